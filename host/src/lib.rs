@@ -1,0 +1,1 @@
+//! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
