@@ -1,0 +1,289 @@
+//! Frames: `COBS(payload ‖ CRC-32) 0x00`, where the checksum also covers what both sides know.
+//!
+//! Both ends of an exchange know its session, worker, round and part, so these need not travel to be checked: the
+//! checksum runs over the payload and then over the [`Context`], as UDP's runs over a pseudo-header. A frame of
+//! another session, worker or round fails its check, at no cost in bytes.
+
+use crate::counters::{Counters, Reject};
+use cobs::CobsEncoder;
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+
+/// The longest frame on the wire, delimiter included.
+pub const FRAME_LEN_MAX: usize = 512;
+/// The longest payload: COBS adds a byte at the start and one per 254, the delimiter and the checksum follow.
+pub const PAYLOAD_LEN_MAX: usize = FRAME_LEN_MAX - 1 - 3 - CHECKSUM_LEN;
+/// The longest body behind a message.
+pub const BODY_LEN_MAX: usize = PAYLOAD_LEN_MAX - HEAD_LEN_MAX;
+/// Room for the address and the message before a body.
+pub const HEAD_LEN_MAX: usize = 24;
+
+const CHECKSUM_LEN: usize = 4;
+const DELIMITER: u8 = 0;
+
+/// A small table on a board, the fast one elsewhere; the sums are the same.
+#[cfg(target_os = "none")]
+type ChecksumTable = Table<1>;
+#[cfg(not(target_os = "none"))]
+type ChecksumTable = Table<16>;
+
+const CHECKSUM: Crc<u32, ChecksumTable> = Crc::<u32, ChecksumTable>::new(&CRC_32_ISO_HDLC);
+
+/// CRC-32 of a block of bytes, as frames use it.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CHECKSUM.checksum(bytes)
+}
+
+/// What both ends know of a frame without its telling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The run, chosen by the host; 0 before a worker is configured.
+    pub session: u32,
+    /// The worker that speaks; 0 where the host speaks, whose frames carry an address.
+    pub worker: u16,
+    /// The round that an update answers; 0 elsewhere.
+    pub round: u32,
+    /// The first coordinate that an update may contain; 0 elsewhere.
+    pub from: u32,
+}
+
+impl Context {
+    /// Frames before there is a session.
+    pub const SETUP: Self = Self { session: 0, worker: 0, round: 0, from: 0 };
+
+    /// What the host says in a session.
+    pub const fn downlink(session: u32) -> Self {
+        Self { session, ..Self::SETUP }
+    }
+
+    fn bytes(&self) -> [u8; 14] {
+        let mut bytes = [0; 14];
+        bytes[..4].copy_from_slice(&self.session.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.worker.to_le_bytes());
+        bytes[6..10].copy_from_slice(&self.round.to_le_bytes());
+        bytes[10..].copy_from_slice(&self.from.to_le_bytes());
+        bytes
+    }
+}
+
+/// Writes the frame of `head ‖ body` into `out`; returns its length.
+///
+/// # Panics
+/// If the payload exceeds [`PAYLOAD_LEN_MAX`].
+pub fn emit(head: &[u8], body: &[u8], context: &Context, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
+    assert!(head.len() + body.len() <= PAYLOAD_LEN_MAX);
+    let mut digest = CHECKSUM.digest();
+    digest.update(head);
+    digest.update(body);
+    digest.update(&context.bytes());
+    let checksum = digest.finalize().to_le_bytes();
+    let mut encoder = CobsEncoder::new(out);
+    for part in [head, body, &checksum] {
+        encoder.push(part).expect("a payload of legal length fits a frame");
+    }
+    let len = encoder.finalize();
+    out[len] = DELIMITER;
+    len + 1
+}
+
+/// What was between two delimiters, decoded but not yet checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'d> {
+    bytes: &'d [u8],
+    /// Bytes that it took on the wire, delimiter included.
+    pub wire_len: usize,
+}
+
+impl<'d> Frame<'d> {
+    /// The payload, not yet checked: good for finding out in which context to check it.
+    pub fn unchecked(&self) -> &'d [u8] {
+        &self.bytes[..self.bytes.len() - CHECKSUM_LEN]
+    }
+
+    /// The payload, if the checksum holds in `context`.
+    pub fn check(&self, context: &Context) -> Result<&'d [u8], Reject> {
+        let (payload, checksum) = self.bytes.split_at(self.bytes.len() - CHECKSUM_LEN);
+        let mut digest = CHECKSUM.digest();
+        digest.update(payload);
+        digest.update(&context.bytes());
+        if digest.finalize().to_le_bytes() == checksum {
+            Ok(payload)
+        } else {
+            Err(Reject::Checksum)
+        }
+    }
+}
+
+/// Finds frames in a stream of bytes and finds them again after any damage: the next delimiter is a new start.
+#[derive(Debug)]
+pub struct Deframer {
+    buffer: [u8; FRAME_LEN_MAX],
+    len: usize,
+    overlong: bool,
+}
+
+impl Default for Deframer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deframer {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self { buffer: [0; FRAME_LEN_MAX], len: 0, overlong: false }
+    }
+
+    /// Takes bytes up to the end of the first frame; returns the rest and the frame.
+    ///
+    /// Call it with the rest until the rest is empty. Whatever is dropped on the way is counted.
+    pub fn feed<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        counters: &mut Counters,
+    ) -> (&'b [u8], Option<Frame<'_>>) {
+        let Some(end) = bytes.iter().position(|&byte| byte == DELIMITER) else {
+            self.store(bytes, counters);
+            return (&[], None);
+        };
+        let (head, rest) = bytes.split_at(end + 1);
+        self.store(&head[..end], counters);
+        (rest, self.close(counters))
+    }
+
+    /// Bytes taken of a frame that has not ended: not in any counter yet.
+    pub fn pending(&self) -> usize {
+        self.len
+    }
+
+    fn store(&mut self, bytes: &[u8], counters: &mut Counters) {
+        if self.overlong || self.len + bytes.len() >= FRAME_LEN_MAX {
+            counters.reject(Reject::Overlong, self.len + bytes.len());
+            self.len = 0;
+            self.overlong = true;
+        } else {
+            self.buffer[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+
+    fn close(&mut self, counters: &mut Counters) -> Option<Frame<'_>> {
+        let wire_len = core::mem::take(&mut self.len) + 1;
+        if core::mem::take(&mut self.overlong) {
+            counters.reject(Reject::Overlong, wire_len);
+            return None;
+        }
+        match cobs::decode_in_place(&mut self.buffer[..wire_len - 1]) {
+            Ok(len) if len > CHECKSUM_LEN => Some(Frame { bytes: &self.buffer[..len], wire_len }),
+            _ => {
+                counters.reject(Reject::Undecodable, wire_len);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
+
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let mut out = [0; FRAME_LEN_MAX];
+        let len = emit(payload, &[], &CONTEXT, &mut out);
+        out[..len].to_vec()
+    }
+
+    /// All payloads whose checksum holds in a stream that arrives in pieces.
+    fn payloads(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, Counters, usize) {
+        let (mut deframer, mut counters, mut found) =
+            (Deframer::new(), Counters::default(), vec![]);
+        for mut bytes in stream.chunks(piece) {
+            while !bytes.is_empty() {
+                let (rest, frame) = deframer.feed(bytes, &mut counters);
+                bytes = rest;
+                if let Some(frame) = frame {
+                    let checked = frame.check(&CONTEXT);
+                    found.extend(checked.map(<[u8]>::to_vec));
+                    let wire_len = frame.wire_len;
+                    counters.tally(checked.map(|_| ()), wire_len);
+                }
+            }
+        }
+        (found, counters, deframer.pending())
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_noise_around_them_and_every_byte_is_counted(
+            payload in prop::collection::vec(any::<u8>(), 1..PAYLOAD_LEN_MAX),
+            noise in prop::collection::vec(any::<u8>(), 0..1500), piece in 1usize..700,
+        ) {
+            let stream = [&noise[..], &[0], &frame(&payload), &noise].concat();
+            let (found, counters, pending) = payloads(&stream, piece);
+            prop_assert!(found.contains(&payload));
+            prop_assert_eq!(counters.bytes() + pending as u64, stream.len() as u64);
+        }
+
+        #[test]
+        fn a_flipped_bit_is_never_accepted(payload in prop::collection::vec(any::<u8>(), 1..300), bit: prop::sample::Index) {
+            let mut stream = frame(&payload);
+            let bit = bit.index(stream.len() * 8);
+            stream[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(payloads(&stream, 64).0.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_context_fails_its_check() {
+        let stream = frame(b"smidgen");
+        let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+        let frame = deframer.feed(&stream, &mut counters).1.unwrap();
+        assert_eq!(frame.check(&CONTEXT), Ok(&b"smidgen"[..]));
+        for other in [
+            Context { session: 8, ..CONTEXT },
+            Context { worker: 2, ..CONTEXT },
+            Context { round: 4, ..CONTEXT },
+            Context { from: 1, ..CONTEXT },
+        ] {
+            assert_eq!(frame.check(&other), Err(Reject::Checksum));
+        }
+    }
+
+    #[test]
+    fn lengths_around_packet_boundaries_pass() {
+        // 64-byte USB packets and COBS blocks of 254 bytes are where serial stacks break.
+        for len in [
+            1,
+            55,
+            56,
+            57,
+            58,
+            59,
+            63,
+            64,
+            65,
+            120,
+            121,
+            122,
+            128,
+            249,
+            250,
+            251,
+            254,
+            PAYLOAD_LEN_MAX,
+        ] {
+            for byte in [0, 1, 255] {
+                let payload = vec![byte; len];
+                assert!(frame(&payload).len() <= FRAME_LEN_MAX);
+                assert_eq!(payloads(&frame(&payload), 64).0, [payload]);
+            }
+        }
+    }
+
+    #[test]
+    fn six_bytes_surround_a_short_payload() {
+        assert_eq!(frame(b"12345678").len(), 8 + 6);
+    }
+}

@@ -1,0 +1,297 @@
+//! A worker's rows as they travel and as a board stores them: one block of bytes, read in place.
+//!
+//! Little-endian, every section padded to a multiple of four bytes:
+//!
+//! ```text
+//! rows u32 | dimension u32 | kind u32 | nonzeros u32
+//! scale mantissas   dimension x i32
+//! scale exponents   dimension x i16
+//! labels            one bit a row, lowest bit first, 1 is the positive class
+//! dense rows:       values, rows x dimension
+//! sparse rows:      entries per row, rows x u16; indices, nonzeros x u8 | u16; values, nonzeros x width
+//! ```
+//!
+//! A feature is `value * scale[column]`. Where every stored value would be 1 (one-hot data), values are left out.
+
+use crate::vector::Ratio;
+use core::ops::Range;
+
+/// Width of a stored feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Width {
+    /// Nothing is stored, every value is 1 (sparse rows only).
+    Unit = 0,
+    /// i8
+    I8 = 1,
+    /// i16
+    I16 = 2,
+    /// i32
+    I32 = 4,
+}
+
+/// The shape of a shard: the first 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Number of rows.
+    pub rows: u32,
+    /// Number of columns d.
+    pub dimension: u32,
+    /// Rows list their entries instead of all columns.
+    pub sparse: bool,
+    /// Width of a stored feature.
+    pub width: Width,
+    /// Stored features: `rows * dimension` where dense.
+    pub nonzeros: u32,
+}
+
+/// Where the sections of a shard lie, in bytes from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sections {
+    /// Scale mantissas.
+    pub scale_mantissas: Range<usize>,
+    /// Scale exponents.
+    pub scale_exponents: Range<usize>,
+    /// Label bits.
+    pub labels: Range<usize>,
+    /// Entries per row (sparse).
+    pub counts: Range<usize>,
+    /// Column indices (sparse).
+    pub indices: Range<usize>,
+    /// Features.
+    pub values: Range<usize>,
+    /// Length of the whole shard.
+    pub len: usize,
+}
+
+/// Why bytes are not a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardError {
+    /// The header contradicts itself or the length of the bytes.
+    Shape,
+    /// The bytes do not start at a multiple of four.
+    Alignment,
+    /// A column index lies beyond the dimension, or the entries per row do not add up.
+    Index,
+}
+
+impl Header {
+    /// Length of the header in bytes.
+    pub const LEN: usize = 16;
+
+    const SPARSE: u32 = 1 << 8;
+
+    /// Whether column indices take two bytes instead of one.
+    pub const fn wide_index(&self) -> bool {
+        self.dimension > 256
+    }
+
+    /// The header as it travels.
+    pub fn emit(&self) -> [u8; Self::LEN] {
+        let kind = self.width as u32 | if self.sparse { Self::SPARSE } else { 0 };
+        bytemuck::cast([self.rows, self.dimension, kind, self.nonzeros])
+    }
+
+    /// Reads a header.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ShardError> {
+        let bytes: [u8; Self::LEN] =
+            bytes.get(..Self::LEN).and_then(|b| b.try_into().ok()).ok_or(ShardError::Shape)?;
+        let [rows, dimension, kind, nonzeros]: [u32; 4] = bytemuck::cast(bytes);
+        let width = match kind & 0xff {
+            0 => Width::Unit,
+            1 => Width::I8,
+            2 => Width::I16,
+            4 => Width::I32,
+            _ => return Err(ShardError::Shape),
+        };
+        let sparse = kind & Self::SPARSE != 0;
+        let full = u64::from(rows) * u64::from(dimension);
+        let consistent = if sparse {
+            u64::from(nonzeros) <= full && dimension <= 1 << 16
+        } else {
+            u64::from(nonzeros) == full && width != Width::Unit
+        };
+        if kind & !(0xff | Self::SPARSE) != 0 || !consistent {
+            return Err(ShardError::Shape);
+        }
+        Ok(Self { rows, dimension, sparse, width, nonzeros })
+    }
+
+    /// Where the sections of such a shard lie; `None` if it is too long for this machine.
+    pub fn sections(&self) -> Option<Sections> {
+        let mut end = Self::LEN;
+        let mut section = |items: u32, size: usize| -> Option<Range<usize>> {
+            let start = end;
+            let stop = start.checked_add((items as usize).checked_mul(size)?)?;
+            end = stop.checked_next_multiple_of(4)?;
+            Some(start..stop)
+        };
+        let (listed, rows) = if self.sparse { (self.nonzeros, self.rows) } else { (0, 0) };
+        Some(Sections {
+            scale_mantissas: section(self.dimension, 4)?,
+            scale_exponents: section(self.dimension, 2)?,
+            labels: section(self.rows.div_ceil(8), 1)?,
+            counts: section(rows, 2)?,
+            indices: section(listed, if self.wide_index() { 2 } else { 1 })?,
+            values: section(self.nonzeros, self.width as usize)?,
+            len: end,
+        })
+    }
+}
+
+/// The features of a shard, row after row.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// All ones.
+    Unit,
+    /// Bytes.
+    I8(&'a [i8]),
+    /// Half words.
+    I16(&'a [i16]),
+    /// Words.
+    I32(&'a [i32]),
+}
+
+/// Which columns the features of a row belong to.
+#[derive(Clone, Copy, Debug)]
+pub enum Columns<'a> {
+    /// All, in order.
+    Dense,
+    /// Listed in bytes: entries per row, indices.
+    U8(&'a [u16], &'a [u8]),
+    /// Listed in half words: entries per row, indices.
+    U16(&'a [u16], &'a [u16]),
+}
+
+/// A shard, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Shard<'a> {
+    /// Its shape.
+    pub header: Header,
+    /// Its features.
+    pub values: Values<'a>,
+    /// Their columns.
+    pub columns: Columns<'a>,
+    scale_mantissas: &'a [i32],
+    scale_exponents: &'a [i16],
+    labels: &'a [u8],
+}
+
+impl<'a> Shard<'a> {
+    /// Opens a shard in bounded time; what [`Shard::check`] checks is not looked at.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, ShardError> {
+        let header = Header::parse(bytes)?;
+        let at = header.sections().filter(|at| at.len == bytes.len()).ok_or(ShardError::Shape)?;
+        let indices = &bytes[at.indices];
+        let counts = words(&bytes[at.counts])?;
+        let values = &bytes[at.values];
+        Ok(Self {
+            header,
+            values: match header.width {
+                Width::Unit => Values::Unit,
+                Width::I8 => Values::I8(words(values)?),
+                Width::I16 => Values::I16(words(values)?),
+                Width::I32 => Values::I32(words(values)?),
+            },
+            columns: match (header.sparse, header.wide_index()) {
+                (false, _) => Columns::Dense,
+                (true, false) => Columns::U8(counts, indices),
+                (true, true) => Columns::U16(counts, words(indices)?),
+            },
+            scale_mantissas: words(&bytes[at.scale_mantissas])?,
+            scale_exponents: words(&bytes[at.scale_exponents])?,
+            labels: &bytes[at.labels],
+        })
+    }
+
+    /// Checks every index and count once, so that later reads cannot leave the shard.
+    pub fn check(&self) -> Result<(), ShardError> {
+        let dimension = self.header.dimension;
+        let (counts, in_range) = match self.columns {
+            Columns::Dense => return Ok(()),
+            Columns::U8(counts, indices) => {
+                (counts, indices.iter().all(|&index| u32::from(index) < dimension))
+            }
+            Columns::U16(counts, indices) => {
+                (counts, indices.iter().all(|&index| u32::from(index) < dimension))
+            }
+        };
+        let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+        let good = in_range && total == u64::from(self.header.nonzeros);
+        if good { Ok(()) } else { Err(ShardError::Index) }
+    }
+
+    /// What a stored value of a column is multiplied with.
+    pub fn scale(&self, column: usize) -> Ratio {
+        Ratio { mantissa: self.scale_mantissas[column], exponent: self.scale_exponents[column] }
+    }
+
+    /// Whether a row belongs to the positive class.
+    #[inline]
+    pub fn label(&self, row: usize) -> bool {
+        self.labels[row / 8] >> (row % 8) & 1 == 1
+    }
+}
+
+fn words<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Result<&[T], ShardError> {
+    bytemuck::try_cast_slice(bytes).map_err(|_| ShardError::Alignment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Two rows of one-hot data over three columns: {0, 2} and {1}.
+    fn one_hot() -> Vec<u32> {
+        let header =
+            Header { rows: 2, dimension: 3, sparse: true, width: Width::Unit, nonzeros: 3 };
+        let at = header.sections().unwrap();
+        let mut words = vec![0u32; at.len / 4];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        bytes[..Header::LEN].copy_from_slice(&header.emit());
+        bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 3]));
+        bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 3]));
+        bytes[at.labels].copy_from_slice(&[0b10]);
+        bytes[at.counts].copy_from_slice(bytemuck::cast_slice(&[2u16, 1]));
+        bytes[at.indices].copy_from_slice(&[0, 2, 1]);
+        words
+    }
+
+    #[test]
+    fn a_shard_is_read_in_place() {
+        let words = one_hot();
+        let shard = Shard::open(bytemuck::cast_slice(&words)).unwrap();
+        assert_eq!(shard.check(), Ok(()));
+        assert_eq!(shard.scale(1), Ratio { mantissa: 1 << 30, exponent: 30 });
+        assert_eq!([shard.label(0), shard.label(1)], [false, true]);
+        assert!(matches!(shard.columns, Columns::U8([2, 1], [0, 2, 1])));
+    }
+
+    #[test]
+    fn a_bad_index_a_bad_count_and_a_cut_are_found() {
+        let mut words = one_hot();
+        let last = words.len() - 1;
+        words[last] ^= 0xf0 << 8;
+        let check = |words: &[u32]| Shard::open(bytemuck::cast_slice(words))?.check();
+        assert_eq!(check(&words), Err(ShardError::Index));
+        words[last] ^= 0xf0 << 8;
+        words[last - 1] += 1;
+        assert_eq!(check(&words), Err(ShardError::Index));
+        assert_eq!(check(&words[..last]), Err(ShardError::Shape));
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_a_shard_or_refused(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, rows in 0u32..9, dimension in 0u32..9) {
+            for (word, value) in words.iter_mut().zip([rows, dimension, kind | u32::from(sparse) << 8]) {
+                *word = value;
+            }
+            if let Ok(shard) = Shard::open(bytemuck::cast_slice(&words)) {
+                let _ = shard.check();
+                (0..shard.header.dimension as usize).for_each(|column| { shard.scale(column); });
+                (0..shard.header.rows as usize).for_each(|row| { shard.label(row); });
+            }
+        }
+    }
+}

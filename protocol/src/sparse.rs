@@ -1,0 +1,237 @@
+//! Sparse vectors as they travel, and the one `apply`.
+//!
+//! A body is a string of bits, the lowest bit of each byte first:
+//!
+//! ```text
+//! [value_bits - 1: 6] [rice: 4]      only in a described body (downlink, state)
+//! [shift: 5]
+//! per entry, ascending indices:
+//!   gap to the next possible index   adaptive Rice code, see `gaps`
+//!   sign: 1                          1 is negative
+//!   |mantissa| - 1: value_bits - 1   zero never travels, so its code word is put to use
+//! ones up to the next byte           an unfinished gap: it ends the body without a count
+//! ```
+//!
+//! The value of an entry is `mantissa * 2^shift` on the grid of the vector. Since `shift >= 0`, what is sent is
+//! exactly what is applied. The limit to compare a body with is `log2 C(d, K) + K * value_bits` bits.
+
+mod bits;
+mod gaps;
+
+use crate::vector::{round_shift, saturate};
+use bits::{BitReader, BitWriter};
+use gaps::Gaps;
+
+/// The widest mantissa of a described body, in bits.
+pub const VALUE_BITS_MAX: u8 = 48;
+/// The largest shift a body can name.
+pub const SHIFT_MAX: u8 = 31;
+
+/// How entries are packed: what both sides know, or what a described body says first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    index_bits: u8,
+    value_bits: u8,
+    rice: u8,
+}
+
+impl Packing {
+    /// The packing for about `k` entries of `dimension` coordinates with mantissas of `value_bits` bits.
+    ///
+    /// # Panics
+    /// If `value_bits` is not in `2..=VALUE_BITS_MAX`.
+    pub fn new(dimension: u32, k: u32, value_bits: u8) -> Self {
+        assert!((2..=VALUE_BITS_MAX).contains(&value_bits));
+        let mean_gap = dimension.saturating_sub(k) / (k + 1);
+        let rice = mean_gap.checked_ilog2().unwrap_or(0).min(15) as u8;
+        Self { index_bits: index_bits(dimension), value_bits, rice }
+    }
+}
+
+/// Bits that hold any index below `dimension`.
+fn index_bits(dimension: u32) -> u8 {
+    (u32::BITS - dimension.saturating_sub(1).leading_zeros()) as u8
+}
+
+/// The buffer has no room for another entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Why a body is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// It ends inside its header or inside an entry.
+    Truncated,
+    /// An index lies beyond the end of the vector or of the part.
+    Index,
+    /// It names a width that no vector has.
+    Width,
+    /// It does not end as an encoder ends a body.
+    Padding,
+}
+
+/// Writes a body.
+pub struct Encoder<'b> {
+    bits: BitWriter<'b>,
+    gaps: Gaps,
+    packing: Packing,
+    next: u32,
+}
+
+impl<'b> Encoder<'b> {
+    /// Starts a body whose packing both sides know; `from` is the first possible index.
+    ///
+    /// # Panics
+    /// If `buffer` has no room for the header or `shift` exceeds [`SHIFT_MAX`].
+    pub fn new(buffer: &'b mut [u8], packing: Packing, shift: u8, from: u32) -> Self {
+        Self::start(BitWriter::new(buffer), packing, shift, from)
+    }
+
+    /// Starts a body that says how it is packed.
+    ///
+    /// # Panics
+    /// As [`Encoder::new`].
+    pub fn described(buffer: &'b mut [u8], packing: Packing, shift: u8, from: u32) -> Self {
+        let mut bits = BitWriter::new(buffer);
+        bits.write(u64::from(packing.value_bits - 1), 6);
+        bits.write(u64::from(packing.rice), 4);
+        Self::start(bits, packing, shift, from)
+    }
+
+    fn start(mut bits: BitWriter<'b>, packing: Packing, shift: u8, from: u32) -> Self {
+        assert!(shift <= SHIFT_MAX);
+        bits.write(u64::from(shift), 5);
+        Self { bits, gaps: Gaps::new(packing.rice), packing, next: from }
+    }
+
+    /// Appends an entry; on [`Full`] the body is as it was.
+    ///
+    /// # Panics
+    /// If `index` is not beyond the last one, `mantissa` is zero or wider than the packing.
+    pub fn push(&mut self, index: u32, mantissa: i64) -> Result<(), Full> {
+        let value_bits = u32::from(self.packing.value_bits);
+        let magnitude = mantissa.unsigned_abs();
+        assert!(index >= self.next && mantissa != 0 && (magnitude - 1) >> (value_bits - 1) == 0);
+        let gap = index - self.next;
+        if self.gaps.len_bits(gap, self.packing.index_bits) + value_bits > self.bits.room() {
+            return Err(Full);
+        }
+        self.gaps.write(gap, self.packing.index_bits, &mut self.bits);
+        self.bits.write(u64::from(mantissa < 0) | (magnitude - 1) << 1, value_bits);
+        self.next = index + 1;
+        Ok(())
+    }
+
+    /// Ends the body; returns its length in bytes.
+    pub fn finish(self) -> usize {
+        self.bits.finish()
+    }
+}
+
+/// Reads a body, entry by entry.
+#[derive(Clone, Debug)]
+pub struct Decoder<'b> {
+    bits: BitReader<'b>,
+    gaps: Gaps,
+    packing: Packing,
+    shift: u8,
+    next: u32,
+}
+
+impl<'b> Decoder<'b> {
+    /// Opens a body whose packing both sides know.
+    pub fn new(body: &'b [u8], packing: Packing, from: u32) -> Result<Self, BodyError> {
+        Self::start(BitReader::new(body), packing, from)
+    }
+
+    /// Opens a body that says how it is packed.
+    pub fn described(body: &'b [u8], dimension: u32, from: u32) -> Result<Self, BodyError> {
+        let mut bits = BitReader::new(body);
+        let value_bits = bits.read(6).ok_or(BodyError::Truncated)? as u8 + 1;
+        let rice = bits.read(4).ok_or(BodyError::Truncated)? as u8;
+        if !(2..=VALUE_BITS_MAX).contains(&value_bits) {
+            return Err(BodyError::Width);
+        }
+        Self::start(bits, Packing { index_bits: index_bits(dimension), value_bits, rice }, from)
+    }
+
+    fn start(mut bits: BitReader<'b>, packing: Packing, from: u32) -> Result<Self, BodyError> {
+        let shift = bits.read(5).ok_or(BodyError::Truncated)? as u8;
+        Ok(Self { bits, gaps: Gaps::new(packing.rice), packing, shift, next: from })
+    }
+
+    /// The exponent of two that multiplies every mantissa.
+    pub fn shift(&self) -> u8 {
+        self.shift
+    }
+
+    /// The next entry, `None` at the end of the body.
+    pub fn next_entry(&mut self) -> Result<Option<(u32, i64)>, BodyError> {
+        let Some(gap) = self.gaps.read(self.packing.index_bits, &mut self.bits)? else {
+            return Ok(None);
+        };
+        let index = self.next.checked_add(gap).ok_or(BodyError::Index)?;
+        let value_bits = u32::from(self.packing.value_bits);
+        let word = self.bits.read(value_bits).ok_or(BodyError::Truncated)?;
+        let magnitude = (word >> 1) as i64 + 1;
+        self.next = index.checked_add(1).ok_or(BodyError::Index)?;
+        Ok(Some((index, if word & 1 == 1 { -magnitude } else { magnitude })))
+    }
+
+    /// Reads a copy to the end: every entry well-formed, every index below `until`. Returns their number.
+    pub fn check(&self, until: u32) -> Result<u32, BodyError> {
+        let (mut decoder, mut entries) = (self.clone(), 0);
+        while let Some((index, _)) = decoder.next_entry()? {
+            if index >= until {
+                return Err(BodyError::Index);
+            }
+            entries += 1;
+        }
+        Ok(entries)
+    }
+
+    /// The entries of a body that [`Decoder::check`] found good; ends at the first flaw otherwise.
+    pub fn entries(mut self) -> impl Iterator<Item = (u32, i64)> {
+        core::iter::from_fn(move || self.next_entry().ok().flatten())
+    }
+}
+
+/// The smallest shift with which mantissas of `value_bits` bits hold magnitudes up to `max_magnitude`.
+pub fn shift_for(max_magnitude: u32, value_bits: u8) -> u8 {
+    if value_bits >= 32 {
+        return 0;
+    }
+    let limit = 1i64 << (value_bits - 1);
+    let mut shift =
+        (u32::BITS - max_magnitude.leading_zeros()).saturating_sub(u32::from(value_bits)) as i32;
+    while round_shift(i64::from(max_magnitude), shift) > limit {
+        shift += 1;
+    }
+    shift as u8
+}
+
+/// Adds an update to an estimator: `g[j] += mantissa * 2^shift` for every entry, on both sides of the link.
+///
+/// `on_change(j, before, after)` sees each changed coordinate: whoever keeps a sum or a digest follows it,
+/// exact also where a coordinate saturates.
+///
+/// # Panics
+/// If an index lies beyond `estimator`: check a received body first.
+pub fn apply(
+    estimator: &mut [i32],
+    entries: impl Iterator<Item = (u32, i64)>,
+    shift: u8,
+    saturated: &mut u32,
+    mut on_change: impl FnMut(u32, i32, i32),
+) {
+    for (index, mantissa) in entries {
+        let coordinate = &mut estimator[index as usize];
+        let before = *coordinate;
+        let moved = i64::from(before).saturating_add(round_shift(mantissa, -i32::from(shift)));
+        *coordinate = saturate(moved, saturated);
+        on_change(index, before, *coordinate);
+    }
+}
+
+#[cfg(test)]
+mod tests;

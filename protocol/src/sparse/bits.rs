@@ -1,0 +1,80 @@
+//! Bit strings over bytes, lowest bit first, padded with ones.
+
+/// Writes bits into a buffer.
+pub struct BitWriter<'b> {
+    bytes: &'b mut [u8],
+    len: usize,
+    pending: u64,
+    pending_bits: u32,
+}
+
+impl<'b> BitWriter<'b> {
+    pub fn new(bytes: &'b mut [u8]) -> Self {
+        Self { bytes, len: 0, pending: 0, pending_bits: 0 }
+    }
+
+    /// Bits that still fit.
+    pub fn room(&self) -> u32 {
+        (self.bytes.len() - self.len) as u32 * 8 - self.pending_bits
+    }
+
+    /// Appends the lowest `count` bits of `value`, at most 56; the rest of `value` is zero.
+    pub fn write(&mut self, value: u64, count: u32) {
+        assert!(count <= 56 && value >> count == 0 && count <= self.room());
+        self.pending |= value << self.pending_bits;
+        self.pending_bits += count;
+        while self.pending_bits >= 8 {
+            self.emit_byte();
+        }
+    }
+
+    fn emit_byte(&mut self) {
+        self.bytes[self.len] = self.pending as u8;
+        self.len += 1;
+        self.pending >>= 8;
+        self.pending_bits -= 8;
+    }
+
+    /// Fills the last byte with ones; returns the length in bytes.
+    pub fn finish(mut self) -> usize {
+        if self.pending_bits > 0 {
+            self.pending |= u64::MAX << self.pending_bits;
+            self.pending_bits = 8;
+            self.emit_byte();
+        }
+        self.len
+    }
+}
+
+/// Reads bits.
+#[derive(Clone, Debug)]
+pub struct BitReader<'b> {
+    bytes: &'b [u8],
+    position: usize,
+}
+
+impl<'b> BitReader<'b> {
+    pub fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    /// Bits that are left.
+    pub fn left(&self) -> usize {
+        self.bytes.len() * 8 - self.position
+    }
+
+    /// The next `count` bits, at most 56, if there are as many.
+    pub fn read(&mut self, count: u32) -> Option<u64> {
+        assert!(count <= 56);
+        if count as usize > self.left() {
+            return None;
+        }
+        let start = self.position / 8;
+        let mut word = [0; 8];
+        let available = (self.bytes.len() - start).min(8);
+        word[..available].copy_from_slice(&self.bytes[start..start + available]);
+        let value = u64::from_le_bytes(word) >> (self.position % 8);
+        self.position += count as usize;
+        Some(value & ((1 << count) - 1))
+    }
+}

@@ -1,0 +1,157 @@
+//! Fixed-point vectors: i32 mantissas with one exponent for the whole vector, and the one rounding rule.
+//!
+//! `value_j = mantissa_j * 2^(-exponent)`. Mantissas lie in `-MANTISSA_MAX..=MANTISSA_MAX`, so that a
+//! magnitude always fits an i32. What leaves the range saturates and is counted; nothing wraps.
+
+use serde::{Deserialize, Serialize};
+
+/// Exponent of a fixed-point quantity: `value = mantissa * 2^(-exponent)`.
+pub type Exponent = i8;
+
+/// The largest magnitude of a mantissa.
+pub const MANTISSA_MAX: i32 = i32::MAX;
+
+/// `value / 2^shift`, rounded to the nearest integer, halves away from zero.
+///
+/// The one rounding rule of host and worker. It is odd, `round_shift(-v, s) == -round_shift(v, s)`, and
+/// never overflows. Negative shifts multiply and saturate.
+#[inline]
+pub const fn round_shift(value: i64, shift: i32) -> i64 {
+    if shift <= 0 {
+        return shift_left(value, shift.unsigned_abs());
+    }
+    let magnitude = value.unsigned_abs();
+    let rounded = if shift > 64 { 0 } else { ((magnitude >> (shift - 1)) + 1) >> 1 };
+    if value < 0 { -(rounded as i64) } else { rounded as i64 }
+}
+
+const fn shift_left(value: i64, shift: u32) -> i64 {
+    if value == 0 {
+        0
+    } else if value.unsigned_abs().leading_zeros() > shift {
+        value << shift
+    } else if value < 0 {
+        -i64::MAX
+    } else {
+        i64::MAX
+    }
+}
+
+/// `value` as a mantissa; one more in `saturated` if it had to be cut to the range.
+#[inline]
+pub fn saturate(value: i64, saturated: &mut u32) -> i32 {
+    let cut = value.clamp(-(MANTISSA_MAX as i64), MANTISSA_MAX as i64);
+    *saturated += u32::from(cut != value);
+    cut as i32
+}
+
+/// Moves mantissas from one exponent to another in place, by the one rounding rule.
+pub fn rescale(mantissas: &mut [i32], from: Exponent, to: Exponent, saturated: &mut u32) {
+    let shift = i32::from(from) - i32::from(to);
+    if shift != 0 {
+        for mantissa in mantissas {
+            *mantissa = saturate(round_shift(i64::from(*mantissa), shift), saturated);
+        }
+    }
+}
+
+/// The same for a wide sum.
+pub fn rescale_sum(sum: &mut [i64], from: Exponent, to: Exponent) {
+    let shift = i32::from(from) - i32::from(to);
+    if shift != 0 {
+        for value in sum {
+            *value = round_shift(*value, shift);
+        }
+    }
+}
+
+/// The largest magnitude among mantissas, 0 for none.
+pub fn max_magnitude(mantissas: &[i32]) -> u32 {
+    mantissas.iter().fold(0, |max, mantissa| max.max(mantissa.unsigned_abs()))
+}
+
+/// A positive or negative real as `mantissa * 2^(-exponent)`: a step size, a scale, a regulariser.
+///
+/// Computed in f64 by the host, rounded once, and from then on the same integers on both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// Signed mantissa; 31 significant bits where the host made it.
+    pub mantissa: i32,
+    /// Binary exponent.
+    pub exponent: i16,
+}
+
+impl Ratio {
+    /// `round(value * self * 2^(-shift))`, one rounding; saturates at the range of i64.
+    #[inline]
+    pub fn scale(self, value: i64, shift: i32) -> i64 {
+        let shift = shift + i32::from(self.exponent);
+        match i32::try_from(value) {
+            Ok(narrow) => round_shift(i64::from(narrow) * i64::from(self.mantissa), shift),
+            Err(_) => self.scale_wide(value, shift),
+        }
+    }
+
+    fn scale_wide(self, value: i64, shift: i32) -> i64 {
+        let product = i128::from(value) * i128::from(self.mantissa);
+        let magnitude = product.unsigned_abs();
+        let rounded = match shift {
+            ..=0 if magnitude.leading_zeros() <= shift.unsigned_abs() => u128::MAX,
+            ..=0 => magnitude << shift.unsigned_abs(),
+            1..=128 => ((magnitude >> (shift - 1)) + 1) >> 1,
+            _ => 0,
+        };
+        let cut = rounded.min(i64::MAX as u128) as i64;
+        if product < 0 { -cut } else { cut }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn halves_round_away_from_zero() {
+        assert_eq!([3, 1, -1, -3].map(|v| round_shift(v, 1)), [2, 1, -1, -2]);
+        assert_eq!(round_shift(i64::MAX, 64), 0);
+        assert_eq!(round_shift(i64::MIN, 64), -1);
+        assert_eq!(round_shift(1, -70), i64::MAX);
+    }
+
+    #[test]
+    fn saturation_is_counted() {
+        let mut saturated = 0;
+        let mut mantissas = [MANTISSA_MAX, -5, 3];
+        rescale(&mut mantissas, 0, 1, &mut saturated);
+        assert_eq!((mantissas, saturated), ([MANTISSA_MAX, -10, 6], 1));
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_is_odd_and_nearest(value in -(1i64 << 62)..(1i64 << 62), shift in 1i32..62) {
+            let rounded = round_shift(value, shift);
+            prop_assert_eq!(round_shift(-value, shift), -rounded);
+            let error = (i128::from(rounded) << shift) - i128::from(value);
+            prop_assert!(error.abs() <= 1i128 << (shift - 1));
+        }
+
+        #[test]
+        fn narrow_and_wide_scaling_agree(value: i32, mantissa: i32, exponent in -70i16..90) {
+            let ratio = Ratio { mantissa, exponent };
+            prop_assert_eq!(
+                ratio.scale(i64::from(value), 3),
+                ratio.scale_wide(i64::from(value), 3 + i32::from(exponent)),
+            );
+        }
+
+        #[test]
+        fn rescaling_up_and_back_loses_nothing(mantissas: Vec<i16>, bits in 0i8..15) {
+            let before: Vec<i32> = mantissas.into_iter().map(i32::from).collect();
+            let (mut after, mut saturated) = (before.clone(), 0);
+            rescale(&mut after, 3, 3 + bits, &mut saturated);
+            rescale(&mut after, 3 + bits, 3, &mut saturated);
+            prop_assert_eq!((after, saturated), (before, 0));
+        }
+    }
+}
