@@ -1,0 +1,45 @@
+//! The seam for a user's own objective: one trait.
+
+use smidgen_protocol::vector::{Exponent, Ratio};
+
+/// A request for f_i and its gradient at x, all in fixed point.
+#[derive(Debug)]
+pub struct Evaluation<'a> {
+    /// The model x, d mantissas.
+    pub x: &'a [i32],
+    /// Exponent of x.
+    pub x_exponent: Exponent,
+    /// To be filled with ∇f_i(x), d mantissas; what it holds before is of no meaning.
+    pub gradient: &'a mut [i32],
+    /// Exponent that the gradient shall have.
+    pub gradient_exponent: Exponent,
+    /// Exponent that the loss shall have.
+    pub loss_exponent: Exponent,
+    /// Weight λ of the regulariser.
+    pub lambda: Ratio,
+    /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), starting at a multiple of
+    /// eight; empty where data live in flash or come from sensors.
+    pub data: &'a [u8],
+    /// Working memory of [`Objective::scratch_len`] words; its content is kept from call to call, no more.
+    pub scratch: &'a mut [i64],
+    /// To be increased for every mantissa that was cut to its range.
+    pub saturated: &'a mut u32,
+}
+
+/// A function f_i whose gradient a worker can compute.
+///
+/// Implement it for your own model and hand it to [`run`](crate::run::run). The result must depend on the
+/// arguments alone and be computed with integers: the same bits on every machine are what smidgen lives from.
+pub trait Objective {
+    /// Its name; the host refuses a worker whose objective has another one.
+    const NAME: &'static str;
+
+    /// Words of scratch that [`Objective::evaluate`] needs for d = `dimension`.
+    fn scratch_len(dimension: usize) -> usize;
+
+    /// Whether `data`, as received, can be used with d = `dimension`. Called once, before any evaluation.
+    fn check(data: &[u8], dimension: usize) -> bool;
+
+    /// Fills in the gradient; returns the mantissa of the loss.
+    fn evaluate(&mut self, at: Evaluation<'_>) -> i64;
+}
