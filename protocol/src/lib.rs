@@ -15,7 +15,7 @@
 pub mod counters;
 pub mod digest;
 pub mod frame;
-//pub mod message;
+pub mod message;
 pub mod shard;
 pub mod sparse;
 pub mod step;

@@ -3,6 +3,7 @@
 //! `value_j = mantissa_j * 2^(-exponent)`. Mantissas lie in `-MANTISSA_MAX..=MANTISSA_MAX`, so that a
 //! magnitude always fits an i32. What leaves the range saturates and is counted; nothing wraps.
 
+use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 /// Exponent of a fixed-point quantity: `value = mantissa * 2^(-exponent)`.
@@ -73,7 +74,7 @@ pub fn max_magnitude(mantissas: &[i32]) -> u32 {
 /// A positive or negative real as `mantissa * 2^(-exponent)`: a step size, a scale, a regulariser.
 ///
 /// Computed in f64 by the host, rounded once, and from then on the same integers on both sides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Ratio {
     /// Signed mantissa; 31 significant bits where the host made it.
     pub mantissa: i32,

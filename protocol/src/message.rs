@@ -1,0 +1,387 @@
+//! Messages: what host and worker say to each other, in postcard's encoding.
+//!
+//! ```text
+//! down:  address (varint u16) ‖ Down ‖ body        up:  Up ‖ body
+//! ```
+//!
+//! A body is what is left of the payload. The host alone starts exchanges: every message down is answered by one
+//! message up, and whoever gets no answer asks again. Requests with a *ticket* are carried out once and
+//! answered as often as they come; rounds carry no ticket, since the [`Context`] of their frames tells them apart.
+
+use crate::counters::Reject;
+use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX};
+use crate::vector::{Exponent, Ratio};
+use postcard_schema::Schema;
+use postcard_schema::key::Key;
+use serde::{Deserialize, Serialize};
+
+/// Version of the wire format, compared before anything else.
+pub const VERSION: u16 = 1;
+
+/// Digest of the shape of all messages: two builds that differ in it do not understand each other.
+pub const SCHEMA: [u8; 8] = {
+    let down = Key::for_path::<Down<'static>>("smidgen/down").to_bytes();
+    let up = Key::for_path::<Up<'static>>("smidgen/up").to_bytes();
+    (u64::from_le_bytes(down) ^ u64::from_le_bytes(up).rotate_left(1)).to_le_bytes()
+};
+
+/// The address of a worker that has none yet, and of all workers on a line at once.
+pub const BROADCAST: u16 = 0;
+/// The longest name of a board or objective in a message, in bytes.
+pub const NAME_LEN_MAX: usize = 48;
+const _: () = assert!(2 * NAME_LEN_MAX + 120 <= PAYLOAD_LEN_MAX, "a Ready must fit a frame");
+
+/// Number of a request; the host counts them up in a session.
+pub type Ticket = u16;
+
+/// The exponents of a session; the host may announce others between rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Exponents {
+    /// Of the model, e_x.
+    pub x: Exponent,
+    /// Of gradients, estimators and their sum, e_g.
+    pub gradient: Exponent,
+    /// Of the loss.
+    pub loss: Exponent,
+}
+
+/// What g_i⁰ is (paper, initialisation of EF21).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Init {
+    /// g_i⁰ = ∇f_i(x⁰): update 0 holds all coordinates with 32 bits each.
+    Full,
+    /// g_i⁰ = C(∇f_i(x⁰)): update 0 is like any other.
+    Compressed,
+    /// g_i⁰ = 0: update 0 is empty.
+    Zero,
+}
+
+/// How a worker learns the model of the next round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Downlink {
+    /// The model itself travels.
+    Dense,
+    /// What changed in Σ g_i travels, and the worker takes the step itself.
+    Sparse,
+}
+
+/// A worker's part in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Configure<'a> {
+    /// Ticket of this request.
+    pub ticket: Ticket,
+    /// The run, not 0: from here on it is part of every frame's context.
+    pub session: u32,
+    /// The worker's address, `1..=n`.
+    pub worker: u16,
+    /// Dimension d.
+    pub dimension: u32,
+    /// Coordinates an update may hold, K.
+    pub k: u32,
+    /// Bits of a mantissa in an update, 2..=32.
+    pub value_bits: u8,
+    /// The first estimator.
+    pub init: Init,
+    /// How the model comes.
+    pub downlink: Downlink,
+    /// Name of the objective.
+    pub objective: &'a str,
+    /// Weight λ of the regulariser.
+    pub lambda: Ratio,
+    /// Bytes of data that the host will send.
+    pub data_len: u32,
+    /// Their CRC-32.
+    pub data_checksum: u32,
+}
+
+/// A vector of a worker's state that a [`Down::Part`] writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Part {
+    /// The model x.
+    Model,
+    /// The estimator g_i.
+    Estimator,
+    /// The sum Σ g_i.
+    Sum,
+    /// What changed in the sum: the entries are added.
+    SumChange,
+}
+
+/// What the host says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Down<'a> {
+    /// Who is there? Frozen in all versions, as are the first two fields of [`Ready`].
+    Hello {
+        /// [`VERSION`] of the host.
+        version: u16,
+        /// [`SCHEMA`] of the host.
+        schema: [u8; 8],
+    },
+    /// Takes part in a run; answered by [`Up::Ack`] with 0 or by [`Up::Refused`].
+    Configure(#[serde(borrow)] Configure<'a>),
+    /// Body: data of the worker from `offset` on. Answered by [`Up::Ack`] with the bytes held so far; the last
+    /// chunk may be answered by [`Up::Refused`].
+    Data {
+        /// Ticket of this request.
+        ticket: Ticket,
+        /// Bytes before this chunk.
+        offset: u32,
+    },
+    /// Evaluates f_i at x with these exponents and changes nothing; answered by [`Up::Range`].
+    Probe {
+        /// Ticket of this request.
+        ticket: Ticket,
+        /// Exponents to evaluate with.
+        exponents: Exponents,
+    },
+    /// New exponents: x, g_i and the sum move to them by the one rounding rule. Answered by [`Up::Ack`] with 0.
+    Announce {
+        /// Ticket of this request.
+        ticket: Ticket,
+        /// Exponents from now on.
+        exponents: Exponents,
+        /// Step size over the number of workers, γ/n.
+        gamma_n: Ratio,
+    },
+    /// Body (described, from index `from`): coordinates `from..until` of a vector, absent ones are zero or do
+    /// not change. Answered by [`Up::Ack`] with `until`.
+    Part {
+        /// Ticket of this request.
+        ticket: Ticket,
+        /// Which vector.
+        part: Part,
+        /// First coordinate.
+        from: u32,
+        /// One beyond the last coordinate.
+        until: u32,
+    },
+    /// Starts `round` at x as it is: round 0, or a restored worker's round. Answered by the update.
+    Begin {
+        /// Ticket of this request.
+        ticket: Ticket,
+        /// Round t.
+        round: u32,
+    },
+    /// Starts the next round, whose number is in the context of the frame. Body (described): the model, or what
+    /// changed in the sum; what went before in [`Down::Part`]s ends at `from`. Answered by the update.
+    Round {
+        /// First coordinate that the body may contain.
+        from: u32,
+    },
+    /// Asks for the update of the round in the context once more, from coordinate `from` on.
+    More {
+        /// First coordinate to send.
+        from: u32,
+    },
+}
+
+/// Who a worker is and how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Ready<'a> {
+    /// [`VERSION`] of the worker.
+    pub version: u16,
+    /// [`SCHEMA`] of the worker.
+    pub schema: [u8; 8],
+    /// Kind of board.
+    pub board: &'a str,
+    /// Which of its kind: a serial number that survives a reboot.
+    pub identity: u64,
+    /// Memory for x, g_i, gradient, data and scratch, in bytes.
+    pub memory: u32,
+    /// Name of the objective it computes.
+    pub objective: &'a str,
+    /// The session it is in; 0 after a boot, so a changed one tells of a reboot.
+    pub session: u32,
+    /// The round of its last update.
+    pub round: u32,
+    /// Data bytes it holds.
+    pub data_held: u32,
+    /// Digest of its model.
+    pub model_digest: u64,
+    /// Digest of its estimator.
+    pub estimator_digest: u64,
+    /// Frames it dropped, in the order of [`Reject::ALL`].
+    pub rejected: [u32; Reject::COUNT],
+    /// Bytes its receiver lost.
+    pub overruns: u32,
+}
+
+/// Why a worker does not take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Refusal {
+    /// State and data do not fit.
+    Memory {
+        /// Bytes it would need.
+        need: u32,
+        /// Bytes it has.
+        room: u32,
+    },
+    /// It computes another objective.
+    Objective,
+    /// The data are not what they should be: their checksum, shape or indices are wrong.
+    Data,
+    /// The numbers of the configuration contradict each other.
+    Configuration,
+}
+
+/// A loss as it travels: a mantissa of 24 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Loss([u8; 3]);
+
+impl Loss {
+    /// The largest magnitude of a mantissa.
+    pub const MAX: i32 = (1 << 23) - 1;
+
+    /// From a mantissa, cut to the range.
+    pub const fn new(mantissa: i64) -> Self {
+        let max = Self::MAX as i64;
+        let cut = if mantissa > max {
+            max
+        } else if mantissa < -max {
+            -max
+        } else {
+            mantissa
+        };
+        let [low, middle, high, _] = (cut as i32).to_le_bytes();
+        Self([low, middle, high])
+    }
+
+    /// The mantissa.
+    pub const fn mantissa(self) -> i32 {
+        let [low, middle, high] = self.0;
+        i32::from_le_bytes([0, low, middle, high]) >> 8
+    }
+}
+
+/// What a worker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Up<'a> {
+    /// Answers [`Down::Hello`].
+    Ready(#[serde(borrow)] Ready<'a>),
+    /// A request was carried out.
+    Ack {
+        /// Its ticket.
+        ticket: Ticket,
+        /// What the request says it means.
+        value: u32,
+    },
+    /// Answers [`Down::Probe`].
+    Range {
+        /// Ticket of the request.
+        ticket: Ticket,
+        /// The largest magnitude of a gradient mantissa.
+        gradient_max: u32,
+        /// Loss mantissa.
+        loss: Loss,
+    },
+    /// A request cannot be carried out.
+    Refused {
+        /// Its ticket.
+        ticket: Ticket,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Body: the update of the round in the context, or its rest from the coordinate in the context on.
+    Update {
+        /// f_i(x^t).
+        loss: Loss,
+    },
+    /// Body: as in [`Up::Update`], but entries follow that did not fit; [`Down::More`] asks for them.
+    UpdatePart,
+}
+
+/// Room for a message without a body.
+type Head = [u8; PAYLOAD_LEN_MAX];
+
+impl<'a> Down<'a> {
+    /// Writes a frame for `address` into `out`; returns its length.
+    pub fn emit(
+        &self,
+        address: u16,
+        body: &[u8],
+        context: &Context,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> usize {
+        emit(&(address, self), body, context, out)
+    }
+
+    /// Reads a payload: address, message, body.
+    pub fn parse(payload: &'a [u8]) -> Result<(u16, Self, &'a [u8]), Reject> {
+        let ((address, message), body) =
+            postcard::take_from_bytes(payload).map_err(|_| Reject::Unparsable)?;
+        Ok((address, message, body))
+    }
+
+    /// Whether frames of this message are checked in [`Context::SETUP`]: both sides know no session yet.
+    pub const fn is_setup(&self) -> bool {
+        matches!(self, Self::Hello { .. } | Self::Configure(_))
+    }
+
+    /// Whether the context of this message's frames names a round.
+    pub const fn is_of_round(&self) -> bool {
+        matches!(self, Self::Round { .. } | Self::More { .. })
+    }
+}
+
+impl<'a> Up<'a> {
+    /// Writes a frame into `out`; returns its length.
+    pub fn emit(&self, body: &[u8], context: &Context, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
+        emit(self, body, context, out)
+    }
+
+    /// Reads a payload: message, body.
+    pub fn parse(payload: &'a [u8]) -> Result<(Self, &'a [u8]), Reject> {
+        postcard::take_from_bytes(payload).map_err(|_| Reject::Unparsable)
+    }
+
+    /// Whether frames of this message are checked in [`Context::SETUP`].
+    pub const fn is_setup(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+
+    /// Whether the context of this message's frames names a round and a first coordinate.
+    pub const fn is_of_round(&self) -> bool {
+        matches!(self, Self::Update { .. } | Self::UpdatePart)
+    }
+}
+
+/// The version and the schema of any [`Up::Ready`], also of one that is otherwise not understood.
+pub fn greeting(payload: &[u8]) -> Option<(u16, [u8; 8])> {
+    let ((tag, version, schema), _) =
+        postcard::take_from_bytes::<(u32, u16, [u8; 8])>(payload).ok()?;
+    (tag == 0).then_some((version, schema))
+}
+
+fn emit(
+    message: &impl Serialize,
+    body: &[u8],
+    context: &Context,
+    out: &mut [u8; FRAME_LEN_MAX],
+) -> usize {
+    let mut head: Head = [0; PAYLOAD_LEN_MAX];
+    let head = postcard::to_slice(message, &mut head).expect("a message fits a frame");
+    assert!(body.is_empty() || head.len() <= HEAD_LEN_MAX);
+    frame::emit(head, body, context, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_keeps_24_bits_and_saturates() {
+        for mantissa in [0, 1, -1, Loss::MAX, -Loss::MAX] {
+            assert_eq!(Loss::new(i64::from(mantissa)).mantissa(), mantissa);
+        }
+        assert_eq!(Loss::new(i64::MAX).mantissa(), Loss::MAX);
+        assert_eq!(Loss::new(i64::MIN).mantissa(), -Loss::MAX);
+    }
+
+    #[test]
+    fn a_greeting_is_read_from_a_ready_of_another_version() {
+        let mut payload = [0; 32];
+        let len = postcard::to_slice(&(0u32, 300u16, [7u8; 8]), &mut payload).unwrap().len();
+        assert_eq!(greeting(&payload[..len]), Some((300, [7; 8])));
+        assert!(Up::parse(&payload[..len]).is_err());
+    }
+}
