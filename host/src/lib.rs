@@ -1,1 +1,3 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
+
+pub mod record;

@@ -1,0 +1,270 @@
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn finite() -> impl Strategy<Value = f64> {
+    use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
+}
+
+fn traffic() -> impl Strategy<Value = Traffic> {
+    any::<[u32; 5]>().prop_map(|counts| {
+        let [payload_bytes, wire_bytes, frames, retransmitted_frames, retransmitted_bytes] =
+            counts.map(u64::from);
+        Traffic { payload_bytes, wire_bytes, frames, retransmitted_frames, retransmitted_bytes }
+    })
+}
+
+fn cost() -> impl Strategy<Value = Cost> {
+    (traffic(), traffic(), finite()).prop_map(|(uplink, downlink, link_seconds)| Cost {
+        uplink,
+        downlink,
+        link_seconds,
+    })
+}
+
+fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
+    let round = (1..9u32, finite(), option::of(finite()), finite(), cost(), any::<u64>());
+    vec(round, 1..20).prop_map(|rounds| {
+        let mut next = 0;
+        let record = |(gap, loss, gradient_norm_squared, estimator_norm_squared, cost, digest)| {
+            next += gap;
+            let Cost { uplink, downlink, link_seconds } = cost;
+            let transcript = format!("{digest:016x}");
+            RoundRecord {
+                round: next,
+                loss,
+                gradient_norm_squared,
+                estimator_norm_squared,
+                uplink,
+                downlink,
+                link_seconds,
+                transcript,
+            }
+        };
+        rounds.into_iter().map(record).collect()
+    })
+}
+
+fn worker() -> impl Strategy<Value = WorkerRecord> {
+    let reasons = || btree_map("[a-z]{1,9}", any::<u64>(), 0..4);
+    (any::<[String; 2]>(), traffic(), traffic(), reasons(), reasons(), any::<u32>()).prop_map(
+        |([name, identity], uplink, downlink, rejected_by_host, rejected_by_worker, reboots)| {
+            let (rows, saturated) = (17, u64::MAX);
+            WorkerRecord {
+                name,
+                identity,
+                rows,
+                uplink,
+                downlink,
+                rejected_by_host,
+                rejected_by_worker,
+                saturated,
+                reboots,
+            }
+        },
+    )
+}
+
+fn summary() -> impl Strategy<Value = Summary> {
+    let theory = [option::of(finite()), option::of(finite()), option::of(finite())];
+    (any::<String>(), theory, option::of(finite()), cost(), vec(worker(), 0..4)).prop_map(
+        |(dataset, [l, l_am, l_qm], gamma, setup, workers)| Summary {
+            configuration: Map::from_iter([("dataset".into(), json!(dataset))]),
+            l,
+            l_am,
+            l_qm,
+            gamma,
+            baseline_gamma: l_am,
+            baud: Some(115_200),
+            setup,
+            wall_seconds: 0.1,
+            information_limit: gamma.map(|bits_per_update| InformationLimit {
+                bits_per_update,
+                updates: u64::MAX,
+                sent_bytes: 3,
+            }),
+            workers,
+            ..Summary::default()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_written_is_read(rounds in rounds(), mut summary in summary(), cost in cost()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut directory = RunDirectory::create(folder.path().join("runs/first")).unwrap();
+        directory.begin(&summary).unwrap();
+        for round in &rounds {
+            directory.append(round).unwrap();
+        }
+        let baseline = [3, 5].map(|round| BaselineRecord { round, cost, ..Default::default() });
+        directory.write_baseline(&baseline).unwrap();
+        let begun = RunDirectory::read(directory.path()).unwrap();
+        prop_assert!(!begun.finished);
+        prop_assert_eq!(&begun.summary, &summary);
+
+        summary.conclude(&rounds);
+        directory.finish(&summary).unwrap();
+        let run = RunDirectory::read(directory.path()).unwrap();
+        let baseline = baseline.to_vec();
+        prop_assert_eq!(run, Run { rounds, cut: false, finished: true, summary, baseline });
+    }
+
+    #[test]
+    fn totals_are_the_sum_of_the_rounds(rounds in rounds()) {
+        let totals: Vec<Cost> = running_totals(rounds.iter().map(RoundRecord::cost)).collect();
+        let mut summary = Summary::default();
+        summary.conclude(&rounds);
+        let last = *totals.last().unwrap();
+        prop_assert_eq!(totals.len(), rounds.len());
+        prop_assert_eq!(totals[0], rounds[0].cost());
+        prop_assert_eq!((summary.uplink, summary.downlink), (last.uplink, last.downlink));
+        let bytes: u64 = rounds.iter().map(|r| r.uplink.wire_bytes + r.downlink.wire_bytes).sum();
+        prop_assert_eq!(last.wire_bytes(), bytes);
+    }
+}
+
+/// A directory with `rounds` lines, and its path.
+fn directory(rounds: u32) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut directory = RunDirectory::create(folder.path()).unwrap();
+    for round in 0..rounds {
+        directory.append(&RoundRecord { round, ..Default::default() }).unwrap();
+    }
+    let path = directory.path().to_owned();
+    (folder, path)
+}
+
+fn append_to_rounds(path: &Path, text: &[u8]) {
+    let file = path.join(ROUNDS);
+    let lines = [fs::read(&file).unwrap(), text.to_vec()].concat();
+    fs::write(file, lines).unwrap();
+}
+
+#[test]
+fn a_cut_last_line_is_left_out_and_told() {
+    let (_folder, path) = directory(3);
+    let file = path.join(ROUNDS);
+    let whole = fs::read(&file).unwrap();
+    let last_line = whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+    for len in last_line + 1..whole.len() - 1 {
+        fs::write(&file, &whole[..len]).unwrap();
+        let run = RunDirectory::read(&path).unwrap();
+        assert_eq!((run.rounds.len(), run.cut, run.finished), (2, true, false));
+    }
+    fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    let run = RunDirectory::read(&path).unwrap();
+    assert_eq!((run.rounds.len(), run.cut), (3, false), "only the line's end is missing");
+}
+
+#[test]
+fn damage_is_named_by_file_and_line() {
+    let (_folder, path) = directory(2);
+    append_to_rounds(&path, b"{\"round\": 2}\n");
+    let error = RunDirectory::read(&path).unwrap_err().to_string();
+    assert!(error.contains("rounds.jsonl, line 3: column 12, missing field `loss`"), "{error}");
+
+    let (_folder, path) = directory(2);
+    append_to_rounds(&path, b"\xff\xfe\n");
+    let error = RunDirectory::read(&path).unwrap_err().to_string();
+    assert!(error.contains("rounds.jsonl, line 3"), "{error}");
+
+    let (_folder, path) = directory(1);
+    fs::write(path.join(SUMMARY), "{\n\"finished\": 1\n}").unwrap();
+    let error = RunDirectory::read(&path).unwrap_err().to_string();
+    assert!(error.contains("summary.json, line 2"), "{error}");
+}
+
+#[test]
+fn two_runs_in_one_file_are_refused() {
+    let (_folder, path) = directory(2);
+    append_to_rounds(&path, &line(&RoundRecord::default()));
+    let error = RunDirectory::read(&path).unwrap_err().to_string();
+    assert!(error.contains("line 3: round 0 follows round 1"), "{error}");
+}
+
+#[test]
+fn numbers_that_are_not_finite_come_back_as_nan_or_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut directory = RunDirectory::create(folder.path()).unwrap();
+    let gradient_norm_squared = Some(f64::NAN);
+    let record =
+        RoundRecord { loss: f64::INFINITY, gradient_norm_squared, ..RoundRecord::default() };
+    directory.append(&record).unwrap();
+    let run = RunDirectory::read(folder.path()).unwrap();
+    assert!(run.rounds[0].loss.is_nan());
+    assert_eq!(run.rounds[0].gradient_norm_squared, None);
+}
+
+#[test]
+fn a_new_run_replaces_an_old_one_and_nothing_else() {
+    let (_folder, path) = directory(2);
+    fs::write(path.join("notes.txt"), "mine").unwrap();
+    fs::write(path.join(SUMMARY), "{}").unwrap();
+    let mut directory = RunDirectory::create(&path).unwrap();
+    directory.append(&RoundRecord { round: 7, ..Default::default() }).unwrap();
+    let run = RunDirectory::read(&path).unwrap();
+    assert_eq!(run.rounds.len(), 1);
+    assert_eq!(run.summary, Summary::default());
+    assert_eq!(fs::read_to_string(path.join("notes.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn what_is_not_a_run_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("thesis.tex");
+    fs::write(&file, "years of work").unwrap();
+    assert!(matches!(RunDirectory::create(folder.path()), Err(RecordError::Occupied(_))));
+    assert!(matches!(RunDirectory::create(&file), Err(RecordError::NotADirectory(_))));
+    assert!(matches!(RunDirectory::read(folder.path()), Err(RecordError::NoRun(_))));
+    assert!(matches!(RunDirectory::read(&file), Err(RecordError::NoRun(_))));
+    assert!(matches!(RunDirectory::read(folder.path().join("no")), Err(RecordError::NoRun(_))));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_run_without_rounds_cannot_be_read() {
+    let (_folder, path) = directory(0);
+    assert!(matches!(RunDirectory::read(path), Err(RecordError::NoRounds(_))));
+}
+
+#[test]
+fn the_names_in_the_files_are_those_of_the_design() {
+    let round: Value = serde_json::to_value(RoundRecord::default()).unwrap();
+    let traffic = json!({
+        "payload_bytes": 0, "wire_bytes": 0, "frames": 0, "retransmitted_frames": 0,
+        "retransmitted_bytes": 0,
+    });
+    let expected = json!({
+        "round": 0, "loss": 0.0, "gradient_norm_squared": null, "estimator_norm_squared": 0.0,
+        "uplink": traffic, "downlink": traffic, "link_seconds": 0.0, "transcript": "",
+    });
+    assert_eq!(round, expected);
+    let baseline = serde_json::to_value(BaselineRecord::default()).unwrap();
+    assert!(baseline["uplink"].is_object(), "the cost stands flat beside the round: {baseline}");
+}
+
+#[test]
+fn the_information_limit_counts_subsets_and_mantissas() {
+    let bits = InformationLimit::bits_per_update;
+    assert!((bits(64, 1, 8) - 14.0).abs() < 1e-12);
+    // C(10, 3) = 120, C(5, 5) = 1.
+    assert!((bits(10, 3, 4) - (120f64.log2() + 12.0)).abs() < 1e-12);
+    assert!((bits(5, 5, 32) - 160.0).abs() < 1e-12);
+    let limit = InformationLimit { bits_per_update: 14.0, updates: 4, sent_bytes: 8 };
+    assert_eq!(limit.bytes(), 7.0);
+}
+
+#[test]
+fn only_reasons_that_occurred_are_recorded() {
+    let mut frames = [0; Reject::COUNT];
+    frames[Reject::Checksum as usize] = 3;
+    assert_eq!(WorkerRecord::by_reason(&frames), BTreeMap::from([("checksum".into(), 3)]));
+}
