@@ -10,3 +10,6 @@
 #![forbid(unsafe_code)]
 
 pub mod objective;
+pub mod run;
+pub mod top_k;
+pub mod worker;

@@ -56,6 +56,17 @@ pub enum Init {
     Zero,
 }
 
+impl Init {
+    /// What the update of `round` may hold: entries, and bits of a mantissa.
+    pub const fn budget(self, round: u32, dimension: u32, k: u32, value_bits: u8) -> (u32, u8) {
+        match (round, self) {
+            (0, Self::Full) => (dimension, 32),
+            (0, Self::Zero) => (0, value_bits),
+            _ => (k, value_bits),
+        }
+    }
+}
+
 /// How a worker learns the model of the next round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Downlink {
@@ -72,6 +83,8 @@ pub struct Configure<'a> {
     pub ticket: Ticket,
     /// The run, not 0: from here on it is part of every frame's context.
     pub session: u32,
+    /// The board that is meant, by its identity.
+    pub identity: u64,
     /// The worker's address, `1..=n`.
     pub worker: u16,
     /// Dimension d.
@@ -202,7 +215,7 @@ pub struct Ready<'a> {
     pub estimator_digest: u64,
     /// Frames it dropped, in the order of [`Reject::ALL`].
     pub rejected: [u32; Reject::COUNT],
-    /// Bytes its receiver lost.
+    /// How often its receiver lost bytes.
     pub overruns: u32,
 }
 
@@ -310,6 +323,19 @@ impl<'a> Down<'a> {
         let ((address, message), body) =
             postcard::take_from_bytes(payload).map_err(|_| Reject::Unparsable)?;
         Ok((address, message, body))
+    }
+
+    /// The ticket of a request.
+    pub const fn ticket(&self) -> Option<Ticket> {
+        match *self {
+            Self::Hello { .. } | Self::Round { .. } | Self::More { .. } => None,
+            Self::Configure(Configure { ticket, .. })
+            | Self::Data { ticket, .. }
+            | Self::Probe { ticket, .. }
+            | Self::Announce { ticket, .. }
+            | Self::Part { ticket, .. }
+            | Self::Begin { ticket, .. } => Some(ticket),
+        }
     }
 
     /// Whether frames of this message are checked in [`Context::SETUP`]: both sides know no session yet.

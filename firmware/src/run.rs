@@ -1,0 +1,37 @@
+//! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
+
+use crate::objective::Objective;
+use crate::worker::Worker;
+use embedded_io::{Read, Write};
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+
+/// Bytes that are taken from the port at once.
+const READ_LEN_MAX: usize = 64;
+
+/// Serves the host until the stream ends.
+///
+/// `port` blocks in `read` until a byte is there; while the gradient is computed it must keep what arrives, at least
+/// one frame. On an error of the port the worker keeps its state: count what the receiver lost
+/// ([`Worker::count_overrun`]) and call `run` again.
+pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, O: Objective>(
+    port: &mut P,
+    worker: &mut Worker<M>,
+    objective: &mut O,
+) -> Result<(), P::Error> {
+    let (mut frame, mut bytes) = ([0; FRAME_LEN_MAX], [0; READ_LEN_MAX]);
+    loop {
+        while let Some(len) = worker.poll_transmit(&mut frame) {
+            port.write_all(&frame[..len])?;
+            port.flush()?;
+        }
+        if let Some(request) = worker.gradient_request() {
+            let loss = objective.evaluate(request);
+            worker.gradient_ready(loss);
+            continue;
+        }
+        match port.read(&mut bytes)? {
+            0 => return Ok(()),
+            len => worker.receive(&bytes[..len]),
+        }
+    }
+}

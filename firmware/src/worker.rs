@@ -1,0 +1,302 @@
+//! The worker machine: bytes in, frames out. It has no clock, no port and no heap.
+//!
+//! ```text
+//!           receive(bytes) ──> [ machine ] ──> poll_transmit(out)
+//!                                │    ▲
+//!             gradient_request() ▼    │ gradient_ready(loss)
+//!                              [ objective ]
+//! ```
+//!
+//! One round of EF21 (paper, lines "worker"):
+//!
+//! ```text
+//! x^{t+1}  from the downlink
+//! c_i      = C(∇f_i(x^{t+1}) − g_i)       top_k::compress, in place of the gradient
+//! g_i     += c_i                          sparse::apply, as the host does with what it receives
+//! send c_i                                as often as the host asks; nothing is computed twice
+//! ```
+//!
+//! A worker never acts on its own: it answers, and it answers a repeated question with the same bytes. A frame that is
+//! damaged, late or out of place changes nothing and is counted.
+
+mod memory;
+mod session;
+
+use crate::objective::{Evaluation, Objective};
+use memory::Layout;
+use session::Session;
+use smidgen_protocol::counters::{Counters, Reject};
+use smidgen_protocol::digest;
+use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
+use smidgen_protocol::message::{
+    BROADCAST, Configure, Down, Downlink, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
+};
+
+/// Which board a worker runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// Kind of board.
+    pub name: &'static str,
+    /// Which of its kind: a serial number that survives a reboot.
+    pub identity: u64,
+}
+
+/// The machine, on memory `M`: `&'static mut [u64]` on a board, `Vec<u64>` elsewhere.
+#[derive(Debug)]
+pub struct Worker<M> {
+    deframer: Deframer,
+    counters: Counters,
+    machine: Machine<M>,
+}
+
+impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
+    /// A worker that computes objective `O` and has just been started.
+    pub fn new<O: Objective>(board: Board, memory: M) -> Self {
+        let objective = Traits { name: O::NAME, scratch_len: O::scratch_len, check: O::check };
+        Self {
+            deframer: Deframer::new(),
+            counters: Counters::default(),
+            machine: Machine { board, objective, memory, overruns: 0, session: None, reply: None },
+        }
+    }
+
+    /// Takes what arrived on the line, in pieces of any size.
+    pub fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (rest, frame) = self.deframer.feed(bytes, &mut self.counters);
+            bytes = rest;
+            if let Some(frame) = frame {
+                let wire_len = frame.wire_len;
+                let outcome = self.machine.handle(&frame, &mut self.counters.saturated);
+                self.counters.tally(outcome, wire_len);
+            }
+        }
+    }
+
+    /// The evaluation that the host waits for: answer it with [`Worker::gradient_ready`].
+    pub fn gradient_request(&mut self) -> Option<Evaluation<'_>> {
+        self.machine.gradient_request(&mut self.counters.saturated)
+    }
+
+    /// Takes the loss mantissa that the objective returned; the gradient lies where the request wanted it.
+    ///
+    /// # Panics
+    /// If no gradient was requested.
+    pub fn gradient_ready(&mut self, loss: i64) {
+        self.machine.gradient_ready(loss, &mut self.counters.saturated);
+    }
+
+    /// Writes the next frame to send into `out`, if there is one; returns its length.
+    pub fn poll_transmit(&mut self, out: &mut [u8; FRAME_LEN_MAX]) -> Option<usize> {
+        self.machine.poll_transmit(&self.counters, out)
+    }
+
+    /// Notes that the receiver lost bytes.
+    pub fn count_overrun(&mut self) {
+        self.machine.overruns = self.machine.overruns.saturating_add(1);
+    }
+
+    /// What became of the bytes received.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes received of a frame that has not ended.
+    pub fn pending(&self) -> usize {
+        self.deframer.pending()
+    }
+
+    /// The model and the estimator, once a host has configured the worker.
+    pub fn state(&self) -> Option<(&[i32], &[i32])> {
+        let session = self.machine.session.as_ref()?;
+        Some(session.layout.state(self.machine.memory.as_ref()))
+    }
+}
+
+/// Memory that a worker with objective `O` needs, in bytes: state for d = `dimension`, and its data.
+pub fn memory_len<O: Objective>(dimension: usize, downlink: Downlink, data_len: usize) -> usize {
+    Layout::new(dimension, downlink, O::scratch_len(dimension), data_len).len().saturating_mul(8)
+}
+
+/// What the machine must know of an objective without evaluating it.
+#[derive(Debug)]
+struct Traits {
+    name: &'static str,
+    scratch_len: fn(usize) -> usize,
+    check: fn(&[u8], usize) -> bool,
+}
+
+#[derive(Debug)]
+struct Machine<M> {
+    board: Board,
+    objective: Traits,
+    memory: M,
+    overruns: u32,
+    session: Option<Session>,
+    reply: Option<Reply>,
+}
+
+/// What a worker says outside a session.
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    Ready,
+    Refused { context: Context, ticket: Ticket, refusal: Refusal },
+}
+
+impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
+    /// Handles one frame. A repeated request is answered once more *and* reported as [`Reject::Repeated`].
+    fn handle(&mut self, frame: &Frame, saturated: &mut u32) -> Result<(), Reject> {
+        let (payload, context) = self.check(frame)?;
+        let (address, message, body) = Down::parse(payload)?;
+        let own = self.session.as_ref().map(|session| session.worker);
+        if address != BROADCAST && Some(address) != own {
+            return Err(Reject::Address);
+        }
+        match message {
+            Down::Hello { .. } => {
+                self.reply = Some(Reply::Ready);
+                Ok(())
+            }
+            Down::Configure(configure) => self.configure(&configure),
+            _ => {
+                let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
+                let at = session.layout.split(self.memory.as_mut());
+                session.handle(&message, body, context.round, at, self.objective.check, saturated)
+            }
+        }
+    }
+
+    /// Checks a frame in the contexts that its message can have.
+    fn check<'f>(&self, frame: &Frame<'f>) -> Result<(&'f [u8], Context), Reject> {
+        let session = self.session.as_ref().map(|session| Context::downlink(session.id));
+        let round = self.session.as_ref().and_then(Session::round).unwrap_or(0);
+        let of = |round| session.map(|context| Context { round, ..context });
+        let contexts = match Down::parse(frame.unchecked()) {
+            Ok((_, message, _)) if message.is_setup() => [Some(Context::SETUP), None],
+            Ok((_, message, _)) if message.is_of_round() => [of(round.wrapping_add(1)), of(round)],
+            Ok(_) => [session, None],
+            Err(_) => [session, Some(Context::SETUP)],
+        };
+        let checked = |context| Some((frame.check(&context).ok()?, context));
+        contexts.into_iter().flatten().find_map(checked).ok_or(Reject::Checksum)
+    }
+
+    fn configure(&mut self, configure: &Configure) -> Result<(), Reject> {
+        if configure.identity != self.board.identity {
+            return Err(Reject::Address);
+        }
+        if let Some(session) = &mut self.session
+            && session.id == configure.session
+            && !session.admit(configure.ticket)
+        {
+            return Err(Reject::Repeated);
+        }
+        match self.layout(configure) {
+            Ok(layout) => {
+                self.session = Some(Session::open(configure, layout, self.memory.as_mut()));
+            }
+            Err(refusal) => {
+                let context =
+                    Context { worker: configure.worker, ..Context::downlink(configure.session) };
+                self.reply = Some(Reply::Refused { context, ticket: configure.ticket, refusal });
+            }
+        }
+        Ok(())
+    }
+
+    /// The layout that `configure` asks for, if it can be had.
+    fn layout(&self, configure: &Configure) -> Result<Layout, Refusal> {
+        let &Configure { dimension, k, value_bits, .. } = configure;
+        if configure.objective != self.objective.name {
+            return Err(Refusal::Objective);
+        }
+        let numbers_fit = configure.session != 0
+            && configure.worker != BROADCAST
+            && (1..=dimension).contains(&k)
+            && (2..=32).contains(&value_bits);
+        if !numbers_fit {
+            return Err(Refusal::Configuration);
+        }
+        let dimension = dimension as usize;
+        let scratch_len = (self.objective.scratch_len)(dimension);
+        let layout =
+            Layout::new(dimension, configure.downlink, scratch_len, configure.data_len as usize);
+        let room = self.memory.as_ref().len();
+        if layout.len() > room {
+            return Err(Refusal::Memory { need: bytes(layout.len()), room: bytes(room) });
+        }
+        Ok(layout)
+    }
+
+    fn gradient_request<'a>(&'a mut self, saturated: &'a mut u32) -> Option<Evaluation<'a>> {
+        let session = self.session.as_ref()?;
+        let exponents = session.awaited_at()?;
+        let at = session.layout.split(self.memory.as_mut());
+        Some(Evaluation {
+            x: at.x,
+            x_exponent: exponents.x,
+            gradient: at.gradient,
+            gradient_exponent: exponents.gradient,
+            loss_exponent: exponents.loss,
+            lambda: session.lambda,
+            data: at.data,
+            scratch: at.scratch,
+            saturated,
+        })
+    }
+
+    fn gradient_ready(&mut self, loss: i64, saturated: &mut u32) {
+        let session = self.session.as_mut().expect("no gradient is awaited outside a session");
+        let at = session.layout.split(self.memory.as_mut());
+        session.gradient_ready(loss, at, saturated);
+    }
+
+    fn poll_transmit(
+        &mut self,
+        counters: &Counters,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<usize> {
+        match self.reply.take() {
+            Some(Reply::Ready) => {
+                Some(Up::Ready(self.ready(counters)).emit(&[], &Context::SETUP, out))
+            }
+            Some(Reply::Refused { context, ticket, refusal }) => {
+                Some(Up::Refused { ticket, refusal }.emit(&[], &context, out))
+            }
+            None => {
+                let session = self.session.as_mut()?;
+                let at = session.layout.split(self.memory.as_mut());
+                session.poll_transmit(at.gradient, out)
+            }
+        }
+    }
+
+    fn ready(&self, counters: &Counters) -> Ready<'static> {
+        let session = self.session.as_ref();
+        let digests = session.map(|session| {
+            let (x, g_i) = session.layout.state(self.memory.as_ref());
+            (digest::vector(x), digest::vector(g_i))
+        });
+        let (model_digest, estimator_digest) = digests.unwrap_or_default();
+        Ready {
+            version: VERSION,
+            schema: SCHEMA,
+            board: self.board.name,
+            identity: self.board.identity,
+            memory: bytes(self.memory.as_ref().len()),
+            objective: self.objective.name,
+            session: session.map_or(0, |session| session.id),
+            round: session.and_then(Session::round).unwrap_or(0),
+            data_held: session.map_or(0, Session::data_held),
+            model_digest,
+            estimator_digest,
+            rejected: counters.rejected_frames(),
+            overruns: self.overruns,
+        }
+    }
+}
+
+/// Bytes in so many words, as they travel.
+fn bytes(words: usize) -> u32 {
+    u32::try_from(words as u64 * 8).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,362 @@
+//! A worker's part in a run: what the host set up, and how far it got.
+
+use super::memory::{Layout, Vectors};
+use crate::top_k;
+use smidgen_protocol::counters::Reject;
+use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
+use smidgen_protocol::message::{
+    Configure, Down, Exponents, Init, Loss, Part, Refusal, Ticket, Up,
+};
+use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
+use smidgen_protocol::step::step;
+use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
+
+/// What the host set up, and how far it got.
+#[derive(Debug)]
+pub struct Session {
+    pub id: u32,
+    pub worker: u16,
+    pub layout: Layout,
+    pub lambda: Ratio,
+    k: u32,
+    value_bits: u8,
+    init: Init,
+    data_checksum: u32,
+    data_held: usize,
+    exponents: Exponents,
+    gamma_n: Ratio,
+    /// The last request, and its answer.
+    ticket: Ticket,
+    answer: Option<Answer>,
+    /// What is to be sent; the frame is written when the line takes it.
+    outbox: Option<Answer>,
+    awaited: Option<Awaited>,
+    /// The last update, or the one that is being computed.
+    update: Option<Update>,
+}
+
+/// What a gradient is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Probe { ticket: Ticket, exponents: Exponents },
+    Update,
+}
+
+/// An update, apart from its mantissas, which lie where the gradient was.
+#[derive(Clone, Copy, Debug)]
+struct Update {
+    round: u32,
+    loss: Loss,
+    shift: u8,
+}
+
+/// What a worker answers in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Ack { ticket: Ticket, value: u32 },
+    Range { ticket: Ticket, gradient_max: u32, loss: Loss },
+    Refused { ticket: Ticket, refusal: Refusal },
+    Update { from: u32 },
+}
+
+impl Session {
+    /// Takes part in a run, from the state that all share: x = 0, g_i = 0.
+    pub fn open(configure: &Configure, layout: Layout, memory: &mut [u64]) -> Self {
+        let at = layout.split(memory);
+        at.x.fill(0);
+        at.g_i.fill(0);
+        at.sum.fill(0);
+        let ticket = configure.ticket;
+        let answer = Some(Answer::Ack { ticket, value: 0 });
+        Self {
+            id: configure.session,
+            worker: configure.worker,
+            layout,
+            lambda: configure.lambda,
+            k: configure.k,
+            value_bits: configure.value_bits,
+            init: configure.init,
+            data_checksum: configure.data_checksum,
+            data_held: 0,
+            exponents: Exponents::default(),
+            gamma_n: Ratio::default(),
+            ticket,
+            answer,
+            outbox: answer,
+            awaited: None,
+            update: None,
+        }
+    }
+
+    /// The round of the last update, or of the one that is being computed.
+    pub fn round(&self) -> Option<u32> {
+        self.update.map(|update| update.round)
+    }
+
+    /// Bytes of data that are here.
+    pub fn data_held(&self) -> u32 {
+        self.data_held as u32
+    }
+
+    /// Whether a request is new; an old one is answered as it was.
+    pub fn admit(&mut self, ticket: Ticket) -> bool {
+        // Serial numbers: tickets wrap around in long runs.
+        let age = ticket.wrapping_sub(self.ticket).cast_signed();
+        if age == 0 && self.awaited.is_none() {
+            self.outbox = self.answer;
+        }
+        age > 0
+    }
+
+    /// Handles a message of this session; `round` is the one in the context of its frame.
+    pub fn handle(
+        &mut self,
+        message: &Down,
+        body: &[u8],
+        round: u32,
+        mut at: Vectors,
+        check_data: fn(&[u8], usize) -> bool,
+        saturated: &mut u32,
+    ) -> Result<(), Reject> {
+        match *message {
+            Down::Round { from } => {
+                return self.begin_next(round, from, body, &mut at, saturated);
+            }
+            Down::More { from } => return self.more(round, from),
+            _ => {}
+        }
+        let ticket = message.ticket().ok_or(Reject::Unexpected)?;
+        if !self.admit(ticket) {
+            return Err(Reject::Repeated);
+        }
+        if self.awaited.is_some() {
+            return Err(Reject::Unexpected);
+        }
+        let answer = match *message {
+            Down::Data { offset, .. } => {
+                Some(self.take_data(ticket, offset, body, at.data, check_data)?)
+            }
+            Down::Announce { exponents, gamma_n, .. } => {
+                self.announce(exponents, gamma_n, at, saturated);
+                Some(Answer::Ack { ticket, value: 0 })
+            }
+            Down::Part { part, from, until, .. } => {
+                self.write(part, from..until, body, &mut at, saturated)?;
+                Some(Answer::Ack { ticket, value: until })
+            }
+            Down::Probe { exponents, .. } => {
+                self.await_gradient(Awaited::Probe { ticket, exponents })?;
+                None
+            }
+            Down::Begin { round, .. } => {
+                self.await_gradient(Awaited::Update)?;
+                self.update = Some(Update { round, loss: Loss::default(), shift: 0 });
+                Some(Answer::Update { from: 0 })
+            }
+            _ => return Err(Reject::Unexpected),
+        };
+        (self.ticket, self.answer) = (ticket, answer);
+        if self.awaited.is_none() {
+            self.outbox = answer;
+        }
+        Ok(())
+    }
+
+    fn await_gradient(&mut self, awaited: Awaited) -> Result<(), Reject> {
+        if self.data_held != self.layout.data_len {
+            return Err(Reject::Unexpected);
+        }
+        self.awaited = Some(awaited);
+        Ok(())
+    }
+
+    /// The exponents at which a gradient is awaited.
+    pub fn awaited_at(&self) -> Option<Exponents> {
+        self.awaited.map(|awaited| match awaited {
+            Awaited::Probe { exponents, .. } => exponents,
+            Awaited::Update => self.exponents,
+        })
+    }
+
+    fn take_data(
+        &mut self,
+        ticket: Ticket,
+        offset: u32,
+        chunk: &[u8],
+        data: &mut [u8],
+        check: fn(&[u8], usize) -> bool,
+    ) -> Result<Answer, Reject> {
+        let held = self.data_held;
+        if offset as usize == held && held < data.len() {
+            data.get_mut(held..held + chunk.len()).ok_or(Reject::Body)?.copy_from_slice(chunk);
+            self.data_held += chunk.len();
+            let complete = self.data_held == data.len();
+            if complete
+                && !(checksum(data) == self.data_checksum && check(data, self.layout.dimension))
+            {
+                self.data_held = 0;
+                return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
+            }
+        }
+        Ok(Answer::Ack { ticket, value: self.data_held() })
+    }
+
+    fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Vectors, saturated: &mut u32) {
+        let from = self.exponents;
+        vector::rescale(at.x, from.x, to.x, saturated);
+        vector::rescale(at.g_i, from.gradient, to.gradient, saturated);
+        vector::rescale_sum(at.sum, from.gradient, to.gradient);
+        (self.exponents, self.gamma_n) = (to, gamma_n);
+    }
+
+    /// Writes coordinates of a vector. Nothing is written if the body has a flaw.
+    fn write(
+        &mut self,
+        part: Part,
+        range: core::ops::Range<u32>,
+        body: &[u8],
+        at: &mut Vectors,
+        saturated: &mut u32,
+    ) -> Result<(), Reject> {
+        let dimension = self.layout.dimension as u32;
+        if range.start > range.end || range.end > dimension {
+            return Err(Reject::Body);
+        }
+        let decoder = Decoder::described(body, dimension, range.start).map_err(|_| Reject::Body)?;
+        decoder.check(range.end).map_err(|_| Reject::Body)?;
+        let shift = -i32::from(decoder.shift());
+        let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
+        let range = range.start as usize..range.end as usize;
+        match part {
+            Part::Model | Part::Estimator => {
+                let vector = if part == Part::Model { &mut *at.x } else { &mut *at.g_i };
+                vector[range].fill(0);
+                values.for_each(|(index, value)| vector[index] = saturate(value, saturated));
+            }
+            Part::Sum | Part::SumChange if at.sum.is_empty() => return Err(Reject::Unexpected),
+            Part::Sum => {
+                at.sum[range].fill(0);
+                values.for_each(|(index, value)| at.sum[index] = value);
+            }
+            Part::SumChange => values.for_each(|(index, value)| {
+                at.sum[index] = at.sum[index].saturating_add(value);
+            }),
+        }
+        Ok(())
+    }
+
+    /// Takes the model of the next round: x^{t+1} = x^t − γ g^t.
+    fn begin_next(
+        &mut self,
+        round: u32,
+        from: u32,
+        body: &[u8],
+        at: &mut Vectors,
+        saturated: &mut u32,
+    ) -> Result<(), Reject> {
+        let current = self.round().ok_or(Reject::Unexpected)?;
+        if round == current {
+            if self.awaited.is_none() {
+                self.outbox = Some(Answer::Update { from: 0 });
+            }
+            return Err(Reject::Repeated);
+        }
+        if self.awaited.is_some() {
+            return Err(Reject::Unexpected);
+        }
+        let range = from..self.layout.dimension as u32;
+        if at.sum.is_empty() {
+            self.write(Part::Model, range, body, at, saturated)?;
+        } else {
+            self.write(Part::SumChange, range, body, at, saturated)?;
+            let Exponents { x, gradient, .. } = self.exponents;
+            step(at.x, x, at.sum, gradient, self.gamma_n, saturated);
+        }
+        self.awaited = Some(Awaited::Update);
+        self.update = Some(Update { round, loss: Loss::default(), shift: 0 });
+        Ok(())
+    }
+
+    fn more(&mut self, round: u32, from: u32) -> Result<(), Reject> {
+        if self.round() != Some(round) || self.awaited.is_some() {
+            return Err(Reject::Unexpected);
+        }
+        if from > self.layout.dimension as u32 {
+            return Err(Reject::Body);
+        }
+        self.outbox = Some(Answer::Update { from });
+        Ok(())
+    }
+
+    /// Takes the gradient that was awaited: c_i = C(∇f_i − g_i), g_i += c_i.
+    pub fn gradient_ready(&mut self, loss: i64, at: Vectors, saturated: &mut u32) {
+        let loss = Loss::new(loss);
+        match self.awaited.take().expect("a gradient is awaited") {
+            Awaited::Probe { ticket, .. } => {
+                let gradient_max = vector::max_magnitude(at.gradient);
+                self.answer = Some(Answer::Range { ticket, gradient_max, loss });
+                self.outbox = self.answer;
+            }
+            Awaited::Update => {
+                let round = self.round().expect("an awaited update has a round");
+                let (k, value_bits) = self.budget(round);
+                top_k::difference(at.gradient, at.g_i, saturated);
+                let shift = top_k::compress(at.gradient, k as usize, value_bits);
+                sparse::apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
+                self.update = Some(Update { round, loss, shift });
+                self.outbox = Some(Answer::Update { from: 0 });
+            }
+        }
+    }
+
+    /// What the update of `round` may hold: entries, and bits of a mantissa.
+    fn budget(&self, round: u32) -> (u32, u8) {
+        self.init.budget(round, self.layout.dimension as u32, self.k, self.value_bits)
+    }
+
+    /// Writes the next frame to send; `mantissas` are those of the update.
+    pub fn poll_transmit(
+        &mut self,
+        mantissas: &[i32],
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<usize> {
+        let context = Context { worker: self.worker, ..Context::downlink(self.id) };
+        let message = match self.outbox.take()? {
+            Answer::Update { from } => {
+                let update = self.update?;
+                let context = Context { round: update.round, from, ..context };
+                return Some(self.emit_update(&update, mantissas, from, &context, out));
+            }
+            Answer::Ack { ticket, value } => Up::Ack { ticket, value },
+            Answer::Range { ticket, gradient_max, loss } => {
+                Up::Range { ticket, gradient_max, loss }
+            }
+            Answer::Refused { ticket, refusal } => Up::Refused { ticket, refusal },
+        };
+        Some(message.emit(&[], &context, out))
+    }
+
+    fn emit_update(
+        &self,
+        update: &Update,
+        mantissas: &[i32],
+        from: u32,
+        context: &Context,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> usize {
+        let mut body = [0; BODY_LEN_MAX];
+        let (k, value_bits) = self.budget(update.round);
+        let packing = Packing::new(self.layout.dimension as u32, k, value_bits);
+        let mut encoder = Encoder::new(&mut body, packing, update.shift, from);
+        let whole = entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
+        let len = encoder.finish();
+        let message = if whole { Up::Update { loss: update.loss } } else { Up::UpdatePart };
+        message.emit(&body[..len], context, out)
+    }
+}
+
+/// The entries of an update, from coordinate `from` on.
+fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
+    let rest = mantissas.get(from as usize..).unwrap_or_default();
+    (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
+}
