@@ -1,3 +1,5 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
 
+pub mod ports;
 pub mod record;
+pub mod transport;

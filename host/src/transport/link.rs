@@ -1,0 +1,349 @@
+//! A link to one board: a thread that hears it, and opens again what was lost.
+
+use super::{Address, Reader, TransportError, Writer, is_not_yet, open, serial};
+use std::convert::Infallible;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a frame may take to be handed to the operating system: 512 bytes last 53 ms at 115,200 baud.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait before the first attempt to open a lost link again; then twice as long each time.
+const REOPEN_PACE_MIN: Duration = Duration::from_millis(200);
+/// The longest wait between two attempts.
+const REOPEN_PACE_MAX: Duration = Duration::from_secs(2);
+/// How long dropping a link waits for its thread, which a connection in the making may hold up.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes read at once.
+const CHUNK_LEN_MAX: usize = 4096;
+
+/// What happens on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// These bytes came, in order, cut anywhere.
+    Bytes(Vec<u8>),
+    /// The link is lost, for this reason; it is being opened again if it can be.
+    Down(String),
+    /// The link is back. What was on its way is lost, and the board may have been reset.
+    Up,
+}
+
+type Halves = (Reader, Writer);
+type Reopen = Box<dyn FnMut() -> Result<Halves, TransportError> + Send>;
+/// The writing half, or why there is none.
+type Outlet = Mutex<Result<Writer, String>>;
+
+/// A byte stream to one board that outlives unplugged cables and restarted servers.
+///
+/// It is up when it is made. From then on its thread sends what happens to `events`, with the number of the
+/// link; each [`LinkEvent::Down`] comes once, and an [`LinkEvent::Up`] before the next one. A USB board that
+/// comes back under another name is recognised by its vendor, product and serial number. Dropping the link
+/// ends the thread and closes the stream.
+pub struct Link {
+    outlet: Arc<Outlet>,
+    /// Dropped to tell the thread to end.
+    stop: Option<Sender<()>>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Link {
+    /// Opens `address` as [`open`](super::open) does, and keeps it open.
+    ///
+    /// # Errors
+    /// If it cannot be opened now: a wrong address shall be noticed at the start, not waited for.
+    pub fn open(
+        link: usize,
+        address: &Address,
+        baud: u32,
+        events: Sender<(usize, LinkEvent)>,
+    ) -> Result<Self, TransportError> {
+        let halves = open(address, baud)?;
+        Ok(Self::start(link, halves, Some(reopen(address.clone(), baud)), events))
+    }
+
+    /// A link over a stream that is open already and cannot be opened again, such as a
+    /// [`loopback`](super::loopback).
+    pub fn attach(
+        link: usize,
+        halves: (Reader, Writer),
+        events: Sender<(usize, LinkEvent)>,
+    ) -> Self {
+        Self::start(link, halves, None, events)
+    }
+
+    fn start(
+        link: usize,
+        (reader, writer): Halves,
+        reopen: Option<Reopen>,
+        events: Sender<(usize, LinkEvent)>,
+    ) -> Self {
+        let outlet = Arc::new(Mutex::new(Ok(writer)));
+        let (stop, stopped) = channel();
+        let (ending, ended) = channel::<()>();
+        let mut listener = Listener { link, outlet: outlet.clone(), reopen, events, stopped };
+        thread::spawn(move || {
+            // Moved in, so that it is dropped when the thread ends, even by a panic.
+            let _ending = ending;
+            listener.run(reader)
+        });
+        Self { outlet, stop: Some(stop), ended }
+    }
+
+    /// Hands `bytes` to the operating system, waiting a second at most.
+    ///
+    /// # Errors
+    /// `NotConnected` while the link is down. `TimedOut` if the other end does not take the bytes: some may have
+    /// gone out, the link stays up, and the receiver will find a damaged frame. Any other error takes the link
+    /// down, as [`LinkEvent::Down`] will tell.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut outlet = lock(&self.outlet);
+        let writer = outlet
+            .as_mut()
+            .map_err(|reason| io::Error::new(io::ErrorKind::NotConnected, reason.clone()))?;
+        let result = write_all(writer, bytes, Instant::now() + WRITE_TIMEOUT);
+        if let Err(error) = result.as_ref()
+            && !is_not_yet(error)
+        {
+            *outlet = Err(error.to_string());
+        }
+        result
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.stop = None;
+        *lock(&self.outlet) = Err("the link was closed".into());
+        // A thread that is still connecting ends by itself afterwards.
+        let _ = self.ended.recv_timeout(END_TIMEOUT);
+    }
+}
+
+fn lock(outlet: &Outlet) -> MutexGuard<'_, Result<Writer, String>> {
+    outlet.lock().expect("nobody panics while writing")
+}
+
+fn write_all(writer: &mut Writer, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match writer.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => bytes = &bytes[len..],
+            Err(error) if !is_not_yet(&error) => return Err(error),
+            Err(_) if Instant::now() > deadline => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn reopen(address: Address, baud: u32) -> Reopen {
+    let Address::Serial(port) = address else { return Box::new(move || open(&address, baud)) };
+    let identity = serial::usb_identity(&port);
+    Box::new(move || serial::open_again(&port, identity.as_ref(), baud))
+}
+
+/// The thread's side of a [`Link`].
+struct Listener {
+    link: usize,
+    outlet: Arc<Outlet>,
+    reopen: Option<Reopen>,
+    events: Sender<(usize, LinkEvent)>,
+    /// Disconnected when the link is dropped.
+    stopped: Receiver<()>,
+}
+
+impl Listener {
+    /// Hears and reopens. `None` when the link was dropped, nobody wants its events any more, or it was lost
+    /// for good.
+    fn run(&mut self, mut reader: Reader) -> Option<Infallible> {
+        loop {
+            let reason = self.hear(reader)?;
+            *lock(&self.outlet) = Err(reason.clone());
+            self.report(LinkEvent::Down(reason))?;
+            let writer;
+            (reader, writer) = self.open_again()?;
+            *lock(&self.outlet) = Ok(writer);
+            self.report(LinkEvent::Up)?;
+        }
+    }
+
+    /// Passes on what comes in, until the link is lost for the reason returned.
+    fn hear(&self, mut reader: Reader) -> Option<String> {
+        let mut chunk = [0; CHUNK_LEN_MAX];
+        while self.stopped.try_recv() == Err(TryRecvError::Empty) {
+            match reader.read(&mut chunk) {
+                Ok(0) => return Some("the other end closed the connection".into()),
+                Ok(len) => self.report(LinkEvent::Bytes(chunk[..len].to_vec()))?,
+                Err(error) if is_not_yet(&error) => {}
+                Err(error) => return Some(error.to_string()),
+            }
+            // A writer at work holds the lock; what becomes of it can be seen the next time.
+            if let Ok(outlet) = self.outlet.try_lock()
+                && let Err(reason) = &*outlet
+            {
+                return Some(reason.clone());
+            }
+        }
+        None
+    }
+
+    fn open_again(&mut self) -> Option<Halves> {
+        let reopen = self.reopen.as_mut()?;
+        let mut pace = REOPEN_PACE_MIN;
+        while self.stopped.recv_timeout(pace) == Err(RecvTimeoutError::Timeout) {
+            if let Ok(halves) = reopen() {
+                return Some(halves);
+            }
+            pace = REOPEN_PACE_MAX.min(2 * pace);
+        }
+        None
+    }
+
+    fn report(&self, event: LinkEvent) -> Option<()> {
+        self.events.send((self.link, event)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{End, loopback};
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn next(events: &Receiver<(usize, LinkEvent)>) -> LinkEvent {
+        let (link, event) = events.recv_timeout(PATIENCE).expect("something happens on the link");
+        assert_eq!(link, 7);
+        event
+    }
+
+    fn hear_bytes(events: &Receiver<(usize, LinkEvent)>, len: usize) -> Vec<u8> {
+        let mut heard = vec![];
+        while heard.len() < len {
+            match next(events) {
+                LinkEvent::Bytes(bytes) => heard.extend(bytes),
+                other => panic!("{other:?} instead of bytes"),
+            }
+        }
+        heard
+    }
+
+    /// A server that answers every byte with its complement, on its first connection.
+    fn complement(listener: &TcpListener) -> TcpStream {
+        let (stream, _) = listener.accept().unwrap();
+        let (mut reader, mut writer) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        thread::spawn(move || {
+            let mut chunk = [0; 100];
+            while let Ok(len @ 1..) = reader.read(&mut chunk) {
+                let answer: Vec<u8> = chunk[..len].iter().map(|byte| !byte).collect();
+                writer.write_all(&answer).unwrap();
+            }
+        });
+        stream
+    }
+
+    fn assert_echoes(link: &mut Link, events: &Receiver<(usize, LinkEvent)>) {
+        // Around the packets of USB and the longest frame.
+        for len in [1, 63, 64, 65, 128, 512] {
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 31) as u8).collect();
+            link.write(&bytes).unwrap();
+            let answer: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
+            assert_eq!(hear_bytes(events, len), answer, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_link_outlives_its_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let (sender, events) = channel();
+        let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+        for _ in 0..2 {
+            let stream = complement(&listener);
+            assert_echoes(&mut link, &events);
+            stream.shutdown(std::net::Shutdown::Both).unwrap();
+            assert!(matches!(next(&events), LinkEvent::Down(_)), "told once");
+            assert_eq!(next(&events), LinkEvent::Up);
+        }
+    }
+
+    #[test]
+    fn a_write_while_down_says_why_and_does_not_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let (sender, events) = channel();
+        let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+        // Server and connection end, and nobody listens any more.
+        drop((listener.accept().unwrap(), listener));
+        assert!(matches!(next(&events), LinkEvent::Down(_)));
+        let error = link.write(b"anybody there?").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        assert_eq!(error.to_string(), "the other end closed the connection");
+    }
+
+    #[test]
+    fn a_link_that_is_dropped_ends_at_once_even_while_it_tries_to_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+        let (sender, events) = channel();
+        let link = Link::open(7, &address, 115_200, sender).unwrap();
+        drop((listener.accept().unwrap(), listener));
+        assert!(matches!(next(&events), LinkEvent::Down(_)));
+        let start = Instant::now();
+        drop(link);
+        assert!(start.elapsed() < END_TIMEOUT, "the thread ends before its time is up");
+        assert_eq!(events.recv(), Err(std::sync::mpsc::RecvError), "the thread is gone");
+    }
+
+    #[test]
+    fn a_loopback_is_lost_for_good_when_its_end_is_dropped() {
+        let (host, mut board) = loopback();
+        let (sender, events) = channel();
+        let mut link = Link::attach(7, host.into_halves(), sender);
+        link.write(b"ping").unwrap();
+        let mut bytes = [0; 4];
+        board.read_exact(&mut bytes).unwrap();
+        board.write_all(&bytes).unwrap();
+        assert_eq!(hear_bytes(&events, 4), b"ping");
+        drop(board);
+        assert!(matches!(next(&events), LinkEvent::Down(_)));
+        assert_eq!(events.recv(), Err(std::sync::mpsc::RecvError), "the thread is gone");
+    }
+
+    #[test]
+    fn a_failed_write_takes_the_link_down() {
+        let (host, board) = loopback();
+        let (sender, events) = channel();
+        let mut link = Link::attach(7, host.into_halves(), sender);
+        let End { incoming, outgoing } = board;
+        drop(incoming);
+        assert_eq!(link.write(b"ping").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(matches!(next(&events), LinkEvent::Down(_)), "though reading still works");
+        drop(outgoing);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_serial_port_carries_every_byte_and_notices_the_end() {
+        use serialport::SerialPort;
+        let (mut master, slave) = serialport::TTYPort::pair().unwrap();
+        let (sender, events) = channel();
+        let address = Address::Serial(slave.name().unwrap());
+        let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+        let every: Vec<u8> = (0..=255).cycle().take(512).collect();
+        for len in [1, 63, 64, 65, 128, 256, 512] {
+            link.write(&every[..len]).unwrap();
+            let mut received = vec![0; len];
+            master.read_exact(&mut received).unwrap();
+            master.write_all(&received).unwrap();
+            assert_eq!(hear_bytes(&events, len), every[..len]);
+        }
+        drop((master, slave));
+        assert!(matches!(next(&events), LinkEvent::Down(_)));
+    }
+}

@@ -1,0 +1,157 @@
+//! Serial ports, and where a USB board went when it came back under another name.
+
+use super::{Address, POLL, Reader, TransportError, Writer};
+use crate::ports;
+use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, UsbPortInfo};
+use std::io;
+
+pub(super) fn open(port: &str, baud: u32) -> Result<(Reader, Writer), TransportError> {
+    let stream = open_native(port, baud).map_err(|error| explain(port, error))?;
+    let reader = stream.try_clone().map_err(|error| explain(port, error))?;
+    Ok((Box::new(reader), Box::new(stream)))
+}
+
+fn builder(port: &str, baud: u32) -> serialport::SerialPortBuilder {
+    // Many USB boards send nothing before the host has raised DTR.
+    serialport::new(port, baud).timeout(POLL).dtr_on_open(true)
+}
+
+/// Unix: waits in `poll` only. On a blocking descriptor, serialport's `write` would wait in the kernel until
+/// the last byte found room, however long that takes, and a read whose bytes someone else took as well.
+#[cfg(unix)]
+fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use std::os::fd::AsRawFd;
+    let stream = builder(port, baud).open_native()?;
+    fcntl(stream.as_raw_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
+    Ok(Box::new(stream))
+}
+
+#[cfg(not(unix))]
+fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
+    builder(port, baud).open()
+}
+
+fn explain(port: &str, error: serialport::Error) -> TransportError {
+    let address = Address::Serial(port.into());
+    match error.kind {
+        ErrorKind::Io(io::ErrorKind::NotFound) => TransportError::NoSuchPort(address),
+        ErrorKind::Io(io::ErrorKind::PermissionDenied) => TransportError::PermissionDenied(address),
+        // Windows says the same of a port that is not there and of one that is in use.
+        ErrorKind::NoDevice if cfg!(unix) || is_listed(port) => TransportError::Busy(address),
+        ErrorKind::NoDevice => TransportError::NoSuchPort(address),
+        _ if std::fs::metadata(port).is_ok_and(|file| file.is_file() || file.is_dir()) => {
+            TransportError::NotASerialPort(address)
+        }
+        _ => TransportError::Io { address, source: error.into() },
+    }
+}
+
+fn is_listed(port: &str) -> bool {
+    ports::list().is_ok_and(|listed| listed.iter().any(|info| info.port_name == port))
+}
+
+/// What tells one USB board from another, taken while it is there: its serial number, vendor and product.
+///
+/// Boards without a serial number are all alike, so those are known by their port alone.
+pub(super) fn usb_identity(port: &str) -> Option<UsbPortInfo> {
+    // Names such as /dev/serial/by-id/… are links to the port.
+    let path = std::fs::canonicalize(port).map_or(port.into(), |path| path.display().to_string());
+    let info = ports::list().ok()?.into_iter().find(|info| info.port_name == path)?;
+    usb(&info).filter(|usb| usb.serial_number.is_some()).cloned()
+}
+
+fn usb(info: &SerialPortInfo) -> Option<&UsbPortInfo> {
+    match &info.port_type {
+        SerialPortType::UsbPort(usb) => Some(usb),
+        _ => None,
+    }
+}
+
+/// Opens the port at which the board with this identity is now; `port` itself where it has none.
+pub(super) fn open_again(
+    port: &str,
+    identity: Option<&UsbPortInfo>,
+    baud: u32,
+) -> Result<(Reader, Writer), TransportError> {
+    let Some(identity) = identity else { return open(port, baud) };
+    let listed = ports::list().unwrap_or_default();
+    let now = port_of(identity, &listed)
+        .ok_or(TransportError::NoSuchPort(Address::Serial(port.into())))?;
+    open(now, baud)
+}
+
+fn port_of<'p>(identity: &UsbPortInfo, listed: &'p [SerialPortInfo]) -> Option<&'p str> {
+    listed.iter().find(|info| usb(info) == Some(identity)).map(|info| info.port_name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::is_not_yet;
+    use super::*;
+
+    fn board(port: &str, serial_number: &str) -> SerialPortInfo {
+        let usb = UsbPortInfo {
+            vid: 0x2e8a,
+            pid: 0x000a,
+            serial_number: Some(serial_number.into()),
+            manufacturer: Some("Raspberry Pi".into()),
+            product: Some("Pico".into()),
+            interface: Some(0),
+        };
+        SerialPortInfo { port_name: port.into(), port_type: SerialPortType::UsbPort(usb) }
+    }
+
+    #[test]
+    fn a_board_is_found_again_by_its_identity() {
+        let (before, other) = (board("/dev/ttyACM0", "A"), board("/dev/ttyACM0", "B"));
+        let identity = usb(&before).unwrap();
+        let after = board("/dev/ttyACM1", "A");
+        assert_eq!(port_of(identity, &[other.clone(), after.clone()]), Some("/dev/ttyACM1"));
+        assert_eq!(port_of(identity, &[other]), None, "another board took its old port");
+    }
+
+    #[test]
+    fn a_missing_port_says_where_to_look() {
+        let error = open("/dev/smidgen-no-such-port", 115_200).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "the serial port /dev/smidgen-no-such-port does not exist; \
+             `smidgen ports` lists the ports that are there"
+        );
+    }
+
+    #[test]
+    fn a_file_is_not_a_serial_port() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = open(file.path().to_str().unwrap(), 115_200).err().unwrap();
+        assert!(matches!(error, TransportError::NotASerialPort(_)), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_port_in_use_is_busy() {
+        let (_master, slave) = serialport::TTYPort::pair().unwrap();
+        let name = slave.name().unwrap();
+        let _first = open(&name, 115_200).unwrap();
+        let error = open(&name, 115_200).err().unwrap();
+        assert!(matches!(error, TransportError::Busy(_)), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_port_that_nobody_drains_refuses_instead_of_hanging() {
+        let (_master, slave) = serialport::TTYPort::pair().unwrap();
+        let (mut reader, mut writer) = open(&slave.name().unwrap(), 115_200).unwrap();
+        let (sender, refusal) = std::sync::mpsc::channel();
+        // In a thread of its own: should a write hang, this test must not.
+        std::thread::spawn(move || {
+            // Writes that find room for a part of them only: those are the ones that would wait.
+            let full = (0..1000).find_map(|_| writer.write(&[0x55; 4096]).err());
+            sender.send(full.expect("no terminal buffers four megabytes")).unwrap();
+        });
+        let patience = std::time::Duration::from_secs(10);
+        assert!(is_not_yet(&refusal.recv_timeout(patience).expect("the write hangs")));
+        assert!(is_not_yet(&reader.read(&mut [0]).unwrap_err()), "nothing was sent to us");
+    }
+}
