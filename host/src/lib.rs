@@ -1,5 +1,7 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
 
+pub mod dataset;
 pub mod ports;
+pub mod ratio;
 pub mod record;
 pub mod transport;

@@ -1,0 +1,350 @@
+//! Labelled rows for binary classification: where they come from, who gets which, and how they travel.
+//!
+//! ```text
+//!  libsvm ── bundled        text -> Dataset
+//!  split                    Dataset -> one list of rows per worker
+//!  quantise                 one such list -> the bytes of a shard
+//! ```
+//!
+//! Theory and telemetry are computed on the f64 rows in here; only what travels to a board is quantised.
+
+mod bundled;
+mod libsvm;
+pub mod quantise;
+pub mod split;
+
+pub use libsvm::Syntax;
+
+use std::{fs, io, iter, path::Path};
+
+/// The largest dimension: a shard counts and names the entries of a row with two bytes.
+pub const DIMENSION_MAX: usize = u16::MAX as usize;
+
+/// Rows in order, each with the entries that are not zero and a label of two.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    name: String,
+    rows: Rows,
+    positive: Vec<bool>,
+}
+
+/// Compressed sparse rows: row r owns the entries `starts[r]..starts[r + 1]`.
+#[derive(Clone, Debug)]
+struct Rows {
+    dimension: usize,
+    starts: Vec<usize>,
+    columns: Vec<u16>,
+    values: Vec<f64>,
+}
+
+/// One row of a [`Dataset`].
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Columns of the entries that are not zero, ascending, counted from 0.
+    pub columns: &'a [u16],
+    /// The entries, as many.
+    pub values: &'a [f64],
+    /// Whether the label is that of the positive class (y = +1, otherwise y = −1).
+    pub positive: bool,
+}
+
+/// Why there is no such data set.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// Neither a bundled set nor a file has this name.
+    #[error(
+        "{name} is neither a bundled data set nor a file: give {} or the path of a file in LIBSVM format",
+        bundled::names()
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// The file exists but does not open.
+    #[error("{path} cannot be read ({source}): check that it is a file you may read")]
+    Unreadable {
+        /// The path asked for.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not text.
+    #[error(
+        "{path} is not a text file: if it is packed, unpack it first; LIBSVM format is expected"
+    )]
+    NotText {
+        /// The path asked for.
+        path: String,
+    },
+    /// A line is not in LIBSVM format.
+    #[error("{name}, line {line}, column {column}: {syntax}{}", truncation(*.at_end))]
+    Syntax {
+        /// The data set.
+        name: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in bytes.
+        column: usize,
+        /// What is wrong there.
+        syntax: Syntax,
+        /// The text breaks off at this place.
+        at_end: bool,
+    },
+    /// There is nothing in it.
+    #[error(
+        "{name} contains no features: the file is empty or not the one you meant; fetch it again"
+    )]
+    Empty {
+        /// The data set.
+        name: String,
+    },
+    /// The task is not binary.
+    #[error(
+        "{name} has {count} distinct labels: give a file with exactly two, the larger is the positive class"
+    )]
+    Labels {
+        /// The data set.
+        name: String,
+        /// Number of distinct labels.
+        count: usize,
+    },
+    /// More rows are asked for than there are, or none.
+    #[error("{name} has {available} rows, so {asked} cannot be taken: ask for 1 to {available}")]
+    Rows {
+        /// The data set.
+        name: String,
+        /// Its rows.
+        available: usize,
+        /// The rows asked for.
+        asked: usize,
+    },
+}
+
+fn truncation(at_end: bool) -> &'static str {
+    if at_end { "; the file breaks off here, so fetch it again if it is cut short" } else { "" }
+}
+
+impl Dataset {
+    /// The bundled set of this name, or else the file in LIBSVM format at this path.
+    pub fn load(name_or_path: &str) -> Result<Self, DatasetError> {
+        match bundled::find(name_or_path) {
+            Some(set) => set.load(),
+            None => Self::read(name_or_path),
+        }
+    }
+
+    fn read(path: &str) -> Result<Self, DatasetError> {
+        let bytes = fs::read(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => DatasetError::Unknown { name: path.into() },
+            _ => DatasetError::Unreadable { path: path.into(), source },
+        })?;
+        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        let text = text.ok_or_else(|| DatasetError::NotText { path: path.into() })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive class.
+    ///
+    /// The dimension is the largest index. Blank lines and what follows a `#` are skipped.
+    pub fn parse(name: &str, text: &str) -> Result<Self, DatasetError> {
+        let table = libsvm::parse(name, text)?;
+        let mut classes = table.labels.clone();
+        classes.sort_by(f64::total_cmp);
+        classes.dedup();
+        match classes[..] {
+            [_, larger] => Ok(Self::label(name, table, |label| label == larger)),
+            _ => Err(DatasetError::Labels { name: name.into(), count: classes.len() }),
+        }
+    }
+
+    fn label(name: &str, table: libsvm::Table, is_positive: impl Fn(f64) -> bool) -> Self {
+        let positive = table.labels.into_iter().map(is_positive).collect();
+        Self { name: name.into(), rows: table.rows, positive }
+    }
+
+    /// The first `row_count` rows; the dimension stays what it is.
+    pub fn take(mut self, row_count: usize) -> Result<Self, DatasetError> {
+        let available = self.row_count();
+        if !(1..=available).contains(&row_count) {
+            return Err(DatasetError::Rows { name: self.name, available, asked: row_count });
+        }
+        self.rows.truncate(row_count);
+        self.positive.truncate(row_count);
+        Ok(self)
+    }
+
+    /// The name of a bundled set; of a file its name without folders.
+    pub fn name(&self) -> &str {
+        let file_name = Path::new(&self.name).file_name().and_then(|name| name.to_str());
+        file_name.unwrap_or(&self.name)
+    }
+
+    /// The dimension d: number of columns.
+    pub fn dimension(&self) -> usize {
+        self.rows.dimension
+    }
+
+    /// Number of rows, at least 1.
+    pub fn row_count(&self) -> usize {
+        self.positive.len()
+    }
+
+    /// A row, counted from 0.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[inline]
+    pub fn row(&self, index: usize) -> Row<'_> {
+        let entries = self.rows.starts[index]..self.rows.starts[index + 1];
+        Row {
+            columns: &self.rows.columns[entries.clone()],
+            values: &self.rows.values[entries],
+            positive: self.positive[index],
+        }
+    }
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self { dimension: 0, starts: vec![0], columns: Vec::new(), values: Vec::new() }
+    }
+
+    /// Appends an entry to the row under way; a zero counts for the dimension only.
+    fn push(&mut self, column: u16, value: f64) {
+        self.dimension = self.dimension.max(usize::from(column) + 1);
+        if value != 0.0 {
+            self.columns.push(column);
+            self.values.push(value);
+        }
+    }
+
+    fn end_row(&mut self) {
+        self.starts.push(self.values.len());
+    }
+
+    fn truncate(&mut self, row_count: usize) {
+        self.starts.truncate(row_count + 1);
+        let entries = self.starts[row_count];
+        self.columns.truncate(entries);
+        self.values.truncate(entries);
+    }
+}
+
+impl<'a> Row<'a> {
+    /// Column and value of every entry that is not zero, columns ascending.
+    #[inline]
+    pub fn entries(self) -> impl Iterator<Item = (usize, f64)> + 'a {
+        iter::zip(
+            self.columns.iter().map(|&column| usize::from(column)),
+            self.values.iter().copied(),
+        )
+    }
+
+    /// The label as a number: y = +1 or −1.
+    #[inline]
+    pub fn sign(self) -> f64 {
+        if self.positive { 1.0 } else { -1.0 }
+    }
+
+    /// aᵀx for a dense x of d entries.
+    #[inline]
+    pub fn dot(self, x: &[f64]) -> f64 {
+        self.entries().map(|(column, value)| value * x[column]).sum()
+    }
+
+    /// ‖a‖².
+    pub fn norm_squared(self) -> f64 {
+        self.values.iter().map(|value| value * value).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one sentence that a user reads when he loads a file with this content.
+    fn complaint(content: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, content).unwrap();
+        let error = Dataset::load(path.to_str().unwrap()).unwrap_err().to_string();
+        error.replace(path.to_str().unwrap(), "file")
+    }
+
+    #[test]
+    fn every_way_to_write_a_line_is_read() {
+        let text = "# heading\r\n+1 1:0.5\t3:-2e-3 # note\r\n\n-1 2:0 4:0\n  1.0\t2:1";
+        let dataset = Dataset::parse("folder/set", text).unwrap();
+        assert_eq!((dataset.name(), dataset.row_count(), dataset.dimension()), ("set", 3, 4));
+        let rows: Vec<_> = (0..3).map(|row| dataset.row(row)).collect();
+        assert_eq!(rows[0].entries().collect::<Vec<_>>(), [(0, 0.5), (2, -0.002)]);
+        assert_eq!(rows[1].entries().count(), 0, "a zero counts for the dimension only");
+        assert_eq!([rows[0].sign(), rows[1].sign(), rows[2].sign()], [1.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_in_one_sentence() {
+        let refused = "the file is empty or not the one you meant; fetch it again";
+        assert_eq!(complaint(b""), format!("file contains no features: {refused}"));
+        assert_eq!(complaint(b"# a comment\n\n"), format!("file contains no features: {refused}"));
+        assert_eq!(complaint(b"1\n-1\n"), format!("file contains no features: {refused}"));
+        for binary in [&b"\x1f\x8b\x08\0"[..], b"1 1:1\n\0\0"] {
+            let advice = "if it is packed, unpack it first; LIBSVM format is expected";
+            assert_eq!(complaint(binary), format!("file is not a text file: {advice}"));
+        }
+        let advice = "give a file with exactly two, the larger is the positive class";
+        for (count, text) in [(1, "1 1:1\n1 1:2\n"), (3, "1 1:1\n2 1:1\n3 1:1\n")] {
+            let expected = format!("file has {count} distinct labels: {advice}");
+            assert_eq!(complaint(text.as_bytes()), expected);
+        }
+        let error = Dataset::load("no/such/file").unwrap_err().to_string();
+        assert!(
+            error.starts_with("no/such/file is neither") && error.contains("digits, "),
+            "{error}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let error = Dataset::load(folder.path().to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_by_line_and_column() {
+        let cases: [(&str, &str); 9] = [
+            ("1 1:1\n<html> 1:2\n", "line 2, column 1: `<html>` is not a label"),
+            ("1 1:1\nnan 1:2\n", "line 2, column 1: `nan` is not a label"),
+            ("1 1:1  2\n", "line 1, column 8: `2` is not a feature"),
+            ("1 1:x\n", "line 1, column 3: `1:x` is not a feature"),
+            ("1 1:inf\n", "line 1, column 3: `1:inf` is not a feature"),
+            ("1 0:1\n", "line 1, column 3: `0` is not an index"),
+            ("1 65536:1\n", "line 1, column 3: `65536` is not an index"),
+            ("1 2:1 2:1\n", "line 1, column 7: index 2 does not ascend after 2"),
+            ("1 5:1\n-1 1:1 2:1 1:1\n", "line 2, column 12: index 1 does not ascend after 2"),
+        ];
+        for (text, expected) in cases {
+            let error = complaint(text.as_bytes());
+            assert!(error.starts_with(&format!("file, {expected}")), "{error}");
+            assert!(!error.contains("breaks off"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_file_is_called_so() {
+        for text in ["1 1:1 2:1\n-1 1:1 2:", "1 1:1 2:1\n-1 1:1 2", "1 1:1 2:1\n-"] {
+            let error = complaint(text.as_bytes());
+            assert!(
+                error.ends_with("breaks off here, so fetch it again if it is cut short"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_rows_are_taken() {
+        let dataset = Dataset::load("digits").unwrap().take(400).unwrap();
+        assert_eq!((dataset.row_count(), dataset.dimension()), (400, 64));
+        assert_eq!(dataset.rows.values.len(), dataset.rows.starts[400]);
+        let error = dataset.clone().take(401).unwrap_err().to_string();
+        assert_eq!(error, "digits has 400 rows, so 401 cannot be taken: ask for 1 to 400");
+        assert!(dataset.take(0).is_err());
+    }
+}

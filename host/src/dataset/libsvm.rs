@@ -1,0 +1,108 @@
+//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending from 1.
+
+use super::{DIMENSION_MAX, DatasetError, Rows};
+
+/// What is wrong at a place in the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Syntax {
+    /// A line does not start with a finite number.
+    #[error(
+        "`{0}` is not a label: a line of LIBSVM format reads `label index:value index:value …`"
+    )]
+    Label(String),
+    /// What follows is not an index, a colon and a finite number.
+    #[error("`{0}` is not a feature: write `index:value` with a finite value")]
+    Feature(String),
+    /// An index is not a whole number from 1 to [`DIMENSION_MAX`].
+    #[error("`{0}` is not an index: indices are whole numbers from 1 to {DIMENSION_MAX}")]
+    Index(String),
+    /// An index is not larger than the one before.
+    #[error(
+        "index {index} does not ascend after {before}: sort the features of a row and name each once"
+    )]
+    Order {
+        /// The index.
+        index: usize,
+        /// The one before it.
+        before: usize,
+    },
+}
+
+/// Rows with their labels as they stand in the text.
+pub(super) struct Table {
+    pub labels: Vec<f64>,
+    pub rows: Rows,
+}
+
+/// Reads text; `name` is for messages only.
+pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
+    let mut table = Table { labels: Vec::new(), rows: Rows::new() };
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let (line, cut) = line.strip_suffix('\n').map_or((line, true), |line| (line, false));
+        table.parse_line(line).map_err(|(column, token_len, syntax)| DatasetError::Syntax {
+            name: name.into(),
+            line: number + 1,
+            column,
+            syntax,
+            at_end: cut && column - 1 + token_len == line.len(),
+        })?;
+    }
+    if table.rows.dimension == 0 {
+        return Err(DatasetError::Empty { name: name.into() });
+    }
+    Ok(table)
+}
+
+/// Column and length of a token, and what is wrong with it.
+type Flaw = (usize, usize, Syntax);
+
+impl Table {
+    fn parse_line(&mut self, line: &str) -> Result<(), Flaw> {
+        let content = line.split('#').next().unwrap_or_default();
+        let mut tokens = tokens(content);
+        let Some((column, token)) = tokens.next() else { return Ok(()) };
+        let label = finite(token).ok_or((column, token.len(), Syntax::Label(excerpt(token))))?;
+        let mut before = 0;
+        for (column, token) in tokens {
+            let flaw = |syntax| (column, token.len(), syntax);
+            let (index, value) = feature(token).map_err(flaw)?;
+            if index <= before {
+                return Err(flaw(Syntax::Order { index, before }));
+            }
+            before = index;
+            self.rows.push((index - 1) as u16, value);
+        }
+        self.labels.push(label);
+        self.rows.end_row();
+        Ok(())
+    }
+}
+
+/// The words of a line, each with its column, counted from 1.
+fn tokens(line: &str) -> impl Iterator<Item = (usize, &str)> {
+    let words = line.split([' ', '\t', '\r']).scan(1, |column, word| {
+        let start = *column;
+        *column += word.len() + 1;
+        Some((start, word))
+    });
+    words.filter(|(_, word)| !word.is_empty())
+}
+
+fn feature(token: &str) -> Result<(usize, f64), Syntax> {
+    let malformed = || Syntax::Feature(excerpt(token));
+    let (index, value) = token.split_once(':').ok_or_else(malformed)?;
+    let value = finite(value).ok_or_else(malformed)?;
+    match index.parse() {
+        Ok(index) if (1..=DIMENSION_MAX).contains(&index) => Ok((index, value)),
+        _ => Err(Syntax::Index(excerpt(index))),
+    }
+}
+
+fn finite(token: &str) -> Option<f64> {
+    token.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// As much of a token as fits into a sentence.
+fn excerpt(token: &str) -> String {
+    token.chars().take(24).collect()
+}
