@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod logistic;
 pub mod objective;
 pub mod run;
 pub mod top_k;

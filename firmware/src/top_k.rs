@@ -1,48 +1,238 @@
-//! The compressor C: TopK with quantised values.
+//! The compressor C: TopK with quantised values, in place.
+//!
+//! TopK keeps the K coordinates of largest magnitude, of equal ones the first, so that ‖C(v) − v‖² ≤ (1 − K/d) ‖v‖²
+//! (EF21, α = K/d). Rounding what is kept to `value_bits` bits costs the share q of its energy: α = (K/d)(1 − q).
 
+use core::cmp::Ordering;
 use smidgen_protocol::sparse::shift_for;
 use smidgen_protocol::vector::{max_magnitude, round_shift, saturate};
 
-/// `gradient -= g_i`, saturating.
+/// Up to this K the largest are kept in a small array, which takes one pass; beyond it the K-th magnitude is
+/// found by its digits, which takes a few passes for any K.
+const ARRAY_LEN: usize = 16;
+
+/// `gradient -= g_i`, what the compressor is given; what leaves the range saturates and is counted.
 pub fn difference(gradient: &mut [i32], g_i: &[i32], saturated: &mut u32) {
     for (gradient, g_i) in gradient.iter_mut().zip(g_i) {
         *gradient = saturate(i64::from(*gradient) - i64::from(*g_i), saturated);
     }
 }
 
-/// Keeps the `k` largest magnitudes, as mantissas of `value_bits` bits; the rest becomes 0. Returns their shift.
+/// Replaces the K coordinates of largest magnitude by their mantissas of `value_bits` bits and all others by zero;
+/// returns the shift: the value of a mantissa is `mantissa * 2^shift`.
+///
+/// Of equal magnitudes the lower index is kept. A value that rounds to zero becomes zero.
 pub fn compress(difference: &mut [i32], k: usize, value_bits: u8) -> u8 {
-    let shift = shift_for(max_magnitude(difference), value_bits);
-    let above = |threshold: u32| difference.iter().filter(|v| v.unsigned_abs() > threshold).count();
-    let mut threshold = 0;
-    for bit in (0..31).rev() {
-        let candidate = threshold | ((1 << bit) - 1);
-        if above(candidate) > k {
-            threshold |= 1 << bit;
-        }
+    if k <= ARRAY_LEN {
+        return Largest::of(difference, k).leave(difference, value_bits);
     }
-    if above(threshold) > k {
-        threshold += 1;
-    }
-    let mut ties = k.saturating_sub(above(threshold));
+    let max = max_magnitude(difference);
+    let shift = shift_for(max, value_bits);
+    let mut cut = Cut::find(difference, k, max);
     for value in difference {
-        let tied = value.unsigned_abs() == threshold && ties > 0;
-        ties -= usize::from(tied);
-        let kept = tied || value.unsigned_abs() > threshold;
-        *value = if kept { round_shift(i64::from(*value), shift.into()) as i32 } else { 0 };
+        let kept = if cut.keeps(value.unsigned_abs()) { i64::from(*value) } else { 0 };
+        *value = round_shift(kept, i32::from(shift)) as i32;
     }
     shift
 }
 
+/// The largest of the coordinates seen so far, in falling magnitude.
+struct Largest {
+    entries: [Entry; ARRAY_LEN],
+    len: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    index: usize,
+    value: i32,
+}
+
+impl Largest {
+    /// The `k` largest; zeros may be among them only at the end.
+    fn of(values: &[i32], k: usize) -> Self {
+        let mut largest = Self { entries: [Entry::default(); ARRAY_LEN], len: k };
+        let Some(last) = k.checked_sub(1) else { return largest };
+        // Few coordinates pass the threshold, so this comparison is nearly all the work.
+        let mut threshold = 0;
+        for (index, &value) in values.iter().enumerate() {
+            if value.unsigned_abs() > threshold {
+                largest.insert(Entry { index, value });
+                threshold = largest.entries[last].value.unsigned_abs();
+            }
+        }
+        largest
+    }
+
+    /// Inserts behind all entries that are as large; the last one falls out.
+    fn insert(&mut self, entry: Entry) {
+        let mut place = self.len - 1;
+        while place > 0 && self.entries[place - 1].value.unsigned_abs() < entry.value.unsigned_abs()
+        {
+            self.entries[place] = self.entries[place - 1];
+            place -= 1;
+        }
+        self.entries[place] = entry;
+    }
+
+    /// Leaves the mantissas of these coordinates and zeros elsewhere; returns their shift.
+    fn leave(&self, values: &mut [i32], value_bits: u8) -> u8 {
+        let shift = shift_for(self.entries[0].value.unsigned_abs(), value_bits);
+        values.fill(0);
+        for entry in self.entries[..self.len].iter().filter(|entry| entry.value != 0) {
+            values[entry.index] = round_shift(i64::from(entry.value), i32::from(shift)) as i32;
+        }
+        shift
+    }
+}
+
+/// Where TopK cuts: it keeps what is larger than `magnitude`, and the first `ties` that equal it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    magnitude: u32,
+    ties: usize,
+}
+
+impl Cut {
+    /// Bits that are decided in one pass: 2^6 counts are 256 bytes of a board's stack.
+    const DIGIT_BITS: u32 = 6;
+    /// Keeps every coordinate that is not zero.
+    const NONE: Self = Self { magnitude: 0, ties: 0 };
+
+    /// Finds the cut digit by digit from the top: a pass counts the next digit of those that share the digits
+    /// found so far, and ends the search if all that share them are kept.
+    fn find(values: &[i32], k: usize, max: u32) -> Self {
+        if k >= values.len() {
+            return Self::NONE;
+        }
+        let (mut prefix, mut ties) = (0, k);
+        let mut low = (u32::BITS - max.leading_zeros()).next_multiple_of(Self::DIGIT_BITS);
+        while low > 0 {
+            low -= Self::DIGIT_BITS;
+            let counts = count(values, prefix, low);
+            let mut digit = counts.len() - 1;
+            while counts[digit] < ties {
+                ties -= counts[digit];
+                digit -= 1;
+            }
+            prefix = prefix << Self::DIGIT_BITS | digit as u32;
+            if counts[digit] == ties {
+                let floor = prefix << low;
+                return Self { magnitude: floor.saturating_sub(1), ties: 0 };
+            }
+        }
+        Self { magnitude: prefix, ties }
+    }
+
+    /// Whether the next coordinate is kept, in ascending order.
+    fn keeps(&mut self, magnitude: u32) -> bool {
+        match magnitude.cmp(&self.magnitude) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => {
+                let kept = self.ties > 0;
+                self.ties -= usize::from(kept);
+                kept
+            }
+        }
+    }
+}
+
+/// Counts the digit above bit `low` of all magnitudes whose higher digits are `prefix`.
+fn count(values: &[i32], prefix: u32, low: u32) -> [usize; 1 << Cut::DIGIT_BITS] {
+    let mut counts = [0; 1 << Cut::DIGIT_BITS];
+    for value in values {
+        let digits = value.unsigned_abs() >> low;
+        if digits >> Cut::DIGIT_BITS == prefix {
+            counts[digits as usize % counts.len()] += 1;
+        }
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// TopK by a stable sort.
+    fn sorted(values: &[i32], k: usize, value_bits: u8) -> (Vec<i32>, u8) {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by_key(|&index| core::cmp::Reverse(values[index].unsigned_abs()));
+        order.truncate(k);
+        let max = order.first().map_or(0, |&index| values[index].unsigned_abs());
+        let shift = shift_for(max, value_bits);
+        let mut kept = vec![0; values.len()];
+        for index in order {
+            kept[index] = round_shift(i64::from(values[index]), i32::from(shift)) as i32;
+        }
+        (kept, shift)
+    }
+
+    /// Vectors with many ties, with a wide range, and with anything.
+    fn vectors() -> impl Strategy<Value = Vec<i32>> {
+        prop_oneof![
+            prop::collection::vec(-3i32..4, 0..120),
+            prop::collection::vec((any::<i32>(), 0u32..32).prop_map(|(v, s)| v >> s), 0..120),
+            prop::collection::vec(any::<i32>(), 0..120),
+        ]
+    }
+
+    fn energy(values: impl Iterator<Item = f64>) -> f64 {
+        values.map(|value| value * value).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_what_a_stable_sort_keeps(values in vectors(), k in 0usize..130, bits in 2u8..=32) {
+            let mut kept = values.clone();
+            let shift = compress(&mut kept, k, bits);
+            prop_assert_eq!((kept, shift), sorted(&values, k, bits));
+        }
+
+        #[test]
+        fn both_ways_agree(values in vectors(), k in 0usize..=ARRAY_LEN) {
+            let mut kept = values.clone();
+            compress(&mut kept, k, 32);
+            let mut cut = Cut::find(&values, k.max(1), max_magnitude(&values));
+            for (value, kept) in values.iter().zip(kept).filter(|_| k > 0) {
+                prop_assert_eq!(if cut.keeps(value.unsigned_abs()) { *value } else { 0 }, kept);
+            }
+        }
+
+        /// ‖C(v) − v‖² ≤ (1 − α) ‖v‖² with α = (K/d)(1 − q), and q = 0 where nothing is rounded.
+        #[test]
+        fn contracts_by_alpha(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
+            let d = values.len().max(1) as f64;
+            let mut kept = values.clone();
+            let shift = compress(&mut kept, k, bits);
+            let unit = f64::from(shift).exp2();
+            let error = energy(values.iter().zip(&kept).map(|(&v, &m)| f64::from(v) - f64::from(m) * unit));
+            let total = energy(values.iter().map(|&v| f64::from(v)));
+            // With a shift, the largest is at least 2^(b−2) units, and each of the others loses at most half a
+            // unit: a share of at most q of what is kept.
+            let others = (k.min(values.len()) as f64 - 1.0) / 4.0;
+            let least = f64::from(bits - 2).exp2().powi(2);
+            let q = if shift == 0 { 0.0 } else { (others + 0.25) / (least + others) };
+            // 1 − α, written so that it keeps its last bits.
+            let share = (k as f64 / d).min(1.0);
+            let bound = ((1.0 - share) + share * q) * total;
+            prop_assert!(error <= bound * (1.0 + 1e-12), "{} {}", error, bound);
+        }
+
+        #[test]
+        fn mantissas_have_the_promised_width(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
+            let mut kept = values;
+            let shift = compress(&mut kept, k, bits);
+            prop_assert!(max_magnitude(&kept) <= 1 << (bits - 1));
+            prop_assert!(shift <= 31);
+        }
+    }
+
     #[test]
-    fn ties_go_to_the_lower_index() {
-        let mut v = [3, -5, 5, 1, -5, 0];
-        assert_eq!(super::compress(&mut v, 2, 32), 0);
-        assert_eq!(v, [0, -5, 5, 0, 0, 0]);
-        let mut v = [3, -5, 5, 1, -5, 0];
-        super::compress(&mut v, 0, 32);
-        assert_eq!(v, [0; 6]);
+    fn a_difference_saturates_and_is_counted() {
+        let (mut gradient, mut saturated) = ([i32::MAX, -7, 5], 0);
+        difference(&mut gradient, &[-1, 3, 5], &mut saturated);
+        assert_eq!((gradient, saturated), ([i32::MAX, -10, 0], 1));
     }
 }
