@@ -1,5 +1,6 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
 
+pub mod aggregator;
 pub mod dataset;
 pub mod ports;
 pub mod ratio;

@@ -1,0 +1,79 @@
+//! Why a run cannot go on.
+
+use super::peer::Identity;
+use smidgen_protocol::message::{SCHEMA, VERSION};
+use thiserror::Error;
+
+/// A worker with whom there can be no run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("worker {}{}: {reason}", .worker + 1, .identity.as_ref().map(|i| format!(" ({i})")).unwrap_or_default())]
+pub struct Failure {
+    /// Its index, from 0; messages count from 1.
+    pub worker: usize,
+    /// Who it says it is.
+    pub identity: Option<Identity>,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What is wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// The firmware speaks another version.
+    #[error(
+        "its firmware speaks version {0} of the wire format and this host version {ours}; \
+         flash the firmware that belongs to this host, or use the host that belongs to the firmware",
+        ours = VERSION
+    )]
+    Version(u16),
+    /// The firmware was built from other messages.
+    #[error(
+        "its firmware was built from other messages (schema {theirs} instead of {ours}); \
+         flash the firmware that belongs to this host",
+        theirs = hex(*.0), ours = hex(SCHEMA)
+    )]
+    Schema([u8; 8]),
+    /// It computes something else.
+    #[error(
+        "it computes the objective `{theirs}`, not `{wanted}`; flash a firmware with that objective or choose --objective {theirs}"
+    )]
+    Objective {
+        /// What it computes.
+        theirs: String,
+        /// What this run is about.
+        wanted: String,
+    },
+    /// State and data do not fit.
+    #[error(
+        "state and data need {need} bytes and the board has room for {room}; use more workers, \
+         fewer rows (--rows), --downlink dense, or a larger board"
+    )]
+    Memory {
+        /// Bytes needed.
+        need: u32,
+        /// Bytes there.
+        room: u32,
+    },
+    /// It cannot read its data.
+    #[error("the data arrived but the worker cannot read them; please report this as a bug")]
+    Data,
+    /// It does not accept the configuration.
+    #[error("it does not accept the configuration; please report this as a bug")]
+    Configuration,
+    /// The identity is taken.
+    #[error(
+        "worker {} has the same identity; connect each board once and give every board an identity of its own",
+        .0 + 1
+    )]
+    SameIdentity(usize),
+    /// Another board answers than before.
+    #[error("another board answers on its line ({0}); connect the one the run was started with")]
+    Swapped(Identity),
+    /// Worker and host disagree on its state.
+    #[error("its state differs from the host's copy of it; please report this as a bug")]
+    Diverged,
+}
+
+fn hex(bytes: [u8; 8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

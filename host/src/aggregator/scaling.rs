@@ -1,0 +1,129 @@
+//! Which exponents a run uses, and when it changes them.
+//!
+//! The rules look at agreed state alone, never at the link, so a run takes the same exponents whatever gets
+//! lost. A range that proves too small is widened before anything saturates; one that became too coarse is narrowed.
+
+use smidgen_protocol::message::{Exponents, Loss};
+use smidgen_protocol::vector::Exponent;
+
+/// A range that a magnitude shall lie in: beyond `most` it is widened, below `least` narrowed, to `aim`; in bits.
+struct Range {
+    least: u32,
+    aim: u32,
+    most: u32,
+}
+
+/// Gradients have room to grow eightfold before the next look.
+const GRADIENT: Range = Range { least: 25, aim: 28, most: 30 };
+/// The model keeps all the bits it can: its grid limits how small a step can be.
+const MODEL: Range = Range { least: 0, aim: 29, most: 30 };
+/// A loss has 24 bits with its sign.
+const LOSS: Range = Range { least: 18, aim: 21, most: 22 };
+
+/// Exponents beyond these are no use to anybody.
+const EXPONENT_MAX: i32 = 100;
+/// The first probe: it shows any gradient up to 2^50.
+const COARSEST: Exponent = -20;
+
+/// Bits of a magnitude: 0 for 0, `b` for `2^(b-1)..2^b`.
+fn bits(magnitude: u64) -> u32 {
+    u64::BITS - magnitude.leading_zeros()
+}
+
+impl Range {
+    /// The exponent after a look at the largest magnitude.
+    fn adjust(&self, exponent: Exponent, magnitude: u64) -> Exponent {
+        let bits = bits(magnitude);
+        if magnitude != 0 && !(self.least..=self.most).contains(&bits) {
+            let moved = i32::from(exponent) + self.aim as i32 - bits as i32;
+            moved.clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent
+        } else {
+            exponent
+        }
+    }
+}
+
+/// Exponents of the first probe.
+pub fn first_probe() -> Exponents {
+    Exponents { x: 0, gradient: COARSEST, loss: COARSEST }
+}
+
+/// After a probe: the exponents to use, or to probe with where a magnitude was too coarse to tell.
+pub fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Exponents {
+    let finer = |exponent: Exponent, magnitude: u32, range: &Range| {
+        if magnitude == 0 {
+            // Nothing to see yet: look closer, up to a point.
+            (i32::from(exponent) + range.aim as i32).min(EXPONENT_MAX) as Exponent
+        } else {
+            range.adjust(exponent, u64::from(magnitude))
+        }
+    };
+    Exponents {
+        x: probed.x,
+        gradient: finer(probed.gradient, gradient_max, &GRADIENT),
+        loss: finer(probed.loss, loss_max, &LOSS),
+    }
+}
+
+/// Between rounds: what the largest magnitudes of x^{t+1}, of all g_i and of all losses ask for.
+pub fn between_rounds(now: Exponents, x_max: u64, estimator_max: u64, loss_max: u64) -> Exponents {
+    Exponents {
+        x: MODEL.adjust(now.x, x_max),
+        gradient: GRADIENT.adjust(now.gradient, estimator_max),
+        loss: LOSS.adjust(now.loss, loss_max),
+    }
+}
+
+/// The exponent of x before the first step, whose largest move is `step_max`: it leaves x room to grow 64-fold.
+pub fn first_model_exponent(step_max: f64) -> Exponent {
+    let magnitude = if step_max > 0.0 { step_max.log2().ceil() as i32 } else { 0 };
+    (MODEL.aim as i32 - 6 - magnitude).clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent
+}
+
+const _: () = assert!(1 << LOSS.most <= Loss::MAX, "a loss in range must not be cut");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_closes_in_on_small_and_large_gradients() {
+        for (gradient, loss) in [(1e-9f64, 1e-6f64), (0.3, 0.7), (4e7, 1e3), (0.0, 0.0)] {
+            let mut at = first_probe();
+            let mantissa = |value: f64, exponent: Exponent, max: f64| {
+                (value * f64::from(exponent).exp2()).round().min(max) as u32
+            };
+            let mut probes = 0;
+            loop {
+                let next = after_probe(
+                    at,
+                    mantissa(gradient, at.gradient, 2f64.powi(31)),
+                    mantissa(loss, at.loss, f64::from(Loss::MAX)),
+                );
+                probes += 1;
+                if next == at || probes > 8 {
+                    break;
+                }
+                at = next;
+            }
+            assert!(probes <= 7, "{gradient} takes {probes} probes");
+            if gradient > 0.0 {
+                let bits = bits(u64::from(mantissa(gradient, at.gradient, 2f64.powi(31))));
+                assert!(
+                    (GRADIENT.least..=GRADIENT.most).contains(&bits),
+                    "{gradient}: {bits} bits"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_widen_in_time_and_narrow_late() {
+        let now = Exponents { x: 10, gradient: 20, loss: 12 };
+        assert_eq!(between_rounds(now, 1 << 29, 1 << 29, 1 << 21), now);
+        let wider = between_rounds(now, 1 << 30, 1 << 30, 1 << 22);
+        assert_eq!(wider, Exponents { x: 8, gradient: 17, loss: 10 });
+        assert_eq!(between_rounds(now, 1, (1 << 24) - 1, 1).gradient, 24);
+        assert_eq!(between_rounds(now, 0, 0, 0), now);
+    }
+}
