@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reject {
-    /// Bytes before a delimiter that are longer than any frame, or the tail of such bytes.
+    /// More bytes before a delimiter than any frame has.
     Overlong,
     /// Bytes before a delimiter that are not COBS, or too short for a checksum.
     Undecodable,

@@ -117,8 +117,8 @@ impl<'d> Frame<'d> {
 #[derive(Debug)]
 pub struct Deframer {
     buffer: [u8; FRAME_LEN_MAX],
+    /// Bytes since the last delimiter; more than the buffer holds where they cannot be a frame.
     len: usize,
-    overlong: bool,
 }
 
 impl Default for Deframer {
@@ -130,7 +130,7 @@ impl Default for Deframer {
 impl Deframer {
     /// An empty one.
     pub const fn new() -> Self {
-        Self { buffer: [0; FRAME_LEN_MAX], len: 0, overlong: false }
+        Self { buffer: [0; FRAME_LEN_MAX], len: 0 }
     }
 
     /// Takes bytes up to the end of the first frame; returns the rest and the frame.
@@ -142,11 +142,11 @@ impl Deframer {
         counters: &mut Counters,
     ) -> (&'b [u8], Option<Frame<'_>>) {
         let Some(end) = bytes.iter().position(|&byte| byte == DELIMITER) else {
-            self.store(bytes, counters);
+            self.store(bytes);
             return (&[], None);
         };
         let (head, rest) = bytes.split_at(end + 1);
-        self.store(&head[..end], counters);
+        self.store(&head[..end]);
         (rest, self.close(counters))
     }
 
@@ -155,20 +155,17 @@ impl Deframer {
         self.len
     }
 
-    fn store(&mut self, bytes: &[u8], counters: &mut Counters) {
-        if self.overlong || self.len + bytes.len() >= FRAME_LEN_MAX {
-            counters.reject(Reject::Overlong, self.len + bytes.len());
-            self.len = 0;
-            self.overlong = true;
-        } else {
-            self.buffer[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-            self.len += bytes.len();
+    fn store(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        if let Some(room) = self.buffer.get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
         }
+        self.len = end;
     }
 
     fn close(&mut self, counters: &mut Counters) -> Option<Frame<'_>> {
-        let wire_len = core::mem::take(&mut self.len) + 1;
-        if core::mem::take(&mut self.overlong) {
+        let wire_len = core::mem::take(&mut self.len).saturating_add(1);
+        if wire_len > FRAME_LEN_MAX {
             counters.reject(Reject::Overlong, wire_len);
             return None;
         }
@@ -185,6 +182,7 @@ impl Deframer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::Tally;
     use proptest::prelude::*;
 
     const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
@@ -279,6 +277,17 @@ mod tests {
                 assert!(frame(&payload).len() <= FRAME_LEN_MAX);
                 assert_eq!(payloads(&frame(&payload), 64).0, [payload]);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_frame_is_one_reject_however_it_arrives() {
+        let stream = [&[1; 3 * FRAME_LEN_MAX][..], &[0], &frame(b"smidgen")].concat();
+        for piece in [1, 7, FRAME_LEN_MAX - 1, FRAME_LEN_MAX, stream.len()] {
+            let (found, counters, _) = payloads(&stream, piece);
+            assert_eq!(found, [b"smidgen"]);
+            let expected = Tally { frames: 1, bytes: 3 * FRAME_LEN_MAX as u32 + 1 };
+            assert_eq!(counters.rejected(Reject::Overlong), expected);
         }
     }
 

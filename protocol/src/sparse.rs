@@ -42,7 +42,7 @@ impl Packing {
     /// If `value_bits` is not in `2..=VALUE_BITS_MAX`.
     pub fn new(dimension: u32, k: u32, value_bits: u8) -> Self {
         assert!((2..=VALUE_BITS_MAX).contains(&value_bits));
-        let mean_gap = dimension.saturating_sub(k) / (k + 1);
+        let mean_gap = dimension.saturating_sub(k) / k.saturating_add(1);
         let rice = mean_gap.checked_ilog2().unwrap_or(0).min(15) as u8;
         Self { index_bits: index_bits(dimension), value_bits, rice }
     }

@@ -97,6 +97,7 @@ impl Ratio {
         let product = i128::from(value) * i128::from(self.mantissa);
         let magnitude = product.unsigned_abs();
         let rounded = match shift {
+            _ if magnitude == 0 => 0,
             ..=0 if magnitude.leading_zeros() <= shift.unsigned_abs() => u128::MAX,
             ..=0 => magnitude << shift.unsigned_abs(),
             1..=128 => ((magnitude >> (shift - 1)) + 1) >> 1,
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(round_shift(i64::MAX, 64), 0);
         assert_eq!(round_shift(i64::MIN, 64), -1);
         assert_eq!(round_shift(1, -70), i64::MAX);
+        assert_eq!(Ratio { mantissa: 0, exponent: 0 }.scale(i64::MAX, -200), 0);
     }
 
     #[test]
