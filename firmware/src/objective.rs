@@ -37,7 +37,8 @@ pub trait Objective {
     /// Words of scratch that [`Objective::evaluate`] needs for d = `dimension`.
     fn scratch_len(dimension: usize) -> usize;
 
-    /// Whether `data`, as received, can be used with d = `dimension`. Called once, before any evaluation.
+    /// Whether `data`, as received, can be used with d = `dimension`; empty where the host sends none. Called
+    /// before any evaluation.
     fn check(data: &[u8], dimension: usize) -> bool;
 
     /// Fills in the gradient; returns the mantissa of the loss.

@@ -29,7 +29,7 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, Downlink, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
+    BROADCAST, Configure, Down, Downlink, NAME_LEN_MAX, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
 };
 
 /// Which board a worker runs on.
@@ -51,7 +51,12 @@ pub struct Worker<M> {
 
 impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     /// A worker that computes objective `O` and has just been started.
+    ///
+    /// # Panics
+    /// If the name of the board is longer than [`NAME_LEN_MAX`].
     pub fn new<O: Objective>(board: Board, memory: M) -> Self {
+        const { assert!(O::NAME.len() <= NAME_LEN_MAX) };
+        assert!(board.name.len() <= NAME_LEN_MAX);
         let objective = Traits { name: O::NAME, scratch_len: O::scratch_len, check: O::check };
         Self {
             deframer: Deframer::new(),
@@ -221,6 +226,9 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         let scratch_len = (self.objective.scratch_len)(dimension);
         let layout =
             Layout::new(dimension, configure.downlink, scratch_len, configure.data_len as usize);
+        if layout.data_len == 0 && !(self.objective.check)(&[], dimension) {
+            return Err(Refusal::Data);
+        }
         let room = self.memory.as_ref().len();
         if layout.len() > room {
             return Err(Refusal::Memory { need: bytes(layout.len()), room: bytes(room) });

@@ -144,6 +144,8 @@ impl Session {
                 self.write(part, from..until, body, &mut at, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
+            // The gradient of a probe takes the place of an update that may yet be asked for again.
+            Down::Probe { .. } if self.update.is_some() => return Err(Reject::Unexpected),
             Down::Probe { exponents, .. } => {
                 self.await_gradient(Awaited::Probe { ticket, exponents })?;
                 None
