@@ -639,6 +639,8 @@ proptest! {
                     wire
                 }
                 Arrival::Round => {
+                    let session = host.worker.machine.session.as_ref();
+                    host.round = session.and_then(Session::round).unwrap_or(0) + 1;
                     let (from, _, body) = &bodies(&[3, 0, -7, 0, 1])[0];
                     host.frame(Down::Round { from: *from }, body)
                 }
