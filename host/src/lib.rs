@@ -1,6 +1,7 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
 
 pub mod aggregator;
+pub mod config;
 pub mod dataset;
 pub mod ports;
 pub mod ratio;

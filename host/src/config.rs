@@ -1,0 +1,303 @@
+//! What a user may ask for: the options of the command line and of the file behind `--config`.
+//!
+//! ```text
+//!  command line ──┐
+//!                 ├── cli::parse ──► Cli { Command { Options, … } }      checked, defaults filled in
+//!  FILE.toml ─────┘
+//! ```
+//!
+//! Values are checked here once, each by itself; whether they suit the data is for those who know the data.
+
+pub mod cli;
+mod faults;
+mod file;
+mod step;
+
+pub use faults::{Faults, FaultsError};
+pub use file::ConfigError;
+pub use step::{Step, StepError};
+
+use crate::dataset::split::Split;
+use clap::{Args, ValueEnum, value_parser};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use smidgen_protocol::message;
+use std::path::PathBuf;
+
+/// Coordinates for each one that an update holds if `--k` is not given: K = d / 16 sends 6 % of them.
+const DIMENSION_PER_K: usize = 16;
+/// Workers in simulation if `--workers` is not given.
+const SIMULATED_WORKER_COUNT: usize = 4;
+
+/// The options that `simulate`, `run`, `emulate` and `plan` share.
+// The comments on the fields are the texts of `--help`.
+#[derive(Args, Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Options {
+    /// Data set: digits, or a file in LIBSVM format
+    #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
+    pub dataset: String,
+
+    /// Take the first N rows only [default: all]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+
+    /// Workers that share the rows [default: one for each board or port; 4 in simulation]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..),
+        help_heading = "Data"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u16>,
+
+    /// How the rows are dealt out
+    #[arg(long, value_enum, default_value_t = Split::Contiguous, help_heading = "Data")]
+    pub split: Split,
+
+    /// What is minimised
+    #[arg(long, value_enum, default_value_t = Objective::Logistic, help_heading = "Method")]
+    pub objective: Objective,
+
+    /// Weight λ of the regulariser λ·Σ x²/(1+x²)
+    #[arg(
+        long,
+        value_name = "F",
+        value_parser = non_negative,
+        allow_negative_numbers = true,
+        default_value_t = 1e-3,
+        help_heading = "Method"
+    )]
+    pub lambda: f64,
+
+    /// How it is minimised
+    #[arg(long, value_enum, default_value_t = Method::Ef21, help_heading = "Method")]
+    pub method: Method,
+
+    /// Coordinates K that an update holds at most [default: d/16, at least 1]
+    #[arg(
+        long,
+        value_name = "K",
+        value_parser = value_parser!(u32).range(1..),
+        help_heading = "Method"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<u32>,
+
+    /// Bits of each value in an update, 2 to 32
+    ///
+    /// Error feedback makes up for the rounding: 8 bits follow the curve of 32, at a quarter of
+    /// the bytes for values.
+    #[arg(
+        long,
+        value_name = "B",
+        value_parser = value_parser!(u8).range(2..=32),
+        default_value_t = 8,
+        help_heading = "Method"
+    )]
+    pub value_bits: u8,
+
+    /// Step size γ: qm, am, auto or a number
+    ///
+    /// qm is the step of EF21, 1/(L + L_QM·ξ), and am that of "Error Feedback Reloaded",
+    /// 1/(L + L_AM·ξ), which is never smaller. auto takes the largest step that theory allows:
+    /// am, and 1/L for gd.
+    #[arg(
+        long,
+        value_name = "qm|am|auto|F",
+        allow_negative_numbers = true,
+        default_value_t = Step::Auto,
+        help_heading = "Method"
+    )]
+    pub step: Step,
+
+    /// The first estimators g_i⁰
+    #[arg(long, value_enum, default_value_t = Init::Compressed, help_heading = "Method")]
+    pub init: Init,
+
+    /// How workers learn the next model; the models are the same, bit for bit
+    #[arg(long, value_enum, default_value_t = Downlink::Sparse, help_heading = "Method")]
+    pub downlink: Downlink,
+
+    /// Rounds T
+    #[arg(
+        long,
+        value_name = "T",
+        value_parser = value_parser!(u32).range(1..),
+        default_value_t = 200,
+        help_heading = "Run"
+    )]
+    pub rounds: u32,
+
+    /// Stop sooner, once ‖∇f(x)‖² ≤ F
+    #[arg(
+        long,
+        value_name = "F",
+        value_parser = positive,
+        allow_negative_numbers = true,
+        help_heading = "Run"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+
+    /// Seed of all that is random: faults, and nothing else so far
+    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Run")]
+    pub seed: u64,
+
+    /// Faults of the link: loss=P,corrupt=P,duplicate=P (probabilities for each frame) and split
+    /// (reads cut anywhere)
+    #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
+    pub faults: Faults,
+
+    /// Speed of the line, in bit/s
+    #[arg(
+        long,
+        value_name = "BIT/S",
+        value_parser = value_parser!(u32).range(1..),
+        default_value_t = 115_200,
+        help_heading = "Link"
+    )]
+    pub baud: u32,
+
+    /// Directory for rounds.jsonl, summary.json and report.html
+    #[arg(long, value_name = "DIR", default_value = cli::OUT, help_heading = "Files")]
+    pub out: PathBuf,
+
+    /// Take options from a TOML file, such as `k = 4`; the command line wins
+    #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// An update cannot hold more coordinates than there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}, or leave it out"
+)]
+pub struct KError {
+    /// The K asked for.
+    pub k: u32,
+    /// The dimension d.
+    pub dimension: usize,
+}
+
+/// Each board is one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--workers {workers} does not fit the {board_count} boards that are given; leave it out, or give as many"
+)]
+pub struct WorkersError {
+    /// The workers asked for.
+    pub workers: u16,
+    /// The boards or ports that are given.
+    pub board_count: usize,
+}
+
+impl Options {
+    /// The number of workers n: one for each board; where boards are simulated (`None`), as many as
+    /// asked for, or 4.
+    ///
+    /// A split into rows, [`Split::OneEach`], has its own number.
+    pub fn worker_count(&self, board_count: Option<usize>) -> Result<usize, WorkersError> {
+        match (self.workers, board_count) {
+            (Some(workers), Some(board_count)) if usize::from(workers) != board_count => {
+                Err(WorkersError { workers, board_count })
+            }
+            (Some(workers), _) => Ok(workers.into()),
+            (None, board_count) => Ok(board_count.unwrap_or(SIMULATED_WORKER_COUNT)),
+        }
+    }
+
+    /// The K for data of this dimension: the one asked for, or d/16 and at least 1.
+    pub fn k(&self, dimension: usize) -> Result<u32, KError> {
+        match self.k {
+            Some(k) if k as usize > dimension => Err(KError { k, dimension }),
+            Some(k) => Ok(k),
+            None => Ok((dimension / DIMENSION_PER_K).max(1) as u32),
+        }
+    }
+
+    /// Every option by its long name, defaults included, those without a value left out.
+    pub fn record(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(options)) => options,
+            other => unreachable!("options are a map of plain values, not {other:?}"),
+        }
+    }
+}
+
+/// The function f that is minimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// Logistic regression with the nonconvex regulariser
+    Logistic,
+}
+
+/// The method that minimises f.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// EF21 with TopK: error feedback, K coordinates a round
+    Ef21,
+    /// Gradient descent: all d coordinates a round
+    Gd,
+}
+
+/// What g_i⁰ is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// ∇f_i(x⁰): one dense update of 32-bit values
+    Full,
+    /// C(∇f_i(x⁰)): an update like any other
+    Compressed,
+    /// 0: nothing is sent
+    Zero,
+}
+
+impl From<Init> for message::Init {
+    fn from(init: Init) -> Self {
+        match init {
+            Init::Full => Self::Full,
+            Init::Compressed => Self::Compressed,
+            Init::Zero => Self::Zero,
+        }
+    }
+}
+
+/// How a worker learns the next model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Downlink {
+    /// The whole model travels
+    Dense,
+    /// What changed in the sum of the g_i travels; each worker takes the step itself
+    Sparse,
+}
+
+impl From<Downlink> for message::Downlink {
+    fn from(downlink: Downlink) -> Self {
+        match downlink {
+            Downlink::Dense => Self::Dense,
+            Downlink::Sparse => Self::Sparse,
+        }
+    }
+}
+
+fn number(text: &str, is_legal: impl Fn(f64) -> bool, legal: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) && is_legal(number) => Ok(number),
+        _ => Err(format!("give a number {legal}")),
+    }
+}
+
+fn non_negative(text: &str) -> Result<f64, String> {
+    number(text, |number| number >= 0.0, "of at least 0")
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, |number| number > 0.0, "greater than 0")
+}

@@ -1,0 +1,168 @@
+//! The command line: `smidgen demo | simulate | run | emulate | plan | ports | report | image`.
+
+use super::{ConfigError, Options, file};
+use crate::transport::Address;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where a run is written if nobody says where.
+pub(super) const OUT: &str = "smidgen-out";
+
+/// Train one model on data that stays on many microcontrollers, over links so slow that every byte counts.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "smidgen", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `smidgen` can do.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Show what smidgen does: train on a bundled data set with simulated boards, and write a report
+    #[command(after_help = "Example: smidgen demo")]
+    Demo(Demo),
+
+    /// Train with simulated boards: the real worker and the real frames, on modelled links in virtual time
+    #[command(
+        after_help = "Example: smidgen simulate --workers 20 --k 4 --rounds 500 --faults loss=0.2,split"
+    )]
+    Simulate(Options),
+
+    /// Train with boards that are attached to serial ports, or reached through sockets
+    #[command(
+        after_help = "Example: smidgen run --port /dev/ttyACM0 --port tcp:raspberrypi:4000 --rounds 50"
+    )]
+    Run(Run),
+
+    /// Train with emulated boards, which are started and ended for you (needs QEMU)
+    #[command(after_help = "Example: smidgen emulate --board stm32f405=2 --board mps2 --rounds 50")]
+    Emulate(Emulate),
+
+    /// Tell before the run what it will take: step size, memory on a board, bytes and seconds on the link
+    #[command(
+        after_help = "Example: smidgen plan --dataset mushrooms.txt --workers 20 --baud 9600"
+    )]
+    Plan(Options),
+
+    /// List the serial ports of this computer, and what is known of the boards behind them
+    #[command(after_help = "Example: smidgen ports")]
+    Ports,
+
+    /// Write report.html anew from the records of a run
+    #[command(after_help = "Example: smidgen report smidgen-out")]
+    Report(Report),
+
+    /// Build the image of a board, ready to be flashed
+    #[command(after_help = "Example: smidgen image --board microbit --hex")]
+    Image(Image),
+}
+
+/// Arguments of `smidgen demo`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Demo {
+    /// Directory for the records and report.html
+    #[arg(long, value_name = "DIR", default_value = OUT)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `smidgen run`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Where a board is: a serial port, unix:PATH or tcp:HOST:PORT; once for each board
+    #[arg(long = "port", value_name = "ADDRESS", required = true, help_heading = "Boards")]
+    pub ports: Vec<Address>,
+    /// What is trained, and how.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Arguments of `smidgen emulate`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Emulate {
+    /// A board and how many of it; once for each kind of board
+    #[arg(long = "board", value_name = "NAME[=COUNT]", required = true, help_heading = "Boards")]
+    pub boards: Vec<Boards>,
+    /// What is trained, and how.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Arguments of `smidgen report`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Directory that a run was written to with --out
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Arguments of `smidgen image`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Image {
+    /// The board
+    #[arg(long, value_name = "NAME")]
+    pub board: String,
+    /// Write an Intel HEX file as well, for boards that are flashed by drag and drop
+    #[arg(long)]
+    pub hex: bool,
+}
+
+/// Some boards of one kind: `microbit`, `stm32f405=2`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boards {
+    /// Name of the board's package.
+    pub board: String,
+    /// How many of it, at least one.
+    pub count: u16,
+}
+
+/// A text that names no [`Boards`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("give the name of a board, or NAME=COUNT with a count from 1 to 65535")]
+pub struct BoardsError;
+
+impl FromStr for Boards {
+    type Err = BoardsError;
+
+    fn from_str(text: &str) -> Result<Self, BoardsError> {
+        let (board, count) = text.split_once('=').unwrap_or((text, "1"));
+        match count.parse() {
+            Ok(count @ 1..) if !board.is_empty() => Ok(Self { board: board.into(), count }),
+            _ => Err(BoardsError),
+        }
+    }
+}
+
+/// Reads the command line, and the file that its `--config` names.
+///
+/// # Errors
+/// [`clap::Error::exit`] says them, or the help that was asked for, and ends the program with the right code.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let said = from_file(&arguments)?;
+    arguments.extend(said);
+    Cli::try_parse_from(arguments)
+}
+
+/// What the file behind `--config` says, as further arguments; none without a file.
+fn from_file(arguments: &[OsString]) -> Result<Vec<OsString>, clap::Error> {
+    // What is required may stand in the file.
+    let program = Cli::command()
+        .mut_subcommands(|subcommand| subcommand.mut_args(|argument| argument.required(false)));
+    // What is wrong without a file is said by the parser proper, which knows what is required.
+    let Ok(given) = program.clone().try_get_matches_from(arguments) else { return Ok(vec![]) };
+    let Some((name, given)) = given.subcommand() else { return Ok(vec![]) };
+    let Ok(Some(path)) = given.try_get_one::<PathBuf>("config") else { return Ok(vec![]) };
+    file::arguments(path, &program, name, given).map_err(refusal)
+}
+
+fn refusal(error: ConfigError) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+}
+
+#[cfg(test)]
+mod tests;

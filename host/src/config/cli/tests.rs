@@ -1,0 +1,279 @@
+use super::super::{Downlink, Faults, Init, Method, Objective, Step};
+use super::*;
+use crate::dataset::split::Split;
+use std::fs;
+use std::path::Path;
+
+fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+fn options(line: &str) -> Options {
+    match parse_line(line).unwrap_or_else(|error| panic!("{error}")).command {
+        Command::Simulate(options) | Command::Plan(options) => options,
+        Command::Run(run) => run.options,
+        Command::Emulate(emulate) => emulate.options,
+        other => panic!("{other:?} has no options"),
+    }
+}
+
+fn refused(line: &str) -> String {
+    let error = parse_line(line).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+    error.to_string()
+}
+
+/// `line` with a configuration file of this text, and the error without the path of the file.
+fn with_file(line: &str, text: &str) -> Result<Cli, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("smidgen.toml");
+    fs::write(&path, text).unwrap();
+    parse_line(&format!("{line} --config {}", path.display())).map_err(|error| {
+        assert_eq!(error.exit_code(), 2, "{error}");
+        let directory = format!("{}{}", directory.path().display(), std::path::MAIN_SEPARATOR);
+        error.to_string().replace(&directory, "")
+    })
+}
+
+fn options_with_file(line: &str, text: &str) -> Options {
+    match with_file(line, text).unwrap_or_else(|error| panic!("{error}")).command {
+        Command::Simulate(options) => options,
+        other => panic!("{other:?} instead of simulate"),
+    }
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let expected = Options {
+        dataset: "digits".into(),
+        rows: None,
+        workers: None,
+        split: Split::Contiguous,
+        objective: Objective::Logistic,
+        lambda: 1e-3,
+        method: Method::Ef21,
+        k: None,
+        value_bits: 8,
+        step: Step::Auto,
+        init: Init::Compressed,
+        downlink: Downlink::Sparse,
+        rounds: 200,
+        target: None,
+        seed: 0,
+        faults: Faults::default(),
+        baud: 115_200,
+        out: "smidgen-out".into(),
+        config: None,
+    };
+    assert_eq!(options("smidgen simulate"), expected);
+    assert_eq!(options("smidgen plan"), expected);
+    assert_eq!(options("smidgen run --port COM3"), expected);
+    assert_eq!(options("smidgen emulate --board mps2"), expected);
+}
+
+#[test]
+fn every_option_is_understood() {
+    let all = "smidgen simulate --dataset a9a --rows 400 --workers 20 --split sorted-norm --objective logistic \
+        --lambda 0.1 --method gd --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
+        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a";
+    let expected = Options {
+        dataset: "a9a".into(),
+        rows: Some(400),
+        workers: Some(20),
+        split: Split::SortedNorm,
+        objective: Objective::Logistic,
+        lambda: 0.1,
+        method: Method::Gd,
+        k: Some(1),
+        value_bits: 32,
+        step: Step::Fixed(0.25),
+        init: Init::Full,
+        downlink: Downlink::Dense,
+        rounds: 2000,
+        target: Some(1e-6),
+        seed: 7,
+        faults: Faults { loss: 0.2, corrupt: 0.05, duplicate: 0.1, split: true },
+        baud: 9600,
+        out: "runs/a9a".into(),
+        config: None,
+    };
+    assert_eq!(options(all), expected);
+}
+
+#[test]
+fn other_commands_are_understood() {
+    let command = |line| parse_line(line).unwrap().command;
+    assert_eq!(command("smidgen ports"), Command::Ports);
+    assert_eq!(command("smidgen demo --out here"), Command::Demo(Demo { out: "here".into() }));
+    assert_eq!(
+        command("smidgen report runs/a9a"),
+        Command::Report(Report { directory: "runs/a9a".into() })
+    );
+    assert_eq!(
+        command("smidgen image --board microbit --hex"),
+        Command::Image(Image { board: "microbit".into(), hex: true })
+    );
+    let Command::Run(run) = command("smidgen run --port /dev/ttyACM0 --port tcp:pi:4000") else {
+        panic!("run is run")
+    };
+    assert_eq!(run.ports, [Address::Serial("/dev/ttyACM0".into()), Address::Tcp("pi:4000".into())]);
+    let Command::Emulate(emulate) = command("smidgen emulate --board stm32f405=2 --board mps2")
+    else {
+        panic!("emulate is emulate")
+    };
+    assert_eq!(
+        emulate.boards,
+        [Boards { board: "stm32f405".into(), count: 2 }, Boards { board: "mps2".into(), count: 1 }]
+    );
+}
+
+#[test]
+fn wrong_arguments_are_refused_with_a_reason() {
+    for (line, reason) in [
+        ("smidgen simulate --k 0", "0 is not in 1.."),
+        ("smidgen simulate --value-bits 33", "33 is not in 2..=32"),
+        ("smidgen simulate --value-bits 1", "1 is not in 2..=32"),
+        ("smidgen simulate --lambda -1", "give a number of at least 0"),
+        ("smidgen simulate --lambda nan", "give a number of at least 0"),
+        ("smidgen simulate --target 0", "give a number greater than 0"),
+        ("smidgen simulate --step am2", "give qm, am, auto or a number greater than 0"),
+        ("smidgen simulate --faults loss=2", "`loss=2` lacks a probability"),
+        ("smidgen simulate --split blocks", "[possible values: contiguous, sorted-norm, one-each]"),
+        ("smidgen simulate --value-bit 8", "'--value-bits'"),
+        ("smidgen run", "--port <ADDRESS>"),
+        ("smidgen run --port usb:1", "`usb:` is no kind of address"),
+        ("smidgen emulate --board mps2=0", "NAME=COUNT with a count from 1 to 65535"),
+        ("smidgen emulate --board =2", "give the name of a board"),
+        ("smidgen report", "<DIR>"),
+    ] {
+        let text = refused(line);
+        assert!(text.contains(reason), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_file_gives_options_and_the_command_line_wins() {
+    let file = "dataset = \"a9a\"\nworkers = 20\nk = 4\nlambda = 1e-1\nvalue-bits = 4\n\
+        faults = \"loss=0.2,split\"\nseed = 1_000\nstep = 0.5\n";
+    let options = options_with_file("smidgen simulate --k 9 --step=qm", file);
+    let Options { ref dataset, workers, k, lambda, value_bits, faults, seed, step, .. } = options;
+    assert_eq!((dataset.as_str(), workers, lambda, value_bits), ("a9a", Some(20), 0.1, 4));
+    assert_eq!((faults, seed), (Faults { loss: 0.2, split: true, ..Faults::default() }, 1000));
+    assert_eq!((k, step), (Some(9), Step::Qm), "as the command line says");
+    assert_eq!(options.split, Split::Contiguous, "as nobody says");
+}
+
+#[test]
+fn what_may_be_repeated_is_a_list_in_a_file_and_replaced_as_a_whole() {
+    let file = "board = [\"microbit=2\", \"mps2\"]\n";
+    let boards = |line| match with_file(line, file).unwrap().command {
+        Command::Emulate(emulate) => emulate.boards,
+        other => panic!("{other:?} instead of emulate"),
+    };
+    let named = |board: &str, count| Boards { board: board.into(), count };
+    assert_eq!(boards("smidgen emulate"), [named("microbit", 2), named("mps2", 1)]);
+    assert_eq!(boards("smidgen emulate --board stm32f405"), [named("stm32f405", 1)]);
+}
+
+#[test]
+fn a_wrong_file_is_refused_by_line() {
+    for (text, sentence) in [
+        (
+            "k = 4\nvalue_bits = 8\n",
+            "line 2: `value_bits` is no option of smidgen simulate; did you mean `value-bits`?",
+        ),
+        (
+            "\n\nround = 8\n",
+            "line 3: `round` is no option of smidgen simulate; did you mean `rounds`?",
+        ),
+        (
+            "config = \"other.toml\"",
+            "line 1: `config` is no option of smidgen simulate; did you mean",
+        ),
+        ("help = true", "line 1: `help` is no option of smidgen simulate; did you mean"),
+        ("board = [\"mps2\"]", "line 1: `board` is no option of smidgen simulate; did you mean"),
+        (
+            "k = 4\nrounds = \"many\"\n",
+            "line 2: invalid value 'many' for '--rounds <T>': invalid digit",
+        ),
+        (
+            "lambda = -1",
+            "line 1: invalid value '-1' for '--lambda <F>': give a number of at least 0",
+        ),
+        (
+            "split = \"blocks\"",
+            "line 1: invalid value 'blocks' for '--split <SPLIT>' \
+             [possible values: contiguous, sorted-norm, one-each]",
+        ),
+        ("k = [1, 2]", "line 1: the argument '--k <K>' cannot be used multiple times"),
+        ("k = true", "line 1: `k` is neither a text, a number nor a list of those"),
+        ("[data]\nrows = 4", "line 1: `data` is no option"),
+        ("k = 4\nrounds = \n", "line 2: "),
+        ("k = 4\nk = 5\n", "line 2: "),
+    ] {
+        let error = with_file("smidgen simulate", text).unwrap_err();
+        let expected = format!("error: smidgen.toml, {sentence}");
+        assert!(error.starts_with(&expected), "{text:?}: {error:?}");
+        assert_eq!(error.trim_end().lines().count(), 1, "one sentence: {error:?}");
+    }
+}
+
+#[test]
+fn a_wrong_value_in_a_file_is_refused_even_where_the_command_line_wins() {
+    let error = with_file("smidgen simulate --k 4", "k = 0").unwrap_err();
+    assert!(error.contains("line 1: invalid value '0' for '--k <K>'"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let path = Path::new("no").join("such.toml");
+    let text = refused(&format!("smidgen plan --config {}", path.display()));
+    assert!(text.starts_with(&format!("error: cannot read {}: ", path.display())), "{text}");
+}
+
+#[test]
+fn k_follows_the_dimension_unless_given() {
+    let default = options("smidgen simulate");
+    assert_eq!([1, 16, 64, 123].map(|dimension| default.k(dimension)), [1, 1, 4, 7].map(Ok));
+    let given = options("smidgen simulate --k 65");
+    assert_eq!(given.k(65), Ok(65));
+    assert_eq!(
+        given.k(64).unwrap_err().to_string(),
+        "--k 65 exceeds the dimension of the data, 64; give 1 to 64, or leave it out"
+    );
+}
+
+#[test]
+fn boards_are_workers() {
+    let default = options("smidgen simulate");
+    assert_eq!([None, Some(2)].map(|boards| default.worker_count(boards)), [Ok(4), Ok(2)]);
+    let given = options("smidgen simulate --workers 20");
+    assert_eq!([None, Some(20)].map(|boards| given.worker_count(boards)), [Ok(20), Ok(20)]);
+    assert_eq!(
+        given.worker_count(Some(2)).unwrap_err().to_string(),
+        "--workers 20 does not fit the 2 boards that are given; leave it out, or give as many"
+    );
+}
+
+#[test]
+fn help_shows_what_is_required() {
+    let help = parse_line("smidgen run --help").unwrap_err();
+    assert_eq!(help.exit_code(), 0);
+    assert!(help.to_string().contains("Usage: smidgen run [OPTIONS] --port <ADDRESS>"), "{help}");
+}
+
+#[test]
+fn a_record_holds_every_option_by_its_name() {
+    let record = options("smidgen simulate --faults loss=0.5 --step 0.25 --k 4").record();
+    let expected = serde_json::json!({
+        "dataset": "digits", "split": "contiguous", "objective": "logistic", "lambda": 0.001, "method": "ef21",
+        "k": 4, "value-bits": 8, "step": "0.25", "init": "compressed", "downlink": "sparse", "rounds": 200,
+        "seed": 0, "faults": "loss=0.5", "baud": 115_200, "out": "smidgen-out",
+    });
+    assert_eq!(serde_json::Value::Object(record), expected);
+}

@@ -1,0 +1,134 @@
+//! What a link does wrong, as a user asks for it.
+
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Faults of a link: probabilities, each for every frame on its own, and whether reads are cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// Probability that a frame is lost.
+    pub loss: f64,
+    /// Probability that bits of a frame are flipped.
+    pub corrupt: f64,
+    /// Probability that a frame arrives twice.
+    pub duplicate: f64,
+    /// Whether the bytes arrive in pieces cut anywhere.
+    pub split: bool,
+}
+
+/// Why a text is no list of [`Faults`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultsError {
+    /// No fault has this name.
+    #[error(
+        "`{0}` is no fault; give some of loss=P, corrupt=P, duplicate=P and split, separated by commas, or none"
+    )]
+    Unknown(String),
+    /// The number is missing, is none, or is no probability.
+    #[error("`{0}` lacks a probability; give a number from 0 to 1, such as loss=0.2")]
+    Probability(String),
+    /// `split` is or is not.
+    #[error("`{0}` has a value too many; write split alone")]
+    Valued(String),
+    /// The same fault again.
+    #[error("`{0}` is given twice; give each fault once")]
+    Repeated(String),
+}
+
+impl FromStr for Faults {
+    type Err = FaultsError;
+
+    fn from_str(text: &str) -> Result<Self, FaultsError> {
+        let mut faults = Self::default();
+        if text == "none" {
+            return Ok(faults);
+        }
+        let mut seen = vec![];
+        for part in text.split(',') {
+            let (name, value) = part.split_once('=').map_or((part, None), |(n, v)| (n, Some(v)));
+            match name {
+                "loss" => faults.loss = probability(part, value)?,
+                "corrupt" => faults.corrupt = probability(part, value)?,
+                "duplicate" => faults.duplicate = probability(part, value)?,
+                "split" if value.is_some() => return Err(FaultsError::Valued(part.into())),
+                "split" => faults.split = true,
+                _ => return Err(FaultsError::Unknown(part.into())),
+            }
+            if seen.contains(&name) {
+                return Err(FaultsError::Repeated(name.into()));
+            }
+            seen.push(name);
+        }
+        Ok(faults)
+    }
+}
+
+fn probability(part: &str, value: Option<&str>) -> Result<f64, FaultsError> {
+    value
+        .and_then(|value| value.parse().ok())
+        .filter(|probability| (0.0..=1.0).contains(probability))
+        .ok_or_else(|| FaultsError::Probability(part.into()))
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let probabilities =
+            [("loss", self.loss), ("corrupt", self.corrupt), ("duplicate", self.duplicate)];
+        let mut parts: Vec<String> = probabilities
+            .iter()
+            .filter(|(_, probability)| *probability > 0.0)
+            .map(|(name, probability)| format!("{name}={probability}"))
+            .collect();
+        if self.split {
+            parts.push("split".into());
+        }
+        f.write_str(if parts.is_empty() { "none" } else { "" })?;
+        f.write_str(&parts.join(","))
+    }
+}
+
+impl Serialize for Faults {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_and_written_alike() {
+        for (text, faults) in [
+            ("none", Faults::default()),
+            ("split", Faults { split: true, ..Faults::default() }),
+            ("loss=0.2,split", Faults { loss: 0.2, split: true, ..Faults::default() }),
+            (
+                "loss=0.2,corrupt=0.05,duplicate=1",
+                Faults { loss: 0.2, corrupt: 0.05, duplicate: 1.0, split: false },
+            ),
+        ] {
+            assert_eq!(text.parse(), Ok(faults));
+            assert_eq!(faults.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_bad_part_is_named() {
+        for (text, error) in [
+            ("", FaultsError::Unknown("".into())),
+            ("loss=0.2,", FaultsError::Unknown("".into())),
+            ("loss=0.2,los=0.1", FaultsError::Unknown("los=0.1".into())),
+            ("loss", FaultsError::Probability("loss".into())),
+            ("loss=", FaultsError::Probability("loss=".into())),
+            ("corrupt=1.5", FaultsError::Probability("corrupt=1.5".into())),
+            ("corrupt=-0.1", FaultsError::Probability("corrupt=-0.1".into())),
+            ("duplicate=nan", FaultsError::Probability("duplicate=nan".into())),
+            ("split=1", FaultsError::Valued("split=1".into())),
+            ("loss=0.1,split,loss=0.2", FaultsError::Repeated("loss".into())),
+        ] {
+            assert_eq!(text.parse::<Faults>(), Err(error), "{text}");
+        }
+    }
+}

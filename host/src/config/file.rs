@@ -1,0 +1,150 @@
+//! The file behind `--config`: options by their long names, in TOML.
+//!
+//! The file becomes arguments of the command line, so that each option has one parser, one default and one
+//! message, wherever it is given.
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+use toml::de::{DeTable, DeValue};
+
+/// Options that say something about the command line only.
+const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not there, or not text.
+    #[error("cannot read {}: {source}; give --config the path of a TOML file", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: Problem,
+    },
+}
+
+/// What may be wrong with a line of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is not TOML.
+    #[error("{0}; write options as in TOML, such as k = 4 or dataset = \"digits\"")]
+    Syntax(String),
+    /// No option has this name.
+    #[error("`{key}` is no option of smidgen {command}; did you mean `{nearest}`?")]
+    UnknownKey {
+        /// The name in the file.
+        key: String,
+        /// The subcommand.
+        command: String,
+        /// The option whose name is most alike.
+        nearest: String,
+    },
+    /// A truth value, a date or a table.
+    #[error(
+        "`{0}` is neither a text, a number nor a list of those; write it as on the command line"
+    )]
+    Type(String),
+    /// The option cannot have this value.
+    #[error("{0}")]
+    Value(String),
+}
+
+/// The arguments that say what the file at `path` says, without the options that are `given` already.
+///
+/// `program` is the whole command line, of which `given` are the arguments of the subcommand `name`.
+pub(super) fn arguments(
+    path: &Path,
+    program: &Command,
+    name: &str,
+    given: &ArgMatches,
+) -> Result<Vec<OsString>, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+    let wrong = |position: usize, problem| ConfigError::Wrong {
+        path: path.into(),
+        line: 1 + text[..position].matches('\n').count(),
+        problem,
+    };
+    let table = DeTable::parse(&text).map_err(|error| {
+        let position = error.span().map_or(text.len(), |span| span.start);
+        wrong(position, Problem::Syntax(error.message().into()))
+    })?;
+    let subcommand = program.find_subcommand(name).expect("clap has found it");
+    let mut arguments = vec![];
+    for (key, value) in table.get_ref() {
+        let position = key.span().start;
+        let id = id(subcommand, key.get_ref()).map_err(|problem| wrong(position, problem))?;
+        let option = option(key.get_ref(), value.get_ref())
+            .and_then(|option| check(program, name, option))
+            .map_err(|problem| wrong(position, problem))?;
+        if given.value_source(id) != Some(ValueSource::CommandLine) {
+            arguments.extend(option);
+        }
+    }
+    Ok(arguments)
+}
+
+/// Clap's name of the option whose long name is `key`.
+fn id<'c>(subcommand: &'c Command, key: &str) -> Result<&'c str, Problem> {
+    let legal = || {
+        let named = subcommand.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
+        named.filter(|(long, _)| !NOT_IN_FILES.contains(long))
+    };
+    if let Some((_, arg)) = legal().find(|(long, _)| *long == key) {
+        return Ok(arg.get_id().as_str());
+    }
+    let likeness = |long| strsim::jaro_winkler(long, key);
+    let nearest = legal().map(|(long, _)| long).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    Err(Problem::UnknownKey {
+        key: key.into(),
+        command: subcommand.get_name().into(),
+        nearest: nearest.unwrap_or_default().into(),
+    })
+}
+
+/// The option as on the command line, once for each value of a list.
+fn option(key: &str, value: &DeValue<'_>) -> Result<Vec<OsString>, Problem> {
+    match value {
+        DeValue::String(text) => Ok(vec![format!("--{key}={text}").into()]),
+        DeValue::Integer(number) => Ok(vec![format!("--{key}={number}").into()]),
+        DeValue::Float(number) => Ok(vec![format!("--{key}={number}").into()]),
+        DeValue::Array(values) => {
+            let options: Result<Vec<_>, _> =
+                values.iter().map(|value| option(key, value.get_ref())).collect();
+            Ok(options?.concat())
+        }
+        DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
+            Err(Problem::Type(key.into()))
+        }
+    }
+}
+
+/// Lets clap judge one option alone, so that what it says can be said of one line.
+fn check(program: &Command, name: &str, option: Vec<OsString>) -> Result<Vec<OsString>, Problem> {
+    let alone = [program.get_name().into(), name.into()].into_iter().chain(option.clone());
+    match program.clone().try_get_matches_from(alone) {
+        Ok(_) => Ok(option),
+        Err(error) => Err(Problem::Value(sentence(&error))),
+    }
+}
+
+/// The first paragraph of clap's message, in one line; advice on the command line follows it.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}

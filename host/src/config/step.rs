@@ -1,0 +1,72 @@
+//! The step size γ that a user asks for.
+
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// How the step size γ is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// 1/(L + L_QM·ξ(α)), the step of EF21.
+    Qm,
+    /// 1/(L + L_AM·ξ(α)), the step of "Error Feedback Reloaded", Theorem 3.
+    Am,
+    /// The largest that theory allows for the method.
+    Auto,
+    /// This number, positive and finite, whatever theory says.
+    Fixed(f64),
+}
+
+/// A text that is no [`Step`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("give qm, am, auto or a number greater than 0")]
+pub struct StepError;
+
+impl FromStr for Step {
+    type Err = StepError;
+
+    fn from_str(text: &str) -> Result<Self, StepError> {
+        match text {
+            "qm" => Ok(Self::Qm),
+            "am" => Ok(Self::Am),
+            "auto" => Ok(Self::Auto),
+            number => super::positive(number).map(Self::Fixed).map_err(|_| StepError),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Qm => f.write_str("qm"),
+            Self::Am => f.write_str("am"),
+            Self::Auto => f.write_str("auto"),
+            Self::Fixed(gamma) => write!(f, "{gamma}"),
+        }
+    }
+}
+
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_read_and_written_alike() {
+        for step in [Step::Qm, Step::Am, Step::Auto, Step::Fixed(0.25), Step::Fixed(1e-9)] {
+            assert_eq!(step.to_string().parse(), Ok(step));
+        }
+    }
+
+    #[test]
+    fn what_is_no_step_is_refused() {
+        for text in ["", "qn", "0", "-1", "inf", "nan"] {
+            assert_eq!(text.parse::<Step>(), Err(StepError), "{text}");
+        }
+    }
+}
