@@ -1,1 +1,4 @@
 //! End-to-end tests of smidgen.
+
+#[cfg(unix)]
+pub mod pty;
