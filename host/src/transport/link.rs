@@ -83,10 +83,11 @@ impl Link {
         let outlet = Arc::new(Mutex::new(Ok(writer)));
         let (stop, stopped) = channel();
         let (ending, ended) = channel::<()>();
-        let mut listener = Listener { link, outlet: outlet.clone(), reopen, events, stopped };
+        let listener = Listener { link, outlet: outlet.clone(), reopen, events, stopped };
         thread::spawn(move || {
-            // Moved in, so that it is dropped when the thread ends, even by a panic.
+            // Dropped last and even by a panic: when the link hears of it, the stream is closed.
             let _ending = ending;
+            let mut listener = listener;
             listener.run(reader)
         });
         Self { outlet, stop: Some(stop), ended }
@@ -116,7 +117,6 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.stop = None;
-        *lock(&self.outlet) = Err("the link was closed".into());
         // A thread that is still connecting ends by itself afterwards.
         let _ = self.ended.recv_timeout(END_TIMEOUT);
     }
