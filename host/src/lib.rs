@@ -6,4 +6,5 @@ pub mod dataset;
 pub mod ports;
 pub mod ratio;
 pub mod record;
+pub mod report;
 pub mod transport;

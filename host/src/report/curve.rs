@@ -1,0 +1,219 @@
+//! Curves: what was reached, what it had cost by then, and how many points a drawing needs.
+
+use crate::record::{BaselineRecord, Cost, RoundRecord, running_totals};
+
+/// Points that a drawn curve has at most: more than a screen has columns.
+pub const POINT_COUNT_MAX: usize = 1500;
+
+/// Where a method stood in one round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mark {
+    /// The round t.
+    pub round: u32,
+    /// f(x^t).
+    pub loss: f64,
+    /// ‖∇f(x^t)‖², where it is known.
+    pub gradient_norm_squared: Option<f64>,
+    /// ‖g^t‖²; dense gradient descent has no estimator but the gradient.
+    pub estimator_norm_squared: Option<f64>,
+    /// What all rounds up to and with this one cost.
+    pub total: Cost,
+}
+
+/// The marks of a run.
+pub fn of_run(rounds: &[RoundRecord]) -> Vec<Mark> {
+    let mark = |(record, total): (&RoundRecord, Cost)| Mark {
+        round: record.round,
+        loss: record.loss,
+        gradient_norm_squared: record.gradient_norm_squared,
+        estimator_norm_squared: Some(record.estimator_norm_squared),
+        total,
+    };
+    rounds.iter().zip(running_totals(rounds.iter().map(RoundRecord::cost))).map(mark).collect()
+}
+
+/// The marks of dense gradient descent.
+pub fn of_baseline(rounds: &[BaselineRecord]) -> Vec<Mark> {
+    let mark = |(record, total): (&BaselineRecord, Cost)| Mark {
+        round: record.round,
+        loss: record.loss,
+        gradient_norm_squared: record.gradient_norm_squared,
+        estimator_norm_squared: record.gradient_norm_squared,
+        total,
+    };
+    rounds.iter().zip(running_totals(rounds.iter().map(|r| r.cost))).map(mark).collect()
+}
+
+/// What a curve shows over rounds, bytes or seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// f(x^t)
+    Loss,
+    /// ‖∇f(x^t)‖²
+    Gradient,
+    /// ‖g^t‖², where the gradient is not known.
+    Estimator,
+}
+
+impl Measure {
+    /// Value of the measure at a mark, if it is known.
+    pub fn of(self, mark: &Mark) -> Option<f64> {
+        match self {
+            Self::Loss => Some(mark.loss),
+            Self::Gradient => mark.gradient_norm_squared,
+            Self::Estimator => mark.estimator_norm_squared,
+        }
+    }
+
+    /// The symbol, as in the papers.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Loss => "f(x)",
+            Self::Gradient => "‖∇f(x)‖²",
+            Self::Estimator => "‖g‖²",
+        }
+    }
+
+    /// The least value that `marks` reach, if they have any that is finite.
+    pub fn least(self, marks: &[Mark]) -> Option<f64> {
+        let values = marks.iter().filter_map(|mark| self.of(mark));
+        values.filter(|value| value.is_finite()).reduce(f64::min)
+    }
+
+    /// The first mark that is down to `level`.
+    pub fn first_at(self, marks: &[Mark], level: f64) -> Option<&Mark> {
+        marks.iter().find(|mark| self.of(mark).is_some_and(|value| value <= level))
+    }
+}
+
+/// Two methods at the lowest level that both reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    /// What they are compared by.
+    pub measure: Measure,
+    /// The level.
+    pub level: f64,
+    /// Where the run first was down to it.
+    pub run: Mark,
+    /// Where dense gradient descent first was down to it.
+    pub baseline: Mark,
+}
+
+impl Comparison {
+    /// Compares by the gradient, or by the loss where the gradient is not known.
+    pub fn of(run: &[Mark], baseline: &[Mark]) -> Option<Self> {
+        [Measure::Gradient, Measure::Loss].into_iter().find_map(|measure| {
+            let level = measure.least(run)?.max(measure.least(baseline)?);
+            let first_at = |marks| measure.first_at(marks, level).copied();
+            Some(Self { measure, level, run: first_at(run)?, baseline: first_at(baseline)? })
+        })
+    }
+
+    /// Wire bytes of dense gradient descent over those of the run; above 1 the run saves.
+    pub fn bytes_factor(&self) -> f64 {
+        self.baseline.total.wire_bytes() as f64 / self.run.total.wire_bytes() as f64
+    }
+
+    /// Seconds on the link of dense gradient descent over those of the run.
+    pub fn seconds_factor(&self) -> f64 {
+        self.baseline.total.link_seconds / self.run.total.link_seconds
+    }
+}
+
+/// At most [`POINT_COUNT_MAX`] of `points`, which ascend in x: the first, lowest, highest and last
+/// of every column of the drawing. What is left out would have been drawn on top of what stays.
+pub fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    if points.len() <= POINT_COUNT_MAX {
+        return points;
+    }
+    let columns = (POINT_COUNT_MAX / 4) as f64;
+    let (start, end) = (points[0].0, points[points.len() - 1].0);
+    let column =
+        |x: f64| (((x - start) / (end - start) * columns) as usize).min(columns as usize - 1);
+    points.chunk_by(|a, b| column(a.0) == column(b.0)).flat_map(outline).collect()
+}
+
+/// The first, lowest, highest and last of some points, each once and in their order.
+fn outline(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let extreme = |better: fn(f64, f64) -> bool| {
+        (0..points.len())
+            .fold(0, |best, n| if better(points[n].1, points[best].1) { n } else { best })
+    };
+    let mut keep = [0, extreme(|a, b| a < b), extreme(|a, b| a > b), points.len() - 1].to_vec();
+    keep.sort_unstable();
+    keep.dedup();
+    keep.into_iter().map(|n| points[n]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Traffic;
+    use proptest::prelude::*;
+
+    fn record(round: u32, gradient: Option<f64>, wire_bytes: u64) -> RoundRecord {
+        let uplink = Traffic { wire_bytes, ..Traffic::default() };
+        RoundRecord { round, gradient_norm_squared: gradient, uplink, ..RoundRecord::default() }
+    }
+
+    fn dense(values: &[f64]) -> Vec<Mark> {
+        let uplink = Traffic { wire_bytes: 1000, ..Traffic::default() };
+        let cost = Cost { uplink, ..Cost::default() };
+        let record = |(round, &value)| BaselineRecord {
+            round,
+            gradient_norm_squared: Some(value),
+            loss: value,
+            cost,
+        };
+        of_baseline(&(0..).zip(values).map(record).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn methods_are_compared_where_both_have_been() {
+        let run = of_run(&[
+            record(0, Some(8.0), 20),
+            record(1, None, 20),
+            record(2, Some(1.0), 20),
+            record(3, Some(2.0), 20),
+        ]);
+        // The run gets lower: the level is the baseline's.
+        let comparison = Comparison::of(&run, &dense(&[8.0, 4.0])).unwrap();
+        assert_eq!(
+            (comparison.level, comparison.run.round, comparison.baseline.round),
+            (4.0, 2, 1)
+        );
+        assert_eq!(comparison.bytes_factor(), 2000.0 / 60.0);
+        // The baseline gets lower: the level is the run's.
+        let comparison = Comparison::of(&run, &dense(&[8.0, 0.5, 0.1])).unwrap();
+        assert_eq!((comparison.level, comparison.baseline.round), (1.0, 1));
+    }
+
+    #[test]
+    fn without_gradients_the_loss_is_compared() {
+        let run = of_run(&[record(0, None, 5)]);
+        let comparison = Comparison::of(&run, &dense(&[3.0, 0.0])).unwrap();
+        assert_eq!(comparison.measure, Measure::Loss);
+        assert_eq!(Comparison::of(&run, &[]), None);
+        let lost = RoundRecord { loss: f64::NAN, ..record(0, None, 5) };
+        assert_eq!(Comparison::of(&of_run(&[lost]), &dense(&[3.0])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn thinning_keeps_ends_and_extremes(
+            values in prop::collection::vec(-1e6..1e6f64, 1..6000), logarithmic: bool,
+        ) {
+            let place = |n: usize| if logarithmic { (n as f64 + 1.0).ln() } else { n as f64 };
+            let points: Vec<_> = values.iter().enumerate().map(|(n, &y)| (place(n), y)).collect();
+            let thin = thinned(points.clone());
+            prop_assert!(thin.len() <= POINT_COUNT_MAX.min(points.len()));
+            prop_assert_eq!((thin[0], thin.last()), (points[0], points.last()));
+            let range = |points: &[(f64, f64)]| {
+                let ys = || points.iter().map(|p| p.1);
+                (ys().reduce(f64::min), ys().reduce(f64::max))
+            };
+            prop_assert_eq!(range(&thin), range(&points));
+            prop_assert!(thin.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+    }
+}

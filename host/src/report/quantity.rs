@@ -1,0 +1,145 @@
+//! Quantities as people read them: three significant digits and a unit, which no line end parts.
+
+/// `value` rounded to three significant digits, with its decimal exponent after rounding.
+fn rounded(value: f64) -> (f64, i32) {
+    let text = format!("{value:.2e}");
+    let exponent = text.rsplit('e').next().and_then(|digits| digits.parse().ok());
+    (text.parse().unwrap_or(value), exponent.unwrap_or(0))
+}
+
+/// Three significant digits of a value whose decimal exponent after rounding is `exponent`.
+fn digits(value: f64, exponent: i32) -> String {
+    format!("{value:.*}", usize::try_from(2 - exponent).unwrap_or(0))
+}
+
+/// Bytes in units of a thousand: `999 B`, `1.23 kB`, `45.6 MB`.
+pub fn bytes(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes}\u{a0}B");
+    }
+    let (value, exponent) = rounded(bytes as f64);
+    let group = (exponent / 3).min(4);
+    let unit = ["B", "kB", "MB", "GB", "TB"][group as usize];
+    format!("{}\u{a0}{unit}", digits(value / 1000f64.powi(group), exponent - 3 * group))
+}
+
+/// A stretch of time: `12.3 ms`, `1.23 s`, `3 min 20 s`, `2 h 13 min`.
+pub fn seconds(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    if seconds >= 7200.0 {
+        format!("{}\u{a0}h\u{a0}{}\u{a0}min", whole / 3600, whole % 3600 / 60)
+    } else if seconds >= 120.0 {
+        format!("{}\u{a0}min\u{a0}{}\u{a0}s", whole / 60, whole % 60)
+    } else if seconds < 0.9995 {
+        let (value, exponent) = rounded(seconds * 1e3);
+        format!("{}\u{a0}ms", digits(value, exponent.max(0)))
+    } else {
+        let (value, exponent) = rounded(seconds);
+        format!("{}\u{a0}s", digits(value, exponent))
+    }
+}
+
+/// A number without a unit: `0.693`, `1230`, `1.23·10⁻⁴`.
+pub fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    if !value.is_finite() {
+        return if value.is_nan() { "not a number" } else { "infinite" }.into();
+    }
+    let (rounded, exponent) = rounded(value);
+    if (-2..=4).contains(&exponent) {
+        return digits(rounded, exponent);
+    }
+    format!("{}·{}", digits(rounded / 10f64.powi(exponent), 0), power_of_ten(exponent))
+}
+
+/// `10⁻³`
+pub fn power_of_ten(exponent: i32) -> String {
+    let raised = |c| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => char::from_u32('⁰' as u32 + digit as u32 - '0' as u32).expect("a digit"),
+    };
+    exponent
+        .to_string()
+        .chars()
+        .fold("10".into(), |text: String, c| text + &String::from(raised(c)))
+}
+
+/// A count in groups of three digits, with narrow spaces that do not break.
+pub fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(ascii).collect();
+    groups.join("\u{202f}")
+}
+
+fn ascii(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).expect("digits are ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_three_digits_and_the_unit_after_rounding() {
+        let cases = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.00 kB"),
+            (12_345, "12.3 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.00 MB"),
+            (4_560_000_000, "4.56 GB"),
+            (123_456_000_000_000_000, "123000 TB"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(bytes(value).replace('\u{a0}', " "), text);
+        }
+    }
+
+    #[test]
+    fn time_goes_from_milliseconds_to_hours() {
+        let cases = [
+            (0.0, "0.00 ms"),
+            (0.01234, "12.3 ms"),
+            (0.9994, "999 ms"),
+            (0.9996, "1.00 s"),
+            (9.999, "10.0 s"),
+            (119.9, "120 s"),
+            (200.0, "3 min 20 s"),
+            (7980.0, "2 h 13 min"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(seconds(value).replace('\u{a0}', " "), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_plain_near_one_and_scientific_elsewhere() {
+        let cases = [
+            (0.0, "0"),
+            (0.692_8, "0.693"),
+            (0.009_999, "0.0100"),
+            (12_345.0, "12300"),
+            (-0.000_123_4, "-1.23·10⁻⁴"),
+            (1.59e15, "1.59·10¹⁵"),
+            (f64::NAN, "not a number"),
+            (f64::INFINITY, "infinite"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!(count(7), "7");
+        assert_eq!(count(115_200), "115\u{202f}200");
+        assert_eq!(count(1_000_000), "1\u{202f}000\u{202f}000");
+        assert_eq!(power_of_ten(-45_678_901), "10⁻⁴⁵⁶⁷⁸⁹⁰¹");
+    }
+}
