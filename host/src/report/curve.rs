@@ -100,10 +100,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compares by the gradient, or by the loss where the gradient is not known.
+    /// Compares by the gradient; or by the loss where the gradient is not known or where it has not
+    /// yet come down from where it started, as it may on a nonconvex objective.
     pub fn of(run: &[Mark], baseline: &[Mark]) -> Option<Self> {
         [Measure::Gradient, Measure::Loss].into_iter().find_map(|measure| {
             let level = measure.least(run)?.max(measure.least(baseline)?);
+            let descended =
+                |marks: &[Mark]| measure.of(marks.first()?).filter(|start| *start > level);
+            descended(run).and(descended(baseline))?;
             let first_at = |marks| measure.first_at(marks, level).copied();
             Some(Self { measure, level, run: first_at(run)?, baseline: first_at(baseline)? })
         })
@@ -190,12 +194,18 @@ mod tests {
 
     #[test]
     fn without_gradients_the_loss_is_compared() {
-        let run = of_run(&[record(0, None, 5)]);
-        let comparison = Comparison::of(&run, &dense(&[3.0, 0.0])).unwrap();
-        assert_eq!(comparison.measure, Measure::Loss);
+        let at = |round, loss| RoundRecord { loss, ..record(round, None, 5) };
+        let run = of_run(&[at(0, 3.0), at(1, 2.0)]);
+        let comparison = Comparison::of(&run, &dense(&[3.0, 1.0])).unwrap();
+        assert_eq!((comparison.measure, comparison.level), (Measure::Loss, 2.0));
         assert_eq!(Comparison::of(&run, &[]), None);
-        let lost = RoundRecord { loss: f64::NAN, ..record(0, None, 5) };
-        assert_eq!(Comparison::of(&of_run(&[lost]), &dense(&[3.0])), None);
+        assert_eq!(Comparison::of(&of_run(&[at(0, f64::NAN)]), &dense(&[3.0, 1.0])), None);
+    }
+
+    #[test]
+    fn methods_that_have_not_moved_are_not_compared() {
+        let run = of_run(&[record(0, Some(3.0), 5), record(1, Some(4.0), 5)]);
+        assert_eq!(Comparison::of(&run, &dense(&[3.0, 1.0])), None);
     }
 
     proptest! {

@@ -99,7 +99,9 @@ impl Page<'_> {
                 p.eyebrow { "smidgen" }
                 h1 { (self.title()) }
                 p.lead { (self.result()) @if let Some(saving) = self.saving() { " " (saving) } }
-                @if let Some(warning) = self.warning() { p.warning role="note" { (warning) } }
+                @for warning in [self.unfinished(), self.diverged().map(String::from)].into_iter().flatten() {
+                    p.warning role="note" { (warning) }
+                }
                 div.tiles {
                     (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
                     (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
@@ -148,7 +150,7 @@ impl Page<'_> {
         ))
     }
 
-    fn warning(&self) -> Option<String> {
+    fn unfinished(&self) -> Option<String> {
         if self.run.finished {
             return None;
         }
@@ -160,6 +162,12 @@ impl Page<'_> {
         ))
     }
 
+    fn diverged(&self) -> Option<&'static str> {
+        let diverged = !self.last().loss.is_finite();
+        diverged
+            .then_some("The loss has left the finite numbers: try again with a smaller step size.")
+    }
+
     fn charts(&self) -> Markup {
         let charts = [self.norm(), Measure::Loss]
             .map(|measure| Against::ALL.map(|against| self.chart(measure, against)));
@@ -168,8 +176,8 @@ impl Page<'_> {
             section {
                 h2 { "The way down" }
                 p.legend {
-                    span.key.run {} (self.method()) " "
-                    @if !self.baseline.is_empty() { span.key.baseline {} "dense gradient descent" }
+                    span { i.run {} (self.method()) }
+                    @if !self.baseline.is_empty() { span { i.baseline {} "dense gradient descent" } }
                 }
                 div.charts {
                     @for chart in charts.iter().flatten() {
@@ -199,8 +207,9 @@ impl Page<'_> {
             section {
                 h2 { "Where the bytes went" }
                 p.legend {
-                    span.key.payload {} "payload " span.key.framing {} "frames around it "
-                    span.key.again {} "sent again"
+                    span { i.payload {} "payload" }
+                    span { i.framing {} "frames around it" }
+                    span { i.again {} "sent again" }
                 }
                 (bar("up", &uplink, most))
                 (bar("down", &downlink, most))
@@ -417,8 +426,8 @@ fn worker_row(worker: &WorkerRecord) -> Markup {
             }
             td.number { (count(worker.reboots.into())) }
             td.number { (count(worker.saturated)) }
-            td { (reasons(&worker.rejected_by_host)) }
-            td { (reasons(&worker.rejected_by_worker)) }
+            td.reasons { (reasons(&worker.rejected_by_host)) }
+            td.reasons { (reasons(&worker.rejected_by_worker)) }
         }
     }
 }

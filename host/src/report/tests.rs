@@ -218,6 +218,7 @@ fn values_without_a_place_are_counted_not_drawn() {
     let page = page("diverged", &run);
     assert!(page.contains("21 values are zero, negative or not finite"));
     assert!(page.contains("f(x) = not a number"));
+    assert!(page.contains("try again with a smaller step size"));
     assert!(!page.contains("NaN") && !page.contains("inf,"));
 }
 
