@@ -4,6 +4,7 @@ pub mod aggregator;
 pub mod config;
 pub mod dataset;
 pub mod ports;
+pub mod progress;
 pub mod ratio;
 pub mod record;
 pub mod report;

@@ -1,0 +1,364 @@
+//! Progress of long work, on stderr.
+//!
+//! A terminal shows one line that changes; anything else, a log file for instance, gets a plain line now
+//! and then: for every phase, every tenth of the work, and at least one in ten seconds of it.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
+
+use crate::record::{Cost, RoundRecord};
+use crate::report::quantity::{bytes, number, seconds};
+
+/// Time between two looks of a terminal's line.
+const TERMINAL_PERIOD: Duration = Duration::from_millis(50);
+/// Longest silence of a plain log while work goes on.
+const PLAIN_PERIOD: Duration = Duration::from_secs(10);
+
+/// What is being done, and how far it is.
+pub struct Progress {
+    rounds: u32,
+    display: Display,
+    phase: Option<Phase>,
+    transfers: BTreeMap<String, (u64, u64)>,
+    pace: Option<Pace>,
+    status: Option<Status>,
+}
+
+impl Progress {
+    /// Progress of a run of `rounds` rounds.
+    pub fn new(rounds: u32) -> Self {
+        let display = if io::stderr().is_terminal() {
+            Display::Terminal(ProgressBar::new_spinner())
+        } else {
+            Display::Plain { lines: Box::new(io::stderr()), tenth: 0 }
+        };
+        Self::on(display, rounds)
+    }
+
+    fn on(display: Display, rounds: u32) -> Self {
+        let transfers = BTreeMap::new();
+        Self { rounds, display, phase: None, transfers, pace: None, status: None }
+    }
+
+    /// Begins a phase, `loading data` for instance. It lasts until another one or the first round begins.
+    pub fn phase(&mut self, name: &str) {
+        self.end_phase();
+        self.display.begin(name);
+        self.phase = Some(Phase { name: name.into(), since: Instant::now() });
+        self.pace = None;
+        self.transfers.clear();
+    }
+
+    /// `done` of `total` bytes have gone to or come from `worker` in this phase.
+    pub fn transfer(&mut self, worker: &str, done: u64, total: u64) {
+        self.transfers.insert(worker.into(), (done, total));
+        let (done, total) =
+            self.transfers.values().fold((0, 0), |(done, total), (d, t)| (done + d, total + t));
+        let ready = self.transfers.values().filter(|(done, total)| done == total).count();
+        let pace = self.pace.get_or_insert_with(|| Pace::new(done));
+        if self.display.is_due(pace, done, total) {
+            let name = self.phase.as_ref().map_or("transfer", |phase| &phase.name);
+            let (done_bytes, total_bytes) = (bytes(done), bytes(total));
+            let text = format!(
+                "{name}  {done_bytes} of {total_bytes}  {ready}/{} workers  left {}",
+                self.transfers.len(),
+                clock(pace.left(done, total)),
+            );
+            self.display.show(pace, done, total, &text);
+        }
+    }
+
+    /// A round is closed, and with it the run has cost `total`.
+    pub fn round(&mut self, record: &RoundRecord, total: Cost) {
+        if self.phase.is_some() {
+            self.end_phase();
+            self.pace = None;
+        }
+        let status = Status::new(record, total);
+        let (done, whole) = (u64::from(record.round), u64::from(self.rounds));
+        let pace = self.pace.get_or_insert_with(|| Pace::new(done));
+        self.status = Some(status);
+        if self.display.is_due(pace, done, whole) {
+            let text = status.line(self.rounds, pace.left(done, whole));
+            self.display.show(pace, done, whole, &text);
+            if matches!(self.display, Display::Plain { .. }) {
+                self.status = None;
+            }
+        }
+    }
+
+    /// Something worth a line of its own: a board that came back, an image that is built.
+    pub fn note(&mut self, text: &str) {
+        self.display.line(text);
+    }
+
+    /// The work is done: leaves the last round as a line.
+    pub fn finish(mut self) {
+        self.end_phase();
+        if let Some(status) = self.status.take() {
+            self.display.line(&status.line(self.rounds, Some(Duration::ZERO)));
+        }
+        if let Display::Terminal(bar) = &self.display {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn end_phase(&mut self) {
+        let Some(Phase { name, since }) = self.phase.take() else { return };
+        if let Display::Terminal(bar) = &self.display {
+            bar.println(format!("{name}: {}", seconds(since.elapsed().as_secs_f64())));
+        }
+    }
+}
+
+/// What is done before the first round.
+struct Phase {
+    name: String,
+    since: Instant,
+}
+
+/// How fast work goes, and when it was shown last.
+struct Pace {
+    since: Instant,
+    first: u64,
+    shown: Option<Instant>,
+}
+
+impl Pace {
+    /// Work that begins now, with `first` of it done before.
+    fn new(first: u64) -> Self {
+        Self { since: Instant::now(), first, shown: None }
+    }
+
+    /// Time until `total` is done at the pace so far, if there is one yet.
+    fn left(&self, done: u64, total: u64) -> Option<Duration> {
+        let pace = (done.checked_sub(self.first)? as f64) / self.since.elapsed().as_secs_f64();
+        Duration::try_from_secs_f64(total.saturating_sub(done) as f64 / pace).ok()
+    }
+}
+
+/// Where lines go.
+enum Display {
+    Terminal(ProgressBar),
+    Plain { lines: Box<dyn Write + Send>, tenth: u64 },
+}
+
+impl Display {
+    fn begin(&mut self, name: &str) {
+        match self {
+            Self::Terminal(bar) => {
+                bar.set_style(style("{spinner} {wide_msg}"));
+                bar.set_message(name.to_owned());
+                bar.enable_steady_tick(Duration::from_millis(100));
+            }
+            Self::Plain { tenth, .. } => {
+                *tenth = 0;
+                self.line(name);
+            }
+        }
+    }
+
+    /// Whether it is time for another look.
+    fn is_due(&self, pace: &Pace, done: u64, total: u64) -> bool {
+        let silent = pace.shown.map(|shown| shown.elapsed());
+        match self {
+            Self::Terminal(_) => silent.is_none_or(|silent| silent >= TERMINAL_PERIOD),
+            Self::Plain { tenth, .. } => {
+                let waited = silent.unwrap_or_else(|| pace.since.elapsed());
+                tenth_of(done, total) > *tenth || waited >= PLAIN_PERIOD
+            }
+        }
+    }
+
+    fn show(&mut self, pace: &mut Pace, done: u64, total: u64, text: &str) {
+        if let (Self::Terminal(bar), None) = (&self, pace.shown) {
+            bar.disable_steady_tick();
+            bar.set_style(style("{bar:10.cyan/dim} {wide_msg}").progress_chars("━╸─"));
+        }
+        pace.shown = Some(Instant::now());
+        match self {
+            Self::Terminal(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(text.to_owned());
+            }
+            Self::Plain { tenth, .. } => {
+                *tenth = tenth_of(done, total);
+                self.line(text);
+            }
+        }
+    }
+
+    /// A line that stays. That nobody reads it is no reason to stop working.
+    fn line(&mut self, text: &str) {
+        match self {
+            Self::Terminal(bar) => bar.println(text),
+            Self::Plain { lines, .. } => {
+                let _ = writeln!(lines, "{text}");
+            }
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is ours")
+}
+
+fn tenth_of(done: u64, total: u64) -> u64 {
+    10 * done / total.max(1)
+}
+
+/// What a line tells of a round.
+#[derive(Clone, Copy)]
+struct Status {
+    round: u32,
+    loss: f64,
+    norm: (&'static str, f64),
+    total: Cost,
+}
+
+impl Status {
+    fn new(record: &RoundRecord, total: Cost) -> Self {
+        let estimator = ("‖g‖²", record.estimator_norm_squared);
+        let norm = record.gradient_norm_squared.map_or(estimator, |norm| ("‖∇f‖²", norm));
+        Self { round: record.round, loss: record.loss, norm, total }
+    }
+
+    fn line(&self, rounds: u32, left: Option<Duration>) -> String {
+        let (symbol, norm) = self.norm;
+        format!(
+            "round {}/{rounds}  f {}  {symbol} {}  ↑ {} ↓ {}  link {}  left {}",
+            self.round,
+            short(self.loss),
+            short(norm),
+            bytes(self.total.uplink.wire_bytes),
+            bytes(self.total.downlink.wire_bytes),
+            seconds(self.total.link_seconds),
+            clock(left),
+        )
+    }
+}
+
+/// Three digits, as a terminal writes them: `0.693`, `1.23e-4`.
+fn short(value: f64) -> String {
+    if value == 0.0 || (0.01..1e4).contains(&value.abs()) {
+        number(value)
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
+fn clock(left: Option<Duration>) -> String {
+    left.map_or("unknown".into(), |left| FormattedDuration(left).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::record::Traffic;
+
+    /// Lines that a test can read while progress writes them.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn progress(&self, rounds: u32) -> Progress {
+            Progress::on(Display::Plain { lines: Box::new(self.clone()), tenth: 0 }, rounds)
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().replace('\u{a0}', " ")
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn cost(wire_bytes: u64, link_seconds: f64) -> Cost {
+        let traffic = Traffic { wire_bytes, ..Traffic::default() };
+        Cost { uplink: traffic, downlink: traffic, link_seconds }
+    }
+
+    fn record(round: u32) -> RoundRecord {
+        RoundRecord {
+            round,
+            loss: 0.5,
+            gradient_norm_squared: Some(1.234e-4),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_log_gets_a_line_for_every_phase_and_every_tenth() {
+        let lines = Lines::default();
+        let mut progress = lines.progress(1000);
+        progress.phase("loading data");
+        for round in 0..1000 {
+            progress.round(&record(round), cost(12_345, 1.5));
+        }
+        progress.note("worker 3 came back");
+        progress.finish();
+        let text = lines.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + 9 + 1 + 1, "{text}");
+        assert_eq!(lines[0], "loading data");
+        let told = "f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  link 1.50 s  left ";
+        assert!(lines[1].starts_with(&format!("round 100/1000  {told}")), "{text}");
+        assert_eq!(lines[10], "worker 3 came back");
+        assert_eq!(lines[11], format!("round 999/1000  {told}00:00:00"));
+    }
+
+    #[test]
+    fn transfers_of_all_workers_are_one() {
+        let lines = Lines::default();
+        let mut progress = lines.progress(1);
+        progress.phase("sending shards");
+        for worker in ["a", "b"] {
+            progress.transfer(worker, 0, 1000);
+        }
+        for done in [500, 1000] {
+            progress.transfer("a", done, 1000);
+        }
+        let text = lines.text();
+        assert!(text.contains("sending shards  500 B of 2.00 kB  0/2 workers"), "{text}");
+        assert!(text.contains("sending shards  1.00 kB of 2.00 kB  1/2 workers"), "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
+    }
+
+    #[test]
+    fn a_line_fits_a_hundred_columns_with_its_bar() {
+        let norm = Some(1.234e-11);
+        let extremes = [
+            RoundRecord { round: 2000, loss: 1.59e-9, gradient_norm_squared: norm, ..record(0) },
+            RoundRecord { round: 9999, loss: f64::NAN, gradient_norm_squared: None, ..record(0) },
+            RoundRecord { round: 0, loss: -1e300, gradient_norm_squared: Some(0.0), ..record(0) },
+        ];
+        for record in extremes {
+            let status = Status::new(&record, cost(999_400, 99.94));
+            let line = status.line(9999, Some(Duration::from_secs(86_399)));
+            assert!(11 + line.chars().count() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_time_left_follows_the_pace() {
+        let since = Instant::now() - Duration::from_secs(10);
+        let pace = Pace { since, first: 100, shown: None };
+        let left = pace.left(200, 400).unwrap().as_secs_f64();
+        assert!((20.0..20.5).contains(&left), "{left}");
+        assert_eq!(pace.left(100, 400), None);
+        assert_eq!(pace.left(0, 400), None);
+    }
+}
