@@ -26,6 +26,18 @@ pub struct Evaluation<'a> {
     pub saturated: &'a mut u32,
 }
 
+impl Evaluation<'_> {
+    /// The same request for a shorter time: whoever makes it can look at the gradient afterwards.
+    pub fn reborrow(&mut self) -> Evaluation<'_> {
+        Evaluation {
+            gradient: &mut *self.gradient,
+            scratch: &mut *self.scratch,
+            saturated: &mut *self.saturated,
+            ..*self
+        }
+    }
+}
+
 /// A function f_i whose gradient a worker can compute.
 ///
 /// Implement it for your own model and hand it to [`run`](crate::run::run). The result must depend on the

@@ -300,6 +300,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             estimator_digest,
             rejected: counters.rejected_frames(),
             overruns: self.overruns,
+            saturated: counters.saturated,
         }
     }
 }

@@ -30,6 +30,7 @@ pub use mirror::Mirror;
 pub use model::value;
 use model::{Chunk, Model, chunk};
 pub use peer::Identity;
+pub use peer::Told;
 use peer::{Peer, Stage};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
@@ -84,6 +85,8 @@ pub enum Event {
     },
     /// A worker was restarted and is being restored.
     Rebooted(usize),
+    /// All workers hold their data and the exponents are found: what that cost.
+    Prepared(Carried),
     /// A round is complete: look at the state, then call [`Aggregator::proceed`] or [`Aggregator::finish`].
     Closed(Closed),
     /// All workers confirmed that their state is that of the host.
@@ -103,9 +106,16 @@ pub struct Closed {
     pub estimator_norm_squared: f64,
     /// Digest of all x, g_i and bodies up to here.
     pub transcript: u64,
-    /// What came up since the last round was closed.
+    /// What it took.
+    pub carried: Carried,
+}
+
+/// What passed the links since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// From the workers.
     pub uplink: Traffic,
-    /// What went down.
+    /// To the workers.
     pub downlink: Traffic,
     /// Bytes, both ways, on the link that carried most.
     pub busiest_link_bytes: u64,
@@ -147,10 +157,10 @@ impl Aggregator {
             bytes = rest;
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
+                self.machine.peers[worker].uplink.frames += 1;
                 let outcome = self.machine.handle(now, worker, &frame);
                 counters.tally(outcome, wire_len);
                 let uplink = &mut self.machine.peers[worker].uplink;
-                uplink.frames += 1;
                 if outcome == Err(Reject::Repeated) {
                     uplink.retransmitted_frames += 1;
                     uplink.retransmitted_bytes += wire_len as u64;
@@ -235,10 +245,14 @@ impl Aggregator {
         self.lines[worker].deframer.pending()
     }
 
-    /// What a worker's last Ready told: frames it dropped, in the order of [`Reject::ALL`], and how often it lost bytes.
-    pub fn worker_counters(&self, worker: usize) -> (&[u32], u32) {
-        let peer = &self.machine.peers[worker];
-        (&peer.rejected, peer.overruns)
+    /// What a worker's last Ready told of its end of the link.
+    pub fn told(&self, worker: usize) -> Told {
+        self.machine.peers[worker].told
+    }
+
+    /// All traffic of a worker, up and down.
+    pub fn traffic(&self, worker: usize) -> (Traffic, Traffic) {
+        self.machine.peers[worker].traffic()
     }
 
     /// How often a worker was found restarted.
@@ -256,9 +270,9 @@ impl Aggregator {
         self.machine.model.saturated()
     }
 
-    /// Traffic since the last round was closed.
-    pub fn open_traffic(&self) -> (Traffic, Traffic) {
-        self.machine.traffic()
+    /// The round whose updates are coming in.
+    pub fn open_round(&self) -> Option<u32> {
+        self.machine.open_round()
     }
 }
 
@@ -433,8 +447,8 @@ impl Machine {
         let in_session = ready.session == self.setup.session;
         let peer = &mut self.peers[worker];
         peer.answered(now);
-        peer.rejected = ready.rejected.to_vec();
-        peer.overruns = ready.overruns;
+        peer.told =
+            Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
         match peer.stage {
             Stage::Greet => {
                 self.events.push_back(Event::Greeted(worker));
@@ -575,6 +589,8 @@ impl Machine {
         let stage = if better == probed {
             self.model.start(probed, gradient_max);
             self.phase = Phase::Open(0);
+            let carried = self.close_traffic();
+            self.events.push_back(Event::Prepared(carried));
             Stage::Announce
         } else {
             self.phase = Phase::Probing(better);
@@ -669,32 +685,29 @@ impl Machine {
             peer.bodies.iter().for_each(|body| self.transcript.absorb_bytes(body));
             peer.restart_update();
         }
-        let (uplink, downlink) = self.traffic();
-        let carried = |peer: &Peer| peer.uplink.wire_bytes + peer.downlink.wire_bytes;
         let n = self.peers.len();
         let loss: i64 = self.peers.iter().map(|peer| i64::from(peer.loss)).sum();
-        self.events.push_back(Event::Closed(Closed {
+        let closed = Closed {
             round,
             loss: value(loss as f64, self.model.exponents().loss) / n as f64,
             estimator_norm_squared: self.model.estimator_norm_squared(n),
             transcript: self.transcript.value(),
-            uplink,
-            downlink,
-            busiest_link_bytes: self.peers.iter().map(carried).max().unwrap_or(0),
-        }));
-        for peer in &mut self.peers {
-            (peer.uplink, peer.downlink) = Default::default();
-        }
+            carried: self.close_traffic(),
+        };
+        self.events.push_back(Event::Closed(closed));
         self.phase = Phase::Closed(round);
     }
 
-    fn traffic(&self) -> (Traffic, Traffic) {
-        let mut total = (Traffic::default(), Traffic::default());
-        for peer in &self.peers {
-            total.0 += peer.uplink;
-            total.1 += peer.downlink;
+    fn close_traffic(&mut self) -> Carried {
+        let mut carried = Carried::default();
+        for peer in &mut self.peers {
+            let bytes = peer.uplink.wire_bytes + peer.downlink.wire_bytes;
+            carried.busiest_link_bytes = carried.busiest_link_bytes.max(bytes);
+            carried.uplink += peer.uplink;
+            carried.downlink += peer.downlink;
+            peer.close_traffic();
         }
-        total
+        carried
     }
 
     fn proceed(&mut self) {

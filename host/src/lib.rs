@@ -8,4 +8,6 @@ pub mod progress;
 pub mod ratio;
 pub mod record;
 pub mod report;
+pub mod simulation;
+pub mod training;
 pub mod transport;

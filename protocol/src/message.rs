@@ -217,6 +217,8 @@ pub struct Ready<'a> {
     pub rejected: [u32; Reject::COUNT],
     /// How often its receiver lost bytes.
     pub overruns: u32,
+    /// Mantissas it cut to their range.
+    pub saturated: u32,
 }
 
 /// Why a worker does not take part.

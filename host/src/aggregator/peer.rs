@@ -2,6 +2,7 @@
 
 use super::timer::Timer;
 use crate::record::Traffic;
+use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{Part, Ticket};
 use std::time::Duration;
@@ -24,6 +25,17 @@ impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(f, "{} {:016x}", self.board, self.identity)
     }
+}
+
+/// What a worker counts at its end of the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Frames it dropped, in the order of [`Reject::ALL`].
+    pub rejected: [u32; Reject::COUNT],
+    /// How often its receiver lost bytes.
+    pub overruns: u32,
+    /// Mantissas it cut to their range.
+    pub saturated: u32,
 }
 
 /// What a worker is being asked.
@@ -87,12 +99,12 @@ pub struct Peer {
     pub loss: i32,
     /// The context of the last update that was taken: it may come again.
     pub last_update: Option<Context>,
-    /// Traffic since the last close.
+    /// Traffic since the last close, and before.
     pub uplink: Traffic,
     pub downlink: Traffic,
-    /// What its last Ready told of dropped frames and lost bytes.
-    pub rejected: Vec<u32>,
-    pub overruns: u32,
+    past: (Traffic, Traffic),
+    /// What its last Ready told.
+    pub told: Told,
     /// Times it was found restarted.
     pub reboots: u32,
     queued: bool,
@@ -166,6 +178,20 @@ impl Peer {
     pub fn restart_update(&mut self) {
         self.bodies.clear();
         (self.entries, self.next_from) = (0, 0);
+    }
+
+    /// Puts the traffic since the last close to that of the past.
+    pub fn close_traffic(&mut self) {
+        self.past.0 += std::mem::take(&mut self.uplink);
+        self.past.1 += std::mem::take(&mut self.downlink);
+    }
+
+    /// All traffic, up and down.
+    pub fn traffic(&self) -> (Traffic, Traffic) {
+        let (mut up, mut down) = self.past;
+        up += self.uplink;
+        down += self.downlink;
+        (up, down)
     }
 
     /// Since when an answer is overdue; none if nothing is.

@@ -1,0 +1,263 @@
+//! Workers, links and time in one process: the real machines on a modelled wire.
+//!
+//! The worker library is the one that is flashed, the frames are the ones that travel; what is modelled is the
+//! line (baud, latency, faults) and time, which jumps to the next event. The same seed gives the same run.
+
+mod wire;
+
+use crate::aggregator::{Aggregator, Event, Setup, value};
+use crate::config::Faults;
+use crate::training::{World, WorldError};
+use smidgen_firmware::objective::Objective;
+use smidgen_firmware::worker::{Board, Worker, memory_len};
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+pub use wire::Fate;
+use wire::Wire;
+
+/// The name that simulated boards give.
+pub const BOARD: &str = "simulated";
+/// How long a worker takes for a gradient: time that only retransmission timers see.
+const EVALUATION: Duration = Duration::from_millis(2);
+const LATENCY: Duration = Duration::from_micros(200);
+/// A run whose rounds take longer than this has come to a halt.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The line between host and workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// Bits per second, ten for a byte.
+    pub baud: u32,
+    /// What goes wrong on it.
+    pub faults: Faults,
+    /// Seed of the faults.
+    pub seed: u64,
+}
+
+/// A run in one process.
+#[derive(Debug)]
+pub struct Simulation<O> {
+    aggregator: Aggregator,
+    nodes: Vec<Node>,
+    objective: O,
+    /// Bytes of memory of each worker.
+    memory: Vec<usize>,
+    now: Duration,
+    deliveries: BinaryHeap<Reverse<Delivery>>,
+    sequence: u64,
+    reboots: Vec<(u32, usize)>,
+    last_event: Duration,
+}
+
+/// A worker and its two wires.
+#[derive(Debug)]
+struct Node {
+    worker: Worker<Vec<u64>>,
+    up: Wire,
+    down: Wire,
+    busy_until: Duration,
+    /// The last gradient, and its exponent: telemetry.
+    gradient: Vec<i32>,
+    gradient_exponent: i8,
+    /// Bytes that reached a worker which has since been restarted.
+    forgotten: u64,
+}
+
+/// Bytes on their way. The order of the fields is the order of events.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Delivery {
+    at: Duration,
+    sequence: u64,
+    worker: usize,
+    upward: bool,
+    bytes: Vec<u8>,
+}
+
+impl<O: Objective> Simulation<O> {
+    /// Workers that have as much memory as they need.
+    pub fn new(setup: Setup, objective: O, line: Line) -> Self {
+        let need = |shard: &Vec<u8>| {
+            memory_len::<O>(setup.dimension as usize, setup.downlink, shard.len())
+        };
+        let memory = setup.shards.iter().map(need).collect();
+        Self::with_memory(setup, objective, line, memory)
+    }
+
+    /// Workers with so many bytes of memory each.
+    pub fn with_memory(setup: Setup, objective: O, line: Line, memory: Vec<usize>) -> Self {
+        let Line { baud, faults, seed } = line;
+        let wire = |index: usize, direction: u64| {
+            Wire::new(baud, LATENCY, faults, (seed << 20) ^ (index as u64) << 1 ^ direction)
+        };
+        let node = |(index, &len): (usize, &usize)| Node {
+            worker: start::<O>(index, len),
+            up: wire(index, 0),
+            down: wire(index, 1),
+            busy_until: Duration::ZERO,
+            gradient: vec![0; setup.dimension as usize],
+            gradient_exponent: 0,
+            forgotten: 0,
+        };
+        Self {
+            nodes: memory.iter().enumerate().map(node).collect(),
+            aggregator: Aggregator::new(setup),
+            objective,
+            memory,
+            now: Duration::ZERO,
+            deliveries: BinaryHeap::new(),
+            sequence: 0,
+            reboots: Vec::new(),
+            last_event: Duration::ZERO,
+        }
+    }
+
+    /// Restarts a worker in the middle of a round: it has the downlink and forgets everything before it answers.
+    pub fn reboot_in_round(&mut self, round: u32, worker: usize) {
+        self.reboots.push((round, worker));
+    }
+
+    /// A worker, to look at.
+    pub fn worker(&self, worker: usize) -> &Worker<Vec<u64>> {
+        &self.nodes[worker].worker
+    }
+
+    /// What happened to the bytes for a worker, and to the bytes from it.
+    pub fn fates(&self, worker: usize) -> (Fate, Fate) {
+        (self.nodes[worker].down.fate(), self.nodes[worker].up.fate())
+    }
+
+    /// Bytes that reached a worker before it was restarted, and with it their counters.
+    pub fn forgotten(&self, worker: usize) -> u64 {
+        self.nodes[worker].forgotten
+    }
+
+    /// Lets everything arrive that is on its way, and nothing new be sent by the host.
+    pub fn drain(&mut self) {
+        while let Some(Reverse(delivery)) = self.deliveries.pop() {
+            self.now = self.now.max(delivery.at);
+            self.deliver(delivery);
+        }
+    }
+
+    fn step(&mut self) {
+        let mut frame = [0; FRAME_LEN_MAX];
+        while let Some((worker, len)) = self.aggregator.poll_transmit(self.now, &mut frame) {
+            let Self { nodes, deliveries, sequence, .. } = self;
+            nodes[worker].down.send(self.now, &frame[..len], |at, bytes| {
+                *sequence += 1;
+                let sequence = *sequence;
+                deliveries.push(Reverse(Delivery { at, sequence, worker, upward: false, bytes }));
+            });
+        }
+        let arrival = self.deliveries.peek().map(|Reverse(delivery)| delivery.at);
+        let timeout = self.aggregator.poll_timeout();
+        match (arrival, timeout) {
+            (Some(arrival), timeout) if timeout.is_none_or(|timeout| arrival <= timeout) => {
+                let Reverse(delivery) = self.deliveries.pop().expect("one was seen");
+                self.now = self.now.max(arrival);
+                self.deliver(delivery);
+            }
+            (_, Some(timeout)) => {
+                self.now = self.now.max(timeout);
+                self.aggregator.handle_timeout(self.now);
+            }
+            (_, None) => self.now += ROUND_TIME_MAX,
+        }
+    }
+
+    fn deliver(&mut self, mut delivery: Delivery) {
+        if delivery.upward {
+            return self.aggregator.receive(self.now, delivery.worker, &delivery.bytes);
+        }
+        let node = &mut self.nodes[delivery.worker];
+        if node.busy_until > self.now {
+            // The receive queue keeps it; its place in the order is kept by `sequence`.
+            delivery.at = node.busy_until;
+            self.deliveries.push(Reverse(delivery));
+            return;
+        }
+        node.worker.receive(&delivery.bytes);
+        self.answer(delivery.worker);
+    }
+
+    /// Lets a worker compute and send what it has to.
+    fn answer(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        if let Some(mut request) = node.worker.gradient_request() {
+            node.busy_until = self.now + EVALUATION;
+            let loss = self.objective.evaluate(request.reborrow());
+            node.gradient.copy_from_slice(request.gradient);
+            node.gradient_exponent = request.gradient_exponent;
+            node.worker.gradient_ready(loss);
+            self.reboot_if_due(index);
+        }
+        let Self { nodes, deliveries, sequence, .. } = self;
+        let node = &mut nodes[index];
+        let start = node.busy_until.max(self.now);
+        let mut frame = [0; FRAME_LEN_MAX];
+        while let Some(len) = node.worker.poll_transmit(&mut frame) {
+            node.up.send(start, &frame[..len], |at, bytes| {
+                *sequence += 1;
+                let (sequence, worker) = (*sequence, index);
+                deliveries.push(Reverse(Delivery { at, sequence, worker, upward: true, bytes }));
+            });
+        }
+    }
+}
+
+impl<O: Objective> Simulation<O> {
+    /// Restarts a worker that has just computed its update, if that was planned.
+    fn reboot_if_due(&mut self, index: usize) {
+        let round = self.aggregator.open_round();
+        let due = |&(at, worker): &(u32, usize)| worker == index && Some(at) == round;
+        let Some(position) = self.reboots.iter().position(due) else {
+            return;
+        };
+        self.reboots.swap_remove(position);
+        let node = &mut self.nodes[index];
+        node.forgotten += node.worker.counters().bytes() + node.worker.pending() as u64;
+        node.worker = start::<O>(index, self.memory[index]);
+    }
+}
+
+impl<O: Objective> World for Simulation<O> {
+    fn next_event(&mut self) -> Result<Event, WorldError> {
+        loop {
+            if let Some(event) = self.aggregator.poll_event() {
+                self.last_event = self.now;
+                return Ok(event);
+            }
+            if self.now - self.last_event >= ROUND_TIME_MAX {
+                return Err(WorldError::Stalled { hours: ROUND_TIME_MAX.as_secs() / 3600 });
+            }
+            self.step();
+        }
+    }
+
+    fn aggregator(&mut self) -> &mut Aggregator {
+        &mut self.aggregator
+    }
+
+    /// The mean of the gradients that the workers computed: x is the same for all, and so are the exponents.
+    fn gradient_norm_squared(&mut self) -> Option<f64> {
+        let exponent = self.nodes.first()?.gradient_exponent;
+        let mut sum = vec![0i64; self.nodes.first()?.gradient.len()];
+        for node in &self.nodes {
+            sum.iter_mut().zip(&node.gradient).for_each(|(sum, &m)| *sum += i64::from(m));
+        }
+        let scale = value(1.0, exponent) / self.nodes.len() as f64;
+        Some(sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum())
+    }
+
+    fn place(&self, worker: usize) -> String {
+        format!("simulated board {}", worker + 1)
+    }
+}
+
+/// A worker that has just been switched on.
+fn start<O: Objective>(index: usize, memory_len: usize) -> Worker<Vec<u64>> {
+    let board = Board { name: BOARD, identity: index as u64 + 1 };
+    Worker::new::<O>(board, vec![0; memory_len / 8])
+}

@@ -1,0 +1,150 @@
+//! A run from its first to its last round, in any world: simulated, emulated or real.
+
+use crate::aggregator::{Aggregator, Carried, Closed, Event, Failure};
+use crate::record::{Cost, RecordError, RoundRecord};
+use thiserror::Error;
+
+/// Where workers live: it moves bytes between them and the aggregator, and time on.
+pub trait World {
+    /// Goes on until something happens.
+    fn next_event(&mut self) -> Result<Event, WorldError>;
+
+    /// The aggregator that it serves.
+    fn aggregator(&mut self) -> &mut Aggregator;
+
+    /// ‖∇f(x)‖² at the x of the round that was just closed, where the data are at hand.
+    fn gradient_norm_squared(&mut self) -> Option<f64>;
+
+    /// Where a worker is, for people.
+    fn place(&self, worker: usize) -> String;
+}
+
+/// Why a world comes to a halt.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WorldError {
+    /// Nobody answered at all.
+    #[error(
+        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that the port is its \
+         and that --baud fits"
+    )]
+    Silent {
+        /// Where it was looked for.
+        place: String,
+        /// What came instead.
+        heard: String,
+    },
+    /// A worker that took part does not answer any more.
+    #[error(
+        "{place} has not answered for {seconds} seconds; check its power and cable, then start the run again"
+    )]
+    Lost {
+        /// Where it was.
+        place: String,
+        /// For how long.
+        seconds: u64,
+    },
+    /// Links so bad that nothing gets through.
+    #[error("no round was closed in {hours} hours of simulated time; use better links (--faults)")]
+    Stalled {
+        /// For how long.
+        hours: u64,
+    },
+}
+
+/// Why a run ended before its end.
+#[derive(Debug, Error)]
+pub enum TrainingError {
+    /// The world came to a halt.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// A worker cannot take part.
+    #[error("{place}: {failure}")]
+    Failure {
+        /// Where the worker is.
+        place: String,
+        /// What is wrong with it.
+        failure: Failure,
+    },
+    /// A round could not be written down.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goal {
+    /// The last round T; x^0 … x^T are recorded.
+    pub rounds: u32,
+    /// End sooner, once ‖∇f(x)‖² (or ‖g‖², where the data are not at hand) is not above this.
+    pub target: Option<f64>,
+}
+
+impl Goal {
+    fn reached(&self, record: &RoundRecord) -> bool {
+        let norm = record.gradient_norm_squared.unwrap_or(record.estimator_norm_squared);
+        record.round >= self.rounds || self.target.is_some_and(|target| norm <= target)
+    }
+}
+
+/// Who watches a run.
+pub trait Observer {
+    /// Something happened that is not a round.
+    fn event(&mut self, _event: &Event, _aggregator: &Aggregator) {}
+
+    /// A round was closed.
+    fn round(&mut self, record: &RoundRecord, aggregator: &Aggregator) -> Result<(), RecordError>;
+}
+
+/// Runs until the goal is reached and every worker has confirmed its state; returns what the setup cost.
+///
+/// `baud` turns bytes into seconds: ten bits a byte, on the link that carried most.
+pub fn train(
+    world: &mut impl World,
+    goal: Goal,
+    baud: u32,
+    observer: &mut impl Observer,
+) -> Result<Cost, TrainingError> {
+    let mut setup = Cost::default();
+    loop {
+        let event = world.next_event()?;
+        observer.event(&event, world.aggregator());
+        match event {
+            Event::Closed(closed) => {
+                let record = record(&closed, world.gradient_norm_squared(), baud);
+                observer.round(&record, world.aggregator())?;
+                if goal.reached(&record) {
+                    world.aggregator().finish();
+                } else {
+                    world.aggregator().proceed();
+                }
+            }
+            Event::Prepared(carried) => setup = cost(&carried, baud),
+            Event::Finished => return Ok(setup),
+            Event::Failed(failure) => {
+                let place = world.place(failure.worker);
+                return Err(TrainingError::Failure { place, failure });
+            }
+            Event::Greeted(_) | Event::Loaded { .. } | Event::Rebooted(_) => {}
+        }
+    }
+}
+
+fn cost(carried: &Carried, baud: u32) -> Cost {
+    let Carried { uplink, downlink, busiest_link_bytes } = *carried;
+    let link_seconds = busiest_link_bytes as f64 * 10.0 / f64::from(baud);
+    Cost { uplink, downlink, link_seconds }
+}
+
+fn record(closed: &Closed, gradient_norm_squared: Option<f64>, baud: u32) -> RoundRecord {
+    let Cost { uplink, downlink, link_seconds } = cost(&closed.carried, baud);
+    RoundRecord {
+        round: closed.round,
+        loss: closed.loss,
+        gradient_norm_squared,
+        estimator_norm_squared: closed.estimator_norm_squared,
+        uplink,
+        downlink,
+        link_seconds,
+        transcript: format!("{:016x}", closed.transcript),
+    }
+}
