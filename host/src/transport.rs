@@ -130,10 +130,22 @@ pub enum TransportError {
     /// This operating system lacks such sockets.
     #[error("this operating system has no unix-domain sockets; use tcp:HOST:PORT instead of {0}")]
     NoUnixSockets(Address),
-    /// Everything else that the operating system may say.
-    #[error("cannot open {address}: {source}; check the address, the cable and the baud rate")]
-    Io {
-        /// What was to be opened.
+    /// Anything else that keeps a serial port from being used.
+    #[error(
+        "cannot use {address} at {baud} baud: {source}; check the cable, and whether the port can do this rate"
+    )]
+    Serial {
+        /// The port.
+        address: Address,
+        /// The rate asked for, in bit/s.
+        baud: u32,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Anything else that keeps a socket from being connected.
+    #[error("cannot connect to {address}: {source}; check the address, and whether you may use it")]
+    Socket {
+        /// The socket.
         address: Address,
         /// What the operating system says.
         source: io::Error,

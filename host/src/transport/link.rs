@@ -16,6 +16,8 @@ const REOPEN_PACE_MIN: Duration = Duration::from_millis(200);
 const REOPEN_PACE_MAX: Duration = Duration::from_secs(2);
 /// How long dropping a link waits for its thread, which a connection in the making may hold up.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// Why a link is lost if the operating system has no better word.
+const GONE: &str = "the other end was closed or unplugged";
 /// Bytes read at once.
 const CHUNK_LEN_MAX: usize = 4096;
 
@@ -132,7 +134,12 @@ fn write_all(writer: &mut Writer, mut bytes: &[u8], deadline: Instant) -> io::Re
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(len) => bytes = &bytes[len..],
             Err(error) if !is_not_yet(&error) => return Err(error),
-            Err(_) if Instant::now() > deadline => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) if Instant::now() > deadline => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the other end takes no bytes",
+                ));
+            }
             Err(_) => {}
         }
     }
@@ -175,9 +182,12 @@ impl Listener {
         let mut chunk = [0; CHUNK_LEN_MAX];
         while self.stopped.try_recv() == Err(TryRecvError::Empty) {
             match reader.read(&mut chunk) {
-                Ok(0) => return Some("the other end closed the connection".into()),
+                Ok(0) => return Some(GONE.into()),
                 Ok(len) => self.report(LinkEvent::Bytes(chunk[..len].to_vec()))?,
                 Err(error) if is_not_yet(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Some(GONE.into());
+                }
                 Err(error) => return Some(error.to_string()),
             }
             // A writer at work holds the lock; what becomes of it can be seen the next time.
@@ -283,7 +293,7 @@ mod tests {
         assert!(matches!(next(&events), LinkEvent::Down(_)));
         let error = link.write(b"anybody there?").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotConnected);
-        assert_eq!(error.to_string(), "the other end closed the connection");
+        assert_eq!(error.to_string(), GONE);
     }
 
     #[test]
@@ -344,6 +354,47 @@ mod tests {
             assert_eq!(hear_bytes(&events, len), every[..len]);
         }
         drop((master, slave));
-        assert!(matches!(next(&events), LinkEvent::Down(_)));
+        assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_serial_port_that_comes_back_is_opened_again() {
+        use serialport::{SerialPort, TTYPort};
+        let directory = tempfile::tempdir().unwrap();
+        // The name that stays while what is behind it changes, as /dev/serial/by-id/… do.
+        let name = directory.path().join("board");
+        let plug_in = || {
+            let (board, port) = TTYPort::pair().unwrap();
+            std::os::unix::fs::symlink(port.name().unwrap(), &name).unwrap();
+            (board, port)
+        };
+        let (sender, events) = channel();
+        let (board, port) = plug_in();
+        let address = Address::Serial(name.to_str().unwrap().into());
+        let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+        std::fs::remove_file(&name).unwrap();
+        drop((board, port));
+        assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
+        let (mut board, _port) = plug_in();
+        assert_eq!(next(&events), LinkEvent::Up);
+        link.write(b"here I am").unwrap();
+        let mut received = [0; 9];
+        board.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"here I am");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_write_that_nobody_takes_gives_up_and_the_link_stays_up() {
+        use serialport::SerialPort;
+        let (mut master, slave) = serialport::TTYPort::pair().unwrap();
+        let (sender, events) = channel();
+        let address = Address::Serial(slave.name().unwrap());
+        let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+        let error = (0..1000).find_map(|_| link.write(&[0x55; 4096]).err());
+        assert_eq!(error.expect("four megabytes fit nowhere").kind(), io::ErrorKind::TimedOut);
+        master.write_all(b"sorry").unwrap();
+        assert_eq!(hear_bytes(&events, 5), b"sorry");
     }
 }

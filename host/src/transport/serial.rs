@@ -6,8 +6,8 @@ use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, UsbPortI
 use std::io;
 
 pub(super) fn open(port: &str, baud: u32) -> Result<(Reader, Writer), TransportError> {
-    let stream = open_native(port, baud).map_err(|error| explain(port, error))?;
-    let reader = stream.try_clone().map_err(|error| explain(port, error))?;
+    let stream = open_native(port, baud).map_err(|error| explain(port, baud, error))?;
+    let reader = stream.try_clone().map_err(|error| explain(port, baud, error))?;
     Ok((Box::new(reader), Box::new(stream)))
 }
 
@@ -32,7 +32,7 @@ fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>>
     builder(port, baud).open()
 }
 
-fn explain(port: &str, error: serialport::Error) -> TransportError {
+fn explain(port: &str, baud: u32, error: serialport::Error) -> TransportError {
     let address = Address::Serial(port.into());
     match error.kind {
         ErrorKind::Io(io::ErrorKind::NotFound) => TransportError::NoSuchPort(address),
@@ -43,7 +43,7 @@ fn explain(port: &str, error: serialport::Error) -> TransportError {
         _ if std::fs::metadata(port).is_ok_and(|file| file.is_file() || file.is_dir()) => {
             TransportError::NotASerialPort(address)
         }
-        _ => TransportError::Io { address, source: error.into() },
+        _ => TransportError::Serial { address, baud, source: error.into() },
     }
 }
 
@@ -119,6 +119,16 @@ mod tests {
             "the serial port /dev/smidgen-no-such-port does not exist; \
              `smidgen ports` lists the ports that are there"
         );
+    }
+
+    #[test]
+    fn each_refusal_has_its_sentence() {
+        let told = |kind| explain("COM3", 31_250, serialport::Error::new(kind, "no")).to_string();
+        let forbidden = told(ErrorKind::Io(io::ErrorKind::PermissionDenied));
+        assert!(forbidden.starts_with("you may not open COM3; on Linux, join the group"));
+        let other = "cannot use COM3 at 31250 baud: no; \
+            check the cable, and whether the port can do this rate";
+        assert_eq!(told(ErrorKind::Unknown), other);
     }
 
     #[test]

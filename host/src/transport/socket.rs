@@ -55,8 +55,7 @@ fn explain(address: Address, source: io::Error) -> TransportError {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
             TransportError::NobodyListens(address)
         }
-        io::ErrorKind::PermissionDenied => TransportError::PermissionDenied(address),
-        _ => TransportError::Io { address, source },
+        _ => TransportError::Socket { address, source },
     }
 }
 
@@ -72,6 +71,16 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "nothing listens at tcp:127.0.0.1:1; start the emulator or the serial server there first"
+        );
+    }
+
+    #[test]
+    fn what_else_keeps_a_socket_from_being_connected_is_passed_on() {
+        let error = explain(Address::Unix("/run/x".into()), io::ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to unix:/run/x: permission denied; \
+             check the address, and whether you may use it"
         );
     }
 
