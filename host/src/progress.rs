@@ -33,7 +33,7 @@ impl Progress {
         let display = if io::stderr().is_terminal() {
             Display::Terminal(ProgressBar::new_spinner())
         } else {
-            Display::Plain { lines: Box::new(io::stderr()), tenth: 0 }
+            Display::Plain(Box::new(io::stderr()))
         };
         Self::on(display, rounds)
     }
@@ -46,6 +46,7 @@ impl Progress {
     /// Begins a phase, `loading data` for instance. It lasts until another one or the first round begins.
     pub fn phase(&mut self, name: &str) {
         self.end_phase();
+        self.leave_last_round();
         self.display.begin(name);
         self.phase = Some(Phase { name: name.into(), since: Instant::now() });
         self.pace = None;
@@ -63,7 +64,7 @@ impl Progress {
             let name = self.phase.as_ref().map_or("transfer", |phase| &phase.name);
             let (done_bytes, total_bytes) = (bytes(done), bytes(total));
             let text = format!(
-                "{name}  {done_bytes} of {total_bytes}  {ready}/{} workers  left {}",
+                "{name}  {done_bytes} of {total_bytes}  {ready}/{} workers{}",
                 self.transfers.len(),
                 clock(pace.left(done, total)),
             );
@@ -84,7 +85,7 @@ impl Progress {
         if self.display.is_due(pace, done, whole) {
             let text = status.line(self.rounds, pace.left(done, whole));
             self.display.show(pace, done, whole, &text);
-            if matches!(self.display, Display::Plain { .. }) {
+            if matches!(self.display, Display::Plain(_)) {
                 self.status = None;
             }
         }
@@ -98,11 +99,16 @@ impl Progress {
     /// The work is done: leaves the last round as a line.
     pub fn finish(mut self) {
         self.end_phase();
-        if let Some(status) = self.status.take() {
-            self.display.line(&status.line(self.rounds, Some(Duration::ZERO)));
-        }
+        self.leave_last_round();
         if let Display::Terminal(bar) = &self.display {
             bar.finish_and_clear();
+        }
+    }
+
+    /// The line of the last round, if it was not shown or would be overwritten.
+    fn leave_last_round(&mut self) {
+        if let Some(status) = self.status.take() {
+            self.display.line(&status.line(self.rounds, None));
         }
     }
 
@@ -125,12 +131,13 @@ struct Pace {
     since: Instant,
     first: u64,
     shown: Option<Instant>,
+    tenth: u64,
 }
 
 impl Pace {
     /// Work that begins now, with `first` of it done before.
     fn new(first: u64) -> Self {
-        Self { since: Instant::now(), first, shown: None }
+        Self { since: Instant::now(), first, shown: None, tenth: 0 }
     }
 
     /// Time until `total` is done at the pace so far, if there is one yet.
@@ -143,7 +150,7 @@ impl Pace {
 /// Where lines go.
 enum Display {
     Terminal(ProgressBar),
-    Plain { lines: Box<dyn Write + Send>, tenth: u64 },
+    Plain(Box<dyn Write + Send>),
 }
 
 impl Display {
@@ -154,10 +161,7 @@ impl Display {
                 bar.set_message(name.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(100));
             }
-            Self::Plain { tenth, .. } => {
-                *tenth = 0;
-                self.line(name);
-            }
+            Self::Plain(_) => self.line(name),
         }
     }
 
@@ -166,9 +170,9 @@ impl Display {
         let silent = pace.shown.map(|shown| shown.elapsed());
         match self {
             Self::Terminal(_) => silent.is_none_or(|silent| silent >= TERMINAL_PERIOD),
-            Self::Plain { tenth, .. } => {
+            Self::Plain(_) => {
                 let waited = silent.unwrap_or_else(|| pace.since.elapsed());
-                tenth_of(done, total) > *tenth || waited >= PLAIN_PERIOD
+                tenth_of(done, total) > pace.tenth || waited >= PLAIN_PERIOD
             }
         }
     }
@@ -178,17 +182,14 @@ impl Display {
             bar.disable_steady_tick();
             bar.set_style(style("{bar:10.cyan/dim} {wide_msg}").progress_chars("━╸─"));
         }
-        pace.shown = Some(Instant::now());
+        (pace.shown, pace.tenth) = (Some(Instant::now()), tenth_of(done, total));
         match self {
             Self::Terminal(bar) => {
                 bar.set_length(total);
                 bar.set_position(done);
                 bar.set_message(text.to_owned());
             }
-            Self::Plain { tenth, .. } => {
-                *tenth = tenth_of(done, total);
-                self.line(text);
-            }
+            Self::Plain(_) => self.line(text),
         }
     }
 
@@ -196,7 +197,7 @@ impl Display {
     fn line(&mut self, text: &str) {
         match self {
             Self::Terminal(bar) => bar.println(text),
-            Self::Plain { lines, .. } => {
+            Self::Plain(lines) => {
                 let _ = writeln!(lines, "{text}");
             }
         }
@@ -230,7 +231,7 @@ impl Status {
     fn line(&self, rounds: u32, left: Option<Duration>) -> String {
         let (symbol, norm) = self.norm;
         format!(
-            "round {}/{rounds}  f {}  {symbol} {}  ↑ {} ↓ {}  link {}  left {}",
+            "round {}/{rounds}  f {}  {symbol} {}  ↑ {} ↓ {}  link {}{}",
             self.round,
             short(self.loss),
             short(norm),
@@ -251,8 +252,9 @@ fn short(value: f64) -> String {
     }
 }
 
+/// The end of a line that goes on: how long it will.
 fn clock(left: Option<Duration>) -> String {
-    left.map_or("unknown".into(), |left| FormattedDuration(left).to_string())
+    left.map(|left| format!("  left {}", FormattedDuration(left))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -268,7 +270,7 @@ mod tests {
 
     impl Lines {
         fn progress(&self, rounds: u32) -> Progress {
-            Progress::on(Display::Plain { lines: Box::new(self.clone()), tenth: 0 }, rounds)
+            Progress::on(Display::Plain(Box::new(self.clone())), rounds)
         }
 
         fn text(&self) -> String {
@@ -304,20 +306,23 @@ mod tests {
     fn a_log_gets_a_line_for_every_phase_and_every_tenth() {
         let lines = Lines::default();
         let mut progress = lines.progress(1000);
-        progress.phase("loading data");
+        progress.phase("sending shards");
+        progress.transfer("a", 9, 9);
         for round in 0..1000 {
             progress.round(&record(round), cost(12_345, 1.5));
         }
         progress.note("worker 3 came back");
+        progress.phase("writing the report");
         progress.finish();
         let text = lines.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 1 + 9 + 1 + 1, "{text}");
-        assert_eq!(lines[0], "loading data");
-        let told = "f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  link 1.50 s  left ";
-        assert!(lines[1].starts_with(&format!("round 100/1000  {told}")), "{text}");
-        assert_eq!(lines[10], "worker 3 came back");
-        assert_eq!(lines[11], format!("round 999/1000  {told}00:00:00"));
+        assert_eq!(lines.len(), 2 + 9 + 1 + 1 + 1, "{text}");
+        assert_eq!(lines[0], "sending shards");
+        let told = "f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  link 1.50 s";
+        assert!(lines[2].starts_with(&format!("round 100/1000  {told}  left 00:00:0")), "{text}");
+        assert_eq!(lines[11], "worker 3 came back");
+        assert_eq!(lines[12], format!("round 999/1000  {told}"));
+        assert_eq!(lines[13], "writing the report");
     }
 
     #[test]
@@ -355,7 +360,7 @@ mod tests {
     #[test]
     fn the_time_left_follows_the_pace() {
         let since = Instant::now() - Duration::from_secs(10);
-        let pace = Pace { since, first: 100, shown: None };
+        let pace = Pace { since, first: 100, shown: None, tenth: 0 };
         let left = pace.left(200, 400).unwrap().as_secs_f64();
         assert!((20.0..20.5).contains(&left), "{left}");
         assert_eq!(pace.left(100, 400), None);
