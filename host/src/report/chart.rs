@@ -130,7 +130,7 @@ impl Chart<'_> {
         let area = backend.into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin_top(10 * FINE)
-            .margin_right(14 * FINE)
+            .margin_right(22 * FINE)
             .x_label_area_size(44 * FINE)
             .y_label_area_size(70 * FINE)
             .build_cartesian_2d(x.clone(), y.clone())?;
@@ -172,7 +172,7 @@ impl Chart<'_> {
         let (run, baseline) =
             (self.against.of(&comparison.run), self.against.of(&comparison.baseline));
         let (from, to) = (x.place(run)?, x.place(baseline)?);
-        let wide = (to - from).abs() > 0.15 * (x.range.end - x.range.start);
+        let wide = (to - from).abs() > 0.1 * (x.range.end - x.range.start);
         let cost = self.against != Against::Rounds;
         let label = format!("{}×", quantity::number((baseline / run).max(run / baseline)));
         (wide && cost).then_some(Bridge { from, to, level: y.place(comparison.level)?, label })

@@ -118,9 +118,10 @@ impl Comparison {
         self.baseline.total.wire_bytes() as f64 / self.run.total.wire_bytes() as f64
     }
 
-    /// Seconds on the link of dense gradient descent over those of the run.
-    pub fn seconds_factor(&self) -> f64 {
-        self.baseline.total.link_seconds / self.run.total.link_seconds
+    /// Seconds on the link of dense gradient descent over those of the run, where they are known.
+    pub fn seconds_factor(&self) -> Option<f64> {
+        let factor = self.baseline.total.link_seconds / self.run.total.link_seconds;
+        factor.is_finite().then_some(factor)
     }
 }
 

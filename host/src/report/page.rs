@@ -135,18 +135,22 @@ impl Page<'_> {
     fn saving(&self) -> Option<String> {
         let comparison = self.comparison?;
         let Comparison { measure, level, run, baseline } = comparison;
+        let takes = |mark: &Mark| {
+            format!("{} and {}", bytes(mark.total.wire_bytes()), seconds(mark.total.link_seconds))
+        };
+        let times_the_seconds = comparison
+            .seconds_factor()
+            .map(|factor| format!(" and {} times the seconds", number(factor)));
         Some(format!(
-            "Down to {} = {}, the lowest that both reached, dense gradient descent takes {} and {} \
-             where {} takes {} and {}: {} times the bytes and {} times the seconds.",
+            "Down to {} = {}, the lowest that both reached, dense gradient descent takes {} where {} \
+             takes {}: {} times the bytes{}.",
             measure.symbol(),
             number(level),
-            bytes(baseline.total.wire_bytes()),
-            seconds(baseline.total.link_seconds),
+            takes(&baseline),
             self.method(),
-            bytes(run.total.wire_bytes()),
-            seconds(run.total.link_seconds),
+            takes(&run),
             number(comparison.bytes_factor()),
-            number(comparison.seconds_factor()),
+            times_the_seconds.unwrap_or_default(),
         ))
     }
 

@@ -223,6 +223,15 @@ fn values_without_a_place_are_counted_not_drawn() {
 }
 
 #[test]
+fn a_link_without_a_clock_is_no_reason_to_divide_by_zero() {
+    let mut run = run(40);
+    run.rounds.iter_mut().for_each(|round| round.link_seconds = 0.0);
+    let page = page("timeless", &run);
+    assert!(page.contains(" times the bytes."));
+    assert!(!page.contains("not a number") && !page.contains("infinite"));
+}
+
+#[test]
 fn a_long_run_stays_a_light_page() {
     let page = page("long", &run(100_000));
     assert!(page.len() < 400_000, "{} bytes", page.len());
