@@ -77,6 +77,32 @@ pub enum Downlink {
 }
 
 /// A worker's part in a run.
+///
+/// ```
+/// use smidgen_protocol::message::*;
+/// # use smidgen_protocol::{counters::Counters, frame::*, vector::Ratio};
+/// let message = Down::Configure(Configure {
+///     ticket: 1,
+///     session: 7,
+///     identity: 0x1234,
+///     worker: 1,
+///     dimension: 64,
+///     k: 4,
+///     value_bits: 8,
+///     init: Init::Full,
+///     downlink: Downlink::Sparse,
+///     objective: "logistic",
+///     lambda: Ratio { mantissa: 1 << 30, exponent: 33 },
+///     data_len: 0,
+///     data_checksum: 0,
+/// });
+/// let mut wire = [0; FRAME_LEN_MAX];
+/// let len = message.emit(BROADCAST, &[], &Context::SETUP, &mut wire);
+/// # let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+/// # let frame = deframer.feed(&wire[..len], &mut counters).1.unwrap();
+/// # let payload = frame.check(&Context::SETUP).unwrap();
+/// assert_eq!(Down::parse(payload), Ok((BROADCAST, message, &[][..])));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Configure<'a> {
     /// Ticket of this request.
@@ -121,6 +147,21 @@ pub enum Part {
 }
 
 /// What the host says.
+///
+/// ```
+/// use smidgen_protocol::counters::Counters;
+/// use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
+/// use smidgen_protocol::message::{Down, Part};
+///
+/// let (context, mut wire) = (Context::downlink(7), [0; FRAME_LEN_MAX]);
+/// let message = Down::Part { ticket: 3, part: Part::Model, from: 0, until: 64 };
+/// let len = message.emit(1, &[0xe0], &context, &mut wire);
+///
+/// let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+/// let (_, frame) = deframer.feed(&wire[..len], &mut counters);
+/// let payload = frame.unwrap().check(&context).unwrap();
+/// assert_eq!(Down::parse(payload), Ok((1, message, &[0xe0][..])));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Down<'a> {
     /// Who is there? Frozen in all versions, as are the first two fields of [`Ready`].
@@ -189,6 +230,33 @@ pub enum Down<'a> {
 }
 
 /// Who a worker is and how it stands.
+///
+/// ```
+/// use smidgen_protocol::message::*;
+/// # use smidgen_protocol::{counters::Counters, frame::*};
+/// let message = Up::Ready(Ready {
+///     version: VERSION,
+///     schema: SCHEMA,
+///     board: "microbit",
+///     identity: 0x1234,
+///     memory: 8192,
+///     objective: "logistic",
+///     session: 0,
+///     round: 0,
+///     data_held: 0,
+///     model_digest: 0,
+///     estimator_digest: 0,
+///     rejected: [0; 8],
+///     overruns: 0,
+/// });
+/// let mut wire = [0; FRAME_LEN_MAX];
+/// let len = message.emit(&[], &Context::SETUP, &mut wire);
+/// # let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+/// # let frame = deframer.feed(&wire[..len], &mut counters).1.unwrap();
+/// # let payload = frame.check(&Context::SETUP).unwrap();
+/// assert_eq!(greeting(payload), Some((VERSION, SCHEMA)));
+/// assert_eq!(Up::parse(payload), Ok((message, &[][..])));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Ready<'a> {
     /// [`VERSION`] of the worker.
@@ -240,6 +308,13 @@ pub enum Refusal {
 }
 
 /// A loss as it travels: a mantissa of 24 bits.
+///
+/// ```
+/// use smidgen_protocol::message::Loss;
+///
+/// assert_eq!(Loss::new(-5).mantissa(), -5);
+/// assert_eq!(Loss::new(i64::MAX).mantissa(), Loss::MAX);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Loss([u8; 3]);
 
@@ -269,6 +344,23 @@ impl Loss {
 }
 
 /// What a worker says.
+///
+/// ```
+/// use smidgen_protocol::counters::{Counters, Reject};
+/// use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
+/// use smidgen_protocol::message::{Loss, Up};
+///
+/// let context = Context { session: 7, worker: 1, round: 3, from: 0 };
+/// let (message, mut wire) = (Up::Update { loss: Loss::new(1000) }, [0; FRAME_LEN_MAX]);
+/// let len = message.emit(&[0xe0], &context, &mut wire);
+///
+/// let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+/// let (_, frame) = deframer.feed(&wire[..len], &mut counters);
+/// let frame = frame.unwrap();
+/// assert_eq!(Up::parse(frame.check(&context).unwrap()), Ok((message, &[0xe0][..])));
+/// // An update of another round is not one of this round.
+/// assert_eq!(frame.check(&Context { round: 4, ..context }), Err(Reject::Checksum));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Up<'a> {
     /// Answers [`Down::Hello`].
@@ -393,23 +485,4 @@ fn emit(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_loss_keeps_24_bits_and_saturates() {
-        for mantissa in [0, 1, -1, Loss::MAX, -Loss::MAX] {
-            assert_eq!(Loss::new(i64::from(mantissa)).mantissa(), mantissa);
-        }
-        assert_eq!(Loss::new(i64::MAX).mantissa(), Loss::MAX);
-        assert_eq!(Loss::new(i64::MIN).mantissa(), -Loss::MAX);
-    }
-
-    #[test]
-    fn a_greeting_is_read_from_a_ready_of_another_version() {
-        let mut payload = [0; 32];
-        let len = postcard::to_slice(&(0u32, 300u16, [7u8; 8]), &mut payload).unwrap().len();
-        assert_eq!(greeting(&payload[..len]), Some((300, [7; 8])));
-        assert!(Up::parse(&payload[..len]).is_err());
-    }
-}
+mod tests;

@@ -66,6 +66,8 @@ pub enum BodyError {
     Index,
     /// It names a width that no vector has.
     Width,
+    /// A gap is written as an escape that has a shorter code.
+    Escape,
     /// It does not end as an encoder ends a body.
     Padding,
 }
@@ -179,6 +181,8 @@ impl<'b> Decoder<'b> {
     }
 
     /// Reads a copy to the end: every entry well-formed, every index below `until`. Returns their number.
+    ///
+    /// What passes is what an [`Encoder`] writes: the entries and the packing determine every bit.
     pub fn check(&self, until: u32) -> Result<u32, BodyError> {
         let (mut decoder, mut entries) = (self.clone(), 0);
         while let Some((index, _)) = decoder.next_entry()? {

@@ -71,7 +71,11 @@ impl Gaps {
             return Ok(None);
         };
         let gap = if ones == ESCAPE {
-            bits.read(u32::from(index_bits)).ok_or(BodyError::Truncated)? as u32
+            let gap = bits.read(u32::from(index_bits)).ok_or(BodyError::Truncated)? as u32;
+            if gap >> r < ESCAPE {
+                return Err(BodyError::Escape);
+            }
+            gap
         } else {
             ones << r | bits.read(r).ok_or(BodyError::Truncated)? as u32
         };

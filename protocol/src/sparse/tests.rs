@@ -60,6 +60,27 @@ proptest! {
     }
 
     #[test]
+    fn what_passes_the_check_is_what_an_encoder_writes(
+        body in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xff), Just(0)], 1..40),
+        (dimension, value_bits) in (1u32..5000, 2u8..=32), k in 1u32..50, described: bool,
+    ) {
+        let known = Packing::new(dimension, k, value_bits);
+        let decoder = match described {
+            true => Decoder::described(&body, dimension, 0),
+            false => Decoder::new(&body, known, 0),
+        };
+        let Ok(decoder) = decoder else { return Ok(()) };
+        if decoder.check(dimension).is_ok() {
+            let mut buffer = vec![0; body.len()];
+            let start = if described { Encoder::described } else { Encoder::new };
+            let mut encoder = start(&mut buffer, decoder.packing, decoder.shift(), 0);
+            decoder.entries().for_each(|(index, mantissa)| encoder.push(index, mantissa).unwrap());
+            let len = encoder.finish();
+            prop_assert_eq!(&buffer[..len], &body[..]);
+        }
+    }
+
+    #[test]
     fn a_full_buffer_keeps_what_fitted((dimension, value_bits, entries) in sparse_vectors(), room in 1usize..40) {
         let packing = Packing::new(dimension, entries.len() as u32, value_bits);
         let mut buffer = vec![0; room];
@@ -119,4 +140,8 @@ fn broken_bodies_are_named() {
     assert_eq!(check(&[0b110_00000]), Err(BodyError::Truncated));
     assert_eq!(check(&[0b111_00000]), Ok(0));
     assert_eq!(Decoder::described(&[0xff, 0xff], 64, 0).err(), Some(BodyError::Width));
+    // Shift 0, twelve ones, six bits of index: gap 1, for which five bits would have done.
+    let (escape, index, value) = (0xfff << 5, 1 << 17, 0x7f << 23);
+    let body = u32::to_le_bytes(escape | index | value | 0x3 << 30);
+    assert_eq!(check(&body), Err(BodyError::Escape));
 }

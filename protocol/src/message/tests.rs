@@ -1,0 +1,193 @@
+use super::*;
+use crate::counters::Counters;
+use crate::frame::{BODY_LEN_MAX, Deframer};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn exponents() -> impl Strategy<Value = Exponents> {
+    any::<[Exponent; 3]>().prop_map(|[x, gradient, loss]| Exponents { x, gradient, loss })
+}
+
+fn ratio() -> impl Strategy<Value = Ratio> {
+    any::<(i32, i16)>().prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent })
+}
+
+fn loss() -> impl Strategy<Value = Loss> {
+    any::<i32>().prop_map(|mantissa| Loss::new(i64::from(mantissa)))
+}
+
+fn name() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "",
+        "logistic",
+        "ein Name mit Umläuten: ä, ö, ü",
+        "48 bytes, the longest name that a message takes.",
+    ])
+}
+
+fn configure() -> impl Strategy<Value = Configure<'static>> {
+    let run = (any::<(Ticket, u32, u64, u16)>(), any::<(u32, u32, u8)>());
+    let init = select(vec![Init::Full, Init::Compressed, Init::Zero]);
+    let kind = (init, select(vec![Downlink::Dense, Downlink::Sparse]), name(), ratio());
+    (run, kind, any::<(u32, u32)>()).prop_map(|(run, kind, (data_len, data_checksum))| {
+        let ((ticket, session, identity, worker), (dimension, k, value_bits)) = run;
+        let (init, downlink, objective, lambda) = kind;
+        Configure {
+            ticket,
+            session,
+            identity,
+            worker,
+            dimension,
+            k,
+            value_bits,
+            init,
+            downlink,
+            objective,
+            lambda,
+            data_len,
+            data_checksum,
+        }
+    })
+}
+
+fn downs() -> impl Strategy<Value = Down<'static>> {
+    let part = select(vec![Part::Model, Part::Estimator, Part::Sum, Part::SumChange]);
+    prop_oneof![
+        any::<(u16, [u8; 8])>().prop_map(|(version, schema)| Down::Hello { version, schema }),
+        configure().prop_map(Down::Configure),
+        any::<(Ticket, u32)>().prop_map(|(ticket, offset)| Down::Data { ticket, offset }),
+        (any::<Ticket>(), exponents())
+            .prop_map(|(ticket, exponents)| Down::Probe { ticket, exponents }),
+        (any::<Ticket>(), exponents(), ratio()).prop_map(|(ticket, exponents, gamma_n)| {
+            Down::Announce { ticket, exponents, gamma_n }
+        }),
+        (any::<(Ticket, u32, u32)>(), part)
+            .prop_map(|((ticket, from, until), part)| { Down::Part { ticket, part, from, until } }),
+        any::<(Ticket, u32)>().prop_map(|(ticket, round)| Down::Begin { ticket, round }),
+        any::<u32>().prop_map(|from| Down::Round { from }),
+        any::<u32>().prop_map(|from| Down::More { from }),
+    ]
+}
+
+fn ready() -> impl Strategy<Value = Ready<'static>> {
+    let versions = any::<(u16, [u8; 8])>();
+    let board = (name(), any::<u64>(), any::<u32>(), name());
+    let state = any::<(u32, u32, u32, u64, u64)>();
+    (versions, board, state, any::<([u32; Reject::COUNT], u32)>()).prop_map(
+        |((version, schema), (board, identity, memory, objective), state, (rejected, overruns))| {
+            let (session, round, data_held, model_digest, estimator_digest) = state;
+            Ready {
+                version,
+                schema,
+                board,
+                identity,
+                memory,
+                objective,
+                session,
+                round,
+                data_held,
+                model_digest,
+                estimator_digest,
+                rejected,
+                overruns,
+            }
+        },
+    )
+}
+
+fn ups() -> impl Strategy<Value = Up<'static>> {
+    let refusal = prop_oneof![
+        any::<(u32, u32)>().prop_map(|(need, room)| Refusal::Memory { need, room }),
+        select(vec![Refusal::Objective, Refusal::Data, Refusal::Configuration]),
+    ];
+    prop_oneof![
+        ready().prop_map(Up::Ready),
+        any::<(Ticket, u32)>().prop_map(|(ticket, value)| Up::Ack { ticket, value }),
+        (any::<(Ticket, u32)>(), loss()).prop_map(|((ticket, gradient_max), loss)| {
+            Up::Range { ticket, gradient_max, loss }
+        }),
+        (any::<Ticket>(), refusal).prop_map(|(ticket, refusal)| Up::Refused { ticket, refusal }),
+        loss().prop_map(|loss| Up::Update { loss }),
+        Just(Up::UpdatePart),
+    ]
+}
+
+fn contexts() -> impl Strategy<Value = Context> {
+    any::<(u32, u16, u32, u32)>().prop_map(|(session, worker, round, from)| Context {
+        session,
+        worker,
+        round,
+        from,
+    })
+}
+
+fn bodies() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..=BODY_LEN_MAX)
+}
+
+/// The payload of the frame that `emit` writes.
+fn through_a_frame(
+    context: &Context,
+    emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize,
+) -> Vec<u8> {
+    let mut wire = [0; FRAME_LEN_MAX];
+    let len = emit(&mut wire);
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (rest, frame) = deframer.feed(&wire[..len], &mut counters);
+    assert!(rest.is_empty());
+    frame.expect("one frame").check(context).expect("a good one").to_vec()
+}
+
+proptest! {
+    #[test]
+    fn what_the_host_says_arrives(
+        address: u16, message in downs(), body in bodies(), context in contexts(),
+    ) {
+        // Setup messages have long heads and no body.
+        let body = if message.is_setup() { vec![] } else { body };
+        let payload = through_a_frame(&context, |out| message.emit(address, &body, &context, out));
+        prop_assert_eq!(Down::parse(&payload), Ok((address, message, &body[..])));
+    }
+
+    #[test]
+    fn what_a_worker_says_arrives(message in ups(), body in bodies(), context in contexts()) {
+        let body = if message.is_setup() { vec![] } else { body };
+        let payload = through_a_frame(&context, |out| message.emit(&body, &context, out));
+        prop_assert_eq!(Up::parse(&payload), Ok((message, &body[..])));
+        if let Up::Ready(ready) = message {
+            prop_assert_eq!(greeting(&payload), Some((ready.version, ready.schema)));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_refused(
+        tag in 0u8..10, payload in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        // Once as they are, once behind a tag and once behind an address and a tag, to reach the fields.
+        for head in [&[][..], &[tag], &[0, tag]] {
+            let payload = &[head, &payload].concat();
+            for parsed in [Down::parse(payload).err(), Up::parse(payload).err()] {
+                prop_assert!(matches!(parsed, None | Some(Reject::Unparsable)));
+            }
+            let is_ready = matches!(Up::parse(payload), Ok((Up::Ready(_), _)));
+            prop_assert!(!is_ready || greeting(payload).is_some());
+        }
+    }
+}
+
+#[test]
+fn a_loss_keeps_24_bits_and_saturates() {
+    for mantissa in [0, 1, -1, Loss::MAX, -Loss::MAX] {
+        assert_eq!(Loss::new(i64::from(mantissa)).mantissa(), mantissa);
+    }
+    assert_eq!(Loss::new(i64::MAX).mantissa(), Loss::MAX);
+    assert_eq!(Loss::new(i64::MIN).mantissa(), -Loss::MAX);
+}
+
+#[test]
+fn a_greeting_is_read_from_a_ready_of_another_version() {
+    let mut payload = [0; 32];
+    let len = postcard::to_slice(&(0u32, 300u16, [7u8; 8]), &mut payload).unwrap().len();
+    assert_eq!(greeting(&payload[..len]), Some((300, [7; 8])));
+    assert!(Up::parse(&payload[..len]).is_err());
+}

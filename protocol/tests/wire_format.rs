@@ -1,0 +1,361 @@
+//! `wire-format.md` against the code: its hex bit for bit in both directions, its numbers, its table.
+
+use smidgen_protocol::counters::{Counters, Reject};
+use smidgen_protocol::digest;
+use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
+use smidgen_protocol::message::{
+    Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, SCHEMA, Up, VERSION,
+};
+use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
+use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
+use smidgen_protocol::vector::{Ratio, round_shift};
+use std::collections::{BTreeMap, BTreeSet};
+
+const SPECIFICATION: &str = include_str!("../wire-format.md");
+
+/// The lines inside fenced blocks of one language.
+fn fenced(language: &str) -> impl Iterator<Item = &'static str> {
+    let opening = format!("```{language}");
+    let mut inside = false;
+    SPECIFICATION.lines().filter(move |line| {
+        match line.starts_with("```") {
+            true => inside = *line == opening,
+            false => return inside,
+        }
+        false
+    })
+}
+
+/// The document's examples: `name =`, then hex until the next name; `#` starts a comment.
+struct Examples(BTreeMap<&'static str, Vec<u8>>);
+
+impl Examples {
+    fn read() -> Self {
+        let (mut examples, mut name) = (BTreeMap::new(), "");
+        for line in fenced("hex") {
+            let mut code = line.split('#').next().unwrap_or_default();
+            if let Some((new, rest)) = code.split_once('=') {
+                (name, code) = (new.trim(), rest);
+                assert_eq!(examples.insert(name, vec![]), None, "{name} stands there twice");
+            }
+            let bytes = code.split_whitespace().map(|hex| u8::from_str_radix(hex, 16).unwrap());
+            examples.entry(name).or_default().extend(bytes);
+        }
+        Self(examples)
+    }
+
+    /// Takes out an example, which must be `expected`.
+    fn take(&mut self, name: &str, expected: &[u8]) -> Vec<u8> {
+        let example = self.0.remove(name);
+        assert_eq!(example.as_deref().map(hex), Some(hex(expected)), "{name}");
+        example.unwrap_or_default()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x} ")).collect()
+}
+
+const SESSION: u32 = 0x00c0_ffee;
+const UPDATE_CONTEXT: Context = Context { session: SESSION, worker: 1, round: 3, from: 0 };
+
+/// The payload in a frame, by the deframer.
+fn payload(wire: &[u8], context: &Context) -> Result<Vec<u8>, Reject> {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (_, frame) = deframer.feed(wire, &mut counters);
+    frame.expect("a frame").check(context).map(<[u8]>::to_vec)
+}
+
+fn emitted(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
+    let mut out = [0; FRAME_LEN_MAX];
+    let len = emit(&mut out);
+    out[..len].to_vec()
+}
+
+const EXPONENTS: Exponents = Exponents { x: 24, gradient: 20, loss: -2 };
+const CONFIGURE: Configure = Configure {
+    ticket: 300,
+    session: SESSION,
+    identity: 0x1234,
+    worker: 1,
+    dimension: 64,
+    k: 4,
+    value_bits: 8,
+    init: Init::Full,
+    downlink: Downlink::Sparse,
+    objective: "logistic",
+    lambda: Ratio { mantissa: 1_717_986_918, exponent: 34 },
+    data_len: 1000,
+    data_checksum: 0xcbf4_3926,
+};
+const READY: Ready = Ready {
+    version: VERSION,
+    schema: SCHEMA,
+    board: "microbit",
+    identity: 0x1234,
+    memory: 8192,
+    objective: "logistic",
+    session: 0,
+    round: 0,
+    data_held: 0,
+    model_digest: 0,
+    estimator_digest: 0x0123_4567_89ab_cdef,
+    rejected: [0, 1, 2, 0, 0, 300, 0, 0],
+    overruns: 1,
+};
+
+fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
+    let gamma_n = Ratio { mantissa: -3, exponent: -1 };
+    vec![
+        ("down.hello", 0, Down::Hello { version: VERSION, schema: SCHEMA }, vec![]),
+        ("down.configure", 0, Down::Configure(CONFIGURE), vec![]),
+        ("down.data", 1, Down::Data { ticket: 2, offset: 200 }, vec![0xaa, 0xbb, 0xcc]),
+        ("down.probe", 1, Down::Probe { ticket: 3, exponents: EXPONENTS }, vec![]),
+        ("down.announce", 1, Down::Announce { ticket: 4, exponents: EXPONENTS, gamma_n }, vec![]),
+        (
+            "down.part",
+            1,
+            Down::Part { ticket: 5, part: Part::Estimator, from: 0, until: 64 },
+            described(),
+        ),
+        ("down.begin", 1, Down::Begin { ticket: 6, round: 0 }, vec![]),
+        ("down.round", 0, Down::Round { from: 0 }, described()),
+        ("down.more", 1, Down::More { from: 116 }, vec![]),
+    ]
+}
+
+fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
+    let memory = Refusal::Memory { need: 20_000, room: 8192 };
+    vec![
+        ("up.ready", Up::Ready(READY), vec![]),
+        ("up.ack", Up::Ack { ticket: 2, value: 203 }, vec![]),
+        ("up.range", Up::Range { ticket: 3, gradient_max: 70_000, loss: Loss::new(-2) }, vec![]),
+        ("up.refused.memory", Up::Refused { ticket: 300, refusal: memory }, vec![]),
+        ("up.refused.objective", Up::Refused { ticket: 300, refusal: Refusal::Objective }, vec![]),
+        ("up.refused.data", Up::Refused { ticket: 300, refusal: Refusal::Data }, vec![]),
+        (
+            "up.refused.configuration",
+            Up::Refused { ticket: 300, refusal: Refusal::Configuration },
+            vec![],
+        ),
+        ("up.update", Up::Update { loss: Loss::new(0x12345) }, update8()),
+        ("up.update_part", Up::UpdatePart, update8()),
+    ]
+}
+
+type Entry = (u32, i64);
+
+fn encoded(mut encoder: impl FnMut(&mut [u8]) -> usize) -> Vec<u8> {
+    let mut buffer = vec![0; 4096];
+    let len = encoder(&mut buffer);
+    buffer.truncate(len);
+    buffer
+}
+
+fn body(packing: Packing, shift: u8, from: u32, entries: &[Entry]) -> Vec<u8> {
+    encoded(|buffer| {
+        let mut encoder = Encoder::new(buffer, packing, shift, from);
+        entries.iter().for_each(|&(index, mantissa)| encoder.push(index, mantissa).unwrap());
+        encoder.finish()
+    })
+}
+
+const DESCRIBED: [Entry; 3] = [(1, 300), (2, -1), (40, -70_000)];
+const UPDATE8: [Entry; 4] = [(5, 128), (9, -1), (10, 77), (63, -128)];
+
+fn described() -> Vec<u8> {
+    encoded(|buffer| {
+        let mut encoder = Encoder::described(buffer, Packing::new(64, 3, 18), 0, 0);
+        DESCRIBED.iter().for_each(|&(index, mantissa)| encoder.push(index, mantissa).unwrap());
+        encoder.finish()
+    })
+}
+
+fn update8() -> Vec<u8> {
+    body(Packing::new(64, 4, 8), 3, 0, &UPDATE8)
+}
+
+fn check_bodies(examples: &mut Examples) {
+    let example = examples.take("body.described", &described());
+    let decoder = Decoder::described(&example, 64, 0).unwrap();
+    assert_eq!((decoder.check(64), decoder.shift()), (Ok(3), 0));
+    assert_eq!(decoder.entries().collect::<Vec<_>>(), DESCRIBED);
+
+    let dense: Vec<Entry> = (0..8).zip([1, -2, 3, -4, 5, -6, 7, -8]).collect();
+    for (name, dimension, k, bits, shift, from, entries) in [
+        ("body.update8", 64, 4, 8, 3, 0, &UPDATE8[..]),
+        ("body.update32", 112, 1, 32, 0, 0, &[(77, -0x1234_5678)]),
+        ("body.escape", 4096, 100, 4, 0, 0, &[(7, 1), (4000, -8)]),
+        ("body.dense", 8, 8, 4, 0, 0, &dense),
+        ("body.rest", 64, 4, 8, 3, 10, &UPDATE8[2..]),
+        ("body.empty", 64, 4, 8, 0, 0, &[]),
+    ] {
+        let packing = Packing::new(dimension, k, bits);
+        let example = examples.take(name, &body(packing, shift, from, entries));
+        let decoder = Decoder::new(&example, packing, from).unwrap();
+        assert_eq!((decoder.check(dimension), decoder.shift()), (Ok(entries.len() as u32), shift));
+        assert_eq!(decoder.entries().collect::<Vec<_>>(), entries, "{name}");
+    }
+}
+
+fn check_messages(examples: &mut Examples) {
+    for (name, address, message, body) in downs() {
+        let wire = emitted(|out| message.emit(address, &body, &Context::SETUP, out));
+        let example = examples.take(name, &payload(&wire, &Context::SETUP).unwrap());
+        assert_eq!(Down::parse(&example), Ok((address, message, &body[..])), "{name}");
+    }
+    for (name, message, body) in ups() {
+        let wire = emitted(|out| message.emit(&body, &Context::SETUP, out));
+        let example = examples.take(name, &payload(&wire, &Context::SETUP).unwrap());
+        assert_eq!(Up::parse(&example), Ok((message, &body[..])), "{name}");
+    }
+}
+
+fn check_frames(examples: &mut Examples) {
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA };
+    let wire = emitted(|out| hello.emit(0, &[], &Context::SETUP, out));
+    let example = examples.take("frame.hello", &wire);
+    let found = payload(&example, &Context::SETUP).unwrap();
+    assert_eq!(Down::parse(&found), Ok((0, hello, &[][..])));
+
+    let context = Context { round: 4, ..Context::downlink(SESSION) };
+    let round = Down::Round { from: 0 };
+    let wire = emitted(|out| round.emit(0, &described(), &context, out));
+    let example = examples.take("frame.round", &wire);
+    let found = payload(&example, &context).unwrap();
+    assert_eq!(Down::parse(&found), Ok((0, round, &described()[..])));
+
+    let update = Up::Update { loss: Loss::new(0x12345) };
+    let wire = emitted(|out| update.emit(&update8(), &UPDATE_CONTEXT, out));
+    let example = examples.take("frame.update", &wire);
+    assert_eq!(example.len(), update8().len() + 10, "the promise about an update's overhead");
+    let found = payload(&example, &UPDATE_CONTEXT).unwrap();
+    assert_eq!(Up::parse(&found), Ok((update, &update8()[..])));
+    let late = Context { round: 4, ..UPDATE_CONTEXT };
+    assert_eq!(payload(&example, &late), Err(Reject::Checksum));
+
+    let full = [0xaau8; 254];
+    let wire = emitted(|out| frame::emit(&full[..250], &[], &Context::SETUP, out));
+    let ends = [&wire[..3], &wire[wire.len() - 6..]].concat();
+    examples.take("frame.block", &ends);
+    assert_eq!((wire.len(), payload(&wire, &Context::SETUP)), (256, Ok(full[..250].to_vec())));
+}
+
+fn check_numbers(examples: &mut Examples) {
+    examples.take("schema", &SCHEMA);
+    examples.take("checksum", &frame::checksum(b"123456789").to_le_bytes());
+    examples.take("digest", &digest::vector(&[1, 0, -2]).to_le_bytes());
+    let context = [&SESSION.to_le_bytes()[..], &[1, 0], &3u32.to_le_bytes(), &[0; 4]].concat();
+    let context = examples.take("context", &context);
+    // The checksum of a frame is that of its payload and the context.
+    let wire = emitted(|out| frame::emit(b"smidgen", &[], &UPDATE_CONTEXT, out));
+    let sum = frame::checksum(&[b"smidgen", &context[..]].concat()).to_le_bytes();
+    assert_eq!(wire[8..12], sum, "no zero in this one");
+}
+
+/// A shard of the given sections, each padded to a multiple of four bytes.
+fn shard(header: &Header, sections: &[&[u8]]) -> Vec<u8> {
+    sections.iter().fold(header.emit().to_vec(), |mut bytes, section| {
+        bytes.extend_from_slice(section);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    })
+}
+
+fn check_shards(examples: &mut Examples) {
+    let ones = [1i32 << 30; 3].map(i32::to_le_bytes).concat();
+    let exponents = [30i16, 34, -1].map(i16::to_le_bytes).concat();
+    let dense = Header { rows: 2, dimension: 3, sparse: false, width: Width::I8, nonzeros: 6 };
+    let bytes = shard(&dense, &[&ones, &exponents, &[0b10], &[16, 0xff, 0, 3, 0x80, 1]]);
+    let example = aligned(&examples.take("shard.dense", &bytes));
+    let found = Shard::open(bytemuck::cast_slice(&example)).unwrap();
+    assert_eq!((found.check(), found.header), (Ok(()), dense));
+    assert_eq!(found.scale(1), Ratio { mantissa: 1 << 30, exponent: 34 });
+    assert_eq!([found.label(0), found.label(1)], [false, true]);
+    assert!(matches!(found.columns, Columns::Dense));
+    assert!(matches!(found.values, Values::I8([16, -1, 0, 3, -128, 1])));
+
+    let exponents = [30i16; 3].map(i16::to_le_bytes).concat();
+    let one_hot = Header { rows: 2, dimension: 3, sparse: true, width: Width::Unit, nonzeros: 3 };
+    let bytes = shard(&one_hot, &[&ones, &exponents, &[0b10], &[2, 0, 1, 0], &[0, 2, 1]]);
+    let example = aligned(&examples.take("shard.one_hot", &bytes));
+    let found = Shard::open(bytemuck::cast_slice(&example)).unwrap();
+    assert_eq!((found.check(), found.header), (Ok(()), one_hot));
+    assert!(matches!(found.columns, Columns::U8([2, 1], [0, 2, 1])));
+    assert!(matches!(found.values, Values::Unit));
+}
+
+fn aligned(bytes: &[u8]) -> Vec<u32> {
+    let words = bytes.chunks_exact(4);
+    words.map(|word| u32::from_ne_bytes(word.try_into().unwrap())).collect()
+}
+
+#[test]
+fn every_example_is_what_the_code_writes_and_reads() {
+    let mut examples = Examples::read();
+    check_numbers(&mut examples);
+    check_bodies(&mut examples);
+    check_messages(&mut examples);
+    check_frames(&mut examples);
+    check_shards(&mut examples);
+    assert!(examples.0.is_empty(), "examples without a test: {:?}", examples.0.keys());
+}
+
+#[test]
+fn the_arithmetic_is_what_the_code_computes() {
+    let mut seen = BTreeSet::new();
+    for line in fenced("arithmetic") {
+        let (left, right) = line.split_once('=').expect("an equation");
+        let (function, arguments) = left.split_once('(').expect("a function");
+        let numbers: Vec<i64> = arguments
+            .trim_end_matches([' ', ')'])
+            .split(", ")
+            .map(|n| n.parse().unwrap())
+            .collect();
+        let value = match (function, &numbers[..]) {
+            ("round", &[v, s]) => round_shift(v, s as i32),
+            ("scale", &[m, e, v, s]) => {
+                Ratio { mantissa: m as i32, exponent: e as i16 }.scale(v, s as i32)
+            }
+            _ => panic!("{line}"),
+        };
+        assert_eq!(right.trim().parse(), Ok(value), "{line}");
+        seen.insert(function);
+    }
+    assert_eq!(seen, BTreeSet::from(["round", "scale"]));
+}
+
+/// log2 of d choose k.
+fn log2_choose(d: u32, k: u32) -> f64 {
+    (0..k).map(|i| f64::from(d - i).log2() - f64::from(k - i).log2()).sum()
+}
+
+/// Mean length in bytes of bodies with random index sets: 1000 of them, by a congruential generator from seed 1.
+fn mean_body_len(d: u32, k: u32, value_bits: u8) -> f64 {
+    let (mut state, mut len, trials) = (1u64, 0, 1000);
+    for _ in 0..trials {
+        let mut indices = BTreeSet::new();
+        while indices.len() < k as usize {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            indices.insert((((state >> 32) * u64::from(d)) >> 32) as u32);
+        }
+        let entries: Vec<Entry> = indices.into_iter().map(|index| (index, 1)).collect();
+        len += body(Packing::new(d, k, value_bits), 0, 0, &entries).len();
+    }
+    len as f64 / f64::from(trials)
+}
+
+#[test]
+fn the_table_of_sizes_is_measured() {
+    let rows: Vec<String> = [(64, 4, 8), (112, 1, 32), (1024, 10, 8), (10467, 523, 8)]
+        .map(|(d, k, b)| {
+            let limit = (log2_choose(d, k) + f64::from(k) * f64::from(b)) / 8.0;
+            let mean = mean_body_len(d, k, b);
+            let excess = 100.0 * (mean / limit - 1.0);
+            format!("| {d} | {k} | {b} | {limit:.2} | {mean:.2} | {excess:.1} % |")
+        })
+        .to_vec();
+    for row in &rows {
+        assert!(SPECIFICATION.contains(row), "the table should say\n{}", rows.join("\n"));
+    }
+}
