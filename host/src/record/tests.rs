@@ -3,6 +3,10 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::json;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::directory::{ROUNDS, SUMMARY, line};
 use super::*;
 
 fn finite() -> impl Strategy<Value = f64> {
@@ -125,6 +129,7 @@ proptest! {
         let last = *totals.last().unwrap();
         prop_assert_eq!(totals.len(), rounds.len());
         prop_assert_eq!(totals[0], rounds[0].cost());
+        prop_assert_eq!(summary.rounds, rounds.last().unwrap().round);
         prop_assert_eq!((summary.uplink, summary.downlink), (last.uplink, last.downlink));
         let bytes: u64 = rounds.iter().map(|r| r.uplink.wire_bytes + r.downlink.wire_bytes).sum();
         prop_assert_eq!(last.wire_bytes(), bytes);
