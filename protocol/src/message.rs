@@ -248,6 +248,7 @@ pub enum Down<'a> {
 ///     estimator_digest: 0,
 ///     rejected: [0; 8],
 ///     overruns: 0,
+///     saturated: 0,
 /// });
 /// let mut wire = [0; FRAME_LEN_MAX];
 /// let len = message.emit(&[], &Context::SETUP, &mut wire);

@@ -102,6 +102,7 @@ const READY: Ready = Ready {
     estimator_digest: 0x0123_4567_89ab_cdef,
     rejected: [0, 1, 2, 0, 0, 300, 0, 0],
     overruns: 1,
+    saturated: 2,
 };
 
 fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {

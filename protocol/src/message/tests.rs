@@ -73,8 +73,13 @@ fn ready() -> impl Strategy<Value = Ready<'static>> {
     let versions = any::<(u16, [u8; 8])>();
     let board = (name(), any::<u64>(), any::<u32>(), name());
     let state = any::<(u32, u32, u32, u64, u64)>();
-    (versions, board, state, any::<([u32; Reject::COUNT], u32)>()).prop_map(
-        |((version, schema), (board, identity, memory, objective), state, (rejected, overruns))| {
+    (versions, board, state, any::<([u32; Reject::COUNT], u32, u32)>()).prop_map(
+        |(
+            (version, schema),
+            (board, identity, memory, objective),
+            state,
+            (rejected, overruns, saturated),
+        )| {
             let (session, round, data_held, model_digest, estimator_digest) = state;
             Ready {
                 version,
@@ -90,6 +95,7 @@ fn ready() -> impl Strategy<Value = Ready<'static>> {
                 estimator_digest,
                 rejected,
                 overruns,
+                saturated,
             }
         },
     )
