@@ -22,8 +22,11 @@ pub const fn round_shift(value: i64, shift: i32) -> i64 {
         return shift_left(value, shift.unsigned_abs());
     }
     let magnitude = value.unsigned_abs();
-    let rounded = if shift > 64 { 0 } else { ((magnitude >> (shift - 1)) + 1) >> 1 };
-    if value < 0 { -(rounded as i64) } else { rounded as i64 }
+    let rounded = if shift > 64 { 0 } else { ((magnitude >> (shift - 1)) + 1) >> 1 } as i64;
+    // The sign comes back by a mask: signs of gradients are random, and a branch on them costs more than all
+    // the rest.
+    let sign = value >> 63;
+    (rounded ^ sign) - sign
 }
 
 const fn shift_left(value: i64, shift: u32) -> i64 {
