@@ -58,6 +58,7 @@ impl Objective for Logistic {
                 && shard.header.dimension as usize == dimension
                 && (1..=ROWS_MAX).contains(&shard.header.rows)
                 && shard.check().is_ok()
+                && rows::ascending(&shard)
         })
     }
 
@@ -86,7 +87,7 @@ impl Objective for Logistic {
 
 /// The mean loss of the rows.
 fn loss(fit: &Fit, mean: Ratio, exponent: i8) -> i64 {
-    let soft = scale_wide(mean, fit.soft_loss.into(), sigmoid::LOSS_EXPONENT as i32, exponent);
+    let soft = scale_wide(mean, fit.soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
     let hard = scale_wide(mean, fit.hard_loss, fit.margin_exponent, exponent);
     soft.saturating_add(hard)
 }

@@ -1,7 +1,8 @@
 //! The pass over the rows of a shard: margins, residuals, their sums by column.
 
-use super::sigmoid::{SIGMA_EXPONENT, Z_EXPONENT, sigma_and_loss};
+use super::sigmoid::{self, Sigmoid};
 use core::iter;
+use core::ops::IndexMut;
 use smidgen_protocol::shard::{Columns, Shard, Values};
 
 /// The model as the rows meet it: `x_k * scale_k`, with one exponent.
@@ -14,7 +15,7 @@ pub struct Model<'a> {
 /// What a pass leaves beside the sums by column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
-    /// Σ log(1 + e^−|margin|), with [`LOSS_EXPONENT`](super::sigmoid::LOSS_EXPONENT) fraction bits.
+    /// Σ log(1 + e^−|margin|), with [`sigmoid::EXPONENT`] fraction bits.
     pub soft_loss: u64,
     /// Σ |margin| over the rows on the wrong side, with `margin_exponent` fraction bits.
     pub hard_loss: u128,
@@ -25,64 +26,134 @@ pub struct Fit {
     pub sum_bits: u32,
 }
 
-/// Adds `residual * value` of every row to the sums of its columns.
+/// Fills `sums` with Σ_j `residual_j * value_jk` for every column k.
 ///
 /// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`].
 pub fn pass(shard: &Shard<'_>, model: Model<'_>, sums: &mut [i64]) -> Fit {
-    let dimension = model.mantissas.len();
-    match (shard.columns, shard.values) {
-        (Columns::Dense, Values::I8(values)) => dense(shard, values, dimension, model, sums),
-        (Columns::Dense, Values::I16(values)) => dense(shard, values, dimension, model, sums),
-        (Columns::Dense, Values::I32(values)) => dense(shard, values, dimension, model, sums),
-        (Columns::Dense, Values::Unit) => unreachable!("a header of dense rows names a width"),
-        (Columns::U8(counts, indices), values) => {
-            sparse(shard, counts, indices, values, model, sums)
+    let x = model.mantissas;
+    let pass = Pass { shard, exponent: model.exponent };
+    sums.fill(0);
+    match shard.columns {
+        Columns::Dense => pass.dense(x, sums),
+        Columns::U8(counts, indices) if WITH_TABLES => {
+            let (mut x_table, mut sum_table) = ([0; 256], [0; 256]);
+            x_table[..x.len()].copy_from_slice(x);
+            let fit = pass.sparse(counts, indices, &x_table, &mut sum_table);
+            sums.copy_from_slice(&sum_table[..x.len()]);
+            fit
         }
-        (Columns::U16(counts, indices), values) => {
-            sparse(shard, counts, indices, values, model, sums)
+        Columns::U8(counts, indices) => pass.sparse(counts, indices, x, sums),
+        Columns::U16(counts, indices) => pass.sparse(counts, indices, x, sums),
+    }
+}
+
+/// Whether vectors that are indexed by bytes are copied to tables of 256 for the pass, so that no index needs a
+/// check: a quarter off the time of a pass over one-hot rows. A board has no 3 KiB of stack for it.
+const WITH_TABLES: bool = cfg!(not(target_os = "none"));
+
+/// Rows whose margins, residuals and additions are computed together. What a row costs beside its entries is a
+/// chain of dependent multiplications; those of different rows overlap.
+const BLOCK: usize = 8;
+
+/// A vector that rows look up by column: a slice or a table.
+trait Vector<T>: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> {}
+impl<T, V: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
+
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    shard: &'a Shard<'a>,
+    exponent: i32,
+}
+
+impl<'a> Pass<'a> {
+    fn dense(self, x: &[i32], sums: &mut [i64]) -> Fit {
+        match self.shard.values {
+            Values::Unit => unreachable!("a header of dense rows names a width"),
+            Values::I8(values) => {
+                self.run::<i8, _>(values.chunks_exact(x.len()).map(Dense), x, sums)
+            }
+            Values::I16(values) => {
+                self.run::<i16, _>(values.chunks_exact(x.len()).map(Dense), x, sums)
+            }
+            Values::I32(values) => {
+                self.run::<i32, _>(values.chunks_exact(x.len()).map(Dense), x, sums)
+            }
+        }
+    }
+
+    fn sparse<C: Copy + Into<usize>>(
+        self,
+        counts: &[u16],
+        indices: &[C],
+        x: &(impl Vector<i32> + ?Sized),
+        sums: &mut (impl Vector<i64> + ?Sized),
+    ) -> Fit {
+        let columns = split(counts, indices);
+        match self.shard.values {
+            Values::Unit => self.run::<One, _>(columns.map(Ones), x, sums),
+            Values::I8(values) => {
+                let rows = iter::zip(columns, split(counts, values));
+                self.run::<i8, _>(rows.map(Listed), x, sums)
+            }
+            Values::I16(values) => {
+                let rows = iter::zip(columns, split(counts, values));
+                self.run::<i16, _>(rows.map(Listed), x, sums)
+            }
+            Values::I32(values) => {
+                let rows = iter::zip(columns, split(counts, values));
+                self.run::<i32, _>(rows.map(Listed), x, sums)
+            }
+        }
+    }
+
+    /// The pass itself, compiled for each kind of row.
+    fn run<V: Value, R: Row>(
+        self,
+        rows: impl Iterator<Item = R> + Clone,
+        x: &(impl Vector<i32> + ?Sized),
+        sums: &mut (impl Vector<i64> + ?Sized),
+    ) -> Fit {
+        let row_bits = ceil_log2(self.shard.header.rows);
+        let residual_bits = 31.min(62 - V::BITS - row_bits);
+        let margin_exponent = self.exponent - V::DROPPED as i32;
+        let mut residuals = Residuals::new(margin_exponent, residual_bits);
+        let (mut ahead, mut behind) = (rows.clone(), rows);
+        for from in (0..self.shard.header.rows as usize).step_by(BLOCK) {
+            let mut block = [0; BLOCK];
+            let len = BLOCK.min(self.shard.header.rows as usize - from);
+            for (margin, row) in iter::zip(&mut block[..len], &mut ahead) {
+                *margin = row.margin(x);
+            }
+            residuals.replace(&mut block[..len], |row| self.shard.label(from + row));
+            for (&residual, row) in iter::zip(&block[..len], &mut behind) {
+                row.add(residual as i32, sums);
+            }
+        }
+        Fit {
+            soft_loss: residuals.soft_loss,
+            hard_loss: residuals.hard_loss,
+            margin_exponent,
+            sum_exponent: residual_bits as i32 - V::DROPPED as i32,
+            sum_bits: residual_bits + V::BITS + row_bits,
         }
     }
 }
 
-fn dense<V: Value>(
-    shard: &Shard<'_>,
-    values: &[V],
-    dimension: usize,
-    model: Model<'_>,
-    sums: &mut [i64],
-) -> Fit {
-    run::<V, _>(shard, values.chunks_exact(dimension).map(Dense), model, sums)
-}
-
-fn sparse<C: Copy + Into<usize>>(
-    shard: &Shard<'_>,
-    counts: &[u16],
-    indices: &[C],
-    values: Values<'_>,
-    model: Model<'_>,
-    sums: &mut [i64],
-) -> Fit {
-    let columns = split(counts, indices);
-    match values {
-        Values::Unit => run::<One, _>(shard, columns.map(Ones), model, sums),
-        Values::I8(values) => listed(shard, columns, split(counts, values), model, sums),
-        Values::I16(values) => listed(shard, columns, split(counts, values), model, sums),
-        Values::I32(values) => listed(shard, columns, split(counts, values), model, sums),
+/// Whether the columns of every row are listed in ascending order, hence none twice: no sum has more terms than
+/// there are rows.
+pub fn ascending(shard: &Shard<'_>) -> bool {
+    fn all<C: PartialOrd>(counts: &[u16], indices: &[C]) -> bool {
+        split(counts, indices).all(|row| row.is_sorted_by(|one, next| one < next))
     }
-}
-
-fn listed<'a, C: Copy + Into<usize> + 'a, V: Value + 'a>(
-    shard: &Shard<'_>,
-    columns: impl Iterator<Item = &'a [C]>,
-    values: impl Iterator<Item = &'a [V]>,
-    model: Model<'_>,
-    sums: &mut [i64],
-) -> Fit {
-    run::<V, _>(shard, iter::zip(columns, values).map(|(c, v)| Listed(c, v)), model, sums)
+    match shard.columns {
+        Columns::Dense => true,
+        Columns::U8(counts, indices) => all(counts, indices),
+        Columns::U16(counts, indices) => all(counts, indices),
+    }
 }
 
 /// Cuts the entries of all rows into those of each.
-fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item = &'a [T]> + Clone {
     counts.iter().map(move |&count| {
         let (row, rest) = entries.split_at(usize::from(count));
         entries = rest;
@@ -92,8 +163,8 @@ fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item =
 
 /// A stored feature.
 ///
-/// Its product with an i32 is below 2^(31 + `BITS`). A row has at most 2^16 entries, so a margin is below
-/// 2^62; residuals have as few bits as keep the sum over all rows below 2^62.
+/// Its product with an i32 is at most 2^(31 + `BITS`). A row has at most 2^16 entries, so a margin is at most
+/// 2^62; residuals have no more bits than keep the sum over all rows within 2^62.
 trait Value: Copy {
     /// log2 of the largest magnitude, once `DROPPED` bits are gone from a product.
     const BITS: u32;
@@ -142,24 +213,24 @@ impl Value for One {
 /// One row's features.
 trait Row {
     /// aᵀx
-    fn margin(&self, x: &[i32]) -> i64;
+    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64;
     /// `sums += residual * a`
-    fn add(&self, residual: i32, sums: &mut [i64]);
+    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized));
 }
 
 struct Dense<'a, V>(&'a [V]);
-struct Listed<'a, C, V>(&'a [C], &'a [V]);
+struct Listed<'a, C, V>((&'a [C], &'a [V]));
 struct Ones<'a, C>(&'a [C]);
 
 impl<V: Value> Row for Dense<'_, V> {
     #[inline]
-    fn margin(&self, x: &[i32]) -> i64 {
-        iter::zip(self.0, x).map(|(value, &x)| value.times(x)).sum()
+    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
+        iter::zip(self.0, x.as_ref()).map(|(value, &x)| value.times(x)).sum()
     }
 
     #[inline]
-    fn add(&self, residual: i32, sums: &mut [i64]) {
-        for (value, sum) in iter::zip(self.0, sums) {
+    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
+        for (value, sum) in iter::zip(self.0, sums.as_mut()) {
             *sum += value.times(residual);
         }
     }
@@ -167,13 +238,15 @@ impl<V: Value> Row for Dense<'_, V> {
 
 impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
     #[inline]
-    fn margin(&self, x: &[i32]) -> i64 {
-        iter::zip(self.0, self.1).map(|(&column, value)| value.times(x[column.into()])).sum()
+    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
+        let (columns, values) = self.0;
+        iter::zip(columns, values).map(|(&column, value)| value.times(x[column.into()])).sum()
     }
 
     #[inline]
-    fn add(&self, residual: i32, sums: &mut [i64]) {
-        for (&column, value) in iter::zip(self.0, self.1) {
+    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
+        let (columns, values) = self.0;
+        for (&column, value) in iter::zip(columns, values) {
             sums[column.into()] += value.times(residual);
         }
     }
@@ -181,76 +254,63 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
 
 impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
     #[inline]
-    fn margin(&self, x: &[i32]) -> i64 {
+    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
         self.0.iter().map(|&column| i64::from(x[column.into()])).sum()
     }
 
     #[inline]
-    fn add(&self, residual: i32, sums: &mut [i64]) {
+    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
         for &column in self.0 {
             sums[column.into()] += i64::from(residual);
         }
     }
 }
 
-/// The pass itself, compiled for each kind of row.
-fn run<V: Value, R: Row>(
-    shard: &Shard<'_>,
-    rows: impl Iterator<Item = R>,
-    model: Model<'_>,
-    sums: &mut [i64],
-) -> Fit {
-    let margin_exponent = model.exponent - V::DROPPED as i32;
-    let to_z = Shift::new(margin_exponent);
-    let row_bits = ceil_log2(shard.header.rows);
-    let residual_bits = SIGMA_EXPONENT.min(62 - V::BITS - row_bits);
-    let dropped = SIGMA_EXPONENT - residual_bits;
-    let (mut soft_loss, mut hard_loss) = (0u64, 0u128);
-    sums.fill(0);
-    for (j, row) in rows.enumerate() {
-        let margin = row.margin(model.mantissas);
-        let positive = shard.label(j);
-        let right = (margin >= 0) == positive;
-        let magnitude = margin.unsigned_abs();
-        let (sigma, loss) = sigma_and_loss(to_z.apply(magnitude));
-        soft_loss += u64::from(loss);
-        hard_loss += if right { 0 } else { u128::from(magnitude) };
-        // σ(−y aᵀx) from σ(−|aᵀx|); the residual is −y times it.
-        let pull = if right { sigma } else { (1 << SIGMA_EXPONENT) - sigma } as i32 >> dropped;
-        row.add(if positive { -pull } else { pull }, sums);
+/// Turns margins into residuals and adds up their losses.
+struct Residuals {
+    sigmoid: Sigmoid,
+    /// Bits dropped from a residual.
+    dropped: u32,
+    soft_loss: u64,
+    hard_loss: u128,
+}
+
+impl Residuals {
+    fn new(margin_exponent: i32, bits: u32) -> Self {
+        let sigmoid = Sigmoid::new(margin_exponent);
+        Self { sigmoid, dropped: sigmoid::EXPONENT - bits, soft_loss: 0, hard_loss: 0 }
     }
-    Fit {
-        soft_loss,
-        hard_loss,
-        margin_exponent,
-        sum_exponent: residual_bits as i32 - V::DROPPED as i32,
-        sum_bits: residual_bits + V::BITS + row_bits,
+
+    /// Replaces the margins aᵀx of a block of rows by −y σ(−y aᵀx). Not inlined: it is the same for every kind
+    /// of row.
+    ///
+    /// Signs are masks, not branches: which side a row is on is as good as random.
+    #[inline(never)]
+    fn replace(&mut self, block: &mut [i64], positive: impl Fn(usize) -> bool) {
+        let (mut soft_loss, mut hard_loss) = (self.soft_loss, self.hard_loss);
+        for (row, margin) in block.iter_mut().enumerate() {
+            let negative = i64::from(positive(row)) - 1;
+            let signed = negate_if(*margin, negative);
+            let wrong = signed >> 63;
+            let magnitude = signed.unsigned_abs();
+            let (sigma, loss) = self.sigmoid.at(magnitude);
+            soft_loss += u64::from(loss);
+            hard_loss += u128::from(magnitude & wrong as u64);
+            // σ(z) = 1 − σ(−z). As σ(−z) > 0, this has 32 bits, and a residual at most 31 beside its sign.
+            let pull = (wrong & 1 << sigmoid::EXPONENT) + negate_if(i64::from(sigma), wrong);
+            *margin = negate_if(pull >> self.dropped, !negative);
+        }
+        (self.soft_loss, self.hard_loss) = (soft_loss, hard_loss);
     }
+}
+
+/// −value where the mask is −1, value where it is 0.
+#[inline]
+fn negate_if(value: i64, mask: i64) -> i64 {
+    (value ^ mask) - mask
 }
 
 /// log2, rounded up.
 pub fn ceil_log2(n: u32) -> u32 {
     u32::BITS - n.saturating_sub(1).leading_zeros()
-}
-
-/// How a margin becomes the argument of the sigmoid: shifts that never overflow.
-#[derive(Clone, Copy)]
-struct Shift {
-    left: u32,
-    right: u32,
-}
-
-impl Shift {
-    /// The sigmoid ends before 2^41, so a longer way left changes nothing.
-    const LEFT_MAX: i32 = 41;
-
-    fn new(exponent: i32) -> Self {
-        let right = exponent - Z_EXPONENT as i32;
-        Self { left: (-right).clamp(0, Self::LEFT_MAX) as u32, right: right.clamp(0, 63) as u32 }
-    }
-
-    #[inline]
-    fn apply(self, magnitude: u64) -> u64 {
-        (magnitude.min(u64::MAX >> self.left) << self.left) >> self.right
-    }
 }

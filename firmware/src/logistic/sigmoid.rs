@@ -2,28 +2,27 @@
 //!
 //! Each cell of width 1/16 holds a cubic for either function, the Taylor polynomial about its middle with the
 //! next term economised: t⁴ is replaced by t² − 1/8, its best quadratic on [−1, 1]. That is as good as a cubic
-//! gets, to the last bit that matters here: 2^-30.6. With rounding, both functions stay within [`ERROR_MAX`].
-//! The table is evaluated by the compiler; at run time there is no float.
+//! gets: 2^-30.6. With rounding, both functions stay within [`ERROR_MAX`]. The table is evaluated by the
+//! compiler; at run time there is no float.
 
-/// Fraction bits of z as [`sigma_and_loss`] takes it: the upper word is the cell, the lower one the place in it.
-pub const Z_EXPONENT: u32 = 36;
-/// Fraction bits of σ(−z).
-pub const SIGMA_EXPONENT: u32 = 31;
-/// Fraction bits of log(1 + e^−z).
-pub const LOSS_EXPONENT: u32 = 32;
+/// Fraction bits of both functions.
+pub const EXPONENT: u32 = 32;
 /// Bound of the error of either function, 2^-29.9.
 #[cfg(test)]
 pub const ERROR_MAX: f64 = 1e-9;
 
-/// Beyond z = 22 both functions are below their resolution.
+/// Beyond z = 22 both functions are about to fall below their resolution, 2^-32; the last value stands for all.
 const CELLS: usize = 22 * 16;
 /// Half the width of a cell.
 const HALF_WIDTH: f64 = 1.0 / 32.0;
-/// Fraction bits of the constant terms and of the others.
-const CONSTANT_EXPONENT: u32 = 32;
-const SLOPE_EXPONENT: u32 = 36;
+/// Fraction bits of z such that its upper word is the cell and its lower one the place in it.
+const Z_EXPONENT: i32 = 36;
+/// The largest z that has a cell.
+const Z_MAX: u64 = ((CELLS as u64) << 32) - 1;
+/// Fraction bits of the coefficients but the constant ones.
+const SLOPE_EXPONENT: u32 = 35;
 
-/// A cubic on [−1, 1), lowest term first.
+/// A cubic on [−1, 1), lowest term first; see [`Cubic::new`] for the coefficients.
 #[derive(Clone, Copy)]
 struct Cubic {
     constant: u32,
@@ -39,38 +38,63 @@ struct Cell {
 
 static TABLE: [Cell; CELLS] = table();
 
-/// σ(−z) and log(1 + e^−z) at `z * 2^-Z_EXPONENT`; σ is at least one unit, so that 1 − σ fits 31 bits.
-#[inline]
-pub fn sigma_and_loss(z: u64) -> (u32, u32) {
-    let z = z.min(((CELLS as u64) << 32) - 1);
-    let cell = &TABLE[(z >> 32) as usize];
-    // The lower word, moved by half its range: the place in the cell as a signed fraction.
-    let t = (z as u32 ^ 1 << 31) as i32;
-    let sigma = cell.sigma.at(t, SIGMA_EXPONENT);
-    (sigma.max(1), cell.loss.at(t, LOSS_EXPONENT))
+/// The functions for arguments of one exponent, whatever that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sigmoid {
+    /// The largest magnitude that stays in the table.
+    bound: u64,
+    left: u32,
+    right: u32,
+}
+
+impl Sigmoid {
+    /// For arguments `magnitude * 2^-exponent`.
+    pub fn new(exponent: i32) -> Self {
+        let right = exponent - Z_EXPONENT;
+        // Where a unit is 2 or more, what lies beyond the table may be taken for 16 instead of 22: the error of
+        // such a margin is far larger.
+        let left = (-right).clamp(0, Z_MAX.ilog2() as i32) as u32;
+        let right = right.clamp(0, 63) as u32;
+        let bound = if right < Z_MAX.leading_zeros() { (Z_MAX << right) >> left } else { u64::MAX };
+        Self { bound, left, right }
+    }
+
+    /// σ(−z) and log(1 + e^−z). Neither is ever zero.
+    #[inline]
+    pub fn at(&self, magnitude: u64) -> (u32, u32) {
+        let z = (magnitude.min(self.bound) << self.left) >> self.right;
+        let cell = &TABLE[(z >> 32) as usize];
+        // The lower word, moved by half its range: the place in the cell as a signed fraction.
+        let t = (z as u32 ^ 1 << 31) as i32;
+        (cell.sigma.at(t), cell.loss.at(t))
+    }
 }
 
 impl Cubic {
-    /// The value at `t * 2^-31`, with `exponent` fraction bits.
+    /// The value at `t * 2^-31`. Products keep their upper word, which is what a 32-bit machine has at hand.
     #[inline]
-    fn at(&self, t: i32, exponent: u32) -> u32 {
-        let times_t = |factor: i32| ((i64::from(factor) * i64::from(t)) >> 31) as i32;
+    fn at(&self, t: i32) -> u32 {
+        let product = |factor: i32| i64::from(factor) * i64::from(t);
+        let times_half_t = |factor: i32| (product(factor) >> 32) as i32;
         let [c1, c2, c3] = self.slopes;
-        let slope = times_t(c1 + times_t(c2 + times_t(c3)));
-        let drop = SLOPE_EXPONENT - exponent;
-        let constant = i64::from(self.constant) << (SLOPE_EXPONENT - CONSTANT_EXPONENT);
-        ((constant + i64::from(slope) + (1 << (drop - 1))) >> drop) as u32
+        let slope = c1 + times_half_t(c2 + times_half_t(c3));
+        self.constant
+            .wrapping_add_signed((product(slope) >> (32 + SLOPE_EXPONENT - EXPONENT)) as i32)
     }
 
     /// The economised Taylor polynomial from f, h f', h² f''/2, h³ f'''/6 and h⁴ f''''/24.
+    ///
+    /// Its coefficients are those of powers of t/2, and the constant has half a unit more for the last product,
+    /// which is rounded down.
     const fn new(terms: [f64; 5]) -> Self {
         let [c0, c1, c2, c3, c4] = terms;
         let slopes = [
-            round(c1, SLOPE_EXPONENT) as i32,
-            round(c2 + c4, SLOPE_EXPONENT) as i32,
-            round(c3, SLOPE_EXPONENT) as i32,
+            round(2.0 * c1, SLOPE_EXPONENT) as i32,
+            round(4.0 * (c2 + c4), SLOPE_EXPONENT) as i32,
+            round(8.0 * c3, SLOPE_EXPONENT) as i32,
         ];
-        Self { constant: round(c0 - c4 / 8.0, CONSTANT_EXPONENT) as u32, slopes }
+        let half_unit = 0.5 / (1u64 << EXPONENT) as f64;
+        Self { constant: round(c0 - c4 / 8.0 + half_unit, EXPONENT) as u32, slopes }
     }
 }
 
@@ -138,10 +162,10 @@ mod tests {
 
     /// The larger of the two errors at z.
     fn error(z: u64) -> f64 {
-        let exact = z as f64 / (1u64 << Z_EXPONENT) as f64;
-        let (sigma, loss) = sigma_and_loss(z);
-        let sigma = f64::from(sigma) / (1u64 << SIGMA_EXPONENT) as f64;
-        let loss = f64::from(loss) / (1u64 << LOSS_EXPONENT) as f64;
+        let exact = z as f64 / f64::from(Z_EXPONENT).exp2();
+        let (sigma, loss) = Sigmoid::new(Z_EXPONENT).at(z);
+        let [sigma, loss] =
+            [sigma, loss].map(|value| f64::from(value) / f64::from(EXPONENT).exp2());
         let power = (-exact).exp();
         (sigma - power / (1.0 + power)).abs().max((loss - power.ln_1p()).abs())
     }
@@ -159,9 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn sigma_never_vanishes_and_never_exceeds_a_half() {
-        for z in (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit]).chain([u64::MAX]) {
-            assert!((1..=1 << 30).contains(&sigma_and_loss(z).0), "{z}");
+    fn any_exponent_of_the_argument_will_do() {
+        for (exponent, bit) in
+            (-400..400).flat_map(|exponent| (0..64).map(move |bit| (exponent, bit)))
+        {
+            let exact = f64::from(bit - exponent).exp2();
+            let (sigma, loss) = Sigmoid::new(exponent).at(1 << bit);
+            let sigma = f64::from(sigma) / f64::from(EXPONENT).exp2();
+            // Where a unit is 2 or more, the largest arguments may be taken for 16.
+            let limit = if exponent < 0 { 1.2e-7 } else { ERROR_MAX };
+            assert!((sigma - 1.0 / (1.0 + exact.exp())).abs() <= limit, "{exponent} {bit}");
+            assert!(sigma > 0.0 && loss > 0);
         }
     }
 }

@@ -271,3 +271,21 @@ proptest! {
         prop_assert_eq!(evaluate(&rows.reversed(), &at), evaluate(&rows, &at));
     }
 }
+
+#[test]
+fn a_column_that_a_row_lists_twice_is_refused() {
+    let mut rows = Rows {
+        dimension: 3,
+        width: Width::I8,
+        sparse: true,
+        scales: vec![Ratio { mantissa: 1 << 30, exponent: 30 }; 3],
+        labels: vec![true],
+        entries: vec![vec![(0, 1), (2, 1)]],
+    };
+    let check = |rows: &Rows, dimension| {
+        Logistic::check(&bytemuck::cast_slice(&rows.shard())[..rows.len()], dimension)
+    };
+    assert!(check(&rows, 3) && !check(&rows, 2));
+    rows.entries[0][0].0 = 2;
+    assert!(!check(&rows, 3));
+}
