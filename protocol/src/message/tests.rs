@@ -161,7 +161,8 @@ proptest! {
         let payload = through_a_frame(&context, |out| message.emit(&body, &context, out));
         prop_assert_eq!(Up::parse(&payload), Ok((message, &body[..])));
         if let Up::Ready(ready) = message {
-            prop_assert_eq!(greeting(&payload), Some((ready.version, ready.schema)));
+            let known = (ready.version != 0).then_some((ready.version, ready.schema));
+            prop_assert_eq!(greeting(&payload), known);
         }
     }
 
@@ -175,8 +176,9 @@ proptest! {
             for parsed in [Down::parse(payload).err(), Up::parse(payload).err()] {
                 prop_assert!(matches!(parsed, None | Some(Reject::Unparsable)));
             }
-            let is_ready = matches!(Up::parse(payload), Ok((Up::Ready(_), _)));
-            prop_assert!(!is_ready || greeting(payload).is_some());
+            if let Ok((Up::Ready(ready), _)) = Up::parse(payload) {
+                prop_assert_eq!(greeting(payload).is_some(), ready.version != 0);
+            }
         }
     }
 }
@@ -196,4 +198,12 @@ fn a_greeting_is_read_from_a_ready_of_another_version() {
     let len = postcard::to_slice(&(0u32, 300u16, [7u8; 8]), &mut payload).unwrap().len();
     assert_eq!(greeting(&payload[..len]), Some((300, [7; 8])));
     assert!(Up::parse(&payload[..len]).is_err());
+}
+
+#[test]
+fn an_echo_is_no_greeting() {
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA };
+    let echo =
+        through_a_frame(&Context::SETUP, |out| hello.emit(BROADCAST, &[], &Context::SETUP, out));
+    assert_eq!((Up::parse(&echo), greeting(&echo)), (Err(Reject::Unparsable), None));
 }
