@@ -1,0 +1,114 @@
+//! A line that brings anything at all.
+
+use super::super::*;
+use super::host::{Host, bodies, emit};
+use proptest::prelude::*;
+use smidgen_protocol::message::{Exponents, Init, Part};
+use smidgen_protocol::vector::Ratio;
+
+/// A message of any kind, mostly one that could be meant.
+fn messages() -> impl Strategy<Value = Down<'static>> {
+    let exponents =
+        || (any::<[i8; 3]>()).prop_map(|[x, gradient, loss]| Exponents { x, gradient, loss });
+    let ticket = || 0u16..12;
+    let part =
+        || prop::sample::select(vec![Part::Model, Part::Estimator, Part::Sum, Part::SumChange]);
+    let gamma =
+        || any::<(i32, i16)>().prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent });
+    prop_oneof![
+        Just(Down::Hello { version: 9, schema: [9; 8] }),
+        (ticket(), 0u32..7, 0u32..4, any::<bool>()).prop_map(|(ticket, dimension, k, sparse)| {
+            let downlink = if sparse { Downlink::Sparse } else { Downlink::Dense };
+            let plain = Host::new(dimension as usize, downlink, Init::Full).configure;
+            Down::Configure(Configure { ticket, k, ..plain })
+        }),
+        (ticket(), 0u32..7).prop_map(|(ticket, offset)| Down::Data { ticket, offset }),
+        (ticket(), exponents()).prop_map(|(ticket, exponents)| Down::Probe { ticket, exponents }),
+        (ticket(), exponents(), gamma()).prop_map(|(ticket, exponents, gamma_n)| {
+            Down::Announce { ticket, exponents, gamma_n }
+        }),
+        (ticket(), part(), 0u32..7, 0u32..7)
+            .prop_map(|(ticket, part, from, until)| { Down::Part { ticket, part, from, until } }),
+        (ticket(), 0u32..4).prop_map(|(ticket, round)| Down::Begin { ticket, round }),
+        (0u32..7).prop_map(|from| Down::Round { from }),
+        (0u32..7).prop_map(|from| Down::More { from }),
+    ]
+}
+
+/// What the line may bring.
+#[derive(Clone, Debug)]
+enum Arrival {
+    Noise(Vec<u8>),
+    Message {
+        message: Down<'static>,
+        address: u16,
+        body: Vec<u8>,
+        session: bool,
+        round: u32,
+    },
+    Damaged {
+        message: Down<'static>,
+        bit: prop::sample::Index,
+    },
+    /// The host goes on as it should.
+    Round,
+}
+
+fn arrivals() -> impl Strategy<Value = Arrival> {
+    let body = || prop::collection::vec(any::<u8>(), 0..20);
+    prop_oneof![
+        1 => prop::collection::vec(any::<u8>(), 0..700).prop_map(Arrival::Noise),
+        6 => (messages(), 0u16..3, body(), any::<bool>(), 0u32..5).prop_map(
+            |(message, address, body, session, round)| {
+                Arrival::Message { message, address, body, session, round }
+            },
+        ),
+        2 => (messages(), any::<prop::sample::Index>())
+            .prop_map(|(message, bit)| Arrival::Damaged { message, bit }),
+        1 => Just(Arrival::Round),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_arrives_makes_a_worker_panic_or_lose_count(
+        arrivals in prop::collection::vec(arrivals(), 0..60), served: bool,
+    ) {
+        let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
+        for arrival in arrivals {
+            let wire = match arrival {
+                Arrival::Noise(bytes) => bytes,
+                Arrival::Message { message, address, body, session, round } => {
+                    let round = if message.is_of_round() { round } else { 0 };
+                    let session = if session { host.configure.session } else { 0 };
+                    let context = Context { session, round, ..Context::SETUP };
+                    emit(message, address, &body_of(&message, body), context)
+                }
+                Arrival::Damaged { message, bit } => {
+                    let mut wire = host.frame(message, &[]);
+                    let bit = bit.index(wire.len() * 8);
+                    wire[bit / 8] ^= 1 << (bit % 8);
+                    wire
+                }
+                Arrival::Round => {
+                    let session = host.worker.machine.session.as_ref();
+                    host.round = session.and_then(Session::round).unwrap_or(0) + 1;
+                    let (from, _, body) = &bodies(&[3, 0, -7, 0, 1])[0];
+                    host.frame(Down::Round { from: *from }, body)
+                }
+            };
+            host.bytes_sent += wire.len();
+            host.worker.receive(&wire);
+            if served {
+                host.serve();
+            }
+            let explained = host.worker.counters().bytes() + host.worker.pending() as u64;
+            prop_assert_eq!(explained, host.bytes_sent as u64);
+        }
+    }
+}
+
+/// Only messages with a short head may have a body.
+fn body_of(message: &Down, body: Vec<u8>) -> Vec<u8> {
+    if message.is_setup() { vec![] } else { body }
+}
