@@ -4,9 +4,9 @@ mod host;
 mod line;
 
 use super::*;
-use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, emit, payload, widened};
+use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, widened};
 use smidgen_protocol::frame;
-use smidgen_protocol::message::{Exponents, Init};
+use smidgen_protocol::message::{Exponents, Init, Part};
 use smidgen_protocol::vector::{rescale, rescale_sum};
 
 #[test]
@@ -39,6 +39,8 @@ fn a_configuration_that_cannot_be_served_is_refused_with_its_reason() {
         (Configure { dimension: 6, ..good }, Refusal::Memory { need, room }),
         (Configure { objective: "another", ..good }, Refusal::Objective),
         (Configure { data_len: 0, ..good }, Refusal::Data),
+        (Configure { session: 0, ..good }, Refusal::Configuration),
+        (Configure { worker: 0, ..good }, Refusal::Configuration),
         (Configure { k: 6, ..good }, Refusal::Configuration),
         (Configure { k: 0, ..good }, Refusal::Configuration),
         (Configure { value_bits: 33, ..good }, Refusal::Configuration),
@@ -71,6 +73,10 @@ fn data_resume_where_they_stopped_and_their_checksum_counts() {
     assert_eq!(host.refused(message, &last), Refusal::Data);
     assert_eq!(host.refused(message, &last), Refusal::Data, "the same answer again");
     assert_eq!(host.rejected(Reject::Repeated), 2);
+    assert_eq!(host.send_chunk(0, 20), 20, "bad data are gone");
+    let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
+    assert_eq!(host.deliver(&host.frame(begin, &[])), None, "there is nothing to begin with");
+    assert_eq!(host.rejected(Reject::Unexpected), 1);
 
     host.configure.data_checksum = good;
     host.set_up();
@@ -117,14 +123,74 @@ fn a_repeated_round_is_answered_with_the_same_bytes_and_not_computed_again() {
 }
 
 #[test]
-fn a_round_repeated_during_the_computation_is_answered_once() {
+fn a_repeated_configuration_is_acknowledged_and_opens_no_session() {
+    let mut host = Host::new(5, Downlink::Dense, Init::Full);
+    let configure = host.configure();
+    assert_eq!([(); 2].map(|()| host.acknowledged(configure, &[])), [0; 2]);
+    host.set_up();
+    host.begin();
+    assert_eq!(host.deliver(&host.frame(configure, &[])), None, "a late one");
+    assert_eq!(host.rejected(Reject::Repeated), 2);
+    host.next_round();
+}
+
+#[test]
+fn what_is_repeated_during_a_computation_is_answered_once_after_it() {
+    let mut host = Host::new(5, Downlink::Dense, Init::Full);
+    host.set_up();
+    let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
+    let mut message = host.frame(begin, &[]);
+    for _ in 0..2 {
+        host.worker.receive(&message);
+        host.worker.receive(&message);
+        assert_eq!(host.worker.poll_transmit(&mut [0; FRAME_LEN_MAX]), None);
+        let update = host.serve().unwrap();
+        assert_eq!(host.serve(), None);
+        host.collect(update);
+        message = host.step_and_tell();
+    }
+    assert_eq!(host.rejected(Reject::Repeated), 2);
+}
+
+#[test]
+fn nothing_else_is_begun_during_a_computation() {
     let mut host = Host::begun(5, Downlink::Dense, Init::Full);
     let message = host.step_and_tell();
     host.worker.receive(&message);
-    host.worker.receive(&message);
+    let (ticket, exponents) = (host.next_ticket(), Exponents::default());
+    let body = &bodies(&[1, 2, 3, 4, 5])[0].2;
+    let next = Context { round: 2, ..Context::downlink(host.configure.session) };
+    for wire in [
+        host.frame(Down::Data { ticket, offset: 0 }, &[1]),
+        host.frame(Down::Announce { ticket, exponents, gamma_n: GAMMA_N }, &[]),
+        host.frame(Down::Part { ticket, part: Part::Model, from: 0, until: 5 }, body),
+        host.frame(Down::Probe { ticket, exponents }, &[]),
+        host.frame(Down::Begin { ticket, round: 9 }, &[]),
+        host.frame(Down::More { from: 0 }, &[]),
+        emit(Down::Round { from: 0 }, 1, body, next),
+    ] {
+        let before = host.rejected(Reject::Unexpected);
+        host.worker.receive(&wire);
+        assert_eq!(host.rejected(Reject::Unexpected), before + 1);
+    }
     let update = host.serve().unwrap();
-    assert_eq!(host.serve(), None);
     host.collect(update);
+    host.next_round();
+}
+
+#[test]
+fn a_part_replaces_what_was_there() {
+    for downlink in [Downlink::Dense, Downlink::Sparse] {
+        let mut host = Host::begun(5, downlink, Init::Compressed);
+        host.next_round();
+        host.tell(Part::Model, bodies(&[9; 5]));
+        host.tell(Part::Estimator, bodies(&[9; 5]));
+        if downlink == Downlink::Sparse {
+            host.tell(Part::Sum, bodies(&[9; 5]));
+        }
+        host.write_state();
+        host.next_round();
+    }
 }
 
 #[test]
@@ -149,12 +215,20 @@ fn frames_that_are_not_meant_are_dropped_under_their_reason() {
     let begin = Down::Begin { ticket: host.next_ticket(), round: 7 };
     let stranger = Configure { identity: 1, ..host.configure };
     let more = Context { round: 1, ..session };
+    let (ticket, part, nothing) = (host.next_ticket(), Part::Model, &bodies(&[0; 5])[0].2);
     for (wire, reason) in [
         (emit(begin, 1, &[], Context::downlink(session.session + 1)), Reject::Checksum),
         (emit(begin, 2, &[], session), Reject::Address),
         (emit(Down::Configure(stranger), 0, &[], Context::SETUP), Reject::Address),
         (emit(Down::More { from: 0 }, 1, &[], more), Reject::Unexpected),
         (emit(Down::Round { from: 9 }, 1, &[0; 3], more), Reject::Body),
+        (emit(Down::More { from: 6 }, 1, &[], session), Reject::Body),
+        (emit(Down::Part { ticket, part, from: 0, until: 6 }, 1, nothing, session), Reject::Body),
+        (emit(Down::Part { ticket, part, from: 3, until: 2 }, 1, nothing, session), Reject::Body),
+        (
+            emit(Down::Part { ticket, part: Part::Sum, from: 0, until: 5 }, 1, nothing, session),
+            Reject::Unexpected,
+        ),
         (vec![1, 1, 0], Reject::Undecodable),
         (vec![0xff; 600].into_iter().chain([0]).collect(), Reject::Overlong),
         (unparsable(&session), Reject::Unparsable),

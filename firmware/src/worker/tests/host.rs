@@ -267,9 +267,13 @@ impl Host {
         self.bytes_sent = 0;
     }
 
-    /// Brings a worker that lost everything back to where `round` starts.
+    /// Brings a worker that lost everything back to where the round starts.
     pub fn restore(&mut self) {
         self.set_up();
+        self.write_state();
+    }
+
+    pub fn write_state(&mut self) {
         self.tell(Part::Model, bodies(&widened(&self.x)));
         self.tell(Part::Estimator, bodies(&widened(&self.mirror)));
         if self.configure.downlink == Downlink::Sparse {
