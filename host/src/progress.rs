@@ -1,7 +1,7 @@
 //! Progress of long work, on stderr.
 //!
 //! A terminal shows one line that changes; anything else, a log file for instance, gets a plain line now
-//! and then: for every phase, every tenth of the work, and at least one in ten seconds of it.
+//! and then: for every phase, every tenth of work that takes its time, and one in ten seconds at least.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -14,6 +14,8 @@ use crate::report::quantity::{bytes, number, seconds};
 
 /// Time between two looks of a terminal's line.
 const TERMINAL_PERIOD: Duration = Duration::from_millis(50);
+/// Time between two lines of a plain log, if a tenth of the work is done meanwhile.
+const TENTH_PERIOD: Duration = Duration::from_millis(500);
 /// Longest silence of a plain log while work goes on.
 const PLAIN_PERIOD: Duration = Duration::from_secs(10);
 
@@ -172,7 +174,9 @@ impl Display {
             Self::Terminal(_) => silent.is_none_or(|silent| silent >= TERMINAL_PERIOD),
             Self::Plain(_) => {
                 let waited = silent.unwrap_or_else(|| pace.since.elapsed());
-                tenth_of(done, total) > pace.tenth || waited >= PLAIN_PERIOD
+                let period =
+                    if tenth_of(done, total) > pace.tenth { TENTH_PERIOD } else { PLAIN_PERIOD };
+                waited >= period
             }
         }
     }
@@ -302,8 +306,13 @@ mod tests {
         }
     }
 
+    /// A pace that began so long ago that every tenth is shown.
+    fn slow() -> Pace {
+        Pace { since: Instant::now() - Duration::from_secs(5), ..Pace::new(0) }
+    }
+
     #[test]
-    fn a_log_gets_a_line_for_every_phase_and_every_tenth() {
+    fn quick_work_is_told_in_its_phases_and_its_last_round() {
         let lines = Lines::default();
         let mut progress = lines.progress(1000);
         progress.phase("sending shards");
@@ -314,15 +323,23 @@ mod tests {
         progress.note("worker 3 came back");
         progress.phase("writing the report");
         progress.finish();
-        let text = lines.text();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2 + 9 + 1 + 1 + 1, "{text}");
-        assert_eq!(lines[0], "sending shards");
-        let told = "f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  link 1.50 s";
-        assert!(lines[2].starts_with(&format!("round 100/1000  {told}  left 00:00:0")), "{text}");
-        assert_eq!(lines[11], "worker 3 came back");
-        assert_eq!(lines[12], format!("round 999/1000  {told}"));
-        assert_eq!(lines[13], "writing the report");
+        let last = "round 999/1000  f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  link 1.50 s";
+        let expected = ["sending shards", "worker 3 came back", last, "writing the report", ""];
+        assert_eq!(lines.text(), expected.join("\n"));
+    }
+
+    #[test]
+    fn slow_work_is_told_at_every_tenth_and_when_it_is_silent_for_long() {
+        let display = Display::Plain(Box::new(Lines::default()));
+        let mut pace = slow();
+        assert!(!display.is_due(&pace, 99, 1000));
+        assert!(display.is_due(&pace, 100, 1000));
+        pace.tenth = 1;
+        assert!(!display.is_due(&pace, 199, 1000));
+        pace.since -= PLAIN_PERIOD;
+        assert!(display.is_due(&pace, 199, 1000));
+        pace.shown = Some(Instant::now());
+        assert!(!display.is_due(&pace, 1000, 1000), "it was shown just now");
     }
 
     #[test]
@@ -330,16 +347,12 @@ mod tests {
         let lines = Lines::default();
         let mut progress = lines.progress(1);
         progress.phase("sending shards");
-        for worker in ["a", "b"] {
-            progress.transfer(worker, 0, 1000);
-        }
-        for done in [500, 1000] {
-            progress.transfer("a", done, 1000);
-        }
-        let text = lines.text();
-        assert!(text.contains("sending shards  500 B of 2.00 kB  0/2 workers"), "{text}");
-        assert!(text.contains("sending shards  1.00 kB of 2.00 kB  1/2 workers"), "{text}");
-        assert_eq!(text.lines().count(), 3, "{text}");
+        progress.transfer("a", 0, 1000);
+        progress.transfer("b", 0, 1000);
+        progress.pace = Some(slow());
+        progress.transfer("a", 1000, 1000);
+        let told = "sending shards\nsending shards  1.00 kB of 2.00 kB  1/2 workers  left 00:00:0";
+        assert!(lines.text().starts_with(told), "{}", lines.text());
     }
 
     #[test]

@@ -132,25 +132,29 @@ impl Page<'_> {
         )
     }
 
+    /// What both methods took to the same level, the dearer one first.
     fn saving(&self) -> Option<String> {
         let comparison = self.comparison?;
-        let Comparison { measure, level, run, baseline } = comparison;
-        let takes = |mark: &Mark| {
-            format!("{} and {}", bytes(mark.total.wire_bytes()), seconds(mark.total.link_seconds))
+        let takes = |method: &str, mark: &Mark| {
+            let total = mark.total;
+            format!(
+                "{method} takes {} and {}",
+                bytes(total.wire_bytes()),
+                seconds(total.link_seconds)
+            )
         };
-        let times_the_seconds = comparison
-            .seconds_factor()
-            .map(|factor| format!(" and {} times the seconds", number(factor)));
+        let run = takes(&self.method(), &comparison.run);
+        let baseline = takes("dense gradient descent", &comparison.baseline);
+        let saves = comparison.bytes_factor() >= 1.0;
+        let (more, less) = if saves { (baseline, run) } else { (run, baseline) };
+        let times = |factor: f64| number(if saves { factor } else { 1.0 / factor });
+        let seconds = comparison.seconds_factor().map(times);
         Some(format!(
-            "Down to {} = {}, the lowest that both reached, dense gradient descent takes {} where {} \
-             takes {}: {} times the bytes{}.",
-            measure.symbol(),
-            number(level),
-            takes(&baseline),
-            self.method(),
-            takes(&run),
-            number(comparison.bytes_factor()),
-            times_the_seconds.unwrap_or_default(),
+            "Down to {} = {}, the lowest that both reached, {more} where {less}: {} times the bytes{}.",
+            comparison.measure.symbol(),
+            number(comparison.level),
+            times(comparison.bytes_factor()),
+            seconds.map(|times| format!(" and {times} times the seconds")).unwrap_or_default(),
         ))
     }
 
