@@ -3,11 +3,13 @@
 pub mod aggregator;
 pub mod config;
 pub mod dataset;
+pub mod objective;
 pub mod ports;
 pub mod progress;
 pub mod ratio;
 pub mod record;
 pub mod report;
 pub mod simulation;
+pub mod theory;
 pub mod training;
 pub mod transport;

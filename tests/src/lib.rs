@@ -1,4 +1,7 @@
 //! End-to-end tests of smidgen.
 
+pub mod oracle;
 #[cfg(unix)]
 pub mod pty;
+pub mod reference;
+pub mod shared;

@@ -1,0 +1,206 @@
+//! What theory says before the first round: how smooth the functions are, how long a step may be.
+//!
+//! For logistic regression with the nonconvex regulariser λ Σ x_k²/(1 + x_k²), whose second derivative lies in
+//! [−λ/2, 2λ],
+//!
+//! ```text
+//! L_i  = λ_max( A_iᵀA_i ) / (4 n_i) + 2λ                  rows A_i, n_i of them
+//! L    = λ_max( (1/n) Σ_i A_iᵀA_i / (4 n_i) ) + 2λ
+//! L_AM = (1/n) Σ L_i     L_QM = sqrt( (1/n) Σ L_i² )     L_var = L_QM² − L_AM²
+//! ```
+//!
+//! and EF21 with a compressor of contraction α converges with γ = 1/(L + L_QM ξ(α)) (Richtárik, Sokolov, Fatkhullin
+//! 2021) and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3), which is never shorter.
+
+use crate::dataset::Dataset;
+use nalgebra::DMatrix;
+
+/// θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: what the estimators' error loses in a round.
+pub fn theta(alpha: f64) -> f64 {
+    // The same without cancellation for small α.
+    alpha / (1.0 + (1.0 - alpha).sqrt())
+}
+
+/// β(α) = (1 − α) / θ(α): how much of the model's movement the estimators' error gains in a round.
+pub fn beta(alpha: f64) -> f64 {
+    (1.0 - alpha) / theta(alpha)
+}
+
+/// ξ(α) = sqrt(β/θ) = sqrt(1 − α) / θ(α): the price of compression in a step size, 0 where nothing is compressed.
+pub fn xi(alpha: f64) -> f64 {
+    (1.0 - alpha).sqrt() / theta(alpha)
+}
+
+/// The contraction α = K/d of TopK.
+pub fn top_k_alpha(k: usize, dimension: usize) -> f64 {
+    k as f64 / dimension as f64
+}
+
+/// Which mean of the L_i limits the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The quadratic mean: the first theory of EF21.
+    Qm,
+    /// The arithmetic mean: Error Feedback Reloaded.
+    Am,
+}
+
+/// Constants of smoothness of f and of the workers' f_i.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Smoothness {
+    /// L of f.
+    pub l: f64,
+    /// L_i of each worker.
+    pub l_i: Vec<f64>,
+    /// Their arithmetic mean.
+    pub l_am: f64,
+    /// Their quadratic mean.
+    pub l_qm: f64,
+    /// Their variance.
+    pub l_var: f64,
+}
+
+impl Smoothness {
+    /// The means, from L and the L_i.
+    ///
+    /// # Panics
+    /// If there are no workers.
+    pub fn new(l: f64, l_i: Vec<f64>) -> Self {
+        assert!(!l_i.is_empty(), "a mean needs at least one worker");
+        let mean = |term: &dyn Fn(f64) -> f64| {
+            l_i.iter().map(|&l_i| term(l_i)).sum::<f64>() / l_i.len() as f64
+        };
+        let l_am = mean(&|l_i| l_i);
+        let l_qm = mean(&|l_i| l_i * l_i).sqrt();
+        let l_var = mean(&|l_i| (l_i - l_am) * (l_i - l_am));
+        Self { l, l_am, l_qm, l_var, l_i }
+    }
+
+    /// The constants of regularised logistic regression where worker i holds the rows `shares[i]`.
+    ///
+    /// # Panics
+    /// If there are no workers, or one without rows.
+    pub fn of_logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Self {
+        let weighted = |share: &[usize], workers: usize| {
+            assert!(!share.is_empty(), "a worker has at least one row");
+            let weight = 1.0 / (4.0 * workers as f64 * share.len() as f64);
+            share.iter().map(|&row| (row, weight)).collect::<Vec<_>>()
+        };
+        let pooled: Vec<_> =
+            shares.iter().flat_map(|share| weighted(share, shares.len())).collect();
+        let l = largest_eigenvalue(dataset, &pooled) + 2.0 * lambda;
+        let l_i = shares.iter().map(|share| largest_eigenvalue(dataset, &weighted(share, 1)));
+        Self::new(l, l_i.map(|eigenvalue| eigenvalue + 2.0 * lambda).collect())
+    }
+
+    /// The longest step that theory allows EF21 whose compressor has contraction `alpha`; for α = 1 it is
+    /// gradient descent's 1/L.
+    pub fn gamma(&self, step: Step, alpha: f64) -> f64 {
+        let mean = match step {
+            Step::Qm => self.l_qm,
+            Step::Am => self.l_am,
+        };
+        1.0 / (self.l + mean * xi(alpha))
+    }
+}
+
+/// λ_max( Σ w a aᵀ ) over rows a with weights w, from the smaller of the two Gram matrices.
+fn largest_eigenvalue(dataset: &Dataset, weighted: &[(usize, f64)]) -> f64 {
+    let gram = if weighted.len() < dataset.dimension() {
+        gram_of_rows(dataset, weighted)
+    } else {
+        gram_of_columns(dataset, weighted)
+    };
+    gram.symmetric_eigenvalues().max()
+}
+
+/// Σ w a aᵀ, the lower triangle, which is all that the eigenvalues are computed from.
+fn gram_of_columns(dataset: &Dataset, weighted: &[(usize, f64)]) -> DMatrix<f64> {
+    let mut gram = DMatrix::zeros(dataset.dimension(), dataset.dimension());
+    for &(row, weight) in weighted {
+        let row = dataset.row(row);
+        for (position, (column, value)) in row.entries().enumerate() {
+            for (lower, other) in row.entries().skip(position) {
+                gram[(lower, column)] += weight * value * other;
+            }
+        }
+    }
+    gram
+}
+
+/// sqrt(w_r w_s) a_rᵀa_s, the lower triangle: the same eigenvalues but for zeros.
+fn gram_of_rows(dataset: &Dataset, weighted: &[(usize, f64)]) -> DMatrix<f64> {
+    let mut gram = DMatrix::zeros(weighted.len(), weighted.len());
+    let mut dense = vec![0.0; dataset.dimension()];
+    for (column, &(row, weight)) in weighted.iter().enumerate() {
+        dataset.row(row).entries().for_each(|(index, value)| dense[index] = value);
+        for (lower, &(other, other_weight)) in weighted.iter().enumerate().skip(column) {
+            gram[(lower, column)] = (weight * other_weight).sqrt() * dataset.row(other).dot(&dense);
+        }
+        dataset.row(row).entries().for_each(|(index, _)| dense[index] = 0.0);
+    }
+    gram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::split::Split;
+    use proptest::prelude::*;
+
+    fn close(a: f64, b: f64, tolerance: f64) -> bool {
+        (a / b - 1.0).abs() <= tolerance
+    }
+
+    #[test]
+    fn the_price_of_compression() {
+        for (inverse, expected) in
+            [(2.0, 2.41421356), (10.0, 18.48683298), (112.0, 222.49887892), (300.0, 598.49958264)]
+        {
+            assert!(close(xi(1.0 / inverse), expected, 1e-8));
+        }
+        assert_eq!((theta(1.0), beta(1.0), xi(1.0)), (1.0, 0.0, 0.0));
+        let tiny = 1e-12;
+        assert!(close(theta(tiny), tiny / 2.0, 1e-11), "1 − sqrt(1 − α) would cancel here");
+    }
+
+    #[test]
+    fn the_means_of_the_example_of_the_paper() {
+        let smoothness = Smoothness::new(30.0, vec![1.0, 1.0, 1.0, 100.0]);
+        assert_eq!((smoothness.l_am, smoothness.l_var), (25.75, 1837.6875));
+        assert!(close(smoothness.l_qm, 50.0075, 1e-7));
+        assert_eq!(smoothness.gamma(Step::Qm, 1.0), 1.0 / 30.0);
+        assert!(smoothness.gamma(Step::Am, 0.5) > smoothness.gamma(Step::Qm, 0.5));
+    }
+
+    #[test]
+    fn one_row_has_the_eigenvalue_of_its_norm() {
+        let dataset = Dataset::parse("two", "1 1:3 2:4\n0 3:2\n").unwrap();
+        let shares = Split::OneEach.deal(&dataset, 2).unwrap();
+        let smoothness = Smoothness::of_logistic(&dataset, &shares, 0.5);
+        for (found, expected) in smoothness.l_i.iter().zip([25.0 / 4.0 + 1.0, 1.0 + 1.0]) {
+            assert!(close(*found, expected, 1e-14));
+        }
+        assert!(
+            close(smoothness.l, 25.0 / 8.0 + 1.0, 1e-14),
+            "orthogonal rows: the larger of the two"
+        );
+    }
+
+    #[test]
+    fn both_gram_matrices_have_the_same_largest_eigenvalue() {
+        let digits = Dataset::load("digits").unwrap();
+        let weighted: Vec<_> = (0..100).map(|row| (row, 1.0 / (row + 1) as f64)).collect();
+        let rows = gram_of_rows(&digits, &weighted).symmetric_eigenvalues().max();
+        let columns = gram_of_columns(&digits, &weighted).symmetric_eigenvalues().max();
+        assert!(close(rows, columns, 1e-12), "{rows} {columns}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_identities_hold(alpha in 1e-6..1.0f64) {
+            prop_assert!(close(1.0 + xi(alpha), 1.0 / theta(alpha), 1e-12));
+            prop_assert!(close(xi(alpha).powi(2), beta(alpha) / theta(alpha), 1e-12));
+        }
+    }
+}
