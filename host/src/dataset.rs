@@ -1,4 +1,5 @@
-//! Labelled rows for binary classification: where they come from, who gets which, and how they travel.
+//! Labelled rows for binary classification: where they come from, who gets which, and how they
+//! travel.
 //!
 //! ```text
 //!  libsvm ── bundled        text -> Dataset
@@ -6,7 +7,8 @@
 //!  quantise                 one such list -> the bytes of a shard
 //! ```
 //!
-//! Theory and telemetry are computed on the f64 rows in here; only what travels to a board is quantised.
+//! Theory and telemetry are computed on the f64 rows in here; only what travels to a board is
+//! quantised.
 
 mod bundled;
 mod libsvm;
@@ -143,7 +145,8 @@ impl Dataset {
         Self::parse(path, &text)
     }
 
-    /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive class.
+    /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive
+    /// class.
     ///
     /// The dimension is the largest index. Blank lines and what follows a `#` are skipped.
     pub fn parse(name: &str, text: &str) -> Result<Self, DatasetError> {

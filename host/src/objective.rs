@@ -1,4 +1,5 @@
-//! The objective in f64, for telemetry: f and ∇f at the model that host and workers hold in fixed point.
+//! The objective in f64, for telemetry: f and ∇f at the model that host and workers hold in fixed
+//! point.
 //!
 //! ```text
 //! f(x)   = (1/n) Σ_i f_i(x)

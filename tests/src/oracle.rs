@@ -1,4 +1,5 @@
-//! EF21 as the paper writes it, in f64 and as short as can be: what the fixed-point system is compared with.
+//! EF21 as the paper writes it, in f64 and as short as can be: what the fixed-point system is
+//! compared with.
 //!
 //! ```text
 //! server:   x^{t+1} = x^t − γ g^t,   g^t = (1/n) Σ g_i^t

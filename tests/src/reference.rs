@@ -1,7 +1,8 @@
 //! The problems whose f64 constants and trajectories are known, and those numbers.
 //!
-//! Computed independently in NumPy for this project; the trajectories of mushrooms and phishing also agree
-//! with the program of EF21's authors. x⁰ = 0, K = 1, the larger label is the positive class.
+//! Computed independently in NumPy for this project; the trajectories of mushrooms and phishing
+//! also agree with the program of EF21's authors. x⁰ = 0, K = 1, the larger label is the positive
+//! class.
 
 use crate::shared;
 use smidgen::dataset::{Dataset, split::Split};
@@ -54,7 +55,8 @@ impl Problem {
         Self::new(bundled("breast-cancer"), Split::OneEach, 0, 1e-3)
     }
 
-    /// The bundled breast cancer set with standardised columns, 10 workers sorted by norm, λ = 0.001.
+    /// The bundled breast cancer set with standardised columns, 10 workers sorted by norm, λ =
+    /// 0.001.
     pub fn breast_cancer_standardised() -> Self {
         Self::new(standardised(&bundled("breast-cancer")), Split::SortedNorm, 10, 1e-3)
     }
@@ -205,11 +207,6 @@ pub const AUSTRALIAN_QM: Trajectory = (Step::Qm, [
 #[rustfmt::skip]
 pub const AUSTRALIAN_AM: Trajectory = (Step::Am, [
     1.590709301e+05, 1.477906816e+05, 8.394603212e+04, 1.721488816e+04, 1.117227530e+03, 6.230939186e+02,
-]);
-/// [`Problem::w1a`].
-#[rustfmt::skip]
-pub const W1A_QM: Trajectory = (Step::Qm, [
-    2.784314375e-01, 2.782480642e-01, 2.766011714e-01, 2.606289354e-01, 1.500689953e-01, 9.208006158e-02,
 ]);
 /// [`Problem::w1a`].
 #[rustfmt::skip]

@@ -1,4 +1,5 @@
-//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending from 1.
+//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending
+//! from 1.
 
 use super::{DIMENSION_MAX, DatasetError, Rows};
 

@@ -1,0 +1,122 @@
+//! From f64 rows to a board's gradient: quantised, opened in place, evaluated in fixed point.
+
+use smidgen::dataset::quantise::quantise;
+use smidgen::objective::Logistic as Telemetry;
+use smidgen::ratio::ratio;
+use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objective::{Evaluation, Objective};
+use smidgen_protocol::shard::Width;
+use smidgen_tests::oracle::norm_squared;
+use smidgen_tests::reference::Problem;
+
+/// A vector on the finest grid that holds it with a bit to spare.
+struct Grid {
+    mantissas: Vec<i32>,
+    exponent: i8,
+}
+
+impl Grid {
+    fn new(reals: &[f64]) -> Self {
+        let exponent = exponent(reals);
+        let mantissas = reals.iter().map(|real| (real * scale(exponent)).round() as i32).collect();
+        Self { mantissas, exponent }
+    }
+
+    fn reals(&self) -> Vec<f64> {
+        self.mantissas.iter().map(|&mantissa| f64::from(mantissa) / scale(self.exponent)).collect()
+    }
+}
+
+fn scale(exponent: i8) -> f64 {
+    f64::from(exponent).exp2()
+}
+
+fn exponent(reals: &[f64]) -> i8 {
+    let max = reals.iter().fold(f64::MIN_POSITIVE, |max, real| max.max(real.abs()));
+    29 - max.log2().floor() as i8
+}
+
+/// A model that moves every margin by a few units, however large the features are.
+fn model(problem: &Problem) -> Grid {
+    let dataset = &problem.dataset;
+    let mut max = vec![0.0f64; dataset.dimension()];
+    for row in 0..dataset.row_count() {
+        dataset.row(row).entries().for_each(|(k, value)| max[k] = max[k].max(value.abs()));
+    }
+    let reals = max.iter().zip(1u16..).map(|(max, k)| f64::from(k).sin() / max.max(1e-3));
+    Grid::new(&reals.collect::<Vec<_>>())
+}
+
+/// Compares loss and gradient of every worker with those in f64 on the original rows.
+fn check(problem: &Problem, tolerance: f64) {
+    let Problem { dataset, shares, lambda } = problem;
+    let telemetry = Telemetry::new(dataset, shares, *lambda);
+    let x = model(problem);
+    let mut expected = vec![0.0; dataset.dimension()];
+    for (worker, rows) in shares.iter().enumerate() {
+        let expected_loss = telemetry.worker_loss_and_gradient(worker, &x.reals(), &mut expected);
+        let shard = quantise(dataset, rows, Width::I16).bytes;
+        let (loss, gradient) = evaluate(&shard, &x, exponent(&expected), *lambda);
+        let error: Vec<f64> =
+            gradient.reals().iter().zip(&expected).map(|(found, real)| found - real).collect();
+        let relative = (norm_squared(&error) / norm_squared(&expected)).sqrt();
+        assert!(relative <= tolerance, "worker {worker}: the gradient is off by {relative:e}");
+        let relative = (loss / expected_loss - 1.0).abs();
+        assert!(relative <= tolerance, "worker {worker}: the loss is off by {relative:e}");
+    }
+}
+
+fn evaluate(shard: &[u8], x: &Grid, gradient_exponent: i8, lambda: f64) -> (f64, Grid) {
+    let dimension = x.mantissas.len();
+    let mut room = vec![0; shard.len() + 8];
+    let start = room.as_ptr().align_offset(8);
+    let data = &mut room[start..start + shard.len()];
+    data.copy_from_slice(shard);
+    assert!(Logistic::check(data, dimension));
+    let loss_exponent = 30;
+    let (mut mantissas, mut saturated) = (vec![0; dimension], 0);
+    let loss = Logistic.evaluate(Evaluation {
+        x: &x.mantissas,
+        x_exponent: x.exponent,
+        gradient: &mut mantissas,
+        gradient_exponent,
+        loss_exponent,
+        lambda: ratio(lambda),
+        data,
+        scratch: &mut vec![0; Logistic::scratch_len(dimension)],
+        saturated: &mut saturated,
+    });
+    assert_eq!(saturated, 0);
+    (loss as f64 / scale(loss_exponent), Grid { mantissas, exponent: gradient_exponent })
+}
+
+#[test]
+fn gradient_of_digits() {
+    check(&Problem::digits(), 1e-7);
+}
+
+#[test]
+fn gradient_of_breast_cancer() {
+    check(&Problem::breast_cancer(), 1e-7);
+    check(&Problem::breast_cancer_standardised(), 1e-4);
+}
+
+#[test]
+fn gradient_of_files() {
+    for name in ["mushrooms", "phishing", "a9a"] {
+        let Some(problem) = Problem::contiguous(name, "gradient_of_files") else { continue };
+        check(&problem, 1e-7);
+    }
+}
+
+#[test]
+fn gradient_of_australian() {
+    let Some(problem) = Problem::australian("gradient_of_australian") else { return };
+    check(&problem, 1e-7);
+}
+
+#[test]
+fn gradient_of_w1a() {
+    let Some(problem) = Problem::w1a("gradient_of_w1a") else { return };
+    check(&problem, 1e-7);
+}
