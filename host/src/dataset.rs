@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn every_way_to_write_a_line_is_read() {
-        let text = "# heading\r\n+1 1:0.5\t3:-2e-3 # note\r\n\n-1 2:0 4:0\n  1.0\t2:1";
+        let text = "\u{feff}# heading\r\n+1 1:0.5\t3:-2e-3 # note\r\n\n-1 2:0 4:0\n  1.0\t2:1";
         let dataset = Dataset::parse("folder/set", text).unwrap();
         assert_eq!((dataset.name(), dataset.row_count(), dataset.dimension()), ("set", 3, 4));
         let rows: Vec<_> = (0..3).map(|row| dataset.row(row)).collect();

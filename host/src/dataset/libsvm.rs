@@ -38,6 +38,8 @@ pub(super) struct Table {
 /// Reads text; `name` is for messages only.
 pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
     let mut table = Table { labels: Vec::new(), rows: Rows::new() };
+    // Editors on Windows mark a text as Unicode with a character that nobody sees.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let (line, cut) = line.strip_suffix('\n').map_or((line, true), |line| (line, false));
         table.parse_line(line).map_err(|(column, token_len, syntax)| DatasetError::Syntax {
@@ -106,4 +108,40 @@ fn finite(token: &str) -> Option<f64> {
 /// As much of a token as fits into a sentence.
 fn excerpt(token: &str) -> String {
     token.chars().take(24).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Pieces of lines, good ones and bad ones.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "1", "-1", "+1", " ", " ", " ", "\t", "\n", "\n", "\r\n", "#", ":", "3:4", "1:0.5",
+            "2:1e9", "7:nan", "65535:1", "65536:1", "0:1", "5", "ä", "\u{feff}", "1:1:1", "-2:1",
+            "1e999",
+        ]);
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_with_a_place(text in text()) {
+            match parse("text", &text) {
+                Ok(table) => {
+                    prop_assert_eq!(table.rows.starts.len(), table.labels.len() + 1);
+                    prop_assert_eq!(table.rows.columns.len(), table.rows.values.len());
+                    prop_assert!((1..=DIMENSION_MAX).contains(&table.rows.dimension));
+                }
+                Err(DatasetError::Syntax { line, column, .. }) => {
+                    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                    let line = text.split('\n').nth(line - 1).unwrap();
+                    prop_assert!(line.is_char_boundary(column - 1) && column <= line.len());
+                }
+                Err(DatasetError::Empty { .. }) => {}
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        }
+    }
 }
