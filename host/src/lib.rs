@@ -1,8 +1,11 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
 
 pub mod aggregator;
+pub mod board;
 pub mod config;
 pub mod dataset;
+pub mod emulator;
+pub mod image;
 pub mod objective;
 pub mod ports;
 pub mod progress;

@@ -170,73 +170,14 @@ trait Value: Copy {
     const BITS: u32;
     /// Low bits dropped from a product: nothing, except where it would leave no room for a sum.
     const DROPPED: u32 = 0;
-    /// The product with `factor`, without the dropped bits.
     fn times(self, factor: i32) -> i64;
-    /// The sum of the products of a row.
-    #[inline]
-    fn dot(row: impl Iterator<Item = (Self, i32)>) -> i64 {
-        row.map(|(value, factor)| value.times(factor)).sum()
-    }
 }
-
-/// Whether the machine multiplies to 64 bits. A Cortex-M0 does not, and is the one that does not swap atomically
-/// either, which the compiler tells. There, bytes are multiplied with half words: a third of the instructions.
-const LONG_PRODUCTS: bool = cfg!(target_has_atomic = "32");
 
 impl Value for i8 {
     const BITS: u32 = 7;
-
     #[inline]
     fn times(self, factor: i32) -> i64 {
-        if LONG_PRODUCTS {
-            i64::from(self) * i64::from(factor)
-        } else {
-            by_halves::product(self, factor)
-        }
-    }
-
-    #[inline]
-    fn dot(row: impl Iterator<Item = (Self, i32)>) -> i64 {
-        if LONG_PRODUCTS {
-            row.map(|(value, factor)| value.times(factor)).sum()
-        } else {
-            by_halves::dot(row)
-        }
-    }
-}
-
-/// Products of a byte and a word, as sums of two that fit 32 bits.
-mod by_halves {
-    #[inline]
-    fn halves(value: i8, factor: i32) -> (i32, i32) {
-        (i32::from(value) * (factor >> 16), i32::from(value) * (factor & 0xffff))
-    }
-
-    #[inline]
-    fn join(upper: i32, lower: i32) -> i64 {
-        // Word by word, or the compiler shifts all 64 bits.
-        let upper = i64::from(upper >> 16) << 32 | i64::from((upper as u32) << 16);
-        upper + i64::from(lower)
-    }
-
-    #[inline]
-    pub fn product(value: i8, factor: i32) -> i64 {
-        let (upper, lower) = halves(value, factor);
-        join(upper, lower)
-    }
-
-    /// Half products of as many entries fit 32 bits: each is below 2^23.
-    const CHUNK: usize = 128;
-
-    #[inline]
-    pub fn dot(row: impl Iterator<Item = (i8, i32)>) -> i64 {
-        let (mut row, mut sum) = (row.peekable(), 0);
-        while row.peek().is_some() {
-            let chunk = row.by_ref().take(CHUNK).map(|(value, factor)| halves(value, factor));
-            let (upper, lower) = chunk.fold((0, 0), |sum, term| (sum.0 + term.0, sum.1 + term.1));
-            sum += join(upper, lower);
-        }
-        sum
+        i64::from(self) * i64::from(factor)
     }
 }
 
@@ -281,15 +222,13 @@ struct Dense<'a, V>(&'a [V]);
 struct Listed<'a, C, V>((&'a [C], &'a [V]));
 struct Ones<'a, C>(&'a [C]);
 
-/// Not inlined: within the rest of a pass, an Arm core has not enough registers for these loops, which then take
-/// half as many instructions again.
 impl<V: Value> Row for Dense<'_, V> {
-    #[inline(never)]
+    #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        V::dot(iter::zip(self.0, x.as_ref()).map(|(&value, &x)| (value, x)))
+        iter::zip(self.0, x.as_ref()).map(|(value, &x)| value.times(x)).sum()
     }
 
-    #[inline(never)]
+    #[inline]
     fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
         for (value, sum) in iter::zip(self.0, sums.as_mut()) {
             *sum += value.times(residual);
@@ -301,7 +240,7 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
         let (columns, values) = self.0;
-        V::dot(iter::zip(columns, values).map(|(&column, &value)| (value, x[column.into()])))
+        iter::zip(columns, values).map(|(&column, value)| value.times(x[column.into()])).sum()
     }
 
     #[inline]
@@ -374,27 +313,4 @@ fn negate_if(value: i64, mask: i64) -> i64 {
 /// log2, rounded up.
 pub fn ceil_log2(n: u32) -> u32 {
     u32::BITS - n.saturating_sub(1).leading_zeros()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn products_by_halves_are_products(row in prop::collection::vec(any::<(i8, i32)>(), 0..300)) {
-            let long = |&(value, factor): &(i8, i32)| i64::from(value) * i64::from(factor);
-            prop_assert!(row.iter().all(|pair| by_halves::product(pair.0, pair.1) == long(pair)));
-            prop_assert_eq!(by_halves::dot(row.iter().copied()), row.iter().map(long).sum::<i64>());
-        }
-    }
-
-    #[test]
-    fn the_largest_half_products_do_not_overflow() {
-        for factor in [i32::MIN, -1, i32::MAX] {
-            let row = [(i8::MIN, factor); 1000];
-            assert_eq!(by_halves::dot(row.into_iter()), -128_000 * i64::from(factor));
-        }
-    }
 }

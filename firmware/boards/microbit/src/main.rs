@@ -1,0 +1,98 @@
+//! smidgen's worker on the BBC micro:bit v1 (nRF51822).
+//!
+//! UART 0 at 115200 baud on the pins of the USB interface (transmit P0.24, receive P0.25); status LED: the upper left
+//! one of the matrix (row P0.13, column P0.04). The nRF51 buffers six bytes in hardware.
+#![no_std]
+#![no_main]
+
+use board_support::{
+    identity, memory,
+    serial::{self, Port},
+    serve,
+};
+use cortex_m_rt::entry;
+use embedded_hal::digital::OutputPin;
+use heapless::spsc::Queue;
+use nrf51_hal::{
+    clocks::Clocks,
+    gpio::{Level, p0},
+    pac::{self, FICR, NVIC, UART0, interrupt, uart0::RegisterBlock},
+    uart::{Baudrate, Parity, Pins, Uart},
+};
+use smidgen_firmware::{
+    logistic::Logistic,
+    worker::{Board, Worker},
+};
+
+/// Bytes that may arrive while the worker computes: a frame of the greatest length, and some.
+const QUEUE_LEN: usize = 575;
+
+#[entry]
+fn main() -> ! {
+    static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
+
+    let device = pac::Peripherals::take().expect("nobody took them before");
+    let identity = identity::given_or_else(|| device_id(&device.FICR));
+    let mut worker = Worker::new::<Logistic>(Board { name: "microbit", identity }, memory::take());
+
+    // The internal oscillator is not exact enough for a UART.
+    Clocks::new(device.CLOCK).enable_ext_hfosc();
+    let pins = p0::Parts::new(device.GPIO);
+    pins.p0_04.into_push_pull_output(Level::Low);
+    let mut led = pins.p0_13.into_push_pull_output(Level::Low);
+    let pins = Pins {
+        rxd: pins.p0_25.into_floating_input().degrade(),
+        txd: pins.p0_24.into_push_pull_output(Level::High).degrade(),
+        cts: None,
+        rts: None,
+    };
+    Uart::new(device.UART0, pins, Parity::EXCLUDED, Baudrate::BAUD115200);
+
+    let port = Port::open(QUEUE, transmit, |lit: bool| {
+        let Ok(()) = led.set_state(lit.into());
+    });
+    uart().intenset.write(|w| w.rxdrdy().set().error().set());
+    // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
+    unsafe { NVIC::unmask(pac::Interrupt::UART0) };
+    serve(port, &mut worker, &mut Logistic)
+}
+
+/// The UART's registers: the HAL sets them up, but it neither knows of interrupts nor splits the two directions.
+fn uart() -> &'static RegisterBlock {
+    // SAFETY: the HAL's `Uart` is gone. The interrupt handler and the enabling of its interrupt use the registers of
+    // one direction, `transmit` those of the other.
+    unsafe { &*UART0::ptr() }
+}
+
+/// Sends a byte.
+fn transmit(byte: u8) {
+    let uart = uart();
+    uart.events_txdrdy.reset();
+    uart.txd.write(|w| w.txd().variant(byte));
+    while uart.events_txdrdy.read().bits() == 0 {}
+}
+
+#[interrupt]
+fn UART0() {
+    let uart = uart();
+    while uart.events_rxdrdy.read().bits() != 0 {
+        // The event goes before the byte, which may be followed by another at once.
+        uart.events_rxdrdy.reset();
+        serial::received(uart.rxd.read().rxd().bits());
+    }
+    if uart.events_error.read().bits() != 0 {
+        uart.events_error.reset();
+        let source = uart.errorsrc.read();
+        // SAFETY: writing flags back clears them and does nothing else.
+        uart.errorsrc.write(|w| unsafe { w.bits(source.bits()) });
+        if source.overrun().bit() {
+            serial::lost();
+        }
+    }
+}
+
+/// The device identifier from the factory.
+fn device_id(factory: &FICR) -> u64 {
+    let [low, high] = &factory.deviceid;
+    u64::from(high.read().bits()) << 32 | u64::from(low.read().bits())
+}

@@ -1,0 +1,18 @@
+//! Tells the linker, and the program, which of the two memory maps the target's core has.
+
+fn main() {
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo tells the folder");
+    let target = std::env::var("TARGET").expect("cargo tells the target");
+    let map = if target.starts_with("thumbv8m") { "an505" } else { "an385" };
+    println!("cargo::rustc-check-cfg=cfg(an505)");
+    if map == "an505" {
+        println!("cargo::rustc-cfg=an505");
+    }
+    println!("cargo::rustc-link-search={here}/{map}");
+    println!("cargo::rerun-if-changed={map}/memory.x");
+    println!("cargo::rustc-link-arg-bins=--nmagic");
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    if std::env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    }
+}

@@ -1,0 +1,60 @@
+//! smidgen's worker on Arm's MPS2 board, which QEMU emulates: `mps2-an385` (Cortex-M3), `mps2-an386` (M4),
+//! `mps2-an500` (M7) and `mps2-an505` (M33, in the secure world).
+//!
+//! UART 0 at 115200 baud, FPGAIO LED 0. The first three share a memory map, so M4 and M7 run one image; the program
+//! reads from the core what it runs on.
+#![no_std]
+#![no_main]
+
+mod registers;
+
+use board_support::{
+    identity, memory,
+    serial::{self, Port},
+    serve,
+};
+use cortex_m::peripheral::{CPUID, NVIC};
+use cortex_m_rt::{entry, exception};
+use heapless::spsc::Queue;
+use registers::{FPGAIO, RECEIVE, SCC, UART};
+use smidgen_firmware::{
+    logistic::Logistic,
+    worker::{Board, Worker},
+};
+
+/// Bytes that may arrive while the worker computes, two frames of the greatest length among them.
+const QUEUE_LEN: usize = 2048;
+
+#[entry]
+fn main() -> ! {
+    static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
+
+    let core = cortex_m::Peripherals::take().expect("nobody took them before");
+    let identity = identity::given_or_else(|| SCC.image().into());
+    let board = Board { name: name(&core.CPUID), identity };
+    let mut worker = Worker::new::<Logistic>(board, memory::take());
+
+    UART.open();
+    let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
+    // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
+    unsafe { NVIC::unmask(RECEIVE) };
+    serve(port, &mut worker, &mut Logistic)
+}
+
+/// The board's name, by the part number of its core.
+fn name(cpu: &CPUID) -> &'static str {
+    match cpu.base.read() >> 4 & 0xFFF {
+        0xC23 => "mps2-m3",
+        0xC24 => "mps2-m4",
+        0xC27 => "mps2-m7",
+        0xD21 => "mps2-m33",
+        _ => "mps2",
+    }
+}
+
+/// The receive interrupt: the board has no device crate that would name it.
+#[exception]
+unsafe fn DefaultHandler(interrupt: i16) {
+    assert_eq!(interrupt, RECEIVE.0 as i16, "no other interrupt is enabled");
+    UART.take_received(serial::received, serial::lost);
+}

@@ -1,0 +1,144 @@
+//! The registers of MPS2 that the worker uses: one UART, the LEDs, and the number of the FPGA image.
+
+use core::ops::Deref;
+use cortex_m::interrupt::InterruptNumber;
+use volatile_register::{RO, RW};
+
+/// A block of registers at a fixed address.
+#[derive(Debug)]
+pub struct Block<T>(*const T);
+
+// SAFETY: every access to a register is a volatile one of a whole word, and `T` is made of registers only.
+unsafe impl<T> Sync for Block<T> {}
+
+impl<T> Deref for Block<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the constants below are the addresses at which the hardware has such a block.
+        unsafe { &*self.0 }
+    }
+}
+
+/// Number of an interrupt.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupt(pub u16);
+
+// SAFETY: the number is the one that the hardware uses, and it never changes.
+unsafe impl InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        self.0
+    }
+}
+
+#[cfg(not(an505))]
+mod map {
+    pub const UART: usize = 0x4000_4000;
+    pub const SCC: usize = 0x4002_F000;
+    pub const FPGAIO: usize = 0x4002_8000;
+    pub const RECEIVE: u16 = 0;
+    pub const CLOCK_HZ: u32 = 25_000_000;
+}
+
+/// By the secure aliases.
+#[cfg(an505)]
+mod map {
+    pub const UART: usize = 0x5020_0000;
+    pub const SCC: usize = 0x5030_0000;
+    pub const FPGAIO: usize = 0x5030_2000;
+    pub const RECEIVE: u16 = 32;
+    pub const CLOCK_HZ: u32 = 20_000_000;
+}
+
+/// UART 0.
+pub static UART: Block<Uart> = Block(map::UART as *const _);
+/// The serial configuration controller.
+pub static SCC: Block<Scc> = Block(map::SCC as *const _);
+/// LEDs, buttons, counters.
+pub static FPGAIO: Block<Fpgaio> = Block(map::FPGAIO as *const _);
+/// The interrupt of UART 0 that says that a byte has arrived.
+pub const RECEIVE: Interrupt = Interrupt(map::RECEIVE);
+
+/// The CMSDK's APB UART.
+#[repr(C)]
+pub struct Uart {
+    data: RW<u32>,
+    state: RW<u32>,
+    control: RW<u32>,
+    interrupt: RW<u32>,
+    divisor: RW<u32>,
+}
+
+impl Uart {
+    const BAUD: u32 = 115_200;
+    const STATE_TRANSMIT_FULL: u32 = 1;
+    const STATE_RECEIVE_FULL: u32 = 1 << 1;
+    const STATE_RECEIVE_OVERRUN: u32 = 1 << 3;
+    const CONTROL_TRANSMIT: u32 = 1;
+    const CONTROL_RECEIVE: u32 = 1 << 1;
+    const CONTROL_RECEIVE_INTERRUPT: u32 = 1 << 3;
+    const INTERRUPT_RECEIVE: u32 = 1 << 1;
+
+    /// Sets the speed and starts both directions.
+    pub fn open(&self) {
+        let control =
+            Self::CONTROL_TRANSMIT | Self::CONTROL_RECEIVE | Self::CONTROL_RECEIVE_INTERRUPT;
+        // SAFETY: these are plain settings; none of them touches memory.
+        unsafe {
+            self.divisor.write(map::CLOCK_HZ / Self::BAUD);
+            self.control.write(control);
+        }
+        // What arrived before belongs to nobody. QEMU looks for new bytes at once when it has been read.
+        self.data.read();
+    }
+
+    /// Sends a byte as soon as there is room for it.
+    pub fn transmit(&self, byte: u8) {
+        while self.state.read() & Self::STATE_TRANSMIT_FULL != 0 {}
+        // SAFETY: the register holds a byte and it is empty.
+        unsafe { self.data.write(byte.into()) };
+    }
+
+    /// Hands out what has arrived and tells whether something was lost before.
+    pub fn take_received(&self, received: impl Fn(u8), lost: impl Fn()) {
+        // The interrupt goes before the byte: one that arrives in between raises it again.
+        // SAFETY: writing a flag back clears it and does nothing else.
+        unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
+        while self.state.read() & Self::STATE_RECEIVE_FULL != 0 {
+            received(self.data.read() as u8);
+        }
+        if self.state.read() & Self::STATE_RECEIVE_OVERRUN != 0 {
+            // SAFETY: as above.
+            unsafe { self.state.write(Self::STATE_RECEIVE_OVERRUN) };
+            lost();
+        }
+    }
+}
+
+/// Serial configuration controller.
+#[repr(C)]
+pub struct Scc {
+    _reserved: [u32; 0xFFC / 4],
+    id: RO<u32>,
+}
+
+impl Scc {
+    /// The number of the FPGA image. It tells types of boards apart, not boards: they have no number of their own.
+    pub fn image(&self) -> u32 {
+        self.id.read()
+    }
+}
+
+/// FPGA system control and I/O.
+#[repr(C)]
+pub struct Fpgaio {
+    leds: RW<u32>,
+}
+
+impl Fpgaio {
+    /// Switches LED 0.
+    pub fn light(&self, lit: bool) {
+        // SAFETY: the register drives LEDs.
+        unsafe { self.leds.write(lit.into()) };
+    }
+}

@@ -1,0 +1,91 @@
+//! smidgen's worker on boards with an STM32F405, such as Olimex STM32-H405.
+//!
+//! USART 1 (transmit PA9, receive PA10) at 115200 baud, status LED PC12, which shines when low; 16 MHz from the internal
+//! oscillator, so that the image does not depend on a board's crystal. For other pins change the lines that name them.
+#![no_std]
+#![no_main]
+
+use board_support::{
+    identity, memory,
+    serial::{self, Port},
+    serve,
+};
+use core::cell::RefCell;
+use cortex_m_rt::entry;
+use critical_section::Mutex;
+use heapless::spsc::Queue;
+use smidgen_firmware::{
+    logistic::Logistic,
+    worker::{Board, Worker},
+};
+use stm32f4xx_hal::{
+    interrupt, nb,
+    pac::{self, NVIC, USART1},
+    prelude::*,
+    rcc,
+    serial::{Error, Rx, Serial, Tx, config::Config},
+    signature::Uid,
+};
+
+/// Bytes that may arrive while the worker computes, two frames of the greatest length among them.
+const QUEUE_LEN: usize = 2048;
+
+/// The receiver, for the interrupt.
+static RECEIVER: Mutex<RefCell<Option<Rx<USART1>>>> = Mutex::new(RefCell::new(None));
+
+#[entry]
+fn main() -> ! {
+    static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
+
+    let board = Board { name: "stm32f405", identity: identity::given_or_else(device_id) };
+    let mut worker = Worker::new::<Logistic>(board, memory::take());
+
+    let device = pac::Peripherals::take().expect("nobody took them before");
+    let mut rcc = device.RCC.freeze(rcc::Config::hsi());
+    let gpioa = device.GPIOA.split(&mut rcc);
+    let gpioc = device.GPIOC.split(&mut rcc);
+    let mut led = gpioc.pc12.into_push_pull_output();
+    let config = Config::default().baudrate(115_200.bps());
+    let usart = Serial::new(device.USART1, (gpioa.pa9, gpioa.pa10), config, &mut rcc)
+        .expect("the speed can be had from this clock");
+    let (mut transmitter, mut receiver) = usart.split();
+    receiver.listen();
+
+    let transmit = |byte| send(&mut transmitter, byte);
+    let port = Port::open(QUEUE, transmit, |lit: bool| led.set_state((!lit).into()));
+    critical_section::with(|section| RECEIVER.replace(section, Some(receiver)));
+    // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
+    unsafe { NVIC::unmask(pac::Interrupt::USART1) };
+    serve(port, &mut worker, &mut Logistic)
+}
+
+/// Sends a byte as soon as there is room for it.
+fn send(transmitter: &mut Tx<USART1>, byte: u8) {
+    // The hardware knows of no error in this direction.
+    let _ = nb::block!(transmitter.write(byte));
+}
+
+#[interrupt]
+fn USART1() {
+    critical_section::with(|section| {
+        let mut receiver = RECEIVER.borrow_ref_mut(section);
+        let receiver = receiver.as_mut().expect("main enables the interrupt when it is there");
+        match receiver.read() {
+            Ok(byte) => serial::received(byte),
+            Err(nb::Error::Other(Error::Overrun)) => serial::lost(),
+            // A byte that arrived damaged is lost too; the checksum of its frame will tell.
+            Err(_) => {}
+        }
+    });
+}
+
+/// The unique device id: position on the wafer, number of the wafer, lot; folded to 64 bits.
+fn device_id() -> u64 {
+    let id = Uid::get();
+    let [x0, x1] = id.x().to_le_bytes();
+    let [y0, y1] = id.y().to_le_bytes();
+    let place = u64::from_le_bytes([x0, x1, y0, y1, id.waf_num(), 0, 0, 0]);
+    let lot = id.lot_num().bytes().fold(0, |lot: u64, byte| lot << 8 | u64::from(byte));
+    // The lot is ASCII, 56 bits of which the lowest vary most; the place takes 40 bits.
+    place << 24 ^ lot
+}

@@ -1,0 +1,42 @@
+//! What smidgen's boards share, so that a board package is pins, clocks and one interrupt.
+//!
+//! ```text
+//!  interrupt ── serial::received ──> queue ── serial::Port ──> run        bytes
+//!  serve                             the loop around the worker
+//!  memory                            all RAM that is left, for the worker
+//!  identity                          who the board is, in an emulator too
+//!  reset                             after a panic or a fault: the host restores a rebooted board
+//! ```
+//!
+//! A board's `memory.x` defines, beside `FLASH` and `RAM`, two regions and three symbols:
+//! * `STACK` lies below everything else in RAM, so that an overflow leaves the RAM and faults instead of spoiling the
+//!   worker's data; `_stack_start` is its upper end and `_stack_end` its lower one.
+//! * `IDENTITY`, 16 bytes at `_identity`, is described in [`identity`].
+#![no_std]
+
+pub mod identity;
+pub mod memory;
+mod reset;
+pub mod serial;
+
+use embedded_io::{Read, Write};
+use serial::Overrun;
+use smidgen_firmware::{objective::Objective, run::run, worker::Worker};
+
+#[cfg(feature = "defmt")]
+use defmt_rtt as _;
+
+/// Serves the host for as long as the board has power.
+pub fn serve<P, O>(mut port: P, worker: &mut Worker<&'static mut [u64]>, objective: &mut O) -> !
+where
+    P: Read + Write<Error = Overrun>,
+    O: Objective,
+{
+    loop {
+        if run(&mut port, worker, objective).is_err() {
+            worker.count_overrun();
+            #[cfg(feature = "defmt")]
+            defmt::warn!("the receiver lost bytes");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The memory that is left when stack and statics have theirs.
+
+use core::{mem::MaybeUninit, slice};
+
+unsafe extern "C" {
+    /// End of the region `RAM`, from cortex-m-rt's linker script.
+    static _ram_end: u8;
+}
+
+/// All of the region `RAM` behind the statics, set to zero.
+///
+/// # Panics
+/// If called again: the memory can be given away only once.
+pub fn take() -> &'static mut [u64] {
+    cortex_m::singleton!(TAKEN: () = ()).expect("the memory is given away once");
+    let start = cortex_m_rt::heap_start() as usize;
+    let start = start.next_multiple_of(align_of::<u64>());
+    let end = &raw const _ram_end as usize;
+    let words = (end - start) / size_of::<u64>();
+    // SAFETY: the linker places nothing between the end of the statics and the end of the region, the stack is in
+    // a region of its own, and the singleton above makes this the only reference.
+    let memory = unsafe { slice::from_raw_parts_mut(start as *mut MaybeUninit<u64>, words) };
+    memory.fill(MaybeUninit::new(0));
+    // SAFETY: all words have just been written.
+    unsafe { &mut *(memory as *mut [MaybeUninit<u64>] as *mut [u64]) }
+}

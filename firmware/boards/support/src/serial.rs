@@ -1,0 +1,133 @@
+//! The serial port as an embedded-io byte stream: the receive interrupt fills a queue, [`Port`] empties it.
+//!
+//! A board has one port. Its interrupt calls [`received`] for every byte, and [`lost`] where the hardware says that
+//! it had to drop some. The worker may compute for as long as it takes to receive what the queue holds.
+
+use core::{
+    cell::RefCell,
+    fmt,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+use critical_section::Mutex;
+use embedded_io::{ErrorKind, ErrorType, Read, Write};
+use heapless::spsc::{Consumer, Producer, Queue};
+
+/// The interrupt's end of the queue.
+static INLET: Mutex<RefCell<Option<Producer<'static, u8>>>> = Mutex::new(RefCell::new(None));
+
+/// How often bytes were lost because nobody fetched them in time.
+static OVERRUNS: AtomicU32 = AtomicU32::new(0);
+
+/// Takes a byte from the receive register.
+pub fn received(byte: u8) {
+    critical_section::with(|section| {
+        let mut inlet = INLET.borrow_ref_mut(section);
+        let stored = inlet.as_mut().map(|inlet| inlet.enqueue(byte));
+        if stored != Some(Ok(())) {
+            lost();
+        }
+    });
+}
+
+/// Counts an overrun. For the receive interrupt alone, the one writer of the counter.
+pub fn lost() {
+    // A Cortex-M0 has no atomic addition.
+    OVERRUNS.store(OVERRUNS.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
+/// Bytes were lost because nobody fetched them in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overrun;
+
+impl fmt::Display for Overrun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes were lost because nobody fetched them in time")
+    }
+}
+
+impl core::error::Error for Overrun {}
+
+impl embedded_io::Error for Overrun {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+/// The board's end of the line.
+pub struct Port<T, L> {
+    queue: Consumer<'static, u8>,
+    transmit: T,
+    light: L,
+    overruns_reported: u32,
+}
+
+impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
+    /// Opens the port: from now on the interrupt may be enabled.
+    ///
+    /// `queue` should hold a whole frame. `transmit` sends a byte and may block until there is room for it. `light`
+    /// switches the status LED, which is lit while the worker works and dark while it waits for bytes.
+    pub fn open<const N: usize>(queue: &'static mut Queue<u8, N>, transmit: T, light: L) -> Self {
+        let (producer, consumer) = queue.split();
+        critical_section::with(|section| INLET.replace(section, Some(producer)));
+        Self { queue: consumer, transmit, light, overruns_reported: 0 }
+    }
+
+    /// Sleeps until there is a byte.
+    fn wait(&mut self) {
+        (self.light)(false);
+        while !self.queue.ready() {
+            // The interrupt may come between the check and the sleep. While it is masked it still ends the sleep,
+            // and it runs as soon as the section ends.
+            critical_section::with(|_| {
+                if !self.queue.ready() {
+                    cortex_m::asm::wfi();
+                }
+            });
+        }
+        (self.light)(true);
+    }
+
+    /// Reports every overrun once.
+    fn report_overrun(&mut self) -> Result<(), Overrun> {
+        let overruns = OVERRUNS.load(Relaxed);
+        if overruns == self.overruns_reported {
+            return Ok(());
+        }
+        self.overruns_reported = self.overruns_reported.wrapping_add(1);
+        Err(Overrun)
+    }
+}
+
+impl<T, L> ErrorType for Port<T, L> {
+    type Error = Overrun;
+}
+
+impl<T: FnMut(u8), L: FnMut(bool)> Read for Port<T, L> {
+    /// Blocks until there is a byte; an error tells of one overrun and takes no byte away.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Overrun> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.report_overrun()?;
+        self.wait();
+        let mut len = 0;
+        for slot in buffer {
+            let Some(byte) = self.queue.dequeue() else { break };
+            *slot = byte;
+            len += 1;
+        }
+        Ok(len)
+    }
+}
+
+impl<T: FnMut(u8), L: FnMut(bool)> Write for Port<T, L> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Overrun> {
+        bytes.iter().for_each(|&byte| (self.transmit)(byte));
+        Ok(bytes.len())
+    }
+
+    /// Does nothing: what was written has been handed to the hardware.
+    fn flush(&mut self) -> Result<(), Overrun> {
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! The boards that smidgen has images for.
+
+use std::path::Path;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// A kind of board.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Board {
+    /// Its name here and in what its workers say of themselves.
+    pub name: &'static str,
+    /// Its core.
+    pub core: &'static str,
+    /// RAM in bytes: the worker's memory, and what stack, queue and statics take.
+    pub ram_len: usize,
+    /// Package in `firmware/boards`.
+    pub package: &'static str,
+    /// Target triple of its image.
+    pub target: &'static str,
+    /// QEMU's name of the machine that emulates it.
+    pub machine: &'static str,
+    /// Where an emulator may leave the board's identity: the last 16 bytes of its RAM.
+    pub identity_address: u32,
+    /// What writes an image to it.
+    pub flash: Flash,
+}
+
+/// What writes an image to a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flash {
+    /// probe-rs, which knows the chip by this name.
+    Probe(&'static str),
+    /// The board shows itself as a drive with this label, to which a file in Intel HEX is copied.
+    Drive(&'static str),
+    /// Nothing: the board is there for emulators.
+    Nothing,
+}
+
+/// All boards, smaller cores first.
+pub static BOARDS: [Board; 6] = [
+    Board {
+        name: "microbit",
+        core: "Cortex-M0",
+        ram_len: 16 << 10,
+        package: "microbit",
+        target: "thumbv6m-none-eabi",
+        machine: "microbit",
+        identity_address: 0x2000_3FF0,
+        flash: Flash::Drive("MICROBIT"),
+    },
+    Board {
+        name: "stm32f405",
+        core: "Cortex-M4F",
+        ram_len: 128 << 10,
+        package: "stm32f405",
+        target: "thumbv7em-none-eabihf",
+        machine: "netduinoplus2",
+        identity_address: 0x2001_FFF0,
+        flash: Flash::Probe("STM32F405RGTx"),
+    },
+    Board {
+        name: "mps2-m3",
+        core: "Cortex-M3",
+        target: "thumbv7m-none-eabi",
+        machine: "mps2-an385",
+        ..MPS2
+    },
+    Board {
+        name: "mps2-m4",
+        core: "Cortex-M4F",
+        target: "thumbv7em-none-eabihf",
+        machine: "mps2-an386",
+        ..MPS2
+    },
+    Board {
+        name: "mps2-m7",
+        core: "Cortex-M7F",
+        target: "thumbv7em-none-eabihf",
+        machine: "mps2-an500",
+        ..MPS2
+    },
+    Board {
+        name: "mps2-m33",
+        core: "Cortex-M33",
+        target: "thumbv8m.main-none-eabihf",
+        machine: "mps2-an505",
+        identity_address: 0x383F_FFF0,
+        ..MPS2
+    },
+];
+
+/// What Arm's MPS2 has in common whichever core is loaded into it.
+const MPS2: Board = Board {
+    name: "mps2",
+    core: "",
+    ram_len: 4 << 20,
+    package: "mps2",
+    target: "",
+    machine: "",
+    identity_address: 0x203F_FFF0,
+    flash: Flash::Nothing,
+};
+
+/// The short name of `mps2-m3`.
+const ALIAS: &str = "mps2";
+
+/// The most boards of a kind in one `NAME=COUNT`.
+pub const COUNT_MAX: usize = 256;
+
+impl Board {
+    /// The board of that name.
+    pub fn find(name: &str) -> Result<&'static Self, BoardError> {
+        let name = if name == ALIAS { "mps2-m3" } else { name };
+        BOARDS
+            .iter()
+            .find(|board| board.name == name)
+            .ok_or_else(|| BoardError::Unknown { name: name.into() })
+    }
+
+    /// A sentence that says how to get `image` into the board; `image` is in Intel HEX for a [`Flash::Drive`].
+    pub fn flash_advice(&self, image: &Path) -> String {
+        let image = image.display();
+        match self.flash {
+            Flash::Probe(chip) => format!("Flash it with `probe-rs run --chip {chip} {image}`."),
+            Flash::Drive(label) => format!("Flash it by copying {image} to the drive {label}."),
+            Flash::Nothing => {
+                format!(
+                    "Run it with `qemu-system-arm -M {} -nographic -kernel {image}`.",
+                    self.machine
+                )
+            }
+        }
+    }
+}
+
+/// Boards of one kind, as the command line names them: `NAME` or `NAME=COUNT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boards {
+    /// Their kind.
+    pub board: &'static Board,
+    /// How many of them, 1..=[`COUNT_MAX`].
+    pub count: usize,
+}
+
+impl FromStr for Boards {
+    type Err = BoardError;
+
+    fn from_str(text: &str) -> Result<Self, BoardError> {
+        let (name, count) = text.split_once('=').unwrap_or((text, "1"));
+        let board = Board::find(name)?;
+        match count.parse() {
+            Ok(count @ 1..=COUNT_MAX) => Ok(Self { board, count }),
+            _ => Err(BoardError::Count { text: text.into() }),
+        }
+    }
+}
+
+/// What is wrong with the name of a board.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BoardError {
+    /// No such board.
+    #[error("there is no board `{name}`: choose one of {}", names())]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// Not a number of boards.
+    #[error(
+        "`{text}` names no number of boards: write NAME=COUNT with a count from 1 to {COUNT_MAX}"
+    )]
+    Count {
+        /// What was written.
+        text: String,
+    },
+}
+
+fn names() -> String {
+    BOARDS.each_ref().map(|board| board.name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_carry_a_count() {
+        for board in &BOARDS {
+            assert_eq!(board.name.parse(), Ok(Boards { board, count: 1 }));
+            assert_eq!(format!("{}=3", board.name).parse(), Ok(Boards { board, count: 3 }));
+        }
+        assert_eq!("mps2=2".parse::<Boards>().unwrap().board.name, "mps2-m3");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_sentence() {
+        let sentence = |text: &str| text.parse::<Boards>().unwrap_err().to_string();
+        assert_eq!(
+            sentence("uno=2"),
+            "there is no board `uno`: choose one of microbit, stm32f405, mps2-m3, mps2-m4, mps2-m7, mps2-m33"
+        );
+        for text in ["microbit=0", "microbit=", "microbit=-1", "microbit=257", "microbit=two"] {
+            assert!(sentence(text).starts_with(&format!("`{text}` names no number")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_identity_lies_where_the_linker_script_reserves_it() {
+        for board in &BOARDS {
+            let folder = match board.machine {
+                "mps2-an505" => "mps2/an505",
+                _ if board.package == "mps2" => "mps2/an385",
+                _ => board.package,
+            };
+            let path =
+                format!("{}/../firmware/boards/{folder}/memory.x", env!("CARGO_MANIFEST_DIR"));
+            let script = std::fs::read_to_string(path).unwrap();
+            let region =
+                format!("IDENTITY : ORIGIN = {:#010X}, LENGTH = 16", board.identity_address);
+            assert!(script.contains(&region.replace("0X", "0x")), "{}", board.name);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Images for boards, built from `firmware/boards` with the compiler that is at hand.
+//!
+//! A compiler that has the board's target needs nothing else. One that comes with the sources of the core library, as
+//! Debian's does, compiles that too: slower by half a minute, and the same program.
+
+use crate::board::Board;
+use serde::Deserialize;
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use thiserror::Error;
+
+/// The workspace of the board packages.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
+
+/// Why there is no image.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// The sources are not where they were when smidgen was built.
+    #[error("the sources of the boards are not in {WORKSPACE}: build smidgen again where they are")]
+    SourcesGone,
+    /// No compiler for the target.
+    #[error("no Rust compiler here can build for {target}: run `scripts/setup.sh` once")]
+    NoCompiler {
+        /// The target triple.
+        target: &'static str,
+    },
+    /// A program cannot be run.
+    #[error("{program} cannot be run ({source}): run `scripts/setup.sh` once")]
+    Run {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The compiler is not content.
+    #[error("the image cannot be built ({reason}): `{command}` in firmware/boards tells more")]
+    Build {
+        /// First error.
+        reason: String,
+        /// The command that failed.
+        command: String,
+    },
+    /// The converter to Intel HEX is not content.
+    #[error("{path} cannot be converted to Intel HEX: {reason}")]
+    Hex {
+        /// The image.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Builds the image of a board, an ELF file; returns where it is. Quick if nothing has changed.
+///
+/// `progress` is told the name of each package that has been compiled.
+pub fn build(board: &Board, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, ImageError> {
+    if !Path::new(WORKSPACE).is_dir() {
+        return Err(ImageError::SourcesGone);
+    }
+    let toolchain = Toolchain::find(board.target)?;
+    let mut command = toolchain.cargo(board.target);
+    command.args(["build", "--locked", "--release", "--target", board.target]);
+    command.args(["--package", board.package]);
+    let shown = shown(&command);
+    command.arg("--message-format=json-render-diagnostics");
+    let mut cargo = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let (executable, errors) = follow(&mut cargo, progress);
+    let succeeded = cargo.wait().is_ok_and(|status| status.success());
+    executable
+        .filter(|_| succeeded)
+        .ok_or_else(|| ImageError::Build { reason: first_error(&errors), command: shown })
+}
+
+/// Converts an image to Intel HEX, for boards that are drives; the result lies beside it.
+pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
+    let path = image.with_extension("hex");
+    let mut command = Command::new(objcopy()?);
+    command.args([OsStr::new("-O"), OsStr::new("ihex"), image.as_ref(), path.as_ref()]);
+    let output = command.output().map_err(|source| not_run(&command, source))?;
+    if output.status.success() {
+        return Ok(path);
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().into();
+    Err(ImageError::Hex { path: image.into(), reason })
+}
+
+/// A compiler for bare metal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Toolchain {
+    /// The one in the path has the target.
+    WithTarget,
+    /// The one in the path has the sources of the core library.
+    WithSources,
+    /// Debian's, beside one in the path that has neither.
+    Debian,
+}
+
+impl Toolchain {
+    const RUSTC: &str = "rustc";
+    const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+    const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+
+    fn find(target: &'static str) -> Result<Self, ImageError> {
+        let has_target = || library_of(Self::RUSTC, target).is_some_and(|folder| folder.is_dir());
+        if has_target() {
+            Ok(Self::WithTarget)
+        } else if has_sources(Self::RUSTC) {
+            Ok(Self::WithSources)
+        } else if Path::new(Self::DEBIAN_CARGO).exists() && has_sources(Self::DEBIAN_RUSTC) {
+            Ok(Self::Debian)
+        } else {
+            Err(ImageError::NoCompiler { target })
+        }
+    }
+
+    /// Cargo in the workspace of the boards, free of what a cargo around us meant for the host.
+    fn cargo(self, target: &str) -> Command {
+        let mut command = match self {
+            Self::WithTarget | Self::WithSources => Command::new("cargo"),
+            Self::Debian => Command::new(Self::DEBIAN_CARGO),
+        };
+        command.current_dir(WORKSPACE).stdin(Stdio::null());
+        for variable in ["CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
+            command.env_remove(variable);
+        }
+        if self == Self::Debian {
+            let linker =
+                format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"));
+            command.env("RUSTC", Self::DEBIAN_RUSTC).env(linker, "ld.lld");
+        }
+        if self != Self::WithTarget {
+            command.env("RUSTC_BOOTSTRAP", "1").args(["-Z", "build-std=core"]);
+        }
+        command
+    }
+}
+
+/// The folder in which `rustc` looks for the libraries of `target`.
+fn library_of(rustc: &str, target: &str) -> Option<PathBuf> {
+    ask(rustc, &["--print", "target-libdir", "--target", target])
+}
+
+fn has_sources(rustc: &str) -> bool {
+    let sysroot = ask(rustc, &["--print", "sysroot"]);
+    sysroot.is_some_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library/core").is_dir())
+}
+
+/// A path that `rustc` prints.
+fn ask(rustc: &str, arguments: &[&str]) -> Option<PathBuf> {
+    let output = Command::new(rustc).args(arguments).current_dir(WORKSPACE).output().ok()?;
+    let printed = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| printed.trim().into())
+}
+
+/// The converter that comes with the compiler.
+fn objcopy() -> Result<PathBuf, ImageError> {
+    [Toolchain::RUSTC, Toolchain::DEBIAN_RUSTC]
+        .into_iter()
+        .filter_map(|rustc| Some(ask(rustc, &["--print", "target-libdir"])?.with_file_name("bin")))
+        .map(|folder| folder.join("rust-objcopy"))
+        .find(|program| program.exists())
+        .ok_or_else(|| ImageError::Run {
+            program: "rust-objcopy".into(),
+            source: io::ErrorKind::NotFound.into(),
+        })
+}
+
+/// The part of cargo's messages that matters here.
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    executable: Option<PathBuf>,
+    #[serde(default)]
+    target: Option<Target>,
+    #[serde(default)]
+    fresh: bool,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Reads what cargo says until it ends: the image, and what it printed for people.
+fn follow(cargo: &mut Child, progress: &mut dyn FnMut(&str)) -> (Option<PathBuf>, String) {
+    let stdout = cargo.stdout.take().expect("it is piped");
+    let mut stderr = cargo.stderr.take().expect("it is piped");
+    thread::scope(|scope| {
+        let errors = scope.spawn(move || {
+            let mut text = vec![];
+            // What was read before an error is as good as nothing read at all.
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut executable = None;
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let Ok(message) = serde_json::from_str::<Message>(&line) else { continue };
+            if let (Some(target), false) = (&message.target, message.fresh) {
+                progress(&target.name);
+            }
+            executable = message.executable.or(executable);
+        }
+        (executable, errors.join().expect("reading does not panic"))
+    })
+}
+
+fn first_error(text: &str) -> String {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("error"));
+    let line = lines.next().and_then(|line| line.split_once(": "));
+    line.map_or("it says no more", |(_, reason)| reason).into()
+}
+
+fn spawn(command: &mut Command) -> Result<Child, ImageError> {
+    command.spawn().map_err(|source| not_run(command, source))
+}
+
+fn not_run(command: &Command, source: io::Error) -> ImageError {
+    ImageError::Run { program: command.get_program().to_string_lossy().into(), source }
+}
+
+/// A command as it could be typed.
+fn shown(command: &Command) -> String {
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        Some([name, OsStr::new("="), value?].map(OsStr::to_string_lossy).concat())
+    });
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    variables.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_is_the_reason() {
+        let text =
+            "warning: unused\nerror[E0308]: mismatched types\n  --> x\nerror: could not compile\n";
+        assert_eq!(first_error(text), "mismatched types");
+        assert_eq!(first_error(""), "it says no more");
+    }
+
+    #[test]
+    fn a_failed_command_can_be_typed_again() {
+        let command = shown(&Toolchain::Debian.cargo("thumbv8m.main-none-eabihf"));
+        assert_eq!(
+            command,
+            "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+             /usr/bin/cargo -Z build-std=core"
+        );
+    }
+}
