@@ -7,7 +7,7 @@
 //!                                     [ body ]            poll_timeout() ─> when to call again
 //! ```
 //!
-//! It knows neither clock nor port: `now` is the time since the run began. Every worker is at one [`Stage`]: one
+//! It knows neither clock nor port: `now` is the time since the run began. Every worker is at one stage: one
 //! question that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
 //! restarted simply finds itself at an early stage again, while its mirror and the model wait for it:
 //!
@@ -67,6 +67,8 @@ pub struct Setup {
     pub gamma: f64,
     /// Data of each worker; their number is n.
     pub shards: Vec<Vec<u8>>,
+    /// How long a byte takes on the line: answers are not expected sooner.
+    pub byte_time: Duration,
 }
 
 /// What a body gets to know.
@@ -616,7 +618,8 @@ impl Machine {
         if Some(*context) == peer.last_update {
             return Err(Reject::Repeated);
         }
-        let (entries, next_from) = self.check_update(context, body)?;
+        let decoder = self.setup.decoder(context.round, body, context.from)?;
+        let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
         let peer = &mut self.peers[worker];
         if peer.entries + entries > self.setup.budget(context.round).0 {
             return Err(Reject::Body);
@@ -624,33 +627,23 @@ impl Machine {
         peer.answered(now);
         peer.last_update = Some(*context);
         peer.uplink.payload_bytes += body.len() as u64;
-        peer.bodies.push(body.to_vec());
+        peer.bodies.push((context.from, body.to_vec()));
         peer.entries += entries;
         if let Up::Update { loss } = message {
             peer.loss = loss.mantissa();
             self.take_update(worker, context.round);
         } else {
-            peer.next_from = next_from;
+            peer.next_from = decoder.entries().last().map_or(context.from, |(index, _)| index + 1);
             self.enter(worker, Stage::More);
         }
         Ok(())
     }
 
-    /// Checks a body; returns how many entries it has and the coordinate after the last.
-    fn check_update(&self, context: &Context, body: &[u8]) -> Result<(u32, u32), Reject> {
-        let decoder = self.setup.decoder(context.round, body, context.from)?;
-        let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
-        let last = decoder.entries().last().map_or(context.from, |(index, _)| index + 1);
-        Ok((entries, last))
-    }
-
     /// Applies the whole update of a worker, exactly once; closes the round after the last.
     fn take_update(&mut self, worker: usize, round: u32) {
         let peer = &mut self.peers[worker];
-        let mut from = 0;
-        for body in &peer.bodies {
-            let decoder = self.setup.decoder(round, body, from).expect("the body was checked");
-            from = decoder.clone().entries().last().map_or(from, |(index, _)| index + 1);
+        for (from, body) in &peer.bodies {
+            let decoder = self.setup.decoder(round, body, *from).expect("the body was checked");
             let (sum, saturated) = self.model.sum_mut();
             self.mirrors[worker].apply(decoder, sum, saturated);
         }
@@ -682,7 +675,7 @@ impl Machine {
         self.transcript.absorb(digest::vector(self.model.x()));
         for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
             self.transcript.absorb(mirror.digest());
-            peer.bodies.iter().for_each(|body| self.transcript.absorb_bytes(body));
+            peer.bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
             peer.restart_update();
         }
         let n = self.peers.len();
@@ -755,7 +748,9 @@ impl Machine {
         };
         let (len, payload_len) = self.emit(worker, out);
         let peer = &mut self.peers[worker];
-        let (deadline, again) = peer.sent(now);
+        let answer_len = if peer.stage.awaits_update() { FRAME_LEN_MAX } else { 0 };
+        let line_time = self.setup.byte_time * (len + answer_len) as u32;
+        let (deadline, again) = peer.sent(now, line_time);
         self.deadlines.push(Reverse((deadline, worker)));
         let downlink = &mut peer.downlink;
         downlink.frames += 1;

@@ -1,2 +1,27 @@
-//! The command line of smidgen.
-fn main() {}
+//! The command line of smidgen: one file per subcommand.
+
+mod cmd;
+
+use smidgen::config::cli::{self, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let outcome = match cli.command {
+        Command::Demo(demo) => cmd::demo::run(demo),
+        Command::Simulate(options) => cmd::simulate::run(&options),
+        Command::Run(run) => cmd::run::run(&run),
+        Command::Emulate(emulate) => cmd::emulate::run(&emulate),
+        Command::Plan(options) => cmd::plan::run(&options),
+        Command::Ports => cmd::ports::run(),
+        Command::Report(report) => cmd::report::run(&report),
+        Command::Image(image) => cmd::image::run(&image),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::aggregator::{Aggregator, Carried, Closed, Event, Failure};
 use crate::record::{Cost, RecordError, RoundRecord};
+use crate::serial_line;
 use thiserror::Error;
 
 /// Where workers live: it moves bytes between them and the aggregator, and time on.
@@ -17,6 +18,11 @@ pub trait World {
 
     /// Where a worker is, for people.
     fn place(&self, worker: usize) -> String;
+
+    /// The next thing that people should hear of, if there is one.
+    fn poll_note(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a world comes to a halt.
@@ -91,6 +97,9 @@ pub trait Observer {
     /// Something happened that is not a round.
     fn event(&mut self, _event: &Event, _aggregator: &Aggregator) {}
 
+    /// Something that people should hear of.
+    fn note(&mut self, _note: &str) {}
+
     /// A round was closed.
     fn round(&mut self, record: &RoundRecord, aggregator: &Aggregator) -> Result<(), RecordError>;
 }
@@ -107,6 +116,9 @@ pub fn train(
     let mut setup = Cost::default();
     loop {
         let event = world.next_event()?;
+        while let Some(note) = world.poll_note() {
+            observer.note(&note);
+        }
         observer.event(&event, world.aggregator());
         match event {
             Event::Closed(closed) => {
@@ -131,7 +143,7 @@ pub fn train(
 
 fn cost(carried: &Carried, baud: u32) -> Cost {
     let Carried { uplink, downlink, busiest_link_bytes } = *carried;
-    let link_seconds = busiest_link_bytes as f64 * 10.0 / f64::from(baud);
+    let link_seconds = serial_line::seconds(busiest_link_bytes, baud);
     Cost { uplink, downlink, link_seconds }
 }
 

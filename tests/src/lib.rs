@@ -1,5 +1,7 @@
 //! End-to-end tests of smidgen.
 
+pub mod conformance;
+pub mod emulation;
 pub mod oracle;
 #[cfg(unix)]
 pub mod pty;

@@ -92,8 +92,8 @@ pub struct Peer {
     pub range: Option<(u32, i32)>,
     /// The round whose state the worker holds; none after a configuration.
     pub at_round: Option<u32>,
-    /// Bodies of the update of this round, and the coordinate that the next one starts from.
-    pub bodies: Vec<Vec<u8>>,
+    /// Bodies of the update of this round with their first coordinates, and where the next one starts.
+    pub bodies: Vec<(u32, Vec<u8>)>,
     pub entries: u32,
     pub next_from: u32,
     pub loss: i32,
@@ -139,10 +139,11 @@ impl Peer {
         self.stage != Stage::Idle
     }
 
-    /// Notes that the question has been sent; returns when to ask again, and whether it had been asked before.
-    pub fn sent(&mut self, now: Duration) -> (Duration, bool) {
-        let deadline = now + self.timer().timeout();
-        self.sent_at = now;
+    /// Notes that the question has been sent, and with its answer will be on the line for `line_time` at most; returns
+    /// when to ask again, and whether it had been asked before.
+    pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
+        let deadline = now + self.timer().timeout() + line_time;
+        self.sent_at = now + line_time;
         self.deadline = Some(deadline);
         (deadline, self.attempts > 0)
     }

@@ -1,12 +1,12 @@
 //! The command line: `smidgen demo | simulate | run | emulate | plan | ports | report | image`.
 
 use super::{ConfigError, Options, file};
+use crate::board::Boards;
 use crate::transport::Address;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Where a run is written if nobody says where.
 pub(super) const OUT: &str = "smidgen-out";
@@ -109,32 +109,6 @@ pub struct Image {
     /// Write an Intel HEX file as well, for boards that are flashed by drag and drop
     #[arg(long)]
     pub hex: bool,
-}
-
-/// Some boards of one kind: `microbit`, `stm32f405=2`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Boards {
-    /// Name of the board's package.
-    pub board: String,
-    /// How many of it, at least one.
-    pub count: u16,
-}
-
-/// A text that names no [`Boards`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("give the name of a board, or NAME=COUNT with a count from 1 to 65535")]
-pub struct BoardsError;
-
-impl FromStr for Boards {
-    type Err = BoardsError;
-
-    fn from_str(text: &str) -> Result<Self, BoardsError> {
-        let (board, count) = text.split_once('=').unwrap_or((text, "1"));
-        match count.parse() {
-            Ok(count @ 1..) if !board.is_empty() => Ok(Self { board: board.into(), count }),
-            _ => Err(BoardsError),
-        }
-    }
 }
 
 /// Reads the command line, and the file that its `--config` names.

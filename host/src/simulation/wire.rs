@@ -1,12 +1,10 @@
 //! One direction of a modelled serial line.
 
 use crate::config::Faults;
+use crate::serial_line::byte_time;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
-
-/// Bits on the line for a byte: start, eight data bits, stop.
-const BITS_PER_BYTE: u64 = 10;
 
 /// What happened to the bytes that were put on a wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +41,7 @@ impl Wire {
     /// A wire at `baud` with faults drawn from `seed`.
     pub fn new(baud: u32, latency: Duration, faults: Faults, seed: u64) -> Self {
         Self {
-            byte_time: Duration::from_secs(BITS_PER_BYTE) / baud,
+            byte_time: byte_time(baud),
             latency,
             faults,
             rng: ChaCha8Rng::seed_from_u64(seed),

@@ -128,7 +128,7 @@ fn other_commands_are_understood() {
     };
     assert_eq!(
         emulate.boards,
-        [Boards { board: "stm32f405".into(), count: 2 }, Boards { board: "mps2".into(), count: 1 }]
+        ["stm32f405=2", "mps2"].map(|boards| boards.parse().expect("there are such boards"))
     );
 }
 
@@ -147,8 +147,8 @@ fn wrong_arguments_are_refused_with_a_reason() {
         ("smidgen simulate --value-bit 8", "'--value-bits'"),
         ("smidgen run", "--port <ADDRESS>"),
         ("smidgen run --port usb:1", "`usb:` is no kind of address"),
-        ("smidgen emulate --board mps2=0", "NAME=COUNT with a count from 1 to 65535"),
-        ("smidgen emulate --board =2", "give the name of a board"),
+        ("smidgen emulate --board mps2=0", "NAME=COUNT with a count from 1 to 256"),
+        ("smidgen emulate --board =2", "there is no board ``"),
         ("smidgen report", "<DIR>"),
     ] {
         let text = refused(line);
@@ -175,9 +175,9 @@ fn what_may_be_repeated_is_a_list_in_a_file_and_replaced_as_a_whole() {
         Command::Emulate(emulate) => emulate.boards,
         other => panic!("{other:?} instead of emulate"),
     };
-    let named = |board: &str, count| Boards { board: board.into(), count };
-    assert_eq!(boards("smidgen emulate"), [named("microbit", 2), named("mps2", 1)]);
-    assert_eq!(boards("smidgen emulate --board stm32f405"), [named("stm32f405", 1)]);
+    let named = |boards: &str| boards.parse::<Boards>().expect("there are such boards");
+    assert_eq!(boards("smidgen emulate"), [named("microbit=2"), named("mps2")]);
+    assert_eq!(boards("smidgen emulate --board stm32f405"), [named("stm32f405")]);
 }
 
 #[test]

@@ -1,0 +1,20 @@
+//! `smidgen demo`
+
+use super::simulate;
+use anyhow::Result;
+use smidgen::config::cli::{self, Command, Demo};
+
+/// What the demo is: any user can give the same options. The step is bolder than theory allows, as practice does.
+const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step 0.8 --rounds 1000";
+
+/// Trains on bundled data with simulated boards.
+pub fn run(demo: Demo) -> Result<()> {
+    println!("Ten simulated boards, each with its share of the data, on lines of 115200 baud:");
+    println!("  smidgen simulate {OPTIONS}");
+    let arguments = ["smidgen", "simulate"].into_iter().chain(OPTIONS.split(' '));
+    let Command::Simulate(mut options) = cli::parse(arguments.map(Into::into))?.command else {
+        unreachable!("the arguments name the subcommand");
+    };
+    options.out = demo.out;
+    simulate::run(&options)
+}

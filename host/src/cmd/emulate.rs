@@ -1,0 +1,55 @@
+//! `smidgen emulate`
+
+use super::run::connect;
+use super::train_and_report;
+use anyhow::Result;
+use smidgen::board::Boards;
+use smidgen::config::cli::Emulate;
+use smidgen::driver::Watch;
+use smidgen::emulator::Emulator;
+use smidgen::experiment::{Experiment, new_session};
+use smidgen::image;
+use smidgen::progress::Progress;
+use smidgen::transport::Address;
+
+/// Trains with emulated boards.
+pub fn run(Emulate { boards, options }: &Emulate) -> Result<()> {
+    let mut progress = Progress::new(options.rounds);
+    progress.phase("loading data and computing smoothness constants");
+    let count = boards.iter().map(|boards| boards.count).sum();
+    let experiment = Experiment::new(options, Some(count), new_session())?;
+    let emulators = start(boards, &mut progress)?;
+    let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
+    let addresses: Vec<_> = emulators.iter().map(address).collect();
+    let mut driver = connect(&experiment, &addresses)?.with_watch(restart_dead(emulators));
+    train_and_report(&experiment, &mut driver, progress)
+}
+
+/// Builds what images are missing and starts all boards, each with an identity of its own.
+fn start(boards: &[Boards], progress: &mut Progress) -> Result<Vec<Emulator>> {
+    let mut emulators = Vec::new();
+    for Boards { board, count } in boards {
+        progress.phase(&format!("building the image for {}", board.name));
+        let image = image::build(board, &mut |line| progress.note(line))?;
+        for _ in 0..*count {
+            emulators.push(Emulator::start(board, &image, emulators.len() as u64 + 1)?);
+        }
+    }
+    Ok(emulators)
+}
+
+/// Starts a board again whose emulator has ended.
+fn restart_dead(mut emulators: Vec<Emulator>) -> Watch {
+    Box::new(move || {
+        let dead = emulators
+            .iter_mut()
+            .find_map(|emulator| (!emulator.is_running()).then_some(emulator))?;
+        let name = dead.board().name;
+        Some(match dead.restart() {
+            Ok(()) => format!("the emulated {name} had ended and was started again"),
+            Err(error) => {
+                format!("the emulated {name} has ended and does not start again: {error}")
+            }
+        })
+    })
+}

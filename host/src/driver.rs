@@ -1,0 +1,176 @@
+//! The world of real links: clocks, ports, and boards behind them, emulated ones included.
+
+use crate::aggregator::{Aggregator, Event, Setup, value};
+use crate::objective::Logistic;
+use crate::training::{World, WorldError};
+use crate::transport::{Link, LinkEvent};
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How long a board has to say who it is: opening a port resets many boards.
+const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a board that took part may be away.
+const ABSENCE_MAX: Duration = Duration::from_secs(120);
+/// How long to wait for bytes at most before looking after everything else.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// How often the watch is called.
+const WATCH_PERIOD: Duration = Duration::from_millis(500);
+
+/// Looks after what stands behind the links; returns what people should hear of it.
+pub type Watch = Box<dyn FnMut() -> Option<String>>;
+
+/// A run over real links.
+pub struct Driver {
+    aggregator: Aggregator,
+    links: Vec<Link>,
+    places: Vec<String>,
+    events: Receiver<(usize, LinkEvent)>,
+    started: Instant,
+    /// f in f64, where the host has the data: telemetry.
+    objective: Option<Logistic>,
+    watch: Option<Watch>,
+    watched: Instant,
+    notes: Vec<String>,
+}
+
+impl Driver {
+    /// A run over `links`, whose events arrive in `events`; `places` says for people where they lead.
+    pub fn new(
+        setup: Setup,
+        links: Vec<Link>,
+        places: Vec<String>,
+        events: Receiver<(usize, LinkEvent)>,
+    ) -> Self {
+        let started = Instant::now();
+        Self {
+            aggregator: Aggregator::new(setup),
+            links,
+            places,
+            events,
+            started,
+            objective: None,
+            watch: None,
+            watched: started,
+            notes: Vec::new(),
+        }
+    }
+
+    /// With gradient norms computed from the data in f64.
+    pub fn with_objective(self, objective: Logistic) -> Self {
+        Self { objective: Some(objective), ..self }
+    }
+
+    /// With something to look after twice a second.
+    pub fn with_watch(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn transmit(&mut self) {
+        let mut frame = [0; FRAME_LEN_MAX];
+        let now = self.now();
+        while let Some((worker, len)) = self.aggregator.poll_transmit(now, &mut frame) {
+            // A link that is down says so in its events, and what was lost is asked again.
+            let _ = self.links[worker].write(&frame[..len]);
+        }
+    }
+
+    /// Waits for bytes or for the next timeout, whichever is sooner.
+    fn receive(&mut self) {
+        let now = self.now();
+        let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);
+        let wait = deadline.saturating_sub(now).min(WAIT_MAX);
+        match self.events.recv_timeout(wait) {
+            Ok((worker, event)) => self.handle(worker, event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
+        }
+        while let Ok((worker, event)) = self.events.try_recv() {
+            self.handle(worker, event);
+        }
+        let now = self.now();
+        self.aggregator.handle_timeout(now);
+    }
+
+    fn handle(&mut self, worker: usize, event: LinkEvent) {
+        let (now, place) = (self.now(), &self.places[worker]);
+        match event {
+            LinkEvent::Bytes(bytes) => self.aggregator.receive(now, worker, &bytes),
+            LinkEvent::Down(reason) => self.notes.push(format!("{place} is gone ({reason})")),
+            LinkEvent::Up => {
+                self.notes.push(format!("{place} is back"));
+                self.aggregator.handle_reconnect(worker);
+            }
+        }
+    }
+
+    fn look_after(&mut self) -> Result<(), WorldError> {
+        if self.watched.elapsed() < WATCH_PERIOD {
+            return Ok(());
+        }
+        self.watched = Instant::now();
+        if let Some(watch) = &mut self.watch {
+            self.notes.extend(watch());
+        }
+        (0..self.links.len()).try_for_each(|worker| self.check_silence(worker))
+    }
+
+    fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
+        let place = self.places[worker].clone();
+        let Some(since) = self.aggregator.silent_since(worker) else {
+            return Ok(());
+        };
+        let silence = self.now().saturating_sub(since);
+        if self.aggregator.identity(worker).is_none() && silence > GREETING_TIME_MAX {
+            let pending = self.aggregator.pending(worker) as u64;
+            let heard = match self.aggregator.counters(worker).bytes() + pending {
+                0 => "nothing came".into(),
+                bytes => format!("{bytes} bytes came, but no answer of smidgen's"),
+            };
+            return Err(WorldError::Silent { place, heard });
+        }
+        if silence > ABSENCE_MAX {
+            return Err(WorldError::Lost { place, seconds: silence.as_secs() });
+        }
+        Ok(())
+    }
+}
+
+impl World for Driver {
+    fn next_event(&mut self) -> Result<Event, WorldError> {
+        loop {
+            if let Some(event) = self.aggregator.poll_event() {
+                return Ok(event);
+            }
+            self.look_after()?;
+            self.transmit();
+            self.receive();
+        }
+    }
+
+    fn aggregator(&mut self) -> &mut Aggregator {
+        &mut self.aggregator
+    }
+
+    fn gradient_norm_squared(&mut self) -> Option<f64> {
+        let objective = self.objective.as_ref()?;
+        let exponent = self.aggregator.exponents().x;
+        let x: Vec<f64> =
+            self.aggregator.x().iter().map(|&m| value(f64::from(m), exponent)).collect();
+        let mut gradient = vec![0.0; x.len()];
+        objective.loss_and_gradient(&x, &mut gradient);
+        Some(gradient.iter().map(|g| g * g).sum())
+    }
+
+    fn place(&self, worker: usize) -> String {
+        self.places[worker].clone()
+    }
+
+    fn poll_note(&mut self) -> Option<String> {
+        (!self.notes.is_empty()).then(|| self.notes.remove(0))
+    }
+}

@@ -1,0 +1,259 @@
+//! The real binary in a fresh directory: what it leaves, and how it refuses.
+
+use embedded_io_adapters::std::FromStd;
+use serde_json::Value;
+use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::run::run as serve;
+use smidgen_firmware::worker::{Board, Worker};
+use smidgen_protocol::counters::Reject;
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
+use smidgen_protocol::message::{Ready, SCHEMA, Up, VERSION};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+use tempfile::{TempDir, tempdir};
+
+/// Runs `smidgen` in `directory`.
+fn smidgen(directory: &Path, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_smidgen"))
+        .args(arguments.split_whitespace())
+        .current_dir(directory)
+        .output()
+        .expect("the binary starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs it in a fresh directory and returns the one sentence with which it refuses.
+fn refusal_in(directory: &TempDir, arguments: &str) -> String {
+    let output = smidgen(directory.path(), arguments);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{arguments}: {text}");
+    assert!(!text.contains("panicked"), "{arguments}: {text}");
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{arguments}: {text}");
+    errors[0].to_owned()
+}
+
+fn refusal(arguments: &str) -> String {
+    refusal_in(&tempdir().expect("there is room"), arguments)
+}
+
+fn assert_says(sentence: &str, words: &[&str]) {
+    for word in words {
+        assert!(sentence.contains(word), "`{word}` is not in: {sentence}");
+    }
+}
+
+/// A line that somebody serves: `smidgen run --port` gets its address.
+fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
+    let address = listener.local_addr().expect("it has an address");
+    thread::spawn(move || {
+        if let Ok((stream, _)) = listener.accept() {
+            serve(stream);
+        }
+    });
+    format!("tcp:{address}")
+}
+
+/// A board behind a line.
+fn board(identity: u64) -> String {
+    served_by(move |stream| {
+        let board = Board { name: "thread", identity };
+        let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
+        // The host hanging up ends the board, with an error or without.
+        let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic);
+    })
+}
+
+fn json_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("the records are there");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+}
+
+#[test]
+fn a_simulation_leaves_records_and_a_report() {
+    let directory = tempdir().expect("there is room");
+    let output = smidgen(directory.path(), "simulate --rows 200 --workers 3 --rounds 10 --out run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = directory.path().join("run");
+    let rounds = json_lines(&run.join("rounds.jsonl"));
+    assert_eq!(rounds.len(), 11, "x^0 to x^10");
+    let summary: Value =
+        serde_json::from_slice(&fs::read(run.join("summary.json")).expect("there"))
+            .expect("the summary is JSON");
+    let last = &rounds[10];
+    assert_eq!(last["round"], 10);
+    assert_eq!(summary["transcript"], last["transcript"]);
+    assert_eq!(summary["rounds"], 10);
+    for direction in ["uplink", "downlink"] {
+        for count in ["payload_bytes", "wire_bytes", "frames", "retransmitted_frames"] {
+            let sum: u64 =
+                rounds.iter().map(|r| r[direction][count].as_u64().expect("a count")).sum();
+            assert_eq!(summary[direction][count].as_u64(), Some(sum), "{direction} {count}");
+        }
+    }
+    for key in ["l", "l_am", "l_qm", "gamma", "loss", "gradient_norm_squared", "wall_seconds"] {
+        assert!(summary[key].is_f64(), "{key}");
+    }
+    assert_eq!(summary["configuration"]["workers"], 3);
+    let report = fs::read_to_string(run.join("report.html")).expect("the report is there");
+    assert!(report.contains("<svg"), "the report has pictures");
+
+    fs::remove_file(run.join("report.html")).expect("it was there");
+    let output = smidgen(directory.path(), "report run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(run.join("report.html").exists(), "the report is there again");
+}
+
+#[test]
+fn boards_behind_sockets_give_the_transcript_of_simulation() {
+    let directory = tempdir().expect("there is room");
+    let options = "--rows 100 --rounds 10 --k 3";
+    let (one, two) = (board(1), board(2));
+    let run = format!("run --port {one} --port {two} {options} --out run");
+    let output = smidgen(directory.path(), &run);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = smidgen(directory.path(), &format!("simulate --workers 2 {options} --out sim"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let transcripts = |name: &str| -> Vec<Value> {
+        let rounds = json_lines(&directory.path().join(name).join("rounds.jsonl"));
+        rounds.into_iter().map(|round| round["transcript"].clone()).collect()
+    };
+    assert_eq!(transcripts("run"), transcripts("sim"));
+}
+
+#[test]
+fn a_plan_tells_memory_bytes_and_seconds() {
+    let directory = tempdir().expect("there is room");
+    let output = smidgen(directory.path(), "plan --rows 400");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_says(&text, &["d = 64", "microbit", "bytes up", "115200 baud", "γ"]);
+    assert!(
+        fs::read_dir(directory.path()).expect("there").next().is_none(),
+        "a plan leaves nothing"
+    );
+}
+
+#[test]
+fn options_come_from_a_file_and_the_command_line_wins() {
+    let directory = tempdir().expect("there is room");
+    fs::write(directory.path().join("run.toml"), "rows = 100\nrounds = 5\nk = 2\n").expect("room");
+    let output = smidgen(directory.path(), "simulate --config run.toml --k 3 --out run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = fs::read(directory.path().join("run/summary.json")).expect("there");
+    let summary: Value = serde_json::from_slice(&summary).expect("JSON");
+    assert_eq!((&summary["configuration"]["k"], &summary["rounds"]), (&3.into(), &5.into()));
+}
+
+#[test]
+fn bad_data_are_refused() {
+    let directory = tempdir().expect("there is room");
+    let file = |name: &str, content: &[u8]| {
+        fs::write(directory.path().join(name), content).expect("there is room");
+    };
+    file("cut", b"+1 1:0.5 2:1\n-1 1:0.25 2:");
+    file("words", b"these are words\n");
+    file("packed", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    file("empty", b"");
+    let refusal = |dataset: &str| refusal_in(&directory, &format!("simulate --dataset {dataset}"));
+    assert_says(&refusal("cut"), &["cut", "line 2", "column 11", "cut short"]);
+    assert_says(&refusal("words"), &["words", "line 1", "column 1"]);
+    assert_says(&refusal("packed"), &["packed", "unpack"]);
+    assert_says(&refusal("empty"), &["empty"]);
+    assert_says(&refusal("nowhere"), &["nowhere", "digits", "breast-cancer"]);
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    assert_says(&refusal("simulate --k 65"), &["--k 65", "64"]);
+    assert_says(&refusal("simulate --workers 2000"), &["1797 rows", "2000 workers"]);
+    assert_says(&refusal("simulate --rows 0"), &["1797"]);
+    assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
+    assert_says(&refusal("simulate --faults loss=2"), &["loss=2"]);
+    assert_says(&refusal("emulate --board arduino"), &["arduino", "microbit"]);
+    assert_says(&refusal("image --board arduino"), &["arduino", "microbit"]);
+    assert_says(&refusal("report nowhere"), &["nowhere"]);
+    assert_says(&refusal("simulate --config nowhere.toml"), &["nowhere.toml"]);
+}
+
+#[test]
+fn a_directory_with_other_things_is_left_alone() {
+    let directory = tempdir().expect("there is room");
+    fs::write(directory.path().join("thesis.tex"), "years of work").expect("there is room");
+    assert_says(&refusal_in(&directory, "simulate --rows 50 --rounds 2 --out ."), &["no run"]);
+}
+
+#[test]
+fn a_port_that_does_not_exist_is_refused() {
+    assert_says(&refusal("run --port /dev/nowhere"), &["/dev/nowhere", "smidgen ports"]);
+    assert_says(&refusal("run --port unix:/nowhere"), &["/nowhere"]);
+}
+
+#[test]
+fn a_port_where_something_else_talks_is_refused() {
+    let chatter = served_by(|mut stream| {
+        for _ in 0..200 {
+            if stream.write_all(b"$GPGGA,123519,4807.038,N\r\n").is_err() {
+                return;
+            }
+            thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
+    let sentence = refusal(&format!("run --port {chatter} --rows 50"));
+    assert_says(&sentence, &[&chatter, "bytes came", "firmware"]);
+}
+
+#[test]
+fn a_silent_port_is_refused() {
+    let silent = served_by(|mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_says(&refusal(&format!("run --port {silent} --rows 50")), &[&silent, "nothing came"]);
+}
+
+#[test]
+fn two_boards_with_one_identity_are_refused() {
+    let (one, two) = (board(7), board(7));
+    let sentence = refusal(&format!("run --port {one} --port {two} --rows 50"));
+    assert_says(&sentence, &["same identity", "worker 1", "worker 2"]);
+}
+
+#[test]
+fn a_firmware_of_another_version_is_refused() {
+    let other = served_by(|mut stream| {
+        let ready = Ready {
+            version: VERSION + 1,
+            schema: SCHEMA,
+            board: "future",
+            identity: 1,
+            memory: 1 << 20,
+            objective: "logistic",
+            session: 0,
+            round: 0,
+            data_held: 0,
+            model_digest: 0,
+            estimator_digest: 0,
+            rejected: [0; Reject::COUNT],
+            overruns: 0,
+            saturated: 0,
+        };
+        let (mut frame, mut byte) = ([0; FRAME_LEN_MAX], [0]);
+        let len = Up::Ready(ready).emit(&[], &Context::SETUP, &mut frame);
+        // Whoever asks gets this answer.
+        while stream.read_exact(&mut byte).is_ok() {
+            if byte == [0] && stream.write_all(&frame[..len]).is_err() {
+                return;
+            }
+        }
+    });
+    let sentence = refusal(&format!("run --port {other} --rows 50"));
+    assert_says(&sentence, &["version 2", "version 1", "flash"]);
+}

@@ -1,0 +1,86 @@
+//! One body for all rungs: whatever the world, the same configuration gives the same transcripts.
+
+use smidgen::aggregator::Aggregator;
+use smidgen::config::cli::{self, Command};
+use smidgen::experiment::Experiment;
+use smidgen::record::{RecordError, RoundRecord};
+use smidgen::simulation::{Line, Simulation};
+use smidgen::training::{Goal, Observer, TrainingError, World, train};
+use smidgen_firmware::logistic::Logistic;
+
+/// The session of tests; transcripts do not depend on it.
+pub const SESSION: u32 = 0x5eed;
+
+/// The configuration that every rung runs: digits, 50 rounds.
+pub const DIGITS: &str = "--dataset digits --k 4 --rounds 50";
+/// The same on so few rows that a fourth of them fits a micro:bit.
+pub const FEW_DIGITS: &str = "--dataset digits --rows 400 --k 4 --rounds 50";
+
+/// The experiment that `smidgen simulate` would make of these options.
+///
+/// # Panics
+/// If they are wrong.
+pub fn experiment(options: &str) -> Experiment {
+    let arguments = ["smidgen", "simulate"].into_iter().chain(options.split_whitespace());
+    let cli = cli::parse(arguments.map(Into::into)).unwrap_or_else(|error| panic!("{error}"));
+    let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+    Experiment::new(&options, None, SESSION).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The line that the options of an experiment ask for.
+pub fn line(experiment: &Experiment) -> Line {
+    let options = experiment.options();
+    Line { baud: options.baud, faults: options.faults, seed: options.seed }
+}
+
+/// A simulated world for an experiment.
+pub fn simulation(experiment: &Experiment) -> Simulation<Logistic> {
+    Simulation::new(experiment.setup.clone(), Logistic, line(experiment))
+}
+
+/// All rounds of an experiment in a world; every worker has confirmed its state at the end.
+pub fn run(
+    experiment: &Experiment,
+    world: &mut impl World,
+) -> Result<Vec<RoundRecord>, TrainingError> {
+    run_with(experiment, world, |_| {})
+}
+
+/// The same; `on_round` hears of every round.
+pub fn run_with(
+    experiment: &Experiment,
+    world: &mut impl World,
+    on_round: impl FnMut(&RoundRecord),
+) -> Result<Vec<RoundRecord>, TrainingError> {
+    let options = experiment.options();
+    let goal = Goal { rounds: options.rounds, target: options.target };
+    let mut rounds = Rounds { records: Vec::new(), on_round };
+    train(world, goal, options.baud, &mut rounds)?;
+    Ok(rounds.records)
+}
+
+/// All rounds of an experiment in simulation.
+///
+/// # Panics
+/// If it fails.
+pub fn simulated(experiment: &Experiment) -> Vec<RoundRecord> {
+    run(experiment, &mut simulation(experiment)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The transcripts of rounds.
+pub fn transcripts(rounds: &[RoundRecord]) -> Vec<&str> {
+    rounds.iter().map(|round| round.transcript.as_str()).collect()
+}
+
+struct Rounds<F> {
+    records: Vec<RoundRecord>,
+    on_round: F,
+}
+
+impl<F: FnMut(&RoundRecord)> Observer for Rounds<F> {
+    fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
+        (self.on_round)(record);
+        self.records.push(record.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Emulated boards for tests: the images that are flashed, in QEMU.
+
+use smidgen::board::Board;
+use smidgen::driver::Driver;
+use smidgen::emulator::Emulator;
+use smidgen::experiment::Experiment;
+use smidgen::image;
+use smidgen::transport::{Address, Link};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+/// The image of a board, built if need be.
+///
+/// Where images cannot be built or run, a line on standard error says that `test` is skipped. With `SMIDGEN_NO_SKIP`
+/// set, as CI does after its setup, that is a failure.
+///
+/// # Panics
+/// If there is no such board, or if skipping is not allowed.
+pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
+    let board = Board::find(name).unwrap_or_else(|error| panic!("{error}"));
+    let ready =
+        image::build(board, &mut |_| {}).map_err(|error| error.to_string()).and_then(|image| {
+            match Emulator::start(board, &image, 1) {
+                Ok(_) => Ok(image),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    match ready {
+        Ok(image) => Some((board, image)),
+        Err(why) if std::env::var_os("SMIDGEN_NO_SKIP").is_some() => panic!("{name}: {why}"),
+        Err(why) => {
+            let skipped = format!("SKIPPED: {test}: {name}: {why}\n");
+            std::io::stderr().write_all(skipped.as_bytes()).expect("standard error is open");
+            None
+        }
+    }
+}
+
+/// Emulated boards, one for each name, with identities from 1.
+pub fn start(names: &[&str], test: &str) -> Option<Vec<Emulator>> {
+    let mut emulators = Vec::new();
+    for name in names {
+        let (board, image) = image_of(name, test)?;
+        let identity = emulators.len() as u64 + 1;
+        let emulator = Emulator::start(board, &image, identity);
+        emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
+    }
+    Some(emulators)
+}
+
+/// A driver for an experiment on these boards.
+///
+/// # Panics
+/// If a board cannot be reached.
+pub fn driver(experiment: &Experiment, emulators: &[Emulator]) -> Driver {
+    let (events, received) = channel();
+    let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
+    let baud = experiment.options().baud;
+    let open = |(index, emulator)| {
+        Link::open(index, &address(emulator), baud, events.clone())
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let links = emulators.iter().enumerate().map(open).collect();
+    let places = emulators.iter().map(|e| e.board().name.to_owned()).collect();
+    Driver::new(experiment.setup.clone(), links, places, received)
+}

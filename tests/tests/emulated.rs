@@ -1,0 +1,84 @@
+//! The rung of emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
+
+use smidgen::training::World;
+use smidgen_tests::conformance::{
+    DIGITS, FEW_DIGITS, experiment, run, run_with, simulated, transcripts,
+};
+use smidgen_tests::emulation::{driver, start};
+
+fn assert_conforms(options: &str, boards: &[&str], test: &str) {
+    let Some(emulators) = start(boards, test) else { return };
+    let experiment = experiment(options);
+    let mut driver = driver(&experiment, &emulators);
+    let rounds = run(&experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{test}");
+    for worker in 0..boards.len() {
+        assert_eq!(driver.aggregator().told(worker).overruns, 0, "{test}: bytes were lost");
+    }
+}
+
+#[test]
+fn cortex_m0_microbit() {
+    assert_conforms(FEW_DIGITS, &["microbit"; 4], "cortex_m0_microbit");
+}
+
+#[test]
+fn cortex_m3_mps2() {
+    assert_conforms(DIGITS, &["mps2-m3"; 4], "cortex_m3_mps2");
+}
+
+#[test]
+fn cortex_m4_mps2() {
+    assert_conforms(DIGITS, &["mps2-m4"; 4], "cortex_m4_mps2");
+}
+
+#[test]
+fn cortex_m4_stm32f405() {
+    assert_conforms(DIGITS, &["stm32f405"; 4], "cortex_m4_stm32f405");
+}
+
+#[test]
+fn cortex_m7_mps2() {
+    assert_conforms(DIGITS, &["mps2-m7"; 4], "cortex_m7_mps2");
+}
+
+#[test]
+fn cortex_m33_mps2() {
+    assert_conforms(DIGITS, &["mps2-m33"; 4], "cortex_m33_mps2");
+}
+
+#[test]
+fn mixed_boards_in_one_run() {
+    let boards = ["microbit", "stm32f405", "mps2-m3", "mps2-m33"];
+    assert_conforms(FEW_DIGITS, &boards, "mixed_boards_in_one_run");
+}
+
+#[test]
+fn a_dense_downlink_in_many_frames() {
+    // 300 columns as raw i32 take more than one frame each way in round 0.
+    let options = "--dataset digits --init full --value-bits 32 --k 64 --downlink dense --rounds 5";
+    assert_conforms(options, &["mps2-m3"; 4], "a_dense_downlink_in_many_frames");
+}
+
+#[test]
+fn a_board_killed_and_started_again_in_the_middle_of_a_run() {
+    let test = "a_board_killed_and_started_again_in_the_middle_of_a_run";
+    let Some(mut emulators) = start(&["mps2-m3", "stm32f405", "mps2-m4", "mps2-m7"], test) else {
+        return;
+    };
+    let experiment = experiment(DIGITS);
+    let mut driver = driver(&experiment, &emulators);
+    let rounds = run_with(&experiment, &mut driver, |record| {
+        if let Some(dying) = match record.round {
+            10 => Some(1),
+            25 => Some(3),
+            _ => None,
+        } {
+            emulators[dying].restart().unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
+    let rounds = rounds.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));
+    assert_eq!(driver.aggregator().reboots(1), 1);
+    assert_eq!(driver.aggregator().reboots(3), 1);
+}

@@ -1,0 +1,114 @@
+//! Simulation: faults and reboots cost time, never truth; every byte is explained; the downlink does not matter.
+
+use smidgen::simulation::Simulation;
+use smidgen::training::World;
+use smidgen_firmware::logistic::Logistic;
+use smidgen_tests::conformance::{
+    DIGITS, FEW_DIGITS, experiment, line, run, simulated, simulation, transcripts,
+};
+
+/// Both ends of every link have a name for every byte that reached them, and the host counted what it sent.
+fn assert_bytes_explained(world: &mut Simulation<Logistic>, workers: usize, what: &str) {
+    world.drain();
+    for worker in 0..workers {
+        let (down, up) = world.fates(worker);
+        let at_worker = world.worker(worker);
+        let explained = at_worker.counters().bytes() + at_worker.pending() as u64;
+        assert_eq!(
+            down.arriving(),
+            explained + world.forgotten(worker),
+            "{what}: down to {worker}"
+        );
+        let aggregator = world.aggregator();
+        let explained = aggregator.counters(worker).bytes() + aggregator.pending(worker) as u64;
+        assert_eq!(up.arriving(), explained, "{what}: up from {worker}");
+        let (uplink, downlink) = aggregator.traffic(worker);
+        assert_eq!((uplink.wire_bytes, downlink.wire_bytes), (up.arriving(), down.sent), "{what}");
+    }
+}
+
+#[test]
+fn two_hundred_seeds_of_faults_leave_the_transcript_and_explain_every_byte() {
+    let clean = simulated(&experiment(DIGITS));
+    let (mut lost, mut corrupted, mut duplicated) = (0, 0, 0);
+    for seed in 0..200 {
+        let options =
+            format!("{DIGITS} --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --seed {seed}");
+        let experiment = experiment(&options);
+        let mut world = simulation(&experiment);
+        let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        assert_eq!(transcripts(&rounds), transcripts(&clean), "seed {seed}");
+        assert_bytes_explained(&mut world, 4, &format!("seed {seed}"));
+        for worker in 0..4 {
+            let (down, up) = world.fates(worker);
+            lost += down.lost + up.lost;
+            corrupted += down.corrupted_frames + up.corrupted_frames;
+            duplicated += down.duplicated + up.duplicated;
+        }
+    }
+    assert!(lost > 0 && corrupted > 0 && duplicated > 0, "the faults took place");
+}
+
+#[test]
+fn reboots_in_the_middle_of_rounds_leave_the_transcript() {
+    for options in [DIGITS, &format!("{DIGITS} --init full --faults loss=0.2,split --seed 9")] {
+        let experiment = experiment(options);
+        let mut world = simulation(&experiment);
+        for (round, worker) in [(0, 2), (1, 0), (7, 1), (20, 3), (21, 3), (50, 0)] {
+            world.reboot_in_round(round, worker);
+        }
+        let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
+        let clean = smidgen_tests::conformance::experiment(
+            options.split(" --faults").next().expect("there is a first part"),
+        );
+        assert_eq!(transcripts(&rounds), transcripts(&simulated(&clean)), "{options}");
+        let reboots: u32 = (0..4).map(|worker| world.aggregator().reboots(worker)).sum();
+        assert!(reboots >= 5, "{reboots} reboots were noticed");
+        assert_bytes_explained(&mut world, 4, options);
+    }
+}
+
+#[test]
+fn a_dense_and_a_sparse_downlink_give_the_same_transcript_and_the_sparse_one_fewer_bytes() {
+    for base in [DIGITS, "--dataset breast-cancer --k 2 --rounds 300 --lambda 0.1 --init full"] {
+        let dense = simulated(&experiment(&format!("{base} --downlink dense")));
+        let sparse = simulated(&experiment(&format!("{base} --downlink sparse")));
+        assert_eq!(transcripts(&dense), transcripts(&sparse), "{base}");
+        let bytes = |rounds: &[smidgen::record::RoundRecord]| -> u64 {
+            rounds.iter().map(|round| round.downlink.wire_bytes).sum()
+        };
+        assert!(bytes(&sparse) < bytes(&dense), "{base}");
+    }
+}
+
+#[test]
+fn every_option_changes_the_transcript_and_the_seed_does_not() {
+    let last = |options: &str| {
+        let rounds = simulated(&experiment(&format!("--rows 400 --rounds 20 {options}")));
+        rounds.last().expect("there are rounds").transcript.clone()
+    };
+    let base = last("--k 4");
+    assert_eq!(last("--k 4 --seed 7"), base);
+    for options in ["--value-bits 5", "--step qm", "--init full", "--workers 5", "--lambda 0.01"] {
+        assert_ne!(last(&format!("--k 4 {options}")), base, "{options}");
+    }
+    assert_ne!(last("--k 5"), base);
+}
+
+#[test]
+fn a_line_that_loses_everything_is_given_up() {
+    let experiment = experiment(&format!("{FEW_DIGITS} --faults loss=1"));
+    let error = run(&experiment, &mut simulation(&experiment)).expect_err("nothing gets through");
+    assert!(error.to_string().contains("no round was closed"), "{error}");
+}
+
+#[test]
+fn a_shard_that_does_not_fit_is_refused_with_board_need_and_room() {
+    let experiment = experiment(DIGITS);
+    let memory = vec![1 << 20, 4096, 1 << 20, 1 << 20];
+    let mut world =
+        Simulation::with_memory(experiment.setup.clone(), Logistic, line(&experiment), memory);
+    let error = run(&experiment, &mut world).expect_err("4096 bytes are too few").to_string();
+    assert!(error.contains("worker 2 (simulated 0000000000000002)"), "{error}");
+    assert!(error.contains("room for 4096"), "{error}");
+}
