@@ -1,7 +1,8 @@
 //! Time of one round's arithmetic over 20 workers: `cargo bench -p smidgen-firmware`.
 //!
-//! The data have the shape of the mushrooms of the EF21 papers: 8124 rows of 21 ones over 112 one-hot columns.
-//! Beside the objective stands the same in f64, dense and over the listed columns, measured in the same run.
+//! Two sets of data: one-hot rows of the shape of the mushrooms of the EF21 papers, 8124 rows of 21 ones over 112
+//! columns, and dense bytes of the shape of digits, 1800 rows of 64. Beside the one-hot rows stands the same in
+//! f64, over the listed columns, measured in the same run.
 
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
@@ -32,6 +33,7 @@ impl Numbers {
     }
 }
 
+/// A worker with one-hot rows.
 struct Worker {
     columns: Vec<u8>,
     labels: Vec<bool>,
@@ -82,22 +84,33 @@ fn shard(columns: &[u8], labels: &[bool]) -> (Vec<u64>, usize) {
     (words, at.len)
 }
 
+fn evaluate(
+    data: &[u8],
+    x: &[i32],
+    gradient: &mut [i32],
+    scratch: &mut [i64],
+    saturated: &mut u32,
+) -> i64 {
+    Logistic.evaluate(Evaluation {
+        x,
+        x_exponent: X_EXPONENT,
+        gradient,
+        gradient_exponent: GRADIENT_EXPONENT,
+        loss_exponent: 40,
+        lambda: Ratio { mantissa: 1717986918, exponent: 34 },
+        data,
+        scratch,
+        saturated,
+    })
+}
+
 /// All workers' gradients at x, in fixed point; returns the sum of the losses.
 fn fixed(workers: &mut [Worker], x: &[i32], scratch: &mut [i64], with_top_k: bool) -> i64 {
     let mut loss = 0;
     let (mut gradient, mut saturated) = ([0; DIMENSION], 0);
     for worker in workers {
-        loss += Logistic.evaluate(Evaluation {
-            x,
-            x_exponent: X_EXPONENT,
-            gradient: &mut gradient,
-            gradient_exponent: GRADIENT_EXPONENT,
-            loss_exponent: 40,
-            lambda: Ratio { mantissa: 1717986918, exponent: 34 },
-            data: &bytemuck::cast_slice(&worker.shard)[..worker.len],
-            scratch,
-            saturated: &mut saturated,
-        });
+        let data = &bytemuck::cast_slice(&worker.shard)[..worker.len];
+        loss += evaluate(data, x, &mut gradient, scratch, &mut saturated);
         if with_top_k {
             top_k::difference(&mut gradient, &worker.g_i, &mut saturated);
             top_k::compress(&mut gradient, 1, 32);
@@ -105,6 +118,22 @@ fn fixed(workers: &mut [Worker], x: &[i32], scratch: &mut [i64], with_top_k: boo
         black_box(&gradient);
     }
     loss
+}
+
+/// A shard of dense bytes in the shape of a twentieth of digits.
+fn dense(numbers: &mut Numbers) -> (Vec<u64>, usize) {
+    let (rows, dimension) = (90, 64);
+    let nonzeros = rows * dimension;
+    let header = Header { rows, dimension, sparse: false, width: Width::I8, nonzeros };
+    let at = header.sections().unwrap();
+    let mut words = vec![0; at.len.div_ceil(8)];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    bytes[..Header::LEN].copy_from_slice(&header.emit());
+    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 64]));
+    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 64]));
+    bytes[at.labels].iter_mut().for_each(|labels| *labels = numbers.below(256) as u8);
+    bytes[at.values].iter_mut().for_each(|value| *value = numbers.below(17) as u8);
+    (words, at.len)
 }
 
 /// The same in f64, over the listed columns.
@@ -162,4 +191,19 @@ fn main() {
         })
     });
     println!("f64 : fixed point = {:.2}", float.as_secs_f64() / fixed[0].as_secs_f64());
+
+    let (words, len) = dense(&mut numbers);
+    let data = &bytemuck::cast_slice(&words)[..len];
+    let (mut gradient, mut saturated) = ([0; 64], 0);
+    measure("fixed point, dense bytes", || {
+        for _ in 0..WORKERS {
+            evaluate(
+                black_box(data),
+                &mantissas[..64],
+                &mut gradient,
+                &mut scratch,
+                &mut saturated,
+            );
+        }
+    });
 }

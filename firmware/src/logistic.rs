@@ -23,6 +23,7 @@ mod sigmoid;
 mod tests;
 
 use crate::objective::{Evaluation, Objective};
+use columns::Slopes;
 use regulariser::Regulariser;
 use rows::Fit;
 use smidgen_protocol::shard::Shard;
@@ -68,14 +69,14 @@ impl Objective for Logistic {
         let model = columns::scale(&shard, at.x, at.x_exponent, at.gradient);
         let fit = rows::pass(&shard, model, sums);
         let mean = reciprocal(shard.header.rows);
+        let slopes = Slopes::new(fit.sum_bits, fit.sum_exponent, mean);
         let regulariser = Regulariser::new(at.lambda, at.x_exponent);
         let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
         let mut penalty = 0;
         for (k, gradient) in at.gradient.iter_mut().enumerate() {
             let part = regulariser.at(at.x[k]);
             penalty += u128::from(part.loss);
-            let (slope, exponent) =
-                columns::slope(sums[k], fit.sum_exponent, fit.sum_bits, shard.scale(k), mean);
+            let (slope, exponent) = slopes.at(sums[k], shard.scale(k));
             let sum = round_shift(slope, exponent - grid)
                 .saturating_add(round_shift(part.slope, part.slope_exponent - grid));
             *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);

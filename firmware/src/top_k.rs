@@ -4,6 +4,7 @@
 //! (EF21, α = K/d). Rounding what is kept to `value_bits` bits costs the share q of its energy: α = (K/d)(1 − q).
 
 use core::cmp::Ordering;
+use core::ops::Range;
 use smidgen_protocol::sparse::shift_for;
 use smidgen_protocol::vector::{max_magnitude, round_shift, saturate};
 
@@ -14,7 +15,10 @@ const ARRAY_LEN: usize = 16;
 /// `gradient -= g_i`, what the compressor is given; what leaves the range saturates and is counted.
 pub fn difference(gradient: &mut [i32], g_i: &[i32], saturated: &mut u32) {
     for (gradient, g_i) in gradient.iter_mut().zip(g_i) {
-        *gradient = saturate(i64::from(*gradient) - i64::from(*g_i), saturated);
+        *gradient = match gradient.checked_sub(*g_i) {
+            Some(difference) if difference != i32::MIN => difference,
+            _ => saturate(i64::from(*gradient) - i64::from(*g_i), saturated),
+        };
     }
 }
 
@@ -30,10 +34,14 @@ pub fn compress(difference: &mut [i32], k: usize, value_bits: u8) -> u8 {
     let shift = shift_for(max, value_bits);
     let mut cut = Cut::find(difference, k, max);
     for value in difference {
-        let kept = if cut.keeps(value.unsigned_abs()) { i64::from(*value) } else { 0 };
-        *value = round_shift(kept, i32::from(shift)) as i32;
+        *value = if cut.keeps(value.unsigned_abs()) { mantissa(*value, shift) } else { 0 };
     }
     shift
+}
+
+/// What travels of a value.
+fn mantissa(value: i32, shift: u8) -> i32 {
+    round_shift(i64::from(value), i32::from(shift)) as i32
 }
 
 /// The largest of the coordinates seen so far, in falling magnitude.
@@ -80,7 +88,7 @@ impl Largest {
         let shift = shift_for(self.entries[0].value.unsigned_abs(), value_bits);
         values.fill(0);
         for entry in self.entries[..self.len].iter().filter(|entry| entry.value != 0) {
-            values[entry.index] = round_shift(i64::from(entry.value), i32::from(shift)) as i32;
+            values[entry.index] = mantissa(entry.value, shift);
         }
         shift
     }
@@ -106,20 +114,21 @@ impl Cut {
             return Self::NONE;
         }
         let (mut prefix, mut ties) = (0, k);
-        let mut low = (u32::BITS - max.leading_zeros()).next_multiple_of(Self::DIGIT_BITS);
-        while low > 0 {
-            low -= Self::DIGIT_BITS;
-            let counts = count(values, prefix, low);
-            let mut digit = counts.len() - 1;
+        let mut high = u32::BITS - max.leading_zeros();
+        while high > 0 {
+            let low = high.saturating_sub(Self::DIGIT_BITS);
+            let counts = count(values, prefix, low..high);
+            let mut digit = (1 << (high - low)) - 1;
             while counts[digit] < ties {
                 ties -= counts[digit];
                 digit -= 1;
             }
-            prefix = prefix << Self::DIGIT_BITS | digit as u32;
+            prefix = prefix << (high - low) | digit as u32;
             if counts[digit] == ties {
                 let floor = prefix << low;
                 return Self { magnitude: floor.saturating_sub(1), ties: 0 };
             }
+            high = low;
         }
         Self { magnitude: prefix, ties }
     }
@@ -138,13 +147,13 @@ impl Cut {
     }
 }
 
-/// Counts the digit above bit `low` of all magnitudes whose higher digits are `prefix`.
-fn count(values: &[i32], prefix: u32, low: u32) -> [usize; 1 << Cut::DIGIT_BITS] {
+/// Counts the digit in these bits of all magnitudes whose higher digits are `prefix`.
+fn count(values: &[i32], prefix: u32, bits: Range<u32>) -> [usize; 1 << Cut::DIGIT_BITS] {
     let mut counts = [0; 1 << Cut::DIGIT_BITS];
     for value in values {
-        let digits = value.unsigned_abs() >> low;
-        if digits >> Cut::DIGIT_BITS == prefix {
-            counts[digits as usize % counts.len()] += 1;
+        let magnitude = value.unsigned_abs();
+        if magnitude.unbounded_shr(bits.end) == prefix {
+            counts[(magnitude >> bits.start) as usize % (1 << (bits.end - bits.start))] += 1;
         }
     }
     counts

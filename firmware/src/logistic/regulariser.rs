@@ -11,10 +11,10 @@ pub struct Regulariser {
     lambda: i64,
     /// Fraction bits of a slope where |x| < 1.
     slope_exponent: i32,
-    /// 1 and x² are held with 2^one for 1.
+    /// Fraction bits of 1 and of x².
     one: u32,
-    left: u32,
-    right: u32,
+    /// What x² must be shifted to the left for that; to the right where negative. 0 but for exotic exponents.
+    shift: i32,
 }
 
 /// One coordinate's part.
@@ -33,14 +33,12 @@ impl Regulariser {
     pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         let x_exponent = i32::from(x_exponent);
         let one = (2 * x_exponent).clamp(0, 62);
-        let right = 2 * x_exponent - one;
         let zeros = lambda.mantissa.unsigned_abs().leading_zeros().clamp(1, 31) - 1;
         Self {
             lambda: i64::from(lambda.mantissa) << zeros,
             slope_exponent: i32::from(lambda.exponent) + zeros as i32 + x_exponent,
             one: one as u32,
-            left: (-right).clamp(0, 63) as u32,
-            right: right.clamp(0, 63) as u32,
+            shift: one - 2 * x_exponent,
         }
     }
 
@@ -52,13 +50,11 @@ impl Regulariser {
     /// The part of the coordinate with mantissa `x`, good to 2^-28 of itself.
     #[inline]
     pub fn at(&self, x: i32) -> Part {
-        let square = u64::from(x.unsigned_abs()).pow(2);
-        let square = (square.min((1 << 62) >> self.left) << self.left) >> self.right;
+        let square = self.square(x);
         let sum = square + (1 << self.one);
         let zeros = sum.leading_zeros();
-        let divisor = (sum << zeros) >> 32;
-        // r = quotient * 2^-(32 + extra), with 31 or 32 significant bits.
-        let quotient = (u64::MAX >> 1) / divisor;
+        // r = quotient * 2^-(32 + extra)
+        let quotient = reciprocal((sum << zeros >> 32) as u32);
         let extra = 63 - self.one - zeros;
         let weight = ((quotient * quotient) >> 32) as i64 * self.lambda;
         Part {
@@ -67,10 +63,61 @@ impl Regulariser {
             slope_exponent: self.slope_exponent + 2 * extra as i32,
         }
     }
+
+    /// x² with `one` fraction bits, at most 2^62.
+    #[inline]
+    fn square(&self, x: i32) -> u64 {
+        let square = u64::from(x.unsigned_abs()).pow(2);
+        match self.shift {
+            0 => square,
+            ..0 => square.checked_shr(self.shift.unsigned_abs()).unwrap_or(0),
+            1.. => {
+                let left = self.shift.min(62) as u32;
+                square.min((1 << 62) >> left) << left
+            }
+        }
+    }
+}
+
+/// 2^63 / d for d from 2^31, below 2^32 and with all its bits but the last.
+///
+/// A 32-bit division gives the first 15 bits of 1/d. With e = 1 − d/d₀, what is missing is the factor 1/(1 − e), and
+/// e³ is too small to matter. A board without a divider takes 300 instructions for this, 600 for a 64-bit division.
+#[inline]
+fn reciprocal(d: u32) -> u64 {
+    let first = u64::from(u32::MAX / ((d >> 16) + 1));
+    // With 45 fraction bits; below 2^-14.
+    let e = ((1 << 48) - u64::from(d) * first) >> 3;
+    let factor = e + ((e * e) >> 45);
+    (first << 15) + ((first * factor) >> 30)
 }
 
 /// `a * b / 2^32` for b below 2^32 and a result below 2^64, without 128-bit arithmetic.
 #[inline]
 fn multiply_high(a: u64, b: u64) -> u64 {
     (a >> 32) * b + (((a & u64::from(u32::MAX)) * b) >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_reciprocal_is_below_the_exact_one_by_a_unit_or_two(d in 1u32 << 31..) {
+            let exact = (1u64 << 63) / u64::from(d);
+            let quotient = reciprocal(d);
+            prop_assert!(quotient < 1 << 32 && quotient <= exact && exact - quotient <= 2, "{exact} {quotient}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_have_reciprocals() {
+        for d in [1 << 31, (1 << 31) + 1, u32::MAX - 1, u32::MAX] {
+            let exact = (1u64 << 63) / u64::from(d);
+            let quotient = reciprocal(d);
+            assert!(quotient < 1 << 32 && exact - quotient <= 2, "{d} {quotient}");
+        }
+    }
 }

@@ -59,6 +59,14 @@ impl Rows {
         Header::parse(bytemuck::cast_slice(&self.shard())).unwrap().sections().unwrap().len
     }
 
+    /// The same rows with so many columns that indices take two bytes.
+    fn widened(&self) -> Self {
+        let mut rows = self.clone();
+        rows.dimension = rows.dimension.max(300);
+        rows.scales.resize(rows.dimension, Ratio { mantissa: 1, exponent: 0 });
+        rows
+    }
+
     /// The rows in another order.
     fn reversed(&self) -> Self {
         let mut rows = self.clone();
@@ -269,6 +277,19 @@ proptest! {
     #[test]
     fn no_input_panics_and_the_order_of_the_rows_does_not_matter((rows, at) in wild()) {
         prop_assert_eq!(evaluate(&rows.reversed(), &at), evaluate(&rows, &at));
+    }
+}
+
+proptest! {
+    /// On a PC, indices of one byte go through tables and those of two bytes do not.
+    #[test]
+    fn columns_that_no_row_lists_change_nothing((rows, at) in wild()) {
+        prop_assume!(rows.sparse);
+        let (wide, mut wide_at) = (rows.widened(), at.clone());
+        wide_at.x.resize(wide.dimension, 0);
+        let (outcome, wide) = (evaluate(&rows, &at), evaluate(&wide, &wide_at));
+        prop_assert_eq!(&outcome.gradient[..], &wide.gradient[..rows.dimension]);
+        prop_assert_eq!(outcome.loss, wide.loss);
     }
 }
 
