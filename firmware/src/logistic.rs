@@ -17,10 +17,12 @@
 
 mod columns;
 mod regulariser;
+mod residual;
 mod rows;
 mod sigmoid;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use crate::objective::{Evaluation, Objective};
 use columns::Slopes;

@@ -1,6 +1,7 @@
 //! The pass over the rows of a shard: margins, residuals, their sums by column.
 
-use super::sigmoid::{self, Sigmoid};
+use super::residual::Residuals;
+use super::value::{One, Value};
 use core::iter;
 use core::ops::IndexMut;
 use smidgen_protocol::shard::{Columns, Shard, Values};
@@ -17,7 +18,7 @@ pub struct Model<'a> {
 /// What a pass leaves beside the sums by column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
-    /// Σ log(1 + e^−|margin|), with [`sigmoid::EXPONENT`] fraction bits.
+    /// Σ log(1 + e^−|margin|), with [`sigmoid::EXPONENT`](super::sigmoid::EXPONENT) fraction bits.
     pub soft_loss: u64,
     /// Σ |margin| over the rows on the wrong side.
     pub hard_loss: u128,
@@ -165,80 +166,6 @@ fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item =
     })
 }
 
-/// A stored feature.
-///
-/// Its product with an i32 is at most 2^(31 + `BITS`). A row has at most 2^16 entries, so a margin is at most
-/// 2^62; residuals have no more bits than keep the sum over all rows within 2^62.
-trait Value: Copy {
-    /// log2 of the largest magnitude, once `DROPPED` bits are gone from a product.
-    const BITS: u32;
-    /// Low bits dropped from a product: nothing, except where it would leave no room for a sum.
-    const DROPPED: u32 = 0;
-    /// The product with `factor`, without the dropped bits.
-    fn times(self, factor: i32) -> i64;
-}
-
-/// Whether the machine multiplies to 64 bits. A Cortex-M0 does not, and is the one that does not swap atomically
-/// either, which the compiler tells.
-const LONG_PRODUCTS: bool = cfg!(target_has_atomic = "32");
-
-/// The product of a half word and a word.
-#[inline]
-fn product(value: i16, factor: i32) -> i64 {
-    if LONG_PRODUCTS {
-        i64::from(value) * i64::from(factor)
-    } else {
-        product_by_halves(value, factor)
-    }
-}
-
-/// The same of two products that fit 32 bits: less than half the instructions of a call for a long one.
-#[inline]
-fn product_by_halves(value: i16, factor: i32) -> i64 {
-    let upper = i32::from(value) * (factor >> 16);
-    let lower = i32::from(value) * (factor & 0xffff);
-    // Word by word, or the compiler shifts all 64 bits.
-    let upper = i64::from(upper >> 16) << 32 | i64::from((upper as u32) << 16);
-    upper + i64::from(lower)
-}
-
-impl Value for i8 {
-    const BITS: u32 = 7;
-    #[inline]
-    fn times(self, factor: i32) -> i64 {
-        product(self.into(), factor)
-    }
-}
-
-impl Value for i16 {
-    const BITS: u32 = 15;
-    #[inline]
-    fn times(self, factor: i32) -> i64 {
-        product(self, factor)
-    }
-}
-
-impl Value for i32 {
-    const BITS: u32 = 15;
-    const DROPPED: u32 = 16;
-    #[inline]
-    fn times(self, factor: i32) -> i64 {
-        (i64::from(self) * i64::from(factor)) >> Self::DROPPED
-    }
-}
-
-/// The value of one-hot features.
-#[derive(Clone, Copy)]
-struct One;
-
-impl Value for One {
-    const BITS: u32 = 0;
-    #[inline]
-    fn times(self, factor: i32) -> i64 {
-        i64::from(factor)
-    }
-}
-
 /// One row's features.
 trait Row {
     /// aᵀx
@@ -286,85 +213,18 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
 impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        self.0.iter().map(|&column| i64::from(x[column.into()])).sum()
+        self.0.iter().map(|&column| One.times(x[column.into()])).sum()
     }
 
     #[inline]
     fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
         for &column in self.0 {
-            sums[column.into()] += i64::from(residual);
+            sums[column.into()] += One.times(residual);
         }
     }
-}
-
-/// Turns margins into residuals and adds up their losses.
-struct Residuals {
-    sigmoid: Sigmoid,
-    /// Bits dropped from a residual.
-    dropped: u32,
-    soft_loss: u64,
-    hard_loss: u128,
-}
-
-impl Residuals {
-    fn new(margin_exponent: i32, bits: u32) -> Self {
-        let sigmoid = Sigmoid::new(margin_exponent);
-        Self { sigmoid, dropped: sigmoid::EXPONENT - bits, soft_loss: 0, hard_loss: 0 }
-    }
-
-    /// Replaces the margins aᵀx of a block of rows by −y σ(−y aᵀx). Not inlined: it is the same for every kind
-    /// of row.
-    ///
-    /// Signs are masks, not branches: which side a row is on is as good as random.
-    #[inline(never)]
-    fn replace(&mut self, block: &mut [i64], positive: impl Fn(usize) -> bool) {
-        let (mut soft_loss, mut hard_loss) = (self.soft_loss, self.hard_loss);
-        for (row, margin) in block.iter_mut().enumerate() {
-            let negative = i64::from(positive(row)) - 1;
-            let signed = negate_if(*margin, negative);
-            let wrong = signed >> 63;
-            let magnitude = signed.unsigned_abs();
-            let (sigma, loss) = self.sigmoid.at(magnitude);
-            soft_loss += u64::from(loss);
-            hard_loss += u128::from(magnitude & wrong as u64);
-            // σ(z) = 1 − σ(−z). As σ(−z) > 0, this has 32 bits, and a residual at most 31 beside its sign.
-            let pull = (wrong & 1 << sigmoid::EXPONENT) + negate_if(i64::from(sigma), wrong);
-            *margin = negate_if(pull >> self.dropped, !negative);
-        }
-        (self.soft_loss, self.hard_loss) = (soft_loss, hard_loss);
-    }
-}
-
-/// −value where the mask is −1, value where it is 0.
-#[inline]
-fn negate_if(value: i64, mask: i64) -> i64 {
-    (value ^ mask) - mask
 }
 
 /// log2, rounded up.
 pub fn ceil_log2(n: u32) -> u32 {
     u32::BITS - n.saturating_sub(1).leading_zeros()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_product_by_halves_is_the_product(value: i16, factor: i32) {
-            prop_assert_eq!(product_by_halves(value, factor), i64::from(value) * i64::from(factor));
-        }
-    }
-
-    #[test]
-    fn the_largest_half_products_do_not_overflow() {
-        for value in [i16::MIN, i16::MAX] {
-            for factor in [i32::MIN, -1, i32::MAX] {
-                let product = i64::from(value) * i64::from(factor);
-                assert_eq!(product_by_halves(value, factor), product);
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each cell of width 1/16 holds a cubic for either function, the Taylor polynomial about its middle with the
 //! next term economised: t⁴ is replaced by t² − 1/8, its best quadratic on [−1, 1]. That is as good as a cubic
-//! gets: 2^-30.6. With rounding, both functions stay within [`ERROR_MAX`]. The table is evaluated by the
+//! gets: 2^-30.6. With rounding, both functions stay within 2^-29.9. The table is evaluated by the
 //! compiler; at run time there is no float.
 
 /// Fraction bits of both functions.
