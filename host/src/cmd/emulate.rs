@@ -21,7 +21,10 @@ pub fn run(Emulate { boards, options }: &Emulate) -> Result<()> {
     let emulators = start(boards, &mut progress)?;
     let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
-    let mut driver = connect(&experiment, &addresses)?.with_watch(restart_dead(emulators));
+    let place = |(n, e): (usize, &Emulator)| format!("emulated {} {}", e.board().name, n + 1);
+    let places = emulators.iter().enumerate().map(place).collect();
+    let driver = connect(&experiment, &addresses, places)?;
+    let mut driver = driver.with_watch(restart_dead(emulators));
     train_and_report(&experiment, &mut driver, progress)
 }
 
@@ -30,7 +33,7 @@ fn start(boards: &[Boards], progress: &mut Progress) -> Result<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for Boards { board, count } in boards {
         progress.phase(&format!("building the image for {}", board.name));
-        let image = image::build(board, &mut |line| progress.note(line))?;
+        let image = image::build(board, &mut |_| {})?;
         for _ in 0..*count {
             emulators.push(Emulator::start(board, &image, emulators.len() as u64 + 1)?);
         }

@@ -14,17 +14,21 @@ pub fn run(Run { ports, options }: &Run) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     progress.phase("loading data and computing smoothness constants");
     let experiment = Experiment::new(options, Some(ports.len()), new_session())?;
-    let mut driver = connect(&experiment, ports)?;
+    let places = ports.iter().map(ToString::to_string).collect();
+    let mut driver = connect(&experiment, ports, places)?;
     train_and_report(&experiment, &mut driver, progress)
 }
 
-/// Opens all links of an experiment.
-pub fn connect(experiment: &Experiment, addresses: &[Address]) -> Result<Driver, TransportError> {
+/// Opens all links of an experiment; `places` says for people where they lead.
+pub fn connect(
+    experiment: &Experiment,
+    addresses: &[Address],
+    places: Vec<String>,
+) -> Result<Driver, TransportError> {
     let (events, received) = channel();
     let baud = experiment.options().baud;
     let open = |(index, address)| Link::open(index, address, baud, events.clone());
     let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
-    let places = addresses.iter().map(ToString::to_string).collect();
     let driver = Driver::new(experiment.setup.clone(), links, places, received);
     Ok(driver.with_objective(experiment.objective()))
 }
