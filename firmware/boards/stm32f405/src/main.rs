@@ -79,7 +79,8 @@ fn USART1() {
     });
 }
 
-/// The unique device id: position on the wafer, number of the wafer, lot; folded to 64 bits.
+/// The unique device id: position on the wafer, number of the wafer, lot; folded to 64 bits. QEMU has no such
+/// memory, so there the board faults unless it was given an identity.
 fn device_id() -> u64 {
     let id = Uid::get();
     let [x0, x1] = id.x().to_le_bytes();
