@@ -30,8 +30,13 @@ pub struct Board {
 pub enum Flash {
     /// probe-rs, which knows the chip by this name.
     Probe(&'static str),
-    /// The board shows itself as a drive with this label, to which a file in Intel HEX is copied.
-    Drive(&'static str),
+    /// The board shows itself as a drive, to which a file in Intel HEX is copied; probe-rs can do it too.
+    Drive {
+        /// Label of the drive.
+        label: &'static str,
+        /// probe-rs's name of the chip.
+        chip: &'static str,
+    },
     /// Nothing: the board is there for emulators.
     Nothing,
 }
@@ -46,7 +51,7 @@ pub static BOARDS: [Board; 6] = [
         target: "thumbv6m-none-eabi",
         machine: "microbit",
         identity_address: 0x2000_3FF0,
-        flash: Flash::Drive("MICROBIT"),
+        flash: Flash::Drive { label: "MICROBIT", chip: "nRF51822_xxAA" },
     },
     Board {
         name: "stm32f405",
@@ -117,17 +122,21 @@ impl Board {
             .ok_or_else(|| BoardError::Unknown { name: name.into() })
     }
 
-    /// A sentence that says how to get `image` into the board; `image` is in Intel HEX for a [`Flash::Drive`].
+    /// A sentence that says how to get `image`, an ELF file or one in Intel HEX, into the board.
     pub fn flash_advice(&self, image: &Path) -> String {
-        let image = image.display();
+        let is_hex = image.extension().is_some_and(|extension| extension == "hex");
+        let (machine, image) = (self.machine, image.display());
         match self.flash {
+            Flash::Drive { label, .. } if is_hex => {
+                format!("Flash it by copying {image} to the drive {label}.")
+            }
             Flash::Probe(chip) => format!("Flash it with `probe-rs run --chip {chip} {image}`."),
-            Flash::Drive(label) => format!("Flash it by copying {image} to the drive {label}."),
+            Flash::Drive { label, chip } => format!(
+                "Flash it with `probe-rs run --chip {chip} {image}`, or ask for `--hex` and copy that to the \
+                 drive {label}."
+            ),
             Flash::Nothing => {
-                format!(
-                    "Run it with `qemu-system-arm -M {} -nographic -kernel {image}`.",
-                    self.machine
-                )
+                format!("Run it with `qemu-system-arm -M {machine} -nographic -kernel {image}`.")
             }
         }
     }

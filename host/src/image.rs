@@ -234,6 +234,49 @@ fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+
+    /// Versions of what `smidgen-firmware` stands on, by the lockfile in `folder`.
+    fn locked(folder: &str) -> BTreeSet<(String, String)> {
+        #[derive(Deserialize)]
+        struct Lockfile {
+            package: Vec<Package>,
+        }
+        #[derive(Deserialize)]
+        struct Package {
+            name: String,
+            version: String,
+            #[serde(default)]
+            dependencies: Vec<String>,
+        }
+        let text = fs::read_to_string(Path::new(folder).join("Cargo.lock")).unwrap();
+        let Lockfile { package } = toml::from_str(&text).unwrap();
+        // An entry is `NAME`, or `NAME VERSION` where a workspace has several versions.
+        let plain = package.iter().map(|package| (package.name.clone(), package));
+        let precise = |package: &Package| format!("{} {}", package.name, package.version);
+        let precise = package.iter().map(|package| (precise(package), package));
+        let by_entry: BTreeMap<_, _> = plain.chain(precise).collect();
+        let (mut found, mut open) = (BTreeSet::new(), vec!["smidgen-firmware".to_owned()]);
+        while let Some(entry) = open.pop() {
+            let package = by_entry[&entry];
+            if found.insert((package.name.clone(), package.version.clone())) {
+                open.extend(package.dependencies.iter().cloned());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn boards_and_host_stand_on_the_same_versions() {
+        let root = locked(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let boards = locked(WORKSPACE);
+        let different: Vec<_> = boards.difference(&root).collect();
+        assert!(
+            boards.len() > 10 && different.is_empty(),
+            "the host has other versions of {different:?}"
+        );
+    }
 
     #[test]
     fn the_first_error_is_the_reason() {
