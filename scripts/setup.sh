@@ -1,0 +1,78 @@
+#!/bin/sh
+# Sets up what smidgen needs and the machine does not have yet: a linker, compilers for the boards, QEMU.
+# It may be run as often as you like; what is there stays as it is. Needs root, or sudo, where packages are missing.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/bare-metal.sh
+
+# The longest that rustup may try to download targets, in seconds.
+download_timeout=300
+refreshed=
+
+say() {
+    echo "setup: $*"
+}
+
+give_up() {
+    say "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || give_up "Packages are missing, and neither are you root nor is there sudo."
+        sudo "$@"
+    fi
+}
+
+# install_packages PACKAGE...: by apt, whose list is refreshed first.
+install_packages() {
+    command -v apt-get >/dev/null || give_up "Please install what Debian calls $*: this machine has no apt-get."
+    [ -n "$refreshed" ] || as_root apt-get -qq update
+    refreshed=yes
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null ||
+        give_up "apt-get cannot install $*."
+    say "Installed the packages $*."
+}
+
+set_up_rust() {
+    command -v cargo >/dev/null || give_up "Please install Rust first: https://rustup.rs tells how."
+    command -v cc >/dev/null || install_packages gcc libc6-dev
+    if command -v rustup >/dev/null; then
+        cargo fmt --version >/dev/null 2>&1 || rustup --quiet component add rustfmt
+        cargo clippy --version >/dev/null 2>&1 || rustup --quiet component add clippy
+    fi
+    say "Rust is here: $(rustc --version)."
+}
+
+# By rustup where it can download; Debian's compiler, which brings the sources of the core library, elsewhere.
+set_up_bare_metal() {
+    if has_targets rustc; then
+        say "The compiler has the targets of all boards."
+    elif has_sources rustc; then
+        say "The compiler has the sources of the core library and builds for all boards with them."
+    elif has_sources /usr/bin/rustc && [ -x /usr/bin/cargo-clippy ] && command -v ld.lld >/dev/null; then
+        say "Debian's compiler builds for the boards: $(/usr/bin/rustc --version)."
+    elif add_targets; then
+        say "rustup has added the targets of all boards."
+    else
+        say "The targets of the boards cannot be downloaded, so Debian's compiler shall build for them."
+        install_packages rustc-web cargo-web rust-web-src rust-web-clippy rust-web-llvm lld
+    fi
+}
+
+add_targets() {
+    # shellcheck disable=SC2086 # The targets are several words.
+    command -v rustup >/dev/null && timeout "$download_timeout" rustup --quiet target add $bare_targets 2>/dev/null
+}
+
+set_up_qemu() {
+    command -v qemu-system-arm >/dev/null || install_packages qemu-system-arm
+    say "QEMU is here: $(qemu-system-arm --version | head -n 1)."
+}
+
+set_up_rust
+set_up_bare_metal
+set_up_qemu

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Sets up what is missing and runs every test, the emulated boards included; cheapest first, and it stops at the
+# first step that fails. The last lines say what was skipped, by name, and how many passed, failed and were skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. scripts/bare-metal.sh
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+steps_passed=0
+
+# step NAME COMMAND [ARGUMENT...]
+step() {
+    printf '\n== %s (%d s)\n' "$1" "$SECONDS"
+    if "${@:2}" 2>&1 | tee -a "$log"; then
+        steps_passed=$((steps_passed + 1))
+    else
+        printf '\nFAILED: %s\n' "$1"
+        finish 1
+    fi
+}
+
+# finish STEPS_FAILED: the closing lines. A skipped test prints `SKIPPED: NAME: WHY` and counts for libtest as passed.
+finish() {
+    local skips ignored passed failed skipped
+    skips=$(grep -o 'SKIPPED: .*' "$log" | sort -u)
+    ignored=$(grep -E '^test .* \.\.\. ignored' "$log" | sed 's/^test /SKIPPED: /; s/ \.\.\. /: /')
+    read -r passed failed < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
+    skipped=$(printf '%s' "$skips" | grep -c '')
+    passed=$((passed + steps_passed - skipped))
+    skipped=$((skipped + $(printf '%s' "$ignored" | grep -c '')))
+    [ "$failed" -gt 0 ] || failed=$1
+    printf '\n'
+    printf '%s\n' "$skips" "$ignored" | sed '/^$/d'
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+# tests PACKAGE...: a package's tests, with what the passed ones print, which may be why one was skipped.
+tests() {
+    cargo test --locked --no-fail-fast "${@/#/--package=}" -- --show-output
+}
+
+format() {
+    cargo fmt --all --check && cargo fmt --all --check --manifest-path firmware/boards/Cargo.toml
+}
+
+lint() {
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+}
+
+lint_boards() {
+    (cd firmware/boards && each_image lint_board)
+}
+
+lint_board() {
+    bare_cargo "$2" clippy --locked --release --package board-support --package "$1" --features "$1/defmt" -- -D warnings
+}
+
+# each_image COMMAND: calls it with package and target of every image.
+each_image() {
+    "$1" microbit thumbv6m-none-eabi &&
+        "$1" stm32f405 thumbv7em-none-eabihf &&
+        "$1" mps2 thumbv7m-none-eabi &&
+        "$1" mps2 thumbv7em-none-eabihf &&
+        "$1" mps2 thumbv8m.main-none-eabihf
+}
+
+documentation() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+}
+
+# The smallest core has no standard library to fall back on.
+bare_metal() {
+    bare_cargo thumbv6m-none-eabi check --locked --package smidgen-protocol --package smidgen-firmware
+}
+
+# By the command that the README shows.
+images() {
+    cargo build --locked --profile test --package smidgen || return
+    for board in microbit stm32f405 mps2-m3 mps2-m4 mps2-m7 mps2-m33; do
+        cargo run --locked --quiet --profile test --package smidgen -- image --board "$board" || return
+    done
+    each_image image_size
+}
+
+image_size() {
+    size -A "${CARGO_TARGET_DIR:-firmware/boards/target}/$2/release/$1" |
+        awk -v image="$1 for $2" '
+            $1 == ".text" || $1 == ".rodata" || $1 == ".vector_table" { text += $2 }
+            $1 == ".data" { data = $2 }
+            $1 == ".bss" { bss = $2 }
+            END { printf "%s: %d bytes of text, %d of data, %d of bss\n", image, text, data, bss }'
+}
+
+step "setup" scripts/setup.sh
+step "format" format
+step "lint" lint
+step "lint of the boards" lint_boards
+step "unit tests and examples" tests smidgen-protocol smidgen-firmware smidgen
+step "documentation" documentation
+step "protocol and firmware without a standard library" bare_metal
+step "images" images
+step "end to end" tests smidgen-tests
+finish 0
