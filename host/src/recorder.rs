@@ -5,11 +5,16 @@ use crate::experiment::Experiment;
 use crate::progress::Progress;
 use crate::record::{Cost, RecordError, RoundRecord, RunDirectory, Summary, WorkerRecord};
 use crate::training::{Goal, Observer, TrainingError, World, train};
+use std::path::Path;
 use std::time::Instant;
 
 /// The observer of a run that is recorded.
 struct Recorder<'p> {
-    directory: RunDirectory,
+    path: &'p Path,
+    /// Made when the first round is closed: an earlier run is not given up for one that never begins.
+    directory: Option<RunDirectory>,
+    /// What is known before the first round.
+    summary: Summary,
     progress: &'p mut Progress,
     places: Vec<String>,
     rounds: Vec<RoundRecord>,
@@ -39,11 +44,25 @@ impl Observer for Recorder<'_> {
     }
 
     fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
-        self.directory.append(record)?;
+        self.directory()?.append(record)?;
         self.total += record.cost();
         self.progress.round(record, self.total);
         self.rounds.push(record.clone());
         Ok(())
+    }
+}
+
+impl Recorder<'_> {
+    fn directory(&mut self) -> Result<&mut RunDirectory, RecordError> {
+        let directory = match self.directory.take() {
+            Some(directory) => directory,
+            None => {
+                let directory = RunDirectory::create(self.path)?;
+                directory.begin(&self.summary)?;
+                directory
+            }
+        };
+        Ok(self.directory.insert(directory))
     }
 }
 
@@ -65,20 +84,28 @@ pub fn record(
 ) -> Result<Recorded, TrainingError> {
     let started = Instant::now();
     let options = experiment.options();
-    let directory = RunDirectory::create(&options.out)?;
-    let mut summary = experiment.summary();
-    directory.begin(&summary)?;
+    RunDirectory::check(&options.out)?;
     let places = (0..experiment.shares.len()).map(|worker| world.place(worker)).collect();
-    let (rounds, total) = (Vec::new(), Cost::default());
-    let mut recorder = Recorder { directory, progress, places, rounds, total };
+    let mut recorder = Recorder {
+        path: &options.out,
+        directory: None,
+        summary: experiment.summary(),
+        progress,
+        places,
+        rounds: Vec::new(),
+        total: Cost::default(),
+    };
     recorder.progress.phase("sending shards");
     let goal = Goal { rounds: options.rounds, target: options.target };
-    summary.setup = train(world, goal, options.baud, &mut recorder)?;
-    summary.conclude(&recorder.rounds);
-    summary.workers = worker_records(experiment, world.aggregator(), &recorder.places);
-    summary.information_limit = Some(information_limit(experiment, &recorder.rounds));
+    let setup = train(world, goal, options.baud, &mut recorder)?;
+    let Recorder { directory, mut summary, places, rounds, .. } = recorder;
+    summary.setup = setup;
+    summary.conclude(&rounds);
+    summary.workers = worker_records(experiment, world.aggregator(), &places);
+    summary.information_limit = Some(information_limit(experiment, &rounds));
     summary.wall_seconds = started.elapsed().as_secs_f64();
-    Ok(Recorded { directory: recorder.directory, summary })
+    let directory = directory.expect("it was made with the first round");
+    Ok(Recorded { directory, summary })
 }
 
 /// The updates that hold K entries: all but that of round 0, which may be dense or empty.

@@ -85,20 +85,32 @@ impl RunDirectory {
     /// If `path` is a file, or a directory with files but no run, or cannot be written.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, RecordError> {
         let path = path.into();
-        if path.exists() && !path.is_dir() {
-            return Err(RecordError::NotADirectory(path));
-        }
+        Self::check(&path)?;
         fs::create_dir_all(&path).map_err(write_error(&path))?;
-        let mut entries = fs::read_dir(&path).map_err(read_error(&path))?;
-        if entries.next().is_some() && !path.join(ROUNDS).is_file() {
-            return Err(RecordError::Occupied(path));
-        }
         for name in [SUMMARY, BASELINE, REPORT] {
             remove_if_there(&path.join(name))?;
         }
         let file = path.join(ROUNDS);
         let rounds = File::create(&file).map_err(write_error(&file))?;
         Ok(Self { path, rounds })
+    }
+
+    /// Whether [`RunDirectory::create`] would take this path; changes nothing.
+    ///
+    /// # Errors
+    /// As there, except that writing is not tried.
+    pub fn check(path: &Path) -> Result<(), RecordError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        if !path.is_dir() {
+            return Err(RecordError::NotADirectory(path.into()));
+        }
+        let mut entries = fs::read_dir(path).map_err(read_error(path))?;
+        if entries.next().is_some() && !path.join(ROUNDS).is_file() {
+            return Err(RecordError::Occupied(path.into()));
+        }
+        Ok(())
     }
 
     /// Where the run is.
