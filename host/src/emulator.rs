@@ -144,11 +144,12 @@ impl Emulator {
         Ok(())
     }
 
-    /// What QEMU said before it ended.
+    /// What QEMU said before it ended: the line that begins with its name, less the name.
     fn complaint(&self) -> String {
         let text = fs::read_to_string(log(self.folder.path())).unwrap_or_default();
-        let line = text.lines().rfind(|line| !line.trim().is_empty());
-        line.unwrap_or("it ended without a word").trim().into()
+        let line = text.lines().find(|line| line.starts_with("qemu"));
+        let said = line.and_then(|line| line.split_once(": ")).map(|(_, said)| said);
+        said.unwrap_or("it ended without a word").into()
     }
 }
 
@@ -196,4 +197,33 @@ fn log(folder: &Path) -> PathBuf {
 fn is_in_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched() -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCHED, "sh", "sleep", "60"]).stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn an_emulator_ends_with_the_process_that_holds_it() {
+        let mut program = watched();
+        drop(program.stdin.take());
+        let status = program.wait().unwrap();
+        assert!(!status.success(), "it was not killed: {status}");
+    }
+
+    #[test]
+    fn a_watchman_who_is_called_off_kills_nothing() {
+        let mut program = watched();
+        program.stdin.take().unwrap().write_all(b"\n").unwrap();
+        thread::sleep(Duration::from_millis(200));
+        let running = program.try_wait().unwrap().is_none();
+        program.kill().unwrap();
+        program.wait().unwrap();
+        assert!(running);
+    }
 }
