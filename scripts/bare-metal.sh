@@ -20,6 +20,11 @@ has_sources() {
     sysroot=$("$1" --print sysroot 2>/dev/null) && [ -d "$sysroot/lib/rustlib/src/rust/library/core" ]
 }
 
+# can_build_boards: some compiler does.
+can_build_boards() {
+    has_targets rustc || has_sources rustc || { has_sources /usr/bin/rustc && [ -x /usr/bin/cargo ]; }
+}
+
 # bare_cargo TARGET COMMAND [OPTION...]: cargo for a board's target.
 bare_cargo() {
     target=$1 command=$2

@@ -74,5 +74,8 @@ set_up_qemu() {
 }
 
 set_up_rust
-set_up_bare_metal
-set_up_qemu
+# What cannot be had here keeps nothing else from being set up.
+status=0
+(set_up_bare_metal) || status=1
+(set_up_qemu) || status=1
+exit $status
