@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod logistic;
+pub mod method;
 pub mod objective;
 pub mod run;
 pub mod top_k;

@@ -29,7 +29,7 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, Downlink, NAME_LEN_MAX, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
+    BROADCAST, Configure, Down, NAME_LEN_MAX, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
 };
 
 /// Which board a worker runs on.
@@ -118,9 +118,10 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 }
 
-/// Memory that a worker with objective `O` needs, in bytes: state for d = `dimension`, and its data.
-pub fn memory_len<O: Objective>(dimension: usize, downlink: Downlink, data_len: usize) -> usize {
-    Layout::new(dimension, downlink, O::scratch_len(dimension), data_len).len().saturating_mul(8)
+/// Memory that a worker with objective `O` needs for a configuration, in bytes.
+pub fn memory_len<O: Objective>(configure: &Configure) -> usize {
+    let scratch_len = O::scratch_len(configure.dimension as usize);
+    Layout::new(configure, scratch_len).len().saturating_mul(8)
 }
 
 /// What the machine must know of an objective without evaluating it.
@@ -223,12 +224,10 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             return Err(Refusal::Configuration);
         }
         let dimension = dimension as usize;
-        let scratch_len = (self.objective.scratch_len)(dimension);
-        let layout =
-            Layout::new(dimension, configure.downlink, scratch_len, configure.data_len as usize);
-        if layout.data_len == 0 && !(self.objective.check)(&[], dimension) {
+        if configure.data_len == 0 && !(self.objective.check)(&[], dimension) {
             return Err(Refusal::Data);
         }
+        let layout = Layout::new(configure, (self.objective.scratch_len)(dimension));
         let room = self.memory.as_ref().len();
         if layout.len() > room {
             return Err(Refusal::Memory { need: bytes(layout.len()), room: bytes(room) });

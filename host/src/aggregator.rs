@@ -16,6 +16,7 @@
 //!                        └───────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
 //! ```
 
+mod compressor;
 mod failure;
 mod mirror;
 mod model;
@@ -25,6 +26,7 @@ mod timer;
 
 use crate::ratio::ratio;
 use crate::record::Traffic;
+pub use compressor::Budget;
 pub use failure::{Failure, Reason};
 pub use mirror::Mirror;
 pub use model::value;
@@ -39,7 +41,9 @@ use smidgen_protocol::message::{
     BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Ready, Refusal, SCHEMA, Ticket,
     Up, VERSION, greeting,
 };
+use smidgen_protocol::method::{Method, Participation};
 use smidgen_protocol::sparse::{Decoder, Packing};
+use smidgen_protocol::step::Rule;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -61,14 +65,37 @@ pub struct Setup {
     pub value_bits: u8,
     /// The first estimators.
     pub init: Init,
+    /// What workers send of their gradients.
+    pub method: Method,
+    /// Who takes part in a round.
+    pub participation: Participation,
     /// How the model travels.
     pub downlink: Downlink,
+    /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
+    pub downlink_budget: Option<Budget>,
     /// Step size γ.
     pub gamma: f64,
-    /// Data of each worker; their number is n.
-    pub shards: Vec<Vec<u8>>,
+    /// η of the heavy ball; 0 for none.
+    pub momentum: f64,
+    /// Weight λ₁ of the l1 norm, by a proximal step; 0 for none.
+    pub l1: f64,
+    /// What each worker has; their number is n.
+    pub shares: Vec<Share>,
     /// How long a byte takes on the line: answers are not expected sooner.
     pub byte_time: Duration,
+}
+
+/// A worker's part of the problem.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Its data, as they travel.
+    pub data: Vec<u8>,
+    /// What its gradient is multiplied with before it meets the grid: 1/(n w_i) in EF21-W, else 1.
+    pub scale: f64,
+    /// What its estimator is multiplied with in the sum: n w_i in EF21-W, else 1.
+    pub weight: f64,
+    /// Its part in f: 1/n where workers are equal.
+    pub loss_weight: f64,
 }
 
 /// What a body gets to know.
@@ -143,7 +170,7 @@ impl Aggregator {
     /// # Panics
     /// If the numbers contradict each other: K is not in `1..=d`, there are no workers or too many.
     pub fn new(setup: Setup) -> Self {
-        let workers = setup.shards.len();
+        let workers = setup.shares.len();
         assert!((1..=1 << 15).contains(&workers) && (1..=setup.dimension).contains(&setup.k));
         assert!(setup.session != 0 && (2..=32).contains(&setup.value_bits));
         let lines = (0..workers).map(|_| Line::default()).collect();
@@ -217,9 +244,15 @@ impl Aggregator {
         self.machine.finish();
     }
 
-    /// Mantissas of x.
+    /// Mantissas of the model that workers hold: x, and w in EF21-P.
     pub fn x(&self) -> &[i32] {
-        self.machine.model.x()
+        self.machine.model.w()
+    }
+
+    /// The model that workers hold, in f64.
+    pub fn model(&self) -> Vec<f64> {
+        let exponent = self.exponents().x;
+        self.x().iter().map(|&m| value(f64::from(m), exponent)).collect()
     }
 
     /// The exponents in use.
@@ -310,10 +343,17 @@ struct Machine {
 
 impl Machine {
     fn new(setup: Setup) -> Self {
-        let (d, n) = (setup.dimension as usize, setup.shards.len());
+        let (d, n) = (setup.dimension as usize, setup.shares.len());
+        let rule = Rule {
+            gamma_n: ratio(setup.gamma / n as f64),
+            momentum: ratio(setup.momentum),
+            l1_n: ratio(setup.l1 * n as f64),
+        };
+        let weights = setup.shares.iter().map(|share| ratio(share.weight)).collect();
+        let (downlink, budget) = (setup.downlink, setup.downlink_budget);
         let mut machine = Self {
             phase: Phase::Probing(scaling::first_probe()),
-            model: Model::new(d, n, setup.gamma, setup.downlink),
+            model: Model::new(d, weights, setup.gamma, rule, downlink, budget),
             mirrors: vec![Mirror::new(d); n],
             peers: (0..n).map(|_| Peer::default()).collect(),
             downlink: Vec::new(),
@@ -371,7 +411,7 @@ impl Machine {
         };
         match message {
             Up::Ready(ready) => return self.handle_ready(now, worker, &ready),
-            Up::Update { .. } | Up::UpdatePart => {
+            Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => {
                 return self.handle_update(now, worker, &message, body, &context);
             }
             Up::Ack { ticket, value } => {
@@ -500,7 +540,7 @@ impl Machine {
 
     /// Compares a worker's state with the host's; one that was restarted at the very end has none to compare.
     fn verify(&mut self, worker: usize, ready: &Ready, in_session: bool) {
-        let digests = (digest::vector(self.model.x()), self.mirrors[worker].digest());
+        let digests = (digest::vector(self.model.w()), self.mirrors[worker].digest());
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
             self.fail(worker, Reason::Diverged);
         }
@@ -543,7 +583,7 @@ impl Machine {
 
     /// The stage after a worker holds `held` bytes of its data.
     fn loaded(&mut self, worker: usize, held: u32) -> Stage {
-        let len = self.setup.shards[worker].len() as u32;
+        let len = self.setup.shares[worker].data.len() as u32;
         self.events.push_back(Event::Loaded { worker, held, len });
         match self.phase {
             _ if held < len => Stage::Load { held },
@@ -566,6 +606,9 @@ impl Machine {
         match (part, self.setup.downlink) {
             (Part::Model, _) => Stage::Restore { part: Part::Estimator, from: 0 },
             (Part::Estimator, Downlink::Sparse) => Stage::Restore { part: Part::Sum, from: 0 },
+            (Part::Sum, _) if self.setup.momentum != 0.0 => {
+                Stage::Restore { part: Part::Velocity, from: 0 }
+            }
             _ => Stage::Begin,
         }
     }
@@ -629,9 +672,11 @@ impl Machine {
         peer.uplink.payload_bytes += body.len() as u64;
         peer.bodies.push((context.from, body.to_vec()));
         peer.entries += entries;
-        if let Up::Update { loss } = message {
-            peer.loss = loss.mantissa();
-            self.take_update(worker, context.round);
+        if let Up::Update { loss } | Up::Anew { loss } = message {
+            if self.setup.participation.includes(address(worker), context.round) {
+                peer.loss = loss.mantissa();
+            }
+            self.take_update(worker, context.round, matches!(message, Up::Anew { .. }));
         } else {
             peer.next_from = decoder.entries().last().map_or(context.from, |(index, _)| index + 1);
             self.enter(worker, Stage::More);
@@ -640,13 +685,14 @@ impl Machine {
     }
 
     /// Applies the whole update of a worker, exactly once; closes the round after the last.
-    fn take_update(&mut self, worker: usize, round: u32) {
+    fn take_update(&mut self, worker: usize, round: u32, anew: bool) {
         let peer = &mut self.peers[worker];
-        for (from, body) in &peer.bodies {
-            let decoder = self.setup.decoder(round, body, *from).expect("the body was checked");
-            let (sum, saturated) = self.model.sum_mut();
-            self.mirrors[worker].apply(decoder, sum, saturated);
-        }
+        let setup = &self.setup;
+        let bodies = peer
+            .bodies
+            .iter()
+            .map(|(from, body)| setup.decoder(round, body, *from).expect("the body was checked"));
+        self.model.take(worker, &mut self.mirrors[worker], anew, bodies);
         peer.at_round = Some(round);
         peer.enter(Stage::Idle);
         if self.peers.iter().all(|peer| peer.at_round == Some(round)) {
@@ -656,6 +702,32 @@ impl Machine {
 }
 
 impl Setup {
+    /// What a worker is told of its part.
+    pub fn configuration(&self, worker: usize, ticket: Ticket, identity: u64) -> Configure<'_> {
+        let Share { data, scale, .. } = &self.shares[worker];
+        let n = self.shares.len() as f64;
+        Configure {
+            ticket,
+            session: self.session,
+            identity,
+            worker: address(worker),
+            dimension: self.dimension,
+            k: self.k,
+            value_bits: self.value_bits,
+            init: self.init,
+            method: self.method,
+            scale: ratio(*scale),
+            participation: self.participation,
+            downlink: self.downlink,
+            momentum: ratio(self.momentum),
+            l1_n: ratio(self.l1 * n),
+            objective: &self.objective,
+            lambda: ratio(self.lambda),
+            data_len: data.len() as u32,
+            data_checksum: checksum(data),
+        }
+    }
+
     /// What an update of `round` may hold: entries, and bits of a mantissa.
     fn budget(&self, round: u32) -> (u32, u8) {
         self.init.budget(round, self.dimension, self.k, self.value_bits)
@@ -672,18 +744,21 @@ impl Setup {
 impl Machine {
     fn close(&mut self, round: u32) {
         self.transcript.absorb(u64::from(round));
-        self.transcript.absorb(digest::vector(self.model.x()));
+        self.transcript.absorb(digest::vector(self.model.w()));
+        if self.setup.downlink == Downlink::Model {
+            self.transcript.absorb(digest::vector(self.model.x()));
+        }
         for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
             self.transcript.absorb(mirror.digest());
             peer.bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
             peer.restart_update();
         }
-        let n = self.peers.len();
-        let loss: i64 = self.peers.iter().map(|peer| i64::from(peer.loss)).sum();
+        let parts = self.peers.iter().zip(&self.setup.shares);
+        let loss = parts.map(|(peer, share)| f64::from(peer.loss) * share.loss_weight).sum();
         let closed = Closed {
             round,
-            loss: value(loss as f64, self.model.exponents().loss) / n as f64,
-            estimator_norm_squared: self.model.estimator_norm_squared(n),
+            loss: value(loss, self.model.exponents().loss),
+            estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
             carried: self.close_traffic(),
         };
@@ -782,9 +857,13 @@ impl Machine {
             }
             _ if peer.checking => (BROADCAST, Context::SETUP, hello),
             Stage::Greet | Stage::Verify => (BROADCAST, Context::SETUP, hello),
-            Stage::Configure => (BROADCAST, Context::SETUP, self.configuration(worker)),
+            Stage::Configure => {
+                let identity = peer.identity.as_ref().map_or(0, |identity| identity.identity);
+                let configure = setup.configuration(worker, ticket, identity);
+                (BROADCAST, Context::SETUP, Down::Configure(configure))
+            }
             Stage::Load { held } => {
-                let rest = &setup.shards[worker][held as usize..];
+                let rest = &setup.shares[worker].data[held as usize..];
                 body = &rest[..rest.len().min(BODY_LEN_MAX)];
                 (address, session, Down::Data { ticket, offset: held })
             }
@@ -800,9 +879,10 @@ impl Machine {
             }
             Stage::Restore { part, from } => {
                 piece = match part {
-                    Part::Model => chunk(self.model.x(), from),
+                    Part::Model | Part::ModelChange => chunk(self.model.w(), from),
                     Part::Estimator => chunk(self.mirrors[worker].mantissas(), from),
                     Part::Sum | Part::SumChange => chunk(self.model.announced(), from),
+                    Part::Velocity => chunk(self.model.velocity(), from),
                 };
                 body = &piece.body;
                 (address, session, Down::Part { ticket, part, from, until: piece.until })
@@ -811,10 +891,7 @@ impl Machine {
             Stage::Part(index) => {
                 let Chunk { from, until, body: entries } = &self.downlink[index];
                 body = entries;
-                let part = match setup.downlink {
-                    Downlink::Dense => Part::Model,
-                    Downlink::Sparse => Part::SumChange,
-                };
+                let part = setup.downlink.part();
                 (address, session, Down::Part { ticket, part, from: *from, until: *until })
             }
             Stage::More => {
@@ -823,26 +900,6 @@ impl Machine {
             Stage::Round | Stage::Idle => unreachable!("nothing to ask"),
         };
         (message.emit(to, body, &context, out), body.len())
-    }
-
-    fn configuration(&self, worker: usize) -> Down<'_> {
-        let (peer, setup) = (&self.peers[worker], &self.setup);
-        let data = &setup.shards[worker];
-        Down::Configure(Configure {
-            ticket: peer.ticket,
-            session: setup.session,
-            identity: peer.identity.as_ref().map_or(0, |identity| identity.identity),
-            worker: address(worker),
-            dimension: setup.dimension,
-            k: setup.k,
-            value_bits: setup.value_bits,
-            init: setup.init,
-            downlink: setup.downlink,
-            objective: &setup.objective,
-            lambda: ratio(setup.lambda),
-            data_len: data.len() as u32,
-            data_checksum: checksum(data),
-        })
     }
 }
 

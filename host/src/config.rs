@@ -99,14 +99,14 @@ pub struct Options {
     )]
     pub value_bits: u8,
 
-    /// Step size γ: qm, am, auto or a number
+    /// Step size γ: qm, am, auto, exact, rare or a number
     ///
     /// qm is the step of EF21, 1/(L + L_QM·ξ), and am that of "Error Feedback Reloaded",
-    /// 1/(L + L_AM·ξ), which is never smaller. auto takes the largest step that theory allows:
-    /// am, and 1/L for gd.
+    /// 1/(L + L_AM·ξ), which is never smaller. exact is the root that am bounds, up to 1.25 times
+    /// longer. rare counts who owns which features. auto takes the step of the method's theory.
     #[arg(
         long,
-        value_name = "qm|am|auto|F",
+        value_name = "qm|am|auto|exact|rare|F",
         allow_negative_numbers = true,
         default_value_t = Step::Auto,
         help_heading = "Method"
@@ -117,9 +117,52 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Init::Compressed, help_heading = "Method")]
     pub init: Init,
 
-    /// How workers learn the next model; the models are the same, bit for bit
+    /// How workers learn the next model; dense and sparse give the same models, bit for bit
     #[arg(long, value_enum, default_value_t = Downlink::Sparse, help_heading = "Method")]
     pub downlink: Downlink,
+
+    /// Coordinates that a compressed downlink holds at most [default: d/8, at least 1]
+    #[arg(
+        long,
+        value_name = "K",
+        value_parser = value_parser!(u32).range(1..),
+        help_heading = "Method"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downlink_k: Option<u32>,
+
+    /// Probability with which a worker takes part in a round, drawn from --seed
+    #[arg(
+        long,
+        value_name = "P",
+        value_parser = probability,
+        allow_negative_numbers = true,
+        default_value_t = 1.0,
+        help_heading = "Method"
+    )]
+    pub participation: f64,
+
+    /// η of ef21-hb (momentum), ef21-sgdm (averaging) and econtrol (gain) [default: 0.5, 0.1, 0.1]
+    #[arg(
+        long,
+        value_name = "F",
+        value_parser = fraction,
+        allow_negative_numbers = true,
+        help_heading = "Method"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+
+    /// Weight λ₁ of the l1 norm in ef21-prox
+    #[arg(
+        long,
+        value_name = "F",
+        value_parser = non_negative,
+        allow_negative_numbers = true,
+        default_value_t = 1e-3,
+        help_heading = "Method"
+    )]
+    pub l1: f64,
 
     /// Rounds T
     #[arg(
@@ -142,7 +185,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
 
-    /// Seed of all that is random: faults, and nothing else so far
+    /// Seed of all that is random: faults of simulated links, and who takes part in a round
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Run")]
     pub seed: u64,
 
@@ -219,6 +262,11 @@ impl Options {
         }
     }
 
+    /// η of the method.
+    pub fn eta(&self) -> f64 {
+        self.eta.unwrap_or(if self.method == Method::Ef21Hb { 0.5 } else { 0.1 })
+    }
+
     /// Every option by its long name, defaults included, those without a value left out.
     pub fn record(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
@@ -242,8 +290,47 @@ pub enum Objective {
 pub enum Method {
     /// EF21 with TopK: error feedback, K coordinates a round
     Ef21,
+    /// EF21-W: gradients are weighed by the workers' smoothness before they are compressed
+    Ef21W,
+    /// EF21 on the cloned problem: a worker with a large L_i counts as several (simulation)
+    Ef21Clone,
+    /// EF21+: the update starts from zero where that is closer
+    #[value(name = "ef21+")]
+    #[serde(rename = "ef21+")]
+    Ef21Plus,
+    /// EF21-SGDM: the gradients are averaged over rounds
+    Ef21Sgdm,
+    /// EF21-HB: the server's step has momentum
+    Ef21Hb,
+    /// EF21-Prox: an l1 norm beside f, by a proximal step
+    Ef21Prox,
+    /// EF14: classic error feedback, a rival
+    Ef14,
+    /// EControl: error feedback with a gain, a rival
+    Econtrol,
+    /// TopK without feedback, which stalls
+    Dcgd,
     /// Gradient descent: all d coordinates a round
     Gd,
+}
+
+impl Method {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ef21 => "ef21",
+            Self::Ef21W => "ef21-w",
+            Self::Ef21Clone => "ef21-clone",
+            Self::Ef21Plus => "ef21+",
+            Self::Ef21Sgdm => "ef21-sgdm",
+            Self::Ef21Hb => "ef21-hb",
+            Self::Ef21Prox => "ef21-prox",
+            Self::Ef14 => "ef14",
+            Self::Econtrol => "econtrol",
+            Self::Dcgd => "dcgd",
+            Self::Gd => "gd",
+        }
+    }
 }
 
 /// What g_i⁰ is.
@@ -276,14 +363,25 @@ pub enum Downlink {
     Dense,
     /// What changed in the sum of the g_i travels; each worker takes the step itself
     Sparse,
+    /// EF21-P: the K largest changes of the model travel, and the rest is made up for later
+    Ef21P,
+    /// EF21-BC: the K largest changes of the sum travel, and the rest is made up for later
+    Ef21Bc,
 }
 
-impl From<Downlink> for message::Downlink {
-    fn from(downlink: Downlink) -> Self {
-        match downlink {
-            Downlink::Dense => Self::Dense,
-            Downlink::Sparse => Self::Sparse,
+impl Downlink {
+    /// What a worker is told of it.
+    pub fn wire(self) -> message::Downlink {
+        match self {
+            Self::Dense => message::Downlink::Dense,
+            Self::Sparse | Self::Ef21Bc => message::Downlink::Sparse,
+            Self::Ef21P => message::Downlink::Model,
         }
+    }
+
+    /// Whether the server compresses what it sends.
+    pub fn is_compressed(self) -> bool {
+        matches!(self, Self::Ef21P | Self::Ef21Bc)
     }
 }
 
@@ -296,6 +394,14 @@ fn number(text: &str, is_legal: impl Fn(f64) -> bool, legal: &str) -> Result<f64
 
 fn non_negative(text: &str) -> Result<f64, String> {
     number(text, |number| number >= 0.0, "of at least 0")
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    number(text, |number| number > 0.0 && number <= 1.0, "greater than 0 and at most 1")
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..1.0).contains(&number), "of at least 0 and less than 1")
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -1,6 +1,6 @@
 //! The world of real links: clocks, ports, and boards behind them, emulated ones included.
 
-use crate::aggregator::{Aggregator, Event, Setup, value};
+use crate::aggregator::{Aggregator, Event, Setup};
 use crate::objective::Logistic;
 use crate::training::{World, WorldError};
 use crate::transport::{Link, LinkEvent};
@@ -158,12 +158,7 @@ impl World for Driver {
 
     fn gradient_norm_squared(&mut self) -> Option<f64> {
         let objective = self.objective.as_ref()?;
-        let exponent = self.aggregator.exponents().x;
-        let x: Vec<f64> =
-            self.aggregator.x().iter().map(|&m| value(f64::from(m), exponent)).collect();
-        let mut gradient = vec![0.0; x.len()];
-        objective.loss_and_gradient(&x, &mut gradient);
-        Some(gradient.iter().map(|g| g * g).sum())
+        Some(objective.gradient_norm_squared(&self.aggregator.model()))
     }
 
     fn place(&self, worker: usize) -> String {

@@ -1,17 +1,20 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
-use crate::aggregator::Setup;
-use crate::config::{self, KError, Method, Options, WorkersError};
-use crate::dataset::quantise::quantise;
+use crate::aggregator::{Setup, Share};
+use crate::config::{KError, Options, WorkersError};
+use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
 use crate::objective;
+use crate::recipe::{Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary};
 use crate::serial_line::byte_time;
-use crate::theory::{self, Smoothness, top_k_alpha};
+use crate::simulation::{Line, Simulation};
+use crate::theory::Smoothness;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::Objective;
 use smidgen_protocol::message::{Downlink, Init};
+use smidgen_protocol::method::{Method, Participation};
 use smidgen_protocol::shard::Width;
 use thiserror::Error;
 
@@ -33,6 +36,19 @@ pub enum ExperimentError {
     /// Boards and workers do not match.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// The options contradict each other.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A clone is no board.
+    #[error(
+        "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
+    )]
+    Clones {
+        /// Workers of the cloned problem.
+        workers: usize,
+        /// Boards that are given.
+        boards: usize,
+    },
     /// A split decides how many workers there are, and there are not as many boards.
     #[error(
         "--split one-each needs a board for each of the {rows} rows, and there are {boards}; use --split contiguous, or \
@@ -53,6 +69,8 @@ pub struct Experiment {
     pub dataset: Dataset,
     /// The rows of each.
     pub shares: Vec<Vec<usize>>,
+    /// The workers of the run, in order.
+    pub parts: Vec<Part>,
     /// The constants of the problem.
     pub smoothness: Smoothness,
     /// What the aggregator needs.
@@ -81,6 +99,8 @@ impl Experiment {
         let dimension = dataset.dimension();
         let k = options.k(dimension)?;
         let smoothness = Smoothness::of_logistic(&dataset, &shares, options.lambda);
+        let problem = Problem { dataset: &dataset, shares: &shares, smoothness: &smoothness, k };
+        let recipe = Recipe::new(options, problem)?;
         let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
         let setup = Setup {
@@ -88,25 +108,40 @@ impl Experiment {
             objective: Logistic::NAME.to_owned(),
             lambda: options.lambda,
             dimension: dimension as u32,
-            k,
-            value_bits: options.value_bits,
+            k: recipe.k,
+            value_bits: recipe.value_bits,
             init: options.init.into(),
-            downlink: options.downlink.into(),
-            gamma: gamma(options, &smoothness, k as usize, dimension),
-            shards: quantised.into_iter().map(|q| q.bytes).collect(),
+            method: recipe.method,
+            participation: recipe.participation,
+            downlink: recipe.downlink,
+            downlink_budget: recipe.downlink_budget,
+            gamma: recipe.gamma,
+            momentum: recipe.momentum,
+            l1: recipe.l1,
+            shares: recipe.parts.iter().map(|part| share(part, &quantised)).collect(),
             byte_time: byte_time(options.baud),
         };
-        let setup = match options.method {
-            Method::Ef21 => setup,
-            Method::Gd => Setup { k: dimension as u32, value_bits: 32, ..setup },
-        };
+        let parts = recipe.parts;
+        if let Some(boards) = boards.filter(|&boards| boards != parts.len()) {
+            return Err(ExperimentError::Clones { workers: parts.len(), boards });
+        }
         let options = options.clone();
-        Ok(Self { dataset, shares, smoothness, setup, quantisation_error, options })
+        Ok(Self { dataset, shares, parts, smoothness, setup, quantisation_error, options })
     }
 
     /// f in f64, on the data as they were read.
     pub fn objective(&self) -> objective::Logistic {
         objective::Logistic::new(&self.dataset, &self.shares, self.options.lambda)
+    }
+
+    /// Its workers in simulation.
+    pub fn simulation(&self, line: Line) -> Simulation<Logistic> {
+        let simulation = Simulation::new(self.setup.clone(), Logistic, line);
+        if self.setup.participation == Participation::FULL {
+            simulation
+        } else {
+            simulation.with_objective(self.objective())
+        }
     }
 
     /// The options it was made from.
@@ -121,7 +156,11 @@ impl Experiment {
             k: self.setup.dimension,
             value_bits: 32,
             init: Init::Full,
+            method: Method::Ef21,
+            participation: Participation::FULL,
             downlink: Downlink::Dense,
+            downlink_budget: None,
+            momentum: 0.0,
             gamma: self.setup.gamma.max(1.0 / self.smoothness.l),
             ..self.setup.clone()
         }
@@ -158,17 +197,9 @@ impl Experiment {
     }
 }
 
-/// The step size γ that the options ask for.
-fn gamma(options: &Options, smoothness: &Smoothness, k: usize, dimension: usize) -> f64 {
-    let alpha = match options.method {
-        Method::Ef21 => top_k_alpha(k, dimension),
-        Method::Gd => 1.0,
-    };
-    match options.step {
-        config::Step::Qm => smoothness.gamma(theory::Step::Qm, alpha),
-        config::Step::Am | config::Step::Auto => smoothness.gamma(theory::Step::Am, alpha),
-        config::Step::Fixed(gamma) => gamma,
-    }
+fn share(part: &Part, quantised: &[Quantised]) -> Share {
+    let Part { share, scale, weight, loss_weight } = *part;
+    Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight }
 }
 
 /// A name for a run that boards have not heard before: they keep the state of a session they know.

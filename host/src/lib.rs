@@ -14,6 +14,7 @@ pub mod plan;
 pub mod ports;
 pub mod progress;
 pub mod ratio;
+pub mod recipe;
 pub mod record;
 pub mod recorder;
 pub mod report;

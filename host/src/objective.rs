@@ -54,6 +54,13 @@ impl Logistic {
         self.mean(&self.workers, x, gradient)
     }
 
+    /// ‖∇f(x)‖²
+    pub fn gradient_norm_squared(&self, x: &[f64]) -> f64 {
+        let mut gradient = vec![0.0; x.len()];
+        self.loss_and_gradient(x, &mut gradient);
+        gradient.iter().map(|g| g * g).sum()
+    }
+
     /// f_i(x) of worker i; fills in ∇f_i(x), d entries.
     pub fn worker_loss_and_gradient(&self, worker: usize, x: &[f64], gradient: &mut [f64]) -> f64 {
         self.mean(&self.workers[worker..=worker], x, gradient)

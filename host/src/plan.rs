@@ -33,10 +33,8 @@ impl<'e> Plan<'e> {
     /// Runs a few rounds on a line like that.
     pub fn new(experiment: &'e Experiment, line: Line) -> Result<Self, TrainingError> {
         let setup = &experiment.setup;
-        let need = |shard: &Vec<u8>| {
-            memory_len::<Logistic>(setup.dimension as usize, setup.downlink, shard.len())
-        };
-        let memory_len = setup.shards.iter().map(need).max().unwrap_or(0);
+        let need = |worker| memory_len::<Logistic>(&setup.configuration(worker, 0, 0));
+        let memory_len = (0..setup.shares.len()).map(need).max().unwrap_or(0);
         let mut world = Simulation::new(setup.clone(), Logistic, line);
         let mut rounds = Rounds(Vec::new());
         let goal = Goal { rounds: experiment.options().rounds.min(ROUNDS), target: None };
@@ -113,7 +111,7 @@ impl Plan<'_> {
     }
 
     fn fmt_traffic(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.experiment.shares.len() as f64;
+        let n = self.experiment.parts.len() as f64;
         let options = self.experiment.options();
         let (up, down, link_seconds) = self.per_round();
         let first = self.rounds.first().map(RoundRecord::cost).unwrap_or_default();

@@ -85,7 +85,7 @@ pub fn record(
     let started = Instant::now();
     let options = experiment.options();
     RunDirectory::check(&options.out)?;
-    let places = (0..experiment.shares.len()).map(|worker| world.place(worker)).collect();
+    let places = (0..experiment.parts.len()).map(|worker| world.place(worker)).collect();
     let mut recorder = Recorder {
         path: &options.out,
         directory: None,
@@ -115,7 +115,7 @@ fn information_limit(
 ) -> crate::record::InformationLimit {
     let rounds = rounds.get(1..).unwrap_or_default();
     let sent_bytes = rounds.iter().map(|round| round.uplink.payload_bytes).sum();
-    experiment.information_limit((rounds.len() * experiment.shares.len()) as u64, sent_bytes)
+    experiment.information_limit((rounds.len() * experiment.parts.len()) as u64, sent_bytes)
 }
 
 fn worker_records(
@@ -130,7 +130,7 @@ fn worker_records(
         WorkerRecord {
             name: place.clone(),
             identity,
-            rows: experiment.shares[worker].len() as u64,
+            rows: experiment.shares[experiment.parts[worker].share].len() as u64,
             uplink,
             downlink,
             rejected_by_host: WorkerRecord::by_reason(

@@ -7,6 +7,7 @@ mod wire;
 
 use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
+use crate::objective::Logistic;
 use crate::training::{World, WorldError};
 use smidgen_firmware::objective::Objective;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
@@ -42,6 +43,8 @@ pub struct Simulation<O> {
     aggregator: Aggregator,
     nodes: Vec<Node>,
     objective: O,
+    /// f in f64: telemetry where workers do not compute their whole gradients in every round.
+    exact: Option<Logistic>,
     /// Bytes of memory of each worker.
     memory: Vec<usize>,
     now: Duration,
@@ -58,9 +61,10 @@ struct Node {
     up: Wire,
     down: Wire,
     busy_until: Duration,
-    /// The last gradient, and its exponent: telemetry.
+    /// The last gradient, its exponent, and its part in ∇f: telemetry.
     gradient: Vec<i32>,
     gradient_exponent: i8,
+    loss_weight: f64,
     /// Bytes that reached a worker which has since been restarted.
     forgotten: u64,
 }
@@ -78,10 +82,8 @@ struct Delivery {
 impl<O: Objective> Simulation<O> {
     /// Workers that have as much memory as they need.
     pub fn new(setup: Setup, objective: O, line: Line) -> Self {
-        let need = |shard: &Vec<u8>| {
-            memory_len::<O>(setup.dimension as usize, setup.downlink, shard.len())
-        };
-        let memory = setup.shards.iter().map(need).collect();
+        let need = |worker| memory_len::<O>(&setup.configuration(worker, 0, 0));
+        let memory = (0..setup.shares.len()).map(need).collect();
         Self::with_memory(setup, objective, line, memory)
     }
 
@@ -98,12 +100,14 @@ impl<O: Objective> Simulation<O> {
             busy_until: Duration::ZERO,
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,
+            loss_weight: setup.shares[index].loss_weight,
             forgotten: 0,
         };
         Self {
             nodes: memory.iter().enumerate().map(node).collect(),
             aggregator: Aggregator::new(setup),
             objective,
+            exact: None,
             memory,
             now: Duration::ZERO,
             deliveries: BinaryHeap::new(),
@@ -111,6 +115,11 @@ impl<O: Objective> Simulation<O> {
             reboots: Vec::new(),
             last_event: Duration::ZERO,
         }
+    }
+
+    /// With gradient norms computed from the data in f64.
+    pub fn with_objective(self, objective: Logistic) -> Self {
+        Self { exact: Some(objective), ..self }
     }
 
     /// Restarts a worker in the middle of a round: it has the downlink and forgets everything before it answers.
@@ -240,15 +249,18 @@ impl<O: Objective> World for Simulation<O> {
         &mut self.aggregator
     }
 
-    /// The mean of the gradients that the workers computed: x is the same for all, and so are the exponents.
+    /// In f64 where that was wanted; else from the gradients that the workers computed at the same x.
     fn gradient_norm_squared(&mut self) -> Option<f64> {
-        let exponent = self.nodes.first()?.gradient_exponent;
-        let mut sum = vec![0i64; self.nodes.first()?.gradient.len()];
-        for node in &self.nodes {
-            sum.iter_mut().zip(&node.gradient).for_each(|(sum, &m)| *sum += i64::from(m));
+        if let Some(objective) = &self.exact {
+            return Some(objective.gradient_norm_squared(&self.aggregator.model()));
         }
-        let scale = value(1.0, exponent) / self.nodes.len() as f64;
-        Some(sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum())
+        let mut gradient = vec![0.0; self.nodes.first()?.gradient.len()];
+        for node in &self.nodes {
+            let scale = value(node.loss_weight, node.gradient_exponent);
+            let terms = node.gradient.iter().map(|&m| f64::from(m) * scale);
+            gradient.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        Some(gradient.iter().map(|g| g * g).sum())
     }
 
     fn place(&self, worker: usize) -> String {

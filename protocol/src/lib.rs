@@ -16,6 +16,7 @@ pub mod counters;
 pub mod digest;
 pub mod frame;
 pub mod message;
+pub mod method;
 pub mod shard;
 pub mod sparse;
 pub mod step;

@@ -10,6 +10,7 @@
 
 use crate::counters::Reject;
 use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX};
+use crate::method::{Method, Participation};
 use crate::vector::{Exponent, Ratio};
 use postcard_schema::Schema;
 use postcard_schema::key::Key;
@@ -74,6 +75,19 @@ pub enum Downlink {
     Dense,
     /// What changed in Σ g_i travels, and the worker takes the step itself.
     Sparse,
+    /// A change of the model travels: compressed, the model is the host's w (EF21-P).
+    Model,
+}
+
+impl Downlink {
+    /// What the body of a round is.
+    pub const fn part(self) -> Part {
+        match self {
+            Self::Dense => Part::Model,
+            Self::Sparse => Part::SumChange,
+            Self::Model => Part::ModelChange,
+        }
+    }
 }
 
 /// A worker's part in a run.
@@ -121,8 +135,18 @@ pub struct Configure<'a> {
     pub value_bits: u8,
     /// The first estimator.
     pub init: Init,
+    /// What is sent of a gradient.
+    pub method: Method,
+    /// What ∇f_i is multiplied with before it meets the grid: 1/(n w_i) in EF21-W.
+    pub scale: Ratio,
+    /// Who takes part in a round; the others answer with an empty update.
+    pub participation: Participation,
     /// How the model comes.
     pub downlink: Downlink,
+    /// η of the heavy ball; 0 for none.
+    pub momentum: Ratio,
+    /// Weight of the l1 norm times the number of workers; 0 for none.
+    pub l1_n: Ratio,
     /// Name of the objective.
     pub objective: &'a str,
     /// Weight λ of the regulariser.
@@ -144,6 +168,10 @@ pub enum Part {
     Sum,
     /// What changed in the sum: the entries are added.
     SumChange,
+    /// What changed in the model: the entries are added.
+    ModelChange,
+    /// The velocity of the heavy ball.
+    Velocity,
 }
 
 /// What the host says.
@@ -396,6 +424,11 @@ pub enum Up<'a> {
     },
     /// Body: as in [`Up::Update`], but entries follow that did not fit; [`Down::More`] asks for them.
     UpdatePart,
+    /// Body: as in [`Up::Update`], but g_i is zero before it is applied.
+    Anew {
+        /// f_i(x^t).
+        loss: Loss,
+    },
 }
 
 /// Room for a message without a body.
@@ -462,7 +495,7 @@ impl<'a> Up<'a> {
 
     /// Whether the context of this message's frames names a round and a first coordinate.
     pub const fn is_of_round(&self) -> bool {
-        matches!(self, Self::Update { .. } | Self::UpdatePart)
+        matches!(self, Self::Update { .. } | Self::Anew { .. } | Self::UpdatePart)
     }
 }
 

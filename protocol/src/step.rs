@@ -1,44 +1,104 @@
-//! The one model step: `x -= gamma g`, g the mean of the workers' estimators (EF21, line "server").
+//! The one model step: x^{t+1} = prox(x^t − γ v^t), g the mean of the workers' estimators (line "server" of all methods).
 
 use crate::vector::{Exponent, Ratio, saturate};
 
-/// Moves the model: `x_j -= round(gamma_n * sum_j)` on the grid of x.
+/// What is constant in a run's steps, as integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Step size over the number of workers, γ/n, so that the mean is never rounded on its own.
+    pub gamma_n: Ratio,
+    /// η of `v = η v + g` (EF21-HB); 0 for none, and then v = g.
+    pub momentum: Ratio,
+    /// Weight of the l1 norm times the number of workers, n λ₁ (EF21-Prox); 0 for none.
+    pub l1_n: Ratio,
+}
+
+/// The grids of x and of Σ g_i.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grids {
+    /// Exponent of x.
+    pub x: Exponent,
+    /// Exponent of Σ g_i and of the velocity.
+    pub sum: Exponent,
+}
+
+/// Moves the model: `v = η v + Σ g_i`, `x -= round(γ/n v)`, then towards zero by `γ λ₁`, each on its grid.
 ///
-/// `sum` is `Σ_i g_i` with exponent `sum_exponent`, `gamma_n` is γ/n, so that the mean is never rounded on
-/// its own. Host and worker call this with the same integers and hold the same x afterwards.
+/// Without momentum `velocity` is empty. Host and worker call this with the same integers and hold the same x
+/// afterwards.
 pub fn step(
     x: &mut [i32],
-    x_exponent: Exponent,
     sum: &[i64],
-    sum_exponent: Exponent,
-    gamma_n: Ratio,
+    velocity: &mut [i64],
+    rule: Rule,
+    grids: Grids,
     saturated: &mut u32,
 ) {
-    let shift = i32::from(sum_exponent) - i32::from(x_exponent);
-    for (x, sum) in x.iter_mut().zip(sum) {
-        let moved = i64::from(*x).saturating_sub(gamma_n.scale(*sum, shift));
-        *x = saturate(moved, saturated);
+    for (velocity, sum) in velocity.iter_mut().zip(sum) {
+        *velocity = rule.momentum.scale(*velocity, 0).saturating_add(*sum);
     }
+    let direction = if velocity.is_empty() { sum } else { velocity };
+    let shift = i32::from(grids.sum) - i32::from(grids.x);
+    let threshold = rule.threshold(grids.x);
+    for (x, direction) in x.iter_mut().zip(direction) {
+        let moved = i64::from(*x).saturating_sub(rule.gamma_n.scale(*direction, shift));
+        *x = saturate(shrink(moved, threshold), saturated);
+    }
+}
+
+impl Rule {
+    /// γ λ₁ on the grid of x, not negative.
+    fn threshold(self, x_exponent: Exponent) -> i64 {
+        let Ratio { mantissa, exponent } = self.gamma_n;
+        let shift = i32::from(exponent) - i32::from(x_exponent);
+        self.l1_n.scale(i64::from(mantissa), shift).max(0)
+    }
+}
+
+/// The proximal operator of the absolute value: towards zero by `threshold`, and not beyond.
+fn shrink(value: i64, threshold: i64) -> i64 {
+    if value > 0 { (value - threshold).max(0) } else { value.saturating_add(threshold).min(0) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plain(gamma_n: Ratio) -> Rule {
+        Rule { gamma_n, ..Rule::default() }
+    }
+
     #[test]
     fn a_step_is_rounded_once() {
         // gamma/n = 1/4, sum on a grid of 1/8, x on a grid of 1/16: 3/8 / 4 = 1.5/16, rounds to 2/16.
-        let gamma_n = Ratio { mantissa: 1 << 30, exponent: 32 };
+        let rule = plain(Ratio { mantissa: 1 << 30, exponent: 32 });
         let (mut x, mut saturated) = ([100, 0], 0);
-        step(&mut x, 4, &[3, -3], 3, gamma_n, &mut saturated);
+        step(&mut x, &[3, -3], &mut [], rule, Grids { x: 4, sum: 3 }, &mut saturated);
         assert_eq!((x, saturated), ([98, 2], 0));
     }
 
     #[test]
     fn a_step_out_of_range_saturates_and_is_counted() {
-        let gamma_n = Ratio { mantissa: 1 << 30, exponent: 0 };
+        let rule = plain(Ratio { mantissa: 1 << 30, exponent: 0 });
         let (mut x, mut saturated) = ([0], 0);
-        step(&mut x, 0, &[i64::MIN / 2], 0, gamma_n, &mut saturated);
+        step(&mut x, &[i64::MIN / 2], &mut [], rule, Grids { x: 0, sum: 0 }, &mut saturated);
         assert_eq!((x, saturated), ([i32::MAX], 1));
+    }
+
+    #[test]
+    fn velocity_remembers_and_a_proximal_step_stops_at_zero() {
+        let (one, half) =
+            (Ratio { mantissa: 1 << 30, exponent: 30 }, Ratio { mantissa: 1 << 30, exponent: 31 });
+        let (mut x, mut velocity) = ([0], [0]);
+        let rule = Rule { momentum: half, ..plain(one) };
+        for expected in [-8, -20, -34] {
+            step(&mut x, &[8], &mut velocity, rule, Grids { x: 0, sum: 0 }, &mut 0);
+            assert_eq!(x, [expected]);
+        }
+        // gamma/n = 1, n lambda = 5 on a grid of 1: five towards zero.
+        let rule = Rule { l1_n: Ratio { mantissa: 5, exponent: 0 }, ..plain(one) };
+        let mut x = [20, -20, 3, -3];
+        step(&mut x, &[0; 4], &mut [], rule, Grids { x: 0, sum: 0 }, &mut 0);
+        assert_eq!(x, [15, -15, 0, 0]);
     }
 }

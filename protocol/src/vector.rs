@@ -86,6 +86,17 @@ pub struct Ratio {
 }
 
 impl Ratio {
+    /// 1.
+    pub const ONE: Self = Self { mantissa: 1 << 30, exponent: 30 };
+
+    /// e where the ratio lies in `2^e..2^(e+1)`; 0 for a zero ratio.
+    pub const fn magnitude(self) -> i32 {
+        match self.mantissa.unsigned_abs().checked_ilog2() {
+            Some(log2) => log2 as i32 - self.exponent as i32,
+            None => 0,
+        }
+    }
+
     /// `round(value * self * 2^(-shift))`, one rounding; saturates at the range of i64.
     #[inline]
     pub fn scale(self, value: i64, shift: i32) -> i64 {

@@ -6,6 +6,7 @@ use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, SCHEMA, Up, VERSION,
 };
+use smidgen_protocol::method::{Method, Participation};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
 use smidgen_protocol::vector::{Ratio, round_shift};
@@ -82,6 +83,11 @@ const CONFIGURE: Configure = Configure {
     k: 4,
     value_bits: 8,
     init: Init::Full,
+    method: Method::Sgdm { eta: Ratio { mantissa: 3, exponent: 5 } },
+    scale: Ratio::ONE,
+    participation: Participation::FULL,
+    momentum: Ratio { mantissa: 0, exponent: 0 },
+    l1_n: Ratio { mantissa: 0, exponent: 0 },
     downlink: Downlink::Sparse,
     objective: "logistic",
     lambda: Ratio { mantissa: 1_717_986_918, exponent: 34 },
@@ -141,6 +147,7 @@ fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
         ),
         ("up.update", Up::Update { loss: Loss::new(0x12345) }, update8()),
         ("up.update_part", Up::UpdatePart, update8()),
+        ("up.anew", Up::Anew { loss: Loss::new(0x12345) }, update8()),
     ]
 }
 

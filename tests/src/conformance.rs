@@ -35,7 +35,7 @@ pub fn line(experiment: &Experiment) -> Line {
 
 /// A simulated world for an experiment.
 pub fn simulation(experiment: &Experiment) -> Simulation<Logistic> {
-    Simulation::new(experiment.setup.clone(), Logistic, line(experiment))
+    experiment.simulation(line(experiment))
 }
 
 /// All rounds of an experiment in a world; every worker has confirmed its state at the end.

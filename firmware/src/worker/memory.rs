@@ -1,7 +1,8 @@
 //! How a worker lays out the memory that it was lent.
 
 use bytemuck::{cast_slice, cast_slice_mut};
-use smidgen_protocol::message::Downlink;
+use smidgen_protocol::message::{Configure, Part};
+use smidgen_protocol::method::Method;
 
 /// The lengths of a worker's vectors, in items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +11,10 @@ pub struct Layout {
     pub dimension: usize,
     /// Length of Σ g_i: d where the worker takes the step itself, else 0.
     pub sum_len: usize,
+    /// Length of the velocity: d where the worker takes the step itself and has momentum, else 0.
+    pub velocity_len: usize,
+    /// Length of what the worker alone keeps: d where its method needs it, else 0.
+    pub private_len: usize,
     /// Words of the objective's scratch.
     pub scratch_len: usize,
     /// Bytes of data.
@@ -24,8 +29,12 @@ pub struct Vectors<'m> {
     pub g_i: &'m mut [i32],
     /// The gradient, then its difference from g_i, then the mantissas of the update.
     pub gradient: &'m mut [i32],
+    /// What the worker alone keeps.
+    pub private: &'m mut [i32],
     /// Σ g_i.
     pub sum: &'m mut [i64],
+    /// The velocity of the heavy ball.
+    pub velocity: &'m mut [i64],
     /// The objective's scratch.
     pub scratch: &'m mut [i64],
     /// The data.
@@ -38,15 +47,34 @@ fn words(len: usize, size: usize) -> usize {
 }
 
 impl Layout {
-    /// The layout for d = `dimension`.
-    pub fn new(dimension: usize, downlink: Downlink, scratch_len: usize, data_len: usize) -> Self {
-        let sum_len = if downlink == Downlink::Sparse { dimension } else { 0 };
-        Self { dimension, sum_len, scratch_len, data_len }
+    /// The layout that a configuration asks for, for an objective with so much scratch.
+    pub fn new(configure: &Configure, scratch_len: usize) -> Self {
+        let d = configure.dimension as usize;
+        let if_needed = |needed: bool| if needed { d } else { 0 };
+        let steps = configure.downlink.part() == Part::SumChange;
+        let spare_len = if configure.method == Method::Ef21Plus { d.div_ceil(2) } else { 0 };
+        Self {
+            dimension: d,
+            sum_len: if_needed(steps),
+            velocity_len: if_needed(steps && configure.momentum.mantissa != 0),
+            private_len: if_needed(configure.method.has_private()),
+            scratch_len: scratch_len.max(spare_len),
+            data_len: configure.data_len as usize,
+        }
     }
 
-    fn sections(&self) -> [usize; 6] {
+    fn sections(&self) -> [usize; 8] {
         let vector = words(self.dimension, 4);
-        [vector, vector, vector, self.sum_len, self.scratch_len, words(self.data_len, 1)]
+        [
+            vector,
+            vector,
+            vector,
+            words(self.private_len, 4),
+            self.sum_len,
+            self.velocity_len,
+            self.scratch_len,
+            words(self.data_len, 1),
+        ]
     }
 
     /// Words of memory it takes, saturating.
@@ -64,13 +92,16 @@ impl Layout {
             memory = rest;
             section
         };
-        let [x, g_i, gradient, sum, scratch, data] = self.sections().map(&mut section);
+        let [x, g_i, gradient, private, sum, velocity, scratch, data] =
+            self.sections().map(&mut section);
         let d = self.dimension;
         Vectors {
             x: &mut cast_slice_mut(x)[..d],
             g_i: &mut cast_slice_mut(g_i)[..d],
             gradient: &mut cast_slice_mut(gradient)[..d],
+            private: &mut cast_slice_mut(private)[..self.private_len],
             sum: cast_slice_mut(sum),
+            velocity: cast_slice_mut(velocity),
             scratch: cast_slice_mut(scratch),
             data: &mut cast_slice_mut(data)[..self.data_len],
         }
@@ -90,18 +121,31 @@ mod tests {
 
     #[test]
     fn sections_have_their_lengths_and_do_not_overlap() {
-        let layout = Layout { dimension: 3, sum_len: 3, scratch_len: 2, data_len: 9 };
-        assert_eq!(layout.len(), 2 + 2 + 2 + 3 + 2 + 2);
-        let mut memory = [0; 13];
+        let layout = Layout {
+            dimension: 3,
+            sum_len: 3,
+            velocity_len: 3,
+            private_len: 3,
+            scratch_len: 2,
+            data_len: 9,
+        };
+        assert_eq!(layout.len(), 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2);
+        let mut memory = [0; 18];
         let at = layout.split(&mut memory);
         at.x.fill(1);
         at.g_i.fill(2);
         at.gradient.fill(3);
-        at.sum.fill(4);
-        at.scratch.fill(5);
-        at.data.fill(6);
-        assert_eq!((at.x.len(), at.sum.len(), at.scratch.len(), at.data.len()), (3, 3, 2, 9));
-        assert!(at.x == [1; 3] && at.g_i == [2; 3] && at.gradient == [3; 3] && at.sum == [4; 3]);
+        at.private.fill(4);
+        at.sum.fill(5);
+        at.velocity.fill(6);
+        at.scratch.fill(7);
+        at.data.fill(8);
+        assert_eq!((at.sum.len(), at.velocity.len(), at.scratch.len()), (3, 3, 2));
+        assert_eq!(
+            (at.x, at.g_i, at.gradient),
+            (&mut [1; 3][..], &mut [2; 3][..], &mut [3; 3][..])
+        );
+        assert_eq!((at.private, at.data), (&mut [4; 3][..], &mut [8; 9][..]));
         assert_eq!(layout.state(&memory), (&[1; 3][..], &[2; 3][..]));
     }
 }

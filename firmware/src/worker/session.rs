@@ -1,14 +1,15 @@
 //! A worker's part in a run: what the host set up, and how far it got.
 
 use super::memory::{Layout, Vectors};
-use crate::top_k;
+use crate::method::{self, Budget, Written, entries};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     Configure, Down, Exponents, Init, Loss, Part, Refusal, Ticket, Up,
 };
-use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
-use smidgen_protocol::step::step;
+use smidgen_protocol::method::{Method, Participation};
+use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
+use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 
 /// What the host set up, and how far it got.
@@ -21,10 +22,15 @@ pub struct Session {
     k: u32,
     value_bits: u8,
     init: Init,
+    method: Method,
+    scale: Ratio,
+    participation: Participation,
+    /// What a round's body is.
+    downlink_part: Part,
+    rule: Rule,
     data_checksum: u32,
     data_held: usize,
     exponents: Exponents,
-    gamma_n: Ratio,
     /// The last request, and its answer.
     ticket: Ticket,
     answer: Option<Answer>,
@@ -47,7 +53,7 @@ enum Awaited {
 struct Update {
     round: u32,
     loss: Loss,
-    shift: u8,
+    written: Written,
 }
 
 /// What a worker answers in a session.
@@ -65,7 +71,9 @@ impl Session {
         let at = layout.split(memory);
         at.x.fill(0);
         at.g_i.fill(0);
+        at.private.fill(0);
         at.sum.fill(0);
+        at.velocity.fill(0);
         let ticket = configure.ticket;
         let answer = Some(Answer::Ack { ticket, value: 0 });
         Self {
@@ -76,10 +84,18 @@ impl Session {
             k: configure.k,
             value_bits: configure.value_bits,
             init: configure.init,
+            method: configure.method,
+            scale: configure.scale,
+            participation: configure.participation,
+            downlink_part: configure.downlink.part(),
+            rule: Rule {
+                gamma_n: Ratio::default(),
+                momentum: configure.momentum,
+                l1_n: configure.l1_n,
+            },
             data_checksum: configure.data_checksum,
             data_held: 0,
             exponents: Exponents::default(),
-            gamma_n: Ratio::default(),
             ticket,
             answer,
             outbox: answer,
@@ -152,7 +168,7 @@ impl Session {
             }
             Down::Begin { round, .. } => {
                 self.await_gradient(Awaited::Update)?;
-                self.update = Some(Update { round, loss: Loss::default(), shift: 0 });
+                self.begin(round, &mut at);
                 Some(Answer::Update { from: 0 })
             }
             _ => return Err(Reject::Unexpected),
@@ -172,12 +188,25 @@ impl Session {
         Ok(())
     }
 
-    /// The exponents at which a gradient is awaited.
+    /// The exponents at which a gradient is awaited: of what is multiplied by `scale` afterwards.
     pub fn awaited_at(&self) -> Option<Exponents> {
-        self.awaited.map(|awaited| match awaited {
+        let exponents = match self.awaited? {
             Awaited::Probe { exponents, .. } => exponents,
             Awaited::Update => self.exponents,
-        })
+        };
+        let gradient = i32::from(exponents.gradient) + self.scale.magnitude();
+        let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+        Some(Exponents { gradient, ..exponents })
+    }
+
+    /// Brings the gradient from the grid that it was asked for on to the session's, times `scale`.
+    fn scale_gradient(&self, gradient: &mut [i32], saturated: &mut u32) {
+        if self.scale != Ratio::ONE {
+            let shift = self.scale.magnitude();
+            for g in gradient {
+                *g = saturate(self.scale.scale(i64::from(*g), shift), saturated);
+            }
+        }
     }
 
     fn take_data(
@@ -207,8 +236,10 @@ impl Session {
         let from = self.exponents;
         vector::rescale(at.x, from.x, to.x, saturated);
         vector::rescale(at.g_i, from.gradient, to.gradient, saturated);
+        vector::rescale(at.private, from.gradient, to.gradient, saturated);
         vector::rescale_sum(at.sum, from.gradient, to.gradient);
-        (self.exponents, self.gamma_n) = (to, gamma_n);
+        vector::rescale_sum(at.velocity, from.gradient, to.gradient);
+        (self.exponents, self.rule.gamma_n) = (to, gamma_n);
     }
 
     /// Writes coordinates of a vector. Nothing is written if the body has a flaw.
@@ -229,19 +260,27 @@ impl Session {
         let shift = -i32::from(decoder.shift());
         let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
         let range = range.start as usize..range.end as usize;
+        let wide = match part {
+            Part::Velocity => &mut *at.velocity,
+            _ => &mut *at.sum,
+        };
         match part {
             Part::Model | Part::Estimator => {
                 let vector = if part == Part::Model { &mut *at.x } else { &mut *at.g_i };
                 vector[range].fill(0);
                 values.for_each(|(index, value)| vector[index] = saturate(value, saturated));
             }
-            Part::Sum | Part::SumChange if at.sum.is_empty() => return Err(Reject::Unexpected),
-            Part::Sum => {
-                at.sum[range].fill(0);
-                values.for_each(|(index, value)| at.sum[index] = value);
+            Part::ModelChange => values.for_each(|(index, value)| {
+                let moved = i64::from(at.x[index]).saturating_add(value);
+                at.x[index] = saturate(moved, saturated);
+            }),
+            _ if wide.is_empty() => return Err(Reject::Unexpected),
+            Part::Sum | Part::Velocity => {
+                wide[range].fill(0);
+                values.for_each(|(index, value)| wide[index] = value);
             }
             Part::SumChange => values.for_each(|(index, value)| {
-                at.sum[index] = at.sum[index].saturating_add(value);
+                wide[index] = wide[index].saturating_add(value);
             }),
         }
         Ok(())
@@ -267,16 +306,25 @@ impl Session {
             return Err(Reject::Unexpected);
         }
         let range = from..self.layout.dimension as u32;
-        if at.sum.is_empty() {
-            self.write(Part::Model, range, body, at, saturated)?;
-        } else {
-            self.write(Part::SumChange, range, body, at, saturated)?;
-            let Exponents { x, gradient, .. } = self.exponents;
-            step(at.x, x, at.sum, gradient, self.gamma_n, saturated);
+        self.write(self.downlink_part, range, body, at, saturated)?;
+        if self.downlink_part == Part::SumChange {
+            let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
+            step(at.x, at.sum, at.velocity, self.rule, grids, saturated);
         }
         self.awaited = Some(Awaited::Update);
-        self.update = Some(Update { round, loss: Loss::default(), shift: 0 });
+        self.begin(round, at);
         Ok(())
+    }
+
+    /// Begins a round: a worker that does not take part in it answers at once, with an empty update.
+    fn begin(&mut self, round: u32, at: &mut Vectors) {
+        let loss = self.update.map_or(Loss::default(), |update| update.loss);
+        self.update = Some(Update { round, loss, written: Written::default() });
+        if !self.participation.includes(self.worker, round) {
+            at.gradient.fill(0);
+            self.awaited = None;
+            self.outbox = Some(Answer::Update { from: 0 });
+        }
     }
 
     fn more(&mut self, round: u32, from: u32) -> Result<(), Reject> {
@@ -290,9 +338,10 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the gradient that was awaited: c_i = C(∇f_i − g_i), g_i += c_i.
+    /// Takes the gradient that was awaited.
     pub fn gradient_ready(&mut self, loss: i64, at: Vectors, saturated: &mut u32) {
         let loss = Loss::new(loss);
+        self.scale_gradient(at.gradient, saturated);
         match self.awaited.take().expect("a gradient is awaited") {
             Awaited::Probe { ticket, .. } => {
                 let gradient_max = vector::max_magnitude(at.gradient);
@@ -302,10 +351,18 @@ impl Session {
             Awaited::Update => {
                 let round = self.round().expect("an awaited update has a round");
                 let (k, value_bits) = self.budget(round);
-                top_k::difference(at.gradient, at.g_i, saturated);
-                let shift = top_k::compress(at.gradient, k as usize, value_bits);
-                sparse::apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
-                self.update = Some(Update { round, loss, shift });
+                let budget = Budget { k: k as usize, value_bits };
+                let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
+                let spare_len = spare.len().min(self.layout.dimension);
+                let mut vectors = method::Vectors {
+                    gradient: at.gradient,
+                    g_i: at.g_i,
+                    private: at.private,
+                    spare: &mut spare[..spare_len],
+                };
+                let first = round == 0;
+                let written = method::update(self.method, &mut vectors, budget, first, saturated);
+                self.update = Some(Update { round, loss, written });
                 self.outbox = Some(Answer::Update { from: 0 });
             }
         }
@@ -349,16 +406,14 @@ impl Session {
         let mut body = [0; BODY_LEN_MAX];
         let (k, value_bits) = self.budget(update.round);
         let packing = Packing::new(self.layout.dimension as u32, k, value_bits);
-        let mut encoder = Encoder::new(&mut body, packing, update.shift, from);
+        let mut encoder = Encoder::new(&mut body, packing, update.written.shift, from);
         let whole = entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
         let len = encoder.finish();
-        let message = if whole { Up::Update { loss: update.loss } } else { Up::UpdatePart };
+        let message = match (whole, update.written.anew) {
+            (false, _) => Up::UpdatePart,
+            (true, false) => Up::Update { loss: update.loss },
+            (true, true) => Up::Anew { loss: update.loss },
+        };
         message.emit(&body[..len], context, out)
     }
-}
-
-/// The entries of an update, from coordinate `from` on.
-fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
-    let rest = mantissas.get(from as usize..).unwrap_or_default();
-    (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
 }

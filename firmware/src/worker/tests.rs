@@ -6,7 +6,7 @@ mod line;
 use super::*;
 use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, widened};
 use smidgen_protocol::frame;
-use smidgen_protocol::message::{Exponents, Init, Part};
+use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
 use smidgen_protocol::vector::{rescale, rescale_sum};
 
 #[test]
@@ -33,8 +33,8 @@ fn a_worker_says_who_it_is_and_how_it_stands() {
 fn a_configuration_that_cannot_be_served_is_refused_with_its_reason() {
     let mut host = Host::new(5, Downlink::Sparse, Init::Full);
     let good = host.configure;
-    let room = memory_len::<Distance>(5, Downlink::Sparse, 5) as u32;
-    let need = memory_len::<Distance>(6, Downlink::Sparse, 5) as u32;
+    let need_of = |configure: &Configure| memory_len::<Distance>(configure) as u32;
+    let (room, need) = (need_of(&good), need_of(&Configure { dimension: 6, ..good }));
     for (configure, refusal) in [
         (Configure { dimension: 6, ..good }, Refusal::Memory { need, room }),
         (Configure { objective: "another", ..good }, Refusal::Objective),

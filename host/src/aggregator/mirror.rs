@@ -2,7 +2,7 @@
 
 use smidgen_protocol::digest;
 use smidgen_protocol::sparse::{self, Decoder};
-use smidgen_protocol::vector::{self, Exponent};
+use smidgen_protocol::vector::{self, Exponent, Ratio};
 
 /// g_i as the worker holds it, bit for bit, and its digest.
 #[derive(Clone, Debug)]
@@ -27,16 +27,29 @@ impl Mirror {
         self.digest
     }
 
-    /// Takes a checked body, and what changes goes to `sum` as well.
-    pub fn apply(&mut self, body: Decoder, sum: &mut [i64], saturated: &mut u32) {
+    /// Starts from zero again; what changes goes to `sum` as well, times `weight`.
+    pub fn clear(&mut self, sum: &mut [i64], weight: Ratio) {
+        for (mantissa, sum) in self.mantissas.iter_mut().zip(sum) {
+            *sum -= weighted(weight, std::mem::take(mantissa));
+        }
+        self.digest = 0;
+    }
+
+    /// Takes a checked body; what changes goes to `sum` as well, times `weight`.
+    pub fn apply(&mut self, body: Decoder, sum: &mut [i64], weight: Ratio, saturated: &mut u32) {
         let Self { mantissas, digest } = self;
         let shift = body.shift();
         sparse::apply(mantissas, body.entries(), shift, saturated, |index, before, after| {
-            sum[index as usize] += i64::from(after) - i64::from(before);
+            sum[index as usize] += weighted(weight, after) - weighted(weight, before);
             *digest = digest
                 .wrapping_sub(digest::coordinate(index, before))
                 .wrapping_add(digest::coordinate(index, after));
         });
+    }
+
+    /// Adds it to `sum`, times `weight`.
+    pub fn add_to(&self, sum: &mut [i64], weight: Ratio) {
+        sum.iter_mut().zip(&self.mantissas).for_each(|(sum, &m)| *sum += weighted(weight, m));
     }
 
     /// Moves to another exponent.
@@ -44,4 +57,9 @@ impl Mirror {
         vector::rescale(&mut self.mantissas, from, to, saturated);
         self.digest = digest::vector(&self.mantissas);
     }
+}
+
+/// What a mantissa adds to the sum: rounded for itself, so that a sum does not depend on its history.
+fn weighted(weight: Ratio, mantissa: i32) -> i64 {
+    if weight == Ratio::ONE { mantissa.into() } else { weight.scale(mantissa.into(), 0) }
 }

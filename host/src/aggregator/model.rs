@@ -1,25 +1,33 @@
-//! The server's side of EF21: x, Σ g_i, and what of them the workers know.
+//! The server's side: x, Σ g_i, and what of them the workers hold.
 
+use super::compressor::{Budget, compress};
 use super::mirror::Mirror;
 use super::scaling;
-use crate::ratio::ratio;
 use smidgen_protocol::frame::BODY_LEN_MAX;
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::sparse::{Encoder, Full, Packing, VALUE_BITS_MAX};
-use smidgen_protocol::step::step;
+use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio};
 
-/// x, Σ g_i and their exponents.
+/// x, Σ g_i, the workers' versions of both, and their exponents.
 #[derive(Clone, Debug)]
 pub struct Model {
     x: Vec<i32>,
+    /// The model that workers hold: x, but for EF21-P, where it follows x by compressed changes.
+    w: Vec<i32>,
+    /// Σ w_i g_i over all mirrors, with the weights of the method.
     sum: Vec<i64>,
-    /// The sum as workers hold it: of the last round.
+    /// The sum as workers hold it: of the last round, and for EF21-BC it follows by compressed changes.
     announced: Vec<i64>,
+    /// v of the heavy ball; empty without one.
+    velocity: Vec<i64>,
+    weights: Vec<Ratio>,
     exponents: Exponents,
     gamma: f64,
-    gamma_n: Ratio,
+    rule: Rule,
     downlink: Downlink,
+    /// What a change may hold on its way down; everything, where there is none.
+    budget: Option<Budget>,
     saturated: u32,
 }
 
@@ -35,28 +43,50 @@ pub struct Chunk {
 }
 
 impl Model {
-    /// x = 0, for `worker_count` workers and step size γ.
-    pub fn new(dimension: usize, worker_count: usize, gamma: f64, downlink: Downlink) -> Self {
+    /// x = 0, for step size γ.
+    pub fn new(
+        dimension: usize,
+        weights: Vec<Ratio>,
+        gamma: f64,
+        rule: Rule,
+        downlink: Downlink,
+        budget: Option<Budget>,
+    ) -> Self {
+        let velocity_len = if rule.momentum.mantissa == 0 { 0 } else { dimension };
         Self {
             x: vec![0; dimension],
+            w: vec![0; dimension],
             sum: vec![0; dimension],
             announced: vec![0; dimension],
+            velocity: vec![0; velocity_len],
+            weights,
             exponents: scaling::first_probe(),
             gamma,
-            gamma_n: ratio(gamma / worker_count as f64),
+            rule,
             downlink,
+            budget,
             saturated: 0,
         }
     }
 
-    /// Mantissas of x.
+    /// Mantissas of the server's x.
     pub fn x(&self) -> &[i32] {
         &self.x
+    }
+
+    /// Mantissas of the model that workers hold.
+    pub fn w(&self) -> &[i32] {
+        &self.w
     }
 
     /// Σ g_i as workers hold it in this round.
     pub fn announced(&self) -> &[i64] {
         &self.announced
+    }
+
+    /// The velocity of the heavy ball.
+    pub fn velocity(&self) -> &[i64] {
+        &self.velocity
     }
 
     /// The exponents in use.
@@ -66,7 +96,7 @@ impl Model {
 
     /// γ/n as it travels.
     pub fn gamma_n(&self) -> Ratio {
-        self.gamma_n
+        self.rule.gamma_n
     }
 
     /// Mantissas that were cut to their range.
@@ -74,14 +104,26 @@ impl Model {
         self.saturated
     }
 
-    /// Σ g_i, and the saturation counter, for [`Mirror::apply`].
-    pub fn sum_mut(&mut self) -> (&mut [i64], &mut u32) {
-        (&mut self.sum, &mut self.saturated)
+    /// Takes a worker's whole update; `bodies` are checked.
+    pub fn take<'b>(
+        &mut self,
+        worker: usize,
+        mirror: &mut Mirror,
+        anew: bool,
+        bodies: impl Iterator<Item = smidgen_protocol::sparse::Decoder<'b>>,
+    ) {
+        let weight = self.weights[worker];
+        if anew {
+            mirror.clear(&mut self.sum, weight);
+        }
+        for body in bodies {
+            mirror.apply(body, &mut self.sum, weight, &mut self.saturated);
+        }
     }
 
-    /// ‖(1/n) Σ g_i‖².
-    pub fn estimator_norm_squared(&self, worker_count: usize) -> f64 {
-        let scale = value(1.0, self.exponents.gradient) / worker_count as f64;
+    /// ‖g‖² of the mean g of all mirrors.
+    pub fn estimator_norm_squared(&self) -> f64 {
+        let scale = value(1.0, self.exponents.gradient) / self.weights.len() as f64;
         self.sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum()
     }
 
@@ -101,15 +143,14 @@ impl Model {
             return false;
         }
         vector::rescale(&mut self.x, now.x, next.x, &mut self.saturated);
+        vector::rescale(&mut self.w, now.x, next.x, &mut self.saturated);
         if next.gradient != now.gradient {
             vector::rescale_sum(&mut self.announced, now.gradient, next.gradient);
+            vector::rescale_sum(&mut self.velocity, now.gradient, next.gradient);
             self.sum.fill(0);
-            for mirror in mirrors {
+            for (mirror, weight) in mirrors.iter_mut().zip(&self.weights) {
                 mirror.rescale(now.gradient, next.gradient, &mut self.saturated);
-                self.sum
-                    .iter_mut()
-                    .zip(mirror.mantissas())
-                    .for_each(|(sum, &m)| *sum += i64::from(m));
+                mirror.add_to(&mut self.sum, *weight);
             }
         }
         self.exponents = next;
@@ -118,27 +159,63 @@ impl Model {
 
     /// A bound of the magnitudes of x after the next step.
     fn next_x_max(&self) -> u64 {
-        let sum_max = self.sum.iter().map(|sum| sum.unsigned_abs()).max().unwrap_or(0);
+        let max = |wide: &[i64]| wide.iter().map(|sum| sum.unsigned_abs()).max().unwrap_or(0);
+        let direction_max = max(&self.sum).max(max(&self.announced)) + max(&self.velocity);
         let shift = i32::from(self.exponents.gradient) - i32::from(self.exponents.x);
-        let sum_max = i64::try_from(sum_max).unwrap_or(i64::MAX);
+        let direction_max = i64::try_from(direction_max).unwrap_or(i64::MAX);
         u64::from(vector::max_magnitude(&self.x))
-            .saturating_add(self.gamma_n.scale(sum_max, shift).unsigned_abs())
+            .saturating_add(self.rule.gamma_n.scale(direction_max, shift).unsigned_abs())
     }
 
-    /// x^{t+1} = x^t − γ g^t; returns what the workers must hear of it, at least one chunk.
+    /// x^{t+1} from x^t; returns what the workers must hear of it, at least one chunk.
     pub fn step(&mut self) -> Vec<Chunk> {
-        let Exponents { x, gradient, .. } = self.exponents;
-        step(&mut self.x, x, &self.sum, gradient, self.gamma_n, &mut self.saturated);
-        let chunks = match self.downlink {
-            Downlink::Dense => chunks(&self.x),
-            Downlink::Sparse => {
-                let change = |(sum, announced): (&i64, &i64)| sum - announced;
-                let changes: Vec<i64> = self.sum.iter().zip(&self.announced).map(change).collect();
-                chunks(&changes)
+        match self.downlink {
+            Downlink::Dense => {
+                self.follow();
+                self.move_x();
+                self.w.copy_from_slice(&self.x);
+                chunks(&self.x)
             }
-        };
-        self.announced.copy_from_slice(&self.sum);
-        chunks
+            Downlink::Sparse => {
+                let change = self.follow();
+                self.move_x();
+                self.w.copy_from_slice(&self.x);
+                chunks(&change)
+            }
+            Downlink::Model => {
+                self.follow();
+                self.move_x();
+                let lag = |(x, w): (&i32, &i32)| i64::from(*x) - i64::from(*w);
+                let lag: Vec<i64> = self.x.iter().zip(&self.w).map(lag).collect();
+                let change = compress(lag, self.budget);
+                for (w, change) in self.w.iter_mut().zip(&change) {
+                    *w = vector::saturate(i64::from(*w) + change, &mut self.saturated);
+                }
+                chunks(&change)
+            }
+        }
+    }
+
+    /// Lets the sum that the step uses follow Σ g_i: wholly, but for EF21-BC. Returns what changed.
+    fn follow(&mut self) -> Vec<i64> {
+        let change = |(sum, announced): (&i64, &i64)| sum - announced;
+        let change: Vec<i64> = self.sum.iter().zip(&self.announced).map(change).collect();
+        let change =
+            if self.downlink == Downlink::Sparse { compress(change, self.budget) } else { change };
+        self.announced.iter_mut().zip(&change).for_each(|(announced, change)| *announced += change);
+        change
+    }
+
+    fn move_x(&mut self) {
+        let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
+        step(
+            &mut self.x,
+            &self.announced,
+            &mut self.velocity,
+            self.rule,
+            grids,
+            &mut self.saturated,
+        );
     }
 }
 

@@ -13,13 +13,17 @@ pub enum Step {
     Am,
     /// The largest that theory allows for the method.
     Auto,
+    /// The exact root where theory gives a simpler bound of it.
+    Exact,
+    /// From rare features: who owns which coordinates (Error Feedback Reloaded).
+    Rare,
     /// This number, positive and finite, whatever theory says.
     Fixed(f64),
 }
 
 /// A text that is no [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("give qm, am, auto or a number greater than 0")]
+#[error("give qm, am, auto, exact, rare or a number greater than 0")]
 pub struct StepError;
 
 impl FromStr for Step {
@@ -30,6 +34,8 @@ impl FromStr for Step {
             "qm" => Ok(Self::Qm),
             "am" => Ok(Self::Am),
             "auto" => Ok(Self::Auto),
+            "exact" => Ok(Self::Exact),
+            "rare" => Ok(Self::Rare),
             number => super::positive(number).map(Self::Fixed).map_err(|_| StepError),
         }
     }
@@ -41,6 +47,8 @@ impl fmt::Display for Step {
             Self::Qm => f.write_str("qm"),
             Self::Am => f.write_str("am"),
             Self::Auto => f.write_str("auto"),
+            Self::Exact => f.write_str("exact"),
+            Self::Rare => f.write_str("rare"),
             Self::Fixed(gamma) => write!(f, "{gamma}"),
         }
     }
@@ -58,7 +66,15 @@ mod tests {
 
     #[test]
     fn steps_are_read_and_written_alike() {
-        for step in [Step::Qm, Step::Am, Step::Auto, Step::Fixed(0.25), Step::Fixed(1e-9)] {
+        for step in [
+            Step::Qm,
+            Step::Am,
+            Step::Auto,
+            Step::Exact,
+            Step::Rare,
+            Step::Fixed(0.25),
+            Step::Fixed(1e-9),
+        ] {
             assert_eq!(step.to_string().parse(), Ok(step));
         }
     }

@@ -28,30 +28,55 @@ fn name() -> impl Strategy<Value = &'static str> {
 fn configure() -> impl Strategy<Value = Configure<'static>> {
     let run = (any::<(Ticket, u32, u64, u16)>(), any::<(u32, u32, u8)>());
     let init = select(vec![Init::Full, Init::Compressed, Init::Zero]);
-    let kind = (init, select(vec![Downlink::Dense, Downlink::Sparse]), name(), ratio());
-    (run, kind, any::<(u32, u32)>()).prop_map(|(run, kind, (data_len, data_checksum))| {
-        let ((ticket, session, identity, worker), (dimension, k, value_bits)) = run;
-        let (init, downlink, objective, lambda) = kind;
-        Configure {
-            ticket,
-            session,
-            identity,
-            worker,
-            dimension,
-            k,
-            value_bits,
-            init,
-            downlink,
-            objective,
-            lambda,
-            data_len,
-            data_checksum,
-        }
-    })
+    let downlink = select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
+    let kind = (init, downlink, name(), ratio());
+    let rules = (method(), ratio(), any::<(u32, u32)>(), ratio(), ratio());
+    (run, kind, rules, any::<(u32, u32)>()).prop_map(
+        |(run, kind, rules, (data_len, data_checksum))| {
+            let (method, scale, (seed, probability), momentum, l1_n) = rules;
+            let ((ticket, session, identity, worker), (dimension, k, value_bits)) = run;
+            let (init, downlink, objective, lambda) = kind;
+            Configure {
+                ticket,
+                session,
+                identity,
+                worker,
+                dimension,
+                k,
+                value_bits,
+                init,
+                method,
+                scale,
+                participation: Participation { seed, probability },
+                downlink,
+                momentum,
+                l1_n,
+                objective,
+                lambda,
+                data_len,
+                data_checksum,
+            }
+        },
+    )
+}
+
+fn method() -> impl Strategy<Value = Method> {
+    prop_oneof![
+        select(vec![Method::Ef21, Method::Ef21Plus, Method::Ef14, Method::Dcgd]),
+        ratio().prop_map(|eta| Method::Sgdm { eta }),
+        ratio().prop_map(|eta| Method::EControl { eta }),
+    ]
 }
 
 fn downs() -> impl Strategy<Value = Down<'static>> {
-    let part = select(vec![Part::Model, Part::Estimator, Part::Sum, Part::SumChange]);
+    let part = select(vec![
+        Part::Model,
+        Part::Estimator,
+        Part::Sum,
+        Part::SumChange,
+        Part::ModelChange,
+        Part::Velocity,
+    ]);
     prop_oneof![
         any::<(u16, [u8; 8])>().prop_map(|(version, schema)| Down::Hello { version, schema }),
         configure().prop_map(Down::Configure),
@@ -115,6 +140,7 @@ fn ups() -> impl Strategy<Value = Up<'static>> {
         (any::<Ticket>(), refusal).prop_map(|(ticket, refusal)| Up::Refused { ticket, refusal }),
         loss().prop_map(|loss| Up::Update { loss }),
         Just(Up::UpdatePart),
+        loss().prop_map(|loss| Up::Anew { loss }),
     ]
 }
 

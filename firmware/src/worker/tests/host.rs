@@ -2,9 +2,10 @@
 
 use super::super::*;
 use smidgen_protocol::frame::{self, BODY_LEN_MAX};
-use smidgen_protocol::message::{Exponents, Init, Part};
+use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
+use smidgen_protocol::method::{Method, Participation};
 use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
-use smidgen_protocol::step::step;
+use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
 pub const BOARD: Board = Board { name: "bench", identity: 0xb0a2d };
@@ -71,7 +72,12 @@ impl Host {
             k: 2,
             value_bits: 8,
             init,
+            method: Method::Ef21,
+            scale: Ratio::ONE,
+            participation: Participation::FULL,
             downlink,
+            momentum: Ratio::default(),
+            l1_n: Ratio::default(),
             objective: Distance::NAME,
             lambda: Ratio::default(),
             data_len: data.len() as u32,
@@ -79,7 +85,7 @@ impl Host {
         };
         let (mirror, sum) = (vec![0; dimension], vec![0; dimension]);
         Self {
-            worker: boot(dimension, downlink),
+            worker: boot(&configure),
             objective: Distance::default(),
             configure,
             data,
@@ -210,7 +216,9 @@ impl Host {
     /// Moves the model, tells the worker all but the end, and returns the frame with the end.
     pub fn step_and_tell(&mut self) -> Vec<u8> {
         let Exponents { x, gradient, .. } = self.exponents;
-        step(&mut self.x, x, &self.sum, gradient, GAMMA_N, &mut 0);
+        let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() };
+        let grids = Grids { x, sum: gradient };
+        step(&mut self.x, &self.sum, &mut [], rule, grids, &mut 0);
         let (part, mut bodies) = match self.configure.downlink {
             Downlink::Dense => (Part::Model, bodies(&widened(&self.x))),
             Downlink::Sparse => {
@@ -219,6 +227,7 @@ impl Host {
                     self.sum.iter().zip(told).map(|(new, old)| new - old).collect();
                 (Part::SumChange, bodies(&change))
             }
+            Downlink::Model => unreachable!("this host sends the model or the sum"),
         };
         let (from, _, last) = bodies.pop().expect("there is always a last body");
         self.tell(part, bodies);
@@ -262,8 +271,7 @@ impl Host {
     }
 
     pub fn reboot(&mut self) {
-        let Configure { dimension, downlink, .. } = self.configure;
-        self.worker = boot(dimension as usize, downlink);
+        self.worker = boot(&self.configure);
         self.bytes_sent = 0;
     }
 
@@ -286,8 +294,8 @@ impl Host {
     }
 }
 
-pub fn boot(dimension: usize, downlink: Downlink) -> Worker<Vec<u64>> {
-    let len = memory_len::<Distance>(dimension, downlink, dimension);
+pub fn boot(configure: &Configure) -> Worker<Vec<u64>> {
+    let len = memory_len::<Distance>(configure);
     Worker::new::<Distance>(BOARD, vec![u64::MAX; len / 8])
 }
 

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::host::{Host, bodies, emit};
 use proptest::prelude::*;
-use smidgen_protocol::message::{Exponents, Init, Part};
+use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
 use smidgen_protocol::vector::Ratio;
 
 /// A message of any kind, mostly one that could be meant.

@@ -62,6 +62,10 @@ fn defaults_are_filled_in() {
         step: Step::Auto,
         init: Init::Compressed,
         downlink: Downlink::Sparse,
+        downlink_k: None,
+        participation: 1.0,
+        eta: None,
+        l1: 1e-3,
         rounds: 200,
         target: None,
         seed: 0,
@@ -94,6 +98,10 @@ fn every_option_is_understood() {
         step: Step::Fixed(0.25),
         init: Init::Full,
         downlink: Downlink::Dense,
+        downlink_k: None,
+        participation: 1.0,
+        eta: None,
+        l1: 1e-3,
         rounds: 2000,
         target: Some(1e-6),
         seed: 7,
@@ -141,7 +149,10 @@ fn wrong_arguments_are_refused_with_a_reason() {
         ("smidgen simulate --lambda -1", "give a number of at least 0"),
         ("smidgen simulate --lambda nan", "give a number of at least 0"),
         ("smidgen simulate --target 0", "give a number greater than 0"),
-        ("smidgen simulate --step am2", "give qm, am, auto or a number greater than 0"),
+        (
+            "smidgen simulate --step am2",
+            "give qm, am, auto, exact, rare or a number greater than 0",
+        ),
         ("smidgen simulate --faults loss=2", "`loss=2` lacks a probability"),
         ("smidgen simulate --split blocks", "[possible values: contiguous, sorted-norm, one-each]"),
         ("smidgen simulate --value-bit 8", "'--value-bits'"),
@@ -271,8 +282,10 @@ fn help_shows_what_is_required() {
 fn a_record_holds_every_option_by_its_name() {
     let record = options("smidgen simulate --faults loss=0.5 --step 0.25 --k 4").record();
     let expected = serde_json::json!({
-        "dataset": "digits", "split": "contiguous", "objective": "logistic", "lambda": 0.001, "method": "ef21",
-        "k": 4, "value-bits": 8, "step": "0.25", "init": "compressed", "downlink": "sparse", "rounds": 200,
+        "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
+            "lambda": 0.001, "method": "ef21",
+        "k": 4, "value-bits": 8, "step": "0.25", "init": "compressed", "downlink": "sparse", "participation": 1.0,
+            "rounds": 200,
         "seed": 0, "faults": "loss=0.5", "baud": 115_200, "out": "smidgen-out",
     });
     assert_eq!(serde_json::Value::Object(record), expected);

@@ -1,0 +1,245 @@
+//! The worker's lines of every method: from ∇f_i(x) to an update, in place.
+//!
+//! On entry `gradient` is ∇f_i(x); on return it holds the mantissas of the update and g_i is what the host's mirror
+//! will be. What the host must know besides is one bit: whether g_i starts from zero.
+
+use crate::top_k;
+use smidgen_protocol::method::Method;
+use smidgen_protocol::sparse::apply;
+use smidgen_protocol::vector::{Ratio, round_shift, saturate};
+
+/// The vectors of a worker, d mantissas each.
+pub struct Vectors<'a> {
+    /// ∇f_i(x), then the update.
+    pub gradient: &'a mut [i32],
+    /// The estimator g_i.
+    pub g_i: &'a mut [i32],
+    /// What the worker alone keeps: e_i or v_i; empty where the method needs none.
+    pub private: &'a mut [i32],
+    /// Working memory, d mantissas, for methods that weigh two updates; empty elsewhere.
+    pub spare: &'a mut [i32],
+}
+
+/// How many coordinates an update may hold, and with how many bits each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// K.
+    pub k: usize,
+    /// Bits of a mantissa.
+    pub value_bits: u8,
+}
+
+/// How the mantissas of an update are to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Their value is `mantissa * 2^shift`.
+    pub shift: u8,
+    /// g_i is zero before they are added.
+    pub anew: bool,
+}
+
+/// Makes the update of a round; `first` in round 0.
+pub fn update(
+    method: Method,
+    at: &mut Vectors,
+    budget: Budget,
+    first: bool,
+    saturated: &mut u32,
+) -> Written {
+    match method {
+        Method::Ef21 => ef21(at, budget, saturated),
+        Method::Ef21Plus => ef21_plus(at, budget, saturated),
+        Method::Dcgd => anew(at, budget, saturated),
+        Method::Ef14 => ef14(at, budget, saturated),
+        Method::Sgdm { eta } => {
+            momentum(at, if first { None } else { Some(eta) }, saturated);
+            ef21(at, budget, saturated)
+        }
+        Method::EControl { eta } => econtrol(at, eta, budget, saturated),
+    }
+}
+
+/// `g_i += C(∇ − g_i)`
+fn ef21(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+    top_k::difference(at.gradient, at.g_i, saturated);
+    let shift = top_k::compress(at.gradient, budget.k, budget.value_bits);
+    apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
+    Written { shift, anew: false }
+}
+
+/// `g_i = C(∇)`
+fn anew(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+    let shift = top_k::compress(at.gradient, budget.k, budget.value_bits);
+    at.g_i.fill(0);
+    apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
+    Written { shift, anew: true }
+}
+
+/// Whichever of the two is closer to ∇; of equals the one that keeps g_i.
+fn ef21_plus(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+    at.spare.copy_from_slice(at.gradient);
+    let shift = top_k::compress(at.spare, budget.k, budget.value_bits);
+    let from_zero = distance_squared(at.gradient.iter().map(|&g| i64::from(g)), at.spare, shift);
+    at.spare.copy_from_slice(at.gradient);
+    top_k::difference(at.spare, at.g_i, saturated);
+    let shift = top_k::compress(at.spare, budget.k, budget.value_bits);
+    let differences =
+        at.gradient.iter().zip(&*at.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
+    let from_g_i = distance_squared(differences, at.spare, shift);
+    if from_zero < from_g_i { anew(at, budget, saturated) } else { ef21(at, budget, saturated) }
+}
+
+/// ‖v − m 2^shift‖²
+fn distance_squared(v: impl Iterator<Item = i64>, mantissas: &[i32], shift: u8) -> u128 {
+    let decoded = mantissas.iter().map(|&m| round_shift(i64::from(m), -i32::from(shift)));
+    v.zip(decoded).map(|(v, m)| u128::from(v.abs_diff(m)).pow(2)).sum()
+}
+
+/// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`
+fn ef14(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+    for (e, gradient) in at.private.iter_mut().zip(&mut *at.gradient) {
+        *e = saturate(i64::from(*e) + i64::from(*gradient), saturated);
+        *gradient = *e;
+    }
+    let written = anew(at, budget, saturated);
+    subtract_sent(at.private, at.gradient, written.shift, saturated);
+    written
+}
+
+/// `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`
+fn econtrol(at: &mut Vectors, eta: Ratio, budget: Budget, saturated: &mut u32) -> Written {
+    top_k::difference(at.gradient, at.g_i, saturated);
+    for (e, difference) in at.private.iter_mut().zip(&mut *at.gradient) {
+        let controlled = i64::from(*difference) + eta.scale(i64::from(*e), 0);
+        *e = saturate(i64::from(*e) + i64::from(*difference), saturated);
+        *difference = saturate(controlled, saturated);
+    }
+    let shift = top_k::compress(at.gradient, budget.k, budget.value_bits);
+    apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
+    subtract_sent(at.private, at.gradient, shift, saturated);
+    Written { shift, anew: false }
+}
+
+/// `v_i += η (∇ − v_i)`, and v_i takes the place of ∇; without η `v_i = ∇`.
+fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
+    for (v, gradient) in at.private.iter_mut().zip(&mut *at.gradient) {
+        *v = match eta {
+            None => *gradient,
+            Some(eta) => {
+                let distance = i64::from(*gradient) - i64::from(*v);
+                saturate(i64::from(*v) + eta.scale(distance, 0), saturated)
+            }
+        };
+        *gradient = *v;
+    }
+}
+
+/// What was sent leaves the error.
+fn subtract_sent(private: &mut [i32], mantissas: &[i32], shift: u8, saturated: &mut u32) {
+    for (e, &m) in private.iter_mut().zip(mantissas) {
+        let sent = round_shift(i64::from(m), -i32::from(shift));
+        *e = saturate(i64::from(*e).saturating_sub(sent), saturated);
+    }
+}
+
+/// The entries of an update, from coordinate `from` on.
+pub fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
+    let rest = mantissas.get(from as usize..).unwrap_or_default();
+    (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HALF: Ratio = Ratio { mantissa: 1 << 30, exponent: 31 };
+    const METHODS: [Method; 6] = [
+        Method::Ef21,
+        Method::Ef21Plus,
+        Method::Ef14,
+        Method::Dcgd,
+        Method::Sgdm { eta: HALF },
+        Method::EControl { eta: HALF },
+    ];
+
+    /// The state of a worker, and its mirror, which sees only what travels.
+    struct Pair {
+        g_i: Vec<i32>,
+        private: Vec<i32>,
+        mirror: Vec<i32>,
+    }
+
+    impl Pair {
+        fn new(dimension: usize) -> Self {
+            let zero = vec![0; dimension];
+            Self { g_i: zero.clone(), private: zero.clone(), mirror: zero }
+        }
+
+        fn round(&mut self, method: Method, gradient: &[i32], budget: Budget, first: bool) {
+            let (mut gradient, mut spare) = (gradient.to_vec(), gradient.to_vec());
+            let mut at = Vectors {
+                gradient: &mut gradient,
+                g_i: &mut self.g_i,
+                private: &mut self.private,
+                spare: &mut spare,
+            };
+            let written = update(method, &mut at, budget, first, &mut 0);
+            if written.anew {
+                self.mirror.fill(0);
+            }
+            assert!(entries(&gradient, 0).count() <= budget.k);
+            apply(&mut self.mirror, entries(&gradient, 0), written.shift, &mut 0, |_, _, _| {});
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_mirror_follows_every_method(
+            rounds in prop::collection::vec(prop::collection::vec(any::<i32>(), 7), 1..12),
+            k in 1usize..8, value_bits in 2u8..=32,
+        ) {
+            for method in METHODS {
+                let mut pair = Pair::new(7);
+                for (round, gradient) in rounds.iter().enumerate() {
+                    pair.round(method, gradient, Budget { k, value_bits }, round == 0);
+                    prop_assert_eq!(&pair.g_i, &pair.mirror, "{:?}", method);
+                }
+            }
+        }
+
+        /// For a gradient that stays, whatever is not sent is not lost: all but DCGD find it in the end.
+        #[test]
+        fn feedback_finds_a_constant_gradient(gradient in prop::collection::vec(-1_000_000i32..1_000_000, 5)) {
+            for method in [Method::Ef21, Method::Ef21Plus, Method::Sgdm { eta: HALF }] {
+                let mut pair = Pair::new(5);
+                (0..60).for_each(|round| pair.round(method, &gradient, Budget { k: 1, value_bits: 32 }, round == 0));
+                prop_assert_eq!(&pair.mirror, &gradient, "{:?}", method);
+            }
+        }
+
+        /// EF14 sends in the mean what it was given: the error stays bounded, so the sum of what was sent follows.
+        #[test]
+        fn classic_feedback_sends_the_mean(gradient in prop::collection::vec(-1000i32..1000, 5)) {
+            let (mut pair, mut sent) = (Pair::new(5), [0i64; 5]);
+            for round in 0..200 {
+                pair.round(Method::Ef14, &gradient, Budget { k: 1, value_bits: 32 }, round == 0);
+                sent.iter_mut().zip(&pair.mirror).for_each(|(sent, &m)| *sent += i64::from(m));
+            }
+            for ((sent, g), e) in sent.iter().zip(&gradient).zip(&pair.private) {
+                prop_assert_eq!(sent + i64::from(*e), 200 * i64::from(*g));
+            }
+        }
+    }
+
+    #[test]
+    fn ef21_plus_starts_anew_where_the_old_estimator_misleads() {
+        let mut pair = Pair::new(3);
+        let budget = Budget { k: 1, value_bits: 32 };
+        pair.round(Method::Ef21Plus, &[1000, 0, 0], budget, true);
+        pair.round(Method::Ef21Plus, &[0, 0, 1000], budget, false);
+        assert_eq!(pair.mirror, [0, 0, 1000]);
+        pair.round(Method::Ef21Plus, &[0, 10, 1000], budget, false);
+        assert_eq!(pair.mirror, [0, 10, 1000]);
+    }
+}

@@ -1,0 +1,329 @@
+//! What a method is made of: what workers send, what the server does with it, who counts how much, and the step size.
+//!
+//! A method that is added tomorrow gets a name in [`config::Method`](crate::config::Method) and an arm here; a new rule for
+//! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
+
+use crate::aggregator::Budget;
+use crate::config::{self, Method, Options};
+use crate::dataset::Dataset;
+use crate::ratio::ratio;
+use crate::theory::{Smoothness, beta, theta, top_k_alpha, xi};
+use smidgen_protocol::message::Downlink;
+use smidgen_protocol::method::{self, Participation};
+use thiserror::Error;
+
+/// The part of a worker in the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// Whose rows it has: an index into the shares of the data.
+    pub share: usize,
+    /// What its gradient is multiplied with before it meets the grid.
+    pub scale: f64,
+    /// What its estimator is multiplied with in the sum.
+    pub weight: f64,
+    /// Its part in f.
+    pub loss_weight: f64,
+}
+
+/// A method, with all its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// What workers send of their gradients.
+    pub method: method::Method,
+    /// The workers of the run: one for each share, or several clones of it.
+    pub parts: Vec<Part>,
+    /// Coordinates of an update.
+    pub k: u32,
+    /// Bits of each.
+    pub value_bits: u8,
+    /// Who takes part in a round.
+    pub participation: Participation,
+    /// How the model travels.
+    pub downlink: Downlink,
+    /// What may travel of a change on its way down; everything, where there is none.
+    pub downlink_budget: Option<Budget>,
+    /// η of the heavy ball, 0 for none.
+    pub momentum: f64,
+    /// Weight λ₁ of the l1 norm, 0 for none.
+    pub l1: f64,
+    /// Step size γ.
+    pub gamma: f64,
+}
+
+/// Options that contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RecipeError {
+    /// A worker that is away does not send zero: without memory of its last gradient this is no method.
+    #[error(
+        "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
+    )]
+    Participation(&'static str),
+    /// The step belongs to another theory.
+    #[error(
+        "--step {step} is a theory of ef21 and ef21-w with the downlinks dense and sparse; give qm, am or a number"
+    )]
+    Step {
+        /// The step that was asked for.
+        step: String,
+    },
+    /// A server that compresses what it sends cannot send everything.
+    #[error(
+        "--downlink-k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}"
+    )]
+    DownlinkK {
+        /// The K asked for.
+        k: u32,
+        /// The dimension d.
+        dimension: u32,
+    },
+}
+
+/// What a recipe needs to know of the problem.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<'a> {
+    /// The rows of all.
+    pub dataset: &'a Dataset,
+    /// The rows of each.
+    pub shares: &'a [Vec<usize>],
+    /// The constants.
+    pub smoothness: &'a Smoothness,
+    /// K, checked against the dimension.
+    pub k: u32,
+}
+
+impl Recipe {
+    /// The method that the options name, for a problem.
+    pub fn new(options: &Options, problem: Problem) -> Result<Self, RecipeError> {
+        let dimension = problem.dataset.dimension() as u32;
+        let dense = options.method == Method::Gd;
+        let eta = options.eta();
+        let recipe = Self {
+            method: worker_rule(options.method, eta),
+            parts: parts(options.method, problem.smoothness),
+            k: if dense { dimension } else { problem.k },
+            value_bits: if dense { 32 } else { options.value_bits },
+            participation: participation(options),
+            downlink: options.downlink.wire(),
+            downlink_budget: downlink_budget(options, dimension)?,
+            momentum: if options.method == Method::Ef21Hb { eta } else { 0.0 },
+            l1: if options.method == Method::Ef21Prox { options.l1 } else { 0.0 },
+            gamma: 0.0,
+        };
+        recipe.check(options)?;
+        let gamma = recipe.gamma(options, problem)?;
+        Ok(Self { gamma, ..recipe })
+    }
+
+    fn check(&self, options: &Options) -> Result<(), RecipeError> {
+        let anew = matches!(self.method, method::Method::Dcgd | method::Method::Ef14);
+        if anew && self.participation != Participation::FULL {
+            return Err(RecipeError::Participation(options.method.name()));
+        }
+        Ok(())
+    }
+
+    /// The step size that the options ask for.
+    fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
+        let Smoothness { l, .. } = *problem.smoothness;
+        let dimension = problem.dataset.dimension();
+        // A worker that takes part with probability p is a compressor with contraction p α.
+        let alpha = options.participation * top_k_alpha(self.k as usize, dimension);
+        let mean = self.mean(options, problem.smoothness);
+        let plain = matches!(options.method, Method::Ef21 | Method::Ef21W)
+            && self.downlink_budget.is_none();
+        Ok(match options.step {
+            config::Step::Fixed(gamma) => gamma,
+            config::Step::Exact if plain => exact(l, mean * xi(alpha)),
+            config::Step::Rare if plain => rare(problem, self.k, options.participation),
+            config::Step::Exact | config::Step::Rare => {
+                return Err(RecipeError::Step { step: options.step.to_string() });
+            }
+            config::Step::Qm | config::Step::Am | config::Step::Auto => {
+                self.theory(options, l, mean, alpha, dimension)
+            }
+        })
+    }
+
+    /// The mean of the smoothness constants that limits the step.
+    fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
+        match (options.method, options.step) {
+            (Method::Ef21Clone, _) => clone_mean(smoothness, &self.parts),
+            (_, config::Step::Qm) => smoothness.l_qm,
+            _ => smoothness.l_am,
+        }
+    }
+
+    /// The longest step of the method's theorem.
+    fn theory(&self, options: &Options, l: f64, mean: f64, alpha: f64, dimension: usize) -> f64 {
+        let error = mean * xi(alpha);
+        let down = self.downlink_budget.map(|b| top_k_alpha(b.k as usize, dimension));
+        match (options.method, self.downlink, down) {
+            (Method::Gd, _, None) => 1.0 / l,
+            (_, Downlink::Model, Some(down)) => 1.0 / (l + model_shift(l, error, xi(down))),
+            (_, _, Some(down)) => 1.0 / (l + mean * both_links(alpha, down)),
+            (Method::Ef21Hb, ..) => heavy_ball(l, error, self.momentum),
+            // The theorem's bound is open.
+            (Method::Ef21Prox, ..) => 0.999 / (l / 2.0 + error),
+            (Method::Ef21Sgdm, ..) => (alpha / (20.0 * mean)).min(options.eta() / (7.0 * l)),
+            _ => 1.0 / (l + error),
+        }
+    }
+}
+
+fn worker_rule(method: Method, eta: f64) -> method::Method {
+    match method {
+        Method::Ef21Plus => method::Method::Ef21Plus,
+        Method::Ef14 => method::Method::Ef14,
+        Method::Dcgd => method::Method::Dcgd,
+        Method::Ef21Sgdm => method::Method::Sgdm { eta: ratio(eta) },
+        Method::Econtrol => method::Method::EControl { eta: ratio(eta) },
+        Method::Ef21
+        | Method::Ef21W
+        | Method::Ef21Clone
+        | Method::Ef21Hb
+        | Method::Ef21Prox
+        | Method::Gd => method::Method::Ef21,
+    }
+}
+
+/// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
+/// for one (Theorem 1).
+fn parts(method: Method, smoothness: &Smoothness) -> Vec<Part> {
+    let Smoothness { l_am, ref l_i, .. } = *smoothness;
+    let n = l_i.len() as f64;
+    let even = |share| Part { share, scale: 1.0, weight: 1.0, loss_weight: 1.0 / n };
+    let shares = (0..l_i.len()).map(even);
+    match method {
+        Method::Ef21W => shares
+            .map(|part| {
+                let weight = l_i[part.share] / l_am;
+                Part { scale: 1.0 / weight, weight, ..part }
+            })
+            .collect(),
+        Method::Ef21Clone => {
+            let clones = |share: usize| (l_i[share] / l_am).ceil().max(1.0);
+            let total: f64 = (0..l_i.len()).map(clones).sum();
+            shares
+                .flat_map(|part| {
+                    let count = clones(part.share);
+                    let clone =
+                        Part { scale: total / (n * count), loss_weight: 1.0 / (n * count), ..part };
+                    std::iter::repeat_n(clone, count as usize)
+                })
+                .collect()
+        }
+        _ => shares.collect(),
+    }
+}
+
+/// M of the cloned problem: the quadratic mean of the clones' constants, N L_i / (n N_i) each.
+fn clone_mean(smoothness: &Smoothness, parts: &[Part]) -> f64 {
+    let squares = parts.iter().map(|part| (part.scale * smoothness.l_i[part.share]).powi(2));
+    (squares.sum::<f64>() / parts.len() as f64).sqrt()
+}
+
+fn participation(options: &Options) -> Participation {
+    if options.participation >= 1.0 {
+        return Participation::FULL;
+    }
+    let probability = (options.participation * 2f64.powi(32)) as u32;
+    Participation { seed: options.seed as u32, probability }
+}
+
+fn downlink_budget(options: &Options, dimension: u32) -> Result<Option<Budget>, RecipeError> {
+    if !options.downlink.is_compressed() {
+        return Ok(None);
+    }
+    let k = options.downlink_k.unwrap_or((dimension / 8).max(1));
+    if k > dimension {
+        return Err(RecipeError::DownlinkK { k, dimension });
+    }
+    Ok(Some(Budget { k, value_bits: options.value_bits }))
+}
+
+/// The exact root of a γ² + b γ = 1 with sqrt(a) = `error` and b = L: up to 1.25 times longer than 1/(L + error).
+fn exact(l: f64, error: f64) -> f64 {
+    2.0 / (l + (l * l + 4.0 * error * error).sqrt())
+}
+
+/// EF21-HB: 1/((1+η)L/(1−η)² + error/(1−η)).
+fn heavy_ball(l: f64, error: f64, eta: f64) -> f64 {
+    1.0 / ((1.0 + eta) * l / (1.0 - eta).powi(2) + error / (1.0 - eta))
+}
+
+/// EF21 up and EF21-P down, TopK both: sqrt(4 ξ² L_AM² (1 + ξ_P²) + 2 ξ_P² L²).
+fn model_shift(l: f64, error: f64, xi_down: f64) -> f64 {
+    let squared = xi_down * xi_down;
+    (4.0 * error * error * (1.0 + squared) + 2.0 * squared * l * l).sqrt()
+}
+
+/// EF21-BC, TopK both: sqrt(4 β_M/θ_M + (2 β/θ)(1 + 2 β_M/θ_M)).
+fn both_links(alpha: f64, alpha_down: f64) -> f64 {
+    let ratio = |alpha: f64| beta(alpha) / theta(alpha);
+    (4.0 * ratio(alpha_down) + 2.0 * ratio(alpha) * (1.0 + 2.0 * ratio(alpha_down))).sqrt()
+}
+
+/// Rare features: 1/(L + sqrt(c_w) L_AM ξ(K/r)); r is the largest number of features that a worker owns, c_w the largest
+/// weight of the workers that own a feature.
+fn rare(problem: Problem, k: u32, participation: f64) -> f64 {
+    let Smoothness { l, l_am, ref l_i, .. } = *problem.smoothness;
+    let total: f64 = l_i.iter().sum();
+    let mut weight_of = vec![0.0; problem.dataset.dimension()];
+    let mut r = k as usize;
+    for (share, l_i) in problem.shares.iter().zip(l_i) {
+        let mut owned = vec![false; weight_of.len()];
+        for &row in share {
+            problem.dataset.row(row).entries().for_each(|(column, _)| owned[column] = true);
+        }
+        r = r.max(owned.iter().filter(|&&owned| owned).count());
+        weight_of
+            .iter_mut()
+            .zip(owned)
+            .filter(|(_, owned)| *owned)
+            .for_each(|(w, _)| *w += l_i / total);
+    }
+    let c_w = weight_of.into_iter().fold(0.0, f64::max);
+    1.0 / (l + c_w.sqrt() * l_am * xi(participation * top_k_alpha(k as usize, r)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a / b - 1.0).abs() < 1e-5
+    }
+
+    /// The paper's example: n = 4, L = (1, 1, 1, 100).
+    #[test]
+    fn clones_of_the_papers_example() {
+        let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
+        let parts = parts(Method::Ef21Clone, &smoothness);
+        assert_eq!(parts.iter().filter(|part| part.share == 3).count(), 4);
+        assert_eq!(parts.len(), 7);
+        assert!(close(clone_mean(&smoothness, &parts), 33.0917));
+        assert!(close(parts.iter().map(|part| part.loss_weight).sum(), 1.0));
+        // The mean of the clones' gradients is the mean of the gradients.
+        let of_share_3: f64 = parts.iter().filter(|p| p.share == 3).map(|p| p.scale / 7.0).sum();
+        assert!(close(of_share_3, 0.25));
+    }
+
+    #[test]
+    fn weights_undo_the_scales() {
+        let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
+        for part in parts(Method::Ef21W, &smoothness) {
+            assert!(close(part.weight * part.scale, 1.0));
+            assert!(close(part.scale * smoothness.l_i[part.share], smoothness.l_am));
+        }
+    }
+
+    #[test]
+    fn special_cases_meet_the_plain_step() {
+        let (l, error) = (2.0, 5.0);
+        assert!(close(heavy_ball(l, error, 0.0), 1.0 / 7.0));
+        assert!(exact(l, error) > 1.0 / 7.0 && exact(l, error) < 1.25 / 7.0);
+        assert!(close(exact(l, 0.0), 1.0 / l));
+        assert!(close(model_shift(l, error, 0.0), 2.0 * error));
+        assert!(close(both_links(0.5, 1.0), 2f64.sqrt() * xi(0.5)));
+    }
+}

@@ -1,0 +1,86 @@
+//! Methods: what a worker sends of its gradient, what it keeps, and who takes part in a round.
+
+use crate::digest::Transcript;
+use crate::vector::Ratio;
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+/// What a worker does with ∇ = ∇f_i(x^{t+1}); C is the compressor.
+///
+/// Each method names what becomes of g_i, the estimator that host and worker both hold; the host needs to know no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Method {
+    /// `g_i += C(∇ − g_i)` (EF21).
+    Ef21,
+    /// `g_i = C(∇)` or `g_i += C(∇ − g_i)`, whichever is closer to ∇ (EF21+).
+    Ef21Plus,
+    /// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)` (EF14, Seide 2014, with γ outside, which is the same for constant γ).
+    Ef14,
+    /// `g_i = C(∇)`: no feedback of the error.
+    Dcgd,
+    /// `v_i += η (∇ − v_i), g_i += C(v_i − g_i)` (EF21-SGDM); v_i⁰ = ∇.
+    Sgdm {
+        /// η
+        eta: Ratio,
+    },
+    /// `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ` (EControl).
+    EControl {
+        /// η
+        eta: Ratio,
+    },
+}
+
+impl Method {
+    /// Whether the worker keeps a vector that the host does not know: it cannot be restored after a reboot.
+    pub const fn has_private(self) -> bool {
+        matches!(self, Self::Ef14 | Self::Sgdm { .. } | Self::EControl { .. })
+    }
+}
+
+/// Who takes part in a round: each worker with the same probability, independently, drawn from a seed that all know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Participation {
+    /// Seed of the draws.
+    pub seed: u32,
+    /// Probability p in units of 2^-32; `u32::MAX` is always.
+    pub probability: u32,
+}
+
+impl Participation {
+    /// Everybody, always.
+    pub const FULL: Self = Self { seed: 0, probability: u32::MAX };
+
+    /// Whether a worker takes part in a round; in round 0 all do.
+    pub fn includes(self, worker: u16, round: u32) -> bool {
+        let drawn = || draw(self.seed, worker, round) >> 32;
+        round == 0 || self.probability == u32::MAX || drawn() < u64::from(self.probability)
+    }
+}
+
+/// A number that everybody draws alike for a worker and a round.
+pub fn draw(seed: u32, worker: u16, round: u32) -> u64 {
+    let mut draw = Transcript::default();
+    draw.absorb(u64::from(seed) << 32 | u64::from(round));
+    draw.absorb(u64::from(worker));
+    draw.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn participation_has_its_probability_and_differs_by_worker_and_round() {
+        let half = Participation { seed: 5, probability: 1 << 31 };
+        let sets: Vec<Vec<bool>> = (1..=40)
+            .map(|round| (1..=50).map(|worker| half.includes(worker, round)).collect())
+            .collect();
+        let included = sets.iter().flatten().filter(|&&included| included).count();
+        assert!((900..1100).contains(&included), "{included} of 2000");
+        assert!(sets.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(
+            (1..=50)
+                .all(|worker| half.includes(worker, 0) && Participation::FULL.includes(worker, 9))
+        );
+    }
+}
