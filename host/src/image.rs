@@ -87,85 +87,83 @@ pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
     Err(ImageError::Hex { path: image.into(), reason })
 }
 
-/// A compiler for bare metal.
+/// A compiler for bare metal, and the cargo beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Toolchain {
-    /// The one in the path has the target.
-    WithTarget,
-    /// The one in the path has the sources of the core library.
-    WithSources,
-    /// Debian's, beside one in the path that has neither.
-    Debian,
+struct Toolchain {
+    cargo: &'static str,
+    rustc: &'static str,
+    /// It has the sources of the core library instead of the target.
+    builds_core: bool,
 }
 
 impl Toolchain {
-    const RUSTC: &str = "rustc";
-    const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-    const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+    /// The one in the path, and Debian's beside it.
+    const ALL: [(&str, &str); 2] = [("cargo", "rustc"), ("/usr/bin/cargo", "/usr/bin/rustc")];
 
+    /// The first that can build for `target`.
     fn find(target: &'static str) -> Result<Self, ImageError> {
-        let has_target = || library_of(Self::RUSTC, target).is_some_and(|folder| folder.is_dir());
-        if has_target() {
-            Ok(Self::WithTarget)
-        } else if has_sources(Self::RUSTC) {
-            Ok(Self::WithSources)
-        } else if Path::new(Self::DEBIAN_CARGO).exists() && has_sources(Self::DEBIAN_RUSTC) {
-            Ok(Self::Debian)
-        } else {
-            Err(ImageError::NoCompiler { target })
-        }
+        let able = |(cargo, rustc)| {
+            let has_target = library_of(rustc, Some(target)).is_some_and(|folder| folder.is_dir());
+            (has_target || has_sources(rustc)).then_some(Self {
+                cargo,
+                rustc,
+                builds_core: !has_target,
+            })
+        };
+        Self::ALL.into_iter().find_map(able).ok_or(ImageError::NoCompiler { target })
     }
 
     /// Cargo in the workspace of the boards, free of what a cargo around us meant for the host.
     fn cargo(self, target: &str) -> Command {
-        let mut command = match self {
-            Self::WithTarget | Self::WithSources => Command::new("cargo"),
-            Self::Debian => Command::new(Self::DEBIAN_CARGO),
-        };
+        let mut command = Command::new(self.cargo);
         command.current_dir(WORKSPACE).stdin(Stdio::null());
         for variable in ["CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
             command.env_remove(variable);
         }
-        if self == Self::Debian {
-            let linker =
-                format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"));
-            command.env("RUSTC", Self::DEBIAN_RUSTC).env(linker, "ld.lld");
+        if self.builds_core {
+            command.env("RUSTC", self.rustc).env("RUSTC_BOOTSTRAP", "1");
+            command.args(["-Z", "build-std=core"]);
         }
-        if self != Self::WithTarget {
-            command.env("RUSTC_BOOTSTRAP", "1").args(["-Z", "build-std=core"]);
+        if program_of(self.rustc, "rust-lld").is_none() {
+            let target = target.to_uppercase().replace(['-', '.'], "_");
+            command.env(format!("CARGO_TARGET_{target}_LINKER"), "ld.lld");
         }
         command
     }
 }
 
-/// The folder in which `rustc` looks for the libraries of `target`.
-fn library_of(rustc: &str, target: &str) -> Option<PathBuf> {
-    ask(rustc, &["--print", "target-libdir", "--target", target])
+/// The folder in which `rustc` looks for the libraries of `target`, or of the host.
+fn library_of(rustc: &str, target: Option<&str>) -> Option<PathBuf> {
+    let target = target.map(|target| format!("--target={target}"));
+    ask(rustc, ["--print=target-libdir"].into_iter().chain(target.as_deref()))
+}
+
+/// A program that comes with `rustc`.
+fn program_of(rustc: &str, name: &str) -> Option<PathBuf> {
+    let path = library_of(rustc, None)?.with_file_name("bin").join(name);
+    path.exists().then_some(path)
 }
 
 fn has_sources(rustc: &str) -> bool {
-    let sysroot = ask(rustc, &["--print", "sysroot"]);
+    let sysroot = ask(rustc, ["--print=sysroot"]);
     sysroot.is_some_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library/core").is_dir())
 }
 
 /// A path that `rustc` prints.
-fn ask(rustc: &str, arguments: &[&str]) -> Option<PathBuf> {
+fn ask<'a>(rustc: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<PathBuf> {
     let output = Command::new(rustc).args(arguments).current_dir(WORKSPACE).output().ok()?;
     let printed = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| printed.trim().into())
 }
 
-/// The converter that comes with the compiler.
+/// The converter that comes with a compiler.
 fn objcopy() -> Result<PathBuf, ImageError> {
-    [Toolchain::RUSTC, Toolchain::DEBIAN_RUSTC]
-        .into_iter()
-        .filter_map(|rustc| Some(ask(rustc, &["--print", "target-libdir"])?.with_file_name("bin")))
-        .map(|folder| folder.join("rust-objcopy"))
-        .find(|program| program.exists())
-        .ok_or_else(|| ImageError::Run {
-            program: "rust-objcopy".into(),
-            source: io::ErrorKind::NotFound.into(),
-        })
+    let mut programs =
+        Toolchain::ALL.into_iter().map(|(_, rustc)| program_of(rustc, "rust-objcopy"));
+    programs.find_map(|program| program).ok_or_else(|| ImageError::Run {
+        program: "rust-objcopy".into(),
+        source: io::ErrorKind::NotFound.into(),
+    })
 }
 
 /// The part of cargo's messages that matters here.
@@ -288,10 +286,11 @@ mod tests {
 
     #[test]
     fn a_failed_command_can_be_typed_again() {
-        let command = shown(&Toolchain::Debian.cargo("thumbv8m.main-none-eabihf"));
+        let (cargo, rustc) = ("/usr/bin/cargo", "/no/rustc");
+        let toolchain = Toolchain { cargo, rustc, builds_core: true };
         assert_eq!(
-            command,
-            "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+            shown(&toolchain.cargo("thumbv8m.main-none-eabihf")),
+            "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld RUSTC=/no/rustc RUSTC_BOOTSTRAP=1 \
              /usr/bin/cargo -Z build-std=core"
         );
     }
