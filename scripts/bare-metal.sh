@@ -22,20 +22,5 @@ has_sources() {
 
 # can_build_boards: some compiler does.
 can_build_boards() {
-    has_targets rustc || has_sources rustc || { has_sources /usr/bin/rustc && [ -x /usr/bin/cargo ]; }
-}
-
-# bare_cargo TARGET COMMAND [OPTION...]: cargo for a board's target.
-bare_cargo() {
-    target=$1 command=$2
-    shift 2
-    if has_target rustc "$target"; then
-        cargo "$command" --target "$target" "$@"
-    elif has_sources rustc; then
-        RUSTC_BOOTSTRAP=1 cargo "$command" -Z build-std=core --target "$target" "$@"
-    else
-        linker=CARGO_TARGET_$(echo "$target" | tr 'a-z.-' 'A-Z__')_LINKER
-        env PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$linker=ld.lld" \
-            /usr/bin/cargo "$command" -Z build-std=core --target "$target" "$@"
-    fi
+    has_targets rustc || has_sources rustc || has_sources /usr/bin/rustc
 }

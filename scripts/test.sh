@@ -53,6 +53,24 @@ tests() {
     cargo test --locked --no-fail-fast "${@/#/--package=}" -- --show-output
 }
 
+# bare_cargo TARGET COMMAND [OPTION...]: cargo for a board's target, with the compiler that is able.
+bare_cargo() {
+    local target=$1 command=$2 rustc=rustc options=(--target "$1") variables=()
+    shift 2
+    has_target rustc "$target" || has_sources rustc || rustc=/usr/bin/rustc
+    if [ "$rustc" != rustc ]; then
+        variables+=("PATH=/usr/bin:$PATH" "RUSTC=$rustc")
+    fi
+    if ! has_target "$rustc" "$target"; then
+        variables+=(RUSTC_BOOTSTRAP=1)
+        options+=(-Z build-std=core)
+    fi
+    if [ ! -e "$("$rustc" --print target-libdir)/../bin/rust-lld" ]; then
+        variables+=("CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$target")_LINKER=ld.lld")
+    fi
+    env "${variables[@]}" cargo "$command" "${options[@]}" "$@"
+}
+
 format() {
     cargo fmt --all --check && cargo fmt --all --check --manifest-path firmware/boards/Cargo.toml
 }
