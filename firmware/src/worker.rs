@@ -145,7 +145,7 @@ struct Machine<M> {
 /// What a worker says outside a session.
 #[derive(Clone, Copy, Debug)]
 enum Reply {
-    Ready,
+    Ready { echo: Ticket },
     Refused { context: Context, ticket: Ticket, refusal: Refusal },
 }
 
@@ -159,8 +159,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             return Err(Reject::Address);
         }
         match message {
-            Down::Hello { .. } => {
-                self.reply = Some(Reply::Ready);
+            Down::Hello { echo, .. } => {
+                self.reply = Some(Reply::Ready { echo });
                 Ok(())
             }
             Down::Configure(configure) => self.configure(&configure),
@@ -264,8 +264,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<usize> {
         match self.reply.take() {
-            Some(Reply::Ready) => {
-                Some(Up::Ready(self.ready(counters)).emit(&[], &Context::SETUP, out))
+            Some(Reply::Ready { echo }) => {
+                Some(Up::Ready(self.ready(echo, counters)).emit(&[], &Context::SETUP, out))
             }
             Some(Reply::Refused { context, ticket, refusal }) => {
                 Some(Up::Refused { ticket, refusal }.emit(&[], &context, out))
@@ -278,7 +278,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         }
     }
 
-    fn ready(&self, counters: &Counters) -> Ready<'static> {
+    fn ready(&self, echo: Ticket, counters: &Counters) -> Ready<'static> {
         let session = self.session.as_ref();
         let digests = session.map(|session| {
             let (x, g_i) = session.layout.state(self.memory.as_ref());
@@ -288,13 +288,13 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         Ready {
             version: VERSION,
             schema: SCHEMA,
+            echo,
             board: self.board.name,
             identity: self.board.identity,
             memory: bytes(self.memory.as_ref().len()),
             objective: self.objective.name,
             session: session.map_or(0, |session| session.id),
-            round: session.and_then(Session::round).unwrap_or(0),
-            data_held: session.map_or(0, Session::data_held),
+            opened: session.map_or(0, |session| session.opened),
             model_digest,
             estimator_digest,
             rejected: counters.rejected_frames(),

@@ -15,6 +15,7 @@ mod directory;
 pub(crate) use directory::write_whole;
 pub use directory::{REPORT, RecordError, Run, RunDirectory};
 
+pub use crate::aggregator::Traffic;
 use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -22,38 +23,6 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use smidgen_protocol::counters::Reject;
-
-/// What passed the links in one direction, counted where it passes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// Bytes of packed bodies, each body counted once however often it was sent.
-    pub payload_bytes: u64,
-    /// All bytes on the wire: bodies, frames around them, and everything that was sent again.
-    pub wire_bytes: u64,
-    /// Frames, those that were sent again included.
-    pub frames: u64,
-    /// Frames that were sent again.
-    pub retransmitted_frames: u64,
-    /// Bytes on the wire of the frames that were sent again.
-    pub retransmitted_bytes: u64,
-}
-
-impl Traffic {
-    /// Wire bytes that are neither payload nor sent again: headers, checksums, delimiters.
-    pub const fn framing_bytes(&self) -> u64 {
-        self.wire_bytes.saturating_sub(self.payload_bytes + self.retransmitted_bytes)
-    }
-}
-
-impl AddAssign for Traffic {
-    fn add_assign(&mut self, other: Self) {
-        self.payload_bytes += other.payload_bytes;
-        self.wire_bytes += other.wire_bytes;
-        self.frames += other.frames;
-        self.retransmitted_frames += other.retransmitted_frames;
-        self.retransmitted_bytes += other.retransmitted_bytes;
-    }
-}
 
 /// What a round, or many, cost on the links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -131,7 +131,7 @@ pub fn train(
                 }
             }
             Event::Prepared(carried) => setup = cost(&carried, baud),
-            Event::Finished => return Ok(setup),
+            Event::Finished(_) => return Ok(setup),
             Event::Failed(failure) => {
                 let place = world.place(failure.worker);
                 return Err(TrainingError::Failure { place, failure });

@@ -58,14 +58,14 @@ pub struct Tally {
     /// Frames.
     pub frames: u32,
     /// Bytes on the wire.
-    pub bytes: u32,
+    pub bytes: u64,
 }
 
 impl Tally {
     /// Counts one frame of `wire_len` bytes.
     pub fn count(&mut self, wire_len: usize) {
         self.frames = self.frames.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(wire_len as u32);
+        self.bytes = self.bytes.saturating_add(wire_len as u64);
     }
 }
 
@@ -99,10 +99,17 @@ impl Counters {
         self.rejected[reason as usize]
     }
 
+    /// All that arrived and is explained: frames and stray bytes.
+    pub fn total(&self) -> Tally {
+        self.rejected.iter().fold(self.accepted, |total, tally| Tally {
+            frames: total.frames.saturating_add(tally.frames),
+            bytes: total.bytes.saturating_add(tally.bytes),
+        })
+    }
+
     /// All bytes that these counters explain.
     pub fn bytes(&self) -> u64 {
-        let rejected: u64 = self.rejected.iter().map(|tally| u64::from(tally.bytes)).sum();
-        rejected + u64::from(self.accepted.bytes)
+        self.total().bytes
     }
 
     /// Frames dropped, by reason, as they travel in `Ready`.

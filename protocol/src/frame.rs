@@ -6,7 +6,7 @@
 
 use crate::counters::{Counters, Reject};
 use cobs::CobsEncoder;
-use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 
 /// The longest frame on the wire, delimiter included.
 pub const FRAME_LEN_MAX: usize = 512;
@@ -26,7 +26,7 @@ type ChecksumTable = Table<1>;
 #[cfg(not(target_os = "none"))]
 type ChecksumTable = Table<16>;
 
-const CHECKSUM: Crc<u32, ChecksumTable> = Crc::<u32, ChecksumTable>::new(&CRC_32_ISO_HDLC);
+static CHECKSUM: Crc<u32, ChecksumTable> = Crc::<u32, ChecksumTable>::new(&CRC_32_ISO_HDLC);
 
 /// CRC-32 of a block of bytes, as frames use it.
 pub fn checksum(bytes: &[u8]) -> u32 {
@@ -65,24 +65,49 @@ impl Context {
     }
 }
 
-/// Writes the frame of `head ‖ body` into `out`; returns its length.
-///
-/// # Panics
-/// If the payload exceeds [`PAYLOAD_LEN_MAX`].
-pub fn emit(head: &[u8], body: &[u8], context: &Context, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
-    assert!(head.len() + body.len() <= PAYLOAD_LEN_MAX);
-    let mut digest = CHECKSUM.digest();
-    digest.update(head);
-    digest.update(body);
-    digest.update(&context.bytes());
-    let checksum = digest.finalize().to_le_bytes();
-    let mut encoder = CobsEncoder::new(out);
-    for part in [head, body, &checksum] {
-        encoder.push(part).expect("a payload of legal length fits a frame");
-    }
-    let len = encoder.finalize();
+/// Writes a frame, with the payload that `write` pushes, into `out`; returns its length.
+pub fn emit(
+    context: &Context,
+    out: &mut [u8; FRAME_LEN_MAX],
+    write: impl FnOnce(&mut Payload),
+) -> usize {
+    let mut payload = Payload { encoder: CobsEncoder::new(out), digest: CHECKSUM.digest(), len: 0 };
+    write(&mut payload);
+    let len = payload.finish(context);
     out[len] = DELIMITER;
     len + 1
+}
+
+/// The payload of a frame that is being written: it goes straight to its place, no second buffer is needed.
+pub struct Payload<'b> {
+    encoder: CobsEncoder<'b>,
+    digest: Digest<'static, u32, ChecksumTable>,
+    len: usize,
+}
+
+impl Payload<'_> {
+    /// Appends bytes.
+    ///
+    /// # Panics
+    /// If the payload exceeds [`PAYLOAD_LEN_MAX`].
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        assert!(self.len <= PAYLOAD_LEN_MAX);
+        self.digest.update(bytes);
+        self.encoder.push(bytes).expect("a payload of legal length fits a frame");
+    }
+
+    /// Bytes so far.
+    pub fn written(&self) -> usize {
+        self.len
+    }
+
+    fn finish(mut self, context: &Context) -> usize {
+        self.digest.update(&context.bytes());
+        let checksum = self.digest.finalize().to_le_bytes();
+        self.encoder.push(&checksum).expect("a checksum fits behind a legal payload");
+        self.encoder.finalize()
+    }
 }
 
 /// What was between two delimiters, decoded but not yet checked.
@@ -150,6 +175,14 @@ impl Deframer {
         (rest, self.close(counters))
     }
 
+    /// The stream was interrupted: what came of a frame is dropped and counted.
+    pub fn interrupt(&mut self, counters: &mut Counters) {
+        let dropped = core::mem::take(&mut self.len);
+        if dropped > 0 {
+            counters.reject(Reject::Undecodable, dropped);
+        }
+    }
+
     /// Bytes taken of a frame that has not ended: not in any counter yet.
     pub fn pending(&self) -> usize {
         self.len
@@ -189,7 +222,7 @@ mod tests {
 
     fn frame(payload: &[u8]) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];
-        let len = emit(payload, &[], &CONTEXT, &mut out);
+        let len = emit(&CONTEXT, &mut out, |frame| frame.push(payload));
         out[..len].to_vec()
     }
 
@@ -286,7 +319,7 @@ mod tests {
         for piece in [1, 7, FRAME_LEN_MAX - 1, FRAME_LEN_MAX, stream.len()] {
             let (found, counters, _) = payloads(&stream, piece);
             assert_eq!(found, [b"smidgen"]);
-            let expected = Tally { frames: 1, bytes: 3 * FRAME_LEN_MAX as u32 + 1 };
+            let expected = Tally { frames: 1, bytes: 3 * FRAME_LEN_MAX as u64 + 1 };
             assert_eq!(counters.rejected(Reject::Overlong), expected);
         }
     }

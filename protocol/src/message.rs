@@ -9,9 +9,10 @@
 //! answered as often as they come; rounds carry no ticket, since the [`Context`] of their frames tells them apart.
 
 use crate::counters::Reject;
-use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX};
+use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, Payload};
 use crate::method::{Method, Participation};
 use crate::vector::{Exponent, Ratio};
+use postcard::ser_flavors::Flavor;
 use postcard_schema::Schema;
 use postcard_schema::key::Key;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,7 @@ impl Downlink {
 ///
 /// ```
 /// use smidgen_protocol::message::*;
+/// use smidgen_protocol::method::{Method, Participation};
 /// # use smidgen_protocol::{counters::Counters, frame::*, vector::Ratio};
 /// let message = Down::Configure(Configure {
 ///     ticket: 1,
@@ -104,6 +106,11 @@ impl Downlink {
 ///     k: 4,
 ///     value_bits: 8,
 ///     init: Init::Full,
+///     method: Method::Ef21,
+///     scale: Ratio::ONE,
+///     participation: Participation::FULL,
+///     momentum: Ratio::default(),
+///     l1_n: Ratio::default(),
 ///     downlink: Downlink::Sparse,
 ///     objective: "logistic",
 ///     lambda: Ratio { mantissa: 1 << 30, exponent: 33 },
@@ -192,12 +199,14 @@ pub enum Part {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Down<'a> {
-    /// Who is there? Frozen in all versions, as are the first two fields of [`Ready`].
+    /// Who is there? Frozen in all versions, as are the first three fields of [`Ready`].
     Hello {
         /// [`VERSION`] of the host.
         version: u16,
         /// [`SCHEMA`] of the host.
         schema: [u8; 8],
+        /// Comes back in [`Ready`], so that a late one is not taken for the answer.
+        echo: Ticket,
     },
     /// Takes part in a run; answered by [`Up::Ack`] with 0 or by [`Up::Refused`].
     Configure(#[serde(borrow)] Configure<'a>),
@@ -265,13 +274,13 @@ pub enum Down<'a> {
 /// let message = Up::Ready(Ready {
 ///     version: VERSION,
 ///     schema: SCHEMA,
+///     echo: 7,
 ///     board: "microbit",
 ///     identity: 0x1234,
 ///     memory: 8192,
 ///     objective: "logistic",
 ///     session: 0,
-///     round: 0,
-///     data_held: 0,
+///     opened: 0,
 ///     model_digest: 0,
 ///     estimator_digest: 0,
 ///     rejected: [0; 8],
@@ -292,6 +301,8 @@ pub struct Ready<'a> {
     pub version: u16,
     /// [`SCHEMA`] of the worker.
     pub schema: [u8; 8],
+    /// `echo` of the Hello that it answers.
+    pub echo: Ticket,
     /// Kind of board.
     pub board: &'a str,
     /// Which of its kind: a serial number that survives a reboot.
@@ -300,12 +311,10 @@ pub struct Ready<'a> {
     pub memory: u32,
     /// Name of the objective it computes.
     pub objective: &'a str,
-    /// The session it is in; 0 after a boot, so a changed one tells of a reboot.
+    /// The session it is in; 0 after a boot.
     pub session: u32,
-    /// The round of its last update.
-    pub round: u32,
-    /// Data bytes it holds.
-    pub data_held: u32,
+    /// Ticket of the [`Configure`] that opened the session: another one than the host knows tells of a reboot.
+    pub opened: Ticket,
     /// Digest of its model.
     pub model_digest: u64,
     /// Digest of its estimator.
@@ -431,9 +440,6 @@ pub enum Up<'a> {
     },
 }
 
-/// Room for a message without a body.
-type Head = [u8; PAYLOAD_LEN_MAX];
-
 impl<'a> Down<'a> {
     /// Writes a frame for `address` into `out`; returns its length.
     pub fn emit(
@@ -514,10 +520,31 @@ fn emit(
     context: &Context,
     out: &mut [u8; FRAME_LEN_MAX],
 ) -> usize {
-    let mut head: Head = [0; PAYLOAD_LEN_MAX];
-    let head = postcard::to_slice(message, &mut head).expect("a message fits a frame");
-    assert!(body.is_empty() || head.len() <= HEAD_LEN_MAX);
-    frame::emit(head, body, context, out)
+    frame::emit(context, out, |payload| {
+        postcard::serialize_with_flavor(message, Head(payload)).expect("a message can be written");
+        assert!(body.is_empty() || payload.written() <= HEAD_LEN_MAX);
+        payload.push(body);
+    })
+}
+
+/// The place of a message in its frame, as postcard wants it.
+struct Head<'p, 'b>(&'p mut Payload<'b>);
+
+impl Flavor for Head<'_, '_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.push(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ const fn shift_left(value: i64, shift: u32) -> i64 {
 #[inline]
 pub fn saturate(value: i64, saturated: &mut u32) -> i32 {
     let cut = value.clamp(-(MANTISSA_MAX as i64), MANTISSA_MAX as i64);
-    *saturated += u32::from(cut != value);
+    *saturated = saturated.saturating_add(u32::from(cut != value));
     cut as i32
 }
 

@@ -97,13 +97,13 @@ const CONFIGURE: Configure = Configure {
 const READY: Ready = Ready {
     version: VERSION,
     schema: SCHEMA,
+    echo: 7,
     board: "microbit",
     identity: 0x1234,
     memory: 8192,
     objective: "logistic",
     session: 0,
-    round: 0,
-    data_held: 0,
+    opened: 0,
     model_digest: 0,
     estimator_digest: 0x0123_4567_89ab_cdef,
     rejected: [0, 1, 2, 0, 0, 300, 0, 0],
@@ -114,7 +114,7 @@ const READY: Ready = Ready {
 fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
     let gamma_n = Ratio { mantissa: -3, exponent: -1 };
     vec![
-        ("down.hello", 0, Down::Hello { version: VERSION, schema: SCHEMA }, vec![]),
+        ("down.hello", 0, Down::Hello { version: VERSION, schema: SCHEMA, echo: 7 }, vec![]),
         ("down.configure", 0, Down::Configure(CONFIGURE), vec![]),
         ("down.data", 1, Down::Data { ticket: 2, offset: 200 }, vec![0xaa, 0xbb, 0xcc]),
         ("down.probe", 1, Down::Probe { ticket: 3, exponents: EXPONENTS }, vec![]),
@@ -220,7 +220,7 @@ fn check_messages(examples: &mut Examples) {
 }
 
 fn check_frames(examples: &mut Examples) {
-    let hello = Down::Hello { version: VERSION, schema: SCHEMA };
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 7 };
     let wire = emitted(|out| hello.emit(0, &[], &Context::SETUP, out));
     let example = examples.take("frame.hello", &wire);
     let found = payload(&example, &Context::SETUP).unwrap();
@@ -243,7 +243,7 @@ fn check_frames(examples: &mut Examples) {
     assert_eq!(payload(&example, &late), Err(Reject::Checksum));
 
     let full = [0xaau8; 254];
-    let wire = emitted(|out| frame::emit(&full[..250], &[], &Context::SETUP, out));
+    let wire = emitted(|out| frame::emit(&Context::SETUP, out, |frame| frame.push(&full[..250])));
     let ends = [&wire[..3], &wire[wire.len() - 6..]].concat();
     examples.take("frame.block", &ends);
     assert_eq!((wire.len(), payload(&wire, &Context::SETUP)), (256, Ok(full[..250].to_vec())));
@@ -256,7 +256,7 @@ fn check_numbers(examples: &mut Examples) {
     let context = [&SESSION.to_le_bytes()[..], &[1, 0], &3u32.to_le_bytes(), &[0; 4]].concat();
     let context = examples.take("context", &context);
     // The checksum of a frame is that of its payload and the context.
-    let wire = emitted(|out| frame::emit(b"smidgen", &[], &UPDATE_CONTEXT, out));
+    let wire = emitted(|out| frame::emit(&UPDATE_CONTEXT, out, |frame| frame.push(b"smidgen")));
     let sum = frame::checksum(&[b"smidgen", &context[..]].concat()).to_le_bytes();
     assert_eq!(wire[8..12], sum, "no zero in this one");
 }

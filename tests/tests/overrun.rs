@@ -13,7 +13,7 @@ use std::time::Duration;
 const FLOOD_LEN: usize = 2000;
 
 fn hello() -> Vec<u8> {
-    let hello = Down::Hello { version: VERSION, schema: SCHEMA };
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
     let mut frame = [0; FRAME_LEN_MAX];
     let len = hello.emit(BROADCAST, &[], &Context::SETUP, &mut frame);
     frame[..len].to_vec()

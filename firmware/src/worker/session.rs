@@ -16,6 +16,8 @@ use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 #[derive(Debug)]
 pub struct Session {
     pub id: u32,
+    /// Ticket of the configuration that opened it.
+    pub opened: Ticket,
     pub worker: u16,
     pub layout: Layout,
     pub lambda: Ratio,
@@ -78,6 +80,7 @@ impl Session {
         let answer = Some(Answer::Ack { ticket, value: 0 });
         Self {
             id: configure.session,
+            opened: ticket,
             worker: configure.worker,
             layout,
             lambda: configure.lambda,
@@ -110,7 +113,7 @@ impl Session {
     }
 
     /// Bytes of data that are here.
-    pub fn data_held(&self) -> u32 {
+    fn data_held(&self) -> u32 {
         self.data_held as u32
     }
 

@@ -12,19 +12,19 @@ use smidgen_protocol::vector::{rescale, rescale_sum};
 #[test]
 fn a_worker_says_who_it_is_and_how_it_stands() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
-    let hello = Down::Hello { version: VERSION, schema: SCHEMA };
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 9 };
     let ready = payload(&host.ask(hello, &[]), &Context::SETUP);
     let Ok((Up::Ready(ready), [])) = Up::parse(&ready) else { panic!("a Ready") };
     assert_eq!((ready.version, ready.schema), (VERSION, SCHEMA));
     assert_eq!((ready.board, ready.identity), (BOARD.name, BOARD.identity));
-    assert_eq!((ready.objective, ready.session, ready.round), (Distance::NAME, 0, 0));
+    assert_eq!((ready.objective, ready.session, ready.echo), (Distance::NAME, 0, 9));
 
     host.set_up();
     host.begin();
     host.next_round();
     let ready = payload(&host.ask(hello, &[]), &Context::SETUP);
     let Ok((Up::Ready(ready), [])) = Up::parse(&ready) else { panic!("a Ready") };
-    assert_eq!((ready.session, ready.round, ready.data_held), (host.configure.session, 1, 5));
+    assert_eq!((ready.session, ready.opened), (host.configure.session, host.configure.ticket));
     assert_eq!(ready.model_digest, digest::vector(&host.x));
     assert_eq!(ready.estimator_digest, digest::vector(&host.mirror));
 }
@@ -245,7 +245,7 @@ fn frames_that_are_not_meant_are_dropped_under_their_reason() {
 /// A correct frame whose message has a tag that there is not.
 fn unparsable(context: &Context) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
-    let len = frame::emit(&[1, 99], &[], context, &mut out);
+    let len = frame::emit(context, &mut out, |frame| frame.push(&[1, 99]));
     out[..len].to_vec()
 }
 

@@ -69,6 +69,17 @@ pub enum Reason {
     /// Another board answers than before.
     #[error("another board answers on its line ({0}); connect the one the run was started with")]
     Swapped(Identity),
+    /// It is there, but does not answer.
+    #[error(
+        "it says that it is there but does not answer what it is asked; restart it, and please report this as a bug"
+    )]
+    Stuck,
+    /// It restarts again and again.
+    #[error(
+        "it has restarted {0} times without an answer in between; check its power supply, and that its firmware is the one \
+         for this board"
+    )]
+    Restarts(u32),
     /// Worker and host disagree on its state.
     #[error("its state differs from the host's copy of it; please report this as a bug")]
     Diverged,

@@ -1,11 +1,11 @@
 //! The server's side: x, Σ g_i, and what of them the workers hold.
 
+use super::chunk::{Chunk, chunks};
 use super::compressor::{Budget, compress};
 use super::mirror::Mirror;
-use super::scaling;
-use smidgen_protocol::frame::BODY_LEN_MAX;
+use super::scaling::{self, Magnitudes};
 use smidgen_protocol::message::{Downlink, Exponents};
-use smidgen_protocol::sparse::{Encoder, Full, Packing, VALUE_BITS_MAX};
+use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio};
 
@@ -29,17 +29,6 @@ pub struct Model {
     /// What a change may hold on its way down; everything, where there is none.
     budget: Option<Budget>,
     saturated: u32,
-}
-
-/// A piece of a vector on its way to the workers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// First coordinate.
-    pub from: u32,
-    /// One beyond the last.
-    pub until: u32,
-    /// The entries, in a described body.
-    pub body: Vec<u8>,
 }
 
 impl Model {
@@ -110,7 +99,7 @@ impl Model {
         worker: usize,
         mirror: &mut Mirror,
         anew: bool,
-        bodies: impl Iterator<Item = smidgen_protocol::sparse::Decoder<'b>>,
+        bodies: impl Iterator<Item = Decoder<'b>>,
     ) {
         let weight = self.weights[worker];
         if anew {
@@ -137,8 +126,13 @@ impl Model {
     pub fn rescale(&mut self, mirrors: &mut [Mirror], loss_max: u64) -> bool {
         let now = self.exponents;
         let estimator_max = mirrors.iter().map(|mirror| vector::max_magnitude(mirror.mantissas()));
-        let estimator_max = u64::from(estimator_max.max().unwrap_or(0));
-        let next = scaling::between_rounds(now, self.next_x_max(), estimator_max, loss_max);
+        let max = Magnitudes {
+            x: self.next_x_max(),
+            estimator: u64::from(estimator_max.max().unwrap_or(0)),
+            wide: largest(&self.announced).max(largest(&self.velocity)),
+            loss: loss_max,
+        };
+        let next = scaling::between_rounds(now, max);
         if next == now {
             return false;
         }
@@ -159,8 +153,8 @@ impl Model {
 
     /// A bound of the magnitudes of x after the next step.
     fn next_x_max(&self) -> u64 {
-        let max = |wide: &[i64]| wide.iter().map(|sum| sum.unsigned_abs()).max().unwrap_or(0);
-        let direction_max = max(&self.sum).max(max(&self.announced)) + max(&self.velocity);
+        let direction_max =
+            largest(&self.sum).max(largest(&self.announced)) + largest(&self.velocity);
         let shift = i32::from(self.exponents.gradient) - i32::from(self.exponents.x);
         let direction_max = i64::try_from(direction_max).unwrap_or(i64::MAX);
         u64::from(vector::max_magnitude(&self.x))
@@ -219,39 +213,12 @@ impl Model {
     }
 }
 
+/// The largest magnitude, 0 for none.
+fn largest(wide: &[i64]) -> u64 {
+    wide.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0)
+}
+
 /// What a mantissa stands for.
 pub fn value(mantissa: f64, exponent: i8) -> f64 {
     mantissa * (-f64::from(exponent)).exp2()
-}
-
-/// All of a vector in chunks that fit a frame.
-fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
-    let mut chunks = vec![chunk(vector, 0)];
-    while let Some(from) = chunks.last().map(|c| c.until).filter(|&c| c < vector.len() as u32) {
-        chunks.push(chunk(vector, from));
-    }
-    chunks
-}
-
-/// As many coordinates from `from` on as fit a frame.
-pub fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
-    let rest = || {
-        (from..)
-            .zip(&vector[from as usize..])
-            .map(|(j, &value)| (j, value.into()))
-            .filter(|&(_, value): &(u32, i64)| value != 0)
-    };
-    let common = rest().fold(0, |bits, (_, value)| bits | value).trailing_zeros().min(31);
-    let largest = rest().map(|(_, value)| value.unsigned_abs() >> common).max().unwrap_or(1);
-    let value_bits = (u64::BITS - (largest - 1).leading_zeros() + 1).max(2) as u8;
-    assert!(value_bits <= VALUE_BITS_MAX, "sums have 47 bits and a sign");
-    let (dimension, rest_len) = (vector.len() as u64, vector.len() as u64 - u64::from(from));
-    let density = rest().count() as u64 * dimension / rest_len.max(1);
-    let packing = Packing::new(dimension as u32, density as u32, value_bits);
-    let mut body = vec![0; BODY_LEN_MAX];
-    let mut encoder = Encoder::described(&mut body, packing, common as u8, from);
-    let stopped = rest().find(|&(j, value)| encoder.push(j, value >> common) == Err(Full));
-    let len = encoder.finish();
-    body.truncate(len);
-    Chunk { from, until: stopped.map_or(vector.len() as u32, |(j, _)| j), body }
 }

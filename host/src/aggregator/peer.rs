@@ -1,14 +1,13 @@
-//! One worker as the aggregator sees it: what it was asked, what it answered, what it cost.
+//! One worker as the aggregator sees it: what it is asked, what it has answered, what it cost.
 
-use super::timer::Timer;
-use crate::record::Traffic;
+use super::question::Question;
+use super::traffic::Traffic;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
-use smidgen_protocol::message::{Part, Ticket};
-use std::time::Duration;
+use smidgen_protocol::message::Ticket;
 
-/// So many questions without an answer, and the worker is asked who it is: it may have been restarted.
-const ATTEMPTS_UNTIL_CHECK: u32 = 3;
+/// So many restarts without an update in between, and a board is given up.
+pub const RESTARTS_MAX: u32 = 8;
 
 /// Who answers on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,149 +37,75 @@ pub struct Told {
     pub saturated: u32,
 }
 
-/// What a worker is being asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// Hello → Ready.
-    #[default]
-    Greet,
-    /// Configure → Ack.
-    Configure,
-    /// Data → Ack, until all bytes are held.
-    Load { held: u32 },
-    /// Probe → Range.
-    Probe,
-    /// Announce → Ack.
-    Announce,
-    /// Part → Ack, from the mirror and the model, after a reboot.
-    Restore { part: Part, from: u32 },
-    /// Begin → Update.
-    Begin,
-    /// Part → Ack, the downlink of a round that does not fit one frame.
-    Part(usize),
-    /// Round → Update.
-    Round,
-    /// More → Update.
-    More,
-    /// Hello → Ready, whose digests are compared.
-    Verify,
-    /// Nothing: the others are waited for.
-    Idle,
+/// The update of this round, as far as it has come.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    /// Bodies with their first coordinates.
+    pub bodies: Vec<(u32, Vec<u8>)>,
+    /// Their entries.
+    pub entries: u32,
+    /// The first coordinate of the next body.
+    pub next_from: u32,
+    /// The context of the last frame that was taken: it may come again.
+    last: Option<Context>,
 }
 
-impl Stage {
-    /// Whether the worker must compute a gradient before it answers.
-    fn evaluates(self) -> bool {
-        matches!(self, Self::Probe | Self::Begin | Self::Round)
+impl Incoming {
+    /// Takes a body.
+    pub fn push(&mut self, context: &Context, body: &[u8], entries: u32) {
+        self.bodies.push((context.from, body.to_vec()));
+        self.entries += entries;
+        self.last = Some(*context);
     }
 
-    /// Whether an update is waited for.
-    pub fn awaits_update(self) -> bool {
-        matches!(self, Self::Begin | Self::Round | Self::More)
+    /// Empties it for the next round.
+    pub fn close(&mut self) {
+        self.bodies.clear();
+        (self.entries, self.next_from) = (0, 0);
+    }
+
+    /// Forgets it all: the worker computes its update anew.
+    pub fn forget(&mut self) {
+        self.close();
+        self.last = None;
+    }
+
+    /// The contexts of frames that were taken before, the newest first.
+    pub fn taken(&self) -> impl Iterator<Item = Context> {
+        let last = self.last;
+        let earlier = self.bodies.iter().rev().map(|(from, _)| *from);
+        let earlier = last
+            .into_iter()
+            .flat_map(move |last| earlier.clone().map(move |from| Context { from, ..last }));
+        last.into_iter().chain(earlier)
     }
 }
 
 /// The state of one worker.
 #[derive(Debug, Default)]
 pub struct Peer {
-    pub stage: Stage,
-    /// The question is put off until the worker has said who it is.
-    pub checking: bool,
+    pub question: Question,
     pub identity: Option<Identity>,
-    pub ticket: Ticket,
+    /// Ticket of the configuration that it acknowledged: a boot forgets it.
+    pub opened: Ticket,
     /// What the last probe found: largest gradient mantissa, loss mantissa.
     pub range: Option<(u32, i32)>,
     /// The round whose state the worker holds; none after a configuration.
     pub at_round: Option<u32>,
-    /// Bodies of the update of this round with their first coordinates, and where the next one starts.
-    pub bodies: Vec<(u32, Vec<u8>)>,
-    pub entries: u32,
-    pub next_from: u32,
+    pub incoming: Incoming,
     pub loss: i32,
-    /// The context of the last update that was taken: it may come again.
-    pub last_update: Option<Context>,
     /// Traffic since the last close, and before.
     pub uplink: Traffic,
     pub downlink: Traffic,
     past: (Traffic, Traffic),
     /// What its last Ready told.
     pub told: Told,
-    /// Times it was found restarted.
+    /// Times it was found restarted, and those of them since its last update.
     pub reboots: u32,
-    queued: bool,
-    attempts: u32,
-    sent_at: Duration,
-    heard_at: Duration,
-    deadline: Option<Duration>,
-    quick: Timer,
-    evaluation: Timer,
+    pub restarts: u32,
 }
 
 impl Peer {
-    /// Starts the next exchange.
-    pub fn enter(&mut self, stage: Stage) {
-        self.stage = stage;
-        self.ticket = self.ticket.wrapping_add(1);
-        self.attempts = 0;
-        self.checking = false;
-        self.deadline = None;
-    }
-
-    /// Whether there is a question to ask, and it is not yet in the queue: then it is from now on.
-    pub fn enqueue(&mut self) -> bool {
-        let new = !self.queued && self.stage != Stage::Idle;
-        self.queued |= new;
-        new
-    }
-
-    /// Takes it from the queue; returns whether there still is a question to ask.
-    pub fn dequeue(&mut self) -> bool {
-        self.queued = false;
-        self.stage != Stage::Idle
-    }
-
-    /// Notes that the question has been sent, and with its answer will be on the line for `line_time` at most; returns
-    /// when to ask again, and whether it had been asked before.
-    pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
-        let deadline = now + self.timer().timeout() + line_time;
-        self.sent_at = now + line_time;
-        self.deadline = Some(deadline);
-        (deadline, self.attempts > 0)
-    }
-
-    /// Notes that the awaited answer came.
-    pub fn answered(&mut self, now: Duration) {
-        self.heard_at = now;
-        if self.attempts == 0 {
-            let took = now.saturating_sub(self.sent_at);
-            self.timer().sample(took);
-        }
-    }
-
-    /// Whether the question must be asked again, `deadline` having passed.
-    pub fn missed(&mut self, deadline: Duration) -> bool {
-        if self.deadline != Some(deadline) {
-            return false;
-        }
-        self.timer().back_off();
-        self.attempts += 1;
-        let in_session = !matches!(self.stage, Stage::Greet | Stage::Verify);
-        self.checking = in_session && self.attempts.is_multiple_of(ATTEMPTS_UNTIL_CHECK);
-        true
-    }
-
-    /// Asks the worker who it is before anything else: its line was interrupted.
-    pub fn check(&mut self) {
-        self.checking = !matches!(self.stage, Stage::Greet | Stage::Verify | Stage::Idle);
-        self.attempts = self.attempts.max(1);
-    }
-
-    /// Forgets what came of this round's update: the worker computes it anew.
-    pub fn restart_update(&mut self) {
-        self.bodies.clear();
-        (self.entries, self.next_from) = (0, 0);
-    }
-
     /// Puts the traffic since the last close to that of the past.
     pub fn close_traffic(&mut self) {
         self.past.0 += std::mem::take(&mut self.uplink);
@@ -193,18 +118,5 @@ impl Peer {
         up += self.uplink;
         down += self.downlink;
         (up, down)
-    }
-
-    /// Since when an answer is overdue; none if nothing is.
-    pub fn silent_since(&self) -> Option<Duration> {
-        (self.attempts > 0 && self.stage != Stage::Idle).then_some(self.heard_at)
-    }
-
-    fn timer(&mut self) -> &mut Timer {
-        if self.stage.evaluates() && !self.checking {
-            &mut self.evaluation
-        } else {
-            &mut self.quick
-        }
     }
 }

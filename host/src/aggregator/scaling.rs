@@ -65,12 +65,32 @@ pub fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Expon
     }
 }
 
-/// Between rounds: what the largest magnitudes of x^{t+1}, of all g_i and of all losses ask for.
-pub fn between_rounds(now: Exponents, x_max: u64, estimator_max: u64, loss_max: u64) -> Exponents {
+/// The largest magnitudes after a round.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Magnitudes {
+    /// Of x^{t+1}.
+    pub x: u64,
+    /// Of all g_i.
+    pub estimator: u64,
+    /// Of what is wide: Σ g_i as the workers hold it, and the velocity.
+    pub wide: u64,
+    /// Of all losses.
+    pub loss: u64,
+}
+
+/// Wide vectors keep to so many bits, so that their changes can be sent and sums of them do not leave an i64.
+const WIDE_BITS_MAX: i32 = 46;
+
+/// Between rounds: what the largest magnitudes ask for.
+///
+/// Gradients may have become small while a sum of the round before is still large: it limits how far they are widened.
+pub fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
+    let room = WIDE_BITS_MAX - bits(max.wide) as i32;
+    let widest = (i32::from(now.gradient) + room.max(0)).min(EXPONENT_MAX) as Exponent;
     Exponents {
-        x: MODEL.adjust(now.x, x_max),
-        gradient: GRADIENT.adjust(now.gradient, estimator_max),
-        loss: LOSS.adjust(now.loss, loss_max),
+        x: MODEL.adjust(now.x, max.x),
+        gradient: GRADIENT.adjust(now.gradient, max.estimator).min(widest.max(now.gradient)),
+        loss: LOSS.adjust(now.loss, max.loss),
     }
 }
 
@@ -120,10 +140,13 @@ mod tests {
     #[test]
     fn ranges_widen_in_time_and_narrow_late() {
         let now = Exponents { x: 10, gradient: 20, loss: 12 };
-        assert_eq!(between_rounds(now, 1 << 29, 1 << 29, 1 << 21), now);
-        let wider = between_rounds(now, 1 << 30, 1 << 30, 1 << 22);
+        let after =
+            |x, estimator, wide, loss| between_rounds(now, Magnitudes { x, estimator, wide, loss });
+        assert_eq!(after(1 << 29, 1 << 29, 1 << 31, 1 << 21), now);
+        let wider = after(1 << 30, 1 << 30, 1 << 31, 1 << 22);
         assert_eq!(wider, Exponents { x: 8, gradient: 17, loss: 10 });
-        assert_eq!(between_rounds(now, 1, (1 << 24) - 1, 1).gradient, 24);
-        assert_eq!(between_rounds(now, 0, 0, 0), now);
+        assert_eq!(after(1, (1 << 24) - 1, 1 << 30, 1).gradient, 24);
+        assert_eq!(after(1, 1, (1 << 44) - 1, 1).gradient, 22, "the sum has two bits of room");
+        assert_eq!(after(0, 0, 0, 0), now);
     }
 }

@@ -78,7 +78,11 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
         Part::Velocity,
     ]);
     prop_oneof![
-        any::<(u16, [u8; 8])>().prop_map(|(version, schema)| Down::Hello { version, schema }),
+        any::<(u16, [u8; 8], Ticket)>().prop_map(|(version, schema, echo)| Down::Hello {
+            version,
+            schema,
+            echo
+        }),
         configure().prop_map(Down::Configure),
         any::<(Ticket, u32)>().prop_map(|(ticket, offset)| Down::Data { ticket, offset }),
         (any::<Ticket>(), exponents())
@@ -97,7 +101,7 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
 fn ready() -> impl Strategy<Value = Ready<'static>> {
     let versions = any::<(u16, [u8; 8])>();
     let board = (name(), any::<u64>(), any::<u32>(), name());
-    let state = any::<(u32, u32, u32, u64, u64)>();
+    let state = any::<(u32, Ticket, Ticket, u64, u64)>();
     (versions, board, state, any::<([u32; Reject::COUNT], u32, u32)>()).prop_map(
         |(
             (version, schema),
@@ -105,17 +109,17 @@ fn ready() -> impl Strategy<Value = Ready<'static>> {
             state,
             (rejected, overruns, saturated),
         )| {
-            let (session, round, data_held, model_digest, estimator_digest) = state;
+            let (session, opened, echo, model_digest, estimator_digest) = state;
             Ready {
                 version,
                 schema,
+                echo,
                 board,
                 identity,
                 memory,
                 objective,
                 session,
-                round,
-                data_held,
+                opened,
                 model_digest,
                 estimator_digest,
                 rejected,
@@ -228,7 +232,7 @@ fn a_greeting_is_read_from_a_ready_of_another_version() {
 
 #[test]
 fn an_echo_is_no_greeting() {
-    let hello = Down::Hello { version: VERSION, schema: SCHEMA };
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
     let echo =
         through_a_frame(&Context::SETUP, |out| hello.emit(BROADCAST, &[], &Context::SETUP, out));
     assert_eq!((Up::parse(&echo), greeting(&echo)), (Err(Reject::Unparsable), None));

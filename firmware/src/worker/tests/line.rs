@@ -16,7 +16,7 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
     let gamma =
         || any::<(i32, i16)>().prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent });
     prop_oneof![
-        Just(Down::Hello { version: 9, schema: [9; 8] }),
+        Just(Down::Hello { version: 9, schema: [9; 8], echo: 9 }),
         (ticket(), 0u32..7, 0u32..4, any::<bool>()).prop_map(|(ticket, dimension, k, sparse)| {
             let downlink = if sparse { Downlink::Sparse } else { Downlink::Dense };
             let plain = Host::new(dimension as usize, downlink, Init::Full).configure;

@@ -1,0 +1,154 @@
+//! What goes down: the question of each worker as a frame.
+
+use super::chunk::{Chunk, chunk};
+use super::question::Stage;
+use super::{Machine, Phase, address};
+use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX};
+use smidgen_protocol::message::{BROADCAST, Down, Part, SCHEMA, VERSION};
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// A message, for whom it is, in which context, and its body.
+struct Letter<'m> {
+    address: u16,
+    context: Context,
+    message: Down<'m>,
+    body: Cow<'m, [u8]>,
+}
+
+impl Machine {
+    /// Writes the next frame to send; returns for whom it is, and its length.
+    pub fn poll_transmit(
+        &mut self,
+        now: Duration,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<(usize, usize)> {
+        let worker = loop {
+            let worker = self.queue.pop_front()?;
+            // An answer may have come while the repeated question stood in the queue.
+            if self.peers[worker].question.dequeue() {
+                break worker;
+            }
+        };
+        let (len, payload_len) = self.emit(worker, out);
+        let peer = &mut self.peers[worker];
+        let awaits_update = peer.question.asked().awaits_update();
+        let answer_len = if awaits_update { FRAME_LEN_MAX } else { 0 };
+        let line_time = self.setup.byte_time * (len + answer_len) as u32;
+        let (deadline, again) = peer.question.sent(now, line_time);
+        self.deadlines.push(Reverse((deadline, worker)));
+        peer.downlink.frames += 1;
+        peer.downlink.wire_bytes += len as u64;
+        if again || peer.restarts > 0 {
+            peer.downlink.retransmitted_frames += 1;
+            peer.downlink.retransmitted_bytes += len as u64;
+        } else {
+            peer.downlink.payload_bytes += payload_len as u64;
+        }
+        Some((worker, len))
+    }
+
+    /// Writes what a worker is asked; returns the lengths of frame and body.
+    fn emit(&self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> (usize, usize) {
+        let asked = self.peers[worker].question.asked();
+        if asked == Stage::Round {
+            // The same for all, so it is written once.
+            out[..self.round_frame.len()].copy_from_slice(&self.round_frame);
+            return (self.round_frame.len(), self.last_chunk().body.len());
+        }
+        let Letter { address, context, message, body } = self.letter(worker, asked);
+        (message.emit(address, &body, &context, out), body.len())
+    }
+
+    fn letter(&self, worker: usize, asked: Stage) -> Letter<'_> {
+        let question = &self.peers[worker].question;
+        let ticket = question.ticket();
+        let (message, body) = match asked {
+            Stage::Greet | Stage::Verify => {
+                let echo = question.echo_awaited().unwrap_or_default();
+                (Down::Hello { version: VERSION, schema: SCHEMA, echo }, Cow::default())
+            }
+            Stage::Configure => {
+                let identity = self.peers[worker].identity.as_ref();
+                let identity = identity.map_or(0, |identity| identity.identity);
+                let configure = self.setup.configuration(worker, ticket, identity);
+                (Down::Configure(configure), Cow::default())
+            }
+            Stage::Load { held } => {
+                let rest = &self.setup.shares[worker].data[held as usize..];
+                let body = &rest[..rest.len().min(BODY_LEN_MAX)];
+                (Down::Data { ticket, offset: held }, body.into())
+            }
+            Stage::Probe => {
+                let Phase::Probing(exponents) = self.phase else {
+                    unreachable!("workers are probed while exponents are sought");
+                };
+                (Down::Probe { ticket, exponents }, Cow::default())
+            }
+            Stage::Announce => {
+                let (exponents, gamma_n) = (self.model.exponents(), self.model.gamma_n());
+                (Down::Announce { ticket, exponents, gamma_n }, Cow::default())
+            }
+            Stage::Restore { part, from } => {
+                let Chunk { until, body, .. } = self.state(worker, part, from);
+                (Down::Part { ticket, part, from, until }, body.into())
+            }
+            Stage::Begin => {
+                let round = self.open_round().unwrap_or(0);
+                (Down::Begin { ticket, round }, Cow::default())
+            }
+            Stage::Part(index) => {
+                let &Chunk { from, until, ref body } = &self.downlink[index];
+                let part = self.setup.downlink.part();
+                (Down::Part { ticket, part, from, until }, body.as_slice().into())
+            }
+            Stage::More => {
+                (Down::More { from: self.peers[worker].incoming.next_from }, Cow::default())
+            }
+            Stage::Round | Stage::Idle => unreachable!("written once for all, or nothing to ask"),
+        };
+        let address = if message.is_setup() { BROADCAST } else { address(worker) };
+        Letter { address, context: self.context_of(&message), message, body }
+    }
+
+    /// The context of what the host says.
+    fn context_of(&self, message: &Down) -> Context {
+        let session = Context::downlink(self.setup.session);
+        if message.is_setup() {
+            Context::SETUP
+        } else if message.is_of_round() {
+            Context { round: self.open_round().unwrap_or(0), ..session }
+        } else {
+            session
+        }
+    }
+
+    /// A piece of a vector that a restarted worker must get back.
+    fn state(&self, worker: usize, part: Part, from: u32) -> Chunk {
+        match part {
+            Part::Model | Part::ModelChange => chunk(self.model.w(), from),
+            Part::Estimator => chunk(self.mirrors[worker].mantissas(), from),
+            Part::Sum | Part::SumChange => chunk(self.model.announced(), from),
+            Part::Velocity => chunk(self.model.velocity(), from),
+        }
+    }
+
+    /// The stage that sends chunk `index` of the downlink.
+    pub fn part(&self, index: usize) -> Stage {
+        if index + 1 < self.downlink.len() { Stage::Part(index) } else { Stage::Round }
+    }
+
+    /// The frame that ends the downlink of a round, for all workers.
+    pub fn emit_round(&self) -> Vec<u8> {
+        let mut out = [0; FRAME_LEN_MAX];
+        let Chunk { from, body, .. } = self.last_chunk();
+        let message = Down::Round { from: *from };
+        let len = message.emit(BROADCAST, body, &self.context_of(&message), &mut out);
+        out[..len].to_vec()
+    }
+
+    fn last_chunk(&self) -> &Chunk {
+        self.downlink.last().expect("a downlink has a chunk")
+    }
+}

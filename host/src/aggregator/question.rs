@@ -1,0 +1,288 @@
+//! What a worker is being asked: one question, repeated until it is answered.
+
+use super::timer::Timer;
+use smidgen_protocol::message::{Part, Ticket, Up};
+use std::time::Duration;
+
+/// So many questions without an answer, and the worker is asked who it is: it may have been restarted.
+const ATTEMPTS_UNTIL_CHECK: u32 = 3;
+/// So many times a worker may say that it is there without answering the question itself.
+const CHECKS_MAX: u32 = 100;
+/// Data chunks take 50 ms at 115200 baud, for which the line's time is added; a host that asks again costs little.
+const QUICK_TIMEOUT_MAX: Duration = Duration::from_secs(4);
+/// A gradient takes what it takes, and whoever asks in the meantime fills the worker's queue.
+const EVALUATION_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+/// What a worker is being asked, in the order in which the stages follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Hello → Ready.
+    #[default]
+    Greet,
+    /// Configure → Ack.
+    Configure,
+    /// Data → Ack, until all bytes are held.
+    Load { held: u32 },
+    /// Probe → Range.
+    Probe,
+    /// Announce → Ack.
+    Announce,
+    /// Part → Ack, from the mirror and the model, after a reboot.
+    Restore { part: Part, from: u32 },
+    /// Begin → Update.
+    Begin,
+    /// Part → Ack, the downlink of a round that does not fit one frame.
+    Part(usize),
+    /// Round → Update.
+    Round,
+    /// More → Update.
+    More,
+    /// Hello → Ready, whose digests are compared.
+    Verify,
+    /// Nothing: the others are waited for.
+    Idle,
+}
+
+impl Stage {
+    /// Whether the worker must compute a gradient before it answers.
+    fn evaluates(self) -> bool {
+        matches!(self, Self::Probe | Self::Begin | Self::Round)
+    }
+
+    /// Whether an update is waited for.
+    pub fn awaits_update(self) -> bool {
+        matches!(self, Self::Begin | Self::Round | Self::More)
+    }
+
+    /// Whether the worker is asked who it is.
+    fn greets(self) -> bool {
+        matches!(self, Self::Greet | Self::Verify)
+    }
+
+    /// Whether the question is a request with a ticket.
+    fn has_ticket(self) -> bool {
+        match self {
+            Self::Configure
+            | Self::Load { .. }
+            | Self::Probe
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Begin
+            | Self::Part(_) => true,
+            Self::Greet | Self::Round | Self::More | Self::Verify | Self::Idle => false,
+        }
+    }
+
+    /// Whether a message with a ticket is an answer to this question.
+    pub fn is_answered_by(self, message: &Up) -> bool {
+        match message {
+            Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
+            Up::Range { .. } => self == Self::Probe,
+            Up::Refused { .. } => matches!(self, Self::Configure | Self::Load { .. }),
+            _ => false,
+        }
+    }
+}
+
+/// The question, and how long it has been asked.
+#[derive(Debug)]
+pub struct Question {
+    stage: Stage,
+    ticket: Ticket,
+    /// Number of the last Hello.
+    echo: Ticket,
+    /// The question is put off until the worker has said who it is.
+    checking: bool,
+    queued: bool,
+    attempts: u32,
+    checks: u32,
+    asked_at: Option<Duration>,
+    sent_at: Duration,
+    heard_at: Duration,
+    deadline: Option<Duration>,
+    quick: Timer,
+    evaluation: Timer,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Greet,
+            ticket: 0,
+            echo: 1,
+            checking: false,
+            queued: false,
+            attempts: 0,
+            checks: 0,
+            asked_at: None,
+            sent_at: Duration::ZERO,
+            heard_at: Duration::ZERO,
+            deadline: None,
+            quick: Timer::new(QUICK_TIMEOUT_MAX),
+            evaluation: Timer::new(EVALUATION_TIMEOUT_MAX),
+        }
+    }
+}
+
+impl Question {
+    /// The stage.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The stage whose question is to be asked now: to greet, where the worker is being checked.
+    pub fn asked(&self) -> Stage {
+        if self.checking { Stage::Greet } else { self.stage }
+    }
+
+    /// Ticket of the question, if its stage has one.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Number of the Hello that is waited for an answer to; none if there is none.
+    pub fn echo_awaited(&self) -> Option<Ticket> {
+        (self.checking || self.stage.greets()).then_some(self.echo)
+    }
+
+    /// Starts the next exchange.
+    pub fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        // Workers compare tickets as serial numbers, so only those that are sent are counted.
+        self.ticket = self.ticket.wrapping_add(u16::from(stage.has_ticket()));
+        self.echo = self.echo.wrapping_add(u16::from(stage.greets()));
+        (self.attempts, self.checks) = (0, 0);
+        self.checking = false;
+        self.asked_at = None;
+        self.deadline = None;
+    }
+
+    /// Whether there is a question to ask, and it is not yet in the queue: then it is from now on.
+    pub fn enqueue(&mut self) -> bool {
+        let new = !self.queued && self.stage != Stage::Idle;
+        self.queued |= new;
+        new
+    }
+
+    /// Takes it from the queue; returns whether there still is a question to ask.
+    pub fn dequeue(&mut self) -> bool {
+        self.queued = false;
+        self.stage != Stage::Idle
+    }
+
+    /// Notes that the question has been sent, and with its answer will be on the line for `line_time` at most; returns
+    /// when to ask again, and whether it had been asked before.
+    pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
+        let deadline = now + self.timer().timeout() + line_time;
+        self.asked_at.get_or_insert(now);
+        self.sent_at = now + line_time;
+        self.deadline = Some(deadline);
+        (deadline, self.attempts > 0)
+    }
+
+    /// Notes that the awaited answer came.
+    pub fn answered(&mut self, now: Duration) {
+        self.heard_at = now;
+        if self.attempts == 0 {
+            let took = now.saturating_sub(self.sent_at);
+            self.timer().sample(took);
+        }
+    }
+
+    /// The worker said that it is there, and still in the run: the question itself is asked again. False if that has
+    /// happened too often.
+    pub fn resume(&mut self) -> bool {
+        self.checking = false;
+        self.checks += 1;
+        self.checks <= CHECKS_MAX
+    }
+
+    /// Whether the question must be asked again, `deadline` having passed.
+    pub fn missed(&mut self, deadline: Duration) -> bool {
+        if self.deadline != Some(deadline) {
+            return false;
+        }
+        self.deadline = None;
+        self.timer().back_off();
+        self.attempts += 1;
+        if self.attempts.is_multiple_of(ATTEMPTS_UNTIL_CHECK) {
+            self.check();
+        }
+        true
+    }
+
+    /// Asks the worker who it is before anything else.
+    pub fn check(&mut self) {
+        if !self.stage.greets() && self.stage != Stage::Idle && !self.checking {
+            self.checking = true;
+            self.echo = self.echo.wrapping_add(1);
+            self.attempts = self.attempts.max(1);
+        }
+    }
+
+    /// Since when an answer is overdue; none if nothing is.
+    pub fn silent_since(&self) -> Option<Duration> {
+        let asked_at = self.asked_at.filter(|_| self.attempts > 0 && self.stage != Stage::Idle)?;
+        Some(asked_at.max(self.heard_at))
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        if self.asked().evaluates() { &mut self.evaluation } else { &mut self.quick }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn only_requests_use_up_tickets() {
+        let mut question = Question::default();
+        for stage in [Stage::Round, Stage::Idle, Stage::More, Stage::Greet, Stage::Verify] {
+            question.enter(stage);
+        }
+        assert_eq!(question.ticket(), 0);
+        question.enter(Stage::Announce);
+        question.enter(Stage::Begin);
+        assert_eq!(question.ticket(), 2);
+    }
+
+    #[test]
+    fn a_worker_is_silent_from_when_it_was_asked() {
+        let mut question = Question::default();
+        question.answered(SECOND);
+        question.enter(Stage::Idle);
+        question.enter(Stage::Round);
+        let (deadline, _) = question.sent(100 * SECOND, Duration::ZERO);
+        assert_eq!(question.silent_since(), None, "not overdue yet");
+        assert!(question.missed(deadline) && !question.missed(deadline), "a deadline passes once");
+        assert_eq!(question.silent_since(), Some(100 * SECOND));
+    }
+
+    #[test]
+    fn a_worker_that_is_only_there_is_given_up() {
+        let mut question = Question::default();
+        question.enter(Stage::Round);
+        let resumed = (0..).take_while(|_| {
+            question.check();
+            question.resume()
+        });
+        assert_eq!(resumed.count(), CHECKS_MAX as usize);
+    }
+
+    #[test]
+    fn the_third_missed_answer_makes_it_ask_who_is_there_with_a_new_number() {
+        let mut question = Question::default();
+        question.enter(Stage::Round);
+        assert_eq!(question.echo_awaited(), None);
+        let before = question.echo;
+        for expected in [Stage::Round, Stage::Round, Stage::Greet] {
+            let (deadline, _) = question.sent(SECOND, Duration::ZERO);
+            assert!(question.missed(deadline));
+            assert_eq!(question.asked(), expected);
+        }
+        assert_eq!(question.echo_awaited(), Some(before + 1));
+    }
+}

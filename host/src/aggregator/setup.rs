@@ -1,0 +1,116 @@
+//! What a run is about.
+
+use super::address;
+use super::compressor::Budget;
+use crate::ratio::ratio;
+use smidgen_protocol::counters::Reject;
+use smidgen_protocol::frame::checksum;
+use smidgen_protocol::message::{Configure, Downlink, Init, Ticket};
+use smidgen_protocol::method::{Method, Participation};
+use smidgen_protocol::sparse::{Decoder, Packing};
+use smidgen_protocol::step::Rule;
+use std::time::Duration;
+
+/// What a run is about.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The run, not 0; a worker leaves one run when it is configured for another.
+    pub session: u32,
+    /// Name of the objective.
+    pub objective: String,
+    /// Weight λ of the regulariser.
+    pub lambda: f64,
+    /// Dimension d.
+    pub dimension: u32,
+    /// Coordinates per update, K.
+    pub k: u32,
+    /// Bits of a mantissa, 2..=32.
+    pub value_bits: u8,
+    /// The first estimators.
+    pub init: Init,
+    /// What workers send of their gradients.
+    pub method: Method,
+    /// Who takes part in a round.
+    pub participation: Participation,
+    /// How the model travels.
+    pub downlink: Downlink,
+    /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
+    pub downlink_budget: Option<Budget>,
+    /// Step size γ.
+    pub gamma: f64,
+    /// η of the heavy ball; 0 for none.
+    pub momentum: f64,
+    /// Weight λ₁ of the l1 norm, by a proximal step; 0 for none.
+    pub l1: f64,
+    /// What each worker has; their number is n.
+    pub shares: Vec<Share>,
+    /// How long a byte takes on the line: answers are not expected sooner.
+    pub byte_time: Duration,
+}
+
+/// A worker's part of the problem.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Its data, as they travel.
+    pub data: Vec<u8>,
+    /// What its gradient is multiplied with before it meets the grid: 1/(n w_i) in EF21-W, else 1.
+    pub scale: f64,
+    /// What its estimator is multiplied with in the sum: n w_i in EF21-W, else 1.
+    pub weight: f64,
+    /// Its part in f: 1/n where workers are equal.
+    pub loss_weight: f64,
+}
+
+impl Setup {
+    /// What a worker is told of its part.
+    pub fn configuration(&self, worker: usize, ticket: Ticket, identity: u64) -> Configure<'_> {
+        let Share { data, scale, .. } = &self.shares[worker];
+        let n = self.shares.len() as f64;
+        Configure {
+            ticket,
+            session: self.session,
+            identity,
+            worker: address(worker),
+            dimension: self.dimension,
+            k: self.k,
+            value_bits: self.value_bits,
+            init: self.init,
+            method: self.method,
+            scale: ratio(*scale),
+            participation: self.participation,
+            downlink: self.downlink,
+            momentum: ratio(self.momentum),
+            l1_n: ratio(self.l1 * n),
+            objective: &self.objective,
+            lambda: ratio(self.lambda),
+            data_len: data.len() as u32,
+            data_checksum: checksum(data),
+        }
+    }
+
+    /// What an update of `round` may hold: entries, and bits of a mantissa.
+    pub(super) fn budget(&self, round: u32) -> (u32, u8) {
+        self.init.budget(round, self.dimension, self.k, self.value_bits)
+    }
+
+    pub(super) fn decoder<'b>(
+        &self,
+        round: u32,
+        body: &'b [u8],
+        from: u32,
+    ) -> Result<Decoder<'b>, Reject> {
+        let (k, value_bits) = self.budget(round);
+        let packing = Packing::new(self.dimension, k, value_bits);
+        Decoder::new(body, packing, from).map_err(|_| Reject::Body)
+    }
+
+    /// What is constant in the server's steps.
+    pub(super) fn rule(&self) -> Rule {
+        let n = self.shares.len() as f64;
+        Rule {
+            gamma_n: ratio(self.gamma / n),
+            momentum: ratio(self.momentum),
+            l1_n: ratio(self.l1 * n),
+        }
+    }
+}

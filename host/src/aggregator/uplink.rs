@@ -1,0 +1,336 @@
+//! What comes up: answers, and what they lead to.
+
+use super::peer::{Identity, Peer, RESTARTS_MAX, Told};
+use super::question::Stage;
+use super::{Event, Machine, Phase, Reason, address, scaling};
+use smidgen_protocol::counters::Reject;
+use smidgen_protocol::digest;
+use smidgen_protocol::frame::{Context, Frame};
+use smidgen_protocol::message::{
+    Downlink, Part, Ready, Refusal, SCHEMA, Ticket, Up, VERSION, greeting,
+};
+use std::time::Duration;
+
+impl Machine {
+    /// Handles one frame of a worker.
+    pub fn handle(&mut self, now: Duration, worker: usize, frame: &Frame) -> Result<(), Reject> {
+        let (payload, context) = self.check(worker, frame)?;
+        let (message, body) = match Up::parse(payload) {
+            Ok(parsed) => parsed,
+            Err(reject) => {
+                if let Some((version, schema)) = greeting(payload) {
+                    self.compare_versions(worker, version, schema);
+                }
+                return Err(reject);
+            }
+        };
+        match message {
+            Up::Ready(ready) => self.handle_ready(now, worker, &ready),
+            Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => {
+                self.handle_update(now, worker, &message, body, &context)
+            }
+            Up::Ack { ticket, .. } | Up::Range { ticket, .. } | Up::Refused { ticket, .. } => {
+                self.admit(now, worker, ticket, &message)?;
+                self.handle_answer(worker, &message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Checks a frame in the contexts that its message can have.
+    fn check<'f>(&self, worker: usize, frame: &Frame<'f>) -> Result<(&'f [u8], Context), Reject> {
+        let peer = &self.peers[worker];
+        let session = self.context(worker);
+        let checked = |context| Some((frame.check(&context).ok()?, context));
+        let found = match Up::parse(frame.unchecked()) {
+            Ok((message, _)) if message.is_setup() => checked(Context::SETUP),
+            Ok((message, _)) if message.is_of_round() => {
+                let from = peer.incoming.next_from;
+                let expected = self.open_round().map(|round| Context { round, from, ..session });
+                let expected = expected.filter(|_| peer.question.stage().awaits_update());
+                expected.into_iter().chain(peer.incoming.taken()).find_map(checked)
+            }
+            Ok(_) => checked(session),
+            Err(_) => checked(session).or_else(|| checked(Context::SETUP)),
+        };
+        found.ok_or(Reject::Checksum)
+    }
+
+    /// Lets the answer to the present request pass, once.
+    fn admit(
+        &mut self,
+        now: Duration,
+        worker: usize,
+        ticket: Ticket,
+        message: &Up,
+    ) -> Result<(), Reject> {
+        let question = &mut self.peers[worker].question;
+        if ticket != question.ticket() {
+            return Err(Reject::Repeated);
+        }
+        if !question.stage().is_answered_by(message) {
+            return Err(Reject::Unexpected);
+        }
+        question.answered(now);
+        Ok(())
+    }
+
+    fn handle_answer(&mut self, worker: usize, message: &Up) {
+        match *message {
+            Up::Ack { value, .. } => self.handle_ack(worker, value),
+            Up::Range { gradient_max, loss, .. } => {
+                self.handle_range(worker, gradient_max, loss.mantissa());
+            }
+            Up::Refused { refusal, .. } => self.handle_refusal(worker, refusal),
+            _ => unreachable!("other messages carry no ticket"),
+        }
+    }
+
+    fn compare_versions(&mut self, worker: usize, version: u16, schema: [u8; 8]) -> bool {
+        if version != VERSION {
+            self.fail(worker, Reason::Version(version));
+        } else if schema != SCHEMA {
+            self.fail(worker, Reason::Schema(schema));
+        }
+        (version, schema) == (VERSION, SCHEMA)
+    }
+
+    fn handle_ready(&mut self, now: Duration, worker: usize, ready: &Ready) -> Result<(), Reject> {
+        let peer = &mut self.peers[worker];
+        if peer.question.echo_awaited() != Some(ready.echo) {
+            return Err(Reject::Repeated);
+        }
+        peer.question.answered(now);
+        peer.told =
+            Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
+        let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
+        let stage = peer.question.stage();
+        if !self.compare_versions(worker, ready.version, ready.schema)
+            || !self.identify(worker, ready)
+        {
+            return Ok(());
+        }
+        match stage {
+            Stage::Greet => {
+                self.events.push_back(Event::Greeted(worker));
+                self.enter(worker, Stage::Configure);
+            }
+            Stage::Verify => self.verify(worker, ready, in_session),
+            // A worker that is being configured need not be in the session yet.
+            Stage::Configure => self.resume(worker),
+            _ if in_session => self.resume(worker),
+            _ => self.restart(worker),
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, worker: usize) {
+        if self.peers[worker].question.resume() {
+            self.enqueue(worker);
+        } else {
+            self.fail(worker, Reason::Stuck);
+        }
+    }
+
+    /// A worker has forgotten everything: it is brought back to where the round began.
+    fn restart(&mut self, worker: usize) {
+        let peer = &mut self.peers[worker];
+        peer.reboots += 1;
+        peer.restarts += 1;
+        let restarts = peer.restarts;
+        self.events.push_back(Event::Rebooted(worker));
+        if restarts > RESTARTS_MAX {
+            self.fail(worker, Reason::Restarts(restarts));
+        } else {
+            self.enter(worker, Stage::Configure);
+        }
+    }
+
+    /// Takes a worker for who it says it is, unless that cannot be.
+    fn identify(&mut self, worker: usize, ready: &Ready) -> bool {
+        let identity = Identity {
+            board: ready.board.to_owned(),
+            identity: ready.identity,
+            memory: ready.memory,
+        };
+        let same =
+            |peer: &Peer| peer.identity.as_ref().is_some_and(|i| i.identity == ready.identity);
+        let twin = self.peers.iter().enumerate().find(|&(i, peer)| i != worker && same(peer));
+        let twin = twin.map(|(i, _)| i);
+        let swapped = self.peers[worker].identity.is_some() && !same(&self.peers[worker]);
+        if swapped {
+            self.fail(worker, Reason::Swapped(identity));
+            return false;
+        }
+        self.peers[worker].identity = Some(identity);
+        let (theirs, wanted) = (ready.objective.to_owned(), self.setup.objective.clone());
+        if let Some(twin) = twin {
+            self.fail(worker, Reason::SameIdentity(twin));
+        } else if theirs != wanted {
+            self.fail(worker, Reason::Objective { theirs, wanted });
+        } else {
+            return true;
+        }
+        false
+    }
+
+    /// Compares a worker's state with the host's; one that was restarted at the very end has none to compare.
+    fn verify(&mut self, worker: usize, ready: &Ready, in_session: bool) {
+        let digests = (digest::vector(self.model.w()), self.mirrors[worker].digest());
+        if in_session && (ready.model_digest, ready.estimator_digest) != digests {
+            return self.fail(worker, Reason::Diverged);
+        }
+        self.peers[worker].question.enter(Stage::Idle);
+        if self.peers.iter().all(|peer| peer.question.stage() == Stage::Idle) {
+            let carried = self.close_traffic();
+            self.events.push_back(Event::Finished(carried));
+        }
+    }
+
+    fn handle_refusal(&mut self, worker: usize, refusal: Refusal) {
+        let reason = match refusal {
+            Refusal::Memory { need, room } => Reason::Memory { need, room },
+            Refusal::Data => Reason::Data,
+            Refusal::Objective | Refusal::Configuration => Reason::Configuration,
+        };
+        self.peers[worker].question.enter(Stage::Idle);
+        self.fail(worker, reason);
+    }
+
+    fn handle_ack(&mut self, worker: usize, value: u32) {
+        let peer = &mut self.peers[worker];
+        let next = match peer.question.stage() {
+            Stage::Configure => {
+                peer.at_round = None;
+                peer.opened = peer.question.ticket();
+                self.loaded(worker, 0)
+            }
+            Stage::Load { .. } => self.loaded(worker, value),
+            Stage::Announce => self.announced(worker),
+            Stage::Restore { part, .. } if value < self.setup.dimension => {
+                Stage::Restore { part, from: value }
+            }
+            Stage::Restore { part, .. } => self.restored(part),
+            Stage::Part(index) => self.part(index + 1),
+            stage => unreachable!("{stage:?} is not answered by an Ack"),
+        };
+        if next == Stage::Begin {
+            self.peers[worker].incoming.forget();
+        }
+        self.enter(worker, next);
+    }
+
+    /// The stage after a worker holds `held` bytes of its data.
+    fn loaded(&mut self, worker: usize, held: u32) -> Stage {
+        let len = self.setup.shares[worker].data.len() as u32;
+        self.events.push_back(Event::Loaded { worker, held, len });
+        match self.phase {
+            _ if held < len => Stage::Load { held },
+            Phase::Probing(_) => Stage::Probe,
+            _ => Stage::Announce,
+        }
+    }
+
+    /// The stage after a worker knows the exponents.
+    fn announced(&self, worker: usize) -> Stage {
+        match (self.phase, self.peers[worker].at_round) {
+            (Phase::Open(0), None) => Stage::Begin,
+            (_, None) => Stage::Restore { part: Part::Model, from: 0 },
+            (_, Some(_)) => self.part(0),
+        }
+    }
+
+    /// The stage after a vector was restored.
+    fn restored(&self, part: Part) -> Stage {
+        match (part, self.setup.downlink) {
+            (Part::Model, _) => Stage::Restore { part: Part::Estimator, from: 0 },
+            (Part::Estimator, Downlink::Sparse) => Stage::Restore { part: Part::Sum, from: 0 },
+            (Part::Sum, _) if self.setup.momentum != 0.0 => {
+                Stage::Restore { part: Part::Velocity, from: 0 }
+            }
+            _ => Stage::Begin,
+        }
+    }
+
+    /// Takes what a probe found; the last one decides how to go on.
+    fn handle_range(&mut self, worker: usize, gradient_max: u32, loss: i32) {
+        self.peers[worker].range = Some((gradient_max, loss));
+        self.peers[worker].question.enter(Stage::Idle);
+        let Phase::Probing(probed) = self.phase else {
+            return;
+        };
+        let ranges: Option<Vec<_>> = self.peers.iter().map(|peer| peer.range).collect();
+        let Some(ranges) = ranges else {
+            return;
+        };
+        let gradient_max = ranges.iter().map(|range| range.0).max().unwrap_or(0);
+        let loss_max = ranges.iter().map(|range| range.1.unsigned_abs()).max().unwrap_or(0);
+        let better = scaling::after_probe(probed, gradient_max, loss_max);
+        let stage = if better == probed {
+            self.model.start(probed, gradient_max);
+            self.phase = Phase::Open(0);
+            let carried = self.close_traffic();
+            self.events.push_back(Event::Prepared(carried));
+            Stage::Announce
+        } else {
+            self.phase = Phase::Probing(better);
+            self.peers.iter_mut().for_each(|peer| peer.range = None);
+            Stage::Probe
+        };
+        // A worker that was restarted in the meantime is still loading and will find its way by itself.
+        for worker in 0..self.peers.len() {
+            if self.peers[worker].question.stage() == Stage::Idle {
+                self.enter(worker, stage);
+            }
+        }
+    }
+
+    fn handle_update(
+        &mut self,
+        now: Duration,
+        worker: usize,
+        message: &Up,
+        body: &[u8],
+        context: &Context,
+    ) -> Result<(), Reject> {
+        let peer = &mut self.peers[worker];
+        if peer.incoming.taken().any(|taken| taken == *context) {
+            return Err(Reject::Repeated);
+        }
+        let decoder = self.setup.decoder(context.round, body, context.from)?;
+        let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
+        if peer.incoming.entries + entries > self.setup.budget(context.round).0 {
+            return Err(Reject::Body);
+        }
+        peer.question.answered(now);
+        peer.uplink.payload_bytes += body.len() as u64;
+        peer.incoming.push(context, body, entries);
+        if let Up::Update { loss } | Up::Anew { loss } = message {
+            if self.setup.participation.includes(address(worker), context.round) {
+                peer.loss = loss.mantissa();
+            }
+            self.take_update(worker, context.round, matches!(message, Up::Anew { .. }));
+        } else {
+            let last = decoder.entries().last();
+            peer.incoming.next_from = last.map_or(context.from, |(index, _)| index + 1);
+            self.enter(worker, Stage::More);
+        }
+        Ok(())
+    }
+
+    /// Applies the whole update of a worker, exactly once; closes the round after the last.
+    fn take_update(&mut self, worker: usize, round: u32, anew: bool) {
+        let (peer, setup) = (&mut self.peers[worker], &self.setup);
+        let bodies =
+            peer.incoming.bodies.iter().map(|(from, body)| {
+                setup.decoder(round, body, *from).expect("the body was checked")
+            });
+        self.model.take(worker, &mut self.mirrors[worker], anew, bodies);
+        peer.at_round = Some(round);
+        peer.restarts = 0;
+        peer.question.enter(Stage::Idle);
+        if self.peers.iter().all(|peer| peer.at_round == Some(round)) {
+            self.close(round);
+        }
+    }
+}
