@@ -4,8 +4,13 @@
 //! Debian's does, compiles that too: slower by half a minute, and the same program.
 
 use crate::board::Board;
+use ihex::{Record, create_object_file_representation};
+use object::Endianness;
+use object::elf::PT_LOAD;
+use object::read::elf::{ElfFile32, ProgramHeader};
 use serde::Deserialize;
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +19,9 @@ use thiserror::Error;
 
 /// The workspace of the board packages.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
+
+/// Bytes in a line of Intel HEX.
+const HEX_LINE_LEN: usize = 16;
 
 /// Why there is no image.
 #[derive(Debug, Error)]
@@ -43,12 +51,12 @@ pub enum ImageError {
         /// The command that failed.
         command: String,
     },
-    /// The converter to Intel HEX is not content.
+    /// The image cannot be read, or what became of it not written.
     #[error("{path} cannot be converted to Intel HEX: {reason}")]
     Hex {
         /// The image.
         path: PathBuf,
-        /// What it said.
+        /// Why.
         reason: String,
     },
 }
@@ -76,15 +84,36 @@ pub fn build(board: &Board, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, I
 
 /// Converts an image to Intel HEX, for boards that are drives; the result lies beside it.
 pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
+    let failed = |reason: String| ImageError::Hex { path: image.into(), reason };
     let path = image.with_extension("hex");
-    let mut command = Command::new(objcopy()?);
-    command.args([OsStr::new("-O"), OsStr::new("ihex"), image.as_ref(), path.as_ref()]);
-    let output = command.output().map_err(|source| not_run(&command, source))?;
-    if output.status.success() {
-        return Ok(path);
+    let elf = fs::read(image).map_err(|error| failed(error.to_string()))?;
+    let records = records(&elf).ok_or_else(|| failed("it is no whole ELF file".into()))?;
+    let text = create_object_file_representation(&records).expect("there is one end, at the end");
+    fs::write(&path, text).map_err(|error| failed(error.to_string()))?;
+    Ok(path)
+}
+
+/// What an ELF file puts into flash, and where; `None` if it is damaged.
+fn records(elf: &[u8]) -> Option<Vec<Record>> {
+    let file = ElfFile32::<Endianness>::parse(elf).ok()?;
+    let endian = file.endian();
+    let loaded = file.elf_program_headers().iter().filter(|part| part.p_type(endian) == PT_LOAD);
+    let (mut records, mut page) = (vec![], None);
+    for part in loaded {
+        let mut address = part.p_paddr(endian);
+        let mut bytes = part.data(endian, elf).ok()?;
+        while !bytes.is_empty() {
+            if page.replace(address >> 16) != Some(address >> 16) {
+                records.push(Record::ExtendedLinearAddress((address >> 16) as u16));
+            }
+            let page_end = (1 << 16) - (address as usize & 0xFFFF);
+            let (line, rest) = bytes.split_at(bytes.len().min(HEX_LINE_LEN).min(page_end));
+            records.push(Record::Data { offset: address as u16, value: line.to_vec() });
+            (address, bytes) = (address + line.len() as u32, rest);
+        }
     }
-    let reason = String::from_utf8_lossy(&output.stderr).trim().into();
-    Err(ImageError::Hex { path: image.into(), reason })
+    records.push(Record::EndOfFile);
+    Some(records)
 }
 
 /// A compiler for bare metal, and the cargo beside it.
@@ -124,7 +153,7 @@ impl Toolchain {
             command.env("RUSTC", self.rustc).env("RUSTC_BOOTSTRAP", "1");
             command.args(["-Z", "build-std=core"]);
         }
-        if program_of(self.rustc, "rust-lld").is_none() {
+        if !has_linker(self.rustc) {
             let target = target.to_uppercase().replace(['-', '.'], "_");
             command.env(format!("CARGO_TARGET_{target}_LINKER"), "ld.lld");
         }
@@ -138,10 +167,9 @@ fn library_of(rustc: &str, target: Option<&str>) -> Option<PathBuf> {
     ask(rustc, ["--print=target-libdir"].into_iter().chain(target.as_deref()))
 }
 
-/// A program that comes with `rustc`.
-fn program_of(rustc: &str, name: &str) -> Option<PathBuf> {
-    let path = library_of(rustc, None)?.with_file_name("bin").join(name);
-    path.exists().then_some(path)
+/// Whether `rustc` comes with its linker for bare metal.
+fn has_linker(rustc: &str) -> bool {
+    library_of(rustc, None).is_some_and(|folder| folder.with_file_name("bin/rust-lld").exists())
 }
 
 fn has_sources(rustc: &str) -> bool {
@@ -154,16 +182,6 @@ fn ask<'a>(rustc: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<
     let output = Command::new(rustc).args(arguments).current_dir(WORKSPACE).output().ok()?;
     let printed = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| printed.trim().into())
-}
-
-/// The converter that comes with a compiler.
-fn objcopy() -> Result<PathBuf, ImageError> {
-    let mut programs =
-        Toolchain::ALL.into_iter().map(|(_, rustc)| program_of(rustc, "rust-objcopy"));
-    programs.find_map(|program| program).ok_or_else(|| ImageError::Run {
-        program: "rust-objcopy".into(),
-        source: io::ErrorKind::NotFound.into(),
-    })
 }
 
 /// The part of cargo's messages that matters here.
@@ -233,7 +251,6 @@ fn shown(command: &Command) -> String {
 mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
-    use std::fs;
 
     /// Versions of what `smidgen-firmware` stands on, by the lockfile in `folder`.
     fn locked(folder: &str) -> BTreeSet<(String, String)> {
