@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod compressor;
 pub mod logistic;
 pub mod method;
 pub mod objective;

@@ -3,8 +3,9 @@
 //! On entry `gradient` is ∇f_i(x); on return it holds the mantissas of the update and g_i is what the host's mirror
 //! will be. What the host must know besides is one bit: whether g_i starts from zero.
 
+use crate::compressor::compress;
 use crate::top_k;
-use smidgen_protocol::method::Method;
+use smidgen_protocol::method::{Budget, Method};
 use smidgen_protocol::sparse::apply;
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
@@ -20,13 +21,34 @@ pub struct Vectors<'a> {
     pub spare: &'a mut [i32],
 }
 
-/// How many coordinates an update may hold, and with how many bits each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// K.
-    pub k: usize,
-    /// Bits of a mantissa.
-    pub value_bits: u8,
+/// The compressor of a round: what it may keep, and where its random choices start.
+#[derive(Clone, Copy, Debug)]
+pub struct Compression {
+    /// What it may keep.
+    pub budget: Budget,
+    /// Where its random choices start.
+    pub draw: u64,
+}
+
+impl Compression {
+    /// Leaves the mantissas of C(v) in its place; returns their shift.
+    fn compress(&self, v: &mut [i32]) -> u8 {
+        compress(v, &self.budget, self.draw)
+    }
+
+    /// What a mantissa stands for.
+    fn value(&self, mantissa: i32, shift: u8) -> i64 {
+        match mantissa {
+            0 => 0,
+            m => round_shift(self.budget.compressor.expand(m.into()), -i32::from(shift)),
+        }
+    }
+
+    /// `g_i += C(v)`, from its mantissas.
+    fn apply(&self, g_i: &mut [i32], mantissas: &[i32], shift: u8, saturated: &mut u32) {
+        let expanded = entries(mantissas, 0).map(|(j, m)| (j, self.budget.compressor.expand(m)));
+        apply(g_i, expanded, shift, saturated, |_, _, _| {});
+    }
 }
 
 /// How the mantissas of an update are to be read.
@@ -42,81 +64,86 @@ pub struct Written {
 pub fn update(
     method: Method,
     at: &mut Vectors,
-    budget: Budget,
+    c: Compression,
     first: bool,
     saturated: &mut u32,
 ) -> Written {
     match method {
-        Method::Ef21 => ef21(at, budget, saturated),
-        Method::Ef21Plus => ef21_plus(at, budget, saturated),
-        Method::Dcgd => anew(at, budget, saturated),
-        Method::Ef14 => ef14(at, budget, saturated),
+        Method::Ef21 => ef21(at, c, saturated),
+        Method::Ef21Plus => ef21_plus(at, c, saturated),
+        Method::Dcgd => anew(at, c, saturated),
+        Method::Ef14 => ef14(at, c, saturated),
         Method::Sgdm { eta } => {
             momentum(at, if first { None } else { Some(eta) }, saturated);
-            ef21(at, budget, saturated)
+            ef21(at, c, saturated)
         }
-        Method::EControl { eta } => econtrol(at, eta, budget, saturated),
+        Method::EControl { eta } => econtrol(at, eta, c, saturated),
     }
 }
 
 /// `g_i += C(∇ − g_i)`
-fn ef21(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+fn ef21(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
     top_k::difference(at.gradient, at.g_i, saturated);
-    let shift = top_k::compress(at.gradient, budget.k, budget.value_bits);
-    apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
+    let shift = c.compress(at.gradient);
+    c.apply(at.g_i, at.gradient, shift, saturated);
     Written { shift, anew: false }
 }
 
 /// `g_i = C(∇)`
-fn anew(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
-    let shift = top_k::compress(at.gradient, budget.k, budget.value_bits);
+fn anew(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
+    let shift = c.compress(at.gradient);
     at.g_i.fill(0);
-    apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
+    c.apply(at.g_i, at.gradient, shift, saturated);
     Written { shift, anew: true }
 }
 
 /// Whichever of the two is closer to ∇; of equals the one that keeps g_i.
-fn ef21_plus(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+fn ef21_plus(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
     at.spare.copy_from_slice(at.gradient);
-    let shift = top_k::compress(at.spare, budget.k, budget.value_bits);
-    let from_zero = distance_squared(at.gradient.iter().map(|&g| i64::from(g)), at.spare, shift);
+    let shift = c.compress(at.spare);
+    let from_zero = distance_squared(at.gradient.iter().map(|&g| i64::from(g)), at.spare, c, shift);
     at.spare.copy_from_slice(at.gradient);
     top_k::difference(at.spare, at.g_i, saturated);
-    let shift = top_k::compress(at.spare, budget.k, budget.value_bits);
+    let shift = c.compress(at.spare);
     let differences =
         at.gradient.iter().zip(&*at.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
-    let from_g_i = distance_squared(differences, at.spare, shift);
-    if from_zero < from_g_i { anew(at, budget, saturated) } else { ef21(at, budget, saturated) }
+    let from_g_i = distance_squared(differences, at.spare, c, shift);
+    if from_zero < from_g_i { anew(at, c, saturated) } else { ef21(at, c, saturated) }
 }
 
 /// ‖v − m 2^shift‖²
-fn distance_squared(v: impl Iterator<Item = i64>, mantissas: &[i32], shift: u8) -> u128 {
-    let decoded = mantissas.iter().map(|&m| round_shift(i64::from(m), -i32::from(shift)));
+fn distance_squared(
+    v: impl Iterator<Item = i64>,
+    mantissas: &[i32],
+    c: Compression,
+    shift: u8,
+) -> u128 {
+    let decoded = mantissas.iter().map(|&m| c.value(m, shift));
     v.zip(decoded).map(|(v, m)| u128::from(v.abs_diff(m)).pow(2)).sum()
 }
 
 /// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`
-fn ef14(at: &mut Vectors, budget: Budget, saturated: &mut u32) -> Written {
+fn ef14(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
     for (e, gradient) in at.private.iter_mut().zip(&mut *at.gradient) {
         *e = saturate(i64::from(*e) + i64::from(*gradient), saturated);
         *gradient = *e;
     }
-    let written = anew(at, budget, saturated);
-    subtract_sent(at.private, at.gradient, written.shift, saturated);
+    let written = anew(at, c, saturated);
+    subtract_sent(at.private, at.gradient, c, written.shift, saturated);
     written
 }
 
 /// `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`
-fn econtrol(at: &mut Vectors, eta: Ratio, budget: Budget, saturated: &mut u32) -> Written {
+fn econtrol(at: &mut Vectors, eta: Ratio, c: Compression, saturated: &mut u32) -> Written {
     top_k::difference(at.gradient, at.g_i, saturated);
     for (e, difference) in at.private.iter_mut().zip(&mut *at.gradient) {
         let controlled = i64::from(*difference) + eta.scale(i64::from(*e), 0);
         *e = saturate(i64::from(*e) + i64::from(*difference), saturated);
         *difference = saturate(controlled, saturated);
     }
-    let shift = top_k::compress(at.gradient, budget.k, budget.value_bits);
-    apply(at.g_i, entries(at.gradient, 0), shift, saturated, |_, _, _| {});
-    subtract_sent(at.private, at.gradient, shift, saturated);
+    let shift = c.compress(at.gradient);
+    c.apply(at.g_i, at.gradient, shift, saturated);
+    subtract_sent(at.private, at.gradient, c, shift, saturated);
     Written { shift, anew: false }
 }
 
@@ -135,10 +162,15 @@ fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
 }
 
 /// What was sent leaves the error.
-fn subtract_sent(private: &mut [i32], mantissas: &[i32], shift: u8, saturated: &mut u32) {
+fn subtract_sent(
+    private: &mut [i32],
+    mantissas: &[i32],
+    c: Compression,
+    shift: u8,
+    saturated: &mut u32,
+) {
     for (e, &m) in private.iter_mut().zip(mantissas) {
-        let sent = round_shift(i64::from(m), -i32::from(shift));
-        *e = saturate(i64::from(*e).saturating_sub(sent), saturated);
+        *e = saturate(i64::from(*e).saturating_sub(c.value(m, shift)), saturated);
     }
 }
 
@@ -152,6 +184,7 @@ pub fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)>
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use smidgen_protocol::method::Compressor;
 
     const HALF: Ratio = Ratio { mantissa: 1 << 30, exponent: 31 };
     const METHODS: [Method; 6] = [
@@ -162,6 +195,10 @@ mod tests {
         Method::Sgdm { eta: HALF },
         Method::EControl { eta: HALF },
     ];
+
+    fn top(k: u32, value_bits: u8) -> Budget {
+        Budget { k, value_bits, compressor: Compressor::TopK }
+    }
 
     /// The state of a worker, and its mirror, which sees only what travels.
     struct Pair {
@@ -177,6 +214,7 @@ mod tests {
         }
 
         fn round(&mut self, method: Method, gradient: &[i32], budget: Budget, first: bool) {
+            let c = Compression { budget, draw: 3 };
             let (mut gradient, mut spare) = (gradient.to_vec(), gradient.to_vec());
             let mut at = Vectors {
                 gradient: &mut gradient,
@@ -184,12 +222,12 @@ mod tests {
                 private: &mut self.private,
                 spare: &mut spare,
             };
-            let written = update(method, &mut at, budget, first, &mut 0);
+            let written = update(method, &mut at, c, first, &mut 0);
             if written.anew {
                 self.mirror.fill(0);
             }
-            assert!(entries(&gradient, 0).count() <= budget.k);
-            apply(&mut self.mirror, entries(&gradient, 0), written.shift, &mut 0, |_, _, _| {});
+            assert!(entries(&gradient, 0).count() <= budget.k as usize);
+            c.apply(&mut self.mirror, &gradient, written.shift, &mut 0);
         }
     }
 
@@ -197,12 +235,15 @@ mod tests {
         #[test]
         fn the_mirror_follows_every_method(
             rounds in prop::collection::vec(prop::collection::vec(any::<i32>(), 7), 1..12),
-            k in 1usize..8, value_bits in 2u8..=32,
+            k in 1u32..8, value_bits in 2u8..=32,
+            compressor in prop::sample::select(vec![Compressor::TopK, Compressor::RandK { seed: 1 }, Compressor::Natural, Compressor::Sign]),
         ) {
+            let k = if compressor == Compressor::Sign { 7 } else { k };
+            let budget = Budget { k, value_bits, compressor };
             for method in METHODS {
                 let mut pair = Pair::new(7);
                 for (round, gradient) in rounds.iter().enumerate() {
-                    pair.round(method, gradient, Budget { k, value_bits }, round == 0);
+                    pair.round(method, gradient, budget, round == 0);
                     prop_assert_eq!(&pair.g_i, &pair.mirror, "{:?}", method);
                 }
             }
@@ -213,7 +254,7 @@ mod tests {
         fn feedback_finds_a_constant_gradient(gradient in prop::collection::vec(-1_000_000i32..1_000_000, 5)) {
             for method in [Method::Ef21, Method::Ef21Plus, Method::Sgdm { eta: HALF }] {
                 let mut pair = Pair::new(5);
-                (0..60).for_each(|round| pair.round(method, &gradient, Budget { k: 1, value_bits: 32 }, round == 0));
+                (0..60).for_each(|round| pair.round(method, &gradient, top(1, 32), round == 0));
                 prop_assert_eq!(&pair.mirror, &gradient, "{:?}", method);
             }
         }
@@ -223,7 +264,7 @@ mod tests {
         fn classic_feedback_sends_the_mean(gradient in prop::collection::vec(-1000i32..1000, 5)) {
             let (mut pair, mut sent) = (Pair::new(5), [0i64; 5]);
             for round in 0..200 {
-                pair.round(Method::Ef14, &gradient, Budget { k: 1, value_bits: 32 }, round == 0);
+                pair.round(Method::Ef14, &gradient, top(1, 32), round == 0);
                 sent.iter_mut().zip(&pair.mirror).for_each(|(sent, &m)| *sent += i64::from(m));
             }
             for ((sent, g), e) in sent.iter().zip(&gradient).zip(&pair.private) {
@@ -235,7 +276,7 @@ mod tests {
     #[test]
     fn ef21_plus_starts_anew_where_the_old_estimator_misleads() {
         let mut pair = Pair::new(3);
-        let budget = Budget { k: 1, value_bits: 32 };
+        let budget = top(1, 32);
         pair.round(Method::Ef21Plus, &[1000, 0, 0], budget, true);
         pair.round(Method::Ef21Plus, &[0, 0, 1000], budget, false);
         assert_eq!(pair.mirror, [0, 0, 1000]);

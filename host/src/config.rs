@@ -21,7 +21,7 @@ use crate::dataset::split::Split;
 use clap::{Args, ValueEnum, value_parser};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use smidgen_protocol::message;
+use smidgen_protocol::{message, method};
 use std::path::PathBuf;
 
 /// Coordinates for each one that an update holds if `--k` is not given: K = d / 16 sends 6 % of them.
@@ -75,6 +75,10 @@ pub struct Options {
     /// How it is minimised
     #[arg(long, value_enum, default_value_t = Method::Ef21, help_heading = "Method")]
     pub method: Method,
+
+    /// How updates are compressed
+    #[arg(long, value_enum, default_value_t = Compressor::Topk, help_heading = "Method")]
+    pub compressor: Compressor,
 
     /// Coordinates K that an update holds at most [default: d/16, at least 1]
     #[arg(
@@ -329,6 +333,32 @@ impl Method {
             Self::Econtrol => "econtrol",
             Self::Dcgd => "dcgd",
             Self::Gd => "gd",
+        }
+    }
+}
+
+/// The compressor C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compressor {
+    /// The K largest magnitudes
+    Topk,
+    /// K coordinates drawn from --seed
+    Randk,
+    /// The K largest magnitudes as powers of two, 6 bits each
+    Natural,
+    /// The signs of all coordinates and one magnitude
+    Sign,
+}
+
+impl Compressor {
+    /// What a worker is told of it.
+    pub fn wire(self, seed: u64) -> method::Compressor {
+        match self {
+            Self::Topk => method::Compressor::TopK,
+            Self::Randk => method::Compressor::RandK { seed: seed as u32 },
+            Self::Natural => method::Compressor::Natural,
+            Self::Sign => method::Compressor::Sign,
         }
     }
 }

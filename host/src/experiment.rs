@@ -14,7 +14,7 @@ use crate::theory::Smoothness;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::Objective;
 use smidgen_protocol::message::{Downlink, Init};
-use smidgen_protocol::method::{Method, Participation};
+use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::Width;
 use thiserror::Error;
 
@@ -112,6 +112,7 @@ impl Experiment {
             value_bits: recipe.value_bits,
             init: options.init.into(),
             method: recipe.method,
+            compressor: recipe.compressor,
             participation: recipe.participation,
             downlink: recipe.downlink,
             downlink_budget: recipe.downlink_budget,
@@ -157,6 +158,7 @@ impl Experiment {
             value_bits: 32,
             init: Init::Full,
             method: Method::Ef21,
+            compressor: Compressor::TopK,
             participation: Participation::FULL,
             downlink: Downlink::Dense,
             downlink_budget: None,

@@ -9,7 +9,7 @@ use crate::dataset::Dataset;
 use crate::ratio::ratio;
 use crate::theory::{Smoothness, beta, theta, top_k_alpha, xi};
 use smidgen_protocol::message::Downlink;
-use smidgen_protocol::method::{self, Participation};
+use smidgen_protocol::method::{self, Compressor, Participation};
 use thiserror::Error;
 
 /// The part of a worker in the run.
@@ -30,6 +30,8 @@ pub struct Part {
 pub struct Recipe {
     /// What workers send of their gradients.
     pub method: method::Method,
+    /// How they compress it.
+    pub compressor: Compressor,
     /// The workers of the run: one for each share, or several clones of it.
     pub parts: Vec<Part>,
     /// Coordinates of an update.
@@ -96,11 +98,17 @@ impl Recipe {
     pub fn new(options: &Options, problem: Problem) -> Result<Self, RecipeError> {
         let dimension = problem.dataset.dimension() as u32;
         let dense = options.method == Method::Gd;
+        let signs = options.compressor == config::Compressor::Sign;
         let eta = options.eta();
         let recipe = Self {
             method: worker_rule(options.method, eta),
+            compressor: if dense {
+                Compressor::TopK
+            } else {
+                options.compressor.wire(options.seed)
+            },
             parts: parts(options.method, problem.smoothness),
-            k: if dense { dimension } else { problem.k },
+            k: if dense || signs { dimension } else { problem.k },
             value_bits: if dense { 32 } else { options.value_bits },
             participation: participation(options),
             downlink: options.downlink.wire(),
@@ -127,7 +135,7 @@ impl Recipe {
         let Smoothness { l, .. } = *problem.smoothness;
         let dimension = problem.dataset.dimension();
         // A worker that takes part with probability p is a compressor with contraction p α.
-        let alpha = options.participation * top_k_alpha(self.k as usize, dimension);
+        let alpha = options.participation * self.alpha(dimension);
         let mean = self.mean(options, problem.smoothness);
         let plain = matches!(options.method, Method::Ef21 | Method::Ef21W)
             && self.downlink_budget.is_none();
@@ -142,6 +150,16 @@ impl Recipe {
                 self.theory(options, l, mean, alpha, dimension)
             }
         })
+    }
+
+    /// The contraction α of the workers' compressor.
+    fn alpha(&self, dimension: usize) -> f64 {
+        let kept = top_k_alpha(self.k as usize, dimension);
+        match self.compressor {
+            Compressor::TopK | Compressor::RandK { .. } => kept,
+            Compressor::Natural => 8.0 / 9.0 * kept,
+            Compressor::Sign => 8.0 / 9.0 / dimension as f64,
+        }
     }
 
     /// The mean of the smoothness constants that limits the step.

@@ -23,6 +23,23 @@ pub fn vector(mantissas: &[i32]) -> u64 {
         .fold(0, |digest, (index, &mantissa)| digest.wrapping_add(coordinate(index, mantissa)))
 }
 
+/// Numbers that everybody draws alike from the same start (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct Draws(u64);
+
+impl Draws {
+    /// The numbers after `start`.
+    pub const fn new(start: u64) -> Self {
+        Self(start)
+    }
+
+    /// A number below `bound`, all of them equally likely up to 2^-32.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        (((scatter(self.0) >> 32) * u64::from(bound)) >> 32) as u32
+    }
+}
+
 /// A running digest in which order matters: the transcript of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transcript(u64);

@@ -10,7 +10,7 @@
 
 use crate::counters::Reject;
 use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, Payload};
-use crate::method::{Method, Participation};
+use crate::method::{Budget, Compressor, Method, Participation};
 use crate::vector::{Exponent, Ratio};
 use postcard::ser_flavors::Flavor;
 use postcard_schema::Schema;
@@ -59,12 +59,12 @@ pub enum Init {
 }
 
 impl Init {
-    /// What the update of `round` may hold: entries, and bits of a mantissa.
-    pub const fn budget(self, round: u32, dimension: u32, k: u32, value_bits: u8) -> (u32, u8) {
+    /// What the update of `round` may hold, where others hold `budget`.
+    pub const fn budget(self, round: u32, dimension: u32, budget: Budget) -> Budget {
         match (round, self) {
-            (0, Self::Full) => (dimension, 32),
-            (0, Self::Zero) => (0, value_bits),
-            _ => (k, value_bits),
+            (0, Self::Full) => Budget::all(dimension),
+            (0, Self::Zero) => Budget { k: 0, ..budget },
+            _ => budget,
         }
     }
 }
@@ -95,7 +95,7 @@ impl Downlink {
 ///
 /// ```
 /// use smidgen_protocol::message::*;
-/// use smidgen_protocol::method::{Method, Participation};
+/// use smidgen_protocol::method::{Compressor, Method, Participation};
 /// # use smidgen_protocol::{counters::Counters, frame::*, vector::Ratio};
 /// let message = Down::Configure(Configure {
 ///     ticket: 1,
@@ -107,6 +107,7 @@ impl Downlink {
 ///     value_bits: 8,
 ///     init: Init::Full,
 ///     method: Method::Ef21,
+///     compressor: Compressor::TopK,
 ///     scale: Ratio::ONE,
 ///     participation: Participation::FULL,
 ///     momentum: Ratio::default(),
@@ -144,6 +145,8 @@ pub struct Configure<'a> {
     pub init: Init,
     /// What is sent of a gradient.
     pub method: Method,
+    /// How it is compressed.
+    pub compressor: Compressor,
     /// What ∇f_i is multiplied with before it meets the grid: 1/(n w_i) in EF21-W.
     pub scale: Ratio,
     /// Who takes part in a round; the others answer with an empty update.
@@ -162,6 +165,13 @@ pub struct Configure<'a> {
     pub data_len: u32,
     /// Their CRC-32.
     pub data_checksum: u32,
+}
+
+impl Configure<'_> {
+    /// What updates may hold after the first.
+    pub const fn budget(&self) -> Budget {
+        Budget { k: self.k, value_bits: self.value_bits, compressor: self.compressor }
+    }
 }
 
 /// A vector of a worker's state that a [`Down::Part`] writes to.

@@ -1,6 +1,7 @@
 //! Methods: what a worker sends of its gradient, what it keeps, and who takes part in a round.
 
 use crate::digest::Transcript;
+use crate::sparse::Packing;
 use crate::vector::Ratio;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,67 @@ impl Method {
     /// Whether the worker keeps a vector that the host does not know: it cannot be restored after a reboot.
     pub const fn has_private(self) -> bool {
         matches!(self, Self::Ef14 | Self::Sgdm { .. } | Self::EControl { .. })
+    }
+}
+
+/// The compressor C of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Compressor {
+    /// The K largest magnitudes, α = K/d.
+    TopK,
+    /// K coordinates drawn from a seed, α = K/d in the mean; unscaled.
+    RandK {
+        /// Seed of the draws.
+        seed: u32,
+    },
+    /// The K largest magnitudes, rounded to powers of two, α = (8/9) K/d.
+    Natural,
+    /// The signs of all coordinates times a power of two near ‖v‖₁/d, α ≥ 8/(9 d).
+    Sign,
+}
+
+impl Compressor {
+    /// Bits of a mantissa on the wire.
+    pub const fn wire_bits(self, value_bits: u8) -> u8 {
+        match self {
+            Self::TopK | Self::RandK { .. } => value_bits,
+            Self::Natural => 6,
+            Self::Sign => 1,
+        }
+    }
+
+    /// What a mantissa on the wire stands for: itself, but for powers of two, whose exponent travels, counted from 1.
+    pub const fn expand(self, mantissa: i64) -> i64 {
+        match self {
+            Self::Natural => {
+                let power = 1i64 << ((mantissa.unsigned_abs() - 1) & 31);
+                if mantissa < 0 { -power } else { power }
+            }
+            _ => mantissa,
+        }
+    }
+}
+
+/// What an update may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Coordinates, K.
+    pub k: u32,
+    /// Bits of a mantissa, 2..=32; powers of two and signs have their own.
+    pub value_bits: u8,
+    /// How it is filled.
+    pub compressor: Compressor,
+}
+
+impl Budget {
+    /// Everything, exactly.
+    pub const fn all(dimension: u32) -> Self {
+        Self { k: dimension, value_bits: 32, compressor: Compressor::TopK }
+    }
+
+    /// How such updates are packed.
+    pub fn packing(&self, dimension: u32) -> Packing {
+        Packing::new(dimension, self.k, self.compressor.wire_bits(self.value_bits))
     }
 }
 

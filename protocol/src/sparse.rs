@@ -39,9 +39,9 @@ impl Packing {
     /// The packing for about `k` entries of `dimension` coordinates with mantissas of `value_bits` bits.
     ///
     /// # Panics
-    /// If `value_bits` is not in `2..=VALUE_BITS_MAX`.
+    /// If `value_bits` is not in `1..=VALUE_BITS_MAX`.
     pub fn new(dimension: u32, k: u32, value_bits: u8) -> Self {
-        assert!((2..=VALUE_BITS_MAX).contains(&value_bits));
+        assert!((1..=VALUE_BITS_MAX).contains(&value_bits));
         let mean_gap = dimension.saturating_sub(k) / k.saturating_add(1);
         let rice = mean_gap.checked_ilog2().unwrap_or(0).min(15) as u8;
         Self { index_bits: index_bits(dimension), value_bits, rice }

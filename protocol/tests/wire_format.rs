@@ -6,7 +6,7 @@ use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, SCHEMA, Up, VERSION,
 };
-use smidgen_protocol::method::{Method, Participation};
+use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
 use smidgen_protocol::vector::{Ratio, round_shift};
@@ -84,6 +84,7 @@ const CONFIGURE: Configure = Configure {
     value_bits: 8,
     init: Init::Full,
     method: Method::Sgdm { eta: Ratio { mantissa: 3, exponent: 5 } },
+    compressor: Compressor::RandK { seed: 6 },
     scale: Ratio::ONE,
     participation: Participation::FULL,
     momentum: Ratio { mantissa: 0, exponent: 0 },

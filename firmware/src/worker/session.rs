@@ -1,14 +1,14 @@
 //! A worker's part in a run: what the host set up, and how far it got.
 
 use super::memory::{Layout, Vectors};
-use crate::method::{self, Budget, Written, entries};
+use crate::method::{self, Compression, Written, entries};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     Configure, Down, Exponents, Init, Loss, Part, Refusal, Ticket, Up,
 };
-use smidgen_protocol::method::{Method, Participation};
-use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
+use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
+use smidgen_protocol::sparse::{Decoder, Encoder};
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 
@@ -21,8 +21,7 @@ pub struct Session {
     pub worker: u16,
     pub layout: Layout,
     pub lambda: Ratio,
-    k: u32,
-    value_bits: u8,
+    budget: Budget,
     init: Init,
     method: Method,
     scale: Ratio,
@@ -84,8 +83,7 @@ impl Session {
             worker: configure.worker,
             layout,
             lambda: configure.lambda,
-            k: configure.k,
-            value_bits: configure.value_bits,
+            budget: configure.budget(),
             init: configure.init,
             method: configure.method,
             scale: configure.scale,
@@ -353,8 +351,7 @@ impl Session {
             }
             Awaited::Update => {
                 let round = self.round().expect("an awaited update has a round");
-                let (k, value_bits) = self.budget(round);
-                let budget = Budget { k: k as usize, value_bits };
+                let compression = self.compression(round);
                 let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
                 let spare_len = spare.len().min(self.layout.dimension);
                 let mut vectors = method::Vectors {
@@ -364,16 +361,22 @@ impl Session {
                     spare: &mut spare[..spare_len],
                 };
                 let first = round == 0;
-                let written = method::update(self.method, &mut vectors, budget, first, saturated);
+                let written =
+                    method::update(self.method, &mut vectors, compression, first, saturated);
                 self.update = Some(Update { round, loss, written });
                 self.outbox = Some(Answer::Update { from: 0 });
             }
         }
     }
 
-    /// What the update of `round` may hold: entries, and bits of a mantissa.
-    fn budget(&self, round: u32) -> (u32, u8) {
-        self.init.budget(round, self.layout.dimension as u32, self.k, self.value_bits)
+    /// The compressor of a round.
+    fn compression(&self, round: u32) -> Compression {
+        let budget = self.init.budget(round, self.layout.dimension as u32, self.budget);
+        let draw = match budget.compressor {
+            Compressor::RandK { seed } => draw(seed, self.worker, round),
+            _ => 0,
+        };
+        Compression { budget, draw }
     }
 
     /// Writes the next frame to send; `mantissas` are those of the update.
@@ -407,8 +410,7 @@ impl Session {
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> usize {
         let mut body = [0; BODY_LEN_MAX];
-        let (k, value_bits) = self.budget(update.round);
-        let packing = Packing::new(self.layout.dimension as u32, k, value_bits);
+        let packing = self.compression(update.round).budget.packing(self.layout.dimension as u32);
         let mut encoder = Encoder::new(&mut body, packing, update.written.shift, from);
         let whole = entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
         let len = encoder.finish();

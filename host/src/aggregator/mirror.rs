@@ -1,6 +1,7 @@
 //! The host's copy of a worker's estimator g_i.
 
 use smidgen_protocol::digest;
+use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::{self, Decoder};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
 
@@ -36,10 +37,18 @@ impl Mirror {
     }
 
     /// Takes a checked body; what changes goes to `sum` as well, times `weight`.
-    pub fn apply(&mut self, body: Decoder, sum: &mut [i64], weight: Ratio, saturated: &mut u32) {
+    pub fn apply(
+        &mut self,
+        body: Decoder,
+        compressor: Compressor,
+        sum: &mut [i64],
+        weight: Ratio,
+        saturated: &mut u32,
+    ) {
         let Self { mantissas, digest } = self;
         let shift = body.shift();
-        sparse::apply(mantissas, body.entries(), shift, saturated, |index, before, after| {
+        let entries = body.entries().map(|(index, m)| (index, compressor.expand(m)));
+        sparse::apply(mantissas, entries, shift, saturated, |index, before, after| {
             sum[index as usize] += weighted(weight, after) - weighted(weight, before);
             *digest = digest
                 .wrapping_sub(digest::coordinate(index, before))

@@ -5,6 +5,7 @@ use super::compressor::{Budget, compress};
 use super::mirror::Mirror;
 use super::scaling::{self, Magnitudes};
 use smidgen_protocol::message::{Downlink, Exponents};
+use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio};
@@ -99,6 +100,7 @@ impl Model {
         worker: usize,
         mirror: &mut Mirror,
         anew: bool,
+        compressor: Compressor,
         bodies: impl Iterator<Item = Decoder<'b>>,
     ) {
         let weight = self.weights[worker];
@@ -106,7 +108,7 @@ impl Model {
             mirror.clear(&mut self.sum, weight);
         }
         for body in bodies {
-            mirror.apply(body, &mut self.sum, weight, &mut self.saturated);
+            mirror.apply(body, compressor, &mut self.sum, weight, &mut self.saturated);
         }
     }
 

@@ -6,8 +6,8 @@ use crate::ratio::ratio;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::message::{Configure, Downlink, Init, Ticket};
-use smidgen_protocol::method::{Method, Participation};
-use smidgen_protocol::sparse::{Decoder, Packing};
+use smidgen_protocol::method::{self, Compressor, Method, Participation};
+use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::step::Rule;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Setup {
     pub init: Init,
     /// What workers send of their gradients.
     pub method: Method,
+    /// How they compress it.
+    pub compressor: Compressor,
     /// Who takes part in a round.
     pub participation: Participation,
     /// How the model travels.
@@ -76,6 +78,7 @@ impl Setup {
             value_bits: self.value_bits,
             init: self.init,
             method: self.method,
+            compressor: self.compressor,
             scale: ratio(*scale),
             participation: self.participation,
             downlink: self.downlink,
@@ -88,9 +91,11 @@ impl Setup {
         }
     }
 
-    /// What an update of `round` may hold: entries, and bits of a mantissa.
-    pub(super) fn budget(&self, round: u32) -> (u32, u8) {
-        self.init.budget(round, self.dimension, self.k, self.value_bits)
+    /// What an update of `round` may hold.
+    pub(super) fn budget(&self, round: u32) -> method::Budget {
+        let budget =
+            method::Budget { k: self.k, value_bits: self.value_bits, compressor: self.compressor };
+        self.init.budget(round, self.dimension, budget)
     }
 
     pub(super) fn decoder<'b>(
@@ -99,8 +104,7 @@ impl Setup {
         body: &'b [u8],
         from: u32,
     ) -> Result<Decoder<'b>, Reject> {
-        let (k, value_bits) = self.budget(round);
-        let packing = Packing::new(self.dimension, k, value_bits);
+        let packing = self.budget(round).packing(self.dimension);
         Decoder::new(body, packing, from).map_err(|_| Reject::Body)
     }
 

@@ -299,7 +299,7 @@ impl Machine {
         }
         let decoder = self.setup.decoder(context.round, body, context.from)?;
         let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
-        if peer.incoming.entries + entries > self.setup.budget(context.round).0 {
+        if peer.incoming.entries + entries > self.setup.budget(context.round).k {
             return Err(Reject::Body);
         }
         peer.question.answered(now);
@@ -325,7 +325,8 @@ impl Machine {
             peer.incoming.bodies.iter().map(|(from, body)| {
                 setup.decoder(round, body, *from).expect("the body was checked")
             });
-        self.model.take(worker, &mut self.mirrors[worker], anew, bodies);
+        let compressor = setup.budget(round).compressor;
+        self.model.take(worker, &mut self.mirrors[worker], anew, compressor, bodies);
         peer.at_round = Some(round);
         peer.restarts = 0;
         peer.question.enter(Stage::Idle);

@@ -30,10 +30,10 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
     let init = select(vec![Init::Full, Init::Compressed, Init::Zero]);
     let downlink = select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
     let kind = (init, downlink, name(), ratio());
-    let rules = (method(), ratio(), any::<(u32, u32)>(), ratio(), ratio());
+    let rules = ((method(), compressor()), ratio(), any::<(u32, u32)>(), ratio(), ratio());
     (run, kind, rules, any::<(u32, u32)>()).prop_map(
         |(run, kind, rules, (data_len, data_checksum))| {
-            let (method, scale, (seed, probability), momentum, l1_n) = rules;
+            let ((method, compressor), scale, (seed, probability), momentum, l1_n) = rules;
             let ((ticket, session, identity, worker), (dimension, k, value_bits)) = run;
             let (init, downlink, objective, lambda) = kind;
             Configure {
@@ -46,6 +46,7 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
                 value_bits,
                 init,
                 method,
+                compressor,
                 scale,
                 participation: Participation { seed, probability },
                 downlink,
@@ -58,6 +59,13 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
             }
         },
     )
+}
+
+fn compressor() -> impl Strategy<Value = Compressor> {
+    prop_oneof![
+        select(vec![Compressor::TopK, Compressor::Natural, Compressor::Sign]),
+        any::<u32>().prop_map(|seed| Compressor::RandK { seed }),
+    ]
 }
 
 fn method() -> impl Strategy<Value = Method> {

@@ -3,7 +3,7 @@
 use super::super::*;
 use smidgen_protocol::frame::{self, BODY_LEN_MAX};
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
-use smidgen_protocol::method::{Method, Participation};
+use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
@@ -73,6 +73,7 @@ impl Host {
             value_bits: 8,
             init,
             method: Method::Ef21,
+            compressor: Compressor::TopK,
             scale: Ratio::ONE,
             participation: Participation::FULL,
             downlink,
@@ -244,9 +245,9 @@ impl Host {
 
     /// Applies an update, asking for more until it is whole; returns its frames.
     pub fn collect(&mut self, first: Vec<u8>) -> Vec<Vec<u8>> {
-        let Configure { dimension, k, value_bits, init, .. } = self.configure;
-        let (k, value_bits) = init.budget(self.round, dimension, k, value_bits);
-        let packing = Packing::new(dimension, k, value_bits);
+        let Configure { dimension, init, .. } = self.configure;
+        let budget = init.budget(self.round, dimension, self.configure.budget());
+        let packing = budget.packing(dimension);
         let (mut frames, mut from) = (vec![first], 0);
         loop {
             let context = Context { round: self.round, from, ..self.worker_context() };

@@ -1,4 +1,4 @@
-use super::super::{Downlink, Faults, Init, Method, Objective, Step};
+use super::super::{Compressor, Downlink, Faults, Init, Method, Objective, Step};
 use super::*;
 use crate::dataset::split::Split;
 use std::fs;
@@ -57,6 +57,7 @@ fn defaults_are_filled_in() {
         objective: Objective::Logistic,
         lambda: 1e-3,
         method: Method::Ef21,
+        compressor: Compressor::Topk,
         k: None,
         value_bits: 8,
         step: Step::Auto,
@@ -93,6 +94,7 @@ fn every_option_is_understood() {
         objective: Objective::Logistic,
         lambda: 0.1,
         method: Method::Gd,
+        compressor: Compressor::Topk,
         k: Some(1),
         value_bits: 32,
         step: Step::Fixed(0.25),
@@ -283,7 +285,7 @@ fn a_record_holds_every_option_by_its_name() {
     let record = options("smidgen simulate --faults loss=0.5 --step 0.25 --k 4").record();
     let expected = serde_json::json!({
         "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
-            "lambda": 0.001, "method": "ef21",
+            "lambda": 0.001, "method": "ef21", "compressor": "topk",
         "k": 4, "value-bits": 8, "step": "0.25", "init": "compressed", "downlink": "sparse", "participation": 1.0,
             "rounds": 200,
         "seed": 0, "faults": "loss=0.5", "baud": 115_200, "out": "smidgen-out",
