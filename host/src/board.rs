@@ -11,8 +11,9 @@ pub struct Board {
     pub name: &'static str,
     /// Its core.
     pub core: &'static str,
-    /// RAM in bytes: the worker's memory, and what stack, queue and statics take.
-    pub ram_len: usize,
+    /// Bytes of its RAM that are left for a worker's state and data when stack, queue and statics have theirs; a board
+    /// may have a little more.
+    pub room_len: usize,
     /// Package in `firmware/boards`.
     pub package: &'static str,
     /// Target triple of its image.
@@ -46,7 +47,7 @@ pub static BOARDS: [Board; 6] = [
     Board {
         name: "microbit",
         core: "Cortex-M0",
-        ram_len: 16 << 10,
+        room_len: 11 << 10,
         package: "microbit",
         target: "thumbv6m-none-eabi",
         machine: "microbit",
@@ -56,7 +57,7 @@ pub static BOARDS: [Board; 6] = [
     Board {
         name: "stm32f405",
         core: "Cortex-M4F",
-        ram_len: 128 << 10,
+        room_len: 118 << 10,
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
         machine: "netduinoplus2",
@@ -98,7 +99,7 @@ pub static BOARDS: [Board; 6] = [
 const MPS2: Board = Board {
     name: "mps2",
     core: "",
-    ram_len: 4 << 20,
+    room_len: 4000 << 10,
     package: "mps2",
     target: "",
     machine: "",
@@ -106,8 +107,9 @@ const MPS2: Board = Board {
     flash: Flash::Nothing,
 };
 
-/// The short name of `mps2-m3`.
+/// A short name, and the board that it stands for.
 const ALIAS: &str = "mps2";
+const ALIASED: &str = "mps2-m3";
 
 /// The most boards of a kind in one `NAME=COUNT`.
 pub const COUNT_MAX: usize = 256;
@@ -115,7 +117,7 @@ pub const COUNT_MAX: usize = 256;
 impl Board {
     /// The board of that name.
     pub fn find(name: &str) -> Result<&'static Self, BoardError> {
-        let name = if name == ALIAS { "mps2-m3" } else { name };
+        let name = if name == ALIAS { ALIASED } else { name };
         BOARDS
             .iter()
             .find(|board| board.name == name)
@@ -181,6 +183,12 @@ pub enum BoardError {
         /// What was written.
         text: String,
     },
+}
+
+/// All boards with their cores, and the short name, for people.
+pub fn catalogue() -> String {
+    let entries = BOARDS.each_ref().map(|board| format!("{} ({})", board.name, board.core));
+    format!("{}; {ALIAS} stands for {ALIASED}", entries.join(", "))
 }
 
 fn names() -> String {

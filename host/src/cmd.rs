@@ -11,78 +11,142 @@ pub mod simulate;
 
 use anyhow::Result;
 use smidgen::baseline;
-use smidgen::config::{Faults, Options};
-use smidgen::experiment::Experiment;
+use smidgen::config::{Options, Step};
+use smidgen::experiment::{Experiment, ExperimentError};
 use smidgen::progress::Progress;
-use smidgen::record::{Cost, RoundRecord, RunDirectory, Summary};
+use smidgen::record::{Claim, RecordError, RunDirectory, Summary};
 use smidgen::recorder::{Recorded, record};
-use smidgen::report::{quantity, write};
-use smidgen::simulation::Line;
-use smidgen::training::{Goal, World};
-use std::path::Path;
+use smidgen::report::quantity::{bytes, counted, number, seconds};
+use smidgen::report::write;
+use smidgen::training::{Goal, TrainingError, World};
+use std::io::{self, Write, stdout};
+use std::process::id;
+use std::time::UNIX_EPOCH;
+
+/// Standard output does not take what there is to say.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}; is there room where it goes?")]
+pub struct OutputError(io::Error);
+
+impl OutputError {
+    /// Whether the reader has heard enough, `head` for instance, which is no failure.
+    pub fn is_end(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Says something on standard output.
+fn say(text: impl std::fmt::Display) -> Result<(), OutputError> {
+    let mut stdout = stdout();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(OutputError)
+}
+
+/// Says something on standard error. That nobody hears it is no reason to fail.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The experiment that the options ask for, with `boards` boards; in simulation as many as wanted.
+fn prepare(
+    options: &Options,
+    boards: Option<usize>,
+    progress: &mut Progress,
+) -> Result<Experiment, ExperimentError> {
+    progress.phase("loading data and computing smoothness constants");
+    Experiment::new(options, boards, new_session())
+}
+
+/// A name for a run that boards have not heard before: they keep the state of a session they know.
+fn new_session() -> u32 {
+    let since = UNIX_EPOCH.elapsed().unwrap_or_default();
+    ((since.as_nanos() as u32) ^ id().rotate_left(16)).max(1)
+}
+
+/// Where the options want the run; an earlier one there is not replaced without a word.
+fn claim(options: &Options, progress: &mut Progress) -> Result<Claim, RecordError> {
+    let claim = Claim::new(&options.out)?;
+    if let Some(path) = claim.replaces() {
+        progress.note(&format!("replacing the run in {}", path.display()));
+    }
+    Ok(claim)
+}
 
 /// Runs an experiment in a world, then gradient descent beside it, and leaves the report.
 fn train_and_report(
     experiment: &Experiment,
+    claim: &Claim,
     world: &mut impl World,
     mut progress: Progress,
 ) -> Result<()> {
-    let Recorded { directory, mut summary } = record(experiment, world, &mut progress)?;
+    let Recorded { directory, mut summary } = record(experiment, claim, world, &mut progress)?;
     progress.finish();
-    compare(experiment, &directory, &mut summary)?;
-    directory.finish(&summary)?;
+    if experiment.has_baseline() && !summary.has_diverged() {
+        compare(experiment, &directory, &mut summary)?;
+    }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
-    conclude(&summary, &report);
+    conclude(experiment.options(), &summary)?;
+    say(format_args!("Open {} in a browser.", report.display()))?;
     Ok(())
 }
 
 /// Dense gradient descent, until it is where the run ended or as many rounds are over.
-fn compare(experiment: &Experiment, directory: &RunDirectory, summary: &mut Summary) -> Result<()> {
-    let options = experiment.options();
-    let goal = Goal { rounds: options.rounds, target: summary.gradient_norm_squared };
-    let mut progress = Progress::new(goal.rounds);
-    progress.phase("running dense gradient descent beside it, in simulation");
+fn compare(
+    experiment: &Experiment,
+    directory: &RunDirectory,
+    summary: &mut Summary,
+) -> Result<(), TrainingError> {
+    let Options { rounds, baud, .. } = *experiment.options();
+    let goal = Goal { rounds, target: summary.gradient_norm_squared };
+    let mut progress = Progress::new(rounds);
+    progress.phase("running dense gradient descent beside it, simulated on a line without faults");
     let setup = experiment.baseline();
     summary.baseline_gamma = Some(setup.gamma);
-    let line = Line { faults: Faults::default(), ..line(options) };
-    let mut total = Cost::default();
-    let records = baseline::run(setup, line, goal, |record| {
-        total += record.cost;
-        progress.round(&shown(record), total);
+    let records = baseline::run(setup, baud, goal, |round, total| {
+        progress.round(round.round, round.loss, round.norm(), total);
     })?;
-    progress.finish();
+    let reached = records.last().filter(|last| {
+        let target = goal.target.unwrap_or(f64::NEG_INFINITY);
+        last.gradient_norm_squared.is_some_and(|norm| norm <= target)
+    });
+    progress.conclude(&match reached {
+        Some(last) => format!("dense gradient descent was there in round {}", last.round),
+        None => format!(
+            "dense gradient descent had not got there after {}",
+            counted(rounds.into(), "round", "rounds")
+        ),
+    });
     directory.write_baseline(&records)?;
+    directory.write_summary(summary)?;
     Ok(())
 }
 
-/// A baseline round as progress shows it.
-fn shown(record: &smidgen::record::BaselineRecord) -> RoundRecord {
-    RoundRecord {
-        round: record.round,
-        loss: record.loss,
-        gradient_norm_squared: record.gradient_norm_squared,
-        ..RoundRecord::default()
-    }
-}
-
-/// The modelled line that the options ask for.
-fn line(options: &Options) -> Line {
-    Line { baud: options.baud, faults: options.faults, seed: options.seed }
-}
-
 /// The last words of a run.
-fn conclude(summary: &Summary, report: &Path) {
-    let norm = summary
-        .gradient_norm_squared
-        .map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", quantity::number(norm)));
-    println!(
-        "{} rounds, loss {}{norm}; {} up and {} down in {} on the link.",
-        summary.rounds,
-        quantity::number(summary.loss.unwrap_or(f64::NAN)),
-        quantity::bytes(summary.uplink.wire_bytes),
-        quantity::bytes(summary.downlink.wire_bytes),
-        quantity::seconds(summary.link_seconds),
-    );
-    println!("transcript {}", summary.transcript);
-    println!("Open {} in a browser.", report.display());
+fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
+    let norm = summary.gradient_norm_squared;
+    let norm = norm.map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", number(norm)));
+    say(format_args!(
+        "{}, loss {}{norm}; {} up and {} down in {} on the link.",
+        counted(summary.rounds.into(), "round", "rounds"),
+        number(summary.loss.unwrap_or(f64::NAN)),
+        bytes(summary.uplink.wire_bytes),
+        bytes(summary.downlink.wire_bytes),
+        seconds(summary.link_seconds),
+    ))?;
+    if let (Some(target), Some(reached)) = (options.target, summary.target_reached) {
+        let reached = if reached { "was reached" } else { "was not reached" };
+        say(format_args!("The target, ‖∇f‖² ≤ {}, {reached}.", number(target)))?;
+    }
+    if summary.has_diverged() {
+        complain("warning: the run diverged; give it a smaller step (--step)");
+        say("It diverged: there is nothing to compare, and the model is of no use.")?;
+    } else if let (Step::Fixed(gamma), Some(by_theory)) = (options.step, summary.theory_gamma) {
+        let times = number(gamma / by_theory);
+        say(format_args!("γ = {}, {times} times what theory allows.", number(gamma)))?;
+    } else if let Some(gamma) = summary.gamma {
+        let gamma = number(gamma);
+        say(format_args!(
+            "γ = {gamma}, which theory allows; a longer one (--step F) often converges sooner."
+        ))?;
+    }
+    say(format_args!("transcript {}", summary.transcript))
 }

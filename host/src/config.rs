@@ -18,6 +18,7 @@ pub use file::ConfigError;
 pub use step::{Step, StepError};
 
 use crate::dataset::split::Split;
+use crate::report::quantity::counted;
 use clap::{Args, ValueEnum, value_parser};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,7 +35,7 @@ const SIMULATED_WORKER_COUNT: usize = 4;
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
-    /// Data set: digits, or a file in LIBSVM format
+    /// Data set: digits or breast-cancer, which are bundled, or a file in LIBSVM format
     #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
     pub dataset: String,
 
@@ -189,11 +190,11 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
 
-    /// Seed of all that is random: faults of simulated links, and who takes part in a round
+    /// Seed of all that is random: faults of links, and who takes part in a round
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Run")]
     pub seed: u64,
 
-    /// Faults of the link: loss=P,corrupt=P,duplicate=P (probabilities for each frame) and split
+    /// Faults put on every link, real ones too: loss=P,corrupt=P,duplicate=P (probabilities for each frame) and split
     /// (reads cut anywhere)
     #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
     pub faults: Faults,
@@ -208,7 +209,7 @@ pub struct Options {
     )]
     pub baud: u32,
 
-    /// Directory for rounds.jsonl, summary.json and report.html
+    /// Directory for rounds.jsonl, summary.json and report.html; an earlier run there is replaced
     #[arg(long, value_name = "DIR", default_value = cli::OUT, help_heading = "Files")]
     pub out: PathBuf,
 
@@ -233,7 +234,8 @@ pub struct KError {
 /// Each board is one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--workers {workers} does not fit the {board_count} boards that are given; leave it out, or give as many"
+    "--workers {workers} does not fit the {} given; leave it out, or give as many",
+    counted(*board_count as u64, "board that is", "boards that are")
 )]
 pub struct WorkersError {
     /// The workers asked for.

@@ -1,11 +1,14 @@
 //! The world of real links: clocks, ports, and boards behind them, emulated ones included.
 
 use crate::aggregator::{Aggregator, Event, Setup};
+use crate::config::Faults;
+use crate::fault_injector::{Direction, FaultInjector};
 use crate::objective::Logistic;
+use crate::simulation::Line;
 use crate::training::{World, WorldError};
-use crate::transport::{Link, LinkEvent};
+use crate::transport::{Address, Link, LinkEvent, TransportError};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How long a board has to say who it is: opening a port resets many boards.
@@ -32,9 +35,28 @@ pub struct Driver {
     watch: Option<Watch>,
     watched: Instant,
     notes: Vec<String>,
+    /// What is done to the frames of each link, down and up, where faults are asked for.
+    faults: Vec<(FaultInjector, FaultInjector)>,
 }
 
 impl Driver {
+    /// A run over links that are opened now, with the faults of `line` on top of what they do themselves; `places` says
+    /// for people where they lead.
+    ///
+    /// # Errors
+    /// If a link cannot be opened.
+    pub fn open(
+        setup: Setup,
+        addresses: &[Address],
+        places: Vec<String>,
+        line: Line,
+    ) -> Result<Self, TransportError> {
+        let (events, received) = channel();
+        let open = |(index, address)| Link::open(index, address, line.baud, events.clone());
+        let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+        Ok(Self::new(setup, links, places, received).with_faults(line))
+    }
+
     /// A run over `links`, whose events arrive in `events`; `places` says for people where they lead.
     pub fn new(
         setup: Setup,
@@ -53,7 +75,17 @@ impl Driver {
             watch: None,
             watched: started,
             notes: Vec::new(),
+            faults: Vec::new(),
         }
+    }
+
+    /// With the faults of `line` on every link.
+    pub fn with_faults(self, Line { faults, seed, .. }: Line) -> Self {
+        let injector = |link, direction| FaultInjector::new(faults, seed, link, direction);
+        let both = |link| (injector(link, Direction::Down), injector(link, Direction::Up));
+        let faulty = faults != Faults::default();
+        let faults = (0..self.links.len()).filter(|_| faulty).map(both).collect();
+        Self { faults, ..self }
     }
 
     /// With gradient norms computed from the data in f64.
@@ -74,8 +106,13 @@ impl Driver {
         let mut frame = [0; FRAME_LEN_MAX];
         let now = self.now();
         while let Some((worker, len)) = self.aggregator.poll_transmit(now, &mut frame) {
+            let link = &mut self.links[worker];
             // A link that is down says so in its events, and what was lost is asked again.
-            let _ = self.links[worker].write(&frame[..len]);
+            let mut write = |bytes: &[u8]| drop(link.write(bytes));
+            match self.faults.get_mut(worker) {
+                Some((down, _)) => down.pass(&frame[..len], |piece| write(&piece)),
+                None => write(&frame[..len]),
+            }
         }
     }
 
@@ -99,7 +136,12 @@ impl Driver {
     fn handle(&mut self, worker: usize, event: LinkEvent) {
         let (now, place) = (self.now(), &self.places[worker]);
         match event {
-            LinkEvent::Bytes(bytes) => self.aggregator.receive(now, worker, &bytes),
+            LinkEvent::Bytes(bytes) => match self.faults.get_mut(worker) {
+                Some((_, up)) => up.pass_stream(&bytes, |piece| {
+                    self.aggregator.receive(now, worker, &piece);
+                }),
+                None => self.aggregator.receive(now, worker, &bytes),
+            },
             LinkEvent::Down(reason) => self.notes.push(format!("{place} is gone ({reason})")),
             LinkEvent::Up => {
                 self.notes.push(format!("{place} is back"));

@@ -86,19 +86,9 @@ impl Emulator {
         self.board
     }
 
-    /// The identity it was given.
-    pub fn identity(&self) -> u64 {
-        self.identity
-    }
-
     /// The socket that stands for its serial line; it serves one connection at a time.
     pub fn socket(&self) -> &Path {
         &self.socket
-    }
-
-    /// QEMU's process id.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
     }
 
     /// Whether QEMU runs.

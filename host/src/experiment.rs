@@ -1,16 +1,18 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
 use crate::aggregator::{Setup, Share};
-use crate::config::{KError, Options, WorkersError};
+use crate::config::{self, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
+use crate::driver::Driver;
 use crate::objective;
 use crate::recipe::{Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary};
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
 use crate::theory::Smoothness;
+use crate::transport::{Address, TransportError};
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::Objective;
 use smidgen_protocol::message::{Downlink, Init};
@@ -20,6 +22,9 @@ use thiserror::Error;
 
 /// Integers of columns that are no multiples of a unit.
 const WIDTH: Width = Width::I16;
+
+/// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
+const SQUARES_MAX: f64 = 1e150;
 
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
@@ -39,6 +44,30 @@ pub enum ExperimentError {
     /// The options contradict each other.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// Step sizes cannot be computed from such features.
+    #[error(
+        "{dataset}: a feature of {value:e} in column {column} leaves no step size that a number can hold; scale the data, to \
+         -1 to 1 for instance"
+    )]
+    Immoderate {
+        /// Name of the data set.
+        dataset: String,
+        /// The largest feature.
+        value: f64,
+        /// Its column, counted from 1.
+        column: usize,
+    },
+    /// A split decides how many workers there are, and another number was asked for.
+    #[error(
+        "--split one-each makes {rows} workers, one for each row, not {workers}; leave out --workers, or use --split \
+         contiguous"
+    )]
+    OneEachWorkers {
+        /// Rows, and with them workers.
+        rows: usize,
+        /// Workers that were asked for.
+        workers: u16,
+    },
     /// A clone is no board.
     #[error(
         "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
@@ -75,6 +104,8 @@ pub struct Experiment {
     pub smoothness: Smoothness,
     /// What the aggregator needs.
     pub setup: Setup,
+    /// The longest step size that theory allows the method; the run may have been given another.
+    pub theory_gamma: f64,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
     options: Options,
@@ -96,11 +127,25 @@ impl Experiment {
         if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
             return Err(ExperimentError::OneEach { rows: shares.len(), boards });
         }
+        if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
+            return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
+        }
         let dimension = dataset.dimension();
         let k = options.k(dimension)?;
+        let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
+        if squares.sum::<f64>() > SQUARES_MAX {
+            return Err(immoderate(&dataset));
+        }
         let smoothness = Smoothness::of_logistic(&dataset, &shares, options.lambda);
         let problem = Problem { dataset: &dataset, shares: &shares, smoothness: &smoothness, k };
         let recipe = Recipe::new(options, problem)?;
+        let by_theory = Options { step: Step::Am, ..options.clone() };
+        let theory_gamma = Recipe::new(&by_theory, problem)?.gamma;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let constants = [smoothness.l, smoothness.l_qm, recipe.gamma, theory_gamma];
+        if !constants.into_iter().chain(smoothness.l_i.iter().copied()).all(positive) {
+            return Err(immoderate(&dataset));
+        }
         let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
         let setup = Setup {
@@ -127,7 +172,16 @@ impl Experiment {
             return Err(ExperimentError::Clones { workers: parts.len(), boards });
         }
         let options = options.clone();
-        Ok(Self { dataset, shares, parts, smoothness, setup, quantisation_error, options })
+        Ok(Self {
+            dataset,
+            shares,
+            parts,
+            smoothness,
+            setup,
+            theory_gamma,
+            quantisation_error,
+            options,
+        })
     }
 
     /// f in f64, on the data as they were read.
@@ -135,14 +189,33 @@ impl Experiment {
         objective::Logistic::new(&self.dataset, &self.shares, self.options.lambda)
     }
 
+    /// The line that the options ask for.
+    pub fn line(&self) -> Line {
+        let Options { baud, faults, seed, .. } = self.options;
+        Line { baud, faults, seed }
+    }
+
     /// Its workers in simulation.
-    pub fn simulation(&self, line: Line) -> Simulation<Logistic> {
-        let simulation = Simulation::new(self.setup.clone(), Logistic, line);
+    pub fn simulation(&self) -> Simulation<Logistic> {
+        let simulation = Simulation::new(self.setup.clone(), Logistic, self.line());
         if self.setup.participation == Participation::FULL {
             simulation
         } else {
             simulation.with_objective(self.objective())
         }
+    }
+
+    /// Its workers behind links that are opened now; `places` says for people where these lead.
+    ///
+    /// # Errors
+    /// If a link cannot be opened.
+    pub fn driver(
+        &self,
+        addresses: &[Address],
+        places: Vec<String>,
+    ) -> Result<Driver, TransportError> {
+        let driver = Driver::open(self.setup.clone(), addresses, places, self.line())?;
+        Ok(driver.with_objective(self.objective()))
     }
 
     /// The options it was made from.
@@ -168,6 +241,11 @@ impl Experiment {
         }
     }
 
+    /// Whether a run of dense gradient descent beside this one would tell anything: not if it is one itself.
+    pub fn has_baseline(&self) -> bool {
+        self.options.method != config::Method::Gd
+    }
+
     /// A summary with what is known before the first round.
     pub fn summary(&self) -> Summary {
         Summary {
@@ -177,6 +255,8 @@ impl Experiment {
             l_am: Some(self.smoothness.l_am),
             l_qm: Some(self.smoothness.l_qm),
             gamma: Some(self.setup.gamma),
+            theory_gamma: Some(self.theory_gamma),
+            quantisation_error: Some(self.quantisation_error),
             ..Summary::default()
         }
     }
@@ -185,17 +265,20 @@ impl Experiment {
     fn configuration(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut configuration = self.options.record();
         configuration.insert("k".into(), self.setup.k.into());
+        configuration.insert("value-bits".into(), self.setup.value_bits.into());
         configuration.insert("workers".into(), self.shares.len().into());
         configuration.insert("dimension".into(), self.setup.dimension.into());
         configuration.insert("rows".into(), self.dataset.row_count().into());
         configuration
     }
 
-    /// What `updates` updates of this run would take at best, beside the bytes that they took.
-    pub fn information_limit(&self, updates: u64, sent_bytes: u64) -> InformationLimit {
-        let Setup { dimension, k, value_bits, .. } = self.setup;
+    /// What `updates` updates of this run would take at best, beside the bytes that they took; none if there were none, or
+    /// if workers that did not take part have not sent theirs.
+    pub fn information_limit(&self, updates: u64, sent_bytes: u64) -> Option<InformationLimit> {
+        let Setup { dimension, k, value_bits, participation, .. } = self.setup;
         let bits_per_update = InformationLimit::bits_per_update(dimension, k, value_bits);
-        InformationLimit { bits_per_update, updates, sent_bytes }
+        let limit = InformationLimit { bits_per_update, updates, sent_bytes };
+        (updates > 0 && participation == Participation::FULL).then_some(limit)
     }
 }
 
@@ -204,8 +287,10 @@ fn share(part: &Part, quantised: &[Quantised]) -> Share {
     Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight }
 }
 
-/// A name for a run that boards have not heard before: they keep the state of a session they know.
-pub fn new_session() -> u32 {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    ((since.as_nanos() as u32) ^ std::process::id().rotate_left(16)).max(1)
+/// The refusal of data whose largest feature makes constants or step sizes that are no numbers.
+fn immoderate(dataset: &Dataset) -> ExperimentError {
+    let entries = (0..dataset.row_count()).flat_map(|row| dataset.row(row).entries());
+    let largest = entries.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+    let (column, value) = largest.unwrap_or_default();
+    ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
 }

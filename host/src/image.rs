@@ -62,9 +62,7 @@ pub enum ImageError {
 }
 
 /// Builds the image of a board, an ELF file; returns where it is. Quick if nothing has changed.
-///
-/// `progress` is told the name of each package that has been compiled.
-pub fn build(board: &Board, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, ImageError> {
+pub fn build(board: &Board) -> Result<PathBuf, ImageError> {
     if !Path::new(WORKSPACE).is_dir() {
         return Err(ImageError::SourcesGone);
     }
@@ -75,7 +73,7 @@ pub fn build(board: &Board, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, I
     let shown = shown(&command);
     command.arg("--message-format=json-render-diagnostics");
     let mut cargo = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-    let (executable, errors) = follow(&mut cargo, progress);
+    let (executable, errors) = follow(&mut cargo);
     let succeeded = cargo.wait().is_ok_and(|status| status.success());
     executable
         .filter(|_| succeeded)
@@ -189,19 +187,10 @@ fn ask<'a>(rustc: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<
 struct Message {
     #[serde(default)]
     executable: Option<PathBuf>,
-    #[serde(default)]
-    target: Option<Target>,
-    #[serde(default)]
-    fresh: bool,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    name: String,
 }
 
 /// Reads what cargo says until it ends: the image, and what it printed for people.
-fn follow(cargo: &mut Child, progress: &mut dyn FnMut(&str)) -> (Option<PathBuf>, String) {
+fn follow(cargo: &mut Child) -> (Option<PathBuf>, String) {
     let stdout = cargo.stdout.take().expect("it is piped");
     let mut stderr = cargo.stderr.take().expect("it is piped");
     thread::scope(|scope| {
@@ -214,9 +203,6 @@ fn follow(cargo: &mut Child, progress: &mut dyn FnMut(&str)) -> (Option<PathBuf>
         let mut executable = None;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let Ok(message) = serde_json::from_str::<Message>(&line) else { continue };
-            if let (Some(target), false) = (&message.target, message.fresh) {
-                progress(&target.name);
-            }
             executable = message.executable.or(executable);
         }
         (executable, errors.join().expect("reading does not panic"))

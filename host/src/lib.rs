@@ -8,6 +8,7 @@ pub mod dataset;
 pub mod driver;
 pub mod emulator;
 pub mod experiment;
+pub mod fault_injector;
 pub mod image;
 pub mod objective;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 mod cmd;
 
+use cmd::OutputError;
 use smidgen::config::cli::{self, Command};
 use std::process::ExitCode;
 
@@ -19,8 +20,9 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(OutputError::is_end) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            cmd::complain(&format!("error: {error}"));
             ExitCode::from(2)
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! Nothing is estimated by formula that can be measured: the first rounds are run in simulation and their bytes counted.
 
-use crate::aggregator::Aggregator;
 use crate::board::BOARDS;
+use crate::config::Step;
 use crate::experiment::Experiment;
-use crate::record::{Cost, RecordError, RoundRecord};
-use crate::report::quantity::{bytes, count, number, seconds};
-use crate::simulation::{Line, Simulation};
+use crate::record::{Cost, RoundRecord};
+use crate::report::quantity::{bytes, count, counted, number, precision, seconds};
+use crate::simulation::Simulation;
 use crate::theory::{top_k_alpha, xi};
-use crate::training::{Goal, Observer, TrainingError, train};
+use crate::training::{Course, Goal, TrainingError, collect};
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::worker::memory_len;
 use std::fmt;
@@ -21,47 +21,32 @@ const ROUNDS: u32 = 20;
 #[derive(Debug)]
 pub struct Plan<'e> {
     experiment: &'e Experiment,
-    /// Greetings, configuration, shards.
-    setup: Cost,
-    /// The rounds that were tried.
-    rounds: Vec<RoundRecord>,
+    /// The rounds that were tried, and what came before them.
+    course: Course,
     /// Bytes of memory that the largest worker needs.
     memory_len: usize,
 }
 
 impl<'e> Plan<'e> {
-    /// Runs a few rounds on a line like that.
-    pub fn new(experiment: &'e Experiment, line: Line) -> Result<Self, TrainingError> {
+    /// Runs a few rounds.
+    ///
+    /// # Errors
+    /// If they cannot be run.
+    pub fn new(experiment: &'e Experiment) -> Result<Self, TrainingError> {
         let setup = &experiment.setup;
         let need = |worker| memory_len::<Logistic>(&setup.configuration(worker, 0, 0));
         let memory_len = (0..setup.shares.len()).map(need).max().unwrap_or(0);
+        let line = experiment.line();
         let mut world = Simulation::new(setup.clone(), Logistic, line);
-        let mut rounds = Rounds(Vec::new());
         let goal = Goal { rounds: experiment.options().rounds.min(ROUNDS), target: None };
-        let cost = train(&mut world, goal, line.baud, &mut rounds)?;
-        Ok(Self { experiment, setup: cost, rounds: rounds.0, memory_len })
+        let course = collect(&mut world, goal, line.baud, |_| {})?;
+        Ok(Self { experiment, course, memory_len })
     }
 
-    /// The mean cost of a round after round 0.
-    fn per_round(&self) -> (f64, f64, f64) {
-        let rounds = self.rounds.get(1..).unwrap_or_default();
-        let mean = |term: &dyn Fn(&RoundRecord) -> f64| {
-            rounds.iter().map(term).sum::<f64>() / rounds.len().max(1) as f64
-        };
-        (
-            mean(&|round| round.uplink.wire_bytes as f64),
-            mean(&|round| round.downlink.wire_bytes as f64),
-            mean(&|round| round.link_seconds),
-        )
-    }
-}
-
-struct Rounds(Vec<RoundRecord>);
-
-impl Observer for Rounds {
-    fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
-        self.0.push(record.clone());
-        Ok(())
+    /// What all rounds after round 0 that were tried cost, and how many they were.
+    fn tried(&self) -> (Cost, u64) {
+        let rounds = self.course.rounds.get(1..).unwrap_or_default();
+        (rounds.iter().map(RoundRecord::cost).sum(), rounds.len() as u64)
     }
 }
 
@@ -75,22 +60,24 @@ impl fmt::Display for Plan<'_> {
 
 impl Plan<'_> {
     fn fmt_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Experiment { dataset, shares, smoothness, setup, .. } = self.experiment;
+        let Experiment { dataset, smoothness, setup, quantisation_error, .. } = self.experiment;
         let alpha = top_k_alpha(setup.k as usize, setup.dimension as usize);
         writeln!(
             f,
-            "{}: {} rows, d = {}, {} workers, K = {}, {} bits a value",
+            "{}: {}, d = {}, {}, K = {}, {} bits a value; the boards hold the features {}",
             dataset.name(),
-            count(dataset.row_count() as u64),
+            counted(dataset.row_count() as u64, "row", "rows"),
             setup.dimension,
-            shares.len(),
+            counted(self.experiment.parts.len() as u64, "worker", "workers"),
             setup.k,
-            setup.value_bits
+            setup.value_bits,
+            precision(*quantisation_error),
         )?;
         writeln!(
             f,
-            "step size γ = {} (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
+            "step size γ = {}{} (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
             number(setup.gamma),
+            self.origin_of_gamma(),
             number(smoothness.l),
             number(smoothness.l_am),
             number(smoothness.l_qm),
@@ -98,51 +85,72 @@ impl Plan<'_> {
         )
     }
 
+    /// Where γ comes from.
+    fn origin_of_gamma(&self) -> String {
+        let by_theory = self.experiment.theory_gamma;
+        match self.experiment.options().step {
+            Step::Fixed(gamma) => {
+                format!(", {} times what theory allows", number(gamma / by_theory))
+            }
+            _ => ", which theory allows; a longer one (--step F) often converges sooner".into(),
+        }
+    }
+
     fn fmt_boards(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = BOARDS.iter().filter(|board| board.ram_len >= self.memory_len);
-        let names: Vec<_> = fits.map(|board| board.name).collect();
-        let names =
-            if names.is_empty() { "no board that is known".into() } else { names.join(", ") };
-        writeln!(
-            f,
-            "a board needs {} bytes for state and data: fits {names}",
-            count(self.memory_len as u64)
-        )
+        let fits = BOARDS.iter().filter(|board| board.room_len >= self.memory_len);
+        let names: Vec<_> = fits.map(|board| format!("{} ({})", board.name, board.core)).collect();
+        let need = count(self.memory_len as u64);
+        write!(f, "the largest share needs {need} bytes on its board, state included, and ")?;
+        if names.is_empty() {
+            writeln!(f, "fits no board that is known: use more workers or fewer rows")
+        } else {
+            writeln!(f, "fits {}", names.join(", "))
+        }
     }
 
     fn fmt_traffic(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.experiment.parts.len() as f64;
         let options = self.experiment.options();
-        let (up, down, link_seconds) = self.per_round();
-        let first = self.rounds.first().map(RoundRecord::cost).unwrap_or_default();
-        let rest = f64::from(options.rounds) * link_seconds;
-        let limit = self.experiment.information_limit(1, 0).bytes();
-        writeln!(
+        let (tried, rounds) = self.tried();
+        let per_board = |wire_bytes: u64| {
+            wire_bytes as f64 / (rounds * self.experiment.parts.len() as u64) as f64
+        };
+        let link_seconds = tried.link_seconds / rounds as f64;
+        write!(
             f,
-            "a round takes {:.1} bytes up and {:.1} down for each board, {} at {} baud; \
-             the update itself needs {limit:.1} bytes by information theory",
-            up / n,
-            down / n,
+            "a round takes {:.1} bytes up and {:.1} down for each board, {} at {} baud",
+            per_board(tried.uplink.wire_bytes),
+            per_board(tried.downlink.wire_bytes),
             seconds(link_seconds),
             options.baud
         )?;
+        let payload_bytes = tried.uplink.payload_bytes;
+        let updates = rounds * self.experiment.parts.len() as u64;
+        match self.experiment.information_limit(updates, payload_bytes) {
+            Some(limit) => writeln!(
+                f,
+                "; its update is {:.1} of these bytes, where information theory asks for {:.1}",
+                per_board(limit.sent_bytes),
+                limit.bits_per_update / 8.0
+            )?,
+            None => writeln!(f)?,
+        }
+        let Course { setup, closing, .. } = self.course;
+        let first = self.course.rounds.first().map(RoundRecord::cost).unwrap_or_default();
         writeln!(
             f,
             "data and configuration take {} once, {}; round 0 takes {}",
-            bytes(self.setup.wire_bytes()),
-            seconds(self.setup.link_seconds),
+            bytes(setup.wire_bytes()),
+            seconds(setup.link_seconds),
             bytes(first.wire_bytes())
         )?;
+        let all = setup + first + closing;
+        let scale = f64::from(options.rounds) / rounds as f64;
         writeln!(
             f,
-            "{} rounds: about {} and {} on the link in all",
-            options.rounds,
-            bytes(
-                (f64::from(options.rounds) * (up + down)) as u64
-                    + first.wire_bytes()
-                    + self.setup.wire_bytes()
-            ),
-            seconds(rest + first.link_seconds + self.setup.link_seconds)
+            "{}: about {} and {} on the link in all",
+            counted(options.rounds.into(), "round", "rounds"),
+            bytes((scale * tried.wire_bytes() as f64) as u64 + all.wire_bytes()),
+            seconds(scale * tried.link_seconds + all.link_seconds)
         )
     }
 }

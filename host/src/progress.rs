@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 
-use crate::record::{Cost, RoundRecord};
+use crate::record::{Cost, Norm};
 use crate::report::quantity::{bytes, number, seconds};
 
+/// Columns of the bar.
+const BAR_WIDTH: usize = 8;
 /// Time between two looks of a terminal's line.
 const TERMINAL_PERIOD: Duration = Duration::from_millis(50);
 /// Time between two lines of a plain log, if a tenth of the work is done meanwhile.
@@ -74,18 +77,19 @@ impl Progress {
         }
     }
 
-    /// A round is closed, and with it the run has cost `total`.
-    pub fn round(&mut self, record: &RoundRecord, total: Cost) {
+    /// A round is closed, with this loss and this norm, and with it the run has cost `total`.
+    pub fn round(&mut self, round: u32, loss: f64, norm: Norm, total: Cost) {
         if self.phase.is_some() {
             self.end_phase();
             self.pace = None;
         }
-        let status = Status::new(record, total);
-        let (done, whole) = (u64::from(record.round), u64::from(self.rounds));
+        let status = Status { round, loss, norm, total };
+        let (done, whole) = (u64::from(round), u64::from(self.rounds));
         let pace = self.pace.get_or_insert_with(|| Pace::new(done));
         self.status = Some(status);
         if self.display.is_due(pace, done, whole) {
-            let text = status.line(self.rounds, pace.left(done, whole));
+            let width = self.display.width();
+            let text = status.line(self.rounds, pace.left(done, whole), width);
             self.display.show(pace, done, whole, &text);
             if matches!(self.display, Display::Plain(_)) {
                 self.status = None;
@@ -107,10 +111,18 @@ impl Progress {
         }
     }
 
+    /// The work is done, and this is what came of it: it stands instead of the last round.
+    pub fn conclude(mut self, text: &str) {
+        self.status = None;
+        self.end_phase();
+        self.display.line(text);
+        self.finish();
+    }
+
     /// The line of the last round, if it was not shown or would be overwritten.
     fn leave_last_round(&mut self) {
         if let Some(status) = self.status.take() {
-            self.display.line(&status.line(self.rounds, None));
+            self.display.line(&status.line(self.rounds, None, usize::MAX));
         }
     }
 
@@ -181,10 +193,20 @@ impl Display {
         }
     }
 
+    /// Columns for a line beside the bar.
+    fn width(&self) -> usize {
+        match self {
+            Self::Terminal(_) => usize::from(Term::stderr().size().1).saturating_sub(BAR_WIDTH + 1),
+            Self::Plain(_) => usize::MAX,
+        }
+    }
+
     fn show(&mut self, pace: &mut Pace, done: u64, total: u64, text: &str) {
         if let (Self::Terminal(bar), None) = (&self, pace.shown) {
             bar.disable_steady_tick();
-            bar.set_style(style("{bar:10.cyan/dim} {wide_msg}").progress_chars("━╸─"));
+            bar.set_style(
+                style(&format!("{{bar:{BAR_WIDTH}.cyan/dim}} {{wide_msg}}")).progress_chars("━╸─"),
+            );
         }
         (pace.shown, pace.tenth) = (Some(Instant::now()), tenth_of(done, total));
         match self {
@@ -221,29 +243,27 @@ fn tenth_of(done: u64, total: u64) -> u64 {
 struct Status {
     round: u32,
     loss: f64,
-    norm: (&'static str, f64),
+    norm: Norm,
     total: Cost,
 }
 
 impl Status {
-    fn new(record: &RoundRecord, total: Cost) -> Self {
-        let estimator = ("‖g‖²", record.estimator_norm_squared);
-        let norm = record.gradient_norm_squared.map_or(estimator, |norm| ("‖∇f‖²", norm));
-        Self { round: record.round, loss: record.loss, norm, total }
-    }
-
-    fn line(&self, rounds: u32, left: Option<Duration>) -> String {
-        let (symbol, norm) = self.norm;
-        format!(
-            "round {}/{rounds}  f {}  {symbol} {}  ↑ {} ↓ {}  link {}{}",
-            self.round,
-            short(self.loss),
-            short(norm),
-            bytes(self.total.uplink.wire_bytes),
-            bytes(self.total.downlink.wire_bytes),
-            seconds(self.total.link_seconds),
-            clock(left),
-        )
+    /// As much of it as `width` has room for: the bytes go first, then the loss.
+    fn line(&self, rounds: u32, left: Option<Duration>, width: usize) -> String {
+        let Self { round, loss, norm, total } = *self;
+        let round = format!("round {round}/{rounds}");
+        let loss = format!("  f {}", short(loss));
+        let norm = match norm {
+            Norm::Gradient(value) => format!("  ‖∇f‖² {}", short(value)),
+            Norm::Estimator(value) => format!("  ‖g‖² {}", short(value)),
+        };
+        let (up, down) = (bytes(total.uplink.wire_bytes), bytes(total.downlink.wire_bytes));
+        let traffic = format!("  ↑ {up} ↓ {down}");
+        let time = format!("  link {}{}", seconds(total.link_seconds), clock(left));
+        let choices = [[&loss[..], &norm, &traffic, &time], [&loss, &norm, &time, ""]];
+        let lines = choices.map(|parts| round.clone() + &parts.concat());
+        let fitting = lines.into_iter().find(|line| line.chars().count() <= width);
+        fitting.unwrap_or_else(|| round + &norm + &time)
     }
 }
 
@@ -297,15 +317,6 @@ mod tests {
         Cost { uplink: traffic, downlink: traffic, link_seconds }
     }
 
-    fn record(round: u32) -> RoundRecord {
-        RoundRecord {
-            round,
-            loss: 0.5,
-            gradient_norm_squared: Some(1.234e-4),
-            ..Default::default()
-        }
-    }
-
     /// A pace that began so long ago that every tenth is shown.
     fn slow() -> Pace {
         Pace { since: Instant::now() - Duration::from_secs(5), ..Pace::new(0) }
@@ -318,7 +329,7 @@ mod tests {
         progress.phase("sending shards");
         progress.transfer("a", 9, 9);
         for round in 0..1000 {
-            progress.round(&record(round), cost(12_345, 1.5));
+            progress.round(round, 0.5, Norm::Gradient(1.234e-4), cost(12_345, 1.5));
         }
         progress.note("worker 3 came back");
         progress.phase("writing the report");
@@ -356,18 +367,34 @@ mod tests {
     }
 
     #[test]
-    fn a_line_fits_a_hundred_columns_with_its_bar() {
-        let norm = Some(1.234e-11);
+    fn a_line_fits_its_columns() {
+        let total = cost(999_400, 99.94);
         let extremes = [
-            RoundRecord { round: 2000, loss: 1.59e-9, gradient_norm_squared: norm, ..record(0) },
-            RoundRecord { round: 9999, loss: f64::NAN, gradient_norm_squared: None, ..record(0) },
-            RoundRecord { round: 0, loss: -1e300, gradient_norm_squared: Some(0.0), ..record(0) },
+            Status { round: 2000, loss: 1.59e-9, norm: Norm::Gradient(1.234e-11), total },
+            Status { round: 9999, loss: f64::NAN, norm: Norm::Estimator(1.234e-11), total },
+            Status { round: 0, loss: -1e300, norm: Norm::Gradient(0.0), total },
         ];
-        for record in extremes {
-            let status = Status::new(&record, cost(999_400, 99.94));
-            let line = status.line(9999, Some(Duration::from_secs(86_399)));
-            assert!(11 + line.chars().count() <= 100, "{line}");
+        let left = Some(Duration::from_secs(86_399));
+        for status in extremes {
+            let [wide, usual] = [100, 80].map(|columns| {
+                let width = columns - BAR_WIDTH - 1;
+                let line = status.line(9999, left, width);
+                assert!(line.chars().count() <= width, "{line}");
+                line
+            });
+            assert!(wide.contains('↑') && usual.contains("link"), "{wide}\n{usual}");
+            assert!(usual.ends_with("left 23:59:59"), "{usual}");
         }
+    }
+
+    #[test]
+    fn a_conclusion_stands_instead_of_the_last_round() {
+        let lines = Lines::default();
+        let mut progress = lines.progress(200);
+        progress.phase("running");
+        progress.round(7, 0.5, Norm::Gradient(1e-4), Cost::default());
+        progress.conclude("it was there in round 7");
+        assert_eq!(lines.text(), "running\nit was there in round 7\n");
     }
 
     #[test]

@@ -3,32 +3,33 @@
 use crate::aggregator::{Aggregator, Event};
 use crate::experiment::Experiment;
 use crate::progress::Progress;
-use crate::record::{Cost, RecordError, RoundRecord, RunDirectory, Summary, WorkerRecord};
+use crate::record::{Claim, Cost, RecordError, RoundRecord, RunDirectory, Summary, WorkerRecord};
+use crate::simulation;
 use crate::training::{Goal, Observer, TrainingError, World, train};
-use std::path::Path;
 use std::time::Instant;
 
+/// Boards that are greeted by a line of their own; the rest are counted.
+const GREETING_COUNT_MAX: usize = 8;
+
 /// The observer of a run that is recorded.
-struct Recorder<'p> {
-    path: &'p Path,
-    /// Made when the first round is closed: an earlier run is not given up for one that never begins.
-    directory: Option<RunDirectory>,
-    /// What is known before the first round.
-    summary: Summary,
-    progress: &'p mut Progress,
+struct Recorder<'r> {
+    claim: &'r Claim,
+    goal: Goal,
+    progress: &'r mut Progress,
     places: Vec<String>,
-    rounds: Vec<RoundRecord>,
-    total: Cost,
+    greeted: usize,
+    /// What is known by now.
+    summary: Summary,
+    /// Bytes of bodies after round 0, whose updates may be dense or empty.
+    sent_bytes: u64,
+    /// Begun with the first round: an earlier run is not given up for one that never gets so far.
+    directory: Option<RunDirectory>,
 }
 
 impl Observer for Recorder<'_> {
     fn event(&mut self, event: &Event, aggregator: &Aggregator) {
         match *event {
-            Event::Greeted(worker) => {
-                if let Some(identity) = aggregator.identity(worker) {
-                    self.note(&format!("{} is {identity}", self.places[worker]));
-                }
-            }
+            Event::Greeted(worker) => self.greet(worker, aggregator),
             Event::Loaded { worker, held, len } => {
                 self.progress.transfer(&self.places[worker], held.into(), len.into());
             }
@@ -43,79 +44,98 @@ impl Observer for Recorder<'_> {
         self.progress.note(note);
     }
 
+    fn prepared(&mut self, setup: Cost) {
+        self.summary.setup = setup;
+    }
+
+    fn finished(&mut self, closing: Cost) {
+        (self.summary.closing, self.summary.finished) = (closing, true);
+    }
+
     fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
-        self.directory()?.append(record)?;
-        self.total += record.cost();
-        self.progress.round(record, self.total);
-        self.rounds.push(record.clone());
+        let directory = match &mut self.directory {
+            Some(directory) => directory,
+            none => none.insert(self.claim.begin(&self.summary)?),
+        };
+        directory.append(record)?;
+        self.summary.add(record);
+        self.summary.target_reached = self.goal.is_hit(record);
+        if record.round > 0 {
+            self.sent_bytes += record.uplink.payload_bytes;
+        }
+        self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
         Ok(())
     }
 }
 
 impl Recorder<'_> {
-    fn directory(&mut self) -> Result<&mut RunDirectory, RecordError> {
-        let directory = match self.directory.take() {
-            Some(directory) => directory,
-            None => {
-                let directory = RunDirectory::create(self.path)?;
-                directory.begin(&self.summary)?;
-                directory
-            }
-        };
-        Ok(self.directory.insert(directory))
+    /// Says who a board is; nobody needs to hear that of simulated ones.
+    fn greet(&mut self, worker: usize, aggregator: &Aggregator) {
+        let Some(identity) = aggregator.identity(worker) else { return };
+        if identity.board == simulation::BOARD {
+            return;
+        }
+        self.greeted += 1;
+        let more = self.places.len().saturating_sub(GREETING_COUNT_MAX);
+        if self.greeted <= GREETING_COUNT_MAX {
+            self.note(&format!("{} is {identity}", self.places[worker]));
+        } else if self.greeted == self.places.len() {
+            self.note(&format!("and {more} more have said who they are"));
+        }
+    }
+
+    /// What can be said of the workers and their updates when the run is over.
+    fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
+        let summary = &mut self.summary;
+        summary.workers = worker_records(experiment, aggregator, &self.places);
+        let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
+        summary.saturated = by_workers + u64::from(aggregator.saturated());
+        let updates = u64::from(summary.rounds) * self.places.len() as u64;
+        summary.information_limit = experiment.information_limit(updates, self.sent_bytes);
     }
 }
 
 /// What a recorded run leaves in memory.
 pub struct Recorded {
-    /// The directory of the run.
+    /// The directory of the run, which is complete but for the baseline.
     pub directory: RunDirectory,
-    /// Its summary, complete but for the baseline.
+    /// Its summary, as it was written.
     pub summary: Summary,
 }
 
-/// Runs `experiment` in `world` and writes every round to the directory that its options name.
+/// Runs `experiment` in `world` and writes every round where `claim` is, and the summary at the end, however it ends.
 ///
-/// The summary is in [`Recorded`]; write it with [`RunDirectory::finish`].
+/// # Errors
+/// If the run cannot go on or cannot be written.
 pub fn record(
     experiment: &Experiment,
+    claim: &Claim,
     world: &mut impl World,
     progress: &mut Progress,
 ) -> Result<Recorded, TrainingError> {
     let started = Instant::now();
     let options = experiment.options();
-    RunDirectory::check(&options.out)?;
-    let places = (0..experiment.parts.len()).map(|worker| world.place(worker)).collect();
+    let goal = Goal { rounds: options.rounds, target: options.target };
     let mut recorder = Recorder {
-        path: &options.out,
-        directory: None,
+        claim,
+        goal,
+        places: (0..experiment.parts.len()).map(|worker| world.place(worker)).collect(),
+        greeted: 0,
         summary: experiment.summary(),
         progress,
-        places,
-        rounds: Vec::new(),
-        total: Cost::default(),
+        sent_bytes: 0,
+        directory: None,
     };
     recorder.progress.phase("sending shards");
-    let goal = Goal { rounds: options.rounds, target: options.target };
-    let setup = train(world, goal, options.baud, &mut recorder)?;
-    let Recorder { directory, mut summary, places, rounds, .. } = recorder;
-    summary.setup = setup;
-    summary.conclude(&rounds);
-    summary.workers = worker_records(experiment, world.aggregator(), &places);
-    summary.information_limit = Some(information_limit(experiment, &rounds));
+    let outcome = train(world, goal, options.baud, &mut recorder);
+    recorder.conclude(experiment, world.aggregator());
+    let Recorder { directory, mut summary, .. } = recorder;
     summary.wall_seconds = started.elapsed().as_secs_f64();
-    let directory = directory.expect("it was made with the first round");
-    Ok(Recorded { directory, summary })
-}
-
-/// The updates that hold K entries: all but that of round 0, which may be dense or empty.
-fn information_limit(
-    experiment: &Experiment,
-    rounds: &[RoundRecord],
-) -> crate::record::InformationLimit {
-    let rounds = rounds.get(1..).unwrap_or_default();
-    let sent_bytes = rounds.iter().map(|round| round.uplink.payload_bytes).sum();
-    experiment.information_limit((rounds.len() * experiment.parts.len()) as u64, sent_bytes)
+    let written = directory.as_ref().map_or(Ok(()), |directory| directory.write_summary(&summary));
+    // Why the run failed matters more than whether that could be written down.
+    outcome?;
+    written?;
+    Ok(Recorded { directory: directory.expect("a run has a first round"), summary })
 }
 
 fn worker_records(

@@ -11,8 +11,10 @@
 mod axis;
 mod chart;
 mod curve;
+mod headline;
 mod page;
 pub mod quantity;
+mod tables;
 
 use std::path::{Path, PathBuf};
 

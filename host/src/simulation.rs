@@ -7,6 +7,7 @@ mod wire;
 
 use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
+use crate::fault_injector::{Direction, Fate, FaultInjector};
 use crate::objective::Logistic;
 use crate::training::{World, WorldError};
 use smidgen_firmware::objective::Objective;
@@ -15,7 +16,6 @@ use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
-pub use wire::Fate;
 use wire::Wire;
 
 /// The name that simulated boards give.
@@ -90,13 +90,13 @@ impl<O: Objective> Simulation<O> {
     /// Workers with so many bytes of memory each.
     pub fn with_memory(setup: Setup, objective: O, line: Line, memory: Vec<usize>) -> Self {
         let Line { baud, faults, seed } = line;
-        let wire = |index: usize, direction: u64| {
-            Wire::new(baud, LATENCY, faults, (seed << 20) ^ (index as u64) << 1 ^ direction)
+        let wire = |index: usize, direction| {
+            Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
         };
         let node = |(index, &len): (usize, &usize)| Node {
             worker: start::<O>(index, len),
-            up: wire(index, 0),
-            down: wire(index, 1),
+            up: wire(index, Direction::Up),
+            down: wire(index, Direction::Down),
             busy_until: Duration::ZERO,
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,

@@ -50,7 +50,10 @@ pub enum WorldError {
         seconds: u64,
     },
     /// Links so bad that nothing gets through.
-    #[error("no round was closed in {hours} hours of simulated time; use better links (--faults)")]
+    #[error(
+        "no round was closed in {hours} hours of simulated time; use a faster line (--baud) or one with fewer faults \
+         (--faults)"
+    )]
     Stalled {
         /// For how long.
         hours: u64,
@@ -64,7 +67,7 @@ pub enum TrainingError {
     #[error(transparent)]
     World(#[from] WorldError),
     /// A worker cannot take part.
-    #[error("{place}: {failure}")]
+    #[error("worker {} ({place}): {}", .failure.worker + 1, .failure.reason)]
     Failure {
         /// Where the worker is.
         place: String,
@@ -86,9 +89,14 @@ pub struct Goal {
 }
 
 impl Goal {
-    fn reached(&self, record: &RoundRecord) -> bool {
+    /// Whether a round is down to the target; none if there is no target.
+    pub fn is_hit(&self, record: &RoundRecord) -> Option<bool> {
         let norm = record.gradient_norm_squared.unwrap_or(record.estimator_norm_squared);
-        record.round >= self.rounds || self.target.is_some_and(|target| norm <= target)
+        self.target.map(|target| norm <= target)
+    }
+
+    fn is_over(&self, record: &RoundRecord) -> bool {
+        record.round >= self.rounds || self.is_hit(record) == Some(true)
     }
 }
 
@@ -100,11 +108,17 @@ pub trait Observer {
     /// Something that people should hear of.
     fn note(&mut self, _note: &str) {}
 
+    /// All workers hold their data, which cost this.
+    fn prepared(&mut self, _setup: Cost) {}
+
+    /// Every worker has confirmed its state, which cost this.
+    fn finished(&mut self, _closing: Cost) {}
+
     /// A round was closed.
     fn round(&mut self, record: &RoundRecord, aggregator: &Aggregator) -> Result<(), RecordError>;
 }
 
-/// Runs until the goal is reached and every worker has confirmed its state; returns what the setup cost.
+/// Runs until the goal is reached and every worker has confirmed its state.
 ///
 /// `baud` turns bytes into seconds: ten bits a byte, on the link that carried most.
 pub fn train(
@@ -112,8 +126,7 @@ pub fn train(
     goal: Goal,
     baud: u32,
     observer: &mut impl Observer,
-) -> Result<Cost, TrainingError> {
-    let mut setup = Cost::default();
+) -> Result<(), TrainingError> {
     loop {
         let event = world.next_event()?;
         while let Some(note) = world.poll_note() {
@@ -124,20 +137,67 @@ pub fn train(
             Event::Closed(closed) => {
                 let record = record(&closed, world.gradient_norm_squared(), baud);
                 observer.round(&record, world.aggregator())?;
-                if goal.reached(&record) {
+                if goal.is_over(&record) {
                     world.aggregator().finish();
                 } else {
                     world.aggregator().proceed();
                 }
             }
-            Event::Prepared(carried) => setup = cost(&carried, baud),
-            Event::Finished(_) => return Ok(setup),
+            Event::Prepared(carried) => observer.prepared(cost(&carried, baud)),
+            Event::Finished(carried) => {
+                observer.finished(cost(&carried, baud));
+                return Ok(());
+            }
             Event::Failed(failure) => {
                 let place = world.place(failure.worker);
                 return Err(TrainingError::Failure { place, failure });
             }
             Event::Greeted(_) | Event::Loaded { .. } | Event::Rebooted(_) => {}
         }
+    }
+}
+
+/// A run that was collected in memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Course {
+    /// Greetings, configuration, shards.
+    pub setup: Cost,
+    /// Every round.
+    pub rounds: Vec<RoundRecord>,
+    /// The workers' word that their state is that of the host.
+    pub closing: Cost,
+}
+
+/// As [`train`], and collects what there is to know; `on_round` hears of every round.
+pub fn collect(
+    world: &mut impl World,
+    goal: Goal,
+    baud: u32,
+    on_round: impl FnMut(&RoundRecord),
+) -> Result<Course, TrainingError> {
+    let mut collector = Collector { course: Course::default(), on_round };
+    train(world, goal, baud, &mut collector)?;
+    Ok(collector.course)
+}
+
+struct Collector<F> {
+    course: Course,
+    on_round: F,
+}
+
+impl<F: FnMut(&RoundRecord)> Observer for Collector<F> {
+    fn prepared(&mut self, setup: Cost) {
+        self.course.setup = setup;
+    }
+
+    fn finished(&mut self, closing: Cost) {
+        self.course.closing = closing;
+    }
+
+    fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
+        (self.on_round)(record);
+        self.course.rounds.push(record.clone());
+        Ok(())
     }
 }
 

@@ -37,7 +37,16 @@ fn refusal_in(directory: &TempDir, arguments: &str) -> String {
     assert!(!text.contains("panicked"), "{arguments}: {text}");
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "{arguments}: {text}");
+    assert_once(errors[0]);
     errors[0].to_owned()
+}
+
+/// A cause that is said twice is one that a reader must compare with itself.
+fn assert_once(sentence: &str) {
+    let clauses: Vec<&str> = sentence.split(['(', ')', ':', ';', ',']).map(str::trim).collect();
+    for (n, clause) in clauses.iter().enumerate().filter(|(_, clause)| clause.len() > 12) {
+        assert!(!clauses[n + 1..].contains(clause), "`{clause}` is said twice: {sentence}");
+    }
 }
 
 fn refusal(arguments: &str) -> String {

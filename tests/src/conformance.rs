@@ -1,12 +1,9 @@
 //! One body for all rungs: whatever the world, the same configuration gives the same transcripts.
 
-use smidgen::aggregator::Aggregator;
 use smidgen::config::cli::{self, Command};
 use smidgen::experiment::Experiment;
-use smidgen::record::{RecordError, RoundRecord};
-use smidgen::simulation::{Line, Simulation};
-use smidgen::training::{Goal, Observer, TrainingError, World, train};
-use smidgen_firmware::logistic::Logistic;
+use smidgen::record::RoundRecord;
+use smidgen::training::{Goal, TrainingError, World, collect};
 
 /// The session of tests; transcripts do not depend on it.
 pub const SESSION: u32 = 0x5eed;
@@ -27,17 +24,6 @@ pub fn experiment(options: &str) -> Experiment {
     Experiment::new(&options, None, SESSION).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The line that the options of an experiment ask for.
-pub fn line(experiment: &Experiment) -> Line {
-    let options = experiment.options();
-    Line { baud: options.baud, faults: options.faults, seed: options.seed }
-}
-
-/// A simulated world for an experiment.
-pub fn simulation(experiment: &Experiment) -> Simulation<Logistic> {
-    experiment.simulation(line(experiment))
-}
-
 /// All rounds of an experiment in a world; every worker has confirmed its state at the end.
 pub fn run(
     experiment: &Experiment,
@@ -54,9 +40,7 @@ pub fn run_with(
 ) -> Result<Vec<RoundRecord>, TrainingError> {
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
-    let mut rounds = Rounds { records: Vec::new(), on_round };
-    train(world, goal, options.baud, &mut rounds)?;
-    Ok(rounds.records)
+    Ok(collect(world, goal, options.baud, on_round)?.rounds)
 }
 
 /// All rounds of an experiment in simulation.
@@ -64,23 +48,10 @@ pub fn run_with(
 /// # Panics
 /// If it fails.
 pub fn simulated(experiment: &Experiment) -> Vec<RoundRecord> {
-    run(experiment, &mut simulation(experiment)).unwrap_or_else(|error| panic!("{error}"))
+    run(experiment, &mut experiment.simulation()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The transcripts of rounds.
 pub fn transcripts(rounds: &[RoundRecord]) -> Vec<&str> {
     rounds.iter().map(|round| round.transcript.as_str()).collect()
-}
-
-struct Rounds<F> {
-    records: Vec<RoundRecord>,
-    on_round: F,
-}
-
-impl<F: FnMut(&RoundRecord)> Observer for Rounds<F> {
-    fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
-        (self.on_round)(record);
-        self.records.push(record.clone());
-        Ok(())
-    }
 }

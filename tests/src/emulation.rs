@@ -5,10 +5,9 @@ use smidgen::driver::Driver;
 use smidgen::emulator::Emulator;
 use smidgen::experiment::Experiment;
 use smidgen::image;
-use smidgen::transport::{Address, Link};
+use smidgen::transport::Address;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
 
 /// The image of a board, built if need be.
 ///
@@ -19,13 +18,12 @@ use std::sync::mpsc::channel;
 /// If there is no such board, or if skipping is not allowed.
 pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
     let board = Board::find(name).unwrap_or_else(|error| panic!("{error}"));
-    let ready =
-        image::build(board, &mut |_| {}).map_err(|error| error.to_string()).and_then(|image| {
-            match Emulator::start(board, &image, 1) {
-                Ok(_) => Ok(image),
-                Err(error) => Err(error.to_string()),
-            }
-        });
+    let ready = image::build(board).map_err(|error| error.to_string()).and_then(|image| {
+        match Emulator::start(board, &image, 1) {
+            Ok(_) => Ok(image),
+            Err(error) => Err(error.to_string()),
+        }
+    });
     match ready {
         Ok(image) => Some((board, image)),
         Err(why) if std::env::var_os("SMIDGEN_NO_SKIP").is_some() => panic!("{name}: {why}"),
@@ -54,14 +52,8 @@ pub fn start(names: &[&str], test: &str) -> Option<Vec<Emulator>> {
 /// # Panics
 /// If a board cannot be reached.
 pub fn driver(experiment: &Experiment, emulators: &[Emulator]) -> Driver {
-    let (events, received) = channel();
     let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
-    let baud = experiment.options().baud;
-    let open = |(index, emulator)| {
-        Link::open(index, &address(emulator), baud, events.clone())
-            .unwrap_or_else(|error| panic!("{error}"))
-    };
-    let links = emulators.iter().enumerate().map(open).collect();
+    let addresses: Vec<_> = emulators.iter().map(address).collect();
     let places = emulators.iter().map(|e| e.board().name.to_owned()).collect();
-    Driver::new(experiment.setup.clone(), links, places, received)
+    experiment.driver(&addresses, places).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,6 +1,6 @@
 //! `smidgen demo`
 
-use super::simulate;
+use super::{say, simulate};
 use anyhow::Result;
 use smidgen::config::cli::{self, Command, Demo};
 
@@ -9,8 +9,8 @@ const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step
 
 /// Trains on bundled data with simulated boards.
 pub fn run(demo: Demo) -> Result<()> {
-    println!("Ten simulated boards, each with its share of the data, on lines of 115200 baud:");
-    println!("  smidgen simulate {OPTIONS}");
+    say("Ten simulated boards, each with its share of the data, on lines of 115200 baud:")?;
+    say(format_args!("  smidgen simulate {OPTIONS}"))?;
     let arguments = ["smidgen", "simulate"].into_iter().chain(OPTIONS.split(' '));
     let Command::Simulate(mut options) = cli::parse(arguments.map(Into::into))?.command else {
         unreachable!("the arguments name the subcommand");

@@ -1,39 +1,36 @@
 //! `smidgen emulate`
 
-use super::run::connect;
-use super::train_and_report;
+use super::image::build;
+use super::{claim, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::board::Boards;
 use smidgen::config::cli::Emulate;
 use smidgen::driver::Watch;
 use smidgen::emulator::Emulator;
-use smidgen::experiment::{Experiment, new_session};
-use smidgen::image;
 use smidgen::progress::Progress;
 use smidgen::transport::Address;
 
 /// Trains with emulated boards.
 pub fn run(Emulate { boards, options }: &Emulate) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
-    progress.phase("loading data and computing smoothness constants");
     let count = boards.iter().map(|boards| boards.count).sum();
-    let experiment = Experiment::new(options, Some(count), new_session())?;
+    let experiment = prepare(options, Some(count), &mut progress)?;
+    let claim = claim(options, &mut progress)?;
     let emulators = start(boards, &mut progress)?;
     let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
     let place = |(n, e): (usize, &Emulator)| format!("emulated {} {}", e.board().name, n + 1);
     let places = emulators.iter().enumerate().map(place).collect();
-    let driver = connect(&experiment, &addresses, places)?;
+    let driver = experiment.driver(&addresses, places)?;
     let mut driver = driver.with_watch(restart_dead(emulators));
-    train_and_report(&experiment, &mut driver, progress)
+    train_and_report(&experiment, &claim, &mut driver, progress)
 }
 
 /// Builds what images are missing and starts all boards, each with an identity of its own.
 fn start(boards: &[Boards], progress: &mut Progress) -> Result<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for Boards { board, count } in boards {
-        progress.phase(&format!("building the image for {}", board.name));
-        let image = image::build(board, &mut |_| {})?;
+        let image = build(board, progress)?;
         for _ in 0..*count {
             emulators.push(Emulator::start(board, &image, emulators.len() as u64 + 1)?);
         }

@@ -1,15 +1,29 @@
 //! `smidgen image`
 
+use super::say;
 use anyhow::Result;
 use smidgen::board::Board;
 use smidgen::config::cli::Image;
-use smidgen::image;
+use smidgen::image::{self, ImageError};
+use smidgen::progress::Progress;
+use std::path::PathBuf;
 
 /// Builds the image of a board and says how to flash it.
 pub fn run(arguments: &Image) -> Result<()> {
     let board = Board::find(&arguments.board)?;
-    let image = image::build(board, &mut |line| eprintln!("{line}"))?;
+    let mut progress = Progress::new(0);
+    let image = build(board, &mut progress)?;
+    progress.finish();
     let image = if arguments.hex { image::hex(&image)? } else { image };
-    println!("{}\n{}", image.display(), board.flash_advice(&image));
-    Ok(())
+    say(image.display())?;
+    Ok(say(board.flash_advice(&image))?)
+}
+
+/// Builds the image of a board, and says so.
+pub fn build(board: &Board, progress: &mut Progress) -> Result<PathBuf, ImageError> {
+    let name = board.name;
+    progress.phase(&format!(
+        "building the image for {name}, which takes about a minute the first time"
+    ));
+    image::build(board)
 }

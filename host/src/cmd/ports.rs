@@ -1,9 +1,10 @@
 //! `smidgen ports`
 
+use super::say;
 use anyhow::Result;
+use smidgen::ports;
 
 /// Lists the serial ports of this computer.
 pub fn run() -> Result<()> {
-    print!("{}", smidgen::ports::table(&smidgen::ports::list()?));
-    Ok(())
+    Ok(say(ports::table(&ports::list()?).trim_end())?)
 }

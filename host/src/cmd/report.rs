@@ -1,5 +1,6 @@
 //! `smidgen report`
 
+use super::say;
 use anyhow::Result;
 use smidgen::config::cli::Report;
 use smidgen::record::RunDirectory;
@@ -8,6 +9,6 @@ use smidgen::report;
 /// Writes the report of a run anew.
 pub fn run(Report { directory }: &Report) -> Result<()> {
     let run = RunDirectory::read(directory)?;
-    println!("Open {} in a browser.", report::write(&run, directory)?.display());
-    Ok(())
+    let report = report::write(&run, directory)?;
+    Ok(say(format_args!("Open {} in a browser.", report.display()))?)
 }

@@ -1,7 +1,7 @@
 //! The command line: `smidgen demo | simulate | run | emulate | plan | ports | report | image`.
 
 use super::{ConfigError, Options, file};
-use crate::board::Boards;
+use crate::board::{self, Boards};
 use crate::transport::Address;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -84,8 +84,14 @@ pub struct Run {
 /// Arguments of `smidgen emulate`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Emulate {
-    /// A board and how many of it; once for each kind of board
-    #[arg(long = "board", value_name = "NAME[=COUNT]", required = true, help_heading = "Boards")]
+    /// A board and how many of it; once for each kind of board.
+    #[arg(
+        long = "board",
+        value_name = "NAME[=COUNT]",
+        required = true,
+        help = format!("A board and how many of it, once for each kind: {}", board::catalogue()),
+        help_heading = "Boards"
+    )]
     pub boards: Vec<Boards>,
     /// What is trained, and how.
     #[command(flatten)]
@@ -103,8 +109,8 @@ pub struct Report {
 /// Arguments of `smidgen image`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Image {
-    /// The board
-    #[arg(long, value_name = "NAME")]
+    /// The board.
+    #[arg(long, value_name = "NAME", help = format!("The board: {}", board::catalogue()))]
     pub board: String,
     /// Write an Intel HEX file as well, for boards that are flashed by drag and drop
     #[arg(long)]

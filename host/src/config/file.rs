@@ -13,6 +13,9 @@ use toml::de::{DeTable, DeValue};
 /// Options that say something about the command line only.
 const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
 
+/// How alike two names are if one may be meant by the other; 1 if they are equal.
+const LIKENESS_MIN: f64 = 0.85;
+
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -43,14 +46,14 @@ pub enum Problem {
     #[error("{0}; write options as in TOML, such as k = 4 or dataset = \"digits\"")]
     Syntax(String),
     /// No option has this name.
-    #[error("`{key}` is no option of smidgen {command}; did you mean `{nearest}`?")]
+    #[error("`{key}` is no option of smidgen {command}; {}", advice(nearest.as_deref(), command))]
     UnknownKey {
         /// The name in the file.
         key: String,
         /// The subcommand.
         command: String,
-        /// The option whose name is most alike.
-        nearest: String,
+        /// The option whose name is most alike, if one is alike enough.
+        nearest: Option<String>,
     },
     /// A truth value, a date or a table.
     #[error(
@@ -60,6 +63,13 @@ pub enum Problem {
     /// The option cannot have this value.
     #[error("{0}")]
     Value(String),
+}
+
+fn advice(nearest: Option<&str>, command: &str) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("`smidgen {command} --help` lists them"),
+    }
 }
 
 /// The arguments that say what the file at `path` says, without the options that are `given` already.
@@ -106,12 +116,14 @@ fn id<'c>(subcommand: &'c Command, key: &str) -> Result<&'c str, Problem> {
     if let Some((_, arg)) = legal().find(|(long, _)| *long == key) {
         return Ok(arg.get_id().as_str());
     }
-    let likeness = |long| strsim::jaro_winkler(long, key);
-    let nearest = legal().map(|(long, _)| long).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let plain = key.to_lowercase().replace('_', "-");
+    let likeness = |long: &str| strsim::jaro_winkler(long, &plain);
+    let alike = legal().map(|(long, _)| long).filter(|long| likeness(long) > LIKENESS_MIN);
+    let nearest = alike.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     Err(Problem::UnknownKey {
         key: key.into(),
         command: subcommand.get_name().into(),
-        nearest: nearest.unwrap_or_default().into(),
+        nearest: nearest.map(Into::into),
     })
 }
 

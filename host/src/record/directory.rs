@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::{BaselineRecord, RoundRecord, Summary};
 
@@ -56,6 +57,16 @@ pub enum RecordError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The summary is no summary.
+    #[error("{}, line {line}: {reason}; remove the file, and the report does without it", path.display())]
+    Summary {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A round does not come after the one before it.
     #[error("{}, line {line}: round {round} follows round {previous}; remove one of the two runs in this file", path.display())]
     Order {
@@ -70,6 +81,56 @@ pub enum RecordError {
     },
 }
 
+/// A path at which a run may be written, and at which an earlier run is whole until then.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    replaces: bool,
+}
+
+impl Claim {
+    /// Makes the directory at `path`, or takes one that is empty or holds an earlier run, and finds out whether it
+    /// can be written.
+    ///
+    /// # Errors
+    /// If `path` is a file, or a directory with files but no run, or cannot be written.
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self, RecordError> {
+        let path = path.into();
+        if path.exists() && !path.is_dir() {
+            return Err(RecordError::NotADirectory(path));
+        }
+        fs::create_dir_all(&path).map_err(write_error(&path))?;
+        let replaces = path.join(ROUNDS).is_file();
+        let mut entries = fs::read_dir(&path).map_err(read_error(&path))?;
+        if entries.next().is_some() && !replaces {
+            return Err(RecordError::Occupied(path));
+        }
+        NamedTempFile::new_in(&path).map_err(write_error(&path))?;
+        Ok(Self { path, replaces })
+    }
+
+    /// The path of an earlier run that [`Claim::begin`] will remove.
+    pub fn replaces(&self) -> Option<&Path> {
+        self.replaces.then_some(&self.path)
+    }
+
+    /// Removes the files of an earlier run, and begins one of which `summary` is known. Files that are not of a run stay.
+    ///
+    /// # Errors
+    /// If files cannot be removed or written.
+    pub fn begin(&self, summary: &Summary) -> Result<RunDirectory, RecordError> {
+        let path = self.path.clone();
+        for name in [SUMMARY, BASELINE, REPORT] {
+            remove_if_there(&path.join(name))?;
+        }
+        let file = path.join(ROUNDS);
+        let rounds = File::create(&file).map_err(write_error(&file))?;
+        let directory = RunDirectory { path, rounds };
+        directory.write_summary(summary)?;
+        Ok(directory)
+    }
+}
+
 /// The directory of a run that is going on.
 #[derive(Debug)]
 pub struct RunDirectory {
@@ -78,52 +139,9 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Makes the directory at `path`, or takes it over if it is empty or holds an earlier run, whose
-    /// files are removed. Files that are not of a run stay.
-    ///
-    /// # Errors
-    /// If `path` is a file, or a directory with files but no run, or cannot be written.
-    pub fn create(path: impl Into<PathBuf>) -> Result<Self, RecordError> {
-        let path = path.into();
-        Self::check(&path)?;
-        fs::create_dir_all(&path).map_err(write_error(&path))?;
-        for name in [SUMMARY, BASELINE, REPORT] {
-            remove_if_there(&path.join(name))?;
-        }
-        let file = path.join(ROUNDS);
-        let rounds = File::create(&file).map_err(write_error(&file))?;
-        Ok(Self { path, rounds })
-    }
-
-    /// Whether [`RunDirectory::create`] would take this path; changes nothing.
-    ///
-    /// # Errors
-    /// As there, except that writing is not tried.
-    pub fn check(path: &Path) -> Result<(), RecordError> {
-        if !path.exists() {
-            return Ok(());
-        }
-        if !path.is_dir() {
-            return Err(RecordError::NotADirectory(path.into()));
-        }
-        let mut entries = fs::read_dir(path).map_err(read_error(path))?;
-        if entries.next().is_some() && !path.join(ROUNDS).is_file() {
-            return Err(RecordError::Occupied(path.into()));
-        }
-        Ok(())
-    }
-
     /// Where the run is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Writes what is known before the first round, so that a killed run can tell its configuration.
-    ///
-    /// # Errors
-    /// If the summary cannot be written.
-    pub fn begin(&self, summary: &Summary) -> Result<(), RecordError> {
-        self.write_summary(false, summary)
     }
 
     /// Writes one round as one line with one call to the system: what was appended survives the
@@ -144,17 +162,13 @@ impl RunDirectory {
         write_whole(&self.path.join(BASELINE), &lines)
     }
 
-    /// Writes the summary of the complete run.
+    /// Writes what is known of the run by now: before the first round, after the last one, and when it failed.
     ///
     /// # Errors
     /// If the summary cannot be written.
-    pub fn finish(&self, summary: &Summary) -> Result<(), RecordError> {
-        self.write_summary(true, summary)
-    }
-
-    fn write_summary(&self, finished: bool, summary: &Summary) -> Result<(), RecordError> {
-        let mut text = serde_json::to_vec_pretty(&SummaryFile { finished, summary })
-            .expect("records have no keys but strings");
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), RecordError> {
+        let mut text =
+            serde_json::to_vec_pretty(summary).expect("records have no keys but strings");
         text.push(b'\n');
         write_whole(&self.path.join(SUMMARY), &text)
     }
@@ -172,11 +186,14 @@ impl RunDirectory {
         if rounds.is_empty() {
             return Err(RecordError::NoRounds(path.into()));
         }
-        let SummaryFile { finished, summary } = read_summary(&path.join(SUMMARY))?;
+        let mut summary = read_summary(&path.join(SUMMARY))?;
+        if !summary.finished {
+            summary.recount(&rounds);
+        }
         let file = path.join(BASELINE);
         let bytes = read_if_there(&file)?.unwrap_or_default();
         let (baseline, _) = parse_lines(&file, &bytes, |record: &BaselineRecord| record.round)?;
-        Ok(Run { rounds, cut, finished, summary, baseline })
+        Ok(Run { rounds, cut, summary, baseline })
     }
 }
 
@@ -187,25 +204,19 @@ pub struct Run {
     pub rounds: Vec<RoundRecord>,
     /// Whether the last line was cut off and is left out.
     pub cut: bool,
-    /// Whether the run came to its end; if not, the summary is what was known before the first round.
-    pub finished: bool,
-    /// The summary; empty if the run was killed before one was written.
+    /// The summary. Of a run that did not come to its end, its totals are those of `rounds`, and what is known only at
+    /// the end may be missing.
     pub summary: Summary,
     /// Dense gradient descent on the same problem; empty if it was not computed.
     pub baseline: Vec<BaselineRecord>,
 }
 
-/// `summary.json`: the summary, and whether it is the last word.
-#[derive(Default, Serialize, Deserialize)]
-struct SummaryFile<S> {
-    finished: bool,
-    #[serde(flatten)]
-    summary: S,
-}
-
-fn read_summary(file: &Path) -> Result<SummaryFile<Summary>, RecordError> {
-    let Some(bytes) = read_if_there(file)? else { return Ok(SummaryFile::default()) };
-    serde_json::from_slice(&bytes).map_err(|error| line_error(file, error.line(), &error))
+fn read_summary(file: &Path) -> Result<Summary, RecordError> {
+    let Some(bytes) = read_if_there(file)? else { return Ok(Summary::default()) };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let (path, line, reason) = place(file, error.line(), &error);
+        RecordError::Summary { path, line, reason }
+    })
 }
 
 /// Parses records, one a line and in ascending order; whether the last line was cut off comes with them.
@@ -272,11 +283,15 @@ fn read_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {
     |source| RecordError::Read { path: path.into(), source }
 }
 
+fn line_error(file: &Path, line: usize, error: &serde_json::Error) -> RecordError {
+    let (path, line, reason) = place(file, line, error);
+    RecordError::Line { path, line, reason }
+}
+
 /// A parser counts lines from where it starts; ours are those of the file.
-fn line_error(path: &Path, line: usize, error: &serde_json::Error) -> RecordError {
+fn place(path: &Path, line: usize, error: &serde_json::Error) -> (PathBuf, usize, String) {
     let reason = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let reason = reason.strip_suffix(&place).unwrap_or(&reason);
-    let reason = format!("column {}, {reason}", error.column());
-    RecordError::Line { path: path.into(), line, reason }
+    (path.into(), line, format!("column {}, {reason}", error.column()))
 }

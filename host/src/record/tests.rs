@@ -103,29 +103,28 @@ proptest! {
     #[test]
     fn what_is_written_is_read(rounds in rounds(), mut summary in summary(), cost in cost()) {
         let folder = tempfile::tempdir().unwrap();
-        let mut directory = RunDirectory::create(folder.path().join("runs/first")).unwrap();
-        directory.begin(&summary).unwrap();
+        let mut directory = begin(&folder.path().join("runs/first"), &summary);
         for round in &rounds {
             directory.append(round).unwrap();
         }
         let baseline = [3, 5].map(|round| BaselineRecord { round, cost, ..Default::default() });
         directory.write_baseline(&baseline).unwrap();
         let begun = RunDirectory::read(directory.path()).unwrap();
-        prop_assert!(!begun.finished);
-        prop_assert_eq!(&begun.summary, &summary);
+        summary.recount(&rounds);
+        prop_assert_eq!(&begun.summary, &summary, "what is known of a killed run is there");
 
-        summary.conclude(&rounds);
-        directory.finish(&summary).unwrap();
+        summary.finished = true;
+        directory.write_summary(&summary).unwrap();
         let run = RunDirectory::read(directory.path()).unwrap();
         let baseline = baseline.to_vec();
-        prop_assert_eq!(run, Run { rounds, cut: false, finished: true, summary, baseline });
+        prop_assert_eq!(run, Run { rounds, cut: false, summary, baseline });
     }
 
     #[test]
     fn totals_are_the_sum_of_the_rounds(rounds in rounds()) {
         let totals: Vec<Cost> = running_totals(rounds.iter().map(RoundRecord::cost)).collect();
         let mut summary = Summary::default();
-        summary.conclude(&rounds);
+        summary.recount(&rounds);
         let last = *totals.last().unwrap();
         prop_assert_eq!(totals.len(), rounds.len());
         prop_assert_eq!(totals[0], rounds[0].cost());
@@ -136,10 +135,15 @@ proptest! {
     }
 }
 
+/// The directory of a run that begins, of which `summary` is known.
+fn begin(path: &Path, summary: &Summary) -> RunDirectory {
+    Claim::new(path).unwrap().begin(summary).unwrap()
+}
+
 /// A directory with `rounds` lines, and its path.
 fn directory(rounds: u32) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let mut directory = RunDirectory::create(folder.path()).unwrap();
+    let mut directory = begin(folder.path(), &Summary::default());
     for round in 0..rounds {
         directory.append(&RoundRecord { round, ..Default::default() }).unwrap();
     }
@@ -162,7 +166,7 @@ fn a_cut_last_line_is_left_out_and_told() {
     for len in last_line + 1..whole.len() - 1 {
         fs::write(&file, &whole[..len]).unwrap();
         let run = RunDirectory::read(&path).unwrap();
-        assert_eq!((run.rounds.len(), run.cut, run.finished), (2, true, false));
+        assert_eq!((run.rounds.len(), run.cut, run.summary.rounds), (2, true, 1));
     }
     fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let run = RunDirectory::read(&path).unwrap();
@@ -184,7 +188,7 @@ fn damage_is_named_by_file_and_line() {
     let (_folder, path) = directory(1);
     fs::write(path.join(SUMMARY), "{\n\"finished\": 1\n}").unwrap();
     let error = RunDirectory::read(&path).unwrap_err().to_string();
-    assert!(error.contains("summary.json, line 2"), "{error}");
+    assert!(error.contains("summary.json, line 2") && error.contains("remove the file"), "{error}");
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn two_runs_in_one_file_are_refused() {
 #[test]
 fn numbers_that_are_not_finite_come_back_as_nan_or_absent() {
     let folder = tempfile::tempdir().unwrap();
-    let mut directory = RunDirectory::create(folder.path()).unwrap();
+    let mut directory = begin(folder.path(), &Summary::default());
     let gradient_norm_squared = Some(f64::NAN);
     let record =
         RoundRecord { loss: f64::INFINITY, gradient_norm_squared, ..RoundRecord::default() };
@@ -213,12 +217,39 @@ fn a_new_run_replaces_an_old_one_and_nothing_else() {
     let (_folder, path) = directory(2);
     fs::write(path.join("notes.txt"), "mine").unwrap();
     fs::write(path.join(SUMMARY), "{}").unwrap();
-    let mut directory = RunDirectory::create(&path).unwrap();
+    let mut directory = begin(&path, &Summary::default());
     directory.append(&RoundRecord { round: 7, ..Default::default() }).unwrap();
     let run = RunDirectory::read(&path).unwrap();
     assert_eq!(run.rounds.len(), 1);
-    assert_eq!(run.summary, Summary::default());
+    assert_eq!(run.summary.rounds, 7);
     assert_eq!(fs::read_to_string(path.join("notes.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn an_earlier_run_is_whole_until_the_new_one_begins() {
+    let (_folder, path) = directory(2);
+    let claim = Claim::new(&path).unwrap();
+    assert_eq!(claim.replaces(), Some(&*path));
+    assert_eq!(RunDirectory::read(&path).unwrap().rounds.len(), 2);
+    claim.begin(&Summary::default()).unwrap();
+    assert!(matches!(RunDirectory::read(&path), Err(RecordError::NoRounds(_))));
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Claim::new(folder.path().join("new")).unwrap().replaces(), None);
+}
+
+#[test]
+fn a_run_has_diverged_if_it_went_up_or_out_of_range() {
+    let run = |losses: &[f64], saturated| {
+        let mut summary = Summary { saturated, ..Summary::default() };
+        for (round, &loss) in (0..).zip(losses) {
+            summary.add(&RoundRecord { round, loss, ..RoundRecord::default() });
+        }
+        summary.has_diverged()
+    };
+    assert!(!run(&[], 0) && !run(&[0.7], 0) && !run(&[0.7, 0.9, 0.4], 0));
+    assert!(!run(&[0.7, 0.75], 0), "a nonconvex function may rise a little");
+    assert!(run(&[0.7, 0.8], 0) && run(&[0.7, f64::NAN], 0) && run(&[0.7, f64::INFINITY], 0));
+    assert!(run(&[0.7, 0.4], 1));
 }
 
 #[test]
@@ -226,8 +257,8 @@ fn what_is_not_a_run_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("thesis.tex");
     fs::write(&file, "years of work").unwrap();
-    assert!(matches!(RunDirectory::create(folder.path()), Err(RecordError::Occupied(_))));
-    assert!(matches!(RunDirectory::create(&file), Err(RecordError::NotADirectory(_))));
+    assert!(matches!(Claim::new(folder.path()), Err(RecordError::Occupied(_))));
+    assert!(matches!(Claim::new(&file), Err(RecordError::NotADirectory(_))));
     assert!(matches!(RunDirectory::read(folder.path()), Err(RecordError::NoRun(_))));
     assert!(matches!(RunDirectory::read(&file), Err(RecordError::NoRun(_))));
     assert!(matches!(RunDirectory::read(folder.path().join("no")), Err(RecordError::NoRun(_))));

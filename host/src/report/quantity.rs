@@ -76,6 +76,19 @@ pub fn count(count: u64) -> String {
     groups.join("\u{202f}")
 }
 
+/// How exactly features are held, whose largest relative error is `error`: `exactly`, `to 1.20·10⁻⁵ of …`.
+pub fn precision(error: f64) -> String {
+    match error {
+        0.0 => "exactly".into(),
+        _ => format!("to {} of the largest in their column", number(error)),
+    }
+}
+
+/// A count with its noun: `1 round`, `20 rounds`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 fn ascii(digits: &[u8]) -> &str {
     std::str::from_utf8(digits).expect("digits are ASCII")
 }

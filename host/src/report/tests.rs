@@ -101,13 +101,14 @@ fn run(count: u32) -> Run {
             updates: 20 * u64::from(count),
             sent_bytes: 47 * u64::from(count),
         }),
+        finished: true,
         wall_seconds: 1.7,
         workers: (1..=20).map(worker).collect(),
         ..Summary::default()
     };
-    summary.conclude(&rounds);
+    summary.recount(&rounds);
     let baseline = baseline(count / 2);
-    Run { rounds, cut: false, finished: true, summary, baseline }
+    Run { rounds, cut: false, summary, baseline }
 }
 
 /// Leaves the page where a person can look at it if `SMIDGEN_REPORT_DIR` is set.
@@ -154,7 +155,7 @@ fn the_headline_compares_at_the_lowest_level_both_reached() {
     let factor = (3 * dense.wire_bytes()) as f64 / (2 * ours.wire_bytes()) as f64;
     let page = render(&run);
     let sentence = format!(
-        "Down to ‖∇f(x)‖² = 0.0100, the lowest that both reached, dense gradient descent takes {}",
+        "Down to ‖∇f(x)‖² = 0.0100, the lowest that both reached, dense gradient descent on a line without faults takes {}",
         quantity::bytes(3 * dense.wire_bytes())
     );
     assert!(page.contains(&sentence));
@@ -179,7 +180,7 @@ fn text_of_the_run_is_escaped() {
 #[test]
 fn a_run_that_was_killed_says_so() {
     let mut run = run(7);
-    (run.finished, run.cut) = (false, true);
+    run.cut = true;
     run.summary = Summary::default();
     let page = page("killed", &run);
     assert!(page.contains("did not come to its end, and the last line"));
@@ -193,7 +194,7 @@ fn one_round_without_a_baseline_is_a_page() {
     run.baseline.clear();
     let page = page("one", &run);
     assert!(page.contains("<circle"));
-    assert!(!page.contains("dense gradient descent</p>"));
+    assert!(!page.contains("dense gradient descent, on a line"));
     assert!(!page.contains("NaN"));
 }
 
@@ -215,10 +216,11 @@ fn values_without_a_place_are_counted_not_drawn() {
     for round in &mut run.rounds[30..] {
         (round.loss, round.gradient_norm_squared) = (f64::NAN, Some(f64::INFINITY));
     }
+    run.summary.recount(&run.rounds);
     let page = page("diverged", &run);
     assert!(page.contains("21 values are zero, negative or not finite"));
     assert!(page.contains("f(x) = not a number"));
-    assert!(page.contains("try again with a smaller step size"));
+    assert!(page.contains("This run diverged"));
     assert!(!page.contains("NaN") && !page.contains("inf,"));
 }
 

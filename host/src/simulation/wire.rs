@@ -1,58 +1,27 @@
 //! One direction of a modelled serial line.
 
-use crate::config::Faults;
+use crate::fault_injector::{Fate, FaultInjector};
 use crate::serial_line::byte_time;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
-
-/// What happened to the bytes that were put on a wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fate {
-    /// Bytes put on the wire.
-    pub sent: u64,
-    /// Bytes that never arrived.
-    pub lost: u64,
-    /// Bytes that arrived once more.
-    pub duplicated: u64,
-    /// Frames with a flipped bit.
-    pub corrupted_frames: u64,
-}
-
-impl Fate {
-    /// Bytes that arrive in the end.
-    pub const fn arriving(&self) -> u64 {
-        self.sent + self.duplicated - self.lost
-    }
-}
 
 /// A wire that carries one byte after the other.
 #[derive(Debug)]
 pub struct Wire {
     byte_time: Duration,
     latency: Duration,
-    faults: Faults,
-    rng: ChaCha8Rng,
+    faults: FaultInjector,
     free_at: Duration,
-    fate: Fate,
 }
 
 impl Wire {
-    /// A wire at `baud` with faults drawn from `seed`.
-    pub fn new(baud: u32, latency: Duration, faults: Faults, seed: u64) -> Self {
-        Self {
-            byte_time: byte_time(baud),
-            latency,
-            faults,
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            free_at: Duration::ZERO,
-            fate: Fate::default(),
-        }
+    /// A wire at `baud` with faults.
+    pub fn new(baud: u32, latency: Duration, faults: FaultInjector) -> Self {
+        Self { byte_time: byte_time(baud), latency, faults, free_at: Duration::ZERO }
     }
 
     /// What happened to the bytes so far.
     pub fn fate(&self) -> Fate {
-        self.fate
+        self.faults.fate()
     }
 
     /// Puts a frame on the wire; `deliver` gets what arrives, and when, in order.
@@ -62,81 +31,63 @@ impl Wire {
         frame: &[u8],
         mut deliver: impl FnMut(Duration, Vec<u8>),
     ) {
-        self.fate.sent += frame.len() as u64;
         let start = now.max(self.free_at);
-        self.free_at = start + self.byte_time * frame.len() as u32;
-        if self.chance(self.faults.loss) {
-            self.fate.lost += frame.len() as u64;
-            return;
-        }
-        let mut frame = frame.to_vec();
-        if self.chance(self.faults.corrupt) {
-            self.fate.corrupted_frames += 1;
-            let bit = self.rng.random_range(0..frame.len() * 8);
-            frame[bit / 8] ^= 1 << (bit % 8);
-        }
-        self.arrive(start, &frame, &mut deliver);
-        if self.chance(self.faults.duplicate) {
-            self.fate.duplicated += frame.len() as u64;
-            let again = self.free_at;
-            self.free_at += self.byte_time * frame.len() as u32;
-            self.arrive(again, &frame, &mut deliver);
-        }
-    }
-
-    fn arrive(
-        &mut self,
-        start: Duration,
-        frame: &[u8],
-        deliver: &mut impl FnMut(Duration, Vec<u8>),
-    ) {
-        let mut begin = 0;
-        while begin < frame.len() {
-            let left = frame.len() - begin;
-            let len = if self.faults.split { self.rng.random_range(1..=left) } else { left };
-            let end = begin + len;
-            deliver(start + self.byte_time * end as u32 + self.latency, frame[begin..end].to_vec());
-            begin = end;
-        }
-    }
-
-    fn chance(&mut self, probability: f64) -> bool {
-        probability > 0.0 && self.rng.random_bool(probability)
+        let mut end = start;
+        self.faults.pass(frame, |piece| {
+            end += self.byte_time * piece.len() as u32;
+            deliver(end + self.latency, piece);
+        });
+        // A frame that is lost was sent all the same, and one that comes twice takes twice as long.
+        self.free_at = end.max(start + self.byte_time * frame.len() as u32);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Faults;
+    use crate::fault_injector::Direction;
 
     const BYTE_TIME: Duration = Duration::from_micros(100);
+    const LATENCY: Duration = Duration::from_millis(1);
 
     fn wire(faults: Faults) -> Wire {
-        Wire::new(100_000, Duration::from_millis(1), faults, 7)
+        Wire::new(100_000, LATENCY, FaultInjector::new(faults, 7, 0, Direction::Up))
+    }
+
+    /// When frames of ten and of five bytes arrive that are sent at once.
+    fn arrivals(faults: Faults) -> Vec<(Duration, usize)> {
+        let (mut wire, mut arrivals) = (wire(faults), vec![]);
+        for len in [10, 5] {
+            wire.send(Duration::ZERO, &vec![1; len], |at, bytes| arrivals.push((at, bytes.len())));
+        }
+        arrivals
     }
 
     #[test]
     fn a_byte_takes_its_time_and_frames_queue() {
-        let (mut wire, mut arrivals) = (wire(Faults::default()), vec![]);
-        wire.send(Duration::ZERO, &[1; 10], |at, bytes| arrivals.push((at, bytes.len())));
-        wire.send(Duration::ZERO, &[2; 5], |at, bytes| arrivals.push((at, bytes.len())));
-        let latency = Duration::from_millis(1);
-        assert_eq!(arrivals, [(BYTE_TIME * 10 + latency, 10), (BYTE_TIME * 15 + latency, 5)]);
+        let at = |bytes: u32| BYTE_TIME * bytes + LATENCY;
+        assert_eq!(arrivals(Faults::default()), [(at(10), 10), (at(15), 5)]);
+        let twice = Faults { duplicate: 1.0, ..Faults::default() };
+        assert_eq!(arrivals(twice), [(at(10), 10), (at(20), 10), (at(25), 5), (at(30), 5)]);
     }
 
     #[test]
-    fn every_byte_has_a_fate_and_order_is_kept() {
+    fn a_lost_frame_occupies_the_wire() {
+        let mut wire = wire(Faults { loss: 1.0, ..Faults::default() });
+        wire.send(Duration::ZERO, &[1; 10], |_, _| panic!("it is lost"));
+        assert_eq!(wire.free_at, BYTE_TIME * 10);
+    }
+
+    #[test]
+    fn pieces_arrive_in_their_order() {
         let faults = Faults { loss: 0.2, corrupt: 0.1, duplicate: 0.2, split: true };
-        let (mut wire, mut arrived, mut last) = (wire(faults), 0, Duration::ZERO);
+        let (mut wire, mut last) = (wire(faults), Duration::ZERO);
         for _ in 0..1000 {
-            wire.send(Duration::ZERO, &[3; 20], |at, bytes| {
-                assert!(at >= last);
+            wire.send(Duration::ZERO, &[3; 20], |at, _| {
+                assert!(at > last);
                 last = at;
-                arrived += bytes.len() as u64;
             });
         }
-        let fate = wire.fate();
-        assert_eq!(arrived, fate.arriving());
-        assert!(fate.lost > 0 && fate.duplicated > 0 && fate.corrupted_frames > 0);
     }
 }

@@ -206,10 +206,14 @@ fn a_wrong_file_is_refused_by_line() {
         ),
         (
             "config = \"other.toml\"",
-            "line 1: `config` is no option of smidgen simulate; did you mean",
+            "line 1: `config` is no option of smidgen simulate; `smidgen simulate --help` lists them",
         ),
-        ("help = true", "line 1: `help` is no option of smidgen simulate; did you mean"),
-        ("board = [\"mps2\"]", "line 1: `board` is no option of smidgen simulate; did you mean"),
+        (
+            "help = true",
+            "line 1: `help` is no option of smidgen simulate; `smidgen simulate --help`",
+        ),
+        ("board = [\"mps2\"]", "line 1: `board` is no option of smidgen simulate; `smidgen"),
+        ("LAMBDA = 1", "line 1: `LAMBDA` is no option of smidgen simulate; did you mean `lambda`?"),
         (
             "k = 4\nrounds = \"many\"\n",
             "line 2: invalid value 'many' for '--rounds <T>': invalid digit",

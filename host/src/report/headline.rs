@@ -1,0 +1,142 @@
+//! The headline: what came of the run, in sentences and figures.
+
+use maud::{Markup, html};
+
+use super::curve::Mark;
+use super::page::Page;
+use super::quantity::{bytes, count, counted, number, seconds};
+
+impl Page<'_> {
+    pub(super) fn method(&self) -> String {
+        self.option("method").map_or("EF21".into(), |method| method.to_uppercase())
+    }
+
+    /// `EF21 on mushrooms, 20 workers`
+    pub(super) fn title(&self) -> String {
+        let dataset = self.option("dataset");
+        let name = dataset.as_deref().and_then(|path| path.rsplit(['/', '\\']).next());
+        let dataset = name.map(|name| format!(" on {name}")).unwrap_or_default();
+        let count = self.option("workers").and_then(|count| count.parse().ok());
+        let workers = match count.unwrap_or(self.summary().workers.len()) {
+            0 => String::new(),
+            n => format!(", {}", counted(n as u64, "worker", "workers")),
+        };
+        format!("{}{dataset}{workers}", self.method())
+    }
+
+    /// `, at 115 200 baud`, if that is known.
+    fn line(&self) -> String {
+        let baud = self.summary().baud;
+        baud.map(|baud| format!(" at {} baud", count(baud.into()))).unwrap_or_default()
+    }
+
+    pub(super) fn headline(&self) -> Markup {
+        let total = self.last().total;
+        html! {
+            header {
+                p.eyebrow { "smidgen" }
+                h1 { (self.title()) }
+                p.lead {
+                    (self.result())
+                    @for sentence in [self.target(), self.saving()].into_iter().flatten() {
+                        " " (sentence)
+                    }
+                }
+                @for warning in [self.unfinished(), self.diverged().map(String::from)].into_iter().flatten() {
+                    p.warning role="note" { (warning) }
+                }
+                div.tiles {
+                    (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
+                    (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
+                    (tile(&seconds(total.link_seconds), &format!("on the link{}", self.line())))
+                    @if let Some(comparison) = self.comparison {
+                        (factor_tile(comparison.bytes_factor()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// `After round 2000, f(x) = 0.231 and ‖∇f(x)‖² = 1.93·10⁻², for …`
+    fn result(&self) -> String {
+        let last = self.last();
+        let norm = self.norm();
+        let value =
+            norm.of(last).map(|value| format!(" and {} = {}", norm.symbol(), number(value)));
+        format!(
+            "After round {}, f(x) = {}{}, for {} up and {} down: {} on the link{}.",
+            count(last.round.into()),
+            number(last.loss),
+            value.unwrap_or_default(),
+            bytes(last.total.uplink.wire_bytes),
+            bytes(last.total.downlink.wire_bytes),
+            seconds(last.total.link_seconds),
+            self.line(),
+        )
+    }
+
+    /// Whether the target was reached, if there was one.
+    fn target(&self) -> Option<String> {
+        let target = self.option("target")?;
+        let reached = self.summary().target_reached?;
+        let reached = if reached { "was reached" } else { "was not reached" };
+        Some(format!("The target, {target}, {reached}."))
+    }
+
+    /// What both methods took to the same level, the dearer one first.
+    fn saving(&self) -> Option<String> {
+        let comparison = self.comparison?;
+        let takes = |method: &str, mark: &Mark| {
+            let total = mark.total;
+            format!(
+                "{method} takes {}, up and down together, and {}",
+                bytes(total.wire_bytes()),
+                seconds(total.link_seconds)
+            )
+        };
+        let run = takes(&self.method(), &comparison.run);
+        let baseline =
+            takes("dense gradient descent on a line without faults", &comparison.baseline);
+        let saves = comparison.bytes_factor() >= 1.0;
+        let (more, less) = if saves { (baseline, run) } else { (run, baseline) };
+        let times = |factor: f64| number(if saves { factor } else { 1.0 / factor });
+        let seconds = comparison.seconds_factor().map(times);
+        Some(format!(
+            "Down to {} = {}, the lowest that both reached, {more} where {less}: {} times the bytes{}.",
+            comparison.measure.symbol(),
+            number(comparison.level),
+            times(comparison.bytes_factor()),
+            seconds.map(|times| format!(" and {times} times the seconds")).unwrap_or_default(),
+        ))
+    }
+
+    fn unfinished(&self) -> Option<String> {
+        if self.summary().finished {
+            return None;
+        }
+        let cut = if self.run.cut { ", and the last line of its rounds is cut off" } else { "" };
+        let rounds = self.run.rounds.len() as u64;
+        Some(format!(
+            "This run did not come to its end{cut}. The page shows the {} rounds that are whole.",
+            count(rounds)
+        ))
+    }
+
+    fn diverged(&self) -> Option<&'static str> {
+        self.summary().has_diverged().then_some(
+            "This run diverged: its loss rose, or numbers left their range. Try again with a smaller step size.",
+        )
+    }
+}
+
+fn tile(figure: &str, label: &str) -> Markup {
+    html! { div.tile { strong { (figure) } span { (label) } } }
+}
+
+fn factor_tile(factor: f64) -> Markup {
+    if factor >= 1.0 {
+        tile(&format!("{}×", number(factor)), "fewer bytes than dense gradient descent")
+    } else {
+        tile(&format!("{}×", number(1.0 / factor)), "more bytes than dense gradient descent")
+    }
+}

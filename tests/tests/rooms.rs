@@ -1,0 +1,38 @@
+//! What the table of boards says of their room is what the boards say.
+
+use smidgen::aggregator::Event;
+use smidgen::training::World;
+use smidgen_tests::conformance::{FEW_DIGITS, experiment};
+use smidgen_tests::emulation::{driver, start};
+
+/// What a change of the firmware may take from a board's memory before the table has to follow.
+const SLACK: usize = 512;
+
+fn assert_room(name: &'static str) {
+    let Some(emulators) = start(&[name], &format!("room_of_{name}")) else { return };
+    let experiment = experiment(&format!("{FEW_DIGITS} --workers 1"));
+    let mut driver = driver(&experiment, &emulators);
+    let greeted = driver.next_event().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(greeted, Event::Greeted(0));
+    let identity = driver.aggregator().identity(0).expect("it has said who it is");
+    let (told, room_len) = (identity.memory as usize, emulators[0].board().room_len);
+    assert!(
+        (room_len..room_len + SLACK).contains(&told),
+        "{name} has room for {told} bytes, its table says {room_len}"
+    );
+}
+
+#[test]
+fn the_room_of_the_microbit() {
+    assert_room("microbit");
+}
+
+#[test]
+fn the_room_of_the_stm32f405() {
+    assert_room("stm32f405");
+}
+
+#[test]
+fn the_room_of_every_mps2() {
+    ["mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"].into_iter().for_each(assert_room);
+}
