@@ -3,7 +3,9 @@
 use smidgen::config::cli::{self, Command};
 use smidgen::experiment::Experiment;
 use smidgen::record::RoundRecord;
+use smidgen::simulation::Simulation;
 use smidgen::training::{Goal, TrainingError, World, collect};
+use smidgen_firmware::logistic::Logistic;
 
 /// The session of tests; transcripts do not depend on it.
 pub const SESSION: u32 = 0x5eed;
@@ -22,6 +24,11 @@ pub fn experiment(options: &str) -> Experiment {
     let cli = cli::parse(arguments.map(Into::into)).unwrap_or_else(|error| panic!("{error}"));
     let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
     Experiment::new(&options, None, SESSION).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A simulated world for an experiment.
+pub fn simulation(experiment: &Experiment) -> Simulation<Logistic> {
+    experiment.simulation()
 }
 
 /// All rounds of an experiment in a world; every worker has confirmed its state at the end.

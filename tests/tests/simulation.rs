@@ -3,7 +3,9 @@
 use smidgen::simulation::Simulation;
 use smidgen::training::World;
 use smidgen_firmware::logistic::Logistic;
-use smidgen_tests::conformance::{DIGITS, FEW_DIGITS, experiment, run, simulated, transcripts};
+use smidgen_tests::conformance::{
+    DIGITS, FEW_DIGITS, experiment, run, simulated, simulation, transcripts,
+};
 
 /// Both ends of every link have a name for every byte that reached them, and the host counted what it sent.
 fn assert_bytes_explained(world: &mut Simulation<Logistic>, workers: usize, what: &str) {
@@ -33,7 +35,7 @@ fn two_hundred_seeds_of_faults_leave_the_transcript_and_explain_every_byte() {
         let options =
             format!("{DIGITS} --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --seed {seed}");
         let experiment = experiment(&options);
-        let mut world = experiment.simulation();
+        let mut world = simulation(&experiment);
         let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{seed}: {error}"));
         assert_eq!(transcripts(&rounds), transcripts(&clean), "seed {seed}");
         assert_bytes_explained(&mut world, 4, &format!("seed {seed}"));
@@ -51,7 +53,7 @@ fn two_hundred_seeds_of_faults_leave_the_transcript_and_explain_every_byte() {
 fn reboots_in_the_middle_of_rounds_leave_the_transcript() {
     for options in [DIGITS, &format!("{DIGITS} --init full --faults loss=0.2,split --seed 9")] {
         let experiment = experiment(options);
-        let mut world = experiment.simulation();
+        let mut world = simulation(&experiment);
         for (round, worker) in [(0, 2), (1, 0), (7, 1), (20, 3), (21, 3), (50, 0)] {
             world.reboot_in_round(round, worker);
         }
@@ -96,7 +98,7 @@ fn every_option_changes_the_transcript_and_the_seed_does_not() {
 #[test]
 fn a_line_that_loses_everything_is_given_up() {
     let experiment = experiment(&format!("{FEW_DIGITS} --faults loss=1"));
-    let error = run(&experiment, &mut experiment.simulation()).expect_err("nothing gets through");
+    let error = run(&experiment, &mut simulation(&experiment)).expect_err("nothing gets through");
     assert!(error.to_string().contains("no round was closed"), "{error}");
 }
 
