@@ -4,6 +4,7 @@ use super::super::*;
 use super::host::{Host, bodies, emit};
 use proptest::prelude::*;
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
+use smidgen_protocol::method::{Method, Participation};
 use smidgen_protocol::vector::Ratio;
 
 /// A message of any kind, mostly one that could be meant.
@@ -11,20 +12,24 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
     let exponents =
         || (any::<[i8; 3]>()).prop_map(|[x, gradient, loss]| Exponents { x, gradient, loss });
     let ticket = || 0u16..12;
-    let part =
-        || prop::sample::select(vec![Part::Model, Part::Estimator, Part::Sum, Part::SumChange]);
-    let gamma =
+    let part = || {
+        prop::sample::select(vec![
+            Part::Model,
+            Part::Estimator,
+            Part::Sum,
+            Part::SumChange,
+            Part::ModelChange,
+            Part::Velocity,
+        ])
+    };
+    let ratio =
         || any::<(i32, i16)>().prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent });
     prop_oneof![
         Just(Down::Hello { version: 9, schema: [9; 8], echo: 9 }),
-        (ticket(), 0u32..7, 0u32..4, any::<bool>()).prop_map(|(ticket, dimension, k, sparse)| {
-            let downlink = if sparse { Downlink::Sparse } else { Downlink::Dense };
-            let plain = Host::new(dimension as usize, downlink, Init::Full).configure;
-            Down::Configure(Configure { ticket, k, ..plain })
-        }),
+        configurations(ticket(), ratio()),
         (ticket(), 0u32..7).prop_map(|(ticket, offset)| Down::Data { ticket, offset }),
         (ticket(), exponents()).prop_map(|(ticket, exponents)| Down::Probe { ticket, exponents }),
-        (ticket(), exponents(), gamma()).prop_map(|(ticket, exponents, gamma_n)| {
+        (ticket(), exponents(), ratio()).prop_map(|(ticket, exponents, gamma_n)| {
             Down::Announce { ticket, exponents, gamma_n }
         }),
         (ticket(), part(), 0u32..7, 0u32..7)
@@ -33,6 +38,30 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
         (0u32..7).prop_map(|from| Down::Round { from }),
         (0u32..7).prop_map(|from| Down::More { from }),
     ]
+}
+
+/// A part in a run of any kind.
+fn configurations(
+    ticket: impl Strategy<Value = Ticket>,
+    ratio: impl Strategy<Value = Ratio> + Clone,
+) -> impl Strategy<Value = Down<'static>> {
+    let eta = ratio.clone();
+    let method = (0usize..6, eta).prop_map(|(method, eta)| {
+        let plain = [Method::Ef21, Method::Ef21Plus, Method::Ef14, Method::Dcgd];
+        let with_eta = [Method::Sgdm { eta }, Method::EControl { eta }];
+        plain.into_iter().chain(with_eta).nth(method).expect("there are six")
+    });
+    let downlink = prop::sample::select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
+    let numbers = (ticket, 0u32..7, 0u32..4, any::<u32>());
+    let ratios = [ratio.clone(), ratio.clone(), ratio];
+    (numbers, downlink, method, ratios).prop_map(
+        |((ticket, dimension, k, probability), downlink, method, [scale, momentum, l1_n])| {
+            let plain = Host::new(dimension as usize, downlink, Init::Full).configure;
+            let participation = Participation { seed: 1, probability };
+            let numbers = Configure { ticket, k, scale, momentum, l1_n, ..plain };
+            Down::Configure(Configure { method, participation, ..numbers })
+        },
+    )
 }
 
 /// What the line may bring.
