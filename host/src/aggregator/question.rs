@@ -167,6 +167,10 @@ impl Question {
     /// Takes it from the queue; returns whether there still is a question to ask.
     pub fn dequeue(&mut self) -> bool {
         self.queued = false;
+        // The ticket tells a worker's session from one that a late copy opened after a reboot, so no two configurations
+        // share one.
+        let configured_before = self.asked() == Stage::Configure && self.asked_at.is_some();
+        self.ticket = self.ticket.wrapping_add(u16::from(configured_before));
         self.stage != Stage::Idle
     }
 
@@ -247,6 +251,20 @@ mod tests {
         question.enter(Stage::Announce);
         question.enter(Stage::Begin);
         assert_eq!(question.ticket(), 2);
+    }
+
+    #[test]
+    fn every_configuration_has_a_ticket_of_its_own() {
+        let mut question = Question::default();
+        for (stage, tickets) in [(Stage::Configure, [1, 2, 3]), (Stage::Announce, [4, 4, 4])] {
+            question.enter(stage);
+            let sent = tickets.map(|_| {
+                assert!(question.enqueue() && question.dequeue());
+                question.sent(SECOND, Duration::ZERO);
+                question.ticket()
+            });
+            assert_eq!(sent, tickets);
+        }
     }
 
     #[test]
