@@ -83,13 +83,14 @@ const WIDE_BITS_MAX: i32 = 46;
 
 /// Between rounds: what the largest magnitudes ask for.
 ///
-/// Gradients may have become small while a sum of the round before is still large: it limits how far they are widened.
+/// Gradients may have become small while a sum of the round before is still large, and a velocity may outgrow them all:
+/// what is wide limits how finely they are told.
 pub fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
     let room = WIDE_BITS_MAX - bits(max.wide) as i32;
-    let widest = (i32::from(now.gradient) + room.max(0)).min(EXPONENT_MAX) as Exponent;
+    let widest = (i32::from(now.gradient) + room).clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent;
     Exponents {
         x: MODEL.adjust(now.x, max.x),
-        gradient: GRADIENT.adjust(now.gradient, max.estimator).min(widest.max(now.gradient)),
+        gradient: GRADIENT.adjust(now.gradient, max.estimator).min(widest),
         loss: LOSS.adjust(now.loss, max.loss),
     }
 }
@@ -147,6 +148,7 @@ mod tests {
         assert_eq!(wider, Exponents { x: 8, gradient: 17, loss: 10 });
         assert_eq!(after(1, (1 << 24) - 1, 1 << 30, 1).gradient, 24);
         assert_eq!(after(1, 1, (1 << 44) - 1, 1).gradient, 22, "the sum has two bits of room");
+        assert_eq!(after(1 << 29, 1 << 29, 1 << 48, 1 << 21).gradient, 17, "a velocity is large");
         assert_eq!(after(0, 0, 0, 0), now);
     }
 }
