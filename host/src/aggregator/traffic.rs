@@ -10,7 +10,8 @@ pub struct Traffic {
     pub payload_bytes: u64,
     /// All bytes on the wire: bodies, frames around them, and everything that was sent again.
     pub wire_bytes: u64,
-    /// Frames, those that were sent again included.
+    /// Frames, those that were sent again included. Of what arrives, damaged ones as well, if they can still be told for
+    /// frames; bytes that cannot are in `wire_bytes` and in the counters alone.
     pub frames: u64,
     /// Frames that were sent again, those that restore a restarted worker included.
     pub retransmitted_frames: u64,
