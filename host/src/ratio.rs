@@ -26,7 +26,7 @@ pub fn ratio(value: f64) -> Ratio {
 }
 
 /// The real that a ratio stands for.
-pub fn value(ratio: Ratio) -> f64 {
+pub fn real(ratio: Ratio) -> f64 {
     let exponent = -i32::from(ratio.exponent);
     let (half, rest) = (exponent / 2, exponent - exponent / 2);
     f64::from(ratio.mantissa) * 2f64.powi(half) * 2f64.powi(rest)
@@ -41,18 +41,18 @@ mod tests {
     fn powers_of_two_and_their_neighbours_are_exact_or_nearest() {
         for exponent in -1022..1023 {
             let power = 2f64.powi(exponent);
-            assert_eq!(value(ratio(power)), power);
+            assert_eq!(real(ratio(power)), power);
             let below = power * (1.0 - f64::EPSILON / 2.0);
-            assert_eq!(value(ratio(-below)), -power, "rounds up to the next power of two");
+            assert_eq!(real(ratio(-below)), -power, "rounds up to the next power of two");
         }
-        assert_eq!(value(ratio(0.0)), 0.0);
+        assert_eq!(real(ratio(0.0)), 0.0);
     }
 
     proptest! {
         #[test]
-        fn the_nearest_ratio_is_found(real in prop::num::f64::NORMAL) {
-            let found = ratio(real);
-            prop_assert!((value(found) / real - 1.0).abs() <= 2f64.powi(-31));
+        fn the_nearest_ratio_is_found(wanted in prop::num::f64::NORMAL) {
+            let found = ratio(wanted);
+            prop_assert!((real(found) / wanted - 1.0).abs() <= 2f64.powi(-31));
             prop_assert!(found.mantissa.unsigned_abs() >= 1 << 30);
         }
     }

@@ -9,7 +9,7 @@
 //! sparse) the shard takes the one with the fewest bytes.
 
 use super::Dataset;
-use crate::ratio::{ratio, value};
+use crate::ratio::{ratio, real};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 
 /// A shard, and what quantising did to its features.
@@ -81,7 +81,7 @@ fn grids(dataset: &Dataset, rows: &[usize], width: Width) -> Vec<Grid> {
 fn grid(column: &[f64], width: Width) -> Grid {
     let max = column.iter().fold(0.0, |max: f64, real| max.max(real.abs()));
     let Some(&first) = column.first() else { return Grid { unit: 0.0, max, width: Width::Unit } };
-    let fitted = |unit: f64, width| Grid { unit: value(ratio(unit)), max, width };
+    let fitted = |unit: f64, width| Grid { unit: real(ratio(unit)), max, width };
     if column.iter().all(|&real| real == first) {
         return fitted(first, Width::Unit);
     }
@@ -211,7 +211,7 @@ fn fill<const N: usize>(section: &mut [u8], items: impl Iterator<Item = [u8; N]>
 pub fn dequantise(shard: &Shard<'_>) -> Vec<Vec<f64>> {
     let dimension = shard.header.dimension as usize;
     let mut integers = integers_of(shard).into_iter();
-    let scales: Vec<f64> = (0..dimension).map(|column| value(shard.scale(column))).collect();
+    let scales: Vec<f64> = (0..dimension).map(|column| real(shard.scale(column))).collect();
     columns_of(shard)
         .into_iter()
         .map(|columns| {
