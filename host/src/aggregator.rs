@@ -409,3 +409,6 @@ impl Machine {
 fn address(worker: usize) -> u16 {
     worker as u16 + 1
 }
+
+#[cfg(test)]
+mod tests;

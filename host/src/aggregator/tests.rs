@@ -1,0 +1,239 @@
+//! The aggregator machine by examples: real workers behind lines on which a test decides the fate of every exchange.
+
+mod bench;
+mod hostile;
+mod methods;
+mod rescaling;
+mod time;
+
+use super::*;
+use bench::{Bench, Damage, Exchange, Fault, PASS, setup};
+use smidgen_protocol::message::Part;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A stage of worker 0 at which something goes wrong, in that round or later.
+#[derive(Clone, Copy)]
+struct Place {
+    stage: fn(Stage) -> bool,
+    /// None before the first round.
+    from: Option<u32>,
+    /// Whether the stage is one of a worker that was restarted in round 2.
+    restoring: bool,
+}
+
+const fn place(from: Option<u32>, stage: fn(Stage) -> bool) -> Place {
+    Place { stage, from, restoring: false }
+}
+
+const fn restoring(stage: fn(Stage) -> bool) -> Place {
+    Place { stage, from: Some(2), restoring: true }
+}
+
+/// The stages of every worker.
+const STAGES: [(&str, Place); 10] = [
+    ("greet", place(None, |stage| stage == Stage::Greet)),
+    ("configure", place(None, |stage| stage == Stage::Configure)),
+    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.. }))),
+    ("probe", place(None, |stage| stage == Stage::Probe)),
+    ("announce", place(None, |stage| stage == Stage::Announce)),
+    ("begin", place(None, |stage| stage == Stage::Begin)),
+    ("more", place(None, |stage| stage == Stage::More)),
+    ("part", place(None, |stage| matches!(stage, Stage::Part(_)))),
+    ("round", place(None, |stage| stage == Stage::Round)),
+    ("verify", place(None, |stage| stage == Stage::Verify)),
+];
+
+/// Those of a worker that gets its state back.
+const RESTORE_STAGES: [(&str, Place); 6] = [
+    ("configure again", restoring(|stage| stage == Stage::Configure)),
+    ("restore model", restoring(|stage| restores(stage, Part::Model))),
+    ("restore estimator", restoring(|stage| restores(stage, Part::Estimator))),
+    ("restore sum", restoring(|stage| restores(stage, Part::Sum))),
+    ("restore velocity", restoring(|stage| restores(stage, Part::Velocity))),
+    ("begin again", restoring(|stage| stage == Stage::Begin)),
+];
+
+fn restores(stage: Stage, wanted: Part) -> bool {
+    matches!(stage, Stage::Restore { part, .. } if part == wanted)
+}
+
+const FAULTS: [Fault; 11] = [
+    Fault::Down(Damage::Lost),
+    Fault::Down(Damage::Repeated),
+    Fault::Down(Damage::Corrupted),
+    Fault::Down(Damage::Cut),
+    Fault::Up(Damage::Lost),
+    Fault::Up(Damage::Repeated),
+    Fault::Up(Damage::Corrupted),
+    Fault::Up(Damage::Cut),
+    Fault::RebootBefore,
+    Fault::RebootAfter,
+    Fault::Reconnect,
+];
+
+impl Place {
+    /// Strikes once, the first time that worker 0 is there.
+    fn strike(self, fault: Fault) -> impl FnMut(Exchange) -> Fault {
+        let (mut prepared, mut struck) = (!self.restoring, false);
+        move |Exchange { worker, stage, round, .. }| {
+            if worker != 0 || struck {
+                PASS
+            } else if !prepared {
+                prepared = stage == Stage::Round && round == Some(2);
+                if prepared { Fault::RebootBefore } else { PASS }
+            } else if (self.stage)(stage) && round >= self.from {
+                struck = true;
+                fault
+            } else {
+                PASS
+            }
+        }
+    }
+
+    /// How many reboots the host notices: of a worker that has nothing to lose yet, or any more, none.
+    fn reboots(self, name: &str, fault: Fault) -> u32 {
+        let noticed = match fault {
+            Fault::RebootBefore => {
+                !matches!(name, "greet" | "configure" | "verify" | "configure again")
+            }
+            Fault::RebootAfter => !matches!(name, "greet" | "verify"),
+            _ => false,
+        };
+        u32::from(self.restoring) + u32::from(noticed)
+    }
+}
+
+/// Rounds of a run here.
+const ROUNDS: u32 = 4;
+
+/// d and K such that data, downlink and updates take several frames each.
+fn large(downlink: Downlink) -> Setup {
+    let budget = Budget { k: 300, value_bits: 16 };
+    let downlink_budget = (downlink == Downlink::Model).then_some(budget);
+    Setup { downlink, downlink_budget, ..setup(700, 2) }
+}
+
+fn with_momentum(setup: Setup) -> Setup {
+    Setup { momentum: 0.1, l1: 1e-3, ..setup }
+}
+
+/// Every fault at every stage leaves the transcript as it is, is noticed for what it is, and every byte is explained.
+#[track_caller]
+fn check_all_faults(setup: &Setup, stages: &[(&str, Place)]) {
+    let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
+    for &(name, place) in stages {
+        for fault in FAULTS {
+            let what = format!("{fault:?} at {name}");
+            let mut bench = Bench::new(setup.clone()).with_rule(place.strike(fault));
+            assert_eq!(bench.run(ROUNDS), undisturbed, "{what}");
+            assert_eq!(bench.faults, 1 + u32::from(place.restoring), "{what} never happened");
+            let reboots = [0, 1].map(|worker| bench.host.reboots(worker));
+            assert_eq!(reboots, [place.reboots(name, fault), 0], "{what}");
+            bench.check_bytes();
+        }
+    }
+}
+
+#[test]
+fn a_dense_run_takes_every_fault_at_every_stage() {
+    check_all_faults(&large(Downlink::Dense), &STAGES);
+    check_all_faults(&with_momentum(large(Downlink::Dense)), &RESTORE_STAGES[..3]);
+}
+
+#[test]
+fn a_sparse_run_takes_every_fault_at_every_stage() {
+    check_all_faults(&large(Downlink::Sparse), &STAGES);
+    check_all_faults(&large(Downlink::Sparse), &RESTORE_STAGES[3..4]);
+}
+
+#[test]
+fn a_sparse_run_with_momentum_takes_every_fault_at_every_stage() {
+    check_all_faults(&with_momentum(large(Downlink::Sparse)), &RESTORE_STAGES);
+}
+
+#[test]
+fn a_run_with_a_compressed_model_takes_every_fault_at_every_stage() {
+    check_all_faults(&with_momentum(large(Downlink::Model)), &STAGES);
+    check_all_faults(&with_momentum(large(Downlink::Model)), &RESTORE_STAGES[..3]);
+}
+
+#[test]
+fn a_worker_that_waits_for_the_others_may_be_struck_as_well() {
+    let setup = large(Downlink::Sparse);
+    let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
+    // Each gets the last frame that worker 0 has heard.
+    type Strike = fn(&mut Bench, &[u8]);
+    let strikes: [(u32, Strike); 4] = [
+        (0, |bench, late| assert!(!bench.deliver(0, late).is_empty(), "answered once more")),
+        (0, |bench, _| bench.host.handle_reconnect(0)),
+        (1, |bench, _| bench.reboot(0)),
+        (1, |bench, late| {
+            bench.reboot(0);
+            assert!(bench.deliver(0, late).is_empty(), "of a session that it does not know");
+        }),
+    ];
+    for (reboots, strike) in strikes {
+        let last = Rc::new(RefCell::new(vec![]));
+        let seen = last.clone();
+        let mut bench = Bench::new(setup.clone()).with_rule(move |exchange| {
+            if exchange.worker == 0 {
+                *seen.borrow_mut() = exchange.frame.to_vec();
+            }
+            PASS
+        });
+        bench.nodes[1].takes = Duration::from_millis(5);
+        while bench.stage(0) != Stage::Idle || bench.host.open_round() != Some(0) {
+            assert!(bench.step());
+        }
+        strike(&mut bench, &last.borrow());
+        assert_eq!(bench.run(ROUNDS), undisturbed);
+        assert_eq!(bench.host.reboots(0), reboots);
+        bench.check_bytes();
+    }
+}
+
+#[test]
+fn a_configuration_lost_three_times_is_no_reboot() {
+    let mut left = 3;
+    let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
+        if exchange.stage == Stage::Configure && left > 0 {
+            left -= 1;
+            return Fault::Down(Damage::Lost);
+        }
+        PASS
+    });
+    bench.run(ROUNDS);
+    assert_eq!((bench.faults, bench.host.reboots(0), bench.host.reboots(1)), (3, 0, 0));
+}
+
+/// It opens a session of the right number that is empty.
+#[test]
+fn a_configuration_that_arrives_after_a_reboot_is_found_out() {
+    let undisturbed = Bench::new(setup(5, 2)).run(ROUNDS);
+    for stage in [Stage::Probe, Stage::Announce, Stage::Begin, Stage::Round] {
+        let late = Rc::new(RefCell::new(vec![]));
+        let first = late.clone();
+        let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
+            let mut first = first.borrow_mut();
+            if exchange.stage == Stage::Configure && exchange.worker == 0 && first.is_empty() {
+                *first = exchange.frame.to_vec();
+                return Fault::Up(Damage::Lost);
+            }
+            PASS
+        });
+        while bench.stage(0) != stage {
+            match bench.host.poll_event() {
+                Some(Event::Closed(_)) => bench.host.proceed(),
+                Some(_) => {}
+                None => assert!(bench.step()),
+            }
+        }
+        bench.reboot(0);
+        let answers = bench.deliver(0, &late.borrow());
+        answers.iter().for_each(|answer| bench.arrive(0, answer));
+        assert_eq!(bench.run(ROUNDS), undisturbed, "{stage:?}");
+        assert_eq!(bench.host.reboots(0), 1, "{stage:?}");
+        bench.check_bytes();
+    }
+}

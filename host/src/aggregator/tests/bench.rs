@@ -1,0 +1,356 @@
+//! A host, its workers, and lines on which a test decides the fate of every exchange; time is a number.
+
+use super::super::*;
+use smidgen_firmware::objective::{Evaluation, Objective};
+use smidgen_firmware::worker::{Board, Worker, memory_len};
+use smidgen_protocol::message::Init;
+use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::vector::saturate;
+use std::collections::BTreeMap;
+
+/// How long an answer is on its way.
+const LATENCY: Duration = Duration::from_millis(1);
+/// Whatever is waited for happens within so many steps.
+const STEPS_MAX: usize = 20_000;
+
+/// A separable f_i: ∂f_i/∂x_j = slope(x_j, b_j), the data being signed bytes b; the loss is ½‖∇f_i‖².
+#[derive(Clone, Copy)]
+pub struct Slope(pub fn(f64, f64) -> f64);
+
+impl Objective for Slope {
+    const NAME: &'static str = "slope";
+
+    fn scratch_len(_: usize) -> usize {
+        0
+    }
+
+    fn check(data: &[u8], dimension: usize) -> bool {
+        data.len() == dimension
+    }
+
+    fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
+        let mut loss = 0.0;
+        for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data) {
+            let x = value(f64::from(x), at.x_exponent);
+            let slope = (self.0)(x, f64::from(b.cast_signed()));
+            let mantissa = value(slope, -at.gradient_exponent).round();
+            *gradient = saturate(mantissa as i64, at.saturated);
+            loss += slope * slope / 2.0;
+        }
+        value(loss, -at.loss_exponent).round() as i64
+    }
+}
+
+/// A run of plain EF21 with the distance to a point for each worker: ∇f_i = x − b_i.
+pub fn setup(dimension: u32, workers: usize) -> Setup {
+    let share = |worker: u32| Share {
+        data: (0..dimension).map(|j| (j * 37 + j / 7 + 11 * worker + 1) as u8).collect(),
+        scale: 1.0,
+        weight: 1.0,
+        loss_weight: 1.0 / workers as f64,
+    };
+    Setup {
+        session: 0x5e55,
+        objective: Slope::NAME.into(),
+        lambda: 0.0,
+        dimension,
+        k: dimension,
+        value_bits: 16,
+        init: Init::Full,
+        method: Method::Ef21,
+        compressor: Compressor::TopK,
+        participation: Participation::FULL,
+        downlink: Downlink::Dense,
+        downlink_budget: None,
+        gamma: 0.9,
+        momentum: 0.0,
+        l1: 0.0,
+        shares: (0..workers as u32).map(share).collect(),
+        byte_time: Duration::ZERO,
+    }
+}
+
+/// What happens to a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    None,
+    Lost,
+    Repeated,
+    Corrupted,
+    Cut,
+}
+
+impl Damage {
+    /// What arrives.
+    fn of(self, frame: &[u8]) -> Vec<Vec<u8>> {
+        let mut arriving = frame.to_vec();
+        match self {
+            Self::None => {}
+            Self::Lost => return vec![],
+            Self::Repeated => return vec![arriving; 2],
+            Self::Corrupted => arriving[frame.len() / 2] ^= 0x10,
+            Self::Cut => arriving.truncate(frame.len() / 2),
+        }
+        vec![arriving]
+    }
+}
+
+/// What happens to a question and its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Down(Damage),
+    Up(Damage),
+    /// The worker forgets everything before the question arrives.
+    RebootBefore,
+    /// The worker forgets everything once it has answered.
+    RebootAfter,
+    /// The link breaks within the answer and works again.
+    Reconnect,
+}
+
+/// Nothing.
+pub const PASS: Fault = Fault::Down(Damage::None);
+
+/// A question on its way down.
+#[derive(Clone, Copy)]
+pub struct Exchange<'f> {
+    pub worker: usize,
+    pub stage: Stage,
+    /// The round that is open.
+    pub round: Option<u32>,
+    pub frame: &'f [u8],
+}
+
+/// Decides the fate of every exchange.
+pub type Rule = Box<dyn FnMut(Exchange) -> Fault>;
+
+/// A worker and what passed its line.
+pub struct Node {
+    pub worker: Worker<Vec<u64>>,
+    pub objective: Slope,
+    /// How long a gradient takes.
+    pub takes: Duration,
+    busy_until: Duration,
+    /// Bytes that the host sent; that reached the worker since it was started; that reached the host.
+    sent: u64,
+    arrived: u64,
+    risen: u64,
+}
+
+pub struct Bench {
+    pub host: Aggregator,
+    pub nodes: Vec<Node>,
+    pub now: Duration,
+    pub rule: Rule,
+    /// Exchanges that did not just pass.
+    pub faults: u32,
+    memory_len: usize,
+    /// Answers on their way: when they arrive, in which order, from whom.
+    answers: BTreeMap<(Duration, u64), (usize, Vec<u8>)>,
+    answer_count: u64,
+}
+
+impl Bench {
+    /// Workers that have just been switched on, behind lines without a fault.
+    pub fn new(setup: Setup) -> Self {
+        let memory_len = memory_len::<Slope>(&setup.configuration(0, 0, 0));
+        let node = |worker| Node {
+            worker: start(worker, memory_len),
+            objective: Slope(|x, b| x - b),
+            takes: Duration::ZERO,
+            busy_until: Duration::ZERO,
+            sent: 0,
+            arrived: 0,
+            risen: 0,
+        };
+        Self {
+            nodes: (0..setup.shares.len()).map(node).collect(),
+            host: Aggregator::new(setup),
+            now: Duration::ZERO,
+            rule: Box::new(|_| PASS),
+            faults: 0,
+            memory_len,
+            answers: BTreeMap::new(),
+            answer_count: 0,
+        }
+    }
+
+    /// With faults.
+    pub fn with_rule(self, rule: impl FnMut(Exchange) -> Fault + 'static) -> Self {
+        Self { rule: Box::new(rule), ..self }
+    }
+
+    /// What a worker is being asked.
+    pub fn stage(&self, worker: usize) -> Stage {
+        self.host.machine.peers[worker].question.stage()
+    }
+
+    /// Sends what the host has to send; then the next answer arrives, or time passes until the host asks again. False
+    /// if nothing can happen any more.
+    pub fn step(&mut self) -> bool {
+        let mut out = [0; FRAME_LEN_MAX];
+        while let Some((worker, len)) = self.host.poll_transmit(self.now, &mut out) {
+            self.exchange(worker, &out[..len]);
+        }
+        let timeout = self.host.poll_timeout();
+        let arrival = self.answers.keys().next().map(|(at, _)| *at);
+        if arrival.is_some_and(|at| timeout.is_none_or(|timeout| at <= timeout)) {
+            let ((at, _), (worker, answer)) = self.answers.pop_first().expect("one was seen");
+            self.now = self.now.max(at);
+            self.arrive(worker, &answer);
+            return true;
+        }
+        let Some(timeout) = timeout else { return false };
+        self.now = self.now.max(timeout);
+        self.host.handle_timeout(self.now);
+        true
+    }
+
+    fn exchange(&mut self, worker: usize, frame: &[u8]) {
+        let stage = self.host.machine.peers[worker].question.asked();
+        let round = self.host.open_round();
+        let fault = (self.rule)(Exchange { worker, stage, round, frame });
+        self.faults += u32::from(fault != PASS);
+        self.nodes[worker].sent += frame.len() as u64;
+        let (down, up) = match fault {
+            Fault::Down(damage) => (damage, Damage::None),
+            Fault::Up(damage) => (Damage::None, damage),
+            _ => (Damage::None, Damage::None),
+        };
+        if fault == Fault::RebootBefore {
+            self.reboot(worker);
+        }
+        let arriving = down.of(frame);
+        let answers: Vec<_> =
+            arriving.iter().flat_map(|bytes| self.deliver(worker, bytes)).collect();
+        match fault {
+            Fault::Reconnect => {
+                answers.iter().for_each(|answer| self.arrive(worker, &answer[..answer.len() / 2]));
+                self.host.handle_reconnect(worker);
+            }
+            _ => self.answer(worker, &answers, up),
+        }
+        if fault == Fault::RebootAfter {
+            self.reboot(worker);
+        }
+    }
+
+    fn answer(&mut self, worker: usize, answers: &[Vec<u8>], damage: Damage) {
+        let at = self.nodes[worker].busy_until.max(self.now) + LATENCY;
+        for bytes in answers.iter().flat_map(|answer| damage.of(answer)) {
+            self.answer_count += 1;
+            self.answers.insert((at, self.answer_count), (worker, bytes));
+        }
+    }
+
+    /// Puts bytes before a worker; returns the frames that it answers with.
+    pub fn deliver(&mut self, worker: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let node = &mut self.nodes[worker];
+        node.arrived += bytes.len() as u64;
+        node.worker.receive(bytes);
+        if let Some(request) = node.worker.gradient_request() {
+            let loss = node.objective.evaluate(request);
+            node.worker.gradient_ready(loss);
+            node.busy_until = node.busy_until.max(self.now) + node.takes;
+        }
+        let mut out = [0; FRAME_LEN_MAX];
+        let frame = || node.worker.poll_transmit(&mut out).map(|len| out[..len].to_vec());
+        std::iter::from_fn(frame).collect()
+    }
+
+    /// Puts bytes before the host, in pieces.
+    pub fn arrive(&mut self, worker: usize, bytes: &[u8]) {
+        self.nodes[worker].risen += bytes.len() as u64;
+        bytes.chunks(100).for_each(|piece| self.host.receive(self.now, worker, piece));
+    }
+
+    /// The power of a worker fails.
+    pub fn reboot(&mut self, worker: usize) {
+        self.nodes[worker].worker = start(worker, self.memory_len);
+        self.nodes[worker].arrived = 0;
+    }
+
+    /// What the host has to tell next.
+    pub fn next_event(&mut self) -> Event {
+        for _ in 0..STEPS_MAX {
+            if let Some(event) = self.host.poll_event() {
+                return event;
+            }
+            assert!(self.step(), "there is nothing left to happen");
+        }
+        panic!("nothing was told in {STEPS_MAX} steps");
+    }
+
+    /// Runs until a round is closed.
+    pub fn close(&mut self) -> Closed {
+        loop {
+            match self.next_event() {
+                Event::Closed(closed) => return closed,
+                Event::Failed(failure) => panic!("{failure}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Runs rounds `0..rounds` and ends the run; returns the transcript.
+    pub fn run(&mut self, rounds: u32) -> u64 {
+        let mut closed = self.close();
+        while closed.round + 1 < rounds {
+            self.host.proceed();
+            closed = self.close();
+        }
+        self.finish();
+        closed.transcript
+    }
+
+    /// Ends the run after a closed round; what is on its way arrives.
+    pub fn finish(&mut self) {
+        self.host.finish();
+        while !matches!(self.next_event(), Event::Finished(_)) {}
+        while let Some((_, (worker, answer))) = self.answers.pop_first() {
+            self.arrive(worker, &answer);
+        }
+    }
+
+    /// Runs until a worker is given up.
+    pub fn fail(&mut self) -> Failure {
+        loop {
+            match self.next_event() {
+                Event::Failed(failure) => return failure,
+                Event::Closed(_) => self.host.proceed(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Every byte is explained at both ends.
+    pub fn check_bytes(&self) {
+        self.check_bytes_up();
+        for (worker, Node { worker: machine, sent, arrived, .. }) in self.nodes.iter().enumerate() {
+            assert_eq!(machine.counters().bytes() + machine.pending() as u64, *arrived);
+            assert_eq!(self.host.traffic(worker).1.wire_bytes, *sent);
+        }
+    }
+
+    /// Every byte is explained at the host's end.
+    pub fn check_bytes_up(&self) {
+        for (worker, Node { risen, .. }) in self.nodes.iter().enumerate() {
+            let pending = self.host.pending(worker) as u64;
+            assert_eq!(self.host.counters(worker).bytes() + pending, *risen);
+            assert_eq!(self.host.traffic(worker).0.wire_bytes, *risen);
+        }
+    }
+
+    /// Every worker holds the host's model and its mirror.
+    pub fn check_states(&self) {
+        for (worker, node) in self.nodes.iter().enumerate() {
+            let state = (self.host.x(), self.host.mirror(worker).mantissas());
+            assert_eq!(node.worker.state(), Some(state), "worker {worker}");
+        }
+    }
+}
+
+fn start(worker: usize, memory_len: usize) -> Worker<Vec<u64>> {
+    let board = Board { name: "bench", identity: worker as u64 + 1 };
+    Worker::new::<Slope>(board, vec![u64::MAX; memory_len / 8])
+}

@@ -1,0 +1,84 @@
+//! Every method of the family: the mirror is the worker's g_i after every round, whatever the line does.
+
+use super::*;
+use smidgen_protocol::method::{Compressor, Method, Participation, draw};
+
+/// A line that loses, repeats and damages frames; where workers can be restored, it restarts them as well.
+fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Exchange) -> Fault {
+    let mut exchanges = 0..;
+    move |exchange| match draw(seed, exchange.worker as u16, exchanges.next().unwrap_or(0)) % 100 {
+        0..15 => Fault::Down(Damage::Lost),
+        15..25 => Fault::Up(Damage::Lost),
+        25..35 => Fault::Down(Damage::Repeated),
+        35..45 => Fault::Up(Damage::Repeated),
+        45..50 => Fault::Up(Damage::Corrupted),
+        50..54 if reboots => Fault::RebootBefore,
+        _ => PASS,
+    }
+}
+
+/// Scales and weights of EF21-W, for workers of which the second counts three times as much.
+fn weighted(mut setup: Setup) -> Setup {
+    for (share, weight) in setup.shares.iter_mut().zip([0.6, 1.8, 0.6]) {
+        (share.scale, share.weight) = (1.0 / weight, weight);
+    }
+    setup
+}
+
+fn check(setup: &Setup, seed: u32) {
+    let what = format!("{:?} {:?} {:?}", setup.method, setup.compressor, setup.downlink);
+    let undisturbed = Bench::new(setup.clone()).run(12);
+    let rule = unreliable(seed, !setup.method.has_private());
+    let mut bench = Bench::new(setup.clone()).with_rule(rule);
+    let mut closed = bench.close();
+    while closed.round + 1 < 12 {
+        bench.check_states();
+        bench.host.proceed();
+        closed = bench.close();
+    }
+    bench.check_states();
+    assert_eq!(closed.transcript, undisturbed, "{what}");
+    bench.finish();
+    bench.check_bytes();
+    assert!(bench.faults > 0);
+}
+
+/// K = 3 of d = 20.
+fn small() -> Setup {
+    Setup { k: 3, value_bits: 6, gamma: 0.2, ..setup(20, 3) }
+}
+
+#[test]
+fn mirrors_are_what_workers_hold_in_every_method() {
+    let eta = ratio(0.3);
+    let half = Participation { seed: 5, probability: 1 << 31 };
+    for method in [
+        Method::Ef21,
+        Method::Ef21Plus,
+        Method::Ef14,
+        Method::Dcgd,
+        Method::Sgdm { eta },
+        Method::EControl { eta },
+    ] {
+        for participation in [Participation::FULL, half] {
+            for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
+                let setup = Setup { method, participation, downlink, ..small() };
+                (0..3).for_each(|seed| check(&setup, seed));
+                check(&weighted(setup), 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn mirrors_are_what_workers_hold_with_every_compressor() {
+    let (rand_k, all) = (Compressor::RandK { seed: 1 }, small().dimension);
+    for (compressor, k) in [(rand_k, 3), (Compressor::Natural, 3), (Compressor::Sign, all)] {
+        for method in [Method::Ef21, Method::Ef21Plus, Method::Ef14] {
+            for downlink in [Downlink::Dense, Downlink::Sparse] {
+                let setup = Setup { compressor, k, method, downlink, ..small() };
+                (0..3).for_each(|seed| check(&setup, seed));
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Exponents that change between rounds.
+
+use super::*;
+use bench::Slope;
+
+/// The first round that begins with an announcement, of an undisturbed run.
+fn first_rescaling(setup: &Setup) -> u32 {
+    let mut bench = Bench::new(setup.clone());
+    let mut before = None;
+    for round in 0..9 {
+        bench.close();
+        if before.is_some_and(|before| before != bench.host.exponents()) {
+            return round;
+        }
+        before = Some(bench.host.exponents());
+        bench.host.proceed();
+    }
+    panic!("the exponents never change");
+}
+
+#[test]
+fn exponents_may_change_in_the_round_of_a_reboot() {
+    for setup in
+        [large(Downlink::Dense), large(Downlink::Sparse), with_momentum(large(Downlink::Sparse))]
+    {
+        let round = first_rescaling(&setup);
+        let at = |stage| place(Some(round), stage);
+        check_all_faults(
+            &setup,
+            &[
+                ("announce", at(|stage| stage == Stage::Announce)),
+                ("part", at(|stage| matches!(stage, Stage::Part(_)))),
+                ("round", at(|stage| stage == Stage::Round)),
+                ("more", at(|stage| stage == Stage::More)),
+            ],
+        );
+    }
+}
+
+const GAMMA: f64 = 1.0 / 1024.0;
+
+/// 1, then 4, then nearly nothing, while x moves away from 0.
+fn cliff(x: f64, _: f64) -> f64 {
+    if x == 0.0 {
+        1.0
+    } else if x.abs() < 3.0 * GAMMA {
+        4.0
+    } else {
+        2f64.powi(-27)
+    }
+}
+
+#[test]
+fn all_estimators_may_fall_from_the_top_of_their_range_to_its_bottom() {
+    for downlink in [Downlink::Dense, Downlink::Sparse] {
+        let setup = Setup { downlink, gamma: GAMMA, value_bits: 32, ..setup(2, 1024) };
+        let mut bench = Bench::new(setup);
+        bench.nodes.iter_mut().for_each(|node| node.objective = Slope(cliff));
+        let largest = |bench: &Bench| bench.host.mirror(1023).mantissas()[0];
+        for mantissa in [1 << 27, 1 << 29, 1] {
+            bench.close();
+            assert_eq!(largest(&bench), mantissa);
+            bench.check_states();
+            bench.host.proceed();
+        }
+        (0..6).for_each(|_| {
+            bench.close();
+            bench.host.proceed();
+        });
+        bench.close();
+        assert_eq!(largest(&bench), 1 << 27, "all bits are used again");
+        bench.check_states();
+        bench.finish();
+        assert_eq!(bench.host.saturated(), 0);
+        assert!(bench.nodes.iter().all(|node| node.worker.counters().saturated == 0));
+    }
+}

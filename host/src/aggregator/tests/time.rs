@@ -1,0 +1,97 @@
+//! Slow workers, silent ones, those that are given up, and long runs.
+
+use super::*;
+use bench::Slope;
+
+#[test]
+fn a_slow_worker_is_asked_at_its_own_pace() {
+    let mut bench = Bench::new(setup(5, 2));
+    bench.nodes[1].takes = Duration::from_secs(30);
+    let again = |bench: &Bench| [0, 1].map(|w| bench.host.traffic(w).1.retransmitted_frames);
+    for _ in 0..4 {
+        bench.close();
+        bench.host.proceed();
+    }
+    let learnt = again(&bench);
+    assert_eq!(learnt[0], 0, "the fast one is not asked twice");
+    for _ in 0..4 {
+        bench.close();
+        bench.host.proceed();
+    }
+    assert_eq!(again(&bench), learnt, "nor the slow one, now that its pace is known");
+    assert_eq!([bench.host.reboots(0), bench.host.reboots(1)], [0, 0]);
+}
+
+#[test]
+fn a_worker_that_waited_for_long_is_silent_only_since_it_was_asked() {
+    let mut bench = Bench::new(setup(5, 2));
+    bench.nodes[1].takes = Duration::from_secs(200);
+    for _ in 0..3 {
+        bench.close();
+        bench.host.proceed();
+    }
+    let asked = bench.now;
+    bench.rule = Box::new(|exchange| match exchange.worker {
+        0 => Fault::Down(Damage::Lost),
+        _ => PASS,
+    });
+    while bench.host.silent_since(0).is_none() {
+        assert!(bench.step());
+    }
+    assert_eq!(bench.host.silent_since(0), Some(asked));
+    assert!(bench.now - asked < Duration::from_secs(1));
+}
+
+#[test]
+fn a_worker_that_is_there_but_never_answers_is_stuck() {
+    let mut bench = Bench::new(setup(5, 2)).with_rule(|Exchange { worker, stage, .. }| {
+        if worker == 0 && stage == Stage::Round { Fault::Down(Damage::Lost) } else { PASS }
+    });
+    let Failure { worker, reason, .. } = bench.fail();
+    assert_eq!((worker, reason), (0, Reason::Stuck));
+    assert_eq!(bench.host.reboots(0), 0);
+}
+
+#[test]
+fn a_worker_that_restarts_for_ever_is_given_up() {
+    for stage in [Stage::Configure, Stage::Begin] {
+        let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
+            let struck = exchange.worker == 0 && exchange.stage == stage;
+            match stage {
+                Stage::Configure if struck => Fault::RebootAfter,
+                _ if struck => Fault::RebootBefore,
+                _ => PASS,
+            }
+        });
+        let Failure { worker, reason, .. } = bench.fail();
+        assert_eq!((worker, reason), (0, Reason::Restarts(9)), "{stage:?}");
+        assert_eq!(bench.host.reboots(0), 9);
+    }
+}
+
+/// Rounds have no tickets, so however many there are, the next request is a new one.
+#[test]
+fn a_request_after_forty_thousand_rounds_is_new() {
+    let mut bench = Bench::new(setup(2, 1));
+    // x swings between 0 and γ, and nothing ever leaves its range.
+    bench.nodes[0].objective = Slope(|x, _| if x > 0.0 { 1.0 } else { -1.0 });
+    let ticket = |bench: &Bench| bench.host.machine.peers[0].question.ticket();
+    bench.close();
+    let before = ticket(&bench);
+    for _ in 0..40_000 {
+        bench.host.proceed();
+        bench.close();
+    }
+    assert_eq!(ticket(&bench), before, "there was no request");
+    assert!(bench.host.machine.deadlines.len() < 1000, "deadlines that passed are forgotten");
+    bench.nodes[0].objective = Slope(|x, _| if x > 0.0 { 100.0 } else { -100.0 });
+    for _ in 0..4 {
+        bench.host.proceed();
+        bench.close();
+    }
+    assert_ne!(ticket(&bench), before, "the exponents were announced");
+    bench.check_states();
+    bench.finish();
+    assert_eq!(bench.host.reboots(0), 0);
+    bench.check_bytes();
+}
