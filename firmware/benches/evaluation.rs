@@ -7,6 +7,7 @@
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::top_k;
+use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::shard::{Header, Width};
 use smidgen_protocol::vector::Ratio;
 use std::hint::black_box;
@@ -69,13 +70,15 @@ fn shard(columns: &[u8], labels: &[bool]) -> (Vec<u64>, usize) {
         sparse: true,
         width: Width::Unit,
         nonzeros: columns.len() as u32,
+        label_width: Width::Unit,
+        classes: 2,
     };
     let at = header.sections().unwrap();
     let mut words = vec![0; at.len.div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; DIMENSION]));
-    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; DIMENSION]));
+    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; DIMENSION + 1]));
+    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; DIMENSION + 1]));
     for (row, _) in labels.iter().enumerate().filter(|(_, label)| **label) {
         bytes[at.labels.start + row / 8] |= 1 << (row % 8);
     }
@@ -92,11 +95,13 @@ fn evaluate(
     saturated: &mut u32,
 ) -> i64 {
     Logistic.evaluate(Evaluation {
+        objective: Logistic::NAME,
         x,
         x_exponent: X_EXPONENT,
         gradient,
         gradient_exponent: GRADIENT_EXPONENT,
         loss_exponent: 40,
+        regulariser: Regulariser::Nonconvex,
         lambda: Ratio { mantissa: 1717986918, exponent: 34 },
         data,
         scratch,
@@ -124,13 +129,21 @@ fn fixed(workers: &mut [Worker], x: &[i32], scratch: &mut [i64], with_top_k: boo
 fn dense(numbers: &mut Numbers) -> (Vec<u64>, usize) {
     let (rows, dimension) = (90, 64);
     let nonzeros = rows * dimension;
-    let header = Header { rows, dimension, sparse: false, width: Width::I8, nonzeros };
+    let header = Header {
+        rows,
+        dimension,
+        sparse: false,
+        width: Width::I8,
+        nonzeros,
+        label_width: Width::Unit,
+        classes: 2,
+    };
     let at = header.sections().unwrap();
     let mut words = vec![0; at.len.div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 64]));
-    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 64]));
+    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 65]));
+    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 65]));
     bytes[at.labels].iter_mut().for_each(|labels| *labels = numbers.below(256) as u8);
     bytes[at.values].iter_mut().for_each(|value| *value = numbers.below(17) as u8);
     (words, at.len)

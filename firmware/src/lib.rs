@@ -1,7 +1,8 @@
 //! smidgen's worker for microcontrollers.
 //!
 //! ```text
-//!  objective ── logistic        f_i and its gradient, in fixed point
+//!  objective ── logistic, least_squares ── objectives     f_i and its gradient, in fixed point
+//!                  rows, columns, …                        what they are made of
 //!  top_k                        the compressor C: what to send of ∇f_i(x) − g_i
 //!  worker                       the machine: frames in, frames out; no clock, no port, no heap
 //!  run                          the body: the machine on an embedded-io byte stream
@@ -9,10 +10,21 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod columns;
 pub mod compressor;
+pub mod least_squares;
 pub mod logistic;
 pub mod method;
+pub mod multiclass;
+#[cfg(test)]
+mod naive;
 pub mod objective;
+pub mod objectives;
+mod regulariser;
+mod rows;
 pub mod run;
+mod sigmoid;
 pub mod top_k;
+mod value;
+mod wide;
 pub mod worker;

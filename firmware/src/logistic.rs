@@ -1,8 +1,8 @@
-//! Logistic regression with a nonconvex regulariser, the objective of the EF21 papers, in fixed point.
+//! Logistic regression, the objective of the EF21 papers, in fixed point.
 //!
 //! ```text
-//! f_i(x) = (1/n_i) Σ_j log(1 + exp(−y_j a_jᵀx)) + λ Σ_k x_k²/(1 + x_k²)
-//! ∇f_i(x) = (1/n_i) Σ_j −y_j σ(−y_j a_jᵀx) a_j + 2λ x/(1 + x²)²
+//! f_i(x) = (1/n_i) Σ_j log(1 + exp(−y_j a_jᵀx)) + regulariser
+//! ∇f_i(x) = (1/n_i) Σ_j −y_j σ(−y_j a_jᵀx) a_j + its slope
 //! ```
 //!
 //! An evaluation is one pass over the rows, between two over the columns:
@@ -15,23 +15,18 @@
 //!
 //! Every sum is of integers: the bits depend neither on the order of the rows nor on the machine.
 
-mod columns;
-mod regulariser;
 mod residual;
-mod rows;
-mod sigmoid;
-#[cfg(test)]
-mod tests;
-mod value;
 
+use crate::columns::{self, Slopes};
 use crate::objective::{Evaluation, Objective};
-use columns::Slopes;
-use regulariser::Regulariser;
-use rows::Fit;
+use crate::rows::{self, Precision};
+use crate::sigmoid;
+use crate::wide::{reciprocal, scale_wide};
+use residual::Residuals;
 use smidgen_protocol::shard::Shard;
-use smidgen_protocol::vector::{Ratio, round_shift, saturate};
+use smidgen_protocol::vector::Ratio;
 
-/// Logistic regression with the regulariser λ Σ x²/(1 + x²), on a [shard](smidgen_protocol::shard) of rows.
+/// Logistic regression on a [shard](smidgen_protocol::shard) of rows in two classes.
 ///
 /// # Accuracy
 /// A coordinate of the gradient is within half a unit of its grid plus 2^-28 of the largest quantity on the way:
@@ -39,13 +34,6 @@ use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 /// within 2^-30 of their largest term, times the number of entries of the row.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Logistic;
-
-/// The largest dimension: a margin of as many products of 46 bits stays below 2^62.
-const DIMENSION_MAX: usize = 1 << 16;
-/// The largest number of rows: as many losses of 32 bits stay below 2^63.
-const ROWS_MAX: u32 = 1 << 31;
-/// Bits below the gradient's grid that its two terms keep until they are added and rounded.
-const GUARD_BITS: i32 = 16;
 
 impl Objective for Logistic {
     const NAME: &'static str = "logistic";
@@ -56,54 +44,34 @@ impl Objective for Logistic {
     }
 
     fn check(data: &[u8], dimension: usize) -> bool {
-        Shard::open(data).is_ok_and(|shard| {
-            (1..=DIMENSION_MAX).contains(&dimension)
-                && shard.header.dimension as usize == dimension
-                && (1..=ROWS_MAX).contains(&shard.header.rows)
-                && shard.check().is_ok()
-                && rows::ascending(&shard)
+        rows::open(data).is_some_and(|shard| {
+            shard.header.dimension as usize == dimension && shard.header.classes == 2
         })
     }
 
-    fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
         let shard = Shard::open(at.data).expect("data that passed the check");
-        let sums = &mut at.scratch[..at.x.len()];
-        let model = columns::scale(&shard, at.x, at.x_exponent, at.gradient);
-        let fit = rows::pass(&shard, model, sums);
+        let scale = |k| shard.scale(k);
+        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
+        let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
+        let Precision { dropped, residual_bits, sum_bits } = Precision::new(&shard.header);
+        let margin_exponent = exponent - dropped;
+        let mut residuals = Residuals::new(&shard, margin_exponent, residual_bits);
+        rows::pass(&shard, at.gradient, sums, &mut residuals);
         let mean = reciprocal(shard.header.rows);
-        let slopes = Slopes::new(fit.sum_bits, fit.sum_exponent, mean);
-        let regulariser = Regulariser::new(at.lambda, at.x_exponent);
-        let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
-        let mut penalty = 0;
-        for (k, gradient) in at.gradient.iter_mut().enumerate() {
-            let part = regulariser.at(at.x[k]);
-            penalty += u128::from(part.loss);
-            let (slope, exponent) = slopes.at(sums[k], shard.scale(k));
-            let sum = round_shift(slope, exponent - grid)
-                .saturating_add(round_shift(part.slope, part.slope_exponent - grid));
-            *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);
-        }
-        let penalty = scale_wide(at.lambda, penalty, regulariser.loss_exponent(), at.loss_exponent);
-        loss(&fit, mean, at.loss_exponent).saturating_add(penalty)
+        let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
+        let penalty = columns::fill_gradient(&mut at, |k| slopes.at(sums[k], scale(k)));
+        loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
     }
 }
 
 /// The mean loss of the rows.
-fn loss(fit: &Fit, mean: Ratio, exponent: i8) -> i64 {
-    let soft = scale_wide(mean, fit.soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
-    let hard = scale_wide(mean, fit.hard_loss, fit.margin_exponent, exponent);
+fn loss(residuals: &Residuals, mean: Ratio, margin_exponent: i32, exponent: i8) -> i64 {
+    let Residuals { soft_loss, hard_loss, .. } = *residuals;
+    let soft = scale_wide(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
+    let hard = scale_wide(mean, hard_loss, margin_exponent, exponent);
     soft.saturating_add(hard)
 }
 
-/// 1/n to 31 bits, for n up to 2^31.
-fn reciprocal(n: u32) -> Ratio {
-    let exponent = 30 + rows::ceil_log2(n);
-    let mantissa = ((1u64 << exponent) + u64::from(n / 2)) / u64::from(n);
-    Ratio { mantissa: mantissa as i32, exponent: exponent as i16 }
-}
-
-/// `factor * value` from one exponent to another, for a value of any length.
-fn scale_wide(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
-    let excess = (u128::BITS - value.leading_zeros()).saturating_sub(62);
-    factor.scale((value >> excess) as i64, from - excess as i32 - i32::from(to))
-}
+#[cfg(test)]
+mod tests;

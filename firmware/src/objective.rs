@@ -1,10 +1,13 @@
-//! The seam for a user's own objective: one trait.
+//! The seam for a user's own objective: one trait. Beside it, what lets a worker choose between several.
 
+use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// A request for f_i and its gradient at x, all in fixed point.
 #[derive(Debug)]
 pub struct Evaluation<'a> {
+    /// Name of the objective, for a worker that computes several.
+    pub objective: &'static str,
     /// The model x, d mantissas.
     pub x: &'a [i32],
     /// Exponent of x.
@@ -15,7 +18,9 @@ pub struct Evaluation<'a> {
     pub gradient_exponent: Exponent,
     /// Exponent that the loss shall have.
     pub loss_exponent: Exponent,
-    /// Weight λ of the regulariser.
+    /// What is added to the loss of the data.
+    pub regulariser: Regulariser,
+    /// Its weight λ.
     pub lambda: Ratio,
     /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), starting at a multiple of
     /// eight; empty where data live in flash or come from sensors.
@@ -43,7 +48,7 @@ impl Evaluation<'_> {
 /// Implement it for your own model and hand it to [`run`](crate::run::run). The result must depend on the
 /// arguments alone and be computed with integers: the same bits on every machine are what smidgen lives from.
 pub trait Objective {
-    /// Its name; the host refuses a worker whose objective has another one.
+    /// Its name, without spaces; the host asks for it by that.
     const NAME: &'static str;
 
     /// Words of scratch that [`Objective::evaluate`] needs for d = `dimension`.
@@ -55,4 +60,47 @@ pub trait Objective {
 
     /// Fills in the gradient; returns the mantissa of the loss.
     fn evaluate(&mut self, at: Evaluation<'_>) -> i64;
+}
+
+/// What a worker must know of an objective without evaluating it.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// [`Objective::NAME`]
+    pub name: &'static str,
+    /// [`Objective::scratch_len`]
+    pub scratch_len: fn(usize) -> usize,
+    /// [`Objective::check`]
+    pub check: fn(&[u8], usize) -> bool,
+}
+
+impl Traits {
+    /// Those of `O`.
+    pub const fn of<O: Objective>() -> Self {
+        Self { name: O::NAME, scratch_len: O::scratch_len, check: O::check }
+    }
+}
+
+/// What a worker can compute: any one [`Objective`], or a choice such as [`Objectives`](crate::objectives::Objectives).
+pub trait Repertoire {
+    /// All names, with a space between two: what a worker says of itself.
+    const NAMES: &'static str;
+    /// The objectives, in the same order.
+    const ALL: &'static [Traits];
+
+    /// Evaluates the objective that the request names, one of [`Repertoire::ALL`].
+    fn perform(&mut self, at: Evaluation<'_>) -> i64;
+
+    /// The objective of this name.
+    fn find(name: &str) -> Option<&'static Traits> {
+        Self::ALL.iter().find(|objective| objective.name == name)
+    }
+}
+
+impl<O: Objective> Repertoire for O {
+    const NAMES: &'static str = O::NAME;
+    const ALL: &'static [Traits] = &[Traits::of::<O>()];
+
+    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
+        self.evaluate(at)
+    }
 }

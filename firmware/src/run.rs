@@ -1,6 +1,6 @@
 //! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
 
-use crate::objective::Objective;
+use crate::objective::Repertoire;
 use crate::worker::Worker;
 use embedded_io::{Read, Write};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -13,10 +13,10 @@ const READ_LEN_MAX: usize = 64;
 /// `port` blocks in `read` until a byte is there; while the gradient is computed it must keep what arrives, at least
 /// one frame. On an error of the port the worker keeps its state: count what the receiver lost
 /// ([`Worker::count_overrun`]) and call `run` again.
-pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, O: Objective>(
+pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     port: &mut P,
     worker: &mut Worker<M>,
-    objective: &mut O,
+    repertoire: &mut R,
 ) -> Result<(), P::Error> {
     let (mut frame, mut bytes) = ([0; FRAME_LEN_MAX], [0; READ_LEN_MAX]);
     loop {
@@ -25,7 +25,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, O: Objective>(
             port.flush()?;
         }
         if let Some(request) = worker.gradient_request() {
-            let loss = objective.evaluate(request);
+            let loss = repertoire.perform(request);
             worker.gradient_ready(loss);
             continue;
         }

@@ -22,7 +22,7 @@
 mod memory;
 mod session;
 
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Evaluation, Repertoire, Traits};
 use memory::Layout;
 use session::Session;
 use smidgen_protocol::counters::{Counters, Reject};
@@ -50,18 +50,18 @@ pub struct Worker<M> {
 }
 
 impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
-    /// A worker that computes objective `O` and has just been started.
+    /// A worker that can compute `R`, an objective or several, and has just been started.
     ///
     /// # Panics
     /// If the name of the board is longer than [`NAME_LEN_MAX`].
-    pub fn new<O: Objective>(board: Board, memory: M) -> Self {
-        const { assert!(O::NAME.len() <= NAME_LEN_MAX) };
+    pub fn new<R: Repertoire>(board: Board, memory: M) -> Self {
+        const { assert!(R::NAMES.len() <= NAME_LEN_MAX) };
         assert!(board.name.len() <= NAME_LEN_MAX);
-        let objective = Traits { name: O::NAME, scratch_len: O::scratch_len, check: O::check };
+        let objectives = Known { names: R::NAMES, find: R::find };
         Self {
             deframer: Deframer::new(),
             counters: Counters::default(),
-            machine: Machine { board, objective, memory, overruns: 0, session: None, reply: None },
+            machine: Machine { board, objectives, memory, overruns: 0, session: None, reply: None },
         }
     }
 
@@ -118,24 +118,24 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 }
 
-/// Memory that a worker with objective `O` needs for a configuration, in bytes.
-pub fn memory_len<O: Objective>(configure: &Configure) -> usize {
-    let scratch_len = O::scratch_len(configure.dimension as usize);
+/// Memory that a worker needs for a configuration with an objective of `R`, in bytes.
+pub fn memory_len<R: Repertoire>(configure: &Configure) -> usize {
+    let scratch_len = |objective: &Traits| (objective.scratch_len)(configure.dimension as usize);
+    let scratch_len = R::find(configure.objective).map_or(0, scratch_len);
     Layout::new(configure, scratch_len).len().saturating_mul(8)
 }
 
-/// What the machine must know of an objective without evaluating it.
+/// The objectives that a worker can compute.
 #[derive(Debug)]
-struct Traits {
-    name: &'static str,
-    scratch_len: fn(usize) -> usize,
-    check: fn(&[u8], usize) -> bool,
+struct Known {
+    names: &'static str,
+    find: fn(&str) -> Option<&'static Traits>,
 }
 
 #[derive(Debug)]
 struct Machine<M> {
     board: Board,
-    objective: Traits,
+    objectives: Known,
     memory: M,
     overruns: u32,
     session: Option<Session>,
@@ -167,7 +167,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             _ => {
                 let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
                 let at = session.layout.split(self.memory.as_mut());
-                session.handle(&message, body, context.round, at, self.objective.check, saturated)
+                session.handle(&message, body, context.round, at, saturated)
             }
         }
     }
@@ -197,9 +197,10 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         {
             return Err(Reject::Repeated);
         }
-        match self.layout(configure) {
-            Ok(layout) => {
-                self.session = Some(Session::open(configure, layout, self.memory.as_mut()));
+        match self.plan(configure) {
+            Ok((objective, layout)) => {
+                let memory = self.memory.as_mut();
+                self.session = Some(Session::open(configure, objective, layout, memory));
             }
             Err(refusal) => {
                 let context =
@@ -210,12 +211,10 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         Ok(())
     }
 
-    /// The layout that `configure` asks for, if it can be had.
-    fn layout(&self, configure: &Configure) -> Result<Layout, Refusal> {
+    /// The objective and the layout that `configure` asks for, if they can be had.
+    fn plan(&self, configure: &Configure) -> Result<(&'static Traits, Layout), Refusal> {
         let &Configure { dimension, k, value_bits, .. } = configure;
-        if configure.objective != self.objective.name {
-            return Err(Refusal::Objective);
-        }
+        let objective = (self.objectives.find)(configure.objective).ok_or(Refusal::Objective)?;
         let numbers_fit = configure.session != 0
             && configure.worker != BROADCAST
             && (1..=dimension).contains(&k)
@@ -224,15 +223,15 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             return Err(Refusal::Configuration);
         }
         let dimension = dimension as usize;
-        if configure.data_len == 0 && !(self.objective.check)(&[], dimension) {
+        if configure.data_len == 0 && !(objective.check)(&[], dimension) {
             return Err(Refusal::Data);
         }
-        let layout = Layout::new(configure, (self.objective.scratch_len)(dimension));
+        let layout = Layout::new(configure, (objective.scratch_len)(dimension));
         let room = self.memory.as_ref().len();
         if layout.len() > room {
             return Err(Refusal::Memory { need: bytes(layout.len()), room: bytes(room) });
         }
-        Ok(layout)
+        Ok((objective, layout))
     }
 
     fn gradient_request<'a>(&'a mut self, saturated: &'a mut u32) -> Option<Evaluation<'a>> {
@@ -240,11 +239,13 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         let exponents = session.awaited_at()?;
         let at = session.layout.split(self.memory.as_mut());
         Some(Evaluation {
+            objective: session.objective.name,
             x: at.x,
             x_exponent: exponents.x,
             gradient: at.gradient,
             gradient_exponent: exponents.gradient,
             loss_exponent: exponents.loss,
+            regulariser: session.regulariser,
             lambda: session.lambda,
             data: at.data,
             scratch: at.scratch,
@@ -292,7 +293,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             board: self.board.name,
             identity: self.board.identity,
             memory: bytes(self.memory.as_ref().len()),
-            objective: self.objective.name,
+            objectives: self.objectives.names,
             session: session.map_or(0, |session| session.id),
             opened: session.map_or(0, |session| session.opened),
             model_digest,

@@ -8,7 +8,7 @@ use crate::config::Faults;
 use crate::record::{BaselineRecord, Cost, RoundRecord};
 use crate::simulation::{Line, Simulation};
 use crate::training::{Goal, TrainingError, collect};
-use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objectives::Objectives;
 
 /// Runs gradient descent on lines of `baud` until `goal` is reached. `on_round` hears of every round, and what all cost by
 /// then.
@@ -19,7 +19,7 @@ pub fn run(
     mut on_round: impl FnMut(&RoundRecord, Cost),
 ) -> Result<Vec<BaselineRecord>, TrainingError> {
     let line = Line { baud, faults: Faults::default(), seed: 0 };
-    let mut world = Simulation::new(setup, Logistic, line);
+    let mut world = Simulation::new(setup, Objectives, line);
     let mut total = Cost::default();
     let course = collect(&mut world, goal, baud, |round| {
         total += round.cost();

@@ -14,7 +14,7 @@ use smidgen::baseline;
 use smidgen::config::{Options, Step};
 use smidgen::experiment::{Experiment, ExperimentError};
 use smidgen::progress::Progress;
-use smidgen::record::{Claim, RecordError, RunDirectory, Summary};
+use smidgen::record::{Claim, RecordError, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, record};
 use smidgen::report::quantity::{bytes, counted, number, seconds};
 use smidgen::report::write;
@@ -135,6 +135,11 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     if let (Some(target), Some(reached)) = (options.target, summary.target_reached) {
         let reached = if reached { "was reached" } else { "was not reached" };
         say(format_args!("The target, ‖∇f‖² ≤ {}, {reached}.", number(target)))?;
+    }
+    if let Some(TestRecord { rows, loss, accuracy }) = summary.test {
+        let accuracy = accuracy.map(|share| format!(", accuracy {:.1} %", 100.0 * share));
+        let (loss, accuracy) = (number(loss), accuracy.unwrap_or_default());
+        say(format_args!("On {rows} rows that were held out: loss {loss}{accuracy}."))?;
     }
     if summary.has_diverged() {
         complain("warning: the run diverged; give it a smaller step (--step)");

@@ -11,10 +11,12 @@
 pub mod cli;
 mod faults;
 mod file;
+mod objective;
 mod step;
 
 pub use faults::{Faults, FaultsError};
 pub use file::ConfigError;
+pub use objective::{Objective, Regulariser};
 pub use step::{Step, StepError};
 
 use crate::dataset::split::Split;
@@ -44,6 +46,11 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
 
+    /// Hold out the last N rows, to test the model on them [default: none]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_rows: Option<usize>,
+
     /// Workers that share the rows [default: one for each board or port; 4 in simulation]
     #[arg(
         long,
@@ -62,7 +69,11 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Objective::Logistic, help_heading = "Method")]
     pub objective: Objective,
 
-    /// Weight λ of the regulariser λ·Σ x²/(1+x²)
+    /// What is added to the loss of the data, biases included
+    #[arg(long, value_enum, default_value_t = Regulariser::Nonconvex, help_heading = "Method")]
+    pub regulariser: Regulariser,
+
+    /// Weight λ of the regulariser
     #[arg(
         long,
         value_name = "F",
@@ -280,14 +291,6 @@ impl Options {
             other => unreachable!("options are a map of plain values, not {other:?}"),
         }
     }
-}
-
-/// The function f that is minimised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Objective {
-    /// Logistic regression with the nonconvex regulariser
-    Logistic,
 }
 
 /// The method that minimises f.

@@ -1,8 +1,8 @@
-//! Labelled rows for binary classification: where they come from, who gets which, and how they
-//! travel.
+//! Labelled rows: where they come from, who gets which, and how they travel.
 //!
 //! ```text
 //!  libsvm ── bundled        text -> Dataset
+//!  labels                   two classes, many classes, or real targets
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
 //! ```
@@ -11,23 +11,27 @@
 //! quantised.
 
 mod bundled;
+mod labels;
 mod libsvm;
 pub mod quantise;
 pub mod split;
 
+pub use labels::Labels;
 pub use libsvm::Syntax;
 
+use labels::Labelling;
+use smidgen_firmware::multiclass::CLASSES_MAX;
 use std::{fs, io, iter, path::Path};
 
 /// The largest dimension: a shard counts and names the entries of a row with two bytes.
 pub const DIMENSION_MAX: usize = u16::MAX as usize;
 
-/// Rows in order, each with the entries that are not zero and a label of two.
+/// Rows in order, each with the entries that are not zero and a label.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     name: String,
     rows: Rows,
-    positive: Vec<bool>,
+    labelling: Labelling,
 }
 
 /// Compressed sparse rows: row r owns the entries `starts[r]..starts[r + 1]`.
@@ -46,8 +50,8 @@ pub struct Row<'a> {
     pub columns: &'a [u16],
     /// The entries, as many.
     pub values: &'a [f64],
-    /// Whether the label is that of the positive class (y = +1, otherwise y = −1).
-    pub positive: bool,
+    /// The class, counted from 0, or the target.
+    pub label: f64,
 }
 
 /// Why there is no such data set.
@@ -110,6 +114,30 @@ pub enum DatasetError {
         /// Number of distinct labels.
         count: usize,
     },
+    /// There are too many classes, or one.
+    #[error(
+        "{name} has {count} distinct labels: give a file with 2 to {CLASSES_MAX} classes, or choose --objective \
+         least-squares if the labels are real targets"
+    )]
+    Classes {
+        /// The data set.
+        name: String,
+        /// Number of distinct labels.
+        count: usize,
+    },
+    /// No row would be left to train on, or none to test.
+    #[error(
+        "{name} has {available} rows, so {asked} cannot be held out by --test-rows: give at least 1 and fewer than \
+         {available}"
+    )]
+    TestRows {
+        /// The data set.
+        name: String,
+        /// Its rows.
+        available: usize,
+        /// The rows asked for.
+        asked: usize,
+    },
     /// More rows are asked for than there are, or none.
     #[error("{name} has {available} rows, so {asked} cannot be taken: ask for 1 to {available}")]
     Rows {
@@ -127,22 +155,27 @@ fn truncation(at_end: bool) -> &'static str {
 }
 
 impl Dataset {
-    /// The bundled set of this name, or else the file in LIBSVM format at this path.
+    /// The bundled set of this name, or else the file in LIBSVM format at this path, with two classes.
     pub fn load(name_or_path: &str) -> Result<Self, DatasetError> {
+        Self::load_with(name_or_path, Labels::Binary)
+    }
+
+    /// The same with labels of any kind.
+    pub fn load_with(name_or_path: &str, labels: Labels) -> Result<Self, DatasetError> {
         match bundled::find(name_or_path) {
-            Some(set) => set.load(),
-            None => Self::read(name_or_path),
+            Some(set) => set.load(labels),
+            None => Self::read(name_or_path, labels),
         }
     }
 
-    fn read(path: &str) -> Result<Self, DatasetError> {
+    fn read(path: &str, labels: Labels) -> Result<Self, DatasetError> {
         let bytes = fs::read(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => DatasetError::Unknown { name: path.into() },
             _ => DatasetError::Unreadable { path: path.into(), source },
         })?;
         let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
         let text = text.ok_or_else(|| DatasetError::NotText { path: path.into() })?;
-        Self::parse(path, &text)
+        Self::parse_with(path, &text, labels)
     }
 
     /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive
@@ -150,19 +183,17 @@ impl Dataset {
     ///
     /// The dimension is the largest index. Blank lines and what follows a `#` are skipped.
     pub fn parse(name: &str, text: &str) -> Result<Self, DatasetError> {
-        let table = libsvm::parse(name, text)?;
-        let mut classes = table.labels.clone();
-        classes.sort_by(f64::total_cmp);
-        classes.dedup();
-        match classes[..] {
-            [_, larger] => Ok(Self::label(name, table, |label| label == larger)),
-            _ => Err(DatasetError::Labels { name: name.into(), count: classes.len() }),
-        }
+        Self::parse_with(name, text, Labels::Binary)
     }
 
-    fn label(name: &str, table: libsvm::Table, is_positive: impl Fn(f64) -> bool) -> Self {
-        let positive = table.labels.into_iter().map(is_positive).collect();
-        Self { name: name.into(), rows: table.rows, positive }
+    /// The same with labels of any kind.
+    pub fn parse_with(name: &str, text: &str, labels: Labels) -> Result<Self, DatasetError> {
+        Self::label(name, libsvm::parse(name, text)?, labels)
+    }
+
+    fn label(name: &str, table: libsvm::Table, labels: Labels) -> Result<Self, DatasetError> {
+        let labelling = labels.read(name, table.labels)?;
+        Ok(Self { name: name.into(), rows: table.rows, labelling })
     }
 
     /// The first `row_count` rows; the dimension stays what it is.
@@ -171,9 +202,42 @@ impl Dataset {
         if !(1..=available).contains(&row_count) {
             return Err(DatasetError::Rows { name: self.name, available, asked: row_count });
         }
-        self.rows.truncate(row_count);
-        self.positive.truncate(row_count);
+        self.split_off(row_count);
         Ok(self)
+    }
+
+    /// Holds out the last `row_count` rows: what is left, and these.
+    pub fn hold_out(mut self, row_count: usize) -> Result<(Self, Self), DatasetError> {
+        let available = self.row_count();
+        if !(1..available).contains(&row_count) {
+            return Err(DatasetError::TestRows { name: self.name, available, asked: row_count });
+        }
+        let held = self.split_off(available - row_count);
+        Ok((self, held))
+    }
+
+    fn split_off(&mut self, row_count: usize) -> Self {
+        Self {
+            name: self.name.clone(),
+            rows: self.rows.split_off(row_count),
+            labelling: Labelling {
+                values: self.labelling.values.split_off(row_count),
+                class_count: self.labelling.class_count,
+            },
+        }
+    }
+
+    /// The same rows with one more column of ones.
+    pub fn with_ones(&self) -> Self {
+        let mut dataset = Self { rows: Rows::new(), ..self.clone() };
+        let one = u16::try_from(self.dimension()).expect("a dimension has 16 bits");
+        for row in 0..self.row_count() {
+            let row = self.row(row);
+            iter::zip(row.columns, row.values).for_each(|(&k, &value)| dataset.rows.push(k, value));
+            dataset.rows.push(one, 1.0);
+            dataset.rows.end_row();
+        }
+        dataset
     }
 
     /// The name of a bundled set; of a file its name without folders.
@@ -187,9 +251,14 @@ impl Dataset {
         self.rows.dimension
     }
 
+    /// Number of classes; 0 where labels are real targets.
+    pub fn class_count(&self) -> u8 {
+        self.labelling.class_count
+    }
+
     /// Number of rows, at least 1.
     pub fn row_count(&self) -> usize {
-        self.positive.len()
+        self.labelling.values.len()
     }
 
     /// A row, counted from 0.
@@ -202,7 +271,7 @@ impl Dataset {
         Row {
             columns: &self.rows.columns[entries.clone()],
             values: &self.rows.values[entries],
-            positive: self.positive[index],
+            label: self.labelling.values[index],
         }
     }
 }
@@ -225,11 +294,12 @@ impl Rows {
         self.starts.push(self.values.len());
     }
 
-    fn truncate(&mut self, row_count: usize) {
-        self.starts.truncate(row_count + 1);
+    fn split_off(&mut self, row_count: usize) -> Self {
         let entries = self.starts[row_count];
-        self.columns.truncate(entries);
-        self.values.truncate(entries);
+        let starts = self.starts[row_count..].iter().map(|start| start - entries).collect();
+        self.starts.truncate(row_count + 1);
+        let (columns, values) = (self.columns.split_off(entries), self.values.split_off(entries));
+        Self { dimension: self.dimension, starts, columns, values }
     }
 }
 
@@ -243,10 +313,10 @@ impl<'a> Row<'a> {
         )
     }
 
-    /// The label as a number: y = +1 or −1.
+    /// Of two classes: y = +1 for the positive one, else −1.
     #[inline]
     pub fn sign(self) -> f64 {
-        if self.positive { 1.0 } else { -1.0 }
+        if self.label > 0.0 { 1.0 } else { -1.0 }
     }
 
     /// aᵀx for a dense x of d entries.
@@ -349,5 +419,48 @@ mod tests {
         let error = dataset.clone().take(401).unwrap_err().to_string();
         assert_eq!(error, "digits has 400 rows, so 401 cannot be taken: ask for 1 to 400");
         assert!(dataset.take(0).is_err());
+    }
+
+    #[test]
+    fn labels_are_two_classes_many_or_targets() {
+        let text = "3 1:1\n-1.5 1:2\n7 1:3\n3 1:4\n";
+        let labels = |labels| {
+            let dataset = Dataset::parse_with("text", text, labels).unwrap();
+            let rows = (0..4).map(|row| dataset.row(row).label).collect::<Vec<_>>();
+            (rows, dataset.class_count())
+        };
+        assert_eq!(labels(Labels::Classes), (vec![1.0, 0.0, 2.0, 1.0], 3));
+        assert_eq!(labels(Labels::Real), (vec![3.0, -1.5, 7.0, 3.0], 0));
+        let error = |text: &str| {
+            Dataset::parse_with("text", text, Labels::Classes).unwrap_err().to_string()
+        };
+        assert!(error("1 1:1\n").starts_with("text has 1 distinct labels: give"));
+        let many: String = (0..100).map(|row| format!("{row} 1:1\n")).collect();
+        assert!(error(&many).starts_with("text has 100 distinct labels: give a file with 2 to"));
+    }
+
+    #[test]
+    fn the_last_rows_are_held_out() {
+        let digits = Dataset::load_with("digits", Labels::Classes).unwrap();
+        let (training, test) = digits.clone().hold_out(300).unwrap();
+        assert_eq!((training.row_count(), test.row_count(), test.dimension()), (1497, 300, 64));
+        for (row, held) in (1497..1797).zip(0..) {
+            let (row, held) = (digits.row(row), test.row(held));
+            assert_eq!(
+                (row.columns, row.values, row.label),
+                (held.columns, held.values, held.label)
+            );
+        }
+        assert_eq!(training.rows.values.len(), training.rows.starts[1497]);
+        let error = digits.hold_out(1797).unwrap_err().to_string();
+        assert!(error.contains("1797 cannot be held out"), "{error}");
+    }
+
+    #[test]
+    fn a_column_of_ones_comes_last() {
+        let dataset = Dataset::parse("two", "1 1:3 4:4\n0 3:0\n").unwrap().with_ones();
+        assert_eq!((dataset.dimension(), dataset.row_count()), (5, 2));
+        assert_eq!(dataset.row(0).entries().collect::<Vec<_>>(), [(0, 3.0), (3, 4.0), (4, 1.0)]);
+        assert_eq!(dataset.row(1).entries().collect::<Vec<_>>(), [(4, 1.0)]);
     }
 }

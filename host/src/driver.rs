@@ -3,7 +3,7 @@
 use crate::aggregator::{Aggregator, Event, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
-use crate::objective::Logistic;
+use crate::objective::Objective;
 use crate::simulation::Line;
 use crate::training::{World, WorldError};
 use crate::transport::{Address, Link, LinkEvent, TransportError};
@@ -31,7 +31,7 @@ pub struct Driver {
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
     /// f in f64, where the host has the data: telemetry.
-    objective: Option<Logistic>,
+    objective: Option<Objective>,
     watch: Option<Watch>,
     watched: Instant,
     notes: Vec<String>,
@@ -89,7 +89,7 @@ impl Driver {
     }
 
     /// With gradient norms computed from the data in f64.
-    pub fn with_objective(self, objective: Logistic) -> Self {
+    pub fn with_objective(self, objective: Objective) -> Self {
         Self { objective: Some(objective), ..self }
     }
 

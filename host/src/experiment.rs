@@ -6,15 +6,14 @@ use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
-use crate::objective;
+use crate::objective::{Objective, Penalty};
 use crate::recipe::{Part, Problem, Recipe, RecipeError};
-use crate::record::{InformationLimit, Summary};
+use crate::record::{InformationLimit, Summary, TestRecord};
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
 use crate::theory::Smoothness;
 use crate::transport::{Address, TransportError};
-use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::objective::Objective;
+use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::message::{Downlink, Init};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::Width;
@@ -108,6 +107,9 @@ pub struct Experiment {
     pub theory_gamma: f64,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
+    /// Rows that nobody trains on.
+    test: Option<Dataset>,
+    penalty: Penalty,
     options: Options,
 }
 
@@ -119,9 +121,14 @@ impl Experiment {
         boards: Option<usize>,
         session: u32,
     ) -> Result<Self, ExperimentError> {
-        let mut dataset = Dataset::load(&options.dataset)?;
+        let mut dataset = Dataset::load_with(&options.dataset, options.objective.labels())?;
         if let Some(rows) = options.rows {
             dataset = dataset.take(rows)?;
+        }
+        let mut test = None;
+        if let Some(rows) = options.test_rows {
+            let (training, held) = dataset.hold_out(rows)?;
+            (dataset, test) = (training, Some(held));
         }
         let shares = options.split.deal(&dataset, options.worker_count(boards)?)?;
         if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
@@ -130,14 +137,16 @@ impl Experiment {
         if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
             return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
         }
-        let dimension = dataset.dimension();
+        let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
         let k = options.k(dimension)?;
         let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
         if squares.sum::<f64>() > SQUARES_MAX {
             return Err(immoderate(&dataset));
         }
-        let smoothness = Smoothness::of_logistic(&dataset, &shares, options.lambda);
-        let problem = Problem { dataset: &dataset, shares: &shares, smoothness: &smoothness, k };
+        let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
+        let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
+        let problem =
+            Problem { dataset: &dataset, dimension, shares: &shares, smoothness: &smoothness, k };
         let recipe = Recipe::new(options, problem)?;
         let by_theory = Options { step: Step::Am, ..options.clone() };
         let theory_gamma = Recipe::new(&by_theory, problem)?.gamma;
@@ -150,8 +159,10 @@ impl Experiment {
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
         let setup = Setup {
             session,
-            objective: Logistic::NAME.to_owned(),
+            objective: options.objective.name(),
+            regulariser: options.regulariser.into(),
             lambda: options.lambda,
+            start_seed: 0,
             dimension: dimension as u32,
             k: recipe.k,
             value_bits: recipe.value_bits,
@@ -174,6 +185,8 @@ impl Experiment {
         let options = options.clone();
         Ok(Self {
             dataset,
+            test,
+            penalty,
             shares,
             parts,
             smoothness,
@@ -185,8 +198,18 @@ impl Experiment {
     }
 
     /// f in f64, on the data as they were read.
-    pub fn objective(&self) -> objective::Logistic {
-        objective::Logistic::new(&self.dataset, &self.shares, self.options.lambda)
+    pub fn objective(&self) -> Objective {
+        Objective::new(self.options.objective, self.penalty, &self.dataset, &self.shares)
+    }
+
+    /// How well x does on the rows held out, if there are any.
+    pub fn test(&self, x: &[f64]) -> Option<TestRecord> {
+        let test = self.test.as_ref()?;
+        let share: Vec<usize> = (0..test.row_count()).collect();
+        let none = Penalty { lambda: 0.0, ..self.penalty };
+        let objective = Objective::new(self.options.objective, none, test, &[share]);
+        let loss = objective.loss_and_gradient(x, &mut vec![0.0; x.len()]);
+        Some(TestRecord { rows: test.row_count() as u64, loss, accuracy: objective.accuracy(0, x) })
     }
 
     /// The line that the options ask for.
@@ -196,8 +219,8 @@ impl Experiment {
     }
 
     /// Its workers in simulation.
-    pub fn simulation(&self) -> Simulation<Logistic> {
-        let simulation = Simulation::new(self.setup.clone(), Logistic, self.line());
+    pub fn simulation(&self) -> Simulation<Objectives> {
+        let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
         if self.setup.participation == Participation::FULL {
             simulation
         } else {

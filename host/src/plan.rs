@@ -10,7 +10,7 @@ use crate::report::quantity::{bytes, count, counted, number, precision, seconds}
 use crate::simulation::Simulation;
 use crate::theory::{top_k_alpha, xi};
 use crate::training::{Course, Goal, TrainingError, collect};
-use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
 use std::fmt;
 
@@ -34,10 +34,10 @@ impl<'e> Plan<'e> {
     /// If they cannot be run.
     pub fn new(experiment: &'e Experiment) -> Result<Self, TrainingError> {
         let setup = &experiment.setup;
-        let need = |worker| memory_len::<Logistic>(&setup.configuration(worker, 0, 0));
+        let need = |worker| memory_len::<Objectives>(&setup.configuration(worker, 0, 0));
         let memory_len = (0..setup.shares.len()).map(need).max().unwrap_or(0);
         let line = experiment.line();
-        let mut world = Simulation::new(setup.clone(), Logistic, line);
+        let mut world = Simulation::new(setup.clone(), Objectives, line);
         let goal = Goal { rounds: experiment.options().rounds.min(ROUNDS), target: None };
         let course = collect(&mut world, goal, line.baud, |_| {})?;
         Ok(Self { experiment, course, memory_len })

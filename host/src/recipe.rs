@@ -85,6 +85,8 @@ pub enum RecipeError {
 pub struct Problem<'a> {
     /// The rows of all.
     pub dataset: &'a Dataset,
+    /// Dimension d of the model.
+    pub dimension: usize,
     /// The rows of each.
     pub shares: &'a [Vec<usize>],
     /// The constants.
@@ -96,7 +98,7 @@ pub struct Problem<'a> {
 impl Recipe {
     /// The method that the options name, for a problem.
     pub fn new(options: &Options, problem: Problem) -> Result<Self, RecipeError> {
-        let dimension = problem.dataset.dimension() as u32;
+        let dimension = problem.dimension as u32;
         let dense = options.method == Method::Gd;
         let signs = options.compressor == config::Compressor::Sign;
         let eta = options.eta();
@@ -133,7 +135,7 @@ impl Recipe {
     /// The step size that the options ask for.
     fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
         let Smoothness { l, .. } = *problem.smoothness;
-        let dimension = problem.dataset.dimension();
+        let dimension = problem.dimension;
         // A worker that takes part with probability p is a compressor with contraction p α.
         let alpha = options.participation * self.alpha(dimension);
         let mean = self.mean(options, problem.smoothness);
@@ -286,7 +288,7 @@ fn both_links(alpha: f64, alpha_down: f64) -> f64 {
 fn rare(problem: Problem, k: u32, participation: f64) -> f64 {
     let Smoothness { l, l_am, ref l_i, .. } = *problem.smoothness;
     let total: f64 = l_i.iter().sum();
-    let mut weight_of = vec![0.0; problem.dataset.dimension()];
+    let mut weight_of = vec![0.0; problem.dimension];
     let mut r = k as usize;
     for (share, l_i) in problem.shares.iter().zip(l_i) {
         let mut owned = vec![false; weight_of.len()];

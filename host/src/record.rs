@@ -172,6 +172,9 @@ pub struct Summary {
     pub gradient_norm_squared: Option<f64>,
     /// Whether the last round was down to `target`; absent where none was given.
     pub target_reached: Option<bool>,
+    /// The model of the last round on rows that were held out.
+    #[serde(default)]
+    pub test: Option<TestRecord>,
     /// What came before the first round: greetings, configuration, shards.
     pub setup: Cost,
     /// What came after the last round: the workers' word that their state is that of the host.
@@ -229,6 +232,17 @@ impl Summary {
         let rise = last - first;
         self.saturated > 0 || rise.is_nan() || rise > RISE_MAX * first.abs()
     }
+}
+
+/// A model on rows that nobody trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestRecord {
+    /// Number of rows.
+    pub rows: u64,
+    /// Their mean loss, without the regulariser.
+    pub loss: f64,
+    /// The share of rows whose class is predicted, where there are classes.
+    pub accuracy: Option<f64>,
 }
 
 /// The limit that information theory sets for updates, beside what was sent.

@@ -90,6 +90,7 @@ impl Recorder<'_> {
         summary.workers = worker_records(experiment, aggregator, &self.places);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
+        summary.test = experiment.test(&aggregator.model());
         let updates = u64::from(summary.rounds) * self.places.len() as u64;
         summary.information_limit = experiment.information_limit(updates, self.sent_bytes);
     }

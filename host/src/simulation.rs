@@ -8,9 +8,9 @@ mod wire;
 use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, Fate, FaultInjector};
-use crate::objective::Logistic;
+use crate::objective::Objective;
 use crate::training::{World, WorldError};
-use smidgen_firmware::objective::Objective;
+use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::cmp::Reverse;
@@ -39,12 +39,12 @@ pub struct Line {
 
 /// A run in one process.
 #[derive(Debug)]
-pub struct Simulation<O> {
+pub struct Simulation<R> {
     aggregator: Aggregator,
     nodes: Vec<Node>,
-    objective: O,
+    repertoire: R,
     /// f in f64: telemetry where workers do not compute their whole gradients in every round.
-    exact: Option<Logistic>,
+    exact: Option<Objective>,
     /// Bytes of memory of each worker.
     memory: Vec<usize>,
     now: Duration,
@@ -79,22 +79,22 @@ struct Delivery {
     bytes: Vec<u8>,
 }
 
-impl<O: Objective> Simulation<O> {
+impl<R: Repertoire> Simulation<R> {
     /// Workers that have as much memory as they need.
-    pub fn new(setup: Setup, objective: O, line: Line) -> Self {
-        let need = |worker| memory_len::<O>(&setup.configuration(worker, 0, 0));
+    pub fn new(setup: Setup, repertoire: R, line: Line) -> Self {
+        let need = |worker| memory_len::<R>(&setup.configuration(worker, 0, 0));
         let memory = (0..setup.shares.len()).map(need).collect();
-        Self::with_memory(setup, objective, line, memory)
+        Self::with_memory(setup, repertoire, line, memory)
     }
 
     /// Workers with so many bytes of memory each.
-    pub fn with_memory(setup: Setup, objective: O, line: Line, memory: Vec<usize>) -> Self {
+    pub fn with_memory(setup: Setup, repertoire: R, line: Line, memory: Vec<usize>) -> Self {
         let Line { baud, faults, seed } = line;
         let wire = |index: usize, direction| {
             Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
         };
         let node = |(index, &len): (usize, &usize)| Node {
-            worker: start::<O>(index, len),
+            worker: start::<R>(index, len),
             up: wire(index, Direction::Up),
             down: wire(index, Direction::Down),
             busy_until: Duration::ZERO,
@@ -106,7 +106,7 @@ impl<O: Objective> Simulation<O> {
         Self {
             nodes: memory.iter().enumerate().map(node).collect(),
             aggregator: Aggregator::new(setup),
-            objective,
+            repertoire,
             exact: None,
             memory,
             now: Duration::ZERO,
@@ -118,7 +118,7 @@ impl<O: Objective> Simulation<O> {
     }
 
     /// With gradient norms computed from the data in f64.
-    pub fn with_objective(self, objective: Logistic) -> Self {
+    pub fn with_objective(self, objective: Objective) -> Self {
         Self { exact: Some(objective), ..self }
     }
 
@@ -196,7 +196,7 @@ impl<O: Objective> Simulation<O> {
         let node = &mut self.nodes[index];
         if let Some(mut request) = node.worker.gradient_request() {
             node.busy_until = self.now + EVALUATION;
-            let loss = self.objective.evaluate(request.reborrow());
+            let loss = self.repertoire.perform(request.reborrow());
             node.gradient.copy_from_slice(request.gradient);
             node.gradient_exponent = request.gradient_exponent;
             node.worker.gradient_ready(loss);
@@ -216,7 +216,7 @@ impl<O: Objective> Simulation<O> {
     }
 }
 
-impl<O: Objective> Simulation<O> {
+impl<R: Repertoire> Simulation<R> {
     /// Restarts a worker that has just computed its update, if that was planned.
     fn reboot_if_due(&mut self, index: usize) {
         let round = self.aggregator.open_round();
@@ -227,11 +227,11 @@ impl<O: Objective> Simulation<O> {
         self.reboots.swap_remove(position);
         let node = &mut self.nodes[index];
         node.forgotten += node.worker.counters().bytes() + node.worker.pending() as u64;
-        node.worker = start::<O>(index, self.memory[index]);
+        node.worker = start::<R>(index, self.memory[index]);
     }
 }
 
-impl<O: Objective> World for Simulation<O> {
+impl<R: Repertoire> World for Simulation<R> {
     fn next_event(&mut self) -> Result<Event, WorldError> {
         loop {
             if let Some(event) = self.aggregator.poll_event() {
@@ -269,7 +269,7 @@ impl<O: Objective> World for Simulation<O> {
 }
 
 /// A worker that has just been switched on.
-fn start<O: Objective>(index: usize, memory_len: usize) -> Worker<Vec<u64>> {
+fn start<R: Repertoire>(index: usize, memory_len: usize) -> Worker<Vec<u64>> {
     let board = Board { name: BOARD, identity: index as u64 + 1 };
-    Worker::new::<O>(board, vec![0; memory_len / 8])
+    Worker::new::<R>(board, vec![0; memory_len / 8])
 }

@@ -1,21 +1,28 @@
 //! What theory says before the first round: how smooth the functions are, how long a step may be.
 //!
-//! For logistic regression with the nonconvex regulariser λ Σ x_k²/(1 + x_k²), whose second
-//! derivative lies in [−λ/2, 2λ],
+//! Where the loss of a row depends on its margin aᵀx alone, or on one margin for each class, and its
+//! Hessian in those is at most c, and the second derivative of the regulariser at most r,
 //!
 //! ```text
-//! L_i  = λ_max( A_iᵀA_i ) / (4 n_i) + 2λ                  rows A_i, n_i of them
-//! L    = λ_max( (1/n) Σ_i A_iᵀA_i / (4 n_i) ) + 2λ
+//! L_i  = c λ_max( A_iᵀA_i ) / n_i + r                  rows A_i, n_i of them
+//! L    = c λ_max( (1/n) Σ_i A_iᵀA_i / n_i ) + r
 //! L_AM = (1/n) Σ L_i     L_QM = sqrt( (1/n) Σ L_i² )     L_var = L_QM² − L_AM²
 //! ```
 //!
-//! and EF21 with a compressor of contraction α converges with γ = 1/(L + L_QM ξ(α)) (Richtárik,
+//! | | c | |
+//! |---|---|---|
+//! | logistic | 1/4 | σ(1 − σ) |
+//! | least squares | 2 | exact |
+//!
+//! r is 2λ for the nonconvex regulariser, whose second derivative lies in [−λ/2, 2λ], and λ for l2. EF21 with a compressor of contraction α converges with γ = 1/(L + L_QM ξ(α)) (Richtárik,
 //! Sokolov, Fatkhullin 2021) and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3),
 //! which is never shorter.
 
 mod spectrum;
 
+use crate::config::Objective;
 use crate::dataset::Dataset;
+use crate::objective::Penalty;
 use spectrum::largest_eigenvalue;
 
 /// θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: what the estimators' error loses in a round.
@@ -80,21 +87,35 @@ impl Smoothness {
         Self { l, l_am, l_qm, l_var, l_i }
     }
 
-    /// The constants of regularised logistic regression where worker i holds the rows `shares[i]`.
+    /// The constants of an objective where worker i holds the rows `shares[i]`.
     ///
     /// # Panics
     /// If there are no workers, or one without rows.
-    pub fn of_logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Self {
+    pub fn of(
+        objective: Objective,
+        penalty: Penalty,
+        dataset: &Dataset,
+        shares: &[Vec<usize>],
+    ) -> Self {
+        let curvature = match objective {
+            Objective::Logistic => 0.25,
+            Objective::LeastSquares => 2.0,
+        };
         let weighted = |share: &[usize], workers: usize| {
             assert!(!share.is_empty(), "a worker has at least one row");
-            let weight = 1.0 / (4.0 * workers as f64 * share.len() as f64);
+            let weight = curvature / (workers as f64 * share.len() as f64);
             share.iter().map(|&row| (row, weight)).collect::<Vec<_>>()
         };
         let pooled: Vec<_> =
             shares.iter().flat_map(|share| weighted(share, shares.len())).collect();
-        let l = largest_eigenvalue(dataset, &pooled) + 2.0 * lambda;
+        let l = largest_eigenvalue(dataset, &pooled) + penalty.smoothness();
         let l_i = shares.iter().map(|share| largest_eigenvalue(dataset, &weighted(share, 1)));
-        Self::new(l, l_i.map(|eigenvalue| eigenvalue + 2.0 * lambda).collect())
+        Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect())
+    }
+
+    /// The constants of logistic regression with the nonconvex regulariser.
+    pub fn of_logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Self {
+        Self::of(Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
     }
 
     /// The longest step that theory allows EF21 whose compressor has contraction `alpha`; for α = 1
@@ -111,6 +132,8 @@ impl Smoothness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Regulariser;
+    use crate::dataset::Labels;
     use crate::dataset::split::Split;
     use proptest::prelude::*;
 
@@ -151,6 +174,18 @@ mod tests {
             close(smoothness.l, 25.0 / 8.0 + 1.0, 1e-14),
             "orthogonal rows: the larger of the two"
         );
+    }
+
+    #[test]
+    fn least_squares_has_the_eigenvalue_of_its_hessian() {
+        let dataset = Dataset::parse_with("two", "5 1:3 2:4\n-1 3:2\n", Labels::Real).unwrap();
+        let shares = Split::OneEach.deal(&dataset, 2).unwrap();
+        let penalty = Penalty { regulariser: Regulariser::L2, lambda: 0.5 };
+        let smoothness = Smoothness::of(Objective::LeastSquares, penalty, &dataset, &shares);
+        for (found, expected) in smoothness.l_i.iter().zip([50.5, 8.5]) {
+            assert!(close(*found, expected, 1e-14));
+        }
+        assert!(close(smoothness.l, 25.5, 1e-14));
     }
 
     proptest! {

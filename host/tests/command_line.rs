@@ -245,7 +245,7 @@ fn a_firmware_of_another_version_is_refused() {
             board: "future",
             identity: 1,
             memory: 1 << 20,
-            objective: "logistic",
+            objectives: "logistic",
             session: 0,
             opened: 0,
             model_digest: 0,
@@ -265,4 +265,10 @@ fn a_firmware_of_another_version_is_refused() {
     });
     let sentence = refusal(&format!("run --port {other} --rows 50"));
     assert_says(&sentence, &["version 2", "version 1", "flash"]);
+}
+
+#[test]
+fn a_firmware_without_the_objective_is_refused() {
+    let sentence = refusal(&format!("run --port {} --rows 50 --objective least-squares", board(7)));
+    assert_says(&sentence, &["computes logistic and not least-squares", "flash"]);
 }

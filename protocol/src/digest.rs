@@ -4,7 +4,7 @@
 //! coordinate changes it in constant time and order does not matter. Digests find accidents, not attackers.
 
 /// Finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection that scatters every input bit.
-const fn scatter(mut z: u64) -> u64 {
+pub(crate) const fn scatter(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  vector ── step ── sparse ── digest        numbers: mantissas, x -= gamma g, g_i += c_i
+//!    start                                   x⁰ from a seed
 //!    shard                                   a worker's rows as they travel and as they are stored
 //!  counters ── message ── frame              letters: what travels, how it is framed and checked
 //! ```
@@ -19,6 +20,7 @@ pub mod message;
 pub mod method;
 pub mod shard;
 pub mod sparse;
+pub mod start;
 pub mod step;
 pub mod vector;
 

@@ -29,7 +29,7 @@ pub const SCHEMA: [u8; 8] = {
 
 /// The address of a worker that has none yet, and of all workers on a line at once.
 pub const BROADCAST: u16 = 0;
-/// The longest name of a board or objective in a message, in bytes.
+/// The longest name of a board and the longest list of objectives in a message, in bytes.
 pub const NAME_LEN_MAX: usize = 48;
 const _: () = assert!(2 * NAME_LEN_MAX + 120 <= PAYLOAD_LEN_MAX, "a Ready must fit a frame");
 
@@ -91,6 +91,15 @@ impl Downlink {
     }
 }
 
+/// What is added to the loss of the data, over all coordinates of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub enum Regulariser {
+    /// λ Σ x²/(1 + x²), the nonconvex one of the EF21 papers.
+    Nonconvex,
+    /// (λ/2) Σ x².
+    L2,
+}
+
 /// A worker's part in a run.
 ///
 /// ```
@@ -114,7 +123,9 @@ impl Downlink {
 ///     l1_n: Ratio::default(),
 ///     downlink: Downlink::Sparse,
 ///     objective: "logistic",
+///     regulariser: Regulariser::Nonconvex,
 ///     lambda: Ratio { mantissa: 1 << 30, exponent: 33 },
+///     start_seed: 0,
 ///     data_len: 0,
 ///     data_checksum: 0,
 /// });
@@ -159,8 +170,12 @@ pub struct Configure<'a> {
     pub l1_n: Ratio,
     /// Name of the objective.
     pub objective: &'a str,
-    /// Weight λ of the regulariser.
+    /// What is added to the loss of the data.
+    pub regulariser: Regulariser,
+    /// Its weight λ.
     pub lambda: Ratio,
+    /// Where the model starts, see [`start`](crate::start): 0 is x⁰ = 0.
+    pub start_seed: u32,
     /// Bytes of data that the host will send.
     pub data_len: u32,
     /// Their CRC-32.
@@ -288,7 +303,7 @@ pub enum Down<'a> {
 ///     board: "microbit",
 ///     identity: 0x1234,
 ///     memory: 8192,
-///     objective: "logistic",
+///     objectives: "logistic softmax",
 ///     session: 0,
 ///     opened: 0,
 ///     model_digest: 0,
@@ -319,8 +334,8 @@ pub struct Ready<'a> {
     pub identity: u64,
     /// Memory for x, g_i, gradient, data and scratch, in bytes.
     pub memory: u32,
-    /// Name of the objective it computes.
-    pub objective: &'a str,
+    /// Names of the objectives it can compute, with a space between two.
+    pub objectives: &'a str,
     /// The session it is in; 0 after a boot.
     pub session: u32,
     /// Ticket of the [`Configure`] that opened the session: another one than the host knows tells of a reboot.
@@ -347,7 +362,7 @@ pub enum Refusal {
         /// Bytes it has.
         room: u32,
     },
-    /// It computes another objective.
+    /// It does not compute this objective.
     Objective,
     /// The data are not what they should be: their checksum, shape or indices are wrong.
     Data,

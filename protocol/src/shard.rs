@@ -4,23 +4,24 @@
 //!
 //! ```text
 //! rows u32 | dimension u32 | kind u32 | nonzeros u32
-//! scale mantissas   dimension x i32
-//! scale exponents   dimension x i16
-//! labels            one bit a row, lowest bit first, 1 is the positive class
+//! scale mantissas   (dimension + 1) x i32
+//! scale exponents   (dimension + 1) x i16
+//! labels            rows x label width, or one bit a row, lowest bit first
 //! dense rows:       values, rows x dimension
 //! sparse rows:      entries per row, rows x u16; indices, nonzeros x u8 | u16; values, nonzeros x width
 //! ```
 //!
-//! A feature is `value * scale[column]`. Where every stored value would be 1 (one-hot data), values are left out.
+//! A feature is `value * scale[column]`. Labels are one more column, with a width of their own and the last scale:
+//! classes from 0 on, or real targets. Where every stored value would be 1 (one-hot data), values are left out.
 
 use crate::vector::Ratio;
 use core::ops::Range;
 
-/// Width of a stored feature.
+/// Width of a stored feature or label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Width {
-    /// Nothing is stored, every value is 1 (sparse rows only).
+    /// Nothing is stored, every feature is 1 (sparse rows only). Of labels: one bit, 0 or 1.
     Unit = 0,
     /// i8
     I8 = 1,
@@ -43,6 +44,10 @@ pub struct Header {
     pub width: Width,
     /// Stored features: `rows * dimension` where dense.
     pub nonzeros: u32,
+    /// Width of a stored label; [`Width::Unit`] is one bit.
+    pub label_width: Width,
+    /// Number of classes: labels are `0..classes`. 0 where they are real targets.
+    pub classes: u8,
 }
 
 /// Where the sections of a shard lie, in bytes from its start.
@@ -52,7 +57,7 @@ pub struct Sections {
     pub scale_mantissas: Range<usize>,
     /// Scale exponents.
     pub scale_exponents: Range<usize>,
-    /// Label bits.
+    /// Labels.
     pub labels: Range<usize>,
     /// Entries per row (sparse).
     pub counts: Range<usize>,
@@ -73,13 +78,25 @@ pub enum ShardError {
     Alignment,
     /// A column index lies beyond the dimension, or the entries per row do not add up.
     Index,
+    /// A label is not one of the classes.
+    Label,
+}
+
+impl Width {
+    fn parse(byte: u8) -> Result<Self, ShardError> {
+        match byte {
+            0 => Ok(Self::Unit),
+            1 => Ok(Self::I8),
+            2 => Ok(Self::I16),
+            4 => Ok(Self::I32),
+            _ => Err(ShardError::Shape),
+        }
+    }
 }
 
 impl Header {
     /// Length of the header in bytes.
     pub const LEN: usize = 16;
-
-    const SPARSE: u32 = 1 << 8;
 
     /// Whether column indices take two bytes instead of one.
     pub const fn wide_index(&self) -> bool {
@@ -88,8 +105,8 @@ impl Header {
 
     /// The header as it travels.
     pub fn emit(&self) -> [u8; Self::LEN] {
-        let kind = self.width as u32 | if self.sparse { Self::SPARSE } else { 0 };
-        bytemuck::cast([self.rows, self.dimension, kind, self.nonzeros])
+        let kind = [self.width as u8, u8::from(self.sparse), self.label_width as u8, self.classes];
+        bytemuck::cast([self.rows, self.dimension, bytemuck::cast(kind), self.nonzeros])
     }
 
     /// Reads a header.
@@ -97,24 +114,23 @@ impl Header {
         let bytes: [u8; Self::LEN] =
             bytes.get(..Self::LEN).and_then(|b| b.try_into().ok()).ok_or(ShardError::Shape)?;
         let [rows, dimension, kind, nonzeros]: [u32; 4] = bytemuck::cast(bytes);
-        let width = match kind & 0xff {
-            0 => Width::Unit,
-            1 => Width::I8,
-            2 => Width::I16,
-            4 => Width::I32,
+        let [width, sparse, label_width, classes]: [u8; 4] = bytemuck::cast(kind);
+        let (width, label_width) = (Width::parse(width)?, Width::parse(label_width)?);
+        let sparse = match sparse {
+            0 => false,
+            1 => true,
             _ => return Err(ShardError::Shape),
         };
-        let sparse = kind & Self::SPARSE != 0;
         let full = u64::from(rows) * u64::from(dimension);
         let consistent = if sparse {
             u64::from(nonzeros) <= full && dimension <= 1 << 16
         } else {
             u64::from(nonzeros) == full && width != Width::Unit
         };
-        if kind & !(0xff | Self::SPARSE) != 0 || !consistent {
+        if !consistent {
             return Err(ShardError::Shape);
         }
-        Ok(Self { rows, dimension, sparse, width, nonzeros })
+        Ok(Self { rows, dimension, sparse, width, nonzeros, label_width, classes })
     }
 
     /// Where the sections of such a shard lie; `None` if it is too long for this machine.
@@ -127,10 +143,14 @@ impl Header {
             Some(start..stop)
         };
         let (listed, rows) = if self.sparse { (self.nonzeros, self.rows) } else { (0, 0) };
+        let scales = self.dimension.checked_add(1)?;
         Some(Sections {
-            scale_mantissas: section(self.dimension, 4)?,
-            scale_exponents: section(self.dimension, 2)?,
-            labels: section(self.rows.div_ceil(8), 1)?,
+            scale_mantissas: section(scales, 4)?,
+            scale_exponents: section(scales, 2)?,
+            labels: match self.label_width {
+                Width::Unit => section(self.rows.div_ceil(8), 1)?,
+                width => section(self.rows, width as usize)?,
+            },
             counts: section(rows, 2)?,
             indices: section(listed, if self.wide_index() { 2 } else { 1 })?,
             values: section(self.nonzeros, self.width as usize)?,
@@ -144,6 +164,19 @@ impl Header {
 pub enum Values<'a> {
     /// All ones.
     Unit,
+    /// Bytes.
+    I8(&'a [i8]),
+    /// Half words.
+    I16(&'a [i16]),
+    /// Words.
+    I32(&'a [i32]),
+}
+
+/// The labels of a shard, one a row.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels<'a> {
+    /// Bits, lowest first.
+    Bits(&'a [u8]),
     /// Bytes.
     I8(&'a [i8]),
     /// Half words.
@@ -172,9 +205,10 @@ pub struct Shard<'a> {
     pub values: Values<'a>,
     /// Their columns.
     pub columns: Columns<'a>,
+    /// The labels.
+    pub labels: Labels<'a>,
     scale_mantissas: &'a [i32],
     scale_exponents: &'a [i16],
-    labels: &'a [u8],
 }
 
 impl<'a> Shard<'a> {
@@ -184,7 +218,7 @@ impl<'a> Shard<'a> {
         let at = header.sections().filter(|at| at.len == bytes.len()).ok_or(ShardError::Shape)?;
         let indices = &bytes[at.indices];
         let counts = words(&bytes[at.counts])?;
-        let values = &bytes[at.values];
+        let (values, labels) = (&bytes[at.values], &bytes[at.labels]);
         Ok(Self {
             header,
             values: match header.width {
@@ -200,12 +234,26 @@ impl<'a> Shard<'a> {
             },
             scale_mantissas: words(&bytes[at.scale_mantissas])?,
             scale_exponents: words(&bytes[at.scale_exponents])?,
-            labels: &bytes[at.labels],
+            labels: match header.label_width {
+                Width::Unit => Labels::Bits(labels),
+                Width::I8 => Labels::I8(words(labels)?),
+                Width::I16 => Labels::I16(words(labels)?),
+                Width::I32 => Labels::I32(words(labels)?),
+            },
         })
     }
 
-    /// Checks every index and count once, so that later reads cannot leave the shard.
+    /// Checks every index, count and class once, so that later reads cannot leave the shard.
     pub fn check(&self) -> Result<(), ShardError> {
+        let classes = i32::from(self.header.classes);
+        let is_class = |row| (0..classes).contains(&self.label(row));
+        if classes > 0 && !(0..self.header.rows as usize).all(is_class) {
+            return Err(ShardError::Label);
+        }
+        self.check_indices()
+    }
+
+    fn check_indices(&self) -> Result<(), ShardError> {
         let dimension = self.header.dimension;
         let (counts, in_range) = match self.columns {
             Columns::Dense => return Ok(()),
@@ -226,10 +274,20 @@ impl<'a> Shard<'a> {
         Ratio { mantissa: self.scale_mantissas[column], exponent: self.scale_exponents[column] }
     }
 
-    /// Whether a row belongs to the positive class.
+    /// What a stored label is multiplied with.
+    pub fn label_scale(&self) -> Ratio {
+        self.scale(self.header.dimension as usize)
+    }
+
+    /// The stored label of a row: its class, or its target before it is scaled.
     #[inline]
-    pub fn label(&self, row: usize) -> bool {
-        self.labels[row / 8] >> (row % 8) & 1 == 1
+    pub fn label(&self, row: usize) -> i32 {
+        match self.labels {
+            Labels::Bits(bits) => i32::from(bits[row / 8] >> (row % 8) & 1),
+            Labels::I8(labels) => labels[row].into(),
+            Labels::I16(labels) => labels[row].into(),
+            Labels::I32(labels) => labels[row],
+        }
     }
 }
 
@@ -244,14 +302,21 @@ mod tests {
 
     /// Two rows of one-hot data over three columns: {0, 2} and {1}.
     fn one_hot() -> Vec<u32> {
-        let header =
-            Header { rows: 2, dimension: 3, sparse: true, width: Width::Unit, nonzeros: 3 };
+        let header = Header {
+            rows: 2,
+            dimension: 3,
+            sparse: true,
+            width: Width::Unit,
+            nonzeros: 3,
+            label_width: Width::Unit,
+            classes: 2,
+        };
         let at = header.sections().unwrap();
         let mut words = vec![0u32; at.len / 4];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         bytes[..Header::LEN].copy_from_slice(&header.emit());
-        bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 3]));
-        bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 3]));
+        bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 4]));
+        bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 4]));
         bytes[at.labels].copy_from_slice(&[0b10]);
         bytes[at.counts].copy_from_slice(bytemuck::cast_slice(&[2u16, 1]));
         bytes[at.indices].copy_from_slice(&[0, 2, 1]);
@@ -264,7 +329,7 @@ mod tests {
         let shard = Shard::open(bytemuck::cast_slice(&words)).unwrap();
         assert_eq!(shard.check(), Ok(()));
         assert_eq!(shard.scale(1), Ratio { mantissa: 1 << 30, exponent: 30 });
-        assert_eq!([shard.label(0), shard.label(1)], [false, true]);
+        assert_eq!([shard.label(0), shard.label(1)], [0, 1]);
         assert!(matches!(shard.columns, Columns::U8([2, 1], [0, 2, 1])));
     }
 
@@ -283,8 +348,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_words_are_a_shard_or_refused(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, rows in 0u32..9, dimension in 0u32..9) {
-            for (word, value) in words.iter_mut().zip([rows, dimension, kind | u32::from(sparse) << 8]) {
+        fn any_words_are_a_shard_or_refused(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, label_width in 0u32..5, classes in 0u32..4, rows in 0u32..9, dimension in 0u32..9) {
+            for (word, value) in words.iter_mut().zip([rows, dimension, kind | u32::from(sparse) << 8 | label_width << 16 | classes << 24]) {
                 *word = value;
             }
             if let Ok(shard) = Shard::open(bytemuck::cast_slice(&words)) {

@@ -4,11 +4,13 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{
-    Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, SCHEMA, Up, VERSION,
+    Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, Regulariser, SCHEMA,
+    Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
-use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
+use smidgen_protocol::shard::{Columns, Header, Labels, Shard, Values, Width};
 use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
+use smidgen_protocol::start;
 use smidgen_protocol::vector::{Ratio, round_shift};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +93,9 @@ const CONFIGURE: Configure = Configure {
     l1_n: Ratio { mantissa: 0, exponent: 0 },
     downlink: Downlink::Sparse,
     objective: "logistic",
+    regulariser: Regulariser::Nonconvex,
     lambda: Ratio { mantissa: 1_717_986_918, exponent: 34 },
+    start_seed: 0,
     data_len: 1000,
     data_checksum: 0xcbf4_3926,
 };
@@ -102,7 +106,7 @@ const READY: Ready = Ready {
     board: "microbit",
     identity: 0x1234,
     memory: 8192,
-    objective: "logistic",
+    objectives: "logistic softmax",
     session: 0,
     opened: 0,
     model_digest: 0,
@@ -253,6 +257,9 @@ fn check_frames(examples: &mut Examples) {
 fn check_numbers(examples: &mut Examples) {
     examples.take("schema", &SCHEMA);
     examples.take("checksum", &frame::checksum(b"123456789").to_le_bytes());
+    let mut x = [0; 1];
+    assert_eq!(start::fill(&mut x, 1), 30);
+    examples.take("start", &x[0].to_le_bytes());
     examples.take("digest", &digest::vector(&[1, 0, -2]).to_le_bytes());
     let context = [&SESSION.to_le_bytes()[..], &[1, 0], &3u32.to_le_bytes(), &[0; 4]].concat();
     let context = examples.take("context", &context);
@@ -272,24 +279,43 @@ fn shard(header: &Header, sections: &[&[u8]]) -> Vec<u8> {
 }
 
 fn check_shards(examples: &mut Examples) {
-    let ones = [1i32 << 30; 3].map(i32::to_le_bytes).concat();
-    let exponents = [30i16, 34, -1].map(i16::to_le_bytes).concat();
-    let dense = Header { rows: 2, dimension: 3, sparse: false, width: Width::I8, nonzeros: 6 };
-    let bytes = shard(&dense, &[&ones, &exponents, &[0b10], &[16, 0xff, 0, 3, 0x80, 1]]);
+    let ones = [1i32 << 30; 4].map(i32::to_le_bytes).concat();
+    let exponents = [30i16, 34, -1, 31].map(i16::to_le_bytes).concat();
+    let dense = Header {
+        rows: 2,
+        dimension: 3,
+        sparse: false,
+        width: Width::I8,
+        nonzeros: 6,
+        label_width: Width::I16,
+        classes: 0,
+    };
+    let targets = [300i16, -1].map(i16::to_le_bytes).concat();
+    let bytes = shard(&dense, &[&ones, &exponents, &targets, &[16, 0xff, 0, 3, 0x80, 1]]);
     let example = aligned(&examples.take("shard.dense", &bytes));
     let found = Shard::open(bytemuck::cast_slice(&example)).unwrap();
     assert_eq!((found.check(), found.header), (Ok(()), dense));
     assert_eq!(found.scale(1), Ratio { mantissa: 1 << 30, exponent: 34 });
-    assert_eq!([found.label(0), found.label(1)], [false, true]);
+    assert_eq!(found.label_scale(), Ratio { mantissa: 1 << 30, exponent: 31 });
+    assert!(matches!(found.labels, Labels::I16([300, -1])));
     assert!(matches!(found.columns, Columns::Dense));
     assert!(matches!(found.values, Values::I8([16, -1, 0, 3, -128, 1])));
 
-    let exponents = [30i16; 3].map(i16::to_le_bytes).concat();
-    let one_hot = Header { rows: 2, dimension: 3, sparse: true, width: Width::Unit, nonzeros: 3 };
+    let exponents = [30i16; 4].map(i16::to_le_bytes).concat();
+    let one_hot = Header {
+        rows: 2,
+        sparse: true,
+        width: Width::Unit,
+        nonzeros: 3,
+        label_width: Width::Unit,
+        classes: 2,
+        ..dense
+    };
     let bytes = shard(&one_hot, &[&ones, &exponents, &[0b10], &[2, 0, 1, 0], &[0, 2, 1]]);
     let example = aligned(&examples.take("shard.one_hot", &bytes));
     let found = Shard::open(bytemuck::cast_slice(&example)).unwrap();
     assert_eq!((found.check(), found.header), (Ok(()), one_hot));
+    assert_eq!([found.label(0), found.label(1)], [0, 1]);
     assert!(matches!(found.columns, Columns::U8([2, 1], [0, 2, 1])));
     assert!(matches!(found.values, Values::Unit));
 }

@@ -5,7 +5,7 @@ use smidgen::experiment::Experiment;
 use smidgen::record::RoundRecord;
 use smidgen::simulation::Simulation;
 use smidgen::training::{Goal, TrainingError, World, collect};
-use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objectives::Objectives;
 
 /// The session of tests; transcripts do not depend on it.
 pub const SESSION: u32 = 0x5eed;
@@ -27,7 +27,7 @@ pub fn experiment(options: &str) -> Experiment {
 }
 
 /// A simulated world for an experiment.
-pub fn simulation(experiment: &Experiment) -> Simulation<Logistic> {
+pub fn simulation(experiment: &Experiment) -> Simulation<Objectives> {
     experiment.simulation()
 }
 

@@ -1,10 +1,12 @@
 //! From f64 rows to a board's gradient: quantised, opened in place, evaluated in fixed point.
 
+use smidgen::config;
 use smidgen::dataset::quantise::quantise;
-use smidgen::objective::Logistic as Telemetry;
+use smidgen::objective::{Objective as Telemetry, Penalty};
 use smidgen::ratio::ratio;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
+use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::shard::Width;
 use smidgen_tests::oracle::norm_squared;
 use smidgen_tests::reference::Problem;
@@ -50,7 +52,8 @@ fn model(problem: &Problem) -> Grid {
 /// Compares loss and gradient of every worker with those in f64 on the original rows.
 fn check(problem: &Problem, tolerance: f64) {
     let Problem { dataset, shares, lambda } = problem;
-    let telemetry = Telemetry::new(dataset, shares, *lambda);
+    let telemetry =
+        Telemetry::new(config::Objective::Logistic, Penalty::nonconvex(*lambda), dataset, shares);
     let x = model(problem);
     let mut expected = vec![0.0; dataset.dimension()];
     for (worker, rows) in shares.iter().enumerate() {
@@ -76,11 +79,13 @@ fn evaluate(shard: &[u8], x: &Grid, gradient_exponent: i8, lambda: f64) -> (f64,
     let loss_exponent = 30;
     let (mut mantissas, mut saturated) = (vec![0; dimension], 0);
     let loss = Logistic.evaluate(Evaluation {
+        objective: Logistic::NAME,
         x: &x.mantissas,
         x_exponent: x.exponent,
         gradient: &mut mantissas,
         gradient_exponent,
         loss_exponent,
+        regulariser: Regulariser::Nonconvex,
         lambda: ratio(lambda),
         data,
         scratch: &mut vec![0; Logistic::scratch_len(dimension)],

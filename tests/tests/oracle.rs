@@ -1,7 +1,9 @@
 //! The oracle itself, against worked examples and reference trajectories, and theory's own test of
 //! it.
 
-use smidgen::objective::Logistic;
+use smidgen::config;
+use smidgen::dataset::Dataset;
+use smidgen::objective::{Objective, Penalty};
 use smidgen::theory::{Smoothness, Step, theta, top_k_alpha};
 use smidgen_tests::oracle::{Ef21, Init, logistic_gradient, norm_squared, top_k};
 use smidgen_tests::reference::{self, Problem, ROUNDS, Trajectory};
@@ -152,12 +154,16 @@ fn trajectory_of_w1a() {
     check(&problem, reference::W1A_AM, Init::Full);
 }
 
+fn logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Objective {
+    Objective::new(config::Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
+}
+
 /// The host's objective and the oracle's gradient were written apart; they are the same function.
 #[test]
 fn telemetry_and_oracle_agree() {
     for problem in [Problem::digits(), Problem::breast_cancer_standardised()] {
         let Problem { dataset, shares, lambda } = &problem;
-        let objective = Logistic::new(dataset, shares, *lambda);
+        let objective = logistic(dataset, shares, *lambda);
         let x: Vec<f64> = (0..dataset.dimension()).map(|k| (k as f64).sin()).collect();
         let mut gradient = vec![0.0; x.len()];
         for (i, share) in shares.iter().enumerate() {
@@ -179,7 +185,7 @@ fn the_lyapunov_function_falls_as_proved() {
         let smoothness = Smoothness::of_logistic(dataset, shares, *lambda);
         let alpha = top_k_alpha(k, dataset.dimension());
         let gamma = smoothness.gamma(Step::Am, alpha);
-        let objective = Logistic::new(dataset, shares, *lambda);
+        let objective = logistic(dataset, shares, *lambda);
         let mut run = run(&problem, Step::Am, k, Init::Compressed);
         let mut gradient = vec![0.0; dataset.dimension()];
         let mut bound = f64::INFINITY;

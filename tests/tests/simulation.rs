@@ -2,13 +2,13 @@
 
 use smidgen::simulation::Simulation;
 use smidgen::training::World;
-use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, simulated, simulation, transcripts,
 };
 
 /// Both ends of every link have a name for every byte that reached them, and the host counted what it sent.
-fn assert_bytes_explained(world: &mut Simulation<Logistic>, workers: usize, what: &str) {
+fn assert_bytes_explained(world: &mut Simulation<Objectives>, workers: usize, what: &str) {
     world.drain();
     for worker in 0..workers {
         let (down, up) = world.fates(worker);
@@ -107,7 +107,7 @@ fn a_shard_that_does_not_fit_is_refused_with_board_need_and_room() {
     let experiment = experiment(DIGITS);
     let memory = vec![1 << 20, 4096, 1 << 20, 1 << 20];
     let mut world =
-        Simulation::with_memory(experiment.setup.clone(), Logistic, experiment.line(), memory);
+        Simulation::with_memory(experiment.setup.clone(), Objectives, experiment.line(), memory);
     let error = run(&experiment, &mut world).expect_err("4096 bytes are too few").to_string();
     assert!(error.contains("worker 2 (simulated board 2)"), "{error}");
     assert!(error.contains("room for 4096"), "{error}");

@@ -5,7 +5,7 @@ use smidgen::driver::Driver;
 use smidgen::experiment::Experiment;
 use smidgen::training::World;
 use smidgen::transport::{Link, loopback};
-use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_tests::conformance::{FEW_DIGITS, experiment, run, simulated, transcripts};
@@ -20,9 +20,9 @@ const MEMORY_LEN: usize = 1 << 12;
 fn start(index: usize, line: impl Read + Write + Send + 'static) {
     thread::spawn(move || {
         let board = Board { name: "thread", identity: index as u64 + 1 };
-        let mut worker = Worker::new::<Logistic>(board, vec![0; MEMORY_LEN]);
+        let mut worker = Worker::new::<Objectives>(board, vec![0; MEMORY_LEN]);
         // It ends with an error or without when the host hangs up; both are the end of the board.
-        let _ = serve(&mut FromStd::new(line), &mut worker, &mut Logistic);
+        let _ = serve(&mut FromStd::new(line), &mut worker, &mut Objectives);
     });
 }
 

@@ -1,9 +1,12 @@
 //! From margins to residuals and losses.
 
-use super::sigmoid::{self, Sigmoid};
+use crate::rows::Link;
+use crate::sigmoid::{self, Sigmoid};
+use smidgen_protocol::shard::Shard;
 
 /// Turns margins into residuals and adds up their losses.
-pub struct Residuals {
+pub struct Residuals<'a> {
+    shard: &'a Shard<'a>,
     sigmoid: Sigmoid,
     /// Bits dropped from a residual.
     dropped: u32,
@@ -13,22 +16,20 @@ pub struct Residuals {
     pub hard_loss: u128,
 }
 
-impl Residuals {
+impl<'a> Residuals<'a> {
     /// For margins with an exponent, and residuals of so many fraction bits, at most 31.
-    pub fn new(margin_exponent: i32, bits: u32) -> Self {
+    pub fn new(shard: &'a Shard<'a>, margin_exponent: i32, bits: u32) -> Self {
         let sigmoid = Sigmoid::new(margin_exponent);
-        Self { sigmoid, dropped: sigmoid::EXPONENT - bits, soft_loss: 0, hard_loss: 0 }
+        Self { shard, sigmoid, dropped: sigmoid::EXPONENT - bits, soft_loss: 0, hard_loss: 0 }
     }
+}
 
-    /// Replaces the margins aᵀx of a block of rows by −y σ(−y aᵀx). Not inlined: it is the same for every kind
-    /// of row.
-    ///
-    /// Signs are masks, not branches: which side a row is on is as good as random.
-    #[inline(never)]
-    pub fn replace(&mut self, block: &mut [i64], positive: impl Fn(usize) -> bool) {
+impl Link for Residuals<'_> {
+    /// A residual is −y σ(−y aᵀx). Signs are masks, not branches: which side a row is on is as good as random.
+    fn replace(&mut self, first: usize, margins: &mut [i64]) {
         let (mut soft_loss, mut hard_loss) = (self.soft_loss, self.hard_loss);
-        for (row, margin) in block.iter_mut().enumerate() {
-            let negative = i64::from(positive(row)) - 1;
+        for (row, margin) in (first..).zip(margins) {
+            let negative = i64::from(self.shard.label(row) > 0) - 1;
             let signed = negate_if(*margin, negative);
             let wrong = signed >> 63;
             let magnitude = signed.unsigned_abs();

@@ -2,13 +2,15 @@
 
 use super::memory::{Layout, Vectors};
 use crate::method::{self, Compression, Written, entries};
+use crate::objective::Traits;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    Configure, Down, Exponents, Init, Loss, Part, Refusal, Ticket, Up,
+    Configure, Down, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
 use smidgen_protocol::sparse::{Decoder, Encoder};
+use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 
@@ -20,6 +22,8 @@ pub struct Session {
     pub opened: Ticket,
     pub worker: u16,
     pub layout: Layout,
+    pub objective: &'static Traits,
+    pub regulariser: Regulariser,
     pub lambda: Ratio,
     budget: Budget,
     init: Init,
@@ -67,10 +71,15 @@ enum Answer {
 }
 
 impl Session {
-    /// Takes part in a run, from the state that all share: x = 0, g_i = 0.
-    pub fn open(configure: &Configure, layout: Layout, memory: &mut [u64]) -> Self {
+    /// Takes part in a run, from the state that all share: x = x⁰, g_i = 0.
+    pub fn open(
+        configure: &Configure,
+        objective: &'static Traits,
+        layout: Layout,
+        memory: &mut [u64],
+    ) -> Self {
         let at = layout.split(memory);
-        at.x.fill(0);
+        let x_exponent = start::fill(at.x, configure.start_seed);
         at.g_i.fill(0);
         at.private.fill(0);
         at.sum.fill(0);
@@ -82,6 +91,8 @@ impl Session {
             opened: ticket,
             worker: configure.worker,
             layout,
+            objective,
+            regulariser: configure.regulariser,
             lambda: configure.lambda,
             budget: configure.budget(),
             init: configure.init,
@@ -96,7 +107,7 @@ impl Session {
             },
             data_checksum: configure.data_checksum,
             data_held: 0,
-            exponents: Exponents::default(),
+            exponents: Exponents { x: x_exponent, ..Exponents::default() },
             ticket,
             answer,
             outbox: answer,
@@ -132,7 +143,6 @@ impl Session {
         body: &[u8],
         round: u32,
         mut at: Vectors,
-        check_data: fn(&[u8], usize) -> bool,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         match *message {
@@ -150,9 +160,7 @@ impl Session {
             return Err(Reject::Unexpected);
         }
         let answer = match *message {
-            Down::Data { offset, .. } => {
-                Some(self.take_data(ticket, offset, body, at.data, check_data)?)
-            }
+            Down::Data { offset, .. } => Some(self.take_data(ticket, offset, body, at.data)?),
             Down::Announce { exponents, gamma_n, .. } => {
                 self.announce(exponents, gamma_n, at, saturated);
                 Some(Answer::Ack { ticket, value: 0 })
@@ -216,7 +224,6 @@ impl Session {
         offset: u32,
         chunk: &[u8],
         data: &mut [u8],
-        check: fn(&[u8], usize) -> bool,
     ) -> Result<Answer, Reject> {
         let held = self.data_held;
         if offset as usize == held && held < data.len() {
@@ -224,7 +231,8 @@ impl Session {
             self.data_held += chunk.len();
             let complete = self.data_held == data.len();
             if complete
-                && !(checksum(data) == self.data_checksum && check(data, self.layout.dimension))
+                && !(checksum(data) == self.data_checksum
+                    && (self.objective.check)(data, self.layout.dimension))
             {
                 self.data_held = 0;
                 return Ok(Answer::Refused { ticket, refusal: Refusal::Data });

@@ -4,6 +4,7 @@ mod host;
 mod line;
 
 use super::*;
+use crate::objective::Objective;
 use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, widened};
 use smidgen_protocol::frame;
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
@@ -17,7 +18,7 @@ fn a_worker_says_who_it_is_and_how_it_stands() {
     let Ok((Up::Ready(ready), [])) = Up::parse(&ready) else { panic!("a Ready") };
     assert_eq!((ready.version, ready.schema), (VERSION, SCHEMA));
     assert_eq!((ready.board, ready.identity), (BOARD.name, BOARD.identity));
-    assert_eq!((ready.objective, ready.session, ready.echo), (Distance::NAME, 0, 9));
+    assert_eq!((ready.objectives, ready.session, ready.echo), (Distance::NAME, 0, 9));
 
     host.set_up();
     host.begin();

@@ -35,13 +35,13 @@ pub enum Reason {
     Schema([u8; 8]),
     /// It computes something else.
     #[error(
-        "it computes the objective `{theirs}`, not `{wanted}`; flash a firmware with that objective or choose --objective {theirs}"
+        "its firmware computes {theirs} and not {wanted}; flash one with that objective or choose another --objective"
     )]
     Objective {
-        /// What it computes.
+        /// Names of what it computes.
         theirs: String,
         /// What this run is about.
-        wanted: String,
+        wanted: &'static str,
     },
     /// State and data do not fit.
     #[error(

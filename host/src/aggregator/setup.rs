@@ -5,7 +5,7 @@ use super::compressor::Budget;
 use crate::ratio::ratio;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::checksum;
-use smidgen_protocol::message::{Configure, Downlink, Init, Ticket};
+use smidgen_protocol::message::{Configure, Downlink, Init, Regulariser, Ticket};
 use smidgen_protocol::method::{self, Compressor, Method, Participation};
 use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::step::Rule;
@@ -17,9 +17,13 @@ pub struct Setup {
     /// The run, not 0; a worker leaves one run when it is configured for another.
     pub session: u32,
     /// Name of the objective.
-    pub objective: String,
+    pub objective: &'static str,
+    /// What is added to the loss of the data.
+    pub regulariser: Regulariser,
     /// Weight λ of the regulariser.
     pub lambda: f64,
+    /// Where the model starts: 0 is x⁰ = 0, another seed a [random model](smidgen_protocol::start).
+    pub start_seed: u32,
     /// Dimension d.
     pub dimension: u32,
     /// Coordinates per update, K.
@@ -84,8 +88,10 @@ impl Setup {
             downlink: self.downlink,
             momentum: ratio(self.momentum),
             l1_n: ratio(self.l1 * n),
-            objective: &self.objective,
+            objective: self.objective,
+            regulariser: self.regulariser,
             lambda: ratio(self.lambda),
+            start_seed: self.start_seed,
             data_len: data.len() as u32,
             data_checksum: checksum(data),
         }

@@ -163,10 +163,11 @@ impl Machine {
             return false;
         }
         self.peers[worker].identity = Some(identity);
-        let (theirs, wanted) = (ready.objective.to_owned(), self.setup.objective.clone());
+        let (theirs, wanted) = (ready.objectives, self.setup.objective);
         if let Some(twin) = twin {
             self.fail(worker, Reason::SameIdentity(twin));
-        } else if theirs != wanted {
+        } else if theirs.split(' ').all(|theirs| theirs != wanted) {
+            let theirs = theirs.to_owned();
             self.fail(worker, Reason::Objective { theirs, wanted });
         } else {
             return true;

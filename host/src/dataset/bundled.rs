@@ -1,12 +1,12 @@
 //! The data sets inside the program; `host/data/README.md` names their sources and licences.
 
-use super::{Dataset, DatasetError, libsvm};
+use super::{Dataset, DatasetError, Labels, libsvm};
 
 /// A data set inside the program.
 pub(super) struct Bundled {
     name: &'static str,
     text: &'static str,
-    load: fn(&Bundled) -> Result<Dataset, DatasetError>,
+    load: fn(&Bundled, Labels) -> Result<Dataset, DatasetError>,
 }
 
 const SETS: [Bundled; 2] = [
@@ -14,22 +14,25 @@ const SETS: [Bundled; 2] = [
     Bundled {
         name: "breast-cancer",
         text: include_str!("../../data/breast-cancer.libsvm"),
-        load: |set| Dataset::parse(set.name, set.text),
+        load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
     },
 ];
 
 /// The pixels of `digits` are counts of 0..=16, its features pixels divided by 16.
 const PIXEL_MAX: f64 = 16.0;
 
-fn digits(set: &Bundled) -> Result<Dataset, DatasetError> {
+fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     let mut table = libsvm::parse(set.name, set.text)?;
     table.rows.values.iter_mut().for_each(|pixel| *pixel /= PIXEL_MAX);
-    Ok(Dataset::label(set.name, table, |digit| digit % 2.0 == 1.0))
+    if labels == Labels::Binary {
+        table.labels.iter_mut().for_each(|digit| *digit %= 2.0);
+    }
+    Dataset::label(set.name, table, labels)
 }
 
 impl Bundled {
-    pub fn load(&self) -> Result<Dataset, DatasetError> {
-        (self.load)(self)
+    pub fn load(&self, labels: Labels) -> Result<Dataset, DatasetError> {
+        (self.load)(self, labels)
     }
 }
 
@@ -48,7 +51,7 @@ mod tests {
     use crate::dataset::Dataset;
 
     fn positives(dataset: &Dataset) -> usize {
-        (0..dataset.row_count()).filter(|&row| dataset.row(row).positive).count()
+        (0..dataset.row_count()).filter(|&row| dataset.row(row).label == 1.0).count()
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! multiples up to 2^15 − 1. A column that has one is stored exactly. One that has none is rounded
 //! to multiples of max|a| / (2^(b−1) − 1), b the number of bits allowed, an error of at most half
 //! of that. Among the notations that hold the integers found (width 0, 8, 16 or 32 bits, dense or
-//! sparse) the shard takes the one with the fewest bytes.
+//! sparse) the shard takes the one with the fewest bytes. Labels are one more column, which may take
+//! words: there is only one in a row.
 
 use super::Dataset;
 use crate::ratio::{ratio, real};
@@ -38,8 +39,11 @@ const EXACT: f64 = 1.0 / (1 << 30) as f64;
 pub fn quantise(dataset: &Dataset, rows: &[usize], width: Width) -> Quantised {
     assert!(!rows.is_empty(), "a worker has at least one row");
     let grids = grids(dataset, rows, width);
-    let header = smallest(dataset, rows, &grids);
-    let bytes = emit(dataset, rows, header, &grids);
+    let labels: Vec<f64> = rows.iter().map(|&row| dataset.row(row).label).collect();
+    let target = target(&labels, dataset.class_count());
+    let shape = smallest(dataset, rows, &grids);
+    let header = Header { label_width: target.width, classes: dataset.class_count(), ..shape };
+    let bytes = emit(dataset, rows, header, &grids, target);
     let error_max = rows
         .iter()
         .flat_map(|&row| dataset.row(row).entries())
@@ -76,6 +80,19 @@ fn grids(dataset: &Dataset, rows: &[usize], width: Width) -> Vec<Grid> {
         columns[column].push(real);
     }
     columns.iter().map(|column| grid(column, width)).collect()
+}
+
+/// The grid of labels: classes are counted, two take bits, and so do targets of two values if one is 0.
+fn target(labels: &[f64], classes: u8) -> Grid {
+    let max = labels.iter().fold(0.0, |max: f64, label| max.max(label.abs()));
+    match classes {
+        0 if labels.iter().all(|&label| label == 0.0 || label == max) => {
+            Grid { unit: real(ratio(max)), max, width: Width::Unit }
+        }
+        0 => grid(labels, Width::I32),
+        2 => Grid { unit: 1.0, max, width: Width::Unit },
+        _ => Grid { unit: 1.0, max, width: Width::I8 },
+    }
 }
 
 fn grid(column: &[f64], width: Width) -> Grid {
@@ -124,7 +141,7 @@ fn unit(column: &[f64], max: f64) -> Option<f64> {
     })
 }
 
-/// The shape with the fewest bytes among those that hold the integers of all columns.
+/// The shape, labels apart, with the fewest bytes among those that hold the integers of all columns.
 fn smallest(dataset: &Dataset, rows: &[usize], grids: &[Grid]) -> Header {
     let width = grids.iter().map(|grid| grid.width).max_by_key(|&width| width as u32);
     let width = width.unwrap_or(Width::Unit);
@@ -136,6 +153,8 @@ fn smallest(dataset: &Dataset, rows: &[usize], grids: &[Grid]) -> Header {
         sparse: true,
         width,
         nonzeros: u32::try_from(listed).expect("a shard lists fewer than 2^32 entries"),
+        label_width: Width::Unit,
+        classes: 0,
     };
     let dense_width = if width == Width::Unit { Width::I8 } else { width };
     let dense = row_count.checked_mul(dimension).map(|nonzeros| Header {
@@ -149,25 +168,25 @@ fn smallest(dataset: &Dataset, rows: &[usize], grids: &[Grid]) -> Header {
     dense.filter(|dense| len(dense) <= len(&sparse)).unwrap_or(sparse)
 }
 
-fn emit(dataset: &Dataset, rows: &[usize], header: Header, grids: &[Grid]) -> Vec<u8> {
+fn emit(
+    dataset: &Dataset,
+    rows: &[usize],
+    header: Header,
+    grids: &[Grid],
+    target: Grid,
+) -> Vec<u8> {
     let at = header.sections().expect("a shard fits this machine");
     let mut bytes = vec![0; at.len];
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    let scales = || grids.iter().map(|grid| ratio(grid.unit));
+    let scales = || grids.iter().chain([&target]).map(|grid| ratio(grid.unit));
     fill(&mut bytes[at.scale_mantissas], scales().map(|scale| scale.mantissa.to_le_bytes()));
     fill(&mut bytes[at.scale_exponents], scales().map(|scale| scale.exponent.to_le_bytes()));
-    for (position, &row) in rows.iter().enumerate() {
-        bytes[at.labels.start + position / 8] |=
-            u8::from(dataset.row(row).positive) << (position % 8);
+    let labels = rows.iter().map(|&row| target.integer(dataset.row(row).label)).collect::<Vec<_>>();
+    match header.label_width {
+        Width::Unit => fill(&mut bytes[at.labels], labels.chunks(8).map(|bits| [octet(bits)])),
+        width => fill_integers(&mut bytes[at.labels], width, &labels),
     }
-    let integers = integers(dataset, rows, header, grids);
-    let values = &mut bytes[at.values];
-    match header.width {
-        Width::Unit => {}
-        Width::I8 => fill(values, integers.iter().map(|&q| (q as i8).to_le_bytes())),
-        Width::I16 => fill(values, integers.iter().map(|&q| (q as i16).to_le_bytes())),
-        Width::I32 => fill(values, integers.iter().map(|&q| q.to_le_bytes())),
-    }
+    fill_integers(&mut bytes[at.values], header.width, &integers(dataset, rows, header, grids));
     if header.sparse {
         let rows = || rows.iter().map(|&row| dataset.row(row));
         let columns = || rows().flat_map(|row| row.columns);
@@ -199,6 +218,21 @@ fn integers(dataset: &Dataset, rows: &[usize], header: Header, grids: &[Grid]) -
 
 fn entry_count(columns: &[u16]) -> [u8; 2] {
     u16::try_from(columns.len()).expect("a row lists fewer than 2^16 entries").to_le_bytes()
+}
+
+/// Eight bits, lowest first.
+fn octet(bits: &[i32]) -> u8 {
+    bits.iter().rev().fold(0, |octet, &bit| octet << 1 | bit as u8)
+}
+
+fn fill_integers(section: &mut [u8], width: Width, integers: &[i32]) {
+    let integers = integers.iter();
+    match width {
+        Width::Unit => {}
+        Width::I8 => fill(section, integers.map(|&q| (q as i8).to_le_bytes())),
+        Width::I16 => fill(section, integers.map(|&q| (q as i16).to_le_bytes())),
+        Width::I32 => fill(section, integers.map(|&q| q.to_le_bytes())),
+    }
 }
 
 fn fill<const N: usize>(section: &mut [u8], items: impl Iterator<Item = [u8; N]>) {
@@ -254,6 +288,7 @@ fn columns_of(shard: &Shard<'_>) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Labels;
     use crate::dataset::split::Split;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -289,6 +324,37 @@ mod tests {
             let expected: Vec<_> = rows.iter().map(|&row| dense(&digits, row)).collect();
             assert_eq!(stored(&quantised), expected);
         }
+    }
+
+    /// The labels that come back, and their width.
+    fn labels(text: &str, labels: Labels) -> (Vec<f64>, Width) {
+        let dataset = Dataset::parse_with("text", text, labels).unwrap();
+        let rows: Vec<usize> = (0..dataset.row_count()).collect();
+        let quantised = quantise(&dataset, &rows, Width::I16);
+        let mut words = vec![0u32; quantised.bytes.len() / 4];
+        bytemuck::cast_slice_mut(&mut words).copy_from_slice(&quantised.bytes);
+        let shard = Shard::open(bytemuck::cast_slice(&words)).unwrap();
+        shard.check().unwrap();
+        let scale = real(shard.label_scale());
+        let label = |row| f64::from(shard.label(row)) * scale;
+        ((0..rows.len()).map(label).collect(), quantised.header.label_width)
+    }
+
+    #[test]
+    fn labels_take_bits_bytes_or_words() {
+        let text = |labels: &[&str]| labels.iter().map(|label| format!("{label} 1:1\n")).collect();
+        let binary: String = text(&["-1", "1", "1", "-1", "1", "-1", "-1", "1", "1", "-1"]);
+        let signs = vec![0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0];
+        assert_eq!(labels(&binary, Labels::Binary), (signs, Width::Unit));
+        let digits: String = text(&["3", "0", "7", "3"]);
+        assert_eq!(labels(&digits, Labels::Classes), (vec![1.0, 0.0, 2.0, 1.0], Width::I8));
+        assert_eq!(labels(&digits, Labels::Real), (vec![3.0, 0.0, 7.0, 3.0], Width::I8));
+        assert_eq!(labels(&text(&["0", "0"]), Labels::Real), (vec![0.0; 2], Width::Unit));
+        assert_eq!(labels(&text(&["0", "2.5"]), Labels::Real), (vec![0.0, 2.5], Width::Unit));
+        let (found, width) = labels(&text(&["3.14159265", "-2.71828183", "0"]), Labels::Real);
+        assert_eq!(width, Width::I32);
+        let close = |(a, b): (f64, f64)| (a - b).abs() < 1e-8;
+        assert!(found.into_iter().zip([3.14159265, -2.71828183, 0.0]).all(close));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::curve::Mark;
 use super::page::Page;
 use super::quantity::{bytes, count, counted, number, seconds};
+use crate::record::TestRecord;
 
 impl Page<'_> {
     pub(super) fn method(&self) -> String {
@@ -51,6 +52,9 @@ impl Page<'_> {
                     (tile(&seconds(total.link_seconds), &format!("on the link{}", self.line())))
                     @if let Some(comparison) = self.comparison {
                         (factor_tile(comparison.bytes_factor()))
+                    }
+                    @if let Some(TestRecord { rows, accuracy: Some(share), .. }) = self.summary().test {
+                        (tile(&format!("{:.1} %", 100.0 * share), &format!("right on {rows} rows held out")))
                     }
                 }
             }

@@ -31,8 +31,9 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
     let downlink = select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
     let kind = (init, downlink, name(), ratio());
     let rules = ((method(), compressor()), ratio(), any::<(u32, u32)>(), ratio(), ratio());
-    (run, kind, rules, any::<(u32, u32)>()).prop_map(
-        |(run, kind, rules, (data_len, data_checksum))| {
+    let regulariser = select(vec![Regulariser::Nonconvex, Regulariser::L2]);
+    (run, kind, rules, regulariser, any::<(u32, u32, u32)>()).prop_map(
+        |(run, kind, rules, regulariser, (start_seed, data_len, data_checksum))| {
             let ((method, compressor), scale, (seed, probability), momentum, l1_n) = rules;
             let ((ticket, session, identity, worker), (dimension, k, value_bits)) = run;
             let (init, downlink, objective, lambda) = kind;
@@ -53,7 +54,9 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
                 momentum,
                 l1_n,
                 objective,
+                regulariser,
                 lambda,
+                start_seed,
                 data_len,
                 data_checksum,
             }
@@ -113,7 +116,7 @@ fn ready() -> impl Strategy<Value = Ready<'static>> {
     (versions, board, state, any::<([u32; Reject::COUNT], u32, u32)>()).prop_map(
         |(
             (version, schema),
-            (board, identity, memory, objective),
+            (board, identity, memory, objectives),
             state,
             (rejected, overruns, saturated),
         )| {
@@ -125,7 +128,7 @@ fn ready() -> impl Strategy<Value = Ready<'static>> {
                 board,
                 identity,
                 memory,
-                objective,
+                objectives,
                 session,
                 opened,
                 model_digest,

@@ -20,7 +20,7 @@ use nrf51_hal::{
     uart::{Baudrate, Parity, Pins, Uart},
 };
 use smidgen_firmware::{
-    logistic::Logistic,
+    objectives::Objectives,
     worker::{Board, Worker},
 };
 
@@ -33,7 +33,7 @@ fn main() -> ! {
 
     let device = pac::Peripherals::take().expect("nobody took them before");
     let identity = identity::given_or_else(|| device_id(&device.FICR));
-    let mut worker = Worker::new::<Logistic>(Board { name: "microbit", identity }, memory::take());
+    let mut worker = Worker::new::<Objectives>(Board { name: "microbit", identity }, memory::take());
 
     // The internal oscillator is not exact enough for a UART.
     Clocks::new(device.CLOCK).enable_ext_hfosc();
@@ -54,7 +54,7 @@ fn main() -> ! {
     uart().intenset.write(|w| w.rxdrdy().set().error().set());
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::UART0) };
-    serve(port, &mut worker, &mut Logistic)
+    serve(port, &mut worker, &mut Objectives)
 }
 
 /// The UART's registers: the HAL sets them up, but it neither knows of interrupts nor splits the two directions.

@@ -18,7 +18,7 @@ use cortex_m_rt::{entry, exception};
 use heapless::spsc::Queue;
 use registers::{FPGAIO, RECEIVE, SCC, UART};
 use smidgen_firmware::{
-    logistic::Logistic,
+    objectives::Objectives,
     worker::{Board, Worker},
 };
 
@@ -32,13 +32,13 @@ fn main() -> ! {
     let core = cortex_m::Peripherals::take().expect("nobody took them before");
     let identity = identity::given_or_else(|| SCC.image().into());
     let board = Board { name: name(&core.CPUID), identity };
-    let mut worker = Worker::new::<Logistic>(board, memory::take());
+    let mut worker = Worker::new::<Objectives>(board, memory::take());
 
     UART.open();
     let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(RECEIVE) };
-    serve(port, &mut worker, &mut Logistic)
+    serve(port, &mut worker, &mut Objectives)
 }
 
 /// The board's name, by the part number of its core.

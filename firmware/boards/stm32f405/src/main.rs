@@ -15,7 +15,7 @@ use cortex_m_rt::entry;
 use critical_section::Mutex;
 use heapless::spsc::Queue;
 use smidgen_firmware::{
-    logistic::Logistic,
+    objectives::Objectives,
     worker::{Board, Worker},
 };
 use stm32f4xx_hal::{
@@ -38,7 +38,7 @@ fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
 
     let board = Board { name: "stm32f405", identity: identity::given_or_else(device_id) };
-    let mut worker = Worker::new::<Logistic>(board, memory::take());
+    let mut worker = Worker::new::<Objectives>(board, memory::take());
 
     let device = pac::Peripherals::take().expect("nobody took them before");
     let mut rcc = device.RCC.freeze(rcc::Config::hsi());
@@ -56,7 +56,7 @@ fn main() -> ! {
     critical_section::with(|section| RECEIVER.replace(section, Some(receiver)));
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::USART1) };
-    serve(port, &mut worker, &mut Logistic)
+    serve(port, &mut worker, &mut Objectives)
 }
 
 /// Sends a byte as soon as there is room for it.

@@ -21,19 +21,19 @@ pub mod serial;
 
 use embedded_io::{Read, Write};
 use serial::Overrun;
-use smidgen_firmware::{objective::Objective, run::run, worker::Worker};
+use smidgen_firmware::{objective::Repertoire, run::run, worker::Worker};
 
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
 
 /// Serves the host for as long as the board has power.
-pub fn serve<P, O>(mut port: P, worker: &mut Worker<&'static mut [u64]>, objective: &mut O) -> !
+pub fn serve<P, R>(mut port: P, worker: &mut Worker<&'static mut [u64]>, repertoire: &mut R) -> !
 where
     P: Read + Write<Error = Overrun>,
-    O: Objective,
+    R: Repertoire,
 {
     loop {
-        if run(&mut port, worker, objective).is_err() {
+        if run(&mut port, worker, repertoire).is_err() {
             worker.count_overrun();
             #[cfg(feature = "defmt")]
             defmt::warn!("the receiver lost bytes");

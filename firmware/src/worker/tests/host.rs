@@ -1,8 +1,9 @@
 //! A host by hand, and an objective that counts how often it is asked.
 
 use super::super::*;
+use crate::objective::Objective;
 use smidgen_protocol::frame::{self, BODY_LEN_MAX};
-use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
+use smidgen_protocol::message::{Downlink, Exponents, Init, Part, Regulariser};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
 use smidgen_protocol::step::{Grids, Rule, step};
@@ -80,7 +81,9 @@ impl Host {
             momentum: Ratio::default(),
             l1_n: Ratio::default(),
             objective: Distance::NAME,
+            regulariser: Regulariser::Nonconvex,
             lambda: Ratio::default(),
+            start_seed: 0,
             data_len: data.len() as u32,
             data_checksum: frame::checksum(&data),
         };

@@ -3,7 +3,7 @@
 use super::super::*;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
-use smidgen_protocol::message::Init;
+use smidgen_protocol::message::{Init, Regulariser};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::saturate;
 use std::collections::BTreeMap;
@@ -51,7 +51,9 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
     };
     Setup {
         session: 0x5e55,
-        objective: Slope::NAME.into(),
+        objective: Slope::NAME,
+        regulariser: Regulariser::Nonconvex,
+        start_seed: 0,
         lambda: 0.0,
         dimension,
         k: dimension,

@@ -113,7 +113,7 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
                 board: "forged",
                 identity: 1 + u64::from(value & 1),
                 memory: value,
-                objective: bench::Slope::NAME,
+                objectives: bench::Slope::NAME,
                 session: 0x5e55,
                 opened: peer.opened.wrapping_add(off),
                 model_digest: 0,

@@ -1,4 +1,4 @@
-use super::super::{Compressor, Downlink, Faults, Init, Method, Objective, Step};
+use super::super::{Compressor, Downlink, Faults, Init, Method, Objective, Regulariser, Step};
 use super::*;
 use crate::dataset::split::Split;
 use std::fs;
@@ -52,9 +52,11 @@ fn defaults_are_filled_in() {
     let expected = Options {
         dataset: "digits".into(),
         rows: None,
+        test_rows: None,
         workers: None,
         split: Split::Contiguous,
         objective: Objective::Logistic,
+        regulariser: Regulariser::Nonconvex,
         lambda: 1e-3,
         method: Method::Ef21,
         compressor: Compressor::Topk,
@@ -83,15 +85,17 @@ fn defaults_are_filled_in() {
 
 #[test]
 fn every_option_is_understood() {
-    let all = "smidgen simulate --dataset a9a --rows 400 --workers 20 --split sorted-norm --objective logistic \
-        --lambda 0.1 --method gd --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
+    let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
+        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
         --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a";
     let expected = Options {
         dataset: "a9a".into(),
         rows: Some(400),
+        test_rows: Some(100),
         workers: Some(20),
         split: Split::SortedNorm,
-        objective: Objective::Logistic,
+        objective: Objective::LeastSquares,
+        regulariser: Regulariser::L2,
         lambda: 0.1,
         method: Method::Gd,
         compressor: Compressor::Topk,
@@ -289,7 +293,7 @@ fn a_record_holds_every_option_by_its_name() {
     let record = options("smidgen simulate --faults loss=0.5 --step 0.25 --k 4").record();
     let expected = serde_json::json!({
         "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
-            "lambda": 0.001, "method": "ef21", "compressor": "topk",
+            "regulariser": "nonconvex", "lambda": 0.001, "method": "ef21", "compressor": "topk",
         "k": 4, "value-bits": 8, "step": "0.25", "init": "compressed", "downlink": "sparse", "participation": 1.0,
             "rounds": 200,
         "seed": 0, "faults": "loss=0.5", "baud": 115_200, "out": "smidgen-out",

@@ -1,12 +1,21 @@
-//! The nonconvex regulariser λ Σ x²/(1 + x²) and its gradient 2λ x/(1 + x²)².
+//! Regularisers: what they add to the loss, and their slopes.
 
 use smidgen_protocol::vector::{Exponent, Ratio};
 
-/// The regulariser at a model with a given exponent.
+/// A regulariser λ Σ p(x_k) at a model with a given exponent.
+pub trait Penalty {
+    /// Fraction bits of a part's loss.
+    fn loss_exponent(&self) -> i32;
+
+    /// The part of the coordinate with mantissa `x`.
+    fn at(&self, x: i32) -> Part;
+}
+
+/// The nonconvex regulariser λ Σ x²/(1 + x²), with slope 2λ x/(1 + x²)².
 ///
 /// With r = 1/(1 + x²), each coordinate costs one division: x²/(1 + x²) = x² r, and the slope is 2λ x r².
 #[derive(Clone, Copy, Debug)]
-pub struct Regulariser {
+pub struct Nonconvex {
     /// λ with a mantissa of 31 bits, so that its products may drop their low half.
     lambda: i64,
     /// Fraction bits of a slope where |x| < 1.
@@ -20,15 +29,15 @@ pub struct Regulariser {
 /// One coordinate's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// x²/(1 + x²), with [`Regulariser::loss_exponent`] fraction bits.
+    /// p(x), with [`Penalty::loss_exponent`] fraction bits.
     pub loss: u64,
-    /// 2λ x/(1 + x²)².
+    /// λ p'(x).
     pub slope: i64,
     /// Fraction bits of the slope.
     pub slope_exponent: i32,
 }
 
-impl Regulariser {
+impl Nonconvex {
     /// For a weight and an exponent of the model.
     pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         let x_exponent = i32::from(x_exponent);
@@ -39,28 +48,6 @@ impl Regulariser {
             slope_exponent: i32::from(lambda.exponent) + zeros as i32 + x_exponent,
             one: one as u32,
             shift: one - 2 * x_exponent,
-        }
-    }
-
-    /// Fraction bits of a part's loss.
-    pub fn loss_exponent(&self) -> i32 {
-        self.one as i32
-    }
-
-    /// The part of the coordinate with mantissa `x`, good to 2^-28 of itself.
-    #[inline]
-    pub fn at(&self, x: i32) -> Part {
-        let square = self.square(x);
-        let sum = square + (1 << self.one);
-        let zeros = sum.leading_zeros();
-        // r = quotient * 2^-(32 + extra)
-        let quotient = reciprocal((sum << zeros >> 32) as u32);
-        let extra = 63 - self.one - zeros;
-        let weight = ((quotient * quotient) >> 32) as i64 * self.lambda;
-        Part {
-            loss: multiply_high(square, quotient) >> extra,
-            slope: ((weight + (1 << 30)) >> 31) * i64::from(x),
-            slope_exponent: self.slope_exponent + 2 * extra as i32,
         }
     }
 
@@ -75,6 +62,59 @@ impl Regulariser {
                 let left = self.shift.min(62) as u32;
                 square.min((1 << 62) >> left) << left
             }
+        }
+    }
+}
+
+impl Penalty for Nonconvex {
+    fn loss_exponent(&self) -> i32 {
+        self.one as i32
+    }
+
+    /// Good to 2^-28 of itself.
+    #[inline]
+    fn at(&self, x: i32) -> Part {
+        let square = self.square(x);
+        let sum = square + (1 << self.one);
+        let zeros = sum.leading_zeros();
+        // r = quotient * 2^-(32 + extra)
+        let quotient = reciprocal((sum << zeros >> 32) as u32);
+        let extra = 63 - self.one - zeros;
+        let weight = ((quotient * quotient) >> 32) as i64 * self.lambda;
+        Part {
+            loss: multiply_high(square, quotient) >> extra,
+            slope: ((weight + (1 << 30)) >> 31) * i64::from(x),
+            slope_exponent: self.slope_exponent + 2 * extra as i32,
+        }
+    }
+}
+
+/// The regulariser (λ/2) Σ x², with slope λ x.
+#[derive(Clone, Copy, Debug)]
+pub struct L2 {
+    lambda: Ratio,
+    x_exponent: i32,
+}
+
+impl L2 {
+    /// For a weight and an exponent of the model.
+    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+        Self { lambda, x_exponent: x_exponent.into() }
+    }
+}
+
+impl Penalty for L2 {
+    fn loss_exponent(&self) -> i32 {
+        2 * self.x_exponent + 1
+    }
+
+    /// Exact.
+    #[inline]
+    fn at(&self, x: i32) -> Part {
+        Part {
+            loss: u64::from(x.unsigned_abs()).pow(2),
+            slope: i64::from(self.lambda.mantissa) * i64::from(x),
+            slope_exponent: i32::from(self.lambda.exponent) + self.x_exponent,
         }
     }
 }

@@ -1,50 +1,63 @@
 //! The pass over the rows of a shard: margins, residuals, their sums by column.
 
-use super::residual::Residuals;
-use super::value::{One, Value};
+use crate::value::{One, Value};
+use crate::wide::ceil_log2;
 use core::iter;
 use core::ops::IndexMut;
-use smidgen_protocol::shard::{Columns, Shard, Values};
+use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 
-/// The model as the rows meet it: `x_k * scale_k`, with one exponent.
-#[derive(Clone, Copy, Debug)]
-pub struct Model<'a> {
-    /// One a column, none above `i32::MAX` in magnitude.
-    pub mantissas: &'a [i32],
-    /// Their fraction bits.
-    pub exponent: i32,
-}
-
-/// What a pass leaves beside the sums by column.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fit {
-    /// Σ log(1 + e^−|margin|), with [`sigmoid::EXPONENT`](super::sigmoid::EXPONENT) fraction bits.
-    pub soft_loss: u64,
-    /// Σ |margin| over the rows on the wrong side.
-    pub hard_loss: u128,
-    /// Fraction bits of margins.
-    pub margin_exponent: i32,
-    /// Fraction bits of the sums by column.
-    pub sum_exponent: i32,
+/// How many bits the numbers of a pass over such rows have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// Low bits that products lose: fraction bits that a margin has fewer than the model, and a sum fewer than
+    /// residuals.
+    pub dropped: i32,
+    /// Bits of a residual beside its sign, at most 31.
+    pub residual_bits: u32,
     /// log2 of a bound of the sums by column, at most 62.
     pub sum_bits: u32,
 }
 
+impl Precision {
+    /// For the rows of a shard.
+    pub fn new(header: &Header) -> Self {
+        match header.width {
+            Width::Unit => Self::of::<One>(header.rows),
+            Width::I8 => Self::of::<i8>(header.rows),
+            Width::I16 => Self::of::<i16>(header.rows),
+            Width::I32 => Self::of::<i32>(header.rows),
+        }
+    }
+
+    fn of<V: Value>(rows: u32) -> Self {
+        let row_bits = ceil_log2(rows);
+        let residual_bits = 31.min(62 - V::BITS - row_bits);
+        let sum_bits = residual_bits + V::BITS + row_bits;
+        Self { dropped: V::DROPPED as i32, residual_bits, sum_bits }
+    }
+}
+
+/// What an objective makes of margins.
+pub trait Link {
+    /// Replaces the margins aᵀx of the rows from `first` on by their residuals, of
+    /// [`Precision::residual_bits`] bits.
+    fn replace(&mut self, first: usize, margins: &mut [i64]);
+}
+
 /// Fills `sums` with Σ_j `residual_j * value_jk` for every column k.
 ///
-/// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`].
-pub fn pass(shard: &Shard<'_>, model: Model<'_>, sums: &mut [i64]) -> Fit {
-    let x = model.mantissas;
-    let pass = Pass { shard, exponent: model.exponent };
+/// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`]. It is compiled
+/// once for all objectives, not for each: that is why `link` is dynamic.
+pub fn pass(shard: &Shard<'_>, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
+    let mut pass = Pass { shard, link };
     sums.fill(0);
     match shard.columns {
         Columns::Dense => pass.dense(x, sums),
         Columns::U8(counts, indices) if WITH_TABLES => {
             let (mut x_table, mut sum_table) = ([0; 256], [0; 256]);
             x_table[..x.len()].copy_from_slice(x);
-            let fit = pass.sparse(counts, indices, &x_table, &mut sum_table);
+            pass.sparse(counts, indices, &x_table, &mut sum_table);
             sums.copy_from_slice(&sum_table[..x.len()]);
-            fit
         }
         Columns::U8(counts, indices) => pass.sparse(counts, indices, x, sums),
         Columns::U16(counts, indices) => pass.sparse(counts, indices, x, sums),
@@ -64,89 +77,88 @@ trait Vector<T>: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> {}
 impl<T, V: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
 
 /// A pass in the making: it is compiled for each kind of rows, of values and of vectors.
-#[derive(Clone, Copy)]
 struct Pass<'a> {
     shard: &'a Shard<'a>,
-    exponent: i32,
+    link: &'a mut dyn Link,
 }
 
 impl Pass<'_> {
-    fn dense(self, x: &[i32], sums: &mut [i64]) -> Fit {
+    fn dense(&mut self, x: &[i32], sums: &mut [i64]) {
         match self.shard.values {
             Values::Unit => unreachable!("a header of dense rows names a width"),
-            Values::I8(values) => {
-                self.run::<i8, _>(values.chunks_exact(x.len()).map(Dense), x, sums)
-            }
-            Values::I16(values) => {
-                self.run::<i16, _>(values.chunks_exact(x.len()).map(Dense), x, sums)
-            }
-            Values::I32(values) => {
-                self.run::<i32, _>(values.chunks_exact(x.len()).map(Dense), x, sums)
-            }
+            Values::I8(values) => self.run(values.chunks_exact(x.len()).map(Dense), x, sums),
+            Values::I16(values) => self.run(values.chunks_exact(x.len()).map(Dense), x, sums),
+            Values::I32(values) => self.run(values.chunks_exact(x.len()).map(Dense), x, sums),
         }
     }
 
     fn sparse<C: Copy + Into<usize>>(
-        self,
+        &mut self,
         counts: &[u16],
         indices: &[C],
         x: &(impl Vector<i32> + ?Sized),
         sums: &mut (impl Vector<i64> + ?Sized),
-    ) -> Fit {
+    ) {
         let columns = split(counts, indices);
         match self.shard.values {
-            Values::Unit => self.run::<One, _>(columns.map(Ones), x, sums),
+            Values::Unit => self.run(columns.map(Ones), x, sums),
             Values::I8(values) => {
                 let rows = iter::zip(columns, split(counts, values));
-                self.run::<i8, _>(rows.map(Listed), x, sums)
+                self.run(rows.map(Listed), x, sums)
             }
             Values::I16(values) => {
                 let rows = iter::zip(columns, split(counts, values));
-                self.run::<i16, _>(rows.map(Listed), x, sums)
+                self.run(rows.map(Listed), x, sums)
             }
             Values::I32(values) => {
                 let rows = iter::zip(columns, split(counts, values));
-                self.run::<i32, _>(rows.map(Listed), x, sums)
+                self.run(rows.map(Listed), x, sums)
             }
         }
     }
 
     /// The pass itself, a block of rows at a time.
-    fn run<V: Value, R: Row>(
-        self,
+    fn run<R: Row>(
+        &mut self,
         rows: impl Iterator<Item = R> + Clone,
         x: &(impl Vector<i32> + ?Sized),
         sums: &mut (impl Vector<i64> + ?Sized),
-    ) -> Fit {
-        let row_bits = ceil_log2(self.shard.header.rows);
-        let residual_bits = 31.min(62 - V::BITS - row_bits);
-        let margin_exponent = self.exponent - V::DROPPED as i32;
-        let mut residuals = Residuals::new(margin_exponent, residual_bits);
+    ) {
+        let row_count = self.shard.header.rows as usize;
         let (mut ahead, mut behind) = (rows.clone(), rows);
-        for from in (0..self.shard.header.rows as usize).step_by(BLOCK) {
+        for first in (0..row_count).step_by(BLOCK) {
             let mut block = [0; BLOCK];
-            let len = BLOCK.min(self.shard.header.rows as usize - from);
-            for (margin, row) in iter::zip(&mut block[..len], &mut ahead) {
+            let block = &mut block[..BLOCK.min(row_count - first)];
+            for (margin, row) in iter::zip(&mut *block, &mut ahead) {
                 *margin = row.margin(x);
             }
-            residuals.replace(&mut block[..len], |row| self.shard.label(from + row));
-            for (&residual, row) in iter::zip(&block[..len], &mut behind) {
-                row.add(residual as i32, sums);
+            self.link.replace(first, block);
+            for (&residual, row) in iter::zip(&*block, &mut behind) {
+                // A row that fits changes nothing.
+                if residual != 0 {
+                    row.add(residual as i32, sums);
+                }
             }
-        }
-        Fit {
-            soft_loss: residuals.soft_loss,
-            hard_loss: residuals.hard_loss,
-            margin_exponent,
-            sum_exponent: residual_bits as i32 - V::DROPPED as i32,
-            sum_bits: residual_bits + V::BITS + row_bits,
         }
     }
 }
 
+/// The largest dimension: a margin of as many products of 46 bits stays below 2^62.
+const DIMENSION_MAX: u32 = 1 << 16;
+/// The largest number of rows: as many losses of 32 bits stay below 2^63.
+const ROWS_MAX: u32 = 1 << 31;
+
+/// The shard in these bytes, if a pass over its rows is safe.
+pub fn open(data: &[u8]) -> Option<Shard<'_>> {
+    let shard = Shard::open(data).ok()?;
+    let Header { rows, dimension, .. } = shard.header;
+    let fits = (1..=DIMENSION_MAX).contains(&dimension) && (1..=ROWS_MAX).contains(&rows);
+    (fits && shard.check().is_ok() && ascending(&shard)).then_some(shard)
+}
+
 /// Whether the columns of every row are listed in ascending order, hence none twice: no sum has more terms than
 /// there are rows.
-pub fn ascending(shard: &Shard<'_>) -> bool {
+fn ascending(shard: &Shard<'_>) -> bool {
     fn all<C: PartialOrd>(counts: &[u16], indices: &[C]) -> bool {
         split(counts, indices).all(|row| row.is_sorted_by(|one, next| one < next))
     }
@@ -222,9 +234,4 @@ impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
             sums[column.into()] += One.times(residual);
         }
     }
-}
-
-/// log2, rounded up.
-pub fn ceil_log2(n: u32) -> u32 {
-    u32::BITS - n.saturating_sub(1).leading_zeros()
 }

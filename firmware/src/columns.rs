@@ -1,0 +1,104 @@
+//! Before and after the rows: the model times the scales, the sums times the scales.
+
+use crate::objective::Evaluation;
+use crate::regulariser::{L2, Nonconvex, Penalty};
+use crate::wide::scale_wide;
+use smidgen_protocol::message::Regulariser;
+use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
+
+/// Bits below the gradient's grid that its two terms keep until they are added and rounded.
+const GUARD_BITS: i32 = 16;
+
+/// Multiplies the model with the scales of its columns, once per evaluation instead of once per entry; returns
+/// the fraction bits of the products.
+///
+/// One exponent for all columns, such that the largest has 30 or 31 bits: margins need no alignment, and their
+/// error is relative to the largest term. It may be asked to be no more than `exponent_max`.
+pub fn scale(
+    x: &[i32],
+    x_exponent: Exponent,
+    scales: impl Fn(usize) -> Ratio,
+    exponent_max: i32,
+    mantissas: &mut [i32],
+) -> i32 {
+    // The lengths of the factors bound that of the product.
+    let top = x.iter().enumerate().filter_map(|(k, &x)| {
+        let scale = scales(k);
+        let product_is_zero = x == 0 || scale.mantissa == 0;
+        (!product_is_zero).then(|| bits(x) + bits(scale.mantissa) - i32::from(scale.exponent))
+    });
+    let x_exponent = i32::from(x_exponent);
+    let exponent = (x_exponent + 31 - top.max().unwrap_or(0)).min(exponent_max);
+    for (k, (mantissa, &x)) in mantissas.iter_mut().zip(x).enumerate() {
+        let scale = scales(k);
+        let product = i64::from(x) * i64::from(scale.mantissa);
+        let scaled = round_shift(product, i32::from(scale.exponent) + x_exponent - exponent);
+        // The largest may have been rounded up to 2^31.
+        *mantissa = scaled.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)) as i32;
+    }
+    exponent
+}
+
+/// Bits of a magnitude.
+pub fn bits(value: i32) -> i32 {
+    (u32::BITS - value.unsigned_abs().leading_zeros()) as i32
+}
+
+/// Fills in the gradient: the slope of the data, `slope(k)` with its exponent, and that of the regulariser, rounded
+/// once. Returns the regulariser's part of the loss.
+pub fn fill_gradient(at: &mut Evaluation<'_>, slope: impl Fn(usize) -> (i64, i32)) -> i64 {
+    match at.regulariser {
+        Regulariser::Nonconvex => fill(at, &Nonconvex::new(at.lambda, at.x_exponent), slope),
+        Regulariser::L2 => fill(at, &L2::new(at.lambda, at.x_exponent), slope),
+    }
+}
+
+fn fill(
+    at: &mut Evaluation<'_>,
+    penalty: &impl Penalty,
+    slope: impl Fn(usize) -> (i64, i32),
+) -> i64 {
+    let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
+    let mut loss = 0;
+    for (k, (gradient, &x)) in at.gradient.iter_mut().zip(at.x).enumerate() {
+        let part = penalty.at(x);
+        loss += u128::from(part.loss);
+        let (slope, exponent) = slope(k);
+        let sum = round_shift(slope, exponent - grid)
+            .saturating_add(round_shift(part.slope, part.slope_exponent - grid));
+        *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);
+    }
+    scale_wide(at.lambda, loss, penalty.loss_exponent(), at.loss_exponent)
+}
+
+/// From the sums of a pass to the data's part of the gradient: the scale of each column, and the mean over rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Slopes {
+    mean: Ratio,
+    /// What a sum is shifted to the left, for 62 bits.
+    left: u32,
+    exponent: i32,
+}
+
+impl Slopes {
+    /// For sums of at most 2^`sum_bits` with `sum_exponent` fraction bits, and a positive factor for the mean.
+    pub fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
+        let left = 62 - sum_bits;
+        // Two products lose 32 bits each.
+        let exponent = sum_exponent + left as i32 + i32::from(mean.exponent) - 64;
+        Self { mean, left, exponent }
+    }
+
+    /// `sum * scale * mean`, of at most 61 bits and good to a unit or two, and its exponent.
+    #[inline]
+    pub fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
+        let mean = multiply_high(sum << self.left, self.mean.mantissa);
+        (multiply_high(mean, scale.mantissa), self.exponent + i32::from(scale.exponent))
+    }
+}
+
+/// `a * b / 2^32`, rounded down: 32-bit machines have no product of 128 bits.
+#[inline]
+fn multiply_high(a: i64, b: i32) -> i64 {
+    (a >> 32) * i64::from(b) + ((i64::from(a as u32) * i64::from(b)) >> 32)
+}

@@ -1,0 +1,123 @@
+//! Least squares in fixed point.
+//!
+//! ```text
+//! f_i(x) = (1/n_i) ‖A_i x − b_i‖² + regulariser
+//! ∇f_i(x) = (2/n_i) A_iᵀ(A_i x − b_i) + its slope
+//! ```
+//!
+//! It is evaluated as [logistic regression](crate::logistic) is, but for one thing: nothing bounds a residual. So a
+//! first pass finds the largest, and the second rounds all of them to as many bits as fit beside it.
+
+#[cfg(test)]
+mod tests;
+
+use crate::columns::{self, Slopes, bits};
+use crate::objective::{Evaluation, Objective};
+use crate::rows::{self, Link, Precision};
+use crate::wide::{reciprocal, scale_wide};
+use smidgen_protocol::shard::Shard;
+use smidgen_protocol::vector::{Ratio, round_shift};
+
+/// Least squares on a [shard](smidgen_protocol::shard) of rows, with their labels as targets.
+///
+/// # Accuracy
+/// Residuals are within 2^-30 of the largest of them, and of the largest term in a margin times the number of
+/// entries of the row. The gradient is rounded as that of [`Logistic`](crate::logistic::Logistic).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LeastSquares;
+
+/// Bits of targets in the fraction of margins: two such numbers and their difference stay below 2^63.
+const TARGET_BITS: i32 = 61;
+/// Bits of a residual at most; rounding may fill one more.
+const RESIDUAL_BITS_MAX: u32 = 30;
+
+impl Objective for LeastSquares {
+    const NAME: &'static str = "least-squares";
+
+    /// One i64 a column: the sum of its residuals.
+    fn scratch_len(dimension: usize) -> usize {
+        dimension
+    }
+
+    fn check(data: &[u8], dimension: usize) -> bool {
+        rows::open(data).is_some_and(|shard| shard.header.dimension as usize == dimension)
+    }
+
+    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
+        let shard = Shard::open(at.data).expect("data that passed the check");
+        let scale = |k| shard.scale(k);
+        let Precision { dropped, residual_bits, sum_bits } = Precision::new(&shard.header);
+        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
+        let exponent_max = target_exponent_max(&shard).saturating_add(dropped);
+        let exponent = columns::scale(at.x, at.x_exponent, scale, exponent_max, at.gradient);
+        let errors = Errors { shard: &shard, exponent: exponent - dropped };
+        let mut peak = Peak { errors, magnitude: 0 };
+        rows::pass(&shard, at.gradient, sums, &mut peak);
+        let excess = u64::BITS - peak.magnitude.leading_zeros();
+        let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
+        let mut residuals = Residuals { errors, shift, squares: 0 };
+        rows::pass(&shard, at.gradient, sums, &mut residuals);
+        let exponent = errors.exponent - shift;
+        let mean = reciprocal(shard.header.rows);
+        let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
+        let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
+        let penalty = columns::fill_gradient(&mut at, |k| slopes.at(sums[k], scale(k)));
+        scale_wide(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
+    }
+}
+
+/// The largest exponent at which every target has [`TARGET_BITS`] bits at most.
+fn target_exponent_max(shard: &Shard<'_>) -> i32 {
+    let rows = 0..shard.header.rows as usize;
+    let label_bits = rows.map(|row| bits(shard.label(row))).max().unwrap_or(0);
+    let Ratio { mantissa, exponent } = shard.label_scale();
+    TARGET_BITS - label_bits - bits(mantissa) + i32::from(exponent)
+}
+
+/// How far margins are from targets.
+#[derive(Clone, Copy)]
+struct Errors<'a> {
+    shard: &'a Shard<'a>,
+    /// Fraction bits of margins and errors.
+    exponent: i32,
+}
+
+impl Errors<'_> {
+    /// aᵀx − b of a row.
+    fn at(&self, row: usize, margin: i64) -> i64 {
+        let target = i64::from(self.shard.label(row));
+        margin - self.shard.label_scale().scale(target, -self.exponent)
+    }
+}
+
+/// Finds the largest error. All residuals are 0: no sum changes.
+struct Peak<'a> {
+    errors: Errors<'a>,
+    magnitude: u64,
+}
+
+impl Link for Peak<'_> {
+    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+        for (row, margin) in (first..).zip(margins) {
+            self.magnitude = self.magnitude.max(self.errors.at(row, *margin).unsigned_abs());
+            *margin = 0;
+        }
+    }
+}
+
+/// Rounds errors to residuals and adds up their squares.
+struct Residuals<'a> {
+    errors: Errors<'a>,
+    /// Bits dropped from an error.
+    shift: i32,
+    squares: u128,
+}
+
+impl Link for Residuals<'_> {
+    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+        for (row, margin) in (first..).zip(margins) {
+            *margin = round_shift(self.errors.at(row, *margin), self.shift);
+            self.squares += u128::from(margin.unsigned_abs().pow(2));
+        }
+    }
+}

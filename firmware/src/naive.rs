@@ -1,0 +1,388 @@
+//! What the tests of all objectives share: shards of every kind, and naive evaluations in f64.
+
+use crate::objective::{Evaluation, Objective};
+use proptest::prelude::*;
+use smidgen_protocol::message::Regulariser;
+use smidgen_protocol::shard::{Header, Width};
+use smidgen_protocol::vector::Ratio;
+use std::ops::RangeInclusive;
+
+/// A shard in the making: every row lists its entries.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    pub dimension: usize,
+    pub width: Width,
+    pub sparse: bool,
+    pub scales: Vec<Ratio>,
+    pub classes: u8,
+    pub label_width: Width,
+    pub label_scale: Ratio,
+    pub labels: Vec<i32>,
+    pub entries: Vec<Vec<(usize, i32)>>,
+}
+
+impl Rows {
+    /// The shard's bytes, in words so that they are aligned.
+    pub fn shard(&self) -> Vec<u64> {
+        let header = Header {
+            rows: self.labels.len() as u32,
+            dimension: self.dimension as u32,
+            sparse: self.sparse,
+            width: self.width,
+            nonzeros: self.entries.iter().map(Vec::len).sum::<usize>() as u32,
+            label_width: self.label_width,
+            classes: self.classes,
+        };
+        let at = header.sections().unwrap();
+        let mut words = vec![0u64; at.len.div_ceil(8)];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        bytes[..Header::LEN].copy_from_slice(&header.emit());
+        for (k, scale) in self.scales.iter().chain([&self.label_scale]).enumerate() {
+            let (mantissa, exponent) = (at.scale_mantissas.start, at.scale_exponents.start);
+            bytes[mantissa + 4 * k..][..4].copy_from_slice(&scale.mantissa.to_le_bytes());
+            bytes[exponent + 2 * k..][..2].copy_from_slice(&scale.exponent.to_le_bytes());
+        }
+        for (j, label) in self.labels.iter().enumerate() {
+            let (at, width) = (at.labels.start, self.label_width as usize);
+            match self.label_width {
+                Width::Unit => bytes[at + j / 8] |= (*label as u8) << (j % 8),
+                _ => {
+                    bytes[at + j * width..][..width].copy_from_slice(&label.to_le_bytes()[..width])
+                }
+            }
+        }
+        let (width, wide) = (self.width as usize, header.wide_index());
+        for (n, (column, value)) in self.entries.iter().flatten().enumerate() {
+            bytes[at.values.start + n * width..][..width]
+                .copy_from_slice(&value.to_le_bytes()[..width]);
+            if self.sparse {
+                let size = if wide { 2 } else { 1 };
+                bytes[at.indices.start + n * size..][..size]
+                    .copy_from_slice(&column.to_le_bytes()[..size]);
+            }
+        }
+        for (j, row) in self.entries.iter().enumerate().filter(|_| self.sparse) {
+            bytes[at.counts.start + 2 * j..][..2]
+                .copy_from_slice(&(row.len() as u16).to_le_bytes());
+        }
+        words
+    }
+
+    /// Length of the shard in bytes.
+    pub fn len(&self) -> usize {
+        Header::parse(bytemuck::cast_slice(&self.shard())).unwrap().sections().unwrap().len
+    }
+
+    /// The same rows with so many columns that indices take two bytes.
+    pub fn widened(&self) -> Self {
+        let mut rows = self.clone();
+        rows.dimension = rows.dimension.max(300);
+        rows.scales.resize(rows.dimension, Ratio { mantissa: 1, exponent: 0 });
+        rows
+    }
+
+    /// The rows in another order.
+    pub fn reversed(&self) -> Self {
+        let mut rows = self.clone();
+        rows.labels.reverse();
+        rows.entries.reverse();
+        rows
+    }
+}
+
+/// The numbers of an evaluation beside the rows.
+#[derive(Clone, Debug)]
+pub struct Point {
+    pub x: Vec<i32>,
+    pub x_exponent: i8,
+    pub gradient_exponent: i8,
+    pub loss_exponent: i8,
+    pub regulariser: Regulariser,
+    pub lambda: Ratio,
+}
+
+/// What an evaluation gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub gradient: Vec<i32>,
+    pub loss: i64,
+    pub saturated: u32,
+}
+
+/// Whether an objective takes the rows.
+pub fn check<O: Objective>(rows: &Rows, dimension: usize) -> bool {
+    O::check(&bytemuck::cast_slice(&rows.shard())[..rows.len()], dimension)
+}
+
+/// Evaluates an objective that takes the rows.
+pub fn evaluate<O: Objective + Default>(rows: &Rows, at: &Point) -> Outcome {
+    let words = rows.shard();
+    let data = &bytemuck::cast_slice(&words)[..rows.len()];
+    assert!(O::check(data, at.x.len()));
+    let mut scratch = vec![-1; O::scratch_len(at.x.len())];
+    let (mut gradient, mut saturated) = (vec![-1; at.x.len()], 0);
+    let loss = O::default().evaluate(Evaluation {
+        objective: O::NAME,
+        x: &at.x,
+        x_exponent: at.x_exponent,
+        gradient: &mut gradient,
+        gradient_exponent: at.gradient_exponent,
+        loss_exponent: at.loss_exponent,
+        regulariser: at.regulariser,
+        lambda: at.lambda,
+        data,
+        scratch: &mut scratch,
+        saturated: &mut saturated,
+    });
+    Outcome { gradient, loss, saturated }
+}
+
+pub fn real(ratio: Ratio) -> f64 {
+    f64::from(ratio.mantissa) * f64::from(-ratio.exponent).exp2()
+}
+
+impl Point {
+    pub fn reals(&self) -> Vec<f64> {
+        let unit = f64::from(-i32::from(self.x_exponent)).exp2();
+        self.x.iter().map(|&x| f64::from(x) * unit).collect()
+    }
+}
+
+/// A row in f64.
+pub struct Row {
+    /// Columns and features.
+    pub entries: Vec<(usize, f64)>,
+    /// The class or the target.
+    pub label: f64,
+    /// Σ of the magnitudes of its stored values.
+    pub values: f64,
+}
+
+impl Row {
+    /// aᵀx
+    pub fn dot(&self, x: &[f64]) -> f64 {
+        self.entries.iter().map(|&(k, a)| a * x[k]).sum()
+    }
+}
+
+impl Rows {
+    /// The rows in f64.
+    pub fn reals(&self) -> Vec<Row> {
+        let row = |(row, &label): (&Vec<(usize, i32)>, &i32)| Row {
+            entries: row.iter().map(|&(k, v)| (k, f64::from(v) * real(self.scales[k]))).collect(),
+            label: f64::from(label) * if self.classes > 0 { 1.0 } else { real(self.label_scale) },
+            values: row.iter().map(|&(_, value)| f64::from(value).abs()).sum(),
+        };
+        self.entries.iter().zip(&self.labels).map(row).collect()
+    }
+
+    /// The largest term of a margin for a stored value of 1: its last bits are the error of every margin.
+    pub fn top(&self, x: &[f64]) -> f64 {
+        let terms = self.scales.iter().zip(x).map(|(&scale, x)| (real(scale) * x).abs());
+        terms.fold(0.0, f64::max)
+    }
+}
+
+/// An evaluation in f64, each number with the largest quantity on its way.
+pub struct Naive {
+    pub loss: (f64, f64),
+    pub gradient: Vec<(f64, f64)>,
+}
+
+impl Naive {
+    /// The regulariser alone.
+    pub fn new(at: &Point) -> Self {
+        let lambda = real(at.lambda);
+        let part = |x: f64| match at.regulariser {
+            Regulariser::Nonconvex => (x * x / (1.0 + x * x), 2.0 * x / (1.0 + x * x).powi(2)),
+            Regulariser::L2 => (x * x / 2.0, x),
+        };
+        let parts: Vec<_> = at.reals().into_iter().map(part).collect();
+        let loss = lambda * parts.iter().map(|part| part.0).sum::<f64>();
+        let gradient = parts.iter().map(|part| (lambda * part.1, (lambda * part.1).abs()));
+        Self { loss: (loss, loss.abs().max(1.0)), gradient: gradient.collect() }
+    }
+
+    pub fn add_loss(&mut self, loss: f64, largest: f64) {
+        self.loss = (self.loss.0 + loss, self.loss.1.max(largest));
+    }
+
+    pub fn add_slope(&mut self, k: usize, slope: f64, largest: f64) {
+        let gradient = &mut self.gradient[k];
+        *gradient = (gradient.0 + slope, gradient.1.max(largest));
+    }
+
+    /// Compares: a unit and a half of the grid, and 2^-28 of the largest quantity.
+    pub fn assert_close(&self, outcome: &Outcome, at: &Point) -> Result<(), TestCaseError> {
+        let range = f64::from(31 - i32::from(at.gradient_exponent)).exp2();
+        for (k, (&mantissa, &exact)) in outcome.gradient.iter().zip(&self.gradient).enumerate() {
+            let cut = (exact.0.clamp(-range, range), exact.1);
+            prop_assert!(
+                close(mantissa.into(), at.gradient_exponent, cut),
+                "{k}: {mantissa} {exact:?}"
+            );
+        }
+        let range = f64::from(63 - i32::from(at.loss_exponent)).exp2();
+        let cut = (self.loss.0.clamp(-range, range), self.loss.1);
+        prop_assert!(
+            close(outcome.loss, at.loss_exponent, cut),
+            "{} {:?}",
+            outcome.loss,
+            self.loss
+        );
+        Ok(())
+    }
+}
+
+fn close(mantissa: i64, exponent: i8, (exact, largest): (f64, f64)) -> bool {
+    let unit = f64::from(-i32::from(exponent)).exp2();
+    (mantissa as f64 * unit - exact).abs() <= 1.5 * unit + largest * (-28f64).exp2()
+}
+
+/// How labels are stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels {
+    /// So many classes.
+    Classes(u8),
+    /// Targets of every width.
+    Targets,
+}
+
+impl Labels {
+    fn width(self) -> BoxedStrategy<Width> {
+        match self {
+            Self::Classes(2) => prop_oneof![Just(Width::Unit), Just(Width::I16)].boxed(),
+            Self::Classes(_) => Just(Width::I8).boxed(),
+            Self::Targets => {
+                let widths = [Width::Unit, Width::I8, Width::I16, Width::I32];
+                prop::sample::select(widths.to_vec()).boxed()
+            }
+        }
+    }
+
+    fn values(self, width: Width) -> RangeInclusive<i32> {
+        match (self, width) {
+            (Self::Classes(classes), _) => 0..=i32::from(classes) - 1,
+            (_, Width::Unit) => 0..=1,
+            (_, Width::I8) => -128..=127,
+            (_, Width::I16) => -32768..=32767,
+            (_, Width::I32) => i32::MIN..=i32::MAX,
+        }
+    }
+}
+
+fn widths() -> impl Strategy<Value = (Width, bool)> {
+    prop_oneof![
+        Just((Width::Unit, true)),
+        (prop_oneof![Just(Width::I8), Just(Width::I16), Just(Width::I32)], any::<bool>()),
+    ]
+}
+
+/// Rows of every kind with so many columns, and scales up to 2^`range` apart.
+pub fn rows(
+    dimension: impl Strategy<Value = usize>,
+    labels: Labels,
+    range: i16,
+) -> impl Strategy<Value = Rows> {
+    let shape = (1usize..30, dimension, widths(), labels.width());
+    shape.prop_flat_map(move |(n, dimension, (width, sparse), label_width)| {
+        let value = move |value: i32| match width {
+            Width::Unit => 1,
+            Width::I8 => i32::from(value as i8),
+            Width::I16 => i32::from(value as i16),
+            Width::I32 => value,
+        };
+        let row = prop::collection::vec(any::<i32>().prop_map(value), dimension);
+        let listed =
+            prop::sample::subsequence((0..dimension).collect::<Vec<_>>(), 0..=dimension.min(30));
+        let entries = (row, listed).prop_map(move |(row, listed)| {
+            let columns = if sparse { listed } else { (0..dimension).collect() };
+            columns.into_iter().map(|k| (k, row[k])).collect::<Vec<_>>()
+        });
+        let scale = move |width: Width| {
+            let bits = 31 + 8 * width as i16;
+            (any::<i32>(), bits - range..=bits + range)
+                .prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent })
+        };
+        (
+            prop::collection::vec(scale(width), dimension),
+            scale(label_width),
+            prop::collection::vec(labels.values(label_width), n),
+            prop::collection::vec(entries, n),
+        )
+            .prop_map(move |(scales, label_scale, stored, entries)| Rows {
+                dimension,
+                width,
+                sparse,
+                scales,
+                classes: if let Labels::Classes(classes) = labels { classes } else { 0 },
+                label_width,
+                label_scale,
+                labels: stored,
+                entries,
+            })
+    })
+}
+
+/// Dimensions with indices of one byte and of two.
+pub fn dimensions() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..40, 250usize..300]
+}
+
+fn regularisers() -> impl Strategy<Value = Regulariser> {
+    prop_oneof![Just(Regulariser::Nonconvex), Just(Regulariser::L2)]
+}
+
+/// Points at which nothing leaves its range, for rows with scales not far apart.
+pub fn points(dimension: usize) -> impl Strategy<Value = Point> {
+    let x = (any::<i32>(), 0u32..32).prop_map(|(x, shift)| x >> shift);
+    let lambda =
+        (any::<i32>(), 15i16..60).prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent });
+    let exponents = (20i8..50, 0i8..30, 0i8..32);
+    (prop::collection::vec(x, dimension), exponents, regularisers(), lambda).prop_map(
+        |(x, (x_exponent, gradient_exponent, loss_exponent), regulariser, lambda)| Point {
+            x,
+            x_exponent,
+            gradient_exponent,
+            loss_exponent,
+            regulariser,
+            lambda,
+        },
+    )
+}
+
+/// Rows and points for f64; `weights` tells the dimension of the model for rows.
+pub fn tame(
+    rows: impl Strategy<Value = Rows>,
+    weights: fn(&Rows) -> usize,
+) -> impl Strategy<Value = (Rows, Point)> {
+    rows.prop_flat_map(move |rows| {
+        let point = points(weights(&rows));
+        (Just(rows), point)
+    })
+}
+
+/// Whatever a check lets through.
+pub fn wild(
+    rows: impl Strategy<Value = Rows>,
+    weights: fn(&Rows) -> usize,
+) -> impl Strategy<Value = (Rows, Point)> {
+    let ratio = || {
+        let mantissa = prop_oneof![any::<i32>(), Just(i32::MIN), Just(i32::MAX), -1..=1];
+        let exponent = prop_oneof![any::<i16>(), Just(i16::MIN), Just(i16::MAX), -70i16..70];
+        (mantissa, exponent).prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent })
+    };
+    rows.prop_flat_map(move |rows| {
+        let x = prop_oneof![any::<i32>(), Just(i32::MIN), Just(i32::MAX), -1..=1];
+        let exponents = [any::<i8>(), any::<i8>(), any::<i8>()];
+        let scales = (prop::collection::vec(ratio(), rows.dimension), ratio());
+        let x = prop::collection::vec(x, weights(&rows));
+        let rest = (scales, x, exponents, regularisers(), ratio());
+        (Just(rows), rest).prop_map(|(mut rows, (scales, x, exponents, regulariser, lambda))| {
+            (rows.scales, rows.label_scale) = scales;
+            let [x_exponent, gradient_exponent, loss_exponent] = exponents;
+            let at = Point { x, x_exponent, gradient_exponent, loss_exponent, regulariser, lambda };
+            (rows, at)
+        })
+    })
+}
