@@ -296,12 +296,13 @@ impl Experiment {
     }
 
     /// What `updates` updates of this run would take at best, beside the bytes that they took; none if there were none, or
-    /// if workers that did not take part have not sent theirs.
+    /// if workers that did not take part have not sent theirs, or send what is not K coordinates of their choice.
     pub fn information_limit(&self, updates: u64, sent_bytes: u64) -> Option<InformationLimit> {
-        let Setup { dimension, k, value_bits, participation, .. } = self.setup;
+        let Setup { dimension, k, value_bits, participation, compressor, .. } = self.setup;
         let bits_per_update = InformationLimit::bits_per_update(dimension, k, value_bits);
         let limit = InformationLimit { bits_per_update, updates, sent_bytes };
-        (updates > 0 && participation == Participation::FULL).then_some(limit)
+        let uniform = participation == Participation::FULL && compressor == Compressor::TopK;
+        (updates > 0 && uniform).then_some(limit)
     }
 }
 

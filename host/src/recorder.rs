@@ -164,3 +164,61 @@ fn worker_records(
     };
     places.iter().enumerate().map(record).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::cli::{self, Command};
+    use crate::simulation::Simulation;
+    use crate::training::WorldError;
+    use smidgen_firmware::objectives::Objectives;
+
+    /// A simulated world that comes to a halt after some rounds.
+    struct Halting {
+        simulation: Simulation<Objectives>,
+        rounds: usize,
+    }
+
+    impl World for Halting {
+        fn next_event(&mut self) -> Result<Event, WorldError> {
+            if self.rounds == 0 {
+                return Err(WorldError::Lost { place: "here".into(), seconds: 120 });
+            }
+            let event = self.simulation.next_event()?;
+            self.rounds -= usize::from(matches!(event, Event::Closed(_)));
+            Ok(event)
+        }
+
+        fn aggregator(&mut self) -> &mut Aggregator {
+            self.simulation.aggregator()
+        }
+
+        fn gradient_norm_squared(&mut self) -> Option<f64> {
+            self.simulation.gradient_norm_squared()
+        }
+
+        fn place(&self, worker: usize) -> String {
+            self.simulation.place(worker)
+        }
+    }
+
+    #[test]
+    fn a_run_that_fails_leaves_its_totals_and_counters() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
+        let out = folder.path().as_os_str().to_owned();
+        let cli = cli::parse(arguments.map(Into::into).into_iter().chain([out])).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        let experiment = Experiment::new(&options, None, 1).unwrap();
+        let mut world = Halting { simulation: experiment.simulation(), rounds: 4 };
+        let claim = Claim::new(folder.path()).unwrap();
+        let failure = record(&experiment, &claim, &mut world, &mut Progress::new(9)).err();
+        assert!(matches!(failure, Some(TrainingError::World(WorldError::Lost { .. }))));
+
+        let run = RunDirectory::read(folder.path()).unwrap();
+        let summary = run.summary;
+        assert_eq!((summary.finished, summary.rounds, run.rounds.len()), (false, 3, 4));
+        assert!(summary.setup.wire_bytes() > 0 && summary.workers.len() == 4);
+        assert!(summary.workers.iter().all(|worker| worker.downlink.frames > 0));
+    }
+}

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use tempfile::{TempDir, tempdir};
 
@@ -81,6 +81,11 @@ fn board(identity: u64) -> String {
     })
 }
 
+fn summary_of(run: &Path) -> Value {
+    let text = fs::read(run.join("summary.json")).expect("the summary is there");
+    serde_json::from_slice(&text).expect("the summary is JSON")
+}
+
 fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("the records are there");
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
@@ -94,9 +99,7 @@ fn a_simulation_leaves_records_and_a_report() {
     let run = directory.path().join("run");
     let rounds = json_lines(&run.join("rounds.jsonl"));
     assert_eq!(rounds.len(), 11, "x^0 to x^10");
-    let summary: Value =
-        serde_json::from_slice(&fs::read(run.join("summary.json")).expect("there"))
-            .expect("the summary is JSON");
+    let summary = summary_of(&run);
     let last = &rounds[10];
     assert_eq!(last["round"], 10);
     assert_eq!(summary["transcript"], last["transcript"]);
@@ -119,6 +122,145 @@ fn a_simulation_leaves_records_and_a_report() {
     let output = smidgen(directory.path(), "report run");
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(run.join("report.html").exists(), "the report is there again");
+}
+
+#[test]
+fn the_bytes_of_the_workers_are_those_of_setup_rounds_and_closing() {
+    let directory = tempdir().expect("there is room");
+    let faults = "--faults loss=0.1,corrupt=0.05,duplicate=0.1,split";
+    let simulate = format!("simulate --rows 200 --workers 3 --rounds 10 {faults} --out run");
+    assert!(smidgen(directory.path(), &simulate).status.success());
+    let summary = summary_of(&directory.path().join("run"));
+    let count = |value: &Value| value.as_u64().expect("a count");
+    for direction in ["uplink", "downlink"] {
+        for figure in ["payload_bytes", "wire_bytes", "frames", "retransmitted_frames"] {
+            let workers = summary["workers"].as_array().expect("a list");
+            let by_worker: u64 = workers.iter().map(|w| count(&w[direction][figure])).sum();
+            let by_time: u64 = [&summary["setup"], &summary, &summary["closing"]]
+                .map(|part| count(&part[direction][figure]))
+                .iter()
+                .sum();
+            assert_eq!(by_worker, by_time, "{direction} {figure}");
+        }
+        assert!(count(&summary["closing"][direction]["wire_bytes"]) > 0, "{direction}");
+    }
+}
+
+#[test]
+fn a_diverging_run_is_called_one() {
+    let directory = tempdir().expect("there is room");
+    let simulate = "simulate --rows 100 --step 1e9 --rounds 10 --out run";
+    let output = smidgen(directory.path(), simulate);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_says(&stderr(&output), &["warning: the run diverged", "--step"]);
+    assert_says(&String::from_utf8_lossy(&output.stdout), &["It diverged"]);
+    let run = directory.path().join("run");
+    assert!(!run.join("baseline.jsonl").exists(), "there is nothing to compare");
+    let report = fs::read_to_string(run.join("report.html")).expect("the report is there");
+    assert_says(&report, &["This run diverged"]);
+}
+
+#[test]
+fn a_target_is_said_to_be_reached_or_not() {
+    let directory = tempdir().expect("there is room");
+    for (target, reached) in [("1", true), ("1e-30", false)] {
+        let simulate = format!("simulate --rows 100 --rounds 3 --target {target} --out run");
+        let output = smidgen(directory.path(), &simulate);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_says(&said, &[if reached { "was reached" } else { "was not reached" }]);
+        let run = directory.path().join("run");
+        assert_eq!(summary_of(&run)["target_reached"], reached);
+    }
+}
+
+#[test]
+fn a_run_says_that_it_replaces_another() {
+    let directory = tempdir().expect("there is room");
+    let simulate = || stderr(&smidgen(directory.path(), "simulate --rows 50 --rounds 2 --out run"));
+    assert!(!simulate().contains("replacing"));
+    assert_says(&simulate(), &["replacing the run in run"]);
+}
+
+#[test]
+fn the_report_of_a_killed_or_damaged_run_says_so() {
+    let directory = tempdir().expect("there is room");
+    let output = smidgen(directory.path(), "simulate --rows 50 --rounds 5 --out run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = directory.path().join("run");
+    let rounds = fs::read(run.join("rounds.jsonl")).expect("the rounds are there");
+    fs::write(run.join("rounds.jsonl"), &rounds[..rounds.len() - 20]).expect("there is room");
+    fs::write(run.join("summary.json"), "{ \"finished\": fal").expect("there is room");
+    assert_says(&refusal_in(&directory, "report run"), &["summary.json", "remove the file"]);
+    fs::remove_file(run.join("summary.json")).expect("it was there");
+    assert!(smidgen(directory.path(), "report run").status.success());
+    let report = fs::read_to_string(run.join("report.html")).expect("the report is there");
+    assert_says(&report, &["did not come to its end", "the 5 rounds that are whole"]);
+}
+
+#[test]
+fn the_demo_leaves_a_report() {
+    let directory = tempdir().expect("there is room");
+    let output = smidgen(directory.path(), "demo --out run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_says(&String::from_utf8_lossy(&output.stdout), &["smidgen simulate --", "report.html"]);
+    assert!(directory.path().join("run/report.html").exists());
+}
+
+#[test]
+fn ports_are_listed_or_their_lack_is_explained() {
+    let output = smidgen(tempdir().expect("there is room").path(), "ports");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.starts_with("PORT ") || said.contains("plug a board in"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_who_has_heard_enough_is_no_failure() {
+    let mut plan = Command::new(env!("CARGO_BIN_EXE_smidgen"))
+        .args(["plan", "--rows", "50"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(plan.stdout.take());
+    let output = plan.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_nothing_can_be_written_nothing_is_sent() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let plan = Command::new(env!("CARGO_BIN_EXE_smidgen"))
+        .args(["plan", "--rows", "50"])
+        .stdout(full)
+        .output()
+        .expect("the binary starts");
+    assert_eq!(plan.status.code(), Some(2));
+    assert_says(&stderr(&plan), &["error: cannot write to standard output"]);
+
+    let output = smidgen(Path::new("/"), "simulate --rows 50 --rounds 2 --out /proc/run");
+    assert_eq!(output.status.code(), Some(2));
+    assert_says(&stderr(&output), &["error: cannot write /proc/run"]);
+    assert!(!stderr(&output).contains("sending shards"), "{}", stderr(&output));
+}
+
+#[test]
+fn faults_on_real_links_cost_frames_and_leave_the_transcript() {
+    let directory = tempdir().expect("there is room");
+    let options = "--rows 100 --rounds 10 --k 3";
+    let faults = "--faults loss=0.1,corrupt=0.05,duplicate=0.1,split --seed 3";
+    let (one, two) = (board(1), board(2));
+    let run = format!("run --port {one} --port {two} {options} {faults} --out run");
+    let output = smidgen(directory.path(), &run);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = smidgen(directory.path(), &format!("simulate --workers 2 {options} --out sim"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let [run, sim] = ["run", "sim"].map(|name| summary_of(&directory.path().join(name)));
+    assert_eq!(run["transcript"], sim["transcript"]);
+    let again = |direction: &str| run[direction]["retransmitted_frames"].as_u64().expect("a count");
+    assert!(again("downlink") > 0, "nothing was lost: {run}");
 }
 
 #[test]
@@ -157,8 +299,7 @@ fn options_come_from_a_file_and_the_command_line_wins() {
     fs::write(directory.path().join("run.toml"), "rows = 100\nrounds = 5\nk = 2\n").expect("room");
     let output = smidgen(directory.path(), "simulate --config run.toml --k 3 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
-    let summary = fs::read(directory.path().join("run/summary.json")).expect("there");
-    let summary: Value = serde_json::from_slice(&summary).expect("JSON");
+    let summary = summary_of(&directory.path().join("run"));
     assert_eq!((&summary["configuration"]["k"], &summary["rounds"]), (&3.into(), &5.into()));
 }
 
@@ -168,15 +309,17 @@ fn bad_data_are_refused() {
     let file = |name: &str, content: &[u8]| {
         fs::write(directory.path().join(name), content).expect("there is room");
     };
-    file("cut", b"+1 1:0.5 2:1\n-1 1:0.25 2:");
-    file("words", b"these are words\n");
-    file("packed", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
-    file("empty", b"");
+    file("1.txt", b"+1 1:0.5 2:1\n-1 1:0.25 2:");
+    file("2.txt", b"these are words\n");
+    file("3.txt", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    file("4.txt", b"");
+    file("5.txt", b"+1 1:0.5 2:-1e160\n-1 1:2\n+1 2:1\n-1 2:2\n");
     let refusal = |dataset: &str| refusal_in(&directory, &format!("simulate --dataset {dataset}"));
-    assert_says(&refusal("cut"), &["cut", "line 2", "column 11", "cut short"]);
-    assert_says(&refusal("words"), &["words", "line 1", "column 1"]);
-    assert_says(&refusal("packed"), &["packed", "unpack"]);
-    assert_says(&refusal("empty"), &["empty"]);
+    assert_says(&refusal("1.txt"), &["1.txt, line 2, column 11", "cut short"]);
+    assert_says(&refusal("2.txt"), &["2.txt, line 1, column 1"]);
+    assert_says(&refusal("3.txt"), &["3.txt", "unpack"]);
+    assert_says(&refusal("4.txt"), &["4.txt", "empty"]);
+    assert_says(&refusal("5.txt"), &["5.txt", "-1e160 in column 2", "scale the data"]);
     assert_says(&refusal("nowhere"), &["nowhere", "digits", "breast-cancer"]);
 }
 
@@ -185,6 +328,8 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --k 65"), &["--k 65", "64"]);
     assert_says(&refusal("simulate --workers 2000"), &["1797 rows", "2000 workers"]);
     assert_says(&refusal("simulate --rows 0"), &["1797"]);
+    assert_says(&refusal("simulate --split one-each --workers 3"), &["1797 workers", "not 3"]);
+    assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
     assert_says(&refusal("simulate --faults loss=2"), &["loss=2"]);
     assert_says(&refusal("emulate --board arduino"), &["arduino", "microbit"]);

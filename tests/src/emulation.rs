@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// The image of a board, built if need be.
 ///
 /// Where images cannot be built or run, a line on standard error says that `test` is skipped. With `SMIDGEN_NO_SKIP`
-/// set, as CI does after its setup, that is a failure.
+/// set, as `scripts/test.sh` does where its setup succeeds, that is a failure.
 ///
 /// # Panics
 /// If there is no such board, or if skipping is not allowed.

@@ -88,7 +88,7 @@ fn every_option_changes_the_transcript_and_the_seed_does_not() {
         rounds.last().expect("there are rounds").transcript.clone()
     };
     let base = last("--k 4");
-    assert_eq!(last("--k 4 --seed 7"), base);
+    assert_eq!(last("--k 4 --seed 7 --faults loss=0.2,corrupt=0.1"), base);
     for options in ["--value-bits 5", "--step qm", "--init full", "--workers 5", "--lambda 0.01"] {
         assert_ne!(last(&format!("--k 4 {options}")), base, "{options}");
     }

@@ -36,7 +36,8 @@ fn assert_conforms(experiment: &Experiment, driver: Driver) {
         let (Some(f64s), Some(fixed)) = (f64s, fixed) else { panic!("both know the gradient") };
         assert!((f64s / fixed - 1.0).abs() < 1e-5, "round {}: {f64s} and {fixed}", real.round);
     }
-    assert!(driver.aggregator().identity(3).is_some());
+    let identities = [0, 1, 2, 3].map(|worker| driver.aggregator().identity(worker).cloned());
+    assert_eq!(identities.map(|identity| identity.map_or(0, |it| it.identity)), [1, 2, 3, 4]);
 }
 
 #[test]
