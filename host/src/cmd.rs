@@ -11,12 +11,12 @@ pub mod simulate;
 
 use anyhow::Result;
 use smidgen::baseline;
-use smidgen::config::{Options, Step};
+use smidgen::config::Options;
 use smidgen::experiment::{Experiment, ExperimentError};
 use smidgen::progress::Progress;
 use smidgen::record::{Claim, RecordError, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, record};
-use smidgen::report::quantity::{bytes, counted, number, seconds};
+use smidgen::report::quantity::{bytes, counted, number, seconds, step};
 use smidgen::report::write;
 use smidgen::training::{Goal, TrainingError, World};
 use std::io::{self, Write, stdout};
@@ -144,14 +144,8 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     if summary.has_diverged() {
         complain("warning: the run diverged; give it a smaller step (--step)");
         say("It diverged: there is nothing to compare, and the model is of no use.")?;
-    } else if let (Step::Fixed(gamma), Some(by_theory)) = (options.step, summary.theory_gamma) {
-        let times = number(gamma / by_theory);
-        say(format_args!("γ = {}, {times} times what theory allows.", number(gamma)))?;
-    } else if let Some(gamma) = summary.gamma {
-        let gamma = number(gamma);
-        say(format_args!(
-            "γ = {gamma}, which theory allows; a longer one (--step F) often converges sooner."
-        ))?;
+    } else if let (Some(gamma), Some(by_theory)) = (summary.gamma, summary.theory_gamma) {
+        say(format_args!("{}.", step(gamma, by_theory)))?;
     }
     say(format_args!("transcript {}", summary.transcript))
 }

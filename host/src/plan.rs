@@ -3,10 +3,9 @@
 //! Nothing is estimated by formula that can be measured: the first rounds are run in simulation and their bytes counted.
 
 use crate::board::BOARDS;
-use crate::config::Step;
 use crate::experiment::Experiment;
 use crate::record::{Cost, RoundRecord};
-use crate::report::quantity::{bytes, count, counted, number, precision, seconds};
+use crate::report::quantity::{bytes, count, counted, number, precision, seconds, step};
 use crate::simulation::Simulation;
 use crate::theory::{top_k_alpha, xi};
 use crate::training::{Course, Goal, TrainingError, collect};
@@ -75,25 +74,13 @@ impl Plan<'_> {
         )?;
         writeln!(
             f,
-            "step size γ = {}{} (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
-            number(setup.gamma),
-            self.origin_of_gamma(),
+            "step size {} (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
+            step(setup.gamma, self.experiment.theory_gamma),
             number(smoothness.l),
             number(smoothness.l_am),
             number(smoothness.l_qm),
             number(xi(alpha))
         )
-    }
-
-    /// Where γ comes from.
-    fn origin_of_gamma(&self) -> String {
-        let by_theory = self.experiment.theory_gamma;
-        match self.experiment.options().step {
-            Step::Fixed(gamma) => {
-                format!(", {} times what theory allows", number(gamma / by_theory))
-            }
-            _ => ", which theory allows; a longer one (--step F) often converges sooner".into(),
-        }
     }
 
     fn fmt_boards(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,7 @@ pub struct Cost {
     pub uplink: Traffic,
     /// From the host to the workers.
     pub downlink: Traffic,
-    /// Seconds until the slowest link had carried its bytes.
+    /// Seconds that the bytes of the busiest link take, both ways together, at the rate of the line.
     pub link_seconds: f64,
 }
 
@@ -90,7 +90,7 @@ pub struct RoundRecord {
     pub uplink: Traffic,
     /// From the host to the workers.
     pub downlink: Traffic,
-    /// Seconds until the slowest link had carried the bytes of the round.
+    /// Seconds that the round's bytes on its busiest link take, both ways together, at the rate of the line.
     pub link_seconds: f64,
     /// Digest of the run up to and with this round, 16 hexadecimal digits.
     pub transcript: String,

@@ -41,7 +41,7 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Simulation<R> {
     aggregator: Aggregator,
-    nodes: Vec<Node>,
+    workers: Vec<WiredWorker>,
     repertoire: R,
     /// f in f64: telemetry where workers do not compute their whole gradients in every round.
     exact: Option<Objective>,
@@ -56,7 +56,7 @@ pub struct Simulation<R> {
 
 /// A worker and its two wires.
 #[derive(Debug)]
-struct Node {
+struct WiredWorker {
     worker: Worker<Vec<u64>>,
     up: Wire,
     down: Wire,
@@ -93,7 +93,7 @@ impl<R: Repertoire> Simulation<R> {
         let wire = |index: usize, direction| {
             Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
         };
-        let node = |(index, &len): (usize, &usize)| Node {
+        let wired = |(index, &len): (usize, &usize)| WiredWorker {
             worker: start::<R>(index, len),
             up: wire(index, Direction::Up),
             down: wire(index, Direction::Down),
@@ -104,7 +104,7 @@ impl<R: Repertoire> Simulation<R> {
             forgotten: 0,
         };
         Self {
-            nodes: memory.iter().enumerate().map(node).collect(),
+            workers: memory.iter().enumerate().map(wired).collect(),
             aggregator: Aggregator::new(setup),
             repertoire,
             exact: None,
@@ -129,17 +129,17 @@ impl<R: Repertoire> Simulation<R> {
 
     /// A worker, to look at.
     pub fn worker(&self, worker: usize) -> &Worker<Vec<u64>> {
-        &self.nodes[worker].worker
+        &self.workers[worker].worker
     }
 
     /// What happened to the bytes for a worker, and to the bytes from it.
     pub fn fates(&self, worker: usize) -> (Fate, Fate) {
-        (self.nodes[worker].down.fate(), self.nodes[worker].up.fate())
+        (self.workers[worker].down.fate(), self.workers[worker].up.fate())
     }
 
     /// Bytes that reached a worker before it was restarted, and with it their counters.
     pub fn forgotten(&self, worker: usize) -> u64 {
-        self.nodes[worker].forgotten
+        self.workers[worker].forgotten
     }
 
     /// Lets everything arrive that is on its way, and nothing new be sent by the host.
@@ -153,8 +153,8 @@ impl<R: Repertoire> Simulation<R> {
     fn step(&mut self) {
         let mut frame = [0; FRAME_LEN_MAX];
         while let Some((worker, len)) = self.aggregator.poll_transmit(self.now, &mut frame) {
-            let Self { nodes, deliveries, sequence, .. } = self;
-            nodes[worker].down.send(self.now, &frame[..len], |at, bytes| {
+            let Self { workers, deliveries, sequence, .. } = self;
+            workers[worker].down.send(self.now, &frame[..len], |at, bytes| {
                 *sequence += 1;
                 let sequence = *sequence;
                 deliveries.push(Reverse(Delivery { at, sequence, worker, upward: false, bytes }));
@@ -180,34 +180,34 @@ impl<R: Repertoire> Simulation<R> {
         if delivery.upward {
             return self.aggregator.receive(self.now, delivery.worker, &delivery.bytes);
         }
-        let node = &mut self.nodes[delivery.worker];
-        if node.busy_until > self.now {
+        let wired = &mut self.workers[delivery.worker];
+        if wired.busy_until > self.now {
             // The receive queue keeps it; its place in the order is kept by `sequence`.
-            delivery.at = node.busy_until;
+            delivery.at = wired.busy_until;
             self.deliveries.push(Reverse(delivery));
             return;
         }
-        node.worker.receive(&delivery.bytes);
+        wired.worker.receive(&delivery.bytes);
         self.answer(delivery.worker);
     }
 
     /// Lets a worker compute and send what it has to.
     fn answer(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        if let Some(mut request) = node.worker.gradient_request() {
-            node.busy_until = self.now + EVALUATION;
+        let wired = &mut self.workers[index];
+        if let Some(mut request) = wired.worker.gradient_request() {
+            wired.busy_until = self.now + EVALUATION;
             let loss = self.repertoire.perform(request.reborrow());
-            node.gradient.copy_from_slice(request.gradient);
-            node.gradient_exponent = request.gradient_exponent;
-            node.worker.gradient_ready(loss);
+            wired.gradient.copy_from_slice(request.gradient);
+            wired.gradient_exponent = request.gradient_exponent;
+            wired.worker.gradient_ready(loss);
             self.reboot_if_due(index);
         }
-        let Self { nodes, deliveries, sequence, .. } = self;
-        let node = &mut nodes[index];
-        let start = node.busy_until.max(self.now);
+        let Self { workers, deliveries, sequence, .. } = self;
+        let wired = &mut workers[index];
+        let start = wired.busy_until.max(self.now);
         let mut frame = [0; FRAME_LEN_MAX];
-        while let Some(len) = node.worker.poll_transmit(&mut frame) {
-            node.up.send(start, &frame[..len], |at, bytes| {
+        while let Some(len) = wired.worker.poll_transmit(&mut frame) {
+            wired.up.send(start, &frame[..len], |at, bytes| {
                 *sequence += 1;
                 let (sequence, worker) = (*sequence, index);
                 deliveries.push(Reverse(Delivery { at, sequence, worker, upward: true, bytes }));
@@ -225,9 +225,9 @@ impl<R: Repertoire> Simulation<R> {
             return;
         };
         self.reboots.swap_remove(position);
-        let node = &mut self.nodes[index];
-        node.forgotten += node.worker.counters().bytes() + node.worker.pending() as u64;
-        node.worker = start::<R>(index, self.memory[index]);
+        let wired = &mut self.workers[index];
+        wired.forgotten += wired.worker.counters().bytes() + wired.worker.pending() as u64;
+        wired.worker = start::<R>(index, self.memory[index]);
     }
 }
 
@@ -254,10 +254,10 @@ impl<R: Repertoire> World for Simulation<R> {
         if let Some(objective) = &self.exact {
             return Some(objective.gradient_norm_squared(&self.aggregator.model()));
         }
-        let mut gradient = vec![0.0; self.nodes.first()?.gradient.len()];
-        for node in &self.nodes {
-            let scale = value(node.loss_weight, node.gradient_exponent);
-            let terms = node.gradient.iter().map(|&m| f64::from(m) * scale);
+        let mut gradient = vec![0.0; self.workers.first()?.gradient.len()];
+        for wired in &self.workers {
+            let scale = value(wired.loss_weight, wired.gradient_exponent);
+            let terms = wired.gradient.iter().map(|&m| f64::from(m) * scale);
             gradient.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
         Some(gradient.iter().map(|g| g * g).sum())

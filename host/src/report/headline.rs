@@ -93,7 +93,7 @@ impl Page<'_> {
         let takes = |method: &str, mark: &Mark| {
             let total = mark.total;
             format!(
-                "{method} takes {}, up and down together, and {}",
+                "{method} takes {} and {}",
                 bytes(total.wire_bytes()),
                 seconds(total.link_seconds)
             )
@@ -106,7 +106,7 @@ impl Page<'_> {
         let times = |factor: f64| number(if saves { factor } else { 1.0 / factor });
         let seconds = comparison.seconds_factor().map(times);
         Some(format!(
-            "Down to {} = {}, the lowest that both reached, {more} where {less}: {} times the bytes{}.",
+            "Down to {} = {}, the lowest that both reached, {more} where {less}, up and down together: {} times the bytes{}.",
             comparison.measure.symbol(),
             number(comparison.level),
             times(comparison.bytes_factor()),
@@ -139,8 +139,14 @@ fn tile(figure: &str, label: &str) -> Markup {
 
 fn factor_tile(factor: f64) -> Markup {
     if factor >= 1.0 {
-        tile(&format!("{}×", number(factor)), "fewer bytes than dense gradient descent")
+        tile(
+            &format!("{}×", number(factor)),
+            "fewer bytes than dense gradient descent on a line without faults",
+        )
     } else {
-        tile(&format!("{}×", number(1.0 / factor)), "more bytes than dense gradient descent")
+        tile(
+            &format!("{}×", number(1.0 / factor)),
+            "more bytes than dense gradient descent on a line without faults",
+        )
     }
 }

@@ -84,6 +84,19 @@ pub fn precision(error: f64) -> String {
     }
 }
 
+/// A step size beside the longest one that theory allows: `γ = 0.400, 33.9 times what theory allows`.
+pub fn step(gamma: f64, by_theory: f64) -> String {
+    let times = gamma / by_theory;
+    let verdict = if times > 1.001 {
+        format!("{} times what theory allows", number(times))
+    } else if times < 0.999 {
+        format!("less than the {} that theory allows", number(by_theory))
+    } else {
+        "which theory allows; a longer one (--step F) often converges sooner".into()
+    };
+    format!("γ = {}, {verdict}", number(gamma))
+}
+
 /// A count with its noun: `1 round`, `20 rounds`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
@@ -146,6 +159,18 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn a_step_stands_beside_the_one_of_theory() {
+        assert_eq!(step(0.5, 0.01), "γ = 0.500, 50.0 times what theory allows");
+        assert_eq!(step(0.001, 0.01), "γ = 1.00·10⁻³, less than the 0.0100 that theory allows");
+        assert!(step(0.01, 0.01).starts_with("γ = 0.0100, which theory allows"));
+    }
+
+    #[test]
+    fn nouns_follow_their_count() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "row", "rows")), ["0 rows", "1 row", "2 rows"]);
     }
 
     #[test]

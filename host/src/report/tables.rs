@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::page::Page;
-use super::quantity::{bytes, count, number, precision, seconds};
+use super::quantity::{bytes, count, number, precision, seconds, step};
 use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 
 /// Bytes by direction and cause.
@@ -87,26 +87,12 @@ pub fn theory(summary: &Summary) -> Markup {
                 }
             } }
             @if let (Some(gamma), Some(by_theory)) = (summary.gamma, summary.theory_gamma) {
-                p.note { (step_note(gamma / by_theory)) }
+                p.note { (step(gamma, by_theory)) "." }
             }
             @if let Some(error) = summary.quantisation_error {
                 p.note { "The workers hold the features " (precision(error)) "." }
             }
         }
-    }
-}
-
-/// What a step size that is `times` what theory allows means.
-fn step_note(times: f64) -> String {
-    if times > 1.001 {
-        format!(
-            "The step size is {} times what theory allows, which practice often permits.",
-            number(times)
-        )
-    } else {
-        "Theory allows this step size for any data with these constants; a longer one (--step) often \
-         converges sooner."
-            .into()
     }
 }
 
