@@ -128,6 +128,9 @@ pub fn record(
         directory: None,
     };
     recorder.progress.phase("sending shards");
+    for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
+        recorder.progress.transfer(place, 0, share.data.len() as u64);
+    }
     let outcome = train(world, goal, options.baud, &mut recorder);
     recorder.conclude(experiment, world.aggregator());
     let Recorder { directory, mut summary, .. } = recorder;
@@ -172,6 +175,7 @@ mod tests {
     use crate::simulation::Simulation;
     use crate::training::WorldError;
     use smidgen_firmware::objectives::Objectives;
+    use std::path::Path;
 
     /// A simulated world that comes to a halt after some rounds.
     struct Halting {
@@ -202,22 +206,36 @@ mod tests {
         }
     }
 
+    /// A run of nine rounds in `path`, in a world that halts after so many.
+    fn run(path: &Path, rounds: usize) -> Option<TrainingError> {
+        let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
+        let arguments = arguments.map(Into::into).into_iter().chain([path.into()]);
+        let cli = cli::parse(arguments).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        let experiment = Experiment::new(&options, None, 1).unwrap();
+        let mut world = Halting { simulation: experiment.simulation(), rounds };
+        let claim = Claim::new(path).unwrap();
+        record(&experiment, &claim, &mut world, &mut Progress::new(9)).err()
+    }
+
+    #[test]
+    fn a_run_is_complete_before_anything_is_compared_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(run(folder.path(), 100).is_none());
+        let recorded = RunDirectory::read(folder.path()).unwrap();
+        assert!(recorded.summary.finished && recorded.baseline.is_empty());
+        assert_eq!(recorded.rounds.len(), 10);
+    }
+
     #[test]
     fn a_run_that_fails_leaves_its_totals_and_counters() {
         let folder = tempfile::tempdir().unwrap();
-        let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
-        let out = folder.path().as_os_str().to_owned();
-        let cli = cli::parse(arguments.map(Into::into).into_iter().chain([out])).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-        let experiment = Experiment::new(&options, None, 1).unwrap();
-        let mut world = Halting { simulation: experiment.simulation(), rounds: 4 };
-        let claim = Claim::new(folder.path()).unwrap();
-        let failure = record(&experiment, &claim, &mut world, &mut Progress::new(9)).err();
+        let failure = run(folder.path(), 4);
         assert!(matches!(failure, Some(TrainingError::World(WorldError::Lost { .. }))));
 
-        let run = RunDirectory::read(folder.path()).unwrap();
-        let summary = run.summary;
-        assert_eq!((summary.finished, summary.rounds, run.rounds.len()), (false, 3, 4));
+        let recorded = RunDirectory::read(folder.path()).unwrap();
+        let summary = recorded.summary;
+        assert_eq!((summary.finished, summary.rounds, recorded.rounds.len()), (false, 3, 4));
         assert!(summary.setup.wire_bytes() > 0 && summary.workers.len() == 4);
         assert!(summary.workers.iter().all(|worker| worker.downlink.frames > 0));
     }
