@@ -6,6 +6,9 @@ use crate::wide::scale_wide;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
 
+/// The scale of what is stored as it is.
+pub const ONE: Ratio = Ratio::ONE;
+
 /// Bits below the gradient's grid that its two terms keep until they are added and rounded.
 const GUARD_BITS: i32 = 16;
 

@@ -46,7 +46,7 @@ impl Objective for LeastSquares {
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
         let shard = Shard::open(at.data).expect("data that passed the check");
         let scale = |k| shard.scale(k);
-        let Precision { dropped, residual_bits, sum_bits } = Precision::new(&shard.header);
+        let Precision { dropped, residual_bits, sum_bits, .. } = Precision::new(&shard.header);
         let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
         let exponent_max = target_exponent_max(&shard).saturating_add(dropped);
         let exponent = columns::scale(at.x, at.x_exponent, scale, exponent_max, at.gradient);

@@ -12,6 +12,7 @@
 
 mod columns;
 pub mod compressor;
+mod exponential;
 pub mod least_squares;
 pub mod logistic;
 pub mod method;
@@ -20,10 +21,12 @@ pub mod multiclass;
 mod naive;
 pub mod objective;
 pub mod objectives;
+pub mod perceptron;
 mod regulariser;
 mod rows;
 pub mod run;
 mod sigmoid;
+pub mod softmax;
 pub mod top_k;
 mod value;
 mod wide;

@@ -54,7 +54,7 @@ impl Objective for Logistic {
         let scale = |k| shard.scale(k);
         let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
         let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
-        let Precision { dropped, residual_bits, sum_bits } = Precision::new(&shard.header);
+        let Precision { dropped, residual_bits, sum_bits, .. } = Precision::new(&shard.header);
         let margin_exponent = exponent - dropped;
         let mut residuals = Residuals::new(&shard, margin_exponent, residual_bits);
         rows::pass(&shard, at.gradient, sums, &mut residuals);

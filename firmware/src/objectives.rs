@@ -3,19 +3,28 @@
 use crate::least_squares::LeastSquares;
 use crate::logistic::Logistic;
 use crate::objective::{Evaluation, Objective, Repertoire, Traits};
+use crate::perceptron::Perceptron;
+use crate::softmax::Softmax;
 
 /// The objectives of smidgen's own images.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Objectives;
 
 impl Repertoire for Objectives {
-    const NAMES: &'static str = "logistic least-squares";
-    const ALL: &'static [Traits] = &[Traits::of::<Logistic>(), Traits::of::<LeastSquares>()];
+    const NAMES: &'static str = "logistic least-squares softmax perceptron";
+    const ALL: &'static [Traits] = &[
+        Traits::of::<Logistic>(),
+        Traits::of::<LeastSquares>(),
+        Traits::of::<Softmax>(),
+        Traits::of::<Perceptron>(),
+    ];
 
     fn perform(&mut self, at: Evaluation<'_>) -> i64 {
         match at.objective {
             Logistic::NAME => Logistic.evaluate(at),
             LeastSquares::NAME => LeastSquares.evaluate(at),
+            Softmax::NAME => Softmax.evaluate(at),
+            Perceptron::NAME => Perceptron.evaluate(at),
             name => unreachable!("{name} is not in the repertoire"),
         }
     }

@@ -124,7 +124,7 @@ impl Penalty for L2 {
 /// A 32-bit division gives the first 15 bits of 1/d. With e = 1 − d/d₀, what is missing is the factor 1/(1 − e), and
 /// e³ is too small to matter. A board without a divider takes 300 instructions for this, 600 for a 64-bit division.
 #[inline]
-fn reciprocal(d: u32) -> u64 {
+pub fn reciprocal(d: u32) -> u64 {
     let first = u64::from(u32::MAX / ((d >> 16) + 1));
     // With 45 fraction bits; below 2^-14.
     let e = ((1 << 48) - u64::from(d) * first) >> 3;

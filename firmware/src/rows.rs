@@ -5,6 +5,7 @@ use crate::wide::ceil_log2;
 use core::iter;
 use core::ops::IndexMut;
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
+use smidgen_protocol::vector::Ratio;
 
 /// How many bits the numbers of a pass over such rows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Precision {
     pub residual_bits: u32,
     /// log2 of a bound of the sums by column, at most 62.
     pub sum_bits: u32,
+    /// log2 of what a bias is stored as.
+    one_bits: u32,
 }
 
 impl Precision {
@@ -33,14 +36,23 @@ impl Precision {
         let row_bits = ceil_log2(rows);
         let residual_bits = 31.min(62 - V::BITS - row_bits);
         let sum_bits = residual_bits + V::BITS + row_bits;
-        Self { dropped: V::DROPPED as i32, residual_bits, sum_bits }
+        Self { dropped: V::DROPPED as i32, residual_bits, sum_bits, one_bits: V::ONE_BITS }
+    }
+
+    /// The scale of coordinate `k` of a model for [`pass_wide`]: that of its column, or of a bias.
+    pub fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
+        let features = shard.header.dimension as usize;
+        match k % (features + 1) {
+            column if column < features => shard.scale(column),
+            _ => Ratio { exponent: Ratio::ONE.exponent + self.one_bits as i16, ..Ratio::ONE },
+        }
     }
 }
 
 /// What an objective makes of margins.
 pub trait Link {
     /// Replaces the margins aᵀx of the rows from `first` on by their residuals, of
-    /// [`Precision::residual_bits`] bits.
+    /// [`Precision::residual_bits`] bits. In [`pass_wide`] they are all those of row `first`.
     fn replace(&mut self, first: usize, margins: &mut [i64]);
 }
 
@@ -52,17 +64,35 @@ pub fn pass(shard: &Shard<'_>, x: &[i32], sums: &mut [i64], link: &mut dyn Link)
     let mut pass = Pass { shard, link };
     sums.fill(0);
     match shard.columns {
-        Columns::Dense => pass.dense(x, sums),
+        Columns::Dense => pass.dense::<Narrow>(x, sums),
         Columns::U8(counts, indices) if WITH_TABLES => {
             let (mut x_table, mut sum_table) = ([0; 256], [0; 256]);
             x_table[..x.len()].copy_from_slice(x);
-            pass.sparse(counts, indices, &x_table, &mut sum_table);
+            pass.sparse::<_, Narrow, _, _>(counts, indices, &x_table, &mut sum_table);
             sums.copy_from_slice(&sum_table[..x.len()]);
         }
-        Columns::U8(counts, indices) => pass.sparse(counts, indices, x, sums),
-        Columns::U16(counts, indices) => pass.sparse(counts, indices, x, sums),
+        Columns::U8(counts, indices) => pass.sparse::<_, Narrow, _, _>(counts, indices, x, sums),
+        Columns::U16(counts, indices) => pass.sparse::<_, Narrow, _, _>(counts, indices, x, sums),
     }
 }
+
+/// The same where a row has up to [`UNITS_MAX`] margins, each with a bias: x and `sums` are in as many pieces, each of
+/// the weights of all columns and then the bias.
+///
+/// A bias is the weight of one more column. What is stored there would be near the largest of its width, so that the
+/// bias is as exact as other weights are.
+pub fn pass_wide(shard: &Shard<'_>, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
+    let mut pass = Pass { shard, link };
+    sums.fill(0);
+    match shard.columns {
+        Columns::Dense => pass.dense::<Wide>(x, sums),
+        Columns::U8(counts, indices) => pass.sparse::<_, Wide, _, _>(counts, indices, x, sums),
+        Columns::U16(counts, indices) => pass.sparse::<_, Wide, _, _>(counts, indices, x, sums),
+    }
+}
+
+/// The largest number of margins of a row: they lie on the stack.
+pub const UNITS_MAX: usize = 64;
 
 /// Whether vectors that are indexed by bytes are copied to tables of 256 for the pass, so that no index needs a
 /// check: a quarter off the time of a pass over one-hot rows. A board has no 3 KiB of stack for it.
@@ -83,48 +113,58 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn dense(&mut self, x: &[i32], sums: &mut [i64]) {
+    fn dense<B: Breadth<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
+        let features = self.shard.header.dimension as usize;
         match self.shard.values {
             Values::Unit => unreachable!("a header of dense rows names a width"),
-            Values::I8(values) => self.run(values.chunks_exact(x.len()).map(Dense), x, sums),
-            Values::I16(values) => self.run(values.chunks_exact(x.len()).map(Dense), x, sums),
-            Values::I32(values) => self.run(values.chunks_exact(x.len()).map(Dense), x, sums),
+            Values::I8(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
+            Values::I16(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
+            Values::I32(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
         }
     }
 
-    fn sparse<C: Copy + Into<usize>>(
+    fn sparse<C: Copy + Into<usize>, B: Breadth<X, S>, X: ?Sized, S: ?Sized>(
         &mut self,
         counts: &[u16],
         indices: &[C],
-        x: &(impl Vector<i32> + ?Sized),
-        sums: &mut (impl Vector<i64> + ?Sized),
+        x: &X,
+        sums: &mut S,
     ) {
         let columns = split(counts, indices);
         match self.shard.values {
-            Values::Unit => self.run(columns.map(Ones), x, sums),
+            Values::Unit => B::run(self, columns.map(Ones), x, sums),
             Values::I8(values) => {
                 let rows = iter::zip(columns, split(counts, values));
-                self.run(rows.map(Listed), x, sums)
+                B::run(self, rows.map(Listed), x, sums)
             }
             Values::I16(values) => {
                 let rows = iter::zip(columns, split(counts, values));
-                self.run(rows.map(Listed), x, sums)
+                B::run(self, rows.map(Listed), x, sums)
             }
             Values::I32(values) => {
                 let rows = iter::zip(columns, split(counts, values));
-                self.run(rows.map(Listed), x, sums)
+                B::run(self, rows.map(Listed), x, sums)
             }
         }
     }
+}
 
-    /// The pass itself, a block of rows at a time.
+/// The pass itself, over rows of one margin or of many.
+trait Breadth<X: ?Sized, S: ?Sized> {
+    fn run<R: Row>(pass: &mut Pass<'_>, rows: impl Iterator<Item = R> + Clone, x: &X, sums: &mut S);
+}
+
+/// One margin: a block of rows at a time.
+struct Narrow;
+
+impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Breadth<X, S> for Narrow {
     fn run<R: Row>(
-        &mut self,
+        pass: &mut Pass<'_>,
         rows: impl Iterator<Item = R> + Clone,
-        x: &(impl Vector<i32> + ?Sized),
-        sums: &mut (impl Vector<i64> + ?Sized),
+        x: &X,
+        sums: &mut S,
     ) {
-        let row_count = self.shard.header.rows as usize;
+        let row_count = pass.shard.header.rows as usize;
         let (mut ahead, mut behind) = (rows.clone(), rows);
         for first in (0..row_count).step_by(BLOCK) {
             let mut block = [0; BLOCK];
@@ -132,11 +172,39 @@ impl Pass<'_> {
             for (margin, row) in iter::zip(&mut *block, &mut ahead) {
                 *margin = row.margin(x);
             }
-            self.link.replace(first, block);
+            pass.link.replace(first, block);
             for (&residual, row) in iter::zip(&*block, &mut behind) {
                 // A row that fits changes nothing.
                 if residual != 0 {
                     row.add(residual as i32, sums);
+                }
+            }
+        }
+    }
+}
+
+/// Many margins, each with a bias.
+struct Wide;
+
+impl Breadth<[i32], [i64]> for Wide {
+    fn run<R: Row>(
+        pass: &mut Pass<'_>,
+        rows: impl Iterator<Item = R> + Clone,
+        x: &[i32],
+        sums: &mut [i64],
+    ) {
+        let features = pass.shard.header.dimension as usize;
+        for (index, row) in rows.enumerate() {
+            let mut margins = [0; UNITS_MAX];
+            let margins = &mut margins[..x.len() / (features + 1)];
+            for (margin, x) in iter::zip(&mut *margins, x.chunks_exact(features + 1)) {
+                *margin = row.margin(&x[..features]) + R::bias(x[features]);
+            }
+            pass.link.replace(index, margins);
+            for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(features + 1)) {
+                if residual != 0 {
+                    row.add(residual as i32, &mut sums[..features]);
+                    sums[features] += R::bias(residual as i32);
                 }
             }
         }
@@ -184,6 +252,8 @@ trait Row {
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64;
     /// `sums += residual * a`
     fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized));
+    /// The product with the value of a bias.
+    fn bias(factor: i32) -> i64;
 }
 
 struct Dense<'a, V>(&'a [V]);
@@ -204,6 +274,10 @@ impl<V: Value> Row for Dense<'_, V> {
             *sum += value.times(residual);
         }
     }
+
+    fn bias(factor: i32) -> i64 {
+        V::ONE.times(factor)
+    }
 }
 
 impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
@@ -220,6 +294,10 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
             sums[column.into()] += value.times(residual);
         }
     }
+
+    fn bias(factor: i32) -> i64 {
+        V::ONE.times(factor)
+    }
 }
 
 impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
@@ -233,5 +311,9 @@ impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
         for &column in self.0 {
             sums[column.into()] += One.times(residual);
         }
+    }
+
+    fn bias(factor: i32) -> i64 {
+        One.times(factor)
     }
 }

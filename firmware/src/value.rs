@@ -9,6 +9,10 @@ pub trait Value: Copy {
     const BITS: u32;
     /// Low bits dropped from a product: nothing, except where it would leave no room for a sum.
     const DROPPED: u32 = 0;
+    /// log2 of a value that is large for its width; a bias is stored as that.
+    const ONE_BITS: u32;
+    /// That value.
+    const ONE: Self;
     /// The product with `factor`, without the dropped bits.
     fn times(self, factor: i32) -> i64;
 }
@@ -39,6 +43,8 @@ fn product_by_halves(value: i16, factor: i32) -> i64 {
 
 impl Value for i8 {
     const BITS: u32 = 7;
+    const ONE_BITS: u32 = 6;
+    const ONE: Self = 1 << Self::ONE_BITS;
     #[inline]
     fn times(self, factor: i32) -> i64 {
         product(self.into(), factor)
@@ -47,6 +53,8 @@ impl Value for i8 {
 
 impl Value for i16 {
     const BITS: u32 = 15;
+    const ONE_BITS: u32 = 14;
+    const ONE: Self = 1 << Self::ONE_BITS;
     #[inline]
     fn times(self, factor: i32) -> i64 {
         product(self, factor)
@@ -56,6 +64,8 @@ impl Value for i16 {
 impl Value for i32 {
     const BITS: u32 = 15;
     const DROPPED: u32 = 16;
+    const ONE_BITS: u32 = 30;
+    const ONE: Self = 1 << Self::ONE_BITS;
     #[inline]
     fn times(self, factor: i32) -> i64 {
         (i64::from(self) * i64::from(factor)) >> Self::DROPPED
@@ -68,6 +78,8 @@ pub struct One;
 
 impl Value for One {
     const BITS: u32 = 0;
+    const ONE_BITS: u32 = 0;
+    const ONE: Self = Self;
     #[inline]
     fn times(self, factor: i32) -> i64 {
         i64::from(factor)

@@ -291,9 +291,11 @@ impl Machine {
         let rule = setup.rule();
         let weights = setup.shares.iter().map(|share| ratio(share.weight)).collect();
         let (downlink, budget) = (setup.downlink, setup.downlink_budget);
+        let mut model = Model::new(d, weights, setup.gamma, rule, downlink, budget);
+        model.seed(setup.start_seed);
         let mut machine = Self {
-            phase: Phase::Probing(scaling::first_probe()),
-            model: Model::new(d, weights, setup.gamma, rule, downlink, budget),
+            phase: Phase::Probing(model.exponents()),
+            model,
             mirrors: vec![Mirror::new(d); n],
             peers: (0..n).map(|_| Peer::default()).collect(),
             downlink: Vec::new(),

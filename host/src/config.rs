@@ -16,7 +16,7 @@ mod step;
 
 pub use faults::{Faults, FaultsError};
 pub use file::ConfigError;
-pub use objective::{Objective, Regulariser};
+pub use objective::{HIDDEN, Objective, Regulariser};
 pub use step::{Step, StepError};
 
 use crate::dataset::split::Split;

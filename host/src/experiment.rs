@@ -99,12 +99,12 @@ pub struct Experiment {
     pub shares: Vec<Vec<usize>>,
     /// The workers of the run, in order.
     pub parts: Vec<Part>,
-    /// The constants of the problem.
-    pub smoothness: Smoothness,
+    /// The constants of the problem, if theory knows them.
+    pub smoothness: Option<Smoothness>,
     /// What the aggregator needs.
     pub setup: Setup,
     /// The longest step size that theory allows the method; the run may have been given another.
-    pub theory_gamma: f64,
+    pub theory_gamma: Option<f64>,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
     /// Rows that nobody trains on.
@@ -145,14 +145,22 @@ impl Experiment {
         }
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
-        let problem =
-            Problem { dataset: &dataset, dimension, shares: &shares, smoothness: &smoothness, k };
+        let problem = Problem {
+            dataset: &dataset,
+            dimension,
+            shares: &shares,
+            smoothness: smoothness.as_ref(),
+            k,
+        };
         let recipe = Recipe::new(options, problem)?;
         let by_theory = Options { step: Step::Am, ..options.clone() };
-        let theory_gamma = Recipe::new(&by_theory, problem)?.gamma;
+        let theory_gamma = match smoothness {
+            Some(_) => Some(Recipe::new(&by_theory, problem)?.gamma),
+            None => None,
+        };
         let positive = |value: f64| value.is_finite() && value > 0.0;
-        let constants = [smoothness.l, smoothness.l_qm, recipe.gamma, theory_gamma];
-        if !constants.into_iter().chain(smoothness.l_i.iter().copied()).all(positive) {
+        let constants = smoothness.iter().flat_map(|s| s.l_i.iter().copied().chain([s.l, s.l_qm]));
+        if !constants.chain(theory_gamma).chain([recipe.gamma]).all(positive) {
             return Err(immoderate(&dataset));
         }
         let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
@@ -162,7 +170,7 @@ impl Experiment {
             objective: options.objective.name(),
             regulariser: options.regulariser.into(),
             lambda: options.lambda,
-            start_seed: 0,
+            start_seed: options.objective.start_seed(options.seed),
             dimension: dimension as u32,
             k: recipe.k,
             value_bits: recipe.value_bits,
@@ -259,7 +267,7 @@ impl Experiment {
             downlink: Downlink::Dense,
             downlink_budget: None,
             momentum: 0.0,
-            gamma: self.setup.gamma.max(1.0 / self.smoothness.l),
+            gamma: self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(self.setup.gamma),
             ..self.setup.clone()
         }
     }
@@ -274,11 +282,11 @@ impl Experiment {
         Summary {
             configuration: self.configuration(),
             baud: Some(self.options.baud),
-            l: Some(self.smoothness.l),
-            l_am: Some(self.smoothness.l_am),
-            l_qm: Some(self.smoothness.l_qm),
+            l: self.smoothness.as_ref().map(|s| s.l),
+            l_am: self.smoothness.as_ref().map(|s| s.l_am),
+            l_qm: self.smoothness.as_ref().map(|s| s.l_qm),
             gamma: Some(self.setup.gamma),
-            theory_gamma: Some(self.theory_gamma),
+            theory_gamma: self.theory_gamma,
             quantisation_error: Some(self.quantisation_error),
             ..Summary::default()
         }

@@ -72,15 +72,23 @@ impl Plan<'_> {
             setup.value_bits,
             precision(*quantisation_error),
         )?;
-        writeln!(
-            f,
-            "step size {} (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
-            step(setup.gamma, self.experiment.theory_gamma),
-            number(smoothness.l),
-            number(smoothness.l_am),
-            number(smoothness.l_qm),
-            number(xi(alpha))
-        )
+        let theory = self.experiment.theory_gamma;
+        let gamma = theory.map_or_else(
+            || format!("γ = {}", number(setup.gamma)),
+            |theory| step(setup.gamma, theory),
+        );
+        write!(f, "step size {gamma}")?;
+        match smoothness {
+            Some(smoothness) => writeln!(
+                f,
+                " (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
+                number(smoothness.l),
+                number(smoothness.l_am),
+                number(smoothness.l_qm),
+                number(xi(alpha))
+            ),
+            None => writeln!(f, ", on which theory is silent"),
+        }
     }
 
     fn fmt_boards(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

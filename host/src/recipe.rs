@@ -62,12 +62,22 @@ pub enum RecipeError {
     Participation(&'static str),
     /// The step belongs to another theory.
     #[error(
-        "--step {step} is a theory of ef21 and ef21-w with the downlinks dense and sparse; give qm, am or a number"
+        "--step {step} is a theory of ef21 and ef21-w with the downlinks dense and sparse, and rare one of objectives \
+         with one weight for each feature; give qm, am or a number"
     )]
     Step {
         /// The step that was asked for.
         step: String,
     },
+    /// Theory has no step.
+    #[error("no theory has a step for --objective perceptron; give --step a number, such as 0.5")]
+    NoStep,
+    /// Theory has no constants.
+    #[error(
+        "--method ef21-w and ef21-clone need smoothness constants, which --objective perceptron does not have; choose \
+         ef21"
+    )]
+    NoConstants,
     /// A server that compresses what it sends cannot send everything.
     #[error(
         "--downlink-k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}"
@@ -89,8 +99,8 @@ pub struct Problem<'a> {
     pub dimension: usize,
     /// The rows of each.
     pub shares: &'a [Vec<usize>],
-    /// The constants.
-    pub smoothness: &'a Smoothness,
+    /// The constants, if theory knows them.
+    pub smoothness: Option<&'a Smoothness>,
     /// K, checked against the dimension.
     pub k: u32,
 }
@@ -109,7 +119,11 @@ impl Recipe {
             } else {
                 options.compressor.wire(options.seed)
             },
-            parts: parts(options.method, problem.smoothness),
+            parts: match problem.smoothness {
+                Some(smoothness) => parts(options.method, smoothness),
+                None if needs_constants(options.method) => return Err(RecipeError::NoConstants),
+                None => even(problem.shares.len()).collect(),
+            },
             k: if dense || signs { dimension } else { problem.k },
             value_bits: if dense { 32 } else { options.value_bits },
             participation: participation(options),
@@ -134,17 +148,26 @@ impl Recipe {
 
     /// The step size that the options ask for.
     fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
-        let Smoothness { l, .. } = *problem.smoothness;
+        let Some(smoothness) = problem.smoothness else {
+            return match options.step {
+                config::Step::Fixed(gamma) => Ok(gamma),
+                _ => Err(RecipeError::NoStep),
+            };
+        };
+        let Smoothness { l, .. } = *smoothness;
         let dimension = problem.dimension;
         // A worker that takes part with probability p is a compressor with contraction p α.
         let alpha = options.participation * self.alpha(dimension);
-        let mean = self.mean(options, problem.smoothness);
+        let mean = self.mean(options, smoothness);
         let plain = matches!(options.method, Method::Ef21 | Method::Ef21W)
             && self.downlink_budget.is_none();
         Ok(match options.step {
             config::Step::Fixed(gamma) => gamma,
             config::Step::Exact if plain => exact(l, mean * xi(alpha)),
-            config::Step::Rare if plain => rare(problem, self.k, options.participation),
+            // Theory counts the features of workers: here the coordinates of the model are features.
+            config::Step::Rare if plain && dimension == problem.dataset.dimension() => {
+                rare(problem, smoothness, self.k, options.participation)
+            }
             config::Step::Exact | config::Step::Rare => {
                 return Err(RecipeError::Step { step: options.step.to_string() });
             }
@@ -206,13 +229,23 @@ fn worker_rule(method: Method, eta: f64) -> method::Method {
     }
 }
 
+/// Whether a method weighs or clones workers by their constants.
+fn needs_constants(method: Method) -> bool {
+    matches!(method, Method::Ef21W | Method::Ef21Clone)
+}
+
+/// One worker for each share, all alike.
+fn even(share_count: usize) -> impl Iterator<Item = Part> {
+    let loss_weight = 1.0 / share_count as f64;
+    (0..share_count).map(move |share| Part { share, scale: 1.0, weight: 1.0, loss_weight })
+}
+
 /// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
 /// for one (Theorem 1).
 fn parts(method: Method, smoothness: &Smoothness) -> Vec<Part> {
     let Smoothness { l_am, ref l_i, .. } = *smoothness;
     let n = l_i.len() as f64;
-    let even = |share| Part { share, scale: 1.0, weight: 1.0, loss_weight: 1.0 / n };
-    let shares = (0..l_i.len()).map(even);
+    let shares = even(l_i.len());
     match method {
         Method::Ef21W => shares
             .map(|part| {
@@ -285,8 +318,8 @@ fn both_links(alpha: f64, alpha_down: f64) -> f64 {
 
 /// Rare features: 1/(L + sqrt(c_w) L_AM ξ(K/r)); r is the largest number of features that a worker owns, c_w the largest
 /// weight of the workers that own a feature.
-fn rare(problem: Problem, k: u32, participation: f64) -> f64 {
-    let Smoothness { l, l_am, ref l_i, .. } = *problem.smoothness;
+fn rare(problem: Problem, smoothness: &Smoothness, k: u32, participation: f64) -> f64 {
+    let Smoothness { l, l_am, ref l_i, .. } = *smoothness;
     let total: f64 = l_i.iter().sum();
     let mut weight_of = vec![0.0; problem.dimension];
     let mut r = k as usize;

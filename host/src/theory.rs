@@ -13,6 +13,9 @@
 //! |---|---|---|
 //! | logistic | 1/4 | σ(1 − σ) |
 //! | least squares | 2 | exact |
+//! | softmax | 1/2 | diag(p) − ppᵀ, by Böhning (1992); rows with one more 1 for the bias |
+//!
+//! A perceptron has no such c: its Hessian grows with its weights.
 //!
 //! r is 2λ for the nonconvex regulariser, whose second derivative lies in [−λ/2, 2λ], and λ for l2. EF21 with a compressor of contraction α converges with γ = 1/(L + L_QM ξ(α)) (Richtárik,
 //! Sokolov, Fatkhullin 2021) and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3),
@@ -87,7 +90,7 @@ impl Smoothness {
         Self { l, l_am, l_qm, l_var, l_i }
     }
 
-    /// The constants of an objective where worker i holds the rows `shares[i]`.
+    /// The constants of an objective where worker i holds the rows `shares[i]`, if theory knows them.
     ///
     /// # Panics
     /// If there are no workers, or one without rows.
@@ -96,10 +99,16 @@ impl Smoothness {
         penalty: Penalty,
         dataset: &Dataset,
         shares: &[Vec<usize>],
-    ) -> Self {
-        let curvature = match objective {
-            Objective::Logistic => 0.25,
-            Objective::LeastSquares => 2.0,
+    ) -> Option<Self> {
+        let with_ones;
+        let (curvature, dataset) = match objective {
+            Objective::Logistic => (0.25, dataset),
+            Objective::LeastSquares => (2.0, dataset),
+            Objective::Softmax => {
+                with_ones = dataset.with_ones();
+                (0.5, &with_ones)
+            }
+            Objective::Perceptron => return None,
         };
         let weighted = |share: &[usize], workers: usize| {
             assert!(!share.is_empty(), "a worker has at least one row");
@@ -110,12 +119,13 @@ impl Smoothness {
             shares.iter().flat_map(|share| weighted(share, shares.len())).collect();
         let l = largest_eigenvalue(dataset, &pooled) + penalty.smoothness();
         let l_i = shares.iter().map(|share| largest_eigenvalue(dataset, &weighted(share, 1)));
-        Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect())
+        Some(Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect()))
     }
 
     /// The constants of logistic regression with the nonconvex regulariser.
     pub fn of_logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Self {
         Self::of(Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
+            .expect("theory knows logistic regression")
     }
 
     /// The longest step that theory allows EF21 whose compressor has contraction `alpha`; for α = 1
@@ -181,7 +191,8 @@ mod tests {
         let dataset = Dataset::parse_with("two", "5 1:3 2:4\n-1 3:2\n", Labels::Real).unwrap();
         let shares = Split::OneEach.deal(&dataset, 2).unwrap();
         let penalty = Penalty { regulariser: Regulariser::L2, lambda: 0.5 };
-        let smoothness = Smoothness::of(Objective::LeastSquares, penalty, &dataset, &shares);
+        let smoothness =
+            Smoothness::of(Objective::LeastSquares, penalty, &dataset, &shares).unwrap();
         for (found, expected) in smoothness.l_i.iter().zip([50.5, 8.5]) {
             assert!(close(*found, expected, 1e-14));
         }

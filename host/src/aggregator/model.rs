@@ -7,6 +7,7 @@ use super::scaling::{self, Magnitudes};
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
+use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio};
 
@@ -118,10 +119,20 @@ impl Model {
         self.sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum()
     }
 
+    /// Starts at the x⁰ of a seed.
+    pub fn seed(&mut self, seed: u32) {
+        self.exponents.x = start::fill(&mut self.x, seed);
+        self.w.copy_from_slice(&self.x);
+    }
+
     /// Sets the exponents that a probe of the workers found.
     pub fn start(&mut self, probed: Exponents, gradient_max: u32) {
         let step_max = self.gamma * value(f64::from(gradient_max), probed.gradient);
-        self.exponents = Exponents { x: scaling::first_model_exponent(step_max), ..probed };
+        let x_max = value(f64::from(vector::max_magnitude(&self.x)), probed.x);
+        let x = scaling::first_model_exponent(step_max.max(x_max));
+        vector::rescale(&mut self.x, probed.x, x, &mut self.saturated);
+        vector::rescale(&mut self.w, probed.x, x, &mut self.saturated);
+        self.exponents = Exponents { x, ..probed };
     }
 
     /// Moves to the exponents that the next round needs; returns whether they changed.

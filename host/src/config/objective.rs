@@ -6,7 +6,12 @@ use serde::Serialize;
 use smidgen_firmware::least_squares::LeastSquares;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::Objective as _;
+use smidgen_firmware::perceptron::Perceptron;
+use smidgen_firmware::softmax::Softmax;
 use smidgen_protocol::message;
+
+/// Hidden units of a perceptron.
+pub const HIDDEN: usize = 32;
 
 /// What is made of a row: its loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -16,6 +21,10 @@ pub enum Objective {
     Logistic,
     /// Least squares: labels are real targets
     LeastSquares,
+    /// Softmax regression: up to 64 classes
+    Softmax,
+    /// Perceptron with 32 hidden units: up to 64 classes; it starts at random (--seed), and no theory has a step for it
+    Perceptron,
 }
 
 impl Objective {
@@ -24,6 +33,8 @@ impl Objective {
         match self {
             Self::Logistic => Logistic::NAME,
             Self::LeastSquares => LeastSquares::NAME,
+            Self::Softmax => Softmax::NAME,
+            Self::Perceptron => Perceptron::NAME,
         }
     }
 
@@ -32,13 +43,25 @@ impl Objective {
         match self {
             Self::Logistic => Labels::Binary,
             Self::LeastSquares => Labels::Real,
+            Self::Softmax | Self::Perceptron => Labels::Classes,
         }
     }
 
     /// The dimension d of its model, for so many features and classes.
-    pub const fn dimension(self, features: usize, _classes: u8) -> usize {
+    pub const fn dimension(self, features: usize, classes: u8) -> usize {
+        let classes = classes as usize;
         match self {
             Self::Logistic | Self::LeastSquares => features,
+            Self::Softmax => classes * (features + 1),
+            Self::Perceptron => HIDDEN * (features + 1) + classes * (HIDDEN + 1),
+        }
+    }
+
+    /// Where its model starts, for a seed: 0 is x⁰ = 0.
+    pub fn start_seed(self, seed: u64) -> u32 {
+        match self {
+            Self::Perceptron => (seed as u32).wrapping_add(1).max(1),
+            _ => 0,
         }
     }
 }

@@ -1,0 +1,160 @@
+//! A perceptron with one hidden layer, in fixed point.
+//!
+//! ```text
+//! h_ju = tanh(v_uᵀa_j + e_u)       s_jc = w_cᵀh_j + b_c       f_i(x) = (1/n_i) Σ_j cross-entropy of s_j + regulariser
+//! x = (v_1, e_1, …, v_H, e_H, w_1, b_1, …, w_C, b_C)
+//! ```
+//!
+//! The first layer is evaluated as [softmax regression](crate::softmax) is, with as many margins of a row as there are
+//! hidden units; what lies behind it is between margins and residuals:
+//!
+//! ```text
+//! margins of the units ─ tanh ─ scores ─ slopes ∂/∂s_c     summed, times h_u, for the second layer
+//!                                           └─ Σ_c w_cu ∂/∂s_c · (1 − h_u²) ─ residuals of the first layer
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use crate::columns::{self, ONE, Slopes};
+use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
+use crate::objective::{Evaluation, Objective};
+use crate::rows::{self, Link, Precision, UNITS_MAX};
+use crate::sigmoid::Sigmoid;
+use crate::wide::{ceil_log2, reciprocal};
+use smidgen_protocol::shard::{Header, Shard};
+
+/// A perceptron on a [shard](smidgen_protocol::shard) of rows in up to 64 classes: d = H (p + 1) + C (H + 1) for p
+/// features, up to 64 hidden units and C classes. The dimension tells how many units there are.
+///
+/// # Accuracy
+/// Hidden units are within 2^-28 and slopes within 2^-26, beside what margins are off; a residual of the first
+/// layer within 2^-26 of the largest weight of the second, times the number of classes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Perceptron;
+
+/// Fraction bits of a hidden unit.
+const UNIT_BITS: u32 = 30;
+/// Bits that a product of weight and unit loses, so that there is room for a sum over all units and the bias.
+const PRODUCT_DROPPED: u32 = 6;
+/// Bits that Σ_c w_cu ∂/∂s_c loses: as Σ_c |∂/∂s_c| ≤ 2, it has 62 bits, and then 30.
+const BACK_DROPPED: u32 = 32;
+
+impl Objective for Perceptron {
+    const NAME: &'static str = "perceptron";
+
+    /// One i64 a coordinate: the sum of its slopes.
+    fn scratch_len(dimension: usize) -> usize {
+        dimension
+    }
+
+    fn check(data: &[u8], dimension: usize) -> bool {
+        rows::open(data).is_some_and(|shard| {
+            (2..=CLASSES_MAX).contains(&shard.header.classes.into())
+                && hidden(&shard.header, dimension).is_some()
+        })
+    }
+
+    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
+        let shard = Shard::open(at.data).expect("data that passed the check");
+        let hidden = hidden(&shard.header, at.x.len()).expect("data that passed the check");
+        let precision = Precision::new(&shard.header);
+        let scale = |k| precision.scale(&shard, k);
+        let border = hidden * (shard.header.dimension as usize + 1);
+        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
+        let (x, mantissas) = (at.x.split_at(border), at.gradient.split_at_mut(border));
+        let first = columns::scale(x.0, at.x_exponent, scale, i32::MAX, mantissas.0);
+        let second = columns::scale(x.1, at.x_exponent, |_| ONE, i32::MAX, mantissas.1);
+        let (first_sums, second_sums) = sums.split_at_mut(border);
+        second_sums.fill(0);
+        let mut layer = Layer {
+            shard: &shard,
+            weights: mantissas.1,
+            sums: second_sums,
+            row_bits: ceil_log2(shard.header.rows),
+            // tanh z = 1 − 2σ(−2z)
+            sigmoid: Sigmoid::new(first - precision.dropped - 1),
+            entropy: CrossEntropy::new(second + (UNIT_BITS - PRODUCT_DROPPED) as i32),
+            dropped: SLOPE_BITS.saturating_sub(precision.residual_bits),
+        };
+        rows::pass_wide(&shard, mantissas.0, first_sums, &mut layer);
+        let mean = reciprocal(shard.header.rows);
+        let loss = layer.entropy.loss(mean, at.loss_exponent);
+        let back = second + (SLOPE_BITS - layer.dropped) as i32 - BACK_DROPPED as i32;
+        let first = Slopes::new(precision.sum_bits, back - precision.dropped, mean);
+        let product = (SLOPE_BITS + UNIT_BITS - layer.row_bits) as i32;
+        let second = Slopes::new(SLOPE_BITS + UNIT_BITS + 1, product, mean);
+        let penalty = columns::fill_gradient(&mut at, |k| match k < border {
+            true => first.at(sums[k], scale(k)),
+            false => second.at(sums[k], ONE),
+        });
+        loss.saturating_add(penalty)
+    }
+}
+
+/// The number of hidden units of a model with this dimension.
+fn hidden(header: &Header, dimension: usize) -> Option<usize> {
+    let (features, classes) = (header.dimension as usize, usize::from(header.classes));
+    let weights = dimension.checked_sub(classes)?;
+    let of_one = features + 1 + classes;
+    let whole = weights.is_multiple_of(of_one) && (1..=UNITS_MAX).contains(&(weights / of_one));
+    whole.then_some(weights / of_one)
+}
+
+/// What lies behind the first layer.
+struct Layer<'a> {
+    shard: &'a Shard<'a>,
+    /// Those of the second layer, class after class, each with its bias.
+    weights: &'a [i32],
+    /// Σ over rows of slope times unit, in the same order.
+    sums: &'a mut [i64],
+    row_bits: u32,
+    sigmoid: Sigmoid,
+    entropy: CrossEntropy,
+    /// Bits dropped from a residual.
+    dropped: u32,
+}
+
+impl Link for Layer<'_> {
+    fn replace(&mut self, row: usize, margins: &mut [i64]) {
+        // The bias belongs to a unit that is always 1.
+        let mut units = [1 << UNIT_BITS; UNITS_MAX + 1];
+        let units = &mut units[..margins.len() + 1];
+        units.iter_mut().zip(&*margins).for_each(|(unit, &margin)| *unit = self.tanh(margin));
+        let mut slopes = [0; CLASSES_MAX];
+        let slopes = &mut slopes[..usize::from(self.shard.header.classes)];
+        for (score, weights) in slopes.iter_mut().zip(self.weights.chunks_exact(units.len())) {
+            let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
+            *score = units.iter().zip(weights).map(product).sum();
+        }
+        self.entropy.replace(slopes, self.shard.label(row) as usize);
+        self.add(slopes, units);
+        for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
+            let weights = self.weights.iter().skip(u).step_by(units.len());
+            let back: i64 = slopes.iter().zip(weights).map(|(s, &w)| s * i64::from(w)).sum();
+            let steepness = (1 << UNIT_BITS) - (product(unit, unit) >> UNIT_BITS);
+            *margin = ((back >> BACK_DROPPED) * steepness) >> (UNIT_BITS + self.dropped);
+        }
+    }
+}
+
+impl Layer<'_> {
+    fn tanh(&self, margin: i64) -> i32 {
+        let (sigma, _) = self.sigmoid.at(margin.unsigned_abs());
+        let magnitude = (((1 << 31) - sigma) >> (31 - UNIT_BITS)) as i32;
+        if margin < 0 { -magnitude } else { magnitude }
+    }
+
+    /// Adds a row's slopes times units to the sums.
+    fn add(&mut self, slopes: &[i64], units: &[i32]) {
+        for (&slope, sums) in slopes.iter().zip(self.sums.chunks_exact_mut(units.len())) {
+            for (sum, &unit) in sums.iter_mut().zip(units) {
+                *sum += (slope * i64::from(unit)) >> self.row_bits;
+            }
+        }
+    }
+}
+
+fn product(a: i32, b: i32) -> i64 {
+    i64::from(a) * i64::from(b)
+}

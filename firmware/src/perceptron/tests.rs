@@ -1,0 +1,83 @@
+//! The evaluation against a naive one in f64, on shards of every kind.
+
+use super::*;
+use crate::naive::{Labels, Naive, Point, Rows, check, evaluate, rows, tame, wild};
+use proptest::prelude::*;
+
+const HIDDEN: usize = 3;
+
+fn naive(rows: &Rows, at: &Point) -> Naive {
+    let (x, n, pieces) = (at.reals(), rows.labels.len() as f64, rows.dimension + 1);
+    let (first, second) = x.split_at(HIDDEN * pieces);
+    let heaviest = second.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
+    let mut naive = Naive::new(at);
+    for row in rows.reals() {
+        let unit = |x: &[f64]| (row.dot(x) + x[rows.dimension]).tanh();
+        let units: Vec<_> = first.chunks(pieces).map(unit).chain([1.0]).collect();
+        let score = |w: &[f64]| units.iter().zip(w).map(|(u, w)| u * w).sum::<f64>();
+        let scores: Vec<_> = second.chunks(HIDDEN + 1).map(score).collect();
+        let max = scores.iter().copied().fold(f64::MIN, f64::max);
+        let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
+        let slope = |(class, score): (usize, &f64)| {
+            (score - max).exp() / sum - f64::from(u8::from(class as f64 == row.label))
+        };
+        let slopes: Vec<_> = scores.iter().enumerate().map(slope).collect();
+        // How far off a unit is, then a score, then a slope, in units of 2^-28.
+        let unit_doubt = 2.0 + rows.doubt(&row, first);
+        let score_doubt = 4.0 + heaviest * unit_doubt * 4.0;
+        naive.add_loss((sum.ln() + max - scores[row.label as usize]) / n, score_doubt * 2.0);
+        for (class, slope) in slopes.iter().enumerate() {
+            for (u, unit) in units.iter().enumerate() {
+                let k = first.len() + class * (HIDDEN + 1) + u;
+                naive.add_slope(k, slope * unit / n, score_doubt + unit_doubt);
+            }
+        }
+        for (u, unit) in units[..HIDDEN].iter().enumerate() {
+            let weights = second.chunks(HIDDEN + 1).map(|w| w[u]);
+            let back: f64 = slopes.iter().zip(weights).map(|(slope, w)| slope * w).sum();
+            let doubt = heaviest * (4.0 * score_doubt + 4.0 * unit_doubt);
+            for &(k, a) in row.entries.iter().chain([&(rows.dimension, 1.0)]) {
+                let slope = back * (1.0 - unit * unit) * a / n;
+                naive.add_slope(u * pieces + k, slope, a.abs() * doubt);
+            }
+        }
+    }
+    naive
+}
+
+fn classes() -> impl Strategy<Value = Rows> {
+    let dimension = prop_oneof![1usize..20, 255usize..260];
+    prop_oneof![Just(2), 3u8..6]
+        .prop_flat_map(move |classes| rows(dimension.clone(), Labels::Classes(classes), 6))
+}
+
+fn weights(rows: &Rows) -> usize {
+    HIDDEN * (rows.dimension + 1) + usize::from(rows.classes) * (HIDDEN + 1)
+}
+
+proptest! {
+    #[test]
+    fn gradient_and_loss_are_those_of_f64((rows, at) in tame(classes(), weights)) {
+        naive(&rows, &at).assert_close(&evaluate::<Perceptron>(&rows, &at), &at)?;
+    }
+
+    #[test]
+    fn no_input_panics_and_the_order_of_the_rows_does_not_matter(
+        (rows, at) in wild(classes(), weights)
+    ) {
+        let outcome = evaluate::<Perceptron>(&rows, &at);
+        prop_assert_eq!(evaluate::<Perceptron>(&rows.reversed(), &at), outcome);
+    }
+
+    #[test]
+    fn the_dimension_tells_the_number_of_units(rows in classes()) {
+        let of_one = rows.dimension + 1 + usize::from(rows.classes);
+        let least = usize::from(rows.classes) + of_one;
+        prop_assert!(check::<Perceptron>(&rows, least));
+        prop_assert!(check::<Perceptron>(&rows, least + 63 * of_one));
+        prop_assert!(!check::<Perceptron>(&rows, least + 64 * of_one));
+        prop_assert!(!check::<Perceptron>(&rows, least - of_one));
+        prop_assert!(!check::<Perceptron>(&rows, least + 1));
+        prop_assert!(!check::<Perceptron>(&rows, 0));
+    }
+}

@@ -1,0 +1,76 @@
+//! Softmax regression, the multinomial kind of logistic regression, in fixed point.
+//!
+//! ```text
+//! s_jc = w_cᵀa_j + b_c        f_i(x) = (1/n_i) Σ_j cross-entropy of s_j + regulariser
+//! x = (w_1, b_1, …, w_C, b_C)
+//! ```
+//!
+//! It is evaluated as [logistic regression](crate::logistic) is, with as many margins of a row as there are classes.
+
+#[cfg(test)]
+mod tests;
+
+use crate::columns::{self, Slopes};
+use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
+use crate::objective::{Evaluation, Objective};
+use crate::rows::{self, Link, Precision};
+use crate::wide::reciprocal;
+use smidgen_protocol::shard::Shard;
+
+/// Softmax regression with biases on a [shard](smidgen_protocol::shard) of rows in up to 64 classes:
+/// d = C (p + 1) for C classes and p features.
+///
+/// # Accuracy
+/// Slopes are within 2^-26, beside what margins are off; see [`Logistic`](crate::logistic::Logistic).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Softmax;
+
+impl Objective for Softmax {
+    const NAME: &'static str = "softmax";
+
+    /// One i64 a coordinate: the sum of its slopes.
+    fn scratch_len(dimension: usize) -> usize {
+        dimension
+    }
+
+    fn check(data: &[u8], dimension: usize) -> bool {
+        rows::open(data).is_some_and(|shard| {
+            let (features, classes) =
+                (shard.header.dimension as usize, shard.header.classes.into());
+            (2..=CLASSES_MAX).contains(&classes) && dimension == classes * (features + 1)
+        })
+    }
+
+    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
+        let shard = Shard::open(at.data).expect("data that passed the check");
+        let precision = Precision::new(&shard.header);
+        let scale = |k| precision.scale(&shard, k);
+        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
+        let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
+        let entropy = CrossEntropy::new(exponent - precision.dropped);
+        let dropped = SLOPE_BITS.saturating_sub(precision.residual_bits);
+        let mut residuals = Residuals { shard: &shard, entropy, dropped };
+        rows::pass_wide(&shard, at.gradient, sums, &mut residuals);
+        let mean = reciprocal(shard.header.rows);
+        let sum_exponent = (SLOPE_BITS - dropped) as i32 - precision.dropped;
+        let slopes = Slopes::new(precision.sum_bits, sum_exponent, mean);
+        let loss = residuals.entropy.loss(mean, at.loss_exponent);
+        let penalty = columns::fill_gradient(&mut at, |k| slopes.at(sums[k], scale(k)));
+        loss.saturating_add(penalty)
+    }
+}
+
+/// Turns scores into residuals.
+struct Residuals<'a> {
+    shard: &'a Shard<'a>,
+    entropy: CrossEntropy,
+    /// Bits dropped from a slope.
+    dropped: u32,
+}
+
+impl Link for Residuals<'_> {
+    fn replace(&mut self, row: usize, scores: &mut [i64]) {
+        self.entropy.replace(scores, self.shard.label(row) as usize);
+        scores.iter_mut().for_each(|slope| *slope >>= self.dropped);
+    }
+}
