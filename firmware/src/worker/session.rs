@@ -36,6 +36,8 @@ pub struct Session {
     data_checksum: u32,
     data_held: usize,
     exponents: Exponents,
+    /// Whether the host has said what they are: a session that a late configuration opened knows none.
+    announced: bool,
     /// The last request, and its answer.
     ticket: Ticket,
     answer: Option<Answer>,
@@ -108,6 +110,7 @@ impl Session {
             data_checksum: configure.data_checksum,
             data_held: 0,
             exponents: Exponents { x: x_exponent, ..Exponents::default() },
+            announced: false,
             ticket,
             answer,
             outbox: answer,
@@ -175,6 +178,7 @@ impl Session {
                 self.await_gradient(Awaited::Probe { ticket, exponents })?;
                 None
             }
+            Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
             Down::Begin { round, .. } => {
                 self.await_gradient(Awaited::Update)?;
                 self.begin(round, &mut at);
@@ -249,6 +253,7 @@ impl Session {
         vector::rescale_sum(at.sum, from.gradient, to.gradient);
         vector::rescale_sum(at.velocity, from.gradient, to.gradient);
         (self.exponents, self.rule.gamma_n) = (to, gamma_n);
+        self.announced = true;
     }
 
     /// Writes coordinates of a vector. Nothing is written if the body has a flaw.

@@ -180,6 +180,19 @@ fn nothing_else_is_begun_during_a_computation() {
 }
 
 #[test]
+fn nothing_is_begun_before_the_exponents_are_announced() {
+    let mut host = Host::new(5, Downlink::Dense, Init::Full);
+    let configure = host.configure();
+    host.acknowledged(configure, &[]);
+    assert_eq!(host.send_chunk(0, 5), 5);
+    let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
+    assert_eq!(host.deliver(&host.frame(begin, &[])), None);
+    assert_eq!(host.rejected(Reject::Unexpected), 1);
+    host.announce(EXPONENTS);
+    host.begin();
+}
+
+#[test]
 fn a_part_replaces_what_was_there() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
         let mut host = Host::begun(5, downlink, Init::Compressed);
