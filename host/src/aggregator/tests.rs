@@ -183,9 +183,7 @@ fn a_worker_that_waits_for_the_others_may_be_struck_as_well() {
             PASS
         });
         bench.nodes[1].takes = Duration::from_millis(5);
-        while bench.stage(0) != Stage::Idle || bench.host.open_round() != Some(0) {
-            assert!(bench.step());
-        }
+        bench.until_stage(0, Stage::Idle, Some(0));
         strike(&mut bench, &last.borrow());
         assert_eq!(bench.run(ROUNDS), undisturbed);
         assert_eq!(bench.host.reboots(0), reboots);
@@ -211,7 +209,12 @@ fn a_configuration_lost_three_times_is_no_reboot() {
 #[test]
 fn a_configuration_that_arrives_after_a_reboot_is_found_out() {
     let undisturbed = Bench::new(setup(5, 2)).run(ROUNDS);
-    for stage in [Stage::Probe, Stage::Announce, Stage::Begin, Stage::Round] {
+    for (stage, round) in [
+        (Stage::Probe, None),
+        (Stage::Announce, Some(0)),
+        (Stage::Begin, Some(0)),
+        (Stage::Round, Some(1)),
+    ] {
         let late = Rc::new(RefCell::new(vec![]));
         let first = late.clone();
         let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
@@ -222,13 +225,7 @@ fn a_configuration_that_arrives_after_a_reboot_is_found_out() {
             }
             PASS
         });
-        while bench.stage(0) != stage {
-            match bench.host.poll_event() {
-                Some(Event::Closed(_)) => bench.host.proceed(),
-                Some(_) => {}
-                None => assert!(bench.step()),
-            }
-        }
+        bench.until_stage(0, stage, round);
         bench.reboot(0);
         let answers = bench.deliver(0, &late.borrow());
         answers.iter().for_each(|answer| bench.arrive(0, answer));

@@ -229,6 +229,7 @@ impl Bench {
             Fault::Reconnect => {
                 answers.iter().for_each(|answer| self.arrive(worker, &answer[..answer.len() / 2]));
                 self.host.handle_reconnect(worker);
+                assert_eq!(self.host.pending(worker), 0, "nothing goes on where it was cut");
             }
             _ => self.answer(worker, &answers, up),
         }
@@ -272,26 +273,46 @@ impl Bench {
         self.nodes[worker].arrived = 0;
     }
 
-    /// What the host has to tell next.
-    pub fn next_event(&mut self) -> Event {
+    /// What the host has to tell; if there is nothing, something happens.
+    pub fn advance(&mut self) -> Option<Event> {
+        let event = self.host.poll_event();
+        assert!(event.is_some() || self.step(), "there is nothing left to happen");
+        event
+    }
+
+    /// Runs until the awaited event; a failure that was not awaited ends the test.
+    fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
         for _ in 0..STEPS_MAX {
-            if let Some(event) = self.host.poll_event() {
-                return event;
+            let Some(event) = self.advance() else { continue };
+            match (awaited(&event), event) {
+                (Some(found), _) => return found,
+                (None, Event::Failed(failure)) => panic!("{failure}"),
+                (None, Event::Closed(_)) => self.host.proceed(),
+                _ => {}
             }
-            assert!(self.step(), "there is nothing left to happen");
         }
-        panic!("nothing was told in {STEPS_MAX} steps");
+        panic!("nothing of the kind happened in {STEPS_MAX} steps");
+    }
+
+    /// Runs until a worker is at a stage in a round.
+    pub fn until_stage(&mut self, worker: usize, stage: Stage, round: Option<u32>) {
+        for _ in 0..STEPS_MAX {
+            if self.stage(worker) == stage && self.host.open_round() == round {
+                return;
+            }
+            if let Some(Event::Closed(_)) = self.advance() {
+                self.host.proceed();
+            }
+        }
+        panic!("{stage:?} was not reached in {STEPS_MAX} steps");
     }
 
     /// Runs until a round is closed.
     pub fn close(&mut self) -> Closed {
-        loop {
-            match self.next_event() {
-                Event::Closed(closed) => return closed,
-                Event::Failed(failure) => panic!("{failure}"),
-                _ => {}
-            }
-        }
+        self.until(|event| match event {
+            Event::Closed(closed) => Some(*closed),
+            _ => None,
+        })
     }
 
     /// Runs rounds `0..rounds` and ends the run; returns the transcript.
@@ -308,7 +329,7 @@ impl Bench {
     /// Ends the run after a closed round; what is on its way arrives.
     pub fn finish(&mut self) {
         self.host.finish();
-        while !matches!(self.next_event(), Event::Finished(_)) {}
+        self.until(|event| matches!(event, Event::Finished(_)).then_some(()));
         while let Some((_, (worker, answer))) = self.answers.pop_first() {
             self.arrive(worker, &answer);
         }
@@ -316,13 +337,10 @@ impl Bench {
 
     /// Runs until a worker is given up.
     pub fn fail(&mut self) -> Failure {
-        loop {
-            match self.next_event() {
-                Event::Failed(failure) => return failure,
-                Event::Closed(_) => self.host.proceed(),
-                _ => {}
-            }
-        }
+        self.until(|event| match event {
+            Event::Failed(failure) => Some(failure.clone()),
+            _ => None,
+        })
     }
 
     /// Every byte is explained at both ends.

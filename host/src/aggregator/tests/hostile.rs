@@ -137,6 +137,7 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
     }
 }
 
+/// The run goes on, whatever has failed.
 fn go_on(bench: &mut Bench) {
     while let Some(event) = bench.host.poll_event() {
         if let Event::Closed(_) = event {
