@@ -280,6 +280,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_a_repeated_question_tells_nothing_of_the_line() {
+        let mut question = Question::default();
+        question.enter(Stage::Round);
+        let (deadline, _) = question.sent(SECOND, Duration::ZERO);
+        assert!(question.missed(deadline));
+        let timeout = question.evaluation.timeout();
+        question.sent(2 * SECOND, Duration::ZERO);
+        question.answered(2 * SECOND);
+        assert_eq!(question.evaluation.timeout(), timeout);
+    }
+
+    #[test]
     fn a_worker_that_is_only_there_is_given_up() {
         let mut question = Question::default();
         question.enter(Stage::Round);
