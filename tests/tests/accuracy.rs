@@ -1,0 +1,46 @@
+//! Digits in ten classes on eight workers: the test accuracy of a float program, with a count of the bytes.
+
+use smidgen::dataset::{Dataset, Labels};
+use smidgen::training::World;
+use smidgen_tests::classifier::{Classifier, rows};
+use smidgen_tests::conformance::{experiment, run, simulation};
+
+/// Rows that nobody trains on; the last ones, by other writers than the first.
+const TEST_ROWS: usize = 300;
+
+/// What the float program reaches in so many steps of gradient descent.
+fn float(sizes: &[usize], gamma: f64, steps: usize) -> f64 {
+    let digits = Dataset::load_with("digits", Labels::Classes).expect("the set is bundled");
+    let (training, test) = digits.hold_out(TEST_ROWS).expect("there are more rows");
+    let (training, test) = (rows(&training), rows(&test));
+    let mut classifier = Classifier::new(sizes);
+    (0..steps).for_each(|_| classifier.step(&training, gamma));
+    classifier.accuracy(&test)
+}
+
+/// Trains on eight workers; the accuracy must be within a point of `float`, and all wire bytes within `bytes_max`.
+fn check(options: &str, float: f64, bytes_max: u64) {
+    let all = format!("--workers 8 --test-rows {TEST_ROWS} --lambda 1e-4 --value-bits 4 {options}");
+    let experiment = experiment(&all);
+    let mut world = simulation(&experiment);
+    let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
+    let test = experiment.test(&world.aggregator().model()).expect("rows were held out");
+    let accuracy = test.accuracy.expect("there are classes");
+    let bytes: u64 =
+        rounds.iter().map(|round| round.uplink.wire_bytes + round.downlink.wire_bytes).sum();
+    println!("{options}: accuracy {accuracy:.3}, float {float:.3}, {bytes} bytes");
+    assert!(accuracy >= float - 0.01, "{accuracy} is not within a point of {float}");
+    assert!(bytes <= bytes_max, "{bytes} bytes");
+}
+
+#[test]
+fn softmax_regression_is_as_good_as_a_float_program() {
+    let float = float(&[64, 10], 1.0, 500);
+    check("--objective softmax --step 3 --k 10 --rounds 200", float, 215_000);
+}
+
+#[test]
+fn a_perceptron_is_as_good_as_a_float_program() {
+    let float = float(&[64, 32, 10], 1.0, 300);
+    check("--objective perceptron --step 2 --k 20 --rounds 200", float, 430_000);
+}
