@@ -4,7 +4,7 @@ use super::super::*;
 use super::host::{Host, bodies, emit};
 use proptest::prelude::*;
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
-use smidgen_protocol::method::{Method, Participation};
+use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::Ratio;
 
 /// A message of any kind, mostly one that could be meant.
@@ -52,14 +52,22 @@ fn configurations(
         plain.into_iter().chain(with_eta).nth(method).expect("there are six")
     });
     let downlink = prop::sample::select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
+    let compressor = prop::sample::select(vec![
+        Compressor::TopK,
+        Compressor::RandK { seed: 1 },
+        Compressor::Natural,
+        Compressor::Sign,
+    ]);
     let numbers = (ticket, 0u32..7, 0u32..4, any::<u32>());
     let ratios = [ratio.clone(), ratio.clone(), ratio];
-    (numbers, downlink, method, ratios).prop_map(
-        |((ticket, dimension, k, probability), downlink, method, [scale, momentum, l1_n])| {
+    (numbers, downlink, (method, compressor), ratios).prop_map(
+        |((ticket, dimension, k, drawn), downlink, what, [scale, momentum, l1_n])| {
             let plain = Host::new(dimension as usize, downlink, Init::Full).configure;
-            let participation = Participation { seed: 1, probability };
-            let numbers = Configure { ticket, k, scale, momentum, l1_n, ..plain };
-            Down::Configure(Configure { method, participation, ..numbers })
+            let participation = Participation { seed: 1, probability: drawn };
+            let (method, compressor) = what;
+            let start_seed = drawn % 3;
+            let numbers = Configure { ticket, k, scale, momentum, l1_n, start_seed, ..plain };
+            Down::Configure(Configure { method, compressor, participation, ..numbers })
         },
     )
 }
