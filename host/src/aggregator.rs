@@ -28,6 +28,7 @@ mod scaling;
 mod setup;
 mod timer;
 mod traffic;
+mod tuner;
 mod uplink;
 
 use crate::ratio::ratio;
@@ -40,7 +41,7 @@ pub use model::value;
 use peer::Peer;
 pub use peer::{Identity, Told};
 use question::Stage;
-pub use setup::{Setup, Share};
+pub use setup::{Setup, Share, StepRule};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
@@ -49,6 +50,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 pub use traffic::{Carried, Traffic};
+use tuner::Tuner;
 
 /// What a body gets to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -280,6 +282,8 @@ struct Machine {
     /// The frame that ends it, the same for all.
     round_frame: Vec<u8>,
     transcript: Transcript,
+    /// Who finds the next step size, where it is tuned.
+    tuner: Option<Tuner>,
     queue: VecDeque<usize>,
     deadlines: BinaryHeap<Reverse<(Duration, usize)>>,
     events: VecDeque<Event>,
@@ -301,6 +305,7 @@ impl Machine {
             downlink: Vec::new(),
             round_frame: Vec::new(),
             transcript: Transcript::default(),
+            tuner: (setup.step_rule == StepRule::Tuned).then(|| Tuner::new(n)),
             queue: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             events: VecDeque::new(),
@@ -382,12 +387,40 @@ impl Machine {
             panic!("only a closed round can be left");
         };
         let loss_max = self.peers.iter().map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
+        let paced = self.tune(round);
         let rescaled = self.model.rescale(&mut self.mirrors, u64::from(loss_max));
-        self.downlink = self.model.step();
+        self.step();
         self.phase = Phase::Open(round + 1);
         self.round_frame = self.emit_round();
-        let stage = if rescaled { Stage::Announce } else { self.part(0) };
+        let stage = if paced || rescaled { Stage::Announce } else { self.part(0) };
         (0..self.peers.len()).for_each(|worker| self.enter(worker, stage));
+    }
+
+    /// Finds the step size after a round; returns whether workers must hear of it.
+    fn tune(&mut self, round: u32) -> bool {
+        let Some(tuner) = &mut self.tuner else { return false };
+        let (participation, n) = (self.setup.participation, self.peers.len() as f64);
+        let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
+        let losses = losses.map(|(worker, (peer, share))| {
+            let present = participation.includes(address(worker), round);
+            present.then(|| (peer.loss, ratio(share.loss_weight * n)))
+        });
+        let exponents = self.model.exponents();
+        tuner.report(losses, exponents.loss);
+        let pace = tuner.judge(self.model.sum(), exponents.gradient);
+        self.model.set_pace(pace)
+    }
+
+    /// Takes the step, and notes what it promises.
+    fn step(&mut self) {
+        let before = self.tuner.is_some().then(|| self.model.w().to_vec());
+        self.downlink = self.model.step();
+        let (Some(tuner), Some(before)) = (&mut self.tuner, before) else { return };
+        let Exponents { x, gradient, .. } = self.model.exponents();
+        for (worker, mirror) in self.mirrors.iter().enumerate() {
+            let estimator = (mirror.mantissas(), gradient, self.model.weight(worker));
+            tuner.promise(worker, estimator, (&before, self.model.w(), x));
+        }
     }
 
     /// The round whose updates are coming in.

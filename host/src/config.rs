@@ -119,7 +119,8 @@ pub struct Options {
     ///
     /// qm is the step of EF21, 1/(L + L_QM·ξ), and am that of "Error Feedback Reloaded",
     /// 1/(L + L_AM·ξ), which is never smaller. exact is the root that am bounds, up to 1.25 times
-    /// longer. rare counts who owns which features. auto takes the step of the method's theory.
+    /// longer. rare counts who owns which features. auto starts from the theory of the method and
+    /// tunes itself between rounds from the losses that workers report.
     #[arg(
         long,
         value_name = "qm|am|auto|exact|rare|F",
@@ -233,7 +234,7 @@ pub struct Options {
 /// An update cannot hold more coordinates than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}, or leave it out"
+    "--k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}, or leave it out"
 )]
 pub struct KError {
     /// The K asked for.

@@ -1,6 +1,6 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
-use crate::aggregator::{Setup, Share};
+use crate::aggregator::{Setup, Share, StepRule};
 use crate::config::{self, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
@@ -181,6 +181,7 @@ impl Experiment {
             downlink: recipe.downlink,
             downlink_budget: recipe.downlink_budget,
             gamma: recipe.gamma,
+            step_rule: recipe.step_rule,
             momentum: recipe.momentum,
             l1: recipe.l1,
             shares: recipe.parts.iter().map(|part| share(part, &quantised)).collect(),
@@ -267,6 +268,7 @@ impl Experiment {
             downlink: Downlink::Dense,
             downlink_budget: None,
             momentum: 0.0,
+            step_rule: StepRule::Constant,
             gamma: self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(self.setup.gamma),
             ..self.setup.clone()
         }

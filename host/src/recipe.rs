@@ -3,7 +3,7 @@
 //! A method that is added tomorrow gets a name in [`config::Method`](crate::config::Method) and an arm here; a new rule for
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
-use crate::aggregator::Budget;
+use crate::aggregator::{Budget, StepRule};
 use crate::config::{self, Method, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
@@ -50,6 +50,8 @@ pub struct Recipe {
     pub l1: f64,
     /// Step size γ.
     pub gamma: f64,
+    /// What becomes of it.
+    pub step_rule: StepRule,
 }
 
 /// Options that contradict each other.
@@ -80,7 +82,7 @@ pub enum RecipeError {
     NoConstants,
     /// A server that compresses what it sends cannot send everything.
     #[error(
-        "--downlink-k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}"
+        "--downlink-k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}"
     )]
     DownlinkK {
         /// The K asked for.
@@ -132,10 +134,12 @@ impl Recipe {
             momentum: if options.method == Method::Ef21Hb { eta } else { 0.0 },
             l1: if options.method == Method::Ef21Prox { options.l1 } else { 0.0 },
             gamma: 0.0,
+            step_rule: StepRule::Constant,
         };
         recipe.check(options)?;
         let gamma = recipe.gamma(options, problem)?;
-        Ok(Self { gamma, ..recipe })
+        let step_rule = recipe.step_rule(options);
+        Ok(Self { gamma, step_rule, ..recipe })
     }
 
     fn check(&self, options: &Options) -> Result<(), RecipeError> {
@@ -144,6 +148,19 @@ impl Recipe {
             return Err(RecipeError::Participation(options.method.name()));
         }
         Ok(())
+    }
+
+    /// Whether the step is tuned: it needs estimators of gradients, and losses that are all of f.
+    fn step_rule(&self, options: &Options) -> StepRule {
+        let estimates = !matches!(
+            self.method,
+            method::Method::Dcgd | method::Method::Ef14 | method::Method::EControl { .. }
+        );
+        if options.step == config::Step::Auto && estimates && self.l1 == 0.0 {
+            StepRule::Tuned
+        } else {
+            StepRule::Constant
+        }
     }
 
     /// The step size that the options ask for.

@@ -69,6 +69,24 @@ fn reboots_in_the_middle_of_rounds_leave_the_transcript() {
 }
 
 #[test]
+fn a_step_that_tunes_itself_does_not_depend_on_the_link() {
+    let options = "--dataset digits --workers 8 --k 8 --rounds 60 --step auto --participation 0.5";
+    let clean = simulated(&experiment(options));
+    for faults in ["loss=0.2,corrupt=0.05,duplicate=0.1", "split"] {
+        let experiment = experiment(&format!("{options} --downlink sparse --faults {faults}"));
+        let mut world = simulation(&experiment);
+        for (round, worker) in [(1, 7), (2, 0), (9, 3), (10, 3), (40, 5)] {
+            world.reboot_in_round(round, worker);
+        }
+        let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(transcripts(&rounds), transcripts(&clean), "{faults}");
+    }
+    let theory = simulated(&experiment(&options.replace("auto", "am")));
+    let last = |rounds: &[smidgen::record::RoundRecord]| rounds.last().expect("rounds").loss;
+    assert!(last(&clean) < 0.6 * last(&theory), "{} against {}", last(&clean), last(&theory));
+}
+
+#[test]
 fn a_dense_and_a_sparse_downlink_give_the_same_transcript_and_the_sparse_one_fewer_bytes() {
     for base in [DIGITS, "--dataset breast-cancer --k 2 --rounds 300 --lambda 0.1 --init full"] {
         let dense = simulated(&experiment(&format!("{base} --downlink dense")));
@@ -89,7 +107,7 @@ fn every_option_changes_the_transcript_and_the_seed_does_not() {
     };
     let base = last("--k 4");
     assert_eq!(last("--k 4 --seed 7 --faults loss=0.2,corrupt=0.1"), base);
-    for options in ["--value-bits 5", "--step qm", "--init full", "--workers 5", "--lambda 0.01"] {
+    for options in ["--value-bits 5", "--step am", "--init full", "--workers 5", "--lambda 0.01"] {
         assert_ne!(last(&format!("--k 4 {options}")), base, "{options}");
     }
     assert_ne!(last("--k 5"), base);

@@ -4,6 +4,7 @@ use super::chunk::{Chunk, chunks};
 use super::compressor::{Budget, compress};
 use super::mirror::Mirror;
 use super::scaling::{self, Magnitudes};
+use super::tuner::paced;
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
@@ -27,6 +28,8 @@ pub struct Model {
     exponents: Exponents,
     gamma: f64,
     rule: Rule,
+    /// γ/n of theory: that of pace 0.
+    theory_gamma_n: Ratio,
     downlink: Downlink,
     /// What a change may hold on its way down; everything, where there is none.
     budget: Option<Budget>,
@@ -54,6 +57,7 @@ impl Model {
             exponents: scaling::first_probe(),
             gamma,
             rule,
+            theory_gamma_n: rule.gamma_n,
             downlink,
             budget,
             saturated: 0,
@@ -88,6 +92,24 @@ impl Model {
     /// γ/n as it travels.
     pub fn gamma_n(&self) -> Ratio {
         self.rule.gamma_n
+    }
+
+    /// Steps at a pace from now on; returns whether workers that take steps must hear of it.
+    pub fn set_pace(&mut self, pace: u8) -> bool {
+        let gamma_n = paced(self.theory_gamma_n, pace);
+        let changed = gamma_n != self.rule.gamma_n;
+        self.rule.gamma_n = gamma_n;
+        changed && self.downlink == Downlink::Sparse
+    }
+
+    /// Σ w_i g_i over all mirrors.
+    pub fn sum(&self) -> &[i64] {
+        &self.sum
+    }
+
+    /// What a worker's estimator is multiplied with in the sum.
+    pub fn weight(&self, worker: usize) -> Ratio {
+        self.weights[worker]
     }
 
     /// Mantissas that were cut to their range.

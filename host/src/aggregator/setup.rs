@@ -42,8 +42,10 @@ pub struct Setup {
     pub downlink: Downlink,
     /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
     pub downlink_budget: Option<Budget>,
-    /// Step size γ.
+    /// Step size γ; where it is tuned, the first and the least.
     pub gamma: f64,
+    /// What becomes of γ.
+    pub step_rule: StepRule,
     /// η of the heavy ball; 0 for none.
     pub momentum: f64,
     /// Weight λ₁ of the l1 norm, by a proximal step; 0 for none.
@@ -52,6 +54,15 @@ pub struct Setup {
     pub shares: Vec<Share>,
     /// How long a byte takes on the line: answers are not expected sooner.
     pub byte_time: Duration,
+}
+
+/// What becomes of the step size γ between rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepRule {
+    /// It stays.
+    Constant,
+    /// It follows the losses that workers report.
+    Tuned,
 }
 
 /// A worker's part of the problem.

@@ -11,7 +11,7 @@ pub enum Step {
     Qm,
     /// 1/(L + L_AM·ξ(α)), the step of "Error Feedback Reloaded", Theorem 3.
     Am,
-    /// The largest that theory allows for the method.
+    /// From theory on, tuned between rounds from the losses that workers report.
     Auto,
     /// The exact root where theory gives a simpler bound of it.
     Exact,

@@ -65,6 +65,7 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         downlink: Downlink::Dense,
         downlink_budget: None,
         gamma: 0.9,
+        step_rule: StepRule::Constant,
         momentum: 0.0,
         l1: 0.0,
         shares: (0..workers as u32).map(share).collect(),

@@ -1,0 +1,275 @@
+//! A step size that tunes itself between rounds (`--step auto`).
+//!
+//! ```text
+//! γ = γ_theory · 2^(pace/8),  0 ≤ pace ≤ ceiling                      one trial after the other:
+//!
+//! P_i += ⟨g_i, x^t − x^{t+1}⟩            when x moves: the decrease of f_i that the estimator promises
+//! P += P_i, D += f_i(before) − f_i(now)  when worker i reports its loss
+//! until P ≥ 6ν or D ≤ −6ν                ν is the noise: what D exceeds 2P by, at least the grid of the losses
+//!
+//! parabola = P / 2(P − D)                through what was promised and what was found: its lowest point is there
+//! angle    = ‖g⁰‖² / (‖g⁰‖² − ⟨g⁰, g⟩)   the same from the estimator at both ends of the trial
+//! pace += log₂ parabola                  if that grows
+//!         log₂ max(parabola, min(angle, 2^(−stalled/32)))        if it shrinks and f is below twice its first value
+//! ```
+//!
+//! On a quadratic f with exact estimators parabola and angle are the same number, 1/γc, c the curvature along g. With
+//! compressed ones they are not: old parts of g spoil the parabola even where γ is small, and shrinking γ does not help against
+//! them, waiting does. The angle tells the two apart, and the pace may shrink faster, the longer f has not reached a new low.
+//!
+//! Why it is safe: a loss of twice the first costs an octave, and another one every 16 rounds that it lasts; the ceiling comes
+//! down with the pace and rises by an eighth of an octave for a new low that stands out from the noise. f is bounded from
+//! below and ν is not less than the grid, so there are finitely many such lows, hence finitely many such octaves: in the end
+//! the run stays below twice its first loss, or γ is the step of theory, which decreases the Lyapunov function.
+//!
+//! All of it are integers that travelled or that follow from them, so a transcript does not depend on the link.
+
+use smidgen_protocol::vector::{self, Exponent, Ratio};
+
+/// Steps of the pace in a factor of two.
+const OCTAVE: i32 = 8;
+/// `2^(j/8)` with 30 bits behind the point.
+const EIGHTHS: [u32; OCTAVE as usize] = [
+    1_073_741_824,
+    1_170_923_762,
+    1_276_901_417,
+    1_392_470_869,
+    1_518_500_250,
+    1_655_936_265,
+    1_805_811_301,
+    1_969_251_188,
+];
+
+/// How far a trial may lengthen the step before one has shortened it: eightfold.
+const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
+/// The same for later trials: twofold.
+const GROWTH_MAX: i32 = OCTAVE;
+/// How far a trial may shorten the step.
+const SHRINKAGE_MAX: i32 = 3 * OCTAVE;
+/// What is aimed at, from the lowest point of the parabola: a little less.
+const BIAS: i32 = -1;
+/// Rounds without a new low that let a trial shorten the step by one more eighth of an octave.
+const PATIENCE: u32 = 4;
+/// How far a change of the losses must stand out from the noise.
+const SIGNAL: i128 = 6;
+/// The noise is forgotten at this rate, a round.
+const NOISE_DECAY: i128 = 32;
+/// Rounds of too high a loss that cost an octave.
+const OUTSIDE_ROUNDS: u32 = 16;
+
+/// Losses are counted in units of 2^-48, whatever exponents are in use.
+const UNIT: i32 = 48;
+/// Magnitudes are cut to this: a sum over all workers and a product with a mantissa stay below 2^124.
+const MAGNITUDE_MAX: i128 = 1 << 92;
+
+/// The same for Σ g_i, which has 47 bits; a finer exponent may stretch the one from before the trial.
+const DIRECTION_MAX: i64 = 1 << 50;
+
+/// What a worker said, and what its estimator promised since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    loss: Option<i128>,
+    promised: i128,
+}
+
+/// What was promised and found since the last judgement, and Σ g_i at that time.
+#[derive(Clone, Debug, Default)]
+struct Trial {
+    promised: i128,
+    found: i128,
+    direction: Vec<i64>,
+    exponent: Exponent,
+}
+
+/// The rule; [`Tuner::report`] and [`Tuner::judge`] look at a closed round, [`Tuner::promise`] at the step after it.
+#[derive(Clone, Debug)]
+pub struct Tuner {
+    accounts: Vec<Account>,
+    trial: Trial,
+    noise: i128,
+    first: i128,
+    lowest: i128,
+    /// Rounds since the loss was at its lowest.
+    stalled: u32,
+    /// Rounds of too high a loss.
+    outside: u32,
+    pace: u8,
+    ceiling: u8,
+    shrunk: bool,
+}
+
+impl Tuner {
+    /// The step of theory, for so many workers.
+    pub fn new(worker_count: usize) -> Self {
+        Self {
+            accounts: vec![Account::default(); worker_count],
+            trial: Trial::default(),
+            noise: 0,
+            first: i128::MAX,
+            lowest: i128::MAX,
+            stalled: 0,
+            outside: 0,
+            pace: 0,
+            ceiling: u8::MAX,
+            shrunk: false,
+        }
+    }
+
+    /// x moved from `before` to `after`: what a worker's estimator, times `weight`, promises of it.
+    pub fn promise(
+        &mut self,
+        worker: usize,
+        (g_i, gradient_exponent, weight): (&[i32], Exponent, Ratio),
+        (before, after, x_exponent): (&[i32], &[i32], Exponent),
+    ) {
+        let moved = before.iter().zip(after).map(|(b, a)| i128::from(*b) - i128::from(*a));
+        let product: i128 = g_i.iter().zip(moved).map(|(&g, moved)| i128::from(g) * moved).sum();
+        let exponent = i32::from(gradient_exponent) + i32::from(x_exponent);
+        let promised = &mut self.accounts[worker].promised;
+        *promised = cut(*promised + weighted(units(product, exponent), weight));
+    }
+
+    /// Takes what the workers said in a round, each with the weight of its loss; who took no part says nothing.
+    pub fn report(
+        &mut self,
+        losses: impl Iterator<Item = Option<(i32, Ratio)>>,
+        exponent: Exponent,
+    ) {
+        let (mut promised, mut found) = (0, 0);
+        for (account, said) in self.accounts.iter_mut().zip(losses) {
+            let Some((loss, weight)) = said else { continue };
+            let loss = weighted(units(loss.into(), exponent.into()), weight);
+            if let Some(before) = account.loss.replace(loss) {
+                found += before - loss;
+                promised += account.promised;
+            }
+            account.promised = 0;
+        }
+        let grid = units(self.accounts.len() as i128, i32::from(exponent) + 2).max(1);
+        let (promised, found) = (cut(promised), cut(found));
+        let excess = found - 2 * promised;
+        self.noise = cut((self.noise - self.noise / NOISE_DECAY).max(excess).max(grid));
+        self.trial.promised = cut(self.trial.promised + promised);
+        self.trial.found = cut(self.trial.found + found);
+        self.compare(self.accounts.iter().filter_map(|account| account.loss).sum());
+    }
+
+    /// Compares the loss of a round with the lowest and with the first.
+    fn compare(&mut self, loss: i128) {
+        if self.first == i128::MAX {
+            (self.first, self.lowest) = (loss, loss);
+        }
+        let outside = loss > self.first + self.first.abs() + SIGNAL * self.noise;
+        if outside && self.outside.is_multiple_of(OUTSIDE_ROUNDS) {
+            self.pace = self.pace.saturating_sub(OCTAVE as u8);
+            self.ceiling = self.pace;
+        } else if !outside && loss < self.lowest - self.noise {
+            self.ceiling = self.ceiling.saturating_add(1);
+        }
+        self.outside = if outside { self.outside + 1 } else { 0 };
+        self.stalled = if loss > self.lowest + self.noise { self.stalled + 1 } else { 0 };
+        self.lowest = self.lowest.min(loss);
+    }
+
+    /// Ends the trial if it is decided; `sum` is Σ g_i. Returns the pace of the next step.
+    pub fn judge(&mut self, sum: &[i64], exponent: Exponent) -> u8 {
+        let Trial { promised, found, .. } = self.trial;
+        let threshold = SIGNAL * self.noise;
+        let decided = promised >= threshold || found <= -threshold;
+        if decided {
+            let change = self.change(sum, exponent);
+            self.shrunk |= change < 0;
+            let pace = i32::from(self.pace) + change;
+            self.pace = pace.clamp(0, self.ceiling.into()) as u8;
+        }
+        if decided || self.trial.direction.is_empty() {
+            self.trial = Trial { promised: 0, found: 0, direction: sum.to_vec(), exponent };
+        }
+        self.pace
+    }
+
+    /// What a trial does to the pace.
+    fn change(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
+        let Trial { promised, found, .. } = self.trial;
+        let parabola = BIAS + eighths(promised, 2 * (promised - found));
+        let most = if self.shrunk { GROWTH_MAX } else { FIRST_GROWTH_MAX };
+        if parabola >= 0 {
+            return parabola.min(most);
+        }
+        if self.outside > 0 {
+            return parabola.max(-SHRINKAGE_MAX);
+        }
+        let softest = -(self.stalled.div_ceil(PATIENCE).min(u8::MAX.into()) as i32);
+        parabola.max(self.trial.angle(sum, exponent).min(softest)).max(-SHRINKAGE_MAX)
+    }
+}
+
+impl Trial {
+    /// What the estimators before and after say of the step, in eighths of an octave.
+    fn angle(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
+        vector::rescale_sum(&mut self.direction, self.exponent, exponent);
+        self.direction.iter_mut().for_each(|g| *g = (*g).clamp(-DIRECTION_MAX, DIRECTION_MAX));
+        self.exponent = exponent;
+        let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
+        let square: i128 = self.direction.iter().map(|&g| product(g, g)).sum();
+        let along: i128 = self.direction.iter().zip(sum).map(|(&g, &now)| product(g, now)).sum();
+        eighths(square, square - along)
+    }
+}
+
+/// γ/n at a pace, from γ/n of theory.
+pub fn paced(theory: Ratio, pace: u8) -> Ratio {
+    let (octaves, eighth) = (i16::from(pace) / OCTAVE as i16, usize::from(pace) % OCTAVE as usize);
+    let product = i64::from(theory.mantissa) * i64::from(EIGHTHS[eighth]);
+    let exponent = theory.exponent - octaves;
+    match i32::try_from(vector::round_shift(product, 30)) {
+        Ok(mantissa) => Ratio { mantissa, exponent },
+        Err(_) => {
+            Ratio { mantissa: vector::round_shift(product, 31) as i32, exponent: exponent - 1 }
+        }
+    }
+}
+
+/// The largest whole e with 2^(e/8) ≤ a/b; beyond all bounds if b is not positive, below them if a is not.
+fn eighths(a: i128, b: i128) -> i32 {
+    const BOUND: i32 = 1 << 12;
+    if a <= 0 || b <= 0 {
+        return if a <= 0 { -BOUND } else { BOUND };
+    }
+    // Both with 64 bits at most; the quotient has 32 bits behind the point.
+    let excess = (i128::BITS - a.max(b).leading_zeros()).saturating_sub(64);
+    let quotient = ((a as u128 >> excess) << 32) / (b as u128 >> excess).max(1);
+    if quotient == 0 {
+        return -BOUND;
+    }
+    let magnitude = quotient.ilog2();
+    let mantissa = (quotient << (127 - magnitude)) >> 97;
+    let eighth = EIGHTHS.iter().rposition(|&bound| u128::from(bound) <= mantissa).unwrap_or(0);
+    (magnitude as i32 - 32) * OCTAVE + eighth as i32
+}
+
+/// `value · 2^(−exponent)` in units of 2^-48.
+fn units(value: i128, exponent: i32) -> i128 {
+    let shift = UNIT - exponent;
+    let distance = shift.unsigned_abs().min(i128::BITS - 1);
+    if shift <= 0 {
+        cut(value >> distance)
+    } else if value.unsigned_abs().leading_zeros() > distance {
+        cut(value << distance)
+    } else {
+        MAGNITUDE_MAX * value.signum()
+    }
+}
+
+/// `value · weight`, for a value within [`MAGNITUDE_MAX`].
+fn weighted(value: i128, weight: Ratio) -> i128 {
+    let exponent = i32::from(weight.exponent).clamp(0, 127);
+    cut((value * i128::from(weight.mantissa)) >> exponent)
+}
+
+fn cut(value: i128) -> i128 {
+    value.clamp(-MAGNITUDE_MAX, MAGNITUDE_MAX)
+}
+
+#[cfg(test)]
+mod tests;
