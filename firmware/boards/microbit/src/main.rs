@@ -33,7 +33,8 @@ fn main() -> ! {
 
     let device = pac::Peripherals::take().expect("nobody took them before");
     let identity = identity::given_or_else(|| device_id(&device.FICR));
-    let mut worker = Worker::new::<Objectives>(Board { name: "microbit", identity }, memory::take());
+    let mut worker =
+        Worker::new::<Objectives>(Board { name: "microbit", identity }, memory::take());
 
     // The internal oscillator is not exact enough for a UART.
     Clocks::new(device.CLOCK).enable_ext_hfosc();
