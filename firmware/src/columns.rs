@@ -67,6 +67,7 @@ fn fill(
         let part = penalty.at(x);
         loss += u128::from(part.loss);
         let (slope, exponent) = slope(k);
+        // Two terms beyond 63 bits might cancel; a probe finds exponents that are far from that.
         let sum = round_shift(slope, exponent - grid)
             .saturating_add(round_shift(part.slope, part.slope_exponent - grid));
         *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);
