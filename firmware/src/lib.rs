@@ -1,8 +1,10 @@
 //! smidgen's worker for microcontrollers.
 //!
 //! ```text
-//!  objective ── logistic, least_squares ── objectives     f_i and its gradient, in fixed point
-//!                  rows, columns, …                        what they are made of
+//!  objective ── objectives ── logistic, least_squares     f_i and its gradient, in fixed point
+//!                             softmax, perceptron
+//!                               columns ── rows ── value    before, during and after a pass over the rows
+//!                               sigmoid, exponential        functions by tables
 //!  top_k                        the compressor C: what to send of ∇f_i(x) − g_i
 //!  worker                       the machine: frames in, frames out; no clock, no port, no heap
 //!  run                          the body: the machine on an embedded-io byte stream

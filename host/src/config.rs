@@ -234,7 +234,7 @@ pub struct Options {
 /// An update cannot hold more coordinates than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}, or leave it out"
+    "--k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}, or leave it out"
 )]
 pub struct KError {
     /// The K asked for.

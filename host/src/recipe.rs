@@ -82,7 +82,7 @@ pub enum RecipeError {
     NoConstants,
     /// A server that compresses what it sends cannot send everything.
     #[error(
-        "--downlink-k {k} exceeds the dimension of the data, {dimension}; give 1 to {dimension}"
+        "--downlink-k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}"
     )]
     DownlinkK {
         /// The K asked for.

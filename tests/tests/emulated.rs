@@ -53,9 +53,38 @@ fn mixed_boards_in_one_run() {
     assert_conforms(FEW_DIGITS, &boards, "mixed_boards_in_one_run");
 }
 
+/// Boards keep their power from method to method: each run is a session of its own.
+#[test]
+fn the_family_on_two_boards() {
+    let test = "the_family_on_two_boards";
+    let Some(emulators) = start(&["microbit", "mps2-m4"], test) else { return };
+    for (session, method) in (1..).zip([
+        "--method ef21-w --split sorted-norm --value-bits 4",
+        "--method ef21+",
+        "--method ef21-sgdm",
+        "--method ef21-hb",
+        "--method ef21-prox --l1 0.01",
+        "--method ef14",
+        "--method econtrol",
+        "--participation 0.5",
+        "--downlink ef21-p",
+        "--downlink ef21-bc",
+        "--compressor randk",
+        "--compressor natural",
+        "--compressor sign --step 0.1",
+    ]) {
+        let options = format!("--rows 100 --workers 2 --rounds 12 {method}");
+        let mut experiment = experiment(&options);
+        experiment.setup.session = session;
+        let mut driver = driver(&experiment, &emulators);
+        let rounds = run(&experiment, &mut driver).unwrap_or_else(|e| panic!("{method}: {e}"));
+        assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{method}");
+    }
+}
+
 #[test]
 fn a_dense_downlink_in_many_frames() {
-    // 300 columns as raw i32 take more than one frame each way in round 0.
+    // 64 values of 32 bits take more than one frame with what is around them, 4096 bytes of data take nine.
     let options = "--dataset digits --init full --value-bits 32 --k 64 --downlink dense --rounds 5";
     assert_conforms(options, &["mps2-m3"; 4], "a_dense_downlink_in_many_frames");
 }

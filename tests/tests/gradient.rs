@@ -1,12 +1,13 @@
 //! From f64 rows to a board's gradient: quantised, opened in place, evaluated in fixed point.
 
 use smidgen::config;
+use smidgen::dataset::Dataset;
 use smidgen::dataset::quantise::quantise;
+use smidgen::dataset::split::Split;
 use smidgen::objective::{Objective as Telemetry, Penalty};
 use smidgen::ratio::ratio;
-use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::objective::{Evaluation, Objective};
-use smidgen_protocol::message::Regulariser;
+use smidgen_firmware::objective::{Evaluation, Repertoire};
+use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::shard::Width;
 use smidgen_tests::oracle::norm_squared;
 use smidgen_tests::reference::Problem;
@@ -49,50 +50,95 @@ fn model(problem: &Problem) -> Grid {
     Grid::new(&reals.collect::<Vec<_>>())
 }
 
-/// Compares loss and gradient of every worker with those in f64 on the original rows.
+/// What is compared on which rows.
+struct Case<'a> {
+    objective: config::Objective,
+    penalty: Penalty,
+    dataset: &'a Dataset,
+    shares: &'a [Vec<usize>],
+}
+
+/// Compares loss and gradient of logistic regression.
 fn check(problem: &Problem, tolerance: f64) {
-    let Problem { dataset, shares, lambda } = problem;
-    let telemetry =
-        Telemetry::new(config::Objective::Logistic, Penalty::nonconvex(*lambda), dataset, shares);
-    let x = model(problem);
-    let mut expected = vec![0.0; dataset.dimension()];
+    let case = Case {
+        objective: config::Objective::Logistic,
+        penalty: Penalty::nonconvex(problem.lambda),
+        dataset: &problem.dataset,
+        shares: &problem.shares,
+    };
+    check_case(&case, &model(problem), tolerance);
+}
+
+/// Compares loss and gradient of every worker with those in f64 on the original rows.
+fn check_case(case: &Case, x: &Grid, tolerance: f64) {
+    let &Case { objective, penalty, dataset, shares } = case;
+    let telemetry = Telemetry::new(objective, penalty, dataset, shares);
+    let mut expected = vec![0.0; x.mantissas.len()];
     for (worker, rows) in shares.iter().enumerate() {
         let expected_loss = telemetry.worker_loss_and_gradient(worker, &x.reals(), &mut expected);
         let shard = quantise(dataset, rows, Width::I16).bytes;
-        let (loss, gradient) = evaluate(&shard, &x, exponent(&expected), *lambda);
+        let (loss, gradient) = evaluate(case, &shard, x, exponent(&expected));
         let error: Vec<f64> =
             gradient.reals().iter().zip(&expected).map(|(found, real)| found - real).collect();
         let relative = (norm_squared(&error) / norm_squared(&expected)).sqrt();
-        assert!(relative <= tolerance, "worker {worker}: the gradient is off by {relative:e}");
+        assert!(
+            relative <= tolerance,
+            "{objective:?}, worker {worker}: the gradient is off by {relative:e}"
+        );
         let relative = (loss / expected_loss - 1.0).abs();
-        assert!(relative <= tolerance, "worker {worker}: the loss is off by {relative:e}");
+        assert!(
+            relative <= tolerance,
+            "{objective:?}, worker {worker}: the loss is off by {relative:e}"
+        );
     }
 }
 
-fn evaluate(shard: &[u8], x: &Grid, gradient_exponent: i8, lambda: f64) -> (f64, Grid) {
+fn evaluate(case: &Case, shard: &[u8], x: &Grid, gradient_exponent: i8) -> (f64, Grid) {
     let dimension = x.mantissas.len();
     let mut room = vec![0; shard.len() + 8];
     let start = room.as_ptr().align_offset(8);
     let data = &mut room[start..start + shard.len()];
     data.copy_from_slice(shard);
-    assert!(Logistic::check(data, dimension));
+    let objective = Objectives::find(case.objective.name()).expect("smidgen has it");
+    assert!((objective.check)(data, dimension));
     let loss_exponent = 30;
     let (mut mantissas, mut saturated) = (vec![0; dimension], 0);
-    let loss = Logistic.evaluate(Evaluation {
-        objective: Logistic::NAME,
+    let loss = Objectives.perform(Evaluation {
+        objective: objective.name,
         x: &x.mantissas,
         x_exponent: x.exponent,
         gradient: &mut mantissas,
         gradient_exponent,
         loss_exponent,
-        regulariser: Regulariser::Nonconvex,
-        lambda: ratio(lambda),
+        regulariser: case.penalty.regulariser.into(),
+        lambda: ratio(case.penalty.lambda),
         data,
-        scratch: &mut vec![0; Logistic::scratch_len(dimension)],
+        scratch: &mut vec![0; (objective.scratch_len)(dimension)],
         saturated: &mut saturated,
     });
     assert_eq!(saturated, 0);
     (loss as f64 / scale(loss_exponent), Grid { mantissas, exponent: gradient_exponent })
+}
+
+/// All objectives on the same images, each with the labels that it takes.
+#[test]
+fn gradient_of_every_objective() {
+    for objective in [
+        config::Objective::Logistic,
+        config::Objective::LeastSquares,
+        config::Objective::Softmax,
+        config::Objective::Perceptron,
+    ] {
+        let digits = Dataset::load_with("digits", objective.labels()).expect("the set is bundled");
+        let shares = Split::Contiguous.deal(&digits, 8).expect("there are enough rows");
+        let dimension = objective.dimension(digits.dimension(), digits.class_count());
+        let x: Vec<f64> = (0..dimension).map(|k| (k as f64).sin() / 4.0).collect();
+        for regulariser in [config::Regulariser::Nonconvex, config::Regulariser::L2] {
+            let penalty = Penalty { regulariser, lambda: 0.01 };
+            let case = Case { objective, penalty, dataset: &digits, shares: &shares };
+            check_case(&case, &Grid::new(&x), 2f64.powi(-24));
+        }
+    }
 }
 
 #[test]

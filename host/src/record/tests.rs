@@ -23,7 +23,7 @@ fn traffic() -> impl Strategy<Value = Traffic> {
 }
 
 fn cost() -> impl Strategy<Value = Cost> {
-    (traffic(), traffic(), finite()).prop_map(|(uplink, downlink, link_seconds)| Cost {
+    (traffic(), traffic(), 0.0..1e9).prop_map(|(uplink, downlink, link_seconds)| Cost {
         uplink,
         downlink,
         link_seconds,

@@ -265,7 +265,7 @@ fn k_follows_the_dimension_unless_given() {
     assert_eq!(given.k(65), Ok(65));
     assert_eq!(
         given.k(64).unwrap_err().to_string(),
-        "--k 65 exceeds the dimension of the data, 64; give 1 to 64, or leave it out"
+        "--k 65 exceeds the dimension of the model, 64; give 1 to 64, or leave it out"
     );
 }
 
