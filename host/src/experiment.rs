@@ -256,7 +256,7 @@ impl Experiment {
     }
 
     /// Dense gradient descent on the same data: K = d, 32 bits a value, x itself down. Its step is 1/L, or the run's own
-    /// where that is longer, so that a bold step does not favour the run.
+    /// where that is longer, and it tunes itself where the run's does, so that a bold step does not favour the run.
     pub fn baseline(&self) -> Setup {
         Setup {
             k: self.setup.dimension,
@@ -268,7 +268,6 @@ impl Experiment {
             downlink: Downlink::Dense,
             downlink_budget: None,
             momentum: 0.0,
-            step_rule: StepRule::Constant,
             gamma: self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(self.setup.gamma),
             ..self.setup.clone()
         }
@@ -289,6 +288,7 @@ impl Experiment {
             l_qm: self.smoothness.as_ref().map(|s| s.l_qm),
             gamma: Some(self.setup.gamma),
             theory_gamma: self.theory_gamma,
+            gamma_tuned: self.setup.step_rule == StepRule::Tuned,
             quantisation_error: Some(self.quantisation_error),
             ..Summary::default()
         }

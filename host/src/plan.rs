@@ -75,7 +75,7 @@ impl Plan<'_> {
         let theory = self.experiment.theory_gamma;
         let gamma = theory.map_or_else(
             || format!("γ = {}", number(setup.gamma)),
-            |theory| step(setup.gamma, theory),
+            |theory| step(setup.gamma, theory, false),
         );
         write!(f, "step size {gamma}")?;
         match smoothness {

@@ -154,8 +154,11 @@ pub struct Summary {
     pub l_am: Option<f64>,
     /// L_QM, the quadratic mean of the L_i.
     pub l_qm: Option<f64>,
-    /// Step size γ, as the workers apply it.
+    /// Step size γ, as the workers apply it; the first, where it is tuned.
     pub gamma: Option<f64>,
+    /// Whether γ tuned itself from round to round (`--step auto`).
+    #[serde(default)]
+    pub gamma_tuned: bool,
     /// The longest step size that theory allows the method on these data.
     pub theory_gamma: Option<f64>,
     /// The largest relative error of a feature as the workers hold it.

@@ -85,8 +85,11 @@ pub fn precision(error: f64) -> String {
 }
 
 /// A step size beside the longest one that theory allows: `γ = 0.400, 33.9 times what theory allows`.
-pub fn step(gamma: f64, by_theory: f64) -> String {
+pub fn step(gamma: f64, by_theory: f64, tuned: bool) -> String {
     let times = gamma / by_theory;
+    if tuned {
+        return format!("γ started at {}, which theory allows, and tuned itself", number(gamma));
+    }
     let verdict = if times > 1.001 {
         format!("{} times what theory allows", number(times))
     } else if times < 0.999 {
@@ -163,9 +166,12 @@ mod tests {
 
     #[test]
     fn a_step_stands_beside_the_one_of_theory() {
-        assert_eq!(step(0.5, 0.01), "γ = 0.500, 50.0 times what theory allows");
-        assert_eq!(step(0.001, 0.01), "γ = 1.00·10⁻³, less than the 0.0100 that theory allows");
-        assert!(step(0.01, 0.01).starts_with("γ = 0.0100, which theory allows"));
+        assert_eq!(step(0.5, 0.01, false), "γ = 0.500, 50.0 times what theory allows");
+        assert_eq!(
+            step(0.001, 0.01, false),
+            "γ = 1.00·10⁻³, less than the 0.0100 that theory allows"
+        );
+        assert!(step(0.01, 0.01, false).starts_with("γ = 0.0100, which theory allows"));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub fn theory(summary: &Summary) -> Markup {
                 }
             } }
             @if let (Some(gamma), Some(by_theory)) = (summary.gamma, summary.theory_gamma) {
-                p.note { (step(gamma, by_theory)) "." }
+                p.note { (step(gamma, by_theory, summary.gamma_tuned)) "." }
             }
             @if let Some(error) = summary.quantisation_error {
                 p.note { "The workers hold the features " (precision(error)) "." }
