@@ -145,11 +145,17 @@ impl Experiment {
         }
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
+        // A perceptron starts as softmax regression behind units that are all but linear.
+        let like = match smoothness {
+            Some(_) => None,
+            None => Smoothness::of(config::Objective::Softmax, penalty, &dataset, &shares),
+        };
         let problem = Problem {
             dataset: &dataset,
             dimension,
             shares: &shares,
             smoothness: smoothness.as_ref(),
+            like: like.as_ref(),
             k,
         };
         let recipe = Recipe::new(options, problem)?;

@@ -72,7 +72,10 @@ pub enum RecipeError {
         step: String,
     },
     /// Theory has no step.
-    #[error("no theory has a step for --objective perceptron; give --step a number, such as 0.5")]
+    #[error(
+        "no theory has a step for --objective perceptron; give --step a number such as 0.5, or auto to a method of \
+         estimators such as ef21"
+    )]
     NoStep,
     /// Theory has no constants.
     #[error(
@@ -103,6 +106,8 @@ pub struct Problem<'a> {
     pub shares: &'a [Vec<usize>],
     /// The constants, if theory knows them.
     pub smoothness: Option<&'a Smoothness>,
+    /// Constants of a problem like it, to start from where theory knows none and the step tunes itself.
+    pub like: Option<&'a Smoothness>,
     /// K, checked against the dimension.
     pub k: u32,
 }
@@ -165,11 +170,10 @@ impl Recipe {
 
     /// The step size that the options ask for.
     fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
-        let Some(smoothness) = problem.smoothness else {
-            return match options.step {
-                config::Step::Fixed(gamma) => Ok(gamma),
-                _ => Err(RecipeError::NoStep),
-            };
+        let smoothness = match (options.step, problem.smoothness.or(problem.like)) {
+            (config::Step::Fixed(gamma), _) => return Ok(gamma),
+            (config::Step::Auto, Some(like)) if self.step_rule(options) == StepRule::Tuned => like,
+            (_, _) => problem.smoothness.ok_or(RecipeError::NoStep)?,
         };
         let Smoothness { l, .. } = *smoothness;
         let dimension = problem.dimension;

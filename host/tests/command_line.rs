@@ -417,3 +417,13 @@ fn a_firmware_without_the_objective_is_refused() {
     let sentence = refusal(&format!("run --port {} --rows 50 --objective least-squares", board(7)));
     assert_says(&sentence, &["computes logistic and not least-squares", "flash"]);
 }
+
+#[test]
+fn a_perceptron_has_no_step_by_theory() {
+    for options in ["--step am", "--step qm", "--method dcgd"] {
+        let sentence = refusal(&format!("simulate --rows 50 --objective perceptron {options}"));
+        assert_says(&sentence, &["no theory has a step", "--step a number"]);
+    }
+    let sentence = refusal("simulate --rows 50 --objective perceptron --method ef21-w --step 1");
+    assert_says(&sentence, &["smoothness constants"]);
+}

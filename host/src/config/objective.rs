@@ -23,7 +23,7 @@ pub enum Objective {
     LeastSquares,
     /// Softmax regression: up to 64 classes
     Softmax,
-    /// Perceptron with 32 hidden units: up to 64 classes; it starts at random (--seed), and no theory has a step for it
+    /// Perceptron with 32 hidden units: up to 64 classes; it starts at random (--seed), and its step is auto or a number: no theory has one
     Perceptron,
 }
 
