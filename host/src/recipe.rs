@@ -1,6 +1,6 @@
 //! What a method is made of: what workers send, what the server does with it, who counts how much, and the step size.
 //!
-//! A method that is added tomorrow gets a name in [`config::Method`](crate::config::Method) and an arm here; a new rule for
+//! A method that is added tomorrow gets a name in [`config::Method`] and an arm here; a new rule for
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
 use crate::aggregator::{Budget, StepRule};
