@@ -228,12 +228,13 @@ impl Summary {
         Cost { uplink: self.uplink, downlink: self.downlink, link_seconds: self.link_seconds }
     }
 
-    /// Whether the run went up instead of down: its loss is no number or well above the first one, or models or
-    /// estimators left the range of their integers.
+    /// Whether the run went up instead of down: its loss is no number or well above the first one, or it did not fall while
+    /// models or estimators left the range of their integers. A run that left it and came back did not diverge.
     pub fn has_diverged(&self) -> bool {
         let (Some(first), Some(last)) = (self.initial_loss, self.loss) else { return false };
         let rise = last - first;
-        self.saturated > 0 || rise.is_nan() || rise > RISE_MAX * first.abs()
+        let lost = self.saturated > 0 && rise >= 0.0;
+        lost || rise.is_nan() || rise > RISE_MAX * first.abs()
     }
 }
 

@@ -249,7 +249,8 @@ fn a_run_has_diverged_if_it_went_up_or_out_of_range() {
     assert!(!run(&[], 0) && !run(&[0.7], 0) && !run(&[0.7, 0.9, 0.4], 0));
     assert!(!run(&[0.7, 0.75], 0), "a nonconvex function may rise a little");
     assert!(run(&[0.7, 0.8], 0) && run(&[0.7, f64::NAN], 0) && run(&[0.7, f64::INFINITY], 0));
-    assert!(run(&[0.7, 0.4], 1));
+    assert!(run(&[0.7, 0.7], 1), "it left the range of integers and got nowhere");
+    assert!(!run(&[0.7, 9.0, 0.4], 1), "it came back");
 }
 
 #[test]
