@@ -181,6 +181,11 @@ pub struct Options {
     )]
     pub l1: f64,
 
+    /// Stop with a sentence in the first round whose Lyapunov function does not fall as theory says
+    #[arg(long, help_heading = "Run")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub check_theory: bool,
+
     /// Rounds T
     #[arg(
         long,

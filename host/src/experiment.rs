@@ -6,12 +6,13 @@ use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
+use crate::lyapunov::Lyapunov;
 use crate::objective::{Objective, Penalty};
 use crate::recipe::{Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
-use crate::theory::Smoothness;
+use crate::theory::{Smoothness, top_k_alpha};
 use crate::transport::{Address, TransportError};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::message::{Downlink, Init};
@@ -67,6 +68,12 @@ pub enum ExperimentError {
         /// Workers that were asked for.
         workers: u16,
     },
+    /// The run is none of those that the theorem is about.
+    #[error(
+        "--check-theory is about ef21 or gd with a step that theory allows, all workers in every round and nothing compressed on the way \
+         down; add --step am, or leave it out"
+    )]
+    NoTheorem,
     /// A clone is no board.
     #[error(
         "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
@@ -193,6 +200,9 @@ impl Experiment {
             shares: recipe.parts.iter().map(|part| share(part, &quantised)).collect(),
             byte_time: byte_time(options.baud),
         };
+        if options.check_theory && !Self::has_theorem(&setup, theory_gamma) {
+            return Err(ExperimentError::NoTheorem);
+        }
         let parts = recipe.parts;
         if let Some(boards) = boards.filter(|&boards| boards != parts.len()) {
             return Err(ExperimentError::Clones { workers: parts.len(), boards });
@@ -210,6 +220,25 @@ impl Experiment {
             quantisation_error,
             options,
         })
+    }
+
+    /// The watch over theory, if it was asked for.
+    pub fn lyapunov(&self) -> Option<Lyapunov> {
+        let smoothness = self.smoothness.clone().filter(|_| self.options.check_theory)?;
+        let alpha = top_k_alpha(self.setup.k as usize, self.setup.dimension as usize);
+        Some(Lyapunov::new(self.objective(), smoothness, self.setup.gamma, alpha))
+    }
+
+    /// Whether the theorem behind [`Lyapunov`] is about such a run.
+    fn has_theorem(setup: &Setup, theory_gamma: Option<f64>) -> bool {
+        setup.method == Method::Ef21
+            && setup.compressor == Compressor::TopK
+            && setup.participation == Participation::FULL
+            && setup.downlink_budget.is_none()
+            && (setup.momentum, setup.l1) == (0.0, 0.0)
+            && setup.step_rule == StepRule::Constant
+            && setup.shares.iter().all(|share| share.scale == 1.0)
+            && theory_gamma.is_some_and(|longest| setup.gamma <= longest * (1.0 + 1e-12))
     }
 
     /// f in f64, on the data as they were read.

@@ -10,6 +10,7 @@ pub mod emulator;
 pub mod experiment;
 pub mod fault_injector;
 pub mod image;
+pub mod lyapunov;
 pub mod objective;
 pub mod plan;
 pub mod ports;

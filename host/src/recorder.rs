@@ -2,6 +2,7 @@
 
 use crate::aggregator::{Aggregator, Event};
 use crate::experiment::Experiment;
+use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
 use crate::record::{Claim, Cost, RecordError, RoundRecord, RunDirectory, Summary, WorkerRecord};
 use crate::simulation;
@@ -22,6 +23,8 @@ struct Recorder<'r> {
     summary: Summary,
     /// Bytes of bodies after round 0, whose updates may be dense or empty.
     sent_bytes: u64,
+    /// The watch over theory, where it was wanted.
+    lyapunov: Option<Lyapunov>,
     /// Begun with the first round: an earlier run is not given up for one that never gets so far.
     directory: Option<RunDirectory>,
 }
@@ -65,6 +68,10 @@ impl Observer for Recorder<'_> {
         }
         self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
         Ok(())
+    }
+
+    fn check(&mut self, round: u32, aggregator: &Aggregator) -> Result<(), Violation> {
+        self.lyapunov.as_mut().map_or(Ok(()), |lyapunov| lyapunov.check(round, aggregator))
     }
 }
 
@@ -125,6 +132,7 @@ pub fn record(
         summary: experiment.summary(),
         progress,
         sent_bytes: 0,
+        lyapunov: experiment.lyapunov(),
         directory: None,
     };
     recorder.progress.phase("sending shards");

@@ -1,6 +1,7 @@
 //! A run from its first to its last round, in any world: simulated, emulated or real.
 
 use crate::aggregator::{Aggregator, Carried, Closed, Event, Failure};
+use crate::lyapunov::Violation;
 use crate::record::{Cost, RecordError, RoundRecord};
 use crate::serial_line;
 use thiserror::Error;
@@ -77,6 +78,9 @@ pub enum TrainingError {
     /// A round could not be written down.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A round does not keep to the theory that it was checked against.
+    #[error(transparent)]
+    Theory(#[from] Violation),
 }
 
 /// When a run ends.
@@ -116,6 +120,11 @@ pub trait Observer {
 
     /// A round was closed.
     fn round(&mut self, record: &RoundRecord, aggregator: &Aggregator) -> Result<(), RecordError>;
+
+    /// Whether the round that was just closed keeps to theory.
+    fn check(&mut self, _round: u32, _aggregator: &Aggregator) -> Result<(), Violation> {
+        Ok(())
+    }
 }
 
 /// Runs until the goal is reached and every worker has confirmed its state.
@@ -137,6 +146,7 @@ pub fn train(
             Event::Closed(closed) => {
                 let record = record(&closed, world.gradient_norm_squared(), baud);
                 observer.round(&record, world.aggregator())?;
+                observer.check(record.round, world.aggregator())?;
                 if goal.is_over(&record) {
                     world.aggregator().finish();
                 } else {

@@ -427,3 +427,18 @@ fn a_perceptron_has_no_step_by_theory() {
     let sentence = refusal("simulate --rows 50 --objective perceptron --method ef21-w --step 1");
     assert_says(&sentence, &["smoothness constants"]);
 }
+
+#[test]
+fn theory_is_checked_every_round_where_it_says_something() {
+    let directory = tempdir().expect("there is room");
+    for options in ["--step am", "--step qm --init full --value-bits 32", "--method gd --step am"] {
+        let arguments =
+            format!("simulate --rows 300 --rounds 150 --check-theory {options} --out run");
+        let output = smidgen(directory.path(), &arguments);
+        assert!(output.status.success(), "{options}: {}", stderr(&output));
+    }
+    for options in ["", "--step 10", "--step am --method dcgd", "--step am --participation 0.5"] {
+        let sentence = refusal(&format!("simulate --rows 300 --check-theory {options}"));
+        assert_says(&sentence, &["--check-theory", "--step am"]);
+    }
+}
