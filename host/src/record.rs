@@ -293,7 +293,7 @@ pub struct WorkerRecord {
     pub rejected_by_worker: BTreeMap<String, u64>,
     /// Mantissas that the worker cut to their range.
     pub saturated: u64,
-    /// Times that it came back with a new boot nonce.
+    /// Times that it was found restarted.
     pub reboots: u32,
 }
 

@@ -1,4 +1,4 @@
-//! A board that cannot go on starts again: the host notices another boot nonce and restores it.
+//! A board that cannot go on starts again: the host notices that it is in no session and restores it.
 
 use core::{arch::naked_asm, panic::PanicInfo};
 use cortex_m::peripheral::SCB;
