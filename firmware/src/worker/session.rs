@@ -201,21 +201,27 @@ impl Session {
         Ok(())
     }
 
-    /// The exponents at which a gradient is awaited: of what is multiplied by `scale` afterwards.
-    pub fn awaited_at(&self) -> Option<Exponents> {
-        let exponents = match self.awaited? {
+    /// The exponents that the awaited gradient shall have in the end.
+    fn wanted_at(&self) -> Option<Exponents> {
+        self.awaited.map(|awaited| match awaited {
             Awaited::Probe { exponents, .. } => exponents,
             Awaited::Update => self.exponents,
-        };
-        let gradient = i32::from(exponents.gradient) + self.scale.magnitude();
-        let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
-        Some(Exponents { gradient, ..exponents })
+        })
     }
 
-    /// Brings the gradient from the grid that it was asked for on to the session's, times `scale`.
+    /// The exponents at which a gradient is awaited: of what is multiplied by `scale` afterwards.
+    pub fn awaited_at(&self) -> Option<Exponents> {
+        let wanted = self.wanted_at()?;
+        let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
+        let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+        Some(Exponents { gradient, ..wanted })
+    }
+
+    /// Brings the gradient from the grid that it was asked for on to the one where it is wanted, times `scale`.
     fn scale_gradient(&self, gradient: &mut [i32], saturated: &mut u32) {
-        if self.scale != Ratio::ONE {
-            let shift = self.scale.magnitude();
+        let exponents = self.awaited_at().zip(self.wanted_at());
+        if let Some((from, to)) = exponents.filter(|_| self.scale != Ratio::ONE) {
+            let shift = i32::from(from.gradient) - i32::from(to.gradient);
             for g in gradient {
                 *g = saturate(self.scale.scale(i64::from(*g), shift), saturated);
             }
