@@ -37,7 +37,7 @@ const SIMULATED_WORKER_COUNT: usize = 4;
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
-    /// Data set: digits or breast-cancer, which are bundled, or a file in LIBSVM format
+    /// Data set: digits, breast-cancer or breast-cancer-standardised, which are bundled, or a file in LIBSVM format
     #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
     pub dataset: String,
 

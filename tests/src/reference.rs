@@ -58,37 +58,12 @@ impl Problem {
     /// The bundled breast cancer set with standardised columns, 10 workers sorted by norm, λ =
     /// 0.001.
     pub fn breast_cancer_standardised() -> Self {
-        Self::new(standardised(&bundled("breast-cancer")), Split::SortedNorm, 10, 1e-3)
+        Self::new(bundled("breast-cancer-standardised"), Split::SortedNorm, 10, 1e-3)
     }
 }
 
 fn bundled(name: &str) -> Dataset {
     Dataset::load(name).expect("the set is bundled")
-}
-
-/// Every column shifted to mean 0 and divided by its standard deviation over all rows.
-fn standardised(dataset: &Dataset) -> Dataset {
-    let n = dataset.row_count() as f64;
-    let mut rows: Vec<Vec<f64>> = (0..dataset.row_count()).map(|row| dense(dataset, row)).collect();
-    for column in 0..dataset.dimension() {
-        let mean = rows.iter().map(|row| row[column]).sum::<f64>() / n;
-        rows.iter_mut().for_each(|row| row[column] -= mean);
-        let deviation = (rows.iter().map(|row| row[column].powi(2)).sum::<f64>() / n).sqrt();
-        rows.iter_mut().for_each(|row| row[column] /= deviation);
-    }
-    let mut text = String::new();
-    for (row, features) in rows.iter().enumerate() {
-        text += &dataset.row(row).sign().to_string();
-        features.iter().zip(1..).for_each(|(value, index)| text += &format!(" {index}:{value}"));
-        text.push('\n');
-    }
-    Dataset::parse("standardised", &text).expect("the text is in LIBSVM format")
-}
-
-fn dense(dataset: &Dataset, row: usize) -> Vec<f64> {
-    let mut dense = vec![0.0; dataset.dimension()];
-    dataset.row(row).entries().for_each(|(column, value)| dense[column] = value);
-    dense
 }
 
 /// Known constants of a problem.
@@ -210,6 +185,11 @@ pub const AUSTRALIAN_AM: Trajectory = (Step::Am, [
 ]);
 /// [`Problem::w1a`].
 #[rustfmt::skip]
+pub const W1A_QM: Trajectory = (Step::Qm, [
+    2.784314375e-01, 2.782480642e-01, 2.766011714e-01, 2.606289354e-01, 1.500689953e-01, 9.208006158e-02,
+]);
+/// [`Problem::w1a`].
+#[rustfmt::skip]
 pub const W1A_AM: Trajectory = (Step::Am, [
     2.784314375e-01, 2.781965590e-01, 2.760883458e-01, 2.558227185e-01, 1.290243920e-01, 7.334615969e-02,
 ]);
@@ -238,3 +218,72 @@ pub const DIGITS_AM: Trajectory = (Step::Am, [
 pub const PHISHING_COMPRESSED_QM: Trajectory = (Step::Qm, [
     7.676795614e-03, 7.671968422e-03, 7.577055158e-03, 5.501589586e-03, 2.579016473e-03, 1.493483806e-03,
 ]);
+
+/// Quadratic functions f_i(x) = ½ Σ_k h_ik (x_k − c_ik)² as data for least squares: worker i has d rows, of which row k is
+/// `sqrt(h_ik d / 2)` in column k alone, with that times c_ik as its target. In LIBSVM format.
+pub fn quadratics<const D: usize>(h: &[[f64; D]], c: &[[f64; D]]) -> String {
+    let mut text = String::new();
+    for (h, c) in h.iter().zip(c) {
+        for (k, (h, c)) in h.iter().zip(c).enumerate() {
+            let feature = (h * D as f64 / 2.0).sqrt();
+            text += &format!("{} {}:{feature}\n", feature * c, k + 1);
+        }
+    }
+    text
+}
+
+/// A worked example of EF21: f_i = ½‖x − a_i‖², d = 2, n = 2, K = 1, γ = 0.1, and x, g_1, g_2 at t = 0 … 5.
+pub mod worked_example {
+    /// Curvatures of both workers.
+    pub const H: [[f64; 2]; 2] = [[1.0; 2]; 2];
+    /// Their centres a_i.
+    pub const C: [[f64; 2]; 2] = [[4.0, 0.0], [0.0, 3.0]];
+    /// x, g_1 and g_2 at t = 0 … 5.
+    pub const STATES: [[[f64; 2]; 3]; 6] = [
+        [[0.0, 0.0], [-4.0, 0.0], [0.0, -3.0]],
+        [[0.2, 0.15], [-3.8, 0.0], [0.2, -3.0]],
+        [[0.38, 0.3], [-3.8, 0.3], [0.2, -2.7]],
+        [[0.56, 0.42], [-3.44, 0.3], [0.56, -2.7]],
+        [[0.704, 0.54], [-3.44, 0.54], [0.56, -2.46]],
+        [[0.848, 0.636], [-3.152, 0.54], [0.848, -2.46]],
+    ];
+}
+
+/// A quadratic problem with one worker far less smooth than the others: d = 6, n = 4, K = 1, compressed first estimators.
+pub mod quadratic_example {
+    use smidgen::theory::{Smoothness, Step};
+
+    /// Curvatures h of every worker.
+    pub const H: [[f64; 6]; 4] = [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+        [2.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+        [1.0, 1.0, 4.0, 1.0, 1.0, 1.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0, 64.0],
+    ];
+    /// Centres c of every worker.
+    pub const C: [[f64; 6]; 4] = [
+        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0],
+        [0.0, 3.0, 0.0, -3.0, 0.0, 3.0],
+        [2.0, 2.0, 2.0, 2.0, 2.0, 2.0],
+    ];
+    /// The rounds t of [`TRAJECTORIES`].
+    pub const ROUNDS: [usize; 8] = [0, 1, 2, 3, 10, 100, 1000, 2000];
+    /// ‖∇f(x^t)‖² at [`ROUNDS`].
+    #[rustfmt::skip]
+    pub const TRAJECTORIES: [(Step, [f64; 8]); 2] = [
+        (Step::Qm, [
+            1.198562500000e+03, 1.091364324325e+03, 9.937407371539e+02, 9.028406940279e+02,
+            4.609884485488e+02, 4.874096007471e+00, 2.585850297437e-02, 8.678896820644e-05,
+        ]),
+        (Step::Am, [
+            1.198562500000e+03, 1.015220983107e+03, 8.598991358712e+02, 7.253592063556e+02,
+            2.219302019629e+02, 3.180663389526e+00, 3.791386054551e-04, 1.824383195474e-08,
+        ]),
+    ];
+
+    /// L = 16.75 and the L_i.
+    pub fn smoothness() -> Smoothness {
+        Smoothness::new(16.75, vec![1.0, 2.0, 4.0, 64.0])
+    }
+}

@@ -15,21 +15,19 @@ fn ties_go_to_the_lower_index() {
     assert_eq!(top_k(vec![1.0, 2.0], 3), [1.0, 2.0]);
 }
 
-/// The worked example of the paper: f_i = ½‖x − a_i‖², d = 2, n = 2, K = 1, γ = 0.1.
+/// ∇f_i of f_i(x) = ½ Σ_k h_ik (x_k − c_ik)².
+fn quadratic<'a, const D: usize>(
+    h: &'a [[f64; D]],
+    c: &'a [[f64; D]],
+) -> impl Fn(usize, &[f64]) -> Vec<f64> + use<'a, D> {
+    |i, x| (0..D).map(|k| h[i][k] * (x[k] - c[i][k])).collect()
+}
+
 #[test]
 fn the_worked_example() {
-    let centres = [[4.0, 0.0], [0.0, 3.0]];
-    let gradient = |i: usize, x: &[f64]| vec![x[0] - centres[i][0], x[1] - centres[i][1]];
-    let mut run = Ef21::new(2, vec![0.0; 2], 1, 0.1, Init::Compressed, gradient);
-    let expected = [
-        [[0.0, 0.0], [-4.0, 0.0], [0.0, -3.0]],
-        [[0.2, 0.15], [-3.8, 0.0], [0.2, -3.0]],
-        [[0.38, 0.3], [-3.8, 0.3], [0.2, -2.7]],
-        [[0.56, 0.42], [-3.44, 0.3], [0.56, -2.7]],
-        [[0.704, 0.54], [-3.44, 0.54], [0.56, -2.46]],
-        [[0.848, 0.636], [-3.152, 0.54], [0.848, -2.46]],
-    ];
-    for (t, [x, g_1, g_2]) in expected.into_iter().enumerate() {
+    use reference::worked_example::{C, H, STATES};
+    let mut run = Ef21::new(2, vec![0.0; 2], 1, 0.1, Init::Compressed, quadratic(&H, &C));
+    for (t, [x, g_1, g_2]) in STATES.into_iter().enumerate() {
         for (found, expected) in [(&run.x, x), (&run.g_i[0], g_1), (&run.g_i[1], g_2)] {
             let close =
                 found.iter().zip(expected).all(|(found, value)| (found - value).abs() < 1e-14);
@@ -39,41 +37,13 @@ fn the_worked_example() {
     }
 }
 
-/// f_i(x) = ½ Σ_k h_ik (x_k − c_ik)², d = 6, n = 4, K = 1, one worker far less smooth than the
-/// others.
 #[test]
 fn the_quadratic_example() {
-    let h = [[1, 1, 1, 1, 1, 1], [2, 1, 1, 1, 1, 1], [1, 1, 4, 1, 1, 1], [1, 1, 1, 1, 1, 64]];
-    let c = [[1, 2, 3, 4, 5, 6], [-1, 1, -1, 1, -1, 1], [0, 3, 0, -3, 0, 3], [2, 2, 2, 2, 2, 2]];
-    let gradient = |i: usize, x: &[f64]| -> Vec<f64> {
-        (0..6).map(|k| f64::from(h[i][k]) * (x[k] - f64::from(c[i][k]))).collect()
-    };
-    let smoothness = Smoothness::new(16.75, vec![1.0, 2.0, 4.0, 64.0]);
-    let rounds = [0, 1, 2, 3, 10, 100, 1000, 2000];
-    let qm = [
-        1.198562500000e+03,
-        1.091364324325e+03,
-        9.937407371539e+02,
-        9.028406940279e+02,
-        4.609884485488e+02,
-        4.874096007471e+00,
-        2.585850297437e-02,
-        8.678896820644e-05,
-    ];
-    let am = [
-        1.198562500000e+03,
-        1.015220983107e+03,
-        8.598991358712e+02,
-        7.253592063556e+02,
-        2.219302019629e+02,
-        3.180663389526e+00,
-        3.791386054551e-04,
-        1.824383195474e-08,
-    ];
-    for (step, expected) in [(Step::Qm, qm), (Step::Am, am)] {
-        let gamma = smoothness.gamma(step, top_k_alpha(1, 6));
-        let run = Ef21::new(4, vec![0.0; 6], 1, gamma, Init::Compressed, gradient);
-        follow(run, &rounds, &expected, 1e-9);
+    use reference::quadratic_example::{C, H, ROUNDS, TRAJECTORIES, smoothness};
+    for (step, expected) in TRAJECTORIES {
+        let gamma = smoothness().gamma(step, top_k_alpha(1, 6));
+        let run = Ef21::new(4, vec![0.0; 6], 1, gamma, Init::Compressed, quadratic(&H, &C));
+        follow(run, &ROUNDS, &expected, 1e-9);
     }
 }
 
@@ -151,6 +121,7 @@ fn trajectory_of_australian() {
 #[test]
 fn trajectory_of_w1a() {
     let Some(problem) = Problem::w1a("trajectory_of_w1a") else { return };
+    check(&problem, reference::W1A_QM, Init::Full);
     check(&problem, reference::W1A_AM, Init::Full);
 }
 

@@ -70,6 +70,27 @@ fn australian_with_raw_features_and_either_step() {
     assert_file_follows("australian", ONE_EACH, reference::AUSTRALIAN_AM, 1e-2, test);
 }
 
+#[test]
+fn breast_cancer_with_standardised_columns_and_either_step() {
+    let options = "--workers 10 --split sorted-norm --lambda 1e-3 --init full";
+    for trajectory in [reference::BREAST_CANCER_QM, reference::BREAST_CANCER_AM] {
+        assert_follows("breast-cancer-standardised", options, trajectory, 1e-3);
+    }
+}
+
+/// w1a with two rows for each of 1000 workers.
+const TWO_ROWS: &str = "--rows 2000 --workers 1000 --lambda 1e-3 --init full";
+
+#[test]
+fn w1a_with_the_old_step() {
+    assert_file_follows("w1a", TWO_ROWS, reference::W1A_QM, 1e-3, "w1a_with_the_old_step");
+}
+
+#[test]
+fn w1a_with_the_new_step() {
+    assert_file_follows("w1a", TWO_ROWS, reference::W1A_AM, 1e-3, "w1a_with_the_new_step");
+}
+
 /// 8 and 4 bits stay within 5 % of the curve of 32 at t = 1000.
 #[test]
 fn few_bits_follow_the_curve_of_many() {
