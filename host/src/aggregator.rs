@@ -115,7 +115,8 @@ impl Aggregator {
     /// bits of a value are not in `2..=32`, or a real number is not finite.
     pub fn new(setup: Setup) -> Self {
         let workers = setup.shares.len();
-        assert!((1..=1 << 15).contains(&workers) && (1..=setup.dimension).contains(&setup.k));
+        assert!((1..=1 << 15).contains(&workers));
+        assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.k)));
         assert!(setup.session != 0 && (2..=32).contains(&setup.value_bits));
         let lines = (0..workers).map(|_| Line::default()).collect();
         Self { lines, machine: Machine::new(setup) }
@@ -399,10 +400,10 @@ impl Machine {
     /// Finds the step size after a round; returns whether workers must hear of it.
     fn tune(&mut self, round: u32) -> bool {
         let Some(tuner) = &mut self.tuner else { return false };
-        let (participation, n) = (self.setup.participation, self.peers.len() as f64);
+        let n = self.peers.len() as f64;
         let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
         let losses = losses.map(|(worker, (peer, share))| {
-            let present = participation.includes(address(worker), round);
+            let present = self.setup.includes(worker, round);
             present.then(|| (peer.loss, ratio(share.loss_weight * n)))
         });
         let exponents = self.model.exponents();

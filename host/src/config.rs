@@ -9,11 +9,13 @@
 //! Values are checked here once, each by itself; whether they suit the data is for those who know the data.
 
 pub mod cli;
+mod each;
 mod faults;
 mod file;
 mod objective;
 mod step;
 
+pub use each::EachError;
 pub use faults::{Faults, FaultsError};
 pub use file::ConfigError;
 pub use objective::{HIDDEN, Objective, Regulariser};
@@ -92,15 +94,16 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Compressor::Topk, help_heading = "Method")]
     pub compressor: Compressor,
 
-    /// Coordinates K that an update holds at most [default: d/16, at least 1]
+    /// Coordinates K that an update holds at most, of all workers or of each: 4 or 1,4,4 [default: d/16, at least 1]
     #[arg(
         long,
         value_name = "K",
         value_parser = value_parser!(u32).range(1..),
+        value_delimiter = ',',
         help_heading = "Method"
     )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub k: Option<u32>,
+    #[serde(serialize_with = "each::serialize", skip_serializing_if = "Vec::is_empty")]
+    pub k: Vec<u32>,
 
     /// Bits of each value in an update, 2 to 32
     ///
@@ -148,16 +151,18 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downlink_k: Option<u32>,
 
-    /// Probability with which a worker takes part in a round, drawn from --seed
+    /// Probability with which a worker takes part in a round, of all workers or of each, drawn from --seed
     #[arg(
         long,
         value_name = "P",
         value_parser = probability,
+        value_delimiter = ',',
         allow_negative_numbers = true,
-        default_value_t = 1.0,
+        default_value = "1",
         help_heading = "Method"
     )]
-    pub participation: f64,
+    #[serde(serialize_with = "each::serialize")]
+    pub participation: Vec<f64>,
 
     /// η of ef21-hb (momentum), ef21-sgdm (averaging) and econtrol (gain) [default: 0.5, 0.1, 0.1]
     #[arg(
@@ -236,16 +241,22 @@ pub struct Options {
     pub config: Option<PathBuf>,
 }
 
-/// An update cannot hold more coordinates than there are.
+/// A K that does not suit the problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "--k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}, or leave it out"
-)]
-pub struct KError {
-    /// The K asked for.
-    pub k: u32,
-    /// The dimension d.
-    pub dimension: usize,
+pub enum KError {
+    /// An update cannot hold more coordinates than there are.
+    #[error(
+        "--k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}, or leave it out"
+    )]
+    TooLarge {
+        /// The K asked for.
+        k: u32,
+        /// The dimension d.
+        dimension: usize,
+    },
+    /// The list has another length.
+    #[error(transparent)]
+    Each(#[from] EachError),
 }
 
 /// Each board is one worker.
@@ -276,13 +287,19 @@ impl Options {
         }
     }
 
-    /// The K for data of this dimension: the one asked for, or d/16 and at least 1.
-    pub fn k(&self, dimension: usize) -> Result<u32, KError> {
-        match self.k {
-            Some(k) if k as usize > dimension => Err(KError { k, dimension }),
-            Some(k) => Ok(k),
-            None => Ok((dimension / DIMENSION_PER_K).max(1) as u32),
+    /// The K of each worker for data of this dimension: those asked for, or d/16 and at least 1.
+    pub fn k(&self, dimension: usize, worker_count: usize) -> Result<Vec<u32>, KError> {
+        if let Some(&k) = self.k.iter().find(|&&k| k as usize > dimension) {
+            return Err(KError::TooLarge { k, dimension });
         }
+        let default = [(dimension / DIMENSION_PER_K).max(1) as u32];
+        let given = if self.k.is_empty() { &default[..] } else { &self.k };
+        Ok(each::of("--k", given, worker_count)?)
+    }
+
+    /// The probability with which each worker takes part in a round.
+    pub fn participation(&self, worker_count: usize) -> Result<Vec<f64>, EachError> {
+        each::of("--participation", &self.participation, worker_count)
     }
 
     /// η of the method.

@@ -1,14 +1,14 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
 use crate::aggregator::{Setup, Share, StepRule};
-use crate::config::{self, KError, Options, Step, WorkersError};
+use crate::config::{self, EachError, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
 use crate::lyapunov::Lyapunov;
 use crate::objective::{Objective, Penalty};
-use crate::recipe::{Part, Problem, Recipe, RecipeError};
+use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
@@ -38,6 +38,9 @@ pub enum ExperimentError {
     /// K does not suit them.
     #[error(transparent)]
     K(#[from] KError),
+    /// A list has another number of workers.
+    #[error(transparent)]
+    Each(#[from] EachError),
     /// Boards and workers do not match.
     #[error(transparent)]
     Workers(#[from] WorkersError),
@@ -70,8 +73,8 @@ pub enum ExperimentError {
     },
     /// The run is none of those that the theorem is about.
     #[error(
-        "--check-theory is about ef21 or gd with a step that theory allows, all workers in every round and nothing compressed on the way \
-         down; add --step am, or leave it out"
+        "--check-theory is about ef21 or gd with a step that theory allows, one K for all, all workers in every round and nothing compressed on \
+         the way down; add --step am, or leave it out"
     )]
     NoTheorem,
     /// A clone is no board.
@@ -145,7 +148,8 @@ impl Experiment {
             return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
         }
         let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
-        let k = options.k(dimension)?;
+        let k = options.k(dimension, shares.len())?;
+        let participation = options.participation(shares.len())?;
         let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
         if squares.sum::<f64>() > SQUARES_MAX {
             return Err(immoderate(&dataset));
@@ -163,7 +167,8 @@ impl Experiment {
             shares: &shares,
             smoothness: smoothness.as_ref(),
             like: like.as_ref(),
-            k,
+            k: &k,
+            participation: &participation,
         };
         let recipe = Recipe::new(options, problem)?;
         let by_theory = Options { step: Step::Am, ..options.clone() };
@@ -185,19 +190,17 @@ impl Experiment {
             lambda: options.lambda,
             start_seed: options.objective.start_seed(options.seed),
             dimension: dimension as u32,
-            k: recipe.k,
             value_bits: recipe.value_bits,
             init: options.init.into(),
             method: recipe.method,
             compressor: recipe.compressor,
-            participation: recipe.participation,
             downlink: recipe.downlink,
             downlink_budget: recipe.downlink_budget,
             gamma: recipe.gamma,
             step_rule: recipe.step_rule,
             momentum: recipe.momentum,
             l1: recipe.l1,
-            shares: recipe.parts.iter().map(|part| share(part, &quantised)).collect(),
+            shares: recipe.parts.iter().map(|part| share(part, &quantised, options.seed)).collect(),
             byte_time: byte_time(options.baud),
         };
         if options.check_theory && !Self::has_theorem(&setup, theory_gamma) {
@@ -225,7 +228,7 @@ impl Experiment {
     /// The watch over theory, if it was asked for.
     pub fn lyapunov(&self) -> Option<Lyapunov> {
         let smoothness = self.smoothness.clone().filter(|_| self.options.check_theory)?;
-        let alpha = top_k_alpha(self.setup.k as usize, self.setup.dimension as usize);
+        let alpha = top_k_alpha(self.parts[0].k as usize, self.setup.dimension as usize);
         Some(Lyapunov::new(self.objective(), smoothness, self.setup.gamma, alpha))
     }
 
@@ -233,7 +236,10 @@ impl Experiment {
     fn has_theorem(setup: &Setup, theory_gamma: Option<f64>) -> bool {
         setup.method == Method::Ef21
             && setup.compressor == Compressor::TopK
-            && setup.participation == Participation::FULL
+            && setup
+                .shares
+                .iter()
+                .all(|s| s.participation == Participation::FULL && s.k == setup.shares[0].k)
             && setup.downlink_budget.is_none()
             && (setup.momentum, setup.l1) == (0.0, 0.0)
             && setup.step_rule == StepRule::Constant
@@ -265,7 +271,7 @@ impl Experiment {
     /// Its workers in simulation.
     pub fn simulation(&self) -> Simulation<Objectives> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
-        if self.setup.participation == Participation::FULL {
+        if self.everybody_takes_part() {
             simulation
         } else {
             simulation.with_objective(self.objective())
@@ -293,13 +299,17 @@ impl Experiment {
     /// Dense gradient descent on the same data: K = d, 32 bits a value, x itself down. Its step is 1/L, or the run's own
     /// where that is longer, and it tunes itself where the run's does, so that a bold step does not favour the run.
     pub fn baseline(&self) -> Setup {
-        Setup {
+        let share = |share: &Share| Share {
             k: self.setup.dimension,
+            participation: Participation::FULL,
+            ..share.clone()
+        };
+        Setup {
+            shares: self.setup.shares.iter().map(share).collect(),
             value_bits: 32,
             init: Init::Full,
             method: Method::Ef21,
             compressor: Compressor::TopK,
-            participation: Participation::FULL,
             downlink: Downlink::Dense,
             downlink_budget: None,
             momentum: 0.0,
@@ -332,7 +342,7 @@ impl Experiment {
     /// The options, and what they came to with these data.
     fn configuration(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut configuration = self.options.record();
-        configuration.insert("k".into(), self.setup.k.into());
+        configuration.insert("k".into(), self.k());
         configuration.insert("value-bits".into(), self.setup.value_bits.into());
         configuration.insert("workers".into(), self.shares.len().into());
         configuration.insert("dimension".into(), self.setup.dimension.into());
@@ -340,20 +350,33 @@ impl Experiment {
         configuration
     }
 
+    /// K, or the K of each worker where they differ.
+    fn k(&self) -> serde_json::Value {
+        let each: Vec<u32> = self.parts.iter().map(|part| part.k).collect();
+        if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
+    }
+
     /// What `updates` updates of this run would take at best, beside the bytes that they took; none if there were none, or
     /// if workers that did not take part have not sent theirs, or send what is not K coordinates of their choice.
     pub fn information_limit(&self, updates: u64, sent_bytes: u64) -> Option<InformationLimit> {
-        let Setup { dimension, k, value_bits, participation, compressor, .. } = self.setup;
-        let bits_per_update = InformationLimit::bits_per_update(dimension, k, value_bits);
+        let Setup { dimension, value_bits, compressor, .. } = self.setup;
+        let bits = |part: &Part| InformationLimit::bits_per_update(dimension, part.k, value_bits);
+        let bits_per_update = self.parts.iter().map(bits).sum::<f64>() / self.parts.len() as f64;
         let limit = InformationLimit { bits_per_update, updates, sent_bytes };
-        let uniform = participation == Participation::FULL && compressor == Compressor::TopK;
+        let uniform = self.everybody_takes_part() && compressor == Compressor::TopK;
         (updates > 0 && uniform).then_some(limit)
+    }
+
+    /// Whether all workers take part in every round.
+    fn everybody_takes_part(&self) -> bool {
+        self.parts.iter().all(|part| part.participation >= 1.0)
     }
 }
 
-fn share(part: &Part, quantised: &[Quantised]) -> Share {
-    let Part { share, scale, weight, loss_weight } = *part;
-    Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight }
+fn share(part: &Part, quantised: &[Quantised], seed: u64) -> Share {
+    let Part { share, scale, weight, loss_weight, k, participation } = *part;
+    let participation = recipe::participation(participation, seed);
+    Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight, k, participation }
 }
 
 /// The refusal of data whose largest feature makes constants or step sizes that are no numbers.

@@ -60,7 +60,8 @@ impl fmt::Display for Plan<'_> {
 impl Plan<'_> {
     fn fmt_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Experiment { dataset, smoothness, setup, quantisation_error, .. } = self.experiment;
-        let alpha = top_k_alpha(setup.k as usize, setup.dimension as usize);
+        let k = self.experiment.parts.iter().map(|part| part.k).max().unwrap_or(0);
+        let alpha = top_k_alpha(k as usize, setup.dimension as usize);
         writeln!(
             f,
             "{}: {}, d = {}, {}, K = {}, {} bits a value; the boards hold the features {}",
@@ -68,7 +69,7 @@ impl Plan<'_> {
             counted(dataset.row_count() as u64, "row", "rows"),
             setup.dimension,
             counted(self.experiment.parts.len() as u64, "worker", "workers"),
-            setup.k,
+            k,
             setup.value_bits,
             precision(*quantisation_error),
         )?;

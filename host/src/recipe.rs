@@ -23,6 +23,10 @@ pub struct Part {
     pub weight: f64,
     /// Its part in f.
     pub loss_weight: f64,
+    /// Coordinates K of its updates.
+    pub k: u32,
+    /// The probability p with which it takes part in a round.
+    pub participation: f64,
 }
 
 /// A method, with all its numbers.
@@ -34,12 +38,8 @@ pub struct Recipe {
     pub compressor: Compressor,
     /// The workers of the run: one for each share, or several clones of it.
     pub parts: Vec<Part>,
-    /// Coordinates of an update.
-    pub k: u32,
-    /// Bits of each.
+    /// Bits of each coordinate of an update.
     pub value_bits: u8,
-    /// Who takes part in a round.
-    pub participation: Participation,
     /// How the model travels.
     pub downlink: Downlink,
     /// What may travel of a change on its way down; everything, where there is none.
@@ -108,8 +108,26 @@ pub struct Problem<'a> {
     pub smoothness: Option<&'a Smoothness>,
     /// Constants of a problem like it, to start from where theory knows none and the step tunes itself.
     pub like: Option<&'a Smoothness>,
-    /// K, checked against the dimension.
-    pub k: u32,
+    /// K of each, checked against the dimension.
+    pub k: &'a [u32],
+    /// The probability with which each takes part in a round.
+    pub participation: &'a [f64],
+}
+
+impl Problem<'_> {
+    /// One worker for each share, all alike but for K and participation.
+    fn workers(&self) -> impl Iterator<Item = Part> {
+        let loss_weight = 1.0 / self.shares.len() as f64;
+        let numbers = self.k.iter().zip(self.participation).enumerate();
+        numbers.map(move |(share, (&k, &participation))| Part {
+            share,
+            scale: 1.0,
+            weight: 1.0,
+            loss_weight,
+            k,
+            participation,
+        })
+    }
 }
 
 impl Recipe {
@@ -118,6 +136,9 @@ impl Recipe {
         let dimension = problem.dimension as u32;
         let dense = options.method == Method::Gd;
         let signs = options.compressor == config::Compressor::Sign;
+        let all = dense || signs;
+        let workers =
+            problem.workers().map(|part| if all { Part { k: dimension, ..part } } else { part });
         let eta = options.eta();
         let recipe = Self {
             method: worker_rule(options.method, eta),
@@ -127,13 +148,11 @@ impl Recipe {
                 options.compressor.wire(options.seed)
             },
             parts: match problem.smoothness {
-                Some(smoothness) => parts(options.method, smoothness),
+                Some(smoothness) => parts(options.method, workers, smoothness),
                 None if needs_constants(options.method) => return Err(RecipeError::NoConstants),
-                None => even(problem.shares.len()).collect(),
+                None => workers.collect(),
             },
-            k: if dense || signs { dimension } else { problem.k },
             value_bits: if dense { 32 } else { options.value_bits },
-            participation: participation(options),
             downlink: options.downlink.wire(),
             downlink_budget: downlink_budget(options, dimension)?,
             momentum: if options.method == Method::Ef21Hb { eta } else { 0.0 },
@@ -149,7 +168,7 @@ impl Recipe {
 
     fn check(&self, options: &Options) -> Result<(), RecipeError> {
         let anew = matches!(self.method, method::Method::Dcgd | method::Method::Ef14);
-        if anew && self.participation != Participation::FULL {
+        if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
         }
         Ok(())
@@ -177,35 +196,52 @@ impl Recipe {
         };
         let Smoothness { l, .. } = *smoothness;
         let dimension = problem.dimension;
-        // A worker that takes part with probability p is a compressor with contraction p α.
-        let alpha = options.participation * self.alpha(dimension);
-        let mean = self.mean(options, smoothness);
         let plain = matches!(options.method, Method::Ef21 | Method::Ef21W)
             && self.downlink_budget.is_none();
         Ok(match options.step {
             config::Step::Fixed(gamma) => gamma,
-            config::Step::Exact if plain => exact(l, mean * xi(alpha)),
+            config::Step::Exact if plain => exact(l, self.error(options, smoothness, dimension)),
             // Theory counts the features of workers: here the coordinates of the model are features.
             config::Step::Rare if plain && dimension == problem.dataset.dimension() => {
-                rare(problem, smoothness, self.k, options.participation)
+                rare(problem, smoothness)
             }
             config::Step::Exact | config::Step::Rare => {
                 return Err(RecipeError::Step { step: options.step.to_string() });
             }
             config::Step::Qm | config::Step::Am | config::Step::Auto => {
-                self.theory(options, l, mean, alpha, dimension)
+                self.theory(options, smoothness, dimension)
             }
         })
     }
 
-    /// The contraction α of the workers' compressor.
-    fn alpha(&self, dimension: usize) -> f64 {
-        let kept = top_k_alpha(self.k as usize, dimension);
-        match self.compressor {
+    /// The contraction p α of a worker that takes part with probability p and has a compressor of contraction α.
+    fn alpha(&self, part: &Part, dimension: usize) -> f64 {
+        let kept = top_k_alpha(part.k as usize, dimension);
+        let alpha = match self.compressor {
             Compressor::TopK | Compressor::RandK { .. } => kept,
             Compressor::Natural => 8.0 / 9.0 * kept,
             Compressor::Sign => 8.0 / 9.0 / dimension as f64,
+        };
+        part.participation * alpha
+    }
+
+    /// The contraction of the worker that loses most.
+    fn least_alpha(&self, dimension: usize) -> f64 {
+        self.parts.iter().map(|part| self.alpha(part, dimension)).fold(1.0, f64::min)
+    }
+
+    /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
+    /// L_i ξ(p_i α_i). Theories of another mean of the L_i know one contraction, the least.
+    fn error(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> f64 {
+        let dearest = xi(self.least_alpha(dimension));
+        let all = self.mean(options, smoothness) * dearest;
+        if options.method == Method::Ef21Clone || options.step == config::Step::Qm {
+            return all;
         }
+        let saved =
+            |part: &Part| smoothness.l_i[part.share] * (dearest - xi(self.alpha(part, dimension)));
+        // Exactly L_AM ξ where workers are alike.
+        all - self.parts.iter().map(saved).sum::<f64>() / self.parts.len() as f64
     }
 
     /// The mean of the smoothness constants that limits the step.
@@ -218,8 +254,10 @@ impl Recipe {
     }
 
     /// The longest step of the method's theorem.
-    fn theory(&self, options: &Options, l: f64, mean: f64, alpha: f64, dimension: usize) -> f64 {
-        let error = mean * xi(alpha);
+    fn theory(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> f64 {
+        let Smoothness { l, .. } = *smoothness;
+        let error = self.error(options, smoothness, dimension);
+        let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha(dimension));
         let down = self.downlink_budget.map(|b| top_k_alpha(b.k as usize, dimension));
         match (options.method, self.downlink, down) {
             (Method::Gd, _, None) => 1.0 / l,
@@ -255,20 +293,17 @@ fn needs_constants(method: Method) -> bool {
     matches!(method, Method::Ef21W | Method::Ef21Clone)
 }
 
-/// One worker for each share, all alike.
-fn even(share_count: usize) -> impl Iterator<Item = Part> {
-    let loss_weight = 1.0 / share_count as f64;
-    (0..share_count).map(move |share| Part { share, scale: 1.0, weight: 1.0, loss_weight })
-}
-
 /// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
 /// for one (Theorem 1).
-fn parts(method: Method, smoothness: &Smoothness) -> Vec<Part> {
+fn parts(
+    method: Method,
+    workers: impl Iterator<Item = Part>,
+    smoothness: &Smoothness,
+) -> Vec<Part> {
     let Smoothness { l_am, ref l_i, .. } = *smoothness;
     let n = l_i.len() as f64;
-    let shares = even(l_i.len());
     match method {
-        Method::Ef21W => shares
+        Method::Ef21W => workers
             .map(|part| {
                 let weight = l_i[part.share] / l_am;
                 Part { scale: 1.0 / weight, weight, ..part }
@@ -277,7 +312,7 @@ fn parts(method: Method, smoothness: &Smoothness) -> Vec<Part> {
         Method::Ef21Clone => {
             let clones = |share: usize| (l_i[share] / l_am).ceil().max(1.0);
             let total: f64 = (0..l_i.len()).map(clones).sum();
-            shares
+            workers
                 .flat_map(|part| {
                     let count = clones(part.share);
                     let clone =
@@ -286,7 +321,7 @@ fn parts(method: Method, smoothness: &Smoothness) -> Vec<Part> {
                 })
                 .collect()
         }
-        _ => shares.collect(),
+        _ => workers.collect(),
     }
 }
 
@@ -296,12 +331,12 @@ fn clone_mean(smoothness: &Smoothness, parts: &[Part]) -> f64 {
     (squares.sum::<f64>() / parts.len() as f64).sqrt()
 }
 
-fn participation(options: &Options) -> Participation {
-    if options.participation >= 1.0 {
+/// What a worker that takes part with probability `p` is told of it.
+pub fn participation(p: f64, seed: u64) -> Participation {
+    if p >= 1.0 {
         return Participation::FULL;
     }
-    let probability = (options.participation * 2f64.powi(32)) as u32;
-    Participation { seed: options.seed as u32, probability }
+    Participation { seed: seed as u32, probability: (p * 2f64.powi(32)) as u32 }
 }
 
 fn downlink_budget(options: &Options, dimension: u32) -> Result<Option<Budget>, RecipeError> {
@@ -337,13 +372,13 @@ fn both_links(alpha: f64, alpha_down: f64) -> f64 {
     (4.0 * ratio(alpha_down) + 2.0 * ratio(alpha) * (1.0 + 2.0 * ratio(alpha_down))).sqrt()
 }
 
-/// Rare features: 1/(L + sqrt(c_w) L_AM ξ(K/r)); r is the largest number of features that a worker owns, c_w the largest
-/// weight of the workers that own a feature.
-fn rare(problem: Problem, smoothness: &Smoothness, k: u32, participation: f64) -> f64 {
+/// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least p_i K_i/r; r is the largest number of features that a worker
+/// owns, c_w the largest weight of the workers that own a feature.
+fn rare(problem: Problem, smoothness: &Smoothness) -> f64 {
     let Smoothness { l, l_am, ref l_i, .. } = *smoothness;
     let total: f64 = l_i.iter().sum();
     let mut weight_of = vec![0.0; problem.dimension];
-    let mut r = k as usize;
+    let mut r = problem.k.iter().map(|&k| k as usize).max().unwrap_or(0);
     for (share, l_i) in problem.shares.iter().zip(l_i) {
         let mut owned = vec![false; weight_of.len()];
         for &row in share {
@@ -357,7 +392,8 @@ fn rare(problem: Problem, smoothness: &Smoothness, k: u32, participation: f64) -
             .for_each(|(w, _)| *w += l_i / total);
     }
     let c_w = weight_of.into_iter().fold(0.0, f64::max);
-    1.0 / (l + c_w.sqrt() * l_am * xi(participation * top_k_alpha(k as usize, r)))
+    let alphas = problem.workers().map(|part| part.participation * top_k_alpha(part.k as usize, r));
+    1.0 / (l + c_w.sqrt() * l_am * xi(alphas.fold(1.0, f64::min)))
 }
 
 #[cfg(test)]
@@ -368,11 +404,23 @@ mod tests {
         (a / b - 1.0).abs() < 1e-5
     }
 
+    /// Four workers that are alike.
+    fn four() -> impl Iterator<Item = Part> {
+        (0..4).map(|share| Part {
+            share,
+            scale: 1.0,
+            weight: 1.0,
+            loss_weight: 0.25,
+            k: 1,
+            participation: 1.0,
+        })
+    }
+
     /// The paper's example: n = 4, L = (1, 1, 1, 100).
     #[test]
     fn clones_of_the_papers_example() {
         let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        let parts = parts(Method::Ef21Clone, &smoothness);
+        let parts = parts(Method::Ef21Clone, four(), &smoothness);
         assert_eq!(parts.iter().filter(|part| part.share == 3).count(), 4);
         assert_eq!(parts.len(), 7);
         assert!(close(clone_mean(&smoothness, &parts), 33.0917));
@@ -385,7 +433,7 @@ mod tests {
     #[test]
     fn weights_undo_the_scales() {
         let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        for part in parts(Method::Ef21W, &smoothness) {
+        for part in parts(Method::Ef21W, four(), &smoothness) {
             assert!(close(part.weight * part.scale, 1.0));
             assert!(close(part.scale * smoothness.l_i[part.share], smoothness.l_am));
         }

@@ -329,6 +329,10 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --workers 2000"), &["1797 rows", "2000 workers"]);
     assert_says(&refusal("simulate --rows 0"), &["1797"]);
     assert_says(&refusal("simulate --split one-each --workers 3"), &["1797 workers", "not 3"]);
+    for option in ["--k", "--participation"] {
+        let sentence = refusal(&format!("simulate --rows 50 --workers 3 {option} 1,1"));
+        assert_says(&sentence, &[option, "2 values for 3 workers", "one for each"]);
+    }
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
     assert_says(&refusal("simulate --faults loss=2"), &["loss=2"]);
@@ -437,7 +441,13 @@ fn theory_is_checked_every_round_where_it_says_something() {
         let output = smidgen(directory.path(), &arguments);
         assert!(output.status.success(), "{options}: {}", stderr(&output));
     }
-    for options in ["", "--step 10", "--step am --method dcgd", "--step am --participation 0.5"] {
+    for options in [
+        "",
+        "--step 10",
+        "--step am --method dcgd",
+        "--step am --participation 0.5",
+        "--step am --k 4,4,4,8",
+    ] {
         let sentence = refusal(&format!("simulate --rows 300 --check-theory {options}"));
         assert_says(&sentence, &["--check-theory", "--step am"]);
     }

@@ -87,6 +87,23 @@ fn a_step_that_tunes_itself_does_not_depend_on_the_link() {
 }
 
 #[test]
+fn workers_may_differ_in_k_and_participation_whatever_the_link_does() {
+    let options = "--rows 400 --workers 4 --rounds 40 --k 1,4,16,64 --participation 1,0.5,0.25,1";
+    let clean = simulated(&experiment(options));
+    let experiment =
+        experiment(&format!("{options} --faults loss=0.2,corrupt=0.05,duplicate=0.1,split"));
+    let mut world = simulation(&experiment);
+    for (round, worker) in [(1, 3), (2, 0), (9, 1), (20, 2)] {
+        world.reboot_in_round(round, worker);
+    }
+    let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&clean));
+    assert_bytes_explained(&mut world, 4, options);
+    let mut payload = |worker: usize| world.aggregator().traffic(worker).0.payload_bytes;
+    assert!(payload(3) > 2 * payload(0), "a larger K takes more bytes");
+}
+
+#[test]
 fn a_dense_and_a_sparse_downlink_give_the_same_transcript_and_the_sparse_one_fewer_bytes() {
     for base in [DIGITS, "--dataset breast-cancer --k 2 --rounds 300 --lambda 0.1 --init full"] {
         let dense = simulated(&experiment(&format!("{base} --downlink dense")));

@@ -1,6 +1,7 @@
 //! The constants that the host computes before the first round, against those of the reference.
 
-use smidgen::theory::{Smoothness, Step, top_k_alpha};
+use smidgen::theory::{Smoothness, Step, top_k_alpha, xi};
+use smidgen_tests::conformance::experiment;
 use smidgen_tests::reference::{self, Constants, Problem};
 
 fn check(problem: &Problem, expected: &Constants) {
@@ -58,4 +59,36 @@ fn constants_of_australian() {
 fn constants_of_w1a() {
     let Some(problem) = Problem::w1a("constants_of_w1a") else { return };
     check(&problem, &reference::W1A);
+}
+
+/// γ of four workers with these options.
+fn gamma(options: &str) -> f64 {
+    experiment(&format!("--rows 400 --workers 4 {options}")).setup.gamma
+}
+
+#[test]
+fn workers_that_differ_pay_each_for_itself() {
+    let options = "--k 1,8,32,64 --participation 1,0.5,0.25,1";
+    let mixed = experiment(&format!("--rows 400 --workers 4 --step am {options}"));
+    let Smoothness { l, ref l_i, l_qm, .. } = *mixed.smoothness.as_ref().expect("it is logistic");
+    let alphas = [1.0 / 64.0, 0.5 / 8.0, 0.25 / 2.0, 1.0];
+    let error: f64 = l_i.iter().zip(alphas).map(|(l_i, alpha)| l_i * xi(alpha) / 4.0).sum();
+    assert!((mixed.setup.gamma * (l + error) - 1.0).abs() < 1e-12);
+    // The first theory of EF21 knows one compressor, the worst.
+    let old = gamma(&format!("{options} --step qm"));
+    assert!((old * (l + l_qm * xi(1.0 / 64.0)) - 1.0).abs() < 1e-12);
+    let momentum = gamma(&format!("{options} --step am --method ef21-hb --eta 0.5"));
+    assert!((momentum * (6.0 * l + 2.0 * error) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn workers_that_are_alike_have_the_step_of_one_value_to_the_last_bit() {
+    for method in ["ef21", "ef21-w", "ef21-clone", "ef21-hb", "ef21-prox", "ef21-sgdm"] {
+        let options = format!("--step am --method {method} --participation 0.7 --k 4");
+        let list = options.replace("0.7", "0.7,0.7,0.7,0.7").replace("--k 4", "--k 4,4,4,4");
+        assert_eq!(gamma(&options), gamma(&list), "{method}");
+    }
+    let one = experiment("--rows 400 --workers 4 --step am --k 4");
+    let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
+    assert_eq!(one.setup.gamma, 1.0 / (l + l_am * xi(4.0 / 64.0)));
 }

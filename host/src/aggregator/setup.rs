@@ -26,8 +26,6 @@ pub struct Setup {
     pub start_seed: u32,
     /// Dimension d.
     pub dimension: u32,
-    /// Coordinates per update, K.
-    pub k: u32,
     /// Bits of a mantissa, 2..=32.
     pub value_bits: u8,
     /// The first estimators.
@@ -36,8 +34,6 @@ pub struct Setup {
     pub method: Method,
     /// How they compress it.
     pub compressor: Compressor,
-    /// Who takes part in a round.
-    pub participation: Participation,
     /// How the model travels.
     pub downlink: Downlink,
     /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
@@ -76,12 +72,16 @@ pub struct Share {
     pub weight: f64,
     /// Its part in f: 1/n where workers are equal.
     pub loss_weight: f64,
+    /// Coordinates of its updates, K.
+    pub k: u32,
+    /// When it takes part in a round.
+    pub participation: Participation,
 }
 
 impl Setup {
     /// What a worker is told of its part.
     pub fn configuration(&self, worker: usize, ticket: Ticket, identity: u64) -> Configure<'_> {
-        let Share { data, scale, .. } = &self.shares[worker];
+        let Share { data, scale, k, participation, .. } = &self.shares[worker];
         let n = self.shares.len() as f64;
         Configure {
             ticket,
@@ -89,13 +89,13 @@ impl Setup {
             identity,
             worker: address(worker),
             dimension: self.dimension,
-            k: self.k,
+            k: *k,
             value_bits: self.value_bits,
             init: self.init,
             method: self.method,
             compressor: self.compressor,
             scale: ratio(*scale),
-            participation: self.participation,
+            participation: *participation,
             downlink: self.downlink,
             momentum: ratio(self.momentum),
             l1_n: ratio(self.l1 * n),
@@ -108,20 +108,26 @@ impl Setup {
         }
     }
 
-    /// What an update of `round` may hold.
-    pub(super) fn budget(&self, round: u32) -> method::Budget {
-        let budget =
-            method::Budget { k: self.k, value_bits: self.value_bits, compressor: self.compressor };
+    /// What a worker's update of `round` may hold.
+    pub(super) fn budget(&self, worker: usize, round: u32) -> method::Budget {
+        let Share { k, .. } = self.shares[worker];
+        let budget = method::Budget { k, value_bits: self.value_bits, compressor: self.compressor };
         self.init.budget(round, self.dimension, budget)
+    }
+
+    /// Whether a worker takes part in a round.
+    pub(super) fn includes(&self, worker: usize, round: u32) -> bool {
+        self.shares[worker].participation.includes(address(worker), round)
     }
 
     pub(super) fn decoder<'b>(
         &self,
+        worker: usize,
         round: u32,
         body: &'b [u8],
         from: u32,
     ) -> Result<Decoder<'b>, Reject> {
-        let packing = self.budget(round).packing(self.dimension);
+        let packing = self.budget(worker, round).packing(self.dimension);
         Decoder::new(body, packing, from).map_err(|_| Reject::Body)
     }
 

@@ -7,7 +7,7 @@ mod rescaling;
 mod time;
 
 use super::*;
-use bench::{Bench, Damage, Exchange, Fault, PASS, setup};
+use bench::{Bench, Damage, Exchange, Fault, PASS, setup, with_k};
 use smidgen_protocol::message::Part;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -2,7 +2,7 @@
 
 use super::peer::{Identity, Peer, RESTARTS_MAX, Told};
 use super::question::Stage;
-use super::{Event, Machine, Phase, Reason, address, scaling};
+use super::{Event, Machine, Phase, Reason, scaling};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Frame};
@@ -298,16 +298,16 @@ impl Machine {
         if peer.incoming.taken().any(|taken| taken == *context) {
             return Err(Reject::Repeated);
         }
-        let decoder = self.setup.decoder(context.round, body, context.from)?;
+        let decoder = self.setup.decoder(worker, context.round, body, context.from)?;
         let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
-        if peer.incoming.entries + entries > self.setup.budget(context.round).k {
+        if peer.incoming.entries + entries > self.setup.budget(worker, context.round).k {
             return Err(Reject::Body);
         }
         peer.question.answered(now);
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
         if let Up::Update { loss } | Up::Anew { loss } = message {
-            if self.setup.participation.includes(address(worker), context.round) {
+            if self.setup.includes(worker, context.round) {
                 peer.loss = loss.mantissa();
             }
             self.take_update(worker, context.round, matches!(message, Up::Anew { .. }));
@@ -322,11 +322,10 @@ impl Machine {
     /// Applies the whole update of a worker, exactly once; closes the round after the last.
     fn take_update(&mut self, worker: usize, round: u32, anew: bool) {
         let (peer, setup) = (&mut self.peers[worker], &self.setup);
-        let bodies =
-            peer.incoming.bodies.iter().map(|(from, body)| {
-                setup.decoder(round, body, *from).expect("the body was checked")
-            });
-        let compressor = setup.budget(round).compressor;
+        let bodies = peer.incoming.bodies.iter().map(|(from, body)| {
+            setup.decoder(worker, round, body, *from).expect("the body was checked")
+        });
+        let compressor = setup.budget(worker, round).compressor;
         self.model.take(worker, &mut self.mirrors[worker], anew, compressor, bodies);
         peer.at_round = Some(round);
         peer.restarts = 0;

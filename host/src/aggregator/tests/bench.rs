@@ -48,6 +48,8 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         scale: 1.0,
         weight: 1.0,
         loss_weight: 1.0 / workers as f64,
+        k: dimension,
+        participation: Participation::FULL,
     };
     Setup {
         session: 0x5e55,
@@ -56,12 +58,10 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         start_seed: 0,
         lambda: 0.0,
         dimension,
-        k: dimension,
         value_bits: 16,
         init: Init::Full,
         method: Method::Ef21,
         compressor: Compressor::TopK,
-        participation: Participation::FULL,
         downlink: Downlink::Dense,
         downlink_budget: None,
         gamma: 0.9,
@@ -71,6 +71,12 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         shares: (0..workers as u32).map(share).collect(),
         byte_time: Duration::ZERO,
     }
+}
+
+/// The same with K for all workers.
+pub fn with_k(k: u32, mut setup: Setup) -> Setup {
+    setup.shares.iter_mut().for_each(|share| share.k = k);
+    setup
 }
 
 /// What happens to a frame.

@@ -24,7 +24,7 @@ fn body(entries: &[(u32, i64)]) -> Vec<u8> {
 
 /// A run in round 1, whose questions are out.
 fn asked() -> Bench {
-    let mut bench = Bench::new(Setup { k: 2, value_bits: 8, ..setup(10, 2) });
+    let mut bench = Bench::new(Setup { value_bits: 8, ..with_k(2, setup(10, 2)) });
     bench.close();
     bench.host.proceed();
     bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
@@ -158,7 +158,7 @@ proptest! {
         arrivals in prop::collection::vec(arrivals(), 0..40),
     ) {
         let k = if compressor == Compressor::Sign { 10 } else { 2 };
-        let setup = Setup { k, compressor, momentum: 0.5, downlink, ..setup(10, 2) };
+        let setup = Setup { compressor, momentum: 0.5, downlink, ..with_k(k, setup(10, 2)) };
         let mut bench = Bench::new(setup);
         (0..start).for_each(|_| go_on(&mut bench));
         for arrival in arrivals {

@@ -45,7 +45,15 @@ fn check(setup: &Setup, seed: u32) {
 
 /// K = 3 of d = 20.
 fn small() -> Setup {
-    Setup { k: 3, value_bits: 6, gamma: 0.2, ..setup(20, 3) }
+    Setup { value_bits: 6, gamma: 0.2, ..with_k(3, setup(20, 3)) }
+}
+
+/// Workers that take part as each of these says, one after the other.
+fn taking_part(participation: [Participation; 3], mut setup: Setup) -> Setup {
+    for (share, participation) in setup.shares.iter_mut().zip(participation) {
+        share.participation = participation;
+    }
+    setup
 }
 
 #[test]
@@ -62,7 +70,8 @@ fn mirrors_are_what_workers_hold_in_every_method() {
     ] {
         for participation in [Participation::FULL, half] {
             for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
-                let setup = Setup { method, participation, downlink, ..small() };
+                let setup = taking_part([participation; 3], small());
+                let setup = Setup { method, downlink, ..setup };
                 (0..3).for_each(|seed| check(&setup, seed));
                 check(&weighted(setup), 3);
             }
@@ -76,9 +85,19 @@ fn mirrors_are_what_workers_hold_with_every_compressor() {
     for (compressor, k) in [(rand_k, 3), (Compressor::Natural, 3), (Compressor::Sign, all)] {
         for method in [Method::Ef21, Method::Ef21Plus, Method::Ef14] {
             for downlink in [Downlink::Dense, Downlink::Sparse] {
-                let setup = Setup { compressor, k, method, downlink, ..small() };
+                let setup = Setup { compressor, method, downlink, ..with_k(k, small()) };
                 (0..3).for_each(|seed| check(&setup, seed));
             }
         }
+    }
+}
+
+#[test]
+fn mirrors_are_what_workers_hold_where_each_has_its_own_k_and_participation() {
+    let often = |probability| Participation { seed: 5, probability };
+    let mut setup = taking_part([often(1 << 30), Participation::FULL, often(3 << 30)], small());
+    setup.shares.iter_mut().zip([1, 3, 20]).for_each(|(share, k)| share.k = k);
+    for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
+        (0..3).for_each(|seed| check(&Setup { downlink, ..setup.clone() }, seed));
     }
 }

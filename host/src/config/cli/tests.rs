@@ -60,13 +60,13 @@ fn defaults_are_filled_in() {
         lambda: 1e-3,
         method: Method::Ef21,
         compressor: Compressor::Topk,
-        k: None,
+        k: vec![],
         value_bits: 8,
         step: Step::Auto,
         init: Init::Compressed,
         downlink: Downlink::Sparse,
         downlink_k: None,
-        participation: 1.0,
+        participation: vec![1.0],
         eta: None,
         l1: 1e-3,
         check_theory: false,
@@ -100,13 +100,13 @@ fn every_option_is_understood() {
         lambda: 0.1,
         method: Method::Gd,
         compressor: Compressor::Topk,
-        k: Some(1),
+        k: vec![1],
         value_bits: 32,
         step: Step::Fixed(0.25),
         init: Init::Full,
         downlink: Downlink::Dense,
         downlink_k: None,
-        participation: 1.0,
+        participation: vec![1.0],
         eta: None,
         l1: 1e-3,
         check_theory: false,
@@ -180,10 +180,11 @@ fn a_file_gives_options_and_the_command_line_wins() {
     let file = "dataset = \"a9a\"\nworkers = 20\nk = 4\nlambda = 1e-1\nvalue-bits = 4\n\
         faults = \"loss=0.2,split\"\nseed = 1_000\nstep = 0.5\n";
     let options = options_with_file("smidgen simulate --k 9 --step=qm", file);
-    let Options { ref dataset, workers, k, lambda, value_bits, faults, seed, step, .. } = options;
+    let Options { ref dataset, workers, ref k, lambda, value_bits, faults, seed, step, .. } =
+        options;
     assert_eq!((dataset.as_str(), workers, lambda, value_bits), ("a9a", Some(20), 0.1, 4));
     assert_eq!((faults, seed), (Faults { loss: 0.2, split: true, ..Faults::default() }, 1000));
-    assert_eq!((k, step), (Some(9), Step::Qm), "as the command line says");
+    assert_eq!((k.as_slice(), step), (&[9][..], Step::Qm), "as the command line says");
     assert_eq!(options.split, Split::Contiguous, "as nobody says");
 }
 
@@ -233,7 +234,8 @@ fn a_wrong_file_is_refused_by_line() {
             "line 1: invalid value 'blocks' for '--split <SPLIT>' \
              [possible values: contiguous, sorted-norm, one-each]",
         ),
-        ("k = [1, 2]", "line 1: the argument '--k <K>' cannot be used multiple times"),
+        ("rows = [1, 2]", "line 1: the argument '--rows <N>' cannot be used multiple times"),
+        ("k = [1, 0]", "line 1: invalid value '0' for '--k <K>'"),
         ("k = true", "line 1: `k` is neither a text, a number nor a list of those"),
         ("[data]\nrows = 4", "line 1: `data` is no option"),
         ("k = 4\nrounds = \n", "line 2: "),
@@ -262,13 +264,33 @@ fn a_missing_file_is_named() {
 #[test]
 fn k_follows_the_dimension_unless_given() {
     let default = options("smidgen simulate");
-    assert_eq!([1, 16, 64, 123].map(|dimension| default.k(dimension)), [1, 1, 4, 7].map(Ok));
+    let k = |dimension| default.k(dimension, 2);
+    assert_eq!([1, 16, 64, 123].map(k), [1, 1, 4, 7].map(|k| Ok(vec![k; 2])));
     let given = options("smidgen simulate --k 65");
-    assert_eq!(given.k(65), Ok(65));
+    assert_eq!(given.k(65, 3), Ok(vec![65; 3]));
     assert_eq!(
-        given.k(64).unwrap_err().to_string(),
+        given.k(64, 3).unwrap_err().to_string(),
         "--k 65 exceeds the dimension of the model, 64; give 1 to 64, or leave it out"
     );
+}
+
+#[test]
+fn a_list_has_a_value_for_each_worker() {
+    let line = "smidgen simulate --participation 1,0.5";
+    for given in [options(&format!("{line} --k 1,4")), options_with_file(line, "k = [1, 4]")] {
+        assert_eq!(given.k(64, 2), Ok(vec![1, 4]));
+        assert_eq!(given.participation(2), Ok(vec![1.0, 0.5]));
+        assert_eq!(
+            given.k(64, 4).unwrap_err().to_string(),
+            "--k lists 2 values for 4 workers; give one for all, or one for each"
+        );
+        assert_eq!(
+            given.participation(1).unwrap_err().to_string(),
+            "--participation lists 2 values for 1 worker; give one for all, or one for each"
+        );
+        let record = given.record();
+        assert_eq!((&record["k"], &record["value-bits"]), (&[1, 4][..].into(), &8.into()));
+    }
 }
 
 #[test]
