@@ -388,18 +388,18 @@ impl Machine {
             panic!("only a closed round can be left");
         };
         let loss_max = self.peers.iter().map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
-        let paced = self.tune(round);
+        self.tune(round);
         let rescaled = self.model.rescale(&mut self.mirrors, u64::from(loss_max));
         self.step();
         self.phase = Phase::Open(round + 1);
         self.round_frame = self.emit_round();
-        let stage = if paced || rescaled { Stage::Announce } else { self.part(0) };
+        let stage = if rescaled { Stage::Announce } else { self.part(0) };
         (0..self.peers.len()).for_each(|worker| self.enter(worker, stage));
     }
 
-    /// Finds the step size after a round; returns whether workers must hear of it.
-    fn tune(&mut self, round: u32) -> bool {
-        let Some(tuner) = &mut self.tuner else { return false };
+    /// Finds the step size after a round.
+    fn tune(&mut self, round: u32) {
+        let Some(tuner) = &mut self.tuner else { return };
         let n = self.peers.len() as f64;
         let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
         let losses = losses.map(|(worker, (peer, share))| {
@@ -409,7 +409,7 @@ impl Machine {
         let exponents = self.model.exponents();
         tuner.report(losses, exponents.loss);
         let pace = tuner.judge(self.model.sum(), exponents.gradient);
-        self.model.set_pace(pace)
+        self.model.set_pace(pace);
     }
 
     /// Takes the step, and notes what it promises.

@@ -256,7 +256,7 @@ pub enum Down<'a> {
         ticket: Ticket,
         /// Exponents from now on.
         exponents: Exponents,
-        /// Step size over the number of workers, γ/n.
+        /// Step size over the number of workers, γ/n, at pace 0.
         gamma_n: Ratio,
     },
     /// Body (described, from index `from`): coordinates `from..until` of a vector, absent ones are zero or do
@@ -283,6 +283,13 @@ pub enum Down<'a> {
     Round {
         /// First coordinate that the body may contain.
         from: u32,
+    },
+    /// As [`Down::Round`], where workers take the step: at another [pace](crate::step::Rule::paced) than 0.
+    Paced {
+        /// First coordinate that the body may contain.
+        from: u32,
+        /// Pace of the step that leads to this round.
+        pace: u8,
     },
     /// Asks for the update of the round in the context once more, from coordinate `from` on.
     More {
@@ -487,7 +494,9 @@ impl<'a> Down<'a> {
     /// The ticket of a request.
     pub const fn ticket(&self) -> Option<Ticket> {
         match *self {
-            Self::Hello { .. } | Self::Round { .. } | Self::More { .. } => None,
+            Self::Hello { .. } | Self::Round { .. } | Self::Paced { .. } | Self::More { .. } => {
+                None
+            }
             Self::Configure(Configure { ticket, .. })
             | Self::Data { ticket, .. }
             | Self::Probe { ticket, .. }
@@ -504,7 +513,7 @@ impl<'a> Down<'a> {
 
     /// Whether the context of this message's frames names a round.
     pub const fn is_of_round(&self) -> bool {
-        matches!(self, Self::Round { .. } | Self::More { .. })
+        matches!(self, Self::Round { .. } | Self::Paced { .. } | Self::More { .. })
     }
 }
 

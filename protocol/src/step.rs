@@ -1,6 +1,20 @@
 //! The one model step: x^{t+1} = prox(x^t − γ v^t), g the mean of the workers' estimators (line "server" of all methods).
 
-use crate::vector::{Exponent, Ratio, saturate};
+use crate::vector::{Exponent, Ratio, round_shift, saturate};
+
+/// Paces that double the step size.
+pub const OCTAVE: i16 = 8;
+/// 2^(j/8) with 30 bits behind the point.
+pub const EIGHTHS: [u32; OCTAVE as usize] = [
+    1_073_741_824,
+    1_170_923_762,
+    1_276_901_417,
+    1_392_470_869,
+    1_518_500_250,
+    1_655_936_265,
+    1_805_811_301,
+    1_969_251_188,
+];
 
 /// What is constant in a run's steps, as integers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +61,18 @@ pub fn step(
 }
 
 impl Rule {
+    /// The rule at a pace: with step size γ · 2^(pace/8), its mantissa rounded once.
+    pub fn paced(self, pace: u8) -> Self {
+        let Ratio { mantissa, exponent } = self.gamma_n;
+        let (octaves, eighth) = (i16::from(pace) / OCTAVE, i16::from(pace) % OCTAVE);
+        let product = i64::from(mantissa) * i64::from(EIGHTHS[eighth as usize]);
+        // A mantissa has room for the product, or for half of it.
+        let halved = i16::from(i32::try_from(round_shift(product, 30)).is_err());
+        let mantissa = round_shift(product, 30 + i32::from(halved)) as i32;
+        let exponent = exponent.saturating_sub(octaves + halved);
+        Self { gamma_n: Ratio { mantissa, exponent }, ..self }
+    }
+
     /// γ λ₁ on the grid of x, not negative.
     fn threshold(self, x_exponent: Exponent) -> i64 {
         let Ratio { mantissa, exponent } = self.gamma_n;
@@ -83,6 +109,24 @@ mod tests {
         let (mut x, mut saturated) = ([0], 0);
         step(&mut x, &[i64::MIN / 2], &mut [], rule, Grids { x: 0, sum: 0 }, &mut saturated);
         assert_eq!((x, saturated), ([i32::MAX], 1));
+    }
+
+    #[test]
+    fn eight_paces_are_an_octave() {
+        let theory = Ratio { mantissa: 1_234_567_890, exponent: 33 };
+        let paced = |gamma_n, pace| plain(gamma_n).paced(pace).gamma_n;
+        assert_eq!(paced(theory, 0), theory);
+        assert_eq!(paced(theory, 8), Ratio { exponent: 32, ..theory });
+        // 2^(7/8) * 1234567890 has 32 bits, and half of it has room.
+        assert_eq!(paced(theory, 7), Ratio { mantissa: 1_132_103_747, exponent: 32 });
+        for pace in 0..=u8::MAX {
+            let Ratio { mantissa, exponent } = paced(theory, pace);
+            let found = f64::from(mantissa) / 1_234_567_890.0 * f64::from(33 - exponent).exp2();
+            let wanted = (f64::from(pace) / 8.0).exp2();
+            assert!((found / wanted - 1.0).abs() < 1e-9, "{pace}: {found}");
+        }
+        let least = Ratio { mantissa: i32::MIN, exponent: i16::MIN };
+        assert_eq!(paced(least, 255).exponent, i16::MIN, "nothing overflows");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::{Columns, Header, Labels, Shard, Values, Width};
 use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
 use smidgen_protocol::start;
+use smidgen_protocol::step::Rule;
 use smidgen_protocol::vector::{Ratio, round_shift};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,6 +133,7 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
         ),
         ("down.begin", 1, Down::Begin { ticket: 6, round: 0 }, vec![]),
         ("down.round", 0, Down::Round { from: 0 }, described()),
+        ("down.paced", 0, Down::Paced { from: 0, pace: 11 }, described()),
         ("down.more", 1, Down::More { from: 116 }, vec![]),
     ]
 }
@@ -352,12 +354,16 @@ fn the_arithmetic_is_what_the_code_computes() {
             ("scale", &[m, e, v, s]) => {
                 Ratio { mantissa: m as i32, exponent: e as i16 }.scale(v, s as i32)
             }
+            ("paced", &[m, e, pace, v]) => {
+                let gamma_n = Ratio { mantissa: m as i32, exponent: e as i16 };
+                Rule { gamma_n, ..Rule::default() }.paced(pace as u8).gamma_n.scale(v, 0)
+            }
             _ => panic!("{line}"),
         };
         assert_eq!(right.trim().parse(), Ok(value), "{line}");
         seen.insert(function);
     }
-    assert_eq!(seen, BTreeSet::from(["round", "scale"]));
+    assert_eq!(seen, BTreeSet::from(["round", "scale", "paced"]));
 }
 
 /// log2 of d choose k.

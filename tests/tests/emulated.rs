@@ -67,6 +67,7 @@ fn the_family_on_two_boards() {
         "--method ef14",
         "--method econtrol",
         "--participation 0.5",
+        "--step auto",
         "--downlink ef21-p",
         "--downlink ef21-bc",
         "--compressor randk",

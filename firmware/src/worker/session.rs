@@ -150,7 +150,10 @@ impl Session {
     ) -> Result<(), Reject> {
         match *message {
             Down::Round { from } => {
-                return self.begin_next(round, from, body, &mut at, saturated);
+                return self.begin_next(round, from, 0, body, &mut at, saturated);
+            }
+            Down::Paced { from, pace } => {
+                return self.begin_next(round, from, pace, body, &mut at, saturated);
             }
             Down::More { from } => return self.more(round, from),
             _ => {}
@@ -306,11 +309,12 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the model of the next round: x^{t+1} = x^t − γ g^t.
+    /// Takes the model of the next round: x^{t+1} = x^t − γ g^t, γ at a pace.
     fn begin_next(
         &mut self,
         round: u32,
         from: u32,
+        pace: u8,
         body: &[u8],
         at: &mut Vectors,
         saturated: &mut u32,
@@ -329,7 +333,7 @@ impl Session {
         self.write(self.downlink_part, range, body, at, saturated)?;
         if self.downlink_part == Part::SumChange {
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
-            step(at.x, at.sum, at.velocity, self.rule, grids, saturated);
+            step(at.x, at.sum, at.velocity, self.rule.paced(pace), grids, saturated);
         }
         self.awaited = Some(Awaited::Update);
         self.begin(round, at);

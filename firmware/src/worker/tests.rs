@@ -208,6 +208,19 @@ fn a_part_replaces_what_was_there() {
 }
 
 #[test]
+fn a_pace_holds_for_the_step_to_its_round() {
+    let mut host = Host::begun(5, Downlink::Sparse, Init::Full);
+    for pace in [0, 11, 0, 24] {
+        host.pace = pace;
+        host.next_round();
+    }
+    host.reboot();
+    host.restore();
+    host.begin();
+    host.next_round();
+}
+
+#[test]
 fn a_late_round_fails_its_check() {
     let mut host = Host::begun(5, Downlink::Dense, Init::Full);
     let late = host.step_and_tell();

@@ -142,8 +142,11 @@ impl Machine {
     /// The frame that ends the downlink of a round, for all workers.
     pub fn emit_round(&self) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];
-        let Chunk { from, body, .. } = self.last_chunk();
-        let message = Down::Round { from: *from };
+        let &Chunk { from, ref body, .. } = self.last_chunk();
+        let message = match self.model.announced_pace() {
+            0 => Down::Round { from },
+            pace => Down::Paced { from, pace },
+        };
         let len = message.emit(BROADCAST, body, &self.context_of(&message), &mut out);
         out[..len].to_vec()
     }

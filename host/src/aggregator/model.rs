@@ -4,7 +4,6 @@ use super::chunk::{Chunk, chunks};
 use super::compressor::{Budget, compress};
 use super::mirror::Mirror;
 use super::scaling::{self, Magnitudes};
-use super::tuner::paced;
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
@@ -27,9 +26,9 @@ pub struct Model {
     weights: Vec<Ratio>,
     exponents: Exponents,
     gamma: f64,
+    /// At pace 0.
     rule: Rule,
-    /// γ/n of theory: that of pace 0.
-    theory_gamma_n: Ratio,
+    pace: u8,
     downlink: Downlink,
     /// What a change may hold on its way down; everything, where there is none.
     budget: Option<Budget>,
@@ -57,7 +56,7 @@ impl Model {
             exponents: scaling::first_probe(),
             gamma,
             rule,
-            theory_gamma_n: rule.gamma_n,
+            pace: 0,
             downlink,
             budget,
             saturated: 0,
@@ -89,17 +88,19 @@ impl Model {
         self.exponents
     }
 
-    /// γ/n as it travels.
+    /// γ/n at pace 0, as it travels.
     pub fn gamma_n(&self) -> Ratio {
         self.rule.gamma_n
     }
 
-    /// Steps at a pace from now on; returns whether workers that take steps must hear of it.
-    pub fn set_pace(&mut self, pace: u8) -> bool {
-        let gamma_n = paced(self.theory_gamma_n, pace);
-        let changed = gamma_n != self.rule.gamma_n;
-        self.rule.gamma_n = gamma_n;
-        changed && self.downlink == Downlink::Sparse
+    /// Steps at a pace from now on.
+    pub fn set_pace(&mut self, pace: u8) {
+        self.pace = pace;
+    }
+
+    /// The pace at which workers take the last step; 0 where they take none.
+    pub fn announced_pace(&self) -> u8 {
+        if self.downlink == Downlink::Sparse { self.pace } else { 0 }
     }
 
     /// Σ w_i g_i over all mirrors.
@@ -192,8 +193,9 @@ impl Model {
             largest(&self.sum).max(largest(&self.announced)) + largest(&self.velocity);
         let shift = i32::from(self.exponents.gradient) - i32::from(self.exponents.x);
         let direction_max = i64::try_from(direction_max).unwrap_or(i64::MAX);
+        let gamma_n = self.rule.paced(self.pace).gamma_n;
         u64::from(vector::max_magnitude(&self.x))
-            .saturating_add(self.rule.gamma_n.scale(direction_max, shift).unsigned_abs())
+            .saturating_add(gamma_n.scale(direction_max, shift).unsigned_abs())
     }
 
     /// x^{t+1} from x^t; returns what the workers must hear of it, at least one chunk.
@@ -241,7 +243,7 @@ impl Model {
             &mut self.x,
             &self.announced,
             &mut self.velocity,
-            self.rule,
+            self.rule.paced(self.pace),
             grids,
             &mut self.saturated,
         );

@@ -24,21 +24,11 @@
 //!
 //! All of it are integers that travelled or that follow from them, so a transcript does not depend on the link.
 
+use smidgen_protocol::step::{self, EIGHTHS};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
 
 /// Steps of the pace in a factor of two.
-const OCTAVE: i32 = 8;
-/// `2^(j/8)` with 30 bits behind the point.
-const EIGHTHS: [u32; OCTAVE as usize] = [
-    1_073_741_824,
-    1_170_923_762,
-    1_276_901_417,
-    1_392_470_869,
-    1_518_500_250,
-    1_655_936_265,
-    1_805_811_301,
-    1_969_251_188,
-];
+const OCTAVE: i32 = step::OCTAVE as i32;
 
 /// How far a trial may lengthen the step before one has shortened it: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
@@ -214,19 +204,6 @@ impl Trial {
         let square: i128 = self.direction.iter().map(|&g| product(g, g)).sum();
         let along: i128 = self.direction.iter().zip(sum).map(|(&g, &now)| product(g, now)).sum();
         eighths(square, square - along)
-    }
-}
-
-/// γ/n at a pace, from γ/n of theory.
-pub fn paced(theory: Ratio, pace: u8) -> Ratio {
-    let (octaves, eighth) = (i16::from(pace) / OCTAVE as i16, usize::from(pace) % OCTAVE as usize);
-    let product = i64::from(theory.mantissa) * i64::from(EIGHTHS[eighth]);
-    let exponent = theory.exponent - octaves;
-    match i32::try_from(vector::round_shift(product, 30)) {
-        Ok(mantissa) => Ratio { mantissa, exponent },
-        Err(_) => {
-            Ratio { mantissa: vector::round_shift(product, 31) as i32, exponent: exponent - 1 }
-        }
     }
 }
 

@@ -105,6 +105,7 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
             .prop_map(|((ticket, from, until), part)| { Down::Part { ticket, part, from, until } }),
         any::<(Ticket, u32)>().prop_map(|(ticket, round)| Down::Begin { ticket, round }),
         any::<u32>().prop_map(|from| Down::Round { from }),
+        any::<(u32, u8)>().prop_map(|(from, pace)| Down::Paced { from, pace }),
         any::<u32>().prop_map(|from| Down::More { from }),
     ]
 }

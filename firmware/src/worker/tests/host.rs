@@ -57,6 +57,8 @@ pub struct Host {
     pub sum: Vec<i64>,
     /// The sum as the worker knows it.
     pub sum_told: Vec<i64>,
+    /// Pace of the steps.
+    pub pace: u8,
     pub bytes_sent: usize,
 }
 
@@ -100,6 +102,7 @@ impl Host {
             mirror,
             sum_told: sum.clone(),
             sum,
+            pace: 0,
             bytes_sent: 0,
         }
     }
@@ -220,7 +223,7 @@ impl Host {
     /// Moves the model, tells the worker all but the end, and returns the frame with the end.
     pub fn step_and_tell(&mut self) -> Vec<u8> {
         let Exponents { x, gradient, .. } = self.exponents;
-        let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() };
+        let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() }.paced(self.pace);
         let grids = Grids { x, sum: gradient };
         step(&mut self.x, &self.sum, &mut [], rule, grids, &mut 0);
         let (part, mut bodies) = match self.configure.downlink {
@@ -236,7 +239,11 @@ impl Host {
         let (from, _, last) = bodies.pop().expect("there is always a last body");
         self.tell(part, bodies);
         self.round += 1;
-        self.frame(Down::Round { from }, &last)
+        let message = match self.pace {
+            0 => Down::Round { from },
+            pace => Down::Paced { from, pace },
+        };
+        self.frame(message, &last)
     }
 
     pub fn tell(&mut self, part: Part, bodies: Vec<(u32, u32, Vec<u8>)>) {

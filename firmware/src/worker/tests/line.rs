@@ -36,6 +36,7 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
             .prop_map(|(ticket, part, from, until)| { Down::Part { ticket, part, from, until } }),
         (ticket(), 0u32..4).prop_map(|(ticket, round)| Down::Begin { ticket, round }),
         (0u32..7).prop_map(|from| Down::Round { from }),
+        (0u32..7, any::<u8>()).prop_map(|(from, pace)| Down::Paced { from, pace }),
         (0u32..7).prop_map(|from| Down::More { from }),
     ]
 }

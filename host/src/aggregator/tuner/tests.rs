@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use smidgen_protocol::step::Rule;
 
 const ONE_LOSS: fn(i32) -> Option<(i32, Ratio)> = |loss| Some((loss, Ratio::ONE));
 
@@ -60,19 +61,6 @@ fn noise_lengthens_trials_and_leaves_the_step() {
     assert!(tuner.pace <= 1, "a thousand steps promise less than the noise: {}", tuner.pace);
 }
 
-#[test]
-fn eight_eighths_are_an_octave() {
-    let theory = Ratio { mantissa: 1_234_567_890, exponent: 33 };
-    assert_eq!(paced(theory, 0), theory);
-    assert_eq!(paced(theory, 8), Ratio { exponent: 32, ..theory });
-    for pace in 0..=u8::MAX {
-        let Ratio { mantissa, exponent } = paced(theory, pace);
-        let found = f64::from(mantissa) / 1_234_567_890.0 * f64::from(33 - exponent).exp2();
-        let wanted = (f64::from(pace) / 8.0).exp2();
-        assert!((found / wanted - 1.0).abs() < 1e-9, "{pace}: {found}");
-    }
-}
-
 proptest! {
     #[test]
     fn eighths_are_logarithms(a in 1i128..1 << 100, b in 1i128..1 << 100) {
@@ -127,11 +115,12 @@ impl Quadratics {
     }
 
     /// γ/n of theory, "Error Feedback Reloaded", Theorem 3.
-    fn theory(&self) -> Ratio {
+    fn theory(&self) -> Rule {
         let l_i = self.h.map(|h| h.into_iter().fold(0.0, f64::max));
         let l = (0..4).map(|j| self.h.iter().map(|h| h[j]).sum::<f64>() / 3.0).fold(0.0, f64::max);
         let xi = crate::theory::xi(0.25);
-        crate::ratio::ratio(1.0 / (l + l_i.iter().sum::<f64>() / 3.0 * xi) / 3.0)
+        let gamma_n = crate::ratio::ratio(1.0 / (l + l_i.iter().sum::<f64>() / 3.0 * xi) / 3.0);
+        Rule { gamma_n, ..Rule::default() }
     }
 
     /// Runs EF21 with TopK; returns the losses f(x^t).
@@ -154,7 +143,7 @@ impl Quadratics {
                 g_i[most] = now[most];
             }
             let sum = [0, 1, 2, 3].map(|j| g.iter().map(|g_i| i64::from(g_i[j])).sum::<i64>());
-            let gamma_n = paced(self.theory(), tuner.judge(&sum, GRIDS.1));
+            let gamma_n = self.theory().paced(tuner.judge(&sum, GRIDS.1)).gamma_n;
             let before = x;
             let shift = i32::from(GRIDS.1) - i32::from(GRIDS.0);
             let moved = |j: usize| i64::from(x[j]) - gamma_n.scale(sum[j], shift);
