@@ -12,7 +12,7 @@ use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
-use crate::theory::{Smoothness, top_k_alpha};
+use crate::theory::{RareFeatures, Smoothness};
 use crate::transport::{Address, TransportError};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::message::{Downlink, Init};
@@ -225,11 +225,41 @@ impl Experiment {
         })
     }
 
+    /// The workers of the run, one for each share: without clones.
+    pub fn first_parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
+    }
+
+    /// γ of another method or step on the same problem with the same workers, if theory has one.
+    pub fn gamma_of(&self, method: config::Method, step: Step) -> Option<f64> {
+        let options =
+            Options { method, step, downlink: config::Downlink::Sparse, ..self.options.clone() };
+        let first: Vec<Part> = self.first_parts().copied().collect();
+        let k: Vec<u32> = first.iter().map(|part| part.k).collect();
+        let participation: Vec<f64> = first.iter().map(|part| part.participation).collect();
+        let problem = Problem {
+            dataset: &self.dataset,
+            dimension: self.setup.dimension as usize,
+            shares: &self.shares,
+            smoothness: Some(self.smoothness.as_ref()?),
+            like: None,
+            k: &k,
+            participation: &participation,
+        };
+        Some(Recipe::new(&options, problem).ok()?.gamma)
+    }
+
+    /// Who owns which features, where the coordinates of the model are features and theory knows constants.
+    pub fn rare_features(&self) -> Option<RareFeatures> {
+        let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
+        let features = self.setup.dimension as usize == self.dataset.dimension();
+        features.then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
+    }
+
     /// The watch over theory, if it was asked for.
     pub fn lyapunov(&self) -> Option<Lyapunov> {
         let smoothness = self.smoothness.clone().filter(|_| self.options.check_theory)?;
-        let alpha = top_k_alpha(self.parts[0].k as usize, self.setup.dimension as usize);
-        Some(Lyapunov::new(self.objective(), smoothness, self.setup.gamma, alpha))
+        Some(Lyapunov::new(self.objective(), smoothness, self.setup.gamma, self.parts[0].alpha))
     }
 
     /// Whether the theorem behind [`Lyapunov`] is about such a run.
@@ -374,7 +404,7 @@ impl Experiment {
 }
 
 fn share(part: &Part, quantised: &[Quantised], seed: u64) -> Share {
-    let Part { share, scale, weight, loss_weight, k, participation } = *part;
+    let Part { share, scale, weight, loss_weight, k, participation, .. } = *part;
     let participation = recipe::participation(participation, seed);
     Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight, k, participation }
 }

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Command::Simulate(options) => cmd::simulate::run(&options),
         Command::Run(run) => cmd::run::run(&run),
         Command::Emulate(emulate) => cmd::emulate::run(&emulate),
-        Command::Plan(options) => cmd::plan::run(&options),
+        Command::Plan(plan) => cmd::plan::run(&plan),
         Command::Ports => cmd::ports::run(),
         Command::Report(report) => cmd::report::run(&report),
         Command::Image(image) => cmd::image::run(&image),

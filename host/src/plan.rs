@@ -1,152 +1,214 @@
-//! What a run will take, before it is run.
+//! What a run will take, before it is run: what theory says, memory, bytes and seconds.
 //!
 //! Nothing is estimated by formula that can be measured: the first rounds are run in simulation and their bytes counted.
+//! They are not extrapolated to a target either, because convergence is no straight line: a target that the trial reaches
+//! has its own cost, and beside it stands what the theorem promises.
 
+mod steps;
+mod table;
+mod traffic;
+
+use crate::aggregator::StepRule;
 use crate::board::BOARDS;
 use crate::experiment::Experiment;
-use crate::record::{Cost, RoundRecord};
-use crate::report::quantity::{bytes, count, counted, number, precision, seconds, step};
-use crate::simulation::Simulation;
-use crate::theory::{top_k_alpha, xi};
+use crate::record::RoundRecord;
+use crate::theory::{RareFeatures, Smoothness, xi};
 use crate::training::{Course, Goal, TrainingError, collect};
+use serde::Serialize;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
-use std::fmt;
+pub use steps::Admissible;
+pub use traffic::{OnLines, Traffic};
 
-/// Rounds that are run to see what one costs.
-const ROUNDS: u32 = 20;
+/// Rounds that are tried at most.
+const ROUNDS_MAX: u32 = 1000;
+/// What part of ‖∇f(x⁰)‖² is the target where none is given.
+const TARGET: f64 = 0.01;
 
-/// What a run will take.
-#[derive(Debug)]
-pub struct Plan<'e> {
-    experiment: &'e Experiment,
-    /// The rounds that were tried, and what came before them.
-    course: Course,
-    /// Bytes of memory that the largest worker needs.
-    memory_len: usize,
+/// What a run will take. Serialised, it is what `smidgen plan --json` prints: names are stable, units stand in them.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// Name of the data set.
+    pub dataset: String,
+    /// Its rows, without those held out.
+    pub rows: usize,
+    /// Dimension d of the model.
+    pub dimension: u32,
+    /// The workers, clones included.
+    pub workers: usize,
+    /// Coordinates K of an update of each.
+    pub k: Vec<u32>,
+    /// Bits of each coordinate.
+    pub value_bits: u8,
+    /// The probability with which each takes part in a round.
+    pub participation: Vec<f64>,
+    /// The largest relative error of a stored feature.
+    pub quantisation_error: f64,
+    /// L, L_i and their means; none where theory is silent.
+    pub smoothness: Option<Smoothness>,
+    /// p_i α_i, the contraction of each worker's updates.
+    pub alpha: Vec<f64>,
+    /// ξ(p_i α_i)
+    pub xi: Vec<f64>,
+    /// c_w and r, where coordinates are features.
+    pub rare_features: Option<RareFeatures>,
+    /// The method of the run.
+    pub method: &'static str,
+    /// The step that was asked for.
+    pub step: String,
+    /// γ of the run; where it is tuned, the first and the least.
+    pub gamma: f64,
+    /// Whether γ is tuned from there.
+    pub gamma_tuned: bool,
+    /// The longest γ that theory allows the method of the run.
+    pub theory_gamma: Option<f64>,
+    /// The steps that theory allows EF21.
+    pub steps: Vec<Admissible>,
+    /// What is to be reached.
+    pub target: Target,
+    /// Bytes of memory that the largest worker needs, state included.
+    pub memory_bytes: usize,
+    /// The boards that have as many.
+    pub boards: Vec<&'static str>,
+    /// Bit/s of the line.
+    pub baud: u32,
+    /// What information theory asks of an update, and what it takes; none where workers differ in when they send.
+    pub update: Option<Update>,
+    /// The rounds that were tried.
+    pub trial: Trial,
+    /// Bytes and seconds.
+    pub traffic: Traffic,
 }
 
-impl<'e> Plan<'e> {
-    /// Runs a few rounds.
+/// What is to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Target {
+    /// ‖∇f(x)‖² is at most this.
+    pub gradient_norm_squared: f64,
+    /// ‖∇f(x⁰)‖²
+    pub start_gradient_norm_squared: f64,
+    /// Whether it was asked for; else it is a hundredth of the start.
+    pub is_given: bool,
+}
+
+/// An update on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Update {
+    /// Bytes of its body in the mean.
+    pub body_bytes: f64,
+    /// Bytes that it would take if it were coded perfectly.
+    pub information_bytes: f64,
+}
+
+/// How far the trial came.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Trial {
+    /// Rounds that were run.
+    pub rounds: u32,
+    /// ‖∇f‖² after them.
+    pub gradient_norm_squared: f64,
+    /// The first round at the target, if any was.
+    pub target_round: Option<u32>,
+}
+
+impl Plan {
+    /// Runs the first rounds.
     ///
     /// # Errors
     /// If they cannot be run.
-    pub fn new(experiment: &'e Experiment) -> Result<Self, TrainingError> {
-        let setup = &experiment.setup;
-        let need = |worker| memory_len::<Objectives>(&setup.configuration(worker, 0, 0));
-        let memory_len = (0..setup.shares.len()).map(need).max().unwrap_or(0);
-        let line = experiment.line();
-        let mut world = Simulation::new(setup.clone(), Objectives, line);
-        let goal = Goal { rounds: experiment.options().rounds.min(ROUNDS), target: None };
-        let course = collect(&mut world, goal, line.baud, |_| {})?;
-        Ok(Self { experiment, course, memory_len })
-    }
-
-    /// What all rounds after round 0 that were tried cost, and how many they were.
-    fn tried(&self) -> (Cost, u64) {
-        let rounds = self.course.rounds.get(1..).unwrap_or_default();
-        (rounds.iter().map(RoundRecord::cost).sum(), rounds.len() as u64)
+    pub fn new(experiment: &Experiment) -> Result<Self, TrainingError> {
+        let (setup, options) = (&experiment.setup, experiment.options());
+        let course = trial(experiment)?;
+        let target = Target::new(experiment, &course);
+        let steps = steps::admissible(experiment, target.gradient_norm_squared);
+        let memory_bytes = memory_bytes(experiment);
+        let fitting = BOARDS.iter().filter(|board| board.room_len >= memory_bytes);
+        let parts = &experiment.parts;
+        Ok(Self {
+            dataset: experiment.dataset.name().into(),
+            rows: experiment.dataset.row_count(),
+            dimension: setup.dimension,
+            workers: parts.len(),
+            k: parts.iter().map(|part| part.k).collect(),
+            value_bits: setup.value_bits,
+            participation: parts.iter().map(|part| part.participation).collect(),
+            quantisation_error: experiment.quantisation_error,
+            smoothness: experiment.smoothness.clone(),
+            alpha: parts.iter().map(|part| part.alpha).collect(),
+            xi: parts.iter().map(|part| xi(part.alpha)).collect(),
+            rare_features: experiment.rare_features(),
+            method: options.method.name(),
+            step: options.step.to_string(),
+            gamma: setup.gamma,
+            gamma_tuned: setup.step_rule == StepRule::Tuned,
+            theory_gamma: experiment.theory_gamma,
+            target,
+            memory_bytes,
+            boards: fitting.map(|board| board.name).collect(),
+            baud: options.baud,
+            update: Update::new(experiment, &course),
+            trial: Trial::new(&course, target),
+            traffic: Traffic::new(experiment, &course, target, &steps),
+            steps,
+        })
     }
 }
 
-impl fmt::Display for Plan<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_problem(f)?;
-        self.fmt_boards(f)?;
-        self.fmt_traffic(f)
+impl Target {
+    fn new(experiment: &Experiment, course: &Course) -> Self {
+        let given = experiment.options().target;
+        let start = course.rounds.first().map_or(f64::NAN, norm);
+        Self {
+            gradient_norm_squared: given.unwrap_or(TARGET * start),
+            start_gradient_norm_squared: start,
+            is_given: given.is_some(),
+        }
+    }
+
+    /// The first round that is there.
+    fn round(&self, course: &Course) -> Option<u32> {
+        let there = |round: &&RoundRecord| norm(round) <= self.gradient_norm_squared;
+        course.rounds.iter().find(there).map(|round| round.round)
     }
 }
 
-impl Plan<'_> {
-    fn fmt_problem(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Experiment { dataset, smoothness, setup, quantisation_error, .. } = self.experiment;
-        let k = self.experiment.parts.iter().map(|part| part.k).max().unwrap_or(0);
-        let alpha = top_k_alpha(k as usize, setup.dimension as usize);
-        writeln!(
-            f,
-            "{}: {}, d = {}, {}, K = {}, {} bits a value; the boards hold the features {}",
-            dataset.name(),
-            counted(dataset.row_count() as u64, "row", "rows"),
-            setup.dimension,
-            counted(self.experiment.parts.len() as u64, "worker", "workers"),
-            k,
-            setup.value_bits,
-            precision(*quantisation_error),
-        )?;
-        let theory = self.experiment.theory_gamma;
-        let gamma = theory.map_or_else(
-            || format!("γ = {}", number(setup.gamma)),
-            |theory| step(setup.gamma, theory, false),
-        );
-        write!(f, "step size {gamma}")?;
-        match smoothness {
-            Some(smoothness) => writeln!(
-                f,
-                " (L = {}, L_AM = {}, L_QM = {}, ξ = {})",
-                number(smoothness.l),
-                number(smoothness.l_am),
-                number(smoothness.l_qm),
-                number(xi(alpha))
-            ),
-            None => writeln!(f, ", on which theory is silent"),
-        }
+impl Update {
+    fn new(experiment: &Experiment, course: &Course) -> Option<Self> {
+        let rounds = course.rounds.get(1..).unwrap_or_default();
+        let updates = (rounds.len() * experiment.parts.len()) as u64;
+        let sent = rounds.iter().map(|round| round.uplink.payload_bytes).sum();
+        let limit = experiment.information_limit(updates, sent)?;
+        let body_bytes = sent as f64 / updates as f64;
+        Some(Self { body_bytes, information_bytes: limit.bits_per_update / 8.0 })
     }
+}
 
-    fn fmt_boards(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = BOARDS.iter().filter(|board| board.room_len >= self.memory_len);
-        let names: Vec<_> = fits.map(|board| format!("{} ({})", board.name, board.core)).collect();
-        let need = count(self.memory_len as u64);
-        write!(f, "the largest share needs {need} bytes on its board, state included, and ")?;
-        if names.is_empty() {
-            writeln!(f, "fits no board that is known: use more workers or fewer rows")
-        } else {
-            writeln!(f, "fits {}", names.join(", "))
+impl Trial {
+    fn new(course: &Course, target: Target) -> Self {
+        let last = course.rounds.last();
+        Self {
+            rounds: last.map_or(0, |last| last.round),
+            gradient_norm_squared: last.map_or(f64::NAN, norm),
+            target_round: target.round(course),
         }
     }
+}
 
-    fn fmt_traffic(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = self.experiment.options();
-        let (tried, rounds) = self.tried();
-        let per_board = |wire_bytes: u64| {
-            wire_bytes as f64 / (rounds * self.experiment.parts.len() as u64) as f64
-        };
-        let link_seconds = tried.link_seconds / rounds as f64;
-        write!(
-            f,
-            "a round takes {:.1} bytes up and {:.1} down for each board, {} at {} baud",
-            per_board(tried.uplink.wire_bytes),
-            per_board(tried.downlink.wire_bytes),
-            seconds(link_seconds),
-            options.baud
-        )?;
-        let payload_bytes = tried.uplink.payload_bytes;
-        let updates = rounds * self.experiment.parts.len() as u64;
-        match self.experiment.information_limit(updates, payload_bytes) {
-            Some(limit) => writeln!(
-                f,
-                "; its update is {:.1} of these bytes, where information theory asks for {:.1}",
-                per_board(limit.sent_bytes),
-                limit.bits_per_update / 8.0
-            )?,
-            None => writeln!(f)?,
-        }
-        let Course { setup, closing, .. } = self.course;
-        let first = self.course.rounds.first().map(RoundRecord::cost).unwrap_or_default();
-        writeln!(
-            f,
-            "data and configuration take {} once, {}; round 0 takes {}",
-            bytes(setup.wire_bytes()),
-            seconds(setup.link_seconds),
-            bytes(first.wire_bytes())
-        )?;
-        let all = setup + first + closing;
-        let scale = f64::from(options.rounds) / rounds as f64;
-        writeln!(
-            f,
-            "{}: about {} and {} on the link in all",
-            counted(options.rounds.into(), "round", "rounds"),
-            bytes((scale * tried.wire_bytes() as f64) as u64 + all.wire_bytes()),
-            seconds(scale * tried.link_seconds + all.link_seconds)
-        )
-    }
+/// ‖∇f‖² of a round in simulation, where it is always known.
+fn norm(round: &RoundRecord) -> f64 {
+    round.gradient_norm_squared.unwrap_or(f64::NAN)
+}
+
+/// Runs the first rounds.
+fn trial(experiment: &Experiment) -> Result<Course, TrainingError> {
+    let options = experiment.options();
+    let goal = Goal { rounds: options.rounds.min(ROUNDS_MAX), target: None };
+    collect(&mut experiment.simulation(), goal, options.baud, |_| {})
+}
+
+/// Bytes of memory that the largest worker needs.
+fn memory_bytes(experiment: &Experiment) -> usize {
+    let setup = &experiment.setup;
+    let need = |worker| memory_len::<Objectives>(&setup.configuration(worker, 0, 0));
+    (0..setup.shares.len()).map(need).max().unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use crate::aggregator::{Budget, StepRule};
 use crate::config::{self, Method, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
-use crate::theory::{Smoothness, beta, theta, top_k_alpha, xi};
+use crate::theory::{RareFeatures, Smoothness, beta, theta, top_k_alpha, xi};
 use smidgen_protocol::message::Downlink;
 use smidgen_protocol::method::{self, Compressor, Participation};
 use thiserror::Error;
@@ -27,6 +27,8 @@ pub struct Part {
     pub k: u32,
     /// The probability p with which it takes part in a round.
     pub participation: f64,
+    /// The contraction of its updates, participation included: with probability p, a compressor α has p α.
+    pub alpha: f64,
 }
 
 /// A method, with all its numbers.
@@ -115,17 +117,14 @@ pub struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// One worker for each share, all alike but for K and participation.
-    fn workers(&self) -> impl Iterator<Item = Part> {
+    /// One worker for each share, all alike but for K and participation; K = d where `all` coordinates are sent.
+    fn workers(&self, compressor: Compressor, all: bool) -> impl Iterator<Item = Part> {
         let loss_weight = 1.0 / self.shares.len() as f64;
         let numbers = self.k.iter().zip(self.participation).enumerate();
-        numbers.map(move |(share, (&k, &participation))| Part {
-            share,
-            scale: 1.0,
-            weight: 1.0,
-            loss_weight,
-            k,
-            participation,
+        numbers.map(move |(share, (&k, &participation))| {
+            let k = if all { self.dimension as u32 } else { k };
+            let alpha = participation * contraction(compressor, k, self.dimension);
+            Part { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
         })
     }
 }
@@ -136,17 +135,13 @@ impl Recipe {
         let dimension = problem.dimension as u32;
         let dense = options.method == Method::Gd;
         let signs = options.compressor == config::Compressor::Sign;
-        let all = dense || signs;
-        let workers =
-            problem.workers().map(|part| if all { Part { k: dimension, ..part } } else { part });
+        let compressor =
+            if dense { Compressor::TopK } else { options.compressor.wire(options.seed) };
+        let workers = problem.workers(compressor, dense || signs);
         let eta = options.eta();
         let recipe = Self {
             method: worker_rule(options.method, eta),
-            compressor: if dense {
-                Compressor::TopK
-            } else {
-                options.compressor.wire(options.seed)
-            },
+            compressor,
             parts: match problem.smoothness {
                 Some(smoothness) => parts(options.method, workers, smoothness),
                 None if needs_constants(options.method) => return Err(RecipeError::NoConstants),
@@ -200,10 +195,10 @@ impl Recipe {
             && self.downlink_budget.is_none();
         Ok(match options.step {
             config::Step::Fixed(gamma) => gamma,
-            config::Step::Exact if plain => exact(l, self.error(options, smoothness, dimension)),
+            config::Step::Exact if plain => exact(l, self.error(options, smoothness)),
             // Theory counts the features of workers: here the coordinates of the model are features.
             config::Step::Rare if plain && dimension == problem.dataset.dimension() => {
-                rare(problem, smoothness)
+                rare(self, problem, smoothness)
             }
             config::Step::Exact | config::Step::Rare => {
                 return Err(RecipeError::Step { step: options.step.to_string() });
@@ -214,32 +209,20 @@ impl Recipe {
         })
     }
 
-    /// The contraction p α of a worker that takes part with probability p and has a compressor of contraction α.
-    fn alpha(&self, part: &Part, dimension: usize) -> f64 {
-        let kept = top_k_alpha(part.k as usize, dimension);
-        let alpha = match self.compressor {
-            Compressor::TopK | Compressor::RandK { .. } => kept,
-            Compressor::Natural => 8.0 / 9.0 * kept,
-            Compressor::Sign => 8.0 / 9.0 / dimension as f64,
-        };
-        part.participation * alpha
-    }
-
     /// The contraction of the worker that loses most.
-    fn least_alpha(&self, dimension: usize) -> f64 {
-        self.parts.iter().map(|part| self.alpha(part, dimension)).fold(1.0, f64::min)
+    fn least_alpha(&self) -> f64 {
+        self.parts.iter().map(|part| part.alpha).fold(1.0, f64::min)
     }
 
     /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
     /// L_i ξ(p_i α_i). Theories of another mean of the L_i know one contraction, the least.
-    fn error(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> f64 {
-        let dearest = xi(self.least_alpha(dimension));
+    fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
+        let dearest = xi(self.least_alpha());
         let all = self.mean(options, smoothness) * dearest;
         if options.method == Method::Ef21Clone || options.step == config::Step::Qm {
             return all;
         }
-        let saved =
-            |part: &Part| smoothness.l_i[part.share] * (dearest - xi(self.alpha(part, dimension)));
+        let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - xi(part.alpha));
         // Exactly L_AM ξ where workers are alike.
         all - self.parts.iter().map(saved).sum::<f64>() / self.parts.len() as f64
     }
@@ -256,8 +239,8 @@ impl Recipe {
     /// The longest step of the method's theorem.
     fn theory(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> f64 {
         let Smoothness { l, .. } = *smoothness;
-        let error = self.error(options, smoothness, dimension);
-        let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha(dimension));
+        let error = self.error(options, smoothness);
+        let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha());
         let down = self.downlink_budget.map(|b| top_k_alpha(b.k as usize, dimension));
         match (options.method, self.downlink, down) {
             (Method::Gd, _, None) => 1.0 / l,
@@ -269,6 +252,16 @@ impl Recipe {
             (Method::Ef21Sgdm, ..) => (alpha / (20.0 * mean)).min(options.eta() / (7.0 * l)),
             _ => 1.0 / (l + error),
         }
+    }
+}
+
+/// The contraction α of a compressor that keeps K of d coordinates.
+fn contraction(compressor: Compressor, k: u32, dimension: usize) -> f64 {
+    let kept = top_k_alpha(k as usize, dimension);
+    match compressor {
+        Compressor::TopK | Compressor::RandK { .. } => kept,
+        Compressor::Natural => 8.0 / 9.0 * kept,
+        Compressor::Sign => 8.0 / 9.0 / dimension as f64,
     }
 }
 
@@ -372,28 +365,13 @@ fn both_links(alpha: f64, alpha_down: f64) -> f64 {
     (4.0 * ratio(alpha_down) + 2.0 * ratio(alpha) * (1.0 + 2.0 * ratio(alpha_down))).sqrt()
 }
 
-/// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least p_i K_i/r; r is the largest number of features that a worker
-/// owns, c_w the largest weight of the workers that own a feature.
-fn rare(problem: Problem, smoothness: &Smoothness) -> f64 {
+/// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least p_i K_i/r.
+fn rare(recipe: &Recipe, problem: Problem, smoothness: &Smoothness) -> f64 {
     let Smoothness { l, l_am, ref l_i, .. } = *smoothness;
-    let total: f64 = l_i.iter().sum();
-    let mut weight_of = vec![0.0; problem.dimension];
-    let mut r = problem.k.iter().map(|&k| k as usize).max().unwrap_or(0);
-    for (share, l_i) in problem.shares.iter().zip(l_i) {
-        let mut owned = vec![false; weight_of.len()];
-        for &row in share {
-            problem.dataset.row(row).entries().for_each(|(column, _)| owned[column] = true);
-        }
-        r = r.max(owned.iter().filter(|&&owned| owned).count());
-        weight_of
-            .iter_mut()
-            .zip(owned)
-            .filter(|(_, owned)| *owned)
-            .for_each(|(w, _)| *w += l_i / total);
-    }
-    let c_w = weight_of.into_iter().fold(0.0, f64::max);
-    let alphas = problem.workers().map(|part| part.participation * top_k_alpha(part.k as usize, r));
-    1.0 / (l + c_w.sqrt() * l_am * xi(alphas.fold(1.0, f64::min)))
+    let RareFeatures { c_w, r } = RareFeatures::of(problem.dataset, problem.shares, l_i);
+    let alpha = |part: &Part| part.participation * top_k_alpha(part.k as usize, r).min(1.0);
+    let alpha = recipe.parts.iter().map(alpha).fold(1.0, f64::min);
+    1.0 / (l + c_w.sqrt() * l_am * xi(alpha))
 }
 
 #[cfg(test)]
@@ -413,6 +391,7 @@ mod tests {
             loss_weight: 0.25,
             k: 1,
             participation: 1.0,
+            alpha: 1.0,
         })
     }
 

@@ -21,11 +21,14 @@
 //! Sokolov, Fatkhullin 2021) and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3),
 //! which is never shorter.
 
+mod rare;
 mod spectrum;
 
 use crate::config::Objective;
 use crate::dataset::Dataset;
 use crate::objective::Penalty;
+pub use rare::RareFeatures;
+use serde::Serialize;
 use spectrum::largest_eigenvalue;
 
 /// θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: what the estimators' error loses in a round.
@@ -60,7 +63,7 @@ pub enum Step {
 }
 
 /// Constants of smoothness of f and of the workers' f_i.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Smoothness {
     /// L of f.
     pub l: f64,

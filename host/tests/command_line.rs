@@ -286,11 +286,93 @@ fn a_plan_tells_memory_bytes_and_seconds() {
     let output = smidgen(directory.path(), "plan --rows 400");
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_says(&text, &["d = 64", "microbit", "bytes up", "115200 baud", "γ"]);
+    assert_says(&text, &["d = 64", "microbit", "up a board", "115200 baud", "γ_qm", "L_AM"]);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "it fits a terminal: {text}");
     assert!(
         fs::read_dir(directory.path()).expect("there").next().is_none(),
         "a plan leaves nothing"
     );
+}
+
+/// The names in an object, in their order.
+fn names(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_plan_in_json_has_names_that_stay() {
+    let directory = tempdir().expect("there is room");
+    let arguments = "plan --rows 400 --k 1,2,4,8 --participation 0.5 --target 1e-3 --json";
+    let output = smidgen(directory.path(), arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(
+        names(&plan),
+        [
+            "alpha",
+            "baud",
+            "boards",
+            "dataset",
+            "dimension",
+            "gamma",
+            "gamma_tuned",
+            "k",
+            "memory_bytes",
+            "method",
+            "participation",
+            "quantisation_error",
+            "rare_features",
+            "rows",
+            "smoothness",
+            "step",
+            "steps",
+            "target",
+            "theory_gamma",
+            "traffic",
+            "trial",
+            "update",
+            "value_bits",
+            "workers",
+            "xi",
+        ]
+    );
+    assert_eq!(names(&plan["smoothness"]), ["l", "l_am", "l_i", "l_qm", "l_var"]);
+    assert_eq!(names(&plan["rare_features"]), ["c_w", "r"]);
+    assert_eq!(
+        names(&plan["target"]),
+        ["gradient_norm_squared", "is_given", "start_gradient_norm_squared"]
+    );
+    assert_eq!(names(&plan["trial"]), ["gradient_norm_squared", "rounds", "target_round"]);
+    let traffic = &plan["traffic"];
+    let parts = ["round", "run", "setup", "to_target_by_theory", "to_target_in_trial"];
+    assert_eq!(names(traffic), parts);
+    for part in parts {
+        assert_eq!(
+            names(&traffic[part]),
+            [
+                "downlink_bytes_per_board",
+                "link_seconds",
+                "rounds",
+                "total_bytes",
+                "uplink_bytes_per_board",
+            ]
+        );
+    }
+    let steps = plan["steps"].as_array().expect("a list");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    for (step, name) in steps.iter().zip(["qm", "am", "exact", "clone", "rare"]) {
+        assert_eq!(names(step), ["formula", "gamma", "gamma_over_qm", "name", "rounds_to_target"]);
+        assert_eq!(step["name"], name);
+        let gain = number(&step["gamma"]) / number(&steps[0]["gamma"]);
+        assert!((number(&step["gamma_over_qm"]) / gain - 1.0).abs() < 1e-12);
+    }
+    let per_worker = ["k", "alpha", "xi", "participation"].map(|name| &plan[name]);
+    for list in per_worker.into_iter().chain([&plan["smoothness"]["l_i"]]) {
+        assert_eq!(list.as_array().map(Vec::len), Some(4));
+    }
+    assert_eq!(traffic["to_target_in_trial"]["rounds"], number(&plan["trial"]["target_round"]));
+    assert_eq!(traffic["to_target_by_theory"]["rounds"], steps[1]["rounds_to_target"]);
+    assert!(plan["update"].is_null(), "who does not take part sends next to nothing");
 }
 
 #[test]

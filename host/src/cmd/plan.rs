@@ -2,12 +2,16 @@
 
 use super::{new_session, say};
 use anyhow::Result;
-use smidgen::config::Options;
+use smidgen::config::cli;
 use smidgen::experiment::Experiment;
 use smidgen::plan::Plan;
 
 /// Tells what a run will take.
-pub fn run(options: &Options) -> Result<()> {
-    let experiment = Experiment::new(options, None, new_session())?;
-    Ok(say(Plan::new(&experiment)?)?)
+pub fn run(arguments: &cli::Plan) -> Result<()> {
+    let experiment = Experiment::new(&arguments.options, None, new_session())?;
+    let plan = Plan::new(&experiment)?;
+    if arguments.json {
+        return Ok(say(serde_json::to_string_pretty(&plan)?)?);
+    }
+    Ok(say(plan)?)
 }

@@ -43,11 +43,11 @@ pub enum Command {
     #[command(after_help = "Example: smidgen emulate --board stm32f405=2 --board mps2 --rounds 50")]
     Emulate(Emulate),
 
-    /// Tell before the run what it will take: step size, memory on a board, bytes and seconds on the link
+    /// Tell before the run what it will take: steps that theory allows, memory on a board, bytes and seconds to a target
     #[command(
-        after_help = "Example: smidgen plan --dataset mushrooms.txt --workers 20 --baud 9600"
+        after_help = "Example: smidgen plan --dataset mushrooms.txt --workers 20 --baud 9600 --target 1e-3"
     )]
-    Plan(Options),
+    Plan(Plan),
 
     /// List the serial ports of this computer, and what is known of the boards behind them
     #[command(after_help = "Example: smidgen ports")]
@@ -68,6 +68,17 @@ pub struct Demo {
     /// Directory for the records and report.html
     #[arg(long, value_name = "DIR", default_value = OUT)]
     pub out: PathBuf,
+}
+
+/// Arguments of `smidgen plan`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Print JSON instead of tables: the same and every L_i, with names that stay
+    #[arg(long)]
+    pub json: bool,
+    /// What is planned.
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// Arguments of `smidgen run`.

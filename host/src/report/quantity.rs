@@ -23,10 +23,15 @@ pub fn bytes(bytes: u64) -> String {
     format!("{}\u{a0}{unit}", digits(value / 1000f64.powi(group), exponent - 3 * group))
 }
 
-/// A stretch of time: `12.3 ms`, `1.23 s`, `3 min 20 s`, `2 h 13 min`.
+/// A stretch of time: `12.3 ms`, `1.23 s`, `3 min 20 s`, `2 h 13 min`, `5.25 days`, `3.17 years`.
 pub fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
-    if seconds >= 7200.0 {
+    let days = seconds / 86_400.0;
+    if days >= 730.0 {
+        format!("{}\u{a0}years", number(days / 365.25))
+    } else if days >= 2.0 {
+        format!("{}\u{a0}days", number(days))
+    } else if seconds >= 7200.0 {
         format!("{}\u{a0}h\u{a0}{}\u{a0}min", whole / 3600, whole % 3600 / 60)
     } else if seconds >= 120.0 {
         format!("{}\u{a0}min\u{a0}{}\u{a0}s", whole / 60, whole % 60)
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_from_milliseconds_to_hours() {
+    fn time_goes_from_milliseconds_to_years() {
         let cases = [
             (0.0, "0.00 ms"),
             (0.01234, "12.3 ms"),
@@ -141,6 +146,8 @@ mod tests {
             (119.9, "120 s"),
             (200.0, "3 min 20 s"),
             (7980.0, "2 h 13 min"),
+            (453_600.0, "5.25 days"),
+            (1e8, "3.17 years"),
         ];
         for (value, text) in cases {
             assert_eq!(seconds(value).replace('\u{a0}', " "), text);

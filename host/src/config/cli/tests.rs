@@ -10,7 +10,8 @@ fn parse_line(line: &str) -> Result<Cli, clap::Error> {
 
 fn options(line: &str) -> Options {
     match parse_line(line).unwrap_or_else(|error| panic!("{error}")).command {
-        Command::Simulate(options) | Command::Plan(options) => options,
+        Command::Simulate(options) => options,
+        Command::Plan(plan) => plan.options,
         Command::Run(run) => run.options,
         Command::Emulate(emulate) => emulate.options,
         other => panic!("{other:?} has no options"),
