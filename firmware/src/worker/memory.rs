@@ -1,4 +1,5 @@
-//! How a worker lays out the memory that it was lent.
+//! How a worker lays out the memory that it was lent: the data first, so that they stay where they are when the next
+//! run has another dimension or method.
 
 use bytemuck::{cast_slice, cast_slice_mut};
 use smidgen_protocol::message::{Configure, Part};
@@ -66,6 +67,7 @@ impl Layout {
     fn sections(&self) -> [usize; 8] {
         let vector = words(self.dimension, 4);
         [
+            words(self.data_len, 1),
             vector,
             vector,
             vector,
@@ -73,7 +75,6 @@ impl Layout {
             self.sum_len,
             self.velocity_len,
             self.scratch_len,
-            words(self.data_len, 1),
         ]
     }
 
@@ -92,7 +93,7 @@ impl Layout {
             memory = rest;
             section
         };
-        let [x, g_i, gradient, private, sum, velocity, scratch, data] =
+        let [data, x, g_i, gradient, private, sum, velocity, scratch] =
             self.sections().map(&mut section);
         let d = self.dimension;
         Vectors {
@@ -110,7 +111,7 @@ impl Layout {
     /// The model and the estimator, to look at.
     pub fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
         let vector = words(self.dimension, 4);
-        let (x, rest) = memory.split_at(vector);
+        let (x, rest) = memory[words(self.data_len, 1)..].split_at(vector);
         (&cast_slice(x)[..self.dimension], &cast_slice(&rest[..vector])[..self.dimension])
     }
 }

@@ -73,7 +73,8 @@ enum Answer {
 }
 
 impl Session {
-    /// Takes part in a run, from the state that all share: x = x⁰, g_i = 0.
+    /// Takes part in a run, from the state that all share: x = x⁰, g_i = 0. Data that an earlier run left where they
+    /// belong need not be sent again.
     pub fn open(
         configure: &Configure,
         objective: &'static Traits,
@@ -86,8 +87,11 @@ impl Session {
         at.private.fill(0);
         at.sum.fill(0);
         at.velocity.fill(0);
+        let has_data = checksum(at.data) == configure.data_checksum
+            && (objective.check)(at.data, layout.dimension);
+        let data_held = if has_data { layout.data_len } else { 0 };
         let ticket = configure.ticket;
-        let answer = Some(Answer::Ack { ticket, value: 0 });
+        let answer = Some(Answer::Ack { ticket, value: data_held as u32 });
         Self {
             id: configure.session,
             opened: ticket,
@@ -108,7 +112,7 @@ impl Session {
                 l1_n: configure.l1_n,
             },
             data_checksum: configure.data_checksum,
-            data_held: 0,
+            data_held,
             exponents: Exponents { x: x_exponent, ..Exponents::default() },
             announced: false,
             ticket,

@@ -87,6 +87,24 @@ fn data_resume_where_they_stopped_and_their_checksum_counts() {
 }
 
 #[test]
+fn data_of_an_earlier_run_are_not_sent_again() {
+    let mut host = Host::begun(5, Downlink::Sparse, Init::Full);
+    host.configure.session += 1;
+    host.configure.dimension = 4;
+    let configure = host.configure();
+    assert_eq!(host.acknowledged(configure, &[]), 0, "they are of another dimension");
+    host.configure.session += 1;
+    host.configure.dimension = 5;
+    host.configure.downlink = Downlink::Dense;
+    let configure = host.configure();
+    assert_eq!(host.acknowledged(configure, &[]), 5, "all are here");
+    host.configure.session += 1;
+    host.configure.data_checksum ^= 1;
+    let configure = host.configure();
+    assert_eq!(host.acknowledged(configure, &[]), 0, "others are wanted");
+}
+
+#[test]
 fn a_probe_reports_the_range_and_changes_nothing() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     host.set_up();

@@ -204,7 +204,7 @@ impl Machine {
             Stage::Configure => {
                 peer.at_round = None;
                 peer.opened = peer.question.ticket();
-                self.loaded(worker, 0)
+                self.loaded(worker, value)
             }
             Stage::Load { .. } => self.loaded(worker, value),
             Stage::Announce => self.announced(worker),
