@@ -26,6 +26,7 @@ mod peer;
 mod question;
 mod scaling;
 mod setup;
+mod snapshot;
 mod timer;
 mod traffic;
 mod tuner;
@@ -46,6 +47,7 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{Downlink, Exponents};
+pub use snapshot::{ForeignSnapshot, Snapshot};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -394,7 +396,12 @@ impl Machine {
         self.phase = Phase::Open(round + 1);
         self.round_frame = self.emit_round();
         let stage = if rescaled { Stage::Announce } else { self.part(0) };
-        (0..self.peers.len()).for_each(|worker| self.enter(worker, stage));
+        // A worker that is yet to be greeted finds its way by itself.
+        for worker in 0..self.peers.len() {
+            if self.peers[worker].at_round == Some(round) {
+                self.enter(worker, stage);
+            }
+        }
     }
 
     /// Finds the step size after a round.

@@ -6,20 +6,26 @@ pub mod image;
 pub mod plan;
 pub mod ports;
 pub mod report;
+pub mod resume;
 pub mod run;
 pub mod simulate;
 
 use anyhow::Result;
+use smidgen::aggregator::{Aggregator, Snapshot};
 use smidgen::baseline;
+use smidgen::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::config::Options;
 use smidgen::experiment::{Experiment, ExperimentError};
+use smidgen::interrupt;
 use smidgen::progress::Progress;
-use smidgen::record::{Claim, RecordError, RunDirectory, Summary, TestRecord};
-use smidgen::recorder::{Recorded, record};
+use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
+use smidgen::recorder::{Recorded, Start, record};
 use smidgen::report::quantity::{bytes, counted, number, seconds, step};
 use smidgen::report::write;
 use smidgen::training::{Goal, TrainingError, World};
+use std::ffi::OsString;
 use std::io::{self, Write, stdout};
+use std::path::PathBuf;
 use std::process::id;
 use std::time::UNIX_EPOCH;
 
@@ -62,31 +68,94 @@ fn new_session() -> u32 {
     ((since.as_nanos() as u32) ^ id().rotate_left(16)).max(1)
 }
 
-/// Where the options want the run; an earlier one there is not replaced without a word.
-fn claim(options: &Options, progress: &mut Progress) -> Result<Claim, RecordError> {
-    let claim = Claim::new(&options.out)?;
-    if let Some(path) = claim.replaces() {
-        progress.note(&format!("replacing the run in {}", path.display()));
+/// What a run goes back to.
+pub enum Origin {
+    /// The command line that asks for it.
+    CommandLine(Vec<OsString>),
+    /// An earlier part of itself.
+    Checkpoint(Box<Checkpoint>),
+}
+
+/// A checkpoint does not fit what was loaded.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the data in {0} are not those of the checkpoint: put the file back as it was, or start the run again"
+)]
+pub struct OtherData(String);
+
+/// A run that was ended on request.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped behind round {round}; {advice}")]
+pub struct Stopped {
+    round: u32,
+    advice: String,
+}
+
+/// A run whose files are taken, ready to be begun.
+struct Launch {
+    start: Start,
+    checkpoints: Option<Checkpoints>,
+    snapshot: Option<Snapshot>,
+}
+
+/// Takes the files of a run; an earlier run there is not replaced without a word.
+fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> Result<Launch> {
+    let options = experiment.options();
+    let (arguments, resumed) = match origin {
+        Origin::CommandLine(arguments) => (arguments, None),
+        Origin::Checkpoint(checkpoint) => (checkpoint.arguments.clone(), Some(checkpoint)),
+    };
+    let checkpoints = experiment.checkpoints(arguments)?;
+    let Some(checkpoint) = resumed else {
+        let claim = Claim::new(&options.out)?;
+        checkpoints.as_ref().map_or(Ok(()), Checkpoints::claim)?;
+        if let Some(path) = claim.replaces() {
+            progress.note(&format!("replacing the run in {}", path.display()));
+        }
+        return Ok(Launch { start: Start::New(claim), checkpoints, snapshot: None });
+    };
+    if checkpoint.data_checksum != experiment.data_checksum() {
+        return Err(OtherData(options.dataset.clone()).into());
     }
-    Ok(claim)
+    let Checkpoint { setup, snapshot, .. } = *checkpoint;
+    let (directory, rounds) = RunDirectory::reopen(&options.out, snapshot.round())?;
+    progress.note(&format!("going on behind round {}", snapshot.round()));
+    let start = Start::Resumed { directory, rounds, setup };
+    Ok(Launch { start, checkpoints, snapshot: Some(snapshot) })
 }
 
 /// Runs an experiment in a world, then gradient descent beside it, and leaves the report.
 fn train_and_report(
     experiment: &Experiment,
-    claim: &Claim,
+    launch: Launch,
     world: &mut impl World,
     mut progress: Progress,
 ) -> Result<()> {
-    let Recorded { directory, mut summary } = record(experiment, claim, world, &mut progress)?;
+    let Launch { start, checkpoints, snapshot } = launch;
+    if let Some(snapshot) = snapshot {
+        *world.aggregator() = Aggregator::resume(experiment.setup.clone(), snapshot)?;
+    }
+    let at = checkpoints.as_ref().map(|checkpoints| checkpoints.directory.clone());
+    let recorded = record(experiment, start, checkpoints, world, &mut progress)?;
+    let Recorded { directory, mut summary } = recorded;
     progress.finish();
-    if experiment.has_baseline() && !summary.has_diverged() {
+    let complete = !interrupt::is_requested();
+    if complete && experiment.has_baseline() && !summary.has_diverged() {
         compare(experiment, &directory, &mut summary)?;
     }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
     conclude(experiment.options(), &summary)?;
     say(format_args!("Open {} in a browser.", report.display()))?;
-    Ok(())
+    if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
+}
+
+/// What to say of a run that was ended on request, with its checkpoints in a directory.
+fn stopped(round: u32, checkpoints: Option<PathBuf>) -> Stopped {
+    let advice = match checkpoints {
+        Some(directory) => format!("`smidgen resume {}` goes on", directory.display()),
+        None => "its workers keep vectors to themselves, so it cannot go on".into(),
+    };
+    Stopped { round, advice }
 }
 
 /// Dense gradient descent, until it is where the run ended or as many rounds are over.

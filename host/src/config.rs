@@ -235,6 +235,22 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = cli::OUT, help_heading = "Files")]
     pub out: PathBuf,
 
+    /// Leave a checkpoint every N rounds, and behind the last one; see `smidgen resume`
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = value_parser!(u32).range(1..),
+        default_value_t = 1000,
+        help_heading = "Files"
+    )]
+    #[serde(skip)]
+    pub every: u32,
+
+    /// Directory for checkpoints [default: that of --out]
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    #[serde(skip)]
+    pub checkpoint: Option<PathBuf>,
+
     /// Take options from a TOML file, such as `k = 4`; the command line wins
     #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
     #[serde(skip)]

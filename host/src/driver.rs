@@ -3,6 +3,7 @@
 use crate::aggregator::{Aggregator, Event, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
+use crate::interrupt;
 use crate::objective::Objective;
 use crate::simulation::Line;
 use crate::training::{World, WorldError};
@@ -187,6 +188,9 @@ impl World for Driver {
         loop {
             if let Some(event) = self.aggregator.poll_event() {
                 return Ok(event);
+            }
+            if interrupt::is_urgent() {
+                return Err(WorldError::Interrupted);
             }
             self.look_after()?;
             self.transmit();

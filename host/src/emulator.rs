@@ -3,6 +3,7 @@
 use crate::board::Board;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -169,6 +170,8 @@ fn spawn(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(fs::File::create(log(folder))?)
+        // Ctrl-C is for the host, which ends its boards when it is done.
+        .process_group(0)
         .spawn()
 }
 

@@ -1,6 +1,7 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
 use crate::aggregator::{Setup, Share, StepRule};
+use crate::checkpoint::{self, Checkpoints};
 use crate::config::{self, EachError, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
@@ -18,6 +19,8 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::message::{Downlink, Init};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::Width;
+use std::env;
+use std::ffi::OsString;
 use thiserror::Error;
 
 /// Integers of columns that are no multiples of a unit.
@@ -77,6 +80,12 @@ pub enum ExperimentError {
          the way down; add --step am, or leave it out"
     )]
     NoTheorem,
+    /// A checkpoint would not hold the whole state.
+    #[error(
+        "--checkpoint: a worker of {0} keeps a vector to itself, which no checkpoint holds; leave it out, or choose \
+         another method such as ef21"
+    )]
+    Private(&'static str),
     /// A clone is no board.
     #[error(
         "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
@@ -319,6 +328,34 @@ impl Experiment {
     ) -> Result<Driver, TransportError> {
         let driver = Driver::open(self.setup.clone(), addresses, places, self.line())?;
         Ok(driver.with_objective(self.objective()))
+    }
+
+    /// Where the run leaves checkpoints, which hold the command line that asks for it; nowhere if its workers keep vectors
+    /// to themselves.
+    ///
+    /// # Errors
+    /// If checkpoints are asked for all the same.
+    pub fn checkpoints(
+        &self,
+        arguments: Vec<OsString>,
+    ) -> Result<Option<Checkpoints>, ExperimentError> {
+        let Options { checkpoint, every, out, method, .. } = &self.options;
+        if self.setup.method.has_private() {
+            let asked = checkpoint.is_some();
+            return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
+        }
+        Ok(Some(Checkpoints {
+            directory: checkpoint.as_ref().unwrap_or(out).clone(),
+            every: *every,
+            arguments,
+            folder: env::current_dir().unwrap_or_default(),
+            data_checksum: self.data_checksum(),
+        }))
+    }
+
+    /// Checksum of the data of all workers, to tell whether they are those of a checkpoint.
+    pub fn data_checksum(&self) -> u64 {
+        checkpoint::data_checksum(self.setup.shares.iter().map(|share| &share.data[..]))
     }
 
     /// The options it was made from.

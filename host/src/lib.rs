@@ -3,6 +3,7 @@
 pub mod aggregator;
 pub mod baseline;
 pub mod board;
+pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 pub mod driver;
@@ -10,6 +11,7 @@ pub mod emulator;
 pub mod experiment;
 pub mod fault_injector;
 pub mod image;
+pub mod interrupt;
 pub mod lyapunov;
 pub mod objective;
 pub mod plan;

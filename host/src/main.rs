@@ -2,18 +2,24 @@
 
 mod cmd;
 
-use cmd::OutputError;
+use cmd::{Origin, OutputError};
 use smidgen::config::cli::{self, Command};
+use smidgen::interrupt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Err(error) = interrupt::listen() {
+        cmd::complain(&format!("warning: Ctrl-C will end a run without a report: {error}"));
+    }
+    let origin = Origin::CommandLine(cli.arguments);
     let outcome = match cli.command {
         Command::Demo(demo) => cmd::demo::run(demo),
-        Command::Simulate(options) => cmd::simulate::run(&options),
-        Command::Run(run) => cmd::run::run(&run),
-        Command::Emulate(emulate) => cmd::emulate::run(&emulate),
+        Command::Simulate(options) => cmd::simulate::run(&options, origin),
+        Command::Run(run) => cmd::run::run(&run, origin),
+        Command::Emulate(emulate) => cmd::emulate::run(&emulate, origin),
         Command::Plan(plan) => cmd::plan::run(&plan),
+        Command::Resume(resume) => cmd::resume::run(&resume),
         Command::Ports => cmd::ports::run(),
         Command::Report(report) => cmd::report::run(&report),
         Command::Image(image) => cmd::image::run(&image),
@@ -21,6 +27,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref().is_some_and(OutputError::is_end) => ExitCode::SUCCESS,
+        Err(error) if interrupt::is_requested() => {
+            cmd::complain(&error.to_string());
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
         Err(error) => {
             cmd::complain(&format!("error: {error}"));
             ExitCode::from(2)

@@ -12,8 +12,8 @@
 
 mod directory;
 
-pub(crate) use directory::write_whole;
 pub use directory::{Claim, REPORT, RecordError, Run, RunDirectory};
+pub(crate) use directory::{write_error, write_whole};
 
 pub use crate::aggregator::Traffic;
 use std::collections::BTreeMap;

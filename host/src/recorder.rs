@@ -1,6 +1,7 @@
 //! Watches a run: writes its records and shows its progress.
 
-use crate::aggregator::{Aggregator, Event};
+use crate::aggregator::{Aggregator, Event, Snapshot};
+use crate::checkpoint::Checkpoints;
 use crate::experiment::Experiment;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
@@ -14,7 +15,10 @@ const GREETING_COUNT_MAX: usize = 8;
 
 /// The observer of a run that is recorded.
 struct Recorder<'r> {
-    claim: &'r Claim,
+    claim: Option<Claim>,
+    checkpoints: Option<Checkpoints>,
+    /// The state behind the last round, which is kept once every worker has confirmed it.
+    last: Option<Snapshot>,
     goal: Goal,
     progress: &'r mut Progress,
     places: Vec<String>,
@@ -55,16 +59,18 @@ impl Observer for Recorder<'_> {
         (self.summary.closing, self.summary.finished) = (closing, true);
     }
 
-    fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
-        let directory = match &mut self.directory {
-            Some(directory) => directory,
-            none => none.insert(self.claim.begin(&self.summary)?),
-        };
-        directory.append(record)?;
-        self.summary.add(record);
-        self.summary.target_reached = self.goal.is_hit(record);
-        if record.round > 0 {
-            self.sent_bytes += record.uplink.payload_bytes;
+    fn round(
+        &mut self,
+        record: &RoundRecord,
+        last: bool,
+        aggregator: &Aggregator,
+    ) -> Result<(), RecordError> {
+        self.begin()?.append(record)?;
+        self.add(record);
+        if last {
+            self.last = aggregator.snapshot();
+        } else if self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
+            self.keep(aggregator.snapshot())?;
         }
         self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
         Ok(())
@@ -76,6 +82,56 @@ impl Observer for Recorder<'_> {
 }
 
 impl Recorder<'_> {
+    /// The directory of the run; whatever was there of an earlier run is gone from now on.
+    fn begin(&mut self) -> Result<&mut RunDirectory, RecordError> {
+        if let Some(claim) = self.claim.take() {
+            self.forget_checkpoints_from(0)?;
+            self.directory = Some(claim.begin(&self.summary)?);
+        }
+        Ok(self.directory.as_mut().expect("a run is claimed or reopened"))
+    }
+
+    /// Takes a round into what is known.
+    fn add(&mut self, record: &RoundRecord) {
+        self.summary.add(record);
+        self.summary.target_reached = self.goal.is_hit(record);
+        if record.round > 0 {
+            self.sent_bytes += record.uplink.payload_bytes;
+        }
+    }
+
+    fn write_summary(&self) -> Result<(), RecordError> {
+        self.directory.as_ref().map_or(Ok(()), |directory| directory.write_summary(&self.summary))
+    }
+
+    fn forget_checkpoints_from(&self, round: u32) -> Result<(), RecordError> {
+        self.checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.forget_from(round))
+    }
+
+    /// Leaves a checkpoint. The records that it goes with are written before.
+    fn keep(&self, snapshot: Option<Snapshot>) -> Result<(), RecordError> {
+        let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, snapshot) else {
+            return Ok(());
+        };
+        self.directory.as_ref().map_or(Ok(()), RunDirectory::sync)?;
+        checkpoints.write(self.summary.setup, snapshot)
+    }
+
+    fn start(&mut self, start: Start) -> Result<(), RecordError> {
+        match start {
+            Start::New(claim) => self.claim = Some(claim),
+            Start::Resumed { directory, rounds, setup } => {
+                let next = rounds.last().map_or(0, |record| record.round + 1);
+                self.forget_checkpoints_from(next)?;
+                self.summary.setup = setup;
+                directory.write_summary(&self.summary)?;
+                self.directory = Some(directory);
+                rounds.iter().for_each(|round| self.add(round));
+            }
+        }
+        Ok(())
+    }
+
     /// Says who a board is; nobody needs to hear that of simulated ones.
     fn greet(&mut self, worker: usize, aggregator: &Aggregator) {
         let Some(identity) = aggregator.identity(worker) else { return };
@@ -111,13 +167,30 @@ pub struct Recorded {
     pub summary: Summary,
 }
 
-/// Runs `experiment` in `world` and writes every round where `claim` is, and the summary at the end, however it ends.
+/// What a run begins with.
+#[derive(Debug)]
+pub enum Start {
+    /// Nothing but a place.
+    New(Claim),
+    /// An earlier part of itself.
+    Resumed {
+        /// Where it is.
+        directory: RunDirectory,
+        /// Its rounds.
+        rounds: Vec<RoundRecord>,
+        /// What it cost to load the data.
+        setup: Cost,
+    },
+}
+
+/// Runs `experiment` in `world` and writes every round, checkpoints, and the summary at the end, however it ends.
 ///
 /// # Errors
 /// If the run cannot go on or cannot be written.
 pub fn record(
     experiment: &Experiment,
-    claim: &Claim,
+    start: Start,
+    checkpoints: Option<Checkpoints>,
     world: &mut impl World,
     progress: &mut Progress,
 ) -> Result<Recorded, TrainingError> {
@@ -125,7 +198,9 @@ pub fn record(
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
     let mut recorder = Recorder {
-        claim,
+        claim: None,
+        checkpoints,
+        last: None,
         goal,
         places: (0..experiment.parts.len()).map(|worker| world.place(worker)).collect(),
         greeted: 0,
@@ -135,18 +210,21 @@ pub fn record(
         lyapunov: experiment.lyapunov(),
         directory: None,
     };
+    recorder.start(start)?;
     recorder.progress.phase("sending shards");
     for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
         recorder.progress.transfer(place, 0, share.data.len() as u64);
     }
     let outcome = train(world, goal, options.baud, &mut recorder);
     recorder.conclude(experiment, world.aggregator());
-    let Recorder { directory, mut summary, .. } = recorder;
-    summary.wall_seconds = started.elapsed().as_secs_f64();
-    let written = directory.as_ref().map_or(Ok(()), |directory| directory.write_summary(&summary));
+    recorder.summary.wall_seconds = started.elapsed().as_secs_f64();
+    let written = recorder.write_summary();
     // Why the run failed matters more than whether that could be written down.
     outcome?;
     written?;
+    // Whoever finds a checkpoint behind the last round finds a run that is complete.
+    recorder.keep(recorder.last.clone())?;
+    let Recorder { directory, summary, .. } = recorder;
     Ok(Recorded { directory: directory.expect("a run has a first round"), summary })
 }
 
@@ -223,7 +301,7 @@ mod tests {
         let experiment = Experiment::new(&options, None, 1).unwrap();
         let mut world = Halting { simulation: experiment.simulation(), rounds };
         let claim = Claim::new(path).unwrap();
-        record(&experiment, &claim, &mut world, &mut Progress::new(9)).err()
+        record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
     }
 
     #[test]

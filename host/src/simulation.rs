@@ -8,6 +8,7 @@ mod wire;
 use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, Fate, FaultInjector};
+use crate::interrupt;
 use crate::objective::Objective;
 use crate::training::{World, WorldError};
 use smidgen_firmware::objective::Repertoire;
@@ -237,6 +238,9 @@ impl<R: Repertoire> World for Simulation<R> {
             if let Some(event) = self.aggregator.poll_event() {
                 self.last_event = self.now;
                 return Ok(event);
+            }
+            if interrupt::is_urgent() {
+                return Err(WorldError::Interrupted);
             }
             if self.now - self.last_event >= ROUND_TIME_MAX {
                 return Err(WorldError::Stalled { hours: ROUND_TIME_MAX.as_secs() / 3600 });

@@ -1,6 +1,7 @@
 //! A run from its first to its last round, in any world: simulated, emulated or real.
 
 use crate::aggregator::{Aggregator, Carried, Closed, Event, Failure};
+use crate::interrupt;
 use crate::lyapunov::Violation;
 use crate::record::{Cost, RecordError, RoundRecord};
 use crate::serial_line;
@@ -50,6 +51,9 @@ pub enum WorldError {
         /// For how long.
         seconds: u64,
     },
+    /// Somebody asked twice for the end of the run.
+    #[error("the run was interrupted")]
+    Interrupted,
     /// Links so bad that nothing gets through.
     #[error(
         "no round was closed in {hours} hours of simulated time; use a faster line (--baud) or one with fewer faults \
@@ -118,8 +122,13 @@ pub trait Observer {
     /// Every worker has confirmed its state, which cost this.
     fn finished(&mut self, _closing: Cost) {}
 
-    /// A round was closed.
-    fn round(&mut self, record: &RoundRecord, aggregator: &Aggregator) -> Result<(), RecordError>;
+    /// A round was closed, the last one perhaps.
+    fn round(
+        &mut self,
+        record: &RoundRecord,
+        last: bool,
+        aggregator: &Aggregator,
+    ) -> Result<(), RecordError>;
 
     /// Whether the round that was just closed keeps to theory.
     fn check(&mut self, _round: u32, _aggregator: &Aggregator) -> Result<(), Violation> {
@@ -127,7 +136,8 @@ pub trait Observer {
     }
 }
 
-/// Runs until the goal is reached and every worker has confirmed its state.
+/// Runs until the goal is reached, or until it is [interrupted](crate::interrupt), and every worker has confirmed its
+/// state.
 ///
 /// `baud` turns bytes into seconds: ten bits a byte, on the link that carried most.
 pub fn train(
@@ -145,9 +155,10 @@ pub fn train(
         match event {
             Event::Closed(closed) => {
                 let record = record(&closed, world.gradient_norm_squared(), baud);
-                observer.round(&record, world.aggregator())?;
+                let last = goal.is_over(&record) || interrupt::is_requested();
+                observer.round(&record, last, world.aggregator())?;
                 observer.check(record.round, world.aggregator())?;
-                if goal.is_over(&record) {
+                if last {
                     world.aggregator().finish();
                 } else {
                     world.aggregator().proceed();
@@ -161,6 +172,9 @@ pub fn train(
             Event::Failed(failure) => {
                 let place = world.place(failure.worker);
                 return Err(TrainingError::Failure { place, failure });
+            }
+            Event::Greeted(_) | Event::Loaded { .. } if interrupt::is_requested() => {
+                return Err(WorldError::Interrupted.into());
             }
             Event::Greeted(_) | Event::Loaded { .. } | Event::Rebooted(_) => {}
         }
@@ -204,7 +218,7 @@ impl<F: FnMut(&RoundRecord)> Observer for Collector<F> {
         self.course.closing = closing;
     }
 
-    fn round(&mut self, record: &RoundRecord, _: &Aggregator) -> Result<(), RecordError> {
+    fn round(&mut self, record: &RoundRecord, _: bool, _: &Aggregator) -> Result<(), RecordError> {
         (self.on_round)(record);
         self.course.rounds.push(record.clone());
         Ok(())

@@ -3,6 +3,8 @@
 //! The digest of a vector is the wrapping sum of `mix(j, m_j)` over its non-zero mantissas, so one changed
 //! coordinate changes it in constant time and order does not matter. Digests find accidents, not attackers.
 
+use serde::{Deserialize, Serialize};
+
 /// Finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection that scatters every input bit.
 pub(crate) const fn scatter(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -41,7 +43,7 @@ impl Draws {
 }
 
 /// A running digest in which order matters: the transcript of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript(u64);
 
 impl Transcript {

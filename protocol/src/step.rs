@@ -1,6 +1,7 @@
 //! The one model step: x^{t+1} = prox(x^t − γ v^t), g the mean of the workers' estimators (line "server" of all methods).
 
 use crate::vector::{Exponent, Ratio, round_shift, saturate};
+use serde::{Deserialize, Serialize};
 
 /// Paces that double the step size.
 pub const OCTAVE: i16 = 8;
@@ -17,7 +18,7 @@ pub const EIGHTHS: [u32; OCTAVE as usize] = [
 ];
 
 /// What is constant in a run's steps, as integers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Step size over the number of workers, γ/n, so that the mean is never rounded on its own.
     pub gamma_n: Ratio,

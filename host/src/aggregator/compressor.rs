@@ -1,9 +1,10 @@
 //! The server's compressor C_M: TopK with quantised values, on wide mantissas.
 
+use serde::{Deserialize, Serialize};
 use smidgen_protocol::vector::round_shift;
 
 /// How many coordinates may travel, and with how many bits each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// K.
     pub k: u32,

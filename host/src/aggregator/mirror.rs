@@ -18,6 +18,12 @@ impl Mirror {
         Self { mantissas: vec![0; dimension], digest: 0 }
     }
 
+    /// These mantissas.
+    pub fn of(mantissas: Vec<i32>) -> Self {
+        let digest = digest::vector(&mantissas);
+        Self { mantissas, digest }
+    }
+
     /// Mantissas.
     pub fn mantissas(&self) -> &[i32] {
         &self.mantissas

@@ -4,6 +4,7 @@ use super::chunk::{Chunk, chunks};
 use super::compressor::{Budget, compress};
 use super::mirror::Mirror;
 use super::scaling::{self, Magnitudes};
+use serde::{Deserialize, Serialize};
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
@@ -12,7 +13,7 @@ use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio};
 
 /// x, Σ g_i, the workers' versions of both, and their exponents.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Model {
     x: Vec<i32>,
     /// The model that workers hold: x, but for EF21-P, where it follows x by compressed changes.
@@ -61,6 +62,16 @@ impl Model {
             budget,
             saturated: 0,
         }
+    }
+
+    /// Whether another model has vectors of the same lengths, weights included, and is announced in the same way.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let shape = |model: &Self| {
+            let narrow = [&model.x, &model.w].map(Vec::len);
+            let wide = [&model.sum, &model.announced, &model.velocity].map(Vec::len);
+            (narrow, wide, model.weights.len(), model.downlink, model.budget)
+        };
+        shape(self) == shape(other)
     }
 
     /// Mantissas of the server's x.

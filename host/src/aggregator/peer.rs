@@ -106,6 +106,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A worker of a run that goes on: its loss in the last round, its traffic until then, how often it was restarted.
+    /// Until its next update, what it is sent it has been sent before.
+    pub fn take_up(&mut self, loss: i32, past: (Traffic, Traffic), reboots: u32) {
+        (self.loss, self.past, self.reboots, self.restarts) = (loss, past, reboots, 1);
+    }
+
     /// Puts the traffic since the last close to that of the past.
     pub fn close_traffic(&mut self) {
         self.past.0 += std::mem::take(&mut self.uplink);

@@ -24,6 +24,7 @@
 //!
 //! All of it are integers that travelled or that follow from them, so a transcript does not depend on the link.
 
+use serde::{Deserialize, Serialize};
 use smidgen_protocol::step::{self, EIGHTHS};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
 
@@ -56,14 +57,14 @@ const MAGNITUDE_MAX: i128 = 1 << 92;
 const DIRECTION_MAX: i64 = 1 << 50;
 
 /// What a worker said, and what its estimator promised since.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Account {
     loss: Option<i128>,
     promised: i128,
 }
 
 /// What was promised and found since the last judgement, and Σ g_i at that time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Trial {
     promised: i128,
     found: i128,
@@ -72,7 +73,7 @@ struct Trial {
 }
 
 /// The rule; [`Tuner::report`] and [`Tuner::judge`] look at a closed round, [`Tuner::promise`] at the step after it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tuner {
     accounts: Vec<Account>,
     trial: Trial,
@@ -103,6 +104,11 @@ impl Tuner {
             ceiling: u8::MAX,
             shrunk: false,
         }
+    }
+
+    /// For how many workers it was made.
+    pub fn worker_count(&self) -> usize {
+        self.accounts.len()
     }
 
     /// x moved from `before` to `after`: what a worker's estimator, times `weight`, promises of it.

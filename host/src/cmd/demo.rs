@@ -1,6 +1,6 @@
 //! `smidgen demo`
 
-use super::{say, simulate};
+use super::{Origin, say, simulate};
 use anyhow::Result;
 use smidgen::config::cli::{self, Command, Demo};
 
@@ -12,9 +12,10 @@ pub fn run(demo: Demo) -> Result<()> {
     say("Ten simulated boards, each with its share of the data, on lines of 115200 baud:")?;
     say(format_args!("  smidgen simulate {OPTIONS}"))?;
     let arguments = ["smidgen", "simulate"].into_iter().chain(OPTIONS.split(' '));
-    let Command::Simulate(mut options) = cli::parse(arguments.map(Into::into))?.command else {
+    let out = ["--out".into(), demo.out.into_os_string()];
+    let cli = cli::parse(arguments.map(Into::into).chain(out))?;
+    let Command::Simulate(options) = cli.command else {
         unreachable!("the arguments name the subcommand");
     };
-    options.out = demo.out;
-    simulate::run(&options)
+    simulate::run(&options, Origin::CommandLine(cli.arguments))
 }

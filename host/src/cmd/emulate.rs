@@ -1,7 +1,7 @@
 //! `smidgen emulate`
 
 use super::image::build;
-use super::{claim, prepare, train_and_report};
+use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::board::Boards;
 use smidgen::config::cli::Emulate;
@@ -11,11 +11,11 @@ use smidgen::progress::Progress;
 use smidgen::transport::Address;
 
 /// Trains with emulated boards.
-pub fn run(Emulate { boards, options }: &Emulate) -> Result<()> {
+pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;
-    let claim = claim(options, &mut progress)?;
+    let launch = launch(&experiment, origin, &mut progress)?;
     let emulators = start(boards, &mut progress)?;
     let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
@@ -23,7 +23,7 @@ pub fn run(Emulate { boards, options }: &Emulate) -> Result<()> {
     let places = emulators.iter().enumerate().map(place).collect();
     let driver = experiment.driver(&addresses, places)?;
     let mut driver = driver.with_watch(restart_dead(emulators));
-    train_and_report(&experiment, &claim, &mut driver, progress)
+    train_and_report(&experiment, launch, &mut driver, progress)
 }
 
 /// Builds what images are missing and starts all boards, each with an identity of its own.

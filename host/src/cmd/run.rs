@@ -1,16 +1,16 @@
 //! `smidgen run`
 
-use super::{claim, prepare, train_and_report};
+use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::config::cli::Run;
 use smidgen::progress::Progress;
 
 /// Trains with boards behind ports.
-pub fn run(Run { ports, options }: &Run) -> Result<()> {
+pub fn run(Run { ports, options }: &Run, origin: Origin) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     let experiment = prepare(options, Some(ports.len()), &mut progress)?;
-    let claim = claim(options, &mut progress)?;
+    let launch = launch(&experiment, origin, &mut progress)?;
     let places = ports.iter().map(ToString::to_string).collect();
     let mut driver = experiment.driver(ports, places)?;
-    train_and_report(&experiment, &claim, &mut driver, progress)
+    train_and_report(&experiment, launch, &mut driver, progress)
 }

@@ -1,4 +1,4 @@
-//! The command line: `smidgen demo | simulate | run | emulate | plan | ports | report | image`.
+//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image`.
 
 use super::{ConfigError, Options, file};
 use crate::board::{self, Boards};
@@ -18,6 +18,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The whole command line, what the file behind `--config` said included.
+    #[arg(skip)]
+    pub arguments: Vec<OsString>,
 }
 
 /// What `smidgen` can do.
@@ -48,6 +51,10 @@ pub enum Command {
         after_help = "Example: smidgen plan --dataset mushrooms.txt --workers 20 --baud 9600 --target 1e-3"
     )]
     Plan(Plan),
+
+    /// Go on with a run that was interrupted or killed, from its latest checkpoint
+    #[command(after_help = "Example: smidgen resume smidgen-out")]
+    Resume(Resume),
 
     /// List the serial ports of this computer, and what is known of the boards behind them
     #[command(after_help = "Example: smidgen ports")]
@@ -109,6 +116,17 @@ pub struct Emulate {
     pub options: Options,
 }
 
+/// Arguments of `smidgen resume`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Resume {
+    /// Directory of the checkpoints: that of --checkpoint, or of --out
+    #[arg(value_name = "DIR", default_value = OUT)]
+    pub directory: PathBuf,
+    /// Rounds T, if they are to be more or fewer than the run was to have
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: Option<u32>,
+}
+
 /// Arguments of `smidgen report`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Report {
@@ -136,7 +154,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let said = from_file(&arguments)?;
     arguments.extend(said);
-    Cli::try_parse_from(arguments)
+    parse_whole(arguments)
+}
+
+/// Reads a command line that was read before, [`Cli::arguments`]: no file has a say in it any more.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse_from(&arguments)?;
+    Ok(Cli { arguments, ..cli })
 }
 
 /// What the file behind `--config` says, as further arguments; none without a file.

@@ -67,6 +67,14 @@ pub enum RecordError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A run that is to go on behind a round has no record of it.
+    #[error("{} does not reach round {round}, behind which the run would go on; start the run again", path.display())]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// The round.
+        round: u32,
+    },
     /// A round does not come after the one before it.
     #[error("{}, line {line}: round {round} follows round {previous}; remove one of the two runs in this file", path.display())]
     Order {
@@ -139,6 +147,30 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
+    /// Opens a run to go on behind `round`, whose later rounds are forgotten; returns its rounds as well.
+    ///
+    /// # Errors
+    /// If there is no such run, a record before that is damaged, or it cannot be written.
+    pub fn reopen(path: &Path, round: u32) -> Result<(Self, Vec<RoundRecord>), RecordError> {
+        let file = path.join(ROUNDS);
+        let mut bytes = read_if_there(&file)?.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let whole = whole_lines_until(&bytes, round)
+            .ok_or(RecordError::Short { path: file.clone(), round })?;
+        bytes.truncate(whole);
+        let (records, _) = parse_lines(&file, &bytes, |record: &RoundRecord| record.round)?;
+        let rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
+        rounds.set_len(whole as u64).map_err(write_error(&file))?;
+        Ok((Self { path: path.into(), rounds }, records))
+    }
+
+    /// Sees to it that all that was appended outlives a loss of power.
+    ///
+    /// # Errors
+    /// If the system cannot promise that.
+    pub fn sync(&self) -> Result<(), RecordError> {
+        self.rounds.sync_data().map_err(write_error(&self.path.join(ROUNDS)))
+    }
+
     /// Where the run is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -241,18 +273,47 @@ fn parse_lines<R: DeserializeOwned>(
     Ok((records, false))
 }
 
+/// How many bytes the lines up to that of a round have, if there is one.
+fn whole_lines_until(bytes: &[u8], round: u32) -> Option<usize> {
+    let mut len = 0;
+    for text in bytes.split_inclusive(|&byte| byte == b'\n') {
+        len += text.len();
+        let record = serde_json::from_slice::<RoundRecord>(text);
+        if text.ends_with(b"\n") && record.is_ok_and(|record| record.round == round) {
+            return Some(len);
+        }
+    }
+    None
+}
+
 pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {
     let mut text = serde_json::to_vec(record).expect("records have no keys but strings");
     text.push(b'\n');
     text
 }
 
-/// Replaces `file` at once: a reader sees the old text or the new one, never half of it.
+/// Replaces `file` at once and for good: a reader sees the old text or the new one, never half of it, also after a loss
+/// of power.
 pub(crate) fn write_whole(file: &Path, text: &[u8]) -> Result<(), RecordError> {
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    fs::write(&part, text).and_then(|()| fs::rename(&part, file)).map_err(write_error(file))
+    let written = || {
+        let mut whole = File::create(&part)?;
+        whole.write_all(text)?;
+        whole.sync_all()?;
+        fs::rename(&part, file)?;
+        sync_directory(file.parent())
+    };
+    written().map_err(write_error(file))
+}
+
+/// Sees to it that the names in a directory outlive a loss of power; some systems do not open directories.
+fn sync_directory(directory: Option<&Path>) -> io::Result<()> {
+    match directory.filter(|path| cfg!(unix) && !path.as_os_str().is_empty()) {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, RecordError> {
@@ -275,7 +336,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn write_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {
+pub(crate) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {
     |source| RecordError::Write { path: path.into(), source }
 }
 

@@ -77,6 +77,8 @@ fn defaults_are_filled_in() {
         faults: Faults::default(),
         baud: 115_200,
         out: "smidgen-out".into(),
+        every: 1000,
+        checkpoint: None,
         config: None,
     };
     assert_eq!(options("smidgen simulate"), expected);
@@ -89,7 +91,7 @@ fn defaults_are_filled_in() {
 fn every_option_is_understood() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
-        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a";
+        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
     let expected = Options {
         dataset: "a9a".into(),
         rows: Some(400),
@@ -117,6 +119,8 @@ fn every_option_is_understood() {
         faults: Faults { loss: 0.2, corrupt: 0.05, duplicate: 0.1, split: true },
         baud: 9600,
         out: "runs/a9a".into(),
+        every: 10,
+        checkpoint: Some("safe".into()),
         config: None,
     };
     assert_eq!(options(all), expected);

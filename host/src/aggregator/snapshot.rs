@@ -1,0 +1,105 @@
+//! A run between two rounds: all that the rest of it depends on.
+
+use super::mirror::Mirror;
+use super::model::Model;
+use super::traffic::Traffic;
+use super::tuner::Tuner;
+use super::{Aggregator, Machine, Phase, Setup};
+use serde::{Deserialize, Serialize};
+use smidgen_protocol::digest::Transcript;
+use thiserror::Error;
+
+/// The state of the host behind a closed round. What workers hold follows from it, so that it is all they need as well,
+/// unless their method keeps something to itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    round: u32,
+    transcript: Transcript,
+    model: Model,
+    estimators: Vec<Vec<i32>>,
+    tuner: Option<Tuner>,
+    workers: Vec<Worker>,
+}
+
+/// What is kept of a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Worker {
+    loss: i32,
+    uplink: Traffic,
+    downlink: Traffic,
+    reboots: u32,
+}
+
+/// A state and a setup that do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the state is that of another problem: it has other numbers of workers or coordinates, or another method; give the \
+     options and the data that it was made with"
+)]
+pub struct ForeignSnapshot;
+
+impl Snapshot {
+    /// The round t behind which the run stands.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    fn fits(&self, machine: &Machine) -> bool {
+        let (d, n) = (machine.setup.dimension as usize, machine.peers.len());
+        self.model.is_like(&machine.model)
+            && (self.estimators.len(), self.workers.len()) == (n, n)
+            && self.estimators.iter().all(|g_i| g_i.len() == d)
+            && self.tuner.as_ref().map(Tuner::worker_count)
+                == machine.tuner.as_ref().map(Tuner::worker_count)
+    }
+}
+
+impl Aggregator {
+    /// All that the rest of the run depends on; none while a round is open.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let Machine { phase: Phase::Closed(round), ref model, ref tuner, transcript, .. } =
+            self.machine
+        else {
+            return None;
+        };
+        let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
+        let workers = self.machine.peers.iter().map(|peer| {
+            let (uplink, downlink) = peer.traffic();
+            Worker { loss: peer.loss, uplink, downlink, reboots: peer.reboots }
+        });
+        Some(Snapshot {
+            round,
+            transcript,
+            model: model.clone(),
+            estimators: estimators.collect(),
+            tuner: tuner.clone(),
+            workers: workers.collect(),
+        })
+    }
+
+    /// A run that goes on with the round after that of the snapshot. Whoever is there is greeted and restored as after a
+    /// reboot.
+    ///
+    /// # Errors
+    /// If the snapshot is not of a run with this setup.
+    ///
+    /// # Panics
+    /// As [`Aggregator::new`].
+    pub fn resume(setup: Setup, snapshot: Snapshot) -> Result<Self, ForeignSnapshot> {
+        let mut aggregator = Self::new(setup);
+        let machine = &mut aggregator.machine;
+        if !snapshot.fits(machine) {
+            return Err(ForeignSnapshot);
+        }
+        machine.phase = Phase::Closed(snapshot.round);
+        machine.transcript = snapshot.transcript;
+        machine.model = snapshot.model;
+        machine.mirrors = snapshot.estimators.into_iter().map(Mirror::of).collect();
+        machine.tuner = snapshot.tuner;
+        for (peer, worker) in machine.peers.iter_mut().zip(snapshot.workers) {
+            peer.take_up(worker.loss, (worker.uplink, worker.downlink), worker.reboots);
+        }
+        machine.proceed();
+        Ok(aggregator)
+    }
+}

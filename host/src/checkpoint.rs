@@ -1,0 +1,252 @@
+//! Checkpoints: what a run needs to go on in another process, in files that are whole or not there.
+//!
+//! ```text
+//! file     = head ‖ Checkpoint in postcard's encoding ‖ CRC-64 of all before it, little-endian
+//! DIR/checkpoint-0000001000   named by its round; the two latest are kept
+//! ```
+//!
+//! A file is written beside its place, synced, and renamed. Whatever happens to the newest one, the one before it is
+//! whole: a run goes on from the latest file that passes its check.
+
+use crate::aggregator::Snapshot;
+use crate::record::{Cost, RecordError, write_error, write_whole};
+use crc::{CRC_64_XZ, Crc};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+use thiserror::Error;
+
+/// What a file begins with: name and version of the format, for people as well.
+const HEAD: &[u8] = b"smidgen checkpoint 1\n";
+/// What all versions begin with.
+const NAME: &[u8] = b"smidgen checkpoint ";
+const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
+const PREFIX: &str = "checkpoint-";
+/// Files that are kept.
+const KEPT: usize = 2;
+
+/// All that a run needs to go on behind a closed round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The command line that the run was started with, what a file behind `--config` said included.
+    pub arguments: Vec<OsString>,
+    /// The folder in which it was started, to which relative paths belong.
+    pub folder: PathBuf,
+    /// CRC-64 of the data of all workers as they are loaded.
+    pub data_checksum: u64,
+    /// What it cost to load them.
+    pub setup: Cost,
+    /// The state.
+    pub snapshot: Snapshot,
+}
+
+/// Where a run leaves checkpoints, how often, and what is the same in all of them.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Rounds from one to the next.
+    pub every: u32,
+    /// See [`Checkpoint::arguments`].
+    pub arguments: Vec<OsString>,
+    /// See [`Checkpoint::folder`].
+    pub folder: PathBuf,
+    /// See [`Checkpoint::data_checksum`].
+    pub data_checksum: u64,
+}
+
+impl Checkpoints {
+    /// Makes the directory, and finds out whether it can be written.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn claim(&self) -> Result<(), RecordError> {
+        let made = fs::create_dir_all(&self.directory)
+            .and_then(|()| tempfile::NamedTempFile::new_in(&self.directory));
+        made.map(drop).map_err(write_error(&self.directory))
+    }
+
+    /// Removes those behind this round and later ones: of an earlier run, or damaged ones.
+    ///
+    /// # Errors
+    /// If one cannot be removed.
+    pub fn forget_from(&self, round: u32) -> Result<(), RecordError> {
+        let (directory, first) = (&self.directory, file(&self.directory, round));
+        let removed = files(directory).and_then(|files| {
+            files.into_iter().filter(|file| *file >= first).try_for_each(fs::remove_file)
+        });
+        removed.map_err(write_error(directory))
+    }
+
+    /// Whether there is to be one behind a round, even if it is not the last.
+    pub fn is_due(&self, round: u32) -> bool {
+        round > 0 && round.is_multiple_of(self.every)
+    }
+
+    /// Writes the one behind a closed round.
+    ///
+    /// # Errors
+    /// If it cannot be written: then those before it are as they were.
+    pub fn write(&self, setup: Cost, snapshot: Snapshot) -> Result<(), RecordError> {
+        let Self { arguments, folder, data_checksum, .. } = self.clone();
+        let checkpoint = Checkpoint { arguments, folder, data_checksum, setup, snapshot };
+        checkpoint.write(&self.directory)
+    }
+}
+
+/// Why there is nothing to go on from.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The directory cannot be read.
+    #[error("cannot read {}: {source}; name the directory of a run", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It holds none.
+    #[error(
+        "{} holds no checkpoint: the run did not get as far as its first one (--every), or its checkpoints are \
+         elsewhere (--checkpoint); start it again, or name the directory of the checkpoints", .0.display()
+    )]
+    None(PathBuf),
+    /// It holds none that is whole.
+    #[error(
+        "no checkpoint in {} can be used; the latest, {}: {}", path.display(), file.display(), flaw
+    )]
+    Flawed {
+        /// The directory.
+        path: PathBuf,
+        /// The latest file.
+        file: PathBuf,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+}
+
+/// What may be wrong with a file.
+#[derive(Debug, Error)]
+pub enum Flaw {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// It is something else.
+    #[error("it is no checkpoint")]
+    Foreign,
+    /// Another version wrote it.
+    #[error(
+        "it is of another version of smidgen; resume with that version, or start the run again"
+    )]
+    Version,
+    /// It is not what was written.
+    #[error("it is damaged or cut off")]
+    Damaged,
+}
+
+/// Checksum of the data of all workers.
+pub fn data_checksum<'d>(data: impl IntoIterator<Item = &'d [u8]>) -> u64 {
+    let mut digest = CHECK.digest();
+    for data in data {
+        digest.update(&(data.len() as u64).to_le_bytes());
+        digest.update(data);
+    }
+    digest.finalize()
+}
+
+impl Checkpoint {
+    /// As the bytes of a file.
+    ///
+    /// # Panics
+    /// Never, unless memory runs out.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            postcard::to_extend(self, HEAD.to_vec()).expect("a vector takes whatever comes");
+        let check = CHECK.checksum(&bytes);
+        bytes.extend(check.to_le_bytes());
+        bytes
+    }
+
+    /// From the bytes of a file.
+    ///
+    /// # Errors
+    /// If they are not those that [`Checkpoint::to_bytes`] of this version made.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Flaw> {
+        if !bytes.starts_with(NAME) {
+            return Err(Flaw::Foreign);
+        }
+        if !bytes.starts_with(HEAD) {
+            return Err(Flaw::Version);
+        }
+        let (content, check) = bytes.split_last_chunk().ok_or(Flaw::Damaged)?;
+        if CHECK.checksum(content) != u64::from_le_bytes(*check) {
+            return Err(Flaw::Damaged);
+        }
+        let content = content.strip_prefix(HEAD).ok_or(Flaw::Damaged)?;
+        postcard::from_bytes(content).map_err(|_| Flaw::Damaged)
+    }
+
+    /// Writes it where `directory` is, and removes those before the last but one.
+    ///
+    /// # Errors
+    /// If it cannot be written: then those before it are as they were.
+    pub fn write(&self, directory: &Path) -> Result<(), RecordError> {
+        write_whole(&file(directory, self.snapshot.round()), &self.to_bytes())?;
+        for old in files(directory).unwrap_or_default().into_iter().skip(KEPT) {
+            // One too many does no harm.
+            let _ = fs::remove_file(old);
+        }
+        Ok(())
+    }
+
+    /// The latest one in `directory` that is whole, and a sentence for each later one that is not.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn latest(directory: &Path) -> Result<(Self, Vec<String>), CheckpointError> {
+        let path = directory.to_owned();
+        let files = files(directory)
+            .map_err(|source| CheckpointError::Directory { path: path.clone(), source })?;
+        let mut flaws = Vec::new();
+        for file in files {
+            let read = fs::read(&file).map_err(Flaw::Unreadable);
+            match read.and_then(|bytes| Self::from_bytes(&bytes)) {
+                Ok(checkpoint) => {
+                    let note = |(file, flaw): &(PathBuf, Flaw)| {
+                        format!("{} is left out: {flaw}", file.display())
+                    };
+                    return Ok((checkpoint, flaws.iter().map(note).collect()));
+                }
+                Err(flaw) => flaws.push((file, flaw)),
+            }
+        }
+        Err(match flaws.into_iter().next() {
+            Some((file, flaw)) => CheckpointError::Flawed { path, file, flaw },
+            None => CheckpointError::None(path),
+        })
+    }
+}
+
+/// The file behind a round.
+fn file(directory: &Path, round: u32) -> PathBuf {
+    directory.join(format!("{PREFIX}{round:010}"))
+}
+
+/// The files of checkpoints in a directory, the latest first.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let round = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if round.is_some_and(|round| round.bytes().all(|byte| byte.is_ascii_digit())) {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use super::*;
+use crate::aggregator::{Aggregator, Event};
+use crate::config::cli::{self, Command};
+use crate::experiment::Experiment;
+use crate::training::World;
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+/// A checkpoint behind round 2 of a small run.
+fn checkpoint() -> Checkpoint {
+    let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "5"];
+    let cli = cli::parse(arguments.map(Into::into)).unwrap();
+    let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+    let experiment = Experiment::new(&options, None, 1).unwrap();
+    let mut world = experiment.simulation();
+    let snapshot = loop {
+        if let Event::Closed(closed) = world.next_event().unwrap() {
+            match closed.round {
+                2 => break world.aggregator().snapshot().expect("a round is closed"),
+                _ => world.aggregator().proceed(),
+            }
+        }
+    };
+    Checkpoint {
+        arguments: cli.arguments,
+        folder: "/somewhere".into(),
+        data_checksum: experiment.data_checksum(),
+        setup: Cost::default(),
+        snapshot,
+    }
+}
+
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
+
+fn flaw(bytes: &[u8]) -> Flaw {
+    Checkpoint::from_bytes(bytes).expect_err("they are not those that were written")
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let read = Checkpoint::from_bytes(&BYTES).unwrap();
+    assert_eq!(read.to_bytes(), *BYTES);
+    assert_eq!((read.snapshot.round(), read.folder), (2, "/somewhere".into()));
+}
+
+#[test]
+fn other_files_and_other_versions_are_told_apart() {
+    assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
+    assert!(matches!(flaw(b""), Flaw::Foreign));
+    assert!(matches!(flaw(b"smidgen checkpoint 2\n and so on"), Flaw::Version));
+    assert!(matches!(flaw(HEAD), Flaw::Damaged));
+}
+
+#[test]
+fn a_snapshot_of_another_problem_is_refused() {
+    let Checkpoint { snapshot, .. } = checkpoint();
+    let setup = |options: &str| {
+        let arguments = format!("smidgen simulate --rows 50 {options}");
+        let cli = cli::parse(arguments.split(' ').map(Into::into)).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        Experiment::new(&options, None, 1).unwrap().setup
+    };
+    assert!(Aggregator::resume(setup("--k 4"), snapshot.clone()).is_ok());
+    for options in [
+        "--workers 3",
+        "--dataset breast-cancer",
+        "--downlink dense",
+        "--step am",
+        "--method ef21-hb",
+    ] {
+        assert!(Aggregator::resume(setup(options), snapshot.clone()).is_err(), "{options}");
+    }
+}
+
+#[test]
+fn the_latest_whole_file_counts_and_two_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    assert!(matches!(Checkpoint::latest(path), Err(CheckpointError::None(_))));
+    let names = [3, 5, 8].map(|round| path.join(format!("checkpoint-{round:010}")));
+    names.iter().for_each(|name| fs::write(name, &*BYTES).unwrap());
+    fs::write(path.join("checkpoint-0000000009.part"), "half of it").unwrap();
+    assert_eq!(files(path).unwrap().len(), 3, "what was being written is not there");
+
+    fs::write(&names[2], &BYTES[..BYTES.len() / 2]).unwrap();
+    let (_, notes) = Checkpoint::latest(path).unwrap();
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].contains("checkpoint-0000000008 is left out: it is damaged"), "{}", notes[0]);
+
+    let checkpoints = Checkpoints {
+        directory: path.into(),
+        every: 2,
+        arguments: vec![],
+        folder: "/somewhere".into(),
+        data_checksum: 0,
+    };
+    assert_eq!([0, 2, 3].map(|round| checkpoints.is_due(round)), [false, true, false]);
+    checkpoints.forget_from(6).unwrap();
+    assert_eq!(files(path).unwrap(), [names[1].clone(), names[0].clone()]);
+    checkpoints.forget_from(0).unwrap();
+    assert_eq!(files(path).unwrap().len(), 0);
+    names.iter().for_each(|name| fs::write(name, "nothing").unwrap());
+    assert!(matches!(Checkpoint::latest(path), Err(CheckpointError::Flawed { .. })));
+}
+
+proptest! {
+    #[test]
+    fn a_flipped_bit_and_a_cut_are_found_out(at: prop::sample::Index, bit in 0u32..8) {
+        let mut bytes = BYTES.clone();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1u8 << bit;
+        prop_assert!(Checkpoint::from_bytes(&bytes).is_err());
+        prop_assert!(Checkpoint::from_bytes(&BYTES[..at]).is_err());
+    }
+
+    /// A right checksum around wrong bytes: they are refused, or taken for a state that is refused.
+    #[test]
+    fn nothing_that_can_be_read_makes_the_host_panic(at: prop::sample::Index, byte: u8) {
+        let mut bytes = BYTES[..BYTES.len() - 8].to_vec();
+        let at = HEAD.len() + at.index(bytes.len() - HEAD.len());
+        bytes[at] = byte;
+        let check = CHECK.checksum(&bytes);
+        bytes.extend(check.to_le_bytes());
+        let _ = Checkpoint::from_bytes(&bytes);
+    }
+}

@@ -1,0 +1,218 @@
+//! The real binary, killed at any moment, interrupted, or given damaged files: a run goes on from its latest whole
+//! checkpoint, and ends as one that was left alone.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+use tempfile::{TempDir, tempdir};
+
+/// So many times a run is killed.
+const KILLS: usize = 200;
+const RUN: &str = "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --every 7 --out run";
+
+fn start(directory: &Path, arguments: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_smidgen"))
+        .args(arguments.split_whitespace())
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts")
+}
+
+fn run(directory: &Path, arguments: &str) -> Output {
+    start(directory, arguments).wait_with_output().expect("it ends")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn records(directory: &Path) -> String {
+    fs::read_to_string(directory.join("run/rounds.jsonl")).expect("the records are there")
+}
+
+/// What a run leaves that nobody disturbs.
+fn undisturbed(arguments: &str) -> String {
+    let folder = tempdir().expect("there is room");
+    let output = run(folder.path(), arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    records(folder.path())
+}
+
+/// The transcripts of records, in which bytes may differ: those of a restoration come on top.
+fn transcripts(records: &str) -> Vec<&str> {
+    records.lines().map(|line| line.split("\"transcript\":").nth(1).expect("it has one")).collect()
+}
+
+/// The checkpoints in the directory of a run, the latest first.
+fn checkpoints(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory.join("run")).expect("there is a run");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let name =
+        |path: &PathBuf| path.file_name().expect("it has a name").to_string_lossy().into_owned();
+    let mut found: Vec<_> = paths
+        .filter(|path| name(path).starts_with("checkpoint-") && !name(path).ends_with(".part"))
+        .collect();
+    found.sort_by(|one, other| other.cmp(one));
+    found
+}
+
+/// Starts a run and goes on with it until it ends by itself, killing it after random times; returns how often.
+fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
+    let (mut kills, mut arguments) = (0, RUN);
+    for _ in 0..10 * KILLS {
+        let mut child = start(folder.path(), arguments);
+        sleep(Duration::from_micros(rng.random_range(0..120_000)));
+        child.kill().expect("it can be killed");
+        let output = child.wait_with_output().expect("it ends");
+        let said = stderr(&output);
+        match output.status.code() {
+            Some(0) => return kills,
+            // It was killed after its last checkpoint.
+            Some(2) if said.contains("the run is complete") => return kills,
+            // It was killed before its first one.
+            Some(2) if said.contains("no checkpoint") || said.contains("cannot read run") => {
+                arguments = RUN;
+            }
+            Some(code) => panic!("it ended with {code}: {said}"),
+            None => (kills, arguments) = (kills + 1, "resume run"),
+        }
+    }
+    panic!("it does not come to its end");
+}
+
+#[test]
+fn two_hundred_kills_leave_the_transcript() {
+    let whole = undisturbed(RUN);
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let (mut kills, mut runs) = (0, 0);
+    while kills < KILLS {
+        let folder = tempdir().expect("there is room");
+        kills += tormented(&folder, &mut rng);
+        runs += 1;
+        assert_eq!(transcripts(&records(folder.path())), transcripts(&whole), "run {runs}");
+    }
+    println!("{kills} kills in {runs} runs");
+}
+
+#[test]
+fn damaged_checkpoints_are_left_out_by_name() {
+    let folder = tempdir().expect("there is room");
+    assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
+    let [latest, before] = &checkpoints(folder.path())[..] else { panic!("two are kept") };
+    let bytes = fs::read(latest).expect("it can be read");
+    fs::write(latest, &bytes[..bytes.len() - 3]).expect("it can be written");
+
+    let output = run(folder.path(), "resume run --rounds 3000");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("checkpoint-0000000040 is left out: it is damaged or cut off"), "{said}");
+    assert_eq!(transcripts(&records(folder.path())), transcripts(&undisturbed(RUN)));
+    assert!(!before.exists(), "later ones have taken its place");
+
+    for file in checkpoints(folder.path()) {
+        fs::write(file, "smidgen checkpoint 7\n").expect("it can be written");
+    }
+    let output = run(folder.path(), "resume run");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("another version of smidgen"), "{}", stderr(&output));
+}
+
+#[test]
+fn other_data_and_lost_records_are_refused() {
+    let folder = tempdir().expect("there is room");
+    let path = folder.path().join("data.txt");
+    let rows = |last: &str| format!("{}-1 2:{last}\n", "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20));
+    fs::write(&path, rows("1")).expect("there is room");
+    let arguments = "simulate --dataset data.txt --k 1 --rounds 30 --every 10 --out run";
+    assert!(run(folder.path(), arguments).status.success());
+
+    fs::write(&path, rows("2")).expect("there is room");
+    let output = run(folder.path(), "resume run --rounds 50");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("not those of the checkpoint"), "{}", stderr(&output));
+
+    fs::write(&path, rows("1")).expect("there is room");
+    let file = folder.path().join("run/rounds.jsonl");
+    let all = fs::read_to_string(&file).expect("it can be read");
+    fs::write(&file, &all[..all.len() / 2]).expect("it can be written");
+    let output = run(folder.path(), "resume run --rounds 50");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("does not reach round 30"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_none() {
+    let folder = tempdir().expect("there is room");
+    let arguments = RUN.replace("--out run", "--out run --checkpoint run/safe");
+    let child = start(folder.path(), &arguments.replace("3000", "3000000"));
+    let safe = folder.path().join("run/safe");
+    let written = || fs::read_dir(&safe).is_ok_and(|entries| entries.count() > 2);
+    assert!(
+        (0..2000).any(|_| {
+            sleep(Duration::from_millis(5));
+            written()
+        }),
+        "it keeps some"
+    );
+    let aside = folder.path().join("aside");
+    fs::rename(&safe, &aside).expect("it can be moved");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot write"), "{}", stderr(&output));
+
+    fs::rename(&aside, &safe).expect("it can be moved");
+    let output = run(folder.path(), "resume run/safe --rounds 3000");
+    let complete = stderr(&output).contains("the run is complete");
+    assert!(output.status.success() || complete, "{}", stderr(&output));
+}
+
+#[test]
+fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
+    let folder = tempdir().expect("there is room");
+    let arguments = "simulate --rows 50 --rounds 5 --method ef14 --step 0.1 --out run";
+    let output = run(folder.path(), &format!("{arguments} --checkpoint run"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("keeps a vector to itself"), "{}", stderr(&output));
+    assert!(run(folder.path(), arguments).status.success());
+    assert_eq!(checkpoints(folder.path()).len(), 0);
+}
+
+/// Both Ctrl-C and SIGTERM.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_in_order_and_goes_on() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let folder = tempdir().expect("there is room");
+        let child = start(folder.path(), &RUN.replace("3000", "3000000"));
+        let file = folder.path().join("run/rounds.jsonl");
+        let begun = || fs::metadata(&file).is_ok_and(|file| file.len() > 10_000);
+        assert!(
+            (0..2000).any(|_| {
+                sleep(Duration::from_millis(5));
+                begun()
+            }),
+            "it begins"
+        );
+        kill(Pid::from_raw(child.id() as i32), signal).expect("it can be interrupted");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+        assert!(stderr(&output).contains("`smidgen resume run` goes on"), "{}", stderr(&output));
+        assert!(folder.path().join("run/report.html").exists());
+
+        let rounds = records(folder.path()).lines().count();
+        let output = run(folder.path(), &format!("resume run --rounds {}", rounds + 100));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let whole = undisturbed(&RUN.replace("3000", &format!("{}", rounds + 100)));
+        assert_eq!(transcripts(&records(folder.path())), transcripts(&whole));
+    }
+}

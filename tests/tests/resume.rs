@@ -1,0 +1,111 @@
+//! A host that ends and starts again: the rest of the run is that of a host that did not.
+
+use smidgen::aggregator::{Aggregator, Snapshot};
+use smidgen::checkpoint::Checkpoint;
+use smidgen::experiment::Experiment;
+use smidgen::record::{Cost, RecordError, RoundRecord};
+use smidgen::training::{Goal, Observer, World, train};
+use smidgen_tests::conformance::{FEW_DIGITS, SESSION, experiment, simulated, transcripts};
+use smidgen_tests::emulation::{driver, start};
+
+/// Keeps all rounds, and the state behind the last one.
+#[derive(Default)]
+struct Keeper {
+    rounds: Vec<RoundRecord>,
+    snapshot: Option<Snapshot>,
+}
+
+impl Observer for Keeper {
+    fn round(
+        &mut self,
+        record: &RoundRecord,
+        _: bool,
+        aggregator: &Aggregator,
+    ) -> Result<(), RecordError> {
+        self.rounds.push(record.clone());
+        self.snapshot = aggregator.snapshot();
+        Ok(())
+    }
+}
+
+/// Runs until round `rounds`; the state comes as a file would bring it.
+fn run_until(
+    experiment: &Experiment,
+    world: &mut impl World,
+    rounds: u32,
+) -> (Vec<RoundRecord>, Snapshot) {
+    let goal = Goal { rounds, target: None };
+    let mut keeper = Keeper::default();
+    train(world, goal, 115_200, &mut keeper).unwrap_or_else(|error| panic!("{error}"));
+    let checkpoint = Checkpoint {
+        arguments: vec![],
+        folder: "/".into(),
+        data_checksum: experiment.data_checksum(),
+        setup: Cost::default(),
+        snapshot: keeper.snapshot.expect("a round was closed"),
+    };
+    let bytes = checkpoint.to_bytes();
+    let read = Checkpoint::from_bytes(&bytes).unwrap_or_else(|flaw| panic!("{flaw}"));
+    (keeper.rounds, read.snapshot)
+}
+
+/// The host of `snapshot`, as another process would start it: with a session of its own.
+fn resumed(experiment: &Experiment, snapshot: Snapshot) -> Aggregator {
+    let setup = smidgen::aggregator::Setup { session: SESSION + 1, ..experiment.setup.clone() };
+    Aggregator::resume(setup, snapshot).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn every_method_goes_on_from_any_round() {
+    let base = "--dataset digits --rows 400 --workers 4 --k 4 --rounds 40";
+    for options in [
+        "",
+        "--downlink dense --init full",
+        "--downlink ef21-p",
+        "--downlink ef21-bc",
+        "--method ef21-hb",
+        "--method ef21-w --step am",
+        "--method ef21-prox --step am",
+        "--method ef21+",
+        "--participation 0.5",
+        "--compressor randk --seed 3",
+        "--objective softmax",
+        "--objective perceptron --seed 5",
+        "--faults loss=0.2,corrupt=0.05,duplicate=0.1,split",
+    ] {
+        let experiment = experiment(&format!("{base} {options}"));
+        let whole = simulated(&experiment);
+        for round in [0, 1, 17, 39] {
+            let (mut rounds, snapshot) =
+                run_until(&experiment, &mut experiment.simulation(), round);
+            let mut world = experiment.simulation();
+            *world.aggregator() = resumed(&experiment, snapshot);
+            rounds.extend(run_until(&experiment, &mut world, 40).0);
+            assert_eq!(transcripts(&rounds), transcripts(&whole), "{options}, round {round}");
+            let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-12;
+            let norms = rounds.iter().zip(&whole).map(|(one, other)| {
+                (one.gradient_norm_squared.unwrap(), other.gradient_norm_squared.unwrap())
+            });
+            norms.for_each(|(one, other)| assert!(close(one, other), "{options}"));
+        }
+    }
+}
+
+/// The boards hear nothing of it but another session: they have their data already.
+#[test]
+fn a_fleet_that_keeps_running_is_picked_up_without_its_data() {
+    let test = "a_fleet_that_keeps_running_is_picked_up_without_its_data";
+    let Some(emulators) = start(&["microbit", "stm32f405", "mps2-m3", "mps2-m33"], test) else {
+        return;
+    };
+    let experiment = experiment(FEW_DIGITS);
+    let (mut rounds, snapshot) = run_until(&experiment, &mut driver(&experiment, &emulators), 20);
+    let mut world = driver(&experiment, &emulators);
+    *world.aggregator() = resumed(&experiment, snapshot);
+    let (rest, _) = run_until(&experiment, &mut world, 50);
+    let data: usize = experiment.setup.shares.iter().map(|share| share.data.len()).sum();
+    let again = rest[0].downlink.wire_bytes;
+    assert!(again < data as u64 / 4, "{again} bytes for boards that hold {data} bytes of data");
+    rounds.extend(rest);
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));
+}
