@@ -7,6 +7,7 @@
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::top_k;
+use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::shard::{Header, Width};
 use smidgen_protocol::vector::Ratio;
@@ -104,6 +105,7 @@ fn evaluate(
         regulariser: Regulariser::Nonconvex,
         lambda: Ratio { mantissa: 1717986918, exponent: 34 },
         data,
+        rows: Selection::ALL,
         scratch,
         saturated,
     })

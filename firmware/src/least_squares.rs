@@ -15,6 +15,7 @@ use crate::columns::{self, Slopes, bits};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Link, Precision};
 use crate::wide::{reciprocal, scale_wide};
+use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::{Ratio, round_shift};
 
@@ -46,19 +47,21 @@ impl Objective for LeastSquares {
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
         let shard = Shard::open(at.data).expect("data that passed the check");
         let scale = |k| shard.scale(k);
-        let Precision { dropped, residual_bits, sum_bits, .. } = Precision::new(&shard.header);
+        let row_count = at.rows.count(shard.header.rows);
+        let Precision { dropped, residual_bits, sum_bits, .. } =
+            Precision::new(&shard.header, row_count);
         let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
-        let exponent_max = target_exponent_max(&shard).saturating_add(dropped);
+        let exponent_max = target_exponent_max(&shard, at.rows).saturating_add(dropped);
         let exponent = columns::scale(at.x, at.x_exponent, scale, exponent_max, at.gradient);
         let errors = Errors { shard: &shard, exponent: exponent - dropped };
         let mut peak = Peak { errors, magnitude: 0 };
-        rows::pass(&shard, at.gradient, sums, &mut peak);
+        rows::pass(&shard, at.rows, at.gradient, sums, &mut peak);
         let excess = u64::BITS - peak.magnitude.leading_zeros();
         let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
         let mut residuals = Residuals { errors, shift, squares: 0 };
-        rows::pass(&shard, at.gradient, sums, &mut residuals);
+        rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
         let exponent = errors.exponent - shift;
-        let mean = reciprocal(shard.header.rows);
+        let mean = reciprocal(row_count);
         let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
         let penalty = columns::fill_gradient(&mut at, |k| slopes.at(sums[k], scale(k)));
@@ -66,10 +69,10 @@ impl Objective for LeastSquares {
     }
 }
 
-/// The largest exponent at which every target has [`TARGET_BITS`] bits at most.
-fn target_exponent_max(shard: &Shard<'_>) -> i32 {
-    let rows = 0..shard.header.rows as usize;
-    let label_bits = rows.map(|row| bits(shard.label(row))).max().unwrap_or(0);
+/// The largest exponent at which every target of the rows has [`TARGET_BITS`] bits at most.
+fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
+    let rows = rows.runs(shard.header.rows).flatten();
+    let label_bits = rows.map(|row| bits(shard.label(row as usize))).max().unwrap_or(0);
     let Ratio { mantissa, exponent } = shard.label_scale();
     TARGET_BITS - label_bits - bits(mantissa) + i32::from(exponent)
 }

@@ -2,6 +2,7 @@
 
 use crate::objective::{Evaluation, Objective};
 use proptest::prelude::*;
+use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::shard::{Header, Width};
 use smidgen_protocol::vector::Ratio;
@@ -116,6 +117,23 @@ pub fn check<O: Objective>(rows: &Rows, dimension: usize) -> bool {
 
 /// Evaluates an objective that takes the rows.
 pub fn evaluate<O: Objective + Default>(rows: &Rows, at: &Point) -> Outcome {
+    evaluate_selected::<O>(rows, at, Selection::ALL)
+}
+
+/// Evaluates a minibatch of `size` rows, and a shard that holds just its rows.
+pub fn minibatch<O: Objective + Default>(rows: &Rows, at: &Point, size: u32) -> [Outcome; 2] {
+    let selection = Batch { size, seed: 3 }.selection(1, 5);
+    let kept = selection.runs(rows.labels.len() as u32).flatten().map(|row| row as usize);
+    let (labels, entries) = kept.map(|row| (rows.labels[row], rows.entries[row].clone())).unzip();
+    let alone = Rows { labels, entries, ..rows.clone() };
+    [evaluate_selected::<O>(rows, at, selection), evaluate::<O>(&alone, at)]
+}
+
+fn evaluate_selected<O: Objective + Default>(
+    rows: &Rows,
+    at: &Point,
+    selection: Selection,
+) -> Outcome {
     let words = rows.shard();
     let data = &bytemuck::cast_slice(&words)[..rows.len()];
     assert!(O::check(data, at.x.len()));
@@ -131,6 +149,7 @@ pub fn evaluate<O: Objective + Default>(rows: &Rows, at: &Point) -> Outcome {
         regulariser: at.regulariser,
         lambda: at.lambda,
         data,
+        rows: selection,
         scratch: &mut scratch,
         saturated: &mut saturated,
     });

@@ -1,5 +1,6 @@
 //! The seam for a user's own objective: one trait. Beside it, what lets a worker choose between several.
 
+use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
@@ -25,6 +26,8 @@ pub struct Evaluation<'a> {
     /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), starting at a multiple of
     /// eight; empty where data live in flash or come from sensors.
     pub data: &'a [u8],
+    /// Which rows of the data f_i is the mean of; [all](Selection::ALL) but for minibatches.
+    pub rows: Selection,
     /// Working memory of [`Objective::scratch_len`] words; its content is kept from call to call, no more.
     pub scratch: &'a mut [i64],
     /// To be increased for every mantissa that was cut to its range.

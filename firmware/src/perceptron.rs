@@ -58,7 +58,8 @@ impl Objective for Perceptron {
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
         let shard = Shard::open(at.data).expect("data that passed the check");
         let hidden = hidden(&shard.header, at.x.len()).expect("data that passed the check");
-        let precision = Precision::new(&shard.header);
+        let row_count = at.rows.count(shard.header.rows);
+        let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
         let border = hidden * (shard.header.dimension as usize + 1);
         let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
@@ -71,14 +72,14 @@ impl Objective for Perceptron {
             shard: &shard,
             weights: mantissas.1,
             sums: second_sums,
-            row_bits: ceil_log2(shard.header.rows),
+            row_bits: ceil_log2(row_count),
             // tanh z = 1 − 2σ(−2z)
             sigmoid: Sigmoid::new(first - precision.dropped - 1),
             entropy: CrossEntropy::new(second + (UNIT_BITS - PRODUCT_DROPPED) as i32),
             dropped: SLOPE_BITS.saturating_sub(precision.residual_bits),
         };
-        rows::pass_wide(&shard, mantissas.0, first_sums, &mut layer);
-        let mean = reciprocal(shard.header.rows);
+        rows::pass_wide(&shard, at.rows, mantissas.0, first_sums, &mut layer);
+        let mean = reciprocal(row_count);
         let loss = layer.entropy.loss(mean, at.loss_exponent);
         let back = second + (SLOPE_BITS - layer.dropped) as i32 - BACK_DROPPED as i32;
         let first = Slopes::new(precision.sum_bits, back - precision.dropped, mean);

@@ -3,7 +3,8 @@
 use crate::value::{One, Value};
 use crate::wide::ceil_log2;
 use core::iter;
-use core::ops::IndexMut;
+use core::ops::{IndexMut, Range};
+use smidgen_protocol::batch::{Runs, Selection};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
 
@@ -22,18 +23,18 @@ pub struct Precision {
 }
 
 impl Precision {
-    /// For the rows of a shard.
-    pub fn new(header: &Header) -> Self {
+    /// For so many rows of a shard.
+    pub fn new(header: &Header, row_count: u32) -> Self {
         match header.width {
-            Width::Unit => Self::of::<One>(header.rows),
-            Width::I8 => Self::of::<i8>(header.rows),
-            Width::I16 => Self::of::<i16>(header.rows),
-            Width::I32 => Self::of::<i32>(header.rows),
+            Width::Unit => Self::of::<One>(row_count),
+            Width::I8 => Self::of::<i8>(row_count),
+            Width::I16 => Self::of::<i16>(row_count),
+            Width::I32 => Self::of::<i32>(row_count),
         }
     }
 
-    fn of<V: Value>(rows: u32) -> Self {
-        let row_bits = ceil_log2(rows);
+    fn of<V: Value>(row_count: u32) -> Self {
+        let row_bits = ceil_log2(row_count);
         let residual_bits = 31.min(62 - V::BITS - row_bits);
         let sum_bits = residual_bits + V::BITS + row_bits;
         Self { dropped: V::DROPPED as i32, residual_bits, sum_bits, one_bits: V::ONE_BITS }
@@ -56,12 +57,12 @@ pub trait Link {
     fn replace(&mut self, first: usize, margins: &mut [i64]);
 }
 
-/// Fills `sums` with Σ_j `residual_j * value_jk` for every column k.
+/// Fills `sums` with Σ_j `residual_j * value_jk` for every column k, over the selected rows j.
 ///
 /// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`]. It is compiled
 /// once for all objectives, not for each: that is why `link` is dynamic.
-pub fn pass(shard: &Shard<'_>, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
-    let mut pass = Pass { shard, link };
+pub fn pass(shard: &Shard<'_>, rows: Selection, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
+    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), link };
     sums.fill(0);
     match shard.columns {
         Columns::Dense => pass.dense::<Narrow>(x, sums),
@@ -81,8 +82,14 @@ pub fn pass(shard: &Shard<'_>, x: &[i32], sums: &mut [i64], link: &mut dyn Link)
 ///
 /// A bias is the weight of one more column. What is stored there would be near the largest of its width, so that the
 /// bias is as exact as other weights are.
-pub fn pass_wide(shard: &Shard<'_>, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
-    let mut pass = Pass { shard, link };
+pub fn pass_wide(
+    shard: &Shard<'_>,
+    rows: Selection,
+    x: &[i32],
+    sums: &mut [i64],
+    link: &mut dyn Link,
+) {
+    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), link };
     sums.fill(0);
     match shard.columns {
         Columns::Dense => pass.dense::<Wide>(x, sums),
@@ -109,10 +116,21 @@ impl<T, V: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> + ?Sized> Vecto
 /// A pass in the making: it is compiled for each kind of rows, of values and of vectors.
 struct Pass<'a> {
     shard: &'a Shard<'a>,
+    /// The rows that it is over.
+    runs: Runs,
     link: &'a mut dyn Link,
 }
 
 impl Pass<'_> {
+    /// The next run of rows, and how many lie between it and the `passed` rows before; those have then passed, too.
+    fn next_run(&mut self, passed: &mut usize) -> Option<(usize, Range<usize>)> {
+        let run = self.runs.next()?;
+        let run = run.start as usize..run.end as usize;
+        let skipped = run.start - *passed;
+        *passed = run.end;
+        Some((skipped, run))
+    }
+
     fn dense<B: Breadth<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
         let features = self.shard.header.dimension as usize;
         match self.shard.values {
@@ -164,19 +182,22 @@ impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Breadth<X, S> for Narrow 
         x: &X,
         sums: &mut S,
     ) {
-        let row_count = pass.shard.header.rows as usize;
-        let (mut ahead, mut behind) = (rows.clone(), rows);
-        for first in (0..row_count).step_by(BLOCK) {
-            let mut block = [0; BLOCK];
-            let block = &mut block[..BLOCK.min(row_count - first)];
-            for (margin, row) in iter::zip(&mut *block, &mut ahead) {
-                *margin = row.margin(x);
-            }
-            pass.link.replace(first, block);
-            for (&residual, row) in iter::zip(&*block, &mut behind) {
-                // A row that fits changes nothing.
-                if residual != 0 {
-                    row.add(residual as i32, sums);
+        let (mut ahead, mut behind, mut passed) = (rows.clone(), rows, 0);
+        while let Some((skipped, run)) = pass.next_run(&mut passed) {
+            skip(&mut ahead, skipped);
+            skip(&mut behind, skipped);
+            for first in run.clone().step_by(BLOCK) {
+                let mut block = [0; BLOCK];
+                let block = &mut block[..BLOCK.min(run.end - first)];
+                for (margin, row) in iter::zip(&mut *block, &mut ahead) {
+                    *margin = row.margin(x);
+                }
+                pass.link.replace(first, block);
+                for (&residual, row) in iter::zip(&*block, &mut behind) {
+                    // A row that fits changes nothing.
+                    if residual != 0 {
+                        row.add(residual as i32, sums);
+                    }
                 }
             }
         }
@@ -189,22 +210,26 @@ struct Wide;
 impl Breadth<[i32], [i64]> for Wide {
     fn run<R: Row>(
         pass: &mut Pass<'_>,
-        rows: impl Iterator<Item = R> + Clone,
+        mut rows: impl Iterator<Item = R> + Clone,
         x: &[i32],
         sums: &mut [i64],
     ) {
         let features = pass.shard.header.dimension as usize;
-        for (index, row) in rows.enumerate() {
-            let mut margins = [0; UNITS_MAX];
-            let margins = &mut margins[..x.len() / (features + 1)];
-            for (margin, x) in iter::zip(&mut *margins, x.chunks_exact(features + 1)) {
-                *margin = row.margin(&x[..features]) + R::bias(x[features]);
-            }
-            pass.link.replace(index, margins);
-            for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(features + 1)) {
-                if residual != 0 {
-                    row.add(residual as i32, &mut sums[..features]);
-                    sums[features] += R::bias(residual as i32);
+        let mut passed = 0;
+        while let Some((skipped, run)) = pass.next_run(&mut passed) {
+            skip(&mut rows, skipped);
+            for (index, row) in iter::zip(run, &mut rows) {
+                let mut margins = [0; UNITS_MAX];
+                let margins = &mut margins[..x.len() / (features + 1)];
+                for (margin, x) in iter::zip(&mut *margins, x.chunks_exact(features + 1)) {
+                    *margin = row.margin(&x[..features]) + R::bias(x[features]);
+                }
+                pass.link.replace(index, margins);
+                for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(features + 1)) {
+                    if residual != 0 {
+                        row.add(residual as i32, &mut sums[..features]);
+                        sums[features] += R::bias(residual as i32);
+                    }
                 }
             }
         }
@@ -234,6 +259,13 @@ fn ascending(shard: &Shard<'_>) -> bool {
         Columns::Dense => true,
         Columns::U8(counts, indices) => all(counts, indices),
         Columns::U16(counts, indices) => all(counts, indices),
+    }
+}
+
+/// Leaves out so many rows.
+fn skip(rows: &mut impl Iterator, count: usize) {
+    if let Some(last) = count.checked_sub(1) {
+        rows.nth(last);
     }
 }
 

@@ -43,15 +43,16 @@ impl Objective for Softmax {
 
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
         let shard = Shard::open(at.data).expect("data that passed the check");
-        let precision = Precision::new(&shard.header);
+        let row_count = at.rows.count(shard.header.rows);
+        let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
         let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
         let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
         let entropy = CrossEntropy::new(exponent - precision.dropped);
         let dropped = SLOPE_BITS.saturating_sub(precision.residual_bits);
         let mut residuals = Residuals { shard: &shard, entropy, dropped };
-        rows::pass_wide(&shard, at.gradient, sums, &mut residuals);
-        let mean = reciprocal(shard.header.rows);
+        rows::pass_wide(&shard, at.rows, at.gradient, sums, &mut residuals);
+        let mean = reciprocal(row_count);
         let sum_exponent = (SLOPE_BITS - dropped) as i32 - precision.dropped;
         let slopes = Slopes::new(precision.sum_bits, sum_exponent, mean);
         let loss = residuals.entropy.loss(mean, at.loss_exponent);

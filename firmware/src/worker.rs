@@ -248,6 +248,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             regulariser: session.regulariser,
             lambda: session.lambda,
             data: at.data,
+            rows: session.rows(),
             scratch: at.scratch,
             saturated,
         })

@@ -391,7 +391,11 @@ impl Machine {
         };
         let loss_max = self.peers.iter().map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
         self.tune(round);
-        let rescaled = self.model.rescale(&mut self.mirrors, u64::from(loss_max));
+        let rescaled = self.model.rescale(
+            &mut self.mirrors,
+            u64::from(loss_max),
+            self.setup.gradient_growth(),
+        );
         self.step();
         self.phase = Phase::Open(round + 1);
         self.round_frame = self.emit_round();

@@ -164,6 +164,19 @@ pub struct Options {
     #[serde(serialize_with = "each::serialize")]
     pub participation: Vec<f64>,
 
+    /// Rows that a worker looks at in a round, drawn from --seed without repetition [default: all]
+    ///
+    /// With ef21 and ef21-w that is EF21-SGD. The noise of minibatches leaves ‖∇f‖² at a floor: ef21-sgdm with
+    /// a small --eta has a lower one.
+    #[arg(
+        long,
+        value_name = "B",
+        value_parser = value_parser!(u32).range(1..),
+        help_heading = "Method"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
+
     /// η of ef21-hb (momentum), ef21-sgdm (averaging) and econtrol (gain) [default: 0.5, 0.1, 0.1]
     #[arg(
         long,
@@ -212,7 +225,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
 
-    /// Seed of all that is random: faults of links, and who takes part in a round
+    /// Seed of all that is random: faults of links, minibatches, and who takes part in a round
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Run")]
     pub seed: u64,
 

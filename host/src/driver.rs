@@ -6,7 +6,7 @@ use crate::fault_injector::{Direction, FaultInjector};
 use crate::interrupt;
 use crate::objective::Objective;
 use crate::simulation::Line;
-use crate::training::{World, WorldError};
+use crate::training::{Measured, World, WorldError};
 use crate::transport::{Address, Link, LinkEvent, TransportError};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -31,6 +31,8 @@ pub struct Driver {
     places: Vec<String>,
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
+    /// Whether the losses that workers report are not those of all rows.
+    stochastic: bool,
     /// f in f64, where the host has the data: telemetry.
     objective: Option<Objective>,
     watch: Option<Watch>,
@@ -67,6 +69,7 @@ impl Driver {
     ) -> Self {
         let started = Instant::now();
         Self {
+            stochastic: setup.is_stochastic(),
             aggregator: Aggregator::new(setup),
             links,
             places,
@@ -202,9 +205,11 @@ impl World for Driver {
         &mut self.aggregator
     }
 
-    fn gradient_norm_squared(&mut self) -> Option<f64> {
+    fn measure(&mut self) -> Option<Measured> {
         let objective = self.objective.as_ref()?;
-        Some(objective.gradient_norm_squared(&self.aggregator.model()))
+        let (loss, norm_squared) = objective.loss_and_norm_squared(&self.aggregator.model());
+        let loss = self.stochastic.then_some(loss);
+        Some(Measured { loss, gradient_norm_squared: norm_squared })
     }
 
     fn place(&self, worker: usize) -> String {

@@ -16,6 +16,7 @@ use crate::simulation::{Line, Simulation};
 use crate::theory::{RareFeatures, Smoothness};
 use crate::transport::{Address, TransportError};
 use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::{Downlink, Init};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::Width;
@@ -76,8 +77,8 @@ pub enum ExperimentError {
     },
     /// The run is none of those that the theorem is about.
     #[error(
-        "--check-theory is about ef21 or gd with a step that theory allows, one K for all, all workers in every round and nothing compressed on \
-         the way down; add --step am, or leave it out"
+        "--check-theory is about ef21 or gd with a step that theory allows, one K for all, all workers with all rows in every round and \
+         nothing compressed on the way down; add --step am, or leave it out"
     )]
     NoTheorem,
     /// A checkpoint would not hold the whole state.
@@ -203,6 +204,7 @@ impl Experiment {
             init: options.init.into(),
             method: recipe.method,
             compressor: recipe.compressor,
+            batch: recipe.batch,
             downlink: recipe.downlink,
             downlink_budget: recipe.downlink_budget,
             gamma: recipe.gamma,
@@ -275,10 +277,8 @@ impl Experiment {
     fn has_theorem(setup: &Setup, theory_gamma: Option<f64>) -> bool {
         setup.method == Method::Ef21
             && setup.compressor == Compressor::TopK
-            && setup
-                .shares
-                .iter()
-                .all(|s| s.participation == Participation::FULL && s.k == setup.shares[0].k)
+            && !setup.is_stochastic()
+            && setup.shares.iter().all(|share| share.k == setup.shares[0].k)
             && setup.downlink_budget.is_none()
             && (setup.momentum, setup.l1) == (0.0, 0.0)
             && setup.step_rule == StepRule::Constant
@@ -310,10 +310,10 @@ impl Experiment {
     /// Its workers in simulation.
     pub fn simulation(&self) -> Simulation<Objectives> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
-        if self.everybody_takes_part() {
-            simulation
-        } else {
+        if self.setup.is_stochastic() {
             simulation.with_objective(self.objective())
+        } else {
+            simulation
         }
     }
 
@@ -377,6 +377,7 @@ impl Experiment {
             init: Init::Full,
             method: Method::Ef21,
             compressor: Compressor::TopK,
+            batch: Batch::FULL,
             downlink: Downlink::Dense,
             downlink_budget: None,
             momentum: 0.0,

@@ -69,11 +69,11 @@ impl Objective {
         self.mean(&self.workers, x, gradient)
     }
 
-    /// ‖∇f(x)‖²
-    pub fn gradient_norm_squared(&self, x: &[f64]) -> f64 {
+    /// f(x) and ‖∇f(x)‖².
+    pub fn loss_and_norm_squared(&self, x: &[f64]) -> (f64, f64) {
         let mut gradient = vec![0.0; x.len()];
-        self.loss_and_gradient(x, &mut gradient);
-        gradient.iter().map(|g| g * g).sum()
+        let loss = self.loss_and_gradient(x, &mut gradient);
+        (loss, gradient.iter().map(|g| g * g).sum())
     }
 
     /// f_i(x) of worker i; fills in ∇f_i(x), d entries.

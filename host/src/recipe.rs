@@ -7,7 +7,8 @@ use crate::aggregator::{Budget, StepRule};
 use crate::config::{self, Method, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
-use crate::theory::{RareFeatures, Smoothness, beta, theta, top_k_alpha, xi};
+use crate::theory::{RareFeatures, Smoothness, beta, noise, theta, top_k_alpha, xi};
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Downlink;
 use smidgen_protocol::method::{self, Compressor, Participation};
 use thiserror::Error;
@@ -42,6 +43,8 @@ pub struct Recipe {
     pub parts: Vec<Part>,
     /// Bits of each coordinate of an update.
     pub value_bits: u8,
+    /// Which of its rows a worker looks at in a round.
+    pub batch: Batch,
     /// How the model travels.
     pub downlink: Downlink,
     /// What may travel of a change on its way down; everything, where there is none.
@@ -64,6 +67,11 @@ pub enum RecipeError {
         "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
     )]
     Participation(&'static str),
+    /// With minibatches it is not gradient descent.
+    #[error(
+        "--method gd looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as the model"
+    )]
+    Batch,
     /// The step belongs to another theory.
     #[error(
         "--step {step} is a theory of ef21 and ef21-w with the downlinks dense and sparse, and rare one of objectives \
@@ -148,6 +156,7 @@ impl Recipe {
                 None => workers.collect(),
             },
             value_bits: if dense { 32 } else { options.value_bits },
+            batch: batch(options, problem.shares),
             downlink: options.downlink.wire(),
             downlink_budget: downlink_budget(options, dimension)?,
             momentum: if options.method == Method::Ef21Hb { eta } else { 0.0 },
@@ -162,6 +171,9 @@ impl Recipe {
     }
 
     fn check(&self, options: &Options) -> Result<(), RecipeError> {
+        if options.method == Method::Gd && !self.batch.is_full() {
+            return Err(RecipeError::Batch);
+        }
         let anew = matches!(self.method, method::Method::Dcgd | method::Method::Ef14);
         if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
@@ -193,7 +205,7 @@ impl Recipe {
         let dimension = problem.dimension;
         let plain = matches!(options.method, Method::Ef21 | Method::Ef21W)
             && self.downlink_budget.is_none();
-        Ok(match options.step {
+        let gamma = match options.step {
             config::Step::Fixed(gamma) => gamma,
             config::Step::Exact if plain => exact(l, self.error(options, smoothness)),
             // Theory counts the features of workers: here the coordinates of the model are features.
@@ -206,7 +218,23 @@ impl Recipe {
             config::Step::Qm | config::Step::Am | config::Step::Auto => {
                 self.theory(options, smoothness, dimension)
             }
-        })
+        };
+        Ok(gamma.min(self.noise_bound(options, problem, smoothness)))
+    }
+
+    /// A contraction, or what minibatches leave of it.
+    fn contraction(&self, alpha: f64) -> f64 {
+        if self.is_disturbed() { noise::contraction(alpha) } else { alpha }
+    }
+
+    /// The price ξ of it.
+    fn xi(&self, alpha: f64) -> f64 {
+        xi(self.contraction(alpha))
+    }
+
+    /// Whether there is noise in what is compressed; the theory of EF21-SGDM counts with it anyway.
+    fn is_disturbed(&self) -> bool {
+        !self.batch.is_full() && !matches!(self.method, method::Method::Sgdm { .. })
     }
 
     /// The contraction of the worker that loses most.
@@ -217,14 +245,29 @@ impl Recipe {
     /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
     /// L_i ξ(p_i α_i). Theories of another mean of the L_i know one contraction, the least.
     fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
-        let dearest = xi(self.least_alpha());
+        let dearest = self.xi(self.least_alpha());
         let all = self.mean(options, smoothness) * dearest;
         if options.method == Method::Ef21Clone || options.step == config::Step::Qm {
             return all;
         }
-        let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - xi(part.alpha));
+        let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - self.xi(part.alpha));
         // Exactly L_AM ξ where workers are alike.
         all - self.parts.iter().map(saved).sum::<f64>() / self.parts.len() as f64
+    }
+
+    /// The step with κ = 1/2 where the variance of minibatches grows with f, as that of least squares does: A_i = max_j L_ij.
+    /// Rows of the other objectives have bounded gradients, hence A_i = 0 and no bound.
+    fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
+        if options.objective != config::Objective::LeastSquares || !self.is_disturbed() {
+            return f64::INFINITY;
+        }
+        let growth = |(share, l_i): (&Vec<usize>, &f64)| {
+            let rows = share.iter().map(|&row| problem.dataset.row(row).norm_squared());
+            let variance = noise::variance(share.len(), self.batch.size as usize);
+            2.0 * rows.fold(0.0, f64::max) * variance * smoothness.l_am / l_i
+        };
+        let growth = problem.shares.iter().zip(&smoothness.l_i).map(growth).fold(0.0, f64::max);
+        1.0 / (2.0 * noise::gain(self.least_alpha()) * growth)
     }
 
     /// The mean of the smoothness constants that limits the step.
@@ -245,7 +288,7 @@ impl Recipe {
         match (options.method, self.downlink, down) {
             (Method::Gd, _, None) => 1.0 / l,
             (_, Downlink::Model, Some(down)) => 1.0 / (l + model_shift(l, error, xi(down))),
-            (_, _, Some(down)) => 1.0 / (l + mean * both_links(alpha, down)),
+            (_, _, Some(down)) => 1.0 / (l + mean * both_links(self.contraction(alpha), down)),
             (Method::Ef21Hb, ..) => heavy_ball(l, error, self.momentum),
             // The theorem's bound is open.
             (Method::Ef21Prox, ..) => 0.999 / (l / 2.0 + error),
@@ -332,6 +375,15 @@ pub fn participation(p: f64, seed: u64) -> Participation {
     Participation { seed: seed as u32, probability: (p * 2f64.powi(32)) as u32 }
 }
 
+/// A batch of as many rows as the largest share has is no minibatch.
+fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
+    let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
+    match options.batch {
+        Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed as u32 },
+        _ => Batch::FULL,
+    }
+}
+
 fn downlink_budget(options: &Options, dimension: u32) -> Result<Option<Budget>, RecipeError> {
     if !options.downlink.is_compressed() {
         return Ok(None);
@@ -371,7 +423,7 @@ fn rare(recipe: &Recipe, problem: Problem, smoothness: &Smoothness) -> f64 {
     let RareFeatures { c_w, r } = RareFeatures::of(problem.dataset, problem.shares, l_i);
     let alpha = |part: &Part| part.participation * top_k_alpha(part.k as usize, r).min(1.0);
     let alpha = recipe.parts.iter().map(alpha).fold(1.0, f64::min);
-    1.0 / (l + c_w.sqrt() * l_am * xi(alpha))
+    1.0 / (l + c_w.sqrt() * l_am * recipe.xi(alpha))
 }
 
 #[cfg(test)]

@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use crate::config::cli::{self, Command};
     use crate::simulation::Simulation;
-    use crate::training::WorldError;
+    use crate::training::{Measured, WorldError};
     use smidgen_firmware::objectives::Objectives;
     use std::path::Path;
 
@@ -283,8 +283,8 @@ mod tests {
             self.simulation.aggregator()
         }
 
-        fn gradient_norm_squared(&mut self) -> Option<f64> {
-            self.simulation.gradient_norm_squared()
+        fn measure(&mut self) -> Option<Measured> {
+            self.simulation.measure()
         }
 
         fn place(&self, worker: usize) -> String {

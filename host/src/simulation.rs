@@ -10,7 +10,7 @@ use crate::config::Faults;
 use crate::fault_injector::{Direction, Fate, FaultInjector};
 use crate::interrupt;
 use crate::objective::Objective;
-use crate::training::{World, WorldError};
+use crate::training::{Measured, World, WorldError};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -118,7 +118,7 @@ impl<R: Repertoire> Simulation<R> {
         }
     }
 
-    /// With gradient norms computed from the data in f64.
+    /// With losses and gradient norms computed from the data in f64.
     pub fn with_objective(self, objective: Objective) -> Self {
         Self { exact: Some(objective), ..self }
     }
@@ -254,9 +254,10 @@ impl<R: Repertoire> World for Simulation<R> {
     }
 
     /// In f64 where that was wanted; else from the gradients that the workers computed at the same x.
-    fn gradient_norm_squared(&mut self) -> Option<f64> {
+    fn measure(&mut self) -> Option<Measured> {
         if let Some(objective) = &self.exact {
-            return Some(objective.gradient_norm_squared(&self.aggregator.model()));
+            let (loss, norm_squared) = objective.loss_and_norm_squared(&self.aggregator.model());
+            return Some(Measured { loss: Some(loss), gradient_norm_squared: norm_squared });
         }
         let mut gradient = vec![0.0; self.workers.first()?.gradient.len()];
         for wired in &self.workers {
@@ -264,7 +265,8 @@ impl<R: Repertoire> World for Simulation<R> {
             let terms = wired.gradient.iter().map(|&m| f64::from(m) * scale);
             gradient.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
-        Some(gradient.iter().map(|g| g * g).sum())
+        let gradient_norm_squared = gradient.iter().map(|g| g * g).sum();
+        Some(Measured { loss: None, gradient_norm_squared })
     }
 
     fn place(&self, worker: usize) -> String {

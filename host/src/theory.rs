@@ -21,6 +21,7 @@
 //! Sokolov, Fatkhullin 2021) and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3),
 //! which is never shorter.
 
+pub mod noise;
 mod rare;
 mod spectrum;
 

@@ -15,8 +15,8 @@ pub trait World {
     /// The aggregator that it serves.
     fn aggregator(&mut self) -> &mut Aggregator;
 
-    /// ‖∇f(x)‖² at the x of the round that was just closed, where the data are at hand.
-    fn gradient_norm_squared(&mut self) -> Option<f64>;
+    /// f at the x of the round that was just closed, where the data are at hand.
+    fn measure(&mut self) -> Option<Measured>;
 
     /// Where a worker is, for people.
     fn place(&self, worker: usize) -> String;
@@ -25,6 +25,15 @@ pub trait World {
     fn poll_note(&mut self) -> Option<String> {
         None
     }
+}
+
+/// What the data say of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// f(x); none where the mean of the losses that workers report is just that.
+    pub loss: Option<f64>,
+    /// ‖∇f(x)‖².
+    pub gradient_norm_squared: f64,
 }
 
 /// Why a world comes to a halt.
@@ -154,7 +163,7 @@ pub fn train(
         observer.event(&event, world.aggregator());
         match event {
             Event::Closed(closed) => {
-                let record = record(&closed, world.gradient_norm_squared(), baud);
+                let record = record(&closed, world.measure(), baud);
                 let last = goal.is_over(&record) || interrupt::is_requested();
                 observer.round(&record, last, world.aggregator())?;
                 observer.check(record.round, world.aggregator())?;
@@ -231,12 +240,12 @@ fn cost(carried: &Carried, baud: u32) -> Cost {
     Cost { uplink, downlink, link_seconds }
 }
 
-fn record(closed: &Closed, gradient_norm_squared: Option<f64>, baud: u32) -> RoundRecord {
+fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord {
     let Cost { uplink, downlink, link_seconds } = cost(&closed.carried, baud);
     RoundRecord {
         round: closed.round,
-        loss: closed.loss,
-        gradient_norm_squared,
+        loss: measured.and_then(|measured| measured.loss).unwrap_or(closed.loss),
+        gradient_norm_squared: measured.map(|measured| measured.gradient_norm_squared),
         estimator_norm_squared: closed.estimator_norm_squared,
         uplink,
         downlink,

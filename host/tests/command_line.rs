@@ -417,6 +417,10 @@ fn impossible_options_are_refused() {
     }
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
+    assert_says(&refusal("simulate --batch 0"), &["--batch"]);
+    assert_says(&refusal("simulate --method gd --batch 9"), &["--method gd", "--batch", "ef21"]);
+    let watched = refusal("simulate --check-theory --step am --batch 9");
+    assert_says(&watched, &["--check-theory", "all workers with all rows"]);
     assert_says(&refusal("simulate --faults loss=2"), &["loss=2"]);
     assert_says(&refusal("emulate --board arduino"), &["arduino", "microbit"]);
     assert_says(&refusal("image --board arduino"), &["arduino", "microbit"]);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  vector ── step ── sparse ── digest        numbers: mantissas, x -= gamma g, g_i += c_i
-//!    start                                   x⁰ from a seed
+//!    start    batch                          x⁰ and the rows of a round, from seeds
 //!    shard                                   a worker's rows as they travel and as they are stored
 //!  counters ── message ── frame              letters: what travels, how it is framed and checked
 //! ```
@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod counters;
 pub mod digest;
 pub mod frame;

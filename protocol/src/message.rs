@@ -8,6 +8,7 @@
 //! message up, and whoever gets no answer asks again. Requests with a *ticket* are carried out once and
 //! answered as often as they come; rounds carry no ticket, since the [`Context`] of their frames tells them apart.
 
+use crate::batch::Batch;
 use crate::counters::Reject;
 use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, Payload};
 use crate::method::{Budget, Compressor, Method, Participation};
@@ -103,6 +104,7 @@ pub enum Regulariser {
 /// A worker's part in a run.
 ///
 /// ```
+/// use smidgen_protocol::batch::Batch;
 /// use smidgen_protocol::message::*;
 /// use smidgen_protocol::method::{Compressor, Method, Participation};
 /// # use smidgen_protocol::{counters::Counters, frame::*, vector::Ratio};
@@ -119,6 +121,7 @@ pub enum Regulariser {
 ///     compressor: Compressor::TopK,
 ///     scale: Ratio::ONE,
 ///     participation: Participation::FULL,
+///     batch: Batch::FULL,
 ///     momentum: Ratio::default(),
 ///     l1_n: Ratio::default(),
 ///     downlink: Downlink::Sparse,
@@ -162,6 +165,8 @@ pub struct Configure<'a> {
     pub scale: Ratio,
     /// Who takes part in a round; the others answer with an empty update.
     pub participation: Participation,
+    /// Which of its rows a worker looks at in a round.
+    pub batch: Batch,
     /// How the model comes.
     pub downlink: Downlink,
     /// η of the heavy ball; 0 for none.

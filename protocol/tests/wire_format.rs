@@ -1,5 +1,6 @@
 //! `wire-format.md` against the code: its hex bit for bit in both directions, its numbers, its table.
 
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
@@ -90,6 +91,7 @@ const CONFIGURE: Configure = Configure {
     compressor: Compressor::RandK { seed: 6 },
     scale: Ratio::ONE,
     participation: Participation::FULL,
+    batch: Batch { size: 16, seed: 7 },
     momentum: Ratio { mantissa: 0, exponent: 0 },
     l1_n: Ratio { mantissa: 0, exponent: 0 },
     downlink: Downlink::Sparse,
@@ -262,6 +264,8 @@ fn check_numbers(examples: &mut Examples) {
     let mut x = [0; 1];
     assert_eq!(start::fill(&mut x, 1), 30);
     examples.take("start", &x[0].to_le_bytes());
+    let rows: Vec<_> = Batch { size: 5, seed: 7 }.selection(1, 3).runs(20).flatten().collect();
+    examples.take("batch", &rows.iter().map(|&row| row as u8).collect::<Vec<_>>());
     examples.take("digest", &digest::vector(&[1, 0, -2]).to_le_bytes());
     let context = [&SESSION.to_le_bytes()[..], &[1, 0], &3u32.to_le_bytes(), &[0; 4]].concat();
     let context = examples.take("context", &context);

@@ -82,7 +82,7 @@ fn rounds(options: &str) -> Rounds {
 
 /// ‖∇f(x⁰)‖².
 fn start(experiment: &Experiment) -> f64 {
-    experiment.objective().gradient_norm_squared(&vec![0.0; experiment.dataset.dimension()])
+    experiment.objective().loss_and_norm_squared(&vec![0.0; experiment.dataset.dimension()]).1
 }
 
 /// The name or path of a set; breast cancer with standardised columns, written to `folder`.

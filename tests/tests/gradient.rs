@@ -6,8 +6,10 @@ use smidgen::dataset::quantise::quantise;
 use smidgen::dataset::split::Split;
 use smidgen::objective::{Objective as Telemetry, Penalty};
 use smidgen::ratio::ratio;
+use smidgen::theory::noise;
 use smidgen_firmware::objective::{Evaluation, Repertoire};
 use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::shard::Width;
 use smidgen_tests::oracle::norm_squared;
 use smidgen_tests::reference::Problem;
@@ -77,7 +79,7 @@ fn check_case(case: &Case, x: &Grid, tolerance: f64) {
     for (worker, rows) in shares.iter().enumerate() {
         let expected_loss = telemetry.worker_loss_and_gradient(worker, &x.reals(), &mut expected);
         let shard = quantise(dataset, rows, Width::I16).bytes;
-        let (loss, gradient) = evaluate(case, &shard, x, exponent(&expected));
+        let (loss, gradient) = evaluate(case, &shard, x, exponent(&expected), Selection::ALL);
         let error: Vec<f64> =
             gradient.reals().iter().zip(&expected).map(|(found, real)| found - real).collect();
         let relative = (norm_squared(&error) / norm_squared(&expected)).sqrt();
@@ -93,7 +95,13 @@ fn check_case(case: &Case, x: &Grid, tolerance: f64) {
     }
 }
 
-fn evaluate(case: &Case, shard: &[u8], x: &Grid, gradient_exponent: i8) -> (f64, Grid) {
+fn evaluate(
+    case: &Case,
+    shard: &[u8],
+    x: &Grid,
+    gradient_exponent: i8,
+    rows: Selection,
+) -> (f64, Grid) {
     let dimension = x.mantissas.len();
     let mut room = vec![0; shard.len() + 8];
     let start = room.as_ptr().align_offset(8);
@@ -113,6 +121,7 @@ fn evaluate(case: &Case, shard: &[u8], x: &Grid, gradient_exponent: i8) -> (f64,
         regulariser: case.penalty.regulariser.into(),
         lambda: ratio(case.penalty.lambda),
         data,
+        rows,
         scratch: &mut vec![0; (objective.scratch_len)(dimension)],
         saturated: &mut saturated,
     });
@@ -138,6 +147,50 @@ fn gradient_of_every_objective() {
             let case = Case { objective, penalty, dataset: &digits, shares: &shares };
             check_case(&case, &Grid::new(&x), 2f64.powi(-24));
         }
+    }
+}
+
+/// Over many rounds, minibatches have the mean of all rows, and as much variance as theory counts with.
+#[test]
+fn minibatches_are_unbiased() {
+    const ROUNDS: u16 = 4000;
+    let problem = Problem::digits();
+    let case = Case {
+        objective: config::Objective::Logistic,
+        penalty: Penalty::nonconvex(problem.lambda),
+        dataset: &problem.dataset,
+        shares: &problem.shares,
+    };
+    let (x, rows) = (model(&problem), problem.shares[0].len());
+    let shard = quantise(case.dataset, &case.shares[0], Width::I16).bytes;
+    let gradient = |rows| {
+        let (loss, gradient) = evaluate(&case, &shard, &x, 24, rows);
+        [gradient.reals(), vec![loss]].concat()
+    };
+    let whole = gradient(Selection::ALL);
+    // The mean of each coordinate over rounds, the loss behind them, and the mean squared distance from the whole.
+    let moments = |size: u32| {
+        let (mut mean, mut squares) = (vec![0.0; whole.len()], vec![0.0; whole.len()]);
+        for round in 0..ROUNDS {
+            let batch = Batch { size, seed: 5 }.selection(1, round.into());
+            for (k, (found, whole)) in gradient(batch).iter().zip(&whole).enumerate() {
+                mean[k] += (found - whole) / f64::from(ROUNDS);
+                squares[k] += (found - whole).powi(2) / f64::from(ROUNDS);
+            }
+        }
+        (mean, squares)
+    };
+    let mut variance_of_one = None;
+    for size in [1, 4, 16, 64] {
+        let (mean, squares) = moments(size);
+        for (k, (mean, square)) in mean.iter().zip(&squares).enumerate() {
+            let deviation = (square / f64::from(ROUNDS)).sqrt();
+            assert!(mean.abs() <= 5.0 * deviation + 1e-6, "{size} rows, {k}: {mean:e}");
+        }
+        let variance: f64 = squares.iter().sum();
+        let of_one = *variance_of_one.get_or_insert(variance);
+        let expected = of_one * noise::variance(rows, size as usize);
+        assert!((variance / expected - 1.0).abs() < 0.1, "{size} rows: {variance:e}");
     }
 }
 

@@ -51,7 +51,11 @@ fn two_hundred_seeds_of_faults_leave_the_transcript_and_explain_every_byte() {
 
 #[test]
 fn reboots_in_the_middle_of_rounds_leave_the_transcript() {
-    for options in [DIGITS, &format!("{DIGITS} --init full --faults loss=0.2,split --seed 9")] {
+    for options in [
+        DIGITS,
+        &format!("{DIGITS} --init full --faults loss=0.2,split --seed 9"),
+        &format!("{DIGITS} --batch 16 --seed 3 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split"),
+    ] {
         let experiment = experiment(options);
         let mut world = simulation(&experiment);
         for (round, worker) in [(0, 2), (1, 0), (7, 1), (20, 3), (21, 3), (50, 0)] {

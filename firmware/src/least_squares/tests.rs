@@ -1,7 +1,9 @@
 //! The evaluation against a naive one in f64, on shards of every kind.
 
 use super::*;
-use crate::naive::{Labels, Naive, Point, Rows, check, dimensions, evaluate, rows, tame, wild};
+use crate::naive::{
+    Labels, Naive, Point, Rows, check, dimensions, evaluate, minibatch, rows, tame, wild,
+};
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
 
@@ -42,6 +44,12 @@ proptest! {
     ) {
         let outcome = evaluate::<LeastSquares>(&rows, &at);
         prop_assert_eq!(evaluate::<LeastSquares>(&rows.reversed(), &at), outcome);
+    }
+
+    #[test]
+    fn a_minibatch_is_a_shard_of_its_rows((rows, at) in wild(regression(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<LeastSquares>(&rows, &at, size);
+        prop_assert_eq!(minibatch, alone);
     }
 }
 

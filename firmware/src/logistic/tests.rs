@@ -1,7 +1,9 @@
 //! The evaluation against a naive one in f64, on shards of every kind.
 
 use super::*;
-use crate::naive::{Labels, Naive, Point, Rows, check, dimensions, evaluate, rows, tame, wild};
+use crate::naive::{
+    Labels, Naive, Point, Rows, check, dimensions, evaluate, minibatch, rows, tame, wild,
+};
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
 
@@ -40,6 +42,12 @@ proptest! {
     ) {
         let outcome = evaluate::<Logistic>(&rows, &at);
         prop_assert_eq!(evaluate::<Logistic>(&rows.reversed(), &at), outcome);
+    }
+
+    #[test]
+    fn a_minibatch_is_a_shard_of_its_rows((rows, at) in wild(binary(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<Logistic>(&rows, &at, size);
+        prop_assert_eq!(minibatch, alone);
     }
 
     /// On a PC, indices of one byte go through tables and those of two bytes do not.

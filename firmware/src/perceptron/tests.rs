@@ -1,7 +1,7 @@
 //! The evaluation against a naive one in f64, on shards of every kind.
 
 use super::*;
-use crate::naive::{Labels, Naive, Point, Rows, check, evaluate, rows, tame, wild};
+use crate::naive::{Labels, Naive, Point, Rows, check, evaluate, minibatch, rows, tame, wild};
 use proptest::prelude::*;
 
 const HIDDEN: usize = 3;
@@ -67,6 +67,12 @@ proptest! {
     ) {
         let outcome = evaluate::<Perceptron>(&rows, &at);
         prop_assert_eq!(evaluate::<Perceptron>(&rows.reversed(), &at), outcome);
+    }
+
+    #[test]
+    fn a_minibatch_is_a_shard_of_its_rows((rows, at) in wild(classes(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<Perceptron>(&rows, &at, size);
+        prop_assert_eq!(minibatch, alone);
     }
 
     #[test]

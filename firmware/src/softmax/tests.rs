@@ -1,7 +1,7 @@
 //! The evaluation against a naive one in f64, on shards of every kind.
 
 use super::*;
-use crate::naive::{Labels, Naive, Point, Rows, check, evaluate, rows, tame, wild};
+use crate::naive::{Labels, Naive, Point, Rows, check, evaluate, minibatch, rows, tame, wild};
 use proptest::prelude::*;
 
 fn naive(rows: &Rows, at: &Point) -> Naive {
@@ -48,6 +48,12 @@ proptest! {
     ) {
         let outcome = evaluate::<Softmax>(&rows, &at);
         prop_assert_eq!(evaluate::<Softmax>(&rows.reversed(), &at), outcome);
+    }
+
+    #[test]
+    fn a_minibatch_is_a_shard_of_its_rows((rows, at) in wild(classes(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<Softmax>(&rows, &at, size);
+        prop_assert_eq!(minibatch, alone);
     }
 
     #[test]

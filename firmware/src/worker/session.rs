@@ -3,6 +3,7 @@
 use super::memory::{Layout, Vectors};
 use crate::method::{self, Compression, Written, entries};
 use crate::objective::Traits;
+use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
@@ -30,6 +31,7 @@ pub struct Session {
     method: Method,
     scale: Ratio,
     participation: Participation,
+    batch: Batch,
     /// What a round's body is.
     downlink_part: Part,
     rule: Rule,
@@ -105,6 +107,7 @@ impl Session {
             method: configure.method,
             scale: configure.scale,
             participation: configure.participation,
+            batch: configure.batch,
             downlink_part: configure.downlink.part(),
             rule: Rule {
                 gamma_n: Ratio::default(),
@@ -222,6 +225,16 @@ impl Session {
         let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
         let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
         Some(Exponents { gradient, ..wanted })
+    }
+
+    /// The rows of the awaited gradient: those of its round, or all for a probe, which looks for the range.
+    pub fn rows(&self) -> Selection {
+        match (self.awaited, self.update) {
+            (Some(Awaited::Update), Some(update)) => {
+                self.batch.selection(self.worker, update.round)
+            }
+            _ => Selection::ALL,
+        }
     }
 
     /// Brings the gradient from the grid that it was asked for on to the one where it is wanted, times `scale`.

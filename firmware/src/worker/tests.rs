@@ -6,6 +6,7 @@ mod line;
 use super::*;
 use crate::objective::Objective;
 use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, widened};
+use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::frame;
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
 use smidgen_protocol::vector::{rescale, rescale_sum};
@@ -123,6 +124,30 @@ fn a_probe_reports_the_range_and_changes_nothing() {
     host.begin();
     let late = Down::Probe { ticket: host.next_ticket(), exponents: EXPONENTS };
     assert_eq!(host.deliver(&host.frame(late, &[])), None, "it would overwrite the update");
+}
+
+#[test]
+fn a_round_has_its_own_rows_also_after_a_reboot_and_a_probe_has_all() {
+    let mut host = Host::new(5, Downlink::Sparse, Init::Compressed);
+    let batch = Batch { size: 3, seed: 9 };
+    host.configure.batch = batch;
+    host.set_up();
+    let probe = Down::Probe { ticket: host.next_ticket(), exponents: EXPONENTS };
+    host.ask(probe, &[]);
+    assert_eq!(host.objective.rows, Some(Selection::ALL));
+    host.begin();
+    for round in 1..4 {
+        host.next_round();
+        assert_eq!(host.objective.rows, Some(batch.selection(1, round)));
+    }
+    let message = host.step_and_tell();
+    let update = host.deliver(&message);
+    let rows = host.objective.rows;
+    host.reboot();
+    host.restore();
+    let begin = Down::Begin { ticket: host.next_ticket(), round: host.round };
+    assert_eq!(host.deliver(&host.frame(begin, &[])), update);
+    assert_eq!(host.objective.rows, rows);
 }
 
 #[test]

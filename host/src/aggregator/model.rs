@@ -170,12 +170,14 @@ impl Model {
     }
 
     /// Moves to the exponents that the next round needs; returns whether they changed.
-    pub fn rescale(&mut self, mirrors: &mut [Mirror], loss_max: u64) -> bool {
+    ///
+    /// The largest loss is given, and how much larger than estimators gradients may be.
+    pub fn rescale(&mut self, mirrors: &mut [Mirror], loss_max: u64, growth: u32) -> bool {
         let now = self.exponents;
         let estimator_max = mirrors.iter().map(|mirror| vector::max_magnitude(mirror.mantissas()));
         let max = Magnitudes {
             x: self.next_x_max(),
-            estimator: u64::from(estimator_max.max().unwrap_or(0)),
+            estimator: u64::from(estimator_max.max().unwrap_or(0)) * u64::from(growth),
             wide: largest(&self.announced).max(largest(&self.velocity)),
             loss: loss_max,
         };

@@ -20,6 +20,9 @@ const MODEL: Range = Range { least: 0, aim: 29, most: 30 };
 /// A loss has 24 bits with its sign.
 const LOSS: Range = Range { least: 18, aim: 21, most: 22 };
 
+/// Bits of room for the gradient of a minibatch beside that of all rows, and beside an estimator that holds a part of it.
+pub const NOISE_BITS: u32 = 6;
+
 /// Exponents beyond these are no use to anybody.
 const EXPONENT_MAX: i32 = 100;
 /// The first probe: it shows any gradient up to 2^50.

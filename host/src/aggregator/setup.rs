@@ -2,7 +2,9 @@
 
 use super::address;
 use super::compressor::Budget;
+use super::scaling::NOISE_BITS;
 use crate::ratio::ratio;
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::message::{Configure, Downlink, Init, Regulariser, Ticket};
@@ -34,6 +36,8 @@ pub struct Setup {
     pub method: Method,
     /// How they compress it.
     pub compressor: Compressor,
+    /// Which of its rows a worker looks at in a round.
+    pub batch: Batch,
     /// How the model travels.
     pub downlink: Downlink,
     /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
@@ -96,6 +100,7 @@ impl Setup {
             compressor: self.compressor,
             scale: ratio(*scale),
             participation: *participation,
+            batch: self.batch,
             downlink: self.downlink,
             momentum: ratio(self.momentum),
             l1_n: ratio(self.l1 * n),
@@ -106,6 +111,17 @@ impl Setup {
             data_len: data.len() as u32,
             data_checksum: checksum(data),
         }
+    }
+
+    /// Whether some rows have no part in some rounds: then the losses that workers report are not f.
+    pub fn is_stochastic(&self) -> bool {
+        let is_full = |share: &Share| share.participation == Participation::FULL;
+        !self.batch.is_full() || !self.shares.iter().all(is_full)
+    }
+
+    /// How much larger a gradient may be than what is known of it.
+    pub(super) fn gradient_growth(&self) -> u32 {
+        if self.batch.is_full() { 1 } else { 1 << NOISE_BITS }
     }
 
     /// What a worker's update of `round` may hold.

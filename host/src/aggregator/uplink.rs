@@ -266,7 +266,8 @@ impl Machine {
         };
         let gradient_max = ranges.iter().map(|range| range.0).max().unwrap_or(0);
         let loss_max = ranges.iter().map(|range| range.1.unsigned_abs()).max().unwrap_or(0);
-        let better = scaling::after_probe(probed, gradient_max, loss_max);
+        let expected = gradient_max.saturating_mul(self.setup.gradient_growth());
+        let better = scaling::after_probe(probed, expected, loss_max);
         let stage = if better == probed {
             self.model.start(probed, gradient_max);
             self.phase = Phase::Open(0);

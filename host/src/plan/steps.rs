@@ -25,7 +25,8 @@ pub struct Admissible {
     pub gamma: f64,
     /// γ over that of `qm`.
     pub gamma_over_qm: f64,
-    /// So many rounds, and the mean of ‖∇f‖² over them is at most the target; none if the theorem has no such number.
+    /// So many rounds, and the mean of ‖∇f‖² over them is at most the target; none if the theorem has no such number, as with
+    /// minibatches, whose noise does not end.
     pub rounds_to_target: Option<f64>,
 }
 
@@ -44,7 +45,9 @@ pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
         formula: theorem.formula,
         gamma,
         gamma_over_qm: gamma / qm,
-        rounds_to_target: start.rounds(theorem, gamma, target),
+        rounds_to_target: start
+            .rounds(theorem, gamma, target)
+            .filter(|_| experiment.setup.batch.is_full()),
     });
     steps.collect()
 }

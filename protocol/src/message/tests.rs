@@ -30,11 +30,13 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
     let init = select(vec![Init::Full, Init::Compressed, Init::Zero]);
     let downlink = select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
     let kind = (init, downlink, name(), ratio());
-    let rules = ((method(), compressor()), ratio(), any::<(u32, u32)>(), ratio(), ratio());
+    let draws = any::<((u32, u32), (u32, u32))>();
+    let rules = ((method(), compressor()), ratio(), draws, ratio(), ratio());
     let regulariser = select(vec![Regulariser::Nonconvex, Regulariser::L2]);
     (run, kind, rules, regulariser, any::<(u32, u32, u32)>()).prop_map(
         |(run, kind, rules, regulariser, (start_seed, data_len, data_checksum))| {
-            let ((method, compressor), scale, (seed, probability), momentum, l1_n) = rules;
+            let ((method, compressor), scale, draws, momentum, l1_n) = rules;
+            let ((seed, probability), (size, batch_seed)) = draws;
             let ((ticket, session, identity, worker), (dimension, k, value_bits)) = run;
             let (init, downlink, objective, lambda) = kind;
             Configure {
@@ -50,6 +52,7 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
                 compressor,
                 scale,
                 participation: Participation { seed, probability },
+                batch: Batch { size, seed: batch_seed },
                 downlink,
                 momentum,
                 l1_n,

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::objective::Objective;
+use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::frame::{self, BODY_LEN_MAX};
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part, Regulariser};
 use smidgen_protocol::method::{Compressor, Method, Participation};
@@ -18,6 +19,8 @@ pub const GAMMA_N: Ratio = Ratio { mantissa: 3 << 28, exponent: 31 };
 #[derive(Default)]
 pub struct Distance {
     pub evaluations: usize,
+    /// The rows that it was last asked for.
+    pub rows: Option<Selection>,
 }
 
 impl Objective for Distance {
@@ -33,6 +36,7 @@ impl Objective for Distance {
 
     fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
         self.evaluations += 1;
+        self.rows = Some(at.rows);
         let shift = i32::from(at.x_exponent) - i32::from(at.gradient_exponent);
         for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data) {
             let b = round_shift(b.cast_signed().into(), -i32::from(at.gradient_exponent));
@@ -79,6 +83,7 @@ impl Host {
             compressor: Compressor::TopK,
             scale: Ratio::ONE,
             participation: Participation::FULL,
+            batch: Batch::FULL,
             downlink,
             momentum: Ratio::default(),
             l1_n: Ratio::default(),

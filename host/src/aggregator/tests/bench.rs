@@ -3,6 +3,7 @@
 use super::super::*;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::{Init, Regulariser};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::saturate;
@@ -62,6 +63,7 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         init: Init::Full,
         method: Method::Ef21,
         compressor: Compressor::TopK,
+        batch: Batch::FULL,
         downlink: Downlink::Dense,
         downlink_budget: None,
         gamma: 0.9,

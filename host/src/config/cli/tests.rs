@@ -68,6 +68,7 @@ fn defaults_are_filled_in() {
         downlink: Downlink::Sparse,
         downlink_k: None,
         participation: vec![1.0],
+        batch: None,
         eta: None,
         l1: 1e-3,
         check_theory: false,
@@ -90,7 +91,7 @@ fn defaults_are_filled_in() {
 #[test]
 fn every_option_is_understood() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
-        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
+        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
         --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
     let expected = Options {
         dataset: "a9a".into(),
@@ -110,6 +111,7 @@ fn every_option_is_understood() {
         downlink: Downlink::Dense,
         downlink_k: None,
         participation: vec![1.0],
+        batch: Some(32),
         eta: None,
         l1: 1e-3,
         check_theory: false,
