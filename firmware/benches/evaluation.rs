@@ -7,7 +7,7 @@
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::top_k;
-use smidgen_protocol::batch::Selection;
+use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::shard::{Header, Width};
 use smidgen_protocol::vector::Ratio;
@@ -90,6 +90,7 @@ fn shard(columns: &[u8], labels: &[bool]) -> (Vec<u64>, usize) {
 
 fn evaluate(
     data: &[u8],
+    rows: Selection,
     x: &[i32],
     gradient: &mut [i32],
     scratch: &mut [i64],
@@ -105,7 +106,7 @@ fn evaluate(
         regulariser: Regulariser::Nonconvex,
         lambda: Ratio { mantissa: 1717986918, exponent: 34 },
         data,
-        rows: Selection::ALL,
+        rows,
         scratch,
         saturated,
     })
@@ -117,7 +118,7 @@ fn fixed(workers: &mut [Worker], x: &[i32], scratch: &mut [i64], with_top_k: boo
     let (mut gradient, mut saturated) = ([0; DIMENSION], 0);
     for worker in workers {
         let data = &bytemuck::cast_slice(&worker.shard)[..worker.len];
-        loss += evaluate(data, x, &mut gradient, scratch, &mut saturated);
+        loss += evaluate(data, Selection::ALL, x, &mut gradient, scratch, &mut saturated);
         if with_top_k {
             top_k::difference(&mut gradient, &worker.g_i, &mut saturated);
             top_k::compress(&mut gradient, 1, 32);
@@ -210,15 +211,21 @@ fn main() {
     let (words, len) = dense(&mut numbers);
     let data = &bytemuck::cast_slice(&words)[..len];
     let (mut gradient, mut saturated) = ([0; 64], 0);
-    measure("fixed point, dense bytes", || {
-        for _ in 0..WORKERS {
-            evaluate(
-                black_box(data),
-                &mantissas[..64],
-                &mut gradient,
-                &mut scratch,
-                &mut saturated,
-            );
-        }
-    });
+    let minibatch = Batch { size: 9, seed: 0 }.selection(1, 1);
+    for (name, rows) in
+        [("fixed point, dense bytes", Selection::ALL), ("the same, a tenth of the rows", minibatch)]
+    {
+        measure(name, || {
+            for _ in 0..WORKERS {
+                evaluate(
+                    black_box(data),
+                    rows,
+                    &mantissas[..64],
+                    &mut gradient,
+                    &mut scratch,
+                    &mut saturated,
+                );
+            }
+        });
+    }
 }

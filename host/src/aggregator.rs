@@ -85,7 +85,7 @@ pub enum Event {
 pub struct Closed {
     /// Round t: what follows belongs to x^t.
     pub round: u32,
-    /// f(x^t), the mean of the workers' losses.
+    /// The mean of the workers' losses: f(x^t), where all of them looked at all of their rows.
     pub loss: f64,
     /// ‖g^t‖².
     pub estimator_norm_squared: f64,

@@ -13,7 +13,7 @@ use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
-use crate::theory::{RareFeatures, Smoothness};
+use crate::theory::{RareFeatures, Smoothness, noise};
 use crate::transport::{Address, TransportError};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::Batch;
@@ -265,6 +265,15 @@ impl Experiment {
         let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
         let features = self.setup.dimension as usize == self.dataset.dimension();
         features.then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
+    }
+
+    /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one.
+    pub fn noise_floor(&self) -> Option<f64> {
+        let Setup { method, batch, .. } = self.setup;
+        let smoothness = self.smoothness.as_ref().filter(|_| noise::disturbs(method, batch))?;
+        let alpha = self.parts.iter().map(|part| part.alpha).fold(1.0, f64::min);
+        let data = (&self.dataset, &self.shares[..]);
+        noise::floor(self.options.objective, data, smoothness, batch.size as usize, alpha)
     }
 
     /// The watch over theory, if it was asked for.

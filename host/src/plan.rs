@@ -12,7 +12,7 @@ use crate::aggregator::StepRule;
 use crate::board::BOARDS;
 use crate::experiment::Experiment;
 use crate::record::RoundRecord;
-use crate::theory::{RareFeatures, Smoothness, xi};
+use crate::theory::{RareFeatures, Smoothness, noise, xi};
 use crate::training::{Course, Goal, TrainingError, collect};
 use serde::Serialize;
 use smidgen_firmware::objectives::Objectives;
@@ -42,13 +42,17 @@ pub struct Plan {
     pub value_bits: u8,
     /// The probability with which each takes part in a round.
     pub participation: Vec<f64>,
+    /// Rows that each looks at in a round; none if all.
+    pub batch: Option<u32>,
+    /// The floor that their noise leaves ‖∇f‖² in theory, where it knows one.
+    pub noise_floor: Option<f64>,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
     /// L, L_i and their means; none where theory is silent.
     pub smoothness: Option<Smoothness>,
     /// p_i α_i, the contraction of each worker's updates.
     pub alpha: Vec<f64>,
-    /// ξ(p_i α_i)
+    /// ξ(p_i α_i), or of what the noise of minibatches leaves of p_i α_i.
     pub xi: Vec<f64>,
     /// c_w and r, where coordinates are features.
     pub rare_features: Option<RareFeatures>,
@@ -132,10 +136,15 @@ impl Plan {
             k: parts.iter().map(|part| part.k).collect(),
             value_bits: setup.value_bits,
             participation: parts.iter().map(|part| part.participation).collect(),
+            batch: Some(setup.batch.size).filter(|_| !setup.batch.is_full()),
+            noise_floor: experiment.noise_floor(),
             quantisation_error: experiment.quantisation_error,
             smoothness: experiment.smoothness.clone(),
             alpha: parts.iter().map(|part| part.alpha).collect(),
-            xi: parts.iter().map(|part| xi(part.alpha)).collect(),
+            xi: parts
+                .iter()
+                .map(|part| xi(noise::left_of(part.alpha, setup.method, setup.batch)))
+                .collect(),
             rare_features: experiment.rare_features(),
             method: options.method.name(),
             step: options.step.to_string(),

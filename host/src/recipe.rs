@@ -224,17 +224,12 @@ impl Recipe {
 
     /// A contraction, or what minibatches leave of it.
     fn contraction(&self, alpha: f64) -> f64 {
-        if self.is_disturbed() { noise::contraction(alpha) } else { alpha }
+        noise::left_of(alpha, self.method, self.batch)
     }
 
     /// The price ξ of it.
     fn xi(&self, alpha: f64) -> f64 {
         xi(self.contraction(alpha))
-    }
-
-    /// Whether there is noise in what is compressed; the theory of EF21-SGDM counts with it anyway.
-    fn is_disturbed(&self) -> bool {
-        !self.batch.is_full() && !matches!(self.method, method::Method::Sgdm { .. })
     }
 
     /// The contraction of the worker that loses most.
@@ -258,7 +253,9 @@ impl Recipe {
     /// The step with κ = 1/2 where the variance of minibatches grows with f, as that of least squares does: A_i = max_j L_ij.
     /// Rows of the other objectives have bounded gradients, hence A_i = 0 and no bound.
     fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
-        if options.objective != config::Objective::LeastSquares || !self.is_disturbed() {
+        if options.objective != config::Objective::LeastSquares
+            || !noise::disturbs(self.method, self.batch)
+        {
             return f64::INFINITY;
         }
         let growth = |(share, l_i): (&Vec<usize>, &f64)| {
@@ -274,7 +271,8 @@ impl Recipe {
     fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         match (options.method, options.step) {
             (Method::Ef21Clone, _) => clone_mean(smoothness, &self.parts),
-            (_, config::Step::Qm) => smoothness.l_qm,
+            // No theory of EF21-SGDM knows another mean.
+            (Method::Ef21Sgdm, _) | (_, config::Step::Qm) => smoothness.l_qm,
             _ => smoothness.l_am,
         }
     }

@@ -77,10 +77,10 @@ pub fn running_totals(costs: impl IntoIterator<Item = Cost>) -> impl Iterator<It
 pub struct RoundRecord {
     /// The round t.
     pub round: u32,
-    /// f(x^t), the mean of the workers' losses.
+    /// f(x^t), the mean of the workers' losses; where not all of them looked at all of their rows, in f64 from the data.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// ‖∇f(x^t)‖², where the data are at hand: in f64 from the data, but in simulation, where every worker computes its
+    /// ‖∇f(x^t)‖², where the data are at hand: in f64 from the data, but in simulation, where every worker computes its whole
     /// gradient in every round, the mean of these fixed-point gradients, which costs nothing and agrees to about six digits.
     pub gradient_norm_squared: Option<f64>,
     /// ‖g^t‖², the squared norm of the estimator, which the host always knows.

@@ -310,6 +310,7 @@ fn a_plan_in_json_has_names_that_stay() {
         names(&plan),
         [
             "alpha",
+            "batch",
             "baud",
             "boards",
             "dataset",
@@ -319,6 +320,7 @@ fn a_plan_in_json_has_names_that_stay() {
             "k",
             "memory_bytes",
             "method",
+            "noise_floor",
             "participation",
             "quantisation_error",
             "rare_features",

@@ -1,6 +1,6 @@
 //! The constants that the host computes before the first round, against those of the reference.
 
-use smidgen::theory::{Smoothness, Step, top_k_alpha, xi};
+use smidgen::theory::{Smoothness, Step, noise, top_k_alpha, xi};
 use smidgen_tests::conformance::experiment;
 use smidgen_tests::reference::{self, Constants, Problem};
 
@@ -79,6 +79,26 @@ fn workers_that_differ_pay_each_for_itself() {
     assert!((old * (l + l_qm * xi(1.0 / 64.0)) - 1.0).abs() < 1e-12);
     let momentum = gamma(&format!("{options} --step am --method ef21-hb --eta 0.5"));
     assert!((momentum * (6.0 * l + 2.0 * error) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn minibatches_are_charged_where_theory_has_no_noise_in_it() {
+    let options = "--step am --k 4";
+    let one = experiment(&format!("--rows 400 --workers 4 {options}"));
+    let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
+    let left = noise::contraction(4.0 / 64.0);
+    assert_eq!(gamma(&format!("{options} --batch 99")), 1.0 / (l + l_am * xi(left)));
+    for unchanged in ["", "--method ef21-sgdm"] {
+        let batch = if unchanged.is_empty() { 100 } else { 10 };
+        let plain = gamma(&format!("{options} {unchanged}"));
+        assert_eq!(gamma(&format!("{options} {unchanged} --batch {batch}")), plain);
+    }
+    // The noise of least squares has no bound but one that grows with f: then γ is as small as the variance is large.
+    let least_squares = format!("{options} --objective least-squares");
+    let [one, two] = [1, 2].map(|batch| gamma(&format!("{least_squares} --batch {batch}")));
+    let expected = noise::variance(100, 1) / noise::variance(100, 2);
+    assert!((two / one / expected - 1.0).abs() < 1e-12);
+    assert!(gamma(&format!("{least_squares} --batch 99")) > two);
 }
 
 #[test]

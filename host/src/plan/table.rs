@@ -46,6 +46,13 @@ impl Plan {
             let p = span(self.participation.iter().copied(), number);
             writeln!(f, "  workers    take part in a round with probability {p}")?;
         }
+        if let Some(batch) = self.batch {
+            let floor = self
+                .noise_floor
+                .map(|floor| format!("; theory bounds the floor of ‖∇f‖² by {}", number(floor)));
+            let floor = floor.unwrap_or_default();
+            writeln!(f, "  rows       {batch} for each worker in a round{floor}")?;
+        }
         self.smoothness.iter().try_for_each(|smoothness| fmt_smoothness(f, smoothness))?;
         self.rare_features.iter().try_for_each(|RareFeatures { c_w, r }| {
             writeln!(f, "  rare       c_w = {}, r = {r}", number(*c_w))

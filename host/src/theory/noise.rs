@@ -12,6 +12,22 @@
 //! is left is ρ. A large one keeps noise out, a small one allows a longer step. We take ρ = α/(2 sqrt(1−α)), which is within
 //! 2 % of the lowest floor for every α, and α̂ = α (1 − sqrt(1−α)/2), between α/2 and α: at most about half the step.
 
+use super::Smoothness;
+use crate::config::Objective;
+use crate::dataset::Dataset;
+use smidgen_protocol::batch::Batch;
+use smidgen_protocol::method::Method;
+
+/// Whether there is noise in what workers compress that theory has not counted with: that of EF21-SGDM has.
+pub fn disturbs(method: Method, batch: Batch) -> bool {
+    !batch.is_full() && !matches!(method, Method::Sgdm { .. })
+}
+
+/// What is left of a contraction α: all of it, or α̂ where there is noise.
+pub fn left_of(alpha: f64, method: Method, batch: Batch) -> f64 {
+    if disturbs(method, batch) { contraction(alpha) } else { alpha }
+}
+
 /// The contraction α̂ that is left of α beside noise.
 pub fn contraction(alpha: f64) -> f64 {
     alpha * (1.0 - (1.0 - alpha).sqrt() / 2.0)
@@ -29,6 +45,31 @@ pub fn variance(row_count: usize, size: usize) -> f64 {
         0 => 0.0,
         left_out => left_out as f64 / (size * (row_count - 1)) as f64,
     }
+}
+
+/// The largest ‖∇f‖² that noise alone can keep up, for workers that look at `size` of their rows and have a contraction of
+/// at least α; none where the variance of a row has no bound.
+///
+/// The slope of a row's margin is at most 1 in logistic regression, so its variance is at most ‖a_j‖²; in softmax
+/// regression it is at most 2 (‖a_j‖² + 1).
+pub fn floor(
+    objective: Objective,
+    (dataset, shares): (&Dataset, &[Vec<usize>]),
+    smoothness: &Smoothness,
+    size: usize,
+    alpha: f64,
+) -> Option<f64> {
+    let bound = match objective {
+        Objective::Logistic => |squares: f64| squares,
+        Objective::Softmax => |squares: f64| 2.0 * (squares + 1.0),
+        Objective::LeastSquares | Objective::Perceptron => return None,
+    };
+    let Smoothness { l_am, ref l_i, .. } = *smoothness;
+    let noise = shares.iter().zip(l_i).map(|(share, l_i)| {
+        let squares: f64 = share.iter().map(|&row| bound(dataset.row(row).norm_squared())).sum();
+        l_am / l_i * variance(share.len(), size) * squares / share.len() as f64
+    });
+    Some(gain(alpha) * noise.sum::<f64>() / shares.len() as f64)
 }
 
 #[cfg(test)]
@@ -52,6 +93,20 @@ mod tests {
             assert!(gain(alpha) <= 1.02 * best, "α = {alpha}: {} and {best}", gain(alpha));
         }
         assert_eq!((gain(1.0), contraction(1.0)), (1.0, 1.0));
+    }
+
+    #[test]
+    fn the_floor_is_the_mean_of_the_bounds_of_rows() {
+        let dataset = Dataset::parse("three", "1 1:3 2:4\n0 1:2\n1 1:1 2:-1\n").unwrap();
+        let shares = [vec![0, 1], vec![2]];
+        let smoothness = Smoothness::new(2.0, vec![3.0, 1.0]);
+        let floor = |objective| floor(objective, (&dataset, &shares), &smoothness, 1, 0.25);
+        // The second worker has one row and no noise.
+        let logistic = gain(0.25) * (2.0 / 3.0 * 29.0 / 2.0) / 2.0;
+        assert!((floor(Objective::Logistic).unwrap() / logistic - 1.0).abs() < 1e-12);
+        let softmax = gain(0.25) * (2.0 / 3.0 * 31.0) / 2.0;
+        assert!((floor(Objective::Softmax).unwrap() / softmax - 1.0).abs() < 1e-12);
+        assert_eq!(floor(Objective::LeastSquares), None);
     }
 
     #[test]
