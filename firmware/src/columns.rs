@@ -47,26 +47,31 @@ pub fn bits(value: i32) -> i32 {
     (u32::BITS - value.unsigned_abs().leading_zeros()) as i32
 }
 
-/// Fills in the gradient: the slope of the data, `slope(k)` with its exponent, and that of the regulariser, rounded
+/// Fills in the gradient: the slope of the data, `slope(k, sum)` with its exponent, and that of the regulariser, rounded
 /// once. Returns the regulariser's part of the loss.
-pub fn fill_gradient(at: &mut Evaluation<'_>, slope: impl Fn(usize) -> (i64, i32)) -> i64 {
+pub fn fill_gradient(
+    at: &mut Evaluation<'_>,
+    sums: &[i64],
+    slope: impl Fn(usize, i64) -> (i64, i32),
+) -> i64 {
     match at.regulariser {
-        Regulariser::Nonconvex => fill(at, &Nonconvex::new(at.lambda, at.x_exponent), slope),
-        Regulariser::L2 => fill(at, &L2::new(at.lambda, at.x_exponent), slope),
+        Regulariser::Nonconvex => fill(at, &Nonconvex::new(at.lambda, at.x_exponent), sums, slope),
+        Regulariser::L2 => fill(at, &L2::new(at.lambda, at.x_exponent), sums, slope),
     }
 }
 
 fn fill(
     at: &mut Evaluation<'_>,
     penalty: &impl Penalty,
-    slope: impl Fn(usize) -> (i64, i32),
+    sums: &[i64],
+    slope: impl Fn(usize, i64) -> (i64, i32),
 ) -> i64 {
     let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
     let mut loss = 0;
-    for (k, (gradient, &x)) in at.gradient.iter_mut().zip(at.x).enumerate() {
+    for (k, ((gradient, &x), &sum)) in at.gradient.iter_mut().zip(at.x).zip(sums).enumerate() {
         let part = penalty.at(x);
         loss += u128::from(part.loss);
-        let (slope, exponent) = slope(k);
+        let (slope, exponent) = slope(k, sum);
         // Two terms beyond 63 bits might cancel; a probe finds exponents that are far from that.
         let sum = round_shift(slope, exponent - grid)
             .saturating_add(round_shift(part.slope, part.slope_exponent - grid));

@@ -67,7 +67,7 @@ fn power(z: u64) -> u32 {
     let square = (t * t) >> 32;
     let cube = (square * t) >> 32;
     let series = (1 << 32) - t + square / 2 - ((cube * SIXTH) >> 32);
-    let entry = TABLE[(fraction >> (Z_EXPONENT - INDEX_BITS)) as usize];
+    let entry = TABLE[(fraction >> (Z_EXPONENT - INDEX_BITS)) as usize % TABLE.len()];
     let power = (u64::from(entry) * series) >> 32;
     (power >> (binary >> Z_EXPONENT)) as u32
 }
@@ -76,7 +76,7 @@ fn power(z: u64) -> u32 {
 ///
 /// s = 2^k m, and log m by Newton's method for e^y = m: each of three steps squares an error that is below 0.06 at first.
 pub fn log(s: u64) -> u64 {
-    let k = s.ilog2() - EXPONENT;
+    let k = s.checked_ilog2().unwrap_or(0).saturating_sub(EXPONENT);
     let m = s >> k;
     let mut y = ((m - (1 << EXPONENT)) * LOG_2) >> 32;
     for _ in 0..3 {

@@ -45,12 +45,12 @@ impl Objective for LeastSquares {
     }
 
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let shard = Shard::open(at.data).expect("data that passed the check");
+        let Ok(shard) = Shard::open(at.data) else { return 0 };
         let scale = |k| shard.scale(k);
         let row_count = at.rows.count(shard.header.rows);
         let Precision { dropped, residual_bits, sum_bits, .. } =
             Precision::new(&shard.header, row_count);
-        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
+        let sums = at.take_scratch();
         let exponent_max = target_exponent_max(&shard, at.rows).saturating_add(dropped);
         let exponent = columns::scale(at.x, at.x_exponent, scale, exponent_max, at.gradient);
         let errors = Errors { shard: &shard, exponent: exponent - dropped };
@@ -64,7 +64,7 @@ impl Objective for LeastSquares {
         let mean = reciprocal(row_count);
         let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
-        let penalty = columns::fill_gradient(&mut at, |k| slopes.at(sums[k], scale(k)));
+        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         scale_wide(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
     }
 }

@@ -50,10 +50,10 @@ impl Objective for Logistic {
     }
 
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let shard = Shard::open(at.data).expect("data that passed the check");
+        let Ok(shard) = Shard::open(at.data) else { return 0 };
         let row_count = at.rows.count(shard.header.rows);
         let scale = |k| shard.scale(k);
-        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
+        let sums = at.take_scratch();
         let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
         let Precision { dropped, residual_bits, sum_bits, .. } =
             Precision::new(&shard.header, row_count);
@@ -62,7 +62,7 @@ impl Objective for Logistic {
         rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
         let mean = reciprocal(row_count);
         let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
-        let penalty = columns::fill_gradient(&mut at, |k| slopes.at(sums[k], scale(k)));
+        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
     }
 }

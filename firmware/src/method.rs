@@ -99,16 +99,21 @@ fn anew(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
 
 /// Whichever of the two is closer to ∇; of equals the one that keeps g_i.
 fn ef21_plus(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
-    at.spare.copy_from_slice(at.gradient);
+    copy(at.gradient, at.spare);
     let shift = c.compress(at.spare);
     let from_zero = distance_squared(at.gradient.iter().map(|&g| i64::from(g)), at.spare, c, shift);
-    at.spare.copy_from_slice(at.gradient);
+    copy(at.gradient, at.spare);
     top_k::difference(at.spare, at.g_i, saturated);
     let shift = c.compress(at.spare);
     let differences =
         at.gradient.iter().zip(&*at.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
     let from_g_i = distance_squared(differences, at.spare, c, shift);
     if from_zero < from_g_i { anew(at, c, saturated) } else { ef21(at, c, saturated) }
+}
+
+/// For vectors of equal length.
+fn copy(from: &[i32], to: &mut [i32]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 /// ‖v − m 2^shift‖²
@@ -137,7 +142,7 @@ fn ef14(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
 fn econtrol(at: &mut Vectors, eta: Ratio, c: Compression, saturated: &mut u32) -> Written {
     top_k::difference(at.gradient, at.g_i, saturated);
     for (e, difference) in at.private.iter_mut().zip(&mut *at.gradient) {
-        let controlled = i64::from(*difference) + eta.scale(i64::from(*e), 0);
+        let controlled = eta.scale(i64::from(*e), 0).saturating_add(i64::from(*difference));
         *e = saturate(i64::from(*e) + i64::from(*difference), saturated);
         *difference = saturate(controlled, saturated);
     }
@@ -154,7 +159,7 @@ fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
             None => *gradient,
             Some(eta) => {
                 let distance = i64::from(*gradient) - i64::from(*v);
-                saturate(i64::from(*v) + eta.scale(distance, 0), saturated)
+                saturate(eta.scale(distance, 0).saturating_add(i64::from(*v)), saturated)
             }
         };
         *gradient = *v;

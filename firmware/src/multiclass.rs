@@ -36,7 +36,8 @@ impl CrossEntropy {
     /// Replaces the scores of a row by slopes of [`SLOPE_BITS`] bits. Scores are below 2^62.
     pub fn replace(&mut self, scores: &mut [i64], label: usize) {
         let max = scores.iter().copied().max().unwrap_or(0);
-        self.hard_loss += u128::from(max.abs_diff(scores[label]));
+        let score = scores.get(label).copied().unwrap_or(max);
+        self.hard_loss += u128::from(max.abs_diff(score));
         let mut sum = 0;
         for score in &mut *scores {
             let power = self.exponential.at(max.saturating_sub(*score));

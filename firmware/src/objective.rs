@@ -34,7 +34,12 @@ pub struct Evaluation<'a> {
     pub saturated: &'a mut u32,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
+    /// Takes the working memory out: one word a coordinate.
+    pub(crate) fn take_scratch(&mut self) -> &'a mut [i64] {
+        core::mem::take(&mut self.scratch).get_mut(..self.x.len()).unwrap_or_default()
+    }
+
     /// The same request for a shorter time: whoever makes it can look at the gradient afterwards.
     pub fn reborrow(&mut self) -> Evaluation<'_> {
         Evaluation {
@@ -90,7 +95,7 @@ pub trait Repertoire {
     /// The objectives, in the same order.
     const ALL: &'static [Traits];
 
-    /// Evaluates the objective that the request names, one of [`Repertoire::ALL`].
+    /// Evaluates the objective that the request names, one of [`Repertoire::ALL`]; another one is 0 everywhere.
     fn perform(&mut self, at: Evaluation<'_>) -> i64;
 
     /// The objective of this name.

@@ -25,7 +25,7 @@ impl Repertoire for Objectives {
             LeastSquares::NAME => LeastSquares.evaluate(at),
             Softmax::NAME => Softmax.evaluate(at),
             Perceptron::NAME => Perceptron.evaluate(at),
-            name => unreachable!("{name} is not in the repertoire"),
+            _ => 0,
         }
     }
 }

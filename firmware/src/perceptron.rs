@@ -56,17 +56,21 @@ impl Objective for Perceptron {
     }
 
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let shard = Shard::open(at.data).expect("data that passed the check");
-        let hidden = hidden(&shard.header, at.x.len()).expect("data that passed the check");
+        let Ok(shard) = Shard::open(at.data) else { return 0 };
+        let Some(hidden) = hidden(&shard.header, at.x.len()) else { return 0 };
         let row_count = at.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
         let border = hidden * (shard.header.dimension as usize + 1);
-        let sums = &mut core::mem::take(&mut at.scratch)[..at.x.len()];
-        let (x, mantissas) = (at.x.split_at(border), at.gradient.split_at_mut(border));
+        let sums = at.take_scratch();
+        let (Some(x), Some(mantissas)) =
+            (at.x.split_at_checked(border), at.gradient.split_at_mut_checked(border))
+        else {
+            return 0;
+        };
         let first = columns::scale(x.0, at.x_exponent, scale, i32::MAX, mantissas.0);
         let second = columns::scale(x.1, at.x_exponent, |_| ONE, i32::MAX, mantissas.1);
-        let (first_sums, second_sums) = sums.split_at_mut(border);
+        let (first_sums, second_sums) = sums.split_at_mut_checked(border).unwrap_or_default();
         second_sums.fill(0);
         let mut layer = Layer {
             shard: &shard,
@@ -85,9 +89,9 @@ impl Objective for Perceptron {
         let first = Slopes::new(precision.sum_bits, back - precision.dropped, mean);
         let product = (SLOPE_BITS + UNIT_BITS - layer.row_bits) as i32;
         let second = Slopes::new(SLOPE_BITS + UNIT_BITS + 1, product, mean);
-        let penalty = columns::fill_gradient(&mut at, |k| match k < border {
-            true => first.at(sums[k], scale(k)),
-            false => second.at(sums[k], ONE),
+        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| match k < border {
+            true => first.at(sum, scale(k)),
+            false => second.at(sum, ONE),
         });
         loss.saturating_add(penalty)
     }
@@ -98,8 +102,8 @@ fn hidden(header: &Header, dimension: usize) -> Option<usize> {
     let (features, classes) = (header.dimension as usize, usize::from(header.classes));
     let weights = dimension.checked_sub(classes)?;
     let of_one = features + 1 + classes;
-    let whole = weights.is_multiple_of(of_one) && (1..=UNITS_MAX).contains(&(weights / of_one));
-    whole.then_some(weights / of_one)
+    let units = weights.checked_div(of_one)?;
+    (units * of_one == weights && (1..=UNITS_MAX).contains(&units)).then_some(units)
 }
 
 /// What lies behind the first layer.
@@ -120,10 +124,11 @@ impl Link for Layer<'_> {
     fn replace(&mut self, row: usize, margins: &mut [i64]) {
         // The bias belongs to a unit that is always 1.
         let mut units = [1 << UNIT_BITS; UNITS_MAX + 1];
-        let units = &mut units[..margins.len() + 1];
+        let unit_count = margins.len().min(UNITS_MAX) + 1;
+        let units = &mut units[..unit_count];
         units.iter_mut().zip(&*margins).for_each(|(unit, &margin)| *unit = self.tanh(margin));
         let mut slopes = [0; CLASSES_MAX];
-        let slopes = &mut slopes[..usize::from(self.shard.header.classes)];
+        let slopes = &mut slopes[..usize::from(self.shard.header.classes).min(CLASSES_MAX)];
         for (score, weights) in slopes.iter_mut().zip(self.weights.chunks_exact(units.len())) {
             let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
             *score = units.iter().zip(weights).map(product).sum();

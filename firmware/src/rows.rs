@@ -3,7 +3,7 @@
 use crate::value::{One, Value};
 use crate::wide::ceil_log2;
 use core::iter;
-use core::ops::{IndexMut, Range};
+use core::ops::Range;
 use smidgen_protocol::batch::{Runs, Selection};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
@@ -43,8 +43,8 @@ impl Precision {
     /// The scale of coordinate `k` of a model for [`pass_wide`]: that of its column, or of a bias.
     pub fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
         let features = shard.header.dimension as usize;
-        match k % (features + 1) {
-            column if column < features => shard.scale(column),
+        match k.checked_rem(features + 1) {
+            Some(column) if column < features => shard.scale(column),
             _ => Ratio { exponent: Ratio::ONE.exponent + self.one_bits as i16, ..Ratio::ONE },
         }
     }
@@ -110,8 +110,14 @@ const WITH_TABLES: bool = cfg!(not(target_os = "none"));
 const BLOCK: usize = 8;
 
 /// A vector that rows look up by column: a slice or a table.
-trait Vector<T>: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> {}
-impl<T, V: IndexMut<usize, Output = T> + AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
+trait Vector<T>: AsMut<[T]> + AsRef<[T]> {}
+impl<T, V: AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
+
+/// The coordinate of a column: a shard that passed its check lists no other.
+#[inline]
+fn at(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 {
+    x.as_ref().get(column.into()).copied().unwrap_or(0)
+}
 
 /// A pass in the making: it is compiled for each kind of rows, of values and of vectors.
 struct Pass<'a> {
@@ -132,9 +138,10 @@ impl Pass<'_> {
     }
 
     fn dense<B: Breadth<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
-        let features = self.shard.header.dimension as usize;
+        let features = (self.shard.header.dimension as usize).max(1);
         match self.shard.values {
-            Values::Unit => unreachable!("a header of dense rows names a width"),
+            // A header of dense rows names a width.
+            Values::Unit => {}
             Values::I8(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
             Values::I16(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
             Values::I32(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
@@ -214,21 +221,24 @@ impl Breadth<[i32], [i64]> for Wide {
         x: &[i32],
         sums: &mut [i64],
     ) {
-        let features = pass.shard.header.dimension as usize;
+        let stride = (pass.shard.header.dimension as usize).saturating_add(1);
+        let units = x.chunks_exact(stride).len().min(UNITS_MAX);
         let mut passed = 0;
         while let Some((skipped, run)) = pass.next_run(&mut passed) {
             skip(&mut rows, skipped);
             for (index, row) in iter::zip(run, &mut rows) {
                 let mut margins = [0; UNITS_MAX];
-                let margins = &mut margins[..x.len() / (features + 1)];
-                for (margin, x) in iter::zip(&mut *margins, x.chunks_exact(features + 1)) {
-                    *margin = row.margin(&x[..features]) + R::bias(x[features]);
+                let margins = &mut margins[..units];
+                for (margin, x) in iter::zip(&mut *margins, x.chunks_exact(stride)) {
+                    let Some((&bias, weights)) = x.split_last() else { break };
+                    *margin = row.margin(weights) + R::bias(bias);
                 }
                 pass.link.replace(index, margins);
-                for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(features + 1)) {
+                for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(stride)) {
+                    let Some((bias, sums)) = sums.split_last_mut() else { break };
                     if residual != 0 {
-                        row.add(residual as i32, &mut sums[..features]);
-                        sums[features] += R::bias(residual as i32);
+                        row.add(residual as i32, sums);
+                        *bias += R::bias(residual as i32);
                     }
                 }
             }
@@ -272,7 +282,7 @@ fn skip(rows: &mut impl Iterator, count: usize) {
 /// Cuts the entries of all rows into those of each.
 fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item = &'a [T]> + Clone {
     counts.iter().map(move |&count| {
-        let (row, rest) = entries.split_at(usize::from(count));
+        let (row, rest) = entries.split_at_checked(count.into()).unwrap_or_default();
         entries = rest;
         row
     })
@@ -316,14 +326,16 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
         let (columns, values) = self.0;
-        iter::zip(columns, values).map(|(&column, value)| value.times(x[column.into()])).sum()
+        iter::zip(columns, values).map(|(&column, value)| value.times(at(x, column))).sum()
     }
 
     #[inline]
     fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
         let (columns, values) = self.0;
         for (&column, value) in iter::zip(columns, values) {
-            sums[column.into()] += value.times(residual);
+            if let Some(sum) = sums.as_mut().get_mut(column.into()) {
+                *sum += value.times(residual);
+            }
         }
     }
 
@@ -335,13 +347,15 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
 impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        self.0.iter().map(|&column| One.times(x[column.into()])).sum()
+        self.0.iter().map(|&column| One.times(at(x, column))).sum()
     }
 
     #[inline]
     fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
         for &column in self.0 {
-            sums[column.into()] += One.times(residual);
+            if let Some(sum) = sums.as_mut().get_mut(column.into()) {
+                *sum += One.times(residual);
+            }
         }
     }
 

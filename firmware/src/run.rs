@@ -21,7 +21,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     let (mut frame, mut bytes) = ([0; FRAME_LEN_MAX], [0; READ_LEN_MAX]);
     loop {
         while let Some(len) = worker.poll_transmit(&mut frame) {
-            port.write_all(&frame[..len])?;
+            port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
             port.flush()?;
         }
         if let Some(request) = worker.gradient_request() {
@@ -31,7 +31,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
         }
         match port.read(&mut bytes)? {
             0 => return Ok(()),
-            len => worker.receive(&bytes[..len]),
+            len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
         }
     }
 }

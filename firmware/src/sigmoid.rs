@@ -63,7 +63,8 @@ impl Sigmoid {
     #[inline]
     pub fn at(&self, magnitude: u64) -> (u32, u32) {
         let z = (magnitude.min(self.bound) << self.left) >> self.right;
-        let cell = &TABLE[(z >> 32) as usize];
+        // The bound keeps z in the table, which the compiler cannot see.
+        let cell = &TABLE[((z >> 32) as usize).min(CELLS - 1)];
         // The lower word, moved by half its range: the place in the cell as a signed fraction.
         let t = (z as u32 ^ 1 << 31) as i32;
         (cell.sigma.at(t), cell.loss.at(t))

@@ -60,35 +60,41 @@ impl Largest {
     /// The `k` largest; zeros may be among them only at the end.
     fn of(values: &[i32], k: usize) -> Self {
         let mut largest = Self { entries: [Entry::default(); ARRAY_LEN], len: k };
-        let Some(last) = k.checked_sub(1) else { return largest };
+        if k == 0 {
+            return largest;
+        }
         // Few coordinates pass the threshold, so this comparison is nearly all the work.
         let mut threshold = 0;
         for (index, &value) in values.iter().enumerate() {
             if value.unsigned_abs() > threshold {
-                largest.insert(Entry { index, value });
-                threshold = largest.entries[last].value.unsigned_abs();
+                threshold = largest.insert(Entry { index, value });
             }
         }
         largest
     }
 
-    /// Inserts behind all entries that are as large; the last one falls out.
-    fn insert(&mut self, entry: Entry) {
-        let mut place = self.len - 1;
-        while place > 0 && self.entries[place - 1].value.unsigned_abs() < entry.value.unsigned_abs()
-        {
-            self.entries[place] = self.entries[place - 1];
-            place -= 1;
+    /// Inserts behind all entries that are as large, so that the last one falls out; returns the magnitude of the
+    /// new last one.
+    fn insert(&mut self, mut entry: Entry) -> u32 {
+        let (magnitude, mut last) = (entry.value.unsigned_abs(), 0);
+        for kept in self.entries.iter_mut().take(self.len) {
+            last = kept.value.unsigned_abs();
+            if last < magnitude {
+                last = entry.value.unsigned_abs();
+                core::mem::swap(kept, &mut entry);
+            }
         }
-        self.entries[place] = entry;
+        last
     }
 
     /// Leaves the mantissas of these coordinates and zeros elsewhere; returns their shift.
     fn leave(&self, values: &mut [i32], value_bits: u8) -> u8 {
         let shift = shift_for(self.entries[0].value.unsigned_abs(), value_bits);
         values.fill(0);
-        for entry in self.entries[..self.len].iter().filter(|entry| entry.value != 0) {
-            values[entry.index] = mantissa(entry.value, shift);
+        for entry in self.entries.iter().take(self.len).filter(|entry| entry.value != 0) {
+            if let Some(value) = values.get_mut(entry.index) {
+                *value = mantissa(entry.value, shift);
+            }
         }
         shift
     }
@@ -118,13 +124,17 @@ impl Cut {
         while high > 0 {
             let low = high.saturating_sub(Self::DIGIT_BITS);
             let counts = count(values, prefix, low..high);
-            let mut digit = (1 << (high - low)) - 1;
-            while counts[digit] < ties {
-                ties -= counts[digit];
-                digit -= 1;
+            let (mut digit, mut counted) = (0, 0);
+            // The digits from the top that hold fewer than are still to be kept.
+            for (place, &count) in counts.iter().enumerate().rev() {
+                (digit, counted) = (place, count);
+                if count >= ties {
+                    break;
+                }
+                ties -= count;
             }
             prefix = prefix << (high - low) | digit as u32;
-            if counts[digit] == ties {
+            if counted == ties {
                 let floor = prefix << low;
                 return Self { magnitude: floor.saturating_sub(1), ties: 0 };
             }
@@ -153,7 +163,9 @@ fn count(values: &[i32], prefix: u32, bits: Range<u32>) -> [usize; 1 << Cut::DIG
     for value in values {
         let magnitude = value.unsigned_abs();
         if magnitude.unbounded_shr(bits.end) == prefix {
-            counts[(magnitude >> bits.start) as usize % (1 << (bits.end - bits.start))] += 1;
+            let digit = (magnitude >> bits.start) as usize % (1 << (bits.end - bits.start));
+            // A digit has no more bits than there are counts for, which the compiler cannot see.
+            counts[digit % (1 << Cut::DIGIT_BITS)] += 1;
         }
     }
     counts

@@ -10,7 +10,7 @@ pub fn ceil_log2(n: u32) -> u32 {
 /// 1/n to 31 bits, for n up to 2^31.
 pub fn reciprocal(n: u32) -> Ratio {
     let exponent = 30 + ceil_log2(n);
-    let mantissa = ((1u64 << exponent) + u64::from(n / 2)) / u64::from(n);
+    let mantissa = ((1u64 << exponent) + u64::from(n / 2)) / u64::from(n.max(1));
     Ratio { mantissa: mantissa as i32, exponent: exponent as i16 }
 }
 

@@ -52,11 +52,10 @@ pub struct Worker<M> {
 impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     /// A worker that can compute `R`, an objective or several, and has just been started.
     ///
-    /// # Panics
-    /// If the name of the board is longer than [`NAME_LEN_MAX`].
+    /// The name of the board has at most [`NAME_LEN_MAX`] bytes.
     pub fn new<R: Repertoire>(board: Board, memory: M) -> Self {
         const { assert!(R::NAMES.len() <= NAME_LEN_MAX) };
-        assert!(board.name.len() <= NAME_LEN_MAX);
+        debug_assert!(board.name.len() <= NAME_LEN_MAX);
         let objectives = Known { names: R::NAMES, find: R::find };
         Self {
             deframer: Deframer::new(),
@@ -85,8 +84,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
 
     /// Takes the loss mantissa that the objective returned; the gradient lies where the request wanted it.
     ///
-    /// # Panics
-    /// If no gradient was requested.
+    /// Without a request it changes nothing.
     pub fn gradient_ready(&mut self, loss: i64) {
         self.machine.gradient_ready(loss, &mut self.counters.saturated);
     }
@@ -255,7 +253,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     }
 
     fn gradient_ready(&mut self, loss: i64, saturated: &mut u32) {
-        let session = self.session.as_mut().expect("no gradient is awaited outside a session");
+        let Some(session) = &mut self.session else { return };
         let at = session.layout.split(self.memory.as_mut());
         session.gradient_ready(loss, at, saturated);
     }

@@ -5,7 +5,7 @@
 //! another session, worker or round fails its check, at no cost in bytes.
 
 use crate::counters::{Counters, Reject};
-use cobs::CobsEncoder;
+use cobs::{CobsEncoder, DecodeResult, DecoderState};
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 
 /// The longest frame on the wire, delimiter included.
@@ -73,7 +73,7 @@ pub fn emit(
 ) -> usize {
     let mut payload = Payload { encoder: CobsEncoder::new(out), digest: CHECKSUM.digest(), len: 0 };
     write(&mut payload);
-    let len = payload.finish(context);
+    let len = payload.finish(context).min(FRAME_LEN_MAX - 1);
     out[len] = DELIMITER;
     len + 1
 }
@@ -86,15 +86,12 @@ pub struct Payload<'b> {
 }
 
 impl Payload<'_> {
-    /// Appends bytes.
-    ///
-    /// # Panics
-    /// If the payload exceeds [`PAYLOAD_LEN_MAX`].
+    /// Appends bytes, [`PAYLOAD_LEN_MAX`] in all: of a longer payload the end is missing, and no one takes the frame.
     pub fn push(&mut self, bytes: &[u8]) {
         self.len += bytes.len();
-        assert!(self.len <= PAYLOAD_LEN_MAX);
         self.digest.update(bytes);
-        self.encoder.push(bytes).expect("a payload of legal length fits a frame");
+        let pushed = self.encoder.push(bytes);
+        debug_assert!(pushed.is_ok() && self.len <= PAYLOAD_LEN_MAX, "a payload fits its frame");
     }
 
     /// Bytes so far.
@@ -105,7 +102,8 @@ impl Payload<'_> {
     fn finish(mut self, context: &Context) -> usize {
         self.digest.update(&context.bytes());
         let checksum = self.digest.finalize().to_le_bytes();
-        self.encoder.push(&checksum).expect("a checksum fits behind a legal payload");
+        let pushed = self.encoder.push(&checksum);
+        debug_assert!(pushed.is_ok(), "a checksum fits behind a legal payload");
         self.encoder.finalize()
     }
 }
@@ -113,7 +111,8 @@ impl Payload<'_> {
 /// What was between two delimiters, decoded but not yet checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'d> {
-    bytes: &'d [u8],
+    payload: &'d [u8],
+    checksum: [u8; CHECKSUM_LEN],
     /// Bytes that it took on the wire, delimiter included.
     pub wire_len: usize,
 }
@@ -121,17 +120,16 @@ pub struct Frame<'d> {
 impl<'d> Frame<'d> {
     /// The payload, not yet checked: good for finding out in which context to check it.
     pub fn unchecked(&self) -> &'d [u8] {
-        &self.bytes[..self.bytes.len() - CHECKSUM_LEN]
+        self.payload
     }
 
     /// The payload, if the checksum holds in `context`.
     pub fn check(&self, context: &Context) -> Result<&'d [u8], Reject> {
-        let (payload, checksum) = self.bytes.split_at(self.bytes.len() - CHECKSUM_LEN);
         let mut digest = CHECKSUM.digest();
-        digest.update(payload);
+        digest.update(self.payload);
         digest.update(&context.bytes());
-        if digest.finalize().to_le_bytes() == checksum {
-            Ok(payload)
+        if digest.finalize().to_le_bytes() == self.checksum {
+            Ok(self.payload)
         } else {
             Err(Reject::Checksum)
         }
@@ -189,11 +187,11 @@ impl Deframer {
     }
 
     fn store(&mut self, bytes: &[u8]) {
-        let end = self.len.saturating_add(bytes.len());
-        if let Some(room) = self.buffer.get_mut(self.len..end) {
+        let rest = self.buffer.get_mut(self.len..);
+        if let Some(room) = rest.and_then(|rest| rest.get_mut(..bytes.len())) {
             room.copy_from_slice(bytes);
         }
-        self.len = end;
+        self.len = self.len.saturating_add(bytes.len());
     }
 
     fn close(&mut self, counters: &mut Counters) -> Option<Frame<'_>> {
@@ -202,13 +200,38 @@ impl Deframer {
             counters.reject(Reject::Overlong, wire_len);
             return None;
         }
-        match cobs::decode_in_place(&mut self.buffer[..wire_len - 1]) {
-            Ok(len) if len > CHECKSUM_LEN => Some(Frame { bytes: &self.buffer[..len], wire_len }),
+        let decoded = decode(&mut self.buffer[..wire_len - 1]);
+        match decoded.split_last_chunk() {
+            Some((payload, &checksum)) if !payload.is_empty() => {
+                Some(Frame { payload, checksum, wire_len })
+            }
             _ => {
                 counters.reject(Reject::Undecodable, wire_len);
                 None
             }
         }
+    }
+}
+
+/// Decodes COBS in its place; what is none becomes nothing.
+///
+/// Byte by byte, because the function that the crate has for whole slices cannot be seen not to panic.
+fn decode(bytes: &mut [u8]) -> &[u8] {
+    let (mut state, mut len) = (DecoderState::Idle, 0);
+    for place in 0..bytes.len() {
+        match state.feed(bytes[place]) {
+            Ok(DecodeResult::DataContinue(byte)) => {
+                if let Some(decoded) = bytes.get_mut(len) {
+                    (*decoded, len) = (byte, len + 1);
+                }
+            }
+            Ok(_) => {}
+            Err(_) => return &[],
+        }
+    }
+    match state.feed(DELIMITER) {
+        Ok(DecodeResult::DataComplete) => bytes.get(..len).unwrap_or_default(),
+        _ => &[],
     }
 }
 

@@ -216,9 +216,9 @@ impl<'a> Shard<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, ShardError> {
         let header = Header::parse(bytes)?;
         let at = header.sections().filter(|at| at.len == bytes.len()).ok_or(ShardError::Shape)?;
-        let indices = &bytes[at.indices];
-        let counts = words(&bytes[at.counts])?;
-        let (values, labels) = (&bytes[at.values], &bytes[at.labels]);
+        let section = |range| bytes.get(range).ok_or(ShardError::Shape);
+        let (indices, counts) = (section(at.indices)?, words(section(at.counts)?)?);
+        let (values, labels) = (section(at.values)?, section(at.labels)?);
         Ok(Self {
             header,
             values: match header.width {
@@ -232,8 +232,8 @@ impl<'a> Shard<'a> {
                 (true, false) => Columns::U8(counts, indices),
                 (true, true) => Columns::U16(counts, words(indices)?),
             },
-            scale_mantissas: words(&bytes[at.scale_mantissas])?,
-            scale_exponents: words(&bytes[at.scale_exponents])?,
+            scale_mantissas: words(section(at.scale_mantissas)?)?,
+            scale_exponents: words(section(at.scale_exponents)?)?,
             labels: match header.label_width {
                 Width::Unit => Labels::Bits(labels),
                 Width::I8 => Labels::I8(words(labels)?),
@@ -269,9 +269,11 @@ impl<'a> Shard<'a> {
         if good { Ok(()) } else { Err(ShardError::Index) }
     }
 
-    /// What a stored value of a column is multiplied with.
+    /// What a stored value of a column is multiplied with; 0 beyond the last scale.
+    #[inline]
     pub fn scale(&self, column: usize) -> Ratio {
-        Ratio { mantissa: self.scale_mantissas[column], exponent: self.scale_exponents[column] }
+        let scale = self.scale_mantissas.get(column).zip(self.scale_exponents.get(column));
+        scale.map_or(Ratio::default(), |(&mantissa, &exponent)| Ratio { mantissa, exponent })
     }
 
     /// What a stored label is multiplied with.
@@ -279,15 +281,16 @@ impl<'a> Shard<'a> {
         self.scale(self.header.dimension as usize)
     }
 
-    /// The stored label of a row: its class, or its target before it is scaled.
+    /// The stored label of a row: its class, or its target before it is scaled; 0 beyond the last row.
     #[inline]
     pub fn label(&self, row: usize) -> i32 {
-        match self.labels {
-            Labels::Bits(bits) => i32::from(bits[row / 8] >> (row % 8) & 1),
-            Labels::I8(labels) => labels[row].into(),
-            Labels::I16(labels) => labels[row].into(),
-            Labels::I32(labels) => labels[row],
-        }
+        let label = match self.labels {
+            Labels::Bits(bits) => bits.get(row / 8).map(|&bits| i32::from(bits >> (row % 8) & 1)),
+            Labels::I8(labels) => labels.get(row).map(|&label| label.into()),
+            Labels::I16(labels) => labels.get(row).map(|&label| label.into()),
+            Labels::I32(labels) => labels.get(row).copied(),
+        };
+        label.unwrap_or(0)
     }
 }
 

@@ -38,11 +38,10 @@ pub struct Packing {
 impl Packing {
     /// The packing for about `k` entries of `dimension` coordinates with mantissas of `value_bits` bits.
     ///
-    /// # Panics
-    /// If `value_bits` is not in `1..=VALUE_BITS_MAX`.
+    /// `value_bits` is in `1..=VALUE_BITS_MAX`.
     pub fn new(dimension: u32, k: u32, value_bits: u8) -> Self {
-        assert!((1..=VALUE_BITS_MAX).contains(&value_bits));
-        let mean_gap = dimension.saturating_sub(k) / k.saturating_add(1);
+        debug_assert!((1..=VALUE_BITS_MAX).contains(&value_bits));
+        let mean_gap = dimension.saturating_sub(k).checked_div(k.saturating_add(1)).unwrap_or(0);
         let rice = mean_gap.checked_ilog2().unwrap_or(0).min(15) as u8;
         Self { index_bits: index_bits(dimension), value_bits, rice }
     }
@@ -83,16 +82,12 @@ pub struct Encoder<'b> {
 impl<'b> Encoder<'b> {
     /// Starts a body whose packing both sides know; `from` is the first possible index.
     ///
-    /// # Panics
-    /// If `buffer` has no room for the header or `shift` exceeds [`SHIFT_MAX`].
+    /// `buffer` has room for the header, and `shift` is at most [`SHIFT_MAX`].
     pub fn new(buffer: &'b mut [u8], packing: Packing, shift: u8, from: u32) -> Self {
         Self::start(BitWriter::new(buffer), packing, shift, from)
     }
 
-    /// Starts a body that says how it is packed.
-    ///
-    /// # Panics
-    /// As [`Encoder::new`].
+    /// Starts a body that says how it is packed; the rest as in [`Encoder::new`].
     pub fn described(buffer: &'b mut [u8], packing: Packing, shift: u8, from: u32) -> Self {
         let mut bits = BitWriter::new(buffer);
         bits.write(u64::from(packing.value_bits - 1), 6);
@@ -101,19 +96,20 @@ impl<'b> Encoder<'b> {
     }
 
     fn start(mut bits: BitWriter<'b>, packing: Packing, shift: u8, from: u32) -> Self {
-        assert!(shift <= SHIFT_MAX);
+        debug_assert!(shift <= SHIFT_MAX);
         bits.write(u64::from(shift), 5);
         Self { bits, gaps: Gaps::new(packing.rice), packing, next: from }
     }
 
     /// Appends an entry; on [`Full`] the body is as it was.
     ///
-    /// # Panics
-    /// If `index` is not beyond the last one, `mantissa` is zero or wider than the packing.
+    /// `index` is beyond the last one, `mantissa` not zero and no wider than the packing.
     pub fn push(&mut self, index: u32, mantissa: i64) -> Result<(), Full> {
         let value_bits = u32::from(self.packing.value_bits);
         let magnitude = mantissa.unsigned_abs();
-        assert!(index >= self.next && mantissa != 0 && (magnitude - 1) >> (value_bits - 1) == 0);
+        debug_assert!(
+            index >= self.next && mantissa != 0 && (magnitude - 1) >> (value_bits - 1) == 0
+        );
         let gap = index - self.next;
         if self.gaps.len_bits(gap, self.packing.index_bits) + value_bits > self.bits.room() {
             return Err(Full);
@@ -217,10 +213,7 @@ pub fn shift_for(max_magnitude: u32, value_bits: u8) -> u8 {
 /// Adds an update to an estimator: `g[j] += mantissa * 2^shift` for every entry, on both sides of the link.
 ///
 /// `on_change(j, before, after)` sees each changed coordinate: whoever keeps a sum or a digest follows it,
-/// exact also where a coordinate saturates.
-///
-/// # Panics
-/// If an index lies beyond `estimator`: check a received body first.
+/// exact also where a coordinate saturates. Indices lie within `estimator`: a received body is checked first.
 pub fn apply(
     estimator: &mut [i32],
     entries: impl Iterator<Item = (u32, i64)>,
@@ -229,7 +222,10 @@ pub fn apply(
     mut on_change: impl FnMut(u32, i32, i32),
 ) {
     for (index, mantissa) in entries {
-        let coordinate = &mut estimator[index as usize];
+        let Some(coordinate) = estimator.get_mut(index as usize) else {
+            debug_assert!(false, "a body is checked before it is applied");
+            continue;
+        };
         let before = *coordinate;
         let moved = i64::from(before).saturating_add(round_shift(mantissa, -i32::from(shift)));
         *coordinate = saturate(moved, saturated);

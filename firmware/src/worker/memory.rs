@@ -1,7 +1,7 @@
 //! How a worker lays out the memory that it was lent: the data first, so that they stay where they are when the next
 //! run has another dimension or method.
 
-use bytemuck::{cast_slice, cast_slice_mut};
+use bytemuck::{Pod, cast_slice, try_cast_slice_mut};
 use smidgen_protocol::message::{Configure, Part};
 use smidgen_protocol::method::Method;
 
@@ -83,13 +83,11 @@ impl Layout {
         self.sections().into_iter().fold(0, usize::saturating_add)
     }
 
-    /// Parts the memory.
-    ///
-    /// # Panics
-    /// If `memory` is shorter than [`Layout::len`].
+    /// Parts the memory. Of one that is shorter than [`Layout::len`] the last parts are empty.
     pub fn split<'m>(&self, mut memory: &'m mut [u64]) -> Vectors<'m> {
         let mut section = |len: usize| {
-            let (section, rest) = core::mem::take(&mut memory).split_at_mut(len);
+            let parts = core::mem::take(&mut memory).split_at_mut_checked(len);
+            let (section, rest) = parts.unwrap_or_default();
             memory = rest;
             section
         };
@@ -97,23 +95,32 @@ impl Layout {
             self.sections().map(&mut section);
         let d = self.dimension;
         Vectors {
-            x: &mut cast_slice_mut(x)[..d],
-            g_i: &mut cast_slice_mut(g_i)[..d],
-            gradient: &mut cast_slice_mut(gradient)[..d],
-            private: &mut cast_slice_mut(private)[..self.private_len],
-            sum: cast_slice_mut(sum),
-            velocity: cast_slice_mut(velocity),
-            scratch: cast_slice_mut(scratch),
-            data: &mut cast_slice_mut(data)[..self.data_len],
+            x: items(x, d),
+            g_i: items(g_i, d),
+            gradient: items(gradient, d),
+            private: items(private, self.private_len),
+            sum: items(sum, self.sum_len),
+            velocity: items(velocity, self.velocity_len),
+            scratch: items(scratch, self.scratch_len),
+            data: items(data, self.data_len),
         }
     }
 
     /// The model and the estimator, to look at.
     pub fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
         let vector = words(self.dimension, 4);
-        let (x, rest) = memory[words(self.data_len, 1)..].split_at(vector);
-        (&cast_slice(x)[..self.dimension], &cast_slice(&rest[..vector])[..self.dimension])
+        let state = memory.get(words(self.data_len, 1)..).unwrap_or_default();
+        let (x, rest) = state.split_at_checked(vector).unwrap_or_default();
+        let g_i = rest.get(..vector).unwrap_or_default();
+        let of = |words| cast_slice(words).get(..self.dimension).unwrap_or_default();
+        (of(x), of(g_i))
     }
+}
+
+/// The first `len` items in so many words.
+fn items<T: Pod>(words: &mut [u64], len: usize) -> &mut [T] {
+    let items: &mut [T] = try_cast_slice_mut(words).unwrap_or_default();
+    items.get_mut(..len).unwrap_or_default()
 }
 
 #[cfg(test)]

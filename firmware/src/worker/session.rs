@@ -257,7 +257,8 @@ impl Session {
     ) -> Result<Answer, Reject> {
         let held = self.data_held;
         if offset as usize == held && held < data.len() {
-            data.get_mut(held..held + chunk.len()).ok_or(Reject::Body)?.copy_from_slice(chunk);
+            let room = data.get_mut(held..).and_then(|room| room.get_mut(..chunk.len()));
+            room.ok_or(Reject::Body)?.copy_from_slice(chunk);
             self.data_held += chunk.len();
             let complete = self.data_held == data.len();
             if complete
@@ -307,21 +308,18 @@ impl Session {
         match part {
             Part::Model | Part::Estimator => {
                 let vector = if part == Part::Model { &mut *at.x } else { &mut *at.g_i };
-                vector[range].fill(0);
-                values.for_each(|(index, value)| vector[index] = saturate(value, saturated));
+                vector.get_mut(range).unwrap_or_default().fill(0);
+                change(vector, values, |_, value| saturate(value, saturated));
             }
-            Part::ModelChange => values.for_each(|(index, value)| {
-                let moved = i64::from(at.x[index]).saturating_add(value);
-                at.x[index] = saturate(moved, saturated);
+            Part::ModelChange => change(at.x, values, |before, value| {
+                saturate(i64::from(before).saturating_add(value), saturated)
             }),
             _ if wide.is_empty() => return Err(Reject::Unexpected),
             Part::Sum | Part::Velocity => {
-                wide[range].fill(0);
-                values.for_each(|(index, value)| wide[index] = value);
+                wide.get_mut(range).unwrap_or_default().fill(0);
+                change(wide, values, |_, value| value);
             }
-            Part::SumChange => values.for_each(|(index, value)| {
-                wide[index] = wide[index].saturating_add(value);
-            }),
+            Part::SumChange => change(wide, values, i64::saturating_add),
         }
         Ok(())
     }
@@ -383,14 +381,14 @@ impl Session {
     pub fn gradient_ready(&mut self, loss: i64, at: Vectors, saturated: &mut u32) {
         let loss = Loss::new(loss);
         self.scale_gradient(at.gradient, saturated);
-        match self.awaited.take().expect("a gradient is awaited") {
-            Awaited::Probe { ticket, .. } => {
+        match self.awaited.take() {
+            Some(Awaited::Probe { ticket, .. }) => {
                 let gradient_max = vector::max_magnitude(at.gradient);
                 self.answer = Some(Answer::Range { ticket, gradient_max, loss });
                 self.outbox = self.answer;
             }
-            Awaited::Update => {
-                let round = self.round().expect("an awaited update has a round");
+            Some(Awaited::Update) => {
+                let Some(round) = self.round() else { return };
                 let compression = self.compression(round);
                 let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
                 let spare_len = spare.len().min(self.layout.dimension);
@@ -406,6 +404,7 @@ impl Session {
                 self.update = Some(Update { round, loss, written });
                 self.outbox = Some(Answer::Update { from: 0 });
             }
+            None => {}
         }
     }
 
@@ -459,6 +458,19 @@ impl Session {
             (true, false) => Up::Update { loss: update.loss },
             (true, true) => Up::Anew { loss: update.loss },
         };
-        message.emit(&body[..len], context, out)
+        message.emit(&body[..len.min(BODY_LEN_MAX)], context, out)
+    }
+}
+
+/// Changes the coordinates of a vector that entries name, to `new(before, value)`.
+fn change<T: Copy>(
+    vector: &mut [T],
+    entries: impl Iterator<Item = (usize, i64)>,
+    mut new: impl FnMut(T, i64) -> T,
+) {
+    for (index, value) in entries {
+        if let Some(coordinate) = vector.get_mut(index) {
+            *coordinate = new(*coordinate, value);
+        }
     }
 }

@@ -20,7 +20,7 @@ impl<'b> BitWriter<'b> {
 
     /// Appends the lowest `count` bits of `value`, at most 56; the rest of `value` is zero.
     pub fn write(&mut self, value: u64, count: u32) {
-        assert!(count <= 56 && value >> count == 0 && count <= self.room());
+        debug_assert!(count <= 56 && value >> count == 0 && count <= self.room());
         self.pending |= value << self.pending_bits;
         self.pending_bits += count;
         while self.pending_bits >= 8 {
@@ -29,8 +29,10 @@ impl<'b> BitWriter<'b> {
     }
 
     fn emit_byte(&mut self) {
-        self.bytes[self.len] = self.pending as u8;
-        self.len += 1;
+        if let Some(byte) = self.bytes.get_mut(self.len) {
+            *byte = self.pending as u8;
+            self.len += 1;
+        }
         self.pending >>= 8;
         self.pending_bits -= 8;
     }
@@ -65,14 +67,13 @@ impl<'b> BitReader<'b> {
 
     /// The next `count` bits, at most 56, if there are as many.
     pub fn read(&mut self, count: u32) -> Option<u64> {
-        assert!(count <= 56);
+        debug_assert!(count <= 56);
         if count as usize > self.left() {
             return None;
         }
-        let start = self.position / 8;
+        let rest = self.bytes.get(self.position / 8..)?;
         let mut word = [0; 8];
-        let available = (self.bytes.len() - start).min(8);
-        word[..available].copy_from_slice(&self.bytes[start..start + available]);
+        word.iter_mut().zip(rest).for_each(|(byte, &next)| *byte = next);
         let value = u64::from_le_bytes(word) >> (self.position % 8);
         self.position += count as usize;
         Some(value & ((1 << count) - 1))

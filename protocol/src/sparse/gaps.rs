@@ -28,7 +28,7 @@ impl Gaps {
     }
 
     fn parameter(&self) -> u32 {
-        (self.sum / self.count).checked_ilog2().unwrap_or(0)
+        self.sum.checked_div(self.count).and_then(u32::checked_ilog2).unwrap_or(0)
     }
 
     fn update(&mut self, gap: u32) {

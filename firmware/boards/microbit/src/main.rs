@@ -6,7 +6,7 @@
 #![no_main]
 
 use board_support::{
-    identity, memory,
+    identity, memory, once,
     serial::{self, Port},
     serve,
 };
@@ -31,7 +31,7 @@ const QUEUE_LEN: usize = 575;
 fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
 
-    let device = pac::Peripherals::take().expect("nobody took them before");
+    let device = once(pac::Peripherals::take());
     let identity = identity::given_or_else(|| device_id(&device.FICR));
     let mut worker =
         Worker::new::<Objectives>(Board { name: "microbit", identity }, memory::take());

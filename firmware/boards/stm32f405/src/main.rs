@@ -6,7 +6,7 @@
 #![no_main]
 
 use board_support::{
-    identity, memory,
+    identity, memory, once,
     serial::{self, Port},
     serve,
 };
@@ -40,20 +40,24 @@ fn main() -> ! {
     let board = Board { name: "stm32f405", identity: identity::given_or_else(device_id) };
     let mut worker = Worker::new::<Objectives>(board, memory::take());
 
-    let device = pac::Peripherals::take().expect("nobody took them before");
+    let device = once(pac::Peripherals::take());
     let mut rcc = device.RCC.freeze(rcc::Config::hsi());
     let gpioa = device.GPIOA.split(&mut rcc);
     let gpioc = device.GPIOC.split(&mut rcc);
     let mut led = gpioc.pc12.into_push_pull_output();
     let config = Config::default().baudrate(115_200.bps());
-    let usart = Serial::new(device.USART1, (gpioa.pa9, gpioa.pa10), config, &mut rcc)
-        .expect("the speed can be had from this clock");
+    // The speed can be had from this clock.
+    let usart = once(Serial::new(device.USART1, (gpioa.pa9, gpioa.pa10), config, &mut rcc).ok());
     let (mut transmitter, mut receiver) = usart.split();
     receiver.listen();
 
     let transmit = |byte| send(&mut transmitter, byte);
     let port = Port::open(QUEUE, transmit, |lit: bool| led.set_state((!lit).into()));
-    critical_section::with(|section| RECEIVER.replace(section, Some(receiver)));
+    critical_section::with(|section| {
+        if let Ok(mut place) = RECEIVER.borrow(section).try_borrow_mut() {
+            *place = Some(receiver);
+        }
+    });
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::USART1) };
     serve(port, &mut worker, &mut Objectives)
@@ -68,8 +72,9 @@ fn send(transmitter: &mut Tx<USART1>, byte: u8) {
 #[interrupt]
 fn USART1() {
     critical_section::with(|section| {
-        let mut receiver = RECEIVER.borrow_ref_mut(section);
-        let receiver = receiver.as_mut().expect("main enables the interrupt when it is there");
+        // It is there before its interrupt is enabled.
+        let mut place = RECEIVER.borrow(section).try_borrow_mut();
+        let Ok(Some(receiver)) = place.as_deref_mut() else { return };
         match receiver.read() {
             Ok(byte) => serial::received(byte),
             Err(nb::Error::Other(Error::Overrun)) => serial::lost(),

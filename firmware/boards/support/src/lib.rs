@@ -19,12 +19,20 @@ pub mod memory;
 mod reset;
 pub mod serial;
 
+use cortex_m::peripheral::SCB;
 use embedded_io::{Read, Write};
 use serial::Overrun;
 use smidgen_firmware::{objective::Repertoire, run::run, worker::Worker};
 
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
+
+/// What can be taken once and is there; a board that wants it again starts anew.
+///
+/// It takes the place of `unwrap`, so that there is no panic in an image.
+pub fn once<T>(taken: Option<T>) -> T {
+    taken.unwrap_or_else(|| SCB::sys_reset())
+}
 
 /// Serves the host for as long as the board has power.
 pub fn serve<P, R>(mut port: P, worker: &mut Worker<&'static mut [u64]>, repertoire: &mut R) -> !

@@ -1,5 +1,6 @@
 //! The memory that is left when stack and statics have theirs.
 
+use crate::once;
 use core::{mem::MaybeUninit, slice};
 
 unsafe extern "C" {
@@ -9,10 +10,9 @@ unsafe extern "C" {
 
 /// All of the region `RAM` behind the statics, set to zero.
 ///
-/// # Panics
-/// If called again: the memory can be given away only once.
+/// The memory can be given away only once: if called again, the board starts anew.
 pub fn take() -> &'static mut [u64] {
-    cortex_m::singleton!(TAKEN: () = ()).expect("the memory is given away once");
+    once(cortex_m::singleton!(TAKEN: () = ()));
     let start = cortex_m_rt::heap_start() as usize;
     let start = start.next_multiple_of(align_of::<u64>());
     let end = &raw const _ram_end as usize;

@@ -21,9 +21,11 @@ static OVERRUNS: AtomicU32 = AtomicU32::new(0);
 /// Takes a byte from the receive register.
 pub fn received(byte: u8) {
     critical_section::with(|section| {
-        let mut inlet = INLET.borrow_ref_mut(section);
-        let stored = inlet.as_mut().map(|inlet| inlet.enqueue(byte));
-        if stored != Some(Ok(())) {
+        let stored = match INLET.borrow(section).try_borrow_mut().as_deref_mut() {
+            Ok(Some(inlet)) => inlet.enqueue(byte),
+            _ => Err(byte),
+        };
+        if stored.is_err() {
             lost();
         }
     });
@@ -68,7 +70,11 @@ impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
     /// switches the status LED, which is lit while the worker works and dark while it waits for bytes.
     pub fn open<const N: usize>(queue: &'static mut Queue<u8, N>, transmit: T, light: L) -> Self {
         let (producer, consumer) = queue.split();
-        critical_section::with(|section| INLET.replace(section, Some(producer)));
+        critical_section::with(|section| {
+            if let Ok(mut inlet) = INLET.borrow(section).try_borrow_mut() {
+                *inlet = Some(producer);
+            }
+        });
         Self { queue: consumer, transmit, light, overruns_reported: 0 }
     }
 
