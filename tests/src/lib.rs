@@ -3,6 +3,7 @@
 pub mod classifier;
 pub mod conformance;
 pub mod emulation;
+pub mod fuzz;
 pub mod oracle;
 #[cfg(unix)]
 pub mod pty;

@@ -1,0 +1,376 @@
+//! An aggregator with two workers: one does what it should, the other one says whatever harms.
+
+use arbitrary::{Result, Unstructured};
+use smidgen::aggregator::{Aggregator, Event, Reason, Setup, Share, Snapshot, StepRule};
+use smidgen_firmware::objective::Repertoire;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::worker::{Board, Worker, memory_len};
+use smidgen_protocol::batch::Batch;
+use smidgen_protocol::counters::Counters;
+use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, emit};
+use smidgen_protocol::message::{
+    Down, Downlink, Init, Loss, Ready, Refusal, Regulariser, SCHEMA, Up, VERSION,
+};
+use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::shard::{Header, Width};
+use smidgen_protocol::sparse::Encoder;
+use std::time::Duration;
+
+/// Indices of the two.
+const LIAR: usize = 0;
+const HONEST: usize = 1;
+const SESSION: u32 = 7;
+const DIMENSION: u32 = 10;
+/// What happens in one run.
+const EVENTS_MAX: usize = 300;
+/// So many questions are out at most before an answer or a timeout: one to each worker, and one more when a round closes.
+const QUESTIONS_MAX: usize = 4;
+
+/// A run in which one worker lies. The host does not panic and explains every byte; the honest worker's state is what the
+/// host thinks it is, and it is not blamed.
+pub fn aggregator(input: &[u8]) {
+    let mut u = Unstructured::new(input);
+    if let Ok(mut bench) = Bench::new(&mut u) {
+        for _ in 0..EVENTS_MAX {
+            if u.is_empty() || !bench.happen(&mut u).unwrap_or(false) {
+                break;
+            }
+        }
+    }
+}
+
+/// A host and two workers.
+pub(super) struct Bench {
+    host: Aggregator,
+    workers: [Worker<Vec<u64>>; 2],
+    /// Bytes that each sent.
+    sent: [u64; 2],
+    /// The last question to the liar, and what an honest worker would answer.
+    question: Vec<u8>,
+    answer: Vec<u8>,
+    now: Duration,
+    k: u32,
+    compressor: Compressor,
+}
+
+impl Bench {
+    fn new(u: &mut Unstructured) -> Result<Self> {
+        let setup = setup(u)?;
+        let (k, compressor) = (setup.shares[LIAR].k, setup.compressor);
+        let words = memory_len::<Objectives>(&setup.configuration(0, 0, 0)) / 8;
+        let worker = |identity| {
+            let board = Board { name: "fuzzed", identity };
+            Worker::new::<Objectives>(board, vec![0; words])
+        };
+        Ok(Self {
+            host: Aggregator::new(setup),
+            workers: [worker(1), worker(2)],
+            sent: [0; 2],
+            question: vec![],
+            answer: vec![],
+            now: Duration::ZERO,
+            k,
+            compressor,
+        })
+    }
+
+    /// The state of a run without lies behind so many closed rounds.
+    pub fn closed(rounds: usize) -> Snapshot {
+        let mut bench = Self::new(&mut Unstructured::new(&[])).expect("a setup");
+        let mut closed = 0;
+        loop {
+            bench.ask();
+            let answer = std::mem::take(&mut bench.answer);
+            bench.arrive(LIAR, &answer);
+            while let Some(event) = bench.host.poll_event() {
+                if !matches!(event, Event::Closed(_)) {
+                    continue;
+                }
+                closed += 1;
+                if closed == rounds {
+                    return bench.host.snapshot().expect("a round is closed");
+                }
+                bench.host.proceed();
+            }
+        }
+    }
+
+    /// Lets one thing happen; whether the run goes on.
+    fn happen(&mut self, u: &mut Unstructured) -> Result<bool> {
+        while let Some(event) = self.host.poll_event() {
+            if !self.take(&event, u)? {
+                return Ok(false);
+            }
+        }
+        self.ask();
+        match u.int_in_range(0..=7)? {
+            0 => {
+                let len = u.arbitrary_len::<u8>()?.min(600);
+                let noise = u.bytes(len)?;
+                self.arrive(LIAR, noise);
+            }
+            1..=3 => {
+                let forged = self.forge(u)?;
+                let times = if u.ratio(1, 16)? { 50 } else { 1 };
+                (0..times).for_each(|_| self.arrive(LIAR, &forged));
+            }
+            4 => {
+                if let Some(deadline) = self.host.poll_timeout() {
+                    self.now = self.now.max(deadline);
+                    self.host.handle_timeout(self.now);
+                }
+            }
+            5 if u.ratio(1, 4)? => self.host.handle_reconnect(LIAR),
+            _ => {
+                let answer = self.answer.clone();
+                self.arrive(LIAR, &answer);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes note of an event; whether the run goes on.
+    fn take(&mut self, event: &Event, u: &mut Unstructured) -> Result<bool> {
+        match event {
+            Event::Closed(_) => {
+                let state = (self.host.x(), self.host.mirror(HONEST).mantissas());
+                assert_eq!(self.workers[HONEST].state(), Some(state), "mirror equals worker");
+                if u.ratio(1, 32)? {
+                    self.host.finish()
+                } else {
+                    self.host.proceed()
+                }
+                Ok(true)
+            }
+            Event::Failed(failure) => {
+                // Of two with one identity nobody knows who lies.
+                let twins = matches!(failure.reason, Reason::SameIdentity(LIAR));
+                assert!(failure.worker == LIAR || twins, "{failure}");
+                Ok(false)
+            }
+            Event::Rebooted(worker) => {
+                assert_eq!(*worker, LIAR);
+                Ok(true)
+            }
+            Event::Finished(_) => Ok(false),
+            _ => Ok(true),
+        }
+    }
+
+    /// Lets the host ask. The honest worker answers at once; the liar knows what it should answer.
+    fn ask(&mut self) {
+        let mut out = [0; FRAME_LEN_MAX];
+        let mut questions = 0;
+        while let Some((worker, len)) = self.host.poll_transmit(self.now, &mut out) {
+            let answer = answer(&mut self.workers[worker], &out[..len]);
+            if worker == HONEST {
+                self.arrive(HONEST, &answer);
+                continue;
+            }
+            (self.question, self.answer) = (out[..len].to_vec(), answer);
+            questions += 1;
+            assert!(questions <= QUESTIONS_MAX, "a silent worker is not asked without end");
+        }
+    }
+
+    /// Puts bytes before the host, which must leave the other worker alone and explain every one.
+    fn arrive(&mut self, worker: usize, bytes: &[u8]) {
+        let other = 1 - worker;
+        let of_other = |host: &Aggregator| {
+            let (mirror, counters) = (host.mirror(other).digest(), *host.counters(other));
+            (mirror, counters, host.reboots(other), host.identity(other).cloned())
+        };
+        let (before, exponents) = (of_other(&self.host), self.host.exponents());
+        bytes.chunks(100).for_each(|piece| self.host.receive(self.now, worker, piece));
+        assert!(of_other(&self.host) == before || self.host.exponents() != exponents);
+        self.sent[worker] += bytes.len() as u64;
+        let explained = self.host.counters(worker).bytes() + self.host.pending(worker) as u64;
+        assert_eq!(explained, self.sent[worker], "every byte is explained");
+    }
+
+    /// A correct frame of the liar, mostly close to what it is asked.
+    fn forge(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
+        let question = unchecked(&self.question);
+        let asked = Down::parse(&question).map(|(_, message, _)| message).ok();
+        let off = if u.ratio(3, 4)? { 0 } else { u.int_in_range(0..=2)? };
+        let ticket = asked.and_then(|asked| asked.ticket()).unwrap_or(1).wrapping_add(off);
+        let value = if u.arbitrary()? { u.int_in_range(0..=DIMENSION)? } else { u.arbitrary()? };
+        let session = Context { worker: LIAR as u16 + 1, ..Context::downlink(SESSION) };
+        let round = self.host.open_round().unwrap_or(0).wrapping_sub(off.into());
+        let from = match asked {
+            Some(Down::More { from }) => from,
+            _ => 0,
+        };
+        let of_round =
+            Context { round, from: if u.ratio(1, 8)? { value } else { from }, ..session };
+        let (loss, body) = (Loss::new(u.arbitrary()?), self.body(u, round, from)?);
+        let (message, body, context) = match u.int_in_range(0..=7)? {
+            0 => (Up::Ready(ready(u, asked, off)?), vec![], Context::SETUP),
+            1 => (Up::Ack { ticket, value }, vec![], session),
+            2 => (Up::Range { ticket, gradient_max: u.arbitrary()?, loss }, vec![], session),
+            3 => (Up::Refused { ticket, refusal: refusal(u)? }, vec![], session),
+            4 => (Up::Anew { loss }, body, of_round),
+            5 => (Up::UpdatePart, body, of_round),
+            6 => (Up::Update { loss }, body, of_round),
+            _ => return any(u, &[Context::SETUP, session, of_round]),
+        };
+        Ok(write(|out| message.emit(&body, &context, out)))
+    }
+
+    /// The body of an update: any bytes, or entries as the round packs them, some too many or out of range.
+    fn body(&self, u: &mut Unstructured, round: u32, from: u32) -> Result<Vec<u8>> {
+        if u.ratio(1, 4)? {
+            let len = u.int_in_range(0..=40)?;
+            return Ok(u.bytes(len)?.to_vec());
+        }
+        let budget = smidgen_protocol::method::Budget {
+            k: self.k,
+            value_bits: 8,
+            compressor: self.compressor,
+        };
+        let budget = Init::Full.budget(round, DIMENSION, budget);
+        let shift = if u.ratio(1, 4)? { u.int_in_range(0..=31)? } else { 0 };
+        let mut body = [0; 128];
+        let mut encoder = Encoder::new(&mut body, budget.packing(DIMENSION), shift, from);
+        let bits = budget.compressor.wire_bits(budget.value_bits);
+        for index in from..DIMENSION + 2 {
+            if u.arbitrary()? {
+                let magnitude = u.int_in_range(1..=1i64 << (bits - 1))?;
+                let mantissa = if u.arbitrary()? { magnitude } else { -magnitude };
+                encoder.push(index, mantissa).expect("twelve entries fit");
+            }
+        }
+        let len = encoder.finish();
+        Ok(body[..len].to_vec())
+    }
+}
+
+/// A run of some kind.
+pub(super) fn setup(u: &mut Unstructured) -> Result<Setup> {
+    let compressors =
+        [Compressor::TopK, Compressor::RandK { seed: 1 }, Compressor::Natural, Compressor::Sign];
+    let compressor = *u.choose(&compressors)?;
+    let eta = smidgen_protocol::vector::Ratio { mantissa: 1 << 30, exponent: 31 };
+    let methods = [Method::Ef21, Method::Ef21Plus, Method::Dcgd, Method::Sgdm { eta }];
+    let share = Share {
+        data: data(),
+        k: match compressor {
+            Compressor::Sign => DIMENSION,
+            _ => u.int_in_range(1..=DIMENSION)?,
+        },
+        participation: match u.arbitrary()? {
+            true => Participation::FULL,
+            false => Participation { seed: 1, probability: 1 << 31 },
+        },
+        scale: 1.0,
+        weight: if u.ratio(1, 4)? { 1.5 } else { 1.0 },
+        loss_weight: 0.5,
+    };
+    Ok(Setup {
+        session: SESSION,
+        batch: Batch { size: u.int_in_range(0..=3)?, seed: 1 },
+        objective: "least-squares",
+        regulariser: Regulariser::L2,
+        lambda: 0.01,
+        start_seed: u.int_in_range(0..=1)?,
+        dimension: DIMENSION,
+        value_bits: 8,
+        init: Init::Full,
+        method: *u.choose(&methods)?,
+        compressor,
+        downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
+        downlink_budget: None,
+        gamma: 0.1,
+        step_rule: *u.choose(&[StepRule::Constant, StepRule::Tuned])?,
+        momentum: if u.arbitrary()? { 0.5 } else { 0.0 },
+        l1: if u.arbitrary()? { 0.01 } else { 0.0 },
+        shares: vec![share; 2],
+        byte_time: Duration::from_micros(87),
+    })
+}
+
+/// Three rows of bytes with real targets.
+fn data() -> Vec<u8> {
+    let header = Header {
+        rows: 3,
+        dimension: DIMENSION,
+        sparse: false,
+        width: Width::I8,
+        nonzeros: 3 * DIMENSION,
+        label_width: Width::I8,
+        classes: 0,
+    };
+    let at = header.sections().expect("a small shard");
+    let mut data = header.emit().to_vec();
+    data.resize(at.len, 0);
+    for (mantissa, exponent) in at.scale_mantissas.step_by(4).zip(at.scale_exponents.step_by(2)) {
+        data[mantissa + 3] = 1 << 6;
+        data[exponent] = 36;
+    }
+    let bytes = at.labels.chain(at.values).enumerate();
+    bytes.for_each(|(n, place)| data[place] = (n * 37 + 11) as u8);
+    data
+}
+
+/// What a worker answers to a frame.
+fn answer(worker: &mut Worker<Vec<u64>>, wire: &[u8]) -> Vec<u8> {
+    worker.receive(wire);
+    if let Some(request) = worker.gradient_request() {
+        let loss = Objectives.perform(request);
+        worker.gradient_ready(loss);
+    }
+    let (mut out, mut answer) = ([0; FRAME_LEN_MAX], vec![]);
+    while let Some(len) = worker.poll_transmit(&mut out) {
+        answer.extend_from_slice(&out[..len]);
+    }
+    answer
+}
+
+/// The payload of a frame from the host, whatever its context.
+fn unchecked(wire: &[u8]) -> Vec<u8> {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (_, frame) = deframer.feed(wire, &mut counters);
+    frame.map_or(vec![], |frame| frame.unchecked().to_vec())
+}
+
+fn ready(u: &mut Unstructured, asked: Option<Down>, off: u16) -> Result<Ready<'static>> {
+    let echo = match asked {
+        Some(Down::Hello { echo, .. }) => echo,
+        _ => 1,
+    };
+    Ok(Ready {
+        version: if u.ratio(1, 32)? { u.arbitrary()? } else { VERSION },
+        schema: if u.ratio(1, 32)? { u.arbitrary()? } else { SCHEMA },
+        echo: echo.wrapping_add(off),
+        board: "liar",
+        identity: if u.ratio(1, 16)? { 2 } else { 1 },
+        memory: u.arbitrary()?,
+        objectives: if u.ratio(1, 32)? { "" } else { Objectives::NAMES },
+        session: if u.ratio(3, 4)? { SESSION } else { u.arbitrary()? },
+        opened: u.int_in_range(0..=3)?,
+        model_digest: u.arbitrary()?,
+        estimator_digest: u.arbitrary()?,
+        rejected: [u.arbitrary()?; 8],
+        overruns: u.arbitrary()?,
+        saturated: u.arbitrary()?,
+    })
+}
+
+fn refusal(u: &mut Unstructured) -> Result<Refusal> {
+    let memory = Refusal::Memory { need: u.arbitrary()?, room: u.arbitrary()? };
+    Ok(*u.choose(&[memory, Refusal::Objective, Refusal::Data, Refusal::Configuration])?)
+}
+
+/// A correct frame with any payload in one of the contexts.
+fn any(u: &mut Unstructured, contexts: &[Context]) -> Result<Vec<u8>> {
+    let context = u.choose(contexts)?;
+    let len = u.int_in_range(0..=60)?;
+    let payload = u.bytes(len)?;
+    Ok(write(|out| emit(context, out, |frame| frame.push(payload))))
+}
+
+fn write(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
+    let mut out = [0; FRAME_LEN_MAX];
+    let len = emit(&mut out);
+    out[..len].to_vec()
+}

@@ -1,0 +1,33 @@
+//! Checkpoints: files that may have been damaged, and files whose check was mended afterwards.
+
+use super::aggregator::{self, Bench};
+use arbitrary::Unstructured;
+use crc::{CRC_64_XZ, Crc};
+use smidgen::aggregator::Aggregator;
+use smidgen::checkpoint::Checkpoint;
+use smidgen::record::Cost;
+
+/// Length of the check at the end of a file.
+const CHECK_LEN: usize = 8;
+
+/// A file. One that is damaged is refused; of one that can be read the run goes on, or is told that it is another one.
+pub fn checkpoint(input: &[u8]) {
+    let _ = Checkpoint::from_bytes(input);
+    let content = &input[..input.len().saturating_sub(CHECK_LEN)];
+    let check = Crc::<u64>::new(&CRC_64_XZ).checksum(content).to_le_bytes();
+    let Ok(checkpoint) = Checkpoint::from_bytes(&[content, &check].concat()) else { return };
+    let again =
+        Checkpoint::from_bytes(&checkpoint.to_bytes()).expect("what is written can be read");
+    assert_eq!(again.to_bytes(), checkpoint.to_bytes());
+    let setup = aggregator::setup(&mut Unstructured::new(&[])).expect("a setup");
+    if let Ok(host) = Aggregator::resume(setup, checkpoint.snapshot) {
+        assert!(host.open_round().is_some());
+    }
+}
+
+/// A file of a run behind its first rounds.
+pub fn seed(rounds: usize) -> Vec<u8> {
+    let snapshot = Bench::closed(rounds);
+    let (arguments, folder) = (vec!["simulate".into()], "/".into());
+    Checkpoint { arguments, folder, data_checksum: 1, setup: Cost::default(), snapshot }.to_bytes()
+}

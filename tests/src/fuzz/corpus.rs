@@ -1,0 +1,125 @@
+//! What a fuzzer begins with: the golden vectors of the wire format, and small files of every kind.
+
+use super::checkpoint;
+use super::wire::PACKING_LEN;
+use smidgen_protocol::digest::Draws;
+use std::collections::BTreeMap;
+
+const SPECIFICATION: &str = include_str!("../../../protocol/wire-format.md");
+
+/// The examples of the wire format by name: `name =`, then hex until the next name; `#` starts a comment.
+fn examples() -> BTreeMap<&'static str, Vec<u8>> {
+    let (mut examples, mut name) = (BTreeMap::<_, Vec<u8>>::new(), "");
+    let blocks = SPECIFICATION.split("```hex\n").skip(1);
+    for line in blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines()) {
+        let mut code = line.split('#').next().unwrap_or_default();
+        if let Some((new, rest)) = code.split_once('=') {
+            (name, code) = (new.trim(), rest);
+        }
+        let bytes = code.split_whitespace().map(|hex| u8::from_str_radix(hex, 16).expect("hex"));
+        examples.entry(name).or_default().extend(bytes);
+    }
+    examples
+}
+
+fn named(prefix: &str) -> impl Iterator<Item = Vec<u8>> {
+    examples().into_iter().filter(move |(name, _)| name.starts_with(prefix)).map(|(_, bytes)| bytes)
+}
+
+/// Streams of frames.
+pub fn frames() -> Vec<Vec<u8>> {
+    let all = named("frame.").collect::<Vec<_>>().concat();
+    named("frame.").chain([all]).map(|frame| [&[255], &frame[..]].concat()).collect()
+}
+
+/// Payloads, down and up.
+pub fn payloads() -> Vec<Vec<u8>> {
+    named("down.").chain(named("up.")).collect()
+}
+
+/// Bodies behind the numbers that both sides know.
+pub fn bodies() -> Vec<Vec<u8>> {
+    let packings: [[u8; PACKING_LEN]; 5] = [
+        [64, 0, 4, 0, 7, 0, 0, 0],
+        [112, 0, 1, 0, 31, 0, 0, 0],
+        [0, 16, 100, 0, 3, 0, 0, 0],
+        [8, 0, 8, 0, 3, 0, 0, 0],
+        [64, 0, 3, 0, 17, 0, 0, 1],
+    ];
+    let bodies: Vec<_> = named("body.").collect();
+    let packed = |packing: [u8; PACKING_LEN]| {
+        bodies.iter().map(move |body| [&packing[..], body].concat()).collect::<Vec<_>>()
+    };
+    packings.into_iter().flat_map(packed).collect()
+}
+
+/// Shards, and what a shard is drawn from.
+pub fn shards() -> Vec<Vec<u8>> {
+    named("shard.").chain(sequences()).collect()
+}
+
+/// What sequences are drawn from: any bytes, of some lengths.
+pub fn sequences() -> Vec<Vec<u8>> {
+    let mut draws = Draws::new(1);
+    let mut bytes = |len| (0..len).map(|_| draws.below(256) as u8).collect();
+    [64, 256, 1024, 4096, 4096, 4096, 4096].map(&mut bytes).to_vec()
+}
+
+/// Data sets.
+pub fn datasets() -> Vec<Vec<u8>> {
+    let texts = [
+        "+1 1:0.5\t3:-2e-3 # note\r\n\n-1 2:0 4:0\n  1.0\t2:1",
+        "1 1:1 2:1\n2 1:1\n3 2:0.25\n1 65535:1\n",
+        "-1.5 1:1e308 2:1e-308\n2.5 1:-1e308\n",
+        "\u{feff}# nothing\n",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// Files of options.
+pub fn configs() -> Vec<Vec<u8>> {
+    let texts = [
+        "dataset = \"digits\"\nworkers = 4\nk = 4\nvalue-bits = 8\nstep = \"auto\"\n",
+        "faults = \"loss=0.2,corrupt=0.05,duplicate=0.1,split\"\nrounds = 5\nlambda = 1e-3\n",
+        "method = \"ef21-sgdm:0.5\"\ncompressor = 'natural'\n[table]\nx = [1, 2.5, true]\n",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// Checkpoints.
+pub fn checkpoints() -> Vec<Vec<u8>> {
+    [1, 2, 9].map(checkpoint::seed).to_vec()
+}
+
+/// Records of runs.
+pub fn records() -> Vec<Vec<u8>> {
+    vec![RUN.to_vec()]
+}
+
+/// The files of a short run, a zero byte between two.
+const RUN: &[u8] = include_bytes!("run.records");
+
+/// Changes a seed as a fuzzer does.
+pub fn mutate(seed: &mut Vec<u8>, other: &[u8], draws: &mut Draws) {
+    for _ in 0..=draws.below(6) {
+        let place = draws.below(seed.len() as u32 + 1) as usize;
+        let end = (place + draws.below(16) as usize).min(seed.len());
+        let byte = draws.below(256) as u8;
+        match draws.below(7) {
+            0 => seed.insert(place, byte),
+            1 => drop(seed.drain(place..end)),
+            2 => drop(seed.splice(place..end, [*b"\0\x01\x7f\x80\xff-e9"][0])),
+            3 if !other.is_empty() => {
+                let from = draws.below(other.len() as u32) as usize;
+                let until = (from + draws.below(32) as usize).min(other.len());
+                drop(seed.splice(place..end, other[from..until].iter().copied()));
+            }
+            _ if place < seed.len() => match draws.below(3) {
+                0 => seed[place] = byte,
+                1 => seed[place] ^= 1 << (byte % 8),
+                _ => seed[place] = seed[place].wrapping_add(byte % 5).wrapping_sub(2),
+            },
+            _ => seed.truncate(end),
+        }
+    }
+}

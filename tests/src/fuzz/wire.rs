@@ -1,0 +1,118 @@
+//! What arrives on a line, layer by layer: bytes, frames, messages, bodies.
+
+use smidgen_protocol::counters::Counters;
+use smidgen_protocol::digest::Transcript;
+use smidgen_protocol::frame::{
+    BODY_LEN_MAX, Context, Deframer, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, emit,
+};
+use smidgen_protocol::message::{Down, Up, greeting};
+use smidgen_protocol::sparse::{self, BodyError, Decoder, Encoder, Packing};
+
+/// A stream of bytes; the first one says in which pieces the others arrive.
+///
+/// Every byte is explained, however the stream is cut, and what passes its check survives another journey.
+pub fn deframer(input: &[u8]) {
+    let Some((&piece, stream)) = input.split_first() else { return };
+    let pieces = deframe(stream, usize::from(piece).max(1));
+    assert_eq!(pieces, deframe(stream, stream.len().max(1)), "pieces make no difference");
+}
+
+/// What a deframer makes of a stream: its counters, and a digest of its frames.
+fn deframe(stream: &[u8], piece: usize) -> (Counters, u64) {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let mut frames = Transcript::default();
+    for mut bytes in stream.chunks(piece) {
+        while !bytes.is_empty() {
+            let (rest, frame) = deframer.feed(bytes, &mut counters);
+            assert!(rest.len() < bytes.len(), "every call takes something");
+            bytes = rest;
+            let Some(frame) = frame else { continue };
+            frames.absorb_bytes(frame.unchecked());
+            let checked = frame.check(&Context::SETUP);
+            checked.into_iter().for_each(travels_again);
+            let wire_len = frame.wire_len;
+            counters.tally(checked.map(|_| ()), wire_len);
+        }
+    }
+    assert_eq!(counters.bytes() + deframer.pending() as u64, stream.len() as u64);
+    (counters, frames.value())
+}
+
+/// The payload of a frame is that of the frame which is written for it.
+fn travels_again(payload: &[u8]) {
+    let mut wire = [0; FRAME_LEN_MAX];
+    let len = emit(&Context::SETUP, &mut wire, |frame| frame.push(payload));
+    received(&wire[..len], |again| assert_eq!(again, payload));
+}
+
+/// Takes the payload out of one good frame.
+fn received(wire: &[u8], take: impl FnOnce(&[u8])) {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (rest, frame) = deframer.feed(wire, &mut counters);
+    assert!(rest.is_empty());
+    take(frame.expect("a frame").check(&Context::SETUP).expect("a good one"));
+}
+
+/// The payload of a good frame, down and up: what can be parsed can be sent, and says the same again.
+pub fn message(payload: &[u8]) {
+    let payload = &payload[..payload.len().min(PAYLOAD_LEN_MAX)];
+    let mut wire = [0; FRAME_LEN_MAX];
+    greeting(payload);
+    if let Ok((address, down, body)) = Down::parse(payload)
+        && can_be_sent(payload, body)
+    {
+        let len = down.emit(address, body, &Context::SETUP, &mut wire);
+        received(&wire[..len], |again| assert_eq!(Down::parse(again), Ok((address, down, body))));
+    }
+    if let Ok((up, body)) = Up::parse(payload)
+        && can_be_sent(payload, body)
+    {
+        let len = up.emit(body, &Context::SETUP, &mut wire);
+        received(&wire[..len], |again| assert_eq!(Up::parse(again), Ok((up, body))));
+    }
+}
+
+/// Only a short message may have a body.
+fn can_be_sent(payload: &[u8], body: &[u8]) -> bool {
+    body.is_empty() || payload.len() - body.len() <= HEAD_LEN_MAX
+}
+
+/// Larger dimensions take time to no purpose.
+const DIMENSION_MAX: u16 = 4097;
+
+/// Length of what [`body`] takes from its input before the body.
+pub const PACKING_LEN: usize = 8;
+
+/// A body behind the numbers that both sides know: a good one is what an encoder writes, bit for bit, and can be applied.
+pub fn body(input: &[u8]) {
+    let Some((&[d0, d1, k0, k1, bits, from0, from1, described], body)) = input.split_first_chunk()
+    else {
+        return;
+    };
+    let [dimension, k, from] = [[d0, d1], [k0, k1], [from0, from1]].map(u16::from_le_bytes);
+    let [dimension, k, from] = [dimension % DIMENSION_MAX, k, from].map(u32::from);
+    let body = &body[..body.len().min(BODY_LEN_MAX)];
+    if described % 2 == 1 {
+        let _ = Decoder::described(body, dimension, from).and_then(|body| apply(&body, dimension));
+        return;
+    }
+    let packing = Packing::new(dimension, k, bits % sparse::VALUE_BITS_MAX + 1);
+    let decoder = Decoder::new(body, packing, from);
+    if let Ok(decoder) = decoder.and_then(|decoder| apply(&decoder, dimension).map(|()| decoder)) {
+        let mut again = [0; BODY_LEN_MAX];
+        let mut encoder = Encoder::new(&mut again, packing, decoder.shift(), from);
+        decoder.entries().for_each(|(j, m)| encoder.push(j, m).expect("it had room before"));
+        let len = encoder.finish();
+        assert_eq!(&again[..len], body, "entries and packing determine every bit");
+    }
+}
+
+/// Checks a body and applies it.
+fn apply(decoder: &Decoder, dimension: u32) -> Result<(), BodyError> {
+    let entries = decoder.check(dimension)?;
+    let (mut estimator, mut applied) = (vec![i32::MAX - 1; dimension as usize], 0);
+    let shift = decoder.shift();
+    sparse::apply(&mut estimator, decoder.clone().entries(), shift, &mut 0, |_, _, _| applied += 1);
+    assert_eq!(applied, entries);
+    Ok(())
+}

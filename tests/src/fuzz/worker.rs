@@ -1,0 +1,465 @@
+//! A worker on a line that brings anything: what a host says, noise, the end of the power.
+
+use super::shards;
+use arbitrary::{Result, Unstructured};
+use smidgen_firmware::objective::Repertoire;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::worker::{Board, Worker};
+use smidgen_protocol::batch::Batch;
+use smidgen_protocol::counters::Counters;
+use smidgen_protocol::frame::{
+    BODY_LEN_MAX, Context, Deframer, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum, emit,
+};
+use smidgen_protocol::message::{
+    BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA, Up, VERSION,
+};
+use smidgen_protocol::method::{Budget, Compressor, Method, Participation};
+use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
+
+/// Words of memory: enough for small problems, too little for some.
+const MEMORY_LEN: usize = 2048;
+/// What happens to one worker.
+const EVENTS_MAX: usize = 200;
+const IDENTITY: u64 = 0x1234;
+const SESSION: u32 = 7;
+const ADDRESS: u16 = 1;
+
+/// A sequence of events. The worker does not panic, explains every byte, changes nothing for a frame that it rejects,
+/// answers in frames that the host takes, and holds the estimator that its updates make.
+pub fn worker(input: &[u8]) {
+    let mut u = Unstructured::new(input);
+    if let Ok(mut bench) = Bench::new(&mut u) {
+        for _ in 0..EVENTS_MAX {
+            if u.is_empty() || bench.happen(&mut u).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// How far the host by hand got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Configure,
+    Load,
+    Announce,
+    Begin,
+    Round,
+}
+
+struct Bench {
+    worker: Worker<Vec<u64>>,
+    /// Bytes since the worker was started.
+    sent: u64,
+    configure: Configure<'static>,
+    data: Vec<u8>,
+    held: usize,
+    stage: Stage,
+    ticket: u16,
+    /// The round that the worker is in, if the host got it there.
+    round: u32,
+    /// The configuration that the worker took last, and the one that it has acknowledged.
+    asked: Option<Configure<'static>>,
+    session: Option<Configure<'static>>,
+    last: Vec<u8>,
+}
+
+impl Bench {
+    fn new(u: &mut Unstructured) -> Result<Self> {
+        let (configure, data) = configuration(u)?;
+        Ok(Self {
+            worker: start(),
+            sent: 0,
+            configure,
+            data,
+            held: 0,
+            stage: Stage::Configure,
+            ticket: 0,
+            round: 0,
+            asked: None,
+            session: None,
+            last: vec![],
+        })
+    }
+
+    /// Lets one thing happen.
+    fn happen(&mut self, u: &mut Unstructured) -> Result<()> {
+        match u.int_in_range(0..=15)? {
+            0 => {
+                let noise = u.arbitrary_len::<u8>()?.min(600);
+                let noise = u.bytes(noise)?.to_vec();
+                self.deliver(u, &noise).map(drop)?;
+            }
+            1 => {
+                let (context, payload) = (self.context(u)?, payload(u)?);
+                if self.send(u, framed(&context, payload))? {
+                    // Whatever it was: what follows from it is not followed.
+                    (self.asked, self.session) = (None, None);
+                }
+            }
+            2..=4 => {
+                let message = self.message(u)?;
+                let body = if message.is_setup() { vec![] } else { self.body(u)? };
+                self.say(u, &message, &body)?;
+            }
+            5 => {
+                let mut damaged = self.last.clone();
+                if let Some(byte) = (!damaged.is_empty()).then(|| u.choose_index(damaged.len())) {
+                    damaged[byte?] ^= 1 << u.int_in_range(0..=7)?;
+                }
+                self.deliver(u, &damaged).map(drop)?;
+            }
+            6 => self.deliver(u, &self.last.clone()).map(drop)?,
+            7 if u.ratio(1, 4)? => {
+                (self.worker, self.sent) = (start(), 0);
+                (self.asked, self.session) = (None, None);
+                (self.stage, self.held) = (Stage::Configure, 0);
+                if u.arbitrary()? {
+                    (self.configure, self.data) = configuration(u)?;
+                }
+            }
+            7 => self.worker.count_overrun(),
+            8..=10 => self.serve(),
+            _ => self.go_on(u)?,
+        }
+        Ok(())
+    }
+
+    /// The host says what it would say next.
+    fn go_on(&mut self, u: &mut Unstructured) -> Result<()> {
+        let ticket = self.ticket.wrapping_add(1);
+        let (message, body) = match self.stage {
+            Stage::Configure => (Down::Configure(Configure { ticket, ..self.configure }), vec![]),
+            Stage::Load => {
+                let chunk = self.data[self.held..].iter().copied().take(200).collect();
+                (Down::Data { ticket, offset: self.held as u32 }, chunk)
+            }
+            Stage::Announce => {
+                let (exponents, gamma_n) = (exponents(u)?, shards::ratio(u)?);
+                (Down::Announce { ticket, exponents, gamma_n }, vec![])
+            }
+            Stage::Begin => (Down::Begin { ticket, round: u.int_in_range(0..=1)? }, vec![]),
+            Stage::Round => (Down::Round { from: 0 }, self.described(u)?),
+        };
+        self.say(u, &message, &body)?;
+        self.serve();
+        Ok(())
+    }
+
+    /// A message of any kind, mostly one that could be meant.
+    fn message(&self, u: &mut Unstructured) -> Result<Down<'static>> {
+        let ticket = self.ticket.wrapping_add(match u.int_in_range(0..=3)? {
+            0 => 0,
+            1 => u.arbitrary()?,
+            _ => 1,
+        });
+        let index = |u: &mut Unstructured| u.int_in_range(0..=self.configure.dimension + 1);
+        let parts = [
+            Part::Model,
+            Part::Estimator,
+            Part::Sum,
+            Part::SumChange,
+            Part::ModelChange,
+            Part::Velocity,
+        ];
+        Ok(match u.int_in_range(0..=8)? {
+            0 => Down::Hello { version: VERSION, schema: SCHEMA, echo: ticket },
+            1 => Down::Configure(Configure { ticket, ..self.configure }),
+            2 => Down::Data { ticket, offset: u.int_in_range(0..=self.data.len() as u32)? },
+            3 => Down::Probe { ticket, exponents: exponents(u)? },
+            4 => Down::Announce { ticket, exponents: exponents(u)?, gamma_n: shards::ratio(u)? },
+            5 => Down::Part { ticket, part: *u.choose(&parts)?, from: index(u)?, until: index(u)? },
+            6 => Down::Begin { ticket, round: u.arbitrary()? },
+            7 => Down::Round { from: index(u)? },
+            _ => Down::More { from: index(u)? },
+        })
+    }
+
+    fn body(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
+        if u.arbitrary()? { self.described(u) } else { Ok(payload(u)?.to_vec()) }
+    }
+
+    /// A body that describes itself, for some coordinates of the model.
+    fn described(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
+        let mut body = [0; BODY_LEN_MAX];
+        let dimension = self.configure.dimension;
+        let packing = Packing::new(dimension, u.int_in_range(0..=dimension)?, 48);
+        let shift = if u.ratio(1, 4)? { u.int_in_range(0..=sparse::SHIFT_MAX)? } else { 0 };
+        let mut encoder = Encoder::described(&mut body, packing, shift, 0);
+        for index in 0..dimension.min(40) {
+            if u.arbitrary()? {
+                let mantissa = u.arbitrary::<i64>()? >> u.int_in_range(17..=63)?;
+                let full = mantissa != 0 && encoder.push(index, mantissa).is_err();
+                assert!(!full, "forty entries fit");
+            }
+        }
+        let len = encoder.finish();
+        Ok(body[..len].to_vec())
+    }
+
+    /// A context of the session and round that are open, of the next round, or any.
+    fn context(&self, u: &mut Unstructured) -> Result<Context> {
+        Ok(match u.int_in_range(0..=3)? {
+            0 => Context::SETUP,
+            1 => Context::downlink(SESSION),
+            2 => Context { round: self.round.wrapping_add(1), ..Context::downlink(SESSION) },
+            _ => Context {
+                session: u.arbitrary()?,
+                round: u.arbitrary()?,
+                ..Context::downlink(SESSION)
+            },
+        })
+    }
+
+    /// Says a message in the context that it belongs to, and notes what the worker took.
+    fn say(&mut self, u: &mut Unstructured, message: &Down<'static>, body: &[u8]) -> Result<()> {
+        let round = match message {
+            Down::Round { .. } => self.round.wrapping_add(1),
+            Down::More { .. } => self.round,
+            _ => 0,
+        };
+        let address = if u.ratio(1, 16)? { u.arbitrary()? } else { ADDRESS };
+        let (address, context) = match message.is_setup() {
+            true => (BROADCAST, Context::SETUP),
+            false => (address, Context { round, ..Context::downlink(SESSION) }),
+        };
+        let wire = write(|out| message.emit(address, body, &context, out));
+        if self.send(u, wire)? {
+            self.taken(message, body);
+        }
+        Ok(())
+    }
+
+    /// Notes what a message that the worker took means.
+    fn taken(&mut self, message: &Down<'static>, body: &[u8]) {
+        self.ticket = message.ticket().unwrap_or(self.ticket);
+        match *message {
+            Down::Configure(configure) => {
+                (self.asked, self.session) = (Some(configure), None);
+                (self.held, self.round) = (0, 0);
+                self.stage = if self.data.is_empty() { Stage::Announce } else { Stage::Load };
+            }
+            Down::Data { offset, .. } if offset as usize == self.held => {
+                self.held += body.len();
+                if self.held >= self.data.len() {
+                    (self.held, self.stage) = (0, Stage::Announce);
+                }
+            }
+            Down::Announce { .. } => self.stage = Stage::Begin,
+            Down::Begin { round, .. } => (self.round, self.stage) = (round, Stage::Round),
+            Down::Round { .. } => self.round = self.round.wrapping_add(1),
+            _ => {}
+        }
+    }
+
+    /// Sends a frame; whether the worker took it.
+    fn send(&mut self, u: &mut Unstructured, wire: Vec<u8>) -> Result<bool> {
+        self.last.clone_from(&wire);
+        self.deliver(u, &wire)
+    }
+
+    /// Puts bytes on the line, in pieces; whether a frame was taken.
+    fn deliver(&mut self, u: &mut Unstructured, bytes: &[u8]) -> Result<bool> {
+        let before = (self.worker.counters().accepted, self.state());
+        let piece = if u.ratio(1, 8)? { u.int_in_range(1..=64)? } else { FRAME_LEN_MAX };
+        bytes.chunks(piece).for_each(|piece| self.worker.receive(piece));
+        self.sent += bytes.len() as u64;
+        let explained = self.worker.counters().bytes() + self.worker.pending() as u64;
+        assert_eq!(explained, self.sent, "every byte is explained");
+        let taken = self.worker.counters().accepted != before.0;
+        assert!(taken || self.state() == before.1, "a rejected frame changes nothing");
+        Ok(taken)
+    }
+
+    fn state(&self) -> Option<(Vec<i32>, Vec<i32>)> {
+        self.worker.state().map(|(x, g_i)| (x.to_vec(), g_i.to_vec()))
+    }
+
+    /// What the body of a worker does; looks at what it says.
+    fn serve(&mut self) {
+        let before = self.state();
+        let request = self.worker.gradient_request();
+        let loss = request.map(|request| Objectives.perform(request));
+        if let Some(loss) = loss {
+            self.worker.gradient_ready(loss);
+        }
+        let spoken = self.spoken();
+        if let Some(configure) = self.asked
+            && spoken.iter().any(|wire| acknowledges(wire, &configure))
+        {
+            self.session = self.asked.take();
+        }
+        if let (Some(_), Some((_, g_i)), Some(configure)) = (loss, before, self.session) {
+            self.follow(&configure, g_i, spoken);
+        }
+    }
+
+    /// The frames that the worker sends: at most an answer outside the session and one inside.
+    fn spoken(&mut self) -> Vec<Vec<u8>> {
+        let mut out = [0; FRAME_LEN_MAX];
+        let mut next = || self.worker.poll_transmit(&mut out).map(|len| out[..len].to_vec());
+        let spoken: Vec<_> = std::iter::from_fn(&mut next).take(3).collect();
+        assert!(spoken.len() <= 2, "a worker answers and says no more");
+        spoken
+    }
+
+    /// Applies an update to the mirror, all parts of it, and compares.
+    fn follow(&mut self, configure: &Configure, mut mirror: Vec<i32>, mut spoken: Vec<Vec<u8>>) {
+        let Configure { dimension, init, .. } = *configure;
+        let budget = init.budget(self.round, dimension, configure.budget());
+        let context = Context {
+            session: configure.session,
+            worker: configure.worker,
+            round: self.round,
+            from: 0,
+        };
+        let (mut from, mut entries) = (0, 0);
+        while let Some(wire) = spoken.pop() {
+            let Some(payload) = unframed(&wire, &Context { from, ..context }) else { return };
+            let Ok((message, body)) = Up::parse(&payload) else { return };
+            if matches!(message, Up::Anew { .. }) {
+                mirror.fill(0);
+            }
+            if !message.is_of_round() {
+                return;
+            }
+            (from, entries) = take(&mut mirror, budget, dimension, (from, entries), body);
+            if message != Up::UpdatePart {
+                // Signs are those of all coordinates, and K should be as many.
+                let k = if budget.compressor == Compressor::Sign { dimension } else { budget.k };
+                assert!(entries <= k, "an update holds no more than it may");
+                assert_eq!(self.state().map(|(_, g_i)| g_i), Some(mirror), "mirror equals worker");
+                return;
+            }
+            let more = Down::More { from };
+            let wire = write(|out| {
+                let context = Context { round: self.round, ..Context::downlink(configure.session) };
+                more.emit(configure.worker, &[], &context, out)
+            });
+            self.sent += wire.len() as u64;
+            self.worker.receive(&wire);
+            spoken = self.spoken();
+        }
+    }
+}
+
+/// Applies a body from a coordinate on; returns where the next begins, and the entries so far.
+fn take(
+    mirror: &mut [i32],
+    budget: Budget,
+    dimension: u32,
+    (mut from, mut entries): (u32, u32),
+    body: &[u8],
+) -> (u32, u32) {
+    let decoder = Decoder::new(body, budget.packing(dimension), from).expect("a good body");
+    entries += decoder.check(dimension).expect("a good body");
+    let shift = decoder.shift();
+    let expanded = decoder.entries().map(|(index, m)| (index, budget.compressor.expand(m)));
+    sparse::apply(mirror, expanded, shift, &mut 0, |index, _, _| from = index + 1);
+    (from, entries)
+}
+
+fn start() -> Worker<Vec<u64>> {
+    let board = Board { name: "fuzzed", identity: IDENTITY };
+    Worker::new::<Objectives>(board, vec![u64::MAX; MEMORY_LEN])
+}
+
+fn write(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
+    let mut out = [0; FRAME_LEN_MAX];
+    let len = emit(&mut out);
+    out[..len].to_vec()
+}
+
+/// A frame with any payload, correct in its context.
+fn framed(context: &Context, payload: &[u8]) -> Vec<u8> {
+    write(|out| emit(context, out, |frame| frame.push(payload)))
+}
+
+/// The payload of what a worker says, if it says it in this context.
+fn unframed(wire: &[u8], context: &Context) -> Option<Vec<u8>> {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (rest, frame) = deframer.feed(wire, &mut counters);
+    assert!(rest.is_empty());
+    frame.expect("a worker sends whole frames").check(context).ok().map(<[u8]>::to_vec)
+}
+
+/// Whether a frame says that the worker is in the session of this configuration.
+fn acknowledges(wire: &[u8], configure: &Configure) -> bool {
+    let context = Context { worker: configure.worker, ..Context::downlink(configure.session) };
+    let payload = unframed(wire, &context);
+    let ack = Up::Ack { ticket: configure.ticket, value: 0 };
+    payload.is_some_and(|payload| Up::parse(&payload) == Ok((ack, &[])))
+}
+
+/// Any bytes, no more than a payload has.
+fn payload<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
+    let len = u.arbitrary_len::<u8>()?.min(if u.ratio(7, 8)? { 40 } else { PAYLOAD_LEN_MAX - 24 });
+    u.bytes(len)
+}
+
+/// Any exponents, mostly those of a run.
+fn exponents(u: &mut Unstructured) -> Result<Exponents> {
+    Ok(match u.ratio(3, 4)? {
+        true => Exponents {
+            x: u.int_in_range(10..=30)?,
+            gradient: u.int_in_range(10..=30)?,
+            loss: u.int_in_range(0..=20)?,
+        },
+        false => Exponents { x: u.arbitrary()?, gradient: u.arbitrary()?, loss: u.arbitrary()? },
+    })
+}
+
+/// A part in a run of any kind, and its data.
+fn configuration(u: &mut Unstructured) -> Result<(Configure<'static>, Vec<u8>)> {
+    let objective = u.choose(Objectives::ALL)?.name;
+    let (data, dimension) = shards::draw(u, objective)?;
+    let drawn = dimension as u32;
+    let dimension = if u.ratio(1, 32)? { u.arbitrary()? } else { drawn };
+    let eta = shards::ratio(u)?;
+    let methods = [
+        Method::Ef21,
+        Method::Ef21Plus,
+        Method::Ef14,
+        Method::Dcgd,
+        Method::Sgdm { eta },
+        Method::EControl { eta },
+    ];
+    let compressors = [
+        Compressor::TopK,
+        Compressor::RandK { seed: u.arbitrary()? },
+        Compressor::Natural,
+        Compressor::Sign,
+    ];
+    let one_or_any = |u: &mut Unstructured| match u.arbitrary()? {
+        true => Ok(smidgen_protocol::vector::Ratio::ONE),
+        false => shards::ratio(u),
+    };
+    let configure = Configure {
+        ticket: 0,
+        session: SESSION,
+        identity: IDENTITY,
+        worker: ADDRESS,
+        dimension,
+        k: u.int_in_range(1..=drawn.max(1))?,
+        value_bits: u.int_in_range(2..=32)?,
+        init: *u.choose(&[Init::Full, Init::Compressed, Init::Zero])?,
+        method: *u.choose(&methods)?,
+        compressor: *u.choose(&compressors)?,
+        scale: one_or_any(u)?,
+        participation: match u.arbitrary()? {
+            true => Participation::FULL,
+            false => Participation { seed: u.arbitrary()?, probability: u.arbitrary()? },
+        },
+        batch: Batch { size: u.int_in_range(0..=4)?, seed: u.arbitrary()? },
+        downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
+        momentum: one_or_any(u)?,
+        l1_n: shards::ratio(u)?,
+        objective: if u.ratio(1, 32)? { "another" } else { objective },
+        regulariser: *u.choose(&[Regulariser::Nonconvex, Regulariser::L2])?,
+        lambda: shards::ratio(u)?,
+        start_seed: u.int_in_range(0..=2)?,
+        data_len: data.len() as u32,
+        data_checksum: checksum(&data),
+    };
+    Ok((configure, data))
+}
