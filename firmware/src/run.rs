@@ -18,12 +18,9 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     worker: &mut Worker<M>,
     repertoire: &mut R,
 ) -> Result<(), P::Error> {
-    let (mut frame, mut bytes) = ([0; FRAME_LEN_MAX], [0; READ_LEN_MAX]);
+    let mut bytes = [0; READ_LEN_MAX];
     loop {
-        while let Some(len) = worker.poll_transmit(&mut frame) {
-            port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
-            port.flush()?;
-        }
+        transmit(port, worker)?;
         if let Some(request) = worker.gradient_request() {
             let loss = repertoire.perform(request);
             worker.gradient_ready(loss);
@@ -34,4 +31,18 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
             len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
         }
     }
+}
+
+/// Sends what there is to send. Not inlined: its frame would lie on the stack while a gradient is computed.
+#[inline(never)]
+fn transmit<P: Write, M: AsRef<[u64]> + AsMut<[u64]>>(
+    port: &mut P,
+    worker: &mut Worker<M>,
+) -> Result<(), P::Error> {
+    let mut frame = [0; FRAME_LEN_MAX];
+    while let Some(len) = worker.poll_transmit(&mut frame) {
+        port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
+        port.flush()?;
+    }
+    Ok(())
 }
