@@ -109,6 +109,11 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         self.deframer.pending()
     }
 
+    /// The round of the last update, or of the one that is being computed; none before the first.
+    pub fn round(&self) -> Option<u32> {
+        self.machine.session.as_ref().and_then(Session::round)
+    }
+
     /// The model and the estimator, once a host has configured the worker.
     pub fn state(&self) -> Option<(&[i32], &[i32])> {
         let session = self.machine.session.as_ref()?;

@@ -229,8 +229,10 @@ pub struct Options {
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Run")]
     pub seed: u64,
 
-    /// Faults put on every link, real ones too: loss=P,corrupt=P,duplicate=P (probabilities for each frame) and split
-    /// (reads cut anywhere)
+    /// Faults put on every link, real ones too: probabilities for each frame, and split
+    ///
+    /// loss=P, outage=P (of up to 32 frames one way), cut=P (the end is missing), corrupt=P (a bit is flipped), garble=P
+    /// (for each byte), noise=P (bytes that nobody sent), duplicate=P, and split (reads are cut anywhere).
     #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
     pub faults: Faults,
 

@@ -14,14 +14,26 @@ pub struct Fate {
     pub lost: u64,
     /// Bytes that arrived once more.
     pub duplicated: u64,
-    /// Frames with a flipped bit.
+    /// Bytes that arrived and that nobody sent.
+    pub foreign: u64,
+    /// Frames that were lost, those of outages included.
+    pub lost_frames: u64,
+    /// Outages that began.
+    pub outages: u64,
+    /// Frames without their end.
+    pub cut_frames: u64,
+    /// Frames with a flipped bit or another byte.
     pub corrupted_frames: u64,
+    /// Frames that arrived twice.
+    pub duplicated_frames: u64,
+    /// Bursts of bytes that nobody sent.
+    pub noises: u64,
 }
 
 impl Fate {
     /// Bytes that arrive in the end.
     pub const fn arriving(&self) -> u64 {
-        self.sent + self.duplicated - self.lost
+        self.sent + self.duplicated + self.foreign - self.lost
     }
 }
 
@@ -42,14 +54,26 @@ pub struct FaultInjector {
     fate: Fate,
     /// Bytes of a stream since the last end of a frame.
     begun: Vec<u8>,
+    /// Frames that an outage still swallows.
+    outage: u32,
 }
+
+/// The longest outage, in frames.
+const OUTAGE_MAX: u32 = 32;
+/// The longest burst of bytes that nobody sent.
+const NOISE_MAX: usize = 64;
 
 impl FaultInjector {
     /// Faults drawn from `seed`, of which every direction of every link has draws of its own.
     pub fn new(faults: Faults, seed: u64, link: usize, direction: Direction) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(2 * link as u64 + u64::from(direction == Direction::Up));
-        Self { faults, rng, fate: Fate::default(), begun: Vec::new() }
+        Self { faults, rng, fate: Fate::default(), begun: Vec::new(), outage: 0 }
+    }
+
+    /// No faults from now on.
+    pub fn heal(&mut self) {
+        (self.faults, self.outage) = (Faults::default(), 0);
     }
 
     /// What happened to the bytes so far.
@@ -60,20 +84,66 @@ impl FaultInjector {
     /// Puts a frame on the line; `deliver` gets what arrives, piece by piece and in order.
     pub fn pass(&mut self, frame: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
         self.fate.sent += frame.len() as u64;
-        if self.chance(self.faults.loss) {
+        if self.chance(self.faults.noise) {
+            let noise = self.noise();
+            self.split(&noise, &mut deliver);
+        }
+        if self.swallows() {
+            self.fate.lost_frames += 1;
             self.fate.lost += frame.len() as u64;
             return;
         }
         let mut frame = frame.to_vec();
+        self.damage(&mut frame);
+        self.split(&frame, &mut deliver);
+        if self.chance(self.faults.duplicate) {
+            self.fate.duplicated_frames += 1;
+            self.fate.duplicated += frame.len() as u64;
+            self.split(&frame, &mut deliver);
+        }
+    }
+
+    /// Whether the next frame is lost, for itself or in an outage.
+    fn swallows(&mut self) -> bool {
+        if self.outage == 0 && self.chance(self.faults.outage) {
+            self.fate.outages += 1;
+            self.outage = self.rng.random_range(1..=OUTAGE_MAX);
+        }
+        let out = self.outage > 0;
+        self.outage = self.outage.saturating_sub(1);
+        out || self.chance(self.faults.loss)
+    }
+
+    /// Bytes that nobody sent: of any value, or a text as boot loaders have it.
+    fn noise(&mut self) -> Vec<u8> {
+        let len = self.rng.random_range(1..=NOISE_MAX);
+        let text = self.rng.random_bool(0.5);
+        let (from, to) = if text { (b' ', b'~') } else { (0, u8::MAX) };
+        self.fate.noises += 1;
+        self.fate.foreign += len as u64;
+        (0..len).map(|_| self.rng.random_range(from..=to)).collect()
+    }
+
+    /// Does to a frame what is done to its bytes.
+    fn damage(&mut self, frame: &mut Vec<u8>) {
+        let before = frame.clone();
         if self.chance(self.faults.corrupt) {
-            self.fate.corrupted_frames += 1;
             let bit = self.rng.random_range(0..frame.len() * 8);
             frame[bit / 8] ^= 1 << (bit % 8);
         }
-        self.cut(&frame, &mut deliver);
-        if self.chance(self.faults.duplicate) {
-            self.fate.duplicated += frame.len() as u64;
-            self.cut(&frame, &mut deliver);
+        if self.faults.garble > 0.0 {
+            for byte in frame.iter_mut() {
+                if self.rng.random_bool(self.faults.garble) {
+                    *byte = self.rng.random();
+                }
+            }
+        }
+        self.fate.corrupted_frames += u64::from(*frame != before);
+        if self.chance(self.faults.cut) {
+            let kept = self.rng.random_range(0..frame.len());
+            self.fate.cut_frames += 1;
+            self.fate.lost += (frame.len() - kept) as u64;
+            frame.truncate(kept);
         }
     }
 
@@ -89,7 +159,7 @@ impl FaultInjector {
         }
     }
 
-    fn cut(&mut self, frame: &[u8], deliver: &mut impl FnMut(Vec<u8>)) {
+    fn split(&mut self, frame: &[u8], deliver: &mut impl FnMut(Vec<u8>)) {
         let mut rest = frame;
         while !rest.is_empty() {
             let whole = rest.len();
@@ -109,7 +179,16 @@ impl FaultInjector {
 mod tests {
     use super::*;
 
-    const BAD: Faults = Faults { loss: 0.2, corrupt: 0.1, duplicate: 0.2, split: true };
+    const BAD: Faults = Faults {
+        loss: 0.2,
+        outage: 0.01,
+        cut: 0.1,
+        corrupt: 0.1,
+        garble: 0.01,
+        noise: 0.1,
+        duplicate: 0.2,
+        split: true,
+    };
 
     fn injector(faults: Faults, seed: u64, link: usize, direction: Direction) -> FaultInjector {
         FaultInjector::new(faults, seed, link, direction)
@@ -126,7 +205,9 @@ mod tests {
     fn every_byte_has_a_fate() {
         let (arrived, fate) = arrivals(injector(BAD, 7, 0, Direction::Up));
         assert_eq!(arrived.concat().len() as u64, fate.arriving());
-        assert!(fate.lost > 0 && fate.duplicated > 0 && fate.corrupted_frames > 0);
+        let Fate { lost_frames, cut_frames, corrupted_frames, duplicated_frames, .. } = fate;
+        let tried = [lost_frames, cut_frames, corrupted_frames, duplicated_frames, fate.noises];
+        assert!(tried.iter().all(|&frames| frames > 30) && fate.outages > 1, "{fate:?}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use wire::Wire;
 
 /// The name that simulated boards give.
 pub const BOARD: &str = "simulated";
-/// How long a worker takes for a gradient: time that only retransmission timers see.
+/// How long a worker takes for a gradient, if it is not slow.
 const EVALUATION: Duration = Duration::from_millis(2);
 const LATENCY: Duration = Duration::from_micros(200);
 /// A run whose rounds take longer than this has come to a halt.
@@ -52,6 +52,8 @@ pub struct Simulation<R> {
     deliveries: BinaryHeap<Reverse<Delivery>>,
     sequence: u64,
     reboots: Vec<(u32, usize)>,
+    /// What was planned and has taken place.
+    mishaps: Vec<Mishap>,
     last_event: Duration,
 }
 
@@ -66,18 +68,47 @@ struct WiredWorker {
     gradient: Vec<i32>,
     gradient_exponent: i8,
     loss_weight: f64,
-    /// Bytes that reached a worker which has since been restarted.
+    /// How long it takes for a gradient: time that only retransmission timers see.
+    evaluation: Duration,
+    /// Until when nothing passes its link.
+    unplugged_until: Duration,
+    /// Bytes that reached a worker which has since been restarted, or its end of an unplugged link.
     forgotten: u64,
+    /// Bytes from the worker that were on their way when it was restarted or unplugged.
+    dropped: u64,
 }
 
-/// Bytes on their way. The order of the fields is the order of events.
+/// Something that is going to happen. The order of the fields is the order of events.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Delivery {
     at: Duration,
     sequence: u64,
     worker: usize,
-    upward: bool,
-    bytes: Vec<u8>,
+    what: Arrival,
+}
+
+/// What happens to a worker.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Arrival {
+    /// Bytes from the host reach it.
+    Down(Vec<u8>),
+    /// Bytes from it reach the host.
+    Up(Vec<u8>),
+    /// Its link works again.
+    Replugged,
+    /// What a test has planned.
+    Mishap(Mishap),
+}
+
+/// What may happen to a worker, whatever it is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mishap {
+    /// It is restarted and forgets everything.
+    Reboot,
+    /// Its link is pulled for so long.
+    Unplug(Duration),
+    /// A gradient takes so long from now on.
+    Slow(Duration),
 }
 
 impl<R: Repertoire> Simulation<R> {
@@ -102,7 +133,10 @@ impl<R: Repertoire> Simulation<R> {
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,
             loss_weight: setup.shares[index].loss_weight,
+            evaluation: EVALUATION,
+            unplugged_until: Duration::ZERO,
             forgotten: 0,
+            dropped: 0,
         };
         Self {
             workers: memory.iter().enumerate().map(wired).collect(),
@@ -114,6 +148,7 @@ impl<R: Repertoire> Simulation<R> {
             deliveries: BinaryHeap::new(),
             sequence: 0,
             reboots: Vec::new(),
+            mishaps: Vec::new(),
             last_event: Duration::ZERO,
         }
     }
@@ -126,6 +161,36 @@ impl<R: Repertoire> Simulation<R> {
     /// Restarts a worker in the middle of a round: it has the downlink and forgets everything before it answers.
     pub fn reboot_in_round(&mut self, round: u32, worker: usize) {
         self.reboots.push((round, worker));
+    }
+
+    /// Plans a mishap.
+    pub fn plan(&mut self, at: Duration, worker: usize, mishap: Mishap) {
+        self.push(at, worker, Arrival::Mishap(mishap));
+    }
+
+    /// The mishaps that have taken place.
+    pub fn mishaps(&self) -> &[Mishap] {
+        &self.mishaps
+    }
+
+    /// Ends all that goes wrong: lines are perfect, workers quick, and what was planned does not take place.
+    pub fn heal(&mut self) {
+        self.deliveries.retain(|Reverse(next)| !matches!(next.what, Arrival::Mishap(_)));
+        for wired in &mut self.workers {
+            wired.up.heal();
+            wired.down.heal();
+            wired.evaluation = EVALUATION;
+        }
+    }
+
+    /// The time since the run began.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn push(&mut self, at: Duration, worker: usize, what: Arrival) {
+        self.sequence += 1;
+        self.deliveries.push(Reverse(Delivery { at, sequence: self.sequence, worker, what }));
     }
 
     /// A worker, to look at.
@@ -143,6 +208,11 @@ impl<R: Repertoire> Simulation<R> {
         self.workers[worker].forgotten
     }
 
+    /// Bytes from a worker that were on their way to the host when it was restarted or its link pulled.
+    pub fn dropped(&self, worker: usize) -> u64 {
+        self.workers[worker].dropped
+    }
+
     /// Lets everything arrive that is on its way, and nothing new be sent by the host.
     pub fn drain(&mut self) {
         while let Some(Reverse(delivery)) = self.deliveries.pop() {
@@ -157,8 +227,8 @@ impl<R: Repertoire> Simulation<R> {
             let Self { workers, deliveries, sequence, .. } = self;
             workers[worker].down.send(self.now, &frame[..len], |at, bytes| {
                 *sequence += 1;
-                let sequence = *sequence;
-                deliveries.push(Reverse(Delivery { at, sequence, worker, upward: false, bytes }));
+                let (sequence, what) = (*sequence, Arrival::Down(bytes));
+                deliveries.push(Reverse(Delivery { at, sequence, worker, what }));
             });
         }
         let arrival = self.deliveries.peek().map(|Reverse(delivery)| delivery.at);
@@ -178,25 +248,45 @@ impl<R: Repertoire> Simulation<R> {
     }
 
     fn deliver(&mut self, mut delivery: Delivery) {
-        if delivery.upward {
-            return self.aggregator.receive(self.now, delivery.worker, &delivery.bytes);
+        let worker = delivery.worker;
+        let wired = &mut self.workers[worker];
+        let unplugged = self.now < wired.unplugged_until;
+        match delivery.what {
+            Arrival::Up(bytes) if unplugged => wired.dropped += bytes.len() as u64,
+            Arrival::Up(bytes) => self.aggregator.receive(self.now, worker, &bytes),
+            Arrival::Down(bytes) if unplugged => wired.forgotten += bytes.len() as u64,
+            Arrival::Down(_) if wired.busy_until > self.now => {
+                // The receive queue keeps it; its place in the order is kept by `sequence`.
+                delivery.at = wired.busy_until;
+                self.deliveries.push(Reverse(delivery));
+            }
+            Arrival::Down(bytes) => {
+                wired.worker.receive(&bytes);
+                self.answer(worker);
+            }
+            Arrival::Replugged => self.aggregator.handle_reconnect(worker),
+            Arrival::Mishap(mishap) => self.happen(worker, mishap),
         }
-        let wired = &mut self.workers[delivery.worker];
-        if wired.busy_until > self.now {
-            // The receive queue keeps it; its place in the order is kept by `sequence`.
-            delivery.at = wired.busy_until;
-            self.deliveries.push(Reverse(delivery));
-            return;
+    }
+
+    fn happen(&mut self, worker: usize, mishap: Mishap) {
+        self.mishaps.push(mishap);
+        match mishap {
+            Mishap::Reboot => self.reboot(worker),
+            Mishap::Unplug(time) => {
+                let until = &mut self.workers[worker].unplugged_until;
+                *until = (*until).max(self.now + time);
+                self.push(self.now + time, worker, Arrival::Replugged);
+            }
+            Mishap::Slow(evaluation) => self.workers[worker].evaluation = evaluation,
         }
-        wired.worker.receive(&delivery.bytes);
-        self.answer(delivery.worker);
     }
 
     /// Lets a worker compute and send what it has to.
     fn answer(&mut self, index: usize) {
         let wired = &mut self.workers[index];
         if let Some(mut request) = wired.worker.gradient_request() {
-            wired.busy_until = self.now + EVALUATION;
+            wired.busy_until = self.now + wired.evaluation;
             let loss = self.repertoire.perform(request.reborrow());
             wired.gradient.copy_from_slice(request.gradient);
             wired.gradient_exponent = request.gradient_exponent;
@@ -210,8 +300,8 @@ impl<R: Repertoire> Simulation<R> {
         while let Some(len) = wired.worker.poll_transmit(&mut frame) {
             wired.up.send(start, &frame[..len], |at, bytes| {
                 *sequence += 1;
-                let (sequence, worker) = (*sequence, index);
-                deliveries.push(Reverse(Delivery { at, sequence, worker, upward: true, bytes }));
+                let (sequence, worker, what) = (*sequence, index, Arrival::Up(bytes));
+                deliveries.push(Reverse(Delivery { at, sequence, worker, what }));
             });
         }
     }
@@ -226,7 +316,20 @@ impl<R: Repertoire> Simulation<R> {
             return;
         };
         self.reboots.swap_remove(position);
+        self.reboot(index);
+    }
+
+    /// Restarts a worker: what it has not sent by now it will not send.
+    fn reboot(&mut self, index: usize) {
         let wired = &mut self.workers[index];
+        self.deliveries.retain(|Reverse(next)| match &next.what {
+            Arrival::Up(bytes) if next.worker == index => {
+                wired.dropped += bytes.len() as u64;
+                false
+            }
+            _ => true,
+        });
+        wired.busy_until = self.now;
         wired.forgotten += wired.worker.counters().bytes() + wired.worker.pending() as u64;
         wired.worker = start::<R>(index, self.memory[index]);
     }

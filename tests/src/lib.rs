@@ -9,3 +9,4 @@ pub mod oracle;
 pub mod pty;
 pub mod reference;
 pub mod shared;
+pub mod torture;

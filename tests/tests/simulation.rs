@@ -19,11 +19,12 @@ fn assert_bytes_explained(world: &mut Simulation<Objectives>, workers: usize, wh
             explained + world.forgotten(worker),
             "{what}: down to {worker}"
         );
+        let arrived = up.arriving() - world.dropped(worker);
         let aggregator = world.aggregator();
         let explained = aggregator.counters(worker).bytes() + aggregator.pending(worker) as u64;
-        assert_eq!(up.arriving(), explained, "{what}: up from {worker}");
+        assert_eq!(arrived, explained, "{what}: up from {worker}");
         let (uplink, downlink) = aggregator.traffic(worker);
-        assert_eq!((uplink.wire_bytes, downlink.wire_bytes), (up.arriving(), down.sent), "{what}");
+        assert_eq!((uplink.wire_bytes, downlink.wire_bytes), (arrived, down.sent), "{what}");
     }
 }
 

@@ -4,17 +4,43 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// Faults of a link: probabilities, each for every frame on its own, and whether reads are cut.
+/// Faults of a link: probabilities, each for every frame on its own but where it says otherwise, and whether reads are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
     /// Probability that a frame is lost.
     pub loss: f64,
-    /// Probability that bits of a frame are flipped.
+    /// Probability that with a frame an outage of this direction begins, of up to 32 frames: the link is half open.
+    pub outage: f64,
+    /// Probability that a frame loses its end.
+    pub cut: f64,
+    /// Probability that a bit of a frame is flipped.
     pub corrupt: f64,
+    /// Probability for every byte that another one arrives, as where the two ends differ in their rates.
+    pub garble: f64,
+    /// Probability that bytes come before a frame that nobody sent, as when a board boots.
+    pub noise: f64,
     /// Probability that a frame arrives twice.
     pub duplicate: f64,
     /// Whether the bytes arrive in pieces cut anywhere.
     pub split: bool,
+}
+
+/// The fault that has no probability.
+const SPLIT: &str = "split";
+
+impl Faults {
+    /// The probabilities by the names of the faults.
+    fn probabilities(&mut self) -> [(&'static str, &mut f64); 7] {
+        [
+            ("loss", &mut self.loss),
+            ("outage", &mut self.outage),
+            ("cut", &mut self.cut),
+            ("corrupt", &mut self.corrupt),
+            ("garble", &mut self.garble),
+            ("noise", &mut self.noise),
+            ("duplicate", &mut self.duplicate),
+        ]
+    }
 }
 
 /// Why a text is no list of [`Faults`].
@@ -22,7 +48,8 @@ pub struct Faults {
 pub enum FaultsError {
     /// No fault has this name.
     #[error(
-        "`{0}` is no fault; give some of loss=P, corrupt=P, duplicate=P and split, separated by commas, or none"
+        "`{0}` is no fault; give some of loss=P, outage=P, cut=P, corrupt=P, garble=P, noise=P, duplicate=P and split, \
+         separated by commas, or none"
     )]
     Unknown(String),
     /// The number is missing, is none, or is no probability.
@@ -47,13 +74,12 @@ impl FromStr for Faults {
         let mut seen = vec![];
         for part in text.split(',') {
             let (name, value) = part.split_once('=').map_or((part, None), |(n, v)| (n, Some(v)));
-            match name {
-                "loss" => faults.loss = probability(part, value)?,
-                "corrupt" => faults.corrupt = probability(part, value)?,
-                "duplicate" => faults.duplicate = probability(part, value)?,
-                "split" if value.is_some() => return Err(FaultsError::Valued(part.into())),
-                "split" => faults.split = true,
-                _ => return Err(FaultsError::Unknown(part.into())),
+            let known = faults.probabilities().into_iter().find(|(known, _)| *known == name);
+            match known {
+                Some((_, fault)) => *fault = probability(part, value)?,
+                None if name != SPLIT => return Err(FaultsError::Unknown(part.into())),
+                None if value.is_some() => return Err(FaultsError::Valued(part.into())),
+                None => faults.split = true,
             }
             if seen.contains(&name) {
                 return Err(FaultsError::Repeated(name.into()));
@@ -73,15 +99,15 @@ fn probability(part: &str, value: Option<&str>) -> Result<f64, FaultsError> {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let probabilities =
-            [("loss", self.loss), ("corrupt", self.corrupt), ("duplicate", self.duplicate)];
-        let mut parts: Vec<String> = probabilities
-            .iter()
-            .filter(|(_, probability)| *probability > 0.0)
+        let mut faults = *self;
+        let mut parts: Vec<String> = faults
+            .probabilities()
+            .into_iter()
+            .filter(|(_, probability)| **probability > 0.0)
             .map(|(name, probability)| format!("{name}={probability}"))
             .collect();
         if self.split {
-            parts.push("split".into());
+            parts.push(SPLIT.into());
         }
         f.write_str(if parts.is_empty() { "none" } else { "" })?;
         f.write_str(&parts.join(","))
@@ -106,7 +132,11 @@ mod tests {
             ("loss=0.2,split", Faults { loss: 0.2, split: true, ..Faults::default() }),
             (
                 "loss=0.2,corrupt=0.05,duplicate=1",
-                Faults { loss: 0.2, corrupt: 0.05, duplicate: 1.0, split: false },
+                Faults { loss: 0.2, corrupt: 0.05, duplicate: 1.0, ..Faults::default() },
+            ),
+            (
+                "outage=0.1,cut=0.2,garble=0.001,noise=0.3",
+                Faults { outage: 0.1, cut: 0.2, garble: 0.001, noise: 0.3, ..Faults::default() },
             ),
         ] {
             assert_eq!(text.parse(), Ok(faults));

@@ -118,7 +118,13 @@ fn every_option_is_understood() {
         rounds: 2000,
         target: Some(1e-6),
         seed: 7,
-        faults: Faults { loss: 0.2, corrupt: 0.05, duplicate: 0.1, split: true },
+        faults: Faults {
+            loss: 0.2,
+            corrupt: 0.05,
+            duplicate: 0.1,
+            split: true,
+            ..Faults::default()
+        },
         baud: 9600,
         out: "runs/a9a".into(),
         every: 10,

@@ -1,0 +1,77 @@
+//! How long faults take to be made good: `cargo run --release -p smidgen-tests --example recovery`
+//!
+//! Digits, eight workers, lines of 115200 baud in virtual time. A round in which something is lost closes later than a clean
+//! one; a worker that is restarted is loaded and restored before its round closes. No fault costs a round.
+
+use smidgen::aggregator::Event;
+use smidgen::simulation::{Mishap, Simulation};
+use smidgen::training::World;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_tests::conformance::experiment;
+use std::time::Duration;
+
+const ROUNDS: u32 = 2000;
+/// A worker is restarted every so many rounds.
+const REBOOT_PERIOD: u32 = 20;
+
+fn main() {
+    println!("| frame loss | fault | times | median | worst |");
+    println!("|---|---|---|---|---|");
+    let clean = median(&mut durations(0.0, None)).as_secs_f64();
+    for loss in [0.0, 0.01, 0.05, 0.2] {
+        let mut lossy: Vec<_> = durations(loss, None)
+            .into_iter()
+            .filter(|round| round.as_secs_f64() > 1.05 * clean)
+            .collect();
+        if loss > 0.0 {
+            row(loss, "frames of a round are lost", &mut lossy, clean);
+        }
+        for (what, mishap) in [
+            ("a board restarts", Mishap::Reboot),
+            ("a link is pulled for a second", Mishap::Unplug(Duration::from_secs(1))),
+        ] {
+            let all = durations(loss, Some(mishap));
+            let mut struck: Vec<_> = all
+                .chunks(REBOOT_PERIOD as usize)
+                .map(|rounds| *rounds.iter().max().expect("a chunk is not empty"))
+                .collect();
+            row(loss, what, &mut struck, clean);
+        }
+    }
+}
+
+fn row(loss: f64, what: &str, durations: &mut [Duration], clean: f64) {
+    let extra = |duration: Duration| (duration.as_secs_f64() - clean).max(0.0);
+    let (times, middle) = (durations.len(), extra(median(durations)));
+    let worst = durations.iter().copied().map(extra).fold(0.0, f64::max);
+    println!("| {} % | {what} | {times} | {middle:.3} s | {worst:.3} s |", 100.0 * loss);
+}
+
+fn median(durations: &mut [Duration]) -> Duration {
+    durations.sort_unstable();
+    durations[durations.len() / 2]
+}
+
+/// How long every round took, from the second on; a mishap befalls one worker after the other.
+fn durations(loss: f64, mishap: Option<Mishap>) -> Vec<Duration> {
+    let options = format!("--workers 8 --k 4 --step am --rounds {ROUNDS} --faults loss={loss}");
+    let experiment = experiment(&options);
+    let mut world: Simulation<Objectives> = experiment.simulation();
+    let (mut durations, mut closed_at) = (Vec::new(), None);
+    loop {
+        match world.next_event().unwrap_or_else(|error| panic!("{error}")) {
+            Event::Closed(closed) if closed.round == ROUNDS => return durations,
+            Event::Closed(closed) => {
+                let now = world.now();
+                durations.extend(closed_at.replace(now).map(|before| now - before));
+                if let Some(mishap) = mishap.filter(|_| closed.round % REBOOT_PERIOD == 10) {
+                    let worker = (closed.round / REBOOT_PERIOD) as usize % 8;
+                    world.plan(now + Duration::from_millis(3), worker, mishap);
+                }
+                world.aggregator().proceed();
+            }
+            Event::Failed(failure) => panic!("{failure:?}"),
+            _ => {}
+        }
+    }
+}

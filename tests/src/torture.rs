@@ -1,0 +1,385 @@
+//! A run that everything happens to, drawn from a seed, in the spirit of TigerBeetle's VOPR.
+//!
+//! ```text
+//! seed ─> problem, method, workers │ faults of lines │ mishaps of workers │ ends of the host
+//! phase one: all of it at once, the checkers look at every round
+//! phase two: nothing goes wrong any more, and the run must end in good time
+//! ```
+//!
+//! Whatever happened, the transcripts must be those of the same run without any of it.
+
+use crate::conformance::experiment;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use smidgen::aggregator::{Aggregator, Closed, Event, Setup, Snapshot};
+use smidgen::experiment::Experiment;
+use smidgen::simulation::{Mishap, Simulation};
+use smidgen::training::World;
+use smidgen_firmware::objectives::Objectives;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// Rounds after the last fault.
+const HEALTHY_ROUNDS: u32 = 10;
+/// Within which they must be closed: the longest timers are at five minutes.
+const HEALTHY_TIME_MAX: Duration = Duration::from_secs(1800);
+/// Restarts of a worker that the host puts up with between two updates.
+const REBOOTS_MAX: usize = 6;
+
+/// What befalls a run.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The run, as options of `smidgen simulate`.
+    pub options: String,
+    /// The faults of its lines, as `--faults` has them.
+    pub faults: String,
+    /// Rounds of phase one.
+    rounds: u32,
+    /// What happens to workers, as parts of the time that the run would take.
+    mishaps: Vec<(f64, usize, Mishap)>,
+    /// Rounds behind which the host ends and another one goes on.
+    host_ends: BTreeSet<u32>,
+}
+
+/// How often everything was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs.
+    pub runs: u64,
+    /// Rounds that were closed.
+    pub rounds: u64,
+    /// Mirrors that were compared with workers.
+    pub comparisons: u64,
+    /// Frames that were lost, outages among them.
+    pub lost: u64,
+    /// Outages of one direction.
+    pub outages: u64,
+    /// Frames without their end.
+    pub cut: u64,
+    /// Frames with other bytes.
+    pub corrupted: u64,
+    /// Frames that came twice.
+    pub duplicated: u64,
+    /// Bursts of bytes that nobody sent.
+    pub noises: u64,
+    /// Workers that were restarted.
+    pub reboots: u64,
+    /// Restarts that the host noticed.
+    pub noticed: u64,
+    /// Links that were pulled.
+    pub unplugged: u64,
+    /// Workers that became slow.
+    pub slowed: u64,
+    /// Hosts that ended.
+    pub host_ends: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.rounds += other.rounds;
+        self.comparisons += other.comparisons;
+        self.lost += other.lost;
+        self.outages += other.outages;
+        self.cut += other.cut;
+        self.corrupted += other.corrupted;
+        self.duplicated += other.duplicated;
+        self.noises += other.noises;
+        self.reboots += other.reboots;
+        self.noticed += other.noticed;
+        self.unplugged += other.unplugged;
+        self.slowed += other.slowed;
+        self.host_ends += other.host_ends;
+    }
+}
+
+/// Why a run does not hold.
+#[derive(Debug)]
+pub struct Broken {
+    seed: u64,
+    case: Case,
+    what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, case, what } = self;
+        writeln!(f, "{what}\n{case:?}")?;
+        write!(f, "again: cargo run --release -p smidgen-tests --example torture -- {seed}")
+    }
+}
+
+impl Case {
+    /// The case of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let workers = rng.random_range(1..=6);
+        let (method, forgetful) = draw_method(&mut rng);
+        let problem = draw_problem(&mut rng);
+        let rounds = rng.random_range(8..40);
+        let all = rounds + HEALTHY_ROUNDS;
+        let options =
+            format!("{problem} {method} --workers {workers} --rounds {all} --seed {seed}");
+        let count = if forgetful { 0 } else { rng.random_range(0..=REBOOTS_MAX) };
+        let mut mishaps: Vec<_> = (0..count).map(|_| Mishap::Reboot).collect();
+        for _ in 0..rng.random_range(0..4) {
+            mishaps.push(Mishap::Unplug(Duration::from_millis(rng.random_range(1..20_000))));
+        }
+        for _ in 0..rng.random_range(0..3) {
+            mishaps.push(Mishap::Slow(Duration::from_millis(rng.random_range(1..3_000))));
+        }
+        let mut place = |mishap| (draw_time(&mut rng), rng.random_range(0..workers), mishap);
+        let mishaps = mishaps.into_iter().map(&mut place).collect();
+        let ends = if forgetful { 0 } else { rng.random_range(0..3) };
+        let host_ends = (0..ends).map(|_| rng.random_range(0..rounds)).collect();
+        let faults = draw_faults(&mut rng);
+        Self { options, faults, rounds, mishaps, host_ends }
+    }
+}
+
+/// When: most of it early, where set-up and the first rounds are, some of it long after a clean run would be over.
+fn draw_time(rng: &mut ChaCha8Rng) -> f64 {
+    10f64.powf(rng.random_range(-3.0..1.0))
+}
+
+/// Options of a method, and whether its workers keep to themselves what a restart loses.
+fn draw_method(rng: &mut ChaCha8Rng) -> (String, bool) {
+    let method = *METHODS.choose(rng).expect("there are some");
+    let forgetful = ["ef14", "econtrol", "ef21-sgdm"].contains(&method);
+    let anew = ["ef14", "dcgd"].contains(&method);
+    let participation = match rng.random_range(0..3) {
+        0 if !anew => "--participation 0.6",
+        _ => "",
+    };
+    let compressor = ["topk", "topk", "randk", "natural", "sign"].choose(rng).expect("some");
+    let downlink = ["sparse", "sparse", "dense", "ef21-p", "ef21-bc"].choose(rng).expect("some");
+    let step = ["auto", "auto", "am", "0.01"].choose(rng).expect("some");
+    let init = ["full", "compressed", "zero"].choose(rng).expect("some");
+    let bits = [2, 3, 4, 8, 13, 32].choose(rng).expect("some");
+    let options = format!(
+        "--method {method} {participation} --compressor {compressor} --downlink {downlink} --step {step} \
+         --init {init} --value-bits {bits} --k {}",
+        rng.random_range(1..=30)
+    );
+    (options, forgetful)
+}
+
+const METHODS: [&str; 12] = [
+    "ef21",
+    "ef21",
+    "ef21",
+    "ef21-w",
+    "ef21+",
+    "ef21-hb",
+    "ef21-prox",
+    "ef21-sgdm",
+    "ef14",
+    "econtrol",
+    "dcgd",
+    "gd",
+];
+
+fn draw_problem(rng: &mut ChaCha8Rng) -> String {
+    let dataset = ["digits", "breast-cancer"].choose(rng).expect("some");
+    let objective = ["logistic", "logistic", "least-squares", "softmax"].choose(rng).expect("some");
+    let rows = rng.random_range(24..160);
+    let lambda = ["0", "0.001", "0.1"].choose(rng).expect("some");
+    format!("--dataset {dataset} --rows {rows} --objective {objective} --lambda {lambda}")
+}
+
+fn draw_faults(rng: &mut ChaCha8Rng) -> String {
+    let mut faults = Vec::new();
+    for (name, worst) in [
+        ("loss", 0.3),
+        ("outage", 0.02),
+        ("cut", 0.2),
+        ("corrupt", 0.2),
+        ("garble", 0.003),
+        ("noise", 0.2),
+        ("duplicate", 0.3),
+    ] {
+        if rng.random_bool(0.5) {
+            faults.push(format!("{name}={:.4}", rng.random_range(0.0..worst)));
+        }
+    }
+    if rng.random_bool(0.5) {
+        faults.push("split".into());
+    }
+    if faults.is_empty() { "none".into() } else { faults.join(",") }
+}
+
+/// Tortures the run of a seed.
+///
+/// # Errors
+/// If it does not hold.
+pub fn torture(seed: u64) -> Result<Tally, Box<Broken>> {
+    let case = Case::draw(seed);
+    let (transcripts, time) = clean(&case);
+    let mut torment = Torment::new(&case, time);
+    torment.run(&transcripts).map_err(|what| Box::new(Broken { seed, case: case.clone(), what }))
+}
+
+/// The transcripts without anything, and the time that they took.
+fn clean(case: &Case) -> (Vec<u64>, Duration) {
+    let experiment = experiment(&case.options);
+    let mut world = experiment.simulation();
+    let mut transcripts = Vec::new();
+    loop {
+        match world.next_event().unwrap_or_else(|error| panic!("{case:?}: {error}")) {
+            Event::Closed(closed) => {
+                transcripts.push(closed.transcript);
+                match closed.round < experiment.options().rounds {
+                    true => world.aggregator().proceed(),
+                    false => world.aggregator().finish(),
+                }
+            }
+            Event::Finished(_) => return (transcripts, world.now()),
+            Event::Failed(failure) => panic!("{case:?}: {failure:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// A run in which everything happens.
+struct Torment<'c> {
+    case: &'c Case,
+    experiment: Experiment,
+    world: Simulation<Objectives>,
+    session: u32,
+    tally: Tally,
+}
+
+impl<'c> Torment<'c> {
+    fn new(case: &'c Case, clean_time: Duration) -> Self {
+        let experiment = experiment(&format!("{} --faults {}", case.options, case.faults));
+        let mut world = experiment.simulation();
+        for &(time, worker, mishap) in &case.mishaps {
+            world.plan(clean_time.mul_f64(time), worker, mishap);
+        }
+        let session = experiment.setup.session;
+        Self { case, experiment, world, session, tally: Tally { runs: 1, ..Tally::default() } }
+    }
+
+    fn run(&mut self, transcripts: &[u64]) -> Result<Tally, String> {
+        let mut healed_at = None;
+        let mut next = 0;
+        loop {
+            match self.world.next_event().map_err(|error| error.to_string())? {
+                Event::Closed(closed) => {
+                    self.check(&closed, next, transcripts)?;
+                    next += 1;
+                    if closed.round == self.case.rounds {
+                        self.count_faults();
+                        self.world.heal();
+                        healed_at = Some(self.world.now());
+                    }
+                    self.go_on(closed.round);
+                }
+                Event::Finished(_) => break,
+                Event::Failed(failure) => return Err(format!("it failed: {:?}", failure.reason)),
+                _ => {}
+            }
+        }
+        let took = self.world.now() - healed_at.ok_or("phase two did not begin")?;
+        if took > HEALTHY_TIME_MAX {
+            return Err(format!("{HEALTHY_ROUNDS} rounds without faults took {took:?}"));
+        }
+        self.check_bytes()?;
+        Ok(self.tally)
+    }
+
+    /// Rounds come one by one, with the transcripts of the clean run; workers hold what the host holds.
+    fn check(&mut self, closed: &Closed, next: u32, transcripts: &[u64]) -> Result<(), String> {
+        self.tally.rounds += 1;
+        if closed.round != next {
+            return Err(format!("round {} was closed instead of {next}", closed.round));
+        }
+        if transcripts.get(next as usize) != Some(&closed.transcript) {
+            return Err(format!("round {next} has another transcript"));
+        }
+        for worker in 0..self.experiment.parts.len() {
+            let at = self.world.worker(worker);
+            // Whoever was restarted after its update is elsewhere.
+            let Some((x, g_i)) = at.state().filter(|_| at.round() == Some(next)) else { continue };
+            let (x, g_i) = (x.to_vec(), g_i.to_vec());
+            let aggregator = self.world.aggregator();
+            if (&x[..], &g_i[..]) != (aggregator.x(), aggregator.mirror(worker).mantissas()) {
+                return Err(format!("round {next}: worker {worker} is not what the host holds"));
+            }
+            self.tally.comparisons += 1;
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, round: u32) {
+        if round == self.experiment.options().rounds {
+            self.world.aggregator().finish();
+        } else if self.case.host_ends.contains(&round) {
+            self.end_host();
+        } else {
+            self.world.aggregator().proceed();
+        }
+    }
+
+    /// The host ends, and another one goes on from what it left, with a session of its own.
+    fn end_host(&mut self) {
+        self.session += 1;
+        self.tally.host_ends += 1;
+        let setup = Setup { session: self.session, ..self.experiment.setup.clone() };
+        let snapshot: Option<Snapshot> = self.world.aggregator().snapshot();
+        let snapshot = snapshot.expect("a round is closed");
+        *self.world.aggregator() = Aggregator::resume(setup, snapshot).expect("it is of this run");
+    }
+
+    /// What went wrong until now.
+    fn count_faults(&mut self) {
+        for worker in 0..self.experiment.parts.len() {
+            let (down, up) = self.world.fates(worker);
+            for fate in [down, up] {
+                self.tally.lost += fate.lost_frames;
+                self.tally.outages += fate.outages;
+                self.tally.cut += fate.cut_frames;
+                self.tally.corrupted += fate.corrupted_frames;
+                self.tally.duplicated += fate.duplicated_frames;
+                self.tally.noises += fate.noises;
+            }
+            self.tally.noticed += u64::from(self.world.aggregator().reboots(worker));
+        }
+        for mishap in self.world.mishaps() {
+            match mishap {
+                Mishap::Reboot => self.tally.reboots += 1,
+                Mishap::Unplug(_) => self.tally.unplugged += 1,
+                Mishap::Slow(_) => self.tally.slowed += 1,
+            }
+        }
+    }
+
+    /// Every byte has a name at both ends; a host that ended took its names with it.
+    fn check_bytes(&mut self) -> Result<(), String> {
+        self.world.drain();
+        let workers = if self.tally.host_ends == 0 { self.experiment.parts.len() } else { 0 };
+        for worker in 0..workers {
+            let ((down, up), at) = (self.world.fates(worker), self.world.worker(worker));
+            let explained = at.counters().bytes() + at.pending() as u64;
+            let down_sums = (down.arriving(), explained + self.world.forgotten(worker));
+            let arrived = up.arriving() - self.world.dropped(worker);
+            let aggregator = self.world.aggregator();
+            let explained = aggregator.counters(worker).bytes() + aggregator.pending(worker) as u64;
+            let (uplink, downlink) = aggregator.traffic(worker);
+            let up_sums = (arrived, explained);
+            let counted = (uplink.wire_bytes, downlink.wire_bytes);
+            if down_sums.0 != down_sums.1
+                || up_sums.0 != up_sums.1
+                || counted != (arrived, down.sent)
+            {
+                return Err(format!(
+                    "bytes of worker {worker} do not add up: down {down_sums:?}, up {up_sums:?}, counted {counted:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
