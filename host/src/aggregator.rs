@@ -137,7 +137,8 @@ impl Aggregator {
                 let outcome = self.machine.handle(now, worker, &frame);
                 counters.tally(outcome, wire_len);
                 if outcome == Err(Reject::Repeated) {
-                    let uplink = &mut self.machine.peers[worker].uplink;
+                    let Peer { question, uplink, .. } = &mut self.machine.peers[worker];
+                    question.repeated();
                     uplink.retransmitted_frames += 1;
                     uplink.retransmitted_bytes += wire_len as u64;
                 }

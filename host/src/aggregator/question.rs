@@ -100,6 +100,8 @@ pub struct Question {
     sent_at: Duration,
     heard_at: Duration,
     deadline: Option<Duration>,
+    /// How long the last answer took if it was one to the first of several questions, and whether it needed a gradient.
+    ambiguous: Option<(bool, Duration)>,
     quick: Timer,
     evaluation: Timer,
 }
@@ -118,6 +120,7 @@ impl Default for Question {
             sent_at: Duration::ZERO,
             heard_at: Duration::ZERO,
             deadline: None,
+            ambiguous: None,
             quick: Timer::new(QUICK_TIMEOUT_MAX),
             evaluation: Timer::new(EVALUATION_TIMEOUT_MAX),
         }
@@ -177,7 +180,8 @@ impl Question {
     /// Notes that the question has been sent, and with its answer will be on the line for `line_time` at most; returns
     /// when to ask again, and whether it had been asked before.
     pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
-        let deadline = now + self.timer().timeout() + line_time;
+        let evaluates = self.asked().evaluates();
+        let deadline = now + self.timer(evaluates).timeout() + line_time;
         self.asked_at.get_or_insert(now);
         self.sent_at = now + line_time;
         self.deadline = Some(deadline);
@@ -187,9 +191,22 @@ impl Question {
     /// Notes that the awaited answer came.
     pub fn answered(&mut self, now: Duration) {
         self.heard_at = now;
+        let evaluates = self.asked().evaluates();
         if self.attempts == 0 {
             let took = now.saturating_sub(self.sent_at);
-            self.timer().sample(took);
+            self.timer(evaluates).sample(took);
+        } else {
+            let took = now.saturating_sub(self.asked_at.unwrap_or(now));
+            self.ambiguous = Some((evaluates, took));
+            self.timer(evaluates).settle();
+        }
+    }
+
+    /// An answer came once more: the question was asked again although its first answer was on the way, so that is how
+    /// long it takes.
+    pub fn repeated(&mut self) {
+        if let Some((evaluates, took)) = self.ambiguous.take() {
+            self.timer(evaluates).sample(took);
         }
     }
 
@@ -207,7 +224,8 @@ impl Question {
             return false;
         }
         self.deadline = None;
-        self.timer().back_off();
+        let evaluates = self.asked().evaluates();
+        self.timer(evaluates).back_off();
         self.attempts += 1;
         if self.attempts.is_multiple_of(ATTEMPTS_UNTIL_CHECK) {
             self.check();
@@ -230,8 +248,8 @@ impl Question {
         Some(asked_at.max(self.heard_at))
     }
 
-    fn timer(&mut self) -> &mut Timer {
-        if self.asked().evaluates() { &mut self.evaluation } else { &mut self.quick }
+    fn timer(&mut self, evaluates: bool) -> &mut Timer {
+        if evaluates { &mut self.evaluation } else { &mut self.quick }
     }
 }
 
@@ -287,8 +305,10 @@ mod tests {
         assert!(question.missed(deadline));
         let timeout = question.evaluation.timeout();
         question.sent(2 * SECOND, Duration::ZERO);
-        question.answered(2 * SECOND);
+        question.answered(4 * SECOND);
         assert_eq!(question.evaluation.timeout(), timeout);
+        question.repeated();
+        assert!(question.evaluation.timeout() > 3 * SECOND, "but its repetition does");
     }
 
     #[test]

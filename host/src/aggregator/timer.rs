@@ -1,16 +1,22 @@
 //! When to ask again: the retransmission timer of TCP (RFC 6298), per link and kind of question.
+//!
+//! It differs where a serial line does. TCP backs off for as long as a minute, and stays there, because its losses mean that
+//! too much is sent. Here they do not: what is known of a link bounds how long its silence is waited out, and an
+//! answer ends it.
 
 use std::time::Duration;
 
 /// Before anything is known of a link. Data chunks take 50 ms at 115200 baud.
 const FIRST: Duration = Duration::from_millis(500);
 const LEAST: Duration = Duration::from_millis(20);
+/// An answer is not waited for longer than so many times what it should take.
+const PATIENCE: u32 = 16;
 
 /// An estimate of how long an answer takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Timer {
-    smoothed: Option<Duration>,
-    variation: Duration,
+    /// The answers so far, and their spread.
+    known: Option<(Duration, Duration)>,
     timeout: Duration,
     most: Duration,
 }
@@ -18,7 +24,7 @@ pub struct Timer {
 impl Timer {
     /// A timer that never waits longer than `most`.
     pub fn new(most: Duration) -> Self {
-        Self { smoothed: None, variation: Duration::ZERO, timeout: FIRST, most }
+        Self { known: None, timeout: FIRST, most }
     }
 
     /// How long to wait before asking again.
@@ -26,25 +32,32 @@ impl Timer {
         self.timeout
     }
 
-    /// An answer to a question that was asked once took so long.
+    /// An answer is known to have taken so long.
     pub fn sample(&mut self, took: Duration) {
-        let smoothed = match self.smoothed {
-            None => {
-                self.variation = took / 2;
-                took
+        self.known = Some(match self.known {
+            None => (took, took / 2),
+            Some((smoothed, spread)) => {
+                ((smoothed * 7 + took) / 8, (spread * 3 + smoothed.abs_diff(took)) / 4)
             }
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(took)) / 4;
-                (smoothed * 7 + took) / 8
-            }
-        };
-        self.smoothed = Some(smoothed);
-        self.timeout = (smoothed + self.variation * 4).clamp(LEAST, self.most);
+        });
+        self.settle();
     }
 
-    /// No answer came: wait twice as long from now on, until a sample says otherwise.
+    /// An answer came, to which of several questions is not known: nothing is learnt, and the next one is waited for as
+    /// ever. Where nothing is known at all, patience stays.
+    pub fn settle(&mut self) {
+        self.timeout = self.estimate().unwrap_or(self.timeout);
+    }
+
+    /// No answer came: wait twice as long.
     pub fn back_off(&mut self) {
-        self.timeout = (self.timeout * 2).min(self.most);
+        let patience = self.estimate().map_or(self.most, |estimate| estimate * PATIENCE);
+        self.timeout = (self.timeout * 2).min(patience).min(self.most);
+    }
+
+    fn estimate(&self) -> Option<Duration> {
+        let (smoothed, spread) = self.known?;
+        Some((smoothed + spread * 4).clamp(LEAST, self.most))
     }
 }
 
@@ -52,16 +65,31 @@ impl Timer {
 mod tests {
     use super::*;
 
+    const MOST: Duration = Duration::from_secs(300);
+
     #[test]
     fn the_timeout_follows_the_answers_and_their_spread() {
-        let most = Duration::from_secs(4);
-        let mut timer = Timer::new(most);
+        let mut timer = Timer::new(MOST);
         (0..50).for_each(|_| timer.sample(Duration::from_millis(40)));
         let steady = timer.timeout();
         assert!((40..60).contains(&steady.as_millis()), "{steady:?}");
         (0..50).for_each(|n| timer.sample(Duration::from_millis(20 + n % 2 * 40)));
         assert!(timer.timeout() > steady);
+    }
+
+    #[test]
+    fn patience_has_the_bounds_of_what_is_known() {
+        let mut timer = Timer::new(MOST);
         (0..20).for_each(|_| timer.back_off());
-        assert_eq!(timer.timeout(), most);
+        assert_eq!(timer.timeout(), MOST, "nothing is known of the link");
+        timer.settle();
+        assert_eq!(timer.timeout(), MOST, "nor is it now");
+
+        timer.sample(Duration::from_millis(40));
+        let usual = timer.timeout();
+        (0..20).for_each(|_| timer.back_off());
+        assert_eq!(timer.timeout(), PATIENCE * usual);
+        timer.settle();
+        assert_eq!(timer.timeout(), usual);
     }
 }
