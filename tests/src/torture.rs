@@ -20,6 +20,7 @@ use smidgen_firmware::objectives::Objectives;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::AddAssign;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 /// Rounds after the last fault.
@@ -161,9 +162,13 @@ fn draw_method(rng: &mut ChaCha8Rng) -> (String, bool) {
     let downlink = ["sparse", "sparse", "dense", "ef21-p", "ef21-bc"].choose(rng).expect("some");
     let step = ["auto", "auto", "am", "0.01"].choose(rng).expect("some");
     let init = ["full", "compressed", "zero"].choose(rng).expect("some");
+    let batch = match rng.random_range(0..3) {
+        0 if method != "gd" => "--batch 5",
+        _ => "",
+    };
     let bits = [2, 3, 4, 8, 13, 32].choose(rng).expect("some");
     let options = format!(
-        "--method {method} {participation} --compressor {compressor} --downlink {downlink} --step {step} \
+        "--method {method} {participation} {batch} --compressor {compressor} --downlink {downlink} --step {step} \
          --init {init} --value-bits {bits} --k {}",
         rng.random_range(1..=30)
     );
@@ -220,9 +225,12 @@ fn draw_faults(rng: &mut ChaCha8Rng) -> String {
 /// If it does not hold.
 pub fn torture(seed: u64) -> Result<Tally, Box<Broken>> {
     let case = Case::draw(seed);
-    let (transcripts, time) = clean(&case);
-    let mut torment = Torment::new(&case, time);
-    torment.run(&transcripts).map_err(|what| Box::new(Broken { seed, case: case.clone(), what }))
+    let outcome = catch_unwind(|| {
+        let (transcripts, time) = clean(&case);
+        Torment::new(&case, time).run(&transcripts)
+    });
+    let outcome = outcome.unwrap_or_else(|_| Err("it panicked, see above".into()));
+    outcome.map_err(|what| Box::new(Broken { seed, case, what }))
 }
 
 /// The transcripts without anything, and the time that they took.
