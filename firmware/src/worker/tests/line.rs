@@ -3,6 +3,7 @@
 use super::super::*;
 use super::host::{Host, bodies, emit};
 use proptest::prelude::*;
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::Ratio;
@@ -65,10 +66,11 @@ fn configurations(
         |((ticket, dimension, k, drawn), downlink, what, [scale, momentum, l1_n])| {
             let plain = Host::new(dimension as usize, downlink, Init::Full).configure;
             let participation = Participation { seed: 1, probability: drawn };
+            let batch = Batch { size: drawn % 4, seed: drawn };
             let (method, compressor) = what;
             let start_seed = drawn % 3;
             let numbers = Configure { ticket, k, scale, momentum, l1_n, start_seed, ..plain };
-            Down::Configure(Configure { method, compressor, participation, ..numbers })
+            Down::Configure(Configure { method, compressor, participation, batch, ..numbers })
         },
     )
 }
