@@ -40,6 +40,9 @@ const SIMULATED_WORKER_COUNT: usize = 4;
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
     /// Data set: digits, breast-cancer or breast-cancer-standardised, which are bundled, or a file in LIBSVM format
+    ///
+    /// Or quadratics:l-am=50,l-var=5e3,workers=100,dimension=10, least squares with smoothness constants of
+    /// this mean and variance, 10 (the dimension) rows for each of 100 workers.
     #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
     pub dataset: String,
 

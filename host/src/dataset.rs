@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  libsvm ── bundled        text -> Dataset
+//!  quadratics               constants of smoothness -> Dataset
 //!  labels                   two classes, many classes, or real targets
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
@@ -13,15 +14,18 @@
 mod bundled;
 mod labels;
 mod libsvm;
+mod quadratics;
 pub mod quantise;
 pub mod split;
 
 pub use labels::Labels;
 pub use libsvm::Syntax;
+pub use quadratics::QuadraticsError;
 
 use labels::Labelling;
+use quadratics::Quadratics;
 use smidgen_firmware::multiclass::CLASSES_MAX;
-use std::{fs, io, iter, path::Path};
+use std::{fs, io, iter, path::Path, str::FromStr};
 
 /// The largest dimension: a shard counts and names the entries of a row with two bytes.
 pub const DIMENSION_MAX: usize = u16::MAX as usize;
@@ -138,6 +142,14 @@ pub enum DatasetError {
         /// The rows asked for.
         asked: usize,
     },
+    /// Constants that no functions have.
+    #[error("--dataset {name}: {source}")]
+    Quadratics {
+        /// What was asked for.
+        name: String,
+        /// What is wrong with it.
+        source: QuadraticsError,
+    },
     /// More rows are asked for than there are, or none.
     #[error("{name} has {available} rows, so {asked} cannot be taken: ask for 1 to {available}")]
     Rows {
@@ -160,12 +172,22 @@ impl Dataset {
         Self::load_with(name_or_path, Labels::Binary)
     }
 
-    /// The same with labels of any kind.
+    /// The same with labels of any kind; or functions made to measure, see `quadratics`.
     pub fn load_with(name_or_path: &str, labels: Labels) -> Result<Self, DatasetError> {
-        match bundled::find(name_or_path) {
-            Some(set) => set.load(labels),
+        if let Some(set) = bundled::find(name_or_path) {
+            return set.load(labels);
+        }
+        let name = || name_or_path.to_owned();
+        match name_or_path.strip_prefix(quadratics::PREFIX).map(Quadratics::from_str) {
+            Some(Ok(quadratics)) => quadratics.dataset(name_or_path, labels),
+            Some(Err(source)) => Err(DatasetError::Quadratics { name: name(), source }),
             None => Self::read(name_or_path, labels),
         }
+    }
+
+    /// Whether data of this name come from no file.
+    pub fn is_built_in(name: &str) -> bool {
+        bundled::find(name).is_some() || name.starts_with(quadratics::PREFIX)
     }
 
     fn read(path: &str, labels: Labels) -> Result<Self, DatasetError> {
