@@ -6,6 +6,7 @@ pub mod image;
 pub mod plan;
 pub mod ports;
 pub mod report;
+pub mod reproduce;
 pub mod resume;
 pub mod run;
 pub mod simulate;

@@ -22,6 +22,7 @@ pub mod recipe;
 pub mod record;
 pub mod recorder;
 pub mod report;
+pub mod reproduction;
 pub mod serial_line;
 pub mod simulation;
 pub mod theory;

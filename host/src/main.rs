@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Resume(resume) => cmd::resume::run(&resume),
         Command::Ports => cmd::ports::run(),
         Command::Report(report) => cmd::report::run(&report),
+        Command::Reproduce(reproduce) => cmd::reproduce::run(&reproduce),
         Command::Image(image) => cmd::image::run(&image),
     };
     match outcome {

@@ -77,6 +77,15 @@ impl Progress {
         }
     }
 
+    /// `done` of `total` units of this phase's work are over, which `what` says in words.
+    pub fn work(&mut self, done: u64, total: u64, what: &str) {
+        let pace = self.pace.get_or_insert_with(|| Pace::new(done));
+        if self.display.is_due(pace, done, total) {
+            let text = format!("{what}{}", clock(pace.left(done, total)));
+            self.display.show(pace, done, total, &text);
+        }
+    }
+
     /// A round is closed, with this loss and this norm, and with it the run has cost `total`.
     pub fn round(&mut self, round: u32, loss: f64, norm: Norm, total: Cost) {
         if self.phase.is_some() {

@@ -3,14 +3,17 @@
 //! ```text
 //!  Run ── curve ── axis ── chart ──> render ──> report.html
 //!           └ comparison with dense gradient descent
+//!  curves ── chart ── figure ──> one SVG for one chart of several curves
 //! ```
 //!
 //! Drawings are SVG inside the page; there is no script and no request, and the page follows the
 //! reader's light or dark theme and width, and prints. All text of the run is escaped.
 
 mod axis;
-mod chart;
-mod curve;
+pub mod bars;
+pub mod chart;
+pub mod curve;
+pub mod figure;
 mod headline;
 mod page;
 pub mod quantity;

@@ -540,3 +540,71 @@ fn theory_is_checked_every_round_where_it_says_something() {
         assert_says(&sentence, &["--check-theory", "--step am"]);
     }
 }
+
+/// One experiment on a bundled set and on one that is nowhere.
+const EXPERIMENT: &str = r#"
+title = "Tiny"
+paper = "Something."
+measured = "Something else."
+text = "For a test."
+options = "--rows 100 --k 2 --rounds 20"
+against = ["rounds"]
+bars = true
+
+[[panel]]
+name = "here"
+options = "--dataset digits"
+
+[[panel]]
+name = "nowhere"
+options = "--dataset nowhere"
+
+[[curve]]
+label = "old step"
+options = "--step qm"
+
+[[curve]]
+label = "new step"
+options = "--step am"
+"#;
+
+#[test]
+fn experiments_run_where_their_data_are() {
+    let directory = tempdir().expect("there is room");
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("tiny.toml"), EXPERIMENT).expect("there is room");
+    let output = smidgen(directory.path(), "reproduce tiny.toml --data data --out page");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let skipped: Vec<_> = said.lines().filter(|line| line.starts_with("SKIPPED: ")).collect();
+    assert_eq!(skipped.len(), 2, "at the beginning and at the end: {said}");
+    let file = Path::new("data").join("nowhere").display().to_string();
+    assert_says(skipped[0], &["tiny, nowhere", &file, "LIBSVM data page", "csie.ntu", "--data"]);
+    assert_says(&said, &["tiny, here, new step: round 20, ‖∇f‖²"]);
+
+    let page = fs::read_to_string(path("page/reproduction.md")).expect("the page is there");
+    assert_says(&page, &["## Tiny", "| Something. | Something else. |", "`--step am`"]);
+    for chart in ["tiny-here-rounds.svg", "tiny-here-bytes.svg"] {
+        assert!(page.contains(&format!("(reproduction/{chart})")), "{page}");
+        assert!(path("page/reproduction").join(chart).exists(), "{chart}");
+    }
+    assert!(!page.contains("nowhere"), "{page}");
+}
+
+#[test]
+fn experiments_that_cannot_be_run_are_refused() {
+    let directory = tempdir().expect("there is room");
+    let write = |text: &str| {
+        fs::write(directory.path().join("tiny.toml"), text).expect("there is room");
+    };
+    write(&EXPERIMENT.replace("--dataset digits", "--dataset anywhere"));
+    let error = refusal_in(&directory, "reproduce tiny.toml");
+    assert_says(&error, &["no data for any experiment", "--data"]);
+    write(&EXPERIMENT.replace("--k 2", "--k 999"));
+    let error = refusal_in(&directory, "reproduce tiny.toml");
+    assert_says(&error, &["tiny, here, old step: --k 999 exceeds"]);
+    write(&EXPERIMENT.replace("against", "aginst"));
+    let error = refusal_in(&directory, "reproduce tiny.toml");
+    assert_says(&error, &["experiment tiny: line 7: unknown field `aginst`"]);
+    assert_says(&refusal("reproduce everything"), &["`everything` is no experiment", "logistic"]);
+}

@@ -1,7 +1,8 @@
-//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image`.
+//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | reproduce`.
 
 use super::{ConfigError, Options, file};
 use crate::board::{self, Boards};
+use crate::reproduction;
 use crate::transport::Address;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -63,6 +64,10 @@ pub enum Command {
     /// Write report.html anew from the records of a run
     #[command(after_help = "Example: smidgen report smidgen-out")]
     Report(Report),
+
+    /// Run the experiments of the papers in simulation, and write a page with their plots and tables
+    #[command(after_help = "Example: smidgen reproduce logistic --data ~/libsvm")]
+    Reproduce(Reproduce),
 
     /// Build the image of a board, ready to be flashed
     #[command(after_help = "Example: smidgen image --board microbit --hex")]
@@ -135,6 +140,23 @@ pub struct Report {
     pub directory: PathBuf,
 }
 
+/// Arguments of `smidgen reproduce`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Reproduce {
+    /// Experiments.
+    #[arg(
+        value_name = "NAME",
+        help = format!("Experiments, or TOML files of your own: {} [default: all]", reproduction::names().collect::<Vec<_>>().join(", "))
+    )]
+    pub names: Vec<String>,
+    /// Folder with the files of data sets in LIBSVM format, by their names
+    #[arg(long, value_name = "DIR", default_value = "../shared/data")]
+    pub data: PathBuf,
+    /// Directory for reproduction.md and its charts; earlier ones there are replaced
+    #[arg(long, value_name = "DIR", default_value = "smidgen-reproduction")]
+    pub out: PathBuf,
+}
+
 /// Arguments of `smidgen image`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Image {
@@ -176,6 +198,11 @@ fn from_file(arguments: &[OsString]) -> Result<Vec<OsString>, clap::Error> {
     let Some((name, given)) = given.subcommand() else { return Ok(vec![]) };
     let Ok(Some(path)) = given.try_get_one::<PathBuf>("config") else { return Ok(vec![]) };
     file::arguments(path, &program, name, given).map_err(refusal)
+}
+
+/// What clap says, in one line; advice on the command line is left out.
+pub(crate) fn sentence(error: &clap::Error) -> String {
+    file::sentence(error)
 }
 
 fn refusal(error: ConfigError) -> clap::Error {

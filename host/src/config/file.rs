@@ -154,7 +154,7 @@ fn check(program: &Command, name: &str, option: Vec<OsString>) -> Result<Vec<OsS
 }
 
 /// The first paragraph of clap's message, in one line; advice on the command line follows it.
-fn sentence(error: &clap::Error) -> String {
+pub(super) fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();

@@ -1,8 +1,9 @@
-//! Charts as SVG. The colours below are names: the page's style sheet replaces them by those of the
-//! reader's light or dark theme.
+//! Charts as SVG. The colours below are names: a style sheet replaces them by those of the reader's
+//! light or dark theme.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use serde::Deserialize;
 
 use super::axis::{Axis, Scale, Unit};
 use super::curve::{Comparison, Mark, Measure, thinned};
@@ -18,14 +19,19 @@ pub const HEIGHT: u32 = 300 * FINE;
 const INK: RGBColor = RGBColor(0x20, 0x24, 0x2B);
 const GRID: RGBColor = RGBColor(0xD0, 0xD4, 0xDA);
 const FAINT: RGBColor = RGBColor(0xEB, 0xED, 0xF0);
-const RUN: RGBColor = RGBColor(0x0B, 0x5F, 0xC6);
-const BASELINE: RGBColor = RGBColor(0xC2, 0x55, 0x0A);
+/// The colour of a run.
+pub const RUN: RGBColor = RGBColor(0x0B, 0x5F, 0xC6);
+/// The colour of what it is compared with.
+pub const BASELINE: RGBColor = RGBColor(0xC2, 0x55, 0x0A);
 
 /// What a curve is drawn against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Against {
     /// Rounds.
     Rounds,
+    /// Bytes that the workers sent, on the wire.
+    Uplink,
     /// Bytes on the wire, up and down.
     Bytes,
     /// Seconds on the link.
@@ -33,13 +39,14 @@ pub enum Against {
 }
 
 impl Against {
-    /// All three, in the order of the page.
+    /// Those of the page, in its order.
     pub const ALL: [Self; 3] = [Self::Rounds, Self::Bytes, Self::Seconds];
 
     /// What the chart is called.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rounds => "rounds",
+            Self::Uplink => "uplink bytes",
             Self::Bytes => "wire bytes",
             Self::Seconds => "link time",
         }
@@ -48,6 +55,7 @@ impl Against {
     const fn axis_label(self) -> &'static str {
         match self {
             Self::Rounds => "round t",
+            Self::Uplink => "bytes on the wire, up",
             Self::Bytes => "bytes on the wire, up and down",
             Self::Seconds => "time on the link (s)",
         }
@@ -56,7 +64,7 @@ impl Against {
     const fn unit(self) -> Unit {
         match self {
             Self::Rounds => Unit::Count,
-            Self::Bytes => Unit::Bytes,
+            Self::Uplink | Self::Bytes => Unit::Bytes,
             Self::Seconds => Unit::Seconds,
         }
     }
@@ -64,22 +72,31 @@ impl Against {
     fn of(self, mark: &Mark) -> f64 {
         match self {
             Self::Rounds => f64::from(mark.round),
+            Self::Uplink => mark.total.uplink.wire_bytes as f64,
             Self::Bytes => mark.total.wire_bytes() as f64,
             Self::Seconds => mark.total.link_seconds,
         }
     }
 }
 
-/// A measure against rounds, bytes or seconds, of a run and of dense gradient descent.
+/// One method in a chart.
+pub struct Line<'a> {
+    /// Where it stood.
+    pub marks: &'a [Mark],
+    /// The name of its colour.
+    pub colour: RGBColor,
+}
+
+/// A measure against rounds, bytes or seconds, of one method or several.
 pub struct Chart<'a> {
     /// What is drawn.
     pub measure: Measure,
     /// What it is drawn against.
     pub against: Against,
-    /// The run.
-    pub run: &'a [Mark],
-    /// Dense gradient descent; may be empty.
-    pub baseline: &'a [Mark],
+    /// The methods, the last one on top; those without marks are not drawn.
+    pub lines: Vec<Line<'a>>,
+    /// Points that a line has at most.
+    pub point_count_max: usize,
     /// Where to draw how much less the run needed, if it is of this measure.
     pub comparison: Option<Comparison>,
 }
@@ -88,9 +105,13 @@ impl Chart<'_> {
     /// Known values that have no place in the chart: not finite, or not positive on a logarithmic axis.
     pub fn left_out(&self) -> usize {
         let (x, y) = (self.x_axis(), self.y_axis());
-        let marks = self.run.iter().chain(self.baseline);
-        let known = marks.filter_map(|mark| Some((self.against.of(mark), self.measure.of(mark)?)));
+        let known =
+            self.marks().filter_map(|mark| Some((self.against.of(mark), self.measure.of(mark)?)));
         known.filter(|&(a, b)| x.place(a).is_none() || y.place(b).is_none()).count()
+    }
+
+    fn marks(&self) -> impl Iterator<Item = &Mark> {
+        self.lines.iter().flat_map(|line| line.marks)
     }
 
     /// The elements inside the chart's `<svg>`, whose size is [`WIDTH`] by [`HEIGHT`].
@@ -104,20 +125,19 @@ impl Chart<'_> {
 
     /// Costs are drawn on a logarithmic axis if one method's would else be a sliver at the rim.
     fn x_axis(&self) -> Axis {
-        let last = |marks: &[Mark]| marks.last().map(|mark| self.against.of(mark));
-        let ratio = match (last(self.run), last(self.baseline)) {
-            (Some(run), Some(baseline)) => (run / baseline).max(baseline / run),
-            _ => 1.0,
-        };
+        let ends =
+            || self.lines.iter().filter_map(|line| Some(self.against.of(line.marks.last()?)));
+        let (least, most) = (ends().reduce(f64::min), ends().reduce(f64::max));
+        let ratio = most.unwrap_or(1.0) / least.unwrap_or(1.0);
         let logarithmic = self.against != Against::Rounds && ratio > 4.0;
         let scale = if logarithmic { Scale::Logarithmic } else { Scale::Linear };
-        let marks = self.run.iter().chain(self.baseline);
-        Axis::new(scale, self.against.unit(), marks.map(|mark| self.against.of(mark)), 0.02)
+        let values = self.marks().map(|mark| self.against.of(mark));
+        Axis::new(scale, self.against.unit(), values, 0.02)
     }
 
     /// Norms are drawn on a logarithmic axis; so is a loss that falls by orders of magnitude.
     fn y_axis(&self) -> Axis {
-        let values = || self.run.iter().chain(self.baseline).filter_map(|m| self.measure.of(m));
+        let values = || self.marks().filter_map(|mark| self.measure.of(mark));
         let ends = (values().reduce(f64::min), values().reduce(f64::max));
         let steep = matches!(ends, (Some(low), Some(high)) if low > 0.0 && high / low > 50.0);
         let logarithmic = self.measure != Measure::Loss || steep;
@@ -146,11 +166,11 @@ impl Chart<'_> {
             .x_desc(self.against.axis_label())
             .y_desc(self.measure.symbol())
             .draw()?;
-        for (marks, colour) in [(self.baseline, BASELINE), (self.run, RUN)] {
+        for Line { marks, colour } in &self.lines {
             let places = marks.iter().filter_map(|mark| {
                 Some((x.place(self.against.of(mark))?, y.place(self.measure.of(mark)?)?))
             });
-            let points = thinned(places.collect());
+            let points = thinned(places.collect(), self.point_count_max);
             let end = points.last().copied();
             chart.draw_series(LineSeries::new(points, colour.stroke_width(2 * FINE)))?;
             let dot = end.map(|end| Circle::new(end, 4 * FINE, colour.filled()));

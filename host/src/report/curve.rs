@@ -2,9 +2,6 @@
 
 use crate::record::{BaselineRecord, Cost, RoundRecord, running_totals};
 
-/// Points that a drawn curve has at most: more than a screen has columns.
-pub const POINT_COUNT_MAX: usize = 1500;
-
 /// Where a method stood in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
@@ -125,13 +122,13 @@ impl Comparison {
     }
 }
 
-/// At most [`POINT_COUNT_MAX`] of `points`, which ascend in x: the first, lowest, highest and last
-/// of every column of the drawing. What is left out would have been drawn on top of what stays.
-pub fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
-    if points.len() <= POINT_COUNT_MAX {
+/// At most `count_max` of `points`, which ascend in x: the first, lowest, highest and last of every
+/// column of the drawing. What is left out would have been drawn on top of what stays.
+pub fn thinned(points: Vec<(f64, f64)>, count_max: usize) -> Vec<(f64, f64)> {
+    if points.len() <= count_max {
         return points;
     }
-    let columns = (POINT_COUNT_MAX / 4) as f64;
+    let columns = (count_max / 4) as f64;
     let (start, end) = (points[0].0, points[points.len() - 1].0);
     let column =
         |x: f64| (((x - start) / (end - start) * columns) as usize).min(columns as usize - 1);
@@ -213,11 +210,12 @@ mod tests {
         #[test]
         fn thinning_keeps_ends_and_extremes(
             values in prop::collection::vec(-1e6..1e6f64, 1..6000), logarithmic: bool,
+            count_max in 4usize..1500,
         ) {
             let place = |n: usize| if logarithmic { (n as f64 + 1.0).ln() } else { n as f64 };
             let points: Vec<_> = values.iter().enumerate().map(|(n, &y)| (place(n), y)).collect();
-            let thin = thinned(points.clone());
-            prop_assert!(thin.len() <= POINT_COUNT_MAX.min(points.len()));
+            let thin = thinned(points.clone(), count_max);
+            prop_assert!(thin.len() <= count_max.min(points.len()));
             prop_assert_eq!((thin[0], thin.last()), (points[0], points.last()));
             let range = |points: &[(f64, f64)]| {
                 let ys = || points.iter().map(|p| p.1);

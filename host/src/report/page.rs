@@ -3,11 +3,14 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-use super::chart::{self, Against, Chart};
+use super::chart::{self, Against, BASELINE, Chart, Line, RUN};
 use super::curve::{self, Comparison, Mark, Measure};
 use super::quantity::{count, seconds};
 use super::tables;
 use crate::record::{Run, Summary};
+
+/// Points that a drawn curve has at most: more than a screen has columns.
+const POINT_COUNT_MAX: usize = 1500;
 
 /// A run with what the sections of its page share.
 pub(super) struct Page<'a> {
@@ -94,8 +97,10 @@ impl Page<'_> {
     }
 
     fn chart(&self, measure: Measure, against: Against) -> Chart<'_> {
-        let (run, baseline) = (&self.marks, &self.baseline);
-        Chart { measure, against, run, baseline, comparison: self.comparison }
+        let line = |marks, colour| Line { marks, colour };
+        let lines = vec![line(&self.baseline, BASELINE), line(&self.marks, RUN)];
+        let (point_count_max, comparison) = (POINT_COUNT_MAX, self.comparison);
+        Chart { measure, against, lines, point_count_max, comparison }
     }
 
     fn settings(&self) -> Markup {
