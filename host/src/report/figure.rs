@@ -98,11 +98,22 @@ mod tests {
             let svg = figure("w1a & co", against, &curves);
             assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"));
             assert!(svg.contains("w1a &amp; co") && svg.contains("old &lt;step&gt;"));
-            assert_eq!(
-                svg.matches("<polyline").count(),
-                2 + svg.matches("<polyline fill=\"none\" opacity=\"1\" stroke=\"#D0D4DA\"").count()
-            );
+            for colour in ["#0B5FC6", "#C2550A"] {
+                let curve = format!("stroke=\"{colour}\" stroke-width=\"8\"");
+                assert_eq!(svg.matches(&curve).count(), 1, "{colour}: {svg}");
+            }
             assert!(svg.len() < 40_000, "{} bytes", svg.len());
+        }
+    }
+
+    #[test]
+    fn the_style_sheet_knows_every_colour() {
+        let sheet = include_str!("figure.css");
+        for RGBColor(r, g, b) in COLOURS {
+            for part in ["stroke", "fill"] {
+                let selector = format!("[{part}=\"#{r:02X}{g:02X}{b:02X}\"]");
+                assert!(sheet.contains(&selector), "{selector}");
+            }
         }
     }
 }

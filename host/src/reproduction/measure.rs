@@ -8,9 +8,10 @@ use crate::report::curve::{Mark, of_run};
 use crate::report::quantity::{number, seconds};
 use crate::theory::Smoothness;
 use crate::training::{Goal, TrainingError, collect};
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Mutex;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Instant;
 use thiserror::Error;
@@ -86,36 +87,40 @@ pub fn measure(
     let jobs: Vec<Job> = studies.iter().flat_map(jobs).collect();
     let queue = Mutex::new(jobs.iter().enumerate());
     let (sender, words) = mpsc::channel();
-    let mut measured: Vec<Option<Measured>> = jobs.iter().map(|_| None).collect();
-    thread::scope(|scope| {
+    let measured = thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len()) {
-            let sender = sender.clone();
-            let queue = &queue;
+            let (queue, sender) = (&queue, sender.clone());
             scope.spawn(move || work(queue, &sender));
         }
         drop(sender);
-        let total: u64 = jobs.iter().map(|job| u64::from(job.curve.options.rounds) + 1).sum();
-        let (mut rounds, mut done) = (0, 0);
-        for word in words {
-            match word {
-                Word::Rounds(more) => rounds += u64::from(more),
-                Word::Done(index, outcome, took) => {
-                    let outcome = outcome.map_err(|source| jobs[index].error(source));
-                    let outcome = outcome.inspect_err(|_| {
-                        queue.lock().expect("unpoisoned").by_ref().for_each(drop)
-                    })?;
-                    progress.note(&jobs[index].conclusion(&outcome, took));
-                    measured[index] = Some(outcome);
-                    done += 1;
-                }
-            }
-            progress.work(rounds, total, &format!("{done}/{} curves", jobs.len()));
-        }
-        Ok(())
+        gather(&jobs, words, progress)
     })?;
-    let mut measured = measured.into_iter().flatten();
+    let mut measured = measured.into_values();
     let mut take = |count: usize| measured.by_ref().take(count).collect::<Vec<_>>();
     Ok(studies.iter().map(|s| s.panels.iter().map(|p| take(p.curves.len())).collect()).collect())
+}
+
+/// Hears what the threads say, until all jobs are done or one fails; by the numbers of the jobs.
+fn gather(
+    jobs: &[Job<'_>],
+    words: Receiver<Word>,
+    progress: &mut Progress,
+) -> Result<BTreeMap<usize, Measured>, MeasureError> {
+    let total = jobs.iter().map(|job| u64::from(job.curve.options.rounds) + 1).sum();
+    let mut rounds = 0;
+    let mut done = BTreeMap::new();
+    for word in words {
+        match word {
+            Word::Rounds(more) => rounds += u64::from(more),
+            Word::Done(index, outcome, took) => {
+                let measured = outcome.map_err(|source| jobs[index].error(source))?;
+                progress.note(&jobs[index].conclusion(&measured, took));
+                done.insert(index, measured);
+            }
+        }
+        progress.work(rounds, total, &format!("{}/{} curves", done.len(), jobs.len()));
+    }
+    Ok(done)
 }
 
 fn jobs(study: &Study) -> impl Iterator<Item = Job<'_>> {
@@ -123,15 +128,16 @@ fn jobs(study: &Study) -> impl Iterator<Item = Job<'_>> {
     curves.flat_map(move |(panel, p)| p.curves.iter().map(move |curve| Job { study, panel, curve }))
 }
 
-/// Takes jobs until none is left.
+/// Takes jobs until none is left, or nobody listens because one failed.
 fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &Sender<Word>) {
     loop {
         let next = queue.lock().expect("no thread panics here").next();
         let Some((index, job)) = next else { return };
         let started = Instant::now();
         let outcome = run(job.curve, sender);
-        // Nobody listens any more if another curve failed.
-        let _ = sender.send(Word::Done(index, outcome, started.elapsed().as_secs_f64()));
+        if sender.send(Word::Done(index, outcome, started.elapsed().as_secs_f64())).is_err() {
+            return;
+        }
     }
 }
 
