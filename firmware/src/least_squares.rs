@@ -11,7 +11,9 @@
 #[cfg(test)]
 mod tests;
 
+use crate::bound::Bound;
 use crate::columns::{self, Slopes, bits};
+use crate::curvature::{Bias, Rows, mean_curvature};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Link, Precision};
 use crate::wide::{reciprocal, scale_wide};
@@ -66,6 +68,11 @@ impl Objective for LeastSquares {
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
         let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         scale_wide(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
+    }
+
+    /// The square has the second derivative 2.
+    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+        Some(mean_curvature(rows, Bias::None)?.shifted(1))
     }
 }
 

@@ -5,6 +5,7 @@
 //!                             softmax, perceptron
 //!                               columns ── rows ── value    before, during and after a pass over the rows
 //!                               sigmoid, exponential        functions by tables
+//!  curvature ── bound           how smooth f_i is, rounded upwards only
 //!  top_k                        the compressor C: what to send of ∇f_i(x) − g_i
 //!  worker                       the machine: frames in, frames out; no clock, no port, no heap
 //!  run                          the body: the machine on an embedded-io byte stream
@@ -12,8 +13,10 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod bound;
 mod columns;
 pub mod compressor;
+pub mod curvature;
 mod exponential;
 pub mod least_squares;
 pub mod logistic;

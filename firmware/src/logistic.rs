@@ -17,7 +17,9 @@
 
 mod residual;
 
+use crate::bound::Bound;
 use crate::columns::{self, Slopes};
+use crate::curvature::{Bias, Rows, mean_curvature};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Precision};
 use crate::sigmoid;
@@ -64,6 +66,11 @@ impl Objective for Logistic {
         let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
         let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
+    }
+
+    /// σ(1 − σ) is at most 1/4.
+    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+        Some(mean_curvature(rows, Bias::None)?.shifted(-2))
     }
 }
 

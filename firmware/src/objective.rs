@@ -1,5 +1,7 @@
 //! The seam for a user's own objective: one trait. Beside it, what lets a worker choose between several.
 
+use crate::bound::Bound;
+use crate::curvature::Rows;
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
@@ -68,6 +70,12 @@ pub trait Objective {
 
     /// Fills in the gradient; returns the mantissa of the loss.
     fn evaluate(&mut self, at: Evaluation<'_>) -> i64;
+
+    /// An upper bound of the smoothness constant of the loss of the data, without the regulariser; none where theory knows
+    /// no such number. It never rounds down: a step size that follows from it is safe.
+    fn curvature(_rows: Rows<'_>) -> Option<Bound> {
+        None
+    }
 }
 
 /// What a worker must know of an objective without evaluating it.
@@ -79,12 +87,19 @@ pub struct Traits {
     pub scratch_len: fn(usize) -> usize,
     /// [`Objective::check`]
     pub check: fn(&[u8], usize) -> bool,
+    /// [`Objective::curvature`]
+    pub curvature: fn(Rows<'_>) -> Option<Bound>,
 }
 
 impl Traits {
     /// Those of `O`.
     pub const fn of<O: Objective>() -> Self {
-        Self { name: O::NAME, scratch_len: O::scratch_len, check: O::check }
+        Self {
+            name: O::NAME,
+            scratch_len: O::scratch_len,
+            check: O::check,
+            curvature: O::curvature,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Regularisers: what they add to the loss, and their slopes.
 
+use crate::bound::Bound;
+use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// A regulariser λ Σ p(x_k) at a model with a given exponent.
@@ -9,6 +11,14 @@ pub trait Penalty {
 
     /// The part of the coordinate with mantissa `x`.
     fn at(&self, x: i32) -> Part;
+}
+
+/// A bound of the second derivative of a regulariser: of x²/(1 + x²) it lies in [−1/2, 2], of x²/2 it is 1.
+pub fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
+    match regulariser {
+        Regulariser::Nonconvex => Bound::of(lambda).shifted(1),
+        Regulariser::L2 => Bound::of(lambda),
+    }
 }
 
 /// The nonconvex regulariser λ Σ x²/(1 + x²), with slope 2λ x/(1 + x²)².

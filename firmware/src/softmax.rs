@@ -10,7 +10,9 @@
 #[cfg(test)]
 mod tests;
 
+use crate::bound::Bound;
 use crate::columns::{self, Slopes};
+use crate::curvature::{Bias, Rows, mean_curvature};
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Link, Precision};
@@ -58,6 +60,11 @@ impl Objective for Softmax {
         let loss = residuals.entropy.loss(mean, at.loss_exponent);
         let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         loss.saturating_add(penalty)
+    }
+
+    /// diag(p) − ppᵀ is at most 1/2 (Böhning 1992).
+    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+        Some(mean_curvature(rows, Bias::One)?.shifted(-1))
     }
 }
 

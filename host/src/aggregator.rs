@@ -12,8 +12,8 @@
 //! restarted simply finds itself at an early stage again, while its mirror and the model wait for it:
 //!
 //! ```text
-//!  Greet ─ Configure ─ Load ─ Probe ─┐ (once)              ┌─ Part… ─ Round ─┐ (each round)
-//!                        └───────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
+//!  Greet ─ Configure ─ Load ─ Curvature? ─ Probe ─┐ (once)              ┌─ Part… ─ Round ─┐ (each round)
+//!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
 //! ```
 
 mod chunk;
@@ -32,7 +32,7 @@ mod traffic;
 mod tuner;
 mod uplink;
 
-use crate::ratio::ratio;
+use crate::ratio::{ratio, real};
 use chunk::Chunk;
 pub use compressor::Budget;
 pub use failure::{Failure, Reason};
@@ -42,7 +42,7 @@ pub use model::value;
 use peer::Peer;
 pub use peer::{Identity, Told};
 use question::Stage;
-pub use setup::{Setup, Share, StepRule};
+pub use setup::{Setup, Share, StepRule, Theory};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
@@ -255,6 +255,17 @@ impl Aggregator {
         self.machine.model.saturated()
     }
 
+    /// The step size γ of the run; where it is tuned, the first and the least. A guess until workers have reported, where
+    /// they are asked.
+    pub fn gamma(&self) -> f64 {
+        self.machine.model.gamma()
+    }
+
+    /// The constant L̂_i that a worker reported, if it was asked for it.
+    pub fn l_i(&self, worker: usize) -> Option<f64> {
+        self.machine.peers[worker].l_i.map(real)
+    }
+
     /// The round whose updates are coming in.
     pub fn open_round(&self) -> Option<u32> {
         self.machine.open_round()
@@ -264,6 +275,8 @@ impl Aggregator {
 /// Where the run as a whole stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Workers are asked how smooth their functions are.
+    Measuring,
     /// The exponents are being found.
     Probing(Exponents),
     /// Updates of round t are coming in.
@@ -302,7 +315,10 @@ impl Machine {
         let mut model = Model::new(d, weights, setup.gamma, rule, downlink, budget);
         model.seed(setup.start_seed);
         let mut machine = Self {
-            phase: Phase::Probing(model.exponents()),
+            phase: match setup.theory {
+                Some(_) => Phase::Measuring,
+                None => Phase::Probing(model.exponents()),
+            },
             model,
             mirrors: vec![Mirror::new(d); n],
             peers: (0..n).map(|_| Peer::default()).collect(),

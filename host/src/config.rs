@@ -136,6 +136,10 @@ pub struct Options {
     )]
     pub step: Step,
 
+    /// Where the L_i come from, of which qm, am, exact and auto make the step
+    #[arg(long, value_enum, default_value_t = Constants::Data, help_heading = "Method")]
+    pub constants: Constants,
+
     /// The first estimators g_i⁰
     #[arg(long, value_enum, default_value_t = Init::Compressed, help_heading = "Method")]
     pub init: Init,
@@ -423,6 +427,16 @@ impl Compressor {
             Self::Sign => method::Compressor::Sign,
         }
     }
+}
+
+/// Where smoothness constants come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Constants {
+    /// The host computes L and all L_i from the data
+    Data,
+    /// Every board tells an upper bound of its L_i; of the data the host needs to know nothing
+    Boards,
 }
 
 /// What g_i⁰ is.

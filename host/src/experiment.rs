@@ -2,7 +2,7 @@
 
 use crate::aggregator::{Setup, Share, StepRule};
 use crate::checkpoint::{self, Checkpoints};
-use crate::config::{self, EachError, KError, Options, Step, WorkersError};
+use crate::config::{self, Constants, EachError, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
@@ -208,6 +208,10 @@ impl Experiment {
             downlink: recipe.downlink,
             downlink_budget: recipe.downlink_budget,
             gamma: recipe.gamma,
+            theory: match options.constants {
+                Constants::Data => None,
+                Constants::Boards => Some(recipe.theory_of_reports(options, dimension)?),
+            },
             step_rule: recipe.step_rule,
             momentum: recipe.momentum,
             l1: recipe.l1,
@@ -291,6 +295,7 @@ impl Experiment {
             && setup.downlink_budget.is_none()
             && (setup.momentum, setup.l1) == (0.0, 0.0)
             && setup.step_rule == StepRule::Constant
+            && setup.theory.is_none()
             && setup.shares.iter().all(|share| share.scale == 1.0)
             && theory_gamma.is_some_and(|longest| setup.gamma <= longest * (1.0 + 1e-12))
     }
@@ -390,6 +395,7 @@ impl Experiment {
             downlink: Downlink::Dense,
             downlink_budget: None,
             momentum: 0.0,
+            theory: None,
             gamma: self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(self.setup.gamma),
             ..self.setup.clone()
         }

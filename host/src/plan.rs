@@ -13,7 +13,7 @@ use crate::board::BOARDS;
 use crate::experiment::Experiment;
 use crate::record::RoundRecord;
 use crate::theory::{RareFeatures, Smoothness, noise, xi};
-use crate::training::{Course, Goal, TrainingError, collect};
+use crate::training::{Course, Goal, TrainingError, World, collect};
 use serde::Serialize;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
@@ -122,7 +122,7 @@ impl Plan {
     /// If they cannot be run.
     pub fn new(experiment: &Experiment) -> Result<Self, TrainingError> {
         let (setup, options) = (&experiment.setup, experiment.options());
-        let course = trial(experiment)?;
+        let (course, gamma) = trial(experiment)?;
         let target = Target::new(experiment, &course);
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
         let memory_bytes = memory_bytes(experiment);
@@ -148,9 +148,9 @@ impl Plan {
             rare_features: experiment.rare_features(),
             method: options.method.name(),
             step: options.step.to_string(),
-            gamma: setup.gamma,
+            gamma,
             gamma_tuned: setup.step_rule == StepRule::Tuned,
-            theory_gamma: experiment.theory_gamma,
+            theory_gamma: setup.theory.as_ref().map_or(experiment.theory_gamma, |_| Some(gamma)),
             target,
             memory_bytes,
             boards: fitting.map(|board| board.name).collect(),
@@ -208,11 +208,13 @@ fn norm(round: &RoundRecord) -> f64 {
     round.gradient_norm_squared.unwrap_or(f64::NAN)
 }
 
-/// Runs the first rounds.
-fn trial(experiment: &Experiment) -> Result<Course, TrainingError> {
+/// Runs the first rounds; tells γ as well, which workers may have a say in.
+fn trial(experiment: &Experiment) -> Result<(Course, f64), TrainingError> {
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds.min(ROUNDS_MAX), target: None };
-    collect(&mut experiment.simulation(), goal, options.baud, |_| {})
+    let mut world = experiment.simulation();
+    let course = collect(&mut world, goal, options.baud, |_| {})?;
+    Ok((course, world.aggregator().gamma()))
 }
 
 /// Bytes of memory that the largest worker needs.

@@ -3,8 +3,8 @@
 //! A method that is added tomorrow gets a name in [`config::Method`] and an arm here; a new rule for
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
-use crate::aggregator::{Budget, StepRule};
-use crate::config::{self, Method, Options};
+use crate::aggregator::{Budget, StepRule, Theory};
+use crate::config::{self, Method, Objective, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
 use crate::theory::{RareFeatures, Smoothness, beta, noise, theta, top_k_alpha, xi};
@@ -93,6 +93,12 @@ pub enum RecipeError {
          ef21"
     )]
     NoConstants,
+    /// The step is made of other numbers, or workers are weighed before they can tell.
+    #[error(
+        "--constants boards makes a step of what boards report, so it is for --step auto, am, qm or exact of methods without \
+         weights or clones, and not for a perceptron or for minibatches of least squares; leave it out"
+    )]
+    Reports,
     /// A server that compresses what it sends cannot send everything.
     #[error(
         "--downlink-k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}"
@@ -201,25 +207,60 @@ impl Recipe {
             (config::Step::Auto, Some(like)) if self.step_rule(options) == StepRule::Tuned => like,
             (_, _) => problem.smoothness.ok_or(RecipeError::NoStep)?,
         };
-        let Smoothness { l, .. } = *smoothness;
-        let dimension = problem.dimension;
-        let plain = matches!(options.method, Method::Ef21 | Method::Ef21W)
-            && self.downlink_budget.is_none();
-        let gamma = match options.step {
-            config::Step::Fixed(gamma) => gamma,
-            config::Step::Exact if plain => exact(l, self.error(options, smoothness)),
-            // Theory counts the features of workers: here the coordinates of the model are features.
-            config::Step::Rare if plain && dimension == problem.dataset.dimension() => {
-                rare(self, problem, smoothness)
-            }
-            config::Step::Exact | config::Step::Rare => {
-                return Err(RecipeError::Step { step: options.step.to_string() });
-            }
-            config::Step::Qm | config::Step::Am | config::Step::Auto => {
-                self.theory(options, smoothness, dimension)
-            }
+        // Theory counts the features of workers: here the coordinates of the model are features.
+        let features = problem.dimension == problem.dataset.dimension();
+        let gamma = if options.step == config::Step::Rare && self.is_plain(options) && features {
+            Some(rare(self, problem, smoothness))
+        } else {
+            self.step(options, smoothness, problem.dimension)
         };
+        let gamma = gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })?;
         Ok(gamma.min(self.noise_bound(options, problem, smoothness)))
+    }
+
+    /// The step size that the options ask for, made of constants alone.
+    fn step(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> Option<f64> {
+        match options.step {
+            config::Step::Fixed(gamma) => Some(gamma),
+            config::Step::Exact if self.is_plain(options) => {
+                Some(exact(smoothness.l, self.error(options, smoothness)))
+            }
+            config::Step::Exact | config::Step::Rare => None,
+            config::Step::Qm | config::Step::Am | config::Step::Auto => {
+                Some(self.theory(options, smoothness, dimension))
+            }
+        }
+    }
+
+    /// Whether it is EF21 and no relative.
+    fn is_plain(&self, options: &Options) -> bool {
+        matches!(options.method, Method::Ef21 | Method::Ef21W) && self.downlink_budget.is_none()
+    }
+
+    /// What makes the step size of the constants that workers report: L is not known, but L ≤ L_AM.
+    ///
+    /// # Errors
+    /// If the options need other numbers, or constants before workers can report any.
+    pub fn theory_of_reports(
+        &self,
+        options: &Options,
+        dimension: usize,
+    ) -> Result<Theory, RecipeError> {
+        let no_step = matches!(options.step, config::Step::Fixed(_) | config::Step::Rare);
+        let no_constants = match options.objective {
+            Objective::Logistic | Objective::Softmax => false,
+            Objective::LeastSquares => noise::disturbs(self.method, self.batch),
+            Objective::Perceptron => true,
+        };
+        if no_step || no_constants || needs_constants(options.method) {
+            return Err(RecipeError::Reports);
+        }
+        let (recipe, options) = (self.clone(), options.clone());
+        Ok(Theory::new(move |l_i| {
+            let l = l_i.iter().sum::<f64>() / l_i.len() as f64;
+            let smoothness = Smoothness::new(l, l_i.to_vec());
+            recipe.step(&options, &smoothness, dimension).unwrap_or(f64::NAN)
+        }))
     }
 
     /// A contraction, or what minibatches leave of it.

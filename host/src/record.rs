@@ -283,6 +283,9 @@ pub struct WorkerRecord {
     pub identity: String,
     /// Rows of its shard.
     pub rows: u64,
+    /// L_i, its smoothness constant, or the upper bound that it reported; absent where theory is silent.
+    #[serde(default)]
+    pub l_i: Option<f64>,
     /// From the worker to the host.
     pub uplink: Traffic,
     /// From the host to the worker.

@@ -6,7 +6,9 @@ use crate::experiment::Experiment;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
 use crate::record::{Claim, Cost, RecordError, RoundRecord, RunDirectory, Summary, WorkerRecord};
+use crate::report::quantity::number;
 use crate::simulation;
+use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};
 use std::time::Instant;
 
@@ -40,6 +42,7 @@ impl Observer for Recorder<'_> {
             Event::Loaded { worker, held, len } => {
                 self.progress.transfer(&self.places[worker], held.into(), len.into());
             }
+            Event::Prepared(_) => self.learn(aggregator),
             Event::Rebooted(worker) => {
                 self.note(&format!("{} was restarted and is being restored", self.places[worker]));
             }
@@ -147,6 +150,25 @@ impl Recorder<'_> {
         }
     }
 
+    /// Takes the constants that workers reported, and the step size that was made of them.
+    fn learn(&mut self, aggregator: &Aggregator) {
+        let reported = (0..self.places.len()).map(|worker| aggregator.l_i(worker));
+        let Some(l_i) = reported.collect::<Option<Vec<f64>>>() else { return };
+        let gamma = aggregator.gamma();
+        let least = l_i.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = l_i.iter().copied().fold(0.0, f64::max);
+        let Smoothness { l_am, l_qm, .. } = Smoothness::new(f64::NAN, l_i);
+        self.note(&format!(
+            "the workers report L_i from {} to {}, on which γ = {} is safe",
+            number(least),
+            number(largest),
+            number(gamma)
+        ));
+        let summary = &mut self.summary;
+        (summary.l, summary.l_am, summary.l_qm) = (None, Some(l_am), Some(l_qm));
+        (summary.gamma, summary.theory_gamma) = (Some(gamma), Some(gamma));
+    }
+
     /// What can be said of the workers and their updates when the run is over.
     fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
         let summary = &mut self.summary;
@@ -237,10 +259,13 @@ fn worker_records(
         let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
         let (uplink, downlink) = aggregator.traffic(worker);
         let told = aggregator.told(worker);
+        let share = experiment.parts[worker].share;
+        let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
         WorkerRecord {
             name: place.clone(),
             identity,
-            rows: experiment.shares[experiment.parts[worker].share].len() as u64,
+            rows: experiment.shares[share].len() as u64,
+            l_i: aggregator.l_i(worker).or(computed),
             uplink,
             downlink,
             rejected_by_host: WorkerRecord::by_reason(

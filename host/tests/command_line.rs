@@ -521,6 +521,35 @@ fn a_perceptron_has_no_step_by_theory() {
 }
 
 #[test]
+fn boards_tell_how_smooth_their_functions_are() {
+    let directory = tempdir().expect("there is room");
+    let options = "--rows 300 --workers 3 --rounds 5 --step am";
+    let summary = |constants: &str| {
+        let simulate = format!("simulate {options} --constants {constants} --out {constants}");
+        let output = smidgen(directory.path(), &simulate);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let summary = summary_of(&directory.path().join(constants));
+        (stderr(&output), summary)
+    };
+    let ((_, data), (said, boards)) = (summary("data"), summary("boards"));
+    assert_says(&said, &["the workers report L_i from"]);
+    let number = |value: &Value| value.as_f64().expect("a number");
+    for worker in 0..3 {
+        let [exact, bound] = [&data, &boards].map(|s| number(&s["workers"][worker]["l_i"]));
+        // Pixels are not negative: the bound is all but the eigenvalue.
+        assert!(bound >= exact && bound < 1.000_001 * exact, "{bound} {exact}");
+    }
+    assert!(boards["l"].is_null(), "nobody knows L");
+    let (safe, known) = (number(&boards["gamma"]), number(&data["gamma"]));
+    assert!(safe < known && safe > 0.9 * known, "L_AM stands for L: {safe} {known}");
+
+    for options in ["--step 0.5", "--step rare", "--method ef21-w", "--objective perceptron"] {
+        let sentence = refusal(&format!("simulate --rows 50 --constants boards {options}"));
+        assert_says(&sentence, &["--constants boards", "leave it out"]);
+    }
+}
+
+#[test]
 fn theory_is_checked_every_round_where_it_says_something() {
     let directory = tempdir().expect("there is room");
     for options in ["--step am", "--step qm --init full --value-bits 32", "--method gd --step am"] {

@@ -301,6 +301,12 @@ pub enum Down<'a> {
         /// First coordinate to send.
         from: u32,
     },
+    /// How smooth is f_i? Asked before any update; answered by [`Up::Curvature`], or by [`Up::Refused`] where the
+    /// objective has no such number.
+    Curvature {
+        /// Ticket of this request.
+        ticket: Ticket,
+    },
 }
 
 /// Who a worker is and how it stands.
@@ -475,6 +481,13 @@ pub enum Up<'a> {
         /// f_i(x^t).
         loss: Loss,
     },
+    /// Answers [`Down::Curvature`].
+    Curvature {
+        /// Ticket of the request.
+        ticket: Ticket,
+        /// L̂_i: ‖∇f_i(x) − ∇f_i(y)‖ ≤ L̂_i ‖x − y‖ for all x and y, regulariser included.
+        l_i: Ratio,
+    },
 }
 
 impl<'a> Down<'a> {
@@ -507,7 +520,8 @@ impl<'a> Down<'a> {
             | Self::Probe { ticket, .. }
             | Self::Announce { ticket, .. }
             | Self::Part { ticket, .. }
-            | Self::Begin { ticket, .. } => Some(ticket),
+            | Self::Begin { ticket, .. }
+            | Self::Curvature { ticket } => Some(ticket),
         }
     }
 

@@ -137,6 +137,7 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
         ("down.round", 0, Down::Round { from: 0 }, described()),
         ("down.paced", 0, Down::Paced { from: 0, pace: 11 }, described()),
         ("down.more", 1, Down::More { from: 116 }, vec![]),
+        ("down.curvature", 1, Down::Curvature { ticket: 7 }, vec![]),
     ]
 }
 
@@ -157,6 +158,11 @@ fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
         ("up.update", Up::Update { loss: Loss::new(0x12345) }, update8()),
         ("up.update_part", Up::UpdatePart, update8()),
         ("up.anew", Up::Anew { loss: Loss::new(0x12345) }, update8()),
+        (
+            "up.curvature",
+            Up::Curvature { ticket: 7, l_i: Ratio { mantissa: 0x5400_0000, exponent: 29 } },
+            vec![],
+        ),
     ]
 }
 

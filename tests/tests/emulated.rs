@@ -72,6 +72,7 @@ fn the_family_on_two_boards() {
         "--method ef21-sgdm --batch 1 --init full",
         "--objective least-squares --batch 8",
         "--step auto",
+        "--constants boards --step am",
         "--downlink ef21-p",
         "--downlink ef21-bc",
         "--compressor randk",

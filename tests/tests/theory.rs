@@ -1,8 +1,10 @@
 //! The constants that the host computes before the first round, against those of the reference.
 
 use smidgen::theory::{Smoothness, Step, noise, top_k_alpha, xi};
-use smidgen_tests::conformance::experiment;
+use smidgen::training::World;
+use smidgen_tests::conformance::{experiment, run};
 use smidgen_tests::reference::{self, Constants, Problem};
+use smidgen_tests::shared;
 
 fn check(problem: &Problem, expected: &Constants) {
     let Problem { dataset, shares, lambda } = problem;
@@ -111,4 +113,53 @@ fn workers_that_are_alike_have_the_step_of_one_value_to_the_last_bit() {
     let one = experiment("--rows 400 --workers 4 --step am --k 4");
     let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
     assert_eq!(one.setup.gamma, 1.0 / (l + l_am * xi(4.0 / 64.0)));
+}
+
+/// The L̂_i that simulated boards report over the L_i of f64, the largest of all workers and the mean of them.
+fn looseness(options: &str) -> (f64, f64) {
+    let experiment = experiment(&format!("{options} --constants boards --rounds 1"));
+    let mut world = experiment.simulation();
+    run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
+    let l_i = &experiment.smoothness.as_ref().expect("it is logistic").l_i;
+    let ratio = |worker: usize| world.aggregator().l_i(worker).expect("it was asked") / l_i[worker];
+    let ratios: Vec<f64> = (0..l_i.len()).map(ratio).collect();
+    // Boards know the features as they hold them, which need not be the host's to the last bit.
+    assert!(ratios.iter().all(|&ratio| ratio > 1.0 - 1e-4), "{options}: {ratios:?}");
+    let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+    (ratios.into_iter().fold(0.0, f64::max), mean)
+}
+
+#[test]
+fn bounds_of_boards_are_tight() {
+    for (options, most) in [
+        ("--dataset digits --workers 10 --split sorted-norm", 1.0001),
+        ("--dataset digits --workers 8 --objective softmax", 1.0001),
+        ("--dataset breast-cancer --workers 10", 1.0001),
+        ("--dataset breast-cancer --split one-each", 1.0001),
+        ("--dataset breast-cancer-standardised --workers 10 --split sorted-norm", 1.4),
+    ] {
+        let (largest, mean) = looseness(&format!("--lambda 0 {options}"));
+        println!("{options}: L̂_i / L_i is {largest:.6} at most, {mean:.6} in the mean");
+        assert!(largest <= most, "{options}: {largest}");
+    }
+}
+
+#[test]
+fn bounds_of_boards_are_tight_on_files() {
+    for (name, options) in [
+        ("mushrooms", "--workers 20"),
+        ("phishing", "--workers 20"),
+        ("a9a", "--workers 20"),
+        ("w1a", "--workers 20"),
+        ("australian", "--split one-each"),
+        ("australian", "--workers 10"),
+    ] {
+        let Some(path) = shared::path(name, "bounds_of_boards_are_tight_on_files") else {
+            continue;
+        };
+        let (largest, mean) =
+            looseness(&format!("--lambda 0 {options} --dataset {}", path.display()));
+        println!("{name} {options}: L̂_i / L_i is {largest:.6} at most, {mean:.6} in the mean");
+        assert!(largest <= 1.0001, "{name}: {largest}");
+    }
 }

@@ -1,8 +1,10 @@
 //! A worker's part in a run: what the host set up, and how far it got.
 
 use super::memory::{Layout, Vectors};
+use crate::curvature::Rows;
 use crate::method::{self, Compression, Written, entries};
 use crate::objective::Traits;
+use crate::regulariser::smoothness;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
@@ -71,6 +73,7 @@ enum Answer {
     Ack { ticket: Ticket, value: u32 },
     Range { ticket: Ticket, gradient_max: u32, loss: Loss },
     Refused { ticket: Ticket, refusal: Refusal },
+    Curvature { ticket: Ticket, l_i: Ratio },
     Update { from: u32 },
 }
 
@@ -182,8 +185,11 @@ impl Session {
                 self.write(part, from..until, body, &mut at, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
-            // The gradient of a probe takes the place of an update that may yet be asked for again.
-            Down::Probe { .. } if self.update.is_some() => return Err(Reject::Unexpected),
+            // Both need the place of an update that may yet be asked for again.
+            Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
+                return Err(Reject::Unexpected);
+            }
+            Down::Curvature { .. } => Some(self.measure(ticket, at)?),
             Down::Probe { exponents, .. } => {
                 self.await_gradient(Awaited::Probe { ticket, exponents })?;
                 None
@@ -204,11 +210,26 @@ impl Session {
     }
 
     fn await_gradient(&mut self, awaited: Awaited) -> Result<(), Reject> {
-        if self.data_held != self.layout.data_len {
-            return Err(Reject::Unexpected);
-        }
+        self.need_data()?;
         self.awaited = Some(awaited);
         Ok(())
+    }
+
+    fn need_data(&self) -> Result<(), Reject> {
+        let complete = self.data_held == self.layout.data_len;
+        if complete { Ok(()) } else { Err(Reject::Unexpected) }
+    }
+
+    /// L̂_i of f_i, if its objective has one.
+    fn measure(&self, ticket: Ticket, at: Vectors) -> Result<Answer, Reject> {
+        self.need_data()?;
+        let rows = Rows { data: at.data, vector: at.gradient, scratch: at.scratch };
+        let penalty = smoothness(self.regulariser, self.lambda);
+        let l_i = (self.objective.curvature)(rows).and_then(|loss| loss.plus(penalty).ratio());
+        Ok(match l_i {
+            Some(l_i) => Answer::Curvature { ticket, l_i },
+            None => Answer::Refused { ticket, refusal: Refusal::Objective },
+        })
     }
 
     /// The exponents that the awaited gradient shall have in the end.
@@ -436,6 +457,7 @@ impl Session {
                 Up::Range { ticket, gradient_max, loss }
             }
             Answer::Refused { ticket, refusal } => Up::Refused { ticket, refusal },
+            Answer::Curvature { ticket, l_i } => Up::Curvature { ticket, l_i },
         };
         Some(message.emit(&[], &context, out))
     }

@@ -151,6 +151,21 @@ fn a_round_has_its_own_rows_also_after_a_reboot_and_a_probe_has_all() {
 }
 
 #[test]
+fn a_worker_tells_its_smoothness_before_any_update() {
+    let mut host = Host::new(5, Downlink::Dense, Init::Full);
+    host.configure();
+    let early = Down::Curvature { ticket: host.next_ticket() };
+    assert_eq!(host.deliver(&host.frame(early, &[])), None, "there are no data");
+    host.set_up();
+    let question = Down::Curvature { ticket: host.next_ticket() };
+    assert_eq!(host.refused(question, &[]), Refusal::Objective, "an objective without theory");
+
+    host.begin();
+    let late = Down::Curvature { ticket: host.next_ticket() };
+    assert_eq!(host.deliver(&host.frame(late, &[])), None, "it would overwrite the update");
+}
+
+#[test]
 fn a_repeated_round_is_answered_with_the_same_bytes_and_not_computed_again() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
     let message = host.step_and_tell();

@@ -80,6 +80,7 @@ impl Machine {
                 let body = &rest[..rest.len().min(BODY_LEN_MAX)];
                 (Down::Data { ticket, offset: held }, body.into())
             }
+            Stage::Curvature => (Down::Curvature { ticket }, Cow::default()),
             Stage::Probe => {
                 let Phase::Probing(exponents) = self.phase else {
                     unreachable!("workers are probed while exponents are sought");

@@ -60,6 +60,12 @@ pub enum Reason {
     /// It does not accept the configuration.
     #[error("it does not accept the configuration; please report this as a bug")]
     Configuration,
+    /// No step size follows from what workers report.
+    #[error(
+        "what it reports of its data leaves no step size that a number can hold; scale the data, give --lambda a number \
+         above 0, or use --constants data"
+    )]
+    Curvature,
     /// The identity is taken.
     #[error(
         "worker {} has the same identity; connect each board once and give every board an identity of its own",

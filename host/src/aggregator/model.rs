@@ -64,6 +64,16 @@ impl Model {
         }
     }
 
+    /// Takes the step size that was found before the first round.
+    pub fn set_gamma(&mut self, gamma: f64, rule: Rule) {
+        (self.gamma, self.rule) = (gamma, rule);
+    }
+
+    /// γ, at pace 0.
+    pub fn gamma(&self) -> f64 {
+        self.gamma
+    }
+
     /// Whether another model has vectors of the same lengths, weights included, and is announced in the same way.
     pub fn is_like(&self, other: &Self) -> bool {
         let shape = |model: &Self| {

@@ -5,6 +5,7 @@ use super::traffic::Traffic;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::Ticket;
+use smidgen_protocol::vector::Ratio;
 
 /// So many restarts without an update in between, and a board is given up.
 pub const RESTARTS_MAX: u32 = 8;
@@ -88,6 +89,8 @@ pub struct Peer {
     pub identity: Option<Identity>,
     /// Ticket of the configuration that it acknowledged: a boot forgets it.
     pub opened: Ticket,
+    /// Its constant L̂_i, where it was asked for it.
+    pub l_i: Option<Ratio>,
     /// What the last probe found: largest gradient mantissa, loss mantissa.
     pub range: Option<(u32, i32)>,
     /// The round whose state the worker holds; none after a configuration.

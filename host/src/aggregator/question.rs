@@ -23,6 +23,8 @@ pub enum Stage {
     Configure,
     /// Data → Ack, until all bytes are held.
     Load { held: u32 },
+    /// Curvature → Curvature, where the step size is made of what workers report.
+    Curvature,
     /// Probe → Range.
     Probe,
     /// Announce → Ack.
@@ -44,9 +46,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether the worker must compute a gradient before it answers.
+    /// Whether the worker must pass over its rows before it answers.
     fn evaluates(self) -> bool {
-        matches!(self, Self::Probe | Self::Begin | Self::Round)
+        matches!(self, Self::Curvature | Self::Probe | Self::Begin | Self::Round)
     }
 
     /// Whether an update is waited for.
@@ -64,6 +66,7 @@ impl Stage {
         match self {
             Self::Configure
             | Self::Load { .. }
+            | Self::Curvature
             | Self::Probe
             | Self::Announce
             | Self::Restore { .. }
@@ -78,7 +81,10 @@ impl Stage {
         match message {
             Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
             Up::Range { .. } => self == Self::Probe,
-            Up::Refused { .. } => matches!(self, Self::Configure | Self::Load { .. }),
+            Up::Curvature { .. } => self == Self::Curvature,
+            Up::Refused { .. } => {
+                matches!(self, Self::Configure | Self::Load { .. } | Self::Curvature)
+            }
             _ => false,
         }
     }

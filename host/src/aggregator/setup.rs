@@ -11,6 +11,8 @@ use smidgen_protocol::message::{Configure, Downlink, Init, Regulariser, Ticket};
 use smidgen_protocol::method::{self, Compressor, Method, Participation};
 use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::step::Rule;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a run is about.
@@ -42,8 +44,10 @@ pub struct Setup {
     pub downlink: Downlink,
     /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
     pub downlink_budget: Option<Budget>,
-    /// Step size γ; where it is tuned, the first and the least.
+    /// Step size γ; where it is tuned, the first and the least. Where there is a `theory`, no more than a guess.
     pub gamma: f64,
+    /// What makes γ of the constants that workers report before the first round, where these are asked for.
+    pub theory: Option<Theory>,
     /// What becomes of γ.
     pub step_rule: StepRule,
     /// η of the heavy ball; 0 for none.
@@ -54,6 +58,31 @@ pub struct Setup {
     pub shares: Vec<Share>,
     /// How long a byte takes on the line: answers are not expected sooner.
     pub byte_time: Duration,
+}
+
+/// The step size γ that theory allows for constants L_i: the one place where what workers report meets f64. What comes out
+/// is rounded to a [`Ratio`](smidgen_protocol::vector::Ratio) as a given γ is, and travels as that.
+#[derive(Clone)]
+pub struct Theory(Arc<Formula>);
+
+/// From L_i to γ.
+type Formula = dyn Fn(&[f64]) -> f64 + Send + Sync;
+
+impl Theory {
+    /// `gamma` tells γ for the L_i of all workers, in their order.
+    pub fn new(gamma: impl Fn(&[f64]) -> f64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(gamma))
+    }
+
+    pub(super) fn gamma(&self, l_i: &[f64]) -> f64 {
+        (self.0)(l_i)
+    }
+}
+
+impl fmt::Debug for Theory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Theory")
+    }
 }
 
 /// What becomes of the step size γ between rounds.

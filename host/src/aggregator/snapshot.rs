@@ -7,6 +7,7 @@ use super::tuner::Tuner;
 use super::{Aggregator, Machine, Phase, Setup};
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::digest::Transcript;
+use smidgen_protocol::vector::Ratio;
 use thiserror::Error;
 
 /// The state of the host behind a closed round. What workers hold follows from it, so that it is all they need as well,
@@ -25,6 +26,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Worker {
     loss: i32,
+    l_i: Option<Ratio>,
     uplink: Traffic,
     downlink: Traffic,
     reboots: u32,
@@ -65,7 +67,7 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            Worker { loss: peer.loss, uplink, downlink, reboots: peer.reboots }
+            Worker { loss: peer.loss, l_i: peer.l_i, uplink, downlink, reboots: peer.reboots }
         });
         Some(Snapshot {
             round,
@@ -98,6 +100,7 @@ impl Aggregator {
         machine.tuner = snapshot.tuner;
         for (peer, worker) in machine.peers.iter_mut().zip(snapshot.workers) {
             peer.take_up(worker.loss, (worker.uplink, worker.downlink), worker.reboots);
+            peer.l_i = worker.l_i;
         }
         machine.proceed();
         Ok(aggregator)

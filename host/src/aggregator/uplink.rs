@@ -3,12 +3,14 @@
 use super::peer::{Identity, Peer, RESTARTS_MAX, Told};
 use super::question::Stage;
 use super::{Event, Machine, Phase, Reason, scaling};
+use crate::ratio::real;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Frame};
 use smidgen_protocol::message::{
     Downlink, Part, Ready, Refusal, SCHEMA, Ticket, Up, VERSION, greeting,
 };
+use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
 
 impl Machine {
@@ -29,7 +31,10 @@ impl Machine {
             Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => {
                 self.handle_update(now, worker, &message, body, &context)
             }
-            Up::Ack { ticket, .. } | Up::Range { ticket, .. } | Up::Refused { ticket, .. } => {
+            Up::Ack { ticket, .. }
+            | Up::Curvature { ticket, .. }
+            | Up::Range { ticket, .. }
+            | Up::Refused { ticket, .. } => {
                 self.admit(now, worker, ticket, &message)?;
                 self.handle_answer(worker, &message);
                 Ok(())
@@ -78,6 +83,7 @@ impl Machine {
     fn handle_answer(&mut self, worker: usize, message: &Up) {
         match *message {
             Up::Ack { value, .. } => self.handle_ack(worker, value),
+            Up::Curvature { l_i, .. } => self.handle_curvature(worker, l_i),
             Up::Range { gradient_max, loss, .. } => {
                 self.handle_range(worker, gradient_max, loss.mantissa());
             }
@@ -227,6 +233,7 @@ impl Machine {
         self.events.push_back(Event::Loaded { worker, held, len });
         match self.phase {
             _ if held < len => Stage::Load { held },
+            Phase::Measuring => Stage::Curvature,
             Phase::Probing(_) => Stage::Probe,
             _ => Stage::Announce,
         }
@@ -250,6 +257,35 @@ impl Machine {
                 Stage::Restore { part: Part::Velocity, from: 0 }
             }
             _ => Stage::Begin,
+        }
+    }
+
+    /// Takes the constant of a worker; the last one makes the step size.
+    fn handle_curvature(&mut self, worker: usize, l_i: Ratio) {
+        self.peers[worker].l_i = Some(l_i);
+        self.peers[worker].question.enter(Stage::Idle);
+        let reported: Option<Vec<_>> = self.peers.iter().map(|peer| peer.l_i).collect();
+        let (Phase::Measuring, Some(theory), Some(reported)) =
+            (self.phase, &self.setup.theory, reported)
+        else {
+            return;
+        };
+        let gamma = theory.gamma(&reported.into_iter().map(real).collect::<Vec<_>>());
+        if !(gamma.is_finite() && gamma > 0.0) {
+            return self.fail(worker, Reason::Curvature);
+        }
+        self.setup.gamma = gamma;
+        self.model.set_gamma(gamma, self.setup.rule());
+        self.phase = Phase::Probing(self.model.exponents());
+        self.ask_idle(Stage::Probe);
+    }
+
+    /// Asks those who wait. A worker that was restarted in the meantime is still loading and will find its way by itself.
+    fn ask_idle(&mut self, stage: Stage) {
+        for worker in 0..self.peers.len() {
+            if self.peers[worker].question.stage() == Stage::Idle {
+                self.enter(worker, stage);
+            }
         }
     }
 
@@ -279,12 +315,7 @@ impl Machine {
             self.peers.iter_mut().for_each(|peer| peer.range = None);
             Stage::Probe
         };
-        // A worker that was restarted in the meantime is still loading and will find its way by itself.
-        for worker in 0..self.peers.len() {
-            if self.peers[worker].question.stage() == Stage::Idle {
-                self.enter(worker, stage);
-            }
-        }
+        self.ask_idle(stage);
     }
 
     fn handle_update(

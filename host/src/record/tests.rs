@@ -57,11 +57,12 @@ fn worker() -> impl Strategy<Value = WorkerRecord> {
     let reasons = || btree_map("[a-z]{1,9}", any::<u64>(), 0..4);
     (any::<[String; 2]>(), traffic(), traffic(), reasons(), reasons(), any::<u32>()).prop_map(
         |([name, identity], uplink, downlink, rejected_by_host, rejected_by_worker, reboots)| {
-            let (rows, saturated) = (17, u64::MAX);
+            let (rows, saturated, l_i) = (17, u64::MAX, (reboots > 9).then_some(0.25));
             WorkerRecord {
                 name,
                 identity,
                 rows,
+                l_i,
                 uplink,
                 downlink,
                 rejected_by_host,

@@ -64,8 +64,11 @@ pub fn traffic(page: &Page<'_>) -> Markup {
 
 /// The constants of the problem, and the step sizes that follow from them.
 pub fn theory(summary: &Summary) -> Markup {
+    let l_i = || summary.workers.iter().filter_map(|worker| worker.l_i);
     let constants = [
         ("L", "", summary.l, "smoothness of f"),
+        ("L", "min", l_i().reduce(f64::min), "least of the workers' constants"),
+        ("L", "max", l_i().reduce(f64::max), "largest of the workers' constants"),
         ("L", "AM", summary.l_am, "arithmetic mean of the workers' constants"),
         ("L", "QM", summary.l_qm, "quadratic mean of the workers' constants"),
         ("γ", "", summary.gamma, "step size"),

@@ -59,6 +59,7 @@ fn baseline(count: u32) -> Vec<BaselineRecord> {
 
 fn worker(n: u32) -> WorkerRecord {
     WorkerRecord {
+        l_i: Some(2.5 + f64::from(n)),
         name: format!("stm32f405 {n}"),
         identity: format!("{:012x}", 0x1d00_2b00_0000u64 + u64::from(n)),
         rows: 406,

@@ -110,6 +110,7 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
         any::<u32>().prop_map(|from| Down::Round { from }),
         any::<(u32, u8)>().prop_map(|(from, pace)| Down::Paced { from, pace }),
         any::<u32>().prop_map(|from| Down::More { from }),
+        any::<Ticket>().prop_map(|ticket| Down::Curvature { ticket }),
     ]
 }
 
@@ -160,6 +161,7 @@ fn ups() -> impl Strategy<Value = Up<'static>> {
         loss().prop_map(|loss| Up::Update { loss }),
         Just(Up::UpdatePart),
         loss().prop_map(|loss| Up::Anew { loss }),
+        (any::<Ticket>(), ratio()).prop_map(|(ticket, l_i)| Up::Curvature { ticket, l_i }),
     ]
 }
 

@@ -281,6 +281,7 @@ pub(super) fn setup(u: &mut Unstructured) -> Result<Setup> {
         downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
         downlink_budget: None,
         gamma: 0.1,
+        theory: None,
         step_rule: *u.choose(&[StepRule::Constant, StepRule::Tuned])?,
         momentum: if u.arbitrary()? { 0.5 } else { 0.0 },
         l1: if u.arbitrary()? { 0.01 } else { 0.0 },

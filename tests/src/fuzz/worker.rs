@@ -162,7 +162,7 @@ impl Bench {
             Part::ModelChange,
             Part::Velocity,
         ];
-        Ok(match u.int_in_range(0..=8)? {
+        Ok(match u.int_in_range(0..=9)? {
             0 => Down::Hello { version: VERSION, schema: SCHEMA, echo: ticket },
             1 => Down::Configure(Configure { ticket, ..self.configure }),
             2 => Down::Data { ticket, offset: u.int_in_range(0..=self.data.len() as u32)? },
@@ -171,6 +171,7 @@ impl Bench {
             5 => Down::Part { ticket, part: *u.choose(&parts)?, from: index(u)?, until: index(u)? },
             6 => Down::Begin { ticket, round: u.arbitrary()? },
             7 => Down::Round { from: index(u)? },
+            8 => Down::Curvature { ticket },
             _ => Down::More { from: index(u)? },
         })
     }

@@ -29,6 +29,7 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
         Just(Down::Hello { version: 9, schema: [9; 8], echo: 9 }),
         configurations(ticket(), ratio()),
         (ticket(), 0u32..7).prop_map(|(ticket, offset)| Down::Data { ticket, offset }),
+        ticket().prop_map(|ticket| Down::Curvature { ticket }),
         (ticket(), exponents()).prop_map(|(ticket, exponents)| Down::Probe { ticket, exponents }),
         (ticket(), exponents(), ratio()).prop_map(|(ticket, exponents, gamma_n)| {
             Down::Announce { ticket, exponents, gamma_n }

@@ -1,6 +1,8 @@
 //! A host, its workers, and lines on which a test decides the fate of every exchange; time is a number.
 
 use super::super::*;
+use smidgen_firmware::bound::Bound;
+use smidgen_firmware::curvature::Rows;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
@@ -40,6 +42,11 @@ impl Objective for Slope {
         }
         value(loss, -at.loss_exponent).round() as i64
     }
+
+    /// That of the distance to a point.
+    fn curvature(_: Rows<'_>) -> Option<Bound> {
+        Some(Bound::new(1, 0))
+    }
 }
 
 /// A run of plain EF21 with the distance to a point for each worker: ∇f_i = x − b_i.
@@ -67,6 +74,7 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         downlink: Downlink::Dense,
         downlink_budget: None,
         gamma: 0.9,
+        theory: None,
         step_rule: StepRule::Constant,
         momentum: 0.0,
         l1: 0.0,

@@ -101,3 +101,18 @@ fn mirrors_are_what_workers_hold_where_each_has_its_own_k_and_participation() {
         (0..3).for_each(|seed| check(&Setup { downlink, ..setup.clone() }, seed));
     }
 }
+
+#[test]
+fn a_step_of_what_workers_report_is_the_same_as_if_it_were_given() {
+    let given = small();
+    let theory = Some(Theory::new(|l_i| 0.2 * (l_i.iter().sum::<f64>() / l_i.len() as f64)));
+    let reported = Setup { gamma: 1.0, theory, ..given.clone() };
+    let transcript = Bench::new(given).run(12);
+    assert_eq!(Bench::new(reported.clone()).run(12), transcript);
+    for seed in 0..3 {
+        check(&reported, seed);
+    }
+    let mut bench = Bench::new(reported);
+    bench.close();
+    assert_eq!((bench.host.gamma(), bench.host.l_i(1)), (0.2, Some(1.0)));
+}

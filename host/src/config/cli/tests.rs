@@ -1,4 +1,6 @@
-use super::super::{Compressor, Downlink, Faults, Init, Method, Objective, Regulariser, Step};
+use super::super::{
+    Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Step,
+};
 use super::*;
 use crate::dataset::split::Split;
 use std::fs;
@@ -64,6 +66,7 @@ fn defaults_are_filled_in() {
         k: vec![],
         value_bits: 8,
         step: Step::Auto,
+        constants: Constants::Data,
         init: Init::Compressed,
         downlink: Downlink::Sparse,
         downlink_k: None,
@@ -91,7 +94,7 @@ fn defaults_are_filled_in() {
 #[test]
 fn every_option_is_understood() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
-        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --init full --downlink dense --rounds 2000 \
+        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --constants boards --init full --downlink dense --rounds 2000 \
         --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
     let expected = Options {
         dataset: "a9a".into(),
@@ -107,6 +110,7 @@ fn every_option_is_understood() {
         k: vec![1],
         value_bits: 32,
         step: Step::Fixed(0.25),
+        constants: Constants::Boards,
         init: Init::Full,
         downlink: Downlink::Dense,
         downlink_k: None,
@@ -331,7 +335,7 @@ fn a_record_holds_every_option_by_its_name() {
     let expected = serde_json::json!({
         "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
             "regulariser": "nonconvex", "lambda": 0.001, "method": "ef21", "compressor": "topk",
-        "k": 4, "value-bits": 8, "step": "0.25", "init": "compressed", "downlink": "sparse", "participation": 1.0,
+        "k": 4, "value-bits": 8, "step": "0.25", "constants": "data", "init": "compressed", "downlink": "sparse", "participation": 1.0,
             "rounds": 200,
         "seed": 0, "faults": "loss=0.5", "baud": 115_200, "out": "smidgen-out",
     });
