@@ -16,6 +16,7 @@
 //!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
 //! ```
 
+mod absence;
 mod chunk;
 mod compressor;
 mod downlink;
@@ -70,6 +71,15 @@ pub enum Event {
     },
     /// A worker was restarted and is being restored.
     Rebooted(usize),
+    /// Rounds close without a worker from now on, since it is silent, or for the reason given.
+    LeftOut {
+        /// Index of the worker.
+        worker: usize,
+        /// Why, if it is not just silent.
+        failure: Option<Failure>,
+    },
+    /// A worker that was left out answers again, and is waited for.
+    Back(usize),
     /// All workers hold their data and the exponents are found: what that cost.
     Prepared(Carried),
     /// A round is complete: look at the state, then call [`Aggregator::proceed`] or [`Aggregator::finish`].
@@ -91,6 +101,8 @@ pub struct Closed {
     pub estimator_norm_squared: f64,
     /// Digest of all x, g_i and bodies up to here.
     pub transcript: u64,
+    /// Workers that were left out of it.
+    pub absent: u32,
     /// What it took.
     pub carried: Carried,
 }
@@ -150,8 +162,7 @@ impl Aggregator {
     pub fn handle_reconnect(&mut self, worker: usize) {
         let Line { deframer, counters } = &mut self.lines[worker];
         deframer.interrupt(counters);
-        self.machine.peers[worker].question.check();
-        self.machine.enqueue(worker);
+        self.machine.reconnect(worker);
     }
 
     /// Asks again where an answer is overdue.
@@ -243,6 +254,11 @@ impl Aggregator {
     /// How often a worker was found restarted.
     pub fn reboots(&self, worker: usize) -> u32 {
         self.machine.peers[worker].reboots
+    }
+
+    /// Whether rounds close without a worker.
+    pub fn is_absent(&self, worker: usize) -> bool {
+        self.machine.peers[worker].absent
     }
 
     /// Since when an answer of a worker is overdue; none if nothing is.
@@ -346,9 +362,14 @@ impl Machine {
         self.enqueue(worker);
     }
 
-    fn fail(&mut self, worker: usize, reason: Reason) {
-        let identity = self.peers[worker].identity.clone();
-        self.events.push_back(Event::Failed(Failure { worker, identity, reason }));
+    /// Asks who is there; a worker that was given up for a reason gets another chance.
+    fn reconnect(&mut self, worker: usize) {
+        let Peer { absent, question, .. } = &mut self.peers[worker];
+        if *absent && question.stage() == Stage::Idle {
+            return self.enter(worker, Stage::Greet);
+        }
+        question.check();
+        self.enqueue(worker);
     }
 
     fn handle_timeout(&mut self, now: Duration) {
@@ -360,6 +381,7 @@ impl Machine {
                 self.enqueue(worker);
             }
         }
+        self.close_if_complete(now);
     }
 }
 
@@ -371,7 +393,13 @@ impl Machine {
         if self.setup.downlink == Downlink::Model {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
+        let mut absent = 0;
         for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
+            peer.missed = peer.at_round != Some(round);
+            if peer.missed {
+                absent += 1;
+                self.transcript.absorb(ABSENT);
+            }
             self.transcript.absorb(mirror.digest());
             let bodies = &peer.incoming.bodies;
             bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
@@ -384,6 +412,7 @@ impl Machine {
             loss: value(loss, self.model.exponents().loss),
             estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
+            absent,
             carried: self.close_traffic(),
         };
         self.events.push_back(Event::Closed(closed));
@@ -417,10 +446,11 @@ impl Machine {
         self.phase = Phase::Open(round + 1);
         self.round_frame = self.emit_round();
         let stage = if rescaled { Stage::Announce } else { self.part(0) };
-        // A worker that is yet to be greeted finds its way by itself.
         for worker in 0..self.peers.len() {
             if self.peers[worker].at_round == Some(round) {
                 self.enter(worker, stage);
+            } else {
+                self.bring_back(worker, rescaled);
             }
         }
     }
@@ -431,7 +461,7 @@ impl Machine {
         let n = self.peers.len() as f64;
         let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
         let losses = losses.map(|(worker, (peer, share))| {
-            let present = self.setup.includes(worker, round);
+            let present = !peer.missed && self.setup.includes(worker, round);
             present.then(|| (peer.loss, ratio(share.loss_weight * n)))
         });
         let exponents = self.model.exponents();
@@ -465,9 +495,15 @@ impl Machine {
     fn finish(&mut self) {
         assert!(matches!(self.phase, Phase::Closed(_)), "only a closed round can be the last");
         self.phase = Phase::Finishing;
-        (0..self.peers.len()).for_each(|worker| self.enter(worker, Stage::Verify));
+        for worker in 0..self.peers.len() {
+            let stage = if self.peers[worker].absent { Stage::Idle } else { Stage::Verify };
+            self.enter(worker, stage);
+        }
     }
 }
+
+/// What a transcript says of a worker that was left out of a round.
+const ABSENT: u64 = u64::MAX;
 
 /// The address of a worker: its number, from 1.
 fn address(worker: usize) -> u16 {

@@ -8,6 +8,7 @@
 //!
 //! Values are checked here once, each by itself; whether they suit the data is for those who know the data.
 
+mod absent;
 pub mod cli;
 mod each;
 mod faults;
@@ -15,6 +16,7 @@ mod file;
 mod objective;
 mod step;
 
+pub use absent::{Absent, AbsentError};
 pub use each::EachError;
 pub use faults::{Faults, FaultsError};
 pub use file::ConfigError;
@@ -242,6 +244,18 @@ pub struct Options {
     /// (for each byte), noise=P (bytes that nobody sent), duplicate=P, and split (reads are cut anywhere).
     #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
     pub faults: Faults,
+
+    /// What becomes of a round when a worker is silent: wait, or skip=SECONDS to close it without that worker
+    ///
+    /// A worker that is left out, or with which there can be no run, finds its way back: it is waited for once it answers
+    /// again. Who was left out is part of the transcript.
+    #[arg(
+        long,
+        value_name = "wait|skip|skip=SECONDS",
+        default_value_t = Absent::Wait,
+        help_heading = "Link"
+    )]
+    pub absent: Absent,
 
     /// Speed of the line, in bit/s
     #[arg(

@@ -167,7 +167,8 @@ impl Driver {
 
     fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
         let place = self.places[worker].clone();
-        let Some(since) = self.aggregator.silent_since(worker) else {
+        let silent_since = self.aggregator.silent_since(worker);
+        let Some(since) = silent_since.filter(|_| !self.aggregator.is_absent(worker)) else {
             return Ok(());
         };
         let silence = self.now().saturating_sub(since);

@@ -217,6 +217,7 @@ impl Experiment {
             l1: recipe.l1,
             shares: recipe.parts.iter().map(|part| share(part, &quantised, options.seed)).collect(),
             byte_time: byte_time(options.baud),
+            patience: options.absent.patience(),
         };
         if options.check_theory && !Self::has_theorem(&setup, theory_gamma) {
             return Err(ExperimentError::NoTheorem);
@@ -324,7 +325,7 @@ impl Experiment {
     /// Its workers in simulation.
     pub fn simulation(&self) -> Simulation<Objectives> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
-        if self.setup.is_stochastic() {
+        if self.setup.is_stochastic() || self.setup.patience.is_some() {
             simulation.with_objective(self.objective())
         } else {
             simulation

@@ -4,7 +4,7 @@
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
 use crate::aggregator::{Budget, StepRule, Theory};
-use crate::config::{self, Method, Objective, Options};
+use crate::config::{self, Absent, Method, Objective, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
 use crate::theory::{RareFeatures, Smoothness, beta, noise, theta, top_k_alpha, xi};
@@ -67,6 +67,11 @@ pub enum RecipeError {
         "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
     )]
     Participation(&'static str),
+    /// The same for one that is left out.
+    #[error(
+        "--absent skip needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
+    )]
+    Absent(&'static str),
     /// With minibatches it is not gradient descent.
     #[error(
         "--method gd looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as the model"
@@ -183,6 +188,9 @@ impl Recipe {
         let anew = matches!(self.method, method::Method::Dcgd | method::Method::Ef14);
         if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
+        }
+        if anew && options.absent != Absent::Wait {
+            return Err(RecipeError::Absent(options.method.name()));
         }
         Ok(())
     }

@@ -86,6 +86,9 @@ pub struct RoundRecord {
     /// ‖g^t‖², the squared norm of the estimator, which the host always knows.
     #[serde(deserialize_with = "null_is_nan")]
     pub estimator_norm_squared: f64,
+    /// Workers that were left out of the round since they were silent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absent: u32,
     /// From the workers to the host.
     pub uplink: Traffic,
     /// From the host to the workers.
@@ -132,6 +135,10 @@ pub struct BaselineRecord {
     /// What the round would cost with one dense vector up from and one down to each worker.
     #[serde(flatten)]
     pub cost: Cost,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

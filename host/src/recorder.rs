@@ -46,6 +46,16 @@ impl Observer for Recorder<'_> {
             Event::Rebooted(worker) => {
                 self.note(&format!("{} was restarted and is being restored", self.places[worker]));
             }
+            Event::LeftOut { worker, ref failure } => {
+                let place = &self.places[worker];
+                self.note(&match failure {
+                    Some(failure) => format!("{place} is left out: {}", failure.reason),
+                    None => format!("{place} is silent, and rounds go on without it"),
+                });
+            }
+            Event::Back(worker) => {
+                self.note(&format!("{} answers again and is brought back", self.places[worker]));
+            }
             _ => {}
         }
     }

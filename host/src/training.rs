@@ -185,7 +185,11 @@ pub fn train(
             Event::Greeted(_) | Event::Loaded { .. } if interrupt::is_requested() => {
                 return Err(WorldError::Interrupted.into());
             }
-            Event::Greeted(_) | Event::Loaded { .. } | Event::Rebooted(_) => {}
+            Event::Greeted(_)
+            | Event::Loaded { .. }
+            | Event::Rebooted(_)
+            | Event::LeftOut { .. }
+            | Event::Back(_) => {}
         }
     }
 }
@@ -247,6 +251,7 @@ fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord
         loss: measured.and_then(|measured| measured.loss).unwrap_or(closed.loss),
         gradient_norm_squared: measured.map(|measured| measured.gradient_norm_squared),
         estimator_norm_squared: closed.estimator_norm_squared,
+        absent: closed.absent,
         uplink,
         downlink,
         link_seconds,

@@ -6,7 +6,8 @@
 //! phase two: nothing goes wrong any more, and the run must end in good time
 //! ```
 //!
-//! Whatever happened, the transcripts must be those of the same run without any of it.
+//! Whatever happened, the transcripts must be those of the same run without any of it, as long as no round was closed without a
+//! worker (`--absent skip`).
 
 use crate::conformance::experiment;
 use rand::seq::IndexedRandom;
@@ -70,6 +71,8 @@ pub struct Tally {
     pub reboots: u64,
     /// Restarts that the host noticed.
     pub noticed: u64,
+    /// Workers that were left out of a round.
+    pub absences: u64,
     /// Links that were pulled.
     pub unplugged: u64,
     /// Workers that became slow.
@@ -93,6 +96,7 @@ impl AddAssign for Tally {
         self.noises += other.noises;
         self.reboots += other.reboots;
         self.noticed += other.noticed;
+        self.absences += other.absences;
         self.unplugged += other.unplugged;
         self.slowed += other.slowed;
         self.host_ends += other.host_ends;
@@ -162,13 +166,17 @@ fn draw_method(rng: &mut ChaCha8Rng) -> (String, bool) {
     let downlink = ["sparse", "sparse", "dense", "ef21-p", "ef21-bc"].choose(rng).expect("some");
     let step = ["auto", "auto", "am", "0.01"].choose(rng).expect("some");
     let init = ["full", "compressed", "zero"].choose(rng).expect("some");
+    let absent = match rng.random_range(0..4) {
+        0 if !anew => "--absent skip=0.3",
+        _ => "",
+    };
     let batch = match rng.random_range(0..3) {
         0 if method != "gd" => "--batch 5",
         _ => "",
     };
     let bits = [2, 3, 4, 8, 13, 32].choose(rng).expect("some");
     let options = format!(
-        "--method {method} {participation} {batch} --compressor {compressor} --downlink {downlink} --step {step} \
+        "--method {method} {participation} {batch} {absent} --compressor {compressor} --downlink {downlink} --step {step} \
          --init {init} --value-bits {bits} --k {}",
         rng.random_range(1..=30)
     );
@@ -260,6 +268,8 @@ struct Torment<'c> {
     experiment: Experiment,
     world: Simulation<Objectives>,
     session: u32,
+    /// Whether a round closed without somebody: from then on it is another run.
+    left_out: bool,
     tally: Tally,
 }
 
@@ -271,7 +281,14 @@ impl<'c> Torment<'c> {
             world.plan(clean_time.mul_f64(time), worker, mishap);
         }
         let session = experiment.setup.session;
-        Self { case, experiment, world, session, tally: Tally { runs: 1, ..Tally::default() } }
+        Self {
+            case,
+            experiment,
+            world,
+            session,
+            left_out: false,
+            tally: Tally { runs: 1, ..Tally::default() },
+        }
     }
 
     fn run(&mut self, transcripts: &[u64]) -> Result<Tally, String> {
@@ -309,7 +326,9 @@ impl<'c> Torment<'c> {
         if closed.round != next {
             return Err(format!("round {} was closed instead of {next}", closed.round));
         }
-        if transcripts.get(next as usize) != Some(&closed.transcript) {
+        self.tally.absences += u64::from(closed.absent);
+        self.left_out |= closed.absent > 0;
+        if !self.left_out && transcripts.get(next as usize) != Some(&closed.transcript) {
             return Err(format!("round {next} has another transcript"));
         }
         for worker in 0..self.experiment.parts.len() {
@@ -318,6 +337,9 @@ impl<'c> Torment<'c> {
             let Some((x, g_i)) = at.state().filter(|_| at.round() == Some(next)) else { continue };
             let (x, g_i) = (x.to_vec(), g_i.to_vec());
             let aggregator = self.world.aggregator();
+            if aggregator.is_absent(worker) {
+                continue;
+            }
             if (&x[..], &g_i[..]) != (aggregator.x(), aggregator.mirror(worker).mantissas()) {
                 return Err(format!("round {next}: worker {worker} is not what the host holds"));
             }

@@ -95,6 +95,10 @@ pub struct Peer {
     pub range: Option<(u32, i32)>,
     /// The round whose state the worker holds; none after a configuration.
     pub at_round: Option<u32>,
+    /// Rounds close without it.
+    pub absent: bool,
+    /// The last closed round was closed without it.
+    pub missed: bool,
     pub incoming: Incoming,
     pub loss: i32,
     /// Traffic since the last close, and before.
@@ -109,10 +113,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A worker of a run that goes on: its loss in the last round, its traffic until then, how often it was restarted.
+    /// A worker of a run that goes on: its loss in the last round or whether it missed that, its traffic until then, how often it was restarted.
     /// Until its next update, what it is sent it has been sent before.
-    pub fn take_up(&mut self, loss: i32, past: (Traffic, Traffic), reboots: u32) {
-        (self.loss, self.past, self.reboots, self.restarts) = (loss, past, reboots, 1);
+    pub fn take_up(&mut self, (loss, missed): (i32, bool), past: (Traffic, Traffic), reboots: u32) {
+        (self.loss, self.missed, self.past) = (loss, missed, past);
+        (self.reboots, self.restarts) = (reboots, 1);
     }
 
     /// Puts the traffic since the last close to that of the past.

@@ -58,6 +58,8 @@ pub struct Setup {
     pub shares: Vec<Share>,
     /// How long a byte takes on the line: answers are not expected sooner.
     pub byte_time: Duration,
+    /// For how long a round waits for a worker that is silent; none for ever.
+    pub patience: Option<Duration>,
 }
 
 /// The step size γ that theory allows for constants L_i: the one place where what workers report meets f64. What comes out

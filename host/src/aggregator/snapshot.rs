@@ -2,6 +2,7 @@
 
 use super::mirror::Mirror;
 use super::model::Model;
+use super::peer::Peer;
 use super::traffic::Traffic;
 use super::tuner::Tuner;
 use super::{Aggregator, Machine, Phase, Setup};
@@ -27,6 +28,7 @@ pub struct Snapshot {
 struct Worker {
     loss: i32,
     l_i: Option<Ratio>,
+    missed: bool,
     uplink: Traffic,
     downlink: Traffic,
     reboots: u32,
@@ -67,7 +69,8 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            Worker { loss: peer.loss, l_i: peer.l_i, uplink, downlink, reboots: peer.reboots }
+            let Peer { loss, missed, l_i, reboots, .. } = *peer;
+            Worker { loss, missed, l_i, uplink, downlink, reboots }
         });
         Some(Snapshot {
             round,
@@ -99,7 +102,11 @@ impl Aggregator {
         machine.mirrors = snapshot.estimators.into_iter().map(Mirror::of).collect();
         machine.tuner = snapshot.tuner;
         for (peer, worker) in machine.peers.iter_mut().zip(snapshot.workers) {
-            peer.take_up(worker.loss, (worker.uplink, worker.downlink), worker.reboots);
+            peer.take_up(
+                (worker.loss, worker.missed),
+                (worker.uplink, worker.downlink),
+                worker.reboots,
+            );
             peer.l_i = worker.l_i;
         }
         machine.proceed();

@@ -77,6 +77,7 @@ impl Machine {
             return Err(Reject::Unexpected);
         }
         question.answered(now);
+        self.hear(worker);
         Ok(())
     }
 
@@ -109,6 +110,8 @@ impl Machine {
         peer.question.answered(now);
         peer.told =
             Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
+        self.hear(worker);
+        let peer = &self.peers[worker];
         let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
         let stage = peer.question.stage();
         if !self.compare_versions(worker, ready.version, ready.schema)
@@ -121,7 +124,7 @@ impl Machine {
                 self.events.push_back(Event::Greeted(worker));
                 self.enter(worker, Stage::Configure);
             }
-            Stage::Verify => self.verify(worker, ready, in_session),
+            Stage::Verify => self.verify(now, worker, ready, in_session),
             // A worker that is being configured need not be in the session yet.
             Stage::Configure => self.resume(worker),
             _ if in_session => self.resume(worker),
@@ -182,16 +185,13 @@ impl Machine {
     }
 
     /// Compares a worker's state with the host's; one that was restarted at the very end has none to compare.
-    fn verify(&mut self, worker: usize, ready: &Ready, in_session: bool) {
+    fn verify(&mut self, now: Duration, worker: usize, ready: &Ready, in_session: bool) {
         let digests = (digest::vector(self.model.w()), self.mirrors[worker].digest());
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
             return self.fail(worker, Reason::Diverged);
         }
         self.peers[worker].question.enter(Stage::Idle);
-        if self.peers.iter().all(|peer| peer.question.stage() == Stage::Idle) {
-            let carried = self.close_traffic();
-            self.events.push_back(Event::Finished(carried));
-        }
+        self.close_if_complete(now);
     }
 
     fn handle_refusal(&mut self, worker: usize, refusal: Refusal) {
@@ -343,6 +343,7 @@ impl Machine {
                 peer.loss = loss.mantissa();
             }
             self.take_update(worker, context.round, matches!(message, Up::Anew { .. }));
+            self.close_if_complete(now);
         } else {
             let last = decoder.entries().last();
             peer.incoming.next_from = last.map_or(context.from, |(index, _)| index + 1);
@@ -351,7 +352,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Applies the whole update of a worker, exactly once; closes the round after the last.
+    /// Applies the whole update of a worker, exactly once.
     fn take_update(&mut self, worker: usize, round: u32, anew: bool) {
         let (peer, setup) = (&mut self.peers[worker], &self.setup);
         let bodies = peer.incoming.bodies.iter().map(|(from, body)| {
@@ -362,8 +363,5 @@ impl Machine {
         peer.at_round = Some(round);
         peer.restarts = 0;
         peer.question.enter(Stage::Idle);
-        if self.peers.iter().all(|peer| peer.at_round == Some(round)) {
-            self.close(round);
-        }
     }
 }

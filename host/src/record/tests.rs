@@ -43,6 +43,7 @@ fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
                 loss,
                 gradient_norm_squared,
                 estimator_norm_squared,
+                absent: next % 3,
                 uplink,
                 downlink,
                 link_seconds,

@@ -34,6 +34,7 @@ fn rounds(count: u32) -> Vec<RoundRecord> {
             loss: 0.42 + 0.27 * gradient / 0.32,
             gradient_norm_squared: Some(gradient),
             estimator_norm_squared: 1.1 * gradient,
+            absent: 0,
             uplink: traffic(20, 3),
             downlink: traffic(20, 24),
             link_seconds: 0.0051,

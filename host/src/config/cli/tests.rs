@@ -2,6 +2,7 @@ use super::super::{
     Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Step,
 };
 use super::*;
+use crate::config::Absent;
 use crate::dataset::split::Split;
 use std::fs;
 use std::path::Path;
@@ -79,6 +80,7 @@ fn defaults_are_filled_in() {
         target: None,
         seed: 0,
         faults: Faults::default(),
+        absent: Absent::Wait,
         baud: 115_200,
         out: "smidgen-out".into(),
         every: 1000,
@@ -95,7 +97,7 @@ fn defaults_are_filled_in() {
 fn every_option_is_understood() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --constants boards --init full --downlink dense --rounds 2000 \
-        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
+        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
     let expected = Options {
         dataset: "a9a".into(),
         rows: Some(400),
@@ -129,6 +131,7 @@ fn every_option_is_understood() {
             split: true,
             ..Faults::default()
         },
+        absent: Absent::Skip(0.5),
         baud: 9600,
         out: "runs/a9a".into(),
         every: 10,

@@ -1,0 +1,117 @@
+//! Boards that are slow, silent or wrong do not stop the others, and find their way back.
+
+use smidgen::aggregator::{Event, Reason};
+use smidgen::record::RoundRecord;
+use smidgen::simulation::{Mishap, Simulation};
+use smidgen::training::World;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_tests::conformance::{experiment, simulated, transcripts};
+use std::time::Duration;
+
+const SKIP: &str = "--dataset digits --workers 4 --k 4 --rounds 600 --absent skip=0.2";
+
+/// What a run told of its workers.
+#[derive(Debug, Default, PartialEq)]
+struct Story {
+    left_out: Vec<(usize, Option<Reason>)>,
+    back: Vec<usize>,
+    /// How many were missing in each round.
+    absent: Vec<u32>,
+    transcripts: Vec<u64>,
+}
+
+/// Runs to the end, every worker that is there having confirmed its state.
+fn tell(world: &mut Simulation<Objectives>, rounds: u32) -> Story {
+    let mut story = Story::default();
+    loop {
+        match world.next_event().unwrap_or_else(|error| panic!("{error}")) {
+            Event::LeftOut { worker, failure } => {
+                story.left_out.push((worker, failure.map(|failure| failure.reason)));
+            }
+            Event::Back(worker) => story.back.push(worker),
+            Event::Closed(closed) => {
+                story.absent.push(closed.absent);
+                story.transcripts.push(closed.transcript);
+                match closed.round < rounds {
+                    true => world.aggregator().proceed(),
+                    false => world.aggregator().finish(),
+                }
+            }
+            Event::Finished(_) => return story,
+            Event::Failed(failure) => panic!("{failure}"),
+            _ => {}
+        }
+    }
+}
+
+/// A run with a mishap of worker 2 after a hundred rounds or so.
+fn struck(options: &str, mishap: Mishap) -> (Simulation<Objectives>, Story) {
+    let experiment = experiment(options);
+    let mut world = experiment.simulation();
+    world.plan(Duration::from_secs(3), 2, mishap);
+    let story = tell(&mut world, experiment.options().rounds);
+    (world, story)
+}
+
+/// The host's copies are what the workers hold.
+fn assert_agreed(world: &mut Simulation<Objectives>, workers: &[usize]) {
+    for &worker in workers {
+        let (x, g_i) = world.worker(worker).state().expect("it is in the run");
+        let (x, g_i) = (x.to_vec(), g_i.to_vec());
+        let aggregator = world.aggregator();
+        assert_eq!(&x[..], aggregator.x());
+        assert_eq!(&g_i[..], aggregator.mirror(worker).mantissas());
+    }
+}
+
+#[test]
+fn a_pulled_link_costs_its_own_rounds_only_and_the_board_comes_back() {
+    for downlink in ["sparse", "dense", "ef21-p", "ef21-bc"] {
+        let options = format!("{SKIP} --downlink {downlink}");
+        let (mut world, story) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
+        assert_eq!((&story.left_out[..], &story.back[..]), (&[(2, None)][..], &[2][..]));
+        let missed = story.absent.iter().filter(|&&absent| absent == 1).count();
+        assert!((20..400).contains(&missed), "{downlink}: {missed} rounds without it");
+        assert_eq!(story.absent.last(), Some(&0), "{downlink}");
+        assert_agreed(&mut world, &[0, 1, 2, 3]);
+        let (_, again) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
+        assert_eq!(again, story, "the same again");
+    }
+}
+
+#[test]
+fn a_board_that_never_comes_back_is_missing_to_the_end() {
+    let (mut world, story) = struck(SKIP, Mishap::Unplug(Duration::from_secs(100_000)));
+    assert_eq!((&story.left_out[..], story.back.len()), (&[(2, None)][..], 0));
+    assert_eq!(story.absent.last(), Some(&1));
+    assert_agreed(&mut world, &[0, 1, 3]);
+}
+
+#[test]
+fn a_board_that_became_slow_is_left_out_whenever_it_is_silent_for_too_long() {
+    let (_, story) = struck(SKIP, Mishap::Slow(Duration::from_millis(700)));
+    assert!(story.left_out.len() > 1 && story.back.len() > 1, "{story:?}");
+    let missed = story.absent.iter().filter(|&&absent| absent == 1).count();
+    assert!(missed > 50, "the others went on: {missed}");
+}
+
+#[test]
+fn who_is_not_missed_changes_nothing() {
+    let rounds = |options: &str| -> Vec<RoundRecord> { simulated(&experiment(options)) };
+    let (skip, wait) = (rounds(SKIP), rounds(SKIP.split(" --absent").next().expect("a part")));
+    assert_eq!(transcripts(&skip), transcripts(&wait));
+    // A fault that is made good in time is no absence.
+    let lossy = rounds(&format!("{} --faults loss=0.05", SKIP.replace("0.2", "5")));
+    assert_eq!(transcripts(&lossy), transcripts(&wait));
+}
+
+#[test]
+fn the_loss_still_falls_when_a_quarter_of_the_boards_is_away() {
+    let options = format!("{SKIP} --step auto");
+    let experiment = experiment(&options);
+    let objective = experiment.objective();
+    let (_, start) = objective.loss_and_norm_squared(&[0.0; 64]);
+    let (mut world, _) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
+    let (_, end) = objective.loss_and_norm_squared(&world.aggregator().model());
+    assert!(end < 1e-3 * start, "{end} of {start}");
+}
