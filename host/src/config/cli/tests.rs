@@ -340,7 +340,7 @@ fn a_record_holds_every_option_by_its_name() {
             "regulariser": "nonconvex", "lambda": 0.001, "method": "ef21", "compressor": "topk",
         "k": 4, "value-bits": 8, "step": "0.25", "constants": "data", "init": "compressed", "downlink": "sparse", "participation": 1.0,
             "rounds": 200,
-        "seed": 0, "faults": "loss=0.5", "baud": 115_200, "out": "smidgen-out",
+        "seed": 0, "faults": "loss=0.5", "absent": "wait", "baud": 115_200, "out": "smidgen-out",
     });
     assert_eq!(serde_json::Value::Object(record), expected);
 }
