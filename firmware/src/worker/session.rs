@@ -378,6 +378,8 @@ impl Session {
 
     /// Begins a round: a worker that does not take part in it answers at once, with an empty update.
     fn begin(&mut self, round: u32, at: &mut Vectors) {
+        // The last update was asked for once more and is not wanted any longer: it would go out under this round's name.
+        self.outbox = None;
         let loss = self.update.map_or(Loss::default(), |update| update.loss);
         self.update = Some(Update { round, loss, written: Written::default() });
         if !self.participation.includes(self.worker, round) {

@@ -212,6 +212,19 @@ fn what_is_repeated_during_a_computation_is_answered_once_after_it() {
 }
 
 #[test]
+fn a_round_that_comes_right_behind_a_repeated_one_is_answered_with_its_own_update() {
+    let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
+    let message = host.step_and_tell();
+    let update = host.deliver(&message).unwrap();
+    host.collect(update);
+    let next = host.step_and_tell();
+    host.worker.receive(&[message, next].concat());
+    assert_eq!(host.worker.poll_transmit(&mut [0; FRAME_LEN_MAX]), None);
+    let update = host.serve().unwrap();
+    host.collect(update);
+}
+
+#[test]
 fn nothing_else_is_begun_during_a_computation() {
     let mut host = Host::begun(5, Downlink::Dense, Init::Full);
     let message = host.step_and_tell();

@@ -246,7 +246,7 @@ impl Bench {
 }
 
 /// A run of some kind.
-pub(super) fn setup(u: &mut Unstructured) -> Result<Setup> {
+fn setup(u: &mut Unstructured) -> Result<Setup> {
     let compressors =
         [Compressor::TopK, Compressor::RandK { seed: 1 }, Compressor::Natural, Compressor::Sign];
     let compressor = *u.choose(&compressors)?;

@@ -13,7 +13,7 @@ use smidgen_protocol::frame::{
 use smidgen_protocol::message::{
     BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA, Up, VERSION,
 };
-use smidgen_protocol::method::{Budget, Compressor, Method, Participation};
+use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
 
 /// Words of memory: enough for small problems, too little for some.
@@ -153,7 +153,8 @@ impl Bench {
             1 => u.arbitrary()?,
             _ => 1,
         });
-        let index = |u: &mut Unstructured| u.int_in_range(0..=self.configure.dimension + 1);
+        let index =
+            |u: &mut Unstructured| u.int_in_range(0..=self.configure.dimension.saturating_add(1));
         let parts = [
             Part::Model,
             Part::Estimator,
@@ -306,58 +307,39 @@ impl Bench {
 
     /// Applies an update to the mirror, all parts of it, and compares.
     fn follow(&mut self, configure: &Configure, mut mirror: Vec<i32>, mut spoken: Vec<Vec<u8>>) {
-        let Configure { dimension, init, .. } = *configure;
+        let Configure { dimension, init, session, worker, .. } = *configure;
         let budget = init.budget(self.round, dimension, configure.budget());
-        let context = Context {
-            session: configure.session,
-            worker: configure.worker,
-            round: self.round,
-            from: 0,
-        };
-        let (mut from, mut entries) = (0, 0);
+        let context = Context { round: self.round, worker, ..Context::downlink(session) };
+        let (mut from, mut entries) = (0, vec![]);
         while let Some(wire) = spoken.pop() {
             let Some(payload) = unframed(&wire, &Context { from, ..context }) else { return };
             let Ok((message, body)) = Up::parse(&payload) else { return };
-            if matches!(message, Up::Anew { .. }) {
-                mirror.fill(0);
-            }
             if !message.is_of_round() {
                 return;
             }
-            (from, entries) = take(&mut mirror, budget, dimension, (from, entries), body);
+            let decoder = Decoder::new(body, budget.packing(dimension), from).expect("a good body");
+            decoder.check(dimension).expect("a good body");
+            let shift = decoder.shift();
+            entries.extend(decoder.entries().map(|(j, m)| (j, budget.compressor.expand(m))));
             if message != Up::UpdatePart {
+                if matches!(message, Up::Anew { .. }) {
+                    mirror.fill(0);
+                }
                 // Signs are those of all coordinates, and K should be as many.
                 let k = if budget.compressor == Compressor::Sign { dimension } else { budget.k };
-                assert!(entries <= k, "an update holds no more than it may");
+                assert!(entries.len() <= k as usize, "an update holds no more than it may");
+                sparse::apply(&mut mirror, entries.into_iter(), shift, &mut 0, |_, _, _| {});
                 assert_eq!(self.state().map(|(_, g_i)| g_i), Some(mirror), "mirror equals worker");
                 return;
             }
-            let more = Down::More { from };
-            let wire = write(|out| {
-                let context = Context { round: self.round, ..Context::downlink(configure.session) };
-                more.emit(configure.worker, &[], &context, out)
-            });
-            self.sent += wire.len() as u64;
-            self.worker.receive(&wire);
+            from = entries.last().map_or(from, |(j, _)| j + 1);
+            let context = Context { worker: 0, ..context };
+            let more = write(|out| Down::More { from }.emit(worker, &[], &context, out));
+            self.sent += more.len() as u64;
+            self.worker.receive(&more);
             spoken = self.spoken();
         }
     }
-}
-
-/// Applies a body from a coordinate on; returns where the next begins, and the entries so far.
-fn take(
-    mirror: &mut [i32],
-    budget: Budget,
-    dimension: u32,
-    (mut from, mut entries): (u32, u32),
-    body: &[u8],
-) -> (u32, u32) {
-    let decoder = Decoder::new(body, budget.packing(dimension), from).expect("a good body");
-    entries += decoder.check(dimension).expect("a good body");
-    let shift = decoder.shift();
-    let expanded = decoder.entries().map(|(index, m)| (index, budget.compressor.expand(m)));
-    sparse::apply(mirror, expanded, shift, &mut 0, |index, _, _| from = index + 1);
-    (from, entries)
 }
 
 fn start() -> Worker<Vec<u64>> {
