@@ -1,5 +1,6 @@
 //! End-to-end tests of smidgen.
 
+pub mod call_graph;
 pub mod classifier;
 pub mod conformance;
 pub mod emulation;
