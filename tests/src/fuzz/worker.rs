@@ -279,13 +279,15 @@ impl Bench {
 
     /// What the body of a worker does; looks at what it says.
     fn serve(&mut self) {
+        let mut spoken = self.spoken();
         let before = self.state();
         let request = self.worker.gradient_request();
         let loss = request.map(|request| Objectives.perform(request));
         if let Some(loss) = loss {
+            assert!(!spoken.iter().any(|wire| self.is_update(wire)), "it is not yet computed");
             self.worker.gradient_ready(loss);
         }
-        let spoken = self.spoken();
+        spoken.extend(self.spoken());
         if let Some(configure) = self.asked
             && spoken.iter().any(|wire| acknowledges(wire, &configure))
         {
@@ -294,6 +296,14 @@ impl Bench {
         if let (Some(_), Some((_, g_i)), Some(configure)) = (loss, before, self.session) {
             self.follow(&configure, g_i, spoken);
         }
+    }
+
+    /// Whether a frame is an update of the round that is open.
+    fn is_update(&self, wire: &[u8]) -> bool {
+        let session = self.session.unwrap_or(self.configure);
+        let context = Context { worker: session.worker, ..Context::downlink(session.session) };
+        unframed(wire, &Context { round: self.round, ..context })
+            .is_some_and(|payload| Up::parse(&payload).is_ok_and(|(up, _)| up.is_of_round()))
     }
 
     /// The frames that the worker sends: at most an answer outside the session and one inside.
