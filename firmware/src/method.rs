@@ -288,4 +288,17 @@ mod tests {
         pair.round(Method::Ef21Plus, &[0, 10, 1000], budget, false);
         assert_eq!(pair.mirror, [0, 10, 1000]);
     }
+
+    #[test]
+    fn an_eta_beyond_reason_saturates() {
+        let eta = Ratio { mantissa: i32::MAX, exponent: -64 };
+        for method in [Method::Sgdm { eta }, Method::EControl { eta }] {
+            let mut pair = Pair::new(1);
+            for round in 0..3 {
+                // Nothing is sent, so errors add up.
+                pair.round(method, &[1 + round], top(0, 32), round == 0);
+                assert_eq!(pair.g_i, pair.mirror);
+            }
+        }
+    }
 }
