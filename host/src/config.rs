@@ -127,8 +127,8 @@ pub struct Options {
     ///
     /// qm is the step of EF21, 1/(L + L_QM·ξ), and am that of "Error Feedback Reloaded",
     /// 1/(L + L_AM·ξ), which is never smaller. exact is the root that am bounds, up to 1.25 times
-    /// longer. rare counts who owns which features. auto starts from the theory of the method and
-    /// tunes itself between rounds from the losses that workers report.
+    /// longer. rare counts who owns which features, where --lambda is 0. auto starts from the theory
+    /// of the method and tunes itself between rounds from the losses that workers report.
     #[arg(
         long,
         value_name = "qm|am|auto|exact|rare|F",

@@ -265,11 +265,13 @@ impl Experiment {
         Some(Recipe::new(&options, problem).ok()?.gamma)
     }
 
-    /// Who owns which features, where the coordinates of the model are features and theory knows constants.
+    /// Who owns which features, where the coordinates of the model are features, theory knows constants, and no regulariser
+    /// makes all coordinates everybody's.
     pub fn rare_features(&self) -> Option<RareFeatures> {
         let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
         let features = self.setup.dimension as usize == self.dataset.dimension();
-        features.then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
+        (features && self.options.lambda == 0.0)
+            .then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
     }
 
     /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one.

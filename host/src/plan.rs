@@ -54,7 +54,7 @@ pub struct Plan {
     pub alpha: Vec<f64>,
     /// ξ(p_i α_i), or of what the noise of minibatches leaves of p_i α_i.
     pub xi: Vec<f64>,
-    /// c_w and r, where coordinates are features.
+    /// c_w and r, where coordinates are features and there is no regulariser.
     pub rare_features: Option<RareFeatures>,
     /// The method of the run.
     pub method: &'static str,

@@ -86,6 +86,12 @@ pub enum RecipeError {
         /// The step that was asked for.
         step: String,
     },
+    /// A regulariser lives on all coordinates, whoever owns them.
+    #[error(
+        "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
+         all coordinates; add --lambda 0, or choose am"
+    )]
+    RareRegularised,
     /// Theory has no step.
     #[error(
         "no theory has a step for --objective perceptron; give --step a number such as 0.5, or auto to a method of \
@@ -191,6 +197,9 @@ impl Recipe {
         }
         if anew && options.absent != Absent::Wait {
             return Err(RecipeError::Absent(options.method.name()));
+        }
+        if options.step == config::Step::Rare && options.lambda > 0.0 {
+            return Err(RecipeError::RareRegularised);
         }
         Ok(())
     }

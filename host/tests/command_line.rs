@@ -302,7 +302,8 @@ fn names(value: &Value) -> Vec<&str> {
 #[test]
 fn a_plan_in_json_has_names_that_stay() {
     let directory = tempdir().expect("there is room");
-    let arguments = "plan --rows 400 --k 1,2,4,8 --participation 0.5 --target 1e-3 --json";
+    let arguments =
+        "plan --rows 400 --lambda 0 --k 1,2,4,8 --participation 0.5 --target 1e-3 --json";
     let output = smidgen(directory.path(), arguments);
     assert!(output.status.success(), "{}", stderr(&output));
     let plan: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
@@ -420,6 +421,7 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
     assert_says(&refusal("simulate --batch 0"), &["--batch"]);
+    assert_says(&refusal("simulate --rows 50 --step rare"), &["--step rare", "--lambda 0"]);
     assert_says(&refusal("simulate --method gd --batch 9"), &["--method gd", "--batch", "ef21"]);
     let watched = refusal("simulate --check-theory --step am --batch 9");
     assert_says(&watched, &["--check-theory", "all workers with all rows"]);
@@ -543,7 +545,9 @@ fn boards_tell_how_smooth_their_functions_are() {
     let (safe, known) = (number(&boards["gamma"]), number(&data["gamma"]));
     assert!(safe < known && safe > 0.9 * known, "L_AM stands for L: {safe} {known}");
 
-    for options in ["--step 0.5", "--step rare", "--method ef21-w", "--objective perceptron"] {
+    for options in
+        ["--step 0.5", "--step rare --lambda 0", "--method ef21-w", "--objective perceptron"]
+    {
         let sentence = refusal(&format!("simulate --rows 50 --constants boards {options}"));
         assert_says(&sentence, &["--constants boards", "leave it out"]);
     }

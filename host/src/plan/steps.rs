@@ -206,13 +206,13 @@ mod tests {
     #[test]
     fn what_a_theorem_promises_a_run_keeps() {
         for (name, options) in [
-            ("am", "--k 8 --step am --init full"),
-            ("am", "--k 8 --step am --init zero"),
-            ("rare", "--k 8 --step rare"),
-            ("exact", "--k 8,64,16,8 --step exact"),
-            ("clone", "--k 8 --step am --method ef21-clone"),
+            ("am", "--k 8 --lambda 0.1 --step am --init full"),
+            ("am", "--k 8 --lambda 0.1 --step am --init zero"),
+            ("rare", "--k 8 --lambda 0 --step rare"),
+            ("exact", "--k 8,64,16,8 --lambda 0.1 --step exact"),
+            ("clone", "--k 8 --lambda 0.1 --step am --method ef21-clone"),
         ] {
-            let options = format!("{options} --value-bits 32 --lambda 0.1");
+            let options = format!("{options} --value-bits 32");
             let experiment = experiment(&options);
             let rounds = 200;
             let goal = Goal { rounds, target: None };
@@ -223,5 +223,15 @@ mod tests {
             assert!((step.gamma / experiment.setup.gamma - 1.0).abs() < 1e-12, "{options}");
             assert!(step.rounds_to_target.unwrap() >= f64::from(rounds), "{options}");
         }
+    }
+
+    #[test]
+    fn no_feature_is_rare_beside_a_regulariser() {
+        let has_rare = |options: &str| {
+            admissible(&experiment(options), 1e-3).iter().any(|step| step.name == "rare")
+        };
+        assert!(has_rare("--lambda 0"));
+        assert!(!has_rare("--lambda 1e-9"));
+        assert!(!has_rare("--lambda 1e-9 --regulariser l2"));
     }
 }

@@ -1,4 +1,7 @@
 //! Rare features: how many workers share a feature, and how many features a worker owns.
+//!
+//! What is counted are the coordinates on which ∇f_i may differ from 0. Without a regulariser they are the features in the
+//! rows of worker i; with one they are all.
 
 use crate::dataset::Dataset;
 use serde::Serialize;
