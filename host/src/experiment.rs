@@ -274,11 +274,18 @@ impl Experiment {
             .then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
     }
 
-    /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one.
+    /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one: for EF21 and EF21-W whose workers have one α, with a
+    /// step that stays as long as theory allows or shorter.
     pub fn noise_floor(&self) -> Option<f64> {
-        let Setup { method, batch, .. } = self.setup;
-        let smoothness = self.smoothness.as_ref().filter(|_| noise::disturbs(method, batch))?;
-        let alpha = self.parts.iter().map(|part| part.alpha).fold(1.0, f64::min);
+        let Setup { method, batch, gamma, step_rule, downlink_budget, .. } = self.setup;
+        let is_plain = matches!(self.options.method, config::Method::Ef21 | config::Method::Ef21W)
+            && downlink_budget.is_none();
+        let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.theory_gamma);
+        let alpha = self.parts.first()?.alpha;
+        let is_alike = self.parts.iter().all(|part| part.alpha == alpha);
+        let has_noise = noise::disturbs(method, batch);
+        let smoothness = self.smoothness.as_ref();
+        let smoothness = smoothness.filter(|_| has_noise && is_plain && is_allowed && is_alike)?;
         let data = (&self.dataset, &self.shares[..]);
         noise::floor(self.options.objective, data, smoothness, batch.size as usize, alpha)
     }
@@ -300,7 +307,7 @@ impl Experiment {
             && setup.step_rule == StepRule::Constant
             && setup.theory.is_none()
             && setup.shares.iter().all(|share| share.scale == 1.0)
-            && theory_gamma.is_some_and(|longest| setup.gamma <= longest * (1.0 + 1e-12))
+            && is_allowed(setup.gamma, theory_gamma)
     }
 
     /// f in f64, on the data as they were read.
@@ -459,6 +466,11 @@ impl Experiment {
     }
 }
 
+/// Whether a step is at most the longest one that theory allows, but for rounding.
+fn is_allowed(gamma: f64, theory_gamma: Option<f64>) -> bool {
+    theory_gamma.is_some_and(|longest| gamma <= longest * (1.0 + 1e-12))
+}
+
 fn share(part: &Part, quantised: &[Quantised], seed: u64) -> Share {
     let Part { share, scale, weight, loss_weight, k, participation, .. } = *part;
     let participation = recipe::participation(participation, seed);
@@ -471,4 +483,45 @@ fn immoderate(dataset: &Dataset) -> ExperimentError {
     let largest = entries.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
     let (column, value) = largest.unwrap_or_default();
     ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::cli::{self, Command};
+
+    fn experiment(options: &str) -> Experiment {
+        let line = format!("smidgen simulate --rows 200 --workers 4 {options}");
+        let cli = cli::parse(line.split(' ').map(Into::into)).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        Experiment::new(&options, None, 1).unwrap()
+    }
+
+    #[test]
+    fn noise_has_a_floor_only_where_a_theorem_gives_it() {
+        let floor = |options: &str| experiment(&format!("--batch 9 {options}")).noise_floor();
+        for options in ["--step am", "--step qm", "--step 1e-4", "--step am --method ef21-w"] {
+            assert!(floor(options).is_some(), "{options}");
+        }
+        for options in [
+            "--step 3",
+            "--step auto",
+            "--step am --method ef14",
+            "--step am --method ef21-hb",
+            "--step am --method ef21-sgdm",
+            "--step am --downlink ef21-p",
+            "--step am --k 4,4,4,64",
+            "--step am --participation 1,1,1,0.5",
+        ] {
+            assert_eq!(floor(options), None, "{options}");
+        }
+        assert_eq!(experiment("--step am").noise_floor(), None, "all rows have no noise");
+    }
+
+    #[test]
+    fn noise_has_the_price_of_the_worker_that_loses_most() {
+        let of = |options: &str| experiment(options).setup.gamma;
+        assert_eq!(of("--batch 9 --step am --k 4,4,4,64"), of("--batch 9 --step am --k 4"));
+        assert!(of("--step am --k 4,4,4,64") > of("--step am --k 4"), "all rows: ξ₄ is 0");
+    }
 }

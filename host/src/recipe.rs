@@ -296,11 +296,15 @@ impl Recipe {
     }
 
     /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
-    /// L_i ξ(p_i α_i). Theories of another mean of the L_i know one contraction, the least.
+    /// L_i ξ(p_i α_i). Theories of another mean of the L_i, and of minibatches, know one contraction, the least: a worker
+    /// whose ξ is 0 would have no weight, and its noise a price without bound.
     fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         let dearest = self.xi(self.least_alpha());
         let all = self.mean(options, smoothness) * dearest;
-        if options.method == Method::Ef21Clone || options.step == config::Step::Qm {
+        if options.method == Method::Ef21Clone
+            || options.step == config::Step::Qm
+            || noise::disturbs(self.method, self.batch)
+        {
             return all;
         }
         let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - self.xi(part.alpha));

@@ -75,7 +75,8 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Theorem> {
     let mixed = normalised(l_i.iter().zip(&alphas).map(price).collect());
     let mixed: Vec<_> = mixed.into_iter().zip(alphas.iter().map(|alpha| theta(*alpha))).collect();
     let alike_all = alphas.iter().all(|&alpha| alpha == least);
-    let am = if alike_all { "1/(L + L_AM ξ)" } else { "1/(L + mean of L_i ξ_i)" };
+    let one_alpha = alike_all || !experiment.setup.batch.is_full();
+    let am = if one_alpha { "1/(L + L_AM ξ)" } else { "1/(L + mean of L_i ξ_i)" };
     let clones = l_i.iter().map(|l_i| (l_i / smoothness.l_am).ceil().max(1.0)).collect();
     let of = |name, formula, step, weights| Theorem {
         name,

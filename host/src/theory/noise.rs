@@ -1,6 +1,7 @@
 //! Minibatches in theory: EF21-SGD and EF21-W-SGD.
 //!
-//! Where worker i compresses an unbiased estimate of ∇f_i(x) with variance σ_i², for any s, ρ > 0 with θ̂ > 0
+//! Where worker i compresses an unbiased estimate of ∇f_i(x) with variance σ_i², and w_i = L_i / Σ L_j, for any s, ρ > 0 with
+//! θ̂ > 0
 //!
 //! ```text
 //! E G^{t+1} ≤ (1 − θ̂) G^t + β̂₁ L_AM² E‖x^{t+1} − x^t‖² + β̂₂ Σ_i σ_i²/(n² w_i)
@@ -11,6 +12,8 @@
 //! With (1−α)(1+ρ) = 1−α̂ the best s makes θ̂ = θ(α̂) and sqrt(β̂₁/θ̂) = ξ(α̂): noise makes a weaker compressor. What
 //! is left is ρ. A large one keeps noise out, a small one allows a longer step. We take ρ = α/(2 sqrt(1−α)), which is within
 //! 2 % of the lowest floor for every α, and α̂ = α (1 − sqrt(1−α)/2), between α/2 and α: at most about half the step.
+//! α is the least of the workers. Weights ∝ L_i ξ_i, which allow EF21 a longer step where workers differ, do not serve here:
+//! the noise of a worker with ξ_i = 0 is divided by its weight, which is 0.
 
 use super::Smoothness;
 use crate::config::Objective;
