@@ -123,7 +123,7 @@ pub struct Experiment {
     pub smoothness: Option<Smoothness>,
     /// What the aggregator needs.
     pub setup: Setup,
-    /// The longest step size that theory allows the method; the run may have been given another.
+    /// The longest step size that theory allows the method, if it knows one; the run may have been given another.
     pub theory_gamma: Option<f64>,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
@@ -182,10 +182,8 @@ impl Experiment {
         };
         let recipe = Recipe::new(options, problem)?;
         let by_theory = Options { step: Step::Am, ..options.clone() };
-        let theory_gamma = match smoothness {
-            Some(_) => Some(Recipe::new(&by_theory, problem)?.gamma),
-            None => None,
-        };
+        // Options that make a recipe make one with another step too, unless no theorem has it.
+        let theory_gamma = Recipe::new(&by_theory, problem).ok().map(|recipe| recipe.gamma);
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let constants = smoothness.iter().flat_map(|s| s.l_i.iter().copied().chain([s.l, s.l_qm]));
         if !constants.chain(theory_gamma).chain([recipe.gamma]).all(positive) {
@@ -516,6 +514,17 @@ mod tests {
             assert_eq!(floor(options), None, "{options}");
         }
         assert_eq!(experiment("--step am").noise_floor(), None, "all rows have no noise");
+    }
+
+    #[test]
+    fn no_theory_has_a_step_for_averages_of_workers_that_are_away() {
+        for step in ["auto", "0.1"] {
+            let of = |p: f64| {
+                experiment(&format!("--method ef21-sgdm --step {step} --participation {p}"))
+            };
+            assert_eq!(of(0.5).theory_gamma, None, "{step}");
+            assert!(of(1.0).theory_gamma.is_some(), "{step}");
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub struct Plan {
     pub gamma: f64,
     /// Whether γ is tuned from there.
     pub gamma_tuned: bool,
-    /// The longest γ that theory allows the method of the run.
+    /// The longest γ that theory allows the method of the run, if it knows one.
     pub theory_gamma: Option<f64>,
     /// The steps that theory allows EF21.
     pub steps: Vec<Admissible>,
@@ -150,7 +150,9 @@ impl Plan {
             step: options.step.to_string(),
             gamma,
             gamma_tuned: setup.step_rule == StepRule::Tuned,
-            theory_gamma: setup.theory.as_ref().map_or(experiment.theory_gamma, |_| Some(gamma)),
+            theory_gamma: experiment
+                .theory_gamma
+                .map(|by_theory| if setup.theory.is_some() { gamma } else { by_theory }),
             target,
             memory_bytes,
             boards: fitting.map(|board| board.name).collect(),

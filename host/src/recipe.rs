@@ -86,6 +86,12 @@ pub enum RecipeError {
         /// The step that was asked for.
         step: String,
     },
+    /// Averages of a worker that is away stand still, which the theorem of EF21-SGDM does not know.
+    #[error(
+        "--step {0} is no theory of ef21-sgdm with --participation below 1, whose absent workers do not average their \
+         gradients; give auto or a number, or choose ef21"
+    )]
+    AbsentAverage(String),
     /// A regulariser lives on all coordinates, whoever owns them.
     #[error(
         "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
@@ -197,6 +203,11 @@ impl Recipe {
         }
         if anew && options.absent != Absent::Wait {
             return Err(RecipeError::Absent(options.method.name()));
+        }
+        let averages = matches!(self.method, method::Method::Sgdm { .. });
+        let by_theory = matches!(options.step, config::Step::Qm | config::Step::Am);
+        if averages && by_theory && self.parts.iter().any(|part| part.participation < 1.0) {
+            return Err(RecipeError::AbsentAverage(options.step.to_string()));
         }
         if options.step == config::Step::Rare && options.lambda > 0.0 {
             return Err(RecipeError::RareRegularised);

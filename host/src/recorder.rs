@@ -176,7 +176,8 @@ impl Recorder<'_> {
         ));
         let summary = &mut self.summary;
         (summary.l, summary.l_am, summary.l_qm) = (None, Some(l_am), Some(l_qm));
-        (summary.gamma, summary.theory_gamma) = (Some(gamma), Some(gamma));
+        summary.gamma = Some(gamma);
+        summary.theory_gamma = summary.theory_gamma.map(|_| gamma);
     }
 
     /// What can be said of the workers and their updates when the run is over.

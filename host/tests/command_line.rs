@@ -421,6 +421,11 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
     assert_says(&refusal("simulate --batch 0"), &["--batch"]);
+    for step in ["qm", "am"] {
+        let options = format!("--method ef21-sgdm --participation 0.5 --step {step}");
+        let sentence = refusal(&format!("simulate --rows 50 {options}"));
+        assert_says(&sentence, &[step, "ef21-sgdm", "--participation", "auto or a number"]);
+    }
     assert_says(&refusal("simulate --rows 50 --step rare"), &["--step rare", "--lambda 0"]);
     assert_says(&refusal("simulate --method gd --batch 9"), &["--method gd", "--batch", "ef21"]);
     let watched = refusal("simulate --check-theory --step am --batch 9");

@@ -80,13 +80,19 @@ impl Plan {
     }
 
     fn fmt_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(theory_gamma) = self.theory_gamma else {
-            return writeln!(
-                f,
-                "This run has γ = {}, on which theory is silent.",
-                number(self.gamma)
-            );
-        };
+        if !self.steps.is_empty() {
+            self.fmt_admissible(f)?;
+        }
+        let gamma = number(self.gamma);
+        writeln!(f, "This run, --method {} --step {}:", self.method, self.step)?;
+        match self.theory_gamma {
+            _ if self.gamma_tuned => writeln!(f, "  γ starts at {gamma} and tunes itself."),
+            Some(by_theory) => writeln!(f, "  {}.", step(self.gamma, by_theory, false)),
+            None => writeln!(f, "  γ = {gamma}, on which theory is silent."),
+        }
+    }
+
+    fn fmt_admissible(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "\n{:<47}{:>11}{:>11}{:>29}",
@@ -107,14 +113,7 @@ impl Plan {
         writeln!(
             f,
             "In so many rounds the mean of ‖∇f‖² is at most the target: a bound, which runs rarely need."
-        )?;
-        let gamma = number(self.gamma);
-        writeln!(f, "This run, --method {} --step {}:", self.method, self.step)?;
-        if self.gamma_tuned {
-            writeln!(f, "  γ starts at {gamma} and tunes itself.")
-        } else {
-            writeln!(f, "  {}.", step(self.gamma, theory_gamma, false))
-        }
+        )
     }
 
     /// What the arithmetic mean is worth.
