@@ -35,6 +35,8 @@ use std::path::PathBuf;
 const DIMENSION_PER_K: usize = 16;
 /// Workers in simulation if `--workers` is not given.
 const SIMULATED_WORKER_COUNT: usize = 4;
+/// The largest seed. On the wire a seed has 32 bits, and models start from the next one: 0 is x⁰ = 0.
+const SEED_MAX: u32 = u32::MAX - 1;
 
 /// The options that `simulate`, `run`, `emulate` and `plan` share.
 // The comments on the fields are the texts of `--help`.
@@ -235,8 +237,14 @@ pub struct Options {
     pub target: Option<f64>,
 
     /// Seed of all that is random: faults of links, minibatches, and who takes part in a round
-    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Run")]
-    pub seed: u64,
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = value_parser!(u32).range(..=i64::from(SEED_MAX)),
+        default_value_t = 0,
+        help_heading = "Run"
+    )]
+    pub seed: u32,
 
     /// Faults put on every link, real ones too: probabilities for each frame, and split
     ///
@@ -433,10 +441,10 @@ pub enum Compressor {
 
 impl Compressor {
     /// What a worker is told of it.
-    pub fn wire(self, seed: u64) -> method::Compressor {
+    pub fn wire(self, seed: u32) -> method::Compressor {
         match self {
             Self::Topk => method::Compressor::TopK,
-            Self::Randk => method::Compressor::RandK { seed: seed as u32 },
+            Self::Randk => method::Compressor::RandK { seed },
             Self::Natural => method::Compressor::Natural,
             Self::Sign => method::Compressor::Sign,
         }

@@ -326,7 +326,7 @@ impl Experiment {
     /// The line that the options ask for.
     pub fn line(&self) -> Line {
         let Options { baud, faults, seed, .. } = self.options;
-        Line { baud, faults, seed }
+        Line { baud, faults, seed: seed.into() }
     }
 
     /// Its workers in simulation.
@@ -469,7 +469,7 @@ fn is_allowed(gamma: f64, theory_gamma: Option<f64>) -> bool {
     theory_gamma.is_some_and(|longest| gamma <= longest * (1.0 + 1e-12))
 }
 
-fn share(part: &Part, quantised: &[Quantised], seed: u64) -> Share {
+fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
     let Part { share, scale, weight, loss_weight, k, participation, .. } = *part;
     let participation = recipe::participation(participation, seed);
     Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight, k, participation }

@@ -439,18 +439,18 @@ fn clone_mean(smoothness: &Smoothness, parts: &[Part]) -> f64 {
 }
 
 /// What a worker that takes part with probability `p` is told of it.
-pub fn participation(p: f64, seed: u64) -> Participation {
+pub fn participation(p: f64, seed: u32) -> Participation {
     if p >= 1.0 {
         return Participation::FULL;
     }
-    Participation { seed: seed as u32, probability: (p * 2f64.powi(32)) as u32 }
+    Participation { seed, probability: (p * 2f64.powi(32)) as u32 }
 }
 
 /// A batch of as many rows as the largest share has is no minibatch.
 fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
     match options.batch {
-        Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed as u32 },
+        Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed },
         _ => Batch::FULL,
     }
 }

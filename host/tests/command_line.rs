@@ -421,6 +421,8 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
     assert_says(&refusal("simulate --batch 0"), &["--batch"]);
+    // On the wire a seed has 32 bits, so a larger one would be another's alias.
+    assert_says(&refusal("simulate --seed 4294967295"), &["--seed", "4294967294"]);
     for step in ["qm", "am"] {
         let options = format!("--method ef21-sgdm --participation 0.5 --step {step}");
         let sentence = refusal(&format!("simulate --rows 50 {options}"));

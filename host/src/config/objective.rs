@@ -58,9 +58,9 @@ impl Objective {
     }
 
     /// Where its model starts, for a seed: 0 is x⁰ = 0.
-    pub fn start_seed(self, seed: u64) -> u32 {
+    pub fn start_seed(self, seed: u32) -> u32 {
         match self {
-            Self::Perceptron => (seed as u32).wrapping_add(1).max(1),
+            Self::Perceptron => seed.saturating_add(1),
             _ => 0,
         }
     }
