@@ -17,6 +17,7 @@ use crate::training::{Course, Goal, TrainingError, World, collect};
 use serde::Serialize;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
+use smidgen_protocol::method::Compressor;
 pub use steps::Admissible;
 pub use traffic::{OnLines, Traffic};
 
@@ -66,6 +67,8 @@ pub struct Plan {
     pub gamma_tuned: bool,
     /// The longest γ that theory allows the method of the run, if it knows one.
     pub theory_gamma: Option<f64>,
+    /// Whether chance has a part in the run, so that `rounds_to_target` is a bound in expectation.
+    pub in_expectation: bool,
     /// The steps that theory allows EF21.
     pub steps: Vec<Admissible>,
     /// What is to be reached.
@@ -153,6 +156,8 @@ impl Plan {
             theory_gamma: experiment
                 .theory_gamma
                 .map(|by_theory| if setup.theory.is_some() { gamma } else { by_theory }),
+            in_expectation: setup.is_stochastic()
+                || matches!(setup.compressor, Compressor::RandK { .. }),
             target,
             memory_bytes,
             boards: fitting.map(|board| board.name).collect(),

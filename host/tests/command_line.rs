@@ -283,11 +283,14 @@ fn boards_behind_sockets_give_the_transcript_of_simulation() {
 #[test]
 fn a_plan_tells_memory_bytes_and_seconds() {
     let directory = tempdir().expect("there is room");
-    let output = smidgen(directory.path(), "plan --rows 400");
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_says(&text, &["d = 64", "microbit", "up a board", "115200 baud", "γ_qm", "L_AM"]);
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "it fits a terminal: {text}");
+    for (chance, mean) in [("", "the mean"), ("--compressor randk", "the expected mean")] {
+        let output = smidgen(directory.path(), &format!("plan --rows 400 {chance}"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_says(&text, &["d = 64", "microbit", "up a board", "115200 baud", "γ_qm", "L_AM"]);
+        assert_says(&text, &[&format!("In so many rounds {mean} of ‖∇f‖² is at most")]);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "it fits: {text}");
+    }
     assert!(
         fs::read_dir(directory.path()).expect("there").next().is_none(),
         "a plan leaves nothing"
@@ -318,6 +321,7 @@ fn a_plan_in_json_has_names_that_stay() {
             "dimension",
             "gamma",
             "gamma_tuned",
+            "in_expectation",
             "k",
             "memory_bytes",
             "method",

@@ -25,7 +25,7 @@ pub struct Admissible {
     pub gamma: f64,
     /// γ over that of `qm`.
     pub gamma_over_qm: f64,
-    /// So many rounds, and the mean of ‖∇f‖² over them is at most the target; none if the theorem has no such number, as with
+    /// So many rounds, and the mean of ‖∇f‖² over them is at most the target, in expectation where chance has a part; none if the theorem has no such number, as with
     /// minibatches, whose noise does not end.
     pub rounds_to_target: Option<f64>,
 }

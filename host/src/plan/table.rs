@@ -110,9 +110,10 @@ impl Plan {
             )?;
         }
         self.fmt_gain(f)?;
+        let mean = if self.in_expectation { "expected mean" } else { "mean" };
         writeln!(
             f,
-            "In so many rounds the mean of ‖∇f‖² is at most the target: a bound, which runs rarely need."
+            "In so many rounds the {mean} of ‖∇f‖² is at most the target: a bound that runs rarely need."
         )
     }
 
