@@ -8,11 +8,11 @@ mod steps;
 mod table;
 mod traffic;
 
-use crate::aggregator::StepRule;
+use crate::aggregator::{Setup, StepRule};
 use crate::board::BOARDS;
 use crate::experiment::Experiment;
 use crate::record::RoundRecord;
-use crate::theory::{RareFeatures, Smoothness, noise, xi};
+use crate::theory::{self, RareFeatures, Smoothness, noise, xi};
 use crate::training::{Course, Goal, TrainingError, World, collect};
 use serde::Serialize;
 use smidgen_firmware::objectives::Objectives;
@@ -41,6 +41,8 @@ pub struct Plan {
     pub k: Vec<u32>,
     /// Bits of each coordinate.
     pub value_bits: u8,
+    /// What rounding to as many takes of the energy of an update at most, which α does not count; none where it does.
+    pub rounding_loss: Option<f64>,
     /// The probability with which each takes part in a round.
     pub participation: Vec<f64>,
     /// Rows that each looks at in a round; none if all.
@@ -138,6 +140,7 @@ impl Plan {
             workers: parts.len(),
             k: parts.iter().map(|part| part.k).collect(),
             value_bits: setup.value_bits,
+            rounding_loss: rounding_loss(experiment),
             participation: parts.iter().map(|part| part.participation).collect(),
             batch: Some(setup.batch.size).filter(|_| !setup.batch.is_full()),
             noise_floor: experiment.noise_floor(),
@@ -208,6 +211,14 @@ impl Trial {
             target_round: target.round(course),
         }
     }
+}
+
+/// What rounding takes of the update that loses most, where values are rounded to so many bits and not to powers of two.
+fn rounding_loss(experiment: &Experiment) -> Option<f64> {
+    let Setup { compressor, value_bits, .. } = experiment.setup;
+    let is_rounded = matches!(compressor, Compressor::TopK | Compressor::RandK { .. });
+    let largest = experiment.parts.iter().map(|part| part.k).max()?;
+    (is_rounded && value_bits < 32).then(|| theory::rounding_loss(largest, value_bits))
 }
 
 /// ‖∇f‖² of a round in simulation, where it is always known.

@@ -329,6 +329,7 @@ fn a_plan_in_json_has_names_that_stay() {
             "participation",
             "quantisation_error",
             "rare_features",
+            "rounding_loss",
             "rows",
             "smoothness",
             "step",

@@ -42,6 +42,13 @@ impl Plan {
             )?;
         }
         writeln!(f, "\n             ξ = {xi}")?;
+        if let Some(loss) = self.rounding_loss {
+            let loss = number(loss);
+            writeln!(
+                f,
+                "             values count as exact; rounding takes at most {loss} of their energy"
+            )?;
+        }
         if self.participation.iter().any(|&p| p < 1.0) {
             let p = span(self.participation.iter().copied(), number);
             writeln!(f, "  workers    take part in a round with probability {p}")?;

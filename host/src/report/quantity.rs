@@ -93,14 +93,18 @@ pub fn precision(error: f64) -> String {
 pub fn step(gamma: f64, by_theory: f64, tuned: bool) -> String {
     let times = gamma / by_theory;
     if tuned {
-        return format!("γ started at {}, which theory allows, and tuned itself", number(gamma));
+        return format!(
+            "γ started at {}, which theory allows where values are exact, and tuned itself",
+            number(gamma)
+        );
     }
     let verdict = if times > 1.001 {
         format!("{} times what theory allows", number(times))
     } else if times < 0.999 {
         format!("less than the {} that theory allows", number(by_theory))
     } else {
-        "which theory allows; a longer one (--step F) often converges sooner".into()
+        "which theory allows where values are exact; a longer one (--step F) often converges sooner"
+            .into()
     };
     format!("γ = {}, {verdict}", number(gamma))
 }
