@@ -183,7 +183,11 @@ impl Experiment {
         let recipe = Recipe::new(options, problem)?;
         let by_theory = Options { step: Step::Am, ..options.clone() };
         // Options that make a recipe make one with another step too, unless no theorem has it.
-        let theory_gamma = Recipe::new(&by_theory, problem).ok().map(|recipe| recipe.gamma);
+        let am_gamma = Recipe::new(&by_theory, problem).ok().map(|recipe| recipe.gamma);
+        let theory_gamma = match options.step {
+            Step::Exact | Step::Rare => am_gamma.map(|am_gamma| am_gamma.max(recipe.gamma)),
+            _ => am_gamma,
+        };
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let constants = smoothness.iter().flat_map(|s| s.l_i.iter().copied().chain([s.l, s.l_qm]));
         if !constants.chain(theory_gamma).chain([recipe.gamma]).all(positive) {
@@ -217,7 +221,7 @@ impl Experiment {
             byte_time: byte_time(options.baud),
             patience: options.absent.patience(),
         };
-        if options.check_theory && !Self::has_theorem(&setup, theory_gamma) {
+        if options.check_theory && !Self::has_theorem(&setup, am_gamma) {
             return Err(ExperimentError::NoTheorem);
         }
         let parts = recipe.parts;
@@ -295,7 +299,7 @@ impl Experiment {
     }
 
     /// Whether the theorem behind [`Lyapunov`] is about such a run.
-    fn has_theorem(setup: &Setup, theory_gamma: Option<f64>) -> bool {
+    fn has_theorem(setup: &Setup, am_gamma: Option<f64>) -> bool {
         setup.method == Method::Ef21
             && setup.compressor == Compressor::TopK
             && !setup.is_stochastic()
@@ -305,7 +309,7 @@ impl Experiment {
             && setup.step_rule == StepRule::Constant
             && setup.theory.is_none()
             && setup.shares.iter().all(|share| share.scale == 1.0)
-            && is_allowed(setup.gamma, theory_gamma)
+            && is_allowed(setup.gamma, am_gamma)
     }
 
     /// f in f64, on the data as they were read.
@@ -524,6 +528,18 @@ mod tests {
             };
             assert_eq!(of(0.5).theory_gamma, None, "{step}");
             assert!(of(1.0).theory_gamma.is_some(), "{step}");
+        }
+    }
+
+    #[test]
+    fn theory_allows_the_step_of_each_of_its_theorems() {
+        for step in ["am", "exact", "rare"] {
+            let of = experiment(&format!("--lambda 0 --step {step}"));
+            assert_eq!(of.theory_gamma, Some(of.setup.gamma), "{step}");
+        }
+        let am = experiment("--step am").setup.gamma;
+        for step in ["qm", "auto", "3"] {
+            assert_eq!(experiment(&format!("--step {step}")).theory_gamma, Some(am), "{step}");
         }
     }
 
