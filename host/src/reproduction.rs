@@ -10,6 +10,7 @@
 //!
 //! Results depend on the studies and the data alone: the same page comes out again, bit for bit.
 
+mod figures;
 mod float;
 mod measure;
 mod page;

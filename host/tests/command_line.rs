@@ -633,7 +633,8 @@ fn experiments_run_where_their_data_are() {
         assert!(page.contains(&format!("(reproduction/{chart})")), "{page}");
         assert!(path("page/reproduction").join(chart).exists(), "{chart}");
     }
-    assert!(!page.contains("nowhere"), "{page}");
+    assert_says(&page, &["**nowhere** is not run: no data for `--dataset nowhere`."]);
+    assert_eq!(page.matches("nowhere").count(), 2, "{page}");
 }
 
 #[test]

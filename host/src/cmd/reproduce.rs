@@ -21,11 +21,12 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     let mut skipped = vec![];
     for study in &mut studies {
         study.set_data_folder(data);
-        skipped.extend(skip(study));
+        study.skip_missing();
+        skipped.extend(complaints(study));
     }
     skipped.iter().for_each(|line| complain(line));
-    studies.retain(|study| !study.panels.is_empty());
-    if studies.is_empty() {
+    let ran = studies.iter().filter(|study| !study.panels.is_empty()).count();
+    if ran == 0 {
         bail!("there are no data for any experiment; say with --data where the files are");
     }
     let mut progress = Progress::new(0);
@@ -37,20 +38,17 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     skipped.iter().for_each(|line| complain(line));
     say(format_args!(
         "{} in {}: see {}.",
-        counted(studies.len() as u64, "experiment", "experiments"),
+        counted(ran as u64, "experiment", "experiments"),
         seconds(started.elapsed().as_secs_f64()),
         page.display()
     ))?;
     Ok(())
 }
 
-/// Leaves out the panels whose data are missing, and says so.
-fn skip(study: &mut Study) -> Vec<String> {
-    let name = study.name.clone();
-    let missing = study.panels.extract_if(.., |panel| panel.missing().is_some());
-    let said = missing.map(|panel| {
+/// Says of each panel that is skipped why.
+fn complaints(Study { name, skipped, .. }: &Study) -> impl Iterator<Item = String> {
+    skipped.iter().map(move |panel| {
         let path = panel.missing().expect("it is missing").display();
         format!("SKIPPED: {name}, {}: {path} is not here; {SOURCE}; say with --data where your files are", panel.name)
-    });
-    said.collect()
+    })
 }

@@ -1,5 +1,6 @@
 //! The page: every study with its charts and tables, what the paper says beside what was measured. Markdown, and SVG beside it.
 
+use super::figures::{self, Figure, Quantity};
 use super::measure::Measured;
 use super::study::{Curve, Panel, Study};
 use crate::record::{RecordError, write_whole};
@@ -100,8 +101,9 @@ fn reached(panel: &Panel, measured: &[Measured]) -> Vec<Option<Mark>> {
 
 fn markdown(studies: &[Study], measured: &[Vec<Vec<Measured>>]) -> String {
     let mut page = String::from(HEAD);
-    for study in studies {
-        let Study { title, paper, measured, .. } = study;
+    for (study, panels) in studies.iter().zip(measured) {
+        let Study { title, paper, .. } = study;
+        let measured = figures::fill(&study.measured, |figure| shown(figure, study, panels));
         line(&mut page, &format!("| [{title}](#{}) | {paper} | {measured} |", anchor(title)));
     }
     for (study, panels) in studies.iter().zip(measured) {
@@ -109,6 +111,24 @@ fn markdown(studies: &[Study], measured: &[Vec<Vec<Measured>>]) -> String {
         section(&mut page, study, panels);
     }
     page
+}
+
+/// A figure, as the tables have it.
+fn shown(Figure { quantity, panel }: &Figure, study: &Study, panels: &[Vec<Measured>]) -> String {
+    let mut measured = study.panels.iter().zip(panels);
+    let Some((panel, curves)) = measured.find(|(p, _)| p.name == *panel) else {
+        return "(not run)".into();
+    };
+    let reached = reached(panel, curves);
+    let ratio = |a: usize, b: usize, of: &dyn Fn(&Mark) -> f64| {
+        let marks = reached[a].as_ref().zip(reached[b].as_ref());
+        marks.map_or("–".into(), |(a, b)| number(of(a) / of(b).max(1.0)))
+    };
+    match *quantity {
+        Quantity::Rounds(a, b) => ratio(a, b, &|mark| f64::from(mark.round)),
+        Quantity::Bytes(a, b) => ratio(a, b, &|mark| mark.total.wire_bytes() as f64),
+        Quantity::End(curve) => number(end(&curves[curve])),
+    }
 }
 
 const HEAD: &str = "\
@@ -121,7 +141,9 @@ abstract, its reviews and the code of its authors' earlier papers, and marked *r
 Unless a curve says that it is in f64, it is what boards do: the worker library in fixed point, behind real frames on simulated lines. Bytes \
 are those on the wire, with frames around them, of all workers together; a link is one board's line of 115200 baud. Rounds, bytes and link time are those to \
 the ‖∇f(x)‖² above the table: one that was asked for, or the lowest that all methods reached; – says that it was not reached. Every run is one command, `smidgen simulate` with the options of the \
-experiment, the data and the curve.
+experiment, the data and the curve; where the data are not bundled, `--dataset` takes the path of their file.
+
+The last column of the summary is our reading of the tables below: its ratios, and where runs end, are filled in by the program, its words are ours.
 
 | experiment | the paper says | we measured |
 |---|---|---|
@@ -148,6 +170,12 @@ fn section(page: &mut String, study: &Study, panels: &[Vec<Measured>]) {
         }
     }
     page.push('\n');
+    for panel in &study.skipped {
+        line(page, &format!("**{}** is not run: no data for `{}`.\n", panel.name, panel.options));
+    }
+    if panels.is_empty() {
+        return;
+    }
     constants(page, study, panels);
     for (panel, curves) in study.panels.iter().zip(panels) {
         table(page, panel, curves);
@@ -195,8 +223,7 @@ fn table(page: &mut String, panel: &Panel, measured: &[Measured]) {
 }
 
 fn row(curve: &Curve, measured: &Measured, reached: Option<Mark>, first: Option<Mark>) -> String {
-    let last = measured.marks.last().expect("a run has a first round");
-    let end = gradient(last);
+    let end = end(measured);
     let end = if end.is_finite() { number(end) } else { "diverged".into() };
     let (label, options) = (&curve.label, &curve.text);
     let options = if options.is_empty() { String::new() } else { format!("`{options}`") };
@@ -213,6 +240,11 @@ fn row(curve: &Curve, measured: &Measured, reached: Option<Mark>, first: Option<
         cost(&|mark| bytes(mark.total.wire_bytes())),
         cost(&|mark| seconds(mark.total.link_seconds)),
     )
+}
+
+/// ‖∇f(x)‖² at the end of a run
+fn end(measured: &Measured) -> f64 {
+    gradient(measured.marks.last().expect("a run has a first round"))
 }
 
 fn gradient(mark: &Mark) -> f64 {
@@ -246,10 +278,26 @@ mod tests {
         });
         assert_eq!(pages[0], pages[1]);
         let [page, rounds, bytes] = &pages[0];
-        assert!(page.contains("| [Small](#small) | The new step is not shorter. | It is not. |"));
+        let new_step = page.lines().find(|line| line.starts_with("| new step |")).unwrap();
+        let gain = new_step.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let reading = format!("It is not: {gain} times as many rounds. |");
+        let summary = "| [Small](#small) | The new step is not shorter. | ";
+        assert!(page.contains(&format!("{summary}{reading}")), "{page}");
         assert!(page.contains("`smidgen simulate --rows 200 --k 2 --rounds 30`"));
         assert!(page.contains("| L_var, paper |") && page.contains("| 0.1 |"));
         assert!(page.contains("| new step | `--step am` |"));
         assert_eq!([rounds, bytes].map(|svg| svg.matches("in f64").count()), [1, 0]);
+    }
+
+    #[test]
+    fn what_was_not_run_is_on_the_page() {
+        let text = include_str!("small.toml").replace("--dataset digits", "--dataset nowhere");
+        let mut study = Study::parse("small", &text).unwrap();
+        study.skip_missing();
+        let page = markdown(&[study], &[vec![]]);
+        assert!(page.contains("| It is not: (not run) times as many rounds. |"), "{page}");
+        assert!(
+            page.contains("**digits** is not run: no data for `--dataset nowhere --workers 3`.")
+        );
     }
 }

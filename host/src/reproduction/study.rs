@@ -1,5 +1,6 @@
 //! A study: one experiment of a paper, read from TOML.
 
+use super::figures;
 use crate::config::cli::{self, Cli, Command};
 use crate::config::{Method, Options};
 use crate::dataset::Dataset;
@@ -36,7 +37,7 @@ pub struct Study {
     pub title: String,
     /// What the paper says.
     pub paper: String,
-    /// What we measured, and where that differs.
+    /// What we measured, and where that differs; its figures, `{rounds w1a 1/2}`, are filled in from the run.
     pub measured: String,
     /// How it is set up, and why so.
     pub text: String,
@@ -48,6 +49,8 @@ pub struct Study {
     pub bars: bool,
     /// The data.
     pub panels: Vec<Panel>,
+    /// Panels that are not run, because their data are missing.
+    pub skipped: Vec<Panel>,
 }
 
 /// One data set of a study.
@@ -206,10 +209,14 @@ impl Study {
         if file.curve.len() > CURVE_COUNT_MAX && !file.against.is_empty() {
             return Err(StudyError::Crowd { name: name.into(), count: file.curve.len() });
         }
+        let panels: Vec<&str> = file.panel.iter().map(|panel| &*panel.name).collect();
+        figures::check(&file.measured, &panels, file.curve.len())
+            .map_err(|error| StudyError::Toml { name: name.into(), problem: error.to_string() })?;
         let panels = file.panel.iter().map(|panel| file.panel(name, panel));
         Ok(Self {
             name: name.into(),
             panels: panels.collect::<Result<_, _>>()?,
+            skipped: vec![],
             title: file.title,
             paper: file.paper,
             measured: file.measured,
@@ -228,6 +235,11 @@ impl Study {
                 *dataset = folder.join(&*dataset).to_string_lossy().into_owned();
             }
         }
+    }
+
+    /// Moves the panels whose data are missing to those that are skipped.
+    pub fn skip_missing(&mut self) {
+        self.skipped.extend(self.panels.extract_if(.., |panel| panel.missing().is_some()));
     }
 }
 
@@ -331,6 +343,8 @@ mod tests {
             "{error}"
         );
         assert!(refused("--value-bits 32", "--method dcgd").contains("leave out float"));
+        let error = refused("{rounds digits 1/2}", "{rounds digits 1/4}");
+        assert!(error.contains("small: `{rounds digits 1/4}` is no figure"), "{error}");
         let error = Study::load("logistics").unwrap_err().to_string();
         assert!(error.contains("`logistics` is no experiment; give logistic,"), "{error}");
     }
