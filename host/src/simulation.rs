@@ -64,6 +64,10 @@ struct WiredWorker {
     up: Wire,
     down: Wire,
     busy_until: Duration,
+    /// What arrived while it was busy or drowsy: it reads that at once.
+    received: Vec<u8>,
+    /// How long after something came it looks at its line.
+    drowsiness: Duration,
     /// The last gradient, its exponent, and its part in ∇f: telemetry.
     gradient: Vec<i32>,
     gradient_exponent: i8,
@@ -94,6 +98,8 @@ enum Arrival {
     Down(Vec<u8>),
     /// Bytes from it reach the host.
     Up(Vec<u8>),
+    /// It looks at what it received meanwhile.
+    Read,
     /// Its link works again.
     Replugged,
     /// What a test has planned.
@@ -109,6 +115,8 @@ pub enum Mishap {
     Unplug(Duration),
     /// A gradient takes so long from now on.
     Slow(Duration),
+    /// It looks at its line so long after something came, from now on, and reads all that is there at once.
+    Drowsy(Duration),
 }
 
 impl<R: Repertoire> Simulation<R> {
@@ -130,6 +138,8 @@ impl<R: Repertoire> Simulation<R> {
             up: wire(index, Direction::Up),
             down: wire(index, Direction::Down),
             busy_until: Duration::ZERO,
+            received: Vec::new(),
+            drowsiness: Duration::ZERO,
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,
             loss_weight: setup.shares[index].loss_weight,
@@ -179,7 +189,7 @@ impl<R: Repertoire> Simulation<R> {
         for wired in &mut self.workers {
             wired.up.heal();
             wired.down.heal();
-            wired.evaluation = EVALUATION;
+            (wired.evaluation, wired.drowsiness) = (EVALUATION, Duration::ZERO);
         }
     }
 
@@ -247,7 +257,7 @@ impl<R: Repertoire> Simulation<R> {
         }
     }
 
-    fn deliver(&mut self, mut delivery: Delivery) {
+    fn deliver(&mut self, delivery: Delivery) {
         let worker = delivery.worker;
         let wired = &mut self.workers[worker];
         let unplugged = self.now < wired.unplugged_until;
@@ -255,12 +265,16 @@ impl<R: Repertoire> Simulation<R> {
             Arrival::Up(bytes) if unplugged => wired.dropped += bytes.len() as u64,
             Arrival::Up(bytes) => self.aggregator.receive(self.now, worker, &bytes),
             Arrival::Down(bytes) if unplugged => wired.forgotten += bytes.len() as u64,
-            Arrival::Down(_) if wired.busy_until > self.now => {
-                // The receive queue keeps it; its place in the order is kept by `sequence`.
-                delivery.at = wired.busy_until;
-                self.deliveries.push(Reverse(delivery));
-            }
             Arrival::Down(bytes) => {
+                let first = wired.received.is_empty();
+                wired.received.extend(bytes);
+                let read_at = wired.busy_until.max(self.now + wired.drowsiness);
+                if first {
+                    self.push(read_at, worker, Arrival::Read);
+                }
+            }
+            Arrival::Read => {
+                let bytes = std::mem::take(&mut wired.received);
                 wired.worker.receive(&bytes);
                 self.answer(worker);
             }
@@ -279,6 +293,7 @@ impl<R: Repertoire> Simulation<R> {
                 self.push(self.now + time, worker, Arrival::Replugged);
             }
             Mishap::Slow(evaluation) => self.workers[worker].evaluation = evaluation,
+            Mishap::Drowsy(drowsiness) => self.workers[worker].drowsiness = drowsiness,
         }
     }
 
@@ -330,6 +345,7 @@ impl<R: Repertoire> Simulation<R> {
             _ => true,
         });
         wired.busy_until = self.now;
+        wired.forgotten += std::mem::take(&mut wired.received).len() as u64;
         wired.forgotten += wired.worker.counters().bytes() + wired.worker.pending() as u64;
         wired.worker = start::<R>(index, self.memory[index]);
     }

@@ -79,6 +79,8 @@ pub struct Tally {
     pub unplugged: u64,
     /// Workers that became slow.
     pub slowed: u64,
+    /// Workers that began to look at their line late, and to read several frames at once.
+    pub drowsy: u64,
     /// Hosts that ended.
     pub host_ends: u64,
     /// The longest time that the rounds after the last fault took.
@@ -101,6 +103,7 @@ impl AddAssign for Tally {
         self.absences += other.absences;
         self.unplugged += other.unplugged;
         self.slowed += other.slowed;
+        self.drowsy += other.drowsy;
         self.host_ends += other.host_ends;
         self.healthy_time_max = self.healthy_time_max.max(other.healthy_time_max);
     }
@@ -142,6 +145,9 @@ impl Case {
         }
         for _ in 0..rng.random_range(0..3) {
             mishaps.push(Mishap::Slow(Duration::from_millis(rng.random_range(1..3_000))));
+        }
+        for _ in 0..rng.random_range(0..4) {
+            mishaps.push(Mishap::Drowsy(Duration::from_millis(rng.random_range(1..100))));
         }
         let mut place = |mishap| (draw_time(&mut rng), rng.random_range(0..workers), mishap);
         let mishaps = mishaps.into_iter().map(&mut place).collect();
@@ -396,6 +402,7 @@ impl<'c> Torment<'c> {
                 Mishap::Reboot => self.tally.reboots += 1,
                 Mishap::Unplug(_) => self.tally.unplugged += 1,
                 Mishap::Slow(_) => self.tally.slowed += 1,
+                Mishap::Drowsy(_) => self.tally.drowsy += 1,
             }
         }
     }
