@@ -48,6 +48,7 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{Downlink, Exponents};
+use smidgen_protocol::vector::{round_shift, saturate};
 pub use snapshot::{ForeignSnapshot, Snapshot};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -256,6 +257,11 @@ impl Aggregator {
         self.machine.peers[worker].reboots
     }
 
+    /// Whether nothing waits for a worker that is silent: others go on without it.
+    pub fn goes_on_without(&self, now: Duration, worker: usize) -> bool {
+        self.machine.goes_on_without(now, worker)
+    }
+
     /// Whether rounds close without a worker.
     pub fn is_absent(&self, worker: usize) -> bool {
         self.machine.peers[worker].absent
@@ -364,8 +370,10 @@ impl Machine {
 
     /// Asks who is there; a worker that was given up for a reason gets another chance.
     fn reconnect(&mut self, worker: usize) {
-        let Peer { absent, question, .. } = &mut self.peers[worker];
-        if *absent && question.stage() == Stage::Idle {
+        let finishing = self.phase == Phase::Finishing;
+        let Peer { absent, question, restarts, .. } = &mut self.peers[worker];
+        if *absent && question.stage() == Stage::Idle && !finishing {
+            *restarts = 1;
             return self.enter(worker, Stage::Greet);
         }
         question.check();
@@ -435,13 +443,19 @@ impl Machine {
         let Phase::Closed(round) = self.phase else {
             panic!("only a closed round can be left");
         };
-        let loss_max = self.peers.iter().map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
+        let heard = self.peers.iter().filter(|peer| !peer.missed);
+        let loss_max = heard.map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
+        let loss_exponent = self.model.exponents().loss;
         self.tune(round);
         let rescaled = self.model.rescale(
             &mut self.mirrors,
             u64::from(loss_max),
             self.setup.gradient_growth(),
         );
+        let shift = i32::from(loss_exponent) - i32::from(self.model.exponents().loss);
+        for peer in &mut self.peers {
+            peer.loss = saturate(round_shift(peer.loss.into(), shift), &mut 0);
+        }
         self.step();
         self.phase = Phase::Open(round + 1);
         self.round_frame = self.emit_round();
@@ -496,7 +510,7 @@ impl Machine {
         assert!(matches!(self.phase, Phase::Closed(_)), "only a closed round can be the last");
         self.phase = Phase::Finishing;
         for worker in 0..self.peers.len() {
-            let stage = if self.peers[worker].absent { Stage::Idle } else { Stage::Verify };
+            let stage = if self.peers[worker].missed { Stage::Idle } else { Stage::Verify };
             self.enter(worker, stage);
         }
     }

@@ -35,6 +35,8 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// CRC-64 of the data of all workers as they are loaded.
     pub data_checksum: u64,
+    /// The last round that the run is to have.
+    pub rounds: u32,
     /// What it cost to load them.
     pub setup: Cost,
     /// The state.
@@ -54,17 +56,23 @@ pub struct Checkpoints {
     pub folder: PathBuf,
     /// See [`Checkpoint::data_checksum`].
     pub data_checksum: u64,
+    /// See [`Checkpoint::rounds`].
+    pub rounds: u32,
 }
 
 impl Checkpoints {
-    /// Makes the directory, and finds out whether it can be written.
+    /// Makes the directory, and removes those of an earlier run.
     ///
     /// # Errors
-    /// If not.
-    pub fn claim(&self) -> Result<(), RecordError> {
-        let made = fs::create_dir_all(&self.directory)
-            .and_then(|()| tempfile::NamedTempFile::new_in(&self.directory));
-        made.map(drop).map_err(write_error(&self.directory))
+    /// If it cannot be written.
+    pub fn begin(&self) -> Result<(), RecordError> {
+        fs::create_dir_all(&self.directory).map_err(write_error(&self.directory))?;
+        self.forget_from(0)
+    }
+
+    /// Whether there are some, of an earlier run.
+    pub fn any(&self) -> bool {
+        files(&self.directory).is_ok_and(|files| !files.is_empty())
     }
 
     /// Removes those behind this round and later ones: of an earlier run, or damaged ones.
@@ -89,8 +97,8 @@ impl Checkpoints {
     /// # Errors
     /// If it cannot be written: then those before it are as they were.
     pub fn write(&self, setup: Cost, snapshot: Snapshot) -> Result<(), RecordError> {
-        let Self { arguments, folder, data_checksum, .. } = self.clone();
-        let checkpoint = Checkpoint { arguments, folder, data_checksum, setup, snapshot };
+        let Self { arguments, folder, data_checksum, rounds, .. } = self.clone();
+        let checkpoint = Checkpoint { arguments, folder, data_checksum, rounds, setup, snapshot };
         checkpoint.write(&self.directory)
     }
 }

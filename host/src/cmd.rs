@@ -17,13 +17,12 @@ use smidgen::baseline;
 use smidgen::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::config::Options;
 use smidgen::experiment::{Experiment, ExperimentError};
-use smidgen::interrupt;
 use smidgen::progress::Progress;
 use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, Start, record};
 use smidgen::report::quantity::{bytes, counted, number, seconds, step};
 use smidgen::report::write;
-use smidgen::training::{Goal, TrainingError, World};
+use smidgen::training::{Goal, TrainingError, World, WorldError};
 use std::ffi::OsString;
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
@@ -84,6 +83,17 @@ pub enum Origin {
 )]
 pub struct OtherData(String);
 
+/// There is nothing left to do.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the run is complete, with {rounds} rounds; `--rounds` with a larger number adds some where it had no --target, and `smidgen report \
+     {}` draws its report", out.display()
+)]
+struct Complete {
+    rounds: u32,
+    out: PathBuf,
+}
+
 /// A run that was ended on request.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped behind round {round}; {advice}")]
@@ -109,9 +119,13 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     let checkpoints = experiment.checkpoints(arguments)?;
     let Some(checkpoint) = resumed else {
         let claim = Claim::new(&options.out)?;
-        checkpoints.as_ref().map_or(Ok(()), Checkpoints::claim)?;
         if let Some(path) = claim.replaces() {
             progress.note(&format!("replacing the run in {}", path.display()));
+        }
+        if let Some(kept) =
+            checkpoints.as_ref().filter(|kept| kept.directory != options.out && kept.any())
+        {
+            progress.note(&format!("replacing the checkpoints in {}", kept.directory.display()));
         }
         return Ok(Launch { start: Start::New(claim), checkpoints, snapshot: None });
     };
@@ -119,7 +133,12 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
         return Err(OtherData(options.dataset.clone()).into());
     }
     let Checkpoint { setup, snapshot, .. } = *checkpoint;
-    let (directory, rounds) = RunDirectory::reopen(&options.out, snapshot.round())?;
+    let (round, transcript) = (snapshot.round(), snapshot.transcript());
+    let (directory, rounds) = RunDirectory::reopen(&options.out, round, transcript)?;
+    let goal = Goal { rounds: options.rounds, target: options.target };
+    if rounds.last().is_some_and(|last| goal.is_over(last)) {
+        return Err(Complete { rounds: round, out: options.out.clone() }.into());
+    }
     progress.note(&format!("going on behind round {}", snapshot.round()));
     let start = Start::Resumed { directory, rounds, setup };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot) })
@@ -140,9 +159,14 @@ fn train_and_report(
     let recorded = record(experiment, start, checkpoints, world, &mut progress)?;
     let Recorded { directory, mut summary } = recorded;
     progress.finish();
-    let complete = !interrupt::is_requested();
+    let options = experiment.options();
+    let complete = summary.rounds >= options.rounds || summary.target_reached == Some(true);
     if complete && experiment.has_baseline() && !summary.has_diverged() {
-        compare(experiment, &directory, &mut summary)?;
+        match compare(experiment, &directory, &mut summary) {
+            // The run itself is complete.
+            Err(TrainingError::World(WorldError::Interrupted)) => {}
+            outcome => outcome?,
+        }
     }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
     conclude(experiment.options(), &summary)?;

@@ -255,8 +255,8 @@ pub struct Options {
 
     /// What becomes of a round when a worker is silent: wait, or skip=SECONDS to close it without that worker
     ///
-    /// A worker that is left out, or with which there can be no run, finds its way back: it is waited for once it answers
-    /// again. Who was left out is part of the transcript.
+    /// A worker that is left out finds its way back: it is waited for once it answers again, and one with which there can be
+    /// no run is asked who it is once its port is opened anew. Who was left out is part of the transcript.
     #[arg(
         long,
         value_name = "wait|skip|skip=SECONDS",
@@ -284,7 +284,7 @@ pub struct Options {
         long,
         value_name = "N",
         value_parser = value_parser!(u32).range(1..),
-        default_value_t = 1000,
+        default_value_t = 100,
         help_heading = "Files"
     )]
     #[serde(skip)]

@@ -32,7 +32,7 @@ pub struct Driver {
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
     /// Whether the losses that workers report are not those of all rows.
-    stochastic: bool,
+    hears_all: bool,
     /// f in f64, where the host has the data: telemetry.
     objective: Option<Objective>,
     watch: Option<Watch>,
@@ -69,7 +69,7 @@ impl Driver {
     ) -> Self {
         let started = Instant::now();
         Self {
-            stochastic: setup.is_stochastic(),
+            hears_all: setup.hears_all(),
             aggregator: Aggregator::new(setup),
             links,
             places,
@@ -168,9 +168,8 @@ impl Driver {
     fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
         let place = self.places[worker].clone();
         let silent_since = self.aggregator.silent_since(worker);
-        let Some(since) = silent_since.filter(|_| !self.aggregator.is_absent(worker)) else {
-            return Ok(());
-        };
+        let waived = self.aggregator.goes_on_without(self.now(), worker);
+        let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
         if self.aggregator.identity(worker).is_none() && silence > GREETING_TIME_MAX {
             let pending = self.aggregator.pending(worker) as u64;
@@ -209,7 +208,7 @@ impl World for Driver {
     fn measure(&mut self) -> Option<Measured> {
         let objective = self.objective.as_ref()?;
         let (loss, norm_squared) = objective.loss_and_norm_squared(&self.aggregator.model());
-        let loss = self.stochastic.then_some(loss);
+        let loss = (!self.hears_all).then_some(loss);
         Some(Measured { loss, gradient_norm_squared: norm_squared })
     }
 

@@ -336,7 +336,7 @@ impl Experiment {
     /// Its workers in simulation.
     pub fn simulation(&self) -> Simulation<Objectives> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
-        if self.setup.is_stochastic() || self.setup.patience.is_some() {
+        if !self.setup.hears_all() {
             simulation.with_objective(self.objective())
         } else {
             simulation
@@ -376,6 +376,7 @@ impl Experiment {
             arguments,
             folder: env::current_dir().unwrap_or_default(),
             data_checksum: self.data_checksum(),
+            rounds: self.options.rounds,
         }))
     }
 
@@ -458,7 +459,9 @@ impl Experiment {
         let bits = |part: &Part| InformationLimit::bits_per_update(dimension, part.k, value_bits);
         let bits_per_update = self.parts.iter().map(bits).sum::<f64>() / self.parts.len() as f64;
         let limit = InformationLimit { bits_per_update, updates, sent_bytes };
-        let uniform = self.everybody_takes_part() && compressor == Compressor::TopK;
+        let uniform = self.everybody_takes_part()
+            && self.setup.patience.is_none()
+            && compressor == Compressor::TopK;
         (updates > 0 && uniform).then_some(limit)
     }
 

@@ -3,6 +3,7 @@
 //! The first one asks for an end in good order: the open round is closed, the state is written, the report made. The
 //! second ends the run where it is, the third the process.
 
+use std::io::{self, Write};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,10 +17,13 @@ pub const EXIT_CODE: u8 = 130;
 /// # Errors
 /// If the system does not let signals be handled, or somebody does so already.
 pub fn listen() -> Result<(), ctrlc::Error> {
-    ctrlc::try_set_handler(|| {
-        if REQUESTS.fetch_add(1, Ordering::Relaxed) >= 2 {
-            process::exit(EXIT_CODE.into());
+    ctrlc::try_set_handler(|| match REQUESTS.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            // That nobody hears it is no reason to die.
+            let _ = writeln!(io::stderr(), "\nending after the open round; once more ends at once");
         }
+        1 => {}
+        _ => process::exit(EXIT_CODE.into()),
     })
 }
 

@@ -67,9 +67,9 @@ pub enum RecipeError {
         "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
     )]
     Participation(&'static str),
-    /// The same for one that is left out.
+    /// A worker that is left out is restored.
     #[error(
-        "--absent skip needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
+        "--absent skip needs a method whose state the host can restore, such as ef21; that of {0} it cannot"
     )]
     Absent(&'static str),
     /// With minibatches it is not gradient descent.
@@ -201,7 +201,7 @@ impl Recipe {
         if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
         }
-        if anew && options.absent != Absent::Wait {
+        if (anew || self.method.has_private()) && options.absent != Absent::Wait {
             return Err(RecipeError::Absent(options.method.name()));
         }
         let averages = matches!(self.method, method::Method::Sgdm { .. });

@@ -89,6 +89,10 @@ impl Observer for Recorder<'_> {
         Ok(())
     }
 
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
     fn check(&mut self, round: u32, aggregator: &Aggregator) -> Result<(), Violation> {
         self.lyapunov.as_mut().map_or(Ok(()), |lyapunov| lyapunov.check(round, aggregator))
     }
@@ -98,7 +102,7 @@ impl Recorder<'_> {
     /// The directory of the run; whatever was there of an earlier run is gone from now on.
     fn begin(&mut self) -> Result<&mut RunDirectory, RecordError> {
         if let Some(claim) = self.claim.take() {
-            self.forget_checkpoints_from(0)?;
+            self.checkpoints.as_ref().map_or(Ok(()), Checkpoints::begin)?;
             self.directory = Some(claim.begin(&self.summary)?);
         }
         Ok(self.directory.as_mut().expect("a run is claimed or reopened"))

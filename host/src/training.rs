@@ -52,7 +52,7 @@ pub enum WorldError {
     },
     /// A worker that took part does not answer any more.
     #[error(
-        "{place} has not answered for {seconds} seconds; check its power and cable, then start the run again"
+        "{place} has not answered for {seconds} seconds; check its power and cable, then go on with `smidgen resume`"
     )]
     Lost {
         /// Where it was.
@@ -112,7 +112,8 @@ impl Goal {
         self.target.map(|target| norm <= target)
     }
 
-    fn is_over(&self, record: &RoundRecord) -> bool {
+    /// Whether a round is the last.
+    pub fn is_over(&self, record: &RoundRecord) -> bool {
         record.round >= self.rounds || self.is_hit(record) == Some(true)
     }
 }
@@ -139,14 +140,19 @@ pub trait Observer {
         aggregator: &Aggregator,
     ) -> Result<(), RecordError>;
 
+    /// Whether the state behind the last round is kept, so that a run that ends early was not in vain.
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
     /// Whether the round that was just closed keeps to theory.
     fn check(&mut self, _round: u32, _aggregator: &Aggregator) -> Result<(), Violation> {
         Ok(())
     }
 }
 
-/// Runs until the goal is reached, or until it is [interrupted](crate::interrupt), and every worker has confirmed its
-/// state.
+/// Runs until the goal is reached and every worker has confirmed its state. On [request](crate::interrupt) it ends sooner:
+/// with the open round, where the observer keeps the state behind that, else at once.
 ///
 /// `baud` turns bytes into seconds: ten bits a byte, on the link that carried most.
 pub fn train(
@@ -155,6 +161,7 @@ pub fn train(
     baud: u32,
     observer: &mut impl Observer,
 ) -> Result<(), TrainingError> {
+    let mut begun = false;
     loop {
         let event = world.next_event()?;
         while let Some(note) = world.poll_note() {
@@ -164,7 +171,12 @@ pub fn train(
         match event {
             Event::Closed(closed) => {
                 let record = record(&closed, world.measure(), baud);
-                let last = goal.is_over(&record) || interrupt::is_requested();
+                let interrupted = interrupt::is_requested();
+                if interrupted && !observer.keeps_state() {
+                    return Err(WorldError::Interrupted.into());
+                }
+                let last = goal.is_over(&record) || interrupted;
+                begun = true;
                 observer.round(&record, last, world.aggregator())?;
                 observer.check(record.round, world.aggregator())?;
                 if last {
@@ -182,7 +194,7 @@ pub fn train(
                 let place = world.place(failure.worker);
                 return Err(TrainingError::Failure { place, failure });
             }
-            Event::Greeted(_) | Event::Loaded { .. } if interrupt::is_requested() => {
+            Event::Greeted(_) | Event::Loaded { .. } if !begun && interrupt::is_requested() => {
                 return Err(WorldError::Interrupted.into());
             }
             Event::Greeted(_)

@@ -169,7 +169,8 @@ fn draw_method(rng: &mut ChaCha8Rng) -> (String, bool) {
     let forgetful = ["ef14", "econtrol", "ef21-sgdm"].contains(&method);
     let anew = ["ef14", "dcgd"].contains(&method);
     let participation = match rng.random_range(0..3) {
-        0 if !anew => "--participation 0.6",
+        // With participation no theory has a step for SGDM.
+        0 if !anew && method != "ef21-sgdm" => "--participation 0.6",
         _ => "",
     };
     let compressor = ["topk", "topk", "randk", "natural", "sign"].choose(rng).expect("some");
@@ -182,7 +183,7 @@ fn draw_method(rng: &mut ChaCha8Rng) -> (String, bool) {
     };
     let init = ["full", "compressed", "zero"].choose(rng).expect("some");
     let absent = match rng.random_range(0..4) {
-        0 if !anew => "--absent skip=0.3",
+        0 if !anew && !forgetful => "--absent skip=0.3",
         _ => "",
     };
     let batch = match rng.random_range(0..3) {

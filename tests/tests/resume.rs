@@ -41,6 +41,7 @@ fn run_until(
         arguments: vec![],
         folder: "/".into(),
         data_checksum: experiment.data_checksum(),
+        rounds,
         setup: Cost::default(),
         snapshot: keeper.snapshot.expect("a round was closed"),
     };

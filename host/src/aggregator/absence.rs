@@ -41,7 +41,7 @@ impl Machine {
 
     fn is_idle(&self, worker: usize) -> bool {
         let peer = &self.peers[worker];
-        peer.question.stage() == Stage::Idle && !peer.absent
+        peer.question.stage() == Stage::Idle && !peer.missed
     }
 
     /// Whether a worker is not waited for.
@@ -49,10 +49,26 @@ impl Machine {
         let (peer, Some(patience)) = (&self.peers[worker], self.setup.patience) else {
             return false;
         };
-        // Round 0 has nobody to go on without.
-        let started = !matches!(self.phase, Phase::Open(0) | Phase::Probing(_));
         let silent = |since: Duration| now.saturating_sub(since) >= patience;
-        started && (peer.absent || peer.question.silent_since().is_some_and(silent))
+        self.has_started()
+            && (peer.absent
+                || (self.phase == Phase::Finishing && peer.missed)
+                || peer.question.silent_since().is_some_and(silent))
+    }
+
+    /// Whether a worker is not waited for, and another one is there to go on.
+    pub fn goes_on_without(&self, now: Duration, worker: usize) -> bool {
+        let mut others = (0..self.peers.len()).filter(|&other| other != worker);
+        self.is_given_up(worker, now) && others.any(|other| !self.is_given_up(other, now))
+    }
+
+    /// Whether there is a run that can go on without somebody: set-up and round 0 need everybody.
+    fn has_started(&self) -> bool {
+        match self.phase {
+            Phase::Open(round) => round > 0,
+            Phase::Closed(_) | Phase::Finishing => true,
+            _ => false,
+        }
     }
 
     fn leave_out(&mut self, is_missing: impl Fn(&Self, usize) -> bool) {
@@ -61,6 +77,8 @@ impl Machine {
                 let peer = &mut self.peers[worker];
                 peer.at_round = None;
                 peer.incoming.forget();
+                // What it is sent from now on it has been sent before.
+                peer.restarts = peer.restarts.max(1);
                 self.be_absent(worker, None);
             }
         }
@@ -78,15 +96,25 @@ impl Machine {
     pub fn fail(&mut self, worker: usize, reason: Reason) {
         let identity = self.peers[worker].identity.clone();
         let failure = Failure { worker, identity, reason };
-        let started = !matches!(self.phase, Phase::Probing(_) | Phase::Open(0));
-        if self.setup.patience.is_none() || !started {
+        // A state that is not the host's is a fault of the program, whoever else there is.
+        let fatal = failure.reason == Reason::Diverged;
+        if self.setup.patience.is_none() || !self.has_started() || fatal {
             return self.events.push_back(Event::Failed(failure));
         }
         let peer = &mut self.peers[worker];
         peer.at_round = None;
         peer.incoming.forget();
         peer.question.enter(Stage::Idle);
+        if (0..self.peers.len()).all(|other| other == worker || self.is_given_up_for_good(other)) {
+            return self.events.push_back(Event::Failed(failure));
+        }
         self.be_absent(worker, Some(failure));
+    }
+
+    /// Whether a worker is not asked any more.
+    fn is_given_up_for_good(&self, worker: usize) -> bool {
+        let peer = &self.peers[worker];
+        peer.absent && peer.question.stage() == Stage::Idle
     }
 
     /// Notes that a worker answers: the next round waits for it.

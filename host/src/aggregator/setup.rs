@@ -150,6 +150,11 @@ impl Setup {
         !self.batch.is_full() || !self.shares.iter().all(is_full)
     }
 
+    /// Whether every loss that goes into the mean is one of the round, over all rows of its worker: then the mean is f.
+    pub fn hears_all(&self) -> bool {
+        !self.is_stochastic() && self.patience.is_none()
+    }
+
     /// How much larger a gradient may be than what is known of it.
     pub(super) fn gradient_growth(&self) -> u32 {
         if self.batch.is_full() { 1 } else { 1 << NOISE_BITS }

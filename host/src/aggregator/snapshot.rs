@@ -48,6 +48,11 @@ impl Snapshot {
         self.round
     }
 
+    /// The transcript up to there.
+    pub fn transcript(&self) -> u64 {
+        self.transcript.value()
+    }
+
     fn fits(&self, machine: &Machine) -> bool {
         let (d, n) = (machine.setup.dimension as usize, machine.peers.len());
         self.model.is_like(&machine.model)

@@ -1,5 +1,6 @@
 //! The aggregator machine by examples: real workers behind lines on which a test decides the fate of every exchange.
 
+mod absence;
 mod bench;
 mod hostile;
 mod methods;

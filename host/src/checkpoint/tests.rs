@@ -25,6 +25,7 @@ fn checkpoint() -> Checkpoint {
         arguments: cli.arguments,
         folder: "/somewhere".into(),
         data_checksum: experiment.data_checksum(),
+        rounds: 5,
         setup: Cost::default(),
         snapshot,
     }
@@ -93,6 +94,7 @@ fn the_latest_whole_file_counts_and_two_are_kept() {
         arguments: vec![],
         folder: "/somewhere".into(),
         data_checksum: 0,
+        rounds: 9,
     };
     assert_eq!([0, 2, 3].map(|round| checkpoints.is_due(round)), [false, true, false]);
     checkpoints.forget_from(6).unwrap();

@@ -5,30 +5,34 @@ use anyhow::Result;
 use smidgen::checkpoint::Checkpoint;
 use smidgen::config::Options;
 use smidgen::config::cli::{self, Command, Resume};
-use std::env;
-use std::path::PathBuf;
+use smidgen::record::RunDirectory;
+use std::path::{self, PathBuf};
+use std::{env, io};
 
-/// There is nothing left to do.
+/// The folder to which the paths of the run belong is gone.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the run is complete: it has all its {rounds} rounds; `--rounds` with a larger number adds some, `smidgen report {}` \
-     draws its report", out.display()
+    "the run was started in {}, which cannot be entered ({source}): its paths belong there; put the folder back, or start \
+     the run again", path.display()
 )]
-struct Complete {
-    rounds: u32,
-    out: PathBuf,
+struct Folder {
+    path: PathBuf,
+    source: io::Error,
 }
 
 /// Goes on with a run.
 pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
-    let (checkpoint, flaws) = Checkpoint::latest(directory)?;
+    let directory = path::absolute(directory)?;
+    let (checkpoint, flaws) = Checkpoint::latest(&directory)?;
     flaws.iter().for_each(|flaw| complain(&format!("warning: {flaw}")));
-    env::set_current_dir(&checkpoint.folder)?;
+    let path = checkpoint.folder.clone();
+    env::set_current_dir(&path).map_err(|source| Folder { path, source })?;
     let mut cli = cli::parse_whole(checkpoint.arguments.clone())?;
     if let Some(options) = options(&mut cli.command) {
-        options.rounds = rounds.unwrap_or(options.rounds);
-        if options.rounds <= checkpoint.snapshot.round() {
-            return Err(Complete { rounds: options.rounds, out: options.out.clone() }.into());
+        options.rounds = rounds.unwrap_or(checkpoint.rounds);
+        // A directory that was moved is still the run's own.
+        if RunDirectory::is_at(&directory) {
+            options.out = directory;
         }
     }
     let origin = Origin::Checkpoint(Box::new(checkpoint));

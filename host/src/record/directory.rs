@@ -75,6 +75,17 @@ pub enum RecordError {
         /// The round.
         round: u32,
     },
+    /// The records are not those of the run that is to go on.
+    #[error(
+        "{} is of another run: its round {round} has another transcript than the checkpoint; put the run's own records back, \
+         or start the run again", path.display()
+    )]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// The round behind which the run would go on.
+        round: u32,
+    },
     /// A round does not come after the one before it.
     #[error("{}, line {line}: round {round} follows round {previous}; remove one of the two runs in this file", path.display())]
     Order {
@@ -108,7 +119,7 @@ impl Claim {
             return Err(RecordError::NotADirectory(path));
         }
         fs::create_dir_all(&path).map_err(write_error(&path))?;
-        let replaces = path.join(ROUNDS).is_file();
+        let replaces = RunDirectory::is_at(&path);
         let mut entries = fs::read_dir(&path).map_err(read_error(&path))?;
         if entries.next().is_some() && !replaces {
             return Err(RecordError::Occupied(path));
@@ -147,20 +158,33 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Opens a run to go on behind `round`, whose later rounds are forgotten; returns its rounds as well.
+    /// Opens a run to go on behind `round`, where it had `transcript`; later rounds are forgotten. Returns its rounds as well.
     ///
     /// # Errors
-    /// If there is no such run, a record before that is damaged, or it cannot be written.
-    pub fn reopen(path: &Path, round: u32) -> Result<(Self, Vec<RoundRecord>), RecordError> {
+    /// If there is no such run, or another one; a record before that is damaged; or it cannot be written.
+    pub fn reopen(
+        path: &Path,
+        round: u32,
+        transcript: u64,
+    ) -> Result<(Self, Vec<RoundRecord>), RecordError> {
         let file = path.join(ROUNDS);
         let mut bytes = read_if_there(&file)?.ok_or_else(|| RecordError::NoRun(path.into()))?;
         let whole = whole_lines_until(&bytes, round)
             .ok_or(RecordError::Short { path: file.clone(), round })?;
         bytes.truncate(whole);
         let (records, _) = parse_lines(&file, &bytes, |record: &RoundRecord| record.round)?;
+        let transcript = format!("{transcript:016x}");
+        if records.last().is_none_or(|record| record.transcript != transcript) {
+            return Err(RecordError::OtherRun { path: file, round });
+        }
         let rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
         rounds.set_len(whole as u64).map_err(write_error(&file))?;
         Ok((Self { path: path.into(), rounds }, records))
+    }
+
+    /// Whether there is a run at `path`.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(ROUNDS).is_file()
     }
 
     /// Sees to it that all that was appended outlives a loss of power.

@@ -83,7 +83,7 @@ fn defaults_are_filled_in() {
         absent: Absent::Wait,
         baud: 115_200,
         out: "smidgen-out".into(),
-        every: 1000,
+        every: 100,
         checkpoint: None,
         config: None,
     };
