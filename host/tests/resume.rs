@@ -77,7 +77,7 @@ fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
             // It was killed after its last checkpoint.
             Some(2) if said.contains("the run is complete") => return kills,
             // It was killed before its first one.
-            Some(2) if said.contains("no checkpoint") || said.contains("cannot read run") => {
+            Some(2) if said.contains("no checkpoint") || said.contains("name the directory") => {
                 arguments = RUN;
             }
             Some(code) => panic!("it ended with {code}: {said}"),
@@ -171,6 +171,48 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_none() {
     let output = run(folder.path(), "resume run/safe --rounds 3000");
     let complete = stderr(&output).contains("the run is complete");
     assert!(output.status.success() || complete, "{}", stderr(&output));
+}
+
+/// Directories are moved and names are taken again: a run goes on where it is, and no other one is touched.
+#[test]
+fn a_run_that_was_moved_goes_on_beside_the_one_that_took_its_place() {
+    let folder = tempdir().expect("there is room");
+    let at = |name: &str| folder.path().join(name);
+    assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
+    fs::rename(at("run"), at("moved")).expect("it can be moved");
+    assert!(run(folder.path(), &RUN.replace("3000", "60")).status.success());
+    let other = fs::read(at("run/rounds.jsonl")).expect("it is there");
+
+    let output = run(folder.path(), "resume moved --rounds 50");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let count = |name: &str| fs::read_to_string(at(name)).expect("it is there").lines().count();
+    assert_eq!(count("moved/rounds.jsonl"), 51);
+    assert_eq!(fs::read(at("run/rounds.jsonl")).expect("it is there"), other);
+
+    // Records of another run beside the checkpoints are not taken for its own.
+    let altered =
+        String::from_utf8(other).expect("it is text").replacen("40,\"loss\":", "40,\"loss\":1", 1);
+    fs::write(at("moved/rounds.jsonl"), altered.replace("\"transcript\":\"", "\"transcript\":\"0"))
+        .expect("it can be written");
+    let output = run(folder.path(), "resume moved --rounds 70");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("is of another run"), "{}", stderr(&output));
+}
+
+/// What was asked for when it was resumed holds when it is resumed again; a target that was reached is the end.
+#[test]
+fn goals_outlive_the_process() {
+    let folder = tempdir().expect("there is room");
+    assert!(run(folder.path(), &RUN.replace("3000", "20")).status.success());
+    assert!(run(folder.path(), "resume run --rounds 30").status.success());
+    let output = run(folder.path(), "resume run");
+    assert!(stderr(&output).contains("complete, with 30 rounds"), "{}", stderr(&output));
+
+    let target = format!("{} --target 1e-2", RUN.replace("--out run", "--out target"));
+    assert!(run(folder.path(), &target).status.success());
+    let output = run(folder.path(), "resume target");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the run is complete"), "{}", stderr(&output));
 }
 
 #[test]
