@@ -44,7 +44,7 @@ fn the_worked_example_to_six_digits() {
     }
 }
 
-/// ‖∇f‖ agrees to 1e-6 of itself for 100 rounds, and to 1e-7 of its start for 2000. In the end the grid of x shows: 2^-23
+/// ‖∇f‖² agrees to 1e-6: of its value where that is above 1, and absolutely below. In the end the grid of x shows, 2^-23
 /// beside coordinates up to 3, seen through curvatures up to 16.
 #[test]
 fn the_quadratic_example_to_six_digits() {
@@ -57,12 +57,11 @@ fn the_quadratic_example_to_six_digits() {
         let gamma = smoothness().gamma(step, top_k_alpha(1, 6));
         assert!((experiment.setup.gamma / gamma - 1.0).abs() < 1e-12);
         let rounds = simulated(&experiment);
-        let norm =
-            |round: usize| rounds[round].gradient_norm_squared.expect("simulation knows it").sqrt();
-        for (round, expected) in ROUNDS.into_iter().zip(norms.map(f64::sqrt)) {
-            let error = (norm(round) - expected).abs();
-            let tolerance = if round <= 100 { 1e-6 * expected } else { 1e-7 * norm(0) };
-            assert!(error <= tolerance, "{name}, t = {round}: {:e}, not {expected:e}", norm(round));
+        for (round, expected) in ROUNDS.into_iter().zip(norms) {
+            let found = rounds[round].gradient_norm_squared.expect("simulation knows it");
+            let tolerance = 1e-6 * expected.max(1.0);
+            let close = (found - expected).abs() <= tolerance;
+            assert!(close, "{name}, t = {round}: {found:e}, not {expected:e}");
         }
     }
 }
