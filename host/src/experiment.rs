@@ -302,7 +302,7 @@ impl Experiment {
     fn has_theorem(setup: &Setup, am_gamma: Option<f64>) -> bool {
         setup.method == Method::Ef21
             && setup.compressor == Compressor::TopK
-            && !setup.is_stochastic()
+            && setup.hears_all()
             && setup.shares.iter().all(|share| share.k == setup.shares[0].k)
             && setup.downlink_budget.is_none()
             && (setup.momentum, setup.l1) == (0.0, 0.0)
@@ -336,10 +336,10 @@ impl Experiment {
     /// Its workers in simulation.
     pub fn simulation(&self) -> Simulation<Objectives> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
-        if !self.setup.hears_all() {
-            simulation.with_objective(self.objective())
-        } else {
+        if self.setup.hears_all() {
             simulation
+        } else {
+            simulation.with_objective(self.objective())
         }
     }
 
@@ -482,6 +482,18 @@ fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
     Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight, k, participation }
 }
 
+#[cfg(test)]
+impl Experiment {
+    /// The experiment that `smidgen simulate` makes of these options.
+    pub(crate) fn of(options: &str) -> Self {
+        use crate::config::cli::{self, Command};
+        let line = format!("smidgen simulate {options}");
+        let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        Self::new(&options, None, 1).unwrap()
+    }
+}
+
 /// The refusal of data whose largest feature makes constants or step sizes that are no numbers.
 fn immoderate(dataset: &Dataset) -> ExperimentError {
     let entries = (0..dataset.row_count()).flat_map(|row| dataset.row(row).entries());
@@ -493,13 +505,9 @@ fn immoderate(dataset: &Dataset) -> ExperimentError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::cli::{self, Command};
 
     fn experiment(options: &str) -> Experiment {
-        let line = format!("smidgen simulate --rows 200 --workers 4 {options}");
-        let cli = cli::parse(line.split(' ').map(Into::into)).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-        Experiment::new(&options, None, 1).unwrap()
+        Experiment::of(&format!("--rows 200 --workers 4 {options}"))
     }
 
     #[test]

@@ -86,16 +86,12 @@ impl Lyapunov {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::cli::{self, Command};
     use crate::experiment::Experiment;
     use crate::training::{Goal, TrainingError, World, collect};
 
     /// Runs digits with this γ times that of theory and this θ, and checks every round.
     fn checked(stretch: f64) -> Result<(), Violation> {
-        let arguments = "smidgen simulate --rows 200 --workers 4 --step am --lambda 0.1 --k 2";
-        let cli = cli::parse(arguments.split(' ').map(Into::into)).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-        let mut experiment = Experiment::new(&options, None, 1).unwrap();
+        let mut experiment = Experiment::of("--rows 200 --workers 4 --step am --lambda 0.1 --k 2");
         experiment.setup.gamma *= stretch;
         let smoothness = experiment.smoothness.clone().unwrap();
         let gamma = experiment.setup.gamma;

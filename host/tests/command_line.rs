@@ -435,8 +435,10 @@ fn impossible_options_are_refused() {
     }
     assert_says(&refusal("simulate --rows 50 --step rare"), &["--step rare", "--lambda 0"]);
     assert_says(&refusal("simulate --method gd --batch 9"), &["--method gd", "--batch", "ef21"]);
-    let watched = refusal("simulate --check-theory --step am --batch 9");
-    assert_says(&watched, &["--check-theory", "all workers with all rows"]);
+    for without_all in ["--batch 9", "--absent skip"] {
+        let watched = refusal(&format!("simulate --check-theory --step am {without_all}"));
+        assert_says(&watched, &["--check-theory", "all workers with all rows"]);
+    }
     assert_says(&refusal("simulate --faults loss=2"), &["loss=2"]);
     assert_says(&refusal("emulate --board arduino"), &["arduino", "microbit"]);
     assert_says(&refusal("image --board arduino"), &["arduino", "microbit"]);

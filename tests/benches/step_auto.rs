@@ -13,7 +13,6 @@ use smidgen::experiment::Experiment;
 use smidgen_tests::conformance::{experiment, run, simulation};
 use smidgen_tests::shared;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 /// Fractions of ‖∇f(x⁰)‖².
 const TARGETS: [f64; 3] = [1e-2, 1e-4, 1e-6];
@@ -29,10 +28,9 @@ fn main() {
     let first = arguments.iter().position(|a| a.starts_with("--")).unwrap_or(arguments.len());
     let (sets, extra) = arguments.split_at(first);
     let extra = extra.join(" ");
-    let folder = tempfile::tempdir().expect("a folder for the standardised set");
     println!("| set | d | K | auto | best fixed | theory |\n|---|---|---|---|---|---|");
     for set in SETS.into_iter().filter(|set| sets.is_empty() || sets.iter().any(|s| s == set)) {
-        let Some(path) = find(set, folder.path()) else { continue };
+        let Some(path) = find(set) else { continue };
         let dimension = Dataset::load(&path).expect("it is a data set").dimension();
         let rounds = if set == "a9a" { 1500 } else { 4000 };
         for k in [1, (dimension / 20).max(2), dimension / 8] {
@@ -85,38 +83,11 @@ fn start(experiment: &Experiment) -> f64 {
     experiment.objective().loss_and_norm_squared(&vec![0.0; experiment.dataset.dimension()]).1
 }
 
-/// The name or path of a set; breast cancer with standardised columns, written to `folder`.
-fn find(set: &str, folder: &Path) -> Option<String> {
-    let path = match set {
-        "digits" => return Some(set.to_owned()),
-        "breast-cancer" => standardise(&Dataset::load(set).expect("it is bundled"), folder),
-        _ => shared::path(set, "step_auto")?,
-    };
-    Some(path.to_str().expect("the path is text").to_owned())
-}
-
-/// The set with columns of mean 0 and variance 1, as a file.
-fn standardise(dataset: &Dataset, folder: &Path) -> PathBuf {
-    let (rows, d) = (dataset.row_count(), dataset.dimension());
-    let mut columns = vec![vec![0.0; rows]; d];
-    (0..rows).for_each(|row| {
-        dataset.row(row).entries().for_each(|(column, value)| columns[column][row] = value);
-    });
-    for column in &mut columns {
-        let mean = column.iter().sum::<f64>() / rows as f64;
-        column.iter_mut().for_each(|value| *value -= mean);
-        let variance = column.iter().map(|value| value * value).sum::<f64>() / rows as f64;
-        column.iter_mut().for_each(|value| *value /= variance.sqrt());
+/// The name or path of a set.
+fn find(set: &str) -> Option<String> {
+    match set {
+        "digits" => Some(set.to_owned()),
+        "breast-cancer" => Some("breast-cancer-standardised".to_owned()),
+        _ => Some(shared::path(set, "step_auto")?.to_str().expect("the path is text").to_owned()),
     }
-    let mut text = String::new();
-    for row in 0..rows {
-        write!(text, "{}", dataset.row(row).label).expect("a string");
-        for (index, column) in columns.iter().enumerate() {
-            write!(text, " {}:{}", index + 1, column[row]).expect("a string");
-        }
-        text.push('\n');
-    }
-    let path = folder.join("breast-cancer-standardised");
-    std::fs::write(&path, text).expect("the folder can be written to");
-    path
 }

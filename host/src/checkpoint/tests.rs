@@ -55,12 +55,7 @@ fn other_files_and_other_versions_are_told_apart() {
 #[test]
 fn a_snapshot_of_another_problem_is_refused() {
     let Checkpoint { snapshot, .. } = checkpoint();
-    let setup = |options: &str| {
-        let arguments = format!("smidgen simulate --rows 50 {options}");
-        let cli = cli::parse(arguments.split(' ').map(Into::into)).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-        Experiment::new(&options, None, 1).unwrap().setup
-    };
+    let setup = |options: &str| Experiment::of(&format!("--rows 50 {options}")).setup;
     assert!(Aggregator::resume(setup("--k 4"), snapshot.clone()).is_ok());
     for options in [
         "--workers 3",

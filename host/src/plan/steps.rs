@@ -165,14 +165,10 @@ fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::cli::{self, Command};
     use crate::training::{Goal, collect};
 
     fn experiment(options: &str) -> Experiment {
-        let line = format!("smidgen simulate --rows 200 --workers 4 {options}");
-        let cli = cli::parse(line.split(' ').map(Into::into)).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-        Experiment::new(&options, None, 1).unwrap()
+        Experiment::of(&format!("--rows 200 --workers 4 {options}"))
     }
 
     fn step(experiment: &Experiment, name: &str, target: f64) -> Admissible {
