@@ -12,19 +12,23 @@ static REQUESTS: AtomicU32 = AtomicU32::new(0);
 /// The exit code of a run that ended on request: that of a shell for Ctrl-C.
 pub const EXIT_CODE: u8 = 130;
 
-/// Counts requests from now on instead of dying of the first one.
+/// Counts requests from now on instead of dying of the first one. What this program was started to ignore it goes on
+/// to ignore: a closed terminal under `nohup`, Ctrl-C behind a script's `&`.
 ///
 /// # Errors
-/// If the system does not let signals be handled, or somebody does so already.
+/// If the system does not let signals be handled, or this was called before.
 pub fn listen() -> Result<(), ctrlc::Error> {
-    ctrlc::try_set_handler(|| match REQUESTS.fetch_add(1, Ordering::Relaxed) {
+    let ignored = disposition::ignored();
+    let listening = ctrlc::set_handler(|| match REQUESTS.fetch_add(1, Ordering::Relaxed) {
         0 => {
             // That nobody hears it is no reason to die.
             let _ = writeln!(io::stderr(), "\nending after the open round; once more ends at once");
         }
         1 => {}
         _ => process::exit(EXIT_CODE.into()),
-    })
+    });
+    disposition::ignore(&ignored);
+    listening
 }
 
 /// Whether the run shall end after its open round.
@@ -35,4 +39,45 @@ pub fn is_requested() -> bool {
 /// Whether the run shall end at once.
 pub fn is_urgent() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 1
+}
+
+/// What the system does with signals that nobody handles.
+#[cfg(unix)]
+mod disposition {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+
+    /// The signals that this program was started to ignore.
+    pub fn ignored() -> Vec<Signal> {
+        let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+        all.into_iter().filter(|&request| is_ignored(request)).collect()
+    }
+
+    fn is_ignored(request: Signal) -> bool {
+        let before = set(request, SigHandler::SigIgn);
+        let ignored = before == Some(SigHandler::SigIgn);
+        if let Some(before) = before.filter(|_| !ignored) {
+            set(request, before);
+        }
+        ignored
+    }
+
+    /// Ignores them.
+    pub fn ignore(signals: &[Signal]) {
+        for &request in signals {
+            set(request, SigHandler::SigIgn);
+        }
+    }
+
+    /// Returns what it was before.
+    fn set(request: Signal, handler: SigHandler) -> Option<SigHandler> {
+        // SAFETY: no function of this program becomes a handler, only what was in its place before or the system's own.
+        unsafe { signal(request, handler) }.ok()
+    }
+}
+
+#[cfg(not(unix))]
+mod disposition {
+    pub fn ignored() {}
+
+    pub fn ignore((): &()) {}
 }

@@ -14,15 +14,19 @@ use tempfile::{TempDir, tempdir};
 const KILLS: usize = 200;
 const RUN: &str = "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --every 7 --out run";
 
-fn start(directory: &Path, arguments: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_smidgen"))
+fn smidgen(directory: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+    command
         .args(arguments.split_whitespace())
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts")
+        .stderr(Stdio::piped());
+    command
+}
+
+fn start(directory: &Path, arguments: &str) -> Child {
+    smidgen(directory, arguments).spawn().expect("the binary starts")
 }
 
 fn run(directory: &Path, arguments: &str) -> Output {
@@ -226,26 +230,43 @@ fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
     assert_eq!(checkpoints(folder.path()).len(), 0);
 }
 
-/// Both Ctrl-C and SIGTERM.
+/// A run that takes for ever, started with a disposition of SIGINT, once it is under way.
+#[cfg(unix)]
+fn under_way(directory: &Path, interrupt: nix::sys::signal::SigHandler) -> Child {
+    use nix::sys::signal::{Signal, signal};
+    use std::os::unix::process::CommandExt;
+
+    let mut command = smidgen(directory, &RUN.replace("3000", "3000000"));
+    // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
+    unsafe { command.pre_exec(move || Ok(signal(Signal::SIGINT, interrupt).map(|_| ())?)) };
+    let child = command.spawn().expect("the binary starts");
+    let file = directory.join("run/rounds.jsonl");
+    let begun = || fs::metadata(&file).is_ok_and(|file| file.len() > 10_000);
+    assert!(
+        (0..2000).any(|_| {
+            sleep(Duration::from_millis(5));
+            begun()
+        }),
+        "it begins"
+    );
+    child
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, signal: nix::sys::signal::Signal) {
+    let process = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(process, signal).expect("it can be interrupted");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_ends_in_order_and_goes_on() {
-    use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
+    use nix::sys::signal::{SigHandler, Signal};
 
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for request in [Signal::SIGINT, Signal::SIGTERM] {
         let folder = tempdir().expect("there is room");
-        let child = start(folder.path(), &RUN.replace("3000", "3000000"));
-        let file = folder.path().join("run/rounds.jsonl");
-        let begun = || fs::metadata(&file).is_ok_and(|file| file.len() > 10_000);
-        assert!(
-            (0..2000).any(|_| {
-                sleep(Duration::from_millis(5));
-                begun()
-            }),
-            "it begins"
-        );
-        kill(Pid::from_raw(child.id() as i32), signal).expect("it can be interrupted");
+        let child = under_way(folder.path(), SigHandler::SigDfl);
+        signal(&child, request);
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
         assert!(stderr(&output).contains("`smidgen resume run` goes on"), "{}", stderr(&output));
@@ -257,4 +278,20 @@ fn an_interrupted_run_ends_in_order_and_goes_on() {
         let whole = undisturbed(&RUN.replace("3000", &format!("{}", rounds + 100)));
         assert_eq!(transcripts(&records(folder.path())), transcripts(&whole));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_in_the_background_of_a_script_ignores_ctrl_c_and_hears_sigterm() {
+    use nix::sys::signal::{SigHandler, Signal};
+
+    let folder = tempdir().expect("there is room");
+    let mut child = under_way(folder.path(), SigHandler::SigIgn);
+    signal(&child, Signal::SIGINT);
+    sleep(Duration::from_millis(300));
+    assert_eq!(child.try_wait().expect("it can be asked"), None, "it goes on");
+    signal(&child, Signal::SIGTERM);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
 }
