@@ -72,11 +72,18 @@ bare_cargo() {
 }
 
 format() {
-    cargo fmt --all --check && cargo fmt --all --check --manifest-path firmware/boards/Cargo.toml
+    for manifest in Cargo.toml firmware/boards/Cargo.toml fuzz/Cargo.toml; do
+        cargo fmt --all --check --manifest-path "$manifest" || return
+    done
 }
 
 lint() {
     cargo clippy --locked --workspace --all-targets -- -D warnings
+}
+
+# Without the fuzzing engine, which is C++; their bodies run in the end-to-end tests.
+lint_fuzzers() {
+    cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" --no-default-features -- -D warnings
 }
 
 lint_boards() {
@@ -130,6 +137,7 @@ can_build=$(can_build_boards && echo yes)
 
 step "format" format
 step "lint" lint
+step "lint of the fuzzers" lint_fuzzers
 board_step "lint of the boards" lint_boards
 step "unit tests and examples" tests smidgen-protocol smidgen-firmware smidgen
 step "documentation" documentation

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 /// What a file begins with: name and version of the format, for people as well.
 const HEAD: &[u8] = b"smidgen checkpoint 1\n";
-/// What all versions begin with.
+/// What all versions begin with; they end in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 const PREFIX: &str = "checkpoint-";
@@ -184,14 +184,11 @@ impl Checkpoint {
         if !bytes.starts_with(NAME) {
             return Err(Flaw::Foreign);
         }
-        if !bytes.starts_with(HEAD) {
-            return Err(Flaw::Version);
-        }
         let (content, check) = bytes.split_last_chunk().ok_or(Flaw::Damaged)?;
         if CHECK.checksum(content) != u64::from_le_bytes(*check) {
             return Err(Flaw::Damaged);
         }
-        let content = content.strip_prefix(HEAD).ok_or(Flaw::Damaged)?;
+        let content = content.strip_prefix(HEAD).ok_or(Flaw::Version)?;
         postcard::from_bytes(content).map_err(|_| Flaw::Damaged)
     }
 
@@ -225,6 +222,10 @@ impl Checkpoint {
                         format!("{} is left out: {flaw}", file.display())
                     };
                     return Ok((checkpoint, flaws.iter().map(note).collect()));
+                }
+                // It is whole: to go on from an older one would throw it away.
+                Err(flaw @ Flaw::Version) => {
+                    return Err(CheckpointError::Flawed { path, file, flaw });
                 }
                 Err(flaw) => flaws.push((file, flaw)),
             }

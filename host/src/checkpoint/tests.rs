@@ -33,6 +33,13 @@ fn checkpoint() -> Checkpoint {
 
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
 
+/// A whole file that a later version wrote.
+fn of_version_2() -> Vec<u8> {
+    let mut bytes = b"smidgen checkpoint 2\nand so on".to_vec();
+    bytes.extend(CHECK.checksum(&bytes).to_le_bytes());
+    bytes
+}
+
 fn flaw(bytes: &[u8]) -> Flaw {
     Checkpoint::from_bytes(bytes).expect_err("they are not those that were written")
 }
@@ -48,7 +55,8 @@ fn what_was_written_is_read() {
 fn other_files_and_other_versions_are_told_apart() {
     assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
     assert!(matches!(flaw(b""), Flaw::Foreign));
-    assert!(matches!(flaw(b"smidgen checkpoint 2\n and so on"), Flaw::Version));
+    assert!(matches!(flaw(b"smidgen checkpoint 2\n and so on"), Flaw::Damaged));
+    assert!(matches!(flaw(&of_version_2()), Flaw::Version));
     assert!(matches!(flaw(HEAD), Flaw::Damaged));
 }
 
@@ -96,6 +104,12 @@ fn the_latest_whole_file_counts_and_two_are_kept() {
     assert_eq!(files(path).unwrap(), [names[1].clone(), names[0].clone()]);
     checkpoints.forget_from(0).unwrap();
     assert_eq!(files(path).unwrap().len(), 0);
+    fs::write(&names[0], &*BYTES).unwrap();
+    assert!(Checkpoint::latest(path).is_ok());
+    fs::write(&names[1], of_version_2()).unwrap();
+    let newer = Checkpoint::latest(path).unwrap_err();
+    let refused = matches!(newer, CheckpointError::Flawed { flaw: Flaw::Version, .. });
+    assert!(refused, "what another version wrote is not thrown away: {newer}");
     names.iter().for_each(|name| fs::write(name, "nothing").unwrap());
     assert!(matches!(Checkpoint::latest(path), Err(CheckpointError::Flawed { .. })));
 }
