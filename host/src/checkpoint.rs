@@ -39,6 +39,8 @@ pub struct Checkpoint {
     pub rounds: u32,
     /// What it cost to load them.
     pub setup: Cost,
+    /// Seconds that the run has taken by the clocks of its hosts.
+    pub wall_seconds: f64,
     /// The state.
     pub snapshot: Snapshot,
 }
@@ -96,9 +98,15 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If it cannot be written: then those before it are as they were.
-    pub fn write(&self, setup: Cost, snapshot: Snapshot) -> Result<(), RecordError> {
+    pub fn write(
+        &self,
+        setup: Cost,
+        wall_seconds: f64,
+        snapshot: Snapshot,
+    ) -> Result<(), RecordError> {
         let Self { arguments, folder, data_checksum, rounds, .. } = self.clone();
-        let checkpoint = Checkpoint { arguments, folder, data_checksum, rounds, setup, snapshot };
+        let checkpoint =
+            Checkpoint { arguments, folder, data_checksum, rounds, setup, wall_seconds, snapshot };
         checkpoint.write(&self.directory)
     }
 }

@@ -132,7 +132,7 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     if checkpoint.data_checksum != experiment.data_checksum() {
         return Err(OtherData(options.dataset.clone()).into());
     }
-    let Checkpoint { setup, snapshot, .. } = *checkpoint;
+    let Checkpoint { setup, wall_seconds, snapshot, .. } = *checkpoint;
     let (round, transcript) = (snapshot.round(), snapshot.transcript());
     let (directory, rounds) = RunDirectory::reopen(&options.out, round, transcript)?;
     let goal = Goal { rounds: options.rounds, target: options.target };
@@ -140,7 +140,7 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
     progress.note(&format!("going on behind round {}", snapshot.round()));
-    let start = Start::Resumed { directory, rounds, setup };
+    let start = Start::Resumed { directory, rounds, setup, wall_seconds };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot) })
 }
 

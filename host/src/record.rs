@@ -201,7 +201,8 @@ pub struct Summary {
     pub saturated: u64,
     /// Digest of the whole run, 16 hexadecimal digits.
     pub transcript: String,
-    /// Seconds on the host's clock, from start to end.
+    /// Seconds on the host's clock, from start to end; of a run that was resumed, those of its parts, without what went on
+    /// behind their last checkpoints.
     pub wall_seconds: f64,
     /// One entry a worker, in the order of their numbers.
     pub workers: Vec<WorkerRecord>,

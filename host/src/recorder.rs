@@ -22,6 +22,9 @@ struct Recorder<'r> {
     /// The state behind the last round, which is kept once every worker has confirmed it.
     last: Option<Snapshot>,
     goal: Goal,
+    started: Instant,
+    /// Seconds that earlier parts of the run took.
+    earlier_seconds: f64,
     progress: &'r mut Progress,
     places: Vec<String>,
     greeted: usize,
@@ -131,13 +134,20 @@ impl Recorder<'_> {
             return Ok(());
         };
         self.directory.as_ref().map_or(Ok(()), RunDirectory::sync)?;
-        checkpoints.write(self.summary.setup, snapshot)
+        checkpoints.write(self.summary.setup, self.wall_seconds(), snapshot)
     }
 
-    fn start(&mut self, start: Start) -> Result<(), RecordError> {
+    /// Seconds on the clocks of all hosts of the run.
+    fn wall_seconds(&self) -> f64 {
+        self.earlier_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    fn start(&mut self, start: Start, aggregator: &Aggregator) -> Result<(), RecordError> {
         match start {
             Start::New(claim) => self.claim = Some(claim),
-            Start::Resumed { directory, rounds, setup } => {
+            Start::Resumed { directory, rounds, setup, wall_seconds } => {
+                self.earlier_seconds = wall_seconds;
+                self.learn(aggregator);
                 let next = rounds.last().map_or(0, |record| record.round + 1);
                 self.forget_checkpoints_from(next)?;
                 self.summary.setup = setup;
@@ -217,6 +227,8 @@ pub enum Start {
         rounds: Vec<RoundRecord>,
         /// What it cost to load the data.
         setup: Cost,
+        /// Seconds that it has taken.
+        wall_seconds: f64,
     },
 }
 
@@ -231,7 +243,6 @@ pub fn record(
     world: &mut impl World,
     progress: &mut Progress,
 ) -> Result<Recorded, TrainingError> {
-    let started = Instant::now();
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
     let mut recorder = Recorder {
@@ -239,6 +250,8 @@ pub fn record(
         checkpoints,
         last: None,
         goal,
+        started: Instant::now(),
+        earlier_seconds: 0.0,
         places: (0..experiment.parts.len()).map(|worker| world.place(worker)).collect(),
         greeted: 0,
         summary: experiment.summary(),
@@ -247,14 +260,14 @@ pub fn record(
         lyapunov: experiment.lyapunov(),
         directory: None,
     };
-    recorder.start(start)?;
+    recorder.start(start, world.aggregator())?;
     recorder.progress.phase("sending shards");
     for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
         recorder.progress.transfer(place, 0, share.data.len() as u64);
     }
     let outcome = train(world, goal, options.baud, &mut recorder);
     recorder.conclude(experiment, world.aggregator());
-    recorder.summary.wall_seconds = started.elapsed().as_secs_f64();
+    recorder.summary.wall_seconds = recorder.wall_seconds();
     let written = recorder.write_summary();
     // Why the run failed matters more than whether that could be written down.
     outcome?;

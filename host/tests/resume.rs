@@ -230,6 +230,26 @@ fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
     assert_eq!(checkpoints(folder.path()).len(), 0);
 }
 
+#[test]
+fn what_was_known_before_is_known_after() {
+    let arguments = "simulate --rows 200 --workers 3 --constants boards --out run --rounds";
+    let summary = |folder: &TempDir| {
+        let text = fs::read(folder.path().join("run/summary.json")).expect("it is there");
+        serde_json::from_slice::<serde_json::Value>(&text).expect("it is JSON")
+    };
+    let [whole, parted] = [(); 2].map(|()| tempdir().expect("there is room"));
+    assert!(run(whole.path(), &format!("{arguments} 40")).status.success());
+    assert!(run(parted.path(), &format!("{arguments} 20")).status.success());
+    let before = summary(&parted);
+    assert!(run(parted.path(), "resume run --rounds 40").status.success());
+    let (whole, parted) = (summary(&whole), summary(&parted));
+    for field in ["l", "l_am", "l_qm", "gamma", "theory_gamma", "saturated", "transcript"] {
+        assert_eq!(parted[field], whole[field], "{field}");
+    }
+    assert!(parted["l_am"].is_number() && parted["l"].is_null());
+    assert!(parted["wall_seconds"].as_f64() > before["wall_seconds"].as_f64());
+}
+
 /// A run that takes for ever, started with a disposition of SIGINT, once it is under way.
 #[cfg(unix)]
 fn under_way(directory: &Path, interrupt: nix::sys::signal::SigHandler) -> Child {

@@ -43,6 +43,7 @@ fn run_until(
         data_checksum: experiment.data_checksum(),
         rounds,
         setup: Cost::default(),
+        wall_seconds: 0.0,
         snapshot: keeper.snapshot.expect("a round was closed"),
     };
     let bytes = checkpoint.to_bytes();

@@ -27,6 +27,7 @@ fn checkpoint() -> Checkpoint {
         data_checksum: experiment.data_checksum(),
         rounds: 5,
         setup: Cost::default(),
+        wall_seconds: 0.0,
         snapshot,
     }
 }

@@ -23,6 +23,14 @@ pub fn checkpoint(input: &[u8]) {
 pub fn seed(rounds: usize) -> Vec<u8> {
     let snapshot = Bench::closed(rounds);
     let (arguments, folder) = (vec!["simulate".into()], "/".into());
-    Checkpoint { arguments, folder, data_checksum: 1, rounds: 9, setup: Cost::default(), snapshot }
-        .to_bytes()
+    Checkpoint {
+        arguments,
+        folder,
+        data_checksum: 1,
+        rounds: 9,
+        setup: Cost::default(),
+        wall_seconds: 0.0,
+        snapshot,
+    }
+    .to_bytes()
 }
