@@ -120,12 +120,14 @@ fn damaged_checkpoints_are_left_out_by_name() {
     assert_eq!(transcripts(&records(folder.path())), transcripts(&undisturbed(RUN)));
     assert!(!before.exists(), "later ones have taken its place");
 
-    for file in checkpoints(folder.path()) {
-        fs::write(file, "smidgen checkpoint 7\n").expect("it can be written");
-    }
-    let output = run(folder.path(), "resume run");
+    let latest = &checkpoints(folder.path())[0];
+    let mut newer = b"smidgen checkpoint 7\n".to_vec();
+    newer.extend(crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(&newer).to_le_bytes());
+    fs::write(latest, &newer).expect("it can be written");
+    let output = run(folder.path(), "resume run --rounds 3001");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("another version of smidgen"), "{}", stderr(&output));
+    assert_eq!(fs::read(latest).expect("it is there"), newer, "nothing is lost");
 }
 
 #[test]

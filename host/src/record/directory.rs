@@ -1,7 +1,7 @@
 //! The directory of a run. A run that was killed can be read up to its last whole line.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -168,17 +168,15 @@ impl RunDirectory {
         transcript: u64,
     ) -> Result<(Self, Vec<RoundRecord>), RecordError> {
         let file = path.join(ROUNDS);
-        let mut bytes = read_if_there(&file)?.ok_or_else(|| RecordError::NoRun(path.into()))?;
-        let whole = whole_lines_until(&bytes, round)
-            .ok_or(RecordError::Short { path: file.clone(), round })?;
-        bytes.truncate(whole);
-        let (records, _) = parse_lines(&file, &bytes, |record: &RoundRecord| record.round)?;
-        let transcript = format!("{transcript:016x}");
-        if records.last().is_none_or(|record| record.transcript != transcript) {
+        let lines = read_lines(&file, |record: &RoundRecord| record.round, Some(round))?;
+        let Lines { records, len, .. } = lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let last = records.last().filter(|last| last.round == round);
+        let last = last.ok_or(RecordError::Short { path: file.clone(), round })?;
+        if last.transcript != format!("{transcript:016x}") {
             return Err(RecordError::OtherRun { path: file, round });
         }
         let rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
-        rounds.set_len(whole as u64).map_err(write_error(&file))?;
+        rounds.set_len(len).map_err(write_error(&file))?;
         Ok((Self { path: path.into(), rounds }, records))
     }
 
@@ -237,8 +235,9 @@ impl RunDirectory {
     pub fn read(path: impl AsRef<Path>) -> Result<Run, RecordError> {
         let path = path.as_ref();
         let file = path.join(ROUNDS);
-        let bytes = read_if_there(&file)?.ok_or_else(|| RecordError::NoRun(path.into()))?;
-        let (rounds, cut) = parse_lines(&file, &bytes, |record: &RoundRecord| record.round)?;
+        let lines = read_lines(&file, |record: &RoundRecord| record.round, None)?;
+        let Lines { records: rounds, cut, .. } =
+            lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
         if rounds.is_empty() {
             return Err(RecordError::NoRounds(path.into()));
         }
@@ -247,8 +246,8 @@ impl RunDirectory {
             summary.recount(&rounds);
         }
         let file = path.join(BASELINE);
-        let bytes = read_if_there(&file)?.unwrap_or_default();
-        let (baseline, _) = parse_lines(&file, &bytes, |record: &BaselineRecord| record.round)?;
+        let baseline = read_lines(&file, |record: &BaselineRecord| record.round, None)?;
+        let baseline = baseline.map_or_else(Vec::new, |lines| lines.records);
         Ok(Run { rounds, cut, summary, baseline })
     }
 }
@@ -275,39 +274,53 @@ fn read_summary(file: &Path) -> Result<Summary, RecordError> {
     })
 }
 
-/// Parses records, one a line and in ascending order; whether the last line was cut off comes with them.
-fn parse_lines<R: DeserializeOwned>(
-    file: &Path,
-    bytes: &[u8],
-    round: impl Fn(&R) -> u32,
-) -> Result<(Vec<R>, bool), RecordError> {
-    let mut records: Vec<R> = Vec::new();
-    for (n, text) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let record = match serde_json::from_slice(text) {
-            Ok(record) => record,
-            Err(_) if !text.ends_with(b"\n") => return Ok((records, true)),
-            Err(error) => return Err(line_error(file, n + 1, &error)),
-        };
-        if let Some(previous) = records.last().map(&round).filter(|p| *p >= round(&record)) {
-            let (path, round) = (file.into(), round(&record));
-            return Err(RecordError::Order { path, line: n + 1, round, previous });
-        }
-        records.push(record);
-    }
-    Ok((records, false))
+/// The records of a file.
+struct Lines<R> {
+    records: Vec<R>,
+    /// Bytes of their lines.
+    len: u64,
+    /// Whether the last line was cut off and is left out.
+    cut: bool,
 }
 
-/// How many bytes the lines up to that of a round have, if there is one.
-fn whole_lines_until(bytes: &[u8], round: u32) -> Option<usize> {
-    let mut len = 0;
-    for text in bytes.split_inclusive(|&byte| byte == b'\n') {
-        len += text.len();
-        let record = serde_json::from_slice::<RoundRecord>(text);
-        if text.ends_with(b"\n") && record.is_ok_and(|record| record.round == round) {
-            return Some(len);
+/// Reads records, one a line and in ascending order, up to that of the round `until`; nothing if there is no such file.
+fn read_lines<R: DeserializeOwned>(
+    file: &Path,
+    round: impl Fn(&R) -> u32,
+    until: Option<u32>,
+) -> Result<Option<Lines<R>>, RecordError> {
+    let mut reader = match File::open(file) {
+        Ok(opened) => BufReader::new(opened),
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(read_error(file)(error)),
+    };
+    let mut lines = Lines { records: Vec::new(), len: 0, cut: false };
+    let (mut text, mut last) = (Vec::new(), None);
+    while last.is_none() || last != until {
+        text.clear();
+        let len = reader.read_until(b'\n', &mut text).map_err(read_error(file))?;
+        if len == 0 {
+            break;
         }
+        let (line, ended) = (lines.records.len() + 1, text.ends_with(b"\n"));
+        let record = match serde_json::from_slice(&text) {
+            // Another record may be appended behind `until`.
+            Ok(record) if ended || until.is_none() => record,
+            Err(error) if ended => return Err(line_error(file, line, &error)),
+            _ => {
+                lines.cut = true;
+                break;
+            }
+        };
+        let this = round(&record);
+        if let Some(previous) = last.filter(|&last| last >= this) {
+            return Err(RecordError::Order { path: file.into(), line, round: this, previous });
+        }
+        last = Some(this);
+        lines.records.push(record);
+        lines.len += len as u64;
     }
-    None
+    Ok(Some(lines))
 }
 
 pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {
