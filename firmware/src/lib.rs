@@ -8,6 +8,7 @@
 //!  curvature ── bound           how smooth f_i is, rounded upwards only
 //!  top_k                        the compressor C: what to send of ∇f_i(x) − g_i
 //!  worker                       the machine: frames in, frames out; no clock, no port, no heap
+//!  journal                      what a board still has when it lost power: its data, in flash
 //!  run                          the body: the machine on an embedded-io byte stream
 //! ```
 #![cfg_attr(not(test), no_std)]
@@ -18,6 +19,7 @@ mod columns;
 pub mod compressor;
 pub mod curvature;
 mod exponential;
+pub mod journal;
 pub mod least_squares;
 pub mod logistic;
 pub mod method;

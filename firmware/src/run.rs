@@ -1,5 +1,6 @@
 //! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
 
+use crate::journal::Journal;
 use crate::objective::Repertoire;
 use crate::worker::Worker;
 use embedded_io::{Read, Write};
@@ -13,13 +14,20 @@ const READ_LEN_MAX: usize = 64;
 /// `port` blocks in `read` until a byte is there; while the gradient is computed it must keep what arrives, at least
 /// one frame. On an error of the port the worker keeps its state: count what the receiver lost
 /// ([`Worker::count_overrun`]) and call `run` again.
+///
+/// What arrives of the data is given to the `journal` before it is acknowledged: until then the host is silent, so that a
+/// flash may stop the board. A board without a journal passes `()`.
 pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     port: &mut P,
     worker: &mut Worker<M>,
     repertoire: &mut R,
+    journal: &mut impl Journal,
 ) -> Result<(), P::Error> {
     let mut bytes = [0; READ_LEN_MAX];
     loop {
+        while let Some(piece) = worker.poll_piece() {
+            journal.keep(&piece);
+        }
         transmit(port, worker)?;
         if let Some(request) = worker.gradient_request() {
             let loss = repertoire.perform(request);

@@ -22,6 +22,7 @@
 mod memory;
 mod session;
 
+use crate::journal::Piece;
 use crate::objective::{Evaluation, Repertoire, Traits};
 use memory::Layout;
 use session::Session;
@@ -87,6 +88,12 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     /// Without a request it changes nothing.
     pub fn gradient_ready(&mut self, loss: i64) {
         self.machine.gradient_ready(loss, &mut self.counters.saturated);
+    }
+
+    /// The next piece of the data that has come and was not in this answer before: for a [journal](crate::journal).
+    pub fn poll_piece(&mut self) -> Option<Piece<'_>> {
+        let session = self.machine.session.as_mut()?;
+        session.poll_piece(session.layout.split(self.machine.memory.as_mut()).data)
     }
 
     /// Writes the next frame to send into `out`, if there is one; returns its length.

@@ -1,7 +1,7 @@
 //! Boards that QEMU emulates, each behind a unix socket that stands for its serial line.
 
 use crate::board::Board;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,23 @@ impl Emulator {
         self.wait_for_socket()
     }
 
+    /// Presses the reset button: what the board had in RAM is gone, what it wrote to its flash is still there.
+    pub fn reset(&mut self) -> Result<(), EmulatorError> {
+        let mut control = UnixStream::connect(control(self.folder.path()))?;
+        control.set_read_timeout(Some(START_TIMEOUT))?;
+        let mut answers = BufReader::new(control.try_clone()?).lines();
+        for command in ["qmp_capabilities", "system_reset"] {
+            writeln!(control, r#"{{"execute": "{command}"}}"#)?;
+            // Before the first answer comes a greeting, and events come in between.
+            let done = |line: &io::Result<String>| match line {
+                Ok(line) => line.contains(r#""return""#),
+                Err(_) => true,
+            };
+            answers.find(done).unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()))?;
+        }
+        Ok(())
+    }
+
     fn wait_for_socket(&mut self) -> Result<(), EmulatorError> {
         let deadline = Instant::now() + START_TIMEOUT;
         while UnixStream::connect(&self.socket).is_err() {
@@ -161,8 +178,10 @@ fn spawn(
     let word =
         |address: u32, data: u64| format!("loader,addr={address:#x},data={data:#x},data-len=8");
     let line = format!("socket,id=line,server=on,wait=off,path={}", socket.display());
+    let control = format!("unix:{},server=on,wait=off", control(folder).display());
     Command::new("sh")
         .args(["-c", WATCHED, "sh", QEMU, "-M", board.machine, "-nographic", "-monitor", "none"])
+        .args(["-qmp", &control])
         .args(["-chardev", &line, "-serial", "chardev:line"])
         .args(["-device", &word(address, IDENTITY_MAGIC), "-device", &word(address + 8, identity)])
         .arg("-kernel")
@@ -185,6 +204,11 @@ fn folder() -> io::Result<TempDir> {
 
 fn log(folder: &Path) -> PathBuf {
     folder.join("qemu.log")
+}
+
+/// The socket on which QEMU takes commands.
+fn control(folder: &Path) -> PathBuf {
+    folder.join("control")
 }
 
 fn is_in_path(program: &str) -> bool {

@@ -3,6 +3,7 @@
 //! The worker library is the one that is flashed, the frames are the ones that travel; what is modelled is the
 //! line (baud, latency, faults) and time, which jumps to the next event. The same seed gives the same run.
 
+pub mod flash;
 mod wire;
 
 use crate::aggregator::{Aggregator, Event, Setup, value};
@@ -11,6 +12,8 @@ use crate::fault_injector::{Direction, Fate, FaultInjector};
 use crate::interrupt;
 use crate::objective::Objective;
 use crate::training::{Measured, World, WorldError};
+use flash::Flash;
+use smidgen_firmware::journal::{FlashJournal, Journal};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -61,6 +64,8 @@ pub struct Simulation<R> {
 #[derive(Debug)]
 struct WiredWorker {
     worker: Worker<Vec<u64>>,
+    /// What it still has when it is restarted.
+    journal: Option<FlashJournal<Flash>>,
     up: Wire,
     down: Wire,
     busy_until: Duration,
@@ -109,8 +114,10 @@ enum Arrival {
 /// What may happen to a worker, whatever it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mishap {
-    /// It is restarted and forgets everything.
+    /// It is restarted and forgets everything, but for its journal.
     Reboot,
+    /// Its power fails as soon as so many more words of its flash are written: then it is restarted. That takes place as 0.
+    PowerCut(u64),
     /// Its link is pulled for so long.
     Unplug(Duration),
     /// A gradient takes so long from now on.
@@ -134,7 +141,8 @@ impl<R: Repertoire> Simulation<R> {
             Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
         };
         let wired = |(index, &len): (usize, &usize)| WiredWorker {
-            worker: start::<R>(index, len),
+            worker: start::<R>(index, vec![0; len / 8]),
+            journal: None,
             up: wire(index, Direction::Up),
             down: wire(index, Direction::Down),
             busy_until: Duration::ZERO,
@@ -168,6 +176,14 @@ impl<R: Repertoire> Simulation<R> {
         Self { exact: Some(objective), ..self }
     }
 
+    /// With a journal of so many pages of flash for every worker.
+    pub fn with_journals(mut self, pages: usize) -> Self {
+        for wired in &mut self.workers {
+            wired.journal = Some(FlashJournal::open(Flash::new(pages), &mut []));
+        }
+        self
+    }
+
     /// Restarts a worker in the middle of a round: it has the downlink and forgets everything before it answers.
     pub fn reboot_in_round(&mut self, round: u32, worker: usize) {
         self.reboots.push((round, worker));
@@ -189,6 +205,7 @@ impl<R: Repertoire> Simulation<R> {
         for wired in &mut self.workers {
             wired.up.heal();
             wired.down.heal();
+            wired.journal.iter_mut().for_each(|journal| journal.flash().restore_power());
             (wired.evaluation, wired.drowsiness) = (EVALUATION, Duration::ZERO);
         }
     }
@@ -287,6 +304,11 @@ impl<R: Repertoire> Simulation<R> {
         self.mishaps.push(mishap);
         match mishap {
             Mishap::Reboot => self.reboot(worker),
+            Mishap::PowerCut(0) => self.reboot(worker),
+            Mishap::PowerCut(words) => {
+                let journal = self.workers[worker].journal.as_mut();
+                journal.into_iter().for_each(|journal| journal.flash().cut_after(words));
+            }
             Mishap::Unplug(time) => {
                 let until = &mut self.workers[worker].unplugged_until;
                 *until = (*until).max(self.now + time);
@@ -307,6 +329,9 @@ impl<R: Repertoire> Simulation<R> {
             wired.gradient_exponent = request.gradient_exponent;
             wired.worker.gradient_ready(loss);
             self.reboot_if_due(index);
+        }
+        if !self.keep(index) {
+            return self.happen(index, Mishap::PowerCut(0));
         }
         let Self { workers, deliveries, sequence, .. } = self;
         let wired = &mut workers[index];
@@ -334,6 +359,20 @@ impl<R: Repertoire> Simulation<R> {
         self.reboot(index);
     }
 
+    /// Gives what came of the data of a worker to its journal; false if its power failed meanwhile.
+    fn keep(&mut self, index: usize) -> bool {
+        let WiredWorker { worker, journal: Some(journal), busy_until, .. } =
+            &mut self.workers[index]
+        else {
+            return true;
+        };
+        while let Some(piece) = worker.poll_piece() {
+            journal.keep(&piece);
+            *busy_until = (*busy_until).max(self.now) + journal.flash().take_time();
+        }
+        !journal.flash().is_cut()
+    }
+
     /// Restarts a worker: what it has not sent by now it will not send.
     fn reboot(&mut self, index: usize) {
         let wired = &mut self.workers[index];
@@ -347,7 +386,13 @@ impl<R: Repertoire> Simulation<R> {
         wired.busy_until = self.now;
         wired.forgotten += std::mem::take(&mut wired.received).len() as u64;
         wired.forgotten += wired.worker.counters().bytes() + wired.worker.pending() as u64;
-        wired.worker = start::<R>(index, self.memory[index]);
+        let mut memory = vec![0; self.memory[index] / 8];
+        wired.journal = wired.journal.take().map(|journal| {
+            let mut flash = journal.close();
+            flash.restore_power();
+            FlashJournal::open(flash, &mut memory)
+        });
+        wired.worker = start::<R>(index, memory);
     }
 }
 
@@ -394,7 +439,7 @@ impl<R: Repertoire> World for Simulation<R> {
 }
 
 /// A worker that has just been switched on.
-fn start<R: Repertoire>(index: usize, memory_len: usize) -> Worker<Vec<u64>> {
+fn start<R: Repertoire>(index: usize, memory: Vec<u64>) -> Worker<Vec<u64>> {
     let board = Board { name: BOARD, identity: index as u64 + 1 };
-    Worker::new::<R>(board, vec![0; memory_len / 8])
+    Worker::new::<R>(board, memory)
 }

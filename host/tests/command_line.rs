@@ -77,7 +77,7 @@ fn board(identity: u64) -> String {
         let board = Board { name: "thread", identity };
         let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
         // The host hanging up ends the board, with an error or without.
-        let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic);
+        let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic, &mut ());
     })
 }
 

@@ -30,6 +30,10 @@ const HEALTHY_ROUNDS: u32 = 10;
 const HEALTHY_TIME_MAX: Duration = Duration::from_secs(600);
 /// Restarts of a worker that the host puts up with between two updates.
 const REBOOTS_MAX: usize = 6;
+/// Times that power is going to fail while flash is written; it does so only if so much is written.
+const POWER_CUTS_MAX: usize = 3;
+/// Pages of flash of a journal, those of a micro:bit.
+const JOURNAL_PAGES: usize = 32;
 /// So many values `--seed` can have.
 const OPTION_SEEDS: u64 = u32::MAX as u64;
 
@@ -46,6 +50,8 @@ pub struct Case {
     mishaps: Vec<(f64, usize, Mishap)>,
     /// Rounds behind which the host ends and another one goes on.
     host_ends: BTreeSet<u32>,
+    /// Whether workers have journals.
+    journals: bool,
 }
 
 /// How often everything was tried.
@@ -71,6 +77,8 @@ pub struct Tally {
     pub noises: u64,
     /// Workers that were restarted.
     pub reboots: u64,
+    /// Workers whose power failed while they wrote to their flash.
+    pub power_cuts: u64,
     /// Restarts that the host noticed.
     pub noticed: u64,
     /// Workers that were left out of a round.
@@ -99,6 +107,7 @@ impl AddAssign for Tally {
         self.duplicated += other.duplicated;
         self.noises += other.noises;
         self.reboots += other.reboots;
+        self.power_cuts += other.power_cuts;
         self.noticed += other.noticed;
         self.absences += other.absences;
         self.unplugged += other.unplugged;
@@ -150,11 +159,19 @@ impl Case {
             mishaps.push(Mishap::Drowsy(Duration::from_millis(rng.random_range(1..100))));
         }
         let mut place = |mishap| (draw_time(&mut rng), rng.random_range(0..workers), mishap);
-        let mishaps = mishaps.into_iter().map(&mut place).collect();
+        let mut mishaps: Vec<_> = mishaps.into_iter().map(&mut place).collect();
         let ends = if forgetful { 0 } else { rng.random_range(0..3) };
         let host_ends = (0..ends).map(|_| rng.random_range(0..rounds)).collect();
         let faults = draw_faults(&mut rng);
-        Self { options, faults, rounds, mishaps, host_ends }
+        let journals = rng.random_bool(0.5);
+        if journals && !forgetful {
+            for _ in 0..rng.random_range(0..=POWER_CUTS_MAX) {
+                let cut = Mishap::PowerCut(rng.random_range(1..1_500));
+                // Data are written when they come, which is early.
+                mishaps.push((draw_time(&mut rng) / 10.0, rng.random_range(0..workers), cut));
+            }
+        }
+        Self { options, faults, rounds, mishaps, host_ends, journals }
     }
 }
 
@@ -293,6 +310,9 @@ impl<'c> Torment<'c> {
     fn new(case: &'c Case, clean_time: Duration) -> Self {
         let experiment = experiment(&format!("{} --faults {}", case.options, case.faults));
         let mut world = experiment.simulation();
+        if case.journals {
+            world = world.with_journals(JOURNAL_PAGES);
+        }
         for &(time, worker, mishap) in &case.mishaps {
             world.plan(clean_time.mul_f64(time), worker, mishap);
         }
@@ -401,6 +421,7 @@ impl<'c> Torment<'c> {
         for mishap in self.world.mishaps() {
             match mishap {
                 Mishap::Reboot => self.tally.reboots += 1,
+                Mishap::PowerCut(left) => self.tally.power_cuts += u64::from(*left == 0),
                 Mishap::Unplug(_) => self.tally.unplugged += 1,
                 Mishap::Slow(_) => self.tally.slowed += 1,
                 Mishap::Drowsy(_) => self.tally.drowsy += 1,

@@ -1,5 +1,7 @@
 //! The rung of emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
 
+use smidgen::emulator::{Emulator, EmulatorError};
+use smidgen::record::RoundRecord;
 use smidgen::training::World;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, run_with, simulated, transcripts,
@@ -93,6 +95,38 @@ fn a_dense_downlink_in_many_frames() {
     // 64 values of 32 bits take more than one frame with what is around them, 4096 bytes of data take nine.
     let options = "--dataset digits --init full --value-bits 32 --k 64 --downlink dense --rounds 5";
     assert_conforms(options, &["mps2-m3"; 4], "a_dense_downlink_in_many_frames");
+}
+
+/// The bytes that are sent again after `strike` has befallen the second of four micro:bits, down and up.
+fn restoration(test: &str, strike: fn(&mut Emulator) -> Result<(), EmulatorError>) -> (u64, u64) {
+    let mut emulators = start(&["microbit"; 4], test).expect("they started before");
+    let experiment = experiment(FEW_DIGITS);
+    let mut driver = driver(&experiment, &emulators);
+    let rounds = run_with(&experiment, &mut driver, |record| {
+        if record.round == 20 {
+            strike(&mut emulators[1]).unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
+    let rounds = rounds.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));
+    assert_eq!(driver.aggregator().reboots(1), 1);
+    let again =
+        |record: &RoundRecord| (record.downlink.retransmitted_bytes, record.uplink.wire_bytes);
+    let struck = again(&rounds[21]);
+    (struck.0, struck.1 - again(&rounds[19]).1)
+}
+
+/// A reset leaves alone what the board wrote to its flash; an emulator that is started anew has an empty one.
+#[test]
+fn a_microbit_that_is_reset_has_its_data_still() {
+    let test = "a_microbit_that_is_reset_has_its_data_still";
+    let Some(emulators) = start(&["microbit"], test) else { return };
+    drop(emulators);
+    let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
+    let with = restoration(test, Emulator::reset);
+    let without = restoration(test, Emulator::restart);
+    println!("{data_len} bytes of data; down and up with a journal {with:?}, without {without:?}");
+    assert!(with.0 < data_len / 4 && without.0 > data_len);
 }
 
 #[test]

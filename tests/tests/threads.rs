@@ -22,7 +22,7 @@ fn start(index: usize, line: impl Read + Write + Send + 'static) {
         let board = Board { name: "thread", identity: index as u64 + 1 };
         let mut worker = Worker::new::<Objectives>(board, vec![0; MEMORY_LEN]);
         // It ends with an error or without when the host hangs up; both are the end of the board.
-        let _ = serve(&mut FromStd::new(line), &mut worker, &mut Objectives);
+        let _ = serve(&mut FromStd::new(line), &mut worker, &mut Objectives, &mut ());
     });
 }
 

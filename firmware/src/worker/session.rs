@@ -2,6 +2,7 @@
 
 use super::memory::{Layout, Vectors};
 use crate::curvature::Rows;
+use crate::journal::{GRAIN, PIECE_LEN_MAX, Piece, Whole};
 use crate::method::{self, Compression, Written, entries};
 use crate::objective::Traits;
 use crate::regulariser::smoothness;
@@ -39,6 +40,8 @@ pub struct Session {
     rule: Rule,
     data_checksum: u32,
     data_held: usize,
+    /// Bytes of them that a journal has been given.
+    data_kept: usize,
     exponents: Exponents,
     /// Whether the host has said what they are: a session that a late configuration opened knows none.
     announced: bool,
@@ -119,6 +122,7 @@ impl Session {
             },
             data_checksum: configure.data_checksum,
             data_held,
+            data_kept: data_held,
             exponents: Exponents { x: x_exponent, ..Exponents::default() },
             announced: false,
             ticket,
@@ -286,11 +290,23 @@ impl Session {
                 && !(checksum(data) == self.data_checksum
                     && (self.objective.check)(data, self.layout.dimension))
             {
-                self.data_held = 0;
+                (self.data_held, self.data_kept) = (0, 0);
                 return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
             }
         }
         Ok(Answer::Ack { ticket, value: self.data_held() })
+    }
+
+    /// What has come of the data since this was asked last, as far as it makes one piece.
+    pub fn poll_piece<'d>(&mut self, data: &'d [u8]) -> Option<Piece<'d>> {
+        let offset = self.data_kept;
+        let complete = self.data_held == data.len();
+        let grains_held = self.data_held - self.data_held % GRAIN;
+        let until = if complete { self.data_held } else { grains_held };
+        let bytes = data.get(offset..until)?.chunks(PIECE_LEN_MAX).next()?;
+        self.data_kept += bytes.len();
+        let whole = Whole { checksum: self.data_checksum, len: data.len() as u32 };
+        Some(Piece { whole, offset: offset as u32, bytes })
     }
 
     fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Vectors, saturated: &mut u32) {

@@ -4,6 +4,7 @@ mod host;
 mod line;
 
 use super::*;
+use crate::journal::{Piece, Whole};
 use crate::objective::Objective;
 use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, widened};
 use smidgen_protocol::batch::{Batch, Selection};
@@ -85,6 +86,29 @@ fn data_resume_where_they_stopped_and_their_checksum_counts() {
     let one_more = Down::Data { ticket: host.next_ticket(), offset: 49 };
     assert_eq!(host.acknowledged(one_more, &[1, 2]), 50);
     host.begin();
+}
+
+#[test]
+fn a_journal_is_given_the_data_as_they_come_and_once() {
+    let mut host = Host::new(50, Downlink::Dense, Init::Full);
+    let configure = host.configure();
+    host.acknowledged(configure, &[]);
+    host.send_chunk(0, 20);
+    let whole = Whole { checksum: host.configure.data_checksum, len: 50 };
+    let first = Piece { whole, offset: 0, bytes: &host.data[..16] };
+    assert_eq!(host.worker.poll_piece(), Some(first), "whole grains");
+    assert_eq!(host.worker.poll_piece(), None);
+    let message = Down::Data { ticket: host.next_ticket(), offset: 20 };
+    assert_eq!(host.refused(message, &[0; 30]), Refusal::Data);
+    assert_eq!(host.worker.poll_piece(), None, "bad data are gone");
+
+    host.set_up();
+    let all = Piece { whole, offset: 0, bytes: &host.data };
+    assert_eq!(host.worker.poll_piece(), Some(all));
+    host.configure.session += 1;
+    let configure = host.configure();
+    assert_eq!(host.acknowledged(configure, &[]), 50);
+    assert_eq!(host.worker.poll_piece(), None, "they were given before");
 }
 
 #[test]

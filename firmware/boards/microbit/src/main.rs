@@ -5,6 +5,8 @@
 #![no_std]
 #![no_main]
 
+mod flash;
+
 use board_support::{
     identity, memory, once,
     serial::{self, Port},
@@ -12,6 +14,7 @@ use board_support::{
 };
 use cortex_m_rt::entry;
 use embedded_hal::digital::OutputPin;
+use flash::Flash;
 use heapless::spsc::Queue;
 use nrf51_hal::{
     clocks::Clocks,
@@ -20,6 +23,7 @@ use nrf51_hal::{
     uart::{Baudrate, Parity, Pins, Uart},
 };
 use smidgen_firmware::{
+    journal::FlashJournal,
     objectives::Objectives,
     worker::{Board, Worker},
 };
@@ -33,8 +37,9 @@ fn main() -> ! {
 
     let device = once(pac::Peripherals::take());
     let identity = identity::given_or_else(|| device_id(&device.FICR));
-    let mut worker =
-        Worker::new::<Objectives>(Board { name: "microbit", identity }, memory::take());
+    let memory = memory::take();
+    let mut journal = FlashJournal::open(Flash::new(device.NVMC), memory);
+    let mut worker = Worker::new::<Objectives>(Board { name: "microbit", identity }, memory);
 
     // The internal oscillator is not exact enough for a UART.
     Clocks::new(device.CLOCK).enable_ext_hfosc();
@@ -55,7 +60,7 @@ fn main() -> ! {
     uart().intenset.write(|w| w.rxdrdy().set().error().set());
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::UART0) };
-    serve(port, &mut worker, &mut Objectives)
+    serve(port, &mut worker, &mut Objectives, &mut journal)
 }
 
 /// The UART's registers: the HAL sets them up, but it neither knows of interrupts nor splits the two directions.

@@ -38,7 +38,7 @@ fn main() -> ! {
     let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(RECEIVE) };
-    serve(port, &mut worker, &mut Objectives)
+    serve(port, &mut worker, &mut Objectives, &mut ())
 }
 
 /// The board's name, by the part number of its core.

@@ -60,7 +60,7 @@ fn main() -> ! {
     });
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::USART1) };
-    serve(port, &mut worker, &mut Objectives)
+    serve(port, &mut worker, &mut Objectives, &mut ())
 }
 
 /// Sends a byte as soon as there is room for it.

@@ -22,7 +22,7 @@ pub mod serial;
 use cortex_m::peripheral::SCB;
 use embedded_io::{Read, Write};
 use serial::Overrun;
-use smidgen_firmware::{objective::Repertoire, run::run, worker::Worker};
+use smidgen_firmware::{journal::Journal, objective::Repertoire, run::run, worker::Worker};
 
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
@@ -34,14 +34,19 @@ pub fn once<T>(taken: Option<T>) -> T {
     taken.unwrap_or_else(|| SCB::sys_reset())
 }
 
-/// Serves the host for as long as the board has power.
-pub fn serve<P, R>(mut port: P, worker: &mut Worker<&'static mut [u64]>, repertoire: &mut R) -> !
+/// Serves the host for as long as the board has power; without a journal `()` stands for one.
+pub fn serve<P, R>(
+    mut port: P,
+    worker: &mut Worker<&'static mut [u64]>,
+    repertoire: &mut R,
+    journal: &mut impl Journal,
+) -> !
 where
     P: Read + Write<Error = Overrun>,
     R: Repertoire,
 {
     loop {
-        if run(&mut port, worker, repertoire).is_err() {
+        if run(&mut port, worker, repertoire, journal).is_err() {
             worker.count_overrun();
             #[cfg(feature = "defmt")]
             defmt::warn!("the receiver lost bytes");

@@ -1,0 +1,125 @@
+//! The flash of a simulated board: that of an nRF51, whose power may fail at any moment.
+
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
+};
+use std::time::Duration;
+
+const PAGE_LEN: usize = 1024;
+const WORD_LEN: usize = 4;
+/// The longest time that a page takes to erase, and that a word takes to write (nRF51822 product specification 3.1).
+const ERASURE: Duration = Duration::from_micros(22_300);
+const WORD: Duration = Duration::from_nanos(46_300);
+
+/// Pages of 1024 bytes, erased when new.
+#[derive(Clone, Debug)]
+pub struct Flash {
+    bytes: Vec<u8>,
+    /// Of each page.
+    erasures: Vec<u64>,
+    /// Words that can be written until power fails, an erasure counting as one; none while it does not.
+    left: Option<u64>,
+    /// What writing and erasing took since the last question.
+    time: Duration,
+}
+
+impl Flash {
+    /// So many pages.
+    pub fn new(pages: usize) -> Self {
+        Self {
+            bytes: vec![0xff; pages * PAGE_LEN],
+            erasures: vec![0; pages],
+            left: None,
+            time: Duration::ZERO,
+        }
+    }
+
+    /// Lets power fail in the next word but so many, or in the erasure that comes in its place: what is being written or erased
+    /// then becomes something else.
+    pub fn cut_after(&mut self, words: u64) {
+        self.left = Some(words);
+    }
+
+    /// Whether power has failed.
+    pub fn is_cut(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Power is there, and stays.
+    pub fn restore_power(&mut self) {
+        self.left = None;
+    }
+
+    /// How often each page was erased.
+    pub fn erasures(&self) -> &[u64] {
+        &self.erasures
+    }
+
+    /// How long writing and erasing took since this was asked last.
+    pub fn take_time(&mut self) -> Duration {
+        std::mem::take(&mut self.time)
+    }
+
+    /// Changes what lies at `offset`: nothing without power, and not as meant while it fails.
+    fn change(
+        &mut self,
+        offset: usize,
+        new: &[u8],
+        time: Duration,
+    ) -> Result<(), NorFlashErrorKind> {
+        if self.is_cut() {
+            return Err(NorFlashErrorKind::Other);
+        }
+        self.left = self.left.map(|left| left - 1);
+        self.time += time;
+        let cut = self.is_cut();
+        for (at, (byte, &new)) in self.bytes[offset..].iter_mut().zip(new).enumerate() {
+            *byte = if cut && at % 3 > 0 { 0xa5 ^ *byte } else { new };
+        }
+        if cut { Err(NorFlashErrorKind::Other) } else { Ok(()) }
+    }
+}
+
+impl ErrorType for Flash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = WORD_LEN;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        check_read(self, offset, bytes.len())?;
+        bytes.copy_from_slice(&self.bytes[offset as usize..][..bytes.len()]);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = WORD_LEN;
+    const ERASE_SIZE: usize = PAGE_LEN;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        check_erase(self, from, to)?;
+        for offset in (from as usize..to as usize).step_by(PAGE_LEN) {
+            self.erasures[offset / PAGE_LEN] += 1;
+            self.change(offset, &[0xff; PAGE_LEN], ERASURE)?;
+        }
+        Ok(())
+    }
+
+    /// # Panics
+    /// If a word was not erased before.
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        check_write(self, offset, bytes.len())?;
+        for (offset, word) in (offset as usize..).step_by(WORD_LEN).zip(bytes.chunks(WORD_LEN)) {
+            let erased = self.bytes[offset..][..WORD_LEN] == [0xff; WORD_LEN];
+            assert!(erased || self.is_cut(), "the word at {offset} was not erased");
+            self.change(offset, word, WORD)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! What a board's journal holds whenever its power fails, and what it is worth.
+
+use proptest::prelude::*;
+use smidgen::aggregator::Event;
+use smidgen::simulation::flash::Flash;
+use smidgen::simulation::{Mishap, Simulation};
+use smidgen::training::World;
+use smidgen_firmware::journal::{FlashJournal, GRAIN, Journal, PIECE_LEN_MAX, Piece, Whole};
+use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::frame::checksum;
+use smidgen_tests::conformance::experiment;
+use std::time::Duration;
+
+/// Those of a micro:bit, and the most data that its memory holds.
+const PAGES: usize = 32;
+const DATA_LEN_MAX: usize = 12_288;
+
+/// Gives data to a journal, in pieces of so many grains.
+fn keep(journal: &mut FlashJournal<Flash>, data: &[u8], grains: usize) {
+    let whole = Whole { checksum: checksum(data), len: data.len() as u32 };
+    let len = grains * GRAIN;
+    for (offset, bytes) in (0..).step_by(len).zip(data.chunks(len)) {
+        journal.keep(&Piece { whole, offset, bytes });
+    }
+}
+
+/// The board is restarted: the journal as it then is, and the first bytes of its memory.
+fn restart(journal: FlashJournal<Flash>, len: usize) -> (FlashJournal<Flash>, Vec<u8>) {
+    let mut flash = journal.close();
+    flash.restore_power();
+    let mut memory = vec![0; DATA_LEN_MAX / 8];
+    let journal = FlashJournal::open(flash, &mut memory);
+    (journal, bytemuck::cast_slice(&memory)[..len].to_vec())
+}
+
+fn new() -> FlashJournal<Flash> {
+    FlashJournal::open(Flash::new(PAGES), &mut [])
+}
+
+fn data() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 1..DATA_LEN_MAX)
+}
+
+#[test]
+fn power_that_fails_in_any_word_leaves_the_data_before() {
+    let (old, new_data): (Vec<u8>, Vec<u8>) =
+        ((0..2500).map(|i| i as u8).collect(), (0..2300).map(|i| (i * 7) as u8).collect());
+    let mut cuts_that_hurt = 0;
+    for words in 1.. {
+        let mut journal = new();
+        keep(&mut journal, &old, 3);
+        journal.flash().cut_after(words);
+        keep(&mut journal, &new_data, 5);
+        let all_written = !journal.flash().is_cut();
+        let (mut journal, found) = restart(journal, old.len());
+        if all_written {
+            assert_eq!(found[..new_data.len()], new_data);
+            break;
+        }
+        // What the last word that was written to was filled with does not count.
+        let good = found == old || found[..new_data.len()] == new_data;
+        assert!(good, "power that fails in word {words} leaves neither");
+        cuts_that_hurt += u32::from(found == old);
+        keep(&mut journal, &new_data, 5);
+        assert_eq!(restart(journal, new_data.len()).1, new_data);
+    }
+    assert!(cuts_that_hurt > 2300 / 4, "{cuts_that_hurt}");
+}
+
+proptest! {
+    #[test]
+    fn the_data_that_were_kept_last_and_wholly_are_found(
+        runs in prop::collection::vec((data(), 1..=PIECE_LEN_MAX / GRAIN, prop::option::of(1u64..4000)), 1..12),
+    ) {
+        let (mut journal, mut last) = (new(), vec![]);
+        for (data, grains, cut) in runs {
+            if let Some(words) = cut {
+                journal.flash().cut_after(words);
+            }
+            keep(&mut journal, &data, grains);
+            let cut = journal.flash().is_cut();
+            let (reopened, found) = restart(journal, data.len().max(last.len()));
+            journal = reopened;
+            if !cut || found[..data.len()] == data {
+                last = data;
+            }
+            prop_assert_eq!(&found[..last.len()], &last[..]);
+        }
+    }
+
+    #[test]
+    fn all_pages_wear_alike(runs in prop::collection::vec(data(), 1..40)) {
+        let mut journal = new();
+        for data in runs {
+            keep(&mut journal, &data, PIECE_LEN_MAX / GRAIN);
+            (journal, _) = restart(journal, 0);
+        }
+        let erasures = journal.flash().erasures();
+        let (least, most) = (erasures.iter().min().unwrap(), erasures.iter().max().unwrap());
+        prop_assert!(most - least <= 1, "{:?}", erasures);
+    }
+
+    #[test]
+    fn a_flash_that_holds_something_else_becomes_a_journal(
+        garbage in prop::collection::vec(any::<u8>(), PAGES * 1024), data in data(),
+    ) {
+        let mut flash = Flash::new(PAGES);
+        embedded_storage::nor_flash::NorFlash::write(&mut flash, 0, &garbage).unwrap();
+        let mut journal = FlashJournal::open(flash, &mut vec![0; DATA_LEN_MAX / 8]);
+        keep(&mut journal, &data, 30);
+        prop_assert_eq!(restart(journal, data.len()).1, data);
+    }
+
+    #[test]
+    fn data_of_which_a_piece_is_missing_are_not_found(data in data(), missing: prop::sample::Index) {
+        let mut journal = new();
+        let whole = Whole { checksum: checksum(&data), len: data.len() as u32 };
+        let pieces: Vec<_> = (0..).step_by(PIECE_LEN_MAX).zip(data.chunks(PIECE_LEN_MAX)).collect();
+        let missing = missing.index(pieces.len());
+        for (number, &(offset, bytes)) in pieces.iter().enumerate() {
+            if number != missing {
+                journal.keep(&Piece { whole, offset, bytes });
+            }
+        }
+        prop_assert_ne!(restart(journal, data.len()).1, data);
+    }
+}
+
+/// Every transcript, and how many bytes of its data the worker had that was restarted.
+fn restarted_after_round_10(journals: bool) -> (Vec<u64>, u32) {
+    let mut world: Simulation<Objectives> = experiment("--workers 4 --rounds 20").simulation();
+    if journals {
+        world = world.with_journals(PAGES);
+    }
+    let (mut transcripts, mut had) = (vec![], None);
+    loop {
+        match world.next_event().unwrap() {
+            Event::Closed(closed) => {
+                transcripts.push(closed.transcript);
+                if closed.round == 10 {
+                    world.plan(world.now() + Duration::from_millis(3), 1, Mishap::Reboot);
+                }
+                match closed.round {
+                    20 => world.aggregator().finish(),
+                    _ => world.aggregator().proceed(),
+                }
+            }
+            Event::Finished(_) => {
+                assert_eq!(world.aggregator().reboots(1), 1);
+                return (transcripts, had.unwrap());
+            }
+            Event::Loaded { worker: 1, held, .. } if world.aggregator().reboots(1) == 1 => {
+                had = had.or(Some(held));
+            }
+            Event::Failed(failure) => panic!("{failure:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_worker_with_a_journal_is_not_sent_its_data_again() {
+    let data_len = experiment("--workers 4").setup.shares[1].data.len() as u32;
+    let (without, had) = restarted_after_round_10(false);
+    assert_eq!(had, 0);
+    assert_eq!(restarted_after_round_10(true), (without, data_len));
+}
