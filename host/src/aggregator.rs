@@ -1,7 +1,7 @@
 //! The aggregator machine: the server of EF21, and the questions that it takes to run a round.
 //!
 //! ```text
-//!   receive(now, worker, bytes) ──> [ machine ] ──> poll_transmit(now, out) ─> (worker, len)
+//!   receive(now, link, bytes) ────> [ machine ] ──> poll_transmit(now, out) ─> (link, len)
 //!   handle_timeout(now) ──────────>     │  ▲
 //!                          poll_event() ▼  │ proceed() | finish()
 //!                                     [ body ]            poll_timeout() ─> when to call again
@@ -9,7 +9,8 @@
 //!
 //! It knows neither clock nor port: `now` is the time since the run began. Every worker is at one stage: one
 //! question that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
-//! restarted simply finds itself at an early stage again, while its mirror and the model wait for it:
+//! restarted simply finds itself at an early stage again, while its mirror and the model wait for it. Which link leads to which
+//! worker is what boards say of themselves (`routes`):
 //!
 //! ```text
 //!  Greet ─ Configure ─ Load ─ Curvature? ─ Probe ─┐ (once)              ┌─ Part… ─ Round ─┐ (each round)
@@ -25,6 +26,7 @@ mod mirror;
 mod model;
 mod peer;
 mod question;
+mod routes;
 mod scaling;
 mod setup;
 mod snapshot;
@@ -43,6 +45,7 @@ pub use model::value;
 use peer::Peer;
 pub use peer::{Identity, Told};
 use question::Stage;
+use routes::Routes;
 pub use setup::{Setup, Share, StepRule, Theory};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
@@ -72,6 +75,8 @@ pub enum Event {
     },
     /// A worker was restarted and is being restored.
     Rebooted(usize),
+    /// The board of a worker answers on another link than before.
+    Moved(usize),
     /// Rounds close without a worker from now on, since it is silent, or for the reason given.
     LeftOut {
         /// Index of the worker.
@@ -111,15 +116,11 @@ pub struct Closed {
 /// The machine.
 #[derive(Debug)]
 pub struct Aggregator {
-    lines: Vec<Line>,
+    /// The receiving end of each link.
+    deframers: Vec<Deframer>,
+    /// What became of the bytes received from each worker.
+    counters: Vec<Counters>,
     machine: Machine,
-}
-
-/// The receiving end of a link.
-#[derive(Debug, Default)]
-struct Line {
-    deframer: Deframer,
-    counters: Counters,
 }
 
 impl Aggregator {
@@ -133,16 +134,20 @@ impl Aggregator {
         assert!((1..=1 << 15).contains(&workers));
         assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.k)));
         assert!(setup.session != 0 && (2..=32).contains(&setup.value_bits));
-        let lines = (0..workers).map(|_| Line::default()).collect();
-        Self { lines, machine: Machine::new(setup) }
+        Self {
+            deframers: (0..workers).map(|_| Deframer::default()).collect(),
+            counters: vec![Counters::default(); workers],
+            machine: Machine::new(setup),
+        }
     }
 
-    /// Takes what arrived from a worker, in pieces of any size.
-    pub fn receive(&mut self, now: Duration, worker: usize, mut bytes: &[u8]) {
-        let Line { deframer, counters } = &mut self.lines[worker];
-        self.machine.peers[worker].uplink.wire_bytes += bytes.len() as u64;
+    /// Takes what arrived on a link, in pieces of any size. It counts for the worker to which the link led when it came.
+    pub fn receive(&mut self, now: Duration, link: usize, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (rest, frame) = deframer.feed(bytes, counters);
+            let worker = self.machine.routes.worker(link);
+            let counters = &mut self.counters[worker];
+            let (rest, frame) = self.deframers[link].feed(bytes, counters);
+            self.machine.peers[worker].uplink.wire_bytes += (bytes.len() - rest.len()) as u64;
             bytes = rest;
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
@@ -155,14 +160,24 @@ impl Aggregator {
                     uplink.retransmitted_frames += 1;
                     uplink.retransmitted_bytes += wire_len as u64;
                 }
+                self.interrupt_exchanged(link, worker);
             }
         }
     }
 
-    /// The link to a worker was interrupted and works again.
-    pub fn handle_reconnect(&mut self, worker: usize) {
-        let Line { deframer, counters } = &mut self.lines[worker];
-        deframer.interrupt(counters);
+    /// If a link does not lead to `worker` any more, the one that does so now has begun a frame, perhaps, that counts for nobody.
+    fn interrupt_exchanged(&mut self, link: usize, worker: usize) {
+        let Machine { routes, .. } = &self.machine;
+        let (now, other) = (routes.worker(link), routes.link(worker));
+        if now != worker {
+            self.deframers[other].interrupt(&mut self.counters[now]);
+        }
+    }
+
+    /// A link was interrupted and works again; another board may be behind it.
+    pub fn handle_reconnect(&mut self, link: usize) {
+        let worker = self.machine.routes.worker(link);
+        self.deframers[link].interrupt(&mut self.counters[worker]);
         self.machine.reconnect(worker);
     }
 
@@ -176,13 +191,14 @@ impl Aggregator {
         self.machine.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
-    /// Writes the next frame to send into `out`, if there is one; returns for whom it is, and its length.
+    /// Writes the next frame to send into `out`, if there is one; returns the link for it, and its length.
     pub fn poll_transmit(
         &mut self,
         now: Duration,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<(usize, usize)> {
-        self.machine.poll_transmit(now, out)
+        let (worker, len) = self.machine.poll_transmit(now, out)?;
+        Some((self.machine.routes.link(worker), len))
     }
 
     /// What happened.
@@ -227,19 +243,29 @@ impl Aggregator {
         &self.machine.mirrors[worker]
     }
 
-    /// Who a worker is, once it has said so.
+    /// The link that leads to a worker.
+    pub fn link(&self, worker: usize) -> usize {
+        self.machine.routes.link(worker)
+    }
+
+    /// Whether the board of a worker has said to this host who it is.
+    pub fn is_greeted(&self, worker: usize) -> bool {
+        self.machine.peers[worker].is_greeted()
+    }
+
+    /// Who a worker is, once it has said so, in an earlier part of the run perhaps.
     pub fn identity(&self, worker: usize) -> Option<&Identity> {
         self.machine.peers[worker].identity.as_ref()
     }
 
     /// What became of the bytes received from a worker.
     pub fn counters(&self, worker: usize) -> &Counters {
-        &self.lines[worker].counters
+        &self.counters[worker]
     }
 
-    /// Bytes received from a worker of a frame that has not ended.
+    /// Bytes received on the link of a worker of a frame that has not ended.
     pub fn pending(&self, worker: usize) -> usize {
-        self.lines[worker].deframer.pending()
+        self.deframers[self.link(worker)].pending()
     }
 
     /// What a worker's last Ready told of its end of the link.
@@ -316,6 +342,7 @@ struct Machine {
     model: Model,
     mirrors: Vec<Mirror>,
     peers: Vec<Peer>,
+    routes: Routes,
     /// What the workers must hear in this round.
     downlink: Vec<Chunk>,
     /// The frame that ends it, the same for all.
@@ -344,6 +371,7 @@ impl Machine {
             model,
             mirrors: vec![Mirror::new(d); n],
             peers: (0..n).map(|_| Peer::default()).collect(),
+            routes: Routes::new(n),
             downlink: Vec::new(),
             round_frame: Vec::new(),
             transcript: Transcript::default(),
@@ -371,7 +399,8 @@ impl Machine {
     /// Asks who is there; a worker that was given up for a reason gets another chance.
     fn reconnect(&mut self, worker: usize) {
         let finishing = self.phase == Phase::Finishing;
-        let Peer { absent, question, restarts, .. } = &mut self.peers[worker];
+        let Peer { absent, question, restarts, met, .. } = &mut self.peers[worker];
+        *met = None;
         if *absent && question.stage() == Stage::Idle && !finishing {
             *restarts = 1;
             return self.enter(worker, Stage::Greet);
@@ -458,7 +487,7 @@ impl Machine {
         }
         self.step();
         self.phase = Phase::Open(round + 1);
-        self.round_frame = self.emit_round();
+        self.round_frame = self.common_round();
         let stage = if rescaled { Stage::Announce } else { self.part(0) };
         for worker in 0..self.peers.len() {
             if self.peers[worker].at_round == Some(round) {

@@ -109,11 +109,11 @@ impl Driver {
     fn transmit(&mut self) {
         let mut frame = [0; FRAME_LEN_MAX];
         let now = self.now();
-        while let Some((worker, len)) = self.aggregator.poll_transmit(now, &mut frame) {
-            let link = &mut self.links[worker];
+        while let Some((index, len)) = self.aggregator.poll_transmit(now, &mut frame) {
+            let link = &mut self.links[index];
             // A link that is down says so in its events, and what was lost is asked again.
             let mut write = |bytes: &[u8]| drop(link.write(bytes));
-            match self.faults.get_mut(worker) {
+            match self.faults.get_mut(index) {
                 Some((down, _)) => down.pass(&frame[..len], |piece| write(&piece)),
                 None => write(&frame[..len]),
             }
@@ -126,30 +126,30 @@ impl Driver {
         let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);
         let wait = deadline.saturating_sub(now).min(WAIT_MAX);
         match self.events.recv_timeout(wait) {
-            Ok((worker, event)) => self.handle(worker, event),
+            Ok((link, event)) => self.handle(link, event),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
         }
-        while let Ok((worker, event)) = self.events.try_recv() {
-            self.handle(worker, event);
+        while let Ok((link, event)) = self.events.try_recv() {
+            self.handle(link, event);
         }
         let now = self.now();
         self.aggregator.handle_timeout(now);
     }
 
-    fn handle(&mut self, worker: usize, event: LinkEvent) {
-        let (now, place) = (self.now(), &self.places[worker]);
+    fn handle(&mut self, link: usize, event: LinkEvent) {
+        let (now, place) = (self.now(), &self.places[link]);
         match event {
-            LinkEvent::Bytes(bytes) => match self.faults.get_mut(worker) {
+            LinkEvent::Bytes(bytes) => match self.faults.get_mut(link) {
                 Some((_, up)) => up.pass_stream(&bytes, |piece| {
-                    self.aggregator.receive(now, worker, &piece);
+                    self.aggregator.receive(now, link, &piece);
                 }),
-                None => self.aggregator.receive(now, worker, &bytes),
+                None => self.aggregator.receive(now, link, &bytes),
             },
             LinkEvent::Down(reason) => self.notes.push(format!("{place} is gone ({reason})")),
             LinkEvent::Up => {
                 self.notes.push(format!("{place} is back"));
-                self.aggregator.handle_reconnect(worker);
+                self.aggregator.handle_reconnect(link);
             }
         }
     }
@@ -166,12 +166,12 @@ impl Driver {
     }
 
     fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
-        let place = self.places[worker].clone();
+        let place = self.places[self.aggregator.link(worker)].clone();
         let silent_since = self.aggregator.silent_since(worker);
         let waived = self.aggregator.goes_on_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
-        if self.aggregator.identity(worker).is_none() && silence > GREETING_TIME_MAX {
+        if !self.aggregator.is_greeted(worker) && silence > GREETING_TIME_MAX {
             let pending = self.aggregator.pending(worker) as u64;
             let heard = match self.aggregator.counters(worker).bytes() + pending {
                 0 => "nothing came".into(),
@@ -212,8 +212,8 @@ impl World for Driver {
         Some(Measured { loss, gradient_norm_squared: norm_squared })
     }
 
-    fn place(&self, worker: usize) -> String {
-        self.places[worker].clone()
+    fn place(&self, link: usize) -> String {
+        self.places[link].clone()
     }
 
     fn poll_note(&mut self) -> Option<String> {

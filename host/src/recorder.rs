@@ -26,6 +26,7 @@ struct Recorder<'r> {
     /// Seconds that earlier parts of the run took.
     earlier_seconds: f64,
     progress: &'r mut Progress,
+    /// Where each link leads.
     places: Vec<String>,
     greeted: usize,
     /// What is known by now.
@@ -43,21 +44,30 @@ impl Observer for Recorder<'_> {
         match *event {
             Event::Greeted(worker) => self.greet(worker, aggregator),
             Event::Loaded { worker, held, len } => {
-                self.progress.transfer(&self.places[worker], held.into(), len.into());
+                let place = self.place(worker, aggregator);
+                self.progress.transfer(&place, held.into(), len.into());
             }
             Event::Prepared(_) => self.learn(aggregator),
             Event::Rebooted(worker) => {
-                self.note(&format!("{} was restarted and is being restored", self.places[worker]));
+                let place = self.place(worker, aggregator);
+                self.note(&format!("{place} was restarted and is being restored"));
+            }
+            Event::Moved(worker) => {
+                let place = self.place(worker, aggregator);
+                let board = aggregator.identity(worker).map(ToString::to_string);
+                let board = board.unwrap_or_default();
+                self.note(&format!("worker {} ({board}) answers on {place} now", worker + 1));
             }
             Event::LeftOut { worker, ref failure } => {
-                let place = &self.places[worker];
+                let place = self.place(worker, aggregator);
                 self.note(&match failure {
                     Some(failure) => format!("{place} is left out: {}", failure.reason),
                     None => format!("{place} is silent, and rounds go on without it"),
                 });
             }
             Event::Back(worker) => {
-                self.note(&format!("{} answers again and is brought back", self.places[worker]));
+                let place = self.place(worker, aggregator);
+                self.note(&format!("{place} answers again and is brought back"));
             }
             _ => {}
         }
@@ -159,6 +169,11 @@ impl Recorder<'_> {
         Ok(())
     }
 
+    /// Where a worker is, for people.
+    fn place(&self, worker: usize, aggregator: &Aggregator) -> String {
+        self.places[aggregator.link(worker)].clone()
+    }
+
     /// Says who a board is; nobody needs to hear that of simulated ones.
     fn greet(&mut self, worker: usize, aggregator: &Aggregator) {
         let Some(identity) = aggregator.identity(worker) else { return };
@@ -168,7 +183,7 @@ impl Recorder<'_> {
         self.greeted += 1;
         let more = self.places.len().saturating_sub(GREETING_COUNT_MAX);
         if self.greeted <= GREETING_COUNT_MAX {
-            self.note(&format!("{} is {identity}", self.places[worker]));
+            self.note(&format!("{} is {identity}", self.place(worker, aggregator)));
         } else if self.greeted == self.places.len() {
             self.note(&format!("and {more} more have said who they are"));
         }
@@ -252,7 +267,7 @@ pub fn record(
         goal,
         started: Instant::now(),
         earlier_seconds: 0.0,
-        places: (0..experiment.parts.len()).map(|worker| world.place(worker)).collect(),
+        places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
         greeted: 0,
         summary: experiment.summary(),
         progress,
@@ -283,14 +298,14 @@ fn worker_records(
     aggregator: &Aggregator,
     places: &[String],
 ) -> Vec<WorkerRecord> {
-    let record = |(worker, place): (usize, &String)| {
+    let record = |worker: usize| {
         let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
         let (uplink, downlink) = aggregator.traffic(worker);
         let told = aggregator.told(worker);
         let share = experiment.parts[worker].share;
         let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
         WorkerRecord {
-            name: place.clone(),
+            name: places[aggregator.link(worker)].clone(),
             identity,
             rows: experiment.shares[share].len() as u64,
             l_i: aggregator.l_i(worker).or(computed),
@@ -304,7 +319,7 @@ fn worker_records(
             reboots: aggregator.reboots(worker),
         }
     };
-    places.iter().enumerate().map(record).collect()
+    (0..places.len()).map(record).collect()
 }
 
 #[cfg(test)]
@@ -340,8 +355,8 @@ mod tests {
             self.simulation.measure()
         }
 
-        fn place(&self, worker: usize) -> String {
-            self.simulation.place(worker)
+        fn place(&self, link: usize) -> String {
+            self.simulation.place(link)
         }
     }
 

@@ -54,13 +54,17 @@ pub struct Simulation<R> {
     now: Duration,
     deliveries: BinaryHeap<Reverse<Delivery>>,
     sequence: u64,
+    /// Which board is behind each link.
+    boards: Vec<usize>,
+    /// The part of each worker in f.
+    loss_weights: Vec<f64>,
     reboots: Vec<(u32, usize)>,
     /// What was planned and has taken place.
     mishaps: Vec<Mishap>,
     last_event: Duration,
 }
 
-/// A worker and its two wires.
+/// A board with a worker on it, and its two wires, whose other ends are in a link of the host.
 #[derive(Debug)]
 struct WiredWorker {
     worker: Worker<Vec<u64>>,
@@ -73,10 +77,9 @@ struct WiredWorker {
     received: Vec<u8>,
     /// How long after something came it looks at its line.
     drowsiness: Duration,
-    /// The last gradient, its exponent, and its part in ∇f: telemetry.
+    /// The last gradient and its exponent: telemetry.
     gradient: Vec<i32>,
     gradient_exponent: i8,
-    loss_weight: f64,
     /// How long it takes for a gradient: time that only retransmission timers see.
     evaluation: Duration,
     /// Until when nothing passes its link.
@@ -92,7 +95,7 @@ struct WiredWorker {
 struct Delivery {
     at: Duration,
     sequence: u64,
-    worker: usize,
+    board: usize,
     what: Arrival,
 }
 
@@ -124,13 +127,23 @@ pub enum Mishap {
     Slow(Duration),
     /// It looks at its line so long after something came, from now on, and reads all that is there at once.
     Drowsy(Duration),
+    /// Its cable and another one are exchanged at the host.
+    Swap {
+        /// The other board.
+        with: usize,
+        /// Whether the host notices that the lines were interrupted.
+        noticed: bool,
+    },
+    /// It is moved to the link of another board, whose cable hangs loose for so long, until it is put where this one was.
+    Displace(usize, Duration),
 }
 
 impl<R: Repertoire> Simulation<R> {
-    /// Workers that have as much memory as they need.
+    /// Boards that all have as much memory as the largest worker needs.
     pub fn new(setup: Setup, repertoire: R, line: Line) -> Self {
+        let workers = setup.shares.len();
         let need = |worker| memory_len::<R>(&setup.configuration(worker, 0, 0));
-        let memory = (0..setup.shares.len()).map(need).collect();
+        let memory = vec![(0..workers).map(need).max().unwrap_or(0); workers];
         Self::with_memory(setup, repertoire, line, memory)
     }
 
@@ -150,7 +163,6 @@ impl<R: Repertoire> Simulation<R> {
             drowsiness: Duration::ZERO,
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,
-            loss_weight: setup.shares[index].loss_weight,
             evaluation: EVALUATION,
             unplugged_until: Duration::ZERO,
             forgotten: 0,
@@ -158,6 +170,8 @@ impl<R: Repertoire> Simulation<R> {
         };
         Self {
             workers: memory.iter().enumerate().map(wired).collect(),
+            boards: (0..memory.len()).collect(),
+            loss_weights: setup.shares.iter().map(|share| share.loss_weight).collect(),
             aggregator: Aggregator::new(setup),
             repertoire,
             exact: None,
@@ -189,9 +203,9 @@ impl<R: Repertoire> Simulation<R> {
         self.reboots.push((round, worker));
     }
 
-    /// Plans a mishap.
-    pub fn plan(&mut self, at: Duration, worker: usize, mishap: Mishap) {
-        self.push(at, worker, Arrival::Mishap(mishap));
+    /// Plans a mishap of a board.
+    pub fn plan(&mut self, at: Duration, board: usize, mishap: Mishap) {
+        self.push(at, board, Arrival::Mishap(mishap));
     }
 
     /// The mishaps that have taken place.
@@ -215,14 +229,23 @@ impl<R: Repertoire> Simulation<R> {
         self.now
     }
 
-    fn push(&mut self, at: Duration, worker: usize, what: Arrival) {
+    fn push(&mut self, at: Duration, board: usize, what: Arrival) {
         self.sequence += 1;
-        self.deliveries.push(Reverse(Delivery { at, sequence: self.sequence, worker, what }));
+        self.deliveries.push(Reverse(Delivery { at, sequence: self.sequence, board, what }));
     }
 
-    /// A worker, to look at.
-    pub fn worker(&self, worker: usize) -> &Worker<Vec<u64>> {
-        &self.workers[worker].worker
+    /// The worker on a board, to look at.
+    pub fn worker(&self, board: usize) -> &Worker<Vec<u64>> {
+        &self.workers[board].worker
+    }
+
+    /// The board that a worker of the aggregator is on, once it has said so.
+    pub fn board(&self, worker: usize) -> Option<usize> {
+        Some(self.aggregator.identity(worker)?.identity as usize - 1)
+    }
+
+    fn link(&self, board: usize) -> usize {
+        self.boards.iter().position(|&other| other == board).expect("every board is on a link")
     }
 
     /// What happened to the bytes for a worker, and to the bytes from it.
@@ -250,12 +273,13 @@ impl<R: Repertoire> Simulation<R> {
 
     fn step(&mut self) {
         let mut frame = [0; FRAME_LEN_MAX];
-        while let Some((worker, len)) = self.aggregator.poll_transmit(self.now, &mut frame) {
+        while let Some((link, len)) = self.aggregator.poll_transmit(self.now, &mut frame) {
             let Self { workers, deliveries, sequence, .. } = self;
-            workers[worker].down.send(self.now, &frame[..len], |at, bytes| {
+            let board = self.boards[link];
+            workers[board].down.send(self.now, &frame[..len], |at, bytes| {
                 *sequence += 1;
                 let (sequence, what) = (*sequence, Arrival::Down(bytes));
-                deliveries.push(Reverse(Delivery { at, sequence, worker, what }));
+                deliveries.push(Reverse(Delivery { at, sequence, board, what }));
             });
         }
         let arrival = self.deliveries.peek().map(|Reverse(delivery)| delivery.at);
@@ -275,48 +299,71 @@ impl<R: Repertoire> Simulation<R> {
     }
 
     fn deliver(&mut self, delivery: Delivery) {
-        let worker = delivery.worker;
-        let wired = &mut self.workers[worker];
+        let board = delivery.board;
+        let link = self.link(board);
+        let wired = &mut self.workers[board];
         let unplugged = self.now < wired.unplugged_until;
         match delivery.what {
             Arrival::Up(bytes) if unplugged => wired.dropped += bytes.len() as u64,
-            Arrival::Up(bytes) => self.aggregator.receive(self.now, worker, &bytes),
+            Arrival::Up(bytes) => self.aggregator.receive(self.now, link, &bytes),
             Arrival::Down(bytes) if unplugged => wired.forgotten += bytes.len() as u64,
             Arrival::Down(bytes) => {
                 let first = wired.received.is_empty();
                 wired.received.extend(bytes);
                 let read_at = wired.busy_until.max(self.now + wired.drowsiness);
                 if first {
-                    self.push(read_at, worker, Arrival::Read);
+                    self.push(read_at, board, Arrival::Read);
                 }
             }
             Arrival::Read => {
                 let bytes = std::mem::take(&mut wired.received);
                 wired.worker.receive(&bytes);
-                self.answer(worker);
+                self.answer(board);
             }
-            Arrival::Replugged => self.aggregator.handle_reconnect(worker),
-            Arrival::Mishap(mishap) => self.happen(worker, mishap),
+            Arrival::Replugged => self.aggregator.handle_reconnect(link),
+            Arrival::Mishap(mishap) => self.happen(board, mishap),
         }
     }
 
-    fn happen(&mut self, worker: usize, mishap: Mishap) {
+    fn happen(&mut self, board: usize, mishap: Mishap) {
         self.mishaps.push(mishap);
         match mishap {
-            Mishap::Reboot => self.reboot(worker),
-            Mishap::PowerCut(0) => self.reboot(worker),
+            Mishap::Reboot | Mishap::PowerCut(0) => self.reboot(board),
             Mishap::PowerCut(words) => {
-                let journal = self.workers[worker].journal.as_mut();
+                let journal = self.workers[board].journal.as_mut();
                 journal.into_iter().for_each(|journal| journal.flash().cut_after(words));
             }
-            Mishap::Unplug(time) => {
-                let until = &mut self.workers[worker].unplugged_until;
-                *until = (*until).max(self.now + time);
-                self.push(self.now + time, worker, Arrival::Replugged);
+            Mishap::Unplug(time) => self.unplug(board, time),
+            Mishap::Slow(evaluation) => self.workers[board].evaluation = evaluation,
+            Mishap::Drowsy(drowsiness) => self.workers[board].drowsiness = drowsiness,
+            Mishap::Swap { with, noticed } => {
+                let links = self.swap(board, with);
+                if noticed {
+                    links.into_iter().for_each(|link| self.aggregator.handle_reconnect(link));
+                }
             }
-            Mishap::Slow(evaluation) => self.workers[worker].evaluation = evaluation,
-            Mishap::Drowsy(drowsiness) => self.workers[worker].drowsiness = drowsiness,
+            Mishap::Displace(other, time) => {
+                let [link, _] = self.swap(board, other);
+                self.aggregator.handle_reconnect(link);
+                self.unplug(other, time);
+            }
         }
+    }
+
+    fn unplug(&mut self, board: usize, time: Duration) {
+        let until = &mut self.workers[board].unplugged_until;
+        *until = (*until).max(self.now + time);
+        self.push(self.now + time, board, Arrival::Replugged);
+    }
+
+    /// Exchanges two cables at the host; returns the links on which the boards are now. What is on its way arrives all the same, the
+    /// rest of a frame on another link than its begin.
+    fn swap(&mut self, one: usize, other: usize) -> [usize; 2] {
+        let links = [other, one].map(|board| self.link(board));
+        for (link, board) in links.into_iter().zip([one, other]) {
+            self.boards[link] = board;
+        }
+        links
     }
 
     /// Lets a worker compute and send what it has to.
@@ -340,8 +387,8 @@ impl<R: Repertoire> Simulation<R> {
         while let Some(len) = wired.worker.poll_transmit(&mut frame) {
             wired.up.send(start, &frame[..len], |at, bytes| {
                 *sequence += 1;
-                let (sequence, worker, what) = (*sequence, index, Arrival::Up(bytes));
-                deliveries.push(Reverse(Delivery { at, sequence, worker, what }));
+                let (sequence, board, what) = (*sequence, index, Arrival::Up(bytes));
+                deliveries.push(Reverse(Delivery { at, sequence, board, what }));
             });
         }
     }
@@ -377,7 +424,7 @@ impl<R: Repertoire> Simulation<R> {
     fn reboot(&mut self, index: usize) {
         let wired = &mut self.workers[index];
         self.deliveries.retain(|Reverse(next)| match &next.what {
-            Arrival::Up(bytes) if next.worker == index => {
+            Arrival::Up(bytes) if next.board == index => {
                 wired.dropped += bytes.len() as u64;
                 false
             }
@@ -424,8 +471,9 @@ impl<R: Repertoire> World for Simulation<R> {
             return Some(Measured { loss: Some(loss), gradient_norm_squared: norm_squared });
         }
         let mut gradient = vec![0.0; self.workers.first()?.gradient.len()];
-        for wired in &self.workers {
-            let scale = value(wired.loss_weight, wired.gradient_exponent);
+        for (worker, &loss_weight) in self.loss_weights.iter().enumerate() {
+            let wired = &self.workers[self.board(worker)?];
+            let scale = value(loss_weight, wired.gradient_exponent);
             let terms = wired.gradient.iter().map(|&m| f64::from(m) * scale);
             gradient.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
@@ -433,8 +481,8 @@ impl<R: Repertoire> World for Simulation<R> {
         Some(Measured { loss: None, gradient_norm_squared })
     }
 
-    fn place(&self, worker: usize) -> String {
-        format!("simulated board {}", worker + 1)
+    fn place(&self, link: usize) -> String {
+        format!("simulated board {}", self.boards[link] + 1)
     }
 }
 

@@ -18,8 +18,8 @@ pub trait World {
     /// f at the x of the round that was just closed, where the data are at hand.
     fn measure(&mut self) -> Option<Measured>;
 
-    /// Where a worker is, for people.
-    fn place(&self, worker: usize) -> String;
+    /// Where a link leads, for people.
+    fn place(&self, link: usize) -> String;
 
     /// The next thing that people should hear of, if there is one.
     fn poll_note(&mut self) -> Option<String> {
@@ -191,7 +191,8 @@ pub fn train(
                 return Ok(());
             }
             Event::Failed(failure) => {
-                let place = world.place(failure.worker);
+                let link = world.aggregator().link(failure.worker);
+                let place = world.place(link);
                 return Err(TrainingError::Failure { place, failure });
             }
             Event::Greeted(_) | Event::Loaded { .. } if !begun && interrupt::is_requested() => {
@@ -200,6 +201,7 @@ pub fn train(
             Event::Greeted(_)
             | Event::Loaded { .. }
             | Event::Rebooted(_)
+            | Event::Moved(_)
             | Event::LeftOut { .. }
             | Event::Back(_) => {}
         }

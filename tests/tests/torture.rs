@@ -11,5 +11,6 @@ fn three_hundred_seeds_lose_nothing() {
     println!("{sum:?}");
     let Tally { lost, outages, cut, corrupted, duplicated, noises, .. } = sum;
     let tried = [lost, outages, cut, corrupted, duplicated, noises, sum.unplugged, sum.slowed];
-    assert!(tried.into_iter().chain([sum.noticed, sum.host_ends]).all(|n| n >= 50), "{sum:?}");
+    let mishaps = [sum.noticed, sum.host_ends, sum.swapped, sum.displaced];
+    assert!(tried.into_iter().chain(mishaps).all(|n| n >= 50), "{sum:?}");
 }

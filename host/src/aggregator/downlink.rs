@@ -53,9 +53,7 @@ impl Machine {
     fn emit(&self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> (usize, usize) {
         let asked = self.peers[worker].question.asked();
         if asked == Stage::Round {
-            // The same for all, so it is written once.
-            out[..self.round_frame.len()].copy_from_slice(&self.round_frame);
-            return (self.round_frame.len(), self.last_chunk().body.len());
+            return (self.emit_round(worker, out), self.last_chunk().body.len());
         }
         let Letter { address, context, message, body } = self.letter(worker, asked);
         (message.emit(address, &body, &context, out), body.len())
@@ -140,16 +138,30 @@ impl Machine {
         if index + 1 < self.downlink.len() { Stage::Part(index) } else { Stage::Round }
     }
 
-    /// The frame that ends the downlink of a round, for all workers.
-    pub fn emit_round(&self) -> Vec<u8> {
+    /// Writes the frame that ends the downlink of a round. Where it is all of that it is for everyone, and written once. Where parts go
+    /// before it, only who has got those may take it: on an exchanged cable it may reach another worker.
+    fn emit_round(&self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
+        if self.downlink.len() > 1 {
+            return self.write_round(address(worker), out);
+        }
+        out[..self.round_frame.len()].copy_from_slice(&self.round_frame);
+        self.round_frame.len()
+    }
+
+    /// The frame for everyone.
+    pub fn common_round(&self) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];
+        let len = self.write_round(BROADCAST, &mut out);
+        out[..len].to_vec()
+    }
+
+    fn write_round(&self, address: u16, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
         let &Chunk { from, ref body, .. } = self.last_chunk();
         let message = match self.model.announced_pace() {
             0 => Down::Round { from },
             pace => Down::Paced { from, pace },
         };
-        let len = message.emit(BROADCAST, body, &self.context_of(&message), &mut out);
-        out[..len].to_vec()
+        message.emit(address, body, &self.context_of(&message), out)
     }
 
     fn last_chunk(&self) -> &Chunk {

@@ -68,13 +68,17 @@ pub enum Reason {
     Curvature,
     /// The identity is taken.
     #[error(
-        "worker {} has the same identity; connect each board once and give every board an identity of its own",
+        "worker {} has the same identity, and answers as well; connect each board once and give every board an identity of \
+         its own",
         .0 + 1
     )]
     SameIdentity(usize),
-    /// Another board answers than before.
-    #[error("another board answers on its line ({0}); connect the one the run was started with")]
-    Swapped(Identity),
+    /// A board answers that belongs to nobody.
+    #[error(
+        "a board answers in its place that is not of this run ({0}); connect the one that the run was started with, or let \
+         `smidgen resume` give this one the place"
+    )]
+    Stranger(Identity),
     /// It is there, but does not answer.
     #[error(
         "it says that it is there but does not answer what it is asked; restart it, and please report this as a bug"

@@ -2,6 +2,7 @@
 
 use super::question::Question;
 use super::traffic::Traffic;
+use serde::{Deserialize, Serialize};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::Ticket;
@@ -11,7 +12,7 @@ use smidgen_protocol::vector::Ratio;
 pub const RESTARTS_MAX: u32 = 8;
 
 /// Who answers on a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Kind of board.
     pub board: String,
@@ -86,7 +87,14 @@ impl Incoming {
 #[derive(Debug, Default)]
 pub struct Peer {
     pub question: Question,
+    /// Its board: the one that answered first, in this run or in the part of it that was resumed.
     pub identity: Option<Identity>,
+    /// The link on which its board was heard last by this host, if it ever was.
+    pub heard_on: Option<usize>,
+    /// Whose board answers on its link, if it is not its own.
+    pub met: Option<usize>,
+    /// How often in a row such a board has answered on its own link as well.
+    pub refuted: u32,
     /// Ticket of the configuration that it acknowledged: a boot forgets it.
     pub opened: Ticket,
     /// Its constant L̂_i, where it was asked for it.
@@ -113,6 +121,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether its board has said to this host who it is.
+    pub fn is_greeted(&self) -> bool {
+        self.heard_on.is_some()
+    }
+
     /// A worker of a run that goes on: its loss in the last round or whether it missed that, its traffic until then, how often it was restarted.
     /// Until its next update, what it is sent it has been sent before.
     pub fn take_up(&mut self, (loss, missed): (i32, bool), past: (Traffic, Traffic), reboots: u32) {

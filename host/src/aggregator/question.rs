@@ -99,8 +99,12 @@ pub struct Question {
     echo: Ticket,
     /// The question is put off until the worker has said who it is.
     checking: bool,
+    /// And that it has done so matters more than an answer to the question.
+    challenged: bool,
     queued: bool,
     attempts: u32,
+    /// Answers in a row that did not come.
+    missed: u32,
     checks: u32,
     asked_at: Option<Duration>,
     sent_at: Duration,
@@ -119,8 +123,10 @@ impl Default for Question {
             ticket: 0,
             echo: 1,
             checking: false,
+            challenged: false,
             queued: false,
             attempts: 0,
+            missed: 0,
             checks: 0,
             asked_at: None,
             sent_at: Duration::ZERO,
@@ -161,14 +167,14 @@ impl Question {
         self.ticket = self.ticket.wrapping_add(u16::from(stage.has_ticket()));
         self.echo = self.echo.wrapping_add(u16::from(stage.greets()));
         (self.attempts, self.checks) = (0, 0);
-        self.checking = false;
+        self.checking = self.challenged && !stage.greets();
         self.asked_at = None;
         self.deadline = None;
     }
 
     /// Whether there is a question to ask, and it is not yet in the queue: then it is from now on.
     pub fn enqueue(&mut self) -> bool {
-        let new = !self.queued && self.stage != Stage::Idle;
+        let new = !self.queued && self.asked() != Stage::Idle;
         self.queued |= new;
         new
     }
@@ -180,7 +186,7 @@ impl Question {
         // share one.
         let configured_before = self.asked() == Stage::Configure && self.asked_at.is_some();
         self.ticket = self.ticket.wrapping_add(u16::from(configured_before));
-        self.stage != Stage::Idle
+        self.asked() != Stage::Idle
     }
 
     /// Notes that the question has been sent, and with its answer will be on the line for `line_time` at most; returns
@@ -197,6 +203,7 @@ impl Question {
     /// Notes that the awaited answer came.
     pub fn answered(&mut self, now: Duration) {
         self.heard_at = now;
+        self.missed = 0;
         let evaluates = self.asked().evaluates();
         if self.attempts == 0 {
             let took = now.saturating_sub(self.sent_at);
@@ -216,10 +223,13 @@ impl Question {
         }
     }
 
-    /// The worker said that it is there, and still in the run: the question itself is asked again. False if that has
-    /// happened too often.
+    /// The worker said who it is, as it was asked.
+    pub fn recognised(&mut self) {
+        (self.checking, self.challenged) = (false, false);
+    }
+
+    /// It is still in the run: the question itself is asked again. False if that has happened too often.
     pub fn resume(&mut self) -> bool {
-        self.checking = false;
         self.checks += 1;
         self.checks <= CHECKS_MAX
     }
@@ -233,6 +243,7 @@ impl Question {
         let evaluates = self.asked().evaluates();
         self.timer(evaluates).back_off();
         self.attempts += 1;
+        self.missed += 1;
         if self.attempts.is_multiple_of(ATTEMPTS_UNTIL_CHECK) {
             self.check();
         }
@@ -246,6 +257,26 @@ impl Question {
             self.echo = self.echo.wrapping_add(1);
             self.attempts = self.attempts.max(1);
         }
+    }
+
+    /// Asks the worker who it is before anything else, even where it waits for the others, and with a new number: an answer
+    /// to an earlier question does not count.
+    pub fn challenge(&mut self) {
+        (self.checking, self.challenged) = (!self.stage.greets(), true);
+        self.echo = self.echo.wrapping_add(1);
+        self.attempts = self.attempts.max(1);
+    }
+
+    /// Whether the last questions were all asked in vain.
+    pub fn is_in_vain(&self) -> bool {
+        self.missed >= ATTEMPTS_UNTIL_CHECK
+    }
+
+    /// This question and another one are asked on each other's links from now on. The number of the last Hello stays with the link,
+    /// so that a late answer on it is told for one.
+    pub fn trade_links(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.echo, &mut other.echo);
+        (self.missed, other.missed) = (0, 0);
     }
 
     /// Since when an answer is overdue; none if nothing is.
@@ -323,6 +354,7 @@ mod tests {
         question.enter(Stage::Round);
         let resumed = (0..).take_while(|_| {
             question.check();
+            question.recognised();
             question.resume()
         });
         assert_eq!(resumed.count(), CHECKS_MAX as usize);

@@ -2,7 +2,7 @@
 
 use super::mirror::Mirror;
 use super::model::Model;
-use super::peer::Peer;
+use super::peer::{Identity, Peer};
 use super::traffic::Traffic;
 use super::tuner::Tuner;
 use super::{Aggregator, Machine, Phase, Setup};
@@ -26,6 +26,7 @@ pub struct Snapshot {
 /// What is kept of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Worker {
+    identity: Option<Identity>,
     loss: i32,
     l_i: Option<Ratio>,
     missed: bool,
@@ -74,8 +75,9 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            let Peer { loss, missed, l_i, reboots, .. } = *peer;
-            Worker { loss, missed, l_i, uplink, downlink, reboots }
+            let &Peer { loss, missed, l_i, reboots, ref identity, .. } = peer;
+            let identity = identity.clone();
+            Worker { identity, loss, missed, l_i, uplink, downlink, reboots }
         });
         Some(Snapshot {
             round,
@@ -88,7 +90,7 @@ impl Aggregator {
     }
 
     /// A run that goes on with the round after that of the snapshot. Whoever is there is greeted and restored as after a
-    /// reboot.
+    /// reboot; each board becomes the worker that it was, whatever the order of the links.
     ///
     /// # Errors
     /// If the snapshot is not of a run with this setup.
@@ -112,7 +114,7 @@ impl Aggregator {
                 (worker.uplink, worker.downlink),
                 worker.reboots,
             );
-            peer.l_i = worker.l_i;
+            (peer.identity, peer.l_i) = (worker.identity, worker.l_i);
         }
         machine.proceed();
         Ok(aggregator)

@@ -5,6 +5,7 @@ mod bench;
 mod hostile;
 mod methods;
 mod rescaling;
+mod routes;
 mod time;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! What comes up: answers, and what they lead to.
 
-use super::peer::{Identity, Peer, RESTARTS_MAX, Told};
+use super::peer::{RESTARTS_MAX, Told};
 use super::question::Stage;
 use super::{Event, Machine, Phase, Reason, scaling};
 use crate::ratio::real;
@@ -103,30 +103,37 @@ impl Machine {
     }
 
     fn handle_ready(&mut self, now: Duration, worker: usize, ready: &Ready) -> Result<(), Reject> {
-        let peer = &mut self.peers[worker];
-        if peer.question.echo_awaited() != Some(ready.echo) {
+        if self.peers[worker].question.echo_awaited() != Some(ready.echo) {
             return Err(Reject::Repeated);
         }
+        if !self.compare_versions(worker, ready.version, ready.schema)
+            || !self.recognise(worker, ready)
+        {
+            return Ok(());
+        }
+        let peer = &mut self.peers[worker];
         peer.question.answered(now);
+        peer.question.recognised();
         peer.told =
             Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
         self.hear(worker);
         let peer = &self.peers[worker];
         let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
-        let stage = peer.question.stage();
-        if !self.compare_versions(worker, ready.version, ready.schema)
-            || !self.identify(worker, ready)
-        {
+        let (theirs, wanted) = (ready.objectives, self.setup.objective);
+        if theirs.split(' ').all(|theirs| theirs != wanted) {
+            let theirs = theirs.to_owned();
+            self.fail(worker, Reason::Objective { theirs, wanted });
             return Ok(());
         }
-        match stage {
+        match peer.question.stage() {
             Stage::Greet => {
                 self.events.push_back(Event::Greeted(worker));
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
-            // A worker that is being configured need not be in the session yet.
-            Stage::Configure => self.resume(worker),
+            // A worker that is being configured need not be in the session yet. One that waits for the others is asked by its
+            // next question whether it still is.
+            Stage::Configure | Stage::Idle => self.resume(worker),
             _ if in_session => self.resume(worker),
             _ => self.restart(worker),
         }
@@ -153,35 +160,6 @@ impl Machine {
         } else {
             self.enter(worker, Stage::Configure);
         }
-    }
-
-    /// Takes a worker for who it says it is, unless that cannot be.
-    fn identify(&mut self, worker: usize, ready: &Ready) -> bool {
-        let identity = Identity {
-            board: ready.board.to_owned(),
-            identity: ready.identity,
-            memory: ready.memory,
-        };
-        let same =
-            |peer: &Peer| peer.identity.as_ref().is_some_and(|i| i.identity == ready.identity);
-        let twin = self.peers.iter().enumerate().find(|&(i, peer)| i != worker && same(peer));
-        let twin = twin.map(|(i, _)| i);
-        let swapped = self.peers[worker].identity.is_some() && !same(&self.peers[worker]);
-        if swapped {
-            self.fail(worker, Reason::Swapped(identity));
-            return false;
-        }
-        self.peers[worker].identity = Some(identity);
-        let (theirs, wanted) = (ready.objectives, self.setup.objective);
-        if let Some(twin) = twin {
-            self.fail(worker, Reason::SameIdentity(twin));
-        } else if theirs.split(' ').all(|theirs| theirs != wanted) {
-            let theirs = theirs.to_owned();
-            self.fail(worker, Reason::Objective { theirs, wanted });
-        } else {
-            return true;
-        }
-        false
     }
 
     /// Compares a worker's state with the host's; one that was restarted at the very end has none to compare.

@@ -135,6 +135,7 @@ pub const PASS: Fault = Fault::Down(Damage::None);
 #[derive(Clone, Copy)]
 pub struct Exchange<'f> {
     pub worker: usize,
+    pub link: usize,
     pub stage: Stage,
     /// The round that is open.
     pub round: Option<u32>,
@@ -151,7 +152,8 @@ pub struct Node {
     /// How long a gradient takes.
     pub takes: Duration,
     busy_until: Duration,
-    /// Bytes that the host sent; that reached the worker since it was started; that reached the host.
+    /// Bytes that the host sent on the link of this number; that reached this worker since it was started; that reached the host on
+    /// the link of this number.
     sent: u64,
     arrived: u64,
     risen: u64,
@@ -160,12 +162,14 @@ pub struct Node {
 pub struct Bench {
     pub host: Aggregator,
     pub nodes: Vec<Node>,
+    /// The node at the end of each link.
+    pub cables: Vec<usize>,
     pub now: Duration,
     pub rule: Rule,
     /// Exchanges that did not just pass.
     pub faults: u32,
     memory_len: usize,
-    /// Answers on their way: when they arrive, in which order, from whom.
+    /// Answers on their way: when they arrive, in which order, on which link.
     answers: BTreeMap<(Duration, u64), (usize, Vec<u8>)>,
     answer_count: u64,
 }
@@ -175,7 +179,7 @@ impl Bench {
     pub fn new(setup: Setup) -> Self {
         let memory_len = memory_len::<Slope>(&setup.configuration(0, 0, 0));
         let node = |worker| Node {
-            worker: start(worker, memory_len),
+            worker: start(worker as u64 + 1, memory_len),
             objective: Slope(|x, b| x - b),
             takes: Duration::ZERO,
             busy_until: Duration::ZERO,
@@ -185,6 +189,7 @@ impl Bench {
         };
         Self {
             nodes: (0..setup.shares.len()).map(node).collect(),
+            cables: (0..setup.shares.len()).collect(),
             host: Aggregator::new(setup),
             now: Duration::ZERO,
             rule: Box::new(|_| PASS),
@@ -209,15 +214,15 @@ impl Bench {
     /// if nothing can happen any more.
     pub fn step(&mut self) -> bool {
         let mut out = [0; FRAME_LEN_MAX];
-        while let Some((worker, len)) = self.host.poll_transmit(self.now, &mut out) {
-            self.exchange(worker, &out[..len]);
+        while let Some((link, len)) = self.host.poll_transmit(self.now, &mut out) {
+            self.exchange(link, &out[..len]);
         }
         let timeout = self.host.poll_timeout();
         let arrival = self.answers.keys().next().map(|(at, _)| *at);
         if arrival.is_some_and(|at| timeout.is_none_or(|timeout| at <= timeout)) {
-            let ((at, _), (worker, answer)) = self.answers.pop_first().expect("one was seen");
+            let ((at, _), (link, answer)) = self.answers.pop_first().expect("one was seen");
             self.now = self.now.max(at);
-            self.arrive(worker, &answer);
+            self.arrive(link, &answer);
             return true;
         }
         let Some(timeout) = timeout else { return false };
@@ -226,41 +231,41 @@ impl Bench {
         true
     }
 
-    fn exchange(&mut self, worker: usize, frame: &[u8]) {
+    fn exchange(&mut self, link: usize, frame: &[u8]) {
+        let (worker, node) = (self.host.machine.routes.worker(link), self.cables[link]);
         let stage = self.host.machine.peers[worker].question.asked();
         let round = self.host.open_round();
-        let fault = (self.rule)(Exchange { worker, stage, round, frame });
+        let fault = (self.rule)(Exchange { worker, link, stage, round, frame });
         self.faults += u32::from(fault != PASS);
-        self.nodes[worker].sent += frame.len() as u64;
+        self.nodes[link].sent += frame.len() as u64;
         let (down, up) = match fault {
             Fault::Down(damage) => (damage, Damage::None),
             Fault::Up(damage) => (Damage::None, damage),
             _ => (Damage::None, Damage::None),
         };
         if fault == Fault::RebootBefore {
-            self.reboot(worker);
+            self.reboot(node);
         }
         let arriving = down.of(frame);
-        let answers: Vec<_> =
-            arriving.iter().flat_map(|bytes| self.deliver(worker, bytes)).collect();
+        let answers: Vec<_> = arriving.iter().flat_map(|bytes| self.deliver(node, bytes)).collect();
         match fault {
             Fault::Reconnect => {
-                answers.iter().for_each(|answer| self.arrive(worker, &answer[..answer.len() / 2]));
-                self.host.handle_reconnect(worker);
+                answers.iter().for_each(|answer| self.arrive(link, &answer[..answer.len() / 2]));
+                self.host.handle_reconnect(link);
                 assert_eq!(self.host.pending(worker), 0, "nothing goes on where it was cut");
             }
-            _ => self.answer(worker, &answers, up),
+            _ => self.answer(link, &answers, up),
         }
         if fault == Fault::RebootAfter {
-            self.reboot(worker);
+            self.reboot(node);
         }
     }
 
-    fn answer(&mut self, worker: usize, answers: &[Vec<u8>], damage: Damage) {
-        let at = self.nodes[worker].busy_until.max(self.now) + LATENCY;
+    fn answer(&mut self, link: usize, answers: &[Vec<u8>], damage: Damage) {
+        let at = self.nodes[self.cables[link]].busy_until.max(self.now) + LATENCY;
         for bytes in answers.iter().flat_map(|answer| damage.of(answer)) {
             self.answer_count += 1;
-            self.answers.insert((at, self.answer_count), (worker, bytes));
+            self.answers.insert((at, self.answer_count), (link, bytes));
         }
     }
 
@@ -280,15 +285,28 @@ impl Bench {
     }
 
     /// Puts bytes before the host, in pieces.
-    pub fn arrive(&mut self, worker: usize, bytes: &[u8]) {
-        self.nodes[worker].risen += bytes.len() as u64;
-        bytes.chunks(100).for_each(|piece| self.host.receive(self.now, worker, piece));
+    pub fn arrive(&mut self, link: usize, bytes: &[u8]) {
+        self.nodes[link].risen += bytes.len() as u64;
+        bytes.chunks(100).for_each(|piece| self.host.receive(self.now, link, piece));
     }
 
-    /// The power of a worker fails.
-    pub fn reboot(&mut self, worker: usize) {
-        self.nodes[worker].worker = start(worker, self.memory_len);
-        self.nodes[worker].arrived = 0;
+    /// The power of a node fails.
+    pub fn reboot(&mut self, node: usize) {
+        self.replace(node, node as u64 + 1);
+    }
+
+    /// Another board takes the place of a node.
+    pub fn replace(&mut self, node: usize, identity: u64) {
+        self.nodes[node].worker = start(identity, self.memory_len);
+        self.nodes[node].arrived = 0;
+    }
+
+    /// The host ends behind a closed round, and another one goes on, with a session of its own.
+    pub fn end_host(&mut self, setup: Setup) {
+        let snapshot = self.host.snapshot().expect("a round is closed");
+        let setup = Setup { session: setup.session + 1, ..setup };
+        self.host = Aggregator::resume(setup, snapshot).expect("it is of this run");
+        self.answers.clear();
     }
 
     /// What the host has to tell; if there is nothing, something happens.
@@ -299,7 +317,7 @@ impl Bench {
     }
 
     /// Runs until the awaited event; a failure that was not awaited ends the test.
-    fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
+    pub fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
         for _ in 0..STEPS_MAX {
             let Some(event) = self.advance() else { continue };
             match (awaited(&event), event) {
@@ -348,8 +366,8 @@ impl Bench {
     pub fn finish(&mut self) {
         self.host.finish();
         self.until(|event| matches!(event, Event::Finished(_)).then_some(()));
-        while let Some((_, (worker, answer))) = self.answers.pop_first() {
-            self.arrive(worker, &answer);
+        while let Some((_, (link, answer))) = self.answers.pop_first() {
+            self.arrive(link, &answer);
         }
     }
 
@@ -370,6 +388,21 @@ impl Bench {
         }
     }
 
+    /// The same where links have led to several workers: every byte is one of a worker and of a link.
+    pub fn check_bytes_in_all(&self) {
+        let (mut up, mut down) = (0, 0);
+        for (worker, node) in self.nodes.iter().enumerate() {
+            let Node { worker: machine, arrived, .. } = node;
+            assert_eq!(machine.counters().bytes() + machine.pending() as u64, *arrived);
+            let traffic = self.host.traffic(worker);
+            let explained = self.host.counters(worker).bytes() + self.host.pending(worker) as u64;
+            assert_eq!(traffic.0.wire_bytes, explained);
+            (up, down) = (up + explained, down + traffic.1.wire_bytes);
+        }
+        let sum = |of: fn(&Node) -> u64| self.nodes.iter().map(of).sum::<u64>();
+        assert_eq!((up, down), (sum(|node| node.risen), sum(|node| node.sent)));
+    }
+
     /// Every byte is explained at the host's end.
     pub fn check_bytes_up(&self) {
         for (worker, Node { risen, .. }) in self.nodes.iter().enumerate() {
@@ -382,13 +415,14 @@ impl Bench {
     /// Every worker holds the host's model and its mirror.
     pub fn check_states(&self) {
         for (worker, node) in self.nodes.iter().enumerate() {
+            assert_eq!(self.host.identity(worker).map(|i| i.identity), Some(worker as u64 + 1));
             let state = (self.host.x(), self.host.mirror(worker).mantissas());
             assert_eq!(node.worker.state(), Some(state), "worker {worker}");
         }
     }
 }
 
-fn start(worker: usize, memory_len: usize) -> Worker<Vec<u64>> {
-    let board = Board { name: "bench", identity: worker as u64 + 1 };
+fn start(identity: u64, memory_len: usize) -> Worker<Vec<u64>> {
+    let board = Board { name: "bench", identity };
     Worker::new::<Slope>(board, vec![u64::MAX; memory_len / 8])
 }

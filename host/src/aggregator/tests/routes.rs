@@ -1,0 +1,173 @@
+//! Boards that turn up on other links than before.
+
+use super::*;
+use std::cell::Cell;
+
+/// A run of four whose updates and downlinks take several frames.
+fn four() -> Setup {
+    Setup { downlink: Downlink::Sparse, ..setup(300, 4) }
+}
+
+/// Puts every cable of `links` where the next one was, the last one where the first was.
+fn rotate(bench: &mut Bench, links: &[usize], noticed: bool) {
+    let nodes: Vec<_> = links.iter().map(|&link| bench.cables[link]).collect();
+    for (&link, &node) in links.iter().zip(nodes.iter().cycle().skip(1)) {
+        bench.cables[link] = node;
+    }
+    for &link in links.iter().filter(|_| noticed) {
+        bench.host.handle_reconnect(link);
+    }
+}
+
+/// Runs on to the last round; returns the transcript, and who moved, in order of their numbers.
+fn go_on(bench: &mut Bench) -> (u64, Vec<usize>) {
+    let mut moved = vec![];
+    let transcript = loop {
+        match bench.advance() {
+            Some(Event::Closed(closed)) if closed.round + 1 == ROUNDS => break closed.transcript,
+            Some(Event::Closed(_)) => bench.host.proceed(),
+            Some(Event::Moved(worker)) => moved.push(worker),
+            Some(Event::Failed(failure)) => panic!("{failure}"),
+            _ => {}
+        }
+    };
+    bench.finish();
+    moved.sort_unstable();
+    (transcript, moved)
+}
+
+#[test]
+fn boards_whose_cables_were_exchanged_find_their_workers_at_every_stage() {
+    let undisturbed = Bench::new(four()).run(ROUNDS);
+    let stages = [
+        (Stage::Configure, None),
+        (Stage::Probe, None),
+        (Stage::Announce, Some(0)),
+        (Stage::Begin, Some(0)),
+        (Stage::Idle, Some(1)),
+        (Stage::Round, Some(2)),
+    ];
+    for links in [&[0, 1][..], &[0, 2, 1], &[3, 1, 2, 0]] {
+        for ((stage, round), noticed) in stages.into_iter().flat_map(|at| [(at, false), (at, true)])
+        {
+            let mut bench = Bench::new(four());
+            bench.nodes[3].takes = Duration::from_millis(5);
+            bench.until_stage(0, stage, round);
+            // Who has answered in set-up is a worker; the others become one where they are.
+            let all = round.is_some() || stage == Stage::Probe;
+            rotate(&mut bench, links, noticed);
+            let (transcript, moved) = go_on(&mut bench);
+            let what = format!("{links:?} at {stage:?}, noticed: {noticed}");
+            assert_eq!(transcript, undisturbed, "{what}");
+            let mut links = links.to_vec();
+            links.sort_unstable();
+            assert!(!all || moved == links, "{what}: {moved:?}");
+            let reboots: u32 = (0..4).map(|worker| bench.host.reboots(worker)).sum();
+            assert!(reboots == 0 || !all, "{what}: nobody forgot anything");
+            bench.check_bytes_in_all();
+            if all {
+                bench.check_states();
+            }
+        }
+    }
+}
+
+/// An answer from before the exchange that comes after it, on the old link, is told for a late one.
+#[test]
+fn what_was_on_its_way_when_cables_were_exchanged_harms_nobody() {
+    let undisturbed = Bench::new(four()).run(ROUNDS);
+    for steps in 0..20 {
+        let mut bench = Bench::new(four());
+        bench.until_stage(0, Stage::Round, Some(1));
+        for swaps in 0..2 {
+            for _ in 0..steps {
+                if let Some(Event::Closed(_)) = bench.advance() {
+                    bench.host.proceed();
+                }
+            }
+            rotate(&mut bench, &[0, 1 + swaps], steps % 2 == 0);
+        }
+        assert_eq!(go_on(&mut bench).0, undisturbed, "{steps} steps");
+        bench.check_states();
+        bench.check_bytes_in_all();
+    }
+}
+
+#[test]
+fn a_board_that_moves_to_the_link_of_one_that_is_away_is_found_there() {
+    let undisturbed = Bench::new(four()).run(ROUNDS);
+    let mut bench = Bench::new(four());
+    bench.until_stage(0, Stage::Round, Some(1));
+    // Node 0 is on link 1 now, and nobody is on link 0.
+    rotate(&mut bench, &[0, 1], false);
+    let away = Rc::new(Cell::new(true));
+    let absent = away.clone();
+    bench.rule = Box::new(move |exchange| match exchange.link {
+        0 if absent.get() => Fault::Down(Damage::Lost),
+        _ => PASS,
+    });
+    let moved = bench.until(|event| match event {
+        Event::Moved(worker) => Some(*worker),
+        _ => None,
+    });
+    assert_eq!((moved, bench.host.link(0), bench.host.link(1)), (0, 1, 0));
+    away.set(false);
+    assert_eq!(go_on(&mut bench), (undisturbed, vec![1]));
+    bench.check_states();
+    bench.check_bytes_in_all();
+}
+
+#[test]
+fn a_host_that_goes_on_gives_each_board_its_own_worker_whatever_the_order_of_the_links() {
+    let undisturbed = Bench::new(four()).run(ROUNDS);
+    let mut bench = Bench::new(four());
+    bench.close();
+    bench.end_host(four());
+    rotate(&mut bench, &[0, 2, 3], false);
+    let (transcript, moved) = go_on(&mut bench);
+    assert_eq!((transcript, &moved[..]), (undisturbed, &[][..]), "nobody was elsewhere before");
+    assert_eq!([0, 1, 2, 3].map(|worker| bench.host.link(worker)), [3, 1, 0, 2]);
+    bench.check_states();
+}
+
+#[test]
+fn a_new_board_takes_the_place_of_one_that_was_given_up_when_a_host_goes_on() {
+    let undisturbed = Bench::new(four()).run(ROUNDS);
+    let mut bench = Bench::new(four());
+    bench.close();
+    bench.end_host(four());
+    bench.replace(2, 77);
+    rotate(&mut bench, &[0, 1], false);
+    assert_eq!(go_on(&mut bench).0, undisturbed);
+    let identities = [0, 1, 2, 3].map(|worker| bench.host.identity(worker).unwrap().identity);
+    assert_eq!(identities, [1, 2, 77, 4]);
+}
+
+#[test]
+fn two_boards_with_one_identity_end_the_run_with_a_sentence() {
+    let mut bench = Bench::new(setup(5, 2));
+    bench.replace(1, 1);
+    assert_eq!(bench.fail().reason, Reason::SameIdentity(0));
+
+    let mut bench = Bench::new(setup(5, 2));
+    bench.until_stage(0, Stage::Round, Some(1));
+    bench.replace(1, 1);
+    let failure = bench.fail();
+    assert_eq!((failure.worker, &failure.reason), (1, &Reason::SameIdentity(0)));
+    assert_eq!(
+        failure.to_string(),
+        "worker 2 (bench 0000000000000002): worker 1 has the same identity, and answers as well; connect each board once and give \
+         every board an identity of its own"
+    );
+    assert_eq!((bench.host.reboots(0), bench.host.link(0)), (0, 0), "who was there is left alone");
+}
+
+#[test]
+fn a_stranger_ends_the_run_with_a_sentence() {
+    let mut bench = Bench::new(setup(5, 2));
+    bench.until_stage(0, Stage::Round, Some(1));
+    bench.replace(1, 77);
+    let failure = bench.fail();
+    assert!(matches!(failure.reason, Reason::Stranger(Identity { identity: 77, .. })), "{failure}");
+    assert_eq!(failure.worker, 1);
+}
