@@ -1,6 +1,6 @@
 //! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
 
-use crate::journal::Journal;
+use crate::journal::{Journal, attend};
 use crate::objective::Repertoire;
 use crate::worker::Worker;
 use embedded_io::{Read, Write};
@@ -15,8 +15,8 @@ const READ_LEN_MAX: usize = 64;
 /// one frame. On an error of the port the worker keeps its state: count what the receiver lost
 /// ([`Worker::count_overrun`]) and call `run` again.
 ///
-/// What arrives of the data is given to the `journal` before it is acknowledged: until then the host is silent, so that a
-/// flash may stop the board. A board without a journal passes `()`.
+/// What the `journal` shall keep it is given before an acknowledgement or an update is sent: until then the host is silent, so
+/// that a flash may stop the board. A board without a journal passes `()`.
 pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     port: &mut P,
     worker: &mut Worker<M>,
@@ -25,9 +25,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
 ) -> Result<(), P::Error> {
     let mut bytes = [0; READ_LEN_MAX];
     loop {
-        while let Some(piece) = worker.poll_piece() {
-            journal.keep(&piece);
-        }
+        attend(worker, journal);
         transmit(port, worker)?;
         if let Some(request) = worker.gradient_request() {
             let loss = repertoire.perform(request);

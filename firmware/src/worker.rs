@@ -22,7 +22,7 @@
 mod memory;
 mod session;
 
-use crate::journal::Piece;
+use crate::journal::{Piece, Private, Recall};
 use crate::objective::{Evaluation, Repertoire, Traits};
 use memory::Layout;
 use session::Session;
@@ -32,6 +32,7 @@ use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
     BROADCAST, Configure, Down, NAME_LEN_MAX, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
 };
+use smidgen_protocol::vector::Exponent;
 
 /// Which board a worker runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,27 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     pub fn poll_piece(&mut self) -> Option<Piece<'_>> {
         let session = self.machine.session.as_mut()?;
         session.poll_piece(session.layout.split(self.machine.memory.as_mut()).data)
+    }
+
+    /// What the worker alone keeps after a round, once a round, before its update is sent: for a [journal](crate::journal).
+    pub fn poll_private(&mut self) -> Option<Private<'_>> {
+        let session = self.machine.session.as_mut()?;
+        session.poll_private(session.layout.split(self.machine.memory.as_mut()).private)
+    }
+
+    /// What a restored worker had kept alone, if it had: answer it with [`Worker::recalled`] before the gradient. Without an
+    /// answer it starts from zero.
+    pub fn recall_request(&mut self) -> Option<Recall<'_>> {
+        let session = self.machine.session.as_ref()?;
+        session.recall_request(session.layout.split(self.machine.memory.as_mut()).private)
+    }
+
+    /// Takes what lies where the request wanted it, with its exponent; nothing if there is none. Without a request it changes
+    /// nothing.
+    pub fn recalled(&mut self, exponent: Option<Exponent>) {
+        let Some(session) = &mut self.machine.session else { return };
+        let private = session.layout.split(self.machine.memory.as_mut()).private;
+        session.recalled(exponent, private, &mut self.counters.saturated);
     }
 
     /// Writes the next frame to send into `out`, if there is one; returns its length.

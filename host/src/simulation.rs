@@ -12,8 +12,8 @@ use crate::fault_injector::{Direction, Fate, FaultInjector};
 use crate::interrupt;
 use crate::objective::Objective;
 use crate::training::{Measured, World, WorldError};
-use flash::Flash;
-use smidgen_firmware::journal::{FlashJournal, Journal};
+use flash::{DATA_PAGES, Flash, PAGES};
+use smidgen_firmware::journal::{FlashJournal, attend};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -190,10 +190,10 @@ impl<R: Repertoire> Simulation<R> {
         Self { exact: Some(objective), ..self }
     }
 
-    /// With a journal of so many pages of flash for every worker.
-    pub fn with_journals(mut self, pages: usize) -> Self {
+    /// With the journal of a micro:bit for every worker.
+    pub fn with_journals(mut self) -> Self {
         for wired in &mut self.workers {
-            wired.journal = Some(FlashJournal::open(Flash::new(pages), &mut []));
+            wired.journal = Some(FlashJournal::open(Flash::new(PAGES), DATA_PAGES, &mut []));
         }
         self
     }
@@ -368,16 +368,19 @@ impl<R: Repertoire> Simulation<R> {
 
     /// Lets a worker compute and send what it has to.
     fn answer(&mut self, index: usize) {
+        if !self.attend(index) {
+            return self.happen(index, Mishap::PowerCut(0));
+        }
         let wired = &mut self.workers[index];
         if let Some(mut request) = wired.worker.gradient_request() {
-            wired.busy_until = self.now + wired.evaluation;
+            wired.busy_until = wired.busy_until.max(self.now) + wired.evaluation;
             let loss = self.repertoire.perform(request.reborrow());
             wired.gradient.copy_from_slice(request.gradient);
             wired.gradient_exponent = request.gradient_exponent;
             wired.worker.gradient_ready(loss);
             self.reboot_if_due(index);
         }
-        if !self.keep(index) {
+        if !self.attend(index) {
             return self.happen(index, Mishap::PowerCut(0));
         }
         let Self { workers, deliveries, sequence, .. } = self;
@@ -406,17 +409,15 @@ impl<R: Repertoire> Simulation<R> {
         self.reboot(index);
     }
 
-    /// Gives what came of the data of a worker to its journal; false if its power failed meanwhile.
-    fn keep(&mut self, index: usize) -> bool {
+    /// Lets the journal of a worker keep and recall; false if power failed meanwhile.
+    fn attend(&mut self, index: usize) -> bool {
         let WiredWorker { worker, journal: Some(journal), busy_until, .. } =
             &mut self.workers[index]
         else {
             return true;
         };
-        while let Some(piece) = worker.poll_piece() {
-            journal.keep(&piece);
-            *busy_until = (*busy_until).max(self.now) + journal.flash().take_time();
-        }
+        attend(worker, journal);
+        *busy_until = (*busy_until).max(self.now) + journal.flash().take_time();
         !journal.flash().is_cut()
     }
 
@@ -437,7 +438,7 @@ impl<R: Repertoire> Simulation<R> {
         wired.journal = wired.journal.take().map(|journal| {
             let mut flash = journal.close();
             flash.restore_power();
-            FlashJournal::open(flash, &mut memory)
+            FlashJournal::open(flash, DATA_PAGES, &mut memory)
         });
         wired.worker = start::<R>(index, memory);
     }

@@ -13,27 +13,25 @@ use std::time::Duration;
 const ROUNDS: u32 = 2000;
 /// A worker is restarted every so many rounds.
 const REBOOT_PERIOD: u32 = 20;
-/// Pages of a journal, those of a micro:bit.
-const JOURNAL_PAGES: usize = 32;
 
 fn main() {
     println!("| frame loss | fault | times | median | worst |");
     println!("|---|---|---|---|---|");
-    let clean = median(&mut durations(0.0, None, 0)).as_secs_f64();
+    let clean = median(&mut durations(0.0, None, false)).as_secs_f64();
     for loss in [0.0, 0.01, 0.05, 0.2] {
-        let mut lossy: Vec<_> = durations(loss, None, 0)
+        let mut lossy: Vec<_> = durations(loss, None, false)
             .into_iter()
             .filter(|round| round.as_secs_f64() > 1.05 * clean)
             .collect();
         if loss > 0.0 {
             row(loss, "frames of a round are lost", &mut lossy, clean);
         }
-        for (what, mishap, pages) in [
-            ("a board restarts", Mishap::Reboot, 0),
-            ("a board restarts, with a journal", Mishap::Reboot, JOURNAL_PAGES),
-            ("a link is pulled for a second", Mishap::Unplug(Duration::from_secs(1)), 0),
+        for (what, mishap, journals) in [
+            ("a board restarts", Mishap::Reboot, false),
+            ("a board restarts, with a journal", Mishap::Reboot, true),
+            ("a link is pulled for a second", Mishap::Unplug(Duration::from_secs(1)), false),
         ] {
-            let all = durations(loss, Some(mishap), pages);
+            let all = durations(loss, Some(mishap), journals);
             let mut struck: Vec<_> = all
                 .chunks(REBOOT_PERIOD as usize)
                 .map(|rounds| *rounds.iter().max().expect("a chunk is not empty"))
@@ -56,12 +54,12 @@ fn median(durations: &mut [Duration]) -> Duration {
 }
 
 /// How long every round took, from the second on; a mishap befalls one worker after the other.
-fn durations(loss: f64, mishap: Option<Mishap>, pages: usize) -> Vec<Duration> {
+fn durations(loss: f64, mishap: Option<Mishap>, journals: bool) -> Vec<Duration> {
     let options = format!("--workers 8 --k 4 --step am --rounds {ROUNDS} --faults loss={loss}");
     let experiment = experiment(&options);
     let mut world: Simulation<Objectives> = experiment.simulation();
-    if pages > 0 {
-        world = world.with_journals(pages);
+    if journals {
+        world = world.with_journals();
     }
     let (mut durations, mut closed_at) = (Vec::new(), None);
     loop {

@@ -32,8 +32,6 @@ const HEALTHY_TIME_MAX: Duration = Duration::from_secs(600);
 const REBOOTS_MAX: usize = 6;
 /// Times that power is going to fail while flash is written; it does so only if so much is written.
 const POWER_CUTS_MAX: usize = 3;
-/// Pages of flash of a journal, those of a micro:bit.
-const JOURNAL_PAGES: usize = 32;
 /// So many values `--seed` can have.
 const OPTION_SEEDS: u64 = u32::MAX as u64;
 
@@ -173,7 +171,10 @@ impl Case {
         let host_ends = (0..ends).map(|_| rng.random_range(0..rounds)).collect();
         let faults = draw_faults(&mut rng);
         let journals = rng.random_bool(0.5);
-        if journals && !forgetful {
+        if journals {
+            for _ in 0..if forgetful { rng.random_range(0..=REBOOTS_MAX) } else { 0 } {
+                mishaps.push((draw_time(&mut rng), rng.random_range(0..workers), Mishap::Reboot));
+            }
             for _ in 0..rng.random_range(0..=POWER_CUTS_MAX) {
                 let cut = Mishap::PowerCut(rng.random_range(1..1_500));
                 // Data are written when they come, which is early.
@@ -329,7 +330,7 @@ impl<'c> Torment<'c> {
         let experiment = experiment(&format!("{} --faults {}", case.options, case.faults));
         let mut world = experiment.simulation();
         if case.journals {
-            world = world.with_journals(JOURNAL_PAGES);
+            world = world.with_journals();
         }
         for &(time, worker, mishap) in &case.mishaps {
             world.plan(clean_time.mul_f64(time), worker, mishap);

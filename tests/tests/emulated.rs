@@ -98,9 +98,13 @@ fn a_dense_downlink_in_many_frames() {
 }
 
 /// The bytes that are sent again after `strike` has befallen the second of four micro:bits, down and up.
-fn restoration(test: &str, strike: fn(&mut Emulator) -> Result<(), EmulatorError>) -> (u64, u64) {
+fn restoration(
+    test: &str,
+    options: &str,
+    strike: fn(&mut Emulator) -> Result<(), EmulatorError>,
+) -> (u64, u64) {
     let mut emulators = start(&["microbit"; 4], test).expect("they started before");
-    let experiment = experiment(FEW_DIGITS);
+    let experiment = experiment(options);
     let mut driver = driver(&experiment, &emulators);
     let rounds = run_with(&experiment, &mut driver, |record| {
         if record.round == 20 {
@@ -123,10 +127,12 @@ fn a_microbit_that_is_reset_has_its_data_still() {
     let Some(emulators) = start(&["microbit"], test) else { return };
     drop(emulators);
     let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
-    let with = restoration(test, Emulator::reset);
-    let without = restoration(test, Emulator::restart);
+    let with = restoration(test, FEW_DIGITS, Emulator::reset);
+    let without = restoration(test, FEW_DIGITS, Emulator::restart);
     println!("{data_len} bytes of data; down and up with a journal {with:?}, without {without:?}");
     assert!(with.0 < data_len / 4 && without.0 > data_len);
+    // e_i, which the host does not know, comes back as well: the transcript says so.
+    restoration(test, &format!("{FEW_DIGITS} --method ef14"), Emulator::reset);
 }
 
 #[test]

@@ -2,17 +2,20 @@
 
 use proptest::prelude::*;
 use smidgen::aggregator::Event;
-use smidgen::simulation::flash::Flash;
+use smidgen::simulation::flash::{self, DATA_PAGES, Flash};
 use smidgen::simulation::{Mishap, Simulation};
 use smidgen::training::World;
-use smidgen_firmware::journal::{FlashJournal, GRAIN, Journal, PIECE_LEN_MAX, Piece, Whole};
+use smidgen_firmware::journal::{
+    FlashJournal, GRAIN, Journal, PIECE_LEN_MAX, Piece, Private, Recall, Whole,
+};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::frame::checksum;
 use smidgen_tests::conformance::experiment;
 use std::time::Duration;
 
-/// Those of a micro:bit, and the most data that its memory holds.
-const PAGES: usize = 32;
+/// Pages of a journal that are for data.
+const PAGES: usize = DATA_PAGES as usize;
+/// The most data that the memory of a micro:bit holds.
 const DATA_LEN_MAX: usize = 12_288;
 
 /// Gives data to a journal, in pieces of so many grains.
@@ -29,12 +32,12 @@ fn restart(journal: FlashJournal<Flash>, len: usize) -> (FlashJournal<Flash>, Ve
     let mut flash = journal.close();
     flash.restore_power();
     let mut memory = vec![0; DATA_LEN_MAX / 8];
-    let journal = FlashJournal::open(flash, &mut memory);
+    let journal = FlashJournal::open(flash, DATA_PAGES, &mut memory);
     (journal, bytemuck::cast_slice(&memory)[..len].to_vec())
 }
 
 fn new() -> FlashJournal<Flash> {
-    FlashJournal::open(Flash::new(PAGES), &mut [])
+    FlashJournal::open(Flash::new(PAGES), DATA_PAGES, &mut [])
 }
 
 fn data() -> impl Strategy<Value = Vec<u8>> {
@@ -43,8 +46,8 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn power_that_fails_in_any_word_leaves_the_data_before() {
-    let (old, new_data): (Vec<u8>, Vec<u8>) =
-        ((0..2500).map(|i| i as u8).collect(), (0..2300).map(|i| (i * 7) as u8).collect());
+    let old: Vec<u8> = (0..2500).map(|i| i as u8).collect();
+    let new_data: Vec<u8> = (0..2300).map(|i| (i * 7) as u8).collect();
     let mut cuts_that_hurt = 0;
     for words in 1.. {
         let mut journal = new();
@@ -57,7 +60,6 @@ fn power_that_fails_in_any_word_leaves_the_data_before() {
             assert_eq!(found[..new_data.len()], new_data);
             break;
         }
-        // What the last word that was written to was filled with does not count.
         let good = found == old || found[..new_data.len()] == new_data;
         assert!(good, "power that fails in word {words} leaves neither");
         cuts_that_hurt += u32::from(found == old);
@@ -101,12 +103,44 @@ proptest! {
     }
 
     #[test]
+    fn what_a_worker_alone_kept_is_found_by_its_name_and_pages_wear_alike(
+        rounds in prop::collection::vec((1..300usize, any::<i8>(), prop::option::weighted(0.1, 1u64..400)), 1..100),
+    ) {
+        let mut journal = FlashJournal::open(Flash::new(flash::PAGES), DATA_PAGES, &mut []);
+        let (mut last, mut cuts) = (None, 0);
+        for (name, (len, exponent, cut)) in (0u64..).map(|n| n << 40 | n).zip(rounds) {
+            let mantissas: Vec<i32> = (0..len as i32).map(|j| j << 20 ^ name as i32).collect();
+            if let Some(words) = cut {
+                journal.flash().cut_after(words);
+            }
+            journal.keep_private(&Private { name, exponent, mantissas: &mantissas });
+            if journal.flash().is_cut() {
+                cuts += 1;
+            } else {
+                last = Some((name, exponent, mantissas));
+            }
+            (journal, _) = restart(journal, 0);
+            let Some((name, exponent, mantissas)) = &last else { continue };
+            let mut found = vec![0; mantissas.len()];
+            let recall = Recall { name: *name, mantissas: &mut found };
+            prop_assert_eq!(journal.recall(recall), Some(*exponent));
+            prop_assert_eq!(&found, mantissas);
+            let other = Recall { name: name ^ 1 << 33, mantissas: &mut found };
+            prop_assert_eq!(journal.recall(other), None);
+        }
+        // What power interrupts is written again to the same pages.
+        let erasures = &journal.flash().erasures()[PAGES..];
+        let (least, most) = (erasures.iter().min().unwrap(), erasures.iter().max().unwrap());
+        prop_assert!(most - least <= 1 + cuts, "{:?}", erasures);
+    }
+
+    #[test]
     fn a_flash_that_holds_something_else_becomes_a_journal(
         garbage in prop::collection::vec(any::<u8>(), PAGES * 1024), data in data(),
     ) {
         let mut flash = Flash::new(PAGES);
         embedded_storage::nor_flash::NorFlash::write(&mut flash, 0, &garbage).unwrap();
-        let mut journal = FlashJournal::open(flash, &mut vec![0; DATA_LEN_MAX / 8]);
+        let mut journal = FlashJournal::open(flash, DATA_PAGES, &mut vec![0; DATA_LEN_MAX / 8]);
         keep(&mut journal, &data, 30);
         prop_assert_eq!(restart(journal, data.len()).1, data);
     }
@@ -126,32 +160,30 @@ proptest! {
     }
 }
 
-/// Every transcript, and how many bytes of its data the worker had that was restarted.
-fn restarted_after_round_10(journals: bool) -> (Vec<u64>, u32) {
-    let mut world: Simulation<Objectives> = experiment("--workers 4 --rounds 20").simulation();
+/// The transcripts of 20 rounds, of which a worker is restarted once or not at all, and how many bytes of its data it then had.
+fn run(options: &str, journals: bool, restart: Option<Duration>) -> (Vec<u64>, Option<u32>) {
+    let options = format!("{options} --workers 4 --rounds 20");
+    let mut world: Simulation<Objectives> = experiment(&options).simulation();
     if journals {
-        world = world.with_journals(PAGES);
+        world = world.with_journals();
     }
     let (mut transcripts, mut had) = (vec![], None);
     loop {
         match world.next_event().unwrap() {
             Event::Closed(closed) => {
                 transcripts.push(closed.transcript);
-                if closed.round == 10 {
-                    world.plan(world.now() + Duration::from_millis(3), 1, Mishap::Reboot);
+                if let Some(later) = restart.filter(|_| closed.round == 10) {
+                    world.plan(world.now() + later, 1, Mishap::Reboot);
                 }
                 match closed.round {
                     20 => world.aggregator().finish(),
                     _ => world.aggregator().proceed(),
                 }
             }
-            Event::Finished(_) => {
-                assert_eq!(world.aggregator().reboots(1), 1);
-                return (transcripts, had.unwrap());
-            }
             Event::Loaded { worker: 1, held, .. } if world.aggregator().reboots(1) == 1 => {
                 had = had.or(Some(held));
             }
+            Event::Finished(_) => return (transcripts, had),
             Event::Failed(failure) => panic!("{failure:?}"),
             _ => {}
         }
@@ -161,7 +193,22 @@ fn restarted_after_round_10(journals: bool) -> (Vec<u64>, u32) {
 #[test]
 fn a_worker_with_a_journal_is_not_sent_its_data_again() {
     let data_len = experiment("--workers 4").setup.shares[1].data.len() as u32;
-    let (without, had) = restarted_after_round_10(false);
-    assert_eq!(had, 0);
-    assert_eq!(restarted_after_round_10(true), (without, data_len));
+    let soon = Some(Duration::from_millis(3));
+    let (transcripts, had) = run("", false, soon);
+    assert_eq!(had, Some(0));
+    assert_eq!(run("", true, soon), (transcripts, Some(data_len)));
+}
+
+#[test]
+fn what_a_worker_alone_keeps_outlives_a_restart_at_any_moment() {
+    for method in ["ef14", "econtrol", "ef21-sgdm", "ef21-sgdm --batch 8 --step auto"] {
+        let options = format!("--method {method}");
+        let (clean, _) = run(&options, false, None);
+        let mut lost = 0;
+        for later in (0..200).step_by(3).map(Duration::from_millis) {
+            assert_eq!(run(&options, true, Some(later)).0, clean, "{method} after {later:?}");
+            lost += u32::from(run(&options, false, Some(later)).0 != clean);
+        }
+        assert!(lost > 10, "{method}: without a journal {lost} restarts change the run");
+    }
 }

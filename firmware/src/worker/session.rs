@@ -2,12 +2,13 @@
 
 use super::memory::{Layout, Vectors};
 use crate::curvature::Rows;
-use crate::journal::{GRAIN, PIECE_LEN_MAX, Piece, Whole};
+use crate::journal::{GRAIN, PIECE_LEN_MAX, Piece, Private, Recall, Whole};
 use crate::method::{self, Compression, Written, entries};
 use crate::objective::Traits;
 use crate::regulariser::smoothness;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
+use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     Configure, Down, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
@@ -16,7 +17,7 @@ use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
 use smidgen_protocol::sparse::{Decoder, Encoder};
 use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
-use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
+use smidgen_protocol::vector::{self, Exponent, Ratio, round_shift, saturate};
 
 /// What the host set up, and how far it got.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ pub struct Session {
     data_held: usize,
     /// Bytes of them that a journal has been given.
     data_kept: usize,
+    /// Whether what the worker alone keeps is of a round of which a journal has not been given it.
+    private_is_new: bool,
+    /// Whether it is zero because the worker was restored.
+    private_is_missing: bool,
     exponents: Exponents,
     /// Whether the host has said what they are: a session that a late configuration opened knows none.
     announced: bool,
@@ -123,6 +128,8 @@ impl Session {
             data_checksum: configure.data_checksum,
             data_held,
             data_kept: data_held,
+            private_is_new: false,
+            private_is_missing: false,
             exponents: Exponents { x: x_exponent, ..Exponents::default() },
             announced: false,
             ticket,
@@ -202,6 +209,7 @@ impl Session {
             Down::Begin { round, .. } => {
                 self.await_gradient(Awaited::Update)?;
                 self.begin(round, &mut at);
+                self.private_is_missing = round > 0;
                 Some(Answer::Update { from: 0 })
             }
             _ => return Err(Reject::Unexpected),
@@ -309,6 +317,47 @@ impl Session {
         Some(Piece { whole, offset: offset as u32, bytes })
     }
 
+    /// A name for what this worker alone keeps after a round.
+    fn name(&self, round: u32) -> u64 {
+        let mut name = Transcript::default();
+        let [session, data] = [self.id, self.data_checksum].map(u64::from);
+        name.absorb(session << 32 | u64::from(self.worker));
+        name.absorb(data << 32 | u64::from(round));
+        name.value()
+    }
+
+    /// What this worker alone keeps, if it is of a round of which this was not asked.
+    pub fn poll_private<'p>(&mut self, mantissas: &'p [i32]) -> Option<Private<'p>> {
+        let new = core::mem::take(&mut self.private_is_new) && !mantissas.is_empty();
+        let name = self.name(self.round()?);
+        new.then_some(Private { name, exponent: self.exponents.gradient, mantissas })
+    }
+
+    /// What this worker alone kept after the round before the present one, if it is missing.
+    pub fn recall_request<'p>(&self, mantissas: &'p mut [i32]) -> Option<Recall<'p>> {
+        let before = self.round()?.checked_sub(1)?;
+        let missing = self.private_is_missing && !mantissas.is_empty();
+        missing.then(|| Recall { name: self.name(before), mantissas })
+    }
+
+    /// Takes what was missing; it moves to the present exponent, as if it had been here when that was announced.
+    pub fn recalled(
+        &mut self,
+        exponent: Option<Exponent>,
+        mantissas: &mut [i32],
+        saturated: &mut u32,
+    ) {
+        if !core::mem::take(&mut self.private_is_missing) {
+            return;
+        }
+        match exponent {
+            Some(from) => {
+                vector::rescale(mantissas, from, self.exponents.gradient, saturated);
+            }
+            None => mantissas.fill(0),
+        }
+    }
+
     fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Vectors, saturated: &mut u32) {
         let from = self.exponents;
         vector::rescale(at.x, from.x, to.x, saturated);
@@ -400,6 +449,7 @@ impl Session {
         self.update = Some(Update { round, loss, written: Written::default() });
         if !self.participation.includes(self.worker, round) {
             at.gradient.fill(0);
+            self.private_is_new = true;
             self.awaited = None;
             self.outbox = Some(Answer::Update { from: 0 });
         }
@@ -441,6 +491,7 @@ impl Session {
                 let written =
                     method::update(self.method, &mut vectors, compression, first, saturated);
                 self.update = Some(Update { round, loss, written });
+                self.private_is_new = true;
                 self.outbox = Some(Answer::Update { from: 0 });
             }
             None => {}

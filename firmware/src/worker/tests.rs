@@ -10,7 +10,8 @@ use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, wid
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::frame;
 use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
-use smidgen_protocol::vector::{rescale, rescale_sum};
+use smidgen_protocol::method::Method;
+use smidgen_protocol::vector::{Ratio, rescale, rescale_sum};
 
 #[test]
 fn a_worker_says_who_it_is_and_how_it_stands() {
@@ -403,6 +404,51 @@ fn a_restored_worker_sends_what_it_would_have_sent() {
                 assert_eq!(struck.begin(), update);
             }
         }
+    }
+}
+
+/// A host whose worker keeps e_i to itself, after round 0.
+fn host_of_econtrol() -> Host {
+    let mut host = Host::new(30, Downlink::Sparse, Init::Compressed);
+    host.configure.method = Method::EControl { eta: Ratio { mantissa: 3, exponent: 2 } };
+    host.reboot();
+    host.set_up();
+    host.begin();
+    host
+}
+
+#[test]
+fn what_a_worker_alone_kept_comes_back_if_it_is_of_the_round_before() {
+    let (mut steady, mut struck) = (host_of_econtrol(), host_of_econtrol());
+    let mut kept = vec![];
+    for _ in 0..3 {
+        let private = struck.worker.poll_private().expect("there is one after a round");
+        kept.push((private.name, private.exponent, private.mantissas.to_vec()));
+        assert_eq!(struck.worker.poll_private(), None, "it is offered once");
+        assert!(struck.worker.recall_request().is_none(), "nothing is missing");
+        assert_eq!(struck.next_round(), steady.next_round());
+    }
+    let update = steady.next_round();
+    struck.step_and_tell();
+    let private = struck.worker.poll_private().map(|p| (p.name, p.exponent, p.mantissas.to_vec()));
+    let (name, exponent, mantissas) = private.expect("that of round 3");
+    assert!(kept.iter().all(|(other, ..)| *other != name), "every round has its own");
+
+    for (told, right) in [(Some(exponent), true), (None, false)] {
+        struck.reboot();
+        let (mirror, sum) = (struck.mirror.clone(), struck.sum.clone());
+        struck.restore();
+        let begin = Down::Begin { ticket: struck.next_ticket(), round: struck.round };
+        let begin = struck.frame(begin, &[]);
+        struck.worker.receive(&begin);
+        let recall = struck.worker.recall_request().expect("it misses what it had");
+        assert_eq!(recall.name, name);
+        recall.mantissas.copy_from_slice(&mantissas);
+        struck.worker.recalled(told);
+        assert!(struck.worker.recall_request().is_none());
+        let first = struck.serve().expect("an update");
+        assert_eq!(struck.collect(first) == update, right, "{told:?}");
+        (struck.mirror, struck.sum) = (mirror, sum);
     }
 }
 

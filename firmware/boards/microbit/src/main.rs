@@ -31,6 +31,9 @@ use smidgen_firmware::{
 /// Bytes that may arrive while the worker computes: a frame of the greatest length, and some.
 const QUEUE_LEN: usize = 575;
 
+/// Pages of the journal for data: twice what the memory holds, and some.
+const DATA_PAGES: u32 = 32;
+
 #[entry]
 fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
@@ -38,7 +41,7 @@ fn main() -> ! {
     let device = once(pac::Peripherals::take());
     let identity = identity::given_or_else(|| device_id(&device.FICR));
     let memory = memory::take();
-    let mut journal = FlashJournal::open(Flash::new(device.NVMC), memory);
+    let mut journal = FlashJournal::open(Flash::new(device.NVMC), DATA_PAGES, memory);
     let mut worker = Worker::new::<Objectives>(Board { name: "microbit", identity }, memory);
 
     // The internal oscillator is not exact enough for a UART.
