@@ -2,6 +2,8 @@
 
 use super::shards;
 use arbitrary::{Result, Unstructured};
+use smidgen::simulation::flash::{DATA_PAGES, Flash, PAGES};
+use smidgen_firmware::journal::{FlashJournal, attend};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::{Board, Worker};
@@ -49,6 +51,8 @@ enum Stage {
 
 struct Bench {
     worker: Worker<Vec<u64>>,
+    /// What it has of earlier starts.
+    journal: FlashJournal<Flash>,
     /// Bytes since the worker was started.
     sent: u64,
     configure: Configure<'static>,
@@ -67,8 +71,10 @@ struct Bench {
 impl Bench {
     fn new(u: &mut Unstructured) -> Result<Self> {
         let (configure, data) = configuration(u)?;
+        let (worker, journal) = start(Flash::new(PAGES));
         Ok(Self {
-            worker: start(),
+            worker,
+            journal,
             sent: 0,
             configure,
             data,
@@ -111,7 +117,8 @@ impl Bench {
             }
             6 => self.deliver(u, &self.last.clone()).map(drop)?,
             7 if u.ratio(1, 4)? => {
-                (self.worker, self.sent) = (start(), 0);
+                (self.worker, self.journal) = start(self.journal.flash().clone());
+                self.sent = 0;
                 (self.asked, self.session) = (None, None);
                 (self.stage, self.held) = (Stage::Configure, 0);
                 if u.arbitrary()? {
@@ -281,12 +288,15 @@ impl Bench {
     fn serve(&mut self) {
         let mut spoken = self.spoken();
         let before = self.state();
+        attend(&mut self.worker, &mut self.journal);
+        assert_eq!(self.state(), before, "a journal does not change what the host knows");
         let request = self.worker.gradient_request();
         let loss = request.map(|request| Objectives.perform(request));
         if let Some(loss) = loss {
             assert!(!spoken.iter().any(|wire| self.is_update(wire)), "it is not yet computed");
             self.worker.gradient_ready(loss);
         }
+        attend(&mut self.worker, &mut self.journal);
         spoken.extend(self.spoken());
         if let Some(configure) = self.asked
             && spoken.iter().any(|wire| acknowledges(wire, &configure))
@@ -352,9 +362,11 @@ impl Bench {
     }
 }
 
-fn start() -> Worker<Vec<u64>> {
+fn start(flash: Flash) -> (Worker<Vec<u64>>, FlashJournal<Flash>) {
+    let mut memory = vec![u64::MAX; MEMORY_LEN];
+    let journal = FlashJournal::open(flash, DATA_PAGES, &mut memory);
     let board = Board { name: "fuzzed", identity: IDENTITY };
-    Worker::new::<Objectives>(board, vec![u64::MAX; MEMORY_LEN])
+    (Worker::new::<Objectives>(board, memory), journal)
 }
 
 fn write(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
