@@ -28,10 +28,11 @@ use memory::Layout;
 use session::Session;
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
-use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
+use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
     BROADCAST, Configure, Down, NAME_LEN_MAX, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
 };
+use smidgen_protocol::seal::WorkerSeal;
 use smidgen_protocol::vector::Exponent;
 
 /// Which board a worker runs on.
@@ -47,6 +48,8 @@ pub struct Board {
 #[derive(Debug)]
 pub struct Worker<M> {
     deframer: Deframer,
+    /// Where there is a key, nothing passes without it.
+    seal: Option<WorkerSeal>,
     counters: Counters,
     machine: Machine<M>,
 }
@@ -61,9 +64,15 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         let objectives = Known { names: R::NAMES, find: R::find };
         Self {
             deframer: Deframer::new(),
+            seal: None,
             counters: Counters::default(),
             machine: Machine { board, objectives, memory, overruns: 0, session: None, reply: None },
         }
+    }
+
+    /// Talks from now on to those alone who have the key.
+    pub fn seal(&mut self, seal: WorkerSeal) {
+        self.seal = Some(seal);
     }
 
     /// Takes what arrived on the line, in pieces of any size.
@@ -73,7 +82,12 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
             bytes = rest;
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
-                let outcome = self.machine.handle(&frame, &mut self.counters.saturated);
+                let opened = match &mut self.seal {
+                    Some(seal) => seal.open(frame),
+                    None => Ok(frame),
+                };
+                let saturated = &mut self.counters.saturated;
+                let outcome = opened.and_then(|frame| self.machine.handle(&frame, saturated));
                 self.counters.tally(outcome, wire_len);
             }
         }
@@ -120,7 +134,11 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
 
     /// Writes the next frame to send into `out`, if there is one; returns its length.
     pub fn poll_transmit(&mut self, out: &mut [u8; FRAME_LEN_MAX]) -> Option<usize> {
-        self.machine.poll_transmit(&self.counters, out)
+        let draft = self.machine.poll_transmit(&self.counters, out)?;
+        match &mut self.seal {
+            Some(seal) => seal.close(draft),
+            None => Some(draft.close()),
+        }
     }
 
     /// Notes that the receiver lost bytes.
@@ -205,7 +223,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     }
 
     /// Checks a frame in the contexts that its message can have.
-    fn check<'f>(&self, frame: &Frame<'f>) -> Result<(&'f [u8], Context), Reject> {
+    fn check<'f>(&self, frame: &'f Frame) -> Result<(&'f [u8], Context), Reject> {
         let session = self.session.as_ref().map(|session| Context::downlink(session.id));
         let round = self.session.as_ref().and_then(Session::round).unwrap_or(0);
         let of = |round| session.map(|context| Context { round, ..context });
@@ -292,17 +310,19 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         session.gradient_ready(loss, at, saturated);
     }
 
-    fn poll_transmit(
+    /// Not inlined: what it needs of the stack is given back before the frame is sealed.
+    #[inline(never)]
+    fn poll_transmit<'o>(
         &mut self,
         counters: &Counters,
-        out: &mut [u8; FRAME_LEN_MAX],
-    ) -> Option<usize> {
+        out: &'o mut [u8; FRAME_LEN_MAX],
+    ) -> Option<Draft<'o>> {
         match self.reply.take() {
             Some(Reply::Ready { echo }) => {
-                Some(Up::Ready(self.ready(echo, counters)).emit(&[], &Context::SETUP, out))
+                Some(Up::Ready(self.ready(echo, counters)).draft(&[], &Context::SETUP, out))
             }
             Some(Reply::Refused { context, ticket, refusal }) => {
-                Some(Up::Refused { ticket, refusal }.emit(&[], &context, out))
+                Some(Up::Refused { ticket, refusal }.draft(&[], &context, out))
             }
             None => {
                 let session = self.session.as_mut()?;

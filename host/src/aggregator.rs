@@ -36,6 +36,7 @@ mod tuner;
 mod uplink;
 
 use crate::ratio::{ratio, real};
+use crate::sealing::Sealing;
 use chunk::Chunk;
 pub use compressor::Budget;
 pub use failure::{Failure, Reason};
@@ -51,6 +52,7 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::{self, Transcript};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{Downlink, Exponents};
+use smidgen_protocol::seal::HostSeal;
 use smidgen_protocol::vector::{round_shift, saturate};
 pub use snapshot::{ForeignSnapshot, Snapshot};
 use std::cmp::Reverse;
@@ -152,7 +154,11 @@ impl Aggregator {
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
                 self.machine.peers[worker].uplink.frames += 1;
-                let outcome = self.machine.handle(now, worker, &frame);
+                let opened = match self.machine.seals.get_mut(link) {
+                    Some(seal) => seal.open(frame),
+                    None => Ok(frame),
+                };
+                let outcome = opened.and_then(|frame| self.machine.handle(now, worker, &frame));
                 counters.tally(outcome, wire_len);
                 if outcome == Err(Reject::Repeated) {
                     let Peer { question, uplink, .. } = &mut self.machine.peers[worker];
@@ -343,10 +349,10 @@ struct Machine {
     mirrors: Vec<Mirror>,
     peers: Vec<Peer>,
     routes: Routes,
+    /// The host's end of each link where there is a key, and nothing passes without it; none without one.
+    seals: Vec<HostSeal>,
     /// What the workers must hear in this round.
     downlink: Vec<Chunk>,
-    /// The frame that ends it, the same for all.
-    round_frame: Vec<u8>,
     transcript: Transcript,
     /// Who finds the next step size, where it is tuned.
     tuner: Option<Tuner>,
@@ -372,8 +378,8 @@ impl Machine {
             mirrors: vec![Mirror::new(d); n],
             peers: (0..n).map(|_| Peer::default()).collect(),
             routes: Routes::new(n),
+            seals: seals(&setup),
             downlink: Vec::new(),
-            round_frame: Vec::new(),
             transcript: Transcript::default(),
             tuner: (setup.step_rule == StepRule::Tuned).then(|| Tuner::new(n)),
             queue: VecDeque::new(),
@@ -487,7 +493,6 @@ impl Machine {
         }
         self.step();
         self.phase = Phase::Open(round + 1);
-        self.round_frame = self.common_round();
         let stage = if rescaled { Stage::Announce } else { self.part(0) };
         for worker in 0..self.peers.len() {
             if self.peers[worker].at_round == Some(round) {
@@ -543,6 +548,12 @@ impl Machine {
             self.enter(worker, stage);
         }
     }
+}
+
+/// The ends of links that have never been used.
+fn seals(setup: &Setup) -> Vec<HostSeal> {
+    let end = |Sealing { key, .. }: &Sealing| HostSeal::new(key.clone());
+    setup.shares.iter().filter_map(|_| setup.seal.as_ref().map(end)).collect()
 }
 
 /// What a transcript says of a worker that was left out of a round.

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod emulate;
 pub mod image;
+pub mod key;
 pub mod plan;
 pub mod ports;
 pub mod report;

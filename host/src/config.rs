@@ -265,6 +265,14 @@ pub struct Options {
     )]
     pub absent: Absent,
 
+    /// Encrypt and authenticate all frames with the key in a file, which boards hold as well; see `smidgen key`
+    ///
+    /// Boards with another key, or without one, do not answer, and boards with a key answer nobody without it. The transcript
+    /// is the same.
+    #[arg(long, value_name = "FILE", help_heading = "Link")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+
     /// Speed of the line, in bit/s
     #[arg(
         long,

@@ -33,6 +33,8 @@ pub struct Driver {
     started: Instant,
     /// Whether the losses that workers report are not those of all rows.
     hears_all: bool,
+    /// Whether frames are sealed.
+    keyed: bool,
     /// f in f64, where the host has the data: telemetry.
     objective: Option<Objective>,
     watch: Option<Watch>,
@@ -70,6 +72,7 @@ impl Driver {
         let started = Instant::now();
         Self {
             hears_all: setup.hears_all(),
+            keyed: setup.seal.is_some(),
             aggregator: Aggregator::new(setup),
             links,
             places,
@@ -177,7 +180,7 @@ impl Driver {
                 0 => "nothing came".into(),
                 bytes => format!("{bytes} bytes came, but no answer of smidgen's"),
             };
-            return Err(WorldError::Silent { place, heard });
+            return Err(WorldError::Silent { place, heard, keyed: self.keyed });
         }
         if silence > ABSENCE_MAX {
             return Err(WorldError::Lost { place, seconds: silence.as_secs() });

@@ -7,10 +7,12 @@ use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::SplitError;
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
+use crate::key_file::KeyError;
 use crate::lyapunov::Lyapunov;
 use crate::objective::{Objective, Penalty};
 use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
+use crate::sealing::Sealing;
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
 use crate::theory::{RareFeatures, Smoothness, noise};
@@ -39,6 +41,9 @@ pub enum ExperimentError {
     /// They cannot be dealt out.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// There is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// K does not suit them.
     #[error(transparent)]
     K(#[from] KError),
@@ -220,6 +225,11 @@ impl Experiment {
             shares: recipe.parts.iter().map(|part| share(part, &quantised, options.seed)).collect(),
             byte_time: byte_time(options.baud),
             patience: options.absent.patience(),
+            seal: match (&options.key, boards) {
+                (Some(path), Some(_)) => Some(Sealing::of_boards(path)?),
+                (Some(path), None) => Some(Sealing::of_simulation(path, options.seed.into())?),
+                (None, _) => None,
+            },
         };
         if options.check_theory && !Self::has_theorem(&setup, am_gamma) {
             return Err(ExperimentError::NoTheorem);

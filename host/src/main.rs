@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Report(report) => cmd::report::run(&report),
         Command::Reproduce(reproduce) => cmd::reproduce::run(&reproduce),
         Command::Image(image) => cmd::image::run(&image),
+        Command::Key(key) => cmd::key::run(&key),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

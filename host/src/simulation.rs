@@ -17,6 +17,7 @@ use smidgen_firmware::journal::{FlashJournal, attend};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Simulation<R> {
     exact: Option<Objective>,
     /// Bytes of memory of each worker.
     memory: Vec<usize>,
+    /// The key that the workers hold.
+    key: Option<Key>,
     now: Duration,
     deliveries: BinaryHeap<Reverse<Delivery>>,
     sequence: u64,
@@ -70,6 +73,8 @@ struct WiredWorker {
     worker: Worker<Vec<u64>>,
     /// What it still has when it is restarted.
     journal: Option<FlashJournal<Flash>>,
+    /// How often it was started.
+    starts: u32,
     up: Wire,
     down: Wire,
     busy_until: Duration,
@@ -153,8 +158,10 @@ impl<R: Repertoire> Simulation<R> {
         let wire = |index: usize, direction| {
             Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
         };
+        let key = setup.seal.as_ref().map(|sealing| sealing.key.clone());
         let wired = |(index, &len): (usize, &usize)| WiredWorker {
-            worker: start::<R>(index, vec![0; len / 8]),
+            worker: start::<R>(index, vec![0; len / 8], key.as_ref(), 0),
+            starts: 1,
             journal: None,
             up: wire(index, Direction::Up),
             down: wire(index, Direction::Down),
@@ -176,6 +183,7 @@ impl<R: Repertoire> Simulation<R> {
             repertoire,
             exact: None,
             memory,
+            key,
             now: Duration::ZERO,
             deliveries: BinaryHeap::new(),
             sequence: 0,
@@ -440,7 +448,8 @@ impl<R: Repertoire> Simulation<R> {
             flash.restore_power();
             FlashJournal::open(flash, DATA_PAGES, &mut memory)
         });
-        wired.worker = start::<R>(index, memory);
+        wired.worker = start::<R>(index, memory, self.key.as_ref(), wired.starts);
+        wired.starts += 1;
     }
 }
 
@@ -487,8 +496,20 @@ impl<R: Repertoire> World for Simulation<R> {
     }
 }
 
-/// A worker that has just been switched on.
-fn start<R: Repertoire>(index: usize, memory: Vec<u64>) -> Worker<Vec<u64>> {
+/// A worker that has just been switched on, after so many other starts.
+fn start<R: Repertoire>(
+    index: usize,
+    memory: Vec<u64>,
+    key: Option<&Key>,
+    starts: u32,
+) -> Worker<Vec<u64>> {
     let board = Board { name: BOARD, identity: index as u64 + 1 };
-    Worker::new::<R>(board, memory)
+    let mut worker = Worker::new::<R>(board, memory);
+    if let Some(key) = key {
+        let mut boot = [0; BOOT_LEN];
+        boot[..8].copy_from_slice(&board.identity.to_le_bytes());
+        boot[8..].copy_from_slice(&starts.to_le_bytes());
+        worker.seal(WorkerSeal::new(key.clone(), boot));
+    }
+    worker
 }

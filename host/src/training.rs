@@ -41,14 +41,16 @@ pub struct Measured {
 pub enum WorldError {
     /// Nobody answered at all.
     #[error(
-        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that the port is its \
-         and that --baud fits"
+        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that the port is its, that \
+         --baud fits, and {}", key_advice(*.keyed)
     )]
     Silent {
         /// Where it was looked for.
         place: String,
         /// What came instead.
         heard: String,
+        /// Whether the run has a key.
+        keyed: bool,
     },
     /// A worker that took part does not answer any more.
     #[error(
@@ -72,6 +74,15 @@ pub enum WorldError {
         /// For how long.
         hours: u64,
     },
+}
+
+/// What a key has to do with silence.
+fn key_advice(keyed: bool) -> &'static str {
+    if keyed {
+        "that its image holds the key of --key: a board with another one, or without, does not answer"
+    } else {
+        "that its image holds no key: a board with one answers only with --key"
+    }
 }
 
 /// Why a run ended before its end.

@@ -20,11 +20,13 @@ pub enum Reject {
     Unexpected,
     /// A message whose body breaks the rules: an index or a length out of range.
     Body,
+    /// With a key: not sealed with it, or sealed for another moment: plain, foreign, damaged or replayed.
+    Seal,
 }
 
 impl Reject {
     /// Number of reasons.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
     /// All reasons, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Overlong,
@@ -35,6 +37,7 @@ impl Reject {
         Self::Repeated,
         Self::Unexpected,
         Self::Body,
+        Self::Seal,
     ];
 
     /// Name of the reason in records.
@@ -48,6 +51,7 @@ impl Reject {
             Self::Repeated => "repeated",
             Self::Unexpected => "unexpected",
             Self::Body => "body",
+            Self::Seal => "seal",
         }
     }
 }

@@ -3,21 +3,35 @@
 //! Both ends of an exchange know its session, worker, round and part, so these need not travel to be checked: the
 //! checksum runs over the payload and then over the [`Context`], as UDP's runs over a pseudo-header. A frame of
 //! another session, worker or round fails its check, at no cost in bytes.
+//!
+//! With a key, what COBS encodes is [sealed](crate::seal): `head ‖ ciphertext(payload ‖ CRC-32) ‖ tag`. That is decided
+//! where a [`Draft`] is closed and where a [`Frame`] is opened; contexts and messages know nothing of it.
 
 use crate::counters::{Counters, Reject};
-use cobs::{CobsEncoder, DecodeResult, DecoderState};
+use cobs::{DecodeResult, DecoderState, EncoderState, PushResult};
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 
 /// The longest frame on the wire, delimiter included.
 pub const FRAME_LEN_MAX: usize = 512;
-/// The longest payload: COBS adds a byte at the start and one per 254, the delimiter and the checksum follow.
-pub const PAYLOAD_LEN_MAX: usize = FRAME_LEN_MAX - 1 - 3 - CHECKSUM_LEN;
+/// The longest payload, whether there is a key or not: COBS adds a byte at the start and one per 254, the delimiter, the
+/// checksum and the seal follow.
+pub const PAYLOAD_LEN_MAX: usize = FRAME_LEN_MAX - 1 - COBS_LEN - HEAD_LEN - CHECKSUM_LEN - TAG_LEN;
+/// The longest payload of a message that may carry a salt: `Hello` and `Ready`.
+pub const GREETING_LEN_MAX: usize = PAYLOAD_LEN_MAX - SALT_LEN;
 /// The longest body behind a message.
 pub const BODY_LEN_MAX: usize = PAYLOAD_LEN_MAX - HEAD_LEN_MAX;
 /// Room for the address and the message before a body.
 pub const HEAD_LEN_MAX: usize = 24;
 
-const CHECKSUM_LEN: usize = 4;
+/// Bytes that a seal adds before what it covers: the head, and in a greeting a salt.
+pub(crate) const HEAD_LEN: usize = 1;
+pub(crate) const SALT_LEN: usize = 16;
+/// Bytes that it adds behind.
+pub(crate) const TAG_LEN: usize = 16;
+
+pub(crate) const CHECKSUM_LEN: usize = 4;
+/// Bytes that COBS adds to what fits a frame.
+const COBS_LEN: usize = 3;
 const DELIMITER: u8 = 0;
 
 /// A small table on a board, the fast one elsewhere; the sums are the same.
@@ -65,73 +79,168 @@ impl Context {
     }
 }
 
-/// Writes a frame, with the payload that `write` pushes, into `out`; returns its length.
+/// Writes a plain frame, with the payload that `write` pushes, into `out`; returns its length.
 pub fn emit(
     context: &Context,
     out: &mut [u8; FRAME_LEN_MAX],
     write: impl FnOnce(&mut Payload),
 ) -> usize {
-    let mut payload = Payload { encoder: CobsEncoder::new(out), digest: CHECKSUM.digest(), len: 0 };
+    draft(context, false, out, write).close()
+}
+
+/// Writes the payload that `write` pushes, and its checksum, to where it becomes a frame; `greets` says that a salt may come
+/// before it.
+pub fn draft<'o>(
+    context: &Context,
+    greets: bool,
+    out: &'o mut [u8; FRAME_LEN_MAX],
+    write: impl FnOnce(&mut Payload),
+) -> Draft<'o> {
+    let start = COBS_LEN + HEAD_LEN + if greets { SALT_LEN } else { 0 };
+    let mut payload = Payload { out, digest: CHECKSUM.digest(), start, end: start };
     write(&mut payload);
-    let len = payload.finish(context).min(FRAME_LEN_MAX - 1);
-    out[len] = DELIMITER;
-    len + 1
+    let end = payload.finish(context);
+    Draft { out, start, end, greets }
 }
 
 /// The payload of a frame that is being written: it goes straight to its place, no second buffer is needed.
 pub struct Payload<'b> {
-    encoder: CobsEncoder<'b>,
+    out: &'b mut [u8; FRAME_LEN_MAX],
     digest: Digest<'static, u32, ChecksumTable>,
-    len: usize,
+    start: usize,
+    end: usize,
 }
 
 impl Payload<'_> {
-    /// Appends bytes, [`PAYLOAD_LEN_MAX`] in all: of a longer payload the end is missing, and no one takes the frame.
+    /// Appends bytes, [`PAYLOAD_LEN_MAX`] in all and [`GREETING_LEN_MAX`] where a salt may come before them: of a longer
+    /// payload the end is missing, and no one takes the frame.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.len += bytes.len();
         self.digest.update(bytes);
-        let pushed = self.encoder.push(bytes);
-        debug_assert!(pushed.is_ok() && self.len <= PAYLOAD_LEN_MAX, "a payload fits its frame");
+        let room = self.out.get_mut(self.end..FRAME_LEN_MAX - 1 - CHECKSUM_LEN - TAG_LEN);
+        let room = room.and_then(|room| room.get_mut(..bytes.len()));
+        debug_assert!(room.is_some(), "a payload fits its frame");
+        if let Some(room) = room {
+            room.copy_from_slice(bytes);
+            self.end += bytes.len();
+        }
     }
 
     /// Bytes so far.
     pub fn written(&self) -> usize {
-        self.len
+        self.end - self.start
     }
 
     fn finish(mut self, context: &Context) -> usize {
         self.digest.update(&context.bytes());
         let checksum = self.digest.finalize().to_le_bytes();
-        let pushed = self.encoder.push(&checksum);
-        debug_assert!(pushed.is_ok(), "a checksum fits behind a legal payload");
-        self.encoder.finalize()
+        if let Some(room) = self.out.get_mut(self.end..self.end + CHECKSUM_LEN) {
+            room.copy_from_slice(&checksum);
+            self.end += CHECKSUM_LEN;
+        }
+        self.end
     }
 }
 
-/// What was between two delimiters, decoded but not yet checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A payload with its checksum, in the place where it becomes a frame.
+#[derive(Debug)]
+pub struct Draft<'o> {
+    out: &'o mut [u8; FRAME_LEN_MAX],
+    start: usize,
+    end: usize,
+    greets: bool,
+}
+
+impl Draft<'_> {
+    /// Makes it a plain frame; returns its length.
+    pub fn close(self) -> usize {
+        close(self.out, self.start, self.end)
+    }
+
+    /// Whether it is a greeting: a `Hello` or a `Ready`.
+    pub(crate) fn greets(&self) -> bool {
+        self.greets
+    }
+
+    /// Makes it a sealed frame: `head` comes before what `seal` does to payload and checksum, and the tag that it returns
+    /// behind; returns the length of the frame.
+    pub(crate) fn enclose<const N: usize>(
+        self,
+        head: [u8; N],
+        seal: impl FnOnce(&[u8], &mut [u8]) -> Option<[u8; TAG_LEN]>,
+    ) -> Option<usize> {
+        let start = self.start.checked_sub(N)?;
+        self.out.get_mut(start..self.start)?.copy_from_slice(&head);
+        let tag = seal(&head, self.out.get_mut(self.start..self.end)?)?;
+        let end = self.end + TAG_LEN;
+        self.out.get_mut(self.end..end)?.copy_from_slice(&tag);
+        Some(close(self.out, start, end))
+    }
+}
+
+/// Encodes `start..end` of a frame in its place, ends it with a delimiter, and returns its length.
+///
+/// What is read lies at least as far behind as COBS makes it longer.
+fn close(out: &mut [u8; FRAME_LEN_MAX], start: usize, end: usize) -> usize {
+    let (mut state, mut len, mut full) = (EncoderState::default(), 1, false);
+    for place in start..end.min(FRAME_LEN_MAX) {
+        // After a full block comes another code, unless it was the last.
+        len += usize::from(full);
+        full = false;
+        match state.push(out[place]) {
+            PushResult::AddSingle(byte) => write(out, len, byte),
+            PushResult::ModifyFromStartAndSkip((code, distance)) => write(out, code, distance),
+            PushResult::ModifyFromStartAndPushAndSkip((code, distance, byte)) => {
+                write(out, code, distance);
+                write(out, len, byte);
+                full = true;
+            }
+        }
+        len += 1;
+    }
+    let (code, distance) = state.finalize();
+    write(out, code, distance);
+    write(out, len, DELIMITER);
+    len + 1
+}
+
+fn write(out: &mut [u8; FRAME_LEN_MAX], place: usize, byte: u8) {
+    if let Some(place) = out.get_mut(place) {
+        *place = byte;
+    }
+}
+
+/// What was between two delimiters, decoded but not yet checked, nor opened where it is sealed.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'d> {
-    payload: &'d [u8],
-    checksum: [u8; CHECKSUM_LEN],
+    /// Payload and checksum; before it is opened, those and what seals them.
+    pub(crate) content: &'d mut [u8],
     /// Bytes that it took on the wire, delimiter included.
     pub wire_len: usize,
 }
 
-impl<'d> Frame<'d> {
+impl Frame<'_> {
     /// The payload, not yet checked: good for finding out in which context to check it.
-    pub fn unchecked(&self) -> &'d [u8] {
-        self.payload
+    pub fn unchecked(&self) -> &[u8] {
+        self.split().0
     }
 
     /// The payload, if the checksum holds in `context`.
-    pub fn check(&self, context: &Context) -> Result<&'d [u8], Reject> {
+    pub fn check(&self, context: &Context) -> Result<&[u8], Reject> {
+        let (payload, checksum) = self.split();
         let mut digest = CHECKSUM.digest();
-        digest.update(self.payload);
+        digest.update(payload);
         digest.update(&context.bytes());
-        if digest.finalize().to_le_bytes() == self.checksum {
-            Ok(self.payload)
+        if digest.finalize().to_le_bytes() == checksum {
+            Ok(payload)
         } else {
             Err(Reject::Checksum)
+        }
+    }
+
+    fn split(&self) -> (&[u8], [u8; CHECKSUM_LEN]) {
+        match self.content.split_last_chunk() {
+            Some((payload, &checksum)) => (payload, checksum),
+            None => (&[], [0; CHECKSUM_LEN]),
         }
     }
 }
@@ -200,23 +309,19 @@ impl Deframer {
             counters.reject(Reject::Overlong, wire_len);
             return None;
         }
-        let decoded = decode(&mut self.buffer[..wire_len - 1]);
-        match decoded.split_last_chunk() {
-            Some((payload, &checksum)) if !payload.is_empty() => {
-                Some(Frame { payload, checksum, wire_len })
-            }
-            _ => {
-                counters.reject(Reject::Undecodable, wire_len);
-                None
-            }
+        let content = decode(&mut self.buffer[..wire_len - 1]);
+        if content.len() <= CHECKSUM_LEN {
+            counters.reject(Reject::Undecodable, wire_len);
+            return None;
         }
+        Some(Frame { content, wire_len })
     }
 }
 
 /// Decodes COBS in its place; what is none becomes nothing.
 ///
 /// Byte by byte, because the function that the crate has for whole slices cannot be seen not to panic.
-fn decode(bytes: &mut [u8]) -> &[u8] {
+fn decode(bytes: &mut [u8]) -> &mut [u8] {
     let (mut state, mut len) = (DecoderState::Idle, 0);
     for place in 0..bytes.len() {
         match state.feed(bytes[place]) {
@@ -226,12 +331,12 @@ fn decode(bytes: &mut [u8]) -> &[u8] {
                 }
             }
             Ok(_) => {}
-            Err(_) => return &[],
+            Err(_) => return &mut [],
         }
     }
     match state.feed(DELIMITER) {
-        Ok(DecodeResult::DataComplete) => bytes.get(..len).unwrap_or_default(),
-        _ => &[],
+        Ok(DecodeResult::DataComplete) => bytes.get_mut(..len).unwrap_or_default(),
+        _ => &mut [],
     }
 }
 
@@ -258,10 +363,11 @@ mod tests {
                 let (rest, frame) = deframer.feed(bytes, &mut counters);
                 bytes = rest;
                 if let Some(frame) = frame {
-                    let checked = frame.check(&CONTEXT);
-                    found.extend(checked.map(<[u8]>::to_vec));
+                    let checked = frame.check(&CONTEXT).map(<[u8]>::to_vec);
                     let wire_len = frame.wire_len;
-                    counters.tally(checked.map(|_| ()), wire_len);
+                    counters
+                        .tally(checked.as_ref().map(|_| ()).map_err(|&reject| reject), wire_len);
+                    found.extend(checked);
                 }
             }
         }

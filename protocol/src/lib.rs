@@ -4,7 +4,7 @@
 //!  vector ── step ── sparse ── digest        numbers: mantissas, x -= gamma g, g_i += c_i
 //!    start    batch                          x⁰ and the rows of a round, from seeds
 //!    shard                                   a worker's rows as they travel and as they are stored
-//!  counters ── message ── frame              letters: what travels, how it is framed and checked
+//!  counters ── message ── frame ── seal      letters: what travels, how it is framed, checked and sealed
 //! ```
 //!
 //! A module uses only what stands before it. `wire-format.md` beside `src/` is the specification of
@@ -19,6 +19,7 @@ pub mod digest;
 pub mod frame;
 pub mod message;
 pub mod method;
+pub mod seal;
 pub mod shard;
 pub mod sparse;
 pub mod start;

@@ -10,7 +10,7 @@
 
 use crate::batch::Batch;
 use crate::counters::Reject;
-use crate::frame::{self, Context, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, Payload};
+use crate::frame::{self, Context, Draft, FRAME_LEN_MAX, GREETING_LEN_MAX, HEAD_LEN_MAX, Payload};
 use crate::method::{Budget, Compressor, Method, Participation};
 use crate::vector::{Exponent, Ratio};
 use postcard::ser_flavors::Flavor;
@@ -32,7 +32,7 @@ pub const SCHEMA: [u8; 8] = {
 pub const BROADCAST: u16 = 0;
 /// The longest name of a board and the longest list of objectives in a message, in bytes.
 pub const NAME_LEN_MAX: usize = 48;
-const _: () = assert!(2 * NAME_LEN_MAX + 120 <= PAYLOAD_LEN_MAX, "a Ready must fit a frame");
+const _: () = assert!(2 * NAME_LEN_MAX + 125 <= GREETING_LEN_MAX, "a Ready must fit a frame");
 
 /// Number of a request; the host counts them up in a session.
 pub type Ticket = u16;
@@ -326,7 +326,7 @@ pub enum Down<'a> {
 ///     opened: 0,
 ///     model_digest: 0,
 ///     estimator_digest: 0,
-///     rejected: [0; 8],
+///     rejected: [0; 9],
 ///     overruns: 0,
 ///     saturated: 0,
 /// });
@@ -491,7 +491,7 @@ pub enum Up<'a> {
 }
 
 impl<'a> Down<'a> {
-    /// Writes a frame for `address` into `out`; returns its length.
+    /// Writes a plain frame for `address` into `out`; returns its length.
     pub fn emit(
         &self,
         address: u16,
@@ -499,7 +499,18 @@ impl<'a> Down<'a> {
         context: &Context,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> usize {
-        emit(&(address, self), body, context, out)
+        self.draft(address, body, context, out).close()
+    }
+
+    /// Writes what becomes a frame for `address` into `out`, plain or sealed.
+    pub fn draft<'o>(
+        &self,
+        address: u16,
+        body: &[u8],
+        context: &Context,
+        out: &'o mut [u8; FRAME_LEN_MAX],
+    ) -> Draft<'o> {
+        draft(&(address, self), matches!(self, Self::Hello { .. }), body, context, out)
     }
 
     /// Reads a payload: address, message, body.
@@ -537,9 +548,19 @@ impl<'a> Down<'a> {
 }
 
 impl<'a> Up<'a> {
-    /// Writes a frame into `out`; returns its length.
+    /// Writes a plain frame into `out`; returns its length.
     pub fn emit(&self, body: &[u8], context: &Context, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
-        emit(self, body, context, out)
+        self.draft(body, context, out).close()
+    }
+
+    /// Writes what becomes a frame into `out`, plain or sealed.
+    pub fn draft<'o>(
+        &self,
+        body: &[u8],
+        context: &Context,
+        out: &'o mut [u8; FRAME_LEN_MAX],
+    ) -> Draft<'o> {
+        draft(self, matches!(self, Self::Ready(_)), body, context, out)
     }
 
     /// Reads a payload: message, body.
@@ -567,13 +588,14 @@ pub fn greeting(payload: &[u8]) -> Option<(u16, [u8; 8])> {
     (tag == 0 && version != 0).then_some((version, schema))
 }
 
-fn emit(
+fn draft<'o>(
     message: &impl Serialize,
+    greets: bool,
     body: &[u8],
     context: &Context,
-    out: &mut [u8; FRAME_LEN_MAX],
-) -> usize {
-    frame::emit(context, out, |payload| {
+    out: &'o mut [u8; FRAME_LEN_MAX],
+) -> Draft<'o> {
+    frame::draft(context, greets, out, |payload| {
         let written = postcard::serialize_with_flavor(message, Head(payload));
         debug_assert!(written.is_ok(), "a message can be written");
         debug_assert!(body.is_empty() || payload.written() <= HEAD_LEN_MAX);

@@ -1,14 +1,16 @@
 //! `wire-format.md` against the code: its hex bit for bit in both directions, its numbers, its table.
 
+use chacha20::{R20, hchacha};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
-use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
+use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, Regulariser, SCHEMA,
     Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, Salt, WorkerSeal};
 use smidgen_protocol::shard::{Columns, Header, Labels, Shard, Values, Width};
 use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
 use smidgen_protocol::start;
@@ -114,7 +116,7 @@ const READY: Ready = Ready {
     opened: 0,
     model_digest: 0,
     estimator_digest: 0x0123_4567_89ab_cdef,
-    rejected: [0, 1, 2, 0, 0, 300, 0, 0],
+    rejected: [0, 1, 2, 0, 0, 300, 0, 0, 9],
     overruns: 1,
     saturated: 2,
 };
@@ -264,6 +266,70 @@ fn check_frames(examples: &mut Examples) {
     assert_eq!((wire.len(), payload(&wire, &Context::SETUP)), (256, Ok(full[..250].to_vec())));
 }
 
+/// H of the specification.
+fn derive(key: &[u8], input: &[u8]) -> [u8; 32] {
+    hchacha::<R20>(&key.try_into().unwrap(), &input.try_into().unwrap()).into()
+}
+
+/// A frame, by whoever seals it.
+fn sealed(mut seal: impl FnMut(&mut [u8; FRAME_LEN_MAX]) -> Option<usize>) -> Vec<u8> {
+    emitted(|out| seal(out).expect("there is a link"))
+}
+
+/// The payload in a sealed frame.
+fn opened(
+    wire: &[u8],
+    context: &Context,
+    open: impl for<'d> FnOnce(Frame<'d>) -> Result<Frame<'d>, Reject>,
+) -> Result<Vec<u8>, Reject> {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (_, frame) = deframer.feed(wire, &mut counters);
+    Ok(open(frame.expect("a frame"))?.check(context)?.to_vec())
+}
+
+fn check_seals(examples: &mut Examples) {
+    let key: [u8; 32] = core::array::from_fn(|place| place as u8);
+    let salt_h: Salt = core::array::from_fn(|place| 0x20 + place as u8);
+    let boot: [u8; BOOT_LEN] = core::array::from_fn(|place| 0x30 + place as u8);
+    let salt_b = [&boot[..], &1u32.to_le_bytes()].concat();
+    examples.take("seal.key", &key);
+    examples.take("seal.salt_h", &salt_h);
+    examples.take("seal.salt_b", &salt_b);
+    examples.take("seal.hello_key", &derive(&derive(&key, b"smidgen 1: hello"), &salt_h));
+    let link = derive(&derive(&key, b"smidgen 1: link "), &salt_h);
+    examples.take("seal.link_key", &derive(&link, &salt_b));
+
+    let key = Key::new(&key).unwrap();
+    let (mut host, mut worker) = (HostSeal::new(key.clone()), WorkerSeal::new(key, boot));
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 7 };
+    let example = sealed(|out| host.close(hello.draft(0, &[], &Context::SETUP, out), || salt_h));
+    let example = examples.take("seal.hello", &example);
+    let plain = hello.emit(0, &[], &Context::SETUP, &mut [0; FRAME_LEN_MAX]);
+    assert_eq!(example.len(), plain + 33);
+    let found = opened(&example, &Context::SETUP, |frame| worker.open(frame)).unwrap();
+    assert_eq!(Down::parse(&found), Ok((0, hello, &[][..])));
+
+    let example = sealed(|out| worker.close(Up::Ready(READY).draft(&[], &Context::SETUP, out)));
+    let example = examples.take("seal.ready", &example);
+    let found = opened(&example, &Context::SETUP, |frame| host.open(frame)).unwrap();
+    assert_eq!(Up::parse(&found), Ok((Up::Ready(READY), &[][..])));
+
+    let context = Context { round: 4, ..Context::downlink(SESSION) };
+    let round = Down::Round { from: 0 };
+    let example = sealed(|out| host.close(round.draft(0, &described(), &context, out), || salt_h));
+    let example = examples.take("seal.round", &example);
+    let found = opened(&example, &context, |frame| worker.open(frame)).unwrap();
+    assert_eq!(Down::parse(&found), Ok((0, round, &described()[..])));
+    assert_eq!(opened(&example, &context, |frame| worker.open(frame)), Err(Reject::Seal), "again");
+
+    let update = Up::Update { loss: Loss::new(0x12345) };
+    let example = sealed(|out| worker.close(update.draft(&update8(), &UPDATE_CONTEXT, out)));
+    let example = examples.take("seal.update", &example);
+    assert_eq!(example.len(), update8().len() + 27, "the promise about a sealed update's overhead");
+    let found = opened(&example, &UPDATE_CONTEXT, |frame| host.open(frame)).unwrap();
+    assert_eq!(Up::parse(&found), Ok((update, &update8()[..])));
+}
+
 fn check_numbers(examples: &mut Examples) {
     examples.take("schema", &SCHEMA);
     examples.take("checksum", &frame::checksum(b"123456789").to_le_bytes());
@@ -344,6 +410,7 @@ fn every_example_is_what_the_code_writes_and_reads() {
     check_bodies(&mut examples);
     check_messages(&mut examples);
     check_frames(&mut examples);
+    check_seals(&mut examples);
     check_shards(&mut examples);
     assert!(examples.0.is_empty(), "examples without a test: {:?}", examples.0.keys());
 }

@@ -3,9 +3,11 @@
 use smidgen::config::cli::{self, Command};
 use smidgen::experiment::Experiment;
 use smidgen::record::RoundRecord;
+use smidgen::sealing::{Salts, Sealing};
 use smidgen::simulation::Simulation;
 use smidgen::training::{Goal, TrainingError, World, collect};
 use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::seal::{KEY_LEN, Key};
 
 /// The session of tests; transcripts do not depend on it.
 pub const SESSION: u32 = 0x5eed;
@@ -24,6 +26,17 @@ pub fn experiment(options: &str) -> Experiment {
     let cli = cli::parse(arguments.map(Into::into)).unwrap_or_else(|error| panic!("{error}"));
     let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
     Experiment::new(&options, None, SESSION).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The key of tests.
+pub fn key() -> Key {
+    Key::new(&[0x42; KEY_LEN]).expect("it is one")
+}
+
+/// An experiment with a key.
+pub fn sealed(mut experiment: Experiment) -> Experiment {
+    experiment.setup.seal = Some(Sealing { key: key(), salts: Salts::of_seed(1) });
+    experiment
 }
 
 /// A simulated world for an experiment.

@@ -9,7 +9,7 @@ use crate::regulariser::smoothness;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest::Transcript;
-use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, checksum};
+use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Draft, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     Configure, Down, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
@@ -509,11 +509,11 @@ impl Session {
     }
 
     /// Writes the next frame to send; `mantissas` are those of the update.
-    pub fn poll_transmit(
+    pub fn poll_transmit<'o>(
         &mut self,
         mantissas: &[i32],
-        out: &mut [u8; FRAME_LEN_MAX],
-    ) -> Option<usize> {
+        out: &'o mut [u8; FRAME_LEN_MAX],
+    ) -> Option<Draft<'o>> {
         let context = Context { worker: self.worker, ..Context::downlink(self.id) };
         let message = match self.outbox.take()? {
             Answer::Update { from } => {
@@ -528,17 +528,17 @@ impl Session {
             Answer::Refused { ticket, refusal } => Up::Refused { ticket, refusal },
             Answer::Curvature { ticket, l_i } => Up::Curvature { ticket, l_i },
         };
-        Some(message.emit(&[], &context, out))
+        Some(message.draft(&[], &context, out))
     }
 
-    fn emit_update(
+    fn emit_update<'o>(
         &self,
         update: &Update,
         mantissas: &[i32],
         from: u32,
         context: &Context,
-        out: &mut [u8; FRAME_LEN_MAX],
-    ) -> usize {
+        out: &'o mut [u8; FRAME_LEN_MAX],
+    ) -> Draft<'o> {
         let mut body = [0; BODY_LEN_MAX];
         let packing = self.compression(update.round).budget.packing(self.layout.dimension as u32);
         let mut encoder = Encoder::new(&mut body, packing, update.written.shift, from);
@@ -549,7 +549,7 @@ impl Session {
             (true, false) => Up::Update { loss: update.loss },
             (true, true) => Up::Anew { loss: update.loss },
         };
-        message.emit(&body[..len.min(BODY_LEN_MAX)], context, out)
+        message.draft(&body[..len.min(BODY_LEN_MAX)], context, out)
     }
 }
 

@@ -377,8 +377,8 @@ fn a_large_update_comes_in_parts() {
     let mut host = Host::new(2000, Downlink::Sparse, Init::Full);
     host.set_up();
     let frames = host.begin();
-    // 33 bits an entry and 480 bytes a body: 116 entries.
-    assert_eq!(frames.len(), 2000usize.div_ceil(116));
+    // 33 bits an entry and 463 bytes a body: 112 entries.
+    assert_eq!(frames.len(), 2000usize.div_ceil(112));
     assert_eq!(host.objective.evaluations, 1);
     assert_eq!(host.next_round().len(), 1);
 }

@@ -24,14 +24,19 @@ impl Machine {
         now: Duration,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<(usize, usize)> {
-        let worker = loop {
+        let (worker, len, payload_len) = loop {
             let worker = self.queue.pop_front()?;
             // An answer may have come while the repeated question stood in the queue.
-            if self.peers[worker].question.dequeue() {
-                break worker;
+            if !self.peers[worker].question.dequeue() {
+                continue;
             }
+            if let Some((len, payload_len)) = self.emit(worker, out) {
+                break (worker, len, payload_len);
+            }
+            // There is no link, or no more: a Hello makes a new one.
+            self.peers[worker].question.check();
+            self.enqueue(worker);
         };
-        let (len, payload_len) = self.emit(worker, out);
         let peer = &mut self.peers[worker];
         let awaits_update = peer.question.asked().awaits_update();
         let answer_len = if awaits_update { FRAME_LEN_MAX } else { 0 };
@@ -49,14 +54,17 @@ impl Machine {
         Some((worker, len))
     }
 
-    /// Writes what a worker is asked; returns the lengths of frame and body.
-    fn emit(&self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> (usize, usize) {
+    /// Writes what a worker is asked; returns the lengths of frame and body, or none if there is no link to carry it.
+    fn emit(&mut self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> Option<(usize, usize)> {
         let asked = self.peers[worker].question.asked();
-        if asked == Stage::Round {
-            return (self.emit_round(worker, out), self.last_chunk().body.len());
-        }
         let Letter { address, context, message, body } = self.letter(worker, asked);
-        (message.emit(address, &body, &context, out), body.len())
+        let (draft, payload_len) = (message.draft(address, &body, &context, out), body.len());
+        let link = self.routes.link(worker);
+        let len = match (self.seals.get_mut(link), &self.setup.seal) {
+            (Some(seal), Some(sealing)) => seal.close(draft, || sealing.salts.draw())?,
+            _ => draft.close(),
+        };
+        Some((len, payload_len))
     }
 
     fn letter(&self, worker: usize, asked: Stage) -> Letter<'_> {
@@ -105,9 +113,19 @@ impl Machine {
             Stage::More => {
                 (Down::More { from: self.peers[worker].incoming.next_from }, Cow::default())
             }
-            Stage::Round | Stage::Idle => unreachable!("written once for all, or nothing to ask"),
+            Stage::Round => {
+                let &Chunk { from, ref body, .. } = self.last_chunk();
+                let message = match self.model.announced_pace() {
+                    0 => Down::Round { from },
+                    pace => Down::Paced { from, pace },
+                };
+                (message, body.as_slice().into())
+            }
+            Stage::Idle => unreachable!("there is nothing to ask"),
         };
-        let address = if message.is_setup() { BROADCAST } else { address(worker) };
+        // Where parts go before a round, only who has got those may take it: on an exchanged cable it may reach another worker.
+        let is_for_all = message.is_setup() || asked == Stage::Round && self.downlink.len() == 1;
+        let address = if is_for_all { BROADCAST } else { address(worker) };
         Letter { address, context: self.context_of(&message), message, body }
     }
 
@@ -136,32 +154,6 @@ impl Machine {
     /// The stage that sends chunk `index` of the downlink.
     pub fn part(&self, index: usize) -> Stage {
         if index + 1 < self.downlink.len() { Stage::Part(index) } else { Stage::Round }
-    }
-
-    /// Writes the frame that ends the downlink of a round. Where it is all of that it is for everyone, and written once. Where parts go
-    /// before it, only who has got those may take it: on an exchanged cable it may reach another worker.
-    fn emit_round(&self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
-        if self.downlink.len() > 1 {
-            return self.write_round(address(worker), out);
-        }
-        out[..self.round_frame.len()].copy_from_slice(&self.round_frame);
-        self.round_frame.len()
-    }
-
-    /// The frame for everyone.
-    pub fn common_round(&self) -> Vec<u8> {
-        let mut out = [0; FRAME_LEN_MAX];
-        let len = self.write_round(BROADCAST, &mut out);
-        out[..len].to_vec()
-    }
-
-    fn write_round(&self, address: u16, out: &mut [u8; FRAME_LEN_MAX]) -> usize {
-        let &Chunk { from, ref body, .. } = self.last_chunk();
-        let message = match self.model.announced_pace() {
-            0 => Down::Round { from },
-            pace => Down::Paced { from, pace },
-        };
-        message.emit(address, body, &self.context_of(&message), out)
     }
 
     fn last_chunk(&self) -> &Chunk {

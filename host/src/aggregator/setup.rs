@@ -4,6 +4,7 @@ use super::address;
 use super::compressor::Budget;
 use super::scaling::NOISE_BITS;
 use crate::ratio::ratio;
+use crate::sealing::Sealing;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::checksum;
@@ -60,6 +61,8 @@ pub struct Setup {
     pub byte_time: Duration,
     /// For how long a round waits for a worker that is silent; none for ever.
     pub patience: Option<Duration>,
+    /// What frames are sealed with, where there is a key.
+    pub seal: Option<Sealing>,
 }
 
 /// The step size γ that theory allows for constants L_i: the one place where what workers report meets f64. What comes out

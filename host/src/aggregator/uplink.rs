@@ -43,7 +43,7 @@ impl Machine {
     }
 
     /// Checks a frame in the contexts that its message can have.
-    fn check<'f>(&self, worker: usize, frame: &Frame<'f>) -> Result<(&'f [u8], Context), Reject> {
+    fn check<'f>(&self, worker: usize, frame: &'f Frame) -> Result<(&'f [u8], Context), Reject> {
         let peer = &self.peers[worker];
         let session = self.context(worker);
         let checked = |context| Some((frame.check(&context).ok()?, context));

@@ -1,4 +1,4 @@
-//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | reproduce`.
+//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | key | reproduce`.
 
 use super::{ConfigError, Options, file};
 use crate::board::{self, Boards};
@@ -72,6 +72,10 @@ pub enum Command {
     /// Build the image of a board, ready to be flashed
     #[command(after_help = "Example: smidgen image --board microbit --hex")]
     Image(Image),
+
+    /// Make a file with a new key for a fleet
+    #[command(after_help = "Example: smidgen key fleet.key")]
+    Key(NewKey),
 }
 
 /// Arguments of `smidgen demo`.
@@ -166,6 +170,17 @@ pub struct Image {
     /// Write an Intel HEX file as well, for boards that are flashed by drag and drop
     #[arg(long)]
     pub hex: bool,
+    /// Write the key in a file into a copy of the image, which then is as secret as the file
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// Arguments of `smidgen key`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct NewKey {
+    /// The file, which must not exist
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Reads the command line, and the file that its `--config` names.

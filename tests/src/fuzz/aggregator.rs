@@ -6,7 +6,7 @@ use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
-use smidgen_protocol::counters::Counters;
+use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, emit};
 use smidgen_protocol::message::{
     Down, Downlink, Init, Loss, Ready, Refusal, Regulariser, SCHEMA, Up, VERSION,
@@ -288,6 +288,7 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
         shares: vec![share; 2],
         byte_time: Duration::from_micros(87),
         patience: None,
+        seal: None,
     })
 }
 
@@ -352,7 +353,7 @@ fn ready(u: &mut Unstructured, asked: Option<Down>, off: u16) -> Result<Ready<'s
         opened: u.int_in_range(0..=3)?,
         model_digest: u.arbitrary()?,
         estimator_digest: u.arbitrary()?,
-        rejected: [u.arbitrary()?; 8],
+        rejected: [u.arbitrary()?; Reject::COUNT],
         overruns: u.arbitrary()?,
         saturated: u.arbitrary()?,
     })

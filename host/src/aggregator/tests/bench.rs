@@ -81,6 +81,7 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         shares: (0..workers as u32).map(share).collect(),
         byte_time: Duration::ZERO,
         patience: None,
+        seal: None,
     }
 }
 

@@ -81,6 +81,7 @@ fn defaults_are_filled_in() {
         seed: 0,
         faults: Faults::default(),
         absent: Absent::Wait,
+        key: None,
         baud: 115_200,
         out: "smidgen-out".into(),
         every: 100,
@@ -97,7 +98,7 @@ fn defaults_are_filled_in() {
 fn every_option_is_understood() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --constants boards --init full --downlink dense --rounds 2000 \
-        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
+        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
     let expected = Options {
         dataset: "a9a".into(),
         rows: Some(400),
@@ -132,6 +133,7 @@ fn every_option_is_understood() {
             ..Faults::default()
         },
         absent: Absent::Skip(0.5),
+        key: Some("fleet.key".into()),
         baud: 9600,
         out: "runs/a9a".into(),
         every: 10,
@@ -151,9 +153,14 @@ fn other_commands_are_understood() {
         Command::Report(Report { directory: "runs/a9a".into() })
     );
     assert_eq!(
-        command("smidgen image --board microbit --hex"),
-        Command::Image(Image { board: "microbit".into(), hex: true })
+        command("smidgen image --board microbit --hex --key fleet.key"),
+        Command::Image(Image {
+            board: "microbit".into(),
+            hex: true,
+            key: Some("fleet.key".into())
+        })
     );
+    assert_eq!(command("smidgen key fleet.key"), Command::Key(NewKey { file: "fleet.key".into() }));
     let Command::Run(run) = command("smidgen run --port /dev/ttyACM0 --port tcp:pi:4000") else {
         panic!("run is run")
     };

@@ -1,0 +1,150 @@
+//! One key, and the numbers of the frames that travel under it.
+
+use super::aead::Aead;
+use super::{Key, SALTED, Salt};
+use crate::counters::Reject;
+use crate::frame::{CHECKSUM_LEN, Draft, Frame, HEAD_LEN, SALT_LEN, TAG_LEN};
+
+/// Which way a frame travels: what is sent one way cannot be sent back.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Direction {
+    /// To the worker.
+    Down = 0,
+    /// To the host.
+    Up = 1,
+}
+
+impl Direction {
+    fn nonce(self, number: u64) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce[..4].copy_from_slice(&(self as u32).to_le_bytes());
+        nonce[4..].copy_from_slice(&number.to_le_bytes());
+        nonce
+    }
+}
+
+/// Numbers that a head can tell apart.
+pub const WINDOW: u64 = SALTED as u64;
+
+/// One end of a link.
+#[derive(Debug)]
+pub struct Link {
+    key: Key,
+    /// Number of the next frame that is sent, and the least that the next one received can have.
+    next: u64,
+    expected: u64,
+}
+
+impl Link {
+    /// A link on which nothing has been sent.
+    pub fn new(key: Key) -> Self {
+        Self { key, next: 0, expected: 0 }
+    }
+
+    /// A link on which so many frames have been sent.
+    #[cfg(test)]
+    pub fn at(key: Key, next: u64) -> Self {
+        Self { key, next, expected: 0 }
+    }
+
+    /// Frames that were sent.
+    pub fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// Seals what travels `direction`; returns the length of the frame, or none if all numbers have been used.
+    pub fn seal(&mut self, direction: Direction, draft: Draft) -> Option<usize> {
+        let head = [self.low_bits()];
+        draft.enclose(head, |head, content| self.encrypt(direction, head, content))
+    }
+
+    /// As [`seal`](Self::seal), with a salt in front.
+    pub fn seal_greeting(
+        &mut self,
+        direction: Direction,
+        salt: &Salt,
+        draft: Draft,
+    ) -> Option<usize> {
+        let mut head = [self.low_bits() | SALTED; HEAD_LEN + SALT_LEN];
+        head[HEAD_LEN..].copy_from_slice(salt);
+        draft.enclose(head, |head, content| self.encrypt(direction, head, content))
+    }
+
+    fn low_bits(&self) -> u8 {
+        (self.next % WINDOW) as u8
+    }
+
+    pub(super) fn encrypt(
+        &mut self,
+        direction: Direction,
+        head: &[u8],
+        content: &mut [u8],
+    ) -> Option<[u8; TAG_LEN]> {
+        let number = self.next;
+        // Used up before it is used: whatever happens, no second frame has it.
+        self.next = number.checked_add(1)?;
+        let nonce = direction.nonce(number);
+        #[cfg(test)]
+        super::tests::note(self.key.bytes(), &nonce, head, content);
+        Some(Aead::new(self.key.bytes(), &nonce).encrypt(head, content))
+    }
+
+    /// Decrypts what travelled `direction` in its place, if it was sealed for this link and has not been overtaken by what was
+    /// opened before; else changes nothing.
+    pub fn open(&mut self, direction: Direction, sealed: &mut Sealed) -> bool {
+        let Some((number, next)) = self.number(sealed.low_bits()) else { return false };
+        let aead = Aead::new(self.key.bytes(), &direction.nonce(number));
+        let opened = aead.decrypt(sealed.head, sealed.content, &sealed.tag);
+        if opened {
+            self.expected = next;
+        }
+        opened
+    }
+
+    /// The next number with these lowest bits, and the one after it.
+    fn number(&self, low_bits: u8) -> Option<(u64, u64)> {
+        let ahead = u64::from(low_bits).wrapping_sub(self.expected) % WINDOW;
+        let number = self.expected.checked_add(ahead)?;
+        Some((number, number.checked_add(1)?))
+    }
+}
+
+/// A sealed frame, taken apart.
+pub struct Sealed<'d> {
+    /// The count, and in a greeting the salt.
+    head: &'d [u8],
+    /// Payload and checksum, encrypted until a link has opened them.
+    content: &'d mut [u8],
+    tag: [u8; TAG_LEN],
+    wire_len: usize,
+}
+
+impl<'d> Sealed<'d> {
+    /// Takes a frame apart.
+    pub fn new(frame: Frame<'d>) -> Result<Self, Reject> {
+        let Frame { content, wire_len } = frame;
+        let salted = content.first().is_some_and(|head| head & SALTED != 0);
+        let head_len = HEAD_LEN + if salted { SALT_LEN } else { 0 };
+        let (head, content) = content.split_at_mut_checked(head_len).ok_or(Reject::Seal)?;
+        let (content, &mut tag) = content.split_last_chunk_mut().ok_or(Reject::Seal)?;
+        if content.len() <= CHECKSUM_LEN {
+            return Err(Reject::Seal);
+        }
+        Ok(Self { head, content, tag, wire_len })
+    }
+
+    /// The salt of a greeting.
+    pub fn salt(&self) -> Option<Salt> {
+        self.head.last_chunk().copied()
+    }
+
+    /// What was sealed, once it has been opened.
+    pub fn into_frame(self) -> Frame<'d> {
+        Frame { content: self.content, wire_len: self.wire_len }
+    }
+
+    fn low_bits(&self) -> u8 {
+        self.head.first().map_or(0, |head| head & !SALTED)
+    }
+}

@@ -1,0 +1,448 @@
+use super::aead::Aead;
+use super::link::{Direction, Link};
+use super::*;
+use crate::counters::{Counters, Reject};
+use crate::frame::{Context, Deframer, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, draft, emit};
+use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
+
+/// What was encrypted: under which key and nonce, and what.
+type Encrypted = ((Vec<u8>, Vec<u8>), Vec<u8>);
+
+thread_local! {
+    static LOG: RefCell<Vec<Encrypted>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes that something is encrypted.
+pub fn note(key: &[u8], nonce: &[u8], head: &[u8], content: &[u8]) {
+    let said = [head, content].concat();
+    LOG.with(|log| log.borrow_mut().push(((key.to_vec(), nonce.to_vec()), said)));
+}
+
+fn key(first: u8) -> Key {
+    Key::new(&[first; KEY_LEN]).expect("it is a key")
+}
+
+/// A sealed frame, by whoever closes it.
+fn sealed(
+    greets: bool,
+    payload: &[u8],
+    close: impl FnOnce(crate::frame::Draft) -> usize,
+) -> Vec<u8> {
+    let mut out = [0; FRAME_LEN_MAX];
+    let len = close(draft(&CONTEXT, greets, &mut out, |frame| frame.push(payload)));
+    out[..len].to_vec()
+}
+
+/// What an end makes of a stream of bytes: the payloads that it takes, and how often it refuses one for its seal.
+fn taken<F>(wire: &[u8], mut open: F) -> (Vec<Vec<u8>>, u32)
+where
+    F: for<'d> FnMut(crate::frame::Frame<'d>) -> Result<crate::frame::Frame<'d>, Reject>,
+{
+    let (mut deframer, mut counters, mut taken) = (Deframer::new(), Counters::default(), vec![]);
+    let mut rest = wire;
+    while !rest.is_empty() {
+        let (after, frame) = deframer.feed(rest, &mut counters);
+        rest = after;
+        let Some(frame) = frame else { continue };
+        let wire_len = frame.wire_len;
+        let outcome = open(frame).and_then(|frame| Ok(frame.check(&CONTEXT)?.to_vec()));
+        counters.tally(outcome.as_ref().map(|_| ()).map_err(|&reject| reject), wire_len);
+        taken.extend(outcome);
+    }
+    assert_eq!(counters.bytes() + deframer.pending() as u64, wire.len() as u64);
+    (taken, counters.rejected(Reject::Seal).frames)
+}
+
+/// A host and a worker, and an attacker who hears all that they say.
+struct Fleet {
+    host: HostSeal,
+    worker: WorkerSeal,
+    salts: u64,
+    boots: u8,
+    /// What was said, and for whom.
+    heard: Vec<(bool, Vec<u8>)>,
+    /// Payloads are numbers, so that none is said twice.
+    said: u32,
+    /// What the host has taken, and what the worker has, greetings apart.
+    taken: [HashSet<Vec<u8>>; 2],
+    last: [Option<Vec<u8>>; 2],
+    refused: u32,
+}
+
+const HOST: usize = 0;
+const WORKER: usize = 1;
+
+impl Fleet {
+    fn new() -> Self {
+        Self {
+            host: HostSeal::new(key(1)),
+            worker: WorkerSeal::new(key(1), [0; BOOT_LEN]),
+            salts: 0,
+            boots: 0,
+            heard: vec![],
+            said: 0,
+            taken: Default::default(),
+            last: Default::default(),
+            refused: 0,
+        }
+    }
+
+    fn payload(&mut self, greets: bool) -> Vec<u8> {
+        self.said += 1;
+        [&self.said.to_be_bytes()[..], &[u8::from(greets)]].concat()
+    }
+
+    /// The host says something, if it can.
+    fn ask(&mut self, greets: bool) -> Option<Vec<u8>> {
+        let payload = self.payload(greets);
+        let Self { host, salts, .. } = self;
+        let mut out = [0; FRAME_LEN_MAX];
+        let draft = draft(&CONTEXT, greets, &mut out, |frame| frame.push(&payload));
+        let len = host.close(draft, || {
+            *salts += 1;
+            u128::from(*salts).to_le_bytes()
+        })?;
+        self.heard.push((true, out[..len].to_vec()));
+        Some(out[..len].to_vec())
+    }
+
+    /// The worker says something, if it can.
+    fn answer(&mut self, greets: bool) -> Option<Vec<u8>> {
+        let payload = self.payload(greets);
+        let mut out = [0; FRAME_LEN_MAX];
+        let draft = draft(&CONTEXT, greets, &mut out, |frame| frame.push(&payload));
+        let len = self.worker.close(draft)?;
+        self.heard.push((false, out[..len].to_vec()));
+        Some(out[..len].to_vec())
+    }
+
+    /// Something reaches an end; returns whether it was taken.
+    fn deliver(&mut self, end: usize, wire: &[u8]) -> Result<bool, TestCaseError> {
+        let Self { host, worker, .. } = self;
+        let (payloads, refused) = match end {
+            HOST => taken(wire, |frame| host.open(frame)),
+            _ => taken(wire, |frame| worker.open(frame)),
+        };
+        self.refused += refused;
+        for payload in &payloads {
+            let greets = payload.ends_with(&[1]);
+            // A Hello may come again; it is answered, and nothing follows.
+            let new = self.taken[end].insert(payload.clone());
+            prop_assert!(new || greets && end == WORKER, "{payload:?} was taken twice");
+            // What greets belongs to a new link, and may come late while the old one goes on.
+            if greets {
+                continue;
+            }
+            prop_assert!(self.last[end].as_ref() < Some(payload), "what was overtaken was taken");
+            self.last[end] = Some(payload.clone());
+        }
+        Ok(!payloads.is_empty())
+    }
+
+    fn handshake(&mut self) -> Result<(), TestCaseError> {
+        let hello = self.ask(true).expect("a host can always ask");
+        prop_assert!(self.deliver(WORKER, &hello)?);
+        let ready = self.answer(true).expect("there is a link");
+        prop_assert!(self.deliver(HOST, &ready)?);
+        Ok(())
+    }
+
+    /// A question and its answer pass.
+    fn talk(&mut self) -> Result<(), TestCaseError> {
+        let question = self.ask(false).expect("there is a link");
+        prop_assert!(self.deliver(WORKER, &question)?);
+        let answer = self.answer(false).expect("there is a link");
+        prop_assert!(self.deliver(HOST, &answer)?);
+        Ok(())
+    }
+
+    fn reboot(&mut self) {
+        self.boots += 1;
+        self.worker = WorkerSeal::new(key(1), [self.boots; BOOT_LEN]);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Greet { arrives: bool, answered: bool },
+    Talk { arrives: bool, answered: bool },
+    Replay { at: usize, which: prop::sample::Index },
+    Flip { at: usize, which: prop::sample::Index, bit: prop::sample::Index },
+    Plain { at: usize },
+    Reboot,
+    RestartHost,
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        3 => (any::<bool>(), any::<bool>()).prop_map(|(arrives, answered)| Deed::Greet { arrives, answered }),
+        6 => (any::<bool>(), any::<bool>()).prop_map(|(arrives, answered)| Deed::Talk { arrives, answered }),
+        6 => (0usize..2, index()).prop_map(|(at, which)| Deed::Replay { at, which }),
+        2 => (0usize..2, index(), index()).prop_map(|(at, which, bit)| Deed::Flip { at, which, bit }),
+        1 => (0usize..2).prop_map(|at| Deed::Plain { at }),
+        1 => Just(Deed::Reboot),
+        1 => Just(Deed::RestartHost),
+    ]
+}
+
+impl Fleet {
+    fn perform(&mut self, deed: Deed) -> Result<(), TestCaseError> {
+        match deed {
+            Deed::Greet { arrives, answered } => self.exchange(true, arrives, answered),
+            Deed::Talk { arrives, answered } => self.exchange(false, arrives, answered),
+            Deed::Replay { at, which } if !self.heard.is_empty() => {
+                let (_, wire) = self.heard[which.index(self.heard.len())].clone();
+                self.deliver(at, &wire).map(|_| ())
+            }
+            Deed::Flip { at, which, bit } if !self.heard.is_empty() => {
+                let (_, mut wire) = self.heard[which.index(self.heard.len())].clone();
+                let bit = bit.index(wire.len() * 8);
+                wire[bit / 8] ^= 1 << (bit % 8);
+                prop_assert!(!self.deliver(at, &wire)?, "a flipped bit was not noticed");
+                Ok(())
+            }
+            Deed::Plain { at } => {
+                let mut out = [0; FRAME_LEN_MAX];
+                let len = emit(&CONTEXT, &mut out, |frame| frame.push(b"plain"));
+                prop_assert!(!self.deliver(at, &out[..len])?, "a plain frame was taken");
+                Ok(())
+            }
+            Deed::Reboot => {
+                self.reboot();
+                Ok(())
+            }
+            Deed::RestartHost => {
+                self.host = HostSeal::new(key(1));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        greets: bool,
+        arrives: bool,
+        answered: bool,
+    ) -> Result<(), TestCaseError> {
+        let Some(question) = self.ask(greets) else { return Ok(()) };
+        if !arrives || !self.deliver(WORKER, &question)? {
+            return Ok(());
+        }
+        let Some(answer) = self.answer(greets) else { return Ok(()) };
+        if answered {
+            self.deliver(HOST, &answer)?;
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    /// Whatever an attacker replays, reflects, flips and makes up, at either end, between reboots and new hosts: nothing is
+    /// taken twice, late or that nobody said, no nonce is used for two things, and a handshake makes all good.
+    #[test]
+    fn strangers_stay_out_and_nonces_are_used_once(deeds in prop::collection::vec(deed(), 1..60)) {
+        LOG.with(|log| log.borrow_mut().clear());
+        let mut fleet = Fleet::new();
+        for deed in deeds {
+            fleet.perform(deed)?;
+        }
+        fleet.handshake()?;
+        fleet.talk()?;
+        let mut encrypted = HashMap::new();
+        for (nonce, content) in LOG.with(|log| log.borrow_mut().split_off(0)) {
+            let before = encrypted.insert(nonce, content);
+            prop_assert!(before.is_none(), "a nonce was used for two things");
+        }
+    }
+
+    #[test]
+    fn the_algorithm_is_that_of_the_crate_for_whole_messages(
+        key: [u8; 32], nonce: [u8; 12], head in prop::collection::vec(any::<u8>(), 0..40),
+        content in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        let (mut ours, mut theirs) = (content.clone(), content.clone());
+        let tag = Aead::new(&key, &nonce).encrypt(&head, &mut ours);
+        let expected = ChaCha20Poly1305::new(&key.into())
+            .encrypt_inout_detached(&nonce.into(), &head, (&mut theirs[..]).into()).unwrap();
+        prop_assert_eq!((&ours, &tag[..]), (&theirs, &expected[..]));
+        let encrypted = ours.clone();
+        prop_assert!(!Aead::new(&key, &nonce).decrypt(&head, &mut ours, &tag.map(|byte| byte ^ 1)));
+        prop_assert_eq!(&ours, &encrypted, "nothing is decrypted before it is checked");
+        prop_assert!(Aead::new(&key, &nonce).decrypt(&head, &mut ours, &tag));
+        prop_assert_eq!(ours, content);
+    }
+
+    #[test]
+    fn frames_of_all_lengths_fit(payload in prop::collection::vec(any::<u8>(), 1..=PAYLOAD_LEN_MAX)) {
+        let (mut up, mut down) = (Link::new(key(1)), Link::new(key(1)));
+        let mut out = [0; FRAME_LEN_MAX];
+        let len = up.seal(Direction::Up, draft(&CONTEXT, false, &mut out, |frame| frame.push(&payload)));
+        let wire = &out[..len.unwrap()];
+        // COBS may need a byte less or more for other bytes.
+        let plain = emit(&CONTEXT, &mut [0; FRAME_LEN_MAX], |frame| frame.push(&payload));
+        prop_assert!(wire.len().abs_diff(plain + SEAL_LEN) <= 2);
+        let opened = taken(wire, |frame| {
+            let mut sealed = link::Sealed::new(frame)?;
+            if down.open(Direction::Up, &mut sealed) { Ok(sealed.into_frame()) } else { Err(Reject::Seal) }
+        });
+        prop_assert_eq!(opened, (vec![payload], 0));
+    }
+}
+
+#[test]
+fn a_replayed_handshake_leads_to_nothing_on_a_rebooted_board() -> Result<(), TestCaseError> {
+    let mut fleet = Fleet::new();
+    fleet.handshake()?;
+    fleet.talk()?;
+    let recorded: Vec<_> = fleet.heard.iter().filter(|(down, _)| *down).cloned().collect();
+    fleet.reboot();
+    for (nth, (_, wire)) in recorded.iter().enumerate() {
+        // The Hello is answered, under a key that nobody has.
+        assert_eq!(fleet.deliver(WORKER, wire)?, nth == 0);
+    }
+    let ready = fleet.answer(true).expect("it answers a Hello");
+    assert!(!fleet.deliver(HOST, &ready)?);
+    assert_eq!(fleet.answer(false), None, "and says nothing else");
+    Ok(())
+}
+
+#[test]
+fn a_replayed_hello_does_not_end_a_link() -> Result<(), TestCaseError> {
+    let mut fleet = Fleet::new();
+    fleet.handshake()?;
+    let (_, hello) = fleet.heard[0].clone();
+    for _ in 0..3 {
+        fleet.talk()?;
+        assert!(fleet.deliver(WORKER, &hello)?);
+        let ready = fleet.answer(true).expect("it answers a Hello");
+        assert!(!fleet.deliver(HOST, &ready)?);
+    }
+    fleet.talk()
+}
+
+#[test]
+fn a_repeated_question_is_answered_on_the_same_link() -> Result<(), TestCaseError> {
+    let mut fleet = Fleet::new();
+    let hellos = [fleet.ask(true).unwrap(), fleet.ask(true).unwrap()];
+    assert_ne!(hellos[0], hellos[1]);
+    assert!(fleet.deliver(WORKER, &hellos[0])?);
+    let first = fleet.answer(true).unwrap();
+    // The question comes again before its answer has reached the host, or after it has changed over.
+    assert!(fleet.deliver(WORKER, &hellos[1])?);
+    assert!(fleet.deliver(HOST, &first)?);
+    let question = fleet.ask(false).unwrap();
+    assert!(fleet.deliver(WORKER, &question)?);
+    let second = fleet.answer(true).unwrap();
+    assert!(fleet.deliver(HOST, &second)?);
+    fleet.talk()
+}
+
+#[test]
+fn a_count_that_was_lost_is_found_by_the_next_handshake() -> Result<(), TestCaseError> {
+    let mut fleet = Fleet::new();
+    fleet.handshake()?;
+    (0..127).for_each(|_| drop(fleet.ask(false)));
+    fleet.talk()?;
+    (0..128).for_each(|_| drop(fleet.ask(false)));
+    let question = fleet.ask(false).unwrap();
+    assert!(!fleet.deliver(WORKER, &question)?, "128 frames in a row were lost");
+    fleet.handshake()?;
+    fleet.talk()
+}
+
+#[test]
+fn a_host_without_an_answer_draws_a_new_salt_before_numbers_come_again() {
+    let mut fleet = Fleet::new();
+    let hellos: HashSet<_> = (0..300).map(|_| fleet.ask(true).unwrap()).collect();
+    assert_eq!((hellos.len(), fleet.salts), (300, 3));
+}
+
+#[test]
+fn another_key_opens_nothing() {
+    let (mut host, mut worker) = (HostSeal::new(key(1)), WorkerSeal::new(key(2), [0; BOOT_LEN]));
+    let hello = sealed(true, b"hello", |draft| host.close(draft, || [7; 16]).unwrap());
+    assert_eq!(taken(&hello, |frame| worker.open(frame)), (vec![], 1));
+    let mut out = [0; FRAME_LEN_MAX];
+    assert_eq!(worker.close(draft(&CONTEXT, true, &mut out, |frame| frame.push(b"ready"))), None);
+}
+
+#[test]
+fn a_link_ends_with_its_numbers() {
+    let mut link = Link::at(key(1), u64::MAX - 1);
+    let mut seal = || {
+        let mut out = [0; FRAME_LEN_MAX];
+        link.seal(Direction::Up, draft(&CONTEXT, false, &mut out, |frame| frame.push(b"x")))
+    };
+    assert!(seal().is_some());
+    assert_eq!((seal(), seal()), (None, None));
+}
+
+#[test]
+fn a_key_does_not_show() {
+    assert_eq!(format!("{:?}", key(0x5a)), "Key");
+    let end = format!("{:?}", HostSeal::new(key(0x5a)));
+    assert!(!end.contains("5a") && !end.contains("90"), "{end}");
+    assert!(Key::new(&Key::NONE).is_none());
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(pair).collect()
+}
+
+const SUNSCREEN: &[u8] =
+    b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
+    future, sunscreen would be it.";
+const ASSOCIATED: &str = "50515253c0c1c2c3c4c5c6c7";
+
+fn published_key() -> [u8; 32] {
+    core::array::from_fn(|place| 0x80 + place as u8)
+}
+
+/// RFC 8439, section 2.8.2.
+#[test]
+fn the_algorithm_is_that_of_rfc_8439() {
+    let nonce: [u8; 12] = bytes("070000004041424344454647").try_into().unwrap();
+    let mut content = SUNSCREEN.to_vec();
+    let tag = Aead::new(&published_key(), &nonce).encrypt(&bytes(ASSOCIATED), &mut content);
+    let expected = "d31a8d34648e60db7b86afbc53ef7ec2 a4aded51296e08fea9e2b5a736ee62d6
+        3dbea45e8ca9671282fafb69da92728b 1a71de0a9e060b2905d6a5b67ecd3b36
+        92ddbd7f2d778b8c9803aee328091b58 fab324e4fad675945585808b4831d7bc
+        3ff4def08e4b7a9de576d26586cec64b 6116";
+    assert_eq!(content, bytes(expected));
+    assert_eq!(tag.to_vec(), bytes("1ae10b594f09e26a7e902ecbd0600691"));
+}
+
+/// draft-irtf-cfrg-xchacha-03, section 2.2.1.
+#[test]
+fn keys_are_derived_by_hchacha20() {
+    let key = Key::new(&core::array::from_fn(|place| place as u8)).unwrap();
+    let input: Salt = bytes("000000090000004a0000000031415927").try_into().unwrap();
+    let expected = "82413b4227b27bfed30e42508a877d73 a0f9e4d58a74a853c12ec41326d3ecdc";
+    assert_eq!(key.derive(&input).bytes().to_vec(), bytes(expected));
+}
+
+/// draft-irtf-cfrg-xchacha-03, section A.3.1: a key derived by a salt, and a number of a frame, are its nonce.
+#[test]
+fn a_salted_frame_down_is_xchacha20_poly1305() {
+    let nonce = bytes("404142434445464748494a4b4c4d4e4f5051525354555657");
+    let salt: Salt = nonce[..16].try_into().unwrap();
+    let number = u64::from_le_bytes(nonce[16..].try_into().unwrap());
+    let mut link = Link::at(Key::new(&published_key()).unwrap().derive(&salt), number);
+    let mut content = SUNSCREEN.to_vec();
+    let tag = link.encrypt(Direction::Down, &bytes(ASSOCIATED), &mut content).unwrap();
+    let expected = "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f4eda7e39
+        ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff921f9664c97637da9
+        768812f615c68b13b52e";
+    assert_eq!(content, bytes(expected));
+    assert_eq!(tag.to_vec(), bytes("c0875924c1c7987947deafd8780acf49"));
+}
