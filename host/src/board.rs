@@ -20,7 +20,7 @@ pub struct Board {
     pub target: &'static str,
     /// QEMU's name of the machine that emulates it.
     pub machine: &'static str,
-    /// Where an emulator may leave the board's identity: the last 16 bytes of its RAM.
+    /// Where an emulator may leave the board's identity: the last 32 bytes of its RAM.
     pub identity_address: u32,
     /// What writes an image to it.
     pub flash: Flash,
@@ -51,7 +51,7 @@ pub static BOARDS: [Board; 6] = [
         package: "microbit",
         target: "thumbv6m-none-eabi",
         machine: "microbit",
-        identity_address: 0x2000_3FF0,
+        identity_address: 0x2000_3FE0,
         flash: Flash::Drive { label: "MICROBIT", chip: "nRF51822_xxAA" },
     },
     Board {
@@ -61,7 +61,7 @@ pub static BOARDS: [Board; 6] = [
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
         machine: "netduinoplus2",
-        identity_address: 0x2001_FFF0,
+        identity_address: 0x2001_FFE0,
         flash: Flash::Probe("STM32F405RGTx"),
     },
     Board {
@@ -90,7 +90,7 @@ pub static BOARDS: [Board; 6] = [
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
         machine: "mps2-an505",
-        identity_address: 0x383F_FFF0,
+        identity_address: 0x383F_FFE0,
         ..MPS2
     },
 ];
@@ -103,7 +103,7 @@ const MPS2: Board = Board {
     package: "mps2",
     target: "",
     machine: "",
-    identity_address: 0x203F_FFF0,
+    identity_address: 0x203F_FFE0,
     flash: Flash::Nothing,
 };
 
@@ -232,7 +232,7 @@ mod tests {
                 format!("{}/../firmware/boards/{folder}/memory.x", env!("CARGO_MANIFEST_DIR"));
             let script = std::fs::read_to_string(path).unwrap();
             let region =
-                format!("IDENTITY : ORIGIN = {:#010X}, LENGTH = 16", board.identity_address);
+                format!("IDENTITY : ORIGIN = {:#010X}, LENGTH = 32", board.identity_address);
             assert!(script.contains(&region.replace("0X", "0x")), "{}", board.name);
         }
     }

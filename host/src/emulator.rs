@@ -184,6 +184,7 @@ fn spawn(
         .args(["-qmp", &control])
         .args(["-chardev", &line, "-serial", "chardev:line"])
         .args(["-device", &word(address, IDENTITY_MAGIC), "-device", &word(address + 8, identity)])
+        .args(["-device", &word(address + 16, seed()?)])
         .arg("-kernel")
         .arg(image)
         .stdin(Stdio::piped())
@@ -192,6 +193,13 @@ fn spawn(
         // Ctrl-C is for the host, which ends its boards when it is done.
         .process_group(0)
         .spawn()
+}
+
+/// What a board without a source of randomness makes its links of, if it has a key: each time the power comes another one.
+fn seed() -> io::Result<u64> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(u64::from_le_bytes(seed).max(1))
 }
 
 /// A private folder with a path short enough for a socket in it.

@@ -8,14 +8,20 @@ use ihex::{Record, create_object_file_representation};
 use object::Endianness;
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile32, ProgramHeader};
+use object::{Object, ObjectSection};
 use serde::Deserialize;
+use smidgen_protocol::seal::Key;
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use tempfile::NamedTempFile;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// The workspace of the board packages.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
@@ -59,6 +65,17 @@ pub enum ImageError {
         /// Why.
         reason: String,
     },
+    /// The image has no room for a key.
+    #[error("{} has no room for a key, or holds one already; build it anew", .0.display())]
+    NoPlace(PathBuf),
+    /// The image with a key cannot be written.
+    #[error("the image with the key, {}, cannot be written: {source}", path.display())]
+    Keyed {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 /// Builds the image of a board, an ELF file; returns where it is. Quick if nothing has changed.
@@ -87,8 +104,36 @@ pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
     let elf = fs::read(image).map_err(|error| failed(error.to_string()))?;
     let records = records(&elf).ok_or_else(|| failed("it is no whole ELF file".into()))?;
     let text = create_object_file_representation(&records).expect("there is one end, at the end");
-    fs::write(&path, text).map_err(|error| failed(error.to_string()))?;
+    // As secret as the image, which may hold a key.
+    let mode = fs::metadata(image).map_err(|error| failed(error.to_string()))?.permissions().mode();
+    write(&path, text.as_bytes(), mode & 0o666).map_err(|error| failed(error.to_string()))?;
     Ok(path)
+}
+
+/// Writes a copy of an image that holds a key to `path`, which nobody but its owner can read.
+pub fn keyed(image: &Path, key: &Key, path: &Path) -> Result<(), ImageError> {
+    let failed = |source| ImageError::Keyed { path: path.into(), source };
+    let mut elf = Zeroizing::new(fs::read(image).map_err(failed)?);
+    let place = key_place(&elf).ok_or_else(|| ImageError::NoPlace(image.into()))?;
+    elf[place].copy_from_slice(key.bytes());
+    write(path, &elf, 0o600).map_err(failed)
+}
+
+/// Writes a file with permissions: a new one, so that nobody had opened what was there before.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Where an image has room for a key: in a section that looks like erased flash.
+fn key_place(elf: &[u8]) -> Option<Range<usize>> {
+    let file = ElfFile32::<Endianness>::parse(elf).ok()?;
+    let (start, len) = file.section_by_name(".smidgen_key")?.file_range()?;
+    let place = usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?;
+    (elf.get(place.clone())? == Key::NONE).then_some(place)
 }
 
 /// What an ELF file puts into flash, and where; `None` if it is damaged.

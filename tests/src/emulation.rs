@@ -6,8 +6,10 @@ use smidgen::emulator::Emulator;
 use smidgen::experiment::Experiment;
 use smidgen::image;
 use smidgen::transport::Address;
+use smidgen_protocol::seal::Key;
 use std::io::Write;
 use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// The image of a board, built if need be.
 ///
@@ -45,6 +47,20 @@ pub fn start(names: &[&str], test: &str) -> Option<Vec<Emulator>> {
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
     }
     Some(emulators)
+}
+
+/// The same with a key in their images, which lie in the folder that comes with them.
+pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<(Vec<Emulator>, TempDir)> {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let mut emulators = Vec::new();
+    for name in names {
+        let (board, image) = image_of(name, test)?;
+        let (keyed, identity) = (folder.path().join(name), emulators.len() as u64 + 1);
+        image::keyed(&image, key, &keyed).unwrap_or_else(|error| panic!("{error}"));
+        let emulator = Emulator::start(board, &keyed, identity);
+        emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
+    }
+    Some((emulators, folder))
 }
 
 /// A driver for an experiment on these boards.

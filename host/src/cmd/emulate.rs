@@ -7,8 +7,11 @@ use smidgen::board::Boards;
 use smidgen::config::cli::Emulate;
 use smidgen::driver::Watch;
 use smidgen::emulator::Emulator;
+use smidgen::image;
 use smidgen::progress::Progress;
 use smidgen::transport::Address;
+use smidgen_protocol::seal::Key;
+use std::path::Path;
 
 /// Trains with emulated boards.
 pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
@@ -16,7 +19,10 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;
     let launch = launch(&experiment, origin, &mut progress)?;
-    let emulators = start(boards, &mut progress)?;
+    // The images hold the key, and are gone with the run.
+    let folder = tempfile::tempdir()?;
+    let key = experiment.setup.seal.as_ref().map(|sealing| (&sealing.key, folder.path()));
+    let emulators = start(boards, key, &mut progress)?;
     let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
     let place = |(n, e): (usize, &Emulator)| format!("emulated {} {}", e.board().name, n + 1);
@@ -27,10 +33,19 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
 }
 
 /// Builds what images are missing and starts all boards, each with an identity of its own.
-fn start(boards: &[Boards], progress: &mut Progress) -> Result<Vec<Emulator>> {
+fn start(
+    boards: &[Boards],
+    key: Option<(&Key, &Path)>,
+    progress: &mut Progress,
+) -> Result<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for Boards { board, count } in boards {
-        let image = build(board, progress)?;
+        let mut image = build(board, progress)?;
+        if let Some((key, folder)) = key {
+            let keyed = folder.join(board.name);
+            image::keyed(&image, key, &keyed)?;
+            image = keyed;
+        }
         for _ in 0..*count {
             emulators.push(Emulator::start(board, &image, emulators.len() as u64 + 1)?);
         }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use smidgen::board::Board;
 use smidgen::config::cli::Image;
 use smidgen::image::{self, ImageError};
+use smidgen::key_file::KeyFile;
 use smidgen::progress::Progress;
 use std::path::PathBuf;
 
@@ -12,8 +13,13 @@ use std::path::PathBuf;
 pub fn run(arguments: &Image) -> Result<()> {
     let board = Board::find(&arguments.board)?;
     let mut progress = Progress::new(0);
-    let image = build(board, &mut progress)?;
+    let mut image = build(board, &mut progress)?;
     progress.finish();
+    if let Some(path) = &arguments.key {
+        let (key, keyed) = (KeyFile::read(path)?, image.with_extension("keyed"));
+        image::keyed(&image, &key, &keyed)?;
+        image = keyed;
+    }
     let image = if arguments.hex { image::hex(&image)? } else { image };
     say(image.display())?;
     Ok(say(board.flash_advice(&image))?)

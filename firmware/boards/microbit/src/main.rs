@@ -10,7 +10,7 @@ mod flash;
 use board_support::{
     identity, memory, once,
     serial::{self, Port},
-    serve,
+    serve, worker,
 };
 use cortex_m_rt::entry;
 use embedded_hal::digital::OutputPin;
@@ -20,6 +20,7 @@ use nrf51_hal::{
     clocks::Clocks,
     gpio::{Level, p0},
     pac::{self, FICR, NVIC, UART0, interrupt, uart0::RegisterBlock},
+    rng::Rng,
     uart::{Baudrate, Parity, Pins, Uart},
 };
 use smidgen_firmware::{
@@ -27,6 +28,7 @@ use smidgen_firmware::{
     objectives::Objectives,
     worker::{Board, Worker},
 };
+use smidgen_protocol::seal::BOOT_LEN;
 
 /// Bytes that may arrive while the worker computes: a frame of the greatest length, and some.
 const QUEUE_LEN: usize = 575;
@@ -37,12 +39,18 @@ const DATA_PAGES: u32 = 32;
 #[entry]
 fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
+    static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
     let device = once(pac::Peripherals::take());
     let identity = identity::given_or_else(|| device_id(&device.FICR));
     let memory = memory::take();
     let mut journal = FlashJournal::open(Flash::new(device.NVMC), DATA_PAGES, memory);
-    let mut worker = Worker::new::<Objectives>(Board { name: "microbit", identity }, memory);
+    let board = Board { name: "microbit", identity };
+    let worker = worker::<Objectives>(WORKER, board, memory, || {
+        let mut boot = [0; BOOT_LEN];
+        Rng::new(device.RNG).random(&mut boot);
+        Some(boot)
+    });
 
     // The internal oscillator is not exact enough for a UART.
     Clocks::new(device.CLOCK).enable_ext_hfosc();
@@ -63,7 +71,7 @@ fn main() -> ! {
     uart().intenset.write(|w| w.rxdrdy().set().error().set());
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::UART0) };
-    serve(port, &mut worker, &mut Objectives, &mut journal)
+    serve(port, worker, &mut Objectives, &mut journal)
 }
 
 /// The UART's registers: the HAL sets them up, but it neither knows of interrupts nor splits the two directions.

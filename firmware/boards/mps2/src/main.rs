@@ -11,7 +11,7 @@ mod registers;
 use board_support::{
     identity, memory, once,
     serial::{self, Port},
-    serve,
+    serve, worker,
 };
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
@@ -28,17 +28,18 @@ const QUEUE_LEN: usize = 2048;
 #[entry]
 fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
+    static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
     let core = once(cortex_m::Peripherals::take());
     let identity = identity::given_or_else(|| SCC.image().into());
     let board = Board { name: name(&core.CPUID), identity };
-    let mut worker = Worker::new::<Objectives>(board, memory::take());
+    let worker = worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
 
     UART.open();
     let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(RECEIVE) };
-    serve(port, &mut worker, &mut Objectives, &mut ())
+    serve(port, worker, &mut Objectives, &mut ())
 }
 
 /// The board's name, by the part number of its core.

@@ -6,9 +6,9 @@
 #![no_main]
 
 use board_support::{
-    identity, memory, once,
+    identity, key, memory, once,
     serial::{self, Port},
-    serve,
+    serve, worker,
 };
 use core::cell::RefCell;
 use cortex_m_rt::entry;
@@ -18,9 +18,10 @@ use smidgen_firmware::{
     objectives::Objectives,
     worker::{Board, Worker},
 };
+use smidgen_protocol::seal::BOOT_LEN;
 use stm32f4xx_hal::{
     interrupt, nb,
-    pac::{self, NVIC, USART1},
+    pac::{self, NVIC, RNG, USART1},
     prelude::*,
     rcc,
     serial::{Error, Rx, Serial, Tx, config::Config},
@@ -36,12 +37,18 @@ static RECEIVER: Mutex<RefCell<Option<Rx<USART1>>>> = Mutex::new(RefCell::new(No
 #[entry]
 fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
+    static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
     let board = Board { name: "stm32f405", identity: identity::given_or_else(device_id) };
-    let mut worker = Worker::new::<Objectives>(board, memory::take());
-
     let device = once(pac::Peripherals::take());
-    let mut rcc = device.RCC.freeze(rcc::Config::hsi());
+    let (seed, mut clocks) = (identity::seed(), rcc::Config::hsi());
+    if key::held().is_some() && seed.is_none() {
+        // That of the generator of random numbers, which QEMU does not have.
+        clocks = clocks.require_pll48clk();
+    }
+    let mut rcc = device.RCC.freeze(clocks);
+    let boot = || seed.or_else(|| draw(device.RNG, &mut rcc));
+    let worker = worker::<Objectives>(WORKER, board, memory::take(), boot);
     let gpioa = device.GPIOA.split(&mut rcc);
     let gpioc = device.GPIOC.split(&mut rcc);
     let mut led = gpioc.pc12.into_push_pull_output();
@@ -60,7 +67,7 @@ fn main() -> ! {
     });
     // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
     unsafe { NVIC::unmask(pac::Interrupt::USART1) };
-    serve(port, &mut worker, &mut Objectives, &mut ())
+    serve(port, worker, &mut Objectives, &mut ())
 }
 
 /// Sends a byte as soon as there is room for it.
@@ -82,6 +89,28 @@ fn USART1() {
             Err(_) => {}
         }
     });
+}
+
+/// Draws random bytes; none if the generator says that it is out of order.
+fn draw(rng: RNG, rcc: &mut rcc::Rcc) -> Option<[u8; BOOT_LEN]> {
+    let rng = rng.constrain(rcc).release();
+    let word = || loop {
+        let status = rng.sr().read();
+        if status.cecs().bit() || status.secs().bit() {
+            return None;
+        }
+        if status.drdy().bit() {
+            return Some(rng.dr().read().bits());
+        }
+    };
+    // The first number is not to be used, and none that is the one before: so says the reference manual.
+    let (mut boot, mut last) = ([0; BOOT_LEN], word()?);
+    for place in boot.chunks_exact_mut(size_of::<u32>()) {
+        let drawn = word().filter(|&drawn| drawn != last)?;
+        place.copy_from_slice(&drawn.to_le_bytes());
+        last = drawn;
+    }
+    Some(boot)
 }
 
 /// The unique device id: position on the wafer, number of the wafer, lot; folded to 64 bits. QEMU has no such

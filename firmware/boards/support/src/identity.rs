@@ -1,7 +1,7 @@
 //! Who the board is: a number that differs from board to board.
 //!
 //! Hardware has such a number, an emulator gives all boards of a type the same one. An emulator may therefore put
-//! a number of its own into the 16 bytes at `_identity`, which no program initialises: [`MAGIC`], then the
+//! a number of its own into the bytes at `_identity`, which no program initialises: [`MAGIC`], then the
 //! identity, both little-endian. In QEMU, with `A` the address of `_identity`:
 //!
 //! ```text
@@ -9,18 +9,43 @@
 //! ```
 //!
 //! So the image that runs in an emulator is the image that is flashed.
+//!
+//! Where a board has no source of randomness in an emulator, eight bytes of a random *seed*, not 0, may follow at A+16.
+//! Since QEMU writes all of these again when the board is reset, the eight bytes behind count its starts: they are zero
+//! when the power comes, and a reset leaves them.
+
+use smidgen_protocol::seal::BOOT_LEN;
 
 /// Announces an identity; after power-up, RAM holds it with probability 2^-64.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"smidgen!");
 
 unsafe extern "C" {
-    static _identity: [u64; 2];
+    static mut _identity: [u64; 4];
 }
 
 /// The identity that an emulator gave, else the one of the hardware.
 pub fn given_or_else(hardware: impl FnOnce() -> u64) -> u64 {
-    // SAFETY: `memory.x` reserves 16 bytes at this address, aligned to eight, to which nothing in the program
-    // refers otherwise. The read is volatile because the bytes come from outside the program; any bits are a u64.
-    let [magic, identity] = unsafe { (&raw const _identity).read_volatile() };
+    let [magic, identity, ..] = given();
     if magic == MAGIC { identity } else { hardware() }
+}
+
+/// Bytes that no other start of a board has, if an emulator gave a seed.
+pub fn seed() -> Option<[u8; BOOT_LEN]> {
+    let [magic, _, seed, starts] = given();
+    let start = u32::try_from(starts).ok()?.checked_add(1)?;
+    if magic != MAGIC || seed == 0 {
+        return None;
+    }
+    // SAFETY: as below; the fourth word is the program's to write.
+    unsafe { (&raw mut _identity).cast::<u64>().add(3).write_volatile(start.into()) };
+    let mut bytes = [0; BOOT_LEN];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..].copy_from_slice(&start.to_le_bytes());
+    Some(bytes)
+}
+
+fn given() -> [u64; 4] {
+    // SAFETY: `memory.x` reserves 32 bytes at this address, aligned to eight, to which nothing in the program
+    // refers otherwise. The read is volatile because the bytes come from outside the program; any bits are a u64.
+    unsafe { (&raw const _identity).read_volatile() }
 }

@@ -1,0 +1,138 @@
+//! Runs with a key: the same transcripts on every rung, and nothing for those who have another key or none.
+
+use embedded_io_adapters::std::FromStd;
+use smidgen::driver::Driver;
+use smidgen::training::World;
+use smidgen::transport::{Link, loopback};
+use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::run::run as serve;
+use smidgen_firmware::worker::{Board, Worker};
+use smidgen_protocol::seal::{BOOT_LEN, Key, SEAL_LEN, WorkerSeal};
+use smidgen_tests::conformance::{
+    DIGITS, FEW_DIGITS, experiment, key, run, run_with, sealed, simulated, transcripts,
+};
+use smidgen_tests::emulation::{driver, start, start_keyed};
+use std::sync::mpsc::channel;
+use std::thread;
+
+#[test]
+fn a_key_changes_no_transcript_in_simulation() {
+    for options in [
+        "",
+        "--method ef21-w --split sorted-norm --value-bits 4",
+        "--method ef21-hb --init full",
+        "--method ef21+ --batch 8",
+        "--method econtrol",
+        "--downlink ef21-p",
+        "--downlink dense --init full --value-bits 32 --k 64",
+        "--objective softmax --participation 0.5",
+        "--constants boards --step am",
+        "--faults loss=0.2,corrupt=0.05,duplicate=0.1,noise=0.1,cut=0.1,split --seed 3",
+    ] {
+        let plain = experiment(&format!("--rows 400 --rounds 20 {options}"));
+        let keyed = sealed(experiment(&format!("--rows 400 --rounds 20 {options}")));
+        assert_eq!(transcripts(&simulated(&keyed)), transcripts(&simulated(&plain)), "{options}");
+    }
+}
+
+#[test]
+fn a_frame_costs_seventeen_bytes_more() {
+    let options = "--workers 8 --rounds 50";
+    let (plain, keyed) = (simulated(&experiment(options)), simulated(&sealed(experiment(options))));
+    for (plain, keyed) in plain.iter().zip(&keyed).skip(1) {
+        for (plain, keyed) in [(plain.uplink, keyed.uplink), (plain.downlink, keyed.downlink)] {
+            assert_eq!((keyed.frames, keyed.payload_bytes), (plain.frames, plain.payload_bytes));
+            assert_eq!(keyed.wire_bytes, plain.wire_bytes + SEAL_LEN as u64 * plain.frames);
+        }
+    }
+}
+
+/// Runs of the same seed are the same to the byte, whatever is random with a key.
+#[test]
+fn a_seed_repeats_a_sealed_run() {
+    let options = "--rounds 30 --faults loss=0.2,corrupt=0.1,split --seed 5";
+    let [one, other] = [(); 2].map(|()| simulated(&sealed(experiment(options))));
+    assert_eq!(one, other);
+}
+
+fn assert_conforms(options: &str, boards: &[&str], test: &str) {
+    let Some((emulators, _folder)) = start_keyed(boards, &key(), test) else { return };
+    let experiment = sealed(experiment(options));
+    let mut driver = driver(&experiment, &emulators);
+    let rounds = run(&experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{test}");
+    for worker in 0..boards.len() {
+        assert_eq!(driver.aggregator().told(worker).overruns, 0, "{test}: bytes were lost");
+    }
+}
+
+#[test]
+fn a_key_changes_no_transcript_on_a_cortex_m0() {
+    assert_conforms(FEW_DIGITS, &["microbit"; 4], "a_key_changes_no_transcript_on_a_cortex_m0");
+}
+
+#[test]
+fn a_key_changes_no_transcript_on_mixed_boards() {
+    let boards = ["mps2-m3", "stm32f405", "microbit", "mps2-m33"];
+    assert_conforms(FEW_DIGITS, &boards, "a_key_changes_no_transcript_on_mixed_boards");
+}
+
+#[test]
+fn a_board_with_a_key_that_is_started_again_is_met_anew() {
+    let test = "a_board_with_a_key_that_is_started_again_is_met_anew";
+    let Some((mut emulators, _folder)) = start_keyed(&["mps2-m3"; 4], &key(), test) else { return };
+    let experiment = sealed(experiment(DIGITS));
+    let mut driver = driver(&experiment, &emulators);
+    let rounds = run_with(&experiment, &mut driver, |record| {
+        if record.round == 10 {
+            emulators[1].restart().unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
+    let rounds = rounds.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));
+    assert_eq!(driver.aggregator().reboots(1), 1);
+}
+
+/// What a host says whose only board is a worker in a thread.
+fn refusal(host: Option<Key>, board: Option<Key>) -> String {
+    let mut experiment = experiment("--rows 100 --workers 1 --rounds 2");
+    if let Some(key) = host {
+        experiment = sealed(experiment);
+        experiment.setup.seal.as_mut().expect("it is sealed").key = key;
+    }
+    let (events, received) = channel();
+    let (near, far) = loopback();
+    thread::spawn(move || {
+        let mut worker =
+            Worker::new::<Objectives>(Board { name: "thread", identity: 1 }, vec![0; 1 << 12]);
+        if let Some(key) = board {
+            worker.seal(WorkerSeal::new(key, [1; BOOT_LEN]));
+        }
+        let _ = serve(&mut FromStd::new(far), &mut worker, &mut Objectives, &mut ());
+    });
+    let links = vec![Link::attach(0, near.into_halves(), events)];
+    let places = vec!["channel".into()];
+    let mut driver = Driver::new(experiment.setup.clone(), links, places, received);
+    run(&experiment, &mut driver).expect_err("they do not understand each other").to_string()
+}
+
+#[test]
+fn another_key_or_none_gets_no_answer_and_the_host_says_so() {
+    let other = || Key::new(&[7; 32]);
+    for (host, board) in [(Some(key()), other()), (Some(key()), None)] {
+        let error = refusal(host, board);
+        assert!(error.contains("a board with another one, or without, does not answer"), "{error}");
+    }
+    let error = refusal(None, Some(key()));
+    assert!(error.contains("a board with one answers only with --key"), "{error}");
+}
+
+#[test]
+fn an_emulated_board_without_the_key_is_not_spoken_to() {
+    let test = "an_emulated_board_without_the_key_is_not_spoken_to";
+    let Some(emulators) = start(&["mps2-m3"], test) else { return };
+    let experiment = sealed(experiment("--rows 100 --workers 1 --rounds 2"));
+    let mut driver = driver(&experiment, &emulators);
+    let error = run(&experiment, &mut driver).expect_err("it holds no key").to_string();
+    assert!(error.contains("nothing came"), "{error}");
+}
