@@ -79,7 +79,7 @@ pub enum Event {
     Rebooted(usize),
     /// The board of a worker answers on another link than before.
     Moved(usize),
-    /// Rounds close without a worker from now on, since it is silent, or for the reason given.
+    /// Rounds close without a worker from now on, since it is silent, or for the reason given, which may be another than before.
     LeftOut {
         /// Index of the worker.
         worker: usize,
@@ -194,7 +194,8 @@ impl Aggregator {
 
     /// When [`Aggregator::handle_timeout`] must be called, if nothing arrives before.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.machine.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+        let deadline = self.machine.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+        [deadline, self.machine.closing_at()].into_iter().flatten().min()
     }
 
     /// Writes the next frame to send into `out`, if there is one; returns the link for it, and its length.
@@ -254,6 +255,11 @@ impl Aggregator {
         self.machine.routes.link(worker)
     }
 
+    /// Whether a board of the run has said who it is on a link since that was opened.
+    pub fn is_answered(&self, link: usize) -> bool {
+        self.machine.routes.is_answered(link)
+    }
+
     /// Whether the board of a worker has said to this host who it is.
     pub fn is_greeted(&self, worker: usize) -> bool {
         self.machine.peers[worker].is_greeted()
@@ -299,7 +305,17 @@ impl Aggregator {
         self.machine.peers[worker].absent
     }
 
-    /// Since when an answer of a worker is overdue; none if nothing is.
+    /// How often rounds began to close without a worker.
+    pub fn left_out(&self, worker: usize) -> u32 {
+        self.machine.peers[worker].left_out
+    }
+
+    /// Why a worker was left out last, if it was not just silent.
+    pub fn reason(&self, worker: usize) -> Option<&Reason> {
+        self.machine.peers[worker].reason.as_ref()
+    }
+
+    /// Since when a worker has been silent; none if no answer is overdue.
     pub fn silent_since(&self, worker: usize) -> Option<Duration> {
         self.machine.peers[worker].question.silent_since()
     }
@@ -339,6 +355,8 @@ enum Phase {
     Closed(u32),
     /// Digests are being compared.
     Finishing,
+    /// They were those of the host.
+    Finished,
 }
 
 #[derive(Debug)]
@@ -404,10 +422,11 @@ impl Machine {
 
     /// Asks who is there; a worker that was given up for a reason gets another chance.
     fn reconnect(&mut self, worker: usize) {
-        let finishing = self.phase == Phase::Finishing;
-        let Peer { absent, question, restarts, met, .. } = &mut self.peers[worker];
+        let over = matches!(self.phase, Phase::Finishing | Phase::Finished);
+        let Peer { barred, question, restarts, met, .. } = &mut self.peers[worker];
         *met = None;
-        if *absent && question.stage() == Stage::Idle && !finishing {
+        self.routes.forget(worker);
+        if *barred && !over {
             *restarts = 1;
             return self.enter(worker, Stage::Greet);
         }

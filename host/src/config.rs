@@ -255,12 +255,14 @@ pub struct Options {
 
     /// What becomes of a round when a worker is silent: wait, or skip=SECONDS to close it without that worker
     ///
-    /// A worker that is left out finds its way back: it is waited for once it answers again, and one with which there can be
-    /// no run is asked who it is once its port is opened anew. Who was left out is part of the transcript.
+    /// A board that is away is looked for, by what it says of itself, whatever the port: with wait for 120 seconds, or
+    /// wait=SECONDS, after which the run ends and `resume` goes on with it. With skip rounds close without it meanwhile. A worker that
+    /// was left out finds its way back: it is waited for once it answers again, and one with which there can be no run is asked again after
+    /// 10 seconds, and then after twice as long each time, up to ten minutes. Who was left out is part of the transcript.
     #[arg(
         long,
-        value_name = "wait|skip|skip=SECONDS",
-        default_value_t = Absent::Wait,
+        value_name = "wait|wait=SECONDS|skip|skip=SECONDS",
+        default_value_t = Absent::default(),
         help_heading = "Link"
     )]
     pub absent: Absent,

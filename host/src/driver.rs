@@ -1,20 +1,21 @@
 //! The world of real links: clocks, ports, and boards behind them, emulated ones included.
 
-use crate::aggregator::{Aggregator, Event, Setup};
+use crate::aggregator::{Aggregator, Event, Failure, Reason, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
 use crate::interrupt;
 use crate::objective::Objective;
 use crate::simulation::Line;
 use crate::training::{Measured, World, WorldError};
-use crate::transport::{Address, Link, LinkEvent, TransportError};
+use crate::transport::{Address, Link, LinkEvent, Lookout, TransportError};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How long a board has to say who it is: opening a port resets many boards.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a board that took part may be away.
+/// How long a board that took part may be away: long enough to find a cable, or for a computer to start another one's serial server.
 const ABSENCE_MAX: Duration = Duration::from_secs(120);
 /// How long to wait for bytes at most before looking after everything else.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -29,6 +30,9 @@ pub struct Driver {
     aggregator: Aggregator,
     links: Vec<Link>,
     places: Vec<String>,
+    /// Ports that links have found and where nobody has said yet who is there, and since when.
+    guesses: Vec<Option<(Address, Instant)>>,
+    deadline: Duration,
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
     /// Whether the losses that workers report are not those of all rows.
@@ -57,7 +61,8 @@ impl Driver {
         line: Line,
     ) -> Result<Self, TransportError> {
         let (events, received) = channel();
-        let open = |(index, address)| Link::open(index, address, line.baud, events.clone());
+        let lookout = Arc::new(Lookout::default());
+        let open = |(index, address)| lookout.open(index, address, line.baud, events.clone());
         let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
         Ok(Self::new(setup, links, places, received).with_faults(line))
     }
@@ -74,6 +79,8 @@ impl Driver {
             hears_all: setup.hears_all(),
             keyed: setup.seal.is_some(),
             aggregator: Aggregator::new(setup),
+            guesses: vec![None; links.len()],
+            deadline: ABSENCE_MAX,
             links,
             places,
             events,
@@ -98,6 +105,11 @@ impl Driver {
     /// With gradient norms computed from the data in f64.
     pub fn with_objective(self, objective: Objective) -> Self {
         Self { objective: Some(objective), ..self }
+    }
+
+    /// With so much time for a board that took part and is away.
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// With something to look after twice a second.
@@ -149,12 +161,54 @@ impl Driver {
                 }),
                 None => self.aggregator.receive(now, link, &bytes),
             },
-            LinkEvent::Down(reason) => self.notes.push(format!("{place} is gone ({reason})")),
-            LinkEvent::Up => {
-                self.notes.push(format!("{place} is back"));
+            LinkEvent::Down(reason) => {
+                let seconds = self.deadline.as_secs();
+                let note = format!("{place} is gone ({reason}): looking for it, for {seconds} s");
+                // What was only tried was not there.
+                if self.guesses[link].take().is_none() {
+                    self.notes.push(note);
+                }
+            }
+            LinkEvent::Up { address, is_guess } => {
+                let at = address.to_string();
+                self.notes.push(match is_guess {
+                    true => format!("asking at {at}, which has appeared, whether {place} is there"),
+                    false if at == *place || !matches!(address, Address::Serial(_)) => {
+                        format!("{place} is back")
+                    }
+                    false => format!("{place} is back, as {at}"),
+                });
+                self.guesses[link] = is_guess.then(|| (address, Instant::now()));
                 self.aggregator.handle_reconnect(link);
             }
         }
+    }
+
+    /// Looks whether a port that was found is one of a board of this run.
+    fn judge_guess(&mut self, link: usize) {
+        let Some((address, since)) = &self.guesses[link] else { return };
+        if self.aggregator.is_answered(link) {
+            self.notes.push(format!("{} is now {address}", self.places[link]));
+            self.guesses[link] = None;
+        } else if since.elapsed() > GREETING_TIME_MAX {
+            self.notes.push(format!("no board of this run answers at {address}"));
+            self.links[link].look_elsewhere();
+        }
+    }
+
+    /// Whether an event is about a stranger at a port that was only tried: then it is looked for elsewhere.
+    fn is_wrong_guess(&mut self, event: &Event) -> bool {
+        let (Event::Failed(failure) | Event::LeftOut { failure: Some(failure), .. }) = event else {
+            return false;
+        };
+        let Failure { worker, reason: Reason::Stranger(stranger), .. } = failure else {
+            return false;
+        };
+        let link = self.aggregator.link(*worker);
+        let Some((address, _)) = &self.guesses[link] else { return false };
+        self.notes.push(format!("a board that is not of this run is at {address}: {stranger}"));
+        self.links[link].look_elsewhere();
+        true
     }
 
     fn look_after(&mut self) -> Result<(), WorldError> {
@@ -165,6 +219,7 @@ impl Driver {
         if let Some(watch) = &mut self.watch {
             self.notes.extend(watch());
         }
+        (0..self.links.len()).for_each(|link| self.judge_guess(link));
         (0..self.links.len()).try_for_each(|worker| self.check_silence(worker))
     }
 
@@ -182,7 +237,7 @@ impl Driver {
             };
             return Err(WorldError::Silent { place, heard, keyed: self.keyed });
         }
-        if silence > ABSENCE_MAX {
+        if silence > self.deadline {
             return Err(WorldError::Lost { place, seconds: silence.as_secs() });
         }
         Ok(())
@@ -193,6 +248,9 @@ impl World for Driver {
     fn next_event(&mut self) -> Result<Event, WorldError> {
         loop {
             if let Some(event) = self.aggregator.poll_event() {
+                if self.is_wrong_guess(&event) {
+                    continue;
+                }
                 return Ok(event);
             }
             if interrupt::is_urgent() {

@@ -363,7 +363,8 @@ impl Experiment {
         places: Vec<String>,
     ) -> Result<Driver, TransportError> {
         let driver = Driver::open(self.setup.clone(), addresses, places, self.line())?;
-        Ok(driver.with_objective(self.objective()))
+        let deadline = self.options().absent.deadline();
+        Ok(driver.with_deadline(deadline).with_objective(self.objective()))
     }
 
     /// Where the run leaves checkpoints, which hold the command line that asks for it; nowhere if its workers keep vectors

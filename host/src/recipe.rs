@@ -4,7 +4,7 @@
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
 use crate::aggregator::{Budget, StepRule, Theory};
-use crate::config::{self, Absent, Method, Objective, Options};
+use crate::config::{self, Method, Objective, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
 use crate::theory::{RareFeatures, Smoothness, beta, noise, theta, top_k_alpha, xi};
@@ -201,7 +201,7 @@ impl Recipe {
         if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
         }
-        if (anew || self.method.has_private()) && options.absent != Absent::Wait {
+        if (anew || self.method.has_private()) && options.absent.patience().is_some() {
             return Err(RecipeError::Absent(options.method.name()));
         }
         let averages = matches!(self.method, method::Method::Sgdm { .. });

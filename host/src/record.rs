@@ -306,6 +306,12 @@ pub struct WorkerRecord {
     pub saturated: u64,
     /// Times that it was found restarted.
     pub reboots: u32,
+    /// Times that rounds began to close without it.
+    #[serde(default)]
+    pub left_out: u32,
+    /// Why it was left out last, if it was not just silent.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 impl WorkerRecord {

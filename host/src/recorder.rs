@@ -61,7 +61,9 @@ impl Observer for Recorder<'_> {
             Event::LeftOut { worker, ref failure } => {
                 let place = self.place(worker, aggregator);
                 self.note(&match failure {
-                    Some(failure) => format!("{place} is left out: {}", failure.reason),
+                    Some(failure) => {
+                        format!("{place} is left out, and asked again later: {}", failure.reason)
+                    }
                     None => format!("{place} is silent, and rounds go on without it"),
                 });
             }
@@ -317,6 +319,8 @@ fn worker_records(
             rejected_by_worker: WorkerRecord::by_reason(&told.rejected),
             saturated: told.saturated.into(),
             reboots: aggregator.reboots(worker),
+            left_out: aggregator.left_out(worker),
+            reason: aggregator.reason(worker).map(ToString::to_string),
         }
     };
     (0..places.len()).map(record).collect()

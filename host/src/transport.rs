@@ -5,7 +5,8 @@
 //!                            │
 //!  loopback ─────────────────┤                  the same, without leaving the process
 //!                            ▼
-//!                           Link                a thread that reads, and opens again what was lost
+//!                           Link                a thread that reads, and opens again what was lost,
+//!                                               which a Lookout finds
 //! ```
 //!
 //! Nothing here knows what the bytes mean. Every read and write comes back within a bounded time, whatever
@@ -17,11 +18,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod link;
+mod lookout;
 mod loopback;
 mod serial;
 mod socket;
 
 pub use link::{Link, LinkEvent};
+pub use lookout::Lookout;
 pub use loopback::{End, Incoming, Outgoing, loopback};
 
 /// The half of a byte stream that hears the board.

@@ -1,17 +1,24 @@
 //! The rungs in this process: workers in threads, behind channels and behind pseudo-terminals.
 
 use embedded_io_adapters::std::FromStd;
+use smidgen::aggregator::Event;
 use smidgen::driver::Driver;
 use smidgen::experiment::Experiment;
 use smidgen::training::World;
-use smidgen::transport::{Link, loopback};
+use smidgen::transport::{Address, Link, Lookout, loopback};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_tests::conformance::{FEW_DIGITS, experiment, run, simulated, transcripts};
+#[cfg(unix)]
+use smidgen_tests::pty::{self, Port};
+use std::io;
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// Words of memory of a worker, as on a small board.
 const MEMORY_LEN: usize = 1 << 12;
@@ -71,4 +78,110 @@ fn workers_behind_pseudo_terminals_conform() {
         ports.push(port);
     }
     assert_conforms(&experiment, Driver::new(experiment.setup.clone(), links, places, received));
+}
+
+/// A line that ends when it is pulled.
+#[cfg(unix)]
+struct Cable {
+    line: smidgen_tests::pty::Board,
+    pulled: Arc<AtomicBool>,
+}
+
+#[cfg(unix)]
+impl Read for Cable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.line.read(buffer)?;
+        Ok(if self.pulled.load(Relaxed) { 0 } else { len })
+    }
+}
+
+#[cfg(unix)]
+impl Write for Cable {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.line.flush()
+    }
+}
+
+/// Serial ports that come and go.
+#[cfg(unix)]
+#[derive(Clone, Default)]
+struct Hub(Arc<Mutex<Vec<String>>>);
+
+#[cfg(unix)]
+impl Hub {
+    fn lookout(&self) -> Arc<Lookout> {
+        use serialport::{SerialPortInfo, SerialPortType::Unknown};
+        let names = self.0.clone();
+        let info = |name: &String| SerialPortInfo { port_name: name.clone(), port_type: Unknown };
+        Arc::new(Lookout::over(move || names.lock().unwrap().iter().map(info).collect()))
+    }
+
+    /// A board of this index appears; what pulls it.
+    fn plug_in(&self, index: usize, (line, port): (pty::Board, Port)) -> (Arc<AtomicBool>, Port) {
+        let pulled = Arc::new(AtomicBool::new(false));
+        start(index, Cable { line, pulled: pulled.clone() });
+        self.0.lock().unwrap().push(port.address().to_string());
+        (pulled, port)
+    }
+
+    fn pull(&self, (pulled, port): (Arc<AtomicBool>, Port)) {
+        self.0.lock().unwrap().retain(|name| *name != port.address().to_string());
+        pulled.store(true, Relaxed);
+    }
+}
+
+/// Two boards are pulled in the middle of a run, and put back in the other order at ports with other names, having forgotten all.
+#[cfg(unix)]
+#[test]
+fn boards_that_come_back_at_other_ports_are_found_and_told_apart() {
+    let experiment = experiment(FEW_DIGITS);
+    let hub = Hub::default();
+    let lookout = hub.lookout();
+    let (events, received) = channel();
+    let mut ports: Vec<_> = (0..4).map(|index| hub.plug_in(index, pty::pair())).collect();
+    let addresses: Vec<_> = ports.iter().map(|(_, port)| port.address()).collect();
+    let open = |(index, address): (usize, &Address)| {
+        let link = lookout.open(index, address, 115_200, events.clone());
+        link.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let links = addresses.iter().enumerate().map(open).collect();
+    let places = addresses.iter().map(ToString::to_string).collect();
+    let mut driver = Driver::new(experiment.setup.clone(), links, places, received);
+    let (mut so_far, mut notes) = (vec![], String::new());
+    loop {
+        let event = driver.next_event().unwrap_or_else(|error| panic!("{error}"));
+        notes.extend(std::iter::from_fn(|| driver.poll_note()).map(|note| note + "\n"));
+        match event {
+            Event::Closed(closed) => {
+                so_far.push(format!("{:016x}", closed.transcript));
+                if closed.round == 10 {
+                    ports.drain(1..3).for_each(|port| hub.pull(port));
+                    let (hub, lines) = (hub.clone(), [(2, pty::pair()), (1, pty::pair())]);
+                    thread::spawn(move || {
+                        // Not before the host has seen which ports there are without them.
+                        thread::sleep(Duration::from_secs(1));
+                        let ports = lines.map(|(index, line)| hub.plug_in(index, line));
+                        thread::sleep(Duration::from_secs(60));
+                        drop(ports);
+                    });
+                }
+                match closed.round < experiment.options().rounds {
+                    true => driver.aggregator().proceed(),
+                    false => driver.aggregator().finish(),
+                }
+            }
+            Event::Failed(failure) => panic!("{failure}"),
+            Event::Finished(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(so_far, transcripts(&simulated(&experiment)));
+    for port in &addresses[1..3] {
+        assert!(notes.contains(&format!("{port} is gone")), "{notes}");
+        assert!(notes.contains(&format!("which has appeared, whether {port} is there")), "{notes}");
+    }
 }

@@ -3,7 +3,7 @@
 //! Without a patience ([`Setup::patience`](super::Setup::patience)) the open round waits for ever. With one it closes without
 //! the workers that have been silent for so long, as if they did not take part in it: their estimators stay, and the
 //! transcript says who was left out. A worker that answers again is waited for again. What it holds may be anything by then,
-//! so that it is restored as after a reboot.
+//! so that it is restored as after a reboot. A worker with whom there can be no run is asked again later, at growing intervals.
 
 use super::question::Stage;
 use super::{Event, Failure, Machine, Phase, Reason};
@@ -12,26 +12,38 @@ use std::time::Duration;
 impl Machine {
     /// Closes the open round, or the run, if nobody is waited for any more.
     pub fn close_if_complete(&mut self, now: Duration) {
-        match self.phase {
-            Phase::Open(round)
-                if self.is_over(now, |machine, worker| machine.is_in(worker, round)) =>
-            {
-                self.leave_out(|machine, worker| !machine.is_in(worker, round));
-                self.close(round);
-            }
-            Phase::Finishing if self.is_over(now, Self::is_idle) => {
-                self.leave_out(|machine, worker| !machine.is_idle(worker));
-                self.conclude();
-            }
-            _ => {}
+        if self.closing_at().is_none_or(|at| at > now) {
+            return;
+        }
+        if let Phase::Open(round) = self.phase {
+            self.leave_out(|machine, worker| !machine.is_in(worker, round));
+            self.close(round);
+        } else {
+            self.leave_out(|machine, worker| !machine.is_idle(worker));
+            self.conclude();
         }
     }
 
-    /// Whether every worker is done or not waited for, and one at least is done.
-    fn is_over(&self, now: Duration, is_done: impl Fn(&Self, usize) -> bool) -> bool {
+    /// When the open round, or the run, closes if nothing comes any more: once every worker is done or not waited for, and one at
+    /// least is done.
+    pub fn closing_at(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Open(round) => self.over_at(|machine, worker| machine.is_in(worker, round)),
+            Phase::Finishing => self.over_at(Self::is_idle),
+            _ => None,
+        }
+    }
+
+    fn over_at(&self, is_done: impl Fn(&Self, usize) -> bool) -> Option<Duration> {
         let mut workers = 0..self.peers.len();
-        let over = |worker| is_done(self, worker) || self.is_given_up(worker, now);
-        workers.clone().all(over) && workers.any(|worker| is_done(self, worker))
+        let over_at = |worker| match is_done(self, worker) {
+            true => Some(Duration::ZERO),
+            false => self.given_up_at(worker),
+        };
+        let last = workers
+            .clone()
+            .try_fold(Duration::ZERO, |last, worker| over_at(worker).map(|at| last.max(at)))?;
+        workers.any(|worker| is_done(self, worker)).then_some(last)
     }
 
     /// Whether a worker's update of the open round was taken.
@@ -44,16 +56,20 @@ impl Machine {
         peer.question.stage() == Stage::Idle && !peer.missed
     }
 
-    /// Whether a worker is not waited for.
+    /// From when on a worker is not waited for.
+    fn given_up_at(&self, worker: usize) -> Option<Duration> {
+        let (peer, patience) = (&self.peers[worker], self.setup.patience?);
+        if !self.has_started() {
+            return None;
+        }
+        if peer.absent || (self.phase == Phase::Finishing && peer.missed) {
+            return Some(Duration::ZERO);
+        }
+        peer.question.overdue_since().map(|since| since + patience)
+    }
+
     fn is_given_up(&self, worker: usize, now: Duration) -> bool {
-        let (peer, Some(patience)) = (&self.peers[worker], self.setup.patience) else {
-            return false;
-        };
-        let silent = |since: Duration| now.saturating_sub(since) >= patience;
-        self.has_started()
-            && (peer.absent
-                || (self.phase == Phase::Finishing && peer.missed)
-                || peer.question.silent_since().is_some_and(silent))
+        self.given_up_at(worker).is_some_and(|at| at <= now)
     }
 
     /// Whether a worker is not waited for, and another one is there to go on.
@@ -66,7 +82,7 @@ impl Machine {
     fn has_started(&self) -> bool {
         match self.phase {
             Phase::Open(round) => round > 0,
-            Phase::Closed(_) | Phase::Finishing => true,
+            Phase::Closed(_) | Phase::Finishing | Phase::Finished => true,
             _ => false,
         }
     }
@@ -86,13 +102,18 @@ impl Machine {
 
     /// Notes, and says once, that a worker is not waited for, with the reason if it is known.
     fn be_absent(&mut self, worker: usize, failure: Option<Failure>) {
-        if !std::mem::replace(&mut self.peers[worker].absent, true) {
+        let peer = &mut self.peers[worker];
+        let present = !std::mem::replace(&mut peer.absent, true);
+        peer.left_out += u32::from(present);
+        let reason = failure.as_ref().map(|failure| failure.reason.clone());
+        let another = reason.is_some() && reason != peer.reason;
+        if present || another {
+            peer.reason = reason;
             self.events.push_back(Event::LeftOut { worker, failure });
         }
     }
 
-    /// A worker with whom there can be no run: without patience it ends here, else this worker is left out, until its link
-    /// is opened anew.
+    /// A worker with whom there can be no run: without patience it ends here, else this worker is left out, and asked again later.
     pub fn fail(&mut self, worker: usize, reason: Reason) {
         let identity = self.peers[worker].identity.clone();
         let failure = Failure { worker, identity, reason };
@@ -102,24 +123,28 @@ impl Machine {
             return self.events.push_back(Event::Failed(failure));
         }
         let peer = &mut self.peers[worker];
+        if peer.barred && peer.question.is_resting() {
+            return;
+        }
         peer.at_round = None;
         peer.incoming.forget();
-        peer.question.enter(Stage::Idle);
-        if (0..self.peers.len()).all(|other| other == worker || self.is_given_up_for_good(other)) {
+        peer.bar();
+        self.enqueue(worker);
+        if (0..self.peers.len()).all(|other| other == worker || self.peers[other].barred) {
             return self.events.push_back(Event::Failed(failure));
         }
         self.be_absent(worker, Some(failure));
     }
 
-    /// Whether a worker is not asked any more.
-    fn is_given_up_for_good(&self, worker: usize) -> bool {
-        let peer = &self.peers[worker];
-        peer.absent && peer.question.stage() == Stage::Idle
-    }
-
-    /// Notes that a worker answers: the next round waits for it.
+    /// Notes that a worker answers: the round waits for it. That it is there, and loads its data, is not enough: until its restoration
+    /// begins it needs nothing from the others.
     pub fn hear(&mut self, worker: usize) {
-        if std::mem::take(&mut self.peers[worker].absent) {
+        let peer = &mut self.peers[worker];
+        if matches!(peer.question.stage(), Stage::Greet | Stage::Configure | Stage::Load { .. }) {
+            return;
+        }
+        peer.barred = false;
+        if std::mem::take(&mut peer.absent) {
             self.events.push_back(Event::Back(worker));
         }
     }
@@ -136,6 +161,7 @@ impl Machine {
 
     /// Ends the run: all that are there have confirmed their state.
     fn conclude(&mut self) {
+        self.phase = Phase::Finished;
         let carried = self.close_traffic();
         self.events.push_back(Event::Finished(carried));
     }

@@ -26,6 +26,10 @@ impl Machine {
     ) -> Option<(usize, usize)> {
         let (worker, len, payload_len) = loop {
             let worker = self.queue.pop_front()?;
+            if let Some(until) = self.peers[worker].question.put_off(now) {
+                self.deadlines.push(Reverse((until, worker)));
+                continue;
+            }
             // An answer may have come while the repeated question stood in the queue.
             if !self.peers[worker].question.dequeue() {
                 continue;
@@ -72,7 +76,7 @@ impl Machine {
         let ticket = question.ticket();
         let (message, body) = match asked {
             Stage::Greet | Stage::Verify => {
-                let echo = question.echo_awaited().unwrap_or_default();
+                let echo = question.echo();
                 (Down::Hello { version: VERSION, schema: SCHEMA, echo }, Cow::default())
             }
             Stage::Configure => {

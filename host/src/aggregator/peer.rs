@@ -1,15 +1,21 @@
 //! One worker as the aggregator sees it: what it is asked, what it has answered, what it cost.
 
-use super::question::Question;
+use super::failure::Reason;
+use super::question::{Question, Stage};
 use super::traffic::Traffic;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::Ticket;
 use smidgen_protocol::vector::Ratio;
+use std::time::Duration;
 
 /// So many restarts without an update in between, and a board is given up.
 pub const RESTARTS_MAX: u32 = 8;
+
+/// How long who was left out for a reason is not asked at first; twice as long each time, so many times.
+const TERM_MIN: Duration = Duration::from_secs(10);
+const DOUBLINGS_MAX: u32 = 6;
 
 /// Who answers on a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +111,13 @@ pub struct Peer {
     pub at_round: Option<u32>,
     /// Rounds close without it.
     pub absent: bool,
+    /// For a reason, until it answers as it should.
+    pub barred: bool,
+    /// How often it was barred since its last update.
+    terms: u32,
+    /// How often rounds began to close without it, and the last reason, if it was not just silent.
+    pub left_out: u32,
+    pub reason: Option<Reason>,
     /// The last closed round was closed without it.
     pub missed: bool,
     pub incoming: Incoming,
@@ -131,6 +144,21 @@ impl Peer {
     pub fn take_up(&mut self, (loss, missed): (i32, bool), past: (Traffic, Traffic), reboots: u32) {
         (self.loss, self.missed, self.past) = (loss, missed, past);
         (self.reboots, self.restarts) = (reboots, 1);
+    }
+
+    /// There can be no run with it: it is asked again later, each time after twice as long, and then it must not restart once.
+    pub fn bar(&mut self) {
+        (self.barred, self.restarts) = (true, RESTARTS_MAX);
+        (self.met, self.refuted) = (None, 0);
+        self.question.rest(TERM_MIN * 2u32.pow(self.terms.min(DOUBLINGS_MAX)));
+        self.terms += 1;
+    }
+
+    /// Its update was taken, so that whatever was wrong is over.
+    pub fn updated(&mut self, round: u32) {
+        self.at_round = Some(round);
+        (self.restarts, self.terms) = (0, 0);
+        self.question.enter(Stage::Idle);
     }
 
     /// Puts the traffic since the last close to that of the past.

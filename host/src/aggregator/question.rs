@@ -106,6 +106,8 @@ pub struct Question {
     /// Answers in a row that did not come.
     missed: u32,
     checks: u32,
+    /// For how long it is not asked at all.
+    rest: Option<Duration>,
     asked_at: Option<Duration>,
     sent_at: Duration,
     heard_at: Duration,
@@ -128,6 +130,7 @@ impl Default for Question {
             attempts: 0,
             missed: 0,
             checks: 0,
+            rest: None,
             asked_at: None,
             sent_at: Duration::ZERO,
             heard_at: Duration::ZERO,
@@ -155,9 +158,15 @@ impl Question {
         self.ticket
     }
 
+    /// Number of the last Hello.
+    pub fn echo(&self) -> Ticket {
+        self.echo
+    }
+
     /// Number of the Hello that is waited for an answer to; none if there is none.
     pub fn echo_awaited(&self) -> Option<Ticket> {
-        (self.checking || self.stage.greets()).then_some(self.echo)
+        let greets = self.checking || self.stage.greets();
+        (greets && self.asked_at.is_some()).then_some(self.echo)
     }
 
     /// Starts the next exchange.
@@ -166,7 +175,7 @@ impl Question {
         // Workers compare tickets as serial numbers, so only those that are sent are counted.
         self.ticket = self.ticket.wrapping_add(u16::from(stage.has_ticket()));
         self.echo = self.echo.wrapping_add(u16::from(stage.greets()));
-        (self.attempts, self.checks) = (0, 0);
+        (self.attempts, self.checks, self.rest) = (0, 0, None);
         self.checking = self.challenged && !stage.greets();
         self.asked_at = None;
         self.deadline = None;
@@ -177,6 +186,25 @@ impl Question {
         let new = !self.queued && self.asked() != Stage::Idle;
         self.queued |= new;
         new
+    }
+
+    /// Asks who is there, but only after some time.
+    pub fn rest(&mut self, time: Duration) {
+        self.enter(Stage::Greet);
+        self.rest = Some(time);
+    }
+
+    /// Whether it is not to be asked yet.
+    pub fn is_resting(&self) -> bool {
+        self.stage == Stage::Greet && self.asked_at.is_none()
+    }
+
+    /// Takes it from the queue if it is to rest; returns until when.
+    pub fn put_off(&mut self, now: Duration) -> Option<Duration> {
+        let until = now + self.rest.take()?;
+        self.queued = false;
+        self.deadline = Some(until);
+        Some(until)
     }
 
     /// Takes it from the queue; returns whether there still is a question to ask.
@@ -240,6 +268,9 @@ impl Question {
             return false;
         }
         self.deadline = None;
+        if self.asked_at.is_none() {
+            return true;
+        }
         let evaluates = self.asked().evaluates();
         self.timer(evaluates).back_off();
         self.attempts += 1;
@@ -263,6 +294,7 @@ impl Question {
     /// to an earlier question does not count.
     pub fn challenge(&mut self) {
         (self.checking, self.challenged) = (!self.stage.greets(), true);
+        self.rest = None;
         self.echo = self.echo.wrapping_add(1);
         self.attempts = self.attempts.max(1);
     }
@@ -279,10 +311,14 @@ impl Question {
         (self.missed, other.missed) = (0, 0);
     }
 
-    /// Since when an answer is overdue; none if nothing is.
+    /// Since when the answer has been waited for, if it is overdue.
+    pub fn overdue_since(&self) -> Option<Duration> {
+        self.asked_at.filter(|_| self.attempts > 0 && self.stage != Stage::Idle)
+    }
+
+    /// Since when nothing has come, not even a word that the worker is there; none if no answer is overdue.
     pub fn silent_since(&self) -> Option<Duration> {
-        let asked_at = self.asked_at.filter(|_| self.attempts > 0 && self.stage != Stage::Idle)?;
-        Some(asked_at.max(self.heard_at))
+        Some(self.overdue_since()?.max(self.heard_at))
     }
 
     fn timer(&mut self, evaluates: bool) -> &mut Timer {

@@ -26,12 +26,15 @@ pub struct Routes {
     workers: Vec<usize>,
     /// The link of each worker.
     links: Vec<usize>,
+    /// Whether a board of the run has said who it is on a link, since that was opened.
+    answered: Vec<bool>,
 }
 
 impl Routes {
     /// As many links as workers, in the same order.
     pub fn new(count: usize) -> Self {
-        Self { workers: (0..count).collect(), links: (0..count).collect() }
+        let (workers, links) = ((0..count).collect(), (0..count).collect());
+        Self { workers, links, answered: vec![false; count] }
     }
 
     /// The worker that a link leads to.
@@ -42,6 +45,16 @@ impl Routes {
     /// The link that leads to a worker.
     pub fn link(&self, worker: usize) -> usize {
         self.links[worker]
+    }
+
+    /// Whether a board of the run has said who it is on a link, since that was opened.
+    pub fn is_answered(&self, link: usize) -> bool {
+        self.answered[link]
+    }
+
+    /// The link of a worker was opened anew.
+    pub fn forget(&mut self, worker: usize) {
+        self.answered[self.links[worker]] = false;
     }
 
     /// Gives each of two workers the link of the other.
@@ -61,7 +74,10 @@ impl Machine {
             identity: ready.identity,
             memory: ready.memory,
         };
-        match self.owner(worker, identity.identity) {
+        let owner = self.owner(worker, identity.identity);
+        let link = self.routes.link(worker);
+        self.routes.answered[link] = owner.is_some();
+        match owner {
             Some(owner) if owner == worker => self.confirm(worker, identity),
             Some(owner) => {
                 self.meet(worker, owner);

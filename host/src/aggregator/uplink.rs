@@ -116,7 +116,6 @@ impl Machine {
         peer.question.recognised();
         peer.told =
             Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
-        self.hear(worker);
         let peer = &self.peers[worker];
         let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
         let (theirs, wanted) = (ready.objectives, self.setup.objective);
@@ -338,8 +337,6 @@ impl Machine {
         });
         let compressor = setup.budget(worker, round).compressor;
         self.model.take(worker, &mut self.mirrors[worker], anew, compressor, bodies);
-        peer.at_round = Some(round);
-        peer.restarts = 0;
-        peer.question.enter(Stage::Idle);
+        self.peers[worker].updated(round);
     }
 }

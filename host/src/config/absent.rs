@@ -6,30 +6,45 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Whether rounds wait for workers that are silent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Absent {
-    /// They wait.
-    #[default]
-    Wait,
+    /// They wait, and a run on real links ends when one has been silent for so many seconds.
+    Wait(f64),
     /// They close without a worker that has been silent for so many seconds.
     Skip(f64),
 }
 
 /// Seconds of silence that are put up with if nobody says how many.
 const SECONDS: f64 = 5.0;
+/// The same for a run that waits: long enough to find a cable or to restart a serial server.
+const DEADLINE: f64 = 120.0;
+
+impl Default for Absent {
+    fn default() -> Self {
+        Self::Wait(DEADLINE)
+    }
+}
 
 /// A text that is no [`Absent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("give wait, skip, or skip=SECONDS with a number greater than 0")]
+#[error("give wait, wait=SECONDS, skip or skip=SECONDS, with a number greater than 0")]
 pub struct AbsentError;
 
 impl Absent {
     /// For how long a round waits; none for ever.
     pub fn patience(self) -> Option<Duration> {
         match self {
-            Self::Wait => None,
+            Self::Wait(_) => None,
             Self::Skip(seconds) => Some(Duration::from_secs_f64(seconds)),
         }
+    }
+
+    /// For how long a run on real links looks for a worker without which it cannot go on.
+    pub fn deadline(self) -> Duration {
+        Duration::from_secs_f64(match self {
+            Self::Wait(seconds) => seconds,
+            Self::Skip(_) => DEADLINE,
+        })
     }
 }
 
@@ -37,14 +52,15 @@ impl FromStr for Absent {
     type Err = AbsentError;
 
     fn from_str(text: &str) -> Result<Self, AbsentError> {
+        let seconds = |text| {
+            let seconds = super::positive(text).ok();
+            seconds.filter(|&s| Duration::try_from_secs_f64(s).is_ok()).ok_or(AbsentError)
+        };
         match text.split_once('=') {
-            None if text == "wait" => Ok(Self::Wait),
+            None if text == "wait" => Ok(Self::default()),
             None if text == "skip" => Ok(Self::Skip(SECONDS)),
-            Some(("skip", seconds)) => super::positive(seconds)
-                .ok()
-                .filter(|&seconds| Duration::try_from_secs_f64(seconds).is_ok())
-                .map(Self::Skip)
-                .ok_or(AbsentError),
+            Some(("wait", text)) => seconds(text).map(Self::Wait),
+            Some(("skip", text)) => seconds(text).map(Self::Skip),
             _ => Err(AbsentError),
         }
     }
@@ -53,7 +69,8 @@ impl FromStr for Absent {
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wait => f.write_str("wait"),
+            Self::Wait(DEADLINE) => f.write_str("wait"),
+            Self::Wait(seconds) => write!(f, "wait={seconds}"),
             Self::Skip(seconds) => write!(f, "skip={seconds}"),
         }
     }
@@ -71,14 +88,17 @@ mod tests {
 
     #[test]
     fn absences_are_read_and_written_alike() {
-        for (text, absent) in
-            [("wait", Absent::Wait), ("skip=0.5", Absent::Skip(0.5)), ("skip=5", Absent::Skip(5.0))]
-        {
+        for (text, absent) in [
+            ("wait", Absent::Wait(120.0)),
+            ("wait=3600", Absent::Wait(3600.0)),
+            ("skip=0.5", Absent::Skip(0.5)),
+            ("skip=5", Absent::Skip(5.0)),
+        ] {
             assert_eq!(text.parse(), Ok(absent));
             assert_eq!(absent.to_string(), text);
         }
         assert_eq!("skip".parse(), Ok(Absent::Skip(5.0)));
-        for text in ["", "skip=", "skip=0", "skip=-1", "skip=1e300", "wait=3", "hop"] {
+        for text in ["", "skip=", "skip=0", "skip=-1", "skip=1e300", "wait=0", "wait=now", "hop"] {
             assert_eq!(text.parse::<Absent>(), Err(AbsentError), "{text}");
         }
     }

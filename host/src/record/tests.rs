@@ -70,6 +70,8 @@ fn worker() -> impl Strategy<Value = WorkerRecord> {
                 rejected_by_worker,
                 saturated,
                 reboots,
+                left_out: reboots / 2,
+                reason: (reboots > 9).then(|| "it is there, but silent".into()),
             }
         },
     )

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::page::Page;
-use super::quantity::{bytes, count, number, precision, seconds, step};
+use super::quantity::{bytes, count, counted, number, precision, seconds, step};
 use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 
 /// Bytes by direction and cause.
@@ -178,6 +178,9 @@ pub fn workers(workers: &[WorkerRecord]) -> Markup {
                     "Bytes and frames of a worker include its setup. Saturated: mantissas that it cut to \
                     their range."
                 }
+                @for worker in workers.iter().filter(|worker| worker.left_out > 0) {
+                    p.note { (left_out(worker)) }
+                }
             }
         }
     }
@@ -199,6 +202,13 @@ fn worker_row(worker: &WorkerRecord) -> Markup {
             td.reasons { (reasons(&worker.rejected_by_worker)) }
         }
     }
+}
+
+/// How often rounds went on without a worker, and why.
+fn left_out(worker: &WorkerRecord) -> String {
+    let times = counted(worker.left_out.into(), "time", "times");
+    let why = worker.reason.as_deref().unwrap_or("it was silent");
+    format!("{} was left out {times}, the last time because of this: {why}.", worker.name)
 }
 
 /// `checksum 12, repeated 3`

@@ -68,6 +68,8 @@ fn worker(n: u32) -> WorkerRecord {
         downlink: traffic(2000, 24),
         rejected_by_host: BTreeMap::from([("checksum".into(), 12), ("repeated".into(), 3)]),
         reboots: n % 2,
+        left_out: n % 3,
+        reason: (n % 3 == 2).then(|| "it has restarted 9 times".into()),
         ..WorkerRecord::default()
     }
 }

@@ -1,8 +1,10 @@
 //! A link to one board: a thread that hears it, and opens again what was lost.
 
-use super::{Address, Reader, TransportError, Writer, is_not_yet, open, serial};
+use super::lookout::{Found, Search};
+use super::{Address, Lookout, Reader, TransportError, Writer, is_not_yet};
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -29,22 +31,26 @@ pub enum LinkEvent {
     /// The link is lost, for this reason; it is being opened again if it can be.
     Down(String),
     /// The link is back. What was on its way is lost, and the board may have been reset.
-    Up,
+    Up {
+        /// Where it leads now.
+        address: Address,
+        /// Whether another board may be there, so that [`Link::look_elsewhere`] may be needed.
+        is_guess: bool,
+    },
 }
 
-type Halves = (Reader, Writer);
-type Reopen = Box<dyn FnMut() -> Result<Halves, TransportError> + Send>;
 /// The writing half, or why there is none.
 type Outlet = Mutex<Result<Writer, String>>;
 
 /// A byte stream to one board that outlives unplugged cables and restarted servers.
 ///
 /// It is up when it is made. From then on its thread sends what happens to `events`, with the number of the
-/// link; each [`LinkEvent::Down`] comes once, and an [`LinkEvent::Up`] before the next one. A USB board that
-/// comes back under another name is recognised by its vendor, product and serial number. Dropping the link
-/// ends the thread and closes the stream.
+/// link; each [`LinkEvent::Down`] comes once, and an [`LinkEvent::Up`] before the next one. A serial port that comes back under
+/// another name is found by a [`Lookout`]. Dropping the link ends the thread and closes the stream.
 pub struct Link {
     outlet: Arc<Outlet>,
+    /// What was opened is not the right one.
+    is_wrong: Arc<AtomicBool>,
     /// Dropped to tell the thread to end.
     stop: Option<Sender<()>>,
     /// Disconnected when the thread has ended.
@@ -62,8 +68,7 @@ impl Link {
         baud: u32,
         events: Sender<(usize, LinkEvent)>,
     ) -> Result<Self, TransportError> {
-        let halves = open(address, baud)?;
-        Ok(Self::start(link, halves, Some(reopen(address.clone(), baud)), events))
+        Arc::new(Lookout::default()).open(link, address, baud, events)
     }
 
     /// A link over a stream that is open already and cannot be opened again, such as a
@@ -76,23 +81,26 @@ impl Link {
         Self::start(link, halves, None, events)
     }
 
-    fn start(
+    pub(super) fn start(
         link: usize,
-        (reader, writer): Halves,
-        reopen: Option<Reopen>,
+        (reader, writer): (Reader, Writer),
+        search: Option<Search>,
         events: Sender<(usize, LinkEvent)>,
     ) -> Self {
         let outlet = Arc::new(Mutex::new(Ok(writer)));
         let (stop, stopped) = channel();
         let (ending, ended) = channel::<()>();
-        let listener = Listener { link, outlet: outlet.clone(), reopen, events, stopped };
+        let is_wrong = Arc::new(AtomicBool::new(false));
+        let shared = (outlet.clone(), is_wrong.clone());
+        let listener =
+            Listener { link, outlet: shared.0, is_wrong: shared.1, search, events, stopped };
         thread::spawn(move || {
             // Dropped last and even by a panic: when the link hears of it, the stream is closed.
             let _ending = ending;
             let mut listener = listener;
             listener.run(reader)
         });
-        Self { outlet, stop: Some(stop), ended }
+        Self { outlet, is_wrong, stop: Some(stop), ended }
     }
 
     /// Hands `bytes` to the operating system, waiting a second at most.
@@ -113,6 +121,12 @@ impl Link {
             *outlet = Err(error.to_string());
         }
         result
+    }
+
+    /// Gives up the stream that was found, for a [guess](LinkEvent::Up) that was wrong, and looks on.
+    pub fn look_elsewhere(&mut self) {
+        self.is_wrong.store(true, Ordering::Relaxed);
+        *lock(&self.outlet) = Err("no board of this run is there".into());
     }
 }
 
@@ -146,17 +160,12 @@ fn write_all(writer: &mut Writer, mut bytes: &[u8], deadline: Instant) -> io::Re
     Ok(())
 }
 
-fn reopen(address: Address, baud: u32) -> Reopen {
-    let Address::Serial(port) = address else { return Box::new(move || open(&address, baud)) };
-    let identity = serial::usb_identity(&port);
-    Box::new(move || serial::open_again(&port, identity.as_ref(), baud))
-}
-
 /// The thread's side of a [`Link`].
 struct Listener {
     link: usize,
     outlet: Arc<Outlet>,
-    reopen: Option<Reopen>,
+    is_wrong: Arc<AtomicBool>,
+    search: Option<Search>,
     events: Sender<(usize, LinkEvent)>,
     /// Disconnected when the link is dropped.
     stopped: Receiver<()>,
@@ -170,10 +179,11 @@ impl Listener {
             let reason = self.hear(reader)?;
             *lock(&self.outlet) = Err(reason.clone());
             self.report(LinkEvent::Down(reason))?;
+            let Found { halves, address, is_guess } = self.open_again()?;
             let writer;
-            (reader, writer) = self.open_again()?;
+            (reader, writer) = halves;
             *lock(&self.outlet) = Ok(writer);
-            self.report(LinkEvent::Up)?;
+            self.report(LinkEvent::Up { address, is_guess })?;
         }
     }
 
@@ -200,12 +210,16 @@ impl Listener {
         None
     }
 
-    fn open_again(&mut self) -> Option<Halves> {
-        let reopen = self.reopen.as_mut()?;
+    fn open_again(&mut self) -> Option<Found> {
+        let search = self.search.as_mut()?;
+        match self.is_wrong.swap(false, Ordering::Relaxed) {
+            true => search.pass(),
+            false => search.lose(),
+        }
         let mut pace = REOPEN_PACE_MIN;
         while self.stopped.recv_timeout(pace) == Err(RecvTimeoutError::Timeout) {
-            if let Ok(halves) = reopen() {
-                return Some(halves);
+            if let Some(found) = search.attempt() {
+                return Some(found);
             }
             pace = REOPEN_PACE_MAX.min(2 * pace);
         }
@@ -278,7 +292,7 @@ mod tests {
             assert_echoes(&mut link, &events);
             stream.shutdown(std::net::Shutdown::Both).unwrap();
             assert!(matches!(next(&events), LinkEvent::Down(_)), "told once");
-            assert_eq!(next(&events), LinkEvent::Up);
+            assert_eq!(next(&events), LinkEvent::Up { address: address.clone(), is_guess: false });
         }
     }
 
@@ -377,10 +391,73 @@ mod tests {
         drop((board, port));
         assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
         let (mut board, _port) = plug_in();
-        assert_eq!(next(&events), LinkEvent::Up);
+        assert_eq!(next(&events), LinkEvent::Up { address, is_guess: false });
         link.write(b"here I am").unwrap();
         let mut received = [0; 9];
         board.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"here I am");
+    }
+
+    /// Ports that a test plugs in and pulls.
+    #[cfg(unix)]
+    #[derive(Clone, Default)]
+    struct Hub(Arc<Mutex<Vec<String>>>);
+
+    #[cfg(unix)]
+    impl Hub {
+        fn lookout(&self) -> Arc<Lookout> {
+            use serialport::{SerialPortInfo, SerialPortType::Unknown};
+            let ports = self.0.clone();
+            let info =
+                |port: &String| SerialPortInfo { port_name: port.clone(), port_type: Unknown };
+            Arc::new(Lookout::over(move || ports.lock().unwrap().iter().map(info).collect()))
+        }
+
+        fn plug_in(&self, (.., address): &Plug) {
+            self.0.lock().unwrap().push(address.to_string());
+        }
+
+        fn pull(&self, (board, port, address): Plug) {
+            self.0.lock().unwrap().retain(|name| *name != address.to_string());
+            drop((board, port));
+        }
+    }
+
+    /// A board, its port, and the name of that.
+    #[cfg(unix)]
+    type Plug = (serialport::TTYPort, serialport::TTYPort, Address);
+
+    #[cfg(unix)]
+    fn plug() -> Plug {
+        let (board, port) = serialport::TTYPort::pair().unwrap();
+        let name = serialport::SerialPort::name(&port).unwrap();
+        (board, port, Address::Serial(name))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_serial_port_that_is_lost_is_looked_for_where_others_have_appeared() {
+        let hub = Hub::default();
+        // The names of those that are pulled are given again, so all are there from the beginning.
+        let [bystander, board, neighbour, wrong, mut right] = [(); 5].map(|()| plug());
+        [&bystander, &board, &neighbour].into_iter().for_each(|plug| hub.plug_in(plug));
+        let lookout = hub.lookout();
+        let (sender, events) = channel();
+        let mut link = lookout.open(7, &board.2, 115_200, sender.clone()).unwrap();
+        let _other = lookout.open(8, &neighbour.2, 115_200, sender).unwrap();
+        hub.pull(board);
+        assert!(matches!(next(&events), LinkEvent::Down(_)));
+        // Neither what was there before nor what another link has.
+        thread::sleep(2 * REOPEN_PACE_MIN);
+        hub.plug_in(&wrong);
+        assert_eq!(next(&events), LinkEvent::Up { address: wrong.2.clone(), is_guess: true });
+        link.look_elsewhere();
+        assert_eq!(next(&events), LinkEvent::Down("no board of this run is there".into()));
+        hub.plug_in(&right);
+        assert_eq!(next(&events), LinkEvent::Up { address: right.2.clone(), is_guess: true });
+        link.write(b"here I am").unwrap();
+        let mut received = [0; 9];
+        right.0.read_exact(&mut received).unwrap();
         assert_eq!(&received, b"here I am");
     }
 

@@ -1,4 +1,4 @@
-//! Serial ports, and where a USB board went when it came back under another name.
+//! Serial ports, and what tells one USB board from another.
 
 use super::{Address, POLL, Reader, TransportError, Writer};
 use crate::ports;
@@ -54,11 +54,9 @@ fn is_listed(port: &str) -> bool {
 /// What tells one USB board from another, taken while it is there: its serial number, vendor and product.
 ///
 /// Boards without a serial number are all alike, so those are known by their port alone.
-pub(super) fn usb_identity(port: &str) -> Option<UsbPortInfo> {
-    // Names such as /dev/serial/by-id/… are links to the port.
-    let path = std::fs::canonicalize(port).map_or(port.into(), |path| path.display().to_string());
-    let info = ports::list().ok()?.into_iter().find(|info| info.port_name == path)?;
-    usb(&info).filter(|usb| usb.serial_number.is_some()).cloned()
+pub(super) fn usb_identity(port: &str, listed: &[SerialPortInfo]) -> Option<UsbPortInfo> {
+    let info = listed.iter().find(|info| info.port_name == port)?;
+    usb(info).filter(|usb| usb.serial_number.is_some()).cloned()
 }
 
 fn usb(info: &SerialPortInfo) -> Option<&UsbPortInfo> {
@@ -68,20 +66,8 @@ fn usb(info: &SerialPortInfo) -> Option<&UsbPortInfo> {
     }
 }
 
-/// Opens the port at which the board with this identity is now; `port` itself where it has none.
-pub(super) fn open_again(
-    port: &str,
-    identity: Option<&UsbPortInfo>,
-    baud: u32,
-) -> Result<(Reader, Writer), TransportError> {
-    let Some(identity) = identity else { return open(port, baud) };
-    let listed = ports::list().unwrap_or_default();
-    let now = port_of(identity, &listed)
-        .ok_or(TransportError::NoSuchPort(Address::Serial(port.into())))?;
-    open(now, baud)
-}
-
-fn port_of<'p>(identity: &UsbPortInfo, listed: &'p [SerialPortInfo]) -> Option<&'p str> {
+/// The port at which the board with this identity is now.
+pub(super) fn port_of<'p>(identity: &UsbPortInfo, listed: &'p [SerialPortInfo]) -> Option<&'p str> {
     listed.iter().find(|info| usb(info) == Some(identity)).map(|info| info.port_name.as_str())
 }
 

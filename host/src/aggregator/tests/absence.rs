@@ -26,7 +26,7 @@ fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
             Some(Event::Closed(closed)) => return (closed, reasons, back),
             Some(Event::LeftOut { worker, failure }) => {
                 assert_eq!(worker, 1);
-                reasons.push(failure.expect("it is not just silent").reason);
+                reasons.extend(failure.map(|failure| failure.reason));
             }
             Some(Event::Back(worker)) => back.push(worker),
             Some(Event::Failed(failure)) => panic!("{failure}"),
@@ -37,7 +37,7 @@ fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
 }
 
 #[test]
-fn a_board_that_restarts_for_ever_is_left_out_until_its_link_is_opened_anew() {
+fn a_board_that_restarts_for_ever_is_left_out_and_asked_at_once_when_its_link_is_opened_anew() {
     let broken = Rc::new(Cell::new(true));
     let mut bench = flaky(&broken);
     let mut left_out = vec![];
@@ -65,6 +65,101 @@ fn a_board_that_restarts_for_ever_is_left_out_until_its_link_is_opened_anew() {
     close(&mut bench);
     bench.check_states();
     bench.finish();
+}
+
+/// It is asked after 10 s, 20 s, 40 s …, in few frames; the others do not wait for it meanwhile.
+#[test]
+fn a_board_that_was_left_out_is_asked_again_ever_more_rarely_until_it_behaves() {
+    let broken = Rc::new(Cell::new(true));
+    let mut bench = flaky(&broken);
+    bench.nodes[0].takes = Duration::from_millis(500);
+    let mut reasons = vec![];
+    let mut asked = vec![];
+    let (mut sent, mut left_out_at) = (0, Duration::ZERO);
+    for _ in 0..400 {
+        let (closed, left_out, back) = close(&mut bench);
+        if !left_out.is_empty() {
+            left_out_at = bench.now;
+        }
+        reasons.extend(left_out);
+        assert!(
+            back.is_empty(),
+            "it is not waited for before it has shown that it can be restored"
+        );
+        let frames = bench.host.traffic(1).1.frames;
+        if closed.round > 3 && frames > sent {
+            asked.push((bench.now - left_out_at).as_secs());
+        }
+        sent = frames;
+        bench.host.proceed();
+    }
+    assert!(matches!(reasons[..], [Reason::Restarts(_)]), "said once: {reasons:?}");
+    asked.dedup();
+    assert_eq!(asked, [10, 30, 70, 150]);
+    assert_eq!(bench.host.left_out(1), 1);
+
+    broken.set(false);
+    let came_back = (0..500).find(|_| {
+        let (closed, ..) = close(&mut bench);
+        bench.host.proceed();
+        closed.absent == 0
+    });
+    assert!(came_back.is_some_and(|rounds| rounds < 400), "after 160 s: {came_back:?}");
+    assert_eq!(bench.host.reason(1), Some(&reasons[0]));
+    close(&mut bench);
+    bench.check_states();
+    bench.finish();
+    bench.check_bytes();
+}
+
+/// Its line is of no use to anybody, but nobody else is asked to wait, or thought to be somebody else.
+#[test]
+fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
+    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let mut bench = Bench::new(setup);
+    bench.until_stage(0, Stage::Round, Some(2));
+    type Expected = fn(&Reason) -> bool;
+    let expected: [(u64, Expected); 2] = [
+        (1, |reason| *reason == Reason::SameIdentity(0)),
+        (77, |reason| matches!(reason, Reason::Stranger(Identity { identity: 77, .. }))),
+    ];
+    for (identity, is_expected) in expected {
+        bench.replace(1, identity);
+        let mut reasons = vec![];
+        for _ in 0..3000 {
+            let (_, left_out, _) = close(&mut bench);
+            reasons.extend(left_out);
+            bench.host.proceed();
+        }
+        assert!(matches!(&reasons[..], [reason] if is_expected(reason)), "{reasons:?}");
+        assert_eq!([0, 2].map(|honest| bench.host.reboots(honest)), [0, 0]);
+        assert_eq!([0, 2].map(|honest| bench.host.left_out(honest)), [0, 0]);
+        assert_eq!([0, 1, 2].map(|worker| bench.host.link(worker)), [0, 1, 2]);
+        for honest in [0, 2] {
+            let mirror = bench.host.mirror(honest).mantissas();
+            assert_eq!(bench.nodes[honest].worker.state().map(|state| state.1), Some(mirror));
+        }
+        bench.reboot(1);
+        bench.host.handle_reconnect(1);
+        while close(&mut bench).0.absent > 0 {
+            bench.host.proceed();
+        }
+        bench.host.proceed();
+    }
+}
+
+#[test]
+fn patience_is_a_time_to_wake_up_at() {
+    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
+        let pulled = exchange.worker == 1 && exchange.round >= Some(2);
+        if pulled { Fault::Down(Damage::Lost) } else { PASS }
+    });
+    bench.until_stage(0, Stage::Round, Some(2));
+    let asked = bench.now;
+    let (closed, ..) = close(&mut bench);
+    assert_eq!((closed.round, closed.absent), (2, 1));
+    assert_eq!(bench.now, asked + Duration::from_secs(1), "not at the next timer");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn defaults_are_filled_in() {
         target: None,
         seed: 0,
         faults: Faults::default(),
-        absent: Absent::Wait,
+        absent: Absent::default(),
         key: None,
         baud: 115_200,
         out: "smidgen-out".into(),
