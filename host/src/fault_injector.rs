@@ -103,6 +103,11 @@ impl FaultInjector {
         }
     }
 
+    /// Counts bytes that somebody else put on the line.
+    pub fn count_foreign(&mut self, len: usize) {
+        self.fate.foreign += len as u64;
+    }
+
     /// Whether the next frame is lost, for itself or in an outage.
     fn swallows(&mut self) -> bool {
         if self.outage == 0 && self.chance(self.faults.outage) {

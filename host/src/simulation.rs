@@ -16,15 +16,18 @@ use flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_firmware::journal::{FlashJournal, attend};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
-use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
+use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 use wire::Wire;
 
 /// The name that simulated boards give.
 pub const BOARD: &str = "simulated";
+/// Frames that whoever listens remembers.
+const HEARD_MAX: usize = 256;
 /// How long a worker takes for a gradient, if it is not slow.
 const EVALUATION: Duration = Duration::from_millis(2);
 const LATENCY: Duration = Duration::from_micros(200);
@@ -62,6 +65,8 @@ pub struct Simulation<R> {
     /// The part of each worker in f.
     loss_weights: Vec<f64>,
     reboots: Vec<(u32, usize)>,
+    /// The last frames that were sent, for whoever listens.
+    heard: VecDeque<Vec<u8>>,
     /// What was planned and has taken place.
     mishaps: Vec<Mishap>,
     last_event: Duration,
@@ -139,6 +144,18 @@ pub enum Mishap {
         /// Whether the host notices that the lines were interrupted.
         noticed: bool,
     },
+    /// Somebody who hears all lines sends a frame again, the one that so many others came after: to this board, or up to the host.
+    Replay {
+        /// Whether the host gets it.
+        up: bool,
+        /// Frames that were heard since.
+        ago: usize,
+    },
+    /// Somebody without the key says something in a plain frame, to this board, or up to the host.
+    Forge {
+        /// Whether the host gets it.
+        up: bool,
+    },
     /// It is moved to the link of another board, whose cable hangs loose for so long, until it is put where this one was.
     Displace(usize, Duration),
 }
@@ -188,6 +205,7 @@ impl<R: Repertoire> Simulation<R> {
             deliveries: BinaryHeap::new(),
             sequence: 0,
             reboots: Vec::new(),
+            heard: VecDeque::new(),
             mishaps: Vec::new(),
             last_event: Duration::ZERO,
         }
@@ -282,8 +300,9 @@ impl<R: Repertoire> Simulation<R> {
     fn step(&mut self) {
         let mut frame = [0; FRAME_LEN_MAX];
         while let Some((link, len)) = self.aggregator.poll_transmit(self.now, &mut frame) {
-            let Self { workers, deliveries, sequence, .. } = self;
+            let Self { workers, deliveries, sequence, heard, .. } = self;
             let board = self.boards[link];
+            hear(heard, &frame[..len]);
             workers[board].down.send(self.now, &frame[..len], |at, bytes| {
                 *sequence += 1;
                 let (sequence, what) = (*sequence, Arrival::Down(bytes));
@@ -350,12 +369,26 @@ impl<R: Repertoire> Simulation<R> {
                     links.into_iter().for_each(|link| self.aggregator.handle_reconnect(link));
                 }
             }
+            Mishap::Replay { up, ago } => {
+                if let Some(frame) = self.heard.iter().rev().nth(ago).cloned() {
+                    self.inject(board, up, frame);
+                }
+            }
+            Mishap::Forge { up } => self.inject(board, up, forged(up)),
             Mishap::Displace(other, time) => {
                 let [link, _] = self.swap(board, other);
                 self.aggregator.handle_reconnect(link);
                 self.unplug(other, time);
             }
         }
+    }
+
+    /// Puts a frame on a line of a board that neither end has sent.
+    fn inject(&mut self, board: usize, up: bool, frame: Vec<u8>) {
+        let wired = &mut self.workers[board];
+        let wire = if up { &mut wired.up } else { &mut wired.down };
+        let at = wire.inject(self.now, &frame);
+        self.push(at, board, if up { Arrival::Up(frame) } else { Arrival::Down(frame) });
     }
 
     fn unplug(&mut self, board: usize, time: Duration) {
@@ -391,11 +424,12 @@ impl<R: Repertoire> Simulation<R> {
         if !self.attend(index) {
             return self.happen(index, Mishap::PowerCut(0));
         }
-        let Self { workers, deliveries, sequence, .. } = self;
+        let Self { workers, deliveries, sequence, heard, .. } = self;
         let wired = &mut workers[index];
         let start = wired.busy_until.max(self.now);
         let mut frame = [0; FRAME_LEN_MAX];
         while let Some(len) = wired.worker.poll_transmit(&mut frame) {
+            hear(heard, &frame[..len]);
             wired.up.send(start, &frame[..len], |at, bytes| {
                 *sequence += 1;
                 let (sequence, board, what) = (*sequence, index, Arrival::Up(bytes));
@@ -494,6 +528,28 @@ impl<R: Repertoire> World for Simulation<R> {
     fn place(&self, link: usize) -> String {
         format!("simulated board {}", self.boards[link] + 1)
     }
+}
+
+/// Notes a frame for whoever listens.
+fn hear(heard: &mut VecDeque<Vec<u8>>, frame: &[u8]) {
+    let mut place = match heard.len() {
+        HEARD_MAX => heard.pop_front().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    place.clear();
+    place.extend_from_slice(frame);
+    heard.push_back(place);
+}
+
+/// A plain frame that anyone could send.
+fn forged(up: bool) -> Vec<u8> {
+    let mut out = [0; FRAME_LEN_MAX];
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
+    let len = match up {
+        true => Up::Ack { ticket: 1, value: 0 }.emit(&[], &Context::SETUP, &mut out),
+        false => hello.emit(BROADCAST, &[], &Context::SETUP, &mut out),
+    };
+    out[..len].to_vec()
 }
 
 /// A worker that has just been switched on, after so many other starts.

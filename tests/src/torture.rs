@@ -9,7 +9,7 @@
 //! Whatever happened, the transcripts must be those of the same run without any of it, as long as no round was closed without a
 //! worker (`--absent skip`).
 
-use crate::conformance::experiment;
+use crate::conformance::{experiment, sealed};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +32,8 @@ const HEALTHY_TIME_MAX: Duration = Duration::from_secs(600);
 const REBOOTS_MAX: usize = 6;
 /// Times that power is going to fail while flash is written; it does so only if so much is written.
 const POWER_CUTS_MAX: usize = 3;
+/// Frames that somebody without the key sends.
+const ATTACKS_MAX: usize = 40;
 /// So many values `--seed` can have.
 const OPTION_SEEDS: u64 = u32::MAX as u64;
 
@@ -50,6 +52,8 @@ pub struct Case {
     host_ends: BTreeSet<u32>,
     /// Whether workers have journals.
     journals: bool,
+    /// Whether there is a key, and somebody who has not got it.
+    keyed: bool,
 }
 
 /// How often everything was tried.
@@ -89,6 +93,12 @@ pub struct Tally {
     pub swapped: u64,
     /// Boards that were moved to the link of another one, which came back on theirs.
     pub displaced: u64,
+    /// Frames that somebody without the key sent again.
+    pub replayed: u64,
+    /// Plain frames that somebody sent to those who have a key.
+    pub forged: u64,
+    /// Runs with a key.
+    pub keyed: u64,
     /// Workers that began to look at their line late, and to read several frames at once.
     pub drowsy: u64,
     /// Hosts that ended.
@@ -117,6 +127,9 @@ impl AddAssign for Tally {
         self.drowsy += other.drowsy;
         self.swapped += other.swapped;
         self.displaced += other.displaced;
+        self.replayed += other.replayed;
+        self.forged += other.forged;
+        self.keyed += other.keyed;
         self.host_ends += other.host_ends;
         self.healthy_time_max = self.healthy_time_max.max(other.healthy_time_max);
     }
@@ -181,7 +194,26 @@ impl Case {
                 mishaps.push((draw_time(&mut rng) / 10.0, rng.random_range(0..workers), cut));
             }
         }
-        Self { options, faults, rounds, mishaps, host_ends, journals }
+        let keyed = rng.random_bool(0.5);
+        for _ in 0..if keyed { rng.random_range(0..ATTACKS_MAX) } else { 0 } {
+            mishaps.push((
+                draw_time(&mut rng),
+                rng.random_range(0..workers),
+                draw_attack(&mut rng),
+            ));
+        }
+        Self { options, faults, rounds, mishaps, host_ends, journals, keyed }
+    }
+}
+
+/// What somebody does who hears all lines and can speak on them, but has not got the key.
+fn draw_attack(rng: &mut ChaCha8Rng) -> Mishap {
+    let up = rng.random_bool(0.5);
+    match rng.random_range(0..4) {
+        0 => Mishap::Forge { up },
+        1 => Mishap::Replay { up, ago: rng.random_range(0..256) },
+        // What was just sent: the answer that is awaited, or the question that is being answered.
+        _ => Mishap::Replay { up, ago: rng.random_range(0..8) },
     }
 }
 
@@ -327,7 +359,10 @@ struct Torment<'c> {
 
 impl<'c> Torment<'c> {
     fn new(case: &'c Case, clean_time: Duration) -> Self {
-        let experiment = experiment(&format!("{} --faults {}", case.options, case.faults));
+        let mut experiment = experiment(&format!("{} --faults {}", case.options, case.faults));
+        if case.keyed {
+            experiment = sealed(experiment);
+        }
         let mut world = experiment.simulation();
         if case.journals {
             world = world.with_journals();
@@ -342,7 +377,7 @@ impl<'c> Torment<'c> {
             world,
             session,
             left_out: false,
-            tally: Tally { runs: 1, ..Tally::default() },
+            tally: Tally { runs: 1, keyed: case.keyed.into(), ..Tally::default() },
         }
     }
 
@@ -449,6 +484,8 @@ impl<'c> Torment<'c> {
                 Mishap::Drowsy(_) => self.tally.drowsy += 1,
                 Mishap::Swap { .. } => self.tally.swapped += 1,
                 Mishap::Displace(..) => self.tally.displaced += 1,
+                Mishap::Replay { .. } => self.tally.replayed += 1,
+                Mishap::Forge { .. } => self.tally.forged += 1,
             }
         }
     }

@@ -11,6 +11,7 @@ fn three_hundred_seeds_lose_nothing() {
     println!("{sum:?}");
     let Tally { lost, outages, cut, corrupted, duplicated, noises, .. } = sum;
     let tried = [lost, outages, cut, corrupted, duplicated, noises, sum.unplugged, sum.slowed];
-    let mishaps = [sum.noticed, sum.host_ends, sum.swapped, sum.displaced];
+    let mishaps =
+        [sum.noticed, sum.host_ends, sum.swapped, sum.displaced, sum.replayed, sum.forged];
     assert!(tried.into_iter().chain(mishaps).all(|n| n >= 50), "{sum:?}");
 }

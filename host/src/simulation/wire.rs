@@ -45,6 +45,13 @@ impl Wire {
         // A frame that is lost was sent all the same, and one that comes twice takes twice as long.
         self.free_at = end.max(start + self.byte_time * frame.len() as u32);
     }
+
+    /// Puts a frame on the wire that is none of its end's; returns when it arrives.
+    pub fn inject(&mut self, now: Duration, frame: &[u8]) -> Duration {
+        self.faults.count_foreign(frame.len());
+        self.free_at = now.max(self.free_at) + self.byte_time * frame.len() as u32;
+        self.free_at + self.latency
+    }
 }
 
 #[cfg(test)]
