@@ -499,7 +499,8 @@ impl<'c> Torment<'c> {
         if self.tally.host_ends > 0 {
             ends.clear();
         }
-        if self.tally.swapped + self.tally.displaced > 0 {
+        // Who hands on a Hello and its answer between two lines is as good as an exchanged cable.
+        if self.tally.swapped + self.tally.displaced + self.tally.replayed > 0 {
             ends = ends.into_iter().reduce(Ends::plus).into_iter().collect();
         }
         match ends.iter().find(|ends| !ends.add_up()) {

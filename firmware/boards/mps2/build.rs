@@ -10,8 +10,10 @@ fn main() {
     }
     println!("cargo::rustc-link-search={here}/{map}");
     println!("cargo::rerun-if-changed={map}/memory.x");
-    println!("cargo::rustc-link-arg-bins=--nmagic");
-    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    for argument in ["--nmagic", "-Tlink.x"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+        println!("cargo::rustc-link-arg-examples={argument}");
+    }
     if std::env::var_os("CARGO_FEATURE_DEFMT").is_some() {
         println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
     }
