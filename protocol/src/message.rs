@@ -223,8 +223,8 @@ pub enum Part {
 /// let len = message.emit(1, &[0xe0], &context, &mut wire);
 ///
 /// let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
-/// let (_, frame) = deframer.feed(&wire[..len], &mut counters);
-/// let payload = frame.unwrap().check(&context).unwrap();
+/// let frame = deframer.feed(&wire[..len], &mut counters).1.unwrap();
+/// let payload = frame.check(&context).unwrap();
 /// assert_eq!(Down::parse(payload), Ok((1, message, &[0xe0][..])));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
