@@ -8,6 +8,7 @@ use smidgen::image;
 use smidgen::transport::Address;
 use smidgen_protocol::seal::Key;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -57,6 +58,8 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<(Vec<Emulato
         let (board, image) = image_of(name, test)?;
         let (keyed, identity) = (folder.path().join(name), emulators.len() as u64 + 1);
         image::keyed(&image, key, &keyed).unwrap_or_else(|error| panic!("{error}"));
+        let mode = std::fs::metadata(&keyed).map(|it| it.permissions().mode() & 0o777);
+        assert_eq!(mode.ok(), Some(0o600), "an image with a key is as secret as the key");
         let emulator = Emulator::start(board, &keyed, identity);
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
     }

@@ -16,7 +16,8 @@ pub fn run(arguments: &Image) -> Result<()> {
     let mut image = build(board, &mut progress)?;
     progress.finish();
     if let Some(path) = &arguments.key {
-        let (key, keyed) = (KeyFile::read(path)?, image.with_extension("keyed"));
+        let (key, keyed) =
+            (KeyFile::read(path)?, image.with_file_name(format!("{}-keyed", board.package)));
         image::keyed(&image, &key, &keyed)?;
         image = keyed;
     }
