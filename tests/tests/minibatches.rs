@@ -41,9 +41,11 @@ fn noise_leaves_a_floor_and_momentum_a_lower_one() {
     assert!(momentum < 0.4 * sgd, "{before:e}, then {momentum:e}, against {sgd:e}");
 }
 
+/// No seed is worse off than with the step of theory, and four of them together are far better off, but for single rows.
 #[test]
 fn a_tuned_step_bears_minibatches() {
     for (batch, far) in [(1, 1.0), (16, 10.0), (64, 10.0)] {
+        let mut sums = (0.0, 0.0);
         for seed in 0..4 {
             let options =
                 format!("--workers 8 --k 8 --rounds 300 --batch {batch} --seed {seed} --step");
@@ -52,8 +54,10 @@ fn a_tuned_step_bears_minibatches() {
                 let norms = norms(&rounds);
                 (rounds[300].loss, mean(&norms[250..]))
             });
-            assert!(tuned.0 <= theory.0, "batch {batch}, seed {seed}: {tuned:?}, {theory:?}");
-            assert!(far * tuned.1 <= theory.1, "batch {batch}, seed {seed}: {tuned:?}, {theory:?}");
+            let context = format!("batch {batch}, seed {seed}: {tuned:?}, {theory:?}");
+            assert!(tuned.0 <= theory.0 && tuned.1 <= theory.1, "{context}");
+            sums = (sums.0 + tuned.1, sums.1 + theory.1);
         }
+        assert!(far * sums.0 <= sums.1, "batch {batch}: {sums:?}");
     }
 }

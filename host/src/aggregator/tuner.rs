@@ -10,7 +10,7 @@
 //! parabola = P / 2(P − D)                through what was promised and what was found: its lowest point is there
 //! angle    = ‖g⁰‖² / (‖g⁰‖² − ⟨g⁰, g⟩)   the same from the estimator at both ends of the trial
 //! pace += log₂ parabola                  if that grows
-//!         log₂ max(parabola, min(angle, 2^(−stalled/32)))        if it shrinks and f is below twice its first value
+//!         log₂ max(parabola, min(angle, 2^(−stalled/64)))        if it shrinks and f is below twice its first value
 //! ```
 //!
 //! On a quadratic f with exact estimators parabola and angle are the same number, 1/γc, c the curvature along g. With
@@ -33,14 +33,15 @@ const OCTAVE: i32 = step::OCTAVE as i32;
 
 /// How far a trial may lengthen the step before one has shortened it: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
-/// The same for later trials: twofold.
-const GROWTH_MAX: i32 = OCTAVE;
+/// The same for later trials: a quarter of an octave. With more, steps overshoot, and what is stirred up then in old parts of
+/// the estimators takes long to settle.
+const GROWTH_MAX: i32 = 2;
 /// How far a trial may shorten the step.
 const SHRINKAGE_MAX: i32 = 3 * OCTAVE;
 /// What is aimed at, from the lowest point of the parabola: a little less.
-const BIAS: i32 = -1;
+const BIAS: i32 = -2;
 /// Rounds without a new low that let a trial shorten the step by one more eighth of an octave.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 8;
 /// How far a change of the losses must stand out from the noise.
 const SIGNAL: i128 = 6;
 /// The noise is forgotten at this rate, a round.

@@ -23,11 +23,7 @@ fn a_fall_as_promised_lengthens_the_step_and_a_rise_shortens_it() {
     let shrunk = feed(&mut tuner, 1_000_000, -100, -100);
     assert_eq!(i32::from(grown - shrunk), OCTAVE, "g turned, and its angle says half");
     let again = feed(&mut tuner, 991_000, -100, -100);
-    assert_eq!(
-        i32::from(again - shrunk),
-        GROWTH_MAX,
-        "no more than twofold, once a step was too long"
-    );
+    assert_eq!(i32::from(again - shrunk), GROWTH_MAX, "by small steps, once one was too long");
 }
 
 #[test]
