@@ -1,10 +1,11 @@
 //! Files that hold the key of a fleet: 64 hexadecimal digits that nobody but their owner can read.
 
 use smidgen_protocol::seal::{KEY_LEN, Key};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -69,10 +70,16 @@ impl KeyFile {
             io::ErrorKind::AlreadyExists => KeyError::Exists(path.into()),
             _ => KeyError::Unwritable { path: path.into(), source },
         };
-        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).to_owned();
-        let mut file = options.open(path).map_err(failed)?;
         let text = Zeroizing::new(digits(&key));
-        file.write_all(&*text).and_then(|()| file.sync_all()).map_err(failed)
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // Beside its place until it is whole: half a key would be in the way of the next one.
+        let written = || {
+            let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+            file.write_all(&*text)?;
+            file.as_file().sync_all()?;
+            file.persist_noclobber(path).map_err(|error| error.error)
+        };
+        written().map(drop).map_err(failed)
     }
 
     /// Reads the key in a file.
@@ -81,6 +88,10 @@ impl KeyFile {
     /// If it holds none, or somebody else can read or change it.
     pub fn read(path: &Path) -> Result<Key, KeyError> {
         let failed = |source| KeyError::Unreadable { path: path.into(), source };
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(KeyError::Malformed(path.into()));
+        }
         let file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
             return Err(KeyError::Open(path.into()));
@@ -117,7 +128,7 @@ fn parse(text: &[u8]) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
 
     #[test]
     fn a_new_key_is_read_again_and_never_replaced() {
@@ -161,6 +172,7 @@ mod tests {
         }
         fs::write(&path, format!(" {}\r\n", "aB".repeat(KEY_LEN))).unwrap();
         assert_eq!(KeyFile::read(&path).unwrap().bytes(), &[0xab; KEY_LEN]);
+        assert!(matches!(KeyFile::read(folder.path()), Err(KeyError::Malformed(_))), "a folder");
         let error = KeyFile::read(&folder.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("smidgen key FILE"), "{error}");
     }
