@@ -136,8 +136,8 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
             described(),
         ),
         ("down.begin", 1, Down::Begin { ticket: 6, round: 0 }, vec![]),
-        ("down.round", 0, Down::Round { from: 0 }, described()),
-        ("down.paced", 0, Down::Paced { from: 0, pace: 11 }, described()),
+        ("down.round", 1, Down::Round { from: 0 }, described()),
+        ("down.paced", 1, Down::Paced { from: 0, pace: 11 }, described()),
         ("down.more", 1, Down::More { from: 116 }, vec![]),
         ("down.curvature", 1, Down::Curvature { ticket: 7 }, vec![]),
     ]
@@ -245,10 +245,10 @@ fn check_frames(examples: &mut Examples) {
 
     let context = Context { round: 4, ..Context::downlink(SESSION) };
     let round = Down::Round { from: 0 };
-    let wire = emitted(|out| round.emit(0, &described(), &context, out));
+    let wire = emitted(|out| round.emit(1, &described(), &context, out));
     let example = examples.take("frame.round", &wire);
     let found = payload(&example, &context).unwrap();
-    assert_eq!(Down::parse(&found), Ok((0, round, &described()[..])));
+    assert_eq!(Down::parse(&found), Ok((1, round, &described()[..])));
 
     let update = Up::Update { loss: Loss::new(0x12345) };
     let wire = emitted(|out| update.emit(&update8(), &UPDATE_CONTEXT, out));
@@ -316,10 +316,10 @@ fn check_seals(examples: &mut Examples) {
 
     let context = Context { round: 4, ..Context::downlink(SESSION) };
     let round = Down::Round { from: 0 };
-    let example = sealed(|out| host.close(round.draft(0, &described(), &context, out), || salt_h));
+    let example = sealed(|out| host.close(round.draft(1, &described(), &context, out), || salt_h));
     let example = examples.take("seal.round", &example);
     let found = opened(&example, &context, |frame| worker.open(frame)).unwrap();
-    assert_eq!(Down::parse(&found), Ok((0, round, &described()[..])));
+    assert_eq!(Down::parse(&found), Ok((1, round, &described()[..])));
     assert_eq!(opened(&example, &context, |frame| worker.open(frame)), Err(Reject::Seal), "again");
 
     let update = Up::Update { loss: Loss::new(0x12345) };

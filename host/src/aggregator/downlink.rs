@@ -127,9 +127,8 @@ impl Machine {
             }
             Stage::Idle => unreachable!("there is nothing to ask"),
         };
-        // Where parts go before a round, only who has got those may take it: on an exchanged cable it may reach another worker.
-        let is_for_all = message.is_setup() || asked == Stage::Round && self.downlink.len() == 1;
-        let address = if is_for_all { BROADCAST } else { address(worker) };
+        // On an exchanged cable another worker may hear it, whose state need not be the one that a round builds on.
+        let address = if message.is_setup() { BROADCAST } else { address(worker) };
         Letter { address, context: self.context_of(&message), message, body }
     }
 

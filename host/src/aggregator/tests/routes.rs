@@ -1,5 +1,6 @@
 //! Boards that turn up on other links than before.
 
+use super::rescaling::{alike, first_rescaling};
 use super::*;
 use std::cell::Cell;
 
@@ -19,12 +20,12 @@ fn rotate(bench: &mut Bench, links: &[usize], noticed: bool) {
     }
 }
 
-/// Runs on to the last round; returns the transcript, and who moved, in order of their numbers.
-fn go_on(bench: &mut Bench) -> (u64, Vec<usize>) {
+/// Runs on to the last of so many rounds; returns the transcript, and who moved, in order of their numbers.
+fn go_on(bench: &mut Bench, rounds: u32) -> (u64, Vec<usize>) {
     let mut moved = vec![];
     let transcript = loop {
         match bench.advance() {
-            Some(Event::Closed(closed)) if closed.round + 1 == ROUNDS => break closed.transcript,
+            Some(Event::Closed(closed)) if closed.round + 1 == rounds => break closed.transcript,
             Some(Event::Closed(_)) => bench.host.proceed(),
             Some(Event::Moved(worker)) => moved.push(worker),
             Some(Event::Failed(failure)) => panic!("{failure}"),
@@ -56,7 +57,7 @@ fn boards_whose_cables_were_exchanged_find_their_workers_at_every_stage() {
             // Who has answered in set-up is a worker; the others become one where they are.
             let all = round.is_some() || stage == Stage::Probe;
             rotate(&mut bench, links, noticed);
-            let (transcript, moved) = go_on(&mut bench);
+            let (transcript, moved) = go_on(&mut bench, ROUNDS);
             let what = format!("{links:?} at {stage:?}, noticed: {noticed}");
             assert_eq!(transcript, undisturbed, "{what}");
             let mut links = links.to_vec();
@@ -87,7 +88,34 @@ fn what_was_on_its_way_when_cables_were_exchanged_harms_nobody() {
             }
             rotate(&mut bench, &[0, 1 + swaps], steps % 2 == 0);
         }
-        assert_eq!(go_on(&mut bench).0, undisturbed, "{steps} steps");
+        assert_eq!(go_on(&mut bench, ROUNDS).0, undisturbed, "{steps} steps");
+        bench.check_states();
+        bench.check_bytes_in_all();
+    }
+}
+
+/// It awaits nothing and is in the session, but its grid is not the one that the round is on.
+#[test]
+fn a_round_for_another_worker_is_not_for_one_that_has_missed_a_rescaling() {
+    for downlink in [Downlink::Dense, Downlink::Sparse] {
+        let setup = alike(Setup { downlink, ..setup(5, 2) });
+        let rescaled = first_rescaling(&setup);
+        let rounds = rescaled + 2;
+        let undisturbed = Bench::new(setup.clone()).run(rounds);
+        let swapped = Rc::new(Cell::new(false));
+        let is_over = swapped.clone();
+        let mut bench = Bench::new(setup).with_rule(move |exchange| {
+            let announced = exchange.worker == 1 && exchange.stage == Stage::Announce;
+            match announced && exchange.round == Some(rescaled) && !is_over.get() {
+                true => Fault::Down(Damage::Lost),
+                false => PASS,
+            }
+        });
+        bench.until_stage(0, Stage::Round, Some(rescaled));
+        assert_eq!((bench.stage(1), bench.faults), (Stage::Announce, 1));
+        rotate(&mut bench, &[0, 1], false);
+        swapped.set(true);
+        assert_eq!(go_on(&mut bench, rounds), (undisturbed, vec![0, 1]), "{downlink:?}");
         bench.check_states();
         bench.check_bytes_in_all();
     }
@@ -112,7 +140,7 @@ fn a_board_that_moves_to_the_link_of_one_that_is_away_is_found_there() {
     });
     assert_eq!((moved, bench.host.link(0), bench.host.link(1)), (0, 1, 0));
     away.set(false);
-    assert_eq!(go_on(&mut bench), (undisturbed, vec![1]));
+    assert_eq!(go_on(&mut bench, ROUNDS), (undisturbed, vec![1]));
     bench.check_states();
     bench.check_bytes_in_all();
 }
@@ -124,7 +152,7 @@ fn a_host_that_goes_on_gives_each_board_its_own_worker_whatever_the_order_of_the
     bench.close();
     bench.end_host(four());
     rotate(&mut bench, &[0, 2, 3], false);
-    let (transcript, moved) = go_on(&mut bench);
+    let (transcript, moved) = go_on(&mut bench, ROUNDS);
     assert_eq!((transcript, &moved[..]), (undisturbed, &[][..]), "nobody was elsewhere before");
     assert_eq!([0, 1, 2, 3].map(|worker| bench.host.link(worker)), [3, 1, 0, 2]);
     bench.check_states();
@@ -138,7 +166,7 @@ fn a_new_board_takes_the_place_of_one_that_was_given_up_when_a_host_goes_on() {
     bench.end_host(four());
     bench.replace(2, 77);
     rotate(&mut bench, &[0, 1], false);
-    assert_eq!(go_on(&mut bench).0, undisturbed);
+    assert_eq!(go_on(&mut bench, ROUNDS).0, undisturbed);
     let identities = [0, 1, 2, 3].map(|worker| bench.host.identity(worker).unwrap().identity);
     assert_eq!(identities, [1, 2, 77, 4]);
 }
