@@ -122,9 +122,14 @@ impl Machine {
         if self.setup.patience.is_none() || !self.has_started() || fatal {
             return self.events.push_back(Event::Failed(failure));
         }
+        let is_in = self.open_round().is_some_and(|round| self.is_in(worker, round));
         let peer = &mut self.peers[worker];
         if peer.barred && peer.question.is_resting() {
             return;
+        }
+        // Its mirror holds its update of this round, which must not be taken twice: whatever is wrong is found again in the next.
+        if is_in {
+            return peer.wait();
         }
         peer.at_round = None;
         peer.incoming.forget();

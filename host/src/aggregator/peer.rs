@@ -154,6 +154,13 @@ impl Peer {
         self.terms += 1;
     }
 
+    /// It is not asked before the round is over, whoever may be on its link.
+    pub fn wait(&mut self) {
+        (self.met, self.refuted) = (None, 0);
+        self.question.recognised();
+        self.question.enter(Stage::Idle);
+    }
+
     /// Its update was taken, so that whatever was wrong is over.
     pub fn updated(&mut self, round: u32) {
         self.at_round = Some(round);

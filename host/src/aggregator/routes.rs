@@ -152,7 +152,7 @@ impl Machine {
     }
 
     /// Asks who is there, now.
-    fn ask_who(&mut self, worker: usize) {
+    pub fn ask_who(&mut self, worker: usize) {
         self.peers[worker].question.challenge();
         self.enqueue(worker);
     }

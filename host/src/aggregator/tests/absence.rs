@@ -148,6 +148,39 @@ fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
     }
 }
 
+/// Its update of the open round counts, once, and it is left out of the next.
+#[test]
+fn a_board_that_is_replaced_while_it_waits_for_the_others_has_done_its_part_of_the_round() {
+    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let mut undisturbed = Bench::new(setup.clone());
+    undisturbed.until_stage(0, Stage::Idle, Some(2));
+    let expected = undisturbed.close();
+
+    let mut bench = Bench::new(setup);
+    bench.nodes[0].takes = Duration::from_millis(500);
+    bench.until_stage(1, Stage::Idle, Some(2));
+    assert_eq!(bench.stage(0), Stage::Round);
+    bench.replace(1, 77);
+    bench.host.machine.ask_who(1);
+    let closed = bench.close();
+    assert_eq!((closed.round, closed.absent), (2, 0));
+    assert_eq!(closed.transcript, expected.transcript);
+
+    bench.host.proceed();
+    let (closed, reasons, _) = close(&mut bench);
+    assert_eq!((closed.round, closed.absent), (3, 1));
+    assert!(matches!(&reasons[..], [Reason::Stranger(_)]), "{reasons:?}");
+    // The right one comes back, empty.
+    bench.reboot(1);
+    bench.host.handle_reconnect(1);
+    bench.host.proceed();
+    while close(&mut bench).0.absent > 0 {
+        bench.host.proceed();
+    }
+    bench.check_states();
+    bench.finish();
+}
+
 #[test]
 fn patience_is_a_time_to_wake_up_at() {
     let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
