@@ -7,13 +7,19 @@ use smidgen::transport::{Link, loopback};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
-use smidgen_protocol::seal::{BOOT_LEN, Key, SEAL_LEN, WorkerSeal};
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
+use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, VERSION};
+use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, SEAL_LEN, WorkerSeal};
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, key, run, run_with, sealed, simulated, transcripts,
 };
 use smidgen_tests::emulation::{driver, start, start_keyed};
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn a_key_changes_no_transcript_in_simulation() {
@@ -135,4 +141,44 @@ fn an_emulated_board_without_the_key_is_not_spoken_to() {
     let mut driver = driver(&experiment, &emulators);
     let error = run(&experiment, &mut driver).expect_err("it holds no key").to_string();
     assert!(error.contains("nothing came"), "{error}");
+}
+
+/// A Hello as somebody records it who hears the line.
+fn recorded_hello() -> Vec<u8> {
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
+    let mut frame = [0; FRAME_LEN_MAX];
+    let draft = hello.draft(BROADCAST, &[], &Context::SETUP, &mut frame);
+    let len = HostSeal::new(key()).close(draft, || [3; 16]).expect("a Hello can always be asked");
+    frame[..len].to_vec()
+}
+
+/// What a board answers to a frame that is sent until it is heard.
+fn answer(line: &mut BufReader<UnixStream>, frame: &[u8]) -> Vec<u8> {
+    for _ in 0..30 {
+        line.get_mut().write_all(frame).expect("the line is open");
+        let mut answer = vec![];
+        if line.read_until(0, &mut answer).is_ok() && answer.ends_with(&[0]) {
+            return answer;
+        }
+    }
+    panic!("no answer");
+}
+
+/// Whoever replays a Hello to a board that starts again and again gets another salt, and so another key, each time.
+#[test]
+fn no_start_of_a_board_repeats_a_salt() {
+    let test = "no_start_of_a_board_repeats_a_salt";
+    for board in ["mps2-m3", "microbit"] {
+        let Some((mut emulators, _folder)) = start_keyed(&[board], &key(), test) else { return };
+        let line = UnixStream::connect(emulators[0].socket()).expect("it listens");
+        line.set_read_timeout(Some(Duration::from_secs(1))).expect("a second is a time");
+        let (mut line, hello) = (BufReader::new(line), recorded_hello());
+        let mut salts = HashSet::new();
+        for _ in 0..4 {
+            let ready = answer(&mut line, &hello);
+            // Behind the first byte of COBS and the count. Under one salt all of the frame would be the same, zeros that COBS replaces included.
+            assert!(salts.insert(ready[2..18].to_vec()), "{board}: a salt was drawn before");
+            emulators[0].reset().unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
 }
