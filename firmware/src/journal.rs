@@ -6,9 +6,9 @@
 //!                                                          ─> recall: what a restored worker asks for
 //! ```
 //!
-//! A record is on pages that follow each other. It begins on the page behind the last record that is whole, and behind
-//! the last page comes the first one: so all pages wear alike, and what is whole stays so while something else is being written,
-//! if there are pages for both.
+//! A record is on pages that follow each other, and behind the last page comes the first one. It begins on the page behind the
+//! one that was begun last, whether or not that record became whole: so pages wear alike. Only those of the last record that is
+//! whole are passed over, while there is room beside them, so that it stays whole until another one is.
 //!
 //! ```text
 //! page = sequence ‖ length ‖ CRC-32 of the content ‖ CRC-32 of these three and the number of the page in its record ‖ content
@@ -17,9 +17,12 @@
 //! Power may fail at any moment. A page is erased just before it is written, its head first; a record whose content does not
 //! have the CRC-32 that its first page names is not whole, and the one before it is taken.
 //!
+//! What is written is read back, since a controller need not know that a page is worn out. A record for which a page fails begins
+//! anew on the next one, if all of it is at hand: its first piece, or what a worker alone keeps. If not, the next load gets past it.
+//!
 //! Data that are found are used only if they have the check sum that the host names in `Configure`; what a worker alone kept only
-//! if it is of the round, the session and the worker that are asked for. A flash that is worn out costs what a board without a
-//! journal costs.
+//! if it is of the round, the session and the worker that are asked for. A flash that takes nothing any more is noticed once after
+//! every start, and then costs what a board without a journal costs.
 
 use crate::worker::Worker;
 use core::ops::Range;
@@ -31,6 +34,8 @@ use smidgen_protocol::vector::Exponent;
 pub const PIECE_LEN_MAX: usize = 512;
 /// Pieces begin at multiples of this, and flash is written in units of it.
 pub const GRAIN: usize = 16;
+/// So often what a worker alone keeps is written anew in a round, if pages fail.
+const ATTEMPTS_MAX: usize = 4;
 
 /// Some of a worker's data, on their way to a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +126,7 @@ impl<F: NorFlash> FlashJournal<F> {
     /// Opens a journal whose first pages, so many, are for data, and the others for what a worker alone keeps.
     ///
     /// Brings the data that were kept last, and wholly, to where a worker has its data: to the front of its memory. Other
-    /// memory may be written to as well.
+    /// memory may be written to as well: a worker's session takes nothing but data from memory that it finds.
     #[inline(never)]
     pub fn open(mut flash: F, data_pages: u32, memory: &mut [u64]) -> Self {
         let pages = flash.capacity() as u32 / F::ERASE_SIZE as u32;
@@ -151,7 +156,7 @@ impl<F: NorFlash> Journal for FlashJournal<F> {
     /// Writes a piece behind the one before it. Of data of which a piece is missing nothing more is written.
     #[inline(never)]
     fn keep(&mut self, piece: &Piece) {
-        self.data.append(&mut self.flash, piece.whole, piece.offset, piece.bytes);
+        let _kept = self.data.append(&mut self.flash, piece.whole, piece.offset, piece.bytes);
     }
 
     #[inline(never)]
@@ -160,8 +165,13 @@ impl<F: NorFlash> Journal for FlashJournal<F> {
         let name = label(private.name, private.exponent);
         let bytes = bytemuck::cast_slice(private.mantissas);
         let whole = Whole { checksum: sum(&name, bytes), len: (GRAIN + bytes.len()) as u32 };
-        ring.append(flash, whole, 0, &name);
-        ring.append(flash, whole, GRAIN as u32, bytes);
+        let rest = GRAIN as u32;
+        let mut keep = || {
+            ring.append(flash, whole, 0, &name)?;
+            ring.append(flash, whole, rest, bytes)
+        };
+        // If none succeeds, the worker goes on without: that is what a board without a journal does.
+        let _kept = (0..ATTEMPTS_MAX).any(|_| keep().is_some());
     }
 
     #[inline(never)]
@@ -200,13 +210,16 @@ fn sum(name: &[u8; GRAIN], bytes: &[u8]) -> u32 {
 #[derive(Debug)]
 struct Ring {
     first: u32,
+    /// How many; none once no page takes anything.
     pages: u32,
-    /// Where the record begins that is being written, or will be next; counted in the ring.
+    /// The one behind that which was begun last; counted in the ring.
     page: u32,
-    /// Its number.
+    /// The number of the next record.
     sequence: u32,
-    /// Its content, and how many bytes of it are written.
-    growing: Option<(Whole, u32)>,
+    /// The last record that is whole.
+    last: Option<Record>,
+    /// The record that is being written, and how many bytes of its content are.
+    growing: Option<(Record, u32)>,
 }
 
 /// Content and where it lies.
@@ -242,15 +255,19 @@ impl Ring {
         checksum: fn(&[u8]) -> Option<u32>,
     ) -> Self {
         let Range { start: first, end } = pages;
-        let mut ring = Self { first, pages: end - first, page: 0, sequence: 0, growing: None };
+        let pages = end - first;
+        let mut ring = Self { first, pages, page: 0, sequence: 0, last: None, growing: None };
         let mut bound = u32::MAX;
         while let Some(record) = ring.newest(flash, bound) {
             bound = record.sequence;
-            ring.sequence = ring.sequence.max(bound.saturating_add(1));
+            if bound >= ring.sequence {
+                ring.sequence = bound.saturating_add(1);
+                ring.page = ring.behind(flash, &record);
+            }
             let Some(content) = memory.get_mut(..record.whole.len as usize) else { continue };
             ring.load(flash, &record, 0, content);
             if checksum(content) == Some(record.whole.checksum) {
-                ring.page = ring.end::<F>(&record);
+                ring.last = Some(record);
                 break;
             }
         }
@@ -272,17 +289,43 @@ impl Ring {
         records.filter(|record| record.sequence < bound).max_by_key(|record| record.sequence)
     }
 
-    /// The page behind a record.
-    fn end<F: NorFlash>(&self, record: &Record) -> u32 {
-        let pages = record.whole.len.div_ceil(Self::room::<F>());
-        (record.page + pages).checked_rem(self.pages).unwrap_or(0)
+    /// The page behind those of a record that were begun.
+    fn behind<F: NorFlash>(&self, flash: &mut F, record: &Record) -> u32 {
+        let begun = |&number: &u32| {
+            let content = self.address::<F>(record, number * Self::room::<F>());
+            read(flash, content - GRAIN as u32) == Some(record.head(number))
+        };
+        let pages = (0..Self::pages_of::<F>(record.whole)).take_while(begun).count();
+        self.wrapped(record.page + pages as u32)
+    }
+
+    /// Where the next record begins.
+    ///
+    /// That is the next page, unless the last record that is whole would lose its own for it and need not.
+    fn next<F: NorFlash>(&self, whole: Whole) -> u32 {
+        let pages = Self::pages_of::<F>(whole);
+        let Some(last) = self.last else { return self.page };
+        let last_pages = Self::pages_of::<F>(last.whole);
+        let room = self.pages.saturating_sub(last_pages);
+        let end = self.wrapped(last.page + last_pages);
+        let passed = self.wrapped(self.pages + self.page - end);
+        if pages <= room && passed + pages > room { end } else { self.page }
+    }
+
+    /// A page, counted on from the last one to the first.
+    fn wrapped(&self, page: u32) -> u32 {
+        page.checked_rem(self.pages).unwrap_or(0)
+    }
+
+    /// Pages of a record with this content.
+    fn pages_of<F: NorFlash>(whole: Whole) -> u32 {
+        whole.len.div_ceil(Self::room::<F>())
     }
 
     /// Where a grain of a record's content lies.
-    fn address<F: NorFlash>(&self, record: &Record, offset: u32) -> Option<u32> {
-        let page = record.page + offset / Self::room::<F>();
-        let page = self.first + page.checked_rem(self.pages)?;
-        Some(page * F::ERASE_SIZE as u32 + GRAIN as u32 + offset % Self::room::<F>())
+    fn address<F: NorFlash>(&self, record: &Record, offset: u32) -> u32 {
+        let page = self.first + self.wrapped(record.page + offset / Self::room::<F>());
+        page * F::ERASE_SIZE as u32 + GRAIN as u32 + offset % Self::room::<F>()
     }
 
     /// A grain of a record's content.
@@ -292,7 +335,7 @@ impl Ring {
         record: &Record,
         offset: u32,
     ) -> Option<[u8; GRAIN]> {
-        read(flash, self.address::<F>(record, offset)?)
+        read(flash, self.address::<F>(record, offset))
     }
 
     /// Copies the content of a record from `offset` on.
@@ -303,44 +346,84 @@ impl Ring {
         }
     }
 
-    /// Writes content behind that before it, or the beginning of a record.
-    fn append<F: NorFlash>(&mut self, flash: &mut F, whole: Whole, offset: u32, content: &[u8]) {
-        let follows = offset == 0 || self.growing == Some((whole, offset));
-        self.growing = None;
-        if !follows || whole.len > self.pages.saturating_mul(Self::room::<F>()) {
-            return;
+    /// Writes content behind that before it, or the beginning of a record; nothing if it has not become what it should be.
+    fn append<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        whole: Whole,
+        offset: u32,
+        content: &[u8],
+    ) -> Option<()> {
+        let growing = self.growing.take();
+        if offset == 0 {
+            return self.begin(flash, whole, content);
         }
-        let record = Record { page: self.page, sequence: self.sequence, whole };
-        let mut grains = (offset..).step_by(GRAIN).zip(content.chunks(GRAIN));
-        if !grains.all(|(offset, grain)| self.write(flash, &record, offset, grain).is_some()) {
-            return;
+        let (record, written) = growing?;
+        let follows = record.whole == whole && written == offset;
+        follows.then_some(())?;
+        self.extend(flash, record, offset, content)
+    }
+
+    /// Begins a record, on the first page that takes its beginning.
+    fn begin<F: NorFlash>(&mut self, flash: &mut F, whole: Whole, content: &[u8]) -> Option<()> {
+        if Self::pages_of::<F>(whole) > self.pages {
+            return None;
         }
-        let written = offset + content.len() as u32;
-        if written == whole.len {
-            self.page = self.end::<F>(&record);
+        for _ in 0..self.pages {
+            let record = Record { page: self.next::<F>(whole), sequence: self.sequence, whole };
             self.sequence = self.sequence.saturating_add(1);
+            if self.extend(flash, record, 0, content).is_some() {
+                return Some(());
+            }
         }
-        self.growing = Some((whole, written));
+        // Every page has been tried: that takes its time, and is not done again before the board restarts.
+        self.pages = 0;
+        None
+    }
+
+    /// Writes content of a record.
+    fn extend<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        record: Record,
+        offset: u32,
+        content: &[u8],
+    ) -> Option<()> {
+        let mut grains = (offset..).step_by(GRAIN).zip(content.chunks(GRAIN));
+        grains.try_for_each(|(offset, grain)| self.write(flash, &record, offset, grain))?;
+        let written = offset + content.len() as u32;
+        if written == record.whole.len {
+            self.last = Some(record);
+        }
+        self.growing = Some((record, written));
+        Some(())
     }
 
     /// Writes a grain of a record's content, and before the first one of a page its head.
     fn write<F: NorFlash>(
-        &self,
+        &mut self,
         flash: &mut F,
         record: &Record,
         offset: u32,
         grain: &[u8],
     ) -> Option<()> {
-        let address = self.address::<F>(record, offset)?;
+        let address = self.address::<F>(record, offset);
         if offset.is_multiple_of(Self::room::<F>()) {
-            let page = address - GRAIN as u32;
+            let (number, page) = (offset / Self::room::<F>(), address - GRAIN as u32);
+            self.page = self.wrapped(record.page + number + 1);
             flash.erase(page, page + F::ERASE_SIZE as u32).ok()?;
-            flash.write(page, &record.head(offset / Self::room::<F>())).ok()?;
+            write(flash, page, &record.head(number))?;
         }
         let mut padded = [0xff; GRAIN];
         padded.iter_mut().zip(grain).for_each(|(place, &byte)| *place = byte);
-        flash.write(address, &padded).ok()
+        write(flash, address, &padded)
     }
+}
+
+/// Writes a grain; nothing if it is not there then.
+fn write<F: NorFlash>(flash: &mut F, address: u32, grain: &[u8; GRAIN]) -> Option<()> {
+    flash.write(address, grain).ok()?;
+    (read(flash, address)? == *grain).then_some(())
 }
 
 fn read<F: NorFlash>(flash: &mut F, address: u32) -> Option<[u8; GRAIN]> {

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Pages of a journal that are for data.
 const PAGES: usize = DATA_PAGES as usize;
+/// Bytes of content in a page.
+const PAGE_ROOM: usize = 1024 - GRAIN;
 /// The most data that the memory of a micro:bit holds.
 const DATA_LEN_MAX: usize = 12_288;
 
@@ -128,10 +130,82 @@ proptest! {
             let other = Recall { name: name ^ 1 << 33, mantissas: &mut found };
             prop_assert_eq!(journal.recall(other), None);
         }
-        // What power interrupts is written again to the same pages.
+        // A page whose erasure power interrupts is erased again.
         let erasures = &journal.flash().erasures()[PAGES..];
         let (least, most) = (erasures.iter().min().unwrap(), erasures.iter().max().unwrap());
         prop_assert!(most - least <= 1 + cuts, "{:?}", erasures);
+    }
+
+    #[test]
+    fn records_that_are_given_up_wear_pages_alike_and_leave_the_data_before(
+        old in data(),
+        len in 2 * PIECE_LEN_MAX..6 * 1024,
+        loads in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..300),
+    ) {
+        let mut journal = new();
+        keep(&mut journal, &old, PIECE_LEN_MAX / GRAIN);
+        let new_data: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+        let before = journal.flash().erasures().to_vec();
+        for (pieces, power_fails) in loads {
+            let pieces = 1 + pieces.index(len.div_ceil(PIECE_LEN_MAX) - 1);
+            let whole = Whole { checksum: checksum(&new_data), len: len as u32 };
+            for (offset, bytes) in (0..).step_by(PIECE_LEN_MAX).zip(new_data.chunks(PIECE_LEN_MAX)).take(pieces) {
+                journal.keep(&Piece { whole, offset, bytes });
+            }
+            if power_fails {
+                let found;
+                (journal, found) = restart(journal, old.len());
+                prop_assert_eq!(&found, &old);
+            }
+        }
+        let erasures = journal.flash().erasures().iter().zip(&before).map(|(now, before)| now - before);
+        let (total, most) = (erasures.clone().sum::<u64>(), erasures.max().unwrap());
+        // Where the new data may begin, so that they do not reach those before.
+        let begins = PAGES - old.len().div_ceil(PAGE_ROOM) - len.div_ceil(PAGE_ROOM) + 1;
+        prop_assert!(most <= total / begins as u64 + 1, "{:?}", journal.flash().erasures());
+        keep(&mut journal, &new_data, PIECE_LEN_MAX / GRAIN);
+        prop_assert_eq!(restart(journal, len).1, new_data);
+    }
+
+    #[test]
+    fn every_load_gets_past_a_page_that_is_worn_out(
+        old in data(),
+        new_data in prop::collection::vec(1u8.., 1..4 * PAGE_ROOM),
+        worn in prop::collection::vec(0..PAGES * 1024, 1..5),
+    ) {
+        let mut journal = new();
+        keep(&mut journal, &old, PIECE_LEN_MAX / GRAIN);
+        worn.iter().for_each(|&offset| journal.flash().wear_out(offset));
+        let mut loads = 0;
+        loop {
+            keep(&mut journal, &new_data, PIECE_LEN_MAX / GRAIN);
+            loads += 1;
+            let found;
+            (journal, found) = restart(journal, old.len().max(new_data.len()));
+            if found[..new_data.len()] == new_data {
+                break;
+            }
+            prop_assert_eq!(&found[..old.len()], &old);
+            prop_assert!(loads <= worn.len(), "{} loads", loads);
+        }
+    }
+
+    #[test]
+    fn what_a_worker_alone_kept_is_there_though_pages_are_worn_out(
+        lens in prop::collection::vec(1..300usize, 1..100),
+        worn in prop::collection::vec(0..64 * 1024usize, 1..4),
+    ) {
+        let mut journal = FlashJournal::open(Flash::new(flash::PAGES), DATA_PAGES, &mut []);
+        worn.iter().for_each(|&offset| journal.flash().wear_out(PAGES * 1024 + offset));
+        for (name, len) in (0..).zip(lens) {
+            let mantissas: Vec<i32> = (0..len as i32).map(|j| !(j << 20 ^ name as i32)).collect();
+            journal.keep_private(&Private { name, exponent: -3, mantissas: &mantissas });
+            (journal, _) = restart(journal, 0);
+            let mut found = vec![0; len];
+            let recall = Recall { name, mantissas: &mut found };
+            prop_assert_eq!(journal.recall(recall), Some(-3));
+            prop_assert_eq!(found, mantissas);
+        }
     }
 
     #[test]
@@ -158,6 +232,25 @@ proptest! {
         }
         prop_assert_ne!(restart(journal, data.len()).1, data);
     }
+}
+
+#[test]
+fn a_flash_that_takes_nothing_is_tried_once_after_every_start() {
+    let mut journal = FlashJournal::open(Flash::new(flash::PAGES), DATA_PAGES, &mut []);
+    for page in 0..flash::PAGES {
+        (12..16).for_each(|byte| journal.flash().wear_out(page * 1024 + byte));
+    }
+    for _ in 0..2 {
+        for round in 0..10 {
+            keep(&mut journal, &[1; 3000], PIECE_LEN_MAX / GRAIN);
+            let mut mantissas = [7; 40];
+            journal.keep_private(&Private { name: round, exponent: 1, mantissas: &mantissas });
+            let recall = Recall { name: round, mantissas: &mut mantissas };
+            assert_eq!(journal.recall(recall), None);
+        }
+        (journal, _) = restart(journal, 0);
+    }
+    assert_eq!(journal.flash().erasures(), [2; flash::PAGES]);
 }
 
 /// The transcripts of 20 rounds, of which a worker is restarted once or not at all, and how many bytes of its data it then had.
