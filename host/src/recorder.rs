@@ -28,6 +28,8 @@ struct Recorder<'r> {
     progress: &'r mut Progress,
     /// Where each link leads.
     places: Vec<String>,
+    /// The name of the method, if its workers keep something that the host does not know.
+    kept_alone: Option<&'static str>,
     greeted: usize,
     /// What is known by now.
     summary: Summary,
@@ -51,6 +53,12 @@ impl Observer for Recorder<'_> {
             Event::Rebooted(worker) => {
                 let place = self.place(worker, aggregator);
                 self.note(&format!("{place} was restarted and is being restored"));
+                if let Some(method) = self.kept_alone {
+                    self.note(&format!(
+                        "what it alone kept for {method} is back only if it has that in its flash; \
+                         else it starts from zero, and the run is another one"
+                    ));
+                }
             }
             Event::Moved(worker) => {
                 let place = self.place(worker, aggregator);
@@ -270,6 +278,7 @@ pub fn record(
         started: Instant::now(),
         earlier_seconds: 0.0,
         places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
+        kept_alone: experiment.setup.method.has_private().then(|| options.method.name()),
         greeted: 0,
         summary: experiment.summary(),
         progress,
