@@ -3,6 +3,7 @@
 //! A page has 1024 bytes and stands 20,000 erasures. The processor stops while the flash works: for a word 46 µs at most, which
 //! is less than a byte takes on the line, for a page 22 ms.
 
+use core::ptr::with_exposed_provenance_mut;
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
@@ -13,6 +14,11 @@ const PAGE_LEN: u32 = 1024;
 unsafe extern "C" {
     static _journal_start: [u32; 0];
     static _journal_end: [u32; 0];
+}
+
+/// The address of the region.
+fn start() -> usize {
+    (&raw const _journal_start).expose_provenance()
 }
 
 /// The region `JOURNAL` of `memory.x`; offsets count from its start.
@@ -27,8 +33,10 @@ impl Flash {
     }
 
     /// The word at an offset.
+    ///
+    /// No object of the program lies there, as in a register: so it is reached by its address, not from a symbol, which has no length.
     fn word(offset: u32) -> *mut u32 {
-        (&raw const _journal_start).cast::<u32>().cast_mut().wrapping_byte_add(offset as usize)
+        with_exposed_provenance_mut(start().wrapping_add(offset as usize))
     }
 
     /// Lets `work` write or erase, and waits until that is done.
@@ -59,7 +67,7 @@ impl ReadNorFlash for Flash {
     }
 
     fn capacity(&self) -> usize {
-        (&raw const _journal_end as usize).wrapping_sub(&raw const _journal_start as usize)
+        (&raw const _journal_end).expose_provenance().wrapping_sub(start())
     }
 }
 
