@@ -31,6 +31,9 @@ use stm32f4xx_hal::{
 /// Bytes that may arrive while the worker computes, two frames of the greatest length among them.
 const QUEUE_LEN: usize = 2048;
 
+/// So often the generator of random numbers is started until it is given up.
+const DRAWS_MAX: usize = 8;
+
 /// The receiver, for the interrupt.
 static RECEIVER: Mutex<RefCell<Option<Rx<USART1>>>> = Mutex::new(RefCell::new(None));
 
@@ -47,11 +50,12 @@ fn main() -> ! {
         clocks = clocks.require_pll48clk();
     }
     let mut rcc = device.RCC.freeze(clocks);
+    // Lit until the worker waits: a board that has a key and cannot draw stays so.
+    let gpioc = device.GPIOC.split(&mut rcc);
+    let mut led = gpioc.pc12.into_push_pull_output();
     let boot = || seed.or_else(|| draw(device.RNG, &mut rcc));
     let worker = worker::<Objectives>(WORKER, board, memory::take(), boot);
     let gpioa = device.GPIOA.split(&mut rcc);
-    let gpioc = device.GPIOC.split(&mut rcc);
-    let mut led = gpioc.pc12.into_push_pull_output();
     let config = Config::default().baudrate(115_200.bps());
     // The speed can be had from this clock.
     let usart = once(Serial::new(device.USART1, (gpioa.pa9, gpioa.pa10), config, &mut rcc).ok());
@@ -91,9 +95,22 @@ fn USART1() {
     });
 }
 
-/// Draws random bytes; none if the generator says that it is out of order.
+/// Draws random bytes; none if the generator says again and again that it is out of order.
 fn draw(rng: RNG, rcc: &mut rcc::Rcc) -> Option<[u8; BOOT_LEN]> {
     let rng = rng.constrain(rcc).release();
+    (0..DRAWS_MAX).find_map(|_| {
+        let boot = draw_once(&rng);
+        if boot.is_none() {
+            // One bad seed can happen. So says the reference manual: clear the error, and start the generator anew.
+            rng.sr().modify(|_, w| w.seis().clear_bit());
+            rng.cr().modify(|_, w| w.rngen().clear_bit());
+            rng.cr().modify(|_, w| w.rngen().set_bit());
+        }
+        boot
+    })
+}
+
+fn draw_once(rng: &RNG) -> Option<[u8; BOOT_LEN]> {
     let word = || loop {
         let status = rng.sr().read();
         if status.cecs().bit() || status.secs().bit() {

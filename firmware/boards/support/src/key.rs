@@ -17,7 +17,8 @@ pub fn held() -> Option<Key> {
 
 /// Seals the worker's line if there is a key.
 ///
-/// `boot` draws bytes that no other start of any board draws again. A board with a key that cannot draw them does not talk.
+/// `boot` draws bytes that no other start of any board draws again. A board with a key that cannot draw them, however
+/// often it has tried, does not talk before its next start.
 pub fn seal<M>(worker: &mut Worker<M>, boot: impl FnOnce() -> Option<[u8; BOOT_LEN]>)
 where
     M: AsRef<[u64]> + AsMut<[u64]>,
