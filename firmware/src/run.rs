@@ -15,8 +15,9 @@ const READ_LEN_MAX: usize = 64;
 /// one frame. On an error of the port the worker keeps its state: count what the receiver lost
 /// ([`Worker::count_overrun`]) and call `run` again.
 ///
-/// What the `journal` shall keep it is given before an acknowledgement or an update is sent: until then the host is silent, so
-/// that a flash may stop the board. A board without a journal passes `()`.
+/// What the `journal` shall keep it is given before an acknowledgement or an update is sent: until then the host waits for that, so
+/// that a flash may stop the board. If it takes longer than the host's timeout, which follows earlier answers and may be as short as
+/// 20 ms, the host repeats its question; what of that is lost costs a repetition more. A board without a journal passes `()`.
 pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     port: &mut P,
     worker: &mut Worker<M>,

@@ -88,6 +88,9 @@ enum Answer {
 impl Session {
     /// Takes part in a run, from the state that all share: x = x⁰, g_i = 0. Data that an earlier run left where they
     /// belong need not be sent again.
+    ///
+    /// All other memory may hold anything before (a [journal](crate::journal::FlashJournal::open) leaves there what it looked at),
+    /// so every vector that a round begins from is written here; gradient and scratch are written before they are read.
     pub fn open(
         configure: &Configure,
         objective: &'static Traits,
