@@ -57,7 +57,7 @@ pub static BOARDS: [Board; 6] = [
     Board {
         name: "stm32f405",
         core: "Cortex-M4F",
-        room_len: 120_576,
+        room_len: 119_296,
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
         machine: "netduinoplus2",
@@ -99,7 +99,7 @@ pub static BOARDS: [Board; 6] = [
 const MPS2: Board = Board {
     name: "mps2",
     core: "",
-    room_len: 4_175_616,
+    room_len: 4_174_336,
     package: "mps2",
     target: "",
     machine: "",
