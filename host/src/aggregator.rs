@@ -184,6 +184,7 @@ impl Aggregator {
     pub fn handle_reconnect(&mut self, link: usize) {
         let worker = self.machine.routes.worker(link);
         self.deframers[link].interrupt(&mut self.counters[worker]);
+        self.machine.routes.forget(link);
         self.machine.reconnect(worker);
     }
 
@@ -255,9 +256,14 @@ impl Aggregator {
         self.machine.routes.link(worker)
     }
 
-    /// Whether a board of the run has said who it is on a link since that was opened.
-    pub fn is_answered(&self, link: usize) -> bool {
-        self.machine.routes.is_answered(link)
+    /// Who said last on a link who it is, since that was opened.
+    pub fn heard(&self, link: usize) -> Option<&Identity> {
+        self.machine.routes.heard(link)
+    }
+
+    /// Whether that is a board that is not of this run.
+    pub fn is_strange(&self, link: usize) -> bool {
+        self.machine.is_strange(link)
     }
 
     /// Whether the board of a worker has said to this host who it is.
@@ -425,7 +431,6 @@ impl Machine {
         let over = matches!(self.phase, Phase::Finishing | Phase::Finished);
         let Peer { barred, question, restarts, met, .. } = &mut self.peers[worker];
         *met = None;
-        self.routes.forget(worker);
         if *barred && !over {
             *restarts = 1;
             return self.enter(worker, Stage::Greet);

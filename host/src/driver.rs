@@ -187,7 +187,8 @@ impl Driver {
     /// Looks whether a port that was found is one of a board of this run.
     fn judge_guess(&mut self, link: usize) {
         let Some((address, since)) = &self.guesses[link] else { return };
-        if self.aggregator.is_answered(link) {
+        let is_known = self.aggregator.heard(link).is_some() && !self.aggregator.is_strange(link);
+        if is_known {
             self.notes.push(format!("{} is now {address}", self.places[link]));
             self.guesses[link] = None;
         } else if since.elapsed() > GREETING_TIME_MAX {
@@ -220,20 +221,24 @@ impl Driver {
             self.notes.extend(watch());
         }
         (0..self.links.len()).for_each(|link| self.judge_guess(link));
+        // There are as many links as workers.
         (0..self.links.len()).try_for_each(|worker| self.check_silence(worker))
     }
 
     fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
-        let place = self.places[self.aggregator.link(worker)].clone();
+        let link = self.aggregator.link(worker);
+        let place = self.places[link].clone();
         let silent_since = self.aggregator.silent_since(worker);
         let waived = self.aggregator.goes_on_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
         if !self.aggregator.is_greeted(worker) && silence > GREETING_TIME_MAX {
             let pending = self.aggregator.pending(worker) as u64;
-            let heard = match self.aggregator.counters(worker).bytes() + pending {
-                0 => "nothing came".into(),
-                bytes => format!("{bytes} bytes came, but no answer of smidgen's"),
+            let bytes = self.aggregator.counters(worker).bytes() + pending;
+            let heard = match self.aggregator.heard(link) {
+                Some(identity) => format!("{identity} answers there, but not as it should"),
+                None if bytes == 0 => "nothing came".into(),
+                None => format!("{bytes} bytes came, but no answer of smidgen's"),
             };
             return Err(WorldError::Silent { place, heard, keyed: self.keyed });
         }

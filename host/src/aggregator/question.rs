@@ -228,9 +228,14 @@ impl Question {
         (deadline, self.attempts > 0)
     }
 
+    /// Notes a word from the other end that does not answer the question: it is not silent.
+    pub fn heard(&mut self, now: Duration) {
+        self.heard_at = now;
+    }
+
     /// Notes that the awaited answer came.
     pub fn answered(&mut self, now: Duration) {
-        self.heard_at = now;
+        self.heard(now);
         self.missed = 0;
         let evaluates = self.asked().evaluates();
         if self.attempts == 0 {

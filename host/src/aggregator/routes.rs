@@ -8,13 +8,16 @@
 //! Ready on the link of w:  by w itself          all is well
 //!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: exchange
 //!                                                            it answers on its own link as well: one identity too many
-//!                          by an unknown board  the place of a worker that was not heard yet, or a stranger
+//!                          by an unknown board  a worker without an identity? it is that one
+//!                                                w was not heard yet? it stands in for it, once every link has answered
+//!                                                a stranger
 //! ```
 
 use super::peer::{Identity, Peer};
 use super::{Event, Machine, Reason};
 use smidgen_protocol::message::Ready;
 use std::iter::once;
+use std::time::Duration;
 
 /// A board that turns up here, there, and here again so many times is two.
 const REFUTED_MAX: u32 = 3;
@@ -26,15 +29,15 @@ pub struct Routes {
     workers: Vec<usize>,
     /// The link of each worker.
     links: Vec<usize>,
-    /// Whether a board of the run has said who it is on a link, since that was opened.
-    answered: Vec<bool>,
+    /// Who said last on a link who it is, since that was opened.
+    heard: Vec<Option<Identity>>,
 }
 
 impl Routes {
     /// As many links as workers, in the same order.
     pub fn new(count: usize) -> Self {
         let (workers, links) = ((0..count).collect(), (0..count).collect());
-        Self { workers, links, answered: vec![false; count] }
+        Self { workers, links, heard: vec![None; count] }
     }
 
     /// The worker that a link leads to.
@@ -47,14 +50,14 @@ impl Routes {
         self.links[worker]
     }
 
-    /// Whether a board of the run has said who it is on a link, since that was opened.
-    pub fn is_answered(&self, link: usize) -> bool {
-        self.answered[link]
+    /// Who said last on a link who it is, since that was opened.
+    pub fn heard(&self, link: usize) -> Option<&Identity> {
+        self.heard[link].as_ref()
     }
 
-    /// The link of a worker was opened anew.
-    pub fn forget(&mut self, worker: usize) {
-        self.answered[self.links[worker]] = false;
+    /// A link was opened anew.
+    pub fn forget(&mut self, link: usize) {
+        self.heard[link] = None;
     }
 
     /// Gives each of two workers the link of the other.
@@ -68,36 +71,57 @@ impl Routes {
 
 impl Machine {
     /// Whether it is the worker's own board that answers. If not, it is found out whose it is, and what to do.
-    pub fn recognise(&mut self, worker: usize, ready: &Ready) -> bool {
+    pub fn recognise(&mut self, now: Duration, worker: usize, ready: &Ready) -> bool {
         let identity = Identity {
             board: ready.board.to_owned(),
             identity: ready.identity,
             memory: ready.memory,
         };
-        let owner = self.owner(worker, identity.identity);
         let link = self.routes.link(worker);
-        self.routes.answered[link] = owner.is_some();
-        match owner {
-            Some(owner) if owner == worker => self.confirm(worker, identity),
-            Some(owner) => {
-                self.meet(worker, owner);
-                return false;
+        self.routes.heard[link] = Some(identity.clone());
+        match self.owner(worker, identity.identity) {
+            Some(owner) if owner == worker => {
+                self.confirm(worker, identity);
+                return true;
             }
-            None => {
-                self.fail(worker, Reason::Stranger(identity));
-                return false;
+            Some(owner) => self.meet(worker, owner),
+            None if self.peers[worker].is_greeted() => {
+                self.fail(worker, Reason::Stranger(identity))
             }
+            // It is asked again until the others have said who they are.
+            None => self.peers[worker].question.heard(now),
         }
-        true
+        false
     }
 
-    /// Whose board answers on the link of `worker`. One of which nobody has heard takes the place of a worker that was not heard yet,
-    /// that of its link first: in a run that goes on it stands in for a board that was given up.
+    /// Whose board answers on the link of `worker`, as far as is known.
     fn owner(&self, worker: usize, identity: u64) -> Option<usize> {
+        let places = || once(worker).chain(0..self.peers.len());
+        let stands_in = || self.may_stand_in(worker).then_some(worker);
+        self.known(identity)
+            .or_else(|| places().find(|&place| self.peers[place].identity.is_none()))
+            .or_else(stands_in)
+    }
+
+    /// The worker whose board has this identity.
+    fn known(&self, identity: u64) -> Option<usize> {
         let is_known = |peer: &Peer| peer.identity.as_ref().is_some_and(|i| i.identity == identity);
-        self.peers.iter().position(is_known).or_else(|| {
-            once(worker).chain(0..self.peers.len()).find(|&free| !self.peers[free].is_greeted())
-        })
+        self.peers.iter().position(is_known)
+    }
+
+    /// Whether an unknown board on the link of `worker` takes its place, in a run that goes on: no other link can lead to the board of a
+    /// worker that was not heard yet, since unknown ones answer on all of theirs.
+    fn may_stand_in(&self, worker: usize) -> bool {
+        let is_accounted_for = |other: usize| {
+            let Peer { absent, .. } = self.peers[other];
+            self.peers[other].is_greeted() || absent || self.is_strange(self.routes.link(other))
+        };
+        !self.peers[worker].is_greeted() && (0..self.peers.len()).all(is_accounted_for)
+    }
+
+    /// Whether a board that is not of this run has said who it is on a link.
+    pub fn is_strange(&self, link: usize) -> bool {
+        self.routes.heard(link).is_some_and(|heard| self.known(heard.identity).is_none())
     }
 
     /// A worker's own board has answered on its link.

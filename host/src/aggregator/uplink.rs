@@ -107,7 +107,7 @@ impl Machine {
             return Err(Reject::Repeated);
         }
         if !self.compare_versions(worker, ready.version, ready.schema)
-            || !self.recognise(worker, ready)
+            || !self.recognise(now, worker, ready)
         {
             return Ok(());
         }

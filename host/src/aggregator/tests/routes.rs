@@ -171,6 +171,38 @@ fn a_new_board_takes_the_place_of_one_that_was_given_up_when_a_host_goes_on() {
     assert_eq!(identities, [1, 2, 77, 4]);
 }
 
+/// Whatever the order of the links and of the answers: it waits until all others have said who they are.
+#[test]
+fn a_new_board_that_answers_first_takes_nobody_elses_place() {
+    let undisturbed = Bench::new(four()).run(ROUNDS);
+    for (links, strangers) in [(&[2][..], &[2][..]), (&[0, 2], &[2]), (&[1, 2, 3], &[0, 2])] {
+        let mut bench = Bench::new(four());
+        bench.close();
+        bench.end_host(four());
+        for &node in strangers {
+            bench.replace(node, 77 + node as u64);
+        }
+        rotate(&mut bench, links, false);
+        let cables = bench.cables.clone();
+        let mut left = 3;
+        bench.rule = Box::new(move |exchange| {
+            let is_known = !strangers.contains(&cables[exchange.link]);
+            match exchange.stage == Stage::Greet && is_known && left > 0 {
+                true => {
+                    left -= 1;
+                    Fault::Up(Damage::Lost)
+                }
+                false => PASS,
+            }
+        });
+        assert_eq!(go_on(&mut bench, ROUNDS).0, undisturbed, "{links:?}");
+        for worker in (0..4).filter(|worker| !strangers.contains(worker)) {
+            let identity = bench.host.identity(worker).map(|i| i.identity);
+            assert_eq!(identity, Some(worker as u64 + 1), "{links:?}");
+        }
+    }
+}
+
 #[test]
 fn two_boards_with_one_identity_end_the_run_with_a_sentence() {
     let mut bench = Bench::new(setup(5, 2));
