@@ -68,15 +68,15 @@ pub enum Reason {
     Curvature,
     /// The identity is taken.
     #[error(
-        "worker {} has the same identity, and answers as well; connect each board once and give every board an identity of \
-         its own",
+        "worker {} has the same identity, and answers as well; connect each board once, and leave out one of two that the \
+         factory gave the same",
         .0 + 1
     )]
     SameIdentity(usize),
     /// A board answers that belongs to nobody.
     #[error(
-        "a board answers in its place that is not of this run ({0}); connect the one that the run was started with, or let \
-         `smidgen resume` give this one the place"
+        "a board answers in its place that is not of this run ({0}); connect the one that the run was started with, or end \
+         the run: where it has a checkpoint, `smidgen resume` gives this one the place"
     )]
     Stranger(Identity),
     /// It is there, but does not answer.
