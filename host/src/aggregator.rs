@@ -182,9 +182,19 @@ impl Aggregator {
 
     /// A link was interrupted and works again; another board may be behind it.
     pub fn handle_reconnect(&mut self, link: usize) {
+        self.reopen(link, false);
+    }
+
+    /// The same where it was opened at a place that is only a guess: a board that is not of this run has no part in it there,
+    /// so that nobody is left out for it.
+    pub fn handle_guess(&mut self, link: usize) {
+        self.reopen(link, true);
+    }
+
+    fn reopen(&mut self, link: usize, tentative: bool) {
         let worker = self.machine.routes.worker(link);
         self.deframers[link].interrupt(&mut self.counters[worker]);
-        self.machine.routes.forget(link);
+        self.machine.routes.reopen(link, tentative);
         self.machine.reconnect(worker);
     }
 

@@ -1,6 +1,6 @@
 //! The world of real links: clocks, ports, and boards behind them, emulated ones included.
 
-use crate::aggregator::{Aggregator, Event, Failure, Reason, Setup};
+use crate::aggregator::{Aggregator, Event, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
 use crate::interrupt;
@@ -179,7 +179,10 @@ impl Driver {
                     false => format!("{place} is back, as {at}"),
                 });
                 self.guesses[link] = is_guess.then(|| (address, Instant::now()));
-                self.aggregator.handle_reconnect(link);
+                match is_guess {
+                    true => self.aggregator.handle_guess(link),
+                    false => self.aggregator.handle_reconnect(link),
+                }
             }
         }
     }
@@ -187,29 +190,22 @@ impl Driver {
     /// Looks whether a port that was found is one of a board of this run.
     fn judge_guess(&mut self, link: usize) {
         let Some((address, since)) = &self.guesses[link] else { return };
-        let is_known = self.aggregator.heard(link).is_some() && !self.aggregator.is_strange(link);
-        if is_known {
-            self.notes.push(format!("{} is now {address}", self.places[link]));
-            self.guesses[link] = None;
-        } else if since.elapsed() > GREETING_TIME_MAX {
-            self.notes.push(format!("no board of this run answers at {address}"));
-            self.links[link].look_elsewhere();
+        match self.aggregator.heard(link) {
+            Some(stranger) if self.aggregator.is_strange(link) => {
+                let note = format!("a board that is not of this run is at {address}: {stranger}");
+                self.notes.push(note);
+                self.links[link].look_elsewhere();
+            }
+            Some(_) => {
+                self.notes.push(format!("{} is now {address}", self.places[link]));
+                self.guesses[link] = None;
+            }
+            None if since.elapsed() > GREETING_TIME_MAX => {
+                self.notes.push(format!("no board of this run answers at {address}"));
+                self.links[link].look_elsewhere();
+            }
+            None => {}
         }
-    }
-
-    /// Whether an event is about a stranger at a port that was only tried: then it is looked for elsewhere.
-    fn is_wrong_guess(&mut self, event: &Event) -> bool {
-        let (Event::Failed(failure) | Event::LeftOut { failure: Some(failure), .. }) = event else {
-            return false;
-        };
-        let Failure { worker, reason: Reason::Stranger(stranger), .. } = failure else {
-            return false;
-        };
-        let link = self.aggregator.link(*worker);
-        let Some((address, _)) = &self.guesses[link] else { return false };
-        self.notes.push(format!("a board that is not of this run is at {address}: {stranger}"));
-        self.links[link].look_elsewhere();
-        true
     }
 
     fn look_after(&mut self) -> Result<(), WorldError> {
@@ -236,7 +232,7 @@ impl Driver {
             let pending = self.aggregator.pending(worker) as u64;
             let bytes = self.aggregator.counters(worker).bytes() + pending;
             let heard = match self.aggregator.heard(link) {
-                Some(identity) => format!("{identity} answers there, but not as it should"),
+                Some(identity) => format!("{identity} answered, whose place is another"),
                 None if bytes == 0 => "nothing came".into(),
                 None => format!("{bytes} bytes came, but no answer of smidgen's"),
             };
@@ -253,9 +249,6 @@ impl World for Driver {
     fn next_event(&mut self) -> Result<Event, WorldError> {
         loop {
             if let Some(event) = self.aggregator.poll_event() {
-                if self.is_wrong_guess(&event) {
-                    continue;
-                }
                 return Ok(event);
             }
             if interrupt::is_urgent() {

@@ -31,13 +31,15 @@ pub struct Routes {
     links: Vec<usize>,
     /// Who said last on a link who it is, since that was opened.
     heard: Vec<Option<Identity>>,
+    /// Links that have only been tried: boards of other people may be there.
+    tentative: Vec<bool>,
 }
 
 impl Routes {
     /// As many links as workers, in the same order.
     pub fn new(count: usize) -> Self {
         let (workers, links) = ((0..count).collect(), (0..count).collect());
-        Self { workers, links, heard: vec![None; count] }
+        Self { workers, links, heard: vec![None; count], tentative: vec![false; count] }
     }
 
     /// The worker that a link leads to.
@@ -55,9 +57,9 @@ impl Routes {
         self.heard[link].as_ref()
     }
 
-    /// A link was opened anew.
-    pub fn forget(&mut self, link: usize) {
-        self.heard[link] = None;
+    /// A link was opened anew, where it is tentative at a place that may be another.
+    pub fn reopen(&mut self, link: usize, tentative: bool) {
+        (self.heard[link], self.tentative[link]) = (None, tentative);
     }
 
     /// Gives each of two workers the link of the other.
@@ -85,8 +87,9 @@ impl Machine {
                 return true;
             }
             Some(owner) => self.meet(worker, owner),
+            None if self.routes.tentative[link] => {}
             None if self.peers[worker].is_greeted() => {
-                self.fail(worker, Reason::Stranger(identity))
+                self.fail(worker, Reason::Stranger(identity));
             }
             // It is asked again until the others have said who they are.
             None => self.peers[worker].question.heard(now),
@@ -113,10 +116,11 @@ impl Machine {
     /// worker that was not heard yet, since unknown ones answer on all of theirs.
     fn may_stand_in(&self, worker: usize) -> bool {
         let is_accounted_for = |other: usize| {
-            let Peer { absent, .. } = self.peers[other];
-            self.peers[other].is_greeted() || absent || self.is_strange(self.routes.link(other))
+            let peer = &self.peers[other];
+            peer.is_greeted() || peer.absent || self.is_strange(self.routes.link(other))
         };
-        !self.peers[worker].is_greeted() && (0..self.peers.len()).all(is_accounted_for)
+        let is_tried = self.routes.tentative[self.routes.link(worker)];
+        !is_tried && !self.peers[worker].is_greeted() && (0..self.peers.len()).all(is_accounted_for)
     }
 
     /// Whether a board that is not of this run has said who it is on a link.
@@ -127,6 +131,7 @@ impl Machine {
     /// A worker's own board has answered on its link.
     fn confirm(&mut self, worker: usize, identity: Identity) {
         let link = self.routes.link(worker);
+        self.routes.tentative[link] = false;
         let peer = &mut self.peers[worker];
         peer.identity = Some(identity);
         (peer.met, peer.refuted) = (None, 0);

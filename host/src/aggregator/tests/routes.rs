@@ -231,3 +231,27 @@ fn a_stranger_ends_the_run_with_a_sentence() {
     assert!(matches!(failure.reason, Reason::Stranger(Identity { identity: 77, .. })), "{failure}");
     assert_eq!(failure.worker, 1);
 }
+
+/// At a port that has only been tried, it has no part in the run.
+#[test]
+fn a_stranger_where_a_board_is_only_looked_for_harms_nobody() {
+    for patience in [None, Some(Duration::from_secs(1))] {
+        let setup = Setup { patience, ..setup(5, 2) };
+        let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
+        let mut bench = Bench::new(setup);
+        bench.until_stage(0, Stage::Round, Some(1));
+        // Someone else's board answers once; then the right port is found, and the board that was pulled out there.
+        let board =
+            std::mem::replace(&mut bench.nodes[1], Bench::new(bench::setup(5, 2)).nodes.remove(1));
+        bench.replace(1, 77);
+        bench.host.handle_guess(1);
+        while !bench.host.is_strange(1) {
+            assert_eq!(bench.advance(), None);
+        }
+        assert_eq!((bench.host.left_out(1), bench.host.is_absent(1)), (0, false));
+        bench.nodes[1] = board;
+        bench.host.handle_guess(1);
+        assert_eq!(go_on(&mut bench, ROUNDS), (undisturbed, vec![]));
+        bench.check_states();
+    }
+}
