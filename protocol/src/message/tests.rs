@@ -1,6 +1,8 @@
 use super::*;
+use crate::batch::Batch;
 use crate::counters::Counters;
 use crate::frame::{BODY_LEN_MAX, Deframer};
+use crate::method::{Compressor, Method, Participation};
 use proptest::prelude::*;
 use proptest::sample::select;
 
