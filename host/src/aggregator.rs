@@ -26,6 +26,7 @@ mod mirror;
 mod model;
 mod peer;
 mod question;
+mod rounds;
 mod routes;
 mod scaling;
 mod setup;
@@ -49,11 +50,10 @@ use question::Stage;
 use routes::Routes;
 pub use setup::{Setup, Share, StepRule, Theory};
 use smidgen_protocol::counters::{Counters, Reject};
-use smidgen_protocol::digest::{self, Transcript};
-use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
-use smidgen_protocol::message::{Downlink, Exponents};
+use smidgen_protocol::digest::Transcript;
+use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
+use smidgen_protocol::message::Exponents;
 use smidgen_protocol::seal::HostSeal;
-use smidgen_protocol::vector::{round_shift, saturate};
 pub use snapshot::{ForeignSnapshot, Snapshot};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -462,136 +462,11 @@ impl Machine {
     }
 }
 
-// The rounds.
-impl Machine {
-    fn close(&mut self, round: u32) {
-        self.transcript.absorb(u64::from(round));
-        self.transcript.absorb(digest::vector(self.model.w()));
-        if self.setup.downlink == Downlink::Model {
-            self.transcript.absorb(digest::vector(self.model.x()));
-        }
-        let mut absent = 0;
-        for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
-            peer.missed = peer.at_round != Some(round);
-            if peer.missed {
-                absent += 1;
-                self.transcript.absorb(ABSENT);
-            }
-            self.transcript.absorb(mirror.digest());
-            let bodies = &peer.incoming.bodies;
-            bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
-            peer.incoming.close();
-        }
-        let parts = self.peers.iter().zip(&self.setup.shares);
-        let loss = parts.map(|(peer, share)| f64::from(peer.loss) * share.loss_weight).sum();
-        let closed = Closed {
-            round,
-            loss: value(loss, self.model.exponents().loss),
-            estimator_norm_squared: self.model.estimator_norm_squared(),
-            transcript: self.transcript.value(),
-            absent,
-            carried: self.close_traffic(),
-        };
-        self.events.push_back(Event::Closed(closed));
-        self.phase = Phase::Closed(round);
-    }
-
-    fn close_traffic(&mut self) -> Carried {
-        let mut carried = Carried::default();
-        for peer in &mut self.peers {
-            let bytes = peer.uplink.wire_bytes + peer.downlink.wire_bytes;
-            carried.busiest_link_bytes = carried.busiest_link_bytes.max(bytes);
-            carried.uplink += peer.uplink;
-            carried.downlink += peer.downlink;
-            peer.close_traffic();
-        }
-        carried
-    }
-
-    fn proceed(&mut self) {
-        let Phase::Closed(round) = self.phase else {
-            panic!("only a closed round can be left");
-        };
-        let heard = self.peers.iter().filter(|peer| !peer.missed);
-        let loss_max = heard.map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
-        let loss_exponent = self.model.exponents().loss;
-        self.tune(round);
-        let rescaled = self.model.rescale(
-            &mut self.mirrors,
-            u64::from(loss_max),
-            self.setup.gradient_growth(),
-        );
-        let shift = i32::from(loss_exponent) - i32::from(self.model.exponents().loss);
-        for peer in &mut self.peers {
-            peer.loss = saturate(round_shift(peer.loss.into(), shift), &mut 0);
-        }
-        self.step();
-        self.phase = Phase::Open(round + 1);
-        let stage = if rescaled { Stage::Announce } else { self.part(0) };
-        for worker in 0..self.peers.len() {
-            if self.peers[worker].at_round == Some(round) {
-                self.enter(worker, stage);
-            } else {
-                self.bring_back(worker, rescaled);
-            }
-        }
-    }
-
-    /// Finds the step size after a round.
-    fn tune(&mut self, round: u32) {
-        let Some(tuner) = &mut self.tuner else { return };
-        let n = self.peers.len() as f64;
-        let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
-        let losses = losses.map(|(worker, (peer, share))| {
-            let present = !peer.missed && self.setup.includes(worker, round);
-            present.then(|| (peer.loss, ratio(share.loss_weight * n)))
-        });
-        let exponents = self.model.exponents();
-        tuner.report(losses, exponents.loss);
-        let pace = tuner.judge(self.model.sum(), exponents.gradient);
-        self.model.set_pace(pace);
-    }
-
-    /// Takes the step, and notes what it promises.
-    fn step(&mut self) {
-        let before = self.tuner.is_some().then(|| self.model.w().to_vec());
-        self.downlink = self.model.step();
-        let (Some(tuner), Some(before)) = (&mut self.tuner, before) else { return };
-        let Exponents { x, gradient, .. } = self.model.exponents();
-        for (worker, mirror) in self.mirrors.iter().enumerate() {
-            let estimator = (mirror.mantissas(), gradient, self.model.weight(worker));
-            tuner.promise(worker, estimator, (&before, self.model.w(), x));
-        }
-    }
-
-    /// The round whose updates are coming in.
-    fn open_round(&self) -> Option<u32> {
-        if let Phase::Open(round) = self.phase { Some(round) } else { None }
-    }
-
-    /// The context of what a worker says outside rounds.
-    fn context(&self, worker: usize) -> Context {
-        Context { worker: address(worker), ..Context::downlink(self.setup.session) }
-    }
-
-    fn finish(&mut self) {
-        assert!(matches!(self.phase, Phase::Closed(_)), "only a closed round can be the last");
-        self.phase = Phase::Finishing;
-        for worker in 0..self.peers.len() {
-            let stage = if self.peers[worker].missed { Stage::Idle } else { Stage::Verify };
-            self.enter(worker, stage);
-        }
-    }
-}
-
 /// The ends of links that have never been used.
 fn seals(setup: &Setup) -> Vec<HostSeal> {
     let end = |Sealing { key, .. }: &Sealing| HostSeal::new(key.clone());
     setup.shares.iter().filter_map(|_| setup.seal.as_ref().map(end)).collect()
 }
-
-/// What a transcript says of a worker that was left out of a round.
-const ABSENT: u64 = u64::MAX;
 
 /// The address of a worker: its number, from 1.
 fn address(worker: usize) -> u16 {

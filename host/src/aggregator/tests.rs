@@ -10,7 +10,7 @@ mod time;
 
 use super::*;
 use bench::{Bench, Damage, Exchange, Fault, PASS, setup, with_k};
-use smidgen_protocol::message::Part;
+use smidgen_protocol::message::{Downlink, Part};
 use std::cell::RefCell;
 use std::rc::Rc;
 

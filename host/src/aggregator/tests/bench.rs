@@ -6,7 +6,7 @@ use smidgen_firmware::curvature::Rows;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
-use smidgen_protocol::message::{Init, Regulariser};
+use smidgen_protocol::message::{Downlink, Init, Regulariser};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::saturate;
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use smidgen_firmware::objective::Objective;
+use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{Loss, Ready, Refusal, SCHEMA, Up, VERSION};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::{Encoder, Packing};
