@@ -1,0 +1,183 @@
+//! What is refused, and that the sentence says what to do.
+
+use super::*;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_nothing_can_be_written_nothing_is_sent() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let plan = Command::new(env!("CARGO_BIN_EXE_smidgen"))
+        .args(["plan", "--rows", "50"])
+        .stdout(full)
+        .output()
+        .expect("the binary starts");
+    assert_eq!(plan.status.code(), Some(2));
+    assert_says(&stderr(&plan), &["error: cannot write to standard output"]);
+
+    let output = smidgen(Path::new("/"), "simulate --rows 50 --rounds 2 --out /proc/run");
+    assert_eq!(output.status.code(), Some(2));
+    assert_says(&stderr(&output), &["error: cannot write /proc/run"]);
+    assert!(!stderr(&output).contains("sending shards"), "{}", stderr(&output));
+}
+
+#[test]
+fn bad_data_are_refused() {
+    let directory = tempdir().expect("there is room");
+    let file = |name: &str, content: &[u8]| {
+        fs::write(directory.path().join(name), content).expect("there is room");
+    };
+    file("1.txt", b"+1 1:0.5 2:1\n-1 1:0.25 2:");
+    file("2.txt", b"these are words\n");
+    file("3.txt", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    file("4.txt", b"");
+    file("5.txt", b"+1 1:0.5 2:-1e160\n-1 1:2\n+1 2:1\n-1 2:2\n");
+    let refusal = |dataset: &str| refusal_in(&directory, &format!("simulate --dataset {dataset}"));
+    assert_says(&refusal("1.txt"), &["1.txt, line 2, column 11", "cut short"]);
+    assert_says(&refusal("2.txt"), &["2.txt, line 1, column 1"]);
+    assert_says(&refusal("3.txt"), &["3.txt", "unpack"]);
+    assert_says(&refusal("4.txt"), &["4.txt", "empty"]);
+    assert_says(&refusal("5.txt"), &["5.txt", "-1e160 in column 2", "scale the data"]);
+    assert_says(&refusal("nowhere"), &["nowhere", "digits", "breast-cancer"]);
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    assert_says(&refusal("simulate --k 65"), &["--k 65", "64"]);
+    assert_says(&refusal("simulate --workers 2000"), &["1797 rows", "2000 workers"]);
+    assert_says(&refusal("simulate --rows 0"), &["1797"]);
+    assert_says(&refusal("simulate --split one-each --workers 3"), &["1797 workers", "not 3"]);
+    for option in ["--k", "--participation"] {
+        let sentence = refusal(&format!("simulate --rows 50 --workers 3 {option} 1,1"));
+        assert_says(&sentence, &[option, "2 values for 3 workers", "one for each"]);
+    }
+    assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
+    assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
+    assert_says(&refusal("simulate --batch 0"), &["--batch"]);
+    // On the wire a seed has 32 bits, so a larger one would be another's alias.
+    assert_says(&refusal("simulate --seed 4294967295"), &["--seed", "4294967294"]);
+    for step in ["qm", "am"] {
+        let options = format!("--method ef21-sgdm --participation 0.5 --step {step}");
+        let sentence = refusal(&format!("simulate --rows 50 {options}"));
+        assert_says(&sentence, &[step, "ef21-sgdm", "--participation", "auto or a number"]);
+    }
+    assert_says(&refusal("simulate --rows 50 --step rare"), &["--step rare", "--lambda 0"]);
+    assert_says(&refusal("simulate --method gd --batch 9"), &["--method gd", "--batch", "ef21"]);
+    for without_all in ["--batch 9", "--absent skip"] {
+        let watched = refusal(&format!("simulate --check-theory --step am {without_all}"));
+        assert_says(&watched, &["--check-theory", "all workers with all rows"]);
+    }
+    assert_says(&refusal("simulate --faults loss=2"), &["loss=2"]);
+    assert_says(&refusal("emulate --board arduino"), &["arduino", "microbit"]);
+    assert_says(&refusal("image --board arduino"), &["arduino", "microbit"]);
+    assert_says(&refusal("report nowhere"), &["nowhere"]);
+    assert_says(&refusal("simulate --config nowhere.toml"), &["nowhere.toml"]);
+}
+
+#[test]
+fn a_directory_with_other_things_is_left_alone() {
+    let directory = tempdir().expect("there is room");
+    fs::write(directory.path().join("thesis.tex"), "years of work").expect("there is room");
+    assert_says(&refusal_in(&directory, "simulate --rows 50 --rounds 2 --out ."), &["no run"]);
+}
+
+#[test]
+fn a_port_that_does_not_exist_is_refused() {
+    assert_says(&refusal("run --port /dev/nowhere"), &["/dev/nowhere", "smidgen ports"]);
+    assert_says(&refusal("run --port unix:/nowhere"), &["/nowhere"]);
+}
+
+#[test]
+fn a_port_where_something_else_talks_is_refused() {
+    let chatter = served_by(|mut stream| {
+        for _ in 0..200 {
+            if stream.write_all(b"$GPGGA,123519,4807.038,N\r\n").is_err() {
+                return;
+            }
+            thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
+    let sentence = refusal(&format!("run --port {chatter} --rows 50"));
+    assert_says(&sentence, &[&chatter, "bytes came", "firmware"]);
+}
+
+#[test]
+fn a_silent_port_is_refused() {
+    let silent = served_by(|mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_says(&refusal(&format!("run --port {silent} --rows 50")), &[&silent, "nothing came"]);
+}
+
+#[test]
+fn two_boards_with_one_identity_are_refused() {
+    let (one, two) = (board(7), board(7));
+    let sentence = refusal(&format!("run --port {one} --port {two} --rows 50"));
+    assert_says(&sentence, &["same identity", "worker 1", "worker 2"]);
+}
+
+#[test]
+fn a_firmware_of_another_version_is_refused() {
+    let other = served_by(|mut stream| {
+        let ready = Ready {
+            version: VERSION + 1,
+            schema: SCHEMA,
+            echo: 1,
+            board: "future",
+            identity: 1,
+            memory: 1 << 20,
+            objectives: "logistic",
+            session: 0,
+            opened: 0,
+            model_digest: 0,
+            estimator_digest: 0,
+            rejected: [0; Reject::COUNT],
+            overruns: 0,
+            saturated: 0,
+        };
+        let (mut frame, mut byte) = ([0; FRAME_LEN_MAX], [0]);
+        let len = Up::Ready(ready).emit(&[], &Context::SETUP, &mut frame);
+        // Whoever asks gets this answer.
+        while stream.read_exact(&mut byte).is_ok() {
+            if byte == [0] && stream.write_all(&frame[..len]).is_err() {
+                return;
+            }
+        }
+    });
+    let sentence = refusal(&format!("run --port {other} --rows 50"));
+    assert_says(&sentence, &["version 2", "version 1", "flash"]);
+}
+
+#[test]
+fn a_firmware_without_the_objective_is_refused() {
+    let sentence = refusal(&format!("run --port {} --rows 50 --objective least-squares", board(7)));
+    assert_says(&sentence, &["computes logistic and not least-squares", "flash"]);
+}
+
+#[test]
+fn a_perceptron_has_no_step_by_theory() {
+    for options in ["--step am", "--step qm", "--method dcgd"] {
+        let sentence = refusal(&format!("simulate --rows 50 --objective perceptron {options}"));
+        assert_says(&sentence, &["no theory has a step", "--step a number"]);
+    }
+    let sentence = refusal("simulate --rows 50 --objective perceptron --method ef21-w --step 1");
+    assert_says(&sentence, &["smoothness constants"]);
+}
+
+#[test]
+fn experiments_that_cannot_be_run_are_refused() {
+    let directory = tempdir().expect("there is room");
+    let write = |text: &str| {
+        fs::write(directory.path().join("tiny.toml"), text).expect("there is room");
+    };
+    write(&EXPERIMENT.replace("--dataset digits", "--dataset anywhere"));
+    let error = refusal_in(&directory, "reproduce tiny.toml");
+    assert_says(&error, &["no data for any experiment", "--data"]);
+    write(&EXPERIMENT.replace("--k 2", "--k 999"));
+    let error = refusal_in(&directory, "reproduce tiny.toml");
+    // Curves are run side by side: either of the two may fail first.
+    assert_says(&error, &["tiny, here, ", " step: --k 999 exceeds"]);
+    write(&EXPERIMENT.replace("against", "aginst"));
+    let error = refusal_in(&directory, "reproduce tiny.toml");
+    assert_says(&error, &["experiment tiny: line 7: unknown field `aginst`"]);
+    assert_says(&refusal("reproduce everything"), &["`everything` is no experiment", "logistic"]);
+}

@@ -1,0 +1,158 @@
+//! What is known before a run: plans, constants, and the watch over theory.
+
+use super::*;
+
+#[test]
+fn a_plan_tells_memory_bytes_and_seconds() {
+    let directory = tempdir().expect("there is room");
+    for (chance, mean) in [("", "the mean"), ("--compressor randk", "the expected mean")] {
+        let output = smidgen(directory.path(), &format!("plan --rows 400 {chance}"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_says(&text, &["d = 64", "microbit", "up a board", "115200 baud", "γ_qm", "L_AM"]);
+        assert_says(&text, &[&format!("In so many rounds {mean} of ‖∇f‖² is at most")]);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "it fits: {text}");
+    }
+    assert!(
+        fs::read_dir(directory.path()).expect("there").next().is_none(),
+        "a plan leaves nothing"
+    );
+}
+
+/// The names in an object, in their order.
+fn names(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_plan_in_json_has_names_that_stay() {
+    let directory = tempdir().expect("there is room");
+    let arguments =
+        "plan --rows 400 --lambda 0 --k 1,2,4,8 --participation 0.5 --target 1e-3 --json";
+    let output = smidgen(directory.path(), arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(
+        names(&plan),
+        [
+            "alpha",
+            "batch",
+            "baud",
+            "boards",
+            "dataset",
+            "dimension",
+            "gamma",
+            "gamma_tuned",
+            "in_expectation",
+            "k",
+            "memory_bytes",
+            "method",
+            "noise_floor",
+            "participation",
+            "quantisation_error",
+            "rare_features",
+            "rounding_loss",
+            "rows",
+            "smoothness",
+            "step",
+            "steps",
+            "target",
+            "theory_gamma",
+            "traffic",
+            "trial",
+            "update",
+            "value_bits",
+            "workers",
+            "xi",
+        ]
+    );
+    assert_eq!(names(&plan["smoothness"]), ["l", "l_am", "l_i", "l_qm", "l_var"]);
+    assert_eq!(names(&plan["rare_features"]), ["c_w", "r"]);
+    assert_eq!(
+        names(&plan["target"]),
+        ["gradient_norm_squared", "is_given", "start_gradient_norm_squared"]
+    );
+    assert_eq!(names(&plan["trial"]), ["gradient_norm_squared", "rounds", "target_round"]);
+    let traffic = &plan["traffic"];
+    let parts = ["round", "run", "setup", "to_target_by_theory", "to_target_in_trial"];
+    assert_eq!(names(traffic), parts);
+    for part in parts {
+        assert_eq!(
+            names(&traffic[part]),
+            [
+                "downlink_bytes_per_board",
+                "link_seconds",
+                "rounds",
+                "total_bytes",
+                "uplink_bytes_per_board",
+            ]
+        );
+    }
+    let steps = plan["steps"].as_array().expect("a list");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    for (step, name) in steps.iter().zip(["qm", "am", "exact", "clone", "rare"]) {
+        assert_eq!(names(step), ["formula", "gamma", "gamma_over_qm", "name", "rounds_to_target"]);
+        assert_eq!(step["name"], name);
+        let gain = number(&step["gamma"]) / number(&steps[0]["gamma"]);
+        assert!((number(&step["gamma_over_qm"]) / gain - 1.0).abs() < 1e-12);
+    }
+    let per_worker = ["k", "alpha", "xi", "participation"].map(|name| &plan[name]);
+    for list in per_worker.into_iter().chain([&plan["smoothness"]["l_i"]]) {
+        assert_eq!(list.as_array().map(Vec::len), Some(4));
+    }
+    assert_eq!(traffic["to_target_in_trial"]["rounds"], number(&plan["trial"]["target_round"]));
+    assert_eq!(traffic["to_target_by_theory"]["rounds"], steps[1]["rounds_to_target"]);
+    assert!(plan["update"].is_null(), "who does not take part sends next to nothing");
+}
+
+#[test]
+fn boards_tell_how_smooth_their_functions_are() {
+    let directory = tempdir().expect("there is room");
+    let options = "--rows 300 --workers 3 --rounds 5 --step am";
+    let summary = |constants: &str| {
+        let simulate = format!("simulate {options} --constants {constants} --out {constants}");
+        let output = smidgen(directory.path(), &simulate);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let summary = summary_of(&directory.path().join(constants));
+        (stderr(&output), summary)
+    };
+    let ((_, data), (said, boards)) = (summary("data"), summary("boards"));
+    assert_says(&said, &["the workers report L_i from"]);
+    let number = |value: &Value| value.as_f64().expect("a number");
+    for worker in 0..3 {
+        let [exact, bound] = [&data, &boards].map(|s| number(&s["workers"][worker]["l_i"]));
+        // Pixels are not negative: the bound is all but the eigenvalue.
+        assert!(bound >= exact && bound < 1.000_001 * exact, "{bound} {exact}");
+    }
+    assert!(boards["l"].is_null(), "nobody knows L");
+    let (safe, known) = (number(&boards["gamma"]), number(&data["gamma"]));
+    assert!(safe < known && safe > 0.9 * known, "L_AM stands for L: {safe} {known}");
+
+    for options in
+        ["--step 0.5", "--step rare --lambda 0", "--method ef21-w", "--objective perceptron"]
+    {
+        let sentence = refusal(&format!("simulate --rows 50 --constants boards {options}"));
+        assert_says(&sentence, &["--constants boards", "leave it out"]);
+    }
+}
+
+#[test]
+fn theory_is_checked_every_round_where_it_says_something() {
+    let directory = tempdir().expect("there is room");
+    for options in ["--step am", "--step qm --init full --value-bits 32", "--method gd --step am"] {
+        let arguments =
+            format!("simulate --rows 300 --rounds 150 --check-theory {options} --out run");
+        let output = smidgen(directory.path(), &arguments);
+        assert!(output.status.success(), "{options}: {}", stderr(&output));
+    }
+    for options in [
+        "",
+        "--step 10",
+        "--step am --method dcgd",
+        "--step am --participation 0.5",
+        "--step am --k 4,4,4,8",
+    ] {
+        let sentence = refusal(&format!("simulate --rows 300 --check-theory {options}"));
+        assert_says(&sentence, &["--check-theory", "--step am"]);
+    }
+}
