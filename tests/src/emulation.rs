@@ -1,10 +1,12 @@
 //! Emulated boards for tests: the images that are flashed, in QEMU.
 
+use crate::conformance::{run, simulated, transcripts};
 use smidgen::board::Board;
 use smidgen::driver::Driver;
 use smidgen::emulator::Emulator;
 use smidgen::experiment::Experiment;
 use smidgen::image;
+use smidgen::training::World;
 use smidgen::transport::Address;
 use smidgen_protocol::seal::Key;
 use std::io::Write;
@@ -75,4 +77,17 @@ pub fn driver(experiment: &Experiment, emulators: &[Emulator]) -> Driver {
     let addresses: Vec<_> = emulators.iter().map(address).collect();
     let places = emulators.iter().map(|e| e.board().name.to_owned()).collect();
     experiment.driver(&addresses, places).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs an experiment on these boards: the transcript is that of simulation, and no board has lost a byte.
+///
+/// # Panics
+/// If that is not so.
+pub fn assert_conforms(experiment: &Experiment, emulators: &[Emulator], test: &str) {
+    let mut driver = driver(experiment, emulators);
+    let rounds = run(experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));
+    assert_eq!(transcripts(&rounds), transcripts(&simulated(experiment)), "{test}");
+    for worker in 0..emulators.len() {
+        assert_eq!(driver.aggregator().told(worker).overruns, 0, "{test}: bytes were lost");
+    }
 }

@@ -6,17 +6,11 @@ use smidgen::training::World;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, run_with, simulated, transcripts,
 };
-use smidgen_tests::emulation::{driver, start};
+use smidgen_tests::emulation::{self, driver, start};
 
 fn assert_conforms(options: &str, boards: &[&str], test: &str) {
     let Some(emulators) = start(boards, test) else { return };
-    let experiment = experiment(options);
-    let mut driver = driver(&experiment, &emulators);
-    let rounds = run(&experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));
-    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{test}");
-    for worker in 0..boards.len() {
-        assert_eq!(driver.aggregator().told(worker).overruns, 0, "{test}: bytes were lost");
-    }
+    emulation::assert_conforms(&experiment(options), &emulators, test);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, SEAL_LEN, WorkerSeal};
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, key, run, run_with, sealed, simulated, transcripts,
 };
-use smidgen_tests::emulation::{driver, start, start_keyed};
+use smidgen_tests::emulation::{self, driver, start, start_keyed};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -63,13 +63,7 @@ fn a_seed_repeats_a_sealed_run() {
 
 fn assert_conforms(options: &str, boards: &[&str], test: &str) {
     let Some((emulators, _folder)) = start_keyed(boards, &key(), test) else { return };
-    let experiment = sealed(experiment(options));
-    let mut driver = driver(&experiment, &emulators);
-    let rounds = run(&experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));
-    assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{test}");
-    for worker in 0..boards.len() {
-        assert_eq!(driver.aggregator().told(worker).overruns, 0, "{test}: bytes were lost");
-    }
+    emulation::assert_conforms(&sealed(experiment(options)), &emulators, test);
 }
 
 #[test]
