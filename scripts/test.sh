@@ -91,7 +91,7 @@ lint_boards() {
 }
 
 lint_board() {
-    bare_cargo "$2" clippy --locked --release --package board-support --package "$1" --features "$1/defmt" -- -D warnings
+    bare_cargo "$2" clippy --locked --release --package board-support --package "$1" --lib --bins --examples --features "$1/defmt" -- -D warnings
 }
 
 # each_image COMMAND: calls it with package and target of every image.

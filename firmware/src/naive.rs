@@ -34,7 +34,7 @@ impl Rows {
             label_width: self.label_width,
             classes: self.classes,
         };
-        let at = header.sections().unwrap();
+        let at = header.sections().expect("a few rows fit");
         let mut words = vec![0u64; at.len.div_ceil(8)];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         bytes[..Header::LEN].copy_from_slice(&header.emit());
@@ -71,7 +71,9 @@ impl Rows {
 
     /// Length of the shard in bytes.
     pub fn len(&self) -> usize {
-        Header::parse(bytemuck::cast_slice(&self.shard())).unwrap().sections().unwrap().len
+        let words = self.shard();
+        let header = Header::parse(bytemuck::cast_slice(&words)).expect("it has just been written");
+        header.sections().expect("a few rows fit").len
     }
 
     /// The same rows with so many columns that indices take two bytes.
