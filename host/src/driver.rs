@@ -7,7 +7,7 @@ use crate::interrupt;
 use crate::objective::Objective;
 use crate::simulation::Line;
 use crate::training::{Measured, World, WorldError};
-use crate::transport::{Address, Link, LinkEvent, Lookout, TransportError};
+use crate::transport::{Address, LinkEvent, Links, Lookout, TransportError};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -28,7 +28,7 @@ pub type Watch = Box<dyn FnMut() -> Option<String>>;
 /// A run over real links.
 pub struct Driver {
     aggregator: Aggregator,
-    links: Vec<Link>,
+    links: Links,
     places: Vec<String>,
     /// Ports that links have found and where nobody has said yet who is there, and since when.
     guesses: Vec<Option<(Address, Instant)>>,
@@ -70,7 +70,7 @@ impl Driver {
     /// A run over `links`, whose events arrive in `events`; `places` says for people where they lead.
     pub fn new(
         setup: Setup,
-        links: Vec<Link>,
+        links: Links,
         places: Vec<String>,
         events: Receiver<(usize, LinkEvent)>,
     ) -> Self {

@@ -23,7 +23,7 @@ mod loopback;
 mod serial;
 mod socket;
 
-pub use link::{Link, LinkEvent};
+pub use link::{Chunk, Link, LinkEvent, Links};
 pub use lookout::Lookout;
 pub use loopback::{End, Incoming, Outgoing, loopback};
 
@@ -33,11 +33,15 @@ pub use loopback::{End, Incoming, Outgoing, loopback};
 /// `Ok(0)` means that the other end has closed.
 pub type Reader = Box<dyn Read + Send>;
 
-/// The half of a byte stream that speaks to the board. A write may take a part only, or fail as a read does.
+/// The half of a byte stream that speaks to the board. A write may take a part only, or fail as a read does, after
+/// [`WRITE_POLL`].
 pub type Writer = Box<dyn Write + Send>;
 
-/// How long a single read or write may wait before it says "not yet".
+/// How long a single read may wait before it says "not yet".
 pub const POLL: Duration = Duration::from_millis(50);
+
+/// How long a single write may wait before it says "not yet": less, since whoever writes has other boards to serve.
+pub const WRITE_POLL: Duration = Duration::from_millis(5);
 
 /// Where a board is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +137,12 @@ pub enum TransportError {
     /// This operating system lacks such sockets.
     #[error("this operating system has no unix-domain sockets; use tcp:HOST:PORT instead of {0}")]
     NoUnixSockets(Address),
+    /// The system has no thread for a link.
+    #[error(
+        "the system gives no thread to listen to a board ({0}); end other programs, raise the limit (`ulimit -u`), or use fewer \
+         boards"
+    )]
+    NoThread(io::Error),
     /// Anything else that keeps a serial port from being used.
     #[error(
         "cannot use {address} at {baud} baud: {source}; check the cable, and whether the port can do this rate"

@@ -122,7 +122,7 @@ mod tests {
             let mut heard = vec![];
             while heard.len() < every.len() {
                 match events.recv_timeout(PATIENCE).unwrap() {
-                    (0, LinkEvent::Bytes(bytes)) => heard.extend(bytes),
+                    (0, LinkEvent::Bytes(bytes)) => heard.extend_from_slice(&bytes),
                     event => panic!("{event:?}"),
                 }
             }

@@ -110,9 +110,9 @@ fn refusal(host: Option<Key>, board: Option<Key>) -> String {
         }
         let _ = serve(&mut FromStd::new(far), &mut worker, &mut Objectives, &mut ());
     });
-    let links = vec![Link::attach(0, near.into_halves(), events)];
+    let links = vec![Link::attach(0, near.into_halves(), events).expect("there is a thread")];
     let places = vec!["channel".into()];
-    let mut driver = Driver::new(experiment.setup.clone(), links, places, received);
+    let mut driver = Driver::new(experiment.setup.clone(), links.into(), places, received);
     run(&experiment, &mut driver).expect_err("they do not understand each other").to_string()
 }
 

@@ -55,10 +55,14 @@ fn workers_behind_channels_conform() {
     for index in 0..4 {
         let (host, board) = loopback();
         start(index, board);
-        links.push(Link::attach(index, host.into_halves(), events.clone()));
+        let link = Link::attach(index, host.into_halves(), events.clone());
+        links.push(link.unwrap_or_else(|error| panic!("{error}")));
     }
     let places = (1..=4).map(|n| format!("channel {n}")).collect();
-    assert_conforms(&experiment, Driver::new(experiment.setup.clone(), links, places, received));
+    assert_conforms(
+        &experiment,
+        Driver::new(experiment.setup.clone(), links.into(), places, received),
+    );
 }
 
 #[cfg(unix)]
@@ -77,7 +81,10 @@ fn workers_behind_pseudo_terminals_conform() {
         places.push(address.to_string());
         ports.push(port);
     }
-    assert_conforms(&experiment, Driver::new(experiment.setup.clone(), links, places, received));
+    assert_conforms(
+        &experiment,
+        Driver::new(experiment.setup.clone(), links.into(), places, received),
+    );
 }
 
 /// A line that ends when it is pulled.

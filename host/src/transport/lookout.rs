@@ -43,7 +43,7 @@ impl Lookout {
     ) -> Result<Link, TransportError> {
         let mut search = Search::new(self.clone(), address.clone(), baud);
         let halves = search.begin()?;
-        Ok(Link::start(link, halves, Some(search), events))
+        Link::start(link, halves, Some(search), events)
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -1,16 +1,20 @@
 //! A byte stream that never leaves the process: for a worker in a thread beside the host.
 
-use super::{POLL, Reader, Writer};
+use super::{POLL, Reader, WRITE_POLL, Writer};
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
 use std::time::Duration;
+
+/// Pieces that may be on their way in one direction.
+const PIECES_MAX: usize = 64;
 
 /// Two ends of one stream: what is written at one is read at the other, whole and in order.
 ///
 /// A worker library runs on an end through `embedded_io_adapters::std::FromStd`; the host takes
 /// [`End::into_halves`].
 pub fn loopback() -> (End, End) {
-    let (down, up) = (channel(), channel());
+    let (down, up) = (sync_channel(PIECES_MAX), sync_channel(PIECES_MAX));
     (End::new(up.1, down.0), End::new(down.1, up.0))
 }
 
@@ -24,14 +28,15 @@ pub struct End {
 }
 
 impl End {
-    fn new(chunks: Receiver<Vec<u8>>, outgoing: Sender<Vec<u8>>) -> Self {
+    fn new(chunks: Receiver<Vec<u8>>, outgoing: SyncSender<Vec<u8>>) -> Self {
         let incoming = Incoming { chunks, unread: io::Cursor::default(), timeout: None };
-        Self { incoming, outgoing: Outgoing(outgoing) }
+        Self { incoming, outgoing: Outgoing { chunks: outgoing, waits: true } }
     }
 
-    /// The halves as a [`Link`](super::Link) wants them: a read says "not yet" after [`POLL`].
+    /// The halves as a [`Link`](super::Link) wants them: a read says "not yet" after [`POLL`], a write after [`WRITE_POLL`].
     pub fn into_halves(mut self) -> (Reader, Writer) {
         self.incoming.timeout = Some(POLL);
+        self.outgoing.waits = false;
         (Box::new(self.incoming), Box::new(self.outgoing))
     }
 }
@@ -66,17 +71,31 @@ impl Read for Incoming {
     }
 }
 
-/// The writing half: never waits.
+/// The writing half: waits until there is room, or until the other end is dropped.
 #[derive(Debug)]
-pub struct Outgoing(Sender<Vec<u8>>);
+pub struct Outgoing {
+    chunks: SyncSender<Vec<u8>>,
+    waits: bool,
+}
 
 impl Write for Outgoing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // An empty chunk would be read as the end of file.
-        if !bytes.is_empty() {
-            self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        if bytes.is_empty() {
+            return Ok(0);
         }
-        Ok(bytes.len())
+        if self.waits {
+            self.chunks.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            return Ok(bytes.len());
+        }
+        match self.chunks.try_send(bytes.to_vec()) {
+            Ok(()) => Ok(bytes.len()),
+            Err(TrySendError::Disconnected(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(TrySendError::Full(_)) => {
+                thread::sleep(WRITE_POLL);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -144,5 +163,15 @@ mod tests {
         let (host, _board) = loopback();
         let (mut reader, _writer) = host.into_halves();
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_full_loopback_takes_no_more() {
+        let (host, mut board) = loopback();
+        let (_reader, mut writer) = host.into_halves();
+        let refusal = (0..=PIECES_MAX).find_map(|_| writer.write(b"ping").err());
+        assert_eq!(refusal.unwrap().kind(), io::ErrorKind::WouldBlock);
+        board.read_exact(&mut [0; 4]).unwrap();
+        writer.write_all(b"pong").unwrap();
     }
 }

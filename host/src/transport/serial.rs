@@ -1,14 +1,19 @@
 //! Serial ports, and what tells one USB board from another.
 
-use super::{Address, POLL, Reader, TransportError, Writer};
+use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use crate::ports;
 use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::io;
 
 pub(super) fn open(port: &str, baud: u32) -> Result<(Reader, Writer), TransportError> {
-    let stream = open_native(port, baud).map_err(|error| explain(port, baud, error))?;
-    let reader = stream.try_clone().map_err(|error| explain(port, baud, error))?;
-    Ok((Box::new(reader), Box::new(stream)))
+    open_halves(port, baud).map_err(|error| explain(port, baud, error))
+}
+
+fn open_halves(port: &str, baud: u32) -> serialport::Result<(Reader, Writer)> {
+    let reader = open_native(port, baud)?;
+    let mut writer = reader.try_clone()?;
+    writer.set_timeout(WRITE_POLL)?;
+    Ok((Box::new(reader), Box::new(writer)))
 }
 
 fn builder(port: &str, baud: u32) -> serialport::SerialPortBuilder {

@@ -1,6 +1,6 @@
 //! Sockets: what emulators and serial servers offer in place of a serial port.
 
-use super::{Address, POLL, Reader, TransportError, Writer};
+use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn connect_tcp(endpoint: &str) -> io::Result<(Reader, Writer)> {
     // A frame must not wait for the acknowledgement of the one before.
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(POLL))?;
-    stream.set_write_timeout(Some(POLL))?;
+    stream.set_write_timeout(Some(WRITE_POLL))?;
     Ok((Box::new(stream.try_clone()?), Box::new(stream)))
 }
 
@@ -41,7 +41,7 @@ pub(super) fn open_unix(path: &str) -> Result<(Reader, Writer), TransportError> 
 fn connect_unix(path: &str) -> io::Result<(Reader, Writer)> {
     let stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(POLL))?;
-    stream.set_write_timeout(Some(POLL))?;
+    stream.set_write_timeout(Some(WRITE_POLL))?;
     Ok((Box::new(stream.try_clone()?), Box::new(stream)))
 }
 
