@@ -48,7 +48,8 @@ use peer::Peer;
 pub use peer::{Identity, Told};
 use question::Stage;
 use routes::Routes;
-pub use setup::{Setup, Share, StepRule, Theory};
+pub use scaling::grids;
+pub use setup::{Setup, Share, StepRule, Theory, WORKERS_MAX};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
@@ -133,7 +134,7 @@ impl Aggregator {
     /// bits of a value are not in `2..=32`, or a real number is not finite.
     pub fn new(setup: Setup) -> Self {
         let workers = setup.shares.len();
-        assert!((1..=1 << 15).contains(&workers));
+        assert!((1..=WORKERS_MAX).contains(&workers));
         assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.k)));
         assert!(setup.session != 0 && (2..=32).contains(&setup.value_bits));
         Self {

@@ -29,6 +29,7 @@ use clap::{Args, ValueEnum, value_parser};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use smidgen_protocol::{message, method};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Coordinates for each one that an update holds if `--k` is not given: K = d / 16 sends 6 % of them.
@@ -523,25 +524,38 @@ impl Downlink {
     }
 }
 
+/// The magnitudes that an option may have, apart from 0. With them no product of two options and no number that is made of them
+/// leaves f64, so what does is a matter of the data.
+const MAGNITUDES: RangeInclusive<f64> = 1e-100..=1e100;
+/// The least probability that the 32 bits on the wire tell from 0.
+const PROBABILITY_MIN: f64 = 1.0 / (1u64 << 32) as f64;
+
 fn number(text: &str, is_legal: impl Fn(f64) -> bool, legal: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if f64::is_finite(number) && is_legal(number) => Ok(number),
+    match text.parse::<f64>() {
+        // A zero has no sign from here on.
+        Ok(number) if is_legal(number) => Ok(number + 0.0),
         _ => Err(format!("give a number {legal}")),
     }
 }
 
+fn is_zero_or_moderate(number: f64) -> bool {
+    number == 0.0 || MAGNITUDES.contains(&number)
+}
+
 fn non_negative(text: &str) -> Result<f64, String> {
-    number(text, |number| number >= 0.0, "of at least 0")
+    number(text, is_zero_or_moderate, "of at least 0: 0, or one from 1e-100 to 1e100")
 }
 
 fn probability(text: &str) -> Result<f64, String> {
-    number(text, |number| number > 0.0 && number <= 1.0, "greater than 0 and at most 1")
+    number(text, |number| (PROBABILITY_MIN..=1.0).contains(&number), "from 2.4e-10 (2^-32) to 1")
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
-    number(text, |number| (0.0..1.0).contains(&number), "of at least 0 and less than 1")
+    let is_legal = |number| number < 1.0 && is_zero_or_moderate(number);
+    number(text, is_legal, "of at least 0 and less than 1: 0, or one from 1e-100 on")
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    number(text, |number| number > 0.0, "greater than 0")
+/// A number greater than 0.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    number(text, |number| MAGNITUDES.contains(&number), "greater than 0: one from 1e-100 to 1e100")
 }

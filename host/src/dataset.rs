@@ -283,6 +283,17 @@ impl Dataset {
         self.labelling.values.len()
     }
 
+    /// Column, counted from 0, and value of the entry with the largest magnitude; 0 where no entry is different from that.
+    pub fn largest_feature(&self) -> (usize, f64) {
+        let entries = (0..self.row_count()).flat_map(|row| self.row(row).entries());
+        entries.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or_default()
+    }
+
+    /// The largest magnitude of a target, or the largest class.
+    pub fn largest_label(&self) -> f64 {
+        self.labelling.values.iter().fold(0.0, |max: f64, label| max.max(label.abs()))
+    }
+
     /// A row, counted from 0.
     ///
     /// # Panics

@@ -1,15 +1,16 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
-use crate::aggregator::{Setup, Share, StepRule};
+use crate::aggregator::{Setup, Share, StepRule, WORKERS_MAX};
 use crate::checkpoint::{self, Checkpoints};
 use crate::config::{self, Constants, EachError, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
-use crate::dataset::split::SplitError;
+use crate::dataset::split::{Split, SplitError};
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
 use crate::key_file::KeyError;
 use crate::lyapunov::Lyapunov;
 use crate::objective::{Objective, Penalty};
+use crate::range::{self, RangeError};
 use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
 use crate::sealing::Sealing;
@@ -56,6 +57,28 @@ pub enum ExperimentError {
     /// The options contradict each other.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// A grid does not hold what the run starts with.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// f does not depend on the model.
+    #[error(
+        "{dataset}: none of the rows that are trained on has a feature other than 0, so there is nothing to learn from them; \
+         take other rows (--rows, --test-rows), or another data set"
+    )]
+    Flat {
+        /// Name of the data set.
+        dataset: String,
+    },
+    /// There are more workers than a run can have.
+    #[error("{cause} makes {workers} workers, and a run has {WORKERS_MAX} at most; {advice}")]
+    Crowd {
+        /// The option that makes so many.
+        cause: &'static str,
+        /// How many.
+        workers: usize,
+        /// What to do.
+        advice: &'static str,
+    },
     /// Step sizes cannot be computed from such features.
     #[error(
         "{dataset}: a feature of {value:e} in column {column} leaves no step size that a number can hold; scale the data, to \
@@ -162,9 +185,17 @@ impl Experiment {
         if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
             return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
         }
+        let (cause, advice) = match options.split {
+            Split::OneEach => ("--split one-each", "take fewer rows, or use --split contiguous"),
+            Split::Contiguous | Split::SortedNorm => ("--workers", "ask for fewer"),
+        };
+        check_crowd(shares.len(), cause, advice)?;
         let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
         let k = options.k(dimension, shares.len())?;
         let participation = options.participation(shares.len())?;
+        if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
+            return Err(ExperimentError::Flat { dataset: dataset.name().into() });
+        }
         let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
         if squares.sum::<f64>() > SQUARES_MAX {
             return Err(immoderate(&dataset));
@@ -193,11 +224,15 @@ impl Experiment {
             Step::Exact | Step::Rare => am_gamma.map(|am_gamma| am_gamma.max(recipe.gamma)),
             _ => am_gamma,
         };
+        check_crowd(recipe.parts.len(), "--method ef21-clone", "use fewer workers, or ef21-w")?;
         let positive = |value: f64| value.is_finite() && value > 0.0;
-        let constants = smoothness.iter().flat_map(|s| s.l_i.iter().copied().chain([s.l, s.l_qm]));
+        // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
+        let constants = smoothness.iter().flat_map(|s| [s.l, s.l_qm]);
         if !constants.chain(theory_gamma).chain([recipe.gamma]).all(positive) {
             return Err(immoderate(&dataset));
         }
+        let objective = Objective::new(options.objective, penalty, &dataset, &shares);
+        range::check(options, &dataset, &objective, &recipe)?;
         let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
         let setup = Setup {
@@ -505,11 +540,21 @@ impl Experiment {
     }
 }
 
+/// Refuses more workers than a run has room for.
+fn check_crowd(
+    workers: usize,
+    cause: &'static str,
+    advice: &'static str,
+) -> Result<(), ExperimentError> {
+    if workers > WORKERS_MAX {
+        return Err(ExperimentError::Crowd { cause, workers, advice });
+    }
+    Ok(())
+}
+
 /// The refusal of data whose largest feature makes constants or step sizes that are no numbers.
 fn immoderate(dataset: &Dataset) -> ExperimentError {
-    let entries = (0..dataset.row_count()).flat_map(|row| dataset.row(row).entries());
-    let largest = entries.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
-    let (column, value) = largest.unwrap_or_default();
+    let (column, value) = dataset.largest_feature();
     ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
 }
 

@@ -18,6 +18,7 @@ pub mod objective;
 pub mod plan;
 pub mod ports;
 pub mod progress;
+pub mod range;
 pub mod ratio;
 pub mod recipe;
 pub mod record;

@@ -69,17 +69,17 @@ impl Lyapunov {
     /// (1/n) Σ_i (L_AM/L_i) ‖g_i − ∇f_i(x)‖²
     fn error(&self, x: &[f64], aggregator: &Aggregator) -> f64 {
         let exponent = aggregator.exponents().gradient;
-        let Smoothness { l_am, ref l_i, .. } = self.smoothness;
+        let worker_count = self.smoothness.l_i.len();
         let mut gradient = vec![0.0; x.len()];
         let mut sum = 0.0;
-        for (worker, l_i) in l_i.iter().enumerate() {
+        for worker in 0..worker_count {
             self.objective.worker_loss_and_gradient(worker, x, &mut gradient);
             let mirror = aggregator.mirror(worker).mantissas();
             let g_i = mirror.iter().map(|&m| value(f64::from(m), exponent));
             let distance: f64 = g_i.zip(&gradient).map(|(g_i, g)| (g_i - g).powi(2)).sum();
-            sum += l_am / l_i * distance;
+            sum += self.smoothness.inverse_weight(worker) * distance;
         }
-        sum / l_i.len() as f64
+        sum / worker_count as f64
     }
 }
 

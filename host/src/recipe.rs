@@ -92,6 +92,11 @@ pub enum RecipeError {
          gradients; give auto or a number, or choose ef21"
     )]
     AbsentAverage(String),
+    /// Averages that take nothing in.
+    #[error(
+        "--eta 0 makes ef21-sgdm average nothing but the first gradients; give a number above 0, such as 0.1"
+    )]
+    NoAverage,
     /// A regulariser lives on all coordinates, whoever owns them.
     #[error(
         "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
@@ -212,6 +217,9 @@ impl Recipe {
         if options.step == config::Step::Rare && options.lambda > 0.0 {
             return Err(RecipeError::RareRegularised);
         }
+        if averages && options.eta() == 0.0 {
+            return Err(RecipeError::NoAverage);
+        }
         Ok(())
     }
 
@@ -331,12 +339,12 @@ impl Recipe {
         {
             return f64::INFINITY;
         }
-        let growth = |(share, l_i): (&Vec<usize>, &f64)| {
+        let growth = |(worker, share): (usize, &Vec<usize>)| {
             let rows = share.iter().map(|&row| problem.dataset.row(row).norm_squared());
             let variance = noise::variance(share.len(), self.batch.size as usize);
-            2.0 * rows.fold(0.0, f64::max) * variance * smoothness.l_am / l_i
+            2.0 * rows.fold(0.0, f64::max) * variance * smoothness.inverse_weight(worker)
         };
-        let growth = problem.shares.iter().zip(&smoothness.l_i).map(growth).fold(0.0, f64::max);
+        let growth = problem.shares.iter().enumerate().map(growth).fold(0.0, f64::max);
         1.0 / (2.0 * noise::gain(self.least_alpha()) * growth)
     }
 
@@ -412,8 +420,8 @@ fn parts(
     match method {
         Method::Ef21W => workers
             .map(|part| {
-                let weight = l_i[part.share] / l_am;
-                Part { scale: 1.0 / weight, weight, ..part }
+                let scale = smoothness.inverse_weight(part.share);
+                Part { scale, weight: 1.0 / scale, ..part }
             })
             .collect(),
         Method::Ef21Clone => {

@@ -145,6 +145,15 @@ impl Smoothness {
             .expect("theory knows logistic regression")
     }
 
+    /// L_AM/L_i of worker i, by which theorems weigh its error; 1 where L_i is 0, as of a worker without any feature and without
+    /// a regulariser: its gradient is 0 and so is its error, whatever they weigh.
+    pub fn inverse_weight(&self, worker: usize) -> f64 {
+        match self.l_i[worker] {
+            0.0 => 1.0,
+            l_i => self.l_am / l_i,
+        }
+    }
+
     /// The longest step that theory allows EF21 whose compressor has contraction `alpha`; for α = 1
     /// it is gradient descent's 1/L.
     pub fn gamma(&self, step: Step, alpha: f64) -> f64 {

@@ -25,6 +25,8 @@ pub const NOISE_BITS: u32 = 6;
 
 /// Exponents beyond these are no use to anybody.
 const EXPONENT_MAX: i32 = 100;
+/// Bits that the finest grid leaves a quantity at least, so that it is more than noise.
+const SMALLEST_BITS: i32 = 24;
 /// The first probe: it shows any gradient up to 2^50.
 const COARSEST: Exponent = -20;
 
@@ -43,6 +45,32 @@ impl Range {
         } else {
             exponent
         }
+    }
+}
+
+/// What grids hold: magnitudes of at least [`SMALLEST_BITS`] on the finest, and without more bits than they have on the coarsest.
+pub mod grids {
+    use super::{EXPONENT_MAX, GRADIENT, LOSS, MODEL, Range, SMALLEST_BITS};
+    use std::ops::RangeInclusive;
+
+    fn held(range: &Range) -> RangeInclusive<f64> {
+        let power = |exponent: i32| f64::from(exponent).exp2();
+        power(SMALLEST_BITS - EXPONENT_MAX)..=power(range.most as i32 + EXPONENT_MAX)
+    }
+
+    /// Losses.
+    pub fn losses() -> RangeInclusive<f64> {
+        held(&LOSS)
+    }
+
+    /// Coordinates of gradients.
+    pub fn gradients() -> RangeInclusive<f64> {
+        held(&GRADIENT)
+    }
+
+    /// Coordinates of models, or how far a step moves them.
+    pub fn models() -> RangeInclusive<f64> {
+        held(&MODEL)
     }
 }
 

@@ -16,6 +16,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The largest number of workers: sums of as many estimators have 47 bits, for which everything has room.
+pub const WORKERS_MAX: usize = 1 << 15;
+
 /// What a run is about.
 #[derive(Clone, Debug)]
 pub struct Setup {

@@ -17,13 +17,13 @@ pub enum Step {
     Exact,
     /// From rare features: who owns which coordinates (Error Feedback Reloaded).
     Rare,
-    /// This number, positive and finite, whatever theory says.
+    /// This number, greater than 0, whatever theory says.
     Fixed(f64),
 }
 
 /// A text that is no [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("give qm, am, auto, exact, rare or a number greater than 0")]
+#[error("give qm, am, auto, exact, rare or a number greater than 0: one from 1e-100 to 1e100")]
 pub struct StepError;
 
 impl FromStr for Step {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_no_step_is_refused() {
-        for text in ["", "qn", "0", "-1", "inf", "nan"] {
+        for text in ["", "qn", "0", "-1", "inf", "nan", "5e-324", "1e308"] {
             assert_eq!(text.parse::<Step>(), Err(StepError), "{text}");
         }
     }

@@ -13,6 +13,8 @@
 //! and as many workers.
 
 use super::{Dataset, DatasetError, Labels, Rows};
+use crate::config;
+use crate::report::quantity::number;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::str::FromStr;
@@ -22,6 +24,9 @@ pub(super) const PREFIX: &str = "quadratics:";
 
 /// The centres c_ik lie between 0 and this.
 const CENTRE_MAX: f64 = 10.0;
+
+/// More rows than anybody simulates.
+const ROWS_MAX: u32 = 1 << 22;
 
 /// Least squares of so many workers with such constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,12 +42,25 @@ pub(super) struct Quadratics {
 pub enum QuadraticsError {
     /// A part is not one of the four, or its value is out of range.
     #[error(
-        "`{0}` is none of workers=N, dimension=N, l-am=F and l-var=F with numbers greater than 0"
+        "`{0}` is none of workers=N, dimension=N, l-am=F and l-var=F with numbers greater than 0, F from 1e-100 to 1e100"
     )]
     Part(String),
+    /// There is no variance of one number.
+    #[error("the L_i of one worker have no variance; give workers=2 or more")]
+    Alone,
+    /// The rows do not fit the memory.
+    #[error(
+        "{workers} workers with {dimension} rows each are more than {ROWS_MAX} rows; give fewer"
+    )]
+    Rows {
+        /// Number of workers.
+        workers: u16,
+        /// Rows of each.
+        dimension: u16,
+    },
     /// One worker with all curvature has less variance.
     #[error(
-        "L_i of {workers} workers with mean {l_am} have a variance below {limit}: give a smaller l-var"
+        "L_i of {workers} workers with mean {} have a variance below {}: give a smaller l-var", number(*l_am), number(*limit)
     )]
     Variance {
         /// Number of workers.
@@ -64,10 +82,7 @@ impl FromStr for Quadratics {
             let wrong = || QuadraticsError::Part(part.into());
             let (key, value) = part.split_once('=').ok_or_else(wrong)?;
             let count = || value.parse().ok().filter(|&count: &u16| count > 0).ok_or_else(wrong);
-            let number = || {
-                let number = value.parse().ok();
-                number.filter(|&f: &f64| f.is_finite() && f > 0.0).ok_or_else(wrong)
-            };
+            let number = || config::positive(value).map_err(|_| wrong());
             match key {
                 "workers" => it.workers = count()?,
                 "dimension" => it.dimension = count()?,
@@ -76,9 +91,15 @@ impl FromStr for Quadratics {
                 _ => return Err(wrong()),
             }
         }
-        let limit = it.l_am * it.l_am * (f64::from(it.workers) - 1.0);
+        let Self { workers, dimension, l_am, .. } = it;
+        if workers == 1 {
+            return Err(QuadraticsError::Alone);
+        }
+        if u32::from(workers) * u32::from(dimension) > ROWS_MAX {
+            return Err(QuadraticsError::Rows { workers, dimension });
+        }
+        let limit = l_am * l_am * (f64::from(workers) - 1.0);
         if it.l_var >= limit {
-            let Self { workers, l_am, .. } = it;
             return Err(QuadraticsError::Variance { workers, l_am, limit });
         }
         Ok(it)
@@ -165,6 +186,6 @@ mod tests {
             assert!(error.contains(part) && error.contains("none of workers=N"), "{error}");
         }
         let error = load("quadratics:workers=10,l-am=1,l-var=9").unwrap_err().to_string();
-        assert!(error.contains("variance below 9: give a smaller l-var"), "{error}");
+        assert!(error.contains("variance below 9.00: give a smaller l-var"), "{error}");
     }
 }

@@ -56,7 +56,10 @@ pub fn number(value: f64) -> String {
     if (-2..=4).contains(&exponent) {
         return digits(rounded, exponent);
     }
-    format!("{}·{}", digits(rounded / 10f64.powi(exponent), 0), power_of_ten(exponent))
+    // The digits as they were written: a power of ten of this exponent need not be a number itself.
+    let text = format!("{value:.2e}");
+    let mantissa = text.split('e').next().unwrap_or_default();
+    format!("{mantissa}·{}", power_of_ten(exponent))
 }
 
 /// `10⁻³`

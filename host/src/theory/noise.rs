@@ -67,10 +67,10 @@ pub fn floor(
         Objective::Softmax => |squares: f64| 2.0 * (squares + 1.0),
         Objective::LeastSquares | Objective::Perceptron => return None,
     };
-    let Smoothness { l_am, ref l_i, .. } = *smoothness;
-    let noise = shares.iter().zip(l_i).map(|(share, l_i)| {
+    let noise = shares.iter().enumerate().map(|(worker, share)| {
         let squares: f64 = share.iter().map(|&row| bound(dataset.row(row).norm_squared())).sum();
-        l_am / l_i * variance(share.len(), size) * squares / share.len() as f64
+        let weight = smoothness.inverse_weight(worker);
+        weight * variance(share.len(), size) * squares / share.len() as f64
     });
     Some(gain(alpha) * noise.sum::<f64>() / shares.len() as f64)
 }
