@@ -145,7 +145,9 @@ impl Aggregator {
     }
 
     /// Takes what arrived on a link, in pieces of any size. It counts for the worker to which the link led when it came.
-    pub fn receive(&mut self, now: Duration, link: usize, mut bytes: &[u8]) {
+    /// Returns the length of the frames that ended in it and were of use.
+    pub fn receive(&mut self, now: Duration, link: usize, mut bytes: &[u8]) -> usize {
+        let mut useful = 0;
         while !bytes.is_empty() {
             let worker = self.machine.routes.worker(link);
             let counters = &mut self.counters[worker];
@@ -161,6 +163,7 @@ impl Aggregator {
                 };
                 let outcome = opened.and_then(|frame| self.machine.handle(now, worker, &frame));
                 counters.tally(outcome, wire_len);
+                useful += outcome.map_or(0, |()| wire_len);
                 if outcome == Err(Reject::Repeated) {
                     let Peer { question, uplink, .. } = &mut self.machine.peers[worker];
                     question.repeated();
@@ -170,6 +173,13 @@ impl Aggregator {
                 self.interrupt_exchanged(link, worker);
             }
         }
+        useful
+    }
+
+    /// More comes on a link than any board has to say, and it is closed: there can be no run with the worker there.
+    pub fn handle_flood(&mut self, link: usize) {
+        let worker = self.machine.routes.worker(link);
+        self.machine.fail(worker, Reason::Flood);
     }
 
     /// If a link does not lead to `worker` any more, the one that does so now has begun a frame, perhaps, that counts for nobody.
@@ -332,9 +342,14 @@ impl Aggregator {
         self.machine.peers[worker].reason.as_ref()
     }
 
-    /// Since when a worker has been silent; none if no answer is overdue.
+    /// Since when a useful answer of a worker has been waited for; none if it is not overdue.
     pub fn silent_since(&self, worker: usize) -> Option<Duration> {
         self.machine.peers[worker].question.silent_since()
+    }
+
+    /// When any answer of a worker came last, be it only that it is there.
+    pub fn answered_at(&self, worker: usize) -> Duration {
+        self.machine.peers[worker].question.answered_at()
     }
 
     /// Mantissas of x, g_i and Σ g_i that were cut to their range, on the host's side.
@@ -446,7 +461,7 @@ impl Machine {
             *restarts = 1;
             return self.enter(worker, Stage::Greet);
         }
-        question.check();
+        question.interrupted();
         self.enqueue(worker);
     }
 

@@ -1,13 +1,16 @@
 //! The world of real links: clocks, ports, and boards behind them, emulated ones included.
 
+mod flood;
+mod place;
+
 use crate::aggregator::{Aggregator, Event, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
-use crate::interrupt;
 use crate::objective::Objective;
 use crate::simulation::Line;
 use crate::training::{Measured, World, WorldError};
 use crate::transport::{Address, LinkEvent, Links, Lookout, TransportError};
+use place::Place;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -19,6 +22,8 @@ const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 const ABSENCE_MAX: Duration = Duration::from_secs(120);
 /// How long to wait for bytes at most before looking after everything else.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// What is handled before everything else has its turn: each link has a few chunks in it at most.
+const EVENTS_MAX: usize = 64;
 /// How often the watch is called.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
 
@@ -29,9 +34,7 @@ pub type Watch = Box<dyn FnMut() -> Option<String>>;
 pub struct Driver {
     aggregator: Aggregator,
     links: Links,
-    places: Vec<String>,
-    /// Ports that links have found and where nobody has said yet who is there, and since when.
-    guesses: Vec<Option<(Address, Instant)>>,
+    places: Vec<Place>,
     deadline: Duration,
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
@@ -79,10 +82,9 @@ impl Driver {
             hears_all: setup.hears_all(),
             keyed: setup.seal.is_some(),
             aggregator: Aggregator::new(setup),
-            guesses: vec![None; links.len()],
             deadline: ABSENCE_MAX,
             links,
-            places,
+            places: places.into_iter().map(Place::new).collect(),
             events,
             started,
             objective: None,
@@ -135,7 +137,8 @@ impl Driver {
         }
     }
 
-    /// Waits for bytes or for the next timeout, whichever is sooner.
+    /// Waits for bytes or for the next timeout, whichever is sooner, and handles what has come, up to a limit: there is always
+    /// more where a board sends faster than this.
     fn receive(&mut self) {
         let now = self.now();
         let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);
@@ -145,7 +148,8 @@ impl Driver {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
         }
-        while let Ok((link, event)) = self.events.try_recv() {
+        for _ in 1..EVENTS_MAX {
+            let Ok((link, event)) = self.events.try_recv() else { break };
             self.handle(link, event);
         }
         let now = self.now();
@@ -153,32 +157,13 @@ impl Driver {
     }
 
     fn handle(&mut self, link: usize, event: LinkEvent) {
-        let (now, place) = (self.now(), &self.places[link]);
         match event {
-            LinkEvent::Bytes(bytes) => match self.faults.get_mut(link) {
-                Some((_, up)) => up.pass_stream(&bytes, |piece| {
-                    self.aggregator.receive(now, link, &piece);
-                }),
-                None => self.aggregator.receive(now, link, &bytes),
-            },
+            LinkEvent::Bytes(bytes) => self.hear(link, &bytes),
             LinkEvent::Down(reason) => {
-                let seconds = self.deadline.as_secs();
-                let note = format!("{place} is gone ({reason}): looking for it, for {seconds} s");
-                // What was only tried was not there.
-                if self.guesses[link].take().is_none() {
-                    self.notes.push(note);
-                }
+                self.notes.extend(self.places[link].lose(&reason, self.deadline));
             }
             LinkEvent::Up { address, is_guess } => {
-                let at = address.to_string();
-                self.notes.push(match is_guess {
-                    true => format!("asking at {at}, which has appeared, whether {place} is there"),
-                    false if at == *place || !matches!(address, Address::Serial(_)) => {
-                        format!("{place} is back")
-                    }
-                    false => format!("{place} is back, as {at}"),
-                });
-                self.guesses[link] = is_guess.then(|| (address, Instant::now()));
+                self.notes.extend(self.places[link].regain(address, is_guess));
                 match is_guess {
                     true => self.aggregator.handle_guess(link),
                     false => self.aggregator.handle_reconnect(link),
@@ -187,9 +172,38 @@ impl Driver {
         }
     }
 
+    fn hear(&mut self, link: usize, bytes: &[u8]) {
+        let (now, aggregator) = (self.now(), &mut self.aggregator);
+        let mut useful = 0;
+        match self.faults.get_mut(link) {
+            Some((_, up)) => up.pass_stream(bytes, |piece| {
+                useful += aggregator.receive(now, link, &piece);
+            }),
+            None => useful = aggregator.receive(now, link, bytes),
+        }
+        if self.places[link].gauge.rise(now, bytes.len(), useful) {
+            self.dam(link);
+        }
+    }
+
+    /// Closes a link on which somebody sends without end.
+    fn dam(&mut self, link: usize) {
+        let place = &mut self.places[link];
+        // A stranger's port is none of the run's business.
+        if let Some((address, _)) = &place.guess {
+            self.notes
+                .push(format!("no board of this run is at {address}, which sends without end"));
+            return self.links[link].look_elsewhere();
+        }
+        let (pause, note) = place.shut();
+        self.notes.push(note);
+        self.links[link].shut(pause);
+        self.aggregator.handle_flood(link);
+    }
+
     /// Looks whether a port that was found is one of a board of this run.
     fn judge_guess(&mut self, link: usize) {
-        let Some((address, since)) = &self.guesses[link] else { return };
+        let Some((address, since)) = &self.places[link].guess else { return };
         match self.aggregator.heard(link) {
             Some(stranger) if self.aggregator.is_strange(link) => {
                 let note = format!("a board that is not of this run is at {address}: {stranger}");
@@ -197,8 +211,8 @@ impl Driver {
                 self.links[link].look_elsewhere();
             }
             Some(_) => {
-                self.notes.push(format!("{} is now {address}", self.places[link]));
-                self.guesses[link] = None;
+                self.notes.push(format!("{} is now {address}", self.places[link].name));
+                self.places[link].guess = None;
             }
             None if since.elapsed() > GREETING_TIME_MAX => {
                 self.notes.push(format!("no board of this run answers at {address}"));
@@ -223,7 +237,7 @@ impl Driver {
 
     fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
         let link = self.aggregator.link(worker);
-        let place = self.places[link].clone();
+        let place = self.places[link].name.clone();
         let silent_since = self.aggregator.silent_since(worker);
         let waived = self.aggregator.goes_on_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
@@ -233,31 +247,36 @@ impl Driver {
             let bytes = self.aggregator.counters(worker).bytes() + pending;
             let heard = match self.aggregator.heard(link) {
                 Some(identity) => format!("{identity} answered, whose place is another"),
-                None if bytes == 0 => "nothing came".into(),
+                None if bytes == 0 => match self.places[link].losses() {
+                    0 => "nothing came".into(),
+                    losses => {
+                        format!("nothing came, and the other end has closed it {losses} times")
+                    }
+                },
                 None => format!("{bytes} bytes came, but no answer of smidgen's"),
             };
             return Err(WorldError::Silent { place, heard, keyed: self.keyed });
         }
         if silence > self.deadline {
-            return Err(WorldError::Lost { place, seconds: silence.as_secs() });
+            let seconds = silence.as_secs();
+            return Err(match self.aggregator.answered_at(worker) > since {
+                true => WorldError::Evasive { place, seconds },
+                false => WorldError::Lost { place, seconds },
+            });
         }
         Ok(())
     }
 }
 
 impl World for Driver {
-    fn next_event(&mut self) -> Result<Event, WorldError> {
-        loop {
-            if let Some(event) = self.aggregator.poll_event() {
-                return Ok(event);
-            }
-            if interrupt::is_urgent() {
-                return Err(WorldError::Interrupted);
-            }
+    fn advance(&mut self) -> Result<Option<Event>, WorldError> {
+        let event = self.aggregator.poll_event();
+        if event.is_none() {
             self.look_after()?;
             self.transmit();
             self.receive();
         }
+        Ok(event)
     }
 
     fn aggregator(&mut self) -> &mut Aggregator {
@@ -272,7 +291,7 @@ impl World for Driver {
     }
 
     fn place(&self, link: usize) -> String {
-        self.places[link].clone()
+        self.places[link].name.clone()
     }
 
     fn poll_note(&mut self) -> Option<String> {

@@ -1,13 +1,20 @@
 //! Requests from outside to end a run: Ctrl-C, SIGTERM, a terminal that is closed.
 //!
-//! The first one asks for an end in good order: the open round is closed, the state is written, the report made. The
-//! second ends the run where it is, the third the process.
+//! The first one asks for an end in good order: the open round is closed, or given up if that takes too long, the state is
+//! written, the report made. The second ends the run where it is, the third the process.
 
 use std::io::{self, Write};
 use std::process;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
+/// When the first one came.
+static FIRST: OnceLock<Instant> = OnceLock::new();
+
+/// How long an end in good order may wait for boards: services are often given ten seconds to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The exit code of a run that ended on request: that of a shell for Ctrl-C.
 pub const EXIT_CODE: u8 = 130;
@@ -21,12 +28,21 @@ pub fn listen() -> Result<(), ctrlc::Error> {
     let ignored = disposition::ignored();
     let listening = ctrlc::set_handler(|| match REQUESTS.fetch_add(1, Ordering::Relaxed) {
         0 => {
+            FIRST.get_or_init(Instant::now);
             // That nobody hears it is no reason to die.
-            let _ = writeln!(io::stderr(), "\nending after the open round; once more ends at once");
+            let _ = writeln!(
+                io::stderr(),
+                "\nending after the open round, or without it in {} s; once more ends at once",
+                PATIENCE.as_secs()
+            );
         }
         1 => {}
         _ => process::exit(EXIT_CODE.into()),
     });
+    if matches!(listening, Err(ctrlc::Error::System(_))) {
+        // Signals would go to a thread that does not exist.
+        disposition::restore();
+    }
     disposition::ignore(&ignored);
     listening
 }
@@ -34,6 +50,11 @@ pub fn listen() -> Result<(), ctrlc::Error> {
 /// Whether the run shall end after its open round.
 pub fn is_requested() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 0
+}
+
+/// Whether the run shall end without its open round, for which it has waited since the request.
+pub fn is_overdue() -> bool {
+    FIRST.get().is_some_and(|first| first.elapsed() > PATIENCE)
 }
 
 /// Whether the run shall end at once.
@@ -46,10 +67,19 @@ pub fn is_urgent() -> bool {
 mod disposition {
     use nix::sys::signal::{SigHandler, Signal, signal};
 
+    /// The signals that are requests.
+    const REQUESTS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
     /// The signals that this program was started to ignore.
     pub fn ignored() -> Vec<Signal> {
-        let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-        all.into_iter().filter(|&request| is_ignored(request)).collect()
+        REQUESTS.into_iter().filter(|&request| is_ignored(request)).collect()
+    }
+
+    /// Lets every request end the process.
+    pub fn restore() {
+        for request in REQUESTS {
+            set(request, SigHandler::SigDfl);
+        }
     }
 
     fn is_ignored(request: Signal) -> bool {
@@ -78,6 +108,8 @@ mod disposition {
 #[cfg(not(unix))]
 mod disposition {
     pub fn ignored() {}
+
+    pub fn restore() {}
 
     pub fn ignore((): &()) {}
 }

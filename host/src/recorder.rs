@@ -19,7 +19,7 @@ const GREETING_COUNT_MAX: usize = 8;
 struct Recorder<'r> {
     claim: Option<Claim>,
     checkpoints: Option<Checkpoints>,
-    /// The state behind the last round, which is kept once every worker has confirmed it.
+    /// The state after the last closed round, which is kept when the run ends.
     last: Option<Snapshot>,
     goal: Goal,
     started: Instant,
@@ -103,10 +103,9 @@ impl Observer for Recorder<'_> {
     ) -> Result<(), RecordError> {
         self.begin()?.append(record)?;
         self.add(record);
-        if last {
-            self.last = aggregator.snapshot();
-        } else if self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
-            self.keep(aggregator.snapshot())?;
+        self.last = aggregator.snapshot();
+        if !last && self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
+            self.keep(self.last.clone())?;
         }
         self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
         Ok(())
@@ -351,12 +350,12 @@ mod tests {
     }
 
     impl World for Halting {
-        fn next_event(&mut self) -> Result<Event, WorldError> {
+        fn advance(&mut self) -> Result<Option<Event>, WorldError> {
             if self.rounds == 0 {
                 return Err(WorldError::Lost { place: "here".into(), seconds: 120 });
             }
-            let event = self.simulation.next_event()?;
-            self.rounds -= usize::from(matches!(event, Event::Closed(_)));
+            let event = self.simulation.advance()?;
+            self.rounds -= usize::from(matches!(event, Some(Event::Closed(_))));
             Ok(event)
         }
 

@@ -9,7 +9,6 @@ mod wire;
 use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, Fate, FaultInjector};
-use crate::interrupt;
 use crate::objective::Objective;
 use crate::training::{Measured, World, WorldError};
 use flash::{DATA_PAGES, Flash, PAGES};
@@ -332,7 +331,9 @@ impl<R: Repertoire> Simulation<R> {
         let unplugged = self.now < wired.unplugged_until;
         match delivery.what {
             Arrival::Up(bytes) if unplugged => wired.dropped += bytes.len() as u64,
-            Arrival::Up(bytes) => self.aggregator.receive(self.now, link, &bytes),
+            Arrival::Up(bytes) => {
+                self.aggregator.receive(self.now, link, &bytes);
+            }
             Arrival::Down(bytes) if unplugged => wired.forgotten += bytes.len() as u64,
             Arrival::Down(bytes) => {
                 let first = wired.received.is_empty();
@@ -488,20 +489,16 @@ impl<R: Repertoire> Simulation<R> {
 }
 
 impl<R: Repertoire> World for Simulation<R> {
-    fn next_event(&mut self) -> Result<Event, WorldError> {
-        loop {
-            if let Some(event) = self.aggregator.poll_event() {
-                self.last_event = self.now;
-                return Ok(event);
-            }
-            if interrupt::is_urgent() {
-                return Err(WorldError::Interrupted);
-            }
-            if self.now - self.last_event >= ROUND_TIME_MAX {
-                return Err(WorldError::Stalled { hours: ROUND_TIME_MAX.as_secs() / 3600 });
-            }
-            self.step();
+    fn advance(&mut self) -> Result<Option<Event>, WorldError> {
+        if let Some(event) = self.aggregator.poll_event() {
+            self.last_event = self.now;
+            return Ok(Some(event));
         }
+        if self.now - self.last_event >= ROUND_TIME_MAX {
+            return Err(WorldError::Stalled { hours: ROUND_TIME_MAX.as_secs() / 3600 });
+        }
+        self.step();
+        Ok(None)
     }
 
     fn aggregator(&mut self) -> &mut Aggregator {

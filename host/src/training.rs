@@ -9,8 +9,17 @@ use thiserror::Error;
 
 /// Where workers live: it moves bytes between them and the aggregator, and time on.
 pub trait World {
+    /// Goes on by a step, which takes a tenth of a second or so at most; says what happened, if anything did.
+    fn advance(&mut self) -> Result<Option<Event>, WorldError>;
+
     /// Goes on until something happens.
-    fn next_event(&mut self) -> Result<Event, WorldError>;
+    fn next_event(&mut self) -> Result<Event, WorldError> {
+        loop {
+            if let Some(event) = self.advance()? {
+                return Ok(event);
+            }
+        }
+    }
 
     /// The aggregator that it serves.
     fn aggregator(&mut self) -> &mut Aggregator;
@@ -58,6 +67,17 @@ pub enum WorldError {
     )]
     Lost {
         /// Where it was.
+        place: String,
+        /// For how long.
+        seconds: u64,
+    },
+    /// A worker is there but does not go on.
+    #[error(
+        "{place} says that it is there, but has not answered what it is asked for {seconds} seconds; restart it, then go on with \
+         `smidgen resume`"
+    )]
+    Evasive {
+        /// Where it is.
         place: String,
         /// For how long.
         seconds: u64,
@@ -151,7 +171,7 @@ pub trait Observer {
         aggregator: &Aggregator,
     ) -> Result<(), RecordError>;
 
-    /// Whether the state behind the last round is kept, so that a run that ends early was not in vain.
+    /// Whether the state after the last closed round is kept, so that a run that ends early was not in vain.
     fn keeps_state(&self) -> bool {
         false
     }
@@ -163,7 +183,8 @@ pub trait Observer {
 }
 
 /// Runs until the goal is reached and every worker has confirmed its state. On [request](crate::interrupt) it ends sooner:
-/// with the open round, where the observer keeps the state behind that, else at once.
+/// after the open round if that closes soon, else after the last closed one, where the observer keeps the state of that; at once
+/// where it does not.
 ///
 /// `baud` turns bytes into seconds: ten bits a byte, on the link that carried most.
 pub fn train(
@@ -174,19 +195,28 @@ pub fn train(
 ) -> Result<(), TrainingError> {
     let mut begun = false;
     loop {
-        let event = world.next_event()?;
+        let event = world.advance()?;
+        // A board that is lost is no event, and what people should hear must not wait for one.
         while let Some(note) = world.poll_note() {
             observer.note(&note);
         }
+        let Some(event) = event else {
+            if interrupt::is_requested()
+                && (interrupt::is_urgent() || !begun || !observer.keeps_state())
+            {
+                return Err(WorldError::Interrupted.into());
+            }
+            // A board that is away may keep the open round, or the last word of the workers, waiting for ever.
+            if interrupt::is_overdue() {
+                return Ok(());
+            }
+            continue;
+        };
         observer.event(&event, world.aggregator());
         match event {
             Event::Closed(closed) => {
                 let record = record(&closed, world.measure(), baud);
-                let interrupted = interrupt::is_requested();
-                if interrupted && !observer.keeps_state() {
-                    return Err(WorldError::Interrupted.into());
-                }
-                let last = goal.is_over(&record) || interrupted;
+                let last = goal.is_over(&record) || interrupt::is_requested();
                 begun = true;
                 observer.round(&record, last, world.aggregator())?;
                 observer.check(record.round, world.aggregator())?;
@@ -205,9 +235,6 @@ pub fn train(
                 let link = world.aggregator().link(failure.worker);
                 let place = world.place(link);
                 return Err(TrainingError::Failure { place, failure });
-            }
-            Event::Greeted(_) | Event::Loaded { .. } if !begun && interrupt::is_requested() => {
-                return Err(WorldError::Interrupted.into());
             }
             Event::Greeted(_)
             | Event::Loaded { .. }

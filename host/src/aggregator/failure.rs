@@ -90,6 +90,12 @@ pub enum Reason {
          for this board"
     )]
     Restarts(u32),
+    /// It sends without end.
+    #[error(
+        "it sends without end, and hardly any of it is an answer; check that one of the boards is connected there, and that nothing \
+         else writes to its line"
+    )]
+    Flood,
     /// Worker and host disagree on its state.
     #[error("its state differs from the host's copy of it; please report this as a bug")]
     Diverged,

@@ -110,7 +110,15 @@ pub struct Question {
     rest: Option<Duration>,
     asked_at: Option<Duration>,
     sent_at: Duration,
+    /// Since when a useful answer has been waited for: one that leads to another question. A repeated question, a link that was
+    /// opened anew, and an answer that leads nowhere change nothing in it.
+    waiting_since: Option<Duration>,
+    /// Whether that answer should have come.
+    is_overdue: bool,
+    /// When a worker was there that can only be asked once others have answered.
     heard_at: Duration,
+    /// When any answer came last.
+    answered_at: Duration,
     deadline: Option<Duration>,
     /// How long the last answer took if it was one to the first of several questions, and whether it needed a gradient.
     ambiguous: Option<(bool, Duration)>,
@@ -133,7 +141,10 @@ impl Default for Question {
             rest: None,
             asked_at: None,
             sent_at: Duration::ZERO,
+            waiting_since: None,
+            is_overdue: false,
             heard_at: Duration::ZERO,
+            answered_at: Duration::ZERO,
             deadline: None,
             ambiguous: None,
             quick: Timer::new(QUICK_TIMEOUT_MAX),
@@ -171,6 +182,10 @@ impl Question {
 
     /// Starts the next exchange.
     pub fn enter(&mut self, stage: Stage) {
+        if Stage::Idle == self.stage || stage == Stage::Idle {
+            // Nobody waited for it, or will.
+            self.served();
+        }
         self.stage = stage;
         // Workers compare tickets as serial numbers, so only those that are sent are counted.
         self.ticket = self.ticket.wrapping_add(u16::from(stage.has_ticket()));
@@ -191,6 +206,7 @@ impl Question {
     /// Asks who is there, but only after some time.
     pub fn rest(&mut self, time: Duration) {
         self.enter(Stage::Greet);
+        self.served();
         self.rest = Some(time);
     }
 
@@ -223,20 +239,30 @@ impl Question {
         let evaluates = self.asked().evaluates();
         let deadline = now + self.timer(evaluates).timeout() + line_time;
         self.asked_at.get_or_insert(now);
+        self.waiting_since.get_or_insert(now);
         self.sent_at = now + line_time;
         self.deadline = Some(deadline);
         (deadline, self.attempts > 0)
     }
 
-    /// Notes a word from the other end that does not answer the question: it is not silent.
+    /// Notes a word from a worker that others keep waiting: it is not silent.
     pub fn heard(&mut self, now: Duration) {
         self.heard_at = now;
     }
 
+    /// Notes that an answer leads to another question: patience begins anew.
+    pub fn served(&mut self) {
+        (self.waiting_since, self.is_overdue) = (None, false);
+    }
+
+    /// Notes that an answer leads nowhere: what it should have led to is overdue.
+    pub fn evaded(&mut self) {
+        self.is_overdue = true;
+    }
+
     /// Notes that the awaited answer came.
     pub fn answered(&mut self, now: Duration) {
-        self.heard(now);
-        self.missed = 0;
+        (self.missed, self.answered_at) = (0, now);
         let evaluates = self.asked().evaluates();
         if self.attempts == 0 {
             let took = now.saturating_sub(self.sent_at);
@@ -280,10 +306,19 @@ impl Question {
         self.timer(evaluates).back_off();
         self.attempts += 1;
         self.missed += 1;
+        self.is_overdue = true;
         if self.attempts.is_multiple_of(ATTEMPTS_UNTIL_CHECK) {
             self.check();
         }
         true
+    }
+
+    /// The link was opened anew: the question is asked again, and who is there before that.
+    pub fn interrupted(&mut self) {
+        if self.asked_at.is_some() && self.stage.greets() {
+            self.ask_again();
+        }
+        self.check();
     }
 
     /// Asks the worker who it is before anything else.
@@ -291,8 +326,14 @@ impl Question {
         if !self.stage.greets() && self.stage != Stage::Idle && !self.checking {
             self.checking = true;
             self.echo = self.echo.wrapping_add(1);
-            self.attempts = self.attempts.max(1);
+            self.ask_again();
         }
+    }
+
+    /// The next time is not the first one, though no answer was missed.
+    fn ask_again(&mut self) {
+        self.attempts = self.attempts.max(1);
+        self.is_overdue = true;
     }
 
     /// Asks the worker who it is before anything else, even where it waits for the others, and with a new number: an answer
@@ -301,7 +342,7 @@ impl Question {
         (self.checking, self.challenged) = (!self.stage.greets(), true);
         self.rest = None;
         self.echo = self.echo.wrapping_add(1);
-        self.attempts = self.attempts.max(1);
+        self.ask_again();
     }
 
     /// Whether the last questions were all asked in vain.
@@ -316,14 +357,19 @@ impl Question {
         (self.missed, other.missed) = (0, 0);
     }
 
-    /// Since when the answer has been waited for, if it is overdue.
+    /// Since when a useful answer has been waited for, if it is overdue.
     pub fn overdue_since(&self) -> Option<Duration> {
-        self.asked_at.filter(|_| self.attempts > 0 && self.stage != Stage::Idle)
+        self.waiting_since.filter(|_| self.is_overdue && self.stage != Stage::Idle)
     }
 
-    /// Since when nothing has come, not even a word that the worker is there; none if no answer is overdue.
+    /// The same for a worker that can be asked at all.
     pub fn silent_since(&self) -> Option<Duration> {
         Some(self.overdue_since()?.max(self.heard_at))
+    }
+
+    /// When any answer came last, useful or not.
+    pub fn answered_at(&self) -> Duration {
+        self.answered_at
     }
 
     fn timer(&mut self, evaluates: bool) -> &mut Timer {

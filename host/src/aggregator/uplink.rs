@@ -127,6 +127,7 @@ impl Machine {
         match peer.question.stage() {
             Stage::Greet => {
                 self.events.push_back(Event::Greeted(worker));
+                self.peers[worker].question.served();
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
@@ -139,7 +140,9 @@ impl Machine {
         Ok(())
     }
 
+    /// A worker is there, but its answer is still to come.
     fn resume(&mut self, worker: usize) {
+        self.peers[worker].question.evaded();
         if self.peers[worker].question.resume() {
             self.enqueue(worker);
         } else {
@@ -150,6 +153,7 @@ impl Machine {
     /// A worker has forgotten everything: it is brought back to where the round began.
     fn restart(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
+        peer.question.served();
         peer.reboots += 1;
         peer.restarts += 1;
         let restarts = peer.restarts;
@@ -183,7 +187,15 @@ impl Machine {
 
     fn handle_ack(&mut self, worker: usize, value: u32) {
         let peer = &mut self.peers[worker];
-        let next = match peer.question.stage() {
+        let stage = peer.question.stage();
+        match stage {
+            // Asked for the same again, it would go on like this for ever.
+            Stage::Load { held: had } | Stage::Restore { from: had, .. } if value <= had => {
+                peer.question.evaded();
+            }
+            _ => peer.question.served(),
+        }
+        let next = match stage {
             Stage::Configure => {
                 peer.at_round = None;
                 peer.opened = peer.question.ticket();
@@ -313,6 +325,7 @@ impl Machine {
             return Err(Reject::Body);
         }
         peer.question.answered(now);
+        peer.question.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
         if let Up::Update { loss } | Up::Anew { loss } = message {

@@ -181,7 +181,9 @@ impl Bench {
             (mirror, counters, host.reboots(other), host.identity(other).cloned())
         };
         let (before, exponents) = (of_other(&self.host), self.host.exponents());
-        bytes.chunks(100).for_each(|piece| self.host.receive(self.now, worker, piece));
+        for piece in bytes.chunks(100) {
+            self.host.receive(self.now, worker, piece);
+        }
         assert!(of_other(&self.host) == before || self.host.exponents() != exponents);
         self.sent[worker] += bytes.len() as u64;
         let explained = self.host.counters(worker).bytes() + self.host.pending(worker) as u64;

@@ -288,7 +288,9 @@ impl Bench {
     /// Puts bytes before the host, in pieces.
     pub fn arrive(&mut self, link: usize, bytes: &[u8]) {
         self.nodes[link].risen += bytes.len() as u64;
-        bytes.chunks(100).for_each(|piece| self.host.receive(self.now, link, piece));
+        for piece in bytes.chunks(100) {
+            self.host.receive(self.now, link, piece);
+        }
     }
 
     /// The power of a node fails.

@@ -1,0 +1,69 @@
+//! What tells a flood from a noisy line.
+
+use std::time::Duration;
+
+/// Useless bytes that may come at once: a board that repeats itself, or a log that was held back.
+const BURST: u64 = 4 << 20;
+/// Useless bytes that may come in a second, for as long as they like: as many as a line of ten million baud carries. A host
+/// drops a hundred times as many.
+const RATE: u64 = 1 << 20;
+
+/// Useless bytes of a link: those of no frame that was accepted, less what was forgiven since.
+///
+/// Noise, the log of a board and answers that came twice never reach the limit on a serial line; a socket has no rate of its
+/// own, and whoever writes to one as fast as it can reaches it within a tenth of a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauge {
+    level: u64,
+    at: Duration,
+}
+
+impl Gauge {
+    /// Notes that so many bytes came, of which so many were of use. True if that is a flood.
+    pub fn rise(&mut self, now: Duration, received: usize, useful: usize) -> bool {
+        let passed = now.saturating_sub(self.at);
+        let forgiven = u128::from(RATE) * passed.as_micros() / 1_000_000;
+        let forgiven = u64::try_from(forgiven).unwrap_or(u64::MAX);
+        // The rest waits for the next time, so that many small steps forgive as much as a large one.
+        if forgiven > 0 {
+            self.at = now;
+        }
+        let level = self.level.saturating_sub(forgiven) + received as u64;
+        self.level = level.saturating_sub(useful as u64);
+        self.level > BURST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds until a flood is noticed, of bytes that come at a rate and of which a share is of use.
+    fn noticed_after(rate: u64, useful: f64) -> Option<f64> {
+        let mut gauge = Gauge::default();
+        let step = Duration::from_millis(1);
+        let received = (rate / 1000) as usize;
+        let is_flood = |step_number: &u32| {
+            gauge.rise(step * *step_number, received, (received as f64 * useful) as usize)
+        };
+        (0..100_000).find(is_flood).map(|step_number| f64::from(step_number) / 1000.0)
+    }
+
+    #[test]
+    fn a_flood_is_noticed_at_once_and_a_noisy_line_never() {
+        assert!(noticed_after(100_000_000, 0.0).is_some_and(|seconds| seconds < 0.1));
+        assert!(noticed_after(100_000_000, 0.5).is_some_and(|seconds| seconds < 0.1));
+        assert!(noticed_after(2_000_000, 0.0).is_some_and(|seconds| seconds < 10.0));
+        assert_eq!(noticed_after(1_000_000, 0.0), None, "ten million baud");
+        assert_eq!(noticed_after(100_000_000, 0.999), None, "answers");
+    }
+
+    #[test]
+    fn small_steps_forgive_as_much_as_large_ones() {
+        let mut gauge = Gauge::default();
+        for microsecond in 0..2_000_000 {
+            assert!(!gauge.rise(Duration::from_micros(microsecond), 1, 0));
+        }
+        assert!(gauge.level < 1000, "{}", gauge.level);
+    }
+}
