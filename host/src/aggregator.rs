@@ -31,6 +31,7 @@ mod routes;
 mod scaling;
 mod setup;
 mod snapshot;
+mod stopwatch;
 mod timer;
 mod traffic;
 mod tuner;
@@ -59,6 +60,7 @@ pub use snapshot::{ForeignSnapshot, Snapshot};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
+pub use stopwatch::Elapsed;
 pub use traffic::{Carried, Traffic};
 use tuner::Tuner;
 
@@ -152,7 +154,10 @@ impl Aggregator {
             let worker = self.machine.routes.worker(link);
             let counters = &mut self.counters[worker];
             let (rest, frame) = self.deframers[link].feed(bytes, counters);
-            self.machine.peers[worker].uplink.wire_bytes += (bytes.len() - rest.len()) as u64;
+            let taken = bytes.len() - rest.len();
+            let peer = &mut self.machine.peers[worker];
+            peer.uplink.wire_bytes += taken as u64;
+            peer.stopwatch.arriving(now, taken);
             bytes = rest;
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
@@ -170,7 +175,10 @@ impl Aggregator {
                     uplink.retransmitted_frames += 1;
                     uplink.retransmitted_bytes += wire_len as u64;
                 }
+                self.machine.peers[worker].stopwatch.frame_ended();
                 self.interrupt_exchanged(link, worker);
+            } else if self.deframers[link].pending() == 0 {
+                self.machine.peers[worker].stopwatch.frame_ended();
             }
         }
         useful
@@ -205,6 +213,7 @@ impl Aggregator {
     fn reopen(&mut self, link: usize, tentative: bool) {
         let worker = self.machine.routes.worker(link);
         self.deframers[link].interrupt(&mut self.counters[worker]);
+        self.machine.peers[worker].stopwatch.frame_ended();
         self.machine.routes.reopen(link, tentative);
         self.machine.reconnect(worker);
     }
@@ -317,6 +326,12 @@ impl Aggregator {
         self.machine.peers[worker].traffic()
     }
 
+    /// Where the time of each worker went in the last round that was closed, for those that had a part in it.
+    pub fn elapsed(&self) -> impl Iterator<Item = (usize, Elapsed)> {
+        let peers = self.machine.peers.iter().enumerate();
+        peers.filter_map(|(worker, peer)| Some((worker, peer.elapsed?)))
+    }
+
     /// How often a worker was found restarted.
     pub fn reboots(&self, worker: usize) -> u32 {
         self.machine.peers[worker].reboots
@@ -409,6 +424,8 @@ struct Machine {
     queue: VecDeque<usize>,
     deadlines: BinaryHeap<Reverse<(Duration, usize)>>,
     events: VecDeque<Event>,
+    /// When the first frame since the last close was sent.
+    since: Option<Duration>,
 }
 
 impl Machine {
@@ -435,6 +452,7 @@ impl Machine {
             queue: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             events: VecDeque::new(),
+            since: None,
             setup,
         };
         (0..n).for_each(|worker| machine.enqueue(worker));

@@ -9,7 +9,7 @@
 //! whole: a run goes on from the latest file that passes its check.
 
 use crate::aggregator::Snapshot;
-use crate::record::{Cost, RecordError, write_error, write_whole};
+use crate::record::{Cost, RecordError, WorkerTimes, write_error, write_whole};
 use crc::{CRC_64_XZ, Crc};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use std::{fs, io};
 use thiserror::Error;
 
 /// What a file begins with: name and version of the format, for people as well.
-const HEAD: &[u8] = b"smidgen checkpoint 1\n";
+const HEAD: &[u8] = b"smidgen checkpoint 2\n";
 /// What all versions begin with; they end in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
@@ -41,6 +41,8 @@ pub struct Checkpoint {
     pub setup: Cost,
     /// Seconds that the run has taken by the clocks of its hosts.
     pub wall_seconds: f64,
+    /// Where the time of each worker's rounds went. Apart from the state, which knows no time.
+    pub times: Vec<WorkerTimes>,
     /// The state.
     pub snapshot: Snapshot,
 }
@@ -102,11 +104,20 @@ impl Checkpoints {
         &self,
         setup: Cost,
         wall_seconds: f64,
+        times: Vec<WorkerTimes>,
         snapshot: Snapshot,
     ) -> Result<(), RecordError> {
         let Self { arguments, folder, data_checksum, rounds, .. } = self.clone();
-        let checkpoint =
-            Checkpoint { arguments, folder, data_checksum, rounds, setup, wall_seconds, snapshot };
+        let checkpoint = Checkpoint {
+            arguments,
+            folder,
+            data_checksum,
+            rounds,
+            setup,
+            wall_seconds,
+            times,
+            snapshot,
+        };
         checkpoint.write(&self.directory)
     }
 }

@@ -21,7 +21,7 @@ use smidgen::experiment::{Experiment, ExperimentError};
 use smidgen::progress::Progress;
 use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, Start, record};
-use smidgen::report::quantity::{bytes, counted, number, seconds, step};
+use smidgen::report::quantity::{bytes, counted, number, slow_line, step, time};
 use smidgen::report::write;
 use smidgen::training::{Goal, TrainingError, World, WorldError};
 use std::ffi::OsString;
@@ -133,7 +133,7 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     if checkpoint.data_checksum != experiment.data_checksum() {
         return Err(OtherData(options.dataset.clone()).into());
     }
-    let Checkpoint { setup, wall_seconds, snapshot, .. } = *checkpoint;
+    let Checkpoint { setup, wall_seconds, times, snapshot, .. } = *checkpoint;
     let (round, transcript) = (snapshot.round(), snapshot.transcript());
     let (directory, rounds) = RunDirectory::reopen(&options.out, round, transcript)?;
     let goal = Goal { rounds: options.rounds, target: options.target };
@@ -141,7 +141,7 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
     progress.note(&format!("going on behind round {}", snapshot.round()));
-    let start = Start::Resumed { directory, rounds, setup, wall_seconds };
+    let start = Start::Resumed { directory, rounds, setup, wall_seconds, times };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot) })
 }
 
@@ -220,13 +220,21 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     let norm = summary.gradient_norm_squared;
     let norm = norm.map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", number(norm)));
     say(format_args!(
-        "{}, loss {}{norm}; {} up and {} down in {} on the link.",
+        "{}, loss {}{norm}; {} up and {} down in {}.",
         counted(summary.rounds.into(), "round", "rounds"),
         number(summary.loss.unwrap_or(f64::NAN)),
         bytes(summary.uplink.wire_bytes),
         bytes(summary.downlink.wire_bytes),
-        seconds(summary.link_seconds),
+        time(&summary.cost(), summary.clock, summary.baud),
     ))?;
+    if let [slowest, rest @ ..] = &summary.slow_lines()[..] {
+        let sentence = slow_line(&slowest.name, &slowest.times, options.baud);
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!("; {} slow as well", counted(more as u64, "line is", "lines are")),
+        };
+        complain(&format!("warning: {sentence}{more}"));
+    }
     if let (Some(target), Some(reached)) = (options.target, summary.target_reached) {
         let reached = if reached { "was reached" } else { "was not reached" };
         say(format_args!("The target, ‖∇f‖² ≤ {}, {reached}.", number(target)))?;

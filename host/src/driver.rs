@@ -7,6 +7,7 @@ use crate::aggregator::{Aggregator, Event, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
 use crate::objective::Objective;
+use crate::record::Clock;
 use crate::simulation::Line;
 use crate::training::{Measured, World, WorldError};
 use crate::transport::{Address, LinkEvent, Links, Lookout, TransportError};
@@ -288,6 +289,10 @@ impl World for Driver {
         let (loss, norm_squared) = objective.loss_and_norm_squared(&self.aggregator.model());
         let loss = (!self.hears_all).then_some(loss);
         Some(Measured { loss, gradient_norm_squared: norm_squared })
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Host
     }
 
     fn place(&self, link: usize) -> String {

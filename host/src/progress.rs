@@ -268,11 +268,21 @@ impl Status {
         };
         let (up, down) = (bytes(total.uplink.wire_bytes), bytes(total.downlink.wire_bytes));
         let traffic = format!("  ↑ {up} ↓ {down}");
-        let time = format!("  link {}{}", seconds(total.link_seconds), clock(left));
-        let choices = [[&loss[..], &norm, &traffic, &time], [&loss, &norm, &time, ""]];
+        let modelled = seconds(total.modelled_seconds);
+        let time = match total.elapsed_seconds.map(seconds) {
+            Some(elapsed) => [format!("  time {elapsed}"), format!(" (modelled {modelled})")],
+            None => [format!("  modelled {modelled}"), String::new()],
+        };
+        let ([time, beside], left) = (time, clock(left));
+        let choices = [
+            [&loss[..], &norm, &traffic, &time, &beside, &left],
+            [&loss, &norm, &traffic, &time, &left, ""],
+            [&loss, &norm, &time, &beside, &left, ""],
+            [&loss, &norm, &time, &left, "", ""],
+        ];
         let lines = choices.map(|parts| round.clone() + &parts.concat());
         let fitting = lines.into_iter().find(|line| line.chars().count() <= width);
-        fitting.unwrap_or_else(|| round + &norm + &time)
+        fitting.unwrap_or_else(|| round + &norm + &time + &left)
     }
 }
 
@@ -321,9 +331,14 @@ mod tests {
         }
     }
 
-    fn cost(wire_bytes: u64, link_seconds: f64) -> Cost {
+    fn cost(wire_bytes: u64, modelled_seconds: f64) -> Cost {
         let traffic = Traffic { wire_bytes, ..Traffic::default() };
-        Cost { uplink: traffic, downlink: traffic, link_seconds }
+        Cost {
+            uplink: traffic,
+            downlink: traffic,
+            modelled_seconds,
+            elapsed_seconds: Some(1.1 * modelled_seconds),
+        }
     }
 
     /// A pace that began so long ago that every tenth is shown.
@@ -343,7 +358,7 @@ mod tests {
         progress.note("worker 3 came back");
         progress.phase("writing the report");
         progress.finish();
-        let last = "round 999/1000  f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  link 1.50 s";
+        let last = "round 999/1000  f 0.500  ‖∇f‖² 1.23e-4  ↑ 12.3 kB ↓ 12.3 kB  time 1.65 s (modelled 1.50 s)";
         let expected = ["sending shards", "worker 3 came back", last, "writing the report", ""];
         assert_eq!(lines.text(), expected.join("\n"));
     }
@@ -391,8 +406,10 @@ mod tests {
                 assert!(line.chars().count() <= width, "{line}");
                 line
             });
-            assert!(wide.contains('↑') && usual.contains("link"), "{wide}\n{usual}");
+            assert!(wide.contains('↑') && usual.contains("time"), "{wide}\n{usual}");
             assert!(usual.ends_with("left 23:59:59"), "{usual}");
+            let log = status.line(9999, left, usize::MAX);
+            assert!(log.contains("time 110\u{a0}s (modelled 99.9\u{a0}s)"), "{log}");
         }
     }
 

@@ -11,9 +11,11 @@
 //! where a value may be absent, as absent.
 
 mod directory;
+mod times;
 
 pub use directory::{Claim, REPORT, RecordError, Run, RunDirectory};
 pub(crate) use directory::{write_error, write_whole};
+pub use times::{BoardTimes, Clock, Times, WorkerTimes};
 
 pub use crate::aggregator::Traffic;
 use std::collections::BTreeMap;
@@ -25,14 +27,26 @@ use serde_json::{Map, Value};
 use smidgen_protocol::counters::Reject;
 
 /// What a round, or many, cost on the links.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// From the workers to the host.
     pub uplink: Traffic,
     /// From the host to the workers.
     pub downlink: Traffic,
-    /// Seconds that the bytes of the busiest link take, both ways together, at the rate of the line.
-    pub link_seconds: f64,
+    /// Modelled: the seconds that the bytes of the busiest link take, both ways together, at the rate of the line.
+    #[serde(alias = "link_seconds")]
+    pub modelled_seconds: f64,
+    /// Measured: the seconds from the first frame of each round to its last, by the [`Clock`] of the run. Absent in records that are older than it.
+    #[serde(default)]
+    pub elapsed_seconds: Option<f64>,
+}
+
+impl Default for Cost {
+    /// Nothing, which took no time.
+    fn default() -> Self {
+        let (uplink, downlink) = Default::default();
+        Self { uplink, downlink, modelled_seconds: 0.0, elapsed_seconds: Some(0.0) }
+    }
 }
 
 impl Cost {
@@ -46,7 +60,9 @@ impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.uplink += other.uplink;
         self.downlink += other.downlink;
-        self.link_seconds += other.link_seconds;
+        self.modelled_seconds += other.modelled_seconds;
+        let parts = self.elapsed_seconds.zip(other.elapsed_seconds);
+        self.elapsed_seconds = parts.map(|(one, other)| one + other);
     }
 }
 
@@ -93,8 +109,15 @@ pub struct RoundRecord {
     pub uplink: Traffic,
     /// From the host to the workers.
     pub downlink: Traffic,
-    /// Seconds that the round's bytes on its busiest link take, both ways together, at the rate of the line.
-    pub link_seconds: f64,
+    /// See [`Cost::modelled_seconds`].
+    #[serde(alias = "link_seconds")]
+    pub modelled_seconds: f64,
+    /// See [`Cost::elapsed_seconds`].
+    #[serde(default)]
+    pub elapsed_seconds: Option<f64>,
+    /// Where the time of each worker's round went, if its update is in the round; see [`BoardTimes::of_round`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boards: Vec<BoardTimes>,
     /// Digest of the run up to and with this round, 16 hexadecimal digits.
     pub transcript: String,
 }
@@ -117,7 +140,8 @@ impl RoundRecord {
 
     /// What the round cost.
     pub const fn cost(&self) -> Cost {
-        Cost { uplink: self.uplink, downlink: self.downlink, link_seconds: self.link_seconds }
+        let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
+        Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
     }
 }
 
@@ -153,8 +177,10 @@ pub struct Summary {
     pub finished: bool,
     /// Every option of the run by its name on the command line, defaults included.
     pub configuration: Map<String, Value>,
-    /// Line rate for which `link_seconds` hold, in baud; absent where they were measured.
+    /// Line rate for which modelled seconds hold, in baud.
     pub baud: Option<u32>,
+    /// The clock that measured seconds are of; absent in records that are older than those.
+    pub clock: Option<Clock>,
     /// Smoothness constant L of f.
     pub l: Option<f64>,
     /// L_AM, the arithmetic mean of the L_i.
@@ -193,8 +219,12 @@ pub struct Summary {
     pub uplink: Traffic,
     /// Total over all rounds, from the host to the workers.
     pub downlink: Traffic,
-    /// Total over all rounds.
-    pub link_seconds: f64,
+    /// Total over all rounds, see [`Cost::modelled_seconds`].
+    #[serde(alias = "link_seconds")]
+    pub modelled_seconds: f64,
+    /// Total over all rounds, see [`Cost::elapsed_seconds`].
+    #[serde(default)]
+    pub elapsed_seconds: Option<f64>,
     /// What the updates would take if they were coded perfectly, and what they took.
     pub information_limit: Option<InformationLimit>,
     /// Mantissas of models and estimators that were cut to their range, by the host or by a worker; 0 in a sound run.
@@ -214,9 +244,7 @@ const RISE_MAX: f64 = 0.1;
 impl Summary {
     /// Takes a round in: as the last one, and in the totals.
     pub fn add(&mut self, round: &RoundRecord) {
-        self.uplink += round.uplink;
-        self.downlink += round.downlink;
-        self.link_seconds += round.link_seconds;
+        self.set_cost(self.cost() + round.cost());
         self.rounds = round.round;
         self.initial_loss.get_or_insert(round.loss);
         self.loss = Some(round.loss);
@@ -226,14 +254,31 @@ impl Summary {
 
     /// Replaces what it says of rounds by what `rounds` say.
     pub fn recount(&mut self, rounds: &[RoundRecord]) {
-        (self.uplink, self.downlink, self.link_seconds) = Default::default();
+        self.set_cost(Cost::default());
         self.initial_loss = None;
         rounds.iter().for_each(|round| self.add(round));
     }
 
     /// What all rounds cost.
     pub const fn cost(&self) -> Cost {
-        Cost { uplink: self.uplink, downlink: self.downlink, link_seconds: self.link_seconds }
+        let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
+        Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
+    }
+
+    const fn set_cost(&mut self, cost: Cost) {
+        let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost;
+        (self.uplink, self.downlink) = (uplink, downlink);
+        (self.modelled_seconds, self.elapsed_seconds) = (modelled_seconds, elapsed_seconds);
+    }
+
+    /// Workers whose lines take more than twice the time of their bytes, the slowest first; none in simulation, where lines are as they were wanted.
+    pub fn slow_lines(&self) -> Vec<&WorkerRecord> {
+        let is_slow = |worker: &&WorkerRecord| worker.times.total.is_line_slow();
+        let is_real = self.clock == Some(Clock::Host);
+        let mut slow: Vec<_> = self.workers.iter().filter(|_| is_real).filter(is_slow).collect();
+        let excess = |worker: &WorkerRecord| worker.times.total.line_excess_seconds();
+        slow.sort_by(|one, other| excess(other).total_cmp(&excess(one)));
+        slow
     }
 
     /// Whether the run went up instead of down: its loss is no number or well above the first one, or it did not fall while
@@ -304,6 +349,9 @@ pub struct WorkerRecord {
     pub rejected_by_worker: BTreeMap<String, u64>,
     /// Mantissas that the worker cut to their range.
     pub saturated: u64,
+    /// Where the time of its rounds went.
+    #[serde(default)]
+    pub times: WorkerTimes,
     /// Times that it was found restarted.
     pub reboots: u32,
     /// Times that rounds began to close without it.

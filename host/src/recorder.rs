@@ -5,8 +5,11 @@ use crate::checkpoint::Checkpoints;
 use crate::experiment::Experiment;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
-use crate::record::{Claim, Cost, RecordError, RoundRecord, RunDirectory, Summary, WorkerRecord};
-use crate::report::quantity::number;
+use crate::record::{
+    Claim, Clock, Cost, RecordError, RoundRecord, RunDirectory, Summary, Times, WorkerRecord,
+    WorkerTimes,
+};
+use crate::report::quantity::{number, slow_line};
 use crate::simulation;
 use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};
@@ -14,6 +17,9 @@ use std::time::Instant;
 
 /// Boards that are greeted by a line of their own; the rest are counted.
 const GREETING_COUNT_MAX: usize = 8;
+
+/// Slow lines that are noted while the run goes on; the report names the rest.
+const SLOW_COUNT_MAX: usize = 4;
 
 /// The observer of a run that is recorded.
 struct Recorder<'r> {
@@ -31,6 +37,13 @@ struct Recorder<'r> {
     /// The name of the method, if its workers keep something that the host does not know.
     kept_alone: Option<&'static str>,
     greeted: usize,
+    /// Where the time of each worker's rounds went.
+    times: Vec<WorkerTimes>,
+    /// Workers whose lines were said to be slow.
+    slow: Vec<bool>,
+    /// What measures them.
+    clock: Clock,
+    baud: u32,
     /// What is known by now.
     summary: Summary,
     /// Bytes of bodies after round 0, whose updates may be dense or empty.
@@ -103,6 +116,7 @@ impl Observer for Recorder<'_> {
     ) -> Result<(), RecordError> {
         self.begin()?.append(record)?;
         self.add(record);
+        self.time(aggregator);
         self.last = aggregator.snapshot();
         if !last && self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
             self.keep(self.last.clone())?;
@@ -153,7 +167,8 @@ impl Recorder<'_> {
             return Ok(());
         };
         self.directory.as_ref().map_or(Ok(()), RunDirectory::sync)?;
-        checkpoints.write(self.summary.setup, self.wall_seconds(), snapshot)
+        let (setup, times) = (self.summary.setup, self.times.clone());
+        checkpoints.write(setup, self.wall_seconds(), times, snapshot)
     }
 
     /// Seconds on the clocks of all hosts of the run.
@@ -164,7 +179,9 @@ impl Recorder<'_> {
     fn start(&mut self, start: Start, aggregator: &Aggregator) -> Result<(), RecordError> {
         match start {
             Start::New(claim) => self.claim = Some(claim),
-            Start::Resumed { directory, rounds, setup, wall_seconds } => {
+            Start::Resumed { directory, rounds, setup, wall_seconds, times } => {
+                self.times = times;
+                self.times.resize(self.places.len(), WorkerTimes::default());
                 self.earlier_seconds = wall_seconds;
                 self.learn(aggregator);
                 let next = rounds.last().map_or(0, |record| record.round + 1);
@@ -176,6 +193,21 @@ impl Recorder<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the times of a round that was just closed, and says of a line once that it is slow.
+    fn time(&mut self, aggregator: &Aggregator) {
+        let baud = self.baud;
+        for (worker, elapsed) in aggregator.elapsed() {
+            self.times[worker].add(Times::new(&elapsed, baud));
+            let is_slow = self.clock == Clock::Host && self.times[worker].total.is_line_slow();
+            if is_slow && !std::mem::replace(&mut self.slow[worker], true) {
+                let place = self.place(worker, aggregator);
+                if self.slow.iter().filter(|slow| **slow).count() <= SLOW_COUNT_MAX {
+                    self.note(&slow_line(&place, &self.times[worker], baud));
+                }
+            }
+        }
     }
 
     /// Where a worker is, for people.
@@ -221,7 +253,7 @@ impl Recorder<'_> {
     /// What can be said of the workers and their updates when the run is over.
     fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
         let summary = &mut self.summary;
-        summary.workers = worker_records(experiment, aggregator, &self.places);
+        summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
         summary.test = experiment.test(&aggregator.model());
@@ -253,6 +285,8 @@ pub enum Start {
         setup: Cost,
         /// Seconds that it has taken.
         wall_seconds: f64,
+        /// Where the time of each worker's rounds went.
+        times: Vec<WorkerTimes>,
     },
 }
 
@@ -279,7 +313,11 @@ pub fn record(
         places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
         kept_alone: experiment.setup.method.has_private().then(|| options.method.name()),
         greeted: 0,
-        summary: experiment.summary(),
+        times: vec![WorkerTimes::default(); experiment.parts.len()],
+        slow: vec![false; experiment.parts.len()],
+        clock: world.clock(),
+        baud: options.baud,
+        summary: Summary { clock: Some(world.clock()), ..experiment.summary() },
         progress,
         sent_bytes: 0,
         lyapunov: experiment.lyapunov(),
@@ -307,6 +345,7 @@ fn worker_records(
     experiment: &Experiment,
     aggregator: &Aggregator,
     places: &[String],
+    times: &[WorkerTimes],
 ) -> Vec<WorkerRecord> {
     let record = |worker: usize| {
         let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
@@ -326,6 +365,7 @@ fn worker_records(
             ),
             rejected_by_worker: WorkerRecord::by_reason(&told.rejected),
             saturated: told.saturated.into(),
+            times: times[worker],
             reboots: aggregator.reboots(worker),
             left_out: aggregator.left_out(worker),
             reason: aggregator.reason(worker).map(ToString::to_string),
@@ -365,6 +405,10 @@ mod tests {
 
         fn measure(&mut self) -> Option<Measured> {
             self.simulation.measure()
+        }
+
+        fn clock(&self) -> Clock {
+            self.simulation.clock()
         }
 
         fn place(&self, link: usize) -> String {

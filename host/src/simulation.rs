@@ -10,6 +10,7 @@ use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, Fate, FaultInjector};
 use crate::objective::Objective;
+use crate::record::Clock;
 use crate::training::{Measured, World, WorldError};
 use flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_firmware::journal::{FlashJournal, attend};
@@ -520,6 +521,10 @@ impl<R: Repertoire> World for Simulation<R> {
         }
         let gradient_norm_squared = gradient.iter().map(|g| g * g).sum();
         Some(Measured { loss: None, gradient_norm_squared })
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Virtual
     }
 
     fn place(&self, link: usize) -> String {

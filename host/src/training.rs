@@ -3,7 +3,7 @@
 use crate::aggregator::{Aggregator, Carried, Closed, Event, Failure};
 use crate::interrupt;
 use crate::lyapunov::Violation;
-use crate::record::{Cost, RecordError, RoundRecord};
+use crate::record::{BoardTimes, Clock, Cost, RecordError, RoundRecord};
 use crate::serial_line;
 use thiserror::Error;
 
@@ -26,6 +26,9 @@ pub trait World {
 
     /// f at the x of the round that was just closed, where the data are at hand.
     fn measure(&mut self) -> Option<Measured>;
+
+    /// What the times that it passes to the aggregator are of.
+    fn clock(&self) -> Clock;
 
     /// Where a link leads, for people.
     fn place(&self, link: usize) -> String;
@@ -186,7 +189,7 @@ pub trait Observer {
 /// after the open round if that closes soon, else after the last closed one, where the observer keeps the state of that; at once
 /// where it does not.
 ///
-/// `baud` turns bytes into seconds: ten bits a byte, on the link that carried most.
+/// `baud` turns bytes into modelled seconds: ten bits a byte, on the link that carried most.
 pub fn train(
     world: &mut impl World,
     goal: Goal,
@@ -215,7 +218,8 @@ pub fn train(
         observer.event(&event, world.aggregator());
         match event {
             Event::Closed(closed) => {
-                let record = record(&closed, world.measure(), baud);
+                let mut record = record(&closed, world.measure(), baud);
+                record.boards = BoardTimes::of_round(world.aggregator().elapsed(), baud);
                 let last = goal.is_over(&record) || interrupt::is_requested();
                 begun = true;
                 observer.round(&record, last, world.aggregator())?;
@@ -291,13 +295,13 @@ impl<F: FnMut(&RoundRecord)> Observer for Collector<F> {
 }
 
 fn cost(carried: &Carried, baud: u32) -> Cost {
-    let Carried { uplink, downlink, busiest_link_bytes } = *carried;
-    let link_seconds = serial_line::seconds(busiest_link_bytes, baud);
-    Cost { uplink, downlink, link_seconds }
+    let Carried { uplink, downlink, busiest_link_bytes, elapsed } = *carried;
+    let modelled_seconds = serial_line::seconds(busiest_link_bytes, baud);
+    Cost { uplink, downlink, modelled_seconds, elapsed_seconds: Some(elapsed.as_secs_f64()) }
 }
 
 fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord {
-    let Cost { uplink, downlink, link_seconds } = cost(&closed.carried, baud);
+    let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost(&closed.carried, baud);
     RoundRecord {
         round: closed.round,
         loss: measured.and_then(|measured| measured.loss).unwrap_or(closed.loss),
@@ -306,7 +310,9 @@ fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord
         absent: closed.absent,
         uplink,
         downlink,
-        link_seconds,
+        modelled_seconds,
+        elapsed_seconds,
+        boards: Vec::new(),
         transcript: format!("{:016x}", closed.transcript),
     }
 }

@@ -44,6 +44,7 @@ fn run_until(
         rounds,
         setup: Cost::default(),
         wall_seconds: 0.0,
+        times: vec![],
         snapshot: keeper.snapshot.expect("a round was closed"),
     };
     let bytes = checkpoint.to_bytes();

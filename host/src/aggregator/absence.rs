@@ -17,10 +17,10 @@ impl Machine {
         }
         if let Phase::Open(round) = self.phase {
             self.leave_out(|machine, worker| !machine.is_in(worker, round));
-            self.close(round);
+            self.close(now, round);
         } else {
             self.leave_out(|machine, worker| !machine.is_idle(worker));
-            self.conclude();
+            self.conclude(now);
         }
     }
 
@@ -165,9 +165,9 @@ impl Machine {
     }
 
     /// Ends the run: all that are there have confirmed their state.
-    fn conclude(&mut self) {
+    fn conclude(&mut self, now: Duration) {
         self.phase = Phase::Finished;
-        let carried = self.close_traffic();
+        let carried = self.close_traffic(now);
         self.events.push_back(Event::Finished(carried));
     }
 }

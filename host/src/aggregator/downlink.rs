@@ -47,6 +47,8 @@ impl Machine {
         let line_time = self.setup.byte_time * (len + answer_len) as u32;
         let (deadline, again) = peer.question.sent(now, line_time);
         self.deadlines.push(Reverse((deadline, worker)));
+        peer.stopwatch.sent(now, len);
+        self.since.get_or_insert(now);
         peer.downlink.frames += 1;
         peer.downlink.wire_bytes += len as u64;
         if again || peer.restarts > 0 {

@@ -2,6 +2,7 @@
 
 use super::failure::Reason;
 use super::question::{Question, Stage};
+use super::stopwatch::{Elapsed, Stopwatch};
 use super::traffic::Traffic;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::counters::Reject;
@@ -126,6 +127,9 @@ pub struct Peer {
     pub uplink: Traffic,
     pub downlink: Traffic,
     past: (Traffic, Traffic),
+    pub stopwatch: Stopwatch,
+    /// Where its time went in the last closed round, if it had a part in that.
+    pub elapsed: Option<Elapsed>,
     /// What its last Ready told.
     pub told: Told,
     /// Times it was found restarted, and those of them since its last update.
@@ -134,6 +138,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The awaited answer came, on a line that takes `byte_time` for a byte.
+    pub fn answered(&mut self, now: Duration, byte_time: Duration) {
+        self.stopwatch.answered(now, self.question.asked().evaluates(), byte_time);
+        self.question.answered(now);
+    }
+
     /// Whether its board has said to this host who it is.
     pub fn is_greeted(&self) -> bool {
         self.heard_on.is_some()
@@ -162,7 +172,8 @@ impl Peer {
     }
 
     /// Its update was taken, so that whatever was wrong is over.
-    pub fn updated(&mut self, round: u32) {
+    pub fn updated(&mut self, now: Duration, round: u32) {
+        self.stopwatch.updated(now);
         self.at_round = Some(round);
         (self.restarts, self.terms) = (0, 0);
         self.question.enter(Stage::Idle);

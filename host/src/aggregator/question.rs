@@ -47,7 +47,7 @@ pub enum Stage {
 
 impl Stage {
     /// Whether the worker must pass over its rows before it answers.
-    fn evaluates(self) -> bool {
+    pub fn evaluates(self) -> bool {
         matches!(self, Self::Curvature | Self::Probe | Self::Begin | Self::Round)
     }
 

@@ -6,13 +6,14 @@ use smidgen_protocol::digest;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::vector::{round_shift, saturate};
+use std::time::Duration;
 
 /// What a transcript says of a worker that was left out of a round.
 const ABSENT: u64 = u64::MAX;
 
 impl Machine {
     /// Closes a round, of which all is in that is waited for.
-    pub fn close(&mut self, round: u32) {
+    pub fn close(&mut self, now: Duration, round: u32) {
         self.transcript.absorb(u64::from(round));
         self.transcript.absorb(digest::vector(self.model.w()));
         if self.setup.downlink == Downlink::Model {
@@ -38,21 +39,23 @@ impl Machine {
             estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
             absent,
-            carried: self.close_traffic(),
+            carried: self.close_traffic(now),
         };
         self.events.push_back(Event::Closed(closed));
         self.phase = Phase::Closed(round);
     }
 
     /// What it took since the last close.
-    pub fn close_traffic(&mut self) -> Carried {
-        let mut carried = Carried::default();
+    pub fn close_traffic(&mut self, now: Duration) -> Carried {
+        let elapsed = now.saturating_sub(self.since.take().unwrap_or(now));
+        let mut carried = Carried { elapsed, ..Carried::default() };
         for peer in &mut self.peers {
             let bytes = peer.uplink.wire_bytes + peer.downlink.wire_bytes;
             carried.busiest_link_bytes = carried.busiest_link_bytes.max(bytes);
             carried.uplink += peer.uplink;
             carried.downlink += peer.downlink;
             peer.close_traffic();
+            peer.elapsed = peer.stopwatch.close(bytes);
         }
         carried
     }

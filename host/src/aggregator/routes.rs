@@ -175,6 +175,7 @@ impl Machine {
         let [one_peer, other_peer] =
             self.peers.get_disjoint_mut([one, other]).expect("two workers are not one");
         one_peer.question.trade_links(&mut other_peer.question);
+        one_peer.stopwatch.trade_links(&mut other_peer.stopwatch);
         (one_peer.met, other_peer.met) = (None, None);
         self.ask_who(one);
         self.ask_who(other);

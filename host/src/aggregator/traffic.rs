@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
+use std::time::Duration;
 
 /// What passed the links in one direction, counted where it passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,4 +46,6 @@ pub struct Carried {
     pub downlink: Traffic,
     /// Bytes, both ways, on the link that carried most.
     pub busiest_link_bytes: u64,
+    /// From the first frame that was sent to now.
+    pub elapsed: Duration,
 }

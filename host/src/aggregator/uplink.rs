@@ -36,7 +36,7 @@ impl Machine {
             | Up::Range { ticket, .. }
             | Up::Refused { ticket, .. } => {
                 self.admit(now, worker, ticket, &message)?;
-                self.handle_answer(worker, &message);
+                self.handle_answer(now, worker, &message);
                 Ok(())
             }
         }
@@ -69,24 +69,24 @@ impl Machine {
         ticket: Ticket,
         message: &Up,
     ) -> Result<(), Reject> {
-        let question = &mut self.peers[worker].question;
+        let question = &self.peers[worker].question;
         if ticket != question.ticket() {
             return Err(Reject::Repeated);
         }
         if !question.stage().is_answered_by(message) {
             return Err(Reject::Unexpected);
         }
-        question.answered(now);
+        self.peers[worker].answered(now, self.setup.byte_time);
         self.hear(worker);
         Ok(())
     }
 
-    fn handle_answer(&mut self, worker: usize, message: &Up) {
+    fn handle_answer(&mut self, now: Duration, worker: usize, message: &Up) {
         match *message {
             Up::Ack { value, .. } => self.handle_ack(worker, value),
             Up::Curvature { l_i, .. } => self.handle_curvature(worker, l_i),
             Up::Range { gradient_max, loss, .. } => {
-                self.handle_range(worker, gradient_max, loss.mantissa());
+                self.handle_range(now, worker, gradient_max, loss.mantissa());
             }
             Up::Refused { refusal, .. } => self.handle_refusal(worker, refusal),
             _ => unreachable!("other messages carry no ticket"),
@@ -112,7 +112,7 @@ impl Machine {
             return Ok(());
         }
         let peer = &mut self.peers[worker];
-        peer.question.answered(now);
+        peer.answered(now, self.setup.byte_time);
         peer.question.recognised();
         peer.told =
             Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
@@ -279,7 +279,7 @@ impl Machine {
     }
 
     /// Takes what a probe found; the last one decides how to go on.
-    fn handle_range(&mut self, worker: usize, gradient_max: u32, loss: i32) {
+    fn handle_range(&mut self, now: Duration, worker: usize, gradient_max: u32, loss: i32) {
         self.peers[worker].range = Some((gradient_max, loss));
         self.peers[worker].question.enter(Stage::Idle);
         let Phase::Probing(probed) = self.phase else {
@@ -296,7 +296,7 @@ impl Machine {
         let stage = if better == probed {
             self.model.start(probed, gradient_max);
             self.phase = Phase::Open(0);
-            let carried = self.close_traffic();
+            let carried = self.close_traffic(now);
             self.events.push_back(Event::Prepared(carried));
             Stage::Announce
         } else {
@@ -324,7 +324,7 @@ impl Machine {
         if peer.incoming.entries + entries > self.setup.budget(worker, context.round).k {
             return Err(Reject::Body);
         }
-        peer.question.answered(now);
+        peer.answered(now, self.setup.byte_time);
         peer.question.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
@@ -332,7 +332,7 @@ impl Machine {
             if self.setup.includes(worker, context.round) {
                 peer.loss = loss.mantissa();
             }
-            self.take_update(worker, context.round, matches!(message, Up::Anew { .. }));
+            self.take_update(now, worker, context.round, matches!(message, Up::Anew { .. }));
             self.close_if_complete(now);
         } else {
             let last = decoder.entries().last();
@@ -343,13 +343,13 @@ impl Machine {
     }
 
     /// Applies the whole update of a worker, exactly once.
-    fn take_update(&mut self, worker: usize, round: u32, anew: bool) {
+    fn take_update(&mut self, now: Duration, worker: usize, round: u32, anew: bool) {
         let (peer, setup) = (&mut self.peers[worker], &self.setup);
         let bodies = peer.incoming.bodies.iter().map(|(from, body)| {
             setup.decoder(worker, round, body, *from).expect("the body was checked")
         });
         let compressor = setup.budget(worker, round).compressor;
         self.model.take(worker, &mut self.mirrors[worker], anew, compressor, bodies);
-        self.peers[worker].updated(round);
+        self.peers[worker].updated(now, round);
     }
 }

@@ -188,7 +188,7 @@ fn fmt_line(f: &mut fmt::Formatter<'_>, what: &str, on: &OnLines) -> fmt::Result
         bytes(on.uplink_bytes_per_board),
         bytes(on.downlink_bytes_per_board),
         bytes(on.total_bytes),
-        seconds(on.link_seconds)
+        seconds(on.modelled_seconds)
     )
 }
 

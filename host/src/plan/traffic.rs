@@ -34,7 +34,7 @@ pub struct OnLines {
     /// On all lines, both ways.
     pub total_bytes: f64,
     /// On the busiest line at its rate, both ways.
-    pub link_seconds: f64,
+    pub modelled_seconds: f64,
 }
 
 impl OnLines {
@@ -45,7 +45,7 @@ impl OnLines {
             uplink_bytes_per_board: per_board(cost.uplink.wire_bytes),
             downlink_bytes_per_board: per_board(cost.downlink.wire_bytes),
             total_bytes: cost.wire_bytes() as f64,
-            link_seconds: cost.link_seconds,
+            modelled_seconds: cost.modelled_seconds,
         }
     }
 
@@ -56,7 +56,7 @@ impl OnLines {
             uplink_bytes_per_board: factor * self.uplink_bytes_per_board,
             downlink_bytes_per_board: factor * self.downlink_bytes_per_board,
             total_bytes: factor * self.total_bytes,
-            link_seconds: factor * self.link_seconds,
+            modelled_seconds: factor * self.modelled_seconds,
         }
     }
 
@@ -67,7 +67,7 @@ impl OnLines {
             downlink_bytes_per_board: self.downlink_bytes_per_board
                 + other.downlink_bytes_per_board,
             total_bytes: self.total_bytes + other.total_bytes,
-            link_seconds: self.link_seconds + other.link_seconds,
+            modelled_seconds: self.modelled_seconds + other.modelled_seconds,
         }
     }
 }

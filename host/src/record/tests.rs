@@ -23,10 +23,11 @@ fn traffic() -> impl Strategy<Value = Traffic> {
 }
 
 fn cost() -> impl Strategy<Value = Cost> {
-    (traffic(), traffic(), 0.0..1e9).prop_map(|(uplink, downlink, link_seconds)| Cost {
+    (traffic(), traffic(), 0.0..1e9).prop_map(|(uplink, downlink, modelled_seconds)| Cost {
         uplink,
         downlink,
-        link_seconds,
+        modelled_seconds,
+        elapsed_seconds: Some(3.0 * modelled_seconds),
     })
 }
 
@@ -36,7 +37,7 @@ fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
         let mut next = 0;
         let record = |(gap, loss, gradient_norm_squared, estimator_norm_squared, cost, digest)| {
             next += gap;
-            let Cost { uplink, downlink, link_seconds } = cost;
+            let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost;
             let transcript = format!("{digest:016x}");
             RoundRecord {
                 round: next,
@@ -46,12 +47,20 @@ fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
                 absent: next % 3,
                 uplink,
                 downlink,
-                link_seconds,
+                modelled_seconds,
+                elapsed_seconds,
+                boards: boards(next),
                 transcript,
             }
         };
         rounds.into_iter().map(record).collect()
     })
+}
+
+/// The times of no, one or two boards.
+fn boards(round: u32) -> Vec<BoardTimes> {
+    let times = Times { line_seconds: f64::from(round) / 64.0, ..Times::default() };
+    (0..round as usize % 3).map(|n| BoardTimes { worker: n + 1, times }).collect()
 }
 
 fn worker() -> impl Strategy<Value = WorkerRecord> {
@@ -69,6 +78,7 @@ fn worker() -> impl Strategy<Value = WorkerRecord> {
                 rejected_by_host,
                 rejected_by_worker,
                 saturated,
+                times: WorkerTimes::default(),
                 reboots,
                 left_out: reboots / 2,
                 reason: (reboots > 9).then(|| "it is there, but silent".into()),
@@ -88,6 +98,7 @@ fn summary() -> impl Strategy<Value = Summary> {
             gamma,
             baseline_gamma: l_am,
             baud: Some(115_200),
+            clock: Some(Clock::Host),
             setup,
             wall_seconds: 0.1,
             information_limit: gamma.map(|bits_per_update| InformationLimit {
@@ -285,11 +296,39 @@ fn the_names_in_the_files_are_those_of_the_design() {
     });
     let expected = json!({
         "round": 0, "loss": 0.0, "gradient_norm_squared": null, "estimator_norm_squared": 0.0,
-        "uplink": traffic, "downlink": traffic, "link_seconds": 0.0, "transcript": "",
+        "uplink": traffic, "downlink": traffic, "modelled_seconds": 0.0,
+        "elapsed_seconds": null, "transcript": "",
     });
     assert_eq!(round, expected);
+    let board = serde_json::to_value(BoardTimes::default()).unwrap();
+    let expected = json!({
+        "worker": 0, "round_trip_seconds": 0.0, "line_seconds": 0.0, "board_seconds": 0.0,
+        "repeating_seconds": 0.0, "modelled_seconds": 0.0,
+    });
+    assert_eq!(board, expected);
     let baseline = serde_json::to_value(BaselineRecord::default()).unwrap();
     assert!(baseline["uplink"].is_object(), "the cost stands flat beside the round: {baseline}");
+}
+
+#[test]
+fn records_from_before_time_was_measured_have_modelled_time_alone() {
+    let traffic = serde_json::to_value(Traffic::default()).unwrap();
+    let old = json!({
+        "round": 3, "loss": 0.5, "gradient_norm_squared": null, "estimator_norm_squared": 0.5,
+        "uplink": traffic, "downlink": traffic, "link_seconds": 0.25, "transcript": "",
+    });
+    let round: RoundRecord = serde_json::from_value(old.clone()).unwrap();
+    assert_eq!((round.modelled_seconds, round.elapsed_seconds), (0.25, None));
+    let baseline: BaselineRecord = serde_json::from_value(old.clone()).unwrap();
+    assert_eq!((baseline.cost.modelled_seconds, baseline.cost.elapsed_seconds), (0.25, None));
+    let mut summary: Summary = serde_json::from_value(old).unwrap();
+    assert_eq!((summary.modelled_seconds, summary.elapsed_seconds), (0.25, None));
+
+    let new = RoundRecord { elapsed_seconds: Some(0.5), ..round.clone() };
+    summary.recount(std::slice::from_ref(&new));
+    assert_eq!(summary.elapsed_seconds, Some(0.5));
+    summary.recount(&[new, round]);
+    assert_eq!((summary.modelled_seconds, summary.elapsed_seconds), (0.5, None));
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Against {
             Self::Rounds => f64::from(mark.round),
             Self::Uplink => mark.total.uplink.wire_bytes as f64,
             Self::Bytes => mark.total.wire_bytes() as f64,
-            Self::Seconds => mark.total.link_seconds,
+            Self::Seconds => mark.total.modelled_seconds,
         }
     }
 }

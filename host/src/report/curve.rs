@@ -117,7 +117,7 @@ impl Comparison {
 
     /// Seconds on the link of dense gradient descent over those of the run, where they are known.
     pub fn seconds_factor(&self) -> Option<f64> {
-        let factor = self.baseline.total.link_seconds / self.run.total.link_seconds;
+        let factor = self.baseline.total.modelled_seconds / self.run.total.modelled_seconds;
         factor.is_finite().then_some(factor)
     }
 }

@@ -49,7 +49,7 @@ impl Page<'_> {
                 div.tiles {
                     (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
                     (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
-                    (tile(&seconds(total.link_seconds), &format!("on the link{}", self.line())))
+                    (tile(&seconds(total.modelled_seconds), &format!("on the link{}", self.line())))
                     @if let Some(comparison) = self.comparison {
                         (factor_tile(comparison.bytes_factor()))
                     }
@@ -74,7 +74,7 @@ impl Page<'_> {
             value.unwrap_or_default(),
             bytes(last.total.uplink.wire_bytes),
             bytes(last.total.downlink.wire_bytes),
-            seconds(last.total.link_seconds),
+            seconds(last.total.modelled_seconds),
             self.line(),
         )
     }
@@ -95,7 +95,7 @@ impl Page<'_> {
             format!(
                 "{method} takes {} and {}",
                 bytes(total.wire_bytes()),
-                seconds(total.link_seconds)
+                seconds(total.modelled_seconds)
             )
         };
         let run = takes(&self.method(), &comparison.run);

@@ -1,5 +1,7 @@
 //! Quantities as people read them: three significant digits and a unit, which no line end parts.
 
+use crate::record::{Clock, Cost, WorkerTimes};
+
 /// `value` rounded to three significant digits, with its decimal exponent after rounding.
 fn rounded(value: f64) -> (f64, i32) {
     let text = format!("{value:.2e}");
@@ -112,6 +114,34 @@ pub fn step(gamma: f64, by_theory: f64, tuned: bool) -> String {
     format!("γ = {}, {verdict}", number(gamma))
 }
 
+/// A line that takes longer than its bytes at `baud`: `tcp:127.0.0.1:5000 takes 50.1 ms a round on the line, where …`.
+pub fn slow_line(place: &str, times: &WorkerTimes, baud: u32) -> String {
+    format!(
+        "{place} takes {} a round on the line, where its bytes take {} at {} baud: look for what delays them, such as a \
+         TCP endpoint without TCP_NODELAY, the latency timer of a USB adapter, or a slower line in between",
+        seconds(times.a_round(times.total.line_seconds)),
+        seconds(times.a_round(times.total.modelled_seconds)),
+        count(baud.into()),
+    )
+}
+
+/// The time that `cost` took by a clock, with what its bytes take on the busiest link at `baud` beside it, as far as these are known.
+pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
+    let rate = baud.map(|baud| format!(" at {} baud", count(baud.into()))).unwrap_or_default();
+    let modelled = seconds(cost.modelled_seconds);
+    match (cost.elapsed_seconds, clock) {
+        (Some(elapsed), Some(clock)) => {
+            let elapsed = seconds(elapsed);
+            let measure = match clock {
+                Clock::Host => "by the host's clock",
+                Clock::Virtual => "of virtual time",
+            };
+            format!("{elapsed} {measure} (the bytes alone, modelled{rate}: {modelled})")
+        }
+        _ => format!("{modelled} on the link, modelled{rate}"),
+    }
+}
+
 /// A count with its noun: `1 round`, `20 rounds`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
@@ -186,6 +216,26 @@ mod tests {
             "γ = 1.00·10⁻³, less than the 0.0100 that theory allows"
         );
         assert!(step(0.01, 0.01, false).starts_with("γ = 0.0100, which theory allows"));
+    }
+
+    #[test]
+    fn measured_time_names_its_clock_and_modelled_time_its_rate() {
+        let cost =
+            |elapsed_seconds| Cost { modelled_seconds: 0.63, elapsed_seconds, ..Cost::default() };
+        let text =
+            |cost: Cost, clock| time(&cost, clock, Some(9600)).replace(['\u{a0}', '\u{202f}'], " ");
+        let beside = "(the bytes alone, modelled at 9 600 baud: 630 ms)";
+        for (clock, measured) in [
+            (Clock::Host, "10.0 s by the host's clock"),
+            (Clock::Virtual, "10.0 s of virtual time"),
+        ] {
+            assert_eq!(text(cost(Some(10.0)), Some(clock)), format!("{measured} {beside}"));
+        }
+        assert_eq!(
+            text(cost(None), Some(Clock::Host)),
+            "630 ms on the link, modelled at 9 600 baud"
+        );
+        assert_eq!(text(cost(Some(10.0)), None), "630 ms on the link, modelled at 9 600 baud");
     }
 
     #[test]

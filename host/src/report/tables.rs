@@ -50,7 +50,7 @@ pub fn traffic(page: &Page<'_>) -> Markup {
             @if setup.wire_bytes() > 0 {
                 p.note {
                     "Setup is what came before the first round: greetings, configuration and shards, "
-                    (seconds(setup.link_seconds)) " on the link."
+                    (seconds(setup.modelled_seconds)) " on the link."
                     @if closing.wire_bytes() > 0 {
                         " Closing is the question after the last round whether all hold the same state."
                     }

@@ -37,7 +37,9 @@ fn rounds(count: u32) -> Vec<RoundRecord> {
             absent: 0,
             uplink: traffic(20, 3),
             downlink: traffic(20, 24),
-            link_seconds: 0.0051,
+            modelled_seconds: 0.0051,
+            elapsed_seconds: Some(0.0123),
+            boards: Vec::new(),
             transcript: format!("{:016x}", u64::from(round) * 0x9e37_79b9),
         }
     };
@@ -45,7 +47,8 @@ fn rounds(count: u32) -> Vec<RoundRecord> {
 }
 
 fn baseline(count: u32) -> Vec<BaselineRecord> {
-    let cost = Cost { uplink: traffic(20, 448), downlink: traffic(20, 448), link_seconds: 0.0797 };
+    let (uplink, downlink) = (traffic(20, 448), traffic(20, 448));
+    let cost = Cost { uplink, downlink, modelled_seconds: 0.0797, elapsed_seconds: Some(0.0823) };
     let record = |round| {
         let gradient = norm(round, 0.012);
         BaselineRecord {
@@ -99,7 +102,12 @@ fn run(count: u32) -> Run {
         l_qm: Some(3.493226),
         gamma: Some(0.0012901448),
         baseline_gamma: Some(0.358884),
-        setup: Cost { uplink: traffic(60, 2), downlink: traffic(400, 256), link_seconds: 9.7 },
+        setup: Cost {
+            uplink: traffic(60, 2),
+            downlink: traffic(400, 256),
+            modelled_seconds: 9.7,
+            elapsed_seconds: Some(10.1),
+        },
         information_limit: Some(InformationLimit {
             bits_per_update: InformationLimit::bits_per_update(112, 1, 8),
             updates: 20 * u64::from(count),
@@ -231,7 +239,7 @@ fn values_without_a_place_are_counted_not_drawn() {
 #[test]
 fn a_link_without_a_clock_is_no_reason_to_divide_by_zero() {
     let mut run = run(40);
-    run.rounds.iter_mut().for_each(|round| round.link_seconds = 0.0);
+    run.rounds.iter_mut().for_each(|round| round.modelled_seconds = 0.0);
     let page = page("timeless", &run);
     assert!(page.contains(" times the bytes."));
     assert!(!page.contains("not a number") && !page.contains("infinite"));

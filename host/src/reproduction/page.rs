@@ -238,7 +238,7 @@ fn row(curve: &Curve, measured: &Measured, reached: Option<Mark>, first: Option<
         cell(&|mark| count(mark.round.into())),
         cost(&|mark| bytes(mark.total.uplink.wire_bytes)),
         cost(&|mark| bytes(mark.total.wire_bytes())),
-        cost(&|mark| seconds(mark.total.link_seconds)),
+        cost(&|mark| seconds(mark.total.modelled_seconds)),
     )
 }
 

@@ -81,7 +81,7 @@ fn a_plan_in_json_has_names_that_stay() {
             names(&traffic[part]),
             [
                 "downlink_bytes_per_board",
-                "link_seconds",
+                "modelled_seconds",
                 "rounds",
                 "total_bytes",
                 "uplink_bytes_per_board",

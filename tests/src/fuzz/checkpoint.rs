@@ -3,7 +3,7 @@
 use super::aggregator::Bench;
 use crc::{CRC_64_XZ, Crc};
 use smidgen::checkpoint::Checkpoint;
-use smidgen::record::Cost;
+use smidgen::record::{Cost, WorkerTimes};
 
 /// Length of the check at the end of a file.
 const CHECK_LEN: usize = 8;
@@ -30,6 +30,7 @@ pub fn seed(rounds: usize) -> Vec<u8> {
         rounds: 9,
         setup: Cost::default(),
         wall_seconds: 0.0,
+        times: vec![WorkerTimes::default()],
         snapshot,
     }
     .to_bytes()

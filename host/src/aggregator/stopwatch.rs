@@ -1,0 +1,219 @@
+//! Where the time of a worker's round goes, as far as the host's clock can tell.
+//!
+//! ```text
+//!  sent ─── n bytes down ─── the worker computes ─── first f bytes up ─── began ─── the rest ─── answered
+//!  └──────────────────── waited ────────────────────────────────────────────┘└──── receiving ────┘
+//!  line = n + f bytes at the rate of the line + delay  (≤ waited)         +        receiving
+//! ```
+//!
+//! The host does not see when the worker has the question. It knows what the line adds, the *delay*, from questions that need no gradient: the least that
+//! `waited` took longer there than n + f bytes do at the rate of the line. The delay is negative where bytes are faster than that rate (an emulator, USB).
+//! A board that is always slow to look at its line cannot be told from a slow line; nor can a board from a host that is slow to look at what came.
+
+use std::time::Duration;
+
+/// Where the time of one worker's round went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elapsed {
+    /// From the first question of the round to the last byte of the update.
+    pub round_trip: Duration,
+    /// Of that, on the line.
+    pub line: Duration,
+    /// Of that, from the first to the last sending of questions that were repeated: frames that were lost, or a worker that took longer than expected.
+    pub repeating: Duration,
+    /// Bytes on the link in this round, both ways.
+    pub bytes: u64,
+}
+
+impl Elapsed {
+    /// The rest: the worker computed.
+    pub fn board(&self) -> Duration {
+        self.round_trip.saturating_sub(self.line + self.repeating)
+    }
+}
+
+/// A question on its way.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    first_sent: Duration,
+    last_sent: Duration,
+    len: usize,
+    /// It was sent more than once.
+    repeated: bool,
+}
+
+/// Splits the time of a worker's rounds.
+#[derive(Debug, Default)]
+pub struct Stopwatch {
+    /// When the first question of this round was sent.
+    since: Option<Duration>,
+    /// When the update was complete.
+    updated: Option<Duration>,
+    line: Duration,
+    repeating: Duration,
+    exchange: Option<Exchange>,
+    /// When the frame that is coming in began, and its bytes by then.
+    arrival: Option<(Duration, usize)>,
+    /// Nanoseconds that the line takes beyond its bytes, at least as far as is known.
+    delay: Option<i128>,
+}
+
+impl Stopwatch {
+    /// Notes that a frame of `len` bytes was handed to the link.
+    pub fn sent(&mut self, now: Duration, len: usize) {
+        self.since.get_or_insert(now);
+        let first_sent = self.exchange.map_or(now, |exchange| exchange.first_sent);
+        let repeated = self.exchange.is_some();
+        self.exchange = Some(Exchange { first_sent, last_sent: now, len, repeated });
+    }
+
+    /// Notes that `len` bytes of a frame have come.
+    pub fn arriving(&mut self, now: Duration, len: usize) {
+        self.arrival.get_or_insert((now, len));
+    }
+
+    /// Notes that the frame has ended: the next bytes begin another one.
+    pub fn frame_ended(&mut self) {
+        self.arrival = None;
+    }
+
+    /// Notes that the frame is the answer, to a question that needs a gradient or does not.
+    pub fn answered(&mut self, now: Duration, evaluates: bool, byte_time: Duration) {
+        let (began, head) = self.arrival.take().unwrap_or((now, 0));
+        let Some(exchange) = self.exchange.take() else { return };
+        let Exchange { first_sent, last_sent, len, repeated } = exchange;
+        // A frame that began before the question was repeated answers an earlier copy.
+        let began = began.max(last_sent);
+        let waited = nanos(began - last_sent);
+        let bytes = nanos(byte_time) * (len + head) as i128;
+        if !repeated && !evaluates {
+            let delay = waited - bytes;
+            self.delay = Some(self.delay.map_or(delay, |known| known.min(delay)));
+        }
+        let unseen = (bytes + self.delay.unwrap_or(0)).clamp(0, waited);
+        // What was asked before the last round was closed is not of this one.
+        let Some(since) = self.since else { return };
+        self.line += Duration::from_nanos(unseen as u64) + now.saturating_sub(began);
+        self.repeating += last_sent.saturating_sub(first_sent.max(since));
+    }
+
+    /// Notes that the update is complete.
+    pub fn updated(&mut self, now: Duration) {
+        self.updated = Some(now);
+    }
+
+    /// Starts anew; returns what the round took if the worker had a part in it, with `bytes` on its link.
+    pub fn close(&mut self, bytes: u64) -> Option<Elapsed> {
+        let (since, updated) = (self.since.take(), self.updated.take());
+        let (line, repeating) =
+            (std::mem::take(&mut self.line), std::mem::take(&mut self.repeating));
+        let round_trip = updated?.saturating_sub(since?);
+        Some(Elapsed { round_trip, line, repeating, bytes })
+    }
+
+    /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
+    pub fn trade_links(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.delay, &mut other.delay);
+        (self.arrival, other.arrival) = (None, None);
+    }
+}
+
+fn nanos(duration: Duration) -> i128 {
+    duration.as_nanos() as i128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTE: Duration = Duration::from_micros(100);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A stopwatch that has seen a question of 20 bytes without a gradient take `waited` to the first 10 bytes of its answer.
+    fn greeted(waited: Duration) -> Stopwatch {
+        let mut watch = Stopwatch::default();
+        watch.sent(ms(0), 20);
+        watch.arriving(waited, 10);
+        watch.answered(waited, false, BYTE);
+        watch.close(0);
+        watch
+    }
+
+    /// A round that begins at one second: 30 bytes down, the first 10 of the update after `waited`, the rest after `receiving`.
+    fn round(mut watch: Stopwatch, waited: Duration, receiving: Duration) -> Elapsed {
+        let start = ms(1000);
+        watch.sent(start, 30);
+        watch.arriving(start + waited, 10);
+        let end = start + waited + receiving;
+        watch.arriving(end, 10);
+        watch.answered(end, true, BYTE);
+        watch.updated(end);
+        watch.close(60).unwrap()
+    }
+
+    #[test]
+    fn line_and_board_are_told_apart_by_the_rate_and_the_delay_of_the_line() {
+        // 20 + 10 bytes take 3 ms, and 2 ms went elsewhere; 30 + 10 bytes take 4 ms.
+        let elapsed = round(greeted(ms(5)), ms(56), ms(3));
+        assert_eq!(elapsed.round_trip, ms(59));
+        assert_eq!((elapsed.line, elapsed.board()), (ms(4 + 2 + 3), ms(50)));
+    }
+
+    #[test]
+    fn a_line_faster_than_its_rate_leaves_the_time_to_the_board() {
+        let elapsed = round(greeted(Duration::ZERO), ms(56), ms(0));
+        assert_eq!((elapsed.line, elapsed.board()), (ms(1), ms(55)));
+        let quick = round(greeted(ms(3)), ms(2), ms(0));
+        assert_eq!((quick.line, quick.board()), (ms(2), ms(0)), "no more than what passed");
+    }
+
+    #[test]
+    fn without_a_delay_the_bytes_count_at_the_rate_of_the_line() {
+        let elapsed = round(Stopwatch::default(), ms(56), ms(3));
+        assert_eq!((elapsed.line, elapsed.board()), (ms(7), ms(52)));
+    }
+
+    #[test]
+    fn the_wait_for_a_repeated_question_is_apart_and_teaches_no_delay() {
+        let mut watch = Stopwatch::default();
+        watch.sent(ms(0), 20);
+        watch.sent(ms(500), 20);
+        watch.arriving(ms(503), 10);
+        watch.answered(ms(503), false, BYTE);
+        assert_eq!(watch.delay, None);
+        watch.updated(ms(503));
+        let elapsed = watch.close(30).unwrap();
+        assert_eq!((elapsed.repeating, elapsed.line, elapsed.board()), (ms(500), ms(3), ms(0)));
+    }
+
+    #[test]
+    fn an_answer_to_the_first_of_two_questions_is_not_waited_for_twice() {
+        let mut watch = Stopwatch::default();
+        watch.sent(ms(0), 20);
+        watch.arriving(ms(498), 10);
+        watch.sent(ms(500), 20);
+        watch.answered(ms(501), true, BYTE);
+        watch.updated(ms(501));
+        let elapsed = watch.close(50).unwrap();
+        assert_eq!((elapsed.round_trip, elapsed.repeating), (ms(501), ms(500)));
+        assert_eq!((elapsed.line, elapsed.board()), (ms(1), ms(0)));
+    }
+
+    #[test]
+    fn a_round_without_an_update_has_no_times_and_leaves_none() {
+        let mut watch = greeted(ms(5));
+        watch.sent(ms(10), 30);
+        assert_eq!(watch.close(30), None);
+        // The answer to a question of the round before.
+        watch.answered(ms(400), false, BYTE);
+        watch.sent(ms(400), 30);
+        watch.arriving(ms(406), 10);
+        watch.answered(ms(406), true, BYTE);
+        watch.updated(ms(406));
+        let elapsed = watch.close(60).unwrap();
+        assert_eq!((elapsed.round_trip, elapsed.line, elapsed.repeating), (ms(6), ms(6), ms(0)));
+    }
+}
