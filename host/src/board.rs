@@ -1,5 +1,6 @@
 //! The boards that smidgen has images for.
 
+use crate::shown::typed;
 use std::path::Path;
 use std::str::FromStr;
 use thiserror::Error;
@@ -127,7 +128,7 @@ impl Board {
     /// A sentence that says how to get `image`, an ELF file or one in Intel HEX, into the board.
     pub fn flash_advice(&self, image: &Path) -> String {
         let is_hex = image.extension().is_some_and(|extension| extension == "hex");
-        let (machine, image) = (self.machine, image.display());
+        let (machine, image) = (self.machine, typed(image));
         match self.flash {
             Flash::Drive { label, .. } if is_hex => {
                 format!("Flash it by copying {image} to the drive {label}.")

@@ -10,6 +10,7 @@
 
 use crate::aggregator::Snapshot;
 use crate::record::{Cost, RecordError, WorkerTimes, write_error, write_whole};
+use crate::shown::shown;
 use crc::{CRC_64_XZ, Crc};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -126,7 +127,7 @@ impl Checkpoints {
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The directory cannot be read.
-    #[error("cannot read {}: {source}; name the directory of a run", path.display())]
+    #[error("cannot read {}: {source}; name the directory of a run", shown(path))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -136,13 +137,11 @@ pub enum CheckpointError {
     /// It holds none.
     #[error(
         "{} holds no checkpoint: the run did not get as far as its first one (--every), or its checkpoints are \
-         elsewhere (--checkpoint); start it again, or name the directory of the checkpoints", .0.display()
+         elsewhere (--checkpoint); start it again, or name the directory of the checkpoints", shown(.0)
     )]
     None(PathBuf),
     /// It holds none that is whole.
-    #[error(
-        "no checkpoint in {} can be used; the latest, {}: {}", path.display(), file.display(), flaw
-    )]
+    #[error("no checkpoint in {} can be used; the latest, {}: {}", shown(path), shown(file), flaw)]
     Flawed {
         /// The directory.
         path: PathBuf,
@@ -238,7 +237,7 @@ impl Checkpoint {
             match read.and_then(|bytes| Self::from_bytes(&bytes)) {
                 Ok(checkpoint) => {
                     let note = |(file, flaw): &(PathBuf, Flaw)| {
-                        format!("{} is left out: {flaw}", file.display())
+                        format!("{} is left out: {flaw}", shown(file))
                     };
                     return Ok((checkpoint, flaws.iter().map(note).collect()));
                 }

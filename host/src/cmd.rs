@@ -23,6 +23,7 @@ use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, Start, record};
 use smidgen::report::quantity::{bytes, counted, number, slow_line, step, time};
 use smidgen::report::write;
+use smidgen::shown::{lines, shown, typed};
 use smidgen::training::{Goal, TrainingError, World, WorldError};
 use std::ffi::OsString;
 use std::io::{self, Write, stdout};
@@ -44,13 +45,13 @@ impl OutputError {
 
 /// Says something on standard output.
 fn say(text: impl std::fmt::Display) -> Result<(), OutputError> {
-    let mut stdout = stdout();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(OutputError)
+    let (mut stdout, text) = (stdout(), text.to_string());
+    writeln!(stdout, "{}", lines(&text)).and_then(|()| stdout.flush()).map_err(OutputError)
 }
 
 /// Says something on standard error. That nobody hears it is no reason to fail.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", lines(text));
 }
 
 /// The experiment that the options ask for, with `boards` boards; in simulation as many as wanted.
@@ -80,15 +81,16 @@ pub enum Origin {
 /// A checkpoint does not fit what was loaded.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the data in {0} are not those of the checkpoint: put the file back as it was, or start the run again"
+    "the data in {} are not those of the checkpoint: put the file back as it was, or start the run again", shown(.0)
 )]
-pub struct OtherData(String);
+pub struct OtherData(PathBuf);
 
 /// There is nothing left to do.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the run is complete, with {rounds} rounds; `--rounds` with a larger number adds some where it had no --target, and `smidgen report \
-     {}` draws its report", out.display()
+     {}` draws its report",
+    typed(out)
 )]
 struct Complete {
     rounds: u32,
@@ -121,12 +123,12 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     let Some(checkpoint) = resumed else {
         let claim = Claim::new(&options.out)?;
         if let Some(path) = claim.replaces() {
-            progress.note(&format!("replacing the run in {}", path.display()));
+            progress.note(&format!("replacing the run in {}", shown(path)));
         }
         if let Some(kept) =
             checkpoints.as_ref().filter(|kept| kept.directory != options.out && kept.any())
         {
-            progress.note(&format!("replacing the checkpoints in {}", kept.directory.display()));
+            progress.note(&format!("replacing the checkpoints in {}", shown(&kept.directory)));
         }
         return Ok(Launch { start: Start::New(claim), checkpoints, snapshot: None });
     };
@@ -171,14 +173,14 @@ fn train_and_report(
     }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
     conclude(experiment.options(), &summary)?;
-    say(format_args!("Open {} in a browser.", report.display()))?;
+    say(format_args!("Open {} in a browser.", shown(&report)))?;
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
 }
 
 /// What to say of a run that was ended on request, with its checkpoints in a directory.
 fn stopped(round: u32, checkpoints: Option<PathBuf>) -> Stopped {
     let advice = match checkpoints {
-        Some(directory) => format!("`smidgen resume {}` goes on", directory.display()),
+        Some(directory) => format!("`smidgen resume {}` goes on", typed(&directory)),
         None => "its workers keep vectors to themselves, so it cannot go on".into(),
     };
     Stopped { round, advice }

@@ -25,6 +25,7 @@ pub use step::{Step, StepError};
 
 use crate::dataset::split::Split;
 use crate::report::quantity::counted;
+use crate::shown;
 use clap::{Args, ValueEnum, value_parser};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -49,7 +50,8 @@ pub struct Options {
     /// Or quadratics:l-am=50,l-var=5e3,workers=100,dimension=10, least squares with smoothness constants of
     /// this mean and variance, 10 (the dimension) rows for each of 100 workers.
     #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
-    pub dataset: String,
+    #[serde(serialize_with = "shown::serialize")]
+    pub dataset: PathBuf,
 
     /// Take the first N rows only [default: all]
     #[arg(long, value_name = "N", help_heading = "Data")]
@@ -273,7 +275,7 @@ pub struct Options {
     /// Boards with another key, or without one, do not answer, and boards with a key answer nobody without it. The transcript
     /// is the same.
     #[arg(long, value_name = "FILE", help_heading = "Link")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
 
     /// Speed of the line, in bit/s
@@ -288,6 +290,7 @@ pub struct Options {
 
     /// Directory for rounds.jsonl, summary.json and report.html; an earlier run there is replaced
     #[arg(long, value_name = "DIR", default_value = cli::OUT, help_heading = "Files")]
+    #[serde(serialize_with = "shown::serialize")]
     pub out: PathBuf,
 
     /// Leave a checkpoint every N rounds, and behind the last one; see `smidgen resume`

@@ -22,6 +22,7 @@ pub use labels::Labels;
 pub use libsvm::Syntax;
 pub use quadratics::QuadraticsError;
 
+use crate::shown::shown;
 use labels::Labelling;
 use quadratics::Quadratics;
 use smidgen_firmware::multiclass::CLASSES_MAX;
@@ -168,36 +169,42 @@ fn truncation(at_end: bool) -> &'static str {
 
 impl Dataset {
     /// The bundled set of this name, or else the file in LIBSVM format at this path, with two classes.
-    pub fn load(name_or_path: &str) -> Result<Self, DatasetError> {
+    pub fn load(name_or_path: impl AsRef<Path>) -> Result<Self, DatasetError> {
         Self::load_with(name_or_path, Labels::Binary)
     }
 
     /// The same with labels of any kind; or functions made to measure, see `quadratics`.
-    pub fn load_with(name_or_path: &str, labels: Labels) -> Result<Self, DatasetError> {
-        if let Some(set) = bundled::find(name_or_path) {
+    pub fn load_with(name_or_path: impl AsRef<Path>, labels: Labels) -> Result<Self, DatasetError> {
+        // What needs an escape is none of our names.
+        let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
+        if let Some(set) = bundled::find(&name) {
             return set.load(labels);
         }
-        let name = || name_or_path.to_owned();
-        match name_or_path.strip_prefix(quadratics::PREFIX).map(Quadratics::from_str) {
-            Some(Ok(quadratics)) => quadratics.dataset(name_or_path, labels),
-            Some(Err(source)) => Err(DatasetError::Quadratics { name: name(), source }),
-            None => Self::read(name_or_path, labels),
+        match name.strip_prefix(quadratics::PREFIX).map(Quadratics::from_str) {
+            Some(Ok(quadratics)) => quadratics.dataset(&name, labels),
+            Some(Err(source)) => Err(DatasetError::Quadratics { name, source }),
+            None => Self::read(path, name, labels),
         }
     }
 
     /// Whether data of this name come from no file.
-    pub fn is_built_in(name: &str) -> bool {
+    pub fn is_built_in(name: &Path) -> bool {
+        let name = name.to_str().unwrap_or_default();
         bundled::find(name).is_some() || name.starts_with(quadratics::PREFIX)
     }
 
-    fn read(path: &str, labels: Labels) -> Result<Self, DatasetError> {
-        let bytes = fs::read(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => DatasetError::Unknown { name: path.into() },
-            _ => DatasetError::Unreadable { path: path.into(), source },
-        })?;
+    /// Reads a file that messages call `name`.
+    fn read(path: &Path, name: String, labels: Labels) -> Result<Self, DatasetError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(DatasetError::Unknown { name });
+            }
+            Err(source) => return Err(DatasetError::Unreadable { path: name, source }),
+        };
         let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-        let text = text.ok_or_else(|| DatasetError::NotText { path: path.into() })?;
-        Self::parse_with(path, &text, labels)
+        let Some(text) = text else { return Err(DatasetError::NotText { path: name }) };
+        Self::parse_with(&name, &text, labels)
     }
 
     /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive

@@ -1,6 +1,7 @@
 //! Boards that QEMU emulates, each behind a unix socket that stands for its serial line.
 
 use crate::board::Board;
+use crate::shown::shown;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,10 @@ const IDENTITY_MAGIC: u64 = u64::from_le_bytes(*b"smidgen!");
 /// Starts a program and ends it when nobody holds the other end of its standard input any more, so that an emulator
 /// does not outlive a smidgen that was killed. A line on standard input calls the watchman off.
 const WATCHED: &str = r#"exec 3<&0; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
+
+/// Names of its sockets in its folder: the serial line, and where QEMU takes commands.
+const LINE: &str = "line";
+const CONTROL: &str = "control";
 
 /// The longest that QEMU may take to open its socket.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -75,8 +80,8 @@ impl Emulator {
             return Err(EmulatorError::Missing);
         }
         let folder = folder()?;
-        let socket = folder.path().join("line");
-        let process = spawn(board, image, identity, folder.path(), &socket)?;
+        let socket = folder.path().join(LINE);
+        let process = spawn(board, image, identity, folder.path())?;
         let mut emulator = Self { board, image: image.into(), identity, folder, socket, process };
         emulator.wait_for_socket()?;
         Ok(emulator)
@@ -113,14 +118,13 @@ impl Emulator {
         if self.socket.exists() {
             fs::remove_file(&self.socket)?;
         }
-        self.process =
-            spawn(self.board, &self.image, self.identity, self.folder.path(), &self.socket)?;
+        self.process = spawn(self.board, &self.image, self.identity, self.folder.path())?;
         self.wait_for_socket()
     }
 
     /// Presses the reset button: what the board had in RAM is gone, what it wrote to its flash is still there.
     pub fn reset(&mut self) -> Result<(), EmulatorError> {
-        let mut control = UnixStream::connect(control(self.folder.path()))?;
+        let mut control = UnixStream::connect(self.folder.path().join(CONTROL))?;
         control.set_read_timeout(Some(START_TIMEOUT))?;
         let mut answers = BufReader::new(control.try_clone()?).lines();
         for command in ["qmp_capabilities", "system_reset"] {
@@ -157,7 +161,7 @@ impl Emulator {
         let text = fs::read_to_string(log(self.folder.path())).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with("qemu"));
         let said = line.and_then(|line| line.split_once(": ")).map(|(_, said)| said);
-        said.unwrap_or("it ended without a word").into()
+        shown(said.unwrap_or("it ended without a word")).to_string()
     }
 }
 
@@ -167,18 +171,13 @@ impl Drop for Emulator {
     }
 }
 
-fn spawn(
-    board: &Board,
-    image: &Path,
-    identity: u64,
-    folder: &Path,
-    socket: &Path,
-) -> io::Result<Child> {
+fn spawn(board: &Board, image: &Path, identity: u64, folder: &Path) -> io::Result<Child> {
     let address = board.identity_address;
     let word =
         |address: u32, data: u64| format!("loader,addr={address:#x},data={data:#x},data-len=8");
-    let line = format!("socket,id=line,server=on,wait=off,path={}", socket.display());
-    let control = format!("unix:{},server=on,wait=off", control(folder).display());
+    // QEMU runs in the folder: no byte of the folder's path can upset the options.
+    let line = format!("socket,id=line,server=on,wait=off,path={LINE}");
+    let control = format!("unix:{CONTROL},server=on,wait=off");
     Command::new("sh")
         .args(["-c", WATCHED, "sh", QEMU, "-M", board.machine, "-nographic", "-monitor", "none"])
         .args(["-qmp", &control])
@@ -187,6 +186,7 @@ fn spawn(
         .args(["-device", &word(address + 16, seed()?)])
         .arg("-kernel")
         .arg(image)
+        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(fs::File::create(log(folder))?)
@@ -212,11 +212,6 @@ fn folder() -> io::Result<TempDir> {
 
 fn log(folder: &Path) -> PathBuf {
     folder.join("qemu.log")
-}
-
-/// The socket on which QEMU takes commands.
-fn control(folder: &Path) -> PathBuf {
-    folder.join("control")
 }
 
 fn is_in_path(program: &str) -> bool {

@@ -4,6 +4,7 @@
 //! Debian's does, compiles that too: slower by half a minute, and the same program.
 
 use crate::board::Board;
+use crate::shown::{shown, typed};
 use ihex::{Record, create_object_file_representation};
 use object::Endianness;
 use object::elf::PT_LOAD;
@@ -11,7 +12,6 @@ use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{Object, ObjectSection};
 use serde::Deserialize;
 use smidgen_protocol::seal::Key;
-use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
@@ -58,7 +58,7 @@ pub enum ImageError {
         command: String,
     },
     /// The image cannot be read, or what became of it not written.
-    #[error("{path} cannot be converted to Intel HEX: {reason}")]
+    #[error("{} cannot be converted to Intel HEX: {reason}", shown(path))]
     Hex {
         /// The image.
         path: PathBuf,
@@ -66,10 +66,10 @@ pub enum ImageError {
         reason: String,
     },
     /// The image has no room for a key.
-    #[error("{} has no room for a key, or holds one already; build it anew", .0.display())]
+    #[error("{} has no room for a key, or holds one already; build it anew", shown(.0))]
     NoPlace(PathBuf),
     /// The image with a key cannot be written.
-    #[error("the image with the key, {}, cannot be written: {source}", path.display())]
+    #[error("the image with the key, {}, cannot be written: {source}", shown(path))]
     Keyed {
         /// Where it should be.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub fn build(board: &Board) -> Result<PathBuf, ImageError> {
     let mut command = toolchain.cargo(board.target);
     command.args(["build", "--locked", "--release", "--target", board.target]);
     command.args(["--package", board.package]);
-    let shown = shown(&command);
+    let shown = as_typed(&command);
     command.arg("--message-format=json-render-diagnostics");
     let mut cargo = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (executable, errors) = follow(&mut cargo);
@@ -257,7 +257,7 @@ fn follow(cargo: &mut Child) -> (Option<PathBuf>, String) {
 fn first_error(text: &str) -> String {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("error"));
     let line = lines.next().and_then(|line| line.split_once(": "));
-    line.map_or("it says no more", |(_, reason)| reason).into()
+    shown(line.map_or("it says no more", |(_, reason)| reason)).to_string()
 }
 
 fn spawn(command: &mut Command) -> Result<Child, ImageError> {
@@ -265,17 +265,16 @@ fn spawn(command: &mut Command) -> Result<Child, ImageError> {
 }
 
 fn not_run(command: &Command, source: io::Error) -> ImageError {
-    ImageError::Run { program: command.get_program().to_string_lossy().into(), source }
+    ImageError::Run { program: shown(command.get_program()).to_string(), source }
 }
 
 /// A command as it could be typed.
-fn shown(command: &Command) -> String {
-    let variables = command.get_envs().filter_map(|(name, value)| {
-        Some([name, OsStr::new("="), value?].map(OsStr::to_string_lossy).concat())
-    });
+fn as_typed(command: &Command) -> String {
+    let variables = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", typed(name), typed(value?))));
     let words = [command.get_program()].into_iter().chain(command.get_args());
-    let words = words.map(|word| word.to_string_lossy().into_owned());
-    variables.chain(words).collect::<Vec<_>>().join(" ")
+    variables.chain(words.map(typed)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -337,7 +336,7 @@ mod tests {
         let (cargo, rustc) = ("/usr/bin/cargo", "/no/rustc");
         let toolchain = Toolchain { cargo, rustc, builds_core: true };
         assert_eq!(
-            shown(&toolchain.cargo("thumbv8m.main-none-eabihf")),
+            as_typed(&toolchain.cargo("thumbv8m.main-none-eabihf")),
             "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld RUSTC=/no/rustc RUSTC_BOOTSTRAP=1 \
              /usr/bin/cargo -Z build-std=core"
         );

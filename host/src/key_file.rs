@@ -1,5 +1,6 @@
 //! Files that hold the key of a fleet: 64 hexadecimal digits that nobody but their owner can read.
 
+use crate::shown::{shown, typed};
 use smidgen_protocol::seal::{KEY_LEN, Key};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -16,7 +17,10 @@ const FILE_LEN_MAX: u64 = 1024;
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("--key: {} cannot be read ({source}); `smidgen key FILE` makes a file with a new key", path.display())]
+    #[error(
+        "--key: {} cannot be read ({source}); `smidgen key FILE` makes a file with a new key",
+        shown(path)
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -25,22 +29,22 @@ pub enum KeyError {
     },
     /// Others can read it.
     #[error(
-        "--key: others can read or change {path}; run `chmod 600 {path}`, and make a new key if somebody may have seen this \
-         one", path = .0.display()
+        "--key: others can read or change {}; run `chmod 600 {}`, and make a new key if somebody may have seen this one",
+        shown(.0), typed(.0)
     )]
     Open(PathBuf),
     /// It is something else.
     #[error(
-        "--key: {} holds no key, which is 64 hexadecimal digits; `smidgen key FILE` makes a file with a new one", .0.display()
+        "--key: {} holds no key, which is 64 hexadecimal digits; `smidgen key FILE` makes a file with a new one", shown(.0)
     )]
     Malformed(PathBuf),
     /// A key is there already.
     #[error(
-        "{} exists and is not replaced: boards may hold the key in it; choose another name", .0.display()
+        "{} exists and is not replaced: boards may hold the key in it; choose another name", shown(.0)
     )]
     Exists(PathBuf),
     /// The file cannot be written.
-    #[error("{} cannot be written: {source}; choose a folder in which you may write", path.display())]
+    #[error("{} cannot be written: {source}; choose a folder in which you may write", shown(path))]
     Unwritable {
         /// The file.
         path: PathBuf,

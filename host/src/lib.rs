@@ -1,5 +1,10 @@
 //! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)
+)]
+
 pub mod aggregator;
 pub mod baseline;
 pub mod board;
@@ -27,6 +32,7 @@ pub mod report;
 pub mod reproduction;
 pub mod sealing;
 pub mod serial_line;
+pub mod shown;
 pub mod simulation;
 pub mod theory;
 pub mod training;

@@ -1,5 +1,10 @@
 //! The command line of smidgen: one file per subcommand.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)
+)]
+
 mod cmd;
 
 use cmd::{Origin, OutputError};

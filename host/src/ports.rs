@@ -1,5 +1,6 @@
 //! The serial ports of this computer.
 
+use crate::shown::shown;
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::fmt::Write;
 
@@ -46,7 +47,7 @@ pub fn table(ports: &[SerialPortInfo]) -> String {
 }
 
 fn row(port: &SerialPortInfo) -> [String; 5] {
-    let name = port.port_name.clone();
+    let name = shown(&port.port_name).to_string();
     match &port.port_type {
         SerialPortType::UsbPort(UsbPortInfo {
             vid,
@@ -56,7 +57,7 @@ fn row(port: &SerialPortInfo) -> [String; 5] {
             serial_number,
             ..
         }) => {
-            let text = |text: &Option<String>| text.clone().unwrap_or("-".into());
+            let text = |text: &Option<String>| shown(text.as_deref().unwrap_or("-")).to_string();
             let id = format!("{vid:04x}:{pid:04x}");
             [name, id, text(product), text(manufacturer), text(serial_number)]
         }

@@ -12,6 +12,7 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 
 use crate::record::{Cost, Norm};
 use crate::report::quantity::{bytes, number, seconds};
+use crate::shown::lines;
 
 /// Columns of the bar.
 const BAR_WIDTH: usize = 8;
@@ -52,8 +53,8 @@ impl Progress {
     pub fn phase(&mut self, name: &str) {
         self.end_phase();
         self.leave_last_round();
-        self.display.begin(name);
-        self.phase = Some(Phase { name: name.into(), since: Instant::now() });
+        self.display.begin(&lines(name));
+        self.phase = Some(Phase { name: lines(name).into_owned(), since: Instant::now() });
         self.pace = None;
         self.transfers.clear();
     }
@@ -211,6 +212,7 @@ impl Display {
     }
 
     fn show(&mut self, pace: &mut Pace, done: u64, total: u64, text: &str) {
+        let text = &*lines(text);
         if let (Self::Terminal(bar), None) = (&self, pace.shown) {
             bar.disable_steady_tick();
             bar.set_style(
@@ -230,6 +232,7 @@ impl Display {
 
     /// A line that stays. That nobody reads it is no reason to stop working.
     fn line(&mut self, text: &str) {
+        let text = &*lines(text);
         match self {
             Self::Terminal(bar) => bar.println(text),
             Self::Plain(lines) => {

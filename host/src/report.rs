@@ -22,10 +22,12 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use crate::record::{REPORT, RecordError, Run, write_whole};
+use crate::shown::lines;
 
 /// The report of `run` as one self-contained page.
 pub fn render(run: &Run) -> String {
-    page::page(run).into_string()
+    // Escaped for HTML, it may still hold what reorders or hides text.
+    lines(&page::page(run).into_string()).into_owned()
 }
 
 /// Writes the report of `run` into the run's `directory` and returns its path.

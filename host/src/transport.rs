@@ -12,8 +12,11 @@
 //! Nothing here knows what the bytes mean. Every read and write comes back within a bounded time, whatever
 //! the operating system or the other end does.
 
+use crate::shown::shown;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -49,7 +52,7 @@ pub enum Address {
     /// A serial port: `/dev/ttyACM0`, `COM3`.
     Serial(String),
     /// A unix-domain socket, as emulators offer it: `unix:/path/to/socket`.
-    Unix(String),
+    Unix(PathBuf),
     /// A TCP port, as serial servers (ser2net) and emulators offer it: `tcp:host:port`.
     Tcp(String),
 }
@@ -73,6 +76,9 @@ pub enum AddressError {
         "`{0}:` is no kind of address; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
     )]
     UnknownKind(String),
+    /// Bytes that are neither the path of a socket nor a link to a port.
+    #[error("`{0}` is not UTF-8 and leads to no serial port; write unix:PATH if it is a socket")]
+    NotText(String),
 }
 
 impl FromStr for Address {
@@ -96,6 +102,34 @@ impl FromStr for Address {
     }
 }
 
+impl TryFrom<OsString> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: OsString) -> Result<Self, AddressError> {
+        match text.to_str() {
+            Some(text) => text.parse(),
+            None => not_text(&text),
+        }
+    }
+}
+
+/// An address that is not UTF-8: the path of a socket, or a link to a serial port, whose own name is text.
+#[cfg(unix)]
+fn not_text(address: &OsStr) -> Result<Address, AddressError> {
+    use std::os::unix::ffi::OsStrExt;
+    if let Some(path) = address.as_bytes().strip_prefix(b"unix:") {
+        return Ok(Address::Unix(OsStr::from_bytes(path).into()));
+    }
+    let port = Path::new(address).canonicalize().ok();
+    let port = port.and_then(|port| port.into_os_string().into_string().ok());
+    port.map(Address::Serial).ok_or_else(|| AddressError::NotText(shown(address).to_string()))
+}
+
+#[cfg(not(unix))]
+fn not_text(address: &OsStr) -> Result<Address, AddressError> {
+    Err(AddressError::NotText(shown(address).to_string()))
+}
+
 fn has_host_and_port(endpoint: &str) -> bool {
     endpoint
         .rsplit_once(':')
@@ -105,9 +139,9 @@ fn has_host_and_port(endpoint: &str) -> bool {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Serial(port) => f.write_str(port),
-            Self::Unix(path) => write!(f, "unix:{path}"),
-            Self::Tcp(endpoint) => write!(f, "tcp:{endpoint}"),
+            Self::Serial(port) => write!(f, "{}", shown(port)),
+            Self::Unix(path) => write!(f, "unix:{}", shown(path)),
+            Self::Tcp(endpoint) => write!(f, "tcp:{}", shown(endpoint)),
         }
     }
 }

@@ -73,7 +73,7 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<(Vec<Emulato
 /// # Panics
 /// If a board cannot be reached.
 pub fn driver(experiment: &Experiment, emulators: &[Emulator]) -> Driver {
-    let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
+    let address = |e: &Emulator| Address::Unix(e.socket().into());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
     let places = emulators.iter().map(|e| e.board().name.to_owned()).collect();
     experiment.driver(&addresses, places).unwrap_or_else(|error| panic!("{error}"))

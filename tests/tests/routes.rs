@@ -48,7 +48,7 @@ fn two_boards_whose_cables_are_exchanged_give_the_same_transcript() {
     let paths = ["one", "two"].map(|name| folder.path().join(name));
     let listeners = paths.each_ref().map(|path| UnixListener::bind(path).expect("a short path"));
     let boards = [0, 1].map(|n| UnixStream::connect(emulators[n].socket()).expect("it listens"));
-    let addresses = paths.each_ref().map(|path| Address::Unix(path.display().to_string()));
+    let addresses = paths.each_ref().map(|path| Address::Unix(path.into()));
     let places = ["line 1", "line 2"].map(String::from).to_vec();
     let driver = experiment.driver(&addresses, places);
     let mut driver = driver.unwrap_or_else(|error| panic!("{error}"));

@@ -1,6 +1,7 @@
 //! Why a run cannot go on.
 
 use super::peer::Identity;
+use crate::shown::shown;
 use smidgen_protocol::message::{SCHEMA, VERSION};
 use thiserror::Error;
 
@@ -35,7 +36,8 @@ pub enum Reason {
     Schema([u8; 8]),
     /// It computes something else.
     #[error(
-        "its firmware computes {theirs} and not {wanted}; flash one with that objective or choose another --objective"
+        "its firmware computes {} and not {wanted}; flash one with that objective or choose another --objective",
+        shown(theirs)
     )]
     Objective {
         /// Names of what it computes.

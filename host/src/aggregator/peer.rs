@@ -4,6 +4,7 @@ use super::failure::Reason;
 use super::question::{Question, Stage};
 use super::stopwatch::{Elapsed, Stopwatch};
 use super::traffic::Traffic;
+use crate::shown::shown;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
@@ -31,7 +32,7 @@ pub struct Identity {
 
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{} {:016x}", self.board, self.identity)
+        write!(f, "{} {:016x}", shown(&self.board), self.identity)
     }
 }
 

@@ -23,7 +23,7 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
     let folder = tempfile::tempdir()?;
     let key = experiment.setup.seal.as_ref().map(|sealing| (&sealing.key, folder.path()));
     let emulators = start(boards, key, &mut progress)?;
-    let address = |e: &Emulator| Address::Unix(e.socket().to_string_lossy().into_owned());
+    let address = |e: &Emulator| Address::Unix(e.socket().into());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
     let place = |(n, e): (usize, &Emulator)| format!("emulated {} {}", e.board().name, n + 1);
     let places = emulators.iter().enumerate().map(place).collect();

@@ -7,11 +7,12 @@ use smidgen::config::cli::Image;
 use smidgen::image::{self, ImageError};
 use smidgen::key_file::KeyFile;
 use smidgen::progress::Progress;
+use smidgen::shown::shown;
 use std::path::PathBuf;
 
 /// Builds the image of a board and says how to flash it.
 pub fn run(arguments: &Image) -> Result<()> {
-    let board = Board::find(&arguments.board)?;
+    let board = arguments.board;
     let mut progress = Progress::new(0);
     let mut image = build(board, &mut progress)?;
     progress.finish();
@@ -22,7 +23,7 @@ pub fn run(arguments: &Image) -> Result<()> {
         image = keyed;
     }
     let image = if arguments.hex { image::hex(&image)? } else { image };
-    say(image.display())?;
+    say(shown(&image))?;
     Ok(say(board.flash_advice(&image))?)
 }
 

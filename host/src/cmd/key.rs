@@ -4,13 +4,14 @@ use super::say;
 use anyhow::Result;
 use smidgen::config::cli::NewKey;
 use smidgen::key_file::KeyFile;
+use smidgen::shown::{shown, typed};
 
 /// Makes a file with a new key.
 pub fn run(NewKey { file }: &NewKey) -> Result<()> {
     KeyFile::create(file)?;
-    let file = file.display();
+    let (file, word) = (shown(file), typed(file));
     Ok(say(format_args!(
-        "{file} holds a new key. `smidgen image --board NAME --key {file}` writes it into the image of a board, and `--key {file}` \
+        "{file} holds a new key. `smidgen image --board NAME --key {word}` writes it into the image of a board, and `--key {word}` \
          has runs use it."
     ))?)
 }

@@ -5,10 +5,11 @@ use anyhow::Result;
 use smidgen::config::cli::Report;
 use smidgen::record::RunDirectory;
 use smidgen::report;
+use smidgen::shown::shown;
 
 /// Writes the report of a run anew.
 pub fn run(Report { directory }: &Report) -> Result<()> {
     let run = RunDirectory::read(directory)?;
     let report = report::write(&run, directory)?;
-    Ok(say(format_args!("Open {} in a browser.", report.display()))?)
+    Ok(say(format_args!("Open {} in a browser.", shown(&report)))?)
 }

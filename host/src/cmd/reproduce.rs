@@ -6,6 +6,7 @@ use smidgen::config::cli::Reproduce;
 use smidgen::progress::Progress;
 use smidgen::report::quantity::{counted, seconds};
 use smidgen::reproduction::{Study, measure, write};
+use smidgen::shown::shown;
 use std::time::Instant;
 
 /// Where the files are kept, for whoever has none.
@@ -16,7 +17,7 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     let started = Instant::now();
     let mut studies = match names.as_slice() {
         [] => Study::all(),
-        names => names.iter().map(|name| Study::load(name)).collect::<Result<_, _>>()?,
+        names => names.iter().map(Study::load).collect::<Result<_, _>>()?,
     };
     let mut skipped = vec![];
     for study in &mut studies {
@@ -40,7 +41,7 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
         "{} in {}: see {}.",
         counted(ran as u64, "experiment", "experiments"),
         seconds(started.elapsed().as_secs_f64()),
-        page.display()
+        shown(&page)
     ))?;
     Ok(())
 }
@@ -48,7 +49,7 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
 /// Says of each panel that is skipped why.
 fn complaints(Study { name, skipped, .. }: &Study) -> impl Iterator<Item = String> {
     skipped.iter().map(move |panel| {
-        let path = panel.missing().expect("it is missing").display();
+        let path = shown(panel.missing().expect("it is missing"));
         format!("SKIPPED: {name}, {}: {path} is not here; {SOURCE}; say with --data where your files are", panel.name)
     })
 }

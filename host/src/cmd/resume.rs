@@ -6,6 +6,7 @@ use smidgen::checkpoint::Checkpoint;
 use smidgen::config::Options;
 use smidgen::config::cli::{self, Command, Resume};
 use smidgen::record::RunDirectory;
+use smidgen::shown::shown;
 use std::path::{self, PathBuf};
 use std::{env, io};
 
@@ -13,7 +14,8 @@ use std::{env, io};
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the run was started in {}, which cannot be entered ({source}): its paths belong there; put the folder back, or start \
-     the run again", path.display()
+     the run again",
+    shown(path)
 )]
 struct Folder {
     path: PathBuf,

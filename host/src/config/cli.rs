@@ -1,9 +1,11 @@
 //! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | key | reproduce`.
 
 use super::{ConfigError, Options, file};
-use crate::board::{self, Boards};
+use crate::board::{self, Board, Boards};
 use crate::reproduction;
+use crate::shown::shown;
 use crate::transport::Address;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -101,7 +103,13 @@ pub struct Plan {
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Run {
     /// Where a board is: a serial port, unix:PATH or tcp:HOST:PORT; once for each board
-    #[arg(long = "port", value_name = "ADDRESS", required = true, help_heading = "Boards")]
+    #[arg(
+        long = "port",
+        value_name = "ADDRESS",
+        value_parser = OsStringValueParser::new().try_map(Address::try_from),
+        required = true,
+        help_heading = "Boards"
+    )]
     pub ports: Vec<Address>,
     /// What is trained, and how.
     #[command(flatten)]
@@ -152,7 +160,7 @@ pub struct Reproduce {
         value_name = "NAME",
         help = format!("Experiments, or TOML files of your own: {} [default: all]", reproduction::names().collect::<Vec<_>>().join(", "))
     )]
-    pub names: Vec<String>,
+    pub names: Vec<OsString>,
     /// Folder with the files of data sets in LIBSVM format, by their names
     #[arg(long, value_name = "DIR", default_value = "../shared/data")]
     pub data: PathBuf,
@@ -165,8 +173,13 @@ pub struct Reproduce {
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Image {
     /// The board.
-    #[arg(long, value_name = "NAME", help = format!("The board: {}", board::catalogue()))]
-    pub board: String,
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = Board::find,
+        help = format!("The board: {}", board::catalogue())
+    )]
+    pub board: &'static Board,
     /// Write an Intel HEX file as well, for boards that are flashed by drag and drop
     #[arg(long)]
     pub hex: bool,
@@ -199,8 +212,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
 /// # Errors
 /// As [`parse`].
 pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let cli = Cli::try_parse_from(&arguments)?;
+    let cli = Cli::try_parse_from(&arguments).map_err(|error| readable(error, &arguments))?;
     Ok(Cli { arguments, ..cli })
+}
+
+/// Why these arguments are refused, fit to be read. Clap repeats them as they are, and of one that is not UTF-8 it does not say
+/// which.
+fn readable(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let shown: Vec<_> = arguments.iter().map(|argument| shown(argument).to_string()).collect();
+    if shown.iter().zip(arguments).all(|(shown, argument)| **argument == **shown) {
+        return error;
+    }
+    Cli::try_parse_from(shown).err().unwrap_or(error)
 }
 
 /// What the file behind `--config` says, as further arguments; none without a file.

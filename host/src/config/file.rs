@@ -3,6 +3,7 @@
 //! The file becomes arguments of the command line, so that each option has one parser, one default and one
 //! message, wherever it is given.
 
+use crate::shown::shown;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ const LIKENESS_MIN: f64 = 0.85;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It is not there, or not text.
-    #[error("cannot read {}: {source}; give --config the path of a TOML file", path.display())]
+    #[error("cannot read {}: {source}; give --config the path of a TOML file", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -28,7 +29,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Something in it is wrong.
-    #[error("{}, line {line}: {problem}", path.display())]
+    #[error("{}, line {line}: {problem}", shown(path))]
     Wrong {
         /// The file.
         path: PathBuf,
@@ -46,7 +47,7 @@ pub enum Problem {
     #[error("{0}; write options as in TOML, such as k = 4 or dataset = \"digits\"")]
     Syntax(String),
     /// No option has this name.
-    #[error("`{key}` is no option of smidgen {command}; {}", advice(nearest.as_deref(), command))]
+    #[error("`{}` is no option of smidgen {command}; {}", shown(key), advice(nearest.as_deref(), command))]
     UnknownKey {
         /// The name in the file.
         key: String,
@@ -57,7 +58,7 @@ pub enum Problem {
     },
     /// A truth value, a date or a table.
     #[error(
-        "`{0}` is neither a text, a number nor a list of those; write it as on the command line"
+        "`{}` is neither a text, a number nor a list of those; write it as on the command line", shown(.0)
     )]
     Type(String),
     /// The option cannot have this value.
@@ -90,7 +91,7 @@ pub(super) fn arguments(
     };
     let table = DeTable::parse(&text).map_err(|error| {
         let position = error.span().map_or(text.len(), |span| span.start);
-        wrong(position, Problem::Syntax(error.message().into()))
+        wrong(position, Problem::Syntax(shown(error.message()).to_string()))
     })?;
     let subcommand = program.find_subcommand(name).expect("clap has found it");
     let mut arguments = vec![];
@@ -158,5 +159,5 @@ pub(super) fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
-    words.join(" ")
+    shown(&words.join(" ")).to_string()
 }

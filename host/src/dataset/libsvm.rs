@@ -2,6 +2,7 @@
 //! from 1.
 
 use super::{DIMENSION_MAX, DatasetError, Rows};
+use crate::shown::shown;
 
 /// What is wrong at a place in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +108,7 @@ fn finite(token: &str) -> Option<f64> {
 
 /// As much of a token as fits into a sentence.
 fn excerpt(token: &str) -> String {
-    token.chars().take(24).collect()
+    shown(&token.chars().take(24).collect::<String>()).to_string()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use super::{BaselineRecord, RoundRecord, Summary};
+use crate::shown::shown;
 
 pub(super) const ROUNDS: &str = "rounds.jsonl";
 pub(super) const SUMMARY: &str = "summary.json";
@@ -20,19 +21,19 @@ pub const REPORT: &str = "report.html";
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The path for a run is taken by a file.
-    #[error("{} is a file: name a directory for the run", .0.display())]
+    #[error("{} is a file: name a directory for the run", shown(.0))]
     NotADirectory(PathBuf),
     /// The directory holds something, but not a run that may be replaced.
-    #[error("{} holds files but no run: name another directory, or empty this one", .0.display())]
+    #[error("{} holds files but no run: name another directory, or empty this one", shown(.0))]
     Occupied(PathBuf),
     /// There is no run to read.
-    #[error("{} holds no run: name a directory that a run was written to with --out", .0.display())]
+    #[error("{} holds no run: name a directory that a run was written to with --out", shown(.0))]
     NoRun(PathBuf),
     /// The run ended before its first round did.
-    #[error("{} holds no whole round: the run ended before its first round was closed", .0.display())]
+    #[error("{} holds no whole round: the run ended before its first round was closed", shown(.0))]
     NoRounds(PathBuf),
     /// A file cannot be written.
-    #[error("cannot write {}: {source}; is there room, and may you write there?", path.display())]
+    #[error("cannot write {}: {source}; is there room, and may you write there?", shown(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -40,7 +41,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -48,7 +49,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// A line is no record.
-    #[error("{}, line {line}: {reason}; repair or remove the line", path.display())]
+    #[error("{}, line {line}: {reason}; repair or remove the line", shown(path))]
     Line {
         /// The file.
         path: PathBuf,
@@ -58,7 +59,10 @@ pub enum RecordError {
         reason: String,
     },
     /// The summary is no summary.
-    #[error("{}, line {line}: {reason}; remove the file, and the report does without it", path.display())]
+    #[error(
+        "{}, line {line}: {reason}; remove the file, and the report does without it",
+        shown(path)
+    )]
     Summary {
         /// The file.
         path: PathBuf,
@@ -68,7 +72,10 @@ pub enum RecordError {
         reason: String,
     },
     /// A run that is to go on behind a round has no record of it.
-    #[error("{} does not reach round {round}, behind which the run would go on; start the run again", path.display())]
+    #[error(
+        "{} does not reach round {round}, behind which the run would go on; start the run again",
+        shown(path)
+    )]
     Short {
         /// The file.
         path: PathBuf,
@@ -78,7 +85,8 @@ pub enum RecordError {
     /// The records are not those of the run that is to go on.
     #[error(
         "{} is of another run: its round {round} has another transcript than the checkpoint; put the run's own records back, \
-         or start the run again", path.display()
+         or start the run again",
+        shown(path)
     )]
     OtherRun {
         /// The file.
@@ -87,7 +95,10 @@ pub enum RecordError {
         round: u32,
     },
     /// A round does not come after the one before it.
-    #[error("{}, line {line}: round {round} follows round {previous}; remove one of the two runs in this file", path.display())]
+    #[error(
+        "{}, line {line}: round {round} follows round {previous}; remove one of the two runs in this file",
+        shown(path)
+    )]
     Order {
         /// The file.
         path: PathBuf,

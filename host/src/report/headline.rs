@@ -1,6 +1,7 @@
 //! The headline: what came of the run, in sentences and figures.
 
 use maud::{Markup, html};
+use std::path::is_separator;
 
 use super::curve::Mark;
 use super::page::Page;
@@ -15,7 +16,7 @@ impl Page<'_> {
     /// `EF21 on mushrooms, 20 workers`
     pub(super) fn title(&self) -> String {
         let dataset = self.option("dataset");
-        let name = dataset.as_deref().and_then(|path| path.rsplit(['/', '\\']).next());
+        let name = dataset.as_deref().and_then(|path| path.rsplit(is_separator).next());
         let dataset = name.map(|name| format!(" on {name}")).unwrap_or_default();
         let count = self.option("workers").and_then(|count| count.parse().ok());
         let workers = match count.unwrap_or(self.summary().workers.len()) {

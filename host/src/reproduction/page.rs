@@ -9,6 +9,7 @@ use crate::report::chart::Against;
 use crate::report::curve::{Mark, Measure};
 use crate::report::figure::{self, figure};
 use crate::report::quantity::{bytes, count, number, seconds};
+use crate::shown::lines;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,12 +34,12 @@ pub fn write(
     for (study, panels) in studies.iter().zip(measured) {
         for (panel, curves) in study.panels.iter().zip(panels) {
             for Drawing { file, svg, .. } in drawings(study, panel, curves) {
-                write_whole(&charts.join(file), svg.as_bytes())?;
+                write_whole(&charts.join(file), lines(&svg).as_bytes())?;
             }
         }
     }
     let file = folder.join(PAGE);
-    write_whole(&file, markdown(studies, measured).as_bytes())?;
+    write_whole(&file, lines(&markdown(studies, measured)).as_bytes())?;
     Ok(file)
 }
 

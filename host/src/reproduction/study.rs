@@ -6,7 +6,9 @@ use crate::config::{Method, Options};
 use crate::dataset::Dataset;
 use crate::report::chart::Against;
 use crate::report::figure::CURVE_COUNT_MAX;
+use crate::shown::shown;
 use serde::Deserialize;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -121,10 +123,10 @@ struct FileCurve {
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// No study has this name.
-    #[error("`{0}` is no experiment; give {list} or the path of a TOML file", list = names().collect::<Vec<_>>().join(", "))]
-    Unknown(String),
+    #[error("`{}` is no experiment; give {} or the path of a TOML file", shown(.0), names().collect::<Vec<_>>().join(", "))]
+    Unknown(OsString),
     /// A file does not open.
-    #[error("{} cannot be read ({source}): give the path of a TOML file", path.display())]
+    #[error("{} cannot be read ({source}): give the path of a TOML file", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -182,7 +184,8 @@ impl Study {
     }
 
     /// The study inside the program that has this name, or else the file at this path.
-    pub fn load(name: &str) -> Result<Self, StudyError> {
+    pub fn load(name: impl AsRef<OsStr>) -> Result<Self, StudyError> {
+        let name = name.as_ref();
         if let Some((name, text)) = STUDIES.iter().find(|(bundled, _)| *bundled == name) {
             return Self::parse(name, text);
         }
@@ -190,7 +193,7 @@ impl Study {
         if path.extension().is_none_or(|ending| ending != "toml") {
             return Err(StudyError::Unknown(name.into()));
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = shown(path.file_stem().unwrap_or_default()).to_string();
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(&stem, &text),
             Err(source) => Err(StudyError::Unreadable { path, source }),
@@ -203,7 +206,7 @@ impl Study {
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count()) + 1;
             StudyError::Toml {
                 name: name.into(),
-                problem: format!("line {line}: {}", error.message()),
+                problem: format!("line {line}: {}", shown(error.message())),
             }
         })?;
         if file.curve.len() > CURVE_COUNT_MAX && !file.against.is_empty() {
@@ -232,7 +235,7 @@ impl Study {
         for curve in self.panels.iter_mut().flat_map(|panel| &mut panel.curves) {
             let dataset = &mut curve.options.dataset;
             if !Dataset::is_built_in(dataset) {
-                *dataset = folder.join(&*dataset).to_string_lossy().into_owned();
+                *dataset = folder.join(&*dataset);
             }
         }
     }
@@ -247,8 +250,7 @@ impl Panel {
     /// The file of its data, if that is not there.
     pub fn missing(&self) -> Option<&Path> {
         let dataset = &self.curves.first()?.options.dataset;
-        let path = Path::new(dataset);
-        (!Dataset::is_built_in(dataset) && !path.exists()).then_some(path)
+        (!Dataset::is_built_in(dataset) && !dataset.exists()).then_some(dataset)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Address, Link, LinkEvent, Reader, TransportError, Writer, serial};
 use crate::ports;
+use crate::shown::shown;
 use serialport::{SerialPortInfo, UsbPortInfo};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -161,5 +162,5 @@ impl Drop for Search {
 
 /// Names such as /dev/serial/by-id/… are links to the port.
 fn real_name(port: &str) -> String {
-    Path::new(port).canonicalize().map_or(port.into(), |path| path.display().to_string())
+    Path::new(port).canonicalize().map_or(port.into(), |path| shown(&path).to_string())
 }

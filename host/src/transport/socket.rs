@@ -3,6 +3,7 @@
 use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a TCP connection may take to be made, for each address that the host's name has.
@@ -33,12 +34,12 @@ fn connect_first(endpoint: &str) -> io::Result<TcpStream> {
 }
 
 #[cfg(unix)]
-pub(super) fn open_unix(path: &str) -> Result<(Reader, Writer), TransportError> {
+pub(super) fn open_unix(path: &Path) -> Result<(Reader, Writer), TransportError> {
     connect_unix(path).map_err(|error| explain(Address::Unix(path.into()), error))
 }
 
 #[cfg(unix)]
-fn connect_unix(path: &str) -> io::Result<(Reader, Writer)> {
+fn connect_unix(path: &Path) -> io::Result<(Reader, Writer)> {
     let stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(POLL))?;
     stream.set_write_timeout(Some(WRITE_POLL))?;
@@ -46,7 +47,7 @@ fn connect_unix(path: &str) -> io::Result<(Reader, Writer)> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn open_unix(path: &str) -> Result<(Reader, Writer), TransportError> {
+pub(super) fn open_unix(path: &Path) -> Result<(Reader, Writer), TransportError> {
     Err(TransportError::NoUnixSockets(Address::Unix(path.into())))
 }
 
@@ -89,9 +90,8 @@ mod tests {
     fn nobody_listens_at_a_missing_or_abandoned_unix_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("board.sock");
-        let path = path.to_str().unwrap();
-        assert!(matches!(open_unix(path), Err(TransportError::NobodyListens(_))));
-        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
-        assert!(matches!(open_unix(path), Err(TransportError::NobodyListens(_))));
+        assert!(matches!(open_unix(&path), Err(TransportError::NobodyListens(_))));
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(matches!(open_unix(&path), Err(TransportError::NobodyListens(_))));
     }
 }

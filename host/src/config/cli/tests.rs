@@ -155,7 +155,7 @@ fn other_commands_are_understood() {
     assert_eq!(
         command("smidgen image --board microbit --hex --key fleet.key"),
         Command::Image(Image {
-            board: "microbit".into(),
+            board: Board::find("microbit").unwrap(),
             hex: true,
             key: Some("fleet.key".into())
         })
@@ -209,7 +209,10 @@ fn a_file_gives_options_and_the_command_line_wins() {
     let options = options_with_file("smidgen simulate --k 9 --step=qm", file);
     let Options { ref dataset, workers, ref k, lambda, value_bits, faults, seed, step, .. } =
         options;
-    assert_eq!((dataset.as_str(), workers, lambda, value_bits), ("a9a", Some(20), 0.1, 4));
+    assert_eq!(
+        (dataset.as_path(), workers, lambda, value_bits),
+        (Path::new("a9a"), Some(20), 0.1, 4)
+    );
     assert_eq!((faults, seed), (Faults { loss: 0.2, split: true, ..Faults::default() }, 1000));
     assert_eq!((k.as_slice(), step), (&[9][..], Step::Qm), "as the command line says");
     assert_eq!(options.split, Split::Contiguous, "as nobody says");

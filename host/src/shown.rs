@@ -1,0 +1,165 @@
+//! Text from outside, made fit to be read: names of files, what boards and other programs say, what stands in data.
+//!
+//! ```text
+//!  path, name, bytes ── shown ──► one line without surprises     in a message, a record, a report
+//!  path              ── typed ──► a word that a shell takes      in a command that the reader may copy
+//!  message, page     ── lines ──► the same with its lines        the last filter before a terminal or a page
+//! ```
+//!
+//! Nothing else of this program makes text of a path: clippy refuses `Path::display` and its like.
+
+use serde::Serializer;
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::{self, Display, Write};
+
+/// A text from outside, to be displayed: see [`shown`].
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(&'a OsStr);
+
+/// Displays a text in one line: what a terminal would obey, what reorders other text, line ends, and bytes that are not
+/// UTF-8 appear as escapes such as `\u{1b}` and `\xff`.
+pub fn shown<T: AsRef<OsStr> + ?Sized>(text: &T) -> Shown<'_> {
+    Shown(text.as_ref())
+}
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.as_encoded_bytes().utf8_chunks() {
+            for char in chunk.valid().chars() {
+                if is_harmless(char) { f.write_char(char) } else { write!(f, "{}", escape(char)) }?;
+            }
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text with its lines, and else as [`shown`].
+pub fn lines(text: &str) -> Cow<'_, str> {
+    let is_kept = |char| char == '\n' || is_harmless(char);
+    if text.chars().all(is_kept) {
+        return text.into();
+    }
+    let mut kept = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_kept(char) { kept.push(char) } else { kept.extend(escape(char)) }
+    }
+    kept.into()
+}
+
+/// A word as a shell takes it, quoted if need be.
+pub fn typed<T: AsRef<OsStr> + ?Sized>(word: &T) -> String {
+    let word = word.as_ref();
+    let plain = |char: char| char.is_alphanumeric() || "/._-+,:=@%".contains(char);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.into(),
+        Some(text) if text.chars().all(is_harmless) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => ansi_c(word.as_encoded_bytes()),
+    }
+}
+
+/// The same in the quotes that take escapes.
+fn ansi_c(word: &[u8]) -> String {
+    let mut quoted = String::from("$'");
+    for &byte in word {
+        match byte {
+            b'\'' | b'\\' => quoted.extend(['\\', byte.into()]),
+            b' '..=b'~' => quoted.push(byte.into()),
+            _ => write!(quoted, "\\x{byte:02x}").expect("a string takes everything"),
+        }
+    }
+    quoted + "'"
+}
+
+/// Writes a path into a record for people, who see the same there as on a terminal.
+pub fn serialize<T: AsRef<OsStr>, S: Serializer>(text: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&shown(text))
+}
+
+/// The same of one that may be missing.
+pub fn serialize_some<T: AsRef<OsStr>, S: Serializer>(
+    text: &Option<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match text {
+        Some(text) => serialize(text, to),
+        None => to.serialize_none(),
+    }
+}
+
+fn escape(char: char) -> impl Iterator<Item = char> + Display {
+    // `\n` and `\t` as they are known, everything else by its number.
+    char.escape_default()
+}
+
+/// Whether a character is a mark on paper, or a space between them.
+fn is_harmless(char: char) -> bool {
+    let is_unseen = matches!(char,
+        // Marks of direction, embeddings and overrides, isolates; line and paragraph separators; what has no width.
+        '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        // Annotations, and letters that nobody sees.
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    !char.is_control() && !is_unseen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind that must not get through.
+    const HOSTILE: &str =
+        "\u{1b}[2Jred\u{7}\r\n\t\u{9b}31m\u{202e}txt\u{2066}\u{2028}\u{feff}\u{7f}\u{e0041}";
+
+    #[test]
+    fn hostile_text_becomes_one_readable_line() {
+        assert_eq!(
+            shown(HOSTILE).to_string(),
+            r"\u{1b}[2Jred\u{7}\r\n\t\u{9b}31m\u{202e}txt\u{2066}\u{2028}\u{feff}\u{7f}\u{e0041}"
+        );
+    }
+
+    #[test]
+    fn harmless_text_stays() {
+        for text in ["", "run 1, again.txt", "Grüße/ελ/数/🦀", "a\u{301} b\u{a0}c", r"C:\new"]
+        {
+            assert_eq!(shown(text).to_string(), text);
+            assert!(matches!(lines(text), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    #[test]
+    fn lines_keep_their_ends_only() {
+        assert_eq!(lines("one\ntwo\u{1b}[31m\r\n"), "one\ntwo\\u{1b}[31m\\r\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_shown() {
+        use std::os::unix::ffi::OsStrExt;
+        assert_eq!(shown(OsStr::from_bytes(b"a\xff/\xc3")).to_string(), r"a\xff/\xc3");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_takes_what_is_typed() {
+        use std::os::unix::ffi::OsStrExt;
+        let words: [&[u8]; 8] = [
+            b"plain/run-1",
+            b"two words",
+            b"it's",
+            b"",
+            b"$HOME `ls` \"x\" \\ ; & * ~",
+            b"new\nline \x1b' \\",
+            b"\xff\xfe, \xc3",
+            HOSTILE.as_bytes(),
+        ];
+        for word in words {
+            let typed = typed(OsStr::from_bytes(word));
+            assert!(typed.chars().all(is_harmless), "{typed:?}");
+            let echo = format!("printf %s {typed}");
+            let output = std::process::Command::new("bash").args(["-c", &echo]).output().unwrap();
+            assert_eq!(output.stdout, word, "{typed}");
+        }
+    }
+}
