@@ -32,8 +32,8 @@ const KEPT: usize = 2;
 pub struct Checkpoint {
     /// The command line that the run was started with, what a file behind `--config` said included.
     pub arguments: Vec<OsString>,
-    /// The folder in which it was started, to which relative paths belong.
-    pub folder: PathBuf,
+    /// The folder in which it was started, to which relative paths belong; serde takes a path for text, which it need not be.
+    pub folder: OsString,
     /// CRC-64 of the data of all workers as they are loaded.
     pub data_checksum: u64,
     /// The last round that the run is to have.
@@ -58,7 +58,7 @@ pub struct Checkpoints {
     /// See [`Checkpoint::arguments`].
     pub arguments: Vec<OsString>,
     /// See [`Checkpoint::folder`].
-    pub folder: PathBuf,
+    pub folder: OsString,
     /// See [`Checkpoint::data_checksum`].
     pub data_checksum: u64,
     /// See [`Checkpoint::rounds`].

@@ -420,7 +420,7 @@ impl Experiment {
             directory: checkpoint.as_ref().unwrap_or(out).clone(),
             every: *every,
             arguments,
-            folder: env::current_dir().unwrap_or_default(),
+            folder: env::current_dir().unwrap_or_default().into(),
             data_checksum: self.data_checksum(),
             rounds: self.options.rounds,
         }))

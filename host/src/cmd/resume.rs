@@ -27,7 +27,7 @@ pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let directory = path::absolute(directory)?;
     let (checkpoint, flaws) = Checkpoint::latest(&directory)?;
     flaws.iter().for_each(|flaw| complain(&format!("warning: {flaw}")));
-    let path = checkpoint.folder.clone();
+    let path = PathBuf::from(checkpoint.folder.clone());
     env::set_current_dir(&path).map_err(|source| Folder { path, source })?;
     let mut cli = cli::parse_whole(checkpoint.arguments.clone())?;
     if let Some(options) = options(&mut cli.command) {
