@@ -20,6 +20,7 @@ pub use absent::{Absent, AbsentError};
 pub use each::EachError;
 pub use faults::{Faults, FaultsError};
 pub use file::ConfigError;
+pub(crate) use file::LIMITS as FILE_LIMITS;
 pub use objective::{HIDDEN, Objective, Regulariser};
 pub use step::{Step, StepError};
 

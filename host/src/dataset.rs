@@ -22,14 +22,19 @@ pub use labels::Labels;
 pub use libsvm::Syntax;
 pub use quadratics::QuadraticsError;
 
+use crate::report::quantity::counted;
 use crate::shown::shown;
+use crate::text::{self, Limits, TextError};
 use labels::Labelling;
 use quadratics::Quadratics;
 use smidgen_firmware::multiclass::CLASSES_MAX;
-use std::{fs, io, iter, path::Path, str::FromStr};
+use std::{io, iter, path::Path, str::FromStr};
 
 /// The largest dimension: a shard counts and names the entries of a row with two bytes.
 pub const DIMENSION_MAX: usize = u16::MAX as usize;
+
+/// More text than is read: data for boards are far smaller, and a row of all features has a few megabytes.
+const LIMITS: Limits = Limits { len: 512 << 20, line_len: 16 << 20 };
 
 /// Rows in order, each with the entries that are not zero and a label.
 #[derive(Clone, Debug)]
@@ -71,21 +76,13 @@ pub enum DatasetError {
         /// What was asked for.
         name: String,
     },
-    /// The file exists but does not open.
-    #[error("{path} cannot be read ({source}): check that it is a file you may read")]
-    Unreadable {
+    /// The file exists but holds no text.
+    #[error("{path} cannot be read as a data set in LIBSVM format: {source}")]
+    Text {
         /// The path asked for.
         path: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file is not text.
-    #[error(
-        "{path} is not a text file: if it is packed, unpack it first; LIBSVM format is expected"
-    )]
-    NotText {
-        /// The path asked for.
-        path: String,
+        /// What it is.
+        source: TextError,
     },
     /// A line is not in LIBSVM format.
     #[error("{name}, line {line}, column {column}: {syntax}{}", truncation(*.at_end))]
@@ -132,8 +129,8 @@ pub enum DatasetError {
     },
     /// No row would be left to train on, or none to test.
     #[error(
-        "{name} has {available} rows, so {asked} cannot be held out by --test-rows: give at least 1 and fewer than \
-         {available}"
+        "--test-rows {asked} does not fit the {}, after --rows, of {name}: hold out at least 1, and leave at least 1 to train on",
+        counted(*.available as u64, "row", "rows")
     )]
     TestRows {
         /// The data set.
@@ -152,7 +149,10 @@ pub enum DatasetError {
         source: QuadraticsError,
     },
     /// More rows are asked for than there are, or none.
-    #[error("{name} has {available} rows, so {asked} cannot be taken: ask for 1 to {available}")]
+    #[error(
+        "{name} has {}, so --rows {asked} cannot be taken: ask for 1 to {available}",
+        counted(*.available as u64, "row", "rows")
+    )]
     Rows {
         /// The data set.
         name: String,
@@ -195,16 +195,13 @@ impl Dataset {
 
     /// Reads a file that messages call `name`.
     fn read(path: &Path, name: String, labels: Labels) -> Result<Self, DatasetError> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(DatasetError::Unknown { name });
+        match text::read(path, LIMITS) {
+            Ok(text) => Self::parse_with(&name, &text, labels),
+            Err(TextError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+                Err(DatasetError::Unknown { name })
             }
-            Err(source) => return Err(DatasetError::Unreadable { path: name, source }),
-        };
-        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-        let Some(text) = text else { return Err(DatasetError::NotText { path: name }) };
-        Self::parse_with(&name, &text, labels)
+            Err(source) => Err(DatasetError::Text { path: name, source }),
+        }
     }
 
     /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive
@@ -374,6 +371,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// The one sentence that a user reads when he loads a file with this content.
     fn complaint(content: &[u8]) -> String {
@@ -402,8 +400,11 @@ mod tests {
         assert_eq!(complaint(b"# a comment\n\n"), format!("file contains no features: {refused}"));
         assert_eq!(complaint(b"1\n-1\n"), format!("file contains no features: {refused}"));
         for binary in [&b"\x1f\x8b\x08\0"[..], b"1 1:1\n\0\0"] {
-            let advice = "if it is packed, unpack it first; LIBSVM format is expected";
-            assert_eq!(complaint(binary), format!("file is not a text file: {advice}"));
+            let advice = "it is no text; if it is packed, unpack it first";
+            assert_eq!(
+                complaint(binary),
+                format!("file cannot be read as a data set in LIBSVM format: {advice}")
+            );
         }
         let advice = "give a file with exactly two, the larger is the positive class";
         for (count, text) in [(1, "1 1:1\n1 1:2\n"), (3, "1 1:1\n2 1:1\n3 1:1\n")] {
@@ -422,13 +423,15 @@ mod tests {
 
     #[test]
     fn a_wrong_line_is_named_by_line_and_column() {
-        let cases: [(&str, &str); 9] = [
+        let cases: [(&str, &str); 11] = [
             ("1 1:1\n<html> 1:2\n", "line 2, column 1: `<html>` is not a label"),
             ("1 1:1\nnan 1:2\n", "line 2, column 1: `nan` is not a label"),
             ("1 1:1  2\n", "line 1, column 8: `2` is not a feature"),
             ("1 1:x\n", "line 1, column 3: `1:x` is not a feature"),
             ("1 1:inf\n", "line 1, column 3: `1:inf` is not a feature"),
-            ("1 0:1\n", "line 1, column 3: `0` is not an index"),
+            ("1 0:1\n", "line 1, column 3: index 0: indices start at 1; add 1 to each"),
+            ("1 1:1\n\u{feff}-1 1:2\n", "line 2, column 1: a byte-order mark"),
+            ("1 00:1\n", "line 1, column 3: index 0: indices start at 1"),
             ("1 65536:1\n", "line 1, column 3: `65536` is not an index"),
             ("1 2:1 2:1\n", "line 1, column 7: index 2 does not ascend after 2"),
             ("1 5:1\n-1 1:1 2:1 1:1\n", "line 2, column 12: index 1 does not ascend after 2"),
@@ -457,7 +460,7 @@ mod tests {
         assert_eq!((dataset.row_count(), dataset.dimension()), (400, 64));
         assert_eq!(dataset.rows.values.len(), dataset.rows.starts[400]);
         let error = dataset.clone().take(401).unwrap_err().to_string();
-        assert_eq!(error, "digits has 400 rows, so 401 cannot be taken: ask for 1 to 400");
+        assert_eq!(error, "digits has 400 rows, so --rows 401 cannot be taken: ask for 1 to 400");
         assert!(dataset.take(0).is_err());
     }
 
@@ -493,7 +496,7 @@ mod tests {
         }
         assert_eq!(training.rows.values.len(), training.rows.starts[1497]);
         let error = digits.hold_out(1797).unwrap_err().to_string();
-        assert!(error.contains("1797 cannot be held out"), "{error}");
+        assert!(error.contains("--test-rows 1797 does not fit the 1\u{202f}797 rows"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::objective::{Objective, Penalty};
 use crate::range::{self, RangeError};
 use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, Summary, TestRecord};
+use crate::report::quantity::counted;
 use crate::sealing::Sealing;
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
@@ -42,6 +43,19 @@ pub enum ExperimentError {
     /// They cannot be dealt out.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// Options leave too few of them.
+    #[error(
+        "{taken} leaves {} to train on, too few for {worker_count} workers: take as many rows as workers at least, or give \
+         --workers {rows}", counted(*.rows as u64, "row", "rows")
+    )]
+    Taken {
+        /// The options.
+        taken: String,
+        /// Rows that are left.
+        rows: usize,
+        /// Workers that were asked for.
+        worker_count: usize,
+    },
     /// There is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -178,7 +192,17 @@ impl Experiment {
             let (training, held) = dataset.hold_out(rows)?;
             (dataset, test) = (training, Some(held));
         }
-        let shares = options.split.deal(&dataset, options.worker_count(boards)?)?;
+        let worker_count = options.worker_count(boards)?;
+        let shares = options.split.deal(&dataset, worker_count).map_err(|error| match error {
+            SplitError::TooManyWorkers { .. } if options.rows.or(options.test_rows).is_some() => {
+                ExperimentError::Taken {
+                    taken: taken(options),
+                    rows: dataset.row_count(),
+                    worker_count,
+                }
+            }
+            error => error.into(),
+        })?;
         if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
             return Err(ExperimentError::OneEach { rows: shares.len(), boards });
         }
@@ -539,6 +563,13 @@ impl Experiment {
         let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
         Self::new(&options, None, 1).unwrap()
     }
+}
+
+/// The options that take rows of the data set away.
+fn taken(options: &Options) -> String {
+    let of = |name, rows: Option<usize>| rows.map(|rows| format!("--{name} {rows}"));
+    let given = [of("rows", options.rows), of("test-rows", options.test_rows)];
+    given.into_iter().flatten().collect::<Vec<_>>().join(" with ")
 }
 
 /// Refuses more workers than a run has room for.

@@ -1,6 +1,7 @@
 //! Files that hold the key of a fleet: 64 hexadecimal digits that nobody but their owner can read.
 
 use crate::shown::{shown, typed};
+use crate::text::{self, Coding, MARK};
 use smidgen_protocol::seal::{KEY_LEN, Key};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -38,6 +39,14 @@ pub enum KeyError {
         "--key: {} holds no key, which is 64 hexadecimal digits; `smidgen key FILE` makes a file with a new one", shown(.0)
     )]
     Malformed(PathBuf),
+    /// It is text that is not read.
+    #[error("--key: {} holds no key: {coding}", shown(path))]
+    Coding {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        coding: Coding,
+    },
     /// A key is there already.
     #[error(
         "{} exists and is not replaced: boards may hold the key in it; choose another name", shown(.0)
@@ -102,7 +111,9 @@ impl KeyFile {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX as usize));
         file.take(FILE_LEN_MAX).read_to_end(&mut text).map_err(failed)?;
-        parse(&text).ok_or_else(|| KeyError::Malformed(path.into()))
+        let coding = |coding| KeyError::Coding { path: path.into(), coding };
+        let text = text::utf8(&text).map_err(coding)?;
+        parse(text).ok_or_else(|| KeyError::Malformed(path.into()))
     }
 }
 
@@ -116,8 +127,8 @@ fn digits(key: &[u8; KEY_LEN]) -> [u8; 2 * KEY_LEN + 1] {
     text
 }
 
-fn parse(text: &[u8]) -> Option<Key> {
-    let text = text.trim_ascii();
+fn parse(text: &str) -> Option<Key> {
+    let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii().as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let mut key = Zeroizing::new([0; KEY_LEN]);
     if text.len() != 2 * KEY_LEN {
@@ -174,8 +185,14 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             assert!(matches!(KeyFile::read(&path), Err(KeyError::Malformed(_))), "{text}");
         }
-        fs::write(&path, format!(" {}\r\n", "aB".repeat(KEY_LEN))).unwrap();
-        assert_eq!(KeyFile::read(&path).unwrap().bytes(), &[0xab; KEY_LEN]);
+        for mark in ["", "\u{feff}"] {
+            fs::write(&path, format!("{mark} {}\r\n", "aB".repeat(KEY_LEN))).unwrap();
+            assert_eq!(KeyFile::read(&path).unwrap().bytes(), &[0xab; KEY_LEN]);
+        }
+        let utf16: Vec<u8> =
+            "ab".repeat(KEY_LEN).encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(&path, utf16).unwrap();
+        assert!(KeyFile::read(&path).unwrap_err().to_string().contains("UTF-16"));
         assert!(matches!(KeyFile::read(folder.path()), Err(KeyError::Malformed(_))), "a folder");
         let error = KeyFile::read(&folder.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("smidgen key FILE"), "{error}");

@@ -34,6 +34,7 @@ pub mod sealing;
 pub mod serial_line;
 pub mod shown;
 pub mod simulation;
+pub mod text;
 pub mod theory;
 pub mod training;
 pub mod transport;

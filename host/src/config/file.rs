@@ -4,11 +4,11 @@
 //! message, wherever it is given.
 
 use crate::shown::shown;
+use crate::text::{self, Limits, MARK, TextError};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 use toml::de::{DeTable, DeValue};
 
 /// Options that say something about the command line only.
@@ -16,6 +16,9 @@ const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
 
 /// How alike two names are if one may be meant by the other; 1 if they are equal.
 const LIKENESS_MIN: f64 = 0.85;
+
+/// More text than a file with options has.
+pub(crate) const LIMITS: Limits = Limits { len: 1 << 20, line_len: 1 << 20 };
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +28,8 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
+        /// Why not.
+        source: TextError,
     },
     /// Something in it is wrong.
     #[error("{}, line {line}: {problem}", shown(path))]
@@ -56,11 +59,22 @@ pub enum Problem {
         /// The option whose name is most alike, if one is alike enough.
         nearest: Option<String>,
     },
-    /// A truth value, a date or a table.
+    /// A date or a table, or a truth value of what is no flag.
     #[error(
         "`{}` is neither a text, a number nor a list of those; write it as on the command line", shown(.0)
     )]
     Type(String),
+    /// A flag has another value than a truth value.
+    #[error("`{0}` is a flag: write {0} = true, or leave it out")]
+    Flag(String),
+    /// An integer has too many digits.
+    #[error("`{0}` is a number that nothing here can have; give one with fewer digits")]
+    Large(String),
+    /// A mark that belongs to the beginning of a file.
+    #[error(
+        "a byte-order mark, which nobody sees, stands where no file begins: files were joined; remove it"
+    )]
+    Mark,
     /// The option cannot have this value.
     #[error("{0}")]
     Value(String),
@@ -82,14 +96,18 @@ pub(super) fn arguments(
     name: &str,
     given: &ArgMatches,
 ) -> Result<Vec<OsString>, ConfigError> {
-    let text = fs::read_to_string(path)
+    let text = text::read(path, LIMITS)
         .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+    let text = text.strip_prefix(MARK).unwrap_or(&text);
     let wrong = |position: usize, problem| ConfigError::Wrong {
         path: path.into(),
         line: 1 + text[..position].matches('\n').count(),
         problem,
     };
-    let table = DeTable::parse(&text).map_err(|error| {
+    if let Some(position) = text.find(MARK) {
+        return Err(wrong(position, Problem::Mark));
+    }
+    let table = DeTable::parse(text).map_err(|error| {
         let position = error.span().map_or(text.len(), |span| span.start);
         wrong(position, Problem::Syntax(shown(error.message()).to_string()))
     })?;
@@ -97,25 +115,27 @@ pub(super) fn arguments(
     let mut arguments = vec![];
     for (key, value) in table.get_ref() {
         let position = key.span().start;
-        let id = id(subcommand, key.get_ref()).map_err(|problem| wrong(position, problem))?;
-        let option = option(key.get_ref(), value.get_ref())
+        let argument =
+            argument(subcommand, key.get_ref()).map_err(|problem| wrong(position, problem))?;
+        let is_flag = !argument.get_action().takes_values();
+        let option = option(key.get_ref(), value.get_ref(), is_flag)
             .and_then(|option| check(program, name, option))
             .map_err(|problem| wrong(position, problem))?;
-        if given.value_source(id) != Some(ValueSource::CommandLine) {
+        if given.value_source(argument.get_id().as_str()) != Some(ValueSource::CommandLine) {
             arguments.extend(option);
         }
     }
     Ok(arguments)
 }
 
-/// Clap's name of the option whose long name is `key`.
-fn id<'c>(subcommand: &'c Command, key: &str) -> Result<&'c str, Problem> {
+/// The option whose long name is `key`.
+fn argument<'c>(subcommand: &'c Command, key: &str) -> Result<&'c Arg, Problem> {
     let legal = || {
         let named = subcommand.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
         named.filter(|(long, _)| !NOT_IN_FILES.contains(long))
     };
     if let Some((_, arg)) = legal().find(|(long, _)| *long == key) {
-        return Ok(arg.get_id().as_str());
+        return Ok(arg);
     }
     let plain = key.to_lowercase().replace('_', "-");
     let likeness = |long: &str| strsim::jaro_winkler(long, &plain);
@@ -128,15 +148,23 @@ fn id<'c>(subcommand: &'c Command, key: &str) -> Result<&'c str, Problem> {
     })
 }
 
-/// The option as on the command line, once for each value of a list.
-fn option(key: &str, value: &DeValue<'_>) -> Result<Vec<OsString>, Problem> {
+/// The option as on the command line, once for each value of a list; a flag that is not set is nothing there.
+fn option(key: &str, value: &DeValue<'_>, is_flag: bool) -> Result<Vec<OsString>, Problem> {
     match value {
+        DeValue::Boolean(is_set) if is_flag => {
+            Ok(is_set.then(|| format!("--{key}").into()).into_iter().collect())
+        }
+        _ if is_flag => Err(Problem::Flag(key.into())),
         DeValue::String(text) => Ok(vec![format!("--{key}={text}").into()]),
-        DeValue::Integer(number) => Ok(vec![format!("--{key}={number}").into()]),
+        // The command line knows decimal digits only.
+        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Ok(vec![format!("--{key}={number}").into()]),
+            Err(_) => Err(Problem::Large(key.into())),
+        },
         DeValue::Float(number) => Ok(vec![format!("--{key}={number}").into()]),
         DeValue::Array(values) => {
             let options: Result<Vec<_>, _> =
-                values.iter().map(|value| option(key, value.get_ref())).collect();
+                values.iter().map(|value| option(key, value.get_ref(), is_flag)).collect();
             Ok(options?.concat())
         }
         DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Table(_) => {

@@ -3,6 +3,7 @@
 
 use super::{DIMENSION_MAX, DatasetError, Rows};
 use crate::shown::shown;
+use crate::text::MARK;
 
 /// What is wrong at a place in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,18 @@ pub enum Syntax {
     /// An index is not a whole number from 1 to [`DIMENSION_MAX`].
     #[error("`{0}` is not an index: indices are whole numbers from 1 to {DIMENSION_MAX}")]
     Index(String),
+    /// Indices are counted from 0.
+    #[error(
+        "index 0: indices start at 1; add 1 to each, for instance with \
+         `awk '{{for (i = 2; i <= NF; i++) {{split($i, f, \":\"); $i = f[1] + 1 \":\" f[2]}}; print}}'`"
+    )]
+    Zero,
+    /// A mark that belongs to the beginning of a file.
+    #[error(
+        "a byte-order mark, which nobody sees, stands where no file begins: files were joined; remove it, for instance with \
+         `sed 's/\\xef\\xbb\\xbf//g'`"
+    )]
+    Mark,
     /// An index is not larger than the one before.
     #[error(
         "index {index} does not ascend after {before}: sort the features of a row and name each once"
@@ -39,16 +52,17 @@ pub(super) struct Table {
 /// Reads text; `name` is for messages only.
 pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
     let mut table = Table { labels: Vec::new(), rows: Rows::new() };
-    // Editors on Windows mark a text as Unicode with a character that nobody sees.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_prefix(MARK).unwrap_or(text);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let (line, cut) = line.strip_suffix('\n').map_or((line, true), |line| (line, false));
         table.parse_line(line).map_err(|(column, token_len, syntax)| DatasetError::Syntax {
             name: name.into(),
             line: number + 1,
             column,
+            at_end: cut
+                && column - 1 + token_len == line.len()
+                && !matches!(syntax, Syntax::Zero | Syntax::Mark),
             syntax,
-            at_end: cut && column - 1 + token_len == line.len(),
         })?;
     }
     if table.rows.dimension == 0 {
@@ -65,6 +79,10 @@ impl Table {
         let content = line.split('#').next().unwrap_or_default();
         let mut tokens = tokens(content);
         let Some((column, token)) = tokens.next() else { return Ok(()) };
+        if line.contains(MARK) {
+            let at = line.find(MARK).unwrap_or_default();
+            return Err((at + 1, MARK.len_utf8(), Syntax::Mark));
+        }
         let label = finite(token).ok_or((column, token.len(), Syntax::Label(excerpt(token))))?;
         let mut before = 0;
         for (column, token) in tokens {
@@ -97,6 +115,7 @@ fn feature(token: &str) -> Result<(usize, f64), Syntax> {
     let (index, value) = token.split_once(':').ok_or_else(malformed)?;
     let value = finite(value).ok_or_else(malformed)?;
     match index.parse() {
+        Ok(0) => Err(Syntax::Zero),
         Ok(index) if (1..=DIMENSION_MAX).contains(&index) => Ok((index, value)),
         _ => Err(Syntax::Index(excerpt(index))),
     }

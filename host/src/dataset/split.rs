@@ -1,6 +1,7 @@
 //! Who gets which rows.
 
 use super::Dataset;
+use crate::report::quantity::counted;
 use serde::{Deserialize, Serialize};
 
 /// A rule that deals the rows of a data set out to workers.
@@ -23,7 +24,8 @@ pub enum SplitError {
     NoWorkers,
     /// A worker would get no row.
     #[error(
-        "{name} has {row_count} rows, too few for {worker_count} workers: ask for at most {row_count} workers"
+        "{name} has {}, too few for {worker_count} workers: ask for at most {row_count} workers",
+        counted(*.row_count as u64, "row", "rows")
     )]
     TooManyWorkers {
         /// The data set.

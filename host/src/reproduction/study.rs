@@ -2,15 +2,15 @@
 
 use super::figures;
 use crate::config::cli::{self, Cli, Command};
-use crate::config::{Method, Options};
+use crate::config::{FILE_LIMITS, Method, Options};
 use crate::dataset::Dataset;
 use crate::report::chart::Against;
 use crate::report::figure::CURVE_COUNT_MAX;
 use crate::shown::shown;
+use crate::text::{self, MARK, TextError};
 use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// The studies inside the program, in the order of the page.
 const STUDIES: [(&str, &str); 9] = [
@@ -125,13 +125,13 @@ pub enum StudyError {
     /// No study has this name.
     #[error("`{}` is no experiment; give {} or the path of a TOML file", shown(.0), names().collect::<Vec<_>>().join(", "))]
     Unknown(OsString),
-    /// A file does not open.
-    #[error("{} cannot be read ({source}): give the path of a TOML file", shown(path))]
+    /// A file does not open, or holds no text.
+    #[error("cannot read {}: {source}; give the path of a TOML file", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// Why not.
+        source: TextError,
     },
     /// The file is no study.
     #[error("experiment {name}: {problem}; compare it with those under experiments/")]
@@ -194,8 +194,8 @@ impl Study {
             return Err(StudyError::Unknown(name.into()));
         }
         let stem = shown(path.file_stem().unwrap_or_default()).to_string();
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&stem, &text),
+        match text::read(&path, FILE_LIMITS) {
+            Ok(text) => Self::parse(&stem, text.strip_prefix(MARK).unwrap_or(&text)),
             Err(source) => Err(StudyError::Unreadable { path, source }),
         }
     }
@@ -303,6 +303,7 @@ fn has_float(options: &Options) -> bool {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use std::fs;
 
     const SMALL: &str = include_str!("small.toml");
 

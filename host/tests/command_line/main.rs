@@ -1,5 +1,6 @@
 //! The real binary in a fresh directory: what it leaves, and how it refuses.
 
+mod numbers;
 mod refusals;
 mod theory;
 

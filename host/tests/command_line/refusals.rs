@@ -43,7 +43,7 @@ fn bad_data_are_refused() {
 #[test]
 fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --k 65"), &["--k 65", "64"]);
-    assert_says(&refusal("simulate --workers 2000"), &["1797 rows", "2000 workers"]);
+    assert_says(&refusal("simulate --workers 2000"), &["1\u{202f}797 rows", "2000 workers"]);
     assert_says(&refusal("simulate --rows 0"), &["1797"]);
     assert_says(&refusal("simulate --split one-each --workers 3"), &["1797 workers", "not 3"]);
     for option in ["--k", "--participation"] {

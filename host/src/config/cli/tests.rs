@@ -219,6 +219,21 @@ fn a_file_gives_options_and_the_command_line_wins() {
 }
 
 #[test]
+fn a_file_sets_flags_and_writes_integers_in_every_base() {
+    let file =
+        "check-theory = true\nseed = 0x1_0\nrounds = 0o17\nk = [0b100, +5]\nlambda = 1_0.5\n";
+    let options = options_with_file("smidgen simulate", file);
+    let Options { check_theory, seed, rounds, ref k, lambda, .. } = options;
+    assert_eq!((check_theory, seed, rounds, &k[..], lambda), (true, 16, 15, &[4, 5][..], 10.5));
+    assert!(!options_with_file("smidgen simulate", "check-theory = false").check_theory);
+    assert!(
+        options_with_file("smidgen simulate --check-theory", "check-theory = false").check_theory
+    );
+    let marked = options_with_file("smidgen simulate", "\u{feff}k = 4\r\n");
+    assert_eq!(marked.k, [4], "as Windows writes it");
+}
+
+#[test]
 fn what_may_be_repeated_is_a_list_in_a_file_and_replaced_as_a_whole() {
     let file = "board = [\"microbit=2\", \"mps2\"]\n";
     let boards = |line| match with_file(line, file).unwrap().command {
@@ -268,6 +283,12 @@ fn a_wrong_file_is_refused_by_line() {
         ("k = [1, 0]", "line 1: invalid value '0' for '--k <K>'"),
         ("k = true", "line 1: `k` is neither a text, a number nor a list of those"),
         ("[data]\nrows = 4", "line 1: `data` is no option"),
+        ("check-theory = 1", "line 1: `check-theory` is a flag: write check-theory = true"),
+        ("check-theory = \"yes\"", "line 1: `check-theory` is a flag: write check-theory = true"),
+        ("k = [true]", "line 1: `k` is neither a text, a number nor a list of those"),
+        ("k = 0x1000000000000000000000000000000000", "line 1: `k` is a number that nothing"),
+        ("seed = 0xfffffffff", "line 1: invalid value '68719476735' for '--seed <S>'"),
+        ("k = 4\n\u{feff}rounds = 5\n", "line 2: a byte-order mark"),
         ("k = 4\nrounds = \n", "line 2: "),
         ("k = 4\nk = 5\n", "line 2: "),
     ] {
@@ -289,6 +310,16 @@ fn a_missing_file_is_named() {
     let path = Path::new("no").join("such.toml");
     let text = refused(&format!("smidgen plan --config {}", path.display()));
     assert!(text.starts_with(&format!("error: cannot read {}: ", path.display())), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("smidgen.toml");
+    let utf16: Vec<u8> = "k = 4\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, name) in
+        [(&utf16[..], "UTF-16"), (b"out = \"\xfc\"", "Latin-1"), (b"k\0", "no text")]
+    {
+        std::fs::write(&path, bytes).unwrap();
+        let text = refused(&format!("smidgen plan --config {}", path.display()));
+        assert!(text.contains(name) && text.contains("--config"), "{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,186 @@
+//! Text from outside: read up to a limit, and called what it is where it is no UTF-8.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use thiserror::Error;
+
+/// Bytes that are looked at together.
+const PIECE_LEN: u64 = 1 << 16;
+/// The mark that some editors put before a text, which nobody sees.
+pub const MARK: char = '\u{feff}';
+
+/// Why there is no text.
+#[derive(Debug, Error)]
+pub enum TextError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+    /// It does not end.
+    #[error("it has more than {0} bytes")]
+    Long(u64),
+    /// One line does not end.
+    #[error("line {line} has more than {limit} bytes")]
+    LongLine {
+        /// Counted from 1.
+        line: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
+    /// It is something else.
+    #[error(transparent)]
+    Coding(#[from] Coding),
+}
+
+/// What bytes are that are no UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Coding {
+    /// Two bytes or more for each character.
+    #[error("it is UTF-16 text; save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`")]
+    Utf16,
+    /// One byte for each character.
+    #[error(
+        "it is text, but no UTF-8, which shows in line {line}: probably Latin-1 or Windows-1252; save it as UTF-8, for instance \
+         with `iconv -f WINDOWS-1252 -t UTF-8`"
+    )]
+    Latin1 {
+        /// The first line with such a character, counted from 1.
+        line: usize,
+    },
+    /// No text.
+    #[error("it is no text; if it is packed, unpack it first")]
+    Binary,
+}
+
+/// How much text is too much.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes in all.
+    pub len: u64,
+    /// Bytes of a line.
+    pub line_len: usize,
+}
+
+/// Reads a file, or a pipe, and gives it up where it turns out to be no text or too much of it.
+///
+/// # Errors
+/// If it is no text within the limits.
+pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
+    let mut file = File::open(path)?;
+    let (mut bytes, mut line, mut line_start) = (Vec::new(), 1, 0);
+    loop {
+        let seen = bytes.len();
+        if (&mut file).take(PIECE_LEN).read_to_end(&mut bytes)? == 0 {
+            break;
+        }
+        // A device may go on for ever: what has a zero is no UTF-8 text, whatever follows.
+        if bytes[seen..].contains(&0) {
+            return Err(coding(&bytes).into());
+        }
+        for end in (seen..bytes.len()).filter(|&at| bytes[at] == b'\n') {
+            (line, line_start) = (line + 1, end + 1);
+        }
+        if bytes.len() - line_start > limits.line_len {
+            return Err(TextError::LongLine { line, limit: limits.line_len });
+        }
+        if bytes.len() as u64 > limits.len {
+            return Err(TextError::Long(limits.len));
+        }
+    }
+    String::from_utf8(bytes).map_err(|error| coding(error.as_bytes()).into())
+}
+
+/// Takes bytes for text.
+///
+/// # Errors
+/// If they are none.
+pub fn utf8(bytes: &[u8]) -> Result<&str, Coding> {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(coding(bytes)),
+    }
+}
+
+/// What bytes are that are no UTF-8 text.
+fn coding(bytes: &[u8]) -> Coding {
+    let is_marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if is_marked || is_every_other_zero(bytes) {
+        return Coding::Utf16;
+    }
+    let is_text = |byte: &u8| *byte >= 0x20 || byte.is_ascii_whitespace();
+    match str::from_utf8(bytes) {
+        Err(error) if bytes.iter().all(is_text) => {
+            let before = &bytes[..error.valid_up_to()];
+            Coding::Latin1 { line: 1 + before.iter().filter(|&&byte| byte == b'\n').count() }
+        }
+        _ => Coding::Binary,
+    }
+}
+
+/// Whether it begins as ASCII does where each character has two bytes.
+fn is_every_other_zero(bytes: &[u8]) -> bool {
+    let pairs = bytes.as_chunks::<2>().0;
+    let pairs = &pairs[..pairs.len().min(8)];
+    let is_ascii = |byte: u8| byte != 0 && byte.is_ascii();
+    !pairs.is_empty()
+        && (pairs.iter().all(|&[low, high]| is_ascii(low) && high == 0)
+            || pairs.iter().all(|&[high, low]| high == 0 && is_ascii(low)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const LIMITS: Limits = Limits { len: 1 << 20, line_len: 1 << 17 };
+
+    fn of(bytes: &[u8]) -> Result<String, TextError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, bytes).unwrap();
+        read(&path, LIMITS)
+    }
+
+    #[test]
+    fn text_is_called_what_it_is() {
+        let utf16 = |encode: fn(u16) -> [u8; 2], mark: &str| {
+            let text = format!("{mark}1 1:0.5\n");
+            text.encode_utf16().flat_map(encode).collect::<Vec<u8>>()
+        };
+        for mark in ["", "\u{feff}"] {
+            for bytes in [utf16(u16::to_le_bytes, mark), utf16(u16::to_be_bytes, mark)] {
+                assert_eq!(utf8(&bytes), Err(Coding::Utf16), "{bytes:?}");
+                assert!(matches!(of(&bytes), Err(TextError::Coding(Coding::Utf16))), "{bytes:?}");
+            }
+        }
+        assert_eq!(utf8(b"k = 4\nout = \"\xfcber\"\n"), Err(Coding::Latin1 { line: 2 }));
+        assert_eq!(utf8(b"\x1f\x8b\x08\x00"), Err(Coding::Binary));
+        assert_eq!(utf8(b"\x1f\x8b\x08\x01"), Err(Coding::Binary));
+        assert_eq!(utf8(b"text\0"), Err(Coding::Binary));
+        assert_eq!(utf8("über".as_bytes()), Ok("über"));
+        assert_eq!(of("über\n".as_bytes()).unwrap(), "über\n");
+    }
+
+    #[test]
+    fn what_does_not_end_is_given_up() {
+        assert!(matches!(of(&[b'\n'; (1 << 20) + 1]), Err(TextError::Long(_))));
+        let long = [b"1\n".as_slice(), &[b'1'; 1 << 18]].concat();
+        assert!(matches!(of(&long), Err(TextError::LongLine { line: 2, .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_and_pipes_are_read_like_files() {
+        let zeros = read(Path::new("/dev/zero"), LIMITS);
+        assert!(matches!(zeros, Err(TextError::Coding(Coding::Binary))));
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::write(pipe, "1 1:1\n".repeat(1 << 14))
+        });
+        assert_eq!(read(&pipe, LIMITS).unwrap().len(), 6 << 14);
+        writer.join().unwrap().unwrap();
+    }
+}
