@@ -122,7 +122,7 @@ fn is_every_other_zero(bytes: &[u8]) -> bool {
     let pairs = bytes.as_chunks::<2>().0;
     let pairs = &pairs[..pairs.len().min(8)];
     let is_ascii = |byte: u8| byte != 0 && byte.is_ascii();
-    !pairs.is_empty()
+    pairs.len() > 1
         && (pairs.iter().all(|&[low, high]| is_ascii(low) && high == 0)
             || pairs.iter().all(|&[high, low]| high == 0 && is_ascii(low)))
 }
