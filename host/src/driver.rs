@@ -243,7 +243,7 @@ impl Driver {
         let waived = self.aggregator.goes_on_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
-        if !self.aggregator.is_greeted(worker) && silence > GREETING_TIME_MAX {
+        if !self.aggregator.is_greeted(worker) && silence > GREETING_TIME_MAX.min(self.deadline) {
             let pending = self.aggregator.pending(worker) as u64;
             let bytes = self.aggregator.counters(worker).bytes() + pending;
             let heard = match self.aggregator.heard(link) {

@@ -239,12 +239,20 @@ fn follow(cargo: &mut Child) -> (Option<PathBuf>, String) {
     let stdout = cargo.stdout.take().expect("it is piped");
     let mut stderr = cargo.stderr.take().expect("it is piped");
     thread::scope(|scope| {
-        let errors = scope.spawn(move || {
+        let errors = thread::Builder::new().spawn_scoped(scope, move || {
             let mut text = vec![];
             // What was read before an error is as good as nothing read at all.
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
+        let errors = match errors {
+            Ok(errors) => errors,
+            Err(error) => {
+                // It would wait for its reader.
+                let _ = cargo.kill();
+                return (None, format!("error: the system gives no thread to hear it: {error}"));
+            }
+        };
         let mut executable = None;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let Ok(message) = serde_json::from_str::<Message>(&line) else { continue };

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::ops::Deref;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -18,6 +21,8 @@ use crate::shown::lines;
 const BAR_WIDTH: usize = 8;
 /// Time between two looks of a terminal's line.
 const TERMINAL_PERIOD: Duration = Duration::from_millis(50);
+/// Time between two steps of a spinner.
+const TICK_PERIOD: Duration = Duration::from_millis(100);
 /// Time between two lines of a plain log, if a tenth of the work is done meanwhile.
 const TENTH_PERIOD: Duration = Duration::from_millis(500);
 /// Longest silence of a plain log while work goes on.
@@ -37,7 +42,7 @@ impl Progress {
     /// Progress of a run of `rounds` rounds.
     pub fn new(rounds: u32) -> Self {
         let display = if io::stderr().is_terminal() {
-            Display::Terminal(ProgressBar::new_spinner())
+            Display::Terminal(Bar::default())
         } else {
             Display::Plain(Box::new(io::stderr()))
         };
@@ -116,7 +121,8 @@ impl Progress {
     pub fn finish(mut self) {
         self.end_phase();
         self.leave_last_round();
-        if let Display::Terminal(bar) = &self.display {
+        if let Display::Terminal(bar) = &mut self.display {
+            bar.ticker = None;
             bar.finish_and_clear();
         }
     }
@@ -171,9 +177,58 @@ impl Pace {
     }
 }
 
+/// The line of a terminal.
+struct Bar {
+    line: ProgressBar,
+    /// What turns the spinner of a phase.
+    ticker: Option<Ticker>,
+}
+
+impl Default for Bar {
+    fn default() -> Self {
+        Self { line: ProgressBar::new_spinner(), ticker: None }
+    }
+}
+
+impl Deref for Bar {
+    type Target = ProgressBar;
+
+    fn deref(&self) -> &ProgressBar {
+        &self.line
+    }
+}
+
+/// A thread that turns a spinner until it is dropped. indicatif's own panics where the system has no thread.
+struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// None where there is no thread to be had: then the spinner stands still.
+    fn new(line: ProgressBar) -> Option<Self> {
+        let (stop, stopped) = channel();
+        let turn = move || {
+            while stopped.recv_timeout(TICK_PERIOD) == Err(RecvTimeoutError::Timeout) {
+                line.tick();
+            }
+        };
+        let thread = thread::Builder::new().spawn(turn).ok()?;
+        Some(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop = None;
+        // A tick after this would draw over what comes next.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 /// Where lines go.
 enum Display {
-    Terminal(ProgressBar),
+    Terminal(Bar),
     Plain(Box<dyn Write + Send>),
 }
 
@@ -183,7 +238,7 @@ impl Display {
             Self::Terminal(bar) => {
                 bar.set_style(style("{spinner} {wide_msg}"));
                 bar.set_message(name.to_owned());
-                bar.enable_steady_tick(Duration::from_millis(100));
+                bar.ticker = Ticker::new(bar.line.clone());
             }
             Self::Plain(_) => self.line(name),
         }
@@ -213,8 +268,8 @@ impl Display {
 
     fn show(&mut self, pace: &mut Pace, done: u64, total: u64, text: &str) {
         let text = &*lines(text);
-        if let (Self::Terminal(bar), None) = (&self, pace.shown) {
-            bar.disable_steady_tick();
+        if let (Self::Terminal(bar), None) = (&mut *self, pace.shown) {
+            bar.ticker = None;
             bar.set_style(
                 style(&format!("{{bar:{BAR_WIDTH}.cyan/dim}} {{wide_msg}}")).progress_chars("━╸─"),
             );

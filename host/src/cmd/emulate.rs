@@ -56,13 +56,14 @@ fn start(
 /// Starts a board again whose emulator has ended.
 fn restart_dead(mut emulators: Vec<Emulator>) -> Watch {
     Box::new(move || {
-        let dead = emulators
-            .iter_mut()
-            .find_map(|emulator| (!emulator.is_running()).then_some(emulator))?;
+        let index = emulators.iter_mut().position(|emulator| !emulator.is_running())?;
+        let dead = &mut emulators[index];
         let name = dead.board().name;
         Some(match dead.restart() {
             Ok(()) => format!("the emulated {name} had ended and was started again"),
             Err(error) => {
+                // Each attempt holds up the other boards, and what fails now fails again.
+                emulators.remove(index);
                 format!("the emulated {name} has ended and does not start again: {error}")
             }
         })

@@ -88,9 +88,14 @@ pub fn measure(
     let queue = Mutex::new(jobs.iter().enumerate());
     let (sender, words) = mpsc::channel();
     let measured = thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len()) {
+        let count = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len());
+        let start = |_| {
             let (queue, sender) = (&queue, sender.clone());
-            scope.spawn(move || work(queue, &sender));
+            thread::Builder::new().spawn_scoped(scope, move || work(queue, &sender)).ok()
+        };
+        // Where the system gives fewer threads, those that there are do it all.
+        if (0..count).map_while(start).count() == 0 {
+            work(&queue, &sender);
         }
         drop(sender);
         gather(&jobs, words, progress)

@@ -66,6 +66,37 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
     bench.check_bytes_up();
 }
 
+/// It takes data and state again and again and never has more of them.
+#[test]
+fn an_answer_that_asks_for_the_same_again_does_not_restart_patience() {
+    type Awaited = fn(Stage) -> bool;
+    let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.. });
+    let while_restored: Awaited = |stage| matches!(stage, Stage::Restore { from: 1.., .. });
+    for (is_awaited, is_rebooted) in [(while_loading, false), (while_restored, true)] {
+        let mut bench = Bench::new(setup(1200, 2));
+        if is_rebooted {
+            bench.until_stage(0, Stage::Round, Some(1));
+            bench.reboot(0);
+        }
+        while !is_awaited(bench.stage(0)) {
+            bench.advance();
+        }
+        let (first, mut out) = (bench.now, [0; FRAME_LEN_MAX]);
+        bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
+        for _ in 0..100 {
+            while bench.host.poll_transmit(bench.now, &mut out).is_some() {}
+            bench.now += Duration::from_secs(1);
+            let had = match bench.stage(0) {
+                Stage::Load { held } | Stage::Restore { from: held, .. } => held,
+                stage => panic!("{stage:?}"),
+            };
+            let again = forge(&bench, 1, 0, had, &[]);
+            bench.arrive(0, &again);
+            assert_eq!(bench.host.silent_since(0), Some(first));
+        }
+    }
+}
+
 fn digests(bench: &Bench) -> [u64; 2] {
     [0, 1].map(|worker| bench.host.mirror(worker).digest())
 }

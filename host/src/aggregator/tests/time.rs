@@ -40,6 +40,51 @@ fn a_worker_that_waited_for_long_is_silent_only_since_it_was_asked() {
     assert!(bench.now - asked < Duration::from_secs(1));
 }
 
+/// The link of worker 0 is opened anew again and again, and nothing comes on it.
+#[test]
+fn a_link_that_is_opened_anew_does_not_restart_patience() {
+    for (stage, round) in [
+        (Stage::Greet, None),
+        (Stage::Configure, None),
+        (Stage::Probe, None),
+        (Stage::Round, Some(1)),
+    ] {
+        let mut bench = Bench::new(setup(5, 2));
+        bench.until_stage(0, stage, round);
+        bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
+        let first = bench.now;
+        let silences: Vec<_> = (0..600)
+            .map(|_| {
+                while bench.host.poll_transmit(bench.now, &mut [0; FRAME_LEN_MAX]).is_some() {}
+                bench.now += Duration::from_millis(100);
+                bench.host.handle_reconnect(0);
+                bench.host.silent_since(0)
+            })
+            .collect();
+        assert!(silences.iter().all(|since| *since == Some(first)), "{stage:?}: {silences:?}");
+    }
+}
+
+/// It answers every `Hello`, and nothing else.
+#[test]
+fn a_word_that_leads_nowhere_does_not_restart_patience() {
+    for (stage, round) in [(Stage::Configure, None), (Stage::Round, Some(1))] {
+        let mut bench = Bench::new(setup(5, 2));
+        bench.until_stage(0, stage, round);
+        let first = bench.now;
+        bench.rule = Box::new(move |exchange| match (exchange.worker, exchange.stage) {
+            (0, Stage::Greet) => PASS,
+            (0, _) => Fault::Down(Damage::Lost),
+            _ => PASS,
+        });
+        while bench.host.machine.peers[0].question.answered_at() < first + Duration::from_secs(60) {
+            assert!(bench.step());
+        }
+        let since = bench.host.silent_since(0);
+        assert!(since.is_some_and(|since| since <= first + Duration::from_secs(1)), "{since:?}");
+    }
+}
+
 #[test]
 fn a_worker_that_is_there_but_never_answers_is_stuck() {
     let mut bench = Bench::new(setup(5, 2)).with_rule(|Exchange { worker, stage, .. }| {
