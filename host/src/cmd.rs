@@ -249,8 +249,10 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     if summary.has_diverged() {
         complain("warning: the run diverged; give it a smaller step (--step)");
         say("It diverged: there is nothing to compare, and the model is of no use.")?;
-    } else if let (Some(gamma), Some(by_theory)) = (summary.gamma, summary.theory_gamma) {
-        say(format_args!("{}.", step(gamma, by_theory, summary.gamma_tuned)))?;
+    } else if let Some(sentence) =
+        summary.gamma.and_then(|gamma| step(gamma, &summary.theory, summary.gamma_tuned))
+    {
+        say(format_args!("{sentence}."))?;
     }
     say(format_args!("transcript {}", summary.transcript))
 }

@@ -11,8 +11,8 @@ use crate::key_file::KeyError;
 use crate::lyapunov::Lyapunov;
 use crate::objective::{Objective, Penalty};
 use crate::range::{self, RangeError};
-use crate::recipe::{self, Part, Problem, Recipe, RecipeError};
-use crate::record::{InformationLimit, Summary, TestRecord};
+use crate::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
+use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
 use crate::report::quantity::counted;
 use crate::sealing::Sealing;
 use crate::serial_line::byte_time;
@@ -165,8 +165,8 @@ pub struct Experiment {
     pub smoothness: Option<Smoothness>,
     /// What the aggregator needs.
     pub setup: Setup,
-    /// The longest step size that theory allows the method, if it knows one; the run may have been given another.
-    pub theory_gamma: Option<f64>,
+    /// The longest step size that is known for the method, and what it stands on; the run may have been given another.
+    pub longest: Option<Longest>,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
     /// Rows that nobody trains on.
@@ -241,18 +241,13 @@ impl Experiment {
             participation: &participation,
         };
         let recipe = Recipe::new(options, problem)?;
-        let by_theory = Options { step: Step::Am, ..options.clone() };
-        // Options that make a recipe make one with another step too, unless no theorem has it.
-        let am_gamma = Recipe::new(&by_theory, problem).ok().map(|recipe| recipe.gamma);
-        let theory_gamma = match options.step {
-            Step::Exact | Step::Rare => am_gamma.map(|am_gamma| am_gamma.max(recipe.gamma)),
-            _ => am_gamma,
-        };
+        let longest = recipe.longest(options, problem);
         check_crowd(recipe.parts.len(), "--method ef21-clone", "use fewer workers, or ef21-w")?;
         let positive = |value: f64| value.is_finite() && value > 0.0;
         // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
         let constants = smoothness.iter().flat_map(|s| [s.l, s.l_qm]);
-        if !constants.chain(theory_gamma).chain([recipe.gamma]).all(positive) {
+        let gammas = longest.map(|longest| longest.gamma).into_iter().chain([recipe.gamma]);
+        if !constants.chain(gammas).all(positive) {
             return Err(immoderate(&dataset));
         }
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
@@ -290,7 +285,7 @@ impl Experiment {
                 (None, _) => None,
             },
         };
-        if options.check_theory && !Self::has_theorem(&setup, am_gamma) {
+        if options.check_theory && !Self::has_theorem(&setup, longest) {
             return Err(ExperimentError::NoTheorem);
         }
         let parts = recipe.parts;
@@ -306,7 +301,7 @@ impl Experiment {
             parts,
             smoothness,
             setup,
-            theory_gamma,
+            longest,
             quantisation_error,
             options,
         })
@@ -349,9 +344,8 @@ impl Experiment {
     /// step that stays as long as theory allows or shorter.
     pub fn noise_floor(&self) -> Option<f64> {
         let Setup { method, batch, gamma, step_rule, downlink_budget, .. } = self.setup;
-        let is_plain = matches!(self.options.method, config::Method::Ef21 | config::Method::Ef21W)
-            && downlink_budget.is_none();
-        let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.theory_gamma);
+        let is_plain = recipe::is_plain(self.options.method) && downlink_budget.is_none();
+        let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
         let alpha = self.parts.first()?.alpha;
         let is_alike = self.parts.iter().all(|part| part.alpha == alpha);
         let has_noise = noise::disturbs(method, batch);
@@ -368,7 +362,7 @@ impl Experiment {
     }
 
     /// Whether the theorem behind [`Lyapunov`] is about such a run.
-    fn has_theorem(setup: &Setup, am_gamma: Option<f64>) -> bool {
+    fn has_theorem(setup: &Setup, longest: Option<Longest>) -> bool {
         setup.method == Method::Ef21
             && setup.compressor == Compressor::TopK
             && setup.hears_all()
@@ -378,7 +372,7 @@ impl Experiment {
             && setup.step_rule == StepRule::Constant
             && setup.theory.is_none()
             && setup.shares.iter().all(|share| share.scale == 1.0)
-            && is_allowed(setup.gamma, am_gamma)
+            && is_allowed(setup.gamma, longest)
     }
 
     /// f in f64, on the data as they were read.
@@ -499,7 +493,7 @@ impl Experiment {
             l_am: self.smoothness.as_ref().map(|s| s.l_am),
             l_qm: self.smoothness.as_ref().map(|s| s.l_qm),
             gamma: Some(self.setup.gamma),
-            theory_gamma: self.theory_gamma,
+            theory: self.longest.map(StepTheory::from).unwrap_or_default(),
             gamma_tuned: self.setup.step_rule == StepRule::Tuned,
             quantisation_error: Some(self.quantisation_error),
             ..Summary::default()
@@ -542,9 +536,10 @@ impl Experiment {
     }
 }
 
-/// Whether a step is at most the longest one that theory allows, but for rounding.
-fn is_allowed(gamma: f64, theory_gamma: Option<f64>) -> bool {
-    theory_gamma.is_some_and(|longest| gamma <= longest * (1.0 + 1e-12))
+/// Whether a theorem covers the run and allows the step, but for rounding.
+fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
+    let allowed = longest.filter(|longest| longest.basis.gap.is_none());
+    allowed.is_some_and(|longest| gamma <= longest.gamma * (1.0 + 1e-12))
 }
 
 fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
@@ -593,6 +588,7 @@ fn immoderate(dataset: &Dataset) -> ExperimentError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::theory::{Basis, Gap, Theorem, xi};
 
     fn experiment(options: &str) -> Experiment {
         Experiment::of(&format!("--rows 200 --workers 4 {options}"))
@@ -620,25 +616,93 @@ mod tests {
     }
 
     #[test]
-    fn no_theory_has_a_step_for_averages_of_workers_that_are_away() {
+    fn no_theorem_covers_averages_of_workers_that_are_away() {
         for step in ["auto", "0.1"] {
             let of = |p: f64| {
-                experiment(&format!("--method ef21-sgdm --step {step} --participation {p}"))
+                let options = format!("--method ef21-sgdm --step {step} --participation {p}");
+                experiment(&options).longest.unwrap().basis.gap
             };
-            assert_eq!(of(0.5).theory_gamma, None, "{step}");
-            assert!(of(1.0).theory_gamma.is_some(), "{step}");
+            assert_eq!(of(0.5), Some(Gap::Participation(config::Method::Ef21Sgdm)), "{step}");
+            assert_eq!(of(1.0), None, "{step}");
         }
     }
 
     #[test]
     fn theory_allows_the_step_of_each_of_its_theorems() {
-        for step in ["am", "exact", "rare"] {
+        for (step, theorem) in
+            [("am", Theorem::Reloaded3), ("exact", Theorem::Root), ("rare", Theorem::Rare)]
+        {
             let of = experiment(&format!("--lambda 0 --step {step}"));
-            assert_eq!(of.theory_gamma, Some(of.setup.gamma), "{step}");
+            let basis = Basis { theorem, gap: None };
+            assert_eq!(of.longest, Some(Longest { gamma: of.setup.gamma, basis }), "{step}");
         }
-        let am = experiment("--step am").setup.gamma;
+        let am = experiment("--step am").longest;
         for step in ["qm", "auto", "3"] {
-            assert_eq!(experiment(&format!("--step {step}")).theory_gamma, Some(am), "{step}");
+            assert_eq!(experiment(&format!("--step {step}")).longest, am, "{step}");
+        }
+    }
+
+    /// Each of them was said to be allowed once.
+    #[test]
+    fn a_step_that_no_theorem_covers_is_borrowed() {
+        for options in [
+            "--method dcgd",
+            "--method ef14",
+            "--method econtrol",
+            "--method ef21-hb --downlink ef21-p",
+            "--method ef21-prox --downlink ef21-bc",
+            "--method ef21-sgdm --downlink ef21-p",
+            "--method ef21-hb --batch 9",
+            "--downlink ef21-bc --batch 9",
+            "--method ef21-clone --batch 9",
+            "--absent skip",
+        ] {
+            let experiment = experiment(&format!("--step am {options}"));
+            let theory = experiment.summary().theory;
+            assert_eq!((theory.theory_gamma, theory.theorem), (None, None), "{options}");
+            assert_eq!(theory.borrowed_gamma, Some(experiment.setup.gamma), "{options}");
+        }
+    }
+
+    #[test]
+    fn gradient_descent_of_workers_that_are_drawn_has_the_step_of_their_contraction() {
+        let gamma = |options: &str| experiment(&format!("--step am {options}")).setup.gamma;
+        let of = experiment("--step am --method gd --participation 0.5");
+        let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();
+        assert_eq!(of.setup.gamma, 1.0 / (l + l_am * xi(0.5)));
+        assert_eq!(gamma("--method gd"), 1.0 / l);
+    }
+
+    #[test]
+    fn few_bits_shorten_every_step_of_theory_and_32_bits_none() {
+        let alpha = |bits: u32, options: &str| {
+            experiment(&format!("--k 16 --value-bits {bits} --step am {options}")).parts[0].alpha
+        };
+        assert_eq!([32, 2].map(|bits| alpha(bits, "")), [0.25, 0.25 * (1.0 - 16.0 / 19.0)]);
+        assert_eq!(alpha(2, "--compressor natural"), alpha(32, "--compressor natural"));
+        for options in [
+            "--step qm",
+            "--step am",
+            "--step exact",
+            "--step rare --lambda 0",
+            "--step am --method ef21-w",
+            "--step am --method ef21-clone",
+            "--step am --method ef21+",
+            "--step am --method ef21-hb",
+            "--step am --method ef21-prox",
+            "--step am --method ef21-sgdm",
+            "--step am --compressor randk",
+            "--step am --downlink ef21-p",
+            "--step am --downlink ef21-bc",
+            "--step am --participation 0.5",
+            "--step am --batch 9",
+            "--step auto",
+        ] {
+            let gamma = |bits: u32| {
+                let options = format!("--k 16 --value-bits {bits} {options}");
+                experiment(&options).setup.gamma
+            };
+            assert!(gamma(2) < 0.5 * gamma(32), "{options}: {} {}", gamma(2), gamma(32));
         }
     }
 

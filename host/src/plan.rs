@@ -11,7 +11,7 @@ mod traffic;
 use crate::aggregator::{Setup, StepRule};
 use crate::board::BOARDS;
 use crate::experiment::Experiment;
-use crate::record::RoundRecord;
+use crate::record::{RoundRecord, StepTheory};
 use crate::theory::{self, RareFeatures, Smoothness, noise, xi};
 use crate::training::{Course, Goal, TrainingError, World, collect};
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub struct Plan {
     pub k: Vec<u32>,
     /// Bits of each coordinate.
     pub value_bits: u8,
-    /// What rounding to as many takes of the energy of an update at most, which α does not count; none where it does.
+    /// What rounding to as many takes of the energy of an update at most, which α counts; none where they are not rounded so.
     pub rounding_loss: Option<f64>,
     /// The probability with which each takes part in a round.
     pub participation: Vec<f64>,
@@ -67,8 +67,9 @@ pub struct Plan {
     pub gamma: f64,
     /// Whether γ is tuned from there.
     pub gamma_tuned: bool,
-    /// The longest γ that theory allows the method of the run, if it knows one.
-    pub theory_gamma: Option<f64>,
+    /// What theory says of γ.
+    #[serde(flatten)]
+    pub theory: StepTheory,
     /// Whether chance has a part in the run, so that `rounds_to_target` is a bound in expectation.
     pub in_expectation: bool,
     /// The steps that theory allows EF21.
@@ -133,6 +134,7 @@ impl Plan {
         let memory_bytes = memory_bytes(experiment);
         let fitting = BOARDS.iter().filter(|board| board.room_len >= memory_bytes);
         let parts = &experiment.parts;
+        let theory = experiment.summary().theory;
         Ok(Self {
             dataset: experiment.dataset.name().into(),
             rows: experiment.dataset.row_count(),
@@ -156,9 +158,7 @@ impl Plan {
             step: options.step.to_string(),
             gamma,
             gamma_tuned: setup.step_rule == StepRule::Tuned,
-            theory_gamma: experiment
-                .theory_gamma
-                .map(|by_theory| if setup.theory.is_some() { gamma } else { by_theory }),
+            theory: if setup.theory.is_some() { theory.with_gamma(gamma) } else { theory },
             in_expectation: setup.is_stochastic()
                 || matches!(setup.compressor, Compressor::RandK { .. }),
             target,
@@ -216,7 +216,10 @@ impl Trial {
 /// What rounding takes of the update that loses most, where values are rounded to so many bits and not to powers of two.
 fn rounding_loss(experiment: &Experiment) -> Option<f64> {
     let Setup { compressor, value_bits, .. } = experiment.setup;
-    let is_rounded = matches!(compressor, Compressor::TopK | Compressor::RandK { .. });
+    let is_rounded = match compressor {
+        Compressor::TopK | Compressor::RandK { .. } => true,
+        Compressor::Natural | Compressor::Sign => false,
+    };
     let largest = experiment.parts.iter().map(|part| part.k).max()?;
     (is_rounded && value_bits < 32).then(|| theory::rounding_loss(largest, value_bits))
 }

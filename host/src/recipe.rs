@@ -7,7 +7,10 @@ use crate::aggregator::{Budget, StepRule, Theory};
 use crate::config::{self, Method, Objective, Options};
 use crate::dataset::Dataset;
 use crate::ratio::ratio;
-use crate::theory::{RareFeatures, Smoothness, beta, noise, theta, top_k_alpha, xi};
+use crate::theory::{
+    Basis, Case, Presence, RareFeatures, Smoothness, Theorem, beta, contraction, growth, noise,
+    theta, xi,
+};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Downlink;
 use smidgen_protocol::method::{self, Compressor, Participation};
@@ -28,8 +31,17 @@ pub struct Part {
     pub k: u32,
     /// The probability p with which it takes part in a round.
     pub participation: f64,
-    /// The contraction of its updates, participation included: with probability p, a compressor α has p α.
+    /// The contraction of its updates, rounding and participation included: with probability p, a compressor α has p α.
     pub alpha: f64,
+}
+
+/// The longest step that is known for a run, and what it stands on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Longest {
+    /// γ
+    pub gamma: f64,
+    /// The theorem that allows it, or lends it.
+    pub basis: Basis,
 }
 
 /// A method, with all its numbers.
@@ -154,12 +166,18 @@ pub struct Problem<'a> {
 
 impl Problem<'_> {
     /// One worker for each share, all alike but for K and participation; K = d where `all` coordinates are sent.
-    fn workers(&self, compressor: Compressor, all: bool) -> impl Iterator<Item = Part> {
+    fn workers(
+        &self,
+        compressor: Compressor,
+        value_bits: u8,
+        all: bool,
+    ) -> impl Iterator<Item = Part> {
         let loss_weight = 1.0 / self.shares.len() as f64;
         let numbers = self.k.iter().zip(self.participation).enumerate();
         numbers.map(move |(share, (&k, &participation))| {
             let k = if all { self.dimension as u32 } else { k };
-            let alpha = participation * contraction(compressor, k, self.dimension);
+            let budget = method::Budget { k, value_bits, compressor };
+            let alpha = participation * contraction(&budget, self.dimension, self.dimension);
             Part { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
         })
     }
@@ -173,7 +191,8 @@ impl Recipe {
         let signs = options.compressor == config::Compressor::Sign;
         let compressor =
             if dense { Compressor::TopK } else { options.compressor.wire(options.seed) };
-        let workers = problem.workers(compressor, dense || signs);
+        let value_bits = if dense { 32 } else { options.value_bits };
+        let workers = problem.workers(compressor, value_bits, dense || signs);
         let eta = options.eta();
         let recipe = Self {
             method: worker_rule(options.method, eta),
@@ -183,7 +202,7 @@ impl Recipe {
                 None if needs_constants(options.method) => return Err(RecipeError::NoConstants),
                 None => workers.collect(),
             },
-            value_bits: if dense { 32 } else { options.value_bits },
+            value_bits,
             batch: batch(options, problem.shares),
             downlink: options.downlink.wire(),
             downlink_budget: downlink_budget(options, dimension)?,
@@ -243,34 +262,77 @@ impl Recipe {
             (config::Step::Auto, Some(like)) if self.step_rule(options) == StepRule::Tuned => like,
             (_, _) => problem.smoothness.ok_or(RecipeError::NoStep)?,
         };
+        let gamma = self.by_theory(options, problem, smoothness);
+        gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })
+    }
+
+    /// The longest step that is known for the run, whatever step it has: that of the arithmetic mean, or the one that was asked for
+    /// where it is longer; none where theory has no constants.
+    pub fn longest(&self, options: &Options, problem: Problem) -> Option<Longest> {
+        let of = |step: config::Step| {
+            let options = Options { step, ..options.clone() };
+            let gamma = self.by_theory(&options, problem, problem.smoothness?)?;
+            Some(Longest { gamma, basis: self.basis(&options) })
+        };
+        let am = of(config::Step::Am)?;
+        Some(match options.step {
+            config::Step::Exact | config::Step::Rare => {
+                of(options.step).filter(|longer| longer.gamma > am.gamma).unwrap_or(am)
+            }
+            config::Step::Qm | config::Step::Am | config::Step::Auto | config::Step::Fixed(_) => am,
+        })
+    }
+
+    /// A step of theory for a problem with these constants; none if it is a theory of other methods.
+    fn by_theory(
+        &self,
+        options: &Options,
+        problem: Problem,
+        smoothness: &Smoothness,
+    ) -> Option<f64> {
         // Theory counts the features of workers: here the coordinates of the model are features.
         let features = problem.dimension == problem.dataset.dimension();
-        let gamma = if options.step == config::Step::Rare && self.is_plain(options) && features {
-            Some(rare(self, problem, smoothness))
-        } else {
-            self.step(options, smoothness, problem.dimension)
-        };
-        let gamma = gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })?;
-        Ok(gamma.min(self.noise_bound(options, problem, smoothness)))
+        let rare = (options.step == config::Step::Rare && features)
+            .then(|| RareFeatures::of(problem.dataset, problem.shares, &smoothness.l_i));
+        let gamma = self.step(options, smoothness, problem.dimension, rare)?;
+        Some(gamma.min(self.noise_bound(options, problem, smoothness)))
     }
 
     /// The step size that the options ask for, made of constants alone.
-    fn step(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> Option<f64> {
+    fn step(
+        &self,
+        options: &Options,
+        smoothness: &Smoothness,
+        dimension: usize,
+        rare: Option<RareFeatures>,
+    ) -> Option<f64> {
+        let is_plain = self.downlink_budget.is_none() && is_plain(options.method);
         match options.step {
             config::Step::Fixed(gamma) => Some(gamma),
-            config::Step::Exact if self.is_plain(options) => {
-                Some(exact(smoothness.l, self.error(options, smoothness)))
-            }
-            config::Step::Exact | config::Step::Rare => None,
-            config::Step::Qm | config::Step::Am | config::Step::Auto => {
-                Some(self.theory(options, smoothness, dimension))
-            }
+            config::Step::Exact | config::Step::Rare if !is_plain => None,
+            config::Step::Exact
+            | config::Step::Rare
+            | config::Step::Qm
+            | config::Step::Am
+            | config::Step::Auto => self.formula(options, smoothness, dimension, rare),
         }
     }
 
-    /// Whether it is EF21 and no relative.
-    fn is_plain(&self, options: &Options) -> bool {
-        matches!(options.method, Method::Ef21 | Method::Ef21W) && self.downlink_budget.is_none()
+    /// Which theorem the step of the options stands on.
+    pub fn basis(&self, options: &Options) -> Basis {
+        let drawn = self.parts.iter().any(|part| part.participation < 1.0);
+        Basis::of(&Case {
+            method: options.method,
+            step: options.step,
+            downlink: options.downlink,
+            noise: noise::disturbs(self.method, self.batch),
+            presence: match options.absent.patience() {
+                Some(_) => Presence::Answering,
+                None if drawn => Presence::Drawn,
+                None => Presence::All,
+            },
+            alike: self.parts.iter().all(|part| part.alpha == self.parts[0].alpha),
+        })
     }
 
     /// What makes the step size of the constants that workers report: L is not known, but L ≤ L_AM.
@@ -295,7 +357,7 @@ impl Recipe {
         Ok(Theory::new(move |l_i| {
             let l = l_i.iter().sum::<f64>() / l_i.len() as f64;
             let smoothness = Smoothness::new(l, l_i.to_vec());
-            recipe.step(&options, &smoothness, dimension).unwrap_or(f64::NAN)
+            recipe.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
         }))
     }
 
@@ -350,40 +412,127 @@ impl Recipe {
 
     /// The mean of the smoothness constants that limits the step.
     fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
-        match (options.method, options.step) {
-            (Method::Ef21Clone, _) => clone_mean(smoothness, &self.parts),
+        match options.method {
+            Method::Ef21Clone => clone_mean(smoothness, &self.parts),
             // No theory of EF21-SGDM knows another mean.
-            (Method::Ef21Sgdm, _) | (_, config::Step::Qm) => smoothness.l_qm,
-            _ => smoothness.l_am,
+            Method::Ef21Sgdm => smoothness.l_qm,
+            Method::Ef21
+            | Method::Ef21W
+            | Method::Ef21Plus
+            | Method::Ef21Hb
+            | Method::Ef21Prox
+            | Method::Ef14
+            | Method::Econtrol
+            | Method::Dcgd
+            | Method::Gd => match options.step {
+                config::Step::Qm => smoothness.l_qm,
+                config::Step::Am
+                | config::Step::Auto
+                | config::Step::Exact
+                | config::Step::Rare
+                | config::Step::Fixed(_) => smoothness.l_am,
+            },
         }
     }
 
-    /// The longest step of the method's theorem.
-    fn theory(&self, options: &Options, smoothness: &Smoothness, dimension: usize) -> f64 {
+    /// The step of the theorem that the options stand on, or borrow from; none where it counts features and there are none.
+    fn formula(
+        &self,
+        options: &Options,
+        smoothness: &Smoothness,
+        dimension: usize,
+        rare: Option<RareFeatures>,
+    ) -> Option<f64> {
         let Smoothness { l, .. } = *smoothness;
         let error = self.error(options, smoothness);
         let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha());
-        let down = self.downlink_budget.map(|b| top_k_alpha(b.k as usize, dimension));
-        match (options.method, self.downlink, down) {
-            (Method::Gd, _, None) => 1.0 / l,
-            (_, Downlink::Model, Some(down)) => 1.0 / (l + model_shift(l, error, xi(down))),
-            (_, _, Some(down)) => 1.0 / (l + mean * both_links(self.contraction(alpha), down)),
-            (Method::Ef21Hb, ..) => heavy_ball(l, error, self.momentum),
+        let down = self.downlink_budget.map(|Budget { k, value_bits }| {
+            let budget = method::Budget { k, value_bits, compressor: Compressor::TopK };
+            (contraction(&budget, dimension, dimension), growth(&budget))
+        });
+        Some(match self.basis(options).theorem {
+            Theorem::Descent
+            | Theorem::Ef21
+            | Theorem::Plus
+            | Theorem::Reloaded1
+            | Theorem::Reloaded2
+            | Theorem::Reloaded3
+            | Theorem::Unequal
+            | Theorem::Sgd => 1.0 / (l + error),
+            Theorem::Root => exact(l, error),
+            Theorem::Rare => self.rare(rare?, dimension, smoothness),
+            Theorem::HeavyBall => heavy_ball(l, error, self.momentum),
             // The theorem's bound is open.
-            (Method::Ef21Prox, ..) => 0.999 / (l / 2.0 + error),
-            (Method::Ef21Sgdm, ..) => (alpha / (20.0 * mean)).min(options.eta() / (7.0 * l)),
-            _ => 1.0 / (l + error),
+            Theorem::Prox => 0.999 / (l / 2.0 + error),
+            Theorem::Sgdm => (alpha / (20.0 * mean)).min(options.eta() / (7.0 * l)),
+            Theorem::ModelDown => {
+                let (down, growth) = down?;
+                1.0 / (l + model_shift(l, error, xi(down), growth))
+            }
+            Theorem::SumDown => {
+                let (down, _) = down?;
+                1.0 / (l + mean * both_links(self.contraction(alpha), down, self.growth(options)))
+            }
+        })
+    }
+
+    /// How much longer than what it is given an update may be, squared.
+    fn growth(&self, options: &Options) -> f64 {
+        let Self { compressor, value_bits, .. } = *self;
+        let of = |part: &Part| growth(&method::Budget { k: part.k, value_bits, compressor });
+        let largest = self.parts.iter().map(of).fold(1.0, f64::max);
+        match options.method {
+            // An estimator that starts anew may move by twice the error.
+            Method::Ef21Plus => 4.0,
+            Method::Ef21
+            | Method::Ef21W
+            | Method::Ef21Clone
+            | Method::Ef21Sgdm
+            | Method::Ef21Hb
+            | Method::Ef21Prox
+            | Method::Ef14
+            | Method::Econtrol
+            | Method::Dcgd
+            | Method::Gd => largest,
         }
+    }
+
+    /// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least of the workers' contractions on the features that they own.
+    fn rare(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
+        let Smoothness { l, l_am, .. } = *smoothness;
+        let of = (self.compressor, self.value_bits);
+        let alpha = rare_alpha(&self.parts, of, features, dimension);
+        1.0 / (l + features.c_w.sqrt() * l_am * self.xi(alpha))
     }
 }
 
-/// The contraction α of a compressor that keeps K of d coordinates.
-fn contraction(compressor: Compressor, k: u32, dimension: usize) -> f64 {
-    let kept = top_k_alpha(k as usize, dimension);
-    match compressor {
-        Compressor::TopK | Compressor::RandK { .. } => kept,
-        Compressor::Natural => 8.0 / 9.0 * kept,
-        Compressor::Sign => 8.0 / 9.0 / dimension as f64,
+/// The least contraction of the workers on the features that they own.
+pub fn rare_alpha(
+    parts: &[Part],
+    (compressor, value_bits): (Compressor, u8),
+    RareFeatures { r, .. }: RareFeatures,
+    dimension: usize,
+) -> f64 {
+    let alpha = |part: &Part| {
+        let budget = method::Budget { k: part.k, value_bits, compressor };
+        part.participation * contraction(&budget, dimension, r)
+    };
+    parts.iter().map(alpha).fold(1.0, f64::min)
+}
+
+/// Whether it is EF21, weighted or not, and no relative.
+pub fn is_plain(method: Method) -> bool {
+    match method {
+        Method::Ef21 | Method::Ef21W => true,
+        Method::Ef21Clone
+        | Method::Ef21Plus
+        | Method::Ef21Sgdm
+        | Method::Ef21Hb
+        | Method::Ef21Prox
+        | Method::Ef14
+        | Method::Econtrol
+        | Method::Dcgd
+        | Method::Gd => false,
     }
 }
 
@@ -436,7 +585,15 @@ fn parts(
                 })
                 .collect()
         }
-        _ => workers.collect(),
+        Method::Ef21
+        | Method::Ef21Plus
+        | Method::Ef21Sgdm
+        | Method::Ef21Hb
+        | Method::Ef21Prox
+        | Method::Ef14
+        | Method::Econtrol
+        | Method::Dcgd
+        | Method::Gd => workers.collect(),
     }
 }
 
@@ -484,25 +641,17 @@ fn heavy_ball(l: f64, error: f64, eta: f64) -> f64 {
     1.0 / ((1.0 + eta) * l / (1.0 - eta).powi(2) + error / (1.0 - eta))
 }
 
-/// EF21 up and EF21-P down, TopK both: sqrt(4 ξ² L_AM² (1 + ξ_P²) + 2 ξ_P² L²).
-fn model_shift(l: f64, error: f64, xi_down: f64) -> f64 {
+/// EF21 up and EF21-P down: sqrt(4 c ξ² L_AM² (1 + ξ_P²) + 2 ξ_P² L²), c the growth of the compressor down.
+fn model_shift(l: f64, error: f64, xi_down: f64, growth: f64) -> f64 {
     let squared = xi_down * xi_down;
-    (4.0 * error * error * (1.0 + squared) + 2.0 * squared * l * l).sqrt()
+    (4.0 * growth * error * error * (1.0 + squared) + 2.0 * squared * l * l).sqrt()
 }
 
-/// EF21-BC, TopK both: sqrt(4 β_M/θ_M + (2 β/θ)(1 + 2 β_M/θ_M)).
-fn both_links(alpha: f64, alpha_down: f64) -> f64 {
+/// EF21-BC: sqrt(4 c β_M/θ_M + (2 β/θ)(1 + 2 c β_M/θ_M)), c the growth of the compressor up.
+fn both_links(alpha: f64, alpha_down: f64, growth: f64) -> f64 {
     let ratio = |alpha: f64| beta(alpha) / theta(alpha);
-    (4.0 * ratio(alpha_down) + 2.0 * ratio(alpha) * (1.0 + 2.0 * ratio(alpha_down))).sqrt()
-}
-
-/// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least p_i K_i/r.
-fn rare(recipe: &Recipe, problem: Problem, smoothness: &Smoothness) -> f64 {
-    let Smoothness { l, l_am, ref l_i, .. } = *smoothness;
-    let RareFeatures { c_w, r } = RareFeatures::of(problem.dataset, problem.shares, l_i);
-    let alpha = |part: &Part| part.participation * top_k_alpha(part.k as usize, r).min(1.0);
-    let alpha = recipe.parts.iter().map(alpha).fold(1.0, f64::min);
-    1.0 / (l + c_w.sqrt() * l_am * recipe.xi(alpha))
+    let down = growth * ratio(alpha_down);
+    (4.0 * down + 2.0 * ratio(alpha) * (1.0 + 2.0 * down)).sqrt()
 }
 
 #[cfg(test)]
@@ -555,7 +704,7 @@ mod tests {
         assert!(close(heavy_ball(l, error, 0.0), 1.0 / 7.0));
         assert!(exact(l, error) > 1.0 / 7.0 && exact(l, error) < 1.25 / 7.0);
         assert!(close(exact(l, 0.0), 1.0 / l));
-        assert!(close(model_shift(l, error, 0.0), 2.0 * error));
-        assert!(close(both_links(0.5, 1.0), 2f64.sqrt() * xi(0.5)));
+        assert!(close(model_shift(l, error, 0.0, 1.0), 2.0 * error));
+        assert!(close(both_links(0.5, 1.0, 1.0), 2f64.sqrt() * xi(0.5)));
     }
 }

@@ -18,6 +18,8 @@ pub(crate) use directory::{write_error, write_whole};
 pub use times::{BoardTimes, Clock, Times, WorkerTimes};
 
 pub use crate::aggregator::Traffic;
+use crate::recipe::Longest;
+use crate::theory::Basis;
 use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -192,8 +194,9 @@ pub struct Summary {
     /// Whether γ tuned itself from round to round (`--step auto`).
     #[serde(default)]
     pub gamma_tuned: bool,
-    /// The longest step size that theory allows the method on these data.
-    pub theory_gamma: Option<f64>,
+    /// What theory says of γ.
+    #[serde(flatten)]
+    pub theory: StepTheory,
     /// The largest relative error of a feature as the workers hold it.
     pub quantisation_error: Option<f64>,
     /// Step size of the dense gradient descent in `baseline.jsonl`.
@@ -236,6 +239,56 @@ pub struct Summary {
     pub wall_seconds: f64,
     /// One entry a worker, in the order of their numbers.
     pub workers: Vec<WorkerRecord>,
+}
+
+/// What theory says of a step size; nothing where it has no constants.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepTheory {
+    /// The longest step size that a theorem allows the method on these data; absent where no theorem covers the run.
+    pub theory_gamma: Option<f64>,
+    /// That theorem.
+    pub theorem: Option<String>,
+    /// The step size that another method lends, where no theorem covers the run.
+    pub borrowed_gamma: Option<f64>,
+    /// Whose step that is.
+    pub borrowed_from: Option<String>,
+    /// What no theorem covers.
+    pub gap: Option<String>,
+}
+
+impl StepTheory {
+    /// The longest step size that is known, allowed or borrowed.
+    pub fn longest(&self) -> Option<f64> {
+        self.theory_gamma.or(self.borrowed_gamma)
+    }
+
+    /// The same of another γ, made of constants that were not known before.
+    pub fn with_gamma(self, gamma: f64) -> Self {
+        Self {
+            theory_gamma: self.theory_gamma.map(|_| gamma),
+            borrowed_gamma: self.borrowed_gamma.map(|_| gamma),
+            ..self
+        }
+    }
+}
+
+impl From<Longest> for StepTheory {
+    fn from(Longest { gamma, basis: Basis { theorem, gap } }: Longest) -> Self {
+        match gap {
+            None => Self {
+                theory_gamma: Some(gamma),
+                theorem: Some(theorem.name().into()),
+                ..Self::default()
+            },
+            Some(gap) => Self {
+                borrowed_gamma: Some(gamma),
+                borrowed_from: Some(theorem.step_name().into()),
+                gap: Some(gap.to_string()),
+                ..Self::default()
+            },
+        }
+    }
 }
 
 /// A loss that is higher by this part of the first one than the first one is no accident of a nonconvex function.

@@ -13,6 +13,7 @@ use crate::report::quantity::{number, slow_line};
 use crate::simulation;
 use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};
+use std::mem;
 use std::time::Instant;
 
 /// Boards that are greeted by a line of their own; the rest are counted.
@@ -239,7 +240,7 @@ impl Recorder<'_> {
         let largest = l_i.iter().copied().fold(0.0, f64::max);
         let Smoothness { l_am, l_qm, .. } = Smoothness::new(f64::NAN, l_i);
         self.note(&format!(
-            "the workers report L_i from {} to {}, on which γ = {} is safe",
+            "the workers report L_i from {} to {}, which make γ = {}",
             number(least),
             number(largest),
             number(gamma)
@@ -247,7 +248,7 @@ impl Recorder<'_> {
         let summary = &mut self.summary;
         (summary.l, summary.l_am, summary.l_qm) = (None, Some(l_am), Some(l_qm));
         summary.gamma = Some(gamma);
-        summary.theory_gamma = summary.theory_gamma.map(|_| gamma);
+        summary.theory = mem::take(&mut summary.theory).with_gamma(gamma);
     }
 
     /// What can be said of the workers and their updates when the run is over.

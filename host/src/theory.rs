@@ -21,16 +21,20 @@
 //! Sokolov, Fatkhullin 2021) and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3),
 //! which is never shorter.
 
+mod contraction;
 pub mod noise;
 mod rare;
 mod spectrum;
+mod theorem;
 
 use crate::config::Objective;
 use crate::dataset::Dataset;
 use crate::objective::Penalty;
+pub use contraction::{contraction, growth};
 pub use rare::RareFeatures;
 use serde::Serialize;
 use spectrum::largest_eigenvalue;
+pub use theorem::{Basis, Case, Gap, Presence, Theorem};
 
 /// θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: what the estimators' error loses in a round.
 pub fn theta(alpha: f64) -> f64 {
@@ -49,13 +53,12 @@ pub fn xi(alpha: f64) -> f64 {
     (1.0 - alpha).sqrt() / theta(alpha)
 }
 
-/// The contraction α = K/d of TopK.
+/// The contraction α = K/d of TopK whose values are exact.
 pub fn top_k_alpha(k: usize, dimension: usize) -> f64 {
     k as f64 / dimension as f64
 }
 
-/// q: what rounding K values to mantissas of b = `value_bits` bits with a shift for all takes of their energy, at most. Steps
-/// of theory count values as exact; with q the contraction would be α (1 − q).
+/// q: what rounding K values to mantissas of b = `value_bits` bits with a shift for all takes of their energy, at most.
 ///
 /// In units of the last bit no value is off by more than 1/2, nor by more than itself, and the largest is at least 2^(b−2).
 /// Hence q ≤ (K/4) / (4^(b−2) + (K−1)/4). With 32 bits nothing is rounded.
@@ -172,9 +175,6 @@ mod tests {
     use crate::dataset::Labels;
     use crate::dataset::split::Split;
     use proptest::prelude::*;
-    use smidgen_firmware::compressor::compress;
-    use smidgen_protocol::method::{Budget, Compressor};
-    use smidgen_protocol::vector::round_shift;
 
     fn close(a: f64, b: f64, tolerance: f64) -> bool {
         (a / b - 1.0).abs() <= tolerance
@@ -190,27 +190,6 @@ mod tests {
         assert_eq!((theta(1.0), beta(1.0), xi(1.0)), (1.0, 0.0, 0.0));
         let tiny = 1e-12;
         assert!(close(theta(tiny), tiny / 2.0, 1e-11), "1 − sqrt(1 − α) would cancel here");
-    }
-
-    proptest! {
-        #[test]
-        fn rounding_takes_no_more_than_its_bound(
-            v in prop::collection::vec((any::<i32>(), 1u32..32).prop_map(|(v, cut)| v >> cut), 1..20),
-            k in 1u32..20,
-            value_bits in 2u8..=32,
-        ) {
-            let budget = Budget { k, value_bits, compressor: Compressor::TopK };
-            let mut mantissas = v.clone();
-            let shift = compress(&mut mantissas, &budget, 0);
-            let sent = mantissas.iter().map(|&m| round_shift(m.into(), -i32::from(shift)));
-            let energy = |v: i64| (v as f64).powi(2);
-            let lost: f64 = v.iter().zip(sent).map(|(&v, sent)| energy(i64::from(v) - sent)).sum();
-            let whole: f64 = v.iter().map(|&v| energy(v.into())).sum();
-            let alpha = top_k_alpha(k as usize, v.len()).min(1.0);
-            // 1 − α (1 − q), in which a q of many bits would vanish beside 1.
-            let bound = (1.0 - alpha) + alpha * rounding_loss(k, value_bits);
-            prop_assert!(lost <= bound * whole * (1.0 + 1e-12));
-        }
     }
 
     #[test]

@@ -65,13 +65,13 @@ fn constants_of_w1a() {
 
 /// γ of four workers with these options.
 fn gamma(options: &str) -> f64 {
-    experiment(&format!("--rows 400 --workers 4 {options}")).setup.gamma
+    experiment(&format!("--rows 400 --workers 4 --value-bits 32 {options}")).setup.gamma
 }
 
 #[test]
 fn workers_that_differ_pay_each_for_itself() {
     let options = "--k 1,8,32,64 --participation 1,0.5,0.25,1";
-    let mixed = experiment(&format!("--rows 400 --workers 4 --step am {options}"));
+    let mixed = experiment(&format!("--rows 400 --workers 4 --value-bits 32 --step am {options}"));
     let Smoothness { l, ref l_i, l_qm, .. } = *mixed.smoothness.as_ref().expect("it is logistic");
     let alphas = [1.0 / 64.0, 0.5 / 8.0, 0.25 / 2.0, 1.0];
     let error: f64 = l_i.iter().zip(alphas).map(|(l_i, alpha)| l_i * xi(alpha) / 4.0).sum();
@@ -86,7 +86,7 @@ fn workers_that_differ_pay_each_for_itself() {
 #[test]
 fn minibatches_are_charged_where_theory_has_no_noise_in_it() {
     let options = "--step am --k 4";
-    let one = experiment(&format!("--rows 400 --workers 4 {options}"));
+    let one = experiment(&format!("--rows 400 --workers 4 --value-bits 32 {options}"));
     let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
     let left = noise::contraction(4.0 / 64.0);
     assert_eq!(gamma(&format!("{options} --batch 99")), 1.0 / (l + l_am * xi(left)));
@@ -110,7 +110,7 @@ fn workers_that_are_alike_have_the_step_of_one_value_to_the_last_bit() {
         let list = options.replace("0.7", "0.7,0.7,0.7,0.7").replace("--k 4", "--k 4,4,4,4");
         assert_eq!(gamma(&options), gamma(&list), "{method}");
     }
-    let one = experiment("--rows 400 --workers 4 --step am --k 4");
+    let one = experiment("--rows 400 --workers 4 --value-bits 32 --step am --k 4");
     let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
     assert_eq!(one.setup.gamma, 1.0 / (l + l_am * xi(4.0 / 64.0)));
 }

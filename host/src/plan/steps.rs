@@ -7,9 +7,11 @@
 //! w_i are the weights of the theorem, θ_i = θ(p_i α_i), and κ is c_w for rare features and 1 elsewhere. Losses and regularisers are
 //! never negative, so f(x⁰) stands for δ⁰.
 
+use crate::aggregator::Setup;
 use crate::config::{Method, Step};
 use crate::experiment::Experiment;
-use crate::theory::{RareFeatures, Smoothness, theta, top_k_alpha, xi};
+use crate::recipe::rare_alpha;
+use crate::theory::{Smoothness, rounding_loss, theta, xi};
 use serde::Serialize;
 use smidgen_protocol::message::Init;
 use smidgen_protocol::method::Compressor;
@@ -25,8 +27,8 @@ pub struct Admissible {
     pub gamma: f64,
     /// γ over that of `qm`.
     pub gamma_over_qm: f64,
-    /// So many rounds, and the mean of ‖∇f‖² over them is at most the target, in expectation where chance has a part; none if the theorem has no such number, as with
-    /// minibatches, whose noise does not end.
+    /// Rounds after which the theorem bounds the mean of ‖∇f‖² by the target, in expectation where chance has a part; none with
+    /// minibatches, whose noise does not end, and where silent workers are left out.
     pub rounds_to_target: Option<f64>,
 }
 
@@ -38,7 +40,7 @@ pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
     let gammas = theorems
         .iter()
         .filter_map(|theorem| Some((theorem, experiment.gamma_of(theorem.method, theorem.step)?)));
-    let gammas: Vec<(&Theorem, f64)> = gammas.collect();
+    let gammas: Vec<(&Bound, f64)> = gammas.collect();
     let qm = gammas.first().map_or(f64::NAN, |(_, gamma)| *gamma);
     let steps = gammas.into_iter().map(|(theorem, gamma)| Admissible {
         name: theorem.name,
@@ -47,13 +49,13 @@ pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
         gamma_over_qm: gamma / qm,
         rounds_to_target: start
             .rounds(theorem, gamma, target)
-            .filter(|_| experiment.setup.batch.is_full()),
+            .filter(|_| experiment.setup.batch.is_full() && experiment.setup.patience.is_none()),
     });
     steps.collect()
 }
 
-/// A theorem about EF21.
-struct Theorem {
+/// What a theorem about EF21 promises.
+struct Bound {
     name: &'static str,
     formula: &'static str,
     method: Method,
@@ -64,7 +66,7 @@ struct Theorem {
     weights: Vec<(f64, f64)>,
 }
 
-fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Theorem> {
+fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
     let Smoothness { ref l_i, .. } = *smoothness;
     let alphas: Vec<f64> = experiment.first_parts().map(|part| part.alpha).collect();
     let least = alphas.iter().copied().fold(1.0, f64::min);
@@ -78,7 +80,7 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Theorem> {
     let one_alpha = alike_all || !experiment.setup.batch.is_full();
     let am = if one_alpha { "1/(L + L_AM ξ)" } else { "1/(L + mean of L_i ξ_i)" };
     let clones = l_i.iter().map(|l_i| (l_i / smoothness.l_am).ceil().max(1.0)).collect();
-    let of = |name, formula, step, weights| Theorem {
+    let of = |name, formula, step, weights| Bound {
         name,
         formula,
         method: Method::Ef21,
@@ -90,19 +92,18 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Theorem> {
         of("qm", "1/(L + L_QM ξ)", Step::Qm, alike(vec![1.0; l_i.len()], least)),
         of("am", am, Step::Am, mixed.clone()),
         of("exact", "the root that am bounds", Step::Exact, mixed),
-        Theorem {
+        Bound {
             method: Method::Ef21Clone,
             ..of("clone", "1/(L + M ξ), ⌈L_i/L_AM⌉ clones", Step::Am, alike(clones, least))
         },
     ];
-    if let Some(RareFeatures { c_w, r }) = experiment.rare_features() {
-        let kept = experiment
-            .parts
-            .iter()
-            .map(|part| part.participation * top_k_alpha(part.k as usize, r).min(1.0));
-        let weights = alike(l_i.clone(), kept.fold(1.0, f64::min));
+    if let Some(features) = experiment.rare_features() {
+        let Setup { compressor, value_bits, dimension, .. } = experiment.setup;
+        let of_features = (compressor, value_bits);
+        let alpha = rare_alpha(&experiment.parts, of_features, features, dimension as usize);
+        let weights = alike(l_i.clone(), alpha);
         let rare = of("rare", "1/(L + √c_w L_AM ξ(K/r))", Step::Rare, weights);
-        theorems.push(Theorem { factor: c_w, ..rare });
+        theorems.push(Bound { factor: features.c_w, ..rare });
     }
     theorems
 }
@@ -138,7 +139,7 @@ impl Start {
     }
 
     /// The T of a theorem for a target.
-    fn rounds(&self, theorem: &Theorem, gamma: f64, target: f64) -> Option<f64> {
+    fn rounds(&self, theorem: &Bound, gamma: f64, target: f64) -> Option<f64> {
         let n = self.errors.len() as f64;
         let weighted = self.errors.iter().zip(&theorem.weights);
         let weighted = weighted.filter(|(error, _)| **error > 0.0);
@@ -148,7 +149,7 @@ impl Start {
     }
 }
 
-/// ‖g_i⁰ − ∇f_i(x⁰)‖², or what it is at most; values of an update count as exact.
+/// ‖g_i⁰ − ∇f_i(x⁰)‖², or what it is at most.
 fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) -> f64 {
     let squares = |gradient: &[f64]| gradient.iter().map(|g| g * g).sum::<f64>();
     match (experiment.setup.init, experiment.setup.compressor) {
@@ -156,7 +157,8 @@ fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) ->
         (Init::Zero, _) => squares(gradient),
         (Init::Compressed, Compressor::TopK) => {
             gradient.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
-            squares(&gradient[k..])
+            let loss = rounding_loss(k as u32, experiment.setup.value_bits);
+            squares(&gradient[k..]) + loss * squares(&gradient[..k])
         }
         (Init::Compressed, _) => (1.0 - alpha) * squares(gradient),
     }
@@ -178,7 +180,7 @@ mod tests {
 
     #[test]
     fn rounds_are_those_of_the_theorems() {
-        let experiment = experiment("--k 4 --step am --init zero");
+        let experiment = experiment("--k 4 --value-bits 3 --step am --init zero");
         let objective = experiment.objective();
         let mut gradient = vec![0.0; 64];
         let loss = objective.loss_and_gradient(&[0.0; 64], &mut gradient);
@@ -188,7 +190,7 @@ mod tests {
             gradient.iter().map(|g| g * g).sum::<f64>()
         });
         let norms: Vec<f64> = norms.collect();
-        let (target, alpha) = (1e-3, 4.0 / 64.0);
+        let (target, alpha) = (1e-3, 4.0 / 64.0 * (1.0 - 4.0 / 19.0));
         let plain: f64 = norms.iter().sum::<f64>() / 4.0;
         let weighted: f64 = norms.iter().zip(l_i).map(|(norm, l_i)| l_am / l_i * norm / 4.0).sum();
         for (name, mean, error) in [("qm", l_qm, plain), ("am", l_am, weighted)] {
@@ -208,8 +210,13 @@ mod tests {
             ("rare", "--k 8 --lambda 0 --step rare"),
             ("exact", "--k 8,64,16,8 --lambda 0.1 --step exact"),
             ("clone", "--k 8 --lambda 0.1 --step am --method ef21-clone"),
+            ("am", "--k 8 --lambda 0.1 --step am --value-bits 2"),
         ] {
-            let options = format!("{options} --value-bits 32");
+            let options = if options.contains("bits") {
+                options.into()
+            } else {
+                format!("{options} --value-bits 32")
+            };
             let experiment = experiment(&options);
             let rounds = 200;
             let goal = Goal { rounds, target: None };

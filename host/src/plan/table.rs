@@ -1,7 +1,9 @@
 //! A plan as tables for people, at most 100 columns wide.
 
 use super::{OnLines, Plan, Target, Trial, Update};
-use crate::report::quantity::{bytes, count, counted, number, precision, seconds, step};
+use crate::report::quantity::{
+    bytes, count, counted, number, precision, seconds, step, step_basis,
+};
 use crate::theory::{RareFeatures, Smoothness};
 use std::fmt;
 
@@ -46,7 +48,7 @@ impl Plan {
             let loss = number(loss);
             writeln!(
                 f,
-                "             values count as exact; rounding takes at most {loss} of their energy"
+                "             rounding takes at most {loss} of their energy, which ξ counts"
             )?;
         }
         if self.participation.iter().any(|&p| p < 1.0) {
@@ -92,9 +94,13 @@ impl Plan {
         }
         let gamma = number(self.gamma);
         writeln!(f, "This run, --method {} --step {}:", self.method, self.step)?;
-        match self.theory_gamma {
-            _ if self.gamma_tuned => writeln!(f, "  γ starts at {gamma} and tunes itself."),
-            Some(by_theory) => writeln!(f, "  {}.", step(self.gamma, by_theory, false)),
+        let basis = step_basis(&self.theory).map(|basis| format!(", {basis},"));
+        match step(self.gamma, &self.theory, false) {
+            _ if self.gamma_tuned => {
+                let basis = basis.unwrap_or_default();
+                writeln!(f, "  γ starts at {gamma}{basis} and tunes itself.")
+            }
+            Some(sentence) => writeln!(f, "  {sentence}."),
             None => writeln!(f, "  γ = {gamma}, on which theory is silent."),
         }
     }

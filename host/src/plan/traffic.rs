@@ -1,8 +1,8 @@
 //! What a run puts on the lines, to its last round and to a target.
 
 use super::{Admissible, Target};
-use crate::config::Method;
 use crate::experiment::Experiment;
+use crate::recipe::is_plain;
 use crate::record::{Cost, RoundRecord};
 use crate::training::Course;
 use serde::Serialize;
@@ -90,8 +90,7 @@ impl Traffic {
         let round = OnLines::new(rounds, tried, boards).times(1.0 / tried as f64);
         let lasting = |rounds: f64| until(0).plus(round.times(rounds));
         let options = experiment.options();
-        let is_ef21 = matches!(options.method, Method::Ef21 | Method::Ef21W)
-            && experiment.setup.downlink_budget.is_none();
+        let is_ef21 = is_plain(options.method) && experiment.setup.downlink_budget.is_none();
         let am = steps.iter().find(|step| is_ef21 && step.name == "am");
         Self {
             setup: OnLines::new(course.setup, 0, boards),

@@ -1,6 +1,6 @@
 //! Quantities as people read them: three significant digits and a unit, which no line end parts.
 
-use crate::record::{Clock, Cost, WorkerTimes};
+use crate::record::{Clock, Cost, StepTheory, WorkerTimes};
 
 /// `value` rounded to three significant digits, with its decimal exponent after rounding.
 fn rounded(value: f64) -> (f64, i32) {
@@ -94,24 +94,35 @@ pub fn precision(error: f64) -> String {
     }
 }
 
-/// A step size beside the longest one that theory allows: `γ = 0.400, 33.9 times what theory allows`.
-pub fn step(gamma: f64, by_theory: f64, tuned: bool) -> String {
-    let times = gamma / by_theory;
+/// A step size beside the longest one that is known: `γ = 0.400, 33.9 times what Theorem 3 of … allows`; none where theory is silent.
+pub fn step(gamma: f64, theory: &StepTheory, tuned: bool) -> Option<String> {
+    let longest = theory.longest()?;
+    let basis = step_basis(theory)?;
+    let (times, gamma) = (gamma / longest, number(gamma));
     if tuned {
-        return format!(
-            "γ started at {}, which theory allows where values are exact, and tuned itself",
-            number(gamma)
-        );
+        return Some(format!("γ started at {gamma}, {basis}, and tuned itself"));
     }
-    let verdict = if times > 1.001 {
-        format!("{} times what theory allows", number(times))
+    let relation = if times > 1.001 {
+        format!("{} times the {}", number(times), number(longest))
     } else if times < 0.999 {
-        format!("less than the {} that theory allows", number(by_theory))
+        format!("less than the {}", number(longest))
     } else {
-        "which theory allows where values are exact; a longer one (--step F) often converges sooner"
-            .into()
+        let advice = "a longer one (--step F) often converges sooner";
+        return Some(format!("γ = {gamma}, {basis}; {advice}"));
     };
-    format!("γ = {}, {verdict}", number(gamma))
+    Some(match &theory.theorem {
+        Some(theorem) => format!("γ = {gamma}, {relation} that {theorem} allows"),
+        None => format!("γ = {gamma}, {relation} of {basis}"),
+    })
+}
+
+/// What the longest step stands on: `which Theorem 3 of … allows`, `EF21's step, borrowed: no theorem covers dcgd`.
+pub fn step_basis(StepTheory { theorem, borrowed_from, gap, .. }: &StepTheory) -> Option<String> {
+    match (theorem, borrowed_from, gap) {
+        (Some(theorem), ..) => Some(format!("which {theorem} allows")),
+        (None, Some(lender), Some(gap)) => Some(format!("{lender}, borrowed: {gap}")),
+        (None, None, _) | (None, _, None) => None,
+    }
 }
 
 /// A line that takes longer than its bytes at `baud`: `tcp:127.0.0.1:5000 takes 50.1 ms a round on the line, where …`.
@@ -154,6 +165,9 @@ fn ascii(digits: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Method;
+    use crate::recipe::Longest;
+    use crate::theory::{Basis, Gap, Theorem};
 
     #[test]
     fn bytes_have_three_digits_and_the_unit_after_rounding() {
@@ -209,13 +223,32 @@ mod tests {
     }
 
     #[test]
-    fn a_step_stands_beside_the_one_of_theory() {
-        assert_eq!(step(0.5, 0.01, false), "γ = 0.500, 50.0 times what theory allows");
+    fn a_step_stands_beside_its_theorem_or_is_borrowed() {
+        let of = |gap, gamma, tuned| {
+            let basis = Basis { theorem: Theorem::Reloaded3, gap };
+            step(gamma, &Longest { gamma: 0.01, basis }.into(), tuned).expect("theory has a word")
+        };
+        let theorem = "Theorem 3 of Error Feedback Reloaded";
         assert_eq!(
-            step(0.001, 0.01, false),
-            "γ = 1.00·10⁻³, less than the 0.0100 that theory allows"
+            of(None, 0.5, false),
+            format!("γ = 0.500, 50.0 times the 0.0100 that {theorem} allows")
         );
-        assert!(step(0.01, 0.01, false).starts_with("γ = 0.0100, which theory allows"));
+        assert_eq!(
+            of(None, 0.001, false),
+            format!("γ = 1.00·10⁻³, less than the 0.0100 that {theorem} allows")
+        );
+        assert!(of(None, 0.01, false).starts_with(&format!("γ = 0.0100, which {theorem} allows;")));
+        assert!(
+            of(None, 0.01, true).ends_with(&format!("which {theorem} allows, and tuned itself"))
+        );
+
+        let dcgd = |gamma, tuned| of(Some(Gap::Method(Method::Dcgd)), gamma, tuned);
+        let lent = "EF21's step, borrowed: no theorem covers dcgd";
+        assert!(dcgd(0.01, false).starts_with(&format!("γ = 0.0100, {lent};")));
+        assert_eq!(dcgd(0.5, false), format!("γ = 0.500, 50.0 times the 0.0100 of {lent}"));
+        assert_eq!(dcgd(0.001, false), format!("γ = 1.00·10⁻³, less than the 0.0100 of {lent}"));
+        assert_eq!(dcgd(0.01, true), format!("γ started at 0.0100, {lent}, and tuned itself"));
+        assert_eq!(step(0.5, &StepTheory::default(), false), None);
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub fn theory(summary: &Summary) -> Markup {
         ("L", "AM", summary.l_am, "arithmetic mean of the workers' constants"),
         ("L", "QM", summary.l_qm, "quadratic mean of the workers' constants"),
         ("γ", "", summary.gamma, "step size"),
-        ("γ", "theory", summary.theory_gamma, "longest step size that theory allows"),
+        ("γ", "theory", summary.theory.theory_gamma, "longest step size that theory allows"),
+        ("γ", "borrowed", summary.theory.borrowed_gamma, "step size that another method lends"),
         ("γ", "dense", summary.baseline_gamma, "step size of dense gradient descent"),
     ];
     html! {
@@ -89,8 +90,8 @@ pub fn theory(summary: &Summary) -> Markup {
                     }
                 }
             } }
-            @if let (Some(gamma), Some(by_theory)) = (summary.gamma, summary.theory_gamma) {
-                p.note { (step(gamma, by_theory, summary.gamma_tuned)) "." }
+            @if let Some(sentence) = summary.gamma.and_then(|gamma| step(gamma, &summary.theory, summary.gamma_tuned)) {
+                p.note { (sentence) "." }
             }
             @if let Some(error) = summary.quantisation_error {
                 p.note { "The workers hold the features " (precision(error)) "." }

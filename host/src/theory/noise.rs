@@ -23,7 +23,12 @@ use smidgen_protocol::method::Method;
 
 /// Whether there is noise in what workers compress that theory has not counted with: that of EF21-SGDM has.
 pub fn disturbs(method: Method, batch: Batch) -> bool {
-    !batch.is_full() && !matches!(method, Method::Sgdm { .. })
+    match method {
+        Method::Sgdm { .. } => false,
+        Method::Ef21 | Method::Ef21Plus | Method::Ef14 | Method::Dcgd | Method::EControl { .. } => {
+            !batch.is_full()
+        }
+    }
 }
 
 /// What is left of a contraction α: all of it, or α̂ where there is noise.

@@ -1,0 +1,107 @@
+//! What compressors lose, as they are: with values of a few bits.
+//!
+//! ```text
+//! E‖C(v) − v‖² ≤ (1 − α) ‖v‖²          α = (K/d)(1 − q) for TopK and RandK, q = K/(4^(b−1) + K − 1) for values of b bits
+//! ```
+//!
+//! Rounding takes at most the part q of the energy that is kept, and what is kept is at least K/d of all. Powers of two are off by at most
+//! a third of a value, 1/9 of its energy, and signs have one magnitude: both have bits of their own.
+
+use super::{rounding_loss, top_k_alpha};
+use smidgen_protocol::method::{Budget, Compressor};
+
+/// What rounding to the nearest power of two leaves of the energy of a value.
+const POWER: f64 = 8.0 / 9.0;
+
+/// The contraction α of a compressor on vectors of `dimension` coordinates that are zero beyond `owned` of them.
+pub fn contraction(budget: &Budget, dimension: usize, owned: usize) -> f64 {
+    let Budget { k, compressor, .. } = *budget;
+    let kept = |coordinates: usize| top_k_alpha(k as usize, coordinates).min(1.0);
+    match compressor {
+        Compressor::TopK => kept(owned) * (1.0 - loss(budget, owned)),
+        // Its choice does not know which coordinates are owned.
+        Compressor::RandK { .. } => kept(dimension) * (1.0 - loss(budget, owned)),
+        Compressor::Natural => POWER * kept(owned),
+        Compressor::Sign => POWER / dimension as f64,
+    }
+}
+
+/// How much ‖C(v)‖² may exceed ‖v‖²: values may be rounded upwards.
+pub fn growth(budget: &Budget) -> f64 {
+    match budget.compressor {
+        Compressor::TopK | Compressor::RandK { .. } => {
+            (1.0 + rounding_loss(budget.k, budget.value_bits).sqrt()).powi(2)
+        }
+        Compressor::Natural | Compressor::Sign => 16.0 / 9.0,
+    }
+}
+
+/// What rounding takes of what is kept of a vector with `owned` coordinates.
+fn loss(budget: &Budget, owned: usize) -> f64 {
+    rounding_loss(budget.k.min(u32::try_from(owned).unwrap_or(u32::MAX)), budget.value_bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use smidgen_firmware::compressor::compress;
+    use smidgen_protocol::vector::round_shift;
+
+    fn energy(values: impl Iterator<Item = i64>) -> f64 {
+        values.map(|v| (v as f64).powi(2)).sum()
+    }
+
+    fn compressors() -> impl Strategy<Value = Compressor> {
+        prop::sample::select(vec![Compressor::TopK, Compressor::Natural, Compressor::Sign])
+    }
+
+    proptest! {
+        /// Every deterministic compressor, on vectors of which some coordinates are always zero.
+        #[test]
+        fn no_compressor_loses_or_grows_more_than_its_bound(
+            owned in prop::collection::vec((-(1i32 << 29)..(1 << 29), 0u32..26).prop_map(|(v, cut)| v >> cut), 1..20),
+            zeros in 0usize..10,
+            k in 1u32..20,
+            value_bits in 2u8..=32,
+            compressor in compressors(),
+        ) {
+            let dimension = owned.len() + zeros;
+            let v: Vec<i32> = owned.iter().copied().chain(std::iter::repeat_n(0, zeros)).collect();
+            let k = if compressor == Compressor::Sign { dimension as u32 } else { k.min(dimension as u32) };
+            let budget = Budget { k, value_bits, compressor };
+            let mut mantissas = v.clone();
+            let shift = compress(&mut mantissas, &budget, 0);
+            let value = |m: i32| match m {
+                0 => 0,
+                m => round_shift(compressor.expand(m.into()), -i32::from(shift)),
+            };
+            let sent: Vec<i64> = mantissas.into_iter().map(value).collect();
+            let whole = energy(v.iter().map(|&v| v.into()));
+            let lost = energy(v.iter().zip(&sent).map(|(&v, sent)| i64::from(v) - sent));
+            let alpha = contraction(&budget, dimension, owned.len());
+            // The mean magnitude of signs is rounded down to an integer first.
+            let grid = if compressor == Compressor::Sign { 4.0 * (whole * dimension as f64).sqrt() + 4.0 } else { 0.0 };
+            prop_assert!(lost <= (1.0 - alpha) * whole * (1.0 + 1e-12) + 1e-12 * whole + grid);
+            prop_assert!(energy(sent.into_iter()) <= growth(&budget) * whole * (1.0 + 1e-12) + grid);
+        }
+    }
+
+    #[test]
+    fn few_bits_cost_contraction_and_powers_of_two_have_their_own() {
+        let of =
+            |compressor, value_bits| contraction(&Budget { k: 16, value_bits, compressor }, 64, 64);
+        assert_eq!(of(Compressor::TopK, 32), 0.25);
+        assert_eq!(of(Compressor::TopK, 2), 0.25 * (1.0 - 16.0 / 19.0));
+        assert_eq!(of(Compressor::RandK { seed: 0 }, 3), 0.25 * (1.0 - 16.0 / 31.0));
+        assert_eq!([2, 32].map(|bits| of(Compressor::Natural, bits)), [2.0 / 9.0; 2]);
+        assert_eq!([2, 32].map(|bits| of(Compressor::Sign, bits)), [1.0 / 72.0; 2]);
+    }
+
+    #[test]
+    fn a_random_choice_gains_nothing_from_coordinates_that_nobody_owns() {
+        let of = |compressor| contraction(&Budget { k: 4, value_bits: 32, compressor }, 64, 8);
+        assert_eq!(of(Compressor::TopK), 0.5);
+        assert_eq!(of(Compressor::RandK { seed: 0 }), 1.0 / 16.0);
+    }
+}
