@@ -22,6 +22,7 @@ mod chunk;
 mod compressor;
 mod downlink;
 mod failure;
+mod information;
 mod mirror;
 mod model;
 mod peer;
@@ -42,6 +43,7 @@ use crate::sealing::Sealing;
 use chunk::Chunk;
 pub use compressor::Budget;
 pub use failure::{Failure, Reason};
+use information::Information;
 pub use mirror::Mirror;
 use model::Model;
 pub use model::value;
@@ -114,6 +116,8 @@ pub struct Closed {
     pub transcript: u64,
     /// Workers that were left out of it.
     pub absent: u32,
+    /// Bits that its updates would take at least, which name their entries and give each a mantissa.
+    pub information_bits: f64,
     /// What it took.
     pub carried: Carried,
 }
@@ -419,6 +423,7 @@ struct Machine {
     /// What the workers must hear in this round.
     downlink: Vec<Chunk>,
     transcript: Transcript,
+    information: Information,
     /// Who finds the next step size, where it is tuned.
     tuner: Option<Tuner>,
     queue: VecDeque<usize>,
@@ -448,6 +453,7 @@ impl Machine {
             seals: seals(&setup),
             downlink: Vec::new(),
             transcript: Transcript::default(),
+            information: Information::new(setup.dimension, setup.value_bits),
             tuner: (setup.step_rule == StepRule::Tuned).then(|| Tuner::new(n)),
             queue: VecDeque::new(),
             deadlines: BinaryHeap::new(),

@@ -9,6 +9,7 @@
 //! whole: a run goes on from the latest file that passes its check.
 
 use crate::aggregator::Snapshot;
+use crate::best::Best;
 use crate::record::{Cost, RecordError, WorkerTimes, write_error, write_whole};
 use crate::shown::shown;
 use crc::{CRC_64_XZ, Crc};
@@ -19,7 +20,7 @@ use std::{fs, io};
 use thiserror::Error;
 
 /// What a file begins with: name and version of the format, for people as well.
-const HEAD: &[u8] = b"smidgen checkpoint 2\n";
+const HEAD: &[u8] = b"smidgen checkpoint 3\n";
 /// What all versions begin with; they end in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
@@ -44,6 +45,8 @@ pub struct Checkpoint {
     pub wall_seconds: f64,
     /// Where the time of each worker's rounds went. Apart from the state, which knows no time.
     pub times: Vec<WorkerTimes>,
+    /// The best model so far, which need not be that of the state.
+    pub best: Option<Best>,
     /// The state.
     pub snapshot: Snapshot,
 }
@@ -106,6 +109,7 @@ impl Checkpoints {
         setup: Cost,
         wall_seconds: f64,
         times: Vec<WorkerTimes>,
+        best: Option<Best>,
         snapshot: Snapshot,
     ) -> Result<(), RecordError> {
         let Self { arguments, folder, data_checksum, rounds, .. } = self.clone();
@@ -117,6 +121,7 @@ impl Checkpoints {
             setup,
             wall_seconds,
             times,
+            best,
             snapshot,
         };
         checkpoint.write(&self.directory)

@@ -21,7 +21,7 @@ use smidgen::experiment::{Experiment, ExperimentError};
 use smidgen::progress::Progress;
 use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, Start, record};
-use smidgen::report::quantity::{bytes, counted, number, slow_line, step, time};
+use smidgen::report::quantity::{best, bytes, counted, number, slow_line, step, time};
 use smidgen::report::write;
 use smidgen::shown::{lines, shown, typed};
 use smidgen::training::{Goal, TrainingError, World, WorldError};
@@ -135,7 +135,7 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     if checkpoint.data_checksum != experiment.data_checksum() {
         return Err(OtherData(options.dataset.clone()).into());
     }
-    let Checkpoint { setup, wall_seconds, times, snapshot, .. } = *checkpoint;
+    let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
     let (round, transcript) = (snapshot.round(), snapshot.transcript());
     let (directory, rounds) = RunDirectory::reopen(&options.out, round, transcript)?;
     let goal = Goal { rounds: options.rounds, target: options.target };
@@ -143,7 +143,8 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
     progress.note(&format!("going on behind round {}", snapshot.round()));
-    let start = Start::Resumed { directory, rounds, setup, wall_seconds, times };
+    let best = best.map(Box::new);
+    let start = Start::Resumed { directory, rounds, setup, wall_seconds, times, best };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot) })
 }
 
@@ -236,6 +237,9 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
             more => format!("; {} slow as well", counted(more as u64, "line is", "lines are")),
         };
         complain(&format!("warning: {sentence}{more}"));
+    }
+    if let Some(earlier) = summary.left_before_end() {
+        say(format_args!("{}.", best(earlier)))?;
     }
     if let (Some(target), Some(reached)) = (options.target, summary.target_reached) {
         let reached = if reached { "was reached" } else { "was not reached" };

@@ -517,17 +517,20 @@ impl Experiment {
         if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
     }
 
-    /// What `updates` updates of this run would take at best, beside the bytes that they took; none if there were none, or
-    /// if workers that did not take part have not sent theirs, or send what is not K coordinates of their choice.
-    pub fn information_limit(&self, updates: u64, sent_bytes: u64) -> Option<InformationLimit> {
-        let Setup { dimension, value_bits, compressor, .. } = self.setup;
-        let bits = |part: &Part| InformationLimit::bits_per_update(dimension, part.k, value_bits);
-        let bits_per_update = self.parts.iter().map(bits).sum::<f64>() / self.parts.len() as f64;
-        let limit = InformationLimit { bits_per_update, updates, sent_bytes };
+    /// What `updates` updates of this run would take at best, which is `bits` together, beside the bytes that they took; none if
+    /// there were none, or if workers that did not take part have not sent theirs, or send what is not entries of their choice.
+    pub fn information_limit(
+        &self,
+        updates: u64,
+        bits: f64,
+        sent_bytes: u64,
+    ) -> Option<InformationLimit> {
+        let limit =
+            InformationLimit { bits_per_update: bits / updates as f64, updates, sent_bytes };
         let uniform = self.everybody_takes_part()
             && self.setup.patience.is_none()
-            && compressor == Compressor::TopK;
-        (updates > 0 && uniform).then_some(limit)
+            && self.setup.compressor == Compressor::TopK;
+        (bits > 0.0 && uniform).then_some(limit)
     }
 
     /// Whether all workers take part in every round.

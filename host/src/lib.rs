@@ -7,6 +7,7 @@
 
 pub mod aggregator;
 pub mod baseline;
+pub mod best;
 pub mod board;
 pub mod checkpoint;
 pub mod config;

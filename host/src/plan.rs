@@ -106,7 +106,7 @@ pub struct Target {
 pub struct Update {
     /// Bytes of its body in the mean.
     pub body_bytes: f64,
-    /// Bytes that it would take if it were coded perfectly.
+    /// Bytes that its entries would take if they were coded perfectly.
     pub information_bytes: f64,
 }
 
@@ -196,7 +196,8 @@ impl Update {
         let rounds = course.rounds.get(1..).unwrap_or_default();
         let updates = (rounds.len() * experiment.parts.len()) as u64;
         let sent = rounds.iter().map(|round| round.uplink.payload_bytes).sum();
-        let limit = experiment.information_limit(updates, sent)?;
+        let bits = rounds.iter().map(|round| round.information_bits).sum();
+        let limit = experiment.information_limit(updates, bits, sent)?;
         let body_bytes = sent as f64 / updates as f64;
         Some(Self { body_bytes, information_bytes: limit.bits_per_update / 8.0 })
     }

@@ -107,6 +107,9 @@ pub struct RoundRecord {
     /// Workers that were left out of the round since they were silent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absent: u32,
+    /// Bits that the updates would take if they were coded perfectly: log2 C(d, K) + K · b for each that holds K entries.
+    #[serde(default)]
+    pub information_bits: f64,
     /// From the workers to the host.
     pub uplink: Traffic,
     /// From the host to the workers.
@@ -211,7 +214,10 @@ pub struct Summary {
     pub gradient_norm_squared: Option<f64>,
     /// Whether the last round was down to `target`; absent where none was given.
     pub target_reached: Option<bool>,
-    /// The model of the last round on rows that were held out.
+    /// The best model of all rounds; absent if no round is known to be one.
+    #[serde(default)]
+    pub best: Option<BestRecord>,
+    /// The best model on rows that were held out.
     #[serde(default)]
     pub test: Option<TestRecord>,
     /// What came before the first round: greetings, configuration, shards.
@@ -312,6 +318,12 @@ impl Summary {
         rounds.iter().for_each(|round| self.add(round));
     }
 
+    /// The best model, where it is of an earlier round than the last one, and the run did not diverge.
+    pub fn left_before_end(&self) -> Option<&BestRecord> {
+        let earlier = self.best.as_ref().filter(|best| best.round != self.rounds);
+        earlier.filter(|_| !self.has_diverged())
+    }
+
     /// What all rounds cost.
     pub const fn cost(&self) -> Cost {
         let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
@@ -344,6 +356,29 @@ impl Summary {
     }
 }
 
+/// The model of a run: that of its best round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestRecord {
+    /// Its round.
+    pub round: u32,
+    /// By what it is the best.
+    pub criterion: Criterion,
+    /// f(x) there.
+    pub loss: f64,
+    /// ‖∇f(x)‖² there, where the data are at hand.
+    pub gradient_norm_squared: Option<f64>,
+}
+
+/// What makes a model the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Criterion {
+    /// The least ‖∇f(x)‖².
+    Gradient,
+    /// The least f(x), with the l1 norm where there is one: where no gradient is known, or where it is no measure.
+    Loss,
+}
+
 /// A model on rows that nobody trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestRecord {
@@ -358,7 +393,7 @@ pub struct TestRecord {
 /// The limit that information theory sets for updates, beside what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InformationLimit {
-    /// Bits of one update, see [`InformationLimit::bits_per_update`].
+    /// Bits of one update in the mean, by the entries that it holds.
     pub bits_per_update: f64,
     /// Updates that were applied.
     pub updates: u64,
@@ -367,13 +402,6 @@ pub struct InformationLimit {
 }
 
 impl InformationLimit {
-    /// log2 C(d, K) + K · b: the bits that name K of d coordinates and give each a mantissa of b bits.
-    pub fn bits_per_update(dimension: u32, k: u32, value_bits: u8) -> f64 {
-        let subsets: f64 =
-            (0..k).map(|i| f64::from(dimension - i).log2() - f64::from(i + 1).log2()).sum();
-        subsets + f64::from(k) * f64::from(value_bits)
-    }
-
     /// Bytes that all updates would take if they were coded perfectly.
     pub fn bytes(&self) -> f64 {
         self.bits_per_update * self.updates as f64 / 8.0

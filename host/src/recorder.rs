@@ -1,6 +1,7 @@
 //! Watches a run: writes its records and shows its progress.
 
 use crate::aggregator::{Aggregator, Event, Snapshot};
+use crate::best::Best;
 use crate::checkpoint::Checkpoints;
 use crate::experiment::Experiment;
 use crate::lyapunov::{Lyapunov, Violation};
@@ -49,6 +50,12 @@ struct Recorder<'r> {
     summary: Summary,
     /// Bytes of bodies after round 0, whose updates may be dense or empty.
     sent_bytes: u64,
+    /// Bits that these updates would take at least.
+    information_bits: f64,
+    /// The best model so far.
+    best: Option<Best>,
+    /// Weight of the l1 norm.
+    l1: f64,
     /// The watch over theory, where it was wanted.
     lyapunov: Option<Lyapunov>,
     /// Begun with the first round: an earlier run is not given up for one that never gets so far.
@@ -117,6 +124,7 @@ impl Observer for Recorder<'_> {
     ) -> Result<(), RecordError> {
         self.begin()?.append(record)?;
         self.add(record);
+        Best::update(&mut self.best, record, self.l1, aggregator);
         self.time(aggregator);
         self.last = aggregator.snapshot();
         if !last && self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
@@ -151,6 +159,7 @@ impl Recorder<'_> {
         self.summary.target_reached = self.goal.is_hit(record);
         if record.round > 0 {
             self.sent_bytes += record.uplink.payload_bytes;
+            self.information_bits += record.information_bits;
         }
     }
 
@@ -168,8 +177,8 @@ impl Recorder<'_> {
             return Ok(());
         };
         self.directory.as_ref().map_or(Ok(()), RunDirectory::sync)?;
-        let (setup, times) = (self.summary.setup, self.times.clone());
-        checkpoints.write(setup, self.wall_seconds(), times, snapshot)
+        let (setup, times, best) = (self.summary.setup, self.times.clone(), self.best.clone());
+        checkpoints.write(setup, self.wall_seconds(), times, best, snapshot)
     }
 
     /// Seconds on the clocks of all hosts of the run.
@@ -180,7 +189,8 @@ impl Recorder<'_> {
     fn start(&mut self, start: Start, aggregator: &Aggregator) -> Result<(), RecordError> {
         match start {
             Start::New(claim) => self.claim = Some(claim),
-            Start::Resumed { directory, rounds, setup, wall_seconds, times } => {
+            Start::Resumed { directory, rounds, setup, wall_seconds, times, best } => {
+                self.best = best.map(|best| *best);
                 self.times = times;
                 self.times.resize(self.places.len(), WorkerTimes::default());
                 self.earlier_seconds = wall_seconds;
@@ -257,9 +267,12 @@ impl Recorder<'_> {
         summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
-        summary.test = experiment.test(&aggregator.model());
+        summary.best = self.best.as_ref().map(|best| best.record);
+        let model = self.best.as_ref().map_or_else(|| aggregator.model(), Best::model);
+        summary.test = experiment.test(&model);
         let updates = u64::from(summary.rounds) * self.places.len() as u64;
-        summary.information_limit = experiment.information_limit(updates, self.sent_bytes);
+        summary.information_limit =
+            experiment.information_limit(updates, self.information_bits, self.sent_bytes);
     }
 }
 
@@ -288,6 +301,8 @@ pub enum Start {
         wall_seconds: f64,
         /// Where the time of each worker's rounds went.
         times: Vec<WorkerTimes>,
+        /// The best model so far.
+        best: Option<Box<Best>>,
     },
 }
 
@@ -321,6 +336,9 @@ pub fn record(
         summary: Summary { clock: Some(world.clock()), ..experiment.summary() },
         progress,
         sent_bytes: 0,
+        information_bits: 0.0,
+        best: None,
+        l1: experiment.setup.l1,
         lyapunov: experiment.lyapunov(),
         directory: None,
     };

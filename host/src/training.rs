@@ -308,6 +308,7 @@ fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord
         gradient_norm_squared: measured.map(|measured| measured.gradient_norm_squared),
         estimator_norm_squared: closed.estimator_norm_squared,
         absent: closed.absent,
+        information_bits: closed.information_bits,
         uplink,
         downlink,
         modelled_seconds,

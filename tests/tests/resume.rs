@@ -45,6 +45,7 @@ fn run_until(
         setup: Cost::default(),
         wall_seconds: 0.0,
         times: vec![],
+        best: None,
         snapshot: keeper.snapshot.expect("a round was closed"),
     };
     let bytes = checkpoint.to_bytes();

@@ -19,12 +19,14 @@ impl Machine {
         if self.setup.downlink == Downlink::Model {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
-        let mut absent = 0;
+        let (mut absent, mut information_bits) = (0, 0.0);
         for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
             peer.missed = peer.at_round != Some(round);
             if peer.missed {
                 absent += 1;
                 self.transcript.absorb(ABSENT);
+            } else {
+                information_bits += self.information.bits(peer.incoming.entries);
             }
             self.transcript.absorb(mirror.digest());
             let bodies = &peer.incoming.bodies;
@@ -39,6 +41,7 @@ impl Machine {
             estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
             absent,
+            information_bits,
             carried: self.close_traffic(now),
         };
         self.events.push_back(Event::Closed(closed));

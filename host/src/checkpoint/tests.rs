@@ -29,6 +29,7 @@ fn checkpoint() -> Checkpoint {
         setup: Cost::default(),
         wall_seconds: 0.0,
         times: vec![WorkerTimes::default(); 4],
+        best: None,
         snapshot,
     }
 }
@@ -36,8 +37,8 @@ fn checkpoint() -> Checkpoint {
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
 
 /// A whole file that a later version wrote.
-fn of_version_3() -> Vec<u8> {
-    let mut bytes = b"smidgen checkpoint 3\nand so on".to_vec();
+fn of_version_4() -> Vec<u8> {
+    let mut bytes = b"smidgen checkpoint 4\nand so on".to_vec();
     bytes.extend(CHECK.checksum(&bytes).to_le_bytes());
     bytes
 }
@@ -57,8 +58,8 @@ fn what_was_written_is_read() {
 fn other_files_and_other_versions_are_told_apart() {
     assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
     assert!(matches!(flaw(b""), Flaw::Foreign));
-    assert!(matches!(flaw(b"smidgen checkpoint 3\n and so on"), Flaw::Damaged));
-    assert!(matches!(flaw(&of_version_3()), Flaw::Version));
+    assert!(matches!(flaw(b"smidgen checkpoint 4\n and so on"), Flaw::Damaged));
+    assert!(matches!(flaw(&of_version_4()), Flaw::Version));
     assert!(matches!(flaw(HEAD), Flaw::Damaged));
 }
 
@@ -108,7 +109,7 @@ fn the_latest_whole_file_counts_and_two_are_kept() {
     assert_eq!(files(path).unwrap().len(), 0);
     fs::write(&names[0], &*BYTES).unwrap();
     assert!(Checkpoint::latest(path).is_ok());
-    fs::write(&names[1], of_version_3()).unwrap();
+    fs::write(&names[1], of_version_4()).unwrap();
     let newer = Checkpoint::latest(path).unwrap_err();
     let refused = matches!(newer, CheckpointError::Flawed { flaw: Flaw::Version, .. });
     assert!(refused, "what another version wrote is not thrown away: {newer}");

@@ -5,7 +5,7 @@ use std::path::is_separator;
 
 use super::curve::Mark;
 use super::page::Page;
-use super::quantity::{bytes, count, counted, number, seconds};
+use super::quantity::{self, bytes, count, counted, number, seconds};
 use crate::record::TestRecord;
 
 impl Page<'_> {
@@ -40,7 +40,7 @@ impl Page<'_> {
                 h1 { (self.title()) }
                 p.lead {
                     (self.result())
-                    @for sentence in [self.target(), self.saving()].into_iter().flatten() {
+                    @for sentence in [self.best(), self.target(), self.saving()].into_iter().flatten() {
                         " " (sentence)
                     }
                 }
@@ -78,6 +78,12 @@ impl Page<'_> {
             seconds(last.total.modelled_seconds),
             self.line(),
         )
+    }
+
+    /// Which model it left, if not that of the last round.
+    fn best(&self) -> Option<String> {
+        let best = self.summary().left_before_end()?;
+        Some(format!("{}.", quantity::best(best)))
     }
 
     /// Whether the target was reached, if there was one.

@@ -1,6 +1,6 @@
 //! Quantities as people read them: three significant digits and a unit, which no line end parts.
 
-use crate::record::{Clock, Cost, StepTheory, WorkerTimes};
+use crate::record::{BestRecord, Clock, Cost, Criterion, StepTheory, WorkerTimes};
 
 /// `value` rounded to three significant digits, with its decimal exponent after rounding.
 fn rounded(value: f64) -> (f64, i32) {
@@ -151,6 +151,22 @@ pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
         }
         _ => format!("{modelled} on the link, modelled{rate}"),
     }
+}
+
+/// Which model a run leaves, where it is not that of the last round.
+pub fn best(best: &BestRecord) -> String {
+    let BestRecord { round, criterion, loss, gradient_norm_squared } = *best;
+    let why = match criterion {
+        Criterion::Gradient => "‖∇f‖²",
+        Criterion::Loss => "loss",
+    };
+    let norm = gradient_norm_squared.map(|norm| format!(", ‖∇f‖² {}", number(norm)));
+    format!(
+        "The model is that of round {}, the best by {why}: loss {}{}",
+        count(round.into()),
+        number(loss),
+        norm.unwrap_or_default()
+    )
 }
 
 /// A count with its noun: `1 round`, `20 rounds`.

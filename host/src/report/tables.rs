@@ -139,7 +139,7 @@ fn limit_note(limit: &InformationLimit) -> Markup {
     html! {
         p {
             "The limit: coded perfectly, the " (count(limit.updates)) " updates would take "
-            (bytes(limit.bytes().ceil() as u64)) ", " (number(limit.bits_per_update)) " bits each. Their \
+            (bytes(limit.bytes().ceil() as u64)) ", " (number(limit.bits_per_update)) " bits each in the mean. Their \
             bodies took " (bytes(limit.sent_bytes)) ", "
             (number(limit.sent_bytes as f64 / limit.bytes())) " times the limit."
         }

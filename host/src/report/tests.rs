@@ -35,6 +35,7 @@ fn rounds(count: u32) -> Vec<RoundRecord> {
             gradient_norm_squared: Some(gradient),
             estimator_norm_squared: 1.1 * gradient,
             absent: 0,
+            information_bits: 20.0 * (112f64.log2() + 8.0),
             uplink: traffic(20, 3),
             downlink: traffic(20, 24),
             modelled_seconds: 0.0051,
@@ -109,7 +110,7 @@ fn run(count: u32) -> Run {
             elapsed_seconds: Some(10.1),
         },
         information_limit: Some(InformationLimit {
-            bits_per_update: InformationLimit::bits_per_update(112, 1, 8),
+            bits_per_update: 112f64.log2() + 8.0,
             updates: 20 * u64::from(count),
             sent_bytes: 47 * u64::from(count),
         }),

@@ -258,3 +258,65 @@ fn data_from_a_pipe_are_trained_on_and_those_without_an_end_refused() {
     let output = simulate.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+#[test]
+fn the_information_limit_is_that_of_the_entries_that_were_sent() {
+    let directory = tempdir().expect("there is room");
+    // Of 300 features each row has three, and so has the gradient of its worker: fewer than K.
+    let row = |i: usize| {
+        let sign = if i.is_multiple_of(2) { 1 } else { -1 };
+        format!("{sign} {}:1 {}:2 {}:-1\n", 1 + i, 100 + i, 300)
+    };
+    fs::write(directory.path().join("data"), (0..20).map(row).collect::<String>()).expect("room");
+    let options = "--dataset data --workers 10 --lambda 0 --k 150 --rounds 20";
+    let output = smidgen(directory.path(), &format!("plan {options} --json"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let [body, limit] =
+        ["body_bytes", "information_bytes"].map(|name| number(&plan["update"][name]));
+    assert!(limit > 0.5 * body && limit <= body, "{limit} of {body}");
+
+    assert!(smidgen(directory.path(), &format!("simulate {options} --out run")).status.success());
+    let run = directory.path().join("run");
+    let of_summary = &summary_of(&run)["information_limit"];
+    assert!((number(&of_summary["bits_per_update"]) / 8.0 / limit - 1.0).abs() < 1e-9);
+    let rounds = json_lines(&run.join("rounds.jsonl"));
+    let bits: f64 = rounds[1..].iter().map(|round| number(&round["information_bits"])).sum();
+    assert!((bits / 200.0 / 8.0 / limit - 1.0).abs() < 1e-9);
+    let sent = number(&of_summary["sent_bytes"]);
+    assert!(sent >= bits / 8.0, "{sent}");
+}
+
+#[test]
+fn the_model_is_that_of_the_best_round_also_after_a_resumption() {
+    let directory = tempdir().expect("there is room");
+    // Minibatches leave noise, so that the last round is rarely the best.
+    let options = "--rows 100 --test-rows 20 --batch 5 --step 1";
+    let run = |arguments: &str, out: &str| {
+        let output = smidgen(directory.path(), arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (summary_of(&directory.path().join(out)), said)
+    };
+    let (whole, said) = run(&format!("simulate {options} --rounds 60 --out whole"), "whole");
+    let rounds = json_lines(&directory.path().join("whole/rounds.jsonl"));
+    let norm = |round: &Value| round["gradient_norm_squared"].as_f64().expect("a number");
+    let best = rounds.iter().min_by(|a, b| norm(a).total_cmp(&norm(b))).expect("a round");
+    for name in ["round", "loss", "gradient_norm_squared"] {
+        assert_eq!(whole["best"][name], best[name], "{name}");
+    }
+    let round = best["round"].as_u64().expect("a count");
+    assert!(round < 60, "the last round is the best: choose another seed");
+    assert_says(&said, &[&format!("The model is that of round {round}, the best by ‖∇f‖²")]);
+    let report =
+        fs::read_to_string(directory.path().join("whole/report.html")).expect("it is there");
+    assert_says(&report, &[&format!("The model is that of round {round}")]);
+
+    let (part, _) = run(&format!("simulate {options} --rounds {round} --out part"), "part");
+    assert_eq!(part["best"], whole["best"]);
+    assert_eq!(part["test"], whole["test"], "it is the model of the best round that is tested");
+    let (resumed, _) = run("resume part --rounds 60", "part");
+    assert_eq!((&resumed["best"], &resumed["test"]), (&whole["best"], &whole["test"]));
+    assert_eq!(resumed["transcript"], whole["transcript"]);
+}

@@ -1,0 +1,45 @@
+//! What updates would take if they were coded perfectly: telemetry.
+
+/// Counts the bits of entries: log2 C(d, K) + K · b name K of d coordinates and give each a mantissa of b bits.
+#[derive(Debug)]
+pub struct Information {
+    dimension: u32,
+    value_bits: u8,
+    /// log2 C(d, K) for each K that came up, and for those below.
+    subsets: Vec<f64>,
+}
+
+impl Information {
+    /// For updates of `dimension` coordinates with mantissas of `value_bits` bits.
+    pub fn new(dimension: u32, value_bits: u8) -> Self {
+        Self { dimension, value_bits, subsets: vec![0.0] }
+    }
+
+    /// The bits of an update that holds so many entries.
+    pub fn bits(&mut self, entries: u32) -> f64 {
+        while self.subsets.len() <= entries as usize {
+            let (before, i) = (self.subsets[self.subsets.len() - 1], self.subsets.len() as f64);
+            self.subsets.push(before + (f64::from(self.dimension) - i + 1.0).log2() - i.log2());
+        }
+        self.subsets[entries as usize] + f64::from(entries) * f64::from(self.value_bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subsets_and_mantissas_are_counted() {
+        let bits = |d, k, b| Information::new(d, b).bits(k);
+        assert!((bits(64, 1, 8) - 14.0).abs() < 1e-12);
+        // C(10, 3) = 120, C(5, 5) = 1.
+        assert!((bits(10, 3, 4) - (120f64.log2() + 12.0)).abs() < 1e-12);
+        assert!((bits(5, 5, 32) - 160.0).abs() < 1e-12);
+        let mut kept = Information::new(10, 4);
+        assert_eq!(
+            (kept.bits(3), kept.bits(0), kept.bits(3)),
+            (bits(10, 3, 4), 0.0, bits(10, 3, 4))
+        );
+    }
+}
