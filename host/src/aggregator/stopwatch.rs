@@ -3,14 +3,17 @@
 //! ```text
 //!  sent ─── n bytes down ─── the worker computes ─── first f bytes up ─── began ─── the rest ─── answered
 //!  └──────────────────── waited ────────────────────────────────────────────┘└──── receiving ────┘
-//!  line = n + f bytes at the rate of the line + delay  (≤ waited)         +        receiving
+//!  line = what is known of n + f bytes  (≤ waited)                        +        receiving
 //! ```
 //!
-//! The host does not see when the worker has the question. It knows what the line adds, the *delay*, from questions that need no gradient: the least that
-//! `waited` took longer there than n + f bytes do at the rate of the line. The delay is negative where bytes are faster than that rate (an emulator, USB).
-//! A board that is always slow to look at its line cannot be told from a slow line; nor can a board from a host that is slow to look at what came.
+//! The host does not see when the worker has the question. How long the line takes for n + f bytes it knows from questions that need no gradient: at most as
+//! long as it once took for as many or more, and at most as long as for fewer and, at the rate of the line, the rest. Until there was such a question, bytes count at that rate.
+//! A board that is always slow to look at its line cannot be told from a slow line, nor a slow board from a host that is slow to look at what came.
 
 use std::time::Duration;
+
+/// Questions without a gradient that are remembered.
+const KNOWN_MAX: usize = 16;
 
 /// Where the time of one worker's round went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +57,8 @@ pub struct Stopwatch {
     exchange: Option<Exchange>,
     /// When the frame that is coming in began, and its bytes by then.
     arrival: Option<(Duration, usize)>,
-    /// Nanoseconds that the line takes beyond its bytes, at least as far as is known.
-    delay: Option<i128>,
+    /// How long the line once took for so many bytes. None of these follows from another one.
+    known: Vec<(usize, Duration)>,
 }
 
 impl Stopwatch {
@@ -84,17 +87,28 @@ impl Stopwatch {
         let Exchange { first_sent, last_sent, len, repeated } = exchange;
         // A frame that began before the question was repeated answers an earlier copy.
         let began = began.max(last_sent);
-        let waited = nanos(began - last_sent);
-        let bytes = nanos(byte_time) * (len + head) as i128;
+        let (bytes, waited) = (len + head, began - last_sent);
         if !repeated && !evaluates {
-            let delay = waited - bytes;
-            self.delay = Some(self.delay.map_or(delay, |known| known.min(delay)));
+            self.learn(bytes, waited, byte_time);
         }
-        let unseen = (bytes + self.delay.unwrap_or(0)).clamp(0, waited);
+        let known = self.known.iter().map(|&sample| at_most(sample, bytes, byte_time)).min();
+        let unseen = known.unwrap_or(byte_time * bytes as u32).min(waited);
         // What was asked before the last round was closed is not of this one.
         let Some(since) = self.since else { return };
-        self.line += Duration::from_nanos(unseen as u64) + now.saturating_sub(began);
+        self.line += unseen + now.saturating_sub(began);
         self.repeating += last_sent.saturating_sub(first_sent.max(since));
+    }
+
+    /// Notes that the line took no longer than `waited` for `bytes`.
+    fn learn(&mut self, bytes: usize, waited: Duration, byte_time: Duration) {
+        let tells = |one, (len, took)| at_most(one, len, byte_time) <= took;
+        if self.known.iter().any(|&known| tells(known, (bytes, waited))) {
+            return;
+        }
+        self.known.retain(|&known| !tells((bytes, waited), known));
+        if self.known.len() < KNOWN_MAX {
+            self.known.push((bytes, waited));
+        }
     }
 
     /// Notes that the update is complete.
@@ -113,13 +127,14 @@ impl Stopwatch {
 
     /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
     pub fn trade_links(&mut self, other: &mut Self) {
-        std::mem::swap(&mut self.delay, &mut other.delay);
+        std::mem::swap(&mut self.known, &mut other.known);
         (self.arrival, other.arrival) = (None, None);
     }
 }
 
-fn nanos(duration: Duration) -> i128 {
-    duration.as_nanos() as i128
+/// The time that a line needs for `bytes` at most if it once `took` so long for `len`.
+fn at_most((len, took): (usize, Duration), bytes: usize, byte_time: Duration) -> Duration {
+    took + byte_time * bytes.saturating_sub(len) as u32
 }
 
 #[cfg(test)]
@@ -155,11 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn line_and_board_are_told_apart_by_the_rate_and_the_delay_of_the_line() {
-        // 20 + 10 bytes take 3 ms, and 2 ms went elsewhere; 30 + 10 bytes take 4 ms.
+    fn line_and_board_are_told_apart_by_what_is_known_of_the_line() {
+        // 20 + 10 bytes took 5 ms, 10 more take a millisecond.
         let elapsed = round(greeted(ms(5)), ms(56), ms(3));
         assert_eq!(elapsed.round_trip, ms(59));
-        assert_eq!((elapsed.line, elapsed.board()), (ms(4 + 2 + 3), ms(50)));
+        assert_eq!((elapsed.line, elapsed.board()), (ms(5 + 1 + 3), ms(50)));
     }
 
     #[test]
@@ -171,19 +186,38 @@ mod tests {
     }
 
     #[test]
-    fn without_a_delay_the_bytes_count_at_the_rate_of_the_line() {
+    fn while_nothing_is_known_the_bytes_count_at_the_rate_of_the_line() {
         let elapsed = round(Stopwatch::default(), ms(56), ms(3));
         assert_eq!((elapsed.line, elapsed.board()), (ms(7), ms(52)));
     }
 
     #[test]
-    fn the_wait_for_a_repeated_question_is_apart_and_teaches_no_delay() {
+    fn of_what_is_known_the_least_counts_and_what_follows_is_forgotten() {
+        let mut watch = greeted(ms(40));
+        for (len, took, known) in [
+            // As long for 310 bytes: that tells of fewer as well.
+            (300, ms(40), vec![(310, ms(40))]),
+            (300, ms(50), vec![(310, ms(40))]),
+            // At the rate of the line, 280 more bytes take 28 ms more: less than what was known.
+            (20, ms(9), vec![(30, ms(9))]),
+            (120, ms(25), vec![(30, ms(9))]),
+            (120, ms(15), vec![(30, ms(9)), (130, ms(15))]),
+        ] {
+            watch.sent(ms(100), len);
+            watch.arriving(ms(100) + took, 10);
+            watch.answered(ms(100) + took, false, BYTE);
+            assert_eq!(watch.known, known, "{len} bytes in {took:?}");
+        }
+    }
+
+    #[test]
+    fn the_wait_for_a_repeated_question_is_apart_and_teaches_nothing() {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
         watch.sent(ms(500), 20);
         watch.arriving(ms(503), 10);
         watch.answered(ms(503), false, BYTE);
-        assert_eq!(watch.delay, None);
+        assert_eq!(watch.known, []);
         watch.updated(ms(503));
         let elapsed = watch.close(30).unwrap();
         assert_eq!((elapsed.repeating, elapsed.line, elapsed.board()), (ms(500), ms(3), ms(0)));

@@ -167,7 +167,10 @@ impl Plan {
         ] {
             on.iter().try_for_each(|on| fmt_line(f, &lasting(on, what), on))?;
         }
-        write!(f, "Lines work side by side: the time is that of the busiest.")
+        write!(
+            f,
+            "Lines work side by side: the time is modelled, that of the bytes of the busiest."
+        )
     }
 }
 

@@ -34,21 +34,24 @@ pub enum Against {
     Uplink,
     /// Bytes on the wire, up and down.
     Bytes,
-    /// Seconds on the link.
-    Seconds,
+    /// Seconds that the bytes take on the busiest link, modelled.
+    Modelled,
+    /// Seconds of a simulation's clock.
+    Virtual,
+    /// Seconds of the host's clock.
+    Measured,
 }
 
 impl Against {
-    /// Those of the page, in its order.
-    pub const ALL: [Self; 3] = [Self::Rounds, Self::Bytes, Self::Seconds];
-
     /// What the chart is called.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rounds => "rounds",
             Self::Uplink => "uplink bytes",
             Self::Bytes => "wire bytes",
-            Self::Seconds => "link time",
+            Self::Modelled => "modelled time",
+            Self::Virtual => "virtual time",
+            Self::Measured => "measured time",
         }
     }
 
@@ -57,7 +60,9 @@ impl Against {
             Self::Rounds => "round t",
             Self::Uplink => "bytes on the wire, up",
             Self::Bytes => "bytes on the wire, up and down",
-            Self::Seconds => "time on the link (s)",
+            Self::Modelled => "time of the bytes on the link, modelled (s)",
+            Self::Virtual => "virtual time (s)",
+            Self::Measured => "time by the host's clock (s)",
         }
     }
 
@@ -65,16 +70,18 @@ impl Against {
         match self {
             Self::Rounds => Unit::Count,
             Self::Uplink | Self::Bytes => Unit::Bytes,
-            Self::Seconds => Unit::Seconds,
+            Self::Modelled | Self::Virtual | Self::Measured => Unit::Seconds,
         }
     }
 
-    fn of(self, mark: &Mark) -> f64 {
+    /// Where a mark is; not a number where that is not known.
+    pub fn of(self, mark: &Mark) -> f64 {
         match self {
             Self::Rounds => f64::from(mark.round),
             Self::Uplink => mark.total.uplink.wire_bytes as f64,
             Self::Bytes => mark.total.wire_bytes() as f64,
-            Self::Seconds => mark.total.modelled_seconds,
+            Self::Modelled => mark.total.modelled_seconds,
+            Self::Virtual | Self::Measured => mark.total.elapsed_seconds.unwrap_or(f64::NAN),
         }
     }
 }

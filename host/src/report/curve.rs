@@ -1,5 +1,6 @@
 //! Curves: what was reached, what it had cost by then, and how many points a drawing needs.
 
+use super::chart::Against;
 use crate::record::{BaselineRecord, Cost, RoundRecord, running_totals};
 
 /// Where a method stood in one round.
@@ -115,9 +116,9 @@ impl Comparison {
         self.baseline.total.wire_bytes() as f64 / self.run.total.wire_bytes() as f64
     }
 
-    /// Seconds on the link of dense gradient descent over those of the run, where they are known.
-    pub fn seconds_factor(&self) -> Option<f64> {
-        let factor = self.baseline.total.modelled_seconds / self.run.total.modelled_seconds;
+    /// What dense gradient descent took over what the run took, where that is known.
+    pub fn factor(&self, against: Against) -> Option<f64> {
+        let factor = against.of(&self.baseline) / against.of(&self.run);
         factor.is_finite().then_some(factor)
     }
 }

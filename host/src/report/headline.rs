@@ -5,7 +5,9 @@ use std::path::is_separator;
 
 use super::curve::Mark;
 use super::page::Page;
-use super::quantity::{self, bytes, count, counted, number, seconds};
+use super::quantity::{
+    self, bytes, count, counted, measure, number, seconds, slow_line, time,
+};
 use crate::record::TestRecord;
 
 impl Page<'_> {
@@ -44,13 +46,16 @@ impl Page<'_> {
                         " " (sentence)
                     }
                 }
-                @for warning in [self.unfinished(), self.diverged().map(String::from)].into_iter().flatten() {
+                @for warning in [self.unfinished(), self.diverged().map(String::from), self.slow_lines()].into_iter().flatten() {
                     p.warning role="note" { (warning) }
                 }
                 div.tiles {
                     (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
                     (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
-                    (tile(&seconds(total.modelled_seconds), &format!("on the link{}", self.line())))
+                    @if let (Some(clock), Some(elapsed)) = (self.clock(), total.elapsed_seconds) {
+                        (tile(&seconds(elapsed), measure(clock)))
+                    }
+                    (tile(&seconds(total.modelled_seconds), &format!("for the bytes of the busiest link, modelled{}", self.line())))
                     @if let Some(comparison) = self.comparison {
                         (factor_tile(comparison.bytes_factor()))
                     }
@@ -69,14 +74,13 @@ impl Page<'_> {
         let value =
             norm.of(last).map(|value| format!(" and {} = {}", norm.symbol(), number(value)));
         format!(
-            "After round {}, f(x) = {}{}, for {} up and {} down: {} on the link{}.",
+            "After round {}, f(x) = {}{}, for {} up and {} down: {}.",
             count(last.round.into()),
             number(last.loss),
             value.unwrap_or_default(),
             bytes(last.total.uplink.wire_bytes),
             bytes(last.total.downlink.wire_bytes),
-            seconds(last.total.modelled_seconds),
-            self.line(),
+            time(&last.total, self.clock(), self.summary().baud),
         )
     }
 
@@ -96,14 +100,10 @@ impl Page<'_> {
 
     /// What both methods took to the same level, the dearer one first.
     fn saving(&self) -> Option<String> {
-        let comparison = self.comparison?;
+        let (comparison, clock) = (self.comparison?, self.common_time());
         let takes = |method: &str, mark: &Mark| {
-            let total = mark.total;
-            format!(
-                "{method} takes {} and {}",
-                bytes(total.wire_bytes()),
-                seconds(total.modelled_seconds)
-            )
+            let (bytes, time) = (bytes(mark.total.wire_bytes()), seconds(clock.of(mark)));
+            format!("{method} takes {bytes} and {time}")
         };
         let run = takes(&self.method(), &comparison.run);
         let baseline =
@@ -111,13 +111,15 @@ impl Page<'_> {
         let saves = comparison.bytes_factor() >= 1.0;
         let (more, less) = if saves { (baseline, run) } else { (run, baseline) };
         let times = |factor: f64| number(if saves { factor } else { 1.0 / factor });
-        let seconds = comparison.seconds_factor().map(times);
+        let seconds = comparison.factor(clock).map(times);
         Some(format!(
             "Down to {} = {}, the lowest that both reached, {more} where {less}, up and down together: {} times the bytes{}.",
             comparison.measure.symbol(),
             number(comparison.level),
             times(comparison.bytes_factor()),
-            seconds.map(|times| format!(" and {times} times the seconds")).unwrap_or_default(),
+            seconds
+                .map(|times| format!(" and {times} times the {}", clock.name()))
+                .unwrap_or_default(),
         ))
     }
 
@@ -131,6 +133,20 @@ impl Page<'_> {
             "This run did not come to its end{cut}. The page shows the {} rounds that are whole.",
             count(rounds)
         ))
+    }
+
+    /// The slowest line, if one is slow, and the names of other slow ones.
+    fn slow_lines(&self) -> Option<String> {
+        let slow = self.summary().slow_lines();
+        let (slowest, rest) = slow.split_first()?;
+        let names: Vec<&str> = rest.iter().map(|worker| &worker.name[..]).collect();
+        let more = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" Slow as well: {}.", names.join(", "))
+        };
+        let line = slow_line(&slowest.name, &slowest.times, self.summary().baud?);
+        Some(format!("{line}.{more}"))
     }
 
     fn diverged(&self) -> Option<&'static str> {

@@ -7,7 +7,7 @@ use super::chart::{self, Against, BASELINE, Chart, Line, RUN};
 use super::curve::{self, Comparison, Mark, Measure};
 use super::quantity::{count, seconds};
 use super::tables;
-use crate::record::{Run, Summary};
+use crate::record::{Clock, Run, Summary};
 
 /// Points that a drawn curve has at most: more than a screen has columns.
 const POINT_COUNT_MAX: usize = 1500;
@@ -41,6 +41,7 @@ pub fn page(run: &Run) -> Markup {
                 main {
                     (page.charts())
                     (tables::traffic(&page))
+                    (page.times())
                     (tables::workers(&run.summary.workers))
                     (page.settings())
                 }
@@ -64,6 +65,21 @@ impl Page<'_> {
         self.summary().configuration.get(name).map(plain)
     }
 
+    /// The clock that the run's seconds were measured by, if they were.
+    pub(super) fn clock(&self) -> Option<Clock> {
+        self.summary().clock.filter(|_| self.last().total.elapsed_seconds.is_some())
+    }
+
+    /// The time in which the run and dense gradient descent, which is simulated, are compared: virtual time, where it is known of both.
+    pub(super) fn common_time(&self) -> Against {
+        let both = [&self.marks, &self.baseline].into_iter().filter_map(|marks| marks.last());
+        let is_known = both.into_iter().all(|mark| mark.total.elapsed_seconds.is_some());
+        match self.summary().clock {
+            Some(Clock::Virtual) if is_known => Against::Virtual,
+            Some(Clock::Virtual | Clock::Host) | None => Against::Modelled,
+        }
+    }
+
     /// What the curves show: the gradient if it is known in any round, else the estimator.
     pub(super) fn norm(&self) -> Measure {
         let known = self.marks.iter().any(|mark| mark.gradient_norm_squared.is_some());
@@ -71,8 +87,9 @@ impl Page<'_> {
     }
 
     fn charts(&self) -> Markup {
+        let against = [Against::Rounds, Against::Bytes, self.common_time()];
         let charts = [self.norm(), Measure::Loss]
-            .map(|measure| Against::ALL.map(|against| self.chart(measure, against)));
+            .map(|measure| against.map(|against| self.chart(measure, against)));
         let left_out: usize = charts.iter().map(|[chart, ..]| chart.left_out()).sum();
         html! {
             section {
@@ -92,6 +109,24 @@ impl Page<'_> {
                         place on their axis."
                     }
                 }
+            }
+        }
+    }
+
+    /// Where the time of the workers' rounds went; on real links with the curve against that time, which is no other method's.
+    fn times(&self) -> Markup {
+        let measured = (self.clock() == Some(Clock::Host)).then(|| Chart {
+            lines: vec![Line { marks: &self.marks, colour: RUN }],
+            comparison: None,
+            ..self.chart(self.norm(), Against::Measured)
+        });
+        let workers = &self.summary().workers;
+        let Some(clock) = self.clock().filter(|_| !workers.is_empty()) else { return html! {} };
+        html! {
+            section {
+                h2 { "Where the time went" }
+                (tables::times(workers, clock))
+                @if let Some(chart) = measured { div.charts { (figure(&chart)) } }
             }
         }
     }

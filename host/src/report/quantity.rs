@@ -136,17 +136,21 @@ pub fn slow_line(place: &str, times: &WorkerTimes, baud: u32) -> String {
     )
 }
 
+/// What follows a time by this clock.
+pub const fn measure(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Host => "by the host's clock",
+        Clock::Virtual => "of virtual time",
+    }
+}
+
 /// The time that `cost` took by a clock, with what its bytes take on the busiest link at `baud` beside it, as far as these are known.
 pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
     let rate = baud.map(|baud| format!(" at {} baud", count(baud.into()))).unwrap_or_default();
     let modelled = seconds(cost.modelled_seconds);
     match (cost.elapsed_seconds, clock) {
         (Some(elapsed), Some(clock)) => {
-            let elapsed = seconds(elapsed);
-            let measure = match clock {
-                Clock::Host => "by the host's clock",
-                Clock::Virtual => "of virtual time",
-            };
+            let (elapsed, measure) = (seconds(elapsed), measure(clock));
             format!("{elapsed} {measure} (the bytes alone, modelled{rate}: {modelled})")
         }
         _ => format!("{modelled} on the link, modelled{rate}"),

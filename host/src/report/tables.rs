@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::page::Page;
-use super::quantity::{bytes, count, counted, number, precision, seconds, step};
-use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
+use super::quantity::{bytes, count, counted, measure, number, precision, seconds, step, time};
+use crate::record::{Clock, Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 
 /// Bytes by direction and cause.
 pub fn traffic(page: &Page<'_>) -> Markup {
@@ -50,7 +50,7 @@ pub fn traffic(page: &Page<'_>) -> Markup {
             @if setup.wire_bytes() > 0 {
                 p.note {
                     "Setup is what came before the first round: greetings, configuration and shards, "
-                    (seconds(setup.modelled_seconds)) " on the link."
+                    (time(&setup, page.clock().filter(|_| setup.elapsed_seconds.is_some()), summary.baud)) "."
                     @if closing.wire_bytes() > 0 {
                         " Closing is the question after the last round whether all hold the same state."
                     }
@@ -142,6 +142,49 @@ fn limit_note(limit: &InformationLimit) -> Markup {
             (bytes(limit.bytes().ceil() as u64)) ", " (number(limit.bits_per_update)) " bits each in the mean. Their \
             bodies took " (bytes(limit.sent_bytes)) ", "
             (number(limit.sent_bytes as f64 / limit.bytes())) " times the limit."
+        }
+    }
+}
+
+/// Where the time of each worker's rounds went.
+pub fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
+    html! {
+        div.scroll role="region" aria-label="Time by cause" tabindex="0" {
+            table {
+                thead { tr {
+                    th scope="col" { "worker, a round in the mean" }
+                    @for name in ["round-trip", "line", "board", "asking again", "line, modelled", "rounds"] {
+                        th.number scope="col" { (name) }
+                    }
+                } }
+                tbody { @for worker in workers { (times_row(worker)) } }
+            }
+        }
+        p.note {
+            "Round-trip: from the first question of a round to the end of the update, " (measure(clock)) ". Its parts: waiting for the line, of which the \
+            host sees answers come in and estimates the rest from answers that need no computing; waiting for the board, which is what the other two leave; and the \
+            time from the first to the last sending of a question that was repeated. Beside it, modelled: what the bytes of the link take at its rate."
+            @match clock {
+                Clock::Host => { " A board that is always slow to listen cannot be told from a slow line." }
+                Clock::Virtual => { " The time of the boards is a constant of the simulation." }
+            }
+        }
+    }
+}
+
+fn times_row(worker: &WorkerRecord) -> Markup {
+    let (times, total) = (&worker.times, &worker.times.total);
+    html! {
+        tr {
+            th scope="row" { (worker.name) }
+            @for part in [
+                total.round_trip_seconds,
+                total.line_seconds,
+                total.board_seconds,
+                total.repeating_seconds,
+                total.modelled_seconds,
+            ] { td.number title={ (seconds(part)) " in all" } { (seconds(times.a_round(part))) } }
+            td.number { (count(times.rounds.into())) }
         }
     }
 }

@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, json};
 
+use super::curve::{Comparison, of_baseline, of_run};
 use super::*;
 use crate::record::{
-    BaselineRecord, Cost, InformationLimit, RoundRecord, Summary, Traffic, WorkerRecord,
+    BaselineRecord, Clock, Cost, InformationLimit, RoundRecord, Summary, Times, Traffic,
+    WorkerRecord, WorkerTimes,
 };
 
 /// Traffic of `frames` frames with `payload` bytes in each, one of five sent again.
@@ -62,6 +64,19 @@ fn baseline(count: u32) -> Vec<BaselineRecord> {
     (0..count).map(record).collect()
 }
 
+/// A line that takes 3 ms a round where its bytes take 2, and a board that takes n.
+fn times(rounds: u32, n: u32) -> WorkerTimes {
+    let [count, board] = [rounds, n].map(f64::from);
+    let total = Times {
+        round_trip_seconds: count * (0.0035 + 0.001 * board),
+        line_seconds: count * 0.003,
+        board_seconds: count * 0.001 * board,
+        repeating_seconds: count * 0.0005,
+        modelled_seconds: count * 0.002,
+    };
+    WorkerTimes { rounds, total }
+}
+
 fn worker(n: u32) -> WorkerRecord {
     WorkerRecord {
         l_i: Some(2.5 + f64::from(n)),
@@ -71,6 +86,7 @@ fn worker(n: u32) -> WorkerRecord {
         uplink: traffic(2000, 3),
         downlink: traffic(2000, 24),
         rejected_by_host: BTreeMap::from([("checksum".into(), 12), ("repeated".into(), 3)]),
+        times: times(2000, n),
         reboots: n % 2,
         left_out: n % 3,
         reason: (n % 3 == 2).then(|| "it has restarted 9 times".into()),
@@ -98,6 +114,7 @@ fn run(count: u32) -> Run {
     let mut summary = Summary {
         configuration: Map::from_iter(options.map(|(name, value)| (name.to_owned(), value))),
         baud: Some(115_200),
+        clock: Some(Clock::Virtual),
         l: Some(2.7864127),
         l_am: Some(3.4711204),
         l_qm: Some(3.493226),
@@ -141,6 +158,7 @@ fn a_page_has_all_sections_and_stands_alone() {
         "After round 1\u{202f}999, f(x) = 0.420",
         "The way down",
         "Where the bytes went",
+        "Where the time went",
         "Workers",
         "Configuration",
         "Theory",
@@ -238,9 +256,58 @@ fn values_without_a_place_are_counted_not_drawn() {
 }
 
 #[test]
+fn each_time_is_called_what_it_is_and_compared_with_its_own_kind() {
+    let factor = |one: f64, other: f64| quantity::number(one / other);
+    let mut run = run(400);
+    let simulated = page("virtual", &run);
+    let (ours, dense) = (run.rounds[0].cost(), run.baseline[0].cost);
+    let rounds = |page: &str, against: &str| page.contains(&format!("‖∇f(x)‖² against {against}"));
+    let comparison = Comparison::of(&of_run(&run.rounds), &of_baseline(&run.baseline)).unwrap();
+    let ratio = f64::from(comparison.baseline.round + 1) / f64::from(comparison.run.round + 1);
+    let virtual_factor =
+        factor(ratio * dense.elapsed_seconds.unwrap(), ours.elapsed_seconds.unwrap());
+    assert!(simulated.contains(&format!(" and {virtual_factor} times the virtual time")));
+    assert!(rounds(&simulated, "virtual time") && !rounds(&simulated, "m"));
+    assert!(simulated.contains("4.92\u{a0}s of virtual time (the bytes alone, modelled at"));
+
+    run.summary.clock = Some(Clock::Host);
+    let measured = page("measured", &run);
+    let modelled_factor = factor(ratio * dense.modelled_seconds, ours.modelled_seconds);
+    assert!(measured.contains(&format!(" and {modelled_factor} times the modelled time")));
+    assert!(rounds(&measured, "modelled time") && rounds(&measured, "measured time"));
+    assert!(!measured.contains("virtual time"));
+    let chart = measured.split("<figure").find(|part| part.contains("against measured time"));
+    assert!(!chart.unwrap().contains("#C2550A"), "the baseline knows no such time");
+    assert!(measured.contains("4.92\u{a0}s by the host's clock (the bytes alone, modelled at"));
+
+    for round in &mut run.rounds {
+        round.elapsed_seconds = None;
+    }
+    (run.summary.clock, run.summary.workers) = (None, Vec::new());
+    let old = page("old", &run);
+    assert!(old.contains("2.04\u{a0}s on the link, modelled at"));
+    assert!(!old.contains("Where the time went") && !rounds(&old, "measured time"));
+}
+
+#[test]
+fn a_slow_line_is_a_warning_on_real_links_alone() {
+    let mut run = run(400);
+    let line = |worker: &mut WorkerRecord| worker.times.total.line_seconds = 100.0;
+    run.summary.workers.iter_mut().take(2).for_each(line);
+    let takes = "takes 50.0\u{a0}ms a round on the line, where its bytes take 2.00\u{a0}ms at";
+    assert!(!page("virtual-slow", &run).contains(takes));
+    run.summary.clock = Some(Clock::Host);
+    let page = page("slow", &run);
+    assert!(page.contains(&format!("stm32f405 1 {takes}")));
+    assert!(page.contains("Slow as well: stm32f405 2."));
+}
+
+#[test]
 fn a_link_without_a_clock_is_no_reason_to_divide_by_zero() {
     let mut run = run(40);
-    run.rounds.iter_mut().for_each(|round| round.modelled_seconds = 0.0);
+    for round in &mut run.rounds {
+        (round.modelled_seconds, round.elapsed_seconds) = (0.0, Some(0.0));
+    }
     let page = page("timeless", &run);
     assert!(page.contains(" times the bytes."));
     assert!(!page.contains("not a number") && !page.contains("infinite"));

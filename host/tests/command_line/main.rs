@@ -3,6 +3,7 @@
 mod numbers;
 mod refusals;
 mod theory;
+mod time;
 
 use embedded_io_adapters::std::FromStd;
 use serde_json::Value;

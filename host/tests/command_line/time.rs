@@ -1,0 +1,144 @@
+//! Measured time: lines that hold bytes up are named, slow boards are not.
+
+use super::{
+    Board, Command, FromStd, TcpStream, Value, Worker, fs, json_lines, serve, served_by, stderr,
+    summary_of,
+};
+use smidgen_firmware::logistic::Logistic;
+use smidgen_firmware::objective::{Evaluation, Objective, Repertoire, Traits};
+use std::io::{self, Read, Write};
+use std::thread::sleep;
+use std::time::Duration;
+use tempfile::tempdir;
+
+/// How long something takes that should take no time.
+const HOLD: Duration = Duration::from_millis(40);
+const ROUNDS: u32 = 40;
+
+/// Where a frame of the board is held up.
+#[derive(Clone, Copy)]
+enum Held {
+    Nowhere,
+    /// Before its first byte.
+    Whole,
+    /// After its first half, as by an endpoint without TCP_NODELAY.
+    Half,
+}
+
+/// The board's end of a line.
+struct Line {
+    stream: TcpStream,
+    held: Held,
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
+        let first = match self.held {
+            Held::Nowhere => frame.len(),
+            Held::Whole => 0,
+            Held::Half => frame.len() / 2,
+        };
+        self.stream.write_all(&frame[..first])?;
+        if first < frame.len() {
+            sleep(HOLD);
+        }
+        self.stream.write_all(&frame[first..])?;
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// An objective that takes so long.
+struct Slow(Duration);
+
+impl Repertoire for Slow {
+    const NAMES: &'static str = Logistic::NAME;
+    const ALL: &'static [Traits] = &[Traits::of::<Logistic>()];
+
+    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
+        sleep(self.0);
+        Logistic.evaluate(at)
+    }
+}
+
+/// A board behind a line; returns its address.
+fn board(identity: u64, held: Held, takes: Duration) -> String {
+    served_by(move |stream| {
+        stream.set_nodelay(true).expect("it is a socket");
+        let mut worker = Worker::new::<Slow>(Board { name: "thread", identity }, vec![0u64; 4096]);
+        let mut line = FromStd::new(Line { stream, held });
+        // It ends when the host hangs up.
+        let _ = serve(&mut line, &mut worker, &mut Slow(takes), &mut ());
+    })
+}
+
+#[test]
+fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
+    let none = Duration::ZERO;
+    let boards =
+        [board(1, Held::Half, none), board(2, Held::Whole, none), board(3, Held::Nowhere, HOLD)];
+    let directory = tempdir().expect("there is room");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+    command.current_dir(directory.path()).args(["run", "--rows", "60", "--step", "am"]);
+    command.args(["--rounds", &ROUNDS.to_string()]);
+    boards.iter().for_each(|address| drop(command.args(["--port", address])));
+    let output = command.output().expect("the binary starts");
+    let told = stderr(&output);
+    assert!(output.status.success(), "{told}");
+
+    let run = directory.path().join("smidgen-out");
+    let summary = summary_of(&run);
+    assert_eq!(summary["clock"], "host");
+    let least = f64::from(ROUNDS + 1) * HOLD.as_secs_f64();
+    let seconds = |value: &Value, of: &str| value[of].as_f64().expect("it is a number");
+    assert!(seconds(&summary, "elapsed_seconds") >= least, "{summary}");
+    assert!(seconds(&summary, "modelled_seconds") < least, "{summary}");
+    let total = |worker: usize, of: &str| {
+        let times = &summary["workers"][worker]["times"];
+        assert_eq!(times["rounds"], ROUNDS + 1);
+        seconds(&times["total"], of)
+    };
+    for worker in 0..3 {
+        let parts = ["line", "board", "repeating"];
+        let parts = parts.map(|part| total(worker, &format!("{part}_seconds")));
+        let round_trip = total(worker, "round_trip_seconds");
+        assert!(round_trip >= least, "worker {worker}: {round_trip} s");
+        let sum: f64 = parts.iter().sum();
+        assert!((sum - round_trip).abs() < 1e-6, "worker {worker}: {parts:?} of {round_trip} s");
+    }
+    // What is repeated meanwhile is held up as well, and is neither.
+    for worker in [0, 1] {
+        let waited = total(worker, "line_seconds") + total(worker, "repeating_seconds");
+        assert!(waited >= 0.9 * least, "worker {worker}: {waited} s");
+    }
+    assert!(total(2, "board_seconds") > total(2, "line_seconds"), "{summary}");
+
+    let slow = |address: &str| format!("{address} takes ");
+    let report = fs::read_to_string(run.join("report.html")).expect("there is a report");
+    for text in [&told, &report] {
+        assert!(text.contains("on the line, where its bytes take"), "{text}");
+        assert!(!text.contains(&slow(&boards[2])), "{text}");
+    }
+    assert!(boards[..2].iter().all(|address| told.contains(&slow(address))), "{told}");
+    assert!(report.contains("Slow as well: ") && report.contains("by the host's clock"));
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(words.contains("by the host's clock (the bytes alone, modelled at"), "{words}");
+
+    for round in json_lines(&run.join("rounds.jsonl")) {
+        let boards = round["boards"].as_array().expect("it is a list");
+        assert_eq!(boards.len(), 3, "{round}");
+        let longest = boards.iter().map(|board| seconds(board, "round_trip_seconds"));
+        let longest = longest.fold(0.0, f64::max);
+        assert!(seconds(&round, "elapsed_seconds") >= longest - 1e-6, "{round}");
+        assert!(longest >= HOLD.as_secs_f64(), "{round}");
+    }
+}
