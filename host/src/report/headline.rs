@@ -5,9 +5,7 @@ use std::path::is_separator;
 
 use super::curve::Mark;
 use super::page::Page;
-use super::quantity::{
-    self, bytes, count, counted, measure, number, seconds, slow_line, time,
-};
+use super::quantity::{self, bytes, count, counted, measure, number, seconds, slow_line, time};
 use crate::record::TestRecord;
 
 impl Page<'_> {
@@ -53,7 +51,7 @@ impl Page<'_> {
                     (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
                     (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
                     @if let (Some(clock), Some(elapsed)) = (self.clock(), total.elapsed_seconds) {
-                        (tile(&seconds(elapsed), measure(clock)))
+                        (tile(&seconds(elapsed), &format!("for all rounds, {}", measure(clock))))
                     }
                     (tile(&seconds(total.modelled_seconds), &format!("for the bytes of the busiest link, modelled{}", self.line())))
                     @if let Some(comparison) = self.comparison {

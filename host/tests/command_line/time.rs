@@ -90,7 +90,7 @@ fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
     command.current_dir(directory.path()).args(["run", "--rows", "60", "--step", "am"]);
     command.args(["--rounds", &ROUNDS.to_string()]);
-    boards.iter().for_each(|address| drop(command.args(["--port", address])));
+    command.args(boards.iter().flat_map(|address| ["--port", address]));
     let output = command.output().expect("the binary starts");
     let told = stderr(&output);
     assert!(output.status.success(), "{told}");
