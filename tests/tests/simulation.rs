@@ -1,5 +1,6 @@
 //! Simulation: faults and reboots cost time, never truth; every byte is explained; the downlink does not matter.
 
+use smidgen::record::{RoundRecord, Times};
 use smidgen::simulation::Simulation;
 use smidgen::training::World;
 use smidgen_firmware::objectives::Objectives;
@@ -151,4 +152,53 @@ fn a_shard_that_does_not_fit_is_refused_with_board_need_and_room() {
     let error = run(&experiment, &mut world).expect_err("4096 bytes are too few").to_string();
     assert!(error.contains("worker 2 (simulated board 2)"), "{error}");
     assert!(error.contains("room for 4096"), "{error}");
+}
+
+/// Seconds that a line of the simulation adds to its bytes, both ways, and that a worker takes for a gradient.
+const DELAY: f64 = 0.0004;
+const EVALUATION: f64 = 0.002;
+/// Times are rounded to a microsecond.
+const EXACT: f64 = 2e-6;
+
+#[test]
+fn virtual_time_is_that_of_the_line_and_of_the_worker() {
+    let rounds = simulated(&experiment("--dataset digits --k 16 --rounds 20"));
+    // Rounds of one question and one answer for each worker.
+    let plain = rounds.iter().filter(|round| round.uplink.frames == round.boards.len() as u64);
+    let mut count = 0;
+    for round in plain {
+        count += 1;
+        for board in &round.boards {
+            let times = board.times;
+            let line = times.modelled_seconds + DELAY;
+            assert!((times.line_seconds - line).abs() < EXACT, "{board:?}");
+            assert!((times.board_seconds - EVALUATION).abs() < EXACT, "{board:?}");
+            assert!((times.round_trip_seconds - line - EVALUATION).abs() < EXACT, "{board:?}");
+        }
+        let longest = round.boards.iter().map(|board| board.times.round_trip_seconds);
+        let longest = longest.fold(0.0, f64::max);
+        let elapsed = round.elapsed_seconds.expect("it was measured");
+        assert!((elapsed - longest).abs() < EXACT, "{elapsed} s and {:?}", round.boards);
+    }
+    assert!(count >= 10, "{count} of {} rounds", rounds.len());
+}
+
+#[test]
+fn lost_frames_cost_time_that_is_neither_the_lines_nor_the_boards() {
+    let options = "--dataset digits --k 16 --rounds 20";
+    let clean = simulated(&experiment(options));
+    let lossy = simulated(&experiment(&format!("{options} --faults loss=0.2")));
+    assert_eq!(transcripts(&lossy), transcripts(&clean));
+    let total = |rounds: &[RoundRecord], part: fn(&Times) -> f64| -> f64 {
+        rounds.iter().flat_map(|round| &round.boards).map(|board| part(&board.times)).sum()
+    };
+    let repeating = |times: &Times| times.repeating_seconds;
+    assert_eq!(total(&clean, repeating), 0.0);
+    assert!(total(&lossy, repeating) > 0.5);
+    let both = [&clean, &lossy].map(|rounds| total(rounds, |times| times.board_seconds));
+    assert!((both[1] / both[0] - 1.0).abs() < 0.25, "{both:?}");
+    for times in lossy.iter().flat_map(|round| &round.boards).map(|board| board.times) {
+        let sum = times.line_seconds + times.board_seconds + times.repeating_seconds;
+        assert!((sum - times.round_trip_seconds).abs() < 2.0 * EXACT, "{times:?}");
+    }
 }
