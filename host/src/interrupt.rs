@@ -23,8 +23,8 @@ pub const EXIT_CODE: u8 = 130;
 /// to ignore: a closed terminal under `nohup`, Ctrl-C behind a script's `&`.
 ///
 /// # Errors
-/// If the system does not let signals be handled, or this was called before.
-pub fn listen() -> Result<(), ctrlc::Error> {
+/// If the system has no thread to wait for signals, does not let them be handled, or this was called before.
+pub fn listen() -> io::Result<()> {
     let ignored = disposition::ignored();
     let listening = ctrlc::set_handler(|| match REQUESTS.fetch_add(1, Ordering::Relaxed) {
         0 => {
@@ -44,7 +44,10 @@ pub fn listen() -> Result<(), ctrlc::Error> {
         disposition::restore();
     }
     disposition::ignore(&ignored);
-    listening
+    listening.map_err(|error| match error {
+        ctrlc::Error::System(error) => error,
+        error => io::Error::other(error),
+    })
 }
 
 /// Whether the run shall end after its open round.

@@ -365,7 +365,11 @@ fn a_request_ends_a_run_in_good_order_while_a_board_is_away() {
         let mut run = Run::new(&fleet.arguments("--rounds 1000000"));
         run.wait_for(20, 0);
         fleet.is_astray.store(true, Relaxed);
-        sleep(Duration::from_secs(1));
+        match vice {
+            // No round closes, and nothing else happens, when this is told.
+            Vice::Close => run.wait_until_it_says("is gone ("),
+            _ => sleep(Duration::from_secs(1)),
+        }
         let closed = run.wait_for(20, 0);
         kill(Pid::from_raw(run.child().id().cast_signed()), signal).expect("it runs");
         let (folder, code, said) = run.end();
