@@ -303,3 +303,48 @@ impl World for Driver {
         (!self.notes.is_empty()).then(|| self.notes.remove(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::cli::{self, Command};
+    use crate::experiment::Experiment;
+    use crate::record::{RecordError, RoundRecord};
+    use crate::training::{Goal, Observer, train};
+    use crate::transport::{Link, loopback};
+
+    /// Collects what people should hear.
+    #[derive(Default)]
+    struct Ear(Vec<String>);
+
+    impl Observer for Ear {
+        fn note(&mut self, note: &str) {
+            self.0.push(note.into());
+        }
+
+        fn round(&mut self, _: &RoundRecord, _: bool, _: &Aggregator) -> Result<(), RecordError> {
+            unreachable!("nobody answers")
+        }
+    }
+
+    #[test]
+    fn what_people_should_hear_waits_for_no_event() {
+        let arguments = ["smidgen", "simulate", "--rows", "50", "--workers", "1"];
+        let cli = cli::parse(arguments.map(Into::into)).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        let experiment = Experiment::new(&options, None, 1).unwrap();
+        let (events, received) = channel();
+        let (host, _mute) = loopback();
+        let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
+        let mut words = vec!["the emulated board has ended and does not start again"];
+        let places = vec!["here".into()];
+        let mut driver = Driver::new(experiment.setup.clone(), links.into(), places, received)
+            .with_deadline(Duration::from_secs(2))
+            .with_watch(Box::new(move || words.pop().map(String::from)));
+        let mut ear = Ear::default();
+        let goal = Goal { rounds: 1, target: None };
+        let error = train(&mut driver, goal, 115_200, &mut ear).unwrap_err().to_string();
+        assert_eq!(ear.0, ["the emulated board has ended and does not start again"]);
+        assert!(error.starts_with("no worker answers on here: nothing came"), "{error}");
+    }
+}
