@@ -49,17 +49,19 @@ set_up_rust() {
 
 # By rustup where it can download; Debian's compiler, which brings the sources of the core library, elsewhere.
 set_up_bare_metal() {
-    if has_targets rustc; then
+    if allows rustup && has_targets rustc; then
         say "The compiler has the targets of all boards."
-    elif has_sources rustc; then
+    elif allows rustup && has_sources rustc; then
         say "The compiler has the sources of the core library and builds for all boards with them."
-    elif has_sources /usr/bin/rustc && [ -x /usr/bin/cargo-clippy ] && command -v ld.lld >/dev/null; then
+    elif allows debian && has_sources /usr/bin/rustc && [ -x /usr/bin/cargo-clippy ] && command -v ld.lld >/dev/null; then
         say "Debian's compiler builds for the boards: $(/usr/bin/rustc --version)."
-    elif add_targets; then
+    elif allows rustup && add_targets; then
         say "rustup has added the targets of all boards."
-    else
-        say "The targets of the boards cannot be downloaded, so Debian's compiler shall build for them."
+    elif allows debian; then
+        say "The targets of the boards cannot be downloaded or are not wanted, so Debian's compiler shall build for them."
         install_packages rustc-web cargo-web rust-web-src rust-web-clippy rust-web-llvm lld
+    else
+        give_up "rustup cannot add the targets of the boards: $bare_targets."
     fi
 }
 

@@ -55,9 +55,9 @@ tests() {
 
 # bare_cargo TARGET COMMAND [OPTION...]: cargo for a board's target, with the compiler that is able.
 bare_cargo() {
-    local target=$1 command=$2 rustc=rustc options=(--target "$1") variables=()
+    local target=$1 command=$2 rustc options=(--target "$1") variables=()
     shift 2
-    has_target rustc "$target" || has_sources rustc || rustc=/usr/bin/rustc
+    rustc=$(board_compiler "$target") || return
     if [ "$rustc" != rustc ]; then
         variables+=("PATH=/usr/bin:$PATH" "RUSTC=$rustc")
     fi

@@ -1,7 +1,7 @@
 //! Images for boards, built from `firmware/boards` with the compiler that is at hand.
 //!
 //! A compiler that has the board's target needs nothing else. One that comes with the sources of the core library, as
-//! Debian's does, compiles that too: slower by half a minute, and the same program.
+//! Debian's does, compiles that too: slower by half a minute, and the same program. `SMIDGEN_BOARD_COMPILER` chooses one.
 
 use crate::board::Board;
 use crate::shown::{shown, typed};
@@ -12,6 +12,8 @@ use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{Object, ObjectSection};
 use serde::Deserialize;
 use smidgen_protocol::seal::Key;
+use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
@@ -26,6 +28,9 @@ use zeroize::Zeroizing;
 /// The workspace of the board packages.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
 
+/// The variable that chooses the compiler: `rustup` or `debian`. `scripts/bare-metal.sh` reads it too.
+const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
+
 /// Bytes in a line of Intel HEX.
 const HEX_LINE_LEN: usize = 16;
 
@@ -35,6 +40,9 @@ pub enum ImageError {
     /// The sources are not where they were when smidgen was built.
     #[error("the sources of the boards are not in {WORKSPACE}: build smidgen again where they are")]
     SourcesGone,
+    /// [`CHOICE`] names no compiler.
+    #[error("{CHOICE} is `{0}`: set it to `rustup` or `debian`, or unset it")]
+    Choice(String),
     /// No compiler for the target.
     #[error("no Rust compiler here can build for {target}: run `scripts/setup.sh` once")]
     NoCompiler {
@@ -80,13 +88,22 @@ pub enum ImageError {
 
 /// Builds the image of a board, an ELF file; returns where it is. Quick if nothing has changed.
 pub fn build(board: &Board) -> Result<PathBuf, ImageError> {
+    build_program(board, &["--bins"])
+}
+
+/// Builds an example of the board's package: a program that is no worker.
+pub fn build_example(board: &Board, name: &str) -> Result<PathBuf, ImageError> {
+    build_program(board, &["--example", name])
+}
+
+fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError> {
     if !Path::new(WORKSPACE).is_dir() {
         return Err(ImageError::SourcesGone);
     }
-    let toolchain = Toolchain::find(board.target)?;
+    let toolchain = Toolchain::find(board.target, &env::var_os(CHOICE).unwrap_or_default())?;
     let mut command = toolchain.cargo(board.target);
     command.args(["build", "--locked", "--release", "--target", board.target]);
-    command.args(["--package", board.package]);
+    command.args(["--package", board.package]).args(program);
     let shown = as_typed(&command);
     command.arg("--message-format=json-render-diagnostics");
     let mut cargo = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
@@ -169,12 +186,14 @@ struct Toolchain {
 }
 
 impl Toolchain {
-    /// The one in the path, and Debian's beside it.
-    const ALL: [(&str, &str); 2] = [("cargo", "rustc"), ("/usr/bin/cargo", "/usr/bin/rustc")];
+    /// The one in the path.
+    const RUSTUP: (&str, &str) = ("cargo", "rustc");
+    /// Debian's.
+    const DEBIAN: (&str, &str) = ("/usr/bin/cargo", "/usr/bin/rustc");
 
-    /// The first that can build for `target`.
-    fn find(target: &'static str) -> Result<Self, ImageError> {
-        let able = |(cargo, rustc)| {
+    /// The first that can build for `target`, among those that `choice` allows.
+    fn find(target: &'static str, choice: &OsStr) -> Result<Self, ImageError> {
+        let able = |&(cargo, rustc): &(&'static str, &'static str)| {
             let has_target = library_of(rustc, Some(target)).is_some_and(|folder| folder.is_dir());
             (has_target || has_sources(rustc)).then_some(Self {
                 cargo,
@@ -182,7 +201,13 @@ impl Toolchain {
                 builds_core: !has_target,
             })
         };
-        Self::ALL.into_iter().find_map(able).ok_or(ImageError::NoCompiler { target })
+        let allowed: &[_] = match choice.to_str() {
+            Some("") => &[Self::RUSTUP, Self::DEBIAN],
+            Some("rustup") => &[Self::RUSTUP],
+            Some("debian") => &[Self::DEBIAN],
+            Some(_) | None => return Err(ImageError::Choice(choice.to_string_lossy().into())),
+        };
+        allowed.iter().find_map(able).ok_or(ImageError::NoCompiler { target })
     }
 
     /// Cargo in the workspace of the boards, free of what a cargo around us meant for the host.
@@ -192,8 +217,11 @@ impl Toolchain {
         for variable in ["CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
             command.env_remove(variable);
         }
+        if self.rustc != Self::RUSTUP.1 {
+            command.env("RUSTC", self.rustc);
+        }
         if self.builds_core {
-            command.env("RUSTC", self.rustc).env("RUSTC_BOOTSTRAP", "1");
+            command.env("RUSTC_BOOTSTRAP", "1");
             command.args(["-Z", "build-std=core"]);
         }
         if !has_linker(self.rustc) {
@@ -337,6 +365,15 @@ mod tests {
             "warning: unused\nerror[E0308]: mismatched types\n  --> x\nerror: could not compile\n";
         assert_eq!(first_error(text), "mismatched types");
         assert_eq!(first_error(""), "it says no more");
+    }
+
+    #[test]
+    fn a_choice_of_no_compiler_is_refused() {
+        let refused = Toolchain::find("thumbv6m-none-eabi", OsStr::new("gcc")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "SMIDGEN_BOARD_COMPILER is `gcc`: set it to `rustup` or `debian`, or unset it"
+        );
     }
 
     #[test]

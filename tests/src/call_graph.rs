@@ -33,6 +33,8 @@ pub struct Function {
     calls: BTreeSet<u64>,
     /// It calls by a pointer.
     points: bool,
+    /// Where it moves the stack pointer by what cannot be read here.
+    unreadable: Option<u64>,
 }
 
 /// The functions of an image by their addresses.
@@ -106,7 +108,7 @@ impl CallGraph {
     /// not interrupt each other.
     ///
     /// # Errors
-    /// A function that calls itself, or is called by what it calls.
+    /// A function that calls itself, or is called by what it calls, or takes an unknown number of bytes off the stack.
     pub fn deepest(&self) -> Result<Descent, String> {
         let mut known = BTreeMap::new();
         let mut main = self.descend(self.reset, &mut vec![], &mut known)?;
@@ -132,6 +134,9 @@ impl CallGraph {
         let function = &self.functions[&at];
         if above.contains(&at) {
             return Err(format!("{} calls itself", function.name));
+        }
+        if let Some(at) = function.unreadable {
+            return Err(format!("{} moves its stack pointer at {at:#x}", function.name));
         }
         above.push(at);
         let pointed_at = self.pointed_at.iter().filter(|_| function.points);
@@ -259,7 +264,7 @@ impl Reader<'_, '_> {
     fn read(&mut self) -> Vec<u64> {
         let mut address = self.start;
         // What registers hold, where that is a constant.
-        let mut constants = [0; 16];
+        let mut constants = [None; 16];
         let mut pointed_at = vec![];
         while address < self.end {
             if !self.image.is_code(address) {
@@ -283,7 +288,7 @@ impl Reader<'_, '_> {
     }
 
     /// An instruction of 16 bits.
-    fn narrow(&mut self, address: u64, code: u32, constants: &mut [u32; 16]) {
+    fn narrow(&mut self, address: u64, code: u32, constants: &mut [Option<u32>; 16]) {
         match code {
             // push
             _ if code & 0xfe00 == 0xb400 => self.take(4 * (code & 0x1ff).count_ones()),
@@ -292,12 +297,16 @@ impl Reader<'_, '_> {
             // ldr r, [pc, #]
             _ if code & 0xf800 == 0x4800 => {
                 let place = ((address + 4) & !3) + u64::from(code & 0xff) * 4;
-                constants[(code >> 8 & 7) as usize] = self.image.word(place).unwrap_or(0);
+                constants[(code >> 8 & 7) as usize] = self.image.word(place);
             }
             // add sp, r: a large frame, by a negative constant
-            _ if code & 0xff87 == 0x4485 => {
-                let constant = constants[(code >> 3 & 15) as usize].cast_signed();
-                self.take(constant.min(0).unsigned_abs());
+            _ if code & 0xff87 == 0x4485 => match constants[(code >> 3 & 15) as usize] {
+                Some(constant) => self.take(constant.cast_signed().min(0).unsigned_abs()),
+                None => self.cannot_read(address, 2),
+            },
+            // mov sp, r: by a constant, another stack begins
+            _ if code & 0xff87 == 0x4685 && constants[(code >> 3 & 15) as usize].is_none() => {
+                self.cannot_read(address, 2);
             }
             // blx r, and bx r but for the return
             _ if code & 0xff87 == 0x4780 => self.found.points = true,
@@ -327,6 +336,13 @@ impl Reader<'_, '_> {
             // sub sp, sp, #
             _ if first & 0xfbef == 0xf1ad && writes_sp => self.take(expanded(immediate)),
             _ if first & 0xfbff == 0xf2ad && writes_sp => self.take(immediate),
+            // add sp, sp, #: it gives back
+            _ if (first & 0xfbef == 0xf10d || first & 0xfbff == 0xf20d) && writes_sp => {}
+            // any other result in sp, of an immediate and of registers
+            _ if first & 0xf800 == 0xf000 && second & 0x8000 == 0 && writes_sp => {
+                self.cannot_read(address, 4);
+            }
+            _ if first & 0xfe00 == 0xea00 && writes_sp => self.cannot_read(address, 4),
             // bl, b, b on a condition
             _ if first & 0xf800 == 0xf000 && second & 0x8000 != 0 => {
                 let s = first >> 10 & 1;
@@ -349,6 +365,15 @@ impl Reader<'_, '_> {
         self.found.frame_len += u64::from(len);
     }
 
+    /// An instruction of `len` bytes moves the stack pointer by an unknown number. Before a function ends it gives back.
+    fn cannot_read(&mut self, address: u64, len: u64) {
+        let next = self.image.half_word(address + len).unwrap_or(0);
+        // pop, a wide pop, vpop
+        if next & 0xfe00 != 0xbc00 && next != 0xe8bd && next & 0xffbf != 0xecbd {
+            self.found.unreadable = Some(address);
+        }
+    }
+
     /// A call, or a jump, which is one if it leads out of the function.
     fn jump(&mut self, address: u64, offset: i64) {
         let target = (address + 4).wrapping_add_signed(offset);
@@ -361,17 +386,17 @@ impl Reader<'_, '_> {
 }
 
 /// A constant that is made of two halves, once the upper one comes.
-fn halves(first: u32, second: u32, constants: &mut [u32; 16]) -> Option<u32> {
+fn halves(first: u32, second: u32, constants: &mut [Option<u32>; 16]) -> Option<u32> {
     let register = (second >> 8 & 15) as usize;
     let half = (first & 15) << 12 | (first & 0x400) << 1 | (second & 0x7000) >> 4 | second & 0xff;
     if second & 0x8000 != 0 {
         return None;
     }
     match first & 0xfbf0 {
-        0xf240 => constants[register] = half,
+        0xf240 => constants[register] = Some(half),
         0xf2c0 => {
-            constants[register] |= half << 16;
-            return Some(constants[register]);
+            constants[register] = Some(constants[register].unwrap_or(0) | half << 16);
+            return constants[register];
         }
         _ => {}
     }

@@ -71,7 +71,7 @@ pub enum Reason {
     /// The identity is taken.
     #[error(
         "worker {} has the same identity, and answers as well; connect each board once, and leave out one of two that the \
-         factory gave the same",
+         factory gave the same; `smidgen image` shows how an emulated one gets its own",
         .0 + 1
     )]
     SameIdentity(usize),

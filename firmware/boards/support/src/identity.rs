@@ -23,10 +23,23 @@ unsafe extern "C" {
     static mut _identity: [u64; 4];
 }
 
-/// The identity that an emulator gave, else the one of the hardware.
+/// Stands in the place of [`MAGIC`] while the hardware is asked.
+const ASKING: u64 = u64::from_le_bytes(*b"smidgen?");
+
+/// The identity that an emulator gave, else the one of the hardware, else 0.
+///
+/// A read of memory that an emulator does not have is a fault, which starts the board again; RAM then still says what it
+/// was doing. The start after that asks again, so that a chance reset does not cost a board its identity.
 pub fn given_or_else(hardware: impl FnOnce() -> u64) -> u64 {
-    let [magic, identity, ..] = given();
-    if magic == MAGIC { identity } else { hardware() }
+    let [mark, identity, ..] = given();
+    if mark == MAGIC {
+        return identity;
+    }
+    let failed = mark == ASKING;
+    write(0, ASKING);
+    let identity = if failed { 0 } else { hardware() };
+    write(0, 0);
+    identity
 }
 
 /// Bytes that no other start of a board has, if an emulator gave a seed.
@@ -36,12 +49,17 @@ pub fn seed() -> Option<[u8; BOOT_LEN]> {
     if magic != MAGIC || seed == 0 {
         return None;
     }
-    // SAFETY: as below; the fourth word is the program's to write.
-    unsafe { (&raw mut _identity).cast::<u64>().add(3).write_volatile(start.into()) };
+    write(3, start.into());
     let mut bytes = [0; BOOT_LEN];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..].copy_from_slice(&start.to_le_bytes());
     Some(bytes)
+}
+
+/// Writes one of the four words, the first or the last.
+fn write(index: usize, word: u64) {
+    // SAFETY: as below, and the pointer stays inside for an index below four.
+    unsafe { (&raw mut _identity).cast::<u64>().add(index).write_volatile(word) };
 }
 
 fn given() -> [u64; 4] {
