@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 # The longest that rustup may try to download targets, in seconds.
 download_timeout=300
 refreshed=
+second_qemu=$PWD/target/second-qemu/qemu-system-arm
 
 say() {
     echo "setup: $*"
@@ -75,9 +76,36 @@ set_up_qemu() {
     say "QEMU is here: $(qemu-system-arm --version | head -n 1)."
 }
 
+# A second version of QEMU for the tests, beside the installed one: Debian's backports have a newer one. It may be missing.
+set_up_second_qemu() {
+    [ -x "$second_qemu" ] && say "A second QEMU is here: $("$second_qemu" --version | head -n 1)." && return
+    suite=$(. /etc/os-release && echo "${VERSION_CODENAME-}")-backports
+    (
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
+        folder=$(mktemp -d) && cd "$folder" && mkdir -p lists/partial cache/archives/partial || exit 1
+        trap 'rm -rf "$folder"' EXIT
+        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 /debian/) || exit 1
+        keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+        echo "deb [signed-by=$keyring] $mirror $suite main" >sources
+        apt() {
+            apt-get -qq -o Dir::Etc::SourceList="$folder/sources" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User= \
+                -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder/cache" "$@"
+        }
+        apt update && apt download "qemu-system-arm/$suite" || exit 1
+        dpkg-deb -x qemu-system-arm_*.deb unpacked && mkdir -p "$(dirname "$second_qemu")" || exit 1
+        # Libraries that the installed one does not need may be missing.
+        unpacked/usr/bin/qemu-system-arm --version && mv unpacked/usr/bin/qemu-system-arm "$second_qemu"
+    ) >/dev/null 2>&1 || {
+        say "There is no second QEMU to be had: what is tested with two is tested with one."
+        return
+    }
+    say "Unpacked a second QEMU: $("$second_qemu" --version | head -n 1)."
+}
+
 set_up_rust
 # What cannot be had here keeps nothing else from being set up.
 status=0
 (set_up_bare_metal) || status=1
 (set_up_qemu) || status=1
+set_up_second_qemu
 exit $status

@@ -133,6 +133,8 @@ image_size() {
 # Where the setup succeeds, a test that cannot run its emulated boards has failed; elsewhere it is skipped.
 printf '\n== setup\n'
 scripts/setup.sh && export SMIDGEN_NO_SKIP=1
+second_qemu=$PWD/target/second-qemu/qemu-system-arm
+[ ! -x "$second_qemu" ] || export SMIDGEN_OTHER_QEMU=$second_qemu
 can_build=$(can_build_boards && echo yes)
 
 step "format" format

@@ -112,6 +112,12 @@ const MPS2: Board = Board {
 const ALIAS: &str = "mps2";
 const ALIASED: &str = "mps2-m3";
 
+/// Announces an identity in the RAM of a board, as `firmware/boards/support/src/identity.rs` describes it.
+const IDENTITY_MAGIC: u64 = u64::from_le_bytes(*b"smidgen!");
+
+/// Draws a seed in a shell.
+const SHELL_SEED: &str = "0x$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')";
+
 /// The most boards of a kind in one `NAME=COUNT`.
 pub const COUNT_MAX: usize = 256;
 
@@ -125,23 +131,49 @@ impl Board {
             .ok_or_else(|| BoardError::Unknown { name: name.into() })
     }
 
-    /// A sentence that says how to get `image`, an ELF file or one in Intel HEX, into the board.
-    pub fn flash_advice(&self, image: &Path) -> String {
+    /// A sentence that says how to get `image`, an ELF file or one in Intel HEX, into the board, if it can be flashed.
+    pub fn flash_advice(&self, image: &Path) -> Option<String> {
         let is_hex = image.extension().is_some_and(|extension| extension == "hex");
-        let (machine, image) = (self.machine, typed(image));
+        let image = typed(image);
         match self.flash {
             Flash::Drive { label, .. } if is_hex => {
-                format!("Flash it by copying {image} to the drive {label}.")
+                Some(format!("Flash it by copying {image} to the drive {label}."))
             }
-            Flash::Probe(chip) => format!("Flash it with `probe-rs run --chip {chip} {image}`."),
-            Flash::Drive { label, chip } => format!(
+            Flash::Probe(chip) => {
+                Some(format!("Flash it with `probe-rs run --chip {chip} {image}`."))
+            }
+            Flash::Drive { label, chip } => Some(format!(
                 "Flash it with `probe-rs run --chip {chip} {image}`, or ask for `--hex` and copy that to the \
                  drive {label}."
-            ),
-            Flash::Nothing => {
-                format!("Run it with `qemu-system-arm -M {machine} -nographic -kernel {image}`.")
-            }
+            )),
+            Flash::Nothing => None,
         }
+    }
+
+    /// Options that make QEMU this board: its machine, no terminal, and in its RAM an identity and, if one is given, a seed.
+    pub fn qemu_options(&self, identity: &str, seed: Option<&str>) -> Vec<String> {
+        let magic = format!("{IDENTITY_MAGIC:#x}");
+        let words = [Some(magic.as_str()), Some(identity), seed];
+        let machine = ["-M", self.machine, "-nographic", "-monitor", "none"].map(str::to_owned);
+        let loaders = (self.identity_address..).step_by(8).zip(words).filter_map(|(addr, word)| {
+            let loader = format!("loader,addr={addr:#x},data={},data-len=8", word?);
+            Some(["-device".to_owned(), loader])
+        });
+        machine.into_iter().chain(loaders.flatten()).collect()
+    }
+
+    /// A command for a shell that starts `image`, an ELF file, in QEMU as the board number N, whose serial line is the TCP
+    /// port 4000 + N; with a seed where the image is `keyed`.
+    pub fn qemu_command(&self, image: &Path, keyed: bool) -> String {
+        let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED));
+        // The words with a blank are those of the seed.
+        let options = options.into_iter().map(|option| match option.contains(' ') {
+            true => format!("\"{option}\""),
+            false => option,
+        });
+        let options = options.collect::<Vec<_>>().join(" ");
+        let line = "-serial tcp:127.0.0.1:$((4000 + N)),server=on,wait=off";
+        format!("N=1; qemu-system-arm {options} {line} -kernel {}", typed(image))
     }
 }
 

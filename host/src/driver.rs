@@ -28,8 +28,22 @@ const EVENTS_MAX: usize = 64;
 /// How often the watch is called.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
 
-/// Looks after what stands behind the links; returns what people should hear of it.
-pub type Watch = Box<dyn FnMut() -> Option<String>>;
+/// Looks after the ends of the links where boards are.
+pub type Watch = Box<dyn FnMut() -> Option<Seen>>;
+
+/// What a [`Watch`] has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Something that people should hear of.
+    Note(String),
+    /// The board of a link does not come back.
+    Lost {
+        /// Index of the link.
+        link: usize,
+        /// What happened to it.
+        reason: String,
+    },
+}
 
 /// A run over real links.
 pub struct Driver {
@@ -37,6 +51,8 @@ pub struct Driver {
     links: Links,
     places: Vec<Place>,
     deadline: Duration,
+    /// How long a board that does not come back is silent until the run ends.
+    lost_after: Duration,
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
     /// Whether the losses that workers report are not those of all rows.
@@ -82,8 +98,10 @@ impl Driver {
         Self {
             hears_all: setup.hears_all(),
             keyed: setup.seal.is_some(),
-            aggregator: Aggregator::new(setup),
+            // A fleet that can leave a board out has the time to do so.
+            lost_after: setup.patience.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
             deadline: ABSENCE_MAX,
+            aggregator: Aggregator::new(setup),
             links,
             places: places.into_iter().map(Place::new).collect(),
             events,
@@ -229,7 +247,15 @@ impl Driver {
         }
         self.watched = Instant::now();
         if let Some(watch) = &mut self.watch {
-            self.notes.extend(watch());
+            match watch() {
+                None => {}
+                Some(Seen::Note(note)) => self.notes.push(note),
+                Some(Seen::Lost { link, reason }) => {
+                    let place = &mut self.places[link];
+                    self.notes.push(format!("{} does not come back: {reason}", place.name));
+                    place.lost = Some(reason);
+                }
+            }
         }
         (0..self.links.len()).for_each(|link| self.judge_guess(link));
         // There are as many links as workers.
@@ -243,6 +269,11 @@ impl Driver {
         let waived = self.aggregator.goes_on_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
+        if let Some(reason) = self.places[link].lost.clone()
+            && silence >= self.lost_after
+        {
+            return Err(WorldError::Ended { place, reason });
+        }
         if !self.aggregator.is_greeted(worker) && silence > GREETING_TIME_MAX.min(self.deadline) {
             let pending = self.aggregator.pending(worker) as u64;
             let bytes = self.aggregator.counters(worker).bytes() + pending;

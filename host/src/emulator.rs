@@ -2,20 +2,20 @@
 
 use crate::board::Board;
 use crate::shown::shown;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 use tempfile::TempDir;
 use thiserror::Error;
 
+/// The variable that names the emulator, where it is not [`QEMU`] of the path.
+const CHOICE: &str = "SMIDGEN_QEMU";
 const QEMU: &str = "qemu-system-arm";
-
-/// Announces an identity in the RAM of a board, as `firmware/boards/support/src/identity.rs` describes it.
-const IDENTITY_MAGIC: u64 = u64::from_le_bytes(*b"smidgen!");
 
 /// Starts a program and ends it when nobody holds the other end of its standard input any more, so that an emulator
 /// does not outlive a smidgen that was killed. A line on standard input calls the watchman off.
@@ -36,19 +36,19 @@ const FOLDER_LEN_MAX: usize = 70;
 #[derive(Debug, Error)]
 pub enum EmulatorError {
     /// QEMU is not installed.
-    #[error("{QEMU} is not installed: run `scripts/setup.sh` once")]
-    Missing,
+    #[error("{} is not installed: run `scripts/setup.sh` once, or name another QEMU in {CHOICE}", shown(.0))]
+    Missing(OsString),
     /// QEMU ended.
-    #[error("{QEMU} cannot emulate the board {board}: {reason}")]
+    #[error("QEMU cannot emulate the board {board}: {death}")]
     Ended {
         /// Name of the board.
         board: &'static str,
-        /// What QEMU said.
-        reason: String,
+        /// How it ended.
+        death: String,
     },
     /// QEMU does not open its socket.
     #[error(
-        "{QEMU} did not open its socket in {START_TIMEOUT:?}: the machine may be overloaded, try again"
+        "QEMU did not open its socket in {START_TIMEOUT:?}: the machine may be overloaded, try again"
     )]
     Slow,
     /// Something else went wrong.
@@ -76,8 +76,9 @@ impl Emulator {
         image: &Path,
         identity: u64,
     ) -> Result<Self, EmulatorError> {
-        if !is_in_path(QEMU) {
-            return Err(EmulatorError::Missing);
+        let program = program();
+        if !is_in_path(&program) {
+            return Err(EmulatorError::Missing(program));
         }
         let folder = folder()?;
         let socket = folder.path().join(LINE);
@@ -97,19 +98,27 @@ impl Emulator {
         &self.socket
     }
 
-    /// Whether QEMU runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
+    /// How QEMU ended, if it has: its status, and what it said last.
+    pub fn death(&mut self) -> Option<String> {
+        let status = self.process.try_wait().transpose()?.map_or_else(
+            |error| format!("nobody knows how ({error})"),
+            |status| status.to_string(),
+        );
+        let text = fs::read_to_string(log(self.folder.path())).unwrap_or_default();
+        let said = text.lines().rfind(|line| !line.trim().is_empty());
+        let said = said.map_or("without a word".into(), |said| format!("saying `{}`", shown(said)));
+        Some(format!("it ended with {status}, {said}"))
     }
 
     /// Takes the power away: what the board had in RAM is gone. Does nothing to a board without power.
     pub fn kill(&mut self) {
-        // All three fail only where QEMU has ended by itself, which is what they are for.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // To wait would close the watchman's line, and he would end whoever has the number of the process by then.
         if let Some(mut watchman) = self.process.stdin.take() {
             let _ = watchman.write_all(b"\n");
         }
+        // All three fail only where QEMU has ended by itself, which is what they are for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 
     /// Takes the power away and gives it back: same image, identity and socket, nothing in RAM.
@@ -142,11 +151,8 @@ impl Emulator {
     fn wait_for_socket(&mut self) -> Result<(), EmulatorError> {
         let deadline = Instant::now() + START_TIMEOUT;
         while UnixStream::connect(&self.socket).is_err() {
-            if !self.is_running() {
-                return Err(EmulatorError::Ended {
-                    board: self.board.name,
-                    reason: self.complaint(),
-                });
+            if let Some(death) = self.death() {
+                return Err(EmulatorError::Ended { board: self.board.name, death });
             }
             if Instant::now() > deadline {
                 return Err(EmulatorError::Slow);
@@ -154,14 +160,6 @@ impl Emulator {
             thread::sleep(POLL_INTERVAL);
         }
         Ok(())
-    }
-
-    /// What QEMU said before it ended: the line that begins with its name, less the name.
-    fn complaint(&self) -> String {
-        let text = fs::read_to_string(log(self.folder.path())).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with("qemu"));
-        let said = line.and_then(|line| line.split_once(": ")).map(|(_, said)| said);
-        shown(said.unwrap_or("it ended without a word")).to_string()
     }
 }
 
@@ -172,18 +170,16 @@ impl Drop for Emulator {
 }
 
 fn spawn(board: &Board, image: &Path, identity: u64, folder: &Path) -> io::Result<Child> {
-    let address = board.identity_address;
-    let word =
-        |address: u32, data: u64| format!("loader,addr={address:#x},data={data:#x},data-len=8");
+    let options = board.qemu_options(&identity.to_string(), Some(&seed()?.to_string()));
     // QEMU runs in the folder: no byte of the folder's path can upset the options.
     let line = format!("socket,id=line,server=on,wait=off,path={LINE}");
     let control = format!("unix:{CONTROL},server=on,wait=off");
     Command::new("sh")
-        .args(["-c", WATCHED, "sh", QEMU, "-M", board.machine, "-nographic", "-monitor", "none"])
+        .args(["-c", WATCHED, "sh"])
+        .arg(program())
+        .args(options)
         .args(["-qmp", &control])
         .args(["-chardev", &line, "-serial", "chardev:line"])
-        .args(["-device", &word(address, IDENTITY_MAGIC), "-device", &word(address + 8, identity)])
-        .args(["-device", &word(address + 16, seed()?)])
         .arg("-kernel")
         .arg(image)
         .current_dir(folder)
@@ -214,7 +210,20 @@ fn log(folder: &Path) -> PathBuf {
     folder.join("qemu.log")
 }
 
-fn is_in_path(program: &str) -> bool {
+/// The emulator: a name, or an absolute path, since it runs in a folder of its own.
+fn program() -> OsString {
+    let program = env::var_os(CHOICE).filter(|name| !name.is_empty());
+    let program = program.unwrap_or_else(|| QEMU.into());
+    let is_name = Path::new(&program).components().count() == 1;
+    if is_name {
+        program
+    } else {
+        path::absolute(&program).map_or(program, PathBuf::into_os_string)
+    }
+}
+
+/// Whether a program is there: a name in a folder of the path, or a path, to which joining changes nothing.
+fn is_in_path(program: &OsStr) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -38,8 +38,11 @@ const HEX_LINE_LEN: usize = 16;
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// The sources are not where they were when smidgen was built.
-    #[error("the sources of the boards are not in {WORKSPACE}: build smidgen again where they are")]
-    SourcesGone,
+    #[error(
+        "the sources of the boards are not in {} any more, where this smidgen was built: put the checkout back, or install \
+         smidgen again from where it is now", shown(.0)
+    )]
+    SourcesGone(PathBuf),
     /// [`CHOICE`] names no compiler.
     #[error("{CHOICE} is `{0}`: set it to `rustup` or `debian`, or unset it")]
     Choice(String),
@@ -97,9 +100,7 @@ pub fn build_example(board: &Board, name: &str) -> Result<PathBuf, ImageError> {
 }
 
 fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError> {
-    if !Path::new(WORKSPACE).is_dir() {
-        return Err(ImageError::SourcesGone);
-    }
+    check_sources(Path::new(WORKSPACE))?;
     let toolchain = Toolchain::find(board.target, &env::var_os(CHOICE).unwrap_or_default())?;
     let mut command = toolchain.cargo(board.target);
     command.args(["build", "--locked", "--release", "--target", board.target]);
@@ -112,6 +113,14 @@ fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError>
     executable
         .filter(|_| succeeded)
         .ok_or_else(|| ImageError::Build { reason: first_error(&errors), command: shown })
+}
+
+/// A smidgen that was installed may outlive the checkout that it was built from.
+fn check_sources(workspace: &Path) -> Result<(), ImageError> {
+    match workspace.join("Cargo.toml").is_file() {
+        true => Ok(()),
+        false => Err(ImageError::SourcesGone(workspace.into())),
+    }
 }
 
 /// Converts an image to Intel HEX, for boards that are drives; the result lies beside it.
@@ -205,7 +214,7 @@ impl Toolchain {
             Some("") => &[Self::RUSTUP, Self::DEBIAN],
             Some("rustup") => &[Self::RUSTUP],
             Some("debian") => &[Self::DEBIAN],
-            Some(_) | None => return Err(ImageError::Choice(choice.to_string_lossy().into())),
+            Some(_) | None => return Err(ImageError::Choice(shown(choice).to_string())),
         };
         allowed.iter().find_map(able).ok_or(ImageError::NoCompiler { target })
     }
@@ -365,6 +374,21 @@ mod tests {
             "warning: unused\nerror[E0308]: mismatched types\n  --> x\nerror: could not compile\n";
         assert_eq!(first_error(text), "mismatched types");
         assert_eq!(first_error(""), "it says no more");
+    }
+
+    #[test]
+    fn a_checkout_that_was_moved_is_missed_by_its_old_place() {
+        assert!(check_sources(Path::new(WORKSPACE)).is_ok());
+        let old_place = tempfile::tempdir().unwrap();
+        let missed = check_sources(&old_place.path().join("firmware/boards")).unwrap_err();
+        let place = shown(old_place.path());
+        assert_eq!(
+            missed.to_string(),
+            format!(
+                "the sources of the boards are not in {place}/firmware/boards any more, where this smidgen was built: put \
+                 the checkout back, or install smidgen again from where it is now"
+            )
+        );
     }
 
     #[test]

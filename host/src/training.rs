@@ -85,6 +85,16 @@ pub enum WorldError {
         /// For how long.
         seconds: u64,
     },
+    /// The emulator of a board is gone for good.
+    #[error(
+        "{place} does not come back: {reason}; try another version of QEMU, then `smidgen resume`"
+    )]
+    Ended {
+        /// Which board.
+        place: String,
+        /// What happened to it.
+        reason: String,
+    },
     /// Somebody asked twice for the end of the run.
     #[error("the run was interrupted")]
     Interrupted,

@@ -5,13 +5,17 @@ use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::board::Boards;
 use smidgen::config::cli::Emulate;
-use smidgen::driver::Watch;
+use smidgen::driver::{Seen, Watch};
 use smidgen::emulator::Emulator;
 use smidgen::image;
 use smidgen::progress::Progress;
 use smidgen::transport::Address;
 use smidgen_protocol::seal::Key;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// An emulator that ends this soon after it was started again would always do so.
+const LIFE_MIN: Duration = Duration::from_secs(10);
 
 /// Trains with emulated boards.
 pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
@@ -53,19 +57,39 @@ fn start(
     Ok(emulators)
 }
 
-/// Starts a board again whose emulator has ended.
-fn restart_dead(mut emulators: Vec<Emulator>) -> Watch {
-    Box::new(move || {
-        let index = emulators.iter_mut().position(|emulator| !emulator.is_running())?;
-        let dead = &mut emulators[index];
-        let name = dead.board().name;
-        Some(match dead.restart() {
-            Ok(()) => format!("the emulated {name} had ended and was started again"),
-            Err(error) => {
-                // Each attempt holds up the other boards, and what fails now fails again.
-                emulators.remove(index);
-                format!("the emulated {name} has ended and does not start again: {error}")
+/// An emulated board that is started again if it ends.
+struct Watched {
+    emulator: Emulator,
+    /// When it was started again for the last time.
+    restarted: Option<Instant>,
+    is_lost: bool,
+}
+
+impl Watched {
+    fn look(&mut self, link: usize) -> Option<Seen> {
+        if self.is_lost {
+            return None;
+        }
+        let death = self.emulator.death()?;
+        let is_hopeless = self.restarted.is_some_and(|since| since.elapsed() < LIFE_MIN);
+        let restarted = if is_hopeless { Ok(()) } else { self.emulator.restart() };
+        self.restarted = Some(Instant::now());
+        self.is_lost = is_hopeless || restarted.is_err();
+        Some(match restarted {
+            Ok(()) if is_hopeless => Seen::Lost { link, reason: format!("{death}, again") },
+            Ok(()) => {
+                let name = self.emulator.board().name;
+                let note = format!("emulated {name} {} was started again: {death}", link + 1);
+                Seen::Note(note)
             }
+            Err(error) => Seen::Lost { link, reason: format!("{death}, and {error}") },
         })
-    })
+    }
+}
+
+/// Starts a board again whose emulator has ended.
+fn restart_dead(emulators: Vec<Emulator>) -> Watch {
+    let watched = |emulator| Watched { emulator, restarted: None, is_lost: false };
+    let mut fleet: Vec<_> = emulators.into_iter().map(watched).collect();
+    Box::new(move || fleet.iter_mut().enumerate().find_map(|(link, watched)| watched.look(link)))
 }

@@ -7,7 +7,7 @@ use smidgen::config::cli::Image;
 use smidgen::image::{self, ImageError};
 use smidgen::key_file::KeyFile;
 use smidgen::progress::Progress;
-use smidgen::shown::shown;
+use smidgen::shown::{shown, typed};
 use std::path::PathBuf;
 
 /// Builds the image of a board and says how to flash it.
@@ -22,9 +22,18 @@ pub fn run(arguments: &Image) -> Result<()> {
         image::keyed(&image, &key, &keyed)?;
         image = keyed;
     }
-    let image = if arguments.hex { image::hex(&image)? } else { image };
-    say(shown(&image))?;
-    Ok(say(board.flash_advice(&image))?)
+    let flashed = if arguments.hex { image::hex(&image)? } else { image.clone() };
+    say(shown(&flashed))?;
+    if let Some(advice) = board.flash_advice(&flashed) {
+        say(advice)?;
+    }
+    let (keyed, key) = match &arguments.key {
+        Some(path) => (true, format!(" --key {}", typed(path))),
+        None => (false, String::new()),
+    };
+    say("Run it in QEMU, each board with a number N of its own, and train:")?;
+    say(format_args!("  {}", board.qemu_command(&image, keyed)))?;
+    Ok(say(format_args!("  smidgen run --port tcp:127.0.0.1:4001{key}"))?)
 }
 
 /// Builds the image of a board, and says so.

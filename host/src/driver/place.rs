@@ -19,6 +19,8 @@ pub struct Place {
     /// A port that the link has found and where nobody has said yet who is there, and since when.
     pub guess: Option<(Address, Instant)>,
     pub gauge: Gauge,
+    /// Why the board does not come back, if it is known not to.
+    pub lost: Option<String>,
     /// How often the link was closed because of a flood, and whether it is.
     floods: u32,
     is_shut: bool,
@@ -31,7 +33,16 @@ impl Place {
     pub fn new(name: String) -> Self {
         let gauge = Gauge::default();
         let up_since = Instant::now();
-        Self { name, guess: None, gauge, floods: 0, is_shut: false, losses: 0, up_since }
+        Self {
+            name,
+            guess: None,
+            gauge,
+            lost: None,
+            floods: 0,
+            is_shut: false,
+            losses: 0,
+            up_since,
+        }
     }
 
     /// How often the link was lost as soon as it was opened.

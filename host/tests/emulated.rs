@@ -1,0 +1,341 @@
+//! The real binary and emulated boards: what `image` says works, each QEMU gives the transcript of simulation, and one that
+//! ends is named.
+//!
+//! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set that is
+//! a failure.
+
+use serde_json::Value;
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write, stderr};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::{TempDir, tempdir};
+
+const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
+/// Options of a short run.
+const SHORT: &str = "--rows 60 --rounds 8";
+/// The longest that an emulator may take to start on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
+
+fn smidgen(directory: &Path, arguments: &str) -> Output {
+    command(directory, arguments).output().expect("the binary starts")
+}
+
+fn command(directory: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+    command.args(arguments.split_whitespace()).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn skip(test: &str, why: &str) {
+    writeln!(stderr(), "SKIPPED: {test}: {why}").expect("standard error is open");
+}
+
+/// A directory to run in, if such boards can be emulated; their images are built then.
+fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
+    let directory = tempdir().expect("there is room");
+    let boards: Vec<_> = boards.iter().map(|board| format!("--board {board}")).collect();
+    let probe = format!("emulate {} --rows 60 --rounds 1 --out probe", boards.join(" "));
+    let output = smidgen(directory.path(), &probe);
+    let why = errors(&output);
+    match output.status.success() {
+        true => return Some(directory),
+        false if why.contains("scripts/setup.sh") && env::var_os("SMIDGEN_NO_SKIP").is_none() => {
+            skip(test, why.lines().last().unwrap_or("it says nothing"));
+        }
+        false => panic!("{test}: {why}"),
+    }
+    None
+}
+
+fn transcript(run: &Path) -> String {
+    let text = fs::read(run.join("summary.json")).expect("the summary is there");
+    let summary: Value = serde_json::from_slice(&text).expect("the summary is JSON");
+    summary["transcript"].as_str().expect("a transcript").to_owned()
+}
+
+/// The transcript of simulation with as many workers.
+fn simulated(directory: &Path, workers: usize) -> String {
+    let output =
+        smidgen(directory, &format!("simulate {SHORT} --workers {workers} --out simulated"));
+    assert!(output.status.success(), "{}", errors(&output));
+    transcript(&directory.join("simulated"))
+}
+
+/// A program in a process group of its own, which ends with this value.
+struct Group(Child);
+
+impl Group {
+    fn shell(command: &str, directory: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(directory).process_group(0);
+        let shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        Self(shell.expect("there is a shell"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        // It fails where all have ended by themselves.
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the temporary folder has a plain name")
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
+    listener.local_addr().expect("it has an address").port()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + START_MAX;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} is not so after {START_MAX:?}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Trains over links that were opened by hand, beside a simulation of the same.
+fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
+    let ports: Vec<_> = addresses.iter().map(|address| format!("--port {address}")).collect();
+    let run = format!("run {} {SHORT} {options} --out run", ports.join(" "));
+    let output = smidgen(directory, &run);
+    assert!(output.status.success(), "{run}: {}", errors(&output));
+    let expected = simulated(directory, addresses.len());
+    assert_eq!(transcript(&directory.join("run")), expected, "{run}");
+    for run in ["run", "simulated"] {
+        fs::remove_dir_all(directory.join(run)).expect("it was there");
+    }
+}
+
+/// The commands that `image` prints for a board: the one that starts it, and that it is for the port.
+fn printed(directory: &Path, arguments: &str) -> (String, String) {
+    let output = smidgen(directory, &format!("image {arguments}"));
+    assert!(output.status.success(), "{}", errors(&output));
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    let mut commands = text.lines().filter_map(|line| line.strip_prefix("  "));
+    let mut next = || commands.next().expect("`image` prints two commands").to_owned();
+    (next(), next())
+}
+
+/// Two boards of a kind differ by N alone, which is their port and their identity.
+#[test]
+fn the_command_that_image_prints_starts_boards_that_train() {
+    let test = "the_command_that_image_prints_starts_boards_that_train";
+    let Some(directory) = emulation(test, &BOARDS) else { return };
+    for board in BOARDS {
+        let (start, train) = printed(directory.path(), &format!("--board {board}"));
+        assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001");
+        let ports = [free_port(), free_port()];
+        let boards = [1, 2].map(|n| {
+            let port = format!("tcp:127.0.0.1:{},", ports[n - 1]);
+            let start = start.replace("N=1;", &format!("N={n};"));
+            assert!(start.contains("tcp:127.0.0.1:$((4000 + N)),"), "{start}");
+            Group::shell(&start.replace("tcp:127.0.0.1:$((4000 + N)),", &port), directory.path())
+        });
+        let listens = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
+        wait_until("both listen", || ports.iter().all(listens));
+        assert_trains(directory.path(), &ports.map(|port| format!("tcp:127.0.0.1:{port}")), "");
+        drop(boards);
+    }
+}
+
+#[test]
+fn the_printed_command_gives_a_keyed_board_its_seed() {
+    let test = "the_printed_command_gives_a_keyed_board_its_seed";
+    let Some(directory) = emulation(test, &["stm32f405", "mps2-m3"]) else { return };
+    assert!(smidgen(directory.path(), "key fleet.key").status.success());
+    // The two boards that have no source of randomness in QEMU.
+    for board in ["stm32f405", "mps2-m3"] {
+        let (start, train) = printed(directory.path(), &format!("--board {board} --key fleet.key"));
+        assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001 --key fleet.key");
+        let port = free_port();
+        let start = start.replace("$((4000 + N))", &port.to_string());
+        let started = Group::shell(&start, directory.path());
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        wait_until("it listens", listens);
+        let address = format!("tcp:127.0.0.1:{port}");
+        assert_trains(directory.path(), &[address], "--key fleet.key");
+        drop(started);
+    }
+}
+
+/// The commands of `firmware/boards/README.md`: those that choose a kind of link, and those that start a board.
+fn documented() -> (Vec<String>, Vec<String>) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/README.md");
+    let text = fs::read_to_string(path).expect("the page is there");
+    let lines = |start: &str| {
+        text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    (lines("LINE="), lines("qemu-system-arm "))
+}
+
+#[test]
+fn the_documented_commands_start_every_board_on_every_kind_of_link() {
+    let test = "the_documented_commands_start_every_board_on_every_kind_of_link";
+    let Some(directory) = emulation(test, &BOARDS) else { return };
+    let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize();
+    let top = top.expect("the repository is there");
+    let (links, starts) = documented();
+    assert_eq!((links.len(), starts.len()), (3, BOARDS.len()));
+    for link in links {
+        let mut fleet = Vec::new();
+        for (n, start) in (1..).zip(&starts) {
+            let port = free_port();
+            let socket = directory.path().join(format!("board-{n}"));
+            let link = link.replace("$((4000 + N))", &port.to_string());
+            let link = link.replace("/tmp/board-$N", text(&socket));
+            let target = env::var("CARGO_TARGET_DIR").map_or_else(
+                |_| "firmware/boards/target".to_owned(),
+                |folder| text(&top.join(folder)).to_owned(),
+            );
+            let start = start.replace("firmware/boards/target", &target);
+            let mut board = Group::shell(&format!("N={n}\n{link}\n{start}"), &top);
+            let address = match link.split([':', '=']).nth(1) {
+                Some("\"tcp") => {
+                    wait_until(&link, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+                    format!("tcp:127.0.0.1:{port}")
+                }
+                Some("\"unix") => {
+                    wait_until(&link, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+                    format!("unix:{}", text(&socket))
+                }
+                Some(_) | None => terminal(&mut board.0),
+            };
+            fleet.push((address, board));
+        }
+        let addresses: Vec<_> = fleet.iter().map(|(address, _)| address.clone()).collect();
+        assert_trains(directory.path(), &addresses, "");
+    }
+}
+
+/// The pseudo-terminal that QEMU says it has opened.
+fn terminal(board: &mut Child) -> String {
+    let stdout = board.stdout.as_mut().expect("it is piped");
+    let mut said = Vec::new();
+    while !said.contains(&b'\n') {
+        let mut byte = [0];
+        assert_eq!(stdout.read(&mut byte).expect("it can be read"), 1, "QEMU ended");
+        said.push(byte[0]);
+    }
+    let said = String::from_utf8(said).expect("it is text");
+    let path = said.split_whitespace().find(|word| word.starts_with("/dev/"));
+    path.unwrap_or_else(|| panic!("no terminal in: {said}")).to_owned()
+}
+
+/// The transcript of a run with all boards in the QEMU that `program` names.
+fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
+    let boards: Vec<_> = BOARDS.iter().map(|board| format!("--board {board}")).collect();
+    let emulate = format!("emulate {} {SHORT} --out emulated", boards.join(" "));
+    let mut command = command(directory, &emulate);
+    if let Some(program) = program {
+        command.env("SMIDGEN_QEMU", program);
+    }
+    let output = command.output().expect("the binary starts");
+    assert!(output.status.success(), "{program:?}: {}", errors(&output));
+    let said = errors(&output);
+    assert!(!said.contains("started again"), "{said}");
+    let transcript = transcript(&directory.join("emulated"));
+    fs::remove_dir_all(directory.join("emulated")).expect("it was there");
+    transcript
+}
+
+/// `scripts/setup.sh` gets a second QEMU where Debian has one, and `scripts/test.sh` says where it is.
+#[test]
+fn every_qemu_gives_the_transcript_of_simulation() {
+    let test = "every_qemu_gives_the_transcript_of_simulation";
+    let Some(directory) = emulation(test, &BOARDS) else { return };
+    let expected = simulated(directory.path(), BOARDS.len());
+    assert_eq!(emulated(directory.path(), None), expected);
+    match env::var_os("SMIDGEN_OTHER_QEMU") {
+        Some(other) => assert_eq!(emulated(directory.path(), Some(&other)), expected, "{other:?}"),
+        None => skip(test, "SMIDGEN_OTHER_QEMU names no second QEMU"),
+    }
+}
+
+/// A program that runs QEMU and does something to it meanwhile.
+fn emulator(directory: &Path, script: &str) -> PathBuf {
+    let path = directory.join("emulator");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("there is room");
+    fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("it is ours");
+    path
+}
+
+/// What `emulate` says with such an emulator, and whether it succeeds.
+fn with_emulator(directory: &Path, script: &str, options: &str) -> (bool, String) {
+    let emulate = format!("emulate --board mps2-m3 --rows 60 --step am --out doomed {options}");
+    let output = command(directory, &emulate)
+        .env("SMIDGEN_QEMU", emulator(directory, script))
+        .output()
+        .expect("the binary starts");
+    (output.status.success(), errors(&output))
+}
+
+#[test]
+fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
+    let test = "an_emulator_that_ends_at_the_start_is_named_with_its_last_words";
+    let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
+    let (succeeded, said) = with_emulator(directory.path(), "echo no such machine >&2; exit 3", "");
+    assert!(!succeeded, "{said}");
+    assert!(said.contains("it ended with exit status: 3, saying `no such machine`"), "{said}");
+    // One that opens its socket first, as a crash at the first instructions does.
+    let script =
+        "(sleep 0.5; echo out of wits >&2; kill -SEGV $$) & exec qemu-system-arm \"$@\" -S";
+    let begun = Instant::now();
+    let (succeeded, said) = with_emulator(directory.path(), script, "");
+    assert!(!succeeded, "{said}");
+    let ending = said.lines().last().expect("it says something");
+    for word in ["mps2-m3 1", "signal: 11", "out of wits", "resume"] {
+        assert!(ending.contains(word), "`{word}` is not in: {ending}");
+    }
+    println!("the run ended after {:?}", begun.elapsed());
+}
+
+#[test]
+fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
+    let test = "an_emulator_that_ends_in_the_middle_is_named_and_started_again";
+    let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
+    let script = "[ -e died ] || { touch died; (sleep 3; echo out of wits >&2; kill -SEGV $$) & }\n\
+                  exec qemu-system-arm \"$@\"";
+    // Rounds that outlast the first emulator on any machine, and end when its successor has taken part.
+    let faults = "--rounds 1000000 --target 1e-300";
+    let mut run = command(
+        directory.path(),
+        &format!("emulate --board mps2-m3 --rows 60 --step am --out doomed {faults}"),
+    );
+    let run = run
+        .env("SMIDGEN_QEMU", emulator(directory.path(), script))
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(directory.path().join("said")).expect("there is room"))
+        .process_group(0)
+        .spawn();
+    let run = Group(run.expect("the binary starts"));
+    let said = || fs::read_to_string(directory.path().join("said")).unwrap_or_default();
+    wait_until("it is named", || said().contains("started again: it ended with signal: 11"));
+    assert!(said().contains("emulated mps2-m3 1 was started again"), "{}", said());
+    assert!(said().contains("saying `out of wits`"), "{}", said());
+    let rounds = || {
+        let lines = fs::read_to_string(directory.path().join("doomed/rounds.jsonl"));
+        lines.unwrap_or_default().lines().count()
+    };
+    let before = rounds();
+    wait_until("rounds go on", || rounds() > before + 10);
+    drop(run);
+}
