@@ -20,7 +20,7 @@ const DIVISOR: u16 = ((BUS_HZ + BAUD / 2) / BAUD) as u16;
 pub fn open(usart: USART1, rcc: &mut RCC) {
     USART1::enable(rcc);
     // SAFETY: every value of the register is a speed.
-    usart.brr().write(|w| unsafe { w.bits(DIVISOR.into()) });
+    usart.brr().write(|w| unsafe { w.bits(DIVISOR) });
     usart.cr1().write(|w| w.ue().set_bit().te().set_bit().re().set_bit().rxneie().set_bit());
 }
 
