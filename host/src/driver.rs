@@ -371,7 +371,7 @@ mod tests {
         let places = vec!["here".into()];
         let mut driver = Driver::new(experiment.setup.clone(), links.into(), places, received)
             .with_deadline(Duration::from_secs(2))
-            .with_watch(Box::new(move || words.pop().map(String::from)));
+            .with_watch(Box::new(move || words.pop().map(|word| Seen::Note(word.into()))));
         let mut ear = Ear::default();
         let goal = Goal { rounds: 1, target: None };
         let error = train(&mut driver, goal, 115_200, &mut ear).unwrap_err().to_string();
