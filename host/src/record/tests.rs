@@ -298,7 +298,14 @@ fn the_names_in_the_files_are_those_of_the_design() {
     let expected = json!({
         "round": 0, "loss": 0.0, "gradient_norm_squared": null, "estimator_norm_squared": 0.0,
         "uplink": traffic, "downlink": traffic, "modelled_seconds": 0.0,
-        "elapsed_seconds": null, "transcript": "",
+        "elapsed_seconds": null, "information_bits": 0.0, "transcript": "",
+    });
+    assert_eq!(round, expected);
+    let criterion = Criterion::Gradient;
+    let best = BestRecord { round: 0, criterion, loss: 0.0, gradient_norm_squared: None };
+    let round = serde_json::to_value(best).unwrap();
+    let expected = json!({
+        "round": 0, "criterion": "gradient", "loss": 0.0, "gradient_norm_squared": null,
     });
     assert_eq!(round, expected);
     let board = serde_json::to_value(BoardTimes::default()).unwrap();
