@@ -250,6 +250,13 @@ fn what_was_known_before_is_known_after() {
     }
     assert!(parted["l_am"].is_number() && parted["l"].is_null());
     assert!(parted["wall_seconds"].as_f64() > before["wall_seconds"].as_f64());
+    assert!(parted["elapsed_seconds"].as_f64() > before["elapsed_seconds"].as_f64());
+    for (worker, before) in (0..3).map(|worker| (worker, &before["workers"][worker]["times"])) {
+        let times = &parted["workers"][worker]["times"];
+        assert_eq!((&before["rounds"], &times["rounds"]), (&21.into(), &41.into()));
+        let round_trip = |times: &serde_json::Value| times["total"]["round_trip_seconds"].as_f64();
+        assert!(round_trip(times) > round_trip(before), "{times} and {before}");
+    }
 }
 
 /// A run that takes for ever, started with a disposition of SIGINT, once it is under way.
