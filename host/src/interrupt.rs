@@ -66,7 +66,6 @@ pub fn is_urgent() -> bool {
 }
 
 /// What the system does with signals that nobody handles.
-#[cfg(unix)]
 mod disposition {
     use nix::sys::signal::{SigHandler, Signal, signal};
 
@@ -106,13 +105,4 @@ mod disposition {
         // SAFETY: no function of this program becomes a handler, only what was in its place before or the system's own.
         unsafe { signal(request, handler) }.ok()
     }
-}
-
-#[cfg(not(unix))]
-mod disposition {
-    pub fn ignored() {}
-
-    pub fn restore() {}
-
-    pub fn ignore((): &()) {}
 }

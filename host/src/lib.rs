@@ -5,6 +5,11 @@
     warn(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)
 )]
 
+#[cfg(not(unix))]
+compile_error!(
+    "smidgen runs on Linux and on macOS; on Windows use the Windows Subsystem for Linux"
+);
+
 pub mod aggregator;
 pub mod baseline;
 pub mod best;

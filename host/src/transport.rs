@@ -114,7 +114,6 @@ impl TryFrom<OsString> for Address {
 }
 
 /// An address that is not UTF-8: the path of a socket, or a link to a serial port, whose own name is text.
-#[cfg(unix)]
 fn not_text(address: &OsStr) -> Result<Address, AddressError> {
     use std::os::unix::ffi::OsStrExt;
     if let Some(path) = address.as_bytes().strip_prefix(b"unix:") {
@@ -123,11 +122,6 @@ fn not_text(address: &OsStr) -> Result<Address, AddressError> {
     let port = Path::new(address).canonicalize().ok();
     let port = port.and_then(|port| port.into_os_string().into_string().ok());
     port.map(Address::Serial).ok_or_else(|| AddressError::NotText(shown(address).to_string()))
-}
-
-#[cfg(not(unix))]
-fn not_text(address: &OsStr) -> Result<Address, AddressError> {
-    Err(AddressError::NotText(shown(address).to_string()))
 }
 
 fn has_host_and_port(endpoint: &str) -> bool {
@@ -168,9 +162,6 @@ pub enum TransportError {
     /// Nobody answers where a socket should be.
     #[error("nothing listens at {0}; start the emulator or the serial server there first")]
     NobodyListens(Address),
-    /// This operating system lacks such sockets.
-    #[error("this operating system has no unix-domain sockets; use tcp:HOST:PORT instead of {0}")]
-    NoUnixSockets(Address),
     /// The system has no thread for a link.
     #[error(
         "the system gives no thread to listen to a board ({0}); end other programs, raise the limit (`ulimit -u`), or use fewer \

@@ -1,7 +1,6 @@
 //! Serial ports, and what tells one USB board from another.
 
 use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
-use crate::ports;
 use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::io;
 
@@ -23,7 +22,6 @@ fn builder(port: &str, baud: u32) -> serialport::SerialPortBuilder {
 
 /// Unix: waits in `poll` only. On a blocking descriptor, serialport's `write` would wait in the kernel until
 /// the last byte found room, however long that takes, and a read whose bytes someone else took as well.
-#[cfg(unix)]
 fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use std::os::fd::AsRawFd;
@@ -32,28 +30,17 @@ fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>>
     Ok(Box::new(stream))
 }
 
-#[cfg(not(unix))]
-fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
-    builder(port, baud).open()
-}
-
 fn explain(port: &str, baud: u32, error: serialport::Error) -> TransportError {
     let address = Address::Serial(port.into());
     match error.kind {
         ErrorKind::Io(io::ErrorKind::NotFound) => TransportError::NoSuchPort(address),
         ErrorKind::Io(io::ErrorKind::PermissionDenied) => TransportError::PermissionDenied(address),
-        // Windows says the same of a port that is not there and of one that is in use.
-        ErrorKind::NoDevice if cfg!(unix) || is_listed(port) => TransportError::Busy(address),
-        ErrorKind::NoDevice => TransportError::NoSuchPort(address),
+        ErrorKind::NoDevice => TransportError::Busy(address),
         _ if std::fs::metadata(port).is_ok_and(|file| file.is_file() || file.is_dir()) => {
             TransportError::NotASerialPort(address)
         }
         _ => TransportError::Serial { address, baud, source: error.into() },
     }
-}
-
-fn is_listed(port: &str) -> bool {
-    ports::list().is_ok_and(|listed| listed.iter().any(|info| info.port_name == port))
 }
 
 /// What tells one USB board from another, taken while it is there: its serial number, vendor and product.

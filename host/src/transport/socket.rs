@@ -33,22 +33,15 @@ fn connect_first(endpoint: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-#[cfg(unix)]
 pub(super) fn open_unix(path: &Path) -> Result<(Reader, Writer), TransportError> {
     connect_unix(path).map_err(|error| explain(Address::Unix(path.into()), error))
 }
 
-#[cfg(unix)]
 fn connect_unix(path: &Path) -> io::Result<(Reader, Writer)> {
     let stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(POLL))?;
     stream.set_write_timeout(Some(WRITE_POLL))?;
     Ok((Box::new(stream.try_clone()?), Box::new(stream)))
-}
-
-#[cfg(not(unix))]
-pub(super) fn open_unix(path: &Path) -> Result<(Reader, Writer), TransportError> {
-    Err(TransportError::NoUnixSockets(Address::Unix(path.into())))
 }
 
 fn explain(address: Address, source: io::Error) -> TransportError {
