@@ -96,8 +96,19 @@ struct Line {
 
 impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.stream.read(buffer)?;
-        Ok(if self.is_astray.load(Relaxed) { 0 } else { len })
+        // A board that has answered may be told nothing any more, and goes astray all the same.
+        self.stream.set_read_timeout(Some(Duration::from_millis(10)))?;
+        loop {
+            let outcome = self.stream.read(buffer);
+            if self.is_astray.load(Relaxed) {
+                self.stream.set_read_timeout(None)?;
+                return Ok(0);
+            }
+            match outcome {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+        }
     }
 }
 
@@ -387,6 +398,24 @@ fn a_request_ends_a_run_in_good_order_while_a_board_is_away() {
         assert_eq!(code, Some(0), "{said}");
         assert_transcripts(folder.path(), rounds);
     }
+}
+
+/// Nothing is waited for, whatever comes on the lines meanwhile.
+#[test]
+fn a_second_request_ends_a_run_at_once_while_boards_are_away() {
+    let unruly = [Vice::Mute, Vice::Close, Vice::Flood(&[0])].map(Some);
+    let fleet = Fleet::new(&[&[None][..], &unruly].concat());
+    let mut run = Run::new(&fleet.arguments("--rounds 1000000 --absent skip=100000"));
+    run.wait_for(20, 0);
+    fleet.is_astray.store(true, Relaxed);
+    run.wait_until_it_says("sends without end");
+    let pid = Pid::from_raw(run.child().id().cast_signed());
+    kill(pid, Signal::SIGTERM).expect("it runs");
+    run.wait_until_it_says("once more ends at once");
+    kill(pid, Signal::SIGINT).expect("it runs");
+    let (_, code, said) = run.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("the run was interrupted"), "{said}");
 }
 
 /// The transcripts of a run are those of its simulation.
