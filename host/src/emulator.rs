@@ -2,24 +2,29 @@
 
 use crate::board::Board;
 use crate::shown::shown;
+use folder::Folder;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
-use tempfile::TempDir;
 use thiserror::Error;
+
+mod folder;
 
 /// The variable that names the emulator, where it is not [`QEMU`] of the path.
 const CHOICE: &str = "SMIDGEN_QEMU";
 const QEMU: &str = "qemu-system-arm";
 
 /// Starts a program and ends it when nobody holds the other end of its standard input any more, so that an emulator
-/// does not outlive a smidgen that was killed. A line on standard input calls the watchman off.
-const WATCHED: &str = r#"exec 3<&0; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
+/// does not outlive a smidgen that was killed. A line on standard input calls the watchman off. What is open as standard output is
+/// for the program to read, as [`IMAGE`].
+const WATCHED: &str =
+    r#"exec 3<&0 4<&1 >/dev/null; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
 
 /// Names of its sockets in its folder: the serial line, and where QEMU takes commands.
 const LINE: &str = "line";
@@ -29,8 +34,8 @@ const CONTROL: &str = "control";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The longest temporary folder in which the path of a socket stays legal everywhere.
-const FOLDER_LEN_MAX: usize = 70;
+/// Where QEMU finds the image: it may hold a key, so no file with a name does.
+const IMAGE: &str = "/dev/fd/4";
 
 /// Why an emulated board does not run.
 #[derive(Debug, Error)]
@@ -51,6 +56,18 @@ pub enum EmulatorError {
         "QEMU did not open its socket in {START_TIMEOUT:?}: the machine may be overloaded, try again"
     )]
     Slow,
+    /// The temporary folder is of no use.
+    #[error(
+        "no folder can be made in {} ({source}): set TMPDIR to a folder in which you may write, with a path of at most {} bytes",
+        shown(path),
+        folder::PATH_LEN_MAX
+    )]
+    Temporary {
+        /// The temporary folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Something else went wrong.
     #[error(
         "the emulator of a board cannot be started ({0}): is there a `sh`, and room in the temporary folder?"
@@ -62,28 +79,35 @@ pub enum EmulatorError {
 #[derive(Debug)]
 pub struct Emulator {
     board: &'static Board,
-    image: PathBuf,
+    image: File,
     identity: u64,
-    folder: TempDir,
+    folder: Folder,
     socket: PathBuf,
     process: Child,
 }
 
 impl Emulator {
-    /// Starts a board with an image and an identity; its socket accepts a connection when this returns.
-    pub fn start(
-        board: &'static Board,
-        image: &Path,
-        identity: u64,
-    ) -> Result<Self, EmulatorError> {
+    /// Finds out whether boards can be started at all, and removes what killed processes left.
+    pub fn check() -> Result<(), EmulatorError> {
         let program = program();
         if !is_in_path(&program) {
             return Err(EmulatorError::Missing(program));
         }
-        let folder = folder()?;
+        Folder::new().map(|folder| folder.remove_abandoned())
+    }
+
+    /// Starts a board with an image and an identity; its socket accepts a connection when this returns.
+    ///
+    /// The image needs no name. It is not written to, but its position is the emulator's: no two share one.
+    pub fn start(board: &'static Board, image: File, identity: u64) -> Result<Self, EmulatorError> {
+        let program = program();
+        if !is_in_path(&program) {
+            return Err(EmulatorError::Missing(program));
+        }
+        let folder = Folder::new()?;
         let socket = folder.path().join(LINE);
-        let process = spawn(board, image, identity, folder.path())?;
-        let mut emulator = Self { board, image: image.into(), identity, folder, socket, process };
+        let process = spawn(board, &image, identity, folder.path())?;
+        let mut emulator = Self { board, image, identity, folder, socket, process };
         emulator.wait_for_socket()?;
         Ok(emulator)
     }
@@ -169,7 +193,9 @@ impl Drop for Emulator {
     }
 }
 
-fn spawn(board: &Board, image: &Path, identity: u64, folder: &Path) -> io::Result<Child> {
+fn spawn(board: &Board, mut image: &File, identity: u64, folder: &Path) -> io::Result<Child> {
+    // Where opening a descriptor again does not begin anew, the emulator before has read to the end.
+    image.rewind()?;
     let options = board.qemu_options(&identity.to_string(), Some(&seed()?.to_string()));
     // QEMU runs in the folder: no byte of the folder's path can upset the options.
     let line = format!("socket,id=line,server=on,wait=off,path={LINE}");
@@ -180,11 +206,10 @@ fn spawn(board: &Board, image: &Path, identity: u64, folder: &Path) -> io::Resul
         .args(options)
         .args(["-qmp", &control])
         .args(["-chardev", &line, "-serial", "chardev:line"])
-        .arg("-kernel")
-        .arg(image)
+        .args(["-kernel", IMAGE])
         .current_dir(folder)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(image.try_clone()?)
         .stderr(fs::File::create(log(folder))?)
         // Ctrl-C is for the host, which ends its boards when it is done.
         .process_group(0)
@@ -196,14 +221,6 @@ fn seed() -> io::Result<u64> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(u64::from_le_bytes(seed).max(1))
-}
-
-/// A private folder with a path short enough for a socket in it.
-fn folder() -> io::Result<TempDir> {
-    let usual = env::temp_dir();
-    let short = usual.as_os_str().len() <= FOLDER_LEN_MAX;
-    let parent = if short { usual.as_path() } else { Path::new("/tmp") };
-    tempfile::Builder::new().prefix("smidgen-").tempdir_in(parent)
 }
 
 fn log(folder: &Path) -> PathBuf {

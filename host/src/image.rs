@@ -4,6 +4,7 @@
 //! Debian's does, compiles that too: slower by half a minute, and the same program. `SMIDGEN_BOARD_COMPILER` chooses one.
 
 use crate::board::Board;
+use crate::private_file;
 use crate::shown::{shown, typed};
 use ihex::{Record, create_object_file_representation};
 use object::Endianness;
@@ -13,15 +14,14 @@ use object::{Object, ObjectSection};
 use serde::Deserialize;
 use smidgen_protocol::seal::Key;
 use std::env;
-use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -79,6 +79,14 @@ pub enum ImageError {
     /// The image has no room for a key.
     #[error("{} has no room for a key, or holds one already; build it anew", shown(.0))]
     NoPlace(PathBuf),
+    /// The image cannot be read.
+    #[error("the image {} cannot be read ({source}): build it anew", shown(path))]
+    Unreadable {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The image with a key cannot be written.
     #[error("the image with the key, {}, cannot be written: {source}", shown(path))]
     Keyed {
@@ -132,26 +140,37 @@ pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
     let text = create_object_file_representation(&records).expect("there is one end, at the end");
     // As secret as the image, which may hold a key.
     let mode = fs::metadata(image).map_err(|error| failed(error.to_string()))?.permissions().mode();
-    write(&path, text.as_bytes(), mode & 0o666).map_err(|error| failed(error.to_string()))?;
+    private_file::replace(&path, text.as_bytes(), mode & 0o666)
+        .map_err(|error| failed(error.to_string()))?;
     Ok(path)
 }
 
 /// Writes a copy of an image that holds a key to `path`, which nobody but its owner can read.
 pub fn keyed(image: &Path, key: &Key, path: &Path) -> Result<(), ImageError> {
-    let failed = |source| ImageError::Keyed { path: path.into(), source };
+    let elf = with_key(image, key)?;
+    private_file::replace(path, &elf, 0o600)
+        .map_err(|source| ImageError::Keyed { path: path.into(), source })
+}
+
+/// The same in a file without a name: whatever ends this process ends the file.
+pub fn keyed_unnamed(image: &Path, key: &Key) -> Result<File, ImageError> {
+    let elf = with_key(image, key)?;
+    let written = tempfile::tempfile().and_then(|mut file| file.write_all(&elf).map(|()| file));
+    written.map_err(|source| ImageError::Keyed { path: env::temp_dir(), source })
+}
+
+/// The bytes of an image, with a key in its place.
+fn with_key(image: &Path, key: &Key) -> Result<Zeroizing<Vec<u8>>, ImageError> {
+    let failed = |source| ImageError::Unreadable { path: image.into(), source };
     let mut elf = Zeroizing::new(fs::read(image).map_err(failed)?);
     let place = key_place(&elf).ok_or_else(|| ImageError::NoPlace(image.into()))?;
     elf[place].copy_from_slice(key.bytes());
-    write(path, &elf, 0o600).map_err(failed)
+    Ok(elf)
 }
 
-/// Writes a file with permissions: a new one, so that nobody had opened what was there before.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path))?;
-    file.write_all(bytes)?;
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.persist(path)?;
-    Ok(())
+/// Opens an image for an emulator.
+pub fn open(image: &Path) -> Result<File, ImageError> {
+    File::open(image).map_err(|source| ImageError::Unreadable { path: image.into(), source })
 }
 
 /// Where an image has room for a key: in a section that looks like erased flash.
@@ -228,6 +247,13 @@ impl Toolchain {
         }
         if self.rustc != Self::RUSTUP.1 {
             command.env("RUSTC", self.rustc);
+        }
+        // Build scripts of others panic over a variable that is not text, and cargo does not report a path that is none.
+        let is_odd = |(name, value): &(OsString, OsString)| {
+            name != "PATH" && (name.to_str().is_none() || value.to_str().is_none())
+        };
+        for (name, _) in env::vars_os().filter(is_odd) {
+            command.env_remove(name);
         }
         if self.builds_core {
             command.env("RUSTC_BOOTSTRAP", "1");

@@ -1,13 +1,13 @@
 //! Files that hold the key of a fleet: 64 hexadecimal digits that nobody but their owner can read.
 
+use crate::private_file;
 use crate::shown::{shown, typed};
 use crate::text::{self, Coding, MARK};
 use smidgen_protocol::seal::{KEY_LEN, Key};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -84,15 +84,7 @@ impl KeyFile {
             _ => KeyError::Unwritable { path: path.into(), source },
         };
         let text = Zeroizing::new(digits(&key));
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // Beside its place until it is whole: half a key would be in the way of the next one.
-        let written = || {
-            let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-            file.write_all(&*text)?;
-            file.as_file().sync_all()?;
-            file.persist_noclobber(path).map_err(|error| error.error)
-        };
-        written().map(drop).map_err(failed)
+        private_file::create(path, &*text, 0o600).map_err(failed)
     }
 
     /// Reads the key in a file.

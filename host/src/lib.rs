@@ -28,6 +28,7 @@ pub mod lyapunov;
 pub mod objective;
 pub mod plan;
 pub mod ports;
+mod private_file;
 pub mod progress;
 pub mod range;
 pub mod ratio;

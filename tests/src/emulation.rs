@@ -9,10 +9,9 @@ use smidgen::image;
 use smidgen::training::World;
 use smidgen::transport::Address;
 use smidgen_protocol::seal::Key;
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use tempfile::TempDir;
+use std::path::{Path, PathBuf};
 
 /// The image of a board, built if need be.
 ///
@@ -24,7 +23,7 @@ use tempfile::TempDir;
 pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
     let board = Board::find(name).unwrap_or_else(|error| panic!("{error}"));
     let ready = image::build(board).map_err(|error| error.to_string()).and_then(|image| {
-        match Emulator::start(board, &image, 1) {
+        match Emulator::start(board, opened(&image), 1) {
             Ok(_) => Ok(image),
             Err(error) => Err(error.to_string()),
         }
@@ -46,26 +45,26 @@ pub fn start(names: &[&str], test: &str) -> Option<Vec<Emulator>> {
     for name in names {
         let (board, image) = image_of(name, test)?;
         let identity = emulators.len() as u64 + 1;
-        let emulator = Emulator::start(board, &image, identity);
+        let emulator = Emulator::start(board, opened(&image), identity);
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
     }
     Some(emulators)
 }
 
-/// The same with a key in their images, which lie in the folder that comes with them.
-pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<(Vec<Emulator>, TempDir)> {
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+fn opened(image: &Path) -> File {
+    image::open(image).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same with a key in their images.
+pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for name in names {
         let (board, image) = image_of(name, test)?;
-        let (keyed, identity) = (folder.path().join(name), emulators.len() as u64 + 1);
-        image::keyed(&image, key, &keyed).unwrap_or_else(|error| panic!("{error}"));
-        let mode = std::fs::metadata(&keyed).map(|it| it.permissions().mode() & 0o777);
-        assert_eq!(mode.ok(), Some(0o600), "an image with a key is as secret as the key");
-        let emulator = Emulator::start(board, &keyed, identity);
+        let keyed = image::keyed_unnamed(&image, key).unwrap_or_else(|error| panic!("{error}"));
+        let emulator = Emulator::start(board, keyed, emulators.len() as u64 + 1);
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
     }
-    Some((emulators, folder))
+    Some(emulators)
 }
 
 /// A driver for an experiment on these boards.

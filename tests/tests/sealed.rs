@@ -62,7 +62,7 @@ fn a_seed_repeats_a_sealed_run() {
 }
 
 fn assert_conforms(options: &str, boards: &[&str], test: &str) {
-    let Some((emulators, _folder)) = start_keyed(boards, &key(), test) else { return };
+    let Some(emulators) = start_keyed(boards, &key(), test) else { return };
     emulation::assert_conforms(&sealed(experiment(options)), &emulators, test);
 }
 
@@ -80,7 +80,7 @@ fn a_key_changes_no_transcript_on_mixed_boards() {
 #[test]
 fn a_board_with_a_key_that_is_started_again_is_met_anew() {
     let test = "a_board_with_a_key_that_is_started_again_is_met_anew";
-    let Some((mut emulators, _folder)) = start_keyed(&["mps2-m3"; 4], &key(), test) else { return };
+    let Some(mut emulators) = start_keyed(&["mps2-m3"; 4], &key(), test) else { return };
     let experiment = sealed(experiment(DIGITS));
     let mut driver = driver(&experiment, &emulators);
     let rounds = run_with(&experiment, &mut driver, |record| {
@@ -163,7 +163,7 @@ fn answer(line: &mut BufReader<UnixStream>, frame: &[u8]) -> Vec<u8> {
 fn no_start_of_a_board_repeats_a_salt() {
     let test = "no_start_of_a_board_repeats_a_salt";
     for board in ["mps2-m3", "microbit"] {
-        let Some((mut emulators, _folder)) = start_keyed(&[board], &key(), test) else { return };
+        let Some(mut emulators) = start_keyed(&[board], &key(), test) else { return };
         let line = UnixStream::connect(emulators[0].socket()).expect("it listens");
         line.set_read_timeout(Some(Duration::from_secs(1))).expect("a second is a time");
         let (mut line, hello) = (BufReader::new(line), recorded_hello());

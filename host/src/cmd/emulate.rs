@@ -11,7 +11,6 @@ use smidgen::image;
 use smidgen::progress::Progress;
 use smidgen::transport::Address;
 use smidgen_protocol::seal::Key;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// An emulator that ends this soon after it was started again would always do so.
@@ -22,10 +21,10 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
     let mut progress = Progress::new(options.rounds);
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;
+    // What keeps boards from starting is said before an earlier run is replaced.
+    Emulator::check()?;
     let launch = launch(&experiment, origin, &mut progress)?;
-    // The images hold the key, and are gone with the run.
-    let folder = tempfile::tempdir()?;
-    let key = experiment.setup.seal.as_ref().map(|sealing| (&sealing.key, folder.path()));
+    let key = experiment.setup.seal.as_ref().map(|sealing| &sealing.key);
     let emulators = start(boards, key, &mut progress)?;
     let address = |e: &Emulator| Address::Unix(e.socket().into());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
@@ -37,21 +36,16 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
 }
 
 /// Builds what images are missing and starts all boards, each with an identity of its own.
-fn start(
-    boards: &[Boards],
-    key: Option<(&Key, &Path)>,
-    progress: &mut Progress,
-) -> Result<Vec<Emulator>> {
+fn start(boards: &[Boards], key: Option<&Key>, progress: &mut Progress) -> Result<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for Boards { board, count } in boards {
-        let mut image = build(board, progress)?;
-        if let Some((key, folder)) = key {
-            let keyed = folder.join(board.name);
-            image::keyed(&image, key, &keyed)?;
-            image = keyed;
-        }
+        let path = build(board, progress)?;
         for _ in 0..*count {
-            emulators.push(Emulator::start(board, &image, emulators.len() as u64 + 1)?);
+            let image = match key {
+                Some(key) => image::keyed_unnamed(&path, key)?,
+                None => image::open(&path)?,
+            };
+            emulators.push(Emulator::start(board, image, emulators.len() as u64 + 1)?);
         }
     }
     Ok(emulators)

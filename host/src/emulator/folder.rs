@@ -1,0 +1,107 @@
+//! Private folders below the temporary one. A process that is killed leaves its folders behind; the next one removes them.
+
+use super::EmulatorError;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{self, Path, PathBuf};
+use std::{env, io};
+use tempfile::TempDir;
+
+/// The longest path of a temporary folder in which the path of a socket stays legal everywhere.
+pub(super) const PATH_LEN_MAX: usize = 70;
+
+const PREFIX: &str = "smidgen-";
+
+/// A file in a folder on which its process holds a lock, which ends with the process.
+const LOCK: &str = "lock";
+
+/// A private folder, which is gone with this value.
+#[derive(Debug)]
+pub(super) struct Folder {
+    folder: TempDir,
+    // Dropped after the folder is gone: nobody else removes it meanwhile.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes one.
+    pub fn new() -> Result<Self, EmulatorError> {
+        let parent = temporary();
+        let made = path::absolute(&parent).and_then(|parent| Self::new_in(&parent));
+        // Without the path that `tempfile` adds as it stands.
+        made.map_err(|error| EmulatorError::Temporary { path: parent, source: error.kind().into() })
+    }
+
+    fn new_in(parent: &Path) -> io::Result<Self> {
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            let lock = File::create_new(folder.path().join(LOCK))?;
+            lock.lock()?;
+            // Another process may have taken the folder for an abandoned one before it was locked.
+            if folder.path().join(LOCK).exists() {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Removes the folders beside it whose processes are gone. What cannot be removed stays.
+    pub fn remove_abandoned(&self) {
+        let Ok(owner) = fs::metadata(self.path()).map(|own| own.uid()) else { return };
+        let Some(Ok(entries)) = self.path().parent().map(fs::read_dir) else { return };
+        for entry in entries.flatten() {
+            let is_named = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+            let is_own = || entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == owner);
+            if is_named && is_own() {
+                let _ = remove_abandoned(&entry.path());
+            }
+        }
+    }
+}
+
+fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    let lock = File::open(folder.join(LOCK))?;
+    if lock.try_lock().is_ok() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(())
+}
+
+/// The temporary folder, or the usual one where its path is too long for sockets.
+fn temporary() -> PathBuf {
+    let folder = env::temp_dir();
+    let is_usable = (1..=PATH_LEN_MAX).contains(&folder.as_os_str().len());
+    if is_usable { folder } else { "/tmp".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_its_value_or_once_its_lock_is_free() {
+        let parent = tempfile::tempdir().unwrap();
+        let [gone, abandoned, alive] =
+            std::array::from_fn(|_| Folder::new_in(parent.path()).unwrap());
+        let gone_path = gone.path().to_owned();
+        drop(gone);
+        assert!(!gone_path.exists());
+
+        let Folder { folder, _lock: lock } = abandoned;
+        let abandoned = folder.keep();
+        fs::write(abandoned.join("line"), "").unwrap();
+        let stranger = parent.path().join("smidgen-notes");
+        fs::create_dir(&stranger).unwrap();
+        alive.remove_abandoned();
+        assert!(abandoned.exists(), "its lock is held");
+        drop(lock);
+        let other = Folder::new_in(parent.path()).unwrap();
+        other.remove_abandoned();
+        assert!(!abandoned.exists());
+        assert!(alive.path().exists() && other.path().exists() && stranger.exists());
+    }
+}

@@ -1,0 +1,25 @@
+//! Files that hold a key, or may: written at their place only, so that a process that is killed leaves no copy elsewhere.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Writes a file that must not exist, with these permissions. Where it cannot be written whole, it is not there.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Why it could not be written matters more.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// The same in place of what is there: a new file, so that nobody has it open.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => create(path, bytes, mode),
+    }
+}
