@@ -1,6 +1,8 @@
 //! The real binary in a fresh directory: what it leaves, and how it refuses.
 
 mod numbers;
+#[cfg(unix)]
+mod paths;
 mod refusals;
 mod theory;
 mod time;
