@@ -18,6 +18,7 @@ use smidgen::baseline;
 use smidgen::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::config::Options;
 use smidgen::experiment::{Experiment, ExperimentError};
+use smidgen::lyapunov::Violation;
 use smidgen::progress::Progress;
 use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
 use smidgen::recorder::{Recorded, Start, record};
@@ -257,6 +258,14 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         summary.gamma.and_then(|gamma| step(gamma, &summary.theory, summary.gamma_tuned))
     {
         say(format_args!("{sentence}."))?;
+    }
+    if options.check_theory {
+        say(match summary.violation {
+            None => "The inequalities of the proof held in every round.".into(),
+            Some(Violation { round, inequality }) => {
+                format!("In round {round} {inequality} did not hold, for the first time.")
+            }
+        })?;
     }
     say(format_args!("transcript {}", summary.transcript))
 }

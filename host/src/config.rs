@@ -214,7 +214,10 @@ pub struct Options {
     )]
     pub l1: f64,
 
-    /// Stop with a sentence in the first round whose Lyapunov function does not fall as theory says
+    /// Watch the inequalities of EF21's proof in every round: contraction, descent, Lyapunov function
+    ///
+    /// A run whose step a theorem allows stops with a sentence in the first round that violates one. With a longer step it is recorded and the run
+    /// goes on.
     #[arg(long, help_heading = "Run")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub check_theory: bool,

@@ -8,7 +8,7 @@ use crate::dataset::split::{Split, SplitError};
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
 use crate::key_file::KeyError;
-use crate::lyapunov::Lyapunov;
+use crate::lyapunov::{Lyapunov, Terms};
 use crate::objective::{Objective, Penalty};
 use crate::range::{self, RangeError};
 use crate::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
@@ -119,8 +119,8 @@ pub enum ExperimentError {
     },
     /// The run is none of those that the theorem is about.
     #[error(
-        "--check-theory is about ef21 or gd with a step that theory allows, one K for all, all workers with all rows in every round and \
-         nothing compressed on the way down; add --step am, or leave it out"
+        "--check-theory watches ef21, ef21-w, ef21-clone, ef21+ or gd with a step that stays, one K for all, a compressor without chance, all \
+         workers with all rows in every round and nothing compressed on the way down; add --step am or a number, or leave it out"
     )]
     NoTheorem,
     /// A checkpoint would not hold the whole state.
@@ -285,7 +285,9 @@ impl Experiment {
                 (None, _) => None,
             },
         };
-        if options.check_theory && !Self::has_theorem(&setup, longest) {
+        if options.check_theory
+            && (smoothness.is_none() || !Self::is_watchable(options, &setup, &recipe))
+        {
             return Err(ExperimentError::NoTheorem);
         }
         let parts = recipe.parts;
@@ -355,24 +357,53 @@ impl Experiment {
         noise::floor(self.options.objective, data, smoothness, batch.size as usize, alpha)
     }
 
+    /// Whether a theorem covers the run and allows its step.
+    pub fn is_allowed(&self) -> bool {
+        is_allowed(self.setup.gamma, self.longest)
+    }
+
     /// The watch over theory, if it was asked for.
     pub fn lyapunov(&self) -> Option<Lyapunov> {
         let smoothness = self.smoothness.clone().filter(|_| self.options.check_theory)?;
-        Some(Lyapunov::new(self.objective(), smoothness, self.setup.gamma, self.parts[0].alpha))
+        let Setup { compressor, value_bits, dimension, gamma, .. } = self.setup;
+        let rare = self.rare_features().filter(|_| self.options.step == Step::Rare);
+        let (alpha, factor) = match rare {
+            None => (self.parts[0].alpha, 1.0),
+            Some(features) => {
+                let of = (compressor, value_bits);
+                (recipe::rare_alpha(&self.parts, of, features, dimension as usize), features.c_w)
+            }
+        };
+        let parts = self.parts.clone();
+        Some(Lyapunov::new(self.objective(), Terms { parts, smoothness, gamma, alpha, factor }))
     }
 
-    /// Whether the theorem behind [`Lyapunov`] is about such a run.
-    fn has_theorem(setup: &Setup, longest: Option<Longest>) -> bool {
-        setup.method == Method::Ef21
-            && setup.compressor == Compressor::TopK
+    /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
+    fn is_watchable(options: &Options, setup: &Setup, recipe: &Recipe) -> bool {
+        let is_estimator = match options.method {
+            config::Method::Ef21
+            | config::Method::Ef21W
+            | config::Method::Ef21Clone
+            | config::Method::Ef21Plus
+            | config::Method::Gd => true,
+            config::Method::Ef21Sgdm
+            | config::Method::Ef21Hb
+            | config::Method::Ef21Prox
+            | config::Method::Ef14
+            | config::Method::Econtrol
+            | config::Method::Dcgd => false,
+        };
+        let is_deterministic = match setup.compressor {
+            Compressor::TopK | Compressor::Natural | Compressor::Sign => true,
+            Compressor::RandK { .. } => false,
+        };
+        is_estimator
+            && is_deterministic
             && setup.hears_all()
-            && setup.shares.iter().all(|share| share.k == setup.shares[0].k)
+            && recipe.parts.iter().all(|part| part.alpha == recipe.parts[0].alpha)
             && setup.downlink_budget.is_none()
-            && (setup.momentum, setup.l1) == (0.0, 0.0)
             && setup.step_rule == StepRule::Constant
             && setup.theory.is_none()
-            && setup.shares.iter().all(|share| share.scale == 1.0)
-            && is_allowed(setup.gamma, longest)
     }
 
     /// f in f64, on the data as they were read.

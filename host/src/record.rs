@@ -18,6 +18,7 @@ pub(crate) use directory::{write_error, write_whole};
 pub use times::{BoardTimes, Clock, Times, WorkerTimes};
 
 pub use crate::aggregator::Traffic;
+use crate::lyapunov::{Violation, Watched};
 use crate::recipe::Longest;
 use crate::theory::Basis;
 use std::collections::BTreeMap;
@@ -123,6 +124,9 @@ pub struct RoundRecord {
     /// Where the time of each worker's round went, if its update is in the round; see [`BoardTimes::of_round`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub boards: Vec<BoardTimes>,
+    /// The inequalities of the theorem, where they are watched (`--check-theory`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theory: Option<Watched>,
     /// Digest of the run up to and with this round, 16 hexadecimal digits.
     pub transcript: String,
 }
@@ -170,7 +174,7 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
@@ -234,6 +238,8 @@ pub struct Summary {
     /// Total over all rounds, see [`Cost::elapsed_seconds`].
     #[serde(default)]
     pub elapsed_seconds: Option<f64>,
+    /// The first round in which an inequality that was watched did not hold.
+    pub violation: Option<Violation>,
     /// What the updates would take if they were coded perfectly, and what they took.
     pub information_limit: Option<InformationLimit>,
     /// Mantissas of models and estimators that were cut to their range, by the host or by a worker; 0 in a sound run.
@@ -309,12 +315,16 @@ impl Summary {
         self.loss = Some(round.loss);
         self.gradient_norm_squared = round.gradient_norm_squared;
         self.transcript.clone_from(&round.transcript);
+        let violated = round.theory.and_then(|watched| watched.violated());
+        self.violation = self
+            .violation
+            .or(violated.map(|inequality| Violation { round: round.round, inequality }));
     }
 
     /// Replaces what it says of rounds by what `rounds` say.
     pub fn recount(&mut self, rounds: &[RoundRecord]) {
         self.set_cost(Cost::default());
-        self.initial_loss = None;
+        (self.initial_loss, self.violation) = (None, None);
         rounds.iter().for_each(|round| self.add(round));
     }
 

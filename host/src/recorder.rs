@@ -58,6 +58,8 @@ struct Recorder<'r> {
     l1: f64,
     /// The watch over theory, where it was wanted.
     lyapunov: Option<Lyapunov>,
+    /// Whether a theorem allows the step: then every inequality must hold.
+    is_allowed: bool,
     /// Begun with the first round: an earlier run is not given up for one that never gets so far.
     directory: Option<RunDirectory>,
 }
@@ -122,9 +124,15 @@ impl Observer for Recorder<'_> {
         last: bool,
         aggregator: &Aggregator,
     ) -> Result<(), RecordError> {
+        let theory = self.lyapunov.as_mut().map(|lyapunov| lyapunov.look(aggregator));
+        let record = &RoundRecord { theory, ..record.clone() };
         self.begin()?.append(record)?;
+        let held = self.summary.violation.is_none();
         self.add(record);
         Best::update(&mut self.best, record, self.l1, aggregator);
+        if let Some(Violation { round, inequality }) = self.summary.violation.filter(|_| held) {
+            self.note(&format!("in round {round} {inequality} does not hold"));
+        }
         self.time(aggregator);
         self.last = aggregator.snapshot();
         if !last && self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
@@ -138,8 +146,8 @@ impl Observer for Recorder<'_> {
         true
     }
 
-    fn check(&mut self, round: u32, aggregator: &Aggregator) -> Result<(), Violation> {
-        self.lyapunov.as_mut().map_or(Ok(()), |lyapunov| lyapunov.check(round, aggregator))
+    fn check(&self) -> Result<(), Violation> {
+        self.summary.violation.filter(|_| self.is_allowed).map_or(Ok(()), Err)
     }
 }
 
@@ -201,6 +209,9 @@ impl Recorder<'_> {
                 directory.write_summary(&self.summary)?;
                 self.directory = Some(directory);
                 rounds.iter().for_each(|round| self.add(round));
+                if let Some(lyapunov) = &mut self.lyapunov {
+                    lyapunov.look(aggregator);
+                }
             }
         }
         Ok(())
@@ -340,6 +351,7 @@ pub fn record(
         best: None,
         l1: experiment.setup.l1,
         lyapunov: experiment.lyapunov(),
+        is_allowed: experiment.is_allowed(),
         directory: None,
     };
     recorder.start(start, world.aggregator())?;

@@ -11,7 +11,7 @@ pub(super) struct Bundled {
 
 const BREAST_CANCER: &str = include_str!("../../data/breast-cancer.libsvm");
 
-const SETS: [Bundled; 3] = [
+const SETS: [Bundled; 4] = [
     Bundled { name: "digits", text: include_str!("../../data/digits.libsvm"), load: digits },
     Bundled {
         name: "breast-cancer",
@@ -19,6 +19,11 @@ const SETS: [Bundled; 3] = [
         load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
     },
     Bundled { name: "breast-cancer-standardised", text: BREAST_CANCER, load: standardised },
+    Bundled {
+        name: "tight-quadratics",
+        text: include_str!("../../data/tight-quadratics.libsvm"),
+        load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
+    },
 ];
 
 /// The pixels of `digits` are counts of 0..=16, its features pixels divided by 16.

@@ -51,6 +51,7 @@ fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
                 modelled_seconds,
                 elapsed_seconds,
                 boards: boards(next),
+                theory: None,
                 transcript,
             }
         };

@@ -43,6 +43,7 @@ fn rounds(count: u32) -> Vec<RoundRecord> {
             modelled_seconds: 0.0051,
             elapsed_seconds: Some(0.0123),
             boards: Vec::new(),
+            theory: None,
             transcript: format!("{:016x}", u64::from(round) * 0x9e37_79b9),
         }
     };

@@ -149,9 +149,25 @@ fn theory_is_checked_every_round_where_it_says_something() {
         let output = smidgen(directory.path(), &arguments);
         assert!(output.status.success(), "{options}: {}", stderr(&output));
     }
+    let long = "--dataset tight-quadratics --objective least-squares --lambda 0 --workers 2 --k 1 --step 0.032 --rounds 50";
+    let output = smidgen(directory.path(), &format!("simulate --check-theory {long} --out long"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_says(&said, &["the decrease of the Lyapunov function did not hold, for the first time"]);
+    let violation = &summary_of(&directory.path().join("long"))["violation"];
+    assert_eq!(violation["inequality"], "lyapunov");
+    let rounds = fs::read_to_string(directory.path().join("long/rounds.jsonl")).expect("there");
+    for (round, line) in rounds.lines().enumerate() {
+        let record: Value = serde_json::from_str(line).expect("it is JSON");
+        let theory = &record["theory"];
+        assert!(theory["psi"].is_number(), "{line}");
+        for slack in ["contraction_slack", "descent_slack", "lyapunov_slack"] {
+            assert_eq!(theory[slack].is_number(), round > 0, "{line}");
+        }
+    }
     for options in [
         "",
-        "--step 10",
+        "--step am --compressor randk",
         "--step am --method dcgd",
         "--step am --participation 0.5",
         "--step am --k 4,4,4,8",
