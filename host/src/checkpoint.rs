@@ -6,11 +6,12 @@
 //! ```
 //!
 //! A file is written beside its place, synced, and renamed. Whatever happens to the newest one, the one before it is
-//! whole: a run goes on from the latest file that passes its check.
+//! whole: a run goes on from the latest file that passes its check and fits the records of its rounds.
 
 use crate::aggregator::Snapshot;
 use crate::best::Best;
-use crate::record::{Cost, RecordError, WorkerTimes, write_error, write_whole};
+use crate::files;
+use crate::record::{Cost, Locks, RecordError, WorkerTimes, write_error, write_whole};
 use crate::shown::shown;
 use crc::{CRC_64_XZ, Crc};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,8 @@ const HEAD: &[u8] = b"smidgen checkpoint 3\n";
 /// What all versions begin with; they end in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
-const PREFIX: &str = "checkpoint-";
+/// How the name of a file begins; the number of its round follows.
+pub(crate) const PREFIX: &str = "checkpoint-";
 /// Files that are kept.
 const KEPT: usize = 2;
 
@@ -69,18 +71,18 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Makes the directory, and removes those of an earlier run.
+    /// Makes the directory and locks it.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn begin(&self) -> Result<(), RecordError> {
-        fs::create_dir_all(&self.directory).map_err(write_error(&self.directory))?;
-        self.forget_from(0)
+    /// If it cannot be made, or another process writes there.
+    pub fn claim(&self, locks: &mut Locks) -> Result<(), RecordError> {
+        files::make_directory(&self.directory).map_err(write_error(&self.directory))?;
+        locks.take(&self.directory)
     }
 
     /// Whether there are some, of an earlier run.
     pub fn any(&self) -> bool {
-        files(&self.directory).is_ok_and(|files| !files.is_empty())
+        written(&self.directory).is_ok_and(|files| !files.is_empty())
     }
 
     /// Removes those behind this round and later ones: of an earlier run, or damaged ones.
@@ -89,15 +91,21 @@ impl Checkpoints {
     /// If one cannot be removed.
     pub fn forget_from(&self, round: u32) -> Result<(), RecordError> {
         let (directory, first) = (&self.directory, file(&self.directory, round));
-        let removed = files(directory).and_then(|files| {
+        let removed = written(directory).and_then(|files| {
             files.into_iter().filter(|file| *file >= first).try_for_each(fs::remove_file)
         });
         removed.map_err(write_error(directory))
     }
 
-    /// Whether there is to be one behind a round, even if it is not the last.
+    /// Whether there is to be one after a round, even if it is not the last. Round 0 has one: nothing of it need be sent again.
     pub fn is_due(&self, round: u32) -> bool {
-        round > 0 && round.is_multiple_of(self.every)
+        round.is_multiple_of(self.every)
+    }
+
+    /// The round of the latest one.
+    pub fn latest_round(&self) -> Option<u32> {
+        let latest = written(&self.directory).ok()?.into_iter().next()?;
+        latest.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
     }
 
     /// Writes the one behind a closed round.
@@ -141,12 +149,14 @@ pub enum CheckpointError {
     },
     /// It holds none.
     #[error(
-        "{} holds no checkpoint: the run did not get as far as its first one (--every), or its checkpoints are \
-         elsewhere (--checkpoint); start it again, or name the directory of the checkpoints", shown(.0)
+        "{} holds no checkpoint: the run did not close its first round, or its checkpoints are elsewhere (--checkpoint); start \
+         it again, or name the directory of the checkpoints", shown(.0)
     )]
     None(PathBuf),
     /// It holds none that is whole.
-    #[error("no checkpoint in {} can be used; the latest, {}: {}", shown(path), shown(file), flaw)]
+    #[error(
+        "no checkpoint in {} can be used; the latest, {}: {flaw}{}", shown(path), shown(file), flaw.advice()
+    )]
     Flawed {
         /// The directory.
         path: PathBuf,
@@ -174,6 +184,21 @@ pub enum Flaw {
     /// It is not what was written.
     #[error("it is damaged or cut off")]
     Damaged,
+    /// The records do not go with it.
+    #[error("it is whole, but {0}")]
+    Records(RecordError),
+}
+
+impl Flaw {
+    /// What to do where every file is flawed and this is the latest one's.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Version => "",
+            Self::Unreadable(_) | Self::Foreign | Self::Damaged | Self::Records(_) => {
+                "; start the run again"
+            }
+        }
+    }
 }
 
 /// Checksum of the data of all workers.
@@ -221,39 +246,52 @@ impl Checkpoint {
     /// If it cannot be written: then those before it are as they were.
     pub fn write(&self, directory: &Path) -> Result<(), RecordError> {
         write_whole(&file(directory, self.snapshot.round()), &self.to_bytes())?;
-        for old in files(directory).unwrap_or_default().into_iter().skip(KEPT) {
+        for old in written(directory).unwrap_or_default().into_iter().skip(KEPT) {
             // One too many does no harm.
             let _ = fs::remove_file(old);
         }
         Ok(())
     }
 
-    /// The latest one in `directory` that is whole, and a sentence for each later one that is not.
+    /// The latest one in `directory` that is whole and goes with the records, what `match_records` makes of it, and a
+    /// sentence for each later one that is left out.
     ///
     /// # Errors
     /// If there is none.
-    pub fn latest(directory: &Path) -> Result<(Self, Vec<String>), CheckpointError> {
+    pub fn latest<T>(
+        directory: &Path,
+        match_records: impl Fn(&Self) -> Result<T, RecordError>,
+    ) -> Result<(Self, T, Vec<String>), CheckpointError> {
         let path = directory.to_owned();
-        let files = files(directory)
+        let found = listed(directory)
             .map_err(|source| CheckpointError::Directory { path: path.clone(), source })?;
         let mut flaws = Vec::new();
-        for file in files {
-            let read = fs::read(&file).map_err(Flaw::Unreadable);
-            match read.and_then(|bytes| Self::from_bytes(&bytes)) {
-                Ok(checkpoint) => {
+        for file in found {
+            let read = files::read(&file).map_err(Flaw::Unreadable);
+            let whole = read.and_then(|bytes| Self::from_bytes(&bytes));
+            let fitting = whole.and_then(|checkpoint| {
+                let matched = match_records(&checkpoint).map_err(Flaw::Records)?;
+                Ok((checkpoint, matched))
+            });
+            match fitting {
+                Ok((checkpoint, matched)) => {
                     let note = |(file, flaw): &(PathBuf, Flaw)| {
                         format!("{} is left out: {flaw}", shown(file))
                     };
-                    return Ok((checkpoint, flaws.iter().map(note).collect()));
+                    return Ok((checkpoint, matched, flaws.iter().map(note).collect()));
                 }
                 // It is whole: to go on from an older one would throw it away.
                 Err(flaw @ Flaw::Version) => {
                     return Err(CheckpointError::Flawed { path, file, flaw });
                 }
-                Err(flaw) => flaws.push((file, flaw)),
+                Err(
+                    flaw @ (Flaw::Unreadable(_) | Flaw::Foreign | Flaw::Damaged | Flaw::Records(_)),
+                ) => flaws.push((file, flaw)),
             }
         }
-        Err(match flaws.into_iter().next() {
+        // The latest, but what only has the name of one is not it.
+        let telling = |(_, flaw): &(PathBuf, Flaw)| matches!(flaw, Flaw::Unreadable(_));
+        Err(match flaws.into_iter().min_by_key(telling) {
             Some((file, flaw)) => CheckpointError::Flawed { path, file, flaw },
             None => CheckpointError::None(path),
         })
@@ -265,8 +303,15 @@ fn file(directory: &Path, round: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{round:010}"))
 }
 
-/// The files of checkpoints in a directory, the latest first.
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of checkpoints in a directory, the latest first: what only has the name of one is not ours.
+fn written(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = listed(directory)?;
+    files.retain(|file| file.is_file());
+    Ok(files)
+}
+
+/// What has the name of a checkpoint in a directory, the latest first.
+fn listed(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

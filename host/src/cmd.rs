@@ -20,15 +20,15 @@ use smidgen::config::Options;
 use smidgen::experiment::{Experiment, ExperimentError};
 use smidgen::lyapunov::Violation;
 use smidgen::progress::Progress;
-use smidgen::record::{Claim, RunDirectory, Summary, TestRecord};
-use smidgen::recorder::{Recorded, Start, record};
+use smidgen::record::{Claim, Locks, Records, RunDirectory, Summary, TestRecord};
+use smidgen::recorder::{Failed, Recorded, Start, record};
 use smidgen::report::quantity::{best, bytes, counted, number, slow_line, step, time};
 use smidgen::report::write;
 use smidgen::shown::{lines, shown, typed};
 use smidgen::training::{Goal, TrainingError, World, WorldError};
 use std::ffi::OsString;
 use std::io::{self, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::id;
 use std::time::UNIX_EPOCH;
 
@@ -75,8 +75,8 @@ fn new_session() -> u32 {
 pub enum Origin {
     /// The command line that asks for it.
     CommandLine(Vec<OsString>),
-    /// An earlier part of itself.
-    Checkpoint(Box<Checkpoint>),
+    /// An earlier part of itself: its state, its records, and the locks on its directories.
+    Checkpoint(Box<Checkpoint>, Records, Locks),
 }
 
 /// A checkpoint does not fit what was loaded.
@@ -100,7 +100,7 @@ struct Complete {
 
 /// A run that was ended on request.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped behind round {round}; {advice}")]
+#[error("stopped after round {round}; {advice}")]
 pub struct Stopped {
     round: u32,
     advice: String,
@@ -111,18 +111,23 @@ struct Launch {
     start: Start,
     checkpoints: Option<Checkpoints>,
     snapshot: Option<Snapshot>,
+    /// Held until the report is written.
+    locks: Locks,
 }
 
 /// Takes the files of a run; an earlier run there is not replaced without a word.
 fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> Result<Launch> {
     let options = experiment.options();
-    let (arguments, resumed) = match origin {
-        Origin::CommandLine(arguments) => (arguments, None),
-        Origin::Checkpoint(checkpoint) => (checkpoint.arguments.clone(), Some(checkpoint)),
+    let (arguments, resumed, mut locks) = match origin {
+        Origin::CommandLine(arguments) => (arguments, None, Locks::default()),
+        Origin::Checkpoint(checkpoint, records, locks) => {
+            (checkpoint.arguments.clone(), Some((checkpoint, records)), locks)
+        }
     };
     let checkpoints = experiment.checkpoints(arguments)?;
-    let Some(checkpoint) = resumed else {
-        let claim = Claim::new(&options.out)?;
+    let Some((checkpoint, records)) = resumed else {
+        let claim = Claim::new(&options.out, &mut locks)?;
+        checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.claim(&mut locks))?;
         if let Some(path) = claim.replaces() {
             progress.note(&format!("replacing the run in {}", shown(path)));
         }
@@ -131,22 +136,23 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
         {
             progress.note(&format!("replacing the checkpoints in {}", shown(&kept.directory)));
         }
-        return Ok(Launch { start: Start::New(claim), checkpoints, snapshot: None });
+        return Ok(Launch { start: Start::New(claim), checkpoints, snapshot: None, locks });
     };
+    checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.claim(&mut locks))?;
     if checkpoint.data_checksum != experiment.data_checksum() {
         return Err(OtherData(options.dataset.clone()).into());
     }
     let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
-    let (round, transcript) = (snapshot.round(), snapshot.transcript());
-    let (directory, rounds) = RunDirectory::reopen(&options.out, round, transcript)?;
+    let round = snapshot.round();
+    let (directory, rounds) = RunDirectory::reopen(records, &mut locks)?;
     let goal = Goal { rounds: options.rounds, target: options.target };
     if rounds.last().is_some_and(|last| goal.is_over(last)) {
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
-    progress.note(&format!("going on behind round {}", snapshot.round()));
+    progress.note(&format!("going on after round {round}"));
     let best = best.map(Box::new);
     let start = Start::Resumed { directory, rounds, setup, wall_seconds, times, best };
-    Ok(Launch { start, checkpoints, snapshot: Some(snapshot) })
+    Ok(Launch { start, checkpoints, snapshot: Some(snapshot), locks })
 }
 
 /// Runs an experiment in a world, then gradient descent beside it, and leaves the report.
@@ -156,13 +162,16 @@ fn train_and_report(
     world: &mut impl World,
     mut progress: Progress,
 ) -> Result<()> {
-    let Launch { start, checkpoints, snapshot } = launch;
+    let Launch { start, checkpoints, snapshot, locks: _locks } = launch;
     if let Some(snapshot) = snapshot {
         *world.aggregator() = Aggregator::resume(experiment.setup.clone(), snapshot)?;
     }
     let at = checkpoints.as_ref().map(|checkpoints| checkpoints.directory.clone());
-    let recorded = record(experiment, start, checkpoints, world, &mut progress)?;
-    let Recorded { directory, mut summary } = recorded;
+    let recorded = record(experiment, start, checkpoints, world, &mut progress);
+    let Recorded { directory, mut summary } = recorded.map_err(|Failed { cause, resumable }| {
+        let advice = advice(&cause, at.as_deref(), resumable);
+        Halted { cause, advice }
+    })?;
     progress.finish();
     let options = experiment.options();
     let complete = summary.rounds >= options.rounds || summary.target_reached == Some(true);
@@ -177,6 +186,39 @@ fn train_and_report(
     conclude(experiment.options(), &summary)?;
     say(format_args!("Open {} in a browser.", shown(&report)))?;
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
+}
+
+/// A run that came to a halt, and what can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}{advice}")]
+struct Halted {
+    cause: Box<TrainingError>,
+    advice: String,
+}
+
+/// What to do after a run has come to a halt: it has `checkpoints` somewhere, if it keeps any, the latest of them after the
+/// round `resumable`.
+fn advice(cause: &TrainingError, checkpoints: Option<&Path>, resumable: Option<u32>) -> String {
+    match cause {
+        TrainingError::World(
+            WorldError::Silent { .. }
+            | WorldError::Lost { .. }
+            | WorldError::Evasive { .. }
+            | WorldError::Ended { .. }
+            | WorldError::Interrupted,
+        )
+        | TrainingError::Failure { .. }
+        | TrainingError::Record(_) => match (checkpoints, resumable) {
+            (Some(directory), Some(round)) => {
+                format!("; `smidgen resume {}` goes on after round {round}", typed(directory))
+            }
+            (Some(_), None) => "; no round was closed, so start the run again".into(),
+            (None, _) => "; its workers keep vectors to themselves, so start the run again".into(),
+        },
+        TrainingError::World(WorldError::Stalled { .. }) | TrainingError::Theory(_) => {
+            String::new()
+        }
+    }
 }
 
 /// What to say of a run that was ended on request, with its checkpoints in a directory.

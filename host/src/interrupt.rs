@@ -50,6 +50,12 @@ pub fn listen() -> io::Result<()> {
     })
 }
 
+/// Has a file that grows beyond the limit of this process fail to be written, as on a full disk, instead of ending the
+/// process without a word.
+pub fn survive_file_limits() {
+    disposition::ignore_file_limits();
+}
+
 /// Whether the run shall end after its open round.
 pub fn is_requested() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 0
@@ -98,6 +104,10 @@ mod disposition {
         for &request in signals {
             set(request, SigHandler::SigIgn);
         }
+    }
+
+    pub fn ignore_file_limits() {
+        set(Signal::SIGXFSZ, SigHandler::SigIgn);
     }
 
     /// Returns what it was before.

@@ -21,6 +21,7 @@ pub mod driver;
 pub mod emulator;
 pub mod experiment;
 pub mod fault_injector;
+pub mod files;
 pub mod image;
 pub mod interrupt;
 pub mod key_file;

@@ -13,6 +13,7 @@ use smidgen::interrupt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    interrupt::survive_file_limits();
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Err(error) = interrupt::listen() {
         cmd::complain(&format!("warning: Ctrl-C will end a run without a report: {error}"));

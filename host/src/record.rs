@@ -5,16 +5,19 @@
 //! DIR/baseline.jsonl   one BaselineRecord a line: dense gradient descent on the same problem
 //! DIR/summary.json     one Summary: what is known before the first round, then everything
 //! DIR/report.html      see `report`
+//! DIR/.lock            held by the process that writes the others
 //! ```
 //!
 //! JSON has no word for numbers that are not finite: they are written as `null`, and read as NaN or,
 //! where a value may be absent, as absent.
 
 mod directory;
+mod lock;
 mod times;
 
-pub use directory::{Claim, REPORT, RecordError, Run, RunDirectory};
+pub use directory::{Claim, REPORT, RecordError, Records, Run, RunDirectory};
 pub(crate) use directory::{write_error, write_whole};
+pub use lock::Locks;
 pub use times::{BoardTimes, Clock, Times, WorkerTimes};
 
 pub use crate::aggregator::Traffic;

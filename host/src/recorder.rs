@@ -16,6 +16,7 @@ use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};
 use std::mem;
 use std::time::Instant;
+use thiserror::Error;
 
 /// Boards that are greeted by a line of their own; the rest are counted.
 const GREETING_COUNT_MAX: usize = 8;
@@ -155,7 +156,7 @@ impl Recorder<'_> {
     /// The directory of the run; whatever was there of an earlier run is gone from now on.
     fn begin(&mut self) -> Result<&mut RunDirectory, RecordError> {
         if let Some(claim) = self.claim.take() {
-            self.checkpoints.as_ref().map_or(Ok(()), Checkpoints::begin)?;
+            self.forget_checkpoints_from(0)?;
             self.directory = Some(claim.begin(&self.summary)?);
         }
         Ok(self.directory.as_mut().expect("a run is claimed or reopened"))
@@ -177,6 +178,13 @@ impl Recorder<'_> {
 
     fn forget_checkpoints_from(&self, round: u32) -> Result<(), RecordError> {
         self.checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.forget_from(round))
+    }
+
+    /// The round of the latest checkpoint that is this run's.
+    fn resumable(&self) -> Option<u32> {
+        // Until it has a directory, those that are there are of an earlier run.
+        let checkpoints = self.directory.as_ref().and(self.checkpoints.as_ref());
+        checkpoints.and_then(Checkpoints::latest_round)
     }
 
     /// Leaves a checkpoint. The records that it goes with are written before.
@@ -204,10 +212,10 @@ impl Recorder<'_> {
                 self.earlier_seconds = wall_seconds;
                 self.learn(aggregator);
                 let next = rounds.last().map_or(0, |record| record.round + 1);
+                self.directory = Some(directory);
                 self.forget_checkpoints_from(next)?;
                 self.summary.setup = setup;
-                directory.write_summary(&self.summary)?;
-                self.directory = Some(directory);
+                self.write_summary()?;
                 rounds.iter().for_each(|round| self.add(round));
                 if let Some(lyapunov) = &mut self.lyapunov {
                     lyapunov.look(aggregator);
@@ -295,6 +303,16 @@ pub struct Recorded {
     pub summary: Summary,
 }
 
+/// Why a run that was recorded did not come to its end.
+#[derive(Debug, Error)]
+#[error("{cause}")]
+pub struct Failed {
+    /// What went wrong.
+    pub cause: Box<TrainingError>,
+    /// The round after which it can go on, by its latest checkpoint.
+    pub resumable: Option<u32>,
+}
+
 /// What a run begins with.
 #[derive(Debug)]
 pub enum Start {
@@ -327,7 +345,7 @@ pub fn record(
     checkpoints: Option<Checkpoints>,
     world: &mut impl World,
     progress: &mut Progress,
-) -> Result<Recorded, TrainingError> {
+) -> Result<Recorded, Failed> {
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
     let mut recorder = Recorder {
@@ -354,7 +372,11 @@ pub fn record(
         is_allowed: experiment.is_allowed(),
         directory: None,
     };
-    recorder.start(start, world.aggregator())?;
+    let started = recorder.start(start, world.aggregator());
+    started.map_err(|cause| Failed {
+        cause: Box::new(cause.into()),
+        resumable: recorder.resumable(),
+    })?;
     recorder.progress.phase("sending shards");
     for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
         recorder.progress.transfer(place, 0, share.data.len() as u64);
@@ -363,13 +385,17 @@ pub fn record(
     recorder.conclude(experiment, world.aggregator());
     recorder.summary.wall_seconds = recorder.wall_seconds();
     let written = recorder.write_summary();
+    // Also of a run that failed: all that it closed can be gone on from.
+    let kept = recorder.keep(recorder.last.clone());
+    let resumable = recorder.resumable();
     // Why the run failed matters more than whether that could be written down.
-    outcome?;
-    written?;
-    // Whoever finds a checkpoint behind the last round finds a run that is complete.
-    recorder.keep(recorder.last.clone())?;
-    let Recorder { directory, summary, .. } = recorder;
-    Ok(Recorded { directory: directory.expect("a run has a first round"), summary })
+    match outcome.and(written.map_err(Into::into)).and(kept.map_err(Into::into)) {
+        Err(cause) => Err(Failed { cause: Box::new(cause), resumable }),
+        Ok(()) => {
+            let Recorder { directory, summary, .. } = recorder;
+            Ok(Recorded { directory: directory.expect("a run has a first round"), summary })
+        }
+    }
 }
 
 fn worker_records(
@@ -409,6 +435,7 @@ fn worker_records(
 mod tests {
     use super::*;
     use crate::config::cli::{self, Command};
+    use crate::record::Locks;
     use crate::simulation::Simulation;
     use crate::training::{Measured, WorldError};
     use smidgen_firmware::objectives::Objectives;
@@ -448,14 +475,14 @@ mod tests {
     }
 
     /// A run of nine rounds in `path`, in a world that halts after so many.
-    fn run(path: &Path, rounds: usize) -> Option<TrainingError> {
+    fn run(path: &Path, rounds: usize) -> Option<Failed> {
         let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
         let arguments = arguments.map(Into::into).into_iter().chain([path.into()]);
         let cli = cli::parse(arguments).unwrap();
         let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
         let experiment = Experiment::new(&options, None, 1).unwrap();
         let mut world = Halting { simulation: experiment.simulation(), rounds };
-        let claim = Claim::new(path).unwrap();
+        let claim = Claim::new(path, &mut Locks::default()).unwrap();
         record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
     }
 
@@ -472,7 +499,9 @@ mod tests {
     fn a_run_that_fails_leaves_its_totals_and_counters() {
         let folder = tempfile::tempdir().unwrap();
         let failure = run(folder.path(), 4);
-        assert!(matches!(failure, Some(TrainingError::World(WorldError::Lost { .. }))));
+        let Some(Failed { cause, resumable }) = failure else { panic!("it halts") };
+        assert!(matches!(*cause, TrainingError::World(WorldError::Lost { .. })));
+        assert_eq!(resumable, None, "it leaves no checkpoints");
 
         let recorded = RunDirectory::read(folder.path()).unwrap();
         let summary = recorded.summary;

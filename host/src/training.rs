@@ -65,9 +65,7 @@ pub enum WorldError {
         keyed: bool,
     },
     /// A worker that took part does not answer any more.
-    #[error(
-        "{place} has not answered for {seconds} seconds; check its power and cable, then go on with `smidgen resume`"
-    )]
+    #[error("{place} has not answered for {seconds} seconds; check its power and cable")]
     Lost {
         /// Where it was.
         place: String,
@@ -76,8 +74,7 @@ pub enum WorldError {
     },
     /// A worker is there but does not go on.
     #[error(
-        "{place} says that it is there, but has not answered what it is asked for {seconds} seconds; restart it, then go on with \
-         `smidgen resume`"
+        "{place} says that it is there, but has not answered what it is asked for {seconds} seconds; restart it"
     )]
     Evasive {
         /// Where it is.
@@ -86,9 +83,7 @@ pub enum WorldError {
         seconds: u64,
     },
     /// The emulator of a board is gone for good.
-    #[error(
-        "{place} does not come back: {reason}; try another version of QEMU, then `smidgen resume`"
-    )]
+    #[error("{place} does not come back: {reason}; try another version of QEMU")]
     Ended {
         /// Which board.
         place: String,

@@ -10,8 +10,10 @@ use std::thread::sleep;
 use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
-/// So many times a run is killed.
+/// Times that a run is killed.
 const KILLS: usize = 200;
+/// The longest that a run is left alone, in microseconds.
+const KILL_TIME_MAX_US: u64 = 120_000;
 const RUN: &str = "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --every 7 --out run";
 
 fn smidgen(directory: &Path, arguments: &str) -> Command {
@@ -70,9 +72,11 @@ fn checkpoints(directory: &Path) -> Vec<PathBuf> {
 /// Starts a run and goes on with it until it ends by itself, killing it after random times; returns how often.
 fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
     let (mut kills, mut arguments) = (0, RUN);
+    // On a busy machine a run may need longer to get anywhere: the longest time grows while none does.
+    let (mut longest_us, mut reached) = (KILL_TIME_MAX_US, 0);
     for _ in 0..10 * KILLS {
         let mut child = start(folder.path(), arguments);
-        sleep(Duration::from_micros(rng.random_range(0..120_000)));
+        sleep(Duration::from_micros(rng.random_range(0..longest_us)));
         child.kill().expect("it can be killed");
         let output = child.wait_with_output().expect("it ends");
         let said = stderr(&output);
@@ -87,6 +91,10 @@ fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
             Some(code) => panic!("it ended with {code}: {said}"),
             None => (kills, arguments) = (kills + 1, "resume run"),
         }
+        let len = fs::metadata(folder.path().join("run/rounds.jsonl")).map_or(0, |file| file.len());
+        longest_us =
+            if len > reached { KILL_TIME_MAX_US } else { longest_us + KILL_TIME_MAX_US / 10 };
+        reached = reached.max(len);
     }
     panic!("it does not come to its end");
 }
@@ -203,6 +211,234 @@ fn a_run_that_was_moved_goes_on_beside_the_one_that_took_its_place() {
     let output = run(folder.path(), "resume moved --rounds 70");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("is of another run"), "{}", stderr(&output));
+}
+
+/// Copies a directory with its files and folders.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("it can be made");
+    for entry in fs::read_dir(from).expect("it can be read") {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).expect("it is one");
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).expect("it can be copied");
+        }
+    }
+}
+
+#[test]
+fn a_copy_goes_on_in_the_copy_wherever_its_checkpoints_are() {
+    for (checkpoint, named) in
+        [("", "copy/run"), ("run/safe", "copy/run/safe"), ("safe", "copy/safe")]
+    {
+        let folder = tempdir().expect("there is room");
+        let original = folder.path().join("original");
+        fs::create_dir(&original).expect("it can be made");
+        let mut arguments = RUN.replace("3000", "20");
+        if !checkpoint.is_empty() {
+            arguments += &format!(" --checkpoint {checkpoint}");
+        }
+        assert!(run(&original, &arguments).status.success());
+        let before = records(&original);
+        copy(&original, &folder.path().join("copy"));
+
+        let output = run(folder.path(), &format!("resume {named} --rounds 30"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(records(&original), before, "{named}: the original is left alone");
+        assert_eq!(records(&folder.path().join("copy")).lines().count(), 31, "{named}");
+        let output = run(folder.path(), &format!("resume {named} --rounds 31"));
+        assert!(output.status.success(), "again: {}", stderr(&output));
+    }
+}
+
+/// Whatever becomes of the last lines, a run goes on from a checkpoint that fits those before, to the same transcript.
+#[test]
+fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
+    let folder = tempdir().expect("there is room");
+    assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
+    let saved = folder.path().join("saved");
+    copy(&folder.path().join("run"), &saved);
+    let whole = records(folder.path());
+    let last = whole.trim_end().rfind('\n').expect("there are lines") + 1;
+    let third = whole.match_indices('\n').nth(2).expect("there are lines").0 + 1;
+    let fourth = whole.match_indices('\n').nth(3).expect("there are lines").0 + 1;
+    let cases = [
+        (whole[..last].to_owned(), Ok("does not reach round 40")),
+        (whole[..last + 20].to_owned(), Ok("does not reach round 40")),
+        (whole[..last].to_owned() + "\0\0\0\0", Ok("does not reach round 40")),
+        (whole[..last].to_owned() + "\0\0\n", Ok("line 41")),
+        (whole[..third].to_owned() + &whole[fourth..], Err("round 3 is missing")),
+        (whole[..third].to_owned() + "{}\n" + &whole[fourth..], Err("line 4")),
+    ];
+    for (text, outcome) in cases {
+        let directory = folder.path().join("run");
+        fs::remove_dir_all(&directory).expect("it can be removed");
+        copy(&saved, &directory);
+        fs::write(directory.join("rounds.jsonl"), &text).expect("there is room");
+        let output = run(folder.path(), "resume run --rounds 60");
+        let said = stderr(&output);
+        let (code, words) = match outcome {
+            Ok(words) => (0, words),
+            Err(words) => (2, words),
+        };
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+        if code == 0 {
+            let undisturbed = undisturbed(&RUN.replace("3000", "60"));
+            assert_eq!(transcripts(&records(folder.path())), transcripts(&undisturbed));
+        } else {
+            assert_eq!(records(folder.path()), text, "nothing is lost");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    let folder = tempdir().expect("there is room");
+    let at = |name: &str| folder.path().join("run").join(name);
+    assert!(run(folder.path(), &RUN.replace("3000", "20")).status.success());
+    mkfifo(&at("checkpoint-0000000900"), Mode::S_IRWXU).expect("it can be made");
+    fs::create_dir(at("checkpoint-0000000901")).expect("it can be made");
+    let output = run(folder.path(), "resume run --rounds 30");
+    let said = stderr(&output);
+    assert!(
+        said.contains("checkpoint-0000000900 is left out: it cannot be read: it is a named pipe"),
+        "{said}"
+    );
+    assert!(
+        said.contains("checkpoint-0000000901 is left out: it cannot be read: it is a directory"),
+        "{said}"
+    );
+    assert!(output.status.success(), "{said}");
+
+    for name in ["rounds.jsonl", "summary.json", "baseline.jsonl"] {
+        let before = fs::read(at(name)).unwrap_or_default();
+        let _ = fs::remove_file(at(name));
+        mkfifo(&at(name), Mode::S_IRWXU).expect("it can be made");
+        for command in ["report run", "resume run --rounds 40"] {
+            let output = run(folder.path(), command);
+            let said = stderr(&output);
+            if command.starts_with("report") || name == "rounds.jsonl" {
+                assert_eq!(output.status.code(), Some(2), "{name}, {command}: {said}");
+                assert!(
+                    said.contains("is a named pipe and no plain file"),
+                    "{name}, {command}: {said}"
+                );
+            }
+        }
+        fs::remove_file(at(name)).expect("it is there");
+        fs::write(at(name), before).expect("there is room");
+    }
+}
+
+/// Every way to write to a directory of a run beside a process that does is refused, and the run is not disturbed.
+#[test]
+fn a_second_writer_is_refused_and_told_who_the_first_is() {
+    for checkpoint in ["", " --checkpoint safe"] {
+        let folder = tempdir().expect("there is room");
+        let file = folder.path().join("run/rounds.jsonl");
+        let mut child =
+            start(folder.path(), &format!("{}{checkpoint}", RUN.replace("3000", "3000000")));
+        assert!(
+            (0..2000).any(|_| {
+                sleep(Duration::from_millis(5));
+                fs::metadata(&file).is_ok_and(|file| file.len() > 10_000)
+            }),
+            "it begins"
+        );
+        let elsewhere = format!("{} --out other --checkpoint safe", RUN.replace(" --out run", ""));
+        let mut others = vec![RUN.to_owned(), "resume run".into(), "demo --out run".into()];
+        others.extend((!checkpoint.is_empty()).then_some(elsewhere));
+        for other in others {
+            let output = run(folder.path(), &other);
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{other}: {said}");
+            let holder = format!("process {} (", child.id());
+            assert!(said.contains(&holder) && said.contains("is writing to"), "{other}: {said}");
+        }
+        assert!(run(folder.path(), "report run").status.success(), "to read is no harm");
+        assert_eq!(child.try_wait().expect("it can be asked"), None, "it goes on");
+        child.kill().expect("it can be killed");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
+
+        let resumed = if checkpoint.is_empty() { "resume run" } else { "resume safe" };
+        let rounds = records(folder.path()).lines().count() + 50;
+        let output = run(folder.path(), &format!("{resumed} --rounds {rounds}"));
+        assert!(output.status.success(), "a killed run leaves no lock: {}", stderr(&output));
+        let whole = undisturbed(&RUN.replace("3000", &rounds.to_string()));
+        assert_eq!(transcripts(&records(folder.path())), transcripts(&whole));
+    }
+}
+
+/// Runs the binary with a limit on the size of a file, in bytes.
+#[cfg(unix)]
+fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
+    use nix::sys::resource::{Resource, setrlimit};
+    use std::os::unix::process::CommandExt;
+
+    let mut command = smidgen(directory, arguments);
+    let limit = move || Ok(setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?);
+    // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
+    unsafe { command.pre_exec(limit) };
+    command.output().expect("the binary starts")
+}
+
+/// As on a full disk, whichever file it is that does not fit: one sentence, nothing half written, and the run goes on once
+/// there is room.
+#[cfg(unix)]
+#[test]
+fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
+    let arguments = RUN.replace("3000", "60");
+    let whole = undisturbed(&arguments);
+    let mut outcomes = std::collections::BTreeSet::new();
+    for limit in [0, 100, 3_000, 10_000, 20_000, 30_000, 60_000, 1 << 30] {
+        let folder = tempdir().expect("there is room");
+        let output = limited(folder.path(), &arguments, limit);
+        let said = stderr(&output);
+        outcomes.insert(output.status.code());
+        if output.status.success() {
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(2), "{limit}: {said}");
+        let errors = said.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "{limit}: {said}");
+        assert!(said.contains("raise the limit on the size of files"), "{limit}: {said}");
+        let entries = fs::read_dir(folder.path().join("run")).expect("it was made");
+        let names = entries.map(|entry| entry.expect("it can be read").file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".part")).collect();
+        assert!(left.is_empty(), "{limit}: {left:?}");
+        if said.contains("smidgen resume run") {
+            let output = run(folder.path(), "resume run");
+            let complete = stderr(&output).contains("the run is complete");
+            assert!(output.status.success() || complete, "{limit}: {}", stderr(&output));
+            assert_eq!(transcripts(&records(folder.path())), transcripts(&whole), "{limit}");
+        }
+    }
+    assert_eq!(outcomes.len(), 2, "some limits are in the way and some are not: {outcomes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_named() {
+    let folder = tempdir().expect("there is room");
+    for (link, to) in [("dangling", "nowhere"), ("looping", "looping")] {
+        std::os::unix::fs::symlink(to, folder.path().join(link)).expect("it can be made");
+        for option in
+            [format!("--out {link}"), format!("--out {link}/run"), format!("--checkpoint {link}")]
+        {
+            let output = run(folder.path(), &format!("simulate --rows 50 --rounds 2 {option}"));
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{option}: {said}");
+            assert!(
+                said.contains(&format!("{link} is a link that leads nowhere")),
+                "{option}: {said}"
+            );
+        }
+    }
 }
 
 /// What was asked for when it was resumed holds when it is resumed again; a target that was reached is the end.

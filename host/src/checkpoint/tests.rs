@@ -43,6 +43,11 @@ fn of_version_4() -> Vec<u8> {
     bytes
 }
 
+/// The latest whole one, whatever the records say.
+fn latest(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
+    Checkpoint::latest(path, |_| Ok(())).map(|(checkpoint, (), notes)| (checkpoint, notes))
+}
+
 fn flaw(bytes: &[u8]) -> Flaw {
     Checkpoint::from_bytes(bytes).expect_err("they are not those that were written")
 }
@@ -83,14 +88,14 @@ fn a_snapshot_of_another_problem_is_refused() {
 fn the_latest_whole_file_counts_and_two_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    assert!(matches!(Checkpoint::latest(path), Err(CheckpointError::None(_))));
+    assert!(matches!(latest(path), Err(CheckpointError::None(_))));
     let names = [3, 5, 8].map(|round| path.join(format!("checkpoint-{round:010}")));
     names.iter().for_each(|name| fs::write(name, &*BYTES).unwrap());
     fs::write(path.join("checkpoint-0000000009.part"), "half of it").unwrap();
-    assert_eq!(files(path).unwrap().len(), 3, "what was being written is not there");
+    assert_eq!(listed(path).unwrap().len(), 3, "what was being written is not there");
 
     fs::write(&names[2], &BYTES[..BYTES.len() / 2]).unwrap();
-    let (_, notes) = Checkpoint::latest(path).unwrap();
+    let (_, notes) = latest(path).unwrap();
     assert_eq!(notes.len(), 1);
     assert!(notes[0].contains("checkpoint-0000000008 is left out: it is damaged"), "{}", notes[0]);
 
@@ -102,19 +107,36 @@ fn the_latest_whole_file_counts_and_two_are_kept() {
         data_checksum: 0,
         rounds: 9,
     };
-    assert_eq!([0, 2, 3].map(|round| checkpoints.is_due(round)), [false, true, false]);
+    assert_eq!([0, 2, 3].map(|round| checkpoints.is_due(round)), [true, true, false]);
     checkpoints.forget_from(6).unwrap();
-    assert_eq!(files(path).unwrap(), [names[1].clone(), names[0].clone()]);
+    assert_eq!(listed(path).unwrap(), [names[1].clone(), names[0].clone()]);
     checkpoints.forget_from(0).unwrap();
-    assert_eq!(files(path).unwrap().len(), 0);
+    assert_eq!(listed(path).unwrap().len(), 0);
     fs::write(&names[0], &*BYTES).unwrap();
-    assert!(Checkpoint::latest(path).is_ok());
+    assert!(latest(path).is_ok());
     fs::write(&names[1], of_version_4()).unwrap();
-    let newer = Checkpoint::latest(path).unwrap_err();
+    let newer = latest(path).unwrap_err();
     let refused = matches!(newer, CheckpointError::Flawed { flaw: Flaw::Version, .. });
     assert!(refused, "what another version wrote is not thrown away: {newer}");
     names.iter().for_each(|name| fs::write(name, "nothing").unwrap());
-    assert!(matches!(Checkpoint::latest(path), Err(CheckpointError::Flawed { .. })));
+    assert!(matches!(latest(path), Err(CheckpointError::Flawed { .. })));
+}
+
+#[test]
+fn a_whole_file_that_does_not_fit_the_records_is_left_out_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let names = [3, 5].map(|round| path.join(format!("checkpoint-{round:010}")));
+    names.iter().for_each(|name| fs::write(name, &*BYTES).unwrap());
+    let asked = std::cell::Cell::new(0);
+    let fits = |_: &Checkpoint| match asked.replace(asked.get() + 1) {
+        0 => Err(RecordError::Short { path: "rounds.jsonl".into(), round: 5 }),
+        asked => Ok(asked),
+    };
+    let (_, asked, notes) = Checkpoint::latest(path, fits).unwrap();
+    assert_eq!((asked, notes.len()), (1, 1));
+    let reason = "5 is left out: it is whole, but rounds.jsonl does not reach round 5";
+    assert!(notes[0].contains(reason), "{}", notes[0]);
 }
 
 proptest! {

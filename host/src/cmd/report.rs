@@ -1,6 +1,6 @@
 //! `smidgen report`
 
-use super::say;
+use super::{complain, say};
 use anyhow::Result;
 use smidgen::config::cli::Report;
 use smidgen::record::RunDirectory;
@@ -10,6 +10,12 @@ use smidgen::shown::shown;
 /// Writes the report of a run anew.
 pub fn run(Report { directory }: &Report) -> Result<()> {
     let run = RunDirectory::read(directory)?;
+    if let Some(round) = run.missing {
+        complain(&format!(
+            "warning: round {round} is missing in the records of {}",
+            shown(directory)
+        ));
+    }
     let report = report::write(&run, directory)?;
     Ok(say(format_args!("Open {} in a browser.", shown(&report)))?)
 }

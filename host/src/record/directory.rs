@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use super::{BaselineRecord, RoundRecord, Summary};
+use super::lock::LOCK;
+use super::{BaselineRecord, Locks, RoundRecord, Summary};
 use crate::shown::shown;
 
 pub(super) const ROUNDS: &str = "rounds.jsonl";
@@ -32,8 +35,19 @@ pub enum RecordError {
     /// The run ended before its first round did.
     #[error("{} holds no whole round: the run ended before its first round was closed", shown(.0))]
     NoRounds(PathBuf),
+    /// Another process writes to the directory.
+    #[error(
+        "{holder} is writing to {}: wait until it ends, or name another directory",
+        shown(path)
+    )]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// The process.
+        holder: String,
+    },
     /// A file cannot be written.
-    #[error("cannot write {}: {source}; is there room, and may you write there?", shown(path))]
+    #[error("cannot write {}: {source}{}", shown(path), files::advice(.source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -49,7 +63,10 @@ pub enum RecordError {
         source: io::Error,
     },
     /// A line is no record.
-    #[error("{}, line {line}: {reason}; repair or remove the line", shown(path))]
+    #[error(
+        "{}, line {line}: {reason}; repair the line, or cut the file off before it",
+        shown(path)
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -71,12 +88,17 @@ pub enum RecordError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A run that is to go on behind a round has no record of it.
-    #[error(
-        "{} does not reach round {round}, behind which the run would go on; start the run again",
-        shown(path)
-    )]
+    /// The records end before the round after which a run is to go on.
+    #[error("{} does not reach round {round}", shown(path))]
     Short {
+        /// The file.
+        path: PathBuf,
+        /// The round.
+        round: u32,
+    },
+    /// A round before the one after which a run is to go on has no record.
+    #[error("round {round} is missing in {}", shown(path))]
+    Missing {
         /// The file.
         path: PathBuf,
         /// The round.
@@ -84,14 +106,13 @@ pub enum RecordError {
     },
     /// The records are not those of the run that is to go on.
     #[error(
-        "{} is of another run: its round {round} has another transcript than the checkpoint; put the run's own records back, \
-         or start the run again",
+        "{} is of another run: its round {round} has another transcript than the checkpoint",
         shown(path)
     )]
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// The round behind which the run would go on.
+        /// The round after which the run would go on.
         round: u32,
     },
     /// A round does not come after the one before it.
@@ -119,24 +140,24 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Makes the directory at `path`, or takes one that is empty or holds an earlier run, and finds out whether it
-    /// can be written.
+    /// Makes the directory at `path`, or takes one that is empty or holds an earlier run, locks it, and finds out whether
+    /// it can be written.
     ///
     /// # Errors
-    /// If `path` is a file, or a directory with files but no run, or cannot be written.
-    pub fn new(path: impl Into<PathBuf>) -> Result<Self, RecordError> {
+    /// If `path` is a file, or a directory with files but no run, or cannot be written, or another process writes there.
+    pub fn new(path: impl Into<PathBuf>, locks: &mut Locks) -> Result<Self, RecordError> {
         let path = path.into();
         if path.exists() && !path.is_dir() {
             return Err(RecordError::NotADirectory(path));
         }
-        fs::create_dir_all(&path).map_err(write_error(&path))?;
-        let replaces = RunDirectory::is_at(&path);
-        let mut entries = fs::read_dir(&path).map_err(read_error(&path))?;
-        if entries.next().is_some() && !replaces {
+        files::make_directory(&path).map_err(write_error(&path))?;
+        if !RunDirectory::is_at(&path) && !is_free(&path)? {
             return Err(RecordError::Occupied(path));
         }
+        locks.take(&path)?;
         NamedTempFile::new_in(&path).map_err(write_error(&path))?;
-        Ok(Self { path, replaces })
+        // Asked again: until it was locked, another run may have begun and ended there.
+        Ok(Self { replaces: RunDirectory::is_at(&path), path })
     }
 
     /// The path of an earlier run that [`Claim::begin`] will remove.
@@ -153,6 +174,7 @@ impl Claim {
         for name in [SUMMARY, BASELINE, REPORT] {
             remove_if_there(&path.join(name))?;
         }
+        remove_parts(&path)?;
         let file = path.join(ROUNDS);
         let rounds = File::create(&file).map_err(write_error(&file))?;
         let directory = RunDirectory { path, rounds };
@@ -169,26 +191,24 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Opens a run to go on behind `round`, where it had `transcript`; later rounds are forgotten. Returns its rounds as well.
+    /// Opens a run to go on after the last of `records`; what comes after them is forgotten. The directory is locked.
     ///
     /// # Errors
-    /// If there is no such run, or another one; a record before that is damaged; or it cannot be written.
+    /// If it cannot be written, or another process writes there.
     pub fn reopen(
-        path: &Path,
-        round: u32,
-        transcript: u64,
+        records: Records,
+        locks: &mut Locks,
     ) -> Result<(Self, Vec<RoundRecord>), RecordError> {
+        let Records { path, rounds: records, end, unended } = records;
+        locks.take(&path)?;
         let file = path.join(ROUNDS);
-        let lines = read_lines(&file, |record: &RoundRecord| record.round, Some(round))?;
-        let Lines { records, len, .. } = lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
-        let last = records.last().filter(|last| last.round == round);
-        let last = last.ok_or(RecordError::Short { path: file.clone(), round })?;
-        if last.transcript != format!("{transcript:016x}") {
-            return Err(RecordError::OtherRun { path: file, round });
+        let mut rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
+        rounds.set_len(end).map_err(write_error(&file))?;
+        if unended {
+            rounds.write_all(b"\n").map_err(write_error(&file))?;
         }
-        let rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
-        rounds.set_len(len).map_err(write_error(&file))?;
-        Ok((Self { path: path.into(), rounds }, records))
+        remove_parts(&path)?;
+        Ok((Self { path, rounds }, records))
     }
 
     /// Whether there is a run at `path`.
@@ -246,9 +266,10 @@ impl RunDirectory {
     pub fn read(path: impl AsRef<Path>) -> Result<Run, RecordError> {
         let path = path.as_ref();
         let file = path.join(ROUNDS);
-        let lines = read_lines(&file, |record: &RoundRecord| record.round, None)?;
-        let Lines { records: rounds, cut, .. } =
-            lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let lines = read_lines(&file, |record: &RoundRecord| record.round)?;
+        let lines = lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let missing = lines.missing(|record| record.round);
+        let Lines { records: rounds, cut, .. } = lines.whole()?;
         if rounds.is_empty() {
             return Err(RecordError::NoRounds(path.into()));
         }
@@ -257,9 +278,9 @@ impl RunDirectory {
             summary.recount(&rounds);
         }
         let file = path.join(BASELINE);
-        let baseline = read_lines(&file, |record: &BaselineRecord| record.round, None)?;
-        let baseline = baseline.map_or_else(Vec::new, |lines| lines.records);
-        Ok(Run { rounds, cut, summary, baseline })
+        let baseline = read_lines(&file, |record: &BaselineRecord| record.round)?;
+        let baseline = baseline.map_or(Ok(Vec::new()), |lines| lines.whole().map(|l| l.records))?;
+        Ok(Run { rounds, cut, missing, summary, baseline })
     }
 }
 
@@ -270,11 +291,53 @@ pub struct Run {
     pub rounds: Vec<RoundRecord>,
     /// Whether the last line was cut off and is left out.
     pub cut: bool,
+    /// The first round that has no record although a later one has.
+    pub missing: Option<u32>,
     /// The summary. Of a run that did not come to its end, its totals are those of `rounds`, and what is known only at
     /// the end may be missing.
     pub summary: Summary,
     /// Dense gradient descent on the same problem; empty if it was not computed.
     pub baseline: Vec<BaselineRecord>,
+}
+
+/// The records of a run that is to go on.
+#[derive(Debug)]
+pub struct Records {
+    /// Where the run is.
+    path: PathBuf,
+    /// The rounds from 0 on.
+    rounds: Vec<RoundRecord>,
+    /// Where the line of the last one ends, in bytes from the start of the file.
+    end: u64,
+    /// Whether the end of that line is missing.
+    unended: bool,
+}
+
+impl Records {
+    /// Reads those of the run at `path` up to `round`, where it had `transcript`.
+    ///
+    /// # Errors
+    /// If there is no such run, or another one; or what is wrong with the first record that is damaged or missing.
+    pub fn read(path: &Path, round: u32, transcript: u64) -> Result<Self, RecordError> {
+        let file = path.join(ROUNDS);
+        let lines = read_lines(&file, |record: &RoundRecord| record.round)?;
+        let lines = lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let missing = lines.missing(|record| record.round);
+        if let Some(round) = missing.filter(|&missing| missing <= round) {
+            return Err(RecordError::Missing { path: file, round });
+        }
+        let Lines { records: mut rounds, ends, unended, flaw, .. } = lines;
+        let Some(last) = rounds.get(round as usize) else {
+            return Err(flaw.unwrap_or(RecordError::Short { path: file, round }));
+        };
+        if last.transcript != format!("{transcript:016x}") {
+            return Err(RecordError::OtherRun { path: file, round });
+        }
+        let kept = round as usize + 1;
+        let (end, unended) = (ends[kept - 1], unended && kept == rounds.len());
+        rounds.truncate(kept);
+        Ok(Self { path: path.into(), rounds, end, unended })
+    }
 }
 
 fn read_summary(file: &Path) -> Result<Summary, RecordError> {
@@ -285,53 +348,100 @@ fn read_summary(file: &Path) -> Result<Summary, RecordError> {
     })
 }
 
-/// The records of a file.
+/// The records of a file, up to the first line that is none.
 struct Lines<R> {
     records: Vec<R>,
-    /// Bytes of their lines.
-    len: u64,
+    /// Where the line of each ends, in bytes from the start of the file.
+    ends: Vec<u64>,
     /// Whether the last line was cut off and is left out.
     cut: bool,
+    /// Whether only the end of the last line is missing.
+    unended: bool,
+    /// What is wrong with the line after the last record.
+    flaw: Option<RecordError>,
 }
 
-/// Reads records, one a line and in ascending order, up to that of the round `until`; nothing if there is no such file.
+impl<R> Lines<R> {
+    /// All records of the file.
+    fn whole(self) -> Result<Self, RecordError> {
+        match self.flaw {
+            Some(flaw) => Err(flaw),
+            None => Ok(self),
+        }
+    }
+
+    /// The first round that has no record although a later one has.
+    fn missing(&self, round: impl Fn(&R) -> u32) -> Option<u32> {
+        (0..).zip(&self.records).find_map(|(n, record)| (round(record) != n).then_some(n))
+    }
+}
+
+/// Reads records, one a line and in ascending order; nothing if there is no such file.
 fn read_lines<R: DeserializeOwned>(
     file: &Path,
     round: impl Fn(&R) -> u32,
-    until: Option<u32>,
 ) -> Result<Option<Lines<R>>, RecordError> {
-    let mut reader = match File::open(file) {
+    let mut reader = match files::open(file) {
         Ok(opened) => BufReader::new(opened),
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(read_error(file)(error)),
     };
-    let mut lines = Lines { records: Vec::new(), len: 0, cut: false };
-    let (mut text, mut last) = (Vec::new(), None);
-    while last.is_none() || last != until {
+    let mut lines =
+        Lines { records: Vec::new(), ends: Vec::new(), cut: false, unended: false, flaw: None };
+    let (mut text, mut end) = (Vec::new(), 0);
+    loop {
         text.clear();
         let len = reader.read_until(b'\n', &mut text).map_err(read_error(file))?;
         if len == 0 {
             break;
         }
-        let (line, ended) = (lines.records.len() + 1, text.ends_with(b"\n"));
-        let record = match serde_json::from_slice(&text) {
-            // Another record may be appended behind `until`.
-            Ok(record) if ended || until.is_none() => record,
-            Err(error) if ended => return Err(line_error(file, line, &error)),
-            _ => {
+        let line = lines.records.len() + 1;
+        let record: R = match serde_json::from_slice(&text) {
+            Ok(record) => record,
+            Err(error) if text.ends_with(b"\n") => {
+                lines.flaw = Some(line_error(file, line, &error));
+                break;
+            }
+            Err(_) => {
                 lines.cut = true;
                 break;
             }
         };
         let this = round(&record);
-        if let Some(previous) = last.filter(|&last| last >= this) {
-            return Err(RecordError::Order { path: file.into(), line, round: this, previous });
+        if let Some(previous) = lines.records.last().map(&round).filter(|&last| last >= this) {
+            let path = file.into();
+            lines.flaw = Some(RecordError::Order { path, line, round: this, previous });
+            break;
         }
-        last = Some(this);
+        end += len as u64;
+        lines.unended = !text.ends_with(b"\n");
         lines.records.push(record);
-        lines.len += len as u64;
+        lines.ends.push(end);
     }
     Ok(Some(lines))
+}
+
+/// Whether a directory holds nothing that is not ours.
+fn is_free(path: &Path) -> Result<bool, RecordError> {
+    for entry in fs::read_dir(path).map_err(read_error(path))? {
+        if entry.map_err(read_error(path))?.file_name() != LOCK {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes what processes that were killed had not written whole.
+fn remove_parts(directory: &Path) -> Result<(), RecordError> {
+    let ours = [SUMMARY, BASELINE, REPORT, crate::checkpoint::PREFIX];
+    for entry in fs::read_dir(directory).map_err(read_error(directory))? {
+        let path = entry.map_err(read_error(directory))?.path();
+        let name = shown(path.file_name().unwrap_or_default()).to_string();
+        if name.ends_with(files::PART) && ours.iter().any(|ours| name.starts_with(ours)) {
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {
@@ -340,32 +450,13 @@ pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {
     text
 }
 
-/// Replaces `file` at once and for good: a reader sees the old text or the new one, never half of it, also after a loss
-/// of power.
+/// [Replaces](files::replace) a file.
 pub(crate) fn write_whole(file: &Path, text: &[u8]) -> Result<(), RecordError> {
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let written = || {
-        let mut whole = File::create(&part)?;
-        whole.write_all(text)?;
-        whole.sync_all()?;
-        fs::rename(&part, file)?;
-        sync_directory(file.parent())
-    };
-    written().map_err(write_error(file))
-}
-
-/// Sees to it that the names in a directory outlive a loss of power; some systems do not open directories.
-fn sync_directory(directory: Option<&Path>) -> io::Result<()> {
-    match directory.filter(|path| cfg!(unix) && !path.as_os_str().is_empty()) {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+    files::replace(file, text).map_err(write_error(file))
 }
 
 fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, RecordError> {
-    match fs::read(file) {
+    match files::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(read_error(file)(error)),

@@ -134,7 +134,8 @@ proptest! {
         directory.write_summary(&summary).unwrap();
         let run = RunDirectory::read(directory.path()).unwrap();
         let baseline = baseline.to_vec();
-        prop_assert_eq!(run, Run { rounds, cut: false, summary, baseline });
+        let missing = (0..).zip(&rounds).find_map(|(n, record)| (record.round != n).then_some(n));
+        prop_assert_eq!(run, Run { rounds, cut: false, missing, summary, baseline });
     }
 
     #[test]
@@ -152,9 +153,14 @@ proptest! {
     }
 }
 
+/// A claim whose directory is unlocked at once.
+fn claim(path: &Path) -> Result<Claim, RecordError> {
+    Claim::new(path, &mut Locks::default())
+}
+
 /// The directory of a run that begins, of which `summary` is known.
 fn begin(path: &Path, summary: &Summary) -> RunDirectory {
-    Claim::new(path).unwrap().begin(summary).unwrap()
+    claim(path).unwrap().begin(summary).unwrap()
 }
 
 /// A directory with `rounds` lines, and its path.
@@ -188,6 +194,69 @@ fn a_cut_last_line_is_left_out_and_told() {
     fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let run = RunDirectory::read(&path).unwrap();
     assert_eq!((run.rounds.len(), run.cut), (3, false), "only the line's end is missing");
+}
+
+/// What the records of three rounds are good for once the file ends as `text`: the last round after which a run goes on.
+fn reached(text: &[u8]) -> Option<u32> {
+    let (_folder, path) = directory(3);
+    fs::write(path.join(ROUNDS), text).unwrap();
+    let reaches = |&round: &u32| match Records::read(&path, round, 0) {
+        Ok(_) => true,
+        Err(RecordError::OtherRun { .. }) => panic!("records of the default have no transcript"),
+        Err(_) => false,
+    };
+    (0..3).rfind(reaches)
+}
+
+#[test]
+fn a_run_goes_on_after_the_last_round_before_the_damage() {
+    let record = |round| RoundRecord { round, transcript: "0".repeat(16), ..Default::default() };
+    let lines = [0, 1, 2].map(|round| line(&record(round)));
+    let [first, second, third] = &lines;
+    let whole = lines.concat();
+    assert_eq!(reached(&whole), Some(2));
+    let before = whole.len() - third.len();
+    for len in before..whole.len() - 1 {
+        assert_eq!(reached(&whole[..len]), Some(1), "{len} bytes");
+    }
+    assert_eq!(reached(&whole[..whole.len() - 1]), Some(2), "only the line's end is missing");
+    for damage in [&b"\0\0\0\0"[..], b"\0\0\n", b"\xff\n", b"{}\n", b"\n\n"] {
+        assert_eq!(reached(&[first, second, damage].concat()), Some(1), "{damage:?}");
+        assert_eq!(reached(&[first, damage, third].concat()), Some(0), "{damage:?}");
+    }
+    assert_eq!(reached(&[&first[..], third].concat()), Some(0), "a line is missing");
+    assert_eq!(reached(&[&second[..], third].concat()), None);
+}
+
+#[test]
+fn a_missing_round_is_named() {
+    let (_folder, path) = directory(2);
+    append_to_rounds(&path, &line(&RoundRecord { round: 4, ..Default::default() }));
+    assert_eq!(RunDirectory::read(&path).unwrap().missing, Some(2));
+    let error = Records::read(&path, 4, 0).unwrap_err().to_string();
+    assert!(error.contains("round 2 is missing in"), "{error}");
+}
+
+#[test]
+fn a_reopened_run_ends_its_last_line_and_forgets_later_ones() {
+    let record = |round| RoundRecord { round, transcript: "0".repeat(16), ..Default::default() };
+    for (kept, cut) in [(1, 0), (2, 1), (2, 0)] {
+        let (_folder, path) = directory(0);
+        let text = [0, 1, 2].map(|round| line(&record(round))).concat();
+        fs::write(path.join(ROUNDS), &text[..text.len() - cut]).unwrap();
+        fs::write(path.join("summary.json.x1.part"), "{").unwrap();
+        let mut locks = Locks::default();
+        let records = Records::read(&path, kept, 0).unwrap();
+        let (mut directory, rounds) = RunDirectory::reopen(records, &mut locks).unwrap();
+        assert_eq!(rounds.len(), kept as usize + 1);
+        directory.append(&record(kept + 1)).unwrap();
+        let run = RunDirectory::read(&path).unwrap();
+        assert_eq!((run.rounds.len(), run.missing), (kept as usize + 2, None));
+        assert!(!path.join("summary.json.x1.part").exists());
+        let again = Records::read(&path, kept, 0).unwrap();
+        let refused = RunDirectory::reopen(again, &mut Locks::default());
+        assert!(matches!(refused, Err(RecordError::Busy { .. })));
+    }
 }
 
 #[test]
@@ -245,13 +314,13 @@ fn a_new_run_replaces_an_old_one_and_nothing_else() {
 #[test]
 fn an_earlier_run_is_whole_until_the_new_one_begins() {
     let (_folder, path) = directory(2);
-    let claim = Claim::new(&path).unwrap();
-    assert_eq!(claim.replaces(), Some(&*path));
+    let earlier = claim(&path).unwrap();
+    assert_eq!(earlier.replaces(), Some(&*path));
     assert_eq!(RunDirectory::read(&path).unwrap().rounds.len(), 2);
-    claim.begin(&Summary::default()).unwrap();
+    earlier.begin(&Summary::default()).unwrap();
     assert!(matches!(RunDirectory::read(&path), Err(RecordError::NoRounds(_))));
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(Claim::new(folder.path().join("new")).unwrap().replaces(), None);
+    assert_eq!(claim(&folder.path().join("new")).unwrap().replaces(), None);
 }
 
 #[test]
@@ -275,8 +344,8 @@ fn what_is_not_a_run_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("thesis.tex");
     fs::write(&file, "years of work").unwrap();
-    assert!(matches!(Claim::new(folder.path()), Err(RecordError::Occupied(_))));
-    assert!(matches!(Claim::new(&file), Err(RecordError::NotADirectory(_))));
+    assert!(matches!(claim(folder.path()), Err(RecordError::Occupied(_))));
+    assert!(matches!(claim(&file), Err(RecordError::NotADirectory(_))));
     assert!(matches!(RunDirectory::read(folder.path()), Err(RecordError::NoRun(_))));
     assert!(matches!(RunDirectory::read(&file), Err(RecordError::NoRun(_))));
     assert!(matches!(RunDirectory::read(folder.path().join("no")), Err(RecordError::NoRun(_))));

@@ -44,7 +44,7 @@ impl Page<'_> {
                         " " (sentence)
                     }
                 }
-                @for warning in [self.unfinished(), self.diverged().map(String::from), self.slow_lines()].into_iter().flatten() {
+                @for warning in [self.unfinished(), self.missing(), self.diverged().map(String::from), self.slow_lines()].into_iter().flatten() {
                     p.warning role="note" { (warning) }
                 }
                 div.tiles {
@@ -145,6 +145,14 @@ impl Page<'_> {
         };
         let line = slow_line(&slowest.name, &slowest.times, self.summary().baud?);
         Some(format!("{line}.{more}"))
+    }
+
+    fn missing(&self) -> Option<String> {
+        let round = self.run.missing?;
+        Some(format!(
+            "Round {round} has no record, though later ones have: its bytes and seconds, and those of any other missing round, \
+             are in no total."
+        ))
     }
 
     fn diverged(&self) -> Option<&'static str> {

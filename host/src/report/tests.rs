@@ -139,7 +139,7 @@ fn run(count: u32) -> Run {
     };
     summary.recount(&rounds);
     let baseline = baseline(count / 2);
-    Run { rounds, cut: false, summary, baseline }
+    Run { rounds, cut: false, missing: None, summary, baseline }
 }
 
 /// Leaves the page where a person can look at it if `SMIDGEN_REPORT_DIR` is set.
@@ -212,9 +212,10 @@ fn text_of_the_run_is_escaped() {
 #[test]
 fn a_run_that_was_killed_says_so() {
     let mut run = run(7);
-    run.cut = true;
+    (run.cut, run.missing) = (true, Some(4));
     run.summary = Summary::default();
     let page = page("killed", &run);
+    assert!(page.contains("Round 4 has no record"));
     assert!(page.contains("did not come to its end, and the last line"));
     assert!(page.contains("the 7 rounds that are whole"));
     assert!(!page.contains("Configuration"));
