@@ -66,9 +66,18 @@ set_up_bare_metal() {
     fi
 }
 
+# What rustup believes to have may be gone from its folder; then it is told so first.
 add_targets() {
+    command -v rustup >/dev/null || return
+    download_targets && has_targets rustc && return
     # shellcheck disable=SC2086 # The targets are several words.
-    command -v rustup >/dev/null && timeout "$download_timeout" rustup --quiet target add $bare_targets 2>/dev/null
+    rustup --quiet target remove $bare_targets >/dev/null 2>&1 || true
+    download_targets && has_targets rustc
+}
+
+download_targets() {
+    # shellcheck disable=SC2086 # The targets are several words.
+    timeout "$download_timeout" rustup --quiet target add $bare_targets 2>/dev/null
 }
 
 set_up_qemu() {
