@@ -14,7 +14,11 @@ use crate::theory::{
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Downlink;
 use smidgen_protocol::method::{self, Compressor, Participation};
+use std::borrow::Cow;
 use thiserror::Error;
+
+/// Bits of values that rounding takes nothing from that a number can hold.
+const UNROUNDED_BITS: u8 = 32;
 
 /// The part of a worker in the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,11 +180,22 @@ impl Problem<'_> {
         let numbers = self.k.iter().zip(self.participation).enumerate();
         numbers.map(move |(share, (&k, &participation))| {
             let k = if all { self.dimension as u32 } else { k };
-            let budget = method::Budget { k, value_bits, compressor };
-            let alpha = participation * contraction(&budget, self.dimension, self.dimension);
+            let alpha = alpha(compressor, value_bits, k, participation, self.dimension);
             Part { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
         })
     }
+}
+
+/// The contraction of a worker's updates, participation included.
+fn alpha(
+    compressor: Compressor,
+    value_bits: u8,
+    k: u32,
+    participation: f64,
+    dimension: usize,
+) -> f64 {
+    let budget = method::Budget { k, value_bits, compressor };
+    participation * contraction(&budget, dimension, dimension)
 }
 
 impl Recipe {
@@ -191,7 +206,7 @@ impl Recipe {
         let signs = options.compressor == config::Compressor::Sign;
         let compressor =
             if dense { Compressor::TopK } else { options.compressor.wire(options.seed) };
-        let value_bits = if dense { 32 } else { options.value_bits };
+        let value_bits = if dense { UNROUNDED_BITS } else { options.value_bits };
         let workers = problem.workers(compressor, value_bits, dense || signs);
         let eta = options.eta();
         let recipe = Self {
@@ -262,8 +277,29 @@ impl Recipe {
             (config::Step::Auto, Some(like)) if self.step_rule(options) == StepRule::Tuned => like,
             (_, _) => problem.smoothness.ok_or(RecipeError::NoStep)?,
         };
-        let gamma = self.by_theory(options, problem, smoothness);
+        let gamma = self.first(options, problem.dimension).by_theory(options, problem, smoothness);
         gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })
+    }
+
+    /// The recipe whose step is the first of the run. A step that is tuned is tried, not proven: it starts from that of values
+    /// that are not rounded, since the rounding bound is a worst case, which would cost rounds at few bits.
+    fn first(&self, options: &Options, dimension: usize) -> Cow<'_, Self> {
+        match self.step_rule(options) {
+            StepRule::Constant => Cow::Borrowed(self),
+            StepRule::Tuned => {
+                let mut exact = Self { value_bits: UNROUNDED_BITS, ..self.clone() };
+                for part in &mut exact.parts {
+                    part.alpha = alpha(
+                        self.compressor,
+                        UNROUNDED_BITS,
+                        part.k,
+                        part.participation,
+                        dimension,
+                    );
+                }
+                Cow::Owned(exact)
+            }
+        }
     }
 
     /// The longest step that is known for the run, whatever step it has: that of the arithmetic mean, or the one that was asked for
@@ -353,7 +389,7 @@ impl Recipe {
         if no_step || no_constants || needs_constants(options.method) {
             return Err(RecipeError::Reports);
         }
-        let (recipe, options) = (self.clone(), options.clone());
+        let (recipe, options) = (self.first(options, dimension).into_owned(), options.clone());
         Ok(Theory::new(move |l_i| {
             let l = l_i.iter().sum::<f64>() / l_i.len() as f64;
             let smoothness = Smoothness::new(l, l_i.to_vec());

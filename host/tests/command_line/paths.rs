@@ -34,8 +34,7 @@ fn paths_of_any_bytes_work_everywhere() {
     let directory = tempdir().expect("there is room");
     let folder = directory.path().join(OsStr::from_bytes(HOSTILE));
     fs::create_dir(&folder).expect("there is room");
-    let [key, data, config, kept, out] =
-        ["key", "data", "config", "kept", "out"].map(name);
+    let [key, data, config, kept, out] = ["key", "data", "config", "kept", "out"].map(name);
     let rows = "1 1:1 2:-1\n-1 1:-1 2:1\n".repeat(8);
     fs::write(folder.join(OsStr::from_bytes(&data)), rows).expect("there is room");
     fs::write(folder.join(OsStr::from_bytes(&config)), "rounds = 3\n").expect("there is room");
