@@ -16,7 +16,7 @@ use smidgen_protocol::seal::Key;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,17 @@ pub enum ImageError {
     Unreadable {
         /// Where it should be.
         path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no room for an image with a key that an emulator shall have.
+    #[error(
+        "no image can be written in {} ({source}): make room there, or set TMPDIR to a folder that has some",
+        shown(folder)
+    )]
+    Unnamed {
+        /// The temporary folder.
+        folder: PathBuf,
         /// Why not.
         source: io::Error,
     },
@@ -155,8 +166,10 @@ pub fn keyed(image: &Path, key: &Key, path: &Path) -> Result<(), ImageError> {
 /// The same in a file without a name: whatever ends this process ends the file.
 pub fn keyed_unnamed(image: &Path, key: &Key) -> Result<File, ImageError> {
     let elf = with_key(image, key)?;
-    let written = tempfile::tempfile().and_then(|mut file| file.write_all(&elf).map(|()| file));
-    written.map_err(|source| ImageError::Keyed { path: env::temp_dir(), source })
+    private_file::unnamed(&elf).map_err(|source| ImageError::Unnamed {
+        folder: private_file::temporary(),
+        source: source.kind().into(),
+    })
 }
 
 /// The bytes of an image, with a key in its place.

@@ -1,9 +1,10 @@
 //! Files that hold a key, or may: written at their place only, so that a process that is killed leaves no copy elsewhere.
 
-use std::fs::{self, OpenOptions};
+use std::env;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file that must not exist, with these permissions. Where it cannot be written whole, it is not there.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -22,4 +23,17 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => create(path, bytes, mode),
     }
+}
+
+/// Writes a file without a name, below the temporary folder: whatever ends this process ends the file.
+pub fn unnamed(bytes: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile_in(temporary())?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// The temporary folder; an empty variable is as good as none.
+pub fn temporary() -> PathBuf {
+    let folder = env::temp_dir();
+    if folder.as_os_str().is_empty() { "/tmp".into() } else { folder }
 }

@@ -1,10 +1,11 @@
 //! Private folders below the temporary one. A process that is killed leaves its folders behind; the next one removes them.
 
 use super::EmulatorError;
+use crate::private_file::temporary;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{self, Path, PathBuf};
-use std::{env, io};
+use std::path::{self, Path};
 use tempfile::TempDir;
 
 /// The longest path of a temporary folder in which the path of a socket stays legal everywhere.
@@ -26,10 +27,17 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes one.
     pub fn new() -> Result<Self, EmulatorError> {
-        let parent = temporary();
-        let made = path::absolute(&parent).and_then(|parent| Self::new_in(&parent));
+        let path = temporary();
+        let made = path::absolute(&path).and_then(|parent| {
+            let is_short = parent.as_os_str().len() <= PATH_LEN_MAX;
+            if is_short {
+                Self::new_in(&parent)
+            } else {
+                Err(io::ErrorKind::InvalidFilename.into())
+            }
+        });
         // Without the path that `tempfile` adds as it stands.
-        made.map_err(|error| EmulatorError::Temporary { path: parent, source: error.kind().into() })
+        made.map_err(|error| EmulatorError::Temporary { path, source: error.kind().into() })
     }
 
     fn new_in(parent: &Path) -> io::Result<Self> {
@@ -69,13 +77,6 @@ fn remove_abandoned(folder: &Path) -> io::Result<()> {
         fs::remove_dir_all(folder)?;
     }
     Ok(())
-}
-
-/// The temporary folder, or the usual one where its path is too long for sockets.
-fn temporary() -> PathBuf {
-    let folder = env::temp_dir();
-    let is_usable = (1..=PATH_LEN_MAX).contains(&folder.as_os_str().len());
-    if is_usable { folder } else { "/tmp".into() }
 }
 
 #[cfg(test)]
