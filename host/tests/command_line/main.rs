@@ -80,11 +80,48 @@ fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
 
 /// A board behind a line.
 fn board(identity: u64) -> String {
+    board_named("thread", identity)
+}
+
+fn board_named(name: &'static str, identity: u64) -> String {
     served_by(move |stream| {
-        let board = Board { name: "thread", identity };
+        let board = Board { name, identity };
         let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
         // The host hanging up ends the board, with an error or without.
         let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic, &mut ());
+    })
+}
+
+/// What a board with this name says when it is asked for the first time who it is.
+fn ready(board: &str) -> Ready<'_> {
+    Ready {
+        version: VERSION,
+        schema: SCHEMA,
+        echo: 1,
+        board,
+        identity: 1,
+        memory: 1 << 20,
+        objectives: "logistic",
+        session: 0,
+        opened: 0,
+        model_digest: 0,
+        estimator_digest: 0,
+        rejected: [0; Reject::COUNT],
+        overruns: 0,
+        saturated: 0,
+    }
+}
+
+/// A line on which every frame gets the same answer.
+fn answering(ready: fn() -> Ready<'static>) -> String {
+    served_by(move |mut stream| {
+        let (mut frame, mut byte) = ([0; FRAME_LEN_MAX], [0]);
+        let len = Up::Ready(ready()).emit(&[], &Context::SETUP, &mut frame);
+        while stream.read_exact(&mut byte).is_ok() {
+            if byte == [0] && stream.write_all(&frame[..len]).is_err() {
+                return;
+            }
+        }
     })
 }
 

@@ -1,15 +1,27 @@
 //! Names of files of any bytes, and text from outside.
 
-use super::stderr;
+use super::{
+    Board, EXPERIMENT, FromStd, Ready, Worker, answering, board, board_named, ready, serve, stderr,
+};
+use smidgen_firmware::logistic::Logistic;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread;
 use tempfile::tempdir;
 
 /// No UTF-8, a comma, a space, quotes, a line's end, an escape sequence.
 const HOSTILE: &[u8] = b"\xff, 'it\"\n\x1b[31m";
+
+/// What reorders the text around it, hides, or ends a line without being a control character.
+const STRANGE: &str = "\u{202e}\u{2066}\u{200b}\u{2028}";
+
+/// The name of a board that would clear the terminal, retitle it, forge an error and leave the page.
+const STRANGER: &str =
+    "\u{1b}[2J\u{1b}]0;x\u{7}\r\nerror: no\u{9b}31m\u{202e}\u{2066}\u{200b}\u{2028}<b>\"&";
 
 fn name(end: &str) -> Vec<u8> {
     [HOSTILE, end.as_bytes()].concat()
@@ -17,16 +29,29 @@ fn name(end: &str) -> Vec<u8> {
 
 /// Runs `smidgen` in `directory`; nothing that a terminal would obey may come out.
 fn smidgen(directory: &Path, arguments: &[&[u8]]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_smidgen"))
-        .args(arguments.iter().map(|argument| OsStr::from_bytes(argument)))
-        .current_dir(directory)
-        .output()
-        .expect("the binary starts");
+    run(command(directory, arguments))
+}
+
+fn command(directory: &Path, arguments: &[&[u8]]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+    command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+    command.current_dir(directory);
+    command
+}
+
+fn run(mut command: Command) -> Output {
+    let output = command.output().expect("the binary starts");
     for text in [&output.stdout, &output.stderr] {
-        let text = std::str::from_utf8(text).expect("what is said is UTF-8");
-        assert!(!text.chars().any(|char| char != '\n' && char.is_control()), "{text:?}");
+        assert_harmless(text);
     }
     output
+}
+
+/// Nothing but characters on paper and the ends of lines.
+fn assert_harmless(text: &[u8]) {
+    let text = std::str::from_utf8(text).expect("what is said is UTF-8");
+    let is_hostile = |char: char| char != '\n' && (char.is_control() || STRANGE.contains(char));
+    assert!(!text.contains(is_hostile), "{text:?}");
 }
 
 #[test]
@@ -71,5 +96,104 @@ fn an_option_that_must_be_text_is_named() {
         let output = smidgen(directory.path(), &[b"simulate", option.as_bytes(), HOSTILE]);
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains(option), "{}", stderr(&output));
+    }
+}
+
+/// Runs the commands of a board with a hostile name, one that trains and those that refuse it.
+#[test]
+fn nothing_that_a_board_says_is_obeyed_by_a_terminal_or_a_page() {
+    let directory = tempdir().expect("there is room");
+    let trains = board_named(STRANGER, 1);
+    let arguments: [&[u8]; 11] = [
+        b"run",
+        b"--port",
+        trains.as_bytes(),
+        b"--rows",
+        b"60",
+        b"--rounds",
+        b"5",
+        b"--step",
+        b"am",
+        b"--out",
+        b"run",
+    ];
+    let output = smidgen(directory.path(), &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut files = 0;
+    for entry in fs::read_dir(directory.path().join("run")).expect("the run is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_file() && path.extension().is_some_and(|end| end != "checkpoint") {
+            assert_harmless(&fs::read(&path).expect("it can be read"));
+            files += 1;
+        }
+    }
+    assert!(files >= 3, "records, summary and report");
+    let page = fs::read_to_string(directory.path().join("run/report.html")).expect("it is there");
+    assert!(page.contains(r"\u{1b}[2J") && page.contains("&lt;b&gt;"), "the page tells its name");
+    assert!(!page.contains("\u{1b}") && !page.contains("<b>\"&"));
+    let report = smidgen(directory.path(), &[b"report", b"run"]);
+    assert!(report.status.success(), "{}", stderr(&report));
+
+    let twins = [board_named(STRANGER, 7), board_named(STRANGER, 7)];
+    let other = answering(|| Ready { objectives: STRANGER, ..ready(STRANGER) });
+    let first: &[&str] = &[&twins[0], &twins[1]];
+    for ports in [first, &[&other]] {
+        let mut arguments: Vec<&[u8]> = vec![b"run", b"--rows", b"60"];
+        ports.iter().for_each(|port| arguments.extend([&b"--port"[..], port.as_bytes()]));
+        let refused = smidgen(directory.path(), &arguments);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(r"\u{1b}[2J"), "{}", stderr(&refused));
+    }
+}
+
+#[test]
+fn a_board_behind_a_socket_of_any_name_trains() {
+    let directory = tempdir().expect("there is room");
+    let listener = UnixListener::bind(directory.path().join(OsStr::from_bytes(HOSTILE)));
+    let listener = listener.expect("a socket may have such a name");
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("the host connects");
+        let mut worker =
+            Worker::new::<Logistic>(Board { name: "thread", identity: 1 }, vec![0; 1 << 14]);
+        // The host hanging up ends the board, with an error or without.
+        let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic, &mut ());
+    });
+    let (socket, other) = ([b"unix:", HOSTILE].concat(), board(2));
+    let ports: [&[u8]; 4] = [b"--port", &socket, b"--port", other.as_bytes()];
+    let options: [&[u8]; 4] = [b"--rows", b"60", b"--rounds", b"3"];
+    let output = smidgen(directory.path(), &[&[&b"run"[..]], &ports[..], &options].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn experiments_take_folders_and_files_of_any_name() {
+    let directory = tempdir().expect("there is room");
+    let [study, data, out] = ["study.toml", "data", "page"].map(name);
+    let at = |name: &[u8]| directory.path().join(OsStr::from_bytes(name));
+    fs::write(at(&study), EXPERIMENT).expect("there is room");
+    fs::create_dir(at(&data)).expect("there is room");
+    let rows = "+1 1:1 2:-1\n-1 1:-1 2:1\n".repeat(50);
+    fs::write(at(&data).join("nowhere"), rows).expect("there is room");
+    let command: [&[u8]; 6] = [b"reproduce", &study, b"--data", &data, b"--out", &out];
+    let output = smidgen(directory.path(), &command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("SKIPPED"), "{}", stderr(&output));
+    let page = fs::read(at(&out).join("reproduction.md")).expect("the page is there");
+    assert_harmless(&page);
+}
+
+#[test]
+fn variables_of_any_bytes_end_no_run() {
+    let directory = tempdir().expect("there is room");
+    for command_line in [&[&b"simulate"[..], b"--rows", b"60", b"--rounds", b"2"][..], &[b"ports"]]
+    {
+        let mut command = command(directory.path(), command_line);
+        for variable in
+            ["HOME", "TMPDIR", "CARGO_TARGET_DIR", "LANG", "TERM", "COLUMNS", "NO_COLOR"]
+        {
+            command.env(variable, OsStr::from_bytes(HOSTILE));
+        }
+        let output = run(command);
+        assert!(output.status.success(), "{}", stderr(&output));
     }
 }

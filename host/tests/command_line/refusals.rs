@@ -117,32 +117,7 @@ fn two_boards_with_one_identity_are_refused() {
 
 #[test]
 fn a_firmware_of_another_version_is_refused() {
-    let other = served_by(|mut stream| {
-        let ready = Ready {
-            version: VERSION + 1,
-            schema: SCHEMA,
-            echo: 1,
-            board: "future",
-            identity: 1,
-            memory: 1 << 20,
-            objectives: "logistic",
-            session: 0,
-            opened: 0,
-            model_digest: 0,
-            estimator_digest: 0,
-            rejected: [0; Reject::COUNT],
-            overruns: 0,
-            saturated: 0,
-        };
-        let (mut frame, mut byte) = ([0; FRAME_LEN_MAX], [0]);
-        let len = Up::Ready(ready).emit(&[], &Context::SETUP, &mut frame);
-        // Whoever asks gets this answer.
-        while stream.read_exact(&mut byte).is_ok() {
-            if byte == [0] && stream.write_all(&frame[..len]).is_err() {
-                return;
-            }
-        }
-    });
+    let other = answering(|| Ready { version: VERSION + 1, ..ready("future") });
     let sentence = refusal(&format!("run --port {other} --rows 50"));
     assert_says(&sentence, &["version 2", "version 1", "flash"]);
 }

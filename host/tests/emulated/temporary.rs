@@ -1,0 +1,207 @@
+//! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for long, a
+//! folder of any name works, and a bad one is named.
+
+use super::{command, emulation, errors, simulated, smidgen, transcript, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use smidgen::board::Board;
+use smidgen::image::{self, build};
+use smidgen::key_file::KeyFile;
+use smidgen_protocol::seal::KEY_LEN;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A comma and a space upset QEMU's options, and a byte that is no UTF-8 those who take paths for text.
+const NAME: &[u8] = b"a, b=\xff";
+
+/// More rounds than a test waits for.
+const ENDLESS: &str = "1000000";
+
+/// A run of two boards with a key that keeps its temporary files in `temporary`.
+fn keyed(directory: &Path, temporary: &Path, rounds: &str) -> Command {
+    let options = format!("--rows 60 --step am --rounds {rounds} --key fleet.key --out keyed");
+    let mut command = command(directory, &format!("emulate --board mps2-m3=2 {options}"));
+    command.env("TMPDIR", temporary).stdout(Stdio::null());
+    command
+}
+
+/// All plain files in a folder and below.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        match path.symlink_metadata().expect("nobody removes it").file_type() {
+            kind if kind.is_dir() => found.extend(files(&path)),
+            kind if kind.is_file() => found.push(path),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Processes that work in a folder or below, as emulators and their watchmen do. They may work where their folder was.
+fn processes_in(folder: &Path) -> usize {
+    let entries = fs::read_dir("/proc").expect("Linux has it");
+    let places = entries.flatten().filter_map(|entry| fs::read_link(entry.path().join("cwd")).ok());
+    places.filter(|place| place.starts_with(folder)).count()
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).expect("the folder is there").next().is_none()
+}
+
+/// Ends a run in a test that fails.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        // It fails where the run has ended by itself.
+        let _ = kill(Pid::from_raw(self.0.id().cast_signed()), signal);
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        self.0.wait().expect("it is ours")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs with a key end in every way that leaves no time to clean up.
+#[test]
+fn a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator() {
+    let test = "a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator";
+    let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
+    let directory = directory.path().canonicalize().expect("it is there");
+    assert!(smidgen(&directory, "key fleet.key").status.success());
+    let key = KeyFile::read(&directory.join("fleet.key")).expect("it was just made");
+    let temporary = directory.join(OsStr::from_bytes(NAME));
+    fs::create_dir(&temporary).expect("there is room");
+    let holds_key = |file: &PathBuf| {
+        let bytes = fs::read(file).expect("it can be read");
+        bytes.windows(KEY_LEN).any(|window| window == key.bytes())
+    };
+    // An image with the key is found where there is one.
+    let (image, control) = (build(Board::find("mps2-m3").unwrap()), directory.join("control"));
+    image::keyed(&image.expect("it was built before"), &key, &control).expect("there is room");
+    assert!(holds_key(&control));
+    fs::remove_file(control).expect("it was there");
+
+    let begun = Instant::now();
+    let whole = keyed(&directory, &temporary, "2").output().expect("the binary starts");
+    assert!(whole.status.success(), "{}", errors(&whole));
+    assert!(is_empty(&temporary));
+    let duration = begun.elapsed();
+
+    // While it starts, and once when both boards are there for certain.
+    let mut left = 0;
+    for moment in (1..=6).map(|n| Some(duration * n / 5)).chain([None, None]) {
+        let run = keyed(&directory, &temporary, ENDLESS).stderr(Stdio::null()).spawn();
+        let mut run = Running(run.expect("the binary starts"));
+        if let Some(moment) = moment {
+            sleep(moment);
+            run.signal(Signal::SIGKILL);
+            assert_eq!(run.ended().signal(), Some(9));
+        } else {
+            wait_until("both boards work", || processes_in(&temporary) >= 2 * 2);
+            // Signals of a kind that wait are one: the third comes after a while.
+            while run.0.try_wait().expect("it is ours").is_none() {
+                run.signal(Signal::SIGINT);
+                sleep(Duration::from_millis(2));
+            }
+            assert_eq!(run.ended().code(), Some(130));
+        }
+        let found = files(&directory);
+        assert!(found.len() > 2, "the records of earlier runs at least");
+        let keys: Vec<_> = found.iter().filter(|file| holds_key(file)).collect();
+        assert!(keys.is_empty(), "after {moment:?}: {keys:?}");
+        left += usize::from(!is_empty(&temporary));
+        wait_until("no emulator is left", || processes_in(&temporary) == 0);
+    }
+    println!("a run takes {duration:?}; {left} of 8 left a folder for the next");
+    assert!(left > 0, "none was killed while it had boards");
+
+    let next = keyed(&directory, &temporary, "2").output().expect("the binary starts");
+    assert!(next.status.success(), "{}", errors(&next));
+    assert!(is_empty(&temporary), "{:?}", files(&temporary));
+}
+
+/// All files of a run.
+fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let read = |file: PathBuf| (file.clone(), fs::read(file).expect("it can be read"));
+    files(run).into_iter().map(read).collect()
+}
+
+#[test]
+fn a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced() {
+    let test = "a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced";
+    let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
+    let directory = directory.path();
+    assert!(smidgen(directory, "key fleet.key").status.success());
+    let whole = keyed(directory, directory, "2").output().expect("the binary starts");
+    assert!(whole.status.success(), "{}", errors(&whole));
+    let before = contents(&directory.join("keyed"));
+    assert!(before.len() > 2);
+
+    let long = directory.join("long".repeat(30));
+    fs::create_dir(&long).expect("there is room");
+    fs::write(directory.join("file"), "").expect("there is room");
+    for bad in [directory.join("missing"), directory.join("file"), "/proc".into(), long] {
+        let output = keyed(directory, &bad, "2").output().expect("the binary starts");
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let sentence = said.lines().last().expect("it says something");
+        assert!(sentence.starts_with("error: no folder can be made in "), "{said}");
+        assert!(sentence.contains("TMPDIR") && sentence.contains(super::text(&bad)), "{said}");
+        assert!(!said.contains("replacing"), "{said}");
+        assert_eq!(contents(&directory.join("keyed")), before, "{said}");
+    }
+}
+
+#[test]
+fn a_temporary_folder_of_any_name_works() {
+    let test = "a_temporary_folder_of_any_name_works";
+    let Some(directory) = emulation(test, &["microbit", "mps2-m3"]) else { return };
+    let directory = directory.path();
+    let expected = simulated(directory, 2);
+    // Also one that is not said from the top, and none at all.
+    for name in [NAME, b"'\"\n\x1b[31m%s$(x)", b"./plain", b""] {
+        if !name.is_empty() {
+            fs::create_dir(directory.join(OsStr::from_bytes(name))).expect("there is room");
+        }
+        for key in ["", "--key fleet.key"] {
+            let _ = smidgen(directory, "key fleet.key");
+            let boards = "--board microbit --board mps2-m3";
+            let emulate = format!("emulate {boards} {} {key} --out any", super::SHORT);
+            let output =
+                command(directory, &emulate).env("TMPDIR", OsStr::from_bytes(name)).output();
+            let output = output.expect("the binary starts");
+            assert!(output.status.success(), "{name:?}: {}", errors(&output));
+            assert_eq!(transcript(&directory.join("any")), expected);
+        }
+    }
+}
+
+#[test]
+fn an_image_is_built_with_variables_of_any_bytes() {
+    let test = "an_image_is_built_with_variables_of_any_bytes";
+    let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
+    for variable in ["HOME", "CARGO_TARGET_DIR", "TMPDIR", "RUSTFLAGS", "CARGO_HOME", "LANG"] {
+        let output = command(directory.path(), "image --board mps2-m3")
+            .env(variable, directory.path().join(OsStr::from_bytes(NAME)))
+            .output()
+            .expect("the binary starts");
+        assert!(output.status.success(), "{variable}: {}", errors(&output));
+    }
+}
