@@ -2,7 +2,6 @@
 
 use super::{Address, Link, LinkEvent, Reader, TransportError, Writer, serial};
 use crate::ports;
-use crate::shown::shown;
 use serialport::{SerialPortInfo, UsbPortInfo};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -160,7 +159,34 @@ impl Drop for Search {
     }
 }
 
-/// Names such as /dev/serial/by-id/… are links to the port.
+/// The port that names such as /dev/serial/by-id/… are links to, as the system lists it. One that is not UTF-8 keeps its given name.
 fn real_name(port: &str) -> String {
-    Path::new(port).canonicalize().map_or(port.into(), |path| shown(&path).to_string())
+    let path = Path::new(port).canonicalize().ok();
+    path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| port.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::{ffi::OsStr, fs};
+
+    #[test]
+    fn a_port_is_compared_by_its_own_name_whatever_the_letters() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let link = folder.join("by-id");
+        for (target, expected) in [
+            // Shown to people, this one would have its control character replaced.
+            (&b"port\x1b7"[..], folder.join("port\x1b7")),
+            (b"port\xff", link.clone()),
+        ] {
+            let port = folder.join(OsStr::from_bytes(target));
+            fs::write(&port, "").unwrap();
+            symlink(&port, &link).unwrap();
+            assert_eq!(real_name(link.to_str().unwrap()), expected.to_str().unwrap());
+            fs::remove_file(&link).unwrap();
+        }
+    }
 }
