@@ -23,6 +23,8 @@ const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 const ABSENCE_MAX: Duration = Duration::from_secs(120);
 /// How long to wait for bytes at most before looking after everything else.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long the frames of a turn may wait in all for links to take them.
+const WRITE_TIME_MAX: Duration = Duration::from_millis(100);
 /// What is handled before everything else has its turn: each link has a few chunks in it at most.
 const EVENTS_MAX: usize = 64;
 /// How often the watch is called.
@@ -144,11 +146,14 @@ impl Driver {
 
     fn transmit(&mut self) {
         let mut frame = [0; FRAME_LEN_MAX];
-        let now = self.now();
+        let (now, started) = (self.now(), Instant::now());
         while let Some((index, len)) = self.aggregator.poll_transmit(now, &mut frame) {
             let link = &mut self.links[index];
             // A link that is down says so in its events, and what was lost is asked again.
-            let mut write = |bytes: &[u8]| drop(link.write(bytes));
+            let mut write = |bytes: &[u8]| {
+                let patience = WRITE_TIME_MAX.saturating_sub(started.elapsed());
+                drop(link.write(bytes, patience));
+            };
             match self.faults.get_mut(index) {
                 Some((down, _)) => down.pass(&frame[..len], |piece| write(&piece)),
                 None => write(&frame[..len]),
@@ -209,7 +214,7 @@ impl Driver {
     fn dam(&mut self, link: usize) {
         let place = &mut self.places[link];
         // A stranger's port is none of the run's business.
-        if let Some((address, _)) = &place.guess {
+        if let Some(address) = place.abandon() {
             self.notes
                 .push(format!("no board of this run is at {address}, which sends without end"));
             return self.links[link].look_elsewhere();
@@ -222,23 +227,25 @@ impl Driver {
 
     /// Looks whether a port that was found is one of a board of this run.
     fn judge_guess(&mut self, link: usize) {
-        let Some((address, since)) = &self.places[link].guess else { return };
-        match self.aggregator.heard(link) {
+        let place = &mut self.places[link];
+        let Some((address, since)) = &place.guess else { return };
+        let note = match self.aggregator.heard(link) {
             Some(stranger) if self.aggregator.is_strange(link) => {
-                let note = format!("a board that is not of this run is at {address}: {stranger}");
-                self.notes.push(note);
-                self.links[link].look_elsewhere();
+                format!("a board that is not of this run is at {address}: {stranger}")
             }
             Some(_) => {
-                self.notes.push(format!("{} is now {address}", self.places[link].name));
-                self.places[link].guess = None;
+                self.notes.push(format!("{} is now {address}", place.name));
+                place.guess = None;
+                return;
             }
             None if since.elapsed() > GREETING_TIME_MAX => {
-                self.notes.push(format!("no board of this run answers at {address}"));
-                self.links[link].look_elsewhere();
+                format!("no board of this run answers at {address}")
             }
-            None => {}
-        }
+            None => return,
+        };
+        self.notes.push(note);
+        place.abandon();
+        self.links[link].look_elsewhere();
     }
 
     fn look_after(&mut self) -> Result<(), WorldError> {
@@ -342,7 +349,9 @@ mod tests {
     use crate::experiment::Experiment;
     use crate::record::{RecordError, RoundRecord};
     use crate::training::{Goal, Observer, train};
-    use crate::transport::{Link, loopback};
+    use crate::transport::{Link, Reader, WRITE_POLL, Writer, loopback};
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Collects what people should hear.
     #[derive(Default)]
@@ -358,12 +367,78 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_people_should_hear_waits_for_no_event() {
-        let arguments = ["smidgen", "simulate", "--rows", "50", "--workers", "1"];
+    fn experiment(workers: &str) -> Experiment {
+        let arguments = ["smidgen", "simulate", "--rows", "50", "--workers", workers];
         let cli = cli::parse(arguments.map(Into::into)).unwrap();
         let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-        let experiment = Experiment::new(&options, None, 1).unwrap();
+        Experiment::new(&options, None, 1).unwrap()
+    }
+
+    /// Takes nothing; counts how often it was asked to.
+    struct Full(Arc<AtomicU32>);
+
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            std::thread::sleep(WRITE_POLL);
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_stuck_links_share_the_time_of_one_turn() {
+        const LINKS: u32 = 32;
+        let (events, received) = channel();
+        let count = Arc::new(AtomicU32::new(0));
+        let mut boards = vec![];
+        let attach = |link| {
+            let (host, board) = loopback();
+            boards.push(board);
+            let halves: (Reader, Writer) = (host.into_halves().0, Box::new(Full(count.clone())));
+            Link::attach(link, halves, events.clone())
+        };
+        let links: Links = (0..LINKS as usize).map(attach).collect::<Result<_, _>>().unwrap();
+        let setup = experiment(&LINKS.to_string()).setup.clone();
+        let mut driver = Driver::new(setup, links, vec!["here".into(); LINKS as usize], received);
+        driver.transmit();
+        let shared = WRITE_TIME_MAX.div_duration_f64(WRITE_POLL) as u32 + 1;
+        let count = count.load(Ordering::Relaxed);
+        assert!((LINKS..=LINKS + shared).contains(&count), "{count} attempts");
+    }
+
+    #[test]
+    fn a_flood_at_a_guessed_port_is_told_once_and_leaves_nothing_to_the_next() {
+        let (events, received) = channel();
+        let (host, _board) = loopback();
+        let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
+        let setup = experiment("1").setup.clone();
+        let mut driver = Driver::new(setup, links.into(), vec!["here".into()], received);
+        let found = |is_guess| LinkEvent::Up { address: Address::Serial("there".into()), is_guess };
+        driver.handle(0, LinkEvent::Down("unplugged".into()));
+        driver.handle(0, found(true));
+        let before = driver.notes.len();
+        // Until it is noticed, and what waits in the queue.
+        (0..1100).for_each(|_| driver.hear(0, &[0; 4096]));
+        let told = "no board of this run is at there, which sends without end";
+        assert_eq!(driver.notes[before..], [told]);
+        driver.handle(0, LinkEvent::Down("no board of this run is there".into()));
+        assert_eq!(driver.notes.len(), before + 1, "that is no news");
+        (0..900).for_each(|_| driver.hear(0, &[0; 4096]));
+        driver.handle(0, found(false));
+        (0..900).for_each(|_| driver.hear(0, &[0; 4096]));
+        assert!(
+            !driver.notes.iter().any(|note| note.contains("closed for")),
+            "a burst is no flood"
+        );
+    }
+
+    #[test]
+    fn what_people_should_hear_waits_for_no_event() {
+        let experiment = experiment("1");
         let (events, received) = channel();
         let (host, _mute) = loopback();
         let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// Where workers live: it moves bytes between them and the aggregator, and time on.
 pub trait World {
-    /// Goes on by a step, which takes a tenth of a second or so at most; says what happened, if anything did.
+    /// Advances by one turn, which waits for a tenth of a second or two at most; says what happened, if anything did.
     fn advance(&mut self) -> Result<Option<Event>, WorldError>;
 
     /// Goes on until something happens.

@@ -114,7 +114,7 @@ mod tests {
         for _ in 0..2 {
             let (sender, events) = channel();
             let mut link = Link::open(0, &port.address(), 115_200, sender).unwrap();
-            link.write(&every).unwrap();
+            link.write(&every, Duration::from_millis(250)).unwrap();
             let mut received = [0; 256];
             board.read_exact(&mut received).unwrap();
             assert_eq!(received, every[..]);

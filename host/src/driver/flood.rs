@@ -19,7 +19,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Notes that so many bytes came, of which so many were of use. True if that is a flood.
+    /// Counts `received` bytes, `useful` of them in accepted frames. True if that is a flood.
     pub fn rise(&mut self, now: Duration, received: usize, useful: usize) -> bool {
         let passed = now.saturating_sub(self.at);
         let forgiven = u128::from(RATE) * passed.as_micros() / 1_000_000;

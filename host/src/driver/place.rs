@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 /// A link that was up for longer than this has held.
 const HELD_TIME: Duration = Duration::from_secs(10);
-/// After so many losses in a row that were each told, they are told as one.
+/// Losses in a row that get a note each; the next note covers the rest.
 const TOLD_LOSSES_MAX: u32 = 2;
-/// How long a link that was flooded stays closed at first; twice as long each time, so many times.
+/// How long a flooded link stays closed at first. Doubles with each flood, up to `DOUBLINGS_MAX` times.
 const PAUSE_MIN: Duration = Duration::from_secs(10);
 const DOUBLINGS_MAX: u32 = 6;
 
@@ -21,8 +21,9 @@ pub struct Place {
     pub gauge: Gauge,
     /// Why the board does not come back, if it is known not to.
     pub lost: Option<String>,
-    /// How often the link was closed because of a flood, and whether it is.
+    /// How often the link was closed because of a flood.
     floods: u32,
+    /// The host is closing it, which people have heard.
     is_shut: bool,
     /// Losses since the link held for the last time, and when it was opened.
     losses: u32,
@@ -60,6 +61,14 @@ impl Place {
         (pause, format!("{} sends without end: closed for {seconds} s", self.name))
     }
 
+    /// The port that was found is the wrong one and is being closed; returns it. None if it was not a guess.
+    pub fn abandon(&mut self) -> Option<Address> {
+        let (address, _) = self.guess.take()?;
+        self.is_shut = true;
+        self.gauge = Gauge::default();
+        Some(address)
+    }
+
     /// The link is lost. What to say, if it is worth a word: that it is being looked for until `deadline`.
     pub fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
         // What was only tried was not there.
@@ -94,6 +103,7 @@ impl Place {
         };
         self.up_since = Instant::now();
         self.is_shut = false;
+        self.gauge = Gauge::default();
         self.guess = is_guess.then_some((address, self.up_since));
         (self.losses <= TOLD_LOSSES_MAX).then_some(note)
     }
