@@ -11,16 +11,14 @@ use tempfile::TempDir;
 /// The longest path of a temporary folder in which the path of a socket stays legal everywhere.
 pub(super) const PATH_LEN_MAX: usize = 70;
 
-const PREFIX: &str = "smidgen-";
-
-/// A file in a folder on which its process holds a lock, which ends with the process.
-const LOCK: &str = "lock";
+/// No folder of another program is called so: those that nobody holds are removed.
+const PREFIX: &str = "smidgen-emulator-";
 
 /// A private folder, which is gone with this value.
 #[derive(Debug)]
 pub(super) struct Folder {
     folder: TempDir,
-    // Dropped after the folder is gone: nobody else removes it meanwhile.
+    // The folder itself, locked for as long as this process lives; dropped after the folder is gone.
     _lock: File,
 }
 
@@ -43,10 +41,14 @@ impl Folder {
     fn new_in(parent: &Path) -> io::Result<Self> {
         loop {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-            let lock = File::create_new(folder.path().join(LOCK))?;
-            lock.lock()?;
-            // Another process may have taken the folder for an abandoned one before it was locked.
-            if folder.path().join(LOCK).exists() {
+            // Another process may take the folder for an abandoned one before it is locked.
+            let lock = match File::open(folder.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                lock => lock?,
+            };
+            // A file system without locks gives none to those who look for abandoned folders either.
+            let _ = lock.lock();
+            if folder.path().exists() {
                 return Ok(Self { folder, _lock: lock });
             }
         }
@@ -72,7 +74,7 @@ impl Folder {
 }
 
 fn remove_abandoned(folder: &Path) -> io::Result<()> {
-    let lock = File::open(folder.join(LOCK))?;
+    let lock = File::open(folder)?;
     if lock.try_lock().is_ok() {
         fs::remove_dir_all(folder)?;
     }
@@ -95,14 +97,18 @@ mod tests {
         let Folder { folder, _lock: lock } = abandoned;
         let abandoned = folder.keep();
         fs::write(abandoned.join("line"), "").unwrap();
+        // One whose process was killed before it could take the lock.
+        let bare = parent.path().join("smidgen-emulator-a");
         let stranger = parent.path().join("smidgen-notes");
-        fs::create_dir(&stranger).unwrap();
+        for folder in [&bare, &stranger] {
+            fs::create_dir(folder).unwrap();
+        }
         alive.remove_abandoned();
         assert!(abandoned.exists(), "its lock is held");
         drop(lock);
         let other = Folder::new_in(parent.path()).unwrap();
         other.remove_abandoned();
-        assert!(!abandoned.exists());
+        assert!(!abandoned.exists() && !bare.exists());
         assert!(alive.path().exists() && other.path().exists() && stranger.exists());
     }
 }

@@ -175,8 +175,9 @@ fn a_temporary_folder_of_any_name_works() {
     let Some(directory) = emulation(test, &["microbit", "mps2-m3"]) else { return };
     let directory = directory.path();
     let expected = simulated(directory, 2);
-    // Also one that is not said from the top, and none at all.
-    for name in [NAME, b"'\"\n\x1b[31m%s$(x)", b"./plain", b""] {
+    // Also one of the greatest length, one that is not said from the top, and none at all.
+    let longest = vec![b'x'; 70 - directory.as_os_str().len() - 1];
+    for name in [NAME, &longest, b"'\"\n\x1b[31m%s$(x)", b"./plain", b""] {
         if !name.is_empty() {
             fs::create_dir(directory.join(OsStr::from_bytes(name))).expect("there is room");
         }
