@@ -168,7 +168,6 @@ mod tests {
         assert!(matches!(of(&long), Err(TextError::LongLine { line: 2, .. })));
     }
 
-    #[cfg(unix)]
     #[test]
     fn devices_and_pipes_are_read_like_files() {
         let zeros = read(Path::new("/dev/zero"), LIMITS);

@@ -292,7 +292,6 @@ fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
     use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -375,7 +374,6 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
 }
 
 /// Runs the binary with a limit on the size of a file, in bytes.
-#[cfg(unix)]
 fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
     use nix::sys::resource::{Resource, setrlimit};
     use std::os::unix::process::CommandExt;
@@ -389,7 +387,6 @@ fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
 
 /// As on a full disk, whichever file it is that does not fit: one sentence, nothing half written, and the run goes on once
 /// there is room.
-#[cfg(unix)]
 #[test]
 fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
     let arguments = RUN.replace("3000", "60");
@@ -421,7 +418,6 @@ fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
     assert_eq!(outcomes.len(), 2, "some limits are in the way and some are not: {outcomes:?}");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_link_that_leads_nowhere_is_named() {
     let folder = tempdir().expect("there is room");
@@ -496,7 +492,6 @@ fn what_was_known_before_is_known_after() {
 }
 
 /// A run that takes for ever, started with a disposition of SIGINT, once it is under way.
-#[cfg(unix)]
 fn under_way(directory: &Path, interrupt: nix::sys::signal::SigHandler) -> Child {
     use nix::sys::signal::{Signal, signal};
     use std::os::unix::process::CommandExt;
@@ -517,13 +512,11 @@ fn under_way(directory: &Path, interrupt: nix::sys::signal::SigHandler) -> Child
     child
 }
 
-#[cfg(unix)]
 fn signal(child: &Child, signal: nix::sys::signal::Signal) {
     let process = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(process, signal).expect("it can be interrupted");
 }
 
-#[cfg(unix)]
 #[test]
 fn an_interrupted_run_ends_in_order_and_goes_on() {
     use nix::sys::signal::{SigHandler, Signal};
@@ -545,7 +538,6 @@ fn an_interrupted_run_ends_in_order_and_goes_on() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_run_in_the_background_of_a_script_ignores_ctrl_c_and_hears_sigterm() {
     use nix::sys::signal::{SigHandler, Signal};

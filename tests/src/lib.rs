@@ -6,7 +6,6 @@ pub mod conformance;
 pub mod emulation;
 pub mod fuzz;
 pub mod oracle;
-#[cfg(unix)]
 pub mod pty;
 pub mod reference;
 pub mod shared;

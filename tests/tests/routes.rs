@@ -1,5 +1,4 @@
 //! Emulated boards whose cables are exchanged in the middle of a run, behind a panel that nobody but the test knows of.
-#![cfg(unix)]
 
 use smidgen::aggregator::Event;
 use smidgen::simulation::Mishap;

@@ -10,7 +10,6 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_tests::conformance::{FEW_DIGITS, experiment, run, simulated, transcripts};
-#[cfg(unix)]
 use smidgen_tests::pty::{self, Port};
 use std::io;
 use std::io::{Read, Write};
@@ -65,7 +64,6 @@ fn workers_behind_channels_conform() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn workers_behind_pseudo_terminals_conform() {
     use smidgen_tests::pty::pair;
@@ -88,13 +86,11 @@ fn workers_behind_pseudo_terminals_conform() {
 }
 
 /// A line that ends when it is pulled.
-#[cfg(unix)]
 struct Cable {
     line: smidgen_tests::pty::Board,
     pulled: Arc<AtomicBool>,
 }
 
-#[cfg(unix)]
 impl Read for Cable {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.line.read(buffer)?;
@@ -102,7 +98,6 @@ impl Read for Cable {
     }
 }
 
-#[cfg(unix)]
 impl Write for Cable {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.write(bytes)
@@ -114,11 +109,9 @@ impl Write for Cable {
 }
 
 /// Serial ports that come and go.
-#[cfg(unix)]
 #[derive(Clone, Default)]
 struct Hub(Arc<Mutex<Vec<String>>>);
 
-#[cfg(unix)]
 impl Hub {
     fn lookout(&self) -> Arc<Lookout> {
         use serialport::{SerialPortInfo, SerialPortType::Unknown};
@@ -142,7 +135,6 @@ impl Hub {
 }
 
 /// Two boards are pulled in the middle of a run, and put back in the other order at ports with other names, having forgotten all.
-#[cfg(unix)]
 #[test]
 fn boards_that_come_back_at_other_ports_are_found_and_told_apart() {
     let experiment = experiment(FEW_DIGITS);

@@ -680,7 +680,6 @@ mod tests {
         drop(outgoing);
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_serial_port_carries_every_byte_and_notices_the_end() {
         use serialport::SerialPort;
@@ -700,7 +699,6 @@ mod tests {
         assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_serial_port_that_comes_back_is_opened_again() {
         use serialport::{SerialPort, TTYPort};
@@ -728,11 +726,9 @@ mod tests {
     }
 
     /// Ports that a test plugs in and pulls.
-    #[cfg(unix)]
     #[derive(Clone, Default)]
     struct Hub(Arc<Mutex<Vec<String>>>);
 
-    #[cfg(unix)]
     impl Hub {
         fn lookout(&self) -> Arc<Lookout> {
             use serialport::{SerialPortInfo, SerialPortType::Unknown};
@@ -753,17 +749,14 @@ mod tests {
     }
 
     /// A board, its port, and the name of that.
-    #[cfg(unix)]
     type Plug = (serialport::TTYPort, serialport::TTYPort, Address);
 
-    #[cfg(unix)]
     fn plug() -> Plug {
         let (board, port) = serialport::TTYPort::pair().unwrap();
         let name = serialport::SerialPort::name(&port).unwrap();
         (board, port, Address::Serial(name))
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_serial_port_that_is_lost_is_looked_for_where_others_have_appeared() {
         let hub = Hub::default();
@@ -790,7 +783,6 @@ mod tests {
         assert_eq!(&received, b"here I am");
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_write_that_nobody_takes_gives_up_and_the_link_stays_up() {
         use serialport::SerialPort;

@@ -116,7 +116,6 @@ mod tests {
         assert!(matches!(error, TransportError::NotASerialPort(_)), "{error}");
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_port_in_use_is_busy() {
         let (_master, slave) = serialport::TTYPort::pair().unwrap();
@@ -126,7 +125,6 @@ mod tests {
         assert!(matches!(error, TransportError::Busy(_)), "{error}");
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_port_that_nobody_drains_refuses_instead_of_hanging() {
         let (_master, slave) = serialport::TTYPort::pair().unwrap();

@@ -78,7 +78,6 @@ mod tests {
         );
     }
 
-    #[cfg(unix)]
     #[test]
     fn nobody_listens_at_a_missing_or_abandoned_unix_socket() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! The real binary in a fresh directory: what it leaves, and how it refuses.
 
 mod numbers;
-#[cfg(unix)]
 mod paths;
 mod refusals;
 mod theory;
@@ -258,7 +257,6 @@ fn ports_are_listed_or_their_lack_is_explained() {
     assert!(said.starts_with("PORT ") || said.contains("plug a board in"), "{said}");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_reader_who_has_heard_enough_is_no_failure() {
     let mut plan = Command::new(env!("CARGO_BIN_EXE_smidgen"))

@@ -223,7 +223,6 @@ fn text_that_is_not_read_is_called_what_it_is() {
     assert_says(&refused("1 1:1\n\u{feff}-1 1:2\n".as_bytes()), &["line 2", "byte-order mark"]);
 }
 
-#[cfg(unix)]
 #[test]
 fn indices_from_zero_are_refused_with_a_command_that_shifts_them() {
     let directory = tempdir().expect("there is room");
