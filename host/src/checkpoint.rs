@@ -25,8 +25,8 @@ const HEAD: &[u8] = b"smidgen checkpoint 3\n";
 /// What all versions begin with; they end in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
-/// How the name of a file begins; the number of its round follows.
-pub(crate) const PREFIX: &str = "checkpoint-";
+/// How the name of a file begins; ten digits of its round follow.
+const PREFIX: &str = "checkpoint-";
 /// Files that are kept.
 const KEPT: usize = 2;
 
@@ -82,7 +82,7 @@ impl Checkpoints {
 
     /// Whether there are some, of an earlier run.
     pub fn any(&self) -> bool {
-        written(&self.directory).is_ok_and(|files| !files.is_empty())
+        any(&self.directory)
     }
 
     /// Removes those behind this round and later ones: of an earlier run, or damaged ones.
@@ -105,7 +105,7 @@ impl Checkpoints {
     /// The round of the latest one.
     pub fn latest_round(&self) -> Option<u32> {
         let latest = written(&self.directory).ok()?.into_iter().next()?;
-        latest.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
+        round_of(latest.file_name()?.to_str()?)
     }
 
     /// Writes the one behind a closed round.
@@ -190,14 +190,34 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// What to do where every file is flawed and this is the latest one's.
-    fn advice(&self) -> &'static str {
+    /// Whether the file may be whole all the same, so that no older one shall take its place.
+    fn ends_search(&self) -> bool {
         match self {
-            Self::Version => "",
-            Self::Unreadable(_) | Self::Foreign | Self::Damaged | Self::Records(_) => {
-                "; start the run again"
-            }
+            Self::Version => true,
+            Self::Unreadable(error) => !files::is_not_plain(error),
+            Self::Foreign | Self::Damaged => false,
+            Self::Records(error) => match error {
+                RecordError::Busy { .. } | RecordError::Write { .. } | RecordError::Read { .. } => {
+                    true
+                }
+                RecordError::NotADirectory(_)
+                | RecordError::Occupied(_)
+                | RecordError::NoRun(_)
+                | RecordError::NoRounds(_)
+                | RecordError::Damaged(_)
+                | RecordError::Line { .. }
+                | RecordError::Summary { .. }
+                | RecordError::Short { .. }
+                | RecordError::Missing { .. }
+                | RecordError::OtherRun { .. }
+                | RecordError::Order { .. } => false,
+            },
         }
+    }
+
+    /// What to do where this is the flaw of the latest file and no older one can be used.
+    fn advice(&self) -> &'static str {
+        if self.ends_search() { "" } else { "; start the run again" }
     }
 }
 
@@ -260,7 +280,7 @@ impl Checkpoint {
     /// If there is none.
     pub fn latest<T>(
         directory: &Path,
-        match_records: impl Fn(&Self) -> Result<T, RecordError>,
+        mut match_records: impl FnMut(&Self) -> Result<T, RecordError>,
     ) -> Result<(Self, T, Vec<String>), CheckpointError> {
         let path = directory.to_owned();
         let found = listed(directory)
@@ -280,13 +300,11 @@ impl Checkpoint {
                     };
                     return Ok((checkpoint, matched, flaws.iter().map(note).collect()));
                 }
-                // It is whole: to go on from an older one would throw it away.
-                Err(flaw @ Flaw::Version) => {
+                // It may be whole: to go on from an older one would throw it away.
+                Err(flaw) if flaw.ends_search() => {
                     return Err(CheckpointError::Flawed { path, file, flaw });
                 }
-                Err(
-                    flaw @ (Flaw::Unreadable(_) | Flaw::Foreign | Flaw::Damaged | Flaw::Records(_)),
-                ) => flaws.push((file, flaw)),
+                Err(flaw) => flaws.push((file, flaw)),
             }
         }
         // The latest, but what only has the name of one is not it.
@@ -303,6 +321,18 @@ fn file(directory: &Path, round: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{round:010}"))
 }
 
+/// The round that the name of a checkpoint tells.
+pub(crate) fn round_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(PREFIX)?;
+    let are_digits = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| are_digits)
+}
+
+/// Whether there are checkpoints in a directory.
+pub fn any(directory: &Path) -> bool {
+    written(directory).is_ok_and(|files| !files.is_empty())
+}
+
 /// The files of checkpoints in a directory, the latest first: what only has the name of one is not ours.
 fn written(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = listed(directory)?;
@@ -316,8 +346,7 @@ fn listed(directory: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let round = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if round.is_some_and(|round| round.bytes().all(|byte| byte.is_ascii_digit())) {
+        if name.to_str().and_then(round_of).is_some() {
             files.push(entry.path());
         }
     }

@@ -144,14 +144,13 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     }
     let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
     let round = snapshot.round();
-    let (directory, rounds) = RunDirectory::reopen(records, &mut locks)?;
     let goal = Goal { rounds: options.rounds, target: options.target };
-    if rounds.last().is_some_and(|last| goal.is_over(last)) {
+    if records.rounds.last().is_some_and(|last| goal.is_over(last)) {
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
     progress.note(&format!("going on after round {round}"));
     let best = best.map(Box::new);
-    let start = Start::Resumed { directory, rounds, setup, wall_seconds, times, best };
+    let start = Start::Resumed { records, setup, wall_seconds, times, best };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot), locks })
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// The end of the name of a file that is being written.
-pub const PART: &str = ".part";
+const PART: &str = ".part";
 
 /// Opens a plain file for reading.
 ///
@@ -41,18 +41,37 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A path leads to something else than a plain file.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} and no plain file")]
+struct NotPlain(&'static str);
+
+/// Whether a file was not read since it is no plain one.
+pub fn is_not_plain(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<NotPlain>())
+}
+
 /// What a path leads to, if that is no plain file.
 fn other_kind(kind: FileType) -> Option<io::Error> {
     if kind.is_file() {
         return None;
     }
-    let what = match () {
-        () if kind.is_dir() => "it is a directory",
-        () if kind.is_fifo() => "it is a named pipe",
-        () if kind.is_socket() => "it is a socket",
-        () => "it is a device",
+    let what = if kind.is_dir() {
+        "it is a directory"
+    } else if kind.is_fifo() {
+        "it is a named pipe"
+    } else if kind.is_socket() {
+        "it is a socket"
+    } else {
+        "it is a device"
     };
-    Some(io::Error::other(format!("{what} and no plain file")))
+    Some(io::Error::other(NotPlain(what)))
+}
+
+/// The file for which one with this name stood in while it was written; none if it is no such name.
+pub fn whole_name(part: &str) -> Option<&str> {
+    let (whole, random) = part.strip_suffix(PART)?.rsplit_once('.')?;
+    random.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(whole)
 }
 
 /// Replaces `file` at once and for good: a reader sees the old bytes or the new ones, never half of them, also after a loss
@@ -139,6 +158,17 @@ mod tests {
         let permissions = |path| fs::metadata(path).unwrap().permissions();
         assert_eq!(permissions(&file), permissions(&other));
         assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_part_names_its_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = tempfile::Builder::new().prefix("a.json.").suffix(PART).tempfile_in(&folder);
+        let part = part.unwrap().path().file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(whole_name(&part), Some("a.json"));
+        for other in ["a.json", "a.part", "a.json.x-y.part", ".part"] {
+            assert_eq!(whole_name(other), None, "{other}");
+        }
     }
 
     #[test]

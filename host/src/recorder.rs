@@ -7,8 +7,8 @@ use crate::experiment::Experiment;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
 use crate::record::{
-    Claim, Clock, Cost, RecordError, RoundRecord, RunDirectory, Summary, Times, WorkerRecord,
-    WorkerTimes,
+    Claim, Clock, Cost, RecordError, Records, RoundRecord, RunDirectory, Summary, Times,
+    WorkerRecord, WorkerTimes,
 };
 use crate::report::quantity::{number, slow_line};
 use crate::simulation;
@@ -26,7 +26,11 @@ const SLOW_COUNT_MAX: usize = 4;
 
 /// The observer of a run that is recorded.
 struct Recorder<'r> {
-    claim: Option<Claim>,
+    /// What the directory is made of, until the first round is closed: an earlier run, or later rounds of this one, are not given
+    /// up for one that never gets so far.
+    pending: Option<Pending>,
+    /// Whether an earlier part of the run has left checkpoints.
+    is_resumed: bool,
     checkpoints: Option<Checkpoints>,
     /// The state after the last closed round, which is kept when the run ends.
     last: Option<Snapshot>,
@@ -61,8 +65,16 @@ struct Recorder<'r> {
     lyapunov: Option<Lyapunov>,
     /// Whether a theorem allows the step: then every inequality must hold.
     is_allowed: bool,
-    /// Begun with the first round: an earlier run is not given up for one that never gets so far.
+    /// Made with the first round that is closed.
     directory: Option<RunDirectory>,
+}
+
+/// What a directory is made of.
+enum Pending {
+    /// A place that is free, or holds an earlier run.
+    New(Claim),
+    /// The records of an earlier part of the run.
+    Resumed(Records),
 }
 
 impl Observer for Recorder<'_> {
@@ -153,11 +165,20 @@ impl Observer for Recorder<'_> {
 }
 
 impl Recorder<'_> {
-    /// The directory of the run; whatever was there of an earlier run is gone from now on.
+    /// The directory of the run, in which nothing of an earlier run, or of later rounds, is left from now on.
     fn begin(&mut self) -> Result<&mut RunDirectory, RecordError> {
-        if let Some(claim) = self.claim.take() {
-            self.forget_checkpoints_from(0)?;
-            self.directory = Some(claim.begin(&self.summary)?);
+        match self.pending.take() {
+            Some(Pending::New(claim)) => {
+                self.forget_checkpoints_from(0)?;
+                self.directory = Some(claim.begin(&self.summary)?);
+            }
+            Some(Pending::Resumed(records)) => {
+                let next = records.rounds.last().map_or(0, |record| record.round + 1);
+                self.forget_checkpoints_from(next)?;
+                self.directory = Some(RunDirectory::reopen(&records)?);
+                self.write_summary()?;
+            }
+            None => {}
         }
         Ok(self.directory.as_mut().expect("a run is claimed or reopened"))
     }
@@ -182,9 +203,9 @@ impl Recorder<'_> {
 
     /// The round of the latest checkpoint that is this run's.
     fn resumable(&self) -> Option<u32> {
-        // Until it has a directory, those that are there are of an earlier run.
-        let checkpoints = self.directory.as_ref().and(self.checkpoints.as_ref());
-        checkpoints.and_then(Checkpoints::latest_round)
+        // Until a new run has a directory, those that are there are of an earlier run.
+        let are_ours = self.is_resumed || self.directory.is_some();
+        self.checkpoints.as_ref().filter(|_| are_ours).and_then(Checkpoints::latest_round)
     }
 
     /// Leaves a checkpoint. The records that it goes with are written before.
@@ -202,27 +223,24 @@ impl Recorder<'_> {
         self.earlier_seconds + self.started.elapsed().as_secs_f64()
     }
 
-    fn start(&mut self, start: Start, aggregator: &Aggregator) -> Result<(), RecordError> {
+    fn start(&mut self, start: Start, aggregator: &Aggregator) {
         match start {
-            Start::New(claim) => self.claim = Some(claim),
-            Start::Resumed { directory, rounds, setup, wall_seconds, times, best } => {
+            Start::New(claim) => self.pending = Some(Pending::New(claim)),
+            Start::Resumed { records, setup, wall_seconds, times, best } => {
                 self.best = best.map(|best| *best);
                 self.times = times;
                 self.times.resize(self.places.len(), WorkerTimes::default());
                 self.earlier_seconds = wall_seconds;
                 self.learn(aggregator);
-                let next = rounds.last().map_or(0, |record| record.round + 1);
-                self.directory = Some(directory);
-                self.forget_checkpoints_from(next)?;
                 self.summary.setup = setup;
-                self.write_summary()?;
-                rounds.iter().for_each(|round| self.add(round));
+                records.rounds.iter().for_each(|round| self.add(round));
                 if let Some(lyapunov) = &mut self.lyapunov {
                     lyapunov.look(aggregator);
                 }
+                self.pending = Some(Pending::Resumed(records));
+                self.is_resumed = true;
             }
         }
-        Ok(())
     }
 
     /// Takes the times of a round that was just closed, and says of a line once that it is slow.
@@ -320,10 +338,8 @@ pub enum Start {
     New(Claim),
     /// An earlier part of itself.
     Resumed {
-        /// Where it is.
-        directory: RunDirectory,
-        /// Its rounds.
-        rounds: Vec<RoundRecord>,
+        /// Its rounds, and where they are.
+        records: Records,
         /// What it cost to load the data.
         setup: Cost,
         /// Seconds that it has taken.
@@ -349,7 +365,8 @@ pub fn record(
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
     let mut recorder = Recorder {
-        claim: None,
+        pending: None,
+        is_resumed: false,
         checkpoints,
         last: None,
         goal,
@@ -372,11 +389,7 @@ pub fn record(
         is_allowed: experiment.is_allowed(),
         directory: None,
     };
-    let started = recorder.start(start, world.aggregator());
-    started.map_err(|cause| Failed {
-        cause: Box::new(cause.into()),
-        resumable: recorder.resumable(),
-    })?;
+    recorder.start(start, world.aggregator());
     recorder.progress.phase("sending shards");
     for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
         recorder.progress.transfer(place, 0, share.data.len() as u64);
@@ -439,6 +452,7 @@ mod tests {
     use crate::simulation::Simulation;
     use crate::training::{Measured, WorldError};
     use smidgen_firmware::objectives::Objectives;
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     /// A simulated world that comes to a halt after some rounds.
@@ -476,14 +490,20 @@ mod tests {
 
     /// A run of nine rounds in `path`, in a world that halts after so many.
     fn run(path: &Path, rounds: usize) -> Option<Failed> {
+        let (experiment, mut world) = halting(path, rounds);
+        let claim = Claim::new(path, &mut Locks::default()).unwrap();
+        record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
+    }
+
+    /// What runs nine rounds in `path`, in a world that halts after `rounds`.
+    fn halting(path: &Path, rounds: usize) -> (Experiment, Halting) {
         let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
         let arguments = arguments.map(Into::into).into_iter().chain([path.into()]);
         let cli = cli::parse(arguments).unwrap();
         let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
         let experiment = Experiment::new(&options, None, 1).unwrap();
-        let mut world = Halting { simulation: experiment.simulation(), rounds };
-        let claim = Claim::new(path, &mut Locks::default()).unwrap();
-        record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
+        let world = Halting { simulation: experiment.simulation(), rounds };
+        (experiment, world)
     }
 
     #[test]
@@ -493,6 +513,32 @@ mod tests {
         let recorded = RunDirectory::read(folder.path()).unwrap();
         assert!(recorded.summary.finished && recorded.baseline.is_empty());
         assert_eq!(recorded.rounds.len(), 10);
+    }
+
+    #[test]
+    fn a_resumption_that_gets_nowhere_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(run(folder.path(), 100).is_none());
+        let files = || {
+            let entries =
+                std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            entries
+                .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let before = files();
+        let transcript = &RunDirectory::read(folder.path()).unwrap().rounds[3].transcript;
+        let transcript = u64::from_str_radix(transcript, 16).unwrap();
+        let start = Start::Resumed {
+            records: Records::read(folder.path(), 3, transcript).unwrap(),
+            setup: Cost::default(),
+            wall_seconds: 0.0,
+            times: vec![],
+            best: None,
+        };
+        let (experiment, mut world) = halting(folder.path(), 0);
+        record(&experiment, start, None, &mut world, &mut Progress::new(9)).err().unwrap();
+        assert_eq!(files(), before);
     }
 
     #[test]

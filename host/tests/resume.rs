@@ -313,12 +313,14 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
     );
     assert!(output.status.success(), "{said}");
 
+    let mut rounds = 30;
     for name in ["rounds.jsonl", "summary.json", "baseline.jsonl"] {
         let before = fs::read(at(name)).unwrap_or_default();
         let _ = fs::remove_file(at(name));
         mkfifo(&at(name), Mode::S_IRWXU).expect("it can be made");
-        for command in ["report run", "resume run --rounds 40"] {
-            let output = run(folder.path(), command);
+        rounds += 10;
+        for command in ["report run".into(), format!("resume run --rounds {rounds}")] {
+            let output = run(folder.path(), &command);
             let said = stderr(&output);
             if command.starts_with("report") || name == "rounds.jsonl" {
                 assert_eq!(output.status.code(), Some(2), "{name}, {command}: {said}");
@@ -326,10 +328,14 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
                     said.contains("is a named pipe and no plain file"),
                     "{name}, {command}: {said}"
                 );
+            } else {
+                assert!(output.status.success(), "it is replaced: {name}, {command}: {said}");
             }
         }
-        fs::remove_file(at(name)).expect("it is there");
-        fs::write(at(name), before).expect("there is room");
+        if name == "rounds.jsonl" {
+            fs::remove_file(at(name)).expect("it is there");
+            fs::write(at(name), before).expect("there is room");
+        }
     }
 }
 
@@ -349,7 +355,8 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
             "it begins"
         );
         let elsewhere = format!("{} --out other --checkpoint safe", RUN.replace(" --out run", ""));
-        let mut others = vec![RUN.to_owned(), "resume run".into(), "demo --out run".into()];
+        let resumed = if checkpoint.is_empty() { "resume run" } else { "resume safe" };
+        let mut others = vec![RUN.to_owned(), resumed.into(), "demo --out run".into()];
         others.extend((!checkpoint.is_empty()).then_some(elsewhere));
         for other in others {
             let output = run(folder.path(), &other);
@@ -364,7 +371,6 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
         let output = child.wait_with_output().expect("it ends");
         assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
 
-        let resumed = if checkpoint.is_empty() { "resume run" } else { "resume safe" };
         let rounds = records(folder.path()).lines().count() + 50;
         let output = run(folder.path(), &format!("{resumed} --rounds {rounds}"));
         assert!(output.status.success(), "a killed run leaves no lock: {}", stderr(&output));
@@ -392,6 +398,7 @@ fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
     let arguments = RUN.replace("3000", "60");
     let whole = undisturbed(&arguments);
     let mut outcomes = std::collections::BTreeSet::new();
+    let mut resumed = 0;
     for limit in [0, 100, 3_000, 10_000, 20_000, 30_000, 60_000, 1 << 30] {
         let folder = tempdir().expect("there is room");
         let output = limited(folder.path(), &arguments, limit);
@@ -409,12 +416,14 @@ fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
         let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".part")).collect();
         assert!(left.is_empty(), "{limit}: {left:?}");
         if said.contains("smidgen resume run") {
+            resumed += 1;
             let output = run(folder.path(), "resume run");
             let complete = stderr(&output).contains("the run is complete");
             assert!(output.status.success() || complete, "{limit}: {}", stderr(&output));
             assert_eq!(transcripts(&records(folder.path())), transcripts(&whole), "{limit}");
         }
     }
+    assert!(resumed > 1, "some runs got far enough to go on: {resumed}");
     assert_eq!(outcomes.len(), 2, "some limits are in the way and some are not: {outcomes:?}");
 }
 

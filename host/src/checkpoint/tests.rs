@@ -139,6 +139,29 @@ fn a_whole_file_that_does_not_fit_the_records_is_left_out_with_the_reason() {
     assert!(notes[0].contains(reason), "{}", notes[0]);
 }
 
+#[test]
+fn what_cannot_be_read_now_is_not_thrown_away_for_an_older_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("checkpoint-0000000003"), &*BYTES).unwrap();
+    fs::write(path.join("checkpoint-0000000005"), &*BYTES).unwrap();
+    let mut asked = 0;
+    let busy = Checkpoint::latest(path, |_| -> Result<(), _> {
+        asked += 1;
+        Err(RecordError::Busy { path: path.into(), holder: "process 1".into() })
+    });
+    assert!(busy.unwrap_err().to_string().contains("process 1 is writing to"));
+    assert_eq!(asked, 1);
+}
+
+#[test]
+fn only_ten_digits_name_a_checkpoint() {
+    assert_eq!(round_of("checkpoint-0000000042"), Some(42));
+    for name in ["checkpoint-", "checkpoint-5", "checkpoint-9999999999", "checkpoint-+000000005"] {
+        assert_eq!(round_of(name), None, "{name}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_flipped_bit_and_a_cut_are_found_out(at: prop::sample::Index, bit in 0u32..8) {

@@ -2,12 +2,12 @@
 
 use super::{Origin, complain, emulate, run, simulate};
 use anyhow::{Result, bail};
-use smidgen::checkpoint::Checkpoint;
+use smidgen::checkpoint::{self, Checkpoint};
 use smidgen::config::Options;
 use smidgen::config::cli::{self, Command, Resume};
 use smidgen::record::{Locks, RecordError, Records, RunDirectory};
 use smidgen::shown::shown;
-use std::path::{self, Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 use std::{env, io};
 
 /// The folder to which the paths of the run belong is gone.
@@ -26,12 +26,12 @@ struct Folder {
 pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let directory = path::absolute(directory)?;
     let mut locks = Locks::default();
-    // What another process is about to write is not read.
-    if directory.is_dir() {
+    // What another process is about to write is not read; a directory without checkpoints is left as it is.
+    if checkpoint::any(&directory) {
         locks.take(&directory)?;
     }
     let (checkpoint, found, flaws) =
-        Checkpoint::latest(&directory, |checkpoint| find(checkpoint, &directory))?;
+        Checkpoint::latest(&directory, |checkpoint| find(checkpoint, &directory, &mut locks))?;
     flaws.iter().for_each(|flaw| complain(&format!("warning: {flaw}")));
     let path = PathBuf::from(checkpoint.folder.clone());
     env::set_current_dir(&path).map_err(|source| Folder { path, source })?;
@@ -66,13 +66,14 @@ struct Found {
     records: Records,
 }
 
-/// Finds what goes with a checkpoint that was found in `directory`.
+/// Finds what goes with a checkpoint that was found in `directory`, and locks where it is.
 ///
 /// # Errors
 /// If the records do not go with it, and, within, if its command line cannot be understood any more.
 fn find(
     checkpoint: &Checkpoint,
     directory: &Path,
+    locks: &mut Locks,
 ) -> Result<Result<Found, clap::Error>, RecordError> {
     let mut command = match cli::parse_whole(checkpoint.arguments.clone()) {
         Ok(cli) => cli.command,
@@ -81,6 +82,9 @@ fn find(
     let folder = Path::new(&checkpoint.folder);
     let out = options(&mut command).map(|options| records_place(options, folder, directory));
     let out = out.ok_or_else(|| RecordError::NoRun(directory.into()))?;
+    if RunDirectory::is_at(&out) {
+        locks.take(&out)?;
+    }
     let snapshot = &checkpoint.snapshot;
     let records = Records::read(&out, snapshot.round(), snapshot.transcript())?;
     Ok(Ok(Found { command, out, records }))
@@ -100,6 +104,7 @@ fn records_place(options: &Options, folder: &Path, directory: &Path) -> PathBuf 
 
 /// The path that leads to `to` from `from`, followed from `start`.
 fn seen_from(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
+    let (from, to) = (&without_detours(from), &without_detours(to));
     let common = from.components().zip(to.components()).take_while(|(one, other)| one == other);
     let common = common.count();
     let mut place = start;
@@ -107,6 +112,18 @@ fn seen_from(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
         place = place.parent()?;
     }
     Some(place.join(to.components().skip(common).collect::<PathBuf>()))
+}
+
+/// An absolute path without `.` and `..`.
+fn without_detours(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut place, part| {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(place.pop()),
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => place.push(part),
+        }
+        place
+    })
 }
 
 /// The options of a command that leaves checkpoints.
@@ -123,5 +140,25 @@ fn options(command: &mut Command) -> Option<&mut Options> {
         | Command::Reproduce(_)
         | Command::Image(_)
         | Command::Key(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_seen_from_another_one_as_it_was() {
+        for (from, to, start, seen) in [
+            ("/a/run", "/a/run", "/b/run", "/b/run"),
+            ("/a/run/safe", "/a/run", "/b/run/safe", "/b/run"),
+            ("/a/safe", "/a/run", "/b/safe", "/b/run"),
+            ("/a/work/../safe", "/a/work/run", "/b/safe", "/b/work/run"),
+            ("/a/run", "/a/run/records", "/b", "/b/records"),
+        ] {
+            let [from, to, start] = [from, to, start].map(Path::new);
+            assert_eq!(seen_from(from, to, start).as_deref(), Some(Path::new(seen)));
+        }
+        assert_eq!(seen_from(Path::new("/a/b/c"), Path::new("/d"), Path::new("/e")), None);
     }
 }

@@ -62,6 +62,9 @@ pub enum RecordError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file cannot be read whole.
+    #[error("{0}; repair the line, or cut the file off before it")]
+    Damaged(Box<RecordError>),
     /// A line is no record.
     #[error(
         "{}, line {line}: {reason}; repair the line, or cut the file off before it",
@@ -116,10 +119,7 @@ pub enum RecordError {
         round: u32,
     },
     /// A round does not come after the one before it.
-    #[error(
-        "{}, line {line}: round {round} follows round {previous}; remove one of the two runs in this file",
-        shown(path)
-    )]
+    #[error("{}, line {line}: round {round} follows round {previous}", shown(path))]
     Order {
         /// The file.
         path: PathBuf,
@@ -174,7 +174,6 @@ impl Claim {
         for name in [SUMMARY, BASELINE, REPORT] {
             remove_if_there(&path.join(name))?;
         }
-        remove_parts(&path)?;
         let file = path.join(ROUNDS);
         let rounds = File::create(&file).map_err(write_error(&file))?;
         let directory = RunDirectory { path, rounds };
@@ -191,24 +190,18 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Opens a run to go on after the last of `records`; what comes after them is forgotten. The directory is locked.
+    /// Opens a run to go on after the last of `records`; what comes after them is forgotten.
     ///
     /// # Errors
-    /// If it cannot be written, or another process writes there.
-    pub fn reopen(
-        records: Records,
-        locks: &mut Locks,
-    ) -> Result<(Self, Vec<RoundRecord>), RecordError> {
-        let Records { path, rounds: records, end, unended } = records;
-        locks.take(&path)?;
-        let file = path.join(ROUNDS);
+    /// If it cannot be written.
+    pub fn reopen(records: &Records) -> Result<Self, RecordError> {
+        let file = records.path.join(ROUNDS);
         let mut rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
-        rounds.set_len(end).map_err(write_error(&file))?;
-        if unended {
+        rounds.set_len(records.end).map_err(write_error(&file))?;
+        if records.unended {
             rounds.write_all(b"\n").map_err(write_error(&file))?;
         }
-        remove_parts(&path)?;
-        Ok((Self { path, rounds }, records))
+        Ok(Self { path: records.path.clone(), rounds })
     }
 
     /// Whether there is a run at `path`.
@@ -304,9 +297,9 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Records {
     /// Where the run is.
-    path: PathBuf,
+    pub path: PathBuf,
     /// The rounds from 0 on.
-    rounds: Vec<RoundRecord>,
+    pub rounds: Vec<RoundRecord>,
     /// Where the line of the last one ends, in bytes from the start of the file.
     end: u64,
     /// Whether the end of that line is missing.
@@ -365,7 +358,7 @@ impl<R> Lines<R> {
     /// All records of the file.
     fn whole(self) -> Result<Self, RecordError> {
         match self.flaw {
-            Some(flaw) => Err(flaw),
+            Some(flaw) => Err(RecordError::Damaged(Box::new(flaw))),
             None => Ok(self),
         }
     }
@@ -431,17 +424,9 @@ fn is_free(path: &Path) -> Result<bool, RecordError> {
     Ok(true)
 }
 
-/// Removes what processes that were killed had not written whole.
-fn remove_parts(directory: &Path) -> Result<(), RecordError> {
-    let ours = [SUMMARY, BASELINE, REPORT, crate::checkpoint::PREFIX];
-    for entry in fs::read_dir(directory).map_err(read_error(directory))? {
-        let path = entry.map_err(read_error(directory))?.path();
-        let name = shown(path.file_name().unwrap_or_default()).to_string();
-        if name.ends_with(files::PART) && ours.iter().any(|ours| name.starts_with(ours)) {
-            remove_if_there(&path)?;
-        }
-    }
-    Ok(())
+/// Whether a file of this name is one that a run writes whole.
+pub(super) fn is_ours(name: &str) -> bool {
+    [SUMMARY, BASELINE, REPORT].contains(&name)
 }
 
 pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {

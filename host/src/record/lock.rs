@@ -1,9 +1,12 @@
 //! Locks on the directories that a run writes to, so that two processes do not destroy each other's files.
 
+use super::directory::is_ours;
 use super::{RecordError, write_error};
-use crate::files;
 use crate::shown::{shown, typed};
-use std::fs::{File, TryLockError};
+use crate::{checkpoint, files};
+use nix::errno::Errno;
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::{env, process};
@@ -41,7 +44,7 @@ impl Locks {
         match file.try_lock() {
             Ok(()) => {}
             // Some network file systems know no locks; a run there is no worse off than without.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) if knows_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(write_error(&path)(error)),
             Err(TryLockError::WouldBlock) => {
                 return Err(RecordError::Busy { path: directory.into(), holder: holder(&path) });
@@ -49,9 +52,28 @@ impl Locks {
         }
         // A courtesy to whoever is refused: the lock holds without it.
         let _ = file.set_len(0).and_then(|()| file.write_all(signature().as_bytes()));
+        remove_parts(&place)?;
         self.0.push((place, file));
         Ok(())
     }
+}
+
+/// Whether a file system has no locks: NFS without its lock service, for instance.
+fn knows_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(Errno::ENOLCK as i32)
+}
+
+/// Removes what a process that was killed had not written whole.
+fn remove_parts(directory: &Path) -> Result<(), RecordError> {
+    for entry in fs::read_dir(directory).map_err(write_error(directory))? {
+        let path = entry.map_err(write_error(directory))?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let whole = files::whole_name(name);
+        if whole.is_some_and(|whole| is_ours(whole) || checkpoint::round_of(whole).is_some()) {
+            fs::remove_file(&path).map_err(write_error(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// This process, for others: its number and its command line.
@@ -89,6 +111,19 @@ mod tests {
 
         drop(locks);
         Locks::default().take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn parts_of_our_files_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = ["summary.json.aB3xYz.part", "checkpoint-0000000007.aB3xYz.part"];
+        let others = ["thesis.aB3xYz.part", "checkpoint-7.aB3xYz.part", "summary.json.part"];
+        ours.iter()
+            .chain(&others)
+            .for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        Locks::default().take(folder.path()).unwrap();
+        assert!(ours.iter().all(|name| !folder.path().join(name).exists()));
+        assert!(others.iter().all(|name| folder.path().join(name).exists()));
     }
 
     #[test]
