@@ -43,7 +43,7 @@ pub enum ImageError {
          smidgen again from where it is now", shown(.0)
     )]
     SourcesGone(PathBuf),
-    /// [`CHOICE`] names no compiler.
+    /// `SMIDGEN_BOARD_COMPILER` names no compiler.
     #[error("{CHOICE} is `{0}`: set it to `rustup` or `debian`, or unset it")]
     Choice(String),
     /// No compiler for the target.

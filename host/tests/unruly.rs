@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use embedded_io_adapters::std::FromStd;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 use smidgen_firmware::logistic::Logistic;
@@ -15,6 +15,7 @@ use smidgen_protocol::message::{Ready, SCHEMA, Up, VERSION};
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -184,7 +185,13 @@ impl Run {
     }
 
     fn within(folder: TempDir, arguments: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_smidgen"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+        // The tests may run in the background of a script, which ignores SIGINT, and so would the run.
+        // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
+        unsafe {
+            command.pre_exec(|| Ok(signal(Signal::SIGINT, SigHandler::SigDfl).map(drop)?));
+        }
+        let child = command
             .args(arguments.split_whitespace())
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -371,7 +378,7 @@ fn a_board_that_becomes_unruly_ends_a_run_that_waits_for_it() {
 /// The first request waits a little for the open round, which a board that is away keeps open.
 #[test]
 fn a_request_ends_a_run_in_good_order_while_a_board_is_away() {
-    for (vice, signal) in [(Vice::Close, Signal::SIGTERM), (Vice::Mute, Signal::SIGINT)] {
+    for (vice, request) in [(Vice::Close, Signal::SIGTERM), (Vice::Mute, Signal::SIGINT)] {
         let fleet = Fleet::new(&[None, Some(vice)]);
         let mut run = Run::new(&fleet.arguments("--rounds 1000000"));
         run.wait_for(20, 0);
@@ -382,7 +389,7 @@ fn a_request_ends_a_run_in_good_order_while_a_board_is_away() {
             _ => sleep(Duration::from_secs(1)),
         }
         let closed = run.wait_for(20, 0);
-        kill(Pid::from_raw(run.child().id().cast_signed()), signal).expect("it runs");
+        kill(Pid::from_raw(run.child().id().cast_signed()), request).expect("it runs");
         let (folder, code, said) = run.end();
         assert_eq!(code, Some(130), "{said}");
         assert!(

@@ -48,7 +48,7 @@ impl Range {
     }
 }
 
-/// What grids hold: magnitudes of at least [`SMALLEST_BITS`] on the finest, and without more bits than they have on the coarsest.
+/// What grids hold: magnitudes of at least `SMALLEST_BITS` on the finest, and without more bits than they have on the coarsest.
 pub mod grids {
     use super::{EXPONENT_MAX, GRADIENT, LOSS, MODEL, Range, SMALLEST_BITS};
     use std::ops::RangeInclusive;

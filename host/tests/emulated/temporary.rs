@@ -115,9 +115,10 @@ fn a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator() {
             assert_eq!(run.ended().signal(), Some(9));
         } else {
             wait_until("both boards work", || processes_in(&temporary) >= 2 * 2);
-            // Signals of a kind that wait are one: the third comes after a while.
+            // Signals of a kind that wait are one: the third comes after a while. SIGTERM is a request as SIGINT is, which a run
+            // ignores that a script has put into the background.
             while run.0.try_wait().expect("it is ours").is_none() {
-                run.signal(Signal::SIGINT);
+                run.signal(Signal::SIGTERM);
                 sleep(Duration::from_millis(2));
             }
             assert_eq!(run.ended().code(), Some(130));
