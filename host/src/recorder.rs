@@ -115,7 +115,7 @@ impl Observer for Recorder<'_> {
                 let place = self.place(worker, aggregator);
                 self.note(&format!("{place} answers again and is brought back"));
             }
-            _ => {}
+            Event::Closed(_) | Event::Finished(_) | Event::Failed(_) => {}
         }
     }
 

@@ -144,7 +144,7 @@ pub enum Mishap {
         /// Whether the host notices that the lines were interrupted.
         noticed: bool,
     },
-    /// Somebody who hears all lines sends a frame again, the one that so many others came after: to this board, or up to the host.
+    /// Replays the frame heard `ago` frames before the latest, to this board or up to the host.
     Replay {
         /// Whether the host gets it.
         up: bool,

@@ -53,7 +53,7 @@ pub struct Measured {
 pub enum WorldError {
     /// Nobody answered at all.
     #[error(
-        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that the port is its, that \
+        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that it is connected to this port, that \
          --baud fits, and {}", key_advice(*.keyed)
     )]
     Silent {
@@ -74,7 +74,7 @@ pub enum WorldError {
     },
     /// A worker is there but does not go on.
     #[error(
-        "{place} says that it is there, but has not answered what it is asked for {seconds} seconds; restart it"
+        "{place} says that it is there, but has answered no question for {seconds} seconds; restart it"
     )]
     Evasive {
         /// Where it is.

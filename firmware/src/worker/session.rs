@@ -43,7 +43,7 @@ pub struct Session {
     data_held: usize,
     /// Bytes of them that a journal has been given.
     data_kept: usize,
-    /// Whether what the worker alone keeps is of a round of which a journal has not been given it.
+    /// Local state changed since it was last journaled.
     private_is_new: bool,
     /// Whether it is zero because the worker was restored.
     private_is_missing: bool,

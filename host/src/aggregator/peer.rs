@@ -105,6 +105,8 @@ pub struct Peer {
     pub refuted: u32,
     /// Ticket of the configuration that it acknowledged: a boot forgets it.
     pub opened: Ticket,
+    /// The most bytes of its data, or coordinates of the vector that is being restored, that it has confirmed.
+    pub furthest: u32,
     /// Its constant L̂_i, where it was asked for it.
     pub l_i: Option<Ratio>,
     /// What the last probe found: largest gradient mantissa, loss mantissa.

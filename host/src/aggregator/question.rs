@@ -85,12 +85,12 @@ impl Stage {
             Up::Refused { .. } => {
                 matches!(self, Self::Configure | Self::Load { .. } | Self::Curvature)
             }
-            _ => false,
+            Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => false,
         }
     }
 }
 
-/// The question, and how long it has been asked.
+/// The open question and its timers.
 #[derive(Debug)]
 pub struct Question {
     stage: Stage,
@@ -99,7 +99,7 @@ pub struct Question {
     echo: Ticket,
     /// The question is put off until the worker has said who it is.
     checking: bool,
-    /// And that it has done so matters more than an answer to the question.
+    /// Identification is mandatory: answers are ignored until it completes.
     challenged: bool,
     queued: bool,
     attempts: u32,

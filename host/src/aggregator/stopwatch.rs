@@ -7,13 +7,13 @@
 //! ```
 //!
 //! The host does not see when the worker has the question. How long the line takes for n + f bytes it knows from questions that need no gradient: at most as
-//! long as it once took for as many or more, and at most as long as for fewer and, at the rate of the line, the rest. Until there was such a question, bytes count at that rate.
+//! long as one of the last of them took for as many or more, and at most as long as for fewer and, at the rate of the line, the rest. Until there was such a question, bytes count at that rate.
 //! A board that is always slow to look at its line cannot be told from a slow line, nor a slow board from a host that is slow to look at what came.
 
 use std::time::Duration;
 
-/// Questions without a gradient that are remembered.
-const KNOWN_MAX: usize = 16;
+/// Answers to questions without a gradient after which one is forgotten: a line may become slower.
+const MEMORY: u32 = 32;
 
 /// Where the time of one worker's round went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,8 +57,10 @@ pub struct Stopwatch {
     exchange: Option<Exchange>,
     /// When the frame that is coming in began, and its bytes by then.
     arrival: Option<(Duration, usize)>,
-    /// How long the line once took for so many bytes. None of these follows from another one.
-    known: Vec<(usize, Duration)>,
+    /// Fastest times seen lately, by byte count, and the answer that each is of; none implied by a later one.
+    known: Vec<(u32, usize, Duration)>,
+    /// Answers to questions without a gradient.
+    answers: u32,
 }
 
 impl Stopwatch {
@@ -91,7 +93,8 @@ impl Stopwatch {
         if !repeated && !evaluates {
             self.learn(bytes, waited, byte_time);
         }
-        let known = self.known.iter().map(|&sample| at_most(sample, bytes, byte_time)).min();
+        let least = |&(_, len, took): &_| at_most((len, took), bytes, byte_time);
+        let known = self.known.iter().map(least).min();
         let unseen = known.unwrap_or(byte_time * bytes as u32).min(waited);
         // What was asked before the last round was closed is not of this one.
         let Some(since) = self.since else { return };
@@ -101,14 +104,14 @@ impl Stopwatch {
 
     /// Notes that the line took no longer than `waited` for `bytes`.
     fn learn(&mut self, bytes: usize, waited: Duration, byte_time: Duration) {
-        let tells = |one, (len, took)| at_most(one, len, byte_time) <= took;
-        if self.known.iter().any(|&known| tells(known, (bytes, waited))) {
-            return;
-        }
-        self.known.retain(|&known| !tells((bytes, waited), known));
-        if self.known.len() < KNOWN_MAX {
-            self.known.push((bytes, waited));
-        }
+        self.answers = self.answers.wrapping_add(1);
+        let answers = self.answers;
+        // One that an earlier one implies is kept: it is forgotten later.
+        self.known.retain(|&(answer, len, took)| {
+            let is_implied = at_most((bytes, waited), len, byte_time) <= took;
+            answers.wrapping_sub(answer) < MEMORY && !is_implied
+        });
+        self.known.push((answers, bytes, waited));
     }
 
     /// Notes that the update is complete.
@@ -128,11 +131,12 @@ impl Stopwatch {
     /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
     pub fn trade_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.known, &mut other.known);
+        std::mem::swap(&mut self.answers, &mut other.answers);
         (self.arrival, other.arrival) = (None, None);
     }
 }
 
-/// The time that a line needs for `bytes` at most if it once `took` so long for `len`.
+/// The time that a line needs for `bytes` at most if it `took` that long for `len`.
 fn at_most((len, took): (usize, Duration), bytes: usize, byte_time: Duration) -> Duration {
     took + byte_time * bytes.saturating_sub(len) as u32
 }
@@ -192,22 +196,46 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_known_the_least_counts_and_what_follows_is_forgotten() {
+    fn of_what_is_known_the_least_counts_and_what_a_later_one_implies_is_forgotten() {
         let mut watch = greeted(ms(40));
         for (len, took, known) in [
             // As long for 310 bytes: that tells of fewer as well.
-            (300, ms(40), vec![(310, ms(40))]),
-            (300, ms(50), vec![(310, ms(40))]),
+            (300, ms(40), vec![(2, 310, ms(40))]),
+            (300, ms(50), vec![(2, 310, ms(40)), (3, 310, ms(50))]),
             // At the rate of the line, 280 more bytes take 28 ms more: less than what was known.
-            (20, ms(9), vec![(30, ms(9))]),
-            (120, ms(25), vec![(30, ms(9))]),
-            (120, ms(15), vec![(30, ms(9)), (130, ms(15))]),
+            (20, ms(9), vec![(4, 30, ms(9))]),
+            (120, ms(25), vec![(4, 30, ms(9)), (5, 130, ms(25))]),
+            (120, ms(15), vec![(4, 30, ms(9)), (6, 130, ms(15))]),
         ] {
             watch.sent(ms(100), len);
             watch.arriving(ms(100) + took, 10);
             watch.answered(ms(100) + took, false, BYTE);
             assert_eq!(watch.known, known, "{len} bytes in {took:?}");
         }
+    }
+
+    #[test]
+    fn a_line_that_becomes_slow_is_no_slow_board() {
+        let mut watch = greeted(ms(4));
+        let mut boards = vec![];
+        for number in 0..100 {
+            // The line takes 5 ms each way, from the twentieth round on 50; the board computes for 20.
+            let line = if number < 20 { ms(5) } else { ms(50) };
+            let start = ms(1000 * (number + 1));
+            watch.sent(start, 30);
+            watch.arriving(start + line + ms(20), 10);
+            watch.answered(start + line + ms(20), true, BYTE);
+            let more = start + ms(500);
+            watch.sent(more, 30);
+            watch.arriving(more + line, 10);
+            watch.answered(more + line, false, BYTE);
+            watch.updated(more + line);
+            let elapsed = watch.close(80).unwrap();
+            boards.push(elapsed.round_trip - elapsed.line);
+            assert!(watch.known.len() <= MEMORY as usize);
+        }
+        // All of a round but the time of the line: of 505 ms and of 550 ms.
+        assert_eq!((boards[19], boards[99]), (ms(495), ms(450)), "{boards:?}");
     }
 
     #[test]

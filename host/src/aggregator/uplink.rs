@@ -89,7 +89,9 @@ impl Machine {
                 self.handle_range(now, worker, gradient_max, loss.mantissa());
             }
             Up::Refused { refusal, .. } => self.handle_refusal(worker, refusal),
-            _ => unreachable!("other messages carry no ticket"),
+            Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => {
+                unreachable!("it carries no ticket")
+            }
         }
     }
 
@@ -188,12 +190,13 @@ impl Machine {
     fn handle_ack(&mut self, worker: usize, value: u32) {
         let peer = &mut self.peers[worker];
         let stage = peer.question.stage();
-        match stage {
-            // Asked for the same again, it would go on like this for ever.
-            Stage::Load { held: had } | Stage::Restore { from: had, .. } if value <= had => {
-                peer.question.evaded();
-            }
-            _ => peer.question.served(),
+        let is_filling = matches!(stage, Stage::Load { .. } | Stage::Restore { .. });
+        if is_filling && value <= peer.furthest {
+            // It has held as much before: asked for the same again and again, it would go on like this for ever.
+            peer.question.evaded();
+        } else {
+            peer.furthest = value;
+            peer.question.served();
         }
         let next = match stage {
             Stage::Configure => {
@@ -202,13 +205,26 @@ impl Machine {
                 self.loaded(worker, value)
             }
             Stage::Load { .. } => self.loaded(worker, value),
-            Stage::Announce => self.announced(worker),
+            Stage::Announce => {
+                peer.furthest = 0;
+                self.announced(worker)
+            }
             Stage::Restore { part, .. } if value < self.setup.dimension => {
                 Stage::Restore { part, from: value }
             }
-            Stage::Restore { part, .. } => self.restored(part),
+            Stage::Restore { part, .. } => {
+                peer.furthest = 0;
+                self.restored(part)
+            }
             Stage::Part(index) => self.part(index + 1),
-            stage => unreachable!("{stage:?} is not answered by an Ack"),
+            Stage::Greet
+            | Stage::Curvature
+            | Stage::Probe
+            | Stage::Begin
+            | Stage::Round
+            | Stage::More
+            | Stage::Verify
+            | Stage::Idle => unreachable!("{stage:?} is not answered by an Ack"),
         };
         if next == Stage::Begin {
             self.peers[worker].incoming.forget();

@@ -42,8 +42,7 @@ impl Flash {
         }
     }
 
-    /// Lets power fail in the next word but so many, or in the erasure that comes in its place: what is being written or erased
-    /// then becomes something else.
+    /// Cuts power after `words` more writes; an erase counts as one. What is being written or erased then becomes garbage.
     pub fn cut_after(&mut self, words: u64) {
         self.left = Some(words);
     }

@@ -66,7 +66,7 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
     bench.check_bytes_up();
 }
 
-/// It takes data and state again and again and never has more of them.
+/// It takes data and state again and again and never has more of them than it once had.
 #[test]
 fn an_answer_that_asks_for_the_same_again_does_not_restart_patience() {
     type Awaited = fn(Stage) -> bool;
@@ -83,15 +83,20 @@ fn an_answer_that_asks_for_the_same_again_does_not_restart_patience() {
         }
         let (first, mut out) = (bench.now, [0; FRAME_LEN_MAX]);
         bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
-        for _ in 0..100 {
+        let held = |bench: &Bench| match bench.stage(0) {
+            Stage::Load { held } | Stage::Restore { from: held, .. } => held,
+            stage => panic!("{stage:?}"),
+        };
+        let most = held(&bench);
+        assert!(most > 1);
+        for turn in 0..100 {
             while bench.host.poll_transmit(bench.now, &mut out).is_some() {}
             bench.now += Duration::from_secs(1);
-            let had = match bench.stage(0) {
-                Stage::Load { held } | Stage::Restore { from: held, .. } => held,
-                stage => panic!("{stage:?}"),
-            };
-            let again = forge(&bench, 1, 0, had, &[]);
+            // The same, less, and then as much as before: every second answer brings more than the one before it.
+            let value = [most, most / 2][turn % 2];
+            let again = forge(&bench, 1, 0, value, &[]);
             bench.arrive(0, &again);
+            assert_eq!(held(&bench), value);
             assert_eq!(bench.host.silent_since(0), Some(first));
         }
     }
