@@ -387,6 +387,11 @@ impl Aggregator {
         self.machine.peers[worker].l_i.map(real)
     }
 
+    /// The constants of all workers, once all have reported theirs.
+    pub fn reported(&self) -> Option<Vec<f64>> {
+        (0..self.machine.peers.len()).map(|worker| self.l_i(worker)).collect()
+    }
+
     /// The round whose updates are coming in.
     pub fn open_round(&self) -> Option<u32> {
         self.machine.open_round()

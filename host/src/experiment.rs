@@ -318,19 +318,31 @@ impl Experiment {
     pub fn gamma_of(&self, method: config::Method, step: Step) -> Option<f64> {
         let options =
             Options { method, step, downlink: config::Downlink::Sparse, ..self.options.clone() };
+        let of = |problem: Problem| Some(Recipe::new(&options, problem).ok()?.gamma);
+        self.with_problem(self.smoothness.as_ref()?, of)
+    }
+
+    /// The longest step size that is known for the constants L_i that workers report.
+    pub fn longest_of_reports(&self, l_i: &[f64]) -> Option<Longest> {
+        let options = &self.options;
+        let of = |problem: Problem| Recipe::new(options, problem).ok()?.longest(options, problem);
+        self.with_problem(&recipe::reported(l_i), of)
+    }
+
+    /// Asks something of the problem with these constants.
+    fn with_problem<T>(&self, smoothness: &Smoothness, ask: impl FnOnce(Problem) -> T) -> T {
         let first: Vec<Part> = self.first_parts().copied().collect();
         let k: Vec<u32> = first.iter().map(|part| part.k).collect();
         let participation: Vec<f64> = first.iter().map(|part| part.participation).collect();
-        let problem = Problem {
+        ask(Problem {
             dataset: &self.dataset,
             dimension: self.setup.dimension as usize,
             shares: &self.shares,
-            smoothness: Some(self.smoothness.as_ref()?),
+            smoothness: Some(smoothness),
             like: None,
             k: &k,
             participation: &participation,
-        };
-        Some(Recipe::new(&options, problem).ok()?.gamma)
+        })
     }
 
     /// Who owns which features, where the coordinates of the model are features, theory knows constants, and no regulariser
@@ -573,7 +585,7 @@ impl Experiment {
 /// Whether a theorem covers the run and allows the step, but for rounding.
 fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
     let allowed = longest.filter(|longest| longest.basis.gap.is_none());
-    allowed.is_some_and(|longest| gamma <= longest.gamma * (1.0 + 1e-12))
+    allowed.is_some_and(|longest| !recipe::exceeds(gamma, longest.gamma))
 }
 
 fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
@@ -737,7 +749,10 @@ mod tests {
             let [few, all] = [2, 32].map(|bits| gamma(bits, options));
             assert!(few < 0.5 * all, "{options}: {few} {all}");
         }
-        assert_eq!(gamma(2, "--step auto"), gamma(32, "--step auto"), "it is tuned, not proven");
+        for downlink in ["sparse", "ef21-p", "ef21-bc"] {
+            let gamma = |bits| gamma(bits, &format!("--step auto --downlink {downlink}"));
+            assert_eq!(gamma(2), gamma(32), "{downlink}: it is tuned, not proven");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod traffic;
 use crate::aggregator::{Setup, StepRule};
 use crate::board::BOARDS;
 use crate::experiment::Experiment;
+use crate::recipe::Longest;
 use crate::record::{RoundRecord, StepTheory};
 use crate::theory::{self, RareFeatures, Smoothness, noise, xi};
 use crate::training::{Course, Goal, TrainingError, World, collect};
@@ -128,13 +129,12 @@ impl Plan {
     /// If they cannot be run.
     pub fn new(experiment: &Experiment) -> Result<Self, TrainingError> {
         let (setup, options) = (&experiment.setup, experiment.options());
-        let (course, gamma) = trial(experiment)?;
+        let Tried { course, gamma, longest } = trial(experiment)?;
         let target = Target::new(experiment, &course);
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
         let memory_bytes = memory_bytes(experiment);
         let fitting = BOARDS.iter().filter(|board| board.room_len >= memory_bytes);
         let parts = &experiment.parts;
-        let theory = experiment.summary().theory;
         Ok(Self {
             dataset: experiment.dataset.name().into(),
             rows: experiment.dataset.row_count(),
@@ -158,7 +158,7 @@ impl Plan {
             step: options.step.to_string(),
             gamma,
             gamma_tuned: setup.step_rule == StepRule::Tuned,
-            theory: if setup.theory.is_some() { theory.with_gamma(gamma) } else { theory },
+            theory: longest.map(StepTheory::from).unwrap_or_default(),
             in_expectation: setup.is_stochastic()
                 || matches!(setup.compressor, Compressor::RandK { .. }),
             target,
@@ -230,13 +230,27 @@ fn norm(round: &RoundRecord) -> f64 {
     round.gradient_norm_squared.unwrap_or(f64::NAN)
 }
 
-/// Runs the first rounds; tells γ as well, which workers may have a say in.
-fn trial(experiment: &Experiment) -> Result<(Course, f64), TrainingError> {
+/// What the first rounds tell.
+struct Tried {
+    course: Course,
+    /// The step, which workers may have a say in.
+    gamma: f64,
+    /// The longest step that is known.
+    longest: Option<Longest>,
+}
+
+/// Runs the first rounds.
+fn trial(experiment: &Experiment) -> Result<Tried, TrainingError> {
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds.min(ROUNDS_MAX), target: None };
     let mut world = experiment.simulation();
     let course = collect(&mut world, goal, options.baud, |_| {})?;
-    Ok((course, world.aggregator().gamma()))
+    let aggregator = world.aggregator();
+    let longest = match aggregator.reported() {
+        Some(l_i) => experiment.longest_of_reports(&l_i),
+        None => experiment.longest,
+    };
+    Ok(Tried { course, gamma: aggregator.gamma(), longest })
 }
 
 /// Bytes of memory that the largest worker needs.

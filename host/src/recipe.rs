@@ -17,7 +17,7 @@ use smidgen_protocol::method::{self, Compressor, Participation};
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// Bits of values that rounding takes nothing from that a number can hold.
+/// With this many bits, values are not rounded.
 const UNROUNDED_BITS: u8 = 32;
 
 /// The part of a worker in the run.
@@ -297,6 +297,9 @@ impl Recipe {
                         dimension,
                     );
                 }
+                if let Some(budget) = &mut exact.downlink_budget {
+                    budget.value_bits = UNROUNDED_BITS;
+                }
                 Cow::Owned(exact)
             }
         }
@@ -371,7 +374,7 @@ impl Recipe {
         })
     }
 
-    /// What makes the step size of the constants that workers report: L is not known, but L ≤ L_AM.
+    /// What makes the step size of the constants that workers report.
     ///
     /// # Errors
     /// If the options need other numbers, or constants before workers can report any.
@@ -391,8 +394,7 @@ impl Recipe {
         }
         let (recipe, options) = (self.first(options, dimension).into_owned(), options.clone());
         Ok(Theory::new(move |l_i| {
-            let l = l_i.iter().sum::<f64>() / l_i.len() as f64;
-            let smoothness = Smoothness::new(l, l_i.to_vec());
+            let smoothness = reported(l_i);
             recipe.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
         }))
     }
@@ -540,6 +542,17 @@ impl Recipe {
         let alpha = rare_alpha(&self.parts, of, features, dimension);
         1.0 / (l + features.c_w.sqrt() * l_am * self.xi(alpha))
     }
+}
+
+/// The constants that workers report: L is not known, but L ≤ L_AM.
+pub fn reported(l_i: &[f64]) -> Smoothness {
+    let l_am = l_i.iter().sum::<f64>() / l_i.len() as f64;
+    Smoothness::new(l_am, l_i.to_vec())
+}
+
+/// Whether a step is longer than the longest that is known, by more than rounding.
+pub fn exceeds(gamma: f64, longest: f64) -> bool {
+    gamma > longest * (1.0 + 1e-9)
 }
 
 /// The least contraction of the workers on the features that they own.

@@ -277,15 +277,6 @@ impl StepTheory {
     pub fn longest(&self) -> Option<f64> {
         self.theory_gamma.or(self.borrowed_gamma)
     }
-
-    /// The same of another γ, made of constants that were not known before.
-    pub fn with_gamma(self, gamma: f64) -> Self {
-        Self {
-            theory_gamma: self.theory_gamma.map(|_| gamma),
-            borrowed_gamma: self.borrowed_gamma.map(|_| gamma),
-            ..self
-        }
-    }
 }
 
 impl From<Longest> for StepTheory {

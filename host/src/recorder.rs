@@ -7,14 +7,13 @@ use crate::experiment::Experiment;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
 use crate::record::{
-    Claim, Clock, Cost, RecordError, Records, RoundRecord, RunDirectory, Summary, Times,
-    WorkerRecord, WorkerTimes,
+    Claim, Clock, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary,
+    Times, WorkerRecord, WorkerTimes,
 };
 use crate::report::quantity::{number, slow_line};
 use crate::simulation;
 use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};
-use std::mem;
 use std::time::Instant;
 use thiserror::Error;
 
@@ -26,6 +25,7 @@ const SLOW_COUNT_MAX: usize = 4;
 
 /// The observer of a run that is recorded.
 struct Recorder<'r> {
+    experiment: &'r Experiment,
     /// What the directory is made of, until the first round is closed: an earlier run, or later rounds of this one, are not given
     /// up for one that never gets so far.
     pending: Option<Pending>,
@@ -280,8 +280,8 @@ impl Recorder<'_> {
 
     /// Takes the constants that workers reported, and the step size that was made of them.
     fn learn(&mut self, aggregator: &Aggregator) {
-        let reported = (0..self.places.len()).map(|worker| aggregator.l_i(worker));
-        let Some(l_i) = reported.collect::<Option<Vec<f64>>>() else { return };
+        let Some(l_i) = aggregator.reported() else { return };
+        let longest = self.experiment.longest_of_reports(&l_i);
         let gamma = aggregator.gamma();
         let least = l_i.iter().copied().fold(f64::INFINITY, f64::min);
         let largest = l_i.iter().copied().fold(0.0, f64::max);
@@ -295,7 +295,7 @@ impl Recorder<'_> {
         let summary = &mut self.summary;
         (summary.l, summary.l_am, summary.l_qm) = (None, Some(l_am), Some(l_qm));
         summary.gamma = Some(gamma);
-        summary.theory = mem::take(&mut summary.theory).with_gamma(gamma);
+        summary.theory = longest.map(StepTheory::from).unwrap_or_default();
     }
 
     /// What can be said of the workers and their updates when the run is over.
@@ -365,6 +365,7 @@ pub fn record(
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
     let mut recorder = Recorder {
+        experiment,
         pending: None,
         is_resumed: false,
         checkpoints,

@@ -2,7 +2,7 @@
 
 use super::{OnLines, Plan, Target, Trial, Update};
 use crate::report::quantity::{
-    bytes, count, counted, number, precision, seconds, step, step_basis,
+    bytes, count, counted, first_step, number, precision, seconds, step,
 };
 use crate::theory::{RareFeatures, Smoothness};
 use std::fmt;
@@ -94,12 +94,11 @@ impl Plan {
         }
         let gamma = number(self.gamma);
         writeln!(f, "This run, --method {} --step {}:", self.method, self.step)?;
-        let basis = step_basis(&self.theory).map(|basis| format!(", {basis},"));
+        if self.gamma_tuned {
+            let start = first_step(self.gamma, &self.theory).unwrap_or(gamma);
+            return writeln!(f, "  Tuned: γ starts at {start}.");
+        }
         match step(self.gamma, &self.theory, false) {
-            _ if self.gamma_tuned => {
-                let basis = basis.unwrap_or_default();
-                writeln!(f, "  γ starts at {gamma}{basis} and tunes itself.")
-            }
             Some(sentence) => writeln!(f, "  {sentence}."),
             None => writeln!(f, "  γ = {gamma}, on which theory is silent."),
         }

@@ -1,5 +1,6 @@
 //! Quantities as people read them: three significant digits and a unit, which no line end parts.
 
+use crate::recipe::exceeds;
 use crate::record::{BestRecord, Clock, Cost, Criterion, StepTheory, WorkerTimes};
 
 /// `value` rounded to three significant digits, with its decimal exponent after rounding.
@@ -94,16 +95,17 @@ pub fn precision(error: f64) -> String {
     }
 }
 
-/// A step size beside the longest one that is known: `γ = 0.400, 33.9 times what Theorem 3 of … allows`; none where theory is silent.
+/// A step size beside the longest one that is known: `γ = 0.400, 33.9 times the 0.0118 that Theorem 3 of … allows`; none where theory is silent.
 pub fn step(gamma: f64, theory: &StepTheory, tuned: bool) -> Option<String> {
-    let longest = theory.longest()?;
-    let basis = step_basis(theory)?;
-    let (times, gamma) = (gamma / longest, number(gamma));
     if tuned {
-        return Some(format!("γ started at {gamma}, {basis}, and tuned itself"));
+        let start = first_step(gamma, theory)?;
+        return Some(format!("γ started at {start}, and tuned itself"));
     }
-    let relation = if times > 1.001 {
-        format!("{} times the {}", number(times), number(longest))
+    let (longest, basis) = (theory.longest()?, step_basis(theory)?);
+    let (times, is_longer) = (gamma / longest, exceeds(gamma, longest));
+    let gamma = number(gamma);
+    let relation = if is_longer {
+        format!("{} times the {}", excess(times), number(longest))
     } else if times < 0.999 {
         format!("less than the {}", number(longest))
     } else {
@@ -116,8 +118,30 @@ pub fn step(gamma: f64, theory: &StepTheory, tuned: bool) -> Option<String> {
     })
 }
 
+/// The first step of a run that tunes it: `0.400, 1.0002 times what Theorem 3 of … allows`; none where theory is silent.
+pub fn first_step(gamma: f64, theory: &StepTheory) -> Option<String> {
+    let (longest, basis) = (theory.longest()?, step_basis(theory)?);
+    let (times, is_longer) = (gamma / longest, exceeds(gamma, longest));
+    let gamma = number(gamma);
+    Some(match (is_longer, &theory.theorem) {
+        (false, _) => format!("{gamma}, {basis}"),
+        (true, Some(theorem)) => format!("{gamma}, {} times what {theorem} allows", excess(times)),
+        (true, None) => format!("{gamma}, {} times {basis}", excess(times)),
+    })
+}
+
+/// A ratio above 1, with a digit of what it has above 1 at least: `1.0002`, `2.33`.
+fn excess(times: f64) -> String {
+    let above = times - 1.0;
+    if above >= 0.01 {
+        return number(times);
+    }
+    let (_, exponent) = rounded(above);
+    format!("{times:.*}", exponent.unsigned_abs() as usize)
+}
+
 /// What the longest step stands on: `which Theorem 3 of … allows`, `EF21's step, borrowed: no theorem covers dcgd`.
-pub fn step_basis(StepTheory { theorem, borrowed_from, gap, .. }: &StepTheory) -> Option<String> {
+fn step_basis(StepTheory { theorem, borrowed_from, gap, .. }: &StepTheory) -> Option<String> {
     match (theorem, borrowed_from, gap) {
         (Some(theorem), ..) => Some(format!("which {theorem} allows")),
         (None, Some(lender), Some(gap)) => Some(format!("{lender}, borrowed: {gap}")),
@@ -264,6 +288,16 @@ mod tests {
         assert!(
             of(None, 0.01, true).ends_with(&format!("which {theorem} allows, and tuned itself"))
         );
+        // A step that is longer by more than rounding is never said to be allowed.
+        for (gamma, text) in [
+            (0.010_002_1, "γ started at 0.0100, 1.0002 times what"),
+            (0.010_09, "γ started at 0.0101, 1.009 times what"),
+            (0.025, "γ started at 0.0250, 2.50 times what"),
+        ] {
+            let sentence = format!("{text} {theorem} allows, and tuned itself");
+            assert_eq!(of(None, gamma, true), sentence);
+        }
+        assert!(of(None, 0.010_005, false).contains("1.0005 times the 0.0100 that"));
 
         let dcgd = |gamma, tuned| of(Some(Gap::Method(Method::Dcgd)), gamma, tuned);
         let lent = "EF21's step, borrowed: no theorem covers dcgd";
@@ -271,6 +305,8 @@ mod tests {
         assert_eq!(dcgd(0.5, false), format!("γ = 0.500, 50.0 times the 0.0100 of {lent}"));
         assert_eq!(dcgd(0.001, false), format!("γ = 1.00·10⁻³, less than the 0.0100 of {lent}"));
         assert_eq!(dcgd(0.01, true), format!("γ started at 0.0100, {lent}, and tuned itself"));
+        let twice = format!("γ started at 0.0200, 2.00 times {lent}, and tuned itself");
+        assert_eq!(dcgd(0.02, true), twice);
         assert_eq!(step(0.5, &StepTheory::default(), false), None);
     }
 

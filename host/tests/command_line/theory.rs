@@ -140,6 +140,36 @@ fn boards_tell_how_smooth_their_functions_are() {
     }
 }
 
+/// It starts from the step of values that are not rounded.
+#[test]
+fn a_tuned_step_beyond_its_theorem_is_not_allowed_by_it() {
+    let directory = tempdir().expect("there is room");
+    for (bits, constants) in [(2, "data"), (2, "boards"), (8, "data"), (32, "data"), (32, "boards")]
+    {
+        let options = format!("--rows 300 --rounds 5 --value-bits {bits} --constants {constants}");
+        let run =
+            smidgen(directory.path(), &format!("simulate {options} --out {constants}-{bits}"));
+        let plan = smidgen(directory.path(), &format!("plan {options}"));
+        let summary = summary_of(&directory.path().join(format!("{constants}-{bits}")));
+        let number = |name: &str| summary[name].as_f64().expect("a number");
+        let times = number("gamma") / number("theory_gamma");
+        for output in [&run, &plan] {
+            assert!(output.status.success(), "{}", stderr(output));
+            let said = String::from_utf8_lossy(&output.stdout);
+            let allowed = "which Theorem 3 of Error Feedback Reloaded allows";
+            assert_eq!(said.contains(allowed), bits == 32, "{options}: {said}");
+            let beyond = "times what Theorem 3 of Error Feedback Reloaded allows";
+            assert_eq!(said.contains(beyond), bits < 32, "{options}: {said}");
+            assert!(bits != 8 || said.contains(", 1.0002 times what"), "{options}: {said}");
+        }
+        match bits {
+            2 => assert!(times > 1.5, "{options}: {times}"),
+            8 => assert!(times > 1.0 + 1e-5 && times < 1.001, "{options}: {times}"),
+            _ => assert!((times - 1.0).abs() < 1e-12, "{options}: {times}"),
+        }
+    }
+}
+
 #[test]
 fn theory_is_checked_every_round_where_it_says_something() {
     let directory = tempdir().expect("there is room");
