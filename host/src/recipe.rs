@@ -63,7 +63,7 @@ pub struct Recipe {
     pub batch: Batch,
     /// How the model travels.
     pub downlink: Downlink,
-    /// What may travel of a change on its way down; everything, where there is none.
+    /// Downlink sparsity budget; `None` sends every change.
     pub downlink_budget: Option<Budget>,
     /// η of the heavy ball, 0 for none.
     pub momentum: f64,

@@ -201,9 +201,14 @@ impl Basis {
     fn of_estimators(case: &Case, plain: Theorem, noise: Option<Gap>) -> Self {
         let both = case.noise.then_some(Gap::Batch(case.method));
         match case.downlink {
-            Downlink::Dense | Downlink::Sparse if case.noise => {
-                Self { theorem: case.noisy(), gap: noise }
-            }
+            Downlink::Dense | Downlink::Sparse if case.noise => match case.step {
+                // Their proofs know no noise.
+                Step::Exact => Self { theorem: Theorem::Root, gap: both },
+                Step::Rare => Self { theorem: Theorem::Rare, gap: both },
+                Step::Qm | Step::Am | Step::Auto | Step::Fixed(_) => {
+                    Self { theorem: Theorem::Sgd, gap: noise }
+                }
+            },
             Downlink::Dense | Downlink::Sparse => Self { theorem: plain, gap: None },
             Downlink::Ef21P => Self { theorem: Theorem::ModelDown, gap: both },
             Downlink::Ef21Bc => Self { theorem: Theorem::SumDown, gap: both },
@@ -230,15 +235,6 @@ impl Case {
             Step::Qm => quadratic,
             Step::Am | Step::Auto | Step::Fixed(_) if self.alike => arithmetic,
             Step::Am | Step::Auto | Step::Fixed(_) => Theorem::Unequal,
-        }
-    }
-
-    /// The theorem of a step with minibatches.
-    fn noisy(&self) -> Theorem {
-        match self.step {
-            Step::Exact => Theorem::Root,
-            Step::Rare => Theorem::Rare,
-            Step::Qm | Step::Am | Step::Auto | Step::Fixed(_) => Theorem::Sgd,
         }
     }
 }
@@ -319,7 +315,8 @@ mod tests {
         assert_eq!(of(Step::Qm, true, false), Some(Theorem::Ef21));
         assert_eq!(of(Step::Am, false, false), Some(Theorem::Unequal));
         assert_eq!(of(Step::Exact, false, false), Some(Theorem::Root));
-        assert_eq!(of(Step::Rare, true, true), Some(Theorem::Rare));
+        assert_eq!(of(Step::Rare, true, false), Some(Theorem::Rare));
+        assert_eq!([Step::Exact, Step::Rare].map(|step| of(step, true, true)), [None, None]);
         assert_eq!(of(Step::Fixed(3.0), true, true), Some(Theorem::Sgd));
     }
 }
