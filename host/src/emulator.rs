@@ -6,6 +6,7 @@ use folder::Folder;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
@@ -128,10 +129,8 @@ impl Emulator {
             |error| format!("nobody knows how ({error})"),
             |status| status.to_string(),
         );
-        let text = fs::read_to_string(log(self.folder.path())).unwrap_or_default();
-        let said = text.lines().rfind(|line| !line.trim().is_empty());
-        let said = said.map_or("without a word".into(), |said| format!("saying `{}`", shown(said)));
-        Some(format!("it ended with {status}, {said}"))
+        let log = fs::read(log(self.folder.path())).unwrap_or_default();
+        Some(format!("it ended with {status}, {}", last_words(&log)))
     }
 
     /// Takes the power away: what the board had in RAM is gone. Does nothing to a board without power.
@@ -223,6 +222,14 @@ fn seed() -> io::Result<u64> {
     Ok(u64::from_le_bytes(seed).max(1))
 }
 
+/// The last line of a log that is not blank, as part of a sentence.
+fn last_words(log: &[u8]) -> String {
+    let last = log.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).rfind(|l| !l.is_empty());
+    last.map_or("without a word".into(), |last| {
+        format!("saying `{}`", shown(OsStr::from_bytes(last)))
+    })
+}
+
 fn log(folder: &Path) -> PathBuf {
     folder.join("qemu.log")
 }
@@ -252,6 +259,13 @@ mod tests {
     fn watched() -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", WATCHED, "sh", "sleep", "60"]).stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn last_words_are_shown_whatever_their_bytes() {
+        assert_eq!(last_words(b""), "without a word");
+        assert_eq!(last_words(b"\n \r\n"), "without a word");
+        assert_eq!(last_words(b"first\nno board \xff\x1b\r\n\n"), r"saying `no board \xff\u{1b}`");
     }
 
     #[test]

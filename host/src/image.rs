@@ -18,6 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -299,8 +300,8 @@ fn has_sources(rustc: &str) -> bool {
 /// A path that `rustc` prints.
 fn ask<'a>(rustc: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<PathBuf> {
     let output = Command::new(rustc).args(arguments).current_dir(WORKSPACE).output().ok()?;
-    let printed = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| printed.trim().into())
+    let printed = OsStr::from_bytes(output.stdout.trim_ascii());
+    output.status.success().then(|| printed.into())
 }
 
 /// The part of cargo's messages that matters here.

@@ -3,6 +3,8 @@
 mod numbers;
 mod paths;
 mod refusals;
+#[cfg(unix)]
+mod surroundings;
 mod theory;
 mod time;
 

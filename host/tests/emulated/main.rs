@@ -17,7 +17,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::{TempDir, tempdir};
@@ -27,6 +28,10 @@ const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-
 const SHORT: &str = "--rows 60 --rounds 8";
 /// The longest that an emulator may take to start on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
+/// Ports for boards begin here.
+const PORT_MIN: u16 = 10_000;
+/// As many are used.
+const PORTS: u32 = 20_000;
 
 fn smidgen(directory: &Path, arguments: &str) -> Output {
     command(directory, arguments).output().expect("the binary starts")
@@ -102,10 +107,15 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the temporary folder has a plain name")
 }
 
-/// A port that is free now.
+/// A port for this test alone: below those that systems give unasked, and never the same twice.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
-    listener.local_addr().expect("it has an address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Runs of these tests side by side begin at different places.
+    let begin = process::id().wrapping_mul(64);
+    let next = || begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
+    let mut ports = (0..PORTS).map(|_| PORT_MIN + next() as u16);
+    let port = ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    port.expect("the loopback has a port")
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -292,21 +302,33 @@ fn with_emulator(directory: &Path, script: &str, options: &str) -> (bool, String
     (output.status.success(), errors(&output))
 }
 
+/// Part of a script: ends the script with a signal, once a condition of the shell is met.
+fn crash_once(condition: &str) -> String {
+    // A script that ends first takes this part along.
+    let wait = format!("until {condition}; do sleep 0.05; kill -0 $$ 2>/dev/null || exit; done");
+    format!("({wait}; echo out of wits >&2; kill -SEGV $$) &")
+}
+
 #[test]
 fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
     let test = "an_emulator_that_ends_at_the_start_is_named_with_its_last_words";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
-    let (succeeded, said) = with_emulator(directory.path(), "echo no such machine >&2; exit 3", "");
-    assert!(!succeeded, "{said}");
-    assert!(said.contains("it ended with exit status: 3, saying `no such machine`"), "{said}");
-    // One that opens its socket first, as a crash at the first instructions does.
-    let script =
-        "(sleep 0.5; echo out of wits >&2; kill -SEGV $$) & exec qemu-system-arm \"$@\" -S";
-    let begun = Instant::now();
+    let script = r"printf 'no such \377 machine\n' >&2; exit 3";
     let (succeeded, said) = with_emulator(directory.path(), script, "");
     assert!(!succeeded, "{said}");
+    assert!(
+        said.contains(r"it ended with exit status: 3, saying `no such \xff machine`"),
+        "{said}"
+    );
+    // One that opens its socket first, as a crash at the first instructions does; smidgen looks for it every few milliseconds.
+    let opened = "[ -S line ] && sleep 1";
+    let script = format!("{} exec qemu-system-arm \"$@\" -S", crash_once(opened));
+    let begun = Instant::now();
+    let (succeeded, said) = with_emulator(directory.path(), &script, "");
+    assert!(!succeeded, "{said}");
     let ending = said.lines().last().expect("it says something");
-    for word in ["mps2-m3 1", "signal: 11", "out of wits", "start the run again"] {
+    let advice = "no round was closed, so start the run again";
+    for word in ["mps2-m3 1", "signal: 11", "out of wits", advice] {
         assert!(ending.contains(word), "`{word}` is not in: {ending}");
     }
     println!("the run ended after {:?}", begun.elapsed());
@@ -316,8 +338,10 @@ fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
 fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
     let test = "an_emulator_that_ends_in_the_middle_is_named_and_started_again";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
-    let script = "[ -e died ] || { touch died; (sleep 3; echo out of wits >&2; kill -SEGV $$) & }\n\
-                  exec qemu-system-arm \"$@\"";
+    let records = directory.path().join("doomed/rounds.jsonl");
+    let path = text(&records);
+    let crash = crash_once(&format!("[ -s {path} ] && [ $(wc -l <{path}) -gt 5 ]"));
+    let script = format!("[ -e died ] || {{ touch died; {crash} }}\nexec qemu-system-arm \"$@\"");
     // More rounds than the test waits for.
     let endless = "--rounds 1000000";
     let mut run = command(
@@ -325,7 +349,7 @@ fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
         &format!("emulate --board mps2-m3 --rows 60 --step am --out doomed {endless}"),
     );
     let run = run
-        .env("SMIDGEN_QEMU", emulator(directory.path(), script))
+        .env("SMIDGEN_QEMU", emulator(directory.path(), &script))
         .stdout(Stdio::null())
         .stderr(fs::File::create(directory.path().join("said")).expect("there is room"))
         .process_group(0)
@@ -336,7 +360,7 @@ fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
     assert!(said().contains("emulated mps2-m3 1 was started again"), "{}", said());
     assert!(said().contains("saying `out of wits`"), "{}", said());
     let rounds = || {
-        let lines = fs::read_to_string(directory.path().join("doomed/rounds.jsonl"));
+        let lines = fs::read_to_string(&records);
         lines.unwrap_or_default().lines().count()
     };
     let before = rounds();

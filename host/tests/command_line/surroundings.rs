@@ -1,0 +1,229 @@
+//! The real binary where its checkout, a compiler or threads are missing.
+
+use crate::{assert_says, smidgen, stderr};
+use nix::sys::resource::{Resource, setrlimit};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::io::{Write, stderr as console};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{self, Command, Output};
+use std::{env, iter};
+use tempfile::tempdir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_smidgen");
+const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
+/// One that both compilers of a row are asked for.
+const TARGET: &str = "thumbv6m-none-eabi";
+
+fn executable(path: &Path, content: &[u8]) {
+    fs::write(path, content).expect("there is room");
+    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+/// Writes a copy of the binary that believes to be built in a checkout that does not exist.
+fn without_checkout(path: &Path) {
+    let checkout = env!("CARGO_MANIFEST_DIR").as_bytes();
+    let (mut gone, (last, _)) = (checkout.to_vec(), checkout.split_last().expect("it has a name"));
+    *gone.last_mut().expect("it has a name") = if *last == b'_' { b'-' } else { b'_' };
+    let mut binary = fs::read(BINARY).expect("the binary is there");
+    let mut places = 0;
+    for start in 0..binary.len() - checkout.len() {
+        if binary[start..].starts_with(checkout) {
+            binary[start..start + gone.len()].copy_from_slice(&gone);
+            places += 1;
+        }
+    }
+    assert!(places > 0, "the binary does not say where it was built");
+    executable(path, &binary);
+}
+
+#[test]
+fn without_its_checkout_a_binary_trains_and_says_what_images_lack() {
+    let directory = tempdir().expect("there is room");
+    let installed = directory.path().join("installed");
+    without_checkout(&installed);
+    let run = |arguments: &str| -> Output {
+        let mut command = Command::new(&installed);
+        command.args(arguments.split_whitespace()).current_dir(&directory);
+        command.output().expect("the binary starts")
+    };
+    let output = run("simulate --rows 60 --rounds 3 --out run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    for board in ["microbit", "stm32f405", "mps2-m3"] {
+        let output = run(&format!("image --board {board}"));
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert_says(&stderr(&output), &["/../firmware/boards any more", "put the checkout back"]);
+    }
+}
+
+/// What stands in for the compiler of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InPath {
+    /// The one that the system has, if any.
+    System,
+    WithTarget,
+    WithSources,
+    WithNeither,
+}
+
+impl InPath {
+    /// Makes its folder of programs, and returns the path for programs.
+    fn make(self, folder: &Path) -> OsString {
+        let system = OsString::from("/usr/bin:/bin");
+        let made = match self {
+            Self::System => return system,
+            Self::WithTarget => "target",
+            Self::WithSources => "sysroot/lib/rustlib/src/rust/library/core",
+            Self::WithNeither => "nothing",
+        };
+        fs::create_dir_all(folder.join(made)).expect("there is room");
+        let place = folder.to_str().expect("the temporary folder has a plain name");
+        let rustc = format!(
+            "#!/bin/sh\ncase \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac\n"
+        );
+        executable(&folder.join("rustc"), rustc.as_bytes());
+        executable(
+            &folder.join("cargo"),
+            b"#!/bin/sh\necho 'error: not built here' >&2\nexit 101\n",
+        );
+        [folder.as_os_str(), &system].join(OsStr::new(":"))
+    }
+}
+
+/// What a setting comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    Compiler(String),
+    NoCompiler,
+    Refused,
+}
+
+/// A command with that path and that choice, which can download nothing.
+fn asked(program: &str, folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("PATH", path)
+        .env_remove(CHOICE)
+        .env_remove("RUSTC")
+        .envs(choice.map(|choice| (CHOICE, choice)));
+    // A compiler that is chosen begins to build, and fails at the first dependency.
+    command.env("CARGO_HOME", folder.join("home")).env("CARGO_NET_OFFLINE", "true");
+    command.env("CARGO_TARGET_DIR", folder.join("target-dir"));
+    command
+}
+
+fn of_script(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
+    let mut shell = asked("sh", folder, path, choice);
+    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let script = format!(". scripts/bare-metal.sh; board_compiler {TARGET}");
+    let output = shell.args(["-c", &script]).current_dir(top).output().expect("there is a shell");
+    match output.status.code() {
+        Some(0) => Decision::Compiler(String::from_utf8_lossy(&output.stdout).trim().into()),
+        Some(1) => Decision::NoCompiler,
+        Some(2) if stderr(&output).contains("set it to `rustup` or `debian`") => Decision::Refused,
+        code => panic!("{code:?}: {}", stderr(&output)),
+    }
+}
+
+fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
+    let mut image = asked(BINARY, folder, path, choice);
+    let output = image.args(["image", "--board", "microbit"]).current_dir(folder).output();
+    let said = stderr(&output.expect("the binary starts"));
+    let says = |words: &str| said.contains(words);
+    match () {
+        () if says("set it to `rustup` or `debian`") => Decision::Refused,
+        () if says("no Rust compiler here can build for") => Decision::NoCompiler,
+        () if says("RUSTC=/usr/bin/rustc") => Decision::Compiler("/usr/bin/rustc".into()),
+        () if says("the image cannot be built") => Decision::Compiler("rustc".into()),
+        () => panic!("{said}"),
+    }
+}
+
+#[test]
+fn the_binary_and_the_scripts_choose_the_same_compiler() {
+    let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
+    let choices = choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some);
+    let choices: Vec<_> = iter::once(None).chain(choices).collect();
+    let mut decisions = Vec::new();
+    for in_path in [InPath::System, InPath::WithTarget, InPath::WithSources, InPath::WithNeither] {
+        let folder = tempdir().expect("there is room");
+        let path = in_path.make(folder.path());
+        for &choice in &choices {
+            let decision = of_script(folder.path(), &path, choice);
+            let binary = of_binary(folder.path(), &path, choice);
+            assert_eq!(binary, decision, "{in_path:?}, {choice:?}");
+            decisions.push(decision);
+        }
+    }
+    let in_path = Decision::Compiler("rustc".into());
+    for expected in [in_path, Decision::NoCompiler, Decision::Refused] {
+        assert!(decisions.contains(&expected), "{expected:?} is never decided: {decisions:?}");
+    }
+}
+
+/// A command of a user who may have one process: this one. Where users cannot be changed, that of this user, who has others.
+fn alone(binary: &Path, directory: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(binary);
+    command.args(arguments.split_whitespace()).current_dir(directory).env("HOME", directory);
+    let user = fs::metadata("/proc/self").map_or(1, |process| process.uid());
+    if user == 0 {
+        // Root is not limited. Tests side by side do not share a user.
+        command.uid(60_000 + process::id() % 5_000);
+    }
+    let limit = || Ok(setrlimit(Resource::RLIMIT_NPROC, 1, 1)?);
+    // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
+    unsafe { command.pre_exec(limit) };
+    command
+}
+
+#[test]
+fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
+    let directory = tempdir().expect("there is room");
+    // The user of the command is another one.
+    fs::set_permissions(&directory, Permissions::from_mode(0o777)).expect("it is ours");
+    let binary = directory.path().join("smidgen");
+    fs::copy(BINARY, &binary).expect("there is room");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
+    let port = format!("tcp:{}", listener.local_addr().expect("it has an address"));
+    let no_link = "the system gives no thread to listen to a board";
+    let cases = [
+        (
+            "simulate --rows 60 --rounds 3 --out run".to_owned(),
+            "Ctrl-C will end a run without a report",
+        ),
+        ("plan --rows 60 --target 0.1".into(), ""),
+        ("report run".into(), ""),
+        ("ports".into(), ""),
+        ("demo --out demo".into(), ""),
+        ("image --board microbit".into(), "error: "),
+        ("emulate --board mps2-m3 --rows 60 --rounds 3 --out emulated".into(), "error: "),
+        (format!("run --rows 60 --rounds 3 --out ported --port {port}"), no_link),
+    ];
+    for (arguments, words) in cases {
+        let output = match alone(&binary, directory.path(), &arguments).output() {
+            Ok(output) => output,
+            Err(error) => {
+                let skipped = env::var_os("SMIDGEN_NO_SKIP").is_none();
+                assert!(skipped, "no process of another user: {error}");
+                writeln!(
+                    console(),
+                    "SKIPPED: without_threads: no process of another user: {error}"
+                )
+                .expect("standard error is open");
+                return;
+            }
+        };
+        let said = stderr(&output);
+        println!("{arguments}: {:?}: {said}", output.status.code());
+        assert!(!said.contains("panicked"), "{arguments}: {said}");
+        assert!(said.contains(words), "{arguments}: {said}");
+        let fails = words.starts_with("error") || words == no_link;
+        assert_eq!(output.status.code(), Some(if fails { 2 } else { 0 }), "{arguments}: {said}");
+    }
+    // With threads the same commands find what these left.
+    assert!(smidgen(directory.path(), "report run").status.success());
+}
