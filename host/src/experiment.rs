@@ -86,7 +86,7 @@ pub enum ExperimentError {
     /// There are more workers than a run can have.
     #[error("{cause} makes {workers} workers, and a run has {WORKERS_MAX} at most; {advice}")]
     Crowd {
-        /// The option that makes so many.
+        /// The option that asks for them.
         cause: &'static str,
         /// How many.
         workers: usize,

@@ -15,7 +15,7 @@ impl Information {
         Self { dimension, value_bits, subsets: vec![0.0] }
     }
 
-    /// The bits of an update that holds so many entries.
+    /// The bits of an update, by its number of entries.
     pub fn bits(&mut self, entries: u32) -> f64 {
         while self.subsets.len() <= entries as usize {
             let (before, i) = (self.subsets[self.subsets.len() - 1], self.subsets.len() as f64);

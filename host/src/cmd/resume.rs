@@ -153,7 +153,7 @@ mod tests {
             ("/a/run", "/a/run", "/b/run", "/b/run"),
             ("/a/run/safe", "/a/run", "/b/run/safe", "/b/run"),
             ("/a/safe", "/a/run", "/b/safe", "/b/run"),
-            ("/a/work/../safe", "/a/work/run", "/b/safe", "/b/work/run"),
+            ("/a/deep/../safe", "/a/deep/run", "/b/safe", "/b/deep/run"),
             ("/a/run", "/a/run/records", "/b", "/b/records"),
         ] {
             let [from, to, start] = [from, to, start].map(Path::new);
