@@ -316,7 +316,9 @@ impl Recipe {
         let am = of(config::Step::Am)?;
         Some(match options.step {
             config::Step::Exact | config::Step::Rare => {
-                of(options.step).filter(|longer| longer.gamma > am.gamma).unwrap_or(am)
+                // A step that is borrowed does not take the place of one that is not.
+                let longer = of(options.step).filter(|step| step.basis.gap == am.basis.gap);
+                longer.filter(|longer| longer.gamma > am.gamma).unwrap_or(am)
             }
             config::Step::Qm | config::Step::Am | config::Step::Auto | config::Step::Fixed(_) => am,
         })
