@@ -17,7 +17,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
-/// The same in place of what is there: a new file, so that nobody has it open.
+/// The same, replacing the file: a new one, which no other process has open.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

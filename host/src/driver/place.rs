@@ -16,7 +16,7 @@ const DOUBLINGS_MAX: u32 = 6;
 pub struct Place {
     /// Its name, for people.
     pub name: String,
-    /// A port that the link has found and where nobody has said yet who is there, and since when.
+    /// A port that the link has found, until its board is identified, and since when.
     pub guess: Option<(Address, Instant)>,
     pub gauge: Gauge,
     /// Why the board does not come back, if it is known not to.

@@ -50,7 +50,7 @@ impl Locks {
                 return Err(RecordError::Busy { path: directory.into(), holder: holder(&path) });
             }
         }
-        // A courtesy to whoever is refused: the lock holds without it.
+        // Only so that a refusal can name this process: the lock holds without it.
         let _ = file.set_len(0).and_then(|()| file.write_all(signature().as_bytes()));
         remove_parts(&place)?;
         self.0.push((place, file));

@@ -163,7 +163,7 @@ impl Basis {
             Method::Ef21W => {
                 Self::of_estimators(case, case.means(Theorem::Reloaded2, Theorem::Reloaded2), None)
             }
-            // Nobody has bounded the noise of clones.
+            // The noise of clones has no proven bound.
             Method::Ef21Clone => Self::of_estimators(case, Theorem::Reloaded1, noise),
             Method::Ef21Plus => Self::of_estimators(case, Theorem::Plus, None),
             Method::Gd => match case.presence {
