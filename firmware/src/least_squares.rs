@@ -24,8 +24,10 @@ use smidgen_protocol::vector::{Ratio, round_shift};
 /// Least squares on a [shard](smidgen_protocol::shard) of rows, with their labels as targets.
 ///
 /// # Accuracy
-/// Residuals are within 2^-30 of the largest of them, and of the largest term in a margin times the number of
-/// entries of the row. The gradient is rounded as that of [`Logistic`](crate::logistic::Logistic).
+/// Let `top` be the largest scale times weight of any column, and `one` the stored value that has one bit left in a
+/// product: 1, or 2^16 for features of 32 bits. A residual is within 2^-30 of the largest residual, and within 2^-30 of
+/// `top` times the sum of `one` and the magnitudes of the row's stored values: each product is rounded to one grid for
+/// all columns, and so is the target. The gradient is rounded as that of [`Logistic`](crate::logistic::Logistic).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastSquares;
 

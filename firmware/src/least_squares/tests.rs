@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::naive::{
-    Labels, Naive, Point, Rows, check, dimensions, evaluate, minibatch, rows, tame, wild,
+    Labels, Naive, Point, Rows, check, dimensions, evaluate, minibatch, real, rows, tame, wild,
 };
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
@@ -10,9 +10,11 @@ use smidgen_protocol::shard::Width;
 fn naive(rows: &Rows, at: &Point) -> Naive {
     let (x, n) = (at.reals(), rows.labels.len() as f64);
     let (mut naive, top) = (Naive::new(at), rows.top(&x));
-    let rows = rows.reals();
+    // Targets are rounded to the grid of products, also those of rows without entries.
+    let one = if rows.width == Width::I32 { 65536.0 } else { 1.0 };
     // One residual is rounded to the bits of the largest.
-    let largest = |row: &crate::naive::Row| row.values * top + row.label.abs();
+    let largest = |row: &crate::naive::Row| (row.values + one) * top + row.label.abs();
+    let rows = rows.reals();
     let peak = rows.iter().map(largest).fold(0.0, f64::max);
     for row in rows {
         let residual = row.dot(&x) - row.label;
@@ -81,4 +83,34 @@ fn an_exact_fit_has_no_loss_and_no_slope() {
     let origin = evaluate::<LeastSquares>(&rows, &Point { x: vec![0, 0], ..at });
     assert_eq!(origin.loss, ((150.0f64.powi(2) + 0.25) / 2.0 * 2f64.powi(10)) as i64);
     assert_eq!(origin.gradient, [-(150 * 100 * 16 + 8), -150 * 25 * 16]);
+}
+
+/// The target of a row without entries is as exact as the products of other columns are.
+#[test]
+fn a_row_without_entries_rounds_its_target() -> Result<(), TestCaseError> {
+    let rows = Rows {
+        dimension: 1,
+        width: Width::Unit,
+        sparse: true,
+        scales: vec![Ratio { mantissa: 1 << 30, exponent: 24 }],
+        classes: 0,
+        label_width: Width::I32,
+        label_scale: Ratio { mantissa: 1_594_473_509, exponent: 57 },
+        labels: vec![-699_182_069],
+        entries: vec![vec![]],
+    };
+    let at = Point {
+        x: vec![100 << 24],
+        x_exponent: 24,
+        gradient_exponent: 13,
+        loss_exponent: 24,
+        regulariser: smidgen_protocol::message::Regulariser::L2,
+        lambda: Ratio::default(),
+    };
+    let outcome = evaluate::<LeastSquares>(&rows, &at);
+    let target = real(rows.label_scale) * f64::from(rows.labels[0]);
+    let error = real(Ratio { mantissa: outcome.loss as i32, exponent: 24 }) - target * target;
+    // The product of 100 and 64 leaves a grid of 2^-17: the target is off by up to half a unit of it.
+    assert!(error.abs() <= 2.0 * target.abs() * 2f64.powi(-18) && error.abs() > 1e-6, "{error}");
+    naive(&rows, &at).assert_close(&outcome, &at)
 }
