@@ -21,10 +21,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     // Opening a pipe waits for its writer, and only an open file can be asked for its kind without a race.
     options.custom_flags(OFlag::O_NONBLOCK.bits());
     // A socket cannot be opened at all, and the system's word for that is no help.
-    let file = options.open(path).map_err(|error| {
-        let kind = fs::metadata(path).map(|metadata| metadata.file_type());
-        kind.ok().and_then(other_kind).unwrap_or(error)
-    })?;
+    let file = options.open(path).map_err(|error| what_else(path).unwrap_or(error))?;
     match other_kind(file.metadata()?.file_type()) {
         Some(error) => Err(error),
         None => Ok(file),
@@ -51,7 +48,12 @@ pub fn is_not_plain(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|cause| cause.is::<NotPlain>())
 }
 
-/// What a path leads to, if that is no plain file.
+/// What a path leads to, if that is there and no plain file. Nothing is opened: that might wait, or disturb a writer.
+pub fn what_else(path: &Path) -> Option<io::Error> {
+    other_kind(fs::metadata(path).ok()?.file_type())
+}
+
+/// The word for a file that is no plain one.
 fn other_kind(kind: FileType) -> Option<io::Error> {
     if kind.is_file() {
         return None;

@@ -4,6 +4,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -347,6 +348,55 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
             fs::remove_file(at(name)).expect("it is there");
             fs::write(at(name), before).expect("there is room");
         }
+    }
+}
+
+/// A run that read its data from a stream could be made to wait for data that never come.
+#[test]
+fn a_run_whose_data_are_no_plain_file_is_not_resumed_and_waits_for_nothing() {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
+    let rows = "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20);
+    for (dataset, what) in
+        [("data", "a named pipe"), ("/dev/stdin", "a named pipe"), ("data", "a directory")]
+    {
+        let folder = tempdir().expect("there is room");
+        let data = folder.path().join("data");
+        let options = "--workers 2 --k 1 --rounds 3 --out run";
+        fs::write(&data, &rows).expect("there is room");
+        let mut simulate =
+            smidgen(folder.path(), &format!("simulate --dataset {dataset} {options}"));
+        simulate.stdin(fs::File::open(&data).expect("it is there"));
+        let output = simulate.output().expect("the binary starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let before = records(folder.path());
+
+        fs::remove_file(&data).expect("it is there");
+        match what {
+            "a directory" => fs::create_dir(&data).expect("there is room"),
+            _ => mkfifo(&data, Mode::S_IRWXU).expect("it can be made"),
+        }
+        // Nobody writes to its standard input, and nobody closes it.
+        let mut resume = smidgen(folder.path(), "resume run --rounds 5");
+        let mut resume = Mortal(resume.stdin(Stdio::piped()).spawn().expect("the binary starts"));
+        let mut status = None;
+        assert!(
+            (0..6000).any(|_| {
+                sleep(Duration::from_millis(10));
+                status = resume.0.try_wait().expect("it is ours");
+                status.is_some()
+            }),
+            "{dataset}, {what}: it waits"
+        );
+        let mut said = String::new();
+        let errors = resume.0.stderr.take().expect("it is piped");
+        { errors }.read_to_string(&mut said).expect("it is text");
+        let sentence = format!(
+            "error: the data in {dataset} cannot be read once more: it is {what} and no plain file; save them in a plain file, \
+             and start the run again with that\n"
+        );
+        assert_eq!((status.and_then(|status| status.code()), &said), (Some(2), &sentence));
+        assert_eq!(records(folder.path()), before, "nothing is lost");
     }
 }
 

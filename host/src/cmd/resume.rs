@@ -1,10 +1,12 @@
 //! `smidgen resume`
 
 use super::{Origin, complain, emulate, run, simulate};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use smidgen::checkpoint::{self, Checkpoint};
 use smidgen::config::Options;
-use smidgen::config::cli::{self, Command, Resume};
+use smidgen::config::cli::{self, Command, Emulate, Resume, Run};
+use smidgen::dataset::Dataset;
+use smidgen::files;
 use smidgen::record::{Locks, RecordError, Records, RunDirectory};
 use smidgen::shown::shown;
 use std::path::{self, Component, Path, PathBuf};
@@ -22,6 +24,17 @@ struct Folder {
     source: io::Error,
 }
 
+/// The data of a run cannot be read once more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the data in {} cannot be read once more: {source}; save them in a plain file, and start the run again with that",
+    shown(path)
+)]
+struct Stream {
+    path: PathBuf,
+    source: io::Error,
+}
+
 /// Goes on with a run.
 pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let directory = path::absolute(directory)?;
@@ -35,32 +48,70 @@ pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     flaws.iter().for_each(|flaw| complain(&format!("warning: {flaw}")));
     let path = PathBuf::from(checkpoint.folder.clone());
     env::set_current_dir(&path).map_err(|source| Folder { path, source })?;
-    let Found { mut command, out, records } = found?;
-    if let Some(options) = options(&mut command) {
-        options.rounds = rounds.unwrap_or(checkpoint.rounds);
-        // Where they were found, which is elsewhere if they were moved or copied.
-        (options.out, options.checkpoint) = (out, Some(directory));
+    let Found { mut training, out, records } = found?;
+    let options = training.options();
+    check_data(&options.dataset)?;
+    options.rounds = rounds.unwrap_or(checkpoint.rounds);
+    // Where they were found, which is elsewhere if they were moved or copied.
+    (options.out, options.checkpoint) = (out, Some(directory));
+    training.run(Origin::Checkpoint(Box::new(checkpoint), records, locks))
+}
+
+/// Refuses data that only one process can read, and for which this one would wait.
+fn check_data(path: &Path) -> Result<(), Stream> {
+    if Dataset::is_built_in(path) {
+        return Ok(());
     }
-    let origin = Origin::Checkpoint(Box::new(checkpoint), records, locks);
-    match &command {
-        Command::Simulate(options) => simulate::run(options, origin),
-        Command::Run(arguments) => run::run(arguments, origin),
-        Command::Emulate(arguments) => emulate::run(arguments, origin),
-        Command::Demo(_)
-        | Command::Plan(_)
-        | Command::Resume(_)
-        | Command::Ports
-        | Command::Report(_)
-        | Command::Reproduce(_)
-        | Command::Image(_)
-        | Command::Key(_) => bail!("the checkpoint is of a command that leaves none"),
+    let other = files::what_else(path);
+    other.map_or(Ok(()), |source| Err(Stream { path: path.into(), source }))
+}
+
+/// A command that leaves checkpoints.
+enum Training {
+    Simulate(Options),
+    Run(Run),
+    Emulate(Emulate),
+}
+
+impl Training {
+    /// `None` for a command that leaves none.
+    fn of(command: Command) -> Option<Self> {
+        match command {
+            Command::Simulate(options) => Some(Self::Simulate(options)),
+            Command::Run(run) => Some(Self::Run(run)),
+            Command::Emulate(emulate) => Some(Self::Emulate(emulate)),
+            Command::Demo(_)
+            | Command::Plan(_)
+            | Command::Resume(_)
+            | Command::Ports
+            | Command::Report(_)
+            | Command::Reproduce(_)
+            | Command::Image(_)
+            | Command::Key(_) => None,
+        }
+    }
+
+    fn options(&mut self) -> &mut Options {
+        match self {
+            Self::Simulate(options) => options,
+            Self::Run(run) => &mut run.options,
+            Self::Emulate(emulate) => &mut emulate.options,
+        }
+    }
+
+    fn run(&self, origin: Origin) -> Result<()> {
+        match self {
+            Self::Simulate(options) => simulate::run(options, origin),
+            Self::Run(arguments) => run::run(arguments, origin),
+            Self::Emulate(arguments) => emulate::run(arguments, origin),
+        }
     }
 }
 
 /// What goes with a checkpoint.
 struct Found {
-    /// The command line of its run.
-    command: Command,
+    /// What its command line asks for.
+    training: Training,
     /// Where the records are.
     out: PathBuf,
     records: Records,
@@ -75,19 +126,18 @@ fn find(
     directory: &Path,
     locks: &mut Locks,
 ) -> Result<Result<Found, clap::Error>, RecordError> {
-    let mut command = match cli::parse_whole(checkpoint.arguments.clone()) {
+    let command = match cli::parse_whole(checkpoint.arguments.clone()) {
         Ok(cli) => cli.command,
         Err(error) => return Ok(Err(error)),
     };
-    let folder = Path::new(&checkpoint.folder);
-    let out = options(&mut command).map(|options| records_place(options, folder, directory));
-    let out = out.ok_or_else(|| RecordError::NoRun(directory.into()))?;
+    let mut training = Training::of(command).ok_or_else(|| RecordError::NoRun(directory.into()))?;
+    let out = records_place(training.options(), Path::new(&checkpoint.folder), directory);
     if RunDirectory::is_at(&out) {
         locks.take(&out)?;
     }
     let snapshot = &checkpoint.snapshot;
     let records = Records::read(&out, snapshot.round(), snapshot.transcript())?;
-    Ok(Ok(Found { command, out, records }))
+    Ok(Ok(Found { training, out, records }))
 }
 
 /// Where the records of a run are that was started in `folder` and whose checkpoints were found in `directory`: at the same
@@ -124,23 +174,6 @@ fn without_detours(path: &Path) -> PathBuf {
         }
         place
     })
-}
-
-/// The options of a command that leaves checkpoints.
-fn options(command: &mut Command) -> Option<&mut Options> {
-    match command {
-        Command::Simulate(options) => Some(options),
-        Command::Run(run) => Some(&mut run.options),
-        Command::Emulate(emulate) => Some(&mut emulate.options),
-        Command::Demo(_)
-        | Command::Plan(_)
-        | Command::Resume(_)
-        | Command::Ports
-        | Command::Report(_)
-        | Command::Reproduce(_)
-        | Command::Image(_)
-        | Command::Key(_) => None,
-    }
 }
 
 #[cfg(test)]
