@@ -5,6 +5,7 @@
 
 use crate::board::Board;
 use crate::private_file;
+use crate::program::{ProgramError, output};
 use crate::shown::{shown, typed};
 use ihex::{Record, create_object_file_representation};
 use object::Endianness;
@@ -16,13 +17,12 @@ use smidgen_protocol::seal::Key;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::{Command, Output};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -53,14 +53,9 @@ pub enum ImageError {
         /// The target triple.
         target: &'static str,
     },
-    /// A program cannot be run.
-    #[error("{program} cannot be run ({source}): run `scripts/setup.sh` once")]
-    Run {
-        /// The program.
-        program: String,
-        /// Why not.
-        source: io::Error,
-    },
+    /// A program cannot be started, or this process shall end.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// The compiler is not content.
     #[error("the image cannot be built ({reason}): `{command}` in firmware/boards tells more")]
     Build {
@@ -127,12 +122,11 @@ fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError>
     command.args(["--package", board.package]).args(program);
     let shown = as_typed(&command);
     command.arg("--message-format=json-render-diagnostics");
-    let mut cargo = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-    let (executable, errors) = follow(&mut cargo);
-    let succeeded = cargo.wait().is_ok_and(|status| status.success());
-    executable
-        .filter(|_| succeeded)
-        .ok_or_else(|| ImageError::Build { reason: first_error(&errors), command: shown })
+    let Output { status, stdout, stderr } = output(&mut command)?;
+    executable(&stdout).filter(|_| status.success()).ok_or_else(|| ImageError::Build {
+        reason: first_error(&String::from_utf8_lossy(&stderr)),
+        command: shown,
+    })
 }
 
 /// A smidgen that was installed may outlive the checkout that it was built from.
@@ -225,6 +219,8 @@ struct Toolchain {
     rustc: &'static str,
     /// It has the sources of the core library instead of the target.
     builds_core: bool,
+    /// It comes with its linker for bare metal.
+    has_linker: bool,
 }
 
 impl Toolchain {
@@ -235,27 +231,45 @@ impl Toolchain {
 
     /// The first that can build for `target`, among those that `choice` allows.
     fn find(target: &'static str, choice: &OsStr) -> Result<Self, ImageError> {
-        let able = |&(cargo, rustc): &(&'static str, &'static str)| {
-            let has_target = library_of(rustc, Some(target)).is_some_and(|folder| folder.is_dir());
-            (has_target || has_sources(rustc)).then_some(Self {
-                cargo,
-                rustc,
-                builds_core: !has_target,
-            })
-        };
         let allowed: &[_] = match choice.to_str() {
             Some("") => &[Self::RUSTUP, Self::DEBIAN],
             Some("rustup") => &[Self::RUSTUP],
             Some("debian") => &[Self::DEBIAN],
             Some(_) | None => return Err(ImageError::Choice(shown(choice).to_string())),
         };
-        allowed.iter().find_map(able).ok_or(ImageError::NoCompiler { target })
+        let mut absent = Vec::new();
+        for &(cargo, rustc) in allowed {
+            match Self::able(cargo, rustc, target) {
+                Ok(Some(toolchain)) => return Ok(toolchain),
+                Ok(None) => {}
+                Err(error) if error.is_absence() => absent.push(error),
+                // Which one it would be shall not depend on how busy the system is.
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let none_is_here = absent.len() == allowed.len();
+        let first = absent.into_iter().next().filter(|_| none_is_here);
+        Err(first.map_or(ImageError::NoCompiler { target }, ImageError::from))
+    }
+
+    /// These two, if they can build for `target`.
+    fn able(
+        cargo: &'static str,
+        rustc: &'static str,
+        target: &str,
+    ) -> Result<Option<Self>, ProgramError> {
+        let has_target = library_of(rustc, Some(target))?.is_some_and(|folder| folder.is_dir());
+        if !has_target && !has_sources(rustc)? {
+            return Ok(None);
+        }
+        let has_linker = has_linker(rustc)?;
+        Ok(Some(Self { cargo, rustc, builds_core: !has_target, has_linker }))
     }
 
     /// Cargo in the workspace of the boards, free of what a cargo around us meant for the host.
     fn cargo(self, target: &str) -> Command {
         let mut command = Command::new(self.cargo);
-        command.current_dir(WORKSPACE).stdin(Stdio::null());
+        command.current_dir(WORKSPACE);
         for variable in ["CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
             command.env_remove(variable);
         }
@@ -273,7 +287,7 @@ impl Toolchain {
             command.env("RUSTC_BOOTSTRAP", "1");
             command.args(["-Z", "build-std=core"]);
         }
-        if !has_linker(self.rustc) {
+        if !self.has_linker {
             let target = target.to_uppercase().replace(['-', '.'], "_");
             command.env(format!("CARGO_TARGET_{target}_LINKER"), "ld.lld");
         }
@@ -282,26 +296,30 @@ impl Toolchain {
 }
 
 /// The folder in which `rustc` looks for the libraries of `target`, or of the host.
-fn library_of(rustc: &str, target: Option<&str>) -> Option<PathBuf> {
+fn library_of(rustc: &str, target: Option<&str>) -> Result<Option<PathBuf>, ProgramError> {
     let target = target.map(|target| format!("--target={target}"));
     ask(rustc, ["--print=target-libdir"].into_iter().chain(target.as_deref()))
 }
 
 /// Whether `rustc` comes with its linker for bare metal.
-fn has_linker(rustc: &str) -> bool {
-    library_of(rustc, None).is_some_and(|folder| folder.with_file_name("bin/rust-lld").exists())
+fn has_linker(rustc: &str) -> Result<bool, ProgramError> {
+    let library = library_of(rustc, None)?;
+    Ok(library.is_some_and(|folder| folder.with_file_name("bin/rust-lld").exists()))
 }
 
-fn has_sources(rustc: &str) -> bool {
-    let sysroot = ask(rustc, ["--print=sysroot"]);
-    sysroot.is_some_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library/core").is_dir())
+fn has_sources(rustc: &str) -> Result<bool, ProgramError> {
+    let sysroot = ask(rustc, ["--print=sysroot"])?;
+    Ok(sysroot.is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir()))
 }
 
-/// A path that `rustc` prints.
-fn ask<'a>(rustc: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<PathBuf> {
-    let output = Command::new(rustc).args(arguments).current_dir(WORKSPACE).output().ok()?;
+/// A path that `rustc` prints; `None` if it knows of none.
+fn ask<'a>(
+    rustc: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Result<Option<PathBuf>, ProgramError> {
+    let output = output(Command::new(rustc).args(arguments).current_dir(WORKSPACE))?;
     let printed = OsStr::from_bytes(output.stdout.trim_ascii());
-    output.status.success().then(|| printed.into())
+    Ok(output.status.success().then(|| printed.into()))
 }
 
 /// The part of cargo's messages that matters here.
@@ -311,46 +329,16 @@ struct Message {
     executable: Option<PathBuf>,
 }
 
-/// Reads what cargo says until it ends: the image, and what it printed for people.
-fn follow(cargo: &mut Child) -> (Option<PathBuf>, String) {
-    let stdout = cargo.stdout.take().expect("it is piped");
-    let mut stderr = cargo.stderr.take().expect("it is piped");
-    thread::scope(|scope| {
-        let errors = thread::Builder::new().spawn_scoped(scope, move || {
-            let mut text = vec![];
-            // What was read before an error is as good as nothing read at all.
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let errors = match errors {
-            Ok(errors) => errors,
-            Err(error) => {
-                // It would wait for its reader.
-                let _ = cargo.kill();
-                return (None, format!("error: the system gives no thread to hear it: {error}"));
-            }
-        };
-        let mut executable = None;
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let Ok(message) = serde_json::from_str::<Message>(&line) else { continue };
-            executable = message.executable.or(executable);
-        }
-        (executable, errors.join().expect("reading does not panic"))
-    })
+/// The last image that cargo says it has built.
+fn executable(stdout: &[u8]) -> Option<PathBuf> {
+    let mut lines = stdout.rsplit(|&byte| byte == b'\n');
+    lines.find_map(|line| serde_json::from_slice::<Message>(line).ok()?.executable)
 }
 
 fn first_error(text: &str) -> String {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("error"));
     let line = lines.next().and_then(|line| line.split_once(": "));
     shown(line.map_or("it says no more", |(_, reason)| reason)).to_string()
-}
-
-fn spawn(command: &mut Command) -> Result<Child, ImageError> {
-    command.spawn().map_err(|source| not_run(command, source))
-}
-
-fn not_run(command: &Command, source: io::Error) -> ImageError {
-    ImageError::Run { program: shown(command.get_program()).to_string(), source }
 }
 
 /// A command as it could be typed.
@@ -443,7 +431,7 @@ mod tests {
     #[test]
     fn a_failed_command_can_be_typed_again() {
         let (cargo, rustc) = ("/usr/bin/cargo", "/no/rustc");
-        let toolchain = Toolchain { cargo, rustc, builds_core: true };
+        let toolchain = Toolchain { cargo, rustc, builds_core: true, has_linker: false };
         assert_eq!(
             as_typed(&toolchain.cargo("thumbv8m.main-none-eabihf")),
             "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld RUSTC=/no/rustc RUSTC_BOOTSTRAP=1 \

@@ -1,15 +1,18 @@
 //! Requests from outside to end a run: Ctrl-C, SIGTERM, a terminal that is closed.
 //!
-//! The first one asks for an end in good order: the open round is closed, or given up if that takes too long, the state is
-//! written, the report made. The second ends the run where it is, the third the process.
+//! Before the training there is nothing to lose, and the first one ends the process. From then on the first one asks for an
+//! end in good order: the open round is closed, or given up if that takes too long, the state is written, the report made. The
+//! second ends the run where it is, the third the process.
 
 use std::io::{self, Write};
 use std::process;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
+/// How far this process is; held while a request is counted, so that none falls between two stages.
+static STAGE: Mutex<Stage> = Mutex::new(Stage::Preparing);
 /// When the first one came.
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
@@ -19,6 +22,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code of a run that ended on request: that of a shell for Ctrl-C.
 pub const EXIT_CODE: u8 = 130;
 
+/// How far a process is, and so what a request may cost it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// It may wait for a pipe for ever, and leaves nothing where it ends.
+    Preparing,
+    /// Other programs work for it, which it ends before itself.
+    Employing,
+    /// It has a run to end in good order.
+    Training,
+}
+
+/// A process that ends before its training, since somebody asked for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ended on request")]
+pub struct Ended;
+
 /// Counts requests from now on instead of dying of the first one. What this program was started to ignore it goes on
 /// to ignore: a closed terminal under `nohup`, Ctrl-C behind a script's `&`.
 ///
@@ -26,19 +45,7 @@ pub const EXIT_CODE: u8 = 130;
 /// If the system has no thread to wait for signals, does not let them be handled, or this was called before.
 pub fn listen() -> io::Result<()> {
     let ignored = disposition::ignored();
-    let listening = ctrlc::set_handler(|| match REQUESTS.fetch_add(1, Ordering::Relaxed) {
-        0 => {
-            FIRST.get_or_init(Instant::now);
-            // That nobody hears it is no reason to die.
-            let _ = writeln!(
-                io::stderr(),
-                "\nending after the open round, or without it in {} s; once more ends at once",
-                PATIENCE.as_secs()
-            );
-        }
-        1 => {}
-        _ => process::exit(EXIT_CODE.into()),
-    });
+    let listening = ctrlc::set_handler(hear);
     if matches!(listening, Err(ctrlc::Error::System(_))) {
         // Signals would go to a thread that does not exist.
         disposition::restore();
@@ -48,6 +55,59 @@ pub fn listen() -> io::Result<()> {
         ctrlc::Error::System(error) => error,
         error => io::Error::other(error),
     })
+}
+
+/// Counts a request, and ends the process where nothing is left to wait for.
+fn hear() {
+    let stage = stage();
+    let earlier = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    FIRST.get_or_init(Instant::now);
+    // That nobody hears a sentence is no reason to die.
+    match (*stage, earlier) {
+        (Stage::Preparing, _) => {
+            let _ = writeln!(io::stderr(), "\n{Ended}");
+            process::exit(EXIT_CODE.into());
+        }
+        (Stage::Training, 0) => {
+            let _ = writeln!(
+                io::stderr(),
+                "\nending after the open round, or without it in {} s; once more ends at once",
+                PATIENCE.as_secs()
+            );
+        }
+        (Stage::Employing, 0) | (Stage::Training, 1) => {}
+        (Stage::Employing, 1..) | (Stage::Training, 2..) => process::exit(EXIT_CODE.into()),
+    }
+}
+
+fn stage() -> MutexGuard<'static, Stage> {
+    STAGE.lock().expect("nobody panics while counting")
+}
+
+fn enter(stage_now: Stage) {
+    let mut stage = stage();
+    *stage = stage_now.max(*stage);
+}
+
+/// Leaves the first request to the caller from now on, who [looks](check) for it wherever other programs are waited for.
+pub fn employ() {
+    enter(Stage::Employing);
+}
+
+/// Has the first request end the run in good order from now on.
+pub fn begin_training() {
+    enter(Stage::Training);
+}
+
+/// Fails once the process shall end.
+///
+/// # Errors
+/// If that was requested.
+pub fn check() -> Result<(), Ended> {
+    match is_requested() {
+        true => Err(Ended),
+        false => Ok(()),
+    }
 }
 
 /// Has a file that grows beyond the limit of this process fail to be written, as on a full disk, instead of ending the

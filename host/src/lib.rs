@@ -30,6 +30,7 @@ pub mod objective;
 pub mod plan;
 pub mod ports;
 mod private_file;
+pub mod program;
 pub mod progress;
 pub mod range;
 pub mod ratio;

@@ -4,6 +4,7 @@ use crate::aggregator::{Aggregator, Event, Snapshot};
 use crate::best::Best;
 use crate::checkpoint::Checkpoints;
 use crate::experiment::Experiment;
+use crate::interrupt;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
 use crate::record::{
@@ -395,6 +396,7 @@ pub fn record(
     for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
         recorder.progress.transfer(place, 0, share.data.len() as u64);
     }
+    interrupt::begin_training();
     let outcome = train(world, goal, options.baud, &mut recorder);
     recorder.conclude(experiment, world.aggregator());
     recorder.summary.wall_seconds = recorder.wall_seconds();

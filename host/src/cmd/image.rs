@@ -5,6 +5,7 @@ use anyhow::Result;
 use smidgen::board::Board;
 use smidgen::config::cli::Image;
 use smidgen::image::{self, ImageError};
+use smidgen::interrupt;
 use smidgen::key_file::KeyFile;
 use smidgen::progress::Progress;
 use smidgen::shown::{shown, typed};
@@ -38,6 +39,7 @@ pub fn run(arguments: &Image) -> Result<()> {
 
 /// Builds the image of a board, and says so.
 pub fn build(board: &Board, progress: &mut Progress) -> Result<PathBuf, ImageError> {
+    interrupt::employ();
     let name = board.name;
     progress.phase(&format!(
         "building the image for {name}, which takes about a minute the first time"
