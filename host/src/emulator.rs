@@ -1,11 +1,13 @@
 //! Boards that QEMU emulates, each behind a unix socket that stands for its serial line.
 
 use crate::board::Board;
+use crate::interrupt::{self, Ended};
+use crate::program::scarcity;
 use crate::shown::shown;
 use folder::Folder;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -35,6 +37,9 @@ const CONTROL: &str = "control";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Bytes of its log in which the last words of QEMU are looked for.
+const TAIL_LEN_MAX: u64 = 4096;
+
 /// Where QEMU finds the image: it may hold a key, so no file with a name does.
 const IMAGE: &str = "/dev/fd/4";
 
@@ -44,19 +49,17 @@ pub enum EmulatorError {
     /// QEMU is not installed.
     #[error("{} is not installed: run `scripts/setup.sh` once, or name another QEMU in {CHOICE}", shown(.0))]
     Missing(OsString),
-    /// QEMU ended.
-    #[error("QEMU cannot emulate the board {board}: {death}")]
-    Ended {
+    /// QEMU does not get so far.
+    #[error("QEMU cannot emulate the board {board}: {trouble}")]
+    Trouble {
         /// Name of the board.
         board: &'static str,
-        /// How it ended.
-        death: String,
+        /// What keeps it.
+        trouble: Trouble,
     },
-    /// QEMU does not open its socket.
-    #[error(
-        "QEMU did not open its socket in {START_TIMEOUT:?}: the machine may be overloaded, try again"
-    )]
-    Slow,
+    /// This process shall end.
+    #[error(transparent)]
+    Interrupted(#[from] Ended),
     /// The temporary folder is of no use.
     #[error(
         "no folder can be made in {} ({source}): set TMPDIR to a folder in which you may write, with a path of at most {} bytes",
@@ -71,9 +74,26 @@ pub enum EmulatorError {
     },
     /// Something else went wrong.
     #[error(
-        "the emulator of a board cannot be started ({0}): is there a `sh`, and room in the temporary folder?"
+        "the emulator of a board cannot be started ({0}): {advice}",
+        advice = scarcity(.0).unwrap_or("is there a `sh`, and room in the temporary folder?")
     )]
     Io(#[from] io::Error),
+}
+
+/// What keeps an emulator from working.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Trouble {
+    /// QEMU has ended: its status, and what it said last.
+    #[error("it ended with {status}, {last_words}")]
+    Ended {
+        /// How it ended.
+        status: String,
+        /// What it said last.
+        last_words: String,
+    },
+    /// QEMU runs, but nothing can be connected to it.
+    #[error("it did not open its socket in {START_TIMEOUT:?}; the machine may be overloaded")]
+    Deaf,
 }
 
 /// One emulated board. It ends with this value, and with the process that holds it.
@@ -85,6 +105,8 @@ pub struct Emulator {
     folder: Folder,
     socket: PathBuf,
     process: Child,
+    /// Since when it has been starting; none once its socket was there.
+    starting: Option<Instant>,
 }
 
 impl Emulator {
@@ -108,7 +130,8 @@ impl Emulator {
         let folder = Folder::new()?;
         let socket = folder.path().join(LINE);
         let process = spawn(board, &image, identity, folder.path())?;
-        let mut emulator = Self { board, image, identity, folder, socket, process };
+        let starting = Some(Instant::now());
+        let mut emulator = Self { board, image, identity, folder, socket, process, starting };
         emulator.wait_for_socket()?;
         Ok(emulator)
     }
@@ -123,14 +146,25 @@ impl Emulator {
         &self.socket
     }
 
-    /// How QEMU ended, if it has: its status, and what it said last.
-    pub fn death(&mut self) -> Option<String> {
+    /// What keeps it from working, if anything does. Waits for nothing.
+    pub fn trouble(&mut self) -> Option<Trouble> {
+        if let Some(death) = self.death() {
+            return Some(death);
+        }
+        let since = self.starting?;
+        if self.socket.exists() {
+            self.starting = None;
+        }
+        (self.starting.is_some() && since.elapsed() > START_TIMEOUT).then_some(Trouble::Deaf)
+    }
+
+    fn death(&mut self) -> Option<Trouble> {
         let status = self.process.try_wait().transpose()?.map_or_else(
             |error| format!("nobody knows how ({error})"),
             |status| status.to_string(),
         );
-        let log = fs::read(log(self.folder.path())).unwrap_or_default();
-        Some(format!("it ended with {status}, {}", last_words(&log)))
+        let log = tail(&log(self.folder.path())).unwrap_or_default();
+        Some(Trouble::Ended { status, last_words: last_words(&log) })
     }
 
     /// Takes the power away: what the board had in RAM is gone. Does nothing to a board without power.
@@ -144,14 +178,22 @@ impl Emulator {
         let _ = self.process.wait();
     }
 
-    /// Takes the power away and gives it back: same image, identity and socket, nothing in RAM.
+    /// Takes the power away and gives it back: same image, identity and socket, nothing in RAM. The socket accepts a connection
+    /// when this returns.
     pub fn restart(&mut self) -> Result<(), EmulatorError> {
+        self.start_again()?;
+        self.wait_for_socket()
+    }
+
+    /// As [`restart`](Self::restart), but without a wait: the socket opens later, or [`trouble`](Self::trouble) says why not.
+    pub fn start_again(&mut self) -> Result<(), EmulatorError> {
         self.kill();
         if self.socket.exists() {
             fs::remove_file(&self.socket)?;
         }
         self.process = spawn(self.board, &self.image, self.identity, self.folder.path())?;
-        self.wait_for_socket()
+        self.starting = Some(Instant::now());
+        Ok(())
     }
 
     /// Presses the reset button: what the board had in RAM is gone, what it wrote to its flash is still there.
@@ -174,14 +216,14 @@ impl Emulator {
     fn wait_for_socket(&mut self) -> Result<(), EmulatorError> {
         let deadline = Instant::now() + START_TIMEOUT;
         while UnixStream::connect(&self.socket).is_err() {
-            if let Some(death) = self.death() {
-                return Err(EmulatorError::Ended { board: self.board.name, death });
+            let is_late = Instant::now() > deadline;
+            if let Some(trouble) = self.trouble().or(is_late.then_some(Trouble::Deaf)) {
+                return Err(EmulatorError::Trouble { board: self.board.name, trouble });
             }
-            if Instant::now() > deadline {
-                return Err(EmulatorError::Slow);
-            }
+            interrupt::check()?;
             thread::sleep(POLL_INTERVAL);
         }
+        self.starting = None;
         Ok(())
     }
 }
@@ -220,6 +262,16 @@ fn seed() -> io::Result<u64> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(u64::from_le_bytes(seed).max(1))
+}
+
+/// The end of a file, which may have grown long.
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(len.saturating_sub(TAIL_LEN_MAX)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL_LEN_MAX).read_to_end(&mut tail)?;
+    Ok(tail)
 }
 
 /// The last line of a log that is not blank, as part of a sentence.
@@ -285,5 +337,36 @@ mod tests {
         program.kill().unwrap();
         program.wait().unwrap();
         assert!(running);
+    }
+
+    #[test]
+    fn a_socket_is_waited_for_once_and_not_for_ever() {
+        let folder = Folder::new().unwrap();
+        let socket = folder.path().join(LINE);
+        let (board, image) = (Board::find("mps2-m3").unwrap(), tempfile::tempfile().unwrap());
+        let (process, starting) = (watched(), Some(Instant::now()));
+        let mut emulator =
+            Emulator { board, image, identity: 1, folder, socket, process, starting };
+        assert_eq!(emulator.trouble(), None);
+        let long_ago = Instant::now().checked_sub(2 * START_TIMEOUT);
+        emulator.starting = long_ago;
+        assert_eq!(emulator.trouble(), long_ago.map(|_| Trouble::Deaf));
+        fs::write(&emulator.socket, "").unwrap();
+        assert_eq!(emulator.trouble(), None);
+        fs::remove_file(&emulator.socket).unwrap();
+        assert_eq!(emulator.trouble(), None, "it was there");
+        emulator.kill();
+        let last_words = "without a word".into();
+        let status = "signal: 9 (SIGKILL)".into();
+        assert_eq!(emulator.trouble(), Some(Trouble::Ended { status, last_words }));
+    }
+
+    #[test]
+    fn the_last_words_of_a_long_log_are_found_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        fs::write(&log, "x\n".repeat(100_000) + "the end\n").unwrap();
+        assert_eq!(tail(&log).unwrap().len() as u64, TAIL_LEN_MAX);
+        assert_eq!(last_words(&tail(&log).unwrap()), "saying `the end`");
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use smidgen::board::Boards;
 use smidgen::config::cli::Emulate;
 use smidgen::driver::{Seen, Watch};
-use smidgen::emulator::Emulator;
+use smidgen::emulator::{Emulator, Trouble};
 use smidgen::image;
 use smidgen::progress::Progress;
 use smidgen::transport::Address;
@@ -64,20 +64,25 @@ impl Watched {
         if self.is_lost {
             return None;
         }
-        let death = self.emulator.death()?;
-        let is_hopeless = self.restarted.is_some_and(|since| since.elapsed() < LIFE_MIN);
-        let restarted = if is_hopeless { Ok(()) } else { self.emulator.restart() };
-        self.restarted = Some(Instant::now());
-        self.is_lost = is_hopeless || restarted.is_err();
-        Some(match restarted {
-            Ok(()) if is_hopeless => Seen::Lost { link, reason: format!("{death}, again") },
-            Ok(()) => {
-                let name = self.emulator.board().name;
-                let note = format!("emulated {name} {} was started again: {death}", link + 1);
-                Seen::Note(note)
-            }
-            Err(error) => Seen::Lost { link, reason: format!("{death}, and {error}") },
-        })
+        let trouble = self.emulator.trouble()?;
+        let was_restarted = self.restarted.is_some_and(|since| since.elapsed() < LIFE_MIN);
+        let reason = match trouble {
+            Trouble::Deaf => trouble.to_string(),
+            Trouble::Ended { .. } if was_restarted => format!("{trouble}, again"),
+            // Its link waits for the socket, beside those of the other boards.
+            Trouble::Ended { .. } => match self.emulator.start_again() {
+                Err(error) => format!("{trouble}, and {error}"),
+                Ok(()) => {
+                    self.restarted = Some(Instant::now());
+                    let name = self.emulator.board().name;
+                    let note = format!("emulated {name} {} was started again: {trouble}", link + 1);
+                    return Some(Seen::Note(note));
+                }
+            },
+        };
+        self.is_lost = true;
+        self.emulator.kill();
+        Some(Seen::Lost { link, reason })
     }
 }
 

@@ -4,6 +4,8 @@ mod numbers;
 mod paths;
 mod refusals;
 #[cfg(unix)]
+mod requests;
+#[cfg(unix)]
 mod surroundings;
 mod theory;
 mod time;

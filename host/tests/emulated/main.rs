@@ -292,14 +292,38 @@ fn emulator(directory: &Path, script: &str) -> PathBuf {
     path
 }
 
-/// What `emulate` says with such an emulator, and whether it succeeds.
-fn with_emulator(directory: &Path, script: &str, options: &str) -> (bool, String) {
-    let emulate = format!("emulate --board mps2-m3 --rows 60 --step am --out doomed {options}");
-    let output = command(directory, &emulate)
-        .env("SMIDGEN_QEMU", emulator(directory, script))
-        .output()
-        .expect("the binary starts");
-    (output.status.success(), errors(&output))
+/// `emulate` with such an emulator; it says to a file what it says.
+fn with_emulator(directory: &Path, script: &str, options: &str) -> Command {
+    let options = format!("emulate --rows 60 --step am --out doomed {options}");
+    let mut emulate = command(directory, &options);
+    let said = fs::File::create(directory.join("said")).expect("there is room");
+    emulate.env("SMIDGEN_QEMU", emulator(directory, script)).stdout(Stdio::null()).stderr(said);
+    emulate
+}
+
+fn said(directory: &Path) -> String {
+    fs::read_to_string(directory.join("said")).unwrap_or_default()
+}
+
+/// What `emulate` says that does not succeed with such an emulator.
+fn failure(directory: &Path, script: &str) -> String {
+    let status = with_emulator(directory, script, "--board mps2-m3").status();
+    let said = said(directory);
+    assert!(!status.expect("the binary starts").success(), "{said}");
+    said
+}
+
+/// A run with such an emulator that takes longer than a test.
+fn endless(directory: &Path, script: &str, options: &str) -> Group {
+    let options = format!("{options} --rounds 1000000");
+    let run = with_emulator(directory, script, &options).process_group(0).spawn();
+    Group(run.expect("the binary starts"))
+}
+
+/// Rounds of that run that are closed.
+fn rounds(directory: &Path) -> usize {
+    let records = fs::read_to_string(directory.join("doomed/rounds.jsonl"));
+    records.unwrap_or_default().lines().count()
 }
 
 /// Part of a script: ends the script with a signal, once a condition of the shell is met.
@@ -309,23 +333,28 @@ fn crash_once(condition: &str) -> String {
     format!("({wait}; echo out of wits >&2; kill -SEGV $$) &")
 }
 
+/// The same in the middle of a run.
+fn crash_in_the_middle(directory: &Path) -> String {
+    let records = directory.join("doomed/rounds.jsonl");
+    let path = text(&records);
+    crash_once(&format!("[ -s {path} ] && [ $(wc -l <{path}) -gt 5 ]"))
+}
+
 #[test]
 fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
     let test = "an_emulator_that_ends_at_the_start_is_named_with_its_last_words";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
-    let script = r"printf 'no such \377 machine\n' >&2; exit 3";
-    let (succeeded, said) = with_emulator(directory.path(), script, "");
-    assert!(!succeeded, "{said}");
+    let directory = directory.path();
+    let said = failure(directory, r"printf 'no such \377 machine\n' >&2; exit 3");
     assert!(
         said.contains(r"it ended with exit status: 3, saying `no such \xff machine`"),
         "{said}"
     );
-    // One that opens its socket first, as a crash at the first instructions does; smidgen looks for it every few milliseconds.
-    let opened = "[ -S line ] && sleep 1";
-    let script = format!("{} exec qemu-system-arm \"$@\" -S", crash_once(opened));
+    // One that ends once the link to it is open, as a crash at the first instructions does.
+    let path = directory.join("said");
+    let crash = crash_once(&format!("grep -q 'sending shards' {}", text(&path)));
     let begun = Instant::now();
-    let (succeeded, said) = with_emulator(directory.path(), &script, "");
-    assert!(!succeeded, "{said}");
+    let said = failure(directory, &format!("{crash} exec qemu-system-arm \"$@\" -S"));
     let ending = said.lines().last().expect("it says something");
     let advice = "no round was closed, so start the run again";
     for word in ["mps2-m3 1", "signal: 11", "out of wits", advice] {
@@ -338,32 +367,41 @@ fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
 fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
     let test = "an_emulator_that_ends_in_the_middle_is_named_and_started_again";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
-    let records = directory.path().join("doomed/rounds.jsonl");
-    let path = text(&records);
-    let crash = crash_once(&format!("[ -s {path} ] && [ $(wc -l <{path}) -gt 5 ]"));
+    let directory = directory.path();
+    let crash = crash_in_the_middle(directory);
     let script = format!("[ -e died ] || {{ touch died; {crash} }}\nexec qemu-system-arm \"$@\"");
-    // More rounds than the test waits for.
-    let endless = "--rounds 1000000";
-    let mut run = command(
-        directory.path(),
-        &format!("emulate --board mps2-m3 --rows 60 --step am --out doomed {endless}"),
-    );
-    let run = run
-        .env("SMIDGEN_QEMU", emulator(directory.path(), &script))
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(directory.path().join("said")).expect("there is room"))
-        .process_group(0)
-        .spawn();
-    let run = Group(run.expect("the binary starts"));
-    let said = || fs::read_to_string(directory.path().join("said")).unwrap_or_default();
+    let run = endless(directory, &script, "--board mps2-m3");
+    let said = || said(directory);
     wait_until("it is named", || said().contains("started again: it ended with signal: 11"));
     assert!(said().contains("emulated mps2-m3 1 was started again"), "{}", said());
     assert!(said().contains("saying `out of wits`"), "{}", said());
-    let rounds = || {
-        let lines = fs::read_to_string(&records);
-        lines.unwrap_or_default().lines().count()
-    };
-    let before = rounds();
-    wait_until("rounds go on", || rounds() > before + 10);
+    let before = rounds(directory);
+    wait_until("rounds go on", || rounds(directory) > before + 10);
+    drop(run);
+}
+
+/// It neither opens its socket nor ends until it is told to, and is then named with what it says.
+#[test]
+fn an_emulator_that_takes_long_to_start_again_holds_up_no_other() {
+    let test = "an_emulator_that_takes_long_to_start_again_holds_up_no_other";
+    let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
+    let directory = directory.path();
+    let (crash, place) = (crash_in_the_middle(directory), text(directory));
+    let script = format!(
+        "if mkdir {place}/taken 2>/dev/null; then touch mine; {crash}\n\
+         elif [ -e mine ]; then until [ -e {place}/end ]; do sleep 0.05; done; echo no socket >&2; exit 3\n\
+         fi\n\
+         exec qemu-system-arm \"$@\""
+    );
+    let run = endless(directory, &script, "--board mps2-m3=2 --absent skip=1");
+    let said = || said(directory);
+    wait_until("it is named", || said().contains("mps2-m3 1 was started again"));
+    let before = rounds(directory);
+    wait_until("rounds go on without it", || rounds(directory) > before + 20);
+    assert!(!said().contains("does not come back"), "{}", said());
+    fs::write(directory.join("end"), "").expect("there is room");
+    wait_until("its end is named", || said().contains("exit status: 3, saying `no socket`"));
+    let before = rounds(directory);
+    wait_until("rounds go on without it for good", || rounds(directory) > before + 20);
     drop(run);
 }

@@ -1,0 +1,180 @@
+//! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs that work
+//! for it.
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::{TempDir, tempdir};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} is not so after {PATIENCE:?}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// A command in a folder of its own, which ends with this value.
+struct Waiting {
+    folder: TempDir,
+    child: Child,
+}
+
+impl Waiting {
+    fn start(folder: TempDir, arguments: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+        let said = File::create(folder.path().join("said")).expect("there is room");
+        command.args(arguments.split_whitespace()).current_dir(&folder).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(said);
+        prepare(&mut command);
+        let child = command.spawn().expect("the binary starts");
+        Self { folder, child }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
+    }
+
+    /// Asks once for its end.
+    fn end(&mut self, request: Signal) -> ExitStatus {
+        let process = Pid::from_raw(self.child.id().cast_signed());
+        kill(process, request).expect("it is there");
+        let mut status = None;
+        wait_until("it ends", || {
+            status = self.child.try_wait().expect("it is ours");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+
+    fn assert_ends(&mut self, request: Signal, what: &str) {
+        let status = self.end(request);
+        let said = self.said();
+        assert_eq!(status.code(), Some(130), "{what}: {said}");
+        let last = said.lines().last();
+        assert_eq!(last, Some("ended on request"), "{what}: {said}");
+        assert!(!self.folder.path().join("run/rounds.jsonl").exists(), "{what}");
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Both fail only if it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder with a pipe called `data`.
+fn with_pipe() -> TempDir {
+    let folder = tempdir().expect("there is room");
+    mkfifo(&folder.path().join("data"), Mode::S_IRWXU).expect("it can be made");
+    folder
+}
+
+#[test]
+fn a_request_ends_a_command_that_waits_for_more_data() {
+    for (command, request) in [
+        ("simulate", Signal::SIGINT),
+        ("simulate", Signal::SIGTERM),
+        ("simulate", Signal::SIGHUP),
+        ("plan", Signal::SIGINT),
+        ("run --port tcp:127.0.0.1:1", Signal::SIGTERM),
+        ("emulate --board mps2-m3", Signal::SIGINT),
+    ] {
+        let arguments = format!("{command} --dataset data --out run");
+        let mut waiting = Waiting::start(with_pipe(), &arguments, |_| {});
+        let pipe = waiting.folder.path().join("data");
+        let mut writer = None;
+        wait_until("it opens the pipe", || {
+            let mut options = File::options();
+            // Without a reader that fails instead of waiting for one.
+            options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+            writer = options.open(&pipe).ok();
+            writer.is_some()
+        });
+        waiting.assert_ends(request, &arguments);
+        drop(writer);
+    }
+}
+
+#[test]
+fn a_request_ends_a_command_whose_data_nobody_writes() {
+    for (dataset, stdin) in [("data", Stdio::null()), ("/dev/stdin", Stdio::piped())] {
+        let arguments = format!("simulate --dataset {dataset} --out run");
+        let mut waiting = Waiting::start(with_pipe(), &arguments, |command| {
+            command.stdin(stdin);
+        });
+        wait_until("it looks for its data", || waiting.said().contains("loading data"));
+        waiting.assert_ends(Signal::SIGINT, &arguments);
+    }
+}
+
+fn script(path: &Path, content: &str) {
+    fs::write(path, format!("#!/bin/sh\n{content}\n")).expect("there is room");
+    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+/// Waits for ever, after it has written its number and that of a program that it started.
+const WAITS: &str =
+    r#"sleep 1000 & echo "$$ $!" >"$PLACE/part"; mv "$PLACE/part" "$PLACE/waits"; wait"#;
+/// The same with one process, as QEMU has.
+const WAITS_ALONE: &str =
+    r#"echo "$$" >"$PLACE/part"; mv "$PLACE/part" "$PLACE/waits"; exec sleep 1000"#;
+
+/// Makes stand-ins for the programs that work for smidgen, of which `waiting` does not come to its end.
+fn make_programs(place: &Path, waiting: &str) {
+    let rustc = r#"case "$*" in *target-libdir*) echo "$PLACE" ;; esac"#;
+    let cargo = r#"echo "{\"executable\":\"$PLACE/image\"}""#;
+    for (name, content, waits) in
+        [("rustc", rustc, WAITS), ("cargo", cargo, WAITS), ("qemu", "exit 1", WAITS_ALONE)]
+    {
+        script(&place.join(name), if name == waiting { waits } else { content });
+    }
+    fs::write(place.join("image"), "").expect("there is room");
+    fs::create_dir(place.join("temporary")).expect("there is room");
+}
+
+/// Whether a process is gone, or has ended and nobody has asked how.
+fn has_ended(process: &str) -> bool {
+    fs::read(format!("/proc/{process}/cmdline")).map_or(true, |line| line.is_empty())
+}
+
+#[test]
+fn a_request_ends_a_command_with_the_program_that_it_waits_for() {
+    for (program, command, request) in [
+        ("rustc", "image --board mps2-m3", Signal::SIGINT),
+        ("cargo", "image --board mps2-m3", Signal::SIGTERM),
+        ("cargo", "emulate --board mps2-m3 --rows 60 --out run", Signal::SIGINT),
+        ("qemu", "emulate --board mps2-m3 --rows 60 --out run", Signal::SIGINT),
+        ("qemu", "emulate --board mps2-m3=2 --rows 60 --out run", Signal::SIGTERM),
+    ] {
+        let folder = tempdir().expect("there is room");
+        let place = folder.path().to_owned();
+        make_programs(&place, program);
+        let mut waiting = Waiting::start(folder, command, |command| {
+            let path = [place.as_os_str(), "/usr/bin:/bin".as_ref()];
+            command.env("PATH", path.join(std::ffi::OsStr::new(":"))).env("PLACE", &place);
+            command.env("SMIDGEN_QEMU", place.join("qemu")).env("TMPDIR", place.join("temporary"));
+            command.env_remove("SMIDGEN_BOARD_COMPILER");
+        });
+        let waits = place.join("waits");
+        wait_until("the program runs", || waits.exists());
+        let processes = fs::read_to_string(waits).expect("it was written");
+        assert!(processes.split_whitespace().all(|process| !has_ended(process)), "{processes}");
+        waiting.assert_ends(request, &format!("{command}, {program}"));
+        wait_until("the program has ended", || processes.split_whitespace().all(has_ended));
+        let mut left = fs::read_dir(place.join("temporary")).expect("it is there");
+        assert!(left.next().is_none(), "{command}, {program}: something is left");
+    }
+}
