@@ -145,7 +145,7 @@ step "format" format
 step "lint" lint
 step "lint of the fuzzers" lint_fuzzers
 board_step "lint of the boards" lint_boards
-step "unit tests and examples" tests smidgen-protocol smidgen-firmware smidgen
+step "unit tests and examples" tests smidgen-protocol smidgen-firmware smidgen-aggregator smidgen
 step "documentation" documentation
 board_step "protocol and firmware without a standard library" bare_metal
 board_step "images" images

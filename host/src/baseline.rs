@@ -3,11 +3,11 @@
 //! It is not an estimate: the same machines run it, in simulation, and its bytes are counted as theirs are. Its lines have no
 //! faults, even where those of the run have some: the comparison never makes the run look better than it is.
 
-use crate::aggregator::Setup;
 use crate::config::Faults;
 use crate::record::{BaselineRecord, Cost, RoundRecord};
 use crate::simulation::{Line, Simulation};
 use crate::training::{Goal, TrainingError, collect};
+use smidgen_aggregator::Setup;
 use smidgen_firmware::objectives::Objectives;
 
 /// Runs gradient descent on lines of `baud` until `goal` is reached. `on_round` hears of every round, and what all cost by

@@ -1,8 +1,8 @@
 //! The best model of a run so far. The last one need not be it: a step that tunes itself may end on a spike.
 
-use crate::aggregator::{Aggregator, value};
 use crate::record::{BestRecord, Criterion, RoundRecord};
 use serde::{Deserialize, Serialize};
+use smidgen_aggregator::{Aggregator, value};
 
 /// The best model so far, as integers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,13 +8,13 @@
 //! A file is written beside its place, synced, and renamed. Whatever happens to the newest one, the one before it is
 //! whole: a run goes on from the latest file that passes its check and fits the records of its rounds.
 
-use crate::aggregator::Snapshot;
 use crate::best::Best;
 use crate::files;
 use crate::record::{Cost, Locks, RecordError, WorkerTimes, write_error, write_whole};
 use crate::shown::shown;
 use crc::{CRC_64_XZ, Crc};
 use serde::{Deserialize, Serialize};
+use smidgen_aggregator::Snapshot;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};

@@ -13,7 +13,6 @@ pub mod run;
 pub mod simulate;
 
 use anyhow::Result;
-use smidgen::aggregator::{Aggregator, Snapshot};
 use smidgen::baseline;
 use smidgen::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::config::Options;
@@ -26,6 +25,7 @@ use smidgen::report::quantity::{best, bytes, counted, number, slow_line, step, t
 use smidgen::report::write;
 use smidgen::shown::{lines, shown, typed};
 use smidgen::training::{Goal, TrainingError, World, WorldError};
+use smidgen_aggregator::{Aggregator, Snapshot};
 use std::ffi::OsString;
 use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,6 @@
 mod flood;
 mod place;
 
-use crate::aggregator::{Aggregator, Event, Setup};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, FaultInjector};
 use crate::objective::Objective;
@@ -12,6 +11,7 @@ use crate::simulation::Line;
 use crate::training::{Measured, World, WorldError};
 use crate::transport::{Address, LinkEvent, Links, Lookout, TransportError};
 use place::Place;
+use smidgen_aggregator::{Aggregator, Event, Setup};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};

@@ -1,24 +1,23 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
-use crate::aggregator::{Setup, Share, StepRule, WORKERS_MAX};
 use crate::checkpoint::{self, Checkpoints};
 use crate::config::{self, Constants, EachError, KError, Options, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
 use crate::dataset::split::{Split, SplitError};
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
-use crate::key_file::KeyError;
+use crate::key_file::{KeyError, KeyFile};
 use crate::lyapunov::{Lyapunov, Terms};
 use crate::objective::{Objective, Penalty};
 use crate::range::{self, RangeError};
 use crate::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
 use crate::report::quantity::counted;
-use crate::sealing::Sealing;
 use crate::serial_line::byte_time;
 use crate::simulation::{Line, Simulation};
 use crate::theory::{RareFeatures, Smoothness, noise};
 use crate::transport::{Address, TransportError};
+use smidgen_aggregator::{Setup, Share, StepRule, WORKERS_MAX};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::{Downlink, Init};
@@ -280,8 +279,8 @@ impl Experiment {
             byte_time: byte_time(options.baud),
             patience: options.absent.patience(),
             seal: match (&options.key, boards) {
-                (Some(path), Some(_)) => Some(Sealing::of_boards(path)?),
-                (Some(path), None) => Some(Sealing::of_simulation(path, options.seed.into())?),
+                (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
+                (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
                 (None, _) => None,
             },
         };

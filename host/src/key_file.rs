@@ -3,6 +3,7 @@
 use crate::private_file;
 use crate::shown::{shown, typed};
 use crate::text::{self, Coding, MARK};
+use smidgen_aggregator::{Salts, Sealing};
 use smidgen_protocol::seal::{KEY_LEN, Key};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -106,6 +107,25 @@ impl KeyFile {
         let coding = |coding| KeyError::Coding { path: path.into(), coding };
         let text = text::utf8(&text).map_err(coding)?;
         parse(text).ok_or_else(|| KeyError::Malformed(path.into()))
+    }
+
+    /// What links to boards are sealed with: the key in a file, and salts that nobody can predict.
+    ///
+    /// # Errors
+    /// If the file holds no key or is not kept secret, or the operating system gives no random bytes.
+    pub fn seal_boards(path: &Path) -> Result<Sealing, KeyError> {
+        let key = Self::read(path)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(KeyError::Random)?;
+        Ok(Sealing { key, salts: Salts::new(seed) })
+    }
+
+    /// What links in simulation are sealed with, where the same seed gives the same run.
+    ///
+    /// # Errors
+    /// If the file holds no key or is not kept secret.
+    pub fn seal_simulation(path: &Path, seed: u64) -> Result<Sealing, KeyError> {
+        Ok(Sealing { key: Self::read(path)?, salts: Salts::of_seed(seed) })
     }
 }
 

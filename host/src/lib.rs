@@ -10,7 +10,6 @@ compile_error!(
     "smidgen runs on Linux and on macOS; on Windows use the Windows Subsystem for Linux"
 );
 
-pub mod aggregator;
 pub mod baseline;
 pub mod best;
 pub mod board;
@@ -33,13 +32,11 @@ mod private_file;
 pub mod program;
 pub mod progress;
 pub mod range;
-pub mod ratio;
 pub mod recipe;
 pub mod record;
 pub mod recorder;
 pub mod report;
 pub mod reproduction;
-pub mod sealing;
 pub mod serial_line;
 pub mod shown;
 pub mod simulation;

@@ -13,11 +13,11 @@
 //!
 //! All is computed in f64 from the data, the host's mirrors and the model as they are, so it also watches the fixed point.
 
-use crate::aggregator::{Aggregator, value};
 use crate::objective::Objective;
 use crate::recipe::Part;
 use crate::theory::{Smoothness, beta, theta};
 use serde::{Deserialize, Serialize};
+use smidgen_aggregator::{Aggregator, value};
 use std::fmt;
 use thiserror::Error;
 

@@ -8,7 +8,6 @@ mod steps;
 mod table;
 mod traffic;
 
-use crate::aggregator::{Setup, StepRule};
 use crate::board::BOARDS;
 use crate::experiment::Experiment;
 use crate::recipe::Longest;
@@ -16,6 +15,7 @@ use crate::record::{RoundRecord, StepTheory};
 use crate::theory::{self, RareFeatures, Smoothness, noise, xi};
 use crate::training::{Course, Goal, TrainingError, World, collect};
 use serde::Serialize;
+use smidgen_aggregator::{Setup, StepRule};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
 use smidgen_protocol::method::Compressor;

@@ -3,12 +3,12 @@
 //! What leaves the grids later is a matter of the step; what does not fit them at x⁰ is a matter of the data, and is said so
 //! before anything is sent.
 
-use crate::aggregator::{grids, value};
 use crate::config::{self, Method, Options, Step};
 use crate::dataset::Dataset;
 use crate::objective::Objective;
 use crate::recipe::{Part, Recipe};
 use crate::report::quantity::number;
+use smidgen_aggregator::{grids, value};
 use smidgen_protocol::start;
 use std::ops::RangeInclusive;
 use thiserror::Error;

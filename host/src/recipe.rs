@@ -3,14 +3,14 @@
 //! A method that is added tomorrow gets a name in [`config::Method`] and an arm here; a new rule for
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
-use crate::aggregator::{Budget, StepRule, Theory};
 use crate::config::{self, Method, Objective, Options};
 use crate::dataset::Dataset;
-use crate::ratio::ratio;
 use crate::theory::{
     Basis, Case, Presence, RareFeatures, Smoothness, Theorem, beta, contraction, growth, noise,
     theta, xi,
 };
+use smidgen_aggregator::ratio::ratio;
+use smidgen_aggregator::{Budget, StepRule, Theory};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Downlink;
 use smidgen_protocol::method::{self, Compressor, Participation};

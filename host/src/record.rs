@@ -20,10 +20,10 @@ pub(crate) use directory::{write_error, write_whole};
 pub use lock::Locks;
 pub use times::{BoardTimes, Clock, Times, WorkerTimes};
 
-pub use crate::aggregator::Traffic;
 use crate::lyapunov::{Violation, Watched};
 use crate::recipe::Longest;
 use crate::theory::Basis;
+pub use smidgen_aggregator::Traffic;
 use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};

@@ -1,6 +1,5 @@
 //! Watches a run: writes its records and shows its progress.
 
-use crate::aggregator::{Aggregator, Event, Snapshot};
 use crate::best::Best;
 use crate::checkpoint::Checkpoints;
 use crate::experiment::Experiment;
@@ -15,6 +14,7 @@ use crate::report::quantity::{number, slow_line};
 use crate::simulation;
 use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};
+use smidgen_aggregator::{Aggregator, Event, Snapshot};
 use std::time::Instant;
 use thiserror::Error;
 

@@ -6,13 +6,13 @@
 pub mod flash;
 mod wire;
 
-use crate::aggregator::{Aggregator, Event, Setup, value};
 use crate::config::Faults;
 use crate::fault_injector::{Direction, Fate, FaultInjector};
 use crate::objective::Objective;
 use crate::record::Clock;
 use crate::training::{Measured, World, WorldError};
 use flash::{DATA_PAGES, Flash, PAGES};
+use smidgen_aggregator::{Aggregator, Event, Setup, value};
 use smidgen_firmware::journal::{FlashJournal, attend};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::worker::{Board, Worker, memory_len};

@@ -1,10 +1,10 @@
 //! A run from its first to its last round, in any world: simulated, emulated or real.
 
-use crate::aggregator::{Aggregator, Carried, Closed, Event, Failure};
 use crate::interrupt;
 use crate::lyapunov::Violation;
 use crate::record::{BoardTimes, Clock, Cost, RecordError, RoundRecord};
 use crate::serial_line;
+use smidgen_aggregator::{Aggregator, Carried, Closed, Event, Failure};
 use thiserror::Error;
 
 /// Where workers live: it moves bytes between them and the aggregator, and time on.

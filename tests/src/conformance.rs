@@ -3,9 +3,9 @@
 use smidgen::config::cli::{self, Command};
 use smidgen::experiment::Experiment;
 use smidgen::record::RoundRecord;
-use smidgen::sealing::{Salts, Sealing};
 use smidgen::simulation::Simulation;
 use smidgen::training::{Goal, TrainingError, World, collect};
+use smidgen_aggregator::{Salts, Sealing};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::seal::{KEY_LEN, Key};
 

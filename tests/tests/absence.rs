@@ -1,9 +1,9 @@
 //! Boards that are slow, silent or wrong do not stop the others, and find their way back.
 
-use smidgen::aggregator::{Event, Reason};
 use smidgen::record::RoundRecord;
 use smidgen::simulation::{Mishap, Simulation};
 use smidgen::training::World;
+use smidgen_aggregator::{Event, Reason};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{experiment, simulated, transcripts};
 use std::time::Duration;

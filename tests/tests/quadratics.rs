@@ -1,9 +1,9 @@
 //! Worked examples of EF21 on quadratic functions, through real shards, workers, frames and the aggregator.
 
-use smidgen::aggregator::{Aggregator, value};
 use smidgen::experiment::Experiment;
 use smidgen::theory::{Step, top_k_alpha};
 use smidgen::training::World;
+use smidgen_aggregator::{Aggregator, value};
 use smidgen_tests::conformance::{experiment, run, simulated};
 use smidgen_tests::reference::{quadratic_example, quadratics, worked_example};
 use std::fs;

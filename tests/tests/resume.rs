@@ -1,10 +1,10 @@
 //! A host that ends and starts again: the rest of the run is that of a host that did not.
 
-use smidgen::aggregator::{Aggregator, Snapshot};
 use smidgen::checkpoint::Checkpoint;
 use smidgen::experiment::Experiment;
 use smidgen::record::{Cost, RecordError, RoundRecord};
 use smidgen::training::{Goal, Observer, World, train};
+use smidgen_aggregator::{Aggregator, Snapshot};
 use smidgen_tests::conformance::{FEW_DIGITS, SESSION, experiment, simulated, transcripts};
 use smidgen_tests::emulation::{driver, start};
 
@@ -55,7 +55,7 @@ fn run_until(
 
 /// The host of `snapshot`, as another process would start it: with a session of its own.
 fn resumed(experiment: &Experiment, snapshot: Snapshot) -> Aggregator {
-    let setup = smidgen::aggregator::Setup { session: SESSION + 1, ..experiment.setup.clone() };
+    let setup = smidgen_aggregator::Setup { session: SESSION + 1, ..experiment.setup.clone() };
     Aggregator::resume(setup, snapshot).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -1,9 +1,9 @@
 //! Emulated boards whose cables are exchanged in the middle of a run, behind a panel that nobody but the test knows of.
 
-use smidgen::aggregator::Event;
 use smidgen::simulation::Mishap;
 use smidgen::training::World;
 use smidgen::transport::Address;
+use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{experiment, run, sealed, simulated, transcripts};
 use smidgen_tests::emulation::start;
 use std::io::{Read, Write};

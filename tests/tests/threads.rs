@@ -1,11 +1,11 @@
 //! The rungs in this process: workers in threads, behind channels and behind pseudo-terminals.
 
 use embedded_io_adapters::std::FromStd;
-use smidgen::aggregator::Event;
 use smidgen::driver::Driver;
 use smidgen::experiment::Experiment;
 use smidgen::training::World;
 use smidgen::transport::{Address, Link, Lookout, loopback};
+use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};

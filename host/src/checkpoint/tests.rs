@@ -1,9 +1,9 @@
 use super::*;
-use crate::aggregator::{Aggregator, Event};
 use crate::config::cli::{self, Command};
 use crate::experiment::Experiment;
 use crate::training::World;
 use proptest::prelude::*;
+use smidgen_aggregator::{Aggregator, Event};
 use std::sync::LazyLock;
 
 /// A checkpoint behind round 2 of a small run.

@@ -10,7 +10,7 @@
 //! words: there is only one in a row.
 
 use super::Dataset;
-use crate::ratio::{ratio, real};
+use smidgen_aggregator::ratio::{ratio, real};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 
 /// A shard, and what quantising did to its features.

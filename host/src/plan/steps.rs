@@ -7,12 +7,12 @@
 //! w_i are the weights of the theorem, θ_i = θ(p_i α_i), and κ is c_w for rare features and 1 elsewhere. Losses and regularisers are
 //! never negative, so f(x⁰) stands for δ⁰.
 
-use crate::aggregator::Setup;
 use crate::config::{Method, Step};
 use crate::experiment::Experiment;
 use crate::recipe::rare_alpha;
 use crate::theory::{Smoothness, rounding_loss, theta, xi};
 use serde::Serialize;
+use smidgen_aggregator::Setup;
 use smidgen_protocol::message::Init;
 use smidgen_protocol::method::Compressor;
 

@@ -1,8 +1,8 @@
 //! Measured times: where the time of a worker's rounds went.
 
 use super::{Deserialize, Serialize};
-use crate::aggregator::Elapsed;
 use crate::serial_line;
+use smidgen_aggregator::Elapsed;
 use std::ops::AddAssign;
 
 /// Workers up to whose number every one has its times in the record of a round.

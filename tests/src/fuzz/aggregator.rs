@@ -1,7 +1,7 @@
 //! An aggregator with two workers: one does what it should, the other one says whatever harms.
 
 use arbitrary::{Result, Unstructured};
-use smidgen::aggregator::{Aggregator, Event, Reason, Setup, Share, Snapshot, StepRule};
+use smidgen_aggregator::{Aggregator, Event, Reason, Setup, Share, Snapshot, StepRule};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::{Board, Worker, memory_len};

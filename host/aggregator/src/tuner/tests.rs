@@ -114,7 +114,9 @@ impl Quadratics {
     fn theory(&self) -> Rule {
         let l_i = self.h.map(|h| h.into_iter().fold(0.0, f64::max));
         let l = (0..4).map(|j| self.h.iter().map(|h| h[j]).sum::<f64>() / 3.0).fold(0.0, f64::max);
-        let xi = crate::theory::xi(0.25);
+        // ξ(α) = sqrt(1 − α) / (1 − sqrt(1 − α)) of α = K/d = 1/4.
+        let root = 0.75f64.sqrt();
+        let xi = root / (1.0 - root);
         let gamma_n = crate::ratio::ratio(1.0 / (l + l_i.iter().sum::<f64>() / 3.0 * xi) / 3.0);
         Rule { gamma_n, ..Rule::default() }
     }

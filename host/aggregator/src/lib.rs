@@ -17,6 +17,9 @@
 //!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
 //! ```
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod absence;
 mod chunk;
 mod compressor;
@@ -27,10 +30,13 @@ mod mirror;
 mod model;
 mod peer;
 mod question;
+pub mod ratio;
 mod rounds;
 mod routes;
 mod scaling;
+mod sealing;
 mod setup;
+pub mod shown;
 mod snapshot;
 mod stopwatch;
 mod timer;
@@ -38,8 +44,6 @@ mod traffic;
 mod tuner;
 mod uplink;
 
-use crate::ratio::{ratio, real};
-use crate::sealing::Sealing;
 use chunk::Chunk;
 pub use compressor::Budget;
 pub use failure::{Failure, Reason};
@@ -50,8 +54,10 @@ pub use model::value;
 use peer::Peer;
 pub use peer::{Identity, Told};
 use question::Stage;
+use ratio::{ratio, real};
 use routes::Routes;
 pub use scaling::grids;
+pub use sealing::{Salts, Sealing};
 pub use setup::{Setup, Share, StepRule, Theory, WORKERS_MAX};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest::Transcript;
