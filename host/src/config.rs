@@ -25,7 +25,7 @@ pub use objective::{HIDDEN, Objective, Regulariser};
 pub use step::{Step, StepError};
 
 use crate::dataset::split::Split;
-use crate::report::quantity::counted;
+use crate::quantity::counted;
 use crate::shown;
 use clap::{Args, ValueEnum, value_parser};
 use serde::Serialize;

@@ -22,7 +22,7 @@ pub use labels::Labels;
 pub use libsvm::Syntax;
 pub use quadratics::QuadraticsError;
 
-use crate::report::quantity::counted;
+use crate::quantity::counted;
 use crate::shown::shown;
 use crate::text::{self, Limits, TextError};
 use labels::Labelling;

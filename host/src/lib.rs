@@ -31,6 +31,7 @@ pub mod ports;
 mod private_file;
 pub mod program;
 pub mod progress;
+pub mod quantity;
 pub mod range;
 pub mod recipe;
 pub mod record;

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use console::Term;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 
+use crate::quantity::{bytes, number, seconds};
 use crate::record::{Cost, Norm};
-use crate::report::quantity::{bytes, number, seconds};
 use crate::shown::lines;
 
 /// Columns of the bar.

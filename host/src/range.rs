@@ -6,8 +6,8 @@
 use crate::config::{self, Method, Options, Step};
 use crate::dataset::Dataset;
 use crate::objective::Objective;
+use crate::quantity::number;
 use crate::recipe::{Part, Recipe};
-use crate::report::quantity::number;
 use smidgen_aggregator::{grids, value};
 use smidgen_protocol::start;
 use std::ops::RangeInclusive;

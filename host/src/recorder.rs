@@ -6,11 +6,12 @@ use crate::experiment::Experiment;
 use crate::interrupt;
 use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
+use crate::quantity::number;
 use crate::record::{
     Claim, Clock, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary,
     Times, WorkerRecord, WorkerTimes,
 };
-use crate::report::quantity::{number, slow_line};
+use crate::report::sentence::slow_line;
 use crate::simulation;
 use crate::theory::Smoothness;
 use crate::training::{Goal, Observer, TrainingError, World, train};

@@ -16,7 +16,7 @@ pub mod curve;
 pub mod figure;
 mod headline;
 mod page;
-pub mod quantity;
+pub mod sentence;
 mod tables;
 
 use std::path::{Path, PathBuf};

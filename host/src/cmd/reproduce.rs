@@ -4,7 +4,7 @@ use super::{complain, say};
 use anyhow::{Result, bail};
 use smidgen::config::cli::Reproduce;
 use smidgen::progress::Progress;
-use smidgen::report::quantity::{counted, seconds};
+use smidgen::quantity::{counted, seconds};
 use smidgen::reproduction::{Study, measure, write};
 use smidgen::shown::shown;
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Options with one value for all workers, or one for each: `--k 4`, `--k 1,4,4`.
 
-use crate::report::quantity::counted;
+use crate::quantity::counted;
 use serde::{Serialize, Serializer};
 
 /// A list whose length is not the number of workers.

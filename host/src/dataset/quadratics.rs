@@ -14,7 +14,7 @@
 
 use super::{Dataset, DatasetError, Labels, Rows};
 use crate::config;
-use crate::report::quantity::number;
+use crate::quantity::number;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::str::FromStr;

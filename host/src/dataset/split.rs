@@ -1,7 +1,7 @@
 //! Who gets which rows.
 
 use super::Dataset;
-use crate::report::quantity::counted;
+use crate::quantity::counted;
 use serde::{Deserialize, Serialize};
 
 /// A rule that deals the rows of a data set out to workers.

@@ -1,9 +1,8 @@
 //! A plan as tables for people, at most 100 columns wide.
 
 use super::{OnLines, Plan, Target, Trial, Update};
-use crate::report::quantity::{
-    bytes, count, counted, first_step, number, precision, seconds, step,
-};
+use crate::quantity::{bytes, count, counted, number, seconds};
+use crate::report::sentence::{first_step, precision, step};
 use crate::theory::{RareFeatures, Smoothness};
 use std::fmt;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-use super::quantity;
+use crate::quantity;
 
 /// Labelled ticks that an axis has at most.
 const TICK_COUNT_MAX: usize = 6;

@@ -2,7 +2,7 @@
 
 use maud::{PreEscaped, html};
 
-use super::quantity::bytes;
+use crate::quantity::bytes;
 use crate::record::Cost;
 
 /// Width of the drawing in points.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::axis::{Axis, Scale, Unit};
 use super::curve::{Comparison, Mark, Measure, thinned};
-use super::quantity;
+use crate::quantity;
 
 /// SVG units in a point of the page: the backend draws on whole units, which are finer than points.
 const FINE: u32 = 4;

@@ -5,7 +5,8 @@ use std::path::is_separator;
 
 use super::curve::Mark;
 use super::page::Page;
-use super::quantity::{self, bytes, count, counted, measure, number, seconds, slow_line, time};
+use super::sentence::{self, measure, slow_line, time};
+use crate::quantity::{bytes, count, counted, number, seconds};
 use crate::record::TestRecord;
 
 impl Page<'_> {
@@ -85,7 +86,7 @@ impl Page<'_> {
     /// Which model it left, if not that of the last round.
     fn best(&self) -> Option<String> {
         let best = self.summary().left_before_end()?;
-        Some(format!("{}.", quantity::best(best)))
+        Some(format!("{}.", sentence::best(best)))
     }
 
     /// Whether the target was reached, if there was one.

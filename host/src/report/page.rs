@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::chart::{self, Against, BASELINE, Chart, Line, RUN};
 use super::curve::{self, Comparison, Mark, Measure};
-use super::quantity::{count, seconds};
 use super::tables;
+use crate::quantity::{count, seconds};
 use crate::record::{Clock, Run, Summary};
 
 /// Points that a drawn curve has at most: more than a screen has columns.

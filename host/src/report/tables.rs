@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::page::Page;
-use super::quantity::{bytes, count, counted, measure, number, precision, seconds, step, time};
+use super::sentence::{measure, precision, step, time};
+use crate::quantity::{bytes, count, counted, number, seconds};
 use crate::record::{Clock, Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 
 /// Bytes by direction and cause.

@@ -4,6 +4,7 @@ use serde_json::{Map, json};
 
 use super::curve::{Comparison, of_baseline, of_run};
 use super::*;
+use crate::quantity;
 use crate::record::{
     BaselineRecord, Clock, Cost, InformationLimit, RoundRecord, Summary, Times, Traffic,
     WorkerRecord, WorkerTimes,

@@ -3,12 +3,12 @@
 use super::figures::{self, Figure, Quantity};
 use super::measure::Measured;
 use super::study::{Curve, Panel, Study};
+use crate::quantity::{bytes, count, number, seconds};
 use crate::record::{RecordError, write_whole};
 use crate::report::bars::{Bar, bars};
 use crate::report::chart::Against;
 use crate::report::curve::{Mark, Measure};
 use crate::report::figure::{self, figure};
-use crate::report::quantity::{bytes, count, number, seconds};
 use crate::shown::lines;
 use std::fmt::Write as _;
 use std::fs;
