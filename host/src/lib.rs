@@ -45,3 +45,4 @@ pub mod text;
 pub mod theory;
 pub mod training;
 pub mod transport;
+pub mod world;

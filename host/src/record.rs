@@ -18,11 +18,12 @@ mod times;
 pub use directory::{Claim, REPORT, RecordError, Records, Run, RunDirectory};
 pub(crate) use directory::{write_error, write_whole};
 pub use lock::Locks;
-pub use times::{BoardTimes, Clock, Times, WorkerTimes};
+pub use times::{BoardTimes, Times, WorkerTimes};
 
 use crate::lyapunov::{Violation, Watched};
 use crate::recipe::Longest;
 use crate::theory::Basis;
+use crate::world::Clock;
 pub use smidgen_aggregator::Traffic;
 use std::collections::BTreeMap;
 use std::iter::Sum;

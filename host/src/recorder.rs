@@ -8,13 +8,14 @@ use crate::lyapunov::{Lyapunov, Violation};
 use crate::progress::Progress;
 use crate::quantity::number;
 use crate::record::{
-    Claim, Clock, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary,
-    Times, WorkerRecord, WorkerTimes,
+    Claim, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary, Times,
+    WorkerRecord, WorkerTimes,
 };
 use crate::report::sentence::slow_line;
 use crate::simulation;
 use crate::theory::Smoothness;
-use crate::training::{Goal, Observer, TrainingError, World, train};
+use crate::training::{Goal, Observer, TrainingError, train};
+use crate::world::{Clock, World};
 use smidgen_aggregator::{Aggregator, Event, Snapshot};
 use std::time::Instant;
 use thiserror::Error;
@@ -454,7 +455,7 @@ mod tests {
     use crate::config::cli::{self, Command};
     use crate::record::Locks;
     use crate::simulation::Simulation;
-    use crate::training::{Measured, WorldError};
+    use crate::world::{Measured, WorldError};
     use smidgen_firmware::objectives::Objectives;
     use std::collections::BTreeMap;
     use std::path::Path;

@@ -4,7 +4,7 @@
 //! one; a worker that is restarted is loaded and restored before its round closes. No fault costs a round.
 
 use smidgen::simulation::{Mishap, Simulation};
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::experiment;

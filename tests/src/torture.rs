@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smidgen::experiment::Experiment;
 use smidgen::simulation::{Mishap, Simulation};
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, Closed, Event, Setup, Snapshot};
 use smidgen_firmware::objectives::Objectives;
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use smidgen::record::RoundRecord;
 use smidgen::simulation::{Mishap, Simulation};
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_aggregator::{Event, Reason};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{experiment, simulated, transcripts};

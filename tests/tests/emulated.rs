@@ -2,7 +2,7 @@
 
 use smidgen::emulator::{Emulator, EmulatorError};
 use smidgen::record::RoundRecord;
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, run_with, simulated, transcripts,
 };

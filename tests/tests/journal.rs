@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use smidgen::simulation::flash::{self, DATA_PAGES, Flash};
 use smidgen::simulation::{Mishap, Simulation};
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_firmware::journal::{
     FlashJournal, GRAIN, Journal, PIECE_LEN_MAX, Piece, Private, Recall, Whole,

@@ -2,7 +2,7 @@
 
 use smidgen::experiment::Experiment;
 use smidgen::theory::{Step, top_k_alpha};
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, value};
 use smidgen_tests::conformance::{experiment, run, simulated};
 use smidgen_tests::reference::{quadratic_example, quadratics, worked_example};

@@ -3,7 +3,8 @@
 use smidgen::checkpoint::Checkpoint;
 use smidgen::experiment::Experiment;
 use smidgen::record::{Cost, RecordError, RoundRecord};
-use smidgen::training::{Goal, Observer, World, train};
+use smidgen::training::{Goal, Observer, train};
+use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, Snapshot};
 use smidgen_tests::conformance::{FEW_DIGITS, SESSION, experiment, simulated, transcripts};
 use smidgen_tests::emulation::{driver, start};

@@ -1,6 +1,6 @@
 //! What the table of boards says of their room is what the boards say.
 
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{FEW_DIGITS, experiment};
 use smidgen_tests::emulation::{driver, start};

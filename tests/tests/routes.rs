@@ -1,8 +1,8 @@
 //! Emulated boards whose cables are exchanged in the middle of a run, behind a panel that nobody but the test knows of.
 
 use smidgen::simulation::Mishap;
-use smidgen::training::World;
 use smidgen::transport::Address;
+use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{experiment, run, sealed, simulated, transcripts};
 use smidgen_tests::emulation::start;

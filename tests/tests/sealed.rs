@@ -2,8 +2,8 @@
 
 use embedded_io_adapters::std::FromStd;
 use smidgen::driver::Driver;
-use smidgen::training::World;
 use smidgen::transport::{Link, loopback};
+use smidgen::world::World;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};

@@ -2,7 +2,7 @@
 
 use smidgen::record::{RoundRecord, Times};
 use smidgen::simulation::Simulation;
-use smidgen::training::World;
+use smidgen::world::World;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, simulated, simulation, transcripts,

@@ -3,8 +3,8 @@
 use embedded_io_adapters::std::FromStd;
 use smidgen::driver::Driver;
 use smidgen::experiment::Experiment;
-use smidgen::training::World;
 use smidgen::transport::{Address, Link, Lookout, loopback};
+use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;

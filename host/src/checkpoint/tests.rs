@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::cli::{self, Command};
 use crate::experiment::Experiment;
-use crate::training::World;
+use crate::world::World;
 use proptest::prelude::*;
 use smidgen_aggregator::{Aggregator, Event};
 use std::sync::LazyLock;

@@ -12,16 +12,6 @@ const SLOW_FACTOR: f64 = 2.0;
 /// … once that has cost this many seconds: less is not worth a word.
 const SLOW_SECONDS_MIN: f64 = 1.0;
 
-/// What measures time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Clock {
-    /// The host's clock: what passed.
-    Host,
-    /// The clock of a simulation: the modelled line, its delay, and the time that a simulated worker takes for a gradient.
-    Virtual,
-}
-
 /// Where the time of a worker's rounds went, in seconds. What it can tell and what not is in `aggregator/stopwatch.rs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

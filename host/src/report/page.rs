@@ -7,7 +7,8 @@ use super::chart::{self, Against, BASELINE, Chart, Line, RUN};
 use super::curve::{self, Comparison, Mark, Measure};
 use super::tables;
 use crate::quantity::{count, seconds};
-use crate::record::{Clock, Run, Summary};
+use crate::record::{Run, Summary};
+use crate::world::Clock;
 
 /// Points that a drawn curve has at most: more than a screen has columns.
 const POINT_COUNT_MAX: usize = 1500;

@@ -2,7 +2,8 @@
 
 use crate::quantity::{count, excess, number, seconds};
 use crate::recipe::exceeds;
-use crate::record::{BestRecord, Clock, Cost, Criterion, StepTheory, WorkerTimes};
+use crate::record::{BestRecord, Cost, Criterion, StepTheory, WorkerTimes};
+use crate::world::Clock;
 
 /// How exactly features are held, whose largest relative error is `error`: `exactly`, `to 1.20·10⁻⁵ of …`.
 pub fn precision(error: f64) -> String {

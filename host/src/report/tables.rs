@@ -7,7 +7,8 @@ use maud::{Markup, html};
 use super::page::Page;
 use super::sentence::{measure, precision, step, time};
 use crate::quantity::{bytes, count, counted, number, seconds};
-use crate::record::{Clock, Cost, InformationLimit, Summary, Traffic, WorkerRecord};
+use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
+use crate::world::Clock;
 
 /// Bytes by direction and cause.
 pub fn traffic(page: &Page<'_>) -> Markup {

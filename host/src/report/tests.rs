@@ -6,9 +6,10 @@ use super::curve::{Comparison, of_baseline, of_run};
 use super::*;
 use crate::quantity;
 use crate::record::{
-    BaselineRecord, Clock, Cost, InformationLimit, RoundRecord, Summary, Times, Traffic,
-    WorkerRecord, WorkerTimes,
+    BaselineRecord, Cost, InformationLimit, RoundRecord, Summary, Times, Traffic, WorkerRecord,
+    WorkerTimes,
 };
+use crate::world::Clock;
 
 /// Traffic of `frames` frames with `payload` bytes in each, one of five sent again.
 fn traffic(frames: u64, payload: u64) -> Traffic {
