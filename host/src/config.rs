@@ -1,30 +1,21 @@
-//! What a user may ask for: the options of the command line and of the file behind `--config`.
+//! The options of a run: what a user may ask for, each checked by itself, with its default.
 //!
-//! ```text
-//!  command line ──┐
-//!                 ├── cli::parse ──► Cli { Command { Options, … } }      checked, defaults filled in
-//!  FILE.toml ─────┘
-//! ```
-//!
-//! Values are checked here once, each by itself; whether they suit the data is for those who know the data.
+//! Whether they suit the data is for those who know the data. `cli` reads them from the command line and from files.
 
 mod absent;
-pub mod cli;
 mod each;
 mod faults;
-mod file;
 mod objective;
+mod split;
 mod step;
 
 pub use absent::{Absent, AbsentError};
 pub use each::EachError;
 pub use faults::{Faults, FaultsError};
-pub use file::ConfigError;
-pub(crate) use file::LIMITS as FILE_LIMITS;
 pub use objective::{HIDDEN, Objective, Regulariser};
+pub use split::Split;
 pub use step::{Step, StepError};
 
-use crate::dataset::split::Split;
 use crate::quantity::counted;
 use crate::shown;
 use clap::{Args, ValueEnum, value_parser};
@@ -34,6 +25,8 @@ use smidgen_protocol::{message, method};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+/// Where a run is written if `--out` is not given.
+pub const OUT: &str = "smidgen-out";
 /// Coordinates for each one that an update holds if `--k` is not given: K = d / 16 sends 6 % of them.
 const DIMENSION_PER_K: usize = 16;
 /// Workers in simulation if `--workers` is not given.
@@ -293,7 +286,7 @@ pub struct Options {
     pub baud: u32,
 
     /// Directory for rounds.jsonl, summary.json and report.html; an earlier run there is replaced
-    #[arg(long, value_name = "DIR", default_value = cli::OUT, help_heading = "Files")]
+    #[arg(long, value_name = "DIR", default_value = OUT, help_heading = "Files")]
     #[serde(serialize_with = "shown::serialize")]
     pub out: PathBuf,
 

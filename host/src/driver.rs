@@ -344,7 +344,7 @@ impl World for Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::cli::{self, Command};
+    use crate::cli::{self, Command};
     use crate::experiment::Experiment;
     use crate::record::{RecordError, RoundRecord};
     use crate::training::{Goal, Observer, train};

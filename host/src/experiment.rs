@@ -1,10 +1,10 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
 use crate::checkpoint::{self, Checkpoints};
-use crate::config::{self, Constants, EachError, KError, Options, Step, WorkersError};
+use crate::config::{self, Constants, EachError, KError, Options, Split, Step, WorkersError};
 use crate::dataset::quantise::{Quantised, quantise};
-use crate::dataset::split::{Split, SplitError};
-use crate::dataset::{Dataset, DatasetError};
+use crate::dataset::split::SplitError;
+use crate::dataset::{Dataset, DatasetError, Labels};
 use crate::driver::Driver;
 use crate::key_file::{KeyError, KeyFile};
 use crate::lyapunov::{Lyapunov, Terms};
@@ -182,7 +182,7 @@ impl Experiment {
         boards: Option<usize>,
         session: u32,
     ) -> Result<Self, ExperimentError> {
-        let mut dataset = Dataset::load_with(&options.dataset, options.objective.labels())?;
+        let mut dataset = Dataset::load_with(&options.dataset, Labels::of(options.objective))?;
         if let Some(rows) = options.rows {
             dataset = dataset.take(rows)?;
         }
@@ -192,7 +192,7 @@ impl Experiment {
             (dataset, test) = (training, Some(held));
         }
         let worker_count = options.worker_count(boards)?;
-        let shares = options.split.deal(&dataset, worker_count).map_err(|error| match error {
+        let shares = dataset.deal(options.split, worker_count).map_err(|error| match error {
             SplitError::TooManyWorkers { .. } if options.rows.or(options.test_rows).is_some() => {
                 ExperimentError::Taken {
                     taken: taken(options),
@@ -597,7 +597,7 @@ fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
 impl Experiment {
     /// The experiment that `smidgen simulate` makes of these options.
     pub(crate) fn of(options: &str) -> Self {
-        use crate::config::cli::{self, Command};
+        use crate::cli::{self, Command};
         let line = format!("smidgen simulate {options}");
         let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
         let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };

@@ -8,7 +8,7 @@
 mod cmd;
 
 use cmd::{Origin, OutputError};
-use smidgen::config::cli::{self, Command};
+use smidgen::cli::{self, Command};
 use smidgen::interrupt;
 use std::process::ExitCode;
 

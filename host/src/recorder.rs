@@ -452,7 +452,7 @@ fn worker_records(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::cli::{self, Command};
+    use crate::cli::{self, Command};
     use crate::record::Locks;
     use crate::simulation::Simulation;
     use crate::world::{Measured, WorldError};

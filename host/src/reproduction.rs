@@ -18,4 +18,4 @@ mod study;
 
 pub use measure::{Measured, measure};
 pub use page::write;
-pub use study::{Curve, Panel, Study, StudyError, names};
+pub use study::{Curve, Panel, Study, StudyError};

@@ -171,9 +171,8 @@ impl Smoothness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Regulariser;
+    use crate::config::{Regulariser, Split};
     use crate::dataset::Labels;
-    use crate::dataset::split::Split;
     use proptest::prelude::*;
 
     fn close(a: f64, b: f64, tolerance: f64) -> bool {
@@ -211,7 +210,7 @@ mod tests {
     #[test]
     fn one_row_has_the_eigenvalue_of_its_norm() {
         let dataset = Dataset::parse("two", "1 1:3 2:4\n0 3:2\n").unwrap();
-        let shares = Split::OneEach.deal(&dataset, 2).unwrap();
+        let shares = dataset.deal(Split::OneEach, 2).unwrap();
         let smoothness = Smoothness::of_logistic(&dataset, &shares, 0.5);
         for (found, expected) in smoothness.l_i.iter().zip([25.0 / 4.0 + 1.0, 1.0 + 1.0]) {
             assert!(close(*found, expected, 1e-14));
@@ -225,7 +224,7 @@ mod tests {
     #[test]
     fn least_squares_has_the_eigenvalue_of_its_hessian() {
         let dataset = Dataset::parse_with("two", "5 1:3 2:4\n-1 3:2\n", Labels::Real).unwrap();
-        let shares = Split::OneEach.deal(&dataset, 2).unwrap();
+        let shares = dataset.deal(Split::OneEach, 2).unwrap();
         let penalty = Penalty { regulariser: Regulariser::L2, lambda: 0.5 };
         let smoothness =
             Smoothness::of(Objective::LeastSquares, penalty, &dataset, &shares).unwrap();

@@ -1,6 +1,6 @@
 //! One body for all rungs: whatever the world, the same configuration gives the same transcripts.
 
-use smidgen::config::cli::{self, Command};
+use smidgen::cli::{self, Command};
 use smidgen::experiment::Experiment;
 use smidgen::record::RoundRecord;
 use smidgen::simulation::Simulation;

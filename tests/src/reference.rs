@@ -5,7 +5,8 @@
 //! class.
 
 use crate::shared;
-use smidgen::dataset::{Dataset, split::Split};
+use smidgen::config::Split;
+use smidgen::dataset::Dataset;
 use smidgen::theory::Step;
 
 /// The rounds t for which a trajectory gives ‖∇f(x^t)‖².
@@ -23,7 +24,7 @@ pub struct Problem {
 
 impl Problem {
     fn new(dataset: Dataset, split: Split, worker_count: usize, lambda: f64) -> Self {
-        let shares = split.deal(&dataset, worker_count).expect("there are enough rows");
+        let shares = dataset.deal(split, worker_count).expect("there are enough rows");
         Self { dataset, shares, lambda }
     }
 

@@ -1,9 +1,9 @@
 //! From f64 rows to a board's gradient: quantised, opened in place, evaluated in fixed point.
 
 use smidgen::config;
-use smidgen::dataset::Dataset;
+use smidgen::config::Split;
 use smidgen::dataset::quantise::quantise;
-use smidgen::dataset::split::Split;
+use smidgen::dataset::{Dataset, Labels};
 use smidgen::objective::{Objective as Telemetry, Penalty};
 use smidgen::theory::noise;
 use smidgen_aggregator::ratio::ratio;
@@ -138,8 +138,9 @@ fn gradient_of_every_objective() {
         config::Objective::Softmax,
         config::Objective::Perceptron,
     ] {
-        let digits = Dataset::load_with("digits", objective.labels()).expect("the set is bundled");
-        let shares = Split::Contiguous.deal(&digits, 8).expect("there are enough rows");
+        let digits =
+            Dataset::load_with("digits", Labels::of(objective)).expect("the set is bundled");
+        let shares = digits.deal(Split::Contiguous, 8).expect("there are enough rows");
         let dimension = objective.dimension(digits.dimension(), digits.class_count());
         let x: Vec<f64> = (0..dimension).map(|k| (k as f64).sin() / 4.0).collect();
         for regulariser in [config::Regulariser::Nonconvex, config::Regulariser::L2] {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::cli::{self, Command};
+use crate::cli::{self, Command};
 use crate::experiment::Experiment;
 use crate::world::World;
 use proptest::prelude::*;

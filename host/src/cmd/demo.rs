@@ -2,7 +2,7 @@
 
 use super::{Origin, say, simulate};
 use anyhow::Result;
-use smidgen::config::cli::{self, Command, Demo};
+use smidgen::cli::{self, Command, Demo};
 
 /// What the demo is: any user can give the same options. The step is bolder than theory allows, as practice does.
 const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step 0.8 --rounds 1000";

@@ -4,7 +4,7 @@ use super::image::build;
 use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::board::Boards;
-use smidgen::config::cli::Emulate;
+use smidgen::cli::Emulate;
 use smidgen::driver::{Seen, Watch};
 use smidgen::emulator::{Emulator, Trouble};
 use smidgen::image;

@@ -3,7 +3,7 @@
 use super::say;
 use anyhow::Result;
 use smidgen::board::Board;
-use smidgen::config::cli::Image;
+use smidgen::cli::Image;
 use smidgen::image::{self, ImageError};
 use smidgen::interrupt;
 use smidgen::key_file::KeyFile;

@@ -2,7 +2,7 @@
 
 use super::say;
 use anyhow::Result;
-use smidgen::config::cli::NewKey;
+use smidgen::cli::NewKey;
 use smidgen::key_file::KeyFile;
 use smidgen::shown::{shown, typed};
 

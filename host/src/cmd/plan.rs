@@ -2,7 +2,7 @@
 
 use super::{new_session, say};
 use anyhow::Result;
-use smidgen::config::cli;
+use smidgen::cli;
 use smidgen::experiment::Experiment;
 use smidgen::plan::Plan;
 

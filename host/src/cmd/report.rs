@@ -2,7 +2,7 @@
 
 use super::{complain, say};
 use anyhow::Result;
-use smidgen::config::cli::Report;
+use smidgen::cli::Report;
 use smidgen::record::RunDirectory;
 use smidgen::report;
 use smidgen::shown::shown;

@@ -2,7 +2,7 @@
 
 use super::{complain, say};
 use anyhow::{Result, bail};
-use smidgen::config::cli::Reproduce;
+use smidgen::cli::Reproduce;
 use smidgen::progress::Progress;
 use smidgen::quantity::{counted, seconds};
 use smidgen::reproduction::{Study, measure, write};

@@ -3,8 +3,8 @@
 use super::{Origin, complain, emulate, run, simulate};
 use anyhow::Result;
 use smidgen::checkpoint::{self, Checkpoint};
+use smidgen::cli::{self, Command, Emulate, Resume, Run};
 use smidgen::config::Options;
-use smidgen::config::cli::{self, Command, Emulate, Resume, Run};
 use smidgen::dataset::Dataset;
 use smidgen::files;
 use smidgen::record::{Locks, RecordError, Records, RunDirectory};

@@ -2,7 +2,7 @@
 
 use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
-use smidgen::config::cli::Run;
+use smidgen::cli::Run;
 use smidgen::progress::Progress;
 
 /// Trains with boards behind ports.

@@ -1,6 +1,5 @@
 //! The function f that is minimised.
 
-use crate::dataset::Labels;
 use clap::ValueEnum;
 use serde::Serialize;
 use smidgen_firmware::least_squares::LeastSquares;
@@ -35,15 +34,6 @@ impl Objective {
             Self::LeastSquares => LeastSquares::NAME,
             Self::Softmax => Softmax::NAME,
             Self::Perceptron => Perceptron::NAME,
-        }
-    }
-
-    /// What it takes labels for.
-    pub const fn labels(self) -> Labels {
-        match self {
-            Self::Logistic => Labels::Binary,
-            Self::LeastSquares => Labels::Real,
-            Self::Softmax | Self::Perceptron => Labels::Classes,
         }
     }
 

@@ -142,8 +142,7 @@ impl Quadratics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Objective, Regulariser};
-    use crate::dataset::split::Split;
+    use crate::config::{Objective, Regulariser, Split};
     use crate::objective::Penalty;
     use crate::theory::Smoothness;
 
@@ -156,7 +155,7 @@ mod tests {
     fn the_constants_are_those_that_were_dialled() {
         for l_var in [4.4e6, 1.9e6, 1e5, 5.4e3, 1.0] {
             let dataset = load(&format!("quadratics:workers=2000,l-am=50,l-var={l_var}")).unwrap();
-            let shares = Split::Contiguous.deal(&dataset, 2000).unwrap();
+            let shares = dataset.deal(Split::Contiguous, 2000).unwrap();
             let none = Penalty { regulariser: Regulariser::L2, lambda: 0.0 };
             let found = Smoothness::of(Objective::LeastSquares, none, &dataset, &shares).unwrap();
             assert!((found.l_am / 50.0 - 1.0).abs() < 1e-6, "{}", found.l_am);

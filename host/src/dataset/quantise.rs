@@ -288,8 +288,8 @@ fn columns_of(shard: &Shard<'_>) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Split;
     use crate::dataset::Labels;
-    use crate::dataset::split::Split;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn sixteenths_are_exact_in_bytes() {
         let digits = Dataset::load("digits").unwrap();
-        for rows in Split::Contiguous.deal(&digits, 4).unwrap() {
+        for rows in digits.deal(Split::Contiguous, 4).unwrap() {
             let quantised = quantise(&digits, &rows, Width::I16);
             assert_eq!((quantised.header.width, quantised.error_max), (Width::I8, 0.0));
             let expected: Vec<_> = rows.iter().map(|&row| dense(&digits, row)).collect();

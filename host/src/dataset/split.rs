@@ -1,20 +1,8 @@
 //! Who gets which rows.
 
 use super::Dataset;
+use crate::config::Split;
 use crate::quantity::counted;
-use serde::{Deserialize, Serialize};
-
-/// A rule that deals the rows of a data set out to workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Equal blocks in file order; the last worker also takes the remainder.
-    Contiguous,
-    /// Rows stably sorted by their norm, then equal blocks; the remainder is dropped.
-    SortedNorm,
-    /// One row per worker, as many workers as rows.
-    OneEach,
-}
 
 /// Why the rows cannot be dealt out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,28 +25,24 @@ pub enum SplitError {
     },
 }
 
-impl Split {
+impl Dataset {
     /// The rows of each worker, as indices into the data set, at least one each.
     ///
     /// [`Split::OneEach`] has as many workers as rows whatever `worker_count` says.
-    pub fn deal(
-        self,
-        dataset: &Dataset,
-        worker_count: usize,
-    ) -> Result<Vec<Vec<usize>>, SplitError> {
-        let row_count = dataset.row_count();
-        let worker_count = if self == Self::OneEach { row_count } else { worker_count };
+    pub fn deal(&self, split: Split, worker_count: usize) -> Result<Vec<Vec<usize>>, SplitError> {
+        let row_count = self.row_count();
+        let worker_count = if split == Split::OneEach { row_count } else { worker_count };
         let Some(block_len @ 1..) = row_count.checked_div(worker_count) else {
-            return Err(refusal(dataset, worker_count));
+            return Err(refusal(self, worker_count));
         };
         let mut rows: Vec<usize> = (0..row_count).collect();
-        if self == Self::SortedNorm {
-            let norms: Vec<f64> = rows.iter().map(|&row| dataset.row(row).norm_squared()).collect();
+        if split == Split::SortedNorm {
+            let norms: Vec<f64> = rows.iter().map(|&row| self.row(row).norm_squared()).collect();
             rows.sort_by(|&a, &b| norms[a].total_cmp(&norms[b]));
         }
         let (blocks, remainder) = rows.split_at(block_len * worker_count);
         let mut shares: Vec<Vec<usize>> = blocks.chunks(block_len).map(<[_]>::to_vec).collect();
-        if self == Self::Contiguous
+        if split == Split::Contiguous
             && let Some(last) = shares.last_mut()
         {
             last.extend(remainder);
@@ -86,18 +70,18 @@ mod tests {
     #[test]
     fn rows_are_dealt_by_the_rule() {
         let dataset = dataset();
-        assert_eq!(Split::Contiguous.deal(&dataset, 2).unwrap(), [vec![0, 1], vec![2, 3, 4]]);
-        assert_eq!(Split::SortedNorm.deal(&dataset, 2).unwrap(), [[4, 1], [3, 0]]);
-        assert_eq!(Split::SortedNorm.deal(&dataset, 1).unwrap(), [[4, 1, 3, 0, 2]]);
-        assert_eq!(Split::OneEach.deal(&dataset, 0).unwrap(), [[0], [1], [2], [3], [4]]);
+        assert_eq!(dataset.deal(Split::Contiguous, 2).unwrap(), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(dataset.deal(Split::SortedNorm, 2).unwrap(), [[4, 1], [3, 0]]);
+        assert_eq!(dataset.deal(Split::SortedNorm, 1).unwrap(), [[4, 1, 3, 0, 2]]);
+        assert_eq!(dataset.deal(Split::OneEach, 0).unwrap(), [[0], [1], [2], [3], [4]]);
     }
 
     #[test]
     fn a_worker_without_rows_is_refused() {
         let dataset = dataset();
-        assert_eq!(Split::Contiguous.deal(&dataset, 5).unwrap().len(), 5);
-        let error = Split::Contiguous.deal(&dataset, 6).unwrap_err().to_string();
+        assert_eq!(dataset.deal(Split::Contiguous, 5).unwrap().len(), 5);
+        let error = dataset.deal(Split::Contiguous, 6).unwrap_err().to_string();
         assert_eq!(error, "five has 5 rows, too few for 6 workers: ask for at most 5 workers");
-        assert_eq!(Split::SortedNorm.deal(&dataset, 0), Err(SplitError::NoWorkers));
+        assert_eq!(dataset.deal(Split::SortedNorm, 0), Err(SplitError::NoWorkers));
     }
 }

@@ -1,10 +1,10 @@
 use super::*;
-use crate::config::Regulariser;
-use crate::dataset::split::Split;
+use crate::config::{Regulariser, Split};
+use crate::dataset::Labels;
 
 fn digits(kind: config::Objective, regulariser: Regulariser) -> Objective {
-    let dataset = Dataset::load_with("digits", kind.labels()).unwrap().take(200).unwrap();
-    let shares = Split::Contiguous.deal(&dataset, 4).unwrap();
+    let dataset = Dataset::load_with("digits", Labels::of(kind)).unwrap().take(200).unwrap();
+    let shares = dataset.deal(Split::Contiguous, 4).unwrap();
     Objective::new(kind, Penalty { regulariser, lambda: 0.1 }, &dataset, &shares)
 }
 

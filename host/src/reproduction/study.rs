@@ -1,34 +1,18 @@
 //! A study: one experiment of a paper, read from TOML.
 
 use super::figures;
-use crate::config::cli::{self, Cli, Command};
-use crate::config::{FILE_LIMITS, Method, Options};
+use crate::cli::FILE_LIMITS;
+use crate::cli::{self, Cli, Command};
+use crate::config::{Method, Options};
 use crate::dataset::Dataset;
 use crate::report::chart::Against;
 use crate::report::figure::CURVE_COUNT_MAX;
 use crate::shown::shown;
+use crate::studies::{STUDIES, names};
 use crate::text::{self, MARK, TextError};
 use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-
-/// The studies inside the program, in the order of the page.
-const STUDIES: [(&str, &str); 9] = [
-    ("logistic", include_str!("../../../experiments/logistic.toml")),
-    ("participation", include_str!("../../../experiments/participation.toml")),
-    ("sgd", include_str!("../../../experiments/sgd.toml")),
-    ("linear", include_str!("../../../experiments/linear.toml")),
-    ("rare", include_str!("../../../experiments/rare.toml")),
-    ("rivals", include_str!("../../../experiments/rivals.toml")),
-    ("bytes", include_str!("../../../experiments/bytes.toml")),
-    ("bits", include_str!("../../../experiments/bits.toml")),
-    ("weights", include_str!("../../../experiments/weights.toml")),
-];
-
-/// Their names.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    STUDIES.iter().map(|(name, _)| *name)
-}
 
 /// One experiment: some methods on some data.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Files of users: data sets, configurations, records of runs.
 
-use smidgen::config::cli;
+use smidgen::cli;
 use smidgen::dataset::quantise::quantise;
 use smidgen::dataset::{Dataset, Labels};
 use smidgen::record::RunDirectory;

@@ -1,9 +1,8 @@
-use super::super::{
-    Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Step,
-};
 use super::*;
-use crate::config::Absent;
-use crate::dataset::split::Split;
+use crate::config::{
+    Absent, Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split,
+    Step,
+};
 use std::fs;
 use std::path::Path;
 

@@ -1,18 +1,26 @@
 //! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | key | reproduce`.
+//!
+//! ```text
+//!  command line ──┐
+//!                 ├── parse ──► Cli { Command { Options, … } }      checked, defaults filled in
+//!  FILE.toml ─────┘
+//! ```
 
-use super::{ConfigError, Options, file};
+mod file;
+
+pub use file::ConfigError;
+pub(crate) use file::LIMITS as FILE_LIMITS;
+
 use crate::board::{self, Board, Boards};
-use crate::reproduction;
+use crate::config::{OUT, Options};
 use crate::shown::shown;
+use crate::studies;
 use crate::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// Where a run is written if nobody says where.
-pub(super) const OUT: &str = "smidgen-out";
 
 /// Train one model on data that stays on many microcontrollers, over links so slow that every byte counts.
 #[derive(Clone, Debug, PartialEq, Parser)]
@@ -158,7 +166,7 @@ pub struct Reproduce {
     /// Experiments.
     #[arg(
         value_name = "NAME",
-        help = format!("Experiments, or TOML files of your own: {} [default: all]", reproduction::names().collect::<Vec<_>>().join(", "))
+        help = format!("Experiments, or TOML files of your own: {} [default: all]", studies::names().collect::<Vec<_>>().join(", "))
     )]
     pub names: Vec<OsString>,
     /// Folder with the files of data sets in LIBSVM format, by their names
