@@ -7,15 +7,15 @@
 //! ```
 
 mod file;
+pub mod studies;
 
 pub use file::ConfigError;
 pub(crate) use file::LIMITS as FILE_LIMITS;
 
-use crate::board::{self, Board, Boards};
-use crate::config::{OUT, Options};
-use crate::shown::shown;
-use crate::studies;
-use crate::transport::Address;
+use crate::boards::board::{self, Board, Boards};
+use crate::options::{OUT, Options};
+use crate::units::shown::shown;
+use crate::world::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};

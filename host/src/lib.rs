@@ -1,4 +1,10 @@
-//! smidgen's host: aggregator, theory, data, transports, simulation, records, report.
+//! smidgen's host: everything around the [aggregator](smidgen_aggregator), in rooms.
+//!
+//! A room imports only rooms to its left; `tests/house.rs` checks it. The binary, in `cmd`, may import all of them.
+//!
+//! ```text
+//! units < options < problem < boards < world < record < output < run < cli < study
+//! ```
 
 #![cfg_attr(
     not(test),
@@ -10,41 +16,13 @@ compile_error!(
     "smidgen runs on Linux and on macOS; on Windows use the Windows Subsystem for Linux"
 );
 
-pub mod baseline;
-pub mod best;
-pub mod board;
-pub mod checkpoint;
+pub mod boards;
 pub mod cli;
-pub mod config;
-pub mod dataset;
-pub mod driver;
-pub mod emulator;
-pub mod experiment;
-pub mod fault_injector;
-pub mod files;
-pub mod image;
-pub mod interrupt;
-pub mod key_file;
-pub mod lyapunov;
-pub mod objective;
-pub mod plan;
-pub mod ports;
-mod private_file;
-pub mod program;
-pub mod progress;
-pub mod quantity;
-pub mod range;
-pub mod recipe;
+pub mod options;
+pub mod output;
+pub mod problem;
 pub mod record;
-pub mod recorder;
-pub mod report;
-pub mod reproduction;
-pub mod serial_line;
-pub mod shown;
-pub mod simulation;
-pub mod studies;
-pub mod text;
-pub mod theory;
-pub mod training;
-pub mod transport;
+pub mod run;
+pub mod study;
+pub mod units;
 pub mod world;

@@ -9,7 +9,7 @@ mod cmd;
 
 use cmd::{Origin, OutputError};
 use smidgen::cli::{self, Command};
-use smidgen::interrupt;
+use smidgen::units::interrupt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -11,6 +11,8 @@
 //! JSON has no word for numbers that are not finite: they are written as `null`, and read as NaN or,
 //! where a value may be absent, as absent.
 
+pub mod best;
+pub mod checkpoint;
 mod directory;
 mod lock;
 mod times;
@@ -20,9 +22,9 @@ pub(crate) use directory::{write_error, write_whole};
 pub use lock::Locks;
 pub use times::{BoardTimes, Times, WorkerTimes};
 
-use crate::lyapunov::{Violation, Watched};
-use crate::recipe::Longest;
-use crate::theory::Basis;
+use crate::problem::recipe::Longest;
+use crate::problem::theory::Basis;
+use crate::run::lyapunov::{Violation, Watched};
 use crate::world::Clock;
 pub use smidgen_aggregator::Traffic;
 use std::collections::BTreeMap;

@@ -1,5 +1,12 @@
 //! Where the workers of a run live: the seam between a run and links, boards or their simulation.
 
+pub mod driver;
+pub mod emulator;
+pub mod fault_injector;
+pub mod ports;
+pub mod simulation;
+pub mod transport;
+
 use serde::{Deserialize, Serialize};
 use smidgen_aggregator::{Aggregator, Event};
 use thiserror::Error;

@@ -8,8 +8,8 @@
 //! such as `--participation 0.5`. 8 workers, contiguous blocks, λ = 1e-3; K = 1, d/20 and d/8. Each run is the whole path:
 //! fixed point, frames, aggregator. The best fixed step is searched among theory · 2^e, for each target by itself.
 
-use smidgen::dataset::Dataset;
-use smidgen::experiment::Experiment;
+use smidgen::problem::dataset::Dataset;
+use smidgen::run::experiment::Experiment;
 use smidgen_tests::conformance::{experiment, run, simulation};
 use smidgen_tests::shared;
 use std::fmt::Write as _;

@@ -3,8 +3,8 @@
 //! Digits, eight workers, lines of 115200 baud in virtual time. A round in which something is lost closes later than a clean
 //! one; a worker that is restarted is loaded and restored before its round closes. No fault costs a round.
 
-use smidgen::simulation::{Mishap, Simulation};
 use smidgen::world::World;
+use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::experiment;

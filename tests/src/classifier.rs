@@ -3,7 +3,7 @@
 //!
 //! It shares the reader of data sets with the system, and nothing else.
 
-use smidgen::dataset::Dataset;
+use smidgen::problem::dataset::Dataset;
 
 /// For each layer and unit its weights, the bias last.
 pub struct Classifier(Vec<Vec<Vec<f64>>>);

@@ -1,11 +1,11 @@
 //! One body for all rungs: whatever the world, the same configuration gives the same transcripts.
 
 use smidgen::cli::{self, Command};
-use smidgen::experiment::Experiment;
 use smidgen::record::RoundRecord;
-use smidgen::simulation::Simulation;
-use smidgen::training::{Goal, TrainingError, collect};
+use smidgen::run::experiment::Experiment;
+use smidgen::run::training::{Goal, TrainingError, collect};
 use smidgen::world::World;
+use smidgen::world::simulation::Simulation;
 use smidgen_aggregator::{Salts, Sealing};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::seal::{KEY_LEN, Key};

@@ -1,13 +1,13 @@
 //! Emulated boards for tests: the images that are flashed, in QEMU.
 
 use crate::conformance::{run, simulated, transcripts};
-use smidgen::board::Board;
-use smidgen::driver::Driver;
-use smidgen::emulator::Emulator;
-use smidgen::experiment::Experiment;
-use smidgen::image;
-use smidgen::transport::Address;
+use smidgen::boards::board::Board;
+use smidgen::boards::image;
+use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
+use smidgen::world::driver::Driver;
+use smidgen::world::emulator::Emulator;
+use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
 use std::fs::File;
 use std::io::Write;

@@ -8,7 +8,7 @@
 //!
 //! It shares the reader of data sets with the system, and nothing else.
 
-use smidgen::dataset::Dataset;
+use smidgen::problem::dataset::Dataset;
 
 /// How the estimators g_i start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

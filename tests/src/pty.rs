@@ -1,7 +1,7 @@
 //! A serial line without hardware: a pseudo-terminal, with a board's end and a port that the host can open.
 
 use serialport::{SerialPort, TTYPort};
-use smidgen::transport::Address;
+use smidgen::world::transport::Address;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use smidgen::transport::{Link, LinkEvent};
+    use smidgen::world::transport::{Link, LinkEvent};
     use std::sync::mpsc::channel;
     use std::thread;
 

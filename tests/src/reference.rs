@@ -5,9 +5,9 @@
 //! class.
 
 use crate::shared;
-use smidgen::config::Split;
-use smidgen::dataset::Dataset;
-use smidgen::theory::Step;
+use smidgen::options::Split;
+use smidgen::problem::dataset::Dataset;
+use smidgen::problem::theory::Step;
 
 /// The rounds t for which a trajectory gives ‖∇f(x^t)‖².
 pub const ROUNDS: [usize; 6] = [0, 1, 10, 100, 1000, 2000];
@@ -252,7 +252,7 @@ pub mod worked_example {
 
 /// A quadratic problem with one worker far less smooth than the others: d = 6, n = 4, K = 1, compressed first estimators.
 pub mod quadratic_example {
-    use smidgen::theory::{Smoothness, Step};
+    use smidgen::problem::theory::{Smoothness, Step};
 
     /// Curvatures h of every worker.
     pub const H: [[f64; 6]; 4] = [

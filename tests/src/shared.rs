@@ -1,6 +1,6 @@
 //! Data sets that stand beside the repository and never in it.
 
-use smidgen::dataset::Dataset;
+use smidgen::problem::dataset::Dataset;
 use std::{env, io::Write, path::PathBuf};
 
 /// The data set of this name; see [`path`].

@@ -1,8 +1,8 @@
 //! Boards that are slow, silent or wrong do not stop the others, and find their way back.
 
 use smidgen::record::RoundRecord;
-use smidgen::simulation::{Mishap, Simulation};
 use smidgen::world::World;
+use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::{Event, Reason};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{experiment, simulated, transcripts};

@@ -1,6 +1,6 @@
 //! Digits in ten classes on eight workers: the test accuracy of a float program, with a count of the bytes.
 
-use smidgen::dataset::{Dataset, Labels};
+use smidgen::problem::dataset::{Dataset, Labels};
 use smidgen::world::World;
 use smidgen_tests::classifier::{Classifier, rows};
 use smidgen_tests::conformance::{experiment, run, simulation};

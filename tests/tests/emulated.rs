@@ -1,8 +1,8 @@
 //! The rung of emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
 
-use smidgen::emulator::{Emulator, EmulatorError};
 use smidgen::record::RoundRecord;
 use smidgen::world::World;
+use smidgen::world::emulator::{Emulator, EmulatorError};
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, run_with, simulated, transcripts,
 };

@@ -1,11 +1,11 @@
 //! From f64 rows to a board's gradient: quantised, opened in place, evaluated in fixed point.
 
-use smidgen::config;
-use smidgen::config::Split;
-use smidgen::dataset::quantise::quantise;
-use smidgen::dataset::{Dataset, Labels};
-use smidgen::objective::{Objective as Telemetry, Penalty};
-use smidgen::theory::noise;
+use smidgen::options;
+use smidgen::options::Split;
+use smidgen::problem::dataset::quantise::quantise;
+use smidgen::problem::dataset::{Dataset, Labels};
+use smidgen::problem::objective::{Objective as Telemetry, Penalty};
+use smidgen::problem::theory::noise;
 use smidgen_aggregator::ratio::ratio;
 use smidgen_firmware::objective::{Evaluation, Repertoire};
 use smidgen_firmware::objectives::Objectives;
@@ -54,7 +54,7 @@ fn model(problem: &Problem) -> Grid {
 
 /// What is compared on which rows.
 struct Case<'a> {
-    objective: config::Objective,
+    objective: options::Objective,
     penalty: Penalty,
     dataset: &'a Dataset,
     shares: &'a [Vec<usize>],
@@ -63,7 +63,7 @@ struct Case<'a> {
 /// Compares loss and gradient of logistic regression.
 fn check(problem: &Problem, tolerance: f64) {
     let case = Case {
-        objective: config::Objective::Logistic,
+        objective: options::Objective::Logistic,
         penalty: Penalty::nonconvex(problem.lambda),
         dataset: &problem.dataset,
         shares: &problem.shares,
@@ -133,17 +133,17 @@ fn evaluate(
 #[test]
 fn gradient_of_every_objective() {
     for objective in [
-        config::Objective::Logistic,
-        config::Objective::LeastSquares,
-        config::Objective::Softmax,
-        config::Objective::Perceptron,
+        options::Objective::Logistic,
+        options::Objective::LeastSquares,
+        options::Objective::Softmax,
+        options::Objective::Perceptron,
     ] {
         let digits =
             Dataset::load_with("digits", Labels::of(objective)).expect("the set is bundled");
         let shares = digits.deal(Split::Contiguous, 8).expect("there are enough rows");
         let dimension = objective.dimension(digits.dimension(), digits.class_count());
         let x: Vec<f64> = (0..dimension).map(|k| (k as f64).sin() / 4.0).collect();
-        for regulariser in [config::Regulariser::Nonconvex, config::Regulariser::L2] {
+        for regulariser in [options::Regulariser::Nonconvex, options::Regulariser::L2] {
             let penalty = Penalty { regulariser, lambda: 0.01 };
             let case = Case { objective, penalty, dataset: &digits, shares: &shares };
             check_case(&case, &Grid::new(&x), 2f64.powi(-24));
@@ -157,7 +157,7 @@ fn minibatches_are_unbiased() {
     const ROUNDS: u16 = 4000;
     let problem = Problem::digits();
     let case = Case {
-        objective: config::Objective::Logistic,
+        objective: options::Objective::Logistic,
         penalty: Penalty::nonconvex(problem.lambda),
         dataset: &problem.dataset,
         shares: &problem.shares,

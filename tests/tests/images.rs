@@ -1,7 +1,7 @@
 //! What can be read from the images of boards: that no byte can make them panic, and that their stacks suffice.
 
-use smidgen::board::{BOARDS, Board};
-use smidgen::image;
+use smidgen::boards::board::{BOARDS, Board};
+use smidgen::boards::image;
 use smidgen_tests::call_graph::CallGraph;
 use smidgen_tests::emulation::image_of;
 use std::fs;

@@ -1,9 +1,9 @@
 //! What a board's journal holds whenever its power fails, and what it is worth.
 
 use proptest::prelude::*;
-use smidgen::simulation::flash::{self, DATA_PAGES, Flash};
-use smidgen::simulation::{Mishap, Simulation};
 use smidgen::world::World;
+use smidgen::world::simulation::flash::{self, DATA_PAGES, Flash};
+use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::Event;
 use smidgen_firmware::journal::{
     FlashJournal, GRAIN, Journal, PIECE_LEN_MAX, Piece, Private, Recall, Whole,

@@ -1,10 +1,10 @@
 //! The oracle itself, against worked examples and reference trajectories, and theory's own test of
 //! it.
 
-use smidgen::config;
-use smidgen::dataset::Dataset;
-use smidgen::objective::{Objective, Penalty};
-use smidgen::theory::{Smoothness, Step, theta, top_k_alpha};
+use smidgen::options;
+use smidgen::problem::dataset::Dataset;
+use smidgen::problem::objective::{Objective, Penalty};
+use smidgen::problem::theory::{Smoothness, Step, theta, top_k_alpha};
 use smidgen_tests::oracle::{Ef21, Init, logistic_gradient, norm_squared, top_k};
 use smidgen_tests::reference::{self, Problem, ROUNDS, Trajectory};
 
@@ -126,7 +126,7 @@ fn trajectory_of_w1a() {
 }
 
 fn logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Objective {
-    Objective::new(config::Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
+    Objective::new(options::Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
 }
 
 /// The host's objective and the oracle's gradient were written apart; they are the same function.

@@ -1,7 +1,7 @@
 //! Worked examples of EF21 on quadratic functions, through real shards, workers, frames and the aggregator.
 
-use smidgen::experiment::Experiment;
-use smidgen::theory::{Step, top_k_alpha};
+use smidgen::problem::theory::{Step, top_k_alpha};
+use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, value};
 use smidgen_tests::conformance::{experiment, run, simulated};

@@ -1,6 +1,6 @@
 //! Fixed point against the f64 references: the same curves, out of the frames that travel.
 
-use smidgen::theory::Step;
+use smidgen::problem::theory::Step;
 use smidgen_tests::conformance::{experiment, simulated};
 use smidgen_tests::reference::{self, ROUNDS, Trajectory};
 use smidgen_tests::shared;

@@ -1,9 +1,9 @@
 //! A host that ends and starts again: the rest of the run is that of a host that did not.
 
-use smidgen::checkpoint::Checkpoint;
-use smidgen::experiment::Experiment;
+use smidgen::record::checkpoint::Checkpoint;
 use smidgen::record::{Cost, RecordError, RoundRecord};
-use smidgen::training::{Goal, Observer, train};
+use smidgen::run::experiment::Experiment;
+use smidgen::run::training::{Goal, Observer, train};
 use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, Snapshot};
 use smidgen_tests::conformance::{FEW_DIGITS, SESSION, experiment, simulated, transcripts};

@@ -1,8 +1,8 @@
 //! Emulated boards whose cables are exchanged in the middle of a run, behind a panel that nobody but the test knows of.
 
-use smidgen::simulation::Mishap;
-use smidgen::transport::Address;
 use smidgen::world::World;
+use smidgen::world::simulation::Mishap;
+use smidgen::world::transport::Address;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{experiment, run, sealed, simulated, transcripts};
 use smidgen_tests::emulation::start;

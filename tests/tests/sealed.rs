@@ -1,9 +1,9 @@
 //! Runs with a key: the same transcripts on every rung, and nothing for those who have another key or none.
 
 use embedded_io_adapters::std::FromStd;
-use smidgen::driver::Driver;
-use smidgen::transport::{Link, loopback};
 use smidgen::world::World;
+use smidgen::world::driver::Driver;
+use smidgen::world::transport::{Link, loopback};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};

@@ -1,8 +1,8 @@
 //! Simulation: faults and reboots cost time, never truth; every byte is explained; the downlink does not matter.
 
 use smidgen::record::{RoundRecord, Times};
-use smidgen::simulation::Simulation;
 use smidgen::world::World;
+use smidgen::world::simulation::Simulation;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, simulated, simulation, transcripts,

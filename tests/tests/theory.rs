@@ -1,6 +1,6 @@
 //! The constants that the host computes before the first round, against those of the reference.
 
-use smidgen::theory::{Smoothness, Step, noise, top_k_alpha, xi};
+use smidgen::problem::theory::{Smoothness, Step, noise, top_k_alpha, xi};
 use smidgen::world::World;
 use smidgen_tests::conformance::{experiment, run};
 use smidgen_tests::reference::{self, Constants, Problem};

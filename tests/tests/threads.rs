@@ -1,10 +1,10 @@
 //! The rungs in this process: workers in threads, behind channels and behind pseudo-terminals.
 
 use embedded_io_adapters::std::FromStd;
-use smidgen::driver::Driver;
-use smidgen::experiment::Experiment;
-use smidgen::transport::{Address, Link, Lookout, loopback};
+use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
+use smidgen::world::driver::Driver;
+use smidgen::world::transport::{Address, Link, Lookout, loopback};
 use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;

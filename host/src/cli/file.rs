@@ -3,8 +3,8 @@
 //! The file becomes arguments of the command line, so that each option has one parser, one default and one
 //! message, wherever it is given.
 
-use crate::shown::shown;
-use crate::text::{self, Limits, MARK, TextError};
+use crate::units::shown::shown;
+use crate::units::text::{self, Limits, MARK, TextError};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{
+use crate::options::{
     Absent, Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split,
     Step,
 };

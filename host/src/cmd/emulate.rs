@@ -3,13 +3,13 @@
 use super::image::build;
 use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
-use smidgen::board::Boards;
+use smidgen::boards::board::Boards;
+use smidgen::boards::image;
 use smidgen::cli::Emulate;
-use smidgen::driver::{Seen, Watch};
-use smidgen::emulator::{Emulator, Trouble};
-use smidgen::image;
-use smidgen::progress::Progress;
-use smidgen::transport::Address;
+use smidgen::output::progress::Progress;
+use smidgen::world::driver::{Seen, Watch};
+use smidgen::world::emulator::{Emulator, Trouble};
+use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
 use std::time::{Duration, Instant};
 

@@ -2,13 +2,13 @@
 
 use super::say;
 use anyhow::Result;
-use smidgen::board::Board;
+use smidgen::boards::board::Board;
+use smidgen::boards::image::{self, ImageError};
+use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::Image;
-use smidgen::image::{self, ImageError};
-use smidgen::interrupt;
-use smidgen::key_file::KeyFile;
-use smidgen::progress::Progress;
-use smidgen::shown::{shown, typed};
+use smidgen::output::progress::Progress;
+use smidgen::units::interrupt;
+use smidgen::units::shown::{shown, typed};
 use std::path::PathBuf;
 
 /// Builds the image of a board and says how to flash it.

@@ -2,9 +2,9 @@
 
 use super::say;
 use anyhow::Result;
+use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::NewKey;
-use smidgen::key_file::KeyFile;
-use smidgen::shown::{shown, typed};
+use smidgen::units::shown::{shown, typed};
 
 /// Makes a file with a new key.
 pub fn run(NewKey { file }: &NewKey) -> Result<()> {

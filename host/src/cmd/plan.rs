@@ -3,8 +3,8 @@
 use super::{new_session, say};
 use anyhow::Result;
 use smidgen::cli;
-use smidgen::experiment::Experiment;
-use smidgen::plan::Plan;
+use smidgen::run::experiment::Experiment;
+use smidgen::study::plan::Plan;
 
 /// Tells what a run will take.
 pub fn run(arguments: &cli::Plan) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::say;
 use anyhow::Result;
-use smidgen::ports;
+use smidgen::world::ports;
 
 /// Lists the serial ports of this computer.
 pub fn run() -> Result<()> {

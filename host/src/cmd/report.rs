@@ -3,9 +3,9 @@
 use super::{complain, say};
 use anyhow::Result;
 use smidgen::cli::Report;
+use smidgen::output::report;
 use smidgen::record::RunDirectory;
-use smidgen::report;
-use smidgen::shown::shown;
+use smidgen::units::shown::shown;
 
 /// Writes the report of a run anew.
 pub fn run(Report { directory }: &Report) -> Result<()> {

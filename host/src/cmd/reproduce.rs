@@ -3,10 +3,10 @@
 use super::{complain, say};
 use anyhow::{Result, bail};
 use smidgen::cli::Reproduce;
-use smidgen::progress::Progress;
-use smidgen::quantity::{counted, seconds};
-use smidgen::reproduction::{Study, measure, write};
-use smidgen::shown::shown;
+use smidgen::output::progress::Progress;
+use smidgen::study::reproduction::{Study, measure, write};
+use smidgen::units::quantity::{counted, seconds};
+use smidgen::units::shown::shown;
 use std::time::Instant;
 
 /// Where the files are kept, for whoever has none.

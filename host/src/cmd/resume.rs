@@ -2,13 +2,13 @@
 
 use super::{Origin, complain, emulate, run, simulate};
 use anyhow::Result;
-use smidgen::checkpoint::{self, Checkpoint};
 use smidgen::cli::{self, Command, Emulate, Resume, Run};
-use smidgen::config::Options;
-use smidgen::dataset::Dataset;
-use smidgen::files;
+use smidgen::options::Options;
+use smidgen::problem::dataset::Dataset;
+use smidgen::record::checkpoint::{self, Checkpoint};
 use smidgen::record::{Locks, RecordError, Records, RunDirectory};
-use smidgen::shown::shown;
+use smidgen::units::files;
+use smidgen::units::shown::shown;
 use std::path::{self, Component, Path, PathBuf};
 use std::{env, io};
 

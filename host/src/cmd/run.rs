@@ -3,7 +3,7 @@
 use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::cli::Run;
-use smidgen::progress::Progress;
+use smidgen::output::progress::Progress;
 
 /// Trains with boards behind ports.
 pub fn run(Run { ports, options }: &Run, origin: Origin) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use super::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
-use smidgen::config::Options;
-use smidgen::progress::Progress;
+use smidgen::options::Options;
+use smidgen::output::progress::Progress;
 
 /// Trains with simulated boards.
 pub fn run(options: &Options, origin: Origin) -> Result<()> {

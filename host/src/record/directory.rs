@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::units::files;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::lock::LOCK;
 use super::{BaselineRecord, Locks, RoundRecord, Summary};
-use crate::shown::shown;
+use crate::units::shown::shown;
 
 pub(super) const ROUNDS: &str = "rounds.jsonl";
 pub(super) const SUMMARY: &str = "summary.json";

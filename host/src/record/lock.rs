@@ -2,8 +2,9 @@
 
 use super::directory::is_ours;
 use super::{RecordError, write_error};
-use crate::shown::{shown, typed};
-use crate::{checkpoint, files};
+use crate::record::checkpoint;
+use crate::units::files;
+use crate::units::shown::{shown, typed};
 use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};

@@ -1,7 +1,7 @@
 //! Measured times: where the time of a worker's rounds went.
 
 use super::{Deserialize, Serialize};
-use crate::serial_line;
+use crate::units::serial_line;
 use smidgen_aggregator::Elapsed;
 use std::ops::AddAssign;
 

@@ -4,9 +4,9 @@
 use super::{command, emulation, errors, simulated, smidgen, transcript, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use smidgen::board::Board;
-use smidgen::image::{self, build};
-use smidgen::key_file::KeyFile;
+use smidgen::boards::board::Board;
+use smidgen::boards::image::{self, build};
+use smidgen::boards::key_file::KeyFile;
 use smidgen_protocol::seal::KEY_LEN;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

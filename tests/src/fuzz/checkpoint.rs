@@ -2,7 +2,7 @@
 
 use super::aggregator::Bench;
 use crc::{CRC_64_XZ, Crc};
-use smidgen::checkpoint::Checkpoint;
+use smidgen::record::checkpoint::Checkpoint;
 use smidgen::record::{Cost, WorkerTimes};
 
 /// Length of the check at the end of a file.

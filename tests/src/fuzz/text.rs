@@ -1,10 +1,10 @@
 //! Files of users: data sets, configurations, records of runs.
 
 use smidgen::cli;
-use smidgen::dataset::quantise::quantise;
-use smidgen::dataset::{Dataset, Labels};
+use smidgen::output::report;
+use smidgen::problem::dataset::quantise::quantise;
+use smidgen::problem::dataset::{Dataset, Labels};
 use smidgen::record::RunDirectory;
-use smidgen::report;
 use smidgen_protocol::shard::{Shard, Width};
 use std::cell::LazyCell;
 use std::fs;

@@ -2,7 +2,7 @@
 
 use super::shards;
 use arbitrary::{Result, Unstructured};
-use smidgen::simulation::flash::{DATA_PAGES, Flash, PAGES};
+use smidgen::world::simulation::flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_firmware::journal::{FlashJournal, attend};
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::objectives::Objectives;

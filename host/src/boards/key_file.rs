@@ -1,0 +1,212 @@
+//! Files that hold the key of a fleet: 64 hexadecimal digits that nobody but their owner can read.
+
+use crate::units::private_file;
+use crate::units::shown::{shown, typed};
+use crate::units::text::{self, Coding, MARK};
+use smidgen_aggregator::{Salts, Sealing};
+use smidgen_protocol::seal::{KEY_LEN, Key};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// More bytes than a file with a key has.
+const FILE_LEN_MAX: u64 = 1024;
+
+/// Why there is no key.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error(
+        "--key: {} cannot be read ({source}); `smidgen key FILE` makes a file with a new key",
+        shown(path)
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Others can read it.
+    #[error(
+        "--key: others can read or change {}; run `chmod 600 {}`, and make a new key if somebody may have seen this one",
+        shown(.0), typed(.0)
+    )]
+    Open(PathBuf),
+    /// It is something else.
+    #[error(
+        "--key: {} holds no key, which is 64 hexadecimal digits; `smidgen key FILE` makes a file with a new one", shown(.0)
+    )]
+    Malformed(PathBuf),
+    /// It is text that is not read.
+    #[error("--key: {} holds no key: {coding}", shown(path))]
+    Coding {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        coding: Coding,
+    },
+    /// A key is there already.
+    #[error(
+        "{} exists and is not replaced: boards may hold the key in it; choose another name", shown(.0)
+    )]
+    Exists(PathBuf),
+    /// The file cannot be written.
+    #[error("{} cannot be written: {source}; choose a folder in which you may write", shown(path))]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no randomness.
+    #[error(
+        "the operating system gives no random bytes ({0}), without which there can be no key; try again later"
+    )]
+    Random(getrandom::Error),
+}
+
+/// A file with a key.
+#[derive(Debug)]
+pub struct KeyFile;
+
+impl KeyFile {
+    /// Makes a file with a new key, which nobody but its owner can read.
+    ///
+    /// # Errors
+    /// If it exists, or cannot be written.
+    pub fn create(path: &Path) -> Result<(), KeyError> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        getrandom::fill(&mut *key).map_err(KeyError::Random)?;
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists(path.into()),
+            _ => KeyError::Unwritable { path: path.into(), source },
+        };
+        let text = Zeroizing::new(digits(&key));
+        private_file::create(path, &*text, 0o600).map_err(failed)
+    }
+
+    /// Reads the key in a file.
+    ///
+    /// # Errors
+    /// If it holds none, or somebody else can read or change it.
+    pub fn read(path: &Path) -> Result<Key, KeyError> {
+        let failed = |source| KeyError::Unreadable { path: path.into(), source };
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(KeyError::Malformed(path.into()));
+        }
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+            return Err(KeyError::Open(path.into()));
+        }
+        let mut text = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX as usize));
+        file.take(FILE_LEN_MAX).read_to_end(&mut text).map_err(failed)?;
+        let coding = |coding| KeyError::Coding { path: path.into(), coding };
+        let text = text::utf8(&text).map_err(coding)?;
+        parse(text).ok_or_else(|| KeyError::Malformed(path.into()))
+    }
+
+    /// What links to boards are sealed with: the key in a file, and salts that nobody can predict.
+    ///
+    /// # Errors
+    /// If the file holds no key or is not kept secret, or the operating system gives no random bytes.
+    pub fn seal_boards(path: &Path) -> Result<Sealing, KeyError> {
+        let key = Self::read(path)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(KeyError::Random)?;
+        Ok(Sealing { key, salts: Salts::new(seed) })
+    }
+
+    /// What links in simulation are sealed with, where the same seed gives the same run.
+    ///
+    /// # Errors
+    /// If the file holds no key or is not kept secret.
+    pub fn seal_simulation(path: &Path, seed: u64) -> Result<Sealing, KeyError> {
+        Ok(Sealing { key: Self::read(path)?, salts: Salts::of_seed(seed) })
+    }
+}
+
+/// A key as text, with a line's end.
+fn digits(key: &[u8; KEY_LEN]) -> [u8; 2 * KEY_LEN + 1] {
+    let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+    let mut text = [b'\n'; 2 * KEY_LEN + 1];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(key) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    text
+}
+
+fn parse(text: &str) -> Option<Key> {
+    let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii().as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    if text.len() != 2 * KEY_LEN {
+        return None;
+    }
+    for (byte, pair) in key.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Key::new(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+
+    #[test]
+    fn a_new_key_is_read_again_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        KeyFile::create(&one).unwrap();
+        KeyFile::create(&other).unwrap();
+        assert_eq!(fs::metadata(&one).unwrap().permissions().mode() & 0o777, 0o600);
+        let key = |path| *KeyFile::read(path).unwrap().bytes();
+        assert_ne!(key(&one), key(&other));
+        let before = fs::read(&one).unwrap();
+        assert_eq!(digits(&key(&one)).as_slice(), before);
+        assert!(matches!(KeyFile::create(&one), Err(KeyError::Exists(_))));
+        assert_eq!(fs::read(&one).unwrap(), before);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        KeyFile::create(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o602, 0o644] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let error = KeyFile::read(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("chmod 600 {}", path.display())), "{error}");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        KeyFile::read(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_to_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let erased = "ff".repeat(KEY_LEN);
+        let long = "ab".repeat(KEY_LEN + 1);
+        for text in ["", "\n", "key", &"x".repeat(64), &erased, &long, &"12".repeat(4096)] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            assert!(matches!(KeyFile::read(&path), Err(KeyError::Malformed(_))), "{text}");
+        }
+        for mark in ["", "\u{feff}"] {
+            fs::write(&path, format!("{mark} {}\r\n", "aB".repeat(KEY_LEN))).unwrap();
+            assert_eq!(KeyFile::read(&path).unwrap().bytes(), &[0xab; KEY_LEN]);
+        }
+        let utf16: Vec<u8> =
+            "ab".repeat(KEY_LEN).encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(&path, utf16).unwrap();
+        assert!(KeyFile::read(&path).unwrap_err().to_string().contains("UTF-16"));
+        assert!(matches!(KeyFile::read(folder.path()), Err(KeyError::Malformed(_))), "a folder");
+        let error = KeyFile::read(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(error.contains("smidgen key FILE"), "{error}");
+    }
+}

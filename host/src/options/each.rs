@@ -1,0 +1,40 @@
+//! Options with one value for all workers, or one for each: `--k 4`, `--k 1,4,4`.
+
+use crate::units::quantity::counted;
+use serde::{Serialize, Serializer};
+
+/// A list whose length is not the number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{option} lists {} for {}; give one for all, or one for each",
+    counted(*given as u64, "value", "values"),
+    counted(*workers as u64, "worker", "workers")
+)]
+pub struct EachError {
+    /// The option.
+    pub option: &'static str,
+    /// The length of its list.
+    pub given: usize,
+    /// The number of workers n.
+    pub workers: usize,
+}
+
+/// The value of each worker: what is given once is for all.
+pub fn of<T: Copy>(option: &'static str, given: &[T], workers: usize) -> Result<Vec<T>, EachError> {
+    match *given {
+        [value] => Ok(vec![value; workers]),
+        _ if given.len() == workers => Ok(given.to_vec()),
+        _ => Err(EachError { option, given: given.len(), workers }),
+    }
+}
+
+/// One value as itself, several as a list.
+pub fn serialize<T: Serialize, S: Serializer>(
+    given: &[T],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match given {
+        [value] => value.serialize(serializer),
+        _ => given.serialize(serializer),
+    }
+}

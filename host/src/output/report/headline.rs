@@ -1,0 +1,182 @@
+//! The headline: what came of the run, in sentences and figures.
+
+use maud::{Markup, html};
+use std::path::is_separator;
+
+use super::curve::Mark;
+use super::page::Page;
+use super::sentence::{self, measure, slow_line, time};
+use crate::record::TestRecord;
+use crate::units::quantity::{bytes, count, counted, number, seconds};
+
+impl Page<'_> {
+    pub(super) fn method(&self) -> String {
+        self.option("method").map_or("EF21".into(), |method| method.to_uppercase())
+    }
+
+    /// `EF21 on mushrooms, 20 workers`
+    pub(super) fn title(&self) -> String {
+        let dataset = self.option("dataset");
+        let name = dataset.as_deref().and_then(|path| path.rsplit(is_separator).next());
+        let dataset = name.map(|name| format!(" on {name}")).unwrap_or_default();
+        let count = self.option("workers").and_then(|count| count.parse().ok());
+        let workers = match count.unwrap_or(self.summary().workers.len()) {
+            0 => String::new(),
+            n => format!(", {}", counted(n as u64, "worker", "workers")),
+        };
+        format!("{}{dataset}{workers}", self.method())
+    }
+
+    /// `, at 115 200 baud`, if that is known.
+    fn line(&self) -> String {
+        let baud = self.summary().baud;
+        baud.map(|baud| format!(" at {} baud", count(baud.into()))).unwrap_or_default()
+    }
+
+    pub(super) fn headline(&self) -> Markup {
+        let total = self.last().total;
+        html! {
+            header {
+                p.eyebrow { "smidgen" }
+                h1 { (self.title()) }
+                p.lead {
+                    (self.result())
+                    @for sentence in [self.best(), self.target(), self.saving()].into_iter().flatten() {
+                        " " (sentence)
+                    }
+                }
+                @for warning in [self.unfinished(), self.missing(), self.diverged().map(String::from), self.slow_lines()].into_iter().flatten() {
+                    p.warning role="note" { (warning) }
+                }
+                div.tiles {
+                    (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
+                    (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
+                    @if let (Some(clock), Some(elapsed)) = (self.clock(), total.elapsed_seconds) {
+                        (tile(&seconds(elapsed), &format!("for all rounds, {}", measure(clock))))
+                    }
+                    (tile(&seconds(total.modelled_seconds), &format!("for the bytes of the busiest link, modelled{}", self.line())))
+                    @if let Some(comparison) = self.comparison {
+                        (factor_tile(comparison.bytes_factor()))
+                    }
+                    @if let Some(TestRecord { rows, accuracy: Some(share), .. }) = self.summary().test {
+                        (tile(&format!("{:.1} %", 100.0 * share), &format!("right on {rows} rows held out")))
+                    }
+                }
+            }
+        }
+    }
+
+    /// `After round 2000, f(x) = 0.231 and ‖∇f(x)‖² = 1.93·10⁻², for …`
+    fn result(&self) -> String {
+        let last = self.last();
+        let norm = self.norm();
+        let value =
+            norm.of(last).map(|value| format!(" and {} = {}", norm.symbol(), number(value)));
+        format!(
+            "After round {}, f(x) = {}{}, for {} up and {} down: {}.",
+            count(last.round.into()),
+            number(last.loss),
+            value.unwrap_or_default(),
+            bytes(last.total.uplink.wire_bytes),
+            bytes(last.total.downlink.wire_bytes),
+            time(&last.total, self.clock(), self.summary().baud),
+        )
+    }
+
+    /// Which model it left, if not that of the last round.
+    fn best(&self) -> Option<String> {
+        let best = self.summary().left_before_end()?;
+        Some(format!("{}.", sentence::best(best)))
+    }
+
+    /// Whether the target was reached, if there was one.
+    fn target(&self) -> Option<String> {
+        let target = self.option("target")?;
+        let reached = self.summary().target_reached?;
+        let reached = if reached { "was reached" } else { "was not reached" };
+        Some(format!("The target, {target}, {reached}."))
+    }
+
+    /// What both methods took to the same level, the dearer one first.
+    fn saving(&self) -> Option<String> {
+        let (comparison, clock) = (self.comparison?, self.common_time());
+        let takes = |method: &str, mark: &Mark| {
+            let (bytes, time) = (bytes(mark.total.wire_bytes()), seconds(clock.of(mark)));
+            format!("{method} takes {bytes} and {time}")
+        };
+        let run = takes(&self.method(), &comparison.run);
+        let baseline =
+            takes("dense gradient descent on a line without faults", &comparison.baseline);
+        let saves = comparison.bytes_factor() >= 1.0;
+        let (more, less) = if saves { (baseline, run) } else { (run, baseline) };
+        let times = |factor: f64| number(if saves { factor } else { 1.0 / factor });
+        let seconds = comparison.factor(clock).map(times);
+        Some(format!(
+            "Down to {} = {}, the lowest that both reached, {more} where {less}, up and down together: {} times the bytes{}.",
+            comparison.measure.symbol(),
+            number(comparison.level),
+            times(comparison.bytes_factor()),
+            seconds
+                .map(|times| format!(" and {times} times the {}", clock.name()))
+                .unwrap_or_default(),
+        ))
+    }
+
+    fn unfinished(&self) -> Option<String> {
+        if self.summary().finished {
+            return None;
+        }
+        let cut = if self.run.cut { ", and the last line of its rounds is cut off" } else { "" };
+        let rounds = self.run.rounds.len() as u64;
+        Some(format!(
+            "This run did not come to its end{cut}. The page shows the {} rounds that are whole.",
+            count(rounds)
+        ))
+    }
+
+    /// The slowest line, if one is slow, and the names of other slow ones.
+    fn slow_lines(&self) -> Option<String> {
+        let slow = self.summary().slow_lines();
+        let (slowest, rest) = slow.split_first()?;
+        let names: Vec<&str> = rest.iter().map(|worker| &worker.name[..]).collect();
+        let more = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" Slow as well: {}.", names.join(", "))
+        };
+        let line = slow_line(&slowest.name, &slowest.times, self.summary().baud?);
+        Some(format!("{line}.{more}"))
+    }
+
+    fn missing(&self) -> Option<String> {
+        let round = self.run.missing?;
+        Some(format!(
+            "Round {round} has no record, though later ones have: its bytes and seconds, and those of any other missing round, \
+             are in no total."
+        ))
+    }
+
+    fn diverged(&self) -> Option<&'static str> {
+        self.summary().has_diverged().then_some(
+            "This run diverged: its loss rose, or numbers left their range. Try again with a smaller step size.",
+        )
+    }
+}
+
+fn tile(figure: &str, label: &str) -> Markup {
+    html! { div.tile { strong { (figure) } span { (label) } } }
+}
+
+fn factor_tile(factor: f64) -> Markup {
+    if factor >= 1.0 {
+        tile(
+            &format!("{}×", number(factor)),
+            "fewer bytes than dense gradient descent on a line without faults",
+        )
+    } else {
+        tile(
+            &format!("{}×", number(1.0 / factor)),
+            "more bytes than dense gradient descent on a line without faults",
+        )
+    }
+}

@@ -1,0 +1,198 @@
+//! The page: its sections, between the headline and the transcript.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
+
+use super::chart::{self, Against, BASELINE, Chart, Line, RUN};
+use super::curve::{self, Comparison, Mark, Measure};
+use super::tables;
+use crate::record::{Run, Summary};
+use crate::units::quantity::{count, seconds};
+use crate::world::Clock;
+
+/// Points that a drawn curve has at most: more than a screen has columns.
+const POINT_COUNT_MAX: usize = 1500;
+
+/// A run with what the sections of its page share.
+pub(super) struct Page<'a> {
+    pub(super) run: &'a Run,
+    pub(super) marks: Vec<Mark>,
+    pub(super) baseline: Vec<Mark>,
+    pub(super) comparison: Option<Comparison>,
+}
+
+/// The whole page.
+pub fn page(run: &Run) -> Markup {
+    let (marks, baseline) = (curve::of_run(&run.rounds), curve::of_baseline(&run.baseline));
+    let comparable = !run.summary.has_diverged();
+    let comparison = Comparison::of(&marks, &baseline).filter(|_| comparable);
+    let page = Page { run, marks, baseline, comparison };
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "smidgen: " (page.title()) }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body {
+                (page.headline())
+                main {
+                    (page.charts())
+                    (tables::traffic(&page))
+                    (page.times())
+                    (tables::workers(&run.summary.workers))
+                    (page.settings())
+                }
+                footer { p { "Written by smidgen " (env!("CARGO_PKG_VERSION")) "." } }
+            }
+        }
+    }
+}
+
+impl Page<'_> {
+    pub(super) fn summary(&self) -> &Summary {
+        &self.run.summary
+    }
+
+    pub(super) fn last(&self) -> &Mark {
+        self.marks.last().expect("a run has at least one round")
+    }
+
+    /// An option of the run, as a person would type it.
+    pub(super) fn option(&self, name: &str) -> Option<String> {
+        self.summary().configuration.get(name).map(plain)
+    }
+
+    /// The clock that the run's seconds were measured by, if they were.
+    pub(super) fn clock(&self) -> Option<Clock> {
+        self.summary().clock.filter(|_| self.last().total.elapsed_seconds.is_some())
+    }
+
+    /// The time in which the run and dense gradient descent, which is simulated, are compared: virtual time, where it is known of both.
+    pub(super) fn common_time(&self) -> Against {
+        let both = [&self.marks, &self.baseline].into_iter().filter_map(|marks| marks.last());
+        let is_known = both.into_iter().all(|mark| mark.total.elapsed_seconds.is_some());
+        match self.summary().clock {
+            Some(Clock::Virtual) if is_known => Against::Virtual,
+            Some(Clock::Virtual | Clock::Host) | None => Against::Modelled,
+        }
+    }
+
+    /// What the curves show: the gradient if it is known in any round, else the estimator.
+    pub(super) fn norm(&self) -> Measure {
+        let known = self.marks.iter().any(|mark| mark.gradient_norm_squared.is_some());
+        if known { Measure::Gradient } else { Measure::Estimator }
+    }
+
+    fn charts(&self) -> Markup {
+        let against = [Against::Rounds, Against::Bytes, self.common_time()];
+        let charts = [self.norm(), Measure::Loss]
+            .map(|measure| against.map(|against| self.chart(measure, against)));
+        let left_out: usize = charts.iter().map(|[chart, ..]| chart.left_out()).sum();
+        html! {
+            section {
+                h2 { "The way down" }
+                p.legend {
+                    span { i.run {} (self.method()) }
+                    @if !self.baseline.is_empty() { span { i.baseline {} "dense gradient descent, on a line without faults" } }
+                }
+                div.charts {
+                    @for chart in charts.iter().flatten() {
+                        (figure(chart))
+                    }
+                }
+                @if left_out > 0 {
+                    p.note {
+                        (count(left_out as u64)) " values are zero, negative or not finite and have no \
+                        place on their axis."
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the time of the workers' rounds went; on real links with the curve against that time, which is no other method's.
+    fn times(&self) -> Markup {
+        let measured = (self.clock() == Some(Clock::Host)).then(|| Chart {
+            lines: vec![Line { marks: &self.marks, colour: RUN }],
+            comparison: None,
+            ..self.chart(self.norm(), Against::Measured)
+        });
+        let workers = &self.summary().workers;
+        let Some(clock) = self.clock().filter(|_| !workers.is_empty()) else { return html! {} };
+        html! {
+            section {
+                h2 { "Where the time went" }
+                (tables::times(workers, clock))
+                @if let Some(chart) = measured { div.charts { (figure(&chart)) } }
+            }
+        }
+    }
+
+    fn chart(&self, measure: Measure, against: Against) -> Chart<'_> {
+        let line = |marks, colour| Line { marks, colour };
+        let lines = vec![line(&self.baseline, BASELINE), line(&self.marks, RUN)];
+        let (point_count_max, comparison) = (POINT_COUNT_MAX, self.comparison);
+        Chart { measure, against, lines, point_count_max, comparison }
+    }
+
+    fn settings(&self) -> Markup {
+        let configuration = &self.summary().configuration;
+        html! {
+            section.columns {
+                @if !configuration.is_empty() {
+                    div {
+                        h2 { "Configuration" }
+                        table { tbody {
+                            @for (name, value) in configuration {
+                                tr { th scope="row" { code { (name) } } td { (plain(value)) } }
+                            }
+                        } }
+                    }
+                }
+                div { (tables::theory(self.summary())) (self.transcript()) }
+            }
+        }
+    }
+
+    fn transcript(&self) -> Markup {
+        let last = self.run.rounds.last().expect("a run has at least one round");
+        let wall = self.summary().wall_seconds;
+        html! {
+            h2 { "Transcript" }
+            p { code.transcript { (last.transcript) } }
+            p.note {
+                "The digest of the model, of every estimator and of every update sent. Two runs with \
+                this transcript are the same run, bit for bit, on whatever boards and links."
+                @if wall > 0.0 { " This one took " (seconds(wall)) " on the host's clock." }
+            }
+        }
+    }
+}
+
+fn figure(chart: &Chart<'_>) -> Markup {
+    let title = format!("{} against {}", chart.measure.symbol(), chart.against.name());
+    let view_box = format!("0 0 {} {}", chart::WIDTH, chart::HEIGHT);
+    html! {
+        figure {
+            figcaption { (title) }
+            svg.chart viewBox=(view_box) role="img" aria-label=(title) xmlns="http://www.w3.org/2000/svg" {
+                title { (title) }
+                (PreEscaped(chart.draw()))
+            }
+        }
+    }
+}
+
+/// A value of the configuration as a person would type it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "none".into(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}

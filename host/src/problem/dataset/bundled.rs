@@ -1,0 +1,114 @@
+//! The data sets inside the program; `host/data/README.md` names their sources and licences.
+
+use super::{Dataset, DatasetError, Labels, Rows, libsvm};
+
+/// A data set inside the program.
+pub(super) struct Bundled {
+    name: &'static str,
+    text: &'static str,
+    load: fn(&Bundled, Labels) -> Result<Dataset, DatasetError>,
+}
+
+const BREAST_CANCER: &str = include_str!("../../../data/breast-cancer.libsvm");
+
+const SETS: [Bundled; 4] = [
+    Bundled { name: "digits", text: include_str!("../../../data/digits.libsvm"), load: digits },
+    Bundled {
+        name: "breast-cancer",
+        text: BREAST_CANCER,
+        load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
+    },
+    Bundled { name: "breast-cancer-standardised", text: BREAST_CANCER, load: standardised },
+    Bundled {
+        name: "tight-quadratics",
+        text: include_str!("../../../data/tight-quadratics.libsvm"),
+        load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
+    },
+];
+
+/// The pixels of `digits` are counts of 0..=16, its features pixels divided by 16.
+const PIXEL_MAX: f64 = 16.0;
+
+fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
+    let mut table = libsvm::parse(set.name, set.text)?;
+    table.rows.values.iter_mut().for_each(|pixel| *pixel /= PIXEL_MAX);
+    if labels == Labels::Binary {
+        table.labels.iter_mut().for_each(|digit| *digit %= 2.0);
+    }
+    Dataset::label(set.name, table, labels)
+}
+
+/// Every column shifted to mean 0 and divided by its standard deviation over all rows.
+fn standardised(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
+    let table = libsvm::parse(set.name, set.text)?;
+    let raw = Dataset::label(set.name, table, labels)?;
+    let n = raw.row_count() as f64;
+    let mut columns = vec![vec![0.0; raw.row_count()]; raw.dimension()];
+    (0..raw.row_count()).for_each(|row| {
+        raw.row(row).entries().for_each(|(column, value)| columns[column][row] = value);
+    });
+    for column in &mut columns {
+        let mean = column.iter().sum::<f64>() / n;
+        column.iter_mut().for_each(|value| *value -= mean);
+        let deviation = (column.iter().map(|value| value * value).sum::<f64>() / n).sqrt();
+        column.iter_mut().for_each(|value| *value /= deviation);
+    }
+    let mut rows = Rows::new();
+    for row in 0..raw.row_count() {
+        (0..).zip(&columns).for_each(|(index, column)| rows.push(index, column[row]));
+        rows.end_row();
+    }
+    Ok(Dataset { rows, ..raw })
+}
+
+impl Bundled {
+    pub fn load(&self, labels: Labels) -> Result<Dataset, DatasetError> {
+        (self.load)(self, labels)
+    }
+}
+
+/// The bundled set of this name.
+pub(super) fn find(name: &str) -> Option<&'static Bundled> {
+    const { &SETS }.iter().find(|set| set.name == name)
+}
+
+/// Their names, for a sentence.
+pub(super) fn names() -> String {
+    SETS.map(|set| set.name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::problem::dataset::Dataset;
+
+    fn positives(dataset: &Dataset) -> usize {
+        (0..dataset.row_count()).filter(|&row| dataset.row(row).label == 1.0).count()
+    }
+
+    #[test]
+    fn the_bundled_sets_are_whole() {
+        let digits = Dataset::load("digits").unwrap();
+        assert_eq!((digits.row_count(), digits.dimension()), (1797, 64));
+        assert_eq!(positives(&digits), 182 + 183 + 182 + 179 + 180);
+        let largest = digits.row(0).values.iter().copied().fold(0.0, f64::max);
+        assert_eq!(largest, 15.0 / 16.0);
+
+        let cancer = Dataset::load("breast-cancer").unwrap();
+        assert_eq!((cancer.row_count(), cancer.dimension()), (569, 30));
+        assert_eq!(positives(&cancer), 357);
+        assert_eq!(cancer.row(0).values[3], 1001.0);
+    }
+
+    #[test]
+    fn standardised_columns_have_mean_0_and_variance_1() {
+        let set = Dataset::load("breast-cancer-standardised").unwrap();
+        assert_eq!((set.row_count(), set.dimension(), positives(&set)), (569, 30, 357));
+        let (mut sums, mut squares) = ([0.0; 30], [0.0; 30]);
+        for (column, value) in (0..569).flat_map(|row| set.row(row).entries()) {
+            sums[column] += value;
+            squares[column] += value * value;
+        }
+        assert!(sums.iter().all(|sum: &f64| sum.abs() < 1e-9));
+        assert!(squares.iter().all(|square: &f64| (square / 569.0 - 1.0).abs() < 1e-9));
+    }
+}

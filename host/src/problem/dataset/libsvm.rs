@@ -1,0 +1,167 @@
+//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending
+//! from 1.
+
+use super::{DIMENSION_MAX, DatasetError, Rows};
+use crate::units::shown::shown;
+use crate::units::text::MARK;
+
+/// What is wrong at a place in the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Syntax {
+    /// A line does not start with a finite number.
+    #[error(
+        "`{0}` is not a label: a line of LIBSVM format reads `label index:value index:value …`"
+    )]
+    Label(String),
+    /// What follows is not an index, a colon and a finite number.
+    #[error("`{0}` is not a feature: write `index:value` with a finite value")]
+    Feature(String),
+    /// An index is not a whole number from 1 to [`DIMENSION_MAX`].
+    #[error("`{0}` is not an index: indices are whole numbers from 1 to {DIMENSION_MAX}")]
+    Index(String),
+    /// Indices are counted from 0.
+    #[error(
+        "index 0: indices start at 1; add 1 to each, for instance with \
+         `awk '{{for (i = 2; i <= NF; i++) {{split($i, f, \":\"); $i = f[1] + 1 \":\" f[2]}}; print}}'`"
+    )]
+    Zero,
+    /// A mark that belongs to the beginning of a file.
+    #[error(
+        "a byte-order mark, which nobody sees, stands where no file begins: files were joined; remove it, for instance with \
+         `sed 's/\\xef\\xbb\\xbf//g'`"
+    )]
+    Mark,
+    /// An index is not larger than the one before.
+    #[error(
+        "index {index} does not ascend after {before}: sort the features of a row and name each once"
+    )]
+    Order {
+        /// The index.
+        index: usize,
+        /// The one before it.
+        before: usize,
+    },
+}
+
+/// Rows with their labels as they stand in the text.
+pub(super) struct Table {
+    pub labels: Vec<f64>,
+    pub rows: Rows,
+}
+
+/// Reads text; `name` is for messages only.
+pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
+    let mut table = Table { labels: Vec::new(), rows: Rows::new() };
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let (line, cut) = line.strip_suffix('\n').map_or((line, true), |line| (line, false));
+        table.parse_line(line).map_err(|(column, token_len, syntax)| DatasetError::Syntax {
+            name: name.into(),
+            line: number + 1,
+            column,
+            at_end: cut
+                && column - 1 + token_len == line.len()
+                && !matches!(syntax, Syntax::Zero | Syntax::Mark),
+            syntax,
+        })?;
+    }
+    if table.rows.dimension == 0 {
+        return Err(DatasetError::Empty { name: name.into() });
+    }
+    Ok(table)
+}
+
+/// Column and length of a token, and what is wrong with it.
+type Flaw = (usize, usize, Syntax);
+
+impl Table {
+    fn parse_line(&mut self, line: &str) -> Result<(), Flaw> {
+        let content = line.split('#').next().unwrap_or_default();
+        let mut tokens = tokens(content);
+        let Some((column, token)) = tokens.next() else { return Ok(()) };
+        if line.contains(MARK) {
+            let at = line.find(MARK).unwrap_or_default();
+            return Err((at + 1, MARK.len_utf8(), Syntax::Mark));
+        }
+        let label = finite(token).ok_or((column, token.len(), Syntax::Label(excerpt(token))))?;
+        let mut before = 0;
+        for (column, token) in tokens {
+            let flaw = |syntax| (column, token.len(), syntax);
+            let (index, value) = feature(token).map_err(flaw)?;
+            if index <= before {
+                return Err(flaw(Syntax::Order { index, before }));
+            }
+            before = index;
+            self.rows.push((index - 1) as u16, value);
+        }
+        self.labels.push(label);
+        self.rows.end_row();
+        Ok(())
+    }
+}
+
+/// The words of a line, each with its column, counted from 1.
+fn tokens(line: &str) -> impl Iterator<Item = (usize, &str)> {
+    let words = line.split([' ', '\t', '\r']).scan(1, |column, word| {
+        let start = *column;
+        *column += word.len() + 1;
+        Some((start, word))
+    });
+    words.filter(|(_, word)| !word.is_empty())
+}
+
+fn feature(token: &str) -> Result<(usize, f64), Syntax> {
+    let malformed = || Syntax::Feature(excerpt(token));
+    let (index, value) = token.split_once(':').ok_or_else(malformed)?;
+    let value = finite(value).ok_or_else(malformed)?;
+    match index.parse() {
+        Ok(0) => Err(Syntax::Zero),
+        Ok(index) if (1..=DIMENSION_MAX).contains(&index) => Ok((index, value)),
+        _ => Err(Syntax::Index(excerpt(index))),
+    }
+}
+
+fn finite(token: &str) -> Option<f64> {
+    token.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// As much of a token as fits into a sentence.
+fn excerpt(token: &str) -> String {
+    shown(&token.chars().take(24).collect::<String>()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Pieces of lines, good ones and bad ones.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "1", "-1", "+1", " ", " ", " ", "\t", "\n", "\n", "\r\n", "#", ":", "3:4", "1:0.5",
+            "2:1e9", "7:nan", "65535:1", "65536:1", "0:1", "5", "ä", "\u{feff}", "1:1:1", "-2:1",
+            "1e999",
+        ]);
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_with_a_place(text in text()) {
+            match parse("text", &text) {
+                Ok(table) => {
+                    prop_assert_eq!(table.rows.starts.len(), table.labels.len() + 1);
+                    prop_assert_eq!(table.rows.columns.len(), table.rows.values.len());
+                    prop_assert!((1..=DIMENSION_MAX).contains(&table.rows.dimension));
+                }
+                Err(DatasetError::Syntax { line, column, .. }) => {
+                    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                    let line = text.split('\n').nth(line - 1).unwrap();
+                    prop_assert!(line.is_char_boundary(column - 1) && column <= line.len());
+                }
+                Err(DatasetError::Empty { .. }) => {}
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Who gets which rows.
+
+use super::Dataset;
+use crate::options::Split;
+use crate::units::quantity::counted;
+
+/// Why the rows cannot be dealt out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SplitError {
+    /// Nobody to train.
+    #[error("no workers are asked for: ask for at least one")]
+    NoWorkers,
+    /// A worker would get no row.
+    #[error(
+        "{name} has {}, too few for {worker_count} workers: ask for at most {row_count} workers",
+        counted(*.row_count as u64, "row", "rows")
+    )]
+    TooManyWorkers {
+        /// The data set.
+        name: String,
+        /// Its rows.
+        row_count: usize,
+        /// The workers asked for.
+        worker_count: usize,
+    },
+}
+
+impl Dataset {
+    /// The rows of each worker, as indices into the data set, at least one each.
+    ///
+    /// [`Split::OneEach`] has as many workers as rows whatever `worker_count` says.
+    pub fn deal(&self, split: Split, worker_count: usize) -> Result<Vec<Vec<usize>>, SplitError> {
+        let row_count = self.row_count();
+        let worker_count = if split == Split::OneEach { row_count } else { worker_count };
+        let Some(block_len @ 1..) = row_count.checked_div(worker_count) else {
+            return Err(refusal(self, worker_count));
+        };
+        let mut rows: Vec<usize> = (0..row_count).collect();
+        if split == Split::SortedNorm {
+            let norms: Vec<f64> = rows.iter().map(|&row| self.row(row).norm_squared()).collect();
+            rows.sort_by(|&a, &b| norms[a].total_cmp(&norms[b]));
+        }
+        let (blocks, remainder) = rows.split_at(block_len * worker_count);
+        let mut shares: Vec<Vec<usize>> = blocks.chunks(block_len).map(<[_]>::to_vec).collect();
+        if split == Split::Contiguous
+            && let Some(last) = shares.last_mut()
+        {
+            last.extend(remainder);
+        }
+        Ok(shares)
+    }
+}
+
+fn refusal(dataset: &Dataset, worker_count: usize) -> SplitError {
+    if worker_count == 0 {
+        return SplitError::NoWorkers;
+    }
+    let (name, row_count) = (dataset.name().into(), dataset.row_count());
+    SplitError::TooManyWorkers { name, row_count, worker_count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset() -> Dataset {
+        Dataset::parse("five", "1 1:3\n0 1:1\n1 2:-3\n0 1:2\n1 1:0\n").unwrap()
+    }
+
+    #[test]
+    fn rows_are_dealt_by_the_rule() {
+        let dataset = dataset();
+        assert_eq!(dataset.deal(Split::Contiguous, 2).unwrap(), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(dataset.deal(Split::SortedNorm, 2).unwrap(), [[4, 1], [3, 0]]);
+        assert_eq!(dataset.deal(Split::SortedNorm, 1).unwrap(), [[4, 1, 3, 0, 2]]);
+        assert_eq!(dataset.deal(Split::OneEach, 0).unwrap(), [[0], [1], [2], [3], [4]]);
+    }
+
+    #[test]
+    fn a_worker_without_rows_is_refused() {
+        let dataset = dataset();
+        assert_eq!(dataset.deal(Split::Contiguous, 5).unwrap().len(), 5);
+        let error = dataset.deal(Split::Contiguous, 6).unwrap_err().to_string();
+        assert_eq!(error, "five has 5 rows, too few for 6 workers: ask for at most 5 workers");
+        assert_eq!(dataset.deal(Split::SortedNorm, 0), Err(SplitError::NoWorkers));
+    }
+}

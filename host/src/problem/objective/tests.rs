@@ -1,0 +1,61 @@
+use super::*;
+use crate::options::{Regulariser, Split};
+use crate::problem::dataset::Labels;
+
+fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
+    let dataset = Dataset::load_with("digits", Labels::of(kind)).unwrap().take(200).unwrap();
+    let shares = dataset.deal(Split::Contiguous, 4).unwrap();
+    Objective::new(kind, Penalty { regulariser, lambda: 0.1 }, &dataset, &shares)
+}
+
+/// All objectives, with either regulariser.
+fn all() -> impl Iterator<Item = Objective> {
+    use clap::ValueEnum;
+    let kinds = options::Objective::value_variants().iter();
+    kinds.flat_map(|&kind| {
+        Regulariser::value_variants().iter().map(move |&regulariser| digits(kind, regulariser))
+    })
+}
+
+/// A model of some size in every coordinate.
+fn model(dimension: usize) -> Vec<f64> {
+    (0..dimension).map(|k| (k as f64 * 0.7).sin()).collect()
+}
+
+#[test]
+fn the_gradient_is_the_slope_of_the_loss() {
+    for objective in all() {
+        let (mut x, step) = (model(objective.dimension), 1e-5);
+        let (mut gradient, mut unused) = (x.clone(), x.clone());
+        let scale = objective.loss_and_gradient(&x, &mut gradient).max(1.0);
+        for k in 0..x.len() {
+            let centre = x[k];
+            x[k] = centre + step;
+            let above = objective.loss_and_gradient(&x, &mut unused);
+            x[k] = centre - step;
+            let below = objective.loss_and_gradient(&x, &mut unused);
+            x[k] = centre;
+            let slope = (above - below) / (2.0 * step);
+            let error = (slope - gradient[k]).abs();
+            assert!(error < 1e-9 * scale, "{:?} {k}: {slope} {}", objective.loss, gradient[k]);
+        }
+    }
+}
+
+#[test]
+fn the_objective_is_the_mean_of_the_workers() {
+    for objective in all() {
+        let x = model(objective.dimension);
+        let (mut whole, mut gradient) = (x.clone(), x.clone());
+        let loss = objective.loss_and_gradient(&x, &mut whole);
+        let (mut losses, mut mean) = (0.0, vec![0.0; x.len()]);
+        for worker in 0..4 {
+            losses += objective.worker_loss_and_gradient(worker, &x, &mut gradient) / 4.0;
+            mean.iter_mut().zip(&gradient).for_each(|(mean, slope)| *mean += slope / 4.0);
+        }
+        assert!((losses / loss - 1.0).abs() < 1e-14);
+        let scale = whole.iter().fold(1.0, |max: f64, slope| max.max(slope.abs()));
+        let close = |(whole, mean): (f64, f64)| (whole - mean).abs() < 1e-14 * scale;
+        assert!(whole.into_iter().zip(mean).all(close));
+    }
+}

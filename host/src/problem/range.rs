@@ -1,0 +1,192 @@
+//! Whether a run can begin: the integers of its grids must hold the losses, gradients and moves that it starts with.
+//!
+//! What leaves the grids later is a matter of the step; what does not fit them at x⁰ is a matter of the data, and is said so
+//! before anything is sent.
+
+use crate::options::{self, Method, Options, Step};
+use crate::problem::dataset::Dataset;
+use crate::problem::objective::Objective;
+use crate::problem::recipe::{Part, Recipe};
+use crate::units::quantity::number;
+use smidgen_aggregator::{grids, value};
+use smidgen_protocol::start;
+use std::ops::RangeInclusive;
+use thiserror::Error;
+
+/// How much longer than the largest target the first move of a model may be: then a target has 14 bits on the first grid.
+const TARGET_GROWTH_MAX: f64 = (1u64 << 40) as f64;
+
+/// What rounding may leave of a sum that is 0, relative to its terms.
+const ROUNDING: f64 = 1e-14;
+
+/// A quantity that no grid holds.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum RangeError {
+    /// Losses of the start.
+    #[error(
+        "the labels of {dataset}, up to {}, make the loss {} at the start, and losses are held from {} to {}; scale the labels, \
+         to -1 to 1 for instance", number(*.label), number(*.loss), number(*.legal.start()), number(*.legal.end())
+    )]
+    Loss {
+        /// Name of the data set.
+        dataset: String,
+        /// The largest magnitude of a label.
+        label: f64,
+        /// The largest loss of a worker.
+        loss: f64,
+        /// What would do.
+        legal: RangeInclusive<f64>,
+    },
+    /// Gradients of the start.
+    #[error(
+        "a gradient has a coordinate of {} at the start, and these are held from {} to {}; that comes of {cause}",
+        number(*.gradient), number(*.legal.start()), number(*.legal.end())
+    )]
+    Gradient {
+        /// The largest magnitude of a coordinate.
+        gradient: f64,
+        /// What would do.
+        legal: RangeInclusive<f64>,
+        /// What makes it so, and what to do.
+        cause: String,
+    },
+    /// The first step, whose length theory finds.
+    #[error(
+        "the step that theory allows, {}, moves the model by {} at first, and moves are held from {} to {}; that comes of {cause}",
+        number(*.gamma), number(*.moved), number(*.legal.start()), number(*.legal.end())
+    )]
+    Move {
+        /// γ
+        gamma: f64,
+        /// The largest magnitude of a coordinate.
+        moved: f64,
+        /// What would do.
+        legal: RangeInclusive<f64>,
+        /// What makes it so, and what to do.
+        cause: String,
+    },
+    /// The first step, whose length was given.
+    #[error(
+        "--step {gamma:e} is too short: it moves the model by {} at first, and moves are held from {} on; give a longer one",
+        number(*.moved), number(*.finest)
+    )]
+    Step {
+        /// γ
+        gamma: f64,
+        /// The largest magnitude of a coordinate.
+        moved: f64,
+        /// The shortest move that would do.
+        finest: f64,
+    },
+}
+
+/// What workers find at x⁰: the largest loss and the largest coordinate of a gradient, as they are sent.
+struct Start {
+    loss: f64,
+    gradient: f64,
+}
+
+impl Start {
+    fn new(objective: &Objective, parts: &[Part], dimension: usize, start_seed: u32) -> Self {
+        let mut mantissas = vec![0; dimension];
+        let exponent = start::fill(&mut mantissas, start_seed);
+        let x: Vec<f64> = mantissas.iter().map(|&m| value(f64::from(m), exponent)).collect();
+        let mut gradient = vec![0.0; dimension];
+        let mut start = Self { loss: 0.0, gradient: 0.0 };
+        for part in parts {
+            let loss = objective.worker_loss_and_gradient(part.share, &x, &mut gradient);
+            start.loss = start.loss.max(loss);
+            let largest = gradient.iter().fold(0.0, |max: f64, g| max.max(g.abs()));
+            start.gradient = start.gradient.max(part.scale * largest);
+        }
+        start
+    }
+}
+
+/// Looks whether the grids hold what a run starts with.
+///
+/// # Errors
+/// If they do not.
+pub fn check(
+    options: &Options,
+    dataset: &Dataset,
+    objective: &Objective,
+    recipe: &Recipe,
+) -> Result<(), RangeError> {
+    let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
+    let seed = options.objective.start_seed(options.seed);
+    let Start { loss, gradient } = Start::new(objective, &recipe.parts, dimension, seed);
+    let (gamma, moved) = (recipe.gamma, recipe.gamma * gradient);
+    let (losses, gradients) = (grids::losses(), grids::gradients());
+    let models = models(options.objective, dataset);
+    if loss != 0.0 && !losses.contains(&loss) {
+        let (label, dataset) = (dataset.largest_label(), dataset.name().into());
+        return Err(RangeError::Loss { dataset, label, loss, legal: losses });
+    }
+    // A sum that cancels out leaves rounding errors.
+    let rounding = ROUNDING * dataset.largest_feature().1.abs() * dataset.largest_label().max(1.0);
+    if gradient <= rounding {
+        return Ok(());
+    }
+    if !gradients.contains(&gradient) {
+        return Err(RangeError::Gradient { gradient, legal: gradients, cause: data(dataset) });
+    }
+    let (finest, is_short) = (*models.start(), moved < *models.start());
+    match options.step {
+        Step::Fixed(_) if is_short => Err(RangeError::Step { gamma, moved, finest }),
+        // A step that is too long diverges, which the run itself says.
+        Step::Fixed(_) => Ok(()),
+        Step::Qm | Step::Am | Step::Auto | Step::Exact | Step::Rare => {
+            if models.contains(&moved) {
+                return Ok(());
+            }
+            let cause = cause(options, dataset, is_short);
+            Err(RangeError::Move { gamma, moved, legal: models, cause })
+        }
+    }
+}
+
+/// How far a first step may move the model.
+fn models(objective: options::Objective, dataset: &Dataset) -> RangeInclusive<f64> {
+    let models = grids::models();
+    match objective {
+        // While x is 0, a target is rounded to the grid that margins will have.
+        options::Objective::LeastSquares => {
+            *models.start()..=models.end().min(TARGET_GROWTH_MAX * dataset.largest_label())
+        }
+        options::Objective::Logistic
+        | options::Objective::Softmax
+        | options::Objective::Perceptron => models,
+    }
+}
+
+/// What makes a step of theory so short, or so long: the factor that is farthest from 1.
+fn cause(options: &Options, dataset: &Dataset, is_short: bool) -> String {
+    let (feature, data) = (dataset.largest_feature().1, data(dataset));
+    if !is_short {
+        return data;
+    }
+    let Options { lambda, method, .. } = *options;
+    let (least, eta) = (options.participation.iter().copied().fold(1.0, f64::min), options.eta());
+    let averaging = if method == Method::Ef21Sgdm { 1.0 / eta } else { 0.0 };
+    let momentum = if method == Method::Ef21Hb { (1.0 - eta).powi(-2) } else { 0.0 };
+    let causes = [
+        (lambda, format!("--lambda {lambda:e}; give a smaller one")),
+        (1.0 / least, format!("--participation {least:e}; give a larger one")),
+        (averaging, format!("--eta {eta:e}; give a larger one")),
+        (momentum, format!("--eta {eta}; give a smaller one")),
+        (feature * feature, data),
+    ];
+    let largest = causes.into_iter().max_by(|one, other| one.0.total_cmp(&other.0));
+    largest.map(|(_, cause)| cause).unwrap_or_default()
+}
+
+/// The data as a cause.
+fn data(dataset: &Dataset) -> String {
+    format!(
+        "features up to {} and labels up to {} in {}; scale the data, to -1 to 1 for instance",
+        number(dataset.largest_feature().1.abs()),
+        number(dataset.largest_label()),
+        dataset.name()
+    )
+}

@@ -1,0 +1,764 @@
+//! What a method is made of: what workers send, what the server does with it, who counts how much, and the step size.
+//!
+//! A method that is added tomorrow gets a name in [`options::Method`] and an arm here; a new rule for
+//! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
+
+use crate::options::{self, Method, Objective, Options};
+use crate::problem::dataset::Dataset;
+use crate::problem::theory::{
+    Basis, Case, Presence, RareFeatures, Smoothness, Theorem, beta, contraction, growth, noise,
+    theta, xi,
+};
+use smidgen_aggregator::ratio::ratio;
+use smidgen_aggregator::{Budget, StepRule, Theory};
+use smidgen_protocol::batch::Batch;
+use smidgen_protocol::message::Downlink;
+use smidgen_protocol::method::{self, Compressor, Participation};
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// With this many bits, values are not rounded.
+const UNROUNDED_BITS: u8 = 32;
+
+/// The part of a worker in the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// Whose rows it has: an index into the shares of the data.
+    pub share: usize,
+    /// What its gradient is multiplied with before it meets the grid.
+    pub scale: f64,
+    /// What its estimator is multiplied with in the sum.
+    pub weight: f64,
+    /// Its part in f.
+    pub loss_weight: f64,
+    /// Coordinates K of its updates.
+    pub k: u32,
+    /// The probability p with which it takes part in a round.
+    pub participation: f64,
+    /// The contraction of its updates, rounding and participation included: with probability p, a compressor α has p α.
+    pub alpha: f64,
+}
+
+/// The longest step that is known for a run, and what it stands on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Longest {
+    /// γ
+    pub gamma: f64,
+    /// The theorem that allows it, or lends it.
+    pub basis: Basis,
+}
+
+/// A method, with all its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// What workers send of their gradients.
+    pub method: method::Method,
+    /// How they compress it.
+    pub compressor: Compressor,
+    /// The workers of the run: one for each share, or several clones of it.
+    pub parts: Vec<Part>,
+    /// Bits of each coordinate of an update.
+    pub value_bits: u8,
+    /// Which of its rows a worker looks at in a round.
+    pub batch: Batch,
+    /// How the model travels.
+    pub downlink: Downlink,
+    /// Downlink sparsity budget; `None` sends every change.
+    pub downlink_budget: Option<Budget>,
+    /// η of the heavy ball, 0 for none.
+    pub momentum: f64,
+    /// Weight λ₁ of the l1 norm, 0 for none.
+    pub l1: f64,
+    /// Step size γ.
+    pub gamma: f64,
+    /// What becomes of it.
+    pub step_rule: StepRule,
+}
+
+/// Options that contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RecipeError {
+    /// A worker that is away does not send zero: without memory of its last gradient this is no method.
+    #[error(
+        "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
+    )]
+    Participation(&'static str),
+    /// A worker that is left out is restored.
+    #[error(
+        "--absent skip needs a method whose state the host can restore, such as ef21; that of {0} it cannot"
+    )]
+    Absent(&'static str),
+    /// With minibatches it is not gradient descent.
+    #[error(
+        "--method gd looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as the model"
+    )]
+    Batch,
+    /// The step belongs to another theory.
+    #[error(
+        "--step {step} is a theory of ef21 and ef21-w with the downlinks dense and sparse, and rare one of objectives \
+         with one weight for each feature; give qm, am or a number"
+    )]
+    Step {
+        /// The step that was asked for.
+        step: String,
+    },
+    /// Averages of a worker that is away stand still, which the theorem of EF21-SGDM does not know.
+    #[error(
+        "--step {0} is no theory of ef21-sgdm with --participation below 1, whose absent workers do not average their \
+         gradients; give auto or a number, or choose ef21"
+    )]
+    AbsentAverage(String),
+    /// Averages that take nothing in.
+    #[error(
+        "--eta 0 makes ef21-sgdm average nothing but the first gradients; give a number above 0, such as 0.1"
+    )]
+    NoAverage,
+    /// A regulariser lives on all coordinates, whoever owns them.
+    #[error(
+        "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
+         all coordinates; add --lambda 0, or choose am"
+    )]
+    RareRegularised,
+    /// Theory has no step.
+    #[error(
+        "no theory has a step for --objective perceptron; give --step a number such as 0.5, or auto to a method of \
+         estimators such as ef21"
+    )]
+    NoStep,
+    /// Theory has no constants.
+    #[error(
+        "--method ef21-w and ef21-clone need smoothness constants, which --objective perceptron does not have; choose \
+         ef21"
+    )]
+    NoConstants,
+    /// The step is made of other numbers, or workers are weighed before they can tell.
+    #[error(
+        "--constants boards makes a step of what boards report, so it is for --step auto, am, qm or exact of methods without \
+         weights or clones, and not for a perceptron or for minibatches of least squares; leave it out"
+    )]
+    Reports,
+    /// A server that compresses what it sends cannot send everything.
+    #[error(
+        "--downlink-k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}"
+    )]
+    DownlinkK {
+        /// The K asked for.
+        k: u32,
+        /// The dimension d.
+        dimension: u32,
+    },
+}
+
+/// What a recipe needs to know of the problem.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<'a> {
+    /// The rows of all.
+    pub dataset: &'a Dataset,
+    /// Dimension d of the model.
+    pub dimension: usize,
+    /// The rows of each.
+    pub shares: &'a [Vec<usize>],
+    /// The constants, if theory knows them.
+    pub smoothness: Option<&'a Smoothness>,
+    /// Constants of a problem like it, to start from where theory knows none and the step tunes itself.
+    pub like: Option<&'a Smoothness>,
+    /// K of each, checked against the dimension.
+    pub k: &'a [u32],
+    /// The probability with which each takes part in a round.
+    pub participation: &'a [f64],
+}
+
+impl Problem<'_> {
+    /// One worker for each share, all alike but for K and participation; K = d where `all` coordinates are sent.
+    fn workers(
+        &self,
+        compressor: Compressor,
+        value_bits: u8,
+        all: bool,
+    ) -> impl Iterator<Item = Part> {
+        let loss_weight = 1.0 / self.shares.len() as f64;
+        let numbers = self.k.iter().zip(self.participation).enumerate();
+        numbers.map(move |(share, (&k, &participation))| {
+            let k = if all { self.dimension as u32 } else { k };
+            let alpha = alpha(compressor, value_bits, k, participation, self.dimension);
+            Part { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
+        })
+    }
+}
+
+/// The contraction of a worker's updates, participation included.
+fn alpha(
+    compressor: Compressor,
+    value_bits: u8,
+    k: u32,
+    participation: f64,
+    dimension: usize,
+) -> f64 {
+    let budget = method::Budget { k, value_bits, compressor };
+    participation * contraction(&budget, dimension, dimension)
+}
+
+impl Recipe {
+    /// The method that the options name, for a problem.
+    pub fn new(options: &Options, problem: Problem) -> Result<Self, RecipeError> {
+        let dimension = problem.dimension as u32;
+        let dense = options.method == Method::Gd;
+        let signs = options.compressor == options::Compressor::Sign;
+        let compressor =
+            if dense { Compressor::TopK } else { options.compressor.wire(options.seed) };
+        let value_bits = if dense { UNROUNDED_BITS } else { options.value_bits };
+        let workers = problem.workers(compressor, value_bits, dense || signs);
+        let eta = options.eta();
+        let recipe = Self {
+            method: worker_rule(options.method, eta),
+            compressor,
+            parts: match problem.smoothness {
+                Some(smoothness) => parts(options.method, workers, smoothness),
+                None if needs_constants(options.method) => return Err(RecipeError::NoConstants),
+                None => workers.collect(),
+            },
+            value_bits,
+            batch: batch(options, problem.shares),
+            downlink: options.downlink.wire(),
+            downlink_budget: downlink_budget(options, dimension)?,
+            momentum: if options.method == Method::Ef21Hb { eta } else { 0.0 },
+            l1: if options.method == Method::Ef21Prox { options.l1 } else { 0.0 },
+            gamma: 0.0,
+            step_rule: StepRule::Constant,
+        };
+        recipe.check(options)?;
+        let gamma = recipe.gamma(options, problem)?;
+        let step_rule = recipe.step_rule(options);
+        Ok(Self { gamma, step_rule, ..recipe })
+    }
+
+    fn check(&self, options: &Options) -> Result<(), RecipeError> {
+        if options.method == Method::Gd && !self.batch.is_full() {
+            return Err(RecipeError::Batch);
+        }
+        let anew = matches!(self.method, method::Method::Dcgd | method::Method::Ef14);
+        if anew && self.parts.iter().any(|part| part.participation < 1.0) {
+            return Err(RecipeError::Participation(options.method.name()));
+        }
+        if (anew || self.method.has_private()) && options.absent.patience().is_some() {
+            return Err(RecipeError::Absent(options.method.name()));
+        }
+        let averages = matches!(self.method, method::Method::Sgdm { .. });
+        let by_theory = matches!(options.step, options::Step::Qm | options::Step::Am);
+        if averages && by_theory && self.parts.iter().any(|part| part.participation < 1.0) {
+            return Err(RecipeError::AbsentAverage(options.step.to_string()));
+        }
+        if options.step == options::Step::Rare && options.lambda > 0.0 {
+            return Err(RecipeError::RareRegularised);
+        }
+        if averages && options.eta() == 0.0 {
+            return Err(RecipeError::NoAverage);
+        }
+        Ok(())
+    }
+
+    /// Whether the step is tuned: it needs estimators of gradients, and losses that are all of f.
+    fn step_rule(&self, options: &Options) -> StepRule {
+        let estimates = !matches!(
+            self.method,
+            method::Method::Dcgd | method::Method::Ef14 | method::Method::EControl { .. }
+        );
+        if options.step == options::Step::Auto && estimates && self.l1 == 0.0 {
+            StepRule::Tuned
+        } else {
+            StepRule::Constant
+        }
+    }
+
+    /// The step size that the options ask for.
+    fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
+        let smoothness = match (options.step, problem.smoothness.or(problem.like)) {
+            (options::Step::Fixed(gamma), _) => return Ok(gamma),
+            (options::Step::Auto, Some(like)) if self.step_rule(options) == StepRule::Tuned => like,
+            (_, _) => problem.smoothness.ok_or(RecipeError::NoStep)?,
+        };
+        let gamma = self.first(options, problem.dimension).by_theory(options, problem, smoothness);
+        gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })
+    }
+
+    /// The recipe whose step is the first of the run. A step that is tuned is tried, not proven: it starts from that of values
+    /// that are not rounded, since the rounding bound is a worst case, which would cost rounds at few bits.
+    fn first(&self, options: &Options, dimension: usize) -> Cow<'_, Self> {
+        match self.step_rule(options) {
+            StepRule::Constant => Cow::Borrowed(self),
+            StepRule::Tuned => {
+                let mut exact = Self { value_bits: UNROUNDED_BITS, ..self.clone() };
+                for part in &mut exact.parts {
+                    part.alpha = alpha(
+                        self.compressor,
+                        UNROUNDED_BITS,
+                        part.k,
+                        part.participation,
+                        dimension,
+                    );
+                }
+                if let Some(budget) = &mut exact.downlink_budget {
+                    budget.value_bits = UNROUNDED_BITS;
+                }
+                Cow::Owned(exact)
+            }
+        }
+    }
+
+    /// The longest step that is known for the run, whatever step it has: that of the arithmetic mean, or the one that was asked for
+    /// where it is longer; none where theory has no constants.
+    pub fn longest(&self, options: &Options, problem: Problem) -> Option<Longest> {
+        let of = |step: options::Step| {
+            let options = Options { step, ..options.clone() };
+            let gamma = self.by_theory(&options, problem, problem.smoothness?)?;
+            Some(Longest { gamma, basis: self.basis(&options) })
+        };
+        let am = of(options::Step::Am)?;
+        Some(match options.step {
+            options::Step::Exact | options::Step::Rare => {
+                // A step that is borrowed does not take the place of one that is not.
+                let longer = of(options.step).filter(|step| step.basis.gap == am.basis.gap);
+                longer.filter(|longer| longer.gamma > am.gamma).unwrap_or(am)
+            }
+            options::Step::Qm
+            | options::Step::Am
+            | options::Step::Auto
+            | options::Step::Fixed(_) => am,
+        })
+    }
+
+    /// A step of theory for a problem with these constants; none if it is a theory of other methods.
+    fn by_theory(
+        &self,
+        options: &Options,
+        problem: Problem,
+        smoothness: &Smoothness,
+    ) -> Option<f64> {
+        // Theory counts the features of workers: here the coordinates of the model are features.
+        let features = problem.dimension == problem.dataset.dimension();
+        let rare = (options.step == options::Step::Rare && features)
+            .then(|| RareFeatures::of(problem.dataset, problem.shares, &smoothness.l_i));
+        let gamma = self.step(options, smoothness, problem.dimension, rare)?;
+        Some(gamma.min(self.noise_bound(options, problem, smoothness)))
+    }
+
+    /// The step size that the options ask for, made of constants alone.
+    fn step(
+        &self,
+        options: &Options,
+        smoothness: &Smoothness,
+        dimension: usize,
+        rare: Option<RareFeatures>,
+    ) -> Option<f64> {
+        let is_plain = self.downlink_budget.is_none() && is_plain(options.method);
+        match options.step {
+            options::Step::Fixed(gamma) => Some(gamma),
+            options::Step::Exact | options::Step::Rare if !is_plain => None,
+            options::Step::Exact
+            | options::Step::Rare
+            | options::Step::Qm
+            | options::Step::Am
+            | options::Step::Auto => self.formula(options, smoothness, dimension, rare),
+        }
+    }
+
+    /// Which theorem the step of the options stands on.
+    pub fn basis(&self, options: &Options) -> Basis {
+        let drawn = self.parts.iter().any(|part| part.participation < 1.0);
+        Basis::of(&Case {
+            method: options.method,
+            step: options.step,
+            downlink: options.downlink,
+            noise: noise::disturbs(self.method, self.batch),
+            presence: match options.absent.patience() {
+                Some(_) => Presence::Answering,
+                None if drawn => Presence::Drawn,
+                None => Presence::All,
+            },
+            alike: self.parts.iter().all(|part| part.alpha == self.parts[0].alpha),
+        })
+    }
+
+    /// What makes the step size of the constants that workers report.
+    ///
+    /// # Errors
+    /// If the options need other numbers, or constants before workers can report any.
+    pub fn theory_of_reports(
+        &self,
+        options: &Options,
+        dimension: usize,
+    ) -> Result<Theory, RecipeError> {
+        let no_step = matches!(options.step, options::Step::Fixed(_) | options::Step::Rare);
+        let no_constants = match options.objective {
+            Objective::Logistic | Objective::Softmax => false,
+            Objective::LeastSquares => noise::disturbs(self.method, self.batch),
+            Objective::Perceptron => true,
+        };
+        if no_step || no_constants || needs_constants(options.method) {
+            return Err(RecipeError::Reports);
+        }
+        let (recipe, options) = (self.first(options, dimension).into_owned(), options.clone());
+        Ok(Theory::new(move |l_i| {
+            let smoothness = reported(l_i);
+            recipe.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
+        }))
+    }
+
+    /// A contraction, or what minibatches leave of it.
+    fn contraction(&self, alpha: f64) -> f64 {
+        noise::left_of(alpha, self.method, self.batch)
+    }
+
+    /// The price ξ of it.
+    fn xi(&self, alpha: f64) -> f64 {
+        xi(self.contraction(alpha))
+    }
+
+    /// The contraction of the worker that loses most.
+    fn least_alpha(&self) -> f64 {
+        self.parts.iter().map(|part| part.alpha).fold(1.0, f64::min)
+    }
+
+    /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
+    /// L_i ξ(p_i α_i). Theories of another mean of the L_i, and of minibatches, know one contraction, the least: a worker
+    /// whose ξ is 0 would have no weight, and its noise a price without bound.
+    fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
+        let dearest = self.xi(self.least_alpha());
+        let all = self.mean(options, smoothness) * dearest;
+        if options.method == Method::Ef21Clone
+            || options.step == options::Step::Qm
+            || noise::disturbs(self.method, self.batch)
+        {
+            return all;
+        }
+        let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - self.xi(part.alpha));
+        // Exactly L_AM ξ where workers are alike.
+        all - self.parts.iter().map(saved).sum::<f64>() / self.parts.len() as f64
+    }
+
+    /// The step with κ = 1/2 where the variance of minibatches grows with f, as that of least squares does: A_i = max_j L_ij.
+    /// Rows of the other objectives have bounded gradients, hence A_i = 0 and no bound.
+    fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
+        if options.objective != options::Objective::LeastSquares
+            || !noise::disturbs(self.method, self.batch)
+        {
+            return f64::INFINITY;
+        }
+        let growth = |(worker, share): (usize, &Vec<usize>)| {
+            let rows = share.iter().map(|&row| problem.dataset.row(row).norm_squared());
+            let variance = noise::variance(share.len(), self.batch.size as usize);
+            2.0 * rows.fold(0.0, f64::max) * variance * smoothness.inverse_weight(worker)
+        };
+        let growth = problem.shares.iter().enumerate().map(growth).fold(0.0, f64::max);
+        1.0 / (2.0 * noise::gain(self.least_alpha()) * growth)
+    }
+
+    /// The mean of the smoothness constants that limits the step.
+    fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
+        match options.method {
+            Method::Ef21Clone => clone_mean(smoothness, &self.parts),
+            // No theory of EF21-SGDM knows another mean.
+            Method::Ef21Sgdm => smoothness.l_qm,
+            Method::Ef21
+            | Method::Ef21W
+            | Method::Ef21Plus
+            | Method::Ef21Hb
+            | Method::Ef21Prox
+            | Method::Ef14
+            | Method::Econtrol
+            | Method::Dcgd
+            | Method::Gd => match options.step {
+                options::Step::Qm => smoothness.l_qm,
+                options::Step::Am
+                | options::Step::Auto
+                | options::Step::Exact
+                | options::Step::Rare
+                | options::Step::Fixed(_) => smoothness.l_am,
+            },
+        }
+    }
+
+    /// The step of the theorem that the options stand on, or borrow from; none where it counts features and there are none.
+    fn formula(
+        &self,
+        options: &Options,
+        smoothness: &Smoothness,
+        dimension: usize,
+        rare: Option<RareFeatures>,
+    ) -> Option<f64> {
+        let Smoothness { l, .. } = *smoothness;
+        let error = self.error(options, smoothness);
+        let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha());
+        let down = self.downlink_budget.map(|Budget { k, value_bits }| {
+            let budget = method::Budget { k, value_bits, compressor: Compressor::TopK };
+            (contraction(&budget, dimension, dimension), growth(&budget))
+        });
+        Some(match self.basis(options).theorem {
+            Theorem::Descent
+            | Theorem::Ef21
+            | Theorem::Plus
+            | Theorem::Reloaded1
+            | Theorem::Reloaded2
+            | Theorem::Reloaded3
+            | Theorem::Unequal
+            | Theorem::Sgd => 1.0 / (l + error),
+            Theorem::Root => exact(l, error),
+            Theorem::Rare => self.rare(rare?, dimension, smoothness),
+            Theorem::HeavyBall => heavy_ball(l, error, self.momentum),
+            // The theorem's bound is open.
+            Theorem::Prox => 0.999 / (l / 2.0 + error),
+            Theorem::Sgdm => (alpha / (20.0 * mean)).min(options.eta() / (7.0 * l)),
+            Theorem::ModelDown => {
+                let (down, growth) = down?;
+                1.0 / (l + model_shift(l, error, xi(down), growth))
+            }
+            Theorem::SumDown => {
+                let (down, _) = down?;
+                1.0 / (l + mean * both_links(self.contraction(alpha), down, self.growth(options)))
+            }
+        })
+    }
+
+    /// How much longer than what it is given an update may be, squared.
+    fn growth(&self, options: &Options) -> f64 {
+        let Self { compressor, value_bits, .. } = *self;
+        let of = |part: &Part| growth(&method::Budget { k: part.k, value_bits, compressor });
+        let largest = self.parts.iter().map(of).fold(1.0, f64::max);
+        match options.method {
+            // An estimator that starts anew may move by twice the error.
+            Method::Ef21Plus => 4.0,
+            Method::Ef21
+            | Method::Ef21W
+            | Method::Ef21Clone
+            | Method::Ef21Sgdm
+            | Method::Ef21Hb
+            | Method::Ef21Prox
+            | Method::Ef14
+            | Method::Econtrol
+            | Method::Dcgd
+            | Method::Gd => largest,
+        }
+    }
+
+    /// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least of the workers' contractions on the features that they own.
+    fn rare(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
+        let Smoothness { l, l_am, .. } = *smoothness;
+        let of = (self.compressor, self.value_bits);
+        let alpha = rare_alpha(&self.parts, of, features, dimension);
+        1.0 / (l + features.c_w.sqrt() * l_am * self.xi(alpha))
+    }
+}
+
+/// The constants that workers report: L is not known, but L ≤ L_AM.
+pub fn reported(l_i: &[f64]) -> Smoothness {
+    let l_am = l_i.iter().sum::<f64>() / l_i.len() as f64;
+    Smoothness::new(l_am, l_i.to_vec())
+}
+
+/// Whether a step is longer than the longest that is known, by more than rounding.
+pub fn exceeds(gamma: f64, longest: f64) -> bool {
+    gamma > longest * (1.0 + 1e-9)
+}
+
+/// The least contraction of the workers on the features that they own.
+pub fn rare_alpha(
+    parts: &[Part],
+    (compressor, value_bits): (Compressor, u8),
+    RareFeatures { r, .. }: RareFeatures,
+    dimension: usize,
+) -> f64 {
+    let alpha = |part: &Part| {
+        let budget = method::Budget { k: part.k, value_bits, compressor };
+        part.participation * contraction(&budget, dimension, r)
+    };
+    parts.iter().map(alpha).fold(1.0, f64::min)
+}
+
+/// Whether it is EF21, weighted or not, and no relative.
+pub fn is_plain(method: Method) -> bool {
+    match method {
+        Method::Ef21 | Method::Ef21W => true,
+        Method::Ef21Clone
+        | Method::Ef21Plus
+        | Method::Ef21Sgdm
+        | Method::Ef21Hb
+        | Method::Ef21Prox
+        | Method::Ef14
+        | Method::Econtrol
+        | Method::Dcgd
+        | Method::Gd => false,
+    }
+}
+
+fn worker_rule(method: Method, eta: f64) -> method::Method {
+    match method {
+        Method::Ef21Plus => method::Method::Ef21Plus,
+        Method::Ef14 => method::Method::Ef14,
+        Method::Dcgd => method::Method::Dcgd,
+        Method::Ef21Sgdm => method::Method::Sgdm { eta: ratio(eta) },
+        Method::Econtrol => method::Method::EControl { eta: ratio(eta) },
+        Method::Ef21
+        | Method::Ef21W
+        | Method::Ef21Clone
+        | Method::Ef21Hb
+        | Method::Ef21Prox
+        | Method::Gd => method::Method::Ef21,
+    }
+}
+
+/// Whether a method weighs or clones workers by their constants.
+fn needs_constants(method: Method) -> bool {
+    matches!(method, Method::Ef21W | Method::Ef21Clone)
+}
+
+/// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
+/// for one (Theorem 1).
+fn parts(
+    method: Method,
+    workers: impl Iterator<Item = Part>,
+    smoothness: &Smoothness,
+) -> Vec<Part> {
+    let Smoothness { l_am, ref l_i, .. } = *smoothness;
+    let n = l_i.len() as f64;
+    match method {
+        Method::Ef21W => workers
+            .map(|part| {
+                let scale = smoothness.inverse_weight(part.share);
+                Part { scale, weight: 1.0 / scale, ..part }
+            })
+            .collect(),
+        Method::Ef21Clone => {
+            let clones = |share: usize| (l_i[share] / l_am).ceil().max(1.0);
+            let total: f64 = (0..l_i.len()).map(clones).sum();
+            workers
+                .flat_map(|part| {
+                    let count = clones(part.share);
+                    let clone =
+                        Part { scale: total / (n * count), loss_weight: 1.0 / (n * count), ..part };
+                    std::iter::repeat_n(clone, count as usize)
+                })
+                .collect()
+        }
+        Method::Ef21
+        | Method::Ef21Plus
+        | Method::Ef21Sgdm
+        | Method::Ef21Hb
+        | Method::Ef21Prox
+        | Method::Ef14
+        | Method::Econtrol
+        | Method::Dcgd
+        | Method::Gd => workers.collect(),
+    }
+}
+
+/// M of the cloned problem: the quadratic mean of the clones' constants, N L_i / (n N_i) each.
+fn clone_mean(smoothness: &Smoothness, parts: &[Part]) -> f64 {
+    let squares = parts.iter().map(|part| (part.scale * smoothness.l_i[part.share]).powi(2));
+    (squares.sum::<f64>() / parts.len() as f64).sqrt()
+}
+
+/// What a worker that takes part with probability `p` is told of it.
+pub fn participation(p: f64, seed: u32) -> Participation {
+    if p >= 1.0 {
+        return Participation::FULL;
+    }
+    Participation { seed, probability: (p * 2f64.powi(32)) as u32 }
+}
+
+/// A batch of as many rows as the largest share has is no minibatch.
+fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
+    let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
+    match options.batch {
+        Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed },
+        _ => Batch::FULL,
+    }
+}
+
+fn downlink_budget(options: &Options, dimension: u32) -> Result<Option<Budget>, RecipeError> {
+    if !options.downlink.is_compressed() {
+        return Ok(None);
+    }
+    let k = options.downlink_k.unwrap_or((dimension / 8).max(1));
+    if k > dimension {
+        return Err(RecipeError::DownlinkK { k, dimension });
+    }
+    Ok(Some(Budget { k, value_bits: options.value_bits }))
+}
+
+/// The exact root of a γ² + b γ = 1 with sqrt(a) = `error` and b = L: up to 1.25 times longer than 1/(L + error).
+fn exact(l: f64, error: f64) -> f64 {
+    2.0 / (l + (l * l + 4.0 * error * error).sqrt())
+}
+
+/// EF21-HB: 1/((1+η)L/(1−η)² + error/(1−η)).
+fn heavy_ball(l: f64, error: f64, eta: f64) -> f64 {
+    1.0 / ((1.0 + eta) * l / (1.0 - eta).powi(2) + error / (1.0 - eta))
+}
+
+/// EF21 up and EF21-P down: sqrt(4 c ξ² L_AM² (1 + ξ_P²) + 2 ξ_P² L²), c the growth of the compressor down.
+fn model_shift(l: f64, error: f64, xi_down: f64, growth: f64) -> f64 {
+    let squared = xi_down * xi_down;
+    (4.0 * growth * error * error * (1.0 + squared) + 2.0 * squared * l * l).sqrt()
+}
+
+/// EF21-BC: sqrt(4 c β_M/θ_M + (2 β/θ)(1 + 2 c β_M/θ_M)), c the growth of the compressor up.
+fn both_links(alpha: f64, alpha_down: f64, growth: f64) -> f64 {
+    let ratio = |alpha: f64| beta(alpha) / theta(alpha);
+    let down = growth * ratio(alpha_down);
+    (4.0 * down + 2.0 * ratio(alpha) * (1.0 + 2.0 * down)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a / b - 1.0).abs() < 1e-5
+    }
+
+    /// Four workers that are alike.
+    fn four() -> impl Iterator<Item = Part> {
+        (0..4).map(|share| Part {
+            share,
+            scale: 1.0,
+            weight: 1.0,
+            loss_weight: 0.25,
+            k: 1,
+            participation: 1.0,
+            alpha: 1.0,
+        })
+    }
+
+    /// The paper's example: n = 4, L = (1, 1, 1, 100).
+    #[test]
+    fn clones_of_the_papers_example() {
+        let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
+        let parts = parts(Method::Ef21Clone, four(), &smoothness);
+        assert_eq!(parts.iter().filter(|part| part.share == 3).count(), 4);
+        assert_eq!(parts.len(), 7);
+        assert!(close(clone_mean(&smoothness, &parts), 33.0917));
+        assert!(close(parts.iter().map(|part| part.loss_weight).sum(), 1.0));
+        // The mean of the clones' gradients is the mean of the gradients.
+        let of_share_3: f64 = parts.iter().filter(|p| p.share == 3).map(|p| p.scale / 7.0).sum();
+        assert!(close(of_share_3, 0.25));
+    }
+
+    #[test]
+    fn weights_undo_the_scales() {
+        let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
+        for part in parts(Method::Ef21W, four(), &smoothness) {
+            assert!(close(part.weight * part.scale, 1.0));
+            assert!(close(part.scale * smoothness.l_i[part.share], smoothness.l_am));
+        }
+    }
+
+    #[test]
+    fn special_cases_meet_the_plain_step() {
+        let (l, error) = (2.0, 5.0);
+        assert!(close(heavy_ball(l, error, 0.0), 1.0 / 7.0));
+        assert!(exact(l, error) > 1.0 / 7.0 && exact(l, error) < 1.25 / 7.0);
+        assert!(close(exact(l, 0.0), 1.0 / l));
+        assert!(close(model_shift(l, error, 0.0, 1.0), 2.0 * error));
+        assert!(close(both_links(0.5, 1.0, 1.0), 2f64.sqrt() * xi(0.5)));
+    }
+}

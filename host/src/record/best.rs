@@ -1,0 +1,110 @@
+//! The best model of a run so far. The last one need not be it: a step that tunes itself may end on a spike.
+
+use crate::record::{BestRecord, Criterion, RoundRecord};
+use serde::{Deserialize, Serialize};
+use smidgen_aggregator::{Aggregator, value};
+
+/// The best model so far, as integers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its round, and why it is the best.
+    pub record: BestRecord,
+    /// By what it was found to be: smaller is better.
+    value: f64,
+    exponent: i8,
+    mantissas: Vec<i32>,
+}
+
+impl Best {
+    /// The better one of the best so far and the model of a round that was just closed. `l1` is the weight of the l1 norm.
+    pub fn update(best: &mut Option<Self>, round: &RoundRecord, l1: f64, aggregator: &Aggregator) {
+        let (criterion, value) = judge(round, l1, aggregator);
+        let is_better = best.as_ref().is_none_or(|best| value < best.value);
+        if value.is_finite() && round.loss.is_finite() && is_better {
+            let RoundRecord { round, loss, gradient_norm_squared, .. } = *round;
+            *best = Some(Self {
+                record: BestRecord { round, criterion, loss, gradient_norm_squared },
+                value,
+                exponent: aggregator.exponents().x,
+                mantissas: aggregator.x().to_vec(),
+            });
+        }
+    }
+
+    /// The model in f64.
+    pub fn model(&self) -> Vec<f64> {
+        self.mantissas.iter().map(|&m| value(f64::from(m), self.exponent)).collect()
+    }
+}
+
+/// How good the model of a round is, by the best that the host knows of it. The norm of the estimator is no measure: it is 0
+/// where estimators start at 0.
+fn judge(round: &RoundRecord, l1: f64, aggregator: &Aggregator) -> (Criterion, f64) {
+    if l1 > 0.0 {
+        let norm: f64 = aggregator.model().iter().map(|x| x.abs()).sum();
+        return (Criterion::Loss, round.loss + l1 * norm);
+    }
+    match round.gradient_norm_squared {
+        Some(norm_squared) => (Criterion::Gradient, norm_squared),
+        None => (Criterion::Loss, round.loss),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::experiment::Experiment;
+    use crate::run::training::{Goal, Observer, TrainingError, train};
+
+    /// Keeps the best round, and all.
+    #[derive(Default)]
+    struct Watch {
+        best: Option<Best>,
+        l1: f64,
+        known: bool,
+        values: Vec<f64>,
+        models: Vec<Vec<f64>>,
+    }
+
+    impl Observer for Watch {
+        fn round(
+            &mut self,
+            record: &RoundRecord,
+            _: bool,
+            aggregator: &Aggregator,
+        ) -> Result<(), crate::record::RecordError> {
+            let gradient_norm_squared = record.gradient_norm_squared.filter(|_| self.known);
+            let record = RoundRecord { gradient_norm_squared, ..record.clone() };
+            Best::update(&mut self.best, &record, self.l1, aggregator);
+            self.values.push(judge(&record, self.l1, aggregator).1);
+            self.models.push(aggregator.model());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_best_round_is_kept_by_what_is_known() {
+        for (options, l1, known, criterion) in [
+            ("--step 3 --k 2", 0.0, true, Criterion::Gradient),
+            ("--step 3 --k 2 --init zero", 0.0, false, Criterion::Loss),
+            ("--step 3 --method ef21-prox --l1 0.01", 0.01, true, Criterion::Loss),
+        ] {
+            let experiment = Experiment::of(&format!("--rows 100 {options}"));
+            let mut watch = Watch { l1, known, ..Watch::default() };
+            let goal = Goal { rounds: 60, target: None };
+            let run: Result<(), TrainingError> =
+                train(&mut experiment.simulation(), goal, 115_200, &mut watch);
+            run.unwrap();
+            let best = watch.best.unwrap();
+            let round = best.record.round as usize;
+            let least = watch.values.iter().copied().fold(f64::INFINITY, f64::min);
+            assert_eq!(
+                (watch.values[round], best.record.criterion),
+                (least, criterion),
+                "{options}"
+            );
+            assert_eq!(best.model(), watch.models[round], "{options}");
+            assert!(round > 0, "{options}: the start is not it");
+        }
+    }
+}

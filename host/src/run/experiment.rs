@@ -1,0 +1,763 @@
+//! What options and data make together: shards, constants, step size, and the setup of a run.
+
+use crate::boards::key_file::{KeyError, KeyFile};
+use crate::options::{self, Constants, EachError, KError, Options, Split, Step, WorkersError};
+use crate::problem::dataset::quantise::{Quantised, quantise};
+use crate::problem::dataset::split::SplitError;
+use crate::problem::dataset::{Dataset, DatasetError, Labels};
+use crate::problem::objective::{Objective, Penalty};
+use crate::problem::range::{self, RangeError};
+use crate::problem::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
+use crate::problem::theory::{RareFeatures, Smoothness, noise};
+use crate::record::checkpoint::{self, Checkpoints};
+use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
+use crate::run::lyapunov::{Lyapunov, Terms};
+use crate::units::quantity::counted;
+use crate::units::serial_line::byte_time;
+use crate::world::driver::Driver;
+use crate::world::simulation::{Line, Simulation};
+use crate::world::transport::{Address, TransportError};
+use smidgen_aggregator::{Setup, Share, StepRule, WORKERS_MAX};
+use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::batch::Batch;
+use smidgen_protocol::message::{Downlink, Init};
+use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::shard::Width;
+use std::env;
+use std::ffi::OsString;
+use thiserror::Error;
+
+/// Integers of columns that are no multiples of a unit.
+const WIDTH: Width = Width::I16;
+
+/// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
+const SQUARES_MAX: f64 = 1e150;
+
+/// Why there is nothing to run.
+#[derive(Debug, Error)]
+pub enum ExperimentError {
+    /// The data cannot be had.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// They cannot be dealt out.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// Options leave too few of them.
+    #[error(
+        "{taken} leaves {} to train on, too few for {worker_count} workers: take as many rows as workers at least, or give \
+         --workers {rows}", counted(*.rows as u64, "row", "rows")
+    )]
+    Taken {
+        /// The options.
+        taken: String,
+        /// Rows that are left.
+        rows: usize,
+        /// Workers that were asked for.
+        worker_count: usize,
+    },
+    /// There is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// K does not suit them.
+    #[error(transparent)]
+    K(#[from] KError),
+    /// A list has another number of workers.
+    #[error(transparent)]
+    Each(#[from] EachError),
+    /// Boards and workers do not match.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+    /// The options contradict each other.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A grid does not hold what the run starts with.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// f does not depend on the model.
+    #[error(
+        "{dataset}: none of the rows that are trained on has a feature other than 0, so there is nothing to learn from them; \
+         take other rows (--rows, --test-rows), or another data set"
+    )]
+    Flat {
+        /// Name of the data set.
+        dataset: String,
+    },
+    /// There are more workers than a run can have.
+    #[error("{cause} makes {workers} workers, and a run has {WORKERS_MAX} at most; {advice}")]
+    Crowd {
+        /// The option that asks for them.
+        cause: &'static str,
+        /// How many.
+        workers: usize,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Step sizes cannot be computed from such features.
+    #[error(
+        "{dataset}: a feature of {value:e} in column {column} leaves no step size that a number can hold; scale the data, to \
+         -1 to 1 for instance"
+    )]
+    Immoderate {
+        /// Name of the data set.
+        dataset: String,
+        /// The largest feature.
+        value: f64,
+        /// Its column, counted from 1.
+        column: usize,
+    },
+    /// A split decides how many workers there are, and another number was asked for.
+    #[error(
+        "--split one-each makes {rows} workers, one for each row, not {workers}; leave out --workers, or use --split \
+         contiguous"
+    )]
+    OneEachWorkers {
+        /// Rows, and with them workers.
+        rows: usize,
+        /// Workers that were asked for.
+        workers: u16,
+    },
+    /// The run is none of those that the theorem is about.
+    #[error(
+        "--check-theory watches ef21, ef21-w, ef21-clone, ef21+ or gd with a step that stays, one K for all, a compressor without chance, all \
+         workers with all rows in every round and nothing compressed on the way down; add --step am or a number, or leave it out"
+    )]
+    NoTheorem,
+    /// A checkpoint would not hold the whole state.
+    #[error(
+        "--checkpoint: a worker of {0} keeps a vector to itself, which no checkpoint holds; leave it out, or choose \
+         another method such as ef21"
+    )]
+    Private(&'static str),
+    /// A clone is no board.
+    #[error(
+        "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
+    )]
+    Clones {
+        /// Workers of the cloned problem.
+        workers: usize,
+        /// Boards that are given.
+        boards: usize,
+    },
+    /// A split decides how many workers there are, and there are not as many boards.
+    #[error(
+        "--split one-each needs a board for each of the {rows} rows, and there are {boards}; use --split contiguous, or \
+         --rows {boards}"
+    )]
+    OneEach {
+        /// Rows, and with them workers.
+        rows: usize,
+        /// Boards that are given.
+        boards: usize,
+    },
+}
+
+/// A problem with data, dealt out, and how it is to be solved.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The rows of all workers.
+    pub dataset: Dataset,
+    /// The rows of each.
+    pub shares: Vec<Vec<usize>>,
+    /// The workers of the run, in order.
+    pub parts: Vec<Part>,
+    /// The constants of the problem, if theory knows them.
+    pub smoothness: Option<Smoothness>,
+    /// What the aggregator needs.
+    pub setup: Setup,
+    /// The longest step size that is known for the method, and what it stands on; the run may have been given another.
+    pub longest: Option<Longest>,
+    /// The largest relative error of a stored feature.
+    pub quantisation_error: f64,
+    /// Rows that nobody trains on.
+    test: Option<Dataset>,
+    penalty: Penalty,
+    options: Options,
+}
+
+impl Experiment {
+    /// Loads and deals out the data, computes constants and step size. `boards` is the number of boards that are given;
+    /// in simulation there are as many as wanted. `session` names the run among all runs.
+    pub fn new(
+        options: &Options,
+        boards: Option<usize>,
+        session: u32,
+    ) -> Result<Self, ExperimentError> {
+        let mut dataset = Dataset::load_with(&options.dataset, Labels::of(options.objective))?;
+        if let Some(rows) = options.rows {
+            dataset = dataset.take(rows)?;
+        }
+        let mut test = None;
+        if let Some(rows) = options.test_rows {
+            let (training, held) = dataset.hold_out(rows)?;
+            (dataset, test) = (training, Some(held));
+        }
+        let worker_count = options.worker_count(boards)?;
+        let shares = dataset.deal(options.split, worker_count).map_err(|error| match error {
+            SplitError::TooManyWorkers { .. } if options.rows.or(options.test_rows).is_some() => {
+                ExperimentError::Taken {
+                    taken: taken(options),
+                    rows: dataset.row_count(),
+                    worker_count,
+                }
+            }
+            error => error.into(),
+        })?;
+        if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
+            return Err(ExperimentError::OneEach { rows: shares.len(), boards });
+        }
+        if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
+            return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
+        }
+        let (cause, advice) = match options.split {
+            Split::OneEach => ("--split one-each", "take fewer rows, or use --split contiguous"),
+            Split::Contiguous | Split::SortedNorm => ("--workers", "ask for fewer"),
+        };
+        check_crowd(shares.len(), cause, advice)?;
+        let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
+        let k = options.k(dimension, shares.len())?;
+        let participation = options.participation(shares.len())?;
+        if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
+            return Err(ExperimentError::Flat { dataset: dataset.name().into() });
+        }
+        let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
+        if squares.sum::<f64>() > SQUARES_MAX {
+            return Err(immoderate(&dataset));
+        }
+        let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
+        let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
+        // A perceptron starts as softmax regression behind units that are all but linear.
+        let like = match smoothness {
+            Some(_) => None,
+            None => Smoothness::of(options::Objective::Softmax, penalty, &dataset, &shares),
+        };
+        let problem = Problem {
+            dataset: &dataset,
+            dimension,
+            shares: &shares,
+            smoothness: smoothness.as_ref(),
+            like: like.as_ref(),
+            k: &k,
+            participation: &participation,
+        };
+        let recipe = Recipe::new(options, problem)?;
+        let longest = recipe.longest(options, problem);
+        check_crowd(recipe.parts.len(), "--method ef21-clone", "use fewer workers, or ef21-w")?;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
+        let constants = smoothness.iter().flat_map(|s| [s.l, s.l_qm]);
+        let gammas = longest.map(|longest| longest.gamma).into_iter().chain([recipe.gamma]);
+        if !constants.chain(gammas).all(positive) {
+            return Err(immoderate(&dataset));
+        }
+        let objective = Objective::new(options.objective, penalty, &dataset, &shares);
+        range::check(options, &dataset, &objective, &recipe)?;
+        let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
+        let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
+        let setup = Setup {
+            session,
+            objective: options.objective.name(),
+            regulariser: options.regulariser.into(),
+            lambda: options.lambda,
+            start_seed: options.objective.start_seed(options.seed),
+            dimension: dimension as u32,
+            value_bits: recipe.value_bits,
+            init: options.init.into(),
+            method: recipe.method,
+            compressor: recipe.compressor,
+            batch: recipe.batch,
+            downlink: recipe.downlink,
+            downlink_budget: recipe.downlink_budget,
+            gamma: recipe.gamma,
+            theory: match options.constants {
+                Constants::Data => None,
+                Constants::Boards => Some(recipe.theory_of_reports(options, dimension)?),
+            },
+            step_rule: recipe.step_rule,
+            momentum: recipe.momentum,
+            l1: recipe.l1,
+            shares: recipe.parts.iter().map(|part| share(part, &quantised, options.seed)).collect(),
+            byte_time: byte_time(options.baud),
+            patience: options.absent.patience(),
+            seal: match (&options.key, boards) {
+                (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
+                (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
+                (None, _) => None,
+            },
+        };
+        if options.check_theory
+            && (smoothness.is_none() || !Self::is_watchable(options, &setup, &recipe))
+        {
+            return Err(ExperimentError::NoTheorem);
+        }
+        let parts = recipe.parts;
+        if let Some(boards) = boards.filter(|&boards| boards != parts.len()) {
+            return Err(ExperimentError::Clones { workers: parts.len(), boards });
+        }
+        let options = options.clone();
+        Ok(Self {
+            dataset,
+            test,
+            penalty,
+            shares,
+            parts,
+            smoothness,
+            setup,
+            longest,
+            quantisation_error,
+            options,
+        })
+    }
+
+    /// The workers of the run, one for each share: without clones.
+    pub fn first_parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
+    }
+
+    /// γ of another method or step on the same problem with the same workers, if theory has one.
+    pub fn gamma_of(&self, method: options::Method, step: Step) -> Option<f64> {
+        let options =
+            Options { method, step, downlink: options::Downlink::Sparse, ..self.options.clone() };
+        let of = |problem: Problem| Some(Recipe::new(&options, problem).ok()?.gamma);
+        self.with_problem(self.smoothness.as_ref()?, of)
+    }
+
+    /// The longest step size that is known for the constants L_i that workers report.
+    pub fn longest_of_reports(&self, l_i: &[f64]) -> Option<Longest> {
+        let options = &self.options;
+        let of = |problem: Problem| Recipe::new(options, problem).ok()?.longest(options, problem);
+        self.with_problem(&recipe::reported(l_i), of)
+    }
+
+    /// Asks something of the problem with these constants.
+    fn with_problem<T>(&self, smoothness: &Smoothness, ask: impl FnOnce(Problem) -> T) -> T {
+        let first: Vec<Part> = self.first_parts().copied().collect();
+        let k: Vec<u32> = first.iter().map(|part| part.k).collect();
+        let participation: Vec<f64> = first.iter().map(|part| part.participation).collect();
+        ask(Problem {
+            dataset: &self.dataset,
+            dimension: self.setup.dimension as usize,
+            shares: &self.shares,
+            smoothness: Some(smoothness),
+            like: None,
+            k: &k,
+            participation: &participation,
+        })
+    }
+
+    /// Who owns which features, where the coordinates of the model are features, theory knows constants, and no regulariser
+    /// makes all coordinates everybody's.
+    pub fn rare_features(&self) -> Option<RareFeatures> {
+        let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
+        let features = self.setup.dimension as usize == self.dataset.dimension();
+        (features && self.options.lambda == 0.0)
+            .then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
+    }
+
+    /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one: for EF21 and EF21-W whose workers have one α, with a
+    /// step that stays as long as theory allows or shorter.
+    pub fn noise_floor(&self) -> Option<f64> {
+        let Setup { method, batch, gamma, step_rule, downlink_budget, .. } = self.setup;
+        let is_plain = recipe::is_plain(self.options.method) && downlink_budget.is_none();
+        let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
+        let alpha = self.parts.first()?.alpha;
+        let is_alike = self.parts.iter().all(|part| part.alpha == alpha);
+        let has_noise = noise::disturbs(method, batch);
+        let smoothness = self.smoothness.as_ref();
+        let smoothness = smoothness.filter(|_| has_noise && is_plain && is_allowed && is_alike)?;
+        let data = (&self.dataset, &self.shares[..]);
+        noise::floor(self.options.objective, data, smoothness, batch.size as usize, alpha)
+    }
+
+    /// Whether a theorem covers the run and allows its step.
+    pub fn is_allowed(&self) -> bool {
+        is_allowed(self.setup.gamma, self.longest)
+    }
+
+    /// The watch over theory, if it was asked for.
+    pub fn lyapunov(&self) -> Option<Lyapunov> {
+        let smoothness = self.smoothness.clone().filter(|_| self.options.check_theory)?;
+        let Setup { compressor, value_bits, dimension, gamma, .. } = self.setup;
+        let rare = self.rare_features().filter(|_| self.options.step == Step::Rare);
+        let (alpha, factor) = match rare {
+            None => (self.parts[0].alpha, 1.0),
+            Some(features) => {
+                let of = (compressor, value_bits);
+                (recipe::rare_alpha(&self.parts, of, features, dimension as usize), features.c_w)
+            }
+        };
+        let parts = self.parts.clone();
+        Some(Lyapunov::new(self.objective(), Terms { parts, smoothness, gamma, alpha, factor }))
+    }
+
+    /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
+    fn is_watchable(options: &Options, setup: &Setup, recipe: &Recipe) -> bool {
+        let is_estimator = match options.method {
+            options::Method::Ef21
+            | options::Method::Ef21W
+            | options::Method::Ef21Clone
+            | options::Method::Ef21Plus
+            | options::Method::Gd => true,
+            options::Method::Ef21Sgdm
+            | options::Method::Ef21Hb
+            | options::Method::Ef21Prox
+            | options::Method::Ef14
+            | options::Method::Econtrol
+            | options::Method::Dcgd => false,
+        };
+        let is_deterministic = match setup.compressor {
+            Compressor::TopK | Compressor::Natural | Compressor::Sign => true,
+            Compressor::RandK { .. } => false,
+        };
+        is_estimator
+            && is_deterministic
+            && setup.hears_all()
+            && recipe.parts.iter().all(|part| part.alpha == recipe.parts[0].alpha)
+            && setup.downlink_budget.is_none()
+            && setup.step_rule == StepRule::Constant
+            && setup.theory.is_none()
+    }
+
+    /// f in f64, on the data as they were read.
+    pub fn objective(&self) -> Objective {
+        Objective::new(self.options.objective, self.penalty, &self.dataset, &self.shares)
+    }
+
+    /// How well x does on the rows held out, if there are any.
+    pub fn test(&self, x: &[f64]) -> Option<TestRecord> {
+        let test = self.test.as_ref()?;
+        let share: Vec<usize> = (0..test.row_count()).collect();
+        let none = Penalty { lambda: 0.0, ..self.penalty };
+        let objective = Objective::new(self.options.objective, none, test, &[share]);
+        let loss = objective.loss_and_gradient(x, &mut vec![0.0; x.len()]);
+        Some(TestRecord { rows: test.row_count() as u64, loss, accuracy: objective.accuracy(0, x) })
+    }
+
+    /// The line that the options ask for.
+    pub fn line(&self) -> Line {
+        let Options { baud, faults, seed, .. } = self.options;
+        Line { baud, faults, seed: seed.into() }
+    }
+
+    /// Its workers in simulation.
+    pub fn simulation(&self) -> Simulation<Objectives> {
+        let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
+        if self.setup.hears_all() {
+            simulation
+        } else {
+            simulation.with_objective(self.objective())
+        }
+    }
+
+    /// Its workers behind links that are opened now; `places` says for people where these lead.
+    ///
+    /// # Errors
+    /// If a link cannot be opened.
+    pub fn driver(
+        &self,
+        addresses: &[Address],
+        places: Vec<String>,
+    ) -> Result<Driver, TransportError> {
+        let driver = Driver::open(self.setup.clone(), addresses, places, self.line())?;
+        let deadline = self.options().absent.deadline();
+        Ok(driver.with_deadline(deadline).with_objective(self.objective()))
+    }
+
+    /// Where the run leaves checkpoints, which hold the command line that asks for it; nowhere if its workers keep vectors
+    /// to themselves.
+    ///
+    /// # Errors
+    /// If checkpoints are asked for all the same.
+    pub fn checkpoints(
+        &self,
+        arguments: Vec<OsString>,
+    ) -> Result<Option<Checkpoints>, ExperimentError> {
+        let Options { checkpoint, every, out, method, .. } = &self.options;
+        if self.setup.method.has_private() {
+            let asked = checkpoint.is_some();
+            return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
+        }
+        Ok(Some(Checkpoints {
+            directory: checkpoint.as_ref().unwrap_or(out).clone(),
+            every: *every,
+            arguments,
+            folder: env::current_dir().unwrap_or_default().into(),
+            data_checksum: self.data_checksum(),
+            rounds: self.options.rounds,
+        }))
+    }
+
+    /// Checksum of the data of all workers, to tell whether they are those of a checkpoint.
+    pub fn data_checksum(&self) -> u64 {
+        checkpoint::data_checksum(self.setup.shares.iter().map(|share| &share.data[..]))
+    }
+
+    /// The options it was made from.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Dense gradient descent on the same data: K = d, 32 bits a value, x itself down. Its step is 1/L, or the run's own
+    /// where that is longer, and it tunes itself where the run's does, so that a bold step does not favour the run.
+    pub fn baseline(&self) -> Setup {
+        let share = |share: &Share| Share {
+            k: self.setup.dimension,
+            participation: Participation::FULL,
+            ..share.clone()
+        };
+        Setup {
+            shares: self.setup.shares.iter().map(share).collect(),
+            value_bits: 32,
+            init: Init::Full,
+            method: Method::Ef21,
+            compressor: Compressor::TopK,
+            batch: Batch::FULL,
+            downlink: Downlink::Dense,
+            downlink_budget: None,
+            momentum: 0.0,
+            theory: None,
+            gamma: self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(self.setup.gamma),
+            ..self.setup.clone()
+        }
+    }
+
+    /// Whether a run of dense gradient descent beside this one would tell anything: not if it is one itself.
+    pub fn has_baseline(&self) -> bool {
+        self.options.method != options::Method::Gd
+    }
+
+    /// A summary with what is known before the first round.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            configuration: self.configuration(),
+            baud: Some(self.options.baud),
+            elapsed_seconds: Some(0.0),
+            l: self.smoothness.as_ref().map(|s| s.l),
+            l_am: self.smoothness.as_ref().map(|s| s.l_am),
+            l_qm: self.smoothness.as_ref().map(|s| s.l_qm),
+            gamma: Some(self.setup.gamma),
+            theory: self.longest.map(StepTheory::from).unwrap_or_default(),
+            gamma_tuned: self.setup.step_rule == StepRule::Tuned,
+            quantisation_error: Some(self.quantisation_error),
+            ..Summary::default()
+        }
+    }
+
+    /// The options, and what they came to with these data.
+    fn configuration(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut configuration = self.options.record();
+        configuration.insert("k".into(), self.k());
+        configuration.insert("value-bits".into(), self.setup.value_bits.into());
+        configuration.insert("workers".into(), self.shares.len().into());
+        configuration.insert("dimension".into(), self.setup.dimension.into());
+        configuration.insert("rows".into(), self.dataset.row_count().into());
+        configuration
+    }
+
+    /// K, or the K of each worker where they differ.
+    fn k(&self) -> serde_json::Value {
+        let each: Vec<u32> = self.parts.iter().map(|part| part.k).collect();
+        if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
+    }
+
+    /// What `updates` updates of this run would take at best, which is `bits` together, beside the bytes that they took; none if
+    /// there were none, or if workers that did not take part have not sent theirs, or send what is not entries of their choice.
+    pub fn information_limit(
+        &self,
+        updates: u64,
+        bits: f64,
+        sent_bytes: u64,
+    ) -> Option<InformationLimit> {
+        let limit =
+            InformationLimit { bits_per_update: bits / updates as f64, updates, sent_bytes };
+        let uniform = self.everybody_takes_part()
+            && self.setup.patience.is_none()
+            && self.setup.compressor == Compressor::TopK;
+        (bits > 0.0 && uniform).then_some(limit)
+    }
+
+    /// Whether all workers take part in every round.
+    fn everybody_takes_part(&self) -> bool {
+        self.parts.iter().all(|part| part.participation >= 1.0)
+    }
+}
+
+/// Whether a theorem covers the run and allows the step, but for rounding.
+fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
+    let allowed = longest.filter(|longest| longest.basis.gap.is_none());
+    allowed.is_some_and(|longest| !recipe::exceeds(gamma, longest.gamma))
+}
+
+fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
+    let Part { share, scale, weight, loss_weight, k, participation, .. } = *part;
+    let participation = recipe::participation(participation, seed);
+    Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight, k, participation }
+}
+
+#[cfg(test)]
+impl Experiment {
+    /// The experiment that `smidgen simulate` makes of these options.
+    pub(crate) fn of(options: &str) -> Self {
+        use crate::cli::{self, Command};
+        let line = format!("smidgen simulate {options}");
+        let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        Self::new(&options, None, 1).unwrap()
+    }
+}
+
+/// The options that take rows of the data set away.
+fn taken(options: &Options) -> String {
+    let of = |name, rows: Option<usize>| rows.map(|rows| format!("--{name} {rows}"));
+    let given = [of("rows", options.rows), of("test-rows", options.test_rows)];
+    given.into_iter().flatten().collect::<Vec<_>>().join(" with ")
+}
+
+/// Refuses more workers than a run has room for.
+fn check_crowd(
+    workers: usize,
+    cause: &'static str,
+    advice: &'static str,
+) -> Result<(), ExperimentError> {
+    if workers > WORKERS_MAX {
+        return Err(ExperimentError::Crowd { cause, workers, advice });
+    }
+    Ok(())
+}
+
+/// The refusal of data whose largest feature makes constants or step sizes that are no numbers.
+fn immoderate(dataset: &Dataset) -> ExperimentError {
+    let (column, value) = dataset.largest_feature();
+    ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::theory::{Basis, Gap, Theorem, xi};
+
+    fn experiment(options: &str) -> Experiment {
+        Experiment::of(&format!("--rows 200 --workers 4 {options}"))
+    }
+
+    #[test]
+    fn noise_has_a_floor_only_where_a_theorem_gives_it() {
+        let floor = |options: &str| experiment(&format!("--batch 9 {options}")).noise_floor();
+        for options in ["--step am", "--step qm", "--step 1e-4", "--step am --method ef21-w"] {
+            assert!(floor(options).is_some(), "{options}");
+        }
+        for options in [
+            "--step 3",
+            "--step auto",
+            "--step am --method ef14",
+            "--step am --method ef21-hb",
+            "--step am --method ef21-sgdm",
+            "--step am --downlink ef21-p",
+            "--step am --k 4,4,4,64",
+            "--step am --participation 1,1,1,0.5",
+        ] {
+            assert_eq!(floor(options), None, "{options}");
+        }
+        assert_eq!(experiment("--step am").noise_floor(), None, "all rows have no noise");
+    }
+
+    #[test]
+    fn no_theorem_covers_averages_of_workers_that_are_away() {
+        for step in ["auto", "0.1"] {
+            let of = |p: f64| {
+                let options = format!("--method ef21-sgdm --step {step} --participation {p}");
+                experiment(&options).longest.unwrap().basis.gap
+            };
+            assert_eq!(of(0.5), Some(Gap::Participation(options::Method::Ef21Sgdm)), "{step}");
+            assert_eq!(of(1.0), None, "{step}");
+        }
+    }
+
+    #[test]
+    fn theory_allows_the_step_of_each_of_its_theorems() {
+        for (step, theorem) in
+            [("am", Theorem::Reloaded3), ("exact", Theorem::Root), ("rare", Theorem::Rare)]
+        {
+            let of = experiment(&format!("--lambda 0 --step {step}"));
+            let basis = Basis { theorem, gap: None };
+            assert_eq!(of.longest, Some(Longest { gamma: of.setup.gamma, basis }), "{step}");
+        }
+        let am = experiment("--step am").longest;
+        for step in ["qm", "auto", "3"] {
+            assert_eq!(experiment(&format!("--step {step}")).longest, am, "{step}");
+        }
+    }
+
+    /// Each of them was said to be allowed once.
+    #[test]
+    fn a_step_that_no_theorem_covers_is_borrowed() {
+        for options in [
+            "--method dcgd",
+            "--method ef14",
+            "--method econtrol",
+            "--method ef21-hb --downlink ef21-p",
+            "--method ef21-prox --downlink ef21-bc",
+            "--method ef21-sgdm --downlink ef21-p",
+            "--method ef21-hb --batch 9",
+            "--downlink ef21-bc --batch 9",
+            "--method ef21-clone --batch 9",
+            "--absent skip",
+        ] {
+            let experiment = experiment(&format!("--step am {options}"));
+            let theory = experiment.summary().theory;
+            assert_eq!((theory.theory_gamma, theory.theorem), (None, None), "{options}");
+            assert_eq!(theory.borrowed_gamma, Some(experiment.setup.gamma), "{options}");
+        }
+    }
+
+    #[test]
+    fn gradient_descent_of_workers_that_are_drawn_has_the_step_of_their_contraction() {
+        let gamma = |options: &str| experiment(&format!("--step am {options}")).setup.gamma;
+        let of = experiment("--step am --method gd --participation 0.5");
+        let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();
+        assert_eq!(of.setup.gamma, 1.0 / (l + l_am * xi(0.5)));
+        assert_eq!(gamma("--method gd"), 1.0 / l);
+    }
+
+    #[test]
+    fn few_bits_shorten_every_step_of_theory_and_32_bits_none() {
+        let alpha = |bits: u32, options: &str| {
+            experiment(&format!("--k 16 --value-bits {bits} --step am {options}")).parts[0].alpha
+        };
+        let gamma = |bits: u32, options: &str| {
+            experiment(&format!("--k 16 --value-bits {bits} {options}")).setup.gamma
+        };
+        assert_eq!([32, 2].map(|bits| alpha(bits, "")), [0.25, 0.25 * (1.0 - 16.0 / 19.0)]);
+        assert_eq!(alpha(2, "--compressor natural"), alpha(32, "--compressor natural"));
+        for options in [
+            "--step qm",
+            "--step am",
+            "--step exact",
+            "--step rare --lambda 0",
+            "--step am --method ef21-w",
+            "--step am --method ef21-clone",
+            "--step am --method ef21+",
+            "--step am --method ef21-hb",
+            "--step am --method ef21-prox",
+            "--step am --method ef21-sgdm",
+            "--step am --compressor randk",
+            "--step am --downlink ef21-p",
+            "--step am --downlink ef21-bc",
+            "--step am --participation 0.5",
+            "--step am --batch 9",
+        ] {
+            let [few, all] = [2, 32].map(|bits| gamma(bits, options));
+            assert!(few < 0.5 * all, "{options}: {few} {all}");
+        }
+        for downlink in ["sparse", "ef21-p", "ef21-bc"] {
+            let gamma = |bits| gamma(bits, &format!("--step auto --downlink {downlink}"));
+            assert_eq!(gamma(2), gamma(32), "{downlink}: it is tuned, not proven");
+        }
+    }
+
+    #[test]
+    fn noise_has_the_price_of_the_worker_that_loses_most() {
+        let of = |options: &str| experiment(options).setup.gamma;
+        assert_eq!(of("--batch 9 --step am --k 4,4,4,64"), of("--batch 9 --step am --k 4"));
+        assert!(of("--step am --k 4,4,4,64") > of("--step am --k 4"), "all rows: ξ₄ is 0");
+    }
+}

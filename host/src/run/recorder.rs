@@ -1,0 +1,563 @@
+//! Watches a run: writes its records and shows its progress.
+
+use crate::output::progress::Progress;
+use crate::output::report::sentence::slow_line;
+use crate::problem::theory::Smoothness;
+use crate::record::best::Best;
+use crate::record::checkpoint::Checkpoints;
+use crate::record::{
+    Claim, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary, Times,
+    WorkerRecord, WorkerTimes,
+};
+use crate::run::experiment::Experiment;
+use crate::run::lyapunov::{Lyapunov, Violation};
+use crate::run::training::{Goal, Observer, TrainingError, train};
+use crate::units::interrupt;
+use crate::units::quantity::number;
+use crate::world::simulation;
+use crate::world::{Clock, World};
+use smidgen_aggregator::{Aggregator, Event, Snapshot};
+use std::time::Instant;
+use thiserror::Error;
+
+/// Boards that are greeted by a line of their own; the rest are counted.
+const GREETING_COUNT_MAX: usize = 8;
+
+/// Slow lines that are noted while the run goes on; the report names the rest.
+const SLOW_COUNT_MAX: usize = 4;
+
+/// The observer of a run that is recorded.
+struct Recorder<'r> {
+    experiment: &'r Experiment,
+    /// What the directory is made of, until the first round is closed: an earlier run, or later rounds of this one, are not given
+    /// up for one that never gets so far.
+    pending: Option<Pending>,
+    /// Whether an earlier part of the run has left checkpoints.
+    is_resumed: bool,
+    checkpoints: Option<Checkpoints>,
+    /// The state after the last closed round, which is kept when the run ends.
+    last: Option<Snapshot>,
+    goal: Goal,
+    started: Instant,
+    /// Seconds that earlier parts of the run took.
+    earlier_seconds: f64,
+    progress: &'r mut Progress,
+    /// Where each link leads.
+    places: Vec<String>,
+    /// The name of the method, if its workers keep something that the host does not know.
+    kept_alone: Option<&'static str>,
+    greeted: usize,
+    /// Where the time of each worker's rounds went.
+    times: Vec<WorkerTimes>,
+    /// Workers whose lines were said to be slow.
+    slow: Vec<bool>,
+    /// What measures them.
+    clock: Clock,
+    baud: u32,
+    /// What is known by now.
+    summary: Summary,
+    /// Bytes of bodies after round 0, whose updates may be dense or empty.
+    sent_bytes: u64,
+    /// Bits that these updates would take at least.
+    information_bits: f64,
+    /// The best model so far.
+    best: Option<Best>,
+    /// Weight of the l1 norm.
+    l1: f64,
+    /// The watch over theory, where it was wanted.
+    lyapunov: Option<Lyapunov>,
+    /// Whether a theorem allows the step: then every inequality must hold.
+    is_allowed: bool,
+    /// Made with the first round that is closed.
+    directory: Option<RunDirectory>,
+}
+
+/// What a directory is made of.
+enum Pending {
+    /// A place that is free, or holds an earlier run.
+    New(Claim),
+    /// The records of an earlier part of the run.
+    Resumed(Records),
+}
+
+impl Observer for Recorder<'_> {
+    fn event(&mut self, event: &Event, aggregator: &Aggregator) {
+        match *event {
+            Event::Greeted(worker) => self.greet(worker, aggregator),
+            Event::Loaded { worker, held, len } => {
+                let place = self.place(worker, aggregator);
+                self.progress.transfer(&place, held.into(), len.into());
+            }
+            Event::Prepared(_) => self.learn(aggregator),
+            Event::Rebooted(worker) => {
+                let place = self.place(worker, aggregator);
+                self.note(&format!("{place} was restarted and is being restored"));
+                if let Some(method) = self.kept_alone {
+                    self.note(&format!(
+                        "what it alone kept for {method} is back only if it has that in its flash; \
+                         else it starts from zero, and the run is another one"
+                    ));
+                }
+            }
+            Event::Moved(worker) => {
+                let place = self.place(worker, aggregator);
+                let board = aggregator.identity(worker).map(ToString::to_string);
+                let board = board.unwrap_or_default();
+                self.note(&format!("worker {} ({board}) answers on {place} now", worker + 1));
+            }
+            Event::LeftOut { worker, ref failure } => {
+                let place = self.place(worker, aggregator);
+                self.note(&match failure {
+                    Some(failure) => {
+                        format!("{place} is left out, and asked again later: {}", failure.reason)
+                    }
+                    None => format!("{place} is silent, and rounds go on without it"),
+                });
+            }
+            Event::Back(worker) => {
+                let place = self.place(worker, aggregator);
+                self.note(&format!("{place} answers again and is brought back"));
+            }
+            Event::Closed(_) | Event::Finished(_) | Event::Failed(_) => {}
+        }
+    }
+
+    fn note(&mut self, note: &str) {
+        self.progress.note(note);
+    }
+
+    fn prepared(&mut self, setup: Cost) {
+        self.summary.setup = setup;
+    }
+
+    fn finished(&mut self, closing: Cost) {
+        (self.summary.closing, self.summary.finished) = (closing, true);
+    }
+
+    fn round(
+        &mut self,
+        record: &RoundRecord,
+        last: bool,
+        aggregator: &Aggregator,
+    ) -> Result<(), RecordError> {
+        let theory = self.lyapunov.as_mut().map(|lyapunov| lyapunov.look(aggregator));
+        let record = &RoundRecord { theory, ..record.clone() };
+        self.begin()?.append(record)?;
+        let held = self.summary.violation.is_none();
+        self.add(record);
+        Best::update(&mut self.best, record, self.l1, aggregator);
+        if let Some(Violation { round, inequality }) = self.summary.violation.filter(|_| held) {
+            self.note(&format!("in round {round} {inequality} does not hold"));
+        }
+        self.time(aggregator);
+        self.last = aggregator.snapshot();
+        if !last && self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
+            self.keep(self.last.clone())?;
+        }
+        self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
+        Ok(())
+    }
+
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.summary.violation.filter(|_| self.is_allowed).map_or(Ok(()), Err)
+    }
+}
+
+impl Recorder<'_> {
+    /// The directory of the run, in which nothing of an earlier run, or of later rounds, is left from now on.
+    fn begin(&mut self) -> Result<&mut RunDirectory, RecordError> {
+        match self.pending.take() {
+            Some(Pending::New(claim)) => {
+                self.forget_checkpoints_from(0)?;
+                self.directory = Some(claim.begin(&self.summary)?);
+            }
+            Some(Pending::Resumed(records)) => {
+                let next = records.rounds.last().map_or(0, |record| record.round + 1);
+                self.forget_checkpoints_from(next)?;
+                self.directory = Some(RunDirectory::reopen(&records)?);
+                self.write_summary()?;
+            }
+            None => {}
+        }
+        Ok(self.directory.as_mut().expect("a run is claimed or reopened"))
+    }
+
+    /// Takes a round into what is known.
+    fn add(&mut self, record: &RoundRecord) {
+        self.summary.add(record);
+        self.summary.target_reached = self.goal.is_hit(record);
+        if record.round > 0 {
+            self.sent_bytes += record.uplink.payload_bytes;
+            self.information_bits += record.information_bits;
+        }
+    }
+
+    fn write_summary(&self) -> Result<(), RecordError> {
+        self.directory.as_ref().map_or(Ok(()), |directory| directory.write_summary(&self.summary))
+    }
+
+    fn forget_checkpoints_from(&self, round: u32) -> Result<(), RecordError> {
+        self.checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.forget_from(round))
+    }
+
+    /// The round of the latest checkpoint that is this run's.
+    fn resumable(&self) -> Option<u32> {
+        // Until a new run has a directory, those that are there are of an earlier run.
+        let are_ours = self.is_resumed || self.directory.is_some();
+        self.checkpoints.as_ref().filter(|_| are_ours).and_then(Checkpoints::latest_round)
+    }
+
+    /// Leaves a checkpoint. The records that it goes with are written before.
+    fn keep(&self, snapshot: Option<Snapshot>) -> Result<(), RecordError> {
+        let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, snapshot) else {
+            return Ok(());
+        };
+        self.directory.as_ref().map_or(Ok(()), RunDirectory::sync)?;
+        let (setup, times, best) = (self.summary.setup, self.times.clone(), self.best.clone());
+        checkpoints.write(setup, self.wall_seconds(), times, best, snapshot)
+    }
+
+    /// Seconds on the clocks of all hosts of the run.
+    fn wall_seconds(&self) -> f64 {
+        self.earlier_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    fn start(&mut self, start: Start, aggregator: &Aggregator) {
+        match start {
+            Start::New(claim) => self.pending = Some(Pending::New(claim)),
+            Start::Resumed { records, setup, wall_seconds, times, best } => {
+                self.best = best.map(|best| *best);
+                self.times = times;
+                self.times.resize(self.places.len(), WorkerTimes::default());
+                self.earlier_seconds = wall_seconds;
+                self.learn(aggregator);
+                self.summary.setup = setup;
+                records.rounds.iter().for_each(|round| self.add(round));
+                if let Some(lyapunov) = &mut self.lyapunov {
+                    lyapunov.look(aggregator);
+                }
+                self.pending = Some(Pending::Resumed(records));
+                self.is_resumed = true;
+            }
+        }
+    }
+
+    /// Takes the times of a round that was just closed, and says of a line once that it is slow.
+    fn time(&mut self, aggregator: &Aggregator) {
+        let baud = self.baud;
+        for (worker, elapsed) in aggregator.elapsed() {
+            self.times[worker].add(Times::new(&elapsed, baud));
+            let is_slow = self.clock == Clock::Host && self.times[worker].total.is_line_slow();
+            if is_slow && !std::mem::replace(&mut self.slow[worker], true) {
+                let place = self.place(worker, aggregator);
+                if self.slow.iter().filter(|slow| **slow).count() <= SLOW_COUNT_MAX {
+                    self.note(&slow_line(&place, &self.times[worker], baud));
+                }
+            }
+        }
+    }
+
+    /// Where a worker is, for people.
+    fn place(&self, worker: usize, aggregator: &Aggregator) -> String {
+        self.places[aggregator.link(worker)].clone()
+    }
+
+    /// Says who a board is; nobody needs to hear that of simulated ones.
+    fn greet(&mut self, worker: usize, aggregator: &Aggregator) {
+        let Some(identity) = aggregator.identity(worker) else { return };
+        if identity.board == simulation::BOARD {
+            return;
+        }
+        self.greeted += 1;
+        let more = self.places.len().saturating_sub(GREETING_COUNT_MAX);
+        if self.greeted <= GREETING_COUNT_MAX {
+            self.note(&format!("{} is {identity}", self.place(worker, aggregator)));
+        } else if self.greeted == self.places.len() {
+            self.note(&format!("and {more} more have said who they are"));
+        }
+    }
+
+    /// Takes the constants that workers reported, and the step size that was made of them.
+    fn learn(&mut self, aggregator: &Aggregator) {
+        let Some(l_i) = aggregator.reported() else { return };
+        let longest = self.experiment.longest_of_reports(&l_i);
+        let gamma = aggregator.gamma();
+        let least = l_i.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = l_i.iter().copied().fold(0.0, f64::max);
+        let Smoothness { l_am, l_qm, .. } = Smoothness::new(f64::NAN, l_i);
+        self.note(&format!(
+            "the workers report L_i from {} to {}, which make γ = {}",
+            number(least),
+            number(largest),
+            number(gamma)
+        ));
+        let summary = &mut self.summary;
+        (summary.l, summary.l_am, summary.l_qm) = (None, Some(l_am), Some(l_qm));
+        summary.gamma = Some(gamma);
+        summary.theory = longest.map(StepTheory::from).unwrap_or_default();
+    }
+
+    /// What can be said of the workers and their updates when the run is over.
+    fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
+        let summary = &mut self.summary;
+        summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
+        let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
+        summary.saturated = by_workers + u64::from(aggregator.saturated());
+        summary.best = self.best.as_ref().map(|best| best.record);
+        let model = self.best.as_ref().map_or_else(|| aggregator.model(), Best::model);
+        summary.test = experiment.test(&model);
+        let updates = u64::from(summary.rounds) * self.places.len() as u64;
+        summary.information_limit =
+            experiment.information_limit(updates, self.information_bits, self.sent_bytes);
+    }
+}
+
+/// What a recorded run leaves in memory.
+pub struct Recorded {
+    /// The directory of the run, which is complete but for the baseline.
+    pub directory: RunDirectory,
+    /// Its summary, as it was written.
+    pub summary: Summary,
+}
+
+/// Why a run that was recorded did not come to its end.
+#[derive(Debug, Error)]
+#[error("{cause}")]
+pub struct Failed {
+    /// What went wrong.
+    pub cause: Box<TrainingError>,
+    /// The round after which it can go on, by its latest checkpoint.
+    pub resumable: Option<u32>,
+}
+
+/// What a run begins with.
+#[derive(Debug)]
+pub enum Start {
+    /// Nothing but a place.
+    New(Claim),
+    /// An earlier part of itself.
+    Resumed {
+        /// Its rounds, and where they are.
+        records: Records,
+        /// What it cost to load the data.
+        setup: Cost,
+        /// Seconds that it has taken.
+        wall_seconds: f64,
+        /// Where the time of each worker's rounds went.
+        times: Vec<WorkerTimes>,
+        /// The best model so far.
+        best: Option<Box<Best>>,
+    },
+}
+
+/// Runs `experiment` in `world` and writes every round, checkpoints, and the summary at the end, however it ends.
+///
+/// # Errors
+/// If the run cannot go on or cannot be written.
+pub fn record(
+    experiment: &Experiment,
+    start: Start,
+    checkpoints: Option<Checkpoints>,
+    world: &mut impl World,
+    progress: &mut Progress,
+) -> Result<Recorded, Failed> {
+    let options = experiment.options();
+    let goal = Goal { rounds: options.rounds, target: options.target };
+    let mut recorder = Recorder {
+        experiment,
+        pending: None,
+        is_resumed: false,
+        checkpoints,
+        last: None,
+        goal,
+        started: Instant::now(),
+        earlier_seconds: 0.0,
+        places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
+        kept_alone: experiment.setup.method.has_private().then(|| options.method.name()),
+        greeted: 0,
+        times: vec![WorkerTimes::default(); experiment.parts.len()],
+        slow: vec![false; experiment.parts.len()],
+        clock: world.clock(),
+        baud: options.baud,
+        summary: Summary { clock: Some(world.clock()), ..experiment.summary() },
+        progress,
+        sent_bytes: 0,
+        information_bits: 0.0,
+        best: None,
+        l1: experiment.setup.l1,
+        lyapunov: experiment.lyapunov(),
+        is_allowed: experiment.is_allowed(),
+        directory: None,
+    };
+    recorder.start(start, world.aggregator());
+    recorder.progress.phase("sending shards");
+    for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
+        recorder.progress.transfer(place, 0, share.data.len() as u64);
+    }
+    interrupt::begin_training();
+    let outcome = train(world, goal, options.baud, &mut recorder);
+    recorder.conclude(experiment, world.aggregator());
+    recorder.summary.wall_seconds = recorder.wall_seconds();
+    let written = recorder.write_summary();
+    // Also of a run that failed: all that it closed can be gone on from.
+    let kept = recorder.keep(recorder.last.clone());
+    let resumable = recorder.resumable();
+    // Why the run failed matters more than whether that could be written down.
+    match outcome.and(written.map_err(Into::into)).and(kept.map_err(Into::into)) {
+        Err(cause) => Err(Failed { cause: Box::new(cause), resumable }),
+        Ok(()) => {
+            let Recorder { directory, summary, .. } = recorder;
+            Ok(Recorded { directory: directory.expect("a run has a first round"), summary })
+        }
+    }
+}
+
+fn worker_records(
+    experiment: &Experiment,
+    aggregator: &Aggregator,
+    places: &[String],
+    times: &[WorkerTimes],
+) -> Vec<WorkerRecord> {
+    let record = |worker: usize| {
+        let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
+        let (uplink, downlink) = aggregator.traffic(worker);
+        let told = aggregator.told(worker);
+        let share = experiment.parts[worker].share;
+        let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
+        WorkerRecord {
+            name: places[aggregator.link(worker)].clone(),
+            identity,
+            rows: experiment.shares[share].len() as u64,
+            l_i: aggregator.l_i(worker).or(computed),
+            uplink,
+            downlink,
+            rejected_by_host: WorkerRecord::by_reason(
+                &aggregator.counters(worker).rejected_frames(),
+            ),
+            rejected_by_worker: WorkerRecord::by_reason(&told.rejected),
+            saturated: told.saturated.into(),
+            times: times[worker],
+            reboots: aggregator.reboots(worker),
+            left_out: aggregator.left_out(worker),
+            reason: aggregator.reason(worker).map(ToString::to_string),
+        }
+    };
+    (0..places.len()).map(record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{self, Command};
+    use crate::record::Locks;
+    use crate::world::simulation::Simulation;
+    use crate::world::{Measured, WorldError};
+    use smidgen_firmware::objectives::Objectives;
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    /// A simulated world that comes to a halt after some rounds.
+    struct Halting {
+        simulation: Simulation<Objectives>,
+        rounds: usize,
+    }
+
+    impl World for Halting {
+        fn advance(&mut self) -> Result<Option<Event>, WorldError> {
+            if self.rounds == 0 {
+                return Err(WorldError::Lost { place: "here".into(), seconds: 120 });
+            }
+            let event = self.simulation.advance()?;
+            self.rounds -= usize::from(matches!(event, Some(Event::Closed(_))));
+            Ok(event)
+        }
+
+        fn aggregator(&mut self) -> &mut Aggregator {
+            self.simulation.aggregator()
+        }
+
+        fn measure(&mut self) -> Option<Measured> {
+            self.simulation.measure()
+        }
+
+        fn clock(&self) -> Clock {
+            self.simulation.clock()
+        }
+
+        fn place(&self, link: usize) -> String {
+            self.simulation.place(link)
+        }
+    }
+
+    /// A run of nine rounds in `path`, in a world that halts after so many.
+    fn run(path: &Path, rounds: usize) -> Option<Failed> {
+        let (experiment, mut world) = halting(path, rounds);
+        let claim = Claim::new(path, &mut Locks::default()).unwrap();
+        record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
+    }
+
+    /// What runs nine rounds in `path`, in a world that halts after `rounds`.
+    fn halting(path: &Path, rounds: usize) -> (Experiment, Halting) {
+        let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
+        let arguments = arguments.map(Into::into).into_iter().chain([path.into()]);
+        let cli = cli::parse(arguments).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        let experiment = Experiment::new(&options, None, 1).unwrap();
+        let world = Halting { simulation: experiment.simulation(), rounds };
+        (experiment, world)
+    }
+
+    #[test]
+    fn a_run_is_complete_before_anything_is_compared_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(run(folder.path(), 100).is_none());
+        let recorded = RunDirectory::read(folder.path()).unwrap();
+        assert!(recorded.summary.finished && recorded.baseline.is_empty());
+        assert_eq!(recorded.rounds.len(), 10);
+    }
+
+    #[test]
+    fn a_resumption_that_gets_nowhere_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(run(folder.path(), 100).is_none());
+        let files = || {
+            let entries =
+                std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            entries
+                .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let before = files();
+        let transcript = &RunDirectory::read(folder.path()).unwrap().rounds[3].transcript;
+        let transcript = u64::from_str_radix(transcript, 16).unwrap();
+        let start = Start::Resumed {
+            records: Records::read(folder.path(), 3, transcript).unwrap(),
+            setup: Cost::default(),
+            wall_seconds: 0.0,
+            times: vec![],
+            best: None,
+        };
+        let (experiment, mut world) = halting(folder.path(), 0);
+        record(&experiment, start, None, &mut world, &mut Progress::new(9)).err().unwrap();
+        assert_eq!(files(), before);
+    }
+
+    #[test]
+    fn a_run_that_fails_leaves_its_totals_and_counters() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = run(folder.path(), 4);
+        let Some(Failed { cause, resumable }) = failure else { panic!("it halts") };
+        assert!(matches!(*cause, TrainingError::World(WorldError::Lost { .. })));
+        assert_eq!(resumable, None, "it leaves no checkpoints");
+
+        let recorded = RunDirectory::read(folder.path()).unwrap();
+        let summary = recorded.summary;
+        assert_eq!((summary.finished, summary.rounds, recorded.rounds.len()), (false, 3, 4));
+        assert!(summary.setup.wire_bytes() > 0 && summary.workers.len() == 4);
+        assert!(summary.workers.iter().all(|worker| worker.downlink.frames > 0));
+    }
+}

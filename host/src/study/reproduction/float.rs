@@ -1,0 +1,81 @@
+//! EF21 in f64, without workers, frames and grids: what fixed point is compared with.
+//!
+//! ```text
+//! x^{t+1} = x^t − γ (1/n) Σ g_i^t,   g_i^{t+1} = g_i^t + TopK(∇f_i(x^{t+1}) − g_i^t)
+//! ```
+
+use crate::output::report::curve::Mark;
+use crate::record::Cost;
+use crate::run::experiment::Experiment;
+use smidgen_protocol::message::Init;
+
+/// The state of a run.
+struct Ef21 {
+    x: Vec<f64>,
+    g_i: Vec<Vec<f64>>,
+}
+
+/// EF21 on the problem of `experiment`, with its K, γ and first estimators, for as many rounds. Nothing travels, so it costs
+/// nothing.
+pub fn run(experiment: &Experiment, rounds: u32, mut on_round: impl FnMut(u32)) -> Vec<Mark> {
+    let setup = &experiment.setup;
+    let d = setup.dimension as usize;
+    let objective = experiment.objective();
+    let mut gradient = vec![0.0; d];
+    let mut run = Ef21 { x: vec![0.0; d], g_i: vec![vec![0.0; d]; setup.shares.len()] };
+    let mut marks = vec![];
+    for round in 0..=rounds {
+        for (worker, (g_i, share)) in run.g_i.iter_mut().zip(&setup.shares).enumerate() {
+            let kept = match (round, setup.init) {
+                (0, Init::Full) => d,
+                (0, Init::Zero) => 0,
+                _ => share.k as usize,
+            };
+            objective.worker_loss_and_gradient(worker, &run.x, &mut gradient);
+            add_top_k(g_i, &gradient, kept);
+        }
+        let loss = objective.loss_and_gradient(&run.x, &mut gradient);
+        marks.push(Mark {
+            round,
+            loss,
+            gradient_norm_squared: Some(gradient.iter().map(|g| g * g).sum()),
+            estimator_norm_squared: None,
+            total: Cost::default(),
+        });
+        on_round(round);
+        run.step(setup.gamma);
+    }
+    marks
+}
+
+impl Ef21 {
+    fn step(&mut self, gamma: f64) {
+        let share = gamma / self.g_i.len() as f64;
+        for g_i in &self.g_i {
+            self.x.iter_mut().zip(g_i).for_each(|(x, g)| *x -= share * g);
+        }
+    }
+}
+
+/// Moves the K entries of `g` that are furthest from `gradient` there; of equal ones those with the lower index.
+fn add_top_k(g: &mut [f64], gradient: &[f64], k: usize) {
+    let mut order: Vec<usize> = (0..g.len()).collect();
+    if k < g.len() {
+        let distance = |k: usize| (gradient[k] - g[k]).abs();
+        let further = |&a: &usize, &b: &usize| distance(b).total_cmp(&distance(a)).then(a.cmp(&b));
+        order.select_nth_unstable_by(k, further);
+    }
+    order[..k].iter().for_each(|&k| g[k] = gradient[k]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_furthest_move() {
+        let mut g = [0.0, 1.0, 2.0, 3.0];
+        add_top_k(&mut g, &[1.0, 1.0, 1.0, -9.0], 2);
+        assert_eq!(g, [1.0, 1.0, 2.0, -9.0]);
+    }
+}

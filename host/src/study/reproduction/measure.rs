@@ -1,0 +1,195 @@
+//! Runs the curves of studies, several at a time.
+
+use super::float;
+use super::study::{Curve, Study};
+use crate::output::progress::Progress;
+use crate::output::report::curve::{Mark, of_run};
+use crate::problem::theory::Smoothness;
+use crate::run::experiment::{Experiment, ExperimentError};
+use crate::run::training::{Goal, TrainingError, collect};
+use crate::units::quantity::{number, seconds};
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Instant;
+use thiserror::Error;
+
+/// The session of all runs; results do not depend on it.
+const SESSION: u32 = 1;
+/// Rounds between two words about a run.
+const ROUNDS_PER_WORD: u32 = 16;
+
+/// What a curve came to.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Number of workers n.
+    pub worker_count: usize,
+    /// Dimension d.
+    pub dimension: u32,
+    /// The constants of the problem, if theory knows them.
+    pub smoothness: Option<Smoothness>,
+    /// The step size, the first one where it tunes itself.
+    pub gamma: f64,
+    /// Every round.
+    pub marks: Vec<Mark>,
+}
+
+/// Why a curve cannot be measured.
+#[derive(Debug, Error)]
+#[error("{study}, {panel}, {label}: {source}")]
+pub struct MeasureError {
+    /// The study.
+    study: String,
+    /// The panel.
+    panel: String,
+    /// The curve.
+    label: String,
+    /// Why.
+    source: Box<CurveError>,
+}
+
+/// Why a run cannot be had.
+#[derive(Debug, Error)]
+enum CurveError {
+    /// Its options do not suit its data.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// It comes to a halt.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+}
+
+/// A curve that waits for its turn.
+struct Job<'a> {
+    study: &'a Study,
+    panel: usize,
+    curve: &'a Curve,
+}
+
+/// What a thread says.
+enum Word {
+    /// So many more rounds are closed.
+    Rounds(u32),
+    /// A job is done, after so many seconds.
+    Done(usize, Result<Measured, CurveError>, f64),
+}
+
+/// Runs all curves of all panels of `studies`, whose data are there; for each study one list a panel, in their order.
+///
+/// # Errors
+/// The first of a curve that cannot be run.
+pub fn measure(
+    studies: &[Study],
+    progress: &mut Progress,
+) -> Result<Vec<Vec<Vec<Measured>>>, MeasureError> {
+    let jobs: Vec<Job> = studies.iter().flat_map(jobs).collect();
+    let queue = Mutex::new(jobs.iter().enumerate());
+    let (sender, words) = mpsc::channel();
+    let measured = thread::scope(|scope| {
+        let count = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len());
+        let start = |_| {
+            let (queue, sender) = (&queue, sender.clone());
+            thread::Builder::new().spawn_scoped(scope, move || work(queue, &sender)).ok()
+        };
+        // Where the system gives fewer threads, those that there are do it all.
+        if (0..count).map_while(start).count() == 0 {
+            work(&queue, &sender);
+        }
+        drop(sender);
+        gather(&jobs, words, progress)
+    })?;
+    let mut measured = measured.into_values();
+    let mut take = |count: usize| measured.by_ref().take(count).collect::<Vec<_>>();
+    Ok(studies.iter().map(|s| s.panels.iter().map(|p| take(p.curves.len())).collect()).collect())
+}
+
+/// Hears what the threads say, until all jobs are done or one fails; by the numbers of the jobs.
+fn gather(
+    jobs: &[Job<'_>],
+    words: Receiver<Word>,
+    progress: &mut Progress,
+) -> Result<BTreeMap<usize, Measured>, MeasureError> {
+    let total = jobs.iter().map(|job| u64::from(job.curve.options.rounds) + 1).sum();
+    let mut rounds = 0;
+    let mut done = BTreeMap::new();
+    for word in words {
+        match word {
+            Word::Rounds(more) => rounds += u64::from(more),
+            Word::Done(index, outcome, took) => {
+                let measured = outcome.map_err(|source| jobs[index].error(source))?;
+                progress.note(&jobs[index].conclusion(&measured, took));
+                done.insert(index, measured);
+            }
+        }
+        progress.work(rounds, total, &format!("{}/{} curves", done.len(), jobs.len()));
+    }
+    Ok(done)
+}
+
+fn jobs(study: &Study) -> impl Iterator<Item = Job<'_>> {
+    let curves = study.panels.iter().enumerate();
+    curves.flat_map(move |(panel, p)| p.curves.iter().map(move |curve| Job { study, panel, curve }))
+}
+
+/// Takes jobs until none is left, or nobody listens because one failed.
+fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &Sender<Word>) {
+    loop {
+        let next = queue.lock().expect("no thread panics here").next();
+        let Some((index, job)) = next else { return };
+        let started = Instant::now();
+        let outcome = run(job.curve, sender);
+        if sender.send(Word::Done(index, outcome, started.elapsed().as_secs_f64())).is_err() {
+            return;
+        }
+    }
+}
+
+fn run(curve: &Curve, sender: &Sender<Word>) -> Result<Measured, CurveError> {
+    let options = &curve.options;
+    let experiment = Experiment::new(options, None, SESSION)?;
+    let mut told = 0;
+    let mut tell = |round: u32| {
+        let closed = round + 1;
+        if closed - told >= ROUNDS_PER_WORD {
+            let _ = sender.send(Word::Rounds(closed - told));
+            told = closed;
+        }
+    };
+    let marks = if curve.float {
+        float::run(&experiment, options.rounds, &mut tell)
+    } else {
+        let goal = Goal { rounds: options.rounds, target: options.target };
+        let mut world = experiment.simulation();
+        of_run(&collect(&mut world, goal, options.baud, |record| tell(record.round))?.rounds)
+    };
+    let _ = sender.send(Word::Rounds(options.rounds + 1 - told));
+    Ok(Measured {
+        worker_count: experiment.setup.shares.len(),
+        dimension: experiment.setup.dimension,
+        smoothness: experiment.smoothness,
+        gamma: experiment.setup.gamma,
+        marks,
+    })
+}
+
+impl Job<'_> {
+    fn place(&self) -> [&str; 3] {
+        [&self.study.name, &self.study.panels[self.panel].name, &self.curve.label]
+    }
+
+    fn error(&self, source: CurveError) -> MeasureError {
+        let [study, panel, label] = self.place().map(String::from);
+        MeasureError { study, panel, label, source: Box::new(source) }
+    }
+
+    /// What is said when it is done.
+    fn conclusion(&self, measured: &Measured, took: f64) -> String {
+        let last = measured.marks.last().expect("a run has a first round");
+        let norm = last
+            .gradient_norm_squared
+            .map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", number(norm)));
+        format!("{}: round {}{norm}; took {}", self.place().join(", "), last.round, seconds(took))
+    }
+}

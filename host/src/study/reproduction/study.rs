@@ -1,0 +1,349 @@
+//! A study: one experiment of a paper, read from TOML.
+
+use super::figures;
+use crate::cli::FILE_LIMITS;
+use crate::cli::studies::{STUDIES, names};
+use crate::cli::{self, Cli, Command};
+use crate::options::{Method, Options};
+use crate::output::report::chart::Against;
+use crate::output::report::figure::CURVE_COUNT_MAX;
+use crate::problem::dataset::Dataset;
+use crate::units::shown::shown;
+use crate::units::text::{self, MARK, TextError};
+use serde::Deserialize;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// One experiment: some methods on some data.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// The name of its file, without its ending.
+    pub name: String,
+    /// What it is called.
+    pub title: String,
+    /// What the paper says.
+    pub paper: String,
+    /// What we measured, and where that differs; its figures, `{rounds w1a 1/2}`, are filled in from the run.
+    pub measured: String,
+    /// How it is set up, and why so.
+    pub text: String,
+    /// Options that all runs share, as on the command line.
+    pub options: String,
+    /// The charts of each panel.
+    pub against: Vec<Against>,
+    /// Whether each panel has bars of what its curves cost to the target.
+    pub bars: bool,
+    /// The data.
+    pub panels: Vec<Panel>,
+    /// Panels that are not run, because their data are missing.
+    pub skipped: Vec<Panel>,
+}
+
+/// One data set of a study.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// Its name, in text and in names of files.
+    pub name: String,
+    /// Its options, as on the command line.
+    pub options: String,
+    /// L_var of these data, as the paper has it.
+    pub paper_l_var: Option<String>,
+    /// To which part of its start ‖∇f(x)‖² shall fall; where it is not given, to the lowest level that all curves reach.
+    pub target: Option<f64>,
+    /// The methods.
+    pub curves: Vec<Curve>,
+}
+
+/// One method on one data set.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// What it is called.
+    pub label: String,
+    /// Its own options, as on the command line.
+    pub text: String,
+    /// All options.
+    pub options: Options,
+    /// Whether it is computed in f64 instead, without workers, frames and bytes.
+    pub float: bool,
+}
+
+/// The file as it stands.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    title: String,
+    paper: String,
+    measured: String,
+    text: String,
+    options: String,
+    against: Vec<Against>,
+    #[serde(default)]
+    bars: bool,
+    target: Option<f64>,
+    panel: Vec<FilePanel>,
+    curve: Vec<FileCurve>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct FilePanel {
+    name: String,
+    options: String,
+    paper_l_var: Option<String>,
+    target: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct FileCurve {
+    label: String,
+    #[serde(default)]
+    options: String,
+    #[serde(default)]
+    float: bool,
+}
+
+/// Why there is no such study.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    /// No study has this name.
+    #[error("`{}` is no experiment; give {} or the path of a TOML file", shown(.0), names().collect::<Vec<_>>().join(", "))]
+    Unknown(OsString),
+    /// A file does not open, or holds no text.
+    #[error("cannot read {}: {source}; give the path of a TOML file", shown(path))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: TextError,
+    },
+    /// The file is no study.
+    #[error("experiment {name}: {problem}; compare it with those under experiments/")]
+    Toml {
+        /// The study.
+        name: String,
+        /// What is wrong with it, in one line.
+        problem: String,
+    },
+    /// Options that `smidgen simulate` would not take.
+    #[error("experiment {name}, `{options}`: {problem}")]
+    Options {
+        /// The study.
+        name: String,
+        /// The options.
+        options: String,
+        /// What is wrong with them, in one line.
+        problem: String,
+    },
+    /// More curves than a chart can show.
+    #[error(
+        "experiment {name} has {count} curves, and a chart shows {CURVE_COUNT_MAX}: leave `against` empty, or some curves out"
+    )]
+    Crowd {
+        /// The study.
+        name: String,
+        /// Its curves.
+        count: usize,
+    },
+    /// Only EF21 has been written down in f64.
+    #[error(
+        "experiment {name}, `{label}`: only ef21 with topk and all workers runs in f64; leave out float"
+    )]
+    Float {
+        /// The study.
+        name: String,
+        /// The curve.
+        label: String,
+    },
+}
+
+impl Study {
+    /// All studies inside the program.
+    ///
+    /// # Panics
+    /// If one of them is none.
+    pub fn all() -> Vec<Self> {
+        let parse = |(name, text): &(&str, &str)| Self::parse(name, text);
+        STUDIES.iter().map(|study| parse(study).unwrap_or_else(|error| panic!("{error}"))).collect()
+    }
+
+    /// The study inside the program that has this name, or else the file at this path.
+    pub fn load(name: impl AsRef<OsStr>) -> Result<Self, StudyError> {
+        let name = name.as_ref();
+        if let Some((name, text)) = STUDIES.iter().find(|(bundled, _)| *bundled == name) {
+            return Self::parse(name, text);
+        }
+        let path = PathBuf::from(name);
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            return Err(StudyError::Unknown(name.into()));
+        }
+        let stem = shown(path.file_stem().unwrap_or_default()).to_string();
+        match text::read(&path, FILE_LIMITS) {
+            Ok(text) => Self::parse(&stem, text.strip_prefix(MARK).unwrap_or(&text)),
+            Err(source) => Err(StudyError::Unreadable { path, source }),
+        }
+    }
+
+    /// Reads a study from TOML.
+    pub fn parse(name: &str, text: &str) -> Result<Self, StudyError> {
+        let file: File = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count()) + 1;
+            StudyError::Toml {
+                name: name.into(),
+                problem: format!("line {line}: {}", shown(error.message())),
+            }
+        })?;
+        if file.curve.len() > CURVE_COUNT_MAX && !file.against.is_empty() {
+            return Err(StudyError::Crowd { name: name.into(), count: file.curve.len() });
+        }
+        let panels: Vec<&str> = file.panel.iter().map(|panel| &*panel.name).collect();
+        figures::check(&file.measured, &panels, file.curve.len())
+            .map_err(|error| StudyError::Toml { name: name.into(), problem: error.to_string() })?;
+        let panels = file.panel.iter().map(|panel| file.panel(name, panel));
+        Ok(Self {
+            name: name.into(),
+            panels: panels.collect::<Result<_, _>>()?,
+            skipped: vec![],
+            title: file.title,
+            paper: file.paper,
+            measured: file.measured,
+            text: file.text,
+            options: file.options,
+            against: file.against,
+            bars: file.bars,
+        })
+    }
+
+    /// Looks for the data that are files in `folder`.
+    pub fn set_data_folder(&mut self, folder: &Path) {
+        for curve in self.panels.iter_mut().flat_map(|panel| &mut panel.curves) {
+            let dataset = &mut curve.options.dataset;
+            if !Dataset::is_built_in(dataset) {
+                *dataset = folder.join(&*dataset);
+            }
+        }
+    }
+
+    /// Moves the panels whose data are missing to those that are skipped.
+    pub fn skip_missing(&mut self) {
+        self.skipped.extend(self.panels.extract_if(.., |panel| panel.missing().is_some()));
+    }
+}
+
+impl Panel {
+    /// The file of its data, if that is not there.
+    pub fn missing(&self) -> Option<&Path> {
+        let dataset = &self.curves.first()?.options.dataset;
+        (!Dataset::is_built_in(dataset) && !dataset.exists()).then_some(dataset)
+    }
+}
+
+impl File {
+    fn panel(&self, study: &str, panel: &FilePanel) -> Result<Panel, StudyError> {
+        let curve = |curve: &FileCurve| {
+            let text = format!("{} {} {}", self.options, panel.options, curve.options);
+            let options = parse(&text).map_err(|problem| StudyError::Options {
+                name: study.into(),
+                options: text.split_whitespace().collect::<Vec<_>>().join(" "),
+                problem,
+            })?;
+            if curve.float && !has_float(&options) {
+                return Err(StudyError::Float { name: study.into(), label: curve.label.clone() });
+            }
+            let (label, text) = (curve.label.clone(), curve.options.clone());
+            Ok(Curve { label, text, options, float: curve.float })
+        };
+        Ok(Panel {
+            name: panel.name.clone(),
+            options: panel.options.clone(),
+            paper_l_var: panel.paper_l_var.clone(),
+            target: panel.target.or(self.target),
+            curves: self.curve.iter().map(curve).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// What `smidgen simulate` would make of these options.
+fn parse(options: &str) -> Result<Options, String> {
+    let arguments = ["smidgen", "simulate"].into_iter().chain(options.split_whitespace());
+    match cli::parse(arguments.map(Into::into)) {
+        Ok(Cli { command: Command::Simulate(options), .. }) => Ok(options),
+        Ok(_) => unreachable!("the arguments name the subcommand"),
+        Err(error) => Err(cli::sentence(&error)),
+    }
+}
+
+/// Whether [`float`](super::float) computes what these options ask for.
+fn has_float(options: &Options) -> bool {
+    options.method == Method::Ef21
+        && options.batch.is_none()
+        && options.compressor == crate::options::Compressor::Topk
+        && options.participation.iter().all(|&p| p == 1.0)
+        && !options.downlink.is_compressed()
+        && options.step != crate::options::Step::Auto
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    const SMALL: &str = include_str!("small.toml");
+
+    #[test]
+    fn every_file_under_experiments_is_a_study_of_the_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let stems = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
+        assert_eq!(stems.collect::<BTreeSet<_>>(), names().map(Into::into).collect());
+        for study in Study::all() {
+            assert!(!study.panels.is_empty() && study.panels.iter().all(|p| !p.curves.is_empty()));
+            let panels: BTreeSet<_> = study.panels.iter().map(|panel| &panel.name).collect();
+            assert_eq!(panels.len(), study.panels.len(), "{}: panels share a name", study.name);
+        }
+    }
+
+    #[test]
+    fn options_are_those_of_simulate() {
+        let study = Study::parse("small", SMALL).unwrap();
+        let curve = &study.panels[0].curves[1];
+        let alone = "--rows 200 --k 2 --rounds 30 --step qm --dataset digits --workers 3 --step am";
+        assert!(parse(alone).is_err(), "an option is given once");
+        assert_eq!(curve.options, parse(&alone.replacen("--step qm ", "", 1)).unwrap());
+        assert_eq!((curve.text.as_str(), study.panels[0].target), ("--step am", Some(0.9)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_sentence() {
+        let refused = |from: &str, to: &str| {
+            assert!(SMALL.contains(from));
+            let error =
+                Study::parse("small", &SMALL.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(!error.contains('\n'), "{error}");
+            error
+        };
+        assert!(refused("title", "titel").contains("small: line 1: unknown field `titel`"));
+        let error = refused("--k 2", "--k 0");
+        assert!(
+            error.contains("`--rows 200 --k 0") && error.contains("invalid value '0'"),
+            "{error}"
+        );
+        assert!(refused("--value-bits 32", "--method dcgd").contains("leave out float"));
+        let error = refused("{rounds digits 1/2}", "{rounds digits 1/4}");
+        assert!(error.contains("small: `{rounds digits 1/4}` is no figure"), "{error}");
+        let error = Study::load("logistics").unwrap_err().to_string();
+        assert!(error.contains("`logistics` is no experiment; give logistic,"), "{error}");
+    }
+
+    #[test]
+    fn files_are_looked_for_in_the_folder() {
+        let text = SMALL.replace("--dataset digits", "--dataset nowhere");
+        let mut study = Study::parse("small", &text).unwrap();
+        study.set_data_folder(Path::new("some/folder"));
+        assert_eq!(study.panels[0].missing(), Some(Path::new("some/folder/nowhere")));
+        let mut study = Study::parse("small", SMALL).unwrap();
+        study.set_data_folder(Path::new("some/folder"));
+        assert_eq!(study.panels[0].missing(), None);
+    }
+}

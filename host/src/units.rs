@@ -1,0 +1,10 @@
+//! Ground floor: text, numbers, files and lines, as everything above needs them. Imports no other room.
+
+pub mod files;
+pub mod interrupt;
+pub(crate) mod private_file;
+pub mod program;
+pub mod quantity;
+pub mod serial_line;
+pub mod shown;
+pub mod text;

@@ -1,0 +1,459 @@
+//! The world of real links: clocks, ports, and boards behind them, emulated ones included.
+
+mod flood;
+mod place;
+
+use crate::options::Faults;
+use crate::problem::objective::Objective;
+use crate::world::fault_injector::{Direction, FaultInjector};
+use crate::world::simulation::Line;
+use crate::world::transport::{Address, LinkEvent, Links, Lookout, TransportError};
+use crate::world::{Clock, Measured, World, WorldError};
+use place::Place;
+use smidgen_aggregator::{Aggregator, Event, Setup};
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// How long a board has to say who it is: opening a port resets many boards.
+const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a board that took part may be away: long enough to find a cable, or for a computer to start another one's serial server.
+const ABSENCE_MAX: Duration = Duration::from_secs(120);
+/// How long to wait for bytes at most before looking after everything else.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long the frames of a turn may wait in all for links to take them.
+const WRITE_TIME_MAX: Duration = Duration::from_millis(100);
+/// What is handled before everything else has its turn: each link has a few chunks in it at most.
+const EVENTS_MAX: usize = 64;
+/// How often the watch is called.
+const WATCH_PERIOD: Duration = Duration::from_millis(500);
+
+/// Looks after the ends of the links where boards are.
+pub type Watch = Box<dyn FnMut() -> Option<Seen>>;
+
+/// What a [`Watch`] has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Something that people should hear of.
+    Note(String),
+    /// The board of a link does not come back.
+    Lost {
+        /// Index of the link.
+        link: usize,
+        /// What happened to it.
+        reason: String,
+    },
+}
+
+/// A run over real links.
+pub struct Driver {
+    aggregator: Aggregator,
+    links: Links,
+    places: Vec<Place>,
+    deadline: Duration,
+    /// How long a board that does not come back is silent until the run ends.
+    lost_after: Duration,
+    events: Receiver<(usize, LinkEvent)>,
+    started: Instant,
+    /// Whether the losses that workers report are not those of all rows.
+    hears_all: bool,
+    /// Whether frames are sealed.
+    keyed: bool,
+    /// f in f64, where the host has the data: telemetry.
+    objective: Option<Objective>,
+    watch: Option<Watch>,
+    watched: Instant,
+    notes: Vec<String>,
+    /// What is done to the frames of each link, down and up, where faults are asked for.
+    faults: Vec<(FaultInjector, FaultInjector)>,
+}
+
+impl Driver {
+    /// A run over links that are opened now, with the faults of `line` on top of what they do themselves; `places` says
+    /// for people where they lead.
+    ///
+    /// # Errors
+    /// If a link cannot be opened.
+    pub fn open(
+        setup: Setup,
+        addresses: &[Address],
+        places: Vec<String>,
+        line: Line,
+    ) -> Result<Self, TransportError> {
+        let (events, received) = channel();
+        let lookout = Arc::new(Lookout::default());
+        let open = |(index, address)| lookout.open(index, address, line.baud, events.clone());
+        let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+        Ok(Self::new(setup, links, places, received).with_faults(line))
+    }
+
+    /// A run over `links`, whose events arrive in `events`; `places` says for people where they lead.
+    pub fn new(
+        setup: Setup,
+        links: Links,
+        places: Vec<String>,
+        events: Receiver<(usize, LinkEvent)>,
+    ) -> Self {
+        let started = Instant::now();
+        Self {
+            hears_all: setup.hears_all(),
+            keyed: setup.seal.is_some(),
+            // A fleet that can leave a board out has the time to do so.
+            lost_after: setup.patience.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
+            deadline: ABSENCE_MAX,
+            aggregator: Aggregator::new(setup),
+            links,
+            places: places.into_iter().map(Place::new).collect(),
+            events,
+            started,
+            objective: None,
+            watch: None,
+            watched: started,
+            notes: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// With the faults of `line` on every link.
+    pub fn with_faults(self, Line { faults, seed, .. }: Line) -> Self {
+        let injector = |link, direction| FaultInjector::new(faults, seed, link, direction);
+        let both = |link| (injector(link, Direction::Down), injector(link, Direction::Up));
+        let faulty = faults != Faults::default();
+        let faults = (0..self.links.len()).filter(|_| faulty).map(both).collect();
+        Self { faults, ..self }
+    }
+
+    /// With gradient norms computed from the data in f64.
+    pub fn with_objective(self, objective: Objective) -> Self {
+        Self { objective: Some(objective), ..self }
+    }
+
+    /// With so much time for a board that took part and is away.
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// With something to look after twice a second.
+    pub fn with_watch(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn transmit(&mut self) {
+        let mut frame = [0; FRAME_LEN_MAX];
+        let (now, started) = (self.now(), Instant::now());
+        while let Some((index, len)) = self.aggregator.poll_transmit(now, &mut frame) {
+            let link = &mut self.links[index];
+            // A link that is down says so in its events, and what was lost is asked again.
+            let mut write = |bytes: &[u8]| {
+                let patience = WRITE_TIME_MAX.saturating_sub(started.elapsed());
+                drop(link.write(bytes, patience));
+            };
+            match self.faults.get_mut(index) {
+                Some((down, _)) => down.pass(&frame[..len], |piece| write(&piece)),
+                None => write(&frame[..len]),
+            }
+        }
+    }
+
+    /// Waits for bytes or for the next timeout, whichever is sooner, and handles what has come, up to a limit: there is always
+    /// more where a board sends faster than this.
+    fn receive(&mut self) {
+        let now = self.now();
+        let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);
+        let wait = deadline.saturating_sub(now).min(WAIT_MAX);
+        match self.events.recv_timeout(wait) {
+            Ok((link, event)) => self.handle(link, event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
+        }
+        for _ in 1..EVENTS_MAX {
+            let Ok((link, event)) = self.events.try_recv() else { break };
+            self.handle(link, event);
+        }
+        let now = self.now();
+        self.aggregator.handle_timeout(now);
+    }
+
+    fn handle(&mut self, link: usize, event: LinkEvent) {
+        match event {
+            LinkEvent::Bytes(bytes) => self.hear(link, &bytes),
+            LinkEvent::Down(reason) => {
+                self.notes.extend(self.places[link].lose(&reason, self.deadline));
+            }
+            LinkEvent::Up { address, is_guess } => {
+                self.notes.extend(self.places[link].regain(address, is_guess));
+                match is_guess {
+                    true => self.aggregator.handle_guess(link),
+                    false => self.aggregator.handle_reconnect(link),
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, link: usize, bytes: &[u8]) {
+        let (now, aggregator) = (self.now(), &mut self.aggregator);
+        let mut useful = 0;
+        match self.faults.get_mut(link) {
+            Some((_, up)) => up.pass_stream(bytes, |piece| {
+                useful += aggregator.receive(now, link, &piece);
+            }),
+            None => useful = aggregator.receive(now, link, bytes),
+        }
+        if self.places[link].gauge.rise(now, bytes.len(), useful) {
+            self.dam(link);
+        }
+    }
+
+    /// Closes a link on which somebody sends without end.
+    fn dam(&mut self, link: usize) {
+        let place = &mut self.places[link];
+        // A stranger's port is none of the run's business.
+        if let Some(address) = place.abandon() {
+            self.notes
+                .push(format!("no board of this run is at {address}, which sends without end"));
+            return self.links[link].look_elsewhere();
+        }
+        let (pause, note) = place.shut();
+        self.notes.push(note);
+        self.links[link].shut(pause);
+        self.aggregator.handle_flood(link);
+    }
+
+    /// Looks whether a port that was found is one of a board of this run.
+    fn judge_guess(&mut self, link: usize) {
+        let place = &mut self.places[link];
+        let Some((address, since)) = &place.guess else { return };
+        let note = match self.aggregator.heard(link) {
+            Some(stranger) if self.aggregator.is_strange(link) => {
+                format!("a board that is not of this run is at {address}: {stranger}")
+            }
+            Some(_) => {
+                self.notes.push(format!("{} is now {address}", place.name));
+                place.guess = None;
+                return;
+            }
+            None if since.elapsed() > GREETING_TIME_MAX => {
+                format!("no board of this run answers at {address}")
+            }
+            None => return,
+        };
+        self.notes.push(note);
+        place.abandon();
+        self.links[link].look_elsewhere();
+    }
+
+    fn look_after(&mut self) -> Result<(), WorldError> {
+        if self.watched.elapsed() < WATCH_PERIOD {
+            return Ok(());
+        }
+        self.watched = Instant::now();
+        if let Some(watch) = &mut self.watch {
+            match watch() {
+                None => {}
+                Some(Seen::Note(note)) => self.notes.push(note),
+                Some(Seen::Lost { link, reason }) => {
+                    let place = &mut self.places[link];
+                    self.notes.push(format!("{} does not come back: {reason}", place.name));
+                    place.lost = Some(reason);
+                }
+            }
+        }
+        (0..self.links.len()).for_each(|link| self.judge_guess(link));
+        // There are as many links as workers.
+        (0..self.links.len()).try_for_each(|worker| self.check_silence(worker))
+    }
+
+    fn check_silence(&self, worker: usize) -> Result<(), WorldError> {
+        let link = self.aggregator.link(worker);
+        let place = self.places[link].name.clone();
+        let silent_since = self.aggregator.silent_since(worker);
+        let waived = self.aggregator.goes_on_without(self.now(), worker);
+        let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
+        let silence = self.now().saturating_sub(since);
+        if let Some(reason) = self.places[link].lost.clone()
+            && silence >= self.lost_after
+        {
+            return Err(WorldError::Ended { place, reason });
+        }
+        if !self.aggregator.is_greeted(worker) && silence > GREETING_TIME_MAX.min(self.deadline) {
+            let pending = self.aggregator.pending(worker) as u64;
+            let bytes = self.aggregator.counters(worker).bytes() + pending;
+            let heard = match self.aggregator.heard(link) {
+                Some(identity) => format!("{identity} answered, whose place is another"),
+                None if bytes == 0 => match self.places[link].losses() {
+                    0 => "nothing came".into(),
+                    losses => {
+                        format!("nothing came, and the other end has closed it {losses} times")
+                    }
+                },
+                None => format!("{bytes} bytes came, but no answer of smidgen's"),
+            };
+            return Err(WorldError::Silent { place, heard, keyed: self.keyed });
+        }
+        if silence > self.deadline {
+            let seconds = silence.as_secs();
+            return Err(match self.aggregator.answered_at(worker) > since {
+                true => WorldError::Evasive { place, seconds },
+                false => WorldError::Lost { place, seconds },
+            });
+        }
+        Ok(())
+    }
+}
+
+impl World for Driver {
+    fn advance(&mut self) -> Result<Option<Event>, WorldError> {
+        let event = self.aggregator.poll_event();
+        if event.is_none() {
+            self.look_after()?;
+            self.transmit();
+            self.receive();
+        }
+        Ok(event)
+    }
+
+    fn aggregator(&mut self) -> &mut Aggregator {
+        &mut self.aggregator
+    }
+
+    fn measure(&mut self) -> Option<Measured> {
+        let objective = self.objective.as_ref()?;
+        let (loss, norm_squared) = objective.loss_and_norm_squared(&self.aggregator.model());
+        let loss = (!self.hears_all).then_some(loss);
+        Some(Measured { loss, gradient_norm_squared: norm_squared })
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Host
+    }
+
+    fn place(&self, link: usize) -> String {
+        self.places[link].name.clone()
+    }
+
+    fn poll_note(&mut self) -> Option<String> {
+        (!self.notes.is_empty()).then(|| self.notes.remove(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{self, Command};
+    use crate::record::{RecordError, RoundRecord};
+    use crate::run::experiment::Experiment;
+    use crate::run::training::{Goal, Observer, train};
+    use crate::world::transport::{Link, Reader, WRITE_POLL, Writer, loopback};
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Collects what people should hear.
+    #[derive(Default)]
+    struct Ear(Vec<String>);
+
+    impl Observer for Ear {
+        fn note(&mut self, note: &str) {
+            self.0.push(note.into());
+        }
+
+        fn round(&mut self, _: &RoundRecord, _: bool, _: &Aggregator) -> Result<(), RecordError> {
+            unreachable!("nobody answers")
+        }
+    }
+
+    fn experiment(workers: &str) -> Experiment {
+        let arguments = ["smidgen", "simulate", "--rows", "50", "--workers", workers];
+        let cli = cli::parse(arguments.map(Into::into)).unwrap();
+        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        Experiment::new(&options, None, 1).unwrap()
+    }
+
+    /// Takes nothing; counts how often it was asked to.
+    struct Full(Arc<AtomicU32>);
+
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            std::thread::sleep(WRITE_POLL);
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_stuck_links_share_the_time_of_one_turn() {
+        const LINKS: u32 = 32;
+        let (events, received) = channel();
+        let count = Arc::new(AtomicU32::new(0));
+        let mut boards = vec![];
+        let attach = |link| {
+            let (host, board) = loopback();
+            boards.push(board);
+            let halves: (Reader, Writer) = (host.into_halves().0, Box::new(Full(count.clone())));
+            Link::attach(link, halves, events.clone())
+        };
+        let links: Links = (0..LINKS as usize).map(attach).collect::<Result<_, _>>().unwrap();
+        let setup = experiment(&LINKS.to_string()).setup.clone();
+        let mut driver = Driver::new(setup, links, vec!["here".into(); LINKS as usize], received);
+        driver.transmit();
+        let shared = WRITE_TIME_MAX.div_duration_f64(WRITE_POLL) as u32 + 1;
+        let count = count.load(Ordering::Relaxed);
+        assert!((LINKS..=LINKS + shared).contains(&count), "{count} attempts");
+    }
+
+    #[test]
+    fn a_flood_at_a_guessed_port_is_told_once_and_leaves_nothing_to_the_next() {
+        let (events, received) = channel();
+        let (host, _board) = loopback();
+        let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
+        let setup = experiment("1").setup.clone();
+        let mut driver = Driver::new(setup, links.into(), vec!["here".into()], received);
+        let found = |is_guess| LinkEvent::Up { address: Address::Serial("there".into()), is_guess };
+        driver.handle(0, LinkEvent::Down("unplugged".into()));
+        driver.handle(0, found(true));
+        let before = driver.notes.len();
+        // Until it is noticed, which takes more of them the slower this computer is, and what waits in the queue.
+        (0..100_000).find(|_| {
+            driver.hear(0, &[0; 4096]);
+            driver.notes.len() > before
+        });
+        (0..64).for_each(|_| driver.hear(0, &[0; 4096]));
+        let told = "no board of this run is at there, which sends without end";
+        assert_eq!(driver.notes[before..], [told]);
+        driver.handle(0, LinkEvent::Down("no board of this run is there".into()));
+        assert_eq!(driver.notes.len(), before + 1, "that is no news");
+        (0..900).for_each(|_| driver.hear(0, &[0; 4096]));
+        driver.handle(0, found(false));
+        (0..900).for_each(|_| driver.hear(0, &[0; 4096]));
+        assert!(
+            !driver.notes.iter().any(|note| note.contains("closed for")),
+            "a burst is no flood"
+        );
+    }
+
+    #[test]
+    fn what_people_should_hear_waits_for_no_event() {
+        let experiment = experiment("1");
+        let (events, received) = channel();
+        let (host, _mute) = loopback();
+        let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
+        let mut words = vec!["the emulated board has ended and does not start again"];
+        let places = vec!["here".into()];
+        let mut driver = Driver::new(experiment.setup.clone(), links.into(), places, received)
+            .with_deadline(Duration::from_secs(2))
+            .with_watch(Box::new(move || words.pop().map(|word| Seen::Note(word.into()))));
+        let mut ear = Ear::default();
+        let goal = Goal { rounds: 1, target: None };
+        let error = train(&mut driver, goal, 115_200, &mut ear).unwrap_err().to_string();
+        assert_eq!(ear.0, ["the emulated board has ended and does not start again"]);
+        assert!(error.starts_with("no worker answers on here: nothing came"), "{error}");
+    }
+}

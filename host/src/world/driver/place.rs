@@ -1,0 +1,140 @@
+//! What the driver knows of the place where a link leads, and tells people of it.
+
+use super::flood::Gauge;
+use crate::world::transport::Address;
+use std::time::{Duration, Instant};
+
+/// A link that was up for longer than this has held.
+const HELD_TIME: Duration = Duration::from_secs(10);
+/// Losses in a row that get a note each; the next note covers the rest.
+const TOLD_LOSSES_MAX: u32 = 2;
+/// How long a flooded link stays closed at first. Doubles with each flood, up to `DOUBLINGS_MAX` times.
+const PAUSE_MIN: Duration = Duration::from_secs(10);
+const DOUBLINGS_MAX: u32 = 6;
+
+/// Where a link leads.
+pub struct Place {
+    /// Its name, for people.
+    pub name: String,
+    /// A port that the link has found, until its board is identified, and since when.
+    pub guess: Option<(Address, Instant)>,
+    pub gauge: Gauge,
+    /// Why the board does not come back, if it is known not to.
+    pub lost: Option<String>,
+    /// How often the link was closed because of a flood.
+    floods: u32,
+    /// The host is closing it, which people have heard.
+    is_shut: bool,
+    /// Losses since the link held for the last time, and when it was opened.
+    losses: u32,
+    up_since: Instant,
+}
+
+impl Place {
+    pub fn new(name: String) -> Self {
+        let gauge = Gauge::default();
+        let up_since = Instant::now();
+        Self {
+            name,
+            guess: None,
+            gauge,
+            lost: None,
+            floods: 0,
+            is_shut: false,
+            losses: 0,
+            up_since,
+        }
+    }
+
+    /// How often the link was lost as soon as it was opened.
+    pub fn losses(&self) -> u32 {
+        self.losses
+    }
+
+    /// The link is being closed because of a flood: for how long, and what to say.
+    pub fn shut(&mut self) -> (Duration, String) {
+        let pause = PAUSE_MIN * 2u32.pow(self.floods.min(DOUBLINGS_MAX));
+        self.floods += 1;
+        self.is_shut = true;
+        self.gauge = Gauge::default();
+        let seconds = pause.as_secs();
+        (pause, format!("{} sends without end: closed for {seconds} s", self.name))
+    }
+
+    /// The port that was found is the wrong one and is being closed; returns it. None if it was not a guess.
+    pub fn abandon(&mut self) -> Option<Address> {
+        let (address, _) = self.guess.take()?;
+        self.is_shut = true;
+        self.gauge = Gauge::default();
+        Some(address)
+    }
+
+    /// The link is lost. What to say, if it is worth a word: that it is being looked for until `deadline`.
+    pub fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
+        // What was only tried was not there.
+        if self.guess.take().is_some() || self.is_shut {
+            return None;
+        }
+        if self.up_since.elapsed() > HELD_TIME {
+            self.losses = 0;
+        }
+        self.losses = self.losses.saturating_add(1);
+        let Self { name, losses, .. } = self;
+        match *losses {
+            ..=TOLD_LOSSES_MAX => {
+                let seconds = deadline.as_secs();
+                Some(format!("{name} is gone ({reason}): looking for it, for {seconds} s"))
+            }
+            losses if losses == TOLD_LOSSES_MAX + 1 => {
+                Some(format!("{name} is lost again whenever it is opened ({reason})"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The link is open again, at an address that may be a guess. What to say, if it is worth a word.
+    pub fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
+        let (at, name) = (address.to_string(), &self.name);
+        let is_elsewhere = at != *name && matches!(address, Address::Serial(_));
+        let note = match (is_guess, is_elsewhere) {
+            (true, _) => format!("asking at {at}, which has appeared, whether {name} is there"),
+            (false, true) => format!("{name} is back, as {at}"),
+            (false, false) => format!("{name} is back"),
+        };
+        self.up_since = Instant::now();
+        self.is_shut = false;
+        self.gauge = Gauge::default();
+        self.guess = is_guess.then_some((address, self.up_since));
+        (self.losses <= TOLD_LOSSES_MAX).then_some(note)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_lost_again_and_again_is_told_in_few_lines() {
+        let address = Address::Tcp("localhost:1".into());
+        let mut place = Place::new(address.to_string());
+        let mut notes = vec![];
+        for _ in 0..100 {
+            notes.extend(place.lose("closed", Duration::from_secs(12)));
+            notes.extend(place.regain(address.clone(), false));
+        }
+        let gone = "tcp:localhost:1 is gone (closed): looking for it, for 12 s";
+        let back = "tcp:localhost:1 is back";
+        let again = "tcp:localhost:1 is lost again whenever it is opened (closed)";
+        assert_eq!(notes, [gone, back, gone, back, again]);
+        place.up_since -= HELD_TIME;
+        assert_eq!(place.lose("closed", Duration::from_secs(12)).as_deref(), Some(gone));
+    }
+
+    #[test]
+    fn a_flooded_link_stays_closed_for_longer_each_time() {
+        let mut place = Place::new("here".into());
+        let pauses = [(); 9].map(|()| place.shut().0.as_secs());
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 640, 640]);
+        assert_eq!(place.lose("closed", Duration::ZERO), None, "it was told already");
+    }
+}

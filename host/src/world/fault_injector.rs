@@ -1,0 +1,250 @@
+//! What a bad line does to frames, decided by a seed: the same rules on simulated and on real links.
+
+use crate::options::Faults;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+
+/// What happened to the bytes that were put on a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// Bytes put on the line.
+    pub sent: u64,
+    /// Bytes that never arrived.
+    pub lost: u64,
+    /// Bytes that arrived once more.
+    pub duplicated: u64,
+    /// Bytes that arrived and that nobody sent.
+    pub foreign: u64,
+    /// Frames that were lost, those of outages included.
+    pub lost_frames: u64,
+    /// Outages that began.
+    pub outages: u64,
+    /// Frames without their end.
+    pub cut_frames: u64,
+    /// Frames with a flipped bit or another byte.
+    pub corrupted_frames: u64,
+    /// Frames that arrived twice.
+    pub duplicated_frames: u64,
+    /// Bursts of bytes that nobody sent.
+    pub noises: u64,
+}
+
+impl Fate {
+    /// Bytes that arrive in the end.
+    pub const fn arriving(&self) -> u64 {
+        self.sent + self.duplicated + self.foreign - self.lost
+    }
+}
+
+/// Which way a line leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the worker.
+    Down,
+    /// To the host.
+    Up,
+}
+
+/// The faults of one direction of one link.
+#[derive(Debug)]
+pub struct FaultInjector {
+    faults: Faults,
+    rng: ChaCha8Rng,
+    fate: Fate,
+    /// Bytes of a stream since the last end of a frame.
+    begun: Vec<u8>,
+    /// Frames that an outage still swallows.
+    outage: u32,
+}
+
+/// The longest outage, in frames.
+const OUTAGE_MAX: u32 = 32;
+/// The longest burst of bytes that nobody sent.
+const NOISE_MAX: usize = 64;
+
+impl FaultInjector {
+    /// Faults drawn from `seed`, of which every direction of every link has draws of its own.
+    pub fn new(faults: Faults, seed: u64, link: usize, direction: Direction) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(2 * link as u64 + u64::from(direction == Direction::Up));
+        Self { faults, rng, fate: Fate::default(), begun: Vec::new(), outage: 0 }
+    }
+
+    /// No faults from now on.
+    pub fn heal(&mut self) {
+        (self.faults, self.outage) = (Faults::default(), 0);
+    }
+
+    /// What happened to the bytes so far.
+    pub const fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Puts a frame on the line; `deliver` gets what arrives, piece by piece and in order.
+    pub fn pass(&mut self, frame: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
+        self.fate.sent += frame.len() as u64;
+        if self.chance(self.faults.noise) {
+            let noise = self.noise();
+            self.split(&noise, &mut deliver);
+        }
+        if self.swallows() {
+            self.fate.lost_frames += 1;
+            self.fate.lost += frame.len() as u64;
+            return;
+        }
+        let mut frame = frame.to_vec();
+        self.damage(&mut frame);
+        self.split(&frame, &mut deliver);
+        if self.chance(self.faults.duplicate) {
+            self.fate.duplicated_frames += 1;
+            self.fate.duplicated += frame.len() as u64;
+            self.split(&frame, &mut deliver);
+        }
+    }
+
+    /// Counts bytes that somebody else put on the line.
+    pub fn count_foreign(&mut self, len: usize) {
+        self.fate.foreign += len as u64;
+    }
+
+    /// Whether the next frame is lost, for itself or in an outage.
+    fn swallows(&mut self) -> bool {
+        if self.outage == 0 && self.chance(self.faults.outage) {
+            self.fate.outages += 1;
+            self.outage = self.rng.random_range(1..=OUTAGE_MAX);
+        }
+        let out = self.outage > 0;
+        self.outage = self.outage.saturating_sub(1);
+        out || self.chance(self.faults.loss)
+    }
+
+    /// Bytes that nobody sent: of any value, or a text as boot loaders have it.
+    fn noise(&mut self) -> Vec<u8> {
+        let len = self.rng.random_range(1..=NOISE_MAX);
+        let text = self.rng.random_bool(0.5);
+        let (from, to) = if text { (b' ', b'~') } else { (0, u8::MAX) };
+        self.fate.noises += 1;
+        self.fate.foreign += len as u64;
+        (0..len).map(|_| self.rng.random_range(from..=to)).collect()
+    }
+
+    /// Does to a frame what is done to its bytes.
+    fn damage(&mut self, frame: &mut Vec<u8>) {
+        let before = frame.clone();
+        if self.chance(self.faults.corrupt) {
+            let bit = self.rng.random_range(0..frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        if self.faults.garble > 0.0 {
+            for byte in frame.iter_mut() {
+                if self.rng.random_bool(self.faults.garble) {
+                    *byte = self.rng.random();
+                }
+            }
+        }
+        self.fate.corrupted_frames += u64::from(*frame != before);
+        if self.chance(self.faults.cut) {
+            let kept = self.rng.random_range(0..frame.len());
+            self.fate.cut_frames += 1;
+            self.fate.lost += (frame.len() - kept) as u64;
+            frame.truncate(kept);
+        }
+    }
+
+    /// As [`pass`](Self::pass), for a stream that arrives in pieces cut anywhere: a frame is what a zero ends, or, among
+    /// bytes that are no frames, what is as long as one can be.
+    pub fn pass_stream(&mut self, bytes: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
+        for &byte in bytes {
+            self.begun.push(byte);
+            if byte == 0 || self.begun.len() == FRAME_LEN_MAX {
+                let frame = std::mem::take(&mut self.begun);
+                self.pass(&frame, &mut deliver);
+            }
+        }
+    }
+
+    fn split(&mut self, frame: &[u8], deliver: &mut impl FnMut(Vec<u8>)) {
+        let mut rest = frame;
+        while !rest.is_empty() {
+            let whole = rest.len();
+            let len = if self.faults.split { self.rng.random_range(1..=whole) } else { whole };
+            let (piece, after) = rest.split_at(len);
+            deliver(piece.to_vec());
+            rest = after;
+        }
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        probability > 0.0 && self.rng.random_bool(probability)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: Faults = Faults {
+        loss: 0.2,
+        outage: 0.01,
+        cut: 0.1,
+        corrupt: 0.1,
+        garble: 0.01,
+        noise: 0.1,
+        duplicate: 0.2,
+        split: true,
+    };
+
+    fn injector(faults: Faults, seed: u64, link: usize, direction: Direction) -> FaultInjector {
+        FaultInjector::new(faults, seed, link, direction)
+    }
+
+    /// What arrives of a thousand frames.
+    fn arrivals(mut injector: FaultInjector) -> (Vec<Vec<u8>>, Fate) {
+        let mut arrived = vec![];
+        (0..1000).for_each(|_| injector.pass(&[3; 20], |piece| arrived.push(piece)));
+        (arrived, injector.fate())
+    }
+
+    #[test]
+    fn every_byte_has_a_fate() {
+        let (arrived, fate) = arrivals(injector(BAD, 7, 0, Direction::Up));
+        assert_eq!(arrived.concat().len() as u64, fate.arriving());
+        let Fate { lost_frames, cut_frames, corrupted_frames, duplicated_frames, .. } = fate;
+        let tried = [lost_frames, cut_frames, corrupted_frames, duplicated_frames, fate.noises];
+        assert!(tried.iter().all(|&frames| frames > 30) && fate.outages > 1, "{fate:?}");
+    }
+
+    #[test]
+    fn a_seed_repeats_its_faults_and_no_other_line_has_them() {
+        let of = |seed, link, direction| arrivals(injector(BAD, seed, link, direction)).0;
+        let one = of(7, 3, Direction::Up);
+        assert_eq!(of(7, 3, Direction::Up), one);
+        for other in [
+            of(8, 3, Direction::Up),
+            of(7 + (1 << 44), 3, Direction::Up),
+            of(7, 4, Direction::Up),
+            of(7, 3, Direction::Down),
+        ] {
+            assert_ne!(other, one);
+        }
+    }
+
+    #[test]
+    fn a_stream_is_judged_by_its_frames() {
+        let loss = Faults { loss: 0.5, ..Faults::default() };
+        let mut injector = injector(loss, 1, 0, Direction::Up);
+        let frames: Vec<u8> = (0..100).flat_map(|n| [1 + n, 7, 7, 0]).collect();
+        let mut arrived = vec![];
+        for piece in frames.chunks(3) {
+            injector.pass_stream(piece, |frame| arrived.push(frame));
+        }
+        assert!(arrived.iter().all(|frame| frame.len() == 4 && frame[3] == 0), "{arrived:?}");
+        assert!((20..80).contains(&arrived.len()), "{} of 100 arrived", arrived.len());
+
+        let mut through = FaultInjector::new(Faults::default(), 1, 0, Direction::Up);
+        let mut len = 0;
+        through.pass_stream(&[b'x'; 3 * FRAME_LEN_MAX], |piece| len += piece.len());
+        assert_eq!(len, 3 * FRAME_LEN_MAX, "noise without a zero is not held back for ever");
+    }
+}

@@ -1,0 +1,192 @@
+//! Where a serial port is looked for that has vanished.
+
+use super::{Address, Link, LinkEvent, Reader, TransportError, Writer, serial};
+use crate::world::ports;
+use serialport::{SerialPortInfo, UsbPortInfo};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What links know of each other's serial ports, so that one that looks for its own leaves those of the others alone.
+///
+/// A port whose USB board has a serial number is found again by that, under any name. Any other is looked for under its old name, and
+/// then at ports that have appeared since it was lost and that no other link has: a guess, on which the board has to say who it is.
+pub struct Lookout {
+    list: Box<dyn Fn() -> Vec<SerialPortInfo> + Send + Sync>,
+    taken: Mutex<BTreeSet<String>>,
+}
+
+impl Default for Lookout {
+    /// At the ports of this computer.
+    fn default() -> Self {
+        Self::over(|| ports::list().unwrap_or_default())
+    }
+}
+
+impl Lookout {
+    /// At the ports that `list` names.
+    pub fn over(list: impl Fn() -> Vec<SerialPortInfo> + Send + Sync + 'static) -> Self {
+        Self { list: Box::new(list), taken: Mutex::default() }
+    }
+
+    /// Opens a link as [`Link::open`] does, among others.
+    ///
+    /// # Errors
+    /// If it cannot be opened now.
+    pub fn open(
+        self: &Arc<Self>,
+        link: usize,
+        address: &Address,
+        baud: u32,
+        events: Sender<(usize, LinkEvent)>,
+    ) -> Result<Link, TransportError> {
+        let mut search = Search::new(self.clone(), address.clone(), baud);
+        let halves = search.begin()?;
+        Link::start(link, halves, Some(search), events)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.taken.lock().expect("nobody panics while opening")
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        (self.list)().into_iter().map(|info| info.port_name).collect()
+    }
+}
+
+/// A stream that was found.
+pub struct Found {
+    /// Its halves.
+    pub halves: (Reader, Writer),
+    /// Where.
+    pub address: Address,
+    /// Whether somebody else may be there.
+    pub is_guess: bool,
+}
+
+/// The search for the stream of one link.
+pub struct Search {
+    lookout: Arc<Lookout>,
+    address: Address,
+    baud: u32,
+    /// The serial port that it has, and what tells the USB board there from others.
+    port: Option<String>,
+    usb: Option<UsbPortInfo>,
+    /// Ports that were there when it lost its own, and later ones that were tried in vain.
+    passed: BTreeSet<String>,
+}
+
+impl Search {
+    fn new(lookout: Arc<Lookout>, address: Address, baud: u32) -> Self {
+        let (port, usb, passed) = (None, None, BTreeSet::new());
+        Self { lookout, address, baud, port, usb, passed }
+    }
+
+    fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
+        let Address::Serial(port) = &self.address else {
+            return super::open(&self.address, self.baud);
+        };
+        let port = port.clone();
+        let halves = serial::open(&port, self.baud)?;
+        self.usb = serial::usb_identity(&real_name(&port), &(self.lookout.list)());
+        let name = real_name(&port);
+        self.lookout.taken().insert(name.clone());
+        self.port = Some(name);
+        Ok(halves)
+    }
+
+    /// The stream is lost: what is there now is not what will come back.
+    pub fn lose(&mut self) {
+        self.free();
+        self.passed = self.lookout.names();
+    }
+
+    /// The stream is not the right one: it is not tried again before it has vanished.
+    pub fn pass(&mut self) {
+        self.passed.extend(self.port.clone());
+        self.free();
+    }
+
+    fn free(&mut self) {
+        if let Some(port) = self.port.take() {
+            self.lookout.taken().remove(&port);
+        }
+    }
+
+    /// Opens the stream if it can be found now.
+    pub fn attempt(&mut self) -> Option<Found> {
+        let Address::Serial(port) = &self.address else {
+            let halves = super::open(&self.address, self.baud).ok()?;
+            return Some(Found { halves, address: self.address.clone(), is_guess: false });
+        };
+        let (port, listed) = (port.clone(), (self.lookout.list)());
+        if let Some(usb) = &self.usb {
+            let now = serial::port_of(usb, &listed)?.to_owned();
+            return self.try_port(&now, false);
+        }
+        self.try_port(&port, false).or_else(|| self.guess(&listed))
+    }
+
+    /// Tries ports that have appeared.
+    fn guess(&mut self, listed: &[SerialPortInfo]) -> Option<Found> {
+        let there = |port: &String| listed.iter().any(|info| info.port_name == *port);
+        self.passed.retain(there);
+        let appeared: Vec<_> = listed
+            .iter()
+            .map(|info| info.port_name.clone())
+            .filter(|port| !self.passed.contains(port))
+            .collect();
+        appeared.iter().find_map(|port| self.try_port(port, true))
+    }
+
+    fn try_port(&mut self, port: &str, is_guess: bool) -> Option<Found> {
+        let name = real_name(port);
+        let mut taken = self.lookout.taken();
+        if taken.contains(&name) {
+            return None;
+        }
+        let halves = serial::open(port, self.baud).ok()?;
+        taken.insert(name.clone());
+        self.port = Some(name);
+        Some(Found { halves, address: Address::Serial(port.into()), is_guess })
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// The port that names such as /dev/serial/by-id/… are links to, as the system lists it. One that is not UTF-8 keeps its given name.
+fn real_name(port: &str) -> String {
+    let path = Path::new(port).canonicalize().ok();
+    path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| port.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::{ffi::OsStr, fs};
+
+    #[test]
+    fn a_port_is_compared_by_its_own_name_whatever_the_letters() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let link = folder.join("by-id");
+        for (target, expected) in [
+            // Shown to people, this one would have its control character replaced.
+            (&b"port\x1b7"[..], folder.join("port\x1b7")),
+            (b"port\xff", link.clone()),
+        ] {
+            let port = folder.join(OsStr::from_bytes(target));
+            fs::write(&port, "").unwrap();
+            symlink(&port, &link).unwrap();
+            assert_eq!(real_name(link.to_str().unwrap()), expected.to_str().unwrap());
+            fs::remove_file(&link).unwrap();
+        }
+    }
+}
