@@ -24,7 +24,6 @@
 //! if it is of the round, the session and the worker that are asked for. A flash that takes nothing any more is noticed once after
 //! every start, and then costs what a board without a journal costs.
 
-use crate::worker::Worker;
 use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::checksum;
@@ -97,20 +96,6 @@ impl Journal for () {
 
     fn recall(&mut self, _: Recall) -> Option<Exponent> {
         None
-    }
-}
-
-/// Gives a worker what it wants of its journal, and the journal what is new: before the worker computes or sends anything.
-pub fn attend<M: AsRef<[u64]> + AsMut<[u64]>>(worker: &mut Worker<M>, journal: &mut impl Journal) {
-    while let Some(piece) = worker.poll_piece() {
-        journal.keep(&piece);
-    }
-    if let Some(recall) = worker.recall_request() {
-        let exponent = journal.recall(recall);
-        worker.recalled(exponent);
-    }
-    if let Some(private) = worker.poll_private() {
-        journal.keep_private(&private);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
 
-use crate::journal::{Journal, attend};
+use crate::journal::Journal;
 use crate::objective::Repertoire;
 use crate::worker::Worker;
 use embedded_io::{Read, Write};
@@ -26,7 +26,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
 ) -> Result<(), P::Error> {
     let mut bytes = [0; READ_LEN_MAX];
     loop {
-        attend(worker, journal);
+        sync_journal(worker, journal);
         transmit(port, worker)?;
         if let Some(request) = worker.gradient_request() {
             let loss = repertoire.perform(request);
@@ -37,6 +37,25 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
             0 => return Ok(()),
             len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
         }
+    }
+}
+
+/// Hands new data and local state to the journal, and restores local state that the worker asks for.
+///
+/// Call it before computing a gradient and before sending: an update must not leave before the state behind it is stored.
+pub fn sync_journal<M: AsRef<[u64]> + AsMut<[u64]>>(
+    worker: &mut Worker<M>,
+    journal: &mut impl Journal,
+) {
+    while let Some(piece) = worker.poll_piece() {
+        journal.keep(&piece);
+    }
+    if let Some(recall) = worker.recall_request() {
+        let exponent = journal.recall(recall);
+        worker.recalled(exponent);
+    }
+    if let Some(private) = worker.poll_private() {
+        journal.keep_private(&private);
     }
 }
 

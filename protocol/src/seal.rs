@@ -16,70 +16,21 @@
 
 mod aead;
 mod host;
+mod key;
 mod link;
+#[cfg(test)]
+mod nonce_log;
 mod worker;
 
-use crate::frame::{SALT_LEN, TAG_LEN};
-use chacha20::{R20, hchacha};
-use core::fmt;
+use crate::frame::{HEAD_LEN, SALT_LEN, TAG_LEN};
 pub use host::HostSeal;
+pub use key::{KEY_LEN, Key, Salt};
 pub use worker::{BOOT_LEN, WorkerSeal};
-use zeroize::Zeroizing;
 
-/// Bytes of a key.
-pub const KEY_LEN: usize = 32;
 /// Bytes that a seal adds to a frame.
-pub const SEAL_LEN: usize = crate::frame::HEAD_LEN + TAG_LEN;
+pub const SEAL_LEN: usize = HEAD_LEN + TAG_LEN;
 /// Bytes that it adds to a `Hello` or a `Ready`.
 pub const GREETING_SEAL_LEN: usize = SEAL_LEN + SALT_LEN;
-
-/// What makes the key of a handshake its own.
-pub type Salt = [u8; SALT_LEN];
-
-/// In the head: a salt follows.
-const SALTED: u8 = 0x80;
-const HELLO: &Salt = b"smidgen 1: hello";
-const LINK: &Salt = b"smidgen 1: link ";
-
-/// A key that host and boards of a fleet share. Its memory is set to zero when it is dropped.
-#[derive(Clone)]
-pub struct Key(Zeroizing<[u8; KEY_LEN]>);
-
-impl Key {
-    /// What a board holds that has no key: flash as it is when it has been erased.
-    pub const NONE: [u8; KEY_LEN] = [0xff; KEY_LEN];
-
-    /// The key of these bytes; none if they are [`Key::NONE`].
-    pub fn new(bytes: &[u8; KEY_LEN]) -> Option<Self> {
-        (*bytes != Self::NONE).then(|| Self(Zeroizing::new(*bytes)))
-    }
-
-    /// The bytes, for whoever must store them.
-    pub fn bytes(&self) -> &[u8; KEY_LEN] {
-        &self.0
-    }
-
-    /// Under which a `Hello` is sealed.
-    fn hello(&self, host: &Salt) -> Self {
-        self.derive(HELLO).derive(host)
-    }
-
-    /// Under which all is sealed from `Ready` on.
-    fn link(&self, host: &Salt, worker: &Salt) -> Self {
-        self.derive(LINK).derive(host).derive(worker)
-    }
-
-    /// HChaCha20, a pseudo-random function of `input`.
-    fn derive(&self, input: &Salt) -> Self {
-        Self(Zeroizing::new(hchacha::<R20>(&(*self.0).into(), &(*input).into()).into()))
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -16,10 +16,12 @@
 //! exactly what is applied. The limit to compare a body with is `log2 C(d, K) + K * value_bits` bits.
 
 mod bits;
+mod error;
 mod gaps;
 
 use crate::vector::{round_shift, saturate};
 use bits::{BitReader, BitWriter};
+pub use error::{BodyError, Full};
 use gaps::Gaps;
 
 /// The widest mantissa of a described body, in bits.
@@ -50,25 +52,6 @@ impl Packing {
 /// Bits that hold any index below `dimension`.
 fn index_bits(dimension: u32) -> u8 {
     (u32::BITS - dimension.saturating_sub(1).leading_zeros()) as u8
-}
-
-/// The buffer has no room for another entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-/// Why a body is not one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyError {
-    /// It ends inside its header or inside an entry.
-    Truncated,
-    /// An index lies beyond the end of the vector or of the part.
-    Index,
-    /// It names a width that no vector has.
-    Width,
-    /// A gap is written as an escape that has a shorter code.
-    Escape,
-    /// It does not end as an encoder ends a body.
-    Padding,
 }
 
 /// Writes a body.

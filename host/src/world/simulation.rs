@@ -12,8 +12,9 @@ use crate::world::fault_injector::{Direction, Fate, FaultInjector};
 use crate::world::{Clock, Measured, World, WorldError};
 use flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_aggregator::{Aggregator, Event, Setup, value};
-use smidgen_firmware::journal::{FlashJournal, attend};
+use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::Repertoire;
+use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
@@ -459,7 +460,7 @@ impl<R: Repertoire> Simulation<R> {
         else {
             return true;
         };
-        attend(worker, journal);
+        sync_journal(worker, journal);
         *busy_until = (*busy_until).max(self.now) + journal.flash().take_time();
         !journal.flash().is_cut()
     }

@@ -1,6 +1,6 @@
 //! What a run is, as a worker hears of it.
 
-use super::{Part, Ticket};
+use super::fields::{Part, Ticket};
 use crate::batch::Batch;
 use crate::method::{Budget, Compressor, Method, Participation};
 use crate::vector::Ratio;

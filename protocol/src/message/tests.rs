@@ -3,6 +3,7 @@ use crate::batch::Batch;
 use crate::counters::Counters;
 use crate::frame::{BODY_LEN_MAX, Deframer};
 use crate::method::{Compressor, Method, Participation};
+use crate::vector::Exponent;
 use proptest::prelude::*;
 use proptest::sample::select;
 

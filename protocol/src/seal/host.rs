@@ -1,7 +1,7 @@
 //! The host's end: it asks for a link, and takes the one that the first `Ready` makes.
 
+use super::key::{Key, Salt};
 use super::link::{Direction, Link, Sealed, WINDOW};
-use super::{Key, Salt};
 use crate::counters::Reject;
 use crate::frame::{Draft, Frame};
 

@@ -1,9 +1,12 @@
 //! One key, and the numbers of the frames that travel under it.
 
 use super::aead::Aead;
-use super::{Key, SALTED, Salt};
+use super::key::{Key, Salt};
 use crate::counters::Reject;
 use crate::frame::{CHECKSUM_LEN, Draft, Frame, HEAD_LEN, SALT_LEN, TAG_LEN};
+
+/// In the head: a salt follows.
+const SALTED: u8 = 0x80;
 
 /// Which way a frame travels: what is sent one way cannot be sent back.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +89,7 @@ impl Link {
         self.next = number.checked_add(1)?;
         let nonce = direction.nonce(number);
         #[cfg(test)]
-        super::tests::note(self.key.bytes(), &nonce, head, content);
+        super::nonce_log::record(self.key.bytes(), &nonce, head, content);
         Some(Aead::new(self.key.bytes(), &nonce).encrypt(head, content))
     }
 

@@ -1,28 +1,15 @@
 use super::aead::Aead;
 use super::link::{Direction, Link};
+use super::nonce_log;
 use super::*;
 use crate::counters::{Counters, Reject};
 use crate::frame::{Context, Deframer, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, draft, emit};
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use proptest::prelude::*;
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
-
-/// What was encrypted: under which key and nonce, and what.
-type Encrypted = ((Vec<u8>, Vec<u8>), Vec<u8>);
-
-thread_local! {
-    static LOG: RefCell<Vec<Encrypted>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Notes that something is encrypted.
-pub fn note(key: &[u8], nonce: &[u8], head: &[u8], content: &[u8]) {
-    let said = [head, content].concat();
-    LOG.with(|log| log.borrow_mut().push(((key.to_vec(), nonce.to_vec()), said)));
-}
 
 fn key(first: u8) -> Key {
     Key::new(&[first; KEY_LEN]).expect("it is a key")
@@ -249,7 +236,7 @@ proptest! {
     /// taken twice, late or that nobody said, no nonce is used for two things, and a handshake makes all good.
     #[test]
     fn strangers_stay_out_and_nonces_are_used_once(deeds in prop::collection::vec(deed(), 1..60)) {
-        LOG.with(|log| log.borrow_mut().clear());
+        nonce_log::take();
         let mut fleet = Fleet::new();
         for deed in deeds {
             fleet.perform(deed)?;
@@ -257,7 +244,7 @@ proptest! {
         fleet.handshake()?;
         fleet.talk()?;
         let mut encrypted = HashMap::new();
-        for (nonce, content) in LOG.with(|log| log.borrow_mut().split_off(0)) {
+        for (nonce, content) in nonce_log::take() {
             let before = encrypted.insert(nonce, content);
             prop_assert!(before.is_none(), "a nonce was used for two things");
         }

@@ -1,7 +1,7 @@
 //! The worker's end: it answers every `Hello` with a new link, and changes over to it when the host does.
 
+use super::key::{Key, Salt};
 use super::link::{Direction, Link, Sealed};
-use super::{Key, Salt};
 use crate::counters::Reject;
 use crate::frame::{Draft, Frame, SALT_LEN};
 

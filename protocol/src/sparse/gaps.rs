@@ -5,8 +5,8 @@
 //! (the idea of JPEG-LS, Weinberger, Seroussi and Sapiro 2000). `ESCAPE` ones announce a plain index-wide gap,
 //! so that no entry is ever long.
 
-use super::BodyError;
 use super::bits::{BitReader, BitWriter};
+use super::error::BodyError;
 
 /// So many ones and no zero: the gap follows in plain bits.
 const ESCAPE: u32 = 12;

@@ -3,9 +3,10 @@
 use super::shards;
 use arbitrary::{Result, Unstructured};
 use smidgen::world::simulation::flash::{DATA_PAGES, Flash, PAGES};
-use smidgen_firmware::journal::{FlashJournal, attend};
+use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::Repertoire;
 use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Counters;
@@ -288,7 +289,7 @@ impl Bench {
     fn serve(&mut self) {
         let mut spoken = self.spoken();
         let before = self.state();
-        attend(&mut self.worker, &mut self.journal);
+        sync_journal(&mut self.worker, &mut self.journal);
         assert_eq!(self.state(), before, "a journal does not change what the host knows");
         let request = self.worker.gradient_request();
         let loss = request.map(|request| Objectives.perform(request));
@@ -296,7 +297,7 @@ impl Bench {
             assert!(!spoken.iter().any(|wire| self.is_update(wire)), "it is not yet computed");
             self.worker.gradient_ready(loss);
         }
-        attend(&mut self.worker, &mut self.journal);
+        sync_journal(&mut self.worker, &mut self.journal);
         spoken.extend(self.spoken());
         if let Some(configure) = self.asked
             && spoken.iter().any(|wire| acknowledges(wire, &configure))
