@@ -6,6 +6,7 @@
 //!  FILE.toml ─────┘
 //! ```
 
+mod arguments;
 mod file;
 pub mod studies;
 

@@ -1,7 +1,6 @@
 //! The function f that is minimised.
 
-use clap::ValueEnum;
-use serde::Serialize;
+use super::choice::choices;
 use smidgen_firmware::least_squares::LeastSquares;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::Objective as _;
@@ -12,18 +11,18 @@ use smidgen_protocol::message;
 /// Hidden units of a perceptron.
 pub const HIDDEN: usize = 32;
 
-/// What is made of a row: its loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Objective {
-    /// Logistic regression: two classes
-    Logistic,
-    /// Least squares: labels are real targets
-    LeastSquares,
-    /// Softmax regression: up to 64 classes
-    Softmax,
-    /// Perceptron with 32 hidden units: up to 64 classes; it starts at random (--seed), and its step is auto or a number: no theory has one
-    Perceptron,
+choices! {
+    /// What is made of a row: its loss.
+    pub enum Objective {
+        /// Logistic regression: two classes
+        Logistic = "logistic",
+        /// Least squares: labels are real targets
+        LeastSquares = "least-squares",
+        /// Softmax regression: up to 64 classes
+        Softmax = "softmax",
+        /// Perceptron with 32 hidden units: up to 64 classes; it starts at random (--seed), and its step is auto or a number: no theory has one
+        Perceptron = "perceptron",
+    }
 }
 
 impl Objective {
@@ -56,14 +55,14 @@ impl Objective {
     }
 }
 
-/// What is added to the loss of the data, over all coordinates of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Regulariser {
-    /// λ·Σ x²/(1+x²)
-    Nonconvex,
-    /// (λ/2)·Σ x²
-    L2,
+choices! {
+    /// What is added to the loss of the data, over all coordinates of the model.
+    pub enum Regulariser {
+        /// λ·Σ x²/(1+x²)
+        Nonconvex = "nonconvex",
+        /// (λ/2)·Σ x²
+        L2 = "l2",
+    }
 }
 
 impl From<Regulariser> for message::Regulariser {

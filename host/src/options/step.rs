@@ -36,7 +36,7 @@ impl FromStr for Step {
             "auto" => Ok(Self::Auto),
             "exact" => Ok(Self::Exact),
             "rare" => Ok(Self::Rare),
-            number => super::positive(number).map(Self::Fixed).map_err(|_| StepError),
+            number => super::number::positive(number).map(Self::Fixed).map_err(|_| StepError),
         }
     }
 }

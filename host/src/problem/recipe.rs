@@ -3,7 +3,7 @@
 //! A method that is added tomorrow gets a name in [`options::Method`] and an arm here; a new rule for
 //! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
 
-use crate::options::{self, Method, Objective, Options};
+use crate::options::{self, Choice, Method, Objective, Options};
 use crate::problem::dataset::Dataset;
 use crate::problem::theory::{
     Basis, Case, Presence, RareFeatures, Smoothness, Theorem, beta, contraction, growth, noise,

@@ -1,7 +1,9 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
 use crate::boards::key_file::{KeyError, KeyFile};
-use crate::options::{self, Constants, EachError, KError, Options, Split, Step, WorkersError};
+use crate::options::{
+    self, Choice, Constants, EachError, KError, Options, Split, Step, WorkersError,
+};
 use crate::problem::dataset::quantise::{Quantised, quantise};
 use crate::problem::dataset::split::SplitError;
 use crate::problem::dataset::{Dataset, DatasetError, Labels};

@@ -1,5 +1,6 @@
 //! Watches a run: writes its records and shows its progress.
 
+use crate::options::Choice;
 use crate::output::progress::Progress;
 use crate::output::report::sentence::slow_line;
 use crate::problem::theory::Smoothness;

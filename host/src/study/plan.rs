@@ -9,6 +9,7 @@ mod table;
 mod traffic;
 
 use crate::boards::board::BOARDS;
+use crate::options::Choice;
 use crate::problem::recipe::Longest;
 use crate::problem::theory::{self, RareFeatures, Smoothness, noise, xi};
 use crate::record::{RoundRecord, StepTheory};

@@ -13,7 +13,7 @@
 //! and as many workers.
 
 use super::{Dataset, DatasetError, Labels, Rows};
-use crate::options;
+use crate::options::number;
 use crate::units::quantity::number;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -82,7 +82,7 @@ impl FromStr for Quadratics {
             let wrong = || QuadraticsError::Part(part.into());
             let (key, value) = part.split_once('=').ok_or_else(wrong)?;
             let count = || value.parse().ok().filter(|&count: &u16| count > 0).ok_or_else(wrong);
-            let number = || options::positive(value).map_err(|_| wrong());
+            let number = || number::positive(value).map_err(|_| wrong());
             match key {
                 "workers" => it.workers = count()?,
                 "dimension" => it.dimension = count()?,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::options::{Regulariser, Split};
+use crate::options::{Choice, Regulariser, Split};
 use crate::problem::dataset::Labels;
 
 fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
@@ -10,10 +10,9 @@ fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
 
 /// All objectives, with either regulariser.
 fn all() -> impl Iterator<Item = Objective> {
-    use clap::ValueEnum;
-    let kinds = options::Objective::value_variants().iter();
+    let kinds = options::Objective::ALL.iter();
     kinds.flat_map(|&kind| {
-        Regulariser::value_variants().iter().map(move |&regulariser| digits(kind, regulariser))
+        Regulariser::ALL.iter().map(move |&regulariser| digits(kind, regulariser))
     })
 }
 

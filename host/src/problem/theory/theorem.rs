@@ -4,7 +4,7 @@
 //! [`Gap`] says of what. [`Basis::of`] decides that from method, step, downlink, minibatches and who takes part; every compressor
 //! enters by its [contraction](super::contraction). docs/theory.md states the theorems.
 
-use crate::options::{Downlink, Method, Step};
+use crate::options::{Choice, Downlink, Method, Step};
 use std::fmt;
 
 /// A theorem about a step size.
@@ -242,7 +242,6 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::ValueEnum;
 
     const CASE: Case = Case {
         method: Method::Ef21,
@@ -261,9 +260,8 @@ mod tests {
 
     #[test]
     fn each_method_has_its_theorem_or_none() {
-        let by_method = Method::value_variants()
-            .iter()
-            .map(|&method| (method.name(), cover(Case { method, ..CASE })));
+        let by_method =
+            Method::ALL.iter().map(|&method| (method.name(), cover(Case { method, ..CASE })));
         let by_method: Vec<_> = by_method.collect();
         assert_eq!(
             by_method,
@@ -285,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_a_theorem_does_not_know_is_a_gap() {
-        for &method in Method::value_variants() {
+        for &method in Method::ALL {
             for downlink in [Downlink::Ef21P, Downlink::Ef21Bc] {
                 let noisy = Case { method, downlink, noise: true, ..CASE };
                 assert_eq!(cover(noisy), None, "{noisy:?}");
