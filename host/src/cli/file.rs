@@ -5,6 +5,7 @@
 
 use crate::units::shown::shown;
 use crate::units::text::{self, Limits, MARK, TextError};
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use std::ffi::OsString;
@@ -13,9 +14,6 @@ use toml::de::{DeTable, DeValue};
 
 /// Options that say something about the command line only.
 const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
-
-/// How alike two names are if one may be meant by the other; 1 if they are equal.
-const LIKENESS_MIN: f64 = 0.85;
 
 /// More text than a file with options has.
 pub(crate) const LIMITS: Limits = Limits { len: 1 << 20, line_len: 1 << 20 };
@@ -50,7 +48,7 @@ pub enum Problem {
     #[error("{0}; write options as in TOML, such as k = 4 or dataset = \"digits\"")]
     Syntax(String),
     /// No option has this name.
-    #[error("`{}` is no option of smidgen {command}; {}", shown(key), advice(nearest.as_deref(), command))]
+    #[error("unknown option `{}` of smidgen {command}; {}", shown(key), advice(nearest.as_deref(), command))]
     UnknownKey {
         /// The name in the file.
         key: String,
@@ -138,14 +136,22 @@ fn argument<'c>(subcommand: &'c Command, key: &str) -> Result<&'c Arg, Problem> 
         return Ok(arg);
     }
     let plain = key.to_lowercase().replace('_', "-");
-    let likeness = |long: &str| strsim::jaro_winkler(long, &plain);
-    let alike = legal().map(|(long, _)| long).filter(|long| likeness(long) > LIKENESS_MIN);
-    let nearest = alike.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    Err(Problem::UnknownKey {
-        key: key.into(),
-        command: subcommand.get_name().into(),
-        nearest: nearest.map(Into::into),
-    })
+    let nearest = match legal().find(|(long, _)| *long == plain) {
+        Some((long, _)) => Some(long.into()),
+        None => suggestion(subcommand, &plain),
+    };
+    let command = subcommand.get_name().into();
+    Err(Problem::UnknownKey { key: key.into(), command, nearest })
+}
+
+/// The option that clap suggests for an unknown one.
+fn suggestion(subcommand: &Command, unknown: &str) -> Option<String> {
+    let arguments = [subcommand.get_name().into(), format!("--{unknown}")];
+    let error = subcommand.clone().try_get_matches_from(arguments).err()?;
+    match error.get(ContextKind::SuggestedArg)? {
+        ContextValue::String(option) => Some(option.trim_start_matches('-').into()),
+        _ => None,
+    }
 }
 
 /// The option as on the command line, once for each value of a list; a flag that is not set is nothing there.

@@ -249,22 +249,25 @@ fn a_wrong_file_is_refused_by_line() {
     for (text, sentence) in [
         (
             "k = 4\nvalue_bits = 8\n",
-            "line 2: `value_bits` is no option of smidgen simulate; did you mean `value-bits`?",
+            "line 2: unknown option `value_bits` of smidgen simulate; did you mean `value-bits`?",
         ),
         (
             "\n\nround = 8\n",
-            "line 3: `round` is no option of smidgen simulate; did you mean `rounds`?",
+            "line 3: unknown option `round` of smidgen simulate; did you mean `rounds`?",
         ),
         (
             "config = \"other.toml\"",
-            "line 1: `config` is no option of smidgen simulate; `smidgen simulate --help` lists them",
+            "line 1: unknown option `config` of smidgen simulate; `smidgen simulate --help` lists them",
         ),
         (
             "help = true",
-            "line 1: `help` is no option of smidgen simulate; `smidgen simulate --help`",
+            "line 1: unknown option `help` of smidgen simulate; `smidgen simulate --help`",
         ),
-        ("board = [\"mps2\"]", "line 1: `board` is no option of smidgen simulate; `smidgen"),
-        ("LAMBDA = 1", "line 1: `LAMBDA` is no option of smidgen simulate; did you mean `lambda`?"),
+        ("board = [\"mps2\"]", "line 1: unknown option `board` of smidgen simulate; did you mean `baud`?"),
+        (
+            "LAMBDA = 1",
+            "line 1: unknown option `LAMBDA` of smidgen simulate; did you mean `lambda`?",
+        ),
         (
             "k = 4\nrounds = \"many\"\n",
             "line 2: invalid value 'many' for '--rounds <T>': invalid digit",
