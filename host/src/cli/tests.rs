@@ -263,7 +263,10 @@ fn a_wrong_file_is_refused_by_line() {
             "help = true",
             "line 1: unknown option `help` of smidgen simulate; `smidgen simulate --help`",
         ),
-        ("board = [\"mps2\"]", "line 1: unknown option `board` of smidgen simulate; did you mean `baud`?"),
+        (
+            "board = [\"mps2\"]",
+            "line 1: unknown option `board` of smidgen simulate; did you mean `baud`?",
+        ),
         (
             "LAMBDA = 1",
             "line 1: unknown option `LAMBDA` of smidgen simulate; did you mean `lambda`?",
@@ -284,7 +287,7 @@ fn a_wrong_file_is_refused_by_line() {
         ("rows = [1, 2]", "line 1: the argument '--rows <N>' cannot be used multiple times"),
         ("k = [1, 0]", "line 1: invalid value '0' for '--k <K>'"),
         ("k = true", "line 1: `k` is neither a text, a number nor a list of those"),
-        ("[data]\nrows = 4", "line 1: `data` is no option"),
+        ("[data]\nrows = 4", "line 1: unknown option `data`"),
         ("check-theory = 1", "line 1: `check-theory` is a flag: write check-theory = true"),
         ("check-theory = \"yes\"", "line 1: `check-theory` is a flag: write check-theory = true"),
         ("k = [true]", "line 1: `k` is neither a text, a number nor a list of those"),
