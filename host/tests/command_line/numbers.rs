@@ -243,18 +243,12 @@ fn data_from_a_pipe_are_trained_on_and_those_without_an_end_refused() {
     let directory = tempdir().expect("there is room");
     assert_says(&refusal_in(&directory, "plan --dataset /dev/zero"), &["/dev/zero", "no text"]);
     assert_says(&refusal_in(&directory, "plan --config /dev/zero"), &["/dev/zero", "no text"]);
-    let mut simulate = Command::new(env!("CARGO_BIN_EXE_smidgen"))
-        .args("simulate --dataset /dev/stdin --workers 2 --rounds 3 --out run".split(' '))
-        .current_dir(directory.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut pipe = simulate.stdin.take().expect("it is piped");
+    let simulate = "simulate --dataset /dev/stdin --workers 2 --rounds 3 --out run";
+    let mut simulate = Running::start(command(directory.path(), simulate).stdin(Stdio::piped()));
+    let mut pipe = simulate.child().stdin.take().expect("it is piped");
     pipe.write_all(b"1 1:1 2:-1\n-1 1:-0.5\n1 2:1\n-1 1:0.25 2:2\n").expect("it reads");
     drop(pipe);
-    let output = simulate.wait_with_output().expect("it ends");
+    let output = simulate.output();
     assert!(output.status.success(), "{}", stderr(&output));
 }
 

@@ -1,44 +1,30 @@
 //! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs that work
 //! for it.
 
+use crate::support::{Running, command, wait_until};
 use nix::fcntl::OFlag;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::mkfifo;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 use tempfile::{TempDir, tempdir};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} is not so after {PATIENCE:?}");
-        sleep(Duration::from_millis(5));
-    }
-}
 
 /// A command in a folder of its own, which ends with this value.
 struct Waiting {
+    running: Running,
     folder: TempDir,
-    child: Child,
 }
 
 impl Waiting {
     fn start(folder: TempDir, arguments: &str, prepare: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
         let said = File::create(folder.path().join("said")).expect("there is room");
-        command.args(arguments.split_whitespace()).current_dir(&folder).stdin(Stdio::null());
+        let mut command = command(folder.path(), arguments);
         command.stdout(Stdio::null()).stderr(said);
         prepare(&mut command);
-        let child = command.spawn().expect("the binary starts");
-        Self { folder, child }
+        Self { running: Running::start(&mut command), folder }
     }
 
     fn said(&self) -> String {
@@ -46,32 +32,14 @@ impl Waiting {
     }
 
     /// Asks once for its end.
-    fn end(&mut self, request: Signal) -> ExitStatus {
-        let process = Pid::from_raw(self.child.id().cast_signed());
-        kill(process, request).expect("it is there");
-        let mut status = None;
-        wait_until("it ends", || {
-            status = self.child.try_wait().expect("it is ours");
-            status.is_some()
-        });
-        status.expect("it has ended")
-    }
-
     fn assert_ends(&mut self, request: Signal, what: &str) {
-        let status = self.end(request);
-        let said = self.said();
+        self.running.signal(request);
+        wait_until("it has ended", || self.running.has_ended());
+        let (status, said) = (self.running.end(), self.said());
         assert_eq!(status.code(), Some(130), "{what}: {said}");
         let last = said.lines().last();
         assert_eq!(last, Some("ended on request"), "{what}: {said}");
         assert!(!self.folder.path().join("run/rounds.jsonl").exists(), "{what}");
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // Both fail only if it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

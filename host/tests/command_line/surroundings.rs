@@ -1,20 +1,19 @@
 //! The real binary where its checkout, a compiler or threads are missing.
 
+use crate::support::{BINARY, program, skip};
 use crate::{assert_says, smidgen, stderr};
 use nix::sys::resource::{Resource, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
-use std::io::{Write, stderr as console};
+use std::iter;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Command, Output};
-use std::{env, iter};
+use std::process::{self, Command};
 use tempfile::tempdir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_smidgen");
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
 /// One that both compilers of a row are asked for.
 const TARGET: &str = "thumbv6m-none-eabi";
@@ -46,10 +45,8 @@ fn without_its_checkout_a_binary_trains_and_says_what_images_lack() {
     let directory = tempdir().expect("there is room");
     let installed = directory.path().join("installed");
     without_checkout(&installed);
-    let run = |arguments: &str| -> Output {
-        let mut command = Command::new(&installed);
-        command.args(arguments.split_whitespace()).current_dir(&directory);
-        command.output().expect("the binary starts")
+    let run = |arguments: &str| {
+        program(&installed, directory.path(), arguments).output().expect("the binary starts")
     };
     let output = run("simulate --rows 60 --rounds 3 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -168,10 +165,9 @@ fn the_binary_and_the_scripts_choose_the_same_compiler() {
 
 /// A command of a user who may have one process: this one. Where users cannot be changed, that of this user, who has others.
 fn alone(binary: &Path, directory: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(binary);
-    command.args(arguments.split_whitespace()).current_dir(directory).env("HOME", directory);
+    let mut command = program(binary, directory, arguments);
     // What starts no process anyway is a good enough emulator; some machines have no other.
-    command.env("SMIDGEN_QEMU", binary);
+    command.env("HOME", directory).env("SMIDGEN_QEMU", binary);
     let user = fs::metadata("/proc/self").map_or(1, |process| process.uid());
     if user == 0 {
         // Root is not limited. Tests side by side do not share a user.
@@ -229,14 +225,7 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
         let output = match alone(&binary, directory.path(), arguments).output() {
             Ok(output) => output,
             Err(error) => {
-                let skipped = env::var_os("SMIDGEN_NO_SKIP").is_none();
-                assert!(skipped, "no process of another user: {error}");
-                writeln!(
-                    console(),
-                    "SKIPPED: without_threads: no process of another user: {error}"
-                )
-                .expect("standard error is open");
-                return;
+                return skip("without_threads", &format!("no process of another user: {error}"));
             }
         };
         let (said, code) = (stderr(&output), output.status.code());

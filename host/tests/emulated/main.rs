@@ -4,52 +4,33 @@
 //! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set that is
 //! a failure.
 
+#[path = "../support/mod.rs"]
+mod support;
 // It looks for emulators that are left in /proc.
 #[cfg(target_os = "linux")]
 mod temporary;
 
-use serde_json::Value;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write, stderr};
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use support::{Running, command, skip, smidgen, stderr, summary_of, wait_until};
 use tempfile::{TempDir, tempdir};
 
 const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
 /// Options of a short run.
 const SHORT: &str = "--rows 60 --rounds 8";
-/// The longest that an emulator may take to start on a busy machine.
-const START_MAX: Duration = Duration::from_secs(60);
 /// Ports for boards begin here.
 const PORT_MIN: u16 = 10_000;
 /// As many are used.
 const PORTS: u32 = 20_000;
-
-fn smidgen(directory: &Path, arguments: &str) -> Output {
-    command(directory, arguments).output().expect("the binary starts")
-}
-
-fn command(directory: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
-    command.args(arguments.split_whitespace()).current_dir(directory).stdin(Stdio::null());
-    command
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn skip(test: &str, why: &str) {
-    writeln!(stderr(), "SKIPPED: {test}: {why}").expect("standard error is open");
-}
 
 /// A directory to run in, if such boards can be emulated; their images are built then.
 fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
@@ -57,50 +38,32 @@ fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
     let boards: Vec<_> = boards.iter().map(|board| format!("--board {board}")).collect();
     let probe = format!("emulate {} --rows 60 --rounds 1 --out probe", boards.join(" "));
     let output = smidgen(directory.path(), &probe);
-    let why = errors(&output);
-    match output.status.success() {
-        true => return Some(directory),
-        false if why.contains("scripts/setup.sh") && env::var_os("SMIDGEN_NO_SKIP").is_none() => {
-            skip(test, why.lines().last().unwrap_or("it says nothing"));
-        }
-        false => panic!("{test}: {why}"),
+    let why = stderr(&output);
+    if output.status.success() {
+        return Some(directory);
     }
+    assert!(why.contains("scripts/setup.sh"), "{test}: {why}");
+    skip(test, why.lines().last().unwrap_or("it says nothing"));
     None
 }
 
 fn transcript(run: &Path) -> String {
-    let text = fs::read(run.join("summary.json")).expect("the summary is there");
-    let summary: Value = serde_json::from_slice(&text).expect("the summary is JSON");
-    summary["transcript"].as_str().expect("a transcript").to_owned()
+    summary_of(run)["transcript"].as_str().expect("a transcript").to_owned()
 }
 
 /// The transcript of simulation with as many workers.
 fn simulated(directory: &Path, workers: usize) -> String {
     let output =
         smidgen(directory, &format!("simulate {SHORT} --workers {workers} --out simulated"));
-    assert!(output.status.success(), "{}", errors(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     transcript(&directory.join("simulated"))
 }
 
-/// A program in a process group of its own, which ends with this value.
-struct Group(Child);
-
-impl Group {
-    fn shell(command: &str, directory: &Path) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", command]).current_dir(directory).process_group(0);
-        let shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        Self(shell.expect("there is a shell"))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let group = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
-        // It fails where all have ended by themselves.
-        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
+/// Starts a command of the shell.
+fn shell(command: &str, directory: &Path) -> Running {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(directory);
+    Running::group(shell.stdin(Stdio::null()).stdout(Stdio::piped()))
 }
 
 fn text(path: &Path) -> &str {
@@ -118,20 +81,12 @@ fn free_port() -> u16 {
     port.expect("the loopback has a port")
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + START_MAX;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} is not so after {START_MAX:?}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
 /// Trains over links that were opened by hand, beside a simulation of the same.
 fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
     let ports: Vec<_> = addresses.iter().map(|address| format!("--port {address}")).collect();
     let run = format!("run {} {SHORT} {options} --out run", ports.join(" "));
     let output = smidgen(directory, &run);
-    assert!(output.status.success(), "{run}: {}", errors(&output));
+    assert!(output.status.success(), "{run}: {}", stderr(&output));
     let expected = simulated(directory, addresses.len());
     assert_eq!(transcript(&directory.join("run")), expected, "{run}");
     for run in ["run", "simulated"] {
@@ -142,7 +97,7 @@ fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
 /// The commands that `image` prints for a board: the one that starts it, and that it is for the port.
 fn printed(directory: &Path, arguments: &str) -> (String, String) {
     let output = smidgen(directory, &format!("image {arguments}"));
-    assert!(output.status.success(), "{}", errors(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).expect("it is text");
     let mut commands = text.lines().filter_map(|line| line.strip_prefix("  "));
     let mut next = || commands.next().expect("`image` prints two commands").to_owned();
@@ -162,9 +117,9 @@ fn the_command_that_image_prints_starts_boards_that_train() {
             let port = format!("tcp:127.0.0.1:{},", ports[n - 1]);
             let start = start.replace("N=1;", &format!("N={n};"));
             assert!(start.contains("tcp:127.0.0.1:$((4000 + N)),"), "{start}");
-            Group::shell(&start.replace("tcp:127.0.0.1:$((4000 + N)),", &port), directory.path())
+            shell(&start.replace("tcp:127.0.0.1:$((4000 + N)),", &port), directory.path())
         });
-        let listens = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
+        let listens = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
         wait_until("both listen", || ports.iter().all(listens));
         assert_trains(directory.path(), &ports.map(|port| format!("tcp:127.0.0.1:{port}")), "");
         drop(boards);
@@ -182,8 +137,8 @@ fn the_printed_command_gives_a_keyed_board_its_seed() {
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001 --key fleet.key");
         let port = free_port();
         let start = start.replace("$((4000 + N))", &port.to_string());
-        let started = Group::shell(&start, directory.path());
-        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let started = shell(&start, directory.path());
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
         wait_until("it listens", listens);
         let address = format!("tcp:127.0.0.1:{port}");
         assert_trains(directory.path(), &[address], "--key fleet.key");
@@ -221,17 +176,17 @@ fn the_documented_commands_start_every_board_on_every_kind_of_link() {
                 |folder| text(&top.join(folder)).to_owned(),
             );
             let start = start.replace("firmware/boards/target", &target);
-            let mut board = Group::shell(&format!("N={n}\n{link}\n{start}"), &top);
+            let mut board = shell(&format!("N={n}\n{link}\n{start}"), &top);
             let address = match link.split([':', '=']).nth(1) {
                 Some("\"tcp") => {
-                    wait_until(&link, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+                    wait_until(&link, || TcpStream::connect(("127.0.0.1", port)).is_ok());
                     format!("tcp:127.0.0.1:{port}")
                 }
                 Some("\"unix") => {
-                    wait_until(&link, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+                    wait_until(&link, || UnixStream::connect(&socket).is_ok());
                     format!("unix:{}", text(&socket))
                 }
-                Some(_) | None => terminal(&mut board.0),
+                Some(_) | None => terminal(board.child()),
             };
             fleet.push((address, board));
         }
@@ -263,8 +218,8 @@ fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
         command.env("SMIDGEN_QEMU", program);
     }
     let output = command.output().expect("the binary starts");
-    assert!(output.status.success(), "{program:?}: {}", errors(&output));
-    let said = errors(&output);
+    assert!(output.status.success(), "{program:?}: {}", stderr(&output));
+    let said = stderr(&output);
     assert!(!said.contains("started again"), "{said}");
     let transcript = transcript(&directory.join("emulated"));
     fs::remove_dir_all(directory.join("emulated")).expect("it was there");
@@ -314,10 +269,9 @@ fn failure(directory: &Path, script: &str) -> String {
 }
 
 /// A run with such an emulator that takes longer than a test.
-fn endless(directory: &Path, script: &str, options: &str) -> Group {
+fn endless(directory: &Path, script: &str, options: &str) -> Running {
     let options = format!("{options} --rounds 1000000");
-    let run = with_emulator(directory, script, &options).process_group(0).spawn();
-    Group(run.expect("the binary starts"))
+    Running::group(&mut with_emulator(directory, script, &options))
 }
 
 /// Rounds of that run that are closed.
