@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_at_a_guessed_port_is_told_once_and_leaves_nothing_to_the_next() {
+    fn a_flood_at_a_guessed_port_is_told_once() {
         let (events, received) = channel();
         let (host, _board) = loopback();
         let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];

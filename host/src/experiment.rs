@@ -711,7 +711,7 @@ mod tests {
     }
 
     #[test]
-    fn gradient_descent_of_workers_that_are_drawn_has_the_step_of_their_contraction() {
+    fn gradient_descent_of_drawn_workers_has_their_step() {
         let gamma = |options: &str| experiment(&format!("--step am {options}")).setup.gamma;
         let of = experiment("--step am --method gd --participation 0.5");
         let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();

@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_work_is_told_at_every_tenth_and_when_it_is_silent_for_long() {
+    fn slow_work_is_told_at_every_tenth_and_after_silence() {
         let display = Display::Plain(Box::new(Lines::default()));
         let mut pace = slow();
         assert!(!display.is_due(&pace, 99, 1000));

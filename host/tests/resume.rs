@@ -154,7 +154,7 @@ fn other_data_and_lost_records_are_refused() {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_none() {
+fn an_unwritable_checkpoint_ends_the_run_and_harms_none() {
     let folder = tempdir().expect("there is room");
     let arguments = endless(" --checkpoint run/safe");
     let mut child = Running::start(&mut command(folder.path(), &arguments));
@@ -175,7 +175,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_none() {
 
 /// Directories are moved and names are taken again: a run goes on where it is, and no other one is touched.
 #[test]
-fn a_run_that_was_moved_goes_on_beside_the_one_that_took_its_place() {
+fn a_moved_run_resumes_beside_one_of_its_old_name() {
     let folder = tempdir().expect("there is room");
     let at = |name: &str| folder.path().join(name);
     assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
@@ -409,7 +409,7 @@ fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
 /// As on a full disk, whichever file it is that does not fit: one sentence, nothing half written, and the run goes on once
 /// there is room.
 #[test]
-fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
+fn a_full_disk_is_an_error_and_the_run_can_be_resumed() {
     let arguments = RUN.replace("3000", "60");
     let whole = undisturbed(&arguments);
     let mut outcomes = std::collections::BTreeSet::new();

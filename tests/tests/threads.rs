@@ -136,7 +136,7 @@ impl Hub {
 
 /// Two boards are pulled in the middle of a run, and put back in the other order at ports with other names, having forgotten all.
 #[test]
-fn boards_that_come_back_at_other_ports_are_found_and_told_apart() {
+fn boards_that_return_at_other_ports_are_told_apart() {
     let experiment = experiment(FEW_DIGITS);
     let hub = Hub::default();
     let lookout = hub.lookout();

@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_dropped_ends_at_once_even_while_it_tries_to_open() {
+    fn a_dropped_link_ends_while_it_tries_to_open() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         let (sender, events) = channel();
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_lost_as_soon_as_it_is_up_is_opened_ever_more_slowly() {
+    fn a_link_lost_at_once_is_opened_ever_more_slowly() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         close_loop(listener);
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_shut_after_its_loss_is_opened_when_the_pause_is_over() {
+    fn a_lost_stream_that_is_shut_opens_after_the_pause() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         let (sender, events) = channel();
@@ -758,7 +758,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_port_that_is_lost_is_looked_for_where_others_have_appeared() {
+    fn a_lost_serial_port_is_found_at_a_new_name() {
         let hub = Hub::default();
         // The names of those that are pulled are given again, so all are there from the beginning.
         let [bystander, board, neighbour, wrong, mut right] = [(); 5].map(|()| plug());

@@ -88,7 +88,7 @@ fn a_simulation_leaves_records_and_a_report() {
 }
 
 #[test]
-fn the_bytes_of_the_workers_are_those_of_setup_rounds_and_closing() {
+fn bytes_by_worker_sum_to_bytes_by_phase() {
     let directory = tempdir().expect("there is room");
     let faults = "--faults loss=0.1,corrupt=0.05,duplicate=0.1,split";
     let simulate = format!("simulate --rows 200 --workers 3 --rounds 10 {faults} --out run");

@@ -224,7 +224,7 @@ fn text_that_is_not_read_is_called_what_it_is() {
 }
 
 #[test]
-fn indices_from_zero_are_refused_with_a_command_that_shifts_them() {
+fn indices_from_zero_are_refused_with_a_shift_command() {
     let directory = tempdir().expect("there is room");
     fs::write(directory.path().join("data"), "1 0:1 2:0.5\n-1 1:2e-3\n").expect("there is room");
     let sentence = refusal_in(&directory, "plan --dataset data");
@@ -239,7 +239,7 @@ fn indices_from_zero_are_refused_with_a_command_that_shifts_them() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn data_from_a_pipe_are_trained_on_and_those_without_an_end_refused() {
+fn a_pipe_is_trained_on_and_an_endless_file_refused() {
     let directory = tempdir().expect("there is room");
     assert_says(&refusal_in(&directory, "plan --dataset /dev/zero"), &["/dev/zero", "no text"]);
     assert_says(&refusal_in(&directory, "plan --config /dev/zero"), &["/dev/zero", "no text"]);

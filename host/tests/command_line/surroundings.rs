@@ -41,7 +41,7 @@ fn without_checkout(path: &Path) {
 }
 
 #[test]
-fn without_its_checkout_a_binary_trains_and_says_what_images_lack() {
+fn a_binary_without_its_checkout_trains_and_refuses_images() {
     let directory = tempdir().expect("there is room");
     let installed = directory.path().join("installed");
     without_checkout(&installed);

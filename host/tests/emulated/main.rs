@@ -157,8 +157,8 @@ fn documented() -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn the_documented_commands_start_every_board_on_every_kind_of_link() {
-    let test = "the_documented_commands_start_every_board_on_every_kind_of_link";
+fn documented_commands_start_every_board_on_every_link() {
+    let test = "documented_commands_start_every_board_on_every_link";
     let Some(directory) = emulation(test, &BOARDS) else { return };
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize();
     let top = top.expect("the repository is there");
@@ -295,8 +295,8 @@ fn crash_in_the_middle(directory: &Path) -> String {
 }
 
 #[test]
-fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
-    let test = "an_emulator_that_ends_at_the_start_is_named_with_its_last_words";
+fn an_emulator_that_ends_at_once_is_named_with_its_last_words() {
+    let test = "an_emulator_that_ends_at_once_is_named_with_its_last_words";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let said = failure(directory, r"printf 'no such \377 machine\n' >&2; exit 3");
@@ -318,8 +318,8 @@ fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
 }
 
 #[test]
-fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
-    let test = "an_emulator_that_ends_in_the_middle_is_named_and_started_again";
+fn an_emulator_that_ends_in_a_run_is_named_and_restarted() {
+    let test = "an_emulator_that_ends_in_a_run_is_named_and_restarted";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let crash = crash_in_the_middle(directory);

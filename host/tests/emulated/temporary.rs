@@ -58,8 +58,8 @@ fn is_empty(folder: &Path) -> bool {
 
 /// Runs with a key end in every way that leaves no time to clean up.
 #[test]
-fn a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator() {
-    let test = "a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator";
+fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
+    let test = "a_killed_run_with_a_key_leaves_no_key_and_no_emulator";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path().canonicalize().expect("it is there");
     assert!(smidgen(&directory, "key fleet.key").status.success());
@@ -122,8 +122,8 @@ fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced() {
-    let test = "a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced";
+fn a_bad_temporary_folder_is_named_before_anything_else() {
+    let test = "a_bad_temporary_folder_is_named_before_anything_else";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     assert!(smidgen(directory, "key fleet.key").status.success());
