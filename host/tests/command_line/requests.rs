@@ -93,21 +93,30 @@ fn script(path: &Path, content: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
 }
 
-/// Waits for ever, after it has written its number and that of a program that it started.
-const WAITS: &str =
-    r#"sleep 1000 & echo "$$ $!" >"$PLACE/part"; mv "$PLACE/part" "$PLACE/waits"; wait"#;
-/// The same with one process, as QEMU has.
-const WAITS_ALONE: &str =
-    r#"echo "$$" >"$PLACE/part"; mv "$PLACE/part" "$PLACE/waits"; exec sleep 1000"#;
+/// Parts of scripts: one waits for as long as the folder is there, the other writes the numbers of processes.
+const WAIT: &str = r#"while [ -d "$PLACE" ]; do sleep 0.1; done"#;
+const TELL: &str = r#"mv "$PLACE/part" "$PLACE/waits""#;
+
+/// A program that waits, and has another one wait.
+fn waiting_together() -> String {
+    format!("{WAIT} &\necho $$ $! >\"$PLACE/part\"; {TELL}; wait")
+}
+
+/// A program that waits alone, as QEMU does.
+fn waiting_alone() -> String {
+    format!("echo $$ >\"$PLACE/part\"; {TELL}; {WAIT}")
+}
 
 /// Makes stand-ins for the programs that work for smidgen, of which `waiting` does not come to its end.
 fn make_programs(place: &Path, waiting: &str) {
     let rustc = r#"case "$*" in *target-libdir*) echo "$PLACE" ;; esac"#;
     let cargo = r#"echo "{\"executable\":\"$PLACE/image\"}""#;
-    for (name, content, waits) in
-        [("rustc", rustc, WAITS), ("cargo", cargo, WAITS), ("qemu", "exit 1", WAITS_ALONE)]
-    {
-        script(&place.join(name), if name == waiting { waits } else { content });
+    for (name, content, waits) in [
+        ("rustc", rustc, waiting_together()),
+        ("cargo", cargo, waiting_together()),
+        ("qemu", "exit 1", waiting_alone()),
+    ] {
+        script(&place.join(name), if name == waiting { &waits } else { content });
     }
     fs::write(place.join("image"), "").expect("there is room");
     fs::create_dir(place.join("temporary")).expect("there is room");
