@@ -20,13 +20,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
-use support::{Running, command, skip, smidgen, stderr, summary_of, wait_until};
+use std::time::{Duration, Instant};
+use support::{Running, command, skip, smidgen, stderr, summary_of, wait_until, wait_within};
 use tempfile::{TempDir, tempdir};
 
 const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
 /// Options of a short run.
 const SHORT: &str = "--rows 60 --rounds 8";
+/// The longest that it may take until images are looked after: cargo waits while it builds others for another test.
+const BUILD_MAX: Duration = Duration::from_secs(600);
 /// Ports for boards begin here.
 const PORT_MIN: u16 = 10_000;
 /// As many are used.
@@ -247,6 +249,9 @@ fn emulator(directory: &Path, script: &str) -> PathBuf {
     path
 }
 
+/// What a run says once the links to its boards are open.
+const STARTED: &str = "sending shards";
+
 /// `emulate` with such an emulator; it says to a file what it says.
 fn with_emulator(directory: &Path, script: &str, options: &str) -> Command {
     let options = format!("emulate --rows 60 --step am --out doomed {options}");
@@ -271,7 +276,12 @@ fn failure(directory: &Path, script: &str) -> String {
 /// A run with such an emulator that takes longer than a test.
 fn endless(directory: &Path, script: &str, options: &str) -> Running {
     let options = format!("{options} --rounds 1000000");
-    Running::group(&mut with_emulator(directory, script, &options))
+    let mut run = Running::group(&mut with_emulator(directory, script, &options));
+    wait_within(BUILD_MAX, "boards are started", || {
+        assert!(!run.has_ended(), "{}", said(directory));
+        said(directory).contains(STARTED)
+    });
+    run
 }
 
 /// Rounds of that run that are closed.
@@ -306,7 +316,7 @@ fn an_emulator_that_ends_at_once_is_named_with_its_last_words() {
     );
     // One that ends once the link to it is open, as a crash at the first instructions does.
     let path = directory.join("said");
-    let crash = crash_once(&format!("grep -q 'sending shards' {}", text(&path)));
+    let crash = crash_once(&format!("grep -q '{STARTED}' {}", text(&path)));
     let begun = Instant::now();
     let said = failure(directory, &format!("{crash} exec qemu-system-arm \"$@\" -S"));
     let ending = said.lines().last().expect("it says something");

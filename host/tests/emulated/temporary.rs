@@ -1,7 +1,10 @@
 //! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for long, a
 //! folder of any name works, and a bad one is named.
 
-use super::{Running, command, emulation, simulated, smidgen, stderr, transcript, wait_until};
+use super::{
+    BUILD_MAX, Running, command, emulation, simulated, smidgen, stderr, transcript, wait_until,
+    wait_within,
+};
 use nix::sys::signal::Signal;
 use smidgen::board::Board;
 use smidgen::image::{self, build};
@@ -92,7 +95,7 @@ fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
             run.signal(Signal::SIGKILL);
             assert_eq!(run.end().signal(), Some(9));
         } else {
-            wait_until("both boards work", || processes_in(&temporary) >= 2 * 2);
+            wait_within(BUILD_MAX, "both boards work", || processes_in(&temporary) >= 2 * 2);
             // Signals of a kind that wait are one: the third comes after a while.
             while !run.has_ended() {
                 run.signal(Signal::SIGTERM);

@@ -121,10 +121,14 @@ impl Drop for Running {
     }
 }
 
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, is_so);
+}
+
+pub fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !is_so() {
-        assert!(Instant::now() < deadline, "{what} is not so after {PATIENCE:?}");
+        assert!(Instant::now() < deadline, "{what} is not so after {patience:?}");
         sleep(Duration::from_millis(10));
     }
 }
