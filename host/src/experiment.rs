@@ -3,13 +3,13 @@
 use crate::aggregator::{Setup, Share, StepRule, WORKERS_MAX};
 use crate::checkpoint::{self, Checkpoints};
 use crate::config::{self, Constants, EachError, KError, Options, Step, WorkersError};
-use crate::dataset::quantise::{Quantised, quantise};
+use crate::dataset::quantise::{Quantised, held, quantise};
 use crate::dataset::split::{Split, SplitError};
 use crate::dataset::{Dataset, DatasetError};
 use crate::driver::Driver;
 use crate::key_file::KeyError;
 use crate::lyapunov::{Lyapunov, Terms};
-use crate::objective::{Objective, Penalty};
+use crate::objective::{Objective, OnBoards, Penalty};
 use crate::range::{self, RangeError};
 use crate::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
 use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
@@ -387,7 +387,10 @@ impl Experiment {
             }
         };
         let parts = self.parts.clone();
-        Some(Lyapunov::new(self.objective(), Terms { parts, smoothness, gamma, alpha, factor }))
+        let held = self.shares.iter().map(|rows| held(&self.dataset, rows, WIDTH));
+        let on_boards = OnBoards::new(self.objective(), held);
+        let terms = Terms { parts, smoothness, gamma, alpha, factor };
+        Some(Lyapunov::new(self.objective(), on_boards, terms))
     }
 
     /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
@@ -560,8 +563,8 @@ impl Experiment {
         if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
     }
 
-    /// What `updates` updates of this run would take at best, which is `bits` together, beside the bytes that they took; none if
-    /// there were none, or if workers that did not take part have not sent theirs, or send what is not entries of their choice.
+    /// The information limit of `updates` updates with `bits` of information, beside the bytes sent. `None` without updates, and where workers may
+    /// be absent or do not choose the entries that they send.
     pub fn information_limit(
         &self,
         updates: u64,
