@@ -327,13 +327,16 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
 
 /// A run that read its data from a stream could be made to wait for data that never come.
 #[test]
-fn a_run_whose_data_are_no_plain_file_is_not_resumed_and_waits_for_nothing() {
+fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
     use nix::{sys::stat::Mode, unistd::mkfifo};
 
     let rows = "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20);
-    for (dataset, what) in
-        [("data", "a named pipe"), ("/dev/stdin", "a named pipe"), ("data", "a directory")]
-    {
+    for (dataset, what) in [
+        ("data", "it is a named pipe and no plain file"),
+        ("/dev/stdin", "it is a named pipe and no plain file"),
+        ("data", "it is a directory and no plain file"),
+        ("data", "No such file or directory (os error 2)"),
+    ] {
         let folder = tempdir().expect("there is room");
         let data = folder.path().join("data");
         let options = "--workers 2 --k 1 --rounds 3 --out run";
@@ -346,9 +349,10 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed_and_waits_for_nothing() {
         let before = records(folder.path());
 
         fs::remove_file(&data).expect("it is there");
-        match what {
-            "a directory" => fs::create_dir(&data).expect("there is room"),
-            _ => mkfifo(&data, Mode::S_IRWXU).expect("it can be made"),
+        if what.contains("a directory and") {
+            fs::create_dir(&data).expect("there is room");
+        } else if what.contains("a named pipe") {
+            mkfifo(&data, Mode::S_IRWXU).expect("it can be made");
         }
         // Nobody writes to its standard input, and nobody closes it.
         let mut resume = command(folder.path(), "resume run --rounds 5");
@@ -357,8 +361,8 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed_and_waits_for_nothing() {
         let output = resume.output();
         let said = stderr(&output);
         let sentence = format!(
-            "error: the data in {dataset} cannot be read once more: it is {what} and no plain file; save them in a plain file, \
-             and start the run again with that\n"
+            "error: the data in {dataset} cannot be read once more: {what}; put a plain file with the same data there, or start the \
+             run again\n"
         );
         assert_eq!((output.status.code(), &said), (Some(2), &sentence));
         assert_eq!(records(folder.path()), before, "nothing is lost");

@@ -62,6 +62,9 @@ fn a_binary_without_its_checkout_trains_and_refuses_images() {
 enum InPath {
     /// The one that the system has, if any.
     System,
+    /// None, and no other program.
+    Nothing,
+    Forbidden,
     WithTarget,
     WithSources,
     WithNeither,
@@ -73,6 +76,11 @@ impl InPath {
         let system = OsString::from("/usr/bin:/bin");
         let made = match self {
             Self::System => return system,
+            Self::Nothing => return folder.into(),
+            Self::Forbidden => {
+                fs::write(folder.join("rustc"), "").expect("there is room");
+                return folder.into();
+            }
             Self::WithTarget => "target",
             Self::WithSources => "sysroot/lib/rustlib/src/rust/library/core",
             Self::WithNeither => "nothing",
@@ -114,7 +122,7 @@ fn asked(program: &str, folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> 
 }
 
 fn of_script(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
-    let mut shell = asked("sh", folder, path, choice);
+    let mut shell = asked("/bin/sh", folder, path, choice);
     let top = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let script = format!(". scripts/bare-metal.sh; board_compiler {TARGET}");
     let output = shell.args(["-c", &script]).current_dir(top).output().expect("there is a shell");
@@ -142,12 +150,39 @@ fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
 }
 
 #[test]
+fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
+    for (in_path, sentence) in [
+        (
+            InPath::Nothing,
+            "error: rustc cannot be started (No such file or directory (os error 2)): run `scripts/setup.sh` once",
+        ),
+        (
+            InPath::Forbidden,
+            "error: rustc cannot be started (Permission denied (os error 13)): see to it that you may run it, or run \
+             `scripts/setup.sh` once",
+        ),
+        (
+            InPath::WithNeither,
+            "error: no Rust compiler here can build for thumbv6m-none-eabi: run `scripts/setup.sh` once",
+        ),
+    ] {
+        let folder = tempdir().expect("there is room");
+        let path = in_path.make(folder.path());
+        let mut image = asked(BINARY, folder.path(), &path, Some(OsStr::new("rustup")));
+        let output = image.args(["image", "--board", "microbit"]).output();
+        let said = stderr(&output.expect("the binary starts"));
+        assert_eq!(said.lines().last(), Some(sentence), "{in_path:?}");
+    }
+}
+
+#[test]
 fn the_binary_and_the_scripts_choose_the_same_compiler() {
     let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
     let choices = choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some);
     let choices: Vec<_> = iter::once(None).chain(choices).collect();
     let mut decisions = Vec::new();
-    for in_path in [InPath::System, InPath::WithTarget, InPath::WithSources, InPath::WithNeither] {
+    let with = [InPath::WithTarget, InPath::WithSources, InPath::WithNeither];
+    for in_path in [InPath::System, InPath::Nothing].into_iter().chain(with) {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
         for &choice in &choices {
