@@ -361,8 +361,8 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
         let output = resume.output();
         let said = stderr(&output);
         let sentence = format!(
-            "error: the data in {dataset} cannot be read once more: {what}; put a plain file with the same data there, or start the \
-             run again\n"
+            "error: the data in {dataset} cannot be read once more: {what}; \
+             put a plain file with the same data there, or start the run again\n"
         );
         assert_eq!((output.status.code(), &said), (Some(2), &sentence));
         assert_eq!(records(folder.path()), before, "nothing is lost");
@@ -410,7 +410,7 @@ fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
     command.output().expect("the binary starts")
 }
 
-/// As on a full disk, whichever file it is that does not fit: one sentence, nothing half written, and the run goes on once
+/// As on a full disk, whichever file does not fit: one sentence, nothing half written, and the run is resumed once
 /// there is room.
 #[test]
 fn a_full_disk_is_an_error_and_the_run_can_be_resumed() {

@@ -64,9 +64,9 @@ fn a_flooded_board_counts_what_it_lost_and_answers_again() {
     while overruns(&mut line, 2, QUIET).is_some() {}
 
     // A delimiter ends what the flood may have left of a frame. A slow board may still be at the flood, and lose the question.
-    let lost = (0..30).find_map(|_| {
+    let lost = (0..60).find_map(|_| {
         line.write_all(&[&[0], &hello(3)[..]].concat()).unwrap();
-        overruns(&mut line, 3, PATIENCE / 30)
+        overruns(&mut line, 3, 4 * QUIET)
     });
     let lost = lost.expect("it answers after a flood");
     assert!(lost > 0, "{FLOOD_LEN} questions fitted its queue");

@@ -20,7 +20,7 @@ const EXTREMES: [&str; 14] = [
     "1.7976931348623157e308",
 ];
 
-/// Runs of three rounds on 20 rows: each succeeds, or refuses in one sentence. Either way it says no number that is none.
+/// A run of three rounds on 20 rows succeeds, or refuses in one sentence. Either way each number that it says is one.
 fn assert_survives(directory: &TempDir, arguments: &str) {
     let output = smidgen(directory.path(), arguments);
     let (said, text) = (String::from_utf8_lossy(&output.stdout), stderr(&output));

@@ -1,5 +1,5 @@
-//! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs that work
-//! for it.
+//! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs
+//! that work for it.
 
 use crate::support::{Running, command, wait_until};
 use nix::fcntl::OFlag;

@@ -88,7 +88,8 @@ impl InPath {
         fs::create_dir_all(folder.join(made)).expect("there is room");
         let place = folder.to_str().expect("the temporary folder has a plain name");
         let rustc = format!(
-            "#!/bin/sh\ncase \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac\n"
+            "#!/bin/sh\n\
+             case \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac\n"
         );
         executable(&folder.join("rustc"), rustc.as_bytes());
         executable(
@@ -198,7 +199,7 @@ fn the_binary_and_the_scripts_choose_the_same_compiler() {
     }
 }
 
-/// A command of a user who may have one process: this one. Where users cannot be changed, that of this user, who has others.
+/// A command of a user who may have one process, this one; where users cannot be changed, of this user, who has others.
 fn alone(binary: &Path, directory: &Path, arguments: &str) -> Command {
     let mut command = program(binary, directory, arguments);
     // What starts no process anyway is a good enough emulator; some machines have no other.
@@ -236,11 +237,12 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
     let port = format!("tcp:{}", listener.local_addr().expect("it has an address"));
     let port = format!("run --rows 60 --rounds 3 --out ported --port {port}");
-    let no_link = "error: the system gives no thread to listen to a board (Resource temporarily unavailable (os error 11)); end other \
+    let no_link = "error: the system gives no thread to listen to a board \
+                   (Resource temporarily unavailable (os error 11)); end other \
                    programs, raise the limit (`ulimit -u`), or use fewer boards";
     let no_compiler = if is_open_to_all() {
-        "error: rustc cannot be started (Resource temporarily unavailable (os error 11)): end other programs, or raise the limit on \
-         processes (`ulimit -u`)"
+        "error: rustc cannot be started (Resource temporarily unavailable (os error 11)): \
+         end other programs, or raise the limit on processes (`ulimit -u`)"
     } else {
         "error: the sources of the boards are not in "
     };

@@ -1,8 +1,8 @@
-//! The real binary and emulated boards: what `image` says works, each QEMU gives the transcript of simulation, and one that
-//! ends is named.
+//! The real binary and emulated boards: what `image` says works, each QEMU gives the transcript of simulation, and
+//! one that ends is named.
 //!
-//! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set that is
-//! a failure.
+//! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set
+//! that is a failure.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -83,6 +83,21 @@ fn free_port() -> u16 {
     port.expect("the loopback has a port")
 }
 
+/// Starts a board by hand at a port; returns its address.
+fn start_at_port(directory: &Path, command: impl Fn(u16) -> String) -> (String, Running) {
+    // QEMU ends where another program was faster to take the port.
+    let mut attempts = (0..5).map(|_| {
+        let port = free_port();
+        let mut board = shell(&command(port), directory);
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        wait_until("it listens or has ended", || listens() || board.has_ended());
+        (format!("tcp:127.0.0.1:{port}"), board)
+    });
+    let board =
+        attempts.find_map(|(address, mut board)| (!board.has_ended()).then_some((address, board)));
+    board.unwrap_or_else(|| panic!("it does not start: {}", command(free_port())))
+}
+
 /// Trains over links that were opened by hand, beside a simulation of the same.
 fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
     let ports: Vec<_> = addresses.iter().map(|address| format!("--port {address}")).collect();
@@ -114,16 +129,15 @@ fn the_command_that_image_prints_starts_boards_that_train() {
     for board in BOARDS {
         let (start, train) = printed(directory.path(), &format!("--board {board}"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001");
-        let ports = [free_port(), free_port()];
         let boards = [1, 2].map(|n| {
-            let port = format!("tcp:127.0.0.1:{},", ports[n - 1]);
             let start = start.replace("N=1;", &format!("N={n};"));
             assert!(start.contains("tcp:127.0.0.1:$((4000 + N)),"), "{start}");
-            shell(&start.replace("tcp:127.0.0.1:$((4000 + N)),", &port), directory.path())
+            start_at_port(directory.path(), |port| {
+                start.replace("$((4000 + N)),", &format!("{port},"))
+            })
         });
-        let listens = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
-        wait_until("both listen", || ports.iter().all(listens));
-        assert_trains(directory.path(), &ports.map(|port| format!("tcp:127.0.0.1:{port}")), "");
+        let addresses = boards.each_ref().map(|(address, _)| address.clone());
+        assert_trains(directory.path(), &addresses, "");
         drop(boards);
     }
 }
@@ -137,12 +151,8 @@ fn the_printed_command_gives_a_keyed_board_its_seed() {
     for board in ["stm32f405", "mps2-m3"] {
         let (start, train) = printed(directory.path(), &format!("--board {board} --key fleet.key"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001 --key fleet.key");
-        let port = free_port();
-        let start = start.replace("$((4000 + N))", &port.to_string());
-        let started = shell(&start, directory.path());
-        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
-        wait_until("it listens", listens);
-        let address = format!("tcp:127.0.0.1:{port}");
+        let at = |port: u16| start.replace("$((4000 + N))", &port.to_string());
+        let (address, started) = start_at_port(directory.path(), at);
         assert_trains(directory.path(), &[address], "--key fleet.key");
         drop(started);
     }
@@ -169,26 +179,28 @@ fn documented_commands_start_every_board_on_every_link() {
     for link in links {
         let mut fleet = Vec::new();
         for (n, start) in (1..).zip(&starts) {
-            let port = free_port();
             let socket = directory.path().join(format!("board-{n}"));
-            let link = link.replace("$((4000 + N))", &port.to_string());
             let link = link.replace("/tmp/board-$N", text(&socket));
             let target = env::var("CARGO_TARGET_DIR").map_or_else(
                 |_| "firmware/boards/target".to_owned(),
                 |folder| text(&top.join(folder)).to_owned(),
             );
             let start = start.replace("firmware/boards/target", &target);
-            let mut board = shell(&format!("N={n}\n{link}\n{start}"), &top);
-            let address = match link.split([':', '=']).nth(1) {
-                Some("\"tcp") => {
-                    wait_until(&link, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-                    format!("tcp:127.0.0.1:{port}")
-                }
+            let at = |port: u16| {
+                let link = link.replace("$((4000 + N))", &port.to_string());
+                format!("N={n}\n{link}\n{start}")
+            };
+            let (address, board) = match link.split([':', '=']).nth(1) {
+                Some("\"tcp") => start_at_port(&top, at),
                 Some("\"unix") => {
+                    let board = shell(&at(0), &top);
                     wait_until(&link, || UnixStream::connect(&socket).is_ok());
-                    format!("unix:{}", text(&socket))
+                    (format!("unix:{}", text(&socket)), board)
                 }
-                Some(_) | None => terminal(board.child()),
+                Some(_) | None => {
+                    let mut board = shell(&at(0), &top);
+                    (terminal(board.child()), board)
+                }
             };
             fleet.push((address, board));
         }

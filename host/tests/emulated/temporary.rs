@@ -1,5 +1,5 @@
-//! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for long, a
-//! folder of any name works, and a bad one is named.
+//! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for
+//! long, a folder of any name works, and a bad one is named.
 
 use super::{
     BUILD_MAX, Running, command, emulation, simulated, smidgen, stderr, transcript, wait_until,
