@@ -136,10 +136,12 @@ impl Hub {
         (pulled, port)
     }
 
-    fn pull(&self, (pulled, port): (Arc<AtomicBool>, Port)) {
+    /// What it returns keeps the name of the port from being given to another one.
+    fn pull(&self, (pulled, port): (Arc<AtomicBool>, Port)) -> Port {
         self.names.lock().unwrap().retain(|name| *name != port.address().to_string());
         self.seekers.lock().unwrap().clear();
         pulled.store(true, Relaxed);
+        port
     }
 }
 
@@ -158,6 +160,7 @@ fn boards_that_return_at_other_ports_are_told_apart() {
     };
     let links = addresses.iter().enumerate().map(open).collect();
     let (put_back, _those_put_back) = channel();
+    let mut names = vec![];
     let places = addresses.iter().map(ToString::to_string).collect();
     let mut driver = Driver::new(experiment.setup.clone(), links, places, received);
     let (mut so_far, mut notes) = (vec![], String::new());
@@ -168,7 +171,7 @@ fn boards_that_return_at_other_ports_are_told_apart() {
             Event::Closed(closed) => {
                 so_far.push(format!("{:016x}", closed.transcript));
                 if closed.round == 10 {
-                    ports.drain(1..3).for_each(|port| hub.pull(port));
+                    names.extend(ports.drain(1..3).map(|port| hub.pull(port)));
                     let (hub, lines) = (hub.clone(), [(2, pty::pair()), (1, pty::pair())]);
                     let put_back = put_back.clone();
                     thread::spawn(move || {
