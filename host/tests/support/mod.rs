@@ -102,8 +102,9 @@ impl Running {
         self.child().wait().expect("it is ours")
     }
 
-    /// Waits for its end and for all that it says.
+    /// Waits for its end; what it says fits a pipe.
     pub fn output(mut self) -> Output {
+        wait_until("the program has ended", || self.has_ended());
         let child = self.child.take().expect("it was not waited for");
         child.wait_with_output().expect("it ends")
     }
