@@ -1,14 +1,19 @@
 //! The real binary, killed at any moment, interrupted, or given damaged files: a run goes on from its latest whole
 //! checkpoint, and ends as one that was left alone.
 
+mod support;
+
+use nix::sys::signal::{SigHandler, Signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
+use support::{
+    Running, command, handle, smidgen as run, stderr, summary_of, transcripts, wait_until,
+};
 use tempfile::{TempDir, tempdir};
 
 /// Times that a run is killed.
@@ -17,42 +22,8 @@ const KILLS: usize = 200;
 const KILL_TIME_MAX_US: u64 = 120_000;
 const RUN: &str = "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --every 7 --out run";
 
-fn smidgen(directory: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
-    command
-        .args(arguments.split_whitespace())
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn start(directory: &Path, arguments: &str) -> Child {
-    smidgen(directory, arguments).spawn().expect("the binary starts")
-}
-
-/// A process that ends with this value, also when a test fails.
-struct Mortal(Child);
-
-impl Drop for Mortal {
-    fn drop(&mut self) {
-        // Both fail only if it has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn run(directory: &Path, arguments: &str) -> Output {
-    start(directory, arguments).wait_with_output().expect("it ends")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn records(directory: &Path) -> String {
-    fs::read_to_string(directory.join("run/rounds.jsonl")).expect("the records are there")
+    support::records(&directory.join("run"))
 }
 
 /// What a run leaves that nobody disturbs.
@@ -63,9 +34,18 @@ fn undisturbed(arguments: &str) -> String {
     records(folder.path())
 }
 
-/// The transcripts of records, in which bytes may differ: those of a restoration come on top.
-fn transcripts(records: &str) -> Vec<&str> {
-    records.lines().map(|line| line.split("\"transcript\":").nth(1).expect("it has one")).collect()
+/// Starts a run that takes for ever, and waits until it is under way.
+fn under_way(directory: &Path, command: &mut Command) -> Running {
+    let file = directory.join("run/rounds.jsonl");
+    let mut running = Running::start(command);
+    running.wait_until("it is under way", || {
+        fs::metadata(&file).is_ok_and(|file| file.len() > 10_000)
+    });
+    running
+}
+
+fn endless(options: &str) -> String {
+    RUN.replace("3000", "3000000") + options
 }
 
 /// The checkpoints in the directory of a run, the latest first.
@@ -87,10 +67,10 @@ fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
     // On a busy machine a run may need longer to get anywhere: the longest time grows while none does.
     let (mut longest_us, mut reached) = (KILL_TIME_MAX_US, 0);
     for _ in 0..10 * KILLS {
-        let mut child = start(folder.path(), arguments);
+        let child = Running::start(&mut command(folder.path(), arguments));
         sleep(Duration::from_micros(rng.random_range(0..longest_us)));
-        child.kill().expect("it can be killed");
-        let output = child.wait_with_output().expect("it ends");
+        child.signal(Signal::SIGKILL);
+        let output = child.output();
         let said = stderr(&output);
         match output.status.code() {
             Some(0) => return kills,
@@ -174,22 +154,16 @@ fn other_data_and_lost_records_are_refused() {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_none() {
+fn an_unwritable_checkpoint_ends_the_run_and_harms_none() {
     let folder = tempdir().expect("there is room");
-    let arguments = RUN.replace("--out run", "--out run --checkpoint run/safe");
-    let child = start(folder.path(), &arguments.replace("3000", "3000000"));
+    let arguments = endless(" --checkpoint run/safe");
+    let mut child = Running::start(&mut command(folder.path(), &arguments));
     let safe = folder.path().join("run/safe");
     let written = || fs::read_dir(&safe).is_ok_and(|entries| entries.count() > 2);
-    assert!(
-        (0..2000).any(|_| {
-            sleep(Duration::from_millis(5));
-            written()
-        }),
-        "it keeps some"
-    );
+    child.wait_until("it keeps some", written);
     let aside = folder.path().join("aside");
     fs::rename(&safe, &aside).expect("it can be moved");
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.output();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot write"), "{}", stderr(&output));
 
@@ -201,7 +175,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_none() {
 
 /// Directories are moved and names are taken again: a run goes on where it is, and no other one is touched.
 #[test]
-fn a_run_that_was_moved_goes_on_beside_the_one_that_took_its_place() {
+fn a_moved_run_resumes_beside_one_of_its_old_name() {
     let folder = tempdir().expect("there is room");
     let at = |name: &str| folder.path().join(name);
     assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
@@ -353,49 +327,44 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
 
 /// A run that read its data from a stream could be made to wait for data that never come.
 #[test]
-fn a_run_whose_data_are_no_plain_file_is_not_resumed_and_waits_for_nothing() {
+fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
     use nix::{sys::stat::Mode, unistd::mkfifo};
 
     let rows = "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20);
-    for (dataset, what) in
-        [("data", "a named pipe"), ("/dev/stdin", "a named pipe"), ("data", "a directory")]
-    {
+    for (dataset, what) in [
+        ("data", "it is a named pipe and no plain file"),
+        ("/dev/stdin", "it is a named pipe and no plain file"),
+        ("data", "it is a directory and no plain file"),
+        ("data", "No such file or directory (os error 2)"),
+    ] {
         let folder = tempdir().expect("there is room");
         let data = folder.path().join("data");
         let options = "--workers 2 --k 1 --rounds 3 --out run";
         fs::write(&data, &rows).expect("there is room");
         let mut simulate =
-            smidgen(folder.path(), &format!("simulate --dataset {dataset} {options}"));
+            command(folder.path(), &format!("simulate --dataset {dataset} {options}"));
         simulate.stdin(fs::File::open(&data).expect("it is there"));
         let output = simulate.output().expect("the binary starts");
         assert!(output.status.success(), "{}", stderr(&output));
         let before = records(folder.path());
 
         fs::remove_file(&data).expect("it is there");
-        match what {
-            "a directory" => fs::create_dir(&data).expect("there is room"),
-            _ => mkfifo(&data, Mode::S_IRWXU).expect("it can be made"),
+        if what.contains("a directory and") {
+            fs::create_dir(&data).expect("there is room");
+        } else if what.contains("a named pipe") {
+            mkfifo(&data, Mode::S_IRWXU).expect("it can be made");
         }
         // Nobody writes to its standard input, and nobody closes it.
-        let mut resume = smidgen(folder.path(), "resume run --rounds 5");
-        let mut resume = Mortal(resume.stdin(Stdio::piped()).spawn().expect("the binary starts"));
-        let mut status = None;
-        assert!(
-            (0..6000).any(|_| {
-                sleep(Duration::from_millis(10));
-                status = resume.0.try_wait().expect("it is ours");
-                status.is_some()
-            }),
-            "{dataset}, {what}: it waits"
-        );
-        let mut said = String::new();
-        let errors = resume.0.stderr.take().expect("it is piped");
-        { errors }.read_to_string(&mut said).expect("it is text");
+        let mut resume = command(folder.path(), "resume run --rounds 5");
+        let mut resume = Running::start(resume.stdin(Stdio::piped()));
+        wait_until(&format!("{dataset}, {what}: it has ended"), || resume.has_ended());
+        let output = resume.output();
+        let said = stderr(&output);
         let sentence = format!(
-            "error: the data in {dataset} cannot be read once more: it is {what} and no plain file; save them in a plain file, \
-             and start the run again with that\n"
+            "error: the data in {dataset} cannot be read once more: {what}; \
+             put a plain file with the same data there, or start the run again\n"
         );
-        assert_eq!((status.and_then(|status| status.code()), &said), (Some(2), &sentence));
+        assert_eq!((output.status.code(), &said), (Some(2), &sentence));
         assert_eq!(records(folder.path()), before, "nothing is lost");
     }
 }
@@ -405,16 +374,7 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed_and_waits_for_nothing() {
 fn a_second_writer_is_refused_and_told_who_the_first_is() {
     for checkpoint in ["", " --checkpoint safe"] {
         let folder = tempdir().expect("there is room");
-        let file = folder.path().join("run/rounds.jsonl");
-        let endless = format!("{}{checkpoint}", RUN.replace("3000", "3000000"));
-        let mut child = Mortal(start(folder.path(), &endless));
-        assert!(
-            (0..2000).any(|_| {
-                sleep(Duration::from_millis(5));
-                fs::metadata(&file).is_ok_and(|file| file.len() > 10_000)
-            }),
-            "it begins"
-        );
+        let mut child = under_way(folder.path(), &mut command(folder.path(), &endless(checkpoint)));
         let elsewhere = format!("{} --out other --checkpoint safe", RUN.replace(" --out run", ""));
         let resumed = if checkpoint.is_empty() { "resume run" } else { "resume safe" };
         let mut others = vec![RUN.to_owned(), resumed.into(), "demo --out run".into()];
@@ -423,11 +383,11 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
             let output = run(folder.path(), &other);
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(2), "{other}: {said}");
-            let holder = format!("process {} (", child.0.id());
+            let holder = format!("process {} (", child.id());
             assert!(said.contains(&holder) && said.contains("is writing to"), "{other}: {said}");
         }
         assert!(run(folder.path(), "report run").status.success(), "to read is no harm");
-        assert_eq!(child.0.try_wait().expect("it can be asked"), None, "it goes on");
+        assert!(!child.has_ended(), "it is not disturbed");
         drop(child);
 
         let rounds = records(folder.path()).lines().count() + 50;
@@ -443,17 +403,17 @@ fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
     use nix::sys::resource::{Resource, setrlimit};
     use std::os::unix::process::CommandExt;
 
-    let mut command = smidgen(directory, arguments);
+    let mut command = command(directory, arguments);
     let limit = move || Ok(setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?);
     // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
     unsafe { command.pre_exec(limit) };
     command.output().expect("the binary starts")
 }
 
-/// As on a full disk, whichever file it is that does not fit: one sentence, nothing half written, and the run goes on once
+/// As on a full disk, whichever file does not fit: one sentence, nothing half written, and the run is resumed once
 /// there is room.
 #[test]
-fn a_file_that_does_not_fit_is_an_error_and_what_was_written_is_of_use() {
+fn a_full_disk_is_an_error_and_the_run_can_be_resumed() {
     let arguments = RUN.replace("3000", "60");
     let whole = undisturbed(&arguments);
     let mut outcomes = std::collections::BTreeSet::new();
@@ -535,10 +495,7 @@ fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
 #[test]
 fn what_was_known_before_is_known_after() {
     let arguments = "simulate --rows 200 --workers 3 --constants boards --out run --rounds";
-    let summary = |folder: &TempDir| {
-        let text = fs::read(folder.path().join("run/summary.json")).expect("it is there");
-        serde_json::from_slice::<serde_json::Value>(&text).expect("it is JSON")
-    };
+    let summary = |folder: &TempDir| summary_of(&folder.path().join("run"));
     let [whole, parted] = [(); 2].map(|()| tempdir().expect("there is room"));
     assert!(run(whole.path(), &format!("{arguments} 40")).status.success());
     assert!(run(parted.path(), &format!("{arguments} 20")).status.success());
@@ -559,41 +516,13 @@ fn what_was_known_before_is_known_after() {
     }
 }
 
-/// A run that takes for ever, started with a disposition of SIGINT, once it is under way.
-fn under_way(directory: &Path, interrupt: nix::sys::signal::SigHandler) -> Child {
-    use nix::sys::signal::{Signal, signal};
-    use std::os::unix::process::CommandExt;
-
-    let mut command = smidgen(directory, &RUN.replace("3000", "3000000"));
-    // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
-    unsafe { command.pre_exec(move || Ok(signal(Signal::SIGINT, interrupt).map(|_| ())?)) };
-    let child = command.spawn().expect("the binary starts");
-    let file = directory.join("run/rounds.jsonl");
-    let begun = || fs::metadata(&file).is_ok_and(|file| file.len() > 10_000);
-    assert!(
-        (0..2000).any(|_| {
-            sleep(Duration::from_millis(5));
-            begun()
-        }),
-        "it begins"
-    );
-    child
-}
-
-fn signal(child: &Child, signal: nix::sys::signal::Signal) {
-    let process = nix::unistd::Pid::from_raw(child.id() as i32);
-    nix::sys::signal::kill(process, signal).expect("it can be interrupted");
-}
-
 #[test]
-fn an_interrupted_run_ends_in_order_and_goes_on() {
-    use nix::sys::signal::{SigHandler, Signal};
-
+fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
     for request in [Signal::SIGINT, Signal::SIGTERM] {
         let folder = tempdir().expect("there is room");
-        let child = under_way(folder.path(), SigHandler::SigDfl);
-        signal(&child, request);
-        let output = child.wait_with_output().expect("it ends");
+        let child = under_way(folder.path(), &mut command(folder.path(), &endless("")));
+        child.signal(request);
+        let output = child.output();
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
         assert!(stderr(&output).contains("`smidgen resume run` goes on"), "{}", stderr(&output));
         assert!(folder.path().join("run/report.html").exists());
@@ -606,17 +535,30 @@ fn an_interrupted_run_ends_in_order_and_goes_on() {
     }
 }
 
+/// As these tests may be started themselves: `cargo test &` in a script ignores SIGINT.
 #[test]
-fn a_run_in_the_background_of_a_script_ignores_ctrl_c_and_hears_sigterm() {
-    use nix::sys::signal::{SigHandler, Signal};
+fn tests_in_the_background_can_interrupt_what_they_start() {
+    let test = "an_interrupted_run_ends_in_order_and_can_be_resumed";
+    let tests = std::env::current_exe().expect("this is one");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT TERM; exec \"$0\" --exact \"$1\""]).arg(tests).arg(test);
+    let output = shell.output().expect("there is a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", stderr(&output));
+}
 
+#[test]
+fn a_run_in_the_background_ignores_ctrl_c_and_hears_sigterm() {
     let folder = tempdir().expect("there is room");
-    let mut child = under_way(folder.path(), SigHandler::SigIgn);
-    signal(&child, Signal::SIGINT);
-    sleep(Duration::from_millis(300));
-    assert_eq!(child.try_wait().expect("it can be asked"), None, "it goes on");
-    signal(&child, Signal::SIGTERM);
-    let output = child.wait_with_output().expect("it ends");
+    let mut run = command(folder.path(), &endless(""));
+    handle(&mut run, &[Signal::SIGINT], SigHandler::SigIgn);
+    let mut child = under_way(folder.path(), &mut run);
+    child.signal(Signal::SIGINT);
+    let rounds = || records(folder.path()).lines().count();
+    let before = rounds();
+    child.wait_until("rounds close after SIGINT", || rounds() > before + 1000);
+    child.signal(Signal::SIGTERM);
+    let output = child.output();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
 }

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coordinates_are_spread_over_the_whole_range_and_differ_between_seeds() {
+    fn coordinates_fill_the_range_and_differ_between_seeds() {
         let (mut x, mut other) = ([0; 4096], [0; 4096]);
         assert_eq!((fill(&mut x, 1), fill(&mut other, 2)), (EXPONENT, EXPONENT));
         let mean = |power| {

@@ -65,7 +65,7 @@ fn assert_agreed(world: &mut Simulation<Objectives>, workers: &[usize]) {
 }
 
 #[test]
-fn a_pulled_link_costs_its_own_rounds_only_and_the_board_comes_back() {
+fn a_pulled_link_costs_only_its_own_rounds() {
     for downlink in ["sparse", "dense", "ef21-p", "ef21-bc"] {
         let options = format!("{SKIP} --downlink {downlink}");
         let (mut world, story) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
@@ -88,7 +88,7 @@ fn a_board_that_never_comes_back_is_missing_to_the_end() {
 }
 
 #[test]
-fn a_board_that_became_slow_is_left_out_whenever_it_is_silent_for_too_long() {
+fn a_board_that_became_slow_is_left_out_when_too_late() {
     let (_, story) = struck(SKIP, Mishap::Slow(Duration::from_millis(700)));
     assert!(story.left_out.len() > 1 && story.back.len() > 1, "{story:?}");
     let missed = story.absent.iter().filter(|&&absent| absent == 1).count();

@@ -15,7 +15,7 @@ fn bytes(options: &str, rounds: u32) -> Option<u64> {
 /// Against the best of fixed steps, which gradient descent does not know beforehand: 1/L is 0.38, and from 2.75 on it
 /// swings.
 #[test]
-fn a_twentieth_of_the_bytes_of_gradient_descent_with_its_best_step() {
+fn ef21_needs_a_twentieth_of_gradient_descents_bytes() {
     let steps = [1.0, 2.0, 2.4, 2.6, 2.65, 2.7, 2.75, 2.9, 4.0];
     let descent = |step| {
         let bytes = bytes(&format!("--method gd --downlink dense --step {step}"), 1000);

@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_worker_alone_kept_is_found_by_its_name_and_pages_wear_alike(
+    fn private_state_is_found_by_name_and_pages_wear_alike(
         rounds in prop::collection::vec((1..300usize, any::<i8>(), prop::option::weighted(0.1, 1u64..400)), 1..100),
     ) {
         let mut journal = FlashJournal::open(Flash::new(flash::PAGES), DATA_PAGES, &mut []);
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn records_that_are_given_up_wear_pages_alike_and_leave_the_data_before(
+    fn abandoned_records_wear_pages_alike_and_leave_the_data(
         old in data(),
         len in 2 * PIECE_LEN_MAX..6 * 1024,
         loads in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..300),

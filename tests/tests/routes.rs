@@ -39,8 +39,8 @@ impl Panel {
 }
 
 #[test]
-fn two_boards_whose_cables_are_exchanged_give_the_same_transcript() {
-    let test = "two_boards_whose_cables_are_exchanged_give_the_same_transcript";
+fn exchanged_boards_give_the_same_transcript() {
+    let test = "exchanged_boards_give_the_same_transcript";
     let Some(emulators) = start(&["microbit", "mps2-m3"], test) else { return };
     let experiment = experiment("--dataset digits --rows 200 --workers 2 --k 4 --rounds 50");
     let folder = tempfile::tempdir().expect("there is room for a folder");
@@ -82,7 +82,7 @@ fn two_boards_whose_cables_are_exchanged_give_the_same_transcript() {
 
 /// Also with a key: another board answers every `Hello` as well as the one that was meant, and whose it is that says its `Ready`.
 #[test]
-fn cables_that_are_exchanged_in_simulation_change_no_transcript_with_or_without_a_key() {
+fn exchanged_cables_change_no_simulated_transcript() {
     let plain = || experiment("--dataset digits --rows 200 --workers 4 --k 4 --rounds 600");
     let undisturbed = simulated(&plain());
     for experiment in [sealed(plain()), plain()] {

@@ -30,7 +30,7 @@ fn assert_bytes_explained(world: &mut Simulation<Objectives>, workers: usize, wh
 }
 
 #[test]
-fn two_hundred_seeds_of_faults_leave_the_transcript_and_explain_every_byte() {
+fn two_hundred_seeds_of_faults_leave_the_transcript() {
     let clean = simulated(&experiment(DIGITS));
     let (mut lost, mut corrupted, mut duplicated) = (0, 0, 0);
     for seed in 0..200 {
@@ -93,7 +93,7 @@ fn a_step_that_tunes_itself_does_not_depend_on_the_link() {
 }
 
 #[test]
-fn workers_may_differ_in_k_and_participation_whatever_the_link_does() {
+fn unequal_workers_keep_their_transcript_under_faults() {
     let options = "--rows 400 --workers 4 --rounds 40 --k 1,4,16,64 --participation 1,0.5,0.25,1";
     let clean = simulated(&experiment(options));
     let experiment =
@@ -110,7 +110,7 @@ fn workers_may_differ_in_k_and_participation_whatever_the_link_does() {
 }
 
 #[test]
-fn a_dense_and_a_sparse_downlink_give_the_same_transcript_and_the_sparse_one_fewer_bytes() {
+fn a_sparse_downlink_saves_bytes_and_keeps_the_transcript() {
     for base in [DIGITS, "--dataset breast-cancer --k 2 --rounds 300 --lambda 0.1 --init full"] {
         let dense = simulated(&experiment(&format!("{base} --downlink dense")));
         let sparse = simulated(&experiment(&format!("{base} --downlink sparse")));
@@ -144,7 +144,7 @@ fn a_line_that_loses_everything_is_given_up() {
 }
 
 #[test]
-fn a_shard_that_does_not_fit_is_refused_with_board_need_and_room() {
+fn a_shard_too_large_is_refused_with_need_and_room() {
     let experiment = experiment(DIGITS);
     let memory = vec![1 << 20, 4096, 1 << 20, 1 << 20];
     let mut world =
@@ -184,7 +184,7 @@ fn virtual_time_is_that_of_the_line_and_of_the_worker() {
 }
 
 #[test]
-fn lost_frames_cost_time_that_is_neither_the_lines_nor_the_boards() {
+fn lost_frames_cost_time_of_neither_line_nor_board() {
     let options = "--dataset digits --k 16 --rounds 20";
     let clean = simulated(&experiment(options));
     let lossy = simulated(&experiment(&format!("{options} --faults loss=0.2")));

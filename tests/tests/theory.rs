@@ -104,7 +104,7 @@ fn minibatches_are_charged_where_theory_has_no_noise_in_it() {
 }
 
 #[test]
-fn workers_that_are_alike_have_the_step_of_one_value_to_the_last_bit() {
+fn equal_workers_have_the_step_of_one_to_the_last_bit() {
     for method in ["ef21", "ef21-w", "ef21-clone", "ef21-hb", "ef21-prox", "ef21-sgdm"] {
         let options = format!("--step auto --method {method} --participation 0.7 --k 4");
         let list = options.replace("0.7", "0.7,0.7,0.7,0.7").replace("--k 4", "--k 4,4,4,4");

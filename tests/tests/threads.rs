@@ -11,12 +11,12 @@ use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_tests::conformance::{FEW_DIGITS, experiment, run, simulated, transcripts};
 use smidgen_tests::pty::{self, Port};
-use std::io;
-use std::io::{Read, Write};
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// Words of memory of a worker, as on a small board.
@@ -110,33 +110,44 @@ impl Write for Cable {
 
 /// Serial ports that come and go.
 #[derive(Clone, Default)]
-struct Hub(Arc<Mutex<Vec<String>>>);
+struct Hub {
+    names: Arc<Mutex<Vec<String>>>,
+    /// Threads of links that have looked since a port was pulled.
+    seekers: Arc<Mutex<HashSet<ThreadId>>>,
+}
 
 impl Hub {
     fn lookout(&self) -> Arc<Lookout> {
         use serialport::{SerialPortInfo, SerialPortType::Unknown};
-        let names = self.0.clone();
+        let hub = self.clone();
         let info = |name: &String| SerialPortInfo { port_name: name.clone(), port_type: Unknown };
-        Arc::new(Lookout::over(move || names.lock().unwrap().iter().map(info).collect()))
+        Arc::new(Lookout::over(move || {
+            let listed = hub.names.lock().unwrap().iter().map(info).collect();
+            hub.seekers.lock().unwrap().insert(thread::current().id());
+            listed
+        }))
     }
 
     /// A board of this index appears; what pulls it.
     fn plug_in(&self, index: usize, (line, port): (pty::Board, Port)) -> (Arc<AtomicBool>, Port) {
         let pulled = Arc::new(AtomicBool::new(false));
         start(index, Cable { line, pulled: pulled.clone() });
-        self.0.lock().unwrap().push(port.address().to_string());
+        self.names.lock().unwrap().push(port.address().to_string());
         (pulled, port)
     }
 
-    fn pull(&self, (pulled, port): (Arc<AtomicBool>, Port)) {
-        self.0.lock().unwrap().retain(|name| *name != port.address().to_string());
+    /// What it returns keeps the name of the port from being given to another one.
+    fn pull(&self, (pulled, port): (Arc<AtomicBool>, Port)) -> Port {
+        self.names.lock().unwrap().retain(|name| *name != port.address().to_string());
+        self.seekers.lock().unwrap().clear();
         pulled.store(true, Relaxed);
+        port
     }
 }
 
 /// Two boards are pulled in the middle of a run, and put back in the other order at ports with other names, having forgotten all.
 #[test]
-fn boards_that_come_back_at_other_ports_are_found_and_told_apart() {
+fn boards_that_return_at_other_ports_are_told_apart() {
     let experiment = experiment(FEW_DIGITS);
     let hub = Hub::default();
     let lookout = hub.lookout();
@@ -148,6 +159,8 @@ fn boards_that_come_back_at_other_ports_are_found_and_told_apart() {
         link.unwrap_or_else(|error| panic!("{error}"))
     };
     let links = addresses.iter().enumerate().map(open).collect();
+    let (put_back, _those_put_back) = channel();
+    let mut names = vec![];
     let places = addresses.iter().map(ToString::to_string).collect();
     let mut driver = Driver::new(experiment.setup.clone(), links, places, received);
     let (mut so_far, mut notes) = (vec![], String::new());
@@ -158,14 +171,16 @@ fn boards_that_come_back_at_other_ports_are_found_and_told_apart() {
             Event::Closed(closed) => {
                 so_far.push(format!("{:016x}", closed.transcript));
                 if closed.round == 10 {
-                    ports.drain(1..3).for_each(|port| hub.pull(port));
+                    names.extend(ports.drain(1..3).map(|port| hub.pull(port)));
                     let (hub, lines) = (hub.clone(), [(2, pty::pair()), (1, pty::pair())]);
+                    let put_back = put_back.clone();
                     thread::spawn(move || {
-                        // Not before the host has seen which ports there are without them.
-                        thread::sleep(Duration::from_secs(1));
+                        // Not before both links have seen which ports there are without them.
+                        while hub.seekers.lock().unwrap().len() < 2 {
+                            thread::sleep(Duration::from_millis(10));
+                        }
                         let ports = lines.map(|(index, line)| hub.plug_in(index, line));
-                        thread::sleep(Duration::from_secs(60));
-                        drop(ports);
+                        put_back.send(ports).expect("the test has not ended");
                     });
                 }
                 match closed.round < experiment.options().rounds {

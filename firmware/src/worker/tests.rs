@@ -34,7 +34,7 @@ fn a_worker_says_who_it_is_and_how_it_stands() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_served_is_refused_with_its_reason() {
+fn an_impossible_configuration_is_refused_with_its_reason() {
     let mut host = Host::new(5, Downlink::Sparse, Init::Full);
     let good = host.configure;
     let need_of = |configure: &Configure| memory_len::<Distance>(configure) as u32;
@@ -152,7 +152,7 @@ fn a_probe_reports_the_range_and_changes_nothing() {
 }
 
 #[test]
-fn a_round_has_its_own_rows_also_after_a_reboot_and_a_probe_has_all() {
+fn a_round_has_its_own_rows_also_after_a_reboot() {
     let mut host = Host::new(5, Downlink::Sparse, Init::Compressed);
     let batch = Batch { size: 3, seed: 9 };
     host.configure.batch = batch;
@@ -191,7 +191,7 @@ fn a_worker_tells_its_smoothness_before_any_update() {
 }
 
 #[test]
-fn a_repeated_round_is_answered_with_the_same_bytes_and_not_computed_again() {
+fn a_repeated_round_gets_the_same_bytes_uncomputed() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
     let message = host.step_and_tell();
     let update = host.deliver(&message).unwrap();
@@ -207,7 +207,7 @@ fn a_repeated_round_is_answered_with_the_same_bytes_and_not_computed_again() {
 }
 
 #[test]
-fn a_repeated_configuration_is_acknowledged_and_opens_no_session() {
+fn a_repeated_configuration_opens_no_session() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     let configure = host.configure();
     assert_eq!([(); 2].map(|()| host.acknowledged(configure, &[])), [0; 2]);
@@ -219,7 +219,7 @@ fn a_repeated_configuration_is_acknowledged_and_opens_no_session() {
 }
 
 #[test]
-fn what_is_repeated_during_a_computation_is_answered_once_after_it() {
+fn repeats_during_a_computation_are_answered_once() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     host.set_up();
     let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
@@ -237,7 +237,7 @@ fn what_is_repeated_during_a_computation_is_answered_once_after_it() {
 }
 
 #[test]
-fn a_round_that_comes_right_behind_a_repeated_one_is_answered_with_its_own_update() {
+fn a_round_after_a_repeated_one_gets_its_own_update() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
     let message = host.step_and_tell();
     let update = host.deliver(&message).unwrap();
@@ -418,7 +418,7 @@ fn host_of_econtrol() -> Host {
 }
 
 #[test]
-fn what_a_worker_alone_kept_comes_back_if_it_is_of_the_round_before() {
+fn private_state_comes_back_if_of_the_round_before() {
     let (mut steady, mut struck) = (host_of_econtrol(), host_of_econtrol());
     let mut kept = vec![];
     for _ in 0..3 {

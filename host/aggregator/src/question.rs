@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn the_third_missed_answer_makes_it_ask_who_is_there_with_a_new_number() {
+    fn the_third_missed_answer_asks_who_is_there() {
         let mut question = Question::default();
         question.enter(Stage::Round);
         assert_eq!(question.echo_awaited(), None);

@@ -190,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn while_nothing_is_known_the_bytes_count_at_the_rate_of_the_line() {
+    fn unknown_lines_count_bytes_at_their_baud_rate() {
         let elapsed = round(Stopwatch::default(), ms(56), ms(3));
         assert_eq!((elapsed.line, elapsed.board()), (ms(7), ms(52)));
     }
 
     #[test]
-    fn of_what_is_known_the_least_counts_and_what_a_later_one_implies_is_forgotten() {
+    fn the_least_counts_and_what_later_ones_imply_is_forgotten() {
         let mut watch = greeted(ms(40));
         for (len, took, known) in [
             // As long for 310 bytes: that tells of fewer as well.
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_for_a_repeated_question_is_apart_and_teaches_nothing() {
+    fn waits_for_repeated_questions_teach_nothing() {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
         watch.sent(ms(500), 20);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_the_first_of_two_questions_is_not_waited_for_twice() {
+    fn an_answer_to_the_first_of_two_questions_counts_once() {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
         watch.arriving(ms(498), 10);

@@ -155,7 +155,7 @@ fn a_sparse_run_with_momentum_takes_every_fault_at_every_stage() {
 }
 
 #[test]
-fn a_run_with_a_compressed_model_takes_every_fault_at_every_stage() {
+fn a_compressed_model_survives_every_fault_at_every_stage() {
     check_all_faults(&with_momentum(large(Downlink::Model)), ROUNDS, &STAGES);
     check_all_faults(&with_momentum(large(Downlink::Model)), ROUNDS, &RESTORE_STAGES[..3]);
 }

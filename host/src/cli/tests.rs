@@ -233,7 +233,7 @@ fn a_file_sets_flags_and_writes_integers_in_every_base() {
 }
 
 #[test]
-fn what_may_be_repeated_is_a_list_in_a_file_and_replaced_as_a_whole() {
+fn a_repeatable_option_is_a_list_in_a_file() {
     let file = "board = [\"microbit=2\", \"mps2\"]\n";
     let boards = |line| match with_file(line, file).unwrap().command {
         Command::Emulate(emulate) => emulate.boards,
@@ -305,7 +305,7 @@ fn a_wrong_file_is_refused_by_line() {
 }
 
 #[test]
-fn a_wrong_value_in_a_file_is_refused_even_where_the_command_line_wins() {
+fn a_wrong_value_in_a_file_is_refused_though_overridden() {
     let error = with_file("smidgen simulate --k 4", "k = 0").unwrap_err();
     assert!(error.contains("line 1: invalid value '0' for '--k <K>'"), "{error}");
 }

@@ -10,7 +10,7 @@ use smidgen::record::{Locks, RecordError, Records, RunDirectory};
 use smidgen::units::files;
 use smidgen::units::shown::shown;
 use std::path::{self, Component, Path, PathBuf};
-use std::{env, io};
+use std::{env, fs, io};
 
 /// The folder to which the paths of the run belong is gone.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +27,10 @@ struct Folder {
 /// The data of a run cannot be read once more.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the data in {} cannot be read once more: {source}; save them in a plain file, and start the run again with that",
+    "the data in {} cannot be read once more: {source}; put a plain file with the same data there, or start the run again",
     shown(path)
 )]
-struct Stream {
+struct Unrepeatable {
     path: PathBuf,
     source: io::Error,
 }
@@ -58,12 +58,12 @@ pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
 }
 
 /// Refuses data that only one process can read, and for which this one would wait.
-fn check_data(path: &Path) -> Result<(), Stream> {
+fn check_data(path: &Path) -> Result<(), Unrepeatable> {
     if Dataset::is_built_in(path) {
         return Ok(());
     }
-    let other = files::what_else(path);
-    other.map_or(Ok(()), |source| Err(Stream { path: path.into(), source }))
+    let obstacle = fs::metadata(path).err().or_else(|| files::what_else(path));
+    obstacle.map_or(Ok(()), |source| Err(Unrepeatable { path: path.into(), source }))
 }
 
 /// A command that leaves checkpoints.

@@ -7,11 +7,13 @@
 //! ```
 
 mod loss;
+mod on_boards;
 mod penalty;
 
 use crate::options;
 use crate::problem::dataset::Dataset;
 use loss::Loss;
+pub use on_boards::OnBoards;
 pub use penalty::Penalty;
 use std::ops::Range;
 
@@ -94,17 +96,28 @@ impl Objective {
     }
 
     fn mean(&self, workers: &[Range<usize>], x: &[f64], gradient: &mut [f64]) -> f64 {
+        self.rows_mean(workers, x, gradient, |label| label) + self.penalty.add(x, gradient)
+    }
+
+    /// The same without the regulariser, with what is made of labels.
+    fn rows_mean(
+        &self,
+        workers: &[Range<usize>],
+        x: &[f64],
+        gradient: &mut [f64],
+        target: impl Fn(f64) -> f64,
+    ) -> f64 {
         assert_eq!((x.len(), gradient.len()), (self.dimension, self.dimension));
         gradient.fill(0.0);
         let mut loss = 0.0;
         for rows in workers {
             let weight = 1.0 / (workers.len() * rows.len()) as f64;
             for row in rows.clone() {
-                let label = self.labels[row];
+                let label = target(self.labels[row]);
                 loss += weight * self.loss.add(self.row(row), label, weight, x, gradient);
             }
         }
-        loss + self.penalty.add(x, gradient)
+        loss
     }
 
     fn row(&self, row: usize) -> loss::Row<'_> {

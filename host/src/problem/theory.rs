@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_of_rounding_is_that_of_halves_beside_the_least_largest_value() {
+    fn rounding_is_bounded_by_halves_of_the_least_maximum() {
         // In units of the last of four bits: 4 is the least, whose error is at most a half, and a half is nothing.
         assert_eq!(rounding_loss(3, 4), (3.0 * 0.25) / (16.0 + 2.0 * 0.25));
         assert_eq!(rounding_loss(64, 32), 0.0);

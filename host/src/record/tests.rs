@@ -384,7 +384,7 @@ fn the_names_in_the_files_are_those_of_the_design() {
 }
 
 #[test]
-fn records_from_before_time_was_measured_have_modelled_time_alone() {
+fn records_without_measured_time_have_modelled_time() {
     let traffic = serde_json::to_value(Traffic::default()).unwrap();
     let old = json!({
         "round": 3, "loss": 0.5, "gradient_norm_squared": null, "estimator_norm_squared": 0.5,

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_boards_the_quickest_the_median_and_the_slowest_are_listed() {
+    fn many_boards_are_listed_as_fastest_median_and_slowest() {
         assert_eq!(BoardTimes::of_round(elapsed(32), 9600).len(), 32);
         let listed = BoardTimes::of_round(elapsed(101), 9600);
         let round_trips = listed.iter().map(|board| board.times.round_trip_seconds);

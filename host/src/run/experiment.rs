@@ -4,10 +4,10 @@ use crate::boards::key_file::{KeyError, KeyFile};
 use crate::options::{
     self, Choice, Constants, EachError, KError, Options, Split, Step, WorkersError,
 };
-use crate::problem::dataset::quantise::{Quantised, quantise};
+use crate::problem::dataset::quantise::{Quantised, held, quantise};
 use crate::problem::dataset::split::SplitError;
 use crate::problem::dataset::{Dataset, DatasetError, Labels};
-use crate::problem::objective::{Objective, Penalty};
+use crate::problem::objective::{Objective, OnBoards, Penalty};
 use crate::problem::range::{self, RangeError};
 use crate::problem::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
 use crate::problem::theory::{RareFeatures, Smoothness, noise};
@@ -388,7 +388,10 @@ impl Experiment {
             }
         };
         let parts = self.parts.clone();
-        Some(Lyapunov::new(self.objective(), Terms { parts, smoothness, gamma, alpha, factor }))
+        let held = self.shares.iter().map(|rows| held(&self.dataset, rows, WIDTH));
+        let on_boards = OnBoards::new(self.objective(), held);
+        let terms = Terms { parts, smoothness, gamma, alpha, factor };
+        Some(Lyapunov::new(self.objective(), on_boards, terms))
     }
 
     /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
@@ -561,8 +564,8 @@ impl Experiment {
         if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
     }
 
-    /// What `updates` updates of this run would take at best, which is `bits` together, beside the bytes that they took; none if
-    /// there were none, or if workers that did not take part have not sent theirs, or send what is not entries of their choice.
+    /// The information limit of `updates` updates with `bits` of information, beside the bytes sent. `None` without updates, and where workers may
+    /// be absent or do not choose the entries that they send.
     pub fn information_limit(
         &self,
         updates: u64,
@@ -712,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn gradient_descent_of_workers_that_are_drawn_has_the_step_of_their_contraction() {
+    fn gradient_descent_of_drawn_workers_has_their_step() {
         let gamma = |options: &str| experiment(&format!("--step am {options}")).setup.gamma;
         let of = experiment("--step am --method gd --participation 0.5");
         let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();

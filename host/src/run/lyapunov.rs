@@ -11,9 +11,20 @@
 //! With x^{t+1} = x^t − γ g^t the second is the descent lemma of the proof. κ is c_w for rare features and 1 elsewhere. Workers that are weighted
 //! or cloned count with what their estimators estimate. The compressor is deterministic, so each round is checked, not a mean.
 //!
-//! All is computed in f64 from the data, the host's mirrors and the model as they are, so it also watches the fixed point.
+//! All is computed in f64 from the data, the host's mirrors and the model as they are, so it also watches the fixed point. What the fixed point may
+//! cost is allowed for: where f* = 0 a run ends on a floor that the grids make. With u_x and u_g the units of x and of gradients, and ∇f̂_i what a
+//! board computes ([`OnBoards`]) before it rounds to u_g,
+//!
+//! ```text
+//! x^{t+1} = x^t − γ g^t + r,                  ‖r‖ ≤ ρ = √d (u_x + γ u_g)
+//! the gradient of worker i is off by          δ_i = √d (2 u_g + L_i u_x) + ‖∇f̂_i − ∇f_i‖ at x^{t+1}
+//! the bound B_i of ‖e_i^{t+1}‖² becomes       (√B_i + 2 δ_i)²
+//! Ψ^{t+1} may be higher by                    Σ_i w_i ((√B_i + 2 δ_i)² − B_i) + ‖∇f(x^t) + (x^{t+1} − x^t)/γ‖ ρ + (3/2) ρ²/γ
+//! ```
+//!
+//! where w_i is the weight of ‖e_i‖² in Ψ. docs/theory.md derives the last line.
 
-use crate::problem::objective::Objective;
+use crate::problem::objective::{Objective, OnBoards};
 use crate::problem::recipe::Part;
 use crate::problem::theory::{Smoothness, beta, theta};
 use serde::{Deserialize, Serialize};
@@ -21,8 +32,8 @@ use smidgen_aggregator::{Aggregator, value};
 use std::fmt;
 use thiserror::Error;
 
-/// What rounding to the grids may cost, relative to Ψ.
-const GRID: f64 = 1e-9;
+/// What constants of 31 bits may cost, relative to Ψ.
+const RELATIVE: f64 = 1e-9;
 
 /// An inequality of the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,13 +80,19 @@ pub struct Slacks {
     /// Of the Lyapunov function.
     #[serde(deserialize_with = "crate::record::null_is_nan")]
     pub lyapunov_slack: f64,
+    /// What the grids may take of a slack.
+    #[serde(deserialize_with = "crate::record::null_is_nan")]
+    pub grid_allowance: f64,
 }
 
 impl Watched {
     /// The first inequality that does not hold, but for rounding.
     pub fn violated(&self) -> Option<Inequality> {
-        let Slacks { contraction_slack, descent_slack, lyapunov_slack } = self.slacks?;
-        let fails = |slack: f64| !slack.is_finite() || slack < -GRID * self.psi.abs();
+        let Slacks { contraction_slack, descent_slack, lyapunov_slack, grid_allowance } =
+            self.slacks?;
+        let least = -(RELATIVE * self.psi.abs() + grid_allowance);
+        // An allowance that is no number allows nothing.
+        let fails = |slack: f64| !(slack.is_finite() && slack >= least);
         let all = [
             (contraction_slack, Inequality::Contraction),
             (descent_slack, Inequality::Descent),
@@ -117,6 +134,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Lyapunov {
     objective: Objective,
+    on_boards: OnBoards,
     terms: Terms,
     /// The last round.
     before: Option<State>,
@@ -131,12 +149,16 @@ struct State {
     psi: f64,
     /// ‖e_i‖²
     errors: Vec<f64>,
+    /// ‖∇f̂_i − ∇f_i‖, in the units of e_i.
+    off: Vec<f64>,
+    /// Units of the grids of x and of gradients.
+    units: [f64; 2],
 }
 
 impl Lyapunov {
-    /// A watch for a run, where share i has f_i of `objective`.
-    pub fn new(objective: Objective, terms: Terms) -> Self {
-        Self { objective, terms, before: None }
+    /// A watch for a run, where share i has f_i of `objective` and a board computes that of `on_boards`.
+    pub fn new(objective: Objective, on_boards: OnBoards, terms: Terms) -> Self {
+        Self { objective, on_boards, terms, before: None }
     }
 
     /// Looks at a round that was just closed.
@@ -149,16 +171,15 @@ impl Lyapunov {
     }
 
     fn slacks(&self, before: &State, now: &State) -> Slacks {
-        let Terms { alpha, gamma, ref smoothness, .. } = self.terms;
+        let Terms { gamma, ref smoothness, .. } = self.terms;
         let moved: Vec<f64> =
             now.x.iter().zip(&before.x).map(|(now, before)| now - before).collect();
         let (square, along) = (dot(&moved, &moved), dot(&before.gradient, &moved));
-        let contraction = (0..now.errors.len()).map(|worker| {
-            let l_i = self.constant(worker);
-            let bound =
-                (1.0 - theta(alpha)) * before.errors[worker] + beta(alpha) * l_i * l_i * square;
-            self.weight(worker) * (bound - now.errors[worker])
-        });
+        let bounds: Vec<f64> =
+            (0..now.errors.len()).map(|worker| self.bound(worker, before, square)).collect();
+        let contraction = bounds.iter().zip(&now.errors).enumerate();
+        let contraction =
+            contraction.map(|(worker, (bound, error))| self.weight(worker) * (bound - error));
         let norm_squared = dot(&before.gradient, &before.gradient);
         Slacks {
             // `min` would pass over what is no number.
@@ -166,29 +187,64 @@ impl Lyapunov {
                 .fold(f64::INFINITY, |least, slack| if slack >= least { least } else { slack }),
             descent_slack: before.loss + along + smoothness.l / 2.0 * square - now.loss,
             lyapunov_slack: before.psi - gamma / 2.0 * norm_squared - now.psi,
+            grid_allowance: self.allowance(before, now, &moved, &bounds),
         }
+    }
+
+    /// What ‖e_i‖² is at most after x has moved by so much, squared.
+    fn bound(&self, worker: usize, before: &State, square: f64) -> f64 {
+        let (alpha, l_i) = (self.terms.alpha, self.constant(worker));
+        (1.0 - theta(alpha)) * before.errors[worker] + beta(alpha) * l_i * l_i * square
+    }
+
+    /// What the grids may add to Ψ.
+    fn allowance(&self, before: &State, now: &State, moved: &[f64], bounds: &[f64]) -> f64 {
+        let gamma = self.terms.gamma;
+        let root = (moved.len() as f64).sqrt();
+        // Exponents may have changed in between.
+        let [x_unit, gradient_unit] = [0, 1].map(|i| before.units[i].max(now.units[i]));
+        let estimators = bounds.iter().enumerate().map(|(worker, bound)| {
+            let weight = self.terms.parts[worker].weight;
+            let delta = root * (2.0 * weight * gradient_unit + self.constant(worker) * x_unit)
+                + now.off[worker];
+            self.weight(worker) * 4.0 * delta * (bound.sqrt() + delta)
+        });
+        let step = root * (x_unit + gamma * gradient_unit);
+        let lag = before.gradient.iter().zip(moved).map(|(g, moved)| (g + moved / gamma).powi(2));
+        estimators.sum::<f64>() + step * (lag.sum::<f64>().sqrt() + 1.5 * step / gamma)
     }
 
     fn state(&self, aggregator: &Aggregator) -> State {
         let x = aggregator.model();
+        let exponents = aggregator.exponents();
         let mut gradient = vec![0.0; x.len()];
-        let errors: Vec<f64> = (0..self.terms.parts.len())
+        let (errors, off): (Vec<f64>, Vec<f64>) = (0..self.terms.parts.len())
             .map(|worker| self.error(worker, &x, aggregator, &mut gradient))
-            .collect();
+            .unzip();
         let loss = self.objective.loss_and_gradient(&x, &mut gradient);
         let weighted = errors.iter().enumerate().map(|(worker, error)| self.weight(worker) * error);
         let psi = loss + weighted.sum::<f64>();
-        State { x, loss, gradient, psi, errors }
+        let units = [exponents.x, exponents.gradient].map(|exponent| value(1.0, exponent));
+        State { x, loss, gradient, psi, errors, off, units }
     }
 
-    /// ‖e_i‖²
-    fn error(&self, worker: usize, x: &[f64], aggregator: &Aggregator, work: &mut [f64]) -> f64 {
+    /// ‖e_i‖² and ‖∇f̂_i − ∇f_i‖.
+    fn error(
+        &self,
+        worker: usize,
+        x: &[f64],
+        aggregator: &Aggregator,
+        work: &mut [f64],
+    ) -> (f64, f64) {
         let Part { share, scale, weight, .. } = self.terms.parts[worker];
         let exponent = aggregator.exponents().gradient;
+        let on_board = self.on_boards.gradient(share, x);
         self.objective.worker_loss_and_gradient(share, x, work);
         let mirror = aggregator.mirror(worker).mantissas();
         let g_i = mirror.iter().map(|&m| value(f64::from(m), exponent));
-        g_i.zip(&*work).map(|(g_i, g)| (weight * (g_i - scale * g)).powi(2)).sum()
+        let error = g_i.zip(&*work).map(|(g_i, g)| (weight * (g_i - scale * g)).powi(2)).sum();
+        let off = on_board.iter().zip(&*work).map(|(held, g)| (held - g).powi(2)).sum::<f64>();
+        (error, weight * scale * off.sqrt())
     }
 
     /// L_i of what a worker estimates.
@@ -214,109 +270,4 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::problem::theory::top_k_alpha;
-    use crate::record::{RecordError, RoundRecord};
-    use crate::run::experiment::Experiment;
-    use crate::run::training::{Goal, Observer, train};
-
-    /// Watches every round of a run.
-    struct Watch {
-        lyapunov: Lyapunov,
-        rounds: Vec<Watched>,
-    }
-
-    impl Observer for Watch {
-        fn round(&mut self, _: &RoundRecord, _: bool, at: &Aggregator) -> Result<(), RecordError> {
-            self.rounds.push(self.lyapunov.look(at));
-            Ok(())
-        }
-    }
-
-    /// The rounds of digits or other data with γ times that of theory, watched for the contraction α or that of the run.
-    fn watched(options: &str, stretch: f64, alpha: Option<f64>) -> Vec<Watched> {
-        let mut experiment = Experiment::of(&format!("--check-theory {options}"));
-        experiment.setup.gamma *= stretch;
-        let mut lyapunov = experiment.lyapunov().unwrap();
-        lyapunov.terms.alpha = alpha.unwrap_or(lyapunov.terms.alpha);
-        let goal = Goal { rounds: experiment.options().rounds, target: None };
-        let mut watch = Watch { lyapunov, rounds: vec![] };
-        train(&mut experiment.simulation(), goal, 115_200, &mut watch).unwrap();
-        watch.rounds
-    }
-
-    fn first_violation(rounds: &[Watched]) -> Option<Inequality> {
-        rounds.iter().find_map(Watched::violated)
-    }
-
-    const DIGITS: &str = "--rows 200 --workers 4 --k 2 --rounds 40";
-    const TIGHT: &str = "--dataset tight-quadratics --objective least-squares --lambda 0 --workers 2 --k 1 --step am --value-bits 32 --rounds 100";
-
-    #[test]
-    fn a_step_of_theory_keeps_every_inequality() {
-        for options in [
-            "--lambda 0.1 --step am",
-            "--lambda 0.1 --step am --value-bits 2",
-            "--lambda 0.1 --step am --method ef21-w",
-            "--lambda 0.1 --step am --method ef21-clone",
-            "--lambda 0.1 --step am --method ef21+",
-            "--lambda 0.1 --step am --method gd",
-            "--lambda 0.1 --step am --compressor natural",
-            "--lambda 0.1 --step am --compressor sign",
-            "--lambda 0.1 --step qm",
-            "--lambda 0.1 --step exact",
-            "--lambda 0 --step rare",
-        ] {
-            let rounds = watched(&format!("{DIGITS} {options}"), 1.0, None);
-            assert_eq!(first_violation(&rounds), None, "{options}");
-            assert!(rounds.len() == 41 && rounds[0].slacks.is_none(), "{options}");
-        }
-    }
-
-    /// Two workers, two rows each, found among random ones: the theorem has little to spare here.
-    #[test]
-    fn a_tight_instance_fails_from_less_than_twice_the_step_and_diverges_at_four_times() {
-        let first = |stretch: f64| first_violation(&watched(TIGHT, stretch, None));
-        assert_eq!([0.5, 1.0].map(first), [None; 2]);
-        // The lemmas hold for any step: only what follows from both fails.
-        assert_eq!([1.75, 2.0, 4.0].map(first), [Some(Inequality::Lyapunov); 3]);
-        let psi = |stretch: f64| {
-            let rounds = watched(TIGHT, stretch, None);
-            rounds.last().unwrap().psi / rounds[0].psi
-        };
-        assert!(psi(1.0) < 1.0, "{}", psi(1.0));
-        let rise = psi(4.0);
-        assert!(rise.is_nan() || rise >= 1e3, "{rise}");
-    }
-
-    /// All coordinates travel, so that K/d says that nothing is lost.
-    #[test]
-    fn two_bits_need_the_contraction_that_counts_their_rounding() {
-        let options = TIGHT.replace("--k 1", "--k 2").replace("--value-bits 32", "--value-bits 2");
-        assert_eq!(first_violation(&watched(&options, 1.0, None)), None);
-        let gamma = |options: &str| Experiment::of(options).setup.gamma;
-        let stretch =
-            gamma(&options.replace("--value-bits 2", "--value-bits 32")) / gamma(&options);
-        assert!(stretch > 2.5, "{stretch}");
-        let old = watched(&options, stretch, Some(top_k_alpha(2, 2)));
-        assert!(first_violation(&old).is_some(), "γ was {stretch} times too long");
-    }
-
-    #[test]
-    fn a_constant_that_is_too_small_is_found_by_its_lemma() {
-        let find = |spoil: fn(&mut Terms)| {
-            let mut experiment = Experiment::of(&format!("--check-theory {TIGHT}"));
-            let mut lyapunov = experiment.lyapunov().unwrap();
-            spoil(&mut lyapunov.terms);
-            experiment.setup.gamma = lyapunov.terms.gamma;
-            let mut watch = Watch { lyapunov, rounds: vec![] };
-            let goal = Goal { rounds: 40, target: None };
-            train(&mut experiment.simulation(), goal, 115_200, &mut watch).unwrap();
-            first_violation(&watch.rounds)
-        };
-        assert_eq!(find(|_| {}), None);
-        assert_eq!(find(|terms| terms.alpha = 0.99), Some(Inequality::Contraction));
-        assert_eq!(find(|terms| terms.smoothness.l /= 20.0), Some(Inequality::Descent));
-    }
-}
+mod tests;

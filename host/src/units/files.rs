@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_is_whole_and_readable_by_all_whom_the_umask_lets() {
+    fn a_replaced_file_is_whole_and_has_the_umasks_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("file"), folder.path().join("other"));
         replace(&file, b"old").unwrap();

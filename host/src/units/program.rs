@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_told_from_one_for_which_there_is_no_room() {
+    fn an_absent_program_is_told_from_a_lack_of_processes() {
         let absent = output(&mut Command::new("/no/program")).unwrap_err();
         assert!(absent.is_absence());
         assert_eq!(

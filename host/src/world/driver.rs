@@ -348,9 +348,17 @@ mod tests {
     use crate::record::{RecordError, RoundRecord};
     use crate::run::experiment::Experiment;
     use crate::run::training::{Goal, Observer, train};
-    use crate::world::transport::{Link, Reader, WRITE_POLL, Writer, loopback};
-    use std::io;
+    use crate::world::transport::{End, Link, Reader, WRITE_POLL, Writer, loopback};
+    use embedded_io_adapters::std::FromStd;
+    use smidgen_firmware::logistic::Logistic;
+    use smidgen_firmware::run::run as serve;
+    use smidgen_firmware::worker::{Board, Worker};
+    use smidgen_protocol::counters::Reject;
+    use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
+    use smidgen_protocol::message::{Ready, SCHEMA, Up, VERSION};
+    use std::io::{self, Read, Write};
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::Sender;
 
     /// Collects what people should hear.
     #[derive(Default)]
@@ -410,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_at_a_guessed_port_is_told_once_and_leaves_nothing_to_the_next() {
+    fn a_flood_at_a_guessed_port_is_told_once() {
         let (events, received) = channel();
         let (host, _board) = loopback();
         let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
@@ -437,6 +445,64 @@ mod tests {
             !driver.notes.iter().any(|note| note.contains("closed for")),
             "a burst is no flood"
         );
+    }
+
+    /// A board in a thread, and the link to it.
+    fn attach(
+        link: usize,
+        events: &Sender<(usize, LinkEvent)>,
+        board: impl FnOnce(End) + Send + 'static,
+    ) -> Link {
+        let (host, end) = loopback();
+        std::thread::spawn(move || board(end));
+        Link::attach(link, host.into_halves(), events.clone()).unwrap()
+    }
+
+    fn work(end: End) {
+        let board = Board { name: "thread", identity: 1 };
+        let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
+        // The host hanging up ends it.
+        let _ = serve(&mut FromStd::new(end), &mut worker, &mut Logistic, &mut ());
+    }
+
+    /// Answers every piece of a question with what was right for the first one.
+    fn parrot(mut end: End) {
+        let ready = Ready {
+            version: VERSION,
+            schema: SCHEMA,
+            echo: 1,
+            board: "parrot",
+            identity: 2,
+            memory: 1 << 20,
+            objectives: "logistic",
+            session: 0,
+            opened: 0,
+            model_digest: 0,
+            estimator_digest: 0,
+            rejected: [0; Reject::COUNT],
+            overruns: 0,
+            saturated: 0,
+        };
+        let (mut frame, mut heard) = ([0; FRAME_LEN_MAX], [0; FRAME_LEN_MAX]);
+        let len = Up::Ready(ready).emit(&[], &Context::SETUP, &mut frame);
+        while let Ok(1..) = end.read(&mut heard) {
+            let _ = end.write_all(&frame[..len]);
+        }
+    }
+
+    /// Without a model there is nothing that the others could do meanwhile, whatever the patience of later rounds.
+    #[test]
+    fn a_parrot_from_the_start_ends_a_run_that_may_skip_boards() {
+        let (events, received) = channel();
+        let links = vec![attach(0, &events, work), attach(1, &events, parrot)];
+        let setup =
+            Setup { patience: Some(Duration::from_millis(100)), ..experiment("2").setup.clone() };
+        let places = ["one", "two"].map(String::from).to_vec();
+        let mut driver = Driver::new(setup, links.into(), places, received)
+            .with_deadline(Duration::from_secs(2));
+        let goal = Goal { rounds: 1, target: None };
+        let error = train(&mut driver, goal, 115_200, &mut Ear::default()).unwrap_err().to_string();
+        assert!(error.contains("two has not answered for"), "{error}");
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Emulator {
 
     /// Takes the power away: what the board had in RAM is gone. Does nothing to a board without power.
     pub fn kill(&mut self) {
-        // To wait would close the watchman's line, and he would end whoever has the number of the process by then.
+        // `wait` closes standard input, at which the watchman kills the process with QEMU's number; by then that may be another one.
         if let Some(mut watchman) = self.process.stdin.take() {
             let _ = watchman.write_all(b"\n");
         }

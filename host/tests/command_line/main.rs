@@ -10,34 +10,19 @@ mod surroundings;
 mod theory;
 mod time;
 
-use embedded_io_adapters::std::FromStd;
+#[path = "../support/mod.rs"]
+mod support;
+
 use serde_json::Value;
-use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::run::run as serve;
-use smidgen_firmware::worker::{Board, Worker};
-use smidgen_protocol::counters::Reject;
-use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
-use smidgen_protocol::message::{Ready, SCHEMA, Up, VERSION};
+use smidgen_protocol::message::{Ready, VERSION};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
+use support::boards::{answering, board, board_named, ready, served_by, work, worker};
+use support::{Running, command, json_lines, smidgen, stderr, summary_of};
 use tempfile::{TempDir, tempdir};
-
-/// Runs `smidgen` in `directory`.
-fn smidgen(directory: &Path, arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_smidgen"))
-        .args(arguments.split_whitespace())
-        .current_dir(directory)
-        .output()
-        .expect("the binary starts")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// Runs it in a fresh directory and returns the one sentence with which it refuses.
 fn refusal_in(directory: &TempDir, arguments: &str) -> String {
@@ -67,75 +52,6 @@ fn assert_says(sentence: &str, words: &[&str]) {
     for word in words {
         assert!(sentence.contains(word), "`{word}` is not in: {sentence}");
     }
-}
-
-/// A line that somebody serves: `smidgen run --port` gets its address.
-fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
-    let address = listener.local_addr().expect("it has an address");
-    thread::spawn(move || {
-        if let Ok((stream, _)) = listener.accept() {
-            serve(stream);
-        }
-    });
-    format!("tcp:{address}")
-}
-
-/// A board behind a line.
-fn board(identity: u64) -> String {
-    board_named("thread", identity)
-}
-
-fn board_named(name: &'static str, identity: u64) -> String {
-    served_by(move |stream| {
-        let board = Board { name, identity };
-        let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
-        // The host hanging up ends the board, with an error or without.
-        let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic, &mut ());
-    })
-}
-
-/// What a board with this name says when it is asked for the first time who it is.
-fn ready(board: &str) -> Ready<'_> {
-    Ready {
-        version: VERSION,
-        schema: SCHEMA,
-        echo: 1,
-        board,
-        identity: 1,
-        memory: 1 << 20,
-        objectives: "logistic",
-        session: 0,
-        opened: 0,
-        model_digest: 0,
-        estimator_digest: 0,
-        rejected: [0; Reject::COUNT],
-        overruns: 0,
-        saturated: 0,
-    }
-}
-
-/// A line on which every frame gets the same answer.
-fn answering(ready: fn() -> Ready<'static>) -> String {
-    served_by(move |mut stream| {
-        let (mut frame, mut byte) = ([0; FRAME_LEN_MAX], [0]);
-        let len = Up::Ready(ready()).emit(&[], &Context::SETUP, &mut frame);
-        while stream.read_exact(&mut byte).is_ok() {
-            if byte == [0] && stream.write_all(&frame[..len]).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-fn summary_of(run: &Path) -> Value {
-    let text = fs::read(run.join("summary.json")).expect("the summary is there");
-    serde_json::from_slice(&text).expect("the summary is JSON")
-}
-
-fn json_lines(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).expect("the records are there");
-    text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
 #[test]
@@ -172,7 +88,7 @@ fn a_simulation_leaves_records_and_a_report() {
 }
 
 #[test]
-fn the_bytes_of_the_workers_are_those_of_setup_rounds_and_closing() {
+fn bytes_by_worker_sum_to_bytes_by_phase() {
     let directory = tempdir().expect("there is room");
     let faults = "--faults loss=0.1,corrupt=0.05,duplicate=0.1,split";
     let simulate = format!("simulate --rows 200 --workers 3 --rounds 10 {faults} --out run");
@@ -263,14 +179,9 @@ fn ports_are_listed_or_their_lack_is_explained() {
 
 #[test]
 fn a_reader_who_has_heard_enough_is_no_failure() {
-    let mut plan = Command::new(env!("CARGO_BIN_EXE_smidgen"))
-        .args(["plan", "--rows", "50"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    drop(plan.stdout.take());
-    let output = plan.wait_with_output().expect("it ends");
+    let mut plan = Running::start(&mut command(Path::new("."), "plan --rows 50"));
+    drop(plan.child().stdout.take());
+    let output = plan.output();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
 }
 

@@ -20,7 +20,7 @@ const EXTREMES: [&str; 14] = [
     "1.7976931348623157e308",
 ];
 
-/// Runs of three rounds on 20 rows: each succeeds, or refuses in one sentence. Either way it says no number that is none.
+/// A run of three rounds on 20 rows succeeds, or refuses in one sentence. Either way each number that it says is one.
 fn assert_survives(directory: &TempDir, arguments: &str) {
     let output = smidgen(directory.path(), arguments);
     let (said, text) = (String::from_utf8_lossy(&output.stdout), stderr(&output));
@@ -224,7 +224,7 @@ fn text_that_is_not_read_is_called_what_it_is() {
 }
 
 #[test]
-fn indices_from_zero_are_refused_with_a_command_that_shifts_them() {
+fn indices_from_zero_are_refused_with_a_shift_command() {
     let directory = tempdir().expect("there is room");
     fs::write(directory.path().join("data"), "1 0:1 2:0.5\n-1 1:2e-3\n").expect("there is room");
     let sentence = refusal_in(&directory, "plan --dataset data");
@@ -239,22 +239,16 @@ fn indices_from_zero_are_refused_with_a_command_that_shifts_them() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn data_from_a_pipe_are_trained_on_and_those_without_an_end_refused() {
+fn a_pipe_is_trained_on_and_an_endless_file_refused() {
     let directory = tempdir().expect("there is room");
     assert_says(&refusal_in(&directory, "plan --dataset /dev/zero"), &["/dev/zero", "no text"]);
     assert_says(&refusal_in(&directory, "plan --config /dev/zero"), &["/dev/zero", "no text"]);
-    let mut simulate = Command::new(env!("CARGO_BIN_EXE_smidgen"))
-        .args("simulate --dataset /dev/stdin --workers 2 --rounds 3 --out run".split(' '))
-        .current_dir(directory.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut pipe = simulate.stdin.take().expect("it is piped");
+    let simulate = "simulate --dataset /dev/stdin --workers 2 --rounds 3 --out run";
+    let mut simulate = Running::start(command(directory.path(), simulate).stdin(Stdio::piped()));
+    let mut pipe = simulate.child().stdin.take().expect("it is piped");
     pipe.write_all(b"1 1:1 2:-1\n-1 1:-0.5\n1 2:1\n-1 1:0.25 2:2\n").expect("it reads");
     drop(pipe);
-    let output = simulate.wait_with_output().expect("it ends");
+    let output = simulate.output();
     assert!(output.status.success(), "{}", stderr(&output));
 }
 

@@ -1,9 +1,7 @@
 //! Names of files of any bytes, and text from outside.
 
-use super::{
-    Board, EXPERIMENT, FromStd, Ready, Worker, answering, board, board_named, ready, serve, stderr,
-};
-use smidgen_firmware::logistic::Logistic;
+use super::support::command as plain;
+use super::{EXPERIMENT, Ready, answering, board, board_named, ready, stderr, work, worker};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -33,9 +31,8 @@ fn smidgen(directory: &Path, arguments: &[&[u8]]) -> Output {
 }
 
 fn command(directory: &Path, arguments: &[&[u8]]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
+    let mut command = plain(directory, "");
     command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
-    command.current_dir(directory);
     command
 }
 
@@ -135,7 +132,7 @@ fn nothing_that_a_board_says_is_obeyed_by_a_terminal_or_a_page() {
     assert!(report.status.success(), "{}", stderr(&report));
 
     let twins = [board_named(STRANGER, 7), board_named(STRANGER, 7)];
-    let other = answering(|| Ready { objectives: STRANGER, ..ready(STRANGER) });
+    let other = answering(Ready { objectives: STRANGER, ..ready(STRANGER, 1) });
     let first: &[&str] = &[&twins[0], &twins[1]];
     for ports in [first, &[&other]] {
         let mut arguments: Vec<&[u8]> = vec![b"run", b"--rows", b"60"];
@@ -153,10 +150,7 @@ fn a_board_behind_a_socket_of_any_name_trains() {
     let listener = listener.expect("a socket may have such a name");
     thread::spawn(move || {
         let (stream, _) = listener.accept().expect("the host connects");
-        let mut worker =
-            Worker::new::<Logistic>(Board { name: "thread", identity: 1 }, vec![0; 1 << 14]);
-        // The host hanging up ends the board, with an error or without.
-        let _ = serve(&mut FromStd::new(stream), &mut worker, &mut Logistic, &mut ());
+        work(stream, &mut worker("thread", 1));
     });
     let (socket, other) = ([b"unix:", HOSTILE].concat(), board(2));
     let ports: [&[u8]; 4] = [b"--port", &socket, b"--port", other.as_bytes()];

@@ -6,11 +6,8 @@ use super::*;
 #[test]
 fn where_nothing_can_be_written_nothing_is_sent() {
     let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
-    let plan = Command::new(env!("CARGO_BIN_EXE_smidgen"))
-        .args(["plan", "--rows", "50"])
-        .stdout(full)
-        .output()
-        .expect("the binary starts");
+    let mut plan = command(Path::new("."), "plan --rows 50");
+    let plan = plan.stdout(full).output().expect("the binary starts");
     assert_eq!(plan.status.code(), Some(2));
     assert_says(&stderr(&plan), &["error: cannot write to standard output"]);
 
@@ -117,7 +114,7 @@ fn two_boards_with_one_identity_are_refused() {
 
 #[test]
 fn a_firmware_of_another_version_is_refused() {
-    let other = answering(|| Ready { version: VERSION + 1, ..ready("future") });
+    let other = answering(Ready { version: VERSION + 1, ..ready("future", 1) });
     let sentence = refusal(&format!("run --port {other} --rows 50"));
     assert_says(&sentence, &["version 2", "version 1", "flash"]);
 }

@@ -1,44 +1,30 @@
-//! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs that work
-//! for it.
+//! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs
+//! that work for it.
 
+use crate::support::{Running, command, wait_until};
 use nix::fcntl::OFlag;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::mkfifo;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 use tempfile::{TempDir, tempdir};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} is not so after {PATIENCE:?}");
-        sleep(Duration::from_millis(5));
-    }
-}
 
 /// A command in a folder of its own, which ends with this value.
 struct Waiting {
+    running: Running,
     folder: TempDir,
-    child: Child,
 }
 
 impl Waiting {
     fn start(folder: TempDir, arguments: &str, prepare: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
         let said = File::create(folder.path().join("said")).expect("there is room");
-        command.args(arguments.split_whitespace()).current_dir(&folder).stdin(Stdio::null());
+        let mut command = command(folder.path(), arguments);
         command.stdout(Stdio::null()).stderr(said);
         prepare(&mut command);
-        let child = command.spawn().expect("the binary starts");
-        Self { folder, child }
+        Self { running: Running::start(&mut command), folder }
     }
 
     fn said(&self) -> String {
@@ -46,32 +32,14 @@ impl Waiting {
     }
 
     /// Asks once for its end.
-    fn end(&mut self, request: Signal) -> ExitStatus {
-        let process = Pid::from_raw(self.child.id().cast_signed());
-        kill(process, request).expect("it is there");
-        let mut status = None;
-        wait_until("it ends", || {
-            status = self.child.try_wait().expect("it is ours");
-            status.is_some()
-        });
-        status.expect("it has ended")
-    }
-
     fn assert_ends(&mut self, request: Signal, what: &str) {
-        let status = self.end(request);
-        let said = self.said();
+        self.running.signal(request);
+        wait_until("it has ended", || self.running.has_ended());
+        let (status, said) = (self.running.end(), self.said());
         assert_eq!(status.code(), Some(130), "{what}: {said}");
         let last = said.lines().last();
         assert_eq!(last, Some("ended on request"), "{what}: {said}");
         assert!(!self.folder.path().join("run/rounds.jsonl").exists(), "{what}");
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // Both fail only if it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -125,21 +93,30 @@ fn script(path: &Path, content: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
 }
 
-/// Waits for ever, after it has written its number and that of a program that it started.
-const WAITS: &str =
-    r#"sleep 1000 & echo "$$ $!" >"$PLACE/part"; mv "$PLACE/part" "$PLACE/waits"; wait"#;
-/// The same with one process, as QEMU has.
-const WAITS_ALONE: &str =
-    r#"echo "$$" >"$PLACE/part"; mv "$PLACE/part" "$PLACE/waits"; exec sleep 1000"#;
+/// Parts of scripts: one waits for as long as the folder is there, the other writes the numbers of processes.
+const WAIT: &str = r#"while [ -d "$PLACE" ]; do sleep 0.1; done"#;
+const TELL: &str = r#"mv "$PLACE/part" "$PLACE/waits""#;
+
+/// A program that waits, and has another one wait.
+fn waiting_together() -> String {
+    format!("{WAIT} &\necho $$ $! >\"$PLACE/part\"; {TELL}; wait")
+}
+
+/// A program that waits alone, as QEMU does.
+fn waiting_alone() -> String {
+    format!("echo $$ >\"$PLACE/part\"; {TELL}; {WAIT}")
+}
 
 /// Makes stand-ins for the programs that work for smidgen, of which `waiting` does not come to its end.
 fn make_programs(place: &Path, waiting: &str) {
     let rustc = r#"case "$*" in *target-libdir*) echo "$PLACE" ;; esac"#;
     let cargo = r#"echo "{\"executable\":\"$PLACE/image\"}""#;
-    for (name, content, waits) in
-        [("rustc", rustc, WAITS), ("cargo", cargo, WAITS), ("qemu", "exit 1", WAITS_ALONE)]
-    {
-        script(&place.join(name), if name == waiting { waits } else { content });
+    for (name, content, waits) in [
+        ("rustc", rustc, waiting_together()),
+        ("cargo", cargo, waiting_together()),
+        ("qemu", "exit 1", waiting_alone()),
+    ] {
+        script(&place.join(name), if name == waiting { &waits } else { content });
     }
     fs::write(place.join("image"), "").expect("there is room");
     fs::create_dir(place.join("temporary")).expect("there is room");

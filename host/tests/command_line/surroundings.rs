@@ -1,20 +1,19 @@
 //! The real binary where its checkout, a compiler or threads are missing.
 
+use crate::support::{BINARY, program, skip};
 use crate::{assert_says, smidgen, stderr};
 use nix::sys::resource::{Resource, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
-use std::io::{Write, stderr as console};
+use std::iter;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Command, Output};
-use std::{env, iter};
+use std::process::{self, Command};
 use tempfile::tempdir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_smidgen");
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
 /// One that both compilers of a row are asked for.
 const TARGET: &str = "thumbv6m-none-eabi";
@@ -42,14 +41,12 @@ fn without_checkout(path: &Path) {
 }
 
 #[test]
-fn without_its_checkout_a_binary_trains_and_says_what_images_lack() {
+fn a_binary_without_its_checkout_trains_and_refuses_images() {
     let directory = tempdir().expect("there is room");
     let installed = directory.path().join("installed");
     without_checkout(&installed);
-    let run = |arguments: &str| -> Output {
-        let mut command = Command::new(&installed);
-        command.args(arguments.split_whitespace()).current_dir(&directory);
-        command.output().expect("the binary starts")
+    let run = |arguments: &str| {
+        program(&installed, directory.path(), arguments).output().expect("the binary starts")
     };
     let output = run("simulate --rows 60 --rounds 3 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -65,6 +62,9 @@ fn without_its_checkout_a_binary_trains_and_says_what_images_lack() {
 enum InPath {
     /// The one that the system has, if any.
     System,
+    /// None, and no other program.
+    Nothing,
+    Forbidden,
     WithTarget,
     WithSources,
     WithNeither,
@@ -76,6 +76,11 @@ impl InPath {
         let system = OsString::from("/usr/bin:/bin");
         let made = match self {
             Self::System => return system,
+            Self::Nothing => return folder.into(),
+            Self::Forbidden => {
+                fs::write(folder.join("rustc"), "").expect("there is room");
+                return folder.into();
+            }
             Self::WithTarget => "target",
             Self::WithSources => "sysroot/lib/rustlib/src/rust/library/core",
             Self::WithNeither => "nothing",
@@ -83,7 +88,8 @@ impl InPath {
         fs::create_dir_all(folder.join(made)).expect("there is room");
         let place = folder.to_str().expect("the temporary folder has a plain name");
         let rustc = format!(
-            "#!/bin/sh\ncase \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac\n"
+            "#!/bin/sh\n\
+             case \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac\n"
         );
         executable(&folder.join("rustc"), rustc.as_bytes());
         executable(
@@ -117,7 +123,7 @@ fn asked(program: &str, folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> 
 }
 
 fn of_script(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
-    let mut shell = asked("sh", folder, path, choice);
+    let mut shell = asked("/bin/sh", folder, path, choice);
     let top = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let script = format!(". scripts/bare-metal.sh; board_compiler {TARGET}");
     let output = shell.args(["-c", &script]).current_dir(top).output().expect("there is a shell");
@@ -145,12 +151,39 @@ fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
 }
 
 #[test]
+fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
+    for (in_path, sentence) in [
+        (
+            InPath::Nothing,
+            "error: rustc cannot be started (No such file or directory (os error 2)): run `scripts/setup.sh` once",
+        ),
+        (
+            InPath::Forbidden,
+            "error: rustc cannot be started (Permission denied (os error 13)): see to it that you may run it, or run \
+             `scripts/setup.sh` once",
+        ),
+        (
+            InPath::WithNeither,
+            "error: no Rust compiler here can build for thumbv6m-none-eabi: run `scripts/setup.sh` once",
+        ),
+    ] {
+        let folder = tempdir().expect("there is room");
+        let path = in_path.make(folder.path());
+        let mut image = asked(BINARY, folder.path(), &path, Some(OsStr::new("rustup")));
+        let output = image.args(["image", "--board", "microbit"]).output();
+        let said = stderr(&output.expect("the binary starts"));
+        assert_eq!(said.lines().last(), Some(sentence), "{in_path:?}");
+    }
+}
+
+#[test]
 fn the_binary_and_the_scripts_choose_the_same_compiler() {
     let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
     let choices = choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some);
     let choices: Vec<_> = iter::once(None).chain(choices).collect();
     let mut decisions = Vec::new();
-    for in_path in [InPath::System, InPath::WithTarget, InPath::WithSources, InPath::WithNeither] {
+    let with = [InPath::WithTarget, InPath::WithSources, InPath::WithNeither];
+    for in_path in [InPath::System, InPath::Nothing].into_iter().chain(with) {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
         for &choice in &choices {
@@ -166,12 +199,11 @@ fn the_binary_and_the_scripts_choose_the_same_compiler() {
     }
 }
 
-/// A command of a user who may have one process: this one. Where users cannot be changed, that of this user, who has others.
+/// A command of a user who may have one process, this one; where users cannot be changed, of this user, who has others.
 fn alone(binary: &Path, directory: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(binary);
-    command.args(arguments.split_whitespace()).current_dir(directory).env("HOME", directory);
+    let mut command = program(binary, directory, arguments);
     // What starts no process anyway is a good enough emulator; some machines have no other.
-    command.env("SMIDGEN_QEMU", binary);
+    command.env("HOME", directory).env("SMIDGEN_QEMU", binary);
     let user = fs::metadata("/proc/self").map_or(1, |process| process.uid());
     if user == 0 {
         // Root is not limited. Tests side by side do not share a user.
@@ -205,11 +237,12 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
     let port = format!("tcp:{}", listener.local_addr().expect("it has an address"));
     let port = format!("run --rows 60 --rounds 3 --out ported --port {port}");
-    let no_link = "error: the system gives no thread to listen to a board (Resource temporarily unavailable (os error 11)); end other \
+    let no_link = "error: the system gives no thread to listen to a board \
+                   (Resource temporarily unavailable (os error 11)); end other \
                    programs, raise the limit (`ulimit -u`), or use fewer boards";
     let no_compiler = if is_open_to_all() {
-        "error: rustc cannot be started (Resource temporarily unavailable (os error 11)): end other programs, or raise the limit on \
-         processes (`ulimit -u`)"
+        "error: rustc cannot be started (Resource temporarily unavailable (os error 11)): \
+         end other programs, or raise the limit on processes (`ulimit -u`)"
     } else {
         "error: the sources of the boards are not in "
     };
@@ -229,14 +262,7 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
         let output = match alone(&binary, directory.path(), arguments).output() {
             Ok(output) => output,
             Err(error) => {
-                let skipped = env::var_os("SMIDGEN_NO_SKIP").is_none();
-                assert!(skipped, "no process of another user: {error}");
-                writeln!(
-                    console(),
-                    "SKIPPED: without_threads: no process of another user: {error}"
-                )
-                .expect("standard error is open");
-                return;
+                return skip("without_threads", &format!("no process of another user: {error}"));
             }
         };
         let (said, code) = (stderr(&output), output.status.code());

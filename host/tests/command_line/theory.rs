@@ -179,7 +179,8 @@ fn theory_is_checked_every_round_where_it_says_something() {
         let output = smidgen(directory.path(), &arguments);
         assert!(output.status.success(), "{options}: {}", stderr(&output));
     }
-    let long = "--dataset tight-quadratics --objective least-squares --lambda 0 --workers 2 --k 1 --step 0.032 --rounds 50";
+    let long = "--dataset tight-quadratics --objective least-squares --lambda 0 --workers 2 --k 1 \
+                --step 0.032 --rounds 50";
     let output = smidgen(directory.path(), &format!("simulate --check-theory {long} --out long"));
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout);

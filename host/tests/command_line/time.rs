@@ -1,12 +1,13 @@
 //! Measured time: lines that hold bytes up are named, slow boards are not.
 
-use super::{
-    Board, Command, FromStd, TcpStream, Value, Worker, fs, json_lines, serve, served_by, stderr,
-    summary_of,
-};
+use super::{Value, fs, json_lines, served_by, smidgen, stderr, summary_of};
+use embedded_io_adapters::std::FromStd;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective, Repertoire, Traits};
+use smidgen_firmware::run::run as serve;
+use smidgen_firmware::worker::{Board, Worker};
 use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::Duration;
 use tempfile::tempdir;
@@ -87,11 +88,9 @@ fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
     let boards =
         [board(1, Held::Half, none), board(2, Held::Whole, none), board(3, Held::Nowhere, HOLD)];
     let directory = tempdir().expect("there is room");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
-    command.current_dir(directory.path()).args(["run", "--rows", "60", "--step", "am"]);
-    command.args(["--rounds", &ROUNDS.to_string()]);
-    command.args(boards.iter().flat_map(|address| ["--port", address]));
-    let output = command.output().expect("the binary starts");
+    let ports: String = boards.iter().map(|address| format!(" --port {address}")).collect();
+    let run = format!("run --rows 60 --step am --rounds {ROUNDS}{ports}");
+    let output = smidgen(directory.path(), &run);
     let told = stderr(&output);
     assert!(output.status.success(), "{told}");
 

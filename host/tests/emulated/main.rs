@@ -1,55 +1,38 @@
-//! The real binary and emulated boards: what `image` says works, each QEMU gives the transcript of simulation, and one that
-//! ends is named.
+//! The real binary and emulated boards: what `image` says works, each QEMU gives the transcript of simulation, and
+//! one that ends is named.
 //!
-//! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set that is
-//! a failure.
+//! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set
+//! that is a failure.
 
+#[path = "../support/mod.rs"]
+mod support;
 // It looks for emulators that are left in /proc.
 #[cfg(target_os = "linux")]
 mod temporary;
 
-use serde_json::Value;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write, stderr};
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
+use support::{Running, command, skip, smidgen, stderr, summary_of, wait_until, wait_within};
 use tempfile::{TempDir, tempdir};
 
 const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
 /// Options of a short run.
 const SHORT: &str = "--rows 60 --rounds 8";
-/// The longest that an emulator may take to start on a busy machine.
-const START_MAX: Duration = Duration::from_secs(60);
+/// The longest that it may take until images are looked after: cargo waits while it builds others for another test.
+const BUILD_MAX: Duration = Duration::from_secs(600);
 /// Ports for boards begin here.
 const PORT_MIN: u16 = 10_000;
 /// As many are used.
 const PORTS: u32 = 20_000;
-
-fn smidgen(directory: &Path, arguments: &str) -> Output {
-    command(directory, arguments).output().expect("the binary starts")
-}
-
-fn command(directory: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smidgen"));
-    command.args(arguments.split_whitespace()).current_dir(directory).stdin(Stdio::null());
-    command
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn skip(test: &str, why: &str) {
-    writeln!(stderr(), "SKIPPED: {test}: {why}").expect("standard error is open");
-}
 
 /// A directory to run in, if such boards can be emulated; their images are built then.
 fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
@@ -57,50 +40,32 @@ fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
     let boards: Vec<_> = boards.iter().map(|board| format!("--board {board}")).collect();
     let probe = format!("emulate {} --rows 60 --rounds 1 --out probe", boards.join(" "));
     let output = smidgen(directory.path(), &probe);
-    let why = errors(&output);
-    match output.status.success() {
-        true => return Some(directory),
-        false if why.contains("scripts/setup.sh") && env::var_os("SMIDGEN_NO_SKIP").is_none() => {
-            skip(test, why.lines().last().unwrap_or("it says nothing"));
-        }
-        false => panic!("{test}: {why}"),
+    let why = stderr(&output);
+    if output.status.success() {
+        return Some(directory);
     }
+    assert!(why.contains("scripts/setup.sh"), "{test}: {why}");
+    skip(test, why.lines().last().unwrap_or("it says nothing"));
     None
 }
 
 fn transcript(run: &Path) -> String {
-    let text = fs::read(run.join("summary.json")).expect("the summary is there");
-    let summary: Value = serde_json::from_slice(&text).expect("the summary is JSON");
-    summary["transcript"].as_str().expect("a transcript").to_owned()
+    summary_of(run)["transcript"].as_str().expect("a transcript").to_owned()
 }
 
 /// The transcript of simulation with as many workers.
 fn simulated(directory: &Path, workers: usize) -> String {
     let output =
         smidgen(directory, &format!("simulate {SHORT} --workers {workers} --out simulated"));
-    assert!(output.status.success(), "{}", errors(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     transcript(&directory.join("simulated"))
 }
 
-/// A program in a process group of its own, which ends with this value.
-struct Group(Child);
-
-impl Group {
-    fn shell(command: &str, directory: &Path) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", command]).current_dir(directory).process_group(0);
-        let shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        Self(shell.expect("there is a shell"))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let group = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
-        // It fails where all have ended by themselves.
-        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
+/// Starts a command of the shell.
+fn shell(command: &str, directory: &Path) -> Running {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(directory);
+    Running::group(shell.stdin(Stdio::null()).stdout(Stdio::piped()))
 }
 
 fn text(path: &Path) -> &str {
@@ -118,12 +83,19 @@ fn free_port() -> u16 {
     port.expect("the loopback has a port")
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + START_MAX;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} is not so after {START_MAX:?}");
-        sleep(Duration::from_millis(20));
-    }
+/// Starts a board by hand at a port; returns its address.
+fn start_at_port(directory: &Path, command: impl Fn(u16) -> String) -> (String, Running) {
+    // QEMU ends where another program was faster to take the port.
+    let mut attempts = (0..5).map(|_| {
+        let port = free_port();
+        let mut board = shell(&command(port), directory);
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        wait_until("it listens or has ended", || listens() || board.has_ended());
+        (format!("tcp:127.0.0.1:{port}"), board)
+    });
+    let board =
+        attempts.find_map(|(address, mut board)| (!board.has_ended()).then_some((address, board)));
+    board.unwrap_or_else(|| panic!("it does not start: {}", command(free_port())))
 }
 
 /// Trains over links that were opened by hand, beside a simulation of the same.
@@ -131,7 +103,7 @@ fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
     let ports: Vec<_> = addresses.iter().map(|address| format!("--port {address}")).collect();
     let run = format!("run {} {SHORT} {options} --out run", ports.join(" "));
     let output = smidgen(directory, &run);
-    assert!(output.status.success(), "{run}: {}", errors(&output));
+    assert!(output.status.success(), "{run}: {}", stderr(&output));
     let expected = simulated(directory, addresses.len());
     assert_eq!(transcript(&directory.join("run")), expected, "{run}");
     for run in ["run", "simulated"] {
@@ -142,7 +114,7 @@ fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
 /// The commands that `image` prints for a board: the one that starts it, and that it is for the port.
 fn printed(directory: &Path, arguments: &str) -> (String, String) {
     let output = smidgen(directory, &format!("image {arguments}"));
-    assert!(output.status.success(), "{}", errors(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).expect("it is text");
     let mut commands = text.lines().filter_map(|line| line.strip_prefix("  "));
     let mut next = || commands.next().expect("`image` prints two commands").to_owned();
@@ -157,16 +129,15 @@ fn the_command_that_image_prints_starts_boards_that_train() {
     for board in BOARDS {
         let (start, train) = printed(directory.path(), &format!("--board {board}"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001");
-        let ports = [free_port(), free_port()];
         let boards = [1, 2].map(|n| {
-            let port = format!("tcp:127.0.0.1:{},", ports[n - 1]);
             let start = start.replace("N=1;", &format!("N={n};"));
             assert!(start.contains("tcp:127.0.0.1:$((4000 + N)),"), "{start}");
-            Group::shell(&start.replace("tcp:127.0.0.1:$((4000 + N)),", &port), directory.path())
+            start_at_port(directory.path(), |port| {
+                start.replace("$((4000 + N)),", &format!("{port},"))
+            })
         });
-        let listens = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
-        wait_until("both listen", || ports.iter().all(listens));
-        assert_trains(directory.path(), &ports.map(|port| format!("tcp:127.0.0.1:{port}")), "");
+        let addresses = boards.each_ref().map(|(address, _)| address.clone());
+        assert_trains(directory.path(), &addresses, "");
         drop(boards);
     }
 }
@@ -180,12 +151,8 @@ fn the_printed_command_gives_a_keyed_board_its_seed() {
     for board in ["stm32f405", "mps2-m3"] {
         let (start, train) = printed(directory.path(), &format!("--board {board} --key fleet.key"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001 --key fleet.key");
-        let port = free_port();
-        let start = start.replace("$((4000 + N))", &port.to_string());
-        let started = Group::shell(&start, directory.path());
-        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        wait_until("it listens", listens);
-        let address = format!("tcp:127.0.0.1:{port}");
+        let at = |port: u16| start.replace("$((4000 + N))", &port.to_string());
+        let (address, started) = start_at_port(directory.path(), at);
         assert_trains(directory.path(), &[address], "--key fleet.key");
         drop(started);
     }
@@ -202,8 +169,8 @@ fn documented() -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn the_documented_commands_start_every_board_on_every_kind_of_link() {
-    let test = "the_documented_commands_start_every_board_on_every_kind_of_link";
+fn documented_commands_start_every_board_on_every_link() {
+    let test = "documented_commands_start_every_board_on_every_link";
     let Some(directory) = emulation(test, &BOARDS) else { return };
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize();
     let top = top.expect("the repository is there");
@@ -212,26 +179,28 @@ fn the_documented_commands_start_every_board_on_every_kind_of_link() {
     for link in links {
         let mut fleet = Vec::new();
         for (n, start) in (1..).zip(&starts) {
-            let port = free_port();
             let socket = directory.path().join(format!("board-{n}"));
-            let link = link.replace("$((4000 + N))", &port.to_string());
             let link = link.replace("/tmp/board-$N", text(&socket));
             let target = env::var("CARGO_TARGET_DIR").map_or_else(
                 |_| "firmware/boards/target".to_owned(),
                 |folder| text(&top.join(folder)).to_owned(),
             );
             let start = start.replace("firmware/boards/target", &target);
-            let mut board = Group::shell(&format!("N={n}\n{link}\n{start}"), &top);
-            let address = match link.split([':', '=']).nth(1) {
-                Some("\"tcp") => {
-                    wait_until(&link, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-                    format!("tcp:127.0.0.1:{port}")
-                }
+            let at = |port: u16| {
+                let link = link.replace("$((4000 + N))", &port.to_string());
+                format!("N={n}\n{link}\n{start}")
+            };
+            let (address, board) = match link.split([':', '=']).nth(1) {
+                Some("\"tcp") => start_at_port(&top, at),
                 Some("\"unix") => {
-                    wait_until(&link, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-                    format!("unix:{}", text(&socket))
+                    let board = shell(&at(0), &top);
+                    wait_until(&link, || UnixStream::connect(&socket).is_ok());
+                    (format!("unix:{}", text(&socket)), board)
                 }
-                Some(_) | None => terminal(&mut board.0),
+                Some(_) | None => {
+                    let mut board = shell(&at(0), &top);
+                    (terminal(board.child()), board)
+                }
             };
             fleet.push((address, board));
         }
@@ -263,8 +232,8 @@ fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
         command.env("SMIDGEN_QEMU", program);
     }
     let output = command.output().expect("the binary starts");
-    assert!(output.status.success(), "{program:?}: {}", errors(&output));
-    let said = errors(&output);
+    assert!(output.status.success(), "{program:?}: {}", stderr(&output));
+    let said = stderr(&output);
     assert!(!said.contains("started again"), "{said}");
     let transcript = transcript(&directory.join("emulated"));
     fs::remove_dir_all(directory.join("emulated")).expect("it was there");
@@ -292,6 +261,9 @@ fn emulator(directory: &Path, script: &str) -> PathBuf {
     path
 }
 
+/// What a run says once the links to its boards are open.
+const STARTED: &str = "sending shards";
+
 /// `emulate` with such an emulator; it says to a file what it says.
 fn with_emulator(directory: &Path, script: &str, options: &str) -> Command {
     let options = format!("emulate --rows 60 --step am --out doomed {options}");
@@ -314,10 +286,14 @@ fn failure(directory: &Path, script: &str) -> String {
 }
 
 /// A run with such an emulator that takes longer than a test.
-fn endless(directory: &Path, script: &str, options: &str) -> Group {
+fn endless(directory: &Path, script: &str, options: &str) -> Running {
     let options = format!("{options} --rounds 1000000");
-    let run = with_emulator(directory, script, &options).process_group(0).spawn();
-    Group(run.expect("the binary starts"))
+    let mut run = Running::group(&mut with_emulator(directory, script, &options));
+    wait_within(BUILD_MAX, "boards are started", || {
+        assert!(!run.has_ended(), "{}", said(directory));
+        said(directory).contains(STARTED)
+    });
+    run
 }
 
 /// Rounds of that run that are closed.
@@ -341,8 +317,8 @@ fn crash_in_the_middle(directory: &Path) -> String {
 }
 
 #[test]
-fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
-    let test = "an_emulator_that_ends_at_the_start_is_named_with_its_last_words";
+fn an_emulator_that_ends_at_once_is_named_with_its_last_words() {
+    let test = "an_emulator_that_ends_at_once_is_named_with_its_last_words";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let said = failure(directory, r"printf 'no such \377 machine\n' >&2; exit 3");
@@ -352,7 +328,7 @@ fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
     );
     // One that ends once the link to it is open, as a crash at the first instructions does.
     let path = directory.join("said");
-    let crash = crash_once(&format!("grep -q 'sending shards' {}", text(&path)));
+    let crash = crash_once(&format!("grep -q '{STARTED}' {}", text(&path)));
     let begun = Instant::now();
     let said = failure(directory, &format!("{crash} exec qemu-system-arm \"$@\" -S"));
     let ending = said.lines().last().expect("it says something");
@@ -364,8 +340,8 @@ fn an_emulator_that_ends_at_the_start_is_named_with_its_last_words() {
 }
 
 #[test]
-fn an_emulator_that_ends_in_the_middle_is_named_and_started_again() {
-    let test = "an_emulator_that_ends_in_the_middle_is_named_and_started_again";
+fn an_emulator_that_ends_in_a_run_is_named_and_restarted() {
+    let test = "an_emulator_that_ends_in_a_run_is_named_and_restarted";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let crash = crash_in_the_middle(directory);

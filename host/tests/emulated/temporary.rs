@@ -1,9 +1,11 @@
-//! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for long, a
-//! folder of any name works, and a bad one is named.
+//! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for
+//! long, a folder of any name works, and a bad one is named.
 
-use super::{command, emulation, errors, simulated, smidgen, transcript, wait_until};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use super::{
+    BUILD_MAX, Running, command, emulation, simulated, smidgen, stderr, transcript, wait_until,
+    wait_within,
+};
+use nix::sys::signal::Signal;
 use smidgen::boards::board::Board;
 use smidgen::boards::image::{self, build};
 use smidgen::boards::key_file::KeyFile;
@@ -14,7 +16,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -57,31 +59,10 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).expect("the folder is there").next().is_none()
 }
 
-/// Ends a run in a test that fails.
-struct Running(Child);
-
-impl Running {
-    fn signal(&self, signal: Signal) {
-        // It fails where the run has ended by itself.
-        let _ = kill(Pid::from_raw(self.0.id().cast_signed()), signal);
-    }
-
-    fn ended(&mut self) -> ExitStatus {
-        self.0.wait().expect("it is ours")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
-}
-
 /// Runs with a key end in every way that leaves no time to clean up.
 #[test]
-fn a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator() {
-    let test = "a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator";
+fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
+    let test = "a_killed_run_with_a_key_leaves_no_key_and_no_emulator";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path().canonicalize().expect("it is there");
     assert!(smidgen(&directory, "key fleet.key").status.success());
@@ -100,28 +81,27 @@ fn a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator() {
 
     let begun = Instant::now();
     let whole = keyed(&directory, &temporary, "2").output().expect("the binary starts");
-    assert!(whole.status.success(), "{}", errors(&whole));
+    assert!(whole.status.success(), "{}", stderr(&whole));
     assert!(is_empty(&temporary));
     let duration = begun.elapsed();
 
     // While it starts, and once when both boards are there for certain.
     let mut left = 0;
     for moment in (1..=6).map(|n| Some(duration * n / 5)).chain([None, None]) {
-        let run = keyed(&directory, &temporary, ENDLESS).stderr(Stdio::null()).spawn();
-        let mut run = Running(run.expect("the binary starts"));
+        let mut run = keyed(&directory, &temporary, ENDLESS);
+        let mut run = Running::start(run.stderr(Stdio::null()));
         if let Some(moment) = moment {
             sleep(moment);
             run.signal(Signal::SIGKILL);
-            assert_eq!(run.ended().signal(), Some(9));
+            assert_eq!(run.end().signal(), Some(9));
         } else {
-            wait_until("both boards work", || processes_in(&temporary) >= 2 * 2);
-            // Signals of a kind that wait are one: the third comes after a while. SIGTERM is a request as SIGINT is, which a run
-            // ignores that a script has put into the background.
-            while run.0.try_wait().expect("it is ours").is_none() {
+            wait_within(BUILD_MAX, "both boards work", || processes_in(&temporary) >= 2 * 2);
+            // Signals of a kind that wait are one: the third comes after a while.
+            while !run.has_ended() {
                 run.signal(Signal::SIGTERM);
                 sleep(Duration::from_millis(2));
             }
-            assert_eq!(run.ended().code(), Some(130));
+            assert_eq!(run.end().code(), Some(130));
         }
         let found = files(&directory);
         assert!(found.len() > 2, "the records of earlier runs at least");
@@ -134,7 +114,7 @@ fn a_run_with_a_key_that_is_killed_leaves_no_key_and_no_emulator() {
     assert!(left > 0, "none was killed while it had boards");
 
     let next = keyed(&directory, &temporary, "2").output().expect("the binary starts");
-    assert!(next.status.success(), "{}", errors(&next));
+    assert!(next.status.success(), "{}", stderr(&next));
     assert!(is_empty(&temporary), "{:?}", files(&temporary));
 }
 
@@ -145,13 +125,13 @@ fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced() {
-    let test = "a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced";
+fn a_bad_temporary_folder_is_named_before_anything_else() {
+    let test = "a_bad_temporary_folder_is_named_before_anything_else";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     assert!(smidgen(directory, "key fleet.key").status.success());
     let whole = keyed(directory, directory, "2").output().expect("the binary starts");
-    assert!(whole.status.success(), "{}", errors(&whole));
+    assert!(whole.status.success(), "{}", stderr(&whole));
     let before = contents(&directory.join("keyed"));
     assert!(before.len() > 2);
 
@@ -160,7 +140,7 @@ fn a_bad_temporary_folder_is_named_before_an_earlier_run_is_replaced() {
     fs::write(directory.join("file"), "").expect("there is room");
     for bad in [directory.join("missing"), directory.join("file"), "/proc".into(), long] {
         let output = keyed(directory, &bad, "2").output().expect("the binary starts");
-        let said = errors(&output);
+        let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         let sentence = said.lines().last().expect("it says something");
         assert!(sentence.starts_with("error: no folder can be made in "), "{said}");
@@ -189,7 +169,7 @@ fn a_temporary_folder_of_any_name_works() {
             let output =
                 command(directory, &emulate).env("TMPDIR", OsStr::from_bytes(name)).output();
             let output = output.expect("the binary starts");
-            assert!(output.status.success(), "{name:?}: {}", errors(&output));
+            assert!(output.status.success(), "{name:?}: {}", stderr(&output));
             assert_eq!(transcript(&directory.join("any")), expected);
         }
     }
@@ -204,6 +184,6 @@ fn an_image_is_built_with_variables_of_any_bytes() {
             .env(variable, directory.path().join(OsStr::from_bytes(NAME)))
             .output()
             .expect("the binary starts");
-        assert!(output.status.success(), "{variable}: {}", errors(&output));
+        assert!(output.status.success(), "{variable}: {}", stderr(&output));
     }
 }

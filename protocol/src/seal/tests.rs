@@ -346,7 +346,7 @@ fn a_count_that_was_lost_is_found_by_the_next_handshake() -> Result<(), TestCase
 }
 
 #[test]
-fn a_host_without_an_answer_draws_a_new_salt_before_numbers_come_again() {
+fn a_host_without_answers_draws_a_salt_before_numbers_repeat() {
     let mut fleet = Fleet::new();
     let hellos: HashSet<_> = (0..300).map(|_| fleet.ask(true).unwrap()).collect();
     assert_eq!((hellos.len(), fleet.salts), (300, 3));

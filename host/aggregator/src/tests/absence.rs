@@ -37,7 +37,7 @@ fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
 }
 
 #[test]
-fn a_board_that_restarts_for_ever_is_left_out_and_asked_at_once_when_its_link_is_opened_anew() {
+fn an_endless_restarter_is_left_out_until_its_link_reopens() {
     let broken = Rc::new(Cell::new(true));
     let mut bench = flaky(&broken);
     let mut left_out = vec![];
@@ -69,7 +69,7 @@ fn a_board_that_restarts_for_ever_is_left_out_and_asked_at_once_when_its_link_is
 
 /// It is asked after 10 s, 20 s, 40 s …, in few frames; the others do not wait for it meanwhile.
 #[test]
-fn a_board_that_was_left_out_is_asked_again_ever_more_rarely_until_it_behaves() {
+fn a_board_left_out_is_asked_ever_more_rarely() {
     let broken = Rc::new(Cell::new(true));
     let mut bench = flaky(&broken);
     bench.nodes[0].takes = Duration::from_millis(500);
@@ -114,7 +114,7 @@ fn a_board_that_was_left_out_is_asked_again_ever_more_rarely_until_it_behaves() 
 
 /// Its line is of no use to anybody, but nobody else is asked to wait, or thought to be somebody else.
 #[test]
-fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
+fn a_board_that_changes_its_identity_is_left_out() {
     let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
     let mut bench = Bench::new(setup);
     bench.until_stage(0, Stage::Round, Some(2));
@@ -150,7 +150,7 @@ fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
 
 /// Its update of the open round counts, once, and it is left out of the next.
 #[test]
-fn a_board_that_is_replaced_while_it_waits_for_the_others_has_done_its_part_of_the_round() {
+fn a_board_replaced_after_its_update_keeps_the_update() {
     let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
     let mut undisturbed = Bench::new(setup.clone());
     undisturbed.until_stage(0, Stage::Idle, Some(2));

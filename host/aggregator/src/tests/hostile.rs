@@ -68,7 +68,7 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
 
 /// It takes data and state again and again and never has more of them than it once had.
 #[test]
-fn an_answer_that_asks_for_the_same_again_does_not_restart_patience() {
+fn an_answer_that_asks_again_does_not_restart_patience() {
     type Awaited = fn(Stage) -> bool;
     let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.. });
     let while_restored: Awaited = |stage| matches!(stage, Stage::Restore { from: 1.., .. });

@@ -93,7 +93,7 @@ fn mirrors_are_what_workers_hold_with_every_compressor() {
 }
 
 #[test]
-fn mirrors_are_what_workers_hold_where_each_has_its_own_k_and_participation() {
+fn mirrors_match_workers_of_unequal_k_and_participation() {
     let often = |probability| Participation { seed: 5, probability };
     let mut setup = taking_part([often(1 << 30), Participation::FULL, often(3 << 30)], small());
     setup.shares.iter_mut().zip([1, 3, 20]).for_each(|(share, k)| share.k = k);
@@ -103,7 +103,7 @@ fn mirrors_are_what_workers_hold_where_each_has_its_own_k_and_participation() {
 }
 
 #[test]
-fn a_step_of_what_workers_report_is_the_same_as_if_it_were_given() {
+fn a_reported_step_equals_a_given_one() {
     let given = small();
     let theory = Some(Theory::new(|l_i| 0.2 * (l_i.iter().sum::<f64>() / l_i.len() as f64)));
     let reported = Setup { gamma: 1.0, theory, ..given.clone() };

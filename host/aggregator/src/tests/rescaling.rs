@@ -59,7 +59,7 @@ fn cliff(x: f64, _: f64) -> f64 {
 }
 
 #[test]
-fn all_estimators_may_fall_from_the_top_of_their_range_to_its_bottom() {
+fn estimators_may_fall_from_top_to_bottom_of_their_range() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
         let setup = Setup { downlink, gamma: GAMMA, value_bits: 32, ..setup(2, 1024) };
         let mut bench = Bench::new(setup);

@@ -38,7 +38,7 @@ fn go_on(bench: &mut Bench, rounds: u32) -> (u64, Vec<usize>) {
 }
 
 #[test]
-fn boards_whose_cables_were_exchanged_find_their_workers_at_every_stage() {
+fn exchanged_boards_find_their_workers_at_every_stage() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let stages = [
         (Stage::Configure, None),
@@ -96,7 +96,7 @@ fn what_was_on_its_way_when_cables_were_exchanged_harms_nobody() {
 
 /// It awaits nothing and is in the session, but its grid is not the one that the round is on.
 #[test]
-fn a_round_for_another_worker_is_not_for_one_that_has_missed_a_rescaling() {
+fn a_worker_that_missed_a_rescaling_takes_no_others_round() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
         let setup = alike(Setup { downlink, ..setup(5, 2) });
         let rescaled = first_rescaling(&setup);
@@ -122,7 +122,7 @@ fn a_round_for_another_worker_is_not_for_one_that_has_missed_a_rescaling() {
 }
 
 #[test]
-fn a_board_that_moves_to_the_link_of_one_that_is_away_is_found_there() {
+fn a_board_on_the_link_of_an_absent_one_is_found() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let mut bench = Bench::new(four());
     bench.until_stage(0, Stage::Round, Some(1));
@@ -146,7 +146,7 @@ fn a_board_that_moves_to_the_link_of_one_that_is_away_is_found_there() {
 }
 
 #[test]
-fn a_host_that_goes_on_gives_each_board_its_own_worker_whatever_the_order_of_the_links() {
+fn a_resumed_host_finds_its_boards_in_any_order_of_links() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let mut bench = Bench::new(four());
     bench.close();
@@ -159,7 +159,7 @@ fn a_host_that_goes_on_gives_each_board_its_own_worker_whatever_the_order_of_the
 }
 
 #[test]
-fn a_new_board_takes_the_place_of_one_that_was_given_up_when_a_host_goes_on() {
+fn a_resumed_host_gives_a_lost_boards_place_to_a_new_one() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let mut bench = Bench::new(four());
     bench.close();

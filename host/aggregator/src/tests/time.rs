@@ -23,7 +23,7 @@ fn a_slow_worker_is_asked_at_its_own_pace() {
 }
 
 #[test]
-fn a_worker_that_waited_for_long_is_silent_only_since_it_was_asked() {
+fn silence_counts_from_the_question() {
     let mut bench = Bench::new(setup(5, 2));
     bench.nodes[1].takes = Duration::from_secs(200);
     for _ in 0..3 {

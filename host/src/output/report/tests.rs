@@ -260,7 +260,7 @@ fn values_without_a_place_are_counted_not_drawn() {
 }
 
 #[test]
-fn each_time_is_called_what_it_is_and_compared_with_its_own_kind() {
+fn each_time_is_named_and_compared_with_its_kind() {
     let factor = |one: f64, other: f64| quantity::number(one / other);
     let mut run = run(400);
     let simulated = page("virtual", &run);

@@ -52,6 +52,30 @@ pub fn quantise(dataset: &Dataset, rows: &[usize], width: Width) -> Quantised {
     Quantised { bytes, header, error_max }
 }
 
+/// What a shard holds, as reals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Entries that are listed, in the order of the rows.
+    pub values: Vec<f64>,
+    /// A label for each row.
+    pub labels: Vec<f64>,
+    /// The unit of each column; 0 where it has no entry.
+    pub scales: Vec<f64>,
+}
+
+/// The rows of one worker as [`quantise`] stores them.
+pub fn held(dataset: &Dataset, rows: &[usize], width: Width) -> Held {
+    let grids = grids(dataset, rows, width);
+    let entries = rows.iter().flat_map(|&row| dataset.row(row).entries());
+    let values = entries.map(|(column, real)| grids[column].stored(real)).collect();
+    let mut labels: Vec<f64> = rows.iter().map(|&row| dataset.row(row).label).collect();
+    if dataset.class_count() == 0 {
+        let target = target(&labels, 0);
+        labels.iter_mut().for_each(|label| *label = target.stored(*label));
+    }
+    Held { values, labels, scales: grids.iter().map(|grid| grid.unit).collect() }
+}
+
 /// The multiples of one unit that a column is stored in.
 #[derive(Clone, Copy, Debug)]
 struct Grid {
@@ -68,9 +92,14 @@ impl Grid {
         (real / self.unit).round() as i32
     }
 
+    /// What is stored for a real.
+    fn stored(self, real: f64) -> f64 {
+        f64::from(self.integer(real)) * self.unit
+    }
+
     /// |stored − original| relative to the column's largest magnitude.
     fn error(self, real: f64) -> f64 {
-        (f64::from(self.integer(real)) * self.unit - real).abs() / self.max
+        (self.stored(real) - real).abs() / self.max
     }
 }
 
@@ -358,6 +387,20 @@ mod tests {
     }
 
     #[test]
+    fn labels_as_held_are_those_of_the_shard() {
+        for (text, kind) in [
+            ("3.25159265 1:1\n-2.61828183 1:2\n0 1:3\n", Labels::Real),
+            ("0 1:1\n2.5 1:2\n", Labels::Real),
+            ("-1 1:1\n1 1:2\n", Labels::Binary),
+            ("3 1:1\n0 1:2\n7 1:3\n", Labels::Classes),
+        ] {
+            let dataset = Dataset::parse_with("text", text, kind).unwrap();
+            let rows: Vec<usize> = (0..dataset.row_count()).collect();
+            assert_eq!(held(&dataset, &rows, Width::I16).labels, labels(text, kind).0, "{text}");
+        }
+    }
+
+    #[test]
     fn columns_of_one_value_take_no_values() {
         let text = "1 3:0.18257\n0 3:0.18257 300:-7\n0 300:-7\n";
         let (_, quantised) = whole(text, Width::I16);
@@ -435,6 +478,13 @@ mod tests {
                 for (stored, original) in stored.iter().zip(&original) {
                     let error = (stored[column] - original[column]).abs();
                     prop_assert!(error <= quantised.error_max * max * (1.0 + 1e-12));
+                }
+            }
+            let order: Vec<usize> = (0..rows.len()).collect();
+            let mut held = held(&dataset, &order, width).values.into_iter();
+            for (row, stored) in stored.iter().enumerate() {
+                for (column, _) in dataset.row(row).entries() {
+                    prop_assert_eq!(held.next(), Some(stored[column]));
                 }
             }
         }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_choice_gains_nothing_from_coordinates_that_nobody_owns() {
+    fn a_random_choice_gains_nothing_from_unowned_coordinates() {
         let of = |compressor| contraction(&Budget { k: 4, value_bits: 32, compressor }, 64, 8);
         assert_eq!(of(Compressor::TopK), 0.5);
         assert_eq!(of(Compressor::RandK { seed: 0 }), 1.0 / 16.0);

@@ -43,7 +43,7 @@ pub enum Theorem {
 }
 
 impl Theorem {
-    /// What it is called in a sentence: `Theorem 3 of Error Feedback Reloaded`.
+    /// What it is called in a sentence: `Theorem 3 of Error Feedback Reloaded`; where the step is not that of a printed theorem, the name says so.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Descent => "the descent lemma",
@@ -52,15 +52,17 @@ impl Theorem {
             Self::Reloaded1 => "Theorem 1 of Error Feedback Reloaded",
             Self::Reloaded2 => "Theorem 2 of Error Feedback Reloaded",
             Self::Reloaded3 => "Theorem 3 of Error Feedback Reloaded",
-            Self::Unequal => "Theorem 3 of Error Feedback Reloaded for workers that differ",
+            Self::Unequal => {
+                "Theorem 3 of Error Feedback Reloaded (extended here to workers that differ)"
+            }
             Self::Root => "the proof of Theorem 3 of Error Feedback Reloaded",
             Self::Rare => "the theorem of rare features of Error Feedback Reloaded",
-            Self::Sgd => "the theorem of EF21-SGD",
-            Self::Sgdm => "the theorem of EF21-SGDM",
-            Self::HeavyBall => "the theorem of EF21-HB",
-            Self::Prox => "the theorem of EF21-Prox",
-            Self::ModelDown => "the theorem of EF21 with EF21-P",
-            Self::SumDown => "the theorem of EF21-BC",
+            Self::Sgd => "the theorem of EF21-SGD (constants derived here)",
+            Self::Sgdm => "the theorem of EF21-SGDM (constants from memory, unchecked)",
+            Self::HeavyBall => "the theorem of EF21-HB (constants derived here)",
+            Self::Prox => "the theorem of EF21-Prox (constants derived here)",
+            Self::ModelDown => "the theorem of EF21 with EF21-P (derived here)",
+            Self::SumDown => "the theorem of EF21-BC (constants derived here)",
         }
     }
 

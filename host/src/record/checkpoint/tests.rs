@@ -123,7 +123,7 @@ fn the_latest_whole_file_counts_and_two_are_kept() {
 }
 
 #[test]
-fn a_whole_file_that_does_not_fit_the_records_is_left_out_with_the_reason() {
+fn a_file_that_does_not_fit_the_records_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let names = [3, 5].map(|round| path.join(format!("checkpoint-{round:010}")));

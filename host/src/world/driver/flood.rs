@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// Useless bytes that may come at once: a board that repeats itself, or a log that was held back.
 const BURST: u64 = 4 << 20;
-/// Useless bytes that may come in a second, for as long as they like: as many as a line of ten million baud carries. A host
-/// drops a hundred times as many.
+/// Useless bytes that are forgiven in each second: as many as a line of ten million baud carries. A host can drop a hundred
+/// times as many.
 const RATE: u64 = 1 << 20;
 
 /// Useless bytes of a link: those of no frame that was accepted, less what was forgiven since.
 ///
-/// Noise, the log of a board and answers that came twice never reach the limit on a serial line; a socket has no rate of its
-/// own, and whoever writes to one as fast as it can reaches it within a tenth of a second.
+/// Noise, the log of a board and answers that came twice never reach the limit on a serial line. A socket has no rate of its
+/// own: a peer that writes as fast as it can reaches the limit within a tenth of a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauge {
     level: u64,
