@@ -15,6 +15,7 @@ pub mod best;
 pub mod checkpoint;
 mod directory;
 mod lock;
+pub mod theory;
 mod times;
 
 pub use directory::{Claim, REPORT, RecordError, Records, Run, RunDirectory};
@@ -24,12 +25,12 @@ pub use times::{BoardTimes, Times, WorkerTimes};
 
 use crate::problem::recipe::Longest;
 use crate::problem::theory::Basis;
-use crate::run::lyapunov::{Violation, Watched};
 use crate::world::Clock;
 pub use smidgen_aggregator::Traffic;
 use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
+use theory::{Violation, Watched};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};

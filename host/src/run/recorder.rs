@@ -6,12 +6,13 @@ use crate::output::report::sentence::slow_line;
 use crate::problem::theory::Smoothness;
 use crate::record::best::Best;
 use crate::record::checkpoint::Checkpoints;
+use crate::record::theory::Violation;
 use crate::record::{
     Claim, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary, Times,
     WorkerRecord, WorkerTimes,
 };
 use crate::run::experiment::Experiment;
-use crate::run::lyapunov::{Lyapunov, Violation};
+use crate::run::lyapunov::Lyapunov;
 use crate::run::training::{Goal, Observer, TrainingError, train};
 use crate::units::interrupt;
 use crate::units::quantity::number;

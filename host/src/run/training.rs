@@ -1,7 +1,7 @@
 //! A run from its first to its last round, in any world: simulated, emulated or real.
 
+use crate::record::theory::Violation;
 use crate::record::{BoardTimes, Cost, RecordError, RoundRecord};
-use crate::run::lyapunov::Violation;
 use crate::units::interrupt;
 use crate::units::serial_line;
 use crate::world::{Measured, World, WorldError};

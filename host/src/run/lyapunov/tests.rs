@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::problem::theory::top_k_alpha;
+use crate::record::theory::Inequality;
 use crate::record::{RecordError, RoundRecord};
 use crate::run::experiment::Experiment;
 use crate::run::training::{Goal, Observer, train};
