@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_rounded_down(a in bounds(), b in bounds(), divisor in 1u32.., value: u64, shift in 0u32..64) {
+        fn operations_never_round_down(a in bounds(), b in bounds(), divisor in 1u32.., value: u64, shift in 0u32..64) {
             let value = value >> shift;
             assert_above(real(Bound::new(value, 0)), value as f64)?;
             assert_above(real(a.plus(b)), real(a) + real(b))?;
@@ -142,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn integers_hold_what_they_must(a in bounds(), bits in 1..31) {
+        fn integer_is_an_upper_bound(a in bounds(), bits in 1..31) {
             prop_assume!(a != Bound::ZERO);
             let shift = bits - a.ceil_log2();
             let integer = a.integer(shift);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ratio_is_none() {
+    fn out_of_range_ratio_is_none() {
         assert_eq!(Bound::new(1, 40_000).ratio(), None);
         assert_eq!(Bound::new(1, i32::MIN).ratio(), None);
         assert_eq!(Bound::ZERO.ratio(), Some(Ratio::default()));

@@ -1,8 +1,8 @@
 //! Before and after the rows: the model times the scales, the sums times the scales.
 
+use crate::fixed_point::scale_u128;
 use crate::objective::Evaluation;
 use crate::regulariser::{L2, Nonconvex, Penalty};
-use crate::wide::scale_wide;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
 
@@ -69,15 +69,15 @@ fn fill(
     let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
     let mut loss = 0;
     for (k, ((gradient, &x), &sum)) in at.gradient.iter_mut().zip(at.x).zip(sums).enumerate() {
-        let part = penalty.at(x);
-        loss += u128::from(part.loss);
+        let term = penalty.term(x);
+        loss += u128::from(term.loss);
         let (slope, exponent) = slope(k, sum);
         // Two terms beyond 63 bits might cancel; a probe finds exponents that are far from that.
         let sum = round_shift(slope, exponent - grid)
-            .saturating_add(round_shift(part.slope, part.slope_exponent - grid));
+            .saturating_add(round_shift(term.slope, term.slope_exponent - grid));
         *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);
     }
-    scale_wide(at.lambda, loss, penalty.loss_exponent(), at.loss_exponent)
+    scale_u128(at.lambda, loss, penalty.loss_exponent(), at.loss_exponent)
 }
 
 /// From the sums of a pass to the data's part of the gradient: the scale of each column, and the mean over rows.

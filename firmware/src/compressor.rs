@@ -95,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn powers_of_two_contract_by_eight_ninths(v in vectors(), k in 1u32..30) {
+        fn natural_contracts_by_eight_ninths(v in vectors(), k in 1u32..30) {
             let budget = Budget { k, value_bits: 8, compressor: Compressor::Natural };
             let (error, whole, entries) = compressed(&v, &budget, 0);
             let alpha = 8.0 / 9.0 * (f64::from(k) / v.len() as f64).min(1.0);
@@ -104,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn signs_contract(v in vectors()) {
+        fn sign_contracts(v in vectors()) {
             let budget = Budget { k: v.len() as u32, value_bits: 8, compressor: Compressor::Sign };
             let (error, whole, _) = compressed(&v, &budget, 0);
             // The mean magnitude is rounded down to an integer before it is rounded to a power.
@@ -113,7 +113,7 @@ mod tests {
         }
 
         #[test]
-        fn a_random_choice_has_k_coordinates_and_follows_its_seed(v in prop::collection::vec(1i32..1000, 1..30), k in 0u32..30, draw: u64) {
+        fn rand_k_keeps_k_and_is_deterministic(v in prop::collection::vec(1i32..1000, 1..30), k in 0u32..30, draw: u64) {
             let budget = Budget { k, value_bits: 32, compressor: Compressor::RandK { seed: 0 } };
             let (_, _, entries) = compressed(&v, &budget, draw);
             prop_assert_eq!(entries, v.len().min(k as usize));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_choice_contracts_by_k_of_d_in_the_mean() {
+    fn rand_k_contracts_by_k_over_d_in_the_mean() {
         let v: Vec<i32> = (1..=20).map(|j| j * 1000).collect();
         let budget = Budget { k: 5, value_bits: 32, compressor: Compressor::RandK { seed: 0 } };
         let errors: f64 = (0..2000u64).map(|draw| compressed(&v, &budget, draw << 17).0).sum();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_the_nearest() {
+    fn nearest_power_rounds_correctly() {
         assert_eq!([0, 1, 2, 3, -5, 6, 7, 11, 12].map(nearest_power), [0, 1, 2, 3, -3, 4, 4, 4, 5]);
         assert_eq!([i32::MAX, -i32::MAX].map(nearest_power), [31, -31]);
     }

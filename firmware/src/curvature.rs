@@ -17,7 +17,7 @@
 //! ```
 
 use crate::bound::{Bound, ceil_shift};
-use crate::wide::ceil_log2;
+use crate::fixed_point::ceil_log2;
 use core::iter;
 use smidgen_protocol::shard::{Columns, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
@@ -33,7 +33,7 @@ const EXACT_BITS_MAX: u32 = 15;
 
 /// What is asked for a bound.
 #[derive(Debug)]
-pub struct Rows<'a> {
+pub struct CurvatureRequest<'a> {
     /// The worker's data, checked.
     pub data: &'a [u8],
     /// Working memory, d integers.
@@ -53,7 +53,7 @@ pub enum Bias {
 
 /// An upper bound of λ_max( Σ_j a_j a_jᵀ ) / n over the n rows of a shard; none if the data are no shard, or the working memory
 /// is shorter than the rows with their bias.
-pub fn mean_curvature(rows: Rows<'_>, bias: Bias) -> Option<Bound> {
+pub fn mean_curvature(rows: CurvatureRequest<'_>, bias: Bias) -> Option<Bound> {
     let shard = Shard::open(rows.data).ok()?;
     let matrix = Matrix { shard: &shard, bias };
     let (u, w) = (rows.vector.get_mut(..matrix.width())?, rows.scratch.get_mut(..matrix.width())?);
@@ -212,12 +212,12 @@ fn value(shard: &Shard<'_>, entry: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naive::{self, Labels, dimensions, real, rows, wild};
+    use crate::reference::{self, Labels, datasets, dimensions, extreme, real};
     use nalgebra::DMatrix;
     use proptest::prelude::*;
 
     /// λ_max(AᵀA)/n in f64.
-    fn eigenvalue(rows: &naive::Rows, bias: Bias) -> f64 {
+    fn eigenvalue(rows: &reference::Dataset, bias: Bias) -> f64 {
         let width = rows.dimension + usize::from(bias == Bias::One);
         let mut matrix = DMatrix::<f64>::zeros(rows.entries.len(), width);
         for (j, row) in rows.entries.iter().enumerate() {
@@ -234,18 +234,18 @@ mod tests {
         gram.symmetric_eigenvalues().max() / rows.entries.len() as f64
     }
 
-    fn bound(rows: &naive::Rows, bias: Bias) -> f64 {
+    fn bound(rows: &reference::Dataset, bias: Bias) -> f64 {
         let words = rows.shard();
         let data = &bytemuck::cast_slice(&words)[..rows.len()];
         let width = rows.dimension + 1;
         let (mut vector, mut scratch) = (vec![0; width], vec![0; width]);
-        let rows = Rows { data, vector: &mut vector, scratch: &mut scratch };
+        let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
         real(mean_curvature(rows, bias).and_then(Bound::ratio).expect("a moderate number"))
     }
 
     proptest! {
         #[test]
-        fn no_eigenvalue_is_above_the_bound(rows in rows(dimensions(), Labels::Classes(2), 6)) {
+        fn bound_exceeds_largest_eigenvalue(rows in datasets(dimensions(), Labels::Classes(2), 6)) {
             for bias in [Bias::None, Bias::One] {
                 let (bound, eigenvalue) = (bound(&rows, bias), eigenvalue(&rows, bias));
                 prop_assert!(bound >= eigenvalue * (1.0 - 1e-12), "{bound:e} < {eigenvalue:e}");
@@ -256,15 +256,15 @@ mod tests {
     proptest! {
         /// The order of the rows does not matter either.
         #[test]
-        fn whatever_a_check_lets_through_has_a_bound_or_none((rows, at) in wild(
-            rows(dimensions(), Labels::Classes(2), 6),
+        fn extreme_data_never_panics_and_row_order_does_not_matter((rows, at) in extreme(
+            datasets(dimensions(), Labels::Classes(2), 6),
             |rows| rows.dimension
         )) {
-            let of = |rows: &naive::Rows| {
+            let of = |rows: &reference::Dataset| {
                 let words = rows.shard();
                 let data = &bytemuck::cast_slice(&words)[..rows.len()];
                 let (mut vector, mut scratch) = (at.x.clone(), vec![-1; at.x.len()]);
-                let rows = Rows { data, vector: &mut vector, scratch: &mut scratch };
+                let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
                 mean_curvature(rows, Bias::None).and_then(Bound::ratio)
             };
             prop_assert_eq!(of(&rows), of(&rows.reversed()));
@@ -272,10 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn one_row_and_orthogonal_rows_are_exact() {
+    fn bound_is_tight_for_orthogonal_rows() {
         let scale = Ratio { mantissa: 1, exponent: -1 };
         let entries = vec![vec![(0, 3), (1, -4)], vec![(2, 12)]];
-        let mut rows = naive::Rows {
+        let mut rows = reference::Dataset {
             dimension: 3,
             width: Width::I8,
             sparse: true,
@@ -296,9 +296,9 @@ mod tests {
 
     /// Two columns that point in opposite directions half of the time: magnitudes know nothing of that.
     #[test]
-    fn signs_are_seen_by_the_norm_of_frobenius() {
+    fn frobenius_bound_accounts_for_signs() {
         let entries = [[1, 1], [1, -1]].map(|row| vec![(0, row[0]), (1, row[1])]);
-        let rows = naive::Rows {
+        let rows = reference::Dataset {
             dimension: 2,
             width: Width::I8,
             sparse: false,

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_within_the_bound_over_the_whole_range() {
+    fn power_error_is_bounded() {
         let grid = (0..33u64 << 14).map(|step| (step << 18) + step * 40503 % (1 << 18));
         let borders = (0..1 << 11).flat_map(|cell: u64| {
             let z = (cell as f64 / 64.0 * std::f64::consts::LN_2 * 4_294_967_296.0) as u64;
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn any_exponent_of_the_argument_will_do() {
+    fn every_argument_exponent_works() {
         for (exponent, bit) in
             (-400..400).flat_map(|exponent| (0..63).map(move |bit| (exponent, bit)))
         {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithms_are_within_the_bound() {
+    fn log_error_is_bounded() {
         for step in 0..1u64 << 16 {
             let s = (1 << EXPONENT) + step * step * 32 + step * 7919;
             let exact = (s as f64 / unit()).ln();

@@ -2,7 +2,7 @@
 //! after every round what its worker alone keeps (e_i of EF14, v_i of SGDM), which nobody else could give back.
 //!
 //! ```text
-//!  poll_piece, poll_private ─> [ rings of pages in flash ] ─> open: data, to the memory of a worker that starts
+//!  poll_data_chunk, poll_local_state ─> [ rings of pages in flash ] ─> open: data, to the memory of a worker that starts
 //!                                                          ─> recall: what a restored worker asks for
 //! ```
 //!
@@ -18,7 +18,7 @@
 //! have the CRC-32 that its first page names is not whole, and the one before it is taken.
 //!
 //! What is written is read back, since a controller need not know that a page is worn out. A record for which a page fails begins
-//! anew on the next one, if all of it is at hand: its first piece, or what a worker alone keeps. If not, the next load gets past it.
+//! anew on the next one, if all of it is at hand: its first chunk, or what a worker alone keeps. If not, the next load gets past it.
 //!
 //! Data that are found are used only if they have the check sum that the host names in `Configure`; what a worker alone kept only
 //! if it is of the round, the session and the worker that are asked for. A flash that takes nothing any more is noticed once after
@@ -29,27 +29,27 @@ use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::vector::Exponent;
 
-/// The longest piece in bytes.
-pub const PIECE_LEN_MAX: usize = 512;
+/// The longest chunk in bytes.
+pub const CHUNK_LEN_MAX: usize = 512;
 /// Pieces begin at multiples of this, and flash is written in units of it.
-pub const GRAIN: usize = 16;
+pub const BLOCK_LEN: usize = 16;
 /// So often what a worker alone keeps is written anew in a round, if pages fail.
 const ATTEMPTS_MAX: usize = 4;
 
 /// Some of a worker's data, on their way to a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece<'d> {
+pub struct DataChunk<'d> {
     /// Which data.
-    pub whole: Whole,
-    /// Bytes before this piece, a multiple of [`GRAIN`].
+    pub data_id: DataId,
+    /// Bytes before this chunk, a multiple of [`BLOCK_LEN`].
     pub offset: u32,
-    /// At most [`PIECE_LEN_MAX`]; a multiple of [`GRAIN`], unless these are the last.
+    /// At most [`CHUNK_LEN_MAX`]; a multiple of [`BLOCK_LEN`], unless these are the last.
     pub bytes: &'d [u8],
 }
 
 /// All of a worker's data, as `Configure` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whole {
+pub struct DataId {
     /// Their CRC-32.
     pub checksum: u32,
     /// Their length in bytes.
@@ -58,7 +58,7 @@ pub struct Whole {
 
 /// What a worker alone keeps after a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Private<'p> {
+pub struct LocalState<'p> {
     /// Says of which round, session and worker.
     pub name: u64,
     /// The exponent of the mantissas.
@@ -69,7 +69,7 @@ pub struct Private<'p> {
 
 /// The wish of a restored worker for what it kept alone.
 #[derive(Debug)]
-pub struct Recall<'p> {
+pub struct LocalStateRequest<'p> {
     /// Under which name.
     pub name: u64,
     /// Where it belongs.
@@ -78,23 +78,23 @@ pub struct Recall<'p> {
 
 /// What keeps for a worker what it would lose with its power.
 pub trait Journal {
-    /// Keeps a piece of the data, if it can.
-    fn keep(&mut self, piece: &Piece);
+    /// Keeps a chunk of the data, if it can.
+    fn store_data(&mut self, chunk: &DataChunk);
 
     /// Keeps what a worker alone keeps, if it can.
-    fn keep_private(&mut self, private: &Private);
+    fn store_local_state(&mut self, local: &LocalState);
 
     /// Brings back what was kept last under a name, and tells its exponent. If there is nothing, anything may be where it belongs.
-    fn recall(&mut self, recall: Recall) -> Option<Exponent>;
+    fn load_local_state(&mut self, request: LocalStateRequest) -> Option<Exponent>;
 }
 
 /// Keeps nothing.
 impl Journal for () {
-    fn keep(&mut self, _: &Piece) {}
+    fn store_data(&mut self, _: &DataChunk) {}
 
-    fn keep_private(&mut self, _: &Private) {}
+    fn store_local_state(&mut self, _: &LocalState) {}
 
-    fn recall(&mut self, _: Recall) -> Option<Exponent> {
+    fn load_local_state(&mut self, _: LocalStateRequest) -> Option<Exponent> {
         None
     }
 }
@@ -104,7 +104,7 @@ impl Journal for () {
 pub struct FlashJournal<F> {
     flash: F,
     data: Ring,
-    private: Ring,
+    local: Ring,
 }
 
 impl<F: NorFlash> FlashJournal<F> {
@@ -118,12 +118,12 @@ impl<F: NorFlash> FlashJournal<F> {
         let data_pages = data_pages.min(pages);
         let memory: &mut [u8] = bytemuck::cast_slice_mut(memory);
         // What is found last stays in memory.
-        let private = Ring::open(&mut flash, data_pages..pages, memory, |content| {
+        let local = Ring::open(&mut flash, data_pages..pages, memory, |content| {
             let (name, bytes) = content.split_first_chunk()?;
-            Some(sum(name, bytes))
+            Some(local_checksum(name, bytes))
         });
         let data = Ring::open(&mut flash, 0..data_pages, memory, |data| Some(checksum(data)));
-        Self { flash, data, private }
+        Self { flash, data, local }
     }
 
     /// The flash, to look at.
@@ -138,40 +138,43 @@ impl<F: NorFlash> FlashJournal<F> {
 }
 
 impl<F: NorFlash> Journal for FlashJournal<F> {
-    /// Writes a piece behind the one before it. Of data of which a piece is missing nothing more is written.
+    /// Writes a chunk behind the one before it. Of data of which a chunk is missing nothing more is written.
     #[inline(never)]
-    fn keep(&mut self, piece: &Piece) {
-        let _kept = self.data.append(&mut self.flash, piece.whole, piece.offset, piece.bytes);
+    fn store_data(&mut self, chunk: &DataChunk) {
+        let _kept = self.data.append(&mut self.flash, chunk.data_id, chunk.offset, chunk.bytes);
     }
 
     #[inline(never)]
-    fn keep_private(&mut self, private: &Private) {
-        let Self { flash, private: ring, .. } = self;
-        let name = label(private.name, private.exponent);
-        let bytes = bytemuck::cast_slice(private.mantissas);
-        let whole = Whole { checksum: sum(&name, bytes), len: (GRAIN + bytes.len()) as u32 };
-        let rest = GRAIN as u32;
+    fn store_local_state(&mut self, local: &LocalState) {
+        let Self { flash, local: ring, .. } = self;
+        let name = header_block(local.name, local.exponent);
+        let bytes = bytemuck::cast_slice(local.mantissas);
+        let data_id = DataId {
+            checksum: local_checksum(&name, bytes),
+            len: (BLOCK_LEN + bytes.len()) as u32,
+        };
+        let rest = BLOCK_LEN as u32;
         let mut keep = || {
-            ring.append(flash, whole, 0, &name)?;
-            ring.append(flash, whole, rest, bytes)
+            ring.append(flash, data_id, 0, &name)?;
+            ring.append(flash, data_id, rest, bytes)
         };
         // If none succeeds, the worker goes on without: that is what a board without a journal does.
         let _kept = (0..ATTEMPTS_MAX).any(|_| keep().is_some());
     }
 
     #[inline(never)]
-    fn recall(&mut self, recall: Recall) -> Option<Exponent> {
-        let Self { flash, private: ring, .. } = self;
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(recall.mantissas);
+    fn load_local_state(&mut self, request: LocalStateRequest) -> Option<Exponent> {
+        let Self { flash, local: ring, .. } = self;
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(request.mantissas);
         let mut bound = u32::MAX;
         while let Some(record) = ring.newest(flash, bound) {
             bound = record.sequence;
-            let name = ring.grain(flash, &record, 0).unwrap_or_default();
+            let name = ring.block(flash, &record, 0).unwrap_or_default();
             let [.., exponent] = name;
             let exponent = exponent.cast_signed();
-            if name == label(recall.name, exponent) {
-                ring.load(flash, &record, GRAIN as u32, bytes);
-                if sum(&name, bytes) == record.whole.checksum {
+            if name == header_block(request.name, exponent) {
+                ring.load(flash, &record, BLOCK_LEN as u32, bytes);
+                if local_checksum(&name, bytes) == record.data_id.checksum {
                     return Some(exponent);
                 }
             }
@@ -180,14 +183,14 @@ impl<F: NorFlash> Journal for FlashJournal<F> {
     }
 }
 
-/// The first grain of what a worker alone keeps.
-fn label(name: u64, exponent: Exponent) -> [u8; GRAIN] {
+/// The first block of what a worker alone keeps.
+fn header_block(name: u64, exponent: Exponent) -> [u8; BLOCK_LEN] {
     let [low, high] = [name as u32, (name >> 32) as u32];
     bytes([low, high, 0, u32::from(exponent.cast_unsigned()) << 24])
 }
 
-/// The check sum of what a worker alone keeps, with its first grain.
-fn sum(name: &[u8; GRAIN], bytes: &[u8]) -> u32 {
+/// The check sum of what a worker alone keeps, with its first block.
+fn local_checksum(name: &[u8; BLOCK_LEN], bytes: &[u8]) -> u32 {
     checksum(name).rotate_left(1) ^ checksum(bytes)
 }
 
@@ -212,21 +215,21 @@ struct Ring {
 struct Record {
     page: u32,
     sequence: u32,
-    whole: Whole,
+    data_id: DataId,
 }
 
 impl Record {
     /// The head of the page with this number in the record.
-    fn head(&self, number: u32) -> [u8; GRAIN] {
-        let Whole { checksum: content, len } = self.whole;
+    fn head(&self, number: u32) -> [u8; BLOCK_LEN] {
+        let DataId { checksum: content, len } = self.data_id;
         let check = checksum(&bytes([self.sequence, len, content, number]));
         bytes([self.sequence, len, content, check])
     }
 
     /// The record that begins on a page with this head, if one does.
-    fn parse(page: u32, head: [u8; GRAIN]) -> Option<Self> {
+    fn parse(page: u32, head: [u8; BLOCK_LEN]) -> Option<Self> {
         let [sequence, len, checksum, _] = words(head);
-        let record = Self { page, sequence, whole: Whole { checksum, len } };
+        let record = Self { page, sequence, data_id: DataId { checksum, len } };
         (record.head(0) == head).then_some(record)
     }
 }
@@ -247,11 +250,11 @@ impl Ring {
             bound = record.sequence;
             if bound >= ring.sequence {
                 ring.sequence = bound.saturating_add(1);
-                ring.page = ring.behind(flash, &record);
+                ring.page = ring.page_after(flash, &record);
             }
-            let Some(content) = memory.get_mut(..record.whole.len as usize) else { continue };
+            let Some(content) = memory.get_mut(..record.data_id.len as usize) else { continue };
             ring.load(flash, &record, 0, content);
-            if checksum(content) == Some(record.whole.checksum) {
+            if checksum(content) == Some(record.data_id.checksum) {
                 ring.last = Some(record);
                 break;
             }
@@ -261,9 +264,13 @@ impl Ring {
 
     /// Bytes of content in a page.
     const fn room<F: NorFlash>() -> u32 {
-        const { assert!(GRAIN.is_multiple_of(F::WRITE_SIZE) && GRAIN.is_multiple_of(F::READ_SIZE)) };
-        const { assert!(F::ERASE_SIZE.is_multiple_of(GRAIN) && F::ERASE_SIZE > GRAIN) };
-        const { (F::ERASE_SIZE - GRAIN) as u32 }
+        const {
+            assert!(
+                BLOCK_LEN.is_multiple_of(F::WRITE_SIZE) && BLOCK_LEN.is_multiple_of(F::READ_SIZE)
+            )
+        };
+        const { assert!(F::ERASE_SIZE.is_multiple_of(BLOCK_LEN) && F::ERASE_SIZE > BLOCK_LEN) };
+        const { (F::ERASE_SIZE - BLOCK_LEN) as u32 }
     }
 
     /// The newest record before that number of which there is a beginning.
@@ -275,22 +282,22 @@ impl Ring {
     }
 
     /// The page behind those of a record that were begun.
-    fn behind<F: NorFlash>(&self, flash: &mut F, record: &Record) -> u32 {
+    fn page_after<F: NorFlash>(&self, flash: &mut F, record: &Record) -> u32 {
         let begun = |&number: &u32| {
             let content = self.address::<F>(record, number * Self::room::<F>());
-            read(flash, content - GRAIN as u32) == Some(record.head(number))
+            read(flash, content - BLOCK_LEN as u32) == Some(record.head(number))
         };
-        let pages = (0..Self::pages_of::<F>(record.whole)).take_while(begun).count();
+        let pages = (0..Self::pages_of::<F>(record.data_id)).take_while(begun).count();
         self.wrapped(record.page + pages as u32)
     }
 
     /// Where the next record begins.
     ///
     /// That is the next page, unless the last record that is whole would lose its own for it and need not.
-    fn next<F: NorFlash>(&self, whole: Whole) -> u32 {
-        let pages = Self::pages_of::<F>(whole);
+    fn next<F: NorFlash>(&self, data_id: DataId) -> u32 {
+        let pages = Self::pages_of::<F>(data_id);
         let Some(last) = self.last else { return self.page };
-        let last_pages = Self::pages_of::<F>(last.whole);
+        let last_pages = Self::pages_of::<F>(last.data_id);
         let room = self.pages.saturating_sub(last_pages);
         let end = self.wrapped(last.page + last_pages);
         let passed = self.wrapped(self.pages + self.page - end);
@@ -303,31 +310,31 @@ impl Ring {
     }
 
     /// Pages of a record with this content.
-    fn pages_of<F: NorFlash>(whole: Whole) -> u32 {
-        whole.len.div_ceil(Self::room::<F>())
+    fn pages_of<F: NorFlash>(data_id: DataId) -> u32 {
+        data_id.len.div_ceil(Self::room::<F>())
     }
 
-    /// Where a grain of a record's content lies.
+    /// Where a block of a record's content lies.
     fn address<F: NorFlash>(&self, record: &Record, offset: u32) -> u32 {
         let page = self.first + self.wrapped(record.page + offset / Self::room::<F>());
-        page * F::ERASE_SIZE as u32 + GRAIN as u32 + offset % Self::room::<F>()
+        page * F::ERASE_SIZE as u32 + BLOCK_LEN as u32 + offset % Self::room::<F>()
     }
 
-    /// A grain of a record's content.
-    fn grain<F: NorFlash>(
+    /// A block of a record's content.
+    fn block<F: NorFlash>(
         &self,
         flash: &mut F,
         record: &Record,
         offset: u32,
-    ) -> Option<[u8; GRAIN]> {
+    ) -> Option<[u8; BLOCK_LEN]> {
         read(flash, self.address::<F>(record, offset))
     }
 
     /// Copies the content of a record from `offset` on.
     fn load<F: NorFlash>(&self, flash: &mut F, record: &Record, offset: u32, content: &mut [u8]) {
-        for (offset, place) in (offset..).step_by(GRAIN).zip(content.chunks_mut(GRAIN)) {
-            let grain = self.grain(flash, record, offset).unwrap_or_default();
-            place.iter_mut().zip(grain).for_each(|(place, byte)| *place = byte);
+        for (offset, place) in (offset..).step_by(BLOCK_LEN).zip(content.chunks_mut(BLOCK_LEN)) {
+            let block = self.block(flash, record, offset).unwrap_or_default();
+            place.iter_mut().zip(block).for_each(|(place, byte)| *place = byte);
         }
     }
 
@@ -335,27 +342,27 @@ impl Ring {
     fn append<F: NorFlash>(
         &mut self,
         flash: &mut F,
-        whole: Whole,
+        data_id: DataId,
         offset: u32,
         content: &[u8],
     ) -> Option<()> {
         let growing = self.growing.take();
         if offset == 0 {
-            return self.begin(flash, whole, content);
+            return self.begin(flash, data_id, content);
         }
         let (record, written) = growing?;
-        let follows = record.whole == whole && written == offset;
+        let follows = record.data_id == data_id && written == offset;
         follows.then_some(())?;
         self.extend(flash, record, offset, content)
     }
 
     /// Begins a record, on the first page that takes its beginning.
-    fn begin<F: NorFlash>(&mut self, flash: &mut F, whole: Whole, content: &[u8]) -> Option<()> {
-        if Self::pages_of::<F>(whole) > self.pages {
+    fn begin<F: NorFlash>(&mut self, flash: &mut F, data_id: DataId, content: &[u8]) -> Option<()> {
+        if Self::pages_of::<F>(data_id) > self.pages {
             return None;
         }
         for _ in 0..self.pages {
-            let record = Record { page: self.next::<F>(whole), sequence: self.sequence, whole };
+            let record = Record { page: self.next::<F>(data_id), sequence: self.sequence, data_id };
             self.sequence = self.sequence.saturating_add(1);
             if self.extend(flash, record, 0, content).is_some() {
                 return Some(());
@@ -374,57 +381,57 @@ impl Ring {
         offset: u32,
         content: &[u8],
     ) -> Option<()> {
-        let mut grains = (offset..).step_by(GRAIN).zip(content.chunks(GRAIN));
-        grains.try_for_each(|(offset, grain)| self.write(flash, &record, offset, grain))?;
+        let mut blocks = (offset..).step_by(BLOCK_LEN).zip(content.chunks(BLOCK_LEN));
+        blocks.try_for_each(|(offset, block)| self.write(flash, &record, offset, block))?;
         let written = offset + content.len() as u32;
-        if written == record.whole.len {
+        if written == record.data_id.len {
             self.last = Some(record);
         }
         self.growing = Some((record, written));
         Some(())
     }
 
-    /// Writes a grain of a record's content, and before the first one of a page its head.
+    /// Writes a block of a record's content, and before the first one of a page its head.
     fn write<F: NorFlash>(
         &mut self,
         flash: &mut F,
         record: &Record,
         offset: u32,
-        grain: &[u8],
+        block: &[u8],
     ) -> Option<()> {
         let address = self.address::<F>(record, offset);
         if offset.is_multiple_of(Self::room::<F>()) {
-            let (number, page) = (offset / Self::room::<F>(), address - GRAIN as u32);
+            let (number, page) = (offset / Self::room::<F>(), address - BLOCK_LEN as u32);
             self.page = self.wrapped(record.page + number + 1);
             flash.erase(page, page + F::ERASE_SIZE as u32).ok()?;
             write(flash, page, &record.head(number))?;
         }
-        let mut padded = [0xff; GRAIN];
-        padded.iter_mut().zip(grain).for_each(|(place, &byte)| *place = byte);
+        let mut padded = [0xff; BLOCK_LEN];
+        padded.iter_mut().zip(block).for_each(|(place, &byte)| *place = byte);
         write(flash, address, &padded)
     }
 }
 
-/// Writes a grain; nothing if it is not there then.
-fn write<F: NorFlash>(flash: &mut F, address: u32, grain: &[u8; GRAIN]) -> Option<()> {
-    flash.write(address, grain).ok()?;
-    (read(flash, address)? == *grain).then_some(())
+/// Writes a block; nothing if it is not there then.
+fn write<F: NorFlash>(flash: &mut F, address: u32, block: &[u8; BLOCK_LEN]) -> Option<()> {
+    flash.write(address, block).ok()?;
+    (read(flash, address)? == *block).then_some(())
 }
 
-fn read<F: NorFlash>(flash: &mut F, address: u32) -> Option<[u8; GRAIN]> {
-    let mut grain = [0; GRAIN];
-    flash.read(address, &mut grain).ok()?;
-    Some(grain)
+fn read<F: NorFlash>(flash: &mut F, address: u32) -> Option<[u8; BLOCK_LEN]> {
+    let mut block = [0; BLOCK_LEN];
+    flash.read(address, &mut block).ok()?;
+    Some(block)
 }
 
-fn bytes(words: [u32; 4]) -> [u8; GRAIN] {
-    let mut bytes = [0; GRAIN];
+fn bytes(words: [u32; 4]) -> [u8; BLOCK_LEN] {
+    let mut bytes = [0; BLOCK_LEN];
     let (places, _) = bytes.as_chunks_mut();
     places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
     bytes
 }
 
-fn words(bytes: [u8; GRAIN]) -> [u32; 4] {
+fn words(bytes: [u8; BLOCK_LEN]) -> [u32; 4] {
     let mut words = [0; 4];
     let (chunks, _) = bytes.as_chunks();
     words.iter_mut().zip(chunks).for_each(|(word, &chunk)| *word = u32::from_le_bytes(chunk));

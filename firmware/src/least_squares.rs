@@ -13,10 +13,10 @@ mod tests;
 
 use crate::bound::Bound;
 use crate::columns::{self, Slopes, bits};
-use crate::curvature::{Bias, Rows, mean_curvature};
+use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Evaluation, Objective};
-use crate::rows::{self, Link, Precision};
-use crate::wide::{reciprocal, scale_wide};
+use crate::rows::{self, Precision, RowLoss};
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::{Ratio, round_shift};
@@ -65,15 +65,15 @@ impl Objective for LeastSquares {
         let mut residuals = Residuals { errors, shift, squares: 0 };
         rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
         let exponent = errors.exponent - shift;
-        let mean = reciprocal(row_count);
+        let mean = mean_factor(row_count);
         let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
         let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
-        scale_wide(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
+        scale_u128(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
     }
 
     /// The square has the second derivative 2.
-    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+    fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(1))
     }
 }
@@ -108,8 +108,8 @@ struct Peak<'a> {
     magnitude: u64,
 }
 
-impl Link for Peak<'_> {
-    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+impl RowLoss for Peak<'_> {
+    fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             self.magnitude = self.magnitude.max(self.errors.at(row, *margin).unsigned_abs());
             *margin = 0;
@@ -125,8 +125,8 @@ struct Residuals<'a> {
     squares: u128,
 }
 
-impl Link for Residuals<'_> {
-    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+impl RowLoss for Residuals<'_> {
+    fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             *margin = round_shift(self.errors.at(row, *margin), self.shift);
             self.squares += u128::from(margin.unsigned_abs().pow(2));

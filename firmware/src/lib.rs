@@ -19,16 +19,17 @@ mod columns;
 pub mod compressor;
 pub mod curvature;
 mod exponential;
+mod fixed_point;
 pub mod journal;
 pub mod least_squares;
 pub mod logistic;
 pub mod method;
 pub mod multiclass;
-#[cfg(test)]
-mod naive;
 pub mod objective;
 pub mod objectives;
 pub mod perceptron;
+#[cfg(test)]
+mod reference;
 mod regulariser;
 mod rows;
 pub mod run;
@@ -36,5 +37,4 @@ mod sigmoid;
 pub mod softmax;
 pub mod top_k;
 mod value;
-mod wide;
 pub mod worker;

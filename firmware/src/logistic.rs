@@ -19,11 +19,11 @@ mod residual;
 
 use crate::bound::Bound;
 use crate::columns::{self, Slopes};
-use crate::curvature::{Bias, Rows, mean_curvature};
+use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Precision};
 use crate::sigmoid;
-use crate::wide::{reciprocal, scale_wide};
 use residual::Residuals;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::Ratio;
@@ -62,14 +62,14 @@ impl Objective for Logistic {
         let margin_exponent = exponent - dropped;
         let mut residuals = Residuals::new(&shard, margin_exponent, residual_bits);
         rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
-        let mean = reciprocal(row_count);
+        let mean = mean_factor(row_count);
         let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
         let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
     }
 
     /// σ(1 − σ) is at most 1/4.
-    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+    fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(-2))
     }
 }
@@ -77,8 +77,8 @@ impl Objective for Logistic {
 /// The mean loss of the rows.
 fn loss(residuals: &Residuals, mean: Ratio, margin_exponent: i32, exponent: i8) -> i64 {
     let Residuals { soft_loss, hard_loss, .. } = *residuals;
-    let soft = scale_wide(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
-    let hard = scale_wide(mean, hard_loss, margin_exponent, exponent);
+    let soft = scale_u128(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
+    let hard = scale_u128(mean, hard_loss, margin_exponent, exponent);
     soft.saturating_add(hard)
 }
 

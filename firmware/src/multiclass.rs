@@ -5,8 +5,7 @@
 //! ```
 
 use crate::exponential::{EXPONENT, Exponential, log};
-use crate::regulariser::reciprocal;
-use crate::wide::scale_wide;
+use crate::fixed_point::{reciprocal, scale_u128};
 use smidgen_protocol::vector::Ratio;
 
 /// The largest number of classes: a row's scores lie on the stack.
@@ -34,7 +33,7 @@ impl CrossEntropy {
     }
 
     /// Replaces the scores of a row by slopes of [`SLOPE_BITS`] bits. Scores are below 2^62.
-    pub fn replace(&mut self, scores: &mut [i64], label: usize) {
+    pub fn slopes(&mut self, scores: &mut [i64], label: usize) {
         let max = scores.iter().copied().max().unwrap_or(0);
         let score = scores.get(label).copied().unwrap_or(max);
         self.hard_loss += u128::from(max.abs_diff(score));
@@ -56,8 +55,8 @@ impl CrossEntropy {
 
     /// The mean loss.
     pub fn loss(&self, mean: Ratio, exponent: i8) -> i64 {
-        let soft = scale_wide(mean, self.soft_loss, EXPONENT as i32, exponent);
-        let hard = scale_wide(mean, self.hard_loss, self.score_exponent, exponent);
+        let soft = scale_u128(mean, self.soft_loss, EXPONENT as i32, exponent);
+        let hard = scale_u128(mean, self.hard_loss, self.score_exponent, exponent);
         soft.saturating_add(hard)
     }
 }
@@ -69,7 +68,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn slopes_and_loss_are_those_of_f64(
+        fn slopes_and_loss_match_f64(
             scores in prop::collection::vec(-40.0..40.0f64, 2..=CLASSES_MAX),
             label: prop::sample::Index,
         ) {
@@ -77,7 +76,7 @@ mod tests {
             let unit = 40f64.exp2();
             let mut found: Vec<_> = scores.iter().map(|score| (score * unit) as i64).collect();
             let mut entropy = CrossEntropy::new(40);
-            entropy.replace(&mut found, label);
+            entropy.slopes(&mut found, label);
             let sum: f64 = scores.iter().map(|score| score.exp()).sum();
             for (class, (&found, score)) in found.iter().zip(&scores).enumerate() {
                 let exact = score.exp() / sum - f64::from(u8::from(class == label));
@@ -90,10 +89,10 @@ mod tests {
     }
 
     #[test]
-    fn scores_as_far_apart_as_they_can_be_are_no_trouble() {
+    fn extreme_scores_do_not_overflow() {
         for exponent in [-500, 0, 31, 62, 500] {
             let mut scores = [1 << 62, -(1 << 62), 0];
-            CrossEntropy::new(exponent).replace(&mut scores, 1);
+            CrossEntropy::new(exponent).slopes(&mut scores, 1);
             let total: i64 = scores.iter().sum();
             assert!(total.abs() <= 4 && scores.iter().all(|s| s.abs() <= 1 << SLOPE_BITS));
         }

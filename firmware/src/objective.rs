@@ -1,7 +1,7 @@
 //! The seam for a user's own objective: one trait. Beside it, what lets a worker choose between several.
 
 use crate::bound::Bound;
-use crate::curvature::Rows;
+use crate::curvature::CurvatureRequest;
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
@@ -73,14 +73,14 @@ pub trait Objective {
 
     /// An upper bound of the smoothness constant of the loss of the data, without the regulariser; none where theory knows
     /// no such number. It never rounds down: a step size that follows from it is safe.
-    fn curvature(_rows: Rows<'_>) -> Option<Bound> {
+    fn curvature(_rows: CurvatureRequest<'_>) -> Option<Bound> {
         None
     }
 }
 
 /// What a worker must know of an objective without evaluating it.
 #[derive(Clone, Copy, Debug)]
-pub struct Traits {
+pub struct ObjectiveInfo {
     /// [`Objective::NAME`]
     pub name: &'static str,
     /// [`Objective::scratch_len`]
@@ -88,10 +88,10 @@ pub struct Traits {
     /// [`Objective::check`]
     pub check: fn(&[u8], usize) -> bool,
     /// [`Objective::curvature`]
-    pub curvature: fn(Rows<'_>) -> Option<Bound>,
+    pub curvature: fn(CurvatureRequest<'_>) -> Option<Bound>,
 }
 
-impl Traits {
+impl ObjectiveInfo {
     /// Those of `O`.
     pub const fn of<O: Objective>() -> Self {
         Self {
@@ -104,26 +104,26 @@ impl Traits {
 }
 
 /// What a worker can compute: any one [`Objective`], or a choice such as [`Objectives`](crate::objectives::Objectives).
-pub trait Repertoire {
+pub trait ObjectiveSet {
     /// All names, with a space between two: what a worker says of itself.
     const NAMES: &'static str;
     /// The objectives, in the same order.
-    const ALL: &'static [Traits];
+    const ALL: &'static [ObjectiveInfo];
 
-    /// Evaluates the objective that the request names, one of [`Repertoire::ALL`]; another one is 0 everywhere.
-    fn perform(&mut self, at: Evaluation<'_>) -> i64;
+    /// Evaluates the objective that the request names, one of [`ObjectiveSet::ALL`]; another one is 0 everywhere.
+    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64;
 
     /// The objective of this name.
-    fn find(name: &str) -> Option<&'static Traits> {
+    fn find(name: &str) -> Option<&'static ObjectiveInfo> {
         Self::ALL.iter().find(|objective| objective.name == name)
     }
 }
 
-impl<O: Objective> Repertoire for O {
+impl<O: Objective> ObjectiveSet for O {
     const NAMES: &'static str = O::NAME;
-    const ALL: &'static [Traits] = &[Traits::of::<O>()];
+    const ALL: &'static [ObjectiveInfo] = &[ObjectiveInfo::of::<O>()];
 
-    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
         self.evaluate(at)
     }
 }

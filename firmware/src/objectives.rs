@@ -2,7 +2,7 @@
 
 use crate::least_squares::LeastSquares;
 use crate::logistic::Logistic;
-use crate::objective::{Evaluation, Objective, Repertoire, Traits};
+use crate::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use crate::perceptron::Perceptron;
 use crate::softmax::Softmax;
 
@@ -10,16 +10,16 @@ use crate::softmax::Softmax;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Objectives;
 
-impl Repertoire for Objectives {
+impl ObjectiveSet for Objectives {
     const NAMES: &'static str = "logistic least-squares softmax perceptron";
-    const ALL: &'static [Traits] = &[
-        Traits::of::<Logistic>(),
-        Traits::of::<LeastSquares>(),
-        Traits::of::<Softmax>(),
-        Traits::of::<Perceptron>(),
+    const ALL: &'static [ObjectiveInfo] = &[
+        ObjectiveInfo::of::<Logistic>(),
+        ObjectiveInfo::of::<LeastSquares>(),
+        ObjectiveInfo::of::<Softmax>(),
+        ObjectiveInfo::of::<Perceptron>(),
     ];
 
-    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
         match at.objective {
             Logistic::NAME => Logistic.evaluate(at),
             LeastSquares::NAME => LeastSquares.evaluate(at),
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_names_is_that_of_the_objectives() {
+    fn names_match_objectives() {
         let names: Vec<_> = Objectives::ALL.iter().map(|objective| objective.name).collect();
         assert_eq!(Objectives::NAMES, names.join(" "));
         assert!(names.iter().all(|name| Objectives::find(name).is_some()));

@@ -17,11 +17,11 @@
 mod tests;
 
 use crate::columns::{self, ONE, Slopes};
+use crate::fixed_point::{ceil_log2, mean_factor};
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
 use crate::objective::{Evaluation, Objective};
-use crate::rows::{self, Link, Precision, UNITS_MAX};
+use crate::rows::{self, Precision, RowLoss, UNITS_MAX};
 use crate::sigmoid::Sigmoid;
-use crate::wide::{ceil_log2, reciprocal};
 use smidgen_protocol::shard::{Header, Shard};
 
 /// A perceptron on a [shard](smidgen_protocol::shard) of rows in up to 64 classes: d = H (p + 1) + C (H + 1) for p
@@ -51,13 +51,13 @@ impl Objective for Perceptron {
     fn check(data: &[u8], dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| {
             (2..=CLASSES_MAX).contains(&shard.header.classes.into())
-                && hidden(&shard.header, dimension).is_some()
+                && hidden_units(&shard.header, dimension).is_some()
         })
     }
 
     fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
         let Ok(shard) = Shard::open(at.data) else { return 0 };
-        let Some(hidden) = hidden(&shard.header, at.x.len()) else { return 0 };
+        let Some(hidden) = hidden_units(&shard.header, at.x.len()) else { return 0 };
         let row_count = at.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
@@ -72,7 +72,7 @@ impl Objective for Perceptron {
         let second = columns::scale(x.1, at.x_exponent, |_| ONE, i32::MAX, mantissas.1);
         let (first_sums, second_sums) = sums.split_at_mut_checked(border).unwrap_or_default();
         second_sums.fill(0);
-        let mut layer = Layer {
+        let mut layer = OutputLayer {
             shard: &shard,
             weights: mantissas.1,
             sums: second_sums,
@@ -82,8 +82,8 @@ impl Objective for Perceptron {
             entropy: CrossEntropy::new(second + (UNIT_BITS - PRODUCT_DROPPED) as i32),
             dropped: SLOPE_BITS.saturating_sub(precision.residual_bits),
         };
-        rows::pass_wide(&shard, at.rows, mantissas.0, first_sums, &mut layer);
-        let mean = reciprocal(row_count);
+        rows::pass_units(&shard, at.rows, mantissas.0, first_sums, &mut layer);
+        let mean = mean_factor(row_count);
         let loss = layer.entropy.loss(mean, at.loss_exponent);
         let back = second + (SLOPE_BITS - layer.dropped) as i32 - BACK_DROPPED as i32;
         let first = Slopes::new(precision.sum_bits, back - precision.dropped, mean);
@@ -98,7 +98,7 @@ impl Objective for Perceptron {
 }
 
 /// The number of hidden units of a model with this dimension.
-fn hidden(header: &Header, dimension: usize) -> Option<usize> {
+fn hidden_units(header: &Header, dimension: usize) -> Option<usize> {
     let (features, classes) = (header.dimension as usize, usize::from(header.classes));
     let weights = dimension.checked_sub(classes)?;
     let of_one = features + 1 + classes;
@@ -107,7 +107,7 @@ fn hidden(header: &Header, dimension: usize) -> Option<usize> {
 }
 
 /// What lies behind the first layer.
-struct Layer<'a> {
+struct OutputLayer<'a> {
     shard: &'a Shard<'a>,
     /// Those of the second layer, class after class, each with its bias.
     weights: &'a [i32],
@@ -120,8 +120,8 @@ struct Layer<'a> {
     dropped: u32,
 }
 
-impl Link for Layer<'_> {
-    fn replace(&mut self, row: usize, margins: &mut [i64]) {
+impl RowLoss for OutputLayer<'_> {
+    fn residuals(&mut self, row: usize, margins: &mut [i64]) {
         // The bias belongs to a unit that is always 1.
         let mut units = [1 << UNIT_BITS; UNITS_MAX + 1];
         let unit_count = margins.len().min(UNITS_MAX) + 1;
@@ -133,7 +133,7 @@ impl Link for Layer<'_> {
             let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
             *score = units.iter().zip(weights).map(product).sum();
         }
-        self.entropy.replace(slopes, self.shard.label(row) as usize);
+        self.entropy.slopes(slopes, self.shard.label(row) as usize);
         self.add(slopes, units);
         for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
             let weights = self.weights.iter().skip(u).step_by(units.len());
@@ -144,7 +144,7 @@ impl Link for Layer<'_> {
     }
 }
 
-impl Layer<'_> {
+impl OutputLayer<'_> {
     fn tanh(&self, margin: i64) -> i32 {
         let (sigma, _) = self.sigmoid.at(margin.unsigned_abs());
         let magnitude = (((1 << 31) - sigma) >> (31 - UNIT_BITS)) as i32;

@@ -1,6 +1,7 @@
 //! Regularisers: what they add to the loss, and their slopes.
 
 use crate::bound::Bound;
+use crate::fixed_point::reciprocal;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
@@ -10,7 +11,7 @@ pub trait Penalty {
     fn loss_exponent(&self) -> i32;
 
     /// The part of the coordinate with mantissa `x`.
-    fn at(&self, x: i32) -> Part;
+    fn term(&self, x: i32) -> Term;
 }
 
 /// A bound of the second derivative of a regulariser: of x²/(1 + x²) it lies in [−1/2, 2], of x²/2 it is 1.
@@ -38,7 +39,7 @@ pub struct Nonconvex {
 
 /// One coordinate's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct Term {
     /// p(x), with [`Penalty::loss_exponent`] fraction bits.
     pub loss: u64,
     /// λ p'(x).
@@ -83,7 +84,7 @@ impl Penalty for Nonconvex {
 
     /// Good to 2^-28 of itself.
     #[inline]
-    fn at(&self, x: i32) -> Part {
+    fn term(&self, x: i32) -> Term {
         let square = self.square(x);
         let sum = square + (1 << self.one);
         let zeros = sum.leading_zeros();
@@ -91,7 +92,7 @@ impl Penalty for Nonconvex {
         let quotient = reciprocal((sum << zeros >> 32) as u32);
         let extra = 63 - self.one - zeros;
         let weight = ((quotient * quotient) >> 32) as i64 * self.lambda;
-        Part {
+        Term {
             loss: multiply_high(square, quotient) >> extra,
             slope: ((weight + (1 << 30)) >> 31) * i64::from(x),
             slope_exponent: self.slope_exponent + 2 * extra as i32,
@@ -120,8 +121,8 @@ impl Penalty for L2 {
 
     /// Exact.
     #[inline]
-    fn at(&self, x: i32) -> Part {
-        Part {
+    fn term(&self, x: i32) -> Term {
+        Term {
             loss: u64::from(x.unsigned_abs()).pow(2),
             slope: i64::from(self.lambda.mantissa) * i64::from(x),
             slope_exponent: i32::from(self.lambda.exponent) + self.x_exponent,
@@ -129,45 +130,8 @@ impl Penalty for L2 {
     }
 }
 
-/// 2^63 / d for d from 2^31, below 2^32 and with all its bits but the last.
-///
-/// A 32-bit division gives the first 15 bits of 1/d. With e = 1 − d/d₀, what is missing is the factor 1/(1 − e), and
-/// e³ is too small to matter. A board without a divider takes 300 instructions for this, 600 for a 64-bit division.
-#[inline]
-pub fn reciprocal(d: u32) -> u64 {
-    let first = u64::from(u32::MAX / ((d >> 16) + 1));
-    // With 45 fraction bits; below 2^-14.
-    let e = ((1 << 48) - u64::from(d) * first) >> 3;
-    let factor = e + ((e * e) >> 45);
-    (first << 15) + ((first * factor) >> 30)
-}
-
 /// `a * b / 2^32` for b below 2^32 and a result below 2^64, without 128-bit arithmetic.
 #[inline]
 fn multiply_high(a: u64, b: u64) -> u64 {
     (a >> 32) * b + (((a & u64::from(u32::MAX)) * b) >> 32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_reciprocal_is_below_the_exact_one_by_a_unit_or_two(d in 1u32 << 31..) {
-            let exact = (1u64 << 63) / u64::from(d);
-            let quotient = reciprocal(d);
-            prop_assert!(quotient < 1 << 32 && quotient <= exact && exact - quotient <= 2, "{exact} {quotient}");
-        }
-    }
-
-    #[test]
-    fn the_ends_of_the_range_have_reciprocals() {
-        for d in [1 << 31, (1 << 31) + 1, u32::MAX - 1, u32::MAX] {
-            let exact = (1u64 << 63) / u64::from(d);
-            let quotient = reciprocal(d);
-            assert!(quotient < 1 << 32 && exact - quotient <= 2, "{d} {quotient}");
-        }
-    }
 }

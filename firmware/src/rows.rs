@@ -1,7 +1,7 @@
 //! The pass over the rows of a shard: margins, residuals, their sums by column.
 
+use crate::fixed_point::ceil_log2;
 use crate::value::{One, Value};
-use crate::wide::ceil_log2;
 use core::iter;
 use core::ops::Range;
 use smidgen_protocol::batch::{Runs, Selection};
@@ -40,7 +40,7 @@ impl Precision {
         Self { dropped: V::DROPPED as i32, residual_bits, sum_bits, one_bits: V::ONE_BITS }
     }
 
-    /// The scale of coordinate `k` of a model for [`pass_wide`]: that of its column, or of a bias.
+    /// The scale of coordinate `k` of a model for [`pass_units`]: that of its column, or of a bias.
     pub fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
         let features = shard.header.dimension as usize;
         match k.checked_rem(features + 1) {
@@ -51,29 +51,39 @@ impl Precision {
 }
 
 /// What an objective makes of margins.
-pub trait Link {
+pub trait RowLoss {
     /// Replaces the margins aᵀx of the rows from `first` on by their residuals, of
-    /// [`Precision::residual_bits`] bits. In [`pass_wide`] they are all those of row `first`.
-    fn replace(&mut self, first: usize, margins: &mut [i64]);
+    /// [`Precision::residual_bits`] bits. In [`pass_units`] they are all those of row `first`.
+    fn residuals(&mut self, first: usize, margins: &mut [i64]);
 }
 
 /// Fills `sums` with Σ_j `residual_j * value_jk` for every column k, over the selected rows j.
 ///
 /// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`]. It is compiled
-/// once for all objectives, not for each: that is why `link` is dynamic.
-pub fn pass(shard: &Shard<'_>, rows: Selection, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
-    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), link };
+/// once for all objectives, not for each: that is why `loss` is dynamic.
+pub fn pass(
+    shard: &Shard<'_>,
+    rows: Selection,
+    x: &[i32],
+    sums: &mut [i64],
+    loss: &mut dyn RowLoss,
+) {
+    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), loss };
     sums.fill(0);
     match shard.columns {
-        Columns::Dense => pass.dense::<Narrow>(x, sums),
+        Columns::Dense => pass.dense::<SingleMargin>(x, sums),
         Columns::U8(counts, indices) if WITH_TABLES => {
             let (mut x_table, mut sum_table) = ([0; 256], [0; 256]);
             x_table[..x.len()].copy_from_slice(x);
-            pass.sparse::<_, Narrow, _, _>(counts, indices, &x_table, &mut sum_table);
+            pass.sparse::<_, SingleMargin, _, _>(counts, indices, &x_table, &mut sum_table);
             sums.copy_from_slice(&sum_table[..x.len()]);
         }
-        Columns::U8(counts, indices) => pass.sparse::<_, Narrow, _, _>(counts, indices, x, sums),
-        Columns::U16(counts, indices) => pass.sparse::<_, Narrow, _, _>(counts, indices, x, sums),
+        Columns::U8(counts, indices) => {
+            pass.sparse::<_, SingleMargin, _, _>(counts, indices, x, sums)
+        }
+        Columns::U16(counts, indices) => {
+            pass.sparse::<_, SingleMargin, _, _>(counts, indices, x, sums)
+        }
     }
 }
 
@@ -82,19 +92,23 @@ pub fn pass(shard: &Shard<'_>, rows: Selection, x: &[i32], sums: &mut [i64], lin
 ///
 /// A bias is the weight of one more column. What is stored there would be near the largest of its width, so that the
 /// bias is as exact as other weights are.
-pub fn pass_wide(
+pub fn pass_units(
     shard: &Shard<'_>,
     rows: Selection,
     x: &[i32],
     sums: &mut [i64],
-    link: &mut dyn Link,
+    loss: &mut dyn RowLoss,
 ) {
-    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), link };
+    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), loss };
     sums.fill(0);
     match shard.columns {
-        Columns::Dense => pass.dense::<Wide>(x, sums),
-        Columns::U8(counts, indices) => pass.sparse::<_, Wide, _, _>(counts, indices, x, sums),
-        Columns::U16(counts, indices) => pass.sparse::<_, Wide, _, _>(counts, indices, x, sums),
+        Columns::Dense => pass.dense::<UnitMargins>(x, sums),
+        Columns::U8(counts, indices) => {
+            pass.sparse::<_, UnitMargins, _, _>(counts, indices, x, sums)
+        }
+        Columns::U16(counts, indices) => {
+            pass.sparse::<_, UnitMargins, _, _>(counts, indices, x, sums)
+        }
     }
 }
 
@@ -124,7 +138,7 @@ struct Pass<'a> {
     shard: &'a Shard<'a>,
     /// The rows that it is over.
     runs: Runs,
-    link: &'a mut dyn Link,
+    loss: &'a mut dyn RowLoss,
 }
 
 impl Pass<'_> {
@@ -137,7 +151,7 @@ impl Pass<'_> {
         Some((skipped, run))
     }
 
-    fn dense<B: Breadth<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
+    fn dense<B: Kernel<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
         let features = (self.shard.header.dimension as usize).max(1);
         match self.shard.values {
             // A header of dense rows names a width.
@@ -148,7 +162,7 @@ impl Pass<'_> {
         }
     }
 
-    fn sparse<C: Copy + Into<usize>, B: Breadth<X, S>, X: ?Sized, S: ?Sized>(
+    fn sparse<C: Copy + Into<usize>, B: Kernel<X, S>, X: ?Sized, S: ?Sized>(
         &mut self,
         counts: &[u16],
         indices: &[C],
@@ -175,32 +189,32 @@ impl Pass<'_> {
 }
 
 /// The pass itself, over rows of one margin or of many.
-trait Breadth<X: ?Sized, S: ?Sized> {
+trait Kernel<X: ?Sized, S: ?Sized> {
     fn run<R: Row>(pass: &mut Pass<'_>, rows: impl Iterator<Item = R> + Clone, x: &X, sums: &mut S);
 }
 
 /// One margin: a block of rows at a time.
-struct Narrow;
+struct SingleMargin;
 
-impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Breadth<X, S> for Narrow {
+impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Kernel<X, S> for SingleMargin {
     fn run<R: Row>(
         pass: &mut Pass<'_>,
         rows: impl Iterator<Item = R> + Clone,
         x: &X,
         sums: &mut S,
     ) {
-        let (mut ahead, mut behind, mut passed) = (rows.clone(), rows, 0);
+        let (mut margin_rows, mut sum_rows, mut passed) = (rows.clone(), rows, 0);
         while let Some((skipped, run)) = pass.next_run(&mut passed) {
-            skip(&mut ahead, skipped);
-            skip(&mut behind, skipped);
+            skip(&mut margin_rows, skipped);
+            skip(&mut sum_rows, skipped);
             for first in run.clone().step_by(BLOCK) {
                 let mut block = [0; BLOCK];
                 let block = &mut block[..BLOCK.min(run.end - first)];
-                for (margin, row) in iter::zip(&mut *block, &mut ahead) {
+                for (margin, row) in iter::zip(&mut *block, &mut margin_rows) {
                     *margin = row.margin(x);
                 }
-                pass.link.replace(first, block);
-                for (&residual, row) in iter::zip(&*block, &mut behind) {
+                pass.loss.residuals(first, block);
+                for (&residual, row) in iter::zip(&*block, &mut sum_rows) {
                     // A row that fits changes nothing.
                     if residual != 0 {
                         row.add(residual as i32, sums);
@@ -212,9 +226,9 @@ impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Breadth<X, S> for Narrow 
 }
 
 /// Many margins, each with a bias.
-struct Wide;
+struct UnitMargins;
 
-impl Breadth<[i32], [i64]> for Wide {
+impl Kernel<[i32], [i64]> for UnitMargins {
     fn run<R: Row>(
         pass: &mut Pass<'_>,
         mut rows: impl Iterator<Item = R> + Clone,
@@ -233,7 +247,7 @@ impl Breadth<[i32], [i64]> for Wide {
                     let Some((&bias, weights)) = x.split_last() else { break };
                     *margin = row.margin(weights) + R::bias(bias);
                 }
-                pass.link.replace(index, margins);
+                pass.loss.residuals(index, margins);
                 for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(stride)) {
                     let Some((bias, sums)) = sums.split_last_mut() else { break };
                     if residual != 0 {

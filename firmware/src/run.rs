@@ -1,7 +1,7 @@
 //! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
 
 use crate::journal::Journal;
-use crate::objective::Repertoire;
+use crate::objective::ObjectiveSet;
 use crate::worker::Worker;
 use embedded_io::{Read, Write};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -18,10 +18,10 @@ const READ_LEN_MAX: usize = 64;
 /// What the `journal` shall keep it is given before an acknowledgement or an update is sent: until then the host waits for that, so
 /// that a flash may stop the board. If it takes longer than the host's timeout, which follows earlier answers and may be as short as
 /// 20 ms, the host repeats its question; what of that is lost costs a repetition more. A board without a journal passes `()`.
-pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
+pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
     port: &mut P,
     worker: &mut Worker<M>,
-    repertoire: &mut R,
+    objectives: &mut R,
     journal: &mut impl Journal,
 ) -> Result<(), P::Error> {
     let mut bytes = [0; READ_LEN_MAX];
@@ -29,7 +29,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
         sync_journal(worker, journal);
         transmit(port, worker)?;
         if let Some(request) = worker.gradient_request() {
-            let loss = repertoire.perform(request);
+            let loss = objectives.evaluate_named(request);
             worker.gradient_ready(loss);
             continue;
         }
@@ -47,15 +47,15 @@ pub fn sync_journal<M: AsRef<[u64]> + AsMut<[u64]>>(
     worker: &mut Worker<M>,
     journal: &mut impl Journal,
 ) {
-    while let Some(piece) = worker.poll_piece() {
-        journal.keep(&piece);
+    while let Some(chunk) = worker.poll_data_chunk() {
+        journal.store_data(&chunk);
     }
-    if let Some(recall) = worker.recall_request() {
-        let exponent = journal.recall(recall);
-        worker.recalled(exponent);
+    if let Some(request) = worker.local_state_request() {
+        let exponent = journal.load_local_state(request);
+        worker.local_state_ready(exponent);
     }
-    if let Some(private) = worker.poll_private() {
-        journal.keep_private(&private);
+    if let Some(local) = worker.poll_local_state() {
+        journal.store_local_state(&local);
     }
 }
 

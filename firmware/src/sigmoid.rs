@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn both_functions_are_within_the_bound_over_the_whole_range() {
+    fn sigma_and_loss_errors_are_bounded() {
         let grid =
             (0..24u64 << 16).map(|step| (step << (Z_EXPONENT - 16)) + step * 40503 % (1 << 20));
         let borders = (0..=CELLS as u64 + 1).flat_map(|cell| {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn any_exponent_of_the_argument_will_do() {
+    fn every_argument_exponent_works() {
         for (exponent, bit) in
             (-400..400).flat_map(|exponent| (0..64).map(move |bit| (exponent, bit)))
         {

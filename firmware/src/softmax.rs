@@ -12,11 +12,11 @@ mod tests;
 
 use crate::bound::Bound;
 use crate::columns::{self, Slopes};
-use crate::curvature::{Bias, Rows, mean_curvature};
+use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::fixed_point::mean_factor;
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
 use crate::objective::{Evaluation, Objective};
-use crate::rows::{self, Link, Precision};
-use crate::wide::reciprocal;
+use crate::rows::{self, Precision, RowLoss};
 use smidgen_protocol::shard::Shard;
 
 /// Softmax regression with biases on a [shard](smidgen_protocol::shard) of rows in up to 64 classes:
@@ -53,8 +53,8 @@ impl Objective for Softmax {
         let entropy = CrossEntropy::new(exponent - precision.dropped);
         let dropped = SLOPE_BITS.saturating_sub(precision.residual_bits);
         let mut residuals = Residuals { shard: &shard, entropy, dropped };
-        rows::pass_wide(&shard, at.rows, at.gradient, sums, &mut residuals);
-        let mean = reciprocal(row_count);
+        rows::pass_units(&shard, at.rows, at.gradient, sums, &mut residuals);
+        let mean = mean_factor(row_count);
         let sum_exponent = (SLOPE_BITS - dropped) as i32 - precision.dropped;
         let slopes = Slopes::new(precision.sum_bits, sum_exponent, mean);
         let loss = residuals.entropy.loss(mean, at.loss_exponent);
@@ -63,7 +63,7 @@ impl Objective for Softmax {
     }
 
     /// diag(p) − ppᵀ is at most 1/2 (Böhning 1992).
-    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+    fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::One)?.shifted(-1))
     }
 }
@@ -76,9 +76,9 @@ struct Residuals<'a> {
     dropped: u32,
 }
 
-impl Link for Residuals<'_> {
-    fn replace(&mut self, row: usize, scores: &mut [i64]) {
-        self.entropy.replace(scores, self.shard.label(row) as usize);
+impl RowLoss for Residuals<'_> {
+    fn residuals(&mut self, row: usize, scores: &mut [i64]) {
+        self.entropy.slopes(scores, self.shard.label(row) as usize);
         scores.iter_mut().for_each(|slope| *slope >>= self.dropped);
     }
 }

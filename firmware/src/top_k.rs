@@ -28,7 +28,7 @@ pub fn difference(gradient: &mut [i32], g_i: &[i32], saturated: &mut u32) {
 /// Of equal magnitudes the lower index is kept. A value that rounds to zero becomes zero.
 pub fn compress(difference: &mut [i32], k: usize, value_bits: u8) -> u8 {
     if k <= ARRAY_LEN {
-        return Largest::of(difference, k).leave(difference, value_bits);
+        return Largest::of(difference, k).write_mantissas(difference, value_bits);
     }
     let max = max_magnitude(difference);
     let shift = shift_for(max, value_bits);
@@ -88,7 +88,7 @@ impl Largest {
     }
 
     /// Leaves the mantissas of these coordinates and zeros elsewhere; returns their shift.
-    fn leave(&self, values: &mut [i32], value_bits: u8) -> u8 {
+    fn write_mantissas(&self, values: &mut [i32], value_bits: u8) -> u8 {
         let shift = shift_for(self.entries[0].value.unsigned_abs(), value_bits);
         values.fill(0);
         for entry in self.entries.iter().take(self.len).filter(|entry| entry.value != 0) {
@@ -205,14 +205,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_what_a_stable_sort_keeps(values in vectors(), k in 0usize..130, bits in 2u8..=32) {
+        fn matches_stable_sort(values in vectors(), k in 0usize..130, bits in 2u8..=32) {
             let mut kept = values.clone();
             let shift = compress(&mut kept, k, bits);
             prop_assert_eq!((kept, shift), sorted(&values, k, bits));
         }
 
         #[test]
-        fn both_ways_agree(values in vectors(), k in 0usize..=ARRAY_LEN) {
+        fn array_and_digit_selection_agree(values in vectors(), k in 0usize..=ARRAY_LEN) {
             let mut kept = values.clone();
             compress(&mut kept, k, 32);
             let mut cut = Cut::find(&values, k.max(1), max_magnitude(&values));
@@ -242,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn mantissas_have_the_promised_width(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
+        fn mantissas_fit_value_bits(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
             let mut kept = values;
             let shift = compress(&mut kept, k, bits);
             prop_assert!(max_magnitude(&kept) <= 1 << (bits - 1));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_saturates_and_is_counted() {
+    fn difference_saturates_and_is_counted() {
         let (mut gradient, mut saturated) = ([i32::MAX, -7, 5], 0);
         difference(&mut gradient, &[-1, 3, 5], &mut saturated);
         assert_eq!((gradient, saturated), ([i32::MAX, -10, 0], 1));

@@ -93,13 +93,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_product_by_halves_is_the_product(value: i16, factor: i32) {
+        fn product_by_halves_matches_product(value: i16, factor: i32) {
             prop_assert_eq!(product_by_halves(value, factor), i64::from(value) * i64::from(factor));
         }
     }
 
     #[test]
-    fn the_largest_half_products_do_not_overflow() {
+    fn product_by_halves_does_not_overflow() {
         for value in [i16::MIN, i16::MAX] {
             for factor in [i32::MIN, -1, i32::MAX] {
                 let product = i64::from(value) * i64::from(factor);

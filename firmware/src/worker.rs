@@ -22,8 +22,8 @@
 mod memory;
 mod session;
 
-use crate::journal::{Piece, Private, Recall};
-use crate::objective::{Evaluation, Repertoire, Traits};
+use crate::journal::{DataChunk, LocalState, LocalStateRequest};
+use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet};
 use memory::Layout;
 use session::Session;
 use smidgen_protocol::counters::{Counters, Reject};
@@ -58,10 +58,10 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     /// A worker that can compute `R`, an objective or several, and has just been started.
     ///
     /// The name of the board has at most [`NAME_LEN_MAX`] bytes.
-    pub fn new<R: Repertoire>(board: Board, memory: M) -> Self {
+    pub fn new<R: ObjectiveSet>(board: Board, memory: M) -> Self {
         const { assert!(R::NAMES.len() <= NAME_LEN_MAX) };
         debug_assert!(board.name.len() <= NAME_LEN_MAX);
-        let objectives = Known { names: R::NAMES, find: R::find };
+        let objectives = ObjectiveTable { names: R::NAMES, find: R::find };
         Self {
             deframer: Deframer::new(),
             seal: None,
@@ -105,31 +105,31 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         self.machine.gradient_ready(loss, &mut self.counters.saturated);
     }
 
-    /// The next piece of the data that has come and was not in this answer before: for a [journal](crate::journal).
-    pub fn poll_piece(&mut self) -> Option<Piece<'_>> {
+    /// The next chunk of the data that has come and was not in this answer before: for a [journal](crate::journal).
+    pub fn poll_data_chunk(&mut self) -> Option<DataChunk<'_>> {
         let session = self.machine.session.as_mut()?;
-        session.poll_piece(session.layout.split(self.machine.memory.as_mut()).data)
+        session.poll_data_chunk(session.layout.split(self.machine.memory.as_mut()).data)
     }
 
     /// What the worker alone keeps after a round, once a round, before its update is sent: for a [journal](crate::journal).
-    pub fn poll_private(&mut self) -> Option<Private<'_>> {
+    pub fn poll_local_state(&mut self) -> Option<LocalState<'_>> {
         let session = self.machine.session.as_mut()?;
-        session.poll_private(session.layout.split(self.machine.memory.as_mut()).private)
+        session.poll_local_state(session.layout.split(self.machine.memory.as_mut()).local)
     }
 
-    /// What a restored worker had kept alone, if it had: answer it with [`Worker::recalled`] before the gradient. Without an
+    /// What a restored worker had kept alone, if it had: answer it with [`Worker::local_state_ready`] before the gradient. Without an
     /// answer it starts from zero.
-    pub fn recall_request(&mut self) -> Option<Recall<'_>> {
+    pub fn local_state_request(&mut self) -> Option<LocalStateRequest<'_>> {
         let session = self.machine.session.as_ref()?;
-        session.recall_request(session.layout.split(self.machine.memory.as_mut()).private)
+        session.local_state_request(session.layout.split(self.machine.memory.as_mut()).local)
     }
 
     /// Takes what lies where the request wanted it, with its exponent; nothing if there is none. Without a request it changes
     /// nothing.
-    pub fn recalled(&mut self, exponent: Option<Exponent>) {
+    pub fn local_state_ready(&mut self, exponent: Option<Exponent>) {
         let Some(session) = &mut self.machine.session else { return };
-        let private = session.layout.split(self.machine.memory.as_mut()).private;
-        session.recalled(exponent, private, &mut self.counters.saturated);
+        let local = session.layout.split(self.machine.memory.as_mut()).local;
+        session.local_state_ready(exponent, local, &mut self.counters.saturated);
     }
 
     /// Writes the next frame to send into `out`, if there is one; returns its length.
@@ -169,23 +169,24 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
 }
 
 /// Memory that a worker needs for a configuration with an objective of `R`, in bytes.
-pub fn memory_len<R: Repertoire>(configure: &Configure) -> usize {
-    let scratch_len = |objective: &Traits| (objective.scratch_len)(configure.dimension as usize);
+pub fn memory_len<R: ObjectiveSet>(configure: &Configure) -> usize {
+    let scratch_len =
+        |objective: &ObjectiveInfo| (objective.scratch_len)(configure.dimension as usize);
     let scratch_len = R::find(configure.objective).map_or(0, scratch_len);
     Layout::new(configure, scratch_len).len().saturating_mul(8)
 }
 
 /// The objectives that a worker can compute.
 #[derive(Debug)]
-struct Known {
+struct ObjectiveTable {
     names: &'static str,
-    find: fn(&str) -> Option<&'static Traits>,
+    find: fn(&str) -> Option<&'static ObjectiveInfo>,
 }
 
 #[derive(Debug)]
 struct Machine<M> {
     board: Board,
-    objectives: Known,
+    objectives: ObjectiveTable,
     memory: M,
     overruns: u32,
     session: Option<Session>,
@@ -243,11 +244,11 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         }
         if let Some(session) = &mut self.session
             && session.id == configure.session
-            && !session.admit(configure.ticket)
+            && !session.accept_ticket(configure.ticket)
         {
             return Err(Reject::Repeated);
         }
-        match self.plan(configure) {
+        match self.resolve(configure) {
             Ok((objective, layout)) => {
                 let memory = self.memory.as_mut();
                 self.session = Some(Session::open(configure, objective, layout, memory));
@@ -262,7 +263,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     }
 
     /// The objective and the layout that `configure` asks for, if they can be had.
-    fn plan(&self, configure: &Configure) -> Result<(&'static Traits, Layout), Refusal> {
+    fn resolve(&self, configure: &Configure) -> Result<(&'static ObjectiveInfo, Layout), Refusal> {
         let &Configure { dimension, k, value_bits, .. } = configure;
         let objective = (self.objectives.find)(configure.objective).ok_or(Refusal::Objective)?;
         let numbers_fit = configure.session != 0
@@ -286,7 +287,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
 
     fn gradient_request<'a>(&'a mut self, saturated: &'a mut u32) -> Option<Evaluation<'a>> {
         let session = self.session.as_ref()?;
-        let exponents = session.awaited_at()?;
+        let exponents = session.request_exponents()?;
         let at = session.layout.split(self.memory.as_mut());
         Some(Evaluation {
             objective: session.objective.name,

@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_round_has_exactly_so_many_distinct_rows_in_order(
+        fn selection_is_sorted_distinct_and_has_batch_size(
             size in 0u32..60, seed: u32, worker: u16, round: u32, row_count in 0u32..50,
         ) {
             let batch = Batch { size, seed };
@@ -133,7 +133,7 @@ mod tests {
 
     /// Frequencies over rounds, and over the pairs of rows that come together.
     #[test]
-    fn every_row_and_every_pair_is_equally_likely() {
+    fn rows_and_pairs_are_drawn_uniformly() {
         const ROWS: usize = 12;
         const ROUNDS: u32 = 20_000;
         for (size, worker) in [(1, 1), (5, 2), (11, 3)] {
@@ -166,7 +166,7 @@ mod tests {
 
     /// Overlaps of two sets of 10 of 100 rows have a mean of 1 if they are independent.
     #[test]
-    fn workers_rounds_and_seeds_draw_independently() {
+    fn draws_are_independent_across_workers_rounds_and_seeds() {
         let of = |seed, worker, round| rows(Batch { size: 10, seed }, worker, round, 100);
         let overlap = |a: Vec<u32>, b: Vec<u32>| a.iter().filter(|row| b.contains(row)).count();
         let mut overlaps = [0; 3];

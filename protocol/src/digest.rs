@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection that scatters every input bit.
-pub(crate) const fn scatter(mut z: u64) -> u64 {
+pub(crate) const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -15,7 +15,7 @@ pub(crate) const fn scatter(mut z: u64) -> u64 {
 /// What coordinate `index` with `mantissa` adds to the digest of its vector; zero adds nothing.
 #[inline]
 pub const fn coordinate(index: u32, mantissa: i32) -> u64 {
-    if mantissa == 0 { 0 } else { scatter(((index as u64) << 32 | mantissa as u32 as u64) + 1) }
+    if mantissa == 0 { 0 } else { mix(((index as u64) << 32 | mantissa as u32 as u64) + 1) }
 }
 
 /// Digest of a whole vector.
@@ -38,7 +38,7 @@ impl Draws {
     /// A number below `bound`, all of them equally likely up to 2^-32.
     pub fn below(&mut self, bound: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        (((scatter(self.0) >> 32) * u64::from(bound)) >> 32) as u32
+        (((mix(self.0) >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
 
@@ -50,7 +50,7 @@ impl Transcript {
     /// Absorbs one word.
     #[inline]
     pub fn absorb(&mut self, word: u64) {
-        self.0 = scatter(self.0.rotate_left(23) ^ word.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        self.0 = mix(self.0.rotate_left(23) ^ word.wrapping_add(0x9e37_79b9_7f4a_7c15));
     }
 
     /// Absorbs bytes and their number.
@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_change_of_one_coordinate_updates_the_digest(
+        fn incremental_update_matches_full_digest(
             mut mantissas in prop::collection::vec(any::<i32>(), 1..40), pick: prop::sample::Index, new: i32,
         ) {
             let index = pick.index(mantissas.len());
@@ -88,7 +88,7 @@ mod tests {
         }
 
         #[test]
-        fn order_matters_in_a_transcript(a: u64, b: u64) {
+        fn transcript_depends_on_order(a: u64, b: u64) {
             prop_assume!(a != b);
             let digest = |words: [u64; 2]| {
                 let mut transcript = Transcript::default();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn swapped_coordinates_change_the_digest() {
+    fn swapping_coordinates_changes_digest() {
         assert_ne!(vector(&[1, 2]), vector(&[2, 1]));
         assert_eq!(vector(&[0, 0, 0]), 0);
     }

@@ -88,19 +88,19 @@ pub fn emit(
     draft(context, false, out, write).close()
 }
 
-/// Writes the payload that `write` pushes, and its checksum, to where it becomes a frame; `greets` says that a salt may come
+/// Writes the payload that `write` pushes, and its checksum, to where it becomes a frame; `is_greeting` says that a salt may come
 /// before it.
 pub fn draft<'o>(
     context: &Context,
-    greets: bool,
+    is_greeting: bool,
     out: &'o mut [u8; FRAME_LEN_MAX],
     write: impl FnOnce(&mut Payload),
 ) -> Draft<'o> {
-    let start = COBS_LEN + HEAD_LEN + if greets { SALT_LEN } else { 0 };
+    let start = COBS_LEN + HEAD_LEN + if is_greeting { SALT_LEN } else { 0 };
     let mut payload = Payload { out, digest: CHECKSUM.digest(), start, end: start };
     write(&mut payload);
     let end = payload.finish(context);
-    Draft { out, start, end, greets }
+    Draft { out, start, end, is_greeting }
 }
 
 /// The payload of a frame that is being written: it goes straight to its place, no second buffer is needed.
@@ -147,7 +147,7 @@ pub struct Draft<'o> {
     out: &'o mut [u8; FRAME_LEN_MAX],
     start: usize,
     end: usize,
-    greets: bool,
+    is_greeting: bool,
 }
 
 impl Draft<'_> {
@@ -157,13 +157,13 @@ impl Draft<'_> {
     }
 
     /// Whether it is a greeting: a `Hello` or a `Ready`.
-    pub(crate) fn greets(&self) -> bool {
-        self.greets
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.is_greeting
     }
 
     /// Makes it a sealed frame: `head` comes before what `seal` does to payload and checksum, and the tag that it returns
     /// behind; returns the length of the frame.
-    pub(crate) fn enclose<const N: usize>(
+    pub(crate) fn seal_with<const N: usize>(
         self,
         head: [u8; N],
         seal: impl FnOnce(&[u8], &mut [u8]) -> Option<[u8; TAG_LEN]>,
@@ -376,7 +376,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_noise_around_them_and_every_byte_is_counted(
+        fn frames_survive_noise_and_all_bytes_are_counted(
             payload in prop::collection::vec(any::<u8>(), 1..PAYLOAD_LEN_MAX),
             noise in prop::collection::vec(any::<u8>(), 0..1500), piece in 1usize..700,
         ) {
@@ -387,7 +387,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_never_accepted(payload in prop::collection::vec(any::<u8>(), 1..300), bit: prop::sample::Index) {
+        fn bit_flip_is_rejected(payload in prop::collection::vec(any::<u8>(), 1..300), bit: prop::sample::Index) {
             let mut stream = frame(&payload);
             let bit = bit.index(stream.len() * 8);
             stream[bit / 8] ^= 1 << (bit % 8);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_another_context_fails_its_check() {
+    fn wrong_context_fails_checksum() {
         let stream = frame(b"smidgen");
         let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
         let frame = deframer.feed(&stream, &mut counters).1.unwrap();
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_around_packet_boundaries_pass() {
+    fn lengths_at_packet_boundaries_round_trip() {
         // 64-byte USB packets and COBS blocks of 254 bytes are where serial stacks break.
         for len in [
             1,
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_a_frame_is_one_reject_however_it_arrives() {
+    fn overlong_input_counts_as_one_reject() {
         let stream = [&[1; 3 * FRAME_LEN_MAX][..], &[0], &frame(b"smidgen")].concat();
         for piece in [1, 7, FRAME_LEN_MAX - 1, FRAME_LEN_MAX, stream.len()] {
             let (found, counters, _) = payloads(&stream, piece);
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn six_bytes_surround_a_short_payload() {
+    fn short_payload_has_six_bytes_of_overhead() {
         assert_eq!(frame(b"12345678").len(), 8 + 6);
     }
 }

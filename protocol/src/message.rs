@@ -362,12 +362,12 @@ pub fn greeting(payload: &[u8]) -> Option<(u16, [u8; 8])> {
 
 fn draft<'o>(
     message: &impl Serialize,
-    greets: bool,
+    is_greeting: bool,
     body: &[u8],
     context: &Context,
     out: &'o mut [u8; FRAME_LEN_MAX],
 ) -> Draft<'o> {
-    frame::draft(context, greets, out, |payload| {
+    frame::draft(context, is_greeting, out, |payload| {
         let written = postcard::serialize_with_flavor(message, Head(payload));
         debug_assert!(written.is_ok(), "a message can be written");
         debug_assert!(body.is_empty() || payload.written() <= HEAD_LEN_MAX);

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn participation_has_its_probability_and_differs_by_worker_and_round() {
+    fn participation_rate_matches_probability() {
         let half = Participation { seed: 5, probability: 1 << 31 };
         let sets: Vec<Vec<bool>> = (1..=40)
             .map(|round| (1..=50).map(|worker| half.includes(worker, round)).collect())

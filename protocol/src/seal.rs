@@ -15,9 +15,9 @@
 //! that somebody sends again breaks nothing.
 
 mod aead;
+mod channel;
 mod host;
 mod key;
-mod link;
 #[cfg(test)]
 mod nonce_log;
 mod worker;

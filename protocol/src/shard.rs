@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_read_in_place() {
+    fn one_hot_shard_is_read_in_place() {
         let words = one_hot();
         let shard = Shard::open(bytemuck::cast_slice(&words)).unwrap();
         assert_eq!(shard.check(), Ok(()));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_index_a_bad_count_and_a_cut_are_found() {
+    fn bad_index_count_and_length_are_rejected() {
         let mut words = one_hot();
         let last = words.len() - 1;
         words[last] ^= 0xf0 << 8;
@@ -351,7 +351,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_words_are_a_shard_or_refused(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, label_width in 0u32..5, classes in 0u32..4, rows in 0u32..9, dimension in 0u32..9) {
+        fn arbitrary_words_open_or_are_rejected(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, label_width in 0u32..5, classes in 0u32..4, rows in 0u32..9, dimension in 0u32..9) {
             for (word, value) in words.iter_mut().zip([rows, dimension, kind | u32::from(sparse) << 8 | label_width << 16 | classes << 24]) {
                 *word = value;
             }

@@ -22,7 +22,7 @@ mod gaps;
 use crate::vector::{round_shift, saturate};
 use bits::{BitReader, BitWriter};
 pub use error::{BodyError, Full};
-use gaps::Gaps;
+use gaps::GapCoder;
 
 /// The widest mantissa of a described body, in bits.
 pub const VALUE_BITS_MAX: u8 = 48;
@@ -57,7 +57,7 @@ fn index_bits(dimension: u32) -> u8 {
 /// Writes a body.
 pub struct Encoder<'b> {
     bits: BitWriter<'b>,
-    gaps: Gaps,
+    gaps: GapCoder,
     packing: Packing,
     next: u32,
 }
@@ -81,7 +81,7 @@ impl<'b> Encoder<'b> {
     fn start(mut bits: BitWriter<'b>, packing: Packing, shift: u8, from: u32) -> Self {
         debug_assert!(shift <= SHIFT_MAX);
         bits.write(u64::from(shift), 5);
-        Self { bits, gaps: Gaps::new(packing.rice), packing, next: from }
+        Self { bits, gaps: GapCoder::new(packing.rice), packing, next: from }
     }
 
     /// Appends an entry; on [`Full`] the body is as it was.
@@ -113,7 +113,7 @@ impl<'b> Encoder<'b> {
 #[derive(Clone, Debug)]
 pub struct Decoder<'b> {
     bits: BitReader<'b>,
-    gaps: Gaps,
+    gaps: GapCoder,
     packing: Packing,
     shift: u8,
     next: u32,
@@ -138,7 +138,7 @@ impl<'b> Decoder<'b> {
 
     fn start(mut bits: BitReader<'b>, packing: Packing, from: u32) -> Result<Self, BodyError> {
         let shift = bits.read(5).ok_or(BodyError::Truncated)? as u8;
-        Ok(Self { bits, gaps: Gaps::new(packing.rice), packing, shift, next: from })
+        Ok(Self { bits, gaps: GapCoder::new(packing.rice), packing, shift, next: from })
     }
 
     /// The exponent of two that multiplies every mantissa.

@@ -3,7 +3,7 @@
 //! At x = 0 all hidden units of a perceptron are alike and stay so. A seed of four bytes in the configuration
 //! spares the links a dense first model.
 
-use crate::digest::scatter;
+use crate::digest::mix;
 use crate::vector::Exponent;
 
 /// Exponent of x⁰ where it is not 0.
@@ -19,7 +19,7 @@ pub fn fill(x: &mut [i32], seed: u32) -> Exponent {
         return 0;
     }
     for (index, mantissa) in (0u32..).zip(x) {
-        let word = scatter(u64::from(seed) << 32 | u64::from(index));
+        let word = mix(u64::from(seed) << 32 | u64::from(index));
         *mantissa = (word >> 32) as i32 >> (i32::BITS - 1 - BITS);
     }
     EXPONENT
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coordinates_are_spread_over_the_whole_range_and_differ_between_seeds() {
+    fn coordinates_are_uniform_and_depend_on_seed() {
         let (mut x, mut other) = ([0; 4096], [0; 4096]);
         assert_eq!((fill(&mut x, 1), fill(&mut other, 2)), (EXPONENT, EXPONENT));
         let mean = |power| {
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn seed_zero_is_zero() {
+    fn seed_zero_gives_zero_vector() {
         let mut x = [7; 3];
         assert_eq!((fill(&mut x, 0), x), (0, [0; 3]));
     }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_rounded_once() {
+    fn step_rounds_once() {
         // gamma/n = 1/4, sum on a grid of 1/8, x on a grid of 1/16: 3/8 / 4 = 1.5/16, rounds to 2/16.
         let rule = plain(Ratio { mantissa: 1 << 30, exponent: 32 });
         let (mut x, mut saturated) = ([100, 0], 0);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_out_of_range_saturates_and_is_counted() {
+    fn out_of_range_step_saturates_and_is_counted() {
         let rule = plain(Ratio { mantissa: 1 << 30, exponent: 0 });
         let (mut x, mut saturated) = ([0], 0);
         step(&mut x, &[i64::MIN / 2], &mut [], rule, Grids { x: 0, sum: 0 }, &mut saturated);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_paces_are_an_octave() {
+    fn eight_paces_double_the_step_size() {
         let theory = Ratio { mantissa: 1_234_567_890, exponent: 33 };
         let paced = |gamma_n, pace| plain(gamma_n).paced(pace).gamma_n;
         assert_eq!(paced(theory, 0), theory);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn velocity_remembers_and_a_proximal_step_stops_at_zero() {
+    fn momentum_accumulates_and_prox_stops_at_zero() {
         let (one, half) =
             (Ratio { mantissa: 1 << 30, exponent: 30 }, Ratio { mantissa: 1 << 30, exponent: 31 });
         let (mut x, mut velocity) = ([0], [0]);

@@ -103,11 +103,11 @@ impl Ratio {
         let shift = shift + i32::from(self.exponent);
         match i32::try_from(value) {
             Ok(narrow) => round_shift(i64::from(narrow) * i64::from(self.mantissa), shift),
-            Err(_) => self.scale_wide(value, shift),
+            Err(_) => self.scale_i128(value, shift),
         }
     }
 
-    fn scale_wide(self, value: i64, shift: i32) -> i64 {
+    fn scale_i128(self, value: i64, shift: i32) -> i64 {
         let product = i128::from(value) * i128::from(self.mantissa);
         let magnitude = product.unsigned_abs();
         let rounded = match shift {
@@ -154,16 +154,16 @@ mod tests {
         }
 
         #[test]
-        fn narrow_and_wide_scaling_agree(value: i32, mantissa: i32, exponent in -70i16..90) {
+        fn scale_matches_scale_i128(value: i32, mantissa: i32, exponent in -70i16..90) {
             let ratio = Ratio { mantissa, exponent };
             prop_assert_eq!(
                 ratio.scale(i64::from(value), 3),
-                ratio.scale_wide(i64::from(value), 3 + i32::from(exponent)),
+                ratio.scale_i128(i64::from(value), 3 + i32::from(exponent)),
             );
         }
 
         #[test]
-        fn rescaling_up_and_back_loses_nothing(mantissas: Vec<i16>, bits in 0i8..15) {
+        fn rescale_round_trip_is_lossless(mantissas: Vec<i16>, bits in 0i8..15) {
             let before: Vec<i32> = mantissas.into_iter().map(i32::from).collect();
             let (mut after, mut saturated) = (before.clone(), 0);
             rescale(&mut after, 3, 3 + bits, &mut saturated);

@@ -404,7 +404,7 @@ fn aligned(bytes: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn every_example_is_what_the_code_writes_and_reads() {
+fn examples_match_code() {
     let mut examples = Examples::read();
     check_numbers(&mut examples);
     check_bodies(&mut examples);
@@ -416,7 +416,7 @@ fn every_example_is_what_the_code_writes_and_reads() {
 }
 
 #[test]
-fn the_arithmetic_is_what_the_code_computes() {
+fn arithmetic_matches_code() {
     let mut seen = BTreeSet::new();
     for line in fenced("arithmetic") {
         let (left, right) = line.split_once('=').expect("an equation");
@@ -464,7 +464,7 @@ fn mean_body_len(d: u32, k: u32, value_bits: u8) -> f64 {
 }
 
 #[test]
-fn the_table_of_sizes_is_measured() {
+fn size_table_matches_measurement() {
     let rows: Vec<String> = [(64, 4, 8), (112, 1, 32), (1024, 10, 8), (10467, 523, 8)]
         .map(|(d, k, b)| {
             let limit = (log2_choose(d, k) + f64::from(k) * f64::from(b)) / 8.0;

@@ -1,64 +1,65 @@
 //! The evaluation against a naive one in f64, on shards of every kind.
 
 use super::*;
-use crate::naive::{
-    Labels, Naive, Point, Rows, check, dimensions, evaluate, minibatch, real, rows, tame, wild,
+use crate::reference::{
+    Dataset, Labels, Point, Reference, check, datasets, dimensions, evaluate, extreme, minibatch,
+    moderate, real,
 };
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
 
-fn naive(rows: &Rows, at: &Point) -> Naive {
+fn reference(rows: &Dataset, at: &Point) -> Reference {
     let (x, n) = (at.reals(), rows.labels.len() as f64);
-    let (mut naive, top) = (Naive::new(at), rows.top(&x));
+    let (mut reference, top) = (Reference::new(at), rows.top(&x));
     // Targets are rounded to the grid of products, also those of rows without entries.
     let one = if rows.width == Width::I32 { 65536.0 } else { 1.0 };
     // One residual is rounded to the bits of the largest.
-    let largest = |row: &crate::naive::Row| (row.values + one) * top + row.label.abs();
+    let largest = |row: &crate::reference::Row| (row.values + one) * top + row.label.abs();
     let rows = rows.reals();
     let peak = rows.iter().map(largest).fold(0.0, f64::max);
     for row in rows {
         let residual = row.dot(&x) - row.label;
-        naive.add_loss(residual * residual / n, peak * peak);
+        reference.add_loss(residual * residual / n, peak * peak);
         for &(k, a) in &row.entries {
-            naive.add_slope(k, 2.0 * residual * a / n, 2.0 * a.abs() * peak);
+            reference.add_slope(k, 2.0 * residual * a / n, 2.0 * a.abs() * peak);
         }
     }
-    naive
+    reference
 }
 
-fn regression() -> impl Strategy<Value = Rows> {
-    rows(dimensions(), Labels::Targets, 6)
+fn regression() -> impl Strategy<Value = Dataset> {
+    datasets(dimensions(), Labels::Targets, 6)
 }
 
-fn weights(rows: &Rows) -> usize {
+fn weights(rows: &Dataset) -> usize {
     rows.dimension
 }
 
 proptest! {
     #[test]
-    fn gradient_and_loss_are_those_of_f64((rows, at) in tame(regression(), weights)) {
-        naive(&rows, &at).assert_close(&evaluate::<LeastSquares>(&rows, &at), &at)?;
+    fn gradient_and_loss_match_f64((rows, at) in moderate(regression(), weights)) {
+        reference(&rows, &at).assert_close(&evaluate::<LeastSquares>(&rows, &at), &at)?;
     }
 
     #[test]
-    fn no_input_panics_and_the_order_of_the_rows_does_not_matter(
-        (rows, at) in wild(regression(), weights)
+    fn extreme_input_never_panics_and_row_order_does_not_matter(
+        (rows, at) in extreme(regression(), weights)
     ) {
         let outcome = evaluate::<LeastSquares>(&rows, &at);
         prop_assert_eq!(evaluate::<LeastSquares>(&rows.reversed(), &at), outcome);
     }
 
     #[test]
-    fn a_minibatch_is_a_shard_of_its_rows((rows, at) in wild(regression(), weights), size in 1u32..30) {
+    fn minibatch_matches_shard_of_its_rows((rows, at) in extreme(regression(), weights), size in 1u32..30) {
         let [minibatch, alone] = minibatch::<LeastSquares>(&rows, &at, size);
         prop_assert_eq!(minibatch, alone);
     }
 }
 
 #[test]
-fn an_exact_fit_has_no_loss_and_no_slope() {
+fn exact_fit_has_zero_loss_and_gradient() {
     let one = Ratio { mantissa: 1 << 30, exponent: 30 };
-    let rows = Rows {
+    let rows = Dataset {
         dimension: 2,
         width: Width::I8,
         sparse: false,
@@ -87,8 +88,8 @@ fn an_exact_fit_has_no_loss_and_no_slope() {
 
 /// The target of a row without entries is as exact as the products of other columns are.
 #[test]
-fn a_row_without_entries_rounds_its_target() -> Result<(), TestCaseError> {
-    let rows = Rows {
+fn empty_row_rounds_its_target() -> Result<(), TestCaseError> {
+    let rows = Dataset {
         dimension: 1,
         width: Width::Unit,
         sparse: true,
@@ -112,5 +113,5 @@ fn a_row_without_entries_rounds_its_target() -> Result<(), TestCaseError> {
     let error = real(Ratio { mantissa: outcome.loss as i32, exponent: 24 }) - target * target;
     // The product of 100 and 64 leaves a grid of 2^-17: the target is off by up to half a unit of it.
     assert!(error.abs() <= 2.0 * target.abs() * 2f64.powi(-18) && error.abs() > 1e-6, "{error}");
-    naive(&rows, &at).assert_close(&outcome, &at)
+    reference(&rows, &at).assert_close(&outcome, &at)
 }

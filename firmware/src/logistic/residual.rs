@@ -1,6 +1,6 @@
 //! From margins to residuals and losses.
 
-use crate::rows::Link;
+use crate::rows::RowLoss;
 use crate::sigmoid::{self, Sigmoid};
 use smidgen_protocol::shard::Shard;
 
@@ -24,9 +24,9 @@ impl<'a> Residuals<'a> {
     }
 }
 
-impl Link for Residuals<'_> {
+impl RowLoss for Residuals<'_> {
     /// A residual is −y σ(−y aᵀx). Signs are masks, not branches: which side a row is on is as good as random.
-    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+    fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         let (mut soft_loss, mut hard_loss) = (self.soft_loss, self.hard_loss);
         for (row, margin) in (first..).zip(margins) {
             let negative = i64::from(self.shard.label(row) > 0) - 1;

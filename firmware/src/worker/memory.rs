@@ -15,7 +15,7 @@ pub struct Layout {
     /// Length of the velocity: d where the worker takes the step itself and has momentum, else 0.
     pub velocity_len: usize,
     /// Length of what the worker alone keeps: d where its method needs it, else 0.
-    pub private_len: usize,
+    pub local_len: usize,
     /// Words of the objective's scratch.
     pub scratch_len: usize,
     /// Bytes of data.
@@ -23,7 +23,7 @@ pub struct Layout {
 }
 
 /// The vectors.
-pub struct Vectors<'m> {
+pub struct Buffers<'m> {
     /// The model.
     pub x: &'m mut [i32],
     /// The estimator.
@@ -31,7 +31,7 @@ pub struct Vectors<'m> {
     /// The gradient, then its difference from g_i, then the mantissas of the update.
     pub gradient: &'m mut [i32],
     /// What the worker alone keeps.
-    pub private: &'m mut [i32],
+    pub local: &'m mut [i32],
     /// Σ g_i.
     pub sum: &'m mut [i64],
     /// The velocity of the heavy ball.
@@ -58,7 +58,7 @@ impl Layout {
             dimension: d,
             sum_len: if_needed(steps),
             velocity_len: if_needed(steps && configure.momentum.mantissa != 0),
-            private_len: if_needed(configure.method.has_private()),
+            local_len: if_needed(configure.method.has_private()),
             scratch_len: scratch_len.max(spare_len),
             data_len: configure.data_len as usize,
         }
@@ -71,7 +71,7 @@ impl Layout {
             vector,
             vector,
             vector,
-            words(self.private_len, 4),
+            words(self.local_len, 4),
             self.sum_len,
             self.velocity_len,
             self.scratch_len,
@@ -84,21 +84,21 @@ impl Layout {
     }
 
     /// Parts the memory. Of one that is shorter than [`Layout::len`] the last parts are empty.
-    pub fn split<'m>(&self, mut memory: &'m mut [u64]) -> Vectors<'m> {
+    pub fn split<'m>(&self, mut memory: &'m mut [u64]) -> Buffers<'m> {
         let mut section = |len: usize| {
             let parts = core::mem::take(&mut memory).split_at_mut_checked(len);
             let (section, rest) = parts.unwrap_or_default();
             memory = rest;
             section
         };
-        let [data, x, g_i, gradient, private, sum, velocity, scratch] =
+        let [data, x, g_i, gradient, local, sum, velocity, scratch] =
             self.sections().map(&mut section);
         let d = self.dimension;
-        Vectors {
+        Buffers {
             x: items(x, d),
             g_i: items(g_i, d),
             gradient: items(gradient, d),
-            private: items(private, self.private_len),
+            local: items(local, self.local_len),
             sum: items(sum, self.sum_len),
             velocity: items(velocity, self.velocity_len),
             scratch: items(scratch, self.scratch_len),
@@ -128,12 +128,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_have_their_lengths_and_do_not_overlap() {
+    fn sections_do_not_overlap() {
         let layout = Layout {
             dimension: 3,
             sum_len: 3,
             velocity_len: 3,
-            private_len: 3,
+            local_len: 3,
             scratch_len: 2,
             data_len: 9,
         };
@@ -143,7 +143,7 @@ mod tests {
         at.x.fill(1);
         at.g_i.fill(2);
         at.gradient.fill(3);
-        at.private.fill(4);
+        at.local.fill(4);
         at.sum.fill(5);
         at.velocity.fill(6);
         at.scratch.fill(7);
@@ -153,7 +153,7 @@ mod tests {
             (at.x, at.g_i, at.gradient),
             (&mut [1; 3][..], &mut [2; 3][..], &mut [3; 3][..])
         );
-        assert_eq!((at.private, at.data), (&mut [4; 3][..], &mut [8; 9][..]));
+        assert_eq!((at.local, at.data), (&mut [4; 3][..], &mut [8; 9][..]));
         assert_eq!(layout.state(&memory), (&[1; 3][..], &[2; 3][..]));
     }
 }

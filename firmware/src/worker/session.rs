@@ -1,10 +1,10 @@
 //! A worker's part in a run: what the host set up, and how far it got.
 
-use super::memory::{Layout, Vectors};
-use crate::curvature::Rows;
-use crate::journal::{GRAIN, PIECE_LEN_MAX, Piece, Private, Recall, Whole};
-use crate::method::{self, Compression, Written, entries};
-use crate::objective::Traits;
+use super::memory::{Buffers, Layout};
+use crate::curvature::CurvatureRequest;
+use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
+use crate::method::{self, RoundCompressor, UpdateFormat, entries};
+use crate::objective::ObjectiveInfo;
 use crate::regulariser::smoothness;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
@@ -27,7 +27,7 @@ pub struct Session {
     pub opened: Ticket,
     pub worker: u16,
     pub layout: Layout,
-    pub objective: &'static Traits,
+    pub objective: &'static ObjectiveInfo,
     pub regulariser: Regulariser,
     pub lambda: Ratio,
     budget: Budget,
@@ -42,11 +42,11 @@ pub struct Session {
     data_checksum: u32,
     data_held: usize,
     /// Bytes of them that a journal has been given.
-    data_kept: usize,
+    data_journaled: usize,
     /// Local state changed since it was last journaled.
-    private_is_new: bool,
+    local_state_dirty: bool,
     /// Whether it is zero because the worker was restored.
-    private_is_missing: bool,
+    local_state_missing: bool,
     exponents: Exponents,
     /// Whether the host has said what they are: a session that a late configuration opened knows none.
     announced: bool,
@@ -55,14 +55,14 @@ pub struct Session {
     answer: Option<Answer>,
     /// What is to be sent; the frame is written when the line takes it.
     outbox: Option<Answer>,
-    awaited: Option<Awaited>,
+    pending: Option<PendingGradient>,
     /// The last update, or the one that is being computed.
     update: Option<Update>,
 }
 
 /// What a gradient is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
+enum PendingGradient {
     Probe { ticket: Ticket, exponents: Exponents },
     Update,
 }
@@ -72,7 +72,7 @@ enum Awaited {
 struct Update {
     round: u32,
     loss: Loss,
-    written: Written,
+    format: UpdateFormat,
 }
 
 /// What a worker answers in a session.
@@ -93,14 +93,14 @@ impl Session {
     /// so every vector that a round begins from is written here; gradient and scratch are written before they are read.
     pub fn open(
         configure: &Configure,
-        objective: &'static Traits,
+        objective: &'static ObjectiveInfo,
         layout: Layout,
         memory: &mut [u64],
     ) -> Self {
         let at = layout.split(memory);
         let x_exponent = start::fill(at.x, configure.start_seed);
         at.g_i.fill(0);
-        at.private.fill(0);
+        at.local.fill(0);
         at.sum.fill(0);
         at.velocity.fill(0);
         let has_data = checksum(at.data) == configure.data_checksum
@@ -130,15 +130,15 @@ impl Session {
             },
             data_checksum: configure.data_checksum,
             data_held,
-            data_kept: data_held,
-            private_is_new: false,
-            private_is_missing: false,
+            data_journaled: data_held,
+            local_state_dirty: false,
+            local_state_missing: false,
             exponents: Exponents { x: x_exponent, ..Exponents::default() },
             announced: false,
             ticket,
             answer,
             outbox: answer,
-            awaited: None,
+            pending: None,
             update: None,
         }
     }
@@ -154,10 +154,10 @@ impl Session {
     }
 
     /// Whether a request is new; an old one is answered as it was.
-    pub fn admit(&mut self, ticket: Ticket) -> bool {
+    pub fn accept_ticket(&mut self, ticket: Ticket) -> bool {
         // Serial numbers: tickets wrap around in long runs.
         let age = ticket.wrapping_sub(self.ticket).cast_signed();
-        if age == 0 && self.awaited.is_none() {
+        if age == 0 && self.pending.is_none() {
             self.outbox = self.answer;
         }
         age > 0
@@ -169,7 +169,7 @@ impl Session {
         message: &Down,
         body: &[u8],
         round: u32,
-        mut at: Vectors,
+        mut at: Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         match *message {
@@ -179,14 +179,14 @@ impl Session {
             Down::Paced { from, pace } => {
                 return self.begin_next(round, from, pace, body, &mut at, saturated);
             }
-            Down::More { from } => return self.more(round, from),
+            Down::More { from } => return self.resend_from(round, from),
             _ => {}
         }
         let ticket = message.ticket().ok_or(Reject::Unexpected)?;
-        if !self.admit(ticket) {
+        if !self.accept_ticket(ticket) {
             return Err(Reject::Repeated);
         }
-        if self.awaited.is_some() {
+        if self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
         let answer = match *message {
@@ -196,49 +196,49 @@ impl Session {
                 Some(Answer::Ack { ticket, value: 0 })
             }
             Down::Part { part, from, until, .. } => {
-                self.write(part, from..until, body, &mut at, saturated)?;
+                self.write_part(part, from..until, body, &mut at, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
             // Both need the place of an update that may yet be asked for again.
             Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
                 return Err(Reject::Unexpected);
             }
-            Down::Curvature { .. } => Some(self.measure(ticket, at)?),
+            Down::Curvature { .. } => Some(self.bound_curvature(ticket, at)?),
             Down::Probe { exponents, .. } => {
-                self.await_gradient(Awaited::Probe { ticket, exponents })?;
+                self.request_gradient(PendingGradient::Probe { ticket, exponents })?;
                 None
             }
             Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
             Down::Begin { round, .. } => {
-                self.await_gradient(Awaited::Update)?;
+                self.request_gradient(PendingGradient::Update)?;
                 self.begin(round, &mut at);
-                self.private_is_missing = round > 0;
+                self.local_state_missing = round > 0;
                 Some(Answer::Update { from: 0 })
             }
             _ => return Err(Reject::Unexpected),
         };
         (self.ticket, self.answer) = (ticket, answer);
-        if self.awaited.is_none() {
+        if self.pending.is_none() {
             self.outbox = answer;
         }
         Ok(())
     }
 
-    fn await_gradient(&mut self, awaited: Awaited) -> Result<(), Reject> {
-        self.need_data()?;
-        self.awaited = Some(awaited);
+    fn request_gradient(&mut self, pending: PendingGradient) -> Result<(), Reject> {
+        self.require_data()?;
+        self.pending = Some(pending);
         Ok(())
     }
 
-    fn need_data(&self) -> Result<(), Reject> {
+    fn require_data(&self) -> Result<(), Reject> {
         let complete = self.data_held == self.layout.data_len;
         if complete { Ok(()) } else { Err(Reject::Unexpected) }
     }
 
     /// L̂_i of f_i, if its objective has one.
-    fn measure(&self, ticket: Ticket, at: Vectors) -> Result<Answer, Reject> {
-        self.need_data()?;
-        let rows = Rows { data: at.data, vector: at.gradient, scratch: at.scratch };
+    fn bound_curvature(&self, ticket: Ticket, at: Buffers) -> Result<Answer, Reject> {
+        self.require_data()?;
+        let rows = CurvatureRequest { data: at.data, vector: at.gradient, scratch: at.scratch };
         let penalty = smoothness(self.regulariser, self.lambda);
         let l_i = (self.objective.curvature)(rows).and_then(|loss| loss.plus(penalty).ratio());
         Ok(match l_i {
@@ -247,26 +247,26 @@ impl Session {
         })
     }
 
-    /// The exponents that the awaited gradient shall have in the end.
-    fn wanted_at(&self) -> Option<Exponents> {
-        self.awaited.map(|awaited| match awaited {
-            Awaited::Probe { exponents, .. } => exponents,
-            Awaited::Update => self.exponents,
+    /// The exponents that the pending gradient shall have in the end.
+    fn target_exponents(&self) -> Option<Exponents> {
+        self.pending.map(|pending| match pending {
+            PendingGradient::Probe { exponents, .. } => exponents,
+            PendingGradient::Update => self.exponents,
         })
     }
 
-    /// The exponents at which a gradient is awaited: of what is multiplied by `scale` afterwards.
-    pub fn awaited_at(&self) -> Option<Exponents> {
-        let wanted = self.wanted_at()?;
+    /// The exponents at which a gradient is pending: of what is multiplied by `scale` afterwards.
+    pub fn request_exponents(&self) -> Option<Exponents> {
+        let wanted = self.target_exponents()?;
         let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
         let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
         Some(Exponents { gradient, ..wanted })
     }
 
-    /// The rows of the awaited gradient: those of its round, or all for a probe, which looks for the range.
+    /// The rows of the pending gradient: those of its round, or all for a probe, which looks for the range.
     pub fn rows(&self) -> Selection {
-        match (self.awaited, self.update) {
-            (Some(Awaited::Update), Some(update)) => {
+        match (self.pending, self.update) {
+            (Some(PendingGradient::Update), Some(update)) => {
                 self.batch.selection(self.worker, update.round)
             }
             _ => Selection::ALL,
@@ -275,7 +275,7 @@ impl Session {
 
     /// Brings the gradient from the grid that it was asked for on to the one where it is wanted, times `scale`.
     fn scale_gradient(&self, gradient: &mut [i32], saturated: &mut u32) {
-        let exponents = self.awaited_at().zip(self.wanted_at());
+        let exponents = self.request_exponents().zip(self.target_exponents());
         if let Some((from, to)) = exponents.filter(|_| self.scale != Ratio::ONE) {
             let shift = i32::from(from.gradient) - i32::from(to.gradient);
             for g in gradient {
@@ -301,27 +301,27 @@ impl Session {
                 && !(checksum(data) == self.data_checksum
                     && (self.objective.check)(data, self.layout.dimension))
             {
-                (self.data_held, self.data_kept) = (0, 0);
+                (self.data_held, self.data_journaled) = (0, 0);
                 return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
             }
         }
         Ok(Answer::Ack { ticket, value: self.data_held() })
     }
 
-    /// What has come of the data since this was asked last, as far as it makes one piece.
-    pub fn poll_piece<'d>(&mut self, data: &'d [u8]) -> Option<Piece<'d>> {
-        let offset = self.data_kept;
+    /// What has come of the data since this was asked last, as far as it makes one chunk.
+    pub fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
+        let offset = self.data_journaled;
         let complete = self.data_held == data.len();
-        let grains_held = self.data_held - self.data_held % GRAIN;
-        let until = if complete { self.data_held } else { grains_held };
-        let bytes = data.get(offset..until)?.chunks(PIECE_LEN_MAX).next()?;
-        self.data_kept += bytes.len();
-        let whole = Whole { checksum: self.data_checksum, len: data.len() as u32 };
-        Some(Piece { whole, offset: offset as u32, bytes })
+        let blocks_held = self.data_held - self.data_held % BLOCK_LEN;
+        let until = if complete { self.data_held } else { blocks_held };
+        let bytes = data.get(offset..until)?.chunks(CHUNK_LEN_MAX).next()?;
+        self.data_journaled += bytes.len();
+        let data_id = DataId { checksum: self.data_checksum, len: data.len() as u32 };
+        Some(DataChunk { data_id, offset: offset as u32, bytes })
     }
 
     /// A name for what this worker alone keeps after a round.
-    fn name(&self, round: u32) -> u64 {
+    fn local_state_name(&self, round: u32) -> u64 {
         let mut name = Transcript::default();
         let [session, data] = [self.id, self.data_checksum].map(u64::from);
         name.absorb(session << 32 | u64::from(self.worker));
@@ -330,27 +330,30 @@ impl Session {
     }
 
     /// What this worker alone keeps, if it is of a round of which this was not asked.
-    pub fn poll_private<'p>(&mut self, mantissas: &'p [i32]) -> Option<Private<'p>> {
-        let new = core::mem::take(&mut self.private_is_new) && !mantissas.is_empty();
-        let name = self.name(self.round()?);
-        new.then_some(Private { name, exponent: self.exponents.gradient, mantissas })
+    pub fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
+        let new = core::mem::take(&mut self.local_state_dirty) && !mantissas.is_empty();
+        let name = self.local_state_name(self.round()?);
+        new.then_some(LocalState { name, exponent: self.exponents.gradient, mantissas })
     }
 
     /// What this worker alone kept after the round before the present one, if it is missing.
-    pub fn recall_request<'p>(&self, mantissas: &'p mut [i32]) -> Option<Recall<'p>> {
+    pub fn local_state_request<'p>(
+        &self,
+        mantissas: &'p mut [i32],
+    ) -> Option<LocalStateRequest<'p>> {
         let before = self.round()?.checked_sub(1)?;
-        let missing = self.private_is_missing && !mantissas.is_empty();
-        missing.then(|| Recall { name: self.name(before), mantissas })
+        let missing = self.local_state_missing && !mantissas.is_empty();
+        missing.then(|| LocalStateRequest { name: self.local_state_name(before), mantissas })
     }
 
     /// Takes what was missing; it moves to the present exponent, as if it had been here when that was announced.
-    pub fn recalled(
+    pub fn local_state_ready(
         &mut self,
         exponent: Option<Exponent>,
         mantissas: &mut [i32],
         saturated: &mut u32,
     ) {
-        if !core::mem::take(&mut self.private_is_missing) {
+        if !core::mem::take(&mut self.local_state_missing) {
             return;
         }
         match exponent {
@@ -361,11 +364,11 @@ impl Session {
         }
     }
 
-    fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Vectors, saturated: &mut u32) {
+    fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Buffers, saturated: &mut u32) {
         let from = self.exponents;
         vector::rescale(at.x, from.x, to.x, saturated);
         vector::rescale(at.g_i, from.gradient, to.gradient, saturated);
-        vector::rescale(at.private, from.gradient, to.gradient, saturated);
+        vector::rescale(at.local, from.gradient, to.gradient, saturated);
         vector::rescale_sum(at.sum, from.gradient, to.gradient);
         vector::rescale_sum(at.velocity, from.gradient, to.gradient);
         (self.exponents, self.rule.gamma_n) = (to, gamma_n);
@@ -373,12 +376,12 @@ impl Session {
     }
 
     /// Writes coordinates of a vector. Nothing is written if the body has a flaw.
-    fn write(
+    fn write_part(
         &mut self,
         part: Part,
         range: core::ops::Range<u32>,
         body: &[u8],
-        at: &mut Vectors,
+        at: &mut Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let dimension = self.layout.dimension as u32;
@@ -398,17 +401,17 @@ impl Session {
             Part::Model | Part::Estimator => {
                 let vector = if part == Part::Model { &mut *at.x } else { &mut *at.g_i };
                 vector.get_mut(range).unwrap_or_default().fill(0);
-                change(vector, values, |_, value| saturate(value, saturated));
+                set_entries(vector, values, |_, value| saturate(value, saturated));
             }
-            Part::ModelChange => change(at.x, values, |before, value| {
+            Part::ModelChange => set_entries(at.x, values, |before, value| {
                 saturate(i64::from(before).saturating_add(value), saturated)
             }),
             _ if wide.is_empty() => return Err(Reject::Unexpected),
             Part::Sum | Part::Velocity => {
                 wide.get_mut(range).unwrap_or_default().fill(0);
-                change(wide, values, |_, value| value);
+                set_entries(wide, values, |_, value| value);
             }
-            Part::SumChange => change(wide, values, i64::saturating_add),
+            Part::SumChange => set_entries(wide, values, i64::saturating_add),
         }
         Ok(())
     }
@@ -420,46 +423,46 @@ impl Session {
         from: u32,
         pace: u8,
         body: &[u8],
-        at: &mut Vectors,
+        at: &mut Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let current = self.round().ok_or(Reject::Unexpected)?;
         if round == current {
-            if self.awaited.is_none() {
+            if self.pending.is_none() {
                 self.outbox = Some(Answer::Update { from: 0 });
             }
             return Err(Reject::Repeated);
         }
-        if self.awaited.is_some() {
+        if self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
         let range = from..self.layout.dimension as u32;
-        self.write(self.downlink_part, range, body, at, saturated)?;
+        self.write_part(self.downlink_part, range, body, at, saturated)?;
         if self.downlink_part == Part::SumChange {
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
             step(at.x, at.sum, at.velocity, self.rule.paced(pace), grids, saturated);
         }
-        self.awaited = Some(Awaited::Update);
+        self.pending = Some(PendingGradient::Update);
         self.begin(round, at);
         Ok(())
     }
 
     /// Begins a round: a worker that does not take part in it answers at once, with an empty update.
-    fn begin(&mut self, round: u32, at: &mut Vectors) {
+    fn begin(&mut self, round: u32, at: &mut Buffers) {
         // The last update was asked for once more and is not wanted any longer: it would go out under this round's name.
         self.outbox = None;
         let loss = self.update.map_or(Loss::default(), |update| update.loss);
-        self.update = Some(Update { round, loss, written: Written::default() });
+        self.update = Some(Update { round, loss, format: UpdateFormat::default() });
         if !self.participation.includes(self.worker, round) {
             at.gradient.fill(0);
-            self.private_is_new = true;
-            self.awaited = None;
+            self.local_state_dirty = true;
+            self.pending = None;
             self.outbox = Some(Answer::Update { from: 0 });
         }
     }
 
-    fn more(&mut self, round: u32, from: u32) -> Result<(), Reject> {
-        if self.round() != Some(round) || self.awaited.is_some() {
+    fn resend_from(&mut self, round: u32, from: u32) -> Result<(), Reject> {
+        if self.round() != Some(round) || self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
         if from > self.layout.dimension as u32 {
@@ -469,32 +472,32 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the gradient that was awaited.
-    pub fn gradient_ready(&mut self, loss: i64, at: Vectors, saturated: &mut u32) {
+    /// Takes the gradient that was pending.
+    pub fn gradient_ready(&mut self, loss: i64, at: Buffers, saturated: &mut u32) {
         let loss = Loss::new(loss);
         self.scale_gradient(at.gradient, saturated);
-        match self.awaited.take() {
-            Some(Awaited::Probe { ticket, .. }) => {
+        match self.pending.take() {
+            Some(PendingGradient::Probe { ticket, .. }) => {
                 let gradient_max = vector::max_magnitude(at.gradient);
                 self.answer = Some(Answer::Range { ticket, gradient_max, loss });
                 self.outbox = self.answer;
             }
-            Some(Awaited::Update) => {
+            Some(PendingGradient::Update) => {
                 let Some(round) = self.round() else { return };
-                let compression = self.compression(round);
+                let compressor = self.round_compressor(round);
                 let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
                 let spare_len = spare.len().min(self.layout.dimension);
                 let mut vectors = method::Vectors {
                     gradient: at.gradient,
                     g_i: at.g_i,
-                    private: at.private,
+                    local: at.local,
                     spare: &mut spare[..spare_len],
                 };
                 let first = round == 0;
-                let written =
-                    method::update(self.method, &mut vectors, compression, first, saturated);
-                self.update = Some(Update { round, loss, written });
-                self.private_is_new = true;
+                let format =
+                    method::update(self.method, &mut vectors, compressor, first, saturated);
+                self.update = Some(Update { round, loss, format });
+                self.local_state_dirty = true;
                 self.outbox = Some(Answer::Update { from: 0 });
             }
             None => {}
@@ -502,13 +505,13 @@ impl Session {
     }
 
     /// The compressor of a round.
-    fn compression(&self, round: u32) -> Compression {
+    fn round_compressor(&self, round: u32) -> RoundCompressor {
         let budget = self.init.budget(round, self.layout.dimension as u32, self.budget);
         let draw = match budget.compressor {
             Compressor::RandK { seed } => draw(seed, self.worker, round),
             _ => 0,
         };
-        Compression { budget, draw }
+        RoundCompressor { budget, draw }
     }
 
     /// Writes the next frame to send; `mantissas` are those of the update.
@@ -543,11 +546,13 @@ impl Session {
         out: &'o mut [u8; FRAME_LEN_MAX],
     ) -> Draft<'o> {
         let mut body = [0; BODY_LEN_MAX];
-        let packing = self.compression(update.round).budget.packing(self.layout.dimension as u32);
-        let mut encoder = Encoder::new(&mut body, packing, update.written.shift, from);
-        let whole = entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
+        let packing =
+            self.round_compressor(update.round).budget.packing(self.layout.dimension as u32);
+        let mut encoder = Encoder::new(&mut body, packing, update.format.shift, from);
+        let complete =
+            entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
         let len = encoder.finish();
-        let message = match (whole, update.written.anew) {
+        let message = match (complete, update.format.resets_estimator) {
             (false, _) => Up::UpdatePart,
             (true, false) => Up::Update { loss: update.loss },
             (true, true) => Up::Anew { loss: update.loss },
@@ -557,7 +562,7 @@ impl Session {
 }
 
 /// Changes the coordinates of a vector that entries name, to `new(before, value)`.
-fn change<T: Copy>(
+fn set_entries<T: Copy>(
     vector: &mut [T],
     entries: impl Iterator<Item = (usize, i64)>,
     mut new: impl FnMut(T, i64) -> T,

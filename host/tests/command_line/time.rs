@@ -5,7 +5,7 @@ use super::{
     summary_of,
 };
 use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::objective::{Evaluation, Objective, Repertoire, Traits};
+use smidgen_firmware::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use std::io::{self, Read, Write};
 use std::thread::sleep;
 use std::time::Duration;
@@ -60,11 +60,11 @@ impl Write for Line {
 /// An objective that takes so long.
 struct Slow(Duration);
 
-impl Repertoire for Slow {
+impl ObjectiveSet for Slow {
     const NAMES: &'static str = Logistic::NAME;
-    const ALL: &'static [Traits] = &[Traits::of::<Logistic>()];
+    const ALL: &'static [ObjectiveInfo] = &[ObjectiveInfo::of::<Logistic>()];
 
-    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
         sleep(self.0);
         Logistic.evaluate(at)
     }

@@ -17,12 +17,12 @@ const COUNT_MAX: u32 = 32;
 
 /// The state of the code.
 #[derive(Clone, Debug)]
-pub struct Gaps {
+pub struct GapCoder {
     sum: u32,
     count: u32,
 }
 
-impl Gaps {
+impl GapCoder {
     pub fn new(rice: u8) -> Self {
         Self { sum: PRIOR << rice, count: PRIOR }
     }
@@ -40,7 +40,7 @@ impl Gaps {
         self.count += 1;
     }
 
-    /// Length of the code word that [`Gaps::write`] would write.
+    /// Length of the code word that [`GapCoder::write`] would write.
     pub fn len_bits(&self, gap: u32, index_bits: u8) -> u32 {
         let r = self.parameter();
         match gap >> r {

@@ -8,9 +8,9 @@
 mod flash;
 
 use board_support::{
-    identity, memory, once,
+    identity, init_worker, memory,
     serial::{self, Port},
-    serve, worker,
+    serve, take_or_reset,
 };
 use cortex_m_rt::entry;
 use embedded_hal::digital::OutputPin;
@@ -41,12 +41,12 @@ fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
-    let device = once(pac::Peripherals::take());
-    let identity = identity::given_or_else(|| device_id(&device.FICR));
+    let device = take_or_reset(pac::Peripherals::take());
+    let identity = identity::injected_or_else(|| device_id(&device.FICR));
     let memory = memory::take();
     let mut journal = FlashJournal::open(Flash::new(device.NVMC), DATA_PAGES, memory);
     let board = Board { name: "microbit", identity };
-    let worker = worker::<Objectives>(WORKER, board, memory, || {
+    let worker = init_worker::<Objectives>(WORKER, board, memory, || {
         let mut boot = [0; BOOT_LEN];
         Rng::new(device.RNG).random(&mut boot);
         Some(boot)

@@ -8,7 +8,7 @@ use cortex_m_rt::entry;
 
 #[entry]
 fn main() -> ! {
-    let given = identity::given_or_else(|| 0) as usize;
+    let given = identity::injected_or_else(|| 0) as usize;
     black_box(checked(&[1, 2, 3], given));
     black_box(7 / given);
     loop {

@@ -9,9 +9,9 @@
 mod registers;
 
 use board_support::{
-    identity, memory, once,
+    identity, init_worker, memory,
     serial::{self, Port},
-    serve, worker,
+    serve, take_or_reset,
 };
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
@@ -30,10 +30,10 @@ fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
-    let core = once(cortex_m::Peripherals::take());
-    let identity = identity::given_or_else(|| SCC.image().into());
+    let core = take_or_reset(cortex_m::Peripherals::take());
+    let identity = identity::injected_or_else(|| SCC.image().into());
     let board = Board { name: name(&core.CPUID), identity };
-    let worker = worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
+    let worker = init_worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
 
     UART.open();
     let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));

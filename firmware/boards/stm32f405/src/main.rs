@@ -11,7 +11,7 @@
 mod random;
 mod usart;
 
-use board_support::{identity, memory, once, serial::Port, serve, worker};
+use board_support::{identity, init_worker, memory, serial::Port, serve, take_or_reset};
 use cortex_m_rt::entry;
 use heapless::spsc::Queue;
 use smidgen_firmware::{
@@ -32,15 +32,15 @@ fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
-    let board = Board { name: "stm32f405", identity: identity::given_or_else(device_id) };
-    let device = once(pac::Peripherals::take());
+    let board = Board { name: "stm32f405", identity: identity::injected_or_else(device_id) };
+    let device = take_or_reset(pac::Peripherals::take());
     // After a start the core runs at 16 MHz from the internal oscillator, and so do all buses.
     let mut rcc = device.RCC.constrain();
     // Lit until the worker waits: a board that has a key and cannot draw stays so.
     let gpioc = device.GPIOC.split(&mut rcc);
     let mut led = gpioc.pc12.into_push_pull_output();
     let boot = || identity::seed().or_else(|| random::draw(device.RNG, &mut rcc));
-    let worker = worker::<Objectives>(WORKER, board, memory::take(), boot);
+    let worker = init_worker::<Objectives>(WORKER, board, memory::take(), boot);
 
     usart::open(device.USART1, &mut rcc);
     let gpioa = device.GPIOA.split(&mut rcc);
@@ -54,7 +54,7 @@ fn main() -> ! {
 
 /// The unique device id: position on the wafer, number of the wafer, lot; folded to 64 bits.
 ///
-/// QEMU has no such memory, so there it faults, which [`identity::given_or_else`] knows how to take.
+/// QEMU has no such memory, so there it faults, which [`identity::injected_or_else`] knows how to take.
 fn device_id() -> u64 {
     let id = Uid::get();
     let [x0, x1] = id.x().to_le_bytes();

@@ -30,8 +30,8 @@ const ASKING: u64 = u64::from_le_bytes(*b"smidgen?");
 ///
 /// A read of memory that an emulator does not have is a fault, which starts the board again; RAM then still says what it
 /// was doing. The start after that asks again, so that a chance reset does not cost a board its identity.
-pub fn given_or_else(hardware: impl FnOnce() -> u64) -> u64 {
-    let [mark, identity, ..] = given();
+pub fn injected_or_else(hardware: impl FnOnce() -> u64) -> u64 {
+    let [mark, identity, ..] = injected();
     if mark == MAGIC {
         return identity;
     }
@@ -44,7 +44,7 @@ pub fn given_or_else(hardware: impl FnOnce() -> u64) -> u64 {
 
 /// Bytes that no other start of a board has, if an emulator gave a seed.
 pub fn seed() -> Option<[u8; BOOT_LEN]> {
-    let [magic, _, seed, starts] = given();
+    let [magic, _, seed, starts] = injected();
     let start = u32::try_from(starts).ok()?.checked_add(1)?;
     if magic != MAGIC || seed == 0 {
         return None;
@@ -62,7 +62,7 @@ fn write(index: usize, word: u64) {
     unsafe { (&raw mut _identity).cast::<u64>().add(index).write_volatile(word) };
 }
 
-fn given() -> [u64; 4] {
+fn injected() -> [u64; 4] {
     // SAFETY: `memory.x` reserves 32 bytes at this address, aligned to eight, to which nothing in the program
     // refers otherwise. The read is volatile because the bytes come from outside the program; any bits are a u64.
     unsafe { (&raw const _identity).read_volatile() }

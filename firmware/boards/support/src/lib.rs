@@ -28,7 +28,7 @@ use embedded_io::{Read, Write};
 use serial::Overrun;
 use smidgen_firmware::{
     journal::Journal,
-    objective::Repertoire,
+    objective::ObjectiveSet,
     run::run,
     worker::{Board, Worker},
 };
@@ -40,7 +40,7 @@ use defmt_rtt as _;
 /// What can be taken once and is there; a board that wants it again starts anew.
 ///
 /// It takes the place of `unwrap`, so that there is no panic in an image.
-pub fn once<T>(taken: Option<T>) -> T {
+pub fn take_or_reset<T>(taken: Option<T>) -> T {
     taken.unwrap_or_else(|| SCB::sys_reset())
 }
 
@@ -48,7 +48,7 @@ pub fn once<T>(taken: Option<T>) -> T {
 ///
 /// It is sealed if the image holds a [`key`]. Not inlined: the stack would hold it all the same, on its way there.
 #[inline(never)]
-pub fn worker<R: Repertoire>(
+pub fn init_worker<R: ObjectiveSet>(
     place: &'static mut Option<Worker<&'static mut [u64]>>,
     board: Board,
     memory: &'static mut [u64],
@@ -63,15 +63,15 @@ pub fn worker<R: Repertoire>(
 pub fn serve<P, R>(
     mut port: P,
     worker: &mut Worker<&'static mut [u64]>,
-    repertoire: &mut R,
+    objectives: &mut R,
     journal: &mut impl Journal,
 ) -> !
 where
     P: Read + Write<Error = Overrun>,
-    R: Repertoire,
+    R: ObjectiveSet,
 {
     loop {
-        if run(&mut port, worker, repertoire, journal).is_err() {
+        if run(&mut port, worker, objectives, journal).is_err() {
             worker.count_overrun();
             #[cfg(feature = "defmt")]
             defmt::warn!("the receiver lost bytes");

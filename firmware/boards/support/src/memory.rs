@@ -1,6 +1,6 @@
 //! The memory that is left when stack and statics have theirs.
 
-use crate::once;
+use crate::take_or_reset;
 use core::{mem::MaybeUninit, slice};
 
 unsafe extern "C" {
@@ -12,7 +12,7 @@ unsafe extern "C" {
 ///
 /// The memory can be given away only once: if called again, the board starts anew.
 pub fn take() -> &'static mut [u64] {
-    once(cortex_m::singleton!(TAKEN: () = ()));
+    take_or_reset(cortex_m::singleton!(TAKEN: () = ()));
     let start = cortex_m_rt::heap_start() as usize;
     let start = start.next_multiple_of(align_of::<u64>());
     let end = &raw const _ram_end as usize;

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use smidgen_firmware::bound::Bound;
-use smidgen_firmware::curvature::Rows;
+use smidgen_firmware::curvature::CurvatureRequest;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
@@ -44,7 +44,7 @@ impl Objective for Slope {
     }
 
     /// That of the distance to a point.
-    fn curvature(_: Rows<'_>) -> Option<Bound> {
+    fn curvature(_: CurvatureRequest<'_>) -> Option<Bound> {
         Some(Bound::new(1, 0))
     }
 }

@@ -32,14 +32,14 @@ pub const WINDOW: u64 = SALTED as u64;
 
 /// One end of a link.
 #[derive(Debug)]
-pub struct Link {
+pub struct Channel {
     key: Key,
     /// Number of the next frame that is sent, and the least that the next one received can have.
     next: u64,
     expected: u64,
 }
 
-impl Link {
+impl Channel {
     /// A link on which nothing has been sent.
     pub fn new(key: Key) -> Self {
         Self { key, next: 0, expected: 0 }
@@ -59,7 +59,7 @@ impl Link {
     /// Seals what travels `direction`; returns the length of the frame, or none if all numbers have been used.
     pub fn seal(&mut self, direction: Direction, draft: Draft) -> Option<usize> {
         let head = [self.low_bits()];
-        draft.enclose(head, |head, content| self.encrypt(direction, head, content))
+        draft.seal_with(head, |head, content| self.encrypt(direction, head, content))
     }
 
     /// As [`seal`](Self::seal), with a salt in front.
@@ -71,7 +71,7 @@ impl Link {
     ) -> Option<usize> {
         let mut head = [self.low_bits() | SALTED; HEAD_LEN + SALT_LEN];
         head[HEAD_LEN..].copy_from_slice(salt);
-        draft.enclose(head, |head, content| self.encrypt(direction, head, content))
+        draft.seal_with(head, |head, content| self.encrypt(direction, head, content))
     }
 
     fn low_bits(&self) -> u8 {

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 /// A shard in the making: every row lists its entries.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub struct Dataset {
     pub dimension: usize,
     pub width: Width,
     pub sparse: bool,
@@ -22,7 +22,7 @@ pub struct Rows {
     pub entries: Vec<Vec<(usize, i32)>>,
 }
 
-impl Rows {
+impl Dataset {
     /// The shard's bytes, in words so that they are aligned.
     pub fn shard(&self) -> Vec<u64> {
         let header = Header {
@@ -113,26 +113,26 @@ pub struct Outcome {
 }
 
 /// Whether an objective takes the rows.
-pub fn check<O: Objective>(rows: &Rows, dimension: usize) -> bool {
+pub fn check<O: Objective>(rows: &Dataset, dimension: usize) -> bool {
     O::check(&bytemuck::cast_slice(&rows.shard())[..rows.len()], dimension)
 }
 
 /// Evaluates an objective that takes the rows.
-pub fn evaluate<O: Objective + Default>(rows: &Rows, at: &Point) -> Outcome {
+pub fn evaluate<O: Objective + Default>(rows: &Dataset, at: &Point) -> Outcome {
     evaluate_selected::<O>(rows, at, Selection::ALL)
 }
 
 /// Evaluates a minibatch of `size` rows, and a shard that holds just its rows.
-pub fn minibatch<O: Objective + Default>(rows: &Rows, at: &Point, size: u32) -> [Outcome; 2] {
+pub fn minibatch<O: Objective + Default>(rows: &Dataset, at: &Point, size: u32) -> [Outcome; 2] {
     let selection = Batch { size, seed: 3 }.selection(1, 5);
     let kept = selection.runs(rows.labels.len() as u32).flatten().map(|row| row as usize);
     let (labels, entries) = kept.map(|row| (rows.labels[row], rows.entries[row].clone())).unzip();
-    let alone = Rows { labels, entries, ..rows.clone() };
+    let alone = Dataset { labels, entries, ..rows.clone() };
     [evaluate_selected::<O>(rows, at, selection), evaluate::<O>(&alone, at)]
 }
 
 fn evaluate_selected<O: Objective + Default>(
-    rows: &Rows,
+    rows: &Dataset,
     at: &Point,
     selection: Selection,
 ) -> Outcome {
@@ -186,7 +186,7 @@ impl Row {
     }
 }
 
-impl Rows {
+impl Dataset {
     /// The rows in f64.
     pub fn reals(&self) -> Vec<Row> {
         let row = |(row, &label): (&Vec<(usize, i32)>, &i32)| Row {
@@ -204,9 +204,9 @@ impl Rows {
     }
 }
 
-impl Rows {
+impl Dataset {
     /// How large the terms of a row's margins are in all, with biases, for model pieces with biases.
-    pub fn doubt(&self, row: &Row, x: &[f64]) -> f64 {
+    pub fn margin_error(&self, row: &Row, x: &[f64]) -> f64 {
         let one = match self.width {
             Width::Unit => 0,
             width => 8 * width as i32 - 2,
@@ -220,12 +220,12 @@ impl Rows {
 }
 
 /// An evaluation in f64, each number with the largest quantity on its way.
-pub struct Naive {
+pub struct Reference {
     pub loss: (f64, f64),
     pub gradient: Vec<(f64, f64)>,
 }
 
-impl Naive {
+impl Reference {
     /// The regulariser alone.
     pub fn new(at: &Point) -> Self {
         let lambda = real(at.lambda);
@@ -315,11 +315,11 @@ fn widths() -> impl Strategy<Value = (Width, bool)> {
 }
 
 /// Rows of every kind with so many columns, and scales up to 2^`range` apart.
-pub fn rows(
+pub fn datasets(
     dimension: impl Strategy<Value = usize>,
     labels: Labels,
     range: i16,
-) -> impl Strategy<Value = Rows> {
+) -> impl Strategy<Value = Dataset> {
     let shape = (1usize..30, dimension, widths(), labels.width());
     shape.prop_flat_map(move |(n, dimension, (width, sparse), label_width)| {
         let value = move |value: i32| match width {
@@ -346,7 +346,7 @@ pub fn rows(
             prop::collection::vec(labels.values(label_width), n),
             prop::collection::vec(entries, n),
         )
-            .prop_map(move |(scales, label_scale, stored, entries)| Rows {
+            .prop_map(move |(scales, label_scale, stored, entries)| Dataset {
                 dimension,
                 width,
                 sparse,
@@ -389,10 +389,10 @@ pub fn points(dimension: usize) -> impl Strategy<Value = Point> {
 }
 
 /// Rows and points for f64; `weights` tells the dimension of the model for rows.
-pub fn tame(
-    rows: impl Strategy<Value = Rows>,
-    weights: fn(&Rows) -> usize,
-) -> impl Strategy<Value = (Rows, Point)> {
+pub fn moderate(
+    rows: impl Strategy<Value = Dataset>,
+    weights: fn(&Dataset) -> usize,
+) -> impl Strategy<Value = (Dataset, Point)> {
     rows.prop_flat_map(move |rows| {
         let point = points(weights(&rows));
         (Just(rows), point)
@@ -400,10 +400,10 @@ pub fn tame(
 }
 
 /// Whatever a check lets through.
-pub fn wild(
-    rows: impl Strategy<Value = Rows>,
-    weights: fn(&Rows) -> usize,
-) -> impl Strategy<Value = (Rows, Point)> {
+pub fn extreme(
+    rows: impl Strategy<Value = Dataset>,
+    weights: fn(&Dataset) -> usize,
+) -> impl Strategy<Value = (Dataset, Point)> {
     let ratio = || {
         let mantissa = prop_oneof![any::<i32>(), Just(i32::MIN), Just(i32::MAX), -1..=1];
         let exponent = prop_oneof![any::<i16>(), Just(i16::MIN), Just(i16::MAX), -70i16..70];

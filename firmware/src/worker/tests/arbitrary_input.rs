@@ -78,7 +78,7 @@ fn configurations(
 
 /// What the line may bring.
 #[derive(Clone, Debug)]
-enum Arrival {
+enum Input {
     Noise(Vec<u8>),
     Message {
         message: Down<'static>,
@@ -95,43 +95,43 @@ enum Arrival {
     Round,
 }
 
-fn arrivals() -> impl Strategy<Value = Arrival> {
+fn inputs() -> impl Strategy<Value = Input> {
     let body = || prop::collection::vec(any::<u8>(), 0..20);
     prop_oneof![
-        1 => prop::collection::vec(any::<u8>(), 0..700).prop_map(Arrival::Noise),
+        1 => prop::collection::vec(any::<u8>(), 0..700).prop_map(Input::Noise),
         6 => (messages(), 0u16..3, body(), any::<bool>(), 0u32..5).prop_map(
             |(message, address, body, session, round)| {
-                Arrival::Message { message, address, body, session, round }
+                Input::Message { message, address, body, session, round }
             },
         ),
         2 => (messages(), any::<prop::sample::Index>())
-            .prop_map(|(message, bit)| Arrival::Damaged { message, bit }),
-        1 => Just(Arrival::Round),
+            .prop_map(|(message, bit)| Input::Damaged { message, bit }),
+        1 => Just(Input::Round),
     ]
 }
 
 proptest! {
     #[test]
-    fn nothing_that_arrives_makes_a_worker_panic_or_lose_count(
-        arrivals in prop::collection::vec(arrivals(), 0..60), served: bool,
+    fn arbitrary_input_never_panics_and_all_bytes_are_counted(
+        inputs in prop::collection::vec(inputs(), 0..60), served: bool,
     ) {
         let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
-        for arrival in arrivals {
-            let wire = match arrival {
-                Arrival::Noise(bytes) => bytes,
-                Arrival::Message { message, address, body, session, round } => {
+        for input in inputs {
+            let wire = match input {
+                Input::Noise(bytes) => bytes,
+                Input::Message { message, address, body, session, round } => {
                     let round = if message.is_of_round() { round } else { 0 };
                     let session = if session { host.configure.session } else { 0 };
                     let context = Context { session, round, ..Context::SETUP };
                     emit(message, address, &body_of(&message, body), context)
                 }
-                Arrival::Damaged { message, bit } => {
+                Input::Damaged { message, bit } => {
                     let mut wire = host.frame(message, &[]);
                     let bit = bit.index(wire.len() * 8);
                     wire[bit / 8] ^= 1 << (bit % 8);
                     wire
                 }
-                Arrival::Round => {
+                Input::Round => {
                     let session = host.worker.machine.session.as_ref();
                     host.round = session.and_then(Session::round).unwrap_or(0) + 1;
                     let (from, _, body) = &bodies(&[3, 0, -7, 0, 1])[0];
