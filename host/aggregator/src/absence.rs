@@ -5,7 +5,7 @@
 //! transcript says who was left out. A worker that answers again is waited for again. What it holds may be anything by then,
 //! so that it is restored as after a reboot. A worker with whom there can be no run is asked again later, at growing intervals.
 
-use super::question::Stage;
+use super::exchange::Stage;
 use super::{Event, Failure, Machine, Phase, Reason};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl Machine {
 
     fn is_idle(&self, worker: usize) -> bool {
         let peer = &self.peers[worker];
-        peer.question.stage() == Stage::Idle && !peer.missed
+        peer.exchange.stage() == Stage::Idle && !peer.missed
     }
 
     /// From when on a worker is not waited for.
@@ -65,7 +65,7 @@ impl Machine {
         if peer.absent || (self.phase == Phase::Finishing && peer.missed) {
             return Some(Duration::ZERO);
         }
-        peer.question.overdue_since().map(|since| since + patience)
+        peer.exchange.overdue_since().map(|since| since + patience)
     }
 
     fn is_given_up(&self, worker: usize, now: Duration) -> bool {
@@ -124,7 +124,7 @@ impl Machine {
         }
         let is_in = self.open_round().is_some_and(|round| self.is_in(worker, round));
         let peer = &mut self.peers[worker];
-        if peer.barred && peer.question.is_resting() {
+        if peer.barred && peer.exchange.is_resting() {
             return;
         }
         // Its mirror holds its update of this round, which must not be taken twice: whatever is wrong is found again in the next.
@@ -145,7 +145,7 @@ impl Machine {
     /// begins it needs nothing from the others.
     pub fn hear(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
-        if matches!(peer.question.stage(), Stage::Greet | Stage::Configure | Stage::Load { .. }) {
+        if matches!(peer.exchange.stage(), Stage::Greet | Stage::Configure | Stage::Load { .. }) {
             return;
         }
         peer.barred = false;
@@ -157,7 +157,7 @@ impl Machine {
     /// What a worker that was not in the round just closed is asked now: nothing new while it is on its way back to where
     /// the restoration begins, else to begin that again, since the model has moved on.
     pub fn bring_back(&mut self, worker: usize, rescaled: bool) {
-        match self.peers[worker].question.stage() {
+        match self.peers[worker].exchange.stage() {
             Stage::Greet | Stage::Configure | Stage::Load { .. } | Stage::Idle => {}
             Stage::Announce if !rescaled => {}
             _ => self.enter(worker, Stage::Announce),

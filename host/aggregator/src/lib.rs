@@ -1,4 +1,4 @@
-//! The aggregator machine: the server of EF21, and the questions that it takes to run a round.
+//! The aggregator machine: the server of EF21, and the requests that it takes to run a round.
 //!
 //! ```text
 //!   receive(now, link, bytes) ────> [ machine ] ──> poll_transmit(now, out) ─> (link, len)
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It knows neither clock nor port: `now` is the time since the run began. Every worker is at one stage: one
-//! question that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
+//! request that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
 //! restarted simply finds itself at an early stage again, while its mirror and the model wait for it. Which link leads to which
 //! worker is what boards say of themselves (`routes`):
 //!
@@ -24,12 +24,12 @@ mod absence;
 mod chunk;
 mod compressor;
 mod downlink;
+mod exchange;
 mod failure;
 mod information;
 mod mirror;
 mod model;
 mod peer;
-mod question;
 pub mod ratio;
 mod rounds;
 mod routes;
@@ -46,6 +46,7 @@ mod uplink;
 
 use chunk::Chunk;
 pub use compressor::Budget;
+use exchange::Stage;
 pub use failure::{Failure, Reason};
 use information::Information;
 pub use mirror::Mirror;
@@ -53,7 +54,6 @@ use model::Model;
 pub use model::value;
 use peer::Peer;
 pub use peer::{Identity, Told};
-use question::Stage;
 use ratio::{ratio, real};
 use routes::Routes;
 pub use scaling::grids;
@@ -180,13 +180,13 @@ impl Aggregator {
                 counters.tally(outcome, wire_len);
                 useful += outcome.map_or(0, |()| wire_len);
                 if outcome == Err(Reject::Repeated) {
-                    let Peer { question, uplink, .. } = &mut self.machine.peers[worker];
-                    question.repeated();
+                    let Peer { exchange, uplink, .. } = &mut self.machine.peers[worker];
+                    exchange.repeated();
                     uplink.retransmitted_frames += 1;
                     uplink.retransmitted_bytes += wire_len as u64;
                 }
                 self.machine.peers[worker].stopwatch.frame_ended();
-                self.interrupt_exchanged(link, worker);
+                self.interrupt_swapped(link, worker);
             } else if self.deframers[link].pending() == 0 {
                 self.machine.peers[worker].stopwatch.frame_ended();
             }
@@ -201,7 +201,7 @@ impl Aggregator {
     }
 
     /// If a link does not lead to `worker` any more, the one that does so now has begun a frame, perhaps, that counts for nobody.
-    fn interrupt_exchanged(&mut self, link: usize, worker: usize) {
+    fn interrupt_swapped(&mut self, link: usize, worker: usize) {
         let Machine { routes, .. } = &self.machine;
         let (now, other) = (routes.worker(link), routes.link(worker));
         if now != worker {
@@ -369,12 +369,12 @@ impl Aggregator {
 
     /// Since when a useful answer of a worker has been waited for; none if it is not overdue.
     pub fn silent_since(&self, worker: usize) -> Option<Duration> {
-        self.machine.peers[worker].question.silent_since()
+        self.machine.peers[worker].exchange.silent_since()
     }
 
     /// When any answer of a worker came last, be it only that it is there.
     pub fn answered_at(&self, worker: usize) -> Duration {
-        self.machine.peers[worker].question.answered_at()
+        self.machine.peers[worker].exchange.answered_at()
     }
 
     /// Mantissas of x, g_i and Σ g_i that were cut to their range, on the host's side.
@@ -477,26 +477,26 @@ impl Machine {
     }
 
     fn enqueue(&mut self, worker: usize) {
-        if self.peers[worker].question.enqueue() {
+        if self.peers[worker].exchange.enqueue() {
             self.queue.push_back(worker);
         }
     }
 
     fn enter(&mut self, worker: usize, stage: Stage) {
-        self.peers[worker].question.enter(stage);
+        self.peers[worker].exchange.enter(stage);
         self.enqueue(worker);
     }
 
     /// Asks who is there; a worker that was given up for a reason gets another chance.
     fn reconnect(&mut self, worker: usize) {
         let over = matches!(self.phase, Phase::Finishing | Phase::Finished);
-        let Peer { barred, question, restarts, met, .. } = &mut self.peers[worker];
+        let Peer { barred, exchange, restarts, met, .. } = &mut self.peers[worker];
         *met = None;
         if *barred && !over {
             *restarts = 1;
             return self.enter(worker, Stage::Greet);
         }
-        question.interrupted();
+        exchange.interrupted();
         self.enqueue(worker);
     }
 
@@ -505,7 +505,7 @@ impl Machine {
             && deadline <= now
         {
             self.deadlines.pop();
-            if self.peers[worker].question.missed(deadline) {
+            if self.peers[worker].exchange.missed(deadline) {
                 self.enqueue(worker);
             }
         }

@@ -1,7 +1,7 @@
 //! One worker as the aggregator sees it: what it is asked, what it has answered, what it cost.
 
+use super::exchange::{Exchange, Stage};
 use super::failure::Reason;
-use super::question::{Question, Stage};
 use super::stopwatch::{Elapsed, Stopwatch};
 use super::traffic::Traffic;
 use crate::shown::shown;
@@ -94,7 +94,7 @@ impl Incoming {
 /// The state of one worker.
 #[derive(Debug, Default)]
 pub struct Peer {
-    pub question: Question,
+    pub exchange: Exchange,
     /// Its board: the one that answered first, in this run or in the part of it that was resumed.
     pub identity: Option<Identity>,
     /// The link on which its board was heard last by this host, if it ever was.
@@ -143,8 +143,8 @@ pub struct Peer {
 impl Peer {
     /// The awaited answer came, on a line that takes `byte_time` for a byte.
     pub fn answered(&mut self, now: Duration, byte_time: Duration) {
-        self.stopwatch.answered(now, self.question.asked().evaluates(), byte_time);
-        self.question.answered(now);
+        self.stopwatch.answered(now, self.exchange.asked().evaluates(), byte_time);
+        self.exchange.answered(now);
     }
 
     /// Whether its board has said to this host who it is.
@@ -163,15 +163,15 @@ impl Peer {
     pub fn bar(&mut self) {
         (self.barred, self.restarts) = (true, RESTARTS_MAX);
         (self.met, self.refuted) = (None, 0);
-        self.question.rest(TERM_MIN * 2u32.pow(self.terms.min(DOUBLINGS_MAX)));
+        self.exchange.rest(TERM_MIN * 2u32.pow(self.terms.min(DOUBLINGS_MAX)));
         self.terms += 1;
     }
 
     /// It is not asked before the round is over, whoever may be on its link.
     pub fn wait(&mut self) {
         (self.met, self.refuted) = (None, 0);
-        self.question.recognised();
-        self.question.enter(Stage::Idle);
+        self.exchange.recognised();
+        self.exchange.enter(Stage::Idle);
     }
 
     /// Its update was taken, so that whatever was wrong is over.
@@ -179,7 +179,7 @@ impl Peer {
         self.stopwatch.updated(now);
         self.at_round = Some(round);
         (self.restarts, self.terms) = (0, 0);
-        self.question.enter(Stage::Idle);
+        self.exchange.enter(Stage::Idle);
     }
 
     /// Puts the traffic since the last close to that of the past.

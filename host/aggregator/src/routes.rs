@@ -2,11 +2,11 @@
 //!
 //! A board is known by its identity, not by the link on which it answers. There are as many links as workers, and each leads to
 //! one: at first to the worker of the same number, which takes over the identity of the board that answers there. Whoever answers
-//! on a link of another worker has been moved: the two links exchange their workers. Exchanges of two make every order out of every other.
+//! on a link of another worker has been moved: the two links swap their workers. Swaps make every order out of every other.
 //!
 //! ```text
 //! Ready on the link of w:  by w itself          all is well
-//!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: exchange
+//!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: swap
 //!                                                            it answers on its own link as well: one identity too many
 //!                          by an unknown board  a worker without an identity? it is that one
 //!                                                w was not heard yet? it stands in for it, once every link has answered
@@ -63,7 +63,7 @@ impl Routes {
     }
 
     /// Gives each of two workers the link of the other.
-    fn exchange(&mut self, one: usize, other: usize) {
+    fn swap(&mut self, one: usize, other: usize) {
         self.links.swap(one, other);
         for worker in [one, other] {
             self.workers[self.links[worker]] = worker;
@@ -92,7 +92,7 @@ impl Machine {
                 self.fail(worker, Reason::Stranger(identity));
             }
             // It is asked again until the others have said who they are.
-            None => self.peers[worker].question.heard(now),
+            None => self.peers[worker].exchange.heard(now),
         }
         false
     }
@@ -160,21 +160,21 @@ impl Machine {
     /// with one identity would both answer, and one that only says that it is another's shall not harm that.
     fn meet(&mut self, worker: usize, owner: usize) {
         let theirs = &self.peers[owner];
-        if !theirs.is_greeted() || theirs.met.is_some() || theirs.question.is_in_vain() {
-            return self.exchange(worker, owner);
+        if !theirs.is_greeted() || theirs.met.is_some() || theirs.exchange.is_in_vain() {
+            return self.swap(worker, owner);
         }
         if self.peers[worker].met.replace(owner) != Some(owner) {
-            self.peers[owner].question.challenge();
+            self.peers[owner].exchange.challenge();
         }
         self.enqueue(owner);
     }
 
     /// Two workers are each where the other was looked for, as far as is known.
-    fn exchange(&mut self, one: usize, other: usize) {
-        self.routes.exchange(one, other);
+    fn swap(&mut self, one: usize, other: usize) {
+        self.routes.swap(one, other);
         let [one_peer, other_peer] =
             self.peers.get_disjoint_mut([one, other]).expect("two workers are not one");
-        one_peer.question.trade_links(&mut other_peer.question);
+        one_peer.exchange.trade_links(&mut other_peer.exchange);
         one_peer.stopwatch.trade_links(&mut other_peer.stopwatch);
         (one_peer.met, other_peer.met) = (None, None);
         self.ask_who(one);
@@ -183,7 +183,7 @@ impl Machine {
 
     /// Asks who is there, now.
     pub fn ask_who(&mut self, worker: usize) {
-        self.peers[worker].question.challenge();
+        self.peers[worker].exchange.challenge();
         self.enqueue(worker);
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         let mut routes = Routes::new(4);
         for (one, other) in [(0, 1), (1, 2), (3, 1), (0, 3), (2, 0)] {
             let before = [one, other].map(|worker| routes.link(worker));
-            routes.exchange(one, other);
+            routes.swap(one, other);
             assert_eq!([other, one].map(|worker| routes.link(worker)), before);
             assert!((0..4).all(|worker| routes.worker(routes.link(worker)) == worker));
         }

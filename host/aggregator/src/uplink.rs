@@ -1,7 +1,7 @@
 //! What comes up: answers, and what they lead to.
 
+use super::exchange::Stage;
 use super::peer::{RESTARTS_MAX, Told};
-use super::question::Stage;
 use super::{Event, Machine, Phase, Reason, scaling};
 use crate::ratio::real;
 use smidgen_protocol::counters::Reject;
@@ -52,7 +52,7 @@ impl Machine {
             Ok((message, _)) if message.is_of_round() => {
                 let from = peer.incoming.next_from;
                 let expected = self.open_round().map(|round| Context { round, from, ..session });
-                let expected = expected.filter(|_| peer.question.stage().awaits_update());
+                let expected = expected.filter(|_| peer.exchange.stage().awaits_update());
                 expected.into_iter().chain(peer.incoming.taken()).find_map(checked)
             }
             Ok(_) => checked(session),
@@ -69,11 +69,11 @@ impl Machine {
         ticket: Ticket,
         message: &Up,
     ) -> Result<(), Reject> {
-        let question = &self.peers[worker].question;
-        if ticket != question.ticket() {
+        let exchange = &self.peers[worker].exchange;
+        if ticket != exchange.ticket() {
             return Err(Reject::Repeated);
         }
-        if !question.stage().is_answered_by(message) {
+        if !exchange.stage().is_answered_by(message) {
             return Err(Reject::Unexpected);
         }
         self.peers[worker].answered(now, self.setup.byte_time);
@@ -105,7 +105,7 @@ impl Machine {
     }
 
     fn handle_ready(&mut self, now: Duration, worker: usize, ready: &Ready) -> Result<(), Reject> {
-        if self.peers[worker].question.echo_awaited() != Some(ready.echo) {
+        if self.peers[worker].exchange.echo_awaited() != Some(ready.echo) {
             return Err(Reject::Repeated);
         }
         if !self.compare_versions(worker, ready.version, ready.schema)
@@ -115,7 +115,7 @@ impl Machine {
         }
         let peer = &mut self.peers[worker];
         peer.answered(now, self.setup.byte_time);
-        peer.question.recognised();
+        peer.exchange.recognised();
         peer.told =
             Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
         let peer = &self.peers[worker];
@@ -126,15 +126,15 @@ impl Machine {
             self.fail(worker, Reason::Objective { theirs, wanted });
             return Ok(());
         }
-        match peer.question.stage() {
+        match peer.exchange.stage() {
             Stage::Greet => {
                 self.events.push_back(Event::Greeted(worker));
-                self.peers[worker].question.served();
+                self.peers[worker].exchange.served();
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
             // A worker that is being configured need not be in the session yet. One that waits for the others is asked by its
-            // next question whether it still is.
+            // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
             _ if in_session => self.resume(worker),
             _ => self.restart(worker),
@@ -144,8 +144,8 @@ impl Machine {
 
     /// A worker is there, but its answer is still to come.
     fn resume(&mut self, worker: usize) {
-        self.peers[worker].question.evaded();
-        if self.peers[worker].question.resume() {
+        self.peers[worker].exchange.evaded();
+        if self.peers[worker].exchange.resume() {
             self.enqueue(worker);
         } else {
             self.fail(worker, Reason::Stuck);
@@ -155,7 +155,7 @@ impl Machine {
     /// A worker has forgotten everything: it is brought back to where the round began.
     fn restart(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
-        peer.question.served();
+        peer.exchange.served();
         peer.reboots += 1;
         peer.restarts += 1;
         let restarts = peer.restarts;
@@ -173,7 +173,7 @@ impl Machine {
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
             return self.fail(worker, Reason::Diverged);
         }
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         self.close_if_complete(now);
     }
 
@@ -183,25 +183,25 @@ impl Machine {
             Refusal::Data => Reason::Data,
             Refusal::Objective | Refusal::Configuration => Reason::Configuration,
         };
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         self.fail(worker, reason);
     }
 
     fn handle_ack(&mut self, worker: usize, value: u32) {
         let peer = &mut self.peers[worker];
-        let stage = peer.question.stage();
+        let stage = peer.exchange.stage();
         let is_filling = matches!(stage, Stage::Load { .. } | Stage::Restore { .. });
         if is_filling && value <= peer.furthest {
             // It has held as much before: asked for the same again and again, it would go on like this for ever.
-            peer.question.evaded();
+            peer.exchange.evaded();
         } else {
             peer.furthest = value;
-            peer.question.served();
+            peer.exchange.served();
         }
         let next = match stage {
             Stage::Configure => {
                 peer.at_round = None;
-                peer.opened = peer.question.ticket();
+                peer.opened = peer.exchange.ticket();
                 self.loaded(worker, value)
             }
             Stage::Load { .. } => self.loaded(worker, value),
@@ -268,7 +268,7 @@ impl Machine {
     /// Takes the constant of a worker; the last one makes the step size.
     fn handle_curvature(&mut self, worker: usize, l_i: Ratio) {
         self.peers[worker].l_i = Some(l_i);
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         let reported: Option<Vec<_>> = self.peers.iter().map(|peer| peer.l_i).collect();
         let (Phase::Measuring, Some(theory), Some(reported)) =
             (self.phase, &self.setup.theory, reported)
@@ -288,7 +288,7 @@ impl Machine {
     /// Asks those who wait. A worker that was restarted in the meantime is still loading and will find its way by itself.
     fn ask_idle(&mut self, stage: Stage) {
         for worker in 0..self.peers.len() {
-            if self.peers[worker].question.stage() == Stage::Idle {
+            if self.peers[worker].exchange.stage() == Stage::Idle {
                 self.enter(worker, stage);
             }
         }
@@ -297,7 +297,7 @@ impl Machine {
     /// Takes what a probe found; the last one decides how to go on.
     fn handle_range(&mut self, now: Duration, worker: usize, gradient_max: u32, loss: i32) {
         self.peers[worker].range = Some((gradient_max, loss));
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         let Phase::Probing(probed) = self.phase else {
             return;
         };
@@ -341,7 +341,7 @@ impl Machine {
             return Err(Reject::Body);
         }
         peer.answered(now, self.setup.byte_time);
-        peer.question.served();
+        peer.exchange.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
         if let Up::Update { loss } | Up::Anew { loss } = message {

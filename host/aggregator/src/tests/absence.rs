@@ -5,13 +5,13 @@ use std::cell::Cell;
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(1));
 
-/// A run of three in which worker 1 forgets everything before every question from round 2 on, while `broken` says so.
+/// A run of three in which worker 1 forgets everything before every request from round 2 on, while `broken` says so.
 fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
     let broken = broken.clone();
     let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
-    Bench::new(setup).with_rule(move |exchange: Exchange| {
-        let begun = exchange.round.is_some_and(|round| round >= 2);
-        match broken.get() && begun && exchange.worker == 1 {
+    Bench::new(setup).with_rule(move |request: Request| {
+        let begun = request.round.is_some_and(|round| round >= 2);
+        match broken.get() && begun && request.worker == 1 {
             true => Fault::RebootBefore,
             false => PASS,
         }
@@ -184,8 +184,8 @@ fn a_board_that_is_replaced_while_it_waits_for_the_others_has_done_its_part_of_t
 #[test]
 fn patience_is_a_time_to_wake_up_at() {
     let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
-    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
-        let pulled = exchange.worker == 1 && exchange.round >= Some(2);
+    let mut bench = Bench::new(setup).with_rule(|request: Request| {
+        let pulled = request.worker == 1 && request.round >= Some(2);
         if pulled { Fault::Down(Damage::Lost) } else { PASS }
     });
     bench.until_stage(0, Stage::Round, Some(2));
@@ -198,8 +198,8 @@ fn patience_is_a_time_to_wake_up_at() {
 #[test]
 fn a_run_with_nobody_left_fails() {
     let setup = Setup { patience: PATIENCE, ..setup(6, 2) };
-    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
-        let begun = exchange.round.is_some_and(|round| round >= 2);
+    let mut bench = Bench::new(setup).with_rule(|request: Request| {
+        let begun = request.round.is_some_and(|round| round >= 2);
         if begun { Fault::RebootBefore } else { PASS }
     });
     assert!(matches!(bench.fail().reason, Reason::Restarts(_)));
@@ -208,8 +208,8 @@ fn a_run_with_nobody_left_fails() {
 #[test]
 fn set_up_needs_everybody() {
     let setup = Setup { patience: PATIENCE, ..setup(6, 2) };
-    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
-        if exchange.worker == 1 && exchange.stage != Stage::Greet {
+    let mut bench = Bench::new(setup).with_rule(|request: Request| {
+        if request.worker == 1 && request.stage != Stage::Greet {
             Fault::RebootBefore
         } else {
             PASS

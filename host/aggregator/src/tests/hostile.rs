@@ -23,7 +23,7 @@ fn body(entries: &[(u32, i64)]) -> Vec<u8> {
     body[..len].to_vec()
 }
 
-/// A run in round 1, whose questions are out.
+/// A run in round 1, whose requests are out.
 fn asked() -> Bench {
     let mut bench = Bench::new(Setup { value_bits: 8, ..with_k(2, setup(10, 2)) });
     bench.close();
@@ -136,7 +136,7 @@ fn arrivals() -> impl Strategy<Value = Arrival> {
 fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u8> {
     let worker = bench.host.machine.routes.worker(0);
     let peer = &bench.host.machine.peers[worker];
-    let ticket = peer.question.ticket().wrapping_add(off);
+    let ticket = peer.exchange.ticket().wrapping_add(off);
     let session = Context { session: 0x5e55, worker: address(worker), ..Context::SETUP };
     let round = bench.host.open_round().unwrap_or(0).wrapping_sub(u32::from(off / 2));
     let from = peer.incoming.next_from + u32::from(off % 2);
@@ -147,7 +147,7 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
             let ready = Ready {
                 version: VERSION,
                 schema: SCHEMA,
-                echo: peer.question.echo_awaited().unwrap_or(0).wrapping_add(off),
+                echo: peer.exchange.echo_awaited().unwrap_or(0).wrapping_add(off),
                 board: "forged",
                 identity: 1 + u64::from(value & 1),
                 memory: value,

@@ -4,9 +4,9 @@ use super::*;
 use smidgen_protocol::method::{Compressor, Method, Participation, draw};
 
 /// A line that loses, repeats and damages frames; where workers can be restored, it restarts them as well.
-fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Exchange) -> Fault {
-    let mut exchanges = 0..;
-    move |exchange| match draw(seed, exchange.worker as u16, exchanges.next().unwrap_or(0)) % 100 {
+fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Request) -> Fault {
+    let mut requests = 0..;
+    move |request| match draw(seed, request.worker as u16, requests.next().unwrap_or(0)) % 100 {
         0..15 => Fault::Down(Damage::Lost),
         15..25 => Fault::Up(Damage::Lost),
         25..35 => Fault::Down(Damage::Repeated),

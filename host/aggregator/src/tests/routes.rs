@@ -38,7 +38,7 @@ fn go_on(bench: &mut Bench, rounds: u32) -> (u64, Vec<usize>) {
 }
 
 #[test]
-fn boards_whose_cables_were_exchanged_find_their_workers_at_every_stage() {
+fn boards_whose_cables_were_swapped_find_their_workers_at_every_stage() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let stages = [
         (Stage::Configure, None),
@@ -73,9 +73,9 @@ fn boards_whose_cables_were_exchanged_find_their_workers_at_every_stage() {
     }
 }
 
-/// An answer from before the exchange that comes after it, on the old link, is told for a late one.
+/// An answer from before the swap that comes after it, on the old link, is told for a late one.
 #[test]
-fn what_was_on_its_way_when_cables_were_exchanged_harms_nobody() {
+fn what_was_on_its_way_when_cables_were_swapped_harms_nobody() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     for steps in 0..20 {
         let mut bench = Bench::new(four());
@@ -104,9 +104,9 @@ fn a_round_for_another_worker_is_not_for_one_that_has_missed_a_rescaling() {
         let undisturbed = Bench::new(setup.clone()).run(rounds);
         let swapped = Rc::new(Cell::new(false));
         let is_over = swapped.clone();
-        let mut bench = Bench::new(setup).with_rule(move |exchange| {
-            let announced = exchange.worker == 1 && exchange.stage == Stage::Announce;
-            match announced && exchange.round == Some(rescaled) && !is_over.get() {
+        let mut bench = Bench::new(setup).with_rule(move |request| {
+            let announced = request.worker == 1 && request.stage == Stage::Announce;
+            match announced && request.round == Some(rescaled) && !is_over.get() {
                 true => Fault::Down(Damage::Lost),
                 false => PASS,
             }
@@ -130,7 +130,7 @@ fn a_board_that_moves_to_the_link_of_one_that_is_away_is_found_there() {
     rotate(&mut bench, &[0, 1], false);
     let away = Rc::new(Cell::new(true));
     let absent = away.clone();
-    bench.rule = Box::new(move |exchange| match exchange.link {
+    bench.rule = Box::new(move |request| match request.link {
         0 if absent.get() => Fault::Down(Damage::Lost),
         _ => PASS,
     });
@@ -185,9 +185,9 @@ fn a_new_board_that_answers_first_takes_nobody_elses_place() {
         rotate(&mut bench, links, false);
         let cables = bench.cables.clone();
         let mut left = 3;
-        bench.rule = Box::new(move |exchange| {
-            let is_known = !strangers.contains(&cables[exchange.link]);
-            match exchange.stage == Stage::Greet && is_known && left > 0 {
+        bench.rule = Box::new(move |request| {
+            let is_known = !strangers.contains(&cables[request.link]);
+            match request.stage == Stage::Greet && is_known && left > 0 {
                 true => {
                     left -= 1;
                     Fault::Up(Damage::Lost)

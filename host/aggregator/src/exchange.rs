@@ -1,12 +1,12 @@
-//! What a worker is being asked: one question, repeated until it is answered.
+//! What a worker is being asked: one exchange, repeated until it is answered.
 
 use super::timer::Timer;
 use smidgen_protocol::message::{Part, Ticket, Up};
 use std::time::Duration;
 
-/// So many questions without an answer, and the worker is asked who it is: it may have been restarted.
+/// So many requests without an answer, and the worker is asked who it is: it may have been restarted.
 const ATTEMPTS_UNTIL_CHECK: u32 = 3;
-/// So many times a worker may say that it is there without answering the question itself.
+/// So many times a worker may say that it is there without answering the request itself.
 const CHECKS_MAX: u32 = 100;
 /// Data chunks take 50 ms at 115200 baud, for which the line's time is added; a host that asks again costs little.
 const QUICK_TIMEOUT_MAX: Duration = Duration::from_secs(4);
@@ -61,7 +61,7 @@ impl Stage {
         matches!(self, Self::Greet | Self::Verify)
     }
 
-    /// Whether the question is a request with a ticket.
+    /// Whether the request is one with a ticket.
     fn has_ticket(self) -> bool {
         match self {
             Self::Configure
@@ -76,7 +76,7 @@ impl Stage {
         }
     }
 
-    /// Whether a message with a ticket is an answer to this question.
+    /// Whether a message with a ticket is an answer to this exchange.
     pub fn is_answered_by(self, message: &Up) -> bool {
         match message {
             Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
@@ -90,14 +90,14 @@ impl Stage {
     }
 }
 
-/// The open question and its timers.
+/// The open exchange and its timers.
 #[derive(Debug)]
-pub struct Question {
+pub struct Exchange {
     stage: Stage,
     ticket: Ticket,
     /// Number of the last Hello.
     echo: Ticket,
-    /// The question is put off until the worker has said who it is.
+    /// The exchange is put off until the worker has said who it is.
     checking: bool,
     /// Identification is mandatory: answers are ignored until it completes.
     challenged: bool,
@@ -110,7 +110,7 @@ pub struct Question {
     rest: Option<Duration>,
     asked_at: Option<Duration>,
     sent_at: Duration,
-    /// Since when a useful answer has been waited for: one that leads to another question. A repeated question, a link that was
+    /// Since when a useful answer has been waited for: one that leads to another exchange. a repeated request, a link that was
     /// opened anew, and an answer that leads nowhere change nothing in it.
     waiting_since: Option<Duration>,
     /// Whether that answer should have come.
@@ -120,13 +120,13 @@ pub struct Question {
     /// When any answer came last.
     answered_at: Duration,
     deadline: Option<Duration>,
-    /// How long the last answer took if it was one to the first of several questions, and whether it needed a gradient.
+    /// How long the last answer took if it was one to the first of several requests, and whether it needed a gradient.
     ambiguous: Option<(bool, Duration)>,
     quick: Timer,
     evaluation: Timer,
 }
 
-impl Default for Question {
+impl Default for Exchange {
     fn default() -> Self {
         Self {
             stage: Stage::Greet,
@@ -153,18 +153,18 @@ impl Default for Question {
     }
 }
 
-impl Question {
+impl Exchange {
     /// The stage.
     pub fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// The stage whose question is to be asked now: to greet, where the worker is being checked.
+    /// The stage whose exchange is to be asked now: to greet, where the worker is being checked.
     pub fn asked(&self) -> Stage {
         if self.checking { Stage::Greet } else { self.stage }
     }
 
-    /// Ticket of the question, if its stage has one.
+    /// Ticket of the exchange, if its stage has one.
     pub fn ticket(&self) -> Ticket {
         self.ticket
     }
@@ -196,7 +196,7 @@ impl Question {
         self.deadline = None;
     }
 
-    /// Whether there is a question to ask, and it is not yet in the queue: then it is from now on.
+    /// Whether there is a request to ask, and it is not yet in the queue: then it is from now on.
     pub fn enqueue(&mut self) -> bool {
         let new = !self.queued && self.asked() != Stage::Idle;
         self.queued |= new;
@@ -223,7 +223,7 @@ impl Question {
         Some(until)
     }
 
-    /// Takes it from the queue; returns whether there still is a question to ask.
+    /// Takes it from the queue; returns whether there still is a request to ask.
     pub fn dequeue(&mut self) -> bool {
         self.queued = false;
         // The ticket tells a worker's session from one that a late copy opened after a reboot, so no two configurations
@@ -233,7 +233,7 @@ impl Question {
         self.asked() != Stage::Idle
     }
 
-    /// Notes that the question has been sent, and with its answer will be on the line for `line_time` at most; returns
+    /// Notes that the request has been sent, and with its answer will be on the line for `line_time` at most; returns
     /// when to ask again, and whether it had been asked before.
     pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
         let evaluates = self.asked().evaluates();
@@ -250,7 +250,7 @@ impl Question {
         self.heard_at = now;
     }
 
-    /// Notes that an answer leads to another question: patience begins anew.
+    /// Notes that an answer leads to another exchange: patience begins anew.
     pub fn served(&mut self) {
         (self.waiting_since, self.is_overdue) = (None, false);
     }
@@ -274,7 +274,7 @@ impl Question {
         }
     }
 
-    /// An answer came once more: the question was asked again although its first answer was on the way, so that is how
+    /// An answer came once more: the request was sent again although its first answer was on the way, so that is how
     /// long it takes.
     pub fn repeated(&mut self) {
         if let Some((evaluates, took)) = self.ambiguous.take() {
@@ -287,13 +287,13 @@ impl Question {
         (self.checking, self.challenged) = (false, false);
     }
 
-    /// It is still in the run: the question itself is asked again. False if that has happened too often.
+    /// It is still in the run: the request itself is asked again. False if that has happened too often.
     pub fn resume(&mut self) -> bool {
         self.checks += 1;
         self.checks <= CHECKS_MAX
     }
 
-    /// Whether the question must be asked again, `deadline` having passed.
+    /// Whether the exchange must be asked again, `deadline` having passed.
     pub fn missed(&mut self, deadline: Duration) -> bool {
         if self.deadline != Some(deadline) {
             return false;
@@ -313,7 +313,7 @@ impl Question {
         true
     }
 
-    /// The link was opened anew: the question is asked again, and who is there before that.
+    /// The link was opened anew: the exchange is asked again, and who is there before that.
     pub fn interrupted(&mut self) {
         if self.asked_at.is_some() && self.stage.greets() {
             self.ask_again();
@@ -337,7 +337,7 @@ impl Question {
     }
 
     /// Asks the worker who it is before anything else, even where it waits for the others, and with a new number: an answer
-    /// to an earlier question does not count.
+    /// to an earlier request does not count.
     pub fn challenge(&mut self) {
         (self.checking, self.challenged) = (!self.stage.greets(), true);
         self.rest = None;
@@ -345,12 +345,12 @@ impl Question {
         self.ask_again();
     }
 
-    /// Whether the last questions were all asked in vain.
+    /// Whether the last requests were all asked in vain.
     pub fn is_in_vain(&self) -> bool {
         self.missed >= ATTEMPTS_UNTIL_CHECK
     }
 
-    /// This question and another one are asked on each other's links from now on. The number of the last Hello stays with the link,
+    /// This exchange and another one are asked on each other's links from now on. The number of the last Hello stays with the link,
     /// so that a late answer on it is told for one.
     pub fn trade_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.echo, &mut other.echo);
@@ -385,25 +385,25 @@ mod tests {
 
     #[test]
     fn only_requests_use_up_tickets() {
-        let mut question = Question::default();
+        let mut exchange = Exchange::default();
         for stage in [Stage::Round, Stage::Idle, Stage::More, Stage::Greet, Stage::Verify] {
-            question.enter(stage);
+            exchange.enter(stage);
         }
-        assert_eq!(question.ticket(), 0);
-        question.enter(Stage::Announce);
-        question.enter(Stage::Begin);
-        assert_eq!(question.ticket(), 2);
+        assert_eq!(exchange.ticket(), 0);
+        exchange.enter(Stage::Announce);
+        exchange.enter(Stage::Begin);
+        assert_eq!(exchange.ticket(), 2);
     }
 
     #[test]
     fn every_configuration_has_a_ticket_of_its_own() {
-        let mut question = Question::default();
+        let mut exchange = Exchange::default();
         for (stage, tickets) in [(Stage::Configure, [1, 2, 3]), (Stage::Announce, [4, 4, 4])] {
-            question.enter(stage);
+            exchange.enter(stage);
             let sent = tickets.map(|_| {
-                assert!(question.enqueue() && question.dequeue());
-                question.sent(SECOND, Duration::ZERO);
-                question.ticket()
+                assert!(exchange.enqueue() && exchange.dequeue());
+                exchange.sent(SECOND, Duration::ZERO);
+                exchange.ticket()
             });
             assert_eq!(sent, tickets);
         }
@@ -411,53 +411,53 @@ mod tests {
 
     #[test]
     fn a_worker_is_silent_from_when_it_was_asked() {
-        let mut question = Question::default();
-        question.answered(SECOND);
-        question.enter(Stage::Idle);
-        question.enter(Stage::Round);
-        let (deadline, _) = question.sent(100 * SECOND, Duration::ZERO);
-        assert_eq!(question.silent_since(), None, "not overdue yet");
-        assert!(question.missed(deadline) && !question.missed(deadline), "a deadline passes once");
-        assert_eq!(question.silent_since(), Some(100 * SECOND));
+        let mut exchange = Exchange::default();
+        exchange.answered(SECOND);
+        exchange.enter(Stage::Idle);
+        exchange.enter(Stage::Round);
+        let (deadline, _) = exchange.sent(100 * SECOND, Duration::ZERO);
+        assert_eq!(exchange.silent_since(), None, "not overdue yet");
+        assert!(exchange.missed(deadline) && !exchange.missed(deadline), "a deadline passes once");
+        assert_eq!(exchange.silent_since(), Some(100 * SECOND));
     }
 
     #[test]
-    fn an_answer_to_a_repeated_question_tells_nothing_of_the_line() {
-        let mut question = Question::default();
-        question.enter(Stage::Round);
-        let (deadline, _) = question.sent(SECOND, Duration::ZERO);
-        assert!(question.missed(deadline));
-        let timeout = question.evaluation.timeout();
-        question.sent(2 * SECOND, Duration::ZERO);
-        question.answered(4 * SECOND);
-        assert_eq!(question.evaluation.timeout(), timeout);
-        question.repeated();
-        assert!(question.evaluation.timeout() > 3 * SECOND, "but its repetition does");
+    fn an_answer_to_a_repeated_request_tells_nothing_of_the_line() {
+        let mut exchange = Exchange::default();
+        exchange.enter(Stage::Round);
+        let (deadline, _) = exchange.sent(SECOND, Duration::ZERO);
+        assert!(exchange.missed(deadline));
+        let timeout = exchange.evaluation.timeout();
+        exchange.sent(2 * SECOND, Duration::ZERO);
+        exchange.answered(4 * SECOND);
+        assert_eq!(exchange.evaluation.timeout(), timeout);
+        exchange.repeated();
+        assert!(exchange.evaluation.timeout() > 3 * SECOND, "but its repetition does");
     }
 
     #[test]
     fn a_worker_that_is_only_there_is_given_up() {
-        let mut question = Question::default();
-        question.enter(Stage::Round);
+        let mut exchange = Exchange::default();
+        exchange.enter(Stage::Round);
         let resumed = (0..).take_while(|_| {
-            question.check();
-            question.recognised();
-            question.resume()
+            exchange.check();
+            exchange.recognised();
+            exchange.resume()
         });
         assert_eq!(resumed.count(), CHECKS_MAX as usize);
     }
 
     #[test]
     fn the_third_missed_answer_makes_it_ask_who_is_there_with_a_new_number() {
-        let mut question = Question::default();
-        question.enter(Stage::Round);
-        assert_eq!(question.echo_awaited(), None);
-        let before = question.echo;
+        let mut exchange = Exchange::default();
+        exchange.enter(Stage::Round);
+        assert_eq!(exchange.echo_awaited(), None);
+        let before = exchange.echo;
         for expected in [Stage::Round, Stage::Round, Stage::Greet] {
-            let (deadline, _) = question.sent(SECOND, Duration::ZERO);
-            assert!(question.missed(deadline));
-            assert_eq!(question.asked(), expected);
+            let (deadline, _) = exchange.sent(SECOND, Duration::ZERO);
+            assert!(exchange.missed(deadline));
+            assert_eq!(exchange.asked(), expected);
         }
-        assert_eq!(question.echo_awaited(), Some(before + 1));
+        assert_eq!(exchange.echo_awaited(), Some(before + 1));
     }
 }
