@@ -53,7 +53,7 @@ pub use mirror::Mirror;
 use model::Model;
 pub use model::value;
 use peer::Peer;
-pub use peer::{Identity, Told};
+pub use peer::{Identity, WorkerStatistics};
 use ratio::{ratio, real};
 use routes::Routes;
 pub use scaling::grids;
@@ -327,8 +327,8 @@ impl Aggregator {
     }
 
     /// What a worker's last Ready told of its end of the link.
-    pub fn told(&self, worker: usize) -> Told {
-        self.machine.peers[worker].told
+    pub fn statistics(&self, worker: usize) -> WorkerStatistics {
+        self.machine.peers[worker].statistics
     }
 
     /// All traffic of a worker, up and down.

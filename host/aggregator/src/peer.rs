@@ -38,7 +38,7 @@ impl std::fmt::Display for Identity {
 
 /// What a worker counts at its end of the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct WorkerStatistics {
     /// Frames it dropped, in the order of [`Reject::ALL`].
     pub rejected: [u32; Reject::COUNT],
     /// How often its receiver lost bytes.
@@ -134,7 +134,7 @@ pub struct Peer {
     /// Where its time went in the last closed round, if it had a part in that.
     pub elapsed: Option<Elapsed>,
     /// What its last Ready told.
-    pub told: Told,
+    pub statistics: WorkerStatistics,
     /// Times it was found restarted, and those of them since its last update.
     pub reboots: u32,
     pub restarts: u32,

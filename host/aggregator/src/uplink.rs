@@ -1,7 +1,7 @@
 //! What comes up: answers, and what they lead to.
 
 use super::exchange::Stage;
-use super::peer::{RESTARTS_MAX, Told};
+use super::peer::{RESTARTS_MAX, WorkerStatistics};
 use super::{Event, Machine, Phase, Reason, scaling};
 use crate::ratio::real;
 use smidgen_protocol::counters::Reject;
@@ -116,8 +116,11 @@ impl Machine {
         let peer = &mut self.peers[worker];
         peer.answered(now, self.setup.byte_time);
         peer.exchange.recognised();
-        peer.told =
-            Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
+        peer.statistics = WorkerStatistics {
+            rejected: ready.rejected,
+            overruns: ready.overruns,
+            saturated: ready.saturated,
+        };
         let peer = &self.peers[worker];
         let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
         let (theirs, wanted) = (ready.objectives, self.setup.objective);

@@ -426,7 +426,7 @@ fn worker_records(
     let record = |worker: usize| {
         let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
         let (uplink, downlink) = aggregator.traffic(worker);
-        let told = aggregator.told(worker);
+        let statistics = aggregator.statistics(worker);
         let share = experiment.parts[worker].share;
         let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
         WorkerRecord {
@@ -439,8 +439,8 @@ fn worker_records(
             rejected_by_host: WorkerRecord::by_reason(
                 &aggregator.counters(worker).rejected_frames(),
             ),
-            rejected_by_worker: WorkerRecord::by_reason(&told.rejected),
-            saturated: told.saturated.into(),
+            rejected_by_worker: WorkerRecord::by_reason(&statistics.rejected),
+            saturated: statistics.saturated.into(),
             times: times[worker],
             reboots: aggregator.reboots(worker),
             left_out: aggregator.left_out(worker),
