@@ -1,6 +1,6 @@
 //! Rounds that do not wait for everybody: who is silent for too long is left out, and finds its way back.
 //!
-//! Without a patience ([`Setup::patience`](super::Setup::patience)) the open round waits for ever. With one it closes without
+//! Without a round time-out ([`Setup::round_timeout`](super::Setup::round_timeout)) the open round waits for ever. With one it closes without
 //! the workers that have been silent for so long, as if they did not take part in it: their estimators stay, and the
 //! transcript says who was left out. A worker that answers again is waited for again. What it holds may be anything by then,
 //! so that it is restored as after a reboot. A worker with whom there can be no run is asked again later, at growing intervals.
@@ -58,14 +58,14 @@ impl Machine {
 
     /// From when on a worker is not waited for.
     fn given_up_at(&self, worker: usize) -> Option<Duration> {
-        let (peer, patience) = (&self.peers[worker], self.setup.patience?);
+        let (peer, timeout) = (&self.peers[worker], self.setup.round_timeout?);
         if !self.has_started() {
             return None;
         }
         if peer.absent || (self.phase == Phase::Finishing && peer.missed) {
             return Some(Duration::ZERO);
         }
-        peer.exchange.overdue_since().map(|since| since + patience)
+        peer.exchange.overdue_since().map(|since| since + timeout)
     }
 
     fn is_given_up(&self, worker: usize, now: Duration) -> bool {
@@ -113,13 +113,13 @@ impl Machine {
         }
     }
 
-    /// A worker with whom there can be no run: without patience it ends here, else this worker is left out, and asked again later.
+    /// A worker with whom there can be no run: without a round time-out it ends here, else this worker is left out, and asked again later.
     pub fn fail(&mut self, worker: usize, reason: Reason) {
         let identity = self.peers[worker].identity.clone();
         let failure = Failure { worker, identity, reason };
         // A state that is not the host's is a fault of the program, whoever else there is.
         let fatal = failure.reason == Reason::Diverged;
-        if self.setup.patience.is_none() || !self.has_started() || fatal {
+        if self.setup.round_timeout.is_none() || !self.has_started() || fatal {
             return self.events.push_back(Event::Failed(failure));
         }
         let is_in = self.open_round().is_some_and(|round| self.is_in(worker, round));

@@ -63,7 +63,7 @@ pub struct Setup {
     /// How long a byte takes on the line: answers are not expected sooner.
     pub byte_time: Duration,
     /// For how long a round waits for a worker that is silent; none for ever.
-    pub patience: Option<Duration>,
+    pub round_timeout: Option<Duration>,
     /// What frames are sealed with, where there is a key.
     pub seal: Option<Sealing>,
 }
@@ -158,7 +158,7 @@ impl Setup {
 
     /// Whether every loss that goes into the mean is one of the round, over all rows of its worker: then the mean is f.
     pub fn hears_all(&self) -> bool {
-        !self.is_stochastic() && self.patience.is_none()
+        !self.is_stochastic() && self.round_timeout.is_none()
     }
 
     /// How much larger a gradient may be than what is known of it.

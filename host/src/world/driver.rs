@@ -100,7 +100,7 @@ impl Driver {
             hears_all: setup.hears_all(),
             keyed: setup.seal.is_some(),
             // A fleet that can leave a board out has the time to do so.
-            lost_after: setup.patience.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
+            lost_after: setup.round_timeout.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
             deadline: ABSENCE_MAX,
             aggregator: Aggregator::new(setup),
             links,

@@ -289,7 +289,7 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
         l1: if u.arbitrary()? { 0.01 } else { 0.0 },
         shares: vec![share; 2],
         byte_time: Duration::from_micros(87),
-        patience: None,
+        round_timeout: None,
         seal: None,
     })
 }

@@ -3,12 +3,12 @@
 use super::*;
 use std::cell::Cell;
 
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(1));
+const TIMEOUT: Option<Duration> = Some(Duration::from_secs(1));
 
 /// A run of three in which worker 1 forgets everything before every request from round 2 on, while `broken` says so.
 fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
     let broken = broken.clone();
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     Bench::new(setup).with_rule(move |request: Request| {
         let begun = request.round.is_some_and(|round| round >= 2);
         match broken.get() && begun && request.worker == 1 {
@@ -115,7 +115,7 @@ fn a_board_that_was_left_out_is_asked_again_ever_more_rarely_until_it_behaves() 
 /// Its line is of no use to anybody, but nobody else is asked to wait, or thought to be somebody else.
 #[test]
 fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut bench = Bench::new(setup);
     bench.until_stage(0, Stage::Round, Some(2));
     type Expected = fn(&Reason) -> bool;
@@ -151,7 +151,7 @@ fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
 /// Its update of the open round counts, once, and it is left out of the next.
 #[test]
 fn a_board_that_is_replaced_while_it_waits_for_the_others_has_done_its_part_of_the_round() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut undisturbed = Bench::new(setup.clone());
     undisturbed.until_stage(0, Stage::Idle, Some(2));
     let expected = undisturbed.close();
@@ -182,8 +182,8 @@ fn a_board_that_is_replaced_while_it_waits_for_the_others_has_done_its_part_of_t
 }
 
 #[test]
-fn patience_is_a_time_to_wake_up_at() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+fn the_round_timeout_is_a_time_to_wake_up_at() {
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
         let pulled = request.worker == 1 && request.round >= Some(2);
         if pulled { Fault::Down(Damage::Lost) } else { PASS }
@@ -197,7 +197,7 @@ fn patience_is_a_time_to_wake_up_at() {
 
 #[test]
 fn a_run_with_nobody_left_fails() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 2) };
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
         let begun = request.round.is_some_and(|round| round >= 2);
         if begun { Fault::RebootBefore } else { PASS }
@@ -207,7 +207,7 @@ fn a_run_with_nobody_left_fails() {
 
 #[test]
 fn set_up_needs_everybody() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 2) };
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
         if request.worker == 1 && request.stage != Stage::Greet {
             Fault::RebootBefore

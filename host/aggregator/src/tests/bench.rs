@@ -80,7 +80,7 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         l1: 0.0,
         shares: (0..workers as u32).map(share).collect(),
         byte_time: Duration::ZERO,
-        patience: None,
+        round_timeout: None,
         seal: None,
     }
 }

@@ -235,8 +235,8 @@ fn a_stranger_ends_the_run_with_a_sentence() {
 /// At a port that has only been tried, it has no part in the run.
 #[test]
 fn a_stranger_where_a_board_is_only_looked_for_harms_nobody() {
-    for patience in [None, Some(Duration::from_secs(1))] {
-        let setup = Setup { patience, ..setup(5, 2) };
+    for round_timeout in [None, Some(Duration::from_secs(1))] {
+        let setup = Setup { round_timeout, ..setup(5, 2) };
         let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
         let mut bench = Bench::new(setup);
         bench.until_stage(0, Stage::Round, Some(1));
