@@ -16,10 +16,10 @@ impl Machine {
             return;
         }
         if let Phase::Open(round) = self.phase {
-            self.leave_out(|machine, worker| !machine.is_in(worker, round));
+            self.exclude_missing(|machine, worker| !machine.is_in(worker, round));
             self.close(now, round);
         } else {
-            self.leave_out(|machine, worker| !machine.is_idle(worker));
+            self.exclude_missing(|machine, worker| !machine.is_idle(worker));
             self.conclude(now);
         }
     }
@@ -38,7 +38,7 @@ impl Machine {
         let mut workers = 0..self.peers.len();
         let over_at = |worker| match is_done(self, worker) {
             true => Some(Duration::ZERO),
-            false => self.given_up_at(worker),
+            false => self.excluded_at(worker),
         };
         let last = workers
             .clone()
@@ -57,25 +57,25 @@ impl Machine {
     }
 
     /// From when on a worker is not waited for.
-    fn given_up_at(&self, worker: usize) -> Option<Duration> {
+    fn excluded_at(&self, worker: usize) -> Option<Duration> {
         let (peer, timeout) = (&self.peers[worker], self.setup.round_timeout?);
         if !self.has_started() {
             return None;
         }
-        if peer.absent || (self.phase == Phase::Finishing && peer.missed) {
+        if peer.excluded || (self.phase == Phase::Finishing && peer.missed) {
             return Some(Duration::ZERO);
         }
         peer.exchange.overdue_since().map(|since| since + timeout)
     }
 
-    fn is_given_up(&self, worker: usize, now: Duration) -> bool {
-        self.given_up_at(worker).is_some_and(|at| at <= now)
+    fn is_excluded(&self, worker: usize, now: Duration) -> bool {
+        self.excluded_at(worker).is_some_and(|at| at <= now)
     }
 
     /// Whether a worker is not waited for, and another one is there to go on.
-    pub fn goes_on_without(&self, now: Duration, worker: usize) -> bool {
+    pub fn proceeds_without(&self, now: Duration, worker: usize) -> bool {
         let mut others = (0..self.peers.len()).filter(|&other| other != worker);
-        self.is_given_up(worker, now) && others.any(|other| !self.is_given_up(other, now))
+        self.is_excluded(worker, now) && others.any(|other| !self.is_excluded(other, now))
     }
 
     /// Whether there is a run that can go on without somebody: set-up and round 0 need everybody.
@@ -87,7 +87,7 @@ impl Machine {
         }
     }
 
-    fn leave_out(&mut self, is_missing: impl Fn(&Self, usize) -> bool) {
+    fn exclude_missing(&mut self, is_missing: impl Fn(&Self, usize) -> bool) {
         for worker in 0..self.peers.len() {
             if is_missing(self, worker) {
                 let peer = &mut self.peers[worker];
@@ -95,21 +95,21 @@ impl Machine {
                 peer.incoming.forget();
                 // What it is sent from now on it has been sent before.
                 peer.restarts = peer.restarts.max(1);
-                self.be_absent(worker, None);
+                self.exclude(worker, None);
             }
         }
     }
 
     /// Notes, and says once, that a worker is not waited for, with the reason if it is known.
-    fn be_absent(&mut self, worker: usize, failure: Option<Failure>) {
+    fn exclude(&mut self, worker: usize, failure: Option<Failure>) {
         let peer = &mut self.peers[worker];
-        let present = !std::mem::replace(&mut peer.absent, true);
-        peer.left_out += u32::from(present);
+        let present = !std::mem::replace(&mut peer.excluded, true);
+        peer.exclusions += u32::from(present);
         let reason = failure.as_ref().map(|failure| failure.reason.clone());
         let another = reason.is_some() && reason != peer.reason;
         if present || another {
             peer.reason = reason;
-            self.events.push_back(Event::LeftOut { worker, failure });
+            self.events.push_back(Event::Excluded { worker, failure });
         }
     }
 
@@ -138,7 +138,7 @@ impl Machine {
         if (0..self.peers.len()).all(|other| other == worker || self.peers[other].barred) {
             return self.events.push_back(Event::Failed(failure));
         }
-        self.be_absent(worker, Some(failure));
+        self.exclude(worker, Some(failure));
     }
 
     /// Notes that a worker answers: the round waits for it. That it is there, and loads its data, is not enough: until its restoration
@@ -149,8 +149,8 @@ impl Machine {
             return;
         }
         peer.barred = false;
-        if std::mem::take(&mut peer.absent) {
-            self.events.push_back(Event::Back(worker));
+        if std::mem::take(&mut peer.excluded) {
+            self.events.push_back(Event::Readmitted(worker));
         }
     }
 

@@ -45,7 +45,7 @@ mod tuner;
 mod uplink;
 
 use chunk::Chunk;
-pub use compressor::Budget;
+pub use compressor::DownlinkBudget;
 use exchange::Stage;
 pub use failure::{Failure, Reason};
 use information::Information;
@@ -91,14 +91,14 @@ pub enum Event {
     /// The board of a worker answers on another link than before.
     Moved(usize),
     /// Rounds close without a worker from now on, since it is silent, or for the reason given, which may be another than before.
-    LeftOut {
+    Excluded {
         /// Index of the worker.
         worker: usize,
         /// Why, if it is not just silent.
         failure: Option<Failure>,
     },
     /// A worker that was left out answers again, and is waited for.
-    Back(usize),
+    Readmitted(usize),
     /// All workers hold their data and the exponents are found: what that cost.
     Prepared(Carried),
     /// A round is complete: look at the state, then call [`Aggregator::proceed`] or [`Aggregator::finish`].
@@ -121,7 +121,7 @@ pub struct Closed {
     /// Digest of all x, g_i and bodies up to here.
     pub transcript: u64,
     /// Workers that were left out of it.
-    pub absent: u32,
+    pub excluded: u32,
     /// Bits that its updates would take at least, which name their entries and give each a mantissa.
     pub information_bits: f64,
     /// What it took.
@@ -348,22 +348,22 @@ impl Aggregator {
     }
 
     /// Whether nothing waits for a worker that is silent: others go on without it.
-    pub fn goes_on_without(&self, now: Duration, worker: usize) -> bool {
-        self.machine.goes_on_without(now, worker)
+    pub fn proceeds_without(&self, now: Duration, worker: usize) -> bool {
+        self.machine.proceeds_without(now, worker)
     }
 
     /// Whether rounds close without a worker.
-    pub fn is_absent(&self, worker: usize) -> bool {
-        self.machine.peers[worker].absent
+    pub fn is_excluded(&self, worker: usize) -> bool {
+        self.machine.peers[worker].excluded
     }
 
     /// How often rounds began to close without a worker.
-    pub fn left_out(&self, worker: usize) -> u32 {
-        self.machine.peers[worker].left_out
+    pub fn exclusions(&self, worker: usize) -> u32 {
+        self.machine.peers[worker].exclusions
     }
 
     /// Why a worker was left out last, if it was not just silent.
-    pub fn reason(&self, worker: usize) -> Option<&Reason> {
+    pub fn exclusion_reason(&self, worker: usize) -> Option<&Reason> {
         self.machine.peers[worker].reason.as_ref()
     }
 

@@ -114,13 +114,13 @@ pub struct Peer {
     /// The round whose state the worker holds; none after a configuration.
     pub at_round: Option<u32>,
     /// Rounds close without it.
-    pub absent: bool,
+    pub excluded: bool,
     /// For a reason, until it answers as it should.
     pub barred: bool,
     /// How often it was barred since its last update.
     terms: u32,
     /// How often rounds began to close without it, and the last reason, if it was not just silent.
-    pub left_out: u32,
+    pub exclusions: u32,
     pub reason: Option<Reason>,
     /// The last closed round was closed without it.
     pub missed: bool,

@@ -8,8 +8,8 @@ use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::vector::{round_shift, saturate};
 use std::time::Duration;
 
-/// What a transcript says of a worker that was left out of a round.
-const ABSENT: u64 = u64::MAX;
+/// What a transcript says of a worker that was excluded from a round.
+const EXCLUDED: u64 = u64::MAX;
 
 impl Machine {
     /// Closes a round, of which all is in that is waited for.
@@ -19,12 +19,12 @@ impl Machine {
         if self.setup.downlink == Downlink::Model {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
-        let (mut absent, mut information_bits) = (0, 0.0);
+        let (mut excluded, mut information_bits) = (0, 0.0);
         for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
             peer.missed = peer.at_round != Some(round);
             if peer.missed {
-                absent += 1;
-                self.transcript.absorb(ABSENT);
+                excluded += 1;
+                self.transcript.absorb(EXCLUDED);
             } else {
                 information_bits += self.information.bits(peer.incoming.entries);
             }
@@ -40,7 +40,7 @@ impl Machine {
             loss: value(loss, self.model.exponents().loss),
             estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
-            absent,
+            excluded,
             information_bits,
             carried: self.close_traffic(now),
         };

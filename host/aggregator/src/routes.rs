@@ -117,7 +117,7 @@ impl Machine {
     fn may_stand_in(&self, worker: usize) -> bool {
         let is_accounted_for = |other: usize| {
             let peer = &self.peers[other];
-            peer.is_greeted() || peer.absent || self.is_strange(self.routes.link(other))
+            peer.is_greeted() || peer.excluded || self.is_strange(self.routes.link(other))
         };
         let is_tried = self.routes.tentative[self.routes.link(worker)];
         !is_tried && !self.peers[worker].is_greeted() && (0..self.peers.len()).all(is_accounted_for)

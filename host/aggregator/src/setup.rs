@@ -1,7 +1,7 @@
 //! What a run is about.
 
 use super::address;
-use super::compressor::Budget;
+use super::compressor::DownlinkBudget;
 use super::scaling::NOISE_BITS;
 use crate::ratio::ratio;
 use crate::sealing::Sealing;
@@ -47,7 +47,7 @@ pub struct Setup {
     /// How the model travels.
     pub downlink: Downlink,
     /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
-    pub downlink_budget: Option<Budget>,
+    pub downlink_budget: Option<DownlinkBudget>,
     /// Step size γ; where it is tuned, the first and the least. Where there is a `theory`, no more than a guess.
     pub gamma: f64,
     /// What makes γ of the constants that workers report before the first round, where these are asked for.

@@ -33,7 +33,7 @@ struct Worker {
     uplink: Traffic,
     downlink: Traffic,
     reboots: u32,
-    left_out: u32,
+    exclusions: u32,
 }
 
 /// A state and a setup that do not belong together.
@@ -76,9 +76,9 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            let &Peer { loss, missed, l_i, reboots, left_out, ref identity, .. } = peer;
+            let &Peer { loss, missed, l_i, reboots, exclusions, ref identity, .. } = peer;
             let identity = identity.clone();
-            Worker { identity, loss, missed, l_i, uplink, downlink, reboots, left_out }
+            Worker { identity, loss, missed, l_i, uplink, downlink, reboots, exclusions }
         });
         Some(Snapshot {
             round,
@@ -115,8 +115,8 @@ impl Aggregator {
                 (worker.uplink, worker.downlink),
                 worker.reboots,
             );
-            (peer.identity, peer.l_i, peer.left_out) =
-                (worker.identity, worker.l_i, worker.left_out);
+            (peer.identity, peer.l_i, peer.exclusions) =
+                (worker.identity, worker.l_i, worker.exclusions);
         }
         machine.proceed();
         Ok(aggregator)

@@ -111,7 +111,7 @@ const ROUNDS: u32 = 4;
 
 /// d and K such that data, downlink and updates take several frames each, from a model that is not zero.
 fn large(downlink: Downlink) -> Setup {
-    let budget = Budget { k: 300, value_bits: 16 };
+    let budget = DownlinkBudget { k: 300, value_bits: 16 };
     let downlink_budget = (downlink == Downlink::Model).then_some(budget);
     Setup { downlink, downlink_budget, start_seed: 1, ..setup(700, 2) }
 }

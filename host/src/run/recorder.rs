@@ -106,7 +106,7 @@ impl Observer for Recorder<'_> {
                 let board = board.unwrap_or_default();
                 self.note(&format!("worker {} ({board}) answers on {place} now", worker + 1));
             }
-            Event::LeftOut { worker, ref failure } => {
+            Event::Excluded { worker, ref failure } => {
                 let place = self.place(worker, aggregator);
                 self.note(&match failure {
                     Some(failure) => {
@@ -115,7 +115,7 @@ impl Observer for Recorder<'_> {
                     None => format!("{place} is silent, and rounds go on without it"),
                 });
             }
-            Event::Back(worker) => {
+            Event::Readmitted(worker) => {
                 let place = self.place(worker, aggregator);
                 self.note(&format!("{place} answers again and is brought back"));
             }
@@ -443,8 +443,8 @@ fn worker_records(
             saturated: statistics.saturated.into(),
             times: times[worker],
             reboots: aggregator.reboots(worker),
-            left_out: aggregator.left_out(worker),
-            reason: aggregator.reason(worker).map(ToString::to_string),
+            left_out: aggregator.exclusions(worker),
+            reason: aggregator.exclusion_reason(worker).map(ToString::to_string),
         }
     };
     (0..places.len()).map(record).collect()

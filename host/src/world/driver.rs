@@ -272,7 +272,7 @@ impl Driver {
         let link = self.aggregator.link(worker);
         let place = self.places[link].name.clone();
         let silent_since = self.aggregator.silent_since(worker);
-        let waived = self.aggregator.goes_on_without(self.now(), worker);
+        let waived = self.aggregator.proceeds_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
         if let Some(reason) = self.places[link].lost.clone()

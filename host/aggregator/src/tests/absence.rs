@@ -24,11 +24,11 @@ fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
     for _ in 0..20_000 {
         match bench.advance() {
             Some(Event::Closed(closed)) => return (closed, reasons, back),
-            Some(Event::LeftOut { worker, failure }) => {
+            Some(Event::Excluded { worker, failure }) => {
                 assert_eq!(worker, 1);
                 reasons.extend(failure.map(|failure| failure.reason));
             }
-            Some(Event::Back(worker)) => back.push(worker),
+            Some(Event::Readmitted(worker)) => back.push(worker),
             Some(Event::Failed(failure)) => panic!("{failure}"),
             _ => {}
         }
@@ -43,12 +43,12 @@ fn a_board_that_restarts_for_ever_is_left_out_and_asked_at_once_when_its_link_is
     let mut left_out = vec![];
     for round in 0..6 {
         let (closed, reasons, _) = close(&mut bench);
-        assert_eq!((closed.round, closed.absent), (round, u32::from(round >= 2)));
+        assert_eq!((closed.round, closed.excluded), (round, u32::from(round >= 2)));
         left_out.extend(reasons);
         bench.host.proceed();
     }
     assert!(matches!(left_out[..], [Reason::Restarts(_)]), "{left_out:?}");
-    assert!(bench.host.is_absent(1));
+    assert!(bench.host.is_excluded(1));
 
     broken.set(false);
     bench.host.handle_reconnect(1);
@@ -57,7 +57,7 @@ fn a_board_that_restarts_for_ever_is_left_out_and_asked_at_once_when_its_link_is
             let (closed, reasons, back) = close(&mut bench);
             assert_eq!(reasons, []);
             bench.host.proceed();
-            (closed.absent, back)
+            (closed.excluded, back)
         })
         .collect();
     assert!(rounds.iter().any(|(_, back)| back[..] == [1]), "{rounds:?}");
@@ -96,16 +96,16 @@ fn a_board_that_was_left_out_is_asked_again_ever_more_rarely_until_it_behaves() 
     assert!(matches!(reasons[..], [Reason::Restarts(_)]), "said once: {reasons:?}");
     asked.dedup();
     assert_eq!(asked, [10, 30, 70, 150]);
-    assert_eq!(bench.host.left_out(1), 1);
+    assert_eq!(bench.host.exclusions(1), 1);
 
     broken.set(false);
     let came_back = (0..500).find(|_| {
         let (closed, ..) = close(&mut bench);
         bench.host.proceed();
-        closed.absent == 0
+        closed.excluded == 0
     });
     assert!(came_back.is_some_and(|rounds| rounds < 400), "after 160 s: {came_back:?}");
-    assert_eq!(bench.host.reason(1), Some(&reasons[0]));
+    assert_eq!(bench.host.exclusion_reason(1), Some(&reasons[0]));
     close(&mut bench);
     bench.check_states();
     bench.finish();
@@ -133,7 +133,7 @@ fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
         }
         assert!(matches!(&reasons[..], [reason] if is_expected(reason)), "{reasons:?}");
         assert_eq!([0, 2].map(|honest| bench.host.reboots(honest)), [0, 0]);
-        assert_eq!([0, 2].map(|honest| bench.host.left_out(honest)), [0, 0]);
+        assert_eq!([0, 2].map(|honest| bench.host.exclusions(honest)), [0, 0]);
         assert_eq!([0, 1, 2].map(|worker| bench.host.link(worker)), [0, 1, 2]);
         for honest in [0, 2] {
             let mirror = bench.host.mirror(honest).mantissas();
@@ -141,7 +141,7 @@ fn a_board_that_says_it_is_another_one_is_left_out_and_harms_nobody() {
         }
         bench.reboot(1);
         bench.host.handle_reconnect(1);
-        while close(&mut bench).0.absent > 0 {
+        while close(&mut bench).0.excluded > 0 {
             bench.host.proceed();
         }
         bench.host.proceed();
@@ -163,18 +163,18 @@ fn a_board_that_is_replaced_while_it_waits_for_the_others_has_done_its_part_of_t
     bench.replace(1, 77);
     bench.host.machine.ask_who(1);
     let closed = bench.close();
-    assert_eq!((closed.round, closed.absent), (2, 0));
+    assert_eq!((closed.round, closed.excluded), (2, 0));
     assert_eq!(closed.transcript, expected.transcript);
 
     bench.host.proceed();
     let (closed, reasons, _) = close(&mut bench);
-    assert_eq!((closed.round, closed.absent), (3, 1));
+    assert_eq!((closed.round, closed.excluded), (3, 1));
     assert!(matches!(&reasons[..], [Reason::Stranger(_)]), "{reasons:?}");
     // The right one comes back, empty.
     bench.reboot(1);
     bench.host.handle_reconnect(1);
     bench.host.proceed();
-    while close(&mut bench).0.absent > 0 {
+    while close(&mut bench).0.excluded > 0 {
         bench.host.proceed();
     }
     bench.check_states();
@@ -191,7 +191,7 @@ fn the_round_timeout_is_a_time_to_wake_up_at() {
     bench.until_stage(0, Stage::Round, Some(2));
     let asked = bench.now;
     let (closed, ..) = close(&mut bench);
-    assert_eq!((closed.round, closed.absent), (2, 1));
+    assert_eq!((closed.round, closed.excluded), (2, 1));
     assert_eq!(bench.now, asked + Duration::from_secs(1), "not at the next timer");
 }
 

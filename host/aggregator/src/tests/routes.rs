@@ -248,7 +248,7 @@ fn a_stranger_where_a_board_is_only_looked_for_harms_nobody() {
         while !bench.host.is_strange(1) {
             assert_eq!(bench.advance(), None);
         }
-        assert_eq!((bench.host.left_out(1), bench.host.is_absent(1)), (0, false));
+        assert_eq!((bench.host.exclusions(1), bench.host.is_excluded(1)), (0, false));
         bench.nodes[1] = board;
         bench.host.handle_guess(1);
         assert_eq!(go_on(&mut bench, ROUNDS), (undisturbed, vec![]));
