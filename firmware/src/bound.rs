@@ -34,6 +34,7 @@ impl Bound {
     }
 
     /// At least the sum.
+    #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let (larger, smaller) = (self.max(other), self.min(other));
         if smaller == Self::ZERO {
@@ -45,12 +46,14 @@ impl Bound {
     }
 
     /// At least the product.
+    #[must_use]
     pub fn times(self, other: Self) -> Self {
         let exponent = self.exponent.saturating_add(other.exponent);
         Self::new(u64::from(self.mantissa) * u64::from(other.mantissa), exponent)
     }
 
     /// At least the quotient.
+    #[must_use]
     pub fn over(self, divisor: u32) -> Self {
         // There is no division by 0, and with it no panic.
         let quotient = (u64::from(self.mantissa) << 32).div_ceil(divisor.max(1).into());
@@ -58,11 +61,13 @@ impl Bound {
     }
 
     /// At least this times `2^power`.
+    #[must_use]
     pub fn shifted(self, power: i32) -> Self {
         Self::new(self.mantissa.into(), self.exponent.saturating_add(power))
     }
 
     /// At least the square root.
+    #[must_use]
     pub fn root(self) -> Self {
         // Half of what is left of the exponent must be an integer.
         let shift = 32 - (self.exponent & 1);
@@ -98,7 +103,7 @@ impl Bound {
 }
 
 /// `value / 2^shift`, rounded up.
-pub fn ceil_shift(value: u64, shift: u32) -> u64 {
+pub(crate) fn ceil_shift(value: u64, shift: u32) -> u64 {
     if shift >= u64::BITS {
         return u64::from(value > 0);
     }

@@ -7,7 +7,7 @@ use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
 
 /// The scale of what is stored as it is.
-pub const ONE: Ratio = Ratio::ONE;
+pub(crate) const ONE: Ratio = Ratio::ONE;
 
 /// Bits below the gradient's grid that its two terms keep until they are added and rounded.
 const GUARD_BITS: i32 = 16;
@@ -17,7 +17,7 @@ const GUARD_BITS: i32 = 16;
 ///
 /// One exponent for all columns, such that the largest has 30 or 31 bits: margins need no alignment, and their
 /// error is relative to the largest term. It may be asked to be no more than `exponent_max`.
-pub fn scale(
+pub(crate) fn scale(
     x: &[i32],
     x_exponent: Exponent,
     scales: impl Fn(usize) -> Ratio,
@@ -43,13 +43,13 @@ pub fn scale(
 }
 
 /// Bits of a magnitude.
-pub fn bits(value: i32) -> i32 {
+pub(crate) fn bits(value: i32) -> i32 {
     (u32::BITS - value.unsigned_abs().leading_zeros()) as i32
 }
 
 /// Fills in the gradient: the slope of the data, `slope(k, sum)` with its exponent, and that of the regulariser, rounded
 /// once. Returns the regulariser's part of the loss.
-pub fn fill_gradient(
+pub(crate) fn fill_gradient(
     at: &mut Evaluation<'_>,
     sums: &[i64],
     slope: impl Fn(usize, i64) -> (i64, i32),
@@ -82,7 +82,7 @@ fn fill(
 
 /// From the sums of a pass to the data's part of the gradient: the scale of each column, and the mean over rows.
 #[derive(Clone, Copy, Debug)]
-pub struct Slopes {
+pub(crate) struct Slopes {
     mean: Ratio,
     /// What a sum is shifted to the left, for 62 bits.
     left: u32,
@@ -91,7 +91,7 @@ pub struct Slopes {
 
 impl Slopes {
     /// For sums of at most 2^`sum_bits` with `sum_exponent` fraction bits, and a positive factor for the mean.
-    pub fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
+    pub(crate) fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
         let left = 62 - sum_bits;
         // Two products lose 32 bits each.
         let exponent = sum_exponent + left as i32 + i32::from(mean.exponent) - 64;
@@ -100,7 +100,7 @@ impl Slopes {
 
     /// `sum * scale * mean`, of at most 61 bits and good to a unit or two, and its exponent.
     #[inline]
-    pub fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
+    pub(crate) fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
         let mean = multiply_high(sum << self.left, self.mean.mantissa);
         (multiply_high(mean, scale.mantissa), self.exponent + i32::from(scale.exponent))
     }

@@ -7,7 +7,7 @@ use crate::sigmoid::exp;
 use smidgen_protocol::vector::round_shift;
 
 /// Fraction bits of powers and logarithms.
-pub const EXPONENT: u32 = 31;
+pub(crate) const EXPONENT: u32 = 31;
 /// Bound of the error of a power, and of a logarithm of a sum of 64 powers: 2^-27.5.
 #[cfg(test)]
 const ERROR_MAX: f64 = 5.3e-9;
@@ -41,18 +41,18 @@ const fn table() -> [u32; 1 << INDEX_BITS] {
 
 /// Powers for arguments of one exponent, whatever that is.
 #[derive(Clone, Copy, Debug)]
-pub struct Exponential {
+pub(crate) struct Exponential {
     shift: i32,
 }
 
 impl Exponential {
     /// For arguments `magnitude * 2^-exponent`.
-    pub const fn new(exponent: i32) -> Self {
+    pub(crate) const fn new(exponent: i32) -> Self {
         Self { shift: exponent - Z_EXPONENT as i32 }
     }
 
     /// e^−z for z ≥ 0: between 0 and 2^31.
-    pub fn at(self, magnitude: i64) -> u32 {
+    pub(crate) fn at(self, magnitude: i64) -> u32 {
         power(round_shift(magnitude, self.shift).min(Z_MAX) as u64)
     }
 }
@@ -75,7 +75,7 @@ fn power(z: u64) -> u32 {
 /// log s for s from 1 to 2^32, with [`EXPONENT`] fraction bits.
 ///
 /// s = 2^k m, and log m by Newton's method for e^y = m: each of three steps squares an error that is below 0.06 at first.
-pub fn log(s: u64) -> u64 {
+pub(crate) fn log(s: u64) -> u64 {
     let k = s.checked_ilog2().unwrap_or(0).saturating_sub(EXPONENT);
     let m = s >> k;
     let mut y = ((m - (1 << EXPONENT)) * LOG_2) >> 32;

@@ -3,19 +3,19 @@
 use smidgen_protocol::vector::Ratio;
 
 /// log2, rounded up.
-pub fn ceil_log2(n: u32) -> u32 {
+pub(crate) fn ceil_log2(n: u32) -> u32 {
     u32::BITS - n.saturating_sub(1).leading_zeros()
 }
 
 /// 1/n to 31 bits, for n up to 2^31.
-pub fn mean_factor(n: u32) -> Ratio {
+pub(crate) fn mean_factor(n: u32) -> Ratio {
     let exponent = 30 + ceil_log2(n);
     let mantissa = ((1u64 << exponent) + u64::from(n / 2)) / u64::from(n.max(1));
     Ratio { mantissa: mantissa as i32, exponent: exponent as i16 }
 }
 
 /// `factor * value` from one exponent to another, for a value of any length.
-pub fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
+pub(crate) fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
     let excess = (u128::BITS - value.leading_zeros()).saturating_sub(62);
     factor.scale((value >> excess) as i64, from - excess as i32 - i32::from(to))
 }
@@ -25,7 +25,7 @@ pub fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
 /// A 32-bit division gives the first 15 bits of 1/d. With e = 1 − d/d₀, what is missing is the factor 1/(1 − e), and
 /// e³ is too small to matter. A board without a divider takes 300 instructions for this, 600 for a 64-bit division.
 #[inline]
-pub fn reciprocal(d: u32) -> u64 {
+pub(crate) fn reciprocal(d: u32) -> u64 {
     let first = u64::from(u32::MAX / ((d >> 16) + 1));
     // With 45 fraction bits; below 2^-14.
     let e = ((1 << 48) - u64::from(d) * first) >> 3;

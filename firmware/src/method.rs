@@ -10,7 +10,7 @@ use smidgen_protocol::sparse::apply;
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
 /// The vectors of a worker, d mantissas each.
-pub struct Vectors<'a> {
+pub(crate) struct Vectors<'a> {
     /// ∇f_i(x), then the update.
     pub gradient: &'a mut [i32],
     /// The estimator g_i.
@@ -23,7 +23,7 @@ pub struct Vectors<'a> {
 
 /// The compressor of a round: what it may keep, and where its random choices start.
 #[derive(Clone, Copy, Debug)]
-pub struct RoundCompressor {
+pub(crate) struct RoundCompressor {
     /// What it may keep.
     pub budget: Budget,
     /// Where its random choices start.
@@ -53,7 +53,7 @@ impl RoundCompressor {
 
 /// How the mantissas of an update are to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UpdateFormat {
+pub(crate) struct UpdateFormat {
     /// Their value is `mantissa * 2^shift`.
     pub shift: u8,
     /// g_i is zero before they are added.
@@ -61,7 +61,7 @@ pub struct UpdateFormat {
 }
 
 /// Makes the update of a round; `first` in round 0.
-pub fn update(
+pub(crate) fn update(
     method: Method,
     at: &mut Vectors,
     c: RoundCompressor,
@@ -185,7 +185,7 @@ fn subtract_sent(
 }
 
 /// The entries of an update, from coordinate `from` on.
-pub fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
+pub(crate) fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
     let rest = mantissas.get(from as usize..).unwrap_or_default();
     (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
 }

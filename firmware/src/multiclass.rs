@@ -12,11 +12,11 @@ use smidgen_protocol::vector::Ratio;
 pub const CLASSES_MAX: usize = 64;
 
 /// Fraction bits of a slope, and its bits beside the sign.
-pub const SLOPE_BITS: u32 = 30;
+pub(crate) const SLOPE_BITS: u32 = 30;
 
 /// Turns scores into slopes and adds up losses.
 #[derive(Clone, Copy, Debug)]
-pub struct CrossEntropy {
+pub(crate) struct CrossEntropy {
     exponential: Exponential,
     score_exponent: i32,
     /// Σ log Σ, with [`EXPONENT`] fraction bits.
@@ -27,13 +27,13 @@ pub struct CrossEntropy {
 
 impl CrossEntropy {
     /// For scores with an exponent.
-    pub fn new(score_exponent: i32) -> Self {
+    pub(crate) fn new(score_exponent: i32) -> Self {
         let exponential = Exponential::new(score_exponent);
         Self { exponential, score_exponent, soft_loss: 0, hard_loss: 0 }
     }
 
     /// Replaces the scores of a row by slopes of [`SLOPE_BITS`] bits. Scores are below 2^62.
-    pub fn slopes(&mut self, scores: &mut [i64], label: usize) {
+    pub(crate) fn slopes(&mut self, scores: &mut [i64], label: usize) {
         let max = scores.iter().copied().max().unwrap_or(0);
         let score = scores.get(label).copied().unwrap_or(max);
         self.hard_loss += u128::from(max.abs_diff(score));
@@ -54,7 +54,7 @@ impl CrossEntropy {
     }
 
     /// The mean loss.
-    pub fn loss(&self, mean: Ratio, exponent: i8) -> i64 {
+    pub(crate) fn loss(&self, mean: Ratio, exponent: i8) -> i64 {
         let soft = scale_u128(mean, self.soft_loss, EXPONENT as i32, exponent);
         let hard = scale_u128(mean, self.hard_loss, self.score_exponent, exponent);
         soft.saturating_add(hard)

@@ -8,6 +8,7 @@ use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// A request for f_i and its gradient at x, all in fixed point.
 #[derive(Debug)]
+#[must_use = "the host waits for the gradient"]
 pub struct Evaluation<'a> {
     /// Name of the objective, for a worker that computes several.
     pub objective: &'static str,
@@ -55,8 +56,61 @@ impl<'a> Evaluation<'a> {
 
 /// A function f_i whose gradient a worker can compute.
 ///
-/// Implement it for your own model and hand it to [`run`](crate::run::run). The result must depend on the
-/// arguments alone and be computed with integers: the same bits on every machine are what smidgen lives from.
+/// Implement it for a model of your own and pass it to [`run`](crate::run::run). The result must depend on the
+/// arguments alone and be computed with integers, so that every machine computes the same bits.
+///
+/// Least squares to a vector b, which are the bytes of the data: f_i(x) = ½‖x − b‖².
+///
+/// ```
+/// use smidgen_firmware::objective::{Evaluation, Objective};
+/// use smidgen_protocol::batch::Selection;
+/// use smidgen_protocol::message::Regulariser;
+/// use smidgen_protocol::vector::{Ratio, round_shift, saturate};
+///
+/// struct Distance;
+///
+/// impl Objective for Distance {
+///     const NAME: &'static str = "distance";
+///
+///     fn scratch_len(_dimension: usize) -> usize {
+///         0
+///     }
+///
+///     fn check(data: &[u8], dimension: usize) -> bool {
+///         data.len() == dimension
+///     }
+///
+///     fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
+///         let one = i32::from(at.x_exponent);
+///         let (mut squares, coordinates) = (0i64, at.x.iter().zip(at.data));
+///         for (gradient, (&x, &b)) in at.gradient.iter_mut().zip(coordinates) {
+///             let difference = i64::from(x) - (i64::from(b) << one);
+///             squares += difference * difference;
+///             let shift = one - i32::from(at.gradient_exponent);
+///             *gradient = saturate(round_shift(difference, shift), at.saturated);
+///         }
+///         round_shift(squares, 2 * one + 1 - i32::from(at.loss_exponent))
+///     }
+/// }
+///
+/// // f(x) at x = (1.5, 2) for b = (1, 4): the gradient is (0.5, −2), the loss 2.125.
+/// let (mut gradient, mut saturated) = ([0; 2], 0);
+/// let loss = Distance.evaluate(Evaluation {
+///     objective: Distance::NAME,
+///     x: &[24, 32],
+///     x_exponent: 4,
+///     gradient: &mut gradient,
+///     gradient_exponent: 8,
+///     loss_exponent: 3,
+///     regulariser: Regulariser::L2,
+///     lambda: Ratio::default(),
+///     data: &[1, 4],
+///     rows: Selection::ALL,
+///     scratch: &mut [],
+///     saturated: &mut saturated,
+/// });
+/// assert_eq!((gradient, loss, saturated), ([128, -512], 17, 0));
+/// ```
 pub trait Objective {
     /// Its name, without spaces; the host asks for it by that.
     const NAME: &'static str;
@@ -80,6 +134,7 @@ pub trait Objective {
 
 /// What a worker must know of an objective without evaluating it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ObjectiveInfo {
     /// [`Objective::NAME`]
     pub name: &'static str,

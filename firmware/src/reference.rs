@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 /// A shard in the making: every row lists its entries.
 #[derive(Clone, Debug)]
-pub struct Dataset {
+pub(crate) struct Dataset {
     pub dimension: usize,
     pub width: Width,
     pub sparse: bool,
@@ -24,7 +24,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// The shard's bytes, in words so that they are aligned.
-    pub fn shard(&self) -> Vec<u64> {
+    pub(crate) fn shard(&self) -> Vec<u64> {
         let header = Header {
             rows: self.labels.len() as u32,
             dimension: self.dimension as u32,
@@ -70,14 +70,14 @@ impl Dataset {
     }
 
     /// Length of the shard in bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let words = self.shard();
         let header = Header::parse(bytemuck::cast_slice(&words)).expect("it has just been written");
         header.sections().expect("a few rows fit").len
     }
 
     /// The same rows with so many columns that indices take two bytes.
-    pub fn widened(&self) -> Self {
+    pub(crate) fn widened(&self) -> Self {
         let mut rows = self.clone();
         rows.dimension = rows.dimension.max(300);
         rows.scales.resize(rows.dimension, Ratio { mantissa: 1, exponent: 0 });
@@ -85,7 +85,7 @@ impl Dataset {
     }
 
     /// The rows in another order.
-    pub fn reversed(&self) -> Self {
+    pub(crate) fn reversed(&self) -> Self {
         let mut rows = self.clone();
         rows.labels.reverse();
         rows.entries.reverse();
@@ -95,7 +95,7 @@ impl Dataset {
 
 /// The numbers of an evaluation beside the rows.
 #[derive(Clone, Debug)]
-pub struct Point {
+pub(crate) struct Point {
     pub x: Vec<i32>,
     pub x_exponent: i8,
     pub gradient_exponent: i8,
@@ -106,24 +106,28 @@ pub struct Point {
 
 /// What an evaluation gives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub gradient: Vec<i32>,
     pub loss: i64,
     pub saturated: u32,
 }
 
 /// Whether an objective takes the rows.
-pub fn check<O: Objective>(rows: &Dataset, dimension: usize) -> bool {
+pub(crate) fn check<O: Objective>(rows: &Dataset, dimension: usize) -> bool {
     O::check(&bytemuck::cast_slice(&rows.shard())[..rows.len()], dimension)
 }
 
 /// Evaluates an objective that takes the rows.
-pub fn evaluate<O: Objective + Default>(rows: &Dataset, at: &Point) -> Outcome {
+pub(crate) fn evaluate<O: Objective + Default>(rows: &Dataset, at: &Point) -> Outcome {
     evaluate_selected::<O>(rows, at, Selection::ALL)
 }
 
 /// Evaluates a minibatch of `size` rows, and a shard that holds just its rows.
-pub fn minibatch<O: Objective + Default>(rows: &Dataset, at: &Point, size: u32) -> [Outcome; 2] {
+pub(crate) fn minibatch<O: Objective + Default>(
+    rows: &Dataset,
+    at: &Point,
+    size: u32,
+) -> [Outcome; 2] {
     let selection = Batch { size, seed: 3 }.selection(1, 5);
     let kept = selection.runs(rows.labels.len() as u32).flatten().map(|row| row as usize);
     let (labels, entries) = kept.map(|row| (rows.labels[row], rows.entries[row].clone())).unzip();
@@ -158,19 +162,19 @@ fn evaluate_selected<O: Objective + Default>(
     Outcome { gradient, loss, saturated }
 }
 
-pub fn real(ratio: Ratio) -> f64 {
+pub(crate) fn real(ratio: Ratio) -> f64 {
     f64::from(ratio.mantissa) * f64::from(-ratio.exponent).exp2()
 }
 
 impl Point {
-    pub fn reals(&self) -> Vec<f64> {
+    pub(crate) fn reals(&self) -> Vec<f64> {
         let unit = f64::from(-i32::from(self.x_exponent)).exp2();
         self.x.iter().map(|&x| f64::from(x) * unit).collect()
     }
 }
 
 /// A row in f64.
-pub struct Row {
+pub(crate) struct Row {
     /// Columns and features.
     pub entries: Vec<(usize, f64)>,
     /// The class or the target.
@@ -181,14 +185,14 @@ pub struct Row {
 
 impl Row {
     /// aᵀx
-    pub fn dot(&self, x: &[f64]) -> f64 {
+    pub(crate) fn dot(&self, x: &[f64]) -> f64 {
         self.entries.iter().map(|&(k, a)| a * x[k]).sum()
     }
 }
 
 impl Dataset {
     /// The rows in f64.
-    pub fn reals(&self) -> Vec<Row> {
+    pub(crate) fn reals(&self) -> Vec<Row> {
         let row = |(row, &label): (&Vec<(usize, i32)>, &i32)| Row {
             entries: row.iter().map(|&(k, v)| (k, f64::from(v) * real(self.scales[k]))).collect(),
             label: f64::from(label) * if self.classes > 0 { 1.0 } else { real(self.label_scale) },
@@ -198,7 +202,7 @@ impl Dataset {
     }
 
     /// The largest term of a margin for a stored value of 1: its last bits are the error of every margin.
-    pub fn top(&self, x: &[f64]) -> f64 {
+    pub(crate) fn top(&self, x: &[f64]) -> f64 {
         let terms = self.scales.iter().zip(x).map(|(&scale, x)| (real(scale) * x).abs());
         terms.fold(0.0, f64::max)
     }
@@ -206,7 +210,7 @@ impl Dataset {
 
 impl Dataset {
     /// How large the terms of a row's margins are in all, with biases, for model pieces with biases.
-    pub fn margin_error(&self, row: &Row, x: &[f64]) -> f64 {
+    pub(crate) fn margin_error(&self, row: &Row, x: &[f64]) -> f64 {
         let one = match self.width {
             Width::Unit => 0,
             width => 8 * width as i32 - 2,
@@ -220,14 +224,14 @@ impl Dataset {
 }
 
 /// An evaluation in f64, each number with the largest quantity on its way.
-pub struct Reference {
+pub(crate) struct Reference {
     pub loss: (f64, f64),
     pub gradient: Vec<(f64, f64)>,
 }
 
 impl Reference {
     /// The regulariser alone.
-    pub fn new(at: &Point) -> Self {
+    pub(crate) fn new(at: &Point) -> Self {
         let lambda = real(at.lambda);
         let part = |x: f64| match at.regulariser {
             Regulariser::Nonconvex => (x * x / (1.0 + x * x), 2.0 * x / (1.0 + x * x).powi(2)),
@@ -239,17 +243,17 @@ impl Reference {
         Self { loss: (loss, loss.abs().max(1.0)), gradient: gradient.collect() }
     }
 
-    pub fn add_loss(&mut self, loss: f64, largest: f64) {
+    pub(crate) fn add_loss(&mut self, loss: f64, largest: f64) {
         self.loss = (self.loss.0 + loss, self.loss.1.max(largest));
     }
 
-    pub fn add_slope(&mut self, k: usize, slope: f64, largest: f64) {
+    pub(crate) fn add_slope(&mut self, k: usize, slope: f64, largest: f64) {
         let gradient = &mut self.gradient[k];
         *gradient = (gradient.0 + slope, gradient.1.max(largest));
     }
 
     /// Compares: a unit and a half of the grid, and 2^-28 of the largest quantity.
-    pub fn assert_close(&self, outcome: &Outcome, at: &Point) -> Result<(), TestCaseError> {
+    pub(crate) fn assert_close(&self, outcome: &Outcome, at: &Point) -> Result<(), TestCaseError> {
         let range = f64::from(31 - i32::from(at.gradient_exponent)).exp2();
         for (k, (&mantissa, &exact)) in outcome.gradient.iter().zip(&self.gradient).enumerate() {
             let cut = (exact.0.clamp(-range, range), exact.1);
@@ -277,7 +281,7 @@ fn close(mantissa: i64, exponent: i8, (exact, largest): (f64, f64)) -> bool {
 
 /// How labels are stored.
 #[derive(Clone, Copy, Debug)]
-pub enum Labels {
+pub(crate) enum Labels {
     /// So many classes.
     Classes(u8),
     /// Targets of every width.
@@ -315,7 +319,7 @@ fn widths() -> impl Strategy<Value = (Width, bool)> {
 }
 
 /// Rows of every kind with so many columns, and scales up to 2^`range` apart.
-pub fn datasets(
+pub(crate) fn datasets(
     dimension: impl Strategy<Value = usize>,
     labels: Labels,
     range: i16,
@@ -361,7 +365,7 @@ pub fn datasets(
 }
 
 /// Dimensions with indices of one byte and of two.
-pub fn dimensions() -> impl Strategy<Value = usize> {
+pub(crate) fn dimensions() -> impl Strategy<Value = usize> {
     prop_oneof![1usize..40, 250usize..300]
 }
 
@@ -370,7 +374,7 @@ fn regularisers() -> impl Strategy<Value = Regulariser> {
 }
 
 /// Points at which nothing leaves its range, for rows with scales not far apart.
-pub fn points(dimension: usize) -> impl Strategy<Value = Point> {
+pub(crate) fn points(dimension: usize) -> impl Strategy<Value = Point> {
     let x = (any::<i32>(), 0u32..32).prop_map(|(x, shift)| x >> shift);
     // The slope λx of l2 has no bound: two terms of a gradient that both leave 63 bits may cancel.
     let lambda =
@@ -389,7 +393,7 @@ pub fn points(dimension: usize) -> impl Strategy<Value = Point> {
 }
 
 /// Rows and points for f64; `weights` tells the dimension of the model for rows.
-pub fn moderate(
+pub(crate) fn moderate(
     rows: impl Strategy<Value = Dataset>,
     weights: fn(&Dataset) -> usize,
 ) -> impl Strategy<Value = (Dataset, Point)> {
@@ -400,7 +404,7 @@ pub fn moderate(
 }
 
 /// Whatever a check lets through.
-pub fn extreme(
+pub(crate) fn extreme(
     rows: impl Strategy<Value = Dataset>,
     weights: fn(&Dataset) -> usize,
 ) -> impl Strategy<Value = (Dataset, Point)> {

@@ -6,7 +6,7 @@ use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// A regulariser λ Σ p(x_k) at a model with a given exponent.
-pub trait Penalty {
+pub(crate) trait Penalty {
     /// Fraction bits of a part's loss.
     fn loss_exponent(&self) -> i32;
 
@@ -15,7 +15,7 @@ pub trait Penalty {
 }
 
 /// A bound of the second derivative of a regulariser: of x²/(1 + x²) it lies in [−1/2, 2], of x²/2 it is 1.
-pub fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
+pub(crate) fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
     match regulariser {
         Regulariser::Nonconvex => Bound::of(lambda).shifted(1),
         Regulariser::L2 => Bound::of(lambda),
@@ -26,7 +26,7 @@ pub fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
 ///
 /// With r = 1/(1 + x²), each coordinate costs one division: x²/(1 + x²) = x² r, and the slope is 2λ x r².
 #[derive(Clone, Copy, Debug)]
-pub struct Nonconvex {
+pub(crate) struct Nonconvex {
     /// λ with a mantissa of 31 bits, so that its products may drop their low half.
     lambda: i64,
     /// Fraction bits of a slope where |x| < 1.
@@ -39,7 +39,7 @@ pub struct Nonconvex {
 
 /// One coordinate's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
+pub(crate) struct Term {
     /// p(x), with [`Penalty::loss_exponent`] fraction bits.
     pub loss: u64,
     /// λ p'(x).
@@ -50,7 +50,7 @@ pub struct Term {
 
 impl Nonconvex {
     /// For a weight and an exponent of the model.
-    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+    pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         let x_exponent = i32::from(x_exponent);
         let one = (2 * x_exponent).clamp(0, 62);
         let zeros = lambda.mantissa.unsigned_abs().leading_zeros().clamp(1, 31) - 1;
@@ -102,14 +102,14 @@ impl Penalty for Nonconvex {
 
 /// The regulariser (λ/2) Σ x², with slope λ x.
 #[derive(Clone, Copy, Debug)]
-pub struct L2 {
+pub(crate) struct L2 {
     lambda: Ratio,
     x_exponent: i32,
 }
 
 impl L2 {
     /// For a weight and an exponent of the model.
-    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+    pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         Self { lambda, x_exponent: x_exponent.into() }
     }
 }

@@ -10,7 +10,7 @@ use smidgen_protocol::vector::Ratio;
 
 /// How many bits the numbers of a pass over such rows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Precision {
+pub(crate) struct Precision {
     /// Low bits that products lose: fraction bits that a margin has fewer than the model, and a sum fewer than
     /// residuals.
     pub dropped: i32,
@@ -24,7 +24,7 @@ pub struct Precision {
 
 impl Precision {
     /// For so many rows of a shard.
-    pub fn new(header: &Header, row_count: u32) -> Self {
+    pub(crate) fn new(header: &Header, row_count: u32) -> Self {
         match header.width {
             Width::Unit => Self::of::<One>(row_count),
             Width::I8 => Self::of::<i8>(row_count),
@@ -41,7 +41,7 @@ impl Precision {
     }
 
     /// The scale of coordinate `k` of a model for [`pass_units`]: that of its column, or of a bias.
-    pub fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
+    pub(crate) fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
         let features = shard.header.dimension as usize;
         match k.checked_rem(features + 1) {
             Some(column) if column < features => shard.scale(column),
@@ -51,7 +51,7 @@ impl Precision {
 }
 
 /// What an objective makes of margins.
-pub trait RowLoss {
+pub(crate) trait RowLoss {
     /// Replaces the margins aᵀx of the rows from `first` on by their residuals, of
     /// [`Precision::residual_bits`] bits. In [`pass_units`] they are all those of row `first`.
     fn residuals(&mut self, first: usize, margins: &mut [i64]);
@@ -61,7 +61,7 @@ pub trait RowLoss {
 ///
 /// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`]. It is compiled
 /// once for all objectives, not for each: that is why `loss` is dynamic.
-pub fn pass(
+pub(crate) fn pass(
     shard: &Shard<'_>,
     rows: Selection,
     x: &[i32],
@@ -92,7 +92,7 @@ pub fn pass(
 ///
 /// A bias is the weight of one more column. What is stored there would be near the largest of its width, so that the
 /// bias is as exact as other weights are.
-pub fn pass_units(
+pub(crate) fn pass_units(
     shard: &Shard<'_>,
     rows: Selection,
     x: &[i32],
@@ -113,7 +113,7 @@ pub fn pass_units(
 }
 
 /// The largest number of margins of a row: they lie on the stack.
-pub const UNITS_MAX: usize = 64;
+pub(crate) const UNITS_MAX: usize = 64;
 
 /// Whether vectors that are indexed by bytes are copied to tables of 256 for the pass, so that no index needs a
 /// check: a quarter off the time of a pass over one-hot rows. A board has no 3 KiB of stack for it.
@@ -266,7 +266,7 @@ const DIMENSION_MAX: u32 = 1 << 16;
 const ROWS_MAX: u32 = 1 << 31;
 
 /// The shard in these bytes, if a pass over its rows is safe.
-pub fn open(data: &[u8]) -> Option<Shard<'_>> {
+pub(crate) fn open(data: &[u8]) -> Option<Shard<'_>> {
     let shard = Shard::open(data).ok()?;
     let Header { rows, dimension, .. } = shard.header;
     let fits = (1..=DIMENSION_MAX).contains(&dimension) && (1..=ROWS_MAX).contains(&rows);

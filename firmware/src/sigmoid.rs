@@ -6,10 +6,10 @@
 //! compiler; at run time there is no float.
 
 /// Fraction bits of both functions.
-pub const EXPONENT: u32 = 32;
+pub(crate) const EXPONENT: u32 = 32;
 /// Bound of the error of either function, 2^-29.9.
 #[cfg(test)]
-pub const ERROR_MAX: f64 = 1e-9;
+pub(crate) const ERROR_MAX: f64 = 1e-9;
 
 /// Beyond z = 22 both functions are about to fall below their resolution, 2^-32; the last value stands for all.
 const CELLS: usize = 22 * 16;
@@ -40,7 +40,7 @@ static TABLE: [Cell; CELLS] = table();
 
 /// The functions for arguments of one exponent, whatever that is.
 #[derive(Clone, Copy, Debug)]
-pub struct Sigmoid {
+pub(crate) struct Sigmoid {
     /// The largest magnitude that stays in the table.
     bound: u64,
     left: u32,
@@ -49,7 +49,7 @@ pub struct Sigmoid {
 
 impl Sigmoid {
     /// For arguments `magnitude * 2^-exponent`.
-    pub fn new(exponent: i32) -> Self {
+    pub(crate) fn new(exponent: i32) -> Self {
         let right = exponent - Z_EXPONENT;
         // Where a unit is 2 or more, what lies beyond the table may be taken for 16 instead of 22: the error of
         // such a margin is far larger.
@@ -61,7 +61,7 @@ impl Sigmoid {
 
     /// σ(−z) and log(1 + e^−z). Neither is ever zero.
     #[inline]
-    pub fn at(&self, magnitude: u64) -> (u32, u32) {
+    pub(crate) fn at(&self, magnitude: u64) -> (u32, u32) {
         let z = (magnitude.min(self.bound) << self.left) >> self.right;
         // The bound keeps z in the table, which the compiler cannot see.
         let cell = &TABLE[((z >> 32) as usize).min(CELLS - 1)];
@@ -130,7 +130,7 @@ impl Cell {
 }
 
 /// e^x for |x| < 1, by its series.
-pub const fn exp(x: f64) -> f64 {
+pub(crate) const fn exp(x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 1.0);
     while n < 20.0 {
         term *= x / n;

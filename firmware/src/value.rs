@@ -4,7 +4,7 @@
 ///
 /// Its product with an i32 is at most 2^(31 + `BITS`). A row has at most 2^16 entries, so a margin is at most
 /// 2^62; residuals have no more bits than keep the sum over all rows within 2^62.
-pub trait Value: Copy {
+pub(crate) trait Value: Copy {
     /// log2 of the largest magnitude, once `DROPPED` bits are gone from a product.
     const BITS: u32;
     /// Low bits dropped from a product: nothing, except where it would leave no room for a sum.
@@ -74,7 +74,7 @@ impl Value for i32 {
 
 /// The value of one-hot features.
 #[derive(Clone, Copy)]
-pub struct One;
+pub(crate) struct One;
 
 impl Value for One {
     const BITS: u32 = 0;

@@ -44,7 +44,43 @@ pub struct Board {
     pub identity: u64,
 }
 
-/// The machine, on memory `M`: `&'static mut [u64]` on a board, `Vec<u64>` elsewhere.
+/// The state machine of a worker, on memory `M`: `&'static mut [u64]` on a board, `Vec<u64>` elsewhere.
+///
+/// Call [`receive`](Self::receive) with bytes from the line. Then exchange data and local state with a
+/// [journal](crate::journal), if there is one, answer [`gradient_request`](Self::gradient_request), and send frames
+/// until [`poll_transmit`](Self::poll_transmit) returns `None`. [`run`](crate::run::run) does this on a byte stream.
+///
+/// ```
+/// use smidgen_firmware::logistic::Logistic;
+/// use smidgen_firmware::objective::Objective;
+/// use smidgen_firmware::worker::{Board, Worker};
+/// use smidgen_protocol::counters::Counters;
+/// use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
+/// use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
+///
+/// let board = Board { name: "example", identity: 7 };
+/// let mut worker = Worker::new::<Logistic>(board, vec![0; 1024]);
+/// let mut frame = [0; FRAME_LEN_MAX];
+///
+/// // The host asks for the worker's identity.
+/// let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
+/// let len = hello.emit(BROADCAST, &[], &Context::SETUP, &mut frame);
+/// worker.receive(&frame[..len]);
+///
+/// // `Hello` needs no gradient; a round does.
+/// if let Some(request) = worker.gradient_request() {
+///     let loss = Logistic.evaluate(request);
+///     worker.gradient_ready(loss);
+/// }
+///
+/// let len = worker.poll_transmit(&mut frame).expect("Hello is answered");
+/// let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+/// let (_, answer) = deframer.feed(&frame[..len], &mut counters);
+/// let answer = answer.expect("one frame");
+/// let payload = answer.check(&Context::SETUP).expect("an intact frame");
+/// let Ok((Up::Ready(ready), [])) = Up::parse(payload) else { panic!("not a Ready") };
+/// assert_eq!((ready.board, ready.identity, ready.memory), ("example", 7, 8192));
+/// ```
 #[derive(Debug)]
 pub struct Worker<M> {
     deframer: Deframer,
@@ -94,6 +130,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// The evaluation that the host waits for: answer it with [`Worker::gradient_ready`].
+    #[must_use]
     pub fn gradient_request(&mut self) -> Option<Evaluation<'_>> {
         self.machine.gradient_request(&mut self.counters.saturated)
     }
@@ -106,12 +143,14 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// The next chunk of the data that has come and was not in this answer before: for a [journal](crate::journal).
+    #[must_use = "it is returned once"]
     pub fn poll_data_chunk(&mut self) -> Option<DataChunk<'_>> {
         let session = self.machine.session.as_mut()?;
         session.poll_data_chunk(session.layout.split(self.machine.memory.as_mut()).data)
     }
 
     /// What the worker alone keeps after a round, once a round, before its update is sent: for a [journal](crate::journal).
+    #[must_use = "it is returned once"]
     pub fn poll_local_state(&mut self) -> Option<LocalState<'_>> {
         let session = self.machine.session.as_mut()?;
         session.poll_local_state(session.layout.split(self.machine.memory.as_mut()).local)
@@ -133,6 +172,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// Writes the next frame to send into `out`, if there is one; returns its length.
+    #[must_use = "the frame is the first bytes of `out`, as many as returned"]
     pub fn poll_transmit(&mut self, out: &mut [u8; FRAME_LEN_MAX]) -> Option<usize> {
         let draft = self.machine.poll_transmit(&self.counters, out)?;
         match &mut self.seal {
@@ -169,6 +209,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
 }
 
 /// Memory that a worker needs for a configuration with an objective of `R`, in bytes.
+#[must_use]
 pub fn memory_len<R: ObjectiveSet>(configure: &Configure) -> usize {
     let scratch_len =
         |objective: &ObjectiveInfo| (objective.scratch_len)(configure.dimension as usize);

@@ -41,6 +41,7 @@ impl Batch {
     }
 
     /// The rows of a worker in a round.
+    #[must_use]
     pub fn selection(self, worker: u16, round: u32) -> Selection {
         let mut start = Transcript::default();
         start.absorb(u64::from(self.seed) << 32 | u64::from(round));

@@ -14,11 +14,13 @@ pub(crate) const fn mix(mut z: u64) -> u64 {
 
 /// What coordinate `index` with `mantissa` adds to the digest of its vector; zero adds nothing.
 #[inline]
+#[must_use]
 pub const fn coordinate(index: u32, mantissa: i32) -> u64 {
     if mantissa == 0 { 0 } else { mix(((index as u64) << 32 | mantissa as u32 as u64) + 1) }
 }
 
 /// Digest of a whole vector.
+#[must_use]
 pub fn vector(mantissas: &[i32]) -> u64 {
     let coordinates = (0u32..).zip(mantissas);
     coordinates

@@ -43,6 +43,7 @@ type ChecksumTable = Table<16>;
 static CHECKSUM: Crc<u32, ChecksumTable> = Crc::<u32, ChecksumTable>::new(&CRC_32_ISO_HDLC);
 
 /// CRC-32 of a block of bytes, as frames use it.
+#[must_use]
 pub fn checksum(bytes: &[u8]) -> u32 {
     CHECKSUM.checksum(bytes)
 }
@@ -143,6 +144,7 @@ impl Payload<'_> {
 
 /// A payload with its checksum, in the place where it becomes a frame.
 #[derive(Debug)]
+#[must_use = "a draft becomes a frame when it is closed"]
 pub struct Draft<'o> {
     out: &'o mut [u8; FRAME_LEN_MAX],
     start: usize,
@@ -152,6 +154,7 @@ pub struct Draft<'o> {
 
 impl Draft<'_> {
     /// Makes it a plain frame; returns its length.
+    #[must_use = "the frame is the first bytes of the buffer, as many as returned"]
     pub fn close(self) -> usize {
         close(self.out, self.start, self.end)
     }
@@ -268,6 +271,7 @@ impl Deframer {
     /// Takes bytes up to the end of the first frame; returns the rest and the frame.
     ///
     /// Call it with the rest until the rest is empty. Whatever is dropped on the way is counted.
+    #[must_use]
     pub fn feed<'b>(
         &mut self,
         bytes: &'b [u8],

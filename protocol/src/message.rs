@@ -354,6 +354,7 @@ impl<'a> Up<'a> {
 /// The version and the schema of any [`Up::Ready`], also of one that is otherwise not understood.
 ///
 /// There is no version 0: that is how a [`Down::Hello`] reads when the line echoes it.
+#[must_use]
 pub fn greeting(payload: &[u8]) -> Option<(u16, [u8; 8])> {
     let ((tag, version, schema), _) =
         postcard::take_from_bytes::<(u32, u16, [u8; 8])>(payload).ok()?;

@@ -65,6 +65,7 @@ impl Compressor {
     }
 
     /// What a mantissa on the wire stands for: itself, but for powers of two, whose exponent travels, counted from 1.
+    #[must_use]
     pub const fn expand(self, mantissa: i64) -> i64 {
         match self {
             Self::Natural => {
@@ -113,6 +114,7 @@ impl Participation {
     pub const FULL: Self = Self { seed: 0, probability: u32::MAX };
 
     /// Whether a worker takes part in a round; in round 0 all do.
+    #[must_use]
     pub fn includes(self, worker: u16, round: u32) -> bool {
         let drawn = || draw(self.seed, worker, round) >> 32;
         round == 0 || self.probability == u32::MAX || drawn() < u64::from(self.probability)
@@ -120,6 +122,7 @@ impl Participation {
 }
 
 /// A number that everybody draws alike for a worker and a round.
+#[must_use]
 pub fn draw(seed: u32, worker: u16, round: u32) -> u64 {
     let mut draw = Transcript::default();
     draw.absorb(u64::from(seed) << 32 | u64::from(round));

@@ -71,6 +71,7 @@ pub struct Sections {
 
 /// Why bytes are not a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ShardError {
     /// The header contradicts itself or the length of the bytes.
     Shape,

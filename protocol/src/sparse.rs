@@ -104,6 +104,7 @@ impl<'b> Encoder<'b> {
     }
 
     /// Ends the body; returns its length in bytes.
+    #[must_use = "the body is the first bytes of the buffer, as many as returned"]
     pub fn finish(self) -> usize {
         self.bits.finish()
     }
@@ -180,6 +181,7 @@ impl<'b> Decoder<'b> {
 }
 
 /// The smallest shift with which mantissas of `value_bits` bits hold magnitudes up to `max_magnitude`.
+#[must_use]
 pub fn shift_for(max_magnitude: u32, value_bits: u8) -> u8 {
     if value_bits >= 32 {
         return 0;

@@ -63,6 +63,7 @@ pub fn step(
 
 impl Rule {
     /// The rule at a pace: with step size γ · 2^(pace/8), its mantissa rounded once.
+    #[must_use]
     pub fn paced(self, pace: u8) -> Self {
         let Ratio { mantissa, exponent } = self.gamma_n;
         let (octaves, eighth) = (i16::from(pace) / OCTAVE, i16::from(pace) % OCTAVE);

@@ -17,6 +17,7 @@ pub const MANTISSA_MAX: i32 = i32::MAX;
 /// The one rounding rule of host and worker. It is odd, `round_shift(-v, s) == -round_shift(v, s)`, and
 /// never overflows. Negative shifts multiply and saturate.
 #[inline]
+#[must_use]
 pub const fn round_shift(value: i64, shift: i32) -> i64 {
     if shift <= 0 {
         return shift_left(value, shift.unsigned_abs());
@@ -43,6 +44,7 @@ const fn shift_left(value: i64, shift: u32) -> i64 {
 
 /// `value` as a mantissa; one more in `saturated` if it had to be cut to the range.
 #[inline]
+#[must_use]
 pub fn saturate(value: i64, saturated: &mut u32) -> i32 {
     let cut = value.clamp(-(MANTISSA_MAX as i64), MANTISSA_MAX as i64);
     *saturated = saturated.saturating_add(u32::from(cut != value));
@@ -70,6 +72,7 @@ pub fn rescale_sum(sum: &mut [i64], from: Exponent, to: Exponent) {
 }
 
 /// The largest magnitude among mantissas, 0 for none.
+#[must_use]
 pub fn max_magnitude(mantissas: &[i32]) -> u32 {
     mantissas.iter().fold(0, |max, mantissa| max.max(mantissa.unsigned_abs()))
 }
@@ -90,6 +93,7 @@ impl Ratio {
     pub const ONE: Self = Self { mantissa: 1 << 30, exponent: 30 };
 
     /// e where the ratio lies in `2^e..2^(e+1)`; 0 for a zero ratio.
+    #[must_use]
     pub const fn magnitude(self) -> i32 {
         match self.mantissa.unsigned_abs().checked_ilog2() {
             Some(log2) => log2 as i32 - self.exponent as i32,
@@ -99,6 +103,7 @@ impl Ratio {
 
     /// `round(value * self * 2^(-shift))`, one rounding; saturates at the range of i64.
     #[inline]
+    #[must_use]
     pub fn scale(self, value: i64, shift: i32) -> i64 {
         let shift = shift + i32::from(self.exponent);
         match i32::try_from(value) {

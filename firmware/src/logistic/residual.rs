@@ -5,7 +5,7 @@ use crate::sigmoid::{self, Sigmoid};
 use smidgen_protocol::shard::Shard;
 
 /// Turns margins into residuals and adds up their losses.
-pub struct Residuals<'a> {
+pub(super) struct Residuals<'a> {
     shard: &'a Shard<'a>,
     sigmoid: Sigmoid,
     /// Bits dropped from a residual.
@@ -18,7 +18,7 @@ pub struct Residuals<'a> {
 
 impl<'a> Residuals<'a> {
     /// For margins with an exponent, and residuals of so many fraction bits, at most 31.
-    pub fn new(shard: &'a Shard<'a>, margin_exponent: i32, bits: u32) -> Self {
+    pub(super) fn new(shard: &'a Shard<'a>, margin_exponent: i32, bits: u32) -> Self {
         let sigmoid = Sigmoid::new(margin_exponent);
         Self { shard, sigmoid, dropped: sigmoid::EXPONENT - bits, soft_loss: 0, hard_loss: 0 }
     }

@@ -7,7 +7,7 @@ use smidgen_protocol::method::Method;
 
 /// The lengths of a worker's vectors, in items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub(super) struct Layout {
     /// Dimension d: lengths of x, g_i and the gradient.
     pub dimension: usize,
     /// Length of Σ g_i: d where the worker takes the step itself, else 0.
@@ -23,7 +23,7 @@ pub struct Layout {
 }
 
 /// The vectors.
-pub struct Buffers<'m> {
+pub(super) struct Buffers<'m> {
     /// The model.
     pub x: &'m mut [i32],
     /// The estimator.
@@ -49,7 +49,7 @@ fn words(len: usize, size: usize) -> usize {
 
 impl Layout {
     /// The layout that a configuration asks for, for an objective with so much scratch.
-    pub fn new(configure: &Configure, scratch_len: usize) -> Self {
+    pub(super) fn new(configure: &Configure, scratch_len: usize) -> Self {
         let d = configure.dimension as usize;
         let if_needed = |needed: bool| if needed { d } else { 0 };
         let steps = configure.downlink.part() == Part::SumChange;
@@ -79,12 +79,12 @@ impl Layout {
     }
 
     /// Words of memory it takes, saturating.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.sections().into_iter().fold(0, usize::saturating_add)
     }
 
     /// Parts the memory. Of one that is shorter than [`Layout::len`] the last parts are empty.
-    pub fn split<'m>(&self, mut memory: &'m mut [u64]) -> Buffers<'m> {
+    pub(super) fn split<'m>(&self, mut memory: &'m mut [u64]) -> Buffers<'m> {
         let mut section = |len: usize| {
             let parts = core::mem::take(&mut memory).split_at_mut_checked(len);
             let (section, rest) = parts.unwrap_or_default();
@@ -107,7 +107,7 @@ impl Layout {
     }
 
     /// The model and the estimator, to look at.
-    pub fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
+    pub(super) fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
         let vector = words(self.dimension, 4);
         let state = memory.get(words(self.data_len, 1)..).unwrap_or_default();
         let (x, rest) = state.split_at_checked(vector).unwrap_or_default();

@@ -21,7 +21,7 @@ use smidgen_protocol::vector::{self, Exponent, Ratio, round_shift, saturate};
 
 /// What the host set up, and how far it got.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     pub id: u32,
     /// Ticket of the configuration that opened it.
     pub opened: Ticket,
@@ -91,7 +91,7 @@ impl Session {
     ///
     /// All other memory may hold anything before (a [journal](crate::journal::FlashJournal::open) leaves there what it looked at),
     /// so every vector that a round begins from is written here; gradient and scratch are written before they are read.
-    pub fn open(
+    pub(super) fn open(
         configure: &Configure,
         objective: &'static ObjectiveInfo,
         layout: Layout,
@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// The round of the last update, or of the one that is being computed.
-    pub fn round(&self) -> Option<u32> {
+    pub(super) fn round(&self) -> Option<u32> {
         self.update.map(|update| update.round)
     }
 
@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// Whether a request is new; an old one is answered as it was.
-    pub fn accept_ticket(&mut self, ticket: Ticket) -> bool {
+    pub(super) fn accept_ticket(&mut self, ticket: Ticket) -> bool {
         // Serial numbers: tickets wrap around in long runs.
         let age = ticket.wrapping_sub(self.ticket).cast_signed();
         if age == 0 && self.pending.is_none() {
@@ -164,7 +164,7 @@ impl Session {
     }
 
     /// Handles a message of this session; `round` is the one in the context of its frame.
-    pub fn handle(
+    pub(super) fn handle(
         &mut self,
         message: &Down,
         body: &[u8],
@@ -256,7 +256,7 @@ impl Session {
     }
 
     /// The exponents at which a gradient is pending: of what is multiplied by `scale` afterwards.
-    pub fn request_exponents(&self) -> Option<Exponents> {
+    pub(super) fn request_exponents(&self) -> Option<Exponents> {
         let wanted = self.target_exponents()?;
         let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
         let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
@@ -264,7 +264,7 @@ impl Session {
     }
 
     /// The rows of the pending gradient: those of its round, or all for a probe, which looks for the range.
-    pub fn rows(&self) -> Selection {
+    pub(super) fn rows(&self) -> Selection {
         match (self.pending, self.update) {
             (Some(PendingGradient::Update), Some(update)) => {
                 self.batch.selection(self.worker, update.round)
@@ -309,7 +309,7 @@ impl Session {
     }
 
     /// What has come of the data since this was asked last, as far as it makes one chunk.
-    pub fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
+    pub(super) fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
         let offset = self.data_journaled;
         let complete = self.data_held == data.len();
         let blocks_held = self.data_held - self.data_held % BLOCK_LEN;
@@ -330,14 +330,14 @@ impl Session {
     }
 
     /// What this worker alone keeps, if it is of a round of which this was not asked.
-    pub fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
+    pub(super) fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
         let new = core::mem::take(&mut self.local_state_dirty) && !mantissas.is_empty();
         let name = self.local_state_name(self.round()?);
         new.then_some(LocalState { name, exponent: self.exponents.gradient, mantissas })
     }
 
     /// What this worker alone kept after the round before the present one, if it is missing.
-    pub fn local_state_request<'p>(
+    pub(super) fn local_state_request<'p>(
         &self,
         mantissas: &'p mut [i32],
     ) -> Option<LocalStateRequest<'p>> {
@@ -347,7 +347,7 @@ impl Session {
     }
 
     /// Takes what was missing; it moves to the present exponent, as if it had been here when that was announced.
-    pub fn local_state_ready(
+    pub(super) fn local_state_ready(
         &mut self,
         exponent: Option<Exponent>,
         mantissas: &mut [i32],
@@ -473,7 +473,7 @@ impl Session {
     }
 
     /// Takes the gradient that was pending.
-    pub fn gradient_ready(&mut self, loss: i64, at: Buffers, saturated: &mut u32) {
+    pub(super) fn gradient_ready(&mut self, loss: i64, at: Buffers, saturated: &mut u32) {
         let loss = Loss::new(loss);
         self.scale_gradient(at.gradient, saturated);
         match self.pending.take() {
@@ -515,7 +515,7 @@ impl Session {
     }
 
     /// Writes the next frame to send; `mantissas` are those of the update.
-    pub fn poll_transmit<'o>(
+    pub(super) fn poll_transmit<'o>(
         &mut self,
         mantissas: &[i32],
         out: &'o mut [u8; FRAME_LEN_MAX],

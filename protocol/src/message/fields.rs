@@ -18,7 +18,7 @@ pub struct Exponents {
     pub loss: Exponent,
 }
 
-/// A vector of a worker's state that a [`Down::Part`] writes to.
+/// A vector of a worker's state that a [`Down::Part`](super::Down::Part) writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Part {
     /// The model x.

@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 const BLOCK_LEN: usize = 64;
 
 /// The algorithm under one key, for one message.
-pub struct Aead {
+pub(super) struct Aead {
     cipher: ChaChaCore<R20, Ietf>,
     mac: Poly1305,
 }
 
 impl Aead {
     /// For the message with this nonce, which no other message under the key has.
-    pub fn new(key: &[u8; 32], nonce: &[u8; 12]) -> Self {
+    pub(super) fn new(key: &[u8; 32], nonce: &[u8; 12]) -> Self {
         let mut cipher = ChaChaCore::new(key.into(), nonce.into());
         let block = block(&mut cipher);
         let (mac_key, _) = block.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
@@ -30,14 +30,14 @@ impl Aead {
     }
 
     /// Encrypts `content` in its place; returns the tag of it and of `head`.
-    pub fn encrypt(mut self, head: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(super) fn encrypt(mut self, head: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
         apply(&mut self.cipher, content);
         self.authenticate(head, content);
         self.mac.finalize().into()
     }
 
     /// Decrypts `content` in its place if the tag is that of it and of `head`, compared in constant time; else changes nothing.
-    pub fn decrypt(mut self, head: &[u8], content: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+    pub(super) fn decrypt(mut self, head: &[u8], content: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
         self.authenticate(head, content);
         let authentic = self.mac.verify(tag.into()).is_ok();
         if authentic {

@@ -11,7 +11,7 @@ const SALTED: u8 = 0x80;
 /// Which way a frame travels: what is sent one way cannot be sent back.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub enum Direction {
+pub(super) enum Direction {
     /// To the worker.
     Down = 0,
     /// To the host.
@@ -28,11 +28,11 @@ impl Direction {
 }
 
 /// Numbers that a head can tell apart.
-pub const WINDOW: u64 = SALTED as u64;
+pub(super) const WINDOW: u64 = SALTED as u64;
 
 /// One end of a link.
 #[derive(Debug)]
-pub struct Channel {
+pub(super) struct Channel {
     key: Key,
     /// Number of the next frame that is sent, and the least that the next one received can have.
     next: u64,
@@ -41,29 +41,29 @@ pub struct Channel {
 
 impl Channel {
     /// A link on which nothing has been sent.
-    pub fn new(key: Key) -> Self {
+    pub(super) fn new(key: Key) -> Self {
         Self { key, next: 0, expected: 0 }
     }
 
     /// A link on which so many frames have been sent.
     #[cfg(test)]
-    pub fn at(key: Key, next: u64) -> Self {
+    pub(super) fn at(key: Key, next: u64) -> Self {
         Self { key, next, expected: 0 }
     }
 
     /// Frames that were sent.
-    pub fn sent(&self) -> u64 {
+    pub(super) fn sent(&self) -> u64 {
         self.next
     }
 
     /// Seals what travels `direction`; returns the length of the frame, or none if all numbers have been used.
-    pub fn seal(&mut self, direction: Direction, draft: Draft) -> Option<usize> {
+    pub(super) fn seal(&mut self, direction: Direction, draft: Draft) -> Option<usize> {
         let head = [self.low_bits()];
         draft.seal_with(head, |head, content| self.encrypt(direction, head, content))
     }
 
     /// As [`seal`](Self::seal), with a salt in front.
-    pub fn seal_greeting(
+    pub(super) fn seal_greeting(
         &mut self,
         direction: Direction,
         salt: &Salt,
@@ -95,7 +95,7 @@ impl Channel {
 
     /// Decrypts what travelled `direction` in its place, if it was sealed for this link and has not been overtaken by what was
     /// opened before; else changes nothing.
-    pub fn open(&mut self, direction: Direction, sealed: &mut Sealed) -> bool {
+    pub(super) fn open(&mut self, direction: Direction, sealed: &mut Sealed) -> bool {
         let Some((number, next)) = self.number(sealed.low_bits()) else { return false };
         let aead = Aead::new(self.key.bytes(), &direction.nonce(number));
         let opened = aead.decrypt(sealed.head, sealed.content, &sealed.tag);
@@ -114,7 +114,7 @@ impl Channel {
 }
 
 /// A sealed frame, taken apart.
-pub struct Sealed<'d> {
+pub(super) struct Sealed<'d> {
     /// The count, and in a greeting the salt.
     head: &'d [u8],
     /// Payload and checksum, encrypted until a link has opened them.
@@ -125,7 +125,7 @@ pub struct Sealed<'d> {
 
 impl<'d> Sealed<'d> {
     /// Takes a frame apart.
-    pub fn new(frame: Frame<'d>) -> Result<Self, Reject> {
+    pub(super) fn new(frame: Frame<'d>) -> Result<Self, Reject> {
         let Frame { content, wire_len } = frame;
         let salted = content.first().is_some_and(|head| head & SALTED != 0);
         let head_len = HEAD_LEN + if salted { SALT_LEN } else { 0 };
@@ -138,12 +138,12 @@ impl<'d> Sealed<'d> {
     }
 
     /// The salt of a greeting.
-    pub fn salt(&self) -> Option<Salt> {
+    pub(super) fn salt(&self) -> Option<Salt> {
         self.head.last_chunk().copied()
     }
 
     /// What was sealed, once it has been opened.
-    pub fn into_frame(self) -> Frame<'d> {
+    pub(super) fn into_frame(self) -> Frame<'d> {
         Frame { content: self.content, wire_len: self.wire_len }
     }
 

@@ -24,6 +24,7 @@ impl HostSeal {
     /// Seals a frame; returns its length, or none if there is no link that could carry it: ask with a `Hello` then.
     ///
     /// `salt` returns random bytes that nobody can foretell, never the same ones again. It is called once for each handshake.
+    #[must_use = "without a channel the frame is not written"]
     pub fn close(&mut self, draft: Draft, salt: impl FnOnce() -> Salt) -> Option<usize> {
         if !draft.is_greeting() {
             let (_, channel) = self.channel.as_mut()?;

@@ -34,6 +34,7 @@ impl WorkerSeal {
     }
 
     /// Seals a frame; returns its length, or none if there is no link that could carry it.
+    #[must_use = "without a channel the frame is not written"]
     pub fn close(&mut self, draft: Draft) -> Option<usize> {
         if !draft.is_greeting() {
             return self.channel.as_mut()?.channel.seal(Direction::Up, draft);

@@ -6,6 +6,7 @@ pub struct Full;
 
 /// Why a body is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BodyError {
     /// It ends inside its header or inside an entry.
     Truncated,

@@ -17,13 +17,13 @@ const COUNT_MAX: u32 = 32;
 
 /// The state of the code.
 #[derive(Clone, Debug)]
-pub struct GapCoder {
+pub(super) struct GapCoder {
     sum: u32,
     count: u32,
 }
 
 impl GapCoder {
-    pub fn new(rice: u8) -> Self {
+    pub(super) fn new(rice: u8) -> Self {
         Self { sum: PRIOR << rice, count: PRIOR }
     }
 
@@ -41,7 +41,7 @@ impl GapCoder {
     }
 
     /// Length of the code word that [`GapCoder::write`] would write.
-    pub fn len_bits(&self, gap: u32, index_bits: u8) -> u32 {
+    pub(super) fn len_bits(&self, gap: u32, index_bits: u8) -> u32 {
         let r = self.parameter();
         match gap >> r {
             ones @ ..ESCAPE => ones + 1 + r,
@@ -49,7 +49,7 @@ impl GapCoder {
         }
     }
 
-    pub fn write(&mut self, gap: u32, index_bits: u8, bits: &mut BitWriter) {
+    pub(super) fn write(&mut self, gap: u32, index_bits: u8, bits: &mut BitWriter) {
         let r = self.parameter();
         match gap >> r {
             ones @ ..ESCAPE => {
@@ -65,7 +65,11 @@ impl GapCoder {
     }
 
     /// The next gap; `None` where the body ends in the middle of a gap, after fewer than eight ones.
-    pub fn read(&mut self, index_bits: u8, bits: &mut BitReader) -> Result<Option<u32>, BodyError> {
+    pub(super) fn read(
+        &mut self,
+        index_bits: u8,
+        bits: &mut BitReader,
+    ) -> Result<Option<u32>, BodyError> {
         let r = self.parameter();
         let Some(ones) = read_ones(bits)? else {
             return Ok(None);
