@@ -1,18 +1,18 @@
-//! Where a model starts that cannot start at zero: x⁰ from a seed, the same on host and worker.
+//! The initial model x⁰, derived from a seed on host and worker alike.
 //!
-//! At x = 0 all hidden units of a perceptron are alike and stay so. A seed of four bytes in the configuration
-//! spares the links a dense first model.
+//! At x = 0 all hidden units of a perceptron are equal and stay equal, so it needs another start. A seed of four bytes
+//! in the configuration replaces the transmission of a dense first model.
 
 use crate::digest::mix;
 use crate::vector::Exponent;
 
-/// Exponent of x⁰ where it is not 0.
+/// Exponent of a non-zero x⁰.
 pub const EXPONENT: Exponent = 30;
 
-/// Bits of a mantissa: coordinates lie in ±2^(27−30) = ±1/8, which suits some dozens of inputs.
+/// Bits of a mantissa: coordinates lie in ±2^(27−30) = ±1/8, which suits layers of some dozens of inputs.
 const BITS: u32 = 27;
 
-/// Fills in x⁰ and returns its exponent. Seed 0 is x⁰ = 0; others draw each coordinate uniformly from ±1/8.
+/// Fills `x` with x⁰ and returns its exponent: zeros for seed 0, uniform draws from ±1/8 for other seeds.
 pub fn fill(x: &mut [i32], seed: u32) -> Exponent {
     if seed == 0 {
         x.fill(0);

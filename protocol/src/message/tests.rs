@@ -23,7 +23,7 @@ fn name() -> impl Strategy<Value = &'static str> {
     select(vec![
         "",
         "logistic",
-        "ein Name mit Umläuten: ä, ö, ü",
+        "a name beyond ASCII: ä, ö, ü",
         "48 bytes, the longest name that a message takes.",
     ])
 }
@@ -181,7 +181,7 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..=BODY_LEN_MAX)
 }
 
-/// The payload of the frame that `emit` writes.
+/// Payload of the frame that `emit` writes, after a round trip.
 fn through_a_frame(
     context: &Context,
     emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize,
@@ -199,7 +199,7 @@ proptest! {
     fn down_messages_round_trip(
         address: u16, message in downs(), body in bodies(), context in contexts(),
     ) {
-        // Setup messages have long heads and no body.
+        // Setup messages have long heads and no bodies.
         let body = if message.is_setup() { vec![] } else { body };
         let payload = through_a_frame(&context, |out| message.emit(address, &body, &context, out));
         prop_assert_eq!(Down::parse(&payload), Ok((address, message, &body[..])));
@@ -220,7 +220,7 @@ proptest! {
     fn arbitrary_bytes_parse_or_are_unparsable(
         tag in 0u8..10, payload in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        // Once as they are, once behind a tag and once behind an address and a tag, to reach the fields.
+        // Without a prefix, with a tag and with address and tag, so that the fields are reached.
         for head in [&[][..], &[tag], &[0, tag]] {
             let payload = &[head, &payload].concat();
             for parsed in [Down::parse(payload).err(), Up::parse(payload).err()] {

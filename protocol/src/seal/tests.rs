@@ -12,10 +12,10 @@ use std::collections::{HashMap, HashSet};
 const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
 
 fn key(first: u8) -> Key {
-    Key::new(&[first; KEY_LEN]).expect("it is a key")
+    Key::new(&[first; KEY_LEN]).expect("a valid key")
 }
 
-/// A sealed frame, by whoever closes it.
+/// A frame with `payload`, closed by `close`.
 fn sealed(
     is_greeting: bool,
     payload: &[u8],
@@ -26,7 +26,7 @@ fn sealed(
     out[..len].to_vec()
 }
 
-/// What an end makes of a stream of bytes: the payloads that it takes, and how often it refuses one for its seal.
+/// Feeds a byte stream to one end; returns the accepted payloads and the number of frames rejected by the seal.
 fn taken<F>(wire: &[u8], mut open: F) -> (Vec<Vec<u8>>, u32)
 where
     F: for<'d> FnMut(crate::frame::Frame<'d>) -> Result<crate::frame::Frame<'d>, Reject>,
@@ -46,17 +46,17 @@ where
     (taken, counters.rejected(Reject::Seal).frames)
 }
 
-/// A host and a worker, and an attacker who hears all that they say.
+/// A host and a worker, with an attacker who records all frames.
 struct Pair {
     host: HostSeal,
     worker: WorkerSeal,
     salts: u64,
     boots: u8,
-    /// What was said, and for whom.
+    /// All frames sent; true for frames to the worker.
     heard: Vec<(bool, Vec<u8>)>,
-    /// Payloads are numbers, so that none is said twice.
+    /// Number of payloads so far; each payload contains its number, so all differ.
     said: u32,
-    /// What the host has taken, and what the worker has, greetings apart.
+    /// Payloads accepted by the host and by the worker, and below the last of each, without greetings.
     taken: [HashSet<Vec<u8>>; 2],
     last: [Option<Vec<u8>>; 2],
     refused: u32,
@@ -85,7 +85,7 @@ impl Pair {
         [&self.said.to_be_bytes()[..], &[u8::from(is_greeting)]].concat()
     }
 
-    /// The host says something, if it can.
+    /// Sends a frame from the host, if it has a channel or greets.
     fn ask(&mut self, is_greeting: bool) -> Option<Vec<u8>> {
         let payload = self.payload(is_greeting);
         let Self { host, salts, .. } = self;
@@ -99,7 +99,7 @@ impl Pair {
         Some(out[..len].to_vec())
     }
 
-    /// The worker says something, if it can.
+    /// Sends a frame from the worker, if it has a channel.
     fn answer(&mut self, is_greeting: bool) -> Option<Vec<u8>> {
         let payload = self.payload(is_greeting);
         let mut out = [0; FRAME_LEN_MAX];
@@ -109,7 +109,7 @@ impl Pair {
         Some(out[..len].to_vec())
     }
 
-    /// Something reaches an end; returns whether it was taken.
+    /// Delivers bytes to an end; returns whether it accepted a payload.
     fn deliver(&mut self, end: usize, wire: &[u8]) -> Result<bool, TestCaseError> {
         let Self { host, worker, .. } = self;
         let (payloads, refused) = match end {
@@ -119,32 +119,35 @@ impl Pair {
         self.refused += refused;
         for payload in &payloads {
             let is_greeting = payload.ends_with(&[1]);
-            // A Hello may come again; it is answered, and nothing follows.
+            // A repeated Hello is accepted and answered, without further effect.
             let new = self.taken[end].insert(payload.clone());
-            prop_assert!(new || is_greeting && end == WORKER, "{payload:?} was taken twice");
-            // What greets belongs to a new link, and may come late while the old one goes on.
+            prop_assert!(new || is_greeting && end == WORKER, "{payload:?} was accepted twice");
+            // A greeting belongs to a new channel and may arrive late while the old one is in use.
             if is_greeting {
                 continue;
             }
-            prop_assert!(self.last[end].as_ref() < Some(payload), "what was overtaken was taken");
+            prop_assert!(
+                self.last[end].as_ref() < Some(payload),
+                "an overtaken frame was accepted"
+            );
             self.last[end] = Some(payload.clone());
         }
         Ok(!payloads.is_empty())
     }
 
     fn handshake(&mut self) -> Result<(), TestCaseError> {
-        let hello = self.ask(true).expect("a host can always ask");
+        let hello = self.ask(true).expect("a host can always greet");
         prop_assert!(self.deliver(WORKER, &hello)?);
-        let ready = self.answer(true).expect("there is a channel");
+        let ready = self.answer(true).expect("a channel");
         prop_assert!(self.deliver(HOST, &ready)?);
         Ok(())
     }
 
-    /// A question and its answer pass.
+    /// Exchanges a request and its answer.
     fn talk(&mut self) -> Result<(), TestCaseError> {
-        let question = self.ask(false).expect("there is a channel");
+        let question = self.ask(false).expect("a channel");
         prop_assert!(self.deliver(WORKER, &question)?);
-        let answer = self.answer(false).expect("there is a channel");
+        let answer = self.answer(false).expect("a channel");
         prop_assert!(self.deliver(HOST, &answer)?);
         Ok(())
     }
@@ -192,13 +195,13 @@ impl Pair {
                 let (_, mut wire) = self.heard[which.index(self.heard.len())].clone();
                 let bit = bit.index(wire.len() * 8);
                 wire[bit / 8] ^= 1 << (bit % 8);
-                prop_assert!(!self.deliver(at, &wire)?, "a flipped bit was not noticed");
+                prop_assert!(!self.deliver(at, &wire)?, "a modified frame was accepted");
                 Ok(())
             }
             Action::Plain { at } => {
                 let mut out = [0; FRAME_LEN_MAX];
                 let len = emit(&CONTEXT, &mut out, |frame| frame.push(b"plain"));
-                prop_assert!(!self.deliver(at, &out[..len])?, "a plain frame was taken");
+                prop_assert!(!self.deliver(at, &out[..len])?, "a plain frame was accepted");
                 Ok(())
             }
             Action::Reboot => {
@@ -232,8 +235,8 @@ impl Pair {
 }
 
 proptest! {
-    /// Whatever an attacker replays, reflects, flips and makes up, at either end, between reboots and new hosts: nothing is
-    /// taken twice, late or that nobody said, no nonce is used for two things, and a handshake makes all good.
+    /// Against an attacker who replays, reflects, modifies and forges frames between reboots and host restarts: no
+    /// frame is accepted twice, late or forged, no nonce is reused, and a handshake restores communication.
     #[test]
     fn attacker_cannot_forge_or_replay_and_nonces_are_unique(actions in prop::collection::vec(action(), 1..60)) {
         nonce_log::take();
@@ -246,7 +249,7 @@ proptest! {
         let mut encrypted = HashMap::new();
         for (nonce, content) in nonce_log::take() {
             let before = encrypted.insert(nonce, content);
-            prop_assert!(before.is_none(), "a nonce was used for two things");
+            prop_assert!(before.is_none(), "a nonce was reused");
         }
     }
 
@@ -262,7 +265,7 @@ proptest! {
         prop_assert_eq!((&ours, &tag[..]), (&theirs, &expected[..]));
         let encrypted = ours.clone();
         prop_assert!(!Aead::new(&key, &nonce).decrypt(&head, &mut ours, &tag.map(|byte| byte ^ 1)));
-        prop_assert_eq!(&ours, &encrypted, "nothing is decrypted before it is checked");
+        prop_assert_eq!(&ours, &encrypted, "content was decrypted before authentication");
         prop_assert!(Aead::new(&key, &nonce).decrypt(&head, &mut ours, &tag));
         prop_assert_eq!(ours, content);
     }
@@ -273,7 +276,7 @@ proptest! {
         let mut out = [0; FRAME_LEN_MAX];
         let len = up.seal(Direction::Up, draft(&CONTEXT, false, &mut out, |frame| frame.push(&payload)));
         let wire = &out[..len.unwrap()];
-        // COBS may need a byte less or more for other bytes.
+        // The COBS overhead may differ by a byte for other content.
         let plain = emit(&CONTEXT, &mut [0; FRAME_LEN_MAX], |frame| frame.push(&payload));
         prop_assert!(wire.len().abs_diff(plain + SEAL_LEN) <= 2);
         let opened = taken(wire, |frame| {
@@ -292,12 +295,12 @@ fn replayed_handshake_fails_after_reboot() -> Result<(), TestCaseError> {
     let recorded: Vec<_> = pair.heard.iter().filter(|(down, _)| *down).cloned().collect();
     pair.reboot();
     for (nth, (_, wire)) in recorded.iter().enumerate() {
-        // The Hello is answered, under a key that nobody has.
+        // The Hello is answered, under a key that the attacker does not have.
         assert_eq!(pair.deliver(WORKER, wire)?, nth == 0);
     }
-    let ready = pair.answer(true).expect("it answers a Hello");
+    let ready = pair.answer(true).expect("an answer to Hello");
     assert!(!pair.deliver(HOST, &ready)?);
-    assert_eq!(pair.answer(false), None, "and says nothing else");
+    assert_eq!(pair.answer(false), None, "it has no channel for other frames");
     Ok(())
 }
 
@@ -309,7 +312,7 @@ fn replayed_hello_keeps_channel_open() -> Result<(), TestCaseError> {
     for _ in 0..3 {
         pair.talk()?;
         assert!(pair.deliver(WORKER, &hello)?);
-        let ready = pair.answer(true).expect("it answers a Hello");
+        let ready = pair.answer(true).expect("an answer to Hello");
         assert!(!pair.deliver(HOST, &ready)?);
     }
     pair.talk()
@@ -322,7 +325,7 @@ fn repeated_hello_yields_same_channel() -> Result<(), TestCaseError> {
     assert_ne!(hellos[0], hellos[1]);
     assert!(pair.deliver(WORKER, &hellos[0])?);
     let first = pair.answer(true).unwrap();
-    // The question comes again before its answer has reached the host, or after it has changed over.
+    // The Hello is repeated before its answer arrives, or after the host has switched.
     assert!(pair.deliver(WORKER, &hellos[1])?);
     assert!(pair.deliver(HOST, &first)?);
     let question = pair.ask(false).unwrap();
@@ -418,7 +421,7 @@ fn key_derivation_matches_hchacha20_vector() {
     assert_eq!(key.derive(&input).bytes().to_vec(), bytes(expected));
 }
 
-/// draft-irtf-cfrg-xchacha-03, section A.3.1: a key derived by a salt, and a number of a frame, are its nonce.
+/// draft-irtf-cfrg-xchacha-03, section A.3.1: the salt and the frame number form the nonce.
 #[test]
 fn salted_down_frame_matches_xchacha20poly1305() {
     let nonce = bytes("404142434445464748494a4b4c4d4e4f5051525354555657");

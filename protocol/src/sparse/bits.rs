@@ -13,12 +13,12 @@ impl<'b> BitWriter<'b> {
         Self { bytes, len: 0, pending: 0, pending_bits: 0 }
     }
 
-    /// Bits that still fit.
+    /// Number of bits that still fit.
     pub(super) fn room(&self) -> u32 {
         (self.bytes.len() - self.len) as u32 * 8 - self.pending_bits
     }
 
-    /// Appends the lowest `count` bits of `value`, at most 56; the rest of `value` is zero.
+    /// Appends the lowest `count` bits of `value`, at most 56; the other bits of `value` are zero.
     pub(super) fn write(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 56 && value >> count == 0 && count <= self.room());
         self.pending |= value << self.pending_bits;
@@ -37,7 +37,7 @@ impl<'b> BitWriter<'b> {
         self.pending_bits -= 8;
     }
 
-    /// Fills the last byte with ones; returns the length in bytes.
+    /// Pads the last byte with ones; returns the length in bytes.
     pub(super) fn finish(mut self) -> usize {
         if self.pending_bits > 0 {
             self.pending |= u64::MAX << self.pending_bits;
@@ -60,12 +60,12 @@ impl<'b> BitReader<'b> {
         Self { bytes, position: 0 }
     }
 
-    /// Bits that are left.
+    /// Number of unread bits.
     pub(super) fn left(&self) -> usize {
         self.bytes.len() * 8 - self.position
     }
 
-    /// The next `count` bits, at most 56, if there are as many.
+    /// Reads the next `count` bits, at most 56; `None` if fewer are left.
     pub(super) fn read(&mut self, count: u32) -> Option<u64> {
         debug_assert!(count <= 56);
         if count as usize > self.left() {

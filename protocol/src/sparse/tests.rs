@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// A body in a buffer of its own.
+/// Encodes entries into a buffer of their own.
 fn encode(packing: Packing, shift: u8, entries: &BTreeMap<u32, i64>) -> Vec<u8> {
     let mut buffer = vec![0; 16 + entries.len() * 12];
     let mut encoder = Encoder::new(&mut buffer, packing, shift, 0);
@@ -14,7 +14,7 @@ fn encode(packing: Packing, shift: u8, entries: &BTreeMap<u32, i64>) -> Vec<u8> 
     buffer
 }
 
-/// Dimension, width and entries that fit them.
+/// Dimension, width and entries that fit both.
 fn sparse_vectors() -> impl Strategy<Value = (u32, u8, BTreeMap<u32, i64>)> {
     (1u32..3000, 2u8..=VALUE_BITS_MAX).prop_flat_map(|(dimension, value_bits)| {
         let limit = 1i64 << (value_bits - 1);
@@ -113,7 +113,7 @@ proptest! {
 
 #[test]
 fn body_length_is_near_information_limit() {
-    // K = 26 of d = 512, b = 8, many random index sets: within 6 % of log2 C(d, K) + K * b.
+    // K = 26 of d = 512, b = 8, random index sets: within 6 % of log2 C(d, K) + K * b.
     let (dimension, k, value_bits) = (512u32, 26u32, 8u8);
     let limit =
         (0..k).map(|i| f64::from(dimension - i).log2() - f64::from(k - i).log2()).sum::<f64>()
@@ -140,7 +140,7 @@ fn malformed_bodies_return_their_error() {
     assert_eq!(check(&[0b110_00000]), Err(BodyError::Truncated));
     assert_eq!(check(&[0b111_00000]), Ok(0));
     assert_eq!(Decoder::described(&[0xff, 0xff], 64, 0).err(), Some(BodyError::Width));
-    // Shift 0, twelve ones, six bits of index: gap 1, for which five bits would have done.
+    // Shift 0, twelve ones, six bits of index: gap 1, for which five bits suffice.
     let (escape, index, value) = (0xfff << 5, 1 << 17, 0x7f << 23);
     let body = u32::to_le_bytes(escape | index | value | 0x3 << 30);
     assert_eq!(check(&body), Err(BodyError::Escape));
