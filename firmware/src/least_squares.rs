@@ -5,8 +5,8 @@
 //! ∇f_i(x) = (2/n_i) A_iᵀ(A_i x − b_i) + its slope
 //! ```
 //!
-//! It is evaluated as [logistic regression](crate::logistic) is, but for one thing: nothing bounds a residual. So a
-//! first pass finds the largest, and the second rounds all of them to as many bits as fit beside it.
+//! It is evaluated as [logistic regression](crate::logistic), except that residuals are unbounded: a first pass finds
+//! the largest, and a second rounds all residuals to the bits that fit beside it.
 
 #[cfg(test)]
 mod tests;
@@ -24,22 +24,22 @@ use smidgen_protocol::vector::{Ratio, round_shift};
 /// Least squares on a [shard](smidgen_protocol::shard) of rows, with their labels as targets.
 ///
 /// # Accuracy
-/// Let `top` be the largest scale times weight of any column, and `one` the stored value that has one bit left in a
-/// product: 1, or 2^16 for features of 32 bits. A residual is within 2^-30 of the largest residual, and within 2^-30 of
-/// `top` times the sum of `one` and the magnitudes of the row's stored values: each product is rounded to one grid for
-/// all columns, and so is the target. The gradient is rounded as that of [`Logistic`](crate::logistic::Logistic).
+/// Let `top` be the largest product of scale and weight of any column, and `one` the stored value whose product keeps
+/// one bit: 1, or 2^16 for features of 32 bits. A residual is within 2^-30 of the largest residual, plus 2^-30 of `top`
+/// times the sum of `one` and the magnitudes of the row's stored values, since the products of all columns and the
+/// target are rounded to one exponent. The gradient is rounded as in [`Logistic`](crate::logistic::Logistic).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastSquares;
 
-/// Bits of targets in the fraction of margins: two such numbers and their difference stay below 2^63.
+/// Bits of a target at the exponent of margins, so that the difference from a margin stays below 2^63.
 const TARGET_BITS: i32 = 61;
-/// Bits of a residual at most; rounding may fill one more.
+/// Bits of a residual before rounding, which may carry into one more.
 const RESIDUAL_BITS_MAX: u32 = 30;
 
 impl Objective for LeastSquares {
     const NAME: &'static str = "least-squares";
 
-    /// One i64 a column: the sum of its residuals.
+    /// One i64 per column, for the sum of its residuals.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -60,25 +60,27 @@ impl Objective for LeastSquares {
         let errors = Errors { shard: &shard, exponent: exponent - dropped };
         let mut peak = Peak { errors, magnitude: 0 };
         rows::pass(&shard, at.rows, at.gradient, sums, &mut peak);
+        // All residuals drop the same bits, so that their sums by column share one exponent.
         let excess = u64::BITS - peak.magnitude.leading_zeros();
         let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
         let mut residuals = Residuals { errors, shift, squares: 0 };
         rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
         let exponent = errors.exponent - shift;
         let mean = mean_factor(row_count);
+        // The factor 2 of the derivative goes into the exponent, where it costs no precision.
         let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
         let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
         scale_u128(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
     }
 
-    /// The square has the second derivative 2.
+    /// The second derivative of the square is 2.
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(1))
     }
 }
 
-/// The largest exponent at which every target of the rows has [`TARGET_BITS`] bits at most.
+/// Largest exponent at which every target of the rows has at most [`TARGET_BITS`] bits.
 fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
     let rows = rows.runs(shard.header.rows).flatten();
     let label_bits = rows.map(|row| bits(shard.label(row as usize))).max().unwrap_or(0);
@@ -86,7 +88,7 @@ fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
     TARGET_BITS - label_bits - bits(mantissa) + i32::from(exponent)
 }
 
-/// How far margins are from targets.
+/// Differences of margins and targets.
 #[derive(Clone, Copy)]
 struct Errors<'a> {
     shard: &'a Shard<'a>,
@@ -95,14 +97,14 @@ struct Errors<'a> {
 }
 
 impl Errors<'_> {
-    /// aᵀx − b of a row.
+    /// aᵀx − b of a row with margin aᵀx.
     fn at(&self, row: usize, margin: i64) -> i64 {
         let target = i64::from(self.shard.label(row));
         margin - self.shard.label_scale().scale(target, -self.exponent)
     }
 }
 
-/// Finds the largest error. All residuals are 0: no sum changes.
+/// Finds the largest error. Its residuals are 0, so the pass changes no sum.
 struct Peak<'a> {
     errors: Errors<'a>,
     magnitude: u64,
@@ -117,10 +119,10 @@ impl RowLoss for Peak<'_> {
     }
 }
 
-/// Rounds errors to residuals and adds up their squares.
+/// Rounds errors to residuals and accumulates their squares.
 struct Residuals<'a> {
     errors: Errors<'a>,
-    /// Bits dropped from an error.
+    /// Low bits dropped from an error.
     shift: i32,
     squares: u128,
 }

@@ -5,15 +5,15 @@
 //! ∇f_i(x) = (1/n_i) Σ_j −y_j σ(−y_j a_jᵀx) a_j + its slope
 //! ```
 //!
-//! An evaluation is one pass over the rows, between two over the columns:
+//! An evaluation passes over the columns, over the rows, and over the columns again:
 //!
 //! ```text
-//! columns ─ x_k scale_k                one exponent for all, kept where the gradient will be
-//!    rows ─ margin, residual           i64 sums; residual * value summed by column in the scratch
-//! columns ─ sum_k scale_k / n_i + regulariser, rounded once to the gradient's grid
+//! columns ─ x_k scale_k                one exponent for all, stored in place of the gradient
+//!    rows ─ margin, residual           i64 sums; residual * value is summed by column in the scratch
+//! columns ─ sum_k scale_k / n_i + regulariser, rounded once to the gradient's exponent
 //! ```
 //!
-//! Every sum is of integers: the bits depend neither on the order of the rows nor on the machine.
+//! All sums are of integers, so the result depends neither on the order of the rows nor on the machine.
 
 mod residual;
 
@@ -31,16 +31,16 @@ use smidgen_protocol::vector::Ratio;
 /// Logistic regression on a [shard](smidgen_protocol::shard) of rows in two classes.
 ///
 /// # Accuracy
-/// A coordinate of the gradient is within half a unit of its grid plus 2^-28 of the largest quantity on the way:
-/// the residual (at most 1) times the largest feature of the column, or the regulariser's slope. Margins are
-/// within 2^-30 of their largest term, times the number of entries of the row.
+/// A coordinate of the gradient is within half a unit plus 2^-28 of the largest intermediate quantity: the residual (at
+/// most 1) times the largest feature of the column, or the slope of the regulariser. A margin is within 2^-30 of its
+/// largest term, times the number of entries of the row.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Logistic;
 
 impl Objective for Logistic {
     const NAME: &'static str = "logistic";
 
-    /// One i64 a column: the sum of its residuals.
+    /// One i64 per column, for the sum of its residuals.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -68,13 +68,13 @@ impl Objective for Logistic {
         loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
     }
 
-    /// σ(1 − σ) is at most 1/4.
+    /// The second derivative σ(1 − σ) is at most 1/4.
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(-2))
     }
 }
 
-/// The mean loss of the rows.
+/// Mean loss of the rows.
 fn loss(residuals: &Residuals, mean: Ratio, margin_exponent: i32, exponent: i8) -> i64 {
     let Residuals { soft_loss, hard_loss, .. } = *residuals;
     let soft = scale_u128(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);

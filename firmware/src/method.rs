@@ -1,7 +1,7 @@
-//! The worker's lines of every method: from ∇f_i(x) to an update, in place.
+//! The worker's step of every method: from ∇f_i(x) to an update, in place.
 //!
-//! On entry `gradient` is ∇f_i(x); on return it holds the mantissas of the update and g_i is what the host's mirror
-//! will be. What the host must know besides is one bit: whether g_i starts from zero.
+//! On entry `gradient` is ∇f_i(x). On return it contains the mantissas of the update, and g_i equals the host's mirror
+//! after that update. Beyond the mantissas, the host needs their shift and whether g_i was reset to zero.
 
 use crate::compressor::compress;
 use crate::top_k;
@@ -9,34 +9,34 @@ use smidgen_protocol::method::{Budget, Method};
 use smidgen_protocol::sparse::apply;
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
-/// The vectors of a worker, d mantissas each.
+/// Vectors of a worker, d mantissas each.
 pub(crate) struct Vectors<'a> {
-    /// ∇f_i(x), then the update.
+    /// ∇f_i(x) on entry, the update on return.
     pub gradient: &'a mut [i32],
     /// The estimator g_i.
     pub g_i: &'a mut [i32],
-    /// What the worker alone keeps: e_i or v_i; empty where the method needs none.
+    /// Local state, e_i or v_i; empty if the method has none.
     pub local: &'a mut [i32],
-    /// Working memory, d mantissas, for methods that weigh two updates; empty elsewhere.
+    /// Working memory of d mantissas for EF21+; otherwise empty.
     pub spare: &'a mut [i32],
 }
 
-/// The compressor of a round: what it may keep, and where its random choices start.
+/// The compressor of a round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoundCompressor {
-    /// What it may keep.
+    /// Limits of the update.
     pub budget: Budget,
-    /// Where its random choices start.
+    /// Seed of random choices.
     pub draw: u64,
 }
 
 impl RoundCompressor {
-    /// Leaves the mantissas of C(v) in its place; returns their shift.
+    /// Replaces `v` by the mantissas of C(v); returns their shift.
     fn compress(&self, v: &mut [i32]) -> u8 {
         compress(v, &self.budget, self.draw)
     }
 
-    /// What a mantissa stands for.
+    /// Value of a mantissa.
     fn value(&self, mantissa: i32, shift: u8) -> i64 {
         match mantissa {
             0 => 0,
@@ -44,23 +44,23 @@ impl RoundCompressor {
         }
     }
 
-    /// `g_i += C(v)`, from its mantissas.
+    /// `g_i += C(v)`, given the mantissas of C(v).
     fn apply(&self, g_i: &mut [i32], mantissas: &[i32], shift: u8, saturated: &mut u32) {
         let expanded = entries(mantissas, 0).map(|(j, m)| (j, self.budget.compressor.expand(m)));
         apply(g_i, expanded, shift, saturated, |_, _, _| {});
     }
 }
 
-/// How the mantissas of an update are to be read.
+/// Format of an update's mantissas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UpdateFormat {
-    /// Their value is `mantissa * 2^shift`.
+    /// Binary exponent of the factor of all mantissas.
     pub shift: u8,
-    /// g_i is zero before they are added.
+    /// g_i is reset to zero before the update is applied.
     pub resets_estimator: bool,
 }
 
-/// Makes the update of a round; `first` in round 0.
+/// Computes the update of a round; `first` is true in round 0.
 pub(crate) fn update(
     method: Method,
     at: &mut Vectors,
@@ -81,7 +81,7 @@ pub(crate) fn update(
     }
 }
 
-/// `g_i += C(∇ − g_i)`
+/// EF21: `g_i += C(∇ − g_i)`.
 fn ef21(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
     top_k::difference(at.gradient, at.g_i, saturated);
     let shift = c.compress(at.gradient);
@@ -89,7 +89,7 @@ fn ef21(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateForm
     UpdateFormat { shift, resets_estimator: false }
 }
 
-/// `g_i = C(∇)`
+/// DCGD: `g_i = C(∇)`.
 fn from_zero(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
     let shift = c.compress(at.gradient);
     at.g_i.fill(0);
@@ -97,8 +97,9 @@ fn from_zero(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> Updat
     UpdateFormat { shift, resets_estimator: true }
 }
 
-/// Whichever of the two is closer to ∇; of equals the one that keeps g_i.
+/// EF21+: of the two above, the one closer to ∇; on a tie the one that keeps g_i.
 fn ef21_plus(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
+    // The spare vector tries both candidates; the gradient stays intact for the chosen one.
     copy(at.gradient, at.spare);
     let shift = c.compress(at.spare);
     let distance_from_zero =
@@ -109,6 +110,7 @@ fn ef21_plus(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> Updat
     let differences =
         at.gradient.iter().zip(&*at.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
     let distance_from_g_i = distance_squared(differences, at.spare, c, shift);
+    // The chosen candidate is computed again: a third vector would cost more memory than the time is worth.
     if distance_from_zero < distance_from_g_i {
         from_zero(at, c, saturated)
     } else {
@@ -116,7 +118,7 @@ fn ef21_plus(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> Updat
     }
 }
 
-/// For vectors of equal length.
+/// Copies between vectors of equal length.
 fn copy(from: &[i32], to: &mut [i32]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
@@ -129,12 +131,14 @@ fn distance_squared(
     shift: u8,
 ) -> u128 {
     let decoded = mantissas.iter().map(|&m| c.value(m, shift));
+    // A square has up to 66 bits and the sum up to 82, which only u128 holds.
     v.zip(decoded).map(|(v, m)| u128::from(v.abs_diff(m)).pow(2)).sum()
 }
 
-/// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`
+/// EF14: `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`.
 fn ef14(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
     for (e, gradient) in at.local.iter_mut().zip(&mut *at.gradient) {
+        // p = e_i + ∇ is needed twice: here as e_i, from which C(p) is subtracted below, and compressed in place of ∇.
         *e = saturate(i64::from(*e) + i64::from(*gradient), saturated);
         *gradient = *e;
     }
@@ -143,10 +147,11 @@ fn ef14(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateForm
     format
 }
 
-/// `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`
+/// EControl: `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`.
 fn econtrol(at: &mut Vectors, eta: Ratio, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
     top_k::difference(at.gradient, at.g_i, saturated);
     for (e, difference) in at.local.iter_mut().zip(&mut *at.gradient) {
+        // The argument of C uses e_i before this round adds to it.
         let controlled = eta.scale(i64::from(*e), 0).saturating_add(i64::from(*difference));
         *e = saturate(i64::from(*e) + i64::from(*difference), saturated);
         *difference = saturate(controlled, saturated);
@@ -157,7 +162,7 @@ fn econtrol(at: &mut Vectors, eta: Ratio, c: RoundCompressor, saturated: &mut u3
     UpdateFormat { shift, resets_estimator: false }
 }
 
-/// `v_i += η (∇ − v_i)`, and v_i takes the place of ∇; without η `v_i = ∇`.
+/// `v_i += η (∇ − v_i)`, and `gradient = v_i`; `v_i = ∇` if `eta` is `None`.
 fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
     for (v, gradient) in at.local.iter_mut().zip(&mut *at.gradient) {
         *v = match eta {
@@ -171,7 +176,7 @@ fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
     }
 }
 
-/// What was sent leaves the error.
+/// Subtracts the update from the error: `e_i −= C(·)`.
 fn subtract_sent(
     local: &mut [i32],
     mantissas: &[i32],
@@ -184,7 +189,7 @@ fn subtract_sent(
     }
 }
 
-/// The entries of an update, from coordinate `from` on.
+/// Non-zero entries of an update, from coordinate `from` on.
 pub(crate) fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
     let rest = mantissas.get(from as usize..).unwrap_or_default();
     (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
@@ -210,7 +215,7 @@ mod tests {
         Budget { k, value_bits, compressor: Compressor::TopK }
     }
 
-    /// The state of a worker, and its mirror, which sees only what travels.
+    /// State of a worker, and its mirror, which is updated from transmitted data only.
     struct Pair {
         g_i: Vec<i32>,
         local: Vec<i32>,
@@ -259,7 +264,7 @@ mod tests {
             }
         }
 
-        /// For a gradient that stays, whatever is not sent is not lost: all but DCGD find it in the end.
+        /// For a constant gradient, every method with error feedback converges to it.
         #[test]
         fn estimator_converges_to_constant_gradient(gradient in prop::collection::vec(-1_000_000i32..1_000_000, 5)) {
             for method in [Method::Ef21, Method::Ef21Plus, Method::Sgdm { eta: HALF }] {
@@ -269,7 +274,7 @@ mod tests {
             }
         }
 
-        /// EF14 sends in the mean what it was given: the error stays bounded, so the sum of what was sent follows.
+        /// The error of EF14 stays bounded, so the sum of the updates follows the sum of the gradients.
         #[test]
         fn ef14_sends_gradient_in_the_mean(gradient in prop::collection::vec(-1000i32..1000, 5)) {
             let (mut pair, mut sent) = (Pair::new(5), [0i64; 5]);
@@ -300,7 +305,7 @@ mod tests {
         for method in [Method::Sgdm { eta }, Method::EControl { eta }] {
             let mut pair = Pair::new(1);
             for round in 0..3 {
-                // Nothing is sent, so errors add up.
+                // Nothing is sent, so the error accumulates.
                 pair.round(method, &[1 + round], top(0, 32), round == 0);
                 assert_eq!(pair.g_i, pair.mirror);
             }

@@ -1,4 +1,4 @@
-//! The seam for a user's own objective: one trait. Beside it, what lets a worker choose between several.
+//! Objectives: the trait to implement for a model, and sets of objectives that the host chooses from by name.
 
 use crate::bound::Bound;
 use crate::curvature::CurvatureRequest;
@@ -6,44 +6,44 @@ use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
-/// A request for f_i and its gradient at x, all in fixed point.
+/// A request for f_i and its gradient at x, in fixed point.
 #[derive(Debug)]
 #[must_use = "the host waits for the gradient"]
 pub struct Evaluation<'a> {
-    /// Name of the objective, for a worker that computes several.
+    /// Name of the objective, for workers that compute several.
     pub objective: &'static str,
     /// The model x, d mantissas.
     pub x: &'a [i32],
     /// Exponent of x.
     pub x_exponent: Exponent,
-    /// To be filled with ∇f_i(x), d mantissas; what it holds before is of no meaning.
+    /// Output: ∇f_i(x), d mantissas. The previous content has no meaning.
     pub gradient: &'a mut [i32],
-    /// Exponent that the gradient shall have.
+    /// Exponent of the gradient to compute.
     pub gradient_exponent: Exponent,
-    /// Exponent that the loss shall have.
+    /// Exponent of the loss to return.
     pub loss_exponent: Exponent,
-    /// What is added to the loss of the data.
+    /// Regulariser added to the loss of the data.
     pub regulariser: Regulariser,
-    /// Its weight λ.
+    /// Weight λ of the regulariser.
     pub lambda: Ratio,
-    /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), starting at a multiple of
-    /// eight; empty where data live in flash or come from sensors.
+    /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), aligned to eight bytes; empty if
+    /// the worker has data of its own, in flash or from sensors.
     pub data: &'a [u8],
-    /// Which rows of the data f_i is the mean of; [all](Selection::ALL) but for minibatches.
+    /// Rows over which f_i is the mean: [all](Selection::ALL), or a minibatch.
     pub rows: Selection,
-    /// Working memory of [`Objective::scratch_len`] words; its content is kept from call to call, no more.
+    /// Working memory of [`Objective::scratch_len`] words; its content is unspecified at the start of a call.
     pub scratch: &'a mut [i64],
-    /// To be increased for every mantissa that was cut to its range.
+    /// Counter of mantissas clamped to their range.
     pub saturated: &'a mut u32,
 }
 
 impl<'a> Evaluation<'a> {
-    /// Takes the working memory out: one word a coordinate.
+    /// Takes the working memory, with one word per coordinate.
     pub(crate) fn take_scratch(&mut self) -> &'a mut [i64] {
         core::mem::take(&mut self.scratch).get_mut(..self.x.len()).unwrap_or_default()
     }
 
-    /// The same request for a shorter time: whoever makes it can look at the gradient afterwards.
+    /// Reborrows the request, so that the caller can read the gradient after passing it on.
     pub fn reborrow(&mut self) -> Evaluation<'_> {
         Evaluation {
             gradient: &mut *self.gradient,
@@ -112,27 +112,27 @@ impl<'a> Evaluation<'a> {
 /// assert_eq!((gradient, loss, saturated), ([128, -512], 17, 0));
 /// ```
 pub trait Objective {
-    /// Its name, without spaces; the host asks for it by that.
+    /// Name by which the host selects the objective, without spaces.
     const NAME: &'static str;
 
-    /// Words of scratch that [`Objective::evaluate`] needs for d = `dimension`.
+    /// Words of scratch that [`Objective::evaluate`] needs for dimension `dimension`.
     fn scratch_len(dimension: usize) -> usize;
 
-    /// Whether `data`, as received, can be used with d = `dimension`; empty where the host sends none. Called
-    /// before any evaluation.
+    /// Returns whether `data` is valid for dimension `dimension`. Called before any evaluation, with empty data if the
+    /// host sends none.
     fn check(data: &[u8], dimension: usize) -> bool;
 
-    /// Fills in the gradient; returns the mantissa of the loss.
+    /// Computes the gradient; returns the mantissa of the loss.
     fn evaluate(&mut self, at: Evaluation<'_>) -> i64;
 
-    /// An upper bound of the smoothness constant of the loss of the data, without the regulariser; none where theory knows
-    /// no such number. It never rounds down: a step size that follows from it is safe.
+    /// Returns an upper bound of the smoothness constant of the loss of the data, without the regulariser; `None` if
+    /// none is known. The bound must not be rounded down, since a step size is derived from it.
     fn curvature(_rows: CurvatureRequest<'_>) -> Option<Bound> {
         None
     }
 }
 
-/// What a worker must know of an objective without evaluating it.
+/// Properties of an objective that a worker needs besides its evaluation.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ObjectiveInfo {
@@ -147,7 +147,7 @@ pub struct ObjectiveInfo {
 }
 
 impl ObjectiveInfo {
-    /// Those of `O`.
+    /// The properties of `O`.
     pub const fn of<O: Objective>() -> Self {
         Self {
             name: O::NAME,
@@ -158,17 +158,17 @@ impl ObjectiveInfo {
     }
 }
 
-/// What a worker can compute: any one [`Objective`], or a choice such as [`Objectives`](crate::objectives::Objectives).
+/// The objectives of a worker: a single [`Objective`], or several as in [`Objectives`](crate::objectives::Objectives).
 pub trait ObjectiveSet {
-    /// All names, with a space between two: what a worker says of itself.
+    /// All names, separated by spaces, as sent in `Ready`.
     const NAMES: &'static str;
-    /// The objectives, in the same order.
+    /// Properties of the objectives, in the same order.
     const ALL: &'static [ObjectiveInfo];
 
-    /// Evaluates the objective that the request names, one of [`ObjectiveSet::ALL`]; another one is 0 everywhere.
+    /// Evaluates the objective that the request names. Returns 0 if it is not in [`ObjectiveSet::ALL`].
     fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64;
 
-    /// The objective of this name.
+    /// Finds an objective by name.
     fn find(name: &str) -> Option<&'static ObjectiveInfo> {
         Self::ALL.iter().find(|objective| objective.name == name)
     }

@@ -1,4 +1,4 @@
-//! All objectives that come with smidgen, in one image: the host says which by name.
+//! The objectives of this crate, combined into one set.
 
 use crate::least_squares::LeastSquares;
 use crate::logistic::Logistic;
@@ -6,7 +6,7 @@ use crate::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use crate::perceptron::Perceptron;
 use crate::softmax::Softmax;
 
-/// The objectives of smidgen's own images.
+/// All objectives of this crate; the host chooses one by name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Objectives;
 

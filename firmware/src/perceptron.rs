@@ -5,8 +5,8 @@
 //! x = (v_1, e_1, …, v_H, e_H, w_1, b_1, …, w_C, b_C)
 //! ```
 //!
-//! The first layer is evaluated as [softmax regression](crate::softmax) is, with as many margins of a row as there are
-//! hidden units; what lies behind it is between margins and residuals:
+//! The first layer is evaluated as in [softmax regression](crate::softmax), with one margin of a row per hidden unit.
+//! The second layer is evaluated row by row, between the margins and the residuals of the first:
 //!
 //! ```text
 //! margins of the units ─ tanh ─ scores ─ slopes ∂/∂s_c     summed, times h_u, for the second layer
@@ -24,26 +24,27 @@ use crate::rows::{self, Precision, RowLoss, UNITS_MAX};
 use crate::sigmoid::Sigmoid;
 use smidgen_protocol::shard::{Header, Shard};
 
-/// A perceptron on a [shard](smidgen_protocol::shard) of rows in up to 64 classes: d = H (p + 1) + C (H + 1) for p
-/// features, up to 64 hidden units and C classes. The dimension tells how many units there are.
+/// A perceptron with one hidden layer on a [shard](smidgen_protocol::shard) of rows in up to 64 classes.
+///
+/// d = H (p + 1) + C (H + 1) for p features, C classes and up to 64 hidden units, whose number H follows from d.
 ///
 /// # Accuracy
-/// Hidden units are within 2^-28 and slopes within 2^-26, beside what margins are off; a residual of the first
-/// layer within 2^-26 of the largest weight of the second, times the number of classes.
+/// Hidden units are within 2^-28 and slopes within 2^-26, in addition to the effect of the error of margins. A residual
+/// of the first layer is within 2^-26 of the largest weight of the second layer, times the number of classes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Perceptron;
 
 /// Fraction bits of a hidden unit.
 const UNIT_BITS: u32 = 30;
-/// Bits that a product of weight and unit loses, so that there is room for a sum over all units and the bias.
+/// Bits dropped from a product of weight and unit, to leave room for a sum over all units and the bias.
 const PRODUCT_DROPPED: u32 = 6;
-/// Bits that Σ_c w_cu ∂/∂s_c loses: as Σ_c |∂/∂s_c| ≤ 2, it has 62 bits, and then 30.
+/// Bits dropped from Σ_c w_cu ∂/∂s_c. Since Σ_c |∂/∂s_c| ≤ 2, it has 62 bits, of which 30 remain.
 const BACK_DROPPED: u32 = 32;
 
 impl Objective for Perceptron {
     const NAME: &'static str = "perceptron";
 
-    /// One i64 a coordinate: the sum of its slopes.
+    /// One i64 per coordinate, for the sum of its slopes.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -63,6 +64,7 @@ impl Objective for Perceptron {
         let scale = |k| precision.scale(&shard, k);
         let border = hidden * (shard.header.dimension as usize + 1);
         let sums = at.take_scratch();
+        // The layers have exponents of their own: the weights of the second need not suit the features of the first.
         let (Some(x), Some(mantissas)) =
             (at.x.split_at_checked(border), at.gradient.split_at_mut_checked(border))
         else {
@@ -97,7 +99,7 @@ impl Objective for Perceptron {
     }
 }
 
-/// The number of hidden units of a model with this dimension.
+/// Number of hidden units of a model of this dimension, if it fits the data.
 fn hidden_units(header: &Header, dimension: usize) -> Option<usize> {
     let (features, classes) = (header.dimension as usize, usize::from(header.classes));
     let weights = dimension.checked_sub(classes)?;
@@ -106,23 +108,23 @@ fn hidden_units(header: &Header, dimension: usize) -> Option<usize> {
     (units * of_one == weights && (1..=UNITS_MAX).contains(&units)).then_some(units)
 }
 
-/// What lies behind the first layer.
+/// The second layer and the loss.
 struct OutputLayer<'a> {
     shard: &'a Shard<'a>,
-    /// Those of the second layer, class after class, each with its bias.
+    /// Weights of the second layer, class by class, each with its bias.
     weights: &'a [i32],
     /// Σ over rows of slope times unit, in the same order.
     sums: &'a mut [i64],
     row_bits: u32,
     sigmoid: Sigmoid,
     entropy: CrossEntropy,
-    /// Bits dropped from a residual.
+    /// Low bits dropped from a residual of the first layer.
     dropped: u32,
 }
 
 impl RowLoss for OutputLayer<'_> {
     fn residuals(&mut self, row: usize, margins: &mut [i64]) {
-        // The bias belongs to a unit that is always 1.
+        // The last unit is the bias input, which is always 1.
         let mut units = [1 << UNIT_BITS; UNITS_MAX + 1];
         let unit_count = margins.len().min(UNITS_MAX) + 1;
         let units = &mut units[..unit_count];
@@ -138,6 +140,7 @@ impl RowLoss for OutputLayer<'_> {
         for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
             let weights = self.weights.iter().skip(u).step_by(units.len());
             let back: i64 = slopes.iter().zip(weights).map(|(s, &w)| s * i64::from(w)).sum();
+            // tanh′ = 1 − tanh², from the unit that is at hand.
             let steepness = (1 << UNIT_BITS) - (product(unit, unit) >> UNIT_BITS);
             *margin = ((back >> BACK_DROPPED) * steepness) >> (UNIT_BITS + self.dropped);
         }
@@ -147,14 +150,16 @@ impl RowLoss for OutputLayer<'_> {
 impl OutputLayer<'_> {
     fn tanh(&self, margin: i64) -> i32 {
         let (sigma, _) = self.sigmoid.at(margin.unsigned_abs());
+        // tanh(z) = 1 − 2σ(−2z) for z ≥ 0; sigma has 32 fraction bits, so 2σ in units of 2^-31 is sigma itself.
         let magnitude = (((1 << 31) - sigma) >> (31 - UNIT_BITS)) as i32;
         if margin < 0 { -magnitude } else { magnitude }
     }
 
-    /// Adds a row's slopes times units to the sums.
+    /// Adds a row's products of slopes and units to the sums.
     fn add(&mut self, slopes: &[i64], units: &[i32]) {
         for (&slope, sums) in slopes.iter().zip(self.sums.chunks_exact_mut(units.len())) {
             for (sum, &unit) in sums.iter_mut().zip(units) {
+                // Dropping log2 of the number of rows from every product keeps the sum below 2^61.
                 *sum += (slope * i64::from(unit)) >> self.row_bits;
             }
         }

@@ -1,4 +1,4 @@
-//! What the tests of all objectives share: shards of every kind, and naive evaluations in f64.
+//! Shared by the tests of objectives: generated data sets, and reference evaluations in f64.
 
 use crate::objective::{Evaluation, Objective};
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use smidgen_protocol::shard::{Header, Width};
 use smidgen_protocol::vector::Ratio;
 use std::ops::RangeInclusive;
 
-/// A shard in the making: every row lists its entries.
+/// A data set for a shard, with entries listed by row.
 #[derive(Clone, Debug)]
 pub(crate) struct Dataset {
     pub dimension: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Dataset {
 }
 
 impl Dataset {
-    /// The shard's bytes, in words so that they are aligned.
+    /// Encodes the shard, in words for alignment.
     pub(crate) fn shard(&self) -> Vec<u64> {
         let header = Header {
             rows: self.labels.len() as u32,
@@ -34,7 +34,7 @@ impl Dataset {
             label_width: self.label_width,
             classes: self.classes,
         };
-        let at = header.sections().expect("a few rows fit");
+        let at = header.sections().expect("a small shard");
         let mut words = vec![0u64; at.len.div_ceil(8)];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         bytes[..Header::LEN].copy_from_slice(&header.emit());
@@ -72,11 +72,11 @@ impl Dataset {
     /// Length of the shard in bytes.
     pub(crate) fn len(&self) -> usize {
         let words = self.shard();
-        let header = Header::parse(bytemuck::cast_slice(&words)).expect("it has just been written");
-        header.sections().expect("a few rows fit").len
+        let header = Header::parse(bytemuck::cast_slice(&words)).expect("a valid header");
+        header.sections().expect("a small shard").len
     }
 
-    /// The same rows with so many columns that indices take two bytes.
+    /// The same rows with enough columns for two-byte indices.
     pub(crate) fn widened(&self) -> Self {
         let mut rows = self.clone();
         rows.dimension = rows.dimension.max(300);
@@ -84,7 +84,7 @@ impl Dataset {
         rows
     }
 
-    /// The rows in another order.
+    /// The rows in reverse order.
     pub(crate) fn reversed(&self) -> Self {
         let mut rows = self.clone();
         rows.labels.reverse();
@@ -93,7 +93,7 @@ impl Dataset {
     }
 }
 
-/// The numbers of an evaluation beside the rows.
+/// Inputs of an evaluation other than the rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Point {
     pub x: Vec<i32>,
@@ -104,7 +104,7 @@ pub(crate) struct Point {
     pub lambda: Ratio,
 }
 
-/// What an evaluation gives.
+/// Results of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcome {
     pub gradient: Vec<i32>,
@@ -112,17 +112,17 @@ pub(crate) struct Outcome {
     pub saturated: u32,
 }
 
-/// Whether an objective takes the rows.
+/// Returns whether an objective accepts the rows.
 pub(crate) fn check<O: Objective>(rows: &Dataset, dimension: usize) -> bool {
     O::check(&bytemuck::cast_slice(&rows.shard())[..rows.len()], dimension)
 }
 
-/// Evaluates an objective that takes the rows.
+/// Evaluates an objective on rows that it accepts.
 pub(crate) fn evaluate<O: Objective + Default>(rows: &Dataset, at: &Point) -> Outcome {
     evaluate_selected::<O>(rows, at, Selection::ALL)
 }
 
-/// Evaluates a minibatch of `size` rows, and a shard that holds just its rows.
+/// Evaluates a minibatch of `size` rows, and a shard with the rows of that minibatch.
 pub(crate) fn minibatch<O: Objective + Default>(
     rows: &Dataset,
     at: &Point,
@@ -177,9 +177,9 @@ impl Point {
 pub(crate) struct Row {
     /// Columns and features.
     pub entries: Vec<(usize, f64)>,
-    /// The class or the target.
+    /// Class or target.
     pub label: f64,
-    /// Σ of the magnitudes of its stored values.
+    /// Sum of the magnitudes of its stored values.
     pub values: f64,
 }
 
@@ -201,7 +201,7 @@ impl Dataset {
         self.entries.iter().zip(&self.labels).map(row).collect()
     }
 
-    /// The largest term of a margin for a stored value of 1: its last bits are the error of every margin.
+    /// Largest term of a margin for a stored value of 1; margins are rounded relative to it.
     pub(crate) fn top(&self, x: &[f64]) -> f64 {
         let terms = self.scales.iter().zip(x).map(|(&scale, x)| (real(scale) * x).abs());
         terms.fold(0.0, f64::max)
@@ -209,7 +209,7 @@ impl Dataset {
 }
 
 impl Dataset {
-    /// How large the terms of a row's margins are in all, with biases, for model pieces with biases.
+    /// Bound of the rounding error of a row's margins in units of 2^-28, for models whose pieces end with a bias.
     pub(crate) fn margin_error(&self, row: &Row, x: &[f64]) -> f64 {
         let one = match self.width {
             Width::Unit => 0,
@@ -223,7 +223,7 @@ impl Dataset {
     }
 }
 
-/// An evaluation in f64, each number with the largest quantity on its way.
+/// A reference evaluation: each result with the largest intermediate quantity.
 pub(crate) struct Reference {
     pub loss: (f64, f64),
     pub gradient: Vec<(f64, f64)>,
@@ -252,7 +252,7 @@ impl Reference {
         *gradient = (gradient.0 + slope, gradient.1.max(largest));
     }
 
-    /// Compares: a unit and a half of the grid, and 2^-28 of the largest quantity.
+    /// Asserts that results are within one and a half units plus 2^-28 of the largest intermediate quantity.
     pub(crate) fn assert_close(&self, outcome: &Outcome, at: &Point) -> Result<(), TestCaseError> {
         let range = f64::from(31 - i32::from(at.gradient_exponent)).exp2();
         for (k, (&mantissa, &exact)) in outcome.gradient.iter().zip(&self.gradient).enumerate() {
@@ -279,12 +279,12 @@ fn close(mantissa: i64, exponent: i8, (exact, largest): (f64, f64)) -> bool {
     (mantissa as f64 * unit - exact).abs() <= 1.5 * unit + largest * (-28f64).exp2()
 }
 
-/// How labels are stored.
+/// Kind of labels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Labels {
-    /// So many classes.
+    /// Classes, and their number.
     Classes(u8),
-    /// Targets of every width.
+    /// Real targets of any width.
     Targets,
 }
 
@@ -318,7 +318,7 @@ fn widths() -> impl Strategy<Value = (Width, bool)> {
     ]
 }
 
-/// Rows of every kind with so many columns, and scales up to 2^`range` apart.
+/// Data sets of every kind, with scales within a factor of 2^`range`.
 pub(crate) fn datasets(
     dimension: impl Strategy<Value = usize>,
     labels: Labels,
@@ -364,7 +364,7 @@ pub(crate) fn datasets(
     })
 }
 
-/// Dimensions with indices of one byte and of two.
+/// Dimensions with one-byte and with two-byte indices.
 pub(crate) fn dimensions() -> impl Strategy<Value = usize> {
     prop_oneof![1usize..40, 250usize..300]
 }
@@ -373,10 +373,10 @@ fn regularisers() -> impl Strategy<Value = Regulariser> {
     prop_oneof![Just(Regulariser::Nonconvex), Just(Regulariser::L2)]
 }
 
-/// Points at which nothing leaves its range, for rows with scales not far apart.
+/// Points at which nothing leaves its range, for rows with similar scales.
 pub(crate) fn points(dimension: usize) -> impl Strategy<Value = Point> {
     let x = (any::<i32>(), 0u32..32).prop_map(|(x, shift)| x >> shift);
-    // The slope λx of l2 has no bound: two terms of a gradient that both leave 63 bits may cancel.
+    // The slope λx of l2 is unbounded, and two terms of a gradient beyond 63 bits may cancel.
     let lambda =
         (any::<i32>(), 35i16..60).prop_map(|(mantissa, exponent)| Ratio { mantissa, exponent });
     let exponents = (20i8..50, 0i8..30, 0i8..32);
@@ -392,7 +392,7 @@ pub(crate) fn points(dimension: usize) -> impl Strategy<Value = Point> {
     )
 }
 
-/// Rows and points for f64; `weights` tells the dimension of the model for rows.
+/// Inputs for a comparison with f64; `weights` returns the dimension of the model.
 pub(crate) fn moderate(
     rows: impl Strategy<Value = Dataset>,
     weights: fn(&Dataset) -> usize,
@@ -403,7 +403,7 @@ pub(crate) fn moderate(
     })
 }
 
-/// Whatever a check lets through.
+/// Any input that passes the check, with extreme numbers.
 pub(crate) fn extreme(
     rows: impl Strategy<Value = Dataset>,
     weights: fn(&Dataset) -> usize,

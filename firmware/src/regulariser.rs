@@ -1,20 +1,20 @@
-//! Regularisers: what they add to the loss, and their slopes.
+//! Regularisers and their slopes.
 
 use crate::bound::Bound;
 use crate::fixed_point::reciprocal;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
-/// A regulariser λ Σ p(x_k) at a model with a given exponent.
+/// A regulariser λ Σ p(x_k), for a model with a given exponent.
 pub(crate) trait Penalty {
-    /// Fraction bits of a part's loss.
+    /// Fraction bits of a term's loss.
     fn loss_exponent(&self) -> i32;
 
-    /// The part of the coordinate with mantissa `x`.
+    /// Term of the coordinate with mantissa `x`.
     fn term(&self, x: i32) -> Term;
 }
 
-/// A bound of the second derivative of a regulariser: of x²/(1 + x²) it lies in [−1/2, 2], of x²/2 it is 1.
+/// A bound of the second derivative. That of x²/(1 + x²) lies in [−1/2, 2], that of x²/2 is 1.
 pub(crate) fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
     match regulariser {
         Regulariser::Nonconvex => Bound::of(lambda).shifted(1),
@@ -24,20 +24,20 @@ pub(crate) fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
 
 /// The nonconvex regulariser λ Σ x²/(1 + x²), with slope 2λ x/(1 + x²)².
 ///
-/// With r = 1/(1 + x²), each coordinate costs one division: x²/(1 + x²) = x² r, and the slope is 2λ x r².
+/// With r = 1/(1 + x²), x²/(1 + x²) = x² r and the slope is 2λ x r²: one division per coordinate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nonconvex {
-    /// λ with a mantissa of 31 bits, so that its products may drop their low half.
+    /// λ, normalised to 31 bits so that its products may drop their lower half.
     lambda: i64,
-    /// Fraction bits of a slope where |x| < 1.
+    /// Fraction bits of a slope for |x| < 1.
     slope_exponent: i32,
     /// Fraction bits of 1 and of x².
     one: u32,
-    /// What x² must be shifted to the left for that; to the right where negative. 0 but for exotic exponents.
+    /// Left shift from x² to `one` fraction bits, negative for a right shift; 0 for the usual exponents.
     shift: i32,
 }
 
-/// One coordinate's part.
+/// Term of one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Term {
     /// p(x), with [`Penalty::loss_exponent`] fraction bits.
@@ -49,10 +49,11 @@ pub(crate) struct Term {
 }
 
 impl Nonconvex {
-    /// For a weight and an exponent of the model.
+    /// For weight λ and a model with the given exponent.
     pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         let x_exponent = i32::from(x_exponent);
         let one = (2 * x_exponent).clamp(0, 62);
+        // Keep one zero for the sign. The clamp is for a weight of zero, which has 32.
         let zeros = lambda.mantissa.unsigned_abs().leading_zeros().clamp(1, 31) - 1;
         Self {
             lambda: i64::from(lambda.mantissa) << zeros,
@@ -65,6 +66,7 @@ impl Nonconvex {
     /// x² with `one` fraction bits, at most 2^62.
     #[inline]
     fn square(&self, x: i32) -> u64 {
+        // Up to 2^62, so that 1 + x² fits 64 bits.
         let square = u64::from(x.unsigned_abs()).pow(2);
         match self.shift {
             0 => square,
@@ -82,11 +84,12 @@ impl Penalty for Nonconvex {
         self.one as i32
     }
 
-    /// Good to 2^-28 of itself.
+    /// The relative error is at most 2^-28.
     #[inline]
     fn term(&self, x: i32) -> Term {
         let square = self.square(x);
         let sum = square + (1 << self.one);
+        // Normalise 1 + x² to 32 bits for `reciprocal`, and undo the shift in the exponents.
         let zeros = sum.leading_zeros();
         // r = quotient * 2^-(32 + extra)
         let quotient = reciprocal((sum << zeros >> 32) as u32);
@@ -108,7 +111,7 @@ pub(crate) struct L2 {
 }
 
 impl L2 {
-    /// For a weight and an exponent of the model.
+    /// For weight λ and a model with the given exponent.
     pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         Self { lambda, x_exponent: x_exponent.into() }
     }
@@ -130,7 +133,7 @@ impl Penalty for L2 {
     }
 }
 
-/// `a * b / 2^32` for b below 2^32 and a result below 2^64, without 128-bit arithmetic.
+/// `a * b / 2^32` for b < 2^32 and a result below 2^64, without a 128-bit product.
 #[inline]
 fn multiply_high(a: u64, b: u64) -> u64 {
     (a >> 32) * b + (((a & u64::from(u32::MAX)) * b) >> 32)

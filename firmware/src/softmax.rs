@@ -1,11 +1,11 @@
-//! Softmax regression, the multinomial kind of logistic regression, in fixed point.
+//! Softmax regression, also called multinomial logistic regression, in fixed point.
 //!
 //! ```text
 //! s_jc = w_cᵀa_j + b_c        f_i(x) = (1/n_i) Σ_j cross-entropy of s_j + regulariser
 //! x = (w_1, b_1, …, w_C, b_C)
 //! ```
 //!
-//! It is evaluated as [logistic regression](crate::logistic) is, with as many margins of a row as there are classes.
+//! It is evaluated as [logistic regression](crate::logistic), with one margin of a row per class.
 
 #[cfg(test)]
 mod tests;
@@ -24,14 +24,15 @@ use smidgen_protocol::shard::Shard;
 /// d = C (p + 1) for C classes and p features.
 ///
 /// # Accuracy
-/// Slopes are within 2^-26, beside what margins are off; see [`Logistic`](crate::logistic::Logistic).
+/// Slopes are within 2^-26, in addition to the effect of the error of margins; see
+/// [`Logistic`](crate::logistic::Logistic).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Softmax;
 
 impl Objective for Softmax {
     const NAME: &'static str = "softmax";
 
-    /// One i64 a coordinate: the sum of its slopes.
+    /// One i64 per coordinate, for the sum of its slopes.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -63,17 +64,17 @@ impl Objective for Softmax {
         loss.saturating_add(penalty)
     }
 
-    /// diag(p) − ppᵀ is at most 1/2 (Böhning 1992).
+    /// The eigenvalues of diag(p) − ppᵀ are at most 1/2 (Böhning 1992).
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::One)?.shifted(-1))
     }
 }
 
-/// Turns scores into residuals.
+/// Converts scores to residuals.
 struct Residuals<'a> {
     shard: &'a Shard<'a>,
     entropy: CrossEntropy,
-    /// Bits dropped from a slope.
+    /// Low bits dropped from a slope.
     dropped: u32,
 }
 

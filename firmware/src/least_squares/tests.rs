@@ -1,4 +1,4 @@
-//! The evaluation against a naive one in f64, on shards of every kind.
+//! Compares evaluations with f64, on generated data sets.
 
 use super::*;
 use crate::reference::{
@@ -11,9 +11,9 @@ use smidgen_protocol::shard::Width;
 fn reference(rows: &Dataset, at: &Point) -> Reference {
     let (x, n) = (at.reals(), rows.labels.len() as f64);
     let (mut reference, top) = (Reference::new(at), rows.top(&x));
-    // Targets are rounded to the grid of products, also those of rows without entries.
+    // Targets are rounded to the exponent of products, also in rows without entries.
     let one = if rows.width == Width::I32 { 65536.0 } else { 1.0 };
-    // One residual is rounded to the bits of the largest.
+    // Residuals are rounded to the bits of the largest.
     let largest = |row: &crate::reference::Row| (row.values + one) * top + row.label.abs();
     let rows = rows.reals();
     let peak = rows.iter().map(largest).fold(0.0, f64::max);
@@ -86,7 +86,7 @@ fn exact_fit_has_zero_loss_and_gradient() {
     assert_eq!(origin.gradient, [-(150 * 100 * 16 + 8), -150 * 25 * 16]);
 }
 
-/// The target of a row without entries is as exact as the products of other columns are.
+/// The target of a row without entries is rounded to the exponent of the products of other columns.
 #[test]
 fn empty_row_rounds_its_target() -> Result<(), TestCaseError> {
     let rows = Dataset {
@@ -111,7 +111,7 @@ fn empty_row_rounds_its_target() -> Result<(), TestCaseError> {
     let outcome = evaluate::<LeastSquares>(&rows, &at);
     let target = real(rows.label_scale) * f64::from(rows.labels[0]);
     let error = real(Ratio { mantissa: outcome.loss as i32, exponent: 24 }) - target * target;
-    // The product of 100 and 64 leaves a grid of 2^-17: the target is off by up to half a unit of it.
+    // The product of 100 and 64 has a unit of 2^-17, so the target is off by up to 2^-18.
     assert!(error.abs() <= 2.0 * target.abs() * 2f64.powi(-18) && error.abs() > 1e-6, "{error}");
     reference(&rows, &at).assert_close(&outcome, &at)
 }

@@ -1,4 +1,4 @@
-//! The evaluation against a naive one in f64, on shards of every kind.
+//! Compares evaluations with f64, on generated data sets.
 
 use super::*;
 use crate::reference::{
@@ -51,7 +51,7 @@ proptest! {
         prop_assert_eq!(minibatch, alone);
     }
 
-    /// On a PC, indices of one byte go through tables and those of two bytes do not.
+    /// Covers both kinds of lookup: on a PC, one-byte indices use tables, two-byte indices do not.
     #[test]
     fn unused_columns_do_not_change_result((rows, at) in extreme(binary(), weights)) {
         prop_assume!(rows.sparse);
@@ -79,7 +79,7 @@ fn check_rejects_invalid_shards() {
     };
     assert!(check::<Logistic>(&rows, 3) && !check::<Logistic>(&rows, 2));
     let twice = Dataset { entries: vec![vec![(2, 1), (2, 1)]], ..rows.clone() };
-    assert!(!check::<Logistic>(&twice, 3), "a column that a row lists twice");
+    assert!(!check::<Logistic>(&twice, 3), "a column listed twice");
     for (classes, label) in [(3, 1), (0, 1), (2, 2), (2, -1)] {
         let other = Dataset { classes, labels: vec![label], ..rows.clone() };
         assert!(!check::<Logistic>(&other, 3), "{label} of {classes}");

@@ -1,4 +1,4 @@
-//! The evaluation against a naive one in f64, on shards of every kind.
+//! Compares evaluations with f64, on generated data sets.
 
 use super::*;
 use crate::reference::{
@@ -24,7 +24,7 @@ fn reference(rows: &Dataset, at: &Point) -> Reference {
             (score - max).exp() / sum - f64::from(u8::from(class as f64 == row.label))
         };
         let slopes: Vec<_> = scores.iter().enumerate().map(slope).collect();
-        // How far off a unit is, then a score, then a slope, in units of 2^-28.
+        // Errors of a unit, a score and a slope, in units of 2^-28.
         let unit_error = 2.0 + rows.margin_error(&row, first);
         let score_error = 4.0 + heaviest * unit_error * 4.0;
         reference.add_loss((sum.ln() + max - scores[row.label as usize]) / n, score_error * 2.0);

@@ -1,4 +1,4 @@
-//! The evaluation against a naive one in f64, on shards of every kind.
+//! Compares evaluations with f64, on generated data sets.
 
 use super::*;
 use crate::reference::{
@@ -19,7 +19,7 @@ fn reference(rows: &Dataset, at: &Point) -> Reference {
             let hit = f64::from(u8::from(class as f64 == row.label));
             let slope = (score - max).exp() / sum - hit;
             for &(k, a) in row.entries.iter().chain([&(rows.dimension, 1.0)]) {
-                // Slopes are within 2^-26, all other quantities within 2^-28.
+                // Slopes are within 2^-26, other quantities within 2^-28.
                 let largest = a.abs() * (4.0 + 2.0 * error);
                 reference.add_slope(class * pieces + k, slope * a / n, largest);
             }

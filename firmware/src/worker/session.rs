@@ -1,4 +1,4 @@
-//! A worker's part in a run: what the host set up, and how far it got.
+//! A session: a worker's configuration and its progress in a run.
 
 use super::memory::{Buffers, Layout};
 use crate::curvature::CurvatureRequest;
@@ -19,11 +19,11 @@ use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Exponent, Ratio, round_shift, saturate};
 
-/// What the host set up, and how far it got.
+/// Configuration and progress.
 #[derive(Debug)]
 pub(super) struct Session {
     pub id: u32,
-    /// Ticket of the configuration that opened it.
+    /// Ticket of the configuration that opened the session.
     pub opened: Ticket,
     pub worker: u16,
     pub layout: Layout,
@@ -36,38 +36,38 @@ pub(super) struct Session {
     scale: Ratio,
     participation: Participation,
     batch: Batch,
-    /// What a round's body is.
+    /// Vector that the body of a round writes to.
     downlink_part: Part,
     rule: Rule,
     data_checksum: u32,
     data_held: usize,
-    /// Bytes of them that a journal has been given.
+    /// Bytes of data that were handed to a journal.
     data_journaled: usize,
     /// Local state changed since it was last journaled.
     local_state_dirty: bool,
-    /// Whether it is zero because the worker was restored.
+    /// Local state is zero because the worker was restored.
     local_state_missing: bool,
     exponents: Exponents,
-    /// Whether the host has said what they are: a session that a late configuration opened knows none.
+    /// Exponents were announced. A session opened by a late configuration has none.
     announced: bool,
-    /// The last request, and its answer.
+    /// Ticket of the latest request.
     ticket: Ticket,
     answer: Option<Answer>,
-    /// What is to be sent; the frame is written when the line takes it.
+    /// Answer to send; its frame is written when the line accepts it.
     outbox: Option<Answer>,
     pending: Option<PendingGradient>,
-    /// The last update, or the one that is being computed.
+    /// The latest update, or the one being computed.
     update: Option<Update>,
 }
 
-/// What a gradient is wanted for.
+/// Purpose of the requested gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PendingGradient {
     Probe { ticket: Ticket, exponents: Exponents },
     Update,
 }
 
-/// An update, apart from its mantissas, which lie where the gradient was.
+/// An update, except for its mantissas, which replace the gradient in memory.
 #[derive(Clone, Copy, Debug)]
 struct Update {
     round: u32,
@@ -75,7 +75,7 @@ struct Update {
     format: UpdateFormat,
 }
 
-/// What a worker answers in a session.
+/// An answer in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Ack { ticket: Ticket, value: u32 },
@@ -86,11 +86,11 @@ enum Answer {
 }
 
 impl Session {
-    /// Takes part in a run, from the state that all share: x = x⁰, g_i = 0. Data that an earlier run left where they
-    /// belong need not be sent again.
+    /// Opens a session with the initial state x = x⁰, g_i = 0. Data that an earlier session left in memory are kept if
+    /// they match the configuration.
     ///
-    /// All other memory may hold anything before (a [journal](crate::journal::FlashJournal::open) leaves there what it looked at),
-    /// so every vector that a round begins from is written here; gradient and scratch are written before they are read.
+    /// Other memory may have any content (a [journal](crate::journal::FlashJournal::open) uses it as a buffer), so
+    /// every vector that a round starts from is written here. Gradient and scratch are written before they are read.
     pub(super) fn open(
         configure: &Configure,
         objective: &'static ObjectiveInfo,
@@ -98,11 +98,14 @@ impl Session {
         memory: &mut [u64],
     ) -> Self {
         let at = layout.split(memory);
+        // Every worker and the host start from the same x⁰, so it need not be sent.
         let x_exponent = start::fill(at.x, configure.start_seed);
         at.g_i.fill(0);
         at.local.fill(0);
         at.sum.fill(0);
         at.velocity.fill(0);
+        // Data of an earlier run, or restored from a journal. Their checksum is that of the configuration by chance
+        // with probability 2^-32; `check` keeps even those safe to read.
         let has_data = checksum(at.data) == configure.data_checksum
             && (objective.check)(at.data, layout.dimension);
         let data_held = if has_data { layout.data_len } else { 0 };
@@ -143,27 +146,28 @@ impl Session {
         }
     }
 
-    /// The round of the last update, or of the one that is being computed.
+    /// Round of the latest update, or of the one being computed.
     pub(super) fn round(&self) -> Option<u32> {
         self.update.map(|update| update.round)
     }
 
-    /// Bytes of data that are here.
+    /// Bytes of data received or found in memory.
     fn data_held(&self) -> u32 {
         self.data_held as u32
     }
 
-    /// Whether a request is new; an old one is answered as it was.
+    /// Returns whether a request is new; the latest one is answered again.
     pub(super) fn accept_ticket(&mut self, ticket: Ticket) -> bool {
-        // Serial numbers: tickets wrap around in long runs.
+        // Serial number arithmetic: tickets wrap around in long runs.
         let age = ticket.wrapping_sub(self.ticket).cast_signed();
+        // A request that is still being computed is answered once, when it is done.
         if age == 0 && self.pending.is_none() {
             self.outbox = self.answer;
         }
         age > 0
     }
 
-    /// Handles a message of this session; `round` is the one in the context of its frame.
+    /// Handles a message; `round` is that of its frame's context.
     pub(super) fn handle(
         &mut self,
         message: &Down,
@@ -186,6 +190,7 @@ impl Session {
         if !self.accept_ticket(ticket) {
             return Err(Reject::Repeated);
         }
+        // The vectors are in use: a change would make the gradient one of no round.
         if self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
@@ -199,7 +204,7 @@ impl Session {
                 self.write_part(part, from..until, body, &mut at, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
-            // Both need the place of an update that may yet be asked for again.
+            // Both would overwrite the mantissas of an update that the host may still ask for.
             Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
                 return Err(Reject::Unexpected);
             }
@@ -212,11 +217,13 @@ impl Session {
             Down::Begin { round, .. } => {
                 self.request_gradient(PendingGradient::Update)?;
                 self.begin(round, &mut at);
+                // Round 0 starts from zero local state, which `open` has written.
                 self.local_state_missing = round > 0;
                 Some(Answer::Update { from: 0 })
             }
             _ => return Err(Reject::Unexpected),
         };
+        // Recorded only now: a rejected request may be sent again, with the same ticket.
         (self.ticket, self.answer) = (ticket, answer);
         if self.pending.is_none() {
             self.outbox = answer;
@@ -235,7 +242,7 @@ impl Session {
         if complete { Ok(()) } else { Err(Reject::Unexpected) }
     }
 
-    /// L̂_i of f_i, if its objective has one.
+    /// Answers with L̂_i, or refuses if the objective has no bound.
     fn bound_curvature(&self, ticket: Ticket, at: Buffers) -> Result<Answer, Reject> {
         self.require_data()?;
         let rows = CurvatureRequest { data: at.data, vector: at.gradient, scratch: at.scratch };
@@ -247,7 +254,7 @@ impl Session {
         })
     }
 
-    /// The exponents that the pending gradient shall have in the end.
+    /// Exponents of the pending gradient after scaling.
     fn target_exponents(&self) -> Option<Exponents> {
         self.pending.map(|pending| match pending {
             PendingGradient::Probe { exponents, .. } => exponents,
@@ -255,7 +262,7 @@ impl Session {
         })
     }
 
-    /// The exponents at which a gradient is pending: of what is multiplied by `scale` afterwards.
+    /// Exponents to request for the pending gradient, before it is multiplied by `scale`.
     pub(super) fn request_exponents(&self) -> Option<Exponents> {
         let wanted = self.target_exponents()?;
         let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
@@ -263,7 +270,7 @@ impl Session {
         Some(Exponents { gradient, ..wanted })
     }
 
-    /// The rows of the pending gradient: those of its round, or all for a probe, which looks for the range.
+    /// Rows of the pending gradient: the minibatch of its round, or all rows for a probe, which measures the range.
     pub(super) fn rows(&self) -> Selection {
         match (self.pending, self.update) {
             (Some(PendingGradient::Update), Some(update)) => {
@@ -273,7 +280,7 @@ impl Session {
         }
     }
 
-    /// Brings the gradient from the grid that it was asked for on to the one where it is wanted, times `scale`.
+    /// Multiplies the gradient by `scale`, converting it from the requested to the target exponent.
     fn scale_gradient(&self, gradient: &mut [i32], saturated: &mut u32) {
         let exponents = self.request_exponents().zip(self.target_exponents());
         if let Some((from, to)) = exponents.filter(|_| self.scale != Ratio::ONE) {
@@ -301,6 +308,7 @@ impl Session {
                 && !(checksum(data) == self.data_checksum
                     && (self.objective.check)(data, self.layout.dimension))
             {
+                // Start over: it is not known which chunk is wrong.
                 (self.data_held, self.data_journaled) = (0, 0);
                 return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
             }
@@ -308,19 +316,21 @@ impl Session {
         Ok(Answer::Ack { ticket, value: self.data_held() })
     }
 
-    /// What has come of the data since this was asked last, as far as it makes one chunk.
+    /// The next chunk of data that was not returned before: whole blocks, or the rest once the data are complete.
     pub(super) fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
         let offset = self.data_journaled;
         let complete = self.data_held == data.len();
+        // A journal writes whole blocks; the rest of this chunk comes with the next one.
         let blocks_held = self.data_held - self.data_held % BLOCK_LEN;
         let until = if complete { self.data_held } else { blocks_held };
         let bytes = data.get(offset..until)?.chunks(CHUNK_LEN_MAX).next()?;
         self.data_journaled += bytes.len();
+        // The checksum is that of the configuration, since the data may be incomplete.
         let data_id = DataId { checksum: self.data_checksum, len: data.len() as u32 };
         Some(DataChunk { data_id, offset: offset as u32, bytes })
     }
 
-    /// A name for what this worker alone keeps after a round.
+    /// Name of the local state after a round: a hash of session, worker, data and round.
     fn local_state_name(&self, round: u32) -> u64 {
         let mut name = Transcript::default();
         let [session, data] = [self.id, self.data_checksum].map(u64::from);
@@ -329,14 +339,14 @@ impl Session {
         name.value()
     }
 
-    /// What this worker alone keeps, if it is of a round of which this was not asked.
+    /// The local state after the latest round, if it was not returned before.
     pub(super) fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
         let new = core::mem::take(&mut self.local_state_dirty) && !mantissas.is_empty();
         let name = self.local_state_name(self.round()?);
         new.then_some(LocalState { name, exponent: self.exponents.gradient, mantissas })
     }
 
-    /// What this worker alone kept after the round before the present one, if it is missing.
+    /// The local state after the previous round, if it is missing.
     pub(super) fn local_state_request<'p>(
         &self,
         mantissas: &'p mut [i32],
@@ -346,7 +356,7 @@ impl Session {
         missing.then(|| LocalStateRequest { name: self.local_state_name(before), mantissas })
     }
 
-    /// Takes what was missing; it moves to the present exponent, as if it had been here when that was announced.
+    /// Takes the missing local state and converts it to the current exponent, as an announcement would have.
     pub(super) fn local_state_ready(
         &mut self,
         exponent: Option<Exponent>,
@@ -375,7 +385,7 @@ impl Session {
         self.announced = true;
     }
 
-    /// Writes coordinates of a vector. Nothing is written if the body has a flaw.
+    /// Writes coordinates of a vector. An invalid body leaves it unchanged.
     fn write_part(
         &mut self,
         part: Part,
@@ -389,6 +399,7 @@ impl Session {
             return Err(Reject::Body);
         }
         let decoder = Decoder::described(body, dimension, range.start).map_err(|_| Reject::Body)?;
+        // The whole body is checked before the first write, so that an invalid one leaves the vector unchanged.
         decoder.check(range.end).map_err(|_| Reject::Body)?;
         let shift = -i32::from(decoder.shift());
         let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
@@ -416,7 +427,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the model of the next round: x^{t+1} = x^t − γ g^t, γ at a pace.
+    /// Starts the next round: takes the model, or performs the step x^{t+1} = x^t − γ g^t at `pace`.
     fn begin_next(
         &mut self,
         round: u32,
@@ -427,6 +438,7 @@ impl Session {
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let current = self.round().ok_or(Reject::Unexpected)?;
+        // The host has not received the update, or not in time: send the same bytes again.
         if round == current {
             if self.pending.is_none() {
                 self.outbox = Some(Answer::Update { from: 0 });
@@ -439,6 +451,7 @@ impl Session {
         let range = from..self.layout.dimension as u32;
         self.write_part(self.downlink_part, range, body, at, saturated)?;
         if self.downlink_part == Part::SumChange {
+            // The body was the change of the sum, so the sum is the host's, and so is the step.
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
             step(at.x, at.sum, at.velocity, self.rule.paced(pace), grids, saturated);
         }
@@ -447,13 +460,15 @@ impl Session {
         Ok(())
     }
 
-    /// Begins a round: a worker that does not take part in it answers at once, with an empty update.
+    /// Begins a round. A worker that does not take part in it answers at once, with an empty update.
     fn begin(&mut self, round: u32, at: &mut Buffers) {
-        // The last update was asked for once more and is not wanted any longer: it would go out under this round's name.
+        // A pending repetition of the last update would be sent with the context of this round.
         self.outbox = None;
+        // A worker that does not take part reports the loss of its last round.
         let loss = self.update.map_or(Loss::default(), |update| update.loss);
         self.update = Some(Update { round, loss, format: UpdateFormat::default() });
         if !self.participation.includes(self.worker, round) {
+            // An empty update: g_i stays, as does its mirror.
             at.gradient.fill(0);
             self.local_state_dirty = true;
             self.pending = None;
@@ -472,7 +487,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the gradient that was pending.
+    /// Continues with the requested gradient.
     pub(super) fn gradient_ready(&mut self, loss: i64, at: Buffers, saturated: &mut u32) {
         let loss = Loss::new(loss);
         self.scale_gradient(at.gradient, saturated);
@@ -485,6 +500,7 @@ impl Session {
             Some(PendingGradient::Update) => {
                 let Some(round) = self.round() else { return };
                 let compressor = self.round_compressor(round);
+                // The objective is done with its scratch, so EF21+ may use it.
                 let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
                 let spare_len = spare.len().min(self.layout.dimension);
                 let mut vectors = method::Vectors {
@@ -514,7 +530,7 @@ impl Session {
         RoundCompressor { budget, draw }
     }
 
-    /// Writes the next frame to send; `mantissas` are those of the update.
+    /// Writes the pending answer as a draft of a frame; `mantissas` are those of the update.
     pub(super) fn poll_transmit<'o>(
         &mut self,
         mantissas: &[i32],
@@ -552,6 +568,7 @@ impl Session {
         let complete =
             entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
         let len = encoder.finish();
+        // Only the last part carries the loss; it tells the host that the update is complete.
         let message = match (complete, update.format.resets_estimator) {
             (false, _) => Up::UpdatePart,
             (true, false) => Up::Update { loss: update.loss },
@@ -561,7 +578,7 @@ impl Session {
     }
 }
 
-/// Changes the coordinates of a vector that entries name, to `new(before, value)`.
+/// Sets the coordinates of `entries` to `new(before, value)`.
 fn set_entries<T: Copy>(
     vector: &mut [T],
     entries: impl Iterator<Item = (usize, i64)>,

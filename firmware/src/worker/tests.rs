@@ -1,4 +1,4 @@
-//! The worker machine by examples; the [`host`] by hand emits messages, the machine answers.
+//! Scenarios of the worker machine, with a minimal [`host`] as its peer.
 
 mod arbitrary_input;
 mod host;
@@ -66,8 +66,8 @@ fn data_transfer_resumes_and_verifies_checksum() {
     let configure = host.configure();
     host.acknowledged(configure, &[]);
     assert_eq!(host.send_chunk(0, 20), 20);
-    assert_eq!(host.send_chunk(30, 20), 20, "a chunk that leaves a gap is not taken");
-    assert_eq!(host.send_chunk(0, 20), 20, "nor one that is there");
+    assert_eq!(host.send_chunk(30, 20), 20, "a chunk after a gap is ignored");
+    assert_eq!(host.send_chunk(0, 20), 20, "a repeated chunk is ignored");
     let part = host.data[20..30].to_vec();
     let message = Down::Data { ticket: host.next_ticket(), offset: 20 };
     assert_eq!([(); 2].map(|()| host.acknowledged(message, &part)), [30; 2]);
@@ -75,11 +75,15 @@ fn data_transfer_resumes_and_verifies_checksum() {
     let last = host.data[30..].to_vec();
     let message = Down::Data { ticket: host.next_ticket(), offset: 30 };
     assert_eq!(host.refused(message, &last), Refusal::Data);
-    assert_eq!(host.refused(message, &last), Refusal::Data, "the same answer again");
+    assert_eq!(
+        host.refused(message, &last),
+        Refusal::Data,
+        "a repeated request gets the same answer"
+    );
     assert_eq!(host.rejected(Reject::Repeated), 2);
-    assert_eq!(host.send_chunk(0, 20), 20, "bad data are gone");
+    assert_eq!(host.send_chunk(0, 20), 20, "invalid data are discarded");
     let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
-    assert_eq!(host.deliver(&host.frame(begin, &[])), None, "there is nothing to begin with");
+    assert_eq!(host.deliver(&host.frame(begin, &[])), None, "there are no data");
     assert_eq!(host.rejected(Reject::Unexpected), 1);
 
     host.configure.data_checksum = good;
@@ -101,7 +105,7 @@ fn data_chunks_are_journaled_once() {
     assert_eq!(host.worker.poll_data_chunk(), None);
     let message = Down::Data { ticket: host.next_ticket(), offset: 20 };
     assert_eq!(host.refused(message, &[0; 30]), Refusal::Data);
-    assert_eq!(host.worker.poll_data_chunk(), None, "bad data are gone");
+    assert_eq!(host.worker.poll_data_chunk(), None, "invalid data are discarded");
 
     host.set_up();
     let all = DataChunk { data_id, offset: 0, bytes: &host.data };
@@ -109,7 +113,7 @@ fn data_chunks_are_journaled_once() {
     host.configure.session += 1;
     let configure = host.configure();
     assert_eq!(host.acknowledged(configure, &[]), 50);
-    assert_eq!(host.worker.poll_data_chunk(), None, "they were given before");
+    assert_eq!(host.worker.poll_data_chunk(), None, "they were returned before");
 }
 
 #[test]
@@ -118,16 +122,16 @@ fn data_of_previous_run_are_reused() {
     host.configure.session += 1;
     host.configure.dimension = 4;
     let configure = host.configure();
-    assert_eq!(host.acknowledged(configure, &[]), 0, "they are of another dimension");
+    assert_eq!(host.acknowledged(configure, &[]), 0, "the data have another dimension");
     host.configure.session += 1;
     host.configure.dimension = 5;
     host.configure.downlink = Downlink::Dense;
     let configure = host.configure();
-    assert_eq!(host.acknowledged(configure, &[]), 5, "all are here");
+    assert_eq!(host.acknowledged(configure, &[]), 5, "all data are in memory");
     host.configure.session += 1;
     host.configure.data_checksum ^= 1;
     let configure = host.configure();
-    assert_eq!(host.acknowledged(configure, &[]), 0, "others are wanted");
+    assert_eq!(host.acknowledged(configure, &[]), 0, "the checksum differs");
 }
 
 #[test]
@@ -182,8 +186,8 @@ fn curvature_is_answered_only_before_updates() {
     let early = Down::Curvature { ticket: host.next_ticket() };
     assert_eq!(host.deliver(&host.frame(early, &[])), None, "there are no data");
     host.set_up();
-    let question = Down::Curvature { ticket: host.next_ticket() };
-    assert_eq!(host.refused(question, &[]), Refusal::Objective, "an objective without theory");
+    let request = Down::Curvature { ticket: host.next_ticket() };
+    assert_eq!(host.refused(request, &[]), Refusal::Objective, "an objective without a bound");
 
     host.begin();
     let late = Down::Curvature { ticket: host.next_ticket() };
@@ -213,7 +217,7 @@ fn repeated_configure_opens_no_session() {
     assert_eq!([(); 2].map(|()| host.acknowledged(configure, &[])), [0; 2]);
     host.set_up();
     host.begin();
-    assert_eq!(host.deliver(&host.frame(configure, &[])), None, "a late one");
+    assert_eq!(host.deliver(&host.frame(configure, &[])), None, "a late repetition");
     assert_eq!(host.rejected(Reject::Repeated), 2);
     host.next_round();
 }
@@ -365,7 +369,7 @@ fn unexpected_frames_are_rejected_with_reason() {
     host.next_round();
 }
 
-/// A correct frame whose message has a tag that there is not.
+/// A frame with a valid checksum and an unknown tag.
 fn unparsable(context: &Context) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
     let len = frame::emit(context, &mut out, |frame| frame.push(&[1, 99]));
@@ -377,7 +381,7 @@ fn large_update_is_split() {
     let mut host = Host::new(2000, Downlink::Sparse, Init::Full);
     host.set_up();
     let frames = host.begin();
-    // 33 bits an entry and 463 bytes a body: 112 entries.
+    // 33 bits per entry and 463 bytes per body: 112 entries.
     assert_eq!(frames.len(), 2000usize.div_ceil(112));
     assert_eq!(host.objective.evaluations, 1);
     assert_eq!(host.next_round().len(), 1);
@@ -395,7 +399,7 @@ fn restored_worker_sends_identical_updates() {
                     assert_eq!(rebooted.next_round(), update);
                     continue;
                 }
-                // The power fails while the worker computes, or before its update arrives.
+                // Power fails while the worker computes, or before its update arrives.
                 let message = rebooted.step_and_tell();
                 rebooted.deliver(&message);
                 rebooted.reboot();
@@ -407,7 +411,7 @@ fn restored_worker_sends_identical_updates() {
     }
 }
 
-/// A host whose worker keeps e_i to itself, after round 0.
+/// A host with a worker that has local state, after round 0.
 fn econtrol_host() -> Host {
     let mut host = Host::new(30, Downlink::Sparse, Init::Compressed);
     host.configure.method = Method::EControl { eta: Ratio { mantissa: 3, exponent: 2 } };
@@ -422,9 +426,9 @@ fn local_state_is_restored_from_previous_round() {
     let (mut uninterrupted, mut rebooted) = (econtrol_host(), econtrol_host());
     let mut kept = vec![];
     for _ in 0..3 {
-        let private = rebooted.worker.poll_local_state().expect("there is one after a round");
+        let private = rebooted.worker.poll_local_state().expect("local state after a round");
         kept.push((private.name, private.exponent, private.mantissas.to_vec()));
-        assert_eq!(rebooted.worker.poll_local_state(), None, "it is offered once");
+        assert_eq!(rebooted.worker.poll_local_state(), None, "it is returned once");
         assert!(rebooted.worker.local_state_request().is_none(), "nothing is missing");
         assert_eq!(rebooted.next_round(), uninterrupted.next_round());
     }
@@ -432,8 +436,8 @@ fn local_state_is_restored_from_previous_round() {
     rebooted.step_and_tell();
     let private =
         rebooted.worker.poll_local_state().map(|p| (p.name, p.exponent, p.mantissas.to_vec()));
-    let (name, exponent, mantissas) = private.expect("that of round 3");
-    assert!(kept.iter().all(|(other, ..)| *other != name), "every round has its own");
+    let (name, exponent, mantissas) = private.expect("local state of round 3");
+    assert!(kept.iter().all(|(other, ..)| *other != name), "every round has its own name");
 
     for (told, right) in [(Some(exponent), true), (None, false)] {
         rebooted.reboot();
@@ -442,7 +446,7 @@ fn local_state_is_restored_from_previous_round() {
         let begin = Down::Begin { ticket: rebooted.next_ticket(), round: rebooted.round };
         let begin = rebooted.frame(begin, &[]);
         rebooted.worker.receive(&begin);
-        let recall = rebooted.worker.local_state_request().expect("it misses what it had");
+        let recall = rebooted.worker.local_state_request().expect("a request for local state");
         assert_eq!(recall.name, name);
         recall.mantissas.copy_from_slice(&mantissas);
         rebooted.worker.local_state_ready(told);
@@ -472,7 +476,7 @@ fn repeated_announce_rescales_once() {
     let message = Down::Announce { ticket: host.next_ticket(), exponents: to, gamma_n: GAMMA_N };
     let answers = [(); 3].map(|()| host.ask(message, &[]));
     assert_eq!([&answers[1], &answers[2]], [&answers[0]; 2]);
-    // The host rescales its mirrors and the sum as told; the next change closes the gap.
+    // The host rescales mirror and sum separately; the next change of the sum closes the gap between them.
     rescale(&mut host.x, EXPONENTS.x, to.x, &mut 0);
     rescale(&mut host.mirror, EXPONENTS.gradient, to.gradient, &mut 0);
     rescale_sum(&mut host.sum_told, EXPONENTS.gradient, to.gradient);

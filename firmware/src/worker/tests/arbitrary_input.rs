@@ -1,4 +1,4 @@
-//! A line that brings anything at all.
+//! Arbitrary input from the line.
 
 use super::super::*;
 use super::host::{Host, bodies, emit};
@@ -8,7 +8,7 @@ use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::Ratio;
 
-/// A message of any kind, mostly one that could be meant.
+/// Messages of every kind, mostly plausible ones.
 fn messages() -> impl Strategy<Value = Down<'static>> {
     let exponents =
         || (any::<[i8; 3]>()).prop_map(|[x, gradient, loss]| Exponents { x, gradient, loss });
@@ -43,7 +43,7 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
     ]
 }
 
-/// A part in a run of any kind.
+/// Configurations of every kind.
 fn configurations(
     ticket: impl Strategy<Value = Ticket>,
     ratio: impl Strategy<Value = Ratio> + Clone,
@@ -52,7 +52,7 @@ fn configurations(
     let method = (0usize..6, eta).prop_map(|(method, eta)| {
         let plain = [Method::Ef21, Method::Ef21Plus, Method::Ef14, Method::Dcgd];
         let with_eta = [Method::Sgdm { eta }, Method::EControl { eta }];
-        plain.into_iter().chain(with_eta).nth(method).expect("there are six")
+        plain.into_iter().chain(with_eta).nth(method).expect("six methods")
     });
     let downlink = prop::sample::select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
     let compressor = prop::sample::select(vec![
@@ -76,7 +76,7 @@ fn configurations(
     )
 }
 
-/// What the line may bring.
+/// Input of the worker.
 #[derive(Clone, Debug)]
 enum Input {
     Noise(Vec<u8>),
@@ -91,7 +91,7 @@ enum Input {
         message: Down<'static>,
         bit: prop::sample::Index,
     },
-    /// The host goes on as it should.
+    /// A valid next round.
     Round,
 }
 
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// Only messages with a short head may have a body.
+/// Messages with a long head cannot have a body.
 fn body_of(message: &Down, body: Vec<u8>) -> Vec<u8> {
     if message.is_setup() { vec![] } else { body }
 }

@@ -1,4 +1,4 @@
-//! A host by hand, and an objective that counts how often it is asked.
+//! A minimal host, and an objective that counts its evaluations.
 
 use super::super::*;
 use crate::objective::Objective;
@@ -19,7 +19,7 @@ pub(super) const GAMMA_N: Ratio = Ratio { mantissa: 3 << 28, exponent: 31 };
 #[derive(Default)]
 pub(super) struct Distance {
     pub evaluations: usize,
-    /// The rows that it was last asked for.
+    /// Rows of the latest request.
     pub rows: Option<Selection>,
 }
 
@@ -47,7 +47,7 @@ impl Objective for Distance {
     }
 }
 
-/// The host's side of a line with one worker, and that worker.
+/// The host's side of a line to one worker, and that worker.
 pub(super) struct Host {
     pub worker: Worker<Vec<u64>>,
     pub objective: Distance,
@@ -67,7 +67,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// A worker fresh from a boot, with memory for exactly its part in a run.
+    /// A worker after a boot, with exactly the memory that it needs.
     pub(super) fn new(dimension: usize, downlink: Downlink, init: Init) -> Self {
         let data: Vec<u8> = (0..dimension).map(|j| (j * 37 + j / 7 + 1) as u8).collect();
         let configure = Configure {
@@ -112,7 +112,7 @@ impl Host {
         }
     }
 
-    /// One that has run up to update 0.
+    /// A host whose worker has sent update 0.
     pub(super) fn begun(dimension: usize, downlink: Downlink, init: Init) -> Self {
         let mut host = Self::new(dimension, downlink, init);
         host.set_up();
@@ -142,14 +142,14 @@ impl Host {
         emit(message, address, body, self.context(&message))
     }
 
-    /// Puts bytes on the line; returns the frame that comes back.
+    /// Delivers bytes to the worker; returns its answer.
     pub(super) fn deliver(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
         self.bytes_sent += wire.len();
         self.worker.receive(wire);
         self.serve()
     }
 
-    /// What the body of a worker does.
+    /// Does the work of the worker's main loop once.
     pub(super) fn serve(&mut self) -> Option<Vec<u8>> {
         if let Some(request) = self.worker.gradient_request() {
             let loss = self.objective.evaluate(request);
@@ -157,7 +157,11 @@ impl Host {
         }
         let mut out = [0; FRAME_LEN_MAX];
         let len = self.worker.poll_transmit(&mut out)?;
-        assert_eq!(self.worker.poll_transmit(&mut [0; FRAME_LEN_MAX]), None, "one message up");
+        assert_eq!(
+            self.worker.poll_transmit(&mut [0; FRAME_LEN_MAX]),
+            None,
+            "one answer per message"
+        );
         Some(out[..len].to_vec())
     }
 
@@ -165,7 +169,7 @@ impl Host {
         self.deliver(&self.frame(message, body)).expect("every message down is answered")
     }
 
-    /// Makes a request and returns the value of its acknowledgement.
+    /// Makes a request; returns the value of its acknowledgement.
     pub(super) fn acknowledged(&mut self, message: Down, body: &[u8]) -> u32 {
         let wire = self.ask(message, body);
         match Up::parse(&payload(&wire, &self.worker_context())) {
@@ -195,7 +199,7 @@ impl Host {
         self.acknowledged(message, &chunk)
     }
 
-    /// Configures the worker, sends its data and announces the exponents.
+    /// Configures the worker, sends its data and announces exponents.
     pub(super) fn set_up(&mut self) {
         let configure = self.configure();
         let held = self.acknowledged(configure, &[]) as usize;
@@ -212,7 +216,7 @@ impl Host {
         assert_eq!(self.acknowledged(message, &[]), 0);
     }
 
-    /// Starts the present round at the worker's x; returns the frames of the update.
+    /// Starts the current round at the worker's x; returns the frames of the update.
     pub(super) fn begin(&mut self) -> Vec<Vec<u8>> {
         let message = Down::Begin { ticket: self.next_ticket(), round: self.round };
         let first = self.ask(message, &[]);
@@ -226,7 +230,7 @@ impl Host {
         self.collect(first)
     }
 
-    /// Moves the model, tells the worker all but the end, and returns the frame with the end.
+    /// Performs the step, sends all parts of the downlink but the last, and returns the frame with the last.
     pub(super) fn step_and_tell(&mut self) -> Vec<u8> {
         let Exponents { x, gradient, .. } = self.exponents;
         let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() }.paced(self.pace);
@@ -242,7 +246,7 @@ impl Host {
             }
             Downlink::Model => unreachable!("this host sends the model or the sum"),
         };
-        let (from, _, last) = bodies.pop().expect("there is always a last body");
+        let (from, _, last) = bodies.pop().expect("at least one body");
         self.tell(part, bodies);
         self.round += 1;
         let message = match self.pace {
@@ -259,7 +263,7 @@ impl Host {
         }
     }
 
-    /// Applies an update, asking for more until it is whole; returns its frames.
+    /// Applies an update, requesting the rest until it is complete; returns its frames.
     pub(super) fn collect(&mut self, first: Vec<u8>) -> Vec<Vec<u8>> {
         let Configure { dimension, init, .. } = self.configure;
         let budget = init.budget(self.round, dimension, self.configure.budget());
@@ -292,7 +296,7 @@ impl Host {
         self.bytes_sent = 0;
     }
 
-    /// Brings a worker that lost everything back to where the round starts.
+    /// Restores a worker that lost its state to the start of the round.
     pub(super) fn restore(&mut self) {
         self.set_up();
         self.write_state();
@@ -322,19 +326,19 @@ pub(super) fn emit(message: Down, address: u16, body: &[u8], context: Context) -
     out[..len].to_vec()
 }
 
-/// The payload of the one frame in `wire`.
+/// Payload of the single frame in `wire`.
 pub(super) fn payload(wire: &[u8], context: &Context) -> Vec<u8> {
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
     let (rest, frame) = deframer.feed(wire, &mut counters);
     assert!(rest.is_empty());
-    frame.expect("a frame").check(context).expect("in this context").to_vec()
+    frame.expect("a frame").check(context).expect("a valid checksum").to_vec()
 }
 
 pub(super) fn widened(mantissas: &[i32]) -> Vec<i64> {
     mantissas.iter().map(|&m| m.into()).collect()
 }
 
-/// A vector as described bodies, each with its first coordinate and the one beyond its last.
+/// A vector as described bodies, each with its first coordinate and the one after its last.
 pub(super) fn bodies(values: &[i64]) -> Vec<(u32, u32, Vec<u8>)> {
     let (dimension, mut from, mut bodies) = (values.len() as u32, 0, vec![]);
     loop {
