@@ -1,7 +1,7 @@
 //! What goes down: the request of each worker as a frame.
 
 use super::chunk::{Chunk, chunk};
-use super::exchange::Stage;
+use super::stage::Stage;
 use super::{Machine, Phase, address};
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{BROADCAST, Down, Part, SCHEMA, VERSION};
@@ -26,7 +26,7 @@ impl Machine {
     ) -> Option<(usize, usize)> {
         let (worker, len, payload_len) = loop {
             let worker = self.queue.pop_front()?;
-            if let Some(until) = self.peers[worker].exchange.put_off(now) {
+            if let Some(until) = self.peers[worker].exchange.start_pause(now) {
                 self.deadlines.push(Reverse((until, worker)));
                 continue;
             }
@@ -51,7 +51,7 @@ impl Machine {
         self.since.get_or_insert(now);
         peer.downlink.frames += 1;
         peer.downlink.wire_bytes += len as u64;
-        if again || peer.restarts > 0 {
+        if again || peer.standing.is_sent_again() {
             peer.downlink.retransmitted_frames += 1;
             peer.downlink.retransmitted_bytes += len as u64;
         } else {
@@ -82,12 +82,12 @@ impl Machine {
                 (Down::Hello { version: VERSION, schema: SCHEMA, echo }, Cow::default())
             }
             Stage::Configure => {
-                let identity = self.peers[worker].identity.as_ref();
+                let identity = self.peers[worker].board.identity();
                 let identity = identity.map_or(0, |identity| identity.identity);
                 let configure = self.setup.configuration(worker, ticket, identity);
                 (Down::Configure(configure), Cow::default())
             }
-            Stage::Load { held } => {
+            Stage::Load { held, .. } => {
                 let rest = &self.setup.shares[worker].data[held as usize..];
                 let body = &rest[..rest.len().min(BODY_LEN_MAX)];
                 (Down::Data { ticket, offset: held }, body.into())
@@ -103,7 +103,7 @@ impl Machine {
                 let (exponents, gamma_n) = (self.model.exponents(), self.model.gamma_n());
                 (Down::Announce { ticket, exponents, gamma_n }, Cow::default())
             }
-            Stage::Restore { part, from } => {
+            Stage::Restore { part, from, .. } => {
                 let Chunk { until, body, .. } = self.state(worker, part, from);
                 (Down::Part { ticket, part, from, until }, body.into())
             }

@@ -1,93 +1,53 @@
-//! What a worker is being asked: one exchange, repeated until it is answered.
+//! The open exchange with a worker: a request, repeated until it is answered.
 
+use super::stage::Stage;
 use super::timer::Timer;
-use smidgen_protocol::message::{Part, Ticket, Up};
+use smidgen_protocol::message::Ticket;
 use std::time::Duration;
 
-/// So many requests without an answer, and the worker is asked who it is: it may have been restarted.
+/// Unanswered requests after which the worker is asked to identify itself: it may have been restarted.
 const ATTEMPTS_UNTIL_CHECK: u32 = 3;
-/// So many times a worker may say that it is there without answering the request itself.
+/// Identifications without an answer to the request itself after which a worker counts as stuck.
 const CHECKS_MAX: u32 = 100;
-/// Data chunks take 50 ms at 115200 baud, for which the line's time is added; a host that asks again costs little.
+/// Longest time-out of a request without a gradient. A data chunk takes 50 ms at 115200 baud, and the time of the
+/// line is added to it.
 const QUICK_TIMEOUT_MAX: Duration = Duration::from_secs(4);
-/// A gradient takes what it takes, and whoever asks in the meantime fills the worker's queue.
+/// Longest time-out of a request with a gradient: repeating it early only fills the worker's queue.
 const EVALUATION_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
-/// What a worker is being asked, in the order in which the stages follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// Hello → Ready.
-    #[default]
-    Greet,
-    /// Configure → Ack.
-    Configure,
-    /// Data → Ack, until all bytes are held.
-    Load { held: u32 },
-    /// Curvature → Curvature, where the step size is made of what workers report.
-    Curvature,
-    /// Probe → Range.
-    Probe,
-    /// Announce → Ack.
-    Announce,
-    /// Part → Ack, from the mirror and the model, after a reboot.
-    Restore { part: Part, from: u32 },
-    /// Begin → Update.
-    Begin,
-    /// Part → Ack, the downlink of a round that does not fit one frame.
-    Part(usize),
-    /// Round → Update.
-    Round,
-    /// More → Update.
-    More,
-    /// Hello → Ready, whose digests are compared.
-    Verify,
-    /// Nothing: the others are waited for.
-    Idle,
+/// Whether the worker must identify itself before the request of its stage is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Identification {
+    /// Nothing is in doubt.
+    Settled,
+    /// It may have been restarted. An answer to the request itself settles that as well.
+    Requested,
+    /// Another board may be on its link: it must identify itself, at whatever stage it is by then.
+    Required,
 }
 
-impl Stage {
-    /// Whether the worker must pass over its rows before it answers.
-    pub fn evaluates(self) -> bool {
-        matches!(self, Self::Curvature | Self::Probe | Self::Begin | Self::Round)
-    }
+/// How far the request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// It has not been sent.
+    Unsent,
+    /// It is to be sent after a pause, which begins when it leaves the queue.
+    Paused(Duration),
+    /// It was sent for the first time at `first`; the latest copy has left the line at `last`.
+    Sent { first: Duration, last: Duration },
+}
 
-    /// Whether an update is waited for.
-    pub fn awaits_update(self) -> bool {
-        matches!(self, Self::Begin | Self::Round | Self::More)
-    }
-
-    /// Whether the worker is asked who it is.
-    fn greets(self) -> bool {
-        matches!(self, Self::Greet | Self::Verify)
-    }
-
-    /// Whether the request is one with a ticket.
-    fn has_ticket(self) -> bool {
-        match self {
-            Self::Configure
-            | Self::Load { .. }
-            | Self::Curvature
-            | Self::Probe
-            | Self::Announce
-            | Self::Restore { .. }
-            | Self::Begin
-            | Self::Part(_) => true,
-            Self::Greet | Self::Round | Self::More | Self::Verify | Self::Idle => false,
-        }
-    }
-
-    /// Whether a message with a ticket is an answer to this exchange.
-    pub fn is_answered_by(self, message: &Up) -> bool {
-        match message {
-            Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
-            Up::Range { .. } => self == Self::Probe,
-            Up::Curvature { .. } => self == Self::Curvature,
-            Up::Refused { .. } => {
-                matches!(self, Self::Configure | Self::Load { .. } | Self::Curvature)
-            }
-            Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => false,
-        }
-    }
+/// For how long a useful answer, one that leads to another request, has been missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// None is missing.
+    None,
+    /// None is missing yet, but the next request is overdue as soon as it is sent.
+    Suspected,
+    /// One has been awaited since then.
+    Awaited(Duration),
+    /// It should have come.
+    Overdue(Duration),
 }
 
 /// The open exchange and its timers.
@@ -97,30 +57,23 @@ pub struct Exchange {
     ticket: Ticket,
     /// Number of the last Hello.
     echo: Ticket,
-    /// The exchange is put off until the worker has said who it is.
-    checking: bool,
-    /// Identification is mandatory: answers are ignored until it completes.
-    challenged: bool,
+    identification: Identification,
+    delivery: Delivery,
     queued: bool,
-    attempts: u32,
-    /// Answers in a row that did not come.
-    missed: u32,
+    /// When the request is to be sent again, or the pause ends.
+    deadline: Option<Duration>,
+    /// How often the request was repeated, or has to be.
+    repeats: u32,
+    /// Identifications since the request was first sent.
     checks: u32,
-    /// For how long it is not asked at all.
-    rest: Option<Duration>,
-    asked_at: Option<Duration>,
-    sent_at: Duration,
-    /// Since when a useful answer has been waited for: one that leads to another exchange. a repeated request, a link that was
-    /// opened anew, and an answer that leads nowhere change nothing in it.
-    waiting_since: Option<Duration>,
-    /// Whether that answer should have come.
-    is_overdue: bool,
-    /// When a worker was there that can only be asked once others have answered.
+    /// Requests in a row that were not answered in time.
+    unanswered: u32,
+    silence: Silence,
+    /// When the worker last showed that it is there, while only the others can give it something to do.
     heard_at: Duration,
     /// When any answer came last.
     answered_at: Duration,
-    deadline: Option<Duration>,
-    /// How long the last answer took if it was one to the first of several requests, and whether it needed a gradient.
+    /// What the last answer took if it may be one to any of several copies, and whether it needed a gradient.
     ambiguous: Option<(bool, Duration)>,
     quick: Timer,
     evaluation: Timer,
@@ -132,20 +85,16 @@ impl Default for Exchange {
             stage: Stage::Greet,
             ticket: 0,
             echo: 1,
-            checking: false,
-            challenged: false,
+            identification: Identification::Settled,
+            delivery: Delivery::Unsent,
             queued: false,
-            attempts: 0,
-            missed: 0,
+            deadline: None,
+            repeats: 0,
             checks: 0,
-            rest: None,
-            asked_at: None,
-            sent_at: Duration::ZERO,
-            waiting_since: None,
-            is_overdue: false,
+            unanswered: 0,
+            silence: Silence::None,
             heard_at: Duration::ZERO,
             answered_at: Duration::ZERO,
-            deadline: None,
             ambiguous: None,
             quick: Timer::new(QUICK_TIMEOUT_MAX),
             evaluation: Timer::new(EVALUATION_TIMEOUT_MAX),
@@ -159,12 +108,18 @@ impl Exchange {
         self.stage
     }
 
-    /// The stage whose exchange is to be asked now: to greet, where the worker is being checked.
+    /// The stage whose request is to be sent now: Greet, where the worker must identify itself first.
     pub fn asked(&self) -> Stage {
-        if self.checking { Stage::Greet } else { self.stage }
+        match self.identification {
+            Identification::Settled => self.stage,
+            Identification::Requested | Identification::Required if self.stage.greets() => {
+                self.stage
+            }
+            Identification::Requested | Identification::Required => Stage::Greet,
+        }
     }
 
-    /// Ticket of the exchange, if its stage has one.
+    /// Ticket of the request, if its stage has one.
     pub fn ticket(&self) -> Ticket {
         self.ticket
     }
@@ -174,195 +129,227 @@ impl Exchange {
         self.echo
     }
 
-    /// Number of the Hello that is waited for an answer to; none if there is none.
+    /// Number of the Hello whose answer is awaited.
     pub fn echo_awaited(&self) -> Option<Ticket> {
-        let greets = self.checking || self.stage.greets();
-        (greets && self.asked_at.is_some()).then_some(self.echo)
+        (self.asked().greets() && self.is_sent()).then_some(self.echo)
     }
 
-    /// Starts the next exchange.
+    fn is_sent(&self) -> bool {
+        match self.delivery {
+            Delivery::Sent { .. } => true,
+            Delivery::Unsent | Delivery::Paused(_) => false,
+        }
+    }
+
+    /// Starts the exchange of a stage.
     pub fn enter(&mut self, stage: Stage) {
-        if Stage::Idle == self.stage || stage == Stage::Idle {
-            // Nobody waited for it, or will.
+        if self.stage == Stage::Idle || stage == Stage::Idle {
+            // An idle worker owes no answer.
             self.served();
         }
         self.stage = stage;
         // Workers compare tickets as serial numbers, so only those that are sent are counted.
         self.ticket = self.ticket.wrapping_add(u16::from(stage.has_ticket()));
         self.echo = self.echo.wrapping_add(u16::from(stage.greets()));
-        (self.attempts, self.checks, self.rest) = (0, 0, None);
-        self.checking = self.challenged && !stage.greets();
-        self.asked_at = None;
+        (self.repeats, self.checks) = (0, 0);
+        if self.identification == Identification::Requested {
+            // The stage has changed, so the worker has answered.
+            self.identification = Identification::Settled;
+        }
+        self.delivery = Delivery::Unsent;
         self.deadline = None;
     }
 
-    /// Whether there is a request to ask, and it is not yet in the queue: then it is from now on.
+    /// Puts it into the queue; false if there is nothing to send, or it is there already.
+    #[must_use]
     pub fn enqueue(&mut self) -> bool {
         let new = !self.queued && self.asked() != Stage::Idle;
         self.queued |= new;
         new
     }
 
-    /// Asks who is there, but only after some time.
-    pub fn rest(&mut self, time: Duration) {
+    /// Has the worker identify itself after a pause.
+    pub fn pause(&mut self, time: Duration) {
         self.enter(Stage::Greet);
         self.served();
-        self.rest = Some(time);
+        self.delivery = Delivery::Paused(time);
     }
 
-    /// Whether it is not to be asked yet.
-    pub fn is_resting(&self) -> bool {
-        self.stage == Stage::Greet && self.asked_at.is_none()
+    /// The worker is to identify itself, but has not been asked to yet.
+    pub fn is_unasked(&self) -> bool {
+        self.stage == Stage::Greet && !self.is_sent()
     }
 
-    /// Takes it from the queue if it is to rest; returns until when.
-    pub fn put_off(&mut self, now: Duration) -> Option<Duration> {
-        let until = now + self.rest.take()?;
+    /// Takes it from the queue if it is to pause; returns until when.
+    pub fn start_pause(&mut self, now: Duration) -> Option<Duration> {
+        let Delivery::Paused(time) = self.delivery else { return None };
+        let until = now + time;
         self.queued = false;
-        self.deadline = Some(until);
+        (self.delivery, self.deadline) = (Delivery::Unsent, Some(until));
         Some(until)
     }
 
-    /// Takes it from the queue; returns whether there still is a request to ask.
+    /// Takes it from the queue; false if there is nothing to send any more.
+    #[must_use]
     pub fn dequeue(&mut self) -> bool {
         self.queued = false;
         // The ticket tells a worker's session from one that a late copy opened after a reboot, so no two configurations
         // share one.
-        let configured_before = self.asked() == Stage::Configure && self.asked_at.is_some();
+        let configured_before = self.asked() == Stage::Configure && self.is_sent();
         self.ticket = self.ticket.wrapping_add(u16::from(configured_before));
         self.asked() != Stage::Idle
     }
 
-    /// Notes that the request has been sent, and with its answer will be on the line for `line_time` at most; returns
-    /// when to ask again, and whether it had been asked before.
+    /// Notes that the request was sent; it and its answer take `line_time` at most. Returns when to repeat it, and
+    /// whether it is itself a repetition.
     pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
         let evaluates = self.asked().evaluates();
         let deadline = now + self.timer(evaluates).timeout() + line_time;
-        self.asked_at.get_or_insert(now);
-        self.waiting_since.get_or_insert(now);
-        self.sent_at = now + line_time;
+        let first = match self.delivery {
+            Delivery::Unsent | Delivery::Paused(_) => now,
+            Delivery::Sent { first, .. } => first,
+        };
+        self.delivery = Delivery::Sent { first, last: now + line_time };
+        self.silence = match self.silence {
+            Silence::None => Silence::Awaited(now),
+            Silence::Suspected => Silence::Overdue(now),
+            Silence::Awaited(_) | Silence::Overdue(_) => self.silence,
+        };
         self.deadline = Some(deadline);
-        (deadline, self.attempts > 0)
+        (deadline, self.repeats > 0)
     }
 
-    /// Notes a word from a worker that others keep waiting: it is not silent.
+    /// Notes that the worker is there, although only the others can give it something to do.
     pub fn heard(&mut self, now: Duration) {
         self.heard_at = now;
     }
 
-    /// Notes that an answer leads to another exchange: patience begins anew.
+    /// Notes that an answer leads to another request: silence is counted anew.
     pub fn served(&mut self) {
-        (self.waiting_since, self.is_overdue) = (None, false);
+        self.silence = Silence::None;
     }
 
-    /// Notes that an answer leads nowhere: what it should have led to is overdue.
+    /// Notes that an answer leads nowhere: a useful one is overdue.
     pub fn evaded(&mut self) {
-        self.is_overdue = true;
+        self.silence = match self.silence {
+            Silence::None | Silence::Suspected => Silence::Suspected,
+            Silence::Awaited(since) | Silence::Overdue(since) => Silence::Overdue(since),
+        };
     }
 
     /// Notes that the awaited answer came.
     pub fn answered(&mut self, now: Duration) {
-        (self.missed, self.answered_at) = (0, now);
-        let evaluates = self.asked().evaluates();
-        if self.attempts == 0 {
-            let took = now.saturating_sub(self.sent_at);
-            self.timer(evaluates).sample(took);
-        } else {
-            let took = now.saturating_sub(self.asked_at.unwrap_or(now));
-            self.ambiguous = Some((evaluates, took));
-            self.timer(evaluates).settle();
+        (self.unanswered, self.answered_at) = (0, now);
+        let (evaluates, repeated) = (self.asked().evaluates(), self.repeats > 0);
+        match self.delivery {
+            // An answer to a copy from before a reboot tells nothing of this request.
+            Delivery::Unsent | Delivery::Paused(_) => {}
+            Delivery::Sent { first, .. } if repeated => {
+                self.ambiguous = Some((evaluates, now.saturating_sub(first)));
+                self.timer(evaluates).settle();
+            }
+            Delivery::Sent { last, .. } => self.timer(evaluates).sample(now.saturating_sub(last)),
         }
     }
 
-    /// An answer came once more: the request was sent again although its first answer was on the way, so that is how
-    /// long it takes.
+    /// Notes that an answer came twice: the first one was on its way when the request was repeated, so its time counts.
     pub fn repeated(&mut self) {
         if let Some((evaluates, took)) = self.ambiguous.take() {
             self.timer(evaluates).sample(took);
         }
     }
 
-    /// The worker said who it is, as it was asked.
+    /// Notes that the worker identified itself as it was asked to.
     pub fn recognised(&mut self) {
-        (self.checking, self.challenged) = (false, false);
+        self.identification = Identification::Settled;
     }
 
-    /// It is still in the run: the request itself is asked again. False if that has happened too often.
+    /// Repeats the request after an identification; false if that has happened too often.
+    #[must_use]
     pub fn resume(&mut self) -> bool {
         self.checks += 1;
         self.checks <= CHECKS_MAX
     }
 
-    /// Whether the exchange must be asked again, `deadline` having passed.
-    pub fn missed(&mut self, deadline: Duration) -> bool {
+    /// Returns whether the request is to be sent again now that `deadline` has passed.
+    #[must_use]
+    pub fn expired(&mut self, deadline: Duration) -> bool {
         if self.deadline != Some(deadline) {
             return false;
         }
         self.deadline = None;
-        if self.asked_at.is_none() {
+        if !self.is_sent() {
+            // A pause is over.
             return true;
         }
         let evaluates = self.asked().evaluates();
         self.timer(evaluates).back_off();
-        self.attempts += 1;
-        self.missed += 1;
-        self.is_overdue = true;
-        if self.attempts.is_multiple_of(ATTEMPTS_UNTIL_CHECK) {
+        self.repeats += 1;
+        self.unanswered += 1;
+        self.evaded();
+        if self.repeats.is_multiple_of(ATTEMPTS_UNTIL_CHECK) {
             self.check();
         }
         true
     }
 
-    /// The link was opened anew: the exchange is asked again, and who is there before that.
+    /// Repeats the request on a link that was opened anew, where another board may be by now.
     pub fn interrupted(&mut self) {
-        if self.asked_at.is_some() && self.stage.greets() {
-            self.ask_again();
+        if self.is_sent() && self.stage.greets() {
+            self.repeat();
         }
         self.check();
     }
 
-    /// Asks the worker who it is before anything else.
+    /// Has the worker identify itself before the request is repeated, unless it does so anyway.
     pub fn check(&mut self) {
-        if !self.stage.greets() && self.stage != Stage::Idle && !self.checking {
-            self.checking = true;
+        let is_settled = self.identification == Identification::Settled;
+        if is_settled && !self.stage.greets() && self.stage != Stage::Idle {
+            self.identification = Identification::Requested;
             self.echo = self.echo.wrapping_add(1);
-            self.ask_again();
+            self.repeat();
         }
     }
 
-    /// The next time is not the first one, though no answer was missed.
-    fn ask_again(&mut self) {
-        self.attempts = self.attempts.max(1);
-        self.is_overdue = true;
+    /// The next copy is not the first one, though no answer was missed.
+    fn repeat(&mut self) {
+        self.repeats = self.repeats.max(1);
+        self.evaded();
     }
 
-    /// Asks the worker who it is before anything else, even where it waits for the others, and with a new number: an answer
-    /// to an earlier request does not count.
+    /// Has the worker identify itself, even where it waits for the others. The Hello has a new number, so that an answer
+    /// to an earlier one does not count.
     pub fn challenge(&mut self) {
-        (self.checking, self.challenged) = (!self.stage.greets(), true);
-        self.rest = None;
+        self.identification = Identification::Required;
+        self.delivery = match self.delivery {
+            Delivery::Unsent | Delivery::Paused(_) => Delivery::Unsent,
+            Delivery::Sent { .. } => self.delivery,
+        };
         self.echo = self.echo.wrapping_add(1);
-        self.ask_again();
+        self.repeat();
     }
 
-    /// Whether the last requests were all asked in vain.
+    /// The last requests were all sent in vain.
     pub fn is_in_vain(&self) -> bool {
-        self.missed >= ATTEMPTS_UNTIL_CHECK
+        self.unanswered >= ATTEMPTS_UNTIL_CHECK
     }
 
-    /// This exchange and another one are asked on each other's links from now on. The number of the last Hello stays with the link,
-    /// so that a late answer on it is told for one.
-    pub fn trade_links(&mut self, other: &mut Self) {
+    /// Two workers swap their links. The number of the last Hello stays with the link, so that a late answer on it is
+    /// recognised as such.
+    pub fn swap_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.echo, &mut other.echo);
-        (self.missed, other.missed) = (0, 0);
+        (self.unanswered, other.unanswered) = (0, 0);
     }
 
-    /// Since when a useful answer has been waited for, if it is overdue.
+    /// Since when a useful answer has been awaited, if it is overdue.
     pub fn overdue_since(&self) -> Option<Duration> {
-        self.waiting_since.filter(|_| self.is_overdue && self.stage != Stage::Idle)
+        match self.silence {
+            Silence::Overdue(since) if self.stage != Stage::Idle => Some(since),
+            Silence::None | Silence::Suspected | Silence::Awaited(_) | Silence::Overdue(_) => None,
+        }
     }
 
-    /// The same for a worker that can be asked at all.
+    /// The same, but not before a worker that has nothing to do was last heard.
     pub fn silent_since(&self) -> Option<Duration> {
         Some(self.overdue_since()?.max(self.heard_at))
     }
@@ -417,7 +404,10 @@ mod tests {
         exchange.enter(Stage::Round);
         let (deadline, _) = exchange.sent(100 * SECOND, Duration::ZERO);
         assert_eq!(exchange.silent_since(), None, "not overdue yet");
-        assert!(exchange.missed(deadline) && !exchange.missed(deadline), "a deadline passes once");
+        assert!(
+            exchange.expired(deadline) && !exchange.expired(deadline),
+            "a deadline passes once"
+        );
         assert_eq!(exchange.silent_since(), Some(100 * SECOND));
     }
 
@@ -426,7 +416,7 @@ mod tests {
         let mut exchange = Exchange::default();
         exchange.enter(Stage::Round);
         let (deadline, _) = exchange.sent(SECOND, Duration::ZERO);
-        assert!(exchange.missed(deadline));
+        assert!(exchange.expired(deadline));
         let timeout = exchange.evaluation.timeout();
         exchange.sent(2 * SECOND, Duration::ZERO);
         exchange.answered(4 * SECOND);
@@ -455,7 +445,7 @@ mod tests {
         let before = exchange.echo;
         for expected in [Stage::Round, Stage::Round, Stage::Greet] {
             let (deadline, _) = exchange.sent(SECOND, Duration::ZERO);
-            assert!(exchange.missed(deadline));
+            assert!(exchange.expired(deadline));
             assert_eq!(exchange.asked(), expected);
         }
         assert_eq!(exchange.echo_awaited(), Some(before + 1));

@@ -20,7 +20,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-mod absence;
 mod chunk;
 mod compressor;
 mod downlink;
@@ -38,6 +37,8 @@ mod sealing;
 mod setup;
 pub mod shown;
 mod snapshot;
+mod stage;
+mod standing;
 mod stopwatch;
 mod timer;
 mod traffic;
@@ -46,7 +47,6 @@ mod uplink;
 
 use chunk::Chunk;
 pub use compressor::DownlinkBudget;
-use exchange::Stage;
 pub use failure::{Failure, Reason};
 use information::Information;
 pub use mirror::Mirror;
@@ -65,6 +65,7 @@ use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::Exponents;
 use smidgen_protocol::seal::HostSeal;
 pub use snapshot::{ForeignSnapshot, Snapshot};
+use stage::Stage;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -308,12 +309,12 @@ impl Aggregator {
 
     /// Whether the board of a worker has said to this host who it is.
     pub fn is_greeted(&self, worker: usize) -> bool {
-        self.machine.peers[worker].is_greeted()
+        self.machine.peers[worker].board.is_greeted()
     }
 
     /// Who a worker is, once it has said so, in an earlier part of the run perhaps.
     pub fn identity(&self, worker: usize) -> Option<&Identity> {
-        self.machine.peers[worker].identity.as_ref()
+        self.machine.peers[worker].board.identity()
     }
 
     /// What became of the bytes received from a worker.
@@ -354,17 +355,17 @@ impl Aggregator {
 
     /// Whether rounds close without a worker.
     pub fn is_excluded(&self, worker: usize) -> bool {
-        self.machine.peers[worker].excluded
+        self.machine.peers[worker].standing.is_excluded()
     }
 
     /// How often rounds began to close without a worker.
     pub fn exclusions(&self, worker: usize) -> u32 {
-        self.machine.peers[worker].exclusions
+        self.machine.peers[worker].exclusions.count
     }
 
     /// Why a worker was left out last, if it was not just silent.
     pub fn exclusion_reason(&self, worker: usize) -> Option<&Reason> {
-        self.machine.peers[worker].reason.as_ref()
+        self.machine.peers[worker].exclusions.reason.as_ref()
     }
 
     /// Since when a useful answer of a worker has been waited for; none if it is not overdue.
@@ -490,10 +491,9 @@ impl Machine {
     /// Asks who is there; a worker that was given up for a reason gets another chance.
     fn reconnect(&mut self, worker: usize) {
         let over = matches!(self.phase, Phase::Finishing | Phase::Finished);
-        let Peer { barred, exchange, restarts, met, .. } = &mut self.peers[worker];
-        *met = None;
-        if *barred && !over {
-            *restarts = 1;
+        let Peer { standing, exchange, visitor, .. } = &mut self.peers[worker];
+        visitor.forget();
+        if !over && standing.pardon() {
             return self.enter(worker, Stage::Greet);
         }
         exchange.interrupted();
@@ -505,7 +505,7 @@ impl Machine {
             && deadline <= now
         {
             self.deadlines.pop();
-            if self.peers[worker].exchange.missed(deadline) {
+            if self.peers[worker].exchange.expired(deadline) {
                 self.enqueue(worker);
             }
         }

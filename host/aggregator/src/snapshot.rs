@@ -3,6 +3,7 @@
 use super::mirror::Mirror;
 use super::model::Model;
 use super::peer::{Identity, Peer};
+use super::routes::Board;
 use super::traffic::Traffic;
 use super::tuner::Tuner;
 use super::{Aggregator, Machine, Phase, Setup};
@@ -76,8 +77,8 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            let &Peer { loss, missed, l_i, reboots, exclusions, ref identity, .. } = peer;
-            let identity = identity.clone();
+            let &Peer { loss, missed, l_i, reboots, .. } = peer;
+            let (identity, exclusions) = (peer.board.identity().cloned(), peer.exclusions.count);
             Worker { identity, loss, missed, l_i, uplink, downlink, reboots, exclusions }
         });
         Some(Snapshot {
@@ -115,8 +116,8 @@ impl Aggregator {
                 (worker.uplink, worker.downlink),
                 worker.reboots,
             );
-            (peer.identity, peer.l_i, peer.exclusions) =
-                (worker.identity, worker.l_i, worker.exclusions);
+            peer.board = worker.identity.map_or(Board::Unknown, Board::Remembered);
+            (peer.l_i, peer.exclusions.count) = (worker.l_i, worker.exclusions);
         }
         machine.proceed();
         Ok(aggregator)

@@ -129,7 +129,7 @@ impl Stopwatch {
     }
 
     /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
-    pub fn trade_links(&mut self, other: &mut Self) {
+    pub fn swap_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.known, &mut other.known);
         std::mem::swap(&mut self.answers, &mut other.answers);
         (self.arrival, other.arrival) = (None, None);

@@ -1,11 +1,11 @@
 //! The aggregator machine by examples: real workers behind lines on which a test decides the fate of every request.
 
-mod absence;
 mod bench;
 mod hostile;
 mod methods;
 mod rescaling;
 mod routes;
+mod standing;
 mod time;
 
 use super::*;
@@ -36,7 +36,7 @@ const fn restoring(stage: fn(Stage) -> bool) -> Place {
 const STAGES: [(&str, Place); 10] = [
     ("greet", place(None, |stage| stage == Stage::Greet)),
     ("configure", place(None, |stage| stage == Stage::Configure)),
-    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.. }))),
+    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.., .. }))),
     ("probe", place(None, |stage| stage == Stage::Probe)),
     ("announce", place(None, |stage| stage == Stage::Announce)),
     ("begin", place(None, |stage| stage == Stage::Begin)),

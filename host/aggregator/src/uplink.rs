@@ -1,7 +1,8 @@
 //! What comes up: answers, and what they lead to.
 
-use super::exchange::Stage;
-use super::peer::{RESTARTS_MAX, WorkerStatistics};
+use super::peer::WorkerStatistics;
+use super::stage::Stage;
+use super::standing::RESTARTS_MAX;
 use super::{Event, Machine, Phase, Reason, scaling};
 use crate::ratio::real;
 use smidgen_protocol::counters::Reject;
@@ -76,9 +77,14 @@ impl Machine {
         if !exchange.stage().is_answered_by(message) {
             return Err(Reject::Unexpected);
         }
+        self.answered(now, worker);
+        Ok(())
+    }
+
+    /// Notes that a worker answered its request.
+    fn answered(&mut self, now: Duration, worker: usize) {
         self.peers[worker].answered(now, self.setup.byte_time);
         self.hear(worker);
-        Ok(())
     }
 
     fn handle_answer(&mut self, now: Duration, worker: usize, message: &Up) {
@@ -159,9 +165,7 @@ impl Machine {
     fn restart(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
         peer.exchange.served();
-        peer.reboots += 1;
-        peer.restarts += 1;
-        let restarts = peer.restarts;
+        let restarts = peer.restarted();
         self.events.push_back(Event::Rebooted(worker));
         if restarts > RESTARTS_MAX {
             self.fail(worker, Reason::Restarts(restarts));
@@ -193,32 +197,23 @@ impl Machine {
     fn handle_ack(&mut self, worker: usize, value: u32) {
         let peer = &mut self.peers[worker];
         let stage = peer.exchange.stage();
-        let is_filling = matches!(stage, Stage::Load { .. } | Stage::Restore { .. });
-        if is_filling && value <= peer.furthest {
-            // It has held as much before: asked for the same again and again, it would go on like this for ever.
-            peer.exchange.evaded();
-        } else {
-            peer.furthest = value;
-            peer.exchange.served();
+        match stage.furthest() {
+            // It has held as much before: asked for the same again and again, it would never get further.
+            Some(furthest) if value <= furthest => peer.exchange.evaded(),
+            Some(_) | None => peer.exchange.served(),
         }
         let next = match stage {
             Stage::Configure => {
                 peer.at_round = None;
                 peer.opened = peer.exchange.ticket();
-                self.loaded(worker, value)
+                self.loaded(worker, value, value)
             }
-            Stage::Load { .. } => self.loaded(worker, value),
-            Stage::Announce => {
-                peer.furthest = 0;
-                self.announced(worker)
+            Stage::Load { furthest, .. } => self.loaded(worker, value, furthest.max(value)),
+            Stage::Announce => self.announced(worker),
+            Stage::Restore { part, furthest, .. } if value < self.setup.dimension => {
+                Stage::Restore { part, from: value, furthest: furthest.max(value) }
             }
-            Stage::Restore { part, .. } if value < self.setup.dimension => {
-                Stage::Restore { part, from: value }
-            }
-            Stage::Restore { part, .. } => {
-                peer.furthest = 0;
-                self.restored(part)
-            }
+            Stage::Restore { part, .. } => self.restored(part),
             Stage::Part(index) => self.part(index + 1),
             Stage::Greet
             | Stage::Curvature
@@ -235,15 +230,19 @@ impl Machine {
         self.enter(worker, next);
     }
 
-    /// The stage after a worker holds `held` bytes of its data.
-    fn loaded(&mut self, worker: usize, held: u32) -> Stage {
+    /// The stage after a worker holds `held` bytes of its data, of which it held `furthest` at most before.
+    fn loaded(&mut self, worker: usize, held: u32, furthest: u32) -> Stage {
         let len = self.setup.shares[worker].data.len() as u32;
         self.events.push_back(Event::Loaded { worker, held, len });
+        if held < len {
+            return Stage::Load { held, furthest };
+        }
         match self.phase {
-            _ if held < len => Stage::Load { held },
             Phase::Measuring => Stage::Curvature,
             Phase::Probing(_) => Stage::Probe,
-            _ => Stage::Announce,
+            Phase::Open(_) | Phase::Closed(_) | Phase::Finishing | Phase::Finished => {
+                Stage::Announce
+            }
         }
     }
 
@@ -251,7 +250,7 @@ impl Machine {
     fn announced(&self, worker: usize) -> Stage {
         match (self.phase, self.peers[worker].at_round) {
             (Phase::Open(0), None) => Stage::Begin,
-            (_, None) => Stage::Restore { part: Part::Model, from: 0 },
+            (_, None) => Stage::restore(Part::Model),
             (_, Some(_)) => self.part(0),
         }
     }
@@ -259,12 +258,11 @@ impl Machine {
     /// The stage after a vector was restored.
     fn restored(&self, part: Part) -> Stage {
         match (part, self.setup.downlink) {
-            (Part::Model, _) => Stage::Restore { part: Part::Estimator, from: 0 },
-            (Part::Estimator, Downlink::Sparse) => Stage::Restore { part: Part::Sum, from: 0 },
-            (Part::Sum, _) if self.setup.momentum != 0.0 => {
-                Stage::Restore { part: Part::Velocity, from: 0 }
-            }
-            _ => Stage::Begin,
+            (Part::Model, _) => Stage::restore(Part::Estimator),
+            (Part::Estimator, Downlink::Sparse) => Stage::restore(Part::Sum),
+            (Part::Sum, _) if self.setup.momentum != 0.0 => Stage::restore(Part::Velocity),
+            (Part::Estimator, Downlink::Dense | Downlink::Model) => Stage::Begin,
+            (Part::Sum | Part::Velocity | Part::ModelChange | Part::SumChange, _) => Stage::Begin,
         }
     }
 
@@ -343,7 +341,8 @@ impl Machine {
         if peer.incoming.entries + entries > self.setup.budget(worker, context.round).k {
             return Err(Reject::Body);
         }
-        peer.answered(now, self.setup.byte_time);
+        self.answered(now, worker);
+        let peer = &mut self.peers[worker];
         peer.exchange.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);

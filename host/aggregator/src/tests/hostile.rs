@@ -70,7 +70,7 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
 #[test]
 fn an_answer_that_asks_for_the_same_again_does_not_restart_patience() {
     type Awaited = fn(Stage) -> bool;
-    let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.. });
+    let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.., .. });
     let while_restored: Awaited = |stage| matches!(stage, Stage::Restore { from: 1.., .. });
     for (is_awaited, is_rebooted) in [(while_loading, false), (while_restored, true)] {
         let mut bench = Bench::new(setup(1200, 2));
@@ -84,7 +84,7 @@ fn an_answer_that_asks_for_the_same_again_does_not_restart_patience() {
         let (first, mut out) = (bench.now, [0; FRAME_LEN_MAX]);
         bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
         let held = |bench: &Bench| match bench.stage(0) {
-            Stage::Load { held } | Stage::Restore { from: held, .. } => held,
+            Stage::Load { held, .. } | Stage::Restore { from: held, .. } => held,
             stage => panic!("{stage:?}"),
         };
         let most = held(&bench);

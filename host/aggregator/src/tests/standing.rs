@@ -1,6 +1,8 @@
 //! Rounds that go on without a worker with whom there can be no run, and its way back.
 
 use super::*;
+use crate::standing::Standing;
+use smidgen_protocol::method::draw;
 use std::cell::Cell;
 
 const TIMEOUT: Option<Duration> = Some(Duration::from_secs(1));
@@ -216,4 +218,89 @@ fn set_up_needs_everybody() {
         }
     });
     assert!(matches!(bench.fail().reason, Reason::Restarts(_) | Reason::Stuck));
+}
+
+/// What a user has heard of a worker.
+#[derive(Default)]
+struct Heard {
+    exclusions: u32,
+    is_excluded: bool,
+    reason: Option<Reason>,
+}
+
+impl Heard {
+    fn hear(&mut self, event: &Event, worker: usize) {
+        match event {
+            Event::Excluded { worker: excluded, failure } if *excluded == worker => {
+                let reason = failure.as_ref().map(|failure| failure.reason.clone());
+                let is_new = !std::mem::replace(&mut self.is_excluded, true);
+                assert!(is_new || reason.is_some() && reason != self.reason, "said twice");
+                self.exclusions += u32::from(is_new);
+                self.reason = reason;
+            }
+            Event::Readmitted(back) if *back == worker => {
+                assert!(std::mem::take(&mut self.is_excluded), "it was not excluded");
+            }
+            Event::Failed(failure) => panic!("{failure}"),
+            _ => {}
+        }
+    }
+
+    fn check(&self, host: &Aggregator, worker: usize) {
+        assert_eq!(host.exclusions(worker), self.exclusions);
+        assert_eq!(host.is_excluded(worker), self.is_excluded);
+        assert_eq!(host.exclusion_reason(worker), self.reason.as_ref());
+    }
+}
+
+/// Worker 1 is silent, restarts, and is another board, in an order that a seed decides; worker 0 is well.
+#[test]
+fn events_tell_every_change_of_standing_and_in_the_end_all_are_in_step() {
+    let mut silences_and_failures = [0, 0];
+    for seed in 0..60 {
+        let mut chance = 0..;
+        let mut draw = move || draw(seed, 1, chance.next().unwrap_or(0));
+        let trouble = Rc::new(Cell::new(PASS));
+        let present = trouble.clone();
+        let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
+        let mut bench = Bench::new(setup)
+            .with_rule(move |request| if request.worker == 1 { present.get() } else { PASS });
+        bench.nodes[0].takes = Duration::from_millis(300);
+        bench.until_stage(0, Stage::Round, Some(2));
+        let (mut heard, mut rounds) = (Heard::default(), 0);
+        while rounds < 400 || heard.is_excluded {
+            assert!(rounds < 10_000, "{seed}: it does not come back");
+            while let Some(event) = bench.host.poll_event() {
+                heard.hear(&event, 1);
+                if let Event::Excluded { failure, .. } = &event {
+                    silences_and_failures[usize::from(failure.is_some())] += 1;
+                }
+                if let Event::Closed(_) = event {
+                    rounds += 1;
+                    bench.host.proceed();
+                }
+            }
+            heard.check(&bench.host, 1);
+            assert!(bench.step());
+            match draw() % 100 {
+                _ if rounds >= 300 => {
+                    trouble.set(PASS);
+                    if bench.host.is_strange(1) {
+                        bench.reboot(1);
+                    }
+                }
+                0..2 => trouble.set(Fault::Down(Damage::Lost)),
+                2..4 => trouble.set(Fault::RebootBefore),
+                4..8 => trouble.set(PASS),
+                8 => bench.replace(1, 77),
+                9 => bench.reboot(1),
+                10 => bench.host.handle_reconnect(1),
+                _ => {}
+            }
+        }
+        bench.close();
+        assert_eq!(bench.host.machine.peers[1].standing, Standing::InStep, "{seed}");
+        bench.check_states();
+    }
+    assert!(silences_and_failures.iter().all(|&count| count > 50), "{silences_and_failures:?}");
 }
