@@ -1,4 +1,4 @@
-//! A program that can panic, so that the test that looks for panics in images has one to find.
+//! A program that can panic, as a positive case for the test that looks for panics in images.
 #![no_std]
 #![no_main]
 
