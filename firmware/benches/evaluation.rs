@@ -74,18 +74,19 @@ fn shard(columns: &[u8], labels: &[bool]) -> (Vec<u64>, usize) {
         label_width: Width::Unit,
         classes: 2,
     };
-    let at = header.sections().unwrap();
-    let mut words = vec![0; at.len.div_ceil(8)];
+    let sections = header.sections().unwrap();
+    let mut words = vec![0; sections.len.div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; DIMENSION + 1]));
-    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; DIMENSION + 1]));
+    bytes[sections.scale_mantissas]
+        .copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; DIMENSION + 1]));
+    bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; DIMENSION + 1]));
     for (row, _) in labels.iter().enumerate().filter(|(_, label)| **label) {
-        bytes[at.labels.start + row / 8] |= 1 << (row % 8);
+        bytes[sections.labels.start + row / 8] |= 1 << (row % 8);
     }
-    bytes[at.counts].copy_from_slice(bytemuck::cast_slice(&[ATTRIBUTES.len() as u16; ROWS]));
-    bytes[at.indices].copy_from_slice(columns);
-    (words, at.len)
+    bytes[sections.counts].copy_from_slice(bytemuck::cast_slice(&[ATTRIBUTES.len() as u16; ROWS]));
+    bytes[sections.indices].copy_from_slice(columns);
+    (words, sections.len)
 }
 
 fn evaluate(
@@ -141,15 +142,15 @@ fn dense(numbers: &mut Numbers) -> (Vec<u64>, usize) {
         label_width: Width::Unit,
         classes: 2,
     };
-    let at = header.sections().unwrap();
-    let mut words = vec![0; at.len.div_ceil(8)];
+    let sections = header.sections().unwrap();
+    let mut words = vec![0; sections.len.div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 65]));
-    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 65]));
-    bytes[at.labels].iter_mut().for_each(|labels| *labels = numbers.below(256) as u8);
-    bytes[at.values].iter_mut().for_each(|value| *value = numbers.below(17) as u8);
-    (words, at.len)
+    bytes[sections.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 65]));
+    bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 65]));
+    bytes[sections.labels].iter_mut().for_each(|labels| *labels = numbers.below(256) as u8);
+    bytes[sections.values].iter_mut().for_each(|value| *value = numbers.below(17) as u8);
+    (words, sections.len)
 }
 
 /// The evaluation in f64, over the listed columns.

@@ -51,34 +51,38 @@ pub(crate) fn bits(value: i32) -> i32 {
 /// Computes the gradient from the slope of the data, `slope(k, sum)` with its exponent, and that of the regulariser,
 /// rounding their sum once. Returns the regulariser's contribution to the loss.
 pub(crate) fn fill_gradient(
-    at: &mut Evaluation<'_>,
+    request: &mut Evaluation<'_>,
     sums: &[i64],
     slope: impl Fn(usize, i64) -> (i64, i32),
 ) -> i64 {
-    match at.regulariser {
-        Regulariser::Nonconvex => fill(at, &Nonconvex::new(at.lambda, at.x_exponent), sums, slope),
-        Regulariser::L2 => fill(at, &L2::new(at.lambda, at.x_exponent), sums, slope),
+    match request.regulariser {
+        Regulariser::Nonconvex => {
+            fill(request, &Nonconvex::new(request.lambda, request.x_exponent), sums, slope)
+        }
+        Regulariser::L2 => fill(request, &L2::new(request.lambda, request.x_exponent), sums, slope),
     }
 }
 
 fn fill(
-    at: &mut Evaluation<'_>,
+    request: &mut Evaluation<'_>,
     penalty: &impl Penalty,
     sums: &[i64],
     slope: impl Fn(usize, i64) -> (i64, i32),
 ) -> i64 {
-    let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
+    let grid = i32::from(request.gradient_exponent) + GUARD_BITS;
     let mut loss = 0;
-    for (k, ((gradient, &x), &sum)) in at.gradient.iter_mut().zip(at.x).zip(sums).enumerate() {
+    for (k, ((gradient, &x), &sum)) in
+        request.gradient.iter_mut().zip(request.x).zip(sums).enumerate()
+    {
         let term = penalty.term(x);
         loss += u128::from(term.loss);
         let (slope, exponent) = slope(k, sum);
         // Saturating terms could cancel wrongly beyond 63 bits; the exponents that a probe finds stay far below.
         let sum = round_shift(slope, exponent - grid)
             .saturating_add(round_shift(term.slope, term.slope_exponent - grid));
-        *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);
+        *gradient = saturate(round_shift(sum, GUARD_BITS), request.saturated);
     }
-    scale_u128(at.lambda, loss, penalty.loss_exponent(), at.loss_exponent)
+    scale_u128(request.lambda, loss, penalty.loss_exponent(), request.loss_exponent)
 }
 
 /// Converts sums of a pass to slopes: times the scale of the column and the factor of the mean.

@@ -259,14 +259,14 @@ mod tests {
     proptest! {
         /// The order of the rows does not matter either.
         #[test]
-        fn extreme_data_never_panics_and_row_order_does_not_matter((rows, at) in extreme(
+        fn extreme_data_never_panics_and_row_order_does_not_matter((rows, point) in extreme(
             datasets(dimensions(), Labels::Classes(2), 6),
             |rows| rows.dimension
         )) {
             let of = |rows: &reference::Dataset| {
                 let words = rows.shard();
                 let data = &bytemuck::cast_slice(&words)[..rows.len()];
-                let (mut vector, mut scratch) = (at.x.clone(), vec![-1; at.x.len()]);
+                let (mut vector, mut scratch) = (point.x.clone(), vec![-1; point.x.len()]);
                 let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
                 mean_curvature(rows, Bias::None).and_then(Bound::ratio)
             };

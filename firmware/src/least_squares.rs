@@ -48,30 +48,32 @@ impl Objective for LeastSquares {
         rows::open(data).is_some_and(|shard| shard.header.dimension as usize == dimension)
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
         let scale = |k| shard.scale(k);
-        let row_count = at.rows.count(shard.header.rows);
+        let row_count = request.rows.count(shard.header.rows);
         let Precision { dropped, residual_bits, sum_bits, .. } =
             Precision::new(&shard.header, row_count);
-        let sums = at.take_scratch();
-        let exponent_max = target_exponent_max(&shard, at.rows).saturating_add(dropped);
-        let exponent = columns::scale(at.x, at.x_exponent, scale, exponent_max, at.gradient);
+        let sums = request.take_scratch();
+        let exponent_max = target_exponent_max(&shard, request.rows).saturating_add(dropped);
+        let exponent =
+            columns::scale(request.x, request.x_exponent, scale, exponent_max, request.gradient);
         let errors = Errors { shard: &shard, exponent: exponent - dropped };
         let mut peak = Peak { errors, magnitude: 0 };
-        rows::pass(&shard, at.rows, at.gradient, sums, &mut peak);
+        rows::pass(&shard, request.rows, request.gradient, sums, &mut peak);
         // All residuals drop the same bits, so that their sums by column share one exponent.
         let excess = u64::BITS - peak.magnitude.leading_zeros();
         let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
         let mut residuals = Residuals { errors, shift, squares: 0 };
-        rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
+        rows::pass(&shard, request.rows, request.gradient, sums, &mut residuals);
         let exponent = errors.exponent - shift;
         let mean = mean_factor(row_count);
         // The factor 2 of the derivative goes into the exponent, where it costs no precision.
         let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
-        scale_u128(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
+        scale_u128(mean, residuals.squares, 2 * exponent, request.loss_exponent)
+            .saturating_add(penalty)
     }
 
     /// The second derivative of the square is 2.

@@ -51,21 +51,22 @@ impl Objective for Logistic {
         })
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
-        let row_count = at.rows.count(shard.header.rows);
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let row_count = request.rows.count(shard.header.rows);
         let scale = |k| shard.scale(k);
-        let sums = at.take_scratch();
-        let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
+        let sums = request.take_scratch();
+        let exponent =
+            columns::scale(request.x, request.x_exponent, scale, i32::MAX, request.gradient);
         let Precision { dropped, residual_bits, sum_bits, .. } =
             Precision::new(&shard.header, row_count);
         let margin_exponent = exponent - dropped;
         let mut residuals = Residuals::new(&shard, margin_exponent, residual_bits);
-        rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
+        rows::pass(&shard, request.rows, request.gradient, sums, &mut residuals);
         let mean = mean_factor(row_count);
         let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
-        loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
+        loss(&residuals, mean, margin_exponent, request.loss_exponent).saturating_add(penalty)
     }
 
     /// The second derivative σ(1 − σ) is at most 1/4.

@@ -63,58 +63,70 @@ pub(crate) struct UpdateFormat {
 /// Computes the update of a round; `first` is true in round 0.
 pub(crate) fn update(
     method: Method,
-    at: &mut Vectors,
-    c: RoundCompressor,
+    vectors: &mut Vectors,
+    compressor: RoundCompressor,
     first: bool,
     saturated: &mut u32,
 ) -> UpdateFormat {
     match method {
-        Method::Ef21 => ef21(at, c, saturated),
-        Method::Ef21Plus => ef21_plus(at, c, saturated),
-        Method::Dcgd => from_zero(at, c, saturated),
-        Method::Ef14 => ef14(at, c, saturated),
+        Method::Ef21 => ef21(vectors, compressor, saturated),
+        Method::Ef21Plus => ef21_plus(vectors, compressor, saturated),
+        Method::Dcgd => from_zero(vectors, compressor, saturated),
+        Method::Ef14 => ef14(vectors, compressor, saturated),
         Method::Sgdm { eta } => {
-            momentum(at, if first { None } else { Some(eta) }, saturated);
-            ef21(at, c, saturated)
+            momentum(vectors, if first { None } else { Some(eta) }, saturated);
+            ef21(vectors, compressor, saturated)
         }
-        Method::EControl { eta } => econtrol(at, eta, c, saturated),
+        Method::EControl { eta } => econtrol(vectors, eta, compressor, saturated),
     }
 }
 
 /// EF21: `g_i += C(∇ − g_i)`.
-fn ef21(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
-    top_k::difference(at.gradient, at.g_i, saturated);
-    let shift = c.compress(at.gradient);
-    c.apply(at.g_i, at.gradient, shift, saturated);
+fn ef21(vectors: &mut Vectors, compressor: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
+    top_k::difference(vectors.gradient, vectors.g_i, saturated);
+    let shift = compressor.compress(vectors.gradient);
+    compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
     UpdateFormat { shift, resets_estimator: false }
 }
 
 /// DCGD: `g_i = C(∇)`.
-fn from_zero(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
-    let shift = c.compress(at.gradient);
-    at.g_i.fill(0);
-    c.apply(at.g_i, at.gradient, shift, saturated);
+fn from_zero(
+    vectors: &mut Vectors,
+    compressor: RoundCompressor,
+    saturated: &mut u32,
+) -> UpdateFormat {
+    let shift = compressor.compress(vectors.gradient);
+    vectors.g_i.fill(0);
+    compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
     UpdateFormat { shift, resets_estimator: true }
 }
 
 /// EF21+: of the two above, the one closer to ∇; on a tie the one that keeps g_i.
-fn ef21_plus(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
+fn ef21_plus(
+    vectors: &mut Vectors,
+    compressor: RoundCompressor,
+    saturated: &mut u32,
+) -> UpdateFormat {
     // The spare vector tries both candidates; the gradient stays intact for the chosen one.
-    copy(at.gradient, at.spare);
-    let shift = c.compress(at.spare);
-    let distance_from_zero =
-        distance_squared(at.gradient.iter().map(|&g| i64::from(g)), at.spare, c, shift);
-    copy(at.gradient, at.spare);
-    top_k::difference(at.spare, at.g_i, saturated);
-    let shift = c.compress(at.spare);
+    copy(vectors.gradient, vectors.spare);
+    let shift = compressor.compress(vectors.spare);
+    let distance_from_zero = distance_squared(
+        vectors.gradient.iter().map(|&g| i64::from(g)),
+        vectors.spare,
+        compressor,
+        shift,
+    );
+    copy(vectors.gradient, vectors.spare);
+    top_k::difference(vectors.spare, vectors.g_i, saturated);
+    let shift = compressor.compress(vectors.spare);
     let differences =
-        at.gradient.iter().zip(&*at.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
-    let distance_from_g_i = distance_squared(differences, at.spare, c, shift);
+        vectors.gradient.iter().zip(&*vectors.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
+    let distance_from_g_i = distance_squared(differences, vectors.spare, compressor, shift);
     // The chosen candidate is computed again: a third vector would cost more memory than the time is worth.
     if distance_from_zero < distance_from_g_i {
-        from_zero(at, c, saturated)
+        from_zero(vectors, compressor, saturated)
     } else {
-        ef21(at, c, saturated)
+        ef21(vectors, compressor, saturated)
     }
 }
 
@@ -127,44 +139,49 @@ fn copy(from: &[i32], to: &mut [i32]) {
 fn distance_squared(
     v: impl Iterator<Item = i64>,
     mantissas: &[i32],
-    c: RoundCompressor,
+    compressor: RoundCompressor,
     shift: u8,
 ) -> u128 {
-    let decoded = mantissas.iter().map(|&m| c.value(m, shift));
+    let decoded = mantissas.iter().map(|&m| compressor.value(m, shift));
     // A square has up to 66 bits and the sum up to 82, which only u128 holds.
     v.zip(decoded).map(|(v, m)| u128::from(v.abs_diff(m)).pow(2)).sum()
 }
 
 /// EF14: `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`.
-fn ef14(at: &mut Vectors, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
-    for (e, gradient) in at.local.iter_mut().zip(&mut *at.gradient) {
+fn ef14(vectors: &mut Vectors, compressor: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
+    for (e, gradient) in vectors.local.iter_mut().zip(&mut *vectors.gradient) {
         // p = e_i + ∇ is needed twice: here as e_i, from which C(p) is subtracted below, and compressed in place of ∇.
         *e = saturate(i64::from(*e) + i64::from(*gradient), saturated);
         *gradient = *e;
     }
-    let format = from_zero(at, c, saturated);
-    subtract_sent(at.local, at.gradient, c, format.shift, saturated);
+    let format = from_zero(vectors, compressor, saturated);
+    subtract_sent(vectors.local, vectors.gradient, compressor, format.shift, saturated);
     format
 }
 
 /// EControl: `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`.
-fn econtrol(at: &mut Vectors, eta: Ratio, c: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
-    top_k::difference(at.gradient, at.g_i, saturated);
-    for (e, difference) in at.local.iter_mut().zip(&mut *at.gradient) {
+fn econtrol(
+    vectors: &mut Vectors,
+    eta: Ratio,
+    compressor: RoundCompressor,
+    saturated: &mut u32,
+) -> UpdateFormat {
+    top_k::difference(vectors.gradient, vectors.g_i, saturated);
+    for (e, difference) in vectors.local.iter_mut().zip(&mut *vectors.gradient) {
         // The argument of C uses e_i before this round adds to it.
         let controlled = eta.scale(i64::from(*e), 0).saturating_add(i64::from(*difference));
         *e = saturate(i64::from(*e) + i64::from(*difference), saturated);
         *difference = saturate(controlled, saturated);
     }
-    let shift = c.compress(at.gradient);
-    c.apply(at.g_i, at.gradient, shift, saturated);
-    subtract_sent(at.local, at.gradient, c, shift, saturated);
+    let shift = compressor.compress(vectors.gradient);
+    compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
+    subtract_sent(vectors.local, vectors.gradient, compressor, shift, saturated);
     UpdateFormat { shift, resets_estimator: false }
 }
 
 /// `v_i += η (∇ − v_i)`, and `gradient = v_i`; `v_i = ∇` if `eta` is `None`.
-fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
-    for (v, gradient) in at.local.iter_mut().zip(&mut *at.gradient) {
+fn momentum(vectors: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
+    for (v, gradient) in vectors.local.iter_mut().zip(&mut *vectors.gradient) {
         *v = match eta {
             None => *gradient,
             Some(eta) => {
@@ -180,12 +197,12 @@ fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
 fn subtract_sent(
     local: &mut [i32],
     mantissas: &[i32],
-    c: RoundCompressor,
+    compressor: RoundCompressor,
     shift: u8,
     saturated: &mut u32,
 ) {
     for (e, &m) in local.iter_mut().zip(mantissas) {
-        *e = saturate(i64::from(*e).saturating_sub(c.value(m, shift)), saturated);
+        *e = saturate(i64::from(*e).saturating_sub(compressor.value(m, shift)), saturated);
     }
 }
 
@@ -229,20 +246,20 @@ mod tests {
         }
 
         fn round(&mut self, method: Method, gradient: &[i32], budget: Budget, first: bool) {
-            let c = RoundCompressor { budget, draw: 3 };
+            let compressor = RoundCompressor { budget, draw: 3 };
             let (mut gradient, mut spare) = (gradient.to_vec(), gradient.to_vec());
-            let mut at = Vectors {
+            let mut vectors = Vectors {
                 gradient: &mut gradient,
                 g_i: &mut self.g_i,
                 local: &mut self.local,
                 spare: &mut spare,
             };
-            let format = update(method, &mut at, c, first, &mut 0);
+            let format = update(method, &mut vectors, compressor, first, &mut 0);
             if format.resets_estimator {
                 self.mirror.fill(0);
             }
             assert!(entries(&gradient, 0).count() <= budget.k as usize);
-            c.apply(&mut self.mirror, &gradient, format.shift, &mut 0);
+            compressor.apply(&mut self.mirror, &gradient, format.shift, &mut 0);
         }
     }
 

@@ -80,16 +80,16 @@ impl<'a> Evaluation<'a> {
 ///         data.len() == dimension
 ///     }
 ///
-///     fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
-///         let one = i32::from(at.x_exponent);
-///         let (mut squares, coordinates) = (0i64, at.x.iter().zip(at.data));
-///         for (gradient, (&x, &b)) in at.gradient.iter_mut().zip(coordinates) {
+///     fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
+///         let one = i32::from(request.x_exponent);
+///         let (mut squares, coordinates) = (0i64, request.x.iter().zip(request.data));
+///         for (gradient, (&x, &b)) in request.gradient.iter_mut().zip(coordinates) {
 ///             let difference = i64::from(x) - (i64::from(b) << one);
 ///             squares += difference * difference;
-///             let shift = one - i32::from(at.gradient_exponent);
-///             *gradient = saturate(round_shift(difference, shift), at.saturated);
+///             let shift = one - i32::from(request.gradient_exponent);
+///             *gradient = saturate(round_shift(difference, shift), request.saturated);
 ///         }
-///         round_shift(squares, 2 * one + 1 - i32::from(at.loss_exponent))
+///         round_shift(squares, 2 * one + 1 - i32::from(request.loss_exponent))
 ///     }
 /// }
 ///
@@ -123,7 +123,7 @@ pub trait Objective {
     fn check(data: &[u8], dimension: usize) -> bool;
 
     /// Computes the gradient; returns the mantissa of the loss.
-    fn evaluate(&mut self, at: Evaluation<'_>) -> i64;
+    fn evaluate(&mut self, request: Evaluation<'_>) -> i64;
 
     /// Returns an upper bound of the smoothness constant of the loss of the data, without the regulariser; `None` if
     /// none is known. The bound must not be rounded down, since a step size is derived from it.
@@ -166,7 +166,7 @@ pub trait ObjectiveSet {
     const ALL: &'static [ObjectiveInfo];
 
     /// Evaluates the objective that the request names. Returns 0 if it is not in [`ObjectiveSet::ALL`].
-    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64;
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64;
 
     /// Finds an objective by name.
     fn find(name: &str) -> Option<&'static ObjectiveInfo> {
@@ -178,7 +178,7 @@ impl<O: Objective> ObjectiveSet for O {
     const NAMES: &'static str = O::NAME;
     const ALL: &'static [ObjectiveInfo] = &[ObjectiveInfo::of::<O>()];
 
-    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
-        self.evaluate(at)
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
+        self.evaluate(request)
     }
 }

@@ -19,12 +19,12 @@ impl ObjectiveSet for Objectives {
         ObjectiveInfo::of::<Perceptron>(),
     ];
 
-    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
-        match at.objective {
-            Logistic::NAME => Logistic.evaluate(at),
-            LeastSquares::NAME => LeastSquares.evaluate(at),
-            Softmax::NAME => Softmax.evaluate(at),
-            Perceptron::NAME => Perceptron.evaluate(at),
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
+        match request.objective {
+            Logistic::NAME => Logistic.evaluate(request),
+            LeastSquares::NAME => LeastSquares.evaluate(request),
+            Softmax::NAME => Softmax.evaluate(request),
+            Perceptron::NAME => Perceptron.evaluate(request),
             _ => 0,
         }
     }

@@ -56,22 +56,22 @@ impl Objective for Perceptron {
         })
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
-        let Some(hidden) = hidden_units(&shard.header, at.x.len()) else { return 0 };
-        let row_count = at.rows.count(shard.header.rows);
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(hidden) = hidden_units(&shard.header, request.x.len()) else { return 0 };
+        let row_count = request.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
         let border = hidden * (shard.header.dimension as usize + 1);
-        let sums = at.take_scratch();
+        let sums = request.take_scratch();
         // The layers have exponents of their own: the weights of the second need not suit the features of the first.
         let (Some(x), Some(mantissas)) =
-            (at.x.split_at_checked(border), at.gradient.split_at_mut_checked(border))
+            (request.x.split_at_checked(border), request.gradient.split_at_mut_checked(border))
         else {
             return 0;
         };
-        let first = columns::scale(x.0, at.x_exponent, scale, i32::MAX, mantissas.0);
-        let second = columns::scale(x.1, at.x_exponent, |_| ONE, i32::MAX, mantissas.1);
+        let first = columns::scale(x.0, request.x_exponent, scale, i32::MAX, mantissas.0);
+        let second = columns::scale(x.1, request.x_exponent, |_| ONE, i32::MAX, mantissas.1);
         let (first_sums, second_sums) = sums.split_at_mut_checked(border).unwrap_or_default();
         second_sums.fill(0);
         let mut layer = OutputLayer {
@@ -84,14 +84,14 @@ impl Objective for Perceptron {
             entropy: CrossEntropy::new(second + (UNIT_BITS - PRODUCT_DROPPED) as i32),
             dropped: SLOPE_BITS.saturating_sub(precision.residual_bits),
         };
-        rows::pass_units(&shard, at.rows, mantissas.0, first_sums, &mut layer);
+        rows::pass_units(&shard, request.rows, mantissas.0, first_sums, &mut layer);
         let mean = mean_factor(row_count);
-        let loss = layer.entropy.loss(mean, at.loss_exponent);
+        let loss = layer.entropy.loss(mean, request.loss_exponent);
         let back = second + (SLOPE_BITS - layer.dropped) as i32 - BACK_DROPPED as i32;
         let first = Slopes::new(precision.sum_bits, back - precision.dropped, mean);
         let product = (SLOPE_BITS + UNIT_BITS - layer.row_bits) as i32;
         let second = Slopes::new(SLOPE_BITS + UNIT_BITS + 1, product, mean);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| match k < border {
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| match k < border {
             true => first.at(sum, scale(k)),
             false => second.at(sum, ONE),
         });

@@ -34,36 +34,35 @@ impl Dataset {
             label_width: self.label_width,
             classes: self.classes,
         };
-        let at = header.sections().expect("a small shard");
-        let mut words = vec![0u64; at.len.div_ceil(8)];
+        let point = header.sections().expect("a small shard");
+        let mut words = vec![0u64; point.len.div_ceil(8)];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         bytes[..Header::LEN].copy_from_slice(&header.emit());
         for (k, scale) in self.scales.iter().chain([&self.label_scale]).enumerate() {
-            let (mantissa, exponent) = (at.scale_mantissas.start, at.scale_exponents.start);
+            let (mantissa, exponent) = (point.scale_mantissas.start, point.scale_exponents.start);
             bytes[mantissa + 4 * k..][..4].copy_from_slice(&scale.mantissa.to_le_bytes());
             bytes[exponent + 2 * k..][..2].copy_from_slice(&scale.exponent.to_le_bytes());
         }
         for (j, label) in self.labels.iter().enumerate() {
-            let (at, width) = (at.labels.start, self.label_width as usize);
+            let (point, width) = (point.labels.start, self.label_width as usize);
             match self.label_width {
-                Width::Unit => bytes[at + j / 8] |= (*label as u8) << (j % 8),
-                _ => {
-                    bytes[at + j * width..][..width].copy_from_slice(&label.to_le_bytes()[..width])
-                }
+                Width::Unit => bytes[point + j / 8] |= (*label as u8) << (j % 8),
+                _ => bytes[point + j * width..][..width]
+                    .copy_from_slice(&label.to_le_bytes()[..width]),
             }
         }
         let (width, wide) = (self.width as usize, header.wide_index());
         for (n, (column, value)) in self.entries.iter().flatten().enumerate() {
-            bytes[at.values.start + n * width..][..width]
+            bytes[point.values.start + n * width..][..width]
                 .copy_from_slice(&value.to_le_bytes()[..width]);
             if self.sparse {
                 let size = if wide { 2 } else { 1 };
-                bytes[at.indices.start + n * size..][..size]
+                bytes[point.indices.start + n * size..][..size]
                     .copy_from_slice(&column.to_le_bytes()[..size]);
             }
         }
         for (j, row) in self.entries.iter().enumerate().filter(|_| self.sparse) {
-            bytes[at.counts.start + 2 * j..][..2]
+            bytes[point.counts.start + 2 * j..][..2]
                 .copy_from_slice(&(row.len() as u16).to_le_bytes());
         }
         words
@@ -118,42 +117,42 @@ pub(crate) fn check<O: Objective>(rows: &Dataset, dimension: usize) -> bool {
 }
 
 /// Evaluates an objective on rows that it accepts.
-pub(crate) fn evaluate<O: Objective + Default>(rows: &Dataset, at: &Point) -> Outcome {
-    evaluate_selected::<O>(rows, at, Selection::ALL)
+pub(crate) fn evaluate<O: Objective + Default>(rows: &Dataset, point: &Point) -> Outcome {
+    evaluate_selected::<O>(rows, point, Selection::ALL)
 }
 
 /// Evaluates a minibatch of `size` rows, and a shard with the rows of that minibatch.
 pub(crate) fn minibatch<O: Objective + Default>(
     rows: &Dataset,
-    at: &Point,
+    point: &Point,
     size: u32,
 ) -> [Outcome; 2] {
     let selection = Batch { size, seed: 3 }.selection(1, 5);
     let kept = selection.runs(rows.labels.len() as u32).flatten().map(|row| row as usize);
     let (labels, entries) = kept.map(|row| (rows.labels[row], rows.entries[row].clone())).unzip();
     let alone = Dataset { labels, entries, ..rows.clone() };
-    [evaluate_selected::<O>(rows, at, selection), evaluate::<O>(&alone, at)]
+    [evaluate_selected::<O>(rows, point, selection), evaluate::<O>(&alone, point)]
 }
 
 fn evaluate_selected<O: Objective + Default>(
     rows: &Dataset,
-    at: &Point,
+    point: &Point,
     selection: Selection,
 ) -> Outcome {
     let words = rows.shard();
     let data = &bytemuck::cast_slice(&words)[..rows.len()];
-    assert!(O::check(data, at.x.len()));
-    let mut scratch = vec![-1; O::scratch_len(at.x.len())];
-    let (mut gradient, mut saturated) = (vec![-1; at.x.len()], 0);
+    assert!(O::check(data, point.x.len()));
+    let mut scratch = vec![-1; O::scratch_len(point.x.len())];
+    let (mut gradient, mut saturated) = (vec![-1; point.x.len()], 0);
     let loss = O::default().evaluate(Evaluation {
         objective: O::NAME,
-        x: &at.x,
-        x_exponent: at.x_exponent,
+        x: &point.x,
+        x_exponent: point.x_exponent,
         gradient: &mut gradient,
-        gradient_exponent: at.gradient_exponent,
-        loss_exponent: at.loss_exponent,
-        regulariser: at.regulariser,
-        lambda: at.lambda,
+        gradient_exponent: point.gradient_exponent,
+        loss_exponent: point.loss_exponent,
+        regulariser: point.regulariser,
+        lambda: point.lambda,
         data,
         rows: selection,
         scratch: &mut scratch,
@@ -231,13 +230,13 @@ pub(crate) struct Reference {
 
 impl Reference {
     /// The regulariser alone.
-    pub(crate) fn new(at: &Point) -> Self {
-        let lambda = real(at.lambda);
-        let part = |x: f64| match at.regulariser {
+    pub(crate) fn new(point: &Point) -> Self {
+        let lambda = real(point.lambda);
+        let part = |x: f64| match point.regulariser {
             Regulariser::Nonconvex => (x * x / (1.0 + x * x), 2.0 * x / (1.0 + x * x).powi(2)),
             Regulariser::L2 => (x * x / 2.0, x),
         };
-        let parts: Vec<_> = at.reals().into_iter().map(part).collect();
+        let parts: Vec<_> = point.reals().into_iter().map(part).collect();
         let loss = lambda * parts.iter().map(|part| part.0).sum::<f64>();
         let gradient = parts.iter().map(|part| (lambda * part.1, (lambda * part.1).abs()));
         Self { loss: (loss, loss.abs().max(1.0)), gradient: gradient.collect() }
@@ -253,19 +252,23 @@ impl Reference {
     }
 
     /// Asserts that results are within one and a half units plus 2^-28 of the largest intermediate quantity.
-    pub(crate) fn assert_close(&self, outcome: &Outcome, at: &Point) -> Result<(), TestCaseError> {
-        let range = f64::from(31 - i32::from(at.gradient_exponent)).exp2();
+    pub(crate) fn assert_close(
+        &self,
+        outcome: &Outcome,
+        point: &Point,
+    ) -> Result<(), TestCaseError> {
+        let range = f64::from(31 - i32::from(point.gradient_exponent)).exp2();
         for (k, (&mantissa, &exact)) in outcome.gradient.iter().zip(&self.gradient).enumerate() {
             let cut = (exact.0.clamp(-range, range), exact.1);
             prop_assert!(
-                close(mantissa.into(), at.gradient_exponent, cut),
+                close(mantissa.into(), point.gradient_exponent, cut),
                 "{k}: {mantissa} {exact:?}"
             );
         }
-        let range = f64::from(63 - i32::from(at.loss_exponent)).exp2();
+        let range = f64::from(63 - i32::from(point.loss_exponent)).exp2();
         let cut = (self.loss.0.clamp(-range, range), self.loss.1);
         prop_assert!(
-            close(outcome.loss, at.loss_exponent, cut),
+            close(outcome.loss, point.loss_exponent, cut),
             "{} {:?}",
             outcome.loss,
             self.loss
@@ -422,8 +425,9 @@ pub(crate) fn extreme(
         (Just(rows), rest).prop_map(|(mut rows, (scales, x, exponents, regulariser, lambda))| {
             (rows.scales, rows.label_scale) = scales;
             let [x_exponent, gradient_exponent, loss_exponent] = exponents;
-            let at = Point { x, x_exponent, gradient_exponent, loss_exponent, regulariser, lambda };
-            (rows, at)
+            let point =
+                Point { x, x_exponent, gradient_exponent, loss_exponent, regulariser, lambda };
+            (rows, point)
         })
     })
 }

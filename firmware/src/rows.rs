@@ -139,7 +139,7 @@ impl<T, V: AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
 
 /// Coordinate of a column. A checked shard contains no column out of range.
 #[inline]
-fn at(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 {
+fn coordinate(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 {
     x.as_ref().get(column.into()).copied().unwrap_or(0)
 }
 
@@ -352,7 +352,7 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
         let (columns, values) = self.0;
-        iter::zip(columns, values).map(|(&column, value)| value.times(at(x, column))).sum()
+        iter::zip(columns, values).map(|(&column, value)| value.times(coordinate(x, column))).sum()
     }
 
     #[inline]
@@ -373,7 +373,7 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
 impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        self.0.iter().map(|&column| One.times(at(x, column))).sum()
+        self.0.iter().map(|&column| One.times(coordinate(x, column))).sum()
     }
 
     #[inline]

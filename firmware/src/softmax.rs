@@ -45,22 +45,23 @@ impl Objective for Softmax {
         })
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
-        let row_count = at.rows.count(shard.header.rows);
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let row_count = request.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
-        let sums = at.take_scratch();
-        let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
+        let sums = request.take_scratch();
+        let exponent =
+            columns::scale(request.x, request.x_exponent, scale, i32::MAX, request.gradient);
         let entropy = CrossEntropy::new(exponent - precision.dropped);
         let dropped = SLOPE_BITS.saturating_sub(precision.residual_bits);
         let mut residuals = Residuals { shard: &shard, entropy, dropped };
-        rows::pass_units(&shard, at.rows, at.gradient, sums, &mut residuals);
+        rows::pass_units(&shard, request.rows, request.gradient, sums, &mut residuals);
         let mean = mean_factor(row_count);
         let sum_exponent = (SLOPE_BITS - dropped) as i32 - precision.dropped;
         let slopes = Slopes::new(precision.sum_bits, sum_exponent, mean);
-        let loss = residuals.entropy.loss(mean, at.loss_exponent);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
+        let loss = residuals.entropy.loss(mean, request.loss_exponent);
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
         loss.saturating_add(penalty)
     }
 

@@ -260,8 +260,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             Down::Configure(configure) => self.configure(&configure),
             _ => {
                 let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
-                let at = session.layout.split(self.memory.as_mut());
-                session.handle(&message, body, context.round, at, saturated)
+                let buffers = session.layout.split(self.memory.as_mut());
+                session.handle(&message, body, context.round, buffers, saturated)
             }
         }
     }
@@ -336,27 +336,27 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     fn gradient_request<'a>(&'a mut self, saturated: &'a mut u32) -> Option<Evaluation<'a>> {
         let session = self.session.as_ref()?;
         let exponents = session.request_exponents()?;
-        let at = session.layout.split(self.memory.as_mut());
+        let buffers = session.layout.split(self.memory.as_mut());
         Some(Evaluation {
             objective: session.objective.name,
-            x: at.x,
+            x: buffers.x,
             x_exponent: exponents.x,
-            gradient: at.gradient,
+            gradient: buffers.gradient,
             gradient_exponent: exponents.gradient,
             loss_exponent: exponents.loss,
             regulariser: session.regulariser,
             lambda: session.lambda,
-            data: at.data,
+            data: buffers.data,
             rows: session.rows(),
-            scratch: at.scratch,
+            scratch: buffers.scratch,
             saturated,
         })
     }
 
     fn gradient_ready(&mut self, loss: i64, saturated: &mut u32) {
         let Some(session) = &mut self.session else { return };
-        let at = session.layout.split(self.memory.as_mut());
-        session.gradient_ready(loss, at, saturated);
+        let buffers = session.layout.split(self.memory.as_mut());
+        session.gradient_ready(loss, buffers, saturated);
     }
 
     // Not inlined, so that its stack is free again before the frame is sealed.
@@ -375,8 +375,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             }
             None => {
                 let session = self.session.as_mut()?;
-                let at = session.layout.split(self.memory.as_mut());
-                session.poll_transmit(at.gradient, out)
+                let buffers = session.layout.split(self.memory.as_mut());
+                session.poll_transmit(buffers.gradient, out)
             }
         }
     }

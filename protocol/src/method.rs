@@ -33,7 +33,7 @@ pub enum Method {
 
 impl Method {
     /// Returns whether the worker keeps a vector that the host does not know and cannot restore after a reboot.
-    pub const fn has_private(self) -> bool {
+    pub const fn has_local_state(self) -> bool {
         matches!(self, Self::Ef14 | Self::Sgdm { .. } | Self::EControl { .. })
     }
 }

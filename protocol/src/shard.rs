@@ -216,10 +216,13 @@ impl<'a> Shard<'a> {
     /// Opens a shard in constant time. [`Shard::check`] checks its content.
     pub fn open(bytes: &'a [u8]) -> Result<Self, ShardError> {
         let header = Header::parse(bytes)?;
-        let at = header.sections().filter(|at| at.len == bytes.len()).ok_or(ShardError::Shape)?;
+        let sections = header
+            .sections()
+            .filter(|sections| sections.len == bytes.len())
+            .ok_or(ShardError::Shape)?;
         let section = |range| bytes.get(range).ok_or(ShardError::Shape);
-        let (indices, counts) = (section(at.indices)?, words(section(at.counts)?)?);
-        let (values, labels) = (section(at.values)?, section(at.labels)?);
+        let (indices, counts) = (section(sections.indices)?, words(section(sections.counts)?)?);
+        let (values, labels) = (section(sections.values)?, section(sections.labels)?);
         Ok(Self {
             header,
             values: match header.width {
@@ -233,8 +236,8 @@ impl<'a> Shard<'a> {
                 (true, false) => Columns::U8(counts, indices),
                 (true, true) => Columns::U16(counts, words(indices)?),
             },
-            scale_mantissas: words(section(at.scale_mantissas)?)?,
-            scale_exponents: words(section(at.scale_exponents)?)?,
+            scale_mantissas: words(section(sections.scale_mantissas)?)?,
+            scale_exponents: words(section(sections.scale_exponents)?)?,
             labels: match header.label_width {
                 Width::Unit => Labels::Bits(labels),
                 Width::I8 => Labels::I8(words(labels)?),
@@ -315,15 +318,15 @@ mod tests {
             label_width: Width::Unit,
             classes: 2,
         };
-        let at = header.sections().unwrap();
-        let mut words = vec![0u32; at.len / 4];
+        let sections = header.sections().unwrap();
+        let mut words = vec![0u32; sections.len / 4];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         bytes[..Header::LEN].copy_from_slice(&header.emit());
-        bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 4]));
-        bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 4]));
-        bytes[at.labels].copy_from_slice(&[0b10]);
-        bytes[at.counts].copy_from_slice(bytemuck::cast_slice(&[2u16, 1]));
-        bytes[at.indices].copy_from_slice(&[0, 2, 1]);
+        bytes[sections.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 4]));
+        bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 4]));
+        bytes[sections.labels].copy_from_slice(&[0b10]);
+        bytes[sections.counts].copy_from_slice(bytemuck::cast_slice(&[2u16, 1]));
+        bytes[sections.indices].copy_from_slice(&[0, 2, 1]);
         words
     }
 

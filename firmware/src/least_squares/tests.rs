@@ -8,9 +8,9 @@ use crate::reference::{
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
 
-fn reference(rows: &Dataset, at: &Point) -> Reference {
-    let (x, n) = (at.reals(), rows.labels.len() as f64);
-    let (mut reference, top) = (Reference::new(at), rows.top(&x));
+fn reference(rows: &Dataset, point: &Point) -> Reference {
+    let (x, n) = (point.reals(), rows.labels.len() as f64);
+    let (mut reference, top) = (Reference::new(point), rows.top(&x));
     // Targets are rounded to the exponent of products, also in rows without entries.
     let one = if rows.width == Width::I32 { 65536.0 } else { 1.0 };
     // Residuals are rounded to the bits of the largest.
@@ -37,21 +37,21 @@ fn weights(rows: &Dataset) -> usize {
 
 proptest! {
     #[test]
-    fn gradient_and_loss_match_f64((rows, at) in moderate(regression(), weights)) {
-        reference(&rows, &at).assert_close(&evaluate::<LeastSquares>(&rows, &at), &at)?;
+    fn gradient_and_loss_match_f64((rows, point) in moderate(regression(), weights)) {
+        reference(&rows, &point).assert_close(&evaluate::<LeastSquares>(&rows, &point), &point)?;
     }
 
     #[test]
     fn extreme_input_never_panics_and_row_order_does_not_matter(
-        (rows, at) in extreme(regression(), weights)
+        (rows, point) in extreme(regression(), weights)
     ) {
-        let outcome = evaluate::<LeastSquares>(&rows, &at);
-        prop_assert_eq!(evaluate::<LeastSquares>(&rows.reversed(), &at), outcome);
+        let outcome = evaluate::<LeastSquares>(&rows, &point);
+        prop_assert_eq!(evaluate::<LeastSquares>(&rows.reversed(), &point), outcome);
     }
 
     #[test]
-    fn minibatch_matches_shard_of_its_rows((rows, at) in extreme(regression(), weights), size in 1u32..30) {
-        let [minibatch, alone] = minibatch::<LeastSquares>(&rows, &at, size);
+    fn minibatch_matches_shard_of_its_rows((rows, point) in extreme(regression(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<LeastSquares>(&rows, &point, size);
         prop_assert_eq!(minibatch, alone);
     }
 }
@@ -70,7 +70,7 @@ fn exact_fit_has_zero_loss_and_gradient() {
         labels: vec![300, -1],
         entries: vec![vec![(0, 100), (1, 25)], vec![(0, -1), (1, 0)]],
     };
-    let at = Point {
+    let point = Point {
         x: vec![1 << 19, 4 << 20],
         x_exponent: 20,
         gradient_exponent: 4,
@@ -79,9 +79,9 @@ fn exact_fit_has_zero_loss_and_gradient() {
         lambda: Ratio::default(),
     };
     assert!(check::<LeastSquares>(&rows, 2) && !check::<LeastSquares>(&rows, 3));
-    let fit = evaluate::<LeastSquares>(&rows, &at);
+    let fit = evaluate::<LeastSquares>(&rows, &point);
     assert_eq!((fit.loss, &fit.gradient[..]), (0, &[0, 0][..]));
-    let origin = evaluate::<LeastSquares>(&rows, &Point { x: vec![0, 0], ..at });
+    let origin = evaluate::<LeastSquares>(&rows, &Point { x: vec![0, 0], ..point });
     assert_eq!(origin.loss, ((150.0f64.powi(2) + 0.25) / 2.0 * 2f64.powi(10)) as i64);
     assert_eq!(origin.gradient, [-(150 * 100 * 16 + 8), -150 * 25 * 16]);
 }
@@ -100,7 +100,7 @@ fn empty_row_rounds_its_target() -> Result<(), TestCaseError> {
         labels: vec![-699_182_069],
         entries: vec![vec![]],
     };
-    let at = Point {
+    let point = Point {
         x: vec![100 << 24],
         x_exponent: 24,
         gradient_exponent: 13,
@@ -108,10 +108,10 @@ fn empty_row_rounds_its_target() -> Result<(), TestCaseError> {
         regulariser: smidgen_protocol::message::Regulariser::L2,
         lambda: Ratio::default(),
     };
-    let outcome = evaluate::<LeastSquares>(&rows, &at);
+    let outcome = evaluate::<LeastSquares>(&rows, &point);
     let target = real(rows.label_scale) * f64::from(rows.labels[0]);
     let error = real(Ratio { mantissa: outcome.loss as i32, exponent: 24 }) - target * target;
     // The product of 100 and 64 has a unit of 2^-17, so the target is off by up to 2^-18.
     assert!(error.abs() <= 2.0 * target.abs() * 2f64.powi(-18) && error.abs() > 1e-6, "{error}");
-    reference(&rows, &at).assert_close(&outcome, &at)
+    reference(&rows, &point).assert_close(&outcome, &point)
 }

@@ -8,9 +8,9 @@ use crate::reference::{
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
 
-fn reference(rows: &Dataset, at: &Point) -> Reference {
-    let (x, n) = (at.reals(), rows.labels.len() as f64);
-    let (mut reference, top) = (Reference::new(at), rows.top(&x));
+fn reference(rows: &Dataset, point: &Point) -> Reference {
+    let (x, n) = (point.reals(), rows.labels.len() as f64);
+    let (mut reference, top) = (Reference::new(point), rows.top(&x));
     for row in rows.reals() {
         let y = if row.label > 0.0 { 1.0 } else { -1.0 };
         let u = y * row.dot(&x);
@@ -33,32 +33,32 @@ fn weights(rows: &Dataset) -> usize {
 
 proptest! {
     #[test]
-    fn gradient_and_loss_match_f64((rows, at) in moderate(binary(), weights)) {
-        reference(&rows, &at).assert_close(&evaluate::<Logistic>(&rows, &at), &at)?;
+    fn gradient_and_loss_match_f64((rows, point) in moderate(binary(), weights)) {
+        reference(&rows, &point).assert_close(&evaluate::<Logistic>(&rows, &point), &point)?;
     }
 
     #[test]
     fn extreme_input_never_panics_and_row_order_does_not_matter(
-        (rows, at) in extreme(binary(), weights)
+        (rows, point) in extreme(binary(), weights)
     ) {
-        let outcome = evaluate::<Logistic>(&rows, &at);
-        prop_assert_eq!(evaluate::<Logistic>(&rows.reversed(), &at), outcome);
+        let outcome = evaluate::<Logistic>(&rows, &point);
+        prop_assert_eq!(evaluate::<Logistic>(&rows.reversed(), &point), outcome);
     }
 
     #[test]
-    fn minibatch_matches_shard_of_its_rows((rows, at) in extreme(binary(), weights), size in 1u32..30) {
-        let [minibatch, alone] = minibatch::<Logistic>(&rows, &at, size);
+    fn minibatch_matches_shard_of_its_rows((rows, point) in extreme(binary(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<Logistic>(&rows, &point, size);
         prop_assert_eq!(minibatch, alone);
     }
 
     /// Covers both kinds of lookup: on a PC, one-byte indices use tables, two-byte indices do not.
     #[test]
-    fn unused_columns_do_not_change_result((rows, at) in extreme(binary(), weights)) {
+    fn unused_columns_do_not_change_result((rows, point) in extreme(binary(), weights)) {
         prop_assume!(rows.sparse);
-        let (wide, mut wide_at) = (rows.widened(), at.clone());
-        wide_at.x.resize(wide.dimension, 0);
-        let outcome = evaluate::<Logistic>(&rows, &at);
-        let wide = evaluate::<Logistic>(&wide, &wide_at);
+        let (wide, mut wide_point) = (rows.widened(), point.clone());
+        wide_point.x.resize(wide.dimension, 0);
+        let outcome = evaluate::<Logistic>(&rows, &point);
+        let wide = evaluate::<Logistic>(&wide, &wide_point);
         prop_assert_eq!(&outcome.gradient[..], &wide.gradient[..rows.dimension]);
         prop_assert_eq!(outcome.loss, wide.loss);
     }

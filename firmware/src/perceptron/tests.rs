@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 const HIDDEN: usize = 3;
 
-fn reference(rows: &Dataset, at: &Point) -> Reference {
-    let (x, n, pieces) = (at.reals(), rows.labels.len() as f64, rows.dimension + 1);
+fn reference(rows: &Dataset, point: &Point) -> Reference {
+    let (x, n, pieces) = (point.reals(), rows.labels.len() as f64, rows.dimension + 1);
     let (first, second) = x.split_at(HIDDEN * pieces);
     let heaviest = second.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
-    let mut reference = Reference::new(at);
+    let mut reference = Reference::new(point);
     for row in rows.reals() {
         let unit = |x: &[f64]| (row.dot(x) + x[rows.dimension]).tanh();
         let units: Vec<_> = first.chunks(pieces).map(unit).chain([1.0]).collect();
@@ -59,21 +59,21 @@ fn weights(rows: &Dataset) -> usize {
 
 proptest! {
     #[test]
-    fn gradient_and_loss_match_f64((rows, at) in moderate(classes(), weights)) {
-        reference(&rows, &at).assert_close(&evaluate::<Perceptron>(&rows, &at), &at)?;
+    fn gradient_and_loss_match_f64((rows, point) in moderate(classes(), weights)) {
+        reference(&rows, &point).assert_close(&evaluate::<Perceptron>(&rows, &point), &point)?;
     }
 
     #[test]
     fn extreme_input_never_panics_and_row_order_does_not_matter(
-        (rows, at) in extreme(classes(), weights)
+        (rows, point) in extreme(classes(), weights)
     ) {
-        let outcome = evaluate::<Perceptron>(&rows, &at);
-        prop_assert_eq!(evaluate::<Perceptron>(&rows.reversed(), &at), outcome);
+        let outcome = evaluate::<Perceptron>(&rows, &point);
+        prop_assert_eq!(evaluate::<Perceptron>(&rows.reversed(), &point), outcome);
     }
 
     #[test]
-    fn minibatch_matches_shard_of_its_rows((rows, at) in extreme(classes(), weights), size in 1u32..30) {
-        let [minibatch, alone] = minibatch::<Perceptron>(&rows, &at, size);
+    fn minibatch_matches_shard_of_its_rows((rows, point) in extreme(classes(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<Perceptron>(&rows, &point, size);
         prop_assert_eq!(minibatch, alone);
     }
 

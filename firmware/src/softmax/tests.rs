@@ -6,9 +6,9 @@ use crate::reference::{
 };
 use proptest::prelude::*;
 
-fn reference(rows: &Dataset, at: &Point) -> Reference {
-    let (x, n, pieces) = (at.reals(), rows.labels.len() as f64, rows.dimension + 1);
-    let mut reference = Reference::new(at);
+fn reference(rows: &Dataset, point: &Point) -> Reference {
+    let (x, n, pieces) = (point.reals(), rows.labels.len() as f64, rows.dimension + 1);
+    let mut reference = Reference::new(point);
     for row in rows.reals() {
         let scores: Vec<_> = x.chunks(pieces).map(|x| row.dot(x) + x[rows.dimension]).collect();
         let max = scores.iter().copied().fold(f64::MIN, f64::max);
@@ -40,21 +40,21 @@ fn weights(rows: &Dataset) -> usize {
 
 proptest! {
     #[test]
-    fn gradient_and_loss_match_f64((rows, at) in moderate(classes(), weights)) {
-        reference(&rows, &at).assert_close(&evaluate::<Softmax>(&rows, &at), &at)?;
+    fn gradient_and_loss_match_f64((rows, point) in moderate(classes(), weights)) {
+        reference(&rows, &point).assert_close(&evaluate::<Softmax>(&rows, &point), &point)?;
     }
 
     #[test]
     fn extreme_input_never_panics_and_row_order_does_not_matter(
-        (rows, at) in extreme(classes(), weights)
+        (rows, point) in extreme(classes(), weights)
     ) {
-        let outcome = evaluate::<Softmax>(&rows, &at);
-        prop_assert_eq!(evaluate::<Softmax>(&rows.reversed(), &at), outcome);
+        let outcome = evaluate::<Softmax>(&rows, &point);
+        prop_assert_eq!(evaluate::<Softmax>(&rows.reversed(), &point), outcome);
     }
 
     #[test]
-    fn minibatch_matches_shard_of_its_rows((rows, at) in extreme(classes(), weights), size in 1u32..30) {
-        let [minibatch, alone] = minibatch::<Softmax>(&rows, &at, size);
+    fn minibatch_matches_shard_of_its_rows((rows, point) in extreme(classes(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<Softmax>(&rows, &point, size);
         prop_assert_eq!(minibatch, alone);
     }
 

@@ -60,7 +60,7 @@ impl Layout {
             dimension: d,
             sum_len: if_needed(steps),
             velocity_len: if_needed(steps && configure.momentum.mantissa != 0),
-            local_len: if_needed(configure.method.has_private()),
+            local_len: if_needed(configure.method.has_local_state()),
             scratch_len: scratch_len.max(spare_len),
             data_len: configure.data_len as usize,
         }
@@ -141,21 +141,21 @@ mod tests {
         };
         assert_eq!(layout.len(), 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2);
         let mut memory = [0; 18];
-        let at = layout.split(&mut memory);
-        at.x.fill(1);
-        at.g_i.fill(2);
-        at.gradient.fill(3);
-        at.local.fill(4);
-        at.sum.fill(5);
-        at.velocity.fill(6);
-        at.scratch.fill(7);
-        at.data.fill(8);
-        assert_eq!((at.sum.len(), at.velocity.len(), at.scratch.len()), (3, 3, 2));
+        let buffers = layout.split(&mut memory);
+        buffers.x.fill(1);
+        buffers.g_i.fill(2);
+        buffers.gradient.fill(3);
+        buffers.local.fill(4);
+        buffers.sum.fill(5);
+        buffers.velocity.fill(6);
+        buffers.scratch.fill(7);
+        buffers.data.fill(8);
+        assert_eq!((buffers.sum.len(), buffers.velocity.len(), buffers.scratch.len()), (3, 3, 2));
         assert_eq!(
-            (at.x, at.g_i, at.gradient),
+            (buffers.x, buffers.g_i, buffers.gradient),
             (&mut [1; 3][..], &mut [2; 3][..], &mut [3; 3][..])
         );
-        assert_eq!((at.local, at.data), (&mut [4; 3][..], &mut [8; 9][..]));
+        assert_eq!((buffers.local, buffers.data), (&mut [4; 3][..], &mut [8; 9][..]));
         assert_eq!(layout.state(&memory), (&[1; 3][..], &[2; 3][..]));
     }
 }

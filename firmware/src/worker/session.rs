@@ -97,17 +97,17 @@ impl Session {
         layout: Layout,
         memory: &mut [u64],
     ) -> Self {
-        let at = layout.split(memory);
+        let buffers = layout.split(memory);
         // Every worker and the host start from the same x⁰, so it need not be sent.
-        let x_exponent = start::fill(at.x, configure.start_seed);
-        at.g_i.fill(0);
-        at.local.fill(0);
-        at.sum.fill(0);
-        at.velocity.fill(0);
+        let x_exponent = start::fill(buffers.x, configure.start_seed);
+        buffers.g_i.fill(0);
+        buffers.local.fill(0);
+        buffers.sum.fill(0);
+        buffers.velocity.fill(0);
         // Data of an earlier run, or restored from a journal. Their checksum is that of the configuration by chance
         // with probability 2^-32; `check` keeps even those safe to read.
-        let has_data = checksum(at.data) == configure.data_checksum
-            && (objective.check)(at.data, layout.dimension);
+        let has_data = checksum(buffers.data) == configure.data_checksum
+            && (objective.check)(buffers.data, layout.dimension);
         let data_held = if has_data { layout.data_len } else { 0 };
         let ticket = configure.ticket;
         let answer = Some(Answer::Ack { ticket, value: data_held as u32 });
@@ -173,15 +173,15 @@ impl Session {
         message: &Down,
         body: &[u8],
         round: u32,
-        mut at: Buffers,
+        mut buffers: Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         match *message {
             Down::Round { from } => {
-                return self.begin_next(round, from, 0, body, &mut at, saturated);
+                return self.begin_next(round, from, 0, body, &mut buffers, saturated);
             }
             Down::Paced { from, pace } => {
-                return self.begin_next(round, from, pace, body, &mut at, saturated);
+                return self.begin_next(round, from, pace, body, &mut buffers, saturated);
             }
             Down::More { from } => return self.resend_from(round, from),
             _ => {}
@@ -195,20 +195,22 @@ impl Session {
             return Err(Reject::Unexpected);
         }
         let answer = match *message {
-            Down::Data { offset, .. } => Some(self.take_data(ticket, offset, body, at.data)?),
+            Down::Data { offset, .. } => {
+                Some(self.take_data(ticket, offset, body, buffers.data)?)
+            }
             Down::Announce { exponents, gamma_n, .. } => {
-                self.announce(exponents, gamma_n, at, saturated);
+                self.announce(exponents, gamma_n, buffers, saturated);
                 Some(Answer::Ack { ticket, value: 0 })
             }
             Down::Part { part, from, until, .. } => {
-                self.write_part(part, from..until, body, &mut at, saturated)?;
+                self.write_part(part, from..until, body, &mut buffers, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
             // Both would overwrite the mantissas of an update that the host may still ask for.
             Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
                 return Err(Reject::Unexpected);
             }
-            Down::Curvature { .. } => Some(self.bound_curvature(ticket, at)?),
+            Down::Curvature { .. } => Some(self.bound_curvature(ticket, buffers)?),
             Down::Probe { exponents, .. } => {
                 self.request_gradient(PendingGradient::Probe { ticket, exponents })?;
                 None
@@ -216,7 +218,7 @@ impl Session {
             Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
             Down::Begin { round, .. } => {
                 self.request_gradient(PendingGradient::Update)?;
-                self.begin(round, &mut at);
+                self.begin(round, &mut buffers);
                 // Round 0 starts from zero local state, which `open` has written.
                 self.local_state_missing = round > 0;
                 Some(Answer::Update { from: 0 })
@@ -243,9 +245,13 @@ impl Session {
     }
 
     /// Answers with L̂_i, or refuses if the objective has no bound.
-    fn bound_curvature(&self, ticket: Ticket, at: Buffers) -> Result<Answer, Reject> {
+    fn bound_curvature(&self, ticket: Ticket, buffers: Buffers) -> Result<Answer, Reject> {
         self.require_data()?;
-        let rows = CurvatureRequest { data: at.data, vector: at.gradient, scratch: at.scratch };
+        let rows = CurvatureRequest {
+            data: buffers.data,
+            vector: buffers.gradient,
+            scratch: buffers.scratch,
+        };
         let penalty = smoothness(self.regulariser, self.lambda);
         let l_i = (self.objective.curvature)(rows).and_then(|loss| loss.plus(penalty).ratio());
         Ok(match l_i {
@@ -374,13 +380,13 @@ impl Session {
         }
     }
 
-    fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Buffers, saturated: &mut u32) {
+    fn announce(&mut self, to: Exponents, gamma_n: Ratio, buffers: Buffers, saturated: &mut u32) {
         let from = self.exponents;
-        vector::rescale(at.x, from.x, to.x, saturated);
-        vector::rescale(at.g_i, from.gradient, to.gradient, saturated);
-        vector::rescale(at.local, from.gradient, to.gradient, saturated);
-        vector::rescale_sum(at.sum, from.gradient, to.gradient);
-        vector::rescale_sum(at.velocity, from.gradient, to.gradient);
+        vector::rescale(buffers.x, from.x, to.x, saturated);
+        vector::rescale(buffers.g_i, from.gradient, to.gradient, saturated);
+        vector::rescale(buffers.local, from.gradient, to.gradient, saturated);
+        vector::rescale_sum(buffers.sum, from.gradient, to.gradient);
+        vector::rescale_sum(buffers.velocity, from.gradient, to.gradient);
         (self.exponents, self.rule.gamma_n) = (to, gamma_n);
         self.announced = true;
     }
@@ -391,7 +397,7 @@ impl Session {
         part: Part,
         range: core::ops::Range<u32>,
         body: &[u8],
-        at: &mut Buffers,
+        buffers: &mut Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let dimension = self.layout.dimension as u32;
@@ -405,16 +411,16 @@ impl Session {
         let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
         let range = range.start as usize..range.end as usize;
         let wide = match part {
-            Part::Velocity => &mut *at.velocity,
-            _ => &mut *at.sum,
+            Part::Velocity => &mut *buffers.velocity,
+            _ => &mut *buffers.sum,
         };
         match part {
             Part::Model | Part::Estimator => {
-                let vector = if part == Part::Model { &mut *at.x } else { &mut *at.g_i };
+                let vector = if part == Part::Model { &mut *buffers.x } else { &mut *buffers.g_i };
                 vector.get_mut(range).unwrap_or_default().fill(0);
                 set_entries(vector, values, |_, value| saturate(value, saturated));
             }
-            Part::ModelChange => set_entries(at.x, values, |before, value| {
+            Part::ModelChange => set_entries(buffers.x, values, |before, value| {
                 saturate(i64::from(before).saturating_add(value), saturated)
             }),
             _ if wide.is_empty() => return Err(Reject::Unexpected),
@@ -434,7 +440,7 @@ impl Session {
         from: u32,
         pace: u8,
         body: &[u8],
-        at: &mut Buffers,
+        buffers: &mut Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let current = self.round().ok_or(Reject::Unexpected)?;
@@ -449,19 +455,19 @@ impl Session {
             return Err(Reject::Unexpected);
         }
         let range = from..self.layout.dimension as u32;
-        self.write_part(self.downlink_part, range, body, at, saturated)?;
+        self.write_part(self.downlink_part, range, body, buffers, saturated)?;
         if self.downlink_part == Part::SumChange {
             // The body was the change of the sum, so the sum is the host's, and so is the step.
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
-            step(at.x, at.sum, at.velocity, self.rule.paced(pace), grids, saturated);
+            step(buffers.x, buffers.sum, buffers.velocity, self.rule.paced(pace), grids, saturated);
         }
         self.pending = Some(PendingGradient::Update);
-        self.begin(round, at);
+        self.begin(round, buffers);
         Ok(())
     }
 
     /// Begins a round. A worker that does not take part in it answers at once, with an empty update.
-    fn begin(&mut self, round: u32, at: &mut Buffers) {
+    fn begin(&mut self, round: u32, buffers: &mut Buffers) {
         // A pending repetition of the last update would be sent with the context of this round.
         self.outbox = None;
         // A worker that does not take part reports the loss of its last round.
@@ -469,7 +475,7 @@ impl Session {
         self.update = Some(Update { round, loss, format: UpdateFormat::default() });
         if !self.participation.includes(self.worker, round) {
             // An empty update: g_i stays, as does its mirror.
-            at.gradient.fill(0);
+            buffers.gradient.fill(0);
             self.local_state_dirty = true;
             self.pending = None;
             self.outbox = Some(Answer::Update { from: 0 });
@@ -488,12 +494,12 @@ impl Session {
     }
 
     /// Continues with the requested gradient.
-    pub(super) fn gradient_ready(&mut self, loss: i64, at: Buffers, saturated: &mut u32) {
+    pub(super) fn gradient_ready(&mut self, loss: i64, buffers: Buffers, saturated: &mut u32) {
         let loss = Loss::new(loss);
-        self.scale_gradient(at.gradient, saturated);
+        self.scale_gradient(buffers.gradient, saturated);
         match self.pending.take() {
             Some(PendingGradient::Probe { ticket, .. }) => {
-                let gradient_max = vector::max_magnitude(at.gradient);
+                let gradient_max = vector::max_magnitude(buffers.gradient);
                 self.answer = Some(Answer::Range { ticket, gradient_max, loss });
                 self.outbox = self.answer;
             }
@@ -501,12 +507,12 @@ impl Session {
                 let Some(round) = self.round() else { return };
                 let compressor = self.round_compressor(round);
                 // The objective is done with its scratch, so EF21+ may use it.
-                let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
+                let spare: &mut [i32] = bytemuck::cast_slice_mut(buffers.scratch);
                 let spare_len = spare.len().min(self.layout.dimension);
                 let mut vectors = method::Vectors {
-                    gradient: at.gradient,
-                    g_i: at.g_i,
-                    local: at.local,
+                    gradient: buffers.gradient,
+                    g_i: buffers.g_i,
+                    local: buffers.local,
                     spare: &mut spare[..spare_len],
                 };
                 let first = round == 0;

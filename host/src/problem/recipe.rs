@@ -240,7 +240,7 @@ impl Recipe {
         if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
         }
-        if (anew || self.method.has_private()) && options.absent.patience().is_some() {
+        if (anew || self.method.has_local_state()) && options.absent.patience().is_some() {
             return Err(RecipeError::Absent(options.method.name()));
         }
         let averages = matches!(self.method, method::Method::Sgdm { .. });

@@ -474,7 +474,7 @@ impl Experiment {
         arguments: Vec<OsString>,
     ) -> Result<Option<Checkpoints>, ExperimentError> {
         let Options { checkpoint, every, out, method, .. } = &self.options;
-        if self.setup.method.has_private() {
+        if self.setup.method.has_local_state() {
             let asked = checkpoint.is_some();
             return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
         }

@@ -378,7 +378,7 @@ pub fn record(
         started: Instant::now(),
         earlier_seconds: 0.0,
         places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
-        kept_alone: experiment.setup.method.has_private().then(|| options.method.name()),
+        kept_alone: experiment.setup.method.has_local_state().then(|| options.method.name()),
         greeted: 0,
         times: vec![WorkerTimes::default(); experiment.parts.len()],
         slow: vec![false; experiment.parts.len()],

@@ -34,16 +34,16 @@ impl Objective for Distance {
         data.len() == dimension
     }
 
-    fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
         self.evaluations += 1;
-        self.rows = Some(at.rows);
-        let shift = i32::from(at.x_exponent) - i32::from(at.gradient_exponent);
-        for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data) {
-            let b = round_shift(b.cast_signed().into(), -i32::from(at.gradient_exponent));
+        self.rows = Some(request.rows);
+        let shift = i32::from(request.x_exponent) - i32::from(request.gradient_exponent);
+        for ((gradient, &x), &b) in request.gradient.iter_mut().zip(request.x).zip(request.data) {
+            let b = round_shift(b.cast_signed().into(), -i32::from(request.gradient_exponent));
             let difference = round_shift(x.into(), shift).saturating_sub(b);
-            *gradient = saturate(difference, at.saturated);
+            *gradient = saturate(difference, request.saturated);
         }
-        digest::vector(at.gradient) as i64 >> 44
+        digest::vector(request.gradient) as i64 >> 44
     }
 }
 

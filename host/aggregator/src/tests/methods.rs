@@ -28,7 +28,7 @@ fn weighted(mut setup: Setup) -> Setup {
 fn check(setup: &Setup, seed: u32) {
     let what = format!("{:?} {:?} {:?}", setup.method, setup.compressor, setup.downlink);
     let undisturbed = Bench::new(setup.clone()).run(12);
-    let rule = unreliable(seed, !setup.method.has_private());
+    let rule = unreliable(seed, !setup.method.has_local_state());
     let mut bench = Bench::new(setup.clone()).with_rule(rule);
     let mut closed = bench.close();
     while closed.round + 1 < 12 {
