@@ -1,8 +1,8 @@
-//! Time of one round's arithmetic over 20 workers: `cargo bench -p smidgen-firmware`.
+//! Time of the arithmetic of one round of 20 workers: `cargo bench -p smidgen-firmware`.
 //!
-//! Two sets of data: one-hot rows of the shape of the mushrooms of the EF21 papers, 8124 rows of 21 ones over 112
-//! columns, and dense bytes of the shape of digits, 1800 rows of 64. Beside the one-hot rows stands the same in
-//! f64, over the listed columns, measured in the same run.
+//! There are two data sets: one-hot rows of the shape of mushrooms in the EF21 papers, 8124 rows of 21 ones over 112
+//! columns, and dense bytes of the shape of digits, 1800 rows of 64. The one-hot rows are also evaluated in f64, over
+//! the listed columns, in the same run.
 
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 const WORKERS: usize = 20;
 const ROWS: usize = 406;
 const DIMENSION: usize = 112;
-/// Columns of each attribute: one of them is 1 in every row.
+/// Columns per attribute, one of which is 1 in every row.
 const ATTRIBUTES: [usize; 21] = [6, 4, 10, 2, 9, 2, 2, 2, 12, 2, 4, 4, 9, 9, 4, 3, 5, 9, 6, 7, 1];
 const ROUNDS: usize = 400;
 const X_EXPONENT: i8 = 26;
 const GRADIENT_EXPONENT: i8 = 28;
 
-/// A stream of numbers (Marsaglia's xorshift): the data need no quality, only to be the same each time.
+/// Pseudo-random numbers (Marsaglia's xorshift), reproducible and of low quality.
 struct Numbers(u64);
 
 impl Numbers {
@@ -74,18 +74,19 @@ fn shard(columns: &[u8], labels: &[bool]) -> (Vec<u64>, usize) {
         label_width: Width::Unit,
         classes: 2,
     };
-    let at = header.sections().unwrap();
-    let mut words = vec![0; at.len.div_ceil(8)];
+    let sections = header.sections().unwrap();
+    let mut words = vec![0; sections.len.div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; DIMENSION + 1]));
-    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; DIMENSION + 1]));
+    bytes[sections.scale_mantissas]
+        .copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; DIMENSION + 1]));
+    bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; DIMENSION + 1]));
     for (row, _) in labels.iter().enumerate().filter(|(_, label)| **label) {
-        bytes[at.labels.start + row / 8] |= 1 << (row % 8);
+        bytes[sections.labels.start + row / 8] |= 1 << (row % 8);
     }
-    bytes[at.counts].copy_from_slice(bytemuck::cast_slice(&[ATTRIBUTES.len() as u16; ROWS]));
-    bytes[at.indices].copy_from_slice(columns);
-    (words, at.len)
+    bytes[sections.counts].copy_from_slice(bytemuck::cast_slice(&[ATTRIBUTES.len() as u16; ROWS]));
+    bytes[sections.indices].copy_from_slice(columns);
+    (words, sections.len)
 }
 
 fn evaluate(
@@ -112,7 +113,7 @@ fn evaluate(
     })
 }
 
-/// All workers' gradients at x, in fixed point; returns the sum of the losses.
+/// Gradients of all workers at x in fixed point; returns the sum of the losses.
 fn fixed(workers: &mut [Worker], x: &[i32], scratch: &mut [i64], with_top_k: bool) -> i64 {
     let mut loss = 0;
     let (mut gradient, mut saturated) = ([0; DIMENSION], 0);
@@ -128,7 +129,7 @@ fn fixed(workers: &mut [Worker], x: &[i32], scratch: &mut [i64], with_top_k: boo
     loss
 }
 
-/// A shard of dense bytes in the shape of a twentieth of digits.
+/// A shard of dense bytes with the shape of a twentieth of digits.
 fn dense(numbers: &mut Numbers) -> (Vec<u64>, usize) {
     let (rows, dimension) = (90, 64);
     let nonzeros = rows * dimension;
@@ -141,18 +142,18 @@ fn dense(numbers: &mut Numbers) -> (Vec<u64>, usize) {
         label_width: Width::Unit,
         classes: 2,
     };
-    let at = header.sections().unwrap();
-    let mut words = vec![0; at.len.div_ceil(8)];
+    let sections = header.sections().unwrap();
+    let mut words = vec![0; sections.len.div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..Header::LEN].copy_from_slice(&header.emit());
-    bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 65]));
-    bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 65]));
-    bytes[at.labels].iter_mut().for_each(|labels| *labels = numbers.below(256) as u8);
-    bytes[at.values].iter_mut().for_each(|value| *value = numbers.below(17) as u8);
-    (words, at.len)
+    bytes[sections.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 65]));
+    bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[34i16; 65]));
+    bytes[sections.labels].iter_mut().for_each(|labels| *labels = numbers.below(256) as u8);
+    bytes[sections.values].iter_mut().for_each(|value| *value = numbers.below(17) as u8);
+    (words, sections.len)
 }
 
-/// The same in f64, over the listed columns.
+/// The evaluation in f64, over the listed columns.
 fn float(workers: &[Worker], x: &[f64]) -> f64 {
     let mut loss = 0.0;
     for worker in workers {
@@ -175,7 +176,7 @@ fn float(workers: &[Worker], x: &[f64]) -> f64 {
     loss / ROWS as f64
 }
 
-/// Shortest and median time of a round.
+/// Measures rounds; prints the shortest and the median time and returns the median.
 fn measure(name: &str, mut round: impl FnMut()) -> Duration {
     let mut times: Vec<Duration> = (0..ROUNDS)
         .map(|_| {

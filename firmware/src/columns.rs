@@ -1,112 +1,118 @@
-//! Before and after the rows: the model times the scales, the sums times the scales.
+//! Scaling before and after the pass over the rows: of the model, and of the sums by column.
 
+use crate::fixed_point::scale_u128;
 use crate::objective::Evaluation;
 use crate::regulariser::{L2, Nonconvex, Penalty};
-use crate::wide::scale_wide;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
 
-/// The scale of what is stored as it is.
-pub const ONE: Ratio = Ratio::ONE;
+/// Scale of coordinates without a column.
+pub(crate) const ONE: Ratio = Ratio::ONE;
 
-/// Bits below the gradient's grid that its two terms keep until they are added and rounded.
+/// Additional fraction bits of the two terms of the gradient before they are added and rounded.
 const GUARD_BITS: i32 = 16;
 
-/// Multiplies the model with the scales of its columns, once per evaluation instead of once per entry; returns
-/// the fraction bits of the products.
+/// Multiplies the model by the scales of its columns, once per evaluation instead of once per entry; returns the
+/// exponent of the products.
 ///
-/// One exponent for all columns, such that the largest has 30 or 31 bits: margins need no alignment, and their
-/// error is relative to the largest term. It may be asked to be no more than `exponent_max`.
-pub fn scale(
+/// All products share one exponent, at most `exponent_max`, chosen such that the largest has 30 or 31 bits: margins
+/// then need no alignment, and their error is relative to the largest term.
+pub(crate) fn scale(
     x: &[i32],
     x_exponent: Exponent,
     scales: impl Fn(usize) -> Ratio,
     exponent_max: i32,
     mantissas: &mut [i32],
 ) -> i32 {
-    // The lengths of the factors bound that of the product.
+    // The lengths of the factors bound the length of the product, without computing it.
     let top = x.iter().enumerate().filter_map(|(k, &x)| {
         let scale = scales(k);
         let product_is_zero = x == 0 || scale.mantissa == 0;
         (!product_is_zero).then(|| bits(x) + bits(scale.mantissa) - i32::from(scale.exponent))
     });
     let x_exponent = i32::from(x_exponent);
+    // A product of lengths m and n has m + n − 1 or m + n bits, so the largest gets 30 or 31.
     let exponent = (x_exponent + 31 - top.max().unwrap_or(0)).min(exponent_max);
     for (k, (mantissa, &x)) in mantissas.iter_mut().zip(x).enumerate() {
         let scale = scales(k);
         let product = i64::from(x) * i64::from(scale.mantissa);
         let scaled = round_shift(product, i32::from(scale.exponent) + x_exponent - exponent);
-        // The largest may have been rounded up to 2^31.
+        // The largest product may have been rounded up to 2^31.
         *mantissa = scaled.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)) as i32;
     }
     exponent
 }
 
-/// Bits of a magnitude.
-pub fn bits(value: i32) -> i32 {
+/// Length of a magnitude in bits.
+pub(crate) fn bits(value: i32) -> i32 {
     (u32::BITS - value.unsigned_abs().leading_zeros()) as i32
 }
 
-/// Fills in the gradient: the slope of the data, `slope(k, sum)` with its exponent, and that of the regulariser, rounded
-/// once. Returns the regulariser's part of the loss.
-pub fn fill_gradient(
-    at: &mut Evaluation<'_>,
+/// Computes the gradient from the slope of the data, `slope(k, sum)` with its exponent, and that of the regulariser,
+/// rounding their sum once. Returns the regulariser's contribution to the loss.
+pub(crate) fn fill_gradient(
+    request: &mut Evaluation<'_>,
     sums: &[i64],
     slope: impl Fn(usize, i64) -> (i64, i32),
 ) -> i64 {
-    match at.regulariser {
-        Regulariser::Nonconvex => fill(at, &Nonconvex::new(at.lambda, at.x_exponent), sums, slope),
-        Regulariser::L2 => fill(at, &L2::new(at.lambda, at.x_exponent), sums, slope),
+    match request.regulariser {
+        Regulariser::Nonconvex => {
+            fill(request, &Nonconvex::new(request.lambda, request.x_exponent), sums, slope)
+        }
+        Regulariser::L2 => fill(request, &L2::new(request.lambda, request.x_exponent), sums, slope),
     }
 }
 
 fn fill(
-    at: &mut Evaluation<'_>,
+    request: &mut Evaluation<'_>,
     penalty: &impl Penalty,
     sums: &[i64],
     slope: impl Fn(usize, i64) -> (i64, i32),
 ) -> i64 {
-    let grid = i32::from(at.gradient_exponent) + GUARD_BITS;
+    let grid = i32::from(request.gradient_exponent) + GUARD_BITS;
     let mut loss = 0;
-    for (k, ((gradient, &x), &sum)) in at.gradient.iter_mut().zip(at.x).zip(sums).enumerate() {
-        let part = penalty.at(x);
-        loss += u128::from(part.loss);
+    for (k, ((gradient, &x), &sum)) in
+        request.gradient.iter_mut().zip(request.x).zip(sums).enumerate()
+    {
+        let term = penalty.term(x);
+        loss += u128::from(term.loss);
         let (slope, exponent) = slope(k, sum);
-        // Two terms beyond 63 bits might cancel; a probe finds exponents that are far from that.
+        // Saturating terms could cancel wrongly beyond 63 bits; the exponents that a probe finds stay far below.
         let sum = round_shift(slope, exponent - grid)
-            .saturating_add(round_shift(part.slope, part.slope_exponent - grid));
-        *gradient = saturate(round_shift(sum, GUARD_BITS), at.saturated);
+            .saturating_add(round_shift(term.slope, term.slope_exponent - grid));
+        *gradient = saturate(round_shift(sum, GUARD_BITS), request.saturated);
     }
-    scale_wide(at.lambda, loss, penalty.loss_exponent(), at.loss_exponent)
+    scale_u128(request.lambda, loss, penalty.loss_exponent(), request.loss_exponent)
 }
 
-/// From the sums of a pass to the data's part of the gradient: the scale of each column, and the mean over rows.
+/// Converts sums of a pass to slopes: times the scale of the column and the factor of the mean.
 #[derive(Clone, Copy, Debug)]
-pub struct Slopes {
+pub(crate) struct Slopes {
     mean: Ratio,
-    /// What a sum is shifted to the left, for 62 bits.
+    /// Shift that brings sums to 62 bits.
     left: u32,
     exponent: i32,
 }
 
 impl Slopes {
-    /// For sums of at most 2^`sum_bits` with `sum_exponent` fraction bits, and a positive factor for the mean.
-    pub fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
+    /// For sums of at most 2^`sum_bits` with `sum_exponent` fraction bits, and a positive factor of the mean.
+    pub(crate) fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
         let left = 62 - sum_bits;
-        // Two products lose 32 bits each.
+        // Each of the two products drops 32 bits.
         let exponent = sum_exponent + left as i32 + i32::from(mean.exponent) - 64;
         Self { mean, left, exponent }
     }
 
-    /// `sum * scale * mean`, of at most 61 bits and good to a unit or two, and its exponent.
+    /// `sum * scale * mean` with at most 61 bits and an error of up to two units, and its exponent.
     #[inline]
-    pub fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
+    pub(crate) fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
+        // Normalised to 62 bits first, so that the dropped 32 bits are below the precision of the result.
         let mean = multiply_high(sum << self.left, self.mean.mantissa);
         (multiply_high(mean, scale.mantissa), self.exponent + i32::from(scale.exponent))
     }
 }
 
-/// `a * b / 2^32`, rounded down: 32-bit machines have no product of 128 bits.
+/// `a * b / 2^32`, rounded down, without the 128-bit product that 32-bit cores lack.
 #[inline]
 fn multiply_high(a: i64, b: i32) -> i64 {
     (a >> 32) * i64::from(b) + ((i64::from(a as u32) * i64::from(b)) >> 32)

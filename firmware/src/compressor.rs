@@ -1,4 +1,4 @@
-//! The compressors, in place: what of a vector travels, as mantissas and a shift.
+//! Compressors, in place: from a vector to the mantissas of its compression.
 
 use crate::top_k;
 use smidgen_protocol::digest::Draws;
@@ -6,8 +6,9 @@ use smidgen_protocol::method::{Budget, Compressor};
 use smidgen_protocol::sparse::shift_for;
 use smidgen_protocol::vector::{max_magnitude, round_shift};
 
-/// Replaces `v` by the mantissas of C(v), zeros where nothing travels; returns the shift: what a mantissa m stands for is
-/// `compressor.expand(m) * 2^shift`. `draw` is where random choices start.
+/// Replaces `v` by the mantissas of C(v), with zeros for omitted coordinates; returns their shift.
+///
+/// The value of a mantissa m is `compressor.expand(m) * 2^shift`. `draw` is the seed of random choices.
 pub fn compress(v: &mut [i32], budget: &Budget, draw: u64) -> u8 {
     let k = budget.k as usize;
     match budget.compressor {
@@ -17,6 +18,7 @@ pub fn compress(v: &mut [i32], budget: &Budget, draw: u64) -> u8 {
             quantise(v, budget.value_bits)
         }
         Compressor::Natural => {
+            // With 32 bits TopK does not round, so each value is rounded once, to a power of two.
             top_k::compress(v, k, 32);
             v.iter_mut().for_each(|v| *v = nearest_power(*v));
             0
@@ -25,7 +27,7 @@ pub fn compress(v: &mut [i32], budget: &Budget, draw: u64) -> u8 {
     }
 }
 
-/// Keeps `k` coordinates, each set of them equally likely (Knuth, Algorithm S).
+/// Keeps `k` coordinates and sets the others to zero; all sets are equally likely (Knuth, Algorithm S).
 fn keep_random(v: &mut [i32], k: u32, draw: u64) {
     let (mut draws, mut wanted) = (Draws::new(draw), k);
     let dimension = v.len() as u32;
@@ -44,16 +46,17 @@ fn quantise(v: &mut [i32], value_bits: u8) -> u8 {
     shift
 }
 
-/// The exponent of the nearest power of two, counted from 1, with the sign; 0 for 0. Halves go up.
+/// 1 + exponent of the power of two nearest to |v|, with the sign of v; 0 for 0. Ties round up.
 fn nearest_power(v: i32) -> i32 {
     let Some(floor) = v.unsigned_abs().checked_ilog2() else { return 0 };
-    // Above 1.5 * 2^floor the next power is nearer; mantissas end below the power 2^31.
+    // From 1.5 * 2^floor on, the next power is nearer. Mantissas are below 2^31, so it is capped at 2^30.
     let up = floor > 0 && v.unsigned_abs() >> (floor - 1) == 3;
     v.signum() * (floor + u32::from(up)).min(30).saturating_add(1) as i32
 }
 
-/// Signs, if K is all or not: of all coordinates, times the power of two nearest to their mean magnitude.
+/// Signs of all coordinates, scaled by the power of two nearest to their mean magnitude; zeros if `k` is 0.
 fn signs(v: &mut [i32], k: usize) -> u8 {
+    // At most 2^32 magnitudes of 31 bits: the sum fits.
     let sum: u64 = v.iter().map(|v| u64::from(v.unsigned_abs())).sum();
     let mean = sum.checked_div(v.len() as u64).unwrap_or(0) as i32;
     let power = nearest_power(mean);
@@ -95,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn powers_of_two_contract_by_eight_ninths(v in vectors(), k in 1u32..30) {
+        fn natural_contracts_by_eight_ninths(v in vectors(), k in 1u32..30) {
             let budget = Budget { k, value_bits: 8, compressor: Compressor::Natural };
             let (error, whole, entries) = compressed(&v, &budget, 0);
             let alpha = 8.0 / 9.0 * (f64::from(k) / v.len() as f64).min(1.0);
@@ -104,16 +107,16 @@ mod tests {
         }
 
         #[test]
-        fn signs_contract(v in vectors()) {
+        fn sign_contracts(v in vectors()) {
             let budget = Budget { k: v.len() as u32, value_bits: 8, compressor: Compressor::Sign };
             let (error, whole, _) = compressed(&v, &budget, 0);
-            // The mean magnitude is rounded down to an integer before it is rounded to a power.
+            // The mean magnitude is rounded down to an integer before it is rounded to a power of two.
             let slack = 4.0 * whole.sqrt() * (v.len() as f64).sqrt() + 4.0;
             prop_assert!(error <= (1.0 - 8.0 / (9.0 * v.len() as f64)) * whole + slack);
         }
 
         #[test]
-        fn a_random_choice_has_k_coordinates_and_follows_its_seed(v in prop::collection::vec(1i32..1000, 1..30), k in 0u32..30, draw: u64) {
+        fn rand_k_keeps_k_and_is_deterministic(v in prop::collection::vec(1i32..1000, 1..30), k in 0u32..30, draw: u64) {
             let budget = Budget { k, value_bits: 32, compressor: Compressor::RandK { seed: 0 } };
             let (_, _, entries) = compressed(&v, &budget, draw);
             prop_assert_eq!(entries, v.len().min(k as usize));
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_choice_contracts_by_k_of_d_in_the_mean() {
+    fn rand_k_contracts_by_k_over_d_in_the_mean() {
         let v: Vec<i32> = (1..=20).map(|j| j * 1000).collect();
         let budget = Budget { k: 5, value_bits: 32, compressor: Compressor::RandK { seed: 0 } };
         let errors: f64 = (0..2000u64).map(|draw| compressed(&v, &budget, draw << 17).0).sum();
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_the_nearest() {
+    fn nearest_power_rounds_correctly() {
         assert_eq!([0, 1, 2, 3, -5, 6, 7, 11, 12].map(nearest_power), [0, 1, 2, 3, -3, 4, 4, 4, 5]);
         assert_eq!([i32::MAX, -i32::MAX].map(nearest_power), [31, -31]);
     }

@@ -1,59 +1,60 @@
-//! How much the gradient of a worker's data can change: an upper bound of the largest eigenvalue of AᵀA, A the rows.
+//! An upper bound of the largest eigenvalue of AᵀA, where A are the rows: how much the gradient of the data can change.
 //!
-//! For every v > 0 (Collatz, Wielandt; |A| are the magnitudes of A)
+//! For every v > 0 (Collatz, Wielandt; |A| has the magnitudes of A)
 //!
 //! ```text
 //! λ_max(AᵀA) ≤ λ_max(|A|ᵀ|A|) ≤ max_k (|A|ᵀ|A| v)_k / v_k
 //! ```
 //!
-//! Whatever v is, this is a bound, so only what becomes of v is rounded upwards and the rest may be anything. With v ← |A|ᵀ|A| v it
-//! comes close to λ_max(|A|ᵀ|A|) in a few passes, which is the eigenvalue itself where no feature is negative. Where one
-//! is, ‖AᵀA‖_F is a second bound, column by column. The eigenvalue that a power iteration finds would be too small.
+//! This holds for any v, so only |A|ᵀ|A| v must be rounded up. Iterating v ← |A|ᵀ|A| v approaches λ_max(|A|ᵀ|A|) in a
+//! few passes, which is the eigenvalue itself if no feature is negative. If some are, ‖AᵀA‖_F is a second bound,
+//! computed column by column. A power iteration would approach the eigenvalue from below, which is not a safe bound.
 //!
-//! Features are `q_jk s_k`, integers times scales. With u_k = s_k v_k a pass is one of integers:
+//! Features are integers times scales, `q_jk s_k`. With u_k = s_k v_k a pass uses integers only:
 //!
 //! ```text
 //! w = |Q|ᵀ(|Q| u)        bound = max_k s_k² w_k / u_k        u_k ← s_k² w_k
 //! ```
 
 use crate::bound::{Bound, ceil_shift};
-use crate::wide::ceil_log2;
+use crate::fixed_point::ceil_log2;
 use core::iter;
 use smidgen_protocol::shard::{Columns, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
 
-/// Passes over the rows. Mushrooms, the slowest of the sets that were tried, comes within 1e-4 in 8 and 1e-6 in 16.
+/// Number of passes. Mushrooms, the slowest data set tried, is within 1e-4 after 8 and within 1e-6 after 16.
 const PASSES: usize = 16;
-/// Bits of u at most.
+/// Maximum number of bits of u.
 const VECTOR_BITS_MAX: u32 = 30;
-/// Columns of rows with negative features up to which ‖AᵀA‖_F is computed: as many passes.
+/// Maximum number of columns for ‖AᵀA‖_F, which needs a pass per column.
 const FROBENIUS_MAX: usize = 128;
-/// Bits of stored features whose products can be summed exactly.
+/// Maximum width of stored features for which sums of their products are exact.
 const EXACT_BITS_MAX: u32 = 15;
 
-/// What is asked for a bound.
+/// Data and working memory for a bound.
 #[derive(Debug)]
-pub struct Rows<'a> {
-    /// The worker's data, checked.
+pub struct CurvatureRequest<'a> {
+    /// The worker's data, which passed [`Objective::check`](crate::objective::Objective::check).
     pub data: &'a [u8],
-    /// Working memory, d integers.
+    /// Working memory of d integers.
     pub vector: &'a mut [i32],
     /// Working memory of the objective, as for an evaluation.
     pub scratch: &'a mut [i64],
 }
 
-/// What rows have beside their features.
+/// Bias of a linear model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
-    /// Nothing.
+    /// None.
     None,
-    /// One more feature, which is 1.
+    /// A bias: an additional feature that is always 1.
     One,
 }
 
-/// An upper bound of λ_max( Σ_j a_j a_jᵀ ) / n over the n rows of a shard; none if the data are no shard, or the working memory
-/// is shorter than the rows with their bias.
-pub fn mean_curvature(rows: Rows<'_>, bias: Bias) -> Option<Bound> {
+/// An upper bound of λ_max(Σ_j a_j a_jᵀ) / n over the n rows of a shard.
+///
+/// `None` if the data are not a shard, or the working memory is shorter than a row with its bias.
+pub fn mean_curvature(rows: CurvatureRequest<'_>, bias: Bias) -> Option<Bound> {
     let shard = Shard::open(rows.data).ok()?;
     let matrix = Matrix { shard: &shard, bias };
     let (u, w) = (rows.vector.get_mut(..matrix.width())?, rows.scratch.get_mut(..matrix.width())?);
@@ -64,7 +65,7 @@ pub fn mean_curvature(rows: Rows<'_>, bias: Bias) -> Option<Bound> {
     Some(bound.over(shard.header.rows))
 }
 
-/// A as it is stored.
+/// The matrix A, as stored.
 #[derive(Clone, Copy)]
 struct Matrix<'a> {
     shard: &'a Shard<'a>,
@@ -76,7 +77,7 @@ impl Matrix<'_> {
         self.shard.header.dimension as usize
     }
 
-    /// Columns, that of the bias included.
+    /// Number of columns, including that of the bias.
     fn width(&self) -> usize {
         self.features() + usize::from(self.bias == Bias::One)
     }
@@ -98,7 +99,7 @@ impl Matrix<'_> {
         }
     }
 
-    /// The rows, each a list of columns and stored values.
+    /// Iterates over the rows, each as pairs of column and stored value.
     fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = (usize, i64)> + Clone> {
         let Self { shard, bias } = *self;
         let mut first = 0;
@@ -117,11 +118,12 @@ impl Matrix<'_> {
         })
     }
 
-    /// The least of max_k (|A|ᵀ|A| v)_k / v_k over some v.
+    /// The smallest max_k (|A|ᵀ|A| v)_k / v_k over the iterates v.
     fn collatz_wielandt(&self, u: &mut [i32], w: &mut [i64]) -> Bound {
         let width_bits = ceil_log2(self.width() as u32);
         let u_bits = VECTOR_BITS_MAX.min(62 - self.value_bits() - width_bits);
         let margin_bits = self.value_bits() + u_bits + width_bits;
+        // A sum over all rows must fit 62 bits; the margin drops the bits that do not.
         let kept_bits = 62 - self.value_bits() - ceil_log2(self.shard.header.rows);
         let dropped = margin_bits.saturating_sub(kept_bits);
         u.fill(1 << u_bits);
@@ -136,33 +138,34 @@ impl Matrix<'_> {
             least = Some(least.map_or(largest, |least: Bound| least.min(largest)));
             let top = images().max().unwrap_or(Bound::ZERO);
             let shift = (u_bits as i32).saturating_sub(top.ceil_log2());
-            // A column without entries has no image, and no part in any other's.
+            // A column without entries has image 0. Any positive value keeps v > 0 and affects no other column.
             iter::zip(images(), u.iter_mut())
                 .for_each(|(image, u)| *u = image.integer(shift).max(1));
         }
         least.unwrap_or(Bound::ZERO)
     }
 
-    /// w = |Q|ᵀ(|Q| u) without its low bits, rounded upwards.
+    /// w = |Q|ᵀ(|Q| u), rounded up after dropping low bits.
     fn pass(&self, u: &[i32], w: &mut [i64], dropped: u32) {
         w.fill(0);
         for row in self.rows() {
             let terms = row
                 .clone()
                 .filter_map(|(k, q)| Some(q.unsigned_abs() * u64::from(u.get(k)?.unsigned_abs())));
+            // Rounded up, so that w is an upper bound of the exact product.
             let margin = ceil_shift(terms.sum(), dropped);
             row.for_each(|(k, q)| add(w, k, (q.unsigned_abs() * margin) as i64));
         }
     }
 
-    /// Whether ‖AᵀA‖_F may be less than the other bound, and can be had.
+    /// Returns whether ‖AᵀA‖_F may be the smaller bound and is affordable.
     fn has_frobenius(&self) -> bool {
         self.value_bits() <= EXACT_BITS_MAX
             && self.width() <= FROBENIUS_MAX
             && self.rows().flatten().any(|(_, q)| q < 0)
     }
 
-    /// ‖AᵀA‖_F, one column of QᵀQ after the other.
+    /// ‖AᵀA‖_F, one column of QᵀQ at a time.
     fn frobenius(&self, w: &mut [i64]) -> Bound {
         let mut sum = Bound::ZERO;
         for column in 0..self.width() {
@@ -190,7 +193,7 @@ fn add(w: &mut [i64], k: usize, term: i64) {
     }
 }
 
-/// The column of an entry, which is the `position`-th of its row.
+/// Column of an entry at `position` in its row.
 fn column(shard: &Shard<'_>, entry: usize, position: usize) -> usize {
     match shard.columns {
         Columns::Dense => position,
@@ -199,7 +202,7 @@ fn column(shard: &Shard<'_>, entry: usize, position: usize) -> usize {
     }
 }
 
-/// The stored value of an entry.
+/// Stored value of an entry.
 fn value(shard: &Shard<'_>, entry: usize) -> i64 {
     match shard.values {
         Values::Unit => 1,
@@ -212,12 +215,12 @@ fn value(shard: &Shard<'_>, entry: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naive::{self, Labels, dimensions, real, rows, wild};
+    use crate::reference::{self, Labels, datasets, dimensions, extreme, real};
     use nalgebra::DMatrix;
     use proptest::prelude::*;
 
     /// λ_max(AᵀA)/n in f64.
-    fn eigenvalue(rows: &naive::Rows, bias: Bias) -> f64 {
+    fn eigenvalue(rows: &reference::Dataset, bias: Bias) -> f64 {
         let width = rows.dimension + usize::from(bias == Bias::One);
         let mut matrix = DMatrix::<f64>::zeros(rows.entries.len(), width);
         for (j, row) in rows.entries.iter().enumerate() {
@@ -234,18 +237,18 @@ mod tests {
         gram.symmetric_eigenvalues().max() / rows.entries.len() as f64
     }
 
-    fn bound(rows: &naive::Rows, bias: Bias) -> f64 {
+    fn bound(rows: &reference::Dataset, bias: Bias) -> f64 {
         let words = rows.shard();
         let data = &bytemuck::cast_slice(&words)[..rows.len()];
         let width = rows.dimension + 1;
         let (mut vector, mut scratch) = (vec![0; width], vec![0; width]);
-        let rows = Rows { data, vector: &mut vector, scratch: &mut scratch };
-        real(mean_curvature(rows, bias).and_then(Bound::ratio).expect("a moderate number"))
+        let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
+        real(mean_curvature(rows, bias).and_then(Bound::ratio).expect("a bound in range"))
     }
 
     proptest! {
         #[test]
-        fn no_eigenvalue_is_above_the_bound(rows in rows(dimensions(), Labels::Classes(2), 6)) {
+        fn bound_exceeds_largest_eigenvalue(rows in datasets(dimensions(), Labels::Classes(2), 6)) {
             for bias in [Bias::None, Bias::One] {
                 let (bound, eigenvalue) = (bound(&rows, bias), eigenvalue(&rows, bias));
                 prop_assert!(bound >= eigenvalue * (1.0 - 1e-12), "{bound:e} < {eigenvalue:e}");
@@ -256,15 +259,15 @@ mod tests {
     proptest! {
         /// The order of the rows does not matter either.
         #[test]
-        fn whatever_a_check_lets_through_has_a_bound_or_none((rows, at) in wild(
-            rows(dimensions(), Labels::Classes(2), 6),
+        fn extreme_data_never_panics_and_row_order_does_not_matter((rows, point) in extreme(
+            datasets(dimensions(), Labels::Classes(2), 6),
             |rows| rows.dimension
         )) {
-            let of = |rows: &naive::Rows| {
+            let of = |rows: &reference::Dataset| {
                 let words = rows.shard();
                 let data = &bytemuck::cast_slice(&words)[..rows.len()];
-                let (mut vector, mut scratch) = (at.x.clone(), vec![-1; at.x.len()]);
-                let rows = Rows { data, vector: &mut vector, scratch: &mut scratch };
+                let (mut vector, mut scratch) = (point.x.clone(), vec![-1; point.x.len()]);
+                let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
                 mean_curvature(rows, Bias::None).and_then(Bound::ratio)
             };
             prop_assert_eq!(of(&rows), of(&rows.reversed()));
@@ -272,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn one_row_and_orthogonal_rows_are_exact() {
+    fn bound_is_tight_for_orthogonal_rows() {
         let scale = Ratio { mantissa: 1, exponent: -1 };
         let entries = vec![vec![(0, 3), (1, -4)], vec![(2, 12)]];
-        let mut rows = naive::Rows {
+        let mut rows = reference::Dataset {
             dimension: 3,
             width: Width::I8,
             sparse: true,
@@ -294,11 +297,11 @@ mod tests {
         assert!(close(bound(&rows, Bias::One), 4.0 * 25.0 + 1.0));
     }
 
-    /// Two columns that point in opposite directions half of the time: magnitudes know nothing of that.
+    /// Orthogonal columns with signs: the bound by magnitudes misses the cancellation.
     #[test]
-    fn signs_are_seen_by_the_norm_of_frobenius() {
+    fn frobenius_bound_accounts_for_signs() {
         let entries = [[1, 1], [1, -1]].map(|row| vec![(0, row[0]), (1, row[1])]);
-        let rows = naive::Rows {
+        let rows = reference::Dataset {
             dimension: 2,
             width: Width::I8,
             sparse: false,
@@ -310,6 +313,9 @@ mod tests {
             entries: entries.to_vec(),
         };
         let found = bound(&rows, Bias::None);
-        assert!((found / 2f64.sqrt() - 1.0).abs() < 1e-6, "{found}: λ = 1, by magnitudes 2");
+        assert!(
+            (found / 2f64.sqrt() - 1.0).abs() < 1e-6,
+            "{found}, where λ = 1 and the bound by magnitudes is 2"
+        );
     }
 }

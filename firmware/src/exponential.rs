@@ -1,22 +1,23 @@
-//! e^−z for z ≥ 0, and the logarithm of a sum of such powers: what softmax is made of.
+//! e^−z for z ≥ 0, and the logarithm of a sum of such powers, for softmax.
 //!
-//! e^−z = 2^−n · 2^−i/64 · e^−t, where n and i are read off z / log 2, the middle factor comes from a table and the last one,
-//! t < 0.011, from four terms of its series. The table is evaluated by the compiler; at run time there is no float.
+//! e^−z = 2^−n · 2^−i/64 · e^−t, where n and i are the leading bits of z / log 2. The second factor comes from a table
+//! and the third, t < 0.011, from four terms of its series. The compiler evaluates the table; no floats exist at run
+//! time.
 
 use crate::sigmoid::exp;
 use smidgen_protocol::vector::round_shift;
 
 /// Fraction bits of powers and logarithms.
-pub const EXPONENT: u32 = 31;
-/// Bound of the error of a power, and of a logarithm of a sum of 64 powers: 2^-27.5.
+pub(crate) const EXPONENT: u32 = 31;
+/// Error bound of powers, and of logarithms of a sum of 64 powers: 2^-27.5.
 #[cfg(test)]
 const ERROR_MAX: f64 = 5.3e-9;
 
-/// Fraction bits of z and of what is derived from it.
+/// Fraction bits of z and of quantities derived from it.
 const Z_EXPONENT: u32 = 32;
-/// Beyond z = 32 every power is 0.
+/// For z ≥ 32 every power is 0.
 const Z_MAX: i64 = 32 << Z_EXPONENT;
-/// log2 of the entries of the table.
+/// log2 of the number of table entries.
 const INDEX_BITS: u32 = 6;
 /// 1 / log 2 − 1, with 32 fraction bits.
 const EXCESS: u64 = 1_901_360_723;
@@ -39,27 +40,27 @@ const fn table() -> [u32; 1 << INDEX_BITS] {
     table
 }
 
-/// Powers for arguments of one exponent, whatever that is.
+/// Powers for arguments with a fixed exponent.
 #[derive(Clone, Copy, Debug)]
-pub struct Exponential {
+pub(crate) struct Exponential {
     shift: i32,
 }
 
 impl Exponential {
     /// For arguments `magnitude * 2^-exponent`.
-    pub const fn new(exponent: i32) -> Self {
+    pub(crate) const fn new(exponent: i32) -> Self {
         Self { shift: exponent - Z_EXPONENT as i32 }
     }
 
-    /// e^−z for z ≥ 0: between 0 and 2^31.
-    pub fn at(self, magnitude: i64) -> u32 {
+    /// e^−z for z ≥ 0, in 0..=2^31.
+    pub(crate) fn at(self, magnitude: i64) -> u32 {
         power(round_shift(magnitude, self.shift).min(Z_MAX) as u64)
     }
 }
 
 /// e^−z for z up to [`Z_MAX`].
 fn power(z: u64) -> u32 {
-    // z / log 2, in two parts that fit 64 bits.
+    // z / log 2 = z + z (1 / log 2 − 1). The second product drops bits so that it fits 64.
     let binary = z + (((z >> 5) * EXCESS) >> 27);
     let fraction = binary & u64::from(u32::MAX);
     let rest = fraction & ((1 << (Z_EXPONENT - INDEX_BITS)) - 1);
@@ -72,10 +73,11 @@ fn power(z: u64) -> u32 {
     (power >> (binary >> Z_EXPONENT)) as u32
 }
 
-/// log s for s from 1 to 2^32, with [`EXPONENT`] fraction bits.
+/// log s for s in 1..=2^32, both with [`EXPONENT`] fraction bits.
 ///
-/// s = 2^k m, and log m by Newton's method for e^y = m: each of three steps squares an error that is below 0.06 at first.
-pub fn log(s: u64) -> u64 {
+/// s = 2^k m, where log m solves e^y = m by Newton's method: three steps, each of which squares an error that starts
+/// below 0.06.
+pub(crate) fn log(s: u64) -> u64 {
     let k = s.checked_ilog2().unwrap_or(0).saturating_sub(EXPONENT);
     let m = s >> k;
     let mut y = ((m - (1 << EXPONENT)) * LOG_2) >> 32;
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_within_the_bound_over_the_whole_range() {
+    fn power_error_is_bounded() {
         let grid = (0..33u64 << 14).map(|step| (step << 18) + step * 40503 % (1 << 18));
         let borders = (0..1 << 11).flat_map(|cell: u64| {
             let z = (cell as f64 / 64.0 * std::f64::consts::LN_2 * 4_294_967_296.0) as u64;
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn any_exponent_of_the_argument_will_do() {
+    fn every_argument_exponent_works() {
         for (exponent, bit) in
             (-400..400).flat_map(|exponent| (0..63).map(move |bit| (exponent, bit)))
         {
@@ -121,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn logarithms_are_within_the_bound() {
+    fn log_error_is_bounded() {
         for step in 0..1u64 << 16 {
             let s = (1 << EXPONENT) + step * step * 32 + step * 7919;
             let exact = (s as f64 / unit()).ln();
             let error = (log(s) as f64 / unit() - exact).abs();
             assert!(error <= ERROR_MAX, "{s}: {error:e}");
         }
-        assert!(log(1 << EXPONENT) <= 4, "no loss where the score is far ahead");
+        assert!(log(1 << EXPONENT) <= 4, "log 1 is 0");
     }
 }

@@ -1,177 +1,192 @@
-//! What a board still has when it lost power, in flash: the data of its worker, so that they need not be sent again, and
-//! after every round what its worker alone keeps (e_i of EF14, v_i of SGDM), which nobody else could give back.
+//! Non-volatile storage for worker state in NOR flash: the data, so that the host need not send them again, and after
+//! every round the local state of methods that have one (e_i of EF14, v_i of SGDM), which no one else could restore.
 //!
 //! ```text
-//!  poll_piece, poll_private ─> [ rings of pages in flash ] ─> open: data, to the memory of a worker that starts
-//!                                                          ─> recall: what a restored worker asks for
+//!  poll_data_chunk, poll_local_state ─> [ rings of pages in flash ] ─> open: data, to the memory of a starting worker
+//!                                                                  ─> load_local_state: for a restored worker
 //! ```
 //!
-//! A record is on pages that follow each other, and behind the last page comes the first one. It begins on the page behind the
-//! one that was begun last, whether or not that record became whole: so pages wear alike. Only those of the last record that is
-//! whole are passed over, while there is room beside them, so that it stays whole until another one is.
+//! # Rings
+//!
+//! A record occupies consecutive pages of a ring. It starts on the page after the last one written, whether or not the
+//! previous record was completed, so pages wear evenly. Only the pages of the last complete record are skipped, as long
+//! as there is room beside them: that record stays intact until another one is complete.
 //!
 //! ```text
-//! page = sequence ‖ length ‖ CRC-32 of the content ‖ CRC-32 of these three and the number of the page in its record ‖ content
+//! page = sequence ‖ length ‖ CRC-32 of content ‖ CRC-32 of these three and the number of the page ‖ content
 //! ```
 //!
-//! Power may fail at any moment. A page is erased just before it is written, its head first; a record whose content does not
-//! have the CRC-32 that its first page names is not whole, and the one before it is taken.
+//! # Failures
 //!
-//! What is written is read back, since a controller need not know that a page is worn out. A record for which a page fails begins
-//! anew on the next one, if all of it is at hand: its first piece, or what a worker alone keeps. If not, the next load gets past it.
+//! Power may fail at any time. A page is erased just before it is written, head first. A record is complete if its
+//! content has the CRC-32 in its first page; otherwise the previous record is used.
 //!
-//! Data that are found are used only if they have the check sum that the host names in `Configure`; what a worker alone kept only
-//! if it is of the round, the session and the worker that are asked for. A flash that takes nothing any more is noticed once after
-//! every start, and then costs what a board without a journal costs.
+//! Every write is read back, since a controller may not detect a worn page. After a failed write, a record is restarted
+//! on the next page if all of it is available: the first chunk of data, or local state. Otherwise the next transfer of
+//! the data writes it. A flash that accepts no writes is detected once after each start; the worker then continues as
+//! without a journal.
+//!
+//! Stored data are used only if they have the checksum in `Configure`, local state only if it belongs to the requested
+//! session, worker and round.
 
 use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::vector::Exponent;
 
-/// The longest piece in bytes.
-pub const PIECE_LEN_MAX: usize = 512;
-/// Pieces begin at multiples of this, and flash is written in units of it.
-pub const GRAIN: usize = 16;
-/// So often what a worker alone keeps is written anew in a round, if pages fail.
+/// Length of the longest chunk in bytes.
+pub const CHUNK_LEN_MAX: usize = 512;
+/// Alignment of chunks, and unit of writes to flash, in bytes.
+pub const BLOCK_LEN: usize = 16;
+/// Maximum number of attempts to write the local state of a round.
 const ATTEMPTS_MAX: usize = 4;
 
-/// Some of a worker's data, on their way to a journal.
+/// A chunk of a worker's data, to be stored in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece<'d> {
-    /// Which data.
-    pub whole: Whole,
-    /// Bytes before this piece, a multiple of [`GRAIN`].
+pub struct DataChunk<'d> {
+    /// The data that the chunk is part of.
+    pub data_id: DataId,
+    /// Offset of the chunk in the data, a multiple of [`BLOCK_LEN`].
     pub offset: u32,
-    /// At most [`PIECE_LEN_MAX`]; a multiple of [`GRAIN`], unless these are the last.
+    /// At most [`CHUNK_LEN_MAX`] bytes; a multiple of [`BLOCK_LEN`] except at the end of the data.
     pub bytes: &'d [u8],
 }
 
-/// All of a worker's data, as `Configure` names them.
+/// Checksum and length of data, as in `Configure`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// Their CRC-32.
+pub struct DataId {
+    /// CRC-32.
     pub checksum: u32,
-    /// Their length in bytes.
+    /// Length in bytes.
     pub len: u32,
 }
 
-/// What a worker alone keeps after a round.
+/// Local state of a worker after a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Private<'p> {
-    /// Says of which round, session and worker.
+pub struct LocalState<'p> {
+    /// Hash of session, worker, data and round.
     pub name: u64,
-    /// The exponent of the mantissas.
+    /// Exponent of the mantissas.
     pub exponent: Exponent,
-    /// All coordinates.
+    /// Mantissas of all coordinates.
     pub mantissas: &'p [i32],
 }
 
-/// The wish of a restored worker for what it kept alone.
+/// Request of a restored worker for its local state.
 #[derive(Debug)]
-pub struct Recall<'p> {
-    /// Under which name.
+pub struct LocalStateRequest<'p> {
+    /// Name under which it was stored.
     pub name: u64,
-    /// Where it belongs.
+    /// Output: the mantissas.
     pub mantissas: &'p mut [i32],
 }
 
-/// What keeps for a worker what it would lose with its power.
+/// Non-volatile storage for worker state.
+///
+/// Storing may fail silently: the host then sends the data again after a restart, and local state starts from zero.
 pub trait Journal {
-    /// Keeps a piece of the data, if it can.
-    fn keep(&mut self, piece: &Piece);
+    /// Stores a chunk of the data, if possible.
+    fn store_data(&mut self, chunk: &DataChunk);
 
-    /// Keeps what a worker alone keeps, if it can.
-    fn keep_private(&mut self, private: &Private);
+    /// Stores local state, if possible.
+    fn store_local_state(&mut self, local: &LocalState);
 
-    /// Brings back what was kept last under a name, and tells its exponent. If there is nothing, anything may be where it belongs.
-    fn recall(&mut self, recall: Recall) -> Option<Exponent>;
+    /// Loads the latest local state stored under a name; returns its exponent. If it returns `None`, the content of the
+    /// buffer is unspecified.
+    fn load_local_state(&mut self, request: LocalStateRequest) -> Option<Exponent>;
 }
 
-/// Keeps nothing.
+/// A journal that stores nothing.
 impl Journal for () {
-    fn keep(&mut self, _: &Piece) {}
+    fn store_data(&mut self, _: &DataChunk) {}
 
-    fn keep_private(&mut self, _: &Private) {}
+    fn store_local_state(&mut self, _: &LocalState) {}
 
-    fn recall(&mut self, _: Recall) -> Option<Exponent> {
+    fn load_local_state(&mut self, _: LocalStateRequest) -> Option<Exponent> {
         None
     }
 }
 
-/// A journal that has a flash, or a part of one, for itself.
+/// A journal in a flash memory, or a region of one.
 #[derive(Debug)]
 pub struct FlashJournal<F> {
     flash: F,
     data: Ring,
-    private: Ring,
+    local: Ring,
 }
 
 impl<F: NorFlash> FlashJournal<F> {
-    /// Opens a journal whose first pages, so many, are for data, and the others for what a worker alone keeps.
+    /// Opens a journal with `data_pages` pages for data, followed by pages for local state.
     ///
-    /// Brings the data that were kept last, and wholly, to where a worker has its data: to the front of its memory. Other
-    /// memory may be written to as well: a worker's session takes nothing but data from memory that it finds.
+    /// Copies the last complete data to the start of `memory`, where a worker expects its data. Uses the rest of
+    /// `memory` as a buffer: a worker takes nothing but data from memory that it finds.
     #[inline(never)]
     pub fn open(mut flash: F, data_pages: u32, memory: &mut [u64]) -> Self {
         let pages = flash.capacity() as u32 / F::ERASE_SIZE as u32;
         let data_pages = data_pages.min(pages);
         let memory: &mut [u8] = bytemuck::cast_slice_mut(memory);
-        // What is found last stays in memory.
-        let private = Ring::open(&mut flash, data_pages..pages, memory, |content| {
+        // Local state first: the data must be the last that is copied to memory.
+        let local = Ring::open(&mut flash, data_pages..pages, memory, |content| {
             let (name, bytes) = content.split_first_chunk()?;
-            Some(sum(name, bytes))
+            Some(local_checksum(name, bytes))
         });
         let data = Ring::open(&mut flash, 0..data_pages, memory, |data| Some(checksum(data)));
-        Self { flash, data, private }
+        Self { flash, data, local }
     }
 
-    /// The flash, to look at.
+    /// Returns the flash, for inspection.
     pub fn flash(&mut self) -> &mut F {
         &mut self.flash
     }
 
-    /// Gives the flash back.
+    /// Closes the journal and returns the flash.
     pub fn close(self) -> F {
         self.flash
     }
 }
 
 impl<F: NorFlash> Journal for FlashJournal<F> {
-    /// Writes a piece behind the one before it. Of data of which a piece is missing nothing more is written.
+    /// Appends a chunk to its predecessor. If a chunk is missing, the rest of those data is not stored.
     #[inline(never)]
-    fn keep(&mut self, piece: &Piece) {
-        let _kept = self.data.append(&mut self.flash, piece.whole, piece.offset, piece.bytes);
+    fn store_data(&mut self, chunk: &DataChunk) {
+        let _kept = self.data.append(&mut self.flash, chunk.data_id, chunk.offset, chunk.bytes);
     }
 
     #[inline(never)]
-    fn keep_private(&mut self, private: &Private) {
-        let Self { flash, private: ring, .. } = self;
-        let name = label(private.name, private.exponent);
-        let bytes = bytemuck::cast_slice(private.mantissas);
-        let whole = Whole { checksum: sum(&name, bytes), len: (GRAIN + bytes.len()) as u32 };
-        let rest = GRAIN as u32;
-        let mut keep = || {
-            ring.append(flash, whole, 0, &name)?;
-            ring.append(flash, whole, rest, bytes)
+    fn store_local_state(&mut self, local: &LocalState) {
+        let Self { flash, local: ring, .. } = self;
+        let name = header_block(local.name, local.exponent);
+        let bytes = bytemuck::cast_slice(local.mantissas);
+        let data_id = DataId {
+            checksum: local_checksum(&name, bytes),
+            len: (BLOCK_LEN + bytes.len()) as u32,
         };
-        // If none succeeds, the worker goes on without: that is what a board without a journal does.
+        // The name is part of the content, so a record found under another name is recognised before its content is
+        // read.
+        let rest = BLOCK_LEN as u32;
+        let mut keep = || {
+            ring.append(flash, data_id, 0, &name)?;
+            ring.append(flash, data_id, rest, bytes)
+        };
+        // After the last failed attempt the worker continues without stored state, as a board without a journal.
         let _kept = (0..ATTEMPTS_MAX).any(|_| keep().is_some());
     }
 
     #[inline(never)]
-    fn recall(&mut self, recall: Recall) -> Option<Exponent> {
-        let Self { flash, private: ring, .. } = self;
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(recall.mantissas);
+    fn load_local_state(&mut self, request: LocalStateRequest) -> Option<Exponent> {
+        let Self { flash, local: ring, .. } = self;
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(request.mantissas);
+        // From the newest record to older ones: the newest may be incomplete, or of another round.
         let mut bound = u32::MAX;
         while let Some(record) = ring.newest(flash, bound) {
             bound = record.sequence;
-            let name = ring.grain(flash, &record, 0).unwrap_or_default();
+            let name = ring.block(flash, &record, 0).unwrap_or_default();
             let [.., exponent] = name;
             let exponent = exponent.cast_signed();
-            if name == label(recall.name, exponent) {
-                ring.load(flash, &record, GRAIN as u32, bytes);
-                if sum(&name, bytes) == record.whole.checksum {
+            if name == header_block(request.name, exponent) {
+                ring.load(flash, &record, BLOCK_LEN as u32, bytes);
+                // The checksum covers the name too: a state is never returned for another round.
+                if local_checksum(&name, bytes) == record.data_id.checksum {
                     return Some(exponent);
                 }
             }
@@ -180,59 +195,64 @@ impl<F: NorFlash> Journal for FlashJournal<F> {
     }
 }
 
-/// The first grain of what a worker alone keeps.
-fn label(name: u64, exponent: Exponent) -> [u8; GRAIN] {
+/// First block of a local state: its name and exponent.
+fn header_block(name: u64, exponent: Exponent) -> [u8; BLOCK_LEN] {
     let [low, high] = [name as u32, (name >> 32) as u32];
     bytes([low, high, 0, u32::from(exponent.cast_unsigned()) << 24])
 }
 
-/// The check sum of what a worker alone keeps, with its first grain.
-fn sum(name: &[u8; GRAIN], bytes: &[u8]) -> u32 {
+/// Checksum of a local state and its first block.
+fn local_checksum(name: &[u8; BLOCK_LEN], bytes: &[u8]) -> u32 {
+    // Both parts separately, since name and mantissas are not contiguous in memory. The rotation makes their order
+    // matter.
     checksum(name).rotate_left(1) ^ checksum(bytes)
 }
 
-/// Pages that are written in turn.
+/// Pages written in rotation.
 #[derive(Debug)]
 struct Ring {
     first: u32,
-    /// How many; none once no page takes anything.
+    /// Number of pages; 0 once all have failed.
     pages: u32,
-    /// The one behind that which was begun last; counted in the ring.
+    /// The page after the last one written, relative to `first`.
     page: u32,
-    /// The number of the next record.
+    /// Sequence number of the next record.
     sequence: u32,
-    /// The last record that is whole.
+    /// The last complete record.
     last: Option<Record>,
-    /// The record that is being written, and how many bytes of its content are.
+    /// The record being written, and the bytes of its content so far.
     growing: Option<(Record, u32)>,
 }
 
-/// Content and where it lies.
+/// Location and identity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Record {
     page: u32,
     sequence: u32,
-    whole: Whole,
+    data_id: DataId,
 }
 
 impl Record {
-    /// The head of the page with this number in the record.
-    fn head(&self, number: u32) -> [u8; GRAIN] {
-        let Whole { checksum: content, len } = self.whole;
+    /// Head of page `number` of the record.
+    fn head(&self, number: u32) -> [u8; BLOCK_LEN] {
+        let DataId { checksum: content, len } = self.data_id;
+        // The page number is part of the check, so a page left from an older record in another place is not taken for
+        // this one.
         let check = checksum(&bytes([self.sequence, len, content, number]));
         bytes([self.sequence, len, content, check])
     }
 
-    /// The record that begins on a page with this head, if one does.
-    fn parse(page: u32, head: [u8; GRAIN]) -> Option<Self> {
+    /// Parses the head of a record's first page.
+    fn parse(page: u32, head: [u8; BLOCK_LEN]) -> Option<Self> {
         let [sequence, len, checksum, _] = words(head);
-        let record = Self { page, sequence, whole: Whole { checksum, len } };
+        let record = Self { page, sequence, data_id: DataId { checksum, len } };
+        // Only a first page has the check of number 0.
         (record.head(0) == head).then_some(record)
     }
 }
 
 impl Ring {
-    /// Finds the record that was written last, and wholly, and brings its content to the front of memory.
+    /// Finds the last complete record and copies its content to the start of `memory`.
     fn open<F: NorFlash>(
         flash: &mut F,
         pages: Range<u32>,
@@ -245,13 +265,14 @@ impl Ring {
         let mut bound = u32::MAX;
         while let Some(record) = ring.newest(flash, bound) {
             bound = record.sequence;
+            // The first iteration only: it finds where the next record is written, even if this one is incomplete.
             if bound >= ring.sequence {
                 ring.sequence = bound.saturating_add(1);
-                ring.page = ring.behind(flash, &record);
+                ring.page = ring.page_after(flash, &record);
             }
-            let Some(content) = memory.get_mut(..record.whole.len as usize) else { continue };
+            let Some(content) = memory.get_mut(..record.data_id.len as usize) else { continue };
             ring.load(flash, &record, 0, content);
-            if checksum(content) == Some(record.whole.checksum) {
+            if checksum(content) == Some(record.data_id.checksum) {
                 ring.last = Some(record);
                 break;
             }
@@ -259,14 +280,18 @@ impl Ring {
         ring
     }
 
-    /// Bytes of content in a page.
+    /// Bytes of content per page.
     const fn room<F: NorFlash>() -> u32 {
-        const { assert!(GRAIN.is_multiple_of(F::WRITE_SIZE) && GRAIN.is_multiple_of(F::READ_SIZE)) };
-        const { assert!(F::ERASE_SIZE.is_multiple_of(GRAIN) && F::ERASE_SIZE > GRAIN) };
-        const { (F::ERASE_SIZE - GRAIN) as u32 }
+        const {
+            assert!(
+                BLOCK_LEN.is_multiple_of(F::WRITE_SIZE) && BLOCK_LEN.is_multiple_of(F::READ_SIZE)
+            )
+        };
+        const { assert!(F::ERASE_SIZE.is_multiple_of(BLOCK_LEN) && F::ERASE_SIZE > BLOCK_LEN) };
+        const { (F::ERASE_SIZE - BLOCK_LEN) as u32 }
     }
 
-    /// The newest record before that number of which there is a beginning.
+    /// The newest record with a sequence number below `bound`, complete or not.
     fn newest<F: NorFlash>(&self, flash: &mut F, bound: u32) -> Option<Record> {
         let address = |page| (self.first + page) * F::ERASE_SIZE as u32;
         let begins = |page| Record::parse(page, read(flash, address(page))?);
@@ -274,94 +299,96 @@ impl Ring {
         records.filter(|record| record.sequence < bound).max_by_key(|record| record.sequence)
     }
 
-    /// The page behind those of a record that were begun.
-    fn behind<F: NorFlash>(&self, flash: &mut F, record: &Record) -> u32 {
+    /// The page after those of a record that were written.
+    fn page_after<F: NorFlash>(&self, flash: &mut F, record: &Record) -> u32 {
         let begun = |&number: &u32| {
             let content = self.address::<F>(record, number * Self::room::<F>());
-            read(flash, content - GRAIN as u32) == Some(record.head(number))
+            read(flash, content - BLOCK_LEN as u32) == Some(record.head(number))
         };
-        let pages = (0..Self::pages_of::<F>(record.whole)).take_while(begun).count();
+        let pages = (0..Self::pages_of::<F>(record.data_id)).take_while(begun).count();
         self.wrapped(record.page + pages as u32)
     }
 
-    /// Where the next record begins.
-    ///
-    /// That is the next page, unless the last record that is whole would lose its own for it and need not.
-    fn next<F: NorFlash>(&self, whole: Whole) -> u32 {
-        let pages = Self::pages_of::<F>(whole);
+    /// First page of the next record: the page after the last one written, unless the record would overwrite the last
+    /// complete one although there is room beside it.
+    fn next<F: NorFlash>(&self, data_id: DataId) -> u32 {
+        let pages = Self::pages_of::<F>(data_id);
         let Some(last) = self.last else { return self.page };
-        let last_pages = Self::pages_of::<F>(last.whole);
+        let last_pages = Self::pages_of::<F>(last.data_id);
+        // Skipping is worth it only if both records fit the ring.
         let room = self.pages.saturating_sub(last_pages);
         let end = self.wrapped(last.page + last_pages);
         let passed = self.wrapped(self.pages + self.page - end);
         if pages <= room && passed + pages > room { end } else { self.page }
     }
 
-    /// A page, counted on from the last one to the first.
+    /// Page index modulo the number of pages.
     fn wrapped(&self, page: u32) -> u32 {
         page.checked_rem(self.pages).unwrap_or(0)
     }
 
-    /// Pages of a record with this content.
-    fn pages_of<F: NorFlash>(whole: Whole) -> u32 {
-        whole.len.div_ceil(Self::room::<F>())
+    /// Number of pages of a record with this content.
+    fn pages_of<F: NorFlash>(data_id: DataId) -> u32 {
+        data_id.len.div_ceil(Self::room::<F>())
     }
 
-    /// Where a grain of a record's content lies.
+    /// Flash address of a block of a record's content.
     fn address<F: NorFlash>(&self, record: &Record, offset: u32) -> u32 {
         let page = self.first + self.wrapped(record.page + offset / Self::room::<F>());
-        page * F::ERASE_SIZE as u32 + GRAIN as u32 + offset % Self::room::<F>()
+        page * F::ERASE_SIZE as u32 + BLOCK_LEN as u32 + offset % Self::room::<F>()
     }
 
-    /// A grain of a record's content.
-    fn grain<F: NorFlash>(
+    /// Reads a block of a record's content.
+    fn block<F: NorFlash>(
         &self,
         flash: &mut F,
         record: &Record,
         offset: u32,
-    ) -> Option<[u8; GRAIN]> {
+    ) -> Option<[u8; BLOCK_LEN]> {
         read(flash, self.address::<F>(record, offset))
     }
 
-    /// Copies the content of a record from `offset` on.
+    /// Copies a record's content from `offset` on.
     fn load<F: NorFlash>(&self, flash: &mut F, record: &Record, offset: u32, content: &mut [u8]) {
-        for (offset, place) in (offset..).step_by(GRAIN).zip(content.chunks_mut(GRAIN)) {
-            let grain = self.grain(flash, record, offset).unwrap_or_default();
-            place.iter_mut().zip(grain).for_each(|(place, byte)| *place = byte);
+        for (offset, place) in (offset..).step_by(BLOCK_LEN).zip(content.chunks_mut(BLOCK_LEN)) {
+            let block = self.block(flash, record, offset).unwrap_or_default();
+            place.iter_mut().zip(block).for_each(|(place, byte)| *place = byte);
         }
     }
 
-    /// Writes content behind that before it, or the beginning of a record; nothing if it has not become what it should be.
+    /// Appends content to the record being written, or starts a record at offset 0; `None` if that fails.
     fn append<F: NorFlash>(
         &mut self,
         flash: &mut F,
-        whole: Whole,
+        data_id: DataId,
         offset: u32,
         content: &[u8],
     ) -> Option<()> {
+        // Cleared first: after a failure below the record is not continued.
         let growing = self.growing.take();
         if offset == 0 {
-            return self.begin(flash, whole, content);
+            return self.begin(flash, data_id, content);
         }
         let (record, written) = growing?;
-        let follows = record.whole == whole && written == offset;
+        let follows = record.data_id == data_id && written == offset;
         follows.then_some(())?;
         self.extend(flash, record, offset, content)
     }
 
-    /// Begins a record, on the first page that takes its beginning.
-    fn begin<F: NorFlash>(&mut self, flash: &mut F, whole: Whole, content: &[u8]) -> Option<()> {
-        if Self::pages_of::<F>(whole) > self.pages {
+    /// Starts a record on the first page that accepts it.
+    fn begin<F: NorFlash>(&mut self, flash: &mut F, data_id: DataId, content: &[u8]) -> Option<()> {
+        if Self::pages_of::<F>(data_id) > self.pages {
             return None;
         }
         for _ in 0..self.pages {
-            let record = Record { page: self.next::<F>(whole), sequence: self.sequence, whole };
+            // A new sequence number per attempt: the abandoned pages must not be taken for the newest record.
+            let record = Record { page: self.next::<F>(data_id), sequence: self.sequence, data_id };
             self.sequence = self.sequence.saturating_add(1);
             if self.extend(flash, record, 0, content).is_some() {
                 return Some(());
             }
         }
-        // Every page has been tried: that takes its time, and is not done again before the board restarts.
+        // All pages have failed. Do not spend that time again before the next start.
         self.pages = 0;
         None
     }
@@ -374,57 +401,59 @@ impl Ring {
         offset: u32,
         content: &[u8],
     ) -> Option<()> {
-        let mut grains = (offset..).step_by(GRAIN).zip(content.chunks(GRAIN));
-        grains.try_for_each(|(offset, grain)| self.write(flash, &record, offset, grain))?;
+        let mut blocks = (offset..).step_by(BLOCK_LEN).zip(content.chunks(BLOCK_LEN));
+        blocks.try_for_each(|(offset, block)| self.write(flash, &record, offset, block))?;
         let written = offset + content.len() as u32;
-        if written == record.whole.len {
+        // From here on this record is protected instead of the previous one.
+        if written == record.data_id.len {
             self.last = Some(record);
         }
         self.growing = Some((record, written));
         Some(())
     }
 
-    /// Writes a grain of a record's content, and before the first one of a page its head.
+    /// Writes a block of a record's content, after erasing and writing the head of a new page.
     fn write<F: NorFlash>(
         &mut self,
         flash: &mut F,
         record: &Record,
         offset: u32,
-        grain: &[u8],
+        block: &[u8],
     ) -> Option<()> {
         let address = self.address::<F>(record, offset);
         if offset.is_multiple_of(Self::room::<F>()) {
-            let (number, page) = (offset / Self::room::<F>(), address - GRAIN as u32);
+            let (number, page) = (offset / Self::room::<F>(), address - BLOCK_LEN as u32);
+            // Advance before erasing: if the page fails, the next attempt uses another one.
             self.page = self.wrapped(record.page + number + 1);
             flash.erase(page, page + F::ERASE_SIZE as u32).ok()?;
             write(flash, page, &record.head(number))?;
         }
-        let mut padded = [0xff; GRAIN];
-        padded.iter_mut().zip(grain).for_each(|(place, &byte)| *place = byte);
+        let mut padded = [0xff; BLOCK_LEN];
+        padded.iter_mut().zip(block).for_each(|(place, &byte)| *place = byte);
         write(flash, address, &padded)
     }
 }
 
-/// Writes a grain; nothing if it is not there then.
-fn write<F: NorFlash>(flash: &mut F, address: u32, grain: &[u8; GRAIN]) -> Option<()> {
-    flash.write(address, grain).ok()?;
-    (read(flash, address)? == *grain).then_some(())
+/// Writes a block; `None` if reading it back does not return it.
+fn write<F: NorFlash>(flash: &mut F, address: u32, block: &[u8; BLOCK_LEN]) -> Option<()> {
+    flash.write(address, block).ok()?;
+    (read(flash, address)? == *block).then_some(())
 }
 
-fn read<F: NorFlash>(flash: &mut F, address: u32) -> Option<[u8; GRAIN]> {
-    let mut grain = [0; GRAIN];
-    flash.read(address, &mut grain).ok()?;
-    Some(grain)
+fn read<F: NorFlash>(flash: &mut F, address: u32) -> Option<[u8; BLOCK_LEN]> {
+    let mut block = [0; BLOCK_LEN];
+    flash.read(address, &mut block).ok()?;
+    Some(block)
 }
 
-fn bytes(words: [u32; 4]) -> [u8; GRAIN] {
-    let mut bytes = [0; GRAIN];
+fn bytes(words: [u32; 4]) -> [u8; BLOCK_LEN] {
+    let mut bytes = [0; BLOCK_LEN];
     let (places, _) = bytes.as_chunks_mut();
     places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
     bytes
 }
 
-fn words(bytes: [u8; GRAIN]) -> [u32; 4] {
+fn words(bytes: [u8; BLOCK_LEN]) -> [u32; 4] {
     let mut words = [0; 4];
     let (chunks, _) = bytes.as_chunks();
     words.iter_mut().zip(chunks).for_each(|(word, &chunk)| *word = u32::from_le_bytes(chunk));

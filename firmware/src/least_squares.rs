@@ -5,18 +5,18 @@
 //! ∇f_i(x) = (2/n_i) A_iᵀ(A_i x − b_i) + its slope
 //! ```
 //!
-//! It is evaluated as [logistic regression](crate::logistic) is, but for one thing: nothing bounds a residual. So a
-//! first pass finds the largest, and the second rounds all of them to as many bits as fit beside it.
+//! It is evaluated as [logistic regression](crate::logistic), except that residuals are unbounded: a first pass finds
+//! the largest, and a second rounds all residuals to the bits that fit beside it.
 
 #[cfg(test)]
 mod tests;
 
 use crate::bound::Bound;
 use crate::columns::{self, Slopes, bits};
-use crate::curvature::{Bias, Rows, mean_curvature};
+use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Evaluation, Objective};
-use crate::rows::{self, Link, Precision};
-use crate::wide::{reciprocal, scale_wide};
+use crate::rows::{self, Precision, RowLoss};
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::{Ratio, round_shift};
@@ -24,22 +24,22 @@ use smidgen_protocol::vector::{Ratio, round_shift};
 /// Least squares on a [shard](smidgen_protocol::shard) of rows, with their labels as targets.
 ///
 /// # Accuracy
-/// Let `top` be the largest scale times weight of any column, and `one` the stored value that has one bit left in a
-/// product: 1, or 2^16 for features of 32 bits. A residual is within 2^-30 of the largest residual, and within 2^-30 of
-/// `top` times the sum of `one` and the magnitudes of the row's stored values: each product is rounded to one grid for
-/// all columns, and so is the target. The gradient is rounded as that of [`Logistic`](crate::logistic::Logistic).
+/// Let `top` be the largest product of scale and weight of any column, and `one` the stored value whose product keeps
+/// one bit: 1, or 2^16 for features of 32 bits. A residual is within 2^-30 of the largest residual, plus 2^-30 of `top`
+/// times the sum of `one` and the magnitudes of the row's stored values, since the products of all columns and the
+/// target are rounded to one exponent. The gradient is rounded as in [`Logistic`](crate::logistic::Logistic).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastSquares;
 
-/// Bits of targets in the fraction of margins: two such numbers and their difference stay below 2^63.
+/// Bits of a target at the exponent of margins, so that the difference from a margin stays below 2^63.
 const TARGET_BITS: i32 = 61;
-/// Bits of a residual at most; rounding may fill one more.
+/// Bits of a residual before rounding, which may carry into one more.
 const RESIDUAL_BITS_MAX: u32 = 30;
 
 impl Objective for LeastSquares {
     const NAME: &'static str = "least-squares";
 
-    /// One i64 a column: the sum of its residuals.
+    /// One i64 per column, for the sum of its residuals.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -48,37 +48,41 @@ impl Objective for LeastSquares {
         rows::open(data).is_some_and(|shard| shard.header.dimension as usize == dimension)
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
         let scale = |k| shard.scale(k);
-        let row_count = at.rows.count(shard.header.rows);
+        let row_count = request.rows.count(shard.header.rows);
         let Precision { dropped, residual_bits, sum_bits, .. } =
             Precision::new(&shard.header, row_count);
-        let sums = at.take_scratch();
-        let exponent_max = target_exponent_max(&shard, at.rows).saturating_add(dropped);
-        let exponent = columns::scale(at.x, at.x_exponent, scale, exponent_max, at.gradient);
+        let sums = request.take_scratch();
+        let exponent_max = target_exponent_max(&shard, request.rows).saturating_add(dropped);
+        let exponent =
+            columns::scale(request.x, request.x_exponent, scale, exponent_max, request.gradient);
         let errors = Errors { shard: &shard, exponent: exponent - dropped };
         let mut peak = Peak { errors, magnitude: 0 };
-        rows::pass(&shard, at.rows, at.gradient, sums, &mut peak);
+        rows::pass(&shard, request.rows, request.gradient, sums, &mut peak);
+        // All residuals drop the same bits, so that their sums by column share one exponent.
         let excess = u64::BITS - peak.magnitude.leading_zeros();
         let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
         let mut residuals = Residuals { errors, shift, squares: 0 };
-        rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
+        rows::pass(&shard, request.rows, request.gradient, sums, &mut residuals);
         let exponent = errors.exponent - shift;
-        let mean = reciprocal(row_count);
+        let mean = mean_factor(row_count);
+        // The factor 2 of the derivative goes into the exponent, where it costs no precision.
         let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
         let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
-        scale_wide(mean, residuals.squares, 2 * exponent, at.loss_exponent).saturating_add(penalty)
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
+        scale_u128(mean, residuals.squares, 2 * exponent, request.loss_exponent)
+            .saturating_add(penalty)
     }
 
-    /// The square has the second derivative 2.
-    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+    /// The second derivative of the square is 2.
+    fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(1))
     }
 }
 
-/// The largest exponent at which every target of the rows has [`TARGET_BITS`] bits at most.
+/// Largest exponent at which every target of the rows has at most [`TARGET_BITS`] bits.
 fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
     let rows = rows.runs(shard.header.rows).flatten();
     let label_bits = rows.map(|row| bits(shard.label(row as usize))).max().unwrap_or(0);
@@ -86,7 +90,7 @@ fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
     TARGET_BITS - label_bits - bits(mantissa) + i32::from(exponent)
 }
 
-/// How far margins are from targets.
+/// Differences of margins and targets.
 #[derive(Clone, Copy)]
 struct Errors<'a> {
     shard: &'a Shard<'a>,
@@ -95,21 +99,21 @@ struct Errors<'a> {
 }
 
 impl Errors<'_> {
-    /// aᵀx − b of a row.
+    /// aᵀx − b of a row with margin aᵀx.
     fn at(&self, row: usize, margin: i64) -> i64 {
         let target = i64::from(self.shard.label(row));
         margin - self.shard.label_scale().scale(target, -self.exponent)
     }
 }
 
-/// Finds the largest error. All residuals are 0: no sum changes.
+/// Finds the largest error. Its residuals are 0, so the pass changes no sum.
 struct Peak<'a> {
     errors: Errors<'a>,
     magnitude: u64,
 }
 
-impl Link for Peak<'_> {
-    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+impl RowLoss for Peak<'_> {
+    fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             self.magnitude = self.magnitude.max(self.errors.at(row, *margin).unsigned_abs());
             *margin = 0;
@@ -117,16 +121,16 @@ impl Link for Peak<'_> {
     }
 }
 
-/// Rounds errors to residuals and adds up their squares.
+/// Rounds errors to residuals and accumulates their squares.
 struct Residuals<'a> {
     errors: Errors<'a>,
-    /// Bits dropped from an error.
+    /// Low bits dropped from an error.
     shift: i32,
     squares: u128,
 }
 
-impl Link for Residuals<'_> {
-    fn replace(&mut self, first: usize, margins: &mut [i64]) {
+impl RowLoss for Residuals<'_> {
+    fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             *margin = round_shift(self.errors.at(row, *margin), self.shift);
             self.squares += u128::from(margin.unsigned_abs().pow(2));

@@ -5,25 +5,25 @@
 //! ∇f_i(x) = (1/n_i) Σ_j −y_j σ(−y_j a_jᵀx) a_j + its slope
 //! ```
 //!
-//! An evaluation is one pass over the rows, between two over the columns:
+//! An evaluation passes over the columns, over the rows, and over the columns again:
 //!
 //! ```text
-//! columns ─ x_k scale_k                one exponent for all, kept where the gradient will be
-//!    rows ─ margin, residual           i64 sums; residual * value summed by column in the scratch
-//! columns ─ sum_k scale_k / n_i + regulariser, rounded once to the gradient's grid
+//! columns ─ x_k scale_k                one exponent for all, stored in place of the gradient
+//!    rows ─ margin, residual           i64 sums; residual * value is summed by column in the scratch
+//! columns ─ sum_k scale_k / n_i + regulariser, rounded once to the gradient's exponent
 //! ```
 //!
-//! Every sum is of integers: the bits depend neither on the order of the rows nor on the machine.
+//! All sums are of integers, so the result depends neither on the order of the rows nor on the machine.
 
 mod residual;
 
 use crate::bound::Bound;
 use crate::columns::{self, Slopes};
-use crate::curvature::{Bias, Rows, mean_curvature};
+use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Precision};
 use crate::sigmoid;
-use crate::wide::{reciprocal, scale_wide};
 use residual::Residuals;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::Ratio;
@@ -31,16 +31,16 @@ use smidgen_protocol::vector::Ratio;
 /// Logistic regression on a [shard](smidgen_protocol::shard) of rows in two classes.
 ///
 /// # Accuracy
-/// A coordinate of the gradient is within half a unit of its grid plus 2^-28 of the largest quantity on the way:
-/// the residual (at most 1) times the largest feature of the column, or the regulariser's slope. Margins are
-/// within 2^-30 of their largest term, times the number of entries of the row.
+/// A coordinate of the gradient is within half a unit plus 2^-28 of the largest intermediate quantity: the residual (at
+/// most 1) times the largest feature of the column, or the slope of the regulariser. A margin is within 2^-30 of its
+/// largest term, times the number of entries of the row.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Logistic;
 
 impl Objective for Logistic {
     const NAME: &'static str = "logistic";
 
-    /// One i64 a column: the sum of its residuals.
+    /// One i64 per column, for the sum of its residuals.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -51,34 +51,35 @@ impl Objective for Logistic {
         })
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
-        let row_count = at.rows.count(shard.header.rows);
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let row_count = request.rows.count(shard.header.rows);
         let scale = |k| shard.scale(k);
-        let sums = at.take_scratch();
-        let exponent = columns::scale(at.x, at.x_exponent, scale, i32::MAX, at.gradient);
+        let sums = request.take_scratch();
+        let exponent =
+            columns::scale(request.x, request.x_exponent, scale, i32::MAX, request.gradient);
         let Precision { dropped, residual_bits, sum_bits, .. } =
             Precision::new(&shard.header, row_count);
         let margin_exponent = exponent - dropped;
         let mut residuals = Residuals::new(&shard, margin_exponent, residual_bits);
-        rows::pass(&shard, at.rows, at.gradient, sums, &mut residuals);
-        let mean = reciprocal(row_count);
+        rows::pass(&shard, request.rows, request.gradient, sums, &mut residuals);
+        let mean = mean_factor(row_count);
         let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| slopes.at(sum, scale(k)));
-        loss(&residuals, mean, margin_exponent, at.loss_exponent).saturating_add(penalty)
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
+        loss(&residuals, mean, margin_exponent, request.loss_exponent).saturating_add(penalty)
     }
 
-    /// σ(1 − σ) is at most 1/4.
-    fn curvature(rows: Rows<'_>) -> Option<Bound> {
+    /// The second derivative σ(1 − σ) is at most 1/4.
+    fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(-2))
     }
 }
 
-/// The mean loss of the rows.
+/// Mean loss of the rows.
 fn loss(residuals: &Residuals, mean: Ratio, margin_exponent: i32, exponent: i8) -> i64 {
     let Residuals { soft_loss, hard_loss, .. } = *residuals;
-    let soft = scale_wide(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
-    let hard = scale_wide(mean, hard_loss, margin_exponent, exponent);
+    let soft = scale_u128(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
+    let hard = scale_u128(mean, hard_loss, margin_exponent, exponent);
     soft.saturating_add(hard)
 }
 

@@ -1,7 +1,7 @@
-//! The worker's lines of every method: from ∇f_i(x) to an update, in place.
+//! The worker's step of every method: from ∇f_i(x) to an update, in place.
 //!
-//! On entry `gradient` is ∇f_i(x); on return it holds the mantissas of the update and g_i is what the host's mirror
-//! will be. What the host must know besides is one bit: whether g_i starts from zero.
+//! On entry `gradient` is ∇f_i(x). On return it contains the mantissas of the update, and g_i equals the host's mirror
+//! after that update. Beyond the mantissas, the host needs their shift and whether g_i was reset to zero.
 
 use crate::compressor::compress;
 use crate::top_k;
@@ -9,34 +9,34 @@ use smidgen_protocol::method::{Budget, Method};
 use smidgen_protocol::sparse::apply;
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
-/// The vectors of a worker, d mantissas each.
-pub struct Vectors<'a> {
-    /// ∇f_i(x), then the update.
+/// Vectors of a worker, d mantissas each.
+pub(crate) struct Vectors<'a> {
+    /// ∇f_i(x) on entry, the update on return.
     pub gradient: &'a mut [i32],
     /// The estimator g_i.
     pub g_i: &'a mut [i32],
-    /// What the worker alone keeps: e_i or v_i; empty where the method needs none.
-    pub private: &'a mut [i32],
-    /// Working memory, d mantissas, for methods that weigh two updates; empty elsewhere.
+    /// Local state, e_i or v_i; empty if the method has none.
+    pub local: &'a mut [i32],
+    /// Working memory of d mantissas for EF21+; otherwise empty.
     pub spare: &'a mut [i32],
 }
 
-/// The compressor of a round: what it may keep, and where its random choices start.
+/// The compressor of a round.
 #[derive(Clone, Copy, Debug)]
-pub struct Compression {
-    /// What it may keep.
+pub(crate) struct RoundCompressor {
+    /// Limits of the update.
     pub budget: Budget,
-    /// Where its random choices start.
+    /// Seed of random choices.
     pub draw: u64,
 }
 
-impl Compression {
-    /// Leaves the mantissas of C(v) in its place; returns their shift.
+impl RoundCompressor {
+    /// Replaces `v` by the mantissas of C(v); returns their shift.
     fn compress(&self, v: &mut [i32]) -> u8 {
         compress(v, &self.budget, self.draw)
     }
 
-    /// What a mantissa stands for.
+    /// Value of a mantissa.
     fn value(&self, mantissa: i32, shift: u8) -> i64 {
         match mantissa {
             0 => 0,
@@ -44,74 +44,93 @@ impl Compression {
         }
     }
 
-    /// `g_i += C(v)`, from its mantissas.
+    /// `g_i += C(v)`, given the mantissas of C(v).
     fn apply(&self, g_i: &mut [i32], mantissas: &[i32], shift: u8, saturated: &mut u32) {
         let expanded = entries(mantissas, 0).map(|(j, m)| (j, self.budget.compressor.expand(m)));
         apply(g_i, expanded, shift, saturated, |_, _, _| {});
     }
 }
 
-/// How the mantissas of an update are to be read.
+/// Format of an update's mantissas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Their value is `mantissa * 2^shift`.
+pub(crate) struct UpdateFormat {
+    /// Binary exponent of the factor of all mantissas.
     pub shift: u8,
-    /// g_i is zero before they are added.
-    pub anew: bool,
+    /// g_i is reset to zero before the update is applied.
+    pub resets_estimator: bool,
 }
 
-/// Makes the update of a round; `first` in round 0.
-pub fn update(
+/// Computes the update of a round; `first` is true in round 0.
+pub(crate) fn update(
     method: Method,
-    at: &mut Vectors,
-    c: Compression,
+    vectors: &mut Vectors,
+    compressor: RoundCompressor,
     first: bool,
     saturated: &mut u32,
-) -> Written {
+) -> UpdateFormat {
     match method {
-        Method::Ef21 => ef21(at, c, saturated),
-        Method::Ef21Plus => ef21_plus(at, c, saturated),
-        Method::Dcgd => anew(at, c, saturated),
-        Method::Ef14 => ef14(at, c, saturated),
+        Method::Ef21 => ef21(vectors, compressor, saturated),
+        Method::Ef21Plus => ef21_plus(vectors, compressor, saturated),
+        Method::Dcgd => from_zero(vectors, compressor, saturated),
+        Method::Ef14 => ef14(vectors, compressor, saturated),
         Method::Sgdm { eta } => {
-            momentum(at, if first { None } else { Some(eta) }, saturated);
-            ef21(at, c, saturated)
+            momentum(vectors, if first { None } else { Some(eta) }, saturated);
+            ef21(vectors, compressor, saturated)
         }
-        Method::EControl { eta } => econtrol(at, eta, c, saturated),
+        Method::EControl { eta } => econtrol(vectors, eta, compressor, saturated),
     }
 }
 
-/// `g_i += C(∇ − g_i)`
-fn ef21(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
-    top_k::difference(at.gradient, at.g_i, saturated);
-    let shift = c.compress(at.gradient);
-    c.apply(at.g_i, at.gradient, shift, saturated);
-    Written { shift, anew: false }
+/// EF21: `g_i += C(∇ − g_i)`.
+fn ef21(vectors: &mut Vectors, compressor: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
+    top_k::difference(vectors.gradient, vectors.g_i, saturated);
+    let shift = compressor.compress(vectors.gradient);
+    compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
+    UpdateFormat { shift, resets_estimator: false }
 }
 
-/// `g_i = C(∇)`
-fn anew(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
-    let shift = c.compress(at.gradient);
-    at.g_i.fill(0);
-    c.apply(at.g_i, at.gradient, shift, saturated);
-    Written { shift, anew: true }
+/// DCGD: `g_i = C(∇)`.
+fn from_zero(
+    vectors: &mut Vectors,
+    compressor: RoundCompressor,
+    saturated: &mut u32,
+) -> UpdateFormat {
+    let shift = compressor.compress(vectors.gradient);
+    vectors.g_i.fill(0);
+    compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
+    UpdateFormat { shift, resets_estimator: true }
 }
 
-/// Whichever of the two is closer to ∇; of equals the one that keeps g_i.
-fn ef21_plus(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
-    copy(at.gradient, at.spare);
-    let shift = c.compress(at.spare);
-    let from_zero = distance_squared(at.gradient.iter().map(|&g| i64::from(g)), at.spare, c, shift);
-    copy(at.gradient, at.spare);
-    top_k::difference(at.spare, at.g_i, saturated);
-    let shift = c.compress(at.spare);
+/// EF21+: of the two above, the one closer to ∇; on a tie the one that keeps g_i.
+fn ef21_plus(
+    vectors: &mut Vectors,
+    compressor: RoundCompressor,
+    saturated: &mut u32,
+) -> UpdateFormat {
+    // The spare vector tries both candidates; the gradient stays intact for the chosen one.
+    copy(vectors.gradient, vectors.spare);
+    let shift = compressor.compress(vectors.spare);
+    let distance_from_zero = distance_squared(
+        vectors.gradient.iter().map(|&g| i64::from(g)),
+        vectors.spare,
+        compressor,
+        shift,
+    );
+    copy(vectors.gradient, vectors.spare);
+    top_k::difference(vectors.spare, vectors.g_i, saturated);
+    let shift = compressor.compress(vectors.spare);
     let differences =
-        at.gradient.iter().zip(&*at.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
-    let from_g_i = distance_squared(differences, at.spare, c, shift);
-    if from_zero < from_g_i { anew(at, c, saturated) } else { ef21(at, c, saturated) }
+        vectors.gradient.iter().zip(&*vectors.g_i).map(|(&g, &g_i)| i64::from(g) - i64::from(g_i));
+    let distance_from_g_i = distance_squared(differences, vectors.spare, compressor, shift);
+    // The chosen candidate is computed again: a third vector would cost more memory than the time is worth.
+    if distance_from_zero < distance_from_g_i {
+        from_zero(vectors, compressor, saturated)
+    } else {
+        ef21(vectors, compressor, saturated)
+    }
 }
 
-/// For vectors of equal length.
+/// Copies between vectors of equal length.
 fn copy(from: &[i32], to: &mut [i32]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
@@ -120,41 +139,49 @@ fn copy(from: &[i32], to: &mut [i32]) {
 fn distance_squared(
     v: impl Iterator<Item = i64>,
     mantissas: &[i32],
-    c: Compression,
+    compressor: RoundCompressor,
     shift: u8,
 ) -> u128 {
-    let decoded = mantissas.iter().map(|&m| c.value(m, shift));
+    let decoded = mantissas.iter().map(|&m| compressor.value(m, shift));
+    // A square has up to 66 bits and the sum up to 82, which only u128 holds.
     v.zip(decoded).map(|(v, m)| u128::from(v.abs_diff(m)).pow(2)).sum()
 }
 
-/// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`
-fn ef14(at: &mut Vectors, c: Compression, saturated: &mut u32) -> Written {
-    for (e, gradient) in at.private.iter_mut().zip(&mut *at.gradient) {
+/// EF14: `p = e_i + ∇, g_i = C(p), e_i = p − C(p)`.
+fn ef14(vectors: &mut Vectors, compressor: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
+    for (e, gradient) in vectors.local.iter_mut().zip(&mut *vectors.gradient) {
+        // p = e_i + ∇ is needed twice: here as e_i, from which C(p) is subtracted below, and compressed in place of ∇.
         *e = saturate(i64::from(*e) + i64::from(*gradient), saturated);
         *gradient = *e;
     }
-    let written = anew(at, c, saturated);
-    subtract_sent(at.private, at.gradient, c, written.shift, saturated);
-    written
+    let format = from_zero(vectors, compressor, saturated);
+    subtract_sent(vectors.local, vectors.gradient, compressor, format.shift, saturated);
+    format
 }
 
-/// `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`
-fn econtrol(at: &mut Vectors, eta: Ratio, c: Compression, saturated: &mut u32) -> Written {
-    top_k::difference(at.gradient, at.g_i, saturated);
-    for (e, difference) in at.private.iter_mut().zip(&mut *at.gradient) {
+/// EControl: `Δ = C(η e_i + ∇ − g_i), e_i += ∇ − g_i − Δ, g_i += Δ`.
+fn econtrol(
+    vectors: &mut Vectors,
+    eta: Ratio,
+    compressor: RoundCompressor,
+    saturated: &mut u32,
+) -> UpdateFormat {
+    top_k::difference(vectors.gradient, vectors.g_i, saturated);
+    for (e, difference) in vectors.local.iter_mut().zip(&mut *vectors.gradient) {
+        // The argument of C uses e_i before this round adds to it.
         let controlled = eta.scale(i64::from(*e), 0).saturating_add(i64::from(*difference));
         *e = saturate(i64::from(*e) + i64::from(*difference), saturated);
         *difference = saturate(controlled, saturated);
     }
-    let shift = c.compress(at.gradient);
-    c.apply(at.g_i, at.gradient, shift, saturated);
-    subtract_sent(at.private, at.gradient, c, shift, saturated);
-    Written { shift, anew: false }
+    let shift = compressor.compress(vectors.gradient);
+    compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
+    subtract_sent(vectors.local, vectors.gradient, compressor, shift, saturated);
+    UpdateFormat { shift, resets_estimator: false }
 }
 
-/// `v_i += η (∇ − v_i)`, and v_i takes the place of ∇; without η `v_i = ∇`.
-fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
-    for (v, gradient) in at.private.iter_mut().zip(&mut *at.gradient) {
+/// `v_i += η (∇ − v_i)`, and `gradient = v_i`; `v_i = ∇` if `eta` is `None`.
+fn momentum(vectors: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
+    for (v, gradient) in vectors.local.iter_mut().zip(&mut *vectors.gradient) {
         *v = match eta {
             None => *gradient,
             Some(eta) => {
@@ -166,21 +193,21 @@ fn momentum(at: &mut Vectors, eta: Option<Ratio>, saturated: &mut u32) {
     }
 }
 
-/// What was sent leaves the error.
+/// Subtracts the update from the error: `e_i −= C(·)`.
 fn subtract_sent(
-    private: &mut [i32],
+    local: &mut [i32],
     mantissas: &[i32],
-    c: Compression,
+    compressor: RoundCompressor,
     shift: u8,
     saturated: &mut u32,
 ) {
-    for (e, &m) in private.iter_mut().zip(mantissas) {
-        *e = saturate(i64::from(*e).saturating_sub(c.value(m, shift)), saturated);
+    for (e, &m) in local.iter_mut().zip(mantissas) {
+        *e = saturate(i64::from(*e).saturating_sub(compressor.value(m, shift)), saturated);
     }
 }
 
-/// The entries of an update, from coordinate `from` on.
-pub fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
+/// Non-zero entries of an update, from coordinate `from` on.
+pub(crate) fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
     let rest = mantissas.get(from as usize..).unwrap_or_default();
     (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
 }
@@ -205,40 +232,40 @@ mod tests {
         Budget { k, value_bits, compressor: Compressor::TopK }
     }
 
-    /// The state of a worker, and its mirror, which sees only what travels.
+    /// State of a worker, and its mirror, which is updated from transmitted data only.
     struct Pair {
         g_i: Vec<i32>,
-        private: Vec<i32>,
+        local: Vec<i32>,
         mirror: Vec<i32>,
     }
 
     impl Pair {
         fn new(dimension: usize) -> Self {
             let zero = vec![0; dimension];
-            Self { g_i: zero.clone(), private: zero.clone(), mirror: zero }
+            Self { g_i: zero.clone(), local: zero.clone(), mirror: zero }
         }
 
         fn round(&mut self, method: Method, gradient: &[i32], budget: Budget, first: bool) {
-            let c = Compression { budget, draw: 3 };
+            let compressor = RoundCompressor { budget, draw: 3 };
             let (mut gradient, mut spare) = (gradient.to_vec(), gradient.to_vec());
-            let mut at = Vectors {
+            let mut vectors = Vectors {
                 gradient: &mut gradient,
                 g_i: &mut self.g_i,
-                private: &mut self.private,
+                local: &mut self.local,
                 spare: &mut spare,
             };
-            let written = update(method, &mut at, c, first, &mut 0);
-            if written.anew {
+            let format = update(method, &mut vectors, compressor, first, &mut 0);
+            if format.resets_estimator {
                 self.mirror.fill(0);
             }
             assert!(entries(&gradient, 0).count() <= budget.k as usize);
-            c.apply(&mut self.mirror, &gradient, written.shift, &mut 0);
+            compressor.apply(&mut self.mirror, &gradient, format.shift, &mut 0);
         }
     }
 
     proptest! {
         #[test]
-        fn the_mirror_follows_every_method(
+        fn mirror_matches_estimator_for_every_method(
             rounds in prop::collection::vec(prop::collection::vec(any::<i32>(), 7), 1..12),
             k in 1u32..8, value_bits in 2u8..=32,
             compressor in prop::sample::select(vec![Compressor::TopK, Compressor::RandK { seed: 1 }, Compressor::Natural, Compressor::Sign]),
@@ -254,9 +281,9 @@ mod tests {
             }
         }
 
-        /// For a gradient that stays, whatever is not sent is not lost: all but DCGD find it in the end.
+        /// For a constant gradient, every method with error feedback converges to it.
         #[test]
-        fn feedback_finds_a_constant_gradient(gradient in prop::collection::vec(-1_000_000i32..1_000_000, 5)) {
+        fn estimator_converges_to_constant_gradient(gradient in prop::collection::vec(-1_000_000i32..1_000_000, 5)) {
             for method in [Method::Ef21, Method::Ef21Plus, Method::Sgdm { eta: HALF }] {
                 let mut pair = Pair::new(5);
                 (0..60).for_each(|round| pair.round(method, &gradient, top(1, 32), round == 0));
@@ -264,22 +291,22 @@ mod tests {
             }
         }
 
-        /// EF14 sends in the mean what it was given: the error stays bounded, so the sum of what was sent follows.
+        /// The error of EF14 stays bounded, so the sum of the updates follows the sum of the gradients.
         #[test]
-        fn classic_feedback_sends_the_mean(gradient in prop::collection::vec(-1000i32..1000, 5)) {
+        fn ef14_sends_gradient_in_the_mean(gradient in prop::collection::vec(-1000i32..1000, 5)) {
             let (mut pair, mut sent) = (Pair::new(5), [0i64; 5]);
             for round in 0..200 {
                 pair.round(Method::Ef14, &gradient, top(1, 32), round == 0);
                 sent.iter_mut().zip(&pair.mirror).for_each(|(sent, &m)| *sent += i64::from(m));
             }
-            for ((sent, g), e) in sent.iter().zip(&gradient).zip(&pair.private) {
+            for ((sent, g), e) in sent.iter().zip(&gradient).zip(&pair.local) {
                 prop_assert_eq!(sent + i64::from(*e), 200 * i64::from(*g));
             }
         }
     }
 
     #[test]
-    fn ef21_plus_starts_anew_where_the_old_estimator_misleads() {
+    fn ef21_plus_resets_misleading_estimator() {
         let mut pair = Pair::new(3);
         let budget = top(1, 32);
         pair.round(Method::Ef21Plus, &[1000, 0, 0], budget, true);
@@ -290,12 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn an_eta_beyond_reason_saturates() {
+    fn extreme_eta_saturates() {
         let eta = Ratio { mantissa: i32::MAX, exponent: -64 };
         for method in [Method::Sgdm { eta }, Method::EControl { eta }] {
             let mut pair = Pair::new(1);
             for round in 0..3 {
-                // Nothing is sent, so errors add up.
+                // Nothing is sent, so the error accumulates.
                 pair.round(method, &[1 + round], top(0, 32), round == 0);
                 assert_eq!(pair.g_i, pair.mirror);
             }

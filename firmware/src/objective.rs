@@ -1,48 +1,49 @@
-//! The seam for a user's own objective: one trait. Beside it, what lets a worker choose between several.
+//! Objectives: the trait to implement for a model, and sets of objectives that the host chooses from by name.
 
 use crate::bound::Bound;
-use crate::curvature::Rows;
+use crate::curvature::CurvatureRequest;
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
-/// A request for f_i and its gradient at x, all in fixed point.
+/// A request for f_i and its gradient at x, in fixed point.
 #[derive(Debug)]
+#[must_use = "the host waits for the gradient"]
 pub struct Evaluation<'a> {
-    /// Name of the objective, for a worker that computes several.
+    /// Name of the objective, for workers that compute several.
     pub objective: &'static str,
     /// The model x, d mantissas.
     pub x: &'a [i32],
     /// Exponent of x.
     pub x_exponent: Exponent,
-    /// To be filled with ∇f_i(x), d mantissas; what it holds before is of no meaning.
+    /// Output: ∇f_i(x), d mantissas. The previous content has no meaning.
     pub gradient: &'a mut [i32],
-    /// Exponent that the gradient shall have.
+    /// Exponent of the gradient to compute.
     pub gradient_exponent: Exponent,
-    /// Exponent that the loss shall have.
+    /// Exponent of the loss to return.
     pub loss_exponent: Exponent,
-    /// What is added to the loss of the data.
+    /// Regulariser added to the loss of the data.
     pub regulariser: Regulariser,
-    /// Its weight λ.
+    /// Weight λ of the regulariser.
     pub lambda: Ratio,
-    /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), starting at a multiple of
-    /// eight; empty where data live in flash or come from sensors.
+    /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), aligned to eight bytes; empty if
+    /// the worker has data of its own, in flash or from sensors.
     pub data: &'a [u8],
-    /// Which rows of the data f_i is the mean of; [all](Selection::ALL) but for minibatches.
+    /// Rows over which f_i is the mean: [all](Selection::ALL), or a minibatch.
     pub rows: Selection,
-    /// Working memory of [`Objective::scratch_len`] words; its content is kept from call to call, no more.
+    /// Working memory of [`Objective::scratch_len`] words; its content is unspecified at the start of a call.
     pub scratch: &'a mut [i64],
-    /// To be increased for every mantissa that was cut to its range.
+    /// Counter of mantissas clamped to their range.
     pub saturated: &'a mut u32,
 }
 
 impl<'a> Evaluation<'a> {
-    /// Takes the working memory out: one word a coordinate.
+    /// Takes the working memory, with one word per coordinate.
     pub(crate) fn take_scratch(&mut self) -> &'a mut [i64] {
         core::mem::take(&mut self.scratch).get_mut(..self.x.len()).unwrap_or_default()
     }
 
-    /// The same request for a shorter time: whoever makes it can look at the gradient afterwards.
+    /// Reborrows the request, so that the caller can read the gradient after passing it on.
     pub fn reborrow(&mut self) -> Evaluation<'_> {
         Evaluation {
             gradient: &mut *self.gradient,
@@ -55,32 +56,86 @@ impl<'a> Evaluation<'a> {
 
 /// A function f_i whose gradient a worker can compute.
 ///
-/// Implement it for your own model and hand it to [`run`](crate::run::run). The result must depend on the
-/// arguments alone and be computed with integers: the same bits on every machine are what smidgen lives from.
+/// Implement it for a model of your own and pass it to [`run`](crate::run::run). The result must depend on the
+/// arguments alone and be computed with integers, so that every machine computes the same bits.
+///
+/// Least squares to a vector b, which are the bytes of the data: f_i(x) = ½‖x − b‖².
+///
+/// ```
+/// use smidgen_firmware::objective::{Evaluation, Objective};
+/// use smidgen_protocol::batch::Selection;
+/// use smidgen_protocol::message::Regulariser;
+/// use smidgen_protocol::vector::{Ratio, round_shift, saturate};
+///
+/// struct Distance;
+///
+/// impl Objective for Distance {
+///     const NAME: &'static str = "distance";
+///
+///     fn scratch_len(_dimension: usize) -> usize {
+///         0
+///     }
+///
+///     fn check(data: &[u8], dimension: usize) -> bool {
+///         data.len() == dimension
+///     }
+///
+///     fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
+///         let one = i32::from(request.x_exponent);
+///         let (mut squares, coordinates) = (0i64, request.x.iter().zip(request.data));
+///         for (gradient, (&x, &b)) in request.gradient.iter_mut().zip(coordinates) {
+///             let difference = i64::from(x) - (i64::from(b) << one);
+///             squares += difference * difference;
+///             let shift = one - i32::from(request.gradient_exponent);
+///             *gradient = saturate(round_shift(difference, shift), request.saturated);
+///         }
+///         round_shift(squares, 2 * one + 1 - i32::from(request.loss_exponent))
+///     }
+/// }
+///
+/// // f(x) at x = (1.5, 2) for b = (1, 4): the gradient is (0.5, −2), the loss 2.125.
+/// let (mut gradient, mut saturated) = ([0; 2], 0);
+/// let loss = Distance.evaluate(Evaluation {
+///     objective: Distance::NAME,
+///     x: &[24, 32],
+///     x_exponent: 4,
+///     gradient: &mut gradient,
+///     gradient_exponent: 8,
+///     loss_exponent: 3,
+///     regulariser: Regulariser::L2,
+///     lambda: Ratio::default(),
+///     data: &[1, 4],
+///     rows: Selection::ALL,
+///     scratch: &mut [],
+///     saturated: &mut saturated,
+/// });
+/// assert_eq!((gradient, loss, saturated), ([128, -512], 17, 0));
+/// ```
 pub trait Objective {
-    /// Its name, without spaces; the host asks for it by that.
+    /// Name by which the host selects the objective, without spaces.
     const NAME: &'static str;
 
-    /// Words of scratch that [`Objective::evaluate`] needs for d = `dimension`.
+    /// Words of scratch that [`Objective::evaluate`] needs for dimension `dimension`.
     fn scratch_len(dimension: usize) -> usize;
 
-    /// Whether `data`, as received, can be used with d = `dimension`; empty where the host sends none. Called
-    /// before any evaluation.
+    /// Returns whether `data` is valid for dimension `dimension`. Called before any evaluation, with empty data if the
+    /// host sends none.
     fn check(data: &[u8], dimension: usize) -> bool;
 
-    /// Fills in the gradient; returns the mantissa of the loss.
-    fn evaluate(&mut self, at: Evaluation<'_>) -> i64;
+    /// Computes the gradient; returns the mantissa of the loss.
+    fn evaluate(&mut self, request: Evaluation<'_>) -> i64;
 
-    /// An upper bound of the smoothness constant of the loss of the data, without the regulariser; none where theory knows
-    /// no such number. It never rounds down: a step size that follows from it is safe.
-    fn curvature(_rows: Rows<'_>) -> Option<Bound> {
+    /// Returns an upper bound of the smoothness constant of the loss of the data, without the regulariser; `None` if
+    /// none is known. The bound must not be rounded down, since a step size is derived from it.
+    fn curvature(_rows: CurvatureRequest<'_>) -> Option<Bound> {
         None
     }
 }
 
-/// What a worker must know of an objective without evaluating it.
+/// Properties of an objective that a worker needs besides its evaluation.
 #[derive(Clone, Copy, Debug)]
-pub struct Traits {
+#[non_exhaustive]
+pub struct ObjectiveInfo {
     /// [`Objective::NAME`]
     pub name: &'static str,
     /// [`Objective::scratch_len`]
@@ -88,11 +143,11 @@ pub struct Traits {
     /// [`Objective::check`]
     pub check: fn(&[u8], usize) -> bool,
     /// [`Objective::curvature`]
-    pub curvature: fn(Rows<'_>) -> Option<Bound>,
+    pub curvature: fn(CurvatureRequest<'_>) -> Option<Bound>,
 }
 
-impl Traits {
-    /// Those of `O`.
+impl ObjectiveInfo {
+    /// The properties of `O`.
     pub const fn of<O: Objective>() -> Self {
         Self {
             name: O::NAME,
@@ -103,27 +158,27 @@ impl Traits {
     }
 }
 
-/// What a worker can compute: any one [`Objective`], or a choice such as [`Objectives`](crate::objectives::Objectives).
-pub trait Repertoire {
-    /// All names, with a space between two: what a worker says of itself.
+/// The objectives of a worker: a single [`Objective`], or several as in [`Objectives`](crate::objectives::Objectives).
+pub trait ObjectiveSet {
+    /// All names, separated by spaces, as sent in `Ready`.
     const NAMES: &'static str;
-    /// The objectives, in the same order.
-    const ALL: &'static [Traits];
+    /// Properties of the objectives, in the same order.
+    const ALL: &'static [ObjectiveInfo];
 
-    /// Evaluates the objective that the request names, one of [`Repertoire::ALL`]; another one is 0 everywhere.
-    fn perform(&mut self, at: Evaluation<'_>) -> i64;
+    /// Evaluates the objective that the request names. Returns 0 if it is not in [`ObjectiveSet::ALL`].
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64;
 
-    /// The objective of this name.
-    fn find(name: &str) -> Option<&'static Traits> {
+    /// Finds an objective by name.
+    fn find(name: &str) -> Option<&'static ObjectiveInfo> {
         Self::ALL.iter().find(|objective| objective.name == name)
     }
 }
 
-impl<O: Objective> Repertoire for O {
+impl<O: Objective> ObjectiveSet for O {
     const NAMES: &'static str = O::NAME;
-    const ALL: &'static [Traits] = &[Traits::of::<O>()];
+    const ALL: &'static [ObjectiveInfo] = &[ObjectiveInfo::of::<O>()];
 
-    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
-        self.evaluate(at)
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
+        self.evaluate(request)
     }
 }

@@ -1,30 +1,30 @@
-//! All objectives that come with smidgen, in one image: the host says which by name.
+//! The objectives of this crate, combined into one set.
 
 use crate::least_squares::LeastSquares;
 use crate::logistic::Logistic;
-use crate::objective::{Evaluation, Objective, Repertoire, Traits};
+use crate::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use crate::perceptron::Perceptron;
 use crate::softmax::Softmax;
 
-/// The objectives of smidgen's own images.
+/// All objectives of this crate; the host chooses one by name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Objectives;
 
-impl Repertoire for Objectives {
+impl ObjectiveSet for Objectives {
     const NAMES: &'static str = "logistic least-squares softmax perceptron";
-    const ALL: &'static [Traits] = &[
-        Traits::of::<Logistic>(),
-        Traits::of::<LeastSquares>(),
-        Traits::of::<Softmax>(),
-        Traits::of::<Perceptron>(),
+    const ALL: &'static [ObjectiveInfo] = &[
+        ObjectiveInfo::of::<Logistic>(),
+        ObjectiveInfo::of::<LeastSquares>(),
+        ObjectiveInfo::of::<Softmax>(),
+        ObjectiveInfo::of::<Perceptron>(),
     ];
 
-    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
-        match at.objective {
-            Logistic::NAME => Logistic.evaluate(at),
-            LeastSquares::NAME => LeastSquares.evaluate(at),
-            Softmax::NAME => Softmax.evaluate(at),
-            Perceptron::NAME => Perceptron.evaluate(at),
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
+        match request.objective {
+            Logistic::NAME => Logistic.evaluate(request),
+            LeastSquares::NAME => LeastSquares.evaluate(request),
+            Softmax::NAME => Softmax.evaluate(request),
+            Perceptron::NAME => Perceptron.evaluate(request),
             _ => 0,
         }
     }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_names_is_that_of_the_objectives() {
+    fn names_match_objectives() {
         let names: Vec<_> = Objectives::ALL.iter().map(|objective| objective.name).collect();
         assert_eq!(Objectives::NAMES, names.join(" "));
         assert!(names.iter().all(|name| Objectives::find(name).is_some()));

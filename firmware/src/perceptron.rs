@@ -5,8 +5,8 @@
 //! x = (v_1, e_1, …, v_H, e_H, w_1, b_1, …, w_C, b_C)
 //! ```
 //!
-//! The first layer is evaluated as [softmax regression](crate::softmax) is, with as many margins of a row as there are
-//! hidden units; what lies behind it is between margins and residuals:
+//! The first layer is evaluated as in [softmax regression](crate::softmax), with one margin of a row per hidden unit.
+//! The second layer is evaluated row by row, between the margins and the residuals of the first:
 //!
 //! ```text
 //! margins of the units ─ tanh ─ scores ─ slopes ∂/∂s_c     summed, times h_u, for the second layer
@@ -17,33 +17,34 @@
 mod tests;
 
 use crate::columns::{self, ONE, Slopes};
+use crate::fixed_point::{ceil_log2, mean_factor};
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
 use crate::objective::{Evaluation, Objective};
-use crate::rows::{self, Link, Precision, UNITS_MAX};
+use crate::rows::{self, Precision, RowLoss, UNITS_MAX};
 use crate::sigmoid::Sigmoid;
-use crate::wide::{ceil_log2, reciprocal};
 use smidgen_protocol::shard::{Header, Shard};
 
-/// A perceptron on a [shard](smidgen_protocol::shard) of rows in up to 64 classes: d = H (p + 1) + C (H + 1) for p
-/// features, up to 64 hidden units and C classes. The dimension tells how many units there are.
+/// A perceptron with one hidden layer on a [shard](smidgen_protocol::shard) of rows in up to 64 classes.
+///
+/// d = H (p + 1) + C (H + 1) for p features, C classes and up to 64 hidden units, whose number H follows from d.
 ///
 /// # Accuracy
-/// Hidden units are within 2^-28 and slopes within 2^-26, beside what margins are off; a residual of the first
-/// layer within 2^-26 of the largest weight of the second, times the number of classes.
+/// Hidden units are within 2^-28 and slopes within 2^-26, in addition to the effect of the error of margins. A residual
+/// of the first layer is within 2^-26 of the largest weight of the second layer, times the number of classes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Perceptron;
 
 /// Fraction bits of a hidden unit.
 const UNIT_BITS: u32 = 30;
-/// Bits that a product of weight and unit loses, so that there is room for a sum over all units and the bias.
+/// Bits dropped from a product of weight and unit, to leave room for a sum over all units and the bias.
 const PRODUCT_DROPPED: u32 = 6;
-/// Bits that Σ_c w_cu ∂/∂s_c loses: as Σ_c |∂/∂s_c| ≤ 2, it has 62 bits, and then 30.
+/// Bits dropped from Σ_c w_cu ∂/∂s_c. Since Σ_c |∂/∂s_c| ≤ 2, it has 62 bits, of which 30 remain.
 const BACK_DROPPED: u32 = 32;
 
 impl Objective for Perceptron {
     const NAME: &'static str = "perceptron";
 
-    /// One i64 a coordinate: the sum of its slopes.
+    /// One i64 per coordinate, for the sum of its slopes.
     fn scratch_len(dimension: usize) -> usize {
         dimension
     }
@@ -51,28 +52,29 @@ impl Objective for Perceptron {
     fn check(data: &[u8], dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| {
             (2..=CLASSES_MAX).contains(&shard.header.classes.into())
-                && hidden(&shard.header, dimension).is_some()
+                && hidden_units(&shard.header, dimension).is_some()
         })
     }
 
-    fn evaluate(&mut self, mut at: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(at.data) else { return 0 };
-        let Some(hidden) = hidden(&shard.header, at.x.len()) else { return 0 };
-        let row_count = at.rows.count(shard.header.rows);
+    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(hidden) = hidden_units(&shard.header, request.x.len()) else { return 0 };
+        let row_count = request.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);
         let border = hidden * (shard.header.dimension as usize + 1);
-        let sums = at.take_scratch();
+        let sums = request.take_scratch();
+        // The layers have exponents of their own: the weights of the second need not suit the features of the first.
         let (Some(x), Some(mantissas)) =
-            (at.x.split_at_checked(border), at.gradient.split_at_mut_checked(border))
+            (request.x.split_at_checked(border), request.gradient.split_at_mut_checked(border))
         else {
             return 0;
         };
-        let first = columns::scale(x.0, at.x_exponent, scale, i32::MAX, mantissas.0);
-        let second = columns::scale(x.1, at.x_exponent, |_| ONE, i32::MAX, mantissas.1);
+        let first = columns::scale(x.0, request.x_exponent, scale, i32::MAX, mantissas.0);
+        let second = columns::scale(x.1, request.x_exponent, |_| ONE, i32::MAX, mantissas.1);
         let (first_sums, second_sums) = sums.split_at_mut_checked(border).unwrap_or_default();
         second_sums.fill(0);
-        let mut layer = Layer {
+        let mut layer = OutputLayer {
             shard: &shard,
             weights: mantissas.1,
             sums: second_sums,
@@ -82,14 +84,14 @@ impl Objective for Perceptron {
             entropy: CrossEntropy::new(second + (UNIT_BITS - PRODUCT_DROPPED) as i32),
             dropped: SLOPE_BITS.saturating_sub(precision.residual_bits),
         };
-        rows::pass_wide(&shard, at.rows, mantissas.0, first_sums, &mut layer);
-        let mean = reciprocal(row_count);
-        let loss = layer.entropy.loss(mean, at.loss_exponent);
+        rows::pass_units(&shard, request.rows, mantissas.0, first_sums, &mut layer);
+        let mean = mean_factor(row_count);
+        let loss = layer.entropy.loss(mean, request.loss_exponent);
         let back = second + (SLOPE_BITS - layer.dropped) as i32 - BACK_DROPPED as i32;
         let first = Slopes::new(precision.sum_bits, back - precision.dropped, mean);
         let product = (SLOPE_BITS + UNIT_BITS - layer.row_bits) as i32;
         let second = Slopes::new(SLOPE_BITS + UNIT_BITS + 1, product, mean);
-        let penalty = columns::fill_gradient(&mut at, sums, |k, sum| match k < border {
+        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| match k < border {
             true => first.at(sum, scale(k)),
             false => second.at(sum, ONE),
         });
@@ -97,8 +99,8 @@ impl Objective for Perceptron {
     }
 }
 
-/// The number of hidden units of a model with this dimension.
-fn hidden(header: &Header, dimension: usize) -> Option<usize> {
+/// Number of hidden units of a model of this dimension, if it fits the data.
+fn hidden_units(header: &Header, dimension: usize) -> Option<usize> {
     let (features, classes) = (header.dimension as usize, usize::from(header.classes));
     let weights = dimension.checked_sub(classes)?;
     let of_one = features + 1 + classes;
@@ -106,23 +108,23 @@ fn hidden(header: &Header, dimension: usize) -> Option<usize> {
     (units * of_one == weights && (1..=UNITS_MAX).contains(&units)).then_some(units)
 }
 
-/// What lies behind the first layer.
-struct Layer<'a> {
+/// The second layer and the loss.
+struct OutputLayer<'a> {
     shard: &'a Shard<'a>,
-    /// Those of the second layer, class after class, each with its bias.
+    /// Weights of the second layer, class by class, each with its bias.
     weights: &'a [i32],
     /// Σ over rows of slope times unit, in the same order.
     sums: &'a mut [i64],
     row_bits: u32,
     sigmoid: Sigmoid,
     entropy: CrossEntropy,
-    /// Bits dropped from a residual.
+    /// Low bits dropped from a residual of the first layer.
     dropped: u32,
 }
 
-impl Link for Layer<'_> {
-    fn replace(&mut self, row: usize, margins: &mut [i64]) {
-        // The bias belongs to a unit that is always 1.
+impl RowLoss for OutputLayer<'_> {
+    fn residuals(&mut self, row: usize, margins: &mut [i64]) {
+        // The last unit is the bias input, which is always 1.
         let mut units = [1 << UNIT_BITS; UNITS_MAX + 1];
         let unit_count = margins.len().min(UNITS_MAX) + 1;
         let units = &mut units[..unit_count];
@@ -133,28 +135,31 @@ impl Link for Layer<'_> {
             let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
             *score = units.iter().zip(weights).map(product).sum();
         }
-        self.entropy.replace(slopes, self.shard.label(row) as usize);
+        self.entropy.slopes(slopes, self.shard.label(row) as usize);
         self.add(slopes, units);
         for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
             let weights = self.weights.iter().skip(u).step_by(units.len());
             let back: i64 = slopes.iter().zip(weights).map(|(s, &w)| s * i64::from(w)).sum();
+            // tanh′ = 1 − tanh², from the unit that is at hand.
             let steepness = (1 << UNIT_BITS) - (product(unit, unit) >> UNIT_BITS);
             *margin = ((back >> BACK_DROPPED) * steepness) >> (UNIT_BITS + self.dropped);
         }
     }
 }
 
-impl Layer<'_> {
+impl OutputLayer<'_> {
     fn tanh(&self, margin: i64) -> i32 {
         let (sigma, _) = self.sigmoid.at(margin.unsigned_abs());
+        // tanh(z) = 1 − 2σ(−2z) for z ≥ 0; sigma has 32 fraction bits, so 2σ in units of 2^-31 is sigma itself.
         let magnitude = (((1 << 31) - sigma) >> (31 - UNIT_BITS)) as i32;
         if margin < 0 { -magnitude } else { magnitude }
     }
 
-    /// Adds a row's slopes times units to the sums.
+    /// Adds a row's products of slopes and units to the sums.
     fn add(&mut self, slopes: &[i64], units: &[i32]) {
         for (&slope, sums) in slopes.iter().zip(self.sums.chunks_exact_mut(units.len())) {
             for (sum, &unit) in sums.iter_mut().zip(units) {
+                // Dropping log2 of the number of rows from every product keeps the sum below 2^61.
                 *sum += (slope * i64::from(unit)) >> self.row_bits;
             }
         }

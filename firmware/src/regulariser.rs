@@ -1,20 +1,21 @@
-//! Regularisers: what they add to the loss, and their slopes.
+//! Regularisers and their slopes.
 
 use crate::bound::Bound;
+use crate::fixed_point::reciprocal;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
-/// A regulariser λ Σ p(x_k) at a model with a given exponent.
-pub trait Penalty {
-    /// Fraction bits of a part's loss.
+/// A regulariser λ Σ p(x_k), for a model with a given exponent.
+pub(crate) trait Penalty {
+    /// Fraction bits of a term's loss.
     fn loss_exponent(&self) -> i32;
 
-    /// The part of the coordinate with mantissa `x`.
-    fn at(&self, x: i32) -> Part;
+    /// Term of the coordinate with mantissa `x`.
+    fn term(&self, x: i32) -> Term;
 }
 
-/// A bound of the second derivative of a regulariser: of x²/(1 + x²) it lies in [−1/2, 2], of x²/2 it is 1.
-pub fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
+/// A bound of the second derivative. That of x²/(1 + x²) lies in [−1/2, 2], that of x²/2 is 1.
+pub(crate) fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
     match regulariser {
         Regulariser::Nonconvex => Bound::of(lambda).shifted(1),
         Regulariser::L2 => Bound::of(lambda),
@@ -23,22 +24,22 @@ pub fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
 
 /// The nonconvex regulariser λ Σ x²/(1 + x²), with slope 2λ x/(1 + x²)².
 ///
-/// With r = 1/(1 + x²), each coordinate costs one division: x²/(1 + x²) = x² r, and the slope is 2λ x r².
+/// With r = 1/(1 + x²), x²/(1 + x²) = x² r and the slope is 2λ x r²: one division per coordinate.
 #[derive(Clone, Copy, Debug)]
-pub struct Nonconvex {
-    /// λ with a mantissa of 31 bits, so that its products may drop their low half.
+pub(crate) struct Nonconvex {
+    /// λ, normalised to 31 bits so that its products may drop their lower half.
     lambda: i64,
-    /// Fraction bits of a slope where |x| < 1.
+    /// Fraction bits of a slope for |x| < 1.
     slope_exponent: i32,
     /// Fraction bits of 1 and of x².
     one: u32,
-    /// What x² must be shifted to the left for that; to the right where negative. 0 but for exotic exponents.
+    /// Left shift from x² to `one` fraction bits, negative for a right shift; 0 for the usual exponents.
     shift: i32,
 }
 
-/// One coordinate's part.
+/// Term of one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Term {
     /// p(x), with [`Penalty::loss_exponent`] fraction bits.
     pub loss: u64,
     /// λ p'(x).
@@ -48,10 +49,11 @@ pub struct Part {
 }
 
 impl Nonconvex {
-    /// For a weight and an exponent of the model.
-    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+    /// For weight λ and a model with the given exponent.
+    pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         let x_exponent = i32::from(x_exponent);
         let one = (2 * x_exponent).clamp(0, 62);
+        // Keep one zero for the sign. The clamp is for a weight of zero, which has 32.
         let zeros = lambda.mantissa.unsigned_abs().leading_zeros().clamp(1, 31) - 1;
         Self {
             lambda: i64::from(lambda.mantissa) << zeros,
@@ -64,6 +66,7 @@ impl Nonconvex {
     /// x² with `one` fraction bits, at most 2^62.
     #[inline]
     fn square(&self, x: i32) -> u64 {
+        // Up to 2^62, so that 1 + x² fits 64 bits.
         let square = u64::from(x.unsigned_abs()).pow(2);
         match self.shift {
             0 => square,
@@ -81,17 +84,18 @@ impl Penalty for Nonconvex {
         self.one as i32
     }
 
-    /// Good to 2^-28 of itself.
+    /// The relative error is at most 2^-28.
     #[inline]
-    fn at(&self, x: i32) -> Part {
+    fn term(&self, x: i32) -> Term {
         let square = self.square(x);
         let sum = square + (1 << self.one);
+        // Normalise 1 + x² to 32 bits for `reciprocal`, and undo the shift in the exponents.
         let zeros = sum.leading_zeros();
         // r = quotient * 2^-(32 + extra)
         let quotient = reciprocal((sum << zeros >> 32) as u32);
         let extra = 63 - self.one - zeros;
         let weight = ((quotient * quotient) >> 32) as i64 * self.lambda;
-        Part {
+        Term {
             loss: multiply_high(square, quotient) >> extra,
             slope: ((weight + (1 << 30)) >> 31) * i64::from(x),
             slope_exponent: self.slope_exponent + 2 * extra as i32,
@@ -101,14 +105,14 @@ impl Penalty for Nonconvex {
 
 /// The regulariser (λ/2) Σ x², with slope λ x.
 #[derive(Clone, Copy, Debug)]
-pub struct L2 {
+pub(crate) struct L2 {
     lambda: Ratio,
     x_exponent: i32,
 }
 
 impl L2 {
-    /// For a weight and an exponent of the model.
-    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+    /// For weight λ and a model with the given exponent.
+    pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         Self { lambda, x_exponent: x_exponent.into() }
     }
 }
@@ -120,8 +124,8 @@ impl Penalty for L2 {
 
     /// Exact.
     #[inline]
-    fn at(&self, x: i32) -> Part {
-        Part {
+    fn term(&self, x: i32) -> Term {
+        Term {
             loss: u64::from(x.unsigned_abs()).pow(2),
             slope: i64::from(self.lambda.mantissa) * i64::from(x),
             slope_exponent: i32::from(self.lambda.exponent) + self.x_exponent,
@@ -129,45 +133,8 @@ impl Penalty for L2 {
     }
 }
 
-/// 2^63 / d for d from 2^31, below 2^32 and with all its bits but the last.
-///
-/// A 32-bit division gives the first 15 bits of 1/d. With e = 1 − d/d₀, what is missing is the factor 1/(1 − e), and
-/// e³ is too small to matter. A board without a divider takes 300 instructions for this, 600 for a 64-bit division.
-#[inline]
-pub fn reciprocal(d: u32) -> u64 {
-    let first = u64::from(u32::MAX / ((d >> 16) + 1));
-    // With 45 fraction bits; below 2^-14.
-    let e = ((1 << 48) - u64::from(d) * first) >> 3;
-    let factor = e + ((e * e) >> 45);
-    (first << 15) + ((first * factor) >> 30)
-}
-
-/// `a * b / 2^32` for b below 2^32 and a result below 2^64, without 128-bit arithmetic.
+/// `a * b / 2^32` for b < 2^32 and a result below 2^64, without a 128-bit product.
 #[inline]
 fn multiply_high(a: u64, b: u64) -> u64 {
     (a >> 32) * b + (((a & u64::from(u32::MAX)) * b) >> 32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_reciprocal_is_below_the_exact_one_by_a_unit_or_two(d in 1u32 << 31..) {
-            let exact = (1u64 << 63) / u64::from(d);
-            let quotient = reciprocal(d);
-            prop_assert!(quotient < 1 << 32 && quotient <= exact && exact - quotient <= 2, "{exact} {quotient}");
-        }
-    }
-
-    #[test]
-    fn the_ends_of_the_range_have_reciprocals() {
-        for d in [1 << 31, (1 << 31) + 1, u32::MAX - 1, u32::MAX] {
-            let exact = (1u64 << 63) / u64::from(d);
-            let quotient = reciprocal(d);
-            assert!(quotient < 1 << 32 && exact - quotient <= 2, "{d} {quotient}");
-        }
-    }
 }

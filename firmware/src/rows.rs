@@ -1,30 +1,37 @@
-//! The pass over the rows of a shard: margins, residuals, their sums by column.
+//! The pass over the rows of a shard: margins, residuals, and sums by column.
+//!
+//! A board spends nearly all of its time here. The pass is written for that:
+//!
+//! 1. It is compiled for each kind of row, so the loop over entries does not branch on widths or on sparsity.
+//! 2. Sums are i64 and cannot overflow, so the loop neither saturates nor checks.
+//! 3. Rows of one margin are processed in blocks, which lets independent multiplications overlap.
+//! 4. Where the stack permits, vectors indexed by bytes are copied to tables of 256, which need no bounds checks.
 
+use crate::fixed_point::ceil_log2;
 use crate::value::{One, Value};
-use crate::wide::ceil_log2;
 use core::iter;
 use core::ops::Range;
 use smidgen_protocol::batch::{Runs, Selection};
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
 
-/// How many bits the numbers of a pass over such rows have.
+/// Bit widths of the quantities in a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Precision {
-    /// Low bits that products lose: fraction bits that a margin has fewer than the model, and a sum fewer than
+pub(crate) struct Precision {
+    /// Low bits dropped from products: a margin has that many fraction bits less than the model, a sum less than
     /// residuals.
     pub dropped: i32,
-    /// Bits of a residual beside its sign, at most 31.
+    /// Bits of a residual besides its sign, at most 31.
     pub residual_bits: u32,
     /// log2 of a bound of the sums by column, at most 62.
     pub sum_bits: u32,
-    /// log2 of what a bias is stored as.
+    /// log2 of the stored value of a bias input.
     one_bits: u32,
 }
 
 impl Precision {
-    /// For so many rows of a shard.
-    pub fn new(header: &Header, row_count: u32) -> Self {
+    /// Widths for `row_count` rows of a shard.
+    pub(crate) fn new(header: &Header, row_count: u32) -> Self {
         match header.width {
             Width::Unit => Self::of::<One>(row_count),
             Width::I8 => Self::of::<i8>(row_count),
@@ -35,13 +42,14 @@ impl Precision {
 
     fn of<V: Value>(row_count: u32) -> Self {
         let row_bits = ceil_log2(row_count);
+        // A sum over all rows has 2^row_bits products of 2^(residual_bits + BITS) at most, and must stay within 2^62.
         let residual_bits = 31.min(62 - V::BITS - row_bits);
         let sum_bits = residual_bits + V::BITS + row_bits;
         Self { dropped: V::DROPPED as i32, residual_bits, sum_bits, one_bits: V::ONE_BITS }
     }
 
-    /// The scale of coordinate `k` of a model for [`pass_wide`]: that of its column, or of a bias.
-    pub fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
+    /// Scale of coordinate `k` of a model for [`pass_units`]: that of its column, or of the bias.
+    pub(crate) fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
         let features = shard.header.dimension as usize;
         match k.checked_rem(features + 1) {
             Some(column) if column < features => shard.scale(column),
@@ -50,85 +58,101 @@ impl Precision {
     }
 }
 
-/// What an objective makes of margins.
-pub trait Link {
-    /// Replaces the margins aᵀx of the rows from `first` on by their residuals, of
-    /// [`Precision::residual_bits`] bits. In [`pass_wide`] they are all those of row `first`.
-    fn replace(&mut self, first: usize, margins: &mut [i64]);
+/// The loss of a row as a function of its margins.
+pub(crate) trait RowLoss {
+    /// Replaces margins by residuals of [`Precision::residual_bits`] bits: the derivative of the row's loss.
+    ///
+    /// In [`pass`], `margins` are aᵀx of the rows from `first` on; in [`pass_units`], all margins of row `first`.
+    fn residuals(&mut self, first: usize, margins: &mut [i64]);
 }
 
-/// Fills `sums` with Σ_j `residual_j * value_jk` for every column k, over the selected rows j.
+/// Computes Σ_j `residual_j * value_jk` for every column k over the selected rows j, for rows of one margin.
 ///
-/// All sums are of integers, so the order of the rows does not matter. None overflows: see [`Value`]. It is compiled
-/// once for all objectives, not for each: that is why `link` is dynamic.
-pub fn pass(shard: &Shard<'_>, rows: Selection, x: &[i32], sums: &mut [i64], link: &mut dyn Link) {
-    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), link };
-    sums.fill(0);
-    match shard.columns {
-        Columns::Dense => pass.dense::<Narrow>(x, sums),
-        Columns::U8(counts, indices) if WITH_TABLES => {
-            let (mut x_table, mut sum_table) = ([0; 256], [0; 256]);
-            x_table[..x.len()].copy_from_slice(x);
-            pass.sparse::<_, Narrow, _, _>(counts, indices, &x_table, &mut sum_table);
-            sums.copy_from_slice(&sum_table[..x.len()]);
-        }
-        Columns::U8(counts, indices) => pass.sparse::<_, Narrow, _, _>(counts, indices, x, sums),
-        Columns::U16(counts, indices) => pass.sparse::<_, Narrow, _, _>(counts, indices, x, sums),
-    }
-}
-
-/// The same where a row has up to [`UNITS_MAX`] margins, each with a bias: x and `sums` are in as many pieces, each of
-/// the weights of all columns and then the bias.
-///
-/// A bias is the weight of one more column. What is stored there would be near the largest of its width, so that the
-/// bias is as exact as other weights are.
-pub fn pass_wide(
+/// All sums are of integers, so the order of rows does not matter. None overflows, see [`Value`]. `loss` is dynamic so
+/// that the pass is compiled once, not per objective.
+pub(crate) fn pass(
     shard: &Shard<'_>,
     rows: Selection,
     x: &[i32],
     sums: &mut [i64],
-    link: &mut dyn Link,
+    loss: &mut dyn RowLoss,
 ) {
-    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), link };
+    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), loss };
     sums.fill(0);
     match shard.columns {
-        Columns::Dense => pass.dense::<Wide>(x, sums),
-        Columns::U8(counts, indices) => pass.sparse::<_, Wide, _, _>(counts, indices, x, sums),
-        Columns::U16(counts, indices) => pass.sparse::<_, Wide, _, _>(counts, indices, x, sums),
+        Columns::Dense => pass.dense::<SingleMargin>(x, sums),
+        Columns::U8(counts, indices) if WITH_TABLES => {
+            let (mut x_table, mut sum_table) = ([0; 256], [0; 256]);
+            // An index below 256 needs no bounds check in an array of 256. One-byte indices imply that x is no
+            // longer.
+            x_table[..x.len()].copy_from_slice(x);
+            pass.sparse::<_, SingleMargin, _, _>(counts, indices, &x_table, &mut sum_table);
+            sums.copy_from_slice(&sum_table[..x.len()]);
+        }
+        Columns::U8(counts, indices) => {
+            pass.sparse::<_, SingleMargin, _, _>(counts, indices, x, sums)
+        }
+        Columns::U16(counts, indices) => {
+            pass.sparse::<_, SingleMargin, _, _>(counts, indices, x, sums)
+        }
     }
 }
 
-/// The largest number of margins of a row: they lie on the stack.
-pub const UNITS_MAX: usize = 64;
+/// As [`pass`], for rows of up to [`UNITS_MAX`] margins, each with a bias.
+///
+/// `x` and `sums` consist of one piece per unit: the weights of all columns, then the bias. A bias is the weight of one
+/// more column, whose stored value would be near the largest of its width, so that it is as precise as other weights.
+pub(crate) fn pass_units(
+    shard: &Shard<'_>,
+    rows: Selection,
+    x: &[i32],
+    sums: &mut [i64],
+    loss: &mut dyn RowLoss,
+) {
+    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), loss };
+    sums.fill(0);
+    match shard.columns {
+        Columns::Dense => pass.dense::<UnitMargins>(x, sums),
+        Columns::U8(counts, indices) => {
+            pass.sparse::<_, UnitMargins, _, _>(counts, indices, x, sums)
+        }
+        Columns::U16(counts, indices) => {
+            pass.sparse::<_, UnitMargins, _, _>(counts, indices, x, sums)
+        }
+    }
+}
 
-/// Whether vectors that are indexed by bytes are copied to tables of 256 for the pass, so that no index needs a
-/// check: a quarter off the time of a pass over one-hot rows. A board has no 3 KiB of stack for it.
+/// Maximum number of margins of a row, which are on the stack.
+pub(crate) const UNITS_MAX: usize = 64;
+
+/// Copy vectors indexed by bytes to tables of 256 entries, which saves a quarter of the time of a pass over one-hot
+/// rows. A board does not have the 3 KiB of stack.
 const WITH_TABLES: bool = cfg!(not(target_os = "none"));
 
-/// Rows whose margins, residuals and additions are computed together. What a row costs beside its entries is a
-/// chain of dependent multiplications; those of different rows overlap.
+/// Rows processed together. Beyond its entries, a row costs a chain of dependent multiplications; those of different
+/// rows overlap.
 const BLOCK: usize = 8;
 
-/// A vector that rows look up by column: a slice or a table.
+/// A vector indexed by column: a slice or a table.
 trait Vector<T>: AsMut<[T]> + AsRef<[T]> {}
 impl<T, V: AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
 
-/// The coordinate of a column: a shard that passed its check lists no other.
+/// Coordinate of a column. A checked shard contains no column out of range.
 #[inline]
-fn at(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 {
+fn coordinate(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 {
     x.as_ref().get(column.into()).copied().unwrap_or(0)
 }
 
-/// A pass in the making: it is compiled for each kind of rows, of values and of vectors.
+/// State of a pass.
 struct Pass<'a> {
     shard: &'a Shard<'a>,
-    /// The rows that it is over.
+    /// The selected rows that remain.
     runs: Runs,
-    link: &'a mut dyn Link,
+    loss: &'a mut dyn RowLoss,
 }
 
 impl Pass<'_> {
-    /// The next run of rows, and how many lie between it and the `passed` rows before; those have then passed, too.
+    /// The next run of rows and the number of rows to skip before it, given the end of the previous run in `passed`.
     fn next_run(&mut self, passed: &mut usize) -> Option<(usize, Range<usize>)> {
         let run = self.runs.next()?;
         let run = run.start as usize..run.end as usize;
@@ -137,10 +161,10 @@ impl Pass<'_> {
         Some((skipped, run))
     }
 
-    fn dense<B: Breadth<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
+    fn dense<B: Kernel<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
         let features = (self.shard.header.dimension as usize).max(1);
         match self.shard.values {
-            // A header of dense rows names a width.
+            // `Header::parse` rejects dense rows without stored values.
             Values::Unit => {}
             Values::I8(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
             Values::I16(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
@@ -148,7 +172,7 @@ impl Pass<'_> {
         }
     }
 
-    fn sparse<C: Copy + Into<usize>, B: Breadth<X, S>, X: ?Sized, S: ?Sized>(
+    fn sparse<C: Copy + Into<usize>, B: Kernel<X, S>, X: ?Sized, S: ?Sized>(
         &mut self,
         counts: &[u16],
         indices: &[C],
@@ -174,34 +198,35 @@ impl Pass<'_> {
     }
 }
 
-/// The pass itself, over rows of one margin or of many.
-trait Breadth<X: ?Sized, S: ?Sized> {
+/// The inner loop of a pass, for rows of one margin or of several.
+trait Kernel<X: ?Sized, S: ?Sized> {
     fn run<R: Row>(pass: &mut Pass<'_>, rows: impl Iterator<Item = R> + Clone, x: &X, sums: &mut S);
 }
 
-/// One margin: a block of rows at a time.
-struct Narrow;
+/// Rows of one margin, in blocks.
+struct SingleMargin;
 
-impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Breadth<X, S> for Narrow {
+impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Kernel<X, S> for SingleMargin {
     fn run<R: Row>(
         pass: &mut Pass<'_>,
         rows: impl Iterator<Item = R> + Clone,
         x: &X,
         sums: &mut S,
     ) {
-        let (mut ahead, mut behind, mut passed) = (rows.clone(), rows, 0);
+        // Two iterators over the same rows: the margins of a block are complete before its residuals are added.
+        let (mut margin_rows, mut sum_rows, mut passed) = (rows.clone(), rows, 0);
         while let Some((skipped, run)) = pass.next_run(&mut passed) {
-            skip(&mut ahead, skipped);
-            skip(&mut behind, skipped);
+            skip(&mut margin_rows, skipped);
+            skip(&mut sum_rows, skipped);
             for first in run.clone().step_by(BLOCK) {
                 let mut block = [0; BLOCK];
                 let block = &mut block[..BLOCK.min(run.end - first)];
-                for (margin, row) in iter::zip(&mut *block, &mut ahead) {
+                for (margin, row) in iter::zip(&mut *block, &mut margin_rows) {
                     *margin = row.margin(x);
                 }
-                pass.link.replace(first, block);
-                for (&residual, row) in iter::zip(&*block, &mut behind) {
-                    // A row that fits changes nothing.
+                pass.loss.residuals(first, block);
+                for (&residual, row) in iter::zip(&*block, &mut sum_rows) {
+                    // A residual of zero changes no sum; such rows are frequent in a good fit.
                     if residual != 0 {
                         row.add(residual as i32, sums);
                     }
@@ -211,10 +236,10 @@ impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Breadth<X, S> for Narrow 
     }
 }
 
-/// Many margins, each with a bias.
-struct Wide;
+/// Rows of several margins, each with a bias.
+struct UnitMargins;
 
-impl Breadth<[i32], [i64]> for Wide {
+impl Kernel<[i32], [i64]> for UnitMargins {
     fn run<R: Row>(
         pass: &mut Pass<'_>,
         mut rows: impl Iterator<Item = R> + Clone,
@@ -233,11 +258,12 @@ impl Breadth<[i32], [i64]> for Wide {
                     let Some((&bias, weights)) = x.split_last() else { break };
                     *margin = row.margin(weights) + R::bias(bias);
                 }
-                pass.link.replace(index, margins);
+                pass.loss.residuals(index, margins);
                 for (&residual, sums) in iter::zip(&*margins, sums.chunks_exact_mut(stride)) {
                     let Some((bias, sums)) = sums.split_last_mut() else { break };
                     if residual != 0 {
                         row.add(residual as i32, sums);
+                        // A residual has at most 31 bits besides its sign, so the cast is exact.
                         *bias += R::bias(residual as i32);
                     }
                 }
@@ -246,21 +272,21 @@ impl Breadth<[i32], [i64]> for Wide {
     }
 }
 
-/// The largest dimension: a margin of as many products of 46 bits stays below 2^62.
+/// Largest dimension: a margin of 2^16 products of 46 bits is below 2^62.
 const DIMENSION_MAX: u32 = 1 << 16;
-/// The largest number of rows: as many losses of 32 bits stay below 2^63.
+/// Largest number of rows: a sum of 2^31 losses of 32 bits is below 2^63.
 const ROWS_MAX: u32 = 1 << 31;
 
-/// The shard in these bytes, if a pass over its rows is safe.
-pub fn open(data: &[u8]) -> Option<Shard<'_>> {
+/// Opens and checks a shard; `None` if it is invalid or too large for a pass.
+pub(crate) fn open(data: &[u8]) -> Option<Shard<'_>> {
     let shard = Shard::open(data).ok()?;
     let Header { rows, dimension, .. } = shard.header;
     let fits = (1..=DIMENSION_MAX).contains(&dimension) && (1..=ROWS_MAX).contains(&rows);
     (fits && shard.check().is_ok() && ascending(&shard)).then_some(shard)
 }
 
-/// Whether the columns of every row are listed in ascending order, hence none twice: no sum has more terms than
-/// there are rows.
+/// Returns whether the columns of every row are strictly ascending. Then none is listed twice, and no sum has more
+/// terms than there are rows.
 fn ascending(shard: &Shard<'_>) -> bool {
     fn all<C: PartialOrd>(counts: &[u16], indices: &[C]) -> bool {
         split(counts, indices).all(|row| row.is_sorted_by(|one, next| one < next))
@@ -272,14 +298,14 @@ fn ascending(shard: &Shard<'_>) -> bool {
     }
 }
 
-/// Leaves out so many rows.
+/// Skips `count` rows.
 fn skip(rows: &mut impl Iterator, count: usize) {
     if let Some(last) = count.checked_sub(1) {
         rows.nth(last);
     }
 }
 
-/// Cuts the entries of all rows into those of each.
+/// Splits the entries of all rows by row.
 fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item = &'a [T]> + Clone {
     counts.iter().map(move |&count| {
         let (row, rest) = entries.split_at_checked(count.into()).unwrap_or_default();
@@ -288,13 +314,13 @@ fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item =
     })
 }
 
-/// One row's features.
+/// Features of a row.
 trait Row {
     /// aᵀx
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64;
     /// `sums += residual * a`
     fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized));
-    /// The product with the value of a bias.
+    /// Product of a factor and the stored value of the bias input.
     fn bias(factor: i32) -> i64;
 }
 
@@ -302,8 +328,8 @@ struct Dense<'a, V>(&'a [V]);
 struct Listed<'a, C, V>((&'a [C], &'a [V]));
 struct Ones<'a, C>(&'a [C]);
 
-/// Not inlined: within the rest of a pass, an Arm core has not enough registers for these loops, which then take
-/// half as many instructions again.
+/// The loops are not inlined: within the pass an Arm core has too few registers for them, which costs half as many
+/// instructions again.
 impl<V: Value> Row for Dense<'_, V> {
     #[inline(never)]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
@@ -326,7 +352,7 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
         let (columns, values) = self.0;
-        iter::zip(columns, values).map(|(&column, value)| value.times(at(x, column))).sum()
+        iter::zip(columns, values).map(|(&column, value)| value.times(coordinate(x, column))).sum()
     }
 
     #[inline]
@@ -347,7 +373,7 @@ impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
 impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
     #[inline]
     fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        self.0.iter().map(|&column| One.times(at(x, column))).sum()
+        self.0.iter().map(|&column| One.times(coordinate(x, column))).sum()
     }
 
     #[inline]

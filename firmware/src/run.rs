@@ -1,27 +1,27 @@
-//! The body of a worker on a byte stream: a serial port on a board, a socket or a pty elsewhere.
+//! The loop that runs a worker on a byte stream: a serial port on a board, a socket or pseudo-terminal elsewhere.
 
 use crate::journal::Journal;
-use crate::objective::Repertoire;
+use crate::objective::ObjectiveSet;
 use crate::worker::Worker;
 use embedded_io::{Read, Write};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 
-/// Bytes that are taken from the port at once.
+/// Maximum number of bytes per read from the port.
 const READ_LEN_MAX: usize = 64;
 
 /// Serves the host until the stream ends.
 ///
-/// `port` blocks in `read` until a byte is there; while the gradient is computed it must keep what arrives, at least
-/// one frame. On an error of the port the worker keeps its state: count what the receiver lost
-/// ([`Worker::count_overrun`]) and call `run` again.
+/// `port` must block in `read` until a byte arrives, and buffer at least one frame while a gradient is computed. After
+/// an error of the port the worker keeps its state: count bytes lost by the receiver ([`Worker::count_overrun`]) and
+/// call `run` again.
 ///
-/// What the `journal` shall keep it is given before an acknowledgement or an update is sent: until then the host waits for that, so
-/// that a flash may stop the board. If it takes longer than the host's timeout, which follows earlier answers and may be as short as
-/// 20 ms, the host repeats its question; what of that is lost costs a repetition more. A board without a journal passes `()`.
-pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
+/// The `journal` is written before the acknowledgement or update that depends on it is sent. The host waits for that
+/// answer meanwhile, so a flash may stall the processor. If writing takes longer than the host's time-out, which adapts
+/// to earlier answers and is at least 20 ms, the host repeats its request. A board without a journal passes `()`.
+pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
     port: &mut P,
     worker: &mut Worker<M>,
-    repertoire: &mut R,
+    objectives: &mut R,
     journal: &mut impl Journal,
 ) -> Result<(), P::Error> {
     let mut bytes = [0; READ_LEN_MAX];
@@ -29,7 +29,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
         sync_journal(worker, journal);
         transmit(port, worker)?;
         if let Some(request) = worker.gradient_request() {
-            let loss = repertoire.perform(request);
+            let loss = objectives.evaluate_named(request);
             worker.gradient_ready(loss);
             continue;
         }
@@ -40,26 +40,28 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Repertoire>(
     }
 }
 
-/// Hands new data and local state to the journal, and restores local state that the worker asks for.
+/// Stores new data and local state in the journal, and loads local state that the worker requests.
 ///
-/// Call it before computing a gradient and before sending: an update must not leave before the state behind it is stored.
+/// Call it before computing a gradient and before sending, so that no update leaves before the local state that belongs
+/// to it is stored.
 pub fn sync_journal<M: AsRef<[u64]> + AsMut<[u64]>>(
     worker: &mut Worker<M>,
     journal: &mut impl Journal,
 ) {
-    while let Some(piece) = worker.poll_piece() {
-        journal.keep(&piece);
+    while let Some(chunk) = worker.poll_data_chunk() {
+        journal.store_data(&chunk);
     }
-    if let Some(recall) = worker.recall_request() {
-        let exponent = journal.recall(recall);
-        worker.recalled(exponent);
+    if let Some(request) = worker.local_state_request() {
+        let exponent = journal.load_local_state(request);
+        worker.local_state_ready(exponent);
     }
-    if let Some(private) = worker.poll_private() {
-        journal.keep_private(&private);
+    if let Some(local) = worker.poll_local_state() {
+        journal.store_local_state(&local);
     }
 }
 
-/// Sends what there is to send. Not inlined: its frame would lie on the stack while a gradient is computed.
+/// Sends all pending frames.
+// Not inlined, so that the frame is not on the stack while a gradient is computed.
 #[inline(never)]
 fn transmit<P: Write, M: AsRef<[u64]> + AsMut<[u64]>>(
     port: &mut P,

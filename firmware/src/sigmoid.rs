@@ -1,35 +1,34 @@
-//! σ(−z) and log(1 + e^−z) for z ≥ 0, by one table of cubics.
+//! σ(−z) and log(1 + e^−z) for z ≥ 0, from a table of cubics.
 //!
-//! Each cell of width 1/16 holds a cubic for either function, the Taylor polynomial about its middle with the
-//! next term economised: t⁴ is replaced by t² − 1/8, its best quadratic on [−1, 1]. That is as good as a cubic
-//! gets: 2^-30.6. With rounding, both functions stay within 2^-29.9. The table is evaluated by the
-//! compiler; at run time there is no float.
+//! Each cell of width 1/16 has a cubic per function: the Taylor polynomial about its centre with an economised next
+//! term, where t⁴ is replaced by its best quadratic approximation on [−1, 1], t² − 1/8. The error is 2^-30.6, the best
+//! possible for a cubic, and 2^-29.9 with rounding. The compiler evaluates the table; no floats exist at run time.
 
 /// Fraction bits of both functions.
-pub const EXPONENT: u32 = 32;
-/// Bound of the error of either function, 2^-29.9.
+pub(crate) const EXPONENT: u32 = 32;
+/// Error bound of either function, 2^-29.9.
 #[cfg(test)]
-pub const ERROR_MAX: f64 = 1e-9;
+pub(crate) const ERROR_MAX: f64 = 1e-9;
 
-/// Beyond z = 22 both functions are about to fall below their resolution, 2^-32; the last value stands for all.
+/// At z = 22 both functions are close to their resolution of 2^-32; the last cell serves all larger z.
 const CELLS: usize = 22 * 16;
 /// Half the width of a cell.
 const HALF_WIDTH: f64 = 1.0 / 32.0;
-/// Fraction bits of z such that its upper word is the cell and its lower one the place in it.
+/// Fraction bits of z for which the upper word is the index of the cell and the lower word the position in it.
 const Z_EXPONENT: i32 = 36;
-/// The largest z that has a cell.
+/// Largest z within the table.
 const Z_MAX: u64 = ((CELLS as u64) << 32) - 1;
-/// Fraction bits of the coefficients but the constant ones.
+/// Fraction bits of all coefficients except the constant.
 const SLOPE_EXPONENT: u32 = 35;
 
-/// A cubic on [−1, 1), lowest term first; see [`Cubic::new`] for the coefficients.
+/// A cubic on [−1, 1), lowest power first; see [`Cubic::new`] for the coefficients.
 #[derive(Clone, Copy)]
 struct Cubic {
     constant: u32,
     slopes: [i32; 3],
 }
 
-/// Both functions on one cell. 32 bytes: half a cache line.
+/// Both functions on one cell, in 32 bytes: half a cache line.
 #[derive(Clone, Copy)]
 struct Cell {
     sigma: Cubic,
@@ -38,10 +37,10 @@ struct Cell {
 
 static TABLE: [Cell; CELLS] = table();
 
-/// The functions for arguments of one exponent, whatever that is.
+/// The functions for arguments with a fixed exponent.
 #[derive(Clone, Copy, Debug)]
-pub struct Sigmoid {
-    /// The largest magnitude that stays in the table.
+pub(crate) struct Sigmoid {
+    /// Largest magnitude within the table.
     bound: u64,
     left: u32,
     right: u32,
@@ -49,30 +48,31 @@ pub struct Sigmoid {
 
 impl Sigmoid {
     /// For arguments `magnitude * 2^-exponent`.
-    pub fn new(exponent: i32) -> Self {
+    pub(crate) fn new(exponent: i32) -> Self {
         let right = exponent - Z_EXPONENT;
-        // Where a unit is 2 or more, what lies beyond the table may be taken for 16 instead of 22: the error of
-        // such a margin is far larger.
+        // If a unit is 2 or more, arguments beyond the table may be treated as 16 instead of 22. The error of such a
+        // margin is far larger than that.
         let left = (-right).clamp(0, Z_MAX.ilog2() as i32) as u32;
         let right = right.clamp(0, 63) as u32;
         let bound = if right < Z_MAX.leading_zeros() { (Z_MAX << right) >> left } else { u64::MAX };
         Self { bound, left, right }
     }
 
-    /// σ(−z) and log(1 + e^−z). Neither is ever zero.
+    /// σ(−z) and log(1 + e^−z), neither of which is ever zero.
     #[inline]
-    pub fn at(&self, magnitude: u64) -> (u32, u32) {
+    pub(crate) fn at(&self, magnitude: u64) -> (u32, u32) {
+        // Clamped before the shift, which therefore cannot overflow.
         let z = (magnitude.min(self.bound) << self.left) >> self.right;
-        // The bound keeps z in the table, which the compiler cannot see.
+        // `min` shows the compiler that the index is in range, so that it emits no panic.
         let cell = &TABLE[((z >> 32) as usize).min(CELLS - 1)];
-        // The lower word, moved by half its range: the place in the cell as a signed fraction.
+        // Subtracting half of its range turns the lower word into a signed fraction.
         let t = (z as u32 ^ 1 << 31) as i32;
         (cell.sigma.at(t), cell.loss.at(t))
     }
 }
 
 impl Cubic {
-    /// The value at `t * 2^-31`. Products keep their upper word, which is what a 32-bit machine has at hand.
+    /// Value at `t * 2^-31`. Products keep their upper word, which a 32-bit core reads directly.
     #[inline]
     fn at(&self, t: i32) -> u32 {
         let product = |factor: i32| i64::from(factor) * i64::from(t);
@@ -83,10 +83,10 @@ impl Cubic {
             .wrapping_add_signed((product(slope) >> (32 + SLOPE_EXPONENT - EXPONENT)) as i32)
     }
 
-    /// The economised Taylor polynomial from f, h f', h² f''/2, h³ f'''/6 and h⁴ f''''/24.
+    /// The economised Taylor polynomial, given f, h f', h² f''/2, h³ f'''/6 and h⁴ f''''/24.
     ///
-    /// Its coefficients are those of powers of t/2, and the constant has half a unit more for the last product,
-    /// which is rounded down.
+    /// Coefficients are those of powers of t/2. The constant includes half a unit, since the last product is rounded
+    /// down.
     const fn new(terms: [f64; 5]) -> Self {
         let [c0, c1, c2, c3, c4] = terms;
         let slopes = [
@@ -113,7 +113,7 @@ const fn table() -> [Cell; CELLS] {
 }
 
 impl Cell {
-    /// The cell about the z with e^−z = `power`. With s = σ(−z), s' = −s(1 − s), and log(1 + e^−z)' = −s.
+    /// The cell centred at z with e^−z = `power`. With s = σ(−z): s' = −s(1 − s) and log(1 + e^−z)' = −s.
     const fn new(power: f64) -> Self {
         const H: f64 = HALF_WIDTH;
         let s = power / (1.0 + power);
@@ -129,8 +129,8 @@ impl Cell {
     }
 }
 
-/// e^x for |x| < 1, by its series.
-pub const fn exp(x: f64) -> f64 {
+/// e^x for |x| < 1, from its series.
+pub(crate) const fn exp(x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 1.0);
     while n < 20.0 {
         term *= x / n;
@@ -140,7 +140,7 @@ pub const fn exp(x: f64) -> f64 {
     sum
 }
 
-/// log(1 + x) for 0 ≤ x ≤ 1, by the series of 2 artanh(x / (2 + x)).
+/// log(1 + x) for 0 ≤ x ≤ 1, from the series of 2 artanh(x / (2 + x)).
 const fn log1p(x: f64) -> f64 {
     let y = x / (2.0 + x);
     let (mut sum, mut power, mut n) = (0.0, 2.0 * y, 1.0);
@@ -161,7 +161,7 @@ const fn round(value: f64, exponent: u32) -> i64 {
 mod tests {
     use super::*;
 
-    /// The larger of the two errors at z.
+    /// The larger of the errors of both functions at z.
     fn error(z: u64) -> f64 {
         let exact = z as f64 / f64::from(Z_EXPONENT).exp2();
         let (sigma, loss) = Sigmoid::new(Z_EXPONENT).at(z);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn both_functions_are_within_the_bound_over_the_whole_range() {
+    fn sigma_and_loss_errors_are_bounded() {
         let grid =
             (0..24u64 << 16).map(|step| (step << (Z_EXPONENT - 16)) + step * 40503 % (1 << 20));
         let borders = (0..=CELLS as u64 + 1).flat_map(|cell| {
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn any_exponent_of_the_argument_will_do() {
+    fn every_argument_exponent_works() {
         for (exponent, bit) in
             (-400..400).flat_map(|exponent| (0..64).map(move |bit| (exponent, bit)))
         {
             let exact = f64::from(bit - exponent).exp2();
             let (sigma, loss) = Sigmoid::new(exponent).at(1 << bit);
             let sigma = f64::from(sigma) / f64::from(EXPONENT).exp2();
-            // Where a unit is 2 or more, the largest arguments may be taken for 16.
+            // If a unit is 2 or more, the largest arguments may be treated as 16.
             let limit = if exponent < 0 { 1.2e-7 } else { ERROR_MAX };
             assert!((sigma - 1.0 / (1.0 + exact.exp())).abs() <= limit, "{exponent} {bit}");
             assert!(sigma > 0.0 && loss > 0);

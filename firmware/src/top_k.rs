@@ -1,35 +1,45 @@
-//! The compressor C: TopK with quantised values, in place.
+//! TopK with quantised values, in place.
 //!
-//! TopK keeps the K coordinates of largest magnitude, of equal ones the first, so that ‖C(v) − v‖² ≤ (1 − K/d) ‖v‖²
-//! (EF21, α = K/d). Rounding what is kept to `value_bits` bits costs the share q of its energy: α = (K/d)(1 − q).
+//! TopK keeps the K coordinates of largest magnitude, ties by lower index, so ‖C(v) − v‖² ≤ (1 − K/d) ‖v‖² (EF21,
+//! α = K/d). Rounding the kept values to `value_bits` bits loses the share q of their energy: α = (K/d)(1 − q).
+//!
+//! There are two algorithms, with equal results:
+//!
+//! 1. For K up to [`ARRAY_LEN`], one pass keeps the largest coordinates in a sorted array. Few coordinates exceed its
+//!    minimum, so nearly all work is one comparison per coordinate.
+//! 2. For larger K, the K-th magnitude is found digit by digit, most significant first: each pass counts one digit of
+//!    six bits. The number of passes does not depend on K, and the counts take 256 bytes of stack.
 
 use core::cmp::Ordering;
 use core::ops::Range;
 use smidgen_protocol::sparse::shift_for;
 use smidgen_protocol::vector::{max_magnitude, round_shift, saturate};
 
-/// Up to this K the largest are kept in a small array, which takes one pass; beyond it the K-th magnitude is
-/// found by its digits, which takes a few passes for any K.
+/// Largest K for which the array is used.
 const ARRAY_LEN: usize = 16;
 
-/// `gradient -= g_i`, what the compressor is given; what leaves the range saturates and is counted.
+/// Computes `gradient -= g_i`, the input of the compressor; saturates and counts.
 pub fn difference(gradient: &mut [i32], g_i: &[i32], saturated: &mut u32) {
     for (gradient, g_i) in gradient.iter_mut().zip(g_i) {
         *gradient = match gradient.checked_sub(*g_i) {
+            // i32::MIN is the one difference that fits an i32 and is not a mantissa.
             Some(difference) if difference != i32::MIN => difference,
             _ => saturate(i64::from(*gradient) - i64::from(*g_i), saturated),
         };
     }
 }
 
-/// Replaces the K coordinates of largest magnitude by their mantissas of `value_bits` bits and all others by zero;
-/// returns the shift: the value of a mantissa is `mantissa * 2^shift`.
+/// Keeps the K coordinates of largest magnitude as mantissas of `value_bits` bits and sets all others to zero; returns
+/// the shift.
 ///
-/// Of equal magnitudes the lower index is kept. A value that rounds to zero becomes zero.
+/// The value of a mantissa is `mantissa * 2^shift`. Of equal magnitudes the lower index is kept. A value may round to
+/// zero.
 pub fn compress(difference: &mut [i32], k: usize, value_bits: u8) -> u8 {
+    // Both ways keep the same coordinates; see the module docs for their costs.
     if k <= ARRAY_LEN {
-        return Largest::of(difference, k).leave(difference, value_bits);
+        return Largest::of(difference, k).write_mantissas(difference, value_bits);
     }
+    // The largest magnitude is always kept, so it alone determines the shift.
     let max = max_magnitude(difference);
     let shift = shift_for(max, value_bits);
     let mut cut = Cut::find(difference, k, max);
@@ -39,12 +49,12 @@ pub fn compress(difference: &mut [i32], k: usize, value_bits: u8) -> u8 {
     shift
 }
 
-/// What travels of a value.
+/// Mantissa of a value.
 fn mantissa(value: i32, shift: u8) -> i32 {
     round_shift(i64::from(value), i32::from(shift)) as i32
 }
 
-/// The largest of the coordinates seen so far, in falling magnitude.
+/// The largest coordinates so far, by falling magnitude.
 struct Largest {
     entries: [Entry; ARRAY_LEN],
     len: usize,
@@ -57,13 +67,13 @@ struct Entry {
 }
 
 impl Largest {
-    /// The `k` largest; zeros may be among them only at the end.
+    /// The `k` largest coordinates; unused entries at the end are zero.
     fn of(values: &[i32], k: usize) -> Self {
         let mut largest = Self { entries: [Entry::default(); ARRAY_LEN], len: k };
         if k == 0 {
             return largest;
         }
-        // Few coordinates pass the threshold, so this comparison is nearly all the work.
+        // The smallest kept magnitude, cached because most coordinates are compared with nothing else.
         let mut threshold = 0;
         for (index, &value) in values.iter().enumerate() {
             if value.unsigned_abs() > threshold {
@@ -73,22 +83,23 @@ impl Largest {
         largest
     }
 
-    /// Inserts behind all entries that are as large, so that the last one falls out; returns the magnitude of the
-    /// new last one.
+    /// Inserts after all entries of at least the same magnitude, so that ties keep the lower index, and drops the last;
+    /// returns the new smallest magnitude.
     fn insert(&mut self, mut entry: Entry) -> u32 {
         let (magnitude, mut last) = (entry.value.unsigned_abs(), 0);
         for kept in self.entries.iter_mut().take(self.len) {
             last = kept.value.unsigned_abs();
             if last < magnitude {
                 last = entry.value.unsigned_abs();
+                // From the place of the new entry on, every entry moves down by one.
                 core::mem::swap(kept, &mut entry);
             }
         }
         last
     }
 
-    /// Leaves the mantissas of these coordinates and zeros elsewhere; returns their shift.
-    fn leave(&self, values: &mut [i32], value_bits: u8) -> u8 {
+    /// Writes the mantissas of the kept coordinates and zeros elsewhere; returns their shift.
+    fn write_mantissas(&self, values: &mut [i32], value_bits: u8) -> u8 {
         let shift = shift_for(self.entries[0].value.unsigned_abs(), value_bits);
         values.fill(0);
         for entry in self.entries.iter().take(self.len).filter(|entry| entry.value != 0) {
@@ -100,7 +111,7 @@ impl Largest {
     }
 }
 
-/// Where TopK cuts: it keeps what is larger than `magnitude`, and the first `ties` that equal it.
+/// The boundary of TopK: larger magnitudes are kept, and the first `ties` that equal it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
     magnitude: u32,
@@ -108,24 +119,29 @@ struct Cut {
 }
 
 impl Cut {
-    /// Bits that are decided in one pass: 2^6 counts are 256 bytes of a board's stack.
+    /// Bits per digit: 2^6 counts take 256 bytes of a board's stack.
     const DIGIT_BITS: u32 = 6;
-    /// Keeps every coordinate that is not zero.
+    /// Keeps every non-zero coordinate.
     const NONE: Self = Self { magnitude: 0, ties: 0 };
 
-    /// Finds the cut digit by digit from the top: a pass counts the next digit of those that share the digits
-    /// found so far, and ends the search if all that share them are kept.
+    /// Finds the boundary digit by digit, most significant first.
+    ///
+    /// Each pass counts the next digit among the magnitudes that start with `prefix`. The search ends early if all of
+    /// those are kept.
     fn find(values: &[i32], k: usize, max: u32) -> Self {
+        // The search below needs a K-th magnitude; here there is none, and everything is kept.
         if k >= values.len() {
             return Self::NONE;
         }
         let (mut prefix, mut ties) = (0, k);
+        // Digits above the largest magnitude are zero and need no pass.
         let mut high = u32::BITS - max.leading_zeros();
         while high > 0 {
             let low = high.saturating_sub(Self::DIGIT_BITS);
             let counts = count(values, prefix, low..high);
             let (mut digit, mut counted) = (0, 0);
-            // The digits from the top that hold fewer than are still to be kept.
+            // Skip the largest digits, all of whose magnitudes are kept; stop at the digit that the boundary falls
+            // into.
             for (place, &count) in counts.iter().enumerate().rev() {
                 (digit, counted) = (place, count);
                 if count >= ties {
@@ -135,6 +151,8 @@ impl Cut {
             }
             prefix = prefix << (high - low) | digit as u32;
             if counted == ties {
+                // All that share the prefix are kept, so the boundary lies just below the smallest of them and no ties
+                // remain.
                 let floor = prefix << low;
                 return Self { magnitude: floor.saturating_sub(1), ties: 0 };
             }
@@ -143,7 +161,7 @@ impl Cut {
         Self { magnitude: prefix, ties }
     }
 
-    /// Whether the next coordinate is kept, in ascending order.
+    /// Returns whether a coordinate is kept. Call it in ascending order of indices.
     fn keeps(&mut self, magnitude: u32) -> bool {
         match magnitude.cmp(&self.magnitude) {
             Ordering::Greater => true,
@@ -157,14 +175,15 @@ impl Cut {
     }
 }
 
-/// Counts the digit in these bits of all magnitudes whose higher digits are `prefix`.
+/// Counts the digit at `bits` of all magnitudes whose higher digits are `prefix`.
 fn count(values: &[i32], prefix: u32, bits: Range<u32>) -> [usize; 1 << Cut::DIGIT_BITS] {
     let mut counts = [0; 1 << Cut::DIGIT_BITS];
     for value in values {
         let magnitude = value.unsigned_abs();
+        // In the first pass the shift may be 32 and the prefix 0: every magnitude matches.
         if magnitude.unbounded_shr(bits.end) == prefix {
             let digit = (magnitude >> bits.start) as usize % (1 << (bits.end - bits.start));
-            // A digit has no more bits than there are counts for, which the compiler cannot see.
+            // No digit exceeds the number of counts; the remainder shows that to the compiler, which drops the panic.
             counts[digit % (1 << Cut::DIGIT_BITS)] += 1;
         }
     }
@@ -190,7 +209,7 @@ mod tests {
         (kept, shift)
     }
 
-    /// Vectors with many ties, with a wide range, and with anything.
+    /// Vectors with many ties, with a wide range, and arbitrary ones.
     fn vectors() -> impl Strategy<Value = Vec<i32>> {
         prop_oneof![
             prop::collection::vec(-3i32..4, 0..120),
@@ -205,14 +224,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_what_a_stable_sort_keeps(values in vectors(), k in 0usize..130, bits in 2u8..=32) {
+        fn matches_stable_sort(values in vectors(), k in 0usize..130, bits in 2u8..=32) {
             let mut kept = values.clone();
             let shift = compress(&mut kept, k, bits);
             prop_assert_eq!((kept, shift), sorted(&values, k, bits));
         }
 
         #[test]
-        fn both_ways_agree(values in vectors(), k in 0usize..=ARRAY_LEN) {
+        fn array_and_digit_selection_agree(values in vectors(), k in 0usize..=ARRAY_LEN) {
             let mut kept = values.clone();
             compress(&mut kept, k, 32);
             let mut cut = Cut::find(&values, k.max(1), max_magnitude(&values));
@@ -221,7 +240,7 @@ mod tests {
             }
         }
 
-        /// ‖C(v) − v‖² ≤ (1 − α) ‖v‖² with α = (K/d)(1 − q), and q = 0 where nothing is rounded.
+        /// ‖C(v) − v‖² ≤ (1 − α) ‖v‖² with α = (K/d)(1 − q), and q = 0 if nothing is rounded.
         #[test]
         fn contracts_by_alpha(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
             let d = values.len().max(1) as f64;
@@ -230,19 +249,19 @@ mod tests {
             let unit = f64::from(shift).exp2();
             let error = energy(values.iter().zip(&kept).map(|(&v, &m)| f64::from(v) - f64::from(m) * unit));
             let total = energy(values.iter().map(|&v| f64::from(v)));
-            // With a shift, the largest is at least 2^(b−2) units, and each of the others loses at most half a
-            // unit: a share of at most q of what is kept.
+            // With a shift, the largest value is at least 2^(b−2) units and each of the others loses at most half a
+            // unit, so the loss is at most the share q of the kept energy.
             let others = (k.min(values.len()) as f64 - 1.0) / 4.0;
             let least = f64::from(bits - 2).exp2().powi(2);
             let q = if shift == 0 { 0.0 } else { (others + 0.25) / (least + others) };
-            // 1 − α, written so that it keeps its last bits.
+            // 1 − α, arranged to avoid cancellation.
             let share = (k as f64 / d).min(1.0);
             let bound = ((1.0 - share) + share * q) * total;
             prop_assert!(error <= bound * (1.0 + 1e-12), "{} {}", error, bound);
         }
 
         #[test]
-        fn mantissas_have_the_promised_width(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
+        fn mantissas_fit_value_bits(values in vectors(), k in 1usize..130, bits in 2u8..=32) {
             let mut kept = values;
             let shift = compress(&mut kept, k, bits);
             prop_assert!(max_magnitude(&kept) <= 1 << (bits - 1));
@@ -251,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_saturates_and_is_counted() {
+    fn difference_saturates_and_is_counted() {
         let (mut gradient, mut saturated) = ([i32::MAX, -7, 5], 0);
         difference(&mut gradient, &[-1, 3, 5], &mut saturated);
         assert_eq!((gradient, saturated), ([i32::MAX, -10, 0], 1));

@@ -1,4 +1,4 @@
-//! The worker machine: bytes in, frames out. It has no clock, no port and no heap.
+//! The worker's state machine: bytes in, frames out. It has no clock, no port and no heap.
 //!
 //! ```text
 //!           receive(bytes) ──> [ machine ] ──> poll_transmit(out)
@@ -7,23 +7,23 @@
 //!                              [ objective ]
 //! ```
 //!
-//! One round of EF21 (paper, lines "worker"):
+//! A round of EF21 (paper, lines "worker"):
 //!
 //! ```text
 //! x^{t+1}  from the downlink
 //! c_i      = C(∇f_i(x^{t+1}) − g_i)       top_k::compress, in place of the gradient
-//! g_i     += c_i                          sparse::apply, as the host does with what it receives
-//! send c_i                                as often as the host asks; nothing is computed twice
+//! g_i     += c_i                          sparse::apply, as the host does with the received update
+//! send c_i                                as often as the host asks, computed once
 //! ```
 //!
-//! A worker never acts on its own: it answers, and it answers a repeated question with the same bytes. A frame that is
-//! damaged, late or out of place changes nothing and is counted.
+//! A worker only answers, and it answers a repeated request with the same bytes. A frame that is damaged, late or
+//! unexpected changes no state and is counted.
 
 mod memory;
 mod session;
 
-use crate::journal::{Piece, Private, Recall};
-use crate::objective::{Evaluation, Repertoire, Traits};
+use crate::journal::{DataChunk, LocalState, LocalStateRequest};
+use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet};
 use memory::Layout;
 use session::Session;
 use smidgen_protocol::counters::{Counters, Reject};
@@ -35,33 +35,69 @@ use smidgen_protocol::message::{
 use smidgen_protocol::seal::WorkerSeal;
 use smidgen_protocol::vector::Exponent;
 
-/// Which board a worker runs on.
+/// Name and identity of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
     /// Kind of board.
     pub name: &'static str,
-    /// Which of its kind: a serial number that survives a reboot.
+    /// Serial number, constant across reboots.
     pub identity: u64,
 }
 
-/// The machine, on memory `M`: `&'static mut [u64]` on a board, `Vec<u64>` elsewhere.
+/// The state machine of a worker, on memory `M`: `&'static mut [u64]` on a board, `Vec<u64>` elsewhere.
+///
+/// Call [`receive`](Self::receive) with bytes from the line. Then exchange data and local state with a
+/// [journal](crate::journal), if there is one, answer [`gradient_request`](Self::gradient_request), and send frames
+/// until [`poll_transmit`](Self::poll_transmit) returns `None`. [`run`](crate::run::run) does this on a byte stream.
+///
+/// ```
+/// use smidgen_firmware::logistic::Logistic;
+/// use smidgen_firmware::objective::Objective;
+/// use smidgen_firmware::worker::{Board, Worker};
+/// use smidgen_protocol::counters::Counters;
+/// use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
+/// use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
+///
+/// let board = Board { name: "example", identity: 7 };
+/// let mut worker = Worker::new::<Logistic>(board, vec![0; 1024]);
+/// let mut frame = [0; FRAME_LEN_MAX];
+///
+/// // The host asks for the worker's identity.
+/// let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
+/// let len = hello.emit(BROADCAST, &[], &Context::SETUP, &mut frame);
+/// worker.receive(&frame[..len]);
+///
+/// // `Hello` needs no gradient; a round does.
+/// if let Some(request) = worker.gradient_request() {
+///     let loss = Logistic.evaluate(request);
+///     worker.gradient_ready(loss);
+/// }
+///
+/// let len = worker.poll_transmit(&mut frame).expect("Hello is answered");
+/// let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+/// let (_, answer) = deframer.feed(&frame[..len], &mut counters);
+/// let answer = answer.expect("one frame");
+/// let payload = answer.check(&Context::SETUP).expect("an intact frame");
+/// let Ok((Up::Ready(ready), [])) = Up::parse(payload) else { panic!("not a Ready") };
+/// assert_eq!((ready.board, ready.identity, ready.memory), ("example", 7, 8192));
+/// ```
 #[derive(Debug)]
 pub struct Worker<M> {
     deframer: Deframer,
-    /// Where there is a key, nothing passes without it.
+    /// If present, only sealed frames are accepted and sent.
     seal: Option<WorkerSeal>,
     counters: Counters,
     machine: Machine<M>,
 }
 
 impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
-    /// A worker that can compute `R`, an objective or several, and has just been started.
+    /// Creates a worker after a boot that can compute `R`, one objective or several.
     ///
-    /// The name of the board has at most [`NAME_LEN_MAX`] bytes.
-    pub fn new<R: Repertoire>(board: Board, memory: M) -> Self {
+    /// The board's name has at most [`NAME_LEN_MAX`] bytes.
+    pub fn new<R: ObjectiveSet>(board: Board, memory: M) -> Self {
         const { assert!(R::NAMES.len() <= NAME_LEN_MAX) };
         debug_assert!(board.name.len() <= NAME_LEN_MAX);
-        let objectives = Known { names: R::NAMES, find: R::find };
+        let objectives = ObjectiveTable { names: R::NAMES, find: R::find };
         Self {
             deframer: Deframer::new(),
             seal: None,
@@ -70,18 +106,19 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         }
     }
 
-    /// Talks from now on to those alone who have the key.
+    /// Accepts and sends only sealed frames from now on.
     pub fn seal(&mut self, seal: WorkerSeal) {
         self.seal = Some(seal);
     }
 
-    /// Takes what arrived on the line, in pieces of any size.
+    /// Takes bytes from the line, in pieces of any size.
     pub fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (rest, frame) = self.deframer.feed(bytes, &mut self.counters);
             bytes = rest;
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
+                // Opening precedes everything else, so that unauthenticated bytes reach no parser of messages.
                 let opened = match &mut self.seal {
                     Some(seal) => seal.open(frame),
                     None => Ok(frame),
@@ -93,46 +130,50 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         }
     }
 
-    /// The evaluation that the host waits for: answer it with [`Worker::gradient_ready`].
+    /// The pending evaluation, to be answered by [`Worker::gradient_ready`].
+    #[must_use]
     pub fn gradient_request(&mut self) -> Option<Evaluation<'_>> {
         self.machine.gradient_request(&mut self.counters.saturated)
     }
 
-    /// Takes the loss mantissa that the objective returned; the gradient lies where the request wanted it.
-    ///
-    /// Without a request it changes nothing.
+    /// Continues after an evaluation: `loss` is the mantissa that the objective returned, and the gradient is where the
+    /// request asked for it. Does nothing without a request.
     pub fn gradient_ready(&mut self, loss: i64) {
         self.machine.gradient_ready(loss, &mut self.counters.saturated);
     }
 
-    /// The next piece of the data that has come and was not in this answer before: for a [journal](crate::journal).
-    pub fn poll_piece(&mut self) -> Option<Piece<'_>> {
+    /// The next chunk of received data that was not returned before, to be stored in a [journal](crate::journal).
+    #[must_use = "it is returned once"]
+    pub fn poll_data_chunk(&mut self) -> Option<DataChunk<'_>> {
         let session = self.machine.session.as_mut()?;
-        session.poll_piece(session.layout.split(self.machine.memory.as_mut()).data)
+        session.poll_data_chunk(session.layout.split(self.machine.memory.as_mut()).data)
     }
 
-    /// What the worker alone keeps after a round, once a round, before its update is sent: for a [journal](crate::journal).
-    pub fn poll_private(&mut self) -> Option<Private<'_>> {
+    /// The local state after a round, once per round and before its update is sent, to be stored in a
+    /// [journal](crate::journal).
+    #[must_use = "it is returned once"]
+    pub fn poll_local_state(&mut self) -> Option<LocalState<'_>> {
         let session = self.machine.session.as_mut()?;
-        session.poll_private(session.layout.split(self.machine.memory.as_mut()).private)
+        session.poll_local_state(session.layout.split(self.machine.memory.as_mut()).local)
     }
 
-    /// What a restored worker had kept alone, if it had: answer it with [`Worker::recalled`] before the gradient. Without an
-    /// answer it starts from zero.
-    pub fn recall_request(&mut self) -> Option<Recall<'_>> {
+    /// The local state that a restored worker lacks, to be answered by [`Worker::local_state_ready`] before the
+    /// gradient. Without an answer the local state is zero.
+    pub fn local_state_request(&mut self) -> Option<LocalStateRequest<'_>> {
         let session = self.machine.session.as_ref()?;
-        session.recall_request(session.layout.split(self.machine.memory.as_mut()).private)
+        session.local_state_request(session.layout.split(self.machine.memory.as_mut()).local)
     }
 
-    /// Takes what lies where the request wanted it, with its exponent; nothing if there is none. Without a request it changes
-    /// nothing.
-    pub fn recalled(&mut self, exponent: Option<Exponent>) {
+    /// Continues after a request for local state, which is where the request asked for it: its exponent, or `None` if
+    /// it was not found. Does nothing without a request.
+    pub fn local_state_ready(&mut self, exponent: Option<Exponent>) {
         let Some(session) = &mut self.machine.session else { return };
-        let private = session.layout.split(self.machine.memory.as_mut()).private;
-        session.recalled(exponent, private, &mut self.counters.saturated);
+        let local = session.layout.split(self.machine.memory.as_mut()).local;
+        session.local_state_ready(exponent, local, &mut self.counters.saturated);
     }
 
-    /// Writes the next frame to send into `out`, if there is one; returns its length.
+    /// Writes the next frame to send into `out`; returns its length, or `None` if nothing is pending.
+    #[must_use = "the frame is the first bytes of `out`, as many as returned"]
     pub fn poll_transmit(&mut self, out: &mut [u8; FRAME_LEN_MAX]) -> Option<usize> {
         let draft = self.machine.poll_transmit(&self.counters, out)?;
         match &mut self.seal {
@@ -141,58 +182,60 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         }
     }
 
-    /// Notes that the receiver lost bytes.
+    /// Counts a loss of bytes in the receiver.
     pub fn count_overrun(&mut self) {
         self.machine.overruns = self.machine.overruns.saturating_add(1);
     }
 
-    /// What became of the bytes received.
+    /// Outcomes of all received bytes.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Bytes received of a frame that has not ended.
+    /// Bytes received of an incomplete frame.
     pub fn pending(&self) -> usize {
         self.deframer.pending()
     }
 
-    /// The round of the last update, or of the one that is being computed; none before the first.
+    /// Round of the last update, or of the one being computed; `None` before the first.
     pub fn round(&self) -> Option<u32> {
         self.machine.session.as_ref().and_then(Session::round)
     }
 
-    /// The model and the estimator, once a host has configured the worker.
+    /// Model and estimator; `None` before a configuration.
     pub fn state(&self) -> Option<(&[i32], &[i32])> {
         let session = self.machine.session.as_ref()?;
         Some(session.layout.state(self.machine.memory.as_ref()))
     }
 }
 
-/// Memory that a worker needs for a configuration with an objective of `R`, in bytes.
-pub fn memory_len<R: Repertoire>(configure: &Configure) -> usize {
-    let scratch_len = |objective: &Traits| (objective.scratch_len)(configure.dimension as usize);
+/// Memory in bytes that a worker needs for a configuration with an objective of `R`.
+#[must_use]
+pub fn memory_len<R: ObjectiveSet>(configure: &Configure) -> usize {
+    let scratch_len =
+        |objective: &ObjectiveInfo| (objective.scratch_len)(configure.dimension as usize);
     let scratch_len = R::find(configure.objective).map_or(0, scratch_len);
     Layout::new(configure, scratch_len).len().saturating_mul(8)
 }
 
-/// The objectives that a worker can compute.
+/// The objectives of a worker, without their type.
 #[derive(Debug)]
-struct Known {
+struct ObjectiveTable {
     names: &'static str,
-    find: fn(&str) -> Option<&'static Traits>,
+    find: fn(&str) -> Option<&'static ObjectiveInfo>,
 }
 
 #[derive(Debug)]
 struct Machine<M> {
     board: Board,
-    objectives: Known,
+    objectives: ObjectiveTable,
     memory: M,
     overruns: u32,
     session: Option<Session>,
     reply: Option<Reply>,
 }
 
-/// What a worker says outside a session.
+/// An answer outside a session.
 #[derive(Clone, Copy, Debug)]
 enum Reply {
     Ready { echo: Ticket },
@@ -200,11 +243,12 @@ enum Reply {
 }
 
 impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
-    /// Handles one frame. A repeated request is answered once more *and* reported as [`Reject::Repeated`].
+    /// Handles a frame. A repeated request is answered again and reported as [`Reject::Repeated`].
     fn handle(&mut self, frame: &Frame, saturated: &mut u32) -> Result<(), Reject> {
         let (payload, context) = self.check(frame)?;
         let (address, message, body) = Down::parse(payload)?;
         let own = self.session.as_ref().map(|session| session.worker);
+        // The context does not contain the address, so another worker's frame of the same session passes the checksum.
         if address != BROADCAST && Some(address) != own {
             return Err(Reject::Address);
         }
@@ -216,17 +260,19 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             Down::Configure(configure) => self.configure(&configure),
             _ => {
                 let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
-                let at = session.layout.split(self.memory.as_mut());
-                session.handle(&message, body, context.round, at, saturated)
+                let buffers = session.layout.split(self.memory.as_mut());
+                session.handle(&message, body, context.round, buffers, saturated)
             }
         }
     }
 
-    /// Checks a frame in the contexts that its message can have.
+    /// Checks a frame in the contexts that are possible for its message; returns the payload and the matching context.
     fn check<'f>(&self, frame: &'f Frame) -> Result<(&'f [u8], Context), Reject> {
         let session = self.session.as_ref().map(|session| Context::downlink(session.id));
         let round = self.session.as_ref().and_then(Session::round).unwrap_or(0);
         let of = |round| session.map(|context| Context { round, ..context });
+        // The message is parsed before it is checked, only to select the contexts; nothing else relies on it until
+        // then.
         let contexts = match Down::parse(frame.unchecked()) {
             Ok((_, message, _)) if message.is_setup() => [Some(Context::SETUP), None],
             Ok((_, message, _)) if message.is_of_round() => [of(round.wrapping_add(1)), of(round)],
@@ -238,21 +284,24 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     }
 
     fn configure(&mut self, configure: &Configure) -> Result<(), Reject> {
+        // `Configure` is broadcast, since an unconfigured worker has no address.
         if configure.identity != self.board.identity {
             return Err(Reject::Address);
         }
         if let Some(session) = &mut self.session
             && session.id == configure.session
-            && !session.admit(configure.ticket)
+            // A late repetition must not reset a session that has progressed.
+            && !session.accept_ticket(configure.ticket)
         {
             return Err(Reject::Repeated);
         }
-        match self.plan(configure) {
+        match self.resolve(configure) {
             Ok((objective, layout)) => {
                 let memory = self.memory.as_mut();
                 self.session = Some(Session::open(configure, objective, layout, memory));
             }
             Err(refusal) => {
+                // The refusing worker has no session; it answers in the context of the one that was to be opened.
                 let context =
                     Context { worker: configure.worker, ..Context::downlink(configure.session) };
                 self.reply = Some(Reply::Refused { context, ticket: configure.ticket, refusal });
@@ -261,8 +310,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         Ok(())
     }
 
-    /// The objective and the layout that `configure` asks for, if they can be had.
-    fn plan(&self, configure: &Configure) -> Result<(&'static Traits, Layout), Refusal> {
+    /// Objective and layout for a configuration, or the reason to refuse it.
+    fn resolve(&self, configure: &Configure) -> Result<(&'static ObjectiveInfo, Layout), Refusal> {
         let &Configure { dimension, k, value_bits, .. } = configure;
         let objective = (self.objectives.find)(configure.objective).ok_or(Refusal::Objective)?;
         let numbers_fit = configure.session != 0
@@ -286,31 +335,31 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
 
     fn gradient_request<'a>(&'a mut self, saturated: &'a mut u32) -> Option<Evaluation<'a>> {
         let session = self.session.as_ref()?;
-        let exponents = session.awaited_at()?;
-        let at = session.layout.split(self.memory.as_mut());
+        let exponents = session.request_exponents()?;
+        let buffers = session.layout.split(self.memory.as_mut());
         Some(Evaluation {
             objective: session.objective.name,
-            x: at.x,
+            x: buffers.x,
             x_exponent: exponents.x,
-            gradient: at.gradient,
+            gradient: buffers.gradient,
             gradient_exponent: exponents.gradient,
             loss_exponent: exponents.loss,
             regulariser: session.regulariser,
             lambda: session.lambda,
-            data: at.data,
+            data: buffers.data,
             rows: session.rows(),
-            scratch: at.scratch,
+            scratch: buffers.scratch,
             saturated,
         })
     }
 
     fn gradient_ready(&mut self, loss: i64, saturated: &mut u32) {
         let Some(session) = &mut self.session else { return };
-        let at = session.layout.split(self.memory.as_mut());
-        session.gradient_ready(loss, at, saturated);
+        let buffers = session.layout.split(self.memory.as_mut());
+        session.gradient_ready(loss, buffers, saturated);
     }
 
-    /// Not inlined: what it needs of the stack is given back before the frame is sealed.
+    // Not inlined, so that its stack is free again before the frame is sealed.
     #[inline(never)]
     fn poll_transmit<'o>(
         &mut self,
@@ -326,8 +375,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             }
             None => {
                 let session = self.session.as_mut()?;
-                let at = session.layout.split(self.memory.as_mut());
-                session.poll_transmit(at.gradient, out)
+                let buffers = session.layout.split(self.memory.as_mut());
+                session.poll_transmit(buffers.gradient, out)
             }
         }
     }
@@ -358,7 +407,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     }
 }
 
-/// Bytes in so many words, as they travel.
+/// Bytes of `words` 64-bit words, saturating.
 fn bytes(words: usize) -> u32 {
     u32::try_from(words as u64 * 8).unwrap_or(u32::MAX)
 }

@@ -1,19 +1,19 @@
-//! Minibatches: the rows that a worker looks at in a round, drawn from a seed.
+//! Minibatches: the rows that a worker evaluates in a round, drawn from a seed.
 //!
-//! Which rows they are follows from seed, worker and round alone, so a worker that is asked again or was restarted finds
-//! the same ones. They come in ascending order and need no memory (Knuth, Algorithm S): going through all rows, one is
-//! taken with probability (still wanted) / (still left). So every set of as many rows is equally likely, and the mean over
-//! them is an unbiased estimate of the mean over all.
+//! The selection depends on seed, worker and round alone, so a repeated or restored round selects the same rows.
+//! Rows are drawn in ascending order without memory (Knuth, Algorithm S): each row is taken with probability
+//! (still wanted) / (still left). All sets of the given size are equally likely, so the mean over a minibatch is an
+//! unbiased estimate of the mean over all rows.
 
 use crate::digest::{Draws, Transcript};
 use core::ops::Range;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-/// What keeps the draws apart from those of participation and of RandK, which may have the same seed.
+/// Separates these draws from those of participation and RandK, which may have the same seed.
 const PURPOSE: u64 = 1 << 32;
 
-/// How many rows a worker looks at in a round.
+/// Minibatch size and seed.
 ///
 /// ```
 /// use smidgen_protocol::batch::Batch;
@@ -25,7 +25,7 @@ const PURPOSE: u64 = 1 << 32;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Batch {
-    /// Number of rows; 0, or as many as a worker has or more, for all of them.
+    /// Number of rows; 0, or at least the worker's row count, selects all rows.
     pub size: u32,
     /// Seed of the draws.
     pub seed: u32,
@@ -35,12 +35,13 @@ impl Batch {
     /// All rows in every round.
     pub const FULL: Self = Self { size: 0, seed: 0 };
 
-    /// Whether it is all rows of every worker, whoever has how many.
+    /// Returns whether every worker uses all its rows, however many it has.
     pub const fn is_full(self) -> bool {
         self.size == 0
     }
 
-    /// The rows of a worker in a round.
+    /// The rows of `worker` in `round`.
+    #[must_use]
     pub fn selection(self, worker: u16, round: u32) -> Selection {
         let mut start = Transcript::default();
         start.absorb(u64::from(self.seed) << 32 | u64::from(round));
@@ -49,7 +50,7 @@ impl Batch {
     }
 }
 
-/// A choice among rows, whatever their number is.
+/// A selection of rows, independent of their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
     size: u32,
@@ -60,12 +61,12 @@ impl Selection {
     /// All rows.
     pub const ALL: Self = Self { size: 0, start: 0 };
 
-    /// How many of `rows` rows it takes.
+    /// Number of rows selected out of `rows`.
     pub const fn count(self, rows: u32) -> u32 {
         if self.size == 0 || self.size > rows { rows } else { self.size }
     }
 
-    /// Which of `rows` rows it takes: ascending runs of them, one run if it takes all.
+    /// The selected rows out of `rows`, as ascending runs; a single run if all are selected.
     pub const fn runs(self, rows: u32) -> Runs {
         Runs { draws: Draws::new(self.start), row: 0, rows, wanted: self.count(rows) }
     }
@@ -78,17 +79,18 @@ pub struct Runs {
     /// The next row to decide on.
     row: u32,
     rows: u32,
-    /// How many are still to be taken.
+    /// Rows still to be selected.
     wanted: u32,
 }
 
 impl Iterator for Runs {
     type Item = Range<u32>;
 
-    // Not inlined: there is a copy of a pass for every kind of rows.
+    // Not inlined: the pass over rows is compiled once per kind of row and would repeat it.
     #[inline(never)]
     fn next(&mut self) -> Option<Range<u32>> {
         while self.wanted > 0 {
+            // The rest is selected in one run, so a full selection costs no draws.
             let (first, left) = (self.row, self.rows - self.row);
             if self.wanted == left {
                 (self.row, self.wanted) = (self.rows, 0);
@@ -115,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_round_has_exactly_so_many_distinct_rows_in_order(
+        fn selection_is_sorted_distinct_and_has_batch_size(
             size in 0u32..60, seed: u32, worker: u16, round: u32, row_count in 0u32..50,
         ) {
             let batch = Batch { size, seed };
@@ -131,9 +133,9 @@ mod tests {
         }
     }
 
-    /// Frequencies over rounds, and over the pairs of rows that come together.
+    /// Frequencies of single rows and of pairs, over rounds.
     #[test]
-    fn every_row_and_every_pair_is_equally_likely() {
+    fn rows_and_pairs_are_drawn_uniformly() {
         const ROWS: usize = 12;
         const ROUNDS: u32 = 20_000;
         for (size, worker) in [(1, 1), (5, 2), (11, 3)] {
@@ -164,9 +166,9 @@ mod tests {
         (n * p, (n * p * (1.0 - p)).sqrt())
     }
 
-    /// Overlaps of two sets of 10 of 100 rows have a mean of 1 if they are independent.
+    /// Two independent sets of 10 of 100 rows overlap in one row on average.
     #[test]
-    fn workers_rounds_and_seeds_draw_independently() {
+    fn draws_are_independent_across_workers_rounds_and_seeds() {
         let of = |seed, worker, round| rows(Batch { size: 10, seed }, worker, round, 100);
         let overlap = |a: Vec<u32>, b: Vec<u32>| a.iter().filter(|row| b.contains(row)).count();
         let mut overlaps = [0; 3];

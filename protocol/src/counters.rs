@@ -1,26 +1,26 @@
-//! Counters: where every received byte went, and how often arithmetic left its range.
+//! Counters of received bytes, by outcome, and of saturated arithmetic.
 
-/// Why bytes that arrived were dropped. Each reason has a counter of its own.
+/// Reason for dropping received bytes. Each reason has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reject {
-    /// More bytes before a delimiter than any frame has.
+    /// More bytes before a delimiter than the longest frame.
     Overlong,
-    /// Bytes before a delimiter that are not COBS, or too short for a checksum.
+    /// Bytes before a delimiter that are not valid COBS or too short for a checksum.
     Undecodable,
-    /// The checksum does not match: damaged, or from another session, worker or round.
+    /// Checksum mismatch: damaged, or from another session, worker or round.
     Checksum,
-    /// For another worker on the same line.
+    /// Addressed to another worker on the same line.
     Address,
-    /// A correct frame whose message cannot be parsed.
+    /// Valid checksum, but the message cannot be parsed.
     Unparsable,
-    /// A frame that was handled before: a repeated or late one.
+    /// A frame that was handled before: a repetition or a late arrival.
     Repeated,
-    /// A message that has no place in the present state.
+    /// A message that is invalid in the current state.
     Unexpected,
-    /// A message whose body breaks the rules: an index or a length out of range.
+    /// A message with an invalid body: an index or a length is out of range.
     Body,
-    /// With a key: not sealed with it, or sealed for another moment: plain, foreign, damaged or replayed.
+    /// Authentication failed: plain, sealed with another key, damaged or replayed.
     Seal,
 }
 
@@ -40,7 +40,7 @@ impl Reject {
         Self::Seal,
     ];
 
-    /// Name of the reason in records.
+    /// Name of the reason, as used in records.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Overlong => "overlong",
@@ -56,7 +56,7 @@ impl Reject {
     }
 }
 
-/// Frames and the wire bytes they took, delimiter included.
+/// Number of frames, and their bytes on the wire, delimiters included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Frames.
@@ -73,14 +73,14 @@ impl Tally {
     }
 }
 
-/// What one end of a link did with the bytes it received.
+/// Outcomes of the bytes received at one end of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Frames that were used.
+    /// Accepted frames.
     pub accepted: Tally,
-    /// Frames and stray bytes that were dropped, by reason.
+    /// Dropped frames and stray bytes, by reason.
     pub rejected: [Tally; Reject::COUNT],
-    /// Mantissas that were cut to their range.
+    /// Mantissas clamped to their range.
     pub saturated: u32,
 }
 
@@ -90,7 +90,7 @@ impl Counters {
         self.rejected[reason as usize].count(wire_len);
     }
 
-    /// Counts the outcome of handling one frame of `wire_len` bytes.
+    /// Counts the outcome of a frame of `wire_len` bytes.
     pub fn tally(&mut self, outcome: Result<(), Reject>, wire_len: usize) {
         match outcome {
             Ok(()) => self.accepted.count(wire_len),
@@ -103,7 +103,7 @@ impl Counters {
         self.rejected[reason as usize]
     }
 
-    /// All that arrived and is explained: frames and stray bytes.
+    /// Sum of all counters, stray bytes included.
     pub fn total(&self) -> Tally {
         self.rejected.iter().fold(self.accepted, |total, tally| Tally {
             frames: total.frames.saturating_add(tally.frames),
@@ -111,12 +111,12 @@ impl Counters {
         })
     }
 
-    /// All bytes that these counters explain.
+    /// Total bytes counted.
     pub fn bytes(&self) -> u64 {
         self.total().bytes
     }
 
-    /// Frames dropped, by reason, as they travel in `Ready`.
+    /// Dropped frames by reason, as sent in `Ready`.
     pub fn rejected_frames(&self) -> [u32; Reject::COUNT] {
         self.rejected.map(|tally| tally.frames)
     }

@@ -1,48 +1,50 @@
-//! Digests of vectors and transcripts: 64 bits, integer, the same everywhere.
+//! Digests of vectors and transcripts: 64 bits, integer arithmetic, identical on all machines.
 //!
-//! The digest of a vector is the wrapping sum of `mix(j, m_j)` over its non-zero mantissas, so one changed
-//! coordinate changes it in constant time and order does not matter. Digests find accidents, not attackers.
+//! The digest of a vector is the wrapping sum of `coordinate(j, m_j)` over its non-zero mantissas, so one changed
+//! coordinate updates it in constant time and order does not matter. Digests detect accidents, not attacks.
 
 use serde::{Deserialize, Serialize};
 
-/// Finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection that scatters every input bit.
-pub(crate) const fn scatter(mut z: u64) -> u64 {
+/// Finaliser of SplitMix64 (Steele, Lea and Flood 2014): a bijection in which every input bit affects all output bits.
+pub(crate) const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// What coordinate `index` with `mantissa` adds to the digest of its vector; zero adds nothing.
+/// Contribution of one coordinate to the digest of its vector; 0 for a zero mantissa.
 #[inline]
+#[must_use]
 pub const fn coordinate(index: u32, mantissa: i32) -> u64 {
-    if mantissa == 0 { 0 } else { scatter(((index as u64) << 32 | mantissa as u32 as u64) + 1) }
+    if mantissa == 0 { 0 } else { mix(((index as u64) << 32 | mantissa as u32 as u64) + 1) }
 }
 
-/// Digest of a whole vector.
+/// Digest of a vector.
+#[must_use]
 pub fn vector(mantissas: &[i32]) -> u64 {
     let coordinates = (0u32..).zip(mantissas);
     coordinates
         .fold(0, |digest, (index, &mantissa)| digest.wrapping_add(coordinate(index, mantissa)))
 }
 
-/// Numbers that everybody draws alike from the same start (SplitMix64).
+/// Pseudo-random numbers that host and worker draw alike from the same seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Draws(u64);
 
 impl Draws {
-    /// The numbers after `start`.
+    /// Creates the generator with the state `start`.
     pub const fn new(start: u64) -> Self {
         Self(start)
     }
 
-    /// A number below `bound`, all of them equally likely up to 2^-32.
+    /// A number below `bound`, uniform up to 2^-32.
     pub fn below(&mut self, bound: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        (((scatter(self.0) >> 32) * u64::from(bound)) >> 32) as u32
+        (((mix(self.0) >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
 
-/// A running digest in which order matters: the transcript of a run.
+/// A running, order-dependent digest: the transcript of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript(u64);
 
@@ -50,10 +52,10 @@ impl Transcript {
     /// Absorbs one word.
     #[inline]
     pub fn absorb(&mut self, word: u64) {
-        self.0 = scatter(self.0.rotate_left(23) ^ word.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        self.0 = mix(self.0.rotate_left(23) ^ word.wrapping_add(0x9e37_79b9_7f4a_7c15));
     }
 
-    /// Absorbs bytes and their number.
+    /// Absorbs the length of `bytes`, then the bytes.
     pub fn absorb_bytes(&mut self, bytes: &[u8]) {
         self.absorb(bytes.len() as u64);
         for chunk in bytes.chunks(8) {
@@ -63,7 +65,7 @@ impl Transcript {
         }
     }
 
-    /// The digest of all that was absorbed.
+    /// Digest of everything absorbed so far.
     pub const fn value(self) -> u64 {
         self.0
     }
@@ -76,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_change_of_one_coordinate_updates_the_digest(
+        fn incremental_update_matches_full_digest(
             mut mantissas in prop::collection::vec(any::<i32>(), 1..40), pick: prop::sample::Index, new: i32,
         ) {
             let index = pick.index(mantissas.len());
@@ -88,7 +90,7 @@ mod tests {
         }
 
         #[test]
-        fn order_matters_in_a_transcript(a: u64, b: u64) {
+        fn transcript_depends_on_order(a: u64, b: u64) {
             prop_assume!(a != b);
             let digest = |words: [u64; 2]| {
                 let mut transcript = Transcript::default();
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn swapped_coordinates_change_the_digest() {
+    fn swapping_coordinates_changes_digest() {
         assert_ne!(vector(&[1, 2]), vector(&[2, 1]));
         assert_eq!(vector(&[0, 0, 0]), 0);
     }

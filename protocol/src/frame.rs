@@ -1,40 +1,40 @@
-//! Frames: `COBS(payload ‖ CRC-32) 0x00`, where the checksum also covers what both sides know.
+//! Frames: `COBS(payload ‖ CRC-32) 0x00`, with a checksum that also covers context known to both sides.
 //!
-//! Both ends of an exchange know its session, worker, round and part, so these need not travel to be checked: the
-//! checksum runs over the payload and then over the [`Context`], as UDP's runs over a pseudo-header. A frame of
-//! another session, worker or round fails its check, at no cost in bytes.
+//! Both ends of an exchange know its session, worker, round and first coordinate, so these do not travel. The checksum
+//! covers the payload followed by the [`Context`], as UDP's covers a pseudo-header: a frame of another session, worker
+//! or round fails its check, at no cost in bytes.
 //!
-//! With a key, what COBS encodes is [sealed](crate::seal): `head ‖ ciphertext(payload ‖ CRC-32) ‖ tag`. That is decided
-//! where a [`Draft`] is closed and where a [`Frame`] is opened; contexts and messages know nothing of it.
+//! With a key, COBS encodes a [sealed](crate::seal) payload: `head ‖ ciphertext(payload ‖ CRC-32) ‖ tag`. Sealing takes
+//! place when a [`Draft`] is closed and opening before a [`Frame`] is checked; contexts and messages are the same.
 
 use crate::counters::{Counters, Reject};
 use cobs::{DecodeResult, DecoderState, EncoderState, PushResult};
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 
-/// The longest frame on the wire, delimiter included.
+/// Length of the longest frame on the wire, delimiter included.
 pub const FRAME_LEN_MAX: usize = 512;
-/// The longest payload, whether there is a key or not: COBS adds a byte at the start and one per 254, the delimiter, the
-/// checksum and the seal follow.
+/// Length of the longest payload, with or without a key. The rest of a frame is the delimiter, COBS overhead (one byte
+/// at the start and one per 254), checksum and seal.
 pub const PAYLOAD_LEN_MAX: usize = FRAME_LEN_MAX - 1 - COBS_LEN - HEAD_LEN - CHECKSUM_LEN - TAG_LEN;
-/// The longest payload of a message that may carry a salt: `Hello` and `Ready`.
+/// Length of the longest payload of `Hello` and `Ready`, which may carry a salt.
 pub const GREETING_LEN_MAX: usize = PAYLOAD_LEN_MAX - SALT_LEN;
-/// The longest body behind a message.
+/// Length of the longest body after a message.
 pub const BODY_LEN_MAX: usize = PAYLOAD_LEN_MAX - HEAD_LEN_MAX;
-/// Room for the address and the message before a body.
+/// Length of the longest address and message before a body.
 pub const HEAD_LEN_MAX: usize = 24;
 
-/// Bytes that a seal adds before what it covers: the head, and in a greeting a salt.
+/// Bytes before the ciphertext of a sealed frame; a greeting has a salt in addition.
 pub(crate) const HEAD_LEN: usize = 1;
 pub(crate) const SALT_LEN: usize = 16;
-/// Bytes that it adds behind.
+/// Bytes after the ciphertext.
 pub(crate) const TAG_LEN: usize = 16;
 
 pub(crate) const CHECKSUM_LEN: usize = 4;
-/// Bytes that COBS adds to what fits a frame.
+/// COBS overhead of the longest frame.
 const COBS_LEN: usize = 3;
 const DELIMITER: u8 = 0;
 
-/// A small table on a board, the fast one elsewhere; the sums are the same.
+// Boards use a small table, other targets a fast one; the checksums are the same.
 #[cfg(target_os = "none")]
 type ChecksumTable = Table<1>;
 #[cfg(not(target_os = "none"))]
@@ -42,29 +42,30 @@ type ChecksumTable = Table<16>;
 
 static CHECKSUM: Crc<u32, ChecksumTable> = Crc::<u32, ChecksumTable>::new(&CRC_32_ISO_HDLC);
 
-/// CRC-32 of a block of bytes, as frames use it.
+/// CRC-32 of `bytes`, the checksum of frames and data.
+#[must_use]
 pub fn checksum(bytes: &[u8]) -> u32 {
     CHECKSUM.checksum(bytes)
 }
 
-/// What both ends know of a frame without its telling.
+/// What both ends know about a frame without transmitting it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    /// The run, chosen by the host; 0 before a worker is configured.
+    /// The session, chosen by the host; 0 before a worker is configured.
     pub session: u32,
-    /// The worker that speaks; 0 where the host speaks, whose frames carry an address.
+    /// The sending worker; 0 for frames of the host, which carry an address.
     pub worker: u16,
-    /// The round that an update answers; 0 elsewhere.
+    /// The round that an update answers; 0 for other messages.
     pub round: u32,
-    /// The first coordinate that an update may contain; 0 elsewhere.
+    /// The first coordinate that an update may contain; 0 for other messages.
     pub from: u32,
 }
 
 impl Context {
-    /// Frames before there is a session.
+    /// Context of frames outside a session.
     pub const SETUP: Self = Self { session: 0, worker: 0, round: 0, from: 0 };
 
-    /// What the host says in a session.
+    /// Context of the host's frames in a session.
     pub const fn downlink(session: u32) -> Self {
         Self { session, ..Self::SETUP }
     }
@@ -79,7 +80,7 @@ impl Context {
     }
 }
 
-/// Writes a plain frame, with the payload that `write` pushes, into `out`; returns its length.
+/// Writes a plain frame with the payload that `write` pushes into `out`; returns its length.
 pub fn emit(
     context: &Context,
     out: &mut [u8; FRAME_LEN_MAX],
@@ -88,22 +89,23 @@ pub fn emit(
     draft(context, false, out, write).close()
 }
 
-/// Writes the payload that `write` pushes, and its checksum, to where it becomes a frame; `greets` says that a salt may come
-/// before it.
+/// Writes the payload that `write` pushes, and its checksum, into `out` as a draft of a frame.
+///
+/// `is_greeting` reserves room for a salt.
 pub fn draft<'o>(
     context: &Context,
-    greets: bool,
+    is_greeting: bool,
     out: &'o mut [u8; FRAME_LEN_MAX],
     write: impl FnOnce(&mut Payload),
 ) -> Draft<'o> {
-    let start = COBS_LEN + HEAD_LEN + if greets { SALT_LEN } else { 0 };
+    let start = COBS_LEN + HEAD_LEN + if is_greeting { SALT_LEN } else { 0 };
     let mut payload = Payload { out, digest: CHECKSUM.digest(), start, end: start };
     write(&mut payload);
     let end = payload.finish(context);
-    Draft { out, start, end, greets }
+    Draft { out, start, end, is_greeting }
 }
 
-/// The payload of a frame that is being written: it goes straight to its place, no second buffer is needed.
+/// The payload of a frame under construction, written in place.
 pub struct Payload<'b> {
     out: &'b mut [u8; FRAME_LEN_MAX],
     digest: Digest<'static, u32, ChecksumTable>,
@@ -112,8 +114,8 @@ pub struct Payload<'b> {
 }
 
 impl Payload<'_> {
-    /// Appends bytes, [`PAYLOAD_LEN_MAX`] in all and [`GREETING_LEN_MAX`] where a salt may come before them: of a longer
-    /// payload the end is missing, and no one takes the frame.
+    /// Appends bytes. The total is at most [`PAYLOAD_LEN_MAX`], or [`GREETING_LEN_MAX`] for a greeting; a longer
+    /// payload is truncated and fails its check at the receiver.
     pub fn push(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
         let room = self.out.get_mut(self.end..FRAME_LEN_MAX - 1 - CHECKSUM_LEN - TAG_LEN);
@@ -125,7 +127,7 @@ impl Payload<'_> {
         }
     }
 
-    /// Bytes so far.
+    /// Number of bytes pushed so far.
     pub fn written(&self) -> usize {
         self.end - self.start
     }
@@ -141,29 +143,31 @@ impl Payload<'_> {
     }
 }
 
-/// A payload with its checksum, in the place where it becomes a frame.
+/// A payload with its checksum, placed so that it becomes a frame without moving.
 #[derive(Debug)]
+#[must_use = "a draft becomes a frame when it is closed"]
 pub struct Draft<'o> {
     out: &'o mut [u8; FRAME_LEN_MAX],
     start: usize,
     end: usize,
-    greets: bool,
+    is_greeting: bool,
 }
 
 impl Draft<'_> {
-    /// Makes it a plain frame; returns its length.
+    /// Closes the draft as a plain frame; returns its length.
+    #[must_use = "the frame is the first bytes of the buffer, as many as returned"]
     pub fn close(self) -> usize {
         close(self.out, self.start, self.end)
     }
 
-    /// Whether it is a greeting: a `Hello` or a `Ready`.
-    pub(crate) fn greets(&self) -> bool {
-        self.greets
+    /// Returns whether it is a greeting: a `Hello` or a `Ready`.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.is_greeting
     }
 
-    /// Makes it a sealed frame: `head` comes before what `seal` does to payload and checksum, and the tag that it returns
-    /// behind; returns the length of the frame.
-    pub(crate) fn enclose<const N: usize>(
+    /// Closes the draft as a sealed frame: `head`, then payload and checksum as encrypted by `seal`, then the returned
+    /// tag. Returns the length of the frame.
+    pub(crate) fn seal_with<const N: usize>(
         self,
         head: [u8; N],
         seal: impl FnOnce(&[u8], &mut [u8]) -> Option<[u8; TAG_LEN]>,
@@ -177,13 +181,13 @@ impl Draft<'_> {
     }
 }
 
-/// Encodes `start..end` of a frame in its place, ends it with a delimiter, and returns its length.
-///
-/// What is read lies at least as far behind as COBS makes it longer.
+/// COBS-encodes `start..end` in place to the front of `out` and appends the delimiter; returns the frame's length.
 fn close(out: &mut [u8; FRAME_LEN_MAX], start: usize, end: usize) -> usize {
+    // The encoder writes at most COBS_LEN bytes more than it has read, and `start` is at least that: it never overtakes
+    // the reader.
     let (mut state, mut len, mut full) = (EncoderState::default(), 1, false);
     for place in start..end.min(FRAME_LEN_MAX) {
-        // After a full block comes another code, unless it was the last.
+        // A full block is followed by another code byte, unless it was the last.
         len += usize::from(full);
         full = false;
         match state.push(out[place]) {
@@ -209,22 +213,22 @@ fn write(out: &mut [u8; FRAME_LEN_MAX], place: usize, byte: u8) {
     }
 }
 
-/// What was between two delimiters, decoded but not yet checked, nor opened where it is sealed.
+/// The content between two delimiters, COBS-decoded but neither opened nor checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'d> {
-    /// Payload and checksum; before it is opened, those and what seals them.
+    /// Payload and checksum; sealed with head and tag until it is opened.
     pub(crate) content: &'d mut [u8],
-    /// Bytes that it took on the wire, delimiter included.
+    /// Length on the wire, delimiter included.
     pub wire_len: usize,
 }
 
 impl Frame<'_> {
-    /// The payload, not yet checked: good for finding out in which context to check it.
+    /// The unchecked payload, to find the context in which to check it.
     pub fn unchecked(&self) -> &[u8] {
         self.split().0
     }
 
-    /// The payload, if the checksum holds in `context`.
+    /// Returns the payload if the checksum matches in `context`.
     pub fn check(&self, context: &Context) -> Result<&[u8], Reject> {
         let (payload, checksum) = self.split();
         let mut digest = CHECKSUM.digest();
@@ -245,11 +249,11 @@ impl Frame<'_> {
     }
 }
 
-/// Finds frames in a stream of bytes and finds them again after any damage: the next delimiter is a new start.
+/// Splits a byte stream into frames; resynchronises at the next delimiter after damage.
 #[derive(Debug)]
 pub struct Deframer {
     buffer: [u8; FRAME_LEN_MAX],
-    /// Bytes since the last delimiter; more than the buffer holds where they cannot be a frame.
+    /// Bytes since the last delimiter; exceeds the buffer for overlong input.
     len: usize,
 }
 
@@ -260,14 +264,15 @@ impl Default for Deframer {
 }
 
 impl Deframer {
-    /// An empty one.
+    /// Creates an empty deframer.
     pub const fn new() -> Self {
         Self { buffer: [0; FRAME_LEN_MAX], len: 0 }
     }
 
-    /// Takes bytes up to the end of the first frame; returns the rest and the frame.
+    /// Consumes bytes up to the end of the first frame; returns the remaining bytes and the frame.
     ///
-    /// Call it with the rest until the rest is empty. Whatever is dropped on the way is counted.
+    /// Call it until no bytes remain. Everything dropped is counted.
+    #[must_use]
     pub fn feed<'b>(
         &mut self,
         bytes: &'b [u8],
@@ -282,7 +287,7 @@ impl Deframer {
         (rest, self.close(counters))
     }
 
-    /// The stream was interrupted: what came of a frame is dropped and counted.
+    /// Drops and counts a partial frame after an interruption of the stream.
     pub fn interrupt(&mut self, counters: &mut Counters) {
         let dropped = core::mem::take(&mut self.len);
         if dropped > 0 {
@@ -290,7 +295,7 @@ impl Deframer {
         }
     }
 
-    /// Bytes taken of a frame that has not ended: not in any counter yet.
+    /// Bytes of a partial frame, not counted yet.
     pub fn pending(&self) -> usize {
         self.len
     }
@@ -318,10 +323,9 @@ impl Deframer {
     }
 }
 
-/// Decodes COBS in its place; what is none becomes nothing.
-///
-/// Byte by byte, because the function that the crate has for whole slices cannot be seen not to panic.
+/// COBS-decodes `bytes` in place; returns an empty slice for invalid input.
 fn decode(bytes: &mut [u8]) -> &mut [u8] {
+    // Byte by byte: the crate's function for slices contains code that can panic, and images of boards must not.
     let (mut state, mut len) = (DecoderState::Idle, 0);
     for place in 0..bytes.len() {
         match state.feed(bytes[place]) {
@@ -354,7 +358,7 @@ mod tests {
         out[..len].to_vec()
     }
 
-    /// All payloads whose checksum holds in a stream that arrives in pieces.
+    /// All valid payloads of a stream that arrives in pieces, the counters, and the bytes pending at the end.
     fn payloads(stream: &[u8], piece: usize) -> (Vec<Vec<u8>>, Counters, usize) {
         let (mut deframer, mut counters, mut found) =
             (Deframer::new(), Counters::default(), vec![]);
@@ -376,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_noise_around_them_and_every_byte_is_counted(
+        fn frames_survive_noise_and_all_bytes_are_counted(
             payload in prop::collection::vec(any::<u8>(), 1..PAYLOAD_LEN_MAX),
             noise in prop::collection::vec(any::<u8>(), 0..1500), piece in 1usize..700,
         ) {
@@ -387,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_never_accepted(payload in prop::collection::vec(any::<u8>(), 1..300), bit: prop::sample::Index) {
+        fn bit_flip_is_rejected(payload in prop::collection::vec(any::<u8>(), 1..300), bit: prop::sample::Index) {
             let mut stream = frame(&payload);
             let bit = bit.index(stream.len() * 8);
             stream[bit / 8] ^= 1 << (bit % 8);
@@ -396,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_another_context_fails_its_check() {
+    fn wrong_context_fails_checksum() {
         let stream = frame(b"smidgen");
         let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
         let frame = deframer.feed(&stream, &mut counters).1.unwrap();
@@ -412,8 +416,8 @@ mod tests {
     }
 
     #[test]
-    fn lengths_around_packet_boundaries_pass() {
-        // 64-byte USB packets and COBS blocks of 254 bytes are where serial stacks break.
+    fn lengths_at_packet_boundaries_round_trip() {
+        // 64-byte USB packets and COBS blocks of 254 bytes are typical boundaries of errors in serial stacks.
         for len in [
             1,
             55,
@@ -443,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_a_frame_is_one_reject_however_it_arrives() {
+    fn overlong_input_counts_as_one_reject() {
         let stream = [&[1; 3 * FRAME_LEN_MAX][..], &[0], &frame(b"smidgen")].concat();
         for piece in [1, 7, FRAME_LEN_MAX - 1, FRAME_LEN_MAX, stream.len()] {
             let (found, counters, _) = payloads(&stream, piece);
@@ -454,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn six_bytes_surround_a_short_payload() {
+    fn short_payload_has_six_bytes_of_overhead() {
         assert_eq!(frame(b"12345678").len(), 8 + 6);
     }
 }

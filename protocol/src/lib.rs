@@ -1,17 +1,18 @@
-//! What smidgen's host and workers agree on, bit by bit.
+#![doc = include_str!("../README.md")]
+//!
+//! # Dependencies between modules
+//!
+//! A module imports only modules to its left or above.
 //!
 //! ```text
-//!  vector ── step ── sparse ── digest        numbers: mantissas, x -= gamma g, g_i += c_i
-//!    start    batch                          x⁰ and the rows of a round, from seeds
-//!    shard                                   a worker's rows as they travel and as they are stored
-//!  counters ── message ── frame ── seal      letters: what travels, how it is framed, checked and sealed
+//!  vector ── digest ── step
+//!    start    batch    sparse ── method
+//!    shard
+//!  counters ── frame ── message, seal
 //! ```
-//!
-//! A module uses only what stands before it. `wire-format.md` beside `src/` is the specification of
-//! everything that travels; its hex examples are this crate's golden vectors. There is no clock, no
-//! I/O, no allocation and no float in here: integer code gives the same bits on a Cortex-M0 and on a PC.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 pub mod batch;
 pub mod counters;

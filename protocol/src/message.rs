@@ -1,12 +1,12 @@
-//! Messages: what host and worker say to each other, in postcard's encoding.
+//! Messages between host and worker, in postcard's encoding.
 //!
 //! ```text
 //! down:  address (varint u16) ‖ Down ‖ body        up:  Up ‖ body
 //! ```
 //!
-//! A body is what is left of the payload. The host alone starts exchanges: every message down is answered by one
-//! message up, and whoever gets no answer asks again. Requests with a *ticket* are carried out once and
-//! answered as often as they come; rounds carry no ticket, since the [`Context`] of their frames tells them apart.
+//! The body is the rest of the payload. The host alone starts exchanges: every message down is answered by one message
+//! up, and the host repeats a message that stays unanswered. A request with a *ticket* is carried out once and
+//! answered each time it arrives. Rounds have no ticket, since the [`Context`] of their frames distinguishes them.
 
 mod configure;
 mod fields;
@@ -24,20 +24,20 @@ use serde::{Deserialize, Serialize};
 /// Version of the wire format, compared before anything else.
 pub const VERSION: u16 = 1;
 
-/// Digest of the shape of all messages: two builds that differ in it do not understand each other.
+/// Digest of the types of all messages. Builds with different digests are incompatible.
 pub const SCHEMA: [u8; 8] = {
     let down = Key::for_path::<Down<'static>>("smidgen/down").to_bytes();
     let up = Key::for_path::<Up<'static>>("smidgen/up").to_bytes();
     (u64::from_le_bytes(down) ^ u64::from_le_bytes(up).rotate_left(1)).to_le_bytes()
 };
 
-/// The address of a worker that has none yet, and of all workers on a line at once.
+/// The address of all workers on a line, and of a worker without an address.
 pub const BROADCAST: u16 = 0;
-/// The longest name of a board and the longest list of objectives in a message, in bytes.
+/// Longest board name and longest list of objectives in a message, in bytes.
 pub const NAME_LEN_MAX: usize = 48;
-const _: () = assert!(2 * NAME_LEN_MAX + 125 <= GREETING_LEN_MAX, "a Ready must fit a frame");
+const _: () = assert!(2 * NAME_LEN_MAX + 125 <= GREETING_LEN_MAX, "the longest Ready fits a frame");
 
-/// What the host says.
+/// A message of the host.
 ///
 /// ```
 /// use smidgen_protocol::counters::Counters;
@@ -55,87 +55,88 @@ const _: () = assert!(2 * NAME_LEN_MAX + 125 <= GREETING_LEN_MAX, "a Ready must 
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Down<'a> {
-    /// Who is there? Frozen in all versions, as are the first three fields of [`Ready`].
+    /// Asks for identity and state. Frozen in all versions, as are the first three fields of [`Ready`].
     Hello {
         /// [`VERSION`] of the host.
         version: u16,
         /// [`SCHEMA`] of the host.
         schema: [u8; 8],
-        /// Comes back in [`Ready`], so that a late one is not taken for the answer.
+        /// Returned in [`Ready`], which distinguishes the answer from a late one.
         echo: Ticket,
     },
-    /// Takes part in a run; answered by [`Up::Ack`] with 0 or by [`Up::Refused`].
+    /// Opens a session. Answered by [`Up::Ack`] with the bytes of data held, all or 0, or by [`Up::Refused`].
     Configure(#[serde(borrow)] Configure<'a>),
-    /// Body: data of the worker from `offset` on. Answered by [`Up::Ack`] with the bytes held so far; the last
-    /// chunk may be answered by [`Up::Refused`].
+    /// Body: the worker's data from `offset` on. Answered by [`Up::Ack`] with the bytes held so far; the last chunk may
+    /// be answered by [`Up::Refused`].
     Data {
         /// Ticket of this request.
         ticket: Ticket,
         /// Bytes before this chunk.
         offset: u32,
     },
-    /// Evaluates f_i at x with these exponents and changes nothing; answered by [`Up::Range`].
+    /// Evaluates f_i at x with the given exponents, without a change of state. Answered by [`Up::Range`].
     Probe {
         /// Ticket of this request.
         ticket: Ticket,
         /// Exponents to evaluate with.
         exponents: Exponents,
     },
-    /// New exponents: x, g_i and the sum move to them by the one rounding rule. Answered by [`Up::Ack`] with 0.
+    /// Sets exponents; x, g_i, the sum and other state are rounded to them. Answered by [`Up::Ack`] with 0.
     Announce {
         /// Ticket of this request.
         ticket: Ticket,
-        /// Exponents from now on.
+        /// The new exponents.
         exponents: Exponents,
         /// Step size over the number of workers, γ/n, at pace 0.
         gamma_n: Ratio,
     },
-    /// Body (described, from index `from`): coordinates `from..until` of a vector, absent ones are zero or do
-    /// not change. Answered by [`Up::Ack`] with `until`.
+    /// Body (described, from index `from`): coordinates `from..until` of a vector. Absent ones are zero, or unchanged
+    /// for changes. Answered by [`Up::Ack`] with `until`.
     Part {
         /// Ticket of this request.
         ticket: Ticket,
-        /// Which vector.
+        /// The vector.
         part: Part,
         /// First coordinate.
         from: u32,
         /// One beyond the last coordinate.
         until: u32,
     },
-    /// Starts `round` at x as it is: round 0, or a restored worker's round. Answered by the update.
+    /// Starts `round` at the current x: round 0, or the round of a restored worker. Answered by the update.
     Begin {
         /// Ticket of this request.
         ticket: Ticket,
         /// Round t.
         round: u32,
     },
-    /// Starts the next round, whose number is in the context of the frame. Body (described): the model, or what
-    /// changed in the sum; what went before in [`Down::Part`]s ends at `from`. Answered by the update.
+    /// Starts the next round, whose number is in the context of the frame. Body (described, from index `from`): the
+    /// model or its change, or the change of the sum; earlier coordinates came in [`Down::Part`]s. Answered by the
+    /// update.
     Round {
         /// First coordinate that the body may contain.
         from: u32,
     },
-    /// As [`Down::Round`], where workers take the step: at another [pace](crate::step::Rule::paced) than 0.
+    /// As [`Down::Round`], with a step at a [pace](crate::step::Rule::paced) other than 0.
     Paced {
         /// First coordinate that the body may contain.
         from: u32,
         /// Pace of the step that leads to this round.
         pace: u8,
     },
-    /// Asks for the update of the round in the context once more, from coordinate `from` on.
+    /// Asks for the update of the round in the context again, from coordinate `from` on.
     More {
         /// First coordinate to send.
         from: u32,
     },
-    /// How smooth is f_i? Asked before any update; answered by [`Up::Curvature`], or by [`Up::Refused`] where the
-    /// objective has no such number.
+    /// Asks for a bound of the smoothness constant of f_i, before any update. Answered by [`Up::Curvature`], or by
+    /// [`Up::Refused`] if the objective has none.
     Curvature {
         /// Ticket of this request.
         ticket: Ticket,
     },
 }
 
-/// Who a worker is and how it stands.
+/// Identity and state of a worker.
 ///
 /// ```
 /// use smidgen_protocol::message::*;
@@ -170,33 +171,33 @@ pub struct Ready<'a> {
     pub version: u16,
     /// [`SCHEMA`] of the worker.
     pub schema: [u8; 8],
-    /// `echo` of the Hello that it answers.
+    /// `echo` of the `Hello` that this answers.
     pub echo: Ticket,
     /// Kind of board.
     pub board: &'a str,
-    /// Which of its kind: a serial number that survives a reboot.
+    /// Serial number of the board, constant across reboots.
     pub identity: u64,
-    /// Memory for x, g_i, gradient, data and scratch, in bytes.
+    /// Memory for vectors, data and scratch, in bytes.
     pub memory: u32,
-    /// Names of the objectives it can compute, with a space between two.
+    /// Names of the objectives that the worker can compute, separated by spaces.
     pub objectives: &'a str,
-    /// The session it is in; 0 after a boot.
+    /// Current session; 0 after a boot.
     pub session: u32,
-    /// Ticket of the [`Configure`] that opened the session: another one than the host knows tells of a reboot.
+    /// Ticket of the [`Configure`] that opened the session. An unknown ticket reveals a reboot.
     pub opened: Ticket,
-    /// Digest of its model.
+    /// Digest of the model.
     pub model_digest: u64,
-    /// Digest of its estimator.
+    /// Digest of the estimator.
     pub estimator_digest: u64,
-    /// Frames it dropped, in the order of [`Reject::ALL`].
+    /// Dropped frames, in the order of [`Reject::ALL`].
     pub rejected: [u32; Reject::COUNT],
-    /// How often its receiver lost bytes.
+    /// Number of times the receiver lost bytes.
     pub overruns: u32,
-    /// Mantissas it cut to their range.
+    /// Mantissas clamped to their range.
     pub saturated: u32,
 }
 
-/// What a worker says.
+/// A message of a worker.
 ///
 /// ```
 /// use smidgen_protocol::counters::{Counters, Reject};
@@ -211,7 +212,7 @@ pub struct Ready<'a> {
 /// let (_, frame) = deframer.feed(&wire[..len], &mut counters);
 /// let frame = frame.unwrap();
 /// assert_eq!(Up::parse(frame.check(&context).unwrap()), Ok((message, &[0xe0][..])));
-/// // An update of another round is not one of this round.
+/// // In another round, the same frame fails its check.
 /// assert_eq!(frame.check(&Context { round: 4, ..context }), Err(Reject::Checksum));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -222,14 +223,14 @@ pub enum Up<'a> {
     Ack {
         /// Its ticket.
         ticket: Ticket,
-        /// What the request says it means.
+        /// Defined by the request.
         value: u32,
     },
     /// Answers [`Down::Probe`].
     Range {
         /// Ticket of the request.
         ticket: Ticket,
-        /// The largest magnitude of a gradient mantissa.
+        /// Largest magnitude of a gradient mantissa.
         gradient_max: u32,
         /// Loss mantissa.
         loss: Loss,
@@ -238,17 +239,17 @@ pub enum Up<'a> {
     Refused {
         /// Its ticket.
         ticket: Ticket,
-        /// Why.
+        /// Reason.
         refusal: Refusal,
     },
-    /// Body: the update of the round in the context, or its rest from the coordinate in the context on.
+    /// Body: the update of the round in the context, from the coordinate in the context on.
     Update {
         /// f_i(x^t).
         loss: Loss,
     },
-    /// Body: as in [`Up::Update`], but entries follow that did not fit; [`Down::More`] asks for them.
+    /// Body: as in [`Up::Update`], but incomplete; [`Down::More`] asks for the rest.
     UpdatePart,
-    /// Body: as in [`Up::Update`], but g_i is zero before it is applied.
+    /// Body: as in [`Up::Update`], with g_i set to zero before it is applied.
     Anew {
         /// f_i(x^t).
         loss: Loss,
@@ -274,7 +275,7 @@ impl<'a> Down<'a> {
         self.draft(address, body, context, out).close()
     }
 
-    /// Writes what becomes a frame for `address` into `out`, plain or sealed.
+    /// Writes a draft of a frame for `address` into `out`, to be closed plain or sealed.
     pub fn draft<'o>(
         &self,
         address: u16,
@@ -285,7 +286,7 @@ impl<'a> Down<'a> {
         draft(&(address, self), matches!(self, Self::Hello { .. }), body, context, out)
     }
 
-    /// Reads a payload: address, message, body.
+    /// Parses a payload into address, message and body.
     pub fn parse(payload: &'a [u8]) -> Result<(u16, Self, &'a [u8]), Reject> {
         let ((address, message), body) =
             postcard::take_from_bytes(payload).map_err(|_| Reject::Unparsable)?;
@@ -308,12 +309,12 @@ impl<'a> Down<'a> {
         }
     }
 
-    /// Whether frames of this message are checked in [`Context::SETUP`]: both sides know no session yet.
+    /// Returns whether frames of this message are checked in [`Context::SETUP`], since both sides may share no session.
     pub const fn is_setup(&self) -> bool {
         matches!(self, Self::Hello { .. } | Self::Configure(_))
     }
 
-    /// Whether the context of this message's frames names a round.
+    /// Returns whether the context of this message's frames contains a round.
     pub const fn is_of_round(&self) -> bool {
         matches!(self, Self::Round { .. } | Self::Paced { .. } | Self::More { .. })
     }
@@ -325,7 +326,7 @@ impl<'a> Up<'a> {
         self.draft(body, context, out).close()
     }
 
-    /// Writes what becomes a frame into `out`, plain or sealed.
+    /// Writes a draft of a frame into `out`, to be closed plain or sealed.
     pub fn draft<'o>(
         &self,
         body: &[u8],
@@ -335,25 +336,25 @@ impl<'a> Up<'a> {
         draft(self, matches!(self, Self::Ready(_)), body, context, out)
     }
 
-    /// Reads a payload: message, body.
+    /// Parses a payload into message and body.
     pub fn parse(payload: &'a [u8]) -> Result<(Self, &'a [u8]), Reject> {
         postcard::take_from_bytes(payload).map_err(|_| Reject::Unparsable)
     }
 
-    /// Whether frames of this message are checked in [`Context::SETUP`].
+    /// Returns whether frames of this message are checked in [`Context::SETUP`].
     pub const fn is_setup(&self) -> bool {
         matches!(self, Self::Ready(_))
     }
 
-    /// Whether the context of this message's frames names a round and a first coordinate.
+    /// Returns whether the context of this message's frames contains a round and a first coordinate.
     pub const fn is_of_round(&self) -> bool {
         matches!(self, Self::Update { .. } | Self::Anew { .. } | Self::UpdatePart)
     }
 }
 
-/// The version and the schema of any [`Up::Ready`], also of one that is otherwise not understood.
+/// Version and schema of an [`Up::Ready`] of any version, even if the rest of it cannot be parsed.
 ///
-/// There is no version 0: that is how a [`Down::Hello`] reads when the line echoes it.
+/// `None` for version 0, which does not exist: a [`Down::Hello`] that the line echoes parses as version 0.
 pub fn greeting(payload: &[u8]) -> Option<(u16, [u8; 8])> {
     let ((tag, version, schema), _) =
         postcard::take_from_bytes::<(u32, u16, [u8; 8])>(payload).ok()?;
@@ -362,20 +363,20 @@ pub fn greeting(payload: &[u8]) -> Option<(u16, [u8; 8])> {
 
 fn draft<'o>(
     message: &impl Serialize,
-    greets: bool,
+    is_greeting: bool,
     body: &[u8],
     context: &Context,
     out: &'o mut [u8; FRAME_LEN_MAX],
 ) -> Draft<'o> {
-    frame::draft(context, greets, out, |payload| {
+    frame::draft(context, is_greeting, out, |payload| {
         let written = postcard::serialize_with_flavor(message, Head(payload));
-        debug_assert!(written.is_ok(), "a message can be written");
+        debug_assert!(written.is_ok(), "writing to a payload does not fail");
         debug_assert!(body.is_empty() || payload.written() <= HEAD_LEN_MAX);
         payload.push(body);
     })
 }
 
-/// The place of a message in its frame, as postcard wants it.
+/// Lets postcard write a message straight into its frame.
 struct Head<'p, 'b>(&'p mut Payload<'b>);
 
 impl Flavor for Head<'_, '_> {

@@ -1,4 +1,4 @@
-//! Methods: what a worker sends of its gradient, what it keeps, and who takes part in a round.
+//! Methods, compressors, update budgets and partial participation.
 
 use crate::digest::Transcript;
 use crate::sparse::Packing;
@@ -6,18 +6,18 @@ use crate::vector::Ratio;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-/// What a worker does with ∇ = ∇f_i(x^{t+1}); C is the compressor.
+/// What a worker computes from ∇ = ∇f_i(x^{t+1}); C is the compressor.
 ///
-/// Each method names what becomes of g_i, the estimator that host and worker both hold; the host needs to know no more.
+/// Each variant defines the change of g_i, the estimator that host and worker both hold. The host needs nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Method {
     /// `g_i += C(∇ − g_i)` (EF21).
     Ef21,
     /// `g_i = C(∇)` or `g_i += C(∇ − g_i)`, whichever is closer to ∇ (EF21+).
     Ef21Plus,
-    /// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)` (EF14, Seide 2014, with γ outside, which is the same for constant γ).
+    /// `p = e_i + ∇, g_i = C(p), e_i = p − C(p)` (EF14, Seide 2014, with γ outside, equivalent for constant γ).
     Ef14,
-    /// `g_i = C(∇)`: no feedback of the error.
+    /// `g_i = C(∇)`, without error feedback (DCGD).
     Dcgd,
     /// `v_i += η (∇ − v_i), g_i += C(v_i − g_i)` (EF21-SGDM); v_i⁰ = ∇.
     Sgdm {
@@ -32,8 +32,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// Whether the worker keeps a vector that the host does not know: it cannot be restored after a reboot.
-    pub const fn has_private(self) -> bool {
+    /// Returns whether the worker keeps a vector that the host does not know and cannot restore after a reboot.
+    pub const fn has_local_state(self) -> bool {
         matches!(self, Self::Ef14 | Self::Sgdm { .. } | Self::EControl { .. })
     }
 }
@@ -43,7 +43,7 @@ impl Method {
 pub enum Compressor {
     /// The K largest magnitudes, α = K/d.
     TopK,
-    /// K coordinates drawn from a seed, α = K/d in the mean; unscaled.
+    /// K coordinates drawn from a seed, unscaled; α = K/d in expectation.
     RandK {
         /// Seed of the draws.
         seed: u32,
@@ -55,7 +55,7 @@ pub enum Compressor {
 }
 
 impl Compressor {
-    /// Bits of a mantissa on the wire.
+    /// Bits of a mantissa on the wire, for an update with mantissas of `value_bits` bits.
     pub const fn wire_bits(self, value_bits: u8) -> u8 {
         match self {
             Self::TopK | Self::RandK { .. } => value_bits,
@@ -64,7 +64,9 @@ impl Compressor {
         }
     }
 
-    /// What a mantissa on the wire stands for: itself, but for powers of two, whose exponent travels, counted from 1.
+    /// The mantissa that a mantissa on the wire stands for: a power of two with exponent |m| − 1 for
+    /// [`Natural`](Self::Natural), else m itself.
+    #[must_use]
     pub const fn expand(self, mantissa: i64) -> i64 {
         match self {
             Self::Natural => {
@@ -76,50 +78,52 @@ impl Compressor {
     }
 }
 
-/// What an update may hold.
+/// Limits of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Coordinates, K.
+    /// Maximum number of coordinates, K.
     pub k: u32,
-    /// Bits of a mantissa, 2..=32; powers of two and signs have their own.
+    /// Bits of a mantissa, 2..=32; ignored by compressors with a fixed width.
     pub value_bits: u8,
-    /// How it is filled.
+    /// Compressor that produces the update.
     pub compressor: Compressor,
 }
 
 impl Budget {
-    /// Everything, exactly.
+    /// All coordinates in full precision.
     pub const fn all(dimension: u32) -> Self {
         Self { k: dimension, value_bits: 32, compressor: Compressor::TopK }
     }
 
-    /// How such updates are packed.
+    /// Packing of updates with this budget.
     pub fn packing(&self, dimension: u32) -> Packing {
         Packing::new(dimension, self.k, self.compressor.wire_bits(self.value_bits))
     }
 }
 
-/// Who takes part in a round: each worker with the same probability, independently, drawn from a seed that all know.
+/// Partial participation: each worker takes part in a round independently and with the same probability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Participation {
     /// Seed of the draws.
     pub seed: u32,
-    /// Probability p in units of 2^-32; `u32::MAX` is always.
+    /// Probability p in units of 2^-32; `u32::MAX` means 1.
     pub probability: u32,
 }
 
 impl Participation {
-    /// Everybody, always.
+    /// Every worker in every round.
     pub const FULL: Self = Self { seed: 0, probability: u32::MAX };
 
-    /// Whether a worker takes part in a round; in round 0 all do.
+    /// Returns whether a worker takes part in a round. All take part in round 0.
+    #[must_use]
     pub fn includes(self, worker: u16, round: u32) -> bool {
         let drawn = || draw(self.seed, worker, round) >> 32;
         round == 0 || self.probability == u32::MAX || drawn() < u64::from(self.probability)
     }
 }
 
-/// A number that everybody draws alike for a worker and a round.
+/// A pseudo-random word for a worker and a round, equal on all machines.
+#[must_use]
 pub fn draw(seed: u32, worker: u16, round: u32) -> u64 {
     let mut draw = Transcript::default();
     draw.absorb(u64::from(seed) << 32 | u64::from(round));
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn participation_has_its_probability_for_each_worker() {
+    fn participation_rate_matches_probability() {
         let half = Participation { seed: 5, probability: 1 << 31 };
         let sets: Vec<Vec<bool>> = (1..=40)
             .map(|round| (1..=50).map(|worker| half.includes(worker, round)).collect())

@@ -1,23 +1,23 @@
-//! Sealed frames: what a fleet with a key says is encrypted and authenticated, by ChaCha20-Poly1305.
+//! Sealed frames: authenticated encryption with ChaCha20-Poly1305, under a key that the fleet shares.
 //!
 //! ```text
 //!  Hello   1 ‖ count ‖ salt_h ‖ ciphertext ‖ tag    under H(H(key, "hello"), salt_h)
 //!  Ready   1 ‖ count ‖ salt_b ‖ ciphertext ‖ tag    under H(H(H(key, "link"), salt_h), salt_b)
-//!  others  0 ‖ count ‖          ciphertext ‖ tag    under the key of that Ready: the link
+//!  others  0 ‖ count ‖          ciphertext ‖ tag    under the key of that Ready: the channel
 //! ```
 //!
-//! H is HChaCha20, as in XChaCha20. The nonce is the direction and the number of the frame on its link, of which the seven
-//! lowest bits travel: whoever receives it takes it for the next such number above the last, so a frame that comes again, or
-//! comes back, fails its check. Every handshake makes a new link, since host and worker both add a salt that they never add
-//! again: the host a random one, the worker what it drew when it was started, and a count.
+//! H is HChaCha20, as in XChaCha20. The nonce consists of the direction and the number of the frame on its channel, of
+//! which the lowest seven bits travel. The receiver assumes the next number with these bits, so a replayed or reflected
+//! frame fails authentication. Every handshake creates a new channel: host and worker each contribute a salt that they
+//! never use again, the host a random one, the worker its boot bytes and a counter.
 //!
-//! A new link counts for the worker once something arrives on it. Until then the old one goes on, so a `Hello` of the past
-//! that somebody sends again breaks nothing.
+//! The worker switches to a new channel when the first frame arrives on it. Until then it keeps the old one, so a
+//! replayed `Hello` does no harm.
 
 mod aead;
+mod channel;
 mod host;
 mod key;
-mod link;
 #[cfg(test)]
 mod nonce_log;
 mod worker;
@@ -27,9 +27,9 @@ pub use host::HostSeal;
 pub use key::{KEY_LEN, Key, Salt};
 pub use worker::{BOOT_LEN, WorkerSeal};
 
-/// Bytes that a seal adds to a frame.
+/// Overhead of a sealed frame in bytes.
 pub const SEAL_LEN: usize = HEAD_LEN + TAG_LEN;
-/// Bytes that it adds to a `Hello` or a `Ready`.
+/// Overhead of a sealed `Hello` or `Ready` in bytes.
 pub const GREETING_SEAL_LEN: usize = SEAL_LEN + SALT_LEN;
 
 #[cfg(test)]

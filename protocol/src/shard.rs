@@ -1,4 +1,4 @@
-//! A worker's rows as they travel and as a board stores them: one block of bytes, read in place.
+//! A worker's rows, on the wire and in memory: one block of bytes, read in place.
 //!
 //! Little-endian, every section padded to a multiple of four bytes:
 //!
@@ -6,13 +6,13 @@
 //! rows u32 | dimension u32 | kind u32 | nonzeros u32
 //! scale mantissas   (dimension + 1) x i32
 //! scale exponents   (dimension + 1) x i16
-//! labels            rows x label width, or one bit a row, lowest bit first
+//! labels            rows x label width, or one bit per row, lowest bit first
 //! dense rows:       values, rows x dimension
 //! sparse rows:      entries per row, rows x u16; indices, nonzeros x u8 | u16; values, nonzeros x width
 //! ```
 //!
-//! A feature is `value * scale[column]`. Labels are one more column, with a width of their own and the last scale:
-//! classes from 0 on, or real targets. Where every stored value would be 1 (one-hot data), values are left out.
+//! A feature is `value * scale[column]`. Labels form one more column with a width of their own and the last scale:
+//! class numbers or real targets. If all stored values would be 1 (one-hot data), they are omitted.
 
 use crate::vector::Ratio;
 use core::ops::Range;
@@ -21,7 +21,7 @@ use core::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Width {
-    /// Nothing is stored, every feature is 1 (sparse rows only). Of labels: one bit, 0 or 1.
+    /// No stored values: every feature is 1 (sparse rows only). One bit per label.
     Unit = 0,
     /// i8
     I8 = 1,
@@ -31,26 +31,26 @@ pub enum Width {
     I32 = 4,
 }
 
-/// The shape of a shard: the first 16 bytes.
+/// Shape of a shard: its first 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Number of rows.
     pub rows: u32,
     /// Number of columns d.
     pub dimension: u32,
-    /// Rows list their entries instead of all columns.
+    /// Rows list their non-zero columns.
     pub sparse: bool,
     /// Width of a stored feature.
     pub width: Width,
-    /// Stored features: `rows * dimension` where dense.
+    /// Number of stored features; `rows * dimension` for dense rows.
     pub nonzeros: u32,
     /// Width of a stored label; [`Width::Unit`] is one bit.
     pub label_width: Width,
-    /// Number of classes: labels are `0..classes`. 0 where they are real targets.
+    /// Number of classes: labels are in `0..classes`. 0 for real targets.
     pub classes: u8,
 }
 
-/// Where the sections of a shard lie, in bytes from its start.
+/// Sections of a shard, as byte ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sections {
     /// Scale mantissas.
@@ -59,26 +59,27 @@ pub struct Sections {
     pub scale_exponents: Range<usize>,
     /// Labels.
     pub labels: Range<usize>,
-    /// Entries per row (sparse).
+    /// Entries per row (sparse rows).
     pub counts: Range<usize>,
-    /// Column indices (sparse).
+    /// Column indices (sparse rows).
     pub indices: Range<usize>,
     /// Features.
     pub values: Range<usize>,
-    /// Length of the whole shard.
+    /// Length of the shard.
     pub len: usize,
 }
 
-/// Why bytes are not a shard.
+/// Reason why bytes are not a valid shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ShardError {
-    /// The header contradicts itself or the length of the bytes.
+    /// The header is inconsistent, or does not match the length.
     Shape,
-    /// The bytes do not start at a multiple of four.
+    /// The bytes are not aligned to four.
     Alignment,
-    /// A column index lies beyond the dimension, or the entries per row do not add up.
+    /// A column index is out of range, or the entries per row do not add up.
     Index,
-    /// A label is not one of the classes.
+    /// A label is not a class.
     Label,
 }
 
@@ -98,18 +99,18 @@ impl Header {
     /// Length of the header in bytes.
     pub const LEN: usize = 16;
 
-    /// Whether column indices take two bytes instead of one.
+    /// Returns whether column indices take two bytes instead of one.
     pub const fn wide_index(&self) -> bool {
         self.dimension > 256
     }
 
-    /// The header as it travels.
+    /// Encodes the header.
     pub fn emit(&self) -> [u8; Self::LEN] {
         let kind = [self.width as u8, u8::from(self.sparse), self.label_width as u8, self.classes];
         bytemuck::cast([self.rows, self.dimension, bytemuck::cast(kind), self.nonzeros])
     }
 
-    /// Reads a header.
+    /// Decodes a header and checks its consistency.
     pub fn parse(bytes: &[u8]) -> Result<Self, ShardError> {
         let bytes: [u8; Self::LEN] =
             bytes.get(..Self::LEN).and_then(|b| b.try_into().ok()).ok_or(ShardError::Shape)?;
@@ -133,7 +134,7 @@ impl Header {
         Ok(Self { rows, dimension, sparse, width, nonzeros, label_width, classes })
     }
 
-    /// Where the sections of such a shard lie; `None` if it is too long for this machine.
+    /// The sections of the shard; `None` if its length overflows `usize`.
     pub fn sections(&self) -> Option<Sections> {
         let mut end = Self::LEN;
         let mut section = |items: u32, size: usize| -> Option<Range<usize>> {
@@ -159,66 +160,69 @@ impl Header {
     }
 }
 
-/// The features of a shard, row after row.
+/// Stored features, row by row.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
-    /// All ones.
+    /// All 1.
     Unit,
-    /// Bytes.
+    /// One byte each.
     I8(&'a [i8]),
-    /// Half words.
+    /// Two bytes each.
     I16(&'a [i16]),
-    /// Words.
+    /// Four bytes each.
     I32(&'a [i32]),
 }
 
-/// The labels of a shard, one a row.
+/// Stored labels, one per row.
 #[derive(Clone, Copy, Debug)]
 pub enum Labels<'a> {
-    /// Bits, lowest first.
+    /// One bit each, lowest first.
     Bits(&'a [u8]),
-    /// Bytes.
+    /// One byte each.
     I8(&'a [i8]),
-    /// Half words.
+    /// Two bytes each.
     I16(&'a [i16]),
-    /// Words.
+    /// Four bytes each.
     I32(&'a [i32]),
 }
 
-/// Which columns the features of a row belong to.
+/// Columns of the stored features.
 #[derive(Clone, Copy, Debug)]
 pub enum Columns<'a> {
-    /// All, in order.
+    /// Every column of every row.
     Dense,
-    /// Listed in bytes: entries per row, indices.
+    /// Entries per row, and one-byte indices.
     U8(&'a [u16], &'a [u8]),
-    /// Listed in half words: entries per row, indices.
+    /// Entries per row, and two-byte indices.
     U16(&'a [u16], &'a [u16]),
 }
 
 /// A shard, read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Shard<'a> {
-    /// Its shape.
+    /// Shape.
     pub header: Header,
-    /// Its features.
+    /// Stored features.
     pub values: Values<'a>,
-    /// Their columns.
+    /// Columns of the stored features.
     pub columns: Columns<'a>,
-    /// The labels.
+    /// Stored labels.
     pub labels: Labels<'a>,
     scale_mantissas: &'a [i32],
     scale_exponents: &'a [i16],
 }
 
 impl<'a> Shard<'a> {
-    /// Opens a shard in bounded time; what [`Shard::check`] checks is not looked at.
+    /// Opens a shard in constant time. [`Shard::check`] checks its content.
     pub fn open(bytes: &'a [u8]) -> Result<Self, ShardError> {
         let header = Header::parse(bytes)?;
-        let at = header.sections().filter(|at| at.len == bytes.len()).ok_or(ShardError::Shape)?;
+        let sections = header
+            .sections()
+            .filter(|sections| sections.len == bytes.len())
+            .ok_or(ShardError::Shape)?;
         let section = |range| bytes.get(range).ok_or(ShardError::Shape);
-        let (indices, counts) = (section(at.indices)?, words(section(at.counts)?)?);
-        let (values, labels) = (section(at.values)?, section(at.labels)?);
+        let (indices, counts) = (section(sections.indices)?, words(section(sections.counts)?)?);
+        let (values, labels) = (section(sections.values)?, section(sections.labels)?);
         Ok(Self {
             header,
             values: match header.width {
@@ -232,8 +236,8 @@ impl<'a> Shard<'a> {
                 (true, false) => Columns::U8(counts, indices),
                 (true, true) => Columns::U16(counts, words(indices)?),
             },
-            scale_mantissas: words(section(at.scale_mantissas)?)?,
-            scale_exponents: words(section(at.scale_exponents)?)?,
+            scale_mantissas: words(section(sections.scale_mantissas)?)?,
+            scale_exponents: words(section(sections.scale_exponents)?)?,
             labels: match header.label_width {
                 Width::Unit => Labels::Bits(labels),
                 Width::I8 => Labels::I8(words(labels)?),
@@ -243,7 +247,7 @@ impl<'a> Shard<'a> {
         })
     }
 
-    /// Checks every index, count and class once, so that later reads cannot leave the shard.
+    /// Checks all indices, counts and classes, in one pass.
     pub fn check(&self) -> Result<(), ShardError> {
         let classes = i32::from(self.header.classes);
         let is_class = |row| (0..classes).contains(&self.label(row));
@@ -269,19 +273,19 @@ impl<'a> Shard<'a> {
         if good { Ok(()) } else { Err(ShardError::Index) }
     }
 
-    /// What a stored value of a column is multiplied with; 0 beyond the last scale.
+    /// Factor of a column's stored values; 0 for a column that does not exist.
     #[inline]
     pub fn scale(&self, column: usize) -> Ratio {
         let scale = self.scale_mantissas.get(column).zip(self.scale_exponents.get(column));
         scale.map_or(Ratio::default(), |(&mantissa, &exponent)| Ratio { mantissa, exponent })
     }
 
-    /// What a stored label is multiplied with.
+    /// Factor of stored labels.
     pub fn label_scale(&self) -> Ratio {
         self.scale(self.header.dimension as usize)
     }
 
-    /// The stored label of a row: its class, or its target before it is scaled; 0 beyond the last row.
+    /// Stored label of a row: a class, or a target before scaling; 0 for a row that does not exist.
     #[inline]
     pub fn label(&self, row: usize) -> i32 {
         let label = match self.labels {
@@ -303,7 +307,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Two rows of one-hot data over three columns: {0, 2} and {1}.
+    /// Two one-hot rows over three columns: {0, 2} and {1}.
     fn one_hot() -> Vec<u32> {
         let header = Header {
             rows: 2,
@@ -314,20 +318,20 @@ mod tests {
             label_width: Width::Unit,
             classes: 2,
         };
-        let at = header.sections().unwrap();
-        let mut words = vec![0u32; at.len / 4];
+        let sections = header.sections().unwrap();
+        let mut words = vec![0u32; sections.len / 4];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
         bytes[..Header::LEN].copy_from_slice(&header.emit());
-        bytes[at.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 4]));
-        bytes[at.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 4]));
-        bytes[at.labels].copy_from_slice(&[0b10]);
-        bytes[at.counts].copy_from_slice(bytemuck::cast_slice(&[2u16, 1]));
-        bytes[at.indices].copy_from_slice(&[0, 2, 1]);
+        bytes[sections.scale_mantissas].copy_from_slice(bytemuck::cast_slice(&[1i32 << 30; 4]));
+        bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(&[30i16; 4]));
+        bytes[sections.labels].copy_from_slice(&[0b10]);
+        bytes[sections.counts].copy_from_slice(bytemuck::cast_slice(&[2u16, 1]));
+        bytes[sections.indices].copy_from_slice(&[0, 2, 1]);
         words
     }
 
     #[test]
-    fn a_shard_is_read_in_place() {
+    fn one_hot_shard_is_read_in_place() {
         let words = one_hot();
         let shard = Shard::open(bytemuck::cast_slice(&words)).unwrap();
         assert_eq!(shard.check(), Ok(()));
@@ -337,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_index_a_bad_count_and_a_cut_are_found() {
+    fn bad_index_count_and_length_are_rejected() {
         let mut words = one_hot();
         let last = words.len() - 1;
         words[last] ^= 0xf0 << 8;
@@ -351,7 +355,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_words_are_a_shard_or_refused(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, label_width in 0u32..5, classes in 0u32..4, rows in 0u32..9, dimension in 0u32..9) {
+        fn arbitrary_words_open_or_are_rejected(mut words in prop::collection::vec(any::<u32>(), 0..64), kind in 0u32..5, sparse: bool, label_width in 0u32..5, classes in 0u32..4, rows in 0u32..9, dimension in 0u32..9) {
             for (word, value) in words.iter_mut().zip([rows, dimension, kind | u32::from(sparse) << 8 | label_width << 16 | classes << 24]) {
                 *word = value;
             }

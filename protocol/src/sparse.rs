@@ -1,4 +1,4 @@
-//! Sparse vectors as they travel, and the one `apply`.
+//! Bit-packed sparse vectors, and [`apply`], which adds them to an estimator.
 //!
 //! A body is a string of bits, the lowest bit of each byte first:
 //!
@@ -8,12 +8,12 @@
 //! per entry, ascending indices:
 //!   gap to the next possible index   adaptive Rice code, see `gaps`
 //!   sign: 1                          1 is negative
-//!   |mantissa| - 1: value_bits - 1   zero never travels, so its code word is put to use
-//! ones up to the next byte           an unfinished gap: it ends the body without a count
+//!   |mantissa| - 1: value_bits - 1   zero is never encoded
+//! ones up to the next byte           an unfinished gap ends the body; no count is needed
 //! ```
 //!
-//! The value of an entry is `mantissa * 2^shift` on the grid of the vector. Since `shift >= 0`, what is sent is
-//! exactly what is applied. The limit to compare a body with is `log2 C(d, K) + K * value_bits` bits.
+//! The value of an entry is `mantissa * 2^shift` in units of the vector's exponent. Since `shift >= 0`, the receiver
+//! applies exactly the values that the sender applied. The information limit is `log2 C(d, K) + K * value_bits` bits.
 
 mod bits;
 mod error;
@@ -22,14 +22,14 @@ mod gaps;
 use crate::vector::{round_shift, saturate};
 use bits::{BitReader, BitWriter};
 pub use error::{BodyError, Full};
-use gaps::Gaps;
+use gaps::GapCoder;
 
-/// The widest mantissa of a described body, in bits.
+/// Width of the widest mantissa in a described body, in bits.
 pub const VALUE_BITS_MAX: u8 = 48;
-/// The largest shift a body can name.
+/// Largest shift of a body.
 pub const SHIFT_MAX: u8 = 31;
 
-/// How entries are packed: what both sides know, or what a described body says first.
+/// Parameters of the encoding, known to both sides or given at the start of a described body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packing {
     index_bits: u8,
@@ -38,7 +38,7 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// The packing for about `k` entries of `dimension` coordinates with mantissas of `value_bits` bits.
+    /// Packing for about `k` of `dimension` coordinates with mantissas of `value_bits` bits.
     ///
     /// `value_bits` is in `1..=VALUE_BITS_MAX`.
     pub fn new(dimension: u32, k: u32, value_bits: u8) -> Self {
@@ -49,7 +49,7 @@ impl Packing {
     }
 }
 
-/// Bits that hold any index below `dimension`.
+/// Number of bits of the largest index below `dimension`.
 fn index_bits(dimension: u32) -> u8 {
     (u32::BITS - dimension.saturating_sub(1).leading_zeros()) as u8
 }
@@ -57,20 +57,20 @@ fn index_bits(dimension: u32) -> u8 {
 /// Writes a body.
 pub struct Encoder<'b> {
     bits: BitWriter<'b>,
-    gaps: Gaps,
+    gaps: GapCoder,
     packing: Packing,
     next: u32,
 }
 
 impl<'b> Encoder<'b> {
-    /// Starts a body whose packing both sides know; `from` is the first possible index.
+    /// Starts a body with a packing that both sides know; `from` is the first possible index.
     ///
     /// `buffer` has room for the header, and `shift` is at most [`SHIFT_MAX`].
     pub fn new(buffer: &'b mut [u8], packing: Packing, shift: u8, from: u32) -> Self {
         Self::start(BitWriter::new(buffer), packing, shift, from)
     }
 
-    /// Starts a body that says how it is packed; the rest as in [`Encoder::new`].
+    /// Starts a body that begins with its packing; otherwise as [`Encoder::new`].
     pub fn described(buffer: &'b mut [u8], packing: Packing, shift: u8, from: u32) -> Self {
         let mut bits = BitWriter::new(buffer);
         bits.write(u64::from(packing.value_bits - 1), 6);
@@ -81,12 +81,12 @@ impl<'b> Encoder<'b> {
     fn start(mut bits: BitWriter<'b>, packing: Packing, shift: u8, from: u32) -> Self {
         debug_assert!(shift <= SHIFT_MAX);
         bits.write(u64::from(shift), 5);
-        Self { bits, gaps: Gaps::new(packing.rice), packing, next: from }
+        Self { bits, gaps: GapCoder::new(packing.rice), packing, next: from }
     }
 
-    /// Appends an entry; on [`Full`] the body is as it was.
+    /// Appends an entry. Returns [`Full`] and leaves the body unchanged if there is no room.
     ///
-    /// `index` is beyond the last one, `mantissa` not zero and no wider than the packing.
+    /// `index` is above the previous one; `mantissa` is not zero and fits the packing.
     pub fn push(&mut self, index: u32, mantissa: i64) -> Result<(), Full> {
         let value_bits = u32::from(self.packing.value_bits);
         let magnitude = mantissa.unsigned_abs();
@@ -103,7 +103,8 @@ impl<'b> Encoder<'b> {
         Ok(())
     }
 
-    /// Ends the body; returns its length in bytes.
+    /// Finishes the body; returns its length in bytes.
+    #[must_use = "the body is the first bytes of the buffer, as many as returned"]
     pub fn finish(self) -> usize {
         self.bits.finish()
     }
@@ -113,19 +114,19 @@ impl<'b> Encoder<'b> {
 #[derive(Clone, Debug)]
 pub struct Decoder<'b> {
     bits: BitReader<'b>,
-    gaps: Gaps,
+    gaps: GapCoder,
     packing: Packing,
     shift: u8,
     next: u32,
 }
 
 impl<'b> Decoder<'b> {
-    /// Opens a body whose packing both sides know.
+    /// Opens a body with a packing that both sides know.
     pub fn new(body: &'b [u8], packing: Packing, from: u32) -> Result<Self, BodyError> {
         Self::start(BitReader::new(body), packing, from)
     }
 
-    /// Opens a body that says how it is packed.
+    /// Opens a body that begins with its packing.
     pub fn described(body: &'b [u8], dimension: u32, from: u32) -> Result<Self, BodyError> {
         let mut bits = BitReader::new(body);
         let value_bits = bits.read(6).ok_or(BodyError::Truncated)? as u8 + 1;
@@ -138,15 +139,15 @@ impl<'b> Decoder<'b> {
 
     fn start(mut bits: BitReader<'b>, packing: Packing, from: u32) -> Result<Self, BodyError> {
         let shift = bits.read(5).ok_or(BodyError::Truncated)? as u8;
-        Ok(Self { bits, gaps: Gaps::new(packing.rice), packing, shift, next: from })
+        Ok(Self { bits, gaps: GapCoder::new(packing.rice), packing, shift, next: from })
     }
 
-    /// The exponent of two that multiplies every mantissa.
+    /// Binary exponent of the factor of all mantissas.
     pub fn shift(&self) -> u8 {
         self.shift
     }
 
-    /// The next entry, `None` at the end of the body.
+    /// Returns the next entry, or `None` at the end of the body.
     pub fn next_entry(&mut self) -> Result<Option<(u32, i64)>, BodyError> {
         let Some(gap) = self.gaps.read(self.packing.index_bits, &mut self.bits)? else {
             return Ok(None);
@@ -159,9 +160,9 @@ impl<'b> Decoder<'b> {
         Ok(Some((index, if word & 1 == 1 { -magnitude } else { magnitude })))
     }
 
-    /// Reads a copy to the end: every entry well-formed, every index below `until`. Returns their number.
+    /// Checks that every entry is well-formed and every index below `until`; returns the number of entries.
     ///
-    /// What passes is what an [`Encoder`] writes: the entries and the packing determine every bit.
+    /// A body passes only if an [`Encoder`] writes the same bits for its entries and packing.
     pub fn check(&self, until: u32) -> Result<u32, BodyError> {
         let (mut decoder, mut entries) = (self.clone(), 0);
         while let Some((index, _)) = decoder.next_entry()? {
@@ -173,13 +174,14 @@ impl<'b> Decoder<'b> {
         Ok(entries)
     }
 
-    /// The entries of a body that [`Decoder::check`] found good; ends at the first flaw otherwise.
+    /// Iterates over the entries of a body that passed [`Decoder::check`]; stops at the first invalid entry otherwise.
     pub fn entries(mut self) -> impl Iterator<Item = (u32, i64)> {
         core::iter::from_fn(move || self.next_entry().ok().flatten())
     }
 }
 
-/// The smallest shift with which mantissas of `value_bits` bits hold magnitudes up to `max_magnitude`.
+/// The smallest shift for which magnitudes up to `max_magnitude` fit mantissas of `value_bits` bits.
+#[must_use]
 pub fn shift_for(max_magnitude: u32, value_bits: u8) -> u8 {
     if value_bits >= 32 {
         return 0;
@@ -193,10 +195,10 @@ pub fn shift_for(max_magnitude: u32, value_bits: u8) -> u8 {
     shift as u8
 }
 
-/// Adds an update to an estimator: `g[j] += mantissa * 2^shift` for every entry, on both sides of the link.
+/// Adds an update to an estimator: `g[j] += mantissa * 2^shift` for every entry. Both sides of a link call it.
 ///
-/// `on_change(j, before, after)` sees each changed coordinate: whoever keeps a sum or a digest follows it,
-/// exact also where a coordinate saturates. Indices lie within `estimator`: a received body is checked first.
+/// `on_change(j, before, after)` is called for each entry, so that a sum or digest of the estimator can follow exactly,
+/// even where a coordinate saturates. Indices must lie within `estimator`: check a received body first.
 pub fn apply(
     estimator: &mut [i32],
     entries: impl Iterator<Item = (u32, i64)>,
@@ -206,7 +208,7 @@ pub fn apply(
 ) {
     for (index, mantissa) in entries {
         let Some(coordinate) = estimator.get_mut(index as usize) else {
-            debug_assert!(false, "a body is checked before it is applied");
+            debug_assert!(false, "indices are checked before an update is applied");
             continue;
         };
         let before = *coordinate;

@@ -1,11 +1,12 @@
-//! The one model step: x^{t+1} = prox(x^t − γ v^t), g the mean of the workers' estimators (line "server" of all methods).
+//! The model step x^{t+1} = prox(x^t − γ v^t), the line "server" of all methods; g is the mean of the workers'
+//! estimators.
 
 use crate::vector::{Exponent, Ratio, round_shift, saturate};
 use serde::{Deserialize, Serialize};
 
-/// Paces that double the step size.
+/// Number of paces that double the step size.
 pub const OCTAVE: i16 = 8;
-/// 2^(j/8) with 30 bits behind the point.
+/// 2^(j/8) with 30 fraction bits.
 pub const EIGHTHS: [u32; OCTAVE as usize] = [
     1_073_741_824,
     1_170_923_762,
@@ -17,18 +18,18 @@ pub const EIGHTHS: [u32; OCTAVE as usize] = [
     1_969_251_188,
 ];
 
-/// What is constant in a run's steps, as integers.
+/// Constants of a run's steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Step size over the number of workers, γ/n, so that the mean is never rounded on its own.
+    /// Step size over the number of workers, γ/n. Applied to the sum, it spares the rounding of the mean.
     pub gamma_n: Ratio,
-    /// η of `v = η v + g` (EF21-HB); 0 for none, and then v = g.
+    /// η of `v = η v + g` (EF21-HB); 0 for v = g.
     pub momentum: Ratio,
     /// Weight of the l1 norm times the number of workers, n λ₁ (EF21-Prox); 0 for none.
     pub l1_n: Ratio,
 }
 
-/// The grids of x and of Σ g_i.
+/// Exponents of x and of Σ g_i.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grids {
     /// Exponent of x.
@@ -37,10 +38,10 @@ pub struct Grids {
     pub sum: Exponent,
 }
 
-/// Moves the model: `v = η v + Σ g_i`, `x -= round(γ/n v)`, then towards zero by `γ λ₁`, each on its grid.
+/// Moves the model: `v = η v + Σ g_i`, `x -= round(γ/n v)`, then shrinks x by `γ λ₁`, each rounded to its exponent.
 ///
-/// Without momentum `velocity` is empty. Host and worker call this with the same integers and hold the same x
-/// afterwards.
+/// `velocity` is empty without momentum. Host and worker call this function with the same integers, so they hold
+/// the same x afterwards.
 pub fn step(
     x: &mut [i32],
     sum: &[i64],
@@ -62,27 +63,29 @@ pub fn step(
 }
 
 impl Rule {
-    /// The rule at a pace: with step size γ · 2^(pace/8), its mantissa rounded once.
+    /// The rule with step size γ · 2^(pace/8), whose mantissa is rounded once.
+    #[must_use]
     pub fn paced(self, pace: u8) -> Self {
         let Ratio { mantissa, exponent } = self.gamma_n;
         let (octaves, eighth) = (i16::from(pace) / OCTAVE, i16::from(pace) % OCTAVE);
         let product = i64::from(mantissa) * i64::from(EIGHTHS[eighth as usize]);
-        // A mantissa has room for the product, or for half of it.
+        // A product beyond 31 bits is halved, and the exponent makes up for it.
         let halved = i16::from(i32::try_from(round_shift(product, 30)).is_err());
         let mantissa = round_shift(product, 30 + i32::from(halved)) as i32;
         let exponent = exponent.saturating_sub(octaves + halved);
         Self { gamma_n: Ratio { mantissa, exponent }, ..self }
     }
 
-    /// γ λ₁ on the grid of x, not negative.
+    /// γ λ₁ at the exponent of x, at least 0.
     fn threshold(self, x_exponent: Exponent) -> i64 {
         let Ratio { mantissa, exponent } = self.gamma_n;
+        // λ₁ n · γ/n: the two factors n cancel.
         let shift = i32::from(exponent) - i32::from(x_exponent);
         self.l1_n.scale(i64::from(mantissa), shift).max(0)
     }
 }
 
-/// The proximal operator of the absolute value: towards zero by `threshold`, and not beyond.
+/// Proximal operator of `threshold · |value|`: moves the value towards zero by `threshold`, stopping at zero.
 fn shrink(value: i64, threshold: i64) -> i64 {
     if value > 0 { (value - threshold).max(0) } else { value.saturating_add(threshold).min(0) }
 }
@@ -96,8 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_rounded_once() {
-        // gamma/n = 1/4, sum on a grid of 1/8, x on a grid of 1/16: 3/8 / 4 = 1.5/16, rounds to 2/16.
+    fn step_rounds_once() {
+        // γ/n = 1/4, sum in units of 1/8, x in units of 1/16: 3/8 · 1/4 = 1.5/16, which rounds to 2/16.
         let rule = plain(Ratio { mantissa: 1 << 30, exponent: 32 });
         let (mut x, mut saturated) = ([100, 0], 0);
         step(&mut x, &[3, -3], &mut [], rule, Grids { x: 4, sum: 3 }, &mut saturated);
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_out_of_range_saturates_and_is_counted() {
+    fn out_of_range_step_saturates_and_is_counted() {
         let rule = plain(Ratio { mantissa: 1 << 30, exponent: 0 });
         let (mut x, mut saturated) = ([0], 0);
         step(&mut x, &[i64::MIN / 2], &mut [], rule, Grids { x: 0, sum: 0 }, &mut saturated);
@@ -113,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn eight_paces_are_an_octave() {
+    fn eight_paces_double_the_step_size() {
         let theory = Ratio { mantissa: 1_234_567_890, exponent: 33 };
         let paced = |gamma_n, pace| plain(gamma_n).paced(pace).gamma_n;
         assert_eq!(paced(theory, 0), theory);
         assert_eq!(paced(theory, 8), Ratio { exponent: 32, ..theory });
-        // 2^(7/8) * 1234567890 has 32 bits, and half of it has room.
+        // 2^(7/8) * 1234567890 has 32 bits, so its half is stored.
         assert_eq!(paced(theory, 7), Ratio { mantissa: 1_132_103_747, exponent: 32 });
         for pace in 0..=u8::MAX {
             let Ratio { mantissa, exponent } = paced(theory, pace);
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn velocity_remembers_and_a_proximal_step_stops_at_zero() {
+    fn momentum_accumulates_and_prox_stops_at_zero() {
         let (one, half) =
             (Ratio { mantissa: 1 << 30, exponent: 30 }, Ratio { mantissa: 1 << 30, exponent: 31 });
         let (mut x, mut velocity) = ([0], [0]);
@@ -140,7 +143,7 @@ mod tests {
             step(&mut x, &[8], &mut velocity, rule, Grids { x: 0, sum: 0 }, &mut 0);
             assert_eq!(x, [expected]);
         }
-        // gamma/n = 1, n lambda = 5 on a grid of 1: five towards zero.
+        // γ/n = 1, n λ₁ = 5, unit 1: every coordinate shrinks by five.
         let rule = Rule { l1_n: Ratio { mantissa: 5, exponent: 0 }, ..plain(one) };
         let mut x = [20, -20, 3, -3];
         step(&mut x, &[0; 4], &mut [], rule, Grids { x: 0, sum: 0 }, &mut 0);

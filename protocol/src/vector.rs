@@ -1,7 +1,7 @@
-//! Fixed-point vectors: i32 mantissas with one exponent for the whole vector, and the one rounding rule.
+//! Fixed-point vectors, i32 mantissas with a shared exponent, and the rounding rule.
 //!
-//! `value_j = mantissa_j * 2^(-exponent)`. Mantissas lie in `-MANTISSA_MAX..=MANTISSA_MAX`, so that a
-//! magnitude always fits an i32. What leaves the range saturates and is counted; nothing wraps.
+//! `value_j = mantissa_j * 2^(-exponent)`. Mantissas lie in `-MANTISSA_MAX..=MANTISSA_MAX`, so their magnitudes fit an
+//! i32. Values out of range saturate and are counted; nothing wraps.
 
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -9,22 +9,23 @@ use serde::{Deserialize, Serialize};
 /// Exponent of a fixed-point quantity: `value = mantissa * 2^(-exponent)`.
 pub type Exponent = i8;
 
-/// The largest magnitude of a mantissa.
+/// Largest magnitude of a mantissa.
 pub const MANTISSA_MAX: i32 = i32::MAX;
 
-/// `value / 2^shift`, rounded to the nearest integer, halves away from zero.
+/// Computes `value / 2^shift`, rounded to nearest, halves away from zero.
 ///
-/// The one rounding rule of host and worker. It is odd, `round_shift(-v, s) == -round_shift(v, s)`, and
-/// never overflows. Negative shifts multiply and saturate.
+/// Host and worker use this rounding rule alone. It is odd, `round_shift(-v, s) == -round_shift(v, s)`, and never
+/// overflows. A negative shift multiplies and saturates.
 #[inline]
+#[must_use]
 pub const fn round_shift(value: i64, shift: i32) -> i64 {
     if shift <= 0 {
         return shift_left(value, shift.unsigned_abs());
     }
+    // Adding half a unit before the shift could overflow; adding 1 after all but the last bit of the shift cannot.
     let magnitude = value.unsigned_abs();
     let rounded = if shift > 64 { 0 } else { ((magnitude >> (shift - 1)) + 1) >> 1 } as i64;
-    // The sign comes back by a mask: signs of gradients are random, and a branch on them costs more than all
-    // the rest.
+    // Restore the sign with a mask: signs of gradients are random, so a branch would be mispredicted half of the time.
     let sign = value >> 63;
     (rounded ^ sign) - sign
 }
@@ -41,15 +42,16 @@ const fn shift_left(value: i64, shift: u32) -> i64 {
     }
 }
 
-/// `value` as a mantissa; one more in `saturated` if it had to be cut to the range.
+/// Clamps `value` to the range of mantissas; increments `saturated` if that changes it.
 #[inline]
+#[must_use]
 pub fn saturate(value: i64, saturated: &mut u32) -> i32 {
     let cut = value.clamp(-(MANTISSA_MAX as i64), MANTISSA_MAX as i64);
     *saturated = saturated.saturating_add(u32::from(cut != value));
     cut as i32
 }
 
-/// Moves mantissas from one exponent to another in place, by the one rounding rule.
+/// Converts mantissas from one exponent to another in place, rounding each once.
 pub fn rescale(mantissas: &mut [i32], from: Exponent, to: Exponent, saturated: &mut u32) {
     let shift = i32::from(from) - i32::from(to);
     if shift != 0 {
@@ -59,7 +61,7 @@ pub fn rescale(mantissas: &mut [i32], from: Exponent, to: Exponent, saturated: &
     }
 }
 
-/// The same for a wide sum.
+/// Converts i64 sums from one exponent to another in place, rounding each once.
 pub fn rescale_sum(sum: &mut [i64], from: Exponent, to: Exponent) {
     let shift = i32::from(from) - i32::from(to);
     if shift != 0 {
@@ -69,27 +71,29 @@ pub fn rescale_sum(sum: &mut [i64], from: Exponent, to: Exponent) {
     }
 }
 
-/// The largest magnitude among mantissas, 0 for none.
+/// Largest magnitude among mantissas; 0 for an empty slice.
+#[must_use]
 pub fn max_magnitude(mantissas: &[i32]) -> u32 {
     mantissas.iter().fold(0, |max, mantissa| max.max(mantissa.unsigned_abs()))
 }
 
-/// A positive or negative real as `mantissa * 2^(-exponent)`: a step size, a scale, a regulariser.
+/// A real number `mantissa * 2^(-exponent)`: a step size, a scale, a weight.
 ///
-/// Computed in f64 by the host, rounded once, and from then on the same integers on both sides.
+/// The host computes it in f64 and rounds it once; both sides then use the same integers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Ratio {
-    /// Signed mantissa; 31 significant bits where the host made it.
+    /// Signed mantissa; the host produces 31 significant bits.
     pub mantissa: i32,
     /// Binary exponent.
     pub exponent: i16,
 }
 
 impl Ratio {
-    /// 1.
+    /// One.
     pub const ONE: Self = Self { mantissa: 1 << 30, exponent: 30 };
 
-    /// e where the ratio lies in `2^e..2^(e+1)`; 0 for a zero ratio.
+    /// The e with |ratio| in `2^e..2^(e+1)`; 0 for a zero ratio.
+    #[must_use]
     pub const fn magnitude(self) -> i32 {
         match self.mantissa.unsigned_abs().checked_ilog2() {
             Some(log2) => log2 as i32 - self.exponent as i32,
@@ -97,17 +101,18 @@ impl Ratio {
         }
     }
 
-    /// `round(value * self * 2^(-shift))`, one rounding; saturates at the range of i64.
+    /// Computes `round(value * self * 2^(-shift))` with a single rounding; saturates at the range of i64.
     #[inline]
+    #[must_use]
     pub fn scale(self, value: i64, shift: i32) -> i64 {
         let shift = shift + i32::from(self.exponent);
         match i32::try_from(value) {
             Ok(narrow) => round_shift(i64::from(narrow) * i64::from(self.mantissa), shift),
-            Err(_) => self.scale_wide(value, shift),
+            Err(_) => self.scale_i128(value, shift),
         }
     }
 
-    fn scale_wide(self, value: i64, shift: i32) -> i64 {
+    fn scale_i128(self, value: i64, shift: i32) -> i64 {
         let product = i128::from(value) * i128::from(self.mantissa);
         let magnitude = product.unsigned_abs();
         let rounded = match shift {
@@ -154,16 +159,16 @@ mod tests {
         }
 
         #[test]
-        fn narrow_and_wide_scaling_agree(value: i32, mantissa: i32, exponent in -70i16..90) {
+        fn scale_matches_scale_i128(value: i32, mantissa: i32, exponent in -70i16..90) {
             let ratio = Ratio { mantissa, exponent };
             prop_assert_eq!(
                 ratio.scale(i64::from(value), 3),
-                ratio.scale_wide(i64::from(value), 3 + i32::from(exponent)),
+                ratio.scale_i128(i64::from(value), 3 + i32::from(exponent)),
             );
         }
 
         #[test]
-        fn rescaling_up_and_back_loses_nothing(mantissas: Vec<i16>, bits in 0i8..15) {
+        fn rescale_round_trip_is_lossless(mantissas: Vec<i16>, bits in 0i8..15) {
             let before: Vec<i32> = mantissas.into_iter().map(i32::from).collect();
             let (mut after, mut saturated) = (before.clone(), 0);
             rescale(&mut after, 3, 3 + bits, &mut saturated);

@@ -1,4 +1,4 @@
-//! `wire-format.md` against the code: its hex bit for bit in both directions, its numbers, its table.
+//! Compares `wire-format.md` with the code: its hex in both directions, its arithmetic and its table of sizes.
 
 use chacha20::{R20, hchacha};
 use smidgen_protocol::batch::Batch;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SPECIFICATION: &str = include_str!("../wire-format.md");
 
-/// The lines inside fenced blocks of one language.
+/// Lines in fenced blocks of one language.
 fn fenced(language: &str) -> impl Iterator<Item = &'static str> {
     let opening = format!("```{language}");
     let mut inside = false;
@@ -33,7 +33,7 @@ fn fenced(language: &str) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// The document's examples: `name =`, then hex until the next name; `#` starts a comment.
+/// Examples of the document: `name =`, then hex up to the next name; `#` starts a comment.
 struct Examples(BTreeMap<&'static str, Vec<u8>>);
 
 impl Examples {
@@ -43,7 +43,7 @@ impl Examples {
             let mut code = line.split('#').next().unwrap_or_default();
             if let Some((new, rest)) = code.split_once('=') {
                 (name, code) = (new.trim(), rest);
-                assert_eq!(examples.insert(name, vec![]), None, "{name} stands there twice");
+                assert_eq!(examples.insert(name, vec![]), None, "{name} is defined twice");
             }
             let bytes = code.split_whitespace().map(|hex| u8::from_str_radix(hex, 16).unwrap());
             examples.entry(name).or_default().extend(bytes);
@@ -51,7 +51,7 @@ impl Examples {
         Self(examples)
     }
 
-    /// Takes out an example, which must be `expected`.
+    /// Removes an example and asserts that it equals `expected`.
     fn take(&mut self, name: &str, expected: &[u8]) -> Vec<u8> {
         let example = self.0.remove(name);
         assert_eq!(example.as_deref().map(hex), Some(hex(expected)), "{name}");
@@ -66,7 +66,7 @@ fn hex(bytes: &[u8]) -> String {
 const SESSION: u32 = 0x00c0_ffee;
 const UPDATE_CONTEXT: Context = Context { session: SESSION, worker: 1, round: 3, from: 0 };
 
-/// The payload in a frame, by the deframer.
+/// Deframes `wire` and checks it; returns the payload.
 fn payload(wire: &[u8], context: &Context) -> Result<Vec<u8>, Reject> {
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
     let (_, frame) = deframer.feed(wire, &mut counters);
@@ -253,7 +253,7 @@ fn check_frames(examples: &mut Examples) {
     let update = Up::Update { loss: Loss::new(0x12345) };
     let wire = emitted(|out| update.emit(&update8(), &UPDATE_CONTEXT, out));
     let example = examples.take("frame.update", &wire);
-    assert_eq!(example.len(), update8().len() + 10, "the promise about an update's overhead");
+    assert_eq!(example.len(), update8().len() + 10, "documented overhead of an update");
     let found = payload(&example, &UPDATE_CONTEXT).unwrap();
     assert_eq!(Up::parse(&found), Ok((update, &update8()[..])));
     let late = Context { round: 4, ..UPDATE_CONTEXT };
@@ -271,12 +271,12 @@ fn derive(key: &[u8], input: &[u8]) -> [u8; 32] {
     hchacha::<R20>(&key.try_into().unwrap(), &input.try_into().unwrap()).into()
 }
 
-/// A frame, by whoever seals it.
+/// A frame sealed by `seal`.
 fn sealed(mut seal: impl FnMut(&mut [u8; FRAME_LEN_MAX]) -> Option<usize>) -> Vec<u8> {
-    emitted(|out| seal(out).expect("there is a link"))
+    emitted(|out| seal(out).expect("a channel"))
 }
 
-/// The payload in a sealed frame.
+/// Deframes `wire`, opens and checks it; returns the payload.
 fn opened(
     wire: &[u8],
     context: &Context,
@@ -320,12 +320,12 @@ fn check_seals(examples: &mut Examples) {
     let example = examples.take("seal.round", &example);
     let found = opened(&example, &context, |frame| worker.open(frame)).unwrap();
     assert_eq!(Down::parse(&found), Ok((1, round, &described()[..])));
-    assert_eq!(opened(&example, &context, |frame| worker.open(frame)), Err(Reject::Seal), "again");
+    assert_eq!(opened(&example, &context, |frame| worker.open(frame)), Err(Reject::Seal), "replay");
 
     let update = Up::Update { loss: Loss::new(0x12345) };
     let example = sealed(|out| worker.close(update.draft(&update8(), &UPDATE_CONTEXT, out)));
     let example = examples.take("seal.update", &example);
-    assert_eq!(example.len(), update8().len() + 27, "the promise about a sealed update's overhead");
+    assert_eq!(example.len(), update8().len() + 27, "documented overhead of a sealed update");
     let found = opened(&example, &UPDATE_CONTEXT, |frame| host.open(frame)).unwrap();
     assert_eq!(Up::parse(&found), Ok((update, &update8()[..])));
 }
@@ -341,13 +341,13 @@ fn check_numbers(examples: &mut Examples) {
     examples.take("digest", &digest::vector(&[1, 0, -2]).to_le_bytes());
     let context = [&SESSION.to_le_bytes()[..], &[1, 0], &3u32.to_le_bytes(), &[0; 4]].concat();
     let context = examples.take("context", &context);
-    // The checksum of a frame is that of its payload and the context.
+    // A frame's checksum covers its payload and the context.
     let wire = emitted(|out| frame::emit(&UPDATE_CONTEXT, out, |frame| frame.push(b"smidgen")));
     let sum = frame::checksum(&[b"smidgen", &context[..]].concat()).to_le_bytes();
-    assert_eq!(wire[8..12], sum, "no zero in this one");
+    assert_eq!(wire[8..12], sum, "COBS leaves bytes other than zero unchanged");
 }
 
-/// A shard of the given sections, each padded to a multiple of four bytes.
+/// A shard with the given sections, each padded to a multiple of four bytes.
 fn shard(header: &Header, sections: &[&[u8]]) -> Vec<u8> {
     sections.iter().fold(header.emit().to_vec(), |mut bytes, section| {
         bytes.extend_from_slice(section);
@@ -404,7 +404,7 @@ fn aligned(bytes: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn every_example_is_what_the_code_writes_and_reads() {
+fn examples_match_code() {
     let mut examples = Examples::read();
     check_numbers(&mut examples);
     check_bodies(&mut examples);
@@ -416,7 +416,7 @@ fn every_example_is_what_the_code_writes_and_reads() {
 }
 
 #[test]
-fn the_arithmetic_is_what_the_code_computes() {
+fn arithmetic_matches_code() {
     let mut seen = BTreeSet::new();
     for line in fenced("arithmetic") {
         let (left, right) = line.split_once('=').expect("an equation");
@@ -443,12 +443,12 @@ fn the_arithmetic_is_what_the_code_computes() {
     assert_eq!(seen, BTreeSet::from(["round", "scale", "paced"]));
 }
 
-/// log2 of d choose k.
+/// log2 of the binomial coefficient.
 fn log2_choose(d: u32, k: u32) -> f64 {
     (0..k).map(|i| f64::from(d - i).log2() - f64::from(k - i).log2()).sum()
 }
 
-/// Mean length in bytes of bodies with random index sets: 1000 of them, by a congruential generator from seed 1.
+/// Mean length in bytes of 1000 bodies with random index sets, from a congruential generator with seed 1.
 fn mean_body_len(d: u32, k: u32, value_bits: u8) -> f64 {
     let (mut state, mut len, trials) = (1u64, 0, 1000);
     for _ in 0..trials {
@@ -464,7 +464,7 @@ fn mean_body_len(d: u32, k: u32, value_bits: u8) -> f64 {
 }
 
 #[test]
-fn the_table_of_sizes_is_measured() {
+fn size_table_matches_measurement() {
     let rows: Vec<String> = [(64, 4, 8), (112, 1, 32), (1024, 10, 8), (10467, 523, 8)]
         .map(|(d, k, b)| {
             let limit = (log2_choose(d, k) + f64::from(k) * f64::from(b)) / 8.0;
@@ -474,6 +474,6 @@ fn the_table_of_sizes_is_measured() {
         })
         .to_vec();
     for row in &rows {
-        assert!(SPECIFICATION.contains(row), "the table should say\n{}", rows.join("\n"));
+        assert!(SPECIFICATION.contains(row), "the table should contain\n{}", rows.join("\n"));
     }
 }

@@ -87,6 +87,6 @@ pub fn assert_conforms(experiment: &Experiment, emulators: &[Emulator], test: &s
     let rounds = run(experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));
     assert_eq!(transcripts(&rounds), transcripts(&simulated(experiment)), "{test}");
     for worker in 0..emulators.len() {
-        assert_eq!(driver.aggregator().told(worker).overruns, 0, "{test}: bytes were lost");
+        assert_eq!(driver.aggregator().statistics(worker).overruns, 0, "{test}: bytes were lost");
     }
 }

@@ -416,8 +416,8 @@ impl<'c> Torment<'c> {
         if closed.round != next {
             return Err(format!("round {} was closed instead of {next}", closed.round));
         }
-        self.tally.absences += u64::from(closed.absent);
-        self.left_out |= closed.absent > 0;
+        self.tally.absences += u64::from(closed.excluded);
+        self.left_out |= closed.excluded > 0;
         if !self.left_out && transcripts.get(next as usize) != Some(&closed.transcript) {
             return Err(format!("round {next} has another transcript"));
         }
@@ -430,7 +430,7 @@ impl<'c> Torment<'c> {
             let Some((x, g_i)) = at.state().filter(|_| at.round() == Some(next)) else { continue };
             let (x, g_i) = (x.to_vec(), g_i.to_vec());
             let aggregator = self.world.aggregator();
-            if aggregator.is_absent(worker) {
+            if aggregator.is_excluded(worker) {
                 continue;
             }
             if (&x[..], &g_i[..]) != (aggregator.x(), aggregator.mirror(worker).mantissas()) {

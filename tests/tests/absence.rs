@@ -25,12 +25,12 @@ fn tell(world: &mut Simulation<Objectives>, rounds: u32) -> Story {
     let mut story = Story::default();
     loop {
         match world.next_event().unwrap_or_else(|error| panic!("{error}")) {
-            Event::LeftOut { worker, failure } => {
+            Event::Excluded { worker, failure } => {
                 story.left_out.push((worker, failure.map(|failure| failure.reason)));
             }
-            Event::Back(worker) => story.back.push(worker),
+            Event::Readmitted(worker) => story.back.push(worker),
             Event::Closed(closed) => {
-                story.absent.push(closed.absent);
+                story.absent.push(closed.excluded);
                 story.transcripts.push(closed.transcript);
                 match closed.round < rounds {
                     true => world.aggregator().proceed(),

@@ -7,7 +7,7 @@ use smidgen::problem::dataset::{Dataset, Labels};
 use smidgen::problem::objective::{Objective as Telemetry, Penalty};
 use smidgen::problem::theory::noise;
 use smidgen_aggregator::ratio::ratio;
-use smidgen_firmware::objective::{Evaluation, Repertoire};
+use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::shard::Width;
@@ -111,7 +111,7 @@ fn evaluate(
     assert!((objective.check)(data, dimension));
     let loss_exponent = 30;
     let (mut mantissas, mut saturated) = (vec![0; dimension], 0);
-    let loss = Objectives.perform(Evaluation {
+    let loss = Objectives.evaluate_named(Evaluation {
         objective: objective.name,
         x: &x.mantissas,
         x_exponent: x.exponent,

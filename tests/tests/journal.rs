@@ -6,7 +6,8 @@ use smidgen::world::simulation::flash::{self, DATA_PAGES, Flash};
 use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::Event;
 use smidgen_firmware::journal::{
-    FlashJournal, GRAIN, Journal, PIECE_LEN_MAX, Piece, Private, Recall, Whole,
+    BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, FlashJournal, Journal, LocalState,
+    LocalStateRequest,
 };
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::frame::checksum;
@@ -16,16 +17,16 @@ use std::time::Duration;
 /// Pages of a journal that are for data.
 const PAGES: usize = DATA_PAGES as usize;
 /// Bytes of content in a page.
-const PAGE_ROOM: usize = 1024 - GRAIN;
+const PAGE_ROOM: usize = 1024 - BLOCK_LEN;
 /// The most data that the memory of a micro:bit holds.
 const DATA_LEN_MAX: usize = 12_288;
 
 /// Gives data to a journal, in pieces of so many grains.
 fn keep(journal: &mut FlashJournal<Flash>, data: &[u8], grains: usize) {
-    let whole = Whole { checksum: checksum(data), len: data.len() as u32 };
-    let len = grains * GRAIN;
+    let data_id = DataId { checksum: checksum(data), len: data.len() as u32 };
+    let len = grains * BLOCK_LEN;
     for (offset, bytes) in (0..).step_by(len).zip(data.chunks(len)) {
-        journal.keep(&Piece { whole, offset, bytes });
+        journal.store_data(&DataChunk { data_id, offset, bytes });
     }
 }
 
@@ -74,7 +75,7 @@ fn power_that_fails_in_any_word_leaves_the_data_before() {
 proptest! {
     #[test]
     fn the_data_that_were_kept_last_and_wholly_are_found(
-        runs in prop::collection::vec((data(), 1..=PIECE_LEN_MAX / GRAIN, prop::option::of(1u64..4000)), 1..12),
+        runs in prop::collection::vec((data(), 1..=CHUNK_LEN_MAX / BLOCK_LEN, prop::option::of(1u64..4000)), 1..12),
     ) {
         let (mut journal, mut last) = (new(), vec![]);
         for (data, grains, cut) in runs {
@@ -96,7 +97,7 @@ proptest! {
     fn all_pages_wear_alike(runs in prop::collection::vec(data(), 1..40)) {
         let mut journal = new();
         for data in runs {
-            keep(&mut journal, &data, PIECE_LEN_MAX / GRAIN);
+            keep(&mut journal, &data, CHUNK_LEN_MAX / BLOCK_LEN);
             (journal, _) = restart(journal, 0);
         }
         let erasures = journal.flash().erasures();
@@ -115,7 +116,7 @@ proptest! {
             if let Some(words) = cut {
                 journal.flash().cut_after(words);
             }
-            journal.keep_private(&Private { name, exponent, mantissas: &mantissas });
+            journal.store_local_state(&LocalState { name, exponent, mantissas: &mantissas });
             if journal.flash().is_cut() {
                 cuts += 1;
             } else {
@@ -124,11 +125,11 @@ proptest! {
             (journal, _) = restart(journal, 0);
             let Some((name, exponent, mantissas)) = &last else { continue };
             let mut found = vec![0; mantissas.len()];
-            let recall = Recall { name: *name, mantissas: &mut found };
-            prop_assert_eq!(journal.recall(recall), Some(*exponent));
+            let recall = LocalStateRequest { name: *name, mantissas: &mut found };
+            prop_assert_eq!(journal.load_local_state(recall), Some(*exponent));
             prop_assert_eq!(&found, mantissas);
-            let other = Recall { name: name ^ 1 << 33, mantissas: &mut found };
-            prop_assert_eq!(journal.recall(other), None);
+            let other = LocalStateRequest { name: name ^ 1 << 33, mantissas: &mut found };
+            prop_assert_eq!(journal.load_local_state(other), None);
         }
         // A page whose erasure power interrupts is erased again.
         let erasures = &journal.flash().erasures()[PAGES..];
@@ -139,18 +140,18 @@ proptest! {
     #[test]
     fn abandoned_records_wear_pages_alike_and_leave_the_data(
         old in data(),
-        len in 2 * PIECE_LEN_MAX..6 * 1024,
+        len in 2 * CHUNK_LEN_MAX..6 * 1024,
         loads in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..300),
     ) {
         let mut journal = new();
-        keep(&mut journal, &old, PIECE_LEN_MAX / GRAIN);
+        keep(&mut journal, &old, CHUNK_LEN_MAX / BLOCK_LEN);
         let new_data: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
         let before = journal.flash().erasures().to_vec();
         for (pieces, power_fails) in loads {
-            let pieces = 1 + pieces.index(len.div_ceil(PIECE_LEN_MAX) - 1);
-            let whole = Whole { checksum: checksum(&new_data), len: len as u32 };
-            for (offset, bytes) in (0..).step_by(PIECE_LEN_MAX).zip(new_data.chunks(PIECE_LEN_MAX)).take(pieces) {
-                journal.keep(&Piece { whole, offset, bytes });
+            let pieces = 1 + pieces.index(len.div_ceil(CHUNK_LEN_MAX) - 1);
+            let data_id = DataId { checksum: checksum(&new_data), len: len as u32 };
+            for (offset, bytes) in (0..).step_by(CHUNK_LEN_MAX).zip(new_data.chunks(CHUNK_LEN_MAX)).take(pieces) {
+                journal.store_data(&DataChunk { data_id, offset, bytes });
             }
             if power_fails {
                 let found;
@@ -163,7 +164,7 @@ proptest! {
         // Where the new data may begin, so that they do not reach those before.
         let begins = PAGES - old.len().div_ceil(PAGE_ROOM) - len.div_ceil(PAGE_ROOM) + 1;
         prop_assert!(most <= total / begins as u64 + 1, "{:?}", journal.flash().erasures());
-        keep(&mut journal, &new_data, PIECE_LEN_MAX / GRAIN);
+        keep(&mut journal, &new_data, CHUNK_LEN_MAX / BLOCK_LEN);
         prop_assert_eq!(restart(journal, len).1, new_data);
     }
 
@@ -174,12 +175,12 @@ proptest! {
         worn in prop::collection::vec(0..6 * 1024usize, 1..5),
     ) {
         let mut journal = new();
-        keep(&mut journal, &old, PIECE_LEN_MAX / GRAIN);
+        keep(&mut journal, &old, CHUNK_LEN_MAX / BLOCK_LEN);
         let next = old.len().div_ceil(PAGE_ROOM) * 1024;
         worn.iter().for_each(|offset| journal.flash().wear_out(next + offset));
         let mut loads = 0;
         loop {
-            keep(&mut journal, &new_data, PIECE_LEN_MAX / GRAIN);
+            keep(&mut journal, &new_data, CHUNK_LEN_MAX / BLOCK_LEN);
             loads += 1;
             let found;
             (journal, found) = restart(journal, old.len().max(new_data.len()));
@@ -200,11 +201,11 @@ proptest! {
         worn.iter().for_each(|&offset| journal.flash().wear_out(PAGES * 1024 + offset));
         for (name, len) in (0..).zip(lens) {
             let mantissas: Vec<i32> = (0..len as i32).map(|j| !(j << 20 ^ name as i32)).collect();
-            journal.keep_private(&Private { name, exponent: -3, mantissas: &mantissas });
+            journal.store_local_state(&LocalState { name, exponent: -3, mantissas: &mantissas });
             (journal, _) = restart(journal, 0);
             let mut found = vec![0; len];
-            let recall = Recall { name, mantissas: &mut found };
-            prop_assert_eq!(journal.recall(recall), Some(-3));
+            let recall = LocalStateRequest { name, mantissas: &mut found };
+            prop_assert_eq!(journal.load_local_state(recall), Some(-3));
             prop_assert_eq!(found, mantissas);
         }
     }
@@ -223,12 +224,12 @@ proptest! {
     #[test]
     fn data_of_which_a_piece_is_missing_are_not_found(data in data(), missing: prop::sample::Index) {
         let mut journal = new();
-        let whole = Whole { checksum: checksum(&data), len: data.len() as u32 };
-        let pieces: Vec<_> = (0..).step_by(PIECE_LEN_MAX).zip(data.chunks(PIECE_LEN_MAX)).collect();
+        let data_id = DataId { checksum: checksum(&data), len: data.len() as u32 };
+        let pieces: Vec<_> = (0..).step_by(CHUNK_LEN_MAX).zip(data.chunks(CHUNK_LEN_MAX)).collect();
         let missing = missing.index(pieces.len());
         for (number, &(offset, bytes)) in pieces.iter().enumerate() {
             if number != missing {
-                journal.keep(&Piece { whole, offset, bytes });
+                journal.store_data(&DataChunk { data_id, offset, bytes });
             }
         }
         prop_assert_ne!(restart(journal, data.len()).1, data);
@@ -243,11 +244,15 @@ fn a_flash_that_takes_nothing_is_tried_once_after_every_start() {
     }
     for _ in 0..2 {
         for round in 0..10 {
-            keep(&mut journal, &[1; 3000], PIECE_LEN_MAX / GRAIN);
+            keep(&mut journal, &[1; 3000], CHUNK_LEN_MAX / BLOCK_LEN);
             let mut mantissas = [7; 40];
-            journal.keep_private(&Private { name: round, exponent: 1, mantissas: &mantissas });
-            let recall = Recall { name: round, mantissas: &mut mantissas };
-            assert_eq!(journal.recall(recall), None);
+            journal.store_local_state(&LocalState {
+                name: round,
+                exponent: 1,
+                mantissas: &mantissas,
+            });
+            let recall = LocalStateRequest { name: round, mantissas: &mut mantissas };
+            assert_eq!(journal.load_local_state(recall), None);
         }
         (journal, _) = restart(journal, 0);
     }

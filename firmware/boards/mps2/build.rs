@@ -1,8 +1,8 @@
-//! Tells the linker, and the program, which of the two memory maps the target's core has.
+//! Selects the memory map of the target's core, for linker and program.
 
 fn main() {
-    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo tells the folder");
-    let target = std::env::var("TARGET").expect("cargo tells the target");
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
+    let target = std::env::var("TARGET").expect("set by cargo");
     let map = if target.starts_with("thumbv8m") { "an505" } else { "an385" };
     println!("cargo::rustc-check-cfg=cfg(an505)");
     if map == "an505" {

@@ -1,7 +1,7 @@
-//! Tells the linker where the board's memory is.
+//! Passes the board's memory map to the linker.
 
 fn main() {
-    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo tells the folder");
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
     println!("cargo::rustc-link-search={here}");
     println!("cargo::rerun-if-changed=memory.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");

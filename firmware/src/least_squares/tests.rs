@@ -1,64 +1,65 @@
-//! The evaluation against a naive one in f64, on shards of every kind.
+//! Compares evaluations with f64, on generated data sets.
 
 use super::*;
-use crate::naive::{
-    Labels, Naive, Point, Rows, check, dimensions, evaluate, minibatch, real, rows, tame, wild,
+use crate::reference::{
+    Dataset, Labels, Point, Reference, check, datasets, dimensions, evaluate, extreme, minibatch,
+    moderate, real,
 };
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
 
-fn naive(rows: &Rows, at: &Point) -> Naive {
-    let (x, n) = (at.reals(), rows.labels.len() as f64);
-    let (mut naive, top) = (Naive::new(at), rows.top(&x));
-    // Targets are rounded to the grid of products, also those of rows without entries.
+fn reference(rows: &Dataset, point: &Point) -> Reference {
+    let (x, n) = (point.reals(), rows.labels.len() as f64);
+    let (mut reference, top) = (Reference::new(point), rows.top(&x));
+    // Targets are rounded to the exponent of products, also in rows without entries.
     let one = if rows.width == Width::I32 { 65536.0 } else { 1.0 };
-    // One residual is rounded to the bits of the largest.
-    let largest = |row: &crate::naive::Row| (row.values + one) * top + row.label.abs();
+    // Residuals are rounded to the bits of the largest.
+    let largest = |row: &crate::reference::Row| (row.values + one) * top + row.label.abs();
     let rows = rows.reals();
     let peak = rows.iter().map(largest).fold(0.0, f64::max);
     for row in rows {
         let residual = row.dot(&x) - row.label;
-        naive.add_loss(residual * residual / n, peak * peak);
+        reference.add_loss(residual * residual / n, peak * peak);
         for &(k, a) in &row.entries {
-            naive.add_slope(k, 2.0 * residual * a / n, 2.0 * a.abs() * peak);
+            reference.add_slope(k, 2.0 * residual * a / n, 2.0 * a.abs() * peak);
         }
     }
-    naive
+    reference
 }
 
-fn regression() -> impl Strategy<Value = Rows> {
-    rows(dimensions(), Labels::Targets, 6)
+fn regression() -> impl Strategy<Value = Dataset> {
+    datasets(dimensions(), Labels::Targets, 6)
 }
 
-fn weights(rows: &Rows) -> usize {
+fn weights(rows: &Dataset) -> usize {
     rows.dimension
 }
 
 proptest! {
     #[test]
-    fn gradient_and_loss_are_those_of_f64((rows, at) in tame(regression(), weights)) {
-        naive(&rows, &at).assert_close(&evaluate::<LeastSquares>(&rows, &at), &at)?;
+    fn gradient_and_loss_match_f64((rows, point) in moderate(regression(), weights)) {
+        reference(&rows, &point).assert_close(&evaluate::<LeastSquares>(&rows, &point), &point)?;
     }
 
     #[test]
-    fn no_input_panics_and_the_order_of_the_rows_does_not_matter(
-        (rows, at) in wild(regression(), weights)
+    fn extreme_input_never_panics_and_row_order_does_not_matter(
+        (rows, point) in extreme(regression(), weights)
     ) {
-        let outcome = evaluate::<LeastSquares>(&rows, &at);
-        prop_assert_eq!(evaluate::<LeastSquares>(&rows.reversed(), &at), outcome);
+        let outcome = evaluate::<LeastSquares>(&rows, &point);
+        prop_assert_eq!(evaluate::<LeastSquares>(&rows.reversed(), &point), outcome);
     }
 
     #[test]
-    fn a_minibatch_is_a_shard_of_its_rows((rows, at) in wild(regression(), weights), size in 1u32..30) {
-        let [minibatch, alone] = minibatch::<LeastSquares>(&rows, &at, size);
+    fn minibatch_matches_shard_of_its_rows((rows, point) in extreme(regression(), weights), size in 1u32..30) {
+        let [minibatch, alone] = minibatch::<LeastSquares>(&rows, &point, size);
         prop_assert_eq!(minibatch, alone);
     }
 }
 
 #[test]
-fn an_exact_fit_has_no_loss_and_no_slope() {
+fn exact_fit_has_zero_loss_and_gradient() {
     let one = Ratio { mantissa: 1 << 30, exponent: 30 };
-    let rows = Rows {
+    let rows = Dataset {
         dimension: 2,
         width: Width::I8,
         sparse: false,
@@ -69,7 +70,7 @@ fn an_exact_fit_has_no_loss_and_no_slope() {
         labels: vec![300, -1],
         entries: vec![vec![(0, 100), (1, 25)], vec![(0, -1), (1, 0)]],
     };
-    let at = Point {
+    let point = Point {
         x: vec![1 << 19, 4 << 20],
         x_exponent: 20,
         gradient_exponent: 4,
@@ -78,17 +79,17 @@ fn an_exact_fit_has_no_loss_and_no_slope() {
         lambda: Ratio::default(),
     };
     assert!(check::<LeastSquares>(&rows, 2) && !check::<LeastSquares>(&rows, 3));
-    let fit = evaluate::<LeastSquares>(&rows, &at);
+    let fit = evaluate::<LeastSquares>(&rows, &point);
     assert_eq!((fit.loss, &fit.gradient[..]), (0, &[0, 0][..]));
-    let origin = evaluate::<LeastSquares>(&rows, &Point { x: vec![0, 0], ..at });
+    let origin = evaluate::<LeastSquares>(&rows, &Point { x: vec![0, 0], ..point });
     assert_eq!(origin.loss, ((150.0f64.powi(2) + 0.25) / 2.0 * 2f64.powi(10)) as i64);
     assert_eq!(origin.gradient, [-(150 * 100 * 16 + 8), -150 * 25 * 16]);
 }
 
-/// The target of a row without entries is as exact as the products of other columns are.
+/// The target of a row without entries is rounded to the exponent of the products of other columns.
 #[test]
-fn a_row_without_entries_rounds_its_target() -> Result<(), TestCaseError> {
-    let rows = Rows {
+fn empty_row_rounds_its_target() -> Result<(), TestCaseError> {
+    let rows = Dataset {
         dimension: 1,
         width: Width::Unit,
         sparse: true,
@@ -99,7 +100,7 @@ fn a_row_without_entries_rounds_its_target() -> Result<(), TestCaseError> {
         labels: vec![-699_182_069],
         entries: vec![vec![]],
     };
-    let at = Point {
+    let point = Point {
         x: vec![100 << 24],
         x_exponent: 24,
         gradient_exponent: 13,
@@ -107,10 +108,10 @@ fn a_row_without_entries_rounds_its_target() -> Result<(), TestCaseError> {
         regulariser: smidgen_protocol::message::Regulariser::L2,
         lambda: Ratio::default(),
     };
-    let outcome = evaluate::<LeastSquares>(&rows, &at);
+    let outcome = evaluate::<LeastSquares>(&rows, &point);
     let target = real(rows.label_scale) * f64::from(rows.labels[0]);
     let error = real(Ratio { mantissa: outcome.loss as i32, exponent: 24 }) - target * target;
-    // The product of 100 and 64 leaves a grid of 2^-17: the target is off by up to half a unit of it.
+    // The product of 100 and 64 has a unit of 2^-17, so the target is off by up to 2^-18.
     assert!(error.abs() <= 2.0 * target.abs() * 2f64.powi(-18) && error.abs() > 1e-6, "{error}");
-    naive(&rows, &at).assert_close(&outcome, &at)
+    reference(&rows, &point).assert_close(&outcome, &point)
 }

@@ -1,40 +1,41 @@
-//! How a worker lays out the memory that it was lent: the data first, so that they stay where they are when the next
-//! run has another dimension or method.
+//! Layout of a worker's memory.
+//!
+//! The data come first, so that they stay in place when the next run has another dimension or method.
 
 use bytemuck::{Pod, cast_slice, try_cast_slice_mut};
 use smidgen_protocol::message::{Configure, Part};
 use smidgen_protocol::method::Method;
 
-/// The lengths of a worker's vectors, in items.
+/// Lengths of a worker's vectors, in items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// Dimension d: lengths of x, g_i and the gradient.
+pub(super) struct Layout {
+    /// Dimension d: length of x, g_i and the gradient.
     pub dimension: usize,
-    /// Length of Σ g_i: d where the worker takes the step itself, else 0.
+    /// Length of Σ g_i: d if the worker performs the step, else 0.
     pub sum_len: usize,
-    /// Length of the velocity: d where the worker takes the step itself and has momentum, else 0.
+    /// Length of the velocity: d if the worker performs the step with momentum, else 0.
     pub velocity_len: usize,
-    /// Length of what the worker alone keeps: d where its method needs it, else 0.
-    pub private_len: usize,
-    /// Words of the objective's scratch.
+    /// Length of the local state: d if the method has one, else 0.
+    pub local_len: usize,
+    /// Words of scratch for the objective, and for EF21+.
     pub scratch_len: usize,
     /// Bytes of data.
     pub data_len: usize,
 }
 
-/// The vectors.
-pub struct Vectors<'m> {
+/// The parts of a worker's memory.
+pub(super) struct Buffers<'m> {
     /// The model.
     pub x: &'m mut [i32],
     /// The estimator.
     pub g_i: &'m mut [i32],
-    /// The gradient, then its difference from g_i, then the mantissas of the update.
+    /// The gradient; then its difference from g_i; then the mantissas of the update.
     pub gradient: &'m mut [i32],
-    /// What the worker alone keeps.
-    pub private: &'m mut [i32],
+    /// Local state of the method.
+    pub local: &'m mut [i32],
     /// Σ g_i.
     pub sum: &'m mut [i64],
-    /// The velocity of the heavy ball.
+    /// The velocity of heavy-ball momentum.
     pub velocity: &'m mut [i64],
     /// The objective's scratch.
     pub scratch: &'m mut [i64],
@@ -42,23 +43,24 @@ pub struct Vectors<'m> {
     pub data: &'m mut [u8],
 }
 
-/// Words of 64 bits that hold `len` items of `size` bytes.
+/// 64-bit words for `len` items of `size` bytes.
 fn words(len: usize, size: usize) -> usize {
     (len as u64 * size as u64).div_ceil(8).try_into().unwrap_or(usize::MAX)
 }
 
 impl Layout {
-    /// The layout that a configuration asks for, for an objective with so much scratch.
-    pub fn new(configure: &Configure, scratch_len: usize) -> Self {
+    /// Layout for a configuration, with an objective that needs `scratch_len` words of scratch.
+    pub(super) fn new(configure: &Configure, scratch_len: usize) -> Self {
         let d = configure.dimension as usize;
         let if_needed = |needed: bool| if needed { d } else { 0 };
         let steps = configure.downlink.part() == Part::SumChange;
+        // EF21+ compares two candidates, in d mantissas of 32 bits: half as many words, shared with the scratch.
         let spare_len = if configure.method == Method::Ef21Plus { d.div_ceil(2) } else { 0 };
         Self {
             dimension: d,
             sum_len: if_needed(steps),
             velocity_len: if_needed(steps && configure.momentum.mantissa != 0),
-            private_len: if_needed(configure.method.has_private()),
+            local_len: if_needed(configure.method.has_local_state()),
             scratch_len: scratch_len.max(spare_len),
             data_len: configure.data_len as usize,
         }
@@ -71,34 +73,34 @@ impl Layout {
             vector,
             vector,
             vector,
-            words(self.private_len, 4),
+            words(self.local_len, 4),
             self.sum_len,
             self.velocity_len,
             self.scratch_len,
         ]
     }
 
-    /// Words of memory it takes, saturating.
-    pub fn len(&self) -> usize {
+    /// Total length in words, saturating.
+    pub(super) fn len(&self) -> usize {
         self.sections().into_iter().fold(0, usize::saturating_add)
     }
 
-    /// Parts the memory. Of one that is shorter than [`Layout::len`] the last parts are empty.
-    pub fn split<'m>(&self, mut memory: &'m mut [u64]) -> Vectors<'m> {
+    /// Splits the memory. If it is shorter than [`Layout::len`], the last parts are empty.
+    pub(super) fn split<'m>(&self, mut memory: &'m mut [u64]) -> Buffers<'m> {
         let mut section = |len: usize| {
             let parts = core::mem::take(&mut memory).split_at_mut_checked(len);
             let (section, rest) = parts.unwrap_or_default();
             memory = rest;
             section
         };
-        let [data, x, g_i, gradient, private, sum, velocity, scratch] =
+        let [data, x, g_i, gradient, local, sum, velocity, scratch] =
             self.sections().map(&mut section);
         let d = self.dimension;
-        Vectors {
+        Buffers {
             x: items(x, d),
             g_i: items(g_i, d),
             gradient: items(gradient, d),
-            private: items(private, self.private_len),
+            local: items(local, self.local_len),
             sum: items(sum, self.sum_len),
             velocity: items(velocity, self.velocity_len),
             scratch: items(scratch, self.scratch_len),
@@ -106,8 +108,8 @@ impl Layout {
         }
     }
 
-    /// The model and the estimator, to look at.
-    pub fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
+    /// Model and estimator, for reading.
+    pub(super) fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
         let vector = words(self.dimension, 4);
         let state = memory.get(words(self.data_len, 1)..).unwrap_or_default();
         let (x, rest) = state.split_at_checked(vector).unwrap_or_default();
@@ -117,7 +119,7 @@ impl Layout {
     }
 }
 
-/// The first `len` items in so many words.
+/// The first `len` items in `words`.
 fn items<T: Pod>(words: &mut [u64], len: usize) -> &mut [T] {
     let items: &mut [T] = try_cast_slice_mut(words).unwrap_or_default();
     items.get_mut(..len).unwrap_or_default()
@@ -128,32 +130,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_have_their_lengths_and_do_not_overlap() {
+    fn sections_do_not_overlap() {
         let layout = Layout {
             dimension: 3,
             sum_len: 3,
             velocity_len: 3,
-            private_len: 3,
+            local_len: 3,
             scratch_len: 2,
             data_len: 9,
         };
         assert_eq!(layout.len(), 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2);
         let mut memory = [0; 18];
-        let at = layout.split(&mut memory);
-        at.x.fill(1);
-        at.g_i.fill(2);
-        at.gradient.fill(3);
-        at.private.fill(4);
-        at.sum.fill(5);
-        at.velocity.fill(6);
-        at.scratch.fill(7);
-        at.data.fill(8);
-        assert_eq!((at.sum.len(), at.velocity.len(), at.scratch.len()), (3, 3, 2));
+        let buffers = layout.split(&mut memory);
+        buffers.x.fill(1);
+        buffers.g_i.fill(2);
+        buffers.gradient.fill(3);
+        buffers.local.fill(4);
+        buffers.sum.fill(5);
+        buffers.velocity.fill(6);
+        buffers.scratch.fill(7);
+        buffers.data.fill(8);
+        assert_eq!((buffers.sum.len(), buffers.velocity.len(), buffers.scratch.len()), (3, 3, 2));
         assert_eq!(
-            (at.x, at.g_i, at.gradient),
+            (buffers.x, buffers.g_i, buffers.gradient),
             (&mut [1; 3][..], &mut [2; 3][..], &mut [3; 3][..])
         );
-        assert_eq!((at.private, at.data), (&mut [4; 3][..], &mut [8; 9][..]));
+        assert_eq!((buffers.local, buffers.data), (&mut [4; 3][..], &mut [8; 9][..]));
         assert_eq!(layout.state(&memory), (&[1; 3][..], &[2; 3][..]));
     }
 }

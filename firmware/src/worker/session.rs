@@ -1,10 +1,10 @@
-//! A worker's part in a run: what the host set up, and how far it got.
+//! A session: a worker's configuration and its progress in a run.
 
-use super::memory::{Layout, Vectors};
-use crate::curvature::Rows;
-use crate::journal::{GRAIN, PIECE_LEN_MAX, Piece, Private, Recall, Whole};
-use crate::method::{self, Compression, Written, entries};
-use crate::objective::Traits;
+use super::memory::{Buffers, Layout};
+use crate::curvature::CurvatureRequest;
+use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
+use crate::method::{self, RoundCompressor, UpdateFormat, entries};
+use crate::objective::ObjectiveInfo;
 use crate::regulariser::smoothness;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
@@ -19,15 +19,15 @@ use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Exponent, Ratio, round_shift, saturate};
 
-/// What the host set up, and how far it got.
+/// Configuration and progress.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     pub id: u32,
-    /// Ticket of the configuration that opened it.
+    /// Ticket of the configuration that opened the session.
     pub opened: Ticket,
     pub worker: u16,
     pub layout: Layout,
-    pub objective: &'static Traits,
+    pub objective: &'static ObjectiveInfo,
     pub regulariser: Regulariser,
     pub lambda: Ratio,
     budget: Budget,
@@ -36,46 +36,46 @@ pub struct Session {
     scale: Ratio,
     participation: Participation,
     batch: Batch,
-    /// What a round's body is.
+    /// Vector that the body of a round writes to.
     downlink_part: Part,
     rule: Rule,
     data_checksum: u32,
     data_held: usize,
-    /// Bytes of them that a journal has been given.
-    data_kept: usize,
+    /// Bytes of data that were handed to a journal.
+    data_journaled: usize,
     /// Local state changed since it was last journaled.
-    private_is_new: bool,
-    /// Whether it is zero because the worker was restored.
-    private_is_missing: bool,
+    local_state_dirty: bool,
+    /// Local state is zero because the worker was restored.
+    local_state_missing: bool,
     exponents: Exponents,
-    /// Whether the host has said what they are: a session that a late configuration opened knows none.
+    /// Exponents were announced. A session opened by a late configuration has none.
     announced: bool,
-    /// The last request, and its answer.
+    /// Ticket of the latest request.
     ticket: Ticket,
     answer: Option<Answer>,
-    /// What is to be sent; the frame is written when the line takes it.
+    /// Answer to send; its frame is written when the line accepts it.
     outbox: Option<Answer>,
-    awaited: Option<Awaited>,
-    /// The last update, or the one that is being computed.
+    pending: Option<PendingGradient>,
+    /// The latest update, or the one being computed.
     update: Option<Update>,
 }
 
-/// What a gradient is wanted for.
+/// Purpose of the requested gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
+enum PendingGradient {
     Probe { ticket: Ticket, exponents: Exponents },
     Update,
 }
 
-/// An update, apart from its mantissas, which lie where the gradient was.
+/// An update, except for its mantissas, which replace the gradient in memory.
 #[derive(Clone, Copy, Debug)]
 struct Update {
     round: u32,
     loss: Loss,
-    written: Written,
+    format: UpdateFormat,
 }
 
-/// What a worker answers in a session.
+/// An answer in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Ack { ticket: Ticket, value: u32 },
@@ -86,25 +86,28 @@ enum Answer {
 }
 
 impl Session {
-    /// Takes part in a run, from the state that all share: x = x⁰, g_i = 0. Data that an earlier run left where they
-    /// belong need not be sent again.
+    /// Opens a session with the initial state x = x⁰, g_i = 0. Data that an earlier session left in memory are kept if
+    /// they match the configuration.
     ///
-    /// All other memory may hold anything before (a [journal](crate::journal::FlashJournal::open) leaves there what it looked at),
-    /// so every vector that a round begins from is written here; gradient and scratch are written before they are read.
-    pub fn open(
+    /// Other memory may have any content (a [journal](crate::journal::FlashJournal::open) uses it as a buffer), so
+    /// every vector that a round starts from is written here. Gradient and scratch are written before they are read.
+    pub(super) fn open(
         configure: &Configure,
-        objective: &'static Traits,
+        objective: &'static ObjectiveInfo,
         layout: Layout,
         memory: &mut [u64],
     ) -> Self {
-        let at = layout.split(memory);
-        let x_exponent = start::fill(at.x, configure.start_seed);
-        at.g_i.fill(0);
-        at.private.fill(0);
-        at.sum.fill(0);
-        at.velocity.fill(0);
-        let has_data = checksum(at.data) == configure.data_checksum
-            && (objective.check)(at.data, layout.dimension);
+        let buffers = layout.split(memory);
+        // Every worker and the host start from the same x⁰, so it need not be sent.
+        let x_exponent = start::fill(buffers.x, configure.start_seed);
+        buffers.g_i.fill(0);
+        buffers.local.fill(0);
+        buffers.sum.fill(0);
+        buffers.velocity.fill(0);
+        // Data of an earlier run, or restored from a journal. Their checksum is that of the configuration by chance
+        // with probability 2^-32; `check` keeps even those safe to read.
+        let has_data = checksum(buffers.data) == configure.data_checksum
+            && (objective.check)(buffers.data, layout.dimension);
         let data_held = if has_data { layout.data_len } else { 0 };
         let ticket = configure.ticket;
         let answer = Some(Answer::Ack { ticket, value: data_held as u32 });
@@ -130,115 +133,125 @@ impl Session {
             },
             data_checksum: configure.data_checksum,
             data_held,
-            data_kept: data_held,
-            private_is_new: false,
-            private_is_missing: false,
+            data_journaled: data_held,
+            local_state_dirty: false,
+            local_state_missing: false,
             exponents: Exponents { x: x_exponent, ..Exponents::default() },
             announced: false,
             ticket,
             answer,
             outbox: answer,
-            awaited: None,
+            pending: None,
             update: None,
         }
     }
 
-    /// The round of the last update, or of the one that is being computed.
-    pub fn round(&self) -> Option<u32> {
+    /// Round of the latest update, or of the one being computed.
+    pub(super) fn round(&self) -> Option<u32> {
         self.update.map(|update| update.round)
     }
 
-    /// Bytes of data that are here.
+    /// Bytes of data received or found in memory.
     fn data_held(&self) -> u32 {
         self.data_held as u32
     }
 
-    /// Whether a request is new; an old one is answered as it was.
-    pub fn admit(&mut self, ticket: Ticket) -> bool {
-        // Serial numbers: tickets wrap around in long runs.
+    /// Returns whether a request is new; the latest one is answered again.
+    pub(super) fn accept_ticket(&mut self, ticket: Ticket) -> bool {
+        // Serial number arithmetic: tickets wrap around in long runs.
         let age = ticket.wrapping_sub(self.ticket).cast_signed();
-        if age == 0 && self.awaited.is_none() {
+        // A request that is still being computed is answered once, when it is done.
+        if age == 0 && self.pending.is_none() {
             self.outbox = self.answer;
         }
         age > 0
     }
 
-    /// Handles a message of this session; `round` is the one in the context of its frame.
-    pub fn handle(
+    /// Handles a message; `round` is that of its frame's context.
+    pub(super) fn handle(
         &mut self,
         message: &Down,
         body: &[u8],
         round: u32,
-        mut at: Vectors,
+        mut buffers: Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         match *message {
             Down::Round { from } => {
-                return self.begin_next(round, from, 0, body, &mut at, saturated);
+                return self.begin_next(round, from, 0, body, &mut buffers, saturated);
             }
             Down::Paced { from, pace } => {
-                return self.begin_next(round, from, pace, body, &mut at, saturated);
+                return self.begin_next(round, from, pace, body, &mut buffers, saturated);
             }
-            Down::More { from } => return self.more(round, from),
+            Down::More { from } => return self.resend_from(round, from),
             _ => {}
         }
         let ticket = message.ticket().ok_or(Reject::Unexpected)?;
-        if !self.admit(ticket) {
+        if !self.accept_ticket(ticket) {
             return Err(Reject::Repeated);
         }
-        if self.awaited.is_some() {
+        // The vectors are in use: a change would make the gradient one of no round.
+        if self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
         let answer = match *message {
-            Down::Data { offset, .. } => Some(self.take_data(ticket, offset, body, at.data)?),
+            Down::Data { offset, .. } => {
+                Some(self.take_data(ticket, offset, body, buffers.data)?)
+            }
             Down::Announce { exponents, gamma_n, .. } => {
-                self.announce(exponents, gamma_n, at, saturated);
+                self.announce(exponents, gamma_n, buffers, saturated);
                 Some(Answer::Ack { ticket, value: 0 })
             }
             Down::Part { part, from, until, .. } => {
-                self.write(part, from..until, body, &mut at, saturated)?;
+                self.write_part(part, from..until, body, &mut buffers, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
-            // Both need the place of an update that may yet be asked for again.
+            // Both would overwrite the mantissas of an update that the host may still ask for.
             Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
                 return Err(Reject::Unexpected);
             }
-            Down::Curvature { .. } => Some(self.measure(ticket, at)?),
+            Down::Curvature { .. } => Some(self.bound_curvature(ticket, buffers)?),
             Down::Probe { exponents, .. } => {
-                self.await_gradient(Awaited::Probe { ticket, exponents })?;
+                self.request_gradient(PendingGradient::Probe { ticket, exponents })?;
                 None
             }
             Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
             Down::Begin { round, .. } => {
-                self.await_gradient(Awaited::Update)?;
-                self.begin(round, &mut at);
-                self.private_is_missing = round > 0;
+                self.request_gradient(PendingGradient::Update)?;
+                self.begin(round, &mut buffers);
+                // Round 0 starts from zero local state, which `open` has written.
+                self.local_state_missing = round > 0;
                 Some(Answer::Update { from: 0 })
             }
             _ => return Err(Reject::Unexpected),
         };
+        // Recorded only now: a rejected request may be sent again, with the same ticket.
         (self.ticket, self.answer) = (ticket, answer);
-        if self.awaited.is_none() {
+        if self.pending.is_none() {
             self.outbox = answer;
         }
         Ok(())
     }
 
-    fn await_gradient(&mut self, awaited: Awaited) -> Result<(), Reject> {
-        self.need_data()?;
-        self.awaited = Some(awaited);
+    fn request_gradient(&mut self, pending: PendingGradient) -> Result<(), Reject> {
+        self.require_data()?;
+        self.pending = Some(pending);
         Ok(())
     }
 
-    fn need_data(&self) -> Result<(), Reject> {
+    fn require_data(&self) -> Result<(), Reject> {
         let complete = self.data_held == self.layout.data_len;
         if complete { Ok(()) } else { Err(Reject::Unexpected) }
     }
 
-    /// L̂_i of f_i, if its objective has one.
-    fn measure(&self, ticket: Ticket, at: Vectors) -> Result<Answer, Reject> {
-        self.need_data()?;
-        let rows = Rows { data: at.data, vector: at.gradient, scratch: at.scratch };
+    /// Answers with L̂_i, or refuses if the objective has no bound.
+    fn bound_curvature(&self, ticket: Ticket, buffers: Buffers) -> Result<Answer, Reject> {
+        self.require_data()?;
+        let rows = CurvatureRequest {
+            data: buffers.data,
+            vector: buffers.gradient,
+            scratch: buffers.scratch,
+        };
         let penalty = smoothness(self.regulariser, self.lambda);
         let l_i = (self.objective.curvature)(rows).and_then(|loss| loss.plus(penalty).ratio());
         Ok(match l_i {
@@ -247,35 +260,35 @@ impl Session {
         })
     }
 
-    /// The exponents that the awaited gradient shall have in the end.
-    fn wanted_at(&self) -> Option<Exponents> {
-        self.awaited.map(|awaited| match awaited {
-            Awaited::Probe { exponents, .. } => exponents,
-            Awaited::Update => self.exponents,
+    /// Exponents of the pending gradient after scaling.
+    fn target_exponents(&self) -> Option<Exponents> {
+        self.pending.map(|pending| match pending {
+            PendingGradient::Probe { exponents, .. } => exponents,
+            PendingGradient::Update => self.exponents,
         })
     }
 
-    /// The exponents at which a gradient is awaited: of what is multiplied by `scale` afterwards.
-    pub fn awaited_at(&self) -> Option<Exponents> {
-        let wanted = self.wanted_at()?;
+    /// Exponents to request for the pending gradient, before it is multiplied by `scale`.
+    pub(super) fn request_exponents(&self) -> Option<Exponents> {
+        let wanted = self.target_exponents()?;
         let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
         let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
         Some(Exponents { gradient, ..wanted })
     }
 
-    /// The rows of the awaited gradient: those of its round, or all for a probe, which looks for the range.
-    pub fn rows(&self) -> Selection {
-        match (self.awaited, self.update) {
-            (Some(Awaited::Update), Some(update)) => {
+    /// Rows of the pending gradient: the minibatch of its round, or all rows for a probe, which measures the range.
+    pub(super) fn rows(&self) -> Selection {
+        match (self.pending, self.update) {
+            (Some(PendingGradient::Update), Some(update)) => {
                 self.batch.selection(self.worker, update.round)
             }
             _ => Selection::ALL,
         }
     }
 
-    /// Brings the gradient from the grid that it was asked for on to the one where it is wanted, times `scale`.
+    /// Multiplies the gradient by `scale`, converting it from the requested to the target exponent.
     fn scale_gradient(&self, gradient: &mut [i32], saturated: &mut u32) {
-        let exponents = self.awaited_at().zip(self.wanted_at());
+        let exponents = self.request_exponents().zip(self.target_exponents());
         if let Some((from, to)) = exponents.filter(|_| self.scale != Ratio::ONE) {
             let shift = i32::from(from.gradient) - i32::from(to.gradient);
             for g in gradient {
@@ -301,27 +314,30 @@ impl Session {
                 && !(checksum(data) == self.data_checksum
                     && (self.objective.check)(data, self.layout.dimension))
             {
-                (self.data_held, self.data_kept) = (0, 0);
+                // Start over: it is not known which chunk is wrong.
+                (self.data_held, self.data_journaled) = (0, 0);
                 return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
             }
         }
         Ok(Answer::Ack { ticket, value: self.data_held() })
     }
 
-    /// What has come of the data since this was asked last, as far as it makes one piece.
-    pub fn poll_piece<'d>(&mut self, data: &'d [u8]) -> Option<Piece<'d>> {
-        let offset = self.data_kept;
+    /// The next chunk of data that was not returned before: whole blocks, or the rest once the data are complete.
+    pub(super) fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
+        let offset = self.data_journaled;
         let complete = self.data_held == data.len();
-        let grains_held = self.data_held - self.data_held % GRAIN;
-        let until = if complete { self.data_held } else { grains_held };
-        let bytes = data.get(offset..until)?.chunks(PIECE_LEN_MAX).next()?;
-        self.data_kept += bytes.len();
-        let whole = Whole { checksum: self.data_checksum, len: data.len() as u32 };
-        Some(Piece { whole, offset: offset as u32, bytes })
+        // A journal writes whole blocks; the rest of this chunk comes with the next one.
+        let blocks_held = self.data_held - self.data_held % BLOCK_LEN;
+        let until = if complete { self.data_held } else { blocks_held };
+        let bytes = data.get(offset..until)?.chunks(CHUNK_LEN_MAX).next()?;
+        self.data_journaled += bytes.len();
+        // The checksum is that of the configuration, since the data may be incomplete.
+        let data_id = DataId { checksum: self.data_checksum, len: data.len() as u32 };
+        Some(DataChunk { data_id, offset: offset as u32, bytes })
     }
 
-    /// A name for what this worker alone keeps after a round.
-    fn name(&self, round: u32) -> u64 {
+    /// Name of the local state after a round: a hash of session, worker, data and round.
+    fn local_state_name(&self, round: u32) -> u64 {
         let mut name = Transcript::default();
         let [session, data] = [self.id, self.data_checksum].map(u64::from);
         name.absorb(session << 32 | u64::from(self.worker));
@@ -329,28 +345,31 @@ impl Session {
         name.value()
     }
 
-    /// What this worker alone keeps, if it is of a round of which this was not asked.
-    pub fn poll_private<'p>(&mut self, mantissas: &'p [i32]) -> Option<Private<'p>> {
-        let new = core::mem::take(&mut self.private_is_new) && !mantissas.is_empty();
-        let name = self.name(self.round()?);
-        new.then_some(Private { name, exponent: self.exponents.gradient, mantissas })
+    /// The local state after the latest round, if it was not returned before.
+    pub(super) fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
+        let new = core::mem::take(&mut self.local_state_dirty) && !mantissas.is_empty();
+        let name = self.local_state_name(self.round()?);
+        new.then_some(LocalState { name, exponent: self.exponents.gradient, mantissas })
     }
 
-    /// What this worker alone kept after the round before the present one, if it is missing.
-    pub fn recall_request<'p>(&self, mantissas: &'p mut [i32]) -> Option<Recall<'p>> {
+    /// The local state after the previous round, if it is missing.
+    pub(super) fn local_state_request<'p>(
+        &self,
+        mantissas: &'p mut [i32],
+    ) -> Option<LocalStateRequest<'p>> {
         let before = self.round()?.checked_sub(1)?;
-        let missing = self.private_is_missing && !mantissas.is_empty();
-        missing.then(|| Recall { name: self.name(before), mantissas })
+        let missing = self.local_state_missing && !mantissas.is_empty();
+        missing.then(|| LocalStateRequest { name: self.local_state_name(before), mantissas })
     }
 
-    /// Takes what was missing; it moves to the present exponent, as if it had been here when that was announced.
-    pub fn recalled(
+    /// Takes the missing local state and converts it to the current exponent, as an announcement would have.
+    pub(super) fn local_state_ready(
         &mut self,
         exponent: Option<Exponent>,
         mantissas: &mut [i32],
         saturated: &mut u32,
     ) {
-        if !core::mem::take(&mut self.private_is_missing) {
+        if !core::mem::take(&mut self.local_state_missing) {
             return;
         }
         match exponent {
@@ -361,24 +380,24 @@ impl Session {
         }
     }
 
-    fn announce(&mut self, to: Exponents, gamma_n: Ratio, at: Vectors, saturated: &mut u32) {
+    fn announce(&mut self, to: Exponents, gamma_n: Ratio, buffers: Buffers, saturated: &mut u32) {
         let from = self.exponents;
-        vector::rescale(at.x, from.x, to.x, saturated);
-        vector::rescale(at.g_i, from.gradient, to.gradient, saturated);
-        vector::rescale(at.private, from.gradient, to.gradient, saturated);
-        vector::rescale_sum(at.sum, from.gradient, to.gradient);
-        vector::rescale_sum(at.velocity, from.gradient, to.gradient);
+        vector::rescale(buffers.x, from.x, to.x, saturated);
+        vector::rescale(buffers.g_i, from.gradient, to.gradient, saturated);
+        vector::rescale(buffers.local, from.gradient, to.gradient, saturated);
+        vector::rescale_sum(buffers.sum, from.gradient, to.gradient);
+        vector::rescale_sum(buffers.velocity, from.gradient, to.gradient);
         (self.exponents, self.rule.gamma_n) = (to, gamma_n);
         self.announced = true;
     }
 
-    /// Writes coordinates of a vector. Nothing is written if the body has a flaw.
-    fn write(
+    /// Writes coordinates of a vector. An invalid body leaves it unchanged.
+    fn write_part(
         &mut self,
         part: Part,
         range: core::ops::Range<u32>,
         body: &[u8],
-        at: &mut Vectors,
+        buffers: &mut Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let dimension = self.layout.dimension as u32;
@@ -386,80 +405,85 @@ impl Session {
             return Err(Reject::Body);
         }
         let decoder = Decoder::described(body, dimension, range.start).map_err(|_| Reject::Body)?;
+        // The whole body is checked before the first write, so that an invalid one leaves the vector unchanged.
         decoder.check(range.end).map_err(|_| Reject::Body)?;
         let shift = -i32::from(decoder.shift());
         let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
         let range = range.start as usize..range.end as usize;
         let wide = match part {
-            Part::Velocity => &mut *at.velocity,
-            _ => &mut *at.sum,
+            Part::Velocity => &mut *buffers.velocity,
+            _ => &mut *buffers.sum,
         };
         match part {
             Part::Model | Part::Estimator => {
-                let vector = if part == Part::Model { &mut *at.x } else { &mut *at.g_i };
+                let vector = if part == Part::Model { &mut *buffers.x } else { &mut *buffers.g_i };
                 vector.get_mut(range).unwrap_or_default().fill(0);
-                change(vector, values, |_, value| saturate(value, saturated));
+                set_entries(vector, values, |_, value| saturate(value, saturated));
             }
-            Part::ModelChange => change(at.x, values, |before, value| {
+            Part::ModelChange => set_entries(buffers.x, values, |before, value| {
                 saturate(i64::from(before).saturating_add(value), saturated)
             }),
             _ if wide.is_empty() => return Err(Reject::Unexpected),
             Part::Sum | Part::Velocity => {
                 wide.get_mut(range).unwrap_or_default().fill(0);
-                change(wide, values, |_, value| value);
+                set_entries(wide, values, |_, value| value);
             }
-            Part::SumChange => change(wide, values, i64::saturating_add),
+            Part::SumChange => set_entries(wide, values, i64::saturating_add),
         }
         Ok(())
     }
 
-    /// Takes the model of the next round: x^{t+1} = x^t − γ g^t, γ at a pace.
+    /// Starts the next round: takes the model, or performs the step x^{t+1} = x^t − γ g^t at `pace`.
     fn begin_next(
         &mut self,
         round: u32,
         from: u32,
         pace: u8,
         body: &[u8],
-        at: &mut Vectors,
+        buffers: &mut Buffers,
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         let current = self.round().ok_or(Reject::Unexpected)?;
+        // The host has not received the update, or not in time: send the same bytes again.
         if round == current {
-            if self.awaited.is_none() {
+            if self.pending.is_none() {
                 self.outbox = Some(Answer::Update { from: 0 });
             }
             return Err(Reject::Repeated);
         }
-        if self.awaited.is_some() {
+        if self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
         let range = from..self.layout.dimension as u32;
-        self.write(self.downlink_part, range, body, at, saturated)?;
+        self.write_part(self.downlink_part, range, body, buffers, saturated)?;
         if self.downlink_part == Part::SumChange {
+            // The body was the change of the sum, so the sum is the host's, and so is the step.
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
-            step(at.x, at.sum, at.velocity, self.rule.paced(pace), grids, saturated);
+            step(buffers.x, buffers.sum, buffers.velocity, self.rule.paced(pace), grids, saturated);
         }
-        self.awaited = Some(Awaited::Update);
-        self.begin(round, at);
+        self.pending = Some(PendingGradient::Update);
+        self.begin(round, buffers);
         Ok(())
     }
 
-    /// Begins a round: a worker that does not take part in it answers at once, with an empty update.
-    fn begin(&mut self, round: u32, at: &mut Vectors) {
-        // The last update was asked for once more and is not wanted any longer: it would go out under this round's name.
+    /// Begins a round. A worker that does not take part in it answers at once, with an empty update.
+    fn begin(&mut self, round: u32, buffers: &mut Buffers) {
+        // A pending repetition of the last update would be sent with the context of this round.
         self.outbox = None;
+        // A worker that does not take part reports the loss of its last round.
         let loss = self.update.map_or(Loss::default(), |update| update.loss);
-        self.update = Some(Update { round, loss, written: Written::default() });
+        self.update = Some(Update { round, loss, format: UpdateFormat::default() });
         if !self.participation.includes(self.worker, round) {
-            at.gradient.fill(0);
-            self.private_is_new = true;
-            self.awaited = None;
+            // An empty update: g_i stays, as does its mirror.
+            buffers.gradient.fill(0);
+            self.local_state_dirty = true;
+            self.pending = None;
             self.outbox = Some(Answer::Update { from: 0 });
         }
     }
 
-    fn more(&mut self, round: u32, from: u32) -> Result<(), Reject> {
-        if self.round() != Some(round) || self.awaited.is_some() {
+    fn resend_from(&mut self, round: u32, from: u32) -> Result<(), Reject> {
+        if self.round() != Some(round) || self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
         if from > self.layout.dimension as u32 {
@@ -469,32 +493,33 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the gradient that was awaited.
-    pub fn gradient_ready(&mut self, loss: i64, at: Vectors, saturated: &mut u32) {
+    /// Continues with the requested gradient.
+    pub(super) fn gradient_ready(&mut self, loss: i64, buffers: Buffers, saturated: &mut u32) {
         let loss = Loss::new(loss);
-        self.scale_gradient(at.gradient, saturated);
-        match self.awaited.take() {
-            Some(Awaited::Probe { ticket, .. }) => {
-                let gradient_max = vector::max_magnitude(at.gradient);
+        self.scale_gradient(buffers.gradient, saturated);
+        match self.pending.take() {
+            Some(PendingGradient::Probe { ticket, .. }) => {
+                let gradient_max = vector::max_magnitude(buffers.gradient);
                 self.answer = Some(Answer::Range { ticket, gradient_max, loss });
                 self.outbox = self.answer;
             }
-            Some(Awaited::Update) => {
+            Some(PendingGradient::Update) => {
                 let Some(round) = self.round() else { return };
-                let compression = self.compression(round);
-                let spare: &mut [i32] = bytemuck::cast_slice_mut(at.scratch);
+                let compressor = self.round_compressor(round);
+                // The objective is done with its scratch, so EF21+ may use it.
+                let spare: &mut [i32] = bytemuck::cast_slice_mut(buffers.scratch);
                 let spare_len = spare.len().min(self.layout.dimension);
                 let mut vectors = method::Vectors {
-                    gradient: at.gradient,
-                    g_i: at.g_i,
-                    private: at.private,
+                    gradient: buffers.gradient,
+                    g_i: buffers.g_i,
+                    local: buffers.local,
                     spare: &mut spare[..spare_len],
                 };
                 let first = round == 0;
-                let written =
-                    method::update(self.method, &mut vectors, compression, first, saturated);
-                self.update = Some(Update { round, loss, written });
-                self.private_is_new = true;
+                let format =
+                    method::update(self.method, &mut vectors, compressor, first, saturated);
+                self.update = Some(Update { round, loss, format });
+                self.local_state_dirty = true;
                 self.outbox = Some(Answer::Update { from: 0 });
             }
             None => {}
@@ -502,17 +527,17 @@ impl Session {
     }
 
     /// The compressor of a round.
-    fn compression(&self, round: u32) -> Compression {
+    fn round_compressor(&self, round: u32) -> RoundCompressor {
         let budget = self.init.budget(round, self.layout.dimension as u32, self.budget);
         let draw = match budget.compressor {
             Compressor::RandK { seed } => draw(seed, self.worker, round),
             _ => 0,
         };
-        Compression { budget, draw }
+        RoundCompressor { budget, draw }
     }
 
-    /// Writes the next frame to send; `mantissas` are those of the update.
-    pub fn poll_transmit<'o>(
+    /// Writes the pending answer as a draft of a frame; `mantissas` are those of the update.
+    pub(super) fn poll_transmit<'o>(
         &mut self,
         mantissas: &[i32],
         out: &'o mut [u8; FRAME_LEN_MAX],
@@ -543,11 +568,14 @@ impl Session {
         out: &'o mut [u8; FRAME_LEN_MAX],
     ) -> Draft<'o> {
         let mut body = [0; BODY_LEN_MAX];
-        let packing = self.compression(update.round).budget.packing(self.layout.dimension as u32);
-        let mut encoder = Encoder::new(&mut body, packing, update.written.shift, from);
-        let whole = entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
+        let packing =
+            self.round_compressor(update.round).budget.packing(self.layout.dimension as u32);
+        let mut encoder = Encoder::new(&mut body, packing, update.format.shift, from);
+        let complete =
+            entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
         let len = encoder.finish();
-        let message = match (whole, update.written.anew) {
+        // Only the last part carries the loss; it tells the host that the update is complete.
+        let message = match (complete, update.format.resets_estimator) {
             (false, _) => Up::UpdatePart,
             (true, false) => Up::Update { loss: update.loss },
             (true, true) => Up::Anew { loss: update.loss },
@@ -556,8 +584,8 @@ impl Session {
     }
 }
 
-/// Changes the coordinates of a vector that entries name, to `new(before, value)`.
-fn change<T: Copy>(
+/// Sets the coordinates of `entries` to `new(before, value)`.
+fn set_entries<T: Copy>(
     vector: &mut [T],
     entries: impl Iterator<Item = (usize, i64)>,
     mut new: impl FnMut(T, i64) -> T,

@@ -1,10 +1,10 @@
-//! The worker machine by examples; the [`host`] by hand emits messages, the machine answers.
+//! Scenarios of the worker machine, with a minimal [`host`] as its peer.
 
+mod arbitrary_input;
 mod host;
-mod line;
 
 use super::*;
-use crate::journal::{Piece, Whole};
+use crate::journal::{DataChunk, DataId};
 use crate::objective::Objective;
 use host::{BOARD, Distance, EXPONENTS, GAMMA_N, Host, bodies, emit, payload, widened};
 use smidgen_protocol::batch::{Batch, Selection};
@@ -14,7 +14,7 @@ use smidgen_protocol::method::Method;
 use smidgen_protocol::vector::{Ratio, rescale, rescale_sum};
 
 #[test]
-fn a_worker_says_who_it_is_and_how_it_stands() {
+fn hello_reports_identity_and_state() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 9 };
     let ready = payload(&host.ask(hello, &[]), &Context::SETUP);
@@ -34,7 +34,7 @@ fn a_worker_says_who_it_is_and_how_it_stands() {
 }
 
 #[test]
-fn an_impossible_configuration_is_refused_with_its_reason() {
+fn invalid_configuration_is_refused() {
     let mut host = Host::new(5, Downlink::Sparse, Init::Full);
     let good = host.configure;
     let need_of = |configure: &Configure| memory_len::<Distance>(configure) as u32;
@@ -59,15 +59,15 @@ fn an_impossible_configuration_is_refused_with_its_reason() {
 }
 
 #[test]
-fn data_resume_where_they_stopped_and_their_checksum_counts() {
+fn data_transfer_resumes_and_verifies_checksum() {
     let mut host = Host::new(50, Downlink::Dense, Init::Full);
     let good = host.configure.data_checksum;
     host.configure.data_checksum ^= 1;
     let configure = host.configure();
     host.acknowledged(configure, &[]);
     assert_eq!(host.send_chunk(0, 20), 20);
-    assert_eq!(host.send_chunk(30, 20), 20, "a chunk that leaves a gap is not taken");
-    assert_eq!(host.send_chunk(0, 20), 20, "nor one that is there");
+    assert_eq!(host.send_chunk(30, 20), 20, "a chunk after a gap is ignored");
+    assert_eq!(host.send_chunk(0, 20), 20, "a repeated chunk is ignored");
     let part = host.data[20..30].to_vec();
     let message = Down::Data { ticket: host.next_ticket(), offset: 20 };
     assert_eq!([(); 2].map(|()| host.acknowledged(message, &part)), [30; 2]);
@@ -75,11 +75,15 @@ fn data_resume_where_they_stopped_and_their_checksum_counts() {
     let last = host.data[30..].to_vec();
     let message = Down::Data { ticket: host.next_ticket(), offset: 30 };
     assert_eq!(host.refused(message, &last), Refusal::Data);
-    assert_eq!(host.refused(message, &last), Refusal::Data, "the same answer again");
+    assert_eq!(
+        host.refused(message, &last),
+        Refusal::Data,
+        "a repeated request gets the same answer"
+    );
     assert_eq!(host.rejected(Reject::Repeated), 2);
-    assert_eq!(host.send_chunk(0, 20), 20, "bad data are gone");
+    assert_eq!(host.send_chunk(0, 20), 20, "invalid data are discarded");
     let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
-    assert_eq!(host.deliver(&host.frame(begin, &[])), None, "there is nothing to begin with");
+    assert_eq!(host.deliver(&host.frame(begin, &[])), None, "there are no data");
     assert_eq!(host.rejected(Reject::Unexpected), 1);
 
     host.configure.data_checksum = good;
@@ -90,48 +94,48 @@ fn data_resume_where_they_stopped_and_their_checksum_counts() {
 }
 
 #[test]
-fn a_journal_is_given_the_data_as_they_come_and_once() {
+fn data_chunks_are_journaled_once() {
     let mut host = Host::new(50, Downlink::Dense, Init::Full);
     let configure = host.configure();
     host.acknowledged(configure, &[]);
     host.send_chunk(0, 20);
-    let whole = Whole { checksum: host.configure.data_checksum, len: 50 };
-    let first = Piece { whole, offset: 0, bytes: &host.data[..16] };
-    assert_eq!(host.worker.poll_piece(), Some(first), "whole grains");
-    assert_eq!(host.worker.poll_piece(), None);
+    let data_id = DataId { checksum: host.configure.data_checksum, len: 50 };
+    let first = DataChunk { data_id, offset: 0, bytes: &host.data[..16] };
+    assert_eq!(host.worker.poll_data_chunk(), Some(first), "whole grains");
+    assert_eq!(host.worker.poll_data_chunk(), None);
     let message = Down::Data { ticket: host.next_ticket(), offset: 20 };
     assert_eq!(host.refused(message, &[0; 30]), Refusal::Data);
-    assert_eq!(host.worker.poll_piece(), None, "bad data are gone");
+    assert_eq!(host.worker.poll_data_chunk(), None, "invalid data are discarded");
 
     host.set_up();
-    let all = Piece { whole, offset: 0, bytes: &host.data };
-    assert_eq!(host.worker.poll_piece(), Some(all));
+    let all = DataChunk { data_id, offset: 0, bytes: &host.data };
+    assert_eq!(host.worker.poll_data_chunk(), Some(all));
     host.configure.session += 1;
     let configure = host.configure();
     assert_eq!(host.acknowledged(configure, &[]), 50);
-    assert_eq!(host.worker.poll_piece(), None, "they were given before");
+    assert_eq!(host.worker.poll_data_chunk(), None, "they were returned before");
 }
 
 #[test]
-fn data_of_an_earlier_run_are_not_sent_again() {
+fn data_of_previous_run_are_reused() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Full);
     host.configure.session += 1;
     host.configure.dimension = 4;
     let configure = host.configure();
-    assert_eq!(host.acknowledged(configure, &[]), 0, "they are of another dimension");
+    assert_eq!(host.acknowledged(configure, &[]), 0, "the data have another dimension");
     host.configure.session += 1;
     host.configure.dimension = 5;
     host.configure.downlink = Downlink::Dense;
     let configure = host.configure();
-    assert_eq!(host.acknowledged(configure, &[]), 5, "all are here");
+    assert_eq!(host.acknowledged(configure, &[]), 5, "all data are in memory");
     host.configure.session += 1;
     host.configure.data_checksum ^= 1;
     let configure = host.configure();
-    assert_eq!(host.acknowledged(configure, &[]), 0, "others are wanted");
+    assert_eq!(host.acknowledged(configure, &[]), 0, "the checksum differs");
 }
 
 #[test]
-fn a_probe_reports_the_range_and_changes_nothing() {
+fn probe_reports_range_and_keeps_state() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     host.set_up();
     let probe = Down::Probe {
@@ -152,7 +156,7 @@ fn a_probe_reports_the_range_and_changes_nothing() {
 }
 
 #[test]
-fn a_round_has_its_own_rows_also_after_a_reboot() {
+fn minibatch_survives_reboot_and_probe_uses_all_rows() {
     let mut host = Host::new(5, Downlink::Sparse, Init::Compressed);
     let batch = Batch { size: 3, seed: 9 };
     host.configure.batch = batch;
@@ -176,14 +180,14 @@ fn a_round_has_its_own_rows_also_after_a_reboot() {
 }
 
 #[test]
-fn a_worker_tells_its_smoothness_before_any_update() {
+fn curvature_is_answered_only_before_updates() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     host.configure();
     let early = Down::Curvature { ticket: host.next_ticket() };
     assert_eq!(host.deliver(&host.frame(early, &[])), None, "there are no data");
     host.set_up();
-    let question = Down::Curvature { ticket: host.next_ticket() };
-    assert_eq!(host.refused(question, &[]), Refusal::Objective, "an objective without theory");
+    let request = Down::Curvature { ticket: host.next_ticket() };
+    assert_eq!(host.refused(request, &[]), Refusal::Objective, "an objective without a bound");
 
     host.begin();
     let late = Down::Curvature { ticket: host.next_ticket() };
@@ -191,7 +195,7 @@ fn a_worker_tells_its_smoothness_before_any_update() {
 }
 
 #[test]
-fn a_repeated_round_gets_the_same_bytes_uncomputed() {
+fn repeated_round_resends_same_bytes() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
     let message = host.step_and_tell();
     let update = host.deliver(&message).unwrap();
@@ -207,19 +211,19 @@ fn a_repeated_round_gets_the_same_bytes_uncomputed() {
 }
 
 #[test]
-fn a_repeated_configuration_opens_no_session() {
+fn repeated_configure_opens_no_session() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     let configure = host.configure();
     assert_eq!([(); 2].map(|()| host.acknowledged(configure, &[])), [0; 2]);
     host.set_up();
     host.begin();
-    assert_eq!(host.deliver(&host.frame(configure, &[])), None, "a late one");
+    assert_eq!(host.deliver(&host.frame(configure, &[])), None, "a late repetition");
     assert_eq!(host.rejected(Reject::Repeated), 2);
     host.next_round();
 }
 
 #[test]
-fn repeats_during_a_computation_are_answered_once() {
+fn request_repeated_during_evaluation_is_answered_once() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     host.set_up();
     let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
@@ -237,7 +241,7 @@ fn repeats_during_a_computation_are_answered_once() {
 }
 
 #[test]
-fn a_round_after_a_repeated_one_gets_its_own_update() {
+fn round_after_repeated_round_gets_its_own_update() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
     let message = host.step_and_tell();
     let update = host.deliver(&message).unwrap();
@@ -250,7 +254,7 @@ fn a_round_after_a_repeated_one_gets_its_own_update() {
 }
 
 #[test]
-fn nothing_else_is_begun_during_a_computation() {
+fn requests_are_rejected_during_evaluation() {
     let mut host = Host::begun(5, Downlink::Dense, Init::Full);
     let message = host.step_and_tell();
     host.worker.receive(&message);
@@ -276,7 +280,7 @@ fn nothing_else_is_begun_during_a_computation() {
 }
 
 #[test]
-fn nothing_is_begun_before_the_exponents_are_announced() {
+fn begin_requires_announced_exponents() {
     let mut host = Host::new(5, Downlink::Dense, Init::Full);
     let configure = host.configure();
     host.acknowledged(configure, &[]);
@@ -289,7 +293,7 @@ fn nothing_is_begun_before_the_exponents_are_announced() {
 }
 
 #[test]
-fn a_part_replaces_what_was_there() {
+fn part_replaces_vector() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
         let mut host = Host::begun(5, downlink, Init::Compressed);
         host.next_round();
@@ -304,7 +308,7 @@ fn a_part_replaces_what_was_there() {
 }
 
 #[test]
-fn a_pace_holds_for_the_step_to_its_round() {
+fn pace_applies_to_its_own_step() {
     let mut host = Host::begun(5, Downlink::Sparse, Init::Full);
     for pace in [0, 11, 0, 24] {
         host.pace = pace;
@@ -317,7 +321,7 @@ fn a_pace_holds_for_the_step_to_its_round() {
 }
 
 #[test]
-fn a_late_round_fails_its_check() {
+fn late_round_fails_checksum() {
     let mut host = Host::begun(5, Downlink::Dense, Init::Full);
     let late = host.step_and_tell();
     let update = host.deliver(&late).unwrap();
@@ -332,7 +336,7 @@ fn a_late_round_fails_its_check() {
 }
 
 #[test]
-fn frames_that_are_not_meant_are_dropped_under_their_reason() {
+fn unexpected_frames_are_rejected_with_reason() {
     let mut host = Host::begun(5, Downlink::Dense, Init::Full);
     let session = Context::downlink(host.configure.session);
     let begin = Down::Begin { ticket: host.next_ticket(), round: 7 };
@@ -365,7 +369,7 @@ fn frames_that_are_not_meant_are_dropped_under_their_reason() {
     host.next_round();
 }
 
-/// A correct frame whose message has a tag that there is not.
+/// A frame with a valid checksum and an unknown tag.
 fn unparsable(context: &Context) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
     let len = frame::emit(context, &mut out, |frame| frame.push(&[1, 99]));
@@ -373,42 +377,42 @@ fn unparsable(context: &Context) -> Vec<u8> {
 }
 
 #[test]
-fn a_large_update_comes_in_parts() {
+fn large_update_is_split() {
     let mut host = Host::new(2000, Downlink::Sparse, Init::Full);
     host.set_up();
     let frames = host.begin();
-    // 33 bits an entry and 463 bytes a body: 112 entries.
+    // 33 bits per entry and 463 bytes per body: 112 entries.
     assert_eq!(frames.len(), 2000usize.div_ceil(112));
     assert_eq!(host.objective.evaluations, 1);
     assert_eq!(host.next_round().len(), 1);
 }
 
 #[test]
-fn a_restored_worker_sends_what_it_would_have_sent() {
+fn restored_worker_sends_identical_updates() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
         for init in [Init::Full, Init::Compressed, Init::Zero] {
-            let mut steady = Host::begun(300, downlink, init);
-            let mut struck = Host::begun(300, downlink, init);
+            let mut uninterrupted = Host::begun(300, downlink, init);
+            let mut rebooted = Host::begun(300, downlink, init);
             for round in 1..12 {
-                let update = steady.next_round();
+                let update = uninterrupted.next_round();
                 if round % 4 != 0 {
-                    assert_eq!(struck.next_round(), update);
+                    assert_eq!(rebooted.next_round(), update);
                     continue;
                 }
-                // The power fails while the worker computes, or before its update arrives.
-                let message = struck.step_and_tell();
-                struck.deliver(&message);
-                struck.reboot();
-                assert_eq!(struck.deliver(&message), None);
-                struck.restore();
-                assert_eq!(struck.begin(), update);
+                // Power fails while the worker computes, or before its update arrives.
+                let message = rebooted.step_and_tell();
+                rebooted.deliver(&message);
+                rebooted.reboot();
+                assert_eq!(rebooted.deliver(&message), None);
+                rebooted.restore();
+                assert_eq!(rebooted.begin(), update);
             }
         }
     }
 }
 
-/// A host whose worker keeps e_i to itself, after round 0.
-fn host_of_econtrol() -> Host {
+/// A host with a worker that has local state, after round 0.
+fn econtrol_host() -> Host {
     let mut host = Host::new(30, Downlink::Sparse, Init::Compressed);
     host.configure.method = Method::EControl { eta: Ratio { mantissa: 3, exponent: 2 } };
     host.reboot();
@@ -418,37 +422,38 @@ fn host_of_econtrol() -> Host {
 }
 
 #[test]
-fn private_state_comes_back_if_of_the_round_before() {
-    let (mut steady, mut struck) = (host_of_econtrol(), host_of_econtrol());
+fn local_state_is_restored_from_previous_round() {
+    let (mut uninterrupted, mut rebooted) = (econtrol_host(), econtrol_host());
     let mut kept = vec![];
     for _ in 0..3 {
-        let private = struck.worker.poll_private().expect("there is one after a round");
+        let private = rebooted.worker.poll_local_state().expect("local state after a round");
         kept.push((private.name, private.exponent, private.mantissas.to_vec()));
-        assert_eq!(struck.worker.poll_private(), None, "it is offered once");
-        assert!(struck.worker.recall_request().is_none(), "nothing is missing");
-        assert_eq!(struck.next_round(), steady.next_round());
+        assert_eq!(rebooted.worker.poll_local_state(), None, "it is returned once");
+        assert!(rebooted.worker.local_state_request().is_none(), "nothing is missing");
+        assert_eq!(rebooted.next_round(), uninterrupted.next_round());
     }
-    let update = steady.next_round();
-    struck.step_and_tell();
-    let private = struck.worker.poll_private().map(|p| (p.name, p.exponent, p.mantissas.to_vec()));
-    let (name, exponent, mantissas) = private.expect("that of round 3");
-    assert!(kept.iter().all(|(other, ..)| *other != name), "every round has its own");
+    let update = uninterrupted.next_round();
+    rebooted.step_and_tell();
+    let private =
+        rebooted.worker.poll_local_state().map(|p| (p.name, p.exponent, p.mantissas.to_vec()));
+    let (name, exponent, mantissas) = private.expect("local state of round 3");
+    assert!(kept.iter().all(|(other, ..)| *other != name), "every round has its own name");
 
     for (told, right) in [(Some(exponent), true), (None, false)] {
-        struck.reboot();
-        let (mirror, sum) = (struck.mirror.clone(), struck.sum.clone());
-        struck.restore();
-        let begin = Down::Begin { ticket: struck.next_ticket(), round: struck.round };
-        let begin = struck.frame(begin, &[]);
-        struck.worker.receive(&begin);
-        let recall = struck.worker.recall_request().expect("it misses what it had");
+        rebooted.reboot();
+        let (mirror, sum) = (rebooted.mirror.clone(), rebooted.sum.clone());
+        rebooted.restore();
+        let begin = Down::Begin { ticket: rebooted.next_ticket(), round: rebooted.round };
+        let begin = rebooted.frame(begin, &[]);
+        rebooted.worker.receive(&begin);
+        let recall = rebooted.worker.local_state_request().expect("a request for local state");
         assert_eq!(recall.name, name);
         recall.mantissas.copy_from_slice(&mantissas);
-        struck.worker.recalled(told);
-        assert!(struck.worker.recall_request().is_none());
-        let first = struck.serve().expect("an update");
-        assert_eq!(struck.collect(first) == update, right, "{told:?}");
-        (struck.mirror, struck.sum) = (mirror, sum);
+        rebooted.worker.local_state_ready(told);
+        assert!(rebooted.worker.local_state_request().is_none());
+        let first = rebooted.serve().expect("an update");
+        assert_eq!(rebooted.collect(first) == update, right, "{told:?}");
+        (rebooted.mirror, rebooted.sum) = (mirror, sum);
     }
 }
 
@@ -464,14 +469,14 @@ fn dense_and_sparse_downlinks_give_the_same_model() {
 }
 
 #[test]
-fn an_announcement_moves_the_state_once_however_often_it_comes() {
+fn repeated_announce_rescales_once() {
     let mut host = Host::begun(40, Downlink::Sparse, Init::Full);
     host.next_round();
     let to = Exponents { x: 18, gradient: 13, ..EXPONENTS };
     let message = Down::Announce { ticket: host.next_ticket(), exponents: to, gamma_n: GAMMA_N };
     let answers = [(); 3].map(|()| host.ask(message, &[]));
     assert_eq!([&answers[1], &answers[2]], [&answers[0]; 2]);
-    // The host rescales its mirrors and the sum as told; the next change closes the gap.
+    // The host rescales mirror and sum separately; the next change of the sum closes the gap between them.
     rescale(&mut host.x, EXPONENTS.x, to.x, &mut 0);
     rescale(&mut host.mirror, EXPONENTS.gradient, to.gradient, &mut 0);
     rescale_sum(&mut host.sum_told, EXPONENTS.gradient, to.gradient);

@@ -5,7 +5,7 @@ use smidgen_protocol::vector::round_shift;
 
 /// How many coordinates may travel, and with how many bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Budget {
+pub struct DownlinkBudget {
     /// K.
     pub k: u32,
     /// Bits of a mantissa.
@@ -14,8 +14,8 @@ pub struct Budget {
 
 /// C(v): the K coordinates of largest magnitude, of equal ones the first, rounded to mantissas of so many bits with one
 /// shift; without a budget v itself.
-pub fn compress(mut v: Vec<i64>, budget: Option<Budget>) -> Vec<i64> {
-    let Some(Budget { k, value_bits }) = budget else { return v };
+pub fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i64> {
+    let Some(DownlinkBudget { k, value_bits }) = budget else { return v };
     let mut order: Vec<usize> = (0..v.len()).collect();
     let k = (k as usize).min(v.len());
     let by_magnitude =
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_largest_are_kept_and_rounded_to_a_common_grid() {
-        let budget = Some(Budget { k: 2, value_bits: 3 });
+        let budget = Some(DownlinkBudget { k: 2, value_bits: 3 });
         assert_eq!(compress(vec![100, -7, 90, 100], budget), [96, 0, 0, 96]);
         assert_eq!(compress(vec![1, 2, 3], None), [1, 2, 3]);
         assert_eq!(compress(vec![0, 0], budget), [0, 0]);
@@ -55,7 +55,7 @@ mod tests {
         #[test]
         fn it_contracts(v in prop::collection::vec(-(1i64 << 30)..(1 << 30), 1..20), k in 1u32..20) {
             let (d, norm) = (v.len() as u32, |v: &[i64]| v.iter().map(|&v| i128::from(v).pow(2)).sum::<i128>());
-            let error: Vec<i64> = compress(v.clone(), Some(Budget { k, value_bits: 32 }))
+            let error: Vec<i64> = compress(v.clone(), Some(DownlinkBudget { k, value_bits: 32 }))
                 .iter().zip(&v).map(|(c, v)| c - v).collect();
             prop_assert!(norm(&error) * i128::from(d) <= norm(&v) * i128::from(d.saturating_sub(k)));
         }

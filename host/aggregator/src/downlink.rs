@@ -1,7 +1,7 @@
-//! What goes down: the question of each worker as a frame.
+//! What goes down: the request of each worker as a frame.
 
 use super::chunk::{Chunk, chunk};
-use super::question::Stage;
+use super::stage::Stage;
 use super::{Machine, Phase, address};
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{BROADCAST, Down, Part, SCHEMA, VERSION};
@@ -26,32 +26,32 @@ impl Machine {
     ) -> Option<(usize, usize)> {
         let (worker, len, payload_len) = loop {
             let worker = self.queue.pop_front()?;
-            if let Some(until) = self.peers[worker].question.put_off(now) {
+            if let Some(until) = self.peers[worker].exchange.start_pause(now) {
                 self.deadlines.push(Reverse((until, worker)));
                 continue;
             }
-            // An answer may have come while the repeated question stood in the queue.
-            if !self.peers[worker].question.dequeue() {
+            // An answer may have come while the repeated request stood in the queue.
+            if !self.peers[worker].exchange.dequeue() {
                 continue;
             }
             if let Some((len, payload_len)) = self.emit(worker, out) {
                 break (worker, len, payload_len);
             }
             // There is no link, or no more: a Hello makes a new one.
-            self.peers[worker].question.check();
+            self.peers[worker].exchange.check();
             self.enqueue(worker);
         };
         let peer = &mut self.peers[worker];
-        let awaits_update = peer.question.asked().awaits_update();
+        let awaits_update = peer.exchange.asked().awaits_update();
         let answer_len = if awaits_update { FRAME_LEN_MAX } else { 0 };
         let line_time = self.setup.byte_time * (len + answer_len) as u32;
-        let (deadline, again) = peer.question.sent(now, line_time);
+        let (deadline, again) = peer.exchange.sent(now, line_time);
         self.deadlines.push(Reverse((deadline, worker)));
         peer.stopwatch.sent(now, len);
         self.since.get_or_insert(now);
         peer.downlink.frames += 1;
         peer.downlink.wire_bytes += len as u64;
-        if again || peer.restarts > 0 {
+        if again || peer.standing.is_sent_again() {
             peer.downlink.retransmitted_frames += 1;
             peer.downlink.retransmitted_bytes += len as u64;
         } else {
@@ -62,7 +62,7 @@ impl Machine {
 
     /// Writes what a worker is asked; returns the lengths of frame and body, or none if there is no link to carry it.
     fn emit(&mut self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> Option<(usize, usize)> {
-        let asked = self.peers[worker].question.asked();
+        let asked = self.peers[worker].exchange.asked();
         let Letter { address, context, message, body } = self.letter(worker, asked);
         let (draft, payload_len) = (message.draft(address, &body, &context, out), body.len());
         let link = self.routes.link(worker);
@@ -74,20 +74,20 @@ impl Machine {
     }
 
     fn letter(&self, worker: usize, asked: Stage) -> Letter<'_> {
-        let question = &self.peers[worker].question;
-        let ticket = question.ticket();
+        let exchange = &self.peers[worker].exchange;
+        let ticket = exchange.ticket();
         let (message, body) = match asked {
             Stage::Greet | Stage::Verify => {
-                let echo = question.echo();
+                let echo = exchange.echo();
                 (Down::Hello { version: VERSION, schema: SCHEMA, echo }, Cow::default())
             }
             Stage::Configure => {
-                let identity = self.peers[worker].identity.as_ref();
+                let identity = self.peers[worker].board.identity();
                 let identity = identity.map_or(0, |identity| identity.identity);
                 let configure = self.setup.configuration(worker, ticket, identity);
                 (Down::Configure(configure), Cow::default())
             }
-            Stage::Load { held } => {
+            Stage::Load { held, .. } => {
                 let rest = &self.setup.shares[worker].data[held as usize..];
                 let body = &rest[..rest.len().min(BODY_LEN_MAX)];
                 (Down::Data { ticket, offset: held }, body.into())
@@ -103,7 +103,7 @@ impl Machine {
                 let (exponents, gamma_n) = (self.model.exponents(), self.model.gamma_n());
                 (Down::Announce { ticket, exponents, gamma_n }, Cow::default())
             }
-            Stage::Restore { part, from } => {
+            Stage::Restore { part, from, .. } => {
                 let Chunk { until, body, .. } = self.state(worker, part, from);
                 (Down::Part { ticket, part, from, until }, body.into())
             }
@@ -129,7 +129,7 @@ impl Machine {
             }
             Stage::Idle => unreachable!("there is nothing to ask"),
         };
-        // On an exchanged cable another worker may hear it, whose state need not be the one that a round builds on.
+        // On a swapped cable another worker may hear it, whose state need not be the one that a round builds on.
         let address = if message.is_setup() { BROADCAST } else { address(worker) };
         Letter { address, context: self.context_of(&message), message, body }
     }

@@ -1,4 +1,4 @@
-//! The aggregator machine: the server of EF21, and the questions that it takes to run a round.
+//! The aggregator machine: the server of EF21, and the requests that it takes to run a round.
 //!
 //! ```text
 //!   receive(now, link, bytes) ────> [ machine ] ──> poll_transmit(now, out) ─> (link, len)
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It knows neither clock nor port: `now` is the time since the run began. Every worker is at one stage: one
-//! question that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
+//! request that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
 //! restarted simply finds itself at an early stage again, while its mirror and the model wait for it. Which link leads to which
 //! worker is what boards say of themselves (`routes`):
 //!
@@ -20,16 +20,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-mod absence;
 mod chunk;
 mod compressor;
 mod downlink;
+mod exchange;
 mod failure;
 mod information;
 mod mirror;
 mod model;
 mod peer;
-mod question;
 pub mod ratio;
 mod rounds;
 mod routes;
@@ -38,6 +37,8 @@ mod sealing;
 mod setup;
 pub mod shown;
 mod snapshot;
+mod stage;
+mod standing;
 mod stopwatch;
 mod timer;
 mod traffic;
@@ -45,15 +46,14 @@ mod tuner;
 mod uplink;
 
 use chunk::Chunk;
-pub use compressor::Budget;
+pub use compressor::DownlinkBudget;
 pub use failure::{Failure, Reason};
 use information::Information;
 pub use mirror::Mirror;
 use model::Model;
 pub use model::value;
 use peer::Peer;
-pub use peer::{Identity, Told};
-use question::Stage;
+pub use peer::{Identity, WorkerStatistics};
 use ratio::{ratio, real};
 use routes::Routes;
 pub use scaling::grids;
@@ -65,6 +65,7 @@ use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::Exponents;
 use smidgen_protocol::seal::HostSeal;
 pub use snapshot::{ForeignSnapshot, Snapshot};
+use stage::Stage;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -91,14 +92,14 @@ pub enum Event {
     /// The board of a worker answers on another link than before.
     Moved(usize),
     /// Rounds close without a worker from now on, since it is silent, or for the reason given, which may be another than before.
-    LeftOut {
+    Excluded {
         /// Index of the worker.
         worker: usize,
         /// Why, if it is not just silent.
         failure: Option<Failure>,
     },
     /// A worker that was left out answers again, and is waited for.
-    Back(usize),
+    Readmitted(usize),
     /// All workers hold their data and the exponents are found: what that cost.
     Prepared(Carried),
     /// A round is complete: look at the state, then call [`Aggregator::proceed`] or [`Aggregator::finish`].
@@ -121,7 +122,7 @@ pub struct Closed {
     /// Digest of all x, g_i and bodies up to here.
     pub transcript: u64,
     /// Workers that were left out of it.
-    pub absent: u32,
+    pub excluded: u32,
     /// Bits that its updates would take at least, which name their entries and give each a mantissa.
     pub information_bits: f64,
     /// What it took.
@@ -180,13 +181,13 @@ impl Aggregator {
                 counters.tally(outcome, wire_len);
                 useful += outcome.map_or(0, |()| wire_len);
                 if outcome == Err(Reject::Repeated) {
-                    let Peer { question, uplink, .. } = &mut self.machine.peers[worker];
-                    question.repeated();
+                    let Peer { exchange, uplink, .. } = &mut self.machine.peers[worker];
+                    exchange.repeated();
                     uplink.retransmitted_frames += 1;
                     uplink.retransmitted_bytes += wire_len as u64;
                 }
                 self.machine.peers[worker].stopwatch.frame_ended();
-                self.interrupt_exchanged(link, worker);
+                self.interrupt_swapped(link, worker);
             } else if self.deframers[link].pending() == 0 {
                 self.machine.peers[worker].stopwatch.frame_ended();
             }
@@ -201,7 +202,7 @@ impl Aggregator {
     }
 
     /// If a link does not lead to `worker` any more, the one that does so now has begun a frame, perhaps, that counts for nobody.
-    fn interrupt_exchanged(&mut self, link: usize, worker: usize) {
+    fn interrupt_swapped(&mut self, link: usize, worker: usize) {
         let Machine { routes, .. } = &self.machine;
         let (now, other) = (routes.worker(link), routes.link(worker));
         if now != worker {
@@ -308,12 +309,12 @@ impl Aggregator {
 
     /// Whether the board of a worker has said to this host who it is.
     pub fn is_greeted(&self, worker: usize) -> bool {
-        self.machine.peers[worker].is_greeted()
+        self.machine.peers[worker].board.is_greeted()
     }
 
     /// Who a worker is, once it has said so, in an earlier part of the run perhaps.
     pub fn identity(&self, worker: usize) -> Option<&Identity> {
-        self.machine.peers[worker].identity.as_ref()
+        self.machine.peers[worker].board.identity()
     }
 
     /// What became of the bytes received from a worker.
@@ -327,8 +328,8 @@ impl Aggregator {
     }
 
     /// What a worker's last Ready told of its end of the link.
-    pub fn told(&self, worker: usize) -> Told {
-        self.machine.peers[worker].told
+    pub fn statistics(&self, worker: usize) -> WorkerStatistics {
+        self.machine.peers[worker].statistics
     }
 
     /// All traffic of a worker, up and down.
@@ -348,33 +349,33 @@ impl Aggregator {
     }
 
     /// Whether nothing waits for a worker that is silent: others go on without it.
-    pub fn goes_on_without(&self, now: Duration, worker: usize) -> bool {
-        self.machine.goes_on_without(now, worker)
+    pub fn proceeds_without(&self, now: Duration, worker: usize) -> bool {
+        self.machine.proceeds_without(now, worker)
     }
 
     /// Whether rounds close without a worker.
-    pub fn is_absent(&self, worker: usize) -> bool {
-        self.machine.peers[worker].absent
+    pub fn is_excluded(&self, worker: usize) -> bool {
+        self.machine.peers[worker].standing.is_excluded()
     }
 
     /// How often rounds began to close without a worker.
-    pub fn left_out(&self, worker: usize) -> u32 {
-        self.machine.peers[worker].left_out
+    pub fn exclusions(&self, worker: usize) -> u32 {
+        self.machine.peers[worker].exclusions.count
     }
 
     /// Why a worker was left out last, if it was not just silent.
-    pub fn reason(&self, worker: usize) -> Option<&Reason> {
-        self.machine.peers[worker].reason.as_ref()
+    pub fn exclusion_reason(&self, worker: usize) -> Option<&Reason> {
+        self.machine.peers[worker].exclusions.reason.as_ref()
     }
 
     /// Since when a useful answer of a worker has been waited for; none if it is not overdue.
     pub fn silent_since(&self, worker: usize) -> Option<Duration> {
-        self.machine.peers[worker].question.silent_since()
+        self.machine.peers[worker].exchange.silent_since()
     }
 
     /// When any answer of a worker came last, be it only that it is there.
     pub fn answered_at(&self, worker: usize) -> Duration {
-        self.machine.peers[worker].question.answered_at()
+        self.machine.peers[worker].exchange.answered_at()
     }
 
     /// Mantissas of x, g_i and Σ g_i that were cut to their range, on the host's side.
@@ -477,26 +478,25 @@ impl Machine {
     }
 
     fn enqueue(&mut self, worker: usize) {
-        if self.peers[worker].question.enqueue() {
+        if self.peers[worker].exchange.enqueue() {
             self.queue.push_back(worker);
         }
     }
 
     fn enter(&mut self, worker: usize, stage: Stage) {
-        self.peers[worker].question.enter(stage);
+        self.peers[worker].exchange.enter(stage);
         self.enqueue(worker);
     }
 
     /// Asks who is there; a worker that was given up for a reason gets another chance.
     fn reconnect(&mut self, worker: usize) {
         let over = matches!(self.phase, Phase::Finishing | Phase::Finished);
-        let Peer { barred, question, restarts, met, .. } = &mut self.peers[worker];
-        *met = None;
-        if *barred && !over {
-            *restarts = 1;
+        let Peer { standing, exchange, visitor, .. } = &mut self.peers[worker];
+        visitor.forget();
+        if !over && standing.pardon() {
             return self.enter(worker, Stage::Greet);
         }
-        question.interrupted();
+        exchange.interrupted();
         self.enqueue(worker);
     }
 
@@ -505,7 +505,7 @@ impl Machine {
             && deadline <= now
         {
             self.deadlines.pop();
-            if self.peers[worker].question.missed(deadline) {
+            if self.peers[worker].exchange.expired(deadline) {
                 self.enqueue(worker);
             }
         }

@@ -1,7 +1,7 @@
 //! The server's side: x, Σ g_i, and what of them the workers hold.
 
 use super::chunk::{Chunk, chunks};
-use super::compressor::{Budget, compress};
+use super::compressor::{DownlinkBudget, compress};
 use super::mirror::Mirror;
 use super::scaling::{self, Magnitudes};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct Model {
     pace: u8,
     downlink: Downlink,
     /// What a change may hold on its way down; everything, where there is none.
-    budget: Option<Budget>,
+    budget: Option<DownlinkBudget>,
     saturated: u32,
 }
 
@@ -44,7 +44,7 @@ impl Model {
         gamma: f64,
         rule: Rule,
         downlink: Downlink,
-        budget: Option<Budget>,
+        budget: Option<DownlinkBudget>,
     ) -> Self {
         let velocity_len = if rule.momentum.mantissa == 0 { 0 } else { dimension };
         Self {

@@ -1,7 +1,9 @@
 //! One worker as the aggregator sees it: what it is asked, what it has answered, what it cost.
 
-use super::failure::Reason;
-use super::question::{Question, Stage};
+use super::exchange::Exchange;
+use super::routes::{Board, Visitor};
+use super::stage::Stage;
+use super::standing::{Exclusions, Standing};
 use super::stopwatch::{Elapsed, Stopwatch};
 use super::traffic::Traffic;
 use crate::shown::shown;
@@ -11,13 +13,6 @@ use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::Ticket;
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
-
-/// So many restarts without an update in between, and a board is given up.
-pub const RESTARTS_MAX: u32 = 8;
-
-/// How long who was left out for a reason is not asked at first; twice as long each time, so many times.
-const TERM_MIN: Duration = Duration::from_secs(10);
-const DOUBLINGS_MAX: u32 = 6;
 
 /// Who answers on a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +33,7 @@ impl std::fmt::Display for Identity {
 
 /// What a worker counts at its end of the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct WorkerStatistics {
     /// Frames it dropped, in the order of [`Reject::ALL`].
     pub rejected: [u32; Reject::COUNT],
     /// How often its receiver lost bytes.
@@ -94,95 +89,79 @@ impl Incoming {
 /// The state of one worker.
 #[derive(Debug, Default)]
 pub struct Peer {
-    pub question: Question,
-    /// Its board: the one that answered first, in this run or in the part of it that was resumed.
-    pub identity: Option<Identity>,
-    /// The link on which its board was heard last by this host, if it ever was.
-    pub heard_on: Option<usize>,
-    /// Whose board answers on its link, if it is not its own.
-    pub met: Option<usize>,
-    /// How often in a row such a board has answered on its own link as well.
-    pub refuted: u32,
+    pub exchange: Exchange,
+    pub standing: Standing,
+    pub exclusions: Exclusions,
+    pub board: Board,
+    /// A board of another worker that answers on its link.
+    pub visitor: Visitor,
     /// Ticket of the configuration that it acknowledged: a boot forgets it.
     pub opened: Ticket,
-    /// The most bytes of its data, or coordinates of the vector that is being restored, that it has confirmed.
-    pub furthest: u32,
     /// Its constant L̂_i, where it was asked for it.
     pub l_i: Option<Ratio>,
     /// What the last probe found: largest gradient mantissa, loss mantissa.
     pub range: Option<(u32, i32)>,
     /// The round whose state the worker holds; none after a configuration.
     pub at_round: Option<u32>,
-    /// Rounds close without it.
-    pub absent: bool,
-    /// For a reason, until it answers as it should.
-    pub barred: bool,
-    /// How often it was barred since its last update.
-    terms: u32,
-    /// How often rounds began to close without it, and the last reason, if it was not just silent.
-    pub left_out: u32,
-    pub reason: Option<Reason>,
     /// The last closed round was closed without it.
     pub missed: bool,
     pub incoming: Incoming,
+    /// Its loss in the last round that it took part in.
     pub loss: i32,
     /// Traffic since the last close, and before.
     pub uplink: Traffic,
     pub downlink: Traffic,
     past: (Traffic, Traffic),
     pub stopwatch: Stopwatch,
-    /// Where its time went in the last closed round, if it had a part in that.
+    /// Where its time went in the last closed round, if it took part in that.
     pub elapsed: Option<Elapsed>,
-    /// What its last Ready told.
-    pub told: Told,
-    /// Times it was found restarted, and those of them since its last update.
+    /// What its last Ready reported.
+    pub statistics: WorkerStatistics,
+    /// Times it was found restarted.
     pub reboots: u32,
-    pub restarts: u32,
 }
 
 impl Peer {
-    /// The awaited answer came, on a line that takes `byte_time` for a byte.
+    /// Notes that the awaited answer came, on a line that takes `byte_time` for a byte.
     pub fn answered(&mut self, now: Duration, byte_time: Duration) {
-        self.stopwatch.answered(now, self.question.asked().evaluates(), byte_time);
-        self.question.answered(now);
+        self.stopwatch.answered(now, self.exchange.asked().evaluates(), byte_time);
+        self.exchange.answered(now);
     }
 
-    /// Whether its board has said to this host who it is.
-    pub fn is_greeted(&self) -> bool {
-        self.heard_on.is_some()
-    }
-
-    /// A worker of a run that goes on: its loss in the last round or whether it missed that, its traffic until then, how often it was restarted.
-    /// Until its next update, what it is sent it has been sent before.
+    /// Takes over a worker of a run that is resumed: its loss in the last round and whether it missed that, its traffic
+    /// until then, how often it was restarted.
     pub fn take_up(&mut self, (loss, missed): (i32, bool), past: (Traffic, Traffic), reboots: u32) {
-        (self.loss, self.missed, self.past) = (loss, missed, past);
-        (self.reboots, self.restarts) = (reboots, 1);
+        (self.loss, self.missed, self.past, self.reboots) = (loss, missed, past, reboots);
+        self.standing = Standing::resumed();
     }
 
-    /// There can be no run with it: it is asked again later, each time after twice as long, and then it must not restart once.
-    pub fn bar(&mut self) {
-        (self.barred, self.restarts) = (true, RESTARTS_MAX);
-        (self.met, self.refuted) = (None, 0);
-        self.question.rest(TERM_MIN * 2u32.pow(self.terms.min(DOUBLINGS_MAX)));
-        self.terms += 1;
+    /// Notes that it was found restarted; returns how often that has happened since its last update.
+    pub fn restarted(&mut self) -> u32 {
+        self.reboots += 1;
+        self.standing.restarted()
     }
 
-    /// It is not asked before the round is over, whoever may be on its link.
+    /// Has it wait until the round is over, whichever board may be on its link.
     pub fn wait(&mut self) {
-        (self.met, self.refuted) = (None, 0);
-        self.question.recognised();
-        self.question.enter(Stage::Idle);
+        self.exchange.recognised();
+        self.exchange.enter(Stage::Idle);
     }
 
-    /// Its update was taken, so that whatever was wrong is over.
+    /// Notes that it holds no state of the open round.
+    pub fn forget_round(&mut self) {
+        self.at_round = None;
+        self.incoming.forget();
+    }
+
+    /// Notes that its update was taken, so that all setbacks are over.
     pub fn updated(&mut self, now: Duration, round: u32) {
         self.stopwatch.updated(now);
         self.at_round = Some(round);
-        (self.restarts, self.terms) = (0, 0);
-        self.question.enter(Stage::Idle);
+        self.standing.updated();
+        self.exchange.enter(Stage::Idle);
     }
 
-    /// Puts the traffic since the last close to that of the past.
+    /// Adds the traffic since the last close to that of the past.
     pub fn close_traffic(&mut self) {
         self.past.0 += std::mem::take(&mut self.uplink);
         self.past.1 += std::mem::take(&mut self.downlink);

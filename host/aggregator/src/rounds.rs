@@ -8,23 +8,69 @@ use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::vector::{round_shift, saturate};
 use std::time::Duration;
 
-/// What a transcript says of a worker that was left out of a round.
-const ABSENT: u64 = u64::MAX;
+/// What a transcript says of a worker that was excluded from a round.
+const EXCLUDED: u64 = u64::MAX;
 
 impl Machine {
+    /// Closes the open round, or the run, if no worker is waited for any more.
+    pub fn close_if_complete(&mut self, now: Duration) {
+        if self.closing_at().is_none_or(|at| at > now) {
+            return;
+        }
+        for worker in 0..self.peers.len() {
+            if !self.is_done(worker) {
+                self.exclude(worker);
+            }
+        }
+        match self.phase {
+            Phase::Open(round) => self.close(now, round),
+            Phase::Finishing => self.conclude(now),
+            Phase::Measuring | Phase::Probing(_) | Phase::Closed(_) | Phase::Finished => {}
+        }
+    }
+
+    /// When the open round, or the run, closes if nothing comes any more: once every worker is done or excluded, and one
+    /// at least is done.
+    pub fn closing_at(&self) -> Option<Duration> {
+        let mut workers = 0..self.peers.len();
+        let over_at = |worker| match self.is_done(worker) {
+            true => Some(Duration::ZERO),
+            false => self.excluded_at(worker),
+        };
+        let last = workers
+            .clone()
+            .try_fold(Duration::ZERO, |last, worker| over_at(worker).map(|at| last.max(at)))?;
+        workers.any(|worker| self.is_done(worker)).then_some(last)
+    }
+
+    /// A worker has done its part of the open round, or of the end of the run.
+    fn is_done(&self, worker: usize) -> bool {
+        let peer = &self.peers[worker];
+        match self.phase {
+            Phase::Open(round) => self.is_in(worker, round),
+            Phase::Finishing => peer.exchange.stage() == Stage::Idle && !peer.missed,
+            Phase::Measuring | Phase::Probing(_) | Phase::Closed(_) | Phase::Finished => false,
+        }
+    }
+
+    /// A worker's update of a round was taken.
+    pub fn is_in(&self, worker: usize, round: u32) -> bool {
+        self.peers[worker].at_round == Some(round)
+    }
+
     /// Closes a round, of which all is in that is waited for.
-    pub fn close(&mut self, now: Duration, round: u32) {
+    fn close(&mut self, now: Duration, round: u32) {
         self.transcript.absorb(u64::from(round));
         self.transcript.absorb(digest::vector(self.model.w()));
         if self.setup.downlink == Downlink::Model {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
-        let (mut absent, mut information_bits) = (0, 0.0);
+        let (mut excluded, mut information_bits) = (0, 0.0);
         for (peer, mirror) in self.peers.iter_mut().zip(&self.mirrors) {
             peer.missed = peer.at_round != Some(round);
             if peer.missed {
-                absent += 1;
-                self.transcript.absorb(ABSENT);
+                excluded += 1;
+                self.transcript.absorb(EXCLUDED);
             } else {
                 information_bits += self.information.bits(peer.incoming.entries);
             }
@@ -40,7 +86,7 @@ impl Machine {
             loss: value(loss, self.model.exponents().loss),
             estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
-            absent,
+            excluded,
             information_bits,
             carried: self.close_traffic(now),
         };
@@ -138,5 +184,12 @@ impl Machine {
             let stage = if self.peers[worker].missed { Stage::Idle } else { Stage::Verify };
             self.enter(worker, stage);
         }
+    }
+
+    /// Ends the run: all that are there have confirmed their state.
+    fn conclude(&mut self, now: Duration) {
+        self.phase = Phase::Finished;
+        let carried = self.close_traffic(now);
+        self.events.push_back(Event::Finished(carried));
     }
 }

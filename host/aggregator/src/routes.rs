@@ -2,11 +2,11 @@
 //!
 //! A board is known by its identity, not by the link on which it answers. There are as many links as workers, and each leads to
 //! one: at first to the worker of the same number, which takes over the identity of the board that answers there. Whoever answers
-//! on a link of another worker has been moved: the two links exchange their workers. Exchanges of two make every order out of every other.
+//! on a link of another worker has been moved: the two links swap their workers. Swaps make every order out of every other.
 //!
 //! ```text
 //! Ready on the link of w:  by w itself          all is well
-//!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: exchange
+//!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: swap
 //!                                                            it answers on its own link as well: one identity too many
 //!                          by an unknown board  a worker without an identity? it is that one
 //!                                                w was not heard yet? it stands in for it, once every link has answered
@@ -19,8 +19,81 @@ use smidgen_protocol::message::Ready;
 use std::iter::once;
 use std::time::Duration;
 
-/// A board that turns up here, there, and here again so many times is two.
+/// After how many refutations in a row a board that turns up on two links counts as two boards.
 const REFUTED_MAX: u32 = 3;
+
+/// The board of a worker.
+#[derive(Debug, Default)]
+pub enum Board {
+    /// None has answered yet.
+    #[default]
+    Unknown,
+    /// It answered in the part of the run that was resumed.
+    Remembered(Identity),
+    /// It has identified itself to this host, on that link at last.
+    Greeted(Identity, usize),
+}
+
+impl Board {
+    /// Its identity, if it has ever identified itself.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Unknown => None,
+            Self::Remembered(identity) | Self::Greeted(identity, _) => Some(identity),
+        }
+    }
+
+    /// It has identified itself to this host.
+    pub fn is_greeted(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Remembered(_) => false,
+            Self::Greeted(..) => true,
+        }
+    }
+
+    /// Notes that it answers on a link; returns whether it answered on another one before.
+    fn greeted(&mut self, identity: Identity, link: usize) -> bool {
+        let has_moved = match *self {
+            Self::Unknown | Self::Remembered(_) => false,
+            Self::Greeted(_, before) => before != link,
+        };
+        *self = Self::Greeted(identity, link);
+        has_moved
+    }
+}
+
+/// A board of another worker that answers on this one's link.
+#[derive(Debug, Default)]
+pub struct Visitor {
+    /// The worker whose board it is.
+    owner: Option<usize>,
+    /// How often in a row such a board has answered on its own link as well.
+    refuted: u32,
+}
+
+impl Visitor {
+    /// Notes whose board answers; returns whether that is new.
+    fn meet(&mut self, owner: usize) -> bool {
+        self.owner.replace(owner) != Some(owner)
+    }
+
+    /// Notes that the board answers on its own link; returns whether that has happened too often.
+    fn refute(&mut self) -> bool {
+        self.owner = None;
+        self.refuted = (self.refuted + 1) % REFUTED_MAX;
+        self.refuted == 0
+    }
+
+    /// Notes that another board may answer by now.
+    pub fn forget(&mut self) {
+        self.owner = None;
+    }
+
+    /// Notes that no board of another worker is in doubt.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// Links and workers, each the only one of the other.
 #[derive(Debug)]
@@ -63,7 +136,7 @@ impl Routes {
     }
 
     /// Gives each of two workers the link of the other.
-    fn exchange(&mut self, one: usize, other: usize) {
+    fn swap(&mut self, one: usize, other: usize) {
         self.links.swap(one, other);
         for worker in [one, other] {
             self.workers[self.links[worker]] = worker;
@@ -88,11 +161,11 @@ impl Machine {
             }
             Some(owner) => self.meet(worker, owner),
             None if self.routes.tentative[link] => {}
-            None if self.peers[worker].is_greeted() => {
+            None if self.peers[worker].board.is_greeted() => {
                 self.fail(worker, Reason::Stranger(identity));
             }
             // It is asked again until the others have said who they are.
-            None => self.peers[worker].question.heard(now),
+            None => self.peers[worker].exchange.heard(now),
         }
         false
     }
@@ -102,13 +175,13 @@ impl Machine {
         let places = || once(worker).chain(0..self.peers.len());
         let stands_in = || self.may_stand_in(worker).then_some(worker);
         self.known(identity)
-            .or_else(|| places().find(|&place| self.peers[place].identity.is_none()))
+            .or_else(|| places().find(|&place| self.peers[place].board.identity().is_none()))
             .or_else(stands_in)
     }
 
     /// The worker whose board has this identity.
     fn known(&self, identity: u64) -> Option<usize> {
-        let is_known = |peer: &Peer| peer.identity.as_ref().is_some_and(|i| i.identity == identity);
+        let is_known = |peer: &Peer| peer.board.identity().is_some_and(|i| i.identity == identity);
         self.peers.iter().position(is_known)
     }
 
@@ -117,10 +190,14 @@ impl Machine {
     fn may_stand_in(&self, worker: usize) -> bool {
         let is_accounted_for = |other: usize| {
             let peer = &self.peers[other];
-            peer.is_greeted() || peer.absent || self.is_strange(self.routes.link(other))
+            peer.board.is_greeted()
+                || peer.standing.is_excluded()
+                || self.is_strange(self.routes.link(other))
         };
         let is_tried = self.routes.tentative[self.routes.link(worker)];
-        !is_tried && !self.peers[worker].is_greeted() && (0..self.peers.len()).all(is_accounted_for)
+        !is_tried
+            && !self.peers[worker].board.is_greeted()
+            && (0..self.peers.len()).all(is_accounted_for)
     }
 
     /// Whether a board that is not of this run has said who it is on a link.
@@ -133,57 +210,54 @@ impl Machine {
         let link = self.routes.link(worker);
         self.routes.tentative[link] = false;
         let peer = &mut self.peers[worker];
-        peer.identity = Some(identity);
-        (peer.met, peer.refuted) = (None, 0);
-        let before = peer.heard_on.replace(link);
-        if before.is_some_and(|before| before != link) {
+        peer.visitor.clear();
+        if peer.board.greeted(identity, link) {
             self.events.push_back(Event::Moved(worker));
         }
-        if let Some(twin) = self.peers.iter().position(|peer| peer.met == Some(worker)) {
+        if let Some(twin) = self.peers.iter().position(|peer| peer.visitor.owner == Some(worker)) {
             self.refute(twin, worker);
         }
     }
 
     /// A board that was met on the link of `worker` has answered on its own link as well: it was put back meanwhile, or there are two of them.
     fn refute(&mut self, worker: usize, owner: usize) {
-        let peer = &mut self.peers[worker];
-        peer.met = None;
-        peer.refuted += 1;
-        if peer.refuted < REFUTED_MAX {
-            return self.ask_who(worker);
+        if self.peers[worker].visitor.refute() {
+            self.fail(worker, Reason::SameIdentity(owner));
+        } else {
+            self.ask_who(worker);
         }
-        peer.refuted = 0;
-        self.fail(worker, Reason::SameIdentity(owner));
     }
 
     /// The board of `owner` answers on the link of another worker. Before anything is changed it is asked on its own link: two boards
     /// with one identity would both answer, and one that only says that it is another's shall not harm that.
     fn meet(&mut self, worker: usize, owner: usize) {
         let theirs = &self.peers[owner];
-        if !theirs.is_greeted() || theirs.met.is_some() || theirs.question.is_in_vain() {
-            return self.exchange(worker, owner);
+        let is_elsewhere = !theirs.board.is_greeted() || theirs.visitor.owner.is_some();
+        if is_elsewhere || theirs.exchange.is_in_vain() {
+            return self.swap(worker, owner);
         }
-        if self.peers[worker].met.replace(owner) != Some(owner) {
-            self.peers[owner].question.challenge();
+        if self.peers[worker].visitor.meet(owner) {
+            self.peers[owner].exchange.challenge();
         }
         self.enqueue(owner);
     }
 
     /// Two workers are each where the other was looked for, as far as is known.
-    fn exchange(&mut self, one: usize, other: usize) {
-        self.routes.exchange(one, other);
+    fn swap(&mut self, one: usize, other: usize) {
+        self.routes.swap(one, other);
         let [one_peer, other_peer] =
             self.peers.get_disjoint_mut([one, other]).expect("two workers are not one");
-        one_peer.question.trade_links(&mut other_peer.question);
-        one_peer.stopwatch.trade_links(&mut other_peer.stopwatch);
-        (one_peer.met, other_peer.met) = (None, None);
+        one_peer.exchange.swap_links(&mut other_peer.exchange);
+        one_peer.stopwatch.swap_links(&mut other_peer.stopwatch);
+        one_peer.visitor.forget();
+        other_peer.visitor.forget();
         self.ask_who(one);
         self.ask_who(other);
     }
 
     /// Asks who is there, now.
     pub fn ask_who(&mut self, worker: usize) {
-        self.peers[worker].question.challenge();
+        self.peers[worker].exchange.challenge();
         self.enqueue(worker);
     }
 }
@@ -197,7 +271,7 @@ mod tests {
         let mut routes = Routes::new(4);
         for (one, other) in [(0, 1), (1, 2), (3, 1), (0, 3), (2, 0)] {
             let before = [one, other].map(|worker| routes.link(worker));
-            routes.exchange(one, other);
+            routes.swap(one, other);
             assert_eq!([other, one].map(|worker| routes.link(worker)), before);
             assert!((0..4).all(|worker| routes.worker(routes.link(worker)) == worker));
         }

@@ -1,7 +1,7 @@
 //! What a run is about.
 
 use super::address;
-use super::compressor::Budget;
+use super::compressor::DownlinkBudget;
 use super::scaling::NOISE_BITS;
 use crate::ratio::ratio;
 use crate::sealing::Sealing;
@@ -47,7 +47,7 @@ pub struct Setup {
     /// How the model travels.
     pub downlink: Downlink,
     /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
-    pub downlink_budget: Option<Budget>,
+    pub downlink_budget: Option<DownlinkBudget>,
     /// Step size γ; where it is tuned, the first and the least. Where there is a `theory`, no more than a guess.
     pub gamma: f64,
     /// What makes γ of the constants that workers report before the first round, where these are asked for.
@@ -63,7 +63,7 @@ pub struct Setup {
     /// How long a byte takes on the line: answers are not expected sooner.
     pub byte_time: Duration,
     /// For how long a round waits for a worker that is silent; none for ever.
-    pub patience: Option<Duration>,
+    pub round_timeout: Option<Duration>,
     /// What frames are sealed with, where there is a key.
     pub seal: Option<Sealing>,
 }
@@ -158,7 +158,7 @@ impl Setup {
 
     /// Whether every loss that goes into the mean is one of the round, over all rows of its worker: then the mean is f.
     pub fn hears_all(&self) -> bool {
-        !self.is_stochastic() && self.patience.is_none()
+        !self.is_stochastic() && self.round_timeout.is_none()
     }
 
     /// How much larger a gradient may be than what is known of it.

@@ -3,6 +3,7 @@
 use super::mirror::Mirror;
 use super::model::Model;
 use super::peer::{Identity, Peer};
+use super::routes::Board;
 use super::traffic::Traffic;
 use super::tuner::Tuner;
 use super::{Aggregator, Machine, Phase, Setup};
@@ -33,7 +34,7 @@ struct Worker {
     uplink: Traffic,
     downlink: Traffic,
     reboots: u32,
-    left_out: u32,
+    exclusions: u32,
 }
 
 /// A state and a setup that do not belong together.
@@ -76,9 +77,9 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            let &Peer { loss, missed, l_i, reboots, left_out, ref identity, .. } = peer;
-            let identity = identity.clone();
-            Worker { identity, loss, missed, l_i, uplink, downlink, reboots, left_out }
+            let &Peer { loss, missed, l_i, reboots, .. } = peer;
+            let (identity, exclusions) = (peer.board.identity().cloned(), peer.exclusions.count);
+            Worker { identity, loss, missed, l_i, uplink, downlink, reboots, exclusions }
         });
         Some(Snapshot {
             round,
@@ -115,8 +116,8 @@ impl Aggregator {
                 (worker.uplink, worker.downlink),
                 worker.reboots,
             );
-            (peer.identity, peer.l_i, peer.left_out) =
-                (worker.identity, worker.l_i, worker.left_out);
+            peer.board = worker.identity.map_or(Board::Unknown, Board::Remembered);
+            (peer.l_i, peer.exclusions.count) = (worker.l_i, worker.exclusions);
         }
         machine.proceed();
         Ok(aggregator)

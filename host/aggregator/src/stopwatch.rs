@@ -6,23 +6,23 @@
 //!  line = what is known of n + f bytes  (≤ waited)                        +        receiving
 //! ```
 //!
-//! The host does not see when the worker has the question. How long the line takes for n + f bytes it knows from questions that need no gradient: at most as
-//! long as one of the last of them took for as many or more, and at most as long as for fewer and, at the rate of the line, the rest. Until there was such a question, bytes count at that rate.
+//! The host does not see when the worker has the request. How long the line takes for n + f bytes it knows from requests that need no gradient: at most as
+//! long as one of the last of them took for as many or more, and at most as long as for fewer and, at the rate of the line, the rest. Until there was such a request, bytes count at that rate.
 //! A board that is always slow to look at its line cannot be told from a slow line, nor a slow board from a host that is slow to look at what came.
 
 use std::time::Duration;
 
-/// Answers to questions without a gradient after which one is forgotten: a line may become slower.
+/// Answers to requests without a gradient after which one is forgotten: a line may become slower.
 const MEMORY: u32 = 32;
 
 /// Where the time of one worker's round went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Elapsed {
-    /// From the first question of the round to the last byte of the update.
+    /// From the first request of the round to the last byte of the update.
     pub round_trip: Duration,
     /// Of that, on the line.
     pub line: Duration,
-    /// Of that, from the first to the last sending of questions that were repeated: frames that were lost, or a worker that took longer than expected.
+    /// Of that, from the first to the last sending of requests that were repeated: frames that were lost, or a worker that took longer than expected.
     pub repeating: Duration,
     /// Bytes on the link in this round, both ways.
     pub bytes: u64,
@@ -35,9 +35,9 @@ impl Elapsed {
     }
 }
 
-/// A question on its way.
+/// A request on its way.
 #[derive(Clone, Copy, Debug)]
-struct Exchange {
+struct Flight {
     first_sent: Duration,
     last_sent: Duration,
     len: usize,
@@ -48,18 +48,18 @@ struct Exchange {
 /// Splits the time of a worker's rounds.
 #[derive(Debug, Default)]
 pub struct Stopwatch {
-    /// When the first question of this round was sent.
+    /// When the first request of this round was sent.
     since: Option<Duration>,
     /// When the update was complete.
     updated: Option<Duration>,
     line: Duration,
     repeating: Duration,
-    exchange: Option<Exchange>,
+    flight: Option<Flight>,
     /// When the frame that is coming in began, and its bytes by then.
     arrival: Option<(Duration, usize)>,
     /// Fastest times seen lately, by byte count, and the answer that each is of; none implied by a later one.
     known: Vec<(u32, usize, Duration)>,
-    /// Answers to questions without a gradient.
+    /// Answers to requests without a gradient.
     answers: u32,
 }
 
@@ -67,9 +67,9 @@ impl Stopwatch {
     /// Notes that a frame of `len` bytes was handed to the link.
     pub fn sent(&mut self, now: Duration, len: usize) {
         self.since.get_or_insert(now);
-        let first_sent = self.exchange.map_or(now, |exchange| exchange.first_sent);
-        let repeated = self.exchange.is_some();
-        self.exchange = Some(Exchange { first_sent, last_sent: now, len, repeated });
+        let first_sent = self.flight.map_or(now, |flight| flight.first_sent);
+        let repeated = self.flight.is_some();
+        self.flight = Some(Flight { first_sent, last_sent: now, len, repeated });
     }
 
     /// Notes that `len` bytes of a frame have come.
@@ -82,12 +82,12 @@ impl Stopwatch {
         self.arrival = None;
     }
 
-    /// Notes that the frame is the answer, to a question that needs a gradient or does not.
+    /// Notes that the frame is the answer, to a request that needs a gradient or does not.
     pub fn answered(&mut self, now: Duration, evaluates: bool, byte_time: Duration) {
         let (began, head) = self.arrival.take().unwrap_or((now, 0));
-        let Some(exchange) = self.exchange.take() else { return };
-        let Exchange { first_sent, last_sent, len, repeated } = exchange;
-        // A frame that began before the question was repeated answers an earlier copy.
+        let Some(flight) = self.flight.take() else { return };
+        let Flight { first_sent, last_sent, len, repeated } = flight;
+        // A frame that began before the request was repeated answers an earlier copy.
         let began = began.max(last_sent);
         let (bytes, waited) = (len + head, began - last_sent);
         if !repeated && !evaluates {
@@ -129,7 +129,7 @@ impl Stopwatch {
     }
 
     /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
-    pub fn trade_links(&mut self, other: &mut Self) {
+    pub fn swap_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.known, &mut other.known);
         std::mem::swap(&mut self.answers, &mut other.answers);
         (self.arrival, other.arrival) = (None, None);
@@ -151,7 +151,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A stopwatch that has seen a question of 20 bytes without a gradient take `waited` to the first 10 bytes of its answer.
+    /// A stopwatch that has seen a request of 20 bytes without a gradient take `waited` to the first 10 bytes of its answer.
     fn greeted(waited: Duration) -> Stopwatch {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_repeated_questions_teach_nothing() {
+    fn waits_for_repeated_requests_teach_nothing() {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
         watch.sent(ms(500), 20);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_the_first_of_two_questions_counts_once() {
+    fn an_answer_to_the_first_of_two_requests_counts_once() {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
         watch.arriving(ms(498), 10);
@@ -269,7 +269,7 @@ mod tests {
         let mut watch = greeted(ms(5));
         watch.sent(ms(10), 30);
         assert_eq!(watch.close(30), None);
-        // The answer to a question of the round before.
+        // The answer to a request of the round before.
         watch.answered(ms(400), false, BYTE);
         watch.sent(ms(400), 30);
         watch.arriving(ms(406), 10);

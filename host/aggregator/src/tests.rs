@@ -1,15 +1,15 @@
-//! The aggregator machine by examples: real workers behind lines on which a test decides the fate of every exchange.
+//! The aggregator machine by examples: real workers behind lines on which a test decides the fate of every request.
 
-mod absence;
 mod bench;
 mod hostile;
 mod methods;
 mod rescaling;
 mod routes;
+mod standing;
 mod time;
 
 use super::*;
-use bench::{Bench, Damage, Exchange, Fault, PASS, setup, with_k};
+use bench::{Bench, Damage, Fault, PASS, Request, setup, with_k};
 use smidgen_protocol::message::{Downlink, Part};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ const fn restoring(stage: fn(Stage) -> bool) -> Place {
 const STAGES: [(&str, Place); 10] = [
     ("greet", place(None, |stage| stage == Stage::Greet)),
     ("configure", place(None, |stage| stage == Stage::Configure)),
-    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.. }))),
+    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.., .. }))),
     ("probe", place(None, |stage| stage == Stage::Probe)),
     ("announce", place(None, |stage| stage == Stage::Announce)),
     ("begin", place(None, |stage| stage == Stage::Begin)),
@@ -76,9 +76,9 @@ const FAULTS: [Fault; 11] = [
 
 impl Place {
     /// Strikes once, the first time that worker 0 is there.
-    fn strike(self, fault: Fault) -> impl FnMut(Exchange) -> Fault {
+    fn strike(self, fault: Fault) -> impl FnMut(Request) -> Fault {
         let (mut prepared, mut struck) = (!self.restoring, false);
-        move |Exchange { worker, stage, round, .. }| {
+        move |Request { worker, stage, round, .. }| {
             if worker != 0 || struck {
                 PASS
             } else if !prepared {
@@ -111,7 +111,7 @@ const ROUNDS: u32 = 4;
 
 /// d and K such that data, downlink and updates take several frames each, from a model that is not zero.
 fn large(downlink: Downlink) -> Setup {
-    let budget = Budget { k: 300, value_bits: 16 };
+    let budget = DownlinkBudget { k: 300, value_bits: 16 };
     let downlink_budget = (downlink == Downlink::Model).then_some(budget);
     Setup { downlink, downlink_budget, start_seed: 1, ..setup(700, 2) }
 }
@@ -178,9 +178,9 @@ fn a_worker_that_waits_for_the_others_may_be_struck_as_well() {
     for (reboots, strike) in strikes {
         let last = Rc::new(RefCell::new(vec![]));
         let seen = last.clone();
-        let mut bench = Bench::new(setup.clone()).with_rule(move |exchange| {
-            if exchange.worker == 0 {
-                *seen.borrow_mut() = exchange.frame.to_vec();
+        let mut bench = Bench::new(setup.clone()).with_rule(move |request| {
+            if request.worker == 0 {
+                *seen.borrow_mut() = request.frame.to_vec();
             }
             PASS
         });
@@ -196,8 +196,8 @@ fn a_worker_that_waits_for_the_others_may_be_struck_as_well() {
 #[test]
 fn a_configuration_lost_three_times_is_no_reboot() {
     let mut left = 3;
-    let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
-        if exchange.stage == Stage::Configure && left > 0 {
+    let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
+        if request.stage == Stage::Configure && left > 0 {
             left -= 1;
             return Fault::Down(Damage::Lost);
         }
@@ -219,10 +219,10 @@ fn a_configuration_that_arrives_after_a_reboot_is_found_out() {
     ] {
         let late = Rc::new(RefCell::new(vec![]));
         let first = late.clone();
-        let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
+        let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
             let mut first = first.borrow_mut();
-            if exchange.stage == Stage::Configure && exchange.worker == 0 && first.is_empty() {
-                *first = exchange.frame.to_vec();
+            if request.stage == Stage::Configure && request.worker == 0 && first.is_empty() {
+                *first = request.frame.to_vec();
                 return Fault::Up(Damage::Lost);
             }
             PASS

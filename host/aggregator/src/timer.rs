@@ -1,4 +1,4 @@
-//! When to ask again: the retransmission timer of TCP (RFC 6298), per link and kind of question.
+//! When to ask again: the retransmission timer of TCP (RFC 6298), per link and kind of request.
 //!
 //! It differs where a serial line does. TCP backs off for as long as a minute, and stays there, because its losses mean that
 //! too much is sent. Here they do not: what is known of a link bounds how long its silence is waited out, and an
@@ -43,7 +43,7 @@ impl Timer {
         self.settle();
     }
 
-    /// An answer came, to which of several questions is not known: nothing is learnt, and the next one is waited for as
+    /// An answer came, to which of several requests is not known: nothing is learnt, and the next one is waited for as
     /// ever. Where nothing is known at all, patience stays.
     pub fn settle(&mut self) {
         self.timeout = self.estimate().unwrap_or(self.timeout);

@@ -1,7 +1,8 @@
 //! What comes up: answers, and what they lead to.
 
-use super::peer::{RESTARTS_MAX, Told};
-use super::question::Stage;
+use super::peer::WorkerStatistics;
+use super::stage::Stage;
+use super::standing::RESTARTS_MAX;
 use super::{Event, Machine, Phase, Reason, scaling};
 use crate::ratio::real;
 use smidgen_protocol::counters::Reject;
@@ -52,7 +53,7 @@ impl Machine {
             Ok((message, _)) if message.is_of_round() => {
                 let from = peer.incoming.next_from;
                 let expected = self.open_round().map(|round| Context { round, from, ..session });
-                let expected = expected.filter(|_| peer.question.stage().awaits_update());
+                let expected = expected.filter(|_| peer.exchange.stage().awaits_update());
                 expected.into_iter().chain(peer.incoming.taken()).find_map(checked)
             }
             Ok(_) => checked(session),
@@ -69,16 +70,21 @@ impl Machine {
         ticket: Ticket,
         message: &Up,
     ) -> Result<(), Reject> {
-        let question = &self.peers[worker].question;
-        if ticket != question.ticket() {
+        let exchange = &self.peers[worker].exchange;
+        if ticket != exchange.ticket() {
             return Err(Reject::Repeated);
         }
-        if !question.stage().is_answered_by(message) {
+        if !exchange.stage().is_answered_by(message) {
             return Err(Reject::Unexpected);
         }
+        self.answered(now, worker);
+        Ok(())
+    }
+
+    /// Notes that a worker answered its request.
+    fn answered(&mut self, now: Duration, worker: usize) {
         self.peers[worker].answered(now, self.setup.byte_time);
         self.hear(worker);
-        Ok(())
     }
 
     fn handle_answer(&mut self, now: Duration, worker: usize, message: &Up) {
@@ -105,7 +111,7 @@ impl Machine {
     }
 
     fn handle_ready(&mut self, now: Duration, worker: usize, ready: &Ready) -> Result<(), Reject> {
-        if self.peers[worker].question.echo_awaited() != Some(ready.echo) {
+        if self.peers[worker].exchange.echo_awaited() != Some(ready.echo) {
             return Err(Reject::Repeated);
         }
         if !self.compare_versions(worker, ready.version, ready.schema)
@@ -115,9 +121,12 @@ impl Machine {
         }
         let peer = &mut self.peers[worker];
         peer.answered(now, self.setup.byte_time);
-        peer.question.recognised();
-        peer.told =
-            Told { rejected: ready.rejected, overruns: ready.overruns, saturated: ready.saturated };
+        peer.exchange.recognised();
+        peer.statistics = WorkerStatistics {
+            rejected: ready.rejected,
+            overruns: ready.overruns,
+            saturated: ready.saturated,
+        };
         let peer = &self.peers[worker];
         let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
         let (theirs, wanted) = (ready.objectives, self.setup.objective);
@@ -126,15 +135,15 @@ impl Machine {
             self.fail(worker, Reason::Objective { theirs, wanted });
             return Ok(());
         }
-        match peer.question.stage() {
+        match peer.exchange.stage() {
             Stage::Greet => {
                 self.events.push_back(Event::Greeted(worker));
-                self.peers[worker].question.served();
+                self.peers[worker].exchange.served();
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
             // A worker that is being configured need not be in the session yet. One that waits for the others is asked by its
-            // next question whether it still is.
+            // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
             _ if in_session => self.resume(worker),
             _ => self.restart(worker),
@@ -144,8 +153,8 @@ impl Machine {
 
     /// A worker is there, but its answer is still to come.
     fn resume(&mut self, worker: usize) {
-        self.peers[worker].question.evaded();
-        if self.peers[worker].question.resume() {
+        self.peers[worker].exchange.evaded();
+        if self.peers[worker].exchange.resume() {
             self.enqueue(worker);
         } else {
             self.fail(worker, Reason::Stuck);
@@ -155,10 +164,8 @@ impl Machine {
     /// A worker has forgotten everything: it is brought back to where the round began.
     fn restart(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
-        peer.question.served();
-        peer.reboots += 1;
-        peer.restarts += 1;
-        let restarts = peer.restarts;
+        peer.exchange.served();
+        let restarts = peer.restarted();
         self.events.push_back(Event::Rebooted(worker));
         if restarts > RESTARTS_MAX {
             self.fail(worker, Reason::Restarts(restarts));
@@ -173,7 +180,7 @@ impl Machine {
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
             return self.fail(worker, Reason::Diverged);
         }
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         self.close_if_complete(now);
     }
 
@@ -183,39 +190,30 @@ impl Machine {
             Refusal::Data => Reason::Data,
             Refusal::Objective | Refusal::Configuration => Reason::Configuration,
         };
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         self.fail(worker, reason);
     }
 
     fn handle_ack(&mut self, worker: usize, value: u32) {
         let peer = &mut self.peers[worker];
-        let stage = peer.question.stage();
-        let is_filling = matches!(stage, Stage::Load { .. } | Stage::Restore { .. });
-        if is_filling && value <= peer.furthest {
-            // It has held as much before: asked for the same again and again, it would go on like this for ever.
-            peer.question.evaded();
-        } else {
-            peer.furthest = value;
-            peer.question.served();
+        let stage = peer.exchange.stage();
+        match stage.furthest() {
+            // It has held as much before: asked for the same again and again, it would never get further.
+            Some(furthest) if value <= furthest => peer.exchange.evaded(),
+            Some(_) | None => peer.exchange.served(),
         }
         let next = match stage {
             Stage::Configure => {
                 peer.at_round = None;
-                peer.opened = peer.question.ticket();
-                self.loaded(worker, value)
+                peer.opened = peer.exchange.ticket();
+                self.loaded(worker, value, value)
             }
-            Stage::Load { .. } => self.loaded(worker, value),
-            Stage::Announce => {
-                peer.furthest = 0;
-                self.announced(worker)
+            Stage::Load { furthest, .. } => self.loaded(worker, value, furthest.max(value)),
+            Stage::Announce => self.announced(worker),
+            Stage::Restore { part, furthest, .. } if value < self.setup.dimension => {
+                Stage::Restore { part, from: value, furthest: furthest.max(value) }
             }
-            Stage::Restore { part, .. } if value < self.setup.dimension => {
-                Stage::Restore { part, from: value }
-            }
-            Stage::Restore { part, .. } => {
-                peer.furthest = 0;
-                self.restored(part)
-            }
+            Stage::Restore { part, .. } => self.restored(part),
             Stage::Part(index) => self.part(index + 1),
             Stage::Greet
             | Stage::Curvature
@@ -232,15 +230,19 @@ impl Machine {
         self.enter(worker, next);
     }
 
-    /// The stage after a worker holds `held` bytes of its data.
-    fn loaded(&mut self, worker: usize, held: u32) -> Stage {
+    /// The stage after a worker holds `held` bytes of its data, of which it held `furthest` at most before.
+    fn loaded(&mut self, worker: usize, held: u32, furthest: u32) -> Stage {
         let len = self.setup.shares[worker].data.len() as u32;
         self.events.push_back(Event::Loaded { worker, held, len });
+        if held < len {
+            return Stage::Load { held, furthest };
+        }
         match self.phase {
-            _ if held < len => Stage::Load { held },
             Phase::Measuring => Stage::Curvature,
             Phase::Probing(_) => Stage::Probe,
-            _ => Stage::Announce,
+            Phase::Open(_) | Phase::Closed(_) | Phase::Finishing | Phase::Finished => {
+                Stage::Announce
+            }
         }
     }
 
@@ -248,7 +250,7 @@ impl Machine {
     fn announced(&self, worker: usize) -> Stage {
         match (self.phase, self.peers[worker].at_round) {
             (Phase::Open(0), None) => Stage::Begin,
-            (_, None) => Stage::Restore { part: Part::Model, from: 0 },
+            (_, None) => Stage::restore(Part::Model),
             (_, Some(_)) => self.part(0),
         }
     }
@@ -256,19 +258,18 @@ impl Machine {
     /// The stage after a vector was restored.
     fn restored(&self, part: Part) -> Stage {
         match (part, self.setup.downlink) {
-            (Part::Model, _) => Stage::Restore { part: Part::Estimator, from: 0 },
-            (Part::Estimator, Downlink::Sparse) => Stage::Restore { part: Part::Sum, from: 0 },
-            (Part::Sum, _) if self.setup.momentum != 0.0 => {
-                Stage::Restore { part: Part::Velocity, from: 0 }
-            }
-            _ => Stage::Begin,
+            (Part::Model, _) => Stage::restore(Part::Estimator),
+            (Part::Estimator, Downlink::Sparse) => Stage::restore(Part::Sum),
+            (Part::Sum, _) if self.setup.momentum != 0.0 => Stage::restore(Part::Velocity),
+            (Part::Estimator, Downlink::Dense | Downlink::Model) => Stage::Begin,
+            (Part::Sum | Part::Velocity | Part::ModelChange | Part::SumChange, _) => Stage::Begin,
         }
     }
 
     /// Takes the constant of a worker; the last one makes the step size.
     fn handle_curvature(&mut self, worker: usize, l_i: Ratio) {
         self.peers[worker].l_i = Some(l_i);
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         let reported: Option<Vec<_>> = self.peers.iter().map(|peer| peer.l_i).collect();
         let (Phase::Measuring, Some(theory), Some(reported)) =
             (self.phase, &self.setup.theory, reported)
@@ -288,7 +289,7 @@ impl Machine {
     /// Asks those who wait. A worker that was restarted in the meantime is still loading and will find its way by itself.
     fn ask_idle(&mut self, stage: Stage) {
         for worker in 0..self.peers.len() {
-            if self.peers[worker].question.stage() == Stage::Idle {
+            if self.peers[worker].exchange.stage() == Stage::Idle {
                 self.enter(worker, stage);
             }
         }
@@ -297,7 +298,7 @@ impl Machine {
     /// Takes what a probe found; the last one decides how to go on.
     fn handle_range(&mut self, now: Duration, worker: usize, gradient_max: u32, loss: i32) {
         self.peers[worker].range = Some((gradient_max, loss));
-        self.peers[worker].question.enter(Stage::Idle);
+        self.peers[worker].exchange.enter(Stage::Idle);
         let Phase::Probing(probed) = self.phase else {
             return;
         };
@@ -340,8 +341,9 @@ impl Machine {
         if peer.incoming.entries + entries > self.setup.budget(worker, context.round).k {
             return Err(Reject::Body);
         }
-        peer.answered(now, self.setup.byte_time);
-        peer.question.served();
+        self.answered(now, worker);
+        let peer = &mut self.peers[worker];
+        peer.exchange.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
         if let Up::Update { loss } | Up::Anew { loss } = message {

@@ -27,7 +27,7 @@ use crate::units::shown::shown;
 use crate::units::text::{self, Limits, TextError};
 use labels::Labelling;
 use quadratics::Quadratics;
-use smidgen_firmware::multiclass::CLASSES_MAX;
+use smidgen_firmware::softmax::CLASSES_MAX;
 use std::{io, iter, path::Path, str::FromStr};
 
 /// The largest dimension: a shard counts and names the entries of a row with two bytes.

@@ -10,7 +10,7 @@ use crate::problem::theory::{
     theta, xi,
 };
 use smidgen_aggregator::ratio::ratio;
-use smidgen_aggregator::{Budget, StepRule, Theory};
+use smidgen_aggregator::{DownlinkBudget, StepRule, Theory};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Downlink;
 use smidgen_protocol::method::{self, Compressor, Participation};
@@ -64,7 +64,7 @@ pub struct Recipe {
     /// How the model travels.
     pub downlink: Downlink,
     /// Downlink sparsity budget; `None` sends every change.
-    pub downlink_budget: Option<Budget>,
+    pub downlink_budget: Option<DownlinkBudget>,
     /// η of the heavy ball, 0 for none.
     pub momentum: f64,
     /// Weight λ₁ of the l1 norm, 0 for none.
@@ -240,7 +240,7 @@ impl Recipe {
         if anew && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
         }
-        if (anew || self.method.has_private()) && options.absent.patience().is_some() {
+        if (anew || self.method.has_local_state()) && options.absent.patience().is_some() {
             return Err(RecipeError::Absent(options.method.name()));
         }
         let averages = matches!(self.method, method::Method::Sgdm { .. });
@@ -489,7 +489,7 @@ impl Recipe {
         let Smoothness { l, .. } = *smoothness;
         let error = self.error(options, smoothness);
         let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha());
-        let down = self.downlink_budget.map(|Budget { k, value_bits }| {
+        let down = self.downlink_budget.map(|DownlinkBudget { k, value_bits }| {
             let budget = method::Budget { k, value_bits, compressor: Compressor::TopK };
             (contraction(&budget, dimension, dimension), growth(&budget))
         });
@@ -674,7 +674,10 @@ fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     }
 }
 
-fn downlink_budget(options: &Options, dimension: u32) -> Result<Option<Budget>, RecipeError> {
+fn downlink_budget(
+    options: &Options,
+    dimension: u32,
+) -> Result<Option<DownlinkBudget>, RecipeError> {
     if !options.downlink.is_compressed() {
         return Ok(None);
     }
@@ -682,7 +685,7 @@ fn downlink_budget(options: &Options, dimension: u32) -> Result<Option<Budget>, 
     if k > dimension {
         return Err(RecipeError::DownlinkK { k, dimension });
     }
-    Ok(Some(Budget { k, value_bits: options.value_bits }))
+    Ok(Some(DownlinkBudget { k, value_bits: options.value_bits }))
 }
 
 /// The exact root of a γ² + b γ = 1 with sqrt(a) = `error` and b = L: up to 1.25 times longer than 1/(L + error).

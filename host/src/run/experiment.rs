@@ -279,7 +279,7 @@ impl Experiment {
             l1: recipe.l1,
             shares: recipe.parts.iter().map(|part| share(part, &quantised, options.seed)).collect(),
             byte_time: byte_time(options.baud),
-            patience: options.absent.patience(),
+            round_timeout: options.absent.patience(),
             seal: match (&options.key, boards) {
                 (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
                 (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
@@ -477,7 +477,7 @@ impl Experiment {
         arguments: Vec<OsString>,
     ) -> Result<Option<Checkpoints>, ExperimentError> {
         let Options { checkpoint, every, out, method, .. } = &self.options;
-        if self.setup.method.has_private() {
+        if self.setup.method.has_local_state() {
             let asked = checkpoint.is_some();
             return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
         }
@@ -575,7 +575,7 @@ impl Experiment {
         let limit =
             InformationLimit { bits_per_update: bits / updates as f64, updates, sent_bytes };
         let uniform = self.everybody_takes_part()
-            && self.setup.patience.is_none()
+            && self.setup.round_timeout.is_none()
             && self.setup.compressor == Compressor::TopK;
         (bits > 0.0 && uniform).then_some(limit)
     }

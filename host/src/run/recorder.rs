@@ -107,7 +107,7 @@ impl Observer for Recorder<'_> {
                 let board = board.unwrap_or_default();
                 self.note(&format!("worker {} ({board}) answers on {place} now", worker + 1));
             }
-            Event::LeftOut { worker, ref failure } => {
+            Event::Excluded { worker, ref failure } => {
                 let place = self.place(worker, aggregator);
                 self.note(&match failure {
                     Some(failure) => {
@@ -116,7 +116,7 @@ impl Observer for Recorder<'_> {
                     None => format!("{place} is silent, and rounds go on without it"),
                 });
             }
-            Event::Back(worker) => {
+            Event::Readmitted(worker) => {
                 let place = self.place(worker, aggregator);
                 self.note(&format!("{place} answers again and is brought back"));
             }
@@ -379,7 +379,7 @@ pub fn record(
         started: Instant::now(),
         earlier_seconds: 0.0,
         places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
-        kept_alone: experiment.setup.method.has_private().then(|| options.method.name()),
+        kept_alone: experiment.setup.method.has_local_state().then(|| options.method.name()),
         greeted: 0,
         times: vec![WorkerTimes::default(); experiment.parts.len()],
         slow: vec![false; experiment.parts.len()],
@@ -427,7 +427,7 @@ fn worker_records(
     let record = |worker: usize| {
         let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
         let (uplink, downlink) = aggregator.traffic(worker);
-        let told = aggregator.told(worker);
+        let statistics = aggregator.statistics(worker);
         let share = experiment.parts[worker].share;
         let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
         WorkerRecord {
@@ -440,12 +440,12 @@ fn worker_records(
             rejected_by_host: WorkerRecord::by_reason(
                 &aggregator.counters(worker).rejected_frames(),
             ),
-            rejected_by_worker: WorkerRecord::by_reason(&told.rejected),
-            saturated: told.saturated.into(),
+            rejected_by_worker: WorkerRecord::by_reason(&statistics.rejected),
+            saturated: statistics.saturated.into(),
             times: times[worker],
             reboots: aggregator.reboots(worker),
-            left_out: aggregator.left_out(worker),
-            reason: aggregator.reason(worker).map(ToString::to_string),
+            left_out: aggregator.exclusions(worker),
+            reason: aggregator.exclusion_reason(worker).map(ToString::to_string),
         }
     };
     (0..places.len()).map(record).collect()

@@ -144,8 +144,8 @@ pub fn train(
             | Event::Loaded { .. }
             | Event::Rebooted(_)
             | Event::Moved(_)
-            | Event::LeftOut { .. }
-            | Event::Back(_) => {}
+            | Event::Excluded { .. }
+            | Event::Readmitted(_) => {}
         }
     }
 }
@@ -207,7 +207,7 @@ fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord
         loss: measured.and_then(|measured| measured.loss).unwrap_or(closed.loss),
         gradient_norm_squared: measured.map(|measured| measured.gradient_norm_squared),
         estimator_norm_squared: closed.estimator_norm_squared,
-        absent: closed.absent,
+        absent: closed.excluded,
         information_bits: closed.information_bits,
         uplink,
         downlink,

@@ -100,7 +100,7 @@ impl Driver {
             hears_all: setup.hears_all(),
             keyed: setup.seal.is_some(),
             // A fleet that can leave a board out has the time to do so.
-            lost_after: setup.patience.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
+            lost_after: setup.round_timeout.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
             deadline: ABSENCE_MAX,
             aggregator: Aggregator::new(setup),
             links,
@@ -272,7 +272,7 @@ impl Driver {
         let link = self.aggregator.link(worker);
         let place = self.places[link].name.clone();
         let silent_since = self.aggregator.silent_since(worker);
-        let waived = self.aggregator.goes_on_without(self.now(), worker);
+        let waived = self.aggregator.proceeds_without(self.now(), worker);
         let Some(since) = silent_since.filter(|_| !waived) else { return Ok(()) };
         let silence = self.now().saturating_sub(since);
         if let Some(reason) = self.places[link].lost.clone()
@@ -495,8 +495,10 @@ mod tests {
     fn a_parrot_from_the_start_ends_a_run_that_may_skip_boards() {
         let (events, received) = channel();
         let links = vec![attach(0, &events, work), attach(1, &events, parrot)];
-        let setup =
-            Setup { patience: Some(Duration::from_millis(100)), ..experiment("2").setup.clone() };
+        let setup = Setup {
+            round_timeout: Some(Duration::from_millis(100)),
+            ..experiment("2").setup.clone()
+        };
         let places = ["one", "two"].map(String::from).to_vec();
         let mut driver = Driver::new(setup, links.into(), places, received)
             .with_deadline(Duration::from_secs(2));

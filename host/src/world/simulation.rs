@@ -13,7 +13,7 @@ use crate::world::{Clock, Measured, World, WorldError};
 use flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_aggregator::{Aggregator, Event, Setup, value};
 use smidgen_firmware::journal::FlashJournal;
-use smidgen_firmware::objective::Repertoire;
+use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
@@ -50,7 +50,7 @@ pub struct Line {
 pub struct Simulation<R> {
     aggregator: Aggregator,
     workers: Vec<WiredWorker>,
-    repertoire: R,
+    objectives: R,
     /// f in f64: telemetry where workers do not compute their whole gradients in every round.
     exact: Option<Objective>,
     /// Bytes of memory of each worker.
@@ -160,17 +160,17 @@ pub enum Mishap {
     Displace(usize, Duration),
 }
 
-impl<R: Repertoire> Simulation<R> {
+impl<R: ObjectiveSet> Simulation<R> {
     /// Boards that all have as much memory as the largest worker needs.
-    pub fn new(setup: Setup, repertoire: R, line: Line) -> Self {
+    pub fn new(setup: Setup, objectives: R, line: Line) -> Self {
         let workers = setup.shares.len();
         let need = |worker| memory_len::<R>(&setup.configuration(worker, 0, 0));
         let memory = vec![(0..workers).map(need).max().unwrap_or(0); workers];
-        Self::with_memory(setup, repertoire, line, memory)
+        Self::with_memory(setup, objectives, line, memory)
     }
 
     /// Workers with so many bytes of memory each.
-    pub fn with_memory(setup: Setup, repertoire: R, line: Line, memory: Vec<usize>) -> Self {
+    pub fn with_memory(setup: Setup, objectives: R, line: Line, memory: Vec<usize>) -> Self {
         let Line { baud, faults, seed } = line;
         let wire = |index: usize, direction| {
             Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
@@ -197,7 +197,7 @@ impl<R: Repertoire> Simulation<R> {
             boards: (0..memory.len()).collect(),
             loss_weights: setup.shares.iter().map(|share| share.loss_weight).collect(),
             aggregator: Aggregator::new(setup),
-            repertoire,
+            objectives,
             exact: None,
             memory,
             key,
@@ -417,7 +417,7 @@ impl<R: Repertoire> Simulation<R> {
         let wired = &mut self.workers[index];
         if let Some(mut request) = wired.worker.gradient_request() {
             wired.busy_until = wired.busy_until.max(self.now) + wired.evaluation;
-            let loss = self.repertoire.perform(request.reborrow());
+            let loss = self.objectives.evaluate_named(request.reborrow());
             wired.gradient.copy_from_slice(request.gradient);
             wired.gradient_exponent = request.gradient_exponent;
             wired.worker.gradient_ready(loss);
@@ -441,7 +441,7 @@ impl<R: Repertoire> Simulation<R> {
     }
 }
 
-impl<R: Repertoire> Simulation<R> {
+impl<R: ObjectiveSet> Simulation<R> {
     /// Restarts a worker that has just computed its update, if that was planned.
     fn reboot_if_due(&mut self, index: usize) {
         let round = self.aggregator.open_round();
@@ -489,7 +489,7 @@ impl<R: Repertoire> Simulation<R> {
     }
 }
 
-impl<R: Repertoire> World for Simulation<R> {
+impl<R: ObjectiveSet> World for Simulation<R> {
     fn advance(&mut self) -> Result<Option<Event>, WorldError> {
         if let Some(event) = self.aggregator.poll_event() {
             self.last_event = self.now;
@@ -555,7 +555,7 @@ fn forged(up: bool) -> Vec<u8> {
 }
 
 /// A worker that has just been switched on, after so many other starts.
-fn start<R: Repertoire>(
+fn start<R: ObjectiveSet>(
     index: usize,
     memory: Vec<u64>,
     key: Option<&Key>,

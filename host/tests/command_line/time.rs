@@ -3,7 +3,7 @@
 use super::{Value, fs, json_lines, served_by, smidgen, stderr, summary_of};
 use embedded_io_adapters::std::FromStd;
 use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::objective::{Evaluation, Objective, Repertoire, Traits};
+use smidgen_firmware::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
 use std::io::{self, Read, Write};
@@ -61,11 +61,11 @@ impl Write for Line {
 /// An objective that takes so long.
 struct Slow(Duration);
 
-impl Repertoire for Slow {
+impl ObjectiveSet for Slow {
     const NAMES: &'static str = Logistic::NAME;
-    const ALL: &'static [Traits] = &[Traits::of::<Logistic>()];
+    const ALL: &'static [ObjectiveInfo] = &[ObjectiveInfo::of::<Logistic>()];
 
-    fn perform(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
         sleep(self.0);
         Logistic.evaluate(at)
     }

@@ -1,4 +1,4 @@
-//! What a run is, as a worker hears of it.
+//! The configuration of a worker for a run.
 
 use super::fields::{Part, Ticket};
 use crate::batch::Batch;
@@ -7,19 +7,19 @@ use crate::vector::Ratio;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-/// What g_i⁰ is (paper, initialisation of EF21).
+/// The initial estimator g_i⁰ (EF21 paper, initialisation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Init {
-    /// g_i⁰ = ∇f_i(x⁰): update 0 holds all coordinates with 32 bits each.
+    /// g_i⁰ = ∇f_i(x⁰): update 0 contains all coordinates with 32 bits each.
     Full,
-    /// g_i⁰ = C(∇f_i(x⁰)): update 0 is like any other.
+    /// g_i⁰ = C(∇f_i(x⁰)): update 0 is an ordinary update.
     Compressed,
     /// g_i⁰ = 0: update 0 is empty.
     Zero,
 }
 
 impl Init {
-    /// What the update of `round` may hold, where others hold `budget`.
+    /// Limits of the update of `round`, for a run with `budget`.
     pub const fn budget(self, round: u32, dimension: u32, budget: Budget) -> Budget {
         match (round, self) {
             (0, Self::Full) => Budget::all(dimension),
@@ -29,19 +29,19 @@ impl Init {
     }
 }
 
-/// How a worker learns the model of the next round.
+/// Encoding of the model on the downlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Downlink {
-    /// The model itself travels.
+    /// The model.
     Dense,
-    /// What changed in Σ g_i travels, and the worker takes the step itself.
+    /// The change of Σ g_i; the worker performs the step.
     Sparse,
-    /// A change of the model travels: compressed, the model is the host's w (EF21-P).
+    /// A compressed change of the model; workers then hold the host's w (EF21-P).
     Model,
 }
 
 impl Downlink {
-    /// What the body of a round is.
+    /// The vector that the body of a round writes to.
     pub const fn part(self) -> Part {
         match self {
             Self::Dense => Part::Model,
@@ -51,16 +51,16 @@ impl Downlink {
     }
 }
 
-/// What is added to the loss of the data, over all coordinates of the model.
+/// Regulariser added to the loss of the data, over all coordinates of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Regulariser {
-    /// λ Σ x²/(1 + x²), the nonconvex one of the EF21 papers.
+    /// λ Σ x²/(1 + x²), the nonconvex regulariser of the EF21 papers.
     Nonconvex,
     /// (λ/2) Σ x².
     L2,
 }
 
-/// A worker's part in a run.
+/// Configuration of a worker for a run.
 ///
 /// ```
 /// use smidgen_protocol::batch::Batch;
@@ -102,52 +102,52 @@ pub enum Regulariser {
 pub struct Configure<'a> {
     /// Ticket of this request.
     pub ticket: Ticket,
-    /// The run, not 0: from here on it is part of every frame's context.
+    /// The session, not 0; part of every later frame's context.
     pub session: u32,
-    /// The board that is meant, by its identity.
+    /// Identity of the addressed board.
     pub identity: u64,
     /// The worker's address, `1..=n`.
     pub worker: u16,
     /// Dimension d.
     pub dimension: u32,
-    /// Coordinates an update may hold, K.
+    /// Maximum number of coordinates in an update, K.
     pub k: u32,
     /// Bits of a mantissa in an update, 2..=32.
     pub value_bits: u8,
-    /// The first estimator.
+    /// Initial estimator.
     pub init: Init,
-    /// What is sent of a gradient.
+    /// The method.
     pub method: Method,
-    /// How it is compressed.
+    /// The compressor.
     pub compressor: Compressor,
-    /// What ∇f_i is multiplied with before it meets the grid: 1/(n w_i) in EF21-W.
+    /// Factor of ∇f_i, applied before rounding: 1/(n w_i) in EF21-W.
     pub scale: Ratio,
-    /// Who takes part in a round; the others answer with an empty update.
+    /// Partial participation; other workers answer with an empty update.
     pub participation: Participation,
-    /// Which of its rows a worker looks at in a round.
+    /// Minibatches.
     pub batch: Batch,
-    /// How the model comes.
+    /// Encoding of the model on the downlink.
     pub downlink: Downlink,
-    /// η of the heavy ball; 0 for none.
+    /// η of heavy-ball momentum; 0 for none.
     pub momentum: Ratio,
     /// Weight of the l1 norm times the number of workers; 0 for none.
     pub l1_n: Ratio,
     /// Name of the objective.
     pub objective: &'a str,
-    /// What is added to the loss of the data.
+    /// Regulariser.
     pub regulariser: Regulariser,
-    /// Its weight λ.
+    /// Weight λ of the regulariser.
     pub lambda: Ratio,
-    /// Where the model starts, see [`start`](crate::start): 0 is x⁰ = 0.
+    /// Seed of the initial model, see [`start`](crate::start); 0 for x⁰ = 0.
     pub start_seed: u32,
-    /// Bytes of data that the host will send.
+    /// Length of the data in bytes.
     pub data_len: u32,
-    /// Their CRC-32.
+    /// CRC-32 of the data.
     pub data_checksum: u32,
 }
 
 impl Configure<'_> {
-    /// What updates may hold after the first.
+    /// Limits of updates after the first.
     pub const fn budget(&self) -> Budget {
         Budget { k: self.k, value_bits: self.value_bits, compressor: self.compressor }
     }

@@ -1,24 +1,24 @@
-//! Types of fields that several messages share.
+//! Field types shared by several messages.
 
 use crate::vector::Exponent;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
-/// Number of a request; the host counts them up in a session.
+/// Number of a request, counted up by the host within a session.
 pub type Ticket = u16;
 
-/// The exponents of a session; the host may announce others between rounds.
+/// Exponents of a session; the host may announce others between rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Exponents {
-    /// Of the model, e_x.
+    /// Exponent of the model, e_x.
     pub x: Exponent,
-    /// Of gradients, estimators and their sum, e_g.
+    /// Exponent of gradients, estimators and their sum, e_g.
     pub gradient: Exponent,
-    /// Of the loss.
+    /// Exponent of the loss.
     pub loss: Exponent,
 }
 
-/// A vector of a worker's state that a [`Down::Part`] writes to.
+/// The vector of a worker's state that a [`Down::Part`](super::Down::Part) writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Part {
     /// The model x.
@@ -27,33 +27,33 @@ pub enum Part {
     Estimator,
     /// The sum Σ g_i.
     Sum,
-    /// What changed in the sum: the entries are added.
+    /// A change of the sum; entries are added.
     SumChange,
-    /// What changed in the model: the entries are added.
+    /// A change of the model; entries are added.
     ModelChange,
-    /// The velocity of the heavy ball.
+    /// The velocity of heavy-ball momentum.
     Velocity,
 }
 
-/// Why a worker does not take part.
+/// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Refusal {
-    /// State and data do not fit.
+    /// State and data do not fit in memory.
     Memory {
-        /// Bytes it would need.
+        /// Bytes required.
         need: u32,
-        /// Bytes it has.
+        /// Bytes available.
         room: u32,
     },
-    /// It does not compute this objective.
+    /// The worker does not compute this objective.
     Objective,
-    /// The data are not what they should be: their checksum, shape or indices are wrong.
+    /// The data are invalid: checksum, shape or indices.
     Data,
-    /// The numbers of the configuration contradict each other.
+    /// The configuration is inconsistent.
     Configuration,
 }
 
-/// A loss as it travels: a mantissa of 24 bits.
+/// A loss on the wire: a mantissa of 24 bits.
 ///
 /// ```
 /// use smidgen_protocol::message::Loss;
@@ -65,10 +65,10 @@ pub enum Refusal {
 pub struct Loss([u8; 3]);
 
 impl Loss {
-    /// The largest magnitude of a mantissa.
+    /// Largest magnitude of a mantissa.
     pub const MAX: i32 = (1 << 23) - 1;
 
-    /// From a mantissa, cut to the range.
+    /// Clamps a mantissa to the range.
     pub const fn new(mantissa: i64) -> Self {
         let max = Self::MAX as i64;
         let cut = if mantissa > max {

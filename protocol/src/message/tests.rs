@@ -23,7 +23,7 @@ fn name() -> impl Strategy<Value = &'static str> {
     select(vec![
         "",
         "logistic",
-        "ein Name mit Umläuten: ä, ö, ü",
+        "a name beyond ASCII: ä, ö, ü",
         "48 bytes, the longest name that a message takes.",
     ])
 }
@@ -181,7 +181,7 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..=BODY_LEN_MAX)
 }
 
-/// The payload of the frame that `emit` writes.
+/// Payload of the frame that `emit` writes, after a round trip.
 fn through_a_frame(
     context: &Context,
     emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize,
@@ -196,17 +196,17 @@ fn through_a_frame(
 
 proptest! {
     #[test]
-    fn what_the_host_says_arrives(
+    fn down_messages_round_trip(
         address: u16, message in downs(), body in bodies(), context in contexts(),
     ) {
-        // Setup messages have long heads and no body.
+        // Setup messages have long heads and no bodies.
         let body = if message.is_setup() { vec![] } else { body };
         let payload = through_a_frame(&context, |out| message.emit(address, &body, &context, out));
         prop_assert_eq!(Down::parse(&payload), Ok((address, message, &body[..])));
     }
 
     #[test]
-    fn what_a_worker_says_arrives(message in ups(), body in bodies(), context in contexts()) {
+    fn up_messages_round_trip(message in ups(), body in bodies(), context in contexts()) {
         let body = if message.is_setup() { vec![] } else { body };
         let payload = through_a_frame(&context, |out| message.emit(&body, &context, out));
         prop_assert_eq!(Up::parse(&payload), Ok((message, &body[..])));
@@ -217,10 +217,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_message_or_refused(
+    fn arbitrary_bytes_parse_or_are_unparsable(
         tag in 0u8..10, payload in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        // Once as they are, once behind a tag and once behind an address and a tag, to reach the fields.
+        // Without a prefix, with a tag and with address and tag, so that the fields are reached.
         for head in [&[][..], &[tag], &[0, tag]] {
             let payload = &[head, &payload].concat();
             for parsed in [Down::parse(payload).err(), Up::parse(payload).err()] {
@@ -234,7 +234,7 @@ proptest! {
 }
 
 #[test]
-fn a_loss_keeps_24_bits_and_saturates() {
+fn loss_saturates_at_24_bits() {
     for mantissa in [0, 1, -1, Loss::MAX, -Loss::MAX] {
         assert_eq!(Loss::new(i64::from(mantissa)).mantissa(), mantissa);
     }
@@ -243,7 +243,7 @@ fn a_loss_keeps_24_bits_and_saturates() {
 }
 
 #[test]
-fn a_greeting_is_read_from_a_ready_of_another_version() {
+fn greeting_is_read_from_unknown_version() {
     let mut payload = [0; 32];
     let len = postcard::to_slice(&(0u32, 300u16, [7u8; 8]), &mut payload).unwrap().len();
     assert_eq!(greeting(&payload[..len]), Some((300, [7; 8])));
@@ -251,7 +251,7 @@ fn a_greeting_is_read_from_a_ready_of_another_version() {
 }
 
 #[test]
-fn an_echo_is_no_greeting() {
+fn echoed_hello_is_not_a_greeting() {
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
     let echo =
         through_a_frame(&Context::SETUP, |out| hello.emit(BROADCAST, &[], &Context::SETUP, out));

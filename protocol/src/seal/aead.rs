@@ -1,7 +1,7 @@
-//! AEAD_CHACHA20_POLY1305 of RFC 8439, section 2.8, made of RustCrypto's functions for blocks.
+//! AEAD_CHACHA20_POLY1305 of RFC 8439, section 2.8, on top of RustCrypto's block functions.
 //!
-//! Its functions for whole messages are the same (a test compares them), but check against what cannot be here, a message of
-//! 256 GiB, by a panic; and a board's image shall hold none.
+//! RustCrypto's functions for whole messages compute the same, as a test shows, but panic for messages of 256 GiB. Such
+//! messages cannot occur here, and images of boards must not contain a panic.
 
 use crate::frame::TAG_LEN;
 use chacha20::cipher::StreamCipherCore;
@@ -13,15 +13,15 @@ use zeroize::Zeroizing;
 
 const BLOCK_LEN: usize = 64;
 
-/// The algorithm under one key, for one message.
-pub struct Aead {
+/// Cipher and authenticator for one message under one key.
+pub(super) struct Aead {
     cipher: ChaChaCore<R20, Ietf>,
     mac: Poly1305,
 }
 
 impl Aead {
-    /// For the message with this nonce, which no other message under the key has.
-    pub fn new(key: &[u8; 32], nonce: &[u8; 12]) -> Self {
+    /// Prepares for a message. `nonce` must be unique under `key`.
+    pub(super) fn new(key: &[u8; 32], nonce: &[u8; 12]) -> Self {
         let mut cipher = ChaChaCore::new(key.into(), nonce.into());
         let block = block(&mut cipher);
         let (mac_key, _) = block.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
@@ -29,15 +29,15 @@ impl Aead {
         Self { cipher, mac }
     }
 
-    /// Encrypts `content` in its place; returns the tag of it and of `head`.
-    pub fn encrypt(mut self, head: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
+    /// Encrypts `content` in place; returns the tag over `head` and `content`.
+    pub(super) fn encrypt(mut self, head: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
         apply(&mut self.cipher, content);
         self.authenticate(head, content);
         self.mac.finalize().into()
     }
 
-    /// Decrypts `content` in its place if the tag is that of it and of `head`, compared in constant time; else changes nothing.
-    pub fn decrypt(mut self, head: &[u8], content: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+    /// Decrypts `content` in place if the tag is valid, compared in constant time; otherwise changes nothing.
+    pub(super) fn decrypt(mut self, head: &[u8], content: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
         self.authenticate(head, content);
         let authentic = self.mac.verify(tag.into()).is_ok();
         if authentic {
@@ -54,14 +54,14 @@ impl Aead {
     }
 }
 
-/// The next block of the key stream.
+/// Generates the next block of the key stream.
 fn block(cipher: &mut ChaChaCore<R20, Ietf>) -> Zeroizing<[u8; BLOCK_LEN]> {
     let mut block = Zeroizing::new([0; BLOCK_LEN]);
     cipher.write_keystream_block((&mut *block).into());
     block
 }
 
-/// Encrypts, or decrypts: the two are one.
+/// Encrypts or decrypts; both are the same operation.
 fn apply(cipher: &mut ChaChaCore<R20, Ietf>, content: &mut [u8]) {
     for chunk in content.chunks_mut(BLOCK_LEN) {
         let block = block(cipher);

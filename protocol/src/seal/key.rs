@@ -1,4 +1,4 @@
-//! Keys, and how those of handshakes and links are derived from the key of a fleet.
+//! Keys and their derivation.
 
 use crate::frame::SALT_LEN;
 use chacha20::{R20, hchacha};
@@ -7,36 +7,36 @@ use zeroize::Zeroizing;
 
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
-/// What makes the key of a handshake its own.
+/// Salt of a handshake.
 pub type Salt = [u8; SALT_LEN];
 
 const HELLO: &Salt = b"smidgen 1: hello";
 const LINK: &Salt = b"smidgen 1: link ";
 
-/// A key that host and boards of a fleet share. Its memory is set to zero when it is dropped.
+/// A key shared by the host and the boards of a fleet. Its memory is zeroed on drop.
 #[derive(Clone)]
 pub struct Key(Zeroizing<[u8; KEY_LEN]>);
 
 impl Key {
-    /// What a board holds that has no key: flash as it is when it has been erased.
+    /// Content of a board's key section without a key: erased flash.
     pub const NONE: [u8; KEY_LEN] = [0xff; KEY_LEN];
 
-    /// The key of these bytes; none if they are [`Key::NONE`].
+    /// Creates a key from bytes; `None` for [`Key::NONE`].
     pub fn new(bytes: &[u8; KEY_LEN]) -> Option<Self> {
         (*bytes != Self::NONE).then(|| Self(Zeroizing::new(*bytes)))
     }
 
-    /// The bytes, for whoever must store them.
+    /// The bytes of the key, for storing it.
     pub fn bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
 
-    /// Under which a `Hello` is sealed.
+    /// Derives the key of a `Hello`.
     pub(super) fn hello(&self, host: &Salt) -> Self {
         self.derive(HELLO).derive(host)
     }
 
-    /// Under which all is sealed from `Ready` on.
+    /// Derives the key of a channel.
     pub(super) fn link(&self, host: &Salt, worker: &Salt) -> Self {
         self.derive(LINK).derive(host).derive(worker)
     }

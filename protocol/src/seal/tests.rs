@@ -1,5 +1,5 @@
 use super::aead::Aead;
-use super::link::{Direction, Link};
+use super::channel::{Channel, Direction};
 use super::nonce_log;
 use super::*;
 use crate::counters::{Counters, Reject};
@@ -12,21 +12,21 @@ use std::collections::{HashMap, HashSet};
 const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
 
 fn key(first: u8) -> Key {
-    Key::new(&[first; KEY_LEN]).expect("it is a key")
+    Key::new(&[first; KEY_LEN]).expect("a valid key")
 }
 
-/// A sealed frame, by whoever closes it.
+/// A frame with `payload`, closed by `close`.
 fn sealed(
-    greets: bool,
+    is_greeting: bool,
     payload: &[u8],
     close: impl FnOnce(crate::frame::Draft) -> usize,
 ) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
-    let len = close(draft(&CONTEXT, greets, &mut out, |frame| frame.push(payload)));
+    let len = close(draft(&CONTEXT, is_greeting, &mut out, |frame| frame.push(payload)));
     out[..len].to_vec()
 }
 
-/// What an end makes of a stream of bytes: the payloads that it takes, and how often it refuses one for its seal.
+/// Feeds a byte stream to one end; returns the accepted payloads and the number of frames rejected by the seal.
 fn taken<F>(wire: &[u8], mut open: F) -> (Vec<Vec<u8>>, u32)
 where
     F: for<'d> FnMut(crate::frame::Frame<'d>) -> Result<crate::frame::Frame<'d>, Reject>,
@@ -46,17 +46,17 @@ where
     (taken, counters.rejected(Reject::Seal).frames)
 }
 
-/// A host and a worker, and an attacker who hears all that they say.
-struct Fleet {
+/// A host and a worker, with an attacker who records all frames.
+struct Pair {
     host: HostSeal,
     worker: WorkerSeal,
     salts: u64,
     boots: u8,
-    /// What was said, and for whom.
+    /// All frames sent; true for frames to the worker.
     heard: Vec<(bool, Vec<u8>)>,
-    /// Payloads are numbers, so that none is said twice.
+    /// Number of payloads so far; each payload contains its number, so all differ.
     said: u32,
-    /// What the host has taken, and what the worker has, greetings apart.
+    /// Payloads accepted by the host and by the worker, and below the last of each, without greetings.
     taken: [HashSet<Vec<u8>>; 2],
     last: [Option<Vec<u8>>; 2],
     refused: u32,
@@ -65,7 +65,7 @@ struct Fleet {
 const HOST: usize = 0;
 const WORKER: usize = 1;
 
-impl Fleet {
+impl Pair {
     fn new() -> Self {
         Self {
             host: HostSeal::new(key(1)),
@@ -80,17 +80,17 @@ impl Fleet {
         }
     }
 
-    fn payload(&mut self, greets: bool) -> Vec<u8> {
+    fn payload(&mut self, is_greeting: bool) -> Vec<u8> {
         self.said += 1;
-        [&self.said.to_be_bytes()[..], &[u8::from(greets)]].concat()
+        [&self.said.to_be_bytes()[..], &[u8::from(is_greeting)]].concat()
     }
 
-    /// The host says something, if it can.
-    fn ask(&mut self, greets: bool) -> Option<Vec<u8>> {
-        let payload = self.payload(greets);
+    /// Sends a frame from the host, if it has a channel or greets.
+    fn ask(&mut self, is_greeting: bool) -> Option<Vec<u8>> {
+        let payload = self.payload(is_greeting);
         let Self { host, salts, .. } = self;
         let mut out = [0; FRAME_LEN_MAX];
-        let draft = draft(&CONTEXT, greets, &mut out, |frame| frame.push(&payload));
+        let draft = draft(&CONTEXT, is_greeting, &mut out, |frame| frame.push(&payload));
         let len = host.close(draft, || {
             *salts += 1;
             u128::from(*salts).to_le_bytes()
@@ -99,17 +99,17 @@ impl Fleet {
         Some(out[..len].to_vec())
     }
 
-    /// The worker says something, if it can.
-    fn answer(&mut self, greets: bool) -> Option<Vec<u8>> {
-        let payload = self.payload(greets);
+    /// Sends a frame from the worker, if it has a channel.
+    fn answer(&mut self, is_greeting: bool) -> Option<Vec<u8>> {
+        let payload = self.payload(is_greeting);
         let mut out = [0; FRAME_LEN_MAX];
-        let draft = draft(&CONTEXT, greets, &mut out, |frame| frame.push(&payload));
+        let draft = draft(&CONTEXT, is_greeting, &mut out, |frame| frame.push(&payload));
         let len = self.worker.close(draft)?;
         self.heard.push((false, out[..len].to_vec()));
         Some(out[..len].to_vec())
     }
 
-    /// Something reaches an end; returns whether it was taken.
+    /// Delivers bytes to an end; returns whether it accepted a payload.
     fn deliver(&mut self, end: usize, wire: &[u8]) -> Result<bool, TestCaseError> {
         let Self { host, worker, .. } = self;
         let (payloads, refused) = match end {
@@ -118,33 +118,36 @@ impl Fleet {
         };
         self.refused += refused;
         for payload in &payloads {
-            let greets = payload.ends_with(&[1]);
-            // A Hello may come again; it is answered, and nothing follows.
+            let is_greeting = payload.ends_with(&[1]);
+            // A repeated Hello is accepted and answered, without further effect.
             let new = self.taken[end].insert(payload.clone());
-            prop_assert!(new || greets && end == WORKER, "{payload:?} was taken twice");
-            // What greets belongs to a new link, and may come late while the old one goes on.
-            if greets {
+            prop_assert!(new || is_greeting && end == WORKER, "{payload:?} was accepted twice");
+            // A greeting belongs to a new channel and may arrive late while the old one is in use.
+            if is_greeting {
                 continue;
             }
-            prop_assert!(self.last[end].as_ref() < Some(payload), "what was overtaken was taken");
+            prop_assert!(
+                self.last[end].as_ref() < Some(payload),
+                "an overtaken frame was accepted"
+            );
             self.last[end] = Some(payload.clone());
         }
         Ok(!payloads.is_empty())
     }
 
     fn handshake(&mut self) -> Result<(), TestCaseError> {
-        let hello = self.ask(true).expect("a host can always ask");
+        let hello = self.ask(true).expect("a host can always greet");
         prop_assert!(self.deliver(WORKER, &hello)?);
-        let ready = self.answer(true).expect("there is a link");
+        let ready = self.answer(true).expect("a channel");
         prop_assert!(self.deliver(HOST, &ready)?);
         Ok(())
     }
 
-    /// A question and its answer pass.
+    /// Exchanges a request and its answer.
     fn talk(&mut self) -> Result<(), TestCaseError> {
-        let question = self.ask(false).expect("there is a link");
+        let question = self.ask(false).expect("a channel");
         prop_assert!(self.deliver(WORKER, &question)?);
-        let answer = self.answer(false).expect("there is a link");
+        let answer = self.answer(false).expect("a channel");
         prop_assert!(self.deliver(HOST, &answer)?);
         Ok(())
     }
@@ -156,7 +159,7 @@ impl Fleet {
 }
 
 #[derive(Clone, Debug)]
-enum Deed {
+enum Action {
     Greet { arrives: bool, answered: bool },
     Talk { arrives: bool, answered: bool },
     Replay { at: usize, which: prop::sample::Index },
@@ -166,46 +169,46 @@ enum Deed {
     RestartHost,
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn action() -> impl Strategy<Value = Action> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        3 => (any::<bool>(), any::<bool>()).prop_map(|(arrives, answered)| Deed::Greet { arrives, answered }),
-        6 => (any::<bool>(), any::<bool>()).prop_map(|(arrives, answered)| Deed::Talk { arrives, answered }),
-        6 => (0usize..2, index()).prop_map(|(at, which)| Deed::Replay { at, which }),
-        2 => (0usize..2, index(), index()).prop_map(|(at, which, bit)| Deed::Flip { at, which, bit }),
-        1 => (0usize..2).prop_map(|at| Deed::Plain { at }),
-        1 => Just(Deed::Reboot),
-        1 => Just(Deed::RestartHost),
+        3 => (any::<bool>(), any::<bool>()).prop_map(|(arrives, answered)| Action::Greet { arrives, answered }),
+        6 => (any::<bool>(), any::<bool>()).prop_map(|(arrives, answered)| Action::Talk { arrives, answered }),
+        6 => (0usize..2, index()).prop_map(|(at, which)| Action::Replay { at, which }),
+        2 => (0usize..2, index(), index()).prop_map(|(at, which, bit)| Action::Flip { at, which, bit }),
+        1 => (0usize..2).prop_map(|at| Action::Plain { at }),
+        1 => Just(Action::Reboot),
+        1 => Just(Action::RestartHost),
     ]
 }
 
-impl Fleet {
-    fn perform(&mut self, deed: Deed) -> Result<(), TestCaseError> {
-        match deed {
-            Deed::Greet { arrives, answered } => self.exchange(true, arrives, answered),
-            Deed::Talk { arrives, answered } => self.exchange(false, arrives, answered),
-            Deed::Replay { at, which } if !self.heard.is_empty() => {
+impl Pair {
+    fn perform(&mut self, action: Action) -> Result<(), TestCaseError> {
+        match action {
+            Action::Greet { arrives, answered } => self.exchange(true, arrives, answered),
+            Action::Talk { arrives, answered } => self.exchange(false, arrives, answered),
+            Action::Replay { at, which } if !self.heard.is_empty() => {
                 let (_, wire) = self.heard[which.index(self.heard.len())].clone();
                 self.deliver(at, &wire).map(|_| ())
             }
-            Deed::Flip { at, which, bit } if !self.heard.is_empty() => {
+            Action::Flip { at, which, bit } if !self.heard.is_empty() => {
                 let (_, mut wire) = self.heard[which.index(self.heard.len())].clone();
                 let bit = bit.index(wire.len() * 8);
                 wire[bit / 8] ^= 1 << (bit % 8);
-                prop_assert!(!self.deliver(at, &wire)?, "a flipped bit was not noticed");
+                prop_assert!(!self.deliver(at, &wire)?, "a modified frame was accepted");
                 Ok(())
             }
-            Deed::Plain { at } => {
+            Action::Plain { at } => {
                 let mut out = [0; FRAME_LEN_MAX];
                 let len = emit(&CONTEXT, &mut out, |frame| frame.push(b"plain"));
-                prop_assert!(!self.deliver(at, &out[..len])?, "a plain frame was taken");
+                prop_assert!(!self.deliver(at, &out[..len])?, "a plain frame was accepted");
                 Ok(())
             }
-            Deed::Reboot => {
+            Action::Reboot => {
                 self.reboot();
                 Ok(())
             }
-            Deed::RestartHost => {
+            Action::RestartHost => {
                 self.host = HostSeal::new(key(1));
                 Ok(())
             }
@@ -215,15 +218,15 @@ impl Fleet {
 
     fn exchange(
         &mut self,
-        greets: bool,
+        is_greeting: bool,
         arrives: bool,
         answered: bool,
     ) -> Result<(), TestCaseError> {
-        let Some(question) = self.ask(greets) else { return Ok(()) };
+        let Some(question) = self.ask(is_greeting) else { return Ok(()) };
         if !arrives || !self.deliver(WORKER, &question)? {
             return Ok(());
         }
-        let Some(answer) = self.answer(greets) else { return Ok(()) };
+        let Some(answer) = self.answer(is_greeting) else { return Ok(()) };
         if answered {
             self.deliver(HOST, &answer)?;
         }
@@ -232,26 +235,26 @@ impl Fleet {
 }
 
 proptest! {
-    /// Whatever an attacker replays, reflects, flips and makes up, at either end, between reboots and new hosts: nothing is
-    /// taken twice, late or that nobody said, no nonce is used for two things, and a handshake makes all good.
+    /// Against an attacker who replays, reflects, modifies and forges frames between reboots and host restarts: no
+    /// frame is accepted twice, late or forged, no nonce is reused, and a handshake restores communication.
     #[test]
-    fn strangers_stay_out_and_nonces_are_used_once(deeds in prop::collection::vec(deed(), 1..60)) {
+    fn attacker_cannot_forge_or_replay_and_nonces_are_unique(actions in prop::collection::vec(action(), 1..60)) {
         nonce_log::take();
-        let mut fleet = Fleet::new();
-        for deed in deeds {
-            fleet.perform(deed)?;
+        let mut pair = Pair::new();
+        for action in actions {
+            pair.perform(action)?;
         }
-        fleet.handshake()?;
-        fleet.talk()?;
+        pair.handshake()?;
+        pair.talk()?;
         let mut encrypted = HashMap::new();
         for (nonce, content) in nonce_log::take() {
             let before = encrypted.insert(nonce, content);
-            prop_assert!(before.is_none(), "a nonce was used for two things");
+            prop_assert!(before.is_none(), "a nonce was reused");
         }
     }
 
     #[test]
-    fn the_algorithm_is_that_of_the_crate_for_whole_messages(
+    fn aead_matches_chacha20poly1305_crate(
         key: [u8; 32], nonce: [u8; 12], head in prop::collection::vec(any::<u8>(), 0..40),
         content in prop::collection::vec(any::<u8>(), 0..600),
     ) {
@@ -262,22 +265,22 @@ proptest! {
         prop_assert_eq!((&ours, &tag[..]), (&theirs, &expected[..]));
         let encrypted = ours.clone();
         prop_assert!(!Aead::new(&key, &nonce).decrypt(&head, &mut ours, &tag.map(|byte| byte ^ 1)));
-        prop_assert_eq!(&ours, &encrypted, "nothing is decrypted before it is checked");
+        prop_assert_eq!(&ours, &encrypted, "content was decrypted before authentication");
         prop_assert!(Aead::new(&key, &nonce).decrypt(&head, &mut ours, &tag));
         prop_assert_eq!(ours, content);
     }
 
     #[test]
-    fn frames_of_all_lengths_fit(payload in prop::collection::vec(any::<u8>(), 1..=PAYLOAD_LEN_MAX)) {
-        let (mut up, mut down) = (Link::new(key(1)), Link::new(key(1)));
+    fn sealed_frames_of_all_lengths_round_trip(payload in prop::collection::vec(any::<u8>(), 1..=PAYLOAD_LEN_MAX)) {
+        let (mut up, mut down) = (Channel::new(key(1)), Channel::new(key(1)));
         let mut out = [0; FRAME_LEN_MAX];
         let len = up.seal(Direction::Up, draft(&CONTEXT, false, &mut out, |frame| frame.push(&payload)));
         let wire = &out[..len.unwrap()];
-        // COBS may need a byte less or more for other bytes.
+        // The COBS overhead may differ by a byte for other content.
         let plain = emit(&CONTEXT, &mut [0; FRAME_LEN_MAX], |frame| frame.push(&payload));
         prop_assert!(wire.len().abs_diff(plain + SEAL_LEN) <= 2);
         let opened = taken(wire, |frame| {
-            let mut sealed = link::Sealed::new(frame)?;
+            let mut sealed = channel::Sealed::new(frame)?;
             if down.open(Direction::Up, &mut sealed) { Ok(sealed.into_frame()) } else { Err(Reject::Seal) }
         });
         prop_assert_eq!(opened, (vec![payload], 0));
@@ -285,75 +288,75 @@ proptest! {
 }
 
 #[test]
-fn a_replayed_handshake_leads_to_nothing_on_a_rebooted_board() -> Result<(), TestCaseError> {
-    let mut fleet = Fleet::new();
-    fleet.handshake()?;
-    fleet.talk()?;
-    let recorded: Vec<_> = fleet.heard.iter().filter(|(down, _)| *down).cloned().collect();
-    fleet.reboot();
+fn replayed_handshake_fails_after_reboot() -> Result<(), TestCaseError> {
+    let mut pair = Pair::new();
+    pair.handshake()?;
+    pair.talk()?;
+    let recorded: Vec<_> = pair.heard.iter().filter(|(down, _)| *down).cloned().collect();
+    pair.reboot();
     for (nth, (_, wire)) in recorded.iter().enumerate() {
-        // The Hello is answered, under a key that nobody has.
-        assert_eq!(fleet.deliver(WORKER, wire)?, nth == 0);
+        // The Hello is answered, under a key that the attacker does not have.
+        assert_eq!(pair.deliver(WORKER, wire)?, nth == 0);
     }
-    let ready = fleet.answer(true).expect("it answers a Hello");
-    assert!(!fleet.deliver(HOST, &ready)?);
-    assert_eq!(fleet.answer(false), None, "and says nothing else");
+    let ready = pair.answer(true).expect("an answer to Hello");
+    assert!(!pair.deliver(HOST, &ready)?);
+    assert_eq!(pair.answer(false), None, "it has no channel for other frames");
     Ok(())
 }
 
 #[test]
-fn a_replayed_hello_does_not_end_a_link() -> Result<(), TestCaseError> {
-    let mut fleet = Fleet::new();
-    fleet.handshake()?;
-    let (_, hello) = fleet.heard[0].clone();
+fn replayed_hello_keeps_channel_open() -> Result<(), TestCaseError> {
+    let mut pair = Pair::new();
+    pair.handshake()?;
+    let (_, hello) = pair.heard[0].clone();
     for _ in 0..3 {
-        fleet.talk()?;
-        assert!(fleet.deliver(WORKER, &hello)?);
-        let ready = fleet.answer(true).expect("it answers a Hello");
-        assert!(!fleet.deliver(HOST, &ready)?);
+        pair.talk()?;
+        assert!(pair.deliver(WORKER, &hello)?);
+        let ready = pair.answer(true).expect("an answer to Hello");
+        assert!(!pair.deliver(HOST, &ready)?);
     }
-    fleet.talk()
+    pair.talk()
 }
 
 #[test]
-fn a_repeated_question_is_answered_on_the_same_link() -> Result<(), TestCaseError> {
-    let mut fleet = Fleet::new();
-    let hellos = [fleet.ask(true).unwrap(), fleet.ask(true).unwrap()];
+fn repeated_hello_yields_same_channel() -> Result<(), TestCaseError> {
+    let mut pair = Pair::new();
+    let hellos = [pair.ask(true).unwrap(), pair.ask(true).unwrap()];
     assert_ne!(hellos[0], hellos[1]);
-    assert!(fleet.deliver(WORKER, &hellos[0])?);
-    let first = fleet.answer(true).unwrap();
-    // The question comes again before its answer has reached the host, or after it has changed over.
-    assert!(fleet.deliver(WORKER, &hellos[1])?);
-    assert!(fleet.deliver(HOST, &first)?);
-    let question = fleet.ask(false).unwrap();
-    assert!(fleet.deliver(WORKER, &question)?);
-    let second = fleet.answer(true).unwrap();
-    assert!(fleet.deliver(HOST, &second)?);
-    fleet.talk()
+    assert!(pair.deliver(WORKER, &hellos[0])?);
+    let first = pair.answer(true).unwrap();
+    // The Hello is repeated before its answer arrives, or after the host has switched.
+    assert!(pair.deliver(WORKER, &hellos[1])?);
+    assert!(pair.deliver(HOST, &first)?);
+    let question = pair.ask(false).unwrap();
+    assert!(pair.deliver(WORKER, &question)?);
+    let second = pair.answer(true).unwrap();
+    assert!(pair.deliver(HOST, &second)?);
+    pair.talk()
 }
 
 #[test]
-fn a_count_that_was_lost_is_found_by_the_next_handshake() -> Result<(), TestCaseError> {
-    let mut fleet = Fleet::new();
-    fleet.handshake()?;
-    (0..127).for_each(|_| drop(fleet.ask(false)));
-    fleet.talk()?;
-    (0..128).for_each(|_| drop(fleet.ask(false)));
-    let question = fleet.ask(false).unwrap();
-    assert!(!fleet.deliver(WORKER, &question)?, "128 frames in a row were lost");
-    fleet.handshake()?;
-    fleet.talk()
+fn handshake_recovers_from_counter_gap() -> Result<(), TestCaseError> {
+    let mut pair = Pair::new();
+    pair.handshake()?;
+    (0..127).for_each(|_| drop(pair.ask(false)));
+    pair.talk()?;
+    (0..128).for_each(|_| drop(pair.ask(false)));
+    let question = pair.ask(false).unwrap();
+    assert!(!pair.deliver(WORKER, &question)?, "128 frames in a row were lost");
+    pair.handshake()?;
+    pair.talk()
 }
 
 #[test]
-fn a_host_without_answers_draws_a_salt_before_numbers_repeat() {
-    let mut fleet = Fleet::new();
-    let hellos: HashSet<_> = (0..300).map(|_| fleet.ask(true).unwrap()).collect();
-    assert_eq!((hellos.len(), fleet.salts), (300, 3));
+fn unanswered_host_redraws_salt_before_counter_wraps() {
+    let mut pair = Pair::new();
+    let hellos: HashSet<_> = (0..300).map(|_| pair.ask(true).unwrap()).collect();
+    assert_eq!((hellos.len(), pair.salts), (300, 3));
 }
 
 #[test]
-fn another_key_opens_nothing() {
+fn wrong_key_opens_nothing() {
     let (mut host, mut worker) = (HostSeal::new(key(1)), WorkerSeal::new(key(2), [0; BOOT_LEN]));
     let hello = sealed(true, b"hello", |draft| host.close(draft, || [7; 16]).unwrap());
     assert_eq!(taken(&hello, |frame| worker.open(frame)), (vec![], 1));
@@ -362,18 +365,18 @@ fn another_key_opens_nothing() {
 }
 
 #[test]
-fn a_link_ends_with_its_numbers() {
-    let mut link = Link::at(key(1), u64::MAX - 1);
+fn channel_stops_at_counter_overflow() {
+    let mut channel = Channel::at(key(1), u64::MAX - 1);
     let mut seal = || {
         let mut out = [0; FRAME_LEN_MAX];
-        link.seal(Direction::Up, draft(&CONTEXT, false, &mut out, |frame| frame.push(b"x")))
+        channel.seal(Direction::Up, draft(&CONTEXT, false, &mut out, |frame| frame.push(b"x")))
     };
     assert!(seal().is_some());
     assert_eq!((seal(), seal()), (None, None));
 }
 
 #[test]
-fn a_key_does_not_show() {
+fn debug_output_hides_key() {
     assert_eq!(format!("{:?}", key(0x5a)), "Key");
     let end = format!("{:?}", HostSeal::new(key(0x5a)));
     assert!(!end.contains("5a") && !end.contains("90"), "{end}");
@@ -397,7 +400,7 @@ fn published_key() -> [u8; 32] {
 
 /// RFC 8439, section 2.8.2.
 #[test]
-fn the_algorithm_is_that_of_rfc_8439() {
+fn aead_matches_rfc_8439() {
     let nonce: [u8; 12] = bytes("070000004041424344454647").try_into().unwrap();
     let mut content = SUNSCREEN.to_vec();
     let tag = Aead::new(&published_key(), &nonce).encrypt(&bytes(ASSOCIATED), &mut content);
@@ -411,22 +414,22 @@ fn the_algorithm_is_that_of_rfc_8439() {
 
 /// draft-irtf-cfrg-xchacha-03, section 2.2.1.
 #[test]
-fn keys_are_derived_by_hchacha20() {
+fn key_derivation_matches_hchacha20_vector() {
     let key = Key::new(&core::array::from_fn(|place| place as u8)).unwrap();
     let input: Salt = bytes("000000090000004a0000000031415927").try_into().unwrap();
     let expected = "82413b4227b27bfed30e42508a877d73 a0f9e4d58a74a853c12ec41326d3ecdc";
     assert_eq!(key.derive(&input).bytes().to_vec(), bytes(expected));
 }
 
-/// draft-irtf-cfrg-xchacha-03, section A.3.1: a key derived by a salt, and a number of a frame, are its nonce.
+/// draft-irtf-cfrg-xchacha-03, section A.3.1: the salt and the frame number form the nonce.
 #[test]
-fn a_salted_frame_down_is_xchacha20_poly1305() {
+fn salted_down_frame_matches_xchacha20poly1305() {
     let nonce = bytes("404142434445464748494a4b4c4d4e4f5051525354555657");
     let salt: Salt = nonce[..16].try_into().unwrap();
     let number = u64::from_le_bytes(nonce[16..].try_into().unwrap());
-    let mut link = Link::at(Key::new(&published_key()).unwrap().derive(&salt), number);
+    let mut channel = Channel::at(Key::new(&published_key()).unwrap().derive(&salt), number);
     let mut content = SUNSCREEN.to_vec();
-    let tag = link.encrypt(Direction::Down, &bytes(ASSOCIATED), &mut content).unwrap();
+    let tag = channel.encrypt(Direction::Down, &bytes(ASSOCIATED), &mut content).unwrap();
     let expected = "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f4eda7e39
         ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff921f9664c97637da9
         768812f615c68b13b52e";

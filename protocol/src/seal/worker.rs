@@ -1,66 +1,69 @@
-//! The worker's end: it answers every `Hello` with a new link, and changes over to it when the host does.
+//! The worker's end of a sealed line.
 
+use super::channel::{Channel, Direction, Sealed};
 use super::key::{Key, Salt};
-use super::link::{Direction, Link, Sealed};
 use crate::counters::Reject;
 use crate::frame::{Draft, Frame, SALT_LEN};
 
-/// Bytes that a worker draws when it is started.
+/// Number of random bytes that a worker needs at each boot.
 pub const BOOT_LEN: usize = 12;
 
-/// A worker's end of the line.
+/// The worker's end of a sealed line.
+///
+/// It answers every `Hello` with a new channel, and switches to it when the host does.
 #[derive(Debug)]
 pub struct WorkerSeal {
     key: Key,
     boot: [u8; BOOT_LEN],
-    /// Handshakes since the boot.
+    /// Handshakes since boot.
     handshakes: u32,
-    /// A link on which nothing has come, and the salt of the `Hello` that it answers.
-    offered: Option<(Salt, Greeted)>,
-    link: Option<Greeted>,
+    /// The salt of the latest `Hello`, and the channel that answers it, unused so far.
+    offered: Option<(Salt, Handshake)>,
+    channel: Option<Handshake>,
 }
 
-/// A link, and the number of the handshake that made it.
+/// A channel and the number of its handshake.
 #[derive(Debug)]
-struct Greeted {
+struct Handshake {
     handshake: u32,
-    link: Link,
+    channel: Channel,
 }
 
 impl WorkerSeal {
-    /// An end that has just been started. No other start of any worker with this key may have the same `boot`.
+    /// Creates an end after a boot. `boot` must be unique among all boots of all workers with this key.
     pub fn new(key: Key, boot: [u8; BOOT_LEN]) -> Self {
-        Self { key, boot, handshakes: 0, offered: None, link: None }
+        Self { key, boot, handshakes: 0, offered: None, channel: None }
     }
 
-    /// Seals a frame; returns its length, or none if there is no link that could carry it.
+    /// Seals a frame; returns its length, or `None` if there is no channel for it.
+    #[must_use = "without a channel the frame is not written"]
     pub fn close(&mut self, draft: Draft) -> Option<usize> {
-        if !draft.greets() {
-            return self.link.as_mut()?.link.seal(Direction::Up, draft);
+        if !draft.is_greeting() {
+            return self.channel.as_mut()?.channel.seal(Direction::Up, draft);
         }
-        // The host may have changed over before its `Hello` is answered once more.
-        let offered = self.offered.as_mut().map(|(_, greeted)| greeted);
-        let greeted = offered.or(self.link.as_mut())?;
-        let salt = salt(&self.boot, greeted.handshake);
-        greeted.link.seal_greeting(Direction::Up, &salt, draft)
+        // If the host has already switched, a repeated `Hello` is answered on the current channel.
+        let offered = self.offered.as_mut().map(|(_, handshake)| handshake);
+        let handshake = offered.or(self.channel.as_mut())?;
+        let salt = salt(&self.boot, handshake.handshake);
+        handshake.channel.seal_greeting(Direction::Up, &salt, draft)
     }
 
     /// Opens a frame of the host.
     ///
     /// # Errors
-    /// [`Reject::Seal`] if it was not sealed with the key, for this link and this moment.
+    /// [`Reject::Seal`] if authentication fails: another key or channel, a replay or damage.
     pub fn open<'d>(&mut self, frame: Frame<'d>) -> Result<Frame<'d>, Reject> {
         let mut sealed = Sealed::new(frame)?;
         let opened = match sealed.salt() {
-            Some(host) => self.greet(host, &mut sealed),
-            None => self.follow(&mut sealed),
+            Some(host) => self.offer_channel(host, &mut sealed),
+            None => self.open_on_channel(&mut sealed),
         };
         if opened { Ok(sealed.into_frame()) } else { Err(Reject::Seal) }
     }
 
-    /// Offers a link to whoever says `Hello`, the same one if it was the same `Hello`.
-    fn greet(&mut self, host: Salt, sealed: &mut Sealed) -> bool {
-        if !Link::new(self.key.hello(&host)).open(Direction::Down, sealed) {
+    /// Offers a channel in answer to a `Hello`; a repeated `Hello` gets the same one.
+    fn offer_channel(&mut self, host: Salt, sealed: &mut Sealed) -> bool {
+        if !Channel::new(self.key.hello(&host)).open(Direction::Down, sealed) {
             return false;
         }
         if self.offered.as_ref().is_some_and(|(salt, _)| *salt == host) {
@@ -68,26 +71,26 @@ impl WorkerSeal {
         }
         let Some(handshakes) = self.handshakes.checked_add(1) else { return false };
         self.handshakes = handshakes;
-        let link = Link::new(self.key.link(&host, &salt(&self.boot, handshakes)));
-        self.offered = Some((host, Greeted { handshake: handshakes, link }));
+        let channel = Channel::new(self.key.link(&host, &salt(&self.boot, handshakes)));
+        self.offered = Some((host, Handshake { handshake: handshakes, channel }));
         true
     }
 
-    /// Opens what comes on the link, or on the one that was offered, which counts from then on.
-    fn follow(&mut self, sealed: &mut Sealed) -> bool {
-        if self.link.as_mut().is_some_and(|known| known.link.open(Direction::Down, sealed)) {
+    /// Opens a frame on the current channel, or on the offered one, which then becomes current.
+    fn open_on_channel(&mut self, sealed: &mut Sealed) -> bool {
+        if self.channel.as_mut().is_some_and(|known| known.channel.open(Direction::Down, sealed)) {
             return true;
         }
         let Some((_, offered)) = &mut self.offered else { return false };
-        let opened = offered.link.open(Direction::Down, sealed);
+        let opened = offered.channel.open(Direction::Down, sealed);
         if opened {
-            self.link = self.offered.take().map(|(_, greeted)| greeted);
+            self.channel = self.offered.take().map(|(_, handshake)| handshake);
         }
         opened
     }
 }
 
-/// The salt of a handshake.
+/// The worker's salt of a handshake.
 fn salt(boot: &[u8; BOOT_LEN], handshake: u32) -> Salt {
     let mut salt = [0; SALT_LEN];
     salt[..BOOT_LEN].copy_from_slice(boot);

@@ -1,7 +1,7 @@
 //! Bit strings over bytes, lowest bit first, padded with ones.
 
 /// Writes bits into a buffer.
-pub struct BitWriter<'b> {
+pub(super) struct BitWriter<'b> {
     bytes: &'b mut [u8],
     len: usize,
     pending: u64,
@@ -9,17 +9,17 @@ pub struct BitWriter<'b> {
 }
 
 impl<'b> BitWriter<'b> {
-    pub fn new(bytes: &'b mut [u8]) -> Self {
+    pub(super) fn new(bytes: &'b mut [u8]) -> Self {
         Self { bytes, len: 0, pending: 0, pending_bits: 0 }
     }
 
-    /// Bits that still fit.
-    pub fn room(&self) -> u32 {
+    /// Number of bits that still fit.
+    pub(super) fn room(&self) -> u32 {
         (self.bytes.len() - self.len) as u32 * 8 - self.pending_bits
     }
 
-    /// Appends the lowest `count` bits of `value`, at most 56; the rest of `value` is zero.
-    pub fn write(&mut self, value: u64, count: u32) {
+    /// Appends the lowest `count` bits of `value`, at most 56; the other bits of `value` are zero.
+    pub(super) fn write(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 56 && value >> count == 0 && count <= self.room());
         self.pending |= value << self.pending_bits;
         self.pending_bits += count;
@@ -37,8 +37,8 @@ impl<'b> BitWriter<'b> {
         self.pending_bits -= 8;
     }
 
-    /// Fills the last byte with ones; returns the length in bytes.
-    pub fn finish(mut self) -> usize {
+    /// Pads the last byte with ones; returns the length in bytes.
+    pub(super) fn finish(mut self) -> usize {
         if self.pending_bits > 0 {
             self.pending |= u64::MAX << self.pending_bits;
             self.pending_bits = 8;
@@ -50,23 +50,23 @@ impl<'b> BitWriter<'b> {
 
 /// Reads bits.
 #[derive(Clone, Debug)]
-pub struct BitReader<'b> {
+pub(super) struct BitReader<'b> {
     bytes: &'b [u8],
     position: usize,
 }
 
 impl<'b> BitReader<'b> {
-    pub fn new(bytes: &'b [u8]) -> Self {
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    /// Bits that are left.
-    pub fn left(&self) -> usize {
+    /// Number of unread bits.
+    pub(super) fn left(&self) -> usize {
         self.bytes.len() * 8 - self.position
     }
 
-    /// The next `count` bits, at most 56, if there are as many.
-    pub fn read(&mut self, count: u32) -> Option<u64> {
+    /// Reads the next `count` bits, at most 56; `None` if fewer are left.
+    pub(super) fn read(&mut self, count: u32) -> Option<u64> {
         debug_assert!(count <= 56);
         if count as usize > self.left() {
             return None;

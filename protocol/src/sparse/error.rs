@@ -1,20 +1,21 @@
-//! Why a body cannot be written or read.
+//! Errors of encoding and decoding.
 
 /// The buffer has no room for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Why a body is not one.
+/// Reason why bytes are not a valid body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BodyError {
-    /// It ends inside its header or inside an entry.
+    /// The body ends inside its header or an entry.
     Truncated,
-    /// An index lies beyond the end of the vector or of the part.
+    /// An index lies beyond the end of the vector or part.
     Index,
-    /// It names a width that no vector has.
+    /// The width of mantissas is out of range.
     Width,
-    /// A gap is written as an escape that has a shorter code.
+    /// A gap is escaped although it has a shorter code.
     Escape,
-    /// It does not end as an encoder ends a body.
+    /// The padding is not what an encoder writes.
     Padding,
 }

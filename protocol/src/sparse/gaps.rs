@@ -1,29 +1,28 @@
 //! Index gaps in an adaptive Rice code.
 //!
-//! A gap is `q` ones, a zero, and `r` low bits, where `gap = q * 2^r + low`. The parameter `r` follows the mean of
-//! the gaps so far, which both sides know, starting from the mean that is expected; nothing is spent on sending it
-//! (the idea of JPEG-LS, Weinberger, Seroussi and Sapiro 2000). `ESCAPE` ones announce a plain index-wide gap,
-//! so that no entry is ever long.
+//! A gap is encoded as `q` ones, a zero and `r` low bits, where `gap = q * 2^r + low`. The parameter `r` adapts to the
+//! mean of the gaps so far, starting from the expected mean, so it need not be sent (as in JPEG-LS, Weinberger,
+//! Seroussi and Sapiro 2000). `ESCAPE` ones precede a gap in plain binary, which bounds the length of an entry.
 
 use super::bits::{BitReader, BitWriter};
 use super::error::BodyError;
 
-/// So many ones and no zero: the gap follows in plain bits.
+/// Number of ones that announce a gap in plain binary.
 const ESCAPE: u32 = 12;
-/// The weight of the expected mean, in gaps.
+/// Weight of the expected mean, in gaps.
 const PRIOR: u32 = 2;
-/// Sum and count are halved here, so that the code follows recent gaps.
+/// Sum and count are halved at this count, so that recent gaps dominate.
 const COUNT_MAX: u32 = 32;
 
-/// The state of the code.
+/// State of the adaptive code.
 #[derive(Clone, Debug)]
-pub struct Gaps {
+pub(super) struct GapCoder {
     sum: u32,
     count: u32,
 }
 
-impl Gaps {
-    pub fn new(rice: u8) -> Self {
+impl GapCoder {
+    pub(super) fn new(rice: u8) -> Self {
         Self { sum: PRIOR << rice, count: PRIOR }
     }
 
@@ -40,8 +39,8 @@ impl Gaps {
         self.count += 1;
     }
 
-    /// Length of the code word that [`Gaps::write`] would write.
-    pub fn len_bits(&self, gap: u32, index_bits: u8) -> u32 {
+    /// Length of the code that [`GapCoder::write`] would write, in bits.
+    pub(super) fn len_bits(&self, gap: u32, index_bits: u8) -> u32 {
         let r = self.parameter();
         match gap >> r {
             ones @ ..ESCAPE => ones + 1 + r,
@@ -49,7 +48,7 @@ impl Gaps {
         }
     }
 
-    pub fn write(&mut self, gap: u32, index_bits: u8, bits: &mut BitWriter) {
+    pub(super) fn write(&mut self, gap: u32, index_bits: u8, bits: &mut BitWriter) {
         let r = self.parameter();
         match gap >> r {
             ones @ ..ESCAPE => {
@@ -64,10 +63,15 @@ impl Gaps {
         self.update(gap);
     }
 
-    /// The next gap; `None` where the body ends in the middle of a gap, after fewer than eight ones.
-    pub fn read(&mut self, index_bits: u8, bits: &mut BitReader) -> Result<Option<u32>, BodyError> {
+    /// Reads the next gap; `None` at the end of the body, which is a gap of fewer than eight ones and no zero.
+    pub(super) fn read(
+        &mut self,
+        index_bits: u8,
+        bits: &mut BitReader,
+    ) -> Result<Option<u32>, BodyError> {
         let r = self.parameter();
         let Some(ones) = read_ones(bits)? else {
+            // Only the shortest code is valid, so that equal entries have equal bytes.
             return Ok(None);
         };
         let gap = if ones == ESCAPE {
@@ -84,7 +88,7 @@ impl Gaps {
     }
 }
 
-/// Counts ones up to a zero or to `ESCAPE`; `None` if the padding was read instead.
+/// Counts ones up to a zero or to `ESCAPE`; `None` at the padding.
 fn read_ones(bits: &mut BitReader) -> Result<Option<u32>, BodyError> {
     let left = bits.left();
     for ones in 0..ESCAPE {

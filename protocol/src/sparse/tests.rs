@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// A body in a buffer of its own.
+/// Encodes entries into a buffer of their own.
 fn encode(packing: Packing, shift: u8, entries: &BTreeMap<u32, i64>) -> Vec<u8> {
     let mut buffer = vec![0; 16 + entries.len() * 12];
     let mut encoder = Encoder::new(&mut buffer, packing, shift, 0);
@@ -14,7 +14,7 @@ fn encode(packing: Packing, shift: u8, entries: &BTreeMap<u32, i64>) -> Vec<u8> 
     buffer
 }
 
-/// Dimension, width and entries that fit them.
+/// Dimension, width and entries that fit both.
 fn sparse_vectors() -> impl Strategy<Value = (u32, u8, BTreeMap<u32, i64>)> {
     (1u32..3000, 2u8..=VALUE_BITS_MAX).prop_flat_map(|(dimension, value_bits)| {
         let limit = 1i64 << (value_bits - 1);
@@ -28,7 +28,7 @@ fn sparse_vectors() -> impl Strategy<Value = (u32, u8, BTreeMap<u32, i64>)> {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded((dimension, value_bits, entries) in sparse_vectors(), shift in 0u8..=31, k in 1u32..100) {
+    fn encode_decode_round_trip((dimension, value_bits, entries) in sparse_vectors(), shift in 0u8..=31, k in 1u32..100) {
         let packing = Packing::new(dimension, k, value_bits);
         let body = encode(packing, shift, &entries);
         let decoder = Decoder::new(&body, packing, 0).unwrap();
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn a_described_body_says_how_it_is_packed((dimension, value_bits, entries) in sparse_vectors(), shift in 0u8..=31) {
+    fn described_body_round_trip((dimension, value_bits, entries) in sparse_vectors(), shift in 0u8..=31) {
         let mut buffer = vec![0; 16 + entries.len() * 12];
         let packing = Packing::new(dimension, entries.len() as u32, value_bits);
         let mut encoder = Encoder::described(&mut buffer, packing, shift, 0);
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_decoded_or_refused(body: Vec<u8>, dimension in 1u32..5000, value_bits in 2u8..=32) {
+    fn arbitrary_bytes_decode_or_are_rejected(body: Vec<u8>, dimension in 1u32..5000, value_bits in 2u8..=32) {
         let packing = Packing::new(dimension, 10, value_bits);
         for decoder in [Decoder::new(&body, packing, 0), Decoder::described(&body, dimension, 0)].into_iter().flatten() {
             if decoder.check(dimension).is_ok() {
@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn what_passes_the_check_is_what_an_encoder_writes(
+    fn checked_bodies_are_canonical(
         body in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xff), Just(0)], 1..40),
         (dimension, value_bits) in (1u32..5000, 2u8..=32), k in 1u32..50, described: bool,
     ) {
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn a_full_buffer_keeps_what_fitted((dimension, value_bits, entries) in sparse_vectors(), room in 1usize..40) {
+    fn full_buffer_keeps_previous_entries((dimension, value_bits, entries) in sparse_vectors(), room in 1usize..40) {
         let packing = Packing::new(dimension, entries.len() as u32, value_bits);
         let mut buffer = vec![0; room];
         let mut encoder = Encoder::new(&mut buffer, packing, 0, 0);
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn quantised_magnitudes_fit_their_width(max: u32, value_bits in 2u8..=32) {
+    fn quantised_magnitudes_fit_value_bits(max: u32, value_bits in 2u8..=32) {
         let max = max & i32::MAX as u32;
         let shift = shift_for(max, value_bits);
         let limit = 1i64 << (value_bits - 1);
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_follows_the_changes_keeps_the_sum(start: [i32; 8], entries in prop::collection::btree_map(0u32..8, 1i64..1 << 31, 0..8), shift in 0u8..=31) {
+    fn on_change_keeps_running_sum_exact(start: [i32; 8], entries in prop::collection::btree_map(0u32..8, 1i64..1 << 31, 0..8), shift in 0u8..=31) {
         let start = start.map(|m| m.max(-i32::MAX));
         let (mut estimator, mut sum, mut saturated) = (start, start.map(i64::from), 0);
         apply(&mut estimator, entries.into_iter(), shift, &mut saturated, |j, before, after| {
@@ -112,8 +112,8 @@ proptest! {
 }
 
 #[test]
-fn bodies_stay_close_to_the_information_limit() {
-    // K = 26 of d = 512, b = 8, many random index sets: within 6 % of log2 C(d, K) + K * b.
+fn body_length_is_near_information_limit() {
+    // K = 26 of d = 512, b = 8, random index sets: within 6 % of log2 C(d, K) + K * b.
     let (dimension, k, value_bits) = (512u32, 26u32, 8u8);
     let limit =
         (0..k).map(|i| f64::from(dimension - i).log2() - f64::from(k - i).log2()).sum::<f64>()
@@ -132,7 +132,7 @@ fn bodies_stay_close_to_the_information_limit() {
 }
 
 #[test]
-fn broken_bodies_are_named() {
+fn malformed_bodies_return_their_error() {
     let packing = Packing::new(64, 1, 8);
     let check = |body: &[u8]| Decoder::new(body, packing, 0).and_then(|decoder| decoder.check(64));
     assert_eq!(check(&[]), Err(BodyError::Truncated));
@@ -140,7 +140,7 @@ fn broken_bodies_are_named() {
     assert_eq!(check(&[0b110_00000]), Err(BodyError::Truncated));
     assert_eq!(check(&[0b111_00000]), Ok(0));
     assert_eq!(Decoder::described(&[0xff, 0xff], 64, 0).err(), Some(BodyError::Width));
-    // Shift 0, twelve ones, six bits of index: gap 1, for which five bits would have done.
+    // Shift 0, twelve ones, six bits of index: gap 1, for which five bits suffice.
     let (escape, index, value) = (0xfff << 5, 1 << 17, 0x7f << 23);
     let body = u32::to_le_bytes(escape | index | value | 0x3 << 30);
     assert_eq!(check(&body), Err(BodyError::Escape));

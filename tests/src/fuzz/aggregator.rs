@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use smidgen_aggregator::{Aggregator, Event, Reason, Setup, Share, Snapshot, StepRule};
-use smidgen_firmware::objective::Repertoire;
+use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
@@ -289,7 +289,7 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
         l1: if u.arbitrary()? { 0.01 } else { 0.0 },
         shares: vec![share; 2],
         byte_time: Duration::from_micros(87),
-        patience: None,
+        round_timeout: None,
         seal: None,
     })
 }
@@ -321,7 +321,7 @@ fn data() -> Vec<u8> {
 fn answer(worker: &mut Worker<Vec<u64>>, wire: &[u8]) -> Vec<u8> {
     worker.receive(wire);
     if let Some(request) = worker.gradient_request() {
-        let loss = Objectives.perform(request);
+        let loss = Objectives.evaluate_named(request);
         worker.gradient_ready(loss);
     }
     let (mut out, mut answer) = ([0; FRAME_LEN_MAX], vec![]);

@@ -1,7 +1,7 @@
 //! Data that a host sends, and every objective on them.
 
 use arbitrary::{Result, Unstructured};
-use smidgen_firmware::objective::{Evaluation, Repertoire};
+use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Regulariser;
@@ -35,7 +35,7 @@ fn evaluate(u: &mut Unstructured) -> Result<()> {
     }
     let (mut gradient, mut saturated) = (vec![1; dimension], 0);
     let mut scratch = vec![i64::MIN; (objective.scratch_len)(dimension)];
-    Objectives.perform(Evaluation {
+    Objectives.evaluate_named(Evaluation {
         objective: objective.name,
         x: &x,
         x_exponent: u.arbitrary()?,

@@ -4,7 +4,7 @@ use super::shards;
 use arbitrary::{Result, Unstructured};
 use smidgen::world::simulation::flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_firmware::journal::FlashJournal;
-use smidgen_firmware::objective::Repertoire;
+use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker};
@@ -292,7 +292,7 @@ impl Bench {
         sync_journal(&mut self.worker, &mut self.journal);
         assert_eq!(self.state(), before, "a journal does not change what the host knows");
         let request = self.worker.gradient_request();
-        let loss = request.map(|request| Objectives.perform(request));
+        let loss = request.map(|request| Objectives.evaluate_named(request));
         if let Some(loss) = loss {
             assert!(!spoken.iter().any(|wire| self.is_update(wire)), "it is not yet computed");
             self.worker.gradient_ready(loss);

@@ -1,7 +1,7 @@
-//! Some of the nRF51's flash as an `embedded_storage` device. Its HAL has none for this chip.
+//! A region of the nRF51's flash as an `embedded_storage` device. The HAL has none for this chip.
 //!
-//! A page has 1024 bytes and stands 20,000 erasures. The processor stops while the flash works: for a word 46 µs at most, which
-//! is less than a byte takes on the line, for a page 22 ms.
+//! A page has 1024 bytes and endures 20,000 erasures. The processor stops while the flash works: up to 46 µs per word,
+//! which is less than a byte takes on the line, and 22 ms per page.
 
 use core::ptr::with_exposed_provenance_mut;
 use embedded_storage::nor_flash::{
@@ -16,30 +16,30 @@ unsafe extern "C" {
     static _journal_end: [u32; 0];
 }
 
-/// The address of the region.
+/// Address of the region.
 fn start() -> usize {
     (&raw const _journal_start).expose_provenance()
 }
 
-/// The region `JOURNAL` of `memory.x`; offsets count from its start.
+/// The region `JOURNAL` of `memory.x`, addressed by offsets from its start.
 pub struct Flash {
     controller: NVMC,
 }
 
 impl Flash {
-    /// The flash that this controller writes to.
+    /// Creates the device from its controller.
     pub fn new(controller: NVMC) -> Self {
         Self { controller }
     }
 
-    /// The word at an offset.
+    /// Pointer to the word at an offset.
     ///
-    /// No object of the program lies there, as in a register: so it is reached by its address, not from a symbol, which has no length.
+    /// It is made from an address, as for a register: no object of the program is there, and the symbol has no length.
     fn word(offset: u32) -> *mut u32 {
         with_exposed_provenance_mut(start().wrapping_add(offset as usize))
     }
 
-    /// Lets `work` write or erase, and waits until that is done.
+    /// Enables a mode, performs `work`, and waits until the controller is done.
     fn with(&mut self, mode: WEN_A, work: impl FnOnce(&NVMC)) {
         self.controller.config.write(|w| w.wen().variant(mode));
         work(&self.controller);
@@ -58,8 +58,8 @@ impl ReadNorFlash for Flash {
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         check_read(self, offset, bytes.len())?;
         for (offset, bytes) in (offset..).step_by(4).zip(bytes.chunks_exact_mut(4)) {
-            // SAFETY: the check says that the word lies in the region, to which nothing else in the program refers; any bits
-            // are a u32. The read is volatile because the controller changes what is there.
+            // SAFETY: `check_read` ensures that the word is in the region, which nothing else in the program refers to;
+            // all bit patterns are a valid u32. The read is volatile because the controller changes the content.
             let word = unsafe { Self::word(offset).read_volatile() };
             bytes.copy_from_slice(&word.to_le_bytes());
         }
@@ -79,7 +79,7 @@ impl NorFlash for Flash {
         check_erase(self, from, to)?;
         for offset in (from..to).step_by(PAGE_LEN as usize) {
             let page = Self::word(offset) as u32;
-            // SAFETY: the check says that the page is one of the region, where nothing of the program lies.
+            // SAFETY: `check_erase` ensures that the page is in the region, which contains no part of the program.
             self.with(WEN_A::EEN, |nvmc| nvmc.erasepage().write(|w| unsafe { w.bits(page) }));
         }
         Ok(())
@@ -89,7 +89,7 @@ impl NorFlash for Flash {
         check_write(self, offset, bytes.len())?;
         let (words, _) = bytes.as_chunks();
         for (offset, &word) in (offset..).step_by(4).zip(words) {
-            // SAFETY: the check says that the word lies in the region, and writing is enabled.
+            // SAFETY: `check_write` ensures that the word is in the region, and writing is enabled.
             let write = || unsafe { Self::word(offset).write_volatile(u32::from_le_bytes(word)) };
             self.with(WEN_A::WEN, |_| write());
         }

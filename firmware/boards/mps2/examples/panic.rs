@@ -1,4 +1,4 @@
-//! A program that can panic, so that the test that looks for panics in images has one to find.
+//! A program that can panic, as a positive case for the test that looks for panics in images.
 #![no_std]
 #![no_main]
 
@@ -8,7 +8,7 @@ use cortex_m_rt::entry;
 
 #[entry]
 fn main() -> ! {
-    let given = identity::given_or_else(|| 0) as usize;
+    let given = identity::injected_or_else(|| 0) as usize;
     black_box(checked(&[1, 2, 3], given));
     black_box(7 / given);
     loop {

@@ -1,18 +1,18 @@
-//! What a seal costs in instructions, counted by QEMU, where every instruction takes a nanosecond:
+//! Measures the cost of a seal in instructions, counted by QEMU at one nanosecond per instruction:
 //!
 //! ```text
 //! qemu-system-arm -M mps2-an385 -icount shift=0 -nographic -kernel seal
 //! ```
 //!
-//! Built for thumbv6m-none-eabi it counts those of a Cortex-M0, since an M3 runs its code.
+//! Built for thumbv6m-none-eabi it measures code for a Cortex-M0, which an M3 executes as well.
 #![no_std]
 #![no_main]
 
 #[path = "../src/registers.rs"]
-#[expect(dead_code, reason = "it prints, and neither receives nor lights a lamp")]
+#[expect(dead_code, reason = "it only prints")]
 mod registers;
 
-use board_support::once;
+use board_support::take_or_reset;
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
@@ -22,9 +22,9 @@ use smidgen_protocol::counters::Counters;
 use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, Frame, draft};
 use smidgen_protocol::seal::{BOOT_LEN, HostSeal, KEY_LEN, Key, WorkerSeal};
 
-/// Instructions in a tick of the 25 MHz timer.
+/// Instructions per tick of the 25 MHz timer.
 const TICK: u32 = 40;
-/// Frames of which the mean is taken.
+/// Number of frames to average over.
 const FRAMES: u32 = 100;
 
 struct Console;
@@ -36,7 +36,7 @@ impl Write for Console {
     }
 }
 
-/// Instructions of `work`.
+/// Counts the instructions of `work`.
 fn count(timer: &mut SYST, work: impl FnOnce()) -> u32 {
     timer.clear_current();
     work();
@@ -47,7 +47,7 @@ fn payload<'o>(len: usize, greets: bool, out: &'o mut [u8; FRAME_LEN_MAX]) -> Dr
     draft(&Context::SETUP, greets, out, |payload| payload.push(&[0x5a; FRAME_LEN_MAX][..len]))
 }
 
-/// Decodes a frame and checks it, opened by `open`.
+/// Decodes a frame, opens it with `open`, and checks it.
 fn receive(wire: &[u8], open: impl for<'d> FnOnce(Frame<'d>) -> Option<Frame<'d>>) {
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
     let (_, frame) = deframer.feed(wire, &mut counters);
@@ -58,18 +58,18 @@ fn receive(wire: &[u8], open: impl for<'d> FnOnce(Frame<'d>) -> Option<Frame<'d>
 #[entry]
 fn main() -> ! {
     UART.open();
-    let mut timer = once(cortex_m::Peripherals::take()).SYST;
+    let mut timer = take_or_reset(cortex_m::Peripherals::take()).SYST;
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(0xFF_FFFF);
     timer.enable_counter();
-    let key = once(Key::new(&[7; KEY_LEN]));
+    let key = take_or_reset(Key::new(&[7; KEY_LEN]));
     let (mut host, mut worker) = (HostSeal::new(key.clone()), WorkerSeal::new(key, [9; BOOT_LEN]));
     let mut wire = [0; FRAME_LEN_MAX];
-    let len = once(host.close(payload(14, true, &mut wire), || [1; 16]));
+    let len = take_or_reset(host.close(payload(14, true, &mut wire), || [1; 16]));
     let opened = count(&mut timer, || receive(&wire[..len], |frame| worker.open(frame).ok()));
     let mut sealed = None;
     let closed = count(&mut timer, || sealed = worker.close(payload(100, true, &mut wire)));
-    receive(&wire[..once(sealed)], |frame| host.open(frame).ok());
+    receive(&wire[..take_or_reset(sealed)], |frame| host.open(frame).ok());
     let _ = writeln!(Console, "a handshake: {opened} to open Hello, {closed} to seal Ready");
     for len in [16, 64, 256, 487] {
         let (mut plain, mut sealed) = ([0; 2], [0; 2]);
@@ -81,7 +81,7 @@ fn main() -> ! {
             sealed[0] += count(&mut timer, || {
                 end = worker.close(payload(len, false, &mut out)).unwrap_or(0);
             });
-            let end = once(host.close(payload(len, false, &mut out), || [1; 16]));
+            let end = take_or_reset(host.close(payload(len, false, &mut out), || [1; 16]));
             sealed[1] +=
                 count(&mut timer, || receive(&out[..end], |frame| worker.open(frame).ok()));
         }

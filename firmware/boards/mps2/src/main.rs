@@ -2,16 +2,16 @@
 //! `mps2-an500` (M7) and `mps2-an505` (M33, in the secure world).
 //!
 //! UART 0 at 115200 baud, FPGAIO LED 0. The first three share a memory map, so M4 and M7 run one image; the program
-//! reads from the core what it runs on.
+//! reads the type of its core.
 #![no_std]
 #![no_main]
 
 mod registers;
 
 use board_support::{
-    identity, memory, once,
+    identity, init_worker, memory,
     serial::{self, Port},
-    serve, worker,
+    serve, take_or_reset,
 };
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
@@ -22,7 +22,7 @@ use smidgen_firmware::{
     worker::{Board, Worker},
 };
 
-/// Bytes that may arrive while the worker computes, two frames of the greatest length among them.
+/// Bytes buffered while the worker computes: more than two frames.
 const QUEUE_LEN: usize = 2048;
 
 #[entry]
@@ -30,19 +30,19 @@ fn main() -> ! {
     static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
 
-    let core = once(cortex_m::Peripherals::take());
-    let identity = identity::given_or_else(|| SCC.image().into());
+    let core = take_or_reset(cortex_m::Peripherals::take());
+    let identity = identity::injected_or_else(|| SCC.image().into());
     let board = Board { name: name(&core.CPUID), identity };
-    let worker = worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
+    let worker = init_worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
 
     UART.open();
     let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
-    // SAFETY: the port is open, and no critical section depends on the interrupt's being masked.
+    // SAFETY: the port is open, and no critical section relies on this interrupt being masked.
     unsafe { NVIC::unmask(RECEIVE) };
     serve(port, worker, &mut Objectives, &mut ())
 }
 
-/// The board's name, by the part number of its core.
+/// Name of the board, from the part number of its core.
 fn name(cpu: &CPUID) -> &'static str {
     match cpu.base.read() >> 4 & 0xFFF {
         0xC23 => "mps2-m3",
@@ -53,7 +53,7 @@ fn name(cpu: &CPUID) -> &'static str {
     }
 }
 
-/// The receive interrupt: the board has no device crate that would name it.
+/// Handles the receive interrupt, which has no name for lack of a device crate.
 #[exception]
 unsafe fn DefaultHandler(interrupt: i16) {
     debug_assert_eq!(interrupt, RECEIVE.0 as i16, "no other interrupt is enabled");

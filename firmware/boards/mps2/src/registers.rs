@@ -8,14 +8,14 @@ use volatile_register::{RO, RW};
 #[derive(Debug)]
 pub struct Block<T>(*const T);
 
-// SAFETY: every access to a register is a volatile one of a whole word, and `T` is made of registers only.
+// SAFETY: all accesses to registers are volatile and of whole words, and `T` consists of registers only.
 unsafe impl<T> Sync for Block<T> {}
 
 impl<T> Deref for Block<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the constants below are the addresses at which the hardware has such a block.
+        // SAFETY: the constants below are the addresses of such blocks in hardware.
         unsafe { &*self.0 }
     }
 }
@@ -24,7 +24,7 @@ impl<T> Deref for Block<T> {
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupt(pub u16);
 
-// SAFETY: the number is the one that the hardware uses, and it never changes.
+// SAFETY: the number is that of the hardware, and constant.
 unsafe impl InterruptNumber for Interrupt {
     fn number(self) -> u16 {
         self.0
@@ -40,7 +40,7 @@ mod map {
     pub const CLOCK_HZ: u32 = 25_000_000;
 }
 
-/// By the secure aliases.
+/// Secure aliases.
 #[cfg(an505)]
 mod map {
     pub const UART: usize = 0x5020_0000;
@@ -56,10 +56,10 @@ pub static UART: Block<Uart> = Block(map::UART as *const _);
 pub static SCC: Block<Scc> = Block(map::SCC as *const _);
 /// LEDs, buttons, counters.
 pub static FPGAIO: Block<Fpgaio> = Block(map::FPGAIO as *const _);
-/// The interrupt of UART 0 that says that a byte has arrived.
+/// Receive interrupt of UART 0.
 pub const RECEIVE: Interrupt = Interrupt(map::RECEIVE);
 
-/// The CMSDK's APB UART.
+/// The APB UART of the CMSDK.
 #[repr(C)]
 pub struct Uart {
     data: RW<u32>,
@@ -79,30 +79,30 @@ impl Uart {
     const CONTROL_RECEIVE_INTERRUPT: u32 = 1 << 3;
     const INTERRUPT_RECEIVE: u32 = 1 << 1;
 
-    /// Sets the speed and starts both directions.
+    /// Sets the baud rate and enables both directions.
     pub fn open(&self) {
         let control =
             Self::CONTROL_TRANSMIT | Self::CONTROL_RECEIVE | Self::CONTROL_RECEIVE_INTERRUPT;
-        // SAFETY: these are plain settings; none of them touches memory.
+        // SAFETY: these registers hold settings; none of them affects memory.
         unsafe {
             self.divisor.write(map::CLOCK_HZ / Self::BAUD);
             self.control.write(control);
         }
-        // What arrived before belongs to nobody. QEMU looks for new bytes at once when it has been read.
+        // Discard a byte received before. Reading it also makes QEMU look for new bytes at once.
         self.data.read();
     }
 
-    /// Sends a byte as soon as there is room for it.
+    /// Sends a byte, once there is room for it.
     pub fn transmit(&self, byte: u8) {
         while self.state.read() & Self::STATE_TRANSMIT_FULL != 0 {}
-        // SAFETY: the register holds a byte and it is empty.
+        // SAFETY: the register accepts any byte, and it is empty.
         unsafe { self.data.write(byte.into()) };
     }
 
-    /// Hands out what has arrived and tells whether something was lost before.
+    /// Passes received bytes on, and reports whether bytes were lost before them.
     pub fn take_received(&self, received: impl Fn(u8), lost: impl Fn()) {
-        // The interrupt goes before the byte: one that arrives in between raises it again.
-        // SAFETY: writing a flag back clears it and does nothing else.
+        // Clear the interrupt before taking the byte, so that a byte in between raises it again.
+        // SAFETY: writing a flag back clears it and has no other effect.
         unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
         while self.state.read() & Self::STATE_RECEIVE_FULL != 0 {
             received(self.data.read() as u8);
@@ -123,7 +123,7 @@ pub struct Scc {
 }
 
 impl Scc {
-    /// The number of the FPGA image. It tells types of boards apart, not boards: they have no number of their own.
+    /// Number of the FPGA image. It differs between types of boards, not between boards, which have no number.
     pub fn image(&self) -> u32 {
         self.id.read()
     }
@@ -138,7 +138,7 @@ pub struct Fpgaio {
 impl Fpgaio {
     /// Switches LED 0.
     pub fn light(&self, lit: bool) {
-        // SAFETY: the register drives LEDs.
+        // SAFETY: the register drives LEDs only.
         unsafe { self.leds.write(lit.into()) };
     }
 }

@@ -1,4 +1,4 @@
-//! The generator of random numbers.
+//! The random number generator.
 
 use smidgen_protocol::seal::BOOT_LEN;
 use stm32f4xx_hal::{
@@ -6,21 +6,21 @@ use stm32f4xx_hal::{
     rcc::Enable,
 };
 
-/// So often the generator is started until it is given up.
-const DRAWS_MAX: usize = 8;
+/// Number of attempts, with a restart of the generator before each further one.
+const ATTEMPTS_MAX: usize = 8;
 
-/// Looks at the clock until it is given up: 300 µs are what it may take, and a look takes some cycles of 62.5 ns.
-const LOOKS_MAX: u32 = 100_000;
+/// Number of polls of the clock. It starts within 300 µs, and a poll takes some cycles of 62.5 ns.
+const POLLS_MAX: u32 = 100_000;
 
-/// Draws random bytes; none if the generator has no clock or says again and again that it is out of order.
+/// Draws random bytes; `None` if the clock does not start or the generator repeatedly reports an error.
 pub fn draw(rng: RNG, rcc: &mut RCC) -> Option<[u8; BOOT_LEN]> {
     start_clock(rcc)?;
     RNG::enable(rcc);
     rng.cr().modify(|_, w| w.rngen().set_bit());
-    (0..DRAWS_MAX).find_map(|_| {
+    (0..ATTEMPTS_MAX).find_map(|_| {
         let boot = draw_once(&rng);
         if boot.is_none() {
-            // One bad seed can happen. So says the reference manual: clear the error, and start the generator anew.
+            // A single seed error is normal. The reference manual says to clear it and to restart the generator.
             rng.sr().modify(|_, w| w.seis().clear_bit());
             rng.cr().modify(|_, w| w.rngen().clear_bit());
             rng.cr().modify(|_, w| w.rngen().set_bit());
@@ -29,13 +29,13 @@ pub fn draw(rng: RNG, rcc: &mut RCC) -> Option<[u8; BOOT_LEN]> {
     })
 }
 
-/// Starts the clock of 48 MHz: 16 MHz / 8 · 96 / 4.
+/// Starts the 48 MHz clock: 16 MHz / 8 · 96 / 4.
 fn start_clock(rcc: &RCC) -> Option<()> {
-    // SAFETY: the factors are in the ranges of the reference manual: 2 MHz go in and 192 MHz come out.
+    // SAFETY: the factors are within the ranges of the reference manual, for 2 MHz in and 192 MHz out.
     rcc.pllcfgr()
         .modify(|_, w| unsafe { w.pllsrc().hsi().pllm().bits(8).plln().bits(96).pllq().bits(4) });
     rcc.cr().modify(|_, w| w.pllon().set_bit());
-    (0..LOOKS_MAX).find_map(|_| rcc.cr().read().pllrdy().bit().then_some(()))
+    (0..POLLS_MAX).find_map(|_| rcc.cr().read().pllrdy().bit().then_some(()))
 }
 
 fn draw_once(rng: &RNG) -> Option<[u8; BOOT_LEN]> {
@@ -48,7 +48,7 @@ fn draw_once(rng: &RNG) -> Option<[u8; BOOT_LEN]> {
             return Some(rng.dr().read().bits());
         }
     };
-    // The first number is not to be used, and none that is the one before: so says the reference manual.
+    // The reference manual says to discard the first number, and to treat two equal numbers in a row as an error.
     let (mut boot, mut last) = ([0; BOOT_LEN], word()?);
     for place in boot.chunks_exact_mut(size_of::<u32>()) {
         let drawn = word().filter(|&drawn| drawn != last)?;

@@ -1,16 +1,16 @@
-//! What smidgen's boards share, so that a board package is pins, clocks and one interrupt.
+//! Code shared by smidgen's boards. A board package adds pins, clocks and one interrupt.
 //!
 //! ```text
 //!  interrupt ── serial::received ──> queue ── serial::Port ──> run        bytes
-//!  serve                             the loop around the worker
-//!  memory                            all RAM that is left, for the worker
-//!  identity                          who the board is, in an emulator too
-//!  key                               whom it talks to, if not to everybody
-//!  reset                             after a panic or a fault: the host restores a rebooted board
+//!  serve                             the main loop
+//!  memory                            the remaining RAM, for the worker
+//!  identity                          the board's identity, from hardware or emulator
+//!  key                               the key of the fleet, if the image has one
+//!  reset                             restart after a panic or a fault; the host then restores the worker
 //! ```
 //!
-//! A board's `memory.x` defines, beside `FLASH` and `RAM`, two regions and three symbols:
-//! * `STACK` lies below everything else in RAM, so that an overflow leaves the RAM and faults instead of spoiling the
+//! A board's `memory.x` defines, besides `FLASH` and `RAM`, two regions and three symbols:
+//! * `STACK` is below everything else in RAM, so that an overflow leaves the RAM and faults instead of overwriting the
 //!   worker's data; `_stack_start` is its upper end and `_stack_end` its lower one.
 //! * `IDENTITY`, 32 bytes at `_identity`, is described in [`identity`].
 //!
@@ -28,7 +28,7 @@ use embedded_io::{Read, Write};
 use serial::Overrun;
 use smidgen_firmware::{
     journal::Journal,
-    objective::Repertoire,
+    objective::ObjectiveSet,
     run::run,
     worker::{Board, Worker},
 };
@@ -37,18 +37,17 @@ use smidgen_protocol::seal::BOOT_LEN;
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
 
-/// What can be taken once and is there; a board that wants it again starts anew.
+/// Unwraps an object that exists once; resets the board if it was taken before.
 ///
-/// It takes the place of `unwrap`, so that there is no panic in an image.
-pub fn once<T>(taken: Option<T>) -> T {
+/// Images use this instead of `unwrap`, which can panic.
+pub fn take_or_reset<T>(taken: Option<T>) -> T {
     taken.unwrap_or_else(|| SCB::sys_reset())
 }
 
-/// A worker in its place: a static, because a stack need not hold it.
-///
-/// It is sealed if the image holds a [`key`]. Not inlined: the stack would hold it all the same, on its way there.
+/// Creates the worker in a static, to save stack, and seals its line if the image has a [`key`].
+// Not inlined: the worker would be on the stack of `main` on its way to the static.
 #[inline(never)]
-pub fn worker<R: Repertoire>(
+pub fn init_worker<R: ObjectiveSet>(
     place: &'static mut Option<Worker<&'static mut [u64]>>,
     board: Board,
     memory: &'static mut [u64],
@@ -59,19 +58,19 @@ pub fn worker<R: Repertoire>(
     worker
 }
 
-/// Serves the host for as long as the board has power; without a journal `()` stands for one.
+/// Serves the host for ever. A board without a journal passes `()`.
 pub fn serve<P, R>(
     mut port: P,
     worker: &mut Worker<&'static mut [u64]>,
-    repertoire: &mut R,
+    objectives: &mut R,
     journal: &mut impl Journal,
 ) -> !
 where
     P: Read + Write<Error = Overrun>,
-    R: Repertoire,
+    R: ObjectiveSet,
 {
     loop {
-        if run(&mut port, worker, repertoire, journal).is_err() {
+        if run(&mut port, worker, objectives, journal).is_err() {
             worker.count_overrun();
             #[cfg(feature = "defmt")]
             defmt::warn!("the receiver lost bytes");

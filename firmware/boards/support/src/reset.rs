@@ -1,9 +1,9 @@
-//! A board that cannot go on starts again: the host notices that it is in no session and restores it.
+//! Restarts a board after a panic or a fault. The host notices that it is in no session and restores it.
 
 use core::{arch::naked_asm, panic::PanicInfo};
 use cortex_m::peripheral::SCB;
 
-/// Not inlined: an image that has no function of this name cannot panic, which is how a test knows.
+// Not inlined: a test shows that an image cannot panic by the absence of this function.
 #[panic_handler]
 #[inline(never)]
 fn panic(_info: &PanicInfo<'_>) -> ! {
@@ -12,7 +12,7 @@ fn panic(_info: &PanicInfo<'_>) -> ! {
     SCB::sys_reset()
 }
 
-/// Stands in the vector table by its name. What went wrong may have been the stack, so it takes a fresh one.
+/// Handles a fault; found by its name in the vector table. The stack may be the cause, so it starts a new one.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn HardFault() -> ! {

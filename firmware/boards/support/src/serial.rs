@@ -1,7 +1,7 @@
-//! The serial port as an embedded-io byte stream: the receive interrupt fills a queue, [`Port`] empties it.
+//! The serial port as an embedded-io byte stream: the receive interrupt fills a queue, which [`Port`] empties.
 //!
-//! A board has one port. Its interrupt calls [`received`] for every byte, and [`lost`] where the hardware says that
-//! it had to drop some. The worker may compute for as long as it takes to receive what the queue holds.
+//! A board has one port. Its interrupt handler calls [`received`] for every byte, and [`lost`] if the hardware reports
+//! that bytes were dropped. The worker may compute for as long as the queue has room for what arrives.
 
 use core::{
     cell::RefCell,
@@ -15,10 +15,10 @@ use heapless::spsc::{Consumer, Producer, Queue};
 /// The interrupt's end of the queue.
 static INLET: Mutex<RefCell<Option<Producer<'static, u8>>>> = Mutex::new(RefCell::new(None));
 
-/// How often bytes were lost because nobody fetched them in time.
+/// Number of overruns of the queue or the hardware.
 static OVERRUNS: AtomicU32 = AtomicU32::new(0);
 
-/// Takes a byte from the receive register.
+/// Queues a received byte; to be called by the receive interrupt.
 pub fn received(byte: u8) {
     critical_section::with(|section| {
         let stored = match INLET.borrow(section).try_borrow_mut().as_deref_mut() {
@@ -31,19 +31,19 @@ pub fn received(byte: u8) {
     });
 }
 
-/// Counts an overrun. For the receive interrupt alone, the one writer of the counter.
+/// Counts an overrun; to be called by the receive interrupt alone.
 pub fn lost() {
-    // A Cortex-M0 has no atomic addition.
+    // Cortex-M0 has no atomic addition. A load and a store suffice, since there is a single writer.
     OVERRUNS.store(OVERRUNS.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// Bytes were lost because nobody fetched them in time.
+/// Received bytes were lost because the queue or the hardware buffer was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun;
 
 impl fmt::Display for Overrun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("bytes were lost because nobody fetched them in time")
+        f.write_str("received bytes were lost because the buffer was full")
     }
 }
 
@@ -55,7 +55,7 @@ impl embedded_io::Error for Overrun {
     }
 }
 
-/// The board's end of the line.
+/// The board's end of the serial line.
 pub struct Port<T, L> {
     queue: Consumer<'static, u8>,
     transmit: T,
@@ -64,7 +64,7 @@ pub struct Port<T, L> {
 }
 
 impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
-    /// Opens the port: from now on the interrupt may be enabled.
+    /// Opens the port; the interrupt may be enabled afterwards.
     ///
     /// `queue` should hold a whole frame. `transmit` sends a byte and may block until there is room for it. `light`
     /// switches the status LED, which is lit while the worker works and dark while it waits for bytes.
@@ -78,12 +78,12 @@ impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
         Self { queue: consumer, transmit, light, overruns_reported: 0 }
     }
 
-    /// Sleeps until there is a byte.
+    /// Sleeps until a byte arrives.
     fn wait(&mut self) {
         (self.light)(false);
         while !self.queue.ready() {
-            // The interrupt may come between the check and the sleep. While it is masked it still ends the sleep,
-            // and it runs as soon as the section ends.
+            // The interrupt may occur between the check and the sleep. A masked interrupt still ends the sleep, and its
+            // handler runs as soon as the section ends.
             critical_section::with(|_| {
                 if !self.queue.ready() {
                     cortex_m::asm::wfi();
@@ -93,7 +93,7 @@ impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
         (self.light)(true);
     }
 
-    /// Reports every overrun once.
+    /// Reports each overrun once.
     fn report_overrun(&mut self) -> Result<(), Overrun> {
         let overruns = OVERRUNS.load(Relaxed);
         if overruns == self.overruns_reported {
@@ -109,7 +109,7 @@ impl<T, L> ErrorType for Port<T, L> {
 }
 
 impl<T: FnMut(u8), L: FnMut(bool)> Read for Port<T, L> {
-    /// Blocks until there is a byte; an error tells of one overrun and takes no byte away.
+    /// Blocks until a byte arrives. An error reports one overrun and consumes no byte.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Overrun> {
         if buffer.is_empty() {
             return Ok(0);
@@ -132,7 +132,7 @@ impl<T: FnMut(u8), L: FnMut(bool)> Write for Port<T, L> {
         Ok(bytes.len())
     }
 
-    /// Does nothing: what was written has been handed to the hardware.
+    /// Does nothing, since `write` has passed all bytes to the hardware.
     fn flush(&mut self) -> Result<(), Overrun> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A host by hand, and an objective that counts how often it is asked.
+//! A minimal host, and an objective that counts its evaluations.
 
 use super::super::*;
 use crate::objective::Objective;
@@ -10,16 +10,16 @@ use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
-pub const BOARD: Board = Board { name: "bench", identity: 0xb0a2d };
-pub const EXPONENTS: Exponents = Exponents { x: 20, gradient: 16, loss: 4 };
+pub(super) const BOARD: Board = Board { name: "bench", identity: 0xb0a2d };
+pub(super) const EXPONENTS: Exponents = Exponents { x: 20, gradient: 16, loss: 4 };
 /// γ/n = 3/8.
-pub const GAMMA_N: Ratio = Ratio { mantissa: 3 << 28, exponent: 31 };
+pub(super) const GAMMA_N: Ratio = Ratio { mantissa: 3 << 28, exponent: 31 };
 
 /// f_i(x) = ½‖x − b‖² with the bytes of the data as b; the loss is a digest of the gradient.
 #[derive(Default)]
-pub struct Distance {
+pub(super) struct Distance {
     pub evaluations: usize,
-    /// The rows that it was last asked for.
+    /// Rows of the latest request.
     pub rows: Option<Selection>,
 }
 
@@ -34,21 +34,21 @@ impl Objective for Distance {
         data.len() == dimension
     }
 
-    fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
+    fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
         self.evaluations += 1;
-        self.rows = Some(at.rows);
-        let shift = i32::from(at.x_exponent) - i32::from(at.gradient_exponent);
-        for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data) {
-            let b = round_shift(b.cast_signed().into(), -i32::from(at.gradient_exponent));
+        self.rows = Some(request.rows);
+        let shift = i32::from(request.x_exponent) - i32::from(request.gradient_exponent);
+        for ((gradient, &x), &b) in request.gradient.iter_mut().zip(request.x).zip(request.data) {
+            let b = round_shift(b.cast_signed().into(), -i32::from(request.gradient_exponent));
             let difference = round_shift(x.into(), shift).saturating_sub(b);
-            *gradient = saturate(difference, at.saturated);
+            *gradient = saturate(difference, request.saturated);
         }
-        digest::vector(at.gradient) as i64 >> 44
+        digest::vector(request.gradient) as i64 >> 44
     }
 }
 
-/// The host's side of a line with one worker, and that worker.
-pub struct Host {
+/// The host's side of a line to one worker, and that worker.
+pub(super) struct Host {
     pub worker: Worker<Vec<u64>>,
     pub objective: Distance,
     pub configure: Configure<'static>,
@@ -67,8 +67,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// A worker fresh from a boot, with memory for exactly its part in a run.
-    pub fn new(dimension: usize, downlink: Downlink, init: Init) -> Self {
+    /// A worker after a boot, with exactly the memory that it needs.
+    pub(super) fn new(dimension: usize, downlink: Downlink, init: Init) -> Self {
         let data: Vec<u8> = (0..dimension).map(|j| (j * 37 + j / 7 + 1) as u8).collect();
         let configure = Configure {
             ticket: 0,
@@ -112,20 +112,20 @@ impl Host {
         }
     }
 
-    /// One that has run up to update 0.
-    pub fn begun(dimension: usize, downlink: Downlink, init: Init) -> Self {
+    /// A host whose worker has sent update 0.
+    pub(super) fn begun(dimension: usize, downlink: Downlink, init: Init) -> Self {
         let mut host = Self::new(dimension, downlink, init);
         host.set_up();
         host.begin();
         host
     }
 
-    pub fn next_ticket(&mut self) -> Ticket {
+    pub(super) fn next_ticket(&mut self) -> Ticket {
         self.ticket += 1;
         self.ticket
     }
 
-    pub fn context(&self, message: &Down) -> Context {
+    pub(super) fn context(&self, message: &Down) -> Context {
         let round = if message.is_of_round() { self.round } else { 0 };
         match message.is_setup() {
             true => Context::SETUP,
@@ -133,40 +133,44 @@ impl Host {
         }
     }
 
-    pub fn worker_context(&self) -> Context {
+    pub(super) fn worker_context(&self) -> Context {
         Context { worker: self.configure.worker, ..Context::downlink(self.configure.session) }
     }
 
-    pub fn frame(&self, message: Down, body: &[u8]) -> Vec<u8> {
+    pub(super) fn frame(&self, message: Down, body: &[u8]) -> Vec<u8> {
         let address = if message.is_setup() { BROADCAST } else { self.configure.worker };
         emit(message, address, body, self.context(&message))
     }
 
-    /// Puts bytes on the line; returns the frame that comes back.
-    pub fn deliver(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
+    /// Delivers bytes to the worker; returns its answer.
+    pub(super) fn deliver(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
         self.bytes_sent += wire.len();
         self.worker.receive(wire);
         self.serve()
     }
 
-    /// What the body of a worker does.
-    pub fn serve(&mut self) -> Option<Vec<u8>> {
+    /// Does the work of the worker's main loop once.
+    pub(super) fn serve(&mut self) -> Option<Vec<u8>> {
         if let Some(request) = self.worker.gradient_request() {
             let loss = self.objective.evaluate(request);
             self.worker.gradient_ready(loss);
         }
         let mut out = [0; FRAME_LEN_MAX];
         let len = self.worker.poll_transmit(&mut out)?;
-        assert_eq!(self.worker.poll_transmit(&mut [0; FRAME_LEN_MAX]), None, "one message up");
+        assert_eq!(
+            self.worker.poll_transmit(&mut [0; FRAME_LEN_MAX]),
+            None,
+            "one answer per message"
+        );
         Some(out[..len].to_vec())
     }
 
-    pub fn ask(&mut self, message: Down, body: &[u8]) -> Vec<u8> {
+    pub(super) fn ask(&mut self, message: Down, body: &[u8]) -> Vec<u8> {
         self.deliver(&self.frame(message, body)).expect("every message down is answered")
     }
 
-    /// Makes a request and returns the value of its acknowledgement.
-    pub fn acknowledged(&mut self, message: Down, body: &[u8]) -> u32 {
+    /// Makes a request; returns the value of its acknowledgement.
+    pub(super) fn acknowledged(&mut self, message: Down, body: &[u8]) -> u32 {
         let wire = self.ask(message, body);
         match Up::parse(&payload(&wire, &self.worker_context())) {
             Ok((Up::Ack { ticket, value }, [])) if Some(ticket) == message.ticket() => value,
@@ -174,7 +178,7 @@ impl Host {
         }
     }
 
-    pub fn refused(&mut self, message: Down, body: &[u8]) -> Refusal {
+    pub(super) fn refused(&mut self, message: Down, body: &[u8]) -> Refusal {
         let wire = self.ask(message, body);
         match Up::parse(&payload(&wire, &self.worker_context())) {
             Ok((Up::Refused { ticket, refusal }, [])) if Some(ticket) == message.ticket() => {
@@ -184,19 +188,19 @@ impl Host {
         }
     }
 
-    pub fn configure(&mut self) -> Down<'static> {
+    pub(super) fn configure(&mut self) -> Down<'static> {
         self.configure.ticket = self.next_ticket();
         Down::Configure(self.configure)
     }
 
-    pub fn send_chunk(&mut self, from: usize, len: usize) -> u32 {
+    pub(super) fn send_chunk(&mut self, from: usize, len: usize) -> u32 {
         let chunk = self.data[from..][..len].to_vec();
         let message = Down::Data { ticket: self.next_ticket(), offset: from as u32 };
         self.acknowledged(message, &chunk)
     }
 
-    /// Configures the worker, sends its data and announces the exponents.
-    pub fn set_up(&mut self) {
+    /// Configures the worker, sends its data and announces exponents.
+    pub(super) fn set_up(&mut self) {
         let configure = self.configure();
         let held = self.acknowledged(configure, &[]) as usize;
         assert!(held == 0 || held == self.data.len());
@@ -207,27 +211,27 @@ impl Host {
         self.announce(self.exponents);
     }
 
-    pub fn announce(&mut self, exponents: Exponents) {
+    pub(super) fn announce(&mut self, exponents: Exponents) {
         let message = Down::Announce { ticket: self.next_ticket(), exponents, gamma_n: GAMMA_N };
         assert_eq!(self.acknowledged(message, &[]), 0);
     }
 
-    /// Starts the present round at the worker's x; returns the frames of the update.
-    pub fn begin(&mut self) -> Vec<Vec<u8>> {
+    /// Starts the current round at the worker's x; returns the frames of the update.
+    pub(super) fn begin(&mut self) -> Vec<Vec<u8>> {
         let message = Down::Begin { ticket: self.next_ticket(), round: self.round };
         let first = self.ask(message, &[]);
         self.collect(first)
     }
 
     /// Starts the next round; returns the frames of the update.
-    pub fn next_round(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn next_round(&mut self) -> Vec<Vec<u8>> {
         let message = self.step_and_tell();
         let first = self.deliver(&message).expect("a round is answered");
         self.collect(first)
     }
 
-    /// Moves the model, tells the worker all but the end, and returns the frame with the end.
-    pub fn step_and_tell(&mut self) -> Vec<u8> {
+    /// Performs the step, sends all parts of the downlink but the last, and returns the frame with the last.
+    pub(super) fn step_and_tell(&mut self) -> Vec<u8> {
         let Exponents { x, gradient, .. } = self.exponents;
         let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() }.paced(self.pace);
         let grids = Grids { x, sum: gradient };
@@ -242,7 +246,7 @@ impl Host {
             }
             Downlink::Model => unreachable!("this host sends the model or the sum"),
         };
-        let (from, _, last) = bodies.pop().expect("there is always a last body");
+        let (from, _, last) = bodies.pop().expect("at least one body");
         self.tell(part, bodies);
         self.round += 1;
         let message = match self.pace {
@@ -252,15 +256,15 @@ impl Host {
         self.frame(message, &last)
     }
 
-    pub fn tell(&mut self, part: Part, bodies: Vec<(u32, u32, Vec<u8>)>) {
+    pub(super) fn tell(&mut self, part: Part, bodies: Vec<(u32, u32, Vec<u8>)>) {
         for (from, until, body) in bodies {
             let message = Down::Part { ticket: self.next_ticket(), part, from, until };
             assert_eq!(self.acknowledged(message, &body), until);
         }
     }
 
-    /// Applies an update, asking for more until it is whole; returns its frames.
-    pub fn collect(&mut self, first: Vec<u8>) -> Vec<Vec<u8>> {
+    /// Applies an update, requesting the rest until it is complete; returns its frames.
+    pub(super) fn collect(&mut self, first: Vec<u8>) -> Vec<Vec<u8>> {
         let Configure { dimension, init, .. } = self.configure;
         let budget = init.budget(self.round, dimension, self.configure.budget());
         let packing = budget.packing(dimension);
@@ -287,18 +291,18 @@ impl Host {
         frames
     }
 
-    pub fn reboot(&mut self) {
+    pub(super) fn reboot(&mut self) {
         self.worker = boot(&self.configure);
         self.bytes_sent = 0;
     }
 
-    /// Brings a worker that lost everything back to where the round starts.
-    pub fn restore(&mut self) {
+    /// Restores a worker that lost its state to the start of the round.
+    pub(super) fn restore(&mut self) {
         self.set_up();
         self.write_state();
     }
 
-    pub fn write_state(&mut self) {
+    pub(super) fn write_state(&mut self) {
         self.tell(Part::Model, bodies(&widened(&self.x)));
         self.tell(Part::Estimator, bodies(&widened(&self.mirror)));
         if self.configure.downlink == Downlink::Sparse {
@@ -306,36 +310,36 @@ impl Host {
         }
     }
 
-    pub fn rejected(&self, reason: Reject) -> u32 {
+    pub(super) fn rejected(&self, reason: Reject) -> u32 {
         self.worker.counters().rejected(reason).frames
     }
 }
 
-pub fn boot(configure: &Configure) -> Worker<Vec<u64>> {
+pub(super) fn boot(configure: &Configure) -> Worker<Vec<u64>> {
     let len = memory_len::<Distance>(configure);
     Worker::new::<Distance>(BOARD, vec![u64::MAX; len / 8])
 }
 
-pub fn emit(message: Down, address: u16, body: &[u8], context: Context) -> Vec<u8> {
+pub(super) fn emit(message: Down, address: u16, body: &[u8], context: Context) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
     let len = message.emit(address, body, &context, &mut out);
     out[..len].to_vec()
 }
 
-/// The payload of the one frame in `wire`.
-pub fn payload(wire: &[u8], context: &Context) -> Vec<u8> {
+/// Payload of the single frame in `wire`.
+pub(super) fn payload(wire: &[u8], context: &Context) -> Vec<u8> {
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
     let (rest, frame) = deframer.feed(wire, &mut counters);
     assert!(rest.is_empty());
-    frame.expect("a frame").check(context).expect("in this context").to_vec()
+    frame.expect("a frame").check(context).expect("a valid checksum").to_vec()
 }
 
-pub fn widened(mantissas: &[i32]) -> Vec<i64> {
+pub(super) fn widened(mantissas: &[i32]) -> Vec<i64> {
     mantissas.iter().map(|&m| m.into()).collect()
 }
 
-/// A vector as described bodies, each with its first coordinate and the one beyond its last.
-pub fn bodies(values: &[i64]) -> Vec<(u32, u32, Vec<u8>)> {
+/// A vector as described bodies, each with its first coordinate and the one after its last.
+pub(super) fn bodies(values: &[i64]) -> Vec<(u32, u32, Vec<u8>)> {
     let (dimension, mut from, mut bodies) = (values.len() as u32, 0, vec![]);
     loop {
         let mut body = vec![0; BODY_LEN_MAX];

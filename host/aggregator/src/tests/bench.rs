@@ -2,7 +2,7 @@
 
 use super::super::*;
 use smidgen_firmware::bound::Bound;
-use smidgen_firmware::curvature::Rows;
+use smidgen_firmware::curvature::CurvatureRequest;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
@@ -44,7 +44,7 @@ impl Objective for Slope {
     }
 
     /// That of the distance to a point.
-    fn curvature(_: Rows<'_>) -> Option<Bound> {
+    fn curvature(_: CurvatureRequest<'_>) -> Option<Bound> {
         Some(Bound::new(1, 0))
     }
 }
@@ -80,7 +80,7 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
         l1: 0.0,
         shares: (0..workers as u32).map(share).collect(),
         byte_time: Duration::ZERO,
-        patience: None,
+        round_timeout: None,
         seal: None,
     }
 }
@@ -116,12 +116,12 @@ impl Damage {
     }
 }
 
-/// What happens to a question and its answer.
+/// What happens to a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Down(Damage),
     Up(Damage),
-    /// The worker forgets everything before the question arrives.
+    /// The worker forgets everything before the request arrives.
     RebootBefore,
     /// The worker forgets everything once it has answered.
     RebootAfter,
@@ -132,9 +132,9 @@ pub enum Fault {
 /// Nothing.
 pub const PASS: Fault = Fault::Down(Damage::None);
 
-/// A question on its way down.
+/// A request on its way down.
 #[derive(Clone, Copy)]
-pub struct Exchange<'f> {
+pub struct Request<'f> {
     pub worker: usize,
     pub link: usize,
     pub stage: Stage,
@@ -143,8 +143,8 @@ pub struct Exchange<'f> {
     pub frame: &'f [u8],
 }
 
-/// Decides the fate of every exchange.
-pub type Rule = Box<dyn FnMut(Exchange) -> Fault>;
+/// Decides the fate of every request.
+pub type Rule = Box<dyn FnMut(Request) -> Fault>;
 
 /// A worker and what passed its line.
 pub struct Node {
@@ -202,13 +202,13 @@ impl Bench {
     }
 
     /// With faults.
-    pub fn with_rule(self, rule: impl FnMut(Exchange) -> Fault + 'static) -> Self {
+    pub fn with_rule(self, rule: impl FnMut(Request) -> Fault + 'static) -> Self {
         Self { rule: Box::new(rule), ..self }
     }
 
     /// What a worker is being asked.
     pub fn stage(&self, worker: usize) -> Stage {
-        self.host.machine.peers[worker].question.stage()
+        self.host.machine.peers[worker].exchange.stage()
     }
 
     /// Sends what the host has to send; then the next answer arrives, or time passes until the host asks again. False
@@ -234,9 +234,9 @@ impl Bench {
 
     fn exchange(&mut self, link: usize, frame: &[u8]) {
         let (worker, node) = (self.host.machine.routes.worker(link), self.cables[link]);
-        let stage = self.host.machine.peers[worker].question.asked();
+        let stage = self.host.machine.peers[worker].exchange.asked();
         let round = self.host.open_round();
-        let fault = (self.rule)(Exchange { worker, link, stage, round, frame });
+        let fault = (self.rule)(Request { worker, link, stage, round, frame });
         self.faults += u32::from(fault != PASS);
         self.nodes[link].sent += frame.len() as u64;
         let (down, up) = match fault {

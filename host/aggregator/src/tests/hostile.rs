@@ -23,7 +23,7 @@ fn body(entries: &[(u32, i64)]) -> Vec<u8> {
     body[..len].to_vec()
 }
 
-/// A run in round 1, whose questions are out.
+/// A run in round 1, whose requests are out.
 fn asked() -> Bench {
     let mut bench = Bench::new(Setup { value_bits: 8, ..with_k(2, setup(10, 2)) });
     bench.close();
@@ -70,7 +70,7 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
 #[test]
 fn an_answer_that_asks_again_does_not_restart_patience() {
     type Awaited = fn(Stage) -> bool;
-    let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.. });
+    let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.., .. });
     let while_restored: Awaited = |stage| matches!(stage, Stage::Restore { from: 1.., .. });
     for (is_awaited, is_rebooted) in [(while_loading, false), (while_restored, true)] {
         let mut bench = Bench::new(setup(1200, 2));
@@ -84,7 +84,7 @@ fn an_answer_that_asks_again_does_not_restart_patience() {
         let (first, mut out) = (bench.now, [0; FRAME_LEN_MAX]);
         bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
         let held = |bench: &Bench| match bench.stage(0) {
-            Stage::Load { held } | Stage::Restore { from: held, .. } => held,
+            Stage::Load { held, .. } | Stage::Restore { from: held, .. } => held,
             stage => panic!("{stage:?}"),
         };
         let most = held(&bench);
@@ -136,7 +136,7 @@ fn arrivals() -> impl Strategy<Value = Arrival> {
 fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u8> {
     let worker = bench.host.machine.routes.worker(0);
     let peer = &bench.host.machine.peers[worker];
-    let ticket = peer.question.ticket().wrapping_add(off);
+    let ticket = peer.exchange.ticket().wrapping_add(off);
     let session = Context { session: 0x5e55, worker: address(worker), ..Context::SETUP };
     let round = bench.host.open_round().unwrap_or(0).wrapping_sub(u32::from(off / 2));
     let from = peer.incoming.next_from + u32::from(off % 2);
@@ -147,7 +147,7 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
             let ready = Ready {
                 version: VERSION,
                 schema: SCHEMA,
-                echo: peer.question.echo_awaited().unwrap_or(0).wrapping_add(off),
+                echo: peer.exchange.echo_awaited().unwrap_or(0).wrapping_add(off),
                 board: "forged",
                 identity: 1 + u64::from(value & 1),
                 memory: value,

@@ -4,9 +4,9 @@ use super::*;
 use smidgen_protocol::method::{Compressor, Method, Participation, draw};
 
 /// A line that loses, repeats and damages frames; where workers can be restored, it restarts them as well.
-fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Exchange) -> Fault {
-    let mut exchanges = 0..;
-    move |exchange| match draw(seed, exchange.worker as u16, exchanges.next().unwrap_or(0)) % 100 {
+fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Request) -> Fault {
+    let mut requests = 0..;
+    move |request| match draw(seed, request.worker as u16, requests.next().unwrap_or(0)) % 100 {
         0..15 => Fault::Down(Damage::Lost),
         15..25 => Fault::Up(Damage::Lost),
         25..35 => Fault::Down(Damage::Repeated),
@@ -28,7 +28,7 @@ fn weighted(mut setup: Setup) -> Setup {
 fn check(setup: &Setup, seed: u32) {
     let what = format!("{:?} {:?} {:?}", setup.method, setup.compressor, setup.downlink);
     let undisturbed = Bench::new(setup.clone()).run(12);
-    let rule = unreliable(seed, !setup.method.has_private());
+    let rule = unreliable(seed, !setup.method.has_local_state());
     let mut bench = Bench::new(setup.clone()).with_rule(rule);
     let mut closed = bench.close();
     while closed.round + 1 < 12 {

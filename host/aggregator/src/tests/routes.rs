@@ -73,9 +73,9 @@ fn exchanged_boards_find_their_workers_at_every_stage() {
     }
 }
 
-/// An answer from before the exchange that comes after it, on the old link, is told for a late one.
+/// An answer from before the swap that comes after it, on the old link, is told for a late one.
 #[test]
-fn what_was_on_its_way_when_cables_were_exchanged_harms_nobody() {
+fn what_was_on_its_way_when_cables_were_swapped_harms_nobody() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     for steps in 0..20 {
         let mut bench = Bench::new(four());
@@ -104,9 +104,9 @@ fn a_worker_that_missed_a_rescaling_takes_no_others_round() {
         let undisturbed = Bench::new(setup.clone()).run(rounds);
         let swapped = Rc::new(Cell::new(false));
         let is_over = swapped.clone();
-        let mut bench = Bench::new(setup).with_rule(move |exchange| {
-            let announced = exchange.worker == 1 && exchange.stage == Stage::Announce;
-            match announced && exchange.round == Some(rescaled) && !is_over.get() {
+        let mut bench = Bench::new(setup).with_rule(move |request| {
+            let announced = request.worker == 1 && request.stage == Stage::Announce;
+            match announced && request.round == Some(rescaled) && !is_over.get() {
                 true => Fault::Down(Damage::Lost),
                 false => PASS,
             }
@@ -130,7 +130,7 @@ fn a_board_on_the_link_of_an_absent_one_is_found() {
     rotate(&mut bench, &[0, 1], false);
     let away = Rc::new(Cell::new(true));
     let absent = away.clone();
-    bench.rule = Box::new(move |exchange| match exchange.link {
+    bench.rule = Box::new(move |request| match request.link {
         0 if absent.get() => Fault::Down(Damage::Lost),
         _ => PASS,
     });
@@ -185,9 +185,9 @@ fn a_new_board_that_answers_first_takes_nobody_elses_place() {
         rotate(&mut bench, links, false);
         let cables = bench.cables.clone();
         let mut left = 3;
-        bench.rule = Box::new(move |exchange| {
-            let is_known = !strangers.contains(&cables[exchange.link]);
-            match exchange.stage == Stage::Greet && is_known && left > 0 {
+        bench.rule = Box::new(move |request| {
+            let is_known = !strangers.contains(&cables[request.link]);
+            match request.stage == Stage::Greet && is_known && left > 0 {
                 true => {
                     left -= 1;
                     Fault::Up(Damage::Lost)
@@ -235,8 +235,8 @@ fn a_stranger_ends_the_run_with_a_sentence() {
 /// At a port that has only been tried, it has no part in the run.
 #[test]
 fn a_stranger_where_a_board_is_only_looked_for_harms_nobody() {
-    for patience in [None, Some(Duration::from_secs(1))] {
-        let setup = Setup { patience, ..setup(5, 2) };
+    for round_timeout in [None, Some(Duration::from_secs(1))] {
+        let setup = Setup { round_timeout, ..setup(5, 2) };
         let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
         let mut bench = Bench::new(setup);
         bench.until_stage(0, Stage::Round, Some(1));
@@ -248,7 +248,7 @@ fn a_stranger_where_a_board_is_only_looked_for_harms_nobody() {
         while !bench.host.is_strange(1) {
             assert_eq!(bench.advance(), None);
         }
-        assert_eq!((bench.host.left_out(1), bench.host.is_absent(1)), (0, false));
+        assert_eq!((bench.host.exclusions(1), bench.host.is_excluded(1)), (0, false));
         bench.nodes[1] = board;
         bench.host.handle_guess(1);
         assert_eq!(go_on(&mut bench, ROUNDS), (undisturbed, vec![]));

@@ -31,7 +31,7 @@ fn silence_counts_from_the_question() {
         bench.host.proceed();
     }
     let asked = bench.now;
-    bench.rule = Box::new(|exchange| match exchange.worker {
+    bench.rule = Box::new(|request| match request.worker {
         0 => Fault::Down(Damage::Lost),
         _ => PASS,
     });
@@ -72,12 +72,12 @@ fn a_word_that_leads_nowhere_does_not_restart_patience() {
         let mut bench = Bench::new(setup(5, 2));
         bench.until_stage(0, stage, round);
         let first = bench.now;
-        bench.rule = Box::new(move |exchange| match (exchange.worker, exchange.stage) {
+        bench.rule = Box::new(move |request| match (request.worker, request.stage) {
             (0, Stage::Greet) => PASS,
             (0, _) => Fault::Down(Damage::Lost),
             _ => PASS,
         });
-        while bench.host.machine.peers[0].question.answered_at() < first + Duration::from_secs(60) {
+        while bench.host.machine.peers[0].exchange.answered_at() < first + Duration::from_secs(60) {
             assert!(bench.step());
         }
         let since = bench.host.silent_since(0);
@@ -87,7 +87,7 @@ fn a_word_that_leads_nowhere_does_not_restart_patience() {
 
 #[test]
 fn a_worker_that_is_there_but_never_answers_is_stuck() {
-    let mut bench = Bench::new(setup(5, 2)).with_rule(|Exchange { worker, stage, .. }| {
+    let mut bench = Bench::new(setup(5, 2)).with_rule(|Request { worker, stage, .. }| {
         if worker == 0 && stage == Stage::Round { Fault::Down(Damage::Lost) } else { PASS }
     });
     let Failure { worker, reason, .. } = bench.fail();
@@ -98,8 +98,8 @@ fn a_worker_that_is_there_but_never_answers_is_stuck() {
 #[test]
 fn a_worker_that_restarts_for_ever_is_given_up() {
     for stage in [Stage::Configure, Stage::Begin] {
-        let mut bench = Bench::new(setup(5, 2)).with_rule(move |exchange| {
-            let struck = exchange.worker == 0 && exchange.stage == stage;
+        let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
+            let struck = request.worker == 0 && request.stage == stage;
             match stage {
                 Stage::Configure if struck => Fault::RebootAfter,
                 _ if struck => Fault::RebootBefore,
@@ -116,7 +116,7 @@ fn a_worker_that_restarts_for_ever_is_given_up() {
 fn a_worker_that_restarts_often_but_answers_is_kept() {
     let setup = setup(5, 2);
     let undisturbed = Bench::new(setup.clone()).run(20);
-    let mut bench = Bench::new(setup).with_rule(|Exchange { worker, stage, .. }| {
+    let mut bench = Bench::new(setup).with_rule(|Request { worker, stage, .. }| {
         if worker == 0 && stage == Stage::Round { Fault::RebootBefore } else { PASS }
     });
     assert_eq!(bench.run(20), undisturbed);
@@ -129,7 +129,7 @@ fn a_request_after_forty_thousand_rounds_is_new() {
     let mut bench = Bench::new(setup(2, 1));
     // x swings between 0 and γ, and nothing ever leaves its range.
     bench.nodes[0].objective = Slope(|x, _| if x > 0.0 { 1.0 } else { -1.0 });
-    let ticket = |bench: &Bench| bench.host.machine.peers[0].question.ticket();
+    let ticket = |bench: &Bench| bench.host.machine.peers[0].exchange.ticket();
     bench.close();
     let before = ticket(&bench);
     for _ in 0..40_000 {

@@ -2,7 +2,7 @@
 
 use super::DatasetError;
 use crate::options::Objective;
-use smidgen_firmware::multiclass::CLASSES_MAX;
+use smidgen_firmware::softmax::CLASSES_MAX;
 
 /// What the labels of a data set are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

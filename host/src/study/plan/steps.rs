@@ -47,9 +47,9 @@ pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
         formula: theorem.formula,
         gamma,
         gamma_over_qm: gamma / qm,
-        rounds_to_target: start
-            .rounds(theorem, gamma, target)
-            .filter(|_| experiment.setup.batch.is_full() && experiment.setup.patience.is_none()),
+        rounds_to_target: start.rounds(theorem, gamma, target).filter(|_| {
+            experiment.setup.batch.is_full() && experiment.setup.round_timeout.is_none()
+        }),
     });
     steps.collect()
 }

@@ -1,17 +1,19 @@
 //! Rounds that go on without a worker with whom there can be no run, and its way back.
 
 use super::*;
+use crate::standing::Standing;
+use smidgen_protocol::method::draw;
 use std::cell::Cell;
 
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(1));
+const TIMEOUT: Option<Duration> = Some(Duration::from_secs(1));
 
-/// A run of three in which worker 1 forgets everything before every question from round 2 on, while `broken` says so.
+/// A run of three in which worker 1 forgets everything before every request from round 2 on, while `broken` says so.
 fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
     let broken = broken.clone();
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
-    Bench::new(setup).with_rule(move |exchange: Exchange| {
-        let begun = exchange.round.is_some_and(|round| round >= 2);
-        match broken.get() && begun && exchange.worker == 1 {
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
+    Bench::new(setup).with_rule(move |request: Request| {
+        let begun = request.round.is_some_and(|round| round >= 2);
+        match broken.get() && begun && request.worker == 1 {
             true => Fault::RebootBefore,
             false => PASS,
         }
@@ -24,11 +26,11 @@ fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
     for _ in 0..20_000 {
         match bench.advance() {
             Some(Event::Closed(closed)) => return (closed, reasons, back),
-            Some(Event::LeftOut { worker, failure }) => {
+            Some(Event::Excluded { worker, failure }) => {
                 assert_eq!(worker, 1);
                 reasons.extend(failure.map(|failure| failure.reason));
             }
-            Some(Event::Back(worker)) => back.push(worker),
+            Some(Event::Readmitted(worker)) => back.push(worker),
             Some(Event::Failed(failure)) => panic!("{failure}"),
             _ => {}
         }
@@ -43,12 +45,12 @@ fn an_endless_restarter_is_left_out_until_its_link_reopens() {
     let mut left_out = vec![];
     for round in 0..6 {
         let (closed, reasons, _) = close(&mut bench);
-        assert_eq!((closed.round, closed.absent), (round, u32::from(round >= 2)));
+        assert_eq!((closed.round, closed.excluded), (round, u32::from(round >= 2)));
         left_out.extend(reasons);
         bench.host.proceed();
     }
     assert!(matches!(left_out[..], [Reason::Restarts(_)]), "{left_out:?}");
-    assert!(bench.host.is_absent(1));
+    assert!(bench.host.is_excluded(1));
 
     broken.set(false);
     bench.host.handle_reconnect(1);
@@ -57,7 +59,7 @@ fn an_endless_restarter_is_left_out_until_its_link_reopens() {
             let (closed, reasons, back) = close(&mut bench);
             assert_eq!(reasons, []);
             bench.host.proceed();
-            (closed.absent, back)
+            (closed.excluded, back)
         })
         .collect();
     assert!(rounds.iter().any(|(_, back)| back[..] == [1]), "{rounds:?}");
@@ -96,16 +98,16 @@ fn a_board_left_out_is_asked_ever_more_rarely() {
     assert!(matches!(reasons[..], [Reason::Restarts(_)]), "said once: {reasons:?}");
     asked.dedup();
     assert_eq!(asked, [10, 30, 70, 150]);
-    assert_eq!(bench.host.left_out(1), 1);
+    assert_eq!(bench.host.exclusions(1), 1);
 
     broken.set(false);
     let came_back = (0..500).find(|_| {
         let (closed, ..) = close(&mut bench);
         bench.host.proceed();
-        closed.absent == 0
+        closed.excluded == 0
     });
     assert!(came_back.is_some_and(|rounds| rounds < 400), "after 160 s: {came_back:?}");
-    assert_eq!(bench.host.reason(1), Some(&reasons[0]));
+    assert_eq!(bench.host.exclusion_reason(1), Some(&reasons[0]));
     close(&mut bench);
     bench.check_states();
     bench.finish();
@@ -114,8 +116,8 @@ fn a_board_left_out_is_asked_ever_more_rarely() {
 
 /// Its line is of no use to anybody, but nobody else is asked to wait, or thought to be somebody else.
 #[test]
-fn a_board_that_changes_its_identity_is_left_out() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+fn a_board_that_changes_its_identity_is_excluded() {
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut bench = Bench::new(setup);
     bench.until_stage(0, Stage::Round, Some(2));
     type Expected = fn(&Reason) -> bool;
@@ -133,7 +135,7 @@ fn a_board_that_changes_its_identity_is_left_out() {
         }
         assert!(matches!(&reasons[..], [reason] if is_expected(reason)), "{reasons:?}");
         assert_eq!([0, 2].map(|honest| bench.host.reboots(honest)), [0, 0]);
-        assert_eq!([0, 2].map(|honest| bench.host.left_out(honest)), [0, 0]);
+        assert_eq!([0, 2].map(|honest| bench.host.exclusions(honest)), [0, 0]);
         assert_eq!([0, 1, 2].map(|worker| bench.host.link(worker)), [0, 1, 2]);
         for honest in [0, 2] {
             let mirror = bench.host.mirror(honest).mantissas();
@@ -141,7 +143,7 @@ fn a_board_that_changes_its_identity_is_left_out() {
         }
         bench.reboot(1);
         bench.host.handle_reconnect(1);
-        while close(&mut bench).0.absent > 0 {
+        while close(&mut bench).0.excluded > 0 {
             bench.host.proceed();
         }
         bench.host.proceed();
@@ -151,7 +153,7 @@ fn a_board_that_changes_its_identity_is_left_out() {
 /// Its update of the open round counts, once, and it is left out of the next.
 #[test]
 fn a_board_replaced_after_its_update_keeps_the_update() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut undisturbed = Bench::new(setup.clone());
     undisturbed.until_stage(0, Stage::Idle, Some(2));
     let expected = undisturbed.close();
@@ -163,18 +165,18 @@ fn a_board_replaced_after_its_update_keeps_the_update() {
     bench.replace(1, 77);
     bench.host.machine.ask_who(1);
     let closed = bench.close();
-    assert_eq!((closed.round, closed.absent), (2, 0));
+    assert_eq!((closed.round, closed.excluded), (2, 0));
     assert_eq!(closed.transcript, expected.transcript);
 
     bench.host.proceed();
     let (closed, reasons, _) = close(&mut bench);
-    assert_eq!((closed.round, closed.absent), (3, 1));
+    assert_eq!((closed.round, closed.excluded), (3, 1));
     assert!(matches!(&reasons[..], [Reason::Stranger(_)]), "{reasons:?}");
     // The right one comes back, empty.
     bench.reboot(1);
     bench.host.handle_reconnect(1);
     bench.host.proceed();
-    while close(&mut bench).0.absent > 0 {
+    while close(&mut bench).0.excluded > 0 {
         bench.host.proceed();
     }
     bench.check_states();
@@ -182,24 +184,24 @@ fn a_board_replaced_after_its_update_keeps_the_update() {
 }
 
 #[test]
-fn patience_is_a_time_to_wake_up_at() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 3) };
-    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
-        let pulled = exchange.worker == 1 && exchange.round >= Some(2);
+fn the_round_timeout_is_a_time_to_wake_up_at() {
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
+    let mut bench = Bench::new(setup).with_rule(|request: Request| {
+        let pulled = request.worker == 1 && request.round >= Some(2);
         if pulled { Fault::Down(Damage::Lost) } else { PASS }
     });
     bench.until_stage(0, Stage::Round, Some(2));
     let asked = bench.now;
     let (closed, ..) = close(&mut bench);
-    assert_eq!((closed.round, closed.absent), (2, 1));
+    assert_eq!((closed.round, closed.excluded), (2, 1));
     assert_eq!(bench.now, asked + Duration::from_secs(1), "not at the next timer");
 }
 
 #[test]
 fn a_run_with_nobody_left_fails() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 2) };
-    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
-        let begun = exchange.round.is_some_and(|round| round >= 2);
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
+    let mut bench = Bench::new(setup).with_rule(|request: Request| {
+        let begun = request.round.is_some_and(|round| round >= 2);
         if begun { Fault::RebootBefore } else { PASS }
     });
     assert!(matches!(bench.fail().reason, Reason::Restarts(_)));
@@ -207,13 +209,98 @@ fn a_run_with_nobody_left_fails() {
 
 #[test]
 fn set_up_needs_everybody() {
-    let setup = Setup { patience: PATIENCE, ..setup(6, 2) };
-    let mut bench = Bench::new(setup).with_rule(|exchange: Exchange| {
-        if exchange.worker == 1 && exchange.stage != Stage::Greet {
+    let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
+    let mut bench = Bench::new(setup).with_rule(|request: Request| {
+        if request.worker == 1 && request.stage != Stage::Greet {
             Fault::RebootBefore
         } else {
             PASS
         }
     });
     assert!(matches!(bench.fail().reason, Reason::Restarts(_) | Reason::Stuck));
+}
+
+/// What a user has heard of a worker.
+#[derive(Default)]
+struct Heard {
+    exclusions: u32,
+    is_excluded: bool,
+    reason: Option<Reason>,
+}
+
+impl Heard {
+    fn hear(&mut self, event: &Event, worker: usize) {
+        match event {
+            Event::Excluded { worker: excluded, failure } if *excluded == worker => {
+                let reason = failure.as_ref().map(|failure| failure.reason.clone());
+                let is_new = !std::mem::replace(&mut self.is_excluded, true);
+                assert!(is_new || reason.is_some() && reason != self.reason, "said twice");
+                self.exclusions += u32::from(is_new);
+                self.reason = reason;
+            }
+            Event::Readmitted(back) if *back == worker => {
+                assert!(std::mem::take(&mut self.is_excluded), "it was not excluded");
+            }
+            Event::Failed(failure) => panic!("{failure}"),
+            _ => {}
+        }
+    }
+
+    fn check(&self, host: &Aggregator, worker: usize) {
+        assert_eq!(host.exclusions(worker), self.exclusions);
+        assert_eq!(host.is_excluded(worker), self.is_excluded);
+        assert_eq!(host.exclusion_reason(worker), self.reason.as_ref());
+    }
+}
+
+/// Worker 1 is silent, restarts, and is another board, in an order that a seed decides; worker 0 is well.
+#[test]
+fn events_tell_every_change_of_standing_and_in_the_end_all_are_in_step() {
+    let mut silences_and_failures = [0, 0];
+    for seed in 0..60 {
+        let mut chance = 0..;
+        let mut draw = move || draw(seed, 1, chance.next().unwrap_or(0));
+        let trouble = Rc::new(Cell::new(PASS));
+        let present = trouble.clone();
+        let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
+        let mut bench = Bench::new(setup)
+            .with_rule(move |request| if request.worker == 1 { present.get() } else { PASS });
+        bench.nodes[0].takes = Duration::from_millis(300);
+        bench.until_stage(0, Stage::Round, Some(2));
+        let (mut heard, mut rounds) = (Heard::default(), 0);
+        while rounds < 400 || heard.is_excluded {
+            assert!(rounds < 10_000, "{seed}: it does not come back");
+            while let Some(event) = bench.host.poll_event() {
+                heard.hear(&event, 1);
+                if let Event::Excluded { failure, .. } = &event {
+                    silences_and_failures[usize::from(failure.is_some())] += 1;
+                }
+                if let Event::Closed(_) = event {
+                    rounds += 1;
+                    bench.host.proceed();
+                }
+            }
+            heard.check(&bench.host, 1);
+            assert!(bench.step());
+            match draw() % 100 {
+                _ if rounds >= 300 => {
+                    trouble.set(PASS);
+                    if bench.host.is_strange(1) {
+                        bench.reboot(1);
+                    }
+                }
+                0..2 => trouble.set(Fault::Down(Damage::Lost)),
+                2..4 => trouble.set(Fault::RebootBefore),
+                4..8 => trouble.set(PASS),
+                8 => bench.replace(1, 77),
+                9 => bench.reboot(1),
+                10 => bench.host.handle_reconnect(1),
+                _ => {}
+            }
+        }
+        bench.close();
+        assert_eq!(bench.host.machine.peers[1].standing, Standing::InStep, "{seed}");
+        bench.check_states();
+    }
+    assert!(silences_and_failures.iter().all(|&count| count > 50), "{silences_and_failures:?}");
 }

@@ -1,4 +1,4 @@
-//! A line that brings anything at all.
+//! Arbitrary input from the line.
 
 use super::super::*;
 use super::host::{Host, bodies, emit};
@@ -8,7 +8,7 @@ use smidgen_protocol::message::{Downlink, Exponents, Init, Part};
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::vector::Ratio;
 
-/// A message of any kind, mostly one that could be meant.
+/// Messages of every kind, mostly plausible ones.
 fn messages() -> impl Strategy<Value = Down<'static>> {
     let exponents =
         || (any::<[i8; 3]>()).prop_map(|[x, gradient, loss]| Exponents { x, gradient, loss });
@@ -43,7 +43,7 @@ fn messages() -> impl Strategy<Value = Down<'static>> {
     ]
 }
 
-/// A part in a run of any kind.
+/// Configurations of every kind.
 fn configurations(
     ticket: impl Strategy<Value = Ticket>,
     ratio: impl Strategy<Value = Ratio> + Clone,
@@ -52,7 +52,7 @@ fn configurations(
     let method = (0usize..6, eta).prop_map(|(method, eta)| {
         let plain = [Method::Ef21, Method::Ef21Plus, Method::Ef14, Method::Dcgd];
         let with_eta = [Method::Sgdm { eta }, Method::EControl { eta }];
-        plain.into_iter().chain(with_eta).nth(method).expect("there are six")
+        plain.into_iter().chain(with_eta).nth(method).expect("six methods")
     });
     let downlink = prop::sample::select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
     let compressor = prop::sample::select(vec![
@@ -76,9 +76,9 @@ fn configurations(
     )
 }
 
-/// What the line may bring.
+/// Input of the worker.
 #[derive(Clone, Debug)]
-enum Arrival {
+enum Input {
     Noise(Vec<u8>),
     Message {
         message: Down<'static>,
@@ -91,47 +91,47 @@ enum Arrival {
         message: Down<'static>,
         bit: prop::sample::Index,
     },
-    /// The host goes on as it should.
+    /// A valid next round.
     Round,
 }
 
-fn arrivals() -> impl Strategy<Value = Arrival> {
+fn inputs() -> impl Strategy<Value = Input> {
     let body = || prop::collection::vec(any::<u8>(), 0..20);
     prop_oneof![
-        1 => prop::collection::vec(any::<u8>(), 0..700).prop_map(Arrival::Noise),
+        1 => prop::collection::vec(any::<u8>(), 0..700).prop_map(Input::Noise),
         6 => (messages(), 0u16..3, body(), any::<bool>(), 0u32..5).prop_map(
             |(message, address, body, session, round)| {
-                Arrival::Message { message, address, body, session, round }
+                Input::Message { message, address, body, session, round }
             },
         ),
         2 => (messages(), any::<prop::sample::Index>())
-            .prop_map(|(message, bit)| Arrival::Damaged { message, bit }),
-        1 => Just(Arrival::Round),
+            .prop_map(|(message, bit)| Input::Damaged { message, bit }),
+        1 => Just(Input::Round),
     ]
 }
 
 proptest! {
     #[test]
-    fn nothing_that_arrives_makes_a_worker_panic_or_lose_count(
-        arrivals in prop::collection::vec(arrivals(), 0..60), served: bool,
+    fn arbitrary_input_never_panics_and_all_bytes_are_counted(
+        inputs in prop::collection::vec(inputs(), 0..60), served: bool,
     ) {
         let mut host = Host::begun(5, Downlink::Sparse, Init::Compressed);
-        for arrival in arrivals {
-            let wire = match arrival {
-                Arrival::Noise(bytes) => bytes,
-                Arrival::Message { message, address, body, session, round } => {
+        for input in inputs {
+            let wire = match input {
+                Input::Noise(bytes) => bytes,
+                Input::Message { message, address, body, session, round } => {
                     let round = if message.is_of_round() { round } else { 0 };
                     let session = if session { host.configure.session } else { 0 };
                     let context = Context { session, round, ..Context::SETUP };
                     emit(message, address, &body_of(&message, body), context)
                 }
-                Arrival::Damaged { message, bit } => {
+                Input::Damaged { message, bit } => {
                     let mut wire = host.frame(message, &[]);
                     let bit = bit.index(wire.len() * 8);
                     wire[bit / 8] ^= 1 << (bit % 8);
                     wire
                 }
-                Arrival::Round => {
+                Input::Round => {
                     let session = host.worker.machine.session.as_ref();
                     host.round = session.and_then(Session::round).unwrap_or(0) + 1;
                     let (from, _, body) = &bodies(&[3, 0, -7, 0, 1])[0];
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// Only messages with a short head may have a body.
+/// Messages with a long head cannot have a body.
 fn body_of(message: &Down, body: Vec<u8>) -> Vec<u8> {
     if message.is_setup() { vec![] } else { body }
 }

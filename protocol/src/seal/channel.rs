@@ -1,17 +1,17 @@
-//! One key, and the numbers of the frames that travel under it.
+//! A channel: a key and the counters of the frames sealed under it.
 
 use super::aead::Aead;
 use super::key::{Key, Salt};
 use crate::counters::Reject;
 use crate::frame::{CHECKSUM_LEN, Draft, Frame, HEAD_LEN, SALT_LEN, TAG_LEN};
 
-/// In the head: a salt follows.
+/// Flag in the head of a frame that carries a salt.
 const SALTED: u8 = 0x80;
 
-/// Which way a frame travels: what is sent one way cannot be sent back.
+/// Direction of a frame. It is part of the nonce, so a reflected frame fails authentication.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub enum Direction {
+pub(super) enum Direction {
     /// To the worker.
     Down = 0,
     /// To the host.
@@ -27,43 +27,43 @@ impl Direction {
     }
 }
 
-/// Numbers that a head can tell apart.
-pub const WINDOW: u64 = SALTED as u64;
+/// Number of counter values that the head distinguishes.
+pub(super) const WINDOW: u64 = SALTED as u64;
 
-/// One end of a link.
+/// One end of a channel.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Channel {
     key: Key,
-    /// Number of the next frame that is sent, and the least that the next one received can have.
+    /// Number of the next frame to send, and the lowest acceptable number of the next frame to receive.
     next: u64,
     expected: u64,
 }
 
-impl Link {
-    /// A link on which nothing has been sent.
-    pub fn new(key: Key) -> Self {
+impl Channel {
+    /// Creates a channel on which nothing has been sent.
+    pub(super) fn new(key: Key) -> Self {
         Self { key, next: 0, expected: 0 }
     }
 
-    /// A link on which so many frames have been sent.
+    /// Creates a channel on which `next` frames have been sent.
     #[cfg(test)]
-    pub fn at(key: Key, next: u64) -> Self {
+    pub(super) fn at(key: Key, next: u64) -> Self {
         Self { key, next, expected: 0 }
     }
 
-    /// Frames that were sent.
-    pub fn sent(&self) -> u64 {
+    /// Number of frames sent.
+    pub(super) fn sent(&self) -> u64 {
         self.next
     }
 
-    /// Seals what travels `direction`; returns the length of the frame, or none if all numbers have been used.
-    pub fn seal(&mut self, direction: Direction, draft: Draft) -> Option<usize> {
+    /// Seals a frame; returns its length, or `None` once all numbers are used up.
+    pub(super) fn seal(&mut self, direction: Direction, draft: Draft) -> Option<usize> {
         let head = [self.low_bits()];
-        draft.enclose(head, |head, content| self.encrypt(direction, head, content))
+        draft.seal_with(head, |head, content| self.encrypt(direction, head, content))
     }
 
-    /// As [`seal`](Self::seal), with a salt in front.
-    pub fn seal_greeting(
+    /// As [`seal`](Self::seal), with a salt in the head.
+    pub(super) fn seal_greeting(
         &mut self,
         direction: Direction,
         salt: &Salt,
@@ -71,7 +71,7 @@ impl Link {
     ) -> Option<usize> {
         let mut head = [self.low_bits() | SALTED; HEAD_LEN + SALT_LEN];
         head[HEAD_LEN..].copy_from_slice(salt);
-        draft.enclose(head, |head, content| self.encrypt(direction, head, content))
+        draft.seal_with(head, |head, content| self.encrypt(direction, head, content))
     }
 
     fn low_bits(&self) -> u8 {
@@ -85,7 +85,7 @@ impl Link {
         content: &mut [u8],
     ) -> Option<[u8; TAG_LEN]> {
         let number = self.next;
-        // Used up before it is used: whatever happens, no second frame has it.
+        // Advance first: whatever happens below, no other frame gets this number.
         self.next = number.checked_add(1)?;
         let nonce = direction.nonce(number);
         #[cfg(test)]
@@ -93,9 +93,9 @@ impl Link {
         Some(Aead::new(self.key.bytes(), &nonce).encrypt(head, content))
     }
 
-    /// Decrypts what travelled `direction` in its place, if it was sealed for this link and has not been overtaken by what was
-    /// opened before; else changes nothing.
-    pub fn open(&mut self, direction: Direction, sealed: &mut Sealed) -> bool {
+    /// Decrypts a frame in place if it authenticates on this channel and is newer than all frames opened before;
+    /// otherwise changes nothing.
+    pub(super) fn open(&mut self, direction: Direction, sealed: &mut Sealed) -> bool {
         let Some((number, next)) = self.number(sealed.low_bits()) else { return false };
         let aead = Aead::new(self.key.bytes(), &direction.nonce(number));
         let opened = aead.decrypt(sealed.head, sealed.content, &sealed.tag);
@@ -105,7 +105,7 @@ impl Link {
         opened
     }
 
-    /// The next number with these lowest bits, and the one after it.
+    /// The next acceptable number with these lowest bits, and its successor.
     fn number(&self, low_bits: u8) -> Option<(u64, u64)> {
         let ahead = u64::from(low_bits).wrapping_sub(self.expected) % WINDOW;
         let number = self.expected.checked_add(ahead)?;
@@ -113,19 +113,19 @@ impl Link {
     }
 }
 
-/// A sealed frame, taken apart.
-pub struct Sealed<'d> {
-    /// The count, and in a greeting the salt.
+/// A sealed frame, split into its fields.
+pub(super) struct Sealed<'d> {
+    /// Counter, and the salt of a greeting.
     head: &'d [u8],
-    /// Payload and checksum, encrypted until a link has opened them.
+    /// Payload and checksum, encrypted until a channel opens them.
     content: &'d mut [u8],
     tag: [u8; TAG_LEN],
     wire_len: usize,
 }
 
 impl<'d> Sealed<'d> {
-    /// Takes a frame apart.
-    pub fn new(frame: Frame<'d>) -> Result<Self, Reject> {
+    /// Splits a frame into its fields.
+    pub(super) fn new(frame: Frame<'d>) -> Result<Self, Reject> {
         let Frame { content, wire_len } = frame;
         let salted = content.first().is_some_and(|head| head & SALTED != 0);
         let head_len = HEAD_LEN + if salted { SALT_LEN } else { 0 };
@@ -137,13 +137,13 @@ impl<'d> Sealed<'d> {
         Ok(Self { head, content, tag, wire_len })
     }
 
-    /// The salt of a greeting.
-    pub fn salt(&self) -> Option<Salt> {
+    /// Salt of a greeting.
+    pub(super) fn salt(&self) -> Option<Salt> {
         self.head.last_chunk().copied()
     }
 
-    /// What was sealed, once it has been opened.
-    pub fn into_frame(self) -> Frame<'d> {
+    /// Returns the frame, whose content must have been decrypted.
+    pub(super) fn into_frame(self) -> Frame<'d> {
         Frame { content: self.content, wire_len: self.wire_len }
     }
 

@@ -1,0 +1,156 @@
+//! The stages of a worker, one exchange each.
+
+use smidgen_protocol::message::{Part, Up};
+
+/// What a worker is being asked, in the order in which the stages follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Hello → Ready.
+    #[default]
+    Greet,
+    /// Configure → Ack.
+    Configure,
+    /// Data → Ack, until all bytes are held. `furthest` is the most that the worker has confirmed.
+    Load { held: u32, furthest: u32 },
+    /// Curvature → Curvature, where the step size depends on what workers report.
+    Curvature,
+    /// Probe → Range.
+    Probe,
+    /// Announce → Ack.
+    Announce,
+    /// Part → Ack, from the mirror and the model, after a reboot. `furthest` is the most that the worker has confirmed.
+    Restore { part: Part, from: u32, furthest: u32 },
+    /// Begin → Update.
+    Begin,
+    /// Part → Ack, the downlink of a round that does not fit one frame.
+    Part(usize),
+    /// Round → Update.
+    Round,
+    /// More → Update.
+    More,
+    /// Hello → Ready, whose digests are compared.
+    Verify,
+    /// No exchange is open: the others are waited for.
+    Idle,
+}
+
+impl Stage {
+    /// The first stage of restoring a vector.
+    pub fn restore(part: Part) -> Self {
+        Self::Restore { part, from: 0, furthest: 0 }
+    }
+
+    /// The most that the worker has confirmed of what it is filled with.
+    pub fn furthest(self) -> Option<u32> {
+        match self {
+            Self::Load { furthest, .. } | Self::Restore { furthest, .. } => Some(furthest),
+            Self::Greet
+            | Self::Configure
+            | Self::Curvature
+            | Self::Probe
+            | Self::Announce
+            | Self::Begin
+            | Self::Part(_)
+            | Self::Round
+            | Self::More
+            | Self::Verify
+            | Self::Idle => None,
+        }
+    }
+
+    /// The worker must pass over its rows before it answers.
+    pub fn evaluates(self) -> bool {
+        match self {
+            Self::Curvature | Self::Probe | Self::Begin | Self::Round => true,
+            Self::Greet
+            | Self::Configure
+            | Self::Load { .. }
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Part(_)
+            | Self::More
+            | Self::Verify
+            | Self::Idle => false,
+        }
+    }
+
+    /// The answer is an update.
+    pub fn awaits_update(self) -> bool {
+        match self {
+            Self::Begin | Self::Round | Self::More => true,
+            Self::Greet
+            | Self::Configure
+            | Self::Load { .. }
+            | Self::Curvature
+            | Self::Probe
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Part(_)
+            | Self::Verify
+            | Self::Idle => false,
+        }
+    }
+
+    /// The worker identifies itself, and receives its configuration and data: it needs nothing of the present round.
+    pub fn precedes_restoration(self) -> bool {
+        match self {
+            Self::Greet | Self::Configure | Self::Load { .. } => true,
+            Self::Curvature
+            | Self::Probe
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Begin
+            | Self::Part(_)
+            | Self::Round
+            | Self::More
+            | Self::Verify
+            | Self::Idle => false,
+        }
+    }
+
+    /// The request is a Hello.
+    pub fn greets(self) -> bool {
+        match self {
+            Self::Greet | Self::Verify => true,
+            Self::Configure
+            | Self::Load { .. }
+            | Self::Curvature
+            | Self::Probe
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Begin
+            | Self::Part(_)
+            | Self::Round
+            | Self::More
+            | Self::Idle => false,
+        }
+    }
+
+    /// The request has a ticket.
+    pub fn has_ticket(self) -> bool {
+        match self {
+            Self::Configure
+            | Self::Load { .. }
+            | Self::Curvature
+            | Self::Probe
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Begin
+            | Self::Part(_) => true,
+            Self::Greet | Self::Round | Self::More | Self::Verify | Self::Idle => false,
+        }
+    }
+
+    /// A message with a ticket answers the request of this stage.
+    pub fn is_answered_by(self, message: &Up) -> bool {
+        match message {
+            Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
+            Up::Range { .. } => self == Self::Probe,
+            Up::Curvature { .. } => self == Self::Curvature,
+            Up::Refused { .. } => {
+                matches!(self, Self::Configure | Self::Load { .. } | Self::Curvature)
+            }
+            Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => false,
+        }
+    }
+}
