@@ -126,6 +126,7 @@ impl Matrix<'_> {
         // A sum over all rows must fit 62 bits; the margin drops the bits that do not.
         let kept_bits = 62 - self.value_bits() - ceil_log2(self.shard.header.rows);
         let dropped = margin_bits.saturating_sub(kept_bits);
+        // Any positive vector is a valid start; equal entries favour no column.
         u.fill(1 << u_bits);
         let mut least = None;
         for _ in 0..PASSES {
@@ -135,8 +136,10 @@ impl Matrix<'_> {
             let images = || w.iter().enumerate().map(image);
             let ratios = iter::zip(images(), &*u).map(|(image, u)| image.over(u.unsigned_abs()));
             let largest = ratios.max().unwrap_or(Bound::ZERO);
+            // Every iterate gives a valid bound; with rounding the last is not always the smallest.
             least = Some(least.map_or(largest, |least: Bound| least.min(largest)));
             let top = images().max().unwrap_or(Bound::ZERO);
+            // Normalise to u_bits again, so that a pass cannot overflow.
             let shift = (u_bits as i32).saturating_sub(top.ceil_log2());
             // A column without entries has image 0. Any positive value keeps v > 0 and affects no other column.
             iter::zip(images(), u.iter_mut())
@@ -171,6 +174,7 @@ impl Matrix<'_> {
         for column in 0..self.width() {
             w.fill(0);
             for row in self.rows() {
+                // A sparse row contributes to this column only if it lists it.
                 if let Some((_, factor)) = row.clone().find(|&(k, _)| k == column) {
                     row.for_each(|(k, q)| add(w, k, factor * q));
                 }

@@ -63,6 +63,7 @@ fn power(z: u64) -> u32 {
     // z / log 2 = z + z (1 / log 2 − 1). The second product drops bits so that it fits 64.
     let binary = z + (((z >> 5) * EXCESS) >> 27);
     let fraction = binary & u64::from(u32::MAX);
+    // z / log 2 = n + i/64 + rest, where t = rest · log 2.
     let rest = fraction & ((1 << (Z_EXPONENT - INDEX_BITS)) - 1);
     let t = (rest * LOG_2) >> 32;
     let square = (t * t) >> 32;
@@ -83,6 +84,7 @@ pub(crate) fn log(s: u64) -> u64 {
     let mut y = ((m - (1 << EXPONENT)) * LOG_2) >> 32;
     for _ in 0..3 {
         let ratio = (m * u64::from(power(y << (Z_EXPONENT - EXPONENT)))) >> EXPONENT;
+        // Newton's step y + m e^−y − 1; rounding may take it just below zero.
         y = (y + ratio).saturating_sub(1 << EXPONENT);
     }
     ((u64::from(k) * LOG_2) >> (32 - EXPONENT)) + y

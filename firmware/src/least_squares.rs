@@ -116,6 +116,7 @@ impl RowLoss for Peak<'_> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             self.magnitude = self.magnitude.max(self.errors.at(row, *margin).unsigned_abs());
+            // Zero residuals leave the sums untouched in this pass.
             *margin = 0;
         }
     }

@@ -6,12 +6,13 @@
 //!
 //! ```text
 //!  run ── worker ── method ── compressor ── top_k
-//!    │       └── journal
+//!           └────── journal
 //!  objectives ── logistic, least_squares, softmax, perceptron
-//!                  ├── columns ── regulariser       before and after a pass over the rows
-//!                  ├── rows ── value                the pass
-//!                  ├── sigmoid, exponential         functions by tables
-//!                  └── objective ── curvature ── bound
+//!                  ├── columns ── regulariser                  before and after the pass over the rows
+//!                  ├── rows ── value                           the pass
+//!                  └── multiclass ── exponential ── sigmoid    functions from tables
+//!  objective ── curvature ── bound
+//!  fixed_point
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

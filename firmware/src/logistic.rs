@@ -56,6 +56,7 @@ impl Objective for Logistic {
         let row_count = request.rows.count(shard.header.rows);
         let scale = |k| shard.scale(k);
         let sums = request.take_scratch();
+        // The scaled model is stored in place of the gradient, which is not needed before the pass is over.
         let exponent =
             columns::scale(request.x, request.x_exponent, scale, i32::MAX, request.gradient);
         let Precision { dropped, residual_bits, sum_bits, .. } =

@@ -84,6 +84,7 @@ pub(crate) fn update(
 /// EF21: `g_i += C(∇ − g_i)`.
 fn ef21(vectors: &mut Vectors, compressor: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
     top_k::difference(vectors.gradient, vectors.g_i, saturated);
+    // What is applied is what is sent, so the mirror cannot diverge from g_i.
     let shift = compressor.compress(vectors.gradient);
     compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
     UpdateFormat { shift, resets_estimator: false }
@@ -96,6 +97,7 @@ fn from_zero(
     saturated: &mut u32,
 ) -> UpdateFormat {
     let shift = compressor.compress(vectors.gradient);
+    // The host does the same when it receives `Up::Anew`.
     vectors.g_i.fill(0);
     compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
     UpdateFormat { shift, resets_estimator: true }

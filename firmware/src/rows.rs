@@ -246,6 +246,7 @@ impl Kernel<[i32], [i64]> for UnitMargins {
         x: &[i32],
         sums: &mut [i64],
     ) {
+        // One more coordinate per unit, for its bias.
         let stride = (pass.shard.header.dimension as usize).saturating_add(1);
         let units = x.chunks_exact(stride).len().min(UNITS_MAX);
         let mut passed = 0;
@@ -308,6 +309,7 @@ fn skip(rows: &mut impl Iterator, count: usize) {
 /// Splits the entries of all rows by row.
 fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item = &'a [T]> + Clone {
     counts.iter().map(move |&count| {
+        // A checked shard has as many entries as its counts add up to; otherwise the row is empty.
         let (row, rest) = entries.split_at_checked(count.into()).unwrap_or_default();
         entries = rest;
         row

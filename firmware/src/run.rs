@@ -31,9 +31,11 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
         if let Some(request) = worker.gradient_request() {
             let loss = objectives.evaluate_named(request);
             worker.gradient_ready(loss);
+            // Send the update before reading on, since the host waits for it.
             continue;
         }
         match port.read(&mut bytes)? {
+            // The stream has ended; a serial port never does.
             0 => return Ok(()),
             len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
         }

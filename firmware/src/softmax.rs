@@ -54,6 +54,7 @@ impl Objective for Softmax {
         let exponent =
             columns::scale(request.x, request.x_exponent, scale, i32::MAX, request.gradient);
         let entropy = CrossEntropy::new(exponent - precision.dropped);
+        // With many rows a residual has fewer bits than a slope, so that the sums fit.
         let dropped = SLOPE_BITS.saturating_sub(precision.residual_bits);
         let mut residuals = Residuals { shard: &shard, entropy, dropped };
         rows::pass_units(&shard, request.rows, request.gradient, sums, &mut residuals);

@@ -322,11 +322,13 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             return Err(Refusal::Configuration);
         }
         let dimension = dimension as usize;
+        // Without data to receive there is no later occasion to check.
         if configure.data_len == 0 && !(objective.check)(&[], dimension) {
             return Err(Refusal::Data);
         }
         let layout = Layout::new(configure, (objective.scratch_len)(dimension));
         let room = self.memory.as_ref().len();
+        // Before a session opens: a refused configuration leaves the current one intact.
         if layout.len() > room {
             return Err(Refusal::Memory { need: bytes(layout.len()), room: bytes(room) });
         }

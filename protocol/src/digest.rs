@@ -40,6 +40,7 @@ impl Draws {
     /// A number below `bound`, uniform up to 2^-32.
     pub fn below(&mut self, bound: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        // Multiplying instead of taking the remainder needs no division.
         (((mix(self.0) >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
@@ -57,6 +58,7 @@ impl Transcript {
 
     /// Absorbs the length of `bytes`, then the bytes.
     pub fn absorb_bytes(&mut self, bytes: &[u8]) {
+        // The length first, so that padding the last word with zeros is unambiguous.
         self.absorb(bytes.len() as u64);
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];

@@ -98,6 +98,7 @@ pub fn draft<'o>(
     out: &'o mut [u8; FRAME_LEN_MAX],
     write: impl FnOnce(&mut Payload),
 ) -> Draft<'o> {
+    // Room at the front for what sealing and COBS add, so that closing moves no payload.
     let start = COBS_LEN + HEAD_LEN + if is_greeting { SALT_LEN } else { 0 };
     let mut payload = Payload { out, digest: CHECKSUM.digest(), start, end: start };
     write(&mut payload);
@@ -133,6 +134,7 @@ impl Payload<'_> {
     }
 
     fn finish(mut self, context: &Context) -> usize {
+        // Hashed, not written: the receiver adds its own view of the context.
         self.digest.update(&context.bytes());
         let checksum = self.digest.finalize().to_le_bytes();
         if let Some(room) = self.out.get_mut(self.end..self.end + CHECKSUM_LEN) {
@@ -301,6 +303,7 @@ impl Deframer {
     }
 
     fn store(&mut self, bytes: &[u8]) {
+        // Overlong input is counted but not stored, which bounds the buffer.
         let rest = self.buffer.get_mut(self.len..);
         if let Some(room) = rest.and_then(|rest| rest.get_mut(..bytes.len())) {
             room.copy_from_slice(bytes);
@@ -315,6 +318,7 @@ impl Deframer {
             return None;
         }
         let content = decode(&mut self.buffer[..wire_len - 1]);
+        // Too short for a message; an empty frame is a stray delimiter.
         if content.len() <= CHECKSUM_LEN {
             counters.reject(Reject::Undecodable, wire_len);
             return None;

@@ -122,6 +122,7 @@ impl Header {
             1 => true,
             _ => return Err(ShardError::Shape),
         };
+        // 64 bits, since both come from outside and may be large.
         let full = u64::from(rows) * u64::from(dimension);
         let consistent = if sparse {
             u64::from(nonzeros) <= full && dimension <= 1 << 16
@@ -144,6 +145,7 @@ impl Header {
             Some(start..stop)
         };
         let (listed, rows) = if self.sparse { (self.nonzeros, self.rows) } else { (0, 0) };
+        // One more for the labels.
         let scales = self.dimension.checked_add(1)?;
         Some(Sections {
             scale_mantissas: section(scales, 4)?,

@@ -43,6 +43,7 @@ impl Packing {
     /// `value_bits` is in `1..=VALUE_BITS_MAX`.
     pub fn new(dimension: u32, k: u32, value_bits: u8) -> Self {
         debug_assert!((1..=VALUE_BITS_MAX).contains(&value_bits));
+        // Both sides derive the Rice parameter from what they know, so it costs no bits.
         let mean_gap = dimension.saturating_sub(k).checked_div(k.saturating_add(1)).unwrap_or(0);
         let rice = mean_gap.checked_ilog2().unwrap_or(0).min(15) as u8;
         Self { index_bits: index_bits(dimension), value_bits, rice }
@@ -94,6 +95,7 @@ impl<'b> Encoder<'b> {
             index >= self.next && mantissa != 0 && (magnitude - 1) >> (value_bits - 1) == 0
         );
         let gap = index - self.next;
+        // Checked before writing, so that a body that is full remains valid.
         if self.gaps.len_bits(gap, self.packing.index_bits) + value_bits > self.bits.room() {
             return Err(Full);
         }
@@ -155,7 +157,9 @@ impl<'b> Decoder<'b> {
         let index = self.next.checked_add(gap).ok_or(BodyError::Index)?;
         let value_bits = u32::from(self.packing.value_bits);
         let word = self.bits.read(value_bits).ok_or(BodyError::Truncated)?;
+        // Zero is never encoded, so the code word 0 stands for magnitude 1.
         let magnitude = (word >> 1) as i64 + 1;
+        // Indices ascend, so a repeated index cannot be expressed.
         self.next = index.checked_add(1).ok_or(BodyError::Index)?;
         Ok(Some((index, if word & 1 == 1 { -magnitude } else { magnitude })))
     }
@@ -189,6 +193,7 @@ pub fn shift_for(max_magnitude: u32, value_bits: u8) -> u8 {
     let limit = 1i64 << (value_bits - 1);
     let mut shift =
         (u32::BITS - max_magnitude.leading_zeros()).saturating_sub(u32::from(value_bits)) as i32;
+    // Rounding may carry into one more bit, which takes one more shift.
     while round_shift(i64::from(max_magnitude), shift) > limit {
         shift += 1;
     }

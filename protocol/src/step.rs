@@ -53,6 +53,7 @@ pub fn step(
     for (velocity, sum) in velocity.iter_mut().zip(sum) {
         *velocity = rule.momentum.scale(*velocity, 0).saturating_add(*sum);
     }
+    // Without momentum the sum is the velocity, and no second vector is stored.
     let direction = if velocity.is_empty() { sum } else { velocity };
     let shift = i32::from(grids.sum) - i32::from(grids.x);
     let threshold = rule.threshold(grids.x);

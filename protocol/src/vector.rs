@@ -33,6 +33,7 @@ pub const fn round_shift(value: i64, shift: i32) -> i64 {
 const fn shift_left(value: i64, shift: u32) -> i64 {
     if value == 0 {
         0
+    // One leading zero must remain for the sign.
     } else if value.unsigned_abs().leading_zeros() > shift {
         value << shift
     } else if value < 0 {
@@ -107,6 +108,7 @@ impl Ratio {
     pub fn scale(self, value: i64, shift: i32) -> i64 {
         let shift = shift + i32::from(self.exponent);
         match i32::try_from(value) {
+            // The product of two 32-bit factors fits an i64; only wider values pay for 128 bits.
             Ok(narrow) => round_shift(i64::from(narrow) * i64::from(self.mantissa), shift),
             Err(_) => self.scale_i128(value, shift),
         }
@@ -122,6 +124,7 @@ impl Ratio {
             1..=128 => ((magnitude >> (shift - 1)) + 1) >> 1,
             _ => 0,
         };
+        // Symmetric around zero, unlike the range of i64, so that scaling stays odd.
         let cut = rounded.min(i64::MAX as u128) as i64;
         if product < 0 { -cut } else { cut }
     }

@@ -88,6 +88,7 @@ impl Layout {
     /// Splits the memory. If it is shorter than [`Layout::len`], the last parts are empty.
     pub(super) fn split<'m>(&self, mut memory: &'m mut [u64]) -> Buffers<'m> {
         let mut section = |len: usize| {
+            // Never panics: after a failed split every further part is empty.
             let parts = core::mem::take(&mut memory).split_at_mut_checked(len);
             let (section, rest) = parts.unwrap_or_default();
             memory = rest;

@@ -215,6 +215,7 @@ impl Session {
                 self.request_gradient(PendingGradient::Probe { ticket, exponents })?;
                 None
             }
+            // Without exponents the gradient would be on no agreed scale.
             Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
             Down::Begin { round, .. } => {
                 self.request_gradient(PendingGradient::Update)?;
@@ -423,6 +424,7 @@ impl Session {
             Part::ModelChange => set_entries(buffers.x, values, |before, value| {
                 saturate(i64::from(before).saturating_add(value), saturated)
             }),
+            // This downlink or method has no such vector.
             _ if wide.is_empty() => return Err(Reject::Unexpected),
             Part::Sum | Part::Velocity => {
                 wide.get_mut(range).unwrap_or_default().fill(0);
@@ -486,6 +488,7 @@ impl Session {
         if self.round() != Some(round) || self.pending.is_some() {
             return Err(Reject::Unexpected);
         }
+        // `from` may equal the dimension: the rest of the update is then empty.
         if from > self.layout.dimension as u32 {
             return Err(Reject::Body);
         }

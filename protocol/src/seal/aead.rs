@@ -32,6 +32,7 @@ impl Aead {
     /// Encrypts `content` in place; returns the tag over `head` and `content`.
     pub(super) fn encrypt(mut self, head: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
         apply(&mut self.cipher, content);
+        // Encrypt, then authenticate: the receiver checks before it decrypts.
         self.authenticate(head, content);
         self.mac.finalize().into()
     }

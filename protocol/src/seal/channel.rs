@@ -107,6 +107,8 @@ impl Channel {
 
     /// The next acceptable number with these lowest bits, and its successor.
     fn number(&self, low_bits: u8) -> Option<(u64, u64)> {
+        // The distance to the next number with these bits, modulo the window. A replay is thus taken for a later number
+        // and fails authentication.
         let ahead = u64::from(low_bits).wrapping_sub(self.expected) % WINDOW;
         let number = self.expected.checked_add(ahead)?;
         Some((number, number.checked_add(1)?))
@@ -131,6 +133,7 @@ impl<'d> Sealed<'d> {
         let head_len = HEAD_LEN + if salted { SALT_LEN } else { 0 };
         let (head, content) = content.split_at_mut_checked(head_len).ok_or(Reject::Seal)?;
         let (content, &mut tag) = content.split_last_chunk_mut().ok_or(Reject::Seal)?;
+        // An opened frame must have a payload besides its checksum.
         if content.len() <= CHECKSUM_LEN {
             return Err(Reject::Seal);
         }

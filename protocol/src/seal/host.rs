@@ -46,6 +46,7 @@ impl HostSeal {
     pub fn open<'d>(&mut self, frame: Frame<'d>) -> Result<Frame<'d>, Reject> {
         let mut sealed = Sealed::new(frame)?;
         let known = self.channel.as_mut();
+        // A `Ready` with another salt belongs to a new channel, not to the current one.
         let known = known.filter(|(salt, _)| sealed.salt().is_none_or(|other| other == *salt));
         let opened = match (known, sealed.salt()) {
             (Some((_, channel)), _) => channel.open(Direction::Up, &mut sealed),

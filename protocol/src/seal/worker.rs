@@ -66,9 +66,11 @@ impl WorkerSeal {
         if !Channel::new(self.key.hello(&host)).open(Direction::Down, sealed) {
             return false;
         }
+        // The same channel again: a new one would cut off a host that has received the first answer.
         if self.offered.as_ref().is_some_and(|(salt, _)| *salt == host) {
             return true;
         }
+        // Wrapping would repeat a salt, and with it the nonces of a channel.
         let Some(handshakes) = self.handshakes.checked_add(1) else { return false };
         self.handshakes = handshakes;
         let channel = Channel::new(self.key.link(&host, &salt(&self.boot, handshakes)));

@@ -40,6 +40,7 @@ impl<'b> BitWriter<'b> {
     /// Pads the last byte with ones; returns the length in bytes.
     pub(super) fn finish(mut self) -> usize {
         if self.pending_bits > 0 {
+            // Ones, because a gap of ones without an end is not an entry.
             self.pending |= u64::MAX << self.pending_bits;
             self.pending_bits = 8;
             self.emit_byte();
@@ -73,6 +74,7 @@ impl<'b> BitReader<'b> {
         }
         let rest = self.bytes.get(self.position / 8..)?;
         let mut word = [0; 8];
+        // Up to eight bytes from the current one on: 7 bits of offset and 56 of value fit.
         word.iter_mut().zip(rest).for_each(|(byte, &next)| *byte = next);
         let value = u64::from_le_bytes(word) >> (self.position % 8);
         self.position += count as usize;

@@ -35,6 +35,7 @@ impl GapCoder {
             self.sum /= 2;
             self.count /= 2;
         }
+        // Saturating: a body from outside may claim any gap.
         self.sum = self.sum.saturating_add(gap);
         self.count += 1;
     }
@@ -95,6 +96,7 @@ fn read_ones(bits: &mut BitReader) -> Result<Option<u32>, BodyError> {
         match bits.read(1) {
             Some(1) => {}
             Some(_) => return Ok(Some(ones)),
+            // Padding is shorter than a byte; more ones cannot come from an encoder.
             None if left < 8 => return Ok(None),
             None => return Err(BodyError::Padding),
         }
