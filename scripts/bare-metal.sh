@@ -1,4 +1,4 @@
-# Which compiler builds for the boards. To be sourced; `host/src/image.rs` decides by the same rules.
+# Which compiler builds for the boards. To be sourced; `host/src/boards/image.rs` decides by the same rules.
 # SMIDGEN_BOARD_COMPILER chooses one: `rustup` is the compiler in the path, `debian` is that of Debian's packages.
 # Without it, the first of the two that is able does.
 
