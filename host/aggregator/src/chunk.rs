@@ -5,7 +5,7 @@ use smidgen_protocol::sparse::{Encoder, Full, Packing, VALUE_BITS_MAX};
 
 /// A piece of a vector on its way to the workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// First coordinate.
     pub from: u32,
     /// One beyond the last.
@@ -18,7 +18,7 @@ pub struct Chunk {
 const ENTRIES_MAX: usize = BODY_LEN_MAX * 8 / 3;
 
 /// All of a vector in chunks that fit a frame, at least one.
-pub fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
+pub(crate) fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
     let mut chunks = vec![chunk(vector, 0)];
     while let Some(from) = chunks.last().map(|c| c.until).filter(|&c| c < vector.len() as u32) {
         chunks.push(chunk(vector, from));
@@ -28,7 +28,7 @@ pub fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
 
 /// As many coordinates from `from` on as fit a frame. All entries of a body share a shift and a width: the bits that none
 /// of them uses do not travel. That is also what keeps a sum that was moved to a finer grid narrow.
-pub fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
+pub(crate) fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
     let rest = (from..).zip(&vector[from as usize..]).map(|(j, &value)| (j, value.into()));
     let entries: Vec<(u32, i64)> = rest.filter(|&(_, v)| v != 0).take(ENTRIES_MAX).collect();
     let used = entries.iter().fold(0, |bits, (_, value)| bits | value);

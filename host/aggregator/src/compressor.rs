@@ -14,7 +14,7 @@ pub struct DownlinkBudget {
 
 /// C(v): the K coordinates of largest magnitude, of equal ones the first, rounded to mantissas of so many bits with one
 /// shift; without a budget v itself.
-pub fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i64> {
+pub(crate) fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i64> {
     let Some(DownlinkBudget { k, value_bits }) = budget else { return v };
     let mut order: Vec<usize> = (0..v.len()).collect();
     let k = (k as usize).min(v.len());

@@ -1,8 +1,9 @@
 //! What goes down: the request of each worker as a frame.
 
-use super::chunk::{Chunk, chunk};
-use super::stage::Stage;
-use super::{Machine, Phase, address};
+use crate::chunk::{Chunk, chunk};
+use crate::machine::{Machine, Phase};
+use crate::setup::address;
+use crate::stage::Stage;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{BROADCAST, Down, Part, SCHEMA, VERSION};
 use std::borrow::Cow;
@@ -19,7 +20,7 @@ struct Letter<'m> {
 
 impl Machine {
     /// Writes the next frame to send; returns for whom it is, and its length.
-    pub fn poll_transmit(
+    pub(crate) fn poll_transmit(
         &mut self,
         now: Duration,
         out: &mut [u8; FRAME_LEN_MAX],
@@ -157,7 +158,7 @@ impl Machine {
     }
 
     /// The stage that sends chunk `index` of the downlink.
-    pub fn part(&self, index: usize) -> Stage {
+    pub(crate) fn part(&self, index: usize) -> Stage {
         if index + 1 < self.downlink.len() { Stage::Part(index) } else { Stage::Round }
     }
 

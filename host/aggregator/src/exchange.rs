@@ -1,7 +1,7 @@
 //! The open exchange with a worker: a request, repeated until it is answered.
 
-use super::stage::Stage;
-use super::timer::Timer;
+use crate::stage::Stage;
+use crate::timer::Timer;
 use smidgen_protocol::message::Ticket;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ enum Silence {
 
 /// The open exchange and its timers.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     stage: Stage,
     ticket: Ticket,
     /// Number of the last Hello.
@@ -104,12 +104,12 @@ impl Default for Exchange {
 
 impl Exchange {
     /// The stage.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         self.stage
     }
 
     /// The stage whose request is to be sent now: Greet, where the worker must identify itself first.
-    pub fn asked(&self) -> Stage {
+    pub(crate) fn asked(&self) -> Stage {
         match self.identification {
             Identification::Settled => self.stage,
             Identification::Requested | Identification::Required if self.stage.greets() => {
@@ -120,17 +120,17 @@ impl Exchange {
     }
 
     /// Ticket of the request, if its stage has one.
-    pub fn ticket(&self) -> Ticket {
+    pub(crate) fn ticket(&self) -> Ticket {
         self.ticket
     }
 
     /// Number of the last Hello.
-    pub fn echo(&self) -> Ticket {
+    pub(crate) fn echo(&self) -> Ticket {
         self.echo
     }
 
     /// Number of the Hello whose answer is awaited.
-    pub fn echo_awaited(&self) -> Option<Ticket> {
+    pub(crate) fn echo_awaited(&self) -> Option<Ticket> {
         (self.asked().greets() && self.is_sent()).then_some(self.echo)
     }
 
@@ -142,7 +142,7 @@ impl Exchange {
     }
 
     /// Starts the exchange of a stage.
-    pub fn enter(&mut self, stage: Stage) {
+    pub(crate) fn enter(&mut self, stage: Stage) {
         if self.stage == Stage::Idle || stage == Stage::Idle {
             // An idle worker owes no answer.
             self.served();
@@ -162,26 +162,26 @@ impl Exchange {
 
     /// Puts it into the queue; false if there is nothing to send, or it is there already.
     #[must_use]
-    pub fn enqueue(&mut self) -> bool {
+    pub(crate) fn enqueue(&mut self) -> bool {
         let new = !self.queued && self.asked() != Stage::Idle;
         self.queued |= new;
         new
     }
 
     /// Has the worker identify itself after a pause.
-    pub fn pause(&mut self, time: Duration) {
+    pub(crate) fn pause(&mut self, time: Duration) {
         self.enter(Stage::Greet);
         self.served();
         self.delivery = Delivery::Paused(time);
     }
 
     /// The worker is to identify itself, but has not been asked to yet.
-    pub fn is_unasked(&self) -> bool {
+    pub(crate) fn is_unasked(&self) -> bool {
         self.stage == Stage::Greet && !self.is_sent()
     }
 
     /// Takes it from the queue if it is to pause; returns until when.
-    pub fn start_pause(&mut self, now: Duration) -> Option<Duration> {
+    pub(crate) fn start_pause(&mut self, now: Duration) -> Option<Duration> {
         let Delivery::Paused(time) = self.delivery else { return None };
         let until = now + time;
         self.queued = false;
@@ -191,7 +191,7 @@ impl Exchange {
 
     /// Takes it from the queue; false if there is nothing to send any more.
     #[must_use]
-    pub fn dequeue(&mut self) -> bool {
+    pub(crate) fn dequeue(&mut self) -> bool {
         self.queued = false;
         // The ticket tells a worker's session from one that a late copy opened after a reboot, so no two configurations
         // share one.
@@ -202,7 +202,7 @@ impl Exchange {
 
     /// Notes that the request was sent; it and its answer take `line_time` at most. Returns when to repeat it, and
     /// whether it is itself a repetition.
-    pub fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
+    pub(crate) fn sent(&mut self, now: Duration, line_time: Duration) -> (Duration, bool) {
         let evaluates = self.asked().evaluates();
         let deadline = now + self.timer(evaluates).timeout() + line_time;
         let first = match self.delivery {
@@ -220,17 +220,17 @@ impl Exchange {
     }
 
     /// Notes that the worker is there, although only the others can give it something to do.
-    pub fn heard(&mut self, now: Duration) {
+    pub(crate) fn heard(&mut self, now: Duration) {
         self.heard_at = now;
     }
 
     /// Notes that an answer leads to another request: silence is counted anew.
-    pub fn served(&mut self) {
+    pub(crate) fn served(&mut self) {
         self.silence = Silence::None;
     }
 
     /// Notes that an answer leads nowhere: a useful one is overdue.
-    pub fn evaded(&mut self) {
+    pub(crate) fn evaded(&mut self) {
         self.silence = match self.silence {
             Silence::None | Silence::Suspected => Silence::Suspected,
             Silence::Awaited(since) | Silence::Overdue(since) => Silence::Overdue(since),
@@ -238,7 +238,7 @@ impl Exchange {
     }
 
     /// Notes that the awaited answer came.
-    pub fn answered(&mut self, now: Duration) {
+    pub(crate) fn answered(&mut self, now: Duration) {
         (self.unanswered, self.answered_at) = (0, now);
         let (evaluates, repeated) = (self.asked().evaluates(), self.repeats > 0);
         match self.delivery {
@@ -253,27 +253,27 @@ impl Exchange {
     }
 
     /// Notes that an answer came twice: the first one was on its way when the request was repeated, so its time counts.
-    pub fn repeated(&mut self) {
+    pub(crate) fn repeated(&mut self) {
         if let Some((evaluates, took)) = self.ambiguous.take() {
             self.timer(evaluates).sample(took);
         }
     }
 
     /// Notes that the worker identified itself as it was asked to.
-    pub fn recognised(&mut self) {
+    pub(crate) fn recognised(&mut self) {
         self.identification = Identification::Settled;
     }
 
     /// Repeats the request after an identification; false if that has happened too often.
     #[must_use]
-    pub fn resume(&mut self) -> bool {
+    pub(crate) fn resume(&mut self) -> bool {
         self.checks += 1;
         self.checks <= CHECKS_MAX
     }
 
     /// Returns whether the request is to be sent again now that `deadline` has passed.
     #[must_use]
-    pub fn expired(&mut self, deadline: Duration) -> bool {
+    pub(crate) fn expired(&mut self, deadline: Duration) -> bool {
         if self.deadline != Some(deadline) {
             return false;
         }
@@ -294,7 +294,7 @@ impl Exchange {
     }
 
     /// Repeats the request on a link that was opened anew, where another board may be by now.
-    pub fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self) {
         if self.is_sent() && self.stage.greets() {
             self.repeat();
         }
@@ -302,7 +302,7 @@ impl Exchange {
     }
 
     /// Has the worker identify itself before the request is repeated, unless it does so anyway.
-    pub fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         let is_settled = self.identification == Identification::Settled;
         if is_settled && !self.stage.greets() && self.stage != Stage::Idle {
             self.identification = Identification::Requested;
@@ -319,7 +319,7 @@ impl Exchange {
 
     /// Has the worker identify itself, even where it waits for the others. The Hello has a new number, so that an answer
     /// to an earlier one does not count.
-    pub fn challenge(&mut self) {
+    pub(crate) fn challenge(&mut self) {
         self.identification = Identification::Required;
         self.delivery = match self.delivery {
             Delivery::Unsent | Delivery::Paused(_) => Delivery::Unsent,
@@ -330,19 +330,19 @@ impl Exchange {
     }
 
     /// The last requests were all sent in vain.
-    pub fn is_in_vain(&self) -> bool {
+    pub(crate) fn is_in_vain(&self) -> bool {
         self.unanswered >= ATTEMPTS_UNTIL_CHECK
     }
 
     /// Two workers swap their links. The number of the last Hello stays with the link, so that a late answer on it is
     /// recognised as such.
-    pub fn swap_links(&mut self, other: &mut Self) {
+    pub(crate) fn swap_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.echo, &mut other.echo);
         (self.unanswered, other.unanswered) = (0, 0);
     }
 
     /// Since when a useful answer has been awaited, if it is overdue.
-    pub fn overdue_since(&self) -> Option<Duration> {
+    pub(crate) fn overdue_since(&self) -> Option<Duration> {
         match self.silence {
             Silence::Overdue(since) if self.stage != Stage::Idle => Some(since),
             Silence::None | Silence::Suspected | Silence::Awaited(_) | Silence::Overdue(_) => None,
@@ -350,12 +350,12 @@ impl Exchange {
     }
 
     /// The same, but not before a worker that has nothing to do was last heard.
-    pub fn silent_since(&self) -> Option<Duration> {
+    pub(crate) fn silent_since(&self) -> Option<Duration> {
         Some(self.overdue_since()?.max(self.heard_at))
     }
 
     /// When any answer came last, useful or not.
-    pub fn answered_at(&self) -> Duration {
+    pub(crate) fn answered_at(&self) -> Duration {
         self.answered_at
     }
 

@@ -1,6 +1,6 @@
 //! Why a run cannot go on.
 
-use super::peer::Identity;
+use crate::board::Identity;
 use crate::shown::shown;
 use smidgen_protocol::message::{SCHEMA, VERSION};
 use thiserror::Error;

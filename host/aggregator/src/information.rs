@@ -2,7 +2,7 @@
 
 /// Counts the bits of entries: log2 C(d, K) + K · b name K of d coordinates and give each a mantissa of b bits.
 #[derive(Debug)]
-pub struct Information {
+pub(crate) struct Information {
     dimension: u32,
     value_bits: u8,
     /// log2 C(d, K) for each K that came up, and for those below.
@@ -11,12 +11,12 @@ pub struct Information {
 
 impl Information {
     /// For updates of `dimension` coordinates with mantissas of `value_bits` bits.
-    pub fn new(dimension: u32, value_bits: u8) -> Self {
+    pub(crate) fn new(dimension: u32, value_bits: u8) -> Self {
         Self { dimension, value_bits, subsets: vec![0.0] }
     }
 
     /// The bits of an update, by its number of entries.
-    pub fn bits(&mut self, entries: u32) -> f64 {
+    pub(crate) fn bits(&mut self, entries: u32) -> f64 {
         while self.subsets.len() <= entries as usize {
             let (before, i) = (self.subsets[self.subsets.len() - 1], self.subsets.len() as f64);
             self.subsets.push(before + (f64::from(self.dimension) - i + 1.0).log2() - i.log2());

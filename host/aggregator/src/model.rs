@@ -1,9 +1,9 @@
 //! The server's side: x, Σ g_i, and what of them the workers hold.
 
-use super::chunk::{Chunk, chunks};
-use super::compressor::{DownlinkBudget, compress};
-use super::mirror::Mirror;
-use super::scaling::{self, Magnitudes};
+use crate::chunk::{Chunk, chunks};
+use crate::compressor::{DownlinkBudget, compress};
+use crate::mirror::Mirror;
+use crate::scaling::{self, Magnitudes};
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
@@ -14,7 +14,7 @@ use smidgen_protocol::vector::{self, Ratio};
 
 /// x, Σ g_i, the workers' versions of both, and their exponents.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Model {
+pub(crate) struct Model {
     x: Vec<i32>,
     /// The model that workers hold: x, but for EF21-P, where it follows x by compressed changes.
     w: Vec<i32>,
@@ -38,7 +38,7 @@ pub struct Model {
 
 impl Model {
     /// x = 0, for step size γ.
-    pub fn new(
+    pub(crate) fn new(
         dimension: usize,
         weights: Vec<Ratio>,
         gamma: f64,
@@ -65,17 +65,17 @@ impl Model {
     }
 
     /// Takes the step size that was found before the first round.
-    pub fn set_gamma(&mut self, gamma: f64, rule: Rule) {
+    pub(crate) fn set_gamma(&mut self, gamma: f64, rule: Rule) {
         (self.gamma, self.rule) = (gamma, rule);
     }
 
     /// γ, at pace 0.
-    pub fn gamma(&self) -> f64 {
+    pub(crate) fn gamma(&self) -> f64 {
         self.gamma
     }
 
     /// Whether another model has vectors of the same lengths, weights included, and is announced in the same way.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         let shape = |model: &Self| {
             let narrow = [&model.x, &model.w].map(Vec::len);
             let wide = [&model.sum, &model.announced, &model.velocity].map(Vec::len);
@@ -85,62 +85,62 @@ impl Model {
     }
 
     /// Mantissas of the server's x.
-    pub fn x(&self) -> &[i32] {
+    pub(crate) fn x(&self) -> &[i32] {
         &self.x
     }
 
     /// Mantissas of the model that workers hold.
-    pub fn w(&self) -> &[i32] {
+    pub(crate) fn w(&self) -> &[i32] {
         &self.w
     }
 
     /// Σ g_i as workers hold it in this round.
-    pub fn announced(&self) -> &[i64] {
+    pub(crate) fn announced(&self) -> &[i64] {
         &self.announced
     }
 
     /// The velocity of the heavy ball.
-    pub fn velocity(&self) -> &[i64] {
+    pub(crate) fn velocity(&self) -> &[i64] {
         &self.velocity
     }
 
     /// The exponents in use.
-    pub fn exponents(&self) -> Exponents {
+    pub(crate) fn exponents(&self) -> Exponents {
         self.exponents
     }
 
     /// γ/n at pace 0, as it travels.
-    pub fn gamma_n(&self) -> Ratio {
+    pub(crate) fn gamma_n(&self) -> Ratio {
         self.rule.gamma_n
     }
 
     /// Steps at a pace from now on.
-    pub fn set_pace(&mut self, pace: u8) {
+    pub(crate) fn set_pace(&mut self, pace: u8) {
         self.pace = pace;
     }
 
     /// The pace at which workers take the last step; 0 where they take none.
-    pub fn announced_pace(&self) -> u8 {
+    pub(crate) fn announced_pace(&self) -> u8 {
         if self.downlink == Downlink::Sparse { self.pace } else { 0 }
     }
 
     /// Σ w_i g_i over all mirrors.
-    pub fn sum(&self) -> &[i64] {
+    pub(crate) fn sum(&self) -> &[i64] {
         &self.sum
     }
 
     /// What a worker's estimator is multiplied with in the sum.
-    pub fn weight(&self, worker: usize) -> Ratio {
+    pub(crate) fn weight(&self, worker: usize) -> Ratio {
         self.weights[worker]
     }
 
     /// Mantissas that were cut to their range.
-    pub fn saturated(&self) -> u32 {
+    pub(crate) fn saturated(&self) -> u32 {
         self.saturated
     }
 
     /// Takes a worker's whole update; `bodies` are checked.
-    pub fn take<'b>(
+    pub(crate) fn take<'b>(
         &mut self,
         worker: usize,
         mirror: &mut Mirror,
@@ -158,19 +158,19 @@ impl Model {
     }
 
     /// ‖g‖² of the mean g of all mirrors.
-    pub fn estimator_norm_squared(&self) -> f64 {
+    pub(crate) fn estimator_norm_squared(&self) -> f64 {
         let scale = value(1.0, self.exponents.gradient) / self.weights.len() as f64;
         self.sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum()
     }
 
     /// Starts at the x⁰ of a seed.
-    pub fn seed(&mut self, seed: u32) {
+    pub(crate) fn seed(&mut self, seed: u32) {
         self.exponents.x = start::fill(&mut self.x, seed);
         self.w.copy_from_slice(&self.x);
     }
 
     /// Sets the exponents that a probe of the workers found.
-    pub fn start(&mut self, probed: Exponents, gradient_max: u32) {
+    pub(crate) fn start(&mut self, probed: Exponents, gradient_max: u32) {
         let step_max = self.gamma * value(f64::from(gradient_max), probed.gradient);
         let x_max = value(f64::from(vector::max_magnitude(&self.x)), probed.x);
         let x = scaling::first_model_exponent(step_max.max(x_max));
@@ -182,7 +182,7 @@ impl Model {
     /// Moves to the exponents that the next round needs; returns whether they changed.
     ///
     /// The largest loss is given, and how much larger than estimators gradients may be.
-    pub fn rescale(&mut self, mirrors: &mut [Mirror], loss_max: u64, growth: u32) -> bool {
+    pub(crate) fn rescale(&mut self, mirrors: &mut [Mirror], loss_max: u64, growth: u32) -> bool {
         let now = self.exponents;
         let estimator_max = mirrors.iter().map(|mirror| vector::max_magnitude(mirror.mantissas()));
         let max = Magnitudes {
@@ -222,7 +222,7 @@ impl Model {
     }
 
     /// x^{t+1} from x^t; returns what the workers must hear of it, at least one chunk.
-    pub fn step(&mut self) -> Vec<Chunk> {
+    pub(crate) fn step(&mut self) -> Vec<Chunk> {
         match self.downlink {
             Downlink::Dense => {
                 self.follow();

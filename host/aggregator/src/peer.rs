@@ -1,35 +1,16 @@
 //! One worker as the aggregator sees it: what it is asked, what it has answered, what it cost.
 
-use super::exchange::Exchange;
-use super::routes::{Board, Visitor};
-use super::stage::Stage;
-use super::standing::{Exclusions, Standing};
-use super::stopwatch::{Elapsed, Stopwatch};
-use super::traffic::Traffic;
-use crate::shown::shown;
-use serde::{Deserialize, Serialize};
+use crate::board::{Board, Visitor};
+use crate::exchange::Exchange;
+use crate::stage::Stage;
+use crate::standing::{Exclusions, Standing};
+use crate::stopwatch::{Elapsed, Stopwatch};
+use crate::traffic::Traffic;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::Ticket;
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
-
-/// Who answers on a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Kind of board.
-    pub board: String,
-    /// Which of its kind.
-    pub identity: u64,
-    /// Bytes of memory for state and data.
-    pub memory: u32,
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{} {:016x}", shown(&self.board), self.identity)
-    }
-}
 
 /// What a worker counts at its end of the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +25,7 @@ pub struct WorkerStatistics {
 
 /// The update of this round, as far as it has come.
 #[derive(Debug, Default)]
-pub struct Incoming {
+pub(crate) struct Incoming {
     /// Bodies with their first coordinates.
     pub bodies: Vec<(u32, Vec<u8>)>,
     /// Their entries.
@@ -57,26 +38,26 @@ pub struct Incoming {
 
 impl Incoming {
     /// Takes a body.
-    pub fn push(&mut self, context: &Context, body: &[u8], entries: u32) {
+    pub(crate) fn push(&mut self, context: &Context, body: &[u8], entries: u32) {
         self.bodies.push((context.from, body.to_vec()));
         self.entries += entries;
         self.last = Some(*context);
     }
 
     /// Empties it for the next round.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.bodies.clear();
         (self.entries, self.next_from) = (0, 0);
     }
 
     /// Forgets it all: the worker computes its update anew.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.close();
         self.last = None;
     }
 
     /// The contexts of frames that were taken before, the newest first.
-    pub fn taken(&self) -> impl Iterator<Item = Context> {
+    pub(crate) fn taken(&self) -> impl Iterator<Item = Context> {
         let last = self.last;
         let earlier = self.bodies.iter().rev().map(|(from, _)| *from);
         let earlier = last
@@ -88,7 +69,7 @@ impl Incoming {
 
 /// The state of one worker.
 #[derive(Debug, Default)]
-pub struct Peer {
+pub(crate) struct Peer {
     pub exchange: Exchange,
     pub standing: Standing,
     pub exclusions: Exclusions,
@@ -123,38 +104,43 @@ pub struct Peer {
 
 impl Peer {
     /// Notes that the awaited answer came, on a line that takes `byte_time` for a byte.
-    pub fn answered(&mut self, now: Duration, byte_time: Duration) {
+    pub(crate) fn answered(&mut self, now: Duration, byte_time: Duration) {
         self.stopwatch.answered(now, self.exchange.asked().evaluates(), byte_time);
         self.exchange.answered(now);
     }
 
     /// Takes over a worker of a run that is resumed: its loss in the last round and whether it missed that, its traffic
     /// until then, how often it was restarted.
-    pub fn take_up(&mut self, (loss, missed): (i32, bool), past: (Traffic, Traffic), reboots: u32) {
+    pub(crate) fn take_up(
+        &mut self,
+        (loss, missed): (i32, bool),
+        past: (Traffic, Traffic),
+        reboots: u32,
+    ) {
         (self.loss, self.missed, self.past, self.reboots) = (loss, missed, past, reboots);
         self.standing = Standing::resumed();
     }
 
     /// Notes that it was found restarted; returns how often that has happened since its last update.
-    pub fn restarted(&mut self) -> u32 {
+    pub(crate) fn restarted(&mut self) -> u32 {
         self.reboots += 1;
         self.standing.restarted()
     }
 
     /// Has it wait until the round is over, whichever board may be on its link.
-    pub fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         self.exchange.recognised();
         self.exchange.enter(Stage::Idle);
     }
 
     /// Notes that it holds no state of the open round.
-    pub fn forget_round(&mut self) {
+    pub(crate) fn forget_round(&mut self) {
         self.at_round = None;
         self.incoming.forget();
     }
 
     /// Notes that its update was taken, so that all setbacks are over.
-    pub fn updated(&mut self, now: Duration, round: u32) {
+    pub(crate) fn updated(&mut self, now: Duration, round: u32) {
         self.stopwatch.updated(now);
         self.at_round = Some(round);
         self.standing.updated();
@@ -162,13 +148,13 @@ impl Peer {
     }
 
     /// Adds the traffic since the last close to that of the past.
-    pub fn close_traffic(&mut self) {
+    pub(crate) fn close_traffic(&mut self) {
         self.past.0 += std::mem::take(&mut self.uplink);
         self.past.1 += std::mem::take(&mut self.downlink);
     }
 
     /// All traffic, up and down.
-    pub fn traffic(&self) -> (Traffic, Traffic) {
+    pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
         let (mut up, mut down) = self.past;
         up += self.uplink;
         down += self.downlink;

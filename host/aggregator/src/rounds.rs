@@ -1,7 +1,12 @@
 //! From round to round: what is closed is told, the step is taken, the next round is opened.
 
-use super::{Carried, Closed, Event, Machine, Phase, Stage, address, value};
+use crate::event::{Closed, Event};
+use crate::machine::{Machine, Phase};
+use crate::model::value;
 use crate::ratio::ratio;
+use crate::setup::address;
+use crate::stage::Stage;
+use crate::traffic::Carried;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{Downlink, Exponents};
@@ -13,7 +18,7 @@ const EXCLUDED: u64 = u64::MAX;
 
 impl Machine {
     /// Closes the open round, or the run, if no worker is waited for any more.
-    pub fn close_if_complete(&mut self, now: Duration) {
+    pub(crate) fn close_if_complete(&mut self, now: Duration) {
         if self.closing_at().is_none_or(|at| at > now) {
             return;
         }
@@ -31,7 +36,7 @@ impl Machine {
 
     /// When the open round, or the run, closes if nothing comes any more: once every worker is done or excluded, and one
     /// at least is done.
-    pub fn closing_at(&self) -> Option<Duration> {
+    pub(crate) fn closing_at(&self) -> Option<Duration> {
         let mut workers = 0..self.peers.len();
         let over_at = |worker| match self.is_done(worker) {
             true => Some(Duration::ZERO),
@@ -54,7 +59,7 @@ impl Machine {
     }
 
     /// A worker's update of a round was taken.
-    pub fn is_in(&self, worker: usize, round: u32) -> bool {
+    pub(crate) fn is_in(&self, worker: usize, round: u32) -> bool {
         self.peers[worker].at_round == Some(round)
     }
 
@@ -95,7 +100,7 @@ impl Machine {
     }
 
     /// What it took since the last close.
-    pub fn close_traffic(&mut self, now: Duration) -> Carried {
+    pub(crate) fn close_traffic(&mut self, now: Duration) -> Carried {
         let elapsed = now.saturating_sub(self.since.take().unwrap_or(now));
         let mut carried = Carried { elapsed, ..Carried::default() };
         for peer in &mut self.peers {
@@ -110,7 +115,7 @@ impl Machine {
     }
 
     /// Takes the step after a closed round and opens the next one.
-    pub fn proceed(&mut self) {
+    pub(crate) fn proceed(&mut self) {
         let Phase::Closed(round) = self.phase else {
             panic!("only a closed round can be left");
         };
@@ -167,17 +172,17 @@ impl Machine {
     }
 
     /// The round whose updates are coming in.
-    pub fn open_round(&self) -> Option<u32> {
+    pub(crate) fn open_round(&self) -> Option<u32> {
         if let Phase::Open(round) = self.phase { Some(round) } else { None }
     }
 
     /// The context of what a worker says outside rounds.
-    pub fn context(&self, worker: usize) -> Context {
+    pub(crate) fn context(&self, worker: usize) -> Context {
         Context { worker: address(worker), ..Context::downlink(self.setup.session) }
     }
 
     /// Has every worker that is there confirm its state.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         assert!(matches!(self.phase, Phase::Closed(_)), "only a closed round can be the last");
         self.phase = Phase::Finishing;
         for worker in 0..self.peers.len() {

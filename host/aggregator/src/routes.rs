@@ -1,264 +1,53 @@
 //! Which link leads to which worker.
-//!
-//! A board is known by its identity, not by the link on which it answers. There are as many links as workers, and each leads to
-//! one: at first to the worker of the same number, which takes over the identity of the board that answers there. Whoever answers
-//! on a link of another worker has been moved: the two links swap their workers. Swaps make every order out of every other.
-//!
-//! ```text
-//! Ready on the link of w:  by w itself          all is well
-//!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: swap
-//!                                                            it answers on its own link as well: one identity too many
-//!                          by an unknown board  a worker without an identity? it is that one
-//!                                                w was not heard yet? it stands in for it, once every link has answered
-//!                                                a stranger
-//! ```
 
-use super::peer::{Identity, Peer};
-use super::{Event, Machine, Reason};
-use smidgen_protocol::message::Ready;
-use std::iter::once;
-use std::time::Duration;
-
-/// After how many refutations in a row a board that turns up on two links counts as two boards.
-const REFUTED_MAX: u32 = 3;
-
-/// The board of a worker.
-#[derive(Debug, Default)]
-pub enum Board {
-    /// None has answered yet.
-    #[default]
-    Unknown,
-    /// It answered in the part of the run that was resumed.
-    Remembered(Identity),
-    /// It has identified itself to this host, on that link at last.
-    Greeted(Identity, usize),
-}
-
-impl Board {
-    /// Its identity, if it has ever identified itself.
-    pub fn identity(&self) -> Option<&Identity> {
-        match self {
-            Self::Unknown => None,
-            Self::Remembered(identity) | Self::Greeted(identity, _) => Some(identity),
-        }
-    }
-
-    /// It has identified itself to this host.
-    pub fn is_greeted(&self) -> bool {
-        match self {
-            Self::Unknown | Self::Remembered(_) => false,
-            Self::Greeted(..) => true,
-        }
-    }
-
-    /// Notes that it answers on a link; returns whether it answered on another one before.
-    fn greeted(&mut self, identity: Identity, link: usize) -> bool {
-        let has_moved = match *self {
-            Self::Unknown | Self::Remembered(_) => false,
-            Self::Greeted(_, before) => before != link,
-        };
-        *self = Self::Greeted(identity, link);
-        has_moved
-    }
-}
-
-/// A board of another worker that answers on this one's link.
-#[derive(Debug, Default)]
-pub struct Visitor {
-    /// The worker whose board it is.
-    owner: Option<usize>,
-    /// How often in a row such a board has answered on its own link as well.
-    refuted: u32,
-}
-
-impl Visitor {
-    /// Notes whose board answers; returns whether that is new.
-    fn meet(&mut self, owner: usize) -> bool {
-        self.owner.replace(owner) != Some(owner)
-    }
-
-    /// Notes that the board answers on its own link; returns whether that has happened too often.
-    fn refute(&mut self) -> bool {
-        self.owner = None;
-        self.refuted = (self.refuted + 1) % REFUTED_MAX;
-        self.refuted == 0
-    }
-
-    /// Notes that another board may answer by now.
-    pub fn forget(&mut self) {
-        self.owner = None;
-    }
-
-    /// Notes that no board of another worker is in doubt.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
+use crate::board::Identity;
 
 /// Links and workers, each the only one of the other.
 #[derive(Debug)]
-pub struct Routes {
+pub(crate) struct Routes {
     /// The worker of each link.
     workers: Vec<usize>,
     /// The link of each worker.
     links: Vec<usize>,
     /// Who said last on a link who it is, since that was opened.
-    heard: Vec<Option<Identity>>,
+    pub heard: Vec<Option<Identity>>,
     /// Links that have only been tried: boards of other people may be there.
-    tentative: Vec<bool>,
+    pub tentative: Vec<bool>,
 }
 
 impl Routes {
     /// As many links as workers, in the same order.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let (workers, links) = ((0..count).collect(), (0..count).collect());
         Self { workers, links, heard: vec![None; count], tentative: vec![false; count] }
     }
 
     /// The worker that a link leads to.
-    pub fn worker(&self, link: usize) -> usize {
+    pub(crate) fn worker(&self, link: usize) -> usize {
         self.workers[link]
     }
 
     /// The link that leads to a worker.
-    pub fn link(&self, worker: usize) -> usize {
+    pub(crate) fn link(&self, worker: usize) -> usize {
         self.links[worker]
     }
 
     /// Who said last on a link who it is, since that was opened.
-    pub fn heard(&self, link: usize) -> Option<&Identity> {
+    pub(crate) fn heard(&self, link: usize) -> Option<&Identity> {
         self.heard[link].as_ref()
     }
 
     /// A link was opened anew, where it is tentative at a place that may be another.
-    pub fn reopen(&mut self, link: usize, tentative: bool) {
+    pub(crate) fn reopen(&mut self, link: usize, tentative: bool) {
         (self.heard[link], self.tentative[link]) = (None, tentative);
     }
 
     /// Gives each of two workers the link of the other.
-    fn swap(&mut self, one: usize, other: usize) {
+    pub(crate) fn swap(&mut self, one: usize, other: usize) {
         self.links.swap(one, other);
         for worker in [one, other] {
             self.workers[self.links[worker]] = worker;
         }
-    }
-}
-
-impl Machine {
-    /// Whether it is the worker's own board that answers. If not, it is found out whose it is, and what to do.
-    pub fn recognise(&mut self, now: Duration, worker: usize, ready: &Ready) -> bool {
-        let identity = Identity {
-            board: ready.board.to_owned(),
-            identity: ready.identity,
-            memory: ready.memory,
-        };
-        let link = self.routes.link(worker);
-        self.routes.heard[link] = Some(identity.clone());
-        match self.owner(worker, identity.identity) {
-            Some(owner) if owner == worker => {
-                self.confirm(worker, identity);
-                return true;
-            }
-            Some(owner) => self.meet(worker, owner),
-            None if self.routes.tentative[link] => {}
-            None if self.peers[worker].board.is_greeted() => {
-                self.fail(worker, Reason::Stranger(identity));
-            }
-            // It is asked again until the others have said who they are.
-            None => self.peers[worker].exchange.heard(now),
-        }
-        false
-    }
-
-    /// Whose board answers on the link of `worker`, as far as is known.
-    fn owner(&self, worker: usize, identity: u64) -> Option<usize> {
-        let places = || once(worker).chain(0..self.peers.len());
-        let stands_in = || self.may_stand_in(worker).then_some(worker);
-        self.known(identity)
-            .or_else(|| places().find(|&place| self.peers[place].board.identity().is_none()))
-            .or_else(stands_in)
-    }
-
-    /// The worker whose board has this identity.
-    fn known(&self, identity: u64) -> Option<usize> {
-        let is_known = |peer: &Peer| peer.board.identity().is_some_and(|i| i.identity == identity);
-        self.peers.iter().position(is_known)
-    }
-
-    /// Whether an unknown board on the link of `worker` takes its place, in a run that goes on: no other link can lead to the board of a
-    /// worker that was not heard yet, since unknown ones answer on all of theirs.
-    fn may_stand_in(&self, worker: usize) -> bool {
-        let is_accounted_for = |other: usize| {
-            let peer = &self.peers[other];
-            peer.board.is_greeted()
-                || peer.standing.is_excluded()
-                || self.is_strange(self.routes.link(other))
-        };
-        let is_tried = self.routes.tentative[self.routes.link(worker)];
-        !is_tried
-            && !self.peers[worker].board.is_greeted()
-            && (0..self.peers.len()).all(is_accounted_for)
-    }
-
-    /// Whether a board that is not of this run has said who it is on a link.
-    pub fn is_strange(&self, link: usize) -> bool {
-        self.routes.heard(link).is_some_and(|heard| self.known(heard.identity).is_none())
-    }
-
-    /// A worker's own board has answered on its link.
-    fn confirm(&mut self, worker: usize, identity: Identity) {
-        let link = self.routes.link(worker);
-        self.routes.tentative[link] = false;
-        let peer = &mut self.peers[worker];
-        peer.visitor.clear();
-        if peer.board.greeted(identity, link) {
-            self.events.push_back(Event::Moved(worker));
-        }
-        if let Some(twin) = self.peers.iter().position(|peer| peer.visitor.owner == Some(worker)) {
-            self.refute(twin, worker);
-        }
-    }
-
-    /// A board that was met on the link of `worker` has answered on its own link as well: it was put back meanwhile, or there are two of them.
-    fn refute(&mut self, worker: usize, owner: usize) {
-        if self.peers[worker].visitor.refute() {
-            self.fail(worker, Reason::SameIdentity(owner));
-        } else {
-            self.ask_who(worker);
-        }
-    }
-
-    /// The board of `owner` answers on the link of another worker. Before anything is changed it is asked on its own link: two boards
-    /// with one identity would both answer, and one that only says that it is another's shall not harm that.
-    fn meet(&mut self, worker: usize, owner: usize) {
-        let theirs = &self.peers[owner];
-        let is_elsewhere = !theirs.board.is_greeted() || theirs.visitor.owner.is_some();
-        if is_elsewhere || theirs.exchange.is_in_vain() {
-            return self.swap(worker, owner);
-        }
-        if self.peers[worker].visitor.meet(owner) {
-            self.peers[owner].exchange.challenge();
-        }
-        self.enqueue(owner);
-    }
-
-    /// Two workers are each where the other was looked for, as far as is known.
-    fn swap(&mut self, one: usize, other: usize) {
-        self.routes.swap(one, other);
-        let [one_peer, other_peer] =
-            self.peers.get_disjoint_mut([one, other]).expect("two workers are not one");
-        one_peer.exchange.swap_links(&mut other_peer.exchange);
-        one_peer.stopwatch.swap_links(&mut other_peer.stopwatch);
-        one_peer.visitor.forget();
-        other_peer.visitor.forget();
-        self.ask_who(one);
-        self.ask_who(other);
-    }
-
-    /// Asks who is there, now.
-    pub fn ask_who(&mut self, worker: usize) {
-        self.peers[worker].exchange.challenge();
-        self.enqueue(worker);
     }
 }
 

@@ -21,7 +21,7 @@ const MODEL: Range = Range { least: 0, aim: 29, most: 30 };
 const LOSS: Range = Range { least: 18, aim: 21, most: 22 };
 
 /// Bits of room for the gradient of a minibatch beside that of all rows, and beside an estimator that holds a part of it.
-pub const NOISE_BITS: u32 = 6;
+pub(crate) const NOISE_BITS: u32 = 6;
 
 /// Exponents beyond these are no use to anybody.
 const EXPONENT_MAX: i32 = 100;
@@ -75,12 +75,12 @@ pub mod grids {
 }
 
 /// Exponents of the first probe.
-pub fn first_probe() -> Exponents {
+pub(crate) fn first_probe() -> Exponents {
     Exponents { x: 0, gradient: COARSEST, loss: COARSEST }
 }
 
 /// After a probe: the exponents to use, or to probe with where a magnitude was too coarse to tell.
-pub fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Exponents {
+pub(crate) fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Exponents {
     let finer = |exponent: Exponent, magnitude: u32, range: &Range| {
         if magnitude == 0 {
             // Nothing to see yet: look closer, up to a point.
@@ -98,7 +98,7 @@ pub fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Expon
 
 /// The largest magnitudes after a round.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Magnitudes {
+pub(crate) struct Magnitudes {
     /// Of x^{t+1}.
     pub x: u64,
     /// Of all g_i.
@@ -116,7 +116,7 @@ const WIDE_BITS_MAX: i32 = 46;
 ///
 /// Gradients may have become small while a sum of the round before is still large, and a velocity may outgrow them all:
 /// what is wide limits how finely they are told.
-pub fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
+pub(crate) fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
     let room = WIDE_BITS_MAX - bits(max.wide) as i32;
     let widest = (i32::from(now.gradient) + room).clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent;
     Exponents {
@@ -127,7 +127,7 @@ pub fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
 }
 
 /// The exponent of x before the first step, whose largest move is `step_max`: it leaves x room to grow 64-fold.
-pub fn first_model_exponent(step_max: f64) -> Exponent {
+pub(crate) fn first_model_exponent(step_max: f64) -> Exponent {
     let magnitude = if step_max > 0.0 { step_max.log2().ceil() as i32 } else { 0 };
     (MODEL.aim as i32 - 6 - magnitude).clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent
 }

@@ -1,9 +1,8 @@
 //! What a run is about.
 
-use super::address;
-use super::compressor::DownlinkBudget;
-use super::scaling::NOISE_BITS;
+use crate::compressor::DownlinkBudget;
 use crate::ratio::ratio;
+use crate::scaling::NOISE_BITS;
 use crate::sealing::Sealing;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
@@ -198,4 +197,9 @@ impl Setup {
             l1_n: ratio(self.l1 * n),
         }
     }
+}
+
+/// The address of a worker: its number, from 1.
+pub(crate) fn address(worker: usize) -> u16 {
+    worker as u16 + 1
 }

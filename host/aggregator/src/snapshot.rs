@@ -1,12 +1,14 @@
 //! A run between two rounds: all that the rest of it depends on.
 
-use super::mirror::Mirror;
-use super::model::Model;
-use super::peer::{Identity, Peer};
-use super::routes::Board;
-use super::traffic::Traffic;
-use super::tuner::Tuner;
-use super::{Aggregator, Machine, Phase, Setup};
+use crate::aggregator::Aggregator;
+use crate::board::{Board, Identity};
+use crate::machine::{Machine, Phase};
+use crate::mirror::Mirror;
+use crate::model::Model;
+use crate::peer::Peer;
+use crate::setup::Setup;
+use crate::traffic::Traffic;
+use crate::tuner::Tuner;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::vector::Ratio;

@@ -4,7 +4,7 @@ use smidgen_protocol::message::{Part, Up};
 
 /// What a worker is being asked, in the order in which the stages follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Hello → Ready.
     #[default]
     Greet,
@@ -36,12 +36,12 @@ pub enum Stage {
 
 impl Stage {
     /// The first stage of restoring a vector.
-    pub fn restore(part: Part) -> Self {
+    pub(crate) fn restore(part: Part) -> Self {
         Self::Restore { part, from: 0, furthest: 0 }
     }
 
     /// The most that the worker has confirmed of what it is filled with.
-    pub fn furthest(self) -> Option<u32> {
+    pub(crate) fn furthest(self) -> Option<u32> {
         match self {
             Self::Load { furthest, .. } | Self::Restore { furthest, .. } => Some(furthest),
             Self::Greet
@@ -59,7 +59,7 @@ impl Stage {
     }
 
     /// The worker must pass over its rows before it answers.
-    pub fn evaluates(self) -> bool {
+    pub(crate) fn evaluates(self) -> bool {
         match self {
             Self::Curvature | Self::Probe | Self::Begin | Self::Round => true,
             Self::Greet
@@ -75,7 +75,7 @@ impl Stage {
     }
 
     /// The answer is an update.
-    pub fn awaits_update(self) -> bool {
+    pub(crate) fn awaits_update(self) -> bool {
         match self {
             Self::Begin | Self::Round | Self::More => true,
             Self::Greet
@@ -92,7 +92,7 @@ impl Stage {
     }
 
     /// The worker identifies itself, and receives its configuration and data: it needs nothing of the present round.
-    pub fn precedes_restoration(self) -> bool {
+    pub(crate) fn precedes_restoration(self) -> bool {
         match self {
             Self::Greet | Self::Configure | Self::Load { .. } => true,
             Self::Curvature
@@ -109,7 +109,7 @@ impl Stage {
     }
 
     /// The request is a Hello.
-    pub fn greets(self) -> bool {
+    pub(crate) fn greets(self) -> bool {
         match self {
             Self::Greet | Self::Verify => true,
             Self::Configure
@@ -127,7 +127,7 @@ impl Stage {
     }
 
     /// The request has a ticket.
-    pub fn has_ticket(self) -> bool {
+    pub(crate) fn has_ticket(self) -> bool {
         match self {
             Self::Configure
             | Self::Load { .. }
@@ -142,7 +142,7 @@ impl Stage {
     }
 
     /// A message with a ticket answers the request of this stage.
-    pub fn is_answered_by(self, message: &Up) -> bool {
+    pub(crate) fn is_answered_by(self, message: &Up) -> bool {
         match message {
             Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
             Up::Range { .. } => self == Self::Probe,

@@ -47,7 +47,7 @@ struct Flight {
 
 /// Splits the time of a worker's rounds.
 #[derive(Debug, Default)]
-pub struct Stopwatch {
+pub(crate) struct Stopwatch {
     /// When the first request of this round was sent.
     since: Option<Duration>,
     /// When the update was complete.
@@ -65,7 +65,7 @@ pub struct Stopwatch {
 
 impl Stopwatch {
     /// Notes that a frame of `len` bytes was handed to the link.
-    pub fn sent(&mut self, now: Duration, len: usize) {
+    pub(crate) fn sent(&mut self, now: Duration, len: usize) {
         self.since.get_or_insert(now);
         let first_sent = self.flight.map_or(now, |flight| flight.first_sent);
         let repeated = self.flight.is_some();
@@ -73,17 +73,17 @@ impl Stopwatch {
     }
 
     /// Notes that `len` bytes of a frame have come.
-    pub fn arriving(&mut self, now: Duration, len: usize) {
+    pub(crate) fn arriving(&mut self, now: Duration, len: usize) {
         self.arrival.get_or_insert((now, len));
     }
 
     /// Notes that the frame has ended: the next bytes begin another one.
-    pub fn frame_ended(&mut self) {
+    pub(crate) fn frame_ended(&mut self) {
         self.arrival = None;
     }
 
     /// Notes that the frame is the answer, to a request that needs a gradient or does not.
-    pub fn answered(&mut self, now: Duration, evaluates: bool, byte_time: Duration) {
+    pub(crate) fn answered(&mut self, now: Duration, evaluates: bool, byte_time: Duration) {
         let (began, head) = self.arrival.take().unwrap_or((now, 0));
         let Some(flight) = self.flight.take() else { return };
         let Flight { first_sent, last_sent, len, repeated } = flight;
@@ -115,12 +115,12 @@ impl Stopwatch {
     }
 
     /// Notes that the update is complete.
-    pub fn updated(&mut self, now: Duration) {
+    pub(crate) fn updated(&mut self, now: Duration) {
         self.updated = Some(now);
     }
 
     /// Starts anew; returns what the round took if the worker had a part in it, with `bytes` on its link.
-    pub fn close(&mut self, bytes: u64) -> Option<Elapsed> {
+    pub(crate) fn close(&mut self, bytes: u64) -> Option<Elapsed> {
         let (since, updated) = (self.since.take(), self.updated.take());
         let (line, repeating) =
             (std::mem::take(&mut self.line), std::mem::take(&mut self.repeating));
@@ -129,7 +129,7 @@ impl Stopwatch {
     }
 
     /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
-    pub fn swap_links(&mut self, other: &mut Self) {
+    pub(crate) fn swap_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.known, &mut other.known);
         std::mem::swap(&mut self.answers, &mut other.answers);
         (self.arrival, other.arrival) = (None, None);

@@ -8,11 +8,22 @@ mod routes;
 mod standing;
 mod time;
 
-use super::*;
+use crate::aggregator::Aggregator;
+use crate::board::Identity;
+use crate::compressor::DownlinkBudget;
+use crate::event::{Closed, Event};
+use crate::failure::{Failure, Reason};
+use crate::model::value;
+use crate::peer::Peer;
+use crate::setup::{Setup, Share, StepRule, Theory, address};
+use crate::stage::Stage;
 use bench::{Bench, Damage, Fault, PASS, Request, setup, with_k};
+use smidgen_protocol::counters::Reject;
+use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{Downlink, Part};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A stage of worker 0 at which something goes wrong, in that round or later.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ const PATIENCE: u32 = 16;
 
 /// An estimate of how long an answer takes.
 #[derive(Clone, Copy, Debug)]
-pub struct Timer {
+pub(crate) struct Timer {
     /// The answers so far, and their spread.
     known: Option<(Duration, Duration)>,
     timeout: Duration,
@@ -23,17 +23,17 @@ pub struct Timer {
 
 impl Timer {
     /// A timer that never waits longer than `most`.
-    pub fn new(most: Duration) -> Self {
+    pub(crate) fn new(most: Duration) -> Self {
         Self { known: None, timeout: FIRST, most }
     }
 
     /// How long to wait before asking again.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
     /// An answer is known to have taken so long.
-    pub fn sample(&mut self, took: Duration) {
+    pub(crate) fn sample(&mut self, took: Duration) {
         self.known = Some(match self.known {
             None => (took, took / 2),
             Some((smoothed, spread)) => {
@@ -45,12 +45,12 @@ impl Timer {
 
     /// An answer came, to which of several requests is not known: nothing is learnt, and the next one is waited for as
     /// ever. Where nothing is known at all, patience stays.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.timeout = self.estimate().unwrap_or(self.timeout);
     }
 
     /// No answer came: wait twice as long.
-    pub fn back_off(&mut self) {
+    pub(crate) fn back_off(&mut self) {
         let patience = self.estimate().map_or(self.most, |estimate| estimate * PATIENCE);
         self.timeout = (self.timeout * 2).min(patience).min(self.most);
     }

@@ -75,7 +75,7 @@ struct Trial {
 
 /// The rule; [`Tuner::report`] and [`Tuner::judge`] look at a closed round, [`Tuner::promise`] at the step after it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Tuner {
+pub(crate) struct Tuner {
     accounts: Vec<Account>,
     trial: Trial,
     noise: i128,
@@ -92,7 +92,7 @@ pub struct Tuner {
 
 impl Tuner {
     /// The step of theory, for so many workers.
-    pub fn new(worker_count: usize) -> Self {
+    pub(crate) fn new(worker_count: usize) -> Self {
         Self {
             accounts: vec![Account::default(); worker_count],
             trial: Trial::default(),
@@ -108,12 +108,12 @@ impl Tuner {
     }
 
     /// For how many workers it was made.
-    pub fn worker_count(&self) -> usize {
+    pub(crate) fn worker_count(&self) -> usize {
         self.accounts.len()
     }
 
     /// x moved from `before` to `after`: what a worker's estimator, times `weight`, promises of it.
-    pub fn promise(
+    pub(crate) fn promise(
         &mut self,
         worker: usize,
         (g_i, gradient_exponent, weight): (&[i32], Exponent, Ratio),
@@ -127,7 +127,7 @@ impl Tuner {
     }
 
     /// Takes what the workers said in a round, each with the weight of its loss; who took no part says nothing.
-    pub fn report(
+    pub(crate) fn report(
         &mut self,
         losses: impl Iterator<Item = Option<(i32, Ratio)>>,
         exponent: Exponent,
@@ -169,7 +169,7 @@ impl Tuner {
     }
 
     /// Ends the trial if it is decided; `sum` is Σ g_i. Returns the pace of the next step.
-    pub fn judge(&mut self, sum: &[i64], exponent: Exponent) -> u8 {
+    pub(crate) fn judge(&mut self, sum: &[i64], exponent: Exponent) -> u8 {
         let Trial { promised, found, .. } = self.trial;
         let threshold = SIGNAL * self.noise;
         let decided = promised >= threshold || found <= -threshold;

@@ -1,10 +1,13 @@
 //! What comes up: answers, and what they lead to.
 
-use super::peer::WorkerStatistics;
-use super::stage::Stage;
-use super::standing::RESTARTS_MAX;
-use super::{Event, Machine, Phase, Reason, scaling};
+use crate::event::Event;
+use crate::failure::Reason;
+use crate::machine::{Machine, Phase};
+use crate::peer::WorkerStatistics;
 use crate::ratio::real;
+use crate::scaling;
+use crate::stage::Stage;
+use crate::standing::RESTARTS_MAX;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Frame};
@@ -16,7 +19,12 @@ use std::time::Duration;
 
 impl Machine {
     /// Handles one frame of a worker.
-    pub fn handle(&mut self, now: Duration, worker: usize, frame: &Frame) -> Result<(), Reject> {
+    pub(crate) fn handle(
+        &mut self,
+        now: Duration,
+        worker: usize,
+        frame: &Frame,
+    ) -> Result<(), Reject> {
         let (payload, context) = self.check(worker, frame)?;
         let (message, body) = match Up::parse(payload) {
             Ok(parsed) => parsed,

@@ -1,6 +1,6 @@
 //! A host, its workers, and lines on which a test decides the fate of every exchange; time is a number.
 
-use super::super::*;
+use super::*;
 use smidgen_firmware::bound::Bound;
 use smidgen_firmware::curvature::CurvatureRequest;
 use smidgen_firmware::objective::{Evaluation, Objective};
@@ -18,7 +18,7 @@ const STEPS_MAX: usize = 20_000;
 
 /// A separable f_i: ∂f_i/∂x_j = slope(x_j, b_j), the data being signed bytes b; the loss is ½‖∇f_i‖².
 #[derive(Clone, Copy)]
-pub struct Slope(pub fn(f64, f64) -> f64);
+pub(super) struct Slope(pub fn(f64, f64) -> f64);
 
 impl Objective for Slope {
     const NAME: &'static str = "slope";
@@ -50,7 +50,7 @@ impl Objective for Slope {
 }
 
 /// A run of plain EF21 with the distance to a point for each worker: ∇f_i = x − b_i.
-pub fn setup(dimension: u32, workers: usize) -> Setup {
+pub(super) fn setup(dimension: u32, workers: usize) -> Setup {
     let share = |worker: u32| Share {
         data: (0..dimension).map(|j| (j * 37 + j / 7 + 11 * worker + 1) as u8).collect(),
         scale: 1.0,
@@ -86,14 +86,14 @@ pub fn setup(dimension: u32, workers: usize) -> Setup {
 }
 
 /// The same with K for all workers.
-pub fn with_k(k: u32, mut setup: Setup) -> Setup {
+pub(super) fn with_k(k: u32, mut setup: Setup) -> Setup {
     setup.shares.iter_mut().for_each(|share| share.k = k);
     setup
 }
 
 /// What happens to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
+pub(super) enum Damage {
     None,
     Lost,
     Repeated,
@@ -118,7 +118,7 @@ impl Damage {
 
 /// What happens to a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     Down(Damage),
     Up(Damage),
     /// The worker forgets everything before the request arrives.
@@ -130,11 +130,11 @@ pub enum Fault {
 }
 
 /// Nothing.
-pub const PASS: Fault = Fault::Down(Damage::None);
+pub(super) const PASS: Fault = Fault::Down(Damage::None);
 
 /// A request on its way down.
 #[derive(Clone, Copy)]
-pub struct Request<'f> {
+pub(super) struct Request<'f> {
     pub worker: usize,
     pub link: usize,
     pub stage: Stage,
@@ -144,10 +144,10 @@ pub struct Request<'f> {
 }
 
 /// Decides the fate of every request.
-pub type Rule = Box<dyn FnMut(Request) -> Fault>;
+pub(super) type Rule = Box<dyn FnMut(Request) -> Fault>;
 
 /// A worker and what passed its line.
-pub struct Node {
+pub(super) struct Node {
     pub worker: Worker<Vec<u64>>,
     pub objective: Slope,
     /// How long a gradient takes.
@@ -160,7 +160,7 @@ pub struct Node {
     risen: u64,
 }
 
-pub struct Bench {
+pub(super) struct Bench {
     pub host: Aggregator,
     pub nodes: Vec<Node>,
     /// The node at the end of each link.
@@ -177,7 +177,7 @@ pub struct Bench {
 
 impl Bench {
     /// Workers that have just been switched on, behind lines without a fault.
-    pub fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let memory_len = memory_len::<Slope>(&setup.configuration(0, 0, 0));
         let node = |worker| Node {
             worker: start(worker as u64 + 1, memory_len),
@@ -202,18 +202,18 @@ impl Bench {
     }
 
     /// With faults.
-    pub fn with_rule(self, rule: impl FnMut(Request) -> Fault + 'static) -> Self {
+    pub(super) fn with_rule(self, rule: impl FnMut(Request) -> Fault + 'static) -> Self {
         Self { rule: Box::new(rule), ..self }
     }
 
     /// What a worker is being asked.
-    pub fn stage(&self, worker: usize) -> Stage {
+    pub(super) fn stage(&self, worker: usize) -> Stage {
         self.host.machine.peers[worker].exchange.stage()
     }
 
     /// Sends what the host has to send; then the next answer arrives, or time passes until the host asks again. False
     /// if nothing can happen any more.
-    pub fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let mut out = [0; FRAME_LEN_MAX];
         while let Some((link, len)) = self.host.poll_transmit(self.now, &mut out) {
             self.exchange(link, &out[..len]);
@@ -271,7 +271,7 @@ impl Bench {
     }
 
     /// Puts bytes before a worker; returns the frames that it answers with.
-    pub fn deliver(&mut self, worker: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn deliver(&mut self, worker: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
         let node = &mut self.nodes[worker];
         node.arrived += bytes.len() as u64;
         node.worker.receive(bytes);
@@ -286,7 +286,7 @@ impl Bench {
     }
 
     /// Puts bytes before the host, in pieces.
-    pub fn arrive(&mut self, link: usize, bytes: &[u8]) {
+    pub(super) fn arrive(&mut self, link: usize, bytes: &[u8]) {
         self.nodes[link].risen += bytes.len() as u64;
         for piece in bytes.chunks(100) {
             self.host.receive(self.now, link, piece);
@@ -294,18 +294,18 @@ impl Bench {
     }
 
     /// The power of a node fails.
-    pub fn reboot(&mut self, node: usize) {
+    pub(super) fn reboot(&mut self, node: usize) {
         self.replace(node, node as u64 + 1);
     }
 
     /// Another board takes the place of a node.
-    pub fn replace(&mut self, node: usize, identity: u64) {
+    pub(super) fn replace(&mut self, node: usize, identity: u64) {
         self.nodes[node].worker = start(identity, self.memory_len);
         self.nodes[node].arrived = 0;
     }
 
     /// The host ends behind a closed round, and another one goes on, with a session of its own.
-    pub fn end_host(&mut self, setup: Setup) {
+    pub(super) fn end_host(&mut self, setup: Setup) {
         let snapshot = self.host.snapshot().expect("a round is closed");
         let setup = Setup { session: setup.session + 1, ..setup };
         self.host = Aggregator::resume(setup, snapshot).expect("it is of this run");
@@ -313,14 +313,14 @@ impl Bench {
     }
 
     /// What the host has to tell; if there is nothing, something happens.
-    pub fn advance(&mut self) -> Option<Event> {
+    pub(super) fn advance(&mut self) -> Option<Event> {
         let event = self.host.poll_event();
         assert!(event.is_some() || self.step(), "there is nothing left to happen");
         event
     }
 
     /// Runs until the awaited event; a failure that was not awaited ends the test.
-    pub fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
+    pub(super) fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
         for _ in 0..STEPS_MAX {
             let Some(event) = self.advance() else { continue };
             match (awaited(&event), event) {
@@ -334,7 +334,7 @@ impl Bench {
     }
 
     /// Runs until a worker is at a stage in a round.
-    pub fn until_stage(&mut self, worker: usize, stage: Stage, round: Option<u32>) {
+    pub(super) fn until_stage(&mut self, worker: usize, stage: Stage, round: Option<u32>) {
         for _ in 0..STEPS_MAX {
             if self.stage(worker) == stage && self.host.open_round() == round {
                 return;
@@ -347,7 +347,7 @@ impl Bench {
     }
 
     /// Runs until a round is closed.
-    pub fn close(&mut self) -> Closed {
+    pub(super) fn close(&mut self) -> Closed {
         self.until(|event| match event {
             Event::Closed(closed) => Some(*closed),
             _ => None,
@@ -355,7 +355,7 @@ impl Bench {
     }
 
     /// Runs rounds `0..rounds` and ends the run; returns the transcript.
-    pub fn run(&mut self, rounds: u32) -> u64 {
+    pub(super) fn run(&mut self, rounds: u32) -> u64 {
         let mut closed = self.close();
         while closed.round + 1 < rounds {
             self.host.proceed();
@@ -366,7 +366,7 @@ impl Bench {
     }
 
     /// Ends the run after a closed round; what is on its way arrives.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.host.finish();
         self.until(|event| matches!(event, Event::Finished(_)).then_some(()));
         while let Some((_, (link, answer))) = self.answers.pop_first() {
@@ -375,7 +375,7 @@ impl Bench {
     }
 
     /// Runs until a worker is given up.
-    pub fn fail(&mut self) -> Failure {
+    pub(super) fn fail(&mut self) -> Failure {
         self.until(|event| match event {
             Event::Failed(failure) => Some(failure.clone()),
             _ => None,
@@ -383,7 +383,7 @@ impl Bench {
     }
 
     /// Every byte is explained at both ends.
-    pub fn check_bytes(&self) {
+    pub(super) fn check_bytes(&self) {
         self.check_bytes_up();
         for (worker, Node { worker: machine, sent, arrived, .. }) in self.nodes.iter().enumerate() {
             assert_eq!(machine.counters().bytes() + machine.pending() as u64, *arrived);
@@ -392,7 +392,7 @@ impl Bench {
     }
 
     /// The same where links have led to several workers: every byte is one of a worker and of a link.
-    pub fn check_bytes_in_all(&self) {
+    pub(super) fn check_bytes_in_all(&self) {
         let (mut up, mut down) = (0, 0);
         for (worker, node) in self.nodes.iter().enumerate() {
             let Node { worker: machine, arrived, .. } = node;
@@ -407,7 +407,7 @@ impl Bench {
     }
 
     /// Every byte is explained at the host's end.
-    pub fn check_bytes_up(&self) {
+    pub(super) fn check_bytes_up(&self) {
         for (worker, Node { risen, .. }) in self.nodes.iter().enumerate() {
             let pending = self.host.pending(worker) as u64;
             assert_eq!(self.host.counters(worker).bytes() + pending, *risen);
@@ -416,7 +416,7 @@ impl Bench {
     }
 
     /// Every worker holds the host's model and its mirror.
-    pub fn check_states(&self) {
+    pub(super) fn check_states(&self) {
         for (worker, node) in self.nodes.iter().enumerate() {
             assert_eq!(self.host.identity(worker).map(|i| i.identity), Some(worker as u64 + 1));
             let state = (self.host.x(), self.host.mirror(worker).mantissas());

@@ -1,6 +1,7 @@
 //! Every method of the family: the mirror is the worker's g_i after every round, whatever the line does.
 
 use super::*;
+use crate::ratio::ratio;
 use smidgen_protocol::method::{Compressor, Method, Participation, draw};
 
 /// A line that loses, repeats and damages frames; where workers can be restored, it restarts them as well.

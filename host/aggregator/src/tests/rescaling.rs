@@ -4,14 +4,14 @@ use super::*;
 use bench::Slope;
 
 /// All workers hold the same data, so that their gradients vanish.
-pub fn alike(mut setup: Setup) -> Setup {
+pub(super) fn alike(mut setup: Setup) -> Setup {
     let data = setup.shares[0].data.clone();
     setup.shares.iter_mut().for_each(|share| share.data.clone_from(&data));
     setup
 }
 
 /// The first round before which the grid of gradients changes.
-pub fn first_rescaling(setup: &Setup) -> u32 {
+pub(super) fn first_rescaling(setup: &Setup) -> u32 {
     let mut bench = Bench::new(setup.clone());
     let exponents = (0..12).map(|_| {
         bench.close();
