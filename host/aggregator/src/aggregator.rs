@@ -1,4 +1,4 @@
-//! The aggregator as its caller sees it: a machine without I/O, and what can be asked of it.
+//! The aggregator as its caller sees it.
 
 use crate::board::Identity;
 use crate::event::Event;
@@ -6,33 +6,83 @@ use crate::failure::Reason;
 use crate::machine::Machine;
 use crate::mirror::Mirror;
 use crate::model::value;
-use crate::peer::{Peer, WorkerStatistics};
+use crate::peer::WorkerStatistics;
 use crate::ratio::real;
 use crate::setup::{Setup, WORKERS_MAX};
 use crate::stopwatch::Elapsed;
 use crate::traffic::Traffic;
-use smidgen_protocol::counters::{Counters, Reject};
+use smidgen_protocol::counters::Counters;
 use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::Exponents;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// The machine.
+/// The server of a run and its exchanges with all workers, without I/O.
+///
+/// * `handle_*` and [`receive`](Self::receive) take what happens. `now` is always the time since the run began.
+/// * `poll_*` return what to do. After each call that takes something, call [`poll_transmit`](Self::poll_transmit) and
+///   [`poll_event`](Self::poll_event) until they return `None`, then [`poll_timeout`](Self::poll_timeout) once.
+/// * After [`Event::Closed`] call [`proceed`](Self::proceed) or [`finish`](Self::finish).
+/// * Everything else looks at the state.
+///
+/// # Example
+///
+/// A run over ports whose `read` returns after a short time-out, be it without a byte:
+///
+/// ```
+/// use smidgen_aggregator::{Aggregator, Event};
+/// use smidgen_protocol::frame::FRAME_LEN_MAX;
+/// use std::io::{self, Read, Write};
+/// use std::time::Instant;
+///
+/// /// Runs `rounds` rounds; returns the model.
+/// fn train<P: Read + Write>(
+///     mut aggregator: Aggregator,
+///     ports: &mut [P],
+///     rounds: u32,
+/// ) -> io::Result<Vec<f64>> {
+///     let started = Instant::now();
+///     let mut frame = [0; FRAME_LEN_MAX];
+///     loop {
+///         while let Some((link, len)) = aggregator.poll_transmit(started.elapsed(), &mut frame) {
+///             ports[link].write_all(&frame[..len])?;
+///         }
+///         while let Some(event) = aggregator.poll_event() {
+///             match event {
+///                 Event::Closed(closed) if closed.round + 1 < rounds => aggregator.proceed(),
+///                 Event::Closed(_) => aggregator.finish(),
+///                 Event::Finished(_) => return Ok(aggregator.model()),
+///                 Event::Failed(failure) => return Err(io::Error::other(failure)),
+///                 other => eprintln!("{other:?}"),
+///             }
+///         }
+///         for (link, port) in ports.iter_mut().enumerate() {
+///             let mut bytes = [0; 256];
+///             let len = port.read(&mut bytes)?;
+///             aggregator.receive(started.elapsed(), link, &bytes[..len]);
+///         }
+///         if aggregator.poll_timeout().is_some_and(|at| at <= started.elapsed()) {
+///             aggregator.handle_timeout(started.elapsed());
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Aggregator {
     /// The receiving end of each link.
     deframers: Vec<Deframer>,
-    /// What became of the bytes received from each worker.
+    /// The fate of the bytes received from each worker.
     counters: Vec<Counters>,
     pub(crate) machine: Machine,
 }
 
 impl Aggregator {
-    /// A run that has not begun.
+    /// Creates a run that has not begun.
     ///
     /// # Panics
-    /// If the numbers contradict each other: K is not in `1..=d`, there are no workers or too many, the session is 0, the
-    /// bits of a value are not in `2..=32`, or a real number is not finite.
+    /// If the numbers contradict each other: K is not in `1..=d`, there are no workers or more than [`WORKERS_MAX`],
+    /// the session is 0, the bits of a value are not in `2..=32`, or a real number is not finite.
+    #[must_use]
     pub fn new(setup: Setup) -> Self {
         let workers = setup.shares.len();
         assert!((1..=WORKERS_MAX).contains(&workers));
@@ -45,35 +95,23 @@ impl Aggregator {
         }
     }
 
-    /// Takes what arrived on a link, in pieces of any size. It counts for the worker to which the link led when it came.
-    /// Returns the length of the frames that ended in it and were of use.
+    /// Takes bytes that arrived on a link, in pieces of any size. Returns the length of the useful frames that ended in
+    /// them.
     pub fn receive(&mut self, now: Duration, link: usize, mut bytes: &[u8]) -> usize {
         let mut useful = 0;
         while !bytes.is_empty() {
+            // An answer may change where the link leads, but what has come counts for the worker that it led to.
             let worker = self.machine.routes.worker(link);
             let counters = &mut self.counters[worker];
             let (rest, frame) = self.deframers[link].feed(bytes, counters);
             let taken = bytes.len() - rest.len();
-            let peer = &mut self.machine.peers[worker];
-            peer.uplink.wire_bytes += taken as u64;
-            peer.stopwatch.arriving(now, taken);
             bytes = rest;
+            self.machine.note_bytes(now, worker, taken);
             if let Some(frame) = frame {
                 let wire_len = frame.wire_len;
-                self.machine.peers[worker].uplink.frames += 1;
-                let opened = match self.machine.seals.get_mut(link) {
-                    Some(seal) => seal.open(frame),
-                    None => Ok(frame),
-                };
-                let outcome = opened.and_then(|frame| self.machine.handle(now, worker, &frame));
+                let outcome = self.machine.handle_sealed(now, link, worker, frame);
                 counters.tally(outcome, wire_len);
                 useful += outcome.map_or(0, |()| wire_len);
-                if outcome == Err(Reject::Repeated) {
-                    let Peer { exchange, uplink, .. } = &mut self.machine.peers[worker];
-                    exchange.repeated();
-                    uplink.retransmitted_frames += 1;
-                    uplink.retransmitted_bytes += wire_len as u64;
-                }
                 self.machine.peers[worker].stopwatch.frame_ended();
                 self.interrupt_swapped(link, worker);
             } else if self.deframers[link].pending() == 0 {
@@ -83,13 +121,7 @@ impl Aggregator {
         useful
     }
 
-    /// More comes on a link than any board has to say, and it is closed: there can be no run with the worker there.
-    pub fn handle_flood(&mut self, link: usize) {
-        let worker = self.machine.routes.worker(link);
-        self.machine.fail(worker, Reason::Flood);
-    }
-
-    /// If a link does not lead to `worker` any more, the one that does so now has begun a frame, perhaps, that counts for nobody.
+    /// Discards a frame that has begun on the other link, if an answer of `worker` on `link` made the two swap.
     fn interrupt_swapped(&mut self, link: usize, worker: usize) {
         let Machine { routes, .. } = &self.machine;
         let (now, other) = (routes.worker(link), routes.link(worker));
@@ -98,13 +130,19 @@ impl Aggregator {
         }
     }
 
-    /// A link was interrupted and works again; another board may be behind it.
+    /// Notes that a link was closed because more came on it than any board has to say.
+    pub fn handle_flood(&mut self, link: usize) {
+        let worker = self.machine.routes.worker(link);
+        self.machine.fail(worker, Reason::Flood);
+    }
+
+    /// Notes that a link was opened anew; another board may be there.
     pub fn handle_reconnect(&mut self, link: usize) {
         self.reopen(link, false);
     }
 
-    /// The same where it was opened at a place that is only a guess: a board that is not of this run has no part in it there,
-    /// so that nobody is left out for it.
+    /// Notes that a link was opened at a place that is only a guess: a board of another run may be there, and is
+    /// ignored.
     pub fn handle_guess(&mut self, link: usize) {
         self.reopen(link, true);
     }
@@ -117,18 +155,20 @@ impl Aggregator {
         self.machine.reconnect(worker);
     }
 
-    /// Asks again where an answer is overdue.
+    /// Repeats requests whose answers are overdue.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.machine.handle_timeout(now);
     }
 
-    /// When [`Aggregator::handle_timeout`] must be called, if nothing arrives before.
+    /// When to call [`Aggregator::handle_timeout`], if nothing arrives before.
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let deadline = self.machine.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
         [deadline, self.machine.closing_at()].into_iter().flatten().min()
     }
 
-    /// Writes the next frame to send into `out`, if there is one; returns the link for it, and its length.
+    /// Writes the next frame to send into `out`; returns its link and its length.
+    #[must_use]
     pub fn poll_transmit(
         &mut self,
         now: Duration,
@@ -138,12 +178,13 @@ impl Aggregator {
         Some((self.machine.routes.link(worker), len))
     }
 
-    /// What happened.
+    /// The next event.
+    #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.machine.events.pop_front()
     }
 
-    /// Takes the step after a closed round and starts the next one.
+    /// Takes the step after a closed round and opens the next one.
     ///
     /// # Panics
     /// If no round was closed.
@@ -151,7 +192,7 @@ impl Aggregator {
         self.machine.proceed();
     }
 
-    /// Ends the run after a closed round: asks every worker for the digests of its state.
+    /// Ends the run after a closed round: every worker is asked for the digests of its state.
     ///
     /// # Panics
     /// If no round was closed.
@@ -185,37 +226,37 @@ impl Aggregator {
         self.machine.routes.link(worker)
     }
 
-    /// Who said last on a link who it is, since that was opened.
+    /// The board that identified itself last on a link, since that was opened.
     pub fn heard(&self, link: usize) -> Option<&Identity> {
         self.machine.routes.heard(link)
     }
 
-    /// Whether that is a board that is not of this run.
+    /// That board is not of this run.
     pub fn is_strange(&self, link: usize) -> bool {
         self.machine.is_strange(link)
     }
 
-    /// Whether the board of a worker has said to this host who it is.
+    /// The board of a worker has identified itself to this host.
     pub fn is_greeted(&self, worker: usize) -> bool {
         self.machine.peers[worker].board.is_greeted()
     }
 
-    /// Who a worker is, once it has said so, in an earlier part of the run perhaps.
+    /// The board of a worker, once it has identified itself, be it to the host of a resumed run.
     pub fn identity(&self, worker: usize) -> Option<&Identity> {
         self.machine.peers[worker].board.identity()
     }
 
-    /// What became of the bytes received from a worker.
+    /// The fate of the bytes received from a worker.
     pub fn counters(&self, worker: usize) -> &Counters {
         &self.counters[worker]
     }
 
-    /// Bytes received on the link of a worker of a frame that has not ended.
+    /// Bytes of an incomplete frame on the link of a worker.
     pub fn pending(&self, worker: usize) -> usize {
         self.deframers[self.link(worker)].pending()
     }
 
-    /// What a worker's last Ready told of its end of the link.
+    /// Counters of a worker at its end of the link, as of its last identification.
     pub fn statistics(&self, worker: usize) -> WorkerStatistics {
         self.machine.peers[worker].statistics
     }
@@ -225,7 +266,7 @@ impl Aggregator {
         self.machine.peers[worker].traffic()
     }
 
-    /// Where the time of each worker went in the last round that was closed, for those that had a part in it.
+    /// Where the time went in the last closed round, for each worker that took part in it.
     pub fn elapsed(&self) -> impl Iterator<Item = (usize, Elapsed)> {
         let peers = self.machine.peers.iter().enumerate();
         peers.filter_map(|(worker, peer)| Some((worker, peer.elapsed?)))
@@ -236,12 +277,12 @@ impl Aggregator {
         self.machine.peers[worker].reboots
     }
 
-    /// Whether nothing waits for a worker that is silent: others go on without it.
+    /// Nothing waits for a silent worker: the others proceed without it.
     pub fn proceeds_without(&self, now: Duration, worker: usize) -> bool {
         self.machine.proceeds_without(now, worker)
     }
 
-    /// Whether rounds close without a worker.
+    /// Rounds close without a worker.
     pub fn is_excluded(&self, worker: usize) -> bool {
         self.machine.peers[worker].standing.is_excluded()
     }
@@ -251,28 +292,28 @@ impl Aggregator {
         self.machine.peers[worker].exclusions.count
     }
 
-    /// Why a worker was left out last, if it was not just silent.
+    /// Why a worker was excluded last; `None` if it was silent.
     pub fn exclusion_reason(&self, worker: usize) -> Option<&Reason> {
         self.machine.peers[worker].exclusions.reason.as_ref()
     }
 
-    /// Since when a useful answer of a worker has been waited for; none if it is not overdue.
+    /// Since when a useful answer of a worker has been awaited; `None` if it is not overdue.
     pub fn silent_since(&self, worker: usize) -> Option<Duration> {
         self.machine.peers[worker].exchange.silent_since()
     }
 
-    /// When any answer of a worker came last, be it only that it is there.
+    /// When any answer of a worker came last, useful or not.
     pub fn answered_at(&self, worker: usize) -> Duration {
         self.machine.peers[worker].exchange.answered_at()
     }
 
-    /// Mantissas of x, g_i and Σ g_i that were cut to their range, on the host's side.
+    /// Number of mantissas of x, g_i and Σ g_i that the host cut to their range.
     pub fn saturated(&self) -> u32 {
         self.machine.model.saturated()
     }
 
-    /// The step size γ of the run; where it is tuned, the first and the least. A guess until workers have reported, where
-    /// they are asked.
+    /// The step size γ; where it is tuned, the first and least one. A guess until workers have reported their
+    /// constants, where it depends on them.
     pub fn gamma(&self) -> f64 {
         self.machine.model.gamma()
     }

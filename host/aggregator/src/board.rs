@@ -1,14 +1,14 @@
-//! The board of a worker, and what is known of it.
+//! The board of a worker.
 
 use crate::shown::shown;
 use serde::{Deserialize, Serialize};
 
-/// Who answers on a link.
+/// How a board identifies itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Kind of board.
     pub board: String,
-    /// Which of its kind.
+    /// Number that tells it from others of its kind.
     pub identity: u64,
     /// Bytes of memory for state and data.
     pub memory: u32,
@@ -20,7 +20,7 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// After how many refutations in a row a board that turns up on two links counts as two boards.
+/// Refutations in a row after which a board that answers on two links counts as two boards.
 const REFUTED_MAX: u32 = 3;
 
 /// The board of a worker.

@@ -1,23 +1,23 @@
-//! Vectors on their way down, cut into pieces that fit a frame.
+//! Vectors for workers, cut into pieces that fit a frame.
 
 use smidgen_protocol::frame::BODY_LEN_MAX;
 use smidgen_protocol::sparse::{Encoder, Full, Packing, VALUE_BITS_MAX};
 
-/// A piece of a vector on its way to the workers.
+/// A piece of a vector for workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     /// First coordinate.
     pub from: u32,
-    /// One beyond the last.
+    /// One past the last coordinate.
     pub until: u32,
-    /// The entries, in a described body.
+    /// Its entries, as a self-describing body.
     pub body: Vec<u8>,
 }
 
-/// No more entries than this fit a body, whatever they are: an entry takes three bits at least.
+/// No more entries fit a body: each takes three bits at least.
 const ENTRIES_MAX: usize = BODY_LEN_MAX * 8 / 3;
 
-/// All of a vector in chunks that fit a frame, at least one.
+/// Cuts a vector into chunks that fit a frame, at least one.
 pub(crate) fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
     let mut chunks = vec![chunk(vector, 0)];
     while let Some(from) = chunks.last().map(|c| c.until).filter(|&c| c < vector.len() as u32) {
@@ -26,8 +26,8 @@ pub(crate) fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
     chunks
 }
 
-/// As many coordinates from `from` on as fit a frame. All entries of a body share a shift and a width: the bits that none
-/// of them uses do not travel. That is also what keeps a sum that was moved to a finer grid narrow.
+/// Fills a chunk with as many coordinates from `from` on as fit. Its entries share a shift and a width, so that bits
+/// that none of them uses do not travel, as in a sum that was rescaled to a finer grid.
 pub(crate) fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
     let rest = (from..).zip(&vector[from as usize..]).map(|(j, &value)| (j, value.into()));
     let entries: Vec<(u32, i64)> = rest.filter(|&(_, v)| v != 0).take(ENTRIES_MAX).collect();
@@ -42,7 +42,7 @@ pub(crate) fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
     let mut encoder = Encoder::described(&mut body, packing, shift as u8, from);
     let mut pushed = entries.iter().map(|&(j, value)| (j, encoder.push(j, value >> shift)));
     let stopped = pushed.find(|(_, outcome)| *outcome == Err(Full)).map(|(j, _)| j);
-    // What was not looked at begins after the last entry.
+    // Entries beyond the limit have not been looked at.
     let unseen = (entries.len() == ENTRIES_MAX).then(|| from + span);
     let len = encoder.finish();
     body.truncate(len);
@@ -62,7 +62,7 @@ mod tests {
     use smidgen_protocol::sparse::Decoder;
     use smidgen_protocol::vector::round_shift;
 
-    /// What a worker makes of chunks.
+    /// The vector that a worker receives.
     fn received(dimension: usize, chunks: &[Chunk]) -> Vec<i64> {
         let (mut vector, mut next) = (vec![0; dimension], 0);
         for chunk in chunks {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::vector::round_shift;
 
-/// How many coordinates may travel, and with how many bits each.
+/// Sparsity budget of a change of the model on its way down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownlinkBudget {
     /// K.
@@ -12,8 +12,8 @@ pub struct DownlinkBudget {
     pub value_bits: u8,
 }
 
-/// C(v): the K coordinates of largest magnitude, of equal ones the first, rounded to mantissas of so many bits with one
-/// shift; without a budget v itself.
+/// C(v): the K coordinates of largest magnitude, the first of equal ones, rounded to mantissas with one shift; without
+/// a budget v itself.
 pub(crate) fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i64> {
     let Some(DownlinkBudget { k, value_bits }) = budget else { return v };
     let mut order: Vec<usize> = (0..v.len()).collect();
@@ -31,7 +31,7 @@ pub(crate) fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i
     v
 }
 
-/// The smallest shift with which mantissas of so many bits hold magnitudes up to `largest`.
+/// The smallest shift with which mantissas of `value_bits` bits hold magnitudes up to `largest`.
 fn shift_for(largest: u64, value_bits: u8) -> i32 {
     let limit = 1i64 << (value_bits - 1);
     (0..).find(|&shift| round_shift(largest as i64, shift) <= limit).expect("it falls to zero")

@@ -1,4 +1,4 @@
-//! What goes down: the request of each worker as a frame.
+//! Frames to workers: the open request of each.
 
 use crate::chunk::{Chunk, chunk};
 use crate::machine::{Machine, Phase};
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// A message, for whom it is, in which context, and its body.
+/// A message with its address, context and body.
 struct Letter<'m> {
     address: u16,
     context: Context,
@@ -19,7 +19,7 @@ struct Letter<'m> {
 }
 
 impl Machine {
-    /// Writes the next frame to send; returns for whom it is, and its length.
+    /// Writes the next frame to send; returns its worker and its length.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Duration,
@@ -31,14 +31,14 @@ impl Machine {
                 self.deadlines.push(Reverse((until, worker)));
                 continue;
             }
-            // An answer may have come while the repeated request stood in the queue.
+            // An answer may have come while the repetition was in the queue.
             if !self.peers[worker].exchange.dequeue() {
                 continue;
             }
             if let Some((len, payload_len)) = self.emit(worker, out) {
                 break (worker, len, payload_len);
             }
-            // There is no link, or no more: a Hello makes a new one.
+            // The link has no seal yet, or has used it up: a Hello makes a new one.
             self.peers[worker].exchange.check();
             self.enqueue(worker);
         };
@@ -61,7 +61,7 @@ impl Machine {
         Some((worker, len))
     }
 
-    /// Writes what a worker is asked; returns the lengths of frame and body, or none if there is no link to carry it.
+    /// Writes the request to a worker; returns the lengths of frame and body, or `None` if the link has no seal for it.
     fn emit(&mut self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> Option<(usize, usize)> {
         let asked = self.peers[worker].exchange.asked();
         let Letter { address, context, message, body } = self.letter(worker, asked);
@@ -130,12 +130,12 @@ impl Machine {
             }
             Stage::Idle => unreachable!("there is nothing to ask"),
         };
-        // On a swapped cable another worker may hear it, whose state need not be the one that a round builds on.
+        // Where cables were swapped, another worker hears it, whose state need not be the one that the round builds on.
         let address = if message.is_setup() { BROADCAST } else { address(worker) };
         Letter { address, context: self.context_of(&message), message, body }
     }
 
-    /// The context of what the host says.
+    /// The context of a message of the host.
     fn context_of(&self, message: &Down) -> Context {
         let session = Context::downlink(self.setup.session);
         if message.is_setup() {
@@ -147,7 +147,7 @@ impl Machine {
         }
     }
 
-    /// A piece of a vector that a restarted worker must get back.
+    /// A piece of a vector that a restarted worker is sent.
     fn state(&self, worker: usize, part: Part, from: u32) -> Chunk {
         match part {
             Part::Model | Part::ModelChange => chunk(self.model.w(), from),

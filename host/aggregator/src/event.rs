@@ -1,60 +1,62 @@
-//! What the aggregator tells of a run.
+//! The events of a run.
 
 use crate::failure::Failure;
 use crate::traffic::Carried;
 
-/// What a body gets to know.
+/// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A worker said who it is.
+    /// A worker identified itself.
     Greeted(usize),
-    /// A worker holds so many of so many bytes of its data.
+    /// A worker confirmed a part of its data.
     Loaded {
         /// Index of the worker.
         worker: usize,
         /// Bytes it holds.
         held: u32,
-        /// Bytes in all.
+        /// Bytes of all its data.
         len: u32,
     },
-    /// A worker was restarted and is being restored.
+    /// A worker was found restarted, and is restored.
     Rebooted(usize),
     /// The board of a worker answers on another link than before.
     Moved(usize),
-    /// Rounds close without a worker from now on, since it is silent, or for the reason given, which may be another than before.
+    /// Rounds close without a worker from now on; or they did before, and the reason has changed.
     Excluded {
         /// Index of the worker.
         worker: usize,
-        /// Why, if it is not just silent.
+        /// Why; `None` if it is silent.
         failure: Option<Failure>,
     },
-    /// A worker that was left out answers again, and is waited for.
+    /// An excluded worker answers again, and rounds wait for it.
     Readmitted(usize),
-    /// All workers hold their data and the exponents are found: what that cost.
+    /// All workers hold their data, and the exponents are found; with the traffic until then.
     Prepared(Carried),
-    /// A round is complete: look at the state, then call [`Aggregator::proceed`] or [`Aggregator::finish`].
+    /// A round is closed. Look at the state, then call [`Aggregator::proceed`](crate::Aggregator::proceed) or
+    /// [`Aggregator::finish`](crate::Aggregator::finish).
     Closed(Closed),
-    /// All workers confirmed that their state is that of the host: what that cost.
+    /// All workers confirmed that their state is that of the host; with the traffic since the last round.
     Finished(Carried),
-    /// The run cannot go on.
+    /// The run cannot continue.
     Failed(Failure),
 }
 
-/// A round that is complete.
+/// A closed round.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Closed {
-    /// Round t: what follows belongs to x^t.
+    /// Its number t; everything else belongs to x^t.
     pub round: u32,
-    /// The mean of the workers' losses: f(x^t), where all of them looked at all of their rows.
+    /// Mean of the workers' losses: f(x^t), if all of them evaluated all of their rows.
     pub loss: f64,
     /// ‖g^t‖².
     pub estimator_norm_squared: f64,
     /// Digest of all x, g_i and bodies up to here.
     pub transcript: u64,
-    /// Workers that were left out of it.
+    /// Number of workers that it was closed without.
     pub excluded: u32,
-    /// Bits that its updates would take at least, which name their entries and give each a mantissa.
+    /// Fewest bits in which its updates can be coded: the choice of their entries, and a mantissa for each.
     pub information_bits: f64,
-    /// What it took.
+    /// Its traffic and time.
     pub carried: Carried,
 }

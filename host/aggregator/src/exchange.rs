@@ -15,7 +15,7 @@ const QUICK_TIMEOUT_MAX: Duration = Duration::from_secs(4);
 /// Longest time-out of a request with a gradient: repeating it early only fills the worker's queue.
 const EVALUATION_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
-/// Whether the worker must identify itself before the request of its stage is sent.
+/// Doubt about the board on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Identification {
     /// Nothing is in doubt.
@@ -73,7 +73,7 @@ pub(crate) struct Exchange {
     heard_at: Duration,
     /// When any answer came last.
     answered_at: Duration,
-    /// What the last answer took if it may be one to any of several copies, and whether it needed a gradient.
+    /// Time of the last answer, if it may be one to any of several copies, after a gradient if the flag is set.
     ambiguous: Option<(bool, Duration)>,
     quick: Timer,
     evaluation: Timer,
@@ -317,8 +317,8 @@ impl Exchange {
         self.evaded();
     }
 
-    /// Has the worker identify itself, even where it waits for the others. The Hello has a new number, so that an answer
-    /// to an earlier one does not count.
+    /// Has the worker identify itself, even where it waits for the others. The Hello has a new number, so that an
+    /// answer to an earlier one does not count.
     pub(crate) fn challenge(&mut self) {
         self.identification = Identification::Required;
         self.delivery = match self.delivery {

@@ -1,16 +1,16 @@
-//! What updates would take if they were coded perfectly: telemetry.
+//! The information content of updates, for telemetry.
 
-/// Counts the bits of entries: log2 C(d, K) + K · b name K of d coordinates and give each a mantissa of b bits.
+/// Counts the bits of updates with K entries: log2 C(d, K) choose the coordinates, and K · b give each b bits.
 #[derive(Debug)]
 pub(crate) struct Information {
     dimension: u32,
     value_bits: u8,
-    /// log2 C(d, K) for each K that came up, and for those below.
+    /// log2 C(d, K) for each K up to the largest so far.
     subsets: Vec<f64>,
 }
 
 impl Information {
-    /// For updates of `dimension` coordinates with mantissas of `value_bits` bits.
+    /// Counts for `dimension` coordinates and mantissas of `value_bits` bits.
     pub(crate) fn new(dimension: u32, value_bits: u8) -> Self {
         Self { dimension, value_bits, subsets: vec![0.0] }
     }

@@ -1,22 +1,29 @@
-//! The aggregator machine: the server of EF21, and the requests that it takes to run a round.
+#![doc = include_str!("../README.md")]
 //!
-//! ```text
-//!   receive(now, link, bytes) ────> [ machine ] ──> poll_transmit(now, out) ─> (link, len)
-//!   handle_timeout(now) ──────────>     │  ▲
-//!                          poll_event() ▼  │ proceed() | finish()
-//!                                     [ body ]            poll_timeout() ─> when to call again
-//! ```
+//! # Stages of a worker
 //!
-//! It knows neither clock nor port: `now` is the time since the run began. Every worker is at one stage: one
-//! request that is asked until it is answered. What a stage leads to depends on the state of the run, so a board that was
-//! restarted simply finds itself at an early stage again, while its mirror and the model wait for it. Which link leads to which
-//! worker is what boards say of themselves (`routes`):
+//! One exchange is open with each worker: a request that is repeated until it is answered. The state of the run decides
+//! which stage follows, so a restarted board simply finds itself at an early stage again, while its mirror and the
+//! model wait for it.
 //!
 //! ```text
 //!  Greet ─ Configure ─ Load ─ Curvature? ─ Probe ─┐ (once)              ┌─ Part… ─ Round ─┐ (each round)
 //!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
 //! ```
-
+//!
+//! # Dependencies between modules
+//!
+//! A module imports only modules below it.
+//!
+//! ```text
+//!  aggregator, snapshot
+//!  rounds, uplink, downlink, stragglers, recognition      what the machine does
+//!  machine
+//!  peer, routes, setup, model                             what it holds
+//!  exchange, standing, event                              what a worker is asked, and what becomes of it
+//!  stage, timer, stopwatch, traffic, board, failure, chunk, compressor, mirror, scaling, tuner, information
+//!  ratio, sealing, shown
+//! ```
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]

@@ -1,4 +1,4 @@
-//! The state of a run, and what every part of the machine does with it.
+//! The state of a run.
 
 use crate::chunk::Chunk;
 use crate::event::Event;
@@ -19,48 +19,51 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-/// Where the run as a whole stands.
+/// How far the run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Workers are asked how smooth their functions are.
+    /// Workers report their smoothness constants.
     Measuring,
-    /// The exponents are being found.
+    /// Workers are probed with these exponents.
     Probing(Exponents),
     /// Updates of round t are coming in.
     Open(u32),
-    /// Round t is complete.
+    /// Round t is closed.
     Closed(u32),
     /// Digests are being compared.
     Finishing,
-    /// They were those of the host.
+    /// The digests of all workers are those of the host.
     Finished,
 }
 
-/// The state of a run.
+/// The state of a run and of all its workers.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    pub(crate) setup: Setup,
-    pub(crate) phase: Phase,
-    pub(crate) model: Model,
-    pub(crate) mirrors: Vec<Mirror>,
-    pub(crate) peers: Vec<Peer>,
-    pub(crate) routes: Routes,
-    /// The host's end of each link where there is a key, and nothing passes without it; none without one.
-    pub(crate) seals: Vec<HostSeal>,
-    /// What the workers must hear in this round.
-    pub(crate) downlink: Vec<Chunk>,
-    pub(crate) transcript: Transcript,
-    pub(crate) information: Information,
-    /// Who finds the next step size, where it is tuned.
-    pub(crate) tuner: Option<Tuner>,
-    pub(crate) queue: VecDeque<usize>,
-    pub(crate) deadlines: BinaryHeap<Reverse<(Duration, usize)>>,
-    pub(crate) events: VecDeque<Event>,
+    pub setup: Setup,
+    pub phase: Phase,
+    pub model: Model,
+    pub mirrors: Vec<Mirror>,
+    pub peers: Vec<Peer>,
+    pub routes: Routes,
+    /// The host's end of each sealed link; empty without a key.
+    pub seals: Vec<HostSeal>,
+    /// The chunks of the open round.
+    pub downlink: Vec<Chunk>,
+    pub transcript: Transcript,
+    pub information: Information,
+    /// Finds the next step size, where it is tuned.
+    pub tuner: Option<Tuner>,
+    /// Workers to which there is something to send.
+    pub queue: VecDeque<usize>,
+    /// When requests are to be repeated; those that were answered meanwhile are skipped.
+    pub deadlines: BinaryHeap<Reverse<(Duration, usize)>>,
+    pub events: VecDeque<Event>,
     /// When the first frame since the last close was sent.
-    pub(crate) since: Option<Duration>,
+    pub since: Option<Duration>,
 }
 
 impl Machine {
+    /// The state before the first request.
     pub(crate) fn new(setup: Setup) -> Self {
         let (d, n) = (setup.dimension as usize, setup.shares.len());
         let rule = setup.rule();
@@ -92,22 +95,28 @@ impl Machine {
         machine
     }
 
+    /// Queues the request to a worker, if there is one.
     pub(crate) fn enqueue(&mut self, worker: usize) {
         if self.peers[worker].exchange.enqueue() {
             self.queue.push_back(worker);
         }
     }
 
+    /// Starts the exchange of a stage.
     pub(crate) fn enter(&mut self, worker: usize, stage: Stage) {
         self.peers[worker].exchange.enter(stage);
         self.enqueue(worker);
     }
 
-    /// Asks who is there; a worker that was given up for a reason gets another chance.
+    /// Has the worker identify itself on a link that was opened anew.
     pub(crate) fn reconnect(&mut self, worker: usize) {
-        let over = matches!(self.phase, Phase::Finishing | Phase::Finished);
+        let over = match self.phase {
+            Phase::Finishing | Phase::Finished => true,
+            Phase::Measuring | Phase::Probing(_) | Phase::Open(_) | Phase::Closed(_) => false,
+        };
         let Peer { standing, exchange, visitor, .. } = &mut self.peers[worker];
         visitor.forget();
+        // At the end of a run there is nothing that a quarantined worker could still be needed for.
         if !over && standing.pardon() {
             return self.enter(worker, Stage::Greet);
         }
@@ -115,6 +124,7 @@ impl Machine {
         self.enqueue(worker);
     }
 
+    /// Repeats the requests whose deadlines have passed, and closes the round if it has waited long enough.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         while let Some(&Reverse((deadline, worker))) = self.deadlines.peek()
             && deadline <= now

@@ -18,7 +18,7 @@ impl Mirror {
         Self { mantissas: vec![0; dimension], digest: 0 }
     }
 
-    /// These mantissas.
+    /// g_i with these mantissas.
     pub fn of(mantissas: Vec<i32>) -> Self {
         let digest = digest::vector(&mantissas);
         Self { mantissas, digest }
@@ -34,7 +34,7 @@ impl Mirror {
         self.digest
     }
 
-    /// Starts from zero again; what changes goes to `sum` as well, times `weight`.
+    /// Resets g_i to zero; adds the change to `sum` as well, times `weight`.
     pub fn clear(&mut self, sum: &mut [i64], weight: Ratio) {
         for (mantissa, sum) in self.mantissas.iter_mut().zip(sum) {
             *sum -= weighted(weight, std::mem::take(mantissa));
@@ -42,7 +42,7 @@ impl Mirror {
         self.digest = 0;
     }
 
-    /// Takes a checked body; what changes goes to `sum` as well, times `weight`.
+    /// Applies a checked body; adds the change to `sum` as well, times `weight`.
     pub fn apply(
         &mut self,
         body: Decoder,
@@ -62,19 +62,19 @@ impl Mirror {
         });
     }
 
-    /// Adds it to `sum`, times `weight`.
+    /// Adds g_i to `sum`, times `weight`.
     pub fn add_to(&self, sum: &mut [i64], weight: Ratio) {
         sum.iter_mut().zip(&self.mantissas).for_each(|(sum, &m)| *sum += weighted(weight, m));
     }
 
-    /// Moves to another exponent.
+    /// Moves g_i to another exponent.
     pub fn rescale(&mut self, from: Exponent, to: Exponent, saturated: &mut u32) {
         vector::rescale(&mut self.mantissas, from, to, saturated);
         self.digest = digest::vector(&self.mantissas);
     }
 }
 
-/// What a mantissa adds to the sum: rounded for itself, so that a sum does not depend on its history.
+/// The weighted mantissa, rounded by itself, so that a sum does not depend on its history.
 fn weighted(weight: Ratio, mantissa: i32) -> i64 {
     if weight == Ratio::ONE { mantissa.into() } else { weight.scale(mantissa.into(), 0) }
 }

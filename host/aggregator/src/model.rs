@@ -1,4 +1,4 @@
-//! The server's side: x, Σ g_i, and what of them the workers hold.
+//! The server's state: x, Σ g_i, and the workers' versions of both.
 
 use crate::chunk::{Chunk, chunks};
 use crate::compressor::{DownlinkBudget, compress};
@@ -16,22 +16,22 @@ use smidgen_protocol::vector::{self, Ratio};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Model {
     x: Vec<i32>,
-    /// The model that workers hold: x, but for EF21-P, where it follows x by compressed changes.
+    /// The model that workers hold: x, except in EF21-P, where compressed changes make it follow x.
     w: Vec<i32>,
     /// Σ w_i g_i over all mirrors, with the weights of the method.
     sum: Vec<i64>,
-    /// The sum as workers hold it: of the last round, and for EF21-BC it follows by compressed changes.
+    /// The sum that workers hold: that of the last round, except in EF21-BC, where compressed changes make it follow.
     announced: Vec<i64>,
     /// v of the heavy ball; empty without one.
     velocity: Vec<i64>,
     weights: Vec<Ratio>,
     exponents: Exponents,
     gamma: f64,
-    /// At pace 0.
+    /// The step at pace 0.
     rule: Rule,
     pace: u8,
     downlink: Downlink,
-    /// What a change may hold on its way down; everything, where there is none.
+    /// Downlink sparsity budget; `None` sends every change.
     budget: Option<DownlinkBudget>,
     saturated: u32,
 }
@@ -64,7 +64,7 @@ impl Model {
         }
     }
 
-    /// Takes the step size that was found before the first round.
+    /// Sets the step size that was derived before the first round.
     pub(crate) fn set_gamma(&mut self, gamma: f64, rule: Rule) {
         (self.gamma, self.rule) = (gamma, rule);
     }
@@ -74,7 +74,7 @@ impl Model {
         self.gamma
     }
 
-    /// Whether another model has vectors of the same lengths, weights included, and is announced in the same way.
+    /// Another model has the same dimensions, number of workers and downlink.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let shape = |model: &Self| {
             let narrow = [&model.x, &model.w].map(Vec::len);
@@ -114,7 +114,7 @@ impl Model {
         self.rule.gamma_n
     }
 
-    /// Steps at a pace from now on.
+    /// Sets the pace of the steps from now on.
     pub(crate) fn set_pace(&mut self, pace: u8) {
         self.pace = pace;
     }
@@ -129,17 +129,17 @@ impl Model {
         &self.sum
     }
 
-    /// What a worker's estimator is multiplied with in the sum.
+    /// The factor of a worker's estimator in the sum.
     pub(crate) fn weight(&self, worker: usize) -> Ratio {
         self.weights[worker]
     }
 
-    /// Mantissas that were cut to their range.
+    /// Number of mantissas that were cut to their range.
     pub(crate) fn saturated(&self) -> u32 {
         self.saturated
     }
 
-    /// Takes a worker's whole update; `bodies` are checked.
+    /// Applies a worker's whole update; `bodies` are checked.
     pub(crate) fn take<'b>(
         &mut self,
         worker: usize,
@@ -181,7 +181,7 @@ impl Model {
 
     /// Moves to the exponents that the next round needs; returns whether they changed.
     ///
-    /// The largest loss is given, and how much larger than estimators gradients may be.
+    /// `loss_max` is the largest loss, `growth` how much larger than estimators gradients may be.
     pub(crate) fn rescale(&mut self, mirrors: &mut [Mirror], loss_max: u64, growth: u32) -> bool {
         let now = self.exponents;
         let estimator_max = mirrors.iter().map(|mirror| vector::max_magnitude(mirror.mantissas()));
@@ -210,7 +210,7 @@ impl Model {
         true
     }
 
-    /// A bound of the magnitudes of x after the next step.
+    /// An upper bound of the magnitudes of x after the next step.
     fn next_x_max(&self) -> u64 {
         let direction_max =
             largest(&self.sum).max(largest(&self.announced)) + largest(&self.velocity);
@@ -221,7 +221,7 @@ impl Model {
             .saturating_add(gamma_n.scale(direction_max, shift).unsigned_abs())
     }
 
-    /// x^{t+1} from x^t; returns what the workers must hear of it, at least one chunk.
+    /// Takes the step from x^t to x^{t+1}; returns the chunks that workers need for it, at least one.
     pub(crate) fn step(&mut self) -> Vec<Chunk> {
         match self.downlink {
             Downlink::Dense => {
@@ -250,7 +250,7 @@ impl Model {
         }
     }
 
-    /// Lets the sum that the step uses follow Σ g_i: wholly, but for EF21-BC. Returns what changed.
+    /// Moves the announced sum to Σ g_i, by a compressed change in EF21-BC; returns the change.
     fn follow(&mut self) -> Vec<i64> {
         let change = |(sum, announced): (&i64, &i64)| sum - announced;
         let change: Vec<i64> = self.sum.iter().zip(&self.announced).map(change).collect();
@@ -273,12 +273,12 @@ impl Model {
     }
 }
 
-/// The largest magnitude, 0 for none.
+/// The largest magnitude; 0 of an empty vector.
 fn largest(wide: &[i64]) -> u64 {
     wide.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0)
 }
 
-/// What a mantissa stands for.
+/// The real that a mantissa stands for.
 pub fn value(mantissa: f64, exponent: i8) -> f64 {
     mantissa * (-f64::from(exponent)).exp2()
 }

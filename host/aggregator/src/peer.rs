@@ -1,4 +1,4 @@
-//! One worker as the aggregator sees it: what it is asked, what it has answered, what it cost.
+//! The state of one worker.
 
 use crate::board::{Board, Visitor};
 use crate::exchange::Exchange;
@@ -12,51 +12,52 @@ use smidgen_protocol::message::Ticket;
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
 
-/// What a worker counts at its end of the link.
+/// Counters of a worker at its end of the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WorkerStatistics {
-    /// Frames it dropped, in the order of [`Reject::ALL`].
+    /// Frames that it dropped, in the order of [`Reject::ALL`].
     pub rejected: [u32; Reject::COUNT],
     /// How often its receiver lost bytes.
     pub overruns: u32,
-    /// Mantissas it cut to their range.
+    /// Number of mantissas that it cut to their range.
     pub saturated: u32,
 }
 
-/// The update of this round, as far as it has come.
+/// The part of an update that has come.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     /// Bodies with their first coordinates.
     pub bodies: Vec<(u32, Vec<u8>)>,
-    /// Their entries.
+    /// Number of their entries.
     pub entries: u32,
     /// The first coordinate of the next body.
     pub next_from: u32,
-    /// The context of the last frame that was taken: it may come again.
+    /// Context of the last frame that was taken; it may come again.
     last: Option<Context>,
 }
 
 impl Incoming {
-    /// Takes a body.
+    /// Adds a body.
     pub(crate) fn push(&mut self, context: &Context, body: &[u8], entries: u32) {
         self.bodies.push((context.from, body.to_vec()));
         self.entries += entries;
         self.last = Some(*context);
     }
 
-    /// Empties it for the next round.
+    /// Removes the bodies at the end of a round.
     pub(crate) fn close(&mut self) {
         self.bodies.clear();
         (self.entries, self.next_from) = (0, 0);
     }
 
-    /// Forgets it all: the worker computes its update anew.
+    /// Forgets the frames as well: the worker computes its update anew.
     pub(crate) fn forget(&mut self) {
         self.close();
         self.last = None;
     }
 
-    /// The contexts of frames that were taken before, the newest first.
+    /// The contexts of frames that were taken, the newest first.
     pub(crate) fn taken(&self) -> impl Iterator<Item = Context> {
         let last = self.last;
         let earlier = self.bodies.iter().rev().map(|(from, _)| *from);
@@ -76,29 +77,30 @@ pub(crate) struct Peer {
     pub board: Board,
     /// A board of another worker that answers on its link.
     pub visitor: Visitor,
-    /// Ticket of the configuration that it acknowledged: a boot forgets it.
+    /// Ticket of the configuration that it acknowledged; a reboot forgets it.
     pub opened: Ticket,
-    /// Its constant L̂_i, where it was asked for it.
+    /// The constant L̂_i that it reported.
     pub l_i: Option<Ratio>,
-    /// What the last probe found: largest gradient mantissa, loss mantissa.
+    /// Result of its last probe: largest gradient mantissa, loss mantissa.
     pub range: Option<(u32, i32)>,
-    /// The round whose state the worker holds; none after a configuration.
+    /// The round whose state it holds; `None` once it is configured anew.
     pub at_round: Option<u32>,
     /// The last closed round was closed without it.
     pub missed: bool,
     pub incoming: Incoming,
     /// Its loss in the last round that it took part in.
     pub loss: i32,
-    /// Traffic since the last close, and before.
+    /// Traffic since the last close.
     pub uplink: Traffic,
     pub downlink: Traffic,
+    /// Traffic before that, up and down.
     past: (Traffic, Traffic),
     pub stopwatch: Stopwatch,
-    /// Where its time went in the last closed round, if it took part in that.
+    /// Where the time of its last closed round went, if it took part in that.
     pub elapsed: Option<Elapsed>,
-    /// What its last Ready reported.
+    /// Its counters, as of its last Ready.
     pub statistics: WorkerStatistics,
-    /// Times it was found restarted.
+    /// How often it was found restarted.
     pub reboots: u32,
 }
 

@@ -1,8 +1,8 @@
-//! Reals that host and worker must agree on: rounded once, here, from f64 to [`Ratio`].
+//! Reals that host and worker must agree on, rounded from f64 to [`Ratio`] in one place.
 
 use smidgen_protocol::vector::Ratio;
 
-/// Significant bits of a mantissa made here.
+/// Significant bits of a mantissa.
 const MANTISSA_BITS: i32 = 31;
 
 /// The ratio nearest to `value`; its relative error is at most 2^-31.
@@ -25,7 +25,7 @@ pub fn ratio(value: f64) -> Ratio {
     }
 }
 
-/// The real that a ratio stands for.
+/// The real value of a ratio.
 pub fn real(ratio: Ratio) -> f64 {
     let exponent = -i32::from(ratio.exponent);
     let (half, rest) = (exponent / 2, exponent - exponent / 2);

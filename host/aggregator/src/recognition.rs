@@ -1,16 +1,18 @@
 //! Recognises boards, whichever link they answer on.
 //!
-//! A board is known by its identity, not by the link on which it answers. There are as many links as workers, and each leads to
-//! one: at first to the worker of the same number, which takes over the identity of the board that answers there. Whoever answers
-//! on a link of another worker has been moved: the two links swap their workers. Swaps make every order out of every other.
+//! A board is known by its identity, not by the link on which it answers. There are as many links as workers, and each
+//! leads to one: at first to the worker of the same number, which takes over the identity of the board that answers
+//! there. A board that answers on the link of another worker has been moved, so the two links swap their workers; swaps
+//! make every permutation.
 //!
 //! ```text
-//! Ready on the link of w:  by w itself          all is well
-//!                          by a board of v      where is v?  not heard yet, silent, or another board answers there: swap
-//!                                                            it answers on its own link as well: one identity too many
-//!                          by an unknown board  a worker without an identity? it is that one
-//!                                                w was not heard yet? it stands in for it, once every link has answered
-//!                                                a stranger
+//! Ready on the link of w, from     then
+//!  the board of w                  nothing to do
+//!  the board of v                  swap, if v was not greeted, does not answer on its own link, or has a visitor there
+//!                                  refuse, if it answers on its own link as well: two boards have one identity
+//!  an unknown board                it becomes the worker without a board, if there is one, w first
+//!                                  it replaces the board of w, if that was not greeted and every link has answered
+//!                                  refuse, otherwise: it is a stranger
 //! ```
 
 use crate::board::Identity;
@@ -23,7 +25,7 @@ use std::iter::once;
 use std::time::Duration;
 
 impl Machine {
-    /// Whether it is the worker's own board that answers. If not, it is found out whose it is, and what to do.
+    /// Returns whether the worker's own board answers; if not, finds out whose board it is, and acts on it.
     pub(crate) fn recognise(&mut self, now: Duration, worker: usize, ready: &Ready) -> bool {
         let identity = Identity {
             board: ready.board.to_owned(),
@@ -42,13 +44,13 @@ impl Machine {
             None if self.peers[worker].board.is_greeted() => {
                 self.fail(worker, Reason::Stranger(identity));
             }
-            // It is asked again until the others have said who they are.
+            // It is asked again until the others have identified themselves.
             None => self.peers[worker].exchange.heard(now),
         }
         false
     }
 
-    /// Whose board answers on the link of `worker`, as far as is known.
+    /// The worker whose board answers on the link of `worker`, as far as is known.
     fn owner(&self, worker: usize, identity: u64) -> Option<usize> {
         let places = || once(worker).chain(0..self.peers.len());
         let stands_in = || self.may_stand_in(worker).then_some(worker);
@@ -63,8 +65,8 @@ impl Machine {
         self.peers.iter().position(is_known)
     }
 
-    /// Whether an unknown board on the link of `worker` takes its place, in a run that goes on: no other link can lead to the board of a
-    /// worker that was not heard yet, since unknown ones answer on all of theirs.
+    /// An unknown board on the link of `worker` may replace its board, in a resumed run. That board cannot be on
+    /// another link: every worker that was not greeted has an unknown board on its link.
     fn may_stand_in(&self, worker: usize) -> bool {
         let is_accounted_for = |other: usize| {
             let peer = &self.peers[other];
@@ -78,12 +80,12 @@ impl Machine {
             && (0..self.peers.len()).all(is_accounted_for)
     }
 
-    /// Whether a board that is not of this run has said who it is on a link.
+    /// The board that identified itself on a link is not of this run.
     pub(crate) fn is_strange(&self, link: usize) -> bool {
         self.routes.heard(link).is_some_and(|heard| self.known(heard.identity).is_none())
     }
 
-    /// A worker's own board has answered on its link.
+    /// Notes that a worker's own board answered on its link.
     fn confirm(&mut self, worker: usize, identity: Identity) {
         let link = self.routes.link(worker);
         self.routes.tentative[link] = false;
@@ -97,7 +99,8 @@ impl Machine {
         }
     }
 
-    /// A board that was met on the link of `worker` has answered on its own link as well: it was put back meanwhile, or there are two of them.
+    /// Notes that a visitor on the link of `worker` has answered on its own link: it was put back, or there are two
+    /// boards.
     fn refute(&mut self, worker: usize, owner: usize) {
         if self.peers[worker].visitor.refute() {
             self.fail(worker, Reason::SameIdentity(owner));
@@ -106,8 +109,8 @@ impl Machine {
         }
     }
 
-    /// The board of `owner` answers on the link of another worker. Before anything is changed it is asked on its own link: two boards
-    /// with one identity would both answer, and one that only says that it is another's shall not harm that.
+    /// Notes that the board of `owner` answers on the link of another worker. It is first asked on its own link: two
+    /// boards with one identity would both answer, and a board with a false identity must not harm the true one.
     fn meet(&mut self, worker: usize, owner: usize) {
         let theirs = &self.peers[owner];
         let is_elsewhere = !theirs.board.is_greeted() || theirs.visitor.owner.is_some();
@@ -120,7 +123,7 @@ impl Machine {
         self.enqueue(owner);
     }
 
-    /// Two workers are each where the other was looked for, as far as is known.
+    /// Swaps the links of two workers, and asks both boards to identify themselves.
     fn swap(&mut self, one: usize, other: usize) {
         self.routes.swap(one, other);
         let [one_peer, other_peer] =
@@ -133,7 +136,7 @@ impl Machine {
         self.ask_who(other);
     }
 
-    /// Asks who is there, now.
+    /// Has a worker identify itself at once.
     pub(crate) fn ask_who(&mut self, worker: usize) {
         self.peers[worker].exchange.challenge();
         self.enqueue(worker);

@@ -1,4 +1,4 @@
-//! From round to round: what is closed is told, the step is taken, the next round is opened.
+//! Rounds: a round closes, the step is taken, the next round opens.
 
 use crate::event::{Closed, Event};
 use crate::machine::{Machine, Phase};
@@ -13,11 +13,11 @@ use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::vector::{round_shift, saturate};
 use std::time::Duration;
 
-/// What a transcript says of a worker that was excluded from a round.
+/// Stands in a transcript for a worker that a round was closed without.
 const EXCLUDED: u64 = u64::MAX;
 
 impl Machine {
-    /// Closes the open round, or the run, if no worker is waited for any more.
+    /// Closes the open round, or the run, if every worker is done or excluded.
     pub(crate) fn close_if_complete(&mut self, now: Duration) {
         if self.closing_at().is_none_or(|at| at > now) {
             return;
@@ -34,8 +34,8 @@ impl Machine {
         }
     }
 
-    /// When the open round, or the run, closes if nothing comes any more: once every worker is done or excluded, and one
-    /// at least is done.
+    /// When the open round, or the run, closes if nothing comes any more: once every worker is done or excluded, and
+    /// one at least is done.
     pub(crate) fn closing_at(&self) -> Option<Duration> {
         let mut workers = 0..self.peers.len();
         let over_at = |worker| match self.is_done(worker) {
@@ -63,7 +63,7 @@ impl Machine {
         self.peers[worker].at_round == Some(round)
     }
 
-    /// Closes a round, of which all is in that is waited for.
+    /// Closes a round whose awaited updates have all been taken.
     fn close(&mut self, now: Duration, round: u32) {
         self.transcript.absorb(u64::from(round));
         self.transcript.absorb(digest::vector(self.model.w()));
@@ -99,7 +99,7 @@ impl Machine {
         self.phase = Phase::Closed(round);
     }
 
-    /// What it took since the last close.
+    /// The traffic and time since the last close.
     pub(crate) fn close_traffic(&mut self, now: Duration) -> Carried {
         let elapsed = now.saturating_sub(self.since.take().unwrap_or(now));
         let mut carried = Carried { elapsed, ..Carried::default() };
@@ -159,7 +159,7 @@ impl Machine {
         self.model.set_pace(pace);
     }
 
-    /// Takes the step, and notes what it promises.
+    /// Takes the step, and notes the decrease that it promises.
     fn step(&mut self) {
         let before = self.tuner.is_some().then(|| self.model.w().to_vec());
         self.downlink = self.model.step();
@@ -171,17 +171,17 @@ impl Machine {
         }
     }
 
-    /// The round whose updates are coming in.
+    /// The round that takes updates.
     pub(crate) fn open_round(&self) -> Option<u32> {
         if let Phase::Open(round) = self.phase { Some(round) } else { None }
     }
 
-    /// The context of what a worker says outside rounds.
+    /// The context of a worker's messages outside rounds.
     pub(crate) fn context(&self, worker: usize) -> Context {
         Context { worker: address(worker), ..Context::downlink(self.setup.session) }
     }
 
-    /// Has every worker that is there confirm its state.
+    /// Asks every worker that was in the last round to confirm its state.
     pub(crate) fn finish(&mut self) {
         assert!(matches!(self.phase, Phase::Closed(_)), "only a closed round can be the last");
         self.phase = Phase::Finishing;
@@ -191,7 +191,7 @@ impl Machine {
         }
     }
 
-    /// Ends the run: all that are there have confirmed their state.
+    /// Ends the run: the workers have confirmed their states.
     fn conclude(&mut self, now: Duration) {
         self.phase = Phase::Finished;
         let carried = self.close_traffic(now);

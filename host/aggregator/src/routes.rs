@@ -2,21 +2,21 @@
 
 use crate::board::Identity;
 
-/// Links and workers, each the only one of the other.
+/// A bijection between links and workers.
 #[derive(Debug)]
 pub(crate) struct Routes {
     /// The worker of each link.
     workers: Vec<usize>,
     /// The link of each worker.
     links: Vec<usize>,
-    /// Who said last on a link who it is, since that was opened.
+    /// The board that identified itself last on each link, since that was opened.
     pub heard: Vec<Option<Identity>>,
-    /// Links that have only been tried: boards of other people may be there.
+    /// Links to places that are only guesses: a board of another run may be there.
     pub tentative: Vec<bool>,
 }
 
 impl Routes {
-    /// As many links as workers, in the same order.
+    /// Leads every link to the worker of the same number.
     pub(crate) fn new(count: usize) -> Self {
         let (workers, links) = ((0..count).collect(), (0..count).collect());
         Self { workers, links, heard: vec![None; count], tentative: vec![false; count] }
@@ -32,17 +32,17 @@ impl Routes {
         self.links[worker]
     }
 
-    /// Who said last on a link who it is, since that was opened.
+    /// The board that identified itself last on a link, since that was opened.
     pub(crate) fn heard(&self, link: usize) -> Option<&Identity> {
         self.heard[link].as_ref()
     }
 
-    /// A link was opened anew, where it is tentative at a place that may be another.
+    /// Notes that a link was opened anew, tentatively at a place that is only a guess.
     pub(crate) fn reopen(&mut self, link: usize, tentative: bool) {
         (self.heard[link], self.tentative[link]) = (None, tentative);
     }
 
-    /// Gives each of two workers the link of the other.
+    /// Swaps the links of two workers.
     pub(crate) fn swap(&mut self, one: usize, other: usize) {
         self.links.swap(one, other);
         for worker in [one, other] {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_workers_stay_each_the_only_one_of_the_other() {
+    fn links_and_workers_stay_a_bijection() {
         let mut routes = Routes::new(4);
         for (one, other) in [(0, 1), (1, 2), (3, 1), (0, 3), (2, 0)] {
             let before = [one, other].map(|worker| routes.link(worker));

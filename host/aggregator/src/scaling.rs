@@ -1,33 +1,33 @@
-//! Which exponents a run uses, and when it changes them.
+//! The exponents of a run, and when they change.
 //!
-//! The rules look at agreed state alone, never at the link, so a run takes the same exponents whatever gets
-//! lost. A range that proves too small is widened before anything saturates; one that became too coarse is narrowed.
+//! The rules depend on agreed state only, never on the link, so a run takes the same exponents whatever gets lost. A
+//! range that proves too small is widened before anything saturates; one that became too coarse is narrowed.
 
 use smidgen_protocol::message::{Exponents, Loss};
 use smidgen_protocol::vector::Exponent;
 
-/// A range that a magnitude shall lie in: beyond `most` it is widened, below `least` narrowed, to `aim`; in bits.
+/// The bits that a magnitude should have. Outside `least..=most` the exponent is adjusted so that it has `aim`.
 struct Range {
     least: u32,
     aim: u32,
     most: u32,
 }
 
-/// Gradients have room to grow eightfold before the next look.
+/// Gradients have room to grow eightfold before the next adjustment.
 const GRADIENT: Range = Range { least: 25, aim: 28, most: 30 };
-/// The model keeps all the bits it can: its grid limits how small a step can be.
+/// The model keeps all bits that it can: its grid limits how small a step can be.
 const MODEL: Range = Range { least: 0, aim: 29, most: 30 };
 /// A loss has 24 bits with its sign.
 const LOSS: Range = Range { least: 18, aim: 21, most: 22 };
 
-/// Bits of room for the gradient of a minibatch beside that of all rows, and beside an estimator that holds a part of it.
+/// Bits by which the gradient of a minibatch may exceed that of all rows, or an estimator that holds a part of it.
 pub(crate) const NOISE_BITS: u32 = 6;
 
-/// Exponents beyond these are no use to anybody.
+/// The largest magnitude of an exponent.
 const EXPONENT_MAX: i32 = 100;
-/// Bits that the finest grid leaves a quantity at least, so that it is more than noise.
+/// The fewest bits of a quantity on the finest grid that are more than noise.
 const SMALLEST_BITS: i32 = 24;
-/// The first probe: it shows any gradient up to 2^50.
+/// Exponent of the first probe, which shows any gradient up to 2^50.
 const COARSEST: Exponent = -20;
 
 /// Bits of a magnitude: 0 for 0, `b` for `2^(b-1)..2^b`.
@@ -36,7 +36,7 @@ fn bits(magnitude: u64) -> u32 {
 }
 
 impl Range {
-    /// The exponent after a look at the largest magnitude.
+    /// The exponent that suits a largest magnitude.
     fn adjust(&self, exponent: Exponent, magnitude: u64) -> Exponent {
         let bits = bits(magnitude);
         if magnitude != 0 && !(self.least..=self.most).contains(&bits) {
@@ -48,7 +48,8 @@ impl Range {
     }
 }
 
-/// What grids hold: magnitudes of at least `SMALLEST_BITS` on the finest, and without more bits than they have on the coarsest.
+/// The magnitudes that a grid can represent: `SMALLEST_BITS` at least on the finest, their range at most on the
+/// coarsest.
 pub mod grids {
     use super::{EXPONENT_MAX, GRADIENT, LOSS, MODEL, Range, SMALLEST_BITS};
     use std::ops::RangeInclusive;
@@ -68,7 +69,7 @@ pub mod grids {
         held(&GRADIENT)
     }
 
-    /// Coordinates of models, or how far a step moves them.
+    /// Coordinates of models, and of steps.
     pub fn models() -> RangeInclusive<f64> {
         held(&MODEL)
     }
@@ -79,11 +80,11 @@ pub(crate) fn first_probe() -> Exponents {
     Exponents { x: 0, gradient: COARSEST, loss: COARSEST }
 }
 
-/// After a probe: the exponents to use, or to probe with where a magnitude was too coarse to tell.
+/// The exponents after a probe: those to use, or to probe with next where a magnitude was too coarse to tell.
 pub(crate) fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Exponents {
     let finer = |exponent: Exponent, magnitude: u32, range: &Range| {
         if magnitude == 0 {
-            // Nothing to see yet: look closer, up to a point.
+            // Too small to see: look closer, up to a limit.
             (i32::from(exponent) + range.aim as i32).min(EXPONENT_MAX) as Exponent
         } else {
             range.adjust(exponent, u64::from(magnitude))
@@ -103,19 +104,19 @@ pub(crate) struct Magnitudes {
     pub x: u64,
     /// Of all g_i.
     pub estimator: u64,
-    /// Of what is wide: Σ g_i as the workers hold it, and the velocity.
+    /// Of wide vectors: Σ g_i as the workers hold it, and the velocity.
     pub wide: u64,
     /// Of all losses.
     pub loss: u64,
 }
 
-/// Wide vectors keep to so many bits, so that their changes can be sent and sums of them do not leave an i64.
+/// Bits of wide vectors at most, so that their changes can be sent and their sums fit an i64.
 const WIDE_BITS_MAX: i32 = 46;
 
-/// Between rounds: what the largest magnitudes ask for.
+/// The exponents that suit the largest magnitudes between rounds.
 ///
-/// Gradients may have become small while a sum of the round before is still large, and a velocity may outgrow them all:
-/// what is wide limits how finely they are told.
+/// Gradients may have become small while the sum of the round before is still large, and a velocity may outgrow them
+/// all: wide vectors limit how fine their grid can be.
 pub(crate) fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
     let room = WIDE_BITS_MAX - bits(max.wide) as i32;
     let widest = (i32::from(now.gradient) + room).clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent;
@@ -126,7 +127,7 @@ pub(crate) fn between_rounds(now: Exponents, max: Magnitudes) -> Exponents {
     }
 }
 
-/// The exponent of x before the first step, whose largest move is `step_max`: it leaves x room to grow 64-fold.
+/// The exponent of x for a largest first step `step_max`: it leaves x room to grow 64-fold.
 pub(crate) fn first_model_exponent(step_max: f64) -> Exponent {
     let magnitude = if step_max > 0.0 { step_max.log2().ceil() as i32 } else { 0 };
     (MODEL.aim as i32 - 6 - magnitude).clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent

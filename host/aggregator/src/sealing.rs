@@ -1,4 +1,4 @@
-//! What a host needs to seal its links: the key, and unpredictable salts.
+//! Key and salts of sealed links.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -6,26 +6,26 @@ use smidgen_protocol::seal::{Key, Salt};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a host seals its links with.
+/// Key and salts of a host's sealed links.
 #[derive(Clone, Debug)]
 pub struct Sealing {
     /// The key of the fleet.
     pub key: Key,
-    /// Where the salts of its handshakes come from.
+    /// Source of the salts for its handshakes.
     pub salts: Salts,
 }
 
-/// A source of salts. Its copies draw from it in turn, so no two of them get the same.
+/// A source of salts. Its clones draw from it in turn, so no two of them get the same.
 #[derive(Clone)]
 pub struct Salts(Arc<Mutex<ChaCha20Rng>>);
 
 impl Salts {
-    /// A source that nobody can predict if the seed is random.
+    /// An unpredictable source, if the seed is random.
     pub fn new(seed: [u8; 32]) -> Self {
         Self::of(ChaCha20Rng::from_seed(seed))
     }
 
-    /// A source that a small seed repeats: for simulation alone.
+    /// A reproducible source, for simulation only.
     pub fn of_seed(seed: u64) -> Self {
         Self::of(ChaCha20Rng::seed_from_u64(seed))
     }

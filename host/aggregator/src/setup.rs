@@ -1,4 +1,4 @@
-//! What a run is about.
+//! The options of a run.
 
 use crate::compressor::DownlinkBudget;
 use crate::ratio::ratio;
@@ -15,60 +15,60 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest number of workers: sums of as many estimators have 47 bits, for which everything has room.
+/// The largest number of workers: a sum of that many estimators has 47 bits, for which everything has room.
 pub const WORKERS_MAX: usize = 1 << 15;
 
-/// What a run is about.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The run, not 0; a worker leaves one run when it is configured for another.
+    /// Number of the run, not 0. A worker leaves its session when it is configured for another.
     pub session: u32,
     /// Name of the objective.
     pub objective: &'static str,
-    /// What is added to the loss of the data.
+    /// Regulariser, added to the loss of the data.
     pub regulariser: Regulariser,
     /// Weight λ of the regulariser.
     pub lambda: f64,
-    /// Where the model starts: 0 is x⁰ = 0, another seed a [random model](smidgen_protocol::start).
+    /// Seed of x⁰: 0 for x⁰ = 0, another one for a [random model](smidgen_protocol::start).
     pub start_seed: u32,
     /// Dimension d.
     pub dimension: u32,
     /// Bits of a mantissa, 2..=32.
     pub value_bits: u8,
-    /// The first estimators.
+    /// Initial estimators.
     pub init: Init,
-    /// What workers send of their gradients.
+    /// The method by which workers turn gradients into updates.
     pub method: Method,
-    /// How they compress it.
+    /// Their compressor.
     pub compressor: Compressor,
-    /// Which of its rows a worker looks at in a round.
+    /// Rows that a worker evaluates in a round.
     pub batch: Batch,
-    /// How the model travels.
+    /// How the model travels to the workers.
     pub downlink: Downlink,
-    /// What a change may hold on its way down (EF21-P, EF21-BC); everything, where there is none.
+    /// Downlink sparsity budget (EF21-P, EF21-BC); `None` sends every change.
     pub downlink_budget: Option<DownlinkBudget>,
-    /// Step size γ; where it is tuned, the first and the least. Where there is a `theory`, no more than a guess.
+    /// Step size γ; where it is tuned, the first and least one; a guess where `theory` is given.
     pub gamma: f64,
-    /// What makes γ of the constants that workers report before the first round, where these are asked for.
+    /// Derives γ from the constants that workers report before the first round; `None` does not ask for them.
     pub theory: Option<Theory>,
-    /// What becomes of γ.
+    /// The rule for γ between rounds.
     pub step_rule: StepRule,
     /// η of the heavy ball; 0 for none.
     pub momentum: f64,
     /// Weight λ₁ of the l1 norm, by a proximal step; 0 for none.
     pub l1: f64,
-    /// What each worker has; their number is n.
+    /// The share of each worker; their number is n.
     pub shares: Vec<Share>,
-    /// How long a byte takes on the line: answers are not expected sooner.
+    /// Time that the line takes for a byte: no answer is expected sooner.
     pub byte_time: Duration,
-    /// For how long a round waits for a worker that is silent; none for ever.
+    /// Time for which a round waits for a silent worker; `None` waits for ever.
     pub round_timeout: Option<Duration>,
-    /// What frames are sealed with, where there is a key.
+    /// Key and salts, where links are sealed.
     pub seal: Option<Sealing>,
 }
 
-/// The step size γ that theory allows for constants L_i: the one place where what workers report meets f64. What comes out
-/// is rounded to a [`Ratio`](smidgen_protocol::vector::Ratio) as a given γ is, and travels as that.
+/// The theoretical step size γ as a function of the constants L_i. Its result is rounded to a
+/// [`Ratio`](smidgen_protocol::vector::Ratio), as a given γ is.
 #[derive(Clone)]
 pub struct Theory(Arc<Formula>);
 
@@ -76,7 +76,7 @@ pub struct Theory(Arc<Formula>);
 type Formula = dyn Fn(&[f64]) -> f64 + Send + Sync;
 
 impl Theory {
-    /// `gamma` tells γ for the L_i of all workers, in their order.
+    /// `gamma` computes γ from the L_i of all workers, in their order.
     pub fn new(gamma: impl Fn(&[f64]) -> f64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(gamma))
     }
@@ -92,34 +92,34 @@ impl fmt::Debug for Theory {
     }
 }
 
-/// What becomes of the step size γ between rounds.
+/// The rule for the step size γ between rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepRule {
-    /// It stays.
+    /// It is constant.
     Constant,
     /// It follows the losses that workers report.
     Tuned,
 }
 
-/// A worker's part of the problem.
+/// A worker's share of the problem.
 #[derive(Clone, Debug)]
 pub struct Share {
-    /// Its data, as they travel.
+    /// Its data, in wire format.
     pub data: Vec<u8>,
-    /// What its gradient is multiplied with before it meets the grid: 1/(n w_i) in EF21-W, else 1.
+    /// Factor of its gradient: 1/(n w_i) in EF21-W, else 1.
     pub scale: f64,
-    /// What its estimator is multiplied with in the sum: n w_i in EF21-W, else 1.
+    /// Factor of its estimator in the sum: n w_i in EF21-W, else 1.
     pub weight: f64,
-    /// Its part in f: 1/n where workers are equal.
+    /// Weight of its loss in f: 1/n where workers are equal.
     pub loss_weight: f64,
     /// Coordinates of its updates, K.
     pub k: u32,
-    /// When it takes part in a round.
+    /// The rounds in which it takes part.
     pub participation: Participation,
 }
 
 impl Setup {
-    /// What a worker is told of its part.
+    /// The configuration of a worker.
     pub fn configuration(&self, worker: usize, ticket: Ticket, identity: u64) -> Configure<'_> {
         let Share { data, scale, k, participation, .. } = &self.shares[worker];
         let n = self.shares.len() as f64;
@@ -149,30 +149,30 @@ impl Setup {
         }
     }
 
-    /// Whether some rows have no part in some rounds: then the losses that workers report are not f.
+    /// Some rounds leave out some rows: the losses that workers report are not f.
     pub fn is_stochastic(&self) -> bool {
         let is_full = |share: &Share| share.participation == Participation::FULL;
         !self.batch.is_full() || !self.shares.iter().all(is_full)
     }
 
-    /// Whether every loss that goes into the mean is one of the round, over all rows of its worker: then the mean is f.
+    /// The mean of the losses of a round is f: all workers report it, over all of their rows.
     pub fn hears_all(&self) -> bool {
         !self.is_stochastic() && self.round_timeout.is_none()
     }
 
-    /// How much larger a gradient may be than what is known of it.
+    /// Factor by which a gradient may exceed those that are known.
     pub(super) fn gradient_growth(&self) -> u32 {
         if self.batch.is_full() { 1 } else { 1 << NOISE_BITS }
     }
 
-    /// What a worker's update of `round` may hold.
+    /// Sparsity budget of a worker's update of `round`.
     pub(super) fn budget(&self, worker: usize, round: u32) -> method::Budget {
         let Share { k, .. } = self.shares[worker];
         let budget = method::Budget { k, value_bits: self.value_bits, compressor: self.compressor };
         self.init.budget(round, self.dimension, budget)
     }
 
-    /// Whether a worker takes part in a round.
+    /// A worker takes part in a round.
     pub(super) fn includes(&self, worker: usize, round: u32) -> bool {
         self.shares[worker].participation.includes(address(worker), round)
     }
@@ -188,7 +188,7 @@ impl Setup {
         Decoder::new(body, packing, from).map_err(|_| Reject::Body)
     }
 
-    /// What is constant in the server's steps.
+    /// The constants of the server's steps.
     pub(super) fn rule(&self) -> Rule {
         let n = self.shares.len() as f64;
         Rule {

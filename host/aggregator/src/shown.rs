@@ -1,14 +1,14 @@
-//! Text from outside, made fit for one line of a message: escapes for what a terminal would obey or a reader not see.
+//! Foreign text, made fit for one line of a message.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 
-/// A text from outside, to be displayed: see [`shown`].
+/// Displays a foreign text: see [`shown`].
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(&'a OsStr);
 
-/// Displays a text in one line: what a terminal would obey, what reorders other text, line ends, and bytes that are not
-/// UTF-8 appear as escapes such as `\u{1b}` and `\xff`.
+/// Displays a text in one line. Control characters, line ends, marks that reorder text and bytes that are not UTF-8
+/// appear as escapes such as `\u{1b}` and `\xff`.
 pub fn shown<T: AsRef<OsStr> + ?Sized>(text: &T) -> Shown<'_> {
     Shown(text.as_ref())
 }
@@ -25,17 +25,18 @@ impl Display for Shown<'_> {
     }
 }
 
-/// A character as an escape: `\n` and `\t` as they are known, everything else by its number.
+/// Escapes a character: `\n` and `\t` by their letters, every other one by its number.
 pub fn escape(char: char) -> impl Iterator<Item = char> + Display {
     char.escape_default()
 }
 
-/// Whether a character is a mark on paper, or a space between them.
+/// A character is a visible mark, or a space.
 pub fn is_harmless(char: char) -> bool {
     let is_unseen = matches!(char,
-        // Marks of direction, embeddings and overrides, isolates; line and paragraph separators; what has no width.
+        // Marks of direction, embeddings and overrides, isolates; line and paragraph separators; characters without
+        // width.
         '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        // Annotations, and letters that nobody sees.
+        // Annotations, and invisible letters.
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
     !char.is_control() && !is_unseen
 }

@@ -1,4 +1,4 @@
-//! A run between two rounds: all that the rest of it depends on.
+//! The state of a run between two rounds.
 
 use crate::aggregator::Aggregator;
 use crate::board::{Board, Identity};
@@ -14,8 +14,8 @@ use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::vector::Ratio;
 use thiserror::Error;
 
-/// The state of the host behind a closed round. What workers hold follows from it, so that it is all they need as well,
-/// unless their method keeps something to itself.
+/// The state of the host after a closed round. The state of the workers follows from it, unless their method has
+/// private vectors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     round: u32,
@@ -26,7 +26,7 @@ pub struct Snapshot {
     workers: Vec<Worker>,
 }
 
-/// What is kept of a worker.
+/// The saved state of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Worker {
     identity: Option<Identity>,
@@ -39,7 +39,7 @@ struct Worker {
     exclusions: u32,
 }
 
-/// A state and a setup that do not belong together.
+/// A snapshot that does not fit the setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the state is that of another problem: it has other numbers of workers or coordinates, or another method; give the \
@@ -48,12 +48,12 @@ struct Worker {
 pub struct ForeignSnapshot;
 
 impl Snapshot {
-    /// The round t behind which the run stands.
+    /// The round t that was closed last.
     pub fn round(&self) -> u32 {
         self.round
     }
 
-    /// The transcript up to there.
+    /// The transcript of all rounds up to it.
     pub fn transcript(&self) -> u64 {
         self.transcript.value()
     }
@@ -69,7 +69,8 @@ impl Snapshot {
 }
 
 impl Aggregator {
-    /// All that the rest of the run depends on; none while a round is open.
+    /// The state that the rest of the run depends on; `None` while a round is open.
+    #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
         let Machine { phase: Phase::Closed(round), ref model, ref tuner, transcript, .. } =
             self.machine
@@ -93,8 +94,8 @@ impl Aggregator {
         })
     }
 
-    /// A run that goes on with the round after that of the snapshot. Whoever is there is greeted and restored as after a
-    /// reboot; each board becomes the worker that it was, whatever the order of the links.
+    /// Resumes a run with the round after that of the snapshot. Workers are restored as after a reboot; each board
+    /// becomes the worker that it was, in whatever order the links are.
     ///
     /// # Errors
     /// If the snapshot is not of a run with this setup.

@@ -2,7 +2,7 @@
 
 use smidgen_protocol::message::{Part, Up};
 
-/// What a worker is being asked, in the order in which the stages follow each other.
+/// The stages, in the order in which they follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Hello → Ready.
@@ -40,7 +40,7 @@ impl Stage {
         Self::Restore { part, from: 0, furthest: 0 }
     }
 
-    /// The most that the worker has confirmed of what it is filled with.
+    /// The most bytes or coordinates that the worker has confirmed, where it is filled.
     pub(crate) fn furthest(self) -> Option<u32> {
         match self {
             Self::Load { furthest, .. } | Self::Restore { furthest, .. } => Some(furthest),

@@ -1,7 +1,7 @@
-//! A worker's standing: whether the rounds wait for it.
+//! A worker's standing decides if rounds wait for it.
 //!
 //! ```text
-//!  standing       what happens to the worker, and its standing then
+//!  standing       its successor after
 //!                 update    restart, resume   silence    failure       answer
 //!  InStep         InStep    Recovering        Excluded   Quarantined   -
 //!  Recovering     InStep    Recovering        Excluded   Quarantined   -
@@ -14,9 +14,10 @@
 //! ```
 //!
 //! Set-up and round 0 need every worker. After that, and only with a round time-out
-//! ([`Setup::round_timeout`](crate::Setup::round_timeout)), rounds close without those that are excluded or quarantined, as
-//! if they took no part: their estimators stay, and the transcript names them. Such a worker may hold anything, so it is
-//! restored like a restarted one. A quarantined one is asked to identify itself again after pauses that double.
+//! ([`Setup::round_timeout`](crate::Setup::round_timeout)), rounds close without those that are excluded or
+//! quarantined, as if they took no part: their estimators stay, and the transcript names them. Such a worker may hold
+//! anything, so it is restored like a restarted one. A quarantined one is asked to identify itself again after pauses
+//! that double.
 
 use crate::failure::Reason;
 use std::time::Duration;
@@ -28,26 +29,26 @@ pub(crate) const RESTARTS_MAX: u32 = 8;
 const PAUSE_MIN: Duration = Duration::from_secs(10);
 const DOUBLINGS_MAX: u32 = 6;
 
-/// What has happened to a worker since its last update.
+/// The setbacks of a worker since its last update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Setbacks {
-    /// Restarts; one at least, so that what the worker is sent counts as sent before.
+    /// Restarts, at least 1.
     restarts: u32,
     /// How often it was quarantined.
     quarantines: u32,
 }
 
-/// Whether the rounds wait for a worker.
+/// The standing of a worker in the rounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// They do, and nothing has happened to it since its last update.
+    /// Rounds wait for it, and nothing has happened to it since its last update.
     #[default]
     InStep,
-    /// They do, while it is restored.
+    /// Rounds wait for it while it is restored.
     Recovering(Setbacks),
-    /// They do not: it was silent beyond the round time-out.
+    /// Rounds close without it: it was silent beyond the round time-out.
     Excluded(Setbacks),
-    /// They do not: no run was possible with it, for this reason.
+    /// Rounds close without it: no run was possible with it, for this reason.
     Quarantined(Setbacks, Reason),
 }
 
@@ -79,7 +80,7 @@ impl Standing {
         }
     }
 
-    /// What the worker is sent it has been sent before.
+    /// Frames to the worker count as retransmissions.
     pub(crate) fn is_sent_again(&self) -> bool {
         match self {
             Self::InStep => false,

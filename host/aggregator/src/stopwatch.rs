@@ -6,13 +6,15 @@
 //!  line = what is known of n + f bytes  (≤ waited)                        +        receiving
 //! ```
 //!
-//! The host does not see when the worker has the request. How long the line takes for n + f bytes it knows from requests that need no gradient: at most as
-//! long as one of the last of them took for as many or more, and at most as long as for fewer and, at the rate of the line, the rest. Until there was such a request, bytes count at that rate.
-//! A board that is always slow to look at its line cannot be told from a slow line, nor a slow board from a host that is slow to look at what came.
+//! The host does not see when a request reaches the worker. It estimates how long the line takes for n + f bytes from
+//! requests without a gradient: at most as long as a recent one of as many bytes or more took, and at most as long as
+//! one of fewer bytes took, plus the rest at the rate of the line. Until there was such a request, bytes count at that
+//! rate. A board that is always slow to read its line cannot be told from a slow line, nor a slow board from a slow
+//! host.
 
 use std::time::Duration;
 
-/// Answers to requests without a gradient after which one is forgotten: a line may become slower.
+/// Answers without a gradient after which a measurement is forgotten, since a line may become slower.
 const MEMORY: u32 = 32;
 
 /// Where the time of one worker's round went.
@@ -20,22 +22,22 @@ const MEMORY: u32 = 32;
 pub struct Elapsed {
     /// From the first request of the round to the last byte of the update.
     pub round_trip: Duration,
-    /// Of that, on the line.
+    /// Part of it on the line.
     pub line: Duration,
-    /// Of that, from the first to the last sending of requests that were repeated: frames that were lost, or a worker that took longer than expected.
+    /// Part of it between the first and the last copy of repeated requests: a frame was lost, or the worker was slow.
     pub repeating: Duration,
     /// Bytes on the link in this round, both ways.
     pub bytes: u64,
 }
 
 impl Elapsed {
-    /// The rest: the worker computed.
+    /// Part of it in which the worker computed: the rest.
     pub fn board(&self) -> Duration {
         self.round_trip.saturating_sub(self.line + self.repeating)
     }
 }
 
-/// A request on its way.
+/// A request that has not been answered.
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     first_sent: Duration,
@@ -55,11 +57,11 @@ pub(crate) struct Stopwatch {
     line: Duration,
     repeating: Duration,
     flight: Option<Flight>,
-    /// When the frame that is coming in began, and its bytes by then.
+    /// When the present frame began to arrive, and how many of its bytes came then.
     arrival: Option<(Duration, usize)>,
-    /// Fastest times seen lately, by byte count, and the answer that each is of; none implied by a later one.
+    /// Fastest recent times by byte count, each with the number of its answer; none is implied by a later one.
     known: Vec<(u32, usize, Duration)>,
-    /// Answers to requests without a gradient.
+    /// Number of answers to requests without a gradient.
     answers: u32,
 }
 
@@ -77,12 +79,12 @@ impl Stopwatch {
         self.arrival.get_or_insert((now, len));
     }
 
-    /// Notes that the frame has ended: the next bytes begin another one.
+    /// Notes that the frame has ended.
     pub(crate) fn frame_ended(&mut self) {
         self.arrival = None;
     }
 
-    /// Notes that the frame is the answer, to a request that needs a gradient or does not.
+    /// Notes that the frame was the answer to a request, which needed a gradient if it `evaluates`.
     pub(crate) fn answered(&mut self, now: Duration, evaluates: bool, byte_time: Duration) {
         let (began, head) = self.arrival.take().unwrap_or((now, 0));
         let Some(flight) = self.flight.take() else { return };
@@ -96,7 +98,7 @@ impl Stopwatch {
         let least = |&(_, len, took): &_| at_most((len, took), bytes, byte_time);
         let known = self.known.iter().map(least).min();
         let unseen = known.unwrap_or(byte_time * bytes as u32).min(waited);
-        // What was asked before the last round was closed is not of this one.
+        // The request is one of an earlier round.
         let Some(since) = self.since else { return };
         self.line += unseen + now.saturating_sub(began);
         self.repeating += last_sent.saturating_sub(first_sent.max(since));
@@ -106,7 +108,7 @@ impl Stopwatch {
     fn learn(&mut self, bytes: usize, waited: Duration, byte_time: Duration) {
         self.answers = self.answers.wrapping_add(1);
         let answers = self.answers;
-        // One that an earlier one implies is kept: it is forgotten later.
+        // Measurements that an earlier one implies are kept, since that is forgotten first.
         self.known.retain(|&(answer, len, took)| {
             let is_implied = at_most((bytes, waited), len, byte_time) <= took;
             answers.wrapping_sub(answer) < MEMORY && !is_implied
@@ -119,7 +121,7 @@ impl Stopwatch {
         self.updated = Some(now);
     }
 
-    /// Starts anew; returns what the round took if the worker had a part in it, with `bytes` on its link.
+    /// Ends a round with `bytes` on the link; returns its times if the worker took part in it.
     pub(crate) fn close(&mut self, bytes: u64) -> Option<Elapsed> {
         let (since, updated) = (self.since.take(), self.updated.take());
         let (line, repeating) =
@@ -128,7 +130,7 @@ impl Stopwatch {
         Some(Elapsed { round_trip, line, repeating, bytes })
     }
 
-    /// Another worker is on this one's link from now on, and this one on that: what is known of a link stays with it.
+    /// Two workers swap their links; what is known of a link stays with it.
     pub(crate) fn swap_links(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.known, &mut other.known);
         std::mem::swap(&mut self.answers, &mut other.answers);
@@ -136,7 +138,7 @@ impl Stopwatch {
     }
 }
 
-/// The time that a line needs for `bytes` at most if it `took` that long for `len`.
+/// Upper bound of the time of a line for `bytes`, if `len` bytes `took` that long.
 fn at_most((len, took): (usize, Duration), bytes: usize, byte_time: Duration) -> Duration {
     took + byte_time * bytes.saturating_sub(len) as u32
 }
@@ -151,7 +153,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// A stopwatch that has seen a request of 20 bytes without a gradient take `waited` to the first 10 bytes of its answer.
+    /// A stopwatch that has seen a request of 20 bytes without a gradient take `waited` to the first 10 bytes of its
+    /// answer.
     fn greeted(waited: Duration) -> Stopwatch {
         let mut watch = Stopwatch::default();
         watch.sent(ms(0), 20);
@@ -161,7 +164,8 @@ mod tests {
         watch
     }
 
-    /// A round that begins at one second: 30 bytes down, the first 10 of the update after `waited`, the rest after `receiving`.
+    /// A round that begins at one second: 30 bytes down, the first 10 of the update after `waited`, the rest after
+    /// `receiving`.
     fn round(mut watch: Stopwatch, waited: Duration, receiving: Duration) -> Elapsed {
         let start = ms(1000);
         watch.sent(start, 30);

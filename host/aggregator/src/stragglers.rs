@@ -86,7 +86,7 @@ impl Machine {
         others.all(|(_, peer)| peer.standing.is_quarantined())
     }
 
-    /// Says what is new of a worker's exclusion.
+    /// Announces a change of a worker's exclusion.
     fn announce(&mut self, worker: usize, notice: Notice, failure: Option<Failure>) {
         let exclusions = &mut self.peers[worker].exclusions;
         match notice {
@@ -106,8 +106,8 @@ impl Machine {
         }
     }
 
-    /// Asks a worker that was not in the round just closed what follows for it. On its way to its restoration nothing
-    /// changes; a restoration begins again, since the model has moved on.
+    /// Starts the restoration of a worker that was not in the round just closed again, since the model has moved on. A
+    /// worker on its way to its restoration needs no change.
     pub(crate) fn bring_back(&mut self, worker: usize, rescaled: bool) {
         match self.peers[worker].exchange.stage() {
             Stage::Greet | Stage::Configure | Stage::Load { .. } | Stage::Idle => {}

@@ -1,4 +1,4 @@
-//! The aggregator machine by examples: real workers behind lines on which a test decides the fate of every request.
+//! Examples: real workers on lines where a test decides the fate of every request.
 
 mod bench;
 mod hostile;
@@ -31,7 +31,7 @@ struct Place {
     stage: fn(Stage) -> bool,
     /// None before the first round.
     from: Option<u32>,
-    /// Whether the stage is one of a worker that was restarted in round 2.
+    /// The stage is one of a worker that was restarted in round 2.
     restoring: bool,
 }
 

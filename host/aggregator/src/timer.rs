@@ -1,38 +1,37 @@
-//! When to ask again: the retransmission timer of TCP (RFC 6298), per link and kind of request.
+//! When to repeat a request: the retransmission timer of TCP (RFC 6298), per link and kind of request.
 //!
-//! It differs where a serial line does. TCP backs off for as long as a minute, and stays there, because its losses mean that
-//! too much is sent. Here they do not: what is known of a link bounds how long its silence is waited out, and an
-//! answer ends it.
+//! TCP backs off for as long as a minute, because its losses are a sign of congestion. Those of a serial line are not:
+//! the time-out is bounded by what is known of the link, and an answer resets it.
 
 use std::time::Duration;
 
-/// Before anything is known of a link. Data chunks take 50 ms at 115200 baud.
+/// The first time-out. A data chunk takes 50 ms at 115200 baud.
 const FIRST: Duration = Duration::from_millis(500);
 const LEAST: Duration = Duration::from_millis(20);
-/// An answer is not waited for longer than so many times what it should take.
+/// The longest time-out, as a multiple of the estimate.
 const PATIENCE: u32 = 16;
 
 /// An estimate of how long an answer takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timer {
-    /// The answers so far, and their spread.
+    /// Mean and deviation of the answers so far, smoothed.
     known: Option<(Duration, Duration)>,
     timeout: Duration,
     most: Duration,
 }
 
 impl Timer {
-    /// A timer that never waits longer than `most`.
+    /// A timer whose time-out never exceeds `most`.
     pub(crate) fn new(most: Duration) -> Self {
         Self { known: None, timeout: FIRST, most }
     }
 
-    /// How long to wait before asking again.
+    /// How long to wait before the request is repeated.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// An answer is known to have taken so long.
+    /// Takes the time of an answer.
     pub(crate) fn sample(&mut self, took: Duration) {
         self.known = Some(match self.known {
             None => (took, took / 2),
@@ -43,13 +42,13 @@ impl Timer {
         self.settle();
     }
 
-    /// An answer came, to which of several requests is not known: nothing is learnt, and the next one is waited for as
-    /// ever. Where nothing is known at all, patience stays.
+    /// Resets the time-out after an answer to one of several copies, which tells nothing of the time. Where nothing is
+    /// known at all, the time-out stays.
     pub(crate) fn settle(&mut self) {
         self.timeout = self.estimate().unwrap_or(self.timeout);
     }
 
-    /// No answer came: wait twice as long.
+    /// Doubles the time-out after a missing answer.
     pub(crate) fn back_off(&mut self) {
         let patience = self.estimate().map_or(self.most, |estimate| estimate * PATIENCE);
         self.timeout = (self.timeout * 2).min(patience).min(self.most);

@@ -1,27 +1,27 @@
-//! What passed the links, by cause.
+//! Traffic of the links, by cause.
 
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// What passed the links in one direction, counted where it passes.
+/// Traffic in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Bytes of packed bodies, each body counted once however often it was sent.
+    /// Bytes of packed bodies, each counted once however often it was sent.
     pub payload_bytes: u64,
-    /// All bytes on the wire: bodies, frames around them, and everything that was sent again.
+    /// All bytes on the wire, retransmissions included.
     pub wire_bytes: u64,
-    /// Frames, those that were sent again included. Of what arrives, damaged ones as well, if they can still be told for
-    /// frames; bytes that cannot are in `wire_bytes` and in the counters alone.
+    /// Frames, retransmissions included. Damaged frames that arrive count if they can be recognised as frames; other
+    /// bytes count in `wire_bytes` only.
     pub frames: u64,
-    /// Frames that were sent again, those that restore a restarted worker included.
+    /// Retransmitted frames, those that restore a worker included.
     pub retransmitted_frames: u64,
-    /// Bytes on the wire of the frames that were sent again.
+    /// Bytes on the wire of retransmitted frames.
     pub retransmitted_bytes: u64,
 }
 
 impl Traffic {
-    /// Wire bytes that are neither payload nor sent again: headers, checksums, delimiters.
+    /// Bytes on the wire that are neither payload nor retransmitted: headers, checksums, delimiters.
     pub const fn framing_bytes(&self) -> u64 {
         self.wire_bytes.saturating_sub(self.payload_bytes + self.retransmitted_bytes)
     }
@@ -37,15 +37,15 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What passed all links since the last look.
+/// Traffic of all links since the last close.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// From the workers.
     pub uplink: Traffic,
     /// To the workers.
     pub downlink: Traffic,
-    /// Bytes, both ways, on the link that carried most.
+    /// Bytes on the busiest link, both ways.
     pub busiest_link_bytes: u64,
-    /// From the first frame that was sent to now.
+    /// Time since the first frame.
     pub elapsed: Duration,
 }

@@ -13,58 +13,59 @@
 //!         log₂ max(parabola, min(angle, 2^(−stalled/64)))        if it shrinks and f is below twice its first value
 //! ```
 //!
-//! On a quadratic f with exact estimators parabola and angle are the same number, 1/γc, c the curvature along g. With
-//! compressed ones they are not: old parts of g spoil the parabola even where γ is small, and shrinking γ does not help against
-//! them, waiting does. The angle tells the two apart, and the pace may shrink faster, the longer f has not reached a new low.
+//! On a quadratic f with exact estimators, parabola and angle are the same number, 1/γc, with c the curvature along g.
+//! With compressed ones they differ: old parts of g spoil the parabola even where γ is small, and only waiting helps,
+//! not a smaller γ. The angle tells the two apart, and the pace may shrink faster, the longer f has not reached a new
+//! low.
 //!
-//! Why it is safe: a loss of twice the first costs an octave, and another one every 16 rounds that it lasts; the ceiling comes
-//! down with the pace and rises by an eighth of an octave for a new low that stands out from the noise. f is bounded from
-//! below and ν is not less than the grid, so there are finitely many such lows, hence finitely many such octaves: in the end
-//! the run stays below twice its first loss, or γ is the step of theory, which decreases the Lyapunov function.
+//! Why it is safe: a loss of twice the first costs an octave, and another one for every 16 rounds that it lasts. The
+//! ceiling comes down with the pace and rises by an eighth of an octave for a new low that stands out from the noise. f
+//! is bounded below and ν is not less than the grid, so there are finitely many such lows and hence octaves. In the end
+//! the run stays below twice its first loss, or γ is the theoretical step, which decreases the Lyapunov function.
 //!
-//! All of it are integers that travelled or that follow from them, so a transcript does not depend on the link.
+//! All numbers are integers that travelled or that follow from them, so a transcript does not depend on the link.
 
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::step::{self, EIGHTHS};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
 
-/// Steps of the pace in a factor of two.
+/// Steps of the pace per factor of two.
 const OCTAVE: i32 = step::OCTAVE as i32;
 
 /// How far a trial may lengthen the step before one has shortened it: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
-/// The same for later trials: a quarter of an octave. With more, steps overshoot, and what is stirred up then in old parts of
-/// the estimators takes long to settle.
+/// The same for later trials: a quarter of an octave. With more, steps overshoot and stir up old parts of the
+/// estimators, which take long to settle.
 const GROWTH_MAX: i32 = 2;
 /// How far a trial may shorten the step.
 const SHRINKAGE_MAX: i32 = 3 * OCTAVE;
-/// What is aimed at, from the lowest point of the parabola: a little less.
+/// Offset from the lowest point of the parabola: the trial aims at a little less.
 const BIAS: i32 = -2;
 /// Rounds without a new low that let a trial shorten the step by one more eighth of an octave.
 const PATIENCE: u32 = 8;
 /// How far a change of the losses must stand out from the noise.
 const SIGNAL: i128 = 6;
-/// The noise is forgotten at this rate, a round.
+/// Rounds in which the noise decays by a factor of e.
 const NOISE_DECAY: i128 = 32;
 /// Rounds of too high a loss that cost an octave.
 const OUTSIDE_ROUNDS: u32 = 16;
 
 /// Losses are counted in units of 2^-48, whatever exponents are in use.
 const UNIT: i32 = 48;
-/// Magnitudes are cut to this: a sum over all workers and a product with a mantissa stay below 2^124.
+/// Magnitudes are cut to this, so that a sum over all workers and a product with a mantissa stay below 2^124.
 const MAGNITUDE_MAX: i128 = 1 << 92;
 
-/// The same for Σ g_i, which has 47 bits; a finer exponent may stretch the one from before the trial.
+/// The same for Σ g_i, which has 47 bits; a finer exponent may stretch the sum of before the trial.
 const DIRECTION_MAX: i64 = 1 << 50;
 
-/// What a worker said, and what its estimator promised since.
+/// The last loss of a worker, and the decrease that its estimator has promised since.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Account {
     loss: Option<i128>,
     promised: i128,
 }
 
-/// What was promised and found since the last judgement, and Σ g_i at that time.
+/// The decrease promised and found since the last decision, and Σ g_i at that time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Trial {
     promised: i128,
@@ -73,7 +74,7 @@ struct Trial {
     exponent: Exponent,
 }
 
-/// The rule; [`Tuner::report`] and [`Tuner::judge`] look at a closed round, [`Tuner::promise`] at the step after it.
+/// The tuner. [`Tuner::report`] and [`Tuner::judge`] look at a closed round, [`Tuner::promise`] at the step after it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Tuner {
     accounts: Vec<Account>,
@@ -91,7 +92,7 @@ pub(crate) struct Tuner {
 }
 
 impl Tuner {
-    /// The step of theory, for so many workers.
+    /// Starts with the theoretical step, for `worker_count` workers.
     pub(crate) fn new(worker_count: usize) -> Self {
         Self {
             accounts: vec![Account::default(); worker_count],
@@ -107,12 +108,12 @@ impl Tuner {
         }
     }
 
-    /// For how many workers it was made.
+    /// Number of workers.
     pub(crate) fn worker_count(&self) -> usize {
         self.accounts.len()
     }
 
-    /// x moved from `before` to `after`: what a worker's estimator, times `weight`, promises of it.
+    /// Notes the decrease that a worker's estimator, times `weight`, promises as x moves from `before` to `after`.
     pub(crate) fn promise(
         &mut self,
         worker: usize,
@@ -126,7 +127,7 @@ impl Tuner {
         *promised = cut(*promised + weighted(units(product, exponent), weight));
     }
 
-    /// Takes what the workers said in a round, each with the weight of its loss; who took no part says nothing.
+    /// Takes the losses of a round, each with its weight; `None` for a worker that took no part in it.
     pub(crate) fn report(
         &mut self,
         losses: impl Iterator<Item = Option<(i32, Ratio)>>,
@@ -168,7 +169,7 @@ impl Tuner {
         self.lowest = self.lowest.min(loss);
     }
 
-    /// Ends the trial if it is decided; `sum` is Σ g_i. Returns the pace of the next step.
+    /// Ends the trial if it is decided, and returns the pace of the next step; `sum` is Σ g_i.
     pub(crate) fn judge(&mut self, sum: &[i64], exponent: Exponent) -> u8 {
         let Trial { promised, found, .. } = self.trial;
         let threshold = SIGNAL * self.noise;
@@ -185,7 +186,7 @@ impl Tuner {
         self.pace
     }
 
-    /// What a trial does to the pace.
+    /// The change of the pace after a trial.
     fn change(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
         let Trial { promised, found, .. } = self.trial;
         let parabola = BIAS + eighths(promised, 2 * (promised - found));
@@ -202,7 +203,7 @@ impl Tuner {
 }
 
 impl Trial {
-    /// What the estimators before and after say of the step, in eighths of an octave.
+    /// The angle of before and after, in eighths of an octave.
     fn angle(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
         vector::rescale_sum(&mut self.direction, self.exponent, exponent);
         self.direction.iter_mut().for_each(|g| *g = (*g).clamp(-DIRECTION_MAX, DIRECTION_MAX));
@@ -214,13 +215,13 @@ impl Trial {
     }
 }
 
-/// The largest whole e with 2^(e/8) ≤ a/b; beyond all bounds if b is not positive, below them if a is not.
+/// The largest whole e with 2^(e/8) ≤ a/b; a huge one if b is not positive, a hugely negative one if a is not.
 fn eighths(a: i128, b: i128) -> i32 {
     const BOUND: i32 = 1 << 12;
     if a <= 0 || b <= 0 {
         return if a <= 0 { -BOUND } else { BOUND };
     }
-    // Both with 64 bits at most; the quotient has 32 bits behind the point.
+    // Both have 64 bits at most; the quotient has 32 fractional bits.
     let excess = (i128::BITS - a.max(b).leading_zeros()).saturating_sub(64);
     let quotient = ((a as u128 >> excess) << 32) / (b as u128 >> excess).max(1);
     if quotient == 0 {

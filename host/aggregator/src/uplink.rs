@@ -1,9 +1,9 @@
-//! What comes up: answers, and what they lead to.
+//! Frames from workers: answers, and the exchanges that follow them.
 
 use crate::event::Event;
 use crate::failure::Reason;
 use crate::machine::{Machine, Phase};
-use crate::peer::WorkerStatistics;
+use crate::peer::{Peer, WorkerStatistics};
 use crate::ratio::real;
 use crate::scaling;
 use crate::stage::Stage;
@@ -18,13 +18,39 @@ use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
 
 impl Machine {
-    /// Handles one frame of a worker.
-    pub(crate) fn handle(
+    /// Counts bytes of a worker.
+    pub(crate) fn note_bytes(&mut self, now: Duration, worker: usize, len: usize) {
+        let peer = &mut self.peers[worker];
+        peer.uplink.wire_bytes += len as u64;
+        peer.stopwatch.arriving(now, len);
+    }
+
+    /// Opens a frame where links are sealed, and handles it.
+    pub(crate) fn handle_sealed(
         &mut self,
         now: Duration,
+        link: usize,
         worker: usize,
-        frame: &Frame,
+        frame: Frame,
     ) -> Result<(), Reject> {
+        let wire_len = frame.wire_len;
+        self.peers[worker].uplink.frames += 1;
+        let opened = match self.seals.get_mut(link) {
+            Some(seal) => seal.open(frame),
+            None => Ok(frame),
+        };
+        let outcome = opened.and_then(|frame| self.handle(now, worker, &frame));
+        if outcome == Err(Reject::Repeated) {
+            let Peer { exchange, uplink, .. } = &mut self.peers[worker];
+            exchange.repeated();
+            uplink.retransmitted_frames += 1;
+            uplink.retransmitted_bytes += wire_len as u64;
+        }
+        outcome
+    }
+
+    /// Handles one frame of a worker.
+    fn handle(&mut self, now: Duration, worker: usize, frame: &Frame) -> Result<(), Reject> {
         let (payload, context) = self.check(worker, frame)?;
         let (message, body) = match Up::parse(payload) {
             Ok(parsed) => parsed,
@@ -70,7 +96,7 @@ impl Machine {
         found.ok_or(Reject::Checksum)
     }
 
-    /// Lets the answer to the present request pass, once.
+    /// Accepts the answer to the open request, once.
     fn admit(
         &mut self,
         now: Duration,
@@ -150,7 +176,7 @@ impl Machine {
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
-            // A worker that is being configured need not be in the session yet. One that waits for the others is asked by its
+            // A worker that is being configured need not be in the session yet. An idle one shows by the answer to its
             // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
             _ if in_session => self.resume(worker),
@@ -159,7 +185,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A worker is there, but its answer is still to come.
+    /// Repeats the request of a worker that is there but has not answered it.
     fn resume(&mut self, worker: usize) {
         self.peers[worker].exchange.evaded();
         if self.peers[worker].exchange.resume() {
@@ -169,7 +195,7 @@ impl Machine {
         }
     }
 
-    /// A worker has forgotten everything: it is brought back to where the round began.
+    /// Brings a worker that has lost its state back to where the round began.
     fn restart(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
         peer.exchange.served();
@@ -182,7 +208,7 @@ impl Machine {
         }
     }
 
-    /// Compares a worker's state with the host's; one that was restarted at the very end has none to compare.
+    /// Compares a worker's state with the host's. A worker that restarted since its last update has none.
     fn verify(&mut self, now: Duration, worker: usize, ready: &Ready, in_session: bool) {
         let digests = (digest::vector(self.model.w()), self.mirrors[worker].digest());
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
@@ -206,7 +232,7 @@ impl Machine {
         let peer = &mut self.peers[worker];
         let stage = peer.exchange.stage();
         match stage.furthest() {
-            // It has held as much before: asked for the same again and again, it would never get further.
+            // Otherwise a worker that asks for the same again and again would hold up the round for ever.
             Some(furthest) if value <= furthest => peer.exchange.evaded(),
             Some(_) | None => peer.exchange.served(),
         }
@@ -238,7 +264,7 @@ impl Machine {
         self.enter(worker, next);
     }
 
-    /// The stage after a worker holds `held` bytes of its data, of which it held `furthest` at most before.
+    /// The stage after a worker confirmed `held` bytes of its data, and `furthest` at most so far.
     fn loaded(&mut self, worker: usize, held: u32, furthest: u32) -> Stage {
         let len = self.setup.shares[worker].data.len() as u32;
         self.events.push_back(Event::Loaded { worker, held, len });
@@ -254,7 +280,7 @@ impl Machine {
         }
     }
 
-    /// The stage after a worker knows the exponents.
+    /// The stage after a worker confirmed the exponents.
     fn announced(&self, worker: usize) -> Stage {
         match (self.phase, self.peers[worker].at_round) {
             (Phase::Open(0), None) => Stage::Begin,
@@ -263,7 +289,7 @@ impl Machine {
         }
     }
 
-    /// The stage after a vector was restored.
+    /// The stage after a worker confirmed a restored vector.
     fn restored(&self, part: Part) -> Stage {
         match (part, self.setup.downlink) {
             (Part::Model, _) => Stage::restore(Part::Estimator),
@@ -274,7 +300,7 @@ impl Machine {
         }
     }
 
-    /// Takes the constant of a worker; the last one makes the step size.
+    /// Takes the constant of a worker; the last one determines the step size.
     fn handle_curvature(&mut self, worker: usize, l_i: Ratio) {
         self.peers[worker].l_i = Some(l_i);
         self.peers[worker].exchange.enter(Stage::Idle);
@@ -294,7 +320,8 @@ impl Machine {
         self.ask_idle(Stage::Probe);
     }
 
-    /// Asks those who wait. A worker that was restarted in the meantime is still loading and will find its way by itself.
+    /// Enters a stage with every idle worker. One that was restarted meanwhile is still loading and gets there by
+    /// itself.
     fn ask_idle(&mut self, stage: Stage) {
         for worker in 0..self.peers.len() {
             if self.peers[worker].exchange.stage() == Stage::Idle {
@@ -303,7 +330,7 @@ impl Machine {
         }
     }
 
-    /// Takes what a probe found; the last one decides how to go on.
+    /// Takes the result of a probe; the last one determines the exponents, or the next probe.
     fn handle_range(&mut self, now: Duration, worker: usize, gradient_max: u32, loss: i32) {
         self.peers[worker].range = Some((gradient_max, loss));
         self.peers[worker].exchange.enter(Stage::Idle);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// How long an answer is on its way.
 const LATENCY: Duration = Duration::from_millis(1);
-/// Whatever is waited for happens within so many steps.
+/// Steps within which every awaited event happens.
 const STEPS_MAX: usize = 20_000;
 
 /// A separable f_i: ∂f_i/∂x_j = slope(x_j, b_j), the data being signed bytes b; the loss is ½‖∇f_i‖².
@@ -91,7 +91,7 @@ pub(super) fn with_k(k: u32, mut setup: Setup) -> Setup {
     setup
 }
 
-/// What happens to a frame.
+/// The fate of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
     None,
@@ -102,7 +102,7 @@ pub(super) enum Damage {
 }
 
 impl Damage {
-    /// What arrives.
+    /// The frames that arrive.
     fn of(self, frame: &[u8]) -> Vec<Vec<u8>> {
         let mut arriving = frame.to_vec();
         match self {
@@ -116,7 +116,7 @@ impl Damage {
     }
 }
 
-/// What happens to a request and its answer.
+/// The fate of a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Down(Damage),
@@ -153,8 +153,8 @@ pub(super) struct Node {
     /// How long a gradient takes.
     pub takes: Duration,
     busy_until: Duration,
-    /// Bytes that the host sent on the link of this number; that reached this worker since it was started; that reached the host on
-    /// the link of this number.
+    /// Bytes that the host sent on the link of this number, that reached this worker since it was started, and that
+    /// reached the host on the link of this number.
     sent: u64,
     arrived: u64,
     risen: u64,
@@ -176,7 +176,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Workers that have just been switched on, behind lines without a fault.
+    /// Workers that have just been switched on, on lines without a fault.
     pub(super) fn new(setup: Setup) -> Self {
         let memory_len = memory_len::<Slope>(&setup.configuration(0, 0, 0));
         let node = |worker| Node {
@@ -206,7 +206,7 @@ impl Bench {
         Self { rule: Box::new(rule), ..self }
     }
 
-    /// What a worker is being asked.
+    /// The stage of a worker.
     pub(super) fn stage(&self, worker: usize) -> Stage {
         self.host.machine.peers[worker].exchange.stage()
     }
@@ -253,7 +253,7 @@ impl Bench {
             Fault::Reconnect => {
                 answers.iter().for_each(|answer| self.arrive(link, &answer[..answer.len() / 2]));
                 self.host.handle_reconnect(link);
-                assert_eq!(self.host.pending(worker), 0, "nothing goes on where it was cut");
+                assert_eq!(self.host.pending(worker), 0, "no frame continues where it was cut");
             }
             _ => self.answer(link, &answers, up),
         }
@@ -304,7 +304,7 @@ impl Bench {
         self.nodes[node].arrived = 0;
     }
 
-    /// The host ends behind a closed round, and another one goes on, with a session of its own.
+    /// The host ends after a closed round, and another one resumes the run, with a session of its own.
     pub(super) fn end_host(&mut self, setup: Setup) {
         let snapshot = self.host.snapshot().expect("a round is closed");
         let setup = Setup { session: setup.session + 1, ..setup };
@@ -312,7 +312,7 @@ impl Bench {
         self.answers.clear();
     }
 
-    /// What the host has to tell; if there is nothing, something happens.
+    /// The next event of the host; without one, a step.
     pub(super) fn advance(&mut self) -> Option<Event> {
         let event = self.host.poll_event();
         assert!(event.is_some() || self.step(), "there is nothing left to happen");

@@ -106,7 +106,7 @@ fn digests(bench: &Bench) -> [u64; 2] {
     [0, 1].map(|worker| bench.host.mirror(worker).digest())
 }
 
-/// What a worker may say, mostly close to what it is asked.
+/// Bytes that may arrive, mostly close to the awaited answer.
 #[derive(Clone, Debug)]
 enum Arrival {
     /// A message: which, how far its numbers are off, what it says.
@@ -117,7 +117,7 @@ enum Arrival {
         body: Vec<u8>,
     },
     Noise(Vec<u8>),
-    /// The run goes on for so many steps.
+    /// The run proceeds by a number of steps.
     Steps(u8),
 }
 
@@ -132,7 +132,7 @@ fn arrivals() -> impl Strategy<Value = Arrival> {
     ]
 }
 
-/// A frame of whoever is on link 0 that the host takes for correct, if `off` is 0 even for the answer.
+/// A frame of the worker on link 0 that the host accepts as correct, and as the answer if `off` is 0.
 fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u8> {
     let worker = bench.host.machine.routes.worker(0);
     let peer = &bench.host.machine.peers[worker];
@@ -175,7 +175,7 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
     }
 }
 
-/// The run goes on, whatever has failed.
+/// The run proceeds, whatever has failed.
 fn go_on(bench: &mut Bench) {
     while let Some(event) = bench.host.poll_event() {
         if let Event::Closed(_) = event {

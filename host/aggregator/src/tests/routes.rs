@@ -20,7 +20,7 @@ fn rotate(bench: &mut Bench, links: &[usize], noticed: bool) {
     }
 }
 
-/// Runs on to the last of so many rounds; returns the transcript, and who moved, in order of their numbers.
+/// Runs to the last of `rounds` rounds; returns the transcript and the workers that moved, sorted.
 fn go_on(bench: &mut Bench, rounds: u32) -> (u64, Vec<usize>) {
     let mut moved = vec![];
     let transcript = loop {
@@ -64,7 +64,7 @@ fn exchanged_boards_find_their_workers_at_every_stage() {
             links.sort_unstable();
             assert!(!all || moved == links, "{what}: {moved:?}");
             let reboots: u32 = (0..4).map(|worker| bench.host.reboots(worker)).sum();
-            assert!(reboots == 0 || !all, "{what}: nobody forgot anything");
+            assert!(reboots == 0 || !all, "{what}: no worker was restarted");
             bench.check_bytes_in_all();
             if all {
                 bench.check_states();
@@ -75,7 +75,7 @@ fn exchanged_boards_find_their_workers_at_every_stage() {
 
 /// An answer from before the swap that comes after it, on the old link, is told for a late one.
 #[test]
-fn what_was_on_its_way_when_cables_were_swapped_harms_nobody() {
+fn late_answers_after_a_swap_of_cables_change_nothing() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     for steps in 0..20 {
         let mut bench = Bench::new(four());
@@ -126,7 +126,7 @@ fn a_board_on_the_link_of_an_absent_one_is_found() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let mut bench = Bench::new(four());
     bench.until_stage(0, Stage::Round, Some(1));
-    // Node 0 is on link 1 now, and nobody is on link 0.
+    // Node 0 is on link 1 now, and none is on link 0.
     rotate(&mut bench, &[0, 1], false);
     let away = Rc::new(Cell::new(true));
     let absent = away.clone();
@@ -153,7 +153,7 @@ fn a_resumed_host_finds_its_boards_in_any_order_of_links() {
     bench.end_host(four());
     rotate(&mut bench, &[0, 2, 3], false);
     let (transcript, moved) = go_on(&mut bench, ROUNDS);
-    assert_eq!((transcript, &moved[..]), (undisturbed, &[][..]), "nobody was elsewhere before");
+    assert_eq!((transcript, &moved[..]), (undisturbed, &[][..]), "none was elsewhere before");
     assert_eq!([0, 1, 2, 3].map(|worker| bench.host.link(worker)), [3, 1, 0, 2]);
     bench.check_states();
 }
@@ -173,7 +173,7 @@ fn a_resumed_host_gives_a_lost_boards_place_to_a_new_one() {
 
 /// Whatever the order of the links and of the answers: it waits until all others have said who they are.
 #[test]
-fn a_new_board_that_answers_first_takes_nobody_elses_place() {
+fn a_new_board_that_answers_first_takes_the_free_place() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     for (links, strangers) in [(&[2][..], &[2][..]), (&[0, 2], &[2]), (&[1, 2, 3], &[0, 2])] {
         let mut bench = Bench::new(four());
@@ -204,7 +204,7 @@ fn a_new_board_that_answers_first_takes_nobody_elses_place() {
 }
 
 #[test]
-fn two_boards_with_one_identity_end_the_run_with_a_sentence() {
+fn two_boards_with_one_identity_end_the_run() {
     let mut bench = Bench::new(setup(5, 2));
     bench.replace(1, 1);
     assert_eq!(bench.fail().reason, Reason::SameIdentity(0));
@@ -216,14 +216,14 @@ fn two_boards_with_one_identity_end_the_run_with_a_sentence() {
     assert_eq!((failure.worker, &failure.reason), (1, &Reason::SameIdentity(0)));
     assert_eq!(
         failure.to_string(),
-        "worker 2 (bench 0000000000000002): worker 1 has the same identity, and answers as well; connect each board once, and \
-         leave out one of two that the factory gave the same; `smidgen image` shows how an emulated one gets its own"
+        "worker 2 (bench 0000000000000002): worker 1 has the same identity, and answers as well; connect each board \
+         once, and leave out one of two that the factory gave the same; `smidgen image` shows how an emulated one gets its own"
     );
     assert_eq!((bench.host.reboots(0), bench.host.link(0)), (0, 0), "who was there is left alone");
 }
 
 #[test]
-fn a_stranger_ends_the_run_with_a_sentence() {
+fn a_stranger_ends_the_run() {
     let mut bench = Bench::new(setup(5, 2));
     bench.until_stage(0, Stage::Round, Some(1));
     bench.replace(1, 77);
@@ -234,7 +234,7 @@ fn a_stranger_ends_the_run_with_a_sentence() {
 
 /// At a port that has only been tried, it has no part in the run.
 #[test]
-fn a_stranger_where_a_board_is_only_looked_for_harms_nobody() {
+fn a_stranger_at_a_guessed_place_is_ignored() {
     for round_timeout in [None, Some(Duration::from_secs(1))] {
         let setup = Setup { round_timeout, ..setup(5, 2) };
         let undisturbed = Bench::new(setup.clone()).run(ROUNDS);

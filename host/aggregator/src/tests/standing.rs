@@ -1,4 +1,4 @@
-//! Rounds that go on without a worker with whom there can be no run, and its way back.
+//! Rounds that close without a worker, and its way back.
 
 use super::*;
 use crate::standing::Standing;
@@ -20,7 +20,7 @@ fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
     })
 }
 
-/// Runs until a round closes; returns it with whoever was left out and came back meanwhile.
+/// Runs until a round closes; returns it, the reasons of exclusions, and the workers that were readmitted.
 fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
     let (mut reasons, mut back) = (vec![], vec![]);
     for _ in 0..20_000 {
@@ -39,7 +39,7 @@ fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
 }
 
 #[test]
-fn an_endless_restarter_is_left_out_until_its_link_reopens() {
+fn an_endless_restarter_is_excluded_until_its_link_is_reopened() {
     let broken = Rc::new(Cell::new(true));
     let mut bench = flaky(&broken);
     let mut left_out = vec![];
@@ -71,7 +71,7 @@ fn an_endless_restarter_is_left_out_until_its_link_reopens() {
 
 /// It is asked after 10 s, 20 s, 40 s …, in few frames; the others do not wait for it meanwhile.
 #[test]
-fn a_board_left_out_is_asked_ever_more_rarely() {
+fn a_quarantined_board_is_retried_after_growing_pauses() {
     let broken = Rc::new(Cell::new(true));
     let mut bench = flaky(&broken);
     bench.nodes[0].takes = Duration::from_millis(500);
@@ -114,9 +114,9 @@ fn a_board_left_out_is_asked_ever_more_rarely() {
     bench.check_bytes();
 }
 
-/// Its line is of no use to anybody, but nobody else is asked to wait, or thought to be somebody else.
+/// The others neither wait nor lose their links.
 #[test]
-fn a_board_that_changes_its_identity_is_excluded() {
+fn a_board_with_a_false_identity_is_excluded_alone() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut bench = Bench::new(setup);
     bench.until_stage(0, Stage::Round, Some(2));
@@ -150,9 +150,9 @@ fn a_board_that_changes_its_identity_is_excluded() {
     }
 }
 
-/// Its update of the open round counts, once, and it is left out of the next.
+/// Its update of the open round counts once, and it is excluded from the next.
 #[test]
-fn a_board_replaced_after_its_update_keeps_the_update() {
+fn an_update_counts_although_its_board_is_replaced_meanwhile() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut undisturbed = Bench::new(setup.clone());
     undisturbed.until_stage(0, Stage::Idle, Some(2));
@@ -198,7 +198,7 @@ fn the_round_timeout_is_a_time_to_wake_up_at() {
 }
 
 #[test]
-fn a_run_with_nobody_left_fails() {
+fn a_run_without_workers_fails() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
         let begun = request.round.is_some_and(|round| round >= 2);
@@ -208,7 +208,7 @@ fn a_run_with_nobody_left_fails() {
 }
 
 #[test]
-fn set_up_needs_everybody() {
+fn set_up_needs_every_worker() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
         if request.worker == 1 && request.stage != Stage::Greet {
@@ -220,7 +220,7 @@ fn set_up_needs_everybody() {
     assert!(matches!(bench.fail().reason, Reason::Restarts(_) | Reason::Stuck));
 }
 
-/// What a user has heard of a worker.
+/// The exclusions of a worker, as its events tell them.
 #[derive(Default)]
 struct Heard {
     exclusions: u32,
@@ -255,7 +255,7 @@ impl Heard {
 
 /// Worker 1 is silent, restarts, and is another board, in an order that a seed decides; worker 0 is well.
 #[test]
-fn events_tell_every_change_of_standing_and_in_the_end_all_are_in_step() {
+fn events_match_every_change_of_standing() {
     let mut silences_and_failures = [0, 0];
     for seed in 0..60 {
         let mut chance = 0..;
