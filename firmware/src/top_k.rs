@@ -5,7 +5,7 @@
 //!
 //! There are two algorithms, with equal results:
 //!
-//! 1. For K up to [`ARRAY_LEN`], one pass keeps the largest coordinates in a sorted array. Few coordinates exceed its
+//! 1. For K up to 16, one pass keeps the largest coordinates in a sorted array. Few coordinates exceed its
 //!    minimum, so nearly all work is one comparison per coordinate.
 //! 2. For larger K, the K-th magnitude is found digit by digit, most significant first: each pass counts one digit of
 //!    six bits. The number of passes does not depend on K, and the counts take 256 bytes of stack.
