@@ -673,7 +673,7 @@ mod tests {
                 experiment(&options).longest.unwrap().basis.gap
             };
             assert_eq!(of(0.5), Some(Gap::Participation(options::Method::Ef21Sgdm)), "{step}");
-            assert_eq!(of(1.0), None, "{step}");
+            assert_eq!(of(1.0), Some(Gap::Unchecked(options::Method::Ef21Sgdm)), "{step}");
         }
     }
 
@@ -699,6 +699,8 @@ mod tests {
             "--method dcgd",
             "--method ef14",
             "--method econtrol",
+            "--method ef21-sgdm",
+            "--method ef21-sgdm --batch 9",
             "--method ef21-hb --downlink ef21-p",
             "--method ef21-prox --downlink ef21-bc",
             "--method ef21-sgdm --downlink ef21-p",
