@@ -1,6 +1,9 @@
 //! The constants that the host computes before the first round, against those of the reference.
 
+use smidgen::options::{self, Options};
 use smidgen::problem::theory::{Smoothness, Step, noise, top_k_alpha, xi};
+use smidgen::run::experiment::Experiment;
+use smidgen::study::reproduction::Study;
 use smidgen::world::World;
 use smidgen_tests::conformance::{experiment, run};
 use smidgen_tests::reference::{self, Constants, Problem};
@@ -61,6 +64,40 @@ fn constants_of_australian() {
 fn constants_of_w1a() {
     let Some(problem) = Problem::w1a("constants_of_w1a") else { return };
     check(&problem, &reference::W1A);
+}
+
+/// The step of a panel as its study writes it, and that of theory for values that are not rounded; none where the data
+/// of the panel are missing.
+fn steps(name: &str, panel: &str, test: &str) -> Option<(f64, f64)> {
+    let study = Study::load(name).unwrap_or_else(|error| panic!("{error}"));
+    let panel = study.panels.into_iter().find(|of| of.name == panel).expect("the study has it");
+    let mut options = panel.curves[0].options.clone();
+    if panel.missing().is_some() {
+        options.dataset = shared::path(&options.dataset.display().to_string(), test)?;
+    }
+    let options::Step::Fixed(gamma) = options.step else { panic!("{name} has fixed steps") };
+    let options = Options { step: options::Step::Am, value_bits: 32, ..options };
+    let experiment = Experiment::new(&options, None, 1).unwrap_or_else(|error| panic!("{error}"));
+    Some((gamma, experiment.setup.gamma))
+}
+
+/// A step is written as a number, so that curves of few bits have it, too.
+#[test]
+fn studies_have_the_step_of_values_that_are_not_rounded() {
+    let test = "studies_have_the_step_of_values_that_are_not_rounded";
+    for (study, panel) in [
+        ("weights", "australian"),
+        ("weights", "breast-cancer-raw"),
+        ("weights", "quadratics"),
+        ("bits", "mushrooms"),
+        ("bits", "australian"),
+    ] {
+        let Some((written, theory)) = steps(study, panel, test) else { continue };
+        assert!((written / theory - 1.0).abs() < 1e-12, "{study}, {panel}: {written} {theory}");
+    }
+    // The page says that this step is 34 times as long.
+    let (written, theory) = steps("bits", "digits", test).expect("the data are bundled");
+    assert_eq!((written / theory).round(), 34.0, "{written} {theory}");
 }
 
 /// γ of four workers with these options.
