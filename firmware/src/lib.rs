@@ -42,3 +42,5 @@ pub mod softmax;
 pub mod top_k;
 mod value;
 pub mod worker;
+
+pub use rows::bias_scale;

@@ -53,9 +53,25 @@ impl Precision {
         let features = shard.header.dimension as usize;
         match k.checked_rem(features + 1) {
             Some(column) if column < features => shard.scale(column),
-            _ => Ratio { exponent: Ratio::ONE.exponent + self.one_bits as i16, ..Ratio::ONE },
+            _ => ratio_of_one(self.one_bits),
         }
     }
+}
+
+/// Scale of a bias of a model, for features of a width; see [`Softmax`](crate::softmax::Softmax).
+#[must_use]
+pub const fn bias_scale(width: Width) -> Ratio {
+    ratio_of_one(match width {
+        Width::Unit => One::ONE_BITS,
+        Width::I8 => i8::ONE_BITS,
+        Width::I16 => i16::ONE_BITS,
+        Width::I32 => i32::ONE_BITS,
+    })
+}
+
+/// Scale whose product with the stored value of a bias input, 2^`one_bits`, is one.
+const fn ratio_of_one(one_bits: u32) -> Ratio {
+    Ratio { exponent: Ratio::ONE.exponent + one_bits as i16, ..Ratio::ONE }
 }
 
 /// The loss of a row as a function of its margins.

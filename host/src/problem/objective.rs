@@ -13,7 +13,7 @@ mod penalty;
 use crate::options;
 use crate::problem::dataset::Dataset;
 use loss::Loss;
-pub use on_boards::OnBoards;
+pub use on_boards::{Computed, OnBoards};
 pub use penalty::Penalty;
 use std::ops::Range;
 
@@ -93,6 +93,15 @@ impl Objective {
             right += f64::from(class == self.labels[row]);
         }
         Some(right / row_count)
+    }
+
+    /// What f64 may lose of f(x) by cancellation, the rounding error of the mean of the losses aside.
+    pub fn cancellation(&self, x: &[f64]) -> f64 {
+        let of_worker = |rows: &Range<usize>| {
+            let of_row = |row| self.loss.cancellation(self.row(row), self.labels[row], x);
+            rows.clone().map(of_row).sum::<f64>() / rows.len() as f64
+        };
+        self.workers.iter().map(of_worker).sum::<f64>() / self.workers.len() as f64
     }
 
     fn mean(&self, workers: &[Range<usize>], x: &[f64], gradient: &mut [f64]) -> f64 {

@@ -1,6 +1,6 @@
 //! What a round says of the inequalities that a proof stands on.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use thiserror::Error;
 
@@ -31,9 +31,9 @@ impl fmt::Display for Inequality {
 
 /// What a round says of the inequalities, in units of f: a slack is the bound minus what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Line")]
 pub struct Watched {
     /// Ψ
-    #[serde(deserialize_with = "super::null_is_nan")]
     pub psi: f64,
     /// The step to this round; none in the first.
     #[serde(flatten)]
@@ -41,48 +41,167 @@ pub struct Watched {
 }
 
 /// The slack of each inequality.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Slacks {
-    /// The least of all workers, with the worker's weight in Ψ.
-    #[serde(deserialize_with = "super::null_is_nan")]
+    /// Of the worker with the least sum of slack and allowance, times its weight in Ψ.
     pub contraction_slack: f64,
+    /// What the grids may take of that.
+    pub contraction_allowance: f64,
     /// Of the descent lemma.
-    #[serde(deserialize_with = "super::null_is_nan")]
     pub descent_slack: f64,
+    /// What cancellation in f64 may take of that.
+    pub descent_allowance: f64,
     /// Of the Lyapunov function.
-    #[serde(deserialize_with = "super::null_is_nan")]
     pub lyapunov_slack: f64,
-    /// What the grids may take of a slack.
-    #[serde(deserialize_with = "super::null_is_nan")]
+    /// What the grids may take of that.
     pub grid_allowance: f64,
+}
+
+/// The fields of [`Watched`] as a line of `rounds.jsonl` has them.
+///
+/// A flattened `Option<Slacks>` would be read as `None` where a single field is missing or malformed.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(deserialize_with = "super::null_is_nan")]
+    psi: f64,
+    #[serde(default, deserialize_with = "present")]
+    contraction_slack: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    descent_slack: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    lyapunov_slack: Option<f64>,
+    /// Older records have none, and allowed nothing.
+    #[serde(default, deserialize_with = "super::null_is_nan")]
+    grid_allowance: f64,
+    /// Older records allowed `grid_allowance` for each inequality.
+    #[serde(default, deserialize_with = "present")]
+    contraction_allowance: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    descent_allowance: Option<f64>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    super::null_is_nan(deserializer).map(Some)
+}
+
+impl TryFrom<Line> for Watched {
+    type Error = &'static str;
+
+    fn try_from(line: Line) -> Result<Self, Self::Error> {
+        let Line { psi, grid_allowance, .. } = line;
+        let slacks = match (line.contraction_slack, line.descent_slack, line.lyapunov_slack) {
+            (Some(contraction_slack), Some(descent_slack), Some(lyapunov_slack)) => Some(Slacks {
+                contraction_slack,
+                contraction_allowance: line.contraction_allowance.unwrap_or(grid_allowance),
+                descent_slack,
+                descent_allowance: line.descent_allowance.unwrap_or(grid_allowance),
+                lyapunov_slack,
+                grid_allowance,
+            }),
+            (None, None, None) => None,
+            (_, _, _) => return Err("a round has some of the slacks of its inequalities, not all"),
+        };
+        Ok(Self { psi, slacks })
+    }
 }
 
 impl Watched {
     /// The first inequality that does not hold, but for rounding.
     pub fn violated(&self) -> Option<Inequality> {
-        let Slacks { contraction_slack, descent_slack, lyapunov_slack, grid_allowance } =
-            self.slacks?;
-        let least = -(RELATIVE * self.psi.abs() + grid_allowance);
-        // An allowance that is no number allows nothing.
-        let fails = |slack: f64| !(slack.is_finite() && slack >= least);
+        let slacks = self.slacks?;
+        let relative = RELATIVE * self.psi.abs();
+        // A NaN allowance fails the check.
+        let fails =
+            |slack: f64, allowance: f64| !(slack.is_finite() && slack >= -(relative + allowance));
         let all = [
-            (contraction_slack, Inequality::Contraction),
-            (descent_slack, Inequality::Descent),
-            (lyapunov_slack, Inequality::Lyapunov),
+            (slacks.contraction_slack, slacks.contraction_allowance, Inequality::Contraction),
+            (slacks.descent_slack, slacks.descent_allowance, Inequality::Descent),
+            (slacks.lyapunov_slack, slacks.grid_allowance, Inequality::Lyapunov),
         ];
-        all.into_iter().find(|&(slack, _)| fails(slack)).map(|(_, inequality)| inequality)
+        let mut failing = all.into_iter().filter(|&(slack, allowance, _)| fails(slack, allowance));
+        failing.next().map(|(_, _, inequality)| inequality)
     }
 }
 
 /// The first round whose inequalities do not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[error(
-    "in round {round} {inequality} does not hold as theory says; the constants may be wrong for these data, or the vectors too \
-     coarse: please report it with the options of the run"
+    "in round {round} {inequality} does not hold as theory says; the constants may be wrong for these data, or the \
+     vectors too coarse: please report it with the options of the run"
 )]
 pub struct Violation {
     /// The round t + 1.
     pub round: u32,
     /// What does not hold.
     pub inequality: Inequality,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No slack fails, and each allowance is another number.
+    const SLACKS: Slacks = Slacks {
+        contraction_slack: 0.5,
+        contraction_allowance: 0.125,
+        descent_slack: 0.25,
+        descent_allowance: 0.25,
+        lyapunov_slack: 0.125,
+        grid_allowance: 0.5,
+    };
+
+    fn read(line: &str) -> Result<Watched, String> {
+        serde_json::from_str(line).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_without_allowances_keeps_its_violation() {
+        let slacks = r#""contraction_slack":0.5,"descent_slack":0.25,"lyapunov_slack""#;
+        let old = |slack: &str| read(&format!("{{\"psi\":1.0,{slacks}:{slack}}}")).unwrap();
+        assert_eq!(old("-0.125").violated(), Some(Inequality::Lyapunov));
+        assert_eq!(old("null").violated(), Some(Inequality::Lyapunov));
+        assert_eq!(old("0.125").violated(), None);
+        let one = "-0.125,\"grid_allowance\":0.25";
+        assert_eq!(old(one).violated(), None);
+        let Slacks { contraction_allowance, descent_allowance, .. } = old(one).slacks.unwrap();
+        assert_eq!([contraction_allowance, descent_allowance], [0.25; 2]);
+    }
+
+    #[test]
+    fn an_inequality_has_its_own_allowance() {
+        let violated = |slacks| Watched { psi: 1.0, slacks: Some(slacks) }.violated();
+        let find = |allowed: f64| {
+            [
+                violated(Slacks { contraction_slack: -allowed, ..SLACKS }),
+                violated(Slacks { descent_slack: -allowed, ..SLACKS }),
+                violated(Slacks { lyapunov_slack: -allowed, ..SLACKS }),
+            ]
+        };
+        let (contraction, descent) = (Some(Inequality::Contraction), Some(Inequality::Descent));
+        assert_eq!(find(0.1), [None; 3]);
+        assert_eq!(find(0.2), [contraction, None, None]);
+        assert_eq!(find(0.4), [contraction, descent, None]);
+        assert_eq!(find(0.6), [contraction, descent, Some(Inequality::Lyapunov)]);
+        let slacks = Slacks { descent_allowance: f64::NAN, ..SLACKS };
+        assert_eq!(violated(slacks), descent, "NaN");
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let slacks = SLACKS;
+        for slacks in [None, Some(slacks)] {
+            let watched = Watched { psi: 2.0, slacks };
+            assert_eq!(read(&serde_json::to_string(&watched).unwrap()), Ok(watched));
+        }
+    }
+
+    #[test]
+    fn a_line_with_some_of_the_slacks_is_refused() {
+        for field in ["contraction_slack", "descent_slack", "lyapunov_slack"] {
+            let one = read(&format!("{{\"psi\":1.0,\"{field}\":-1.0}}"));
+            assert!(one.is_err_and(|error| error.contains("not all")), "{field}");
+            let malformed = read(&format!("{{\"psi\":1.0,\"{field}\":\"x\"}}"));
+            assert!(malformed.is_err(), "{field}");
+        }
+    }
 }

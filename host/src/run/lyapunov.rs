@@ -1,30 +1,33 @@
-//! The inequalities in the proof of Reloaded's Theorem 3, watched while a run goes on.
+//! The inequalities in the proof of Reloaded's Theorem 3, watched in every round of a run.
 //!
 //! ```text
-//! e_i = g_i − ∇f_i(x^t)     G = (1/n) Σ_i (L_AM/L_i) ‖e_i‖²     R = ‖x^{t+1} − x^t‖²     Ψ = f(x) + κγ/(2θ) G
+//! e_i = g_i − ∇f_i(x^t)   G = (1/n) Σ_i (L_AM/L_i) ‖e_i‖²   R = ‖x^{t+1} − x^t‖²   Ψ = f(x) + κγ/(2θ) G
 //!
-//! contraction   ‖e_i^{t+1}‖² ≤ (1 − θ) ‖e_i^t‖² + β L_i² R                      for every worker, any γ
-//! descent       f(x^{t+1}) ≤ f(x^t) + ⟨∇f(x^t), x^{t+1} − x^t⟩ + (L/2) R        any γ
-//! lyapunov      Ψ^{t+1} ≤ Ψ^t − (γ/2) ‖∇f(x^t)‖²                                for γ that the theorem allows
+//! contraction   ‖e_i^{t+1}‖² ≤ (1 − θ) ‖e_i^t‖² + β L_i² R                  for every worker, any γ
+//! descent       f(x^{t+1}) ≤ f(x^t) + ⟨∇f(x^t), x^{t+1} − x^t⟩ + (L/2) R    any γ
+//! lyapunov      Ψ^{t+1} ≤ Ψ^t − (γ/2) ‖∇f(x^t)‖²                            for γ that the theorem allows
 //! ```
 //!
-//! With x^{t+1} = x^t − γ g^t the second is the descent lemma of the proof. κ is c_w for rare features and 1 elsewhere. Workers that are weighted
-//! or cloned count with what their estimators estimate. The compressor is deterministic, so each round is checked, not a mean.
+//! With x^{t+1} = x^t − γ g^t the second is the descent lemma of the proof. κ is c_w for rare features and 1 elsewhere.
+//! Workers that are weighted or cloned count with what their estimators estimate. The compressor is deterministic, so
+//! each round is checked, not a mean.
 //!
-//! All is computed in f64 from the data, the host's mirrors and the model as they are, so it also watches the fixed point. What the fixed point may
-//! cost is allowed for: where f* = 0 a run ends on a floor that the grids make. With u_x and u_g the units of x and of gradients, and ∇f̂_i what a
-//! board computes ([`OnBoards`]) before it rounds to u_g,
+//! All is computed in f64 from the data, the host's mirrors and the model as they are, so it also watches the fixed
+//! point. Each inequality has an allowance of its own. The descent lemma holds for any step, so it allows only for
+//! cancellation in f64. The others allow for what the fixed point may cost: where f* = 0 a run ends on a floor that
+//! the grids make. With u_x and u_g the units of x and of gradients, ∇f̂_i what a board computes ([`OnBoards`]) before
+//! it rounds to u_g, with exact residuals, and ε_i what their rounding may add to that,
 //!
 //! ```text
 //! x^{t+1} = x^t − γ g^t + r,                  ‖r‖ ≤ ρ = √d (u_x + γ u_g)
-//! the gradient of worker i is off by          δ_i = √d (2 u_g + L_i u_x) + ‖∇f̂_i − ∇f_i‖ at x^{t+1}
-//! the bound B_i of ‖e_i^{t+1}‖² becomes       (√B_i + 2 δ_i)²
-//! Ψ^{t+1} may be higher by                    Σ_i w_i ((√B_i + 2 δ_i)² − B_i) + ‖∇f(x^t) + (x^{t+1} − x^t)/γ‖ ρ + (3/2) ρ²/γ
+//! the gradient of worker i is off by          δ_i = √d (2 u_g + L_i u_x) + ‖∇f̂_i − ∇f_i‖ + ε_i at x^{t+1}
+//! the bound B_i of ‖e_i^{t+1}‖² becomes       (√B_i + 2 δ_i)² = B_i + a_i
+//! Ψ^{t+1} may be higher by                    Σ_i w_i a_i + ‖∇f(x^t) + (x^{t+1} − x^t)/γ‖ ρ + (3/2) ρ²/γ
 //! ```
 //!
 //! where w_i is the weight of ‖e_i‖² in Ψ. docs/theory.md derives the last line.
 
-use crate::problem::objective::{Objective, OnBoards};
+use crate::problem::objective::{Computed, Objective, OnBoards};
 use crate::problem::recipe::Part;
 use crate::problem::theory::{Smoothness, beta, theta};
 use crate::record::theory::{Slacks, Watched};
@@ -64,8 +67,10 @@ struct State {
     psi: f64,
     /// ‖e_i‖²
     errors: Vec<f64>,
-    /// ‖∇f̂_i − ∇f_i‖, in the units of e_i.
+    /// ‖∇f̂_i − ∇f_i‖ + ε_i, in the units of e_i.
     off: Vec<f64>,
+    /// What f64 may lose of f.
+    cancellation: f64,
     /// Units of the grids of x and of gradients.
     units: [f64; 2],
 }
@@ -92,17 +97,25 @@ impl Lyapunov {
         let (square, along) = (dot(&moved, &moved), dot(&before.gradient, &moved));
         let bounds: Vec<f64> =
             (0..now.errors.len()).map(|worker| self.bound(worker, before, square)).collect();
-        let contraction = bounds.iter().zip(&now.errors).enumerate();
-        let contraction =
-            contraction.map(|(worker, (bound, error))| self.weight(worker) * (bound - error));
+        let grown: Vec<f64> = bounds
+            .iter()
+            .enumerate()
+            .map(|(worker, &bound)| self.growth(worker, bound, before, now))
+            .collect();
+        let of_worker = |worker: usize| {
+            (self.weight(worker) * (bounds[worker] - now.errors[worker]), grown[worker])
+        };
+        let (contraction_slack, contraction_allowance) =
+            worst((0..bounds.len()).map(of_worker)).unwrap_or((f64::INFINITY, 0.0));
         let norm_squared = dot(&before.gradient, &before.gradient);
         Slacks {
-            // `min` would pass over what is no number.
-            contraction_slack: contraction
-                .fold(f64::INFINITY, |least, slack| if slack >= least { least } else { slack }),
+            contraction_slack,
+            contraction_allowance,
             descent_slack: before.loss + along + smoothness.l / 2.0 * square - now.loss,
+            // Twice: once for both losses, and once for the product with the gradient.
+            descent_allowance: 2.0 * (before.cancellation + now.cancellation),
             lyapunov_slack: before.psi - gamma / 2.0 * norm_squared - now.psi,
-            grid_allowance: self.allowance(before, now, &moved, &bounds),
+            grid_allowance: grown.iter().sum::<f64>() + self.lag(before, now, &moved),
         }
     }
 
@@ -112,21 +125,23 @@ impl Lyapunov {
         (1.0 - theta(alpha)) * before.errors[worker] + beta(alpha) * l_i * l_i * square
     }
 
-    /// What the grids may add to Ψ.
-    fn allowance(&self, before: &State, now: &State, moved: &[f64], bounds: &[f64]) -> f64 {
+    /// w_i a_i: what the grids may add to the bound of a worker, in Ψ.
+    fn growth(&self, worker: usize, bound: f64, before: &State, now: &State) -> f64 {
+        let root = (now.x.len() as f64).sqrt();
+        let [x_unit, gradient_unit] = coarser(before, now);
+        let weight = self.terms.parts[worker].weight;
+        let delta = root * (2.0 * weight * gradient_unit + self.constant(worker) * x_unit)
+            + now.off[worker];
+        self.weight(worker) * 4.0 * delta * (bound.sqrt() + delta)
+    }
+
+    /// What a step that is off by ρ may add to Ψ.
+    fn lag(&self, before: &State, now: &State, moved: &[f64]) -> f64 {
         let gamma = self.terms.gamma;
-        let root = (moved.len() as f64).sqrt();
-        // Exponents may have changed in between.
-        let [x_unit, gradient_unit] = [0, 1].map(|i| before.units[i].max(now.units[i]));
-        let estimators = bounds.iter().enumerate().map(|(worker, bound)| {
-            let weight = self.terms.parts[worker].weight;
-            let delta = root * (2.0 * weight * gradient_unit + self.constant(worker) * x_unit)
-                + now.off[worker];
-            self.weight(worker) * 4.0 * delta * (bound.sqrt() + delta)
-        });
-        let step = root * (x_unit + gamma * gradient_unit);
+        let [x_unit, gradient_unit] = coarser(before, now);
+        let rho = (moved.len() as f64).sqrt() * (x_unit + gamma * gradient_unit);
         let lag = before.gradient.iter().zip(moved).map(|(g, moved)| (g + moved / gamma).powi(2));
-        estimators.sum::<f64>() + step * (lag.sum::<f64>().sqrt() + 1.5 * step / gamma)
+        rho * (lag.sum::<f64>().sqrt() + 1.5 * rho / gamma)
     }
 
     fn state(&self, aggregator: &Aggregator) -> State {
@@ -140,10 +155,11 @@ impl Lyapunov {
         let weighted = errors.iter().enumerate().map(|(worker, error)| self.weight(worker) * error);
         let psi = loss + weighted.sum::<f64>();
         let units = [exponents.x, exponents.gradient].map(|exponent| value(1.0, exponent));
-        State { x, loss, gradient, psi, errors, off, units }
+        let cancellation = self.objective.cancellation(&x);
+        State { x, loss, gradient, psi, errors, off, cancellation, units }
     }
 
-    /// ‖e_i‖² and ‖∇f̂_i − ∇f_i‖.
+    /// ‖e_i‖², and ‖∇f̂_i − ∇f_i‖ + ε_i.
     fn error(
         &self,
         worker: usize,
@@ -153,13 +169,13 @@ impl Lyapunov {
     ) -> (f64, f64) {
         let Part { share, scale, weight, .. } = self.terms.parts[worker];
         let exponent = aggregator.exponents().gradient;
-        let on_board = self.on_boards.gradient(share, x);
+        let Computed { gradient: on_board, error: rounding } = self.on_boards.compute(share, x);
         self.objective.worker_loss_and_gradient(share, x, work);
         let mirror = aggregator.mirror(worker).mantissas();
         let g_i = mirror.iter().map(|&m| value(f64::from(m), exponent));
         let error = g_i.zip(&*work).map(|(g_i, g)| (weight * (g_i - scale * g)).powi(2)).sum();
         let off = on_board.iter().zip(&*work).map(|(held, g)| (held - g).powi(2)).sum::<f64>();
-        (error, weight * scale * off.sqrt())
+        (error, weight * scale * (off.sqrt() + rounding))
     }
 
     /// L_i of what a worker estimates.
@@ -178,6 +194,20 @@ impl Lyapunov {
         };
         factor * gamma / (2.0 * theta(alpha)) * inverse / parts.len() as f64
     }
+}
+
+/// The slack and the allowance of the worker with the least sum of both, or of one where that is NaN.
+fn worst(workers: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
+    workers.reduce(|least, next| {
+        let [sum, other] = [least, next].map(|(slack, allowance)| slack + allowance);
+        // A comparison with NaN is false.
+        if sum.is_nan() || sum <= other { least } else { next }
+    })
+}
+
+/// The units of both grids, where exponents changed in between the larger ones.
+fn coarser(before: &State, now: &State) -> [f64; 2] {
+    [0, 1].map(|i| before.units[i].max(now.units[i]))
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

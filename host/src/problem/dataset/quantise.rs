@@ -11,6 +11,7 @@
 
 use super::Dataset;
 use smidgen_aggregator::ratio::{ratio, real};
+use smidgen_firmware::bias_scale;
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 
 /// A shard, and what quantising did to its features.
@@ -61,6 +62,8 @@ pub struct Held {
     pub labels: Vec<f64>,
     /// The unit of each column; 0 where it has no entry.
     pub scales: Vec<f64>,
+    /// The unit of the input of a bias.
+    pub bias_scale: f64,
 }
 
 /// The rows of one worker as [`quantise`] stores them.
@@ -73,7 +76,8 @@ pub fn held(dataset: &Dataset, rows: &[usize], width: Width) -> Held {
         let target = target(&labels, 0);
         labels.iter_mut().for_each(|label| *label = target.stored(*label));
     }
-    Held { values, labels, scales: grids.iter().map(|grid| grid.unit).collect() }
+    let bias_scale = real(bias_scale(smallest(dataset, rows, &grids).width));
+    Held { values, labels, scales: grids.iter().map(|grid| grid.unit).collect(), bias_scale }
 }
 
 /// The multiples of one unit that a column is stored in.

@@ -30,7 +30,7 @@ impl Row<'_> {
         iter::zip(self.columns, self.values).map(|(&column, &value)| (usize::from(column), value))
     }
 
-    fn dot(&self, x: &[f64]) -> f64 {
+    pub fn dot(&self, x: &[f64]) -> f64 {
         self.entries().map(|(column, value)| value * x[column]).sum()
     }
 
@@ -99,6 +99,28 @@ impl Loss {
                 }
                 loss
             }
+        }
+    }
+
+    /// What f64 may lose of the loss of a row by cancellation.
+    pub fn cancellation(self, row: Row<'_>, label: f64, x: &[f64]) -> f64 {
+        match self {
+            Self::LeastSquares => {
+                let terms = row.entries().map(|(column, value)| (value * x[column]).abs());
+                let size = terms.sum::<f64>() + label.abs();
+                let error = (row.values.len() + 2) as f64 * f64::EPSILON * size;
+                error * (2.0 * (row.dot(x) - label).abs() + error)
+            }
+            // An error of a margin counts times the probability of the wrong class, which is less than the loss.
+            Self::Logistic => 0.0,
+            // The logarithm of the sum is beside the score of the class.
+            Self::Softmax { features } => {
+                let scores = affine(row, x, features);
+                let size = scores.iter().map(|score| score.abs()).fold(0.0, f64::max);
+                (2.0 * size + scores.len() as f64) * f64::EPSILON
+            }
+            // Theory has no constants of it, so nothing is watched.
+            Self::Perceptron { .. } => f64::NAN,
         }
     }
 

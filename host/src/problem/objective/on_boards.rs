@@ -3,17 +3,39 @@
 use super::Objective;
 use super::loss::Loss;
 use crate::problem::dataset::quantise::Held;
+use std::ops::Range;
 
 /// Bits of the largest product of a coordinate of the model and the scale of its column.
 const PRODUCT_BITS: i32 = 31;
 
-/// The objective of the rows as shards hold them. Products of the model with the scales of the columns are rounded to one grid, and so are targets, as a
+/// Bits of the largest residual of least squares.
+const RESIDUAL_BITS: i32 = 30;
+/// Bits of a sum of residuals without those of a feature of 16 bits; see `Precision` of the firmware.
+const SUM_BITS: i32 = 62 - 15;
+/// Bits of the accuracy of a residual of logistic regression, and of one class of softmax regression.
+const LOGISTIC_BITS: i32 = 28;
+const SOFTMAX_BITS: i32 = 26;
+
+/// The objective of the rows as shards hold them.
+///
+/// Products of the model with the scales of the columns and of biases are rounded to one grid, and so are targets, as a
 /// board does before a pass over its rows.
 #[derive(Clone, Debug)]
 pub struct OnBoards {
     objective: Objective,
-    /// Scales of the columns of each worker.
+    /// Scales of the columns of each worker, and of a bias after them.
     scales: Vec<Vec<f64>>,
+    /// The mean norm of a worker's rows, with the input of a bias where there is one.
+    norms: Vec<f64>,
+}
+
+/// ∇f_i(x) of a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Computed {
+    /// The gradient with exact residuals.
+    pub gradient: Vec<f64>,
+    /// What the rounding of residuals adds to it at most, as a norm.
+    pub error: f64,
 }
 
 impl OnBoards {
@@ -23,27 +45,18 @@ impl OnBoards {
         for held in held {
             values.extend(held.values);
             labels.extend(held.labels);
-            scales.push(held.scales);
+            scales.push([held.scales, vec![held.bias_scale]].concat());
         }
         assert_eq!((values.len(), labels.len()), (objective.values.len(), objective.labels.len()));
-        Self { objective: Objective { values, labels, ..objective }, scales }
+        let objective = Objective { values, labels, ..objective };
+        let norms = objective.workers.iter().map(|rows| mean_norm(&objective, rows.clone()));
+        let norms = norms.collect();
+        Self { objective, scales, norms }
     }
 
     /// ∇f_i(x) of worker i.
-    pub fn gradient(&self, worker: usize, x: &[f64]) -> Vec<f64> {
-        let scales = &self.scales[worker];
-        // A model with biases has one after the weights of all columns.
-        let stride = scales.len() + 1;
-        let products = x.chunks(stride).flat_map(|x| x.iter().zip(scales));
-        let largest = products.map(|(x, scale)| next_power(*x) * next_power(*scale));
-        let unit = largest.fold(0.0, f64::max) * f64::from(-PRODUCT_BITS).exp2();
-        let mut rounded = x.to_vec();
-        for (x, scale) in rounded.chunks_mut(stride).flat_map(|x| x.iter_mut().zip(scales)) {
-            // A column without entries has no scale, and a model of zeros no unit.
-            if unit > 0.0 && *scale > 0.0 {
-                *x = (*x * scale / unit).round() * unit / scale;
-            }
-        }
+    pub fn compute(&self, worker: usize, x: &[f64]) -> Computed {
+        let (rounded, unit) = self.rounded(worker, x);
         let is_target = match self.objective.loss {
             Loss::LeastSquares => unit > 0.0,
             Loss::Logistic | Loss::Softmax { .. } | Loss::Perceptron { .. } => false,
@@ -54,11 +67,107 @@ impl OnBoards {
         self.objective.rows_mean(rows, &rounded, &mut gradient, target);
         // The regulariser is that of the model as it is.
         self.objective.penalty.add(x, &mut gradient);
-        gradient
+        Computed { gradient, error: self.residual_error(worker, x) * self.norms[worker] }
     }
+
+    /// The model on the grid of its products with the scales of a worker, and the unit of that grid.
+    fn rounded(&self, worker: usize, x: &[f64]) -> (Vec<f64>, f64) {
+        let scales = &self.scales[worker];
+        // Each piece of a model has the weights of all columns, then a bias if the objective has biases.
+        let stride = scales.len();
+        let products = x.chunks(stride).flat_map(|x| x.iter().zip(scales));
+        let largest = products.map(|(x, scale)| next_power(*x) * next_power(*scale));
+        let unit = largest.fold(0.0, f64::max) * f64::from(-PRODUCT_BITS).exp2();
+        let mut rounded = x.to_vec();
+        for (x, scale) in rounded.chunks_mut(stride).flat_map(|x| x.iter_mut().zip(scales)) {
+            // A column without entries has no scale, and a model of zeros no unit.
+            if unit > 0.0 && *scale > 0.0 {
+                *x = (*x * scale / unit).round() * unit / scale;
+            }
+        }
+        (rounded, unit)
+    }
+
+    /// What a board rounds of the residuals of a row, as a norm over its margins.
+    fn residual_error(&self, worker: usize, x: &[f64]) -> f64 {
+        let bits = |bits: i32| f64::from(-bits).exp2();
+        match self.objective.loss {
+            Loss::LeastSquares => {
+                let rows = self.objective.workers[worker].clone();
+                // Fewer bits are left where sums have so many rows that they would not fit.
+                let left = SUM_BITS - (rows.len() as f64).log2().ceil() as i32;
+                let residuals = rows
+                    .map(|row| (self.objective.row(row).dot(x) - self.objective.labels[row]).abs());
+                2.0 * bits(RESIDUAL_BITS.min(left)) * residuals.fold(0.0, f64::max)
+            }
+            Loss::Logistic => bits(LOGISTIC_BITS),
+            Loss::Softmax { features } => {
+                ((x.len() / (features + 1)) as f64).sqrt() * bits(SOFTMAX_BITS)
+            }
+            // Theory has no constants of it, so nothing is watched.
+            Loss::Perceptron { .. } => f64::NAN,
+        }
+    }
+}
+
+/// The mean norm of rows, with the input of a bias where there is one.
+fn mean_norm(objective: &Objective, rows: Range<usize>) -> f64 {
+    let bias = match objective.loss {
+        Loss::Logistic | Loss::LeastSquares => 0.0,
+        Loss::Softmax { .. } | Loss::Perceptron { .. } => 1.0,
+    };
+    let (row_count, norm) = (rows.len() as f64, |row| {
+        let squares = objective.row(row).values.iter().map(|value| value * value);
+        (squares.sum::<f64>() + bias).sqrt()
+    });
+    rows.map(norm).sum::<f64>() / row_count
 }
 
 /// The least power of two above a magnitude; 0 for 0.
 fn next_power(real: f64) -> f64 {
     if real == 0.0 { 0.0 } else { (real.abs().log2().floor() + 1.0).exp2() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options;
+    use crate::problem::dataset::quantise::held;
+    use crate::problem::dataset::{Dataset, Labels};
+    use crate::problem::objective::Penalty;
+    use smidgen_protocol::shard::Width;
+
+    /// Three classes and two columns of bytes, whose unit is 1 and whose bias has 2^-6.
+    fn softmax() -> OnBoards {
+        let kind = options::Objective::Softmax;
+        let text = "0 1:1 2:100\n1 1:-3 2:5\n2 1:2 2:-7\n";
+        let dataset = Dataset::parse_with("rows", text, Labels::of(kind)).unwrap();
+        let share = vec![0, 1, 2];
+        let held = held(&dataset, &share, Width::I16);
+        assert_eq!((&held.scales[..], held.bias_scale), (&[1.0, 1.0][..], 1.0 / 64.0));
+        let objective = Objective::new(kind, Penalty::nonconvex(0.0), &dataset, &[share]);
+        OnBoards::new(objective, [held].into_iter())
+    }
+
+    #[test]
+    fn a_bias_is_rounded_to_the_grid_of_the_products() {
+        let mut x = vec![0.0; 9];
+        // The weight makes a unit of 2^-29, and the product of the bias with 2^-6 is 5/4 of that.
+        (x[0], x[2]) = (1.0, 1.25 * 2f64.powi(-23));
+        let (rounded, unit) = softmax().rounded(0, &x);
+        assert_eq!((rounded[0], rounded[2], unit), (1.0, 2f64.powi(-23), 2f64.powi(-29)));
+    }
+
+    #[test]
+    fn a_large_bias_makes_the_grid_of_the_weights_coarser() {
+        let weight = 2f64.powi(-20) + 2f64.powi(-29);
+        let of = |bias: f64| {
+            let mut x = vec![0.0; 9];
+            (x[0], x[8]) = (weight, bias);
+            let (rounded, unit) = softmax().rounded(0, &x);
+            (rounded[0], rounded[8], unit)
+        };
+        assert_eq!(of(64.0), (weight, 64.0, 2f64.powi(-29)));
+        assert_eq!(of(256.0), (2f64.powi(-20), 256.0, 2f64.powi(-27)));
+    }
 }
