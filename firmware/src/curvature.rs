@@ -261,7 +261,7 @@ mod tests {
     }
 
     proptest! {
-        /// The order of the rows does not matter either.
+        /// The result does not depend on the order of the rows.
         #[test]
         fn extreme_data_never_panics_and_row_order_does_not_matter((rows, point) in extreme(
             datasets(dimensions(), Labels::Classes(2), 6),

@@ -158,6 +158,30 @@ impl ObjectiveInfo {
     }
 }
 
+/// Returns whether `names` consists of the names of `objectives`, in order and separated by spaces.
+pub(crate) const fn lists_names(names: &str, objectives: &[ObjectiveInfo]) -> bool {
+    let names = names.as_bytes();
+    let (mut place, mut nth) = (0, 0);
+    while nth < objectives.len() {
+        if nth > 0 {
+            if place >= names.len() || names[place] != b' ' {
+                return false;
+            }
+            place += 1;
+        }
+        let name = objectives[nth].name.as_bytes();
+        let mut byte = 0;
+        while byte < name.len() {
+            if place >= names.len() || names[place] != name[byte] {
+                return false;
+            }
+            (place, byte) = (place + 1, byte + 1);
+        }
+        nth += 1;
+    }
+    place == names.len()
+}
+
 /// The objectives of a worker: a single [`Objective`], or several as in [`Objectives`](crate::objectives::Objectives).
 pub trait ObjectiveSet {
     /// All names, separated by spaces, as sent in `Ready`.
@@ -180,5 +204,23 @@ impl<O: Objective> ObjectiveSet for O {
 
     fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
         self.evaluate(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn named(name: &'static str) -> ObjectiveInfo {
+        ObjectiveInfo { name, scratch_len: |_| 0, check: |_, _| true, curvature: |_| None }
+    }
+
+    #[test]
+    fn names_must_list_every_objective_once_and_in_order() {
+        let both = [named("one"), named("two")];
+        assert!(lists_names("one two", &both));
+        for names in ["", "one", "one ", "onetwo", "two one", "one two ", "one two three"] {
+            assert!(!lists_names(names, &both), "{names:?}");
+        }
     }
 }

@@ -10,25 +10,28 @@ use crate::softmax::Softmax;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Objectives;
 
-impl ObjectiveSet for Objectives {
-    const NAMES: &'static str = "logistic least-squares softmax perceptron";
-    const ALL: &'static [ObjectiveInfo] = &[
-        ObjectiveInfo::of::<Logistic>(),
-        ObjectiveInfo::of::<LeastSquares>(),
-        ObjectiveInfo::of::<Softmax>(),
-        ObjectiveInfo::of::<Perceptron>(),
-    ];
+/// Implements [`ObjectiveSet`] from one list, so that no objective is known by name and missing in the evaluation.
+macro_rules! objective_set {
+    ($set:ident, $names:literal, [$($objective:ident),+]) => {
+        impl ObjectiveSet for $set {
+            const NAMES: &'static str = $names;
+            const ALL: &'static [ObjectiveInfo] = &[$(ObjectiveInfo::of::<$objective>()),+];
 
-    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
-        match request.objective {
-            Logistic::NAME => Logistic.evaluate(request),
-            LeastSquares::NAME => LeastSquares.evaluate(request),
-            Softmax::NAME => Softmax.evaluate(request),
-            Perceptron::NAME => Perceptron.evaluate(request),
-            _ => 0,
+            fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
+                match request.objective {
+                    $($objective::NAME => $objective.evaluate(request),)+
+                    _ => 0,
+                }
+            }
         }
-    }
+    };
 }
+
+objective_set!(
+    Objectives,
+    "logistic least-squares softmax perceptron",
+    [Logistic, LeastSquares, Softmax, Perceptron]
+);
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ mod memory;
 mod session;
 
 use crate::journal::{DataChunk, LocalState, LocalStateRequest};
-use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet};
+use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet, lists_names};
 use memory::Layout;
 use session::Session;
 use smidgen_protocol::counters::{Counters, Reject};
@@ -95,7 +95,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     ///
     /// The board's name has at most [`NAME_LEN_MAX`] bytes.
     pub fn new<R: ObjectiveSet>(board: Board, memory: M) -> Self {
-        const { assert!(R::NAMES.len() <= NAME_LEN_MAX) };
+        const { assert!(R::NAMES.len() <= NAME_LEN_MAX, "the names fit a message") };
+        const { assert!(lists_names(R::NAMES, R::ALL), "NAMES lists the names of ALL") };
         debug_assert!(board.name.len() <= NAME_LEN_MAX);
         let objectives = ObjectiveTable { names: R::NAMES, find: R::find };
         Self {

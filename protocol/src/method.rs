@@ -34,7 +34,20 @@ pub enum Method {
 impl Method {
     /// Returns whether the worker keeps a vector that the host does not know and cannot restore after a reboot.
     pub const fn has_local_state(self) -> bool {
-        matches!(self, Self::Ef14 | Self::Sgdm { .. } | Self::EControl { .. })
+        match self {
+            Self::Ef21 | Self::Ef21Plus | Self::Dcgd => false,
+            Self::Ef14 | Self::Sgdm { .. } | Self::EControl { .. } => true,
+        }
+    }
+
+    /// Returns whether the worker needs a spare vector to compare two candidates for an update.
+    pub const fn needs_spare_vector(self) -> bool {
+        match self {
+            Self::Ef21Plus => true,
+            Self::Ef21 | Self::Ef14 | Self::Dcgd | Self::Sgdm { .. } | Self::EControl { .. } => {
+                false
+            }
+        }
     }
 }
 
@@ -73,7 +86,7 @@ impl Compressor {
                 let power = 1i64 << ((mantissa.unsigned_abs() - 1) & 31);
                 if mantissa < 0 { -power } else { power }
             }
-            _ => mantissa,
+            Self::TopK | Self::RandK { .. } | Self::Sign => mantissa,
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use bytemuck::{Pod, cast_slice, try_cast_slice_mut};
 use smidgen_protocol::message::{Configure, Part};
-use smidgen_protocol::method::Method;
 
 /// Lengths of a worker's vectors, in items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Layout {
         let if_needed = |needed: bool| if needed { d } else { 0 };
         let steps = configure.downlink.part() == Part::SumChange;
         // EF21+ compares two candidates, in d mantissas of 32 bits: half as many words, shared with the scratch.
-        let spare_len = if configure.method == Method::Ef21Plus { d.div_ceil(2) } else { 0 };
+        let spare_len = if configure.method.needs_spare_vector() { d.div_ceil(2) } else { 0 };
         Self {
             dimension: d,
             sum_len: if_needed(steps),

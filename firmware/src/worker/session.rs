@@ -534,7 +534,7 @@ impl Session {
         let budget = self.init.budget(round, self.layout.dimension as u32, self.budget);
         let draw = match budget.compressor {
             Compressor::RandK { seed } => draw(seed, self.worker, round),
-            _ => 0,
+            Compressor::TopK | Compressor::Natural | Compressor::Sign => 0,
         };
         RoundCompressor { budget, draw }
     }
