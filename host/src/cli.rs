@@ -30,7 +30,7 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// The whole command line, what the file behind `--config` said included.
+    /// The whole command line, including the options of the `--config` file.
     #[arg(skip)]
     pub arguments: Vec<OsString>,
 }
@@ -68,7 +68,7 @@ pub enum Command {
     #[command(after_help = "Example: smidgen resume smidgen-out")]
     Resume(Resume),
 
-    /// List the serial ports of this computer, and what is known of the boards behind them
+    /// List the serial ports of this computer, and what is known of the boards on them
     #[command(after_help = "Example: smidgen ports")]
     Ports,
 
@@ -145,7 +145,7 @@ pub struct Emulate {
 /// Arguments of `smidgen resume`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Resume {
-    /// Directory of the checkpoints: that of --checkpoint, or of --out
+    /// Directory of the checkpoints: that of --checkpoint-dir, or of --out
     #[arg(value_name = "DIR", default_value = OUT)]
     pub directory: PathBuf,
     /// Rounds T, if they are to be more or fewer than the run was to have
@@ -235,7 +235,7 @@ fn readable(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     Cli::try_parse_from(shown).err().unwrap_or(error)
 }
 
-/// What the file behind `--config` says, as further arguments; none without a file.
+/// The options of the `--config` file as further arguments; none without a file.
 fn from_file(arguments: &[OsString]) -> Result<Vec<OsString>, clap::Error> {
     // What is required may stand in the file.
     let program = Cli::command()

@@ -34,13 +34,13 @@ use std::path::{Path, PathBuf};
 use std::process::id;
 use std::time::UNIX_EPOCH;
 
-/// Standard output does not take what there is to say.
+/// Standard output cannot be written to.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output: {0}; is there room where it goes?")]
 pub struct OutputError(io::Error);
 
 impl OutputError {
-    /// Whether the reader has heard enough, `head` for instance, which is no failure.
+    /// Whether the reader closed its end, as `head` does; that is not a failure.
     pub fn is_end(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
@@ -52,7 +52,7 @@ fn say(text: impl std::fmt::Display) -> Result<(), OutputError> {
     writeln!(stdout, "{}", lines(&text)).and_then(|()| stdout.flush()).map_err(OutputError)
 }
 
-/// Says something on standard error. That nobody hears it is no reason to fail.
+/// Prints to standard error; errors of that are ignored.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{}", lines(text));
 }
@@ -211,7 +211,7 @@ fn advice(cause: &TrainingError, checkpoints: Option<&Path>, resumable: Option<u
         | TrainingError::Failure { .. }
         | TrainingError::Record(_) => match (checkpoints, resumable) {
             (Some(directory), Some(round)) => {
-                format!("; `smidgen resume {}` goes on after round {round}", typed(directory))
+                format!("; `smidgen resume {}` resumes after round {round}", typed(directory))
             }
             (Some(_), None) => "; no round was closed, so start the run again".into(),
             (None, _) => "; its workers keep vectors to themselves, so start the run again".into(),
@@ -225,7 +225,7 @@ fn advice(cause: &TrainingError, checkpoints: Option<&Path>, resumable: Option<u
 /// What to say of a run that was ended on request, with its checkpoints in a directory.
 fn stopped(round: u32, checkpoints: Option<PathBuf>) -> Stopped {
     let advice = match checkpoints {
-        Some(directory) => format!("`smidgen resume {}` goes on", typed(&directory)),
+        Some(directory) => format!("`smidgen resume {}` resumes it", typed(&directory)),
         None => "its workers keep vectors to themselves, so it cannot go on".into(),
     };
     Stopped { round, advice }

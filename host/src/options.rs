@@ -143,13 +143,13 @@ pub struct Options {
     #[serde(serialize_with = "shown::serialize")]
     pub out: PathBuf,
 
-    /// Leave a checkpoint every N rounds, and behind the last one; see `smidgen resume`.
+    /// Leave a checkpoint every N rounds, and after the last one; see `smidgen resume`.
     #[serde(skip)]
-    pub every: u32,
+    pub checkpoint_every: u32,
 
     /// Directory for checkpoints.
     #[serde(skip)]
-    pub checkpoint: Option<PathBuf>,
+    pub checkpoint_dir: Option<PathBuf>,
 
     /// Take options from a TOML file, such as `k = 4`; the command line wins.
     #[serde(skip)]

@@ -387,7 +387,7 @@ pub enum Criterion {
     Loss,
 }
 
-/// A model on rows that nobody trained on.
+/// The model on held-out rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestRecord {
     /// Number of rows.

@@ -94,7 +94,7 @@ pub enum WorldError {
         /// What happened to it.
         reason: String,
     },
-    /// Somebody asked twice for the end of the run.
+    /// The user requested twice that the run end.
     #[error("the run was interrupted")]
     Interrupted,
     /// Links so bad that nothing gets through.

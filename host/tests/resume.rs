@@ -1,4 +1,4 @@
-//! The real binary, killed at any moment, interrupted, or given damaged files: a run goes on from its latest whole
+//! The real binary, killed at any moment, interrupted, or given damaged files: a run resumes from its latest whole
 //! checkpoint, and ends as one that was left alone.
 
 mod support;
@@ -20,7 +20,8 @@ use tempfile::{TempDir, tempdir};
 const KILLS: usize = 200;
 /// The longest that a run is left alone, in microseconds.
 const KILL_TIME_MAX_US: u64 = 120_000;
-const RUN: &str = "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --every 7 --out run";
+const RUN: &str =
+    "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --checkpoint-every 7 --out run";
 
 fn records(directory: &Path) -> String {
     support::records(&directory.join("run"))
@@ -61,7 +62,7 @@ fn checkpoints(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Starts a run and goes on with it until it ends by itself, killing it after random times; returns how often.
+/// Starts a run and resumes it until it ends by itself, killing it after random times; returns how often.
 fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
     let (mut kills, mut arguments) = (0, RUN);
     // On a busy machine a run may need longer to get anywhere: the longest time grows while none does.
@@ -136,7 +137,7 @@ fn other_data_and_lost_records_are_refused() {
     let path = folder.path().join("data.txt");
     let rows = |last: &str| format!("{}-1 2:{last}\n", "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20));
     fs::write(&path, rows("1")).expect("there is room");
-    let arguments = "simulate --dataset data.txt --k 1 --rounds 30 --every 10 --out run";
+    let arguments = "simulate --dataset data.txt --k 1 --rounds 30 --checkpoint-every 10 --out run";
     assert!(run(folder.path(), arguments).status.success());
 
     fs::write(&path, rows("2")).expect("there is room");
@@ -156,7 +157,7 @@ fn other_data_and_lost_records_are_refused() {
 #[test]
 fn an_unwritable_checkpoint_ends_the_run_and_harms_none() {
     let folder = tempdir().expect("there is room");
-    let arguments = endless(" --checkpoint run/safe");
+    let arguments = endless(" --checkpoint-dir run/safe");
     let mut child = Running::start(&mut command(folder.path(), &arguments));
     let safe = folder.path().join("run/safe");
     let written = || fs::read_dir(&safe).is_ok_and(|entries| entries.count() > 2);
@@ -173,7 +174,7 @@ fn an_unwritable_checkpoint_ends_the_run_and_harms_none() {
     assert!(output.status.success() || complete, "{}", stderr(&output));
 }
 
-/// Directories are moved and names are taken again: a run goes on where it is, and no other one is touched.
+/// Directories are moved and names are taken again: a run resumes where it is, and no other one is touched.
 #[test]
 fn a_moved_run_resumes_beside_one_of_its_old_name() {
     let folder = tempdir().expect("there is room");
@@ -222,7 +223,7 @@ fn a_copy_goes_on_in_the_copy_wherever_its_checkpoints_are() {
         fs::create_dir(&original).expect("it can be made");
         let mut arguments = RUN.replace("3000", "20");
         if !checkpoint.is_empty() {
-            arguments += &format!(" --checkpoint {checkpoint}");
+            arguments += &format!(" --checkpoint-dir {checkpoint}");
         }
         assert!(run(&original, &arguments).status.success());
         let before = records(&original);
@@ -237,7 +238,7 @@ fn a_copy_goes_on_in_the_copy_wherever_its_checkpoints_are() {
     }
 }
 
-/// Whatever becomes of the last lines, a run goes on from a checkpoint that fits those before, to the same transcript.
+/// Whatever becomes of the last lines, a run resumes from a checkpoint that fits those before, to the same transcript.
 #[test]
 fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
     let folder = tempdir().expect("there is room");
@@ -372,10 +373,11 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
 /// Every way to write to a directory of a run beside a process that does is refused, and the run is not disturbed.
 #[test]
 fn a_second_writer_is_refused_and_told_who_the_first_is() {
-    for checkpoint in ["", " --checkpoint safe"] {
+    for checkpoint in ["", " --checkpoint-dir safe"] {
         let folder = tempdir().expect("there is room");
         let mut child = under_way(folder.path(), &mut command(folder.path(), &endless(checkpoint)));
-        let elsewhere = format!("{} --out other --checkpoint safe", RUN.replace(" --out run", ""));
+        let elsewhere =
+            format!("{} --out other --checkpoint-dir safe", RUN.replace(" --out run", ""));
         let resumed = if checkpoint.is_empty() { "resume run" } else { "resume safe" };
         let mut others = vec![RUN.to_owned(), resumed.into(), "demo --out run".into()];
         others.extend((!checkpoint.is_empty()).then_some(elsewhere));
@@ -451,9 +453,11 @@ fn a_link_that_leads_nowhere_is_named() {
     let folder = tempdir().expect("there is room");
     for (link, to) in [("dangling", "nowhere"), ("looping", "looping")] {
         std::os::unix::fs::symlink(to, folder.path().join(link)).expect("it can be made");
-        for option in
-            [format!("--out {link}"), format!("--out {link}/run"), format!("--checkpoint {link}")]
-        {
+        for option in [
+            format!("--out {link}"),
+            format!("--out {link}/run"),
+            format!("--checkpoint-dir {link}"),
+        ] {
             let output = run(folder.path(), &format!("simulate --rows 50 --rounds 2 {option}"));
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(2), "{option}: {said}");
@@ -485,7 +489,7 @@ fn goals_outlive_the_process() {
 fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
     let folder = tempdir().expect("there is room");
     let arguments = "simulate --rows 50 --rounds 5 --method ef14 --step 0.1 --out run";
-    let output = run(folder.path(), &format!("{arguments} --checkpoint run"));
+    let output = run(folder.path(), &format!("{arguments} --checkpoint-dir run"));
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("keeps a vector to itself"), "{}", stderr(&output));
     assert!(run(folder.path(), arguments).status.success());
@@ -524,7 +528,7 @@ fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
         child.signal(request);
         let output = child.output();
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-        assert!(stderr(&output).contains("`smidgen resume run` goes on"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("`smidgen resume run` resumes it"), "{}", stderr(&output));
         assert!(folder.path().join("run/report.html").exists());
 
         let rounds = records(folder.path()).lines().count();

@@ -244,7 +244,7 @@ fn last(run: &Path) -> Option<Closed> {
 /// Both fleets work at once, so that whatever else the machine does slows both.
 #[test]
 fn a_healthy_fleet_beside_unruly_boards_keeps_its_pace() {
-    let options = "--absent skip=0.5 --rounds 1000000 --every 1000000";
+    let options = "--absent skip=0.5 --rounds 1000000 --checkpoint-every 1000000";
     let vices = [Vice::Close, Vice::HalfClose, Vice::Mute, Vice::Deaf, Vice::Flood(&[0])];
     let fleets = [&[][..], &vices.map(Some)].map(|v| Fleet::new(&[&[None; 3], v].concat()));
     let [mut alone, mut beside] =

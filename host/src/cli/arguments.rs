@@ -175,7 +175,7 @@ struct Arguments {
     /// Watch the inequalities of EF21's proof in every round: contraction, descent, Lyapunov function
     ///
     /// A run whose step a theorem allows stops with a sentence in the first round that violates one. With a longer step it is recorded and the run
-    /// goes on.
+    /// continues.
     #[arg(long, help_heading = "Run")]
     check_theory: bool,
 
@@ -212,14 +212,14 @@ struct Arguments {
     /// Faults put on every link, real ones too: probabilities for each frame, and split
     ///
     /// loss=P, outage=P (of up to 32 frames one way), cut=P (the end is missing), corrupt=P (a bit is flipped), garble=P
-    /// (for each byte), noise=P (bytes that nobody sent), duplicate=P, and split (reads are cut anywhere).
+    /// (for each byte), noise=P (stray bytes), duplicate=P, and split (reads are cut anywhere).
     #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
     faults: Faults,
 
     /// What becomes of a round when a worker is silent: wait, or skip=SECONDS to close it without that worker
     ///
     /// A board that is away is looked for, by what it says of itself, whatever the port: with wait for 120 seconds, or
-    /// wait=SECONDS, after which the run ends and `resume` goes on with it. With skip rounds close without it meanwhile. A worker that
+    /// wait=SECONDS, after which the run ends and `resume` continues it. With skip rounds close without it meanwhile. A worker that
     /// was left out finds its way back: it is waited for once it answers again, and one with which there can be no run is asked again after
     /// 10 seconds, and then after twice as long each time, up to ten minutes. Who was left out is part of the transcript.
     #[arg(
@@ -232,7 +232,7 @@ struct Arguments {
 
     /// Encrypt and authenticate all frames with the key in a file, which boards hold as well; see `smidgen key`
     ///
-    /// Boards with another key, or without one, do not answer, and boards with a key answer nobody without it. The transcript
+    /// Boards with another key, or without one, do not answer, and boards with a key answer only a host that has it. The transcript
     /// is the same.
     #[arg(long, value_name = "FILE", help_heading = "Link")]
     key: Option<PathBuf>,
@@ -251,7 +251,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = OUT, help_heading = "Files")]
     out: PathBuf,
 
-    /// Leave a checkpoint every N rounds, and behind the last one; see `smidgen resume`
+    /// Leave a checkpoint every N rounds, and after the last one; see `smidgen resume`
     #[arg(
         long,
         value_name = "N",
@@ -259,11 +259,11 @@ struct Arguments {
         default_value_t = 100,
         help_heading = "Files"
     )]
-    every: u32,
+    checkpoint_every: u32,
 
     /// Directory for checkpoints [default: that of --out]
     #[arg(long, value_name = "DIR", help_heading = "Files")]
-    checkpoint: Option<PathBuf>,
+    checkpoint_dir: Option<PathBuf>,
 
     /// Take options from a TOML file, such as `k = 4`; the command line wins
     #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
@@ -303,8 +303,8 @@ impl From<Arguments> for Options {
             key,
             baud,
             out,
-            every,
-            checkpoint,
+            checkpoint_every,
+            checkpoint_dir,
             config,
         } = arguments;
         Self {
@@ -338,8 +338,8 @@ impl From<Arguments> for Options {
             key,
             baud,
             out,
-            every,
-            checkpoint,
+            checkpoint_every,
+            checkpoint_dir,
             config,
         }
     }

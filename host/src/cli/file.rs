@@ -1,4 +1,4 @@
-//! The file behind `--config`: options by their long names, in TOML.
+//! The file of `--config`: options by their long names, in TOML.
 //!
 //! The file becomes arguments of the command line, so that each option has one parser, one default and one
 //! message, wherever it is given.
@@ -57,7 +57,7 @@ pub enum Problem {
         /// The option whose name is most alike, if one is alike enough.
         nearest: Option<String>,
     },
-    /// A date or a table, or a truth value of what is no flag.
+    /// A date or a table, or a truth value for an option that is not a flag.
     #[error(
         "`{}` is neither a text, a number nor a list of those; write it as on the command line", shown(.0)
     )]
@@ -70,7 +70,7 @@ pub enum Problem {
     Large(String),
     /// A mark that belongs to the beginning of a file.
     #[error(
-        "a byte-order mark, which nobody sees, stands where no file begins: files were joined; remove it"
+        "an invisible byte-order mark stands in the middle of the file, as where files were joined; remove it"
     )]
     Mark,
     /// The option cannot have this value.

@@ -83,8 +83,8 @@ fn defaults_are_filled_in() {
         key: None,
         baud: 115_200,
         out: "smidgen-out".into(),
-        every: 100,
-        checkpoint: None,
+        checkpoint_every: 100,
+        checkpoint_dir: None,
         config: None,
     };
     assert_eq!(options("smidgen simulate"), expected);
@@ -97,7 +97,7 @@ fn defaults_are_filled_in() {
 fn every_option_is_understood() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --constants boards --init full --downlink dense --rounds 2000 \
-        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 --out runs/a9a --every 10 --checkpoint safe";
+        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 --out runs/a9a --checkpoint-every 10 --checkpoint-dir safe";
     let expected = Options {
         dataset: "a9a".into(),
         rows: Some(400),
@@ -135,8 +135,8 @@ fn every_option_is_understood() {
         key: Some("fleet.key".into()),
         baud: 9600,
         out: "runs/a9a".into(),
-        every: 10,
-        checkpoint: Some("safe".into()),
+        checkpoint_every: 10,
+        checkpoint_dir: Some("safe".into()),
         config: None,
     };
     assert_eq!(options(all), expected);
@@ -191,7 +191,7 @@ fn wrong_arguments_are_refused_with_a_reason() {
         ("smidgen simulate --split blocks", "[possible values: contiguous, sorted-norm, one-each]"),
         ("smidgen simulate --value-bit 8", "'--value-bits'"),
         ("smidgen run", "--port <ADDRESS>"),
-        ("smidgen run --port usb:1", "`usb:` is no kind of address"),
+        ("smidgen run --port usb:1", "unknown kind of address `usb:`"),
         ("smidgen emulate --board mps2=0", "NAME=COUNT with a count from 1 to 256"),
         ("smidgen emulate --board =2", "there is no board ``"),
         ("smidgen report", "<DIR>"),

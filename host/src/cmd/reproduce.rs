@@ -9,7 +9,7 @@ use smidgen::units::quantity::{counted, seconds};
 use smidgen::units::shown::shown;
 use std::time::Instant;
 
-/// Where the files are kept, for whoever has none.
+/// Where the data files can be downloaded.
 const SOURCE: &str = "the LIBSVM data page, www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets, keeps it among its binary sets";
 
 /// Runs experiments of the papers and writes their page.
@@ -28,7 +28,7 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     skipped.iter().for_each(|line| complain(line));
     let ran = studies.iter().filter(|study| !study.panels.is_empty()).count();
     if ran == 0 {
-        bail!("there are no data for any experiment; say with --data where the files are");
+        bail!("no data set of any experiment was found; give their folder with --data");
     }
     let mut progress = Progress::new(0);
     progress.phase("running experiments");

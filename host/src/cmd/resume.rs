@@ -53,7 +53,7 @@ pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     check_data(&options.dataset)?;
     options.rounds = rounds.unwrap_or(checkpoint.rounds);
     // Where they were found, which is elsewhere if they were moved or copied.
-    (options.out, options.checkpoint) = (out, Some(directory));
+    (options.out, options.checkpoint_dir) = (out, Some(directory));
     training.run(Origin::Checkpoint(Box::new(checkpoint), records, locks))
 }
 
@@ -141,13 +141,13 @@ fn find(
 }
 
 /// Where the records of a run are that was started in `folder` and whose checkpoints were found in `directory`: at the same
-/// place seen from there as at the start, so that a copy goes on in the copy, or else where they were.
+/// place seen from there as at the start, so that a copy is resumed in the copy, or else where they were.
 fn records_place(options: &Options, folder: &Path, directory: &Path) -> PathBuf {
     if RunDirectory::is_at(directory) {
         return directory.into();
     }
     let out = folder.join(&options.out);
-    let checkpoints = folder.join(options.checkpoint.as_ref().unwrap_or(&options.out));
+    let checkpoints = folder.join(options.checkpoint_dir.as_ref().unwrap_or(&options.out));
     let beside = seen_from(&checkpoints, &out, directory);
     beside.filter(|beside| RunDirectory::is_at(beside)).unwrap_or(out)
 }

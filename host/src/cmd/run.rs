@@ -5,7 +5,7 @@ use anyhow::Result;
 use smidgen::cli::Run;
 use smidgen::output::progress::Progress;
 
-/// Trains with boards behind ports.
+/// Trains with boards on ports.
 pub fn run(Run { ports, options }: &Run, origin: Origin) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     let experiment = prepare(options, Some(ports.len()), &mut progress)?;

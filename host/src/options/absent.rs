@@ -9,13 +9,13 @@ use std::time::Duration;
 /// Whether rounds wait for workers that are silent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Absent {
-    /// They wait, and a run on real links ends when one has been silent for so many seconds.
+    /// Rounds wait; a run on real links ends after this many seconds of silence.
     Wait(f64),
-    /// They close without a worker that has been silent for so many seconds.
+    /// Rounds close without a worker after this many seconds of silence.
     Skip(f64),
 }
 
-/// Seconds of silence that are put up with if nobody says how many.
+/// Default silence time-out, in seconds.
 const SECONDS: f64 = 5.0;
 /// The same for a run that waits: long enough to find a cable or to restart a serial server.
 const DEADLINE: f64 = 120.0;
@@ -28,7 +28,7 @@ impl Default for Absent {
     }
 }
 
-/// A text that is no [`Absent`].
+/// The text is not an [`Absent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("give wait, wait=SECONDS, skip or skip=SECONDS, with a number from 0.001 to 1e9")]
 pub struct AbsentError;

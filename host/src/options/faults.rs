@@ -17,7 +17,7 @@ pub struct Faults {
     pub corrupt: f64,
     /// Probability for every byte that another one arrives, as where the two ends differ in their rates.
     pub garble: f64,
-    /// Probability that bytes come before a frame that nobody sent, as when a board boots.
+    /// Probability that stray bytes come before a frame, as when a board boots.
     pub noise: f64,
     /// Probability that a frame arrives twice.
     pub duplicate: f64,
@@ -43,12 +43,12 @@ impl Faults {
     }
 }
 
-/// Why a text is no list of [`Faults`].
+/// Why a text is not a list of [`Faults`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultsError {
     /// No fault has this name.
     #[error(
-        "`{0}` is no fault; give some of loss=P, outage=P, cut=P, corrupt=P, garble=P, noise=P, duplicate=P and split, \
+        "unknown fault `{0}`; give some of loss=P, outage=P, cut=P, corrupt=P, garble=P, noise=P, duplicate=P and split, \
          separated by commas, or none"
     )]
     Unknown(String),

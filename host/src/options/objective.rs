@@ -36,7 +36,7 @@ impl Objective {
         }
     }
 
-    /// The dimension d of its model, for so many features and classes.
+    /// The dimension d of its model.
     pub const fn dimension(self, features: usize, classes: u8) -> usize {
         let classes = classes as usize;
         match self {

@@ -21,7 +21,7 @@ pub enum Step {
     Fixed(f64),
 }
 
-/// A text that is no [`Step`].
+/// The text is not a [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("give qm, am, auto, exact, rare or a number greater than 0: one from 1e-100 to 1e100")]
 pub struct StepError;

@@ -25,7 +25,7 @@ const TERMINAL_PERIOD: Duration = Duration::from_millis(50);
 const TICK_PERIOD: Duration = Duration::from_millis(100);
 /// Time between two lines of a plain log, if a tenth of the work is done meanwhile.
 const TENTH_PERIOD: Duration = Duration::from_millis(500);
-/// Longest silence of a plain log while work goes on.
+/// Longest silence of a plain log during work.
 const PLAIN_PERIOD: Duration = Duration::from_secs(10);
 
 /// What is being done, and how far it is.
@@ -205,7 +205,7 @@ struct Ticker {
 }
 
 impl Ticker {
-    /// None where there is no thread to be had: then the spinner stands still.
+    /// None if the system gave no thread: the spinner then stands still.
     fn new(line: ProgressBar) -> Option<Self> {
         let (stop, stopped) = channel();
         let turn = move || {
@@ -353,7 +353,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The end of a line that goes on: how long it will.
+/// The end of a progress line: the time left.
 fn clock(left: Option<Duration>) -> String {
     left.map(|left| format!("  left {}", FormattedDuration(left))).unwrap_or_default()
 }

@@ -64,7 +64,7 @@ pub struct Row<'a> {
     pub label: f64,
 }
 
-/// Why there is no such data set.
+/// Why a data set cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// Neither a bundled set nor a file has this name.
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(complaint(b"# a comment\n\n"), format!("file contains no features: {refused}"));
         assert_eq!(complaint(b"1\n-1\n"), format!("file contains no features: {refused}"));
         for binary in [&b"\x1f\x8b\x08\0"[..], b"1 1:1\n\0\0"] {
-            let advice = "it is no text; if it is packed, unpack it first";
+            let advice = "it is not text; if it is compressed, decompress it first";
             assert_eq!(
                 complaint(binary),
                 format!("file cannot be read as a data set in LIBSVM format: {advice}")

@@ -78,7 +78,7 @@ pub struct Recipe {
 /// Options that contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RecipeError {
-    /// A worker that is away does not send zero: without memory of its last gradient this is no method.
+    /// An absent worker does not send zero: without memory of its last gradient the method is undefined.
     #[error(
         "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
     )]
@@ -113,7 +113,7 @@ pub enum RecipeError {
         "--eta 0 makes ef21-sgdm average nothing but the first gradients; give a number above 0, such as 0.1"
     )]
     NoAverage,
-    /// A regulariser lives on all coordinates, whoever owns them.
+    /// A regulariser acts on all coordinates.
     #[error(
         "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
          all coordinates; add --lambda 0, or choose am"
@@ -665,7 +665,7 @@ pub fn participation(p: f64, seed: u32) -> Participation {
     Participation { seed, probability: (p * 2f64.powi(32)) as u32 }
 }
 
-/// A batch of as many rows as the largest share has is no minibatch.
+/// A batch as large as the largest share is not a minibatch.
 fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
     match options.batch {

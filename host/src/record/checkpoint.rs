@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A file is written beside its place, synced, and renamed. Whatever happens to the newest one, the one before it is
-//! whole: a run goes on from the latest file that passes its check and fits the records of its rounds.
+//! whole: a run resumes from the latest file that passes its check and fits the records of its rounds.
 
 use crate::record::best::Best;
 use crate::record::{Cost, Locks, RecordError, WorkerTimes, write_error, write_whole};
@@ -30,10 +30,10 @@ const PREFIX: &str = "checkpoint-";
 /// Files that are kept.
 const KEPT: usize = 2;
 
-/// All that a run needs to go on behind a closed round.
+/// Everything that a run needs to resume after a closed round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The command line that the run was started with, what a file behind `--config` said included.
+    /// The command line that the run was started with, including the options of its `--config` file.
     pub arguments: Vec<OsString>,
     /// The folder in which it was started, to which relative paths belong; serde takes a path for text, which it need not be.
     pub folder: OsString,
@@ -85,7 +85,7 @@ impl Checkpoints {
         any(&self.directory)
     }
 
-    /// Removes those behind this round and later ones: of an earlier run, or damaged ones.
+    /// Removes the checkpoints after this round: those of an earlier run, or damaged ones.
     ///
     /// # Errors
     /// If one cannot be removed.
@@ -108,7 +108,7 @@ impl Checkpoints {
         round_of(latest.file_name()?.to_str()?)
     }
 
-    /// Writes the one behind a closed round.
+    /// Writes the checkpoint after a closed round.
     ///
     /// # Errors
     /// If it cannot be written: then those before it are as they were.
@@ -149,7 +149,7 @@ pub enum CheckpointError {
     },
     /// It holds none.
     #[error(
-        "{} holds no checkpoint: the run did not close its first round, or its checkpoints are elsewhere (--checkpoint); start \
+        "{} holds no checkpoint: the run did not close its first round, or its checkpoints are elsewhere (--checkpoint-dir); start \
          it again, or name the directory of the checkpoints", shown(.0)
     )]
     None(PathBuf),
@@ -174,7 +174,7 @@ pub enum Flaw {
     #[error("it cannot be read: {0}")]
     Unreadable(io::Error),
     /// It is something else.
-    #[error("it is no checkpoint")]
+    #[error("it is not a checkpoint")]
     Foreign,
     /// Another version wrote it.
     #[error(
@@ -316,7 +316,7 @@ impl Checkpoint {
     }
 }
 
-/// The file behind a round.
+/// The file of the checkpoint after a round.
 fn file(directory: &Path, round: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{round:010}"))
 }

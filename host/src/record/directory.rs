@@ -29,7 +29,7 @@ pub enum RecordError {
     /// The directory holds something, but not a run that may be replaced.
     #[error("{} holds files but no run: name another directory, or empty this one", shown(.0))]
     Occupied(PathBuf),
-    /// There is no run to read.
+    /// The directory holds no run.
     #[error("{} holds no run: name a directory that a run was written to with --out", shown(.0))]
     NoRun(PathBuf),
     /// The run ended before its first round did.
@@ -65,7 +65,7 @@ pub enum RecordError {
     /// A file cannot be read whole.
     #[error("{0}; repair the line, or cut the file off before it")]
     Damaged(Box<RecordError>),
-    /// A line is no record.
+    /// A line is not a record.
     #[error(
         "{}, line {line}: {reason}; repair the line, or cut the file off before it",
         shown(path)
@@ -78,7 +78,7 @@ pub enum RecordError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The summary is no summary.
+    /// The summary is malformed.
     #[error(
         "{}, line {line}: {reason}; remove the file, and the report does without it",
         shown(path)
@@ -255,7 +255,7 @@ impl RunDirectory {
     ///
     /// # Errors
     /// If there is no run, or if a file of it is damaged: the message names file and line. A last
-    /// line that was cut off is no error, see [`Run::cut`].
+    /// line that was cut off is not an error, see [`Run::cut`].
     pub fn read(path: impl AsRef<Path>) -> Result<Run, RecordError> {
         let path = path.as_ref();
         let file = path.join(ROUNDS);

@@ -44,7 +44,7 @@ impl Locks {
             .map_err(write_error(&path))?;
         match file.try_lock() {
             Ok(()) => {}
-            // Some network file systems know no locks; a run there is no worse off than without.
+            // Some network file systems have no locks; a run there is as safe as without one.
             Err(TryLockError::Error(error)) if knows_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(write_error(&path)(error)),
             Err(TryLockError::WouldBlock) => {

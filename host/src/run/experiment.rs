@@ -29,7 +29,7 @@ use std::env;
 use std::ffi::OsString;
 use thiserror::Error;
 
-/// Integers of columns that are no multiples of a unit.
+/// Integers of columns whose values are not multiples of a unit.
 const WIDTH: Width = Width::I16;
 
 /// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
@@ -126,11 +126,11 @@ pub enum ExperimentError {
     NoTheorem,
     /// A checkpoint would not hold the whole state.
     #[error(
-        "--checkpoint: a worker of {0} keeps a vector to itself, which no checkpoint holds; leave it out, or choose \
+        "--checkpoint-dir: a worker of {0} keeps a vector to itself, which no checkpoint holds; leave it out, or choose \
          another method such as ef21"
     )]
     Private(&'static str),
-    /// A clone is no board.
+    /// Clones have no boards of their own.
     #[error(
         "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
     )]
@@ -170,7 +170,7 @@ pub struct Experiment {
     pub longest: Option<Longest>,
     /// The largest relative error of a stored feature.
     pub quantisation_error: f64,
-    /// Rows that nobody trains on.
+    /// Held-out rows.
     test: Option<Dataset>,
     penalty: Penalty,
     options: Options,
@@ -227,7 +227,7 @@ impl Experiment {
         }
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
-        // A perceptron starts as softmax regression behind units that are all but linear.
+        // A perceptron starts as softmax regression on units that are almost linear.
         let like = match smoothness {
             Some(_) => None,
             None => Smoothness::of(options::Objective::Softmax, penalty, &dataset, &shares),
@@ -453,7 +453,7 @@ impl Experiment {
         }
     }
 
-    /// Its workers behind links that are opened now; `places` says for people where these lead.
+    /// Its workers on links that are opened now; `places` names their ends for people.
     ///
     /// # Errors
     /// If a link cannot be opened.
@@ -476,14 +476,14 @@ impl Experiment {
         &self,
         arguments: Vec<OsString>,
     ) -> Result<Option<Checkpoints>, ExperimentError> {
-        let Options { checkpoint, every, out, method, .. } = &self.options;
+        let Options { checkpoint_dir, checkpoint_every, out, method, .. } = &self.options;
         if self.setup.method.has_local_state() {
-            let asked = checkpoint.is_some();
+            let asked = checkpoint_dir.is_some();
             return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
         }
         Ok(Some(Checkpoints {
-            directory: checkpoint.as_ref().unwrap_or(out).clone(),
-            every: *every,
+            directory: checkpoint_dir.as_ref().unwrap_or(out).clone(),
+            every: *checkpoint_every,
             arguments,
             folder: env::current_dir().unwrap_or_default().into(),
             data_checksum: self.data_checksum(),
@@ -629,7 +629,7 @@ fn check_crowd(
     Ok(())
 }
 
-/// The refusal of data whose largest feature makes constants or step sizes that are no numbers.
+/// The refusal of data whose largest feature makes constants or step sizes not finite.
 fn immoderate(dataset: &Dataset) -> ExperimentError {
     let (column, value) = dataset.largest_feature();
     ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }

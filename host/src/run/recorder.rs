@@ -25,7 +25,7 @@ use thiserror::Error;
 /// Boards that are greeted by a line of their own; the rest are counted.
 const GREETING_COUNT_MAX: usize = 8;
 
-/// Slow lines that are noted while the run goes on; the report names the rest.
+/// Slow lines that are noted during the run; the report names the rest.
 const SLOW_COUNT_MAX: usize = 4;
 
 /// The observer of a run that is recorded.

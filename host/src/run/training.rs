@@ -99,7 +99,7 @@ pub fn train(
     let mut begun = false;
     loop {
         let event = world.advance()?;
-        // A board that is lost is no event, and what people should hear must not wait for one.
+        // A lost board is not an event, and notes must not wait for one.
         while let Some(note) = world.poll_note() {
             observer.note(&note);
         }
@@ -161,7 +161,7 @@ pub struct Course {
     pub closing: Cost,
 }
 
-/// As [`train`], and collects what there is to know; `on_round` hears of every round.
+/// As [`train`], and collects the records; `on_round` is called for every round.
 pub fn collect(
     world: &mut impl World,
     goal: Goal,

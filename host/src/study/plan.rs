@@ -216,7 +216,7 @@ impl Trial {
     }
 }
 
-/// What rounding takes of the update that loses most, where values are rounded to so many bits and not to powers of two.
+/// The largest rounding loss q of an update, where values are rounded to `value_bits` bits and not to powers of two.
 fn rounding_loss(experiment: &Experiment) -> Option<f64> {
     let Setup { compressor, value_bits, .. } = experiment.setup;
     let is_rounded = match compressor {

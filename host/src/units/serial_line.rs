@@ -9,7 +9,7 @@ pub fn byte_time(baud: u32) -> Duration {
     Duration::from_secs(BITS_PER_BYTE.into()) / baud
 }
 
-/// Seconds that so many bytes take at `baud`, one after the other.
+/// Seconds that `bytes` take at `baud`, one after the other.
 pub fn seconds(bytes: u64, baud: u32) -> f64 {
     bytes as f64 * f64::from(BITS_PER_BYTE) / f64::from(baud)
 }

@@ -1,4 +1,4 @@
-//! Text from outside: read up to a limit, and called what it is where it is no UTF-8.
+//! Text from outside: read up to a limit; other encodings than UTF-8 are named in the error.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use thiserror::Error;
 
 /// Bytes that are looked at together.
 const PIECE_LEN: u64 = 1 << 16;
-/// The mark that some editors put before a text, which nobody sees.
+/// The byte-order mark, an invisible character that some editors put before a text.
 pub const MARK: char = '\u{feff}';
 
-/// Why there is no text.
+/// Why a text cannot be read.
 #[derive(Debug, Error)]
 pub enum TextError {
     /// It cannot be read.
@@ -32,7 +32,7 @@ pub enum TextError {
     Coding(#[from] Coding),
 }
 
-/// What bytes are that are no UTF-8.
+/// The likely encoding of bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Coding {
     /// Two bytes or more for each character.
@@ -48,7 +48,7 @@ pub enum Coding {
         line: usize,
     },
     /// No text.
-    #[error("it is no text; if it is packed, unpack it first")]
+    #[error("it is not text; if it is compressed, decompress it first")]
     Binary,
 }
 
@@ -64,7 +64,7 @@ pub struct Limits {
 /// Reads a file, or a pipe, and gives it up where it turns out to be no text or too much of it.
 ///
 /// # Errors
-/// If it is no text within the limits.
+/// If it is not text within the limits.
 pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
     let mut file = File::open(path)?;
     let (mut bytes, mut line, mut line_start) = (Vec::new(), 1, 0);
@@ -73,7 +73,7 @@ pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
         if (&mut file).take(PIECE_LEN).read_to_end(&mut bytes)? == 0 {
             break;
         }
-        // A device may go on for ever: what has a zero is no UTF-8 text, whatever follows.
+        // A device may have no end; a zero byte already shows that it is not text.
         if bytes[seen..].contains(&0) {
             return Err(coding(&bytes).into());
         }
@@ -101,7 +101,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, Coding> {
     }
 }
 
-/// What bytes are that are no UTF-8 text.
+/// The likely encoding of bytes that are not UTF-8 text.
 fn coding(bytes: &[u8]) -> Coding {
     let is_marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     if is_marked || is_every_other_zero(bytes) {

@@ -209,7 +209,7 @@ impl Driver {
         }
     }
 
-    /// Closes a link on which somebody sends without end.
+    /// Closes a link that floods.
     fn dam(&mut self, link: usize) {
         let place = &mut self.places[link];
         // A stranger's port is none of the run's business.

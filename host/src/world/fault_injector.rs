@@ -14,7 +14,7 @@ pub struct Fate {
     pub lost: u64,
     /// Bytes that arrived once more.
     pub duplicated: u64,
-    /// Bytes that arrived and that nobody sent.
+    /// Stray bytes that arrived.
     pub foreign: u64,
     /// Frames that were lost, those of outages included.
     pub lost_frames: u64,
@@ -26,7 +26,7 @@ pub struct Fate {
     pub corrupted_frames: u64,
     /// Frames that arrived twice.
     pub duplicated_frames: u64,
-    /// Bursts of bytes that nobody sent.
+    /// Bursts of stray bytes.
     pub noises: u64,
 }
 
@@ -60,7 +60,7 @@ pub struct FaultInjector {
 
 /// The longest outage, in frames.
 const OUTAGE_MAX: u32 = 32;
-/// The longest burst of bytes that nobody sent.
+/// The longest burst of stray bytes.
 const NOISE_MAX: usize = 64;
 
 impl FaultInjector {
@@ -103,7 +103,7 @@ impl FaultInjector {
         }
     }
 
-    /// Counts bytes that somebody else put on the line.
+    /// Counts bytes that another sender put on the line.
     pub fn count_foreign(&mut self, len: usize) {
         self.fate.foreign += len as u64;
     }
@@ -119,7 +119,7 @@ impl FaultInjector {
         out || self.chance(self.faults.loss)
     }
 
-    /// Bytes that nobody sent: of any value, or a text as boot loaders have it.
+    /// Stray bytes: of any value, or a text like that of a boot loader.
     fn noise(&mut self) -> Vec<u8> {
         let len = self.rng.random_range(1..=NOISE_MAX);
         let text = self.rng.random_bool(0.5);

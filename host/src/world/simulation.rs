@@ -26,7 +26,7 @@ use wire::Wire;
 
 /// The name that simulated boards give.
 pub const BOARD: &str = "simulated";
-/// Frames that whoever listens remembers.
+/// Number of frames that an eavesdropper remembers.
 const HEARD_MAX: usize = 256;
 /// How long a worker takes for a gradient, if it is not slow.
 const EVALUATION: Duration = Duration::from_millis(2);
@@ -65,7 +65,7 @@ pub struct Simulation<R> {
     /// The part of each worker in f.
     loss_weights: Vec<f64>,
     reboots: Vec<(u32, usize)>,
-    /// The last frames that were sent, for whoever listens.
+    /// The last frames that were sent, as an eavesdropper has them.
     heard: VecDeque<Vec<u8>>,
     /// What was planned and has taken place.
     mishaps: Vec<Mishap>,
@@ -151,7 +151,7 @@ pub enum Mishap {
         /// Frames that were heard since.
         ago: usize,
     },
-    /// Somebody without the key says something in a plain frame, to this board, or up to the host.
+    /// A plain frame arrives from a sender without the key, at this board or at the host.
     Forge {
         /// Whether the host gets it.
         up: bool,
@@ -169,7 +169,7 @@ impl<R: ObjectiveSet> Simulation<R> {
         Self::with_memory(setup, objectives, line, memory)
     }
 
-    /// Workers with so many bytes of memory each.
+    /// Workers with this many bytes of memory each.
     pub fn with_memory(setup: Setup, objectives: R, line: Line, memory: Vec<usize>) -> Self {
         let Line { baud, faults, seed } = line;
         let wire = |index: usize, direction| {
@@ -532,7 +532,7 @@ impl<R: ObjectiveSet> World for Simulation<R> {
     }
 }
 
-/// Notes a frame for whoever listens.
+/// Remembers a frame for the eavesdropper.
 fn hear(heard: &mut VecDeque<Vec<u8>>, frame: &[u8]) {
     let mut place = match heard.len() {
         HEARD_MAX => heard.pop_front().unwrap_or_default(),
@@ -554,7 +554,7 @@ fn forged(up: bool) -> Vec<u8> {
     out[..len].to_vec()
 }
 
-/// A worker that has just been switched on, after so many other starts.
+/// A worker that has just been switched on; `starts` counts its earlier starts.
 fn start<R: ObjectiveSet>(
     index: usize,
     memory: Vec<u64>,

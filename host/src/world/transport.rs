@@ -43,7 +43,7 @@ pub type Writer = Box<dyn Write + Send>;
 /// How long a single read may wait before it says "not yet".
 pub const POLL: Duration = Duration::from_millis(50);
 
-/// How long a single write may wait before it says "not yet": less, since whoever writes has other boards to serve.
+/// How long a single write may wait before it says "not yet": short, since the writer serves other boards as well.
 pub const WRITE_POLL: Duration = Duration::from_millis(5);
 
 /// Where a board is.
@@ -57,7 +57,7 @@ pub enum Address {
     Tcp(String),
 }
 
-/// Why a text is no [`Address`].
+/// Why a text is not an [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Nothing was given.
@@ -73,7 +73,7 @@ pub enum AddressError {
     NoHostAndPort(String),
     /// `usb:…`, `udp:…`
     #[error(
-        "`{0}:` is no kind of address; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
+        "unknown kind of address `{0}:`; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
     )]
     UnknownKind(String),
     /// Bytes that are neither the path of a socket nor a link to a port.
@@ -193,7 +193,7 @@ pub enum TransportError {
 /// Opens the stream to a board: 8 data bits, no parity, one stop bit and no flow control at `baud` bit/s on a
 /// serial port; sockets have no baud rate.
 ///
-/// Opening a serial port resets many boards; whoever speaks first must be prepared to repeat itself.
+/// Opening a serial port resets many boards: the first frame may be lost and must be repeated.
 pub fn open(address: &Address, baud: u32) -> Result<(Reader, Writer), TransportError> {
     match address {
         Address::Serial(port) => serial::open(port, baud),

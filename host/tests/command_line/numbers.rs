@@ -69,8 +69,14 @@ fn no_number_at_the_ends_of_an_option_panics_or_blames_the_data() {
         "--absent skip=",
         "--absent wait=",
     ];
-    let of_counts =
-        ["--baud", "--seed", "--every", "--k", "--downlink ef21-p --downlink-k", "--batch"];
+    let of_counts = [
+        "--baud",
+        "--seed",
+        "--checkpoint-every",
+        "--k",
+        "--downlink ef21-p --downlink-k",
+        "--batch",
+    ];
     let counts = ["0", "1", "2147483648", "4294967295", "18446744073709551616"];
     let number = of_numbers.iter().flat_map(|option| EXTREMES.map(|value| (*option, value)));
     let count = of_counts.iter().flat_map(|option| counts.map(|value| (*option, value)));

@@ -68,7 +68,7 @@ fn paths_of_any_bytes_work_everywhere() {
         &data,
         b"--config",
         &config,
-        b"--checkpoint",
+        b"--checkpoint-dir",
         &kept,
         b"--out",
         &out,

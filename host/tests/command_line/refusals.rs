@@ -151,5 +151,5 @@ fn experiments_that_cannot_be_run_are_refused() {
     write(&EXPERIMENT.replace("against", "aginst"));
     let error = refusal_in(&directory, "reproduce tiny.toml");
     assert_says(&error, &["experiment tiny: line 7: unknown field `aginst`"]);
-    assert_says(&refusal("reproduce everything"), &["`everything` is no experiment", "logistic"]);
+    assert_says(&refusal("reproduce everything"), &["unknown experiment `everything`", "logistic"]);
 }

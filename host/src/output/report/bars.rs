@@ -9,7 +9,7 @@ use crate::units::quantity::bytes;
 const WIDTH: f64 = 760.0;
 /// Where bars begin; their labels stand before.
 const LEFT: f64 = 290.0;
-/// Room for the figure behind the longest bar.
+/// Room for the figure after the longest bar.
 const RIGHT: f64 = 90.0;
 /// Height of a bar with the gap after it.
 const ROW: f64 = 26.0;

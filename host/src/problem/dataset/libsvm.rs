@@ -27,7 +27,7 @@ pub enum Syntax {
     Zero,
     /// A mark that belongs to the beginning of a file.
     #[error(
-        "a byte-order mark, which nobody sees, stands where no file begins: files were joined; remove it, for instance with \
+        "an invisible byte-order mark stands in the middle of the file, as where files were joined; remove it, for instance with \
          `sed 's/\\xef\\xbb\\xbf//g'`"
     )]
     Mark,

@@ -28,7 +28,7 @@ const CENTRE_MAX: f64 = 10.0;
 /// More rows than anybody simulates.
 const ROWS_MAX: u32 = 1 << 22;
 
-/// Least squares of so many workers with such constants.
+/// Least squares of `workers` workers with these constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Quadratics {
     workers: u16,
@@ -37,7 +37,7 @@ pub(super) struct Quadratics {
     l_var: f64,
 }
 
-/// Why there are no such functions.
+/// Why such functions do not exist.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QuadraticsError {
     /// A part is not one of the four, or its value is out of range.
@@ -45,7 +45,7 @@ pub enum QuadraticsError {
         "`{0}` is none of workers=N, dimension=N, l-am=F and l-var=F with numbers greater than 0, F from 1e-100 to 1e100"
     )]
     Part(String),
-    /// There is no variance of one number.
+    /// One worker has no variance.
     #[error("the L_i of one worker have no variance; give workers=2 or more")]
     Alone,
     /// The rows do not fit the memory.

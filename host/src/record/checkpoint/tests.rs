@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smidgen_aggregator::{Aggregator, Event};
 use std::sync::LazyLock;
 
-/// A checkpoint behind round 2 of a small run.
+/// A checkpoint after round 2 of a small run.
 fn checkpoint() -> Checkpoint {
     let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "5"];
     let cli = cli::parse(arguments.map(Into::into)).unwrap();

@@ -124,7 +124,7 @@ impl Plan {
         let mean = if self.in_expectation { "expected mean" } else { "mean" };
         writeln!(
             f,
-            "In so many rounds the {mean} of ‖∇f‖² is at most the target: a bound that runs rarely need."
+            "After that many rounds the {mean} of ‖∇f‖² is at most the target: a bound that runs rarely need."
         )
     }
 

@@ -33,7 +33,7 @@ pub struct Figure {
 /// Why braces hold no figure.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{{{0}}}` is no figure: write {{rounds PANEL 1/2}}, {{bytes PANEL 1/2}} or {{end PANEL 1}} with panels and curves of the file"
+    "`{{{0}}}` is not a figure: write {{rounds PANEL 1/2}}, {{bytes PANEL 1/2}} or {{end PANEL 1}} with panels and curves of the file"
 )]
 pub struct FigureError(pub String);
 
@@ -115,7 +115,7 @@ mod tests {
             ["rounds a 1", "rounds a 0/1", "rounds a 1/3", "end b 1", "end a 3", "miles a 1", ""]
         {
             let error = check(&format!("It is {{{wrong}}}."), &["a"], 2).unwrap_err().to_string();
-            assert!(error.contains(&format!("`{{{wrong}}}` is no figure")), "{error}");
+            assert!(error.contains(&format!("`{{{wrong}}}` is not a figure")), "{error}");
         }
     }
 }

@@ -72,7 +72,7 @@ struct Job<'a> {
 enum Word {
     /// So many more rounds are closed.
     Rounds(u32),
-    /// A job is done, after so many seconds.
+    /// A job is done after `seconds`.
     Done(usize, Result<Measured, CurveError>, f64),
 }
 
@@ -133,7 +133,7 @@ fn jobs(study: &Study) -> impl Iterator<Item = Job<'_>> {
     curves.flat_map(move |(panel, p)| p.curves.iter().map(move |curve| Job { study, panel, curve }))
 }
 
-/// Takes jobs until none is left, or nobody listens because one failed.
+/// Takes jobs until none is left, or until one failed.
 fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &Sender<Word>) {
     loop {
         let next = queue.lock().expect("no thread panics here").next();

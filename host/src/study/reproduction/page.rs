@@ -139,7 +139,7 @@ Written by `smidgen reproduce --out docs` from the files under [experiments](../
 \"Error Feedback Reloaded\" (ICLR 2024). Its text was not at hand when these experiments were made: what it says is taken from its \
 abstract, its reviews and the code of its authors' earlier papers, and marked *recalled* where it was none of these.
 
-Unless a curve says that it is in f64, it is what boards do: the worker library in fixed point, behind real frames on simulated lines. Bytes \
+Unless a curve says that it is in f64, it is what boards do: the worker library in fixed point and real frames on simulated lines. Bytes \
 are those on the wire, with frames around them, of all workers together; a link is one board's line of 115200 baud. Rounds, bytes and time (modelled: that of the bytes of the busiest link) are those to \
 the ‖∇f(x)‖² above the table: one that was asked for, or the lowest that all methods reached; – says that it was not reached. Every run is one command, `smidgen simulate` with the options of the \
 experiment, the data and the curve; where the data are not bundled, `--dataset` takes the path of their file.

@@ -103,11 +103,11 @@ struct FileCurve {
     float: bool,
 }
 
-/// Why there is no such study.
+/// Why a study cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// No study has this name.
-    #[error("`{}` is no experiment; give {} or the path of a TOML file", shown(.0), names().collect::<Vec<_>>().join(", "))]
+    #[error("unknown experiment `{}`; give {} or the path of a TOML file", shown(.0), names().collect::<Vec<_>>().join(", "))]
     Unknown(OsString),
     /// A file does not open, or holds no text.
     #[error("cannot read {}: {source}; give the path of a TOML file", shown(path))]
@@ -117,7 +117,7 @@ pub enum StudyError {
         /// Why not.
         source: TextError,
     },
-    /// The file is no study.
+    /// The file is not a study.
     #[error("experiment {name}: {problem}; compare it with those under experiments/")]
     Toml {
         /// The study.
@@ -331,9 +331,9 @@ mod tests {
         );
         assert!(refused("--value-bits 32", "--method dcgd").contains("leave out float"));
         let error = refused("{rounds digits 1/2}", "{rounds digits 1/4}");
-        assert!(error.contains("small: `{rounds digits 1/4}` is no figure"), "{error}");
+        assert!(error.contains("small: `{rounds digits 1/4}` is not a figure"), "{error}");
         let error = Study::load("logistics").unwrap_err().to_string();
-        assert!(error.contains("`logistics` is no experiment; give logistic,"), "{error}");
+        assert!(error.contains("unknown experiment `logistics`; give logistic,"), "{error}");
     }
 
     #[test]

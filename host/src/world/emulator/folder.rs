@@ -1,4 +1,4 @@
-//! Private folders below the temporary one. A process that is killed leaves its folders behind; the next one removes them.
+//! Private folders below the temporary one. A killed process leaves its folders; the next process removes them.
 
 use super::EmulatorError;
 use crate::units::private_file::temporary;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// The longest path of a temporary folder in which the path of a socket stays legal everywhere.
 pub(super) const PATH_LEN_MAX: usize = 70;
 
-/// No folder of another program is called so: those that nobody holds are removed.
+/// Prefix of our folders, used by no other program; folders that no process holds are removed.
 const PREFIX: &str = "smidgen-emulator-";
 
 /// A private folder, which is gone with this value.

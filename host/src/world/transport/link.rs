@@ -735,7 +735,7 @@ mod tests {
     fn a_serial_port_that_comes_back_is_opened_again() {
         use serialport::{SerialPort, TTYPort};
         let directory = tempfile::tempdir().unwrap();
-        // The name that stays while what is behind it changes, as /dev/serial/by-id/… do.
+        // A stable name whose target changes, as in /dev/serial/by-id.
         let name = directory.path().join("board");
         let plug_in = || {
             let (board, port) = TTYPort::pair().unwrap();

@@ -61,7 +61,7 @@ pub struct Found {
     pub halves: (Reader, Writer),
     /// Where.
     pub address: Address,
-    /// Whether somebody else may be there.
+    /// Whether another board may be there.
     pub is_guess: bool,
 }
 
