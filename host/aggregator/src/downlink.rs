@@ -5,7 +5,7 @@ use crate::machine::{Machine, Phase};
 use crate::setup::address;
 use crate::stage::Stage;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX};
-use smidgen_protocol::message::{BROADCAST, Down, Part, SCHEMA, VERSION};
+use smidgen_protocol::message::{BROADCAST, Down, Exponents, Part, SCHEMA, VERSION};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Machine {
         now: Duration,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<(usize, usize)> {
-        let (worker, len, payload_len) = loop {
+        loop {
             let worker = self.queue.pop_front()?;
             if let Some(until) = self.peers[worker].exchange.start_pause(now) {
                 self.deadlines.push(Reverse((until, worker)));
@@ -36,13 +36,19 @@ impl Machine {
                 continue;
             }
             if let Some((len, payload_len)) = self.emit(worker, out) {
-                break (worker, len, payload_len);
+                self.sent(now, worker, len, payload_len);
+                return Some((worker, len));
             }
             // The link has no seal yet, or has used it up: a Hello makes a new one.
             self.peers[worker].exchange.check();
             self.enqueue(worker);
-        };
+        }
+    }
+
+    /// Notes that a frame with a body of `payload_len` bytes was sent.
+    fn sent(&mut self, now: Duration, worker: usize, len: usize, payload_len: usize) {
         let peer = &mut self.peers[worker];
+        // A time-out that the line alone uses up would repeat every request.
         let awaits_update = peer.exchange.asked().awaits_update();
         let answer_len = if awaits_update { FRAME_LEN_MAX } else { 0 };
         let line_time = self.setup.byte_time * (len + answer_len) as u32;
@@ -58,7 +64,6 @@ impl Machine {
         } else {
             peer.downlink.payload_bytes += payload_len as u64;
         }
-        Some((worker, len))
     }
 
     /// Writes the request to a worker; returns the lengths of frame and body, or `None` if the link has no seal for it.
@@ -69,70 +74,78 @@ impl Machine {
         let link = self.routes.link(worker);
         let len = match (self.seals.get_mut(link), &self.setup.seal) {
             (Some(seal), Some(sealing)) => seal.close(draft, || sealing.salts.draw())?,
-            _ => draft.close(),
+            (None, _) | (Some(_), None) => draft.close(),
         };
         Some((len, payload_len))
     }
 
     fn letter(&self, worker: usize, asked: Stage) -> Letter<'_> {
-        let exchange = &self.peers[worker].exchange;
-        let ticket = exchange.ticket();
-        let (message, body) = match asked {
+        let (message, body) = self.request(worker, asked);
+        // Where cables were swapped, another worker hears it, whose state need not be the one that the round builds on.
+        let address = if message.is_setup() { BROADCAST } else { address(worker) };
+        Letter { address, context: self.context_of(&message), message, body }
+    }
+
+    /// The request of a stage, and its body.
+    fn request(&self, worker: usize, asked: Stage) -> (Down<'_>, Cow<'_, [u8]>) {
+        let peer = &self.peers[worker];
+        let (ticket, none) = (peer.exchange.ticket(), Cow::default());
+        match asked {
             Stage::Greet | Stage::Verify => {
-                let echo = exchange.echo();
-                (Down::Hello { version: VERSION, schema: SCHEMA, echo }, Cow::default())
+                let echo = peer.exchange.echo();
+                (Down::Hello { version: VERSION, schema: SCHEMA, echo }, none)
             }
             Stage::Configure => {
-                let identity = self.peers[worker].board.identity();
-                let identity = identity.map_or(0, |identity| identity.identity);
-                let configure = self.setup.configuration(worker, ticket, identity);
-                (Down::Configure(configure), Cow::default())
+                let identity = peer.board.identity().map_or(0, |identity| identity.identity);
+                (Down::Configure(self.setup.configuration(worker, ticket, identity)), none)
             }
             Stage::Load { held, .. } => {
                 let rest = &self.setup.shares[worker].data[held as usize..];
                 let body = &rest[..rest.len().min(BODY_LEN_MAX)];
                 (Down::Data { ticket, offset: held }, body.into())
             }
-            Stage::Curvature => (Down::Curvature { ticket }, Cow::default()),
-            Stage::Probe => {
-                let Phase::Probing(exponents) = self.phase else {
-                    unreachable!("workers are probed while exponents are sought");
-                };
-                (Down::Probe { ticket, exponents }, Cow::default())
-            }
+            Stage::Curvature => (Down::Curvature { ticket }, none),
+            Stage::Probe => (Down::Probe { ticket, exponents: self.probed_exponents() }, none),
             Stage::Announce => {
                 let (exponents, gamma_n) = (self.model.exponents(), self.model.gamma_n());
-                (Down::Announce { ticket, exponents, gamma_n }, Cow::default())
+                (Down::Announce { ticket, exponents, gamma_n }, none)
             }
             Stage::Restore { part, from, .. } => {
                 let Chunk { until, body, .. } = self.state(worker, part, from);
                 (Down::Part { ticket, part, from, until }, body.into())
             }
-            Stage::Begin => {
-                let round = self.open_round().unwrap_or(0);
-                (Down::Begin { ticket, round }, Cow::default())
-            }
+            Stage::Begin => (Down::Begin { ticket, round: self.open_round().unwrap_or(0) }, none),
             Stage::Part(index) => {
                 let &Chunk { from, until, ref body } = &self.downlink[index];
                 let part = self.setup.downlink.part();
                 (Down::Part { ticket, part, from, until }, body.as_slice().into())
             }
-            Stage::More => {
-                (Down::More { from: self.peers[worker].incoming.next_from }, Cow::default())
-            }
-            Stage::Round => {
-                let &Chunk { from, ref body, .. } = self.last_chunk();
-                let message = match self.model.announced_pace() {
-                    0 => Down::Round { from },
-                    pace => Down::Paced { from, pace },
-                };
-                (message, body.as_slice().into())
-            }
-            Stage::Idle => unreachable!("there is nothing to ask"),
+            Stage::More => (Down::More { from: peer.incoming.next_from }, none),
+            Stage::Round => self.round_request(),
+            Stage::Idle => unreachable!("an idle worker is not asked"),
+        }
+    }
+
+    /// The last chunk of a round's downlink, which asks for the update.
+    fn round_request(&self) -> (Down<'_>, Cow<'_, [u8]>) {
+        let &Chunk { from, ref body, .. } = self.downlink.last().expect("a downlink has a chunk");
+        // Pace 0 is the usual one and costs no byte.
+        let message = match self.model.announced_pace() {
+            0 => Down::Round { from },
+            pace => Down::Paced { from, pace },
         };
-        // Where cables were swapped, another worker hears it, whose state need not be the one that the round builds on.
-        let address = if message.is_setup() { BROADCAST } else { address(worker) };
-        Letter { address, context: self.context_of(&message), message, body }
+        (message, body.as_slice().into())
+    }
+
+    fn probed_exponents(&self) -> Exponents {
+        match self.phase {
+            Phase::Probing(exponents) => exponents,
+            Phase::Measuring
+            | Phase::Open(_)
+            | Phase::Closed(_)
+            | Phase::Finishing
+            | Phase::Finished => unreachable!("workers are probed while exponents are sought"),
+        }
     }
 
     /// The context of a message of the host.
@@ -160,9 +173,5 @@ impl Machine {
     /// The stage that sends chunk `index` of the downlink.
     pub(crate) fn part(&self, index: usize) -> Stage {
         if index + 1 < self.downlink.len() { Stage::Part(index) } else { Stage::Round }
-    }
-
-    fn last_chunk(&self) -> &Chunk {
-        self.downlink.last().expect("a downlink has a chunk")
     }
 }

@@ -40,6 +40,7 @@ impl Machine {
                 return true;
             }
             Some(owner) => self.meet(worker, owner),
+            // Links are only tried there, so a board of another run is none of this run's business.
             None if self.routes.tentative[link] => {}
             None if self.peers[worker].board.is_greeted() => {
                 self.fail(worker, Reason::Stranger(identity));
@@ -114,6 +115,7 @@ impl Machine {
     fn meet(&mut self, worker: usize, owner: usize) {
         let theirs = &self.peers[owner];
         let is_elsewhere = !theirs.board.is_greeted() || theirs.visitor.owner.is_some();
+        // There is nothing to ask where no board, or another one, is known to be on its own link.
         if is_elsewhere || theirs.exchange.is_in_vain() {
             return self.swap(worker, owner);
         }

@@ -65,8 +65,10 @@ impl Machine {
 
     /// Closes a round whose awaited updates have all been taken.
     fn close(&mut self, now: Duration, round: u32) {
+        // No float, address, time or order of arrival may enter the transcript.
         self.transcript.absorb(u64::from(round));
         self.transcript.absorb(digest::vector(self.model.w()));
+        // With EF21-P the workers' model differs from the server's.
         if self.setup.downlink == Downlink::Model {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
@@ -101,6 +103,7 @@ impl Machine {
 
     /// The traffic and time since the last close.
     pub(crate) fn close_traffic(&mut self, now: Duration) -> Carried {
+        // Time between rounds, in which the caller looks at the state, is not part of either.
         let elapsed = now.saturating_sub(self.since.take().unwrap_or(now));
         let mut carried = Carried { elapsed, ..Carried::default() };
         for peer in &mut self.peers {
@@ -119,6 +122,7 @@ impl Machine {
         let Phase::Closed(round) = self.phase else {
             panic!("only a closed round can be left");
         };
+        // An old loss of a missing worker says nothing of the range that the next ones need.
         let heard = self.peers.iter().filter(|peer| !peer.missed);
         let loss_max = heard.map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
         let loss_exponent = self.model.exponents().loss;
@@ -128,6 +132,7 @@ impl Machine {
             u64::from(loss_max),
             self.setup.gradient_growth(),
         );
+        // Losses of workers that miss the next round are averaged with those on the new grid.
         let shift = i32::from(loss_exponent) - i32::from(self.model.exponents().loss);
         for peer in &mut self.peers {
             peer.loss = saturate(round_shift(peer.loss.into(), shift), &mut 0);
@@ -161,6 +166,7 @@ impl Machine {
 
     /// Takes the step, and notes the decrease that it promises.
     fn step(&mut self) {
+        // A copy of the model is needed only where its move is judged.
         let before = self.tuner.is_some().then(|| self.model.w().to_vec());
         self.downlink = self.model.step();
         let (Some(tuner), Some(before)) = (&mut self.tuner, before) else { return };

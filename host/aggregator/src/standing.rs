@@ -138,6 +138,7 @@ impl Standing {
             Self::Excluded(_) | Self::Quarantined(..) => Notice::Changes,
         };
         let quarantines = self.setbacks().quarantines;
+        // The next restart exceeds the limit, so a board that still restarts is not restored eight times in vain.
         let setbacks = Setbacks { restarts: RESTARTS_MAX, quarantines: quarantines + 1 };
         *self = Self::Quarantined(setbacks, reason.clone());
         (PAUSE_MIN * 2u32.pow(quarantines.min(DOUBLINGS_MAX)), notice)

@@ -53,6 +53,7 @@ impl Machine {
         }
         let is_in = self.open_round().is_some_and(|round| self.is_in(worker, round));
         let peer = &mut self.peers[worker];
+        // Late frames of a board that is left alone must not lengthen its pause.
         if peer.standing.is_quarantined() && peer.exchange.is_unasked() {
             return;
         }
@@ -62,6 +63,7 @@ impl Machine {
             // the next one.
             return peer.wait();
         }
+        // Rounds need one worker at least.
         if self.is_last(worker) {
             return self.events.push_back(Event::Failed(failure));
         }

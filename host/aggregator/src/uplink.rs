@@ -55,6 +55,7 @@ impl Machine {
         let (message, body) = match Up::parse(payload) {
             Ok(parsed) => parsed,
             Err(reject) => {
+                // The head of a Ready is the same in all versions, so that firmware of another one is recognised.
                 if let Some((version, schema)) = greeting(payload) {
                     self.compare_versions(worker, version, schema);
                 }
@@ -82,12 +83,14 @@ impl Machine {
         let peer = &self.peers[worker];
         let session = self.context(worker);
         let checked = |context| Some((frame.check(&context).ok()?, context));
+        // The context is part of the checksum, so the kind of the message must be known before it can be trusted.
         let found = match Up::parse(frame.unchecked()) {
             Ok((message, _)) if message.is_setup() => checked(Context::SETUP),
             Ok((message, _)) if message.is_of_round() => {
                 let from = peer.incoming.next_from;
                 let expected = self.open_round().map(|round| Context { round, from, ..session });
                 let expected = expected.filter(|_| peer.exchange.stage().awaits_update());
+                // What was taken before is recognised as repeated, not as damaged.
                 expected.into_iter().chain(peer.incoming.taken()).find_map(checked)
             }
             Ok(_) => checked(session),
@@ -105,6 +108,7 @@ impl Machine {
         message: &Up,
     ) -> Result<(), Reject> {
         let exchange = &self.peers[worker].exchange;
+        // Late copies carry earlier tickets.
         if ticket != exchange.ticket() {
             return Err(Reject::Repeated);
         }
@@ -144,7 +148,9 @@ impl Machine {
         (version, schema) == (VERSION, SCHEMA)
     }
 
+    /// Takes an identification, if it is the awaited one, and continues with the worker whose board it is.
     fn handle_ready(&mut self, now: Duration, worker: usize, ready: &Ready) -> Result<(), Reject> {
+        // A late answer on a link that was swapped or opened anew would name a board that is not there any more.
         if self.peers[worker].exchange.echo_awaited() != Some(ready.echo) {
             return Err(Reject::Repeated);
         }
@@ -161,28 +167,46 @@ impl Machine {
             overruns: ready.overruns,
             saturated: ready.saturated,
         };
-        let peer = &self.peers[worker];
-        let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
         let (theirs, wanted) = (ready.objectives, self.setup.objective);
         if theirs.split(' ').all(|theirs| theirs != wanted) {
-            let theirs = theirs.to_owned();
-            self.fail(worker, Reason::Objective { theirs, wanted });
-            return Ok(());
+            self.fail(worker, Reason::Objective { theirs: theirs.to_owned(), wanted });
+        } else {
+            self.proceed_with(now, worker, ready);
         }
+        Ok(())
+    }
+
+    /// Continues with a worker that identified itself.
+    fn proceed_with(&mut self, now: Duration, worker: usize, ready: &Ready) {
+        let peer = &mut self.peers[worker];
+        // A late Configure opens an empty session with the right number after a reboot; its ticket gives it away.
+        let in_session = ready.session == self.setup.session && ready.opened == peer.opened;
         match peer.exchange.stage() {
             Stage::Greet => {
+                peer.exchange.served();
                 self.events.push_back(Event::Greeted(worker));
-                self.peers[worker].exchange.served();
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
             // A worker that is being configured need not be in the session yet. An idle one shows by the answer to its
             // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
-            _ if in_session => self.resume(worker),
-            _ => self.restart(worker),
+            Stage::Load { .. }
+            | Stage::Curvature
+            | Stage::Probe
+            | Stage::Announce
+            | Stage::Restore { .. }
+            | Stage::Begin
+            | Stage::Part(_)
+            | Stage::Round
+            | Stage::More => {
+                if in_session {
+                    self.resume(worker);
+                } else {
+                    self.restart(worker);
+                }
+            }
         }
-        Ok(())
     }
 
     /// Repeats the request of a worker that is there but has not answered it.
@@ -198,6 +222,7 @@ impl Machine {
     /// Brings a worker that has lost its state back to where the round began.
     fn restart(&mut self, worker: usize) {
         let peer = &mut self.peers[worker];
+        // A restart is an answer that leads to another request: the board is there.
         peer.exchange.served();
         let restarts = peer.restarted();
         self.events.push_back(Event::Rebooted(worker));
@@ -211,6 +236,7 @@ impl Machine {
     /// Compares a worker's state with the host's. A worker that restarted since its last update has none.
     fn verify(&mut self, now: Duration, worker: usize, ready: &Ready, in_session: bool) {
         let digests = (digest::vector(self.model.w()), self.mirrors[worker].digest());
+        // It is not given its state back only to compare it.
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
             return self.fail(worker, Reason::Diverged);
         }
@@ -224,6 +250,7 @@ impl Machine {
             Refusal::Data => Reason::Data,
             Refusal::Objective | Refusal::Configuration => Reason::Configuration,
         };
+        // Its answer is final: repeating the request would only repeat the refusal.
         self.peers[worker].exchange.enter(Stage::Idle);
         self.fail(worker, reason);
     }
@@ -236,8 +263,19 @@ impl Machine {
             Some(furthest) if value <= furthest => peer.exchange.evaded(),
             Some(_) | None => peer.exchange.served(),
         }
-        let next = match stage {
+        let next = self.after_ack(worker, stage, value);
+        if next == Stage::Begin {
+            // It computes the update anew, so what has come of it is not continued.
+            self.peers[worker].incoming.forget();
+        }
+        self.enter(worker, next);
+    }
+
+    /// The stage after an Ack with a value.
+    fn after_ack(&mut self, worker: usize, stage: Stage, value: u32) -> Stage {
+        match stage {
             Stage::Configure => {
+                let peer = &mut self.peers[worker];
                 peer.at_round = None;
                 peer.opened = peer.exchange.ticket();
                 self.loaded(worker, value, value)
@@ -257,11 +295,7 @@ impl Machine {
             | Stage::More
             | Stage::Verify
             | Stage::Idle => unreachable!("{stage:?} is not answered by an Ack"),
-        };
-        if next == Stage::Begin {
-            self.peers[worker].incoming.forget();
         }
-        self.enter(worker, next);
     }
 
     /// The stage after a worker confirmed `held` bytes of its data, and `furthest` at most so far.
@@ -282,10 +316,13 @@ impl Machine {
 
     /// The stage after a worker confirmed the exponents.
     fn announced(&self, worker: usize) -> Stage {
-        match (self.phase, self.peers[worker].at_round) {
-            (Phase::Open(0), None) => Stage::Begin,
-            (_, None) => Stage::restore(Part::Model),
-            (_, Some(_)) => self.part(0),
+        if self.peers[worker].at_round.is_some() {
+            self.part(0)
+        } else if self.phase == Phase::Open(0) {
+            // Nothing has happened yet that the worker could lack.
+            Stage::Begin
+        } else {
+            Stage::restore(Part::Model)
         }
     }
 
@@ -311,6 +348,7 @@ impl Machine {
             return;
         };
         let gamma = theory.gamma(&reported.into_iter().map(real).collect::<Vec<_>>());
+        // Constants near the ends of f64 may overflow in the formula.
         if !(gamma.is_finite() && gamma > 0.0) {
             return self.fail(worker, Reason::Curvature);
         }
@@ -343,6 +381,7 @@ impl Machine {
         };
         let gradient_max = ranges.iter().map(|range| range.0).max().unwrap_or(0);
         let loss_max = ranges.iter().map(|range| range.1.unsigned_abs()).max().unwrap_or(0);
+        // A probe evaluates all rows; the gradients of minibatches may be larger.
         let expected = gradient_max.saturating_mul(self.setup.gradient_growth());
         let better = scaling::after_probe(probed, expected, loss_max);
         let stage = if better == probed {
@@ -353,12 +392,14 @@ impl Machine {
             Stage::Announce
         } else {
             self.phase = Phase::Probing(better);
+            // Results of a coarser probe must not count for this one.
             self.peers.iter_mut().for_each(|peer| peer.range = None);
             Stage::Probe
         };
         self.ask_idle(stage);
     }
 
+    /// Takes a frame of an update; the last one completes it.
     fn handle_update(
         &mut self,
         now: Duration,
@@ -367,32 +408,54 @@ impl Machine {
         body: &[u8],
         context: &Context,
     ) -> Result<(), Reject> {
-        let peer = &mut self.peers[worker];
-        if peer.incoming.taken().any(|taken| taken == *context) {
+        // It answers a request that was repeated too early, and must not be applied twice.
+        if self.peers[worker].incoming.taken().any(|taken| taken == *context) {
             return Err(Reject::Repeated);
         }
-        let decoder = self.setup.decoder(worker, context.round, body, context.from)?;
-        let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
-        if peer.incoming.entries + entries > self.setup.budget(worker, context.round).k {
-            return Err(Reject::Body);
-        }
+        let (entries, next_from) = self.check_body(worker, body, context)?;
         self.answered(now, worker);
         let peer = &mut self.peers[worker];
         peer.exchange.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
-        if let Up::Update { loss } | Up::Anew { loss } = message {
-            if self.setup.includes(worker, context.round) {
-                peer.loss = loss.mantissa();
+        match message {
+            Up::Update { loss } | Up::Anew { loss } => {
+                // A worker that takes no part in the round has nothing to say of it, and its last loss counts on.
+                if self.setup.includes(worker, context.round) {
+                    peer.loss = loss.mantissa();
+                }
+                self.take_update(now, worker, context.round, matches!(message, Up::Anew { .. }));
+                self.close_if_complete(now);
             }
-            self.take_update(now, worker, context.round, matches!(message, Up::Anew { .. }));
-            self.close_if_complete(now);
-        } else {
-            let last = decoder.entries().last();
-            peer.incoming.next_from = last.map_or(context.from, |(index, _)| index + 1);
-            self.enter(worker, Stage::More);
+            Up::UpdatePart => {
+                peer.incoming.next_from = next_from;
+                self.enter(worker, Stage::More);
+            }
+            Up::Ready(_)
+            | Up::Ack { .. }
+            | Up::Curvature { .. }
+            | Up::Range { .. }
+            | Up::Refused { .. } => unreachable!("it is not of an update"),
         }
         Ok(())
+    }
+
+    /// Checks the body of an update; returns the number of its entries, and the first coordinate of the next body.
+    fn check_body(
+        &self,
+        worker: usize,
+        body: &[u8],
+        context: &Context,
+    ) -> Result<(u32, u32), Reject> {
+        let decoder = self.setup.decoder(worker, context.round, body, context.from)?;
+        let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
+        // The bodies of an update share its budget, or a worker could fill the host's memory.
+        let present = self.peers[worker].incoming.entries;
+        if present + entries > self.setup.budget(worker, context.round).k {
+            return Err(Reject::Body);
+        }
+        let last = decoder.entries().last();
+        Ok((entries, last.map_or(context.from, |(index, _)| index + 1)))
     }
 
     /// Applies the whole update of a worker, exactly once.
