@@ -85,6 +85,7 @@ impl Aggregator {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let workers = setup.shares.len();
+        // The caller checks what users say; these are its own promises.
         assert!((1..=WORKERS_MAX).contains(&workers));
         assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.k)));
         assert!(setup.session != 0 && (2..=32).contains(&setup.value_bits));
@@ -163,6 +164,7 @@ impl Aggregator {
     /// When to call [`Aggregator::handle_timeout`], if nothing arrives before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        // Deadlines that were met meanwhile wake the caller for nothing, which costs less than to remove them.
         let deadline = self.machine.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
         [deadline, self.machine.closing_at()].into_iter().flatten().min()
     }

@@ -32,10 +32,13 @@ pub(crate) fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
     let rest = (from..).zip(&vector[from as usize..]).map(|(j, &value)| (j, value.into()));
     let entries: Vec<(u32, i64)> = rest.filter(|&(_, v)| v != 0).take(ENTRIES_MAX).collect();
     let used = entries.iter().fold(0, |bits, (_, value)| bits | value);
+    // Low bits that no entry uses need not travel.
     let shift = used.trailing_zeros().min(31);
     let largest = entries.iter().map(|(_, v)| v.unsigned_abs() >> shift).max().unwrap_or(1);
+    // The sign, and the magnitude less 1, since zeros do not travel.
     let value_bits = (u64::BITS - (largest - 1).leading_zeros() + 1).max(2) as u8;
     assert!(value_bits <= VALUE_BITS_MAX, "wide vectors keep to 46 bits, their changes to 47");
+    // Gaps between entries are coded for the density of this chunk, not of the whole vector.
     let span = entries.last().map_or(1, |(j, _)| j + 1 - from);
     let mut body = vec![0; BODY_LEN_MAX];
     let packing = packing(vector.len() as u32, entries.len() as u32, span, value_bits);

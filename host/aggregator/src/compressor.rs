@@ -16,6 +16,7 @@ pub struct DownlinkBudget {
 /// a budget v itself.
 pub(crate) fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i64> {
     let Some(DownlinkBudget { k, value_bits }) = budget else { return v };
+    // Only the set of the K largest matters: selecting them is linear, sorting is not.
     let mut order: Vec<usize> = (0..v.len()).collect();
     let k = (k as usize).min(v.len());
     let by_magnitude =
@@ -27,6 +28,7 @@ pub(crate) fn compress(mut v: Vec<i64>, budget: Option<DownlinkBudget>) -> Vec<i
     let largest = kept.iter().map(|&j| v[j].unsigned_abs()).max().unwrap_or(0);
     let shift = shift_for(largest, value_bits);
     dropped.iter().for_each(|&j| v[j] = 0);
+    // Back on the grid of v, where the rest of the server computes.
     kept.iter().for_each(|&j| v[j] = round_shift(v[j], shift) << shift);
     v
 }

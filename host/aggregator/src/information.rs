@@ -18,6 +18,7 @@ impl Information {
     /// The bits of an update, by its number of entries.
     pub(crate) fn bits(&mut self, entries: u32) -> f64 {
         while self.subsets.len() <= entries as usize {
+            // log2 C(d, i) from log2 C(d, i − 1): factorials of d would overflow.
             let (before, i) = (self.subsets[self.subsets.len() - 1], self.subsets.len() as f64);
             self.subsets.push(before + (f64::from(self.dimension) - i + 1.0).log2() - i.log2());
         }

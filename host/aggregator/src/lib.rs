@@ -13,15 +13,15 @@
 //!
 //! # Dependencies between modules
 //!
-//! A module imports only modules below it.
+//! A module imports only modules below it or to its right.
 //!
 //! ```text
-//!  aggregator, snapshot
+//!  snapshot, aggregator
 //!  rounds, uplink, downlink, stragglers, recognition      what the machine does
 //!  machine
 //!  peer, routes, setup, model                             what it holds
-//!  exchange, standing, event                              what a worker is asked, and what becomes of it
-//!  stage, timer, stopwatch, traffic, board, failure, chunk, compressor, mirror, scaling, tuner, information
+//!  exchange, standing, event                              what becomes of a worker
+//!  stage, timer, stopwatch, traffic, failure, board, chunk, compressor, mirror, scaling, tuner, information
 //!  ratio, sealing, shown
 //! ```
 #![forbid(unsafe_code)]

@@ -72,6 +72,7 @@ impl Machine {
         let mut model = Model::new(d, weights, setup.gamma, rule, downlink, budget);
         model.seed(setup.start_seed);
         let mut machine = Self {
+            // Constants are asked for only where γ depends on them.
             phase: match setup.theory {
                 Some(_) => Phase::Measuring,
                 None => Phase::Probing(model.exponents()),

@@ -56,6 +56,7 @@ impl Mirror {
         let entries = body.entries().map(|(index, m)| (index, compressor.expand(m)));
         sparse::apply(mantissas, entries, shift, saturated, |index, before, after| {
             sum[index as usize] += weighted(weight, after) - weighted(weight, before);
+            // The digest is a sum over coordinates, so a sparse change costs K terms instead of d.
             *digest = digest
                 .wrapping_sub(digest::coordinate(index, before))
                 .wrapping_add(digest::coordinate(index, after));
@@ -70,6 +71,7 @@ impl Mirror {
     /// Moves g_i to another exponent.
     pub fn rescale(&mut self, from: Exponent, to: Exponent, saturated: &mut u32) {
         vector::rescale(&mut self.mantissas, from, to, saturated);
+        // Every coordinate has changed.
         self.digest = digest::vector(&self.mantissas);
     }
 }

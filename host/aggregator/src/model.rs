@@ -171,6 +171,7 @@ impl Model {
 
     /// Sets the exponents that a probe of the workers found.
     pub(crate) fn start(&mut self, probed: Exponents, gradient_max: u32) {
+        // The finest grid on which x⁰ and the first step both have room.
         let step_max = self.gamma * value(f64::from(gradient_max), probed.gradient);
         let x_max = value(f64::from(vector::max_magnitude(&self.x)), probed.x);
         let x = scaling::first_model_exponent(step_max.max(x_max));
@@ -188,6 +189,7 @@ impl Model {
         let max = Magnitudes {
             x: self.next_x_max(),
             estimator: u64::from(estimator_max.max().unwrap_or(0)) * u64::from(growth),
+            // The sum is computed anew from the mirrors, but these two are moved to the new grid.
             wide: largest(&self.announced).max(largest(&self.velocity)),
             loss: loss_max,
         };
@@ -200,6 +202,7 @@ impl Model {
         if next.gradient != now.gradient {
             vector::rescale_sum(&mut self.announced, now.gradient, next.gradient);
             vector::rescale_sum(&mut self.velocity, now.gradient, next.gradient);
+            // Rounding the sum would not give the sum of the rounded mirrors.
             self.sum.fill(0);
             for (mirror, weight) in mirrors.iter_mut().zip(&self.weights) {
                 mirror.rescale(now.gradient, next.gradient, &mut self.saturated);
@@ -212,6 +215,7 @@ impl Model {
 
     /// An upper bound of the magnitudes of x after the next step.
     fn next_x_max(&self) -> u64 {
+        // Whichever sum the step uses, and the velocity that the last one left.
         let direction_max =
             largest(&self.sum).max(largest(&self.announced)) + largest(&self.velocity);
         let shift = i32::from(self.exponents.gradient) - i32::from(self.exponents.x);
@@ -231,6 +235,7 @@ impl Model {
                 chunks(&self.x)
             }
             Downlink::Sparse => {
+                // Workers take the step themselves, from the sum.
                 let change = self.follow();
                 self.move_x();
                 self.w.copy_from_slice(&self.x);
@@ -239,10 +244,12 @@ impl Model {
             Downlink::Model => {
                 self.follow();
                 self.move_x();
+                // Workers receive the model: what x is ahead of theirs, compressed.
                 let lag = |(x, w): (&i32, &i32)| i64::from(*x) - i64::from(*w);
                 let lag: Vec<i64> = self.x.iter().zip(&self.w).map(lag).collect();
                 let change = compress(lag, self.budget);
                 for (w, change) in self.w.iter_mut().zip(&change) {
+                    // What is not sent now stays in x − w and is sent later.
                     *w = vector::saturate(i64::from(*w) + change, &mut self.saturated);
                 }
                 chunks(&change)

@@ -131,6 +131,7 @@ impl Peer {
 
     /// Has it wait until the round is over, whichever board may be on its link.
     pub(crate) fn wait(&mut self) {
+        // A challenge would have it identify itself in this round again.
         self.exchange.recognised();
         self.exchange.enter(Stage::Idle);
     }

@@ -55,6 +55,7 @@ impl Machine {
     fn owner(&self, worker: usize, identity: u64) -> Option<usize> {
         let places = || once(worker).chain(0..self.peers.len());
         let stands_in = || self.may_stand_in(worker).then_some(worker);
+        // A worker without a board takes the unknown one, first of all the worker of this link.
         self.known(identity)
             .or_else(|| places().find(|&place| self.peers[place].board.identity().is_none()))
             .or_else(stands_in)
@@ -91,6 +92,7 @@ impl Machine {
         let link = self.routes.link(worker);
         self.routes.tentative[link] = false;
         let peer = &mut self.peers[worker];
+        // Its own board is there, so no visitor is.
         peer.visitor.clear();
         if peer.board.greeted(identity, link) {
             self.events.push_back(Event::Moved(worker));

@@ -39,6 +39,7 @@ impl Range {
     /// The exponent that suits a largest magnitude.
     fn adjust(&self, exponent: Exponent, magnitude: u64) -> Exponent {
         let bits = bits(magnitude);
+        // Zero says nothing of the magnitudes to come.
         if magnitude != 0 && !(self.least..=self.most).contains(&bits) {
             let moved = i32::from(exponent) + self.aim as i32 - bits as i32;
             moved.clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent

@@ -37,6 +37,7 @@ impl Salts {
     /// The next salt.
     pub fn draw(&self) -> Salt {
         let mut salt = Salt::default();
+        // A panic of another holder leaves a generator that still works.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut salt);
         salt
     }

@@ -122,6 +122,7 @@ impl Setup {
     /// The configuration of a worker.
     pub fn configuration(&self, worker: usize, ticket: Ticket, identity: u64) -> Configure<'_> {
         let Share { data, scale, k, participation, .. } = &self.shares[worker];
+        // Workers step by γ/n times a sum, so λ₁ is multiplied by n.
         let n = self.shares.len() as f64;
         Configure {
             ticket,
@@ -167,6 +168,7 @@ impl Setup {
 
     /// Sparsity budget of a worker's update of `round`.
     pub(super) fn budget(&self, worker: usize, round: u32) -> method::Budget {
+        // The first update may be larger, where estimators start as full gradients.
         let Share { k, .. } = self.shares[worker];
         let budget = method::Budget { k, value_bits: self.value_bits, compressor: self.compressor };
         self.init.budget(round, self.dimension, budget)

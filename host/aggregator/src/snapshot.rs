@@ -108,6 +108,7 @@ impl Aggregator {
         if !snapshot.fits(machine) {
             return Err(ForeignSnapshot);
         }
+        // The boards may have changed links, or be others: all of them are greeted and restored.
         machine.phase = Phase::Closed(snapshot.round);
         machine.transcript = snapshot.transcript;
         machine.model = snapshot.model;

@@ -92,11 +92,13 @@ impl Stopwatch {
         // A frame that began before the request was repeated answers an earlier copy.
         let began = began.max(last_sent);
         let (bytes, waited) = (len + head, began - last_sent);
+        // The answer to one of several copies, or after a gradient, tells nothing of the line.
         if !repeated && !evaluates {
             self.learn(bytes, waited, byte_time);
         }
         let least = |&(_, len, took): &_| at_most((len, took), bytes, byte_time);
         let known = self.known.iter().map(least).min();
+        // The line cannot have taken longer than the answer.
         let unseen = known.unwrap_or(byte_time * bytes as u32).min(waited);
         // The request is one of an earlier round.
         let Some(since) = self.since else { return };

@@ -34,8 +34,10 @@ impl Timer {
     /// Takes the time of an answer.
     pub(crate) fn sample(&mut self, took: Duration) {
         self.known = Some(match self.known {
+            // RFC 6298: a first answer tells nothing of the spread.
             None => (took, took / 2),
             Some((smoothed, spread)) => {
+                // Its gains are 1/8 and 1/4.
                 ((smoothed * 7 + took) / 8, (spread * 3 + smoothed.abs_diff(took)) / 4)
             }
         });

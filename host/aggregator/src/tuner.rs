@@ -120,6 +120,7 @@ impl Tuner {
         (g_i, gradient_exponent, weight): (&[i32], Exponent, Ratio),
         (before, after, x_exponent): (&[i32], &[i32], Exponent),
     ) {
+        // A sum over d products of 32-bit mantissas fits an i128 by far.
         let moved = before.iter().zip(after).map(|(b, a)| i128::from(*b) - i128::from(*a));
         let product: i128 = g_i.iter().zip(moved).map(|(&g, moved)| i128::from(g) * moved).sum();
         let exponent = i32::from(gradient_exponent) + i32::from(x_exponent);
@@ -137,14 +138,17 @@ impl Tuner {
         for (account, said) in self.accounts.iter_mut().zip(losses) {
             let Some((loss, weight)) = said else { continue };
             let loss = weighted(units(loss.into(), exponent.into()), weight);
+            // The first loss of a worker has nothing to be compared with.
             if let Some(before) = account.loss.replace(loss) {
                 found += before - loss;
                 promised += account.promised;
             }
             account.promised = 0;
         }
+        // Differences below the rounding of all losses are noise.
         let grid = units(self.accounts.len() as i128, i32::from(exponent) + 2).max(1);
         let (promised, found) = (cut(promised), cut(found));
+        // A convex f does not decrease by more than its tangent promises; far beyond that, a decrease is noise.
         let excess = found - 2 * promised;
         self.noise = cut((self.noise - self.noise / NOISE_DECAY).max(excess).max(grid));
         self.trial.promised = cut(self.trial.promised + promised);
@@ -158,6 +162,7 @@ impl Tuner {
             (self.first, self.lowest) = (loss, loss);
         }
         let outside = loss > self.first + self.first.abs() + SIGNAL * self.noise;
+        // At once, and again as long as it lasts.
         if outside && self.outside.is_multiple_of(OUTSIDE_ROUNDS) {
             self.pace = self.pace.saturating_sub(OCTAVE as u8);
             self.ceiling = self.pace;
@@ -176,6 +181,7 @@ impl Tuner {
         let decided = promised >= threshold || found <= -threshold;
         if decided {
             let change = self.change(sum, exponent);
+            // The eightfold first growth is for a step that has never been too long.
             self.shrunk |= change < 0;
             let pace = i32::from(self.pace) + change;
             self.pace = pace.clamp(0, self.ceiling.into()) as u8;
@@ -194,9 +200,11 @@ impl Tuner {
         if parabola >= 0 {
             return parabola.min(most);
         }
+        // Where f is too large, safety comes before patience.
         if self.outside > 0 {
             return parabola.max(-SHRINKAGE_MAX);
         }
+        // Old parts of the estimators fade by themselves, so the step shrinks slowly at first.
         let softest = -(self.stalled.div_ceil(PATIENCE).min(u8::MAX.into()) as i32);
         parabola.max(self.trial.angle(sum, exponent).min(softest)).max(-SHRINKAGE_MAX)
     }
@@ -205,6 +213,7 @@ impl Tuner {
 impl Trial {
     /// The angle of before and after, in eighths of an octave.
     fn angle(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
+        // The grid may have changed since the trial began.
         vector::rescale_sum(&mut self.direction, self.exponent, exponent);
         self.direction.iter_mut().for_each(|g| *g = (*g).clamp(-DIRECTION_MAX, DIRECTION_MAX));
         self.exponent = exponent;
