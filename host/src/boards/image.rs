@@ -243,7 +243,7 @@ impl Toolchain {
                 Ok(Some(toolchain)) => return Ok(toolchain),
                 Ok(None) => {}
                 Err(error) if error.is_absence() => absent.push(error),
-                // Which one it would be shall not depend on how busy the system is.
+                // Do not fall back because of a temporary shortage.
                 Err(error) => return Err(error.into()),
             }
         }

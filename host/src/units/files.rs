@@ -53,7 +53,7 @@ pub fn what_else(path: &Path) -> Option<io::Error> {
     other_kind(fs::metadata(path).ok()?.file_type())
 }
 
-/// The word for a file that is no plain one.
+/// Describes a file that is not regular.
 fn other_kind(kind: FileType) -> Option<io::Error> {
     if kind.is_file() {
         return None;

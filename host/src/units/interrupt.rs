@@ -89,7 +89,7 @@ fn enter(stage_now: Stage) {
     *stage = stage_now.max(*stage);
 }
 
-/// Leaves the first request to the caller from now on, who [looks](check) for it wherever other programs are waited for.
+/// From now on the first request only sets a flag; callers poll it with [`check`].
 pub fn employ() {
     enter(Stage::Employing);
 }

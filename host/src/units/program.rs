@@ -63,7 +63,7 @@ pub fn scarcity(error: &io::Error) -> Option<&'static str> {
 /// Runs a program to its end.
 ///
 /// # Errors
-/// If it cannot be started, or if this process shall end first, with which it is ended.
+/// If it cannot be started, or if a request arrives first; the program is killed.
 pub fn output(command: &mut Command) -> Result<Output, ProgramError> {
     let spawned = command
         .stdin(Stdio::null())

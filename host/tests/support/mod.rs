@@ -40,7 +40,7 @@ pub fn program(path: impl AsRef<OsStr>, directory: &Path, arguments: &str) -> Co
 
 /// Sets what a program does about these signals when it starts.
 pub fn handle(command: &mut Command, signals: &'static [Signal], handler: SigHandler) {
-    // SAFETY: the handler is no function.
+    // SAFETY: `SigDfl` and `SigIgn` are not functions.
     let set = move |&number: &Signal| unsafe { signal(number, handler) }.map(drop);
     // SAFETY: between fork and exec it makes system calls that are safe there, and nothing else.
     unsafe { command.pre_exec(move || Ok(signals.iter().try_for_each(set)?)) };
