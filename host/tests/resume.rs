@@ -357,7 +357,7 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
         }
         // Nobody writes to its standard input, and nobody closes it.
         let mut resume = command(folder.path(), "resume run --rounds 5");
-        let mut resume = Running::start(resume.stdin(Stdio::piped()));
+        let resume = Running::start(resume.stdin(Stdio::piped()));
         wait_until(&format!("{dataset}, {what}: it has ended"), || resume.has_ended());
         let output = resume.output();
         let said = stderr(&output);
@@ -375,7 +375,7 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
 fn a_second_writer_is_refused_and_told_who_the_first_is() {
     for checkpoint in ["", " --checkpoint-dir safe"] {
         let folder = tempdir().expect("there is room");
-        let mut child = under_way(folder.path(), &mut command(folder.path(), &endless(checkpoint)));
+        let child = under_way(folder.path(), &mut command(folder.path(), &endless(checkpoint)));
         let elsewhere =
             format!("{} --out other --checkpoint-dir safe", RUN.replace(" --out run", ""));
         let resumed = if checkpoint.is_empty() { "resume run" } else { "resume safe" };

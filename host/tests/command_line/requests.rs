@@ -1,13 +1,13 @@
 //! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs
 //! that work for it.
 
-use crate::support::{Running, command, wait_until};
+use crate::support::{Running, command, script, wait_until};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::{TempDir, tempdir};
@@ -86,11 +86,6 @@ fn a_request_ends_a_command_whose_data_nobody_writes() {
         wait_until("it looks for its data", || waiting.said().contains("loading data"));
         waiting.assert_ends(Signal::SIGINT, &arguments);
     }
-}
-
-fn script(path: &Path, content: &str) {
-    fs::write(path, format!("#!/bin/sh\n{content}\n")).expect("there is room");
-    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
 }
 
 /// Parts of scripts: one waits for as long as the folder is there, the other writes the numbers of processes.

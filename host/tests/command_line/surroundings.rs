@@ -1,6 +1,6 @@
 //! The real binary where its checkout, a compiler or threads are missing.
 
-use crate::support::{BINARY, program, skip};
+use crate::support::{BINARY, executable, program, script, skip};
 use crate::{assert_says, smidgen, stderr};
 use nix::sys::resource::{Resource, setrlimit};
 use std::ffi::{OsStr, OsString};
@@ -17,11 +17,6 @@ use tempfile::tempdir;
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
 /// One that both compilers of a row are asked for.
 const TARGET: &str = "thumbv6m-none-eabi";
-
-fn executable(path: &Path, content: &[u8]) {
-    fs::write(path, content).expect("there is room");
-    fs::set_permissions(path, Permissions::from_mode(0o755)).expect("it is ours");
-}
 
 /// Writes a copy of the binary that believes to be built in a checkout that does not exist.
 fn without_checkout(path: &Path) {
@@ -88,14 +83,10 @@ impl InPath {
         fs::create_dir_all(folder.join(made)).expect("there is room");
         let place = folder.to_str().expect("the temporary folder has a plain name");
         let rustc = format!(
-            "#!/bin/sh\n\
-             case \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac\n"
+            "case \"$*\" in *target-libdir*) echo '{place}/target' ;; *sysroot*) echo '{place}/sysroot' ;; esac"
         );
-        executable(&folder.join("rustc"), rustc.as_bytes());
-        executable(
-            &folder.join("cargo"),
-            b"#!/bin/sh\necho 'error: not built here' >&2\nexit 101\n",
-        );
+        script(&folder.join("rustc"), &rustc);
+        script(&folder.join("cargo"), "echo 'error: not built here' >&2\nexit 101");
         [folder.as_os_str(), &system].join(OsStr::new(":"))
     }
 }
@@ -233,7 +224,7 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
     // The user of the command is another one.
     fs::set_permissions(&directory, Permissions::from_mode(0o777)).expect("it is ours");
     let binary = directory.path().join("smidgen");
-    fs::copy(BINARY, &binary).expect("there is room");
+    executable(&binary, &fs::read(BINARY).expect("the binary is there"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
     let port = format!("tcp:{}", listener.local_addr().expect("it has an address"));
     let port = format!("run --rows 60 --rounds 3 --out ported --port {port}");

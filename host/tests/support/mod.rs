@@ -5,6 +5,8 @@
 
 pub mod boards;
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -12,6 +14,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::mem;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -88,35 +91,64 @@ impl Running {
         let _ = kill(Pid::from_raw(self.id().cast_signed()), signal);
     }
 
-    pub fn has_ended(&mut self) -> bool {
-        self.child().try_wait().expect("it is ours").is_some()
+    /// Whether it has ended. Its number stays its own until it is waited for.
+    pub fn has_ended(&self) -> bool {
+        is_over(self.id(), libc::WNOHANG)
     }
 
     /// Waits for something that happens before the program ends.
     pub fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
-        wait_until(what, || is_so() || self.has_ended());
-        assert!(is_so(), "the program ended, and {what} is not so");
+        let mut holds = false;
+        wait_until(what, || {
+            // Asked for its end first: what it does last counts.
+            let has_ended = self.has_ended();
+            holds = is_so();
+            holds || has_ended
+        });
+        assert!(holds, "the program ended, and {what} is not so");
     }
 
     pub fn end(&mut self) -> ExitStatus {
-        self.child().wait().expect("it is ours")
+        is_over(self.id(), 0);
+        self.release().wait().expect("it is ours")
     }
 
     /// Waits for its end; what it says fits a pipe.
     pub fn output(mut self) -> Output {
         wait_until("the program has ended", || self.has_ended());
-        let child = self.child.take().expect("it was not waited for");
-        child.wait_with_output().expect("it ends")
+        self.release().wait_with_output().expect("it ends")
     }
+
+    /// Ends what is left of its group, and gives the program away to be waited for.
+    fn release(&mut self) -> Child {
+        let child = self.child.take().expect("it was not waited for");
+        if self.is_group {
+            // Nobody has waited for it, so the number is still that of its group.
+            let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+        }
+        child
+    }
+}
+
+/// Whether a child of this process has ended, which is not waited for: with `WNOHANG` now, with 0 once it has.
+fn is_over(id: u32, hang: libc::c_int) -> bool {
+    // SAFETY: it is made of numbers.
+    let mut how: libc::siginfo_t = unsafe { mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOWAIT | hang;
+    // SAFETY: the call writes to `how` alone, which is one.
+    let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut how, options) };
+    assert!(Errno::result(result).is_ok(), "it is ours: {}", Errno::last());
+    // SAFETY: the call has set the number, or left it 0.
+    unsafe { how.si_pid() != 0 }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        // All fail only where they have ended by themselves.
-        if self.is_group {
-            let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+        if self.child.is_none() {
+            return;
         }
+        let mut child = self.release();
+        // It fails only where the program has ended by itself.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -132,6 +164,23 @@ pub fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bo
         assert!(Instant::now() < deadline, "{what} is not so after {patience:?}");
         sleep(Duration::from_millis(10));
     }
+}
+
+/// Writes a program. A process of its own does it: a file is not run while anybody has it open to write, and what another
+/// test starts at that moment would have it open too.
+pub fn executable(path: &Path, content: &[u8]) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(path).stdin(Stdio::piped());
+    let mut writer = shell.spawn().expect("there is a shell");
+    let mut pipe = writer.stdin.take().expect("it is piped");
+    pipe.write_all(content).expect("it is read");
+    drop(pipe);
+    assert!(writer.wait().expect("it is ours").success(), "there is room");
+}
+
+/// Writes a program for the shell.
+pub fn script(path: &Path, content: &str) {
+    executable(path, format!("#!/bin/sh\n{content}\n").as_bytes());
 }
 
 /// Says that a test is skipped; with `SMIDGEN_NO_SKIP` that is a failure.
