@@ -237,18 +237,18 @@ impl Toolchain {
             Some("debian") => &[Self::DEBIAN],
             Some(_) | None => return Err(ImageError::Choice(shown(choice).to_string())),
         };
-        let mut absent = Vec::new();
+        let mut failures = Vec::new();
         for &(cargo, rustc) in allowed {
             match Self::able(cargo, rustc, target) {
                 Ok(Some(toolchain)) => return Ok(toolchain),
                 Ok(None) => {}
-                Err(error) if error.is_absence() => absent.push(error),
                 // Do not fall back because of a temporary shortage.
-                Err(error) => return Err(error.into()),
+                Err(error) if error.is_temporary() => return Err(error.into()),
+                Err(error) => failures.push(error),
             }
         }
-        let none_is_here = absent.len() == allowed.len();
-        let first = absent.into_iter().next().filter(|_| none_is_here);
+        let none_starts = failures.len() == allowed.len();
+        let first = failures.into_iter().next().filter(|_| none_starts);
         Err(first.map_or(ImageError::NoCompiler { target }, ImageError::from))
     }
 

@@ -4,6 +4,8 @@
 //! end in good order: the open round is closed, or given up if that takes too long, the state is written, the report made. The
 //! second ends the run where it is, the third the process.
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::io::{self, Write};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +17,9 @@ static REQUESTS: AtomicU32 = AtomicU32::new(0);
 static STAGE: Mutex<Stage> = Mutex::new(Stage::Preparing);
 /// When the first one came.
 static FIRST: OnceLock<Instant> = OnceLock::new();
+
+/// Groups of programs that work for this process and end with it; held while one is started or waited for.
+static EMPLOYED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// How long an end in good order may wait for boards: services are often given ten seconds to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,7 +71,7 @@ fn hear() {
     match (*stage, earlier) {
         (Stage::Preparing, _) => {
             let _ = writeln!(io::stderr(), "\n{Ended}");
-            process::exit(EXIT_CODE.into());
+            exit();
         }
         (Stage::Training, 0) => {
             let _ = writeln!(
@@ -76,8 +81,25 @@ fn hear() {
             );
         }
         (Stage::Employing, 0) | (Stage::Training, 1) => {}
-        (Stage::Employing, 1..) | (Stage::Training, 2..) => process::exit(EXIT_CODE.into()),
+        (Stage::Employing, 1..) | (Stage::Training, 2..) => exit(),
     }
+}
+
+/// Ends this process and the programs that work for it.
+fn exit() -> ! {
+    // Held to the end, so that no program is started from now on.
+    let employed = employed();
+    for &group in employed.iter() {
+        // It fails only where all of them have ended.
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    process::exit(EXIT_CODE.into())
+}
+
+/// The groups of programs that end with this process. One that is waited for leaves the list at once: its number may then be
+/// that of another group.
+pub fn employed() -> MutexGuard<'static, Vec<Pid>> {
+    EMPLOYED.lock().expect("nobody panics while starting a program")
 }
 
 fn stage() -> MutexGuard<'static, Stage> {

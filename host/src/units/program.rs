@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -24,6 +24,14 @@ pub enum ProgramError {
         /// Why not.
         source: io::Error,
     },
+    /// It was started, but its output or its end cannot be waited for.
+    #[error("{program} was started and cannot be waited for ({source}): {}", scarcity(source).unwrap_or("try it again"))]
+    Wait {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// This process shall end.
     #[error(transparent)]
     Interrupted(#[from] Ended),
@@ -34,11 +42,15 @@ impl ProgramError {
         Self::Start { program: shown(program).to_string(), source }
     }
 
-    /// Whether there is no such program.
-    pub fn is_absence(&self) -> bool {
+    fn wait(program: &OsStr, source: io::Error) -> Self {
+        Self::Wait { program: shown(program).to_string(), source }
+    }
+
+    /// Whether this says nothing about the program: at another time it might work.
+    pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Start { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Interrupted(_) => false,
+            Self::Start { source, .. } | Self::Wait { source, .. } => scarcity(source).is_some(),
+            Self::Interrupted(_) => true,
         }
     }
 }
@@ -65,21 +77,17 @@ pub fn scarcity(error: &io::Error) -> Option<&'static str> {
 /// # Errors
 /// If it cannot be started, or if a request arrives first; the program is killed.
 pub fn output(command: &mut Command) -> Result<Output, ProgramError> {
-    let spawned = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // It is ended with the programs that it started itself; Ctrl-C is for this process.
-        .process_group(0)
-        .spawn();
-    let failed = |source| ProgramError::start(command.get_program(), source);
-    let mut group = Group(spawned.map_err(failed)?);
-    let stdout = read(group.0.stdout.take().expect("it is piped")).map_err(failed)?;
-    let stderr = read(group.0.stderr.take().expect("it is piped")).map_err(failed)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let spawned = Group::spawn(command);
+    let mut group = spawned.map_err(|source| ProgramError::start(command.get_program(), source))?;
+    let failed = |source| ProgramError::wait(command.get_program(), source);
+    let stdout = read(group.program.stdout.take().expect("it is piped")).map_err(failed)?;
+    let stderr = read(group.program.stderr.take().expect("it is piped")).map_err(failed)?;
     loop {
-        let status = group.0.try_wait().map_err(failed)?;
-        // What it started may still write after its end.
-        if let Some(status) = status.filter(|_| stdout.is_finished() && stderr.is_finished()) {
+        // What it started may still write after its end, and can be ended until it is waited for.
+        let is_silent = stdout.is_finished() && stderr.is_finished();
+        let status = if is_silent { group.try_wait().map_err(failed)? } else { None };
+        if let Some(status) = status {
             let [stdout, stderr] =
                 [stdout, stderr].map(|reader| reader.join().expect("reading does not panic"));
             return Ok(Output { status, stdout, stderr });
@@ -99,15 +107,50 @@ fn read(mut from: impl Read + Send + 'static) -> io::Result<JoinHandle<Vec<u8>>>
     })
 }
 
-/// A program and what it started, which end with this value.
-struct Group(Child);
+/// A program and what it started, which end with this value, and with a request that ends this process.
+struct Group {
+    program: Child,
+    /// None once the program was waited for: the number may then be that of another group.
+    id: Option<Pid>,
+}
+
+impl Group {
+    /// Starts a program as the first of its group: Ctrl-C is for this process.
+    fn spawn(command: &mut Command) -> io::Result<Self> {
+        // Held so that no request comes between the start and the list.
+        let mut employed = interrupt::employed();
+        let program = command.process_group(0).spawn()?;
+        let id = Pid::from_raw(program.id().cast_signed());
+        employed.push(id);
+        Ok(Self { program, id: Some(id) })
+    }
+
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let mut employed = interrupt::employed();
+        let status = self.program.try_wait();
+        if !matches!(status, Ok(None)) {
+            self.forget(&mut employed);
+        }
+        status
+    }
+
+    /// Takes its number off the list; returns it if it was still that of its group.
+    fn forget(&mut self, employed: &mut Vec<Pid>) -> Option<Pid> {
+        let id = self.id.take()?;
+        employed.retain(|&group| group != id);
+        Some(id)
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Once it was waited for, the number may be that of another group.
-        if let Ok(None) = self.0.try_wait() {
-            let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
-            let _ = self.0.wait();
+        let mut employed = interrupt::employed();
+        if let Some(id) = self.forget(&mut employed) {
+            // It fails only where all of them have ended.
+            let _ = killpg(id, Signal::SIGKILL);
+            // The end may take a while, and a request nothing of it.
+            drop(employed);
+            let _ = self.program.wait();
         }
     }
 }
@@ -115,6 +158,7 @@ impl Drop for Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn what_a_program_says_is_read_to_the_end_on_both_sides() {
@@ -126,16 +170,43 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_leaves_behind_ends_with_its_group() {
+        let script = "sleep 120 & exec echo told";
+        let mut command = Command::new("sh");
+        let mut group = Group::spawn(command.args(["-c", script]).stdout(Stdio::piped())).unwrap();
+        let mut stdout = group.program.stdout.take().unwrap();
+        let mut told = [0; 5];
+        stdout.read_exact(&mut told).unwrap();
+        // Whether the program has ended by now or ends later is the same to its group.
+        thread::sleep(Duration::from_millis(100));
+        let begun = Instant::now();
+        drop(group);
+        // The end comes once nobody holds the pipe.
+        assert_eq!((told, stdout.read_to_end(&mut Vec::new()).unwrap()), (*b"told\n", 0));
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_waited_for_is_not_said_to_be_unable_to_start() {
+        let lost = io::Error::from_raw_os_error(nix::errno::Errno::ECHILD as i32);
+        let lost = ProgramError::wait(OsStr::new("cargo"), lost);
+        assert_eq!(
+            lost.to_string(),
+            "cargo was started and cannot be waited for (No child processes (os error 10)): try it again"
+        );
+    }
+
+    #[test]
     fn an_absent_program_is_told_from_a_lack_of_processes() {
         let absent = output(&mut Command::new("/no/program")).unwrap_err();
-        assert!(absent.is_absence());
+        assert!(!absent.is_temporary());
         assert_eq!(
             absent.to_string(),
             "/no/program cannot be started (No such file or directory (os error 2)): run `scripts/setup.sh` once"
         );
         let scarce = io::Error::from_raw_os_error(nix::errno::Errno::EAGAIN as i32);
         let scarce = ProgramError::start(OsStr::new("cargo"), scarce);
-        assert!(!scarce.is_absence());
+        assert!(scarce.is_temporary());
         assert!(
             scarce.to_string().ends_with("raise the limit on processes (`ulimit -u`)"),
             "{scarce}"

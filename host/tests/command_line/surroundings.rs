@@ -135,6 +135,7 @@ fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
         () if says("set it to `rustup` or `debian`") => Decision::Refused,
         () if says("no Rust compiler here can build for") => Decision::NoCompiler,
         () if says("rustc cannot be started (No such file") => Decision::NoCompiler,
+        () if says("rustc cannot be started (Permission denied") => Decision::NoCompiler,
         () if says("RUSTC=/usr/bin/rustc") => Decision::Compiler("/usr/bin/rustc".into()),
         () if says("the image cannot be built") => Decision::Compiler("rustc".into()),
         () => panic!("{said}"),
@@ -174,7 +175,8 @@ fn the_binary_and_the_scripts_choose_the_same_compiler() {
     let choices: Vec<_> = iter::once(None).chain(choices).collect();
     let mut decisions = Vec::new();
     let with = [InPath::WithTarget, InPath::WithSources, InPath::WithNeither];
-    for in_path in [InPath::System, InPath::Nothing].into_iter().chain(with) {
+    let without = [InPath::System, InPath::Nothing, InPath::Forbidden];
+    for in_path in without.into_iter().chain(with) {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
         for &choice in &choices {
