@@ -7,14 +7,10 @@ use smidgen::boards::board::Boards;
 use smidgen::boards::image;
 use smidgen::cli::Emulate;
 use smidgen::output::progress::Progress;
-use smidgen::world::driver::{Seen, Watch};
-use smidgen::world::emulator::{Emulator, Trouble};
+use smidgen::world::emulator::Emulator;
+use smidgen::world::emulator::watched::restart_dead;
 use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
-use std::time::{Duration, Instant};
-
-/// An emulator that ends this soon after it was started again would always do so.
-const LIFE_MIN: Duration = Duration::from_secs(10);
 
 /// Trains with emulated boards.
 pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
@@ -49,46 +45,4 @@ fn start(boards: &[Boards], key: Option<&Key>, progress: &mut Progress) -> Resul
         }
     }
     Ok(emulators)
-}
-
-/// An emulated board that is started again if it ends.
-struct Watched {
-    emulator: Emulator,
-    /// When it was started again for the last time.
-    restarted: Option<Instant>,
-    is_lost: bool,
-}
-
-impl Watched {
-    fn look(&mut self, link: usize) -> Option<Seen> {
-        if self.is_lost {
-            return None;
-        }
-        let trouble = self.emulator.trouble()?;
-        let was_restarted = self.restarted.is_some_and(|since| since.elapsed() < LIFE_MIN);
-        let reason = match trouble {
-            Trouble::Deaf => trouble.to_string(),
-            Trouble::Ended { .. } if was_restarted => format!("{trouble}, again"),
-            // Its link waits for the socket, beside those of the other boards.
-            Trouble::Ended { .. } => match self.emulator.start_again() {
-                Err(error) => format!("{trouble}, and {error}"),
-                Ok(()) => {
-                    self.restarted = Some(Instant::now());
-                    let name = self.emulator.board().name;
-                    let note = format!("emulated {name} {} was started again: {trouble}", link + 1);
-                    return Some(Seen::Note(note));
-                }
-            },
-        };
-        self.is_lost = true;
-        self.emulator.kill();
-        Some(Seen::Lost { link, reason })
-    }
-}
-
-/// Starts a board again whose emulator has ended.
-fn restart_dead(emulators: Vec<Emulator>) -> Watch {
-    let watched = |emulator| Watched { emulator, restarted: None, is_lost: false };
-    let mut fleet: Vec<_> = emulators.into_iter().map(watched).collect();
-    Box::new(move || fleet.iter_mut().enumerate().find_map(|(link, watched)| watched.look(link)))
 }

@@ -18,6 +18,7 @@ use std::{env, fs, thread};
 use thiserror::Error;
 
 mod folder;
+pub mod watched;
 
 /// The variable that names the emulator, where it is not [`QEMU`] of the path.
 const CHOICE: &str = "SMIDGEN_QEMU";
@@ -90,10 +91,21 @@ pub enum Trouble {
         status: String,
         /// What it said last.
         last_words: String,
+        /// How long its socket was open; none if nobody saw it.
+        life: Option<Duration>,
     },
     /// QEMU runs, but nothing can be connected to it.
     #[error("it did not open its socket in {START_TIMEOUT:?}; the machine may be overloaded")]
     Deaf,
+}
+
+/// How far an emulator is.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// It has no socket yet, and was started then.
+    Starting(Instant),
+    /// Its socket is open since then.
+    Open(Instant),
 }
 
 /// One emulated board. It ends with this value, and with the process that holds it.
@@ -105,8 +117,7 @@ pub struct Emulator {
     folder: Folder,
     socket: PathBuf,
     process: Child,
-    /// Since when it has been starting; none once its socket was there.
-    starting: Option<Instant>,
+    stage: Stage,
 }
 
 impl Emulator {
@@ -130,8 +141,8 @@ impl Emulator {
         let folder = Folder::new()?;
         let socket = folder.path().join(LINE);
         let process = spawn(board, &image, identity, folder.path())?;
-        let starting = Some(Instant::now());
-        let mut emulator = Self { board, image, identity, folder, socket, process, starting };
+        let stage = Stage::Starting(Instant::now());
+        let mut emulator = Self { board, image, identity, folder, socket, process, stage };
         emulator.wait_for_socket()?;
         Ok(emulator)
     }
@@ -148,14 +159,16 @@ impl Emulator {
 
     /// What keeps it from working, if anything does. Waits for nothing.
     pub fn trouble(&mut self) -> Option<Trouble> {
-        if let Some(death) = self.death() {
-            return Some(death);
-        }
-        let since = self.starting?;
-        if self.socket.exists() {
-            self.starting = None;
-        }
-        (self.starting.is_some() && since.elapsed() > START_TIMEOUT).then_some(Trouble::Deaf)
+        let open = match self.stage {
+            // Also one that has ended by now may have opened it.
+            Stage::Starting(_) if self.socket.exists() => Stage::Open(Instant::now()),
+            stage => stage,
+        };
+        self.stage = open;
+        self.death().or_else(|| match self.stage {
+            Stage::Starting(since) => (since.elapsed() > START_TIMEOUT).then_some(Trouble::Deaf),
+            Stage::Open(_) => None,
+        })
     }
 
     fn death(&mut self) -> Option<Trouble> {
@@ -164,7 +177,11 @@ impl Emulator {
             |status| status.to_string(),
         );
         let log = tail(&log(self.folder.path())).unwrap_or_default();
-        Some(Trouble::Ended { status, last_words: last_words(&log) })
+        let life = match self.stage {
+            Stage::Starting(_) => None,
+            Stage::Open(since) => Some(since.elapsed()),
+        };
+        Some(Trouble::Ended { status, last_words: last_words(&log), life })
     }
 
     /// Takes the power away: what the board had in RAM is gone. Does nothing to a board without power.
@@ -192,7 +209,7 @@ impl Emulator {
             fs::remove_file(&self.socket)?;
         }
         self.process = spawn(self.board, &self.image, self.identity, self.folder.path())?;
-        self.starting = Some(Instant::now());
+        self.stage = Stage::Starting(Instant::now());
         Ok(())
     }
 
@@ -223,7 +240,7 @@ impl Emulator {
             interrupt::check()?;
             thread::sleep(POLL_INTERVAL);
         }
-        self.starting = None;
+        self.stage = Stage::Open(Instant::now());
         Ok(())
     }
 }
@@ -308,9 +325,22 @@ fn is_in_path(program: &OsStr) -> bool {
 mod tests {
     use super::*;
 
-    fn watched() -> Child {
+    pub fn watched() -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", WATCHED, "sh", "sleep", "60"]).stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// An emulator that never opens its socket.
+    pub fn starting() -> Emulator {
+        let folder = Folder::new().unwrap();
+        let socket = folder.path().join(LINE);
+        let (board, image) = (Board::find("mps2-m3").unwrap(), tempfile::tempfile().unwrap());
+        let (process, stage) = (watched(), Stage::Starting(Instant::now()));
+        Emulator { board, image, identity: 1, folder, socket, process, stage }
+    }
+
+    pub fn ago(duration: Duration) -> Instant {
+        Instant::now().checked_sub(duration).expect("the machine runs for longer")
     }
 
     #[test]
@@ -341,24 +371,30 @@ mod tests {
 
     #[test]
     fn a_socket_is_waited_for_once_and_not_for_ever() {
-        let folder = Folder::new().unwrap();
-        let socket = folder.path().join(LINE);
-        let (board, image) = (Board::find("mps2-m3").unwrap(), tempfile::tempfile().unwrap());
-        let (process, starting) = (watched(), Some(Instant::now()));
-        let mut emulator =
-            Emulator { board, image, identity: 1, folder, socket, process, starting };
+        let mut emulator = starting();
         assert_eq!(emulator.trouble(), None);
-        let long_ago = Instant::now().checked_sub(2 * START_TIMEOUT);
-        emulator.starting = long_ago;
-        assert_eq!(emulator.trouble(), long_ago.map(|_| Trouble::Deaf));
+        emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
+        assert_eq!(emulator.trouble(), Some(Trouble::Deaf));
         fs::write(&emulator.socket, "").unwrap();
         assert_eq!(emulator.trouble(), None);
         fs::remove_file(&emulator.socket).unwrap();
         assert_eq!(emulator.trouble(), None, "it was there");
         emulator.kill();
-        let last_words = "without a word".into();
-        let status = "signal: 9 (SIGKILL)".into();
-        assert_eq!(emulator.trouble(), Some(Trouble::Ended { status, last_words }));
+        let Some(Trouble::Ended { status, last_words, life }) = emulator.trouble() else {
+            panic!("it has ended")
+        };
+        assert_eq!([&*status, &*last_words], ["signal: 9 (SIGKILL)", "without a word"]);
+        assert!(life.is_some());
+    }
+
+    #[test]
+    fn an_emulator_that_ends_without_a_socket_has_no_life() {
+        let mut emulator = starting();
+        emulator.kill();
+        assert!(matches!(emulator.trouble(), Some(Trouble::Ended { life: None, .. })));
+        // One that nobody looked at meanwhile leaves its socket.
+        fs::write(&emulator.socket, "").unwrap();
+        assert!(matches!(emulator.trouble(), Some(Trouble::Ended { life: Some(_), .. })));
     }
 
     #[test]

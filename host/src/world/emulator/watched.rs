@@ -1,0 +1,119 @@
+//! Emulated boards that are started again if they end.
+
+use super::{Emulator, Trouble};
+use crate::world::driver::{Seen, Watch};
+use std::time::Duration;
+
+/// An emulator that was started again and ends this soon after it opened its socket would always do so.
+const LIFE_MIN: Duration = Duration::from_secs(10);
+
+/// An emulated board that is started again if it ends.
+struct Watched {
+    emulator: Emulator,
+    was_restarted: bool,
+    is_lost: bool,
+}
+
+impl Watched {
+    fn new(emulator: Emulator) -> Self {
+        Self { emulator, was_restarted: false, is_lost: false }
+    }
+
+    fn look(&mut self, link: usize) -> Option<Seen> {
+        if self.is_lost {
+            return None;
+        }
+        let trouble = self.emulator.trouble()?;
+        let reason = match trouble {
+            Trouble::Deaf => trouble.to_string(),
+            Trouble::Ended { life, .. } if !self.is_worth_a_start(life) => {
+                format!("{trouble}, again")
+            }
+            // Its link waits for the socket, beside those of the other boards.
+            Trouble::Ended { .. } => match self.emulator.start_again() {
+                Err(error) => format!("{trouble}, and {error}"),
+                Ok(()) => {
+                    self.was_restarted = true;
+                    let name = self.emulator.board().name;
+                    let note = format!("emulated {name} {} was started again: {trouble}", link + 1);
+                    return Some(Seen::Note(note));
+                }
+            },
+        };
+        self.is_lost = true;
+        self.emulator.kill();
+        Some(Seen::Lost { link, reason })
+    }
+
+    /// Whether one that has worked for so long may work again.
+    fn is_worth_a_start(&self, life: Option<Duration>) -> bool {
+        // However long it took to end: one that was started again and never got so far gets no further.
+        !self.was_restarted || life.is_some_and(|life| life >= LIFE_MIN)
+    }
+}
+
+/// Starts a board again whose emulator has ended.
+pub fn restart_dead(emulators: Vec<Emulator>) -> Watch {
+    let mut fleet: Vec<_> = emulators.into_iter().map(Watched::new).collect();
+    Box::new(move || fleet.iter_mut().enumerate().find_map(|(link, watched)| watched.look(link)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ago, starting, watched};
+    use super::super::{START_TIMEOUT, Stage};
+    use super::*;
+
+    impl Watched {
+        /// The same with a program in place of what was started, which has come so far and ends.
+        fn end_at(&mut self, stage: Stage) {
+            self.emulator.kill();
+            self.emulator.process = watched();
+            self.emulator.kill();
+            let _ = std::fs::remove_file(&self.emulator.socket);
+            self.emulator.stage = stage;
+        }
+
+        fn assert_starts_again(&mut self) {
+            let Some(Seen::Note(note)) = self.look(3) else { panic!("it is not started again") };
+            assert!(note.starts_with("emulated mps2-m3 4 was started again: it ended"), "{note}");
+        }
+
+        fn assert_is_lost(&mut self, end: &str) {
+            let Some(Seen::Lost { link: 3, reason }) = self.look(3) else { panic!("it is kept") };
+            assert!(reason.ends_with(end), "{reason}");
+            assert!(self.look(3).is_none(), "it was said");
+            assert!(self.emulator.process.try_wait().unwrap().is_some(), "it runs");
+        }
+    }
+
+    #[test]
+    fn an_emulator_that_never_opens_its_socket_is_given_up() {
+        let mut deaf = Watched::new(starting());
+        assert!(deaf.look(3).is_none());
+        deaf.emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
+        deaf.assert_is_lost("the machine may be overloaded");
+    }
+
+    #[test]
+    fn an_emulator_that_ends_without_a_socket_is_started_again_once() {
+        for delay in [0, 15, 30].map(Duration::from_secs) {
+            let mut doomed = Watched::new(starting());
+            doomed.end_at(Stage::Open(ago(delay)));
+            doomed.assert_starts_again();
+            doomed.end_at(Stage::Starting(ago(delay)));
+            doomed.assert_is_lost(", again");
+        }
+    }
+
+    #[test]
+    fn an_emulator_is_started_again_as_long_as_its_socket_was_open_for_a_while() {
+        let mut watched = Watched::new(starting());
+        for _ in 0..3 {
+            watched.end_at(Stage::Open(ago(2 * LIFE_MIN)));
+            watched.assert_starts_again();
+        }
+        watched.end_at(Stage::Open(ago(LIFE_MIN / 2)));
+        watched.assert_is_lost(", again");
+    }
+}
