@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use crate::units::files;
+use crate::units::interrupt::Writing;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -155,6 +156,7 @@ impl Claim {
             return Err(RecordError::Occupied(path));
         }
         locks.take(&path)?;
+        let _writing = Writing::begin();
         NamedTempFile::new_in(&path).map_err(write_error(&path))?;
         // Asked again: until it was locked, another run may have begun and ended there.
         Ok(Self { replaces: RunDirectory::is_at(&path), path })
@@ -170,6 +172,7 @@ impl Claim {
     /// # Errors
     /// If files cannot be removed or written.
     pub fn begin(&self, summary: &Summary) -> Result<RunDirectory, RecordError> {
+        let _writing = Writing::begin();
         let path = self.path.clone();
         for name in [SUMMARY, BASELINE, REPORT] {
             remove_if_there(&path.join(name))?;

@@ -1,5 +1,6 @@
 //! Files as a run needs them: read only if they are plain, and replaced whole.
 
+use crate::units::interrupt::Writing;
 use crate::units::shown::shown;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, FileType, Permissions};
@@ -77,7 +78,7 @@ pub fn whole_name(part: &str) -> Option<&str> {
 }
 
 /// Replaces `file` at once and for good: a reader sees the old bytes or the new ones, never half of them, also after a loss
-/// of power. Nothing is left of what could not be written.
+/// of power. Nothing is left of what could not be written; a process that is killed may leave a file `NAME.RANDOM.part`.
 ///
 /// # Errors
 /// If it cannot be written: then what was there is there still.
@@ -86,6 +87,7 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
+    let _writing = Writing::begin();
     let mut prefix = file.file_name().unwrap_or_default().to_owned();
     prefix.push(".");
     let mut builder = tempfile::Builder::new();

@@ -1,8 +1,11 @@
 //! Requests from outside to end a run: Ctrl-C, SIGTERM, a terminal that is closed.
 //!
-//! Before the training there is nothing to lose, and the first one ends the process. From then on the first one asks for an
-//! end in good order: the open round is closed, or given up if that takes too long, the state is written, the report made. The
-//! second ends the run where it is, the third the process.
+//! Before the training there is nothing to lose, and the first one ends the process; if it is writing a file, once the file is
+//! whole. From then on the first one asks for an end in good order: the open round is closed, or given up if that takes too
+//! long, the state is written, the report made. The second ends the run where it is, the third the process.
+//!
+//! What was written before the end remains. The request that does not wait for a write, the second before the training and
+//! the third in it, may leave a part of a file as well, as a loss of power does.
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -13,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
-/// How far this process is; held while a request is counted, so that none falls between two stages.
-static STAGE: Mutex<Stage> = Mutex::new(Stage::Preparing);
+/// What this process does; held while a request is counted, so that none falls between two stages.
+static STATE: Mutex<State> = Mutex::new(State { stage: Stage::Preparing, writes: 0 });
 /// When the first one came.
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
@@ -36,6 +39,36 @@ enum Stage {
     Employing,
     /// It has a run to end in good order.
     Training,
+}
+
+/// What a process does.
+struct State {
+    stage: Stage,
+    /// Files that are not whole at the moment.
+    writes: usize,
+}
+
+/// Puts the end that a first request asks for off until this is dropped, and a file is whole.
+#[must_use = "it lasts as long as the write"]
+pub struct Writing(());
+
+impl Writing {
+    /// Begins a write, which may be part of another one.
+    pub fn begin() -> Self {
+        state().writes += 1;
+        Self(())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let mut state = state();
+        state.writes -= 1;
+        match state.stage {
+            Stage::Preparing if state.writes == 0 && is_requested() => leave(),
+            Stage::Preparing | Stage::Employing | Stage::Training => {}
+        }
+    }
 }
 
 /// A process that ends before its training, since somebody asked for that.
@@ -64,15 +97,14 @@ pub fn listen() -> io::Result<()> {
 
 /// Counts a request, and ends the process where nothing is left to wait for.
 fn hear() {
-    let stage = stage();
+    let state = state();
     let earlier = REQUESTS.fetch_add(1, Ordering::Relaxed);
     FIRST.get_or_init(Instant::now);
     // That nobody hears a sentence is no reason to die.
-    match (*stage, earlier) {
-        (Stage::Preparing, _) => {
-            let _ = writeln!(io::stderr(), "\n{Ended}");
-            exit();
-        }
+    match (state.stage, earlier) {
+        // The write ends the process once it is done.
+        (Stage::Preparing, 0) if state.writes > 0 => {}
+        (Stage::Preparing, _) => leave(),
         (Stage::Training, 0) => {
             let _ = writeln!(
                 io::stderr(),
@@ -83,6 +115,12 @@ fn hear() {
         (Stage::Employing, 0) | (Stage::Training, 1) => {}
         (Stage::Employing, 1..) | (Stage::Training, 2..) => exit(),
     }
+}
+
+/// Says so, and ends the process.
+fn leave() -> ! {
+    let _ = writeln!(io::stderr(), "\n{Ended}");
+    exit()
 }
 
 /// Ends this process and the programs that work for it.
@@ -102,13 +140,13 @@ pub fn employed() -> MutexGuard<'static, Vec<Pid>> {
     EMPLOYED.lock().expect("nobody panics while starting a program")
 }
 
-fn stage() -> MutexGuard<'static, Stage> {
-    STAGE.lock().expect("nobody panics while counting")
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().expect("nobody panics while counting")
 }
 
-fn enter(stage_now: Stage) {
-    let mut stage = stage();
-    *stage = stage_now.max(*stage);
+fn enter(stage: Stage) {
+    let mut state = state();
+    state.stage = stage.max(state.stage);
 }
 
 /// From now on the first request only sets a flag; callers poll it with [`check`].
@@ -196,5 +234,50 @@ mod disposition {
     fn set(request: Signal, handler: SigHandler) -> Option<SigHandler> {
         // SAFETY: no function of this program becomes a handler, only what was in its place before or the system's own.
         unsafe { signal(request, handler) }.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::raise;
+    use std::process::Command;
+    use std::{env, fs, thread};
+
+    /// Set in the process that [`write_and_be_asked_to_end`]: how many requests come in the middle of its write.
+    const TIMES: &str = "SMIDGEN_TEST_REQUESTS";
+
+    /// Does nothing unless it has a process of its own, which it ends.
+    #[test]
+    fn write_and_be_asked_to_end() {
+        let Ok(times) = env::var(TIMES) else { return };
+        listen().unwrap();
+        let writing = Writing::begin();
+        let part = Writing::begin();
+        for count in 1..=times.parse().unwrap() {
+            raise(Signal::SIGTERM).unwrap();
+            while REQUESTS.load(Ordering::Relaxed) < count {
+                thread::yield_now();
+            }
+        }
+        drop(part);
+        fs::write("file", "whole").unwrap();
+        drop(writing);
+        fs::write("file", "replaced").unwrap();
+    }
+
+    #[test]
+    fn the_first_request_waits_for_the_end_of_a_write_and_the_second_does_not() {
+        for (times, expected) in [("1", Some("whole")), ("2", None)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut process = Command::new(env::current_exe().unwrap());
+            process.args(["--exact", "units::interrupt::tests::write_and_be_asked_to_end"]);
+            let output = process.env(TIMES, times).current_dir(&folder).output().unwrap();
+            assert_eq!(output.status.code(), Some(EXIT_CODE.into()), "{output:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(said.lines().last(), Some("ended on request"));
+            let file = fs::read_to_string(folder.path().join("file"));
+            assert_eq!(file.ok().as_deref(), expected, "{times}");
+        }
     }
 }

@@ -1,5 +1,7 @@
-//! Files that hold a key, or may: written at their place only, so that a process that is killed leaves no copy elsewhere.
+//! Files that hold a key, or may: written at their place only, so that a process that is killed leaves no copy elsewhere, but
+//! may leave a file there that is not whole.
 
+use crate::units::interrupt::Writing;
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes a file that must not exist, with these permissions. Where it cannot be written whole, it is not there.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let _writing = Writing::begin();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
@@ -19,6 +22,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// The same, replacing the file: a new one, which no other process has open.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let _writing = Writing::begin();
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => create(path, bytes, mode),
