@@ -65,7 +65,7 @@ fn a_step_of_theory_keeps_every_inequality() {
 #[test]
 fn a_tight_instance_fails_below_twice_the_step() {
     let first = |stretch: f64| first_violation(&watched(TIGHT, stretch, None));
-    // README.md and data/README.md say 1.71.
+    // docs/methods.md and host/data/README.md say 1.71.
     assert_eq!([0.5, 1.0, 1.7].map(first), [None; 3]);
     // The lemmas hold for any step: only what follows from both fails.
     assert_eq!([1.71, 2.0, 4.0].map(first), [Some(Inequality::Lyapunov); 3]);
@@ -78,7 +78,7 @@ fn a_tight_instance_fails_below_twice_the_step() {
     assert!(rise.is_nan() || rise >= 1e3, "{rise}");
 }
 
-/// The steps of README.md, which names no number of rounds.
+/// The steps of docs/methods.md, which names no number of rounds.
 #[test]
 fn the_steps_of_the_readme_hold_and_fail_as_it_says() {
     let first = |step: &str| {
