@@ -293,7 +293,7 @@ fn a_wrong_file_is_refused_by_line() {
         ("k = [true]", "line 1: `k` is neither a text, a number nor a list of those"),
         ("k = 0x1000000000000000000000000000000000", "line 1: `k` is a number that nothing"),
         ("seed = 0xfffffffff", "line 1: invalid value '68719476735' for '--seed <S>'"),
-        ("k = 4\n\u{feff}rounds = 5\n", "line 2: a byte-order mark"),
+        ("k = 4\n\u{feff}rounds = 5\n", "line 2: an invisible byte-order mark"),
         ("k = 4\nrounds = \n", "line 2: "),
         ("k = 4\nk = 5\n", "line 2: "),
     ] {
@@ -319,7 +319,7 @@ fn a_missing_file_is_named() {
     let path = folder.path().join("smidgen.toml");
     let utf16: Vec<u8> = "k = 4\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (bytes, name) in
-        [(&utf16[..], "UTF-16"), (b"out = \"\xfc\"", "Latin-1"), (b"k\0", "no text")]
+        [(&utf16[..], "UTF-16"), (b"out = \"\xfc\"", "Latin-1"), (b"k\0", "not text")]
     {
         std::fs::write(&path, bytes).unwrap();
         let text = refused(&format!("smidgen plan --config {}", path.display()));

@@ -430,7 +430,7 @@ mod tests {
             ("1 1:x\n", "line 1, column 3: `1:x` is not a feature"),
             ("1 1:inf\n", "line 1, column 3: `1:inf` is not a feature"),
             ("1 0:1\n", "line 1, column 3: index 0: indices start at 1; add 1 to each"),
-            ("1 1:1\n\u{feff}-1 1:2\n", "line 2, column 1: a byte-order mark"),
+            ("1 1:1\n\u{feff}-1 1:2\n", "line 2, column 1: an invisible byte-order mark"),
             ("1 00:1\n", "line 1, column 3: index 0: indices start at 1"),
             ("1 65536:1\n", "line 1, column 3: `65536` is not an index"),
             ("1 2:1 2:1\n", "line 1, column 7: index 2 does not ascend after 2"),

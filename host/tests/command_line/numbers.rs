@@ -225,7 +225,7 @@ fn text_that_is_not_read_is_called_what_it_is() {
     };
     assert_says(&refused(&utf16), &["data", "UTF-16", "iconv"]);
     assert_says(&refused(b"1 1:1\n# gr\xf6\xdfe\n"), &["data", "line 2", "Latin-1", "iconv"]);
-    assert_says(&refused(b"\x1f\x8b\x08\x01"), &["data", "unpack"]);
+    assert_says(&refused(b"\x1f\x8b\x08\x01"), &["data", "decompress"]);
     assert_says(&refused("1 1:1\n\u{feff}-1 1:2\n".as_bytes()), &["line 2", "byte-order mark"]);
 }
 
@@ -247,8 +247,8 @@ fn indices_from_zero_are_refused_with_a_shift_command() {
 #[test]
 fn a_pipe_is_trained_on_and_an_endless_file_refused() {
     let directory = tempdir().expect("there is room");
-    assert_says(&refusal_in(&directory, "plan --dataset /dev/zero"), &["/dev/zero", "no text"]);
-    assert_says(&refusal_in(&directory, "plan --config /dev/zero"), &["/dev/zero", "no text"]);
+    assert_says(&refusal_in(&directory, "plan --dataset /dev/zero"), &["/dev/zero", "not text"]);
+    assert_says(&refusal_in(&directory, "plan --config /dev/zero"), &["/dev/zero", "not text"]);
     let simulate = "simulate --dataset /dev/stdin --workers 2 --rounds 3 --out run";
     let mut simulate = Running::start(command(directory.path(), simulate).stdin(Stdio::piped()));
     let mut pipe = simulate.child().stdin.take().expect("it is piped");

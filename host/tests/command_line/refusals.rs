@@ -31,7 +31,7 @@ fn bad_data_are_refused() {
     let refusal = |dataset: &str| refusal_in(&directory, &format!("simulate --dataset {dataset}"));
     assert_says(&refusal("1.txt"), &["1.txt, line 2, column 11", "cut short"]);
     assert_says(&refusal("2.txt"), &["2.txt, line 1, column 1"]);
-    assert_says(&refusal("3.txt"), &["3.txt", "unpack"]);
+    assert_says(&refusal("3.txt"), &["3.txt", "decompress"]);
     assert_says(&refusal("4.txt"), &["4.txt", "empty"]);
     assert_says(&refusal("5.txt"), &["5.txt", "-1e160 in column 2", "scale the data"]);
     assert_says(&refusal("nowhere"), &["nowhere", "digits", "breast-cancer"]);
@@ -143,7 +143,7 @@ fn experiments_that_cannot_be_run_are_refused() {
     };
     write(&EXPERIMENT.replace("--dataset digits", "--dataset anywhere"));
     let error = refusal_in(&directory, "reproduce tiny.toml");
-    assert_says(&error, &["no data for any experiment", "--data"]);
+    assert_says(&error, &["no data set of any experiment", "--data"]);
     write(&EXPERIMENT.replace("--k 2", "--k 999"));
     let error = refusal_in(&directory, "reproduce tiny.toml");
     // Curves are run side by side: either of the two may fail first.

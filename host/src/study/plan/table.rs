@@ -124,7 +124,7 @@ impl Plan {
         let mean = if self.in_expectation { "expected mean" } else { "mean" };
         writeln!(
             f,
-            "After that many rounds the {mean} of ‖∇f‖² is at most the target: a bound that runs rarely need."
+            "After these rounds the {mean} of ‖∇f‖² is at most the target: a bound that runs rarely need."
         )
     }
 

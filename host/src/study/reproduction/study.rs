@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn every_file_under_experiments_is_a_study_of_the_program() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let stems = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
         assert_eq!(stems.collect::<BTreeSet<_>>(), names().map(Into::into).collect());
