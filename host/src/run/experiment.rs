@@ -1,12 +1,12 @@
 //! What options and data make together: shards, constants, step size, and the setup of a run.
 
+mod data;
+
 use crate::boards::key_file::{KeyError, KeyFile};
-use crate::options::{
-    self, Choice, Constants, EachError, KError, Options, Split, Step, WorkersError,
-};
+use crate::options::{self, Choice, Constants, EachError, KError, Options, Step, WorkersError};
 use crate::problem::dataset::quantise::{Quantised, held, quantise};
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{Dataset, DatasetError, Labels};
+use crate::problem::dataset::{Dataset, DatasetError};
 use crate::problem::objective::{Objective, OnBoards, Penalty};
 use crate::problem::range::{self, RangeError};
 use crate::problem::recipe::{self, Longest, Part, Problem, Recipe, RecipeError};
@@ -19,6 +19,7 @@ use crate::units::serial_line::byte_time;
 use crate::world::driver::Driver;
 use crate::world::simulation::{Line, Simulation};
 use crate::world::transport::{Address, TransportError};
+use data::{Data, immoderate};
 use smidgen_aggregator::{Setup, Share, StepRule, WORKERS_MAX};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::Batch;
@@ -31,9 +32,6 @@ use thiserror::Error;
 
 /// Integers of columns whose values are not multiples of a unit.
 const WIDTH: Width = Width::I16;
-
-/// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
-const SQUARES_MAX: f64 = 1e150;
 
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
@@ -184,47 +182,13 @@ impl Experiment {
         boards: Option<usize>,
         session: u32,
     ) -> Result<Self, ExperimentError> {
-        let mut dataset = Dataset::load_with(&options.dataset, Labels::of(options.objective))?;
-        if let Some(rows) = options.rows {
-            dataset = dataset.take(rows)?;
-        }
-        let mut test = None;
-        if let Some(rows) = options.test_rows {
-            let (training, held) = dataset.hold_out(rows)?;
-            (dataset, test) = (training, Some(held));
-        }
-        let worker_count = options.worker_count(boards)?;
-        let shares = dataset.deal(options.split, worker_count).map_err(|error| match error {
-            SplitError::TooManyWorkers { .. } if options.rows.or(options.test_rows).is_some() => {
-                ExperimentError::Taken {
-                    taken: taken(options),
-                    rows: dataset.row_count(),
-                    worker_count,
-                }
-            }
-            error => error.into(),
-        })?;
-        if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
-            return Err(ExperimentError::OneEach { rows: shares.len(), boards });
-        }
-        if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
-            return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
-        }
-        let (cause, advice) = match options.split {
-            Split::OneEach => ("--split one-each", "take fewer rows, or use --split contiguous"),
-            Split::Contiguous | Split::SortedNorm => ("--workers", "ask for fewer"),
-        };
-        check_crowd(shares.len(), cause, advice)?;
-        let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
-        let k = options.k(dimension, shares.len())?;
-        let participation = options.participation(shares.len())?;
-        if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
-            return Err(ExperimentError::Flat { dataset: dataset.name().into() });
-        }
-        let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
-        if squares.sum::<f64>() > SQUARES_MAX {
-            return Err(immoderate(&dataset));
-        }
+        let data = Data::load(options, boards)?;
+        let features = (data.dataset.dimension(), data.dataset.class_count());
+        let dimension = options.objective.dimension(features.0, features.1);
+        let k = options.k(dimension, data.shares.len())?;
+        let participation = options.participation(data.shares.len())?;
+        data.check_features(dimension)?;
+        let Data { dataset, test, shares } = data;
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
         // A perceptron starts as softmax regression on units that are almost linear.
@@ -244,48 +208,12 @@ impl Experiment {
         let recipe = Recipe::new(options, problem)?;
         let longest = recipe.longest(options, problem);
         check_crowd(recipe.parts.len(), "--method ef21-clone", "use fewer workers, or ef21-w")?;
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
-        let constants = smoothness.iter().flat_map(|s| [s.l, s.l_qm]);
-        let gammas = longest.map(|longest| longest.gamma).into_iter().chain([recipe.gamma]);
-        if !constants.chain(gammas).all(positive) {
-            return Err(immoderate(&dataset));
-        }
+        check_finite(&dataset, smoothness.as_ref(), longest, &recipe)?;
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
         range::check(options, &dataset, &objective, &recipe)?;
         let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
-        let setup = Setup {
-            session,
-            objective: options.objective.name(),
-            regulariser: options.regulariser.into(),
-            lambda: options.lambda,
-            start_seed: options.objective.start_seed(options.seed),
-            dimension: dimension as u32,
-            value_bits: recipe.value_bits,
-            init: options.init.into(),
-            method: recipe.method,
-            compressor: recipe.compressor,
-            batch: recipe.batch,
-            downlink: recipe.downlink,
-            downlink_budget: recipe.downlink_budget,
-            gamma: recipe.gamma,
-            theory: match options.constants {
-                Constants::Data => None,
-                Constants::Boards => Some(recipe.theory_of_reports(options, dimension)?),
-            },
-            step_rule: recipe.step_rule,
-            momentum: recipe.momentum,
-            l1: recipe.l1,
-            shares: recipe.parts.iter().map(|part| share(part, &quantised, options.seed)).collect(),
-            byte_time: byte_time(options.baud),
-            round_timeout: options.absent.patience(),
-            seal: match (&options.key, boards) {
-                (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
-                (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
-                (None, _) => None,
-            },
-        };
+        let setup = setup(options, &recipe, dimension, &quantised, boards, session)?;
         if options.check_theory
             && (smoothness.is_none() || !Self::is_watchable(options, &setup, &recipe))
         {
@@ -592,6 +520,65 @@ fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
     allowed.is_some_and(|longest| !recipe::exceeds(gamma, longest.gamma))
 }
 
+/// Refuses data whose constants or step sizes are not positive numbers.
+fn check_finite(
+    dataset: &Dataset,
+    smoothness: Option<&Smoothness>,
+    longest: Option<Longest>,
+    recipe: &Recipe,
+) -> Result<(), ExperimentError> {
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
+    let constants = smoothness.into_iter().flat_map(|s| [s.l, s.l_qm]);
+    let gammas = longest.map(|longest| longest.gamma).into_iter().chain([recipe.gamma]);
+    match constants.chain(gammas).all(positive) {
+        true => Ok(()),
+        false => Err(immoderate(dataset)),
+    }
+}
+
+/// What the aggregator needs for a recipe and quantised shares.
+fn setup(
+    options: &Options,
+    recipe: &Recipe,
+    dimension: usize,
+    quantised: &[Quantised],
+    boards: Option<usize>,
+    session: u32,
+) -> Result<Setup, ExperimentError> {
+    Ok(Setup {
+        session,
+        objective: options.objective.name(),
+        regulariser: options.regulariser.into(),
+        lambda: options.lambda,
+        start_seed: options.objective.start_seed(options.seed),
+        dimension: dimension as u32,
+        value_bits: recipe.value_bits,
+        init: options.init.into(),
+        method: recipe.method,
+        compressor: recipe.compressor,
+        batch: recipe.batch,
+        downlink: recipe.downlink,
+        downlink_budget: recipe.downlink_budget,
+        gamma: recipe.gamma,
+        theory: match options.constants {
+            Constants::Data => None,
+            Constants::Boards => Some(recipe.theory_of_reports(options, dimension)?),
+        },
+        step_rule: recipe.step_rule,
+        momentum: recipe.momentum,
+        l1: recipe.l1,
+        shares: recipe.parts.iter().map(|part| share(part, quantised, options.seed)).collect(),
+        byte_time: byte_time(options.baud),
+        round_timeout: options.absent.patience(),
+        seal: match (&options.key, boards) {
+            (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
+            (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
+            (None, _) => None,
+        },
+    })
+}
+
 fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
     let Part { share, scale, weight, loss_weight, k, participation, .. } = *part;
     let participation = recipe::participation(participation, seed);
@@ -610,13 +597,6 @@ impl Experiment {
     }
 }
 
-/// The options that take rows of the data set away.
-fn taken(options: &Options) -> String {
-    let of = |name, rows: Option<usize>| rows.map(|rows| format!("--{name} {rows}"));
-    let given = [of("rows", options.rows), of("test-rows", options.test_rows)];
-    given.into_iter().flatten().collect::<Vec<_>>().join(" with ")
-}
-
 /// Refuses more workers than a run has room for.
 fn check_crowd(
     workers: usize,
@@ -627,12 +607,6 @@ fn check_crowd(
         return Err(ExperimentError::Crowd { cause, workers, advice });
     }
     Ok(())
-}
-
-/// The refusal of data whose largest feature makes constants or step sizes not finite.
-fn immoderate(dataset: &Dataset) -> ExperimentError {
-    let (column, value) = dataset.largest_feature();
-    ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
 }
 
 #[cfg(test)]

@@ -1,0 +1,93 @@
+//! The data of a run: loaded, checked, and dealt out to workers.
+
+use super::{ExperimentError, check_crowd};
+use crate::options::{Options, Split};
+use crate::problem::dataset::split::SplitError;
+use crate::problem::dataset::{Dataset, Labels};
+
+/// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
+const SQUARES_MAX: f64 = 1e150;
+
+/// The rows of a run.
+pub struct Data {
+    /// The rows of all workers.
+    pub dataset: Dataset,
+    /// Held-out rows.
+    pub test: Option<Dataset>,
+    /// The rows of each worker, as indices into the data set.
+    pub shares: Vec<Vec<usize>>,
+}
+
+impl Data {
+    /// Loads the data set of the options and deals it out; `boards` is the number of boards that are given.
+    ///
+    /// # Errors
+    /// If the data set cannot be loaded, or cannot be dealt out to as many workers as are asked for.
+    pub fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
+        let mut dataset = Dataset::load_with(&options.dataset, Labels::of(options.objective))?;
+        if let Some(rows) = options.rows {
+            dataset = dataset.take(rows)?;
+        }
+        let mut test = None;
+        if let Some(rows) = options.test_rows {
+            let (training, held) = dataset.hold_out(rows)?;
+            (dataset, test) = (training, Some(held));
+        }
+        let shares = deal(&dataset, options, boards)?;
+        Ok(Self { dataset, test, shares })
+    }
+
+    /// Refuses features that are all 0, where `dimension` coordinates of the model are features, and features so large
+    /// that no constant follows from them.
+    pub fn check_features(&self, dimension: usize) -> Result<(), ExperimentError> {
+        let dataset = &self.dataset;
+        if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
+            return Err(ExperimentError::Flat { dataset: dataset.name().into() });
+        }
+        let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
+        if squares.sum::<f64>() > SQUARES_MAX {
+            return Err(immoderate(dataset));
+        }
+        Ok(())
+    }
+}
+
+fn deal(
+    dataset: &Dataset,
+    options: &Options,
+    boards: Option<usize>,
+) -> Result<Vec<Vec<usize>>, ExperimentError> {
+    let worker_count = options.worker_count(boards)?;
+    let shares = dataset.deal(options.split, worker_count).map_err(|error| match error {
+        SplitError::TooManyWorkers { .. } if options.rows.or(options.test_rows).is_some() => {
+            let (taken, rows) = (taken(options), dataset.row_count());
+            ExperimentError::Taken { taken, rows, worker_count }
+        }
+        error => error.into(),
+    })?;
+    if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
+        return Err(ExperimentError::OneEach { rows: shares.len(), boards });
+    }
+    if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
+        return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
+    }
+    let (cause, advice) = match options.split {
+        Split::OneEach => ("--split one-each", "take fewer rows, or use --split contiguous"),
+        Split::Contiguous | Split::SortedNorm => ("--workers", "ask for fewer"),
+    };
+    check_crowd(shares.len(), cause, advice)?;
+    Ok(shares)
+}
+
+/// The options that take rows of the data set away.
+fn taken(options: &Options) -> String {
+    let of = |name, rows: Option<usize>| rows.map(|rows| format!("--{name} {rows}"));
+    let given = [of("rows", options.rows), of("test-rows", options.test_rows)];
+    given.into_iter().flatten().collect::<Vec<_>>().join(" with ")
+}
+
+/// The refusal of data whose largest feature makes constants or step sizes not finite.
+pub fn immoderate(dataset: &Dataset) -> ExperimentError {
+    let (column, value) = dataset.largest_feature();
+    ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
+}
