@@ -49,6 +49,30 @@ impl Method {
             }
         }
     }
+
+    /// Returns whether g_i tends to ∇f_i, so that the host knows gradients by its mirrors.
+    pub const fn estimates_gradient(self) -> bool {
+        match self {
+            Self::Ef21 | Self::Ef21Plus | Self::Sgdm { .. } => true,
+            Self::Dcgd | Self::Ef14 | Self::EControl { .. } => false,
+        }
+    }
+
+    /// Returns whether g_i is the update of the round alone, so that the step lacks an absent worker.
+    pub const fn forgets_updates(self) -> bool {
+        match self {
+            Self::Dcgd | Self::Ef14 => true,
+            Self::Ef21 | Self::Ef21Plus | Self::Sgdm { .. } | Self::EControl { .. } => false,
+        }
+    }
+
+    /// Returns whether the worker averages its gradients over the rounds in which it takes part.
+    pub const fn averages_gradients(self) -> bool {
+        match self {
+            Self::Sgdm { .. } => true,
+            Self::Ef21 | Self::Ef21Plus | Self::Dcgd | Self::Ef14 | Self::EControl { .. } => false,
+        }
+    }
 }
 
 /// The compressor C of the workers.
@@ -68,6 +92,14 @@ pub enum Compressor {
 }
 
 impl Compressor {
+    /// Returns whether it draws its coordinates, so that it contracts in expectation only.
+    pub const fn is_random(self) -> bool {
+        match self {
+            Self::RandK { .. } => true,
+            Self::TopK | Self::Natural | Self::Sign => false,
+        }
+    }
+
     /// Bits of a mantissa on the wire, for an update with mantissas of `value_bits` bits.
     pub const fn wire_bits(self, value_bits: u8) -> u8 {
         match self {

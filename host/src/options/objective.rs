@@ -50,7 +50,7 @@ impl Objective {
     pub fn start_seed(self, seed: u32) -> u32 {
         match self {
             Self::Perceptron => seed.saturating_add(1),
-            _ => 0,
+            Self::Logistic | Self::LeastSquares | Self::Softmax => 0,
         }
     }
 }

@@ -214,7 +214,7 @@ impl Recipe {
             compressor,
             parts: match problem.smoothness {
                 Some(smoothness) => parts(options.method, workers, smoothness),
-                None if needs_constants(options.method) => return Err(RecipeError::NoConstants),
+                None if options.method.needs_constants() => return Err(RecipeError::NoConstants),
                 None => workers.collect(),
             },
             value_bits,
@@ -236,14 +236,14 @@ impl Recipe {
         if options.method == Method::Gd && !self.batch.is_full() {
             return Err(RecipeError::Batch);
         }
-        let anew = matches!(self.method, method::Method::Dcgd | method::Method::Ef14);
-        if anew && self.parts.iter().any(|part| part.participation < 1.0) {
+        let forgets = self.method.forgets_updates();
+        if forgets && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::Participation(options.method.name()));
         }
-        if (anew || self.method.has_local_state()) && options.absent.patience().is_some() {
+        if (forgets || self.method.has_local_state()) && options.absent.patience().is_some() {
             return Err(RecipeError::Absent(options.method.name()));
         }
-        let averages = matches!(self.method, method::Method::Sgdm { .. });
+        let averages = self.method.averages_gradients();
         let by_theory = matches!(options.step, options::Step::Qm | options::Step::Am);
         if averages && by_theory && self.parts.iter().any(|part| part.participation < 1.0) {
             return Err(RecipeError::AbsentAverage(options.step.to_string()));
@@ -259,10 +259,7 @@ impl Recipe {
 
     /// Whether the step is tuned: it needs estimators of gradients, and losses that are all of f.
     fn step_rule(&self, options: &Options) -> StepRule {
-        let estimates = !matches!(
-            self.method,
-            method::Method::Dcgd | method::Method::Ef14 | method::Method::EControl { .. }
-        );
+        let estimates = self.method.estimates_gradient();
         if options.step == options::Step::Auto && estimates && self.l1 == 0.0 {
             StepRule::Tuned
         } else {
@@ -394,7 +391,7 @@ impl Recipe {
             Objective::LeastSquares => noise::disturbs(self.method, self.batch),
             Objective::Perceptron => true,
         };
-        if no_step || no_constants || needs_constants(options.method) {
+        if no_step || no_constants || options.method.needs_constants() {
             return Err(RecipeError::Reports);
         }
         let (recipe, options) = (self.first(options, dimension).into_owned(), options.clone());
@@ -604,11 +601,6 @@ fn worker_rule(method: Method, eta: f64) -> method::Method {
         | Method::Ef21Prox
         | Method::Gd => method::Method::Ef21,
     }
-}
-
-/// Whether a method weighs or clones workers by their constants.
-fn needs_constants(method: Method) -> bool {
-    matches!(method, Method::Ef21W | Method::Ef21Clone)
 }
 
 /// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers

@@ -206,25 +206,8 @@ impl Experiment {
 
     /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
     fn is_watchable(options: &Options, setup: &Setup, recipe: &Recipe) -> bool {
-        let is_estimator = match options.method {
-            options::Method::Ef21
-            | options::Method::Ef21W
-            | options::Method::Ef21Clone
-            | options::Method::Ef21Plus
-            | options::Method::Gd => true,
-            options::Method::Ef21Sgdm
-            | options::Method::Ef21Hb
-            | options::Method::Ef21Prox
-            | options::Method::Ef14
-            | options::Method::Econtrol
-            | options::Method::Dcgd => false,
-        };
-        let is_deterministic = match setup.compressor {
-            Compressor::TopK | Compressor::Natural | Compressor::Sign => true,
-            Compressor::RandK { .. } => false,
-        };
-        is_estimator
-            && is_deterministic
+        options.method.has_lyapunov_function()
+            && !setup.compressor.is_random()
             && setup.hears_all()
             && recipe.parts.iter().all(|part| part.alpha == recipe.parts[0].alpha)
             && setup.downlink_budget.is_none()
@@ -337,7 +320,7 @@ impl Experiment {
 
     /// Whether a run of dense gradient descent beside this one would tell anything: not if it is one itself.
     pub fn has_baseline(&self) -> bool {
-        self.options.method != options::Method::Gd
+        !self.options.method.is_baseline()
     }
 
     /// A summary with what is known before the first round.

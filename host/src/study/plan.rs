@@ -161,8 +161,7 @@ impl Plan {
             gamma,
             gamma_tuned: setup.step_rule == StepRule::Tuned,
             theory: longest.map(StepTheory::from).unwrap_or_default(),
-            in_expectation: setup.is_stochastic()
-                || matches!(setup.compressor, Compressor::RandK { .. }),
+            in_expectation: setup.is_stochastic() || setup.compressor.is_random(),
             target,
             memory_bytes,
             boards: fitting.map(|board| board.name).collect(),
