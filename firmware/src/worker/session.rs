@@ -413,7 +413,10 @@ impl Session {
         let range = range.start as usize..range.end as usize;
         let wide = match part {
             Part::Velocity => &mut *buffers.velocity,
-            _ => &mut *buffers.sum,
+            // The first three have no wide vector and do not look at this one.
+            Part::Model | Part::Estimator | Part::ModelChange | Part::Sum | Part::SumChange => {
+                &mut *buffers.sum
+            }
         };
         match part {
             Part::Model | Part::Estimator => {

@@ -119,7 +119,7 @@ impl Lyapunov {
         }
     }
 
-    /// What ‖e_i‖² is at most after x has moved by so much, squared.
+    /// Bound of ‖e_i‖² after a step of x with this squared length.
     fn bound(&self, worker: usize, before: &State, square: f64) -> f64 {
         let (alpha, l_i) = (self.terms.alpha, self.constant(worker));
         (1.0 - theta(alpha)) * before.errors[worker] + beta(alpha) * l_i * l_i * square

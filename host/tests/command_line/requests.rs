@@ -120,7 +120,7 @@ fn make_programs(place: &Path, waiting: &str, waits: &str) {
     fs::create_dir(place.join("temporary")).expect("there is room");
 }
 
-/// Whether a process is gone, or has ended and nobody has asked how.
+/// Whether a process is gone or a zombie.
 fn has_ended(process: &str) -> bool {
     fs::read(format!("/proc/{process}/cmdline")).map_or(true, |line| line.is_empty())
 }

@@ -275,7 +275,7 @@ fn said(directory: &Path) -> String {
     fs::read_to_string(directory.join("said")).unwrap_or_default()
 }
 
-/// What `emulate` says that does not succeed with such an emulator.
+/// The error of an `emulate` that fails with such an emulator.
 fn failure(directory: &Path, script: &str) -> String {
     let status = with_emulator(directory, script, "--board mps2-m3").status();
     let said = said(directory);

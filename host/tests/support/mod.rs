@@ -123,7 +123,7 @@ impl Running {
     fn release(&mut self) -> Child {
         let child = self.child.take().expect("it was not waited for");
         if self.is_group {
-            // Nobody has waited for it, so the number is still that of its group.
+            // It was not reaped, so the number is still that of its group.
             let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
         }
         child

@@ -94,7 +94,7 @@ impl OnBoards {
         match self.objective.loss {
             Loss::LeastSquares => {
                 let rows = self.objective.workers[worker].clone();
-                // Fewer bits are left where sums have so many rows that they would not fit.
+                // Sums over many rows leave fewer bits for each residual.
                 let left = SUM_BITS - (rows.len() as f64).log2().ceil() as i32;
                 let residuals = rows
                     .map(|row| (self.objective.row(row).dot(x) - self.objective.labels[row]).abs());

@@ -490,7 +490,7 @@ mod tests {
         }
     }
 
-    /// A server at a place that nobody else can take while it is away, which a port is not.
+    /// A server on a unix socket in a private folder: unlike a port, its address stays free while it is away.
     struct Server {
         folder: tempfile::TempDir,
         listener: Option<UnixListener>,
