@@ -1,4 +1,4 @@
-//! The page: every study with its charts and tables, what the paper says beside what was measured. Markdown, and SVG beside it.
+//! Writes the page of the studies in Markdown, with its charts in SVG: what the papers say, what was measured, tables.
 
 use super::figures::{self, Figure, Quantity};
 use super::measure::Measured;
@@ -107,9 +107,15 @@ fn markdown(studies: &[Study], measured: &[Vec<Vec<Measured>>]) -> String {
         let measured = figures::fill(&study.measured, |figure| shown(figure, study, panels));
         line(&mut page, &format!("| [{title}](#{}) | {paper} | {measured} |", anchor(title)));
     }
+    page += READING;
     for (study, panels) in studies.iter().zip(measured) {
         page += "\n";
         section(&mut page, study, panels);
+    }
+    page += "\n## Tables\n";
+    for (study, panels) in studies.iter().zip(measured).filter(|(_, panels)| !panels.is_empty()) {
+        page += "\n";
+        tables(&mut page, study, panels);
     }
     page
 }
@@ -132,22 +138,37 @@ fn shown(Figure { quantity, panel }: &Figure, study: &Study, panels: &[Vec<Measu
     }
 }
 
+/// The opening of the page, up to the rows of the summary.
 const HEAD: &str = "\
 # Reproduction
 
-Written by `smidgen reproduce --out docs` from the files under [experiments](../experiments); not edited by hand. \"Reloaded\" is \
-\"Error Feedback Reloaded\" (ICLR 2024). Its text was not at hand when these experiments were made: what it says is taken from its \
-abstract, its reviews and the code of its authors' earlier papers, and marked *recalled* where it was none of these.
+This page compares the experiments of the EF21 papers with runs of the code that boards execute. The table lists, for
+each experiment, what the paper reports and what was measured. A section per experiment then describes its setup, its
+differences from the paper, and its charts; constants, rounds and bytes are in [tables](#tables) at the end.
 
-Unless a curve says that it is in f64, it is what boards do: the worker library in fixed point and real frames on simulated lines. Bytes \
-are those on the wire, with frames around them, of all workers together; a link is one board's line of 115200 baud. Rounds, bytes and time (modelled: that of the bytes of the busiest link) are those to \
-the ‖∇f(x)‖² above the table: one that was asked for, or the lowest that all methods reached; – says that it was not reached. Every run is one command, `smidgen simulate` with the options of the \
-experiment, the data and the curve; where the data are not bundled, `--dataset` takes the path of their file.
-
-The last column of the summary is our reading of the tables below: its ratios, and where runs end, are filled in by the program, its words are ours.
+\"Reloaded\" is \"Error Feedback Reloaded\" (ICLR 2024). Its text was not available when these experiments were written.
+Statements about it come from its abstract, its reviews and the code of its authors' earlier papers; those that come
+from none of these are marked *recalled*.
 
 | experiment | the paper says | we measured |
 |---|---|---|
+";
+
+/// The section after the summary.
+const READING: &str = "
+## How to read the figures
+
+* `smidgen reproduce --out docs` writes this page from the files under [host/experiments](../host/experiments); do not
+  edit it by hand. The program fills in the charts, the tables and the figures in the last column of the summary; the
+  wording is ours.
+* Runs use the worker library in fixed point and real frames on simulated lines, as boards do. Only curves that say so
+  are computed in f64.
+* Bytes are those on the wire, frames included, of all workers together. A link is the line of one board at 115200
+  baud. Time is modelled: the time that the bytes of the busiest link take.
+* Rounds, bytes and time are counted until ‖∇f(x)‖² reaches the level above the table: a given target, or the lowest
+  level that all methods reached. – means that it was not reached.
+* Each run is one command: `smidgen simulate` with the options of the experiment, the data and the curve. Where the
+  data are not bundled, `--dataset` takes the path of their file.
 ";
 
 fn line(page: &mut String, text: &str) {
@@ -170,20 +191,30 @@ fn section(page: &mut String, study: &Study, panels: &[Vec<Measured>]) {
             line(page, &format!("![{title}]({CHARTS}/{file})"));
         }
     }
-    page.push('\n');
     for panel in &study.skipped {
-        line(page, &format!("**{}** is not run: no data for `{}`.\n", panel.name, panel.options));
+        let Panel { name, options, .. } = panel;
+        line(page, &format!("\n**{name}** is not run: no data for `{options}`."));
     }
-    if panels.is_empty() {
-        return;
+    if !panels.is_empty() {
+        let anchor = anchor(&tables_title(study));
+        line(page, &format!("\nConstants, rounds and bytes: [tables](#{anchor})."));
     }
+}
+
+fn tables_title(study: &Study) -> String {
+    format!("Tables: {}", study.title)
+}
+
+fn tables(page: &mut String, study: &Study, panels: &[Vec<Measured>]) {
+    line(page, &format!("### {}\n", tables_title(study)));
     constants(page, study, panels);
     for (panel, curves) in study.panels.iter().zip(panels) {
+        page.push('\n');
         table(page, panel, curves);
     }
 }
 
-/// The data, and how smooth their functions are.
+/// Writes the table of the data sets and their smoothness constants.
 fn constants(page: &mut String, study: &Study, panels: &[Vec<Measured>]) {
     let paper = study.panels.iter().any(|panel| panel.paper_l_var.is_some());
     let (heading, rule) = if paper { (" L_var, paper |", "---|") } else { ("", "") };
@@ -202,10 +233,9 @@ fn constants(page: &mut String, study: &Study, panels: &[Vec<Measured>]) {
         }
         line(page, &row);
     }
-    page.push('\n');
 }
 
-/// What the curves of a panel came to.
+/// Writes the table of a panel: a row per curve.
 fn table(page: &mut String, panel: &Panel, measured: &[Measured]) {
     let Panel { name, curves, .. } = panel;
     let level = level(panel, measured);
@@ -220,7 +250,6 @@ fn table(page: &mut String, panel: &Panel, measured: &[Measured]) {
     for ((curve, measured), mark) in curves.iter().zip(measured).zip(&reached) {
         line(page, &row(curve, measured, *mark, reached[0]));
     }
-    page.push('\n');
 }
 
 fn row(curve: &Curve, measured: &Measured, reached: Option<Mark>, first: Option<Mark>) -> String {
