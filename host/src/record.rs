@@ -1,15 +1,15 @@
-//! Records: what a run leaves in its directory, and how it is read back.
+//! Records of a run: the files that it writes to its directory, and how they are read back.
 //!
 //! ```text
-//! DIR/rounds.jsonl     one RoundRecord a line, written whole as soon as the round is closed
-//! DIR/baseline.jsonl   one BaselineRecord a line: dense gradient descent on the same problem
-//! DIR/summary.json     one Summary: what is known before the first round, then everything
-//! DIR/report.html      see `report`
-//! DIR/.lock            held by the process that writes the others
+//! DIR/rounds.jsonl     one RoundRecord per line, written in one piece as soon as the round is closed
+//! DIR/baseline.jsonl   one BaselineRecord per line: dense gradient descent on the same problem
+//! DIR/summary.json     one Summary: before the first round what is known by then, at the end everything
+//! DIR/report.html      the report, see `output::report`
+//! DIR/.lock            locked by the process that writes the other files
 //! ```
 //!
-//! JSON has no word for numbers that are not finite: they are written as `null`, and read as NaN or,
-//! where a value may be absent, as absent.
+//! JSON cannot represent numbers that are not finite. They are written as `null` and read back as NaN, or as `None`
+//! where the field is optional.
 
 pub mod best;
 pub mod checkpoint;
@@ -36,23 +36,25 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use smidgen_protocol::counters::Reject;
 
-/// What a round, or many, cost on the links.
+/// Traffic and time of one or more rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// From the workers to the host.
     pub uplink: Traffic,
     /// From the host to the workers.
     pub downlink: Traffic,
-    /// Modelled: the seconds that the bytes of the busiest link take, both ways together, at the rate of the line.
+    /// Modelled: seconds that the bytes of the busiest link take, in both directions together, at the rate of the line.
     #[serde(alias = "link_seconds")]
     pub modelled_seconds: f64,
-    /// Measured: the seconds from the first frame of each round to its last, by the [`Clock`] of the run. Absent in records that are older than it.
+    /// Measured: seconds from the first frame of each round to its last, by the [`Clock`] of the run. Absent in
+    /// records of
+    /// older versions.
     #[serde(default)]
     pub elapsed_seconds: Option<f64>,
 }
 
 impl Default for Cost {
-    /// Nothing, which took no time.
+    /// Returns no traffic and a measured time of 0 seconds.
     fn default() -> Self {
         let (uplink, downlink) = Default::default();
         Self { uplink, downlink, modelled_seconds: 0.0, elapsed_seconds: Some(0.0) }
@@ -60,7 +62,7 @@ impl Default for Cost {
 }
 
 impl Cost {
-    /// Bytes on the wire, up and down.
+    /// Returns the bytes on the wire in both directions.
     pub const fn wire_bytes(&self) -> u64 {
         self.uplink.wire_bytes + self.downlink.wire_bytes
     }
@@ -90,7 +92,7 @@ impl Sum for Cost {
     }
 }
 
-/// Running totals: the n-th item is what the first n + 1 `costs` make together.
+/// Returns running totals: item n is the sum of the first n + 1 `costs`.
 pub fn running_totals(costs: impl IntoIterator<Item = Cost>) -> impl Iterator<Item = Cost> {
     costs.into_iter().scan(Cost::default(), |total, cost| {
         *total += cost;
@@ -98,24 +100,28 @@ pub fn running_totals(costs: impl IntoIterator<Item = Cost>) -> impl Iterator<It
     })
 }
 
-/// One round. Traffic and seconds are those of this round alone, not totals.
+/// Record of one round. Traffic and seconds are those of this round, not totals.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
     /// The round t.
     pub round: u32,
-    /// f(x^t), the mean of the workers' losses; where not all of them looked at all of their rows, in f64 from the data.
+    /// f(x^t): the mean of the workers' losses, or computed in f64 from the data if not every worker evaluated all of
+    /// its
+    /// rows.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// ‖∇f(x^t)‖², where the data are at hand: in f64 from the data, but in simulation, where every worker computes its whole
-    /// gradient in every round, the mean of these fixed-point gradients, which costs nothing and agrees to about six digits.
+    /// ‖∇f(x^t)‖², if the host has the data, computed from them in f64. A simulation whose workers compute full
+    /// gradients
+    /// in every round takes the mean of these fixed-point gradients instead: it is free, and agrees to about six
+    /// digits.
     pub gradient_norm_squared: Option<f64>,
-    /// ‖g^t‖², the squared norm of the estimator, which the host always knows.
+    /// ‖g^t‖², the squared norm of the gradient estimator, which the host always knows.
     #[serde(deserialize_with = "null_is_nan")]
     pub estimator_norm_squared: f64,
-    /// Workers that were left out of the round since they were silent.
+    /// Number of workers excluded from the round because they were silent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub absent: u32,
-    /// Bits that the updates would take if they were coded perfectly: log2 C(d, K) + K · b for each that holds K entries.
+    /// Bits that the updates would take under an ideal code: log2 C(d, K) + K · b for an update with K entries.
     #[serde(default)]
     pub information_bits: f64,
     /// From the workers to the host.
@@ -128,41 +134,41 @@ pub struct RoundRecord {
     /// See [`Cost::elapsed_seconds`].
     #[serde(default)]
     pub elapsed_seconds: Option<f64>,
-    /// Where the time of each worker's round went, if its update is in the round; see [`BoardTimes::of_round`].
+    /// Measured times of the workers whose updates are in the round; see [`BoardTimes::of_round`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub boards: Vec<BoardTimes>,
-    /// The inequalities of the theorem, where they are watched (`--check-theory`).
+    /// The inequalities of the theorem, if they are checked (`--check-theory`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theory: Option<Watched>,
-    /// Digest of the run up to and with this round, 16 hexadecimal digits.
+    /// Digest of the run up to and including this round, 16 hexadecimal digits.
     pub transcript: String,
 }
 
-/// The norm that tells how far a method has come.
+/// The squared norm that measures progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Norm {
     /// ‖∇f(x)‖².
     Gradient(f64),
-    /// ‖g‖², where the gradient is not known.
+    /// ‖g‖², if the gradient is not known.
     Estimator(f64),
 }
 
 impl RoundRecord {
-    /// The squared norm of the gradient, or else of its estimator.
+    /// Returns the squared norm of the gradient if it is known, otherwise that of its estimator.
     pub fn norm(&self) -> Norm {
         let estimator = Norm::Estimator(self.estimator_norm_squared);
         self.gradient_norm_squared.map_or(estimator, Norm::Gradient)
     }
 
-    /// What the round cost.
+    /// Returns the cost of the round.
     pub const fn cost(&self) -> Cost {
         let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
         Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
     }
 }
 
-/// One round of dense gradient descent on the same problem, over simulated lines of the same speed without faults. Per
-/// round, as above.
+/// Record of one round of dense gradient descent on the same problem, over simulated lines of the same rate without
+/// faults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BaselineRecord {
     /// The round t.
@@ -172,7 +178,7 @@ pub struct BaselineRecord {
     pub loss: f64,
     /// ‖∇f(x^t)‖².
     pub gradient_norm_squared: Option<f64>,
-    /// What the round would cost with one dense vector up from and one down to each worker.
+    /// Cost of the round with one dense vector from and one to each worker.
     #[serde(flatten)]
     pub cost: Cost,
 }
@@ -185,17 +191,17 @@ pub(crate) fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
-/// A run as a whole.
+/// Summary of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Summary {
-    /// Whether the run came to its end: its goal, and the word of every worker that its state is that of the host.
+    /// True if the run finished: it reached its goal, and every worker confirmed that its state equals the host's.
     pub finished: bool,
-    /// Every option of the run by its name on the command line, defaults included.
+    /// Every option of the run by its name on the command line, including defaults.
     pub configuration: Map<String, Value>,
-    /// Line rate for which modelled seconds hold, in baud.
+    /// Line rate of the modelled seconds, in baud.
     pub baud: Option<u32>,
-    /// The clock that measured seconds are of; absent in records that are older than those.
+    /// Clock of the measured seconds; absent in records of older versions.
     pub clock: Option<Clock>,
     /// Smoothness constant L of f.
     pub l: Option<f64>,
@@ -203,17 +209,17 @@ pub struct Summary {
     pub l_am: Option<f64>,
     /// L_QM, the quadratic mean of the L_i.
     pub l_qm: Option<f64>,
-    /// Step size γ, as the workers apply it; the first, where it is tuned.
+    /// Step size γ as the workers apply it; if it is tuned, its first value.
     pub gamma: Option<f64>,
-    /// Whether γ tuned itself from round to round (`--step auto`).
+    /// True if γ is tuned from round to round (`--step auto`).
     #[serde(default)]
     pub gamma_tuned: bool,
-    /// What theory says of γ.
+    /// Bounds on γ by theory.
     #[serde(flatten)]
     pub theory: StepTheory,
-    /// The largest relative error of a feature as the workers hold it.
+    /// The largest relative quantisation error of a feature.
     pub quantisation_error: Option<f64>,
-    /// Step size of the dense gradient descent in `baseline.jsonl`.
+    /// Step size of dense gradient descent in `baseline.jsonl`.
     pub baseline_gamma: Option<f64>,
     /// The last round T that was closed: x^0 … x^T are recorded.
     pub rounds: u32,
@@ -221,19 +227,19 @@ pub struct Summary {
     pub initial_loss: Option<f64>,
     /// f(x) at the last round.
     pub loss: Option<f64>,
-    /// ‖∇f(x)‖² at the last round, where the data are at hand.
+    /// ‖∇f(x)‖² at the last round, if the host has the data.
     pub gradient_norm_squared: Option<f64>,
-    /// Whether the last round was down to `target`; absent where none was given.
+    /// True if the last round reached `target`; absent without one.
     pub target_reached: Option<bool>,
-    /// The best model of all rounds; absent if no round is known to be one.
+    /// The best model of all rounds; absent if no round has a finite loss or norm.
     #[serde(default)]
     pub best: Option<BestRecord>,
-    /// The best model on rows that were held out.
+    /// The best model evaluated on held-out rows.
     #[serde(default)]
     pub test: Option<TestRecord>,
-    /// What came before the first round: greetings, configuration, shards.
+    /// Cost before the first round: identification, configuration, shards.
     pub setup: Cost,
-    /// What came after the last round: the workers' word that their state is that of the host.
+    /// Cost after the last round: the workers confirm that their state equals the host's.
     pub closing: Cost,
     /// Total over all rounds, from the workers to the host.
     pub uplink: Traffic,
@@ -245,39 +251,40 @@ pub struct Summary {
     /// Total over all rounds, see [`Cost::elapsed_seconds`].
     #[serde(default)]
     pub elapsed_seconds: Option<f64>,
-    /// The first round in which an inequality that was watched did not hold.
+    /// The first round in which a checked inequality did not hold.
     pub violation: Option<Violation>,
-    /// What the updates would take if they were coded perfectly, and what they took.
+    /// Size of the updates under an ideal code, and as sent.
     pub information_limit: Option<InformationLimit>,
-    /// Mantissas of models and estimators that were cut to their range, by the host or by a worker; 0 in a sound run.
+    /// Number of mantissas of models and estimators that the host or a worker saturated; 0 in a sound run.
     pub saturated: u64,
     /// Digest of the whole run, 16 hexadecimal digits.
     pub transcript: String,
-    /// Seconds on the host's clock, from start to end; of a run that was resumed, those of its parts, without what went on
-    /// behind their last checkpoints.
+    /// Seconds on the host's clock, from start to end. For a resumed run, the sum over its parts, each up to the
+    /// checkpoint
+    /// from which the next part resumed.
     pub wall_seconds: f64,
-    /// One entry a worker, in the order of their numbers.
+    /// One entry per worker, in order of their numbers.
     pub workers: Vec<WorkerRecord>,
 }
 
-/// What theory says of a step size; nothing where it has no constants.
+/// Bounds on the step size by theory; empty if the theory constants are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepTheory {
-    /// The longest step size that a theorem allows the method on these data; absent where no theorem covers the run.
+    /// The largest step size that a theorem allows the method on these data; absent if no theorem covers the run.
     pub theory_gamma: Option<f64>,
-    /// That theorem.
+    /// Name of that theorem.
     pub theorem: Option<String>,
-    /// The step size that another method lends, where no theorem covers the run.
+    /// The step size borrowed from another method, if no theorem covers the run.
     pub borrowed_gamma: Option<f64>,
-    /// Whose step that is.
+    /// Name of the step size that is borrowed.
     pub borrowed_from: Option<String>,
-    /// What no theorem covers.
+    /// The part of the run that no theorem covers.
     pub gap: Option<String>,
 }
 
 impl StepTheory {
-    /// The longest step size that is known, allowed or borrowed.
+    /// Returns the largest known step size, allowed or borrowed.
     pub fn longest(&self) -> Option<f64> {
         self.theory_gamma.or(self.borrowed_gamma)
     }
@@ -301,11 +308,12 @@ impl From<Longest> for StepTheory {
     }
 }
 
-/// A loss that is higher by this part of the first one than the first one is no accident of a nonconvex function.
+/// Relative rise of the loss over the first one beyond which a run has diverged. A nonconvex function may rise a
+/// little.
 const RISE_MAX: f64 = 0.1;
 
 impl Summary {
-    /// Takes a round in: as the last one, and in the totals.
+    /// Adds a round to the totals and makes it the last one.
     pub fn add(&mut self, round: &RoundRecord) {
         self.set_cost(self.cost() + round.cost());
         self.rounds = round.round;
@@ -319,20 +327,20 @@ impl Summary {
             .or(violated.map(|inequality| Violation { round: round.round, inequality }));
     }
 
-    /// Replaces what it says of rounds by what `rounds` say.
+    /// Recomputes totals and last values from `rounds`.
     pub fn recount(&mut self, rounds: &[RoundRecord]) {
         self.set_cost(Cost::default());
         (self.initial_loss, self.violation) = (None, None);
         rounds.iter().for_each(|round| self.add(round));
     }
 
-    /// The best model, where it is of an earlier round than the last one, and the run did not diverge.
+    /// Returns the best model if it is from a round before the last one and the run did not diverge.
     pub fn left_before_end(&self) -> Option<&BestRecord> {
         let earlier = self.best.as_ref().filter(|best| best.round != self.rounds);
         earlier.filter(|_| !self.has_diverged())
     }
 
-    /// What all rounds cost.
+    /// Returns the cost of all rounds.
     pub const fn cost(&self) -> Cost {
         let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
         Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
@@ -344,7 +352,9 @@ impl Summary {
         (self.modelled_seconds, self.elapsed_seconds) = (modelled_seconds, elapsed_seconds);
     }
 
-    /// Workers whose lines take more than twice the time of their bytes, the slowest first; none in simulation, where lines are as they were wanted.
+    /// Returns the workers whose lines take more than twice the time of their bytes, the slowest first. Empty in
+    /// simulation,
+    /// where the user chooses how slow lines are.
     pub fn slow_lines(&self) -> Vec<&WorkerRecord> {
         let is_slow = |worker: &&WorkerRecord| worker.times.total.is_line_slow();
         let is_real = self.clock == Some(Clock::Host);
@@ -354,8 +364,9 @@ impl Summary {
         slow
     }
 
-    /// Whether the run went up instead of down: its loss is no number or well above the first one, or it did not fall while
-    /// models or estimators left the range of their integers. A run that left it and came back did not diverge.
+    /// Returns true if the run diverged: its loss is NaN or well above the first one, or did not fall although models
+    /// or
+    /// estimators saturated. A run that saturated and recovered did not diverge.
     pub fn has_diverged(&self) -> bool {
         let (Some(first), Some(last)) = (self.initial_loss, self.loss) else { return false };
         let rise = last - first;
@@ -369,63 +380,63 @@ impl Summary {
 pub struct BestRecord {
     /// Its round.
     pub round: u32,
-    /// By what it is the best.
+    /// Quantity by which it is the best.
     pub criterion: Criterion,
-    /// f(x) there.
+    /// f(x) in that round.
     pub loss: f64,
-    /// ‖∇f(x)‖² there, where the data are at hand.
+    /// ‖∇f(x)‖² in that round, if the host has the data.
     pub gradient_norm_squared: Option<f64>,
 }
 
-/// What makes a model the best.
+/// Quantity that the best model minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Criterion {
-    /// The least ‖∇f(x)‖².
+    /// ‖∇f(x)‖².
     Gradient,
-    /// The least f(x), with the l1 norm where there is one: where no gradient is known, or where it is no measure.
+    /// f(x), plus the l1 term if there is one. Used if the gradient is unknown, or not zero at the optimum (l1).
     Loss,
 }
 
-/// The model on held-out rows.
+/// Evaluation of the best model on held-out rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestRecord {
     /// Number of rows.
     pub rows: u64,
     /// Their mean loss, without the regulariser.
     pub loss: f64,
-    /// The share of rows whose class is predicted, where there are classes.
+    /// Fraction of rows whose class is predicted correctly; absent for regression.
     pub accuracy: Option<f64>,
 }
 
-/// The limit that information theory sets for updates, beside what was sent.
+/// Size of the updates under an ideal code, next to the bytes that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InformationLimit {
-    /// Bits of one update in the mean, by the entries that it holds.
+    /// Mean bits per update under an ideal code, given its number of entries.
     pub bits_per_update: f64,
-    /// Updates that were applied.
+    /// Number of updates that were applied.
     pub updates: u64,
-    /// Bytes of the bodies of these updates, each counted once.
+    /// Bytes of the bodies of these updates, not counting repetitions.
     pub sent_bytes: u64,
 }
 
 impl InformationLimit {
-    /// Bytes that all updates would take if they were coded perfectly.
+    /// Returns the bytes that all updates would take under an ideal code.
     pub fn bytes(&self) -> f64 {
         self.bits_per_update * self.updates as f64 / 8.0
     }
 }
 
-/// One worker over the whole run, setup included.
+/// Record of one worker over the whole run, including setup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerRecord {
-    /// What it is, for people: a board and its number, or a simulated worker.
+    /// Display name: a board and its number, or a simulated worker.
     pub name: String,
-    /// What it says it is, by which it is found again.
+    /// Identity that it reports, by which the host recognises it.
     pub identity: String,
-    /// Rows of its shard.
+    /// Number of rows of its shard.
     pub rows: u64,
-    /// L_i, its smoothness constant, or the upper bound that it reported; absent where theory is silent.
+    /// Smoothness constant L_i, or the upper bound that the worker reported; absent without theory.
     #[serde(default)]
     pub l_i: Option<f64>,
     /// From the worker to the host.
@@ -436,23 +447,23 @@ pub struct WorkerRecord {
     pub rejected_by_host: BTreeMap<String, u64>,
     /// Frames from the host that the worker dropped, by [`Reject::name`].
     pub rejected_by_worker: BTreeMap<String, u64>,
-    /// Mantissas that the worker cut to their range.
+    /// Number of mantissas that the worker saturated.
     pub saturated: u64,
-    /// Where the time of its rounds went.
+    /// Measured times of its rounds.
     #[serde(default)]
     pub times: WorkerTimes,
-    /// Times that it was found restarted.
+    /// Number of reboots detected.
     pub reboots: u32,
-    /// Times that rounds began to close without it.
+    /// Number of times it was excluded from rounds.
     #[serde(default)]
     pub left_out: u32,
-    /// Why it was left out last, if it was not just silent.
+    /// Reason for its last exclusion, if it was other than silence.
     #[serde(default)]
     pub reason: Option<String>,
 }
 
 impl WorkerRecord {
-    /// Dropped frames by name, those reasons that occurred.
+    /// Returns the number of dropped frames by reason, without reasons that did not occur.
     pub fn by_reason(frames: &[u32; Reject::COUNT]) -> BTreeMap<String, u64> {
         let named = Reject::ALL.iter().zip(frames).filter(|(_, frames)| **frames > 0);
         named.map(|(reason, frames)| (reason.name().to_owned(), u64::from(*frames))).collect()

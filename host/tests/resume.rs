@@ -117,7 +117,7 @@ fn damaged_checkpoints_are_left_out_by_name() {
     let output = run(folder.path(), "resume run --rounds 3000");
     assert!(output.status.success(), "{}", stderr(&output));
     let said = stderr(&output);
-    assert!(said.contains("checkpoint-0000000040 is left out: it is damaged or cut off"), "{said}");
+    assert!(said.contains("checkpoint-0000000040: it is damaged or truncated"), "{said}");
     assert_eq!(transcripts(&records(folder.path())), transcripts(&undisturbed(RUN)));
     assert!(!before.exists(), "later ones have taken its place");
 
@@ -151,7 +151,7 @@ fn other_data_and_lost_records_are_refused() {
     fs::write(&file, &all[..all.len() / 2]).expect("it can be written");
     let output = run(folder.path(), "resume run --rounds 50");
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("does not reach round 30"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ends before round 30"), "{}", stderr(&output));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_moved_run_resumes_beside_one_of_its_old_name() {
         .expect("it can be written");
     let output = run(folder.path(), "resume moved --rounds 70");
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("is of another run"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("belongs to another run"), "{}", stderr(&output));
 }
 
 /// Copies a directory with its files and folders.
@@ -250,9 +250,9 @@ fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
     let third = whole.match_indices('\n').nth(2).expect("there are lines").0 + 1;
     let fourth = whole.match_indices('\n').nth(3).expect("there are lines").0 + 1;
     let cases = [
-        (whole[..last].to_owned(), Ok("does not reach round 40")),
-        (whole[..last + 20].to_owned(), Ok("does not reach round 40")),
-        (whole[..last].to_owned() + "\0\0\0\0", Ok("does not reach round 40")),
+        (whole[..last].to_owned(), Ok("ends before round 40")),
+        (whole[..last + 20].to_owned(), Ok("ends before round 40")),
+        (whole[..last].to_owned() + "\0\0\0\0", Ok("ends before round 40")),
         (whole[..last].to_owned() + "\0\0\n", Ok("line 41")),
         (whole[..third].to_owned() + &whole[fourth..], Err("round 3 is missing")),
         (whole[..third].to_owned() + "{}\n" + &whole[fourth..], Err("line 4")),
@@ -291,13 +291,10 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
     let output = run(folder.path(), "resume run --rounds 30");
     let said = stderr(&output);
     assert!(
-        said.contains("checkpoint-0000000900 is left out: it cannot be read: it is a named pipe"),
+        said.contains("checkpoint-0000000900: it cannot be read: it is a named pipe"),
         "{said}"
     );
-    assert!(
-        said.contains("checkpoint-0000000901 is left out: it cannot be read: it is a directory"),
-        "{said}"
-    );
+    assert!(said.contains("checkpoint-0000000901: it cannot be read: it is a directory"), "{said}");
     assert!(output.status.success(), "{said}");
 
     let mut rounds = 30;

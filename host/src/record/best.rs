@@ -1,22 +1,22 @@
-//! The best model of a run so far. The last one need not be it: a step that tunes itself may end on a spike.
+//! The best model of a run so far. It need not be the last one: a run with a tuned step size may end on a spike.
 
 use crate::record::{BestRecord, Criterion, RoundRecord};
 use serde::{Deserialize, Serialize};
 use smidgen_aggregator::{Aggregator, value};
 
-/// The best model so far, as integers.
+/// The best model so far, in fixed point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Its round, and why it is the best.
+    /// Its round and the criterion by which it is the best.
     pub record: BestRecord,
-    /// By what it was found to be: smaller is better.
+    /// Value of the criterion; smaller is better.
     value: f64,
     exponent: i8,
     mantissas: Vec<i32>,
 }
 
 impl Best {
-    /// The better one of the best so far and the model of a round that was just closed. `l1` is the weight of the l1 norm.
+    /// Replaces `best` by the model of the round just closed if that is better. `l1` is the weight of the l1 norm.
     pub fn update(best: &mut Option<Self>, round: &RoundRecord, l1: f64, aggregator: &Aggregator) {
         let (criterion, value) = judge(round, l1, aggregator);
         let is_better = best.as_ref().is_none_or(|best| value < best.value);
@@ -31,14 +31,15 @@ impl Best {
         }
     }
 
-    /// The model in f64.
+    /// Returns the model in f64.
     pub fn model(&self) -> Vec<f64> {
         self.mantissas.iter().map(|&m| value(f64::from(m), self.exponent)).collect()
     }
 }
 
-/// How good the model of a round is, by the best that the host knows of it. The norm of the estimator is no measure: it is 0
-/// where estimators start at 0.
+/// Returns the best available criterion and its value for the model of a round.
+///
+/// The norm of the estimator is not used: it is 0 in round 0 if estimators start at 0.
 fn judge(round: &RoundRecord, l1: f64, aggregator: &Aggregator) -> (Criterion, f64) {
     if l1 > 0.0 {
         let norm: f64 = aggregator.model().iter().map(|x| x.abs()).sum();
@@ -56,7 +57,7 @@ mod tests {
     use crate::run::experiment::Experiment;
     use crate::run::training::{Goal, Observer, TrainingError, train};
 
-    /// Keeps the best round, and all.
+    /// Records the best round and the values of all rounds.
     #[derive(Default)]
     struct Watch {
         best: Option<Best>,
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_round_is_kept_by_what_is_known() {
+    fn the_round_with_the_least_value_is_kept() {
         for (options, l1, known, criterion) in [
             ("--step 3 --k 2", 0.0, true, Criterion::Gradient),
             ("--step 3 --k 2 --init zero", 0.0, false, Criterion::Loss),
@@ -104,7 +105,7 @@ mod tests {
                 "{options}"
             );
             assert_eq!(best.model(), watch.models[round], "{options}");
-            assert!(round > 0, "{options}: the start is not it");
+            assert!(round > 0, "{options}: the first round is not the best");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Checkpoints: what a run needs to go on in another process, in files that are whole or not there.
+//! Checkpoints: everything a run needs to resume in another process, in files that are written atomically.
 //!
 //! ```text
 //! file     = head ‖ Checkpoint in postcard's encoding ‖ CRC-64 of all before it, little-endian
-//! DIR/checkpoint-0000001000   named by its round; the two latest are kept
+//! DIR/checkpoint-0000001000   named by its round; the latest two are kept
 //! ```
 //!
-//! A file is written beside its place, synced, and renamed. Whatever happens to the newest one, the one before it is
-//! whole: a run resumes from the latest file that passes its check and fits the records of its rounds.
+//! A file is written under a temporary name, synced, and renamed. If the latest one is damaged, the one before it is
+//! intact: a run resumes from the latest file that passes its check and matches the records of its rounds.
 
 use crate::record::best::Best;
 use crate::record::{Cost, Locks, RecordError, WorkerTimes, write_error, write_whole};
@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 use thiserror::Error;
 
-/// What a file begins with: name and version of the format, for people as well.
+/// Head of a file: name and version of the format, readable in a pager.
 const HEAD: &[u8] = b"smidgen checkpoint 3\n";
-/// What all versions begin with; they end in the same check.
+/// Prefix of the head in every version. Every version also ends in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
-/// How the name of a file begins; ten digits of its round follow.
+/// Prefix of a file name; ten digits of the round follow.
 const PREFIX: &str = "checkpoint-";
-/// Files that are kept.
+/// Number of files that are kept.
 const KEPT: usize = 2;
 
 /// Everything that a run needs to resume after a closed round.
@@ -35,30 +35,31 @@ const KEPT: usize = 2;
 pub struct Checkpoint {
     /// The command line that the run was started with, including the options of its `--config` file.
     pub arguments: Vec<OsString>,
-    /// The folder in which it was started, to which relative paths belong; serde takes a path for text, which it need not be.
+    /// Working directory at the start, the base of relative paths. Not a `PathBuf`: serde fails for paths that are
+    /// not UTF-8.
     pub folder: OsString,
-    /// CRC-64 of the data of all workers as they are loaded.
+    /// CRC-64 of the data of all workers, in the form sent to them.
     pub data_checksum: u64,
-    /// The last round that the run is to have.
+    /// The last round of the run.
     pub rounds: u32,
-    /// What it cost to load them.
+    /// Cost of the setup.
     pub setup: Cost,
-    /// Seconds that the run has taken by the clocks of its hosts.
+    /// Seconds that the run has taken, summed over its processes.
     pub wall_seconds: f64,
-    /// Where the time of each worker's rounds went. Apart from the state, which knows no time.
+    /// Measured times of each worker. Not part of the snapshot, whose state machine has no clock.
     pub times: Vec<WorkerTimes>,
-    /// The best model so far, which need not be that of the state.
+    /// The best model so far, which need not be that of the snapshot.
     pub best: Option<Best>,
-    /// The state.
+    /// State of the aggregator.
     pub snapshot: Snapshot,
 }
 
-/// Where a run leaves checkpoints, how often, and what is the same in all of them.
+/// Directory and interval of the checkpoints of a run, and the fields that are the same in all of them.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     /// The directory.
     pub directory: PathBuf,
-    /// Rounds from one to the next.
+    /// Rounds between two checkpoints.
     pub every: u32,
     /// See [`Checkpoint::arguments`].
     pub arguments: Vec<OsString>,
@@ -71,21 +72,21 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Makes the directory and locks it.
+    /// Creates the directory and locks it.
     ///
     /// # Errors
-    /// If it cannot be made, or another process writes there.
+    /// If it cannot be created, or another process writes to it.
     pub fn claim(&self, locks: &mut Locks) -> Result<(), RecordError> {
         files::make_directory(&self.directory).map_err(write_error(&self.directory))?;
         locks.take(&self.directory)
     }
 
-    /// Whether there are some, of an earlier run.
+    /// Returns whether the directory contains checkpoints, which are those of an earlier run.
     pub fn any(&self) -> bool {
         any(&self.directory)
     }
 
-    /// Removes the checkpoints after this round: those of an earlier run, or damaged ones.
+    /// Removes the checkpoints of `round` and later rounds: those of an earlier run, or damaged ones.
     ///
     /// # Errors
     /// If one cannot be removed.
@@ -97,21 +98,21 @@ impl Checkpoints {
         removed.map_err(write_error(directory))
     }
 
-    /// Whether there is to be one after a round, even if it is not the last. Round 0 has one: nothing of it need be sent again.
+    /// Returns whether a checkpoint is due after `round`. One is due after round 0, so that setup need not be repeated.
     pub fn is_due(&self, round: u32) -> bool {
         round.is_multiple_of(self.every)
     }
 
-    /// The round of the latest one.
+    /// Returns the round of the latest checkpoint.
     pub fn latest_round(&self) -> Option<u32> {
         let latest = written(&self.directory).ok()?.into_iter().next()?;
         round_of(latest.file_name()?.to_str()?)
     }
 
-    /// Writes the checkpoint after a closed round.
+    /// Writes the checkpoint of a closed round.
     ///
     /// # Errors
-    /// If it cannot be written: then those before it are as they were.
+    /// If it cannot be written; earlier checkpoints are not changed then.
     pub fn write(
         &self,
         setup: Cost,
@@ -136,7 +137,7 @@ impl Checkpoints {
     }
 }
 
-/// Why there is nothing to go on from.
+/// Reasons why a run cannot resume.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The directory cannot be read.
@@ -147,15 +148,15 @@ pub enum CheckpointError {
         /// What the system says.
         source: io::Error,
     },
-    /// It holds none.
+    /// The directory contains no checkpoint.
     #[error(
-        "{} holds no checkpoint: the run did not close its first round, or its checkpoints are elsewhere (--checkpoint-dir); start \
-         it again, or name the directory of the checkpoints", shown(.0)
-    )]
+            "{} contains no checkpoint: the run did not close its first round, or its checkpoints are in another directory \
+             (--checkpoint-dir); start the run again, or name the directory of the checkpoints", shown(.0)
+        )]
     None(PathBuf),
-    /// It holds none that is whole.
+    /// The directory contains no valid checkpoint.
     #[error(
-        "no checkpoint in {} can be used; the latest, {}: {flaw}{}", shown(path), shown(file), flaw.advice()
+        "no checkpoint in {} is valid; the latest is {}: {flaw}{}", shown(path), shown(file), flaw.advice()
     )]
     Flawed {
         /// The directory.
@@ -167,30 +168,30 @@ pub enum CheckpointError {
     },
 }
 
-/// What may be wrong with a file.
+/// Reasons why a file cannot be used.
 #[derive(Debug, Error)]
 pub enum Flaw {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(io::Error),
-    /// It is something else.
+    /// It is not a checkpoint.
     #[error("it is not a checkpoint")]
     Foreign,
     /// Another version wrote it.
     #[error(
-        "it is of another version of smidgen; resume with that version, or start the run again"
+        "it was written by another version of smidgen; resume with that version, or start the run again"
     )]
     Version,
-    /// It is not what was written.
-    #[error("it is damaged or cut off")]
+    /// Its check fails.
+    #[error("it is damaged or truncated")]
     Damaged,
-    /// The records do not go with it.
-    #[error("it is whole, but {0}")]
+    /// The records do not match it.
+    #[error("it is valid, but {0}")]
     Records(RecordError),
 }
 
 impl Flaw {
-    /// Whether the file may be whole all the same, so that no older one shall take its place.
+    /// Returns whether the file may be valid all the same, so that the run must not resume from an older one.
     fn ends_search(&self) -> bool {
         match self {
             Self::Version => true,
@@ -215,13 +216,13 @@ impl Flaw {
         }
     }
 
-    /// What to do where this is the flaw of the latest file and no older one can be used.
+    /// Returns what to do if this is the flaw of the latest file and no older one is valid.
     fn advice(&self) -> &'static str {
         if self.ends_search() { "" } else { "; start the run again" }
     }
 }
 
-/// Checksum of the data of all workers.
+/// Returns the CRC-64 of the data of all workers.
 pub fn data_checksum<'d>(data: impl IntoIterator<Item = &'d [u8]>) -> u64 {
     let mut digest = CHECK.digest();
     for data in data {
@@ -232,22 +233,21 @@ pub fn data_checksum<'d>(data: impl IntoIterator<Item = &'d [u8]>) -> u64 {
 }
 
 impl Checkpoint {
-    /// As the bytes of a file.
+    /// Returns the bytes of its file.
     ///
     /// # Panics
     /// Never, unless memory runs out.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes =
-            postcard::to_extend(self, HEAD.to_vec()).expect("a vector takes whatever comes");
+        let mut bytes = postcard::to_extend(self, HEAD.to_vec()).expect("a vector grows");
         let check = CHECK.checksum(&bytes);
         bytes.extend(check.to_le_bytes());
         bytes
     }
 
-    /// From the bytes of a file.
+    /// Parses the bytes of a file.
     ///
     /// # Errors
-    /// If they are not those that [`Checkpoint::to_bytes`] of this version made.
+    /// If they were not made by [`Checkpoint::to_bytes`] of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Flaw> {
         if !bytes.starts_with(NAME) {
             return Err(Flaw::Foreign);
@@ -260,21 +260,22 @@ impl Checkpoint {
         postcard::from_bytes(content).map_err(|_| Flaw::Damaged)
     }
 
-    /// Writes it where `directory` is, and removes those before the last but one.
+    /// Writes its file to `directory`, and removes all but the latest two.
     ///
     /// # Errors
-    /// If it cannot be written: then those before it are as they were.
+    /// If it cannot be written; earlier checkpoints are not changed then.
     pub fn write(&self, directory: &Path) -> Result<(), RecordError> {
         write_whole(&file(directory, self.snapshot.round()), &self.to_bytes())?;
         for old in written(directory).unwrap_or_default().into_iter().skip(KEPT) {
-            // One too many does no harm.
+            // A file that stays does no harm.
             let _ = fs::remove_file(old);
         }
         Ok(())
     }
 
-    /// The latest one in `directory` that is whole and goes with the records, what `match_records` makes of it, and a
-    /// sentence for each later one that is left out.
+    /// Returns the latest valid checkpoint in `directory` that matches the records, the result of `match_records` for
+    /// it,
+    /// and a sentence about each later one that is skipped.
     ///
     /// # Errors
     /// If there is none.
@@ -296,18 +297,18 @@ impl Checkpoint {
             match fitting {
                 Ok((checkpoint, matched)) => {
                     let note = |(file, flaw): &(PathBuf, Flaw)| {
-                        format!("{} is left out: {flaw}", shown(file))
+                        format!("skipped the checkpoint {}: {flaw}", shown(file))
                     };
                     return Ok((checkpoint, matched, flaws.iter().map(note).collect()));
                 }
-                // It may be whole: to go on from an older one would throw it away.
+                // It may be valid: resuming from an older one would discard it.
                 Err(flaw) if flaw.ends_search() => {
                     return Err(CheckpointError::Flawed { path, file, flaw });
                 }
                 Err(flaw) => flaws.push((file, flaw)),
             }
         }
-        // The latest, but what only has the name of one is not it.
+        // Report the latest file that can be read: a directory with the name of a checkpoint says less.
         let telling = |(_, flaw): &(PathBuf, Flaw)| matches!(flaw, Flaw::Unreadable(_));
         Err(match flaws.into_iter().min_by_key(telling) {
             Some((file, flaw)) => CheckpointError::Flawed { path, file, flaw },
@@ -316,31 +317,31 @@ impl Checkpoint {
     }
 }
 
-/// The file of the checkpoint after a round.
+/// Returns the path of the checkpoint of a round.
 fn file(directory: &Path, round: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{round:010}"))
 }
 
-/// The round that the name of a checkpoint tells.
+/// Returns the round in the file name of a checkpoint.
 pub(crate) fn round_of(name: &str) -> Option<u32> {
     let digits = name.strip_prefix(PREFIX)?;
     let are_digits = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| are_digits)
 }
 
-/// Whether there are checkpoints in a directory.
+/// Returns whether a directory contains checkpoints.
 pub fn any(directory: &Path) -> bool {
     written(directory).is_ok_and(|files| !files.is_empty())
 }
 
-/// The files of checkpoints in a directory, the latest first: what only has the name of one is not ours.
+/// Lists the checkpoint files in a directory, the latest first. Directories and devices with such a name are not ours.
 fn written(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = listed(directory)?;
     files.retain(|file| file.is_file());
     Ok(files)
 }
 
-/// What has the name of a checkpoint in a directory, the latest first.
+/// Lists the entries of a directory that are named like a checkpoint, the latest first.
 fn listed(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {

@@ -1,4 +1,4 @@
-//! The directory of a run. A run that was killed can be read up to its last whole line.
+//! The directory of a run. The records of a run that was killed can be read up to the last complete line.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,23 +18,23 @@ use crate::units::shown::shown;
 pub(super) const ROUNDS: &str = "rounds.jsonl";
 pub(super) const SUMMARY: &str = "summary.json";
 const BASELINE: &str = "baseline.jsonl";
-/// Name of the report in the directory of a run.
+/// File name of the report in the directory of a run.
 pub const REPORT: &str = "report.html";
 
-/// Why a run cannot be written or read.
+/// Reasons why a run cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The path for a run is taken by a file.
+    /// The path of the run is a file.
     #[error("{} is a file: name a directory for the run", shown(.0))]
     NotADirectory(PathBuf),
-    /// The directory holds something, but not a run that may be replaced.
-    #[error("{} holds files but no run: name another directory, or empty this one", shown(.0))]
+    /// The directory contains files, but no run that may be replaced.
+    #[error("{} contains files but no run: name another directory, or empty this one", shown(.0))]
     Occupied(PathBuf),
-    /// The directory holds no run.
-    #[error("{} holds no run: name a directory that a run was written to with --out", shown(.0))]
+    /// The directory contains no run.
+    #[error("{} contains no run: name a directory that a run wrote with --out", shown(.0))]
     NoRun(PathBuf),
-    /// The run ended before its first round did.
-    #[error("{} holds no whole round: the run ended before its first round was closed", shown(.0))]
+    /// The run ended before its first round was closed.
+    #[error("{} contains no complete round: the run ended before its first round was closed", shown(.0))]
     NoRounds(PathBuf),
     /// Another process writes to the directory.
     #[error(
@@ -63,12 +63,12 @@ pub enum RecordError {
         /// What the system says.
         source: io::Error,
     },
-    /// A file cannot be read whole.
-    #[error("{0}; repair the line, or cut the file off before it")]
+    /// A file is damaged.
+    #[error("{0}; repair the line, or truncate the file before it")]
     Damaged(Box<RecordError>),
     /// A line is not a record.
     #[error(
-        "{}, line {line}: {reason}; repair the line, or cut the file off before it",
+        "{}, line {line}: {reason}; repair the line, or truncate the file before it",
         shown(path)
     )]
     Line {
@@ -81,7 +81,7 @@ pub enum RecordError {
     },
     /// The summary is malformed.
     #[error(
-        "{}, line {line}: {reason}; remove the file, and the report does without it",
+        "{}, line {line}: {reason}; repair the file, or remove it: the report does not need it",
         shown(path)
     )]
     Summary {
@@ -92,15 +92,15 @@ pub enum RecordError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The records end before the round after which a run is to go on.
-    #[error("{} does not reach round {round}", shown(path))]
+    /// The records end before the round from which the run should resume.
+    #[error("{} ends before round {round}", shown(path))]
     Short {
         /// The file.
         path: PathBuf,
         /// The round.
         round: u32,
     },
-    /// A round before the one after which a run is to go on has no record.
+    /// A round before the one from which the run should resume has no record.
     #[error("round {round} is missing in {}", shown(path))]
     Missing {
         /// The file.
@@ -108,18 +108,18 @@ pub enum RecordError {
         /// The round.
         round: u32,
     },
-    /// The records are not those of the run that is to go on.
+    /// The records belong to another run than the checkpoint.
     #[error(
-        "{} is of another run: its round {round} has another transcript than the checkpoint",
+        "{} belongs to another run: the transcript of its round {round} differs from the checkpoint's",
         shown(path)
     )]
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// The round after which the run would go on.
+        /// The round of the checkpoint.
         round: u32,
     },
-    /// A round does not come after the one before it.
+    /// A round does not follow the one before it.
     #[error("{}, line {line}: round {round} follows round {previous}", shown(path))]
     Order {
         /// The file.
@@ -133,7 +133,7 @@ pub enum RecordError {
     },
 }
 
-/// A path at which a run may be written, and at which an earlier run is whole until then.
+/// A locked directory for a new run. An earlier run in it is kept until [`Claim::begin`].
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
@@ -141,11 +141,12 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Makes the directory at `path`, or takes one that is empty or holds an earlier run, locks it, and finds out whether
-    /// it can be written.
+    /// Creates and locks the directory at `path`, which may exist if it is empty or contains an earlier run. Checks
+    /// that it
+    /// is writable.
     ///
     /// # Errors
-    /// If `path` is a file, or a directory with files but no run, or cannot be written, or another process writes there.
+    /// If `path` is a file, a directory with files but no run, or not writable, or another process writes to it.
     pub fn new(path: impl Into<PathBuf>, locks: &mut Locks) -> Result<Self, RecordError> {
         let path = path.into();
         if path.exists() && !path.is_dir() {
@@ -158,16 +159,16 @@ impl Claim {
         locks.take(&path)?;
         let _writing = Writing::begin();
         NamedTempFile::new_in(&path).map_err(write_error(&path))?;
-        // Asked again: until it was locked, another run may have begun and ended there.
+        // Checked again: another run may have begun and ended here before the lock was taken.
         Ok(Self { replaces: RunDirectory::is_at(&path), path })
     }
 
-    /// The path of an earlier run that [`Claim::begin`] will remove.
+    /// Returns the path of the earlier run that [`Claim::begin`] will remove, if there is one.
     pub fn replaces(&self) -> Option<&Path> {
         self.replaces.then_some(&self.path)
     }
 
-    /// Removes the files of an earlier run, and begins one of which `summary` is known. Files that are not of a run stay.
+    /// Removes the files of an earlier run and begins a new one with `summary`. Other files stay.
     ///
     /// # Errors
     /// If files cannot be removed or written.
@@ -185,7 +186,7 @@ impl Claim {
     }
 }
 
-/// The directory of a run that is going on.
+/// The directory of a run in progress.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
@@ -193,7 +194,7 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Opens a run to go on after the last of `records`; what comes after them is forgotten.
+    /// Opens the directory of a run to continue after the last of `records`. Later records are removed.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -207,26 +208,25 @@ impl RunDirectory {
         Ok(Self { path: records.path.clone(), rounds })
     }
 
-    /// Whether there is a run at `path`.
+    /// Returns whether `path` is the directory of a run.
     pub fn is_at(path: &Path) -> bool {
         path.join(ROUNDS).is_file()
     }
 
-    /// Sees to it that all that was appended outlives a loss of power.
+    /// Syncs the appended records to disk, so that they survive a power failure.
     ///
     /// # Errors
-    /// If the system cannot promise that.
+    /// If the system reports an error.
     pub fn sync(&self) -> Result<(), RecordError> {
         self.rounds.sync_data().map_err(write_error(&self.path.join(ROUNDS)))
     }
 
-    /// Where the run is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes one round as one line with one call to the system: what was appended survives the
-    /// end of this process, however it ends.
+    /// Appends one round as one line in a single write, so that it survives if this process is killed.
     ///
     /// # Errors
     /// If the line cannot be written.
@@ -234,7 +234,7 @@ impl RunDirectory {
         self.rounds.write_all(&line(round)).map_err(write_error(&self.path.join(ROUNDS)))
     }
 
-    /// Writes dense gradient descent, for the report to draw beside the run.
+    /// Writes the records of dense gradient descent, which the report compares with the run.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -243,7 +243,7 @@ impl RunDirectory {
         write_whole(&self.path.join(BASELINE), &lines)
     }
 
-    /// Writes what is known of the run by now: before the first round, after the last one, and when it failed.
+    /// Writes the summary: before the first round, after the last one, and when the run fails.
     ///
     /// # Errors
     /// If the summary cannot be written.
@@ -257,8 +257,8 @@ impl RunDirectory {
     /// Reads the run at `path`.
     ///
     /// # Errors
-    /// If there is no run, or if a file of it is damaged: the message names file and line. A last
-    /// line that was cut off is not an error, see [`Run::cut`].
+    /// If there is no run, or one of its files is damaged; the message names file and line. A truncated last line is not an
+    /// error, see [`Run::cut`].
     pub fn read(path: impl AsRef<Path>) -> Result<Run, RecordError> {
         let path = path.as_ref();
         let file = path.join(ROUNDS);
@@ -280,40 +280,41 @@ impl RunDirectory {
     }
 }
 
-/// A run that was read back.
+/// The records of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// The rounds in ascending order, at least one.
     pub rounds: Vec<RoundRecord>,
-    /// Whether the last line was cut off and is left out.
+    /// True if the last line was truncated and is not in `rounds`.
     pub cut: bool,
-    /// The first round that has no record although a later one has.
+    /// The first round without a record although a later round has one.
     pub missing: Option<u32>,
-    /// The summary. Of a run that did not come to its end, its totals are those of `rounds`, and what is known only at
-    /// the end may be missing.
+    /// The summary. If the run did not finish, its totals are those of `rounds`, and values known only at the end may
+    /// be
+    /// missing.
     pub summary: Summary,
     /// Dense gradient descent on the same problem; empty if it was not computed.
     pub baseline: Vec<BaselineRecord>,
 }
 
-/// The records of a run that is to go on.
+/// The records of a run to be resumed.
 #[derive(Debug)]
 pub struct Records {
-    /// Where the run is.
+    /// Directory of the run.
     pub path: PathBuf,
-    /// The rounds from 0 on.
+    /// The rounds from 0.
     pub rounds: Vec<RoundRecord>,
-    /// Where the line of the last one ends, in bytes from the start of the file.
+    /// End of the line of the last round, in bytes from the start of the file.
     end: u64,
-    /// Whether the end of that line is missing.
+    /// True if that line lacks its newline.
     unended: bool,
 }
 
 impl Records {
-    /// Reads those of the run at `path` up to `round`, where it had `transcript`.
+    /// Reads the records of the run at `path` up to `round`, whose transcript must be `transcript`.
     ///
     /// # Errors
-    /// If there is no such run, or another one; or what is wrong with the first record that is damaged or missing.
+    /// If there is no run or another one, or a record up to `round` is damaged or missing.
     pub fn read(path: &Path, round: u32, transcript: u64) -> Result<Self, RecordError> {
         let file = path.join(ROUNDS);
         let lines = read_lines(&file, |record: &RoundRecord| record.round)?;
@@ -344,21 +345,21 @@ fn read_summary(file: &Path) -> Result<Summary, RecordError> {
     })
 }
 
-/// The records of a file, up to the first line that is none.
+/// The records of a file, up to the first line that is not a record.
 struct Lines<R> {
     records: Vec<R>,
-    /// Where the line of each ends, in bytes from the start of the file.
+    /// End of the line of each record, in bytes from the start of the file.
     ends: Vec<u64>,
-    /// Whether the last line was cut off and is left out.
+    /// True if the last line was truncated and is not in `records`.
     cut: bool,
-    /// Whether only the end of the last line is missing.
+    /// True if the last line lacks only its newline.
     unended: bool,
-    /// What is wrong with the line after the last record.
+    /// Error in the line after the last record.
     flaw: Option<RecordError>,
 }
 
 impl<R> Lines<R> {
-    /// All records of the file.
+    /// Returns itself if every line of the file is a record.
     fn whole(self) -> Result<Self, RecordError> {
         match self.flaw {
             Some(flaw) => Err(RecordError::Damaged(Box::new(flaw))),
@@ -366,13 +367,13 @@ impl<R> Lines<R> {
         }
     }
 
-    /// The first round that has no record although a later one has.
+    /// Returns the first round without a record although a later round has one.
     fn missing(&self, round: impl Fn(&R) -> u32) -> Option<u32> {
         (0..).zip(&self.records).find_map(|(n, record)| (round(record) != n).then_some(n))
     }
 }
 
-/// Reads records, one a line and in ascending order; nothing if there is no such file.
+/// Reads records, one per line in ascending order. Returns `None` if the file does not exist.
 fn read_lines<R: DeserializeOwned>(
     file: &Path,
     round: impl Fn(&R) -> u32,
@@ -417,7 +418,7 @@ fn read_lines<R: DeserializeOwned>(
     Ok(Some(lines))
 }
 
-/// Whether a directory holds nothing that is not ours.
+/// Returns whether a directory is empty except for a lock.
 fn is_free(path: &Path) -> Result<bool, RecordError> {
     for entry in fs::read_dir(path).map_err(read_error(path))? {
         if entry.map_err(read_error(path))?.file_name() != LOCK {
@@ -427,7 +428,7 @@ fn is_free(path: &Path) -> Result<bool, RecordError> {
     Ok(true)
 }
 
-/// Whether a file of this name is one that a run writes whole.
+/// Returns whether a run replaces the file of this name as a whole.
 pub(super) fn is_ours(name: &str) -> bool {
     [SUMMARY, BASELINE, REPORT].contains(&name)
 }
@@ -458,7 +459,7 @@ fn remove_if_there(file: &Path) -> Result<(), RecordError> {
     }
 }
 
-/// Whether there is no such file, which includes a path that goes through a file.
+/// Returns whether the error means that the file does not exist, or that a parent of it is not a directory.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -476,7 +477,8 @@ fn line_error(file: &Path, line: usize, error: &serde_json::Error) -> RecordErro
     RecordError::Line { path, line, reason }
 }
 
-/// A parser counts lines from where it starts; ours are those of the file.
+/// Returns path, line and reason of a parse error. The parser counts lines from where it starts, `line` from the file's
+/// start.
 fn place(path: &Path, line: usize, error: &serde_json::Error) -> (PathBuf, usize, String) {
     let reason = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,4 +1,4 @@
-//! Locks on the directories that a run writes to, so that two processes do not destroy each other's files.
+//! Locks on the directories that a run writes to, so that two processes do not overwrite each other's files.
 
 use super::directory::is_ours;
 use super::{RecordError, write_error};
@@ -12,23 +12,23 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::{env, process};
 
-/// The file that is locked. It stays: to remove it would unlock it for a process that has just opened it.
+/// The locked file. It is never removed: a process that has just opened it would then lock a file that is gone.
 pub(super) const LOCK: &str = ".lock";
-/// Longest command line shown of another process, in characters.
+/// Maximum length of another process's command line in a message, in characters.
 const COMMAND_LEN_MAX: usize = 100;
 
-/// The directories that this process alone may write to until this value is dropped, or the process ends in any way.
+/// Directories locked for this process until the value is dropped or the process ends.
 #[derive(Debug, Default)]
 pub struct Locks(Vec<(PathBuf, File)>);
 
 impl Locks {
-    /// Takes a directory, unless it is taken already.
+    /// Locks a directory, unless this value already has it.
     ///
     /// # Errors
-    /// If another process has it, or it cannot be written.
+    /// If another process has locked it, or it is not writable.
     pub fn take(&mut self, directory: &Path) -> Result<(), RecordError> {
         let failed = |error| write_error(directory)(error);
-        // By its one true name: two locks of one process would be in each other's way.
+        // By its canonical path: a second lock of this process on the same file would fail.
         let place = directory.canonicalize().map_err(failed)?;
         if self.0.iter().any(|(taken, _)| *taken == place) {
             return Ok(());
@@ -44,14 +44,14 @@ impl Locks {
             .map_err(write_error(&path))?;
         match file.try_lock() {
             Ok(()) => {}
-            // Some network file systems have no locks; a run there is as safe as without one.
+            // Some network file systems have no locks. The run goes ahead there without one.
             Err(TryLockError::Error(error)) if knows_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(write_error(&path)(error)),
             Err(TryLockError::WouldBlock) => {
                 return Err(RecordError::Busy { path: directory.into(), holder: holder(&path) });
             }
         }
-        // Only so that a refusal can name this process: the lock holds without it.
+        // Only for the message of a process that is refused. The lock does not depend on it.
         let _ = file.set_len(0).and_then(|()| file.write_all(signature().as_bytes()));
         remove_parts(&place)?;
         self.0.push((place, file));
@@ -59,12 +59,12 @@ impl Locks {
     }
 }
 
-/// Whether a file system has no locks: NFS without its lock service, for instance.
+/// Returns whether the error means that the file system has no locks, such as NFS without its lock service.
 fn knows_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(Errno::ENOLCK as i32)
 }
 
-/// Removes what a process that was killed had not written whole.
+/// Removes partial files of a process that was killed.
 fn remove_parts(directory: &Path) -> Result<(), RecordError> {
     for entry in fs::read_dir(directory).map_err(write_error(directory))? {
         let path = entry.map_err(write_error(directory))?.path();
@@ -77,13 +77,13 @@ fn remove_parts(directory: &Path) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// This process, for others: its number and its command line.
+/// Returns the id and command line of this process, as the lock file contains them.
 fn signature() -> String {
     let words: Vec<_> = env::args_os().map(|word| typed(&word)).collect();
     format!("{}\n{}\n", process::id(), words.join(" "))
 }
 
-/// The process that has locked a file, as far as it has said who it is.
+/// Describes the process that has locked a file, by what it wrote to it.
 fn holder(path: &Path) -> String {
     let mut text = String::new();
     let read = files::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_taken_once_and_its_holder_is_named() {
+    fn second_lock_is_refused_and_names_the_holder() {
         let folder = tempfile::tempdir().unwrap();
         let mut locks = Locks::default();
         locks.take(folder.path()).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_our_files_are_removed_and_no_others() {
+    fn only_partial_files_of_ours_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let ours = ["summary.json.aB3xYz.part", "checkpoint-0000000007.aB3xYz.part"];
         let others = ["thesis.aB3xYz.part", "checkpoint-7.aB3xYz.part", "summary.json.part"];
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_cannot_be_read_is_another_process() {
+    fn unreadable_holder_is_called_another_process() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LOCK);
         for text in [&b""[..], b"\xff\xfe", b"smidgen\n", b"99999999999\nx\n"] {

@@ -118,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_written_is_read(rounds in rounds(), mut summary in summary(), cost in cost()) {
+    fn run_round_trips(rounds in rounds(), mut summary in summary(), cost in cost()) {
         let folder = tempfile::tempdir().unwrap();
         let mut directory = begin(&folder.path().join("runs/first"), &summary);
         for round in &rounds {
@@ -128,7 +128,7 @@ proptest! {
         directory.write_baseline(&baseline).unwrap();
         let begun = RunDirectory::read(directory.path()).unwrap();
         summary.recount(&rounds);
-        prop_assert_eq!(&begun.summary, &summary, "what is known of a killed run is there");
+        prop_assert_eq!(&begun.summary, &summary, "a run that was killed is read up to its last round");
 
         summary.finished = true;
         directory.write_summary(&summary).unwrap();
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn totals_are_the_sum_of_the_rounds(rounds in rounds()) {
+    fn totals_are_the_sums_over_rounds(rounds in rounds()) {
         let totals: Vec<Cost> = running_totals(rounds.iter().map(RoundRecord::cost)).collect();
         let mut summary = Summary::default();
         summary.recount(&rounds);
@@ -153,17 +153,17 @@ proptest! {
     }
 }
 
-/// A claim whose directory is unlocked at once.
+/// A claim whose lock is released at once.
 fn claim(path: &Path) -> Result<Claim, RecordError> {
     Claim::new(path, &mut Locks::default())
 }
 
-/// The directory of a run that begins, of which `summary` is known.
+/// The directory of a run that begins with `summary`.
 fn begin(path: &Path, summary: &Summary) -> RunDirectory {
     claim(path).unwrap().begin(summary).unwrap()
 }
 
-/// A directory with `rounds` lines, and its path.
+/// A directory with the records of `rounds` rounds, and its path.
 fn directory(rounds: u32) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let mut directory = begin(folder.path(), &Summary::default());
@@ -181,7 +181,7 @@ fn append_to_rounds(path: &Path, text: &[u8]) {
 }
 
 #[test]
-fn a_cut_last_line_is_left_out_and_told() {
+fn truncated_last_line_is_dropped_and_reported() {
     let (_folder, path) = directory(3);
     let file = path.join(ROUNDS);
     let whole = fs::read(&file).unwrap();
@@ -193,23 +193,23 @@ fn a_cut_last_line_is_left_out_and_told() {
     }
     fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let run = RunDirectory::read(&path).unwrap();
-    assert_eq!((run.rounds.len(), run.cut), (3, false), "only the line's end is missing");
+    assert_eq!((run.rounds.len(), run.cut), (3, false), "only the newline is missing");
 }
 
-/// What the records of three rounds are good for once the file ends as `text`: the last round after which a run goes on.
+/// Returns the last round from which a run of three rounds can resume if its records are `text`.
 fn reached(text: &[u8]) -> Option<u32> {
     let (_folder, path) = directory(3);
     fs::write(path.join(ROUNDS), text).unwrap();
     let reaches = |&round: &u32| match Records::read(&path, round, 0) {
         Ok(_) => true,
-        Err(RecordError::OtherRun { .. }) => panic!("records of the default have no transcript"),
+        Err(RecordError::OtherRun { .. }) => panic!("all records have the transcript 0"),
         Err(_) => false,
     };
     (0..3).rfind(reaches)
 }
 
 #[test]
-fn a_run_goes_on_after_the_last_round_before_the_damage() {
+fn run_resumes_after_the_last_round_before_the_damage() {
     let record = |round| RoundRecord { round, transcript: "0".repeat(16), ..Default::default() };
     let lines = [0, 1, 2].map(|round| line(&record(round)));
     let [first, second, third] = &lines;
@@ -219,7 +219,7 @@ fn a_run_goes_on_after_the_last_round_before_the_damage() {
     for len in before..whole.len() - 1 {
         assert_eq!(reached(&whole[..len]), Some(1), "{len} bytes");
     }
-    assert_eq!(reached(&whole[..whole.len() - 1]), Some(2), "only the line's end is missing");
+    assert_eq!(reached(&whole[..whole.len() - 1]), Some(2), "only the newline is missing");
     for damage in [&b"\0\0\0\0"[..], b"\0\0\n", b"\xff\n", b"{}\n", b"\n\n"] {
         assert_eq!(reached(&[first, second, damage].concat()), Some(1), "{damage:?}");
         assert_eq!(reached(&[first, damage, third].concat()), Some(0), "{damage:?}");
@@ -229,7 +229,7 @@ fn a_run_goes_on_after_the_last_round_before_the_damage() {
 }
 
 #[test]
-fn a_missing_round_is_named() {
+fn missing_round_is_named() {
     let (_folder, path) = directory(2);
     append_to_rounds(&path, &line(&RoundRecord { round: 4, ..Default::default() }));
     assert_eq!(RunDirectory::read(&path).unwrap().missing, Some(2));
@@ -238,7 +238,7 @@ fn a_missing_round_is_named() {
 }
 
 #[test]
-fn a_reopened_run_ends_its_last_line_and_forgets_later_ones() {
+fn reopened_run_completes_its_last_line_and_drops_later_ones() {
     let record = |round| RoundRecord { round, transcript: "0".repeat(16), ..Default::default() };
     for (kept, cut) in [(1, 0), (2, 1), (2, 0)] {
         let (_folder, path) = directory(0);
@@ -255,7 +255,7 @@ fn a_reopened_run_ends_its_last_line_and_forgets_later_ones() {
 }
 
 #[test]
-fn damage_is_named_by_file_and_line() {
+fn damage_is_reported_with_file_and_line() {
     let (_folder, path) = directory(2);
     append_to_rounds(&path, b"{\"round\": 2}\n");
     let error = RunDirectory::read(&path).unwrap_err().to_string();
@@ -269,11 +269,11 @@ fn damage_is_named_by_file_and_line() {
     let (_folder, path) = directory(1);
     fs::write(path.join(SUMMARY), "{\n\"finished\": 1\n}").unwrap();
     let error = RunDirectory::read(&path).unwrap_err().to_string();
-    assert!(error.contains("summary.json, line 2") && error.contains("remove the file"), "{error}");
+    assert!(error.contains("summary.json, line 2") && error.contains("or remove it"), "{error}");
 }
 
 #[test]
-fn two_runs_in_one_file_are_refused() {
+fn records_of_two_runs_in_one_file_are_refused() {
     let (_folder, path) = directory(2);
     append_to_rounds(&path, &line(&RoundRecord::default()));
     let error = RunDirectory::read(&path).unwrap_err().to_string();
@@ -281,7 +281,7 @@ fn two_runs_in_one_file_are_refused() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_come_back_as_nan_or_absent() {
+fn numbers_that_are_not_finite_are_read_as_nan_or_none() {
     let folder = tempfile::tempdir().unwrap();
     let mut directory = begin(folder.path(), &Summary::default());
     let gradient_norm_squared = Some(f64::NAN);
@@ -294,7 +294,7 @@ fn numbers_that_are_not_finite_come_back_as_nan_or_absent() {
 }
 
 #[test]
-fn a_new_run_replaces_an_old_one_and_nothing_else() {
+fn new_run_replaces_only_the_files_of_the_old_one() {
     let (_folder, path) = directory(2);
     fs::write(path.join("notes.txt"), "mine").unwrap();
     fs::write(path.join(SUMMARY), "{}").unwrap();
@@ -307,7 +307,7 @@ fn a_new_run_replaces_an_old_one_and_nothing_else() {
 }
 
 #[test]
-fn an_earlier_run_is_whole_until_the_new_one_begins() {
+fn earlier_run_is_kept_until_the_new_one_begins() {
     let (_folder, path) = directory(2);
     let earlier = claim(&path).unwrap();
     assert_eq!(earlier.replaces(), Some(&*path));
@@ -319,7 +319,7 @@ fn an_earlier_run_is_whole_until_the_new_one_begins() {
 }
 
 #[test]
-fn a_run_has_diverged_if_it_went_up_or_out_of_range() {
+fn run_diverges_if_its_loss_rises_or_it_saturates_without_falling() {
     let run = |losses: &[f64], saturated| {
         let mut summary = Summary { saturated, ..Summary::default() };
         for (round, &loss) in (0..).zip(losses) {
@@ -330,12 +330,12 @@ fn a_run_has_diverged_if_it_went_up_or_out_of_range() {
     assert!(!run(&[], 0) && !run(&[0.7], 0) && !run(&[0.7, 0.9, 0.4], 0));
     assert!(!run(&[0.7, 0.75], 0), "a nonconvex function may rise a little");
     assert!(run(&[0.7, 0.8], 0) && run(&[0.7, f64::NAN], 0) && run(&[0.7, f64::INFINITY], 0));
-    assert!(run(&[0.7, 0.7], 1), "it left the range of integers and got nowhere");
-    assert!(!run(&[0.7, 9.0, 0.4], 1), "it came back");
+    assert!(run(&[0.7, 0.7], 1), "it saturated and made no progress");
+    assert!(!run(&[0.7, 9.0, 0.4], 1), "it recovered");
 }
 
 #[test]
-fn what_is_not_a_run_is_left_alone() {
+fn directory_that_is_not_a_run_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("thesis.tex");
     fs::write(&file, "years of work").unwrap();
@@ -348,13 +348,13 @@ fn what_is_not_a_run_is_left_alone() {
 }
 
 #[test]
-fn a_run_without_rounds_cannot_be_read() {
+fn run_without_rounds_is_refused() {
     let (_folder, path) = directory(0);
     assert!(matches!(RunDirectory::read(path), Err(RecordError::NoRounds(_))));
 }
 
 #[test]
-fn the_names_in_the_files_are_those_of_the_design() {
+fn field_names_are_stable() {
     let round: Value = serde_json::to_value(RoundRecord::default()).unwrap();
     let traffic = json!({
         "payload_bytes": 0, "wire_bytes": 0, "frames": 0, "retransmitted_frames": 0,
@@ -380,11 +380,11 @@ fn the_names_in_the_files_are_those_of_the_design() {
     });
     assert_eq!(board, expected);
     let baseline = serde_json::to_value(BaselineRecord::default()).unwrap();
-    assert!(baseline["uplink"].is_object(), "the cost stands flat beside the round: {baseline}");
+    assert!(baseline["uplink"].is_object(), "the cost is flattened: {baseline}");
 }
 
 #[test]
-fn records_without_measured_time_have_modelled_time() {
+fn old_records_without_measured_time_are_read() {
     let traffic = serde_json::to_value(Traffic::default()).unwrap();
     let old = json!({
         "round": 3, "loss": 0.5, "gradient_norm_squared": null, "estimator_norm_squared": 0.5,
@@ -405,13 +405,13 @@ fn records_without_measured_time_have_modelled_time() {
 }
 
 #[test]
-fn the_information_limit_is_told_in_bytes() {
+fn information_limit_converts_to_bytes() {
     let limit = InformationLimit { bits_per_update: 14.0, updates: 4, sent_bytes: 8 };
     assert_eq!(limit.bytes(), 7.0);
 }
 
 #[test]
-fn only_reasons_that_occurred_are_recorded() {
+fn only_reject_reasons_that_occurred_are_recorded() {
     let mut frames = [0; Reject::COUNT];
     frames[Reject::Checksum as usize] = 3;
     assert_eq!(WorkerRecord::by_reason(&frames), BTreeMap::from([("checksum".into(), 3)]));

@@ -1,21 +1,21 @@
-//! What a round says of the inequalities that a proof stands on.
+//! The inequalities of a convergence proof, checked in each round.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use thiserror::Error;
 
-/// What constants of 31 bits may cost, relative to Ψ.
+/// Error of constants of 31 bits, relative to Ψ.
 const RELATIVE: f64 = 1e-9;
 
 /// An inequality of the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Inequality {
-    /// The estimators come closer to the gradients.
+    /// The estimators approach the gradients.
     Contraction,
-    /// f is as smooth as L says.
+    /// The descent lemma: f is L-smooth.
     Descent,
-    /// Ψ falls.
+    /// Ψ decreases.
     Lyapunov,
 }
 
@@ -29,13 +29,13 @@ impl fmt::Display for Inequality {
     }
 }
 
-/// What a round says of the inequalities, in units of f: a slack is the bound minus what was found.
+/// Check of a round, in units of f. A slack is the bound minus the value found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Line")]
 pub struct Watched {
-    /// Ψ
+    /// The Lyapunov function Ψ.
     pub psi: f64,
-    /// The step to this round; none in the first.
+    /// Slacks of the step to this round; absent in the first round.
     #[serde(flatten)]
     pub slacks: Option<Slacks>,
 }
@@ -43,23 +43,23 @@ pub struct Watched {
 /// The slack of each inequality.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Slacks {
-    /// Of the worker with the least sum of slack and allowance, times its weight in Ψ.
+    /// Contraction of the worker with the least sum of slack and allowance, times its weight in Ψ.
     pub contraction_slack: f64,
-    /// What the grids may take of that.
+    /// Bound on the part due to the grids.
     pub contraction_allowance: f64,
-    /// Of the descent lemma.
+    /// Descent lemma.
     pub descent_slack: f64,
-    /// What cancellation in f64 may take of that.
+    /// Bound on the part due to cancellation in f64.
     pub descent_allowance: f64,
-    /// Of the Lyapunov function.
+    /// Decrease of the Lyapunov function.
     pub lyapunov_slack: f64,
-    /// What the grids may take of that.
+    /// Bound on the part due to the grids.
     pub grid_allowance: f64,
 }
 
-/// The fields of [`Watched`] as a line of `rounds.jsonl` has them.
+/// The fields of [`Watched`] in a line of `rounds.jsonl`.
 ///
-/// A flattened `Option<Slacks>` would be read as `None` where a single field is missing or malformed.
+/// A flattened `Option<Slacks>` would be read as `None` if a single field is missing or malformed.
 #[derive(Deserialize)]
 struct Line {
     #[serde(deserialize_with = "super::null_is_nan")]
@@ -70,10 +70,10 @@ struct Line {
     descent_slack: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     lyapunov_slack: Option<f64>,
-    /// Older records have none, and allowed nothing.
+    /// Absent in older records, which allowed nothing.
     #[serde(default, deserialize_with = "super::null_is_nan")]
     grid_allowance: f64,
-    /// Older records allowed `grid_allowance` for each inequality.
+    /// Absent in older records, which allowed `grid_allowance` for every inequality.
     #[serde(default, deserialize_with = "present")]
     contraction_allowance: Option<f64>,
     #[serde(default, deserialize_with = "present")]
@@ -99,18 +99,20 @@ impl TryFrom<Line> for Watched {
                 grid_allowance,
             }),
             (None, None, None) => None,
-            (_, _, _) => return Err("a round has some of the slacks of its inequalities, not all"),
+            (_, _, _) => {
+                return Err("the record has some of the slacks of its inequalities, but not all");
+            }
         };
         Ok(Self { psi, slacks })
     }
 }
 
 impl Watched {
-    /// The first inequality that does not hold, but for rounding.
+    /// Returns the first inequality that is violated by more than rounding errors.
     pub fn violated(&self) -> Option<Inequality> {
         let slacks = self.slacks?;
         let relative = RELATIVE * self.psi.abs();
-        // A NaN allowance fails the check.
+        // Written so that a NaN fails the check.
         let fails =
             |slack: f64, allowance: f64| !(slack.is_finite() && slack >= -(relative + allowance));
         let all = [
@@ -123,16 +125,16 @@ impl Watched {
     }
 }
 
-/// The first round whose inequalities do not hold.
+/// The first round in which an inequality does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[error(
-    "in round {round} {inequality} does not hold as theory says; the constants may be wrong for these data, or the \
-     vectors too coarse: please report it with the options of the run"
+    "in round {round}, {inequality} does not hold as theory says; the constants may be wrong for these data, or the \
+         vectors too coarse: please report it with the options of the run"
 )]
 pub struct Violation {
     /// The round t + 1.
     pub round: u32,
-    /// What does not hold.
+    /// The inequality.
     pub inequality: Inequality,
 }
 
@@ -140,7 +142,7 @@ pub struct Violation {
 mod tests {
     use super::*;
 
-    /// No slack fails, and each allowance is another number.
+    /// Slacks without a violation, with a different allowance each.
     const SLACKS: Slacks = Slacks {
         contraction_slack: 0.5,
         contraction_allowance: 0.125,
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_allowances_keeps_its_violation() {
+    fn line_without_allowances_is_still_checked() {
         let slacks = r#""contraction_slack":0.5,"descent_slack":0.25,"lyapunov_slack""#;
         let old = |slack: &str| read(&format!("{{\"psi\":1.0,{slacks}:{slack}}}")).unwrap();
         assert_eq!(old("-0.125").violated(), Some(Inequality::Lyapunov));
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inequality_has_its_own_allowance() {
+    fn each_inequality_has_its_own_allowance() {
         let violated = |slacks| Watched { psi: 1.0, slacks: Some(slacks) }.violated();
         let find = |allowed: f64| {
             [
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_as_it_was_written() {
+    fn line_round_trips() {
         let slacks = SLACKS;
         for slacks in [None, Some(slacks)] {
             let watched = Watched { psi: 2.0, slacks };
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_some_of_the_slacks_is_refused() {
+    fn line_with_only_some_slacks_is_refused() {
         for field in ["contraction_slack", "descent_slack", "lyapunov_slack"] {
             let one = read(&format!("{{\"psi\":1.0,\"{field}\":-1.0}}"));
             assert!(one.is_err_and(|error| error.contains("not all")), "{field}");

@@ -1,35 +1,36 @@
-//! Measured times: where the time of a worker's rounds went.
+//! Measured times of the workers' rounds.
 
 use super::{Deserialize, Serialize};
 use crate::units::serial_line;
 use smidgen_aggregator::Elapsed;
 use std::ops::AddAssign;
 
-/// Workers up to whose number every one has its times in the record of a round.
+/// Maximum number of workers whose times are all in the record of a round.
 const LISTED_MAX: usize = 32;
-/// A line that takes longer than its bytes by this factor is slow …
+/// A line is slow if it takes this many times the time of its bytes …
 const SLOW_FACTOR: f64 = 2.0;
-/// … once that has cost this many seconds: less is not worth a word.
+/// … and has cost at least this many seconds more than they need.
 const SLOW_SECONDS_MIN: f64 = 1.0;
 
-/// Where the time of a worker's rounds went, in seconds. What it can tell and what not is in `aggregator/stopwatch.rs`.
+/// Time of a worker's rounds by cause, in seconds. The stopwatch of the aggregator describes how exact the parts are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Times {
-    /// Measured: from the first question of a round to the last byte of the update. The next three are its parts.
+    /// Measured: from the first request of a round to the last byte of the update. The next three fields are its parts.
     pub round_trip_seconds: f64,
-    /// Waiting for the line: what is seen of it, answers coming in, is measured; the rest is estimated from answers that need no computing.
+    /// Waiting for the line: measured while answers come in, otherwise estimated from answers that need no computing.
     pub line_seconds: f64,
-    /// Waiting for the board: what the other two parts leave.
+    /// Waiting for the board: the remainder.
     pub board_seconds: f64,
-    /// From the first to the last sending of questions that were repeated, since frames were lost or a board took longer than expected.
+    /// From the first to the last transmission of repeated requests: frames were lost, or a board was slower than
+    /// expected.
     pub repeating_seconds: f64,
-    /// Modelled, to compare with `line_seconds`: what all bytes of the round on this link take at its rate.
+    /// Modelled, to compare with `line_seconds`: the time of all bytes of the round on this link at its rate.
     pub modelled_seconds: f64,
 }
 
 impl Times {
-    /// What the aggregator measured, on a link of this rate.
+    /// Converts what the aggregator measured on a link of this rate.
     pub fn new(elapsed: &Elapsed, baud: u32) -> Self {
         Self {
             round_trip_seconds: elapsed.round_trip.as_secs_f64(),
@@ -40,18 +41,18 @@ impl Times {
         }
     }
 
-    /// Whether the line took more than twice the time of its bytes.
+    /// Returns whether the line took more than twice the time of its bytes, and at least a second longer.
     pub fn is_line_slow(&self) -> bool {
         self.line_seconds > SLOW_FACTOR * self.modelled_seconds
             && self.line_excess_seconds() >= SLOW_SECONDS_MIN
     }
 
-    /// What the line took beyond the time of its bytes.
+    /// Returns the seconds that the line took beyond the time of its bytes.
     pub fn line_excess_seconds(&self) -> f64 {
         self.line_seconds - self.modelled_seconds
     }
 
-    /// With every figure rounded to a microsecond, which is finer than any of them is known.
+    /// Rounds every figure to a microsecond, which is finer than the measurement.
     fn rounded(self) -> Self {
         let rounded = |seconds: f64| (seconds * 1e6).round() / 1e6;
         Self {
@@ -79,13 +80,13 @@ impl AddAssign for Times {
 pub struct BoardTimes {
     /// The worker, from 1.
     pub worker: usize,
-    /// Where its time went.
+    /// Its times.
     #[serde(flatten)]
     pub times: Times,
 }
 
 impl BoardTimes {
-    /// Those of all workers; of more than 32, those with the shortest, the median and the longest round-trip.
+    /// Returns the times of all workers; for more than 32, those of the shortest, median and longest round trip.
     pub fn of_round(elapsed: impl Iterator<Item = (usize, Elapsed)>, baud: u32) -> Vec<Self> {
         let times = |elapsed: &Elapsed| Times::new(elapsed, baud).rounded();
         let board = |(index, elapsed)| Self { worker: index + 1, times: times(&elapsed) };
@@ -99,7 +100,7 @@ impl BoardTimes {
     }
 }
 
-/// The times of a worker in all rounds that its update is in.
+/// The total times of a worker, over the rounds that contain its update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerTimes {
     /// Number of these rounds.
@@ -109,13 +110,13 @@ pub struct WorkerTimes {
 }
 
 impl WorkerTimes {
-    /// Takes a round in.
+    /// Adds a round.
     pub fn add(&mut self, times: Times) {
         self.rounds += 1;
         self.total += times;
     }
 
-    /// The mean of a round, where `seconds` are a figure of the total.
+    /// Returns the mean per round, given a figure of the total.
     pub fn a_round(&self, seconds: f64) -> f64 {
         seconds / f64::from(self.rounds.max(1))
     }
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_has_what_line_and_repetitions_leave() {
+    fn board_time_is_the_round_trip_without_line_and_repetitions() {
         let boards = BoardTimes::of_round(elapsed(2), 115_200);
         let Times { round_trip_seconds, board_seconds, modelled_seconds, .. } = boards[1].times;
         assert_eq!((boards[1].worker, round_trip_seconds), (2, 0.006));
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn many_boards_are_listed_as_fastest_median_and_slowest() {
+    fn more_than_32_boards_are_listed_as_fastest_median_and_slowest() {
         assert_eq!(BoardTimes::of_round(elapsed(32), 9600).len(), 32);
         let listed = BoardTimes::of_round(elapsed(101), 9600);
         let round_trips = listed.iter().map(|board| board.times.round_trip_seconds);
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_slow_beyond_twice_its_bytes_and_a_second() {
+    fn slow_line_takes_twice_its_bytes_and_a_second_more() {
         let line = |line_seconds, modelled_seconds| Times {
             line_seconds,
             modelled_seconds,

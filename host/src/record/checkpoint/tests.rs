@@ -10,13 +10,13 @@ use std::sync::LazyLock;
 fn checkpoint() -> Checkpoint {
     let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "5"];
     let cli = cli::parse(arguments.map(Into::into)).unwrap();
-    let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+    let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
     let experiment = Experiment::new(&options, None, 1).unwrap();
     let mut world = experiment.simulation();
     let snapshot = loop {
         if let Event::Closed(closed) = world.next_event().unwrap() {
             match closed.round {
-                2 => break world.aggregator().snapshot().expect("a round is closed"),
+                2 => break world.aggregator().snapshot().expect("the round is closed"),
                 _ => world.aggregator().proceed(),
             }
         }
@@ -36,31 +36,31 @@ fn checkpoint() -> Checkpoint {
 
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
 
-/// A whole file that a later version wrote.
+/// A valid file of a later version.
 fn of_version_4() -> Vec<u8> {
     let mut bytes = b"smidgen checkpoint 4\nand so on".to_vec();
     bytes.extend(CHECK.checksum(&bytes).to_le_bytes());
     bytes
 }
 
-/// The latest whole one, whatever the records say.
+/// The latest valid checkpoint, without looking at the records.
 fn latest(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
     Checkpoint::latest(path, |_| Ok(())).map(|(checkpoint, (), notes)| (checkpoint, notes))
 }
 
 fn flaw(bytes: &[u8]) -> Flaw {
-    Checkpoint::from_bytes(bytes).expect_err("they are not those that were written")
+    Checkpoint::from_bytes(bytes).expect_err("the bytes were changed")
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn checkpoint_round_trips() {
     let read = Checkpoint::from_bytes(&BYTES).unwrap();
     assert_eq!(read.to_bytes(), *BYTES);
     assert_eq!((read.snapshot.round(), read.folder), (2, "/somewhere".into()));
 }
 
 #[test]
-fn other_files_and_other_versions_are_told_apart() {
+fn foreign_files_versions_and_damage_are_distinguished() {
     assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
     assert!(matches!(flaw(b""), Flaw::Foreign));
     assert!(matches!(flaw(b"smidgen checkpoint 4\n and so on"), Flaw::Damaged));
@@ -69,7 +69,7 @@ fn other_files_and_other_versions_are_told_apart() {
 }
 
 #[test]
-fn a_snapshot_of_another_problem_is_refused() {
+fn snapshot_of_another_problem_is_refused() {
     let Checkpoint { snapshot, .. } = checkpoint();
     let setup = |options: &str| Experiment::of(&format!("--rows 50 {options}")).setup;
     assert!(Aggregator::resume(setup("--k 4"), snapshot.clone()).is_ok());
@@ -85,19 +85,19 @@ fn a_snapshot_of_another_problem_is_refused() {
 }
 
 #[test]
-fn the_latest_whole_file_counts_and_two_are_kept() {
+fn latest_valid_file_is_used_and_two_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     assert!(matches!(latest(path), Err(CheckpointError::None(_))));
     let names = [3, 5, 8].map(|round| path.join(format!("checkpoint-{round:010}")));
     names.iter().for_each(|name| fs::write(name, &*BYTES).unwrap());
     fs::write(path.join("checkpoint-0000000009.part"), "half of it").unwrap();
-    assert_eq!(listed(path).unwrap().len(), 3, "what was being written is not there");
+    assert_eq!(listed(path).unwrap().len(), 3, "a partial file is not listed");
 
     fs::write(&names[2], &BYTES[..BYTES.len() / 2]).unwrap();
     let (_, notes) = latest(path).unwrap();
     assert_eq!(notes.len(), 1);
-    assert!(notes[0].contains("checkpoint-0000000008 is left out: it is damaged"), "{}", notes[0]);
+    assert!(notes[0].contains("checkpoint-0000000008: it is damaged"), "{}", notes[0]);
 
     let checkpoints = Checkpoints {
         directory: path.into(),
@@ -117,13 +117,13 @@ fn the_latest_whole_file_counts_and_two_are_kept() {
     fs::write(&names[1], of_version_4()).unwrap();
     let newer = latest(path).unwrap_err();
     let refused = matches!(newer, CheckpointError::Flawed { flaw: Flaw::Version, .. });
-    assert!(refused, "what another version wrote is not thrown away: {newer}");
+    assert!(refused, "a file of another version is not discarded: {newer}");
     names.iter().for_each(|name| fs::write(name, "nothing").unwrap());
     assert!(matches!(latest(path), Err(CheckpointError::Flawed { .. })));
 }
 
 #[test]
-fn a_file_that_does_not_fit_the_records_is_left_out() {
+fn checkpoint_that_does_not_match_the_records_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let names = [3, 5].map(|round| path.join(format!("checkpoint-{round:010}")));
@@ -135,12 +135,12 @@ fn a_file_that_does_not_fit_the_records_is_left_out() {
     };
     let (_, asked, notes) = Checkpoint::latest(path, fits).unwrap();
     assert_eq!((asked, notes.len()), (1, 1));
-    let reason = "5 is left out: it is whole, but rounds.jsonl does not reach round 5";
+    let reason = "5: it is valid, but rounds.jsonl ends before round 5";
     assert!(notes[0].contains(reason), "{}", notes[0]);
 }
 
 #[test]
-fn what_cannot_be_read_now_is_not_thrown_away_for_an_older_one() {
+fn temporarily_unreadable_records_do_not_select_an_older_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fs::write(path.join("checkpoint-0000000003"), &*BYTES).unwrap();
@@ -155,7 +155,7 @@ fn what_cannot_be_read_now_is_not_thrown_away_for_an_older_one() {
 }
 
 #[test]
-fn only_ten_digits_name_a_checkpoint() {
+fn checkpoint_name_needs_ten_digits_within_u32() {
     assert_eq!(round_of("checkpoint-0000000042"), Some(42));
     for name in ["checkpoint-", "checkpoint-5", "checkpoint-9999999999", "checkpoint-+000000005"] {
         assert_eq!(round_of(name), None, "{name}");
@@ -164,7 +164,7 @@ fn only_ten_digits_name_a_checkpoint() {
 
 proptest! {
     #[test]
-    fn a_flipped_bit_and_a_cut_are_found_out(at: prop::sample::Index, bit in 0u32..8) {
+    fn flipped_bit_and_truncation_are_detected(at: prop::sample::Index, bit in 0u32..8) {
         let mut bytes = BYTES.clone();
         let at = at.index(bytes.len());
         bytes[at] ^= 1u8 << bit;
@@ -172,9 +172,8 @@ proptest! {
         prop_assert!(Checkpoint::from_bytes(&BYTES[..at]).is_err());
     }
 
-    /// A right checksum around wrong bytes: they are refused, or taken for a state that is refused.
     #[test]
-    fn nothing_that_can_be_read_makes_the_host_panic(at: prop::sample::Index, byte: u8) {
+        fn changed_byte_with_a_valid_check_never_panics(at: prop::sample::Index, byte: u8) {
         let mut bytes = BYTES[..BYTES.len() - 8].to_vec();
         let at = HEAD.len() + at.index(bytes.len() - HEAD.len());
         bytes[at] = byte;
