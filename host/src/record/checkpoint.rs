@@ -150,9 +150,9 @@ pub enum CheckpointError {
     },
     /// The directory contains no checkpoint.
     #[error(
-            "{} contains no checkpoint: the run did not close its first round, or its checkpoints are in another directory \
-             (--checkpoint-dir); start the run again, or name the directory of the checkpoints", shown(.0)
-        )]
+        "{} contains no checkpoint: the run did not close its first round, or its checkpoints are in another \
+         directory (--checkpoint-dir); start the run again, or name the directory of the checkpoints", shown(.0)
+    )]
     None(PathBuf),
     /// The directory contains no valid checkpoint.
     #[error(

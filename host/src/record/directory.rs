@@ -257,8 +257,8 @@ impl RunDirectory {
     /// Reads the run at `path`.
     ///
     /// # Errors
-    /// If there is no run, or one of its files is damaged; the message names file and line. A truncated last line is not an
-    /// error, see [`Run::cut`].
+    /// If there is no run, or one of its files is damaged; the message names file and line. A truncated last line is
+    /// not an error, see [`Run::cut`].
     pub fn read(path: impl AsRef<Path>) -> Result<Run, RecordError> {
         let path = path.as_ref();
         let file = path.join(ROUNDS);
