@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# Sets up what is missing and runs every test, the emulated boards included; cheapest first, and it stops at the
-# first step that fails. The last lines say what was skipped, by name, and how many passed, failed and were skipped.
+# Installs what is missing and runs every test, emulated boards included. Cheap steps run first, and the first failure
+# ends the run. The last lines list skipped tests and count passed, failed and skipped ones.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/bare-metal.sh
 
-# Properties are tried on the same cases everywhere, so that a commit passes or fails alike on every machine.
-# `PROPTEST_RNG_SEED=$RANDOM scripts/test.sh` tries other cases.
+# A fixed seed, so that property tests of a commit give the same result on every machine.
+# `PROPTEST_RNG_SEED=$RANDOM scripts/test.sh` draws other cases.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-10}
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 steps_passed=0 steps_skipped=0
 
-# board_step NAME COMMAND: a step that needs a compiler for the boards.
+# board_step NAME COMMAND: runs a step that needs a compiler for the boards, or skips it.
 board_step() {
     if [ -n "$can_build" ]; then
         step "$@"
     else
-        echo "SKIPPED: $1: no compiler here builds for the boards" | tee -a "$log"
+        echo "SKIPPED: $1: no compiler for the boards is installed" | tee -a "$log"
         steps_skipped=$((steps_skipped + 1))
     fi
 }
 
-# step NAME COMMAND [ARGUMENT...]
+# step NAME COMMAND [ARGUMENT...]: runs a step, and ends the run if it fails.
 step() {
     printf '\n== %s (%d s)\n' "$1" "$SECONDS"
     if "${@:2}" 2>&1 | tee -a "$log"; then
@@ -34,13 +34,14 @@ step() {
     fi
 }
 
-# finish STEPS_FAILED: the closing lines. A skipped test prints `SKIPPED: NAME: WHY`; libtest counts it as passed.
+# finish STEPS_FAILED: prints the summary and exits. A skipped test prints `SKIPPED: NAME: WHY`, but libtest counts it
+# as passed.
 finish() {
     local skips ignored passed failed skipped
     skips=$(grep -o 'SKIPPED: .*' "$log" | sort -u)
     ignored=$(grep -E '^test .* \.\.\. ignored' "$log" | sed 's/^test /SKIPPED: /; s/ \.\.\. /: /')
     read -r passed failed < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
-    # A test may say several times what it misses.
+    # A test may report several missing things, but counts once.
     skipped=$(awk -F ': ' '!seen[$2]++ && NF' <<<"$skips" | grep -c '')
     passed=$((passed + steps_passed + steps_skipped - skipped))
     skipped=$((skipped + $(printf '%s' "$ignored" | grep -c '')))
@@ -52,12 +53,12 @@ finish() {
     exit
 }
 
-# tests PACKAGE...: a package's tests, with what the passed ones print, which may be why one was skipped.
+# tests PACKAGE...: runs the tests of the packages. Passed tests print their output too, which tells if one was skipped.
 tests() {
     cargo test --locked --no-fail-fast "${@/#/--package=}" -- --show-output
 }
 
-# bare_cargo TARGET COMMAND [OPTION...]: cargo for a board's target, with the compiler that is able.
+# bare_cargo TARGET COMMAND [OPTION...]: runs cargo for the target of a board, with the compiler chosen for it.
 bare_cargo() {
     local target=$1 command=$2 rustc options=(--target "$1") variables=()
     shift 2
@@ -85,7 +86,7 @@ lint() {
     cargo clippy --locked --workspace --all-targets -- -D warnings
 }
 
-# Without the fuzzing engine, which is C++; their bodies run in the end-to-end tests.
+# The fuzzing engine is C++, so it is left out; the bodies of the targets run in the end-to-end tests.
 lint_fuzzers() {
     cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" --no-default-features -- -D warnings
 }
@@ -98,7 +99,7 @@ lint_board() {
     bare_cargo "$2" clippy --locked --release --package board-support --package "$1" --lib --bins --examples --features "$1/defmt" -- -D warnings
 }
 
-# each_image COMMAND: calls it with package and target of every image.
+# each_image COMMAND: calls COMMAND with package and target of every image.
 each_image() {
     "$1" microbit thumbv6m-none-eabi &&
         "$1" stm32f405 thumbv7em-none-eabihf &&
@@ -111,12 +112,12 @@ documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 }
 
-# The smallest core has no standard library to fall back on.
+# thumbv6m has no `std`: a dependency on it does not compile.
 bare_metal() {
     bare_cargo thumbv6m-none-eabi check --locked --package smidgen-protocol --package smidgen-firmware
 }
 
-# By the command that the README shows.
+# Uses the command that the README documents.
 images() {
     cargo build --locked --profile test --package smidgen || return
     for board in microbit stm32f405 mps2-m3 mps2-m4 mps2-m7 mps2-m33; do
@@ -134,7 +135,7 @@ image_size() {
             END { printf "%s: %d bytes of text, %d of data, %d of bss\n", image, text, data, bss }'
 }
 
-# Where the setup succeeds, a test that cannot run its emulated boards has failed; elsewhere it is skipped.
+# If the setup succeeds, a test that cannot run its emulated boards fails instead of being skipped.
 printf '\n== setup\n'
 scripts/setup.sh && export SMIDGEN_NO_SKIP=1
 second_qemu=$PWD/target/second-qemu/qemu-system-arm
