@@ -6,6 +6,7 @@
 //! units < options < problem < boards < world < record < output < run < cli < study
 //! ```
 
+#![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
     warn(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)

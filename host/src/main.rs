@@ -1,5 +1,6 @@
 //! The command line of smidgen: one file per subcommand.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     warn(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)

@@ -3,16 +3,17 @@
 
 mod support;
 
-use nix::sys::signal::{SigHandler, Signal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 use support::{
-    Running, command, handle, smidgen as run, stderr, summary_of, transcripts, wait_until,
+    Running, command, ignore, make_pipe, smidgen as run, stderr, summary_of, transcripts,
+    wait_until,
 };
 use tempfile::{TempDir, tempdir};
 
@@ -70,7 +71,7 @@ fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
     for _ in 0..10 * KILLS {
         let child = Running::start(&mut command(folder.path(), arguments));
         sleep(Duration::from_micros(rng.random_range(0..longest_us)));
-        child.signal(Signal::SIGKILL);
+        child.signal(Signal::KILL);
         let output = child.output();
         let said = stderr(&output);
         match output.status.code() {
@@ -281,12 +282,10 @@ fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
 
 #[test]
 fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
-    use nix::{sys::stat::Mode, unistd::mkfifo};
-
     let folder = tempdir().expect("there is room");
     let at = |name: &str| folder.path().join("run").join(name);
     assert!(run(folder.path(), &RUN.replace("3000", "20")).status.success());
-    mkfifo(&at("checkpoint-0000000900"), Mode::S_IRWXU).expect("it can be made");
+    make_pipe(&at("checkpoint-0000000900"));
     fs::create_dir(at("checkpoint-0000000901")).expect("it can be made");
     let output = run(folder.path(), "resume run --rounds 30");
     let said = stderr(&output);
@@ -301,7 +300,7 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
     for name in ["rounds.jsonl", "summary.json", "baseline.jsonl"] {
         let before = fs::read(at(name)).unwrap_or_default();
         let _ = fs::remove_file(at(name));
-        mkfifo(&at(name), Mode::S_IRWXU).expect("it can be made");
+        make_pipe(&at(name));
         rounds += 10;
         for command in ["report run".into(), format!("resume run --rounds {rounds}")] {
             let output = run(folder.path(), &command);
@@ -326,8 +325,6 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
 /// A run that read its data from a stream could be made to wait for data that never come.
 #[test]
 fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
-    use nix::{sys::stat::Mode, unistd::mkfifo};
-
     let rows = "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20);
     for (dataset, what) in [
         ("data", "it is a named pipe and no plain file"),
@@ -350,7 +347,7 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
         if what.contains("a directory and") {
             fs::create_dir(&data).expect("there is room");
         } else if what.contains("a named pipe") {
-            mkfifo(&data, Mode::S_IRWXU).expect("it can be made");
+            make_pipe(&data);
         }
         // Nobody writes to its standard input, and nobody closes it.
         let mut resume = command(folder.path(), "resume run --rounds 5");
@@ -399,11 +396,12 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
 
 /// Runs the binary with a limit on the size of a file, in bytes.
 fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
-    use nix::sys::resource::{Resource, setrlimit};
+    use rustix::process::{Resource, Rlimit, setrlimit};
     use std::os::unix::process::CommandExt;
 
     let mut command = command(directory, arguments);
-    let limit = move || Ok(setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?);
+    let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+    let limit = move || Ok(setrlimit(Resource::Fsize, limit)?);
     // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
     unsafe { command.pre_exec(limit) };
     command.output().expect("the binary starts")
@@ -519,7 +517,7 @@ fn what_was_known_before_is_known_after() {
 
 #[test]
 fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
-    for request in [Signal::SIGINT, Signal::SIGTERM] {
+    for request in [Signal::INT, Signal::TERM] {
         let folder = tempdir().expect("there is room");
         let child = under_way(folder.path(), &mut command(folder.path(), &endless("")));
         child.signal(request);
@@ -552,13 +550,13 @@ fn tests_in_the_background_can_interrupt_what_they_start() {
 fn a_run_in_the_background_ignores_ctrl_c_and_hears_sigterm() {
     let folder = tempdir().expect("there is room");
     let mut run = command(folder.path(), &endless(""));
-    handle(&mut run, &[Signal::SIGINT], SigHandler::SigIgn);
+    ignore(&mut run, &[Signal::INT]);
     let mut child = under_way(folder.path(), &mut run);
-    child.signal(Signal::SIGINT);
+    child.signal(Signal::INT);
     let rounds = || records(folder.path()).lines().count();
     let before = rounds();
     child.wait_until("rounds close after SIGINT", || rounds() > before + 1000);
-    child.signal(Signal::SIGTERM);
+    child.signal(Signal::TERM);
     let output = child.output();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));

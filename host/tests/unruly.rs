@@ -4,7 +4,7 @@
 
 mod support;
 
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -345,7 +345,7 @@ fn a_board_that_becomes_unruly_ends_a_run_that_waits() {
 /// The first request waits a little for the open round, which a board that is away keeps open.
 #[test]
 fn a_request_while_a_board_is_away_ends_a_run_in_order() {
-    for (vice, request) in [(Vice::Close, Signal::SIGTERM), (Vice::Mute, Signal::SIGINT)] {
+    for (vice, request) in [(Vice::Close, Signal::TERM), (Vice::Mute, Signal::INT)] {
         let fleet = Fleet::new(&[None, Some(vice)]);
         let mut run = Run::new(&fleet.arguments("--rounds 1000000"));
         run.wait_for(20, 0);
@@ -386,9 +386,9 @@ fn a_second_request_while_boards_are_away_ends_a_run_at_once() {
     run.wait_for(20, 0);
     fleet.set_astray(true);
     run.wait_until_it_says("sends without end");
-    run.running.signal(Signal::SIGTERM);
+    run.running.signal(Signal::TERM);
     run.wait_until_it_says("once more ends at once");
-    run.running.signal(Signal::SIGINT);
+    run.running.signal(Signal::INT);
     let (_, code, said) = run.end();
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("the run was interrupted"), "{said}");

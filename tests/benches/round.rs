@@ -4,7 +4,7 @@
 //! well-vectorised NumPy round, both measured elsewhere. Machines are shared and noisy: time on the processor is measured,
 //! and the best of several runs counts.
 
-use nix::sys::resource::{UsageWho, getrusage};
+use rustix::time::{ClockId, clock_gettime};
 use smidgen_tests::conformance::{experiment, run, simulation};
 use smidgen_tests::shared;
 
@@ -39,8 +39,6 @@ fn main() {
 
 /// Milliseconds that this process has used its processor.
 fn processor_ms() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the system counts its processes' time");
-    let (user, system) = (usage.user_time(), usage.system_time());
-    (user.tv_sec() + system.tv_sec()) as f64 * 1e3
-        + (user.tv_usec() + system.tv_usec()) as f64 / 1e3
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }

@@ -1,9 +1,11 @@
 //! A serial line without hardware: a pseudo-terminal, with a board's end and a port that the host can open.
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::{FdFlags, fcntl_setfd};
 use serialport::{SerialPort, TTYPort};
 use smidgen::world::transport::Address;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// How long the board's end waits before it gives up: a test shall fail, not hang.
@@ -23,11 +25,11 @@ pub fn pair() -> (Board, Port) {
 }
 
 /// Waits in `poll` only, never in the kernel's `write`; and no emulator that a test starts shall hold the line.
-fn configure(end: &TTYPort) -> nix::Result<()> {
-    use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-    fcntl(end.as_raw_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    fcntl(end.as_raw_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    Ok(())
+fn configure(end: &TTYPort) -> io::Result<()> {
+    // SAFETY: the port owns its descriptor and outlives this borrow; serialport does not lend it safely.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(end.as_raw_fd()) };
+    fcntl_setfl(descriptor, OFlags::NONBLOCK)?;
+    Ok(fcntl_setfd(descriptor, FdFlags::CLOEXEC)?)
 }
 
 /// The board's end: what a UART is to a board.

@@ -105,5 +105,5 @@ pub enum Reason {
 }
 
 fn hex(bytes: [u8; 8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }

@@ -129,26 +129,19 @@ impl KeyFile {
     }
 }
 
-/// A key as text, with a line's end.
+/// A key as a line of text.
 fn digits(key: &[u8; KEY_LEN]) -> [u8; 2 * KEY_LEN + 1] {
-    let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
     let mut text = [b'\n'; 2 * KEY_LEN + 1];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(key) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
-    }
+    base16ct::lower::encode(key, &mut text).expect("two digits per byte have room");
     text
 }
 
 fn parse(text: &str) -> Option<Key> {
-    let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii().as_bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii();
     let mut key = Zeroizing::new([0; KEY_LEN]);
-    if text.len() != 2 * KEY_LEN {
-        return None;
-    }
-    for (byte, pair) in key.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
+    // The length is checked apart: the decoder accepts fewer digits.
+    (text.len() == 2 * KEY_LEN).then_some(())?;
+    base16ct::mixed::decode(text, &mut *key).ok()?;
     Key::new(&key)
 }
 

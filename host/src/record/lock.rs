@@ -5,7 +5,7 @@ use super::{RecordError, write_error};
 use crate::record::checkpoint;
 use crate::units::files;
 use crate::units::shown::{shown, typed};
-use nix::errno::Errno;
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -61,7 +61,8 @@ impl Locks {
 
 /// Returns whether the error means that the file system has no locks, such as NFS without its lock service.
 fn knows_no_locks(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(Errno::ENOLCK as i32)
+    error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error() == Some(Errno::NOLCK.raw_os_error())
 }
 
 /// Removes partial files of a process that was killed.

@@ -2,7 +2,7 @@
 
 use crate::units::interrupt::Writing;
 use crate::units::shown::shown;
-use nix::fcntl::OFlag;
+use rustix::fs::OFlags;
 use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
@@ -20,7 +20,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
     // Opening a pipe waits for its writer, and only an open file can be asked for its kind without a race.
-    options.custom_flags(OFlag::O_NONBLOCK.bits());
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     // A socket cannot be opened at all, and the system's word for that is no help.
     let file = options.open(path).map_err(|error| what_else(path).unwrap_or(error))?;
     match other_kind(file.metadata()?.file_type()) {
@@ -142,6 +142,13 @@ pub fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// Makes a named pipe.
+#[cfg(test)]
+pub(crate) fn make_pipe(path: &Path) {
+    // By the program: macOS has no such call in rustix.
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,11 +192,9 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_file_is_named_and_never_waited_for() {
-        use nix::{sys::stat::Mode, unistd::mkfifo};
-
         let folder = tempfile::tempdir().unwrap();
         let at = |name| folder.path().join(name);
-        mkfifo(&at("pipe"), Mode::S_IRWXU).unwrap();
+        make_pipe(&at("pipe"));
         let _listener = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         fs::create_dir(at("folder")).unwrap();
         for (path, what) in [

@@ -7,13 +7,14 @@
 //! What was written before the end remains. The request that does not wait for a write, the second before the training and
 //! the third in it, may leave a part of a file as well, as a loss of power does.
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io::{self, Write};
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
 /// What this process does; held while a request is counted, so that none falls between two stages.
@@ -76,23 +77,22 @@ impl Drop for Writing {
 #[error("ended on request")]
 pub struct Ended;
 
-/// Counts requests from now on instead of dying of the first one. What this program was started to ignore it goes on
-/// to ignore: a closed terminal under `nohup`, Ctrl-C behind a script's `&`.
+/// Counts requests from now on instead of ending at the first. A signal that this program was started to ignore stays
+/// ignored: SIGHUP under `nohup`, SIGINT of a job that a script runs in the background.
 ///
 /// # Errors
-/// If the system has no thread to wait for signals, does not let them be handled, or this was called before.
+/// If the system has no thread to wait for signals, or does not let them be handled.
 pub fn listen() -> io::Result<()> {
-    let ignored = disposition::ignored();
-    let listening = ctrlc::set_handler(hear);
-    if matches!(listening, Err(ctrlc::Error::System(_))) {
-        // Signals would go to a thread that does not exist.
-        disposition::restore();
+    let mut requests = Signals::new::<[i32; 0], i32>([])?;
+    let handle = requests.handle();
+    // The thread comes first: without it, a handled signal would reach nobody.
+    thread::Builder::new().spawn(move || requests.forever().for_each(|_| hear()))?;
+    for request in [SIGINT, SIGTERM, SIGHUP] {
+        if !disposition::is_ignored(request)? {
+            handle.add_signal(request)?;
+        }
     }
-    disposition::ignore(&ignored);
-    listening.map_err(|error| match error {
-        ctrlc::Error::System(error) => error,
-        error => io::Error::other(error),
-    })
+    Ok(())
 }
 
 /// Counts a request, and ends the process where nothing is left to wait for.
@@ -129,7 +129,7 @@ fn exit() -> ! {
     let employed = employed();
     for &group in employed.iter() {
         // It fails only where all of them have ended.
-        let _ = killpg(group, Signal::SIGKILL);
+        let _ = kill_process_group(group, Signal::KILL);
     }
     process::exit(EXIT_CODE.into())
 }
@@ -191,58 +191,38 @@ pub fn is_urgent() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 1
 }
 
-/// What the system does with signals that nobody handles.
+/// What the system does with signals that are not handled. No safe crate sets or reads it.
 mod disposition {
-    use nix::sys::signal::{SigHandler, Signal, signal};
+    #![expect(unsafe_code)]
 
-    /// The signals that are requests.
-    const REQUESTS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    use libc::{SIG_IGN, SIGXFSZ};
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::ptr;
 
-    /// The signals that this program was started to ignore.
-    pub fn ignored() -> Vec<Signal> {
-        REQUESTS.into_iter().filter(|&request| is_ignored(request)).collect()
-    }
-
-    /// Lets every request end the process.
-    pub fn restore() {
-        for request in REQUESTS {
-            set(request, SigHandler::SigDfl);
-        }
-    }
-
-    fn is_ignored(request: Signal) -> bool {
-        let before = set(request, SigHandler::SigIgn);
-        let ignored = before == Some(SigHandler::SigIgn);
-        if let Some(before) = before.filter(|_| !ignored) {
-            set(request, before);
-        }
-        ignored
-    }
-
-    /// Ignores them.
-    pub fn ignore(signals: &[Signal]) {
-        for &request in signals {
-            set(request, SigHandler::SigIgn);
+    /// Tells whether a signal is ignored.
+    pub fn is_ignored(signal: i32) -> io::Result<bool> {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: the first pointer is null, so the call changes nothing and writes one `sigaction` to the second.
+        match unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } {
+            // SAFETY: the call has written it, and zeros were valid before.
+            0 => Ok(unsafe { action.assume_init() }.sa_sigaction == SIG_IGN),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 
     pub fn ignore_file_limits() {
-        set(Signal::SIGXFSZ, SigHandler::SigIgn);
-    }
-
-    /// Returns what it was before.
-    fn set(request: Signal, handler: SigHandler) -> Option<SigHandler> {
-        // SAFETY: no function of this program becomes a handler, only what was in its place before or the system's own.
-        unsafe { signal(request, handler) }.ok()
+        // SAFETY: no function becomes a handler. The call fails only for numbers that are no signals.
+        unsafe { libc::signal(SIGXFSZ, SIG_IGN) };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::signal::raise;
+    use signal_hook::low_level::raise;
     use std::process::Command;
-    use std::{env, fs, thread};
+    use std::{env, fs};
 
     /// Set in the process that [`write_and_be_asked_to_end`]: how many requests come in the middle of its write.
     const TIMES: &str = "SMIDGEN_TEST_REQUESTS";
@@ -255,7 +235,7 @@ mod tests {
         let writing = Writing::begin();
         let part = Writing::begin();
         for count in 1..=times.parse().unwrap() {
-            raise(Signal::SIGTERM).unwrap();
+            raise(SIGTERM).unwrap();
             while REQUESTS.load(Ordering::Relaxed) < count {
                 thread::yield_now();
             }

@@ -2,8 +2,7 @@
 
 use crate::units::interrupt::{self, Ended};
 use crate::units::shown::shown;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -120,7 +119,7 @@ impl Group {
         // Held so that no request comes between the start and the list.
         let mut employed = interrupt::employed();
         let program = command.process_group(0).spawn()?;
-        let id = Pid::from_raw(program.id().cast_signed());
+        let id = Pid::from_child(&program);
         employed.push(id);
         Ok(Self { program, id: Some(id) })
     }
@@ -147,7 +146,7 @@ impl Drop for Group {
         let mut employed = interrupt::employed();
         if let Some(id) = self.forget(&mut employed) {
             // It fails only where all of them have ended.
-            let _ = killpg(id, Signal::SIGKILL);
+            let _ = kill_process_group(id, Signal::KILL);
             // The end may take a while, and a request nothing of it.
             drop(employed);
             let _ = self.program.wait();
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_program_that_cannot_be_waited_for_is_not_said_to_be_unable_to_start() {
-        let lost = io::Error::from_raw_os_error(nix::errno::Errno::ECHILD as i32);
+        let lost = io::Error::from(rustix::io::Errno::CHILD);
         let lost = ProgramError::wait(OsStr::new("cargo"), lost);
         assert_eq!(
             lost.to_string(),
@@ -204,7 +203,7 @@ mod tests {
             absent.to_string(),
             "/no/program cannot be started (No such file or directory (os error 2)): run `scripts/setup.sh` once"
         );
-        let scarce = io::Error::from_raw_os_error(nix::errno::Errno::EAGAIN as i32);
+        let scarce = io::Error::from(rustix::io::Errno::AGAIN);
         let scarce = ProgramError::start(OsStr::new("cargo"), scarce);
         assert!(scarce.is_temporary());
         assert!(

@@ -174,7 +174,7 @@ mod tests {
         assert!(matches!(zeros, Err(TextError::Coding(Coding::Binary))));
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        crate::units::files::make_pipe(&pipe);
         let writer = std::thread::spawn({
             let pipe = pipe.clone();
             move || fs::write(pipe, "1 1:1\n".repeat(1 << 14))

@@ -1,11 +1,9 @@
 //! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs
 //! that work for it.
 
-use crate::support::{Running, command, script, wait_until};
-use nix::fcntl::OFlag;
-use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use crate::support::{Running, command, make_pipe, script, wait_until};
+use rustix::fs::OFlags;
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -48,19 +46,19 @@ impl Waiting {
 /// A folder with a pipe called `data`.
 fn with_pipe() -> TempDir {
     let folder = tempdir().expect("there is room");
-    mkfifo(&folder.path().join("data"), Mode::S_IRWXU).expect("it can be made");
+    make_pipe(&folder.path().join("data"));
     folder
 }
 
 #[test]
 fn a_request_ends_a_command_that_waits_for_more_data() {
     for (command, request) in [
-        ("simulate", Signal::SIGINT),
-        ("simulate", Signal::SIGTERM),
-        ("simulate", Signal::SIGHUP),
-        ("plan", Signal::SIGINT),
-        ("run --port tcp:127.0.0.1:1", Signal::SIGTERM),
-        ("emulate --board mps2-m3", Signal::SIGINT),
+        ("simulate", Signal::INT),
+        ("simulate", Signal::TERM),
+        ("simulate", Signal::HUP),
+        ("plan", Signal::INT),
+        ("run --port tcp:127.0.0.1:1", Signal::TERM),
+        ("emulate --board mps2-m3", Signal::INT),
     ] {
         let arguments = format!("{command} --dataset data --out run");
         let mut waiting = Waiting::start(with_pipe(), &arguments, |_| {});
@@ -69,7 +67,7 @@ fn a_request_ends_a_command_that_waits_for_more_data() {
         wait_until("it opens the pipe", || {
             let mut options = File::options();
             // Without a reader that fails instead of waiting for one.
-            options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+            options.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
             writer = options.open(&pipe).ok();
             writer.is_some()
         });
@@ -86,7 +84,7 @@ fn a_request_ends_a_command_whose_data_nobody_writes() {
             command.stdin(stdin);
         });
         wait_until("it looks for its data", || waiting.said().contains("loading data"));
-        waiting.assert_ends(&[Signal::SIGINT], &arguments);
+        waiting.assert_ends(&[Signal::INT], &arguments);
     }
 }
 
@@ -128,7 +126,7 @@ fn has_ended(process: &str) -> bool {
 #[test]
 fn a_request_ends_a_command_with_the_program_that_it_waits_for() {
     // The second of two in a row comes before anybody looks for the first. QEMU has nobody to leave a folder to then.
-    const TWO: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
+    const TWO: &[Signal] = &[Signal::INT, Signal::TERM];
     let (int, term) = (&TWO[..1], &TWO[1..]);
     let (together, alone, leaving) = (waiting_together(), waiting_alone(), leaving());
     for (program, waits, command, requests) in [

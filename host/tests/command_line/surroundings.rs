@@ -2,7 +2,7 @@
 
 use crate::support::{BINARY, executable, program, script, skip};
 use crate::{assert_says, smidgen, stderr};
-use nix::sys::resource::{Resource, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::iter;
@@ -202,7 +202,8 @@ fn alone(binary: &Path, directory: &Path, arguments: &str) -> Command {
         // Root is not limited. Tests side by side do not share a user.
         command.uid(60_000 + process::id() % 5_000);
     }
-    let limit = || Ok(setrlimit(Resource::RLIMIT_NPROC, 1, 1)?);
+    let one = Rlimit { current: Some(1), maximum: Some(1) };
+    let limit = move || Ok(setrlimit(Resource::Nproc, one)?);
     // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
     unsafe { command.pre_exec(limit) };
     command

@@ -5,7 +5,7 @@ use super::{
     BUILD_MAX, Running, command, emulation, simulated, smidgen, stderr, transcript, wait_until,
     wait_within,
 };
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 use smidgen::boards::board::Board;
 use smidgen::boards::image::{self, build};
 use smidgen::boards::key_file::KeyFile;
@@ -92,13 +92,13 @@ fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
         let mut run = Running::start(run.stderr(Stdio::null()));
         if let Some(moment) = moment {
             sleep(moment);
-            run.signal(Signal::SIGKILL);
+            run.signal(Signal::KILL);
             assert_eq!(run.end().signal(), Some(9));
         } else {
             wait_within(BUILD_MAX, "both boards work", || processes_in(&temporary) >= 2 * 2);
             // Signals of a kind that wait are one: the third comes after a while.
             while !run.has_ended() {
-                run.signal(Signal::SIGTERM);
+                run.signal(Signal::TERM);
                 sleep(Duration::from_millis(2));
             }
             assert_eq!(run.end().code(), Some(130));

@@ -5,16 +5,15 @@
 
 pub mod boards;
 
-use nix::errno::Errno;
-use nix::libc;
-use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
-use nix::unistd::Pid;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use serde_json::Value;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::io::Write;
-use std::mem;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -37,16 +36,32 @@ pub fn program(path: impl AsRef<OsStr>, directory: &Path, arguments: &str) -> Co
     command.args(arguments.split_whitespace()).current_dir(directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Tests in the background of a script ignore SIGINT, under `nohup` SIGHUP, and what they start would inherit that.
-    handle(&mut command, &[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM], SigHandler::SigDfl);
+    set_signals(&mut command, &[Signal::HUP, Signal::INT, Signal::TERM], libc::SIG_DFL);
     command
 }
 
-/// Sets what a program does about these signals when it starts.
-pub fn handle(command: &mut Command, signals: &'static [Signal], handler: SigHandler) {
-    // SAFETY: `SigDfl` and `SigIgn` are not functions.
-    let set = move |&number: &Signal| unsafe { signal(number, handler) }.map(drop);
+/// Has a program ignore these signals from its start.
+pub fn ignore(command: &mut Command, signals: &'static [Signal]) {
+    set_signals(command, signals, libc::SIG_IGN);
+}
+
+fn set_signals(command: &mut Command, signals: &'static [Signal], action: libc::sighandler_t) {
+    let set = move |signal: &Signal| {
+        // SAFETY: `SIG_DFL` and `SIG_IGN` are not functions.
+        match unsafe { libc::signal(signal.as_raw(), action) } {
+            libc::SIG_ERR => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
     // SAFETY: between fork and exec it makes system calls that are safe there, and nothing else.
-    unsafe { command.pre_exec(move || Ok(signals.iter().try_for_each(set)?)) };
+    unsafe { command.pre_exec(move || signals.iter().try_for_each(set)) };
+}
+
+/// Makes a named pipe.
+pub fn make_pipe(path: &Path) {
+    // By the program: macOS has no such call in rustix.
+    let made = Command::new("mkfifo").arg(path).status().expect("there is a program for it");
+    assert!(made.success(), "{made}");
 }
 
 /// Runs the binary to its end.
@@ -86,14 +101,18 @@ impl Running {
         self.child.as_ref().expect("it was not waited for").id()
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("it was not waited for"))
+    }
+
     pub fn signal(&self, signal: Signal) {
         // It fails where the program has ended by itself.
-        let _ = kill(Pid::from_raw(self.id().cast_signed()), signal);
+        let _ = kill_process(self.pid(), signal);
     }
 
     /// Whether it has ended. Its number stays its own until it is waited for.
     pub fn has_ended(&self) -> bool {
-        is_over(self.id(), libc::WNOHANG)
+        is_over(self.pid(), WaitIdOptions::NOHANG)
     }
 
     /// Waits for something that happens before the program ends.
@@ -109,7 +128,7 @@ impl Running {
     }
 
     pub fn end(&mut self) -> ExitStatus {
-        is_over(self.id(), 0);
+        is_over(self.pid(), WaitIdOptions::empty());
         self.release().wait().expect("it is ours")
     }
 
@@ -124,22 +143,16 @@ impl Running {
         let child = self.child.take().expect("it was not waited for");
         if self.is_group {
             // It was not reaped, so the number is still that of its group.
-            let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         }
         child
     }
 }
 
-/// Whether a child of this process has ended, which is not waited for: with `WNOHANG` now, with 0 once it has.
-fn is_over(id: u32, hang: libc::c_int) -> bool {
-    // SAFETY: it is made of numbers.
-    let mut how: libc::siginfo_t = unsafe { mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOWAIT | hang;
-    // SAFETY: the call writes to `how` alone, which is one.
-    let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut how, options) };
-    assert!(Errno::result(result).is_ok(), "it is ours: {}", Errno::last());
-    // SAFETY: the call has set the number, or left it 0.
-    unsafe { how.si_pid() != 0 }
+/// Tells whether a child of this process has ended, and leaves it to be waited for: with `NOHANG` now, without once it has.
+fn is_over(child: Pid, hang: WaitIdOptions) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | hang;
+    waitid(WaitId::Pid(child), options).expect("it is ours").is_some()
 }
 
 impl Drop for Running {

@@ -1,8 +1,10 @@
 //! Serial ports, and what tells one USB board from another.
 
 use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
-use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, UsbPortInfo};
+use rustix::fs::{OFlags, fcntl_setfl};
+use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, TTYPort, UsbPortInfo};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub(super) fn open(port: &str, baud: u32) -> Result<(Reader, Writer), TransportError> {
     open_halves(port, baud).map_err(|error| explain(port, baud, error))
@@ -20,14 +22,19 @@ fn builder(port: &str, baud: u32) -> serialport::SerialPortBuilder {
     serialport::new(port, baud).timeout(POLL).dtr_on_open(true)
 }
 
-/// Unix: waits in `poll` only. On a blocking descriptor, serialport's `write` would wait in the kernel until
-/// the last byte found room, however long that takes, and a read whose bytes someone else took as well.
+/// Opens a port whose descriptor does not block: it waits in `poll` only. On a blocking descriptor, serialport's `write`
+/// would wait in the kernel until the last byte found room, and a read would wait if another process took its bytes.
 fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    use std::os::fd::AsRawFd;
     let stream = builder(port, baud).open_native()?;
-    fcntl(stream.as_raw_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
+    set_nonblocking(&stream)?;
     Ok(Box::new(stream))
+}
+
+#[expect(unsafe_code)]
+fn set_nonblocking(port: &TTYPort) -> io::Result<()> {
+    // SAFETY: the port owns its descriptor and outlives this borrow; serialport does not lend it safely.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(port.as_raw_fd()) };
+    Ok(fcntl_setfl(descriptor, OFlags::NONBLOCK)?)
 }
 
 fn explain(port: &str, baud: u32, error: serialport::Error) -> TransportError {
