@@ -1,8 +1,10 @@
 //! The real binary, killed at any moment, interrupted, or given damaged files: a run resumes from its latest whole
 //! checkpoint, and ends as one that was left alone.
 
-mod support;
-
+use crate::support::{
+    self, Running, command, ignore, make_pipe, smidgen as run, stderr, summary_of, transcripts,
+    wait_until,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
@@ -11,10 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
-use support::{
-    Running, command, ignore, make_pipe, smidgen as run, stderr, summary_of, transcripts,
-    wait_until,
-};
 use tempfile::{TempDir, tempdir};
 
 /// Times that a run is killed.
@@ -537,7 +535,7 @@ fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
 /// As these tests may be started themselves: `cargo test &` in a script ignores SIGINT.
 #[test]
 fn tests_in_the_background_can_interrupt_what_they_start() {
-    let test = "an_interrupted_run_ends_in_order_and_can_be_resumed";
+    let test = "resume::an_interrupted_run_ends_in_order_and_can_be_resumed";
     let tests = std::env::current_exe().expect("this is one");
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP INT TERM; exec \"$0\" --exact \"$1\""]).arg(tests).arg(test);

@@ -1,8 +1,5 @@
 //! What the tests of the binary share: they start it, stop it, wait for it, and read what it leaves.
 
-// Each test binary uses a part of it.
-#![allow(dead_code)]
-
 pub mod boards;
 
 use rustix::process::{

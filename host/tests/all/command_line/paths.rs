@@ -1,7 +1,7 @@
 //! Names of files of any bytes, and text from outside.
 
-use super::support::command as plain;
 use super::{EXPERIMENT, Ready, answering, board, board_named, ready, stderr, work, worker};
+use crate::support::command as plain;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -10,9 +10,8 @@ mod surroundings;
 mod theory;
 mod time;
 
-#[path = "../support/mod.rs"]
-mod support;
-
+use crate::support::boards::{answering, board, board_named, ready, served_by, work, worker};
+use crate::support::{Running, command, json_lines, smidgen, stderr, summary_of};
 use serde_json::Value;
 use smidgen_protocol::message::{Ready, VERSION};
 use std::fs;
@@ -20,8 +19,6 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use support::boards::{answering, board, board_named, ready, served_by, work, worker};
-use support::{Running, command, json_lines, smidgen, stderr, summary_of};
 use tempfile::{TempDir, tempdir};
 
 /// Runs it in a fresh directory and returns the one sentence with which it refuses.

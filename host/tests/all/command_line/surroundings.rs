@@ -1,7 +1,7 @@
 //! The real binary where its checkout, a compiler or threads are missing.
 
+use super::{assert_says, smidgen, stderr};
 use crate::support::{BINARY, executable, program, script, skip};
-use crate::{assert_says, smidgen, stderr};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};

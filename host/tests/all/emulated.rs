@@ -4,12 +4,13 @@
 //! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set
 //! that is a failure.
 
-#[path = "../support/mod.rs"]
-mod support;
 // It looks for emulators that are left in /proc.
 #[cfg(target_os = "linux")]
 mod temporary;
 
+use crate::support::{
+    Running, command, script, skip, smidgen, stderr, summary_of, wait_until, wait_within,
+};
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -20,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use support::{Running, command, skip, smidgen, stderr, summary_of, wait_until, wait_within};
 use tempfile::{TempDir, tempdir};
 
 const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
@@ -253,9 +253,9 @@ fn every_qemu_gives_the_transcript_of_simulation() {
 }
 
 /// A program that runs QEMU and does something to it meanwhile.
-fn emulator(directory: &Path, script: &str) -> PathBuf {
+fn emulator(directory: &Path, content: &str) -> PathBuf {
     let path = directory.join("emulator");
-    support::script(&path, script);
+    script(&path, content);
     path
 }
 

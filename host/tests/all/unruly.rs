@@ -1,9 +1,8 @@
 //! The real binary with boards that flood their line, close it over and over, fall silent, or say the same to every
 //! question, beside healthy ones: rounds close, or the run ends with a sentence.
-#![cfg(target_os = "linux")]
 
-mod support;
-
+use crate::support::boards::{frame, listener, ready, work, worker};
+use crate::support::{Running, command, records, transcripts};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
@@ -14,8 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::boards::{frame, listener, ready, work, worker};
-use support::{Running, command, records, transcripts};
 use tempfile::{TempDir, tempdir};
 
 /// What a board does in place of its work.

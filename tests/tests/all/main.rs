@@ -1,0 +1,26 @@
+//! All end-to-end tests, in one program, so that it is linked once.
+
+mod absence;
+mod accuracy;
+mod bytes;
+mod emulated;
+mod fuzz;
+mod gradient;
+mod images;
+mod journal;
+mod minibatches;
+mod modules;
+mod objectives;
+mod oracle;
+mod overrun;
+mod quadratics;
+mod references;
+mod resume;
+mod rooms;
+mod routes;
+mod sealed;
+mod simulation;
+mod theory;
+mod threads;
+mod torture;
+mod weights;
