@@ -1,6 +1,6 @@
 //! smidgen's host: everything around the [aggregator](smidgen_aggregator), in rooms.
 //!
-//! A room imports only rooms to its left; `tests/house.rs` checks it. The binary, in `cmd`, may import all of them.
+//! A room imports only rooms to its left; `tests/all/house.rs` checks it. The binary, in `cmd`, may import all of them.
 //!
 //! ```text
 //! units < options < problem < boards < world < record < output < run < cli < study
