@@ -1,4 +1,4 @@
-//! What people see of a run: progress on a terminal, and the report. Reads records, never a world.
+//! Output for people: progress on a terminal, and the report. Reads records, never a world.
 
 pub mod progress;
 pub mod report;

@@ -1,7 +1,7 @@
 //! Progress of long work, on stderr.
 //!
-//! A terminal shows one line that changes; anything else, a log file for instance, gets a plain line now
-//! and then: for every phase, every tenth of work that takes its time, and one in ten seconds at least.
+//! A terminal shows one line that is updated in place. A log file gets plain lines: one per phase, one per tenth of
+//! slow work, and at least one every ten seconds.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -17,18 +17,18 @@ use crate::record::{Cost, Norm};
 use crate::units::quantity::{bytes, number, seconds};
 use crate::units::shown::lines;
 
-/// Columns of the bar.
+/// Width of the bar in columns.
 const BAR_WIDTH: usize = 8;
-/// Time between two looks of a terminal's line.
+/// Shortest time between two updates of a terminal's line.
 const TERMINAL_PERIOD: Duration = Duration::from_millis(50);
 /// Time between two steps of a spinner.
 const TICK_PERIOD: Duration = Duration::from_millis(100);
-/// Time between two lines of a plain log, if a tenth of the work is done meanwhile.
+/// Shortest time between two lines of a log when another tenth of the work is done.
 const TENTH_PERIOD: Duration = Duration::from_millis(500);
-/// Longest silence of a plain log during work.
+/// Longest time between two lines of a log during work.
 const PLAIN_PERIOD: Duration = Duration::from_secs(10);
 
-/// What is being done, and how far it is.
+/// Progress display of a run: its phase, then its rounds.
 pub struct Progress {
     rounds: u32,
     display: Display,
@@ -39,7 +39,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Progress of a run of `rounds` rounds.
+    /// Creates the display of a run of `rounds` rounds, on a terminal if stderr is one.
     pub fn new(rounds: u32) -> Self {
         let display = if io::stderr().is_terminal() {
             Display::Terminal(Bar::default())
@@ -54,7 +54,7 @@ impl Progress {
         Self { rounds, display, phase: None, transfers, pace: None, status: None }
     }
 
-    /// Begins a phase, `loading data` for instance. It lasts until another one or the first round begins.
+    /// Begins a phase, such as `loading data`. It lasts until the next phase or the first round.
     pub fn phase(&mut self, name: &str) {
         self.end_phase();
         self.leave_last_round();
@@ -64,7 +64,7 @@ impl Progress {
         self.transfers.clear();
     }
 
-    /// `done` of `total` bytes have gone to or come from `worker` in this phase.
+    /// Reports that `done` of `total` bytes have been transferred to or from `worker` in this phase.
     pub fn transfer(&mut self, worker: &str, done: u64, total: u64) {
         self.transfers.insert(worker.into(), (done, total));
         let (done, total) =
@@ -83,7 +83,7 @@ impl Progress {
         }
     }
 
-    /// `done` of `total` units of this phase's work are over, which `what` says in words.
+    /// Reports that `done` of `total` units of work are done in this phase; `what` describes it.
     pub fn work(&mut self, done: u64, total: u64, what: &str) {
         let pace = self.pace.get_or_insert_with(|| Pace::new(done));
         if self.display.is_due(pace, done, total) {
@@ -92,7 +92,7 @@ impl Progress {
         }
     }
 
-    /// A round is closed, with this loss and this norm, and with it the run has cost `total`.
+    /// Reports a closed round with its loss and norm, and the `total` cost of the run so far.
     pub fn round(&mut self, round: u32, loss: f64, norm: Norm, total: Cost) {
         if self.phase.is_some() {
             self.end_phase();
@@ -112,12 +112,12 @@ impl Progress {
         }
     }
 
-    /// Something worth a line of its own: a board that came back, an image that is built.
+    /// Prints a line that stays, such as a warning.
     pub fn note(&mut self, text: &str) {
         self.display.line(text);
     }
 
-    /// The work is done: leaves the last round as a line.
+    /// Ends the display and leaves the last round as a line.
     pub fn finish(mut self) {
         self.end_phase();
         self.leave_last_round();
@@ -127,7 +127,7 @@ impl Progress {
         }
     }
 
-    /// The work is done, and this is what came of it: it stands instead of the last round.
+    /// Ends the display and leaves `text` instead of the last round.
     pub fn conclude(mut self, text: &str) {
         self.status = None;
         self.end_phase();
@@ -135,7 +135,7 @@ impl Progress {
         self.finish();
     }
 
-    /// The line of the last round, if it was not shown or would be overwritten.
+    /// Prints the line of the last round, if it was not shown or would be overwritten.
     fn leave_last_round(&mut self) {
         if let Some(status) = self.status.take() {
             self.display.line(&status.line(self.rounds, None, usize::MAX));
@@ -150,13 +150,13 @@ impl Progress {
     }
 }
 
-/// What is done before the first round.
+/// Work before the first round or after the last one.
 struct Phase {
     name: String,
     since: Instant,
 }
 
-/// How fast work goes, and when it was shown last.
+/// Speed of the work, and when it was last shown.
 struct Pace {
     since: Instant,
     first: u64,
@@ -165,22 +165,22 @@ struct Pace {
 }
 
 impl Pace {
-    /// Work that begins now, with `first` of it done before.
+    /// Starts measuring now, when `first` units are already done.
     fn new(first: u64) -> Self {
         Self { since: Instant::now(), first, shown: None, tenth: 0 }
     }
 
-    /// Time until `total` is done at the pace so far, if there is one yet.
+    /// Returns the time left until `total` at the pace so far, or `None` before there is a pace.
     fn left(&self, done: u64, total: u64) -> Option<Duration> {
         let pace = (done.checked_sub(self.first)? as f64) / self.since.elapsed().as_secs_f64();
         Duration::try_from_secs_f64(total.saturating_sub(done) as f64 / pace).ok()
     }
 }
 
-/// The line of a terminal.
+/// The line on a terminal.
 struct Bar {
     line: ProgressBar,
-    /// What turns the spinner of a phase.
+    /// Turns the spinner during a phase.
     ticker: Option<Ticker>,
 }
 
@@ -198,14 +198,15 @@ impl Deref for Bar {
     }
 }
 
-/// A thread that turns a spinner until it is dropped. indicatif's own panics where the system has no thread.
+/// A thread that turns a spinner until it is dropped. indicatif's own ticker panics if the system cannot start a
+/// thread.
 struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// None if the system gave no thread: the spinner then stands still.
+    /// Starts the thread. Returns `None` if the system refuses one: the spinner then does not turn.
     fn new(line: ProgressBar) -> Option<Self> {
         let (stop, stopped) = channel();
         let turn = move || {
@@ -221,12 +222,12 @@ impl Ticker {
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop = None;
-        // A tick after this would draw over what comes next.
+        // A tick after this would overwrite the next line.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Where lines go.
+/// Destination of the lines.
 enum Display {
     Terminal(Bar),
     Plain(Box<dyn Write + Send>),
@@ -244,7 +245,7 @@ impl Display {
         }
     }
 
-    /// Whether it is time for another look.
+    /// Returns whether the line should be updated now.
     fn is_due(&self, pace: &Pace, done: u64, total: u64) -> bool {
         let silent = pace.shown.map(|shown| shown.elapsed());
         match self {
@@ -258,7 +259,7 @@ impl Display {
         }
     }
 
-    /// Columns for a line beside the bar.
+    /// Returns the columns left of a terminal's line next to the bar.
     fn width(&self) -> usize {
         match self {
             Self::Terminal(_) => usize::from(Term::stderr().size().1).saturating_sub(BAR_WIDTH + 1),
@@ -285,7 +286,7 @@ impl Display {
         }
     }
 
-    /// A line that stays. That nobody reads it is no reason to stop working.
+    /// Prints a line that stays. A closed stderr must not stop the run, so errors are ignored.
     fn line(&mut self, text: &str) {
         let text = &*lines(text);
         match self {
@@ -305,7 +306,7 @@ fn tenth_of(done: u64, total: u64) -> u64 {
     10 * done / total.max(1)
 }
 
-/// What a line tells of a round.
+/// The contents of a round's line.
 #[derive(Clone, Copy)]
 struct Status {
     round: u32,
@@ -315,7 +316,7 @@ struct Status {
 }
 
 impl Status {
-    /// As much of it as `width` has room for: the bytes go first, then the loss.
+    /// Formats the line in at most `width` columns: drops the bytes first, then the loss.
     fn line(&self, rounds: u32, left: Option<Duration>, width: usize) -> String {
         let Self { round, loss, norm, total } = *self;
         let round = format!("round {round}/{rounds}");
@@ -344,7 +345,7 @@ impl Status {
     }
 }
 
-/// Three digits, as a terminal writes them: `0.693`, `1.23e-4`.
+/// Formats a value to three digits in ASCII: `0.693`, `1.23e-4`.
 fn short(value: f64) -> String {
     if value == 0.0 || (0.01..1e4).contains(&value.abs()) {
         number(value)
@@ -353,7 +354,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The end of a progress line: the time left.
+/// Formats the time left, the end of a progress line.
 fn clock(left: Option<Duration>) -> String {
     left.map(|left| format!("  left {}", FormattedDuration(left))).unwrap_or_default()
 }
@@ -365,7 +366,7 @@ mod tests {
     use super::*;
     use crate::record::Traffic;
 
-    /// Lines that a test can read while progress writes them.
+    /// A log shared by the test and the display.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -399,13 +400,13 @@ mod tests {
         }
     }
 
-    /// A pace that began so long ago that every tenth is shown.
+    /// A pace that began long enough ago for every tenth to be shown.
     fn slow() -> Pace {
         Pace { since: Instant::now() - Duration::from_secs(5), ..Pace::new(0) }
     }
 
     #[test]
-    fn quick_work_is_told_in_its_phases_and_its_last_round() {
+    fn fast_run_logs_its_phases_and_its_last_round() {
         let lines = Lines::default();
         let mut progress = lines.progress(1000);
         progress.phase("sending shards");
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_work_is_told_at_every_tenth_and_after_silence() {
+    fn slow_run_logs_every_tenth_and_after_silence() {
         let display = Display::Plain(Box::new(Lines::default()));
         let mut pace = slow();
         assert!(!display.is_due(&pace, 99, 1000));
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn transfers_of_all_workers_are_one() {
+    fn transfers_of_all_workers_are_summed() {
         let lines = Lines::default();
         let mut progress = lines.progress(1);
         progress.phase("sending shards");
@@ -449,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_fits_its_columns() {
+    fn line_fits_its_columns() {
         let total = cost(999_400, 99.94);
         let extremes = [
             Status { round: 2000, loss: 1.59e-9, norm: Norm::Gradient(1.234e-11), total },
@@ -472,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conclusion_stands_instead_of_the_last_round() {
+    fn conclusion_replaces_the_last_round() {
         let lines = Lines::default();
         let mut progress = lines.progress(200);
         progress.phase("running");
@@ -482,11 +483,11 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_follows_the_pace() {
+    fn time_left_follows_the_pace() {
         let since = Instant::now() - Duration::from_secs(10);
         let pace = Pace { since, first: 100, shown: None, tenth: 0 };
         let left = pace.left(200, 400).unwrap().as_secs_f64();
-        // More by what passes meanwhile.
+        // A busy machine adds to the ten seconds.
         assert!((20.0..60.0).contains(&left), "{left}");
         assert_eq!(pace.left(100, 400), None);
         assert_eq!(pace.left(0, 400), None);

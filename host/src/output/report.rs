@@ -1,4 +1,4 @@
-//! The report of a run: one page of HTML that needs nothing but itself.
+//! The report of a run: one self-contained HTML page.
 //!
 //! ```text
 //!  Run ── curve ── axis ── chart ──> render ──> report.html
@@ -6,8 +6,8 @@
 //!  curves ── chart ── figure ──> one SVG for one chart of several curves
 //! ```
 //!
-//! Drawings are SVG inside the page; there is no script and no request, and the page follows the
-//! reader's light or dark theme and width, and prints. All text of the run is escaped.
+//! Charts are inline SVG. The page has no script, makes no request, adapts to the reader's theme and width, and can be
+//! printed. All text from the run is escaped.
 
 mod axis;
 pub mod bars;
@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 use crate::record::{REPORT, RecordError, Run, write_whole};
 use crate::units::shown::lines;
 
-/// The report of `run` as one self-contained page.
+/// Returns the report of `run` as HTML.
 pub fn render(run: &Run) -> String {
-    // Escaped for HTML, it may still hold what reorders or hides text.
+    // Escaping for HTML leaves control characters, which could reorder or hide text.
     lines(&page::page(run).into_string()).into_owned()
 }
 

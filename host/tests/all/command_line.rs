@@ -154,7 +154,7 @@ fn the_report_of_a_killed_or_damaged_run_says_so() {
     fs::remove_file(run.join("summary.json")).expect("it was there");
     assert!(smidgen(directory.path(), "report run").status.success());
     let report = fs::read_to_string(run.join("report.html")).expect("the report is there");
-    assert_says(&report, &["did not come to its end", "the 5 rounds that are whole"]);
+    assert_says(&report, &["did not finish", "its 5 complete rounds"]);
 }
 
 #[test]

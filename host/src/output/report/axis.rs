@@ -1,4 +1,4 @@
-//! Axes: a scale, its range, and ticks at round numbers.
+//! Axes: scale, range, and ticks at round numbers.
 
 use std::ops::Range;
 
@@ -6,24 +6,24 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 
 use crate::units::quantity;
 
-/// Labelled ticks that an axis has at most.
+/// Maximum number of labelled ticks.
 const TICK_COUNT_MAX: usize = 6;
-/// Labelled ticks with which a reader finds the way.
+/// Minimum number of labelled ticks for an axis to be readable.
 const TICK_COUNT_MIN: usize = 3;
 
-/// How values become lengths.
+/// Mapping from values to lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Equal differences are equal lengths.
     Linear,
-    /// Equal ratios are equal lengths; only positive values have a place.
+    /// Equal ratios are equal lengths; only positive values can be drawn.
     Logarithmic,
 }
 
-/// What an axis measures, which decides how its ticks read.
+/// Quantity of an axis, which decides the format of its labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Whole numbers, rounds for instance.
+    /// Whole numbers, such as rounds.
     Count,
     /// Bytes.
     Bytes,
@@ -46,8 +46,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis that holds all `values` that have a place on its scale, with `margin` (a part of its
-    /// length) left free at both ends. Without any such value it goes from 0 to 1, or from 1 to 10.
+    /// Creates an axis over all `values` that its scale can show, with `margin` (as a fraction of its length) at both
+    /// ends. Without such values it ranges from 0 to 1, or from 1 to 10 on a logarithmic scale.
     pub fn new(scale: Scale, unit: Unit, values: impl Iterator<Item = f64>, margin: f64) -> Self {
         let places = values.filter_map(|value| place(scale, value));
         let range = places
@@ -67,7 +67,7 @@ impl Axis {
         Self { scale, ticks: ticks.collect(), minor, range }
     }
 
-    /// Coordinate of `value`, if it has one.
+    /// Returns the coordinate of `value`, or `None` if the scale cannot show it.
     pub fn place(&self, value: f64) -> Option<f64> {
         place(self.scale, value)
     }
@@ -111,7 +111,7 @@ fn place(scale: Scale, value: f64) -> Option<f64> {
     place.is_finite().then_some(place)
 }
 
-/// A single value gets room on both sides; several get `margin`.
+/// Widens a range by `margin` at both ends, or a single value by an interval around it.
 fn widened(range: Range<f64>, margin: f64) -> Range<f64> {
     let length = range.end - range.start;
     let room = if length > range.start.abs() * 1e-9 {
@@ -124,7 +124,7 @@ fn widened(range: Range<f64>, margin: f64) -> Range<f64> {
     range.start - room..range.end + room
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten.
+/// Returns ticks at multiples of 1, 2 or 5 times a power of ten.
 fn linear_ticks(range: &Range<f64>, unit: Unit) -> Vec<f64> {
     let least = (range.end - range.start) / TICK_COUNT_MAX as f64;
     let decade = 10f64.powf(least.log10().floor());
@@ -138,8 +138,8 @@ fn linear_ticks(range: &Range<f64>, unit: Unit) -> Vec<f64> {
     (first..=last).map(|n| n as f64 * step).collect()
 }
 
-/// Decades, or every second or third of them; 1, 2 and 5 in each if there are too few; and where
-/// even those are too few, ticks as on a linear scale. The second list is for the lines between.
+/// Returns labelled and minor ticks. The labelled ones are decades or every n-th of them; 1, 2 and 5 in each decade
+/// if these are too few; and linear ticks if those are too few as well.
 fn logarithmic_ticks(range: &Range<f64>) -> (Vec<f64>, Vec<f64>) {
     let steps = (1..).map(|step| in_decades(range, &[1.0], step));
     let decades = steps.take(400).find(|ticks| ticks.len() <= TICK_COUNT_MAX).unwrap_or_default();
@@ -159,7 +159,7 @@ fn logarithmic_ticks(range: &Range<f64>) -> (Vec<f64>, Vec<f64>) {
     (ticks, minor.collect())
 }
 
-/// `factors` times every `step`-th power of ten, as far as they lie in `range` of the exponents.
+/// Returns `factors` times every `step`-th power of ten, within a `range` of exponents.
 fn in_decades(range: &Range<f64>, factors: &[f64], step: usize) -> Vec<f64> {
     let first = (range.start.floor() as i32).div_euclid(step as i32) * step as i32;
     let exponents = (first..=range.end.ceil() as i32).step_by(step);
@@ -179,7 +179,7 @@ fn label(scale: Scale, unit: Unit, value: f64, step: f64) -> String {
     }
 }
 
-/// `1.00 kB` as a tick is `1 kB`.
+/// Drops trailing zeros: `1.00 kB` becomes `1 kB`.
 fn whole(quantity: String) -> String {
     let (digits, unit) = quantity.split_at(quantity.find('\u{a0}').unwrap_or(quantity.len()));
     match digits.contains('.') {
@@ -188,7 +188,7 @@ fn whole(quantity: String) -> String {
     }
 }
 
-/// `10⁻³`, `2·10⁻³`
+/// Formats a value as `10⁻³` or `2·10⁻³`.
 fn power_label(value: f64) -> String {
     let exponent = (value.log10() + 1e-9).floor();
     let factor = value / 10f64.powf(exponent);
@@ -200,7 +200,7 @@ fn power_label(value: f64) -> String {
     }
 }
 
-/// As many decimals as tell a value from the next one a `step` further.
+/// Formats a value with the decimals that a `step` between ticks needs.
 fn plain_label(value: f64, step: f64) -> String {
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     if value == 0.0 {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithmic_ticks_are_decades_where_there_are_enough() {
+    fn logarithmic_ticks_are_decades_if_there_are_enough() {
         use Scale::Logarithmic;
         let decades = labels(Logarithmic, Unit::Number, [2e-5, 0.3]);
         assert_eq!(decades, ["10⁻⁴", "10⁻³", "10⁻²", "0.1"]);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn values_without_a_place_are_left_out() {
+    fn values_that_the_scale_cannot_show_do_not_widen_the_axis() {
         let values = [0.0, -1.0, f64::NAN, f64::INFINITY, 10.0, 1000.0];
         let axis = Axis::new(Scale::Logarithmic, Unit::Number, values.into_iter(), 0.0);
         assert_eq!(axis.range, 1.0..3.0);

@@ -1,4 +1,4 @@
-//! What methods cost, as bars: bytes up and bytes down, one bar a method.
+//! Bar chart of the cost of methods: uplink and downlink bytes, one bar per method.
 
 use maud::{PreEscaped, html};
 
@@ -7,25 +7,25 @@ use crate::units::quantity::bytes;
 
 /// Width of the drawing in points.
 const WIDTH: f64 = 760.0;
-/// Where bars begin; their labels stand before.
+/// Left end of the bars; their labels are to the left of it.
 const LEFT: f64 = 290.0;
-/// Room for the figure after the longest bar.
+/// Space for the figure to the right of the longest bar.
 const RIGHT: f64 = 90.0;
-/// Height of a bar with the gap after it.
+/// Height of a bar and the gap below it.
 const ROW: f64 = 26.0;
 /// Height of title and key together.
 const TOP: f64 = 74.0;
 
-/// A method and what it cost, if it got where it should.
+/// A method and its cost to reach the target.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// What the method is called.
+    /// Name of the method.
     pub label: String,
-    /// What it cost; none if it did not get there.
+    /// Its cost; `None` if it did not reach the target.
     pub cost: Option<Cost>,
 }
 
-/// Bars of wire bytes as an SVG file, in the order given.
+/// Returns a bar chart of wire bytes as an SVG file, with bars in the given order.
 pub fn bars(title: &str, bars: &[Bar]) -> String {
     let most = bars.iter().filter_map(|bar| bar.cost).map(|cost| cost.wire_bytes()).max();
     let scale = (WIDTH - LEFT - RIGHT) / most.unwrap_or(1).max(1) as f64;
@@ -66,7 +66,7 @@ mod tests {
     use crate::record::Traffic;
 
     #[test]
-    fn bars_are_as_long_as_their_bytes_and_the_absent_are_named() {
+    fn bar_lengths_follow_bytes_and_missed_targets_are_named() {
         let traffic = |wire_bytes| Traffic { wire_bytes, ..Traffic::default() };
         let cost = Cost { uplink: traffic(100), downlink: traffic(280), ..Cost::default() };
         let svg = bars(

@@ -1,5 +1,4 @@
-//! Charts as SVG. The colours below are names: a style sheet replaces them by those of the reader's
-//! light or dark theme.
+//! Charts as SVG. The colours below are keys: a style sheet replaces them by those of the reader's light or dark theme.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -9,7 +8,7 @@ use super::axis::{Axis, Scale, Unit};
 use super::curve::{Comparison, Mark, Measure, thinned};
 use crate::units::quantity;
 
-/// SVG units in a point of the page: the backend draws on whole units, which are finer than points.
+/// SVG units per point of the page. The backend rounds to whole units, so a unit is finer than a point.
 const FINE: u32 = 4;
 /// Width of a chart in SVG units.
 pub const WIDTH: u32 = 420 * FINE;
@@ -19,22 +18,22 @@ pub const HEIGHT: u32 = 300 * FINE;
 const INK: RGBColor = RGBColor(0x20, 0x24, 0x2B);
 const GRID: RGBColor = RGBColor(0xD0, 0xD4, 0xDA);
 const FAINT: RGBColor = RGBColor(0xEB, 0xED, 0xF0);
-/// The colour of a run.
+/// Colour of the run.
 pub const RUN: RGBColor = RGBColor(0x0B, 0x5F, 0xC6);
-/// The colour of what it is compared with.
+/// Colour of dense gradient descent.
 pub const BASELINE: RGBColor = RGBColor(0xC2, 0x55, 0x0A);
 
-/// What a curve is drawn against.
+/// Quantity of the x axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Against {
     /// Rounds.
     Rounds,
-    /// Bytes that the workers sent, on the wire.
+    /// Uplink bytes on the wire.
     Uplink,
-    /// Bytes on the wire, up and down.
+    /// Bytes on the wire in both directions.
     Bytes,
-    /// Seconds that the bytes take on the busiest link, modelled.
+    /// Modelled seconds that the bytes take on the busiest link.
     Modelled,
     /// Seconds of a simulation's clock.
     Virtual,
@@ -43,7 +42,7 @@ pub enum Against {
 }
 
 impl Against {
-    /// What the chart is called.
+    /// Returns its name for a caption.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rounds => "rounds",
@@ -74,7 +73,7 @@ impl Against {
         }
     }
 
-    /// Where a mark is; not a number where that is not known.
+    /// Returns the value at a mark; NaN if it is unknown.
     pub fn of(self, mark: &Mark) -> f64 {
         match self {
             Self::Rounds => f64::from(mark.round),
@@ -88,28 +87,28 @@ impl Against {
 
 /// One method in a chart.
 pub struct Line<'a> {
-    /// Where it stood.
+    /// Its progress.
     pub marks: &'a [Mark],
-    /// The name of its colour.
+    /// Key of its colour.
     pub colour: RGBColor,
 }
 
-/// A measure against rounds, bytes or seconds, of one method or several.
+/// Chart of a measure against rounds, bytes or seconds, of one or more methods.
 pub struct Chart<'a> {
-    /// What is drawn.
+    /// Quantity of the y axis.
     pub measure: Measure,
-    /// What it is drawn against.
+    /// Quantity of the x axis.
     pub against: Against,
-    /// The methods, the last one on top; those without marks are not drawn.
+    /// The methods, the last one on top. Methods without marks are not drawn.
     pub lines: Vec<Line<'a>>,
-    /// Points that a line has at most.
+    /// Maximum number of points per line.
     pub point_count_max: usize,
-    /// Where to draw how much less the run needed, if it is of this measure.
+    /// Comparison whose distance is drawn if it is by this measure.
     pub comparison: Option<Comparison>,
 }
 
 impl Chart<'_> {
-    /// Known values that have no place in the chart: not finite, or not positive on a logarithmic axis.
+    /// Returns the number of known values that cannot be drawn: not finite, or not positive on a logarithmic axis.
     pub fn left_out(&self) -> usize {
         let (x, y) = (self.x_axis(), self.y_axis());
         let known =
@@ -121,7 +120,7 @@ impl Chart<'_> {
         self.lines.iter().flat_map(|line| line.marks)
     }
 
-    /// The elements inside the chart's `<svg>`, whose size is [`WIDTH`] by [`HEIGHT`].
+    /// Returns the elements inside the chart's `<svg>`, whose size is [`WIDTH`] by [`HEIGHT`].
     pub fn draw(&self) -> String {
         let mut svg = String::new();
         self.draw_on(SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)))
@@ -130,7 +129,8 @@ impl Chart<'_> {
         inside.trim_end().trim_end_matches("</svg>").to_owned()
     }
 
-    /// Costs are drawn on a logarithmic axis if one method's would else be a sliver at the rim.
+    /// Returns the x axis. Costs that differ by more than a factor of 4 get a logarithmic one: on a linear axis the
+    /// curve of the cheaper method would be too narrow to read.
     fn x_axis(&self) -> Axis {
         let ends =
             || self.lines.iter().filter_map(|line| Some(self.against.of(line.marks.last()?)));
@@ -142,7 +142,7 @@ impl Chart<'_> {
         Axis::new(scale, self.against.unit(), values, 0.02)
     }
 
-    /// Norms are drawn on a logarithmic axis; so is a loss that falls by orders of magnitude.
+    /// Returns the y axis: logarithmic for norms, and for a loss that falls by orders of magnitude.
     fn y_axis(&self) -> Axis {
         let values = || self.marks().filter_map(|mark| self.measure.of(mark));
         let ends = (values().reduce(f64::min), values().reduce(f64::max));
@@ -193,7 +193,7 @@ impl Chart<'_> {
         area.present()
     }
 
-    /// The distance between both methods at the level of the comparison, if it is wide enough to see.
+    /// Returns the distance between both methods at the level of the comparison, if it is wide enough to see.
     fn bridge(&self, x: &Axis, y: &Axis) -> Option<Bridge> {
         let comparison = self.comparison.filter(|comparison| comparison.measure == self.measure)?;
         let (run, baseline) =
@@ -206,10 +206,10 @@ impl Chart<'_> {
     }
 }
 
-/// What drawing into a string gives.
+/// Result of drawing into a string.
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-/// A level line from where one method reached it to where the other did.
+/// A horizontal line between the points at which both methods reached a level.
 struct Bridge {
     from: f64,
     to: f64,

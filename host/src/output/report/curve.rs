@@ -1,24 +1,24 @@
-//! Curves: what was reached, what it had cost by then, and how many points a drawing needs.
+//! Curves: progress and total cost per round, and thinning for drawing.
 
 use super::chart::Against;
 use crate::record::{BaselineRecord, Cost, RoundRecord, running_totals};
 
-/// Where a method stood in one round.
+/// Progress of a method in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
     /// The round t.
     pub round: u32,
     /// f(x^t).
     pub loss: f64,
-    /// ‖∇f(x^t)‖², where it is known.
+    /// ‖∇f(x^t)‖², if it is known.
     pub gradient_norm_squared: Option<f64>,
-    /// ‖g^t‖²; dense gradient descent has no estimator but the gradient.
+    /// ‖g^t‖²; for dense gradient descent, whose estimator is the gradient, the same as above.
     pub estimator_norm_squared: Option<f64>,
-    /// What all rounds up to and with this one cost.
+    /// Cost of all rounds up to and including this one.
     pub total: Cost,
 }
 
-/// The marks of a run.
+/// Returns the marks of a run.
 pub fn of_run(rounds: &[RoundRecord]) -> Vec<Mark> {
     let mark = |(record, total): (&RoundRecord, Cost)| Mark {
         round: record.round,
@@ -30,7 +30,7 @@ pub fn of_run(rounds: &[RoundRecord]) -> Vec<Mark> {
     rounds.iter().zip(running_totals(rounds.iter().map(RoundRecord::cost))).map(mark).collect()
 }
 
-/// The marks of dense gradient descent.
+/// Returns the marks of dense gradient descent.
 pub fn of_baseline(rounds: &[BaselineRecord]) -> Vec<Mark> {
     let mark = |(record, total): (&BaselineRecord, Cost)| Mark {
         round: record.round,
@@ -42,19 +42,19 @@ pub fn of_baseline(rounds: &[BaselineRecord]) -> Vec<Mark> {
     rounds.iter().zip(running_totals(rounds.iter().map(|r| r.cost))).map(mark).collect()
 }
 
-/// What a curve shows over rounds, bytes or seconds.
+/// Quantity that a curve shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// f(x^t)
+    /// f(x^t).
     Loss,
-    /// ‖∇f(x^t)‖²
+    /// ‖∇f(x^t)‖².
     Gradient,
-    /// ‖g^t‖², where the gradient is not known.
+    /// ‖g^t‖², if the gradient is not known.
     Estimator,
 }
 
 impl Measure {
-    /// Value of the measure at a mark, if it is known.
+    /// Returns the value at a mark, if it is known.
     pub fn of(self, mark: &Mark) -> Option<f64> {
         match self {
             Self::Loss => Some(mark.loss),
@@ -63,7 +63,7 @@ impl Measure {
         }
     }
 
-    /// The symbol, as in the papers.
+    /// Returns its symbol, as in the papers.
     pub const fn symbol(self) -> &'static str {
         match self {
             Self::Loss => "f(x)",
@@ -72,34 +72,34 @@ impl Measure {
         }
     }
 
-    /// The least value that `marks` reach, if they have any that is finite.
+    /// Returns the least finite value of `marks`, if there is one.
     pub fn least(self, marks: &[Mark]) -> Option<f64> {
         let values = marks.iter().filter_map(|mark| self.of(mark));
         values.filter(|value| value.is_finite()).reduce(f64::min)
     }
 
-    /// The first mark that is down to `level`.
+    /// Returns the first mark whose value is at most `level`.
     pub fn first_at(self, marks: &[Mark], level: f64) -> Option<&Mark> {
         marks.iter().find(|mark| self.of(mark).is_some_and(|value| value <= level))
     }
 }
 
-/// Two methods at the lowest level that both reached.
+/// Comparison of two methods at the lowest level that both reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
-    /// What they are compared by.
+    /// Quantity by which they are compared.
     pub measure: Measure,
     /// The level.
     pub level: f64,
-    /// Where the run first was down to it.
+    /// First mark of the run at the level.
     pub run: Mark,
-    /// Where dense gradient descent first was down to it.
+    /// First mark of dense gradient descent at the level.
     pub baseline: Mark,
 }
 
 impl Comparison {
-    /// Compares by the gradient; or by the loss where the gradient is not known or where it has not
-    /// yet come down from where it started, as it may on a nonconvex objective.
+    /// Compares by the gradient, or by the loss if the gradient is unknown or has not yet fallen below its first
+    /// value, as can happen with a nonconvex objective.
     pub fn of(run: &[Mark], baseline: &[Mark]) -> Option<Self> {
         [Measure::Gradient, Measure::Loss].into_iter().find_map(|measure| {
             let level = measure.least(run)?.max(measure.least(baseline)?);
@@ -111,20 +111,20 @@ impl Comparison {
         })
     }
 
-    /// Wire bytes of dense gradient descent over those of the run; above 1 the run saves.
+    /// Returns the ratio of wire bytes, dense gradient descent to the run; above 1 the run needs fewer.
     pub fn bytes_factor(&self) -> f64 {
         self.baseline.total.wire_bytes() as f64 / self.run.total.wire_bytes() as f64
     }
 
-    /// What dense gradient descent took over what the run took, where that is known.
+    /// Returns the ratio of another cost, dense gradient descent to the run, if it is known.
     pub fn factor(&self, against: Against) -> Option<f64> {
         let factor = against.of(&self.baseline) / against.of(&self.run);
         factor.is_finite().then_some(factor)
     }
 }
 
-/// At most `count_max` of `points`, which ascend in x: the first, lowest, highest and last of every
-/// column of the drawing. What is left out would have been drawn on top of what stays.
+/// Thins `points`, which ascend in x, to at most `count_max`: the first, lowest, highest and last of every column of
+/// the drawing. The other points of a column would be drawn on top of these.
 pub fn thinned(points: Vec<(f64, f64)>, count_max: usize) -> Vec<(f64, f64)> {
     if points.len() <= count_max {
         return points;
@@ -136,7 +136,7 @@ pub fn thinned(points: Vec<(f64, f64)>, count_max: usize) -> Vec<(f64, f64)> {
     points.chunk_by(|a, b| column(a.0) == column(b.0)).flat_map(outline).collect()
 }
 
-/// The first, lowest, highest and last of some points, each once and in their order.
+/// Returns the first, lowest, highest and last of some points, without duplicates and in their order.
 fn outline(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let extreme = |better: fn(f64, f64) -> bool| {
         (0..points.len())
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_compared_where_both_have_been() {
+    fn methods_are_compared_at_the_lowest_level_that_both_reached() {
         let run = of_run(&[
             record(0, Some(8.0), 20),
             record(1, None, 20),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_have_not_moved_are_not_compared() {
+    fn methods_without_progress_are_not_compared() {
         let run = of_run(&[record(0, Some(3.0), 5), record(1, Some(4.0), 5)]);
         assert_eq!(Comparison::of(&run, &dense(&[3.0, 1.0])), None);
     }

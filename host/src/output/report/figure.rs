@@ -1,5 +1,4 @@
-//! A chart of several curves as a drawing of its own: with title, key and colours for both themes, so that it can stand in
-//! any page.
+//! A chart of several curves as a separate SVG file with title, legend and colours for both themes.
 
 use maud::{PreEscaped, html};
 use plotters::style::RGBColor;
@@ -7,16 +6,16 @@ use plotters::style::RGBColor;
 use super::chart::{self, Against, Chart, Line};
 use super::curve::{Mark, Measure};
 
-/// Points that a curve has at most: drawings are kept in a repository.
+/// Maximum number of points per curve. Figures are committed to a repository, so they must be small.
 const POINT_COUNT_MAX: usize = 240;
-/// SVG units of a line of text.
+/// Height of a line of text in SVG units.
 const ROW: u32 = 88;
-/// SVG units around everything.
+/// Margin in SVG units.
 const MARGIN: u32 = 40;
-/// Where the key begins: below the chart's own y axis.
+/// Left end of the legend, aligned with the chart's y axis.
 const KEY_LEFT: u32 = MARGIN + 280;
 
-/// The names of colours, for as many curves; the style sheet says what becomes of them.
+/// Keys of the colours of the curves; the style sheet replaces them.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(0x0B, 0x5F, 0xC6),
     RGBColor(0xC2, 0x55, 0x0A),
@@ -28,19 +27,19 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(0x6B, 0x72, 0x80),
 ];
 
-/// Curves that a figure can tell apart.
+/// Maximum number of curves, one per colour.
 pub const CURVE_COUNT_MAX: usize = COLOURS.len();
 
 /// A method in a figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Curve<'a> {
-    /// What the key calls it.
+    /// Its name in the legend.
     pub label: &'a str,
-    /// Where it stood, round by round.
+    /// Its progress per round.
     pub marks: &'a [Mark],
 }
 
-/// ‖∇f(x)‖² of some methods as an SVG file.
+/// Draws ‖∇f(x)‖² of several methods as an SVG file.
 ///
 /// # Panics
 /// If there are more than [`CURVE_COUNT_MAX`].
@@ -84,7 +83,7 @@ mod tests {
     use crate::record::{RoundRecord, Traffic};
 
     #[test]
-    fn a_figure_has_title_key_and_a_curve_for_each_method() {
+    fn figure_has_title_legend_and_one_curve_per_method() {
         let record = |round| RoundRecord {
             round,
             gradient_norm_squared: Some(f64::from(round + 1).recip()),
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_style_sheet_knows_every_colour() {
+    fn style_sheet_replaces_every_colour() {
         let sheet = include_str!("figure.css");
         for RGBColor(r, g, b) in COLOURS {
             for part in ["stroke", "fill"] {

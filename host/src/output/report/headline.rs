@@ -1,4 +1,4 @@
-//! The headline: what came of the run, in sentences and figures.
+//! The headline: the result of the run, in sentences and figures.
 
 use maud::{Markup, html};
 use std::path::is_separator;
@@ -14,7 +14,7 @@ impl Page<'_> {
         self.option("method").map_or("EF21".into(), |method| method.to_uppercase())
     }
 
-    /// `EF21 on mushrooms, 20 workers`
+    /// Returns the title, such as `EF21 on mushrooms, 20 workers`.
     pub(super) fn title(&self) -> String {
         let dataset = self.option("dataset");
         let name = dataset.as_deref().and_then(|path| path.rsplit(is_separator).next());
@@ -27,7 +27,7 @@ impl Page<'_> {
         format!("{}{dataset}{workers}", self.method())
     }
 
-    /// `, at 115 200 baud`, if that is known.
+    /// Returns ` at 115 200 baud`, or nothing if the rate is unknown.
     fn line(&self) -> String {
         let baud = self.summary().baud;
         baud.map(|baud| format!(" at {} baud", count(baud.into()))).unwrap_or_default()
@@ -45,35 +45,40 @@ impl Page<'_> {
                         " " (sentence)
                     }
                 }
-                @for warning in [self.unfinished(), self.missing(), self.diverged().map(String::from), self.slow_lines()].into_iter().flatten() {
+                @for warning in [
+                    self.unfinished(), self.missing(), self.diverged().map(String::from), self.slow_lines(),
+                ].into_iter().flatten() {
                     p.warning role="note" { (warning) }
                 }
                 div.tiles {
-                    (tile(&bytes(total.uplink.wire_bytes), "up, on the wire"))
-                    (tile(&bytes(total.downlink.wire_bytes), "down, on the wire"))
+                    (tile(&bytes(total.uplink.wire_bytes), "uplink, on the wire"))
+                    (tile(&bytes(total.downlink.wire_bytes), "downlink, on the wire"))
                     @if let (Some(clock), Some(elapsed)) = (self.clock(), total.elapsed_seconds) {
                         (tile(&seconds(elapsed), &format!("for all rounds, {}", measure(clock))))
                     }
-                    (tile(&seconds(total.modelled_seconds), &format!("for the bytes of the busiest link, modelled{}", self.line())))
+                    (tile(
+                        &seconds(total.modelled_seconds),
+                        &format!("for the bytes of the busiest link, modelled{}", self.line()),
+                    ))
                     @if let Some(comparison) = self.comparison {
                         (factor_tile(comparison.bytes_factor()))
                     }
                     @if let Some(TestRecord { rows, accuracy: Some(share), .. }) = self.summary().test {
-                        (tile(&format!("{:.1} %", 100.0 * share), &format!("right on {rows} rows held out")))
+                        (tile(&format!("{:.1} %", 100.0 * share), &format!("accuracy on {rows} held-out rows")))
                     }
                 }
             }
         }
     }
 
-    /// `After round 2000, f(x) = 0.231 and ‖∇f(x)‖² = 1.93·10⁻², for …`
+    /// Returns `After round 2000, f(x) = 0.231 and ‖∇f(x)‖² = 1.93·10⁻². The run took …`.
     fn result(&self) -> String {
         let last = self.last();
         let norm = self.norm();
         let value =
             norm.of(last).map(|value| format!(" and {} = {}", norm.symbol(), number(value)));
         format!(
-            "After round {}, f(x) = {}{}, for {} up and {} down: {}.",
+            "After round {}, f(x) = {}{}. The run took {} uplink, {} downlink, and {}.",
             count(last.round.into()),
             number(last.loss),
             value.unwrap_or_default(),
@@ -83,13 +88,13 @@ impl Page<'_> {
         )
     }
 
-    /// Which model it left, if not that of the last round.
+    /// Returns a sentence on the model of the run, if it is not that of the last round.
     fn best(&self) -> Option<String> {
         let best = self.summary().left_before_end()?;
         Some(format!("{}.", sentence::best(best)))
     }
 
-    /// Whether the target was reached, if there was one.
+    /// Returns a sentence on whether the target was reached, if there was one.
     fn target(&self) -> Option<String> {
         let target = self.option("target")?;
         let reached = self.summary().target_reached?;
@@ -97,7 +102,7 @@ impl Page<'_> {
         Some(format!("The target, {target}, {reached}."))
     }
 
-    /// What both methods took to the same level, the dearer one first.
+    /// Returns a sentence that compares the cost of both methods to the same level, the more expensive one first.
     fn saving(&self) -> Option<String> {
         let (comparison, clock) = (self.comparison?, self.common_time());
         let takes = |method: &str, mark: &Mark| {
@@ -112,7 +117,7 @@ impl Page<'_> {
         let times = |factor: f64| number(if saves { factor } else { 1.0 / factor });
         let seconds = comparison.factor(clock).map(times);
         Some(format!(
-            "Down to {} = {}, the lowest that both reached, {more} where {less}, up and down together: {} times the bytes{}.",
+            "To reach {} = {}, the lowest level of both, {more}, and {less}: {} times the bytes in both directions{}.",
             comparison.measure.symbol(),
             number(comparison.level),
             times(comparison.bytes_factor()),
@@ -126,15 +131,15 @@ impl Page<'_> {
         if self.summary().finished {
             return None;
         }
-        let cut = if self.run.cut { ", and the last line of its rounds is cut off" } else { "" };
+        let cut = if self.run.cut { ", and the last line of its records is truncated" } else { "" };
         let rounds = self.run.rounds.len() as u64;
         Some(format!(
-            "This run did not come to its end{cut}. The page shows the {} rounds that are whole.",
+            "This run did not finish{cut}. The page shows its {} complete rounds.",
             count(rounds)
         ))
     }
 
-    /// The slowest line, if one is slow, and the names of other slow ones.
+    /// Returns a sentence on the slowest line, if it is slow, and the names of other slow ones.
     fn slow_lines(&self) -> Option<String> {
         let slow = self.summary().slow_lines();
         let (slowest, rest) = slow.split_first()?;
@@ -142,7 +147,7 @@ impl Page<'_> {
         let more = if names.is_empty() {
             String::new()
         } else {
-            format!(" Slow as well: {}.", names.join(", "))
+            format!(" Other slow lines: {}.", names.join(", "))
         };
         let line = slow_line(&slowest.name, &slowest.times, self.summary().baud?);
         Some(format!("{line}.{more}"))
@@ -151,14 +156,13 @@ impl Page<'_> {
     fn missing(&self) -> Option<String> {
         let round = self.run.missing?;
         Some(format!(
-            "Round {round} has no record, though later ones have: its bytes and seconds, and those of any other missing round, \
-             are in no total."
+            "The record of round {round} is missing, although later ones exist. The totals do not include missing rounds."
         ))
     }
 
     fn diverged(&self) -> Option<&'static str> {
         self.summary().has_diverged().then_some(
-            "This run diverged: its loss rose, or numbers left their range. Try again with a smaller step size.",
+            "This run diverged: its loss rose, or numbers saturated. Try a smaller step size.",
         )
     }
 }

@@ -1,4 +1,4 @@
-//! The page: its sections, between the headline and the transcript.
+//! The page: its sections from the headline to the transcript.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
@@ -10,10 +10,10 @@ use crate::record::{Run, Summary};
 use crate::units::quantity::{count, seconds};
 use crate::world::Clock;
 
-/// Points that a drawn curve has at most: more than a screen has columns.
+/// Maximum number of points per curve, more than the columns of a screen.
 const POINT_COUNT_MAX: usize = 1500;
 
-/// A run with what the sections of its page share.
+/// A run, and the data that the sections of its page share.
 pub(super) struct Page<'a> {
     pub(super) run: &'a Run,
     pub(super) marks: Vec<Mark>,
@@ -21,7 +21,7 @@ pub(super) struct Page<'a> {
     pub(super) comparison: Option<Comparison>,
 }
 
-/// The whole page.
+/// Returns the page.
 pub fn page(run: &Run) -> Markup {
     let (marks, baseline) = (curve::of_run(&run.rounds), curve::of_baseline(&run.baseline));
     let comparable = !run.summary.has_diverged();
@@ -61,17 +61,18 @@ impl Page<'_> {
         self.marks.last().expect("a run has at least one round")
     }
 
-    /// An option of the run, as a person would type it.
+    /// Returns an option of the run as it is typed on the command line.
     pub(super) fn option(&self, name: &str) -> Option<String> {
         self.summary().configuration.get(name).map(plain)
     }
 
-    /// The clock that the run's seconds were measured by, if they were.
+    /// Returns the clock of the run's measured seconds, if there are any.
     pub(super) fn clock(&self) -> Option<Clock> {
         self.summary().clock.filter(|_| self.last().total.elapsed_seconds.is_some())
     }
 
-    /// The time in which the run and dense gradient descent, which is simulated, are compared: virtual time, where it is known of both.
+    /// Returns the time by which the run is compared with dense gradient descent, which is simulated: virtual time if
+    /// both have it, otherwise modelled time.
     pub(super) fn common_time(&self) -> Against {
         let both = [&self.marks, &self.baseline].into_iter().filter_map(|marks| marks.last());
         let is_known = both.into_iter().all(|mark| mark.total.elapsed_seconds.is_some());
@@ -81,7 +82,7 @@ impl Page<'_> {
         }
     }
 
-    /// What the curves show: the gradient if it is known in any round, else the estimator.
+    /// Returns the norm to draw: the gradient if it is known in any round, otherwise the estimator.
     pub(super) fn norm(&self) -> Measure {
         let known = self.marks.iter().any(|mark| mark.gradient_norm_squared.is_some());
         if known { Measure::Gradient } else { Measure::Estimator }
@@ -94,10 +95,12 @@ impl Page<'_> {
         let left_out: usize = charts.iter().map(|[chart, ..]| chart.left_out()).sum();
         html! {
             section {
-                h2 { "The way down" }
+                h2 { "Convergence" }
                 p.legend {
                     span { i.run {} (self.method()) }
-                    @if !self.baseline.is_empty() { span { i.baseline {} "dense gradient descent, on a line without faults" } }
+                    @if !self.baseline.is_empty() {
+                        span { i.baseline {} "dense gradient descent on a line without faults" }
+                    }
                 }
                 div.charts {
                     @for chart in charts.iter().flatten() {
@@ -106,15 +109,15 @@ impl Page<'_> {
                 }
                 @if left_out > 0 {
                     p.note {
-                        (count(left_out as u64)) " values are zero, negative or not finite and have no \
-                        place on their axis."
+                        (count(left_out as u64)) " values are not drawn: they are zero, negative or not finite."
                     }
                 }
             }
         }
     }
 
-    /// Where the time of the workers' rounds went; on real links with the curve against that time, which is no other method's.
+    /// Returns the section on time per worker. On real links it has a chart against measured time, without dense
+    /// gradient descent, which is only simulated.
     fn times(&self) -> Markup {
         let measured = (self.clock() == Some(Clock::Host)).then(|| Chart {
             lines: vec![Line { marks: &self.marks, colour: RUN }],
@@ -165,8 +168,8 @@ impl Page<'_> {
             h2 { "Transcript" }
             p { code.transcript { (last.transcript) } }
             p.note {
-                "The digest of the model, of every estimator and of every update sent. Two runs with \
-                this transcript are the same run, bit for bit, on whatever boards and links."
+                "Digest of the model, of every estimator and of every update sent. Runs with equal transcripts are \
+                equal bit for bit, on any boards and links."
                 @if wall > 0.0 { " This one took " (seconds(wall)) " on the host's clock." }
             }
         }
@@ -187,7 +190,7 @@ fn figure(chart: &Chart<'_>) -> Markup {
     }
 }
 
-/// A value of the configuration as a person would type it.
+/// Formats a value of the configuration as it is typed on the command line.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

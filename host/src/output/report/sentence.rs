@@ -1,11 +1,11 @@
-//! Sentences about a run that its report, its plan and its progress share.
+//! Sentences on a run, shared by report, plan and progress.
 
 use crate::problem::recipe::exceeds;
 use crate::record::{BestRecord, Cost, Criterion, StepTheory, WorkerTimes};
 use crate::units::quantity::{count, excess, number, seconds};
 use crate::world::Clock;
 
-/// How exactly features are held, whose largest relative error is `error`: `exactly`, `to 1.20·10⁻⁵ of …`.
+/// Describes the precision of features whose largest relative error is `error`: `exactly`, or `to 1.20·10⁻⁵ of …`.
 pub fn precision(error: f64) -> String {
     match error {
         0.0 => "exactly".into(),
@@ -13,11 +13,12 @@ pub fn precision(error: f64) -> String {
     }
 }
 
-/// A step size beside the longest one that is known: `γ = 0.400, 33.9 times the 0.0118 that Theorem 3 of … allows`; none where theory is silent.
+/// Compares a step size with the largest known one: `γ = 0.400, 33.9 times the 0.0118 that Theorem 3 of … allows`.
+/// Returns `None` without theory.
 pub fn step(gamma: f64, theory: &StepTheory, tuned: bool) -> Option<String> {
     if tuned {
         let start = first_step(gamma, theory)?;
-        return Some(format!("γ started at {start}, and tuned itself"));
+        return Some(format!("γ started at {start}, and was tuned"));
     }
     let (longest, basis) = (theory.longest()?, step_basis(theory)?);
     let (times, is_longer) = (gamma / longest, exceeds(gamma, longest));
@@ -27,7 +28,7 @@ pub fn step(gamma: f64, theory: &StepTheory, tuned: bool) -> Option<String> {
     } else if times < 0.999 {
         format!("less than the {}", number(longest))
     } else {
-        let advice = "a longer one (--step F) often converges sooner";
+        let advice = "a larger one (--step F) often converges faster";
         return Some(format!("γ = {gamma}, {basis}; {advice}"));
     };
     Some(match &theory.theorem {
@@ -36,7 +37,8 @@ pub fn step(gamma: f64, theory: &StepTheory, tuned: bool) -> Option<String> {
     })
 }
 
-/// The first step of a run that tunes it: `0.400, 1.0002 times what Theorem 3 of … allows`; none where theory is silent.
+/// Describes the first step size of a run that tunes it: `0.400, 1.0002 times what Theorem 3 of … allows`. Returns
+/// `None` without theory.
 pub fn first_step(gamma: f64, theory: &StepTheory) -> Option<String> {
     let (longest, basis) = (theory.longest()?, step_basis(theory)?);
     let (times, is_longer) = (gamma / longest, exceeds(gamma, longest));
@@ -48,7 +50,8 @@ pub fn first_step(gamma: f64, theory: &StepTheory) -> Option<String> {
     })
 }
 
-/// What the longest step stands on: `which Theorem 3 of … allows`, `EF21's step, borrowed: no theorem covers dcgd`.
+/// Returns the basis of the largest step size: `which Theorem 3 of … allows`, or `EF21's step, borrowed: no theorem
+/// covers dcgd`.
 fn step_basis(StepTheory { theorem, borrowed_from, gap, .. }: &StepTheory) -> Option<String> {
     match (theorem, borrowed_from, gap) {
         (Some(theorem), ..) => Some(format!("which {theorem} allows")),
@@ -57,18 +60,19 @@ fn step_basis(StepTheory { theorem, borrowed_from, gap, .. }: &StepTheory) -> Op
     }
 }
 
-/// A line that takes longer than its bytes at `baud`: `tcp:127.0.0.1:5000 takes 50.1 ms a round on the line, where …`.
+/// Describes a line that takes longer than its bytes at `baud`: `tcp:127.0.0.1:5000 takes 50.1 ms per round on the
+/// line …`.
 pub fn slow_line(place: &str, times: &WorkerTimes, baud: u32) -> String {
     format!(
-        "{place} takes {} a round on the line, where its bytes take {} at {} baud: look for what delays them, such as a \
-         TCP endpoint without TCP_NODELAY, the latency timer of a USB adapter, or a slower line in between",
+        "{place} takes {} per round on the line, but its bytes take only {} at {} baud: check for a TCP endpoint \
+         without TCP_NODELAY, the latency timer of a USB adapter, or a slower line in between",
         seconds(times.a_round(times.total.line_seconds)),
         seconds(times.a_round(times.total.modelled_seconds)),
         count(baud.into()),
     )
 }
 
-/// What follows a time by this clock.
+/// Returns the words that follow a time by this clock.
 pub const fn measure(clock: Clock) -> &'static str {
     match clock {
         Clock::Host => "by the host's clock",
@@ -76,7 +80,7 @@ pub const fn measure(clock: Clock) -> &'static str {
     }
 }
 
-/// The time that `cost` took by a clock, with what its bytes take on the busiest link at `baud` beside it, as far as these are known.
+/// Formats the measured time of `cost` by `clock` and its modelled time at `baud`, as far as they are known.
 pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
     let rate = baud.map(|baud| format!(" at {} baud", count(baud.into()))).unwrap_or_default();
     let modelled = seconds(cost.modelled_seconds);
@@ -89,7 +93,7 @@ pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
     }
 }
 
-/// Which model a run leaves, where it is not that of the last round.
+/// Describes the model of a run that is not that of the last round.
 pub fn best(best: &BestRecord) -> String {
     let BestRecord { round, criterion, loss, gradient_norm_squared } = *best;
     let why = match criterion {
@@ -113,10 +117,11 @@ mod tests {
     use crate::problem::theory::{Basis, Gap, Theorem};
 
     #[test]
-    fn a_step_stands_beside_its_theorem_or_is_borrowed() {
+    fn step_size_is_compared_with_its_theorem_or_borrowed() {
         let of = |gap, gamma, tuned| {
             let basis = Basis { theorem: Theorem::Reloaded3, gap };
-            step(gamma, &Longest { gamma: 0.01, basis }.into(), tuned).expect("theory has a word")
+            step(gamma, &Longest { gamma: 0.01, basis }.into(), tuned)
+                .expect("theory has a step size")
         };
         let theorem = "Theorem 3 of Error Feedback Reloaded";
         assert_eq!(
@@ -128,16 +133,14 @@ mod tests {
             format!("γ = 1.00·10⁻³, less than the 0.0100 that {theorem} allows")
         );
         assert!(of(None, 0.01, false).starts_with(&format!("γ = 0.0100, which {theorem} allows;")));
-        assert!(
-            of(None, 0.01, true).ends_with(&format!("which {theorem} allows, and tuned itself"))
-        );
-        // A step that is longer by more than rounding is never said to be allowed.
+        assert!(of(None, 0.01, true).ends_with(&format!("which {theorem} allows, and was tuned")));
+        // A step size that is larger by more than rounding is never called allowed.
         for (gamma, text) in [
             (0.010_002_1, "γ started at 0.0100, 1.0002 times what"),
             (0.010_09, "γ started at 0.0101, 1.009 times what"),
             (0.025, "γ started at 0.0250, 2.50 times what"),
         ] {
-            let sentence = format!("{text} {theorem} allows, and tuned itself");
+            let sentence = format!("{text} {theorem} allows, and was tuned");
             assert_eq!(of(None, gamma, true), sentence);
         }
         assert!(of(None, 0.010_005, false).contains("1.0005 times the 0.0100 that"));
@@ -147,8 +150,8 @@ mod tests {
         assert!(dcgd(0.01, false).starts_with(&format!("γ = 0.0100, {lent};")));
         assert_eq!(dcgd(0.5, false), format!("γ = 0.500, 50.0 times the 0.0100 of {lent}"));
         assert_eq!(dcgd(0.001, false), format!("γ = 1.00·10⁻³, less than the 0.0100 of {lent}"));
-        assert_eq!(dcgd(0.01, true), format!("γ started at 0.0100, {lent}, and tuned itself"));
-        let twice = format!("γ started at 0.0200, 2.00 times {lent}, and tuned itself");
+        assert_eq!(dcgd(0.01, true), format!("γ started at 0.0100, {lent}, and was tuned"));
+        let twice = format!("γ started at 0.0200, 2.00 times {lent}, and was tuned");
         assert_eq!(dcgd(0.02, true), twice);
         assert_eq!(step(0.5, &StepTheory::default(), false), None);
     }

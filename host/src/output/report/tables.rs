@@ -1,4 +1,4 @@
-//! The tables: bytes by cause, workers, and constants.
+//! The tables: bytes by cause, times, workers, and constants.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 use crate::units::quantity::{bytes, count, counted, number, seconds};
 use crate::world::Clock;
 
-/// Bytes by direction and cause.
+/// Returns the section on bytes by direction and cause.
 pub fn traffic(page: &Page<'_>) -> Markup {
     let Cost { uplink, downlink, .. } = page.last().total;
     let summary = page.summary();
@@ -18,11 +18,11 @@ pub fn traffic(page: &Page<'_>) -> Markup {
     let most = uplink.wire_bytes.max(downlink.wire_bytes);
     html! {
         section {
-            h2 { "Where the bytes went" }
+            h2 { "Traffic" }
             p.legend {
                 span { i.payload {} "payload" }
-                span { i.framing {} "frames around it" }
-                span { i.again {} "sent again" }
+                span { i.framing {} "framing" }
+                span { i.again {} "retransmitted" }
             }
             (bar("up", &uplink, most))
             (bar("down", &downlink, most))
@@ -31,8 +31,8 @@ pub fn traffic(page: &Page<'_>) -> Markup {
                     thead { tr {
                         th scope="col" { "direction" }
                         @for name in [
-                            "payload", "frames around it", "sent again", "on the wire", "frames",
-                            "frames sent again",
+                            "payload", "framing", "retransmitted", "on the wire", "frames",
+                            "retransmitted frames",
                         ] { th.number scope="col" { (name) } }
                     } }
                     tbody {
@@ -51,12 +51,12 @@ pub fn traffic(page: &Page<'_>) -> Markup {
             }
             @if setup.wire_bytes() > 0 {
                 p.note {
-                    "Setup is what came before the first round: greetings, configuration and shards, "
+                    "Setup is the traffic before the first round: identification, configuration and shards, "
                     (time(&setup, page.clock().filter(|_| setup.elapsed_seconds.is_some()), summary.baud)) "."
                     @if closing.wire_bytes() > 0 {
-                        " Closing is the question after the last round whether all hold the same state."
+                        " Closing is the check after the last round that all states are equal."
                     }
-                    " The figures of the run leave them out."
+                    " The figures of the run do not include them."
                 }
             }
             @if let Some(limit) = summary.information_limit { (limit_note(&limit)) }
@@ -64,18 +64,18 @@ pub fn traffic(page: &Page<'_>) -> Markup {
     }
 }
 
-/// The constants of the problem, and the step sizes that follow from them.
+/// Returns the constants of the problem and the step sizes that follow from them.
 pub fn theory(summary: &Summary) -> Markup {
     let l_i = || summary.workers.iter().filter_map(|worker| worker.l_i);
     let constants = [
         ("L", "", summary.l, "smoothness of f"),
-        ("L", "min", l_i().reduce(f64::min), "least of the workers' constants"),
+        ("L", "min", l_i().reduce(f64::min), "smallest of the workers' constants"),
         ("L", "max", l_i().reduce(f64::max), "largest of the workers' constants"),
         ("L", "AM", summary.l_am, "arithmetic mean of the workers' constants"),
         ("L", "QM", summary.l_qm, "quadratic mean of the workers' constants"),
         ("γ", "", summary.gamma, "step size"),
-        ("γ", "theory", summary.theory.theory_gamma, "longest step size that theory allows"),
-        ("γ", "borrowed", summary.theory.borrowed_gamma, "step size that another method lends"),
+        ("γ", "theory", summary.theory.theory_gamma, "largest step size that theory allows"),
+        ("γ", "borrowed", summary.theory.borrowed_gamma, "step size borrowed from another method"),
         ("γ", "dense", summary.baseline_gamma, "step size of dense gradient descent"),
     ];
     html! {
@@ -102,7 +102,7 @@ pub fn theory(summary: &Summary) -> Markup {
     }
 }
 
-/// The parts of the wire bytes of one direction, on a scale on which `most` bytes fill the width.
+/// Returns a bar of the wire bytes of one direction by cause; `most` bytes fill the width.
 fn bar(direction: &str, traffic: &Traffic, most: u64) -> Markup {
     let parts = [
         ("payload", traffic.payload_bytes),
@@ -140,22 +140,22 @@ fn traffic_row(direction: &str, traffic: &Traffic) -> Markup {
 fn limit_note(limit: &InformationLimit) -> Markup {
     html! {
         p {
-            "The limit: coded perfectly, the " (count(limit.updates)) " updates would take "
-            (bytes(limit.bytes().ceil() as u64)) ", " (number(limit.bits_per_update)) " bits each in the mean. Their \
-            bodies took " (bytes(limit.sent_bytes)) ", "
-            (number(limit.sent_bytes as f64 / limit.bytes())) " times the limit."
+            "Under an ideal code, the " (count(limit.updates)) " updates would take "
+            (bytes(limit.bytes().ceil() as u64)) ", " (number(limit.bits_per_update)) " bits per update on average. \
+            Their bodies took " (bytes(limit.sent_bytes)) ", "
+            (number(limit.sent_bytes as f64 / limit.bytes())) " times that."
         }
     }
 }
 
-/// Where the time of each worker's rounds went.
+/// Returns a table of the time of the workers' rounds by cause.
 pub fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
     html! {
         div.scroll role="region" aria-label="Time by cause" tabindex="0" {
             table {
                 thead { tr {
-                    th scope="col" { "worker, a round in the mean" }
-                    @for name in ["round-trip", "line", "board", "asking again", "line, modelled", "rounds"] {
+                    th scope="col" { "worker, mean per round" }
+                    @for name in ["round trip", "line", "board", "retries", "line, modelled", "rounds"] {
                         th.number scope="col" { (name) }
                     }
                 } }
@@ -163,12 +163,13 @@ pub fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
             }
         }
         p.note {
-            "Round-trip: from the first question of a round to the end of the update, " (measure(clock)) ". Its parts: waiting for the line, of which the \
-            host sees answers come in and estimates the rest from answers that need no computing; waiting for the board, which is what the other two leave; and the \
-            time from the first to the last sending of a question that was repeated. Beside it, modelled: what the bytes of the link take at its rate."
+            "Round trip: from the first request of a round to the end of the update, " (measure(clock)) ". Its parts \
+            are the line, measured while answers come in and otherwise estimated from answers that need no computing; \
+            retries, from the first to the last transmission of a repeated request; and the board, which is the \
+            remainder. Modelled: the time of the link's bytes at its rate."
             @match clock {
-                Clock::Host => { " A board that is always slow to listen cannot be told from a slow line." }
-                Clock::Virtual => { " The time of the boards is a constant of the simulation." }
+                Clock::Host => { " A board that always responds late cannot be distinguished from a slow line." }
+                Clock::Virtual => { " Boards take a constant time in simulation." }
             }
         }
     }
@@ -185,13 +186,13 @@ fn times_row(worker: &WorkerRecord) -> Markup {
                 total.board_seconds,
                 total.repeating_seconds,
                 total.modelled_seconds,
-            ] { td.number title={ (seconds(part)) " in all" } { (seconds(times.a_round(part))) } }
+            ] { td.number title={ (seconds(part)) " in total" } { (seconds(times.a_round(part))) } }
             td.number { (count(times.rounds.into())) }
         }
     }
 }
 
-/// What each worker sent, heard and dropped.
+/// Returns the section on the frames that each worker sent, received and dropped.
 pub fn workers(workers: &[WorkerRecord]) -> Markup {
     html! {
         @if !workers.is_empty() {
@@ -210,8 +211,8 @@ pub fn workers(workers: &[WorkerRecord]) -> Markup {
                             tr {
                                 th scope="col" { "worker" }
                                 @for name in [
-                                    "rows", "bytes", "frames", "sent again", "bytes", "frames",
-                                    "sent again", "reboots", "saturated",
+                                    "rows", "bytes", "frames", "retransmitted", "bytes", "frames",
+                                    "retransmitted", "reboots", "saturated",
                                 ] { th.number scope="col" { (name) } }
                                 th scope="col" { "by host" }
                                 th scope="col" { "by worker" }
@@ -221,8 +222,7 @@ pub fn workers(workers: &[WorkerRecord]) -> Markup {
                     }
                 }
                 p.note {
-                    "Bytes and frames of a worker include its setup. Saturated: mantissas that it cut to \
-                    their range."
+                    "Bytes and frames of a worker include its setup. Saturated: mantissas clamped to their range."
                 }
                 @for worker in workers.iter().filter(|worker| worker.left_out > 0) {
                     p.note { (left_out(worker)) }
@@ -250,14 +250,14 @@ fn worker_row(worker: &WorkerRecord) -> Markup {
     }
 }
 
-/// How often rounds went on without a worker, and why.
+/// Describes how often a worker was excluded from rounds, and why.
 fn left_out(worker: &WorkerRecord) -> String {
     let times = counted(worker.left_out.into(), "time", "times");
     let why = worker.reason.as_deref().unwrap_or("it was silent");
-    format!("{} was left out {times}, the last time because of this: {why}.", worker.name)
+    format!("{} was excluded {times}; reason of the last time: {why}.", worker.name)
 }
 
-/// `checksum 12, repeated 3`
+/// Formats dropped frames by reason: `checksum 12, repeated 3`.
 fn reasons(rejected: &BTreeMap<String, u64>) -> String {
     if rejected.is_empty() {
         return "none".into();

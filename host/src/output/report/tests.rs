@@ -11,7 +11,7 @@ use crate::record::{
 use crate::units::quantity;
 use crate::world::Clock;
 
-/// Traffic of `frames` frames with `payload` bytes in each, one of five sent again.
+/// Traffic of `frames` frames with `payload` bytes each, every fifth one retransmitted.
 fn traffic(frames: u64, payload: u64) -> Traffic {
     let retransmitted_frames = frames / 5;
     let payload_bytes = (frames - retransmitted_frames) * payload;
@@ -24,7 +24,7 @@ fn traffic(frames: u64, payload: u64) -> Traffic {
     }
 }
 
-/// Gradient norms that fall from 0.32 with a ripple, as those of EF21 with Top1 do.
+/// Gradient norms that fall from 0.32 with a ripple, like those of EF21 with Top1.
 fn norm(round: u32, rate: f64) -> f64 {
     let t = f64::from(round);
     0.32 * (-rate * t).exp() * (1.0 + 0.15 * (t / 9.0).sin()) + 2e-6
@@ -67,7 +67,7 @@ fn baseline(count: u32) -> Vec<BaselineRecord> {
     (0..count).map(record).collect()
 }
 
-/// A line that takes 3 ms a round where its bytes take 2, and a board that takes n.
+/// Times of a line that takes 3 ms per round, 2 ms of them for its bytes, and of a board that takes `n` ms.
 fn times(rounds: u32, n: u32) -> WorkerTimes {
     let [count, board] = [rounds, n].map(f64::from);
     let total = Times {
@@ -97,7 +97,7 @@ fn worker(n: u32) -> WorkerRecord {
     }
 }
 
-/// A run of `count` rounds with all that a run can have.
+/// A run of `count` rounds with every optional part.
 fn run(count: u32) -> Run {
     let options = [
         ("dataset", json!("../data/mushrooms")),
@@ -144,7 +144,7 @@ fn run(count: u32) -> Run {
     Run { rounds, cut: false, missing: None, summary, baseline }
 }
 
-/// Leaves the page where a person can look at it if `SMIDGEN_REPORT_DIR` is set.
+/// Renders the page, and writes it to `SMIDGEN_REPORT_DIR` for inspection if that is set.
 fn page(name: &str, run: &Run) -> String {
     let page = render(run);
     if let Some(directory) = std::env::var_os("SMIDGEN_REPORT_DIR") {
@@ -154,19 +154,19 @@ fn page(name: &str, run: &Run) -> String {
 }
 
 #[test]
-fn a_page_has_all_sections_and_stands_alone() {
+fn page_has_all_sections_and_makes_no_request() {
     let page = page("full", &run(2000));
     for part in [
         "EF21 on mushrooms, 20 workers",
         "After round 1\u{202f}999, f(x) = 0.420",
-        "The way down",
-        "Where the bytes went",
+        "Convergence",
+        "Traffic",
         "Where the time went",
         "Workers",
         "Configuration",
         "Theory",
         "Transcript",
-        "coded perfectly, the 40\u{202f}000 updates would take 74.0\u{a0}kB, 14.8 bits each",
+        "ideal code, the 40\u{202f}000 updates would take 74.0\u{a0}kB, 14.8 bits per update",
         "checksum 12, repeated 3",
     ] {
         assert!(page.contains(part), "{part}");
@@ -180,7 +180,7 @@ fn a_page_has_all_sections_and_stands_alone() {
 }
 
 #[test]
-fn the_headline_compares_at_the_lowest_level_both_reached() {
+fn headline_compares_at_the_lowest_level_of_both() {
     let mut run = run(2);
     run.rounds[1].gradient_norm_squared = Some(0.01);
     run.baseline = baseline(3);
@@ -189,15 +189,16 @@ fn the_headline_compares_at_the_lowest_level_both_reached() {
     let factor = (3 * dense.wire_bytes()) as f64 / (2 * ours.wire_bytes()) as f64;
     let page = render(&run);
     let sentence = format!(
-        "Down to ‖∇f(x)‖² = 0.0100, the lowest that both reached, dense gradient descent on a line without faults takes {}",
+        "To reach ‖∇f(x)‖² = 0.0100, the lowest level of both, dense gradient descent on a line without faults \
+         takes {}",
         quantity::bytes(3 * dense.wire_bytes())
     );
     assert!(page.contains(&sentence));
-    assert!(page.contains(&format!("{} times the bytes and", quantity::number(factor))));
+    assert!(page.contains(&format!("{} times the bytes in", quantity::number(factor))));
 }
 
 #[test]
-fn text_of_the_run_is_escaped() {
+fn text_from_the_run_is_escaped() {
     let mut run = run(3);
     let evil = "<script>alert('&\"')</script>";
     run.summary.configuration.insert("dataset".into(), json!(evil));
@@ -212,24 +213,24 @@ fn text_of_the_run_is_escaped() {
 }
 
 #[test]
-fn a_run_that_was_killed_says_so() {
+fn unfinished_run_has_a_warning() {
     let mut run = run(7);
     (run.cut, run.missing) = (true, Some(4));
     run.summary = Summary::default();
     let page = page("killed", &run);
-    assert!(page.contains("Round 4 has no record"));
-    assert!(page.contains("did not come to its end, and the last line"));
-    assert!(page.contains("the 7 rounds that are whole"));
+    assert!(page.contains("The record of round 4 is missing"));
+    assert!(page.contains("did not finish, and the last line"));
+    assert!(page.contains("its 7 complete rounds"));
     assert!(!page.contains("Configuration"));
 }
 
 #[test]
-fn one_round_without_a_baseline_is_a_page() {
+fn one_round_without_a_baseline_is_drawn() {
     let mut run = run(1);
     run.baseline.clear();
     let page = page("one", &run);
     assert!(page.contains("<circle"));
-    assert!(!page.contains("dense gradient descent, on a line"));
+    assert!(!page.contains("dense gradient descent on a line"));
     assert!(!page.contains("NaN"));
 }
 
@@ -239,11 +240,11 @@ fn without_gradients_the_estimator_is_drawn() {
     run.rounds.iter_mut().for_each(|round| round.gradient_norm_squared = None);
     let page = page("estimator", &run);
     assert!(page.contains("‖g‖² against wire bytes"));
-    assert!(page.contains("Down to f(x) = "), "the loss is compared");
+    assert!(page.contains("To reach f(x) = "), "the loss is compared");
 }
 
 #[test]
-fn values_without_a_place_are_counted_not_drawn() {
+fn values_that_cannot_be_drawn_are_counted() {
     let mut run = run(40);
     run.baseline.clear();
     run.rounds[5].gradient_norm_squared = Some(0.0);
@@ -253,14 +254,14 @@ fn values_without_a_place_are_counted_not_drawn() {
     }
     run.summary.recount(&run.rounds);
     let page = page("diverged", &run);
-    assert!(page.contains("21 values are zero, negative or not finite"));
+    assert!(page.contains("21 values are not drawn"));
     assert!(page.contains("f(x) = not a number"));
     assert!(page.contains("This run diverged"));
     assert!(!page.contains("NaN") && !page.contains("inf,"));
 }
 
 #[test]
-fn each_time_is_named_and_compared_with_its_kind() {
+fn times_are_named_and_compared_by_the_same_clock() {
     let factor = |one: f64, other: f64| quantity::number(one / other);
     let mut run = run(400);
     let simulated = page("virtual", &run);
@@ -281,7 +282,7 @@ fn each_time_is_named_and_compared_with_its_kind() {
     assert!(rounds(&measured, "modelled time") && rounds(&measured, "measured time"));
     assert!(!measured.contains("virtual time"));
     let chart = measured.split("<figure").find(|part| part.contains("against measured time"));
-    assert!(!chart.unwrap().contains("#C2550A"), "the baseline knows no such time");
+    assert!(!chart.unwrap().contains("#C2550A"), "the baseline has no measured time");
     assert!(measured.contains("4.92\u{a0}s by the host's clock (the bytes alone, modelled at"));
 
     for round in &mut run.rounds {
@@ -294,37 +295,37 @@ fn each_time_is_named_and_compared_with_its_kind() {
 }
 
 #[test]
-fn a_slow_line_is_a_warning_on_real_links_alone() {
+fn slow_line_is_a_warning_only_on_real_links() {
     let mut run = run(400);
     let line = |worker: &mut WorkerRecord| worker.times.total.line_seconds = 100.0;
     run.summary.workers.iter_mut().take(2).for_each(line);
-    let takes = "takes 50.0\u{a0}ms a round on the line, where its bytes take 2.00\u{a0}ms at";
+    let takes = "takes 50.0\u{a0}ms per round on the line, but its bytes take only 2.00\u{a0}ms at";
     assert!(!page("virtual-slow", &run).contains(takes));
     run.summary.clock = Some(Clock::Host);
     let page = page("slow", &run);
     assert!(page.contains(&format!("stm32f405 1 {takes}")));
-    assert!(page.contains("Slow as well: stm32f405 2."));
+    assert!(page.contains("Other slow lines: stm32f405 2."));
 }
 
 #[test]
-fn a_link_without_a_clock_is_no_reason_to_divide_by_zero() {
+fn run_that_took_no_time_is_not_divided_by_zero() {
     let mut run = run(40);
     for round in &mut run.rounds {
         (round.modelled_seconds, round.elapsed_seconds) = (0.0, Some(0.0));
     }
     let page = page("timeless", &run);
-    assert!(page.contains(" times the bytes."));
+    assert!(page.contains(" times the bytes in both directions."));
     assert!(!page.contains("not a number") && !page.contains("infinite"));
 }
 
 #[test]
-fn a_long_run_stays_a_light_page() {
+fn page_of_a_long_run_is_small() {
     let page = page("long", &run(100_000));
     assert!(page.len() < 400_000, "{} bytes", page.len());
 }
 
 #[test]
-fn the_colours_of_the_charts_are_those_of_the_style_sheet() {
+fn style_sheet_replaces_every_colour_of_the_charts() {
     let style = include_str!("page.css");
     let chart = page("colours", &run(30));
     let chart = chart.split_once("<svg").unwrap().1;
@@ -335,7 +336,7 @@ fn the_colours_of_the_charts_are_those_of_the_style_sheet() {
 }
 
 #[test]
-fn the_report_lies_in_the_directory_of_the_run() {
+fn report_is_written_to_the_directory_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(&run(2), folder.path()).unwrap();
     assert_eq!(file, folder.path().join("report.html"));

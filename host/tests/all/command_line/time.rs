@@ -128,7 +128,7 @@ fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
         assert!(!text.contains(&slow(&boards[2])), "{text}");
     }
     assert!(boards[..2].iter().all(|address| told.contains(&slow(address))), "{told}");
-    assert!(report.contains("Slow as well: ") && report.contains("by the host's clock"));
+    assert!(report.contains("Other slow lines: ") && report.contains("by the host's clock"));
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(words.contains("by the host's clock (the bytes alone, modelled at"), "{words}");
 
