@@ -1,8 +1,9 @@
-//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | key | reproduce`.
+//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | key |
+//! reproduce`.
 //!
 //! ```text
 //!  command line ──┐
-//!                 ├── parse ──► Cli { Command { Options, … } }      checked, defaults filled in
+//!                 ├── parse ──► Cli { Command { Options, … } }      checked, with defaults
 //!  FILE.toml ─────┘
 //! ```
 
@@ -27,64 +28,64 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "smidgen", version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
-    /// The whole command line, including the options of the `--config` file.
+    /// The complete command line, including the options of the `--config` file.
     #[arg(skip)]
     pub arguments: Vec<OsString>,
 }
 
-/// What `smidgen` can do.
+/// The subcommands.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Show what smidgen does: train on a bundled data set with simulated boards, and write a report
+    /// Train on a bundled data set with simulated boards and write a report
     #[command(after_help = "Example: smidgen demo")]
     Demo(Demo),
 
-    /// Train with simulated boards: the real worker and the real frames, on modelled links in virtual time
+    /// Train with simulated boards: the firmware's worker over modelled links, in virtual time
     #[command(
         after_help = "Example: smidgen simulate --workers 20 --k 4 --rounds 500 --faults loss=0.2,split"
     )]
     Simulate(Options),
 
-    /// Train with boards that are attached to serial ports, or reached through sockets
+    /// Train with boards on serial ports or sockets
     #[command(
         after_help = "Example: smidgen run --port /dev/ttyACM0 --port tcp:raspberrypi:4000 --rounds 50"
     )]
     Run(Run),
 
-    /// Train with emulated boards, which are started and ended for you (needs QEMU)
+    /// Train with emulated boards, which smidgen starts and stops (needs QEMU)
     #[command(after_help = "Example: smidgen emulate --board stm32f405=2 --board mps2 --rounds 50")]
     Emulate(Emulate),
 
-    /// Tell before the run what it will take: steps that theory allows, memory on a board, bytes and seconds to a target
+    /// Show what a run needs: step sizes by theory, memory on a board, bytes and seconds to a target
     #[command(
         after_help = "Example: smidgen plan --dataset mushrooms.txt --workers 20 --baud 9600 --target 1e-3"
     )]
     Plan(Plan),
 
-    /// Go on with a run that was interrupted or killed, from its latest checkpoint
+    /// Resume an interrupted run from its latest checkpoint
     #[command(after_help = "Example: smidgen resume smidgen-out")]
     Resume(Resume),
 
-    /// List the serial ports of this computer, and what is known of the boards on them
+    /// List the serial ports of this computer and the boards on them
     #[command(after_help = "Example: smidgen ports")]
     Ports,
 
-    /// Write report.html anew from the records of a run
+    /// Write report.html from the records of a run
     #[command(after_help = "Example: smidgen report smidgen-out")]
     Report(Report),
 
-    /// Run the experiments of the papers in simulation, and write a page with their plots and tables
+    /// Run the experiments of the papers in simulation and write a page with plots and tables
     #[command(after_help = "Example: smidgen reproduce logistic --data ~/libsvm")]
     Reproduce(Reproduce),
 
-    /// Build the image of a board, ready to be flashed
+    /// Build the image of a board, ready to flash
     #[command(after_help = "Example: smidgen image --board microbit --hex")]
     Image(Image),
 
-    /// Make a file with a new key for a fleet
+    /// Create a file with a new key for a fleet
     #[command(after_help = "Example: smidgen key fleet.key")]
     Key(NewKey),
 }
@@ -100,10 +101,10 @@ pub struct Demo {
 /// Arguments of `smidgen plan`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Print JSON instead of tables: the same and every L_i, with names that stay
+    /// Print JSON instead of tables, including every L_i; its names are stable
     #[arg(long)]
     pub json: bool,
-    /// What is planned.
+    /// Options of the planned run.
     #[command(flatten)]
     pub options: Options,
 }
@@ -111,7 +112,7 @@ pub struct Plan {
 /// Arguments of `smidgen run`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Run {
-    /// Where a board is: a serial port, unix:PATH or tcp:HOST:PORT; once for each board
+    /// Address of a board: a serial port, unix:PATH or tcp:HOST:PORT; repeat for each board
     #[arg(
         long = "port",
         value_name = "ADDRESS",
@@ -120,7 +121,7 @@ pub struct Run {
         help_heading = "Boards"
     )]
     pub ports: Vec<Address>,
-    /// What is trained, and how.
+    /// Options of the run.
     #[command(flatten)]
     pub options: Options,
 }
@@ -128,16 +129,16 @@ pub struct Run {
 /// Arguments of `smidgen emulate`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Emulate {
-    /// A board and how many of it; once for each kind of board.
+    /// Kinds of boards and how many of each.
     #[arg(
         long = "board",
         value_name = "NAME[=COUNT]",
         required = true,
-        help = format!("A board and how many of it, once for each kind: {}", board::catalogue()),
+        help = format!("A board and how many of it; repeat for each kind: {}", board::catalogue()),
         help_heading = "Boards"
     )]
     pub boards: Vec<Boards>,
-    /// What is trained, and how.
+    /// Options of the run.
     #[command(flatten)]
     pub options: Options,
 }
@@ -145,10 +146,10 @@ pub struct Emulate {
 /// Arguments of `smidgen resume`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Resume {
-    /// Directory of the checkpoints: that of --checkpoint-dir, or of --out
+    /// Directory of the checkpoints, as given by --checkpoint-dir or --out
     #[arg(value_name = "DIR", default_value = OUT)]
     pub directory: PathBuf,
-    /// Rounds T, if they are to be more or fewer than the run was to have
+    /// Rounds T, to change the number given at the start
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 }
@@ -156,7 +157,7 @@ pub struct Resume {
 /// Arguments of `smidgen report`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Directory that a run was written to with --out
+    /// Directory of a run, as given by --out
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }
@@ -164,16 +165,19 @@ pub struct Report {
 /// Arguments of `smidgen reproduce`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Reproduce {
-    /// Experiments.
+    /// Names or files of experiments.
     #[arg(
         value_name = "NAME",
-        help = format!("Experiments, or TOML files of your own: {} [default: all]", studies::names().collect::<Vec<_>>().join(", "))
+        help = format!(
+            "Experiments or your own TOML files: {} [default: all]",
+            studies::names().collect::<Vec<_>>().join(", ")
+        )
     )]
     pub names: Vec<OsString>,
-    /// Folder with the files of data sets in LIBSVM format, by their names
+    /// Directory of data sets in LIBSVM format, found by file name
     #[arg(long, value_name = "DIR", default_value = "../shared/data")]
     pub data: PathBuf,
-    /// Directory for reproduction.md and its charts; earlier ones there are replaced
+    /// Directory for reproduction.md and its charts, which replace earlier ones
     #[arg(long, value_name = "DIR", default_value = "smidgen-reproduction")]
     pub out: PathBuf,
 }
@@ -189,10 +193,10 @@ pub struct Image {
         help = format!("The board: {}", board::catalogue())
     )]
     pub board: &'static Board,
-    /// Write an Intel HEX file as well, for boards that are flashed by drag and drop
+    /// Also write an Intel HEX file, for boards that are flashed by drag and drop
     #[arg(long)]
     pub hex: bool,
-    /// Write the key in a file into a copy of the image, which then is as secret as the file
+    /// Write the key in FILE into a copy of the image; keep that copy as secret as FILE
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
 }
@@ -200,23 +204,24 @@ pub struct Image {
 /// Arguments of `smidgen key`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct NewKey {
-    /// The file, which must not exist
+    /// File to create; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
 
-/// Reads the command line, and the file that its `--config` names.
+/// Parses the command line, including its `--config` file.
 ///
 /// # Errors
-/// [`clap::Error::exit`] says them, or the help that was asked for, and ends the program with the right code.
+/// If the command line or the file is invalid, or asks for help. [`clap::Error::exit`] prints the error and exits
+/// with the right code.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let said = from_file(&arguments)?;
-    arguments.extend(said);
+    let from_file = from_file(&arguments)?;
+    arguments.extend(from_file);
     parse_whole(arguments)
 }
 
-/// Reads a command line that was read before, [`Cli::arguments`]: no file has a say in it any more.
+/// Parses an earlier [`Cli::arguments`], which already includes the options of the `--config` file.
 ///
 /// # Errors
 /// As [`parse`].
@@ -225,8 +230,7 @@ pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     Ok(Cli { arguments, ..cli })
 }
 
-/// Why these arguments are refused, fit to be read. Clap repeats them as they are, and of one that is not UTF-8 it does not say
-/// which.
+/// Makes an error printable. Clap repeats arguments without escaping them, and does not name one that is not UTF-8.
 fn readable(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let shown: Vec<_> = arguments.iter().map(|argument| shown(argument).to_string()).collect();
     if shown.iter().zip(arguments).all(|(shown, argument)| **argument == **shown) {
@@ -235,19 +239,19 @@ fn readable(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     Cli::try_parse_from(shown).err().unwrap_or(error)
 }
 
-/// The options of the `--config` file as further arguments; none without a file.
+/// Returns the options of the `--config` file as arguments; none without a file.
 fn from_file(arguments: &[OsString]) -> Result<Vec<OsString>, clap::Error> {
-    // What is required may stand in the file.
+    // A required option may be in the file.
     let program = Cli::command()
         .mut_subcommands(|subcommand| subcommand.mut_args(|argument| argument.required(false)));
-    // What is wrong without a file is said by the parser proper, which knows what is required.
+    // Errors that do not depend on the file are left to `parse_whole`, which knows the required options.
     let Ok(given) = program.clone().try_get_matches_from(arguments) else { return Ok(vec![]) };
     let Some((name, given)) = given.subcommand() else { return Ok(vec![]) };
     let Ok(Some(path)) = given.try_get_one::<PathBuf>("config") else { return Ok(vec![]) };
     file::arguments(path, &program, name, given).map_err(refusal)
 }
 
-/// What clap says, in one line; advice on the command line is left out.
+/// Returns clap's message in one line, without its advice on the command line.
 pub(crate) fn sentence(error: &clap::Error) -> String {
     file::sentence(error)
 }

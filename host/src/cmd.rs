@@ -1,4 +1,4 @@
-//! The subcommands, and what they share.
+//! The subcommands, and the code that they share.
 
 pub mod demo;
 pub mod emulate;
@@ -34,30 +34,30 @@ use std::path::{Path, PathBuf};
 use std::process::id;
 use std::time::UNIX_EPOCH;
 
-/// Standard output cannot be written to.
+/// Standard output cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to standard output: {0}; is there room where it goes?")]
+#[error("cannot write to standard output: {0}; if it goes to a file, check the free space there")]
 pub struct OutputError(io::Error);
 
 impl OutputError {
-    /// Whether the reader closed its end, as `head` does; that is not a failure.
+    /// Returns whether the reader closed the pipe, as `head` does. That is not a failure.
     pub fn is_end(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-/// Says something on standard output.
+/// Prints to standard output.
 fn say(text: impl std::fmt::Display) -> Result<(), OutputError> {
     let (mut stdout, text) = (stdout(), text.to_string());
     writeln!(stdout, "{}", lines(&text)).and_then(|()| stdout.flush()).map_err(OutputError)
 }
 
-/// Prints to standard error; errors of that are ignored.
+/// Prints to standard error, and ignores errors.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{}", lines(text));
 }
 
-/// The experiment that the options ask for, with `boards` boards; in simulation as many as wanted.
+/// Prepares the experiment of `options` with this number of boards, or `None` in simulation.
 fn prepare(
     options: &Options,
     boards: Option<usize>,
@@ -67,32 +67,32 @@ fn prepare(
     Experiment::new(options, boards, new_session())
 }
 
-/// A name for a run that boards have not heard before: they keep the state of a session they know.
+/// Returns a session number that boards do not know yet: for a known one they would keep the state of that session.
 fn new_session() -> u32 {
     let since = UNIX_EPOCH.elapsed().unwrap_or_default();
     ((since.as_nanos() as u32) ^ id().rotate_left(16)).max(1)
 }
 
-/// What a run goes back to.
+/// Origin of a run: new or resumed.
 pub enum Origin {
-    /// The command line that asks for it.
+    /// A new run by this command line.
     CommandLine(Vec<OsString>),
-    /// An earlier part of itself: its state, its records, and the locks on its directories.
+    /// A resumed run: its checkpoint, its records, and the locks on its directories.
     Checkpoint(Box<Checkpoint>, Records, Locks),
 }
 
-/// A checkpoint does not fit what was loaded.
+/// The data differ from those of the checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the data in {} are not those of the checkpoint: put the file back as it was, or start the run again", shown(.0)
+    "the data in {} have changed since the checkpoint was written: restore the file, or start the run again", shown(.0)
 )]
 pub struct OtherData(PathBuf);
 
-/// There is nothing left to do.
+/// The run to be resumed is complete.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the run is complete, with {rounds} rounds; `--rounds` with a larger number adds some where it had no --target, and `smidgen report \
-     {}` draws its report",
+    "the run is complete, with {rounds} rounds; give --rounds a larger number to continue a run without --target, or \
+     write its report by `smidgen report {}`",
     typed(out)
 )]
 struct Complete {
@@ -100,7 +100,7 @@ struct Complete {
     out: PathBuf,
 }
 
-/// A run that was ended on request.
+/// A run that was stopped on request.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped after round {round}; {advice}")]
 pub struct Stopped {
@@ -108,7 +108,7 @@ pub struct Stopped {
     advice: String,
 }
 
-/// A run whose files are taken, ready to be begun.
+/// A run whose directories are locked, ready to begin.
 struct Launch {
     start: Start,
     checkpoints: Option<Checkpoints>,
@@ -117,7 +117,7 @@ struct Launch {
     locks: Locks,
 }
 
-/// Takes the files of a run; an earlier run there is not replaced without a word.
+/// Locks the directories of a run, and reports an earlier run that it will replace.
 fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> Result<Launch> {
     let options = experiment.options();
     let (arguments, resumed, mut locks) = match origin {
@@ -150,13 +150,13 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     if records.rounds.last().is_some_and(|last| goal.is_over(last)) {
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
-    progress.note(&format!("going on after round {round}"));
+    progress.note(&format!("resuming after round {round}"));
     let best = best.map(Box::new);
     let start = Start::Resumed { records, setup, wall_seconds, times, best };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot), locks })
 }
 
-/// Runs an experiment in a world, then gradient descent beside it, and leaves the report.
+/// Runs an experiment in a world, then dense gradient descent to compare with, and writes the report.
 fn train_and_report(
     experiment: &Experiment,
     launch: Launch,
@@ -178,7 +178,7 @@ fn train_and_report(
     let complete = summary.rounds >= options.rounds || summary.target_reached == Some(true);
     if complete && experiment.has_baseline() && !summary.has_diverged() {
         match compare(experiment, &directory, &mut summary) {
-            // The run itself is complete.
+            // The run itself is complete and has a report even without the comparison.
             Err(TrainingError::World(WorldError::Interrupted)) => {}
             outcome => outcome?,
         }
@@ -189,7 +189,7 @@ fn train_and_report(
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
 }
 
-/// A run that came to a halt, and what can be done about it.
+/// A run that failed, with advice.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}{advice}")]
 struct Halted {
@@ -197,8 +197,8 @@ struct Halted {
     advice: String,
 }
 
-/// What to do after a run has come to a halt: it has `checkpoints` somewhere, if it keeps any, the latest of them after the
-/// round `resumable`.
+/// Returns what to do after a run has failed. `checkpoints` is their directory if the run writes any, and `resumable`
+/// the round of the latest one.
 fn advice(cause: &TrainingError, checkpoints: Option<&Path>, resumable: Option<u32>) -> String {
     match cause {
         TrainingError::World(
@@ -214,7 +214,7 @@ fn advice(cause: &TrainingError, checkpoints: Option<&Path>, resumable: Option<u
                 format!("; `smidgen resume {}` resumes after round {round}", typed(directory))
             }
             (Some(_), None) => "; no round was closed, so start the run again".into(),
-            (None, _) => "; its workers keep vectors to themselves, so start the run again".into(),
+            (None, _) => "; its method cannot be resumed, so start the run again".into(),
         },
         TrainingError::World(WorldError::Stalled { .. }) | TrainingError::Theory(_) => {
             String::new()
@@ -222,16 +222,16 @@ fn advice(cause: &TrainingError, checkpoints: Option<&Path>, resumable: Option<u
     }
 }
 
-/// What to say of a run that was ended on request, with its checkpoints in a directory.
+/// Returns the outcome of a run that was stopped on request, with its checkpoints in a directory.
 fn stopped(round: u32, checkpoints: Option<PathBuf>) -> Stopped {
     let advice = match checkpoints {
         Some(directory) => format!("`smidgen resume {}` resumes it", typed(&directory)),
-        None => "its workers keep vectors to themselves, so it cannot go on".into(),
+        None => "its method cannot be resumed".into(),
     };
     Stopped { round, advice }
 }
 
-/// Dense gradient descent, until it is where the run ended or as many rounds are over.
+/// Runs dense gradient descent until it reaches the norm at which the run ended, or for as many rounds.
 fn compare(
     experiment: &Experiment,
     directory: &RunDirectory,
@@ -240,7 +240,7 @@ fn compare(
     let Options { rounds, baud, .. } = *experiment.options();
     let goal = Goal { rounds, target: summary.gradient_norm_squared };
     let mut progress = Progress::new(rounds);
-    progress.phase("running dense gradient descent beside it, simulated on a line without faults");
+    progress.phase("simulating dense gradient descent on a line without faults");
     let setup = experiment.baseline();
     summary.baseline_gamma = Some(setup.gamma);
     let records = baseline::run(setup, baud, goal, |round, total| {
@@ -251,9 +251,11 @@ fn compare(
         last.gradient_norm_squared.is_some_and(|norm| norm <= target)
     });
     progress.conclude(&match reached {
-        Some(last) => format!("dense gradient descent was there in round {}", last.round),
+        Some(last) => {
+            format!("dense gradient descent reached the same norm in round {}", last.round)
+        }
         None => format!(
-            "dense gradient descent had not got there after {}",
+            "dense gradient descent did not reach the same norm in {}",
             counted(rounds.into(), "round", "rounds")
         ),
     });
@@ -262,12 +264,12 @@ fn compare(
     Ok(())
 }
 
-/// The last words of a run.
+/// Prints the result of a run.
 fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     let norm = summary.gradient_norm_squared;
     let norm = norm.map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", number(norm)));
     say(format_args!(
-        "{}, loss {}{norm}; {} up and {} down in {}.",
+        "{}, loss {}{norm}; {} uplink and {} downlink in {}.",
         counted(summary.rounds.into(), "round", "rounds"),
         number(summary.loss.unwrap_or(f64::NAN)),
         bytes(summary.uplink.wire_bytes),
@@ -278,7 +280,9 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         let sentence = slow_line(&slowest.name, &slowest.times, options.baud);
         let more = match rest.len() {
             0 => String::new(),
-            more => format!("; {} slow as well", counted(more as u64, "line is", "lines are")),
+            more => {
+                format!("; {} also slow", counted(more as u64, "other line is", "other lines are"))
+            }
         };
         complain(&format!("warning: {sentence}{more}"));
     }
@@ -292,11 +296,11 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     if let Some(TestRecord { rows, loss, accuracy }) = summary.test {
         let accuracy = accuracy.map(|share| format!(", accuracy {:.1} %", 100.0 * share));
         let (loss, accuracy) = (number(loss), accuracy.unwrap_or_default());
-        say(format_args!("On {rows} rows that were held out: loss {loss}{accuracy}."))?;
+        say(format_args!("On {rows} held-out rows: loss {loss}{accuracy}."))?;
     }
     if summary.has_diverged() {
-        complain("warning: the run diverged; give it a smaller step (--step)");
-        say("It diverged: there is nothing to compare, and the model is of no use.")?;
+        complain("warning: the run diverged; try a smaller step size (--step)");
+        say("It diverged: it is not compared, and the model is useless.")?;
     } else if let Some(sentence) =
         summary.gamma.and_then(|gamma| step(gamma, &summary.theory, summary.gamma_tuned))
     {
@@ -306,7 +310,7 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         say(match summary.violation {
             None => "The inequalities of the proof held in every round.".into(),
             Some(Violation { round, inequality }) => {
-                format!("In round {round} {inequality} did not hold, for the first time.")
+                format!("Round {round} was the first in which {inequality} did not hold.")
             }
         })?;
     }

@@ -1,4 +1,4 @@
-//! The options that `simulate`, `run`, `emulate` and `plan` share, as they are given on the command line.
+//! Command-line options shared by `simulate`, `run`, `emulate` and `plan`.
 
 use crate::options::number::{fraction, non_negative, positive, probability};
 use crate::options::{
@@ -9,26 +9,26 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 use std::path::PathBuf;
 
-/// [`Options`] as clap reads them.
-// The comments on the fields are the texts of `--help`.
+/// [`Options`] as clap parses them.
+// The doc comments of the fields are the texts of `--help`.
 #[derive(Args)]
 struct Arguments {
-    /// Data set: digits, breast-cancer or breast-cancer-standardised, which are bundled, or a file in LIBSVM format
+    /// Data set: digits, breast-cancer or breast-cancer-standardised (bundled), or a file in LIBSVM format
     ///
-    /// Or quadratics:l-am=50,l-var=5e3,workers=100,dimension=10, least squares with smoothness constants of
-    /// this mean and variance, 10 (the dimension) rows for each of 100 workers.
+    /// quadratics:l-am=50,l-var=5e3,workers=100,dimension=10 generates least squares with smoothness constants of
+    /// this mean and variance, for 100 workers with 10 rows (the dimension) per worker.
     #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
     dataset: PathBuf,
 
-    /// Take the first N rows only [default: all]
+    /// Use only the first N rows [default: all]
     #[arg(long, value_name = "N", help_heading = "Data")]
     rows: Option<usize>,
 
-    /// Hold out the last N rows, to test the model on them [default: none]
+    /// Hold out the last N rows and test the model on them [default: none]
     #[arg(long, value_name = "N", help_heading = "Data")]
     test_rows: Option<usize>,
 
-    /// Workers that share the rows [default: one for each board or port; 4 in simulation]
+    /// Number of workers [default: the number of boards or ports; 4 in simulation]
     #[arg(
         long,
         value_name = "N",
@@ -37,16 +37,26 @@ struct Arguments {
     )]
     workers: Option<u16>,
 
-    /// How the rows are dealt out
+    /// How rows are distributed to workers
     #[arg(long, value_parser = choice::<Split>(), default_value = Split::Contiguous.name(), help_heading = "Data")]
     split: Split,
 
-    /// What is minimised
-    #[arg(long, value_parser = choice::<Objective>(), default_value = Objective::Logistic.name(), help_heading = "Method")]
+    /// Objective to minimise
+    #[arg(
+        long,
+        value_parser = choice::<Objective>(),
+        default_value = Objective::Logistic.name(),
+        help_heading = "Method"
+    )]
     objective: Objective,
 
-    /// What is added to the loss of the data, biases included
-    #[arg(long, value_parser = choice::<Regulariser>(), default_value = Regulariser::Nonconvex.name(), help_heading = "Method")]
+    /// Regulariser, which includes the biases
+    #[arg(
+        long,
+        value_parser = choice::<Regulariser>(),
+        default_value = Regulariser::Nonconvex.name(),
+        help_heading = "Method"
+    )]
     regulariser: Regulariser,
 
     /// Weight λ of the regulariser
@@ -60,15 +70,20 @@ struct Arguments {
     )]
     lambda: f64,
 
-    /// How it is minimised
+    /// Training method
     #[arg(long, value_parser = choice::<Method>(), default_value = Method::Ef21.name(), help_heading = "Method")]
     method: Method,
 
-    /// How updates are compressed
-    #[arg(long, value_parser = choice::<Compressor>(), default_value = Compressor::Topk.name(), help_heading = "Method")]
+    /// Compressor of the updates
+    #[arg(
+        long,
+        value_parser = choice::<Compressor>(),
+        default_value = Compressor::Topk.name(),
+        help_heading = "Method"
+    )]
     compressor: Compressor,
 
-    /// Coordinates K that an update holds at most, of all workers or of each: 4 or 1,4,4 [default: d/16, at least 1]
+    /// Maximum coordinates K per update, for all workers or per worker, such as 4 or 1,4,4 [default: d/16, at least 1]
     #[arg(
         long,
         value_name = "K",
@@ -78,10 +93,9 @@ struct Arguments {
     )]
     k: Vec<u32>,
 
-    /// Bits of each value in an update, 2 to 32
+    /// Bits per value in an update, 2 to 32
     ///
-    /// Error feedback makes up for the rounding: 8 bits follow the curve of 32, at a quarter of
-    /// the bytes for values.
+    /// Error feedback corrects the rounding: 8 bits follow the curve of 32, at a quarter of the bytes for values.
     #[arg(
         long,
         value_name = "B",
@@ -93,10 +107,10 @@ struct Arguments {
 
     /// Step size γ: qm, am, auto, exact, rare or a number
     ///
-    /// qm is the step of EF21, 1/(L + L_QM·ξ), and am that of "Error Feedback Reloaded",
-    /// 1/(L + L_AM·ξ), which is never smaller. exact is the root that am bounds, up to 1.25 times
-    /// longer. rare counts who owns which features, where --lambda is 0. auto starts from the theory
-    /// of the method and tunes itself between rounds from the losses that workers report.
+    /// qm is the step size of EF21, 1/(L + L_QM·ξ). am is that of "Error Feedback Reloaded", 1/(L + L_AM·ξ), which is
+    /// never smaller. exact is the root that am bounds, up to 1.25 times larger. rare uses which worker has which
+    /// features, and needs --lambda 0. auto starts from the theory of the method and is tuned from round to round by
+    /// the losses that workers report.
     #[arg(
         long,
         value_name = "qm|am|auto|exact|rare|F",
@@ -106,19 +120,19 @@ struct Arguments {
     )]
     step: Step,
 
-    /// Where the L_i come from, of which qm, am, exact and auto make the step
+    /// Source of the constants L_i for --step qm, am, exact and auto
     #[arg(long, value_parser = choice::<Constants>(), default_value = Constants::Data.name(), help_heading = "Method")]
     constants: Constants,
 
-    /// The first estimators g_i⁰
+    /// Initial estimators g_i⁰
     #[arg(long, value_parser = choice::<Init>(), default_value = Init::Compressed.name(), help_heading = "Method")]
     init: Init,
 
-    /// How workers learn the next model; dense and sparse give the same models, bit for bit
+    /// How the next model is sent to workers; dense and sparse give equal models, bit for bit
     #[arg(long, value_parser = choice::<Downlink>(), default_value = Downlink::Sparse.name(), help_heading = "Method")]
     downlink: Downlink,
 
-    /// Coordinates that a compressed downlink holds at most [default: d/8, at least 1]
+    /// Maximum coordinates per round of a compressed downlink [default: d/8, at least 1]
     #[arg(
         long,
         value_name = "K",
@@ -127,7 +141,7 @@ struct Arguments {
     )]
     downlink_k: Option<u32>,
 
-    /// Probability with which a worker takes part in a round, of all workers or of each, drawn from --seed
+    /// Probability that a worker participates in a round, for all workers or per worker, drawn from --seed
     #[arg(
         long,
         value_name = "P",
@@ -139,10 +153,10 @@ struct Arguments {
     )]
     participation: Vec<f64>,
 
-    /// Rows that a worker looks at in a round, drawn from --seed without repetition [default: all]
+    /// Rows per minibatch, drawn from --seed without replacement [default: all]
     ///
-    /// With ef21 and ef21-w that is EF21-SGD. The noise of minibatches leaves ‖∇f‖² at a floor: ef21-sgdm with
-    /// a small --eta has a lower one.
+    /// With ef21 and ef21-w this is EF21-SGD. The noise of minibatches keeps ‖∇f‖² above a floor; ef21-sgdm with a
+    /// small --eta has a lower one.
     #[arg(
         long,
         value_name = "B",
@@ -172,10 +186,10 @@ struct Arguments {
     )]
     l1: f64,
 
-    /// Watch the inequalities of EF21's proof in every round: contraction, descent, Lyapunov function
+    /// Check the inequalities of EF21's proof in every round: contraction, descent, Lyapunov function
     ///
-    /// A run whose step a theorem allows stops with a sentence in the first round that violates one. With a longer step it is recorded and the run
-    /// continues.
+    /// The first violation ends a run whose step size a theorem allows. With a larger step size it is recorded, and the
+    /// run continues.
     #[arg(long, help_heading = "Run")]
     check_theory: bool,
 
@@ -189,7 +203,7 @@ struct Arguments {
     )]
     rounds: u32,
 
-    /// Stop sooner, once ‖∇f(x)‖² ≤ F
+    /// Stop early once ‖∇f(x)‖² ≤ F
     #[arg(
         long,
         value_name = "F",
@@ -199,7 +213,7 @@ struct Arguments {
     )]
     target: Option<f64>,
 
-    /// Seed of all that is random: faults of links, minibatches, and who takes part in a round
+    /// Seed of the random numbers for faults of links, minibatches and participation
     #[arg(
         long,
         value_name = "S",
@@ -209,19 +223,19 @@ struct Arguments {
     )]
     seed: u32,
 
-    /// Faults put on every link, real ones too: probabilities for each frame, and split
+    /// Faults injected on every link, also on real ones: probabilities per frame, and split
     ///
-    /// loss=P, outage=P (of up to 32 frames one way), cut=P (the end is missing), corrupt=P (a bit is flipped), garble=P
-    /// (for each byte), noise=P (stray bytes), duplicate=P, and split (reads are cut anywhere).
+    /// loss=P, outage=P (loses up to 32 frames in one direction), cut=P (truncates the frame), corrupt=P (flips a
+    /// bit), garble=P (per byte), noise=P (inserts stray bytes), duplicate=P, and split (splits reads anywhere).
     #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
     faults: Faults,
 
-    /// What becomes of a round when a worker is silent: wait, or skip=SECONDS to close it without that worker
+    /// What to do when a worker is silent: wait for it, or skip=SECONDS to close rounds without it
     ///
-    /// A board that is away is looked for, by what it says of itself, whatever the port: with wait for 120 seconds, or
-    /// wait=SECONDS, after which the run ends and `resume` continues it. With skip rounds close without it meanwhile. A worker that
-    /// was left out finds its way back: it is waited for once it answers again, and one with which there can be no run is asked again after
-    /// 10 seconds, and then after twice as long each time, up to ten minutes. Who was left out is part of the transcript.
+    /// smidgen looks for a missing board on every port and recognises it by its identity. With wait, or wait=SECONDS,
+    /// the run ends after 120 or SECONDS seconds of silence, and `smidgen resume` continues it. With skip, rounds close
+    /// without the worker until it answers again. A worker excluded for another reason is tried again after 10 seconds,
+    /// then after intervals that double, up to ten minutes. The transcript records which workers were excluded.
     #[arg(
         long,
         value_name = "wait|wait=SECONDS|skip|skip=SECONDS",
@@ -230,14 +244,14 @@ struct Arguments {
     )]
     absent: Absent,
 
-    /// Encrypt and authenticate all frames with the key in a file, which boards hold as well; see `smidgen key`
+    /// Encrypt and authenticate all frames with the key in FILE, which the boards need as well; see `smidgen key`
     ///
-    /// Boards with another key, or without one, do not answer, and boards with a key answer only a host that has it. The transcript
-    /// is the same.
+    /// Boards with another key, or without one, do not answer. Boards with a key answer only a host that has it. The
+    /// transcript does not depend on the key.
     #[arg(long, value_name = "FILE", help_heading = "Link")]
     key: Option<PathBuf>,
 
-    /// Speed of the line, in bit/s
+    /// Rate of the serial line, in bit/s
     #[arg(
         long,
         value_name = "BIT/S",
@@ -247,11 +261,11 @@ struct Arguments {
     )]
     baud: u32,
 
-    /// Directory for rounds.jsonl, summary.json and report.html; an earlier run there is replaced
+    /// Directory for rounds.jsonl, summary.json and report.html, which replace those of an earlier run
     #[arg(long, value_name = "DIR", default_value = OUT, help_heading = "Files")]
     out: PathBuf,
 
-    /// Leave a checkpoint every N rounds, and after the last one; see `smidgen resume`
+    /// Write a checkpoint every N rounds and after the last one; see `smidgen resume`
     #[arg(
         long,
         value_name = "N",
@@ -261,11 +275,11 @@ struct Arguments {
     )]
     checkpoint_every: u32,
 
-    /// Directory for checkpoints [default: that of --out]
+    /// Directory for checkpoints [default: the directory of --out]
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     checkpoint_dir: Option<PathBuf>,
 
-    /// Take options from a TOML file, such as `k = 4`; the command line wins
+    /// Read options from a TOML file, such as `k = 4`; the command line takes precedence
     #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
     config: Option<PathBuf>,
 }
@@ -366,9 +380,9 @@ impl FromArgMatches for Options {
     }
 }
 
-/// Parses a choice by its name; `--help` lists all of them.
+/// Returns the parser of a choice by its name, which also lists the choices in `--help`.
 fn choice<C: Choice + Send + Sync>() -> impl TypedValueParser<Value = C> {
     let values = C::ALL.iter().map(|choice| PossibleValue::new(choice.name()).help(choice.about()));
     PossibleValuesParser::new(values)
-        .map(|name| C::named(&name).expect("clap lets no other name through"))
+        .map(|name| C::named(&name).expect("clap accepts only these names"))
 }

@@ -1,7 +1,7 @@
-//! The file of `--config`: options by their long names, in TOML.
+//! The `--config` file: options by their long names, in TOML.
 //!
-//! The file becomes arguments of the command line, so that each option has one parser, one default and one
-//! message, wherever it is given.
+//! The file is translated to arguments of the command line, so that an option has the same parser, default and error
+//! messages in both places.
 
 use crate::units::shown::shown;
 use crate::units::text::{self, Limits, MARK, TextError};
@@ -12,36 +12,36 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
-/// Options that say something about the command line only.
+/// Options that are valid only on the command line.
 const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
 
-/// More text than a file with options has.
+/// Maximum size of a configuration file, larger than any sensible one.
 pub(crate) const LIMITS: Limits = Limits { len: 1 << 20, line_len: 1 << 20 };
 
-/// Why a configuration file cannot be used.
+/// Reasons why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It is not there, or not text.
+    /// It does not exist, or is not text.
     #[error("cannot read {}: {source}; give --config the path of a TOML file", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: TextError,
     },
-    /// Something in it is wrong.
+    /// A line is invalid.
     #[error("{}, line {line}: {problem}", shown(path))]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What is wrong there.
+        /// What is wrong with it.
         problem: Problem,
     },
 }
 
-/// What may be wrong with a line of a configuration file.
+/// Reasons why a line of a configuration file is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// It is not TOML.
@@ -54,26 +54,26 @@ pub enum Problem {
         key: String,
         /// The subcommand.
         command: String,
-        /// The option whose name is most alike, if one is alike enough.
+        /// The option with the most similar name, if one is similar enough.
         nearest: Option<String>,
     },
-    /// A date or a table, or a truth value for an option that is not a flag.
+    /// The value is a date, a table, or a Boolean for an option that is not a flag.
     #[error(
-        "`{}` is neither a text, a number nor a list of those; write it as on the command line", shown(.0)
+        "the value of `{}` is not a string, a number or a list of these; write it as on the command line", shown(.0)
     )]
     Type(String),
-    /// A flag has another value than a truth value.
-    #[error("`{0}` is a flag: write {0} = true, or leave it out")]
+    /// The value of a flag is not a Boolean.
+    #[error("`{0}` is a flag: write {0} = true, or remove the line")]
     Flag(String),
     /// An integer has too many digits.
-    #[error("`{0}` is a number that nothing here can have; give one with fewer digits")]
+    #[error("the number for `{0}` is out of range; give one with fewer digits")]
     Large(String),
-    /// A mark that belongs to the beginning of a file.
+    /// There is a byte-order mark after the beginning of the file.
     #[error(
-        "an invisible byte-order mark stands in the middle of the file, as where files were joined; remove it"
+        "there is an invisible byte-order mark in the middle of the file, perhaps because files were joined; remove it"
     )]
     Mark,
-    /// The option cannot have this value.
+    /// The option does not accept this value.
     #[error("{0}")]
     Value(String),
 }
@@ -85,9 +85,9 @@ fn advice(nearest: Option<&str>, command: &str) -> String {
     }
 }
 
-/// The arguments that say what the file at `path` says, without the options that are `given` already.
+/// Returns the options in the file at `path` as arguments, except those on the command line.
 ///
-/// `program` is the whole command line, of which `given` are the arguments of the subcommand `name`.
+/// `given` are the command-line arguments of the subcommand `name` of `program`.
 pub(super) fn arguments(
     path: &Path,
     program: &Command,
@@ -126,7 +126,7 @@ pub(super) fn arguments(
     Ok(arguments)
 }
 
-/// The option whose long name is `key`.
+/// Returns the option whose long name is `key`.
 fn argument<'c>(subcommand: &'c Command, key: &str) -> Result<&'c Arg, Problem> {
     let legal = || {
         let named = subcommand.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
@@ -144,7 +144,7 @@ fn argument<'c>(subcommand: &'c Command, key: &str) -> Result<&'c Arg, Problem> 
     Err(Problem::UnknownKey { key: key.into(), command, nearest })
 }
 
-/// The option that clap suggests for an unknown one.
+/// Returns the option that clap suggests for an unknown one.
 fn suggestion(subcommand: &Command, unknown: &str) -> Option<String> {
     let arguments = [subcommand.get_name().into(), format!("--{unknown}")];
     let error = subcommand.clone().try_get_matches_from(arguments).err()?;
@@ -154,7 +154,7 @@ fn suggestion(subcommand: &Command, unknown: &str) -> Option<String> {
     }
 }
 
-/// The option as on the command line, once for each value of a list; a flag that is not set is nothing there.
+/// Returns an option as arguments, one per value of a list; none for a flag that is false.
 fn option(key: &str, value: &DeValue<'_>, is_flag: bool) -> Result<Vec<OsString>, Problem> {
     match value {
         DeValue::Boolean(is_set) if is_flag => {
@@ -162,7 +162,7 @@ fn option(key: &str, value: &DeValue<'_>, is_flag: bool) -> Result<Vec<OsString>
         }
         _ if is_flag => Err(Problem::Flag(key.into())),
         DeValue::String(text) => Ok(vec![format!("--{key}={text}").into()]),
-        // The command line knows decimal digits only.
+        // The command line accepts only decimal integers.
         DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Ok(vec![format!("--{key}={number}").into()]),
             Err(_) => Err(Problem::Large(key.into())),
@@ -179,7 +179,7 @@ fn option(key: &str, value: &DeValue<'_>, is_flag: bool) -> Result<Vec<OsString>
     }
 }
 
-/// Lets clap judge one option alone, so that what it says can be said of one line.
+/// Has clap check an option by itself, so that its error can be attributed to a line.
 fn check(program: &Command, name: &str, option: Vec<OsString>) -> Result<Vec<OsString>, Problem> {
     let alone = [program.get_name().into(), name.into()].into_iter().chain(option.clone());
     match program.clone().try_get_matches_from(alone) {
@@ -188,7 +188,7 @@ fn check(program: &Command, name: &str, option: Vec<OsString>) -> Result<Vec<OsS
     }
 }
 
-/// The first paragraph of clap's message, in one line; advice on the command line follows it.
+/// Returns the first paragraph of clap's message in one line. The paragraphs after it are advice on the command line.
 pub(super) fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();

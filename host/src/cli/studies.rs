@@ -1,6 +1,6 @@
-//! The experiments of the papers that the program brings along, as texts in TOML.
+//! The bundled experiments of the papers, in TOML.
 
-/// The studies inside the program, in the order of the page.
+/// Name and text of each study, in the order of the page.
 pub const STUDIES: [(&str, &str); 9] = [
     ("logistic", include_str!("../../experiments/logistic.toml")),
     ("participation", include_str!("../../experiments/participation.toml")),
@@ -13,7 +13,7 @@ pub const STUDIES: [(&str, &str); 9] = [
     ("weights", include_str!("../../experiments/weights.toml")),
 ];
 
-/// Their names.
+/// Returns the names of the studies.
 pub fn names() -> impl Iterator<Item = &'static str> {
     STUDIES.iter().map(|(name, _)| *name)
 }

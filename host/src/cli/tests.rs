@@ -26,7 +26,7 @@ fn refused(line: &str) -> String {
     error.to_string()
 }
 
-/// `line` with a configuration file of this text, and the error without the path of the file.
+/// Parses `line` with a configuration file of this text. An error does not contain the directory of the file.
 fn with_file(line: &str, text: &str) -> Result<Cli, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("smidgen.toml");
@@ -46,12 +46,12 @@ fn options_with_file(line: &str, text: &str) -> Options {
 }
 
 #[test]
-fn the_command_line_is_sound() {
+fn command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn defaults_are_filled_in() {
+fn omitted_options_have_defaults() {
     let expected = Options {
         dataset: "digits".into(),
         rows: None,
@@ -94,10 +94,12 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
-fn every_option_is_understood() {
+fn every_option_is_parsed() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
-        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 --step 0.25 --constants boards --init full --downlink dense --rounds 2000 \
-        --target 1e-6 --seed 7 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 --out runs/a9a --checkpoint-every 10 --checkpoint-dir safe";
+        --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 \
+        --step 0.25 --constants boards --init full --downlink dense --rounds 2000 --target 1e-6 --seed 7 \
+        --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 \
+        --out runs/a9a --checkpoint-every 10 --checkpoint-dir safe";
     let expected = Options {
         dataset: "a9a".into(),
         rows: Some(400),
@@ -143,7 +145,7 @@ fn every_option_is_understood() {
 }
 
 #[test]
-fn other_commands_are_understood() {
+fn other_commands_are_parsed() {
     let command = |line| parse_line(line).unwrap().command;
     assert_eq!(command("smidgen ports"), Command::Ports);
     assert_eq!(command("smidgen demo --out here"), Command::Demo(Demo { out: "here".into() }));
@@ -161,21 +163,21 @@ fn other_commands_are_understood() {
     );
     assert_eq!(command("smidgen key fleet.key"), Command::Key(NewKey { file: "fleet.key".into() }));
     let Command::Run(run) = command("smidgen run --port /dev/ttyACM0 --port tcp:pi:4000") else {
-        panic!("run is run")
+        panic!("not the command run")
     };
     assert_eq!(run.ports, [Address::Serial("/dev/ttyACM0".into()), Address::Tcp("pi:4000".into())]);
     let Command::Emulate(emulate) = command("smidgen emulate --board stm32f405=2 --board mps2")
     else {
-        panic!("emulate is emulate")
+        panic!("not the command emulate")
     };
     assert_eq!(
         emulate.boards,
-        ["stm32f405=2", "mps2"].map(|boards| boards.parse().expect("there are such boards"))
+        ["stm32f405=2", "mps2"].map(|boards| boards.parse().expect("the boards exist"))
     );
 }
 
 #[test]
-fn wrong_arguments_are_refused_with_a_reason() {
+fn invalid_arguments_are_refused_with_a_reason() {
     for (line, reason) in [
         ("smidgen simulate --k 0", "0 is not in 1.."),
         ("smidgen simulate --value-bits 33", "33 is not in 2..=32"),
@@ -202,7 +204,7 @@ fn wrong_arguments_are_refused_with_a_reason() {
 }
 
 #[test]
-fn a_file_gives_options_and_the_command_line_wins() {
+fn command_line_takes_precedence_over_the_file() {
     let file = "dataset = \"a9a\"\nworkers = 20\nk = 4\nlambda = 1e-1\nvalue-bits = 4\n\
         faults = \"loss=0.2,split\"\nseed = 1_000\nstep = 0.5\n";
     let options = options_with_file("smidgen simulate --k 9 --step=qm", file);
@@ -213,12 +215,12 @@ fn a_file_gives_options_and_the_command_line_wins() {
         (Path::new("a9a"), Some(20), 0.1, 4)
     );
     assert_eq!((faults, seed), (Faults { loss: 0.2, split: true, ..Faults::default() }, 1000));
-    assert_eq!((k.as_slice(), step), (&[9][..], Step::Qm), "as the command line says");
-    assert_eq!(options.split, Split::Contiguous, "as nobody says");
+    assert_eq!((k.as_slice(), step), (&[9][..], Step::Qm), "as on the command line");
+    assert_eq!(options.split, Split::Contiguous, "the default");
 }
 
 #[test]
-fn a_file_sets_flags_and_writes_integers_in_every_base() {
+fn file_sets_flags_and_accepts_integers_in_every_base() {
     let file =
         "check-theory = true\nseed = 0x1_0\nrounds = 0o17\nk = [0b100, +5]\nlambda = 1_0.5\n";
     let options = options_with_file("smidgen simulate", file);
@@ -229,23 +231,23 @@ fn a_file_sets_flags_and_writes_integers_in_every_base() {
         options_with_file("smidgen simulate --check-theory", "check-theory = false").check_theory
     );
     let marked = options_with_file("smidgen simulate", "\u{feff}k = 4\r\n");
-    assert_eq!(marked.k, [4], "as Windows writes it");
+    assert_eq!(marked.k, [4], "with a byte-order mark and CRLF");
 }
 
 #[test]
-fn a_repeatable_option_is_a_list_in_a_file() {
+fn repeatable_option_is_a_list_in_a_file() {
     let file = "board = [\"microbit=2\", \"mps2\"]\n";
     let boards = |line| match with_file(line, file).unwrap().command {
         Command::Emulate(emulate) => emulate.boards,
         other => panic!("{other:?} instead of emulate"),
     };
-    let named = |boards: &str| boards.parse::<Boards>().expect("there are such boards");
+    let named = |boards: &str| boards.parse::<Boards>().expect("the boards exist");
     assert_eq!(boards("smidgen emulate"), [named("microbit=2"), named("mps2")]);
     assert_eq!(boards("smidgen emulate --board stm32f405"), [named("stm32f405")]);
 }
 
 #[test]
-fn a_wrong_file_is_refused_by_line() {
+fn invalid_file_is_refused_with_its_line() {
     for (text, sentence) in [
         (
             "k = 4\nvalue_bits = 8\n",
@@ -286,14 +288,14 @@ fn a_wrong_file_is_refused_by_line() {
         ),
         ("rows = [1, 2]", "line 1: the argument '--rows <N>' cannot be used multiple times"),
         ("k = [1, 0]", "line 1: invalid value '0' for '--k <K>'"),
-        ("k = true", "line 1: `k` is neither a text, a number nor a list of those"),
+        ("k = true", "line 1: the value of `k` is not a string, a number or a list of these"),
         ("[data]\nrows = 4", "line 1: unknown option `data`"),
         ("check-theory = 1", "line 1: `check-theory` is a flag: write check-theory = true"),
         ("check-theory = \"yes\"", "line 1: `check-theory` is a flag: write check-theory = true"),
-        ("k = [true]", "line 1: `k` is neither a text, a number nor a list of those"),
-        ("k = 0x1000000000000000000000000000000000", "line 1: `k` is a number that nothing"),
+        ("k = [true]", "line 1: the value of `k` is not a string, a number or a list of these"),
+        ("k = 0x1000000000000000000000000000000000", "line 1: the number for `k` is out of range"),
         ("seed = 0xfffffffff", "line 1: invalid value '68719476735' for '--seed <S>'"),
-        ("k = 4\n\u{feff}rounds = 5\n", "line 2: an invisible byte-order mark"),
+        ("k = 4\n\u{feff}rounds = 5\n", "line 2: there is an invisible byte-order mark"),
         ("k = 4\nrounds = \n", "line 2: "),
         ("k = 4\nk = 5\n", "line 2: "),
     ] {
@@ -305,13 +307,13 @@ fn a_wrong_file_is_refused_by_line() {
 }
 
 #[test]
-fn a_wrong_value_in_a_file_is_refused_though_overridden() {
+fn invalid_value_in_a_file_is_refused_even_if_overridden() {
     let error = with_file("smidgen simulate --k 4", "k = 0").unwrap_err();
     assert!(error.contains("line 1: invalid value '0' for '--k <K>'"), "{error}");
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn unreadable_file_is_named() {
     let path = Path::new("no").join("such.toml");
     let text = refused(&format!("smidgen plan --config {}", path.display()));
     assert!(text.starts_with(&format!("error: cannot read {}: ", path.display())), "{text}");
@@ -328,7 +330,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn k_follows_the_dimension_unless_given() {
+fn k_depends_on_the_dimension_unless_given() {
     let default = options("smidgen simulate");
     let k = |dimension| default.k(dimension, 2);
     assert_eq!([1, 16, 64, 123].map(k), [1, 1, 4, 7].map(|k| Ok(vec![k; 2])));
@@ -341,7 +343,7 @@ fn k_follows_the_dimension_unless_given() {
 }
 
 #[test]
-fn a_list_has_a_value_for_each_worker() {
+fn list_has_one_value_per_worker() {
     let line = "smidgen simulate --participation 1,0.5";
     for given in [options(&format!("{line} --k 1,4")), options_with_file(line, "k = [1, 4]")] {
         assert_eq!(given.k(64, 2), Ok(vec![1, 4]));
@@ -360,7 +362,7 @@ fn a_list_has_a_value_for_each_worker() {
 }
 
 #[test]
-fn boards_are_workers() {
+fn workers_must_match_the_boards() {
     let default = options("smidgen simulate");
     assert_eq!([None, Some(2)].map(|boards| default.worker_count(boards)), [Ok(4), Ok(2)]);
     let given = options("smidgen simulate --workers 20");
@@ -372,20 +374,20 @@ fn boards_are_workers() {
 }
 
 #[test]
-fn help_shows_what_is_required() {
+fn help_shows_required_options() {
     let help = parse_line("smidgen run --help").unwrap_err();
     assert_eq!(help.exit_code(), 0);
     assert!(help.to_string().contains("Usage: smidgen run [OPTIONS] --port <ADDRESS>"), "{help}");
 }
 
 #[test]
-fn a_record_holds_every_option_by_its_name() {
+fn record_contains_every_option_by_its_name() {
     let record = options("smidgen simulate --faults loss=0.5 --step 0.25 --k 4").record();
     let expected = serde_json::json!({
         "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
             "regulariser": "nonconvex", "lambda": 0.001, "method": "ef21", "compressor": "topk",
-        "k": 4, "value-bits": 8, "step": "0.25", "constants": "data", "init": "compressed", "downlink": "sparse", "participation": 1.0,
-            "rounds": 200,
+        "k": 4, "value-bits": 8, "step": "0.25", "constants": "data", "init": "compressed",
+        "downlink": "sparse", "participation": 1.0, "rounds": 200,
         "seed": 0, "faults": "loss=0.5", "absent": "wait", "baud": 115_200, "out": "smidgen-out",
     });
     assert_eq!(serde_json::Value::Object(record), expected);

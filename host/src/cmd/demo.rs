@@ -4,18 +4,18 @@ use super::{Origin, say, simulate};
 use anyhow::Result;
 use smidgen::cli::{self, Command, Demo};
 
-/// What the demo is: any user can give the same options. The step is bolder than theory allows, as practice does.
+/// Options of the demo. The step size is larger than theory allows, as is common in practice.
 const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step 0.8 --rounds 1000";
 
 /// Trains on bundled data with simulated boards.
 pub fn run(demo: Demo) -> Result<()> {
-    say("Ten simulated boards, each with its share of the data, on lines of 115200 baud:")?;
+    say("Ten simulated boards with a tenth of the data each, on lines of 115200 baud:")?;
     say(format_args!("  smidgen simulate {OPTIONS}"))?;
     let arguments = ["smidgen", "simulate"].into_iter().chain(OPTIONS.split(' '));
     let out = ["--out".into(), demo.out.into_os_string()];
     let cli = cli::parse(arguments.map(Into::into).chain(out))?;
     let Command::Simulate(options) = cli.command else {
-        unreachable!("the arguments name the subcommand");
+        unreachable!("the command is simulate");
     };
     simulate::run(&options, Origin::CommandLine(cli.arguments))
 }

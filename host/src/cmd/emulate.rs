@@ -17,7 +17,7 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
     let mut progress = Progress::new(options.rounds);
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;
-    // What keeps boards from starting is said before an earlier run is replaced.
+    // Checked before an earlier run is replaced.
     Emulator::check()?;
     let launch = launch(&experiment, origin, &mut progress)?;
     let key = experiment.setup.seal.as_ref().map(|sealing| &sealing.key);
@@ -31,7 +31,7 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
     train_and_report(&experiment, launch, &mut driver, progress)
 }
 
-/// Builds what images are missing and starts all boards, each with an identity of its own.
+/// Builds missing images and starts all boards, each with its own identity.
 fn start(boards: &[Boards], key: Option<&Key>, progress: &mut Progress) -> Result<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for Boards { board, count } in boards {

@@ -11,7 +11,7 @@ use smidgen::units::interrupt;
 use smidgen::units::shown::{shown, typed};
 use std::path::PathBuf;
 
-/// Builds the image of a board and says how to flash it.
+/// Builds the image of a board and prints how to flash it.
 pub fn run(arguments: &Image) -> Result<()> {
     let board = arguments.board;
     let mut progress = Progress::new(0);
@@ -32,17 +32,15 @@ pub fn run(arguments: &Image) -> Result<()> {
         Some(path) => (true, format!(" --key {}", typed(path))),
         None => (false, String::new()),
     };
-    say("Run it in QEMU, each board with a number N of its own, and train:")?;
+    say("Or run it in QEMU, with a different number N for each board, and train:")?;
     say(format_args!("  {}", board.qemu_command(&image, keyed)))?;
     Ok(say(format_args!("  smidgen run --port tcp:127.0.0.1:4001{key}"))?)
 }
 
-/// Builds the image of a board, and says so.
+/// Builds the image of a board, and shows that in `progress`.
 pub fn build(board: &Board, progress: &mut Progress) -> Result<PathBuf, ImageError> {
     interrupt::employ();
     let name = board.name;
-    progress.phase(&format!(
-        "building the image for {name}, which takes about a minute the first time"
-    ));
+    progress.phase(&format!("building the image for {name} (about a minute the first time)"));
     image::build(board)
 }

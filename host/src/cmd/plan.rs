@@ -6,7 +6,7 @@ use smidgen::cli;
 use smidgen::run::experiment::Experiment;
 use smidgen::study::plan::Plan;
 
-/// Tells what a run will take.
+/// Prints what a run needs.
 pub fn run(arguments: &cli::Plan) -> Result<()> {
     let experiment = Experiment::new(&arguments.options, None, new_session())?;
     let plan = Plan::new(&experiment)?;

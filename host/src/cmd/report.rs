@@ -7,12 +7,12 @@ use smidgen::output::report;
 use smidgen::record::RunDirectory;
 use smidgen::units::shown::shown;
 
-/// Writes the report of a run anew.
+/// Writes the report of a run.
 pub fn run(Report { directory }: &Report) -> Result<()> {
     let run = RunDirectory::read(directory)?;
     if let Some(round) = run.missing {
         complain(&format!(
-            "warning: round {round} is missing in the records of {}",
+            "warning: the record of round {round} is missing in {}",
             shown(directory)
         ));
     }

@@ -9,10 +9,10 @@ use smidgen::units::quantity::{counted, seconds};
 use smidgen::units::shown::shown;
 use std::time::Instant;
 
-/// Where the data files can be downloaded.
-const SOURCE: &str = "the LIBSVM data page, www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets, keeps it among its binary sets";
+/// Where to download the data files.
+const SOURCE: &str = "it is among the binary sets of the LIBSVM data page, www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets";
 
-/// Runs experiments of the papers and writes their page.
+/// Runs experiments and writes their page.
 pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     let started = Instant::now();
     let mut studies = match names.as_slice() {
@@ -28,14 +28,14 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     skipped.iter().for_each(|line| complain(line));
     let ran = studies.iter().filter(|study| !study.panels.is_empty()).count();
     if ran == 0 {
-        bail!("no data set of any experiment was found; give their folder with --data");
+        bail!("no data set of any experiment was found; name their directory with --data");
     }
     let mut progress = Progress::new(0);
     progress.phase("running experiments");
     let measured = measure(&studies, &mut progress)?;
     progress.finish();
     let page = write(&studies, &measured, out)?;
-    // Said again, where it is seen.
+    // Repeated, since the progress of the experiments may have scrolled them away.
     skipped.iter().for_each(|line| complain(line));
     say(format_args!(
         "{} in {}: see {}.",
@@ -46,10 +46,13 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     Ok(())
 }
 
-/// Says of each panel that is skipped why.
+/// Returns a line per skipped panel with the reason.
 fn complaints(Study { name, skipped, .. }: &Study) -> impl Iterator<Item = String> {
     skipped.iter().map(move |panel| {
         let path = shown(panel.missing().expect("it is missing"));
-        format!("SKIPPED: {name}, {}: {path} is not here; {SOURCE}; say with --data where your files are", panel.name)
+        format!(
+            "SKIPPED: {name}, {}: {path} does not exist; {SOURCE}; name your directory with --data",
+            panel.name
+        )
     })
 }

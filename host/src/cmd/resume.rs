@@ -12,11 +12,11 @@ use smidgen::units::shown::shown;
 use std::path::{self, Component, Path, PathBuf};
 use std::{env, fs, io};
 
-/// The folder to which the paths of the run belong is gone.
+/// The directory in which the run was started cannot be entered.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the run was started in {}, which cannot be entered ({source}): its paths belong there; put the folder back, or start \
-     the run again",
+    "the run was started in {}, which cannot be entered ({source}), and its paths are relative to it; restore the \
+     directory, or start the run again",
     shown(path)
 )]
 struct Folder {
@@ -24,10 +24,11 @@ struct Folder {
     source: io::Error,
 }
 
-/// The data of a run cannot be read once more.
+/// The data of a run cannot be read a second time.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the data in {} cannot be read once more: {source}; put a plain file with the same data there, or start the run again",
+    "the data in {} cannot be read again: {source}; replace it by a regular file with the same data, or start the run \
+     again",
     shown(path)
 )]
 struct Unrepeatable {
@@ -35,11 +36,12 @@ struct Unrepeatable {
     source: io::Error,
 }
 
-/// Goes on with a run.
+/// Resumes a run.
 pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let directory = path::absolute(directory)?;
     let mut locks = Locks::default();
-    // What another process is about to write is not read; a directory without checkpoints is left as it is.
+    // Locked before it is read, because another process may be writing to it. A directory without checkpoints is not
+    // touched.
     if checkpoint::any(&directory) {
         locks.take(&directory)?;
     }
@@ -52,12 +54,12 @@ pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let options = training.options();
     check_data(&options.dataset)?;
     options.rounds = rounds.unwrap_or(checkpoint.rounds);
-    // Where they were found, which is elsewhere if they were moved or copied.
+    // Not the paths of the checkpoint: the directories may have been moved or copied.
     (options.out, options.checkpoint_dir) = (out, Some(directory));
     training.run(Origin::Checkpoint(Box::new(checkpoint), records, locks))
 }
 
-/// Refuses data that only one process can read, and for which this one would wait.
+/// Refuses data such as pipes, which cannot be read again and for which this process would wait forever.
 fn check_data(path: &Path) -> Result<(), Unrepeatable> {
     if Dataset::is_built_in(path) {
         return Ok(());
@@ -66,7 +68,7 @@ fn check_data(path: &Path) -> Result<(), Unrepeatable> {
     obstacle.map_or(Ok(()), |source| Err(Unrepeatable { path: path.into(), source }))
 }
 
-/// A command that leaves checkpoints.
+/// A command that writes checkpoints.
 enum Training {
     Simulate(Options),
     Run(Run),
@@ -74,7 +76,7 @@ enum Training {
 }
 
 impl Training {
-    /// `None` for a command that leaves none.
+    /// Returns `None` for a command that writes none.
     fn of(command: Command) -> Option<Self> {
         match command {
             Command::Simulate(options) => Some(Self::Simulate(options)),
@@ -108,19 +110,19 @@ impl Training {
     }
 }
 
-/// What goes with a checkpoint.
+/// The run of a checkpoint.
 struct Found {
-    /// What its command line asks for.
+    /// Its parsed command line.
     training: Training,
-    /// Where the records are.
+    /// Directory of the records.
     out: PathBuf,
     records: Records,
 }
 
-/// Finds what goes with a checkpoint that was found in `directory`, and locks where it is.
+/// Finds the run of a checkpoint in `directory`, and locks the directory of its records.
 ///
 /// # Errors
-/// If the records do not go with it, and, within, if its command line cannot be understood any more.
+/// The outer one if the records do not match the checkpoint, the inner one if its command line is no longer valid.
 fn find(
     checkpoint: &Checkpoint,
     directory: &Path,
@@ -140,8 +142,10 @@ fn find(
     Ok(Ok(Found { training, out, records }))
 }
 
-/// Where the records of a run are that was started in `folder` and whose checkpoints were found in `directory`: at the same
-/// place seen from there as at the start, so that a copy is resumed in the copy, or else where they were.
+/// Returns the directory of the records of a run that was started in `folder` and has checkpoints in `directory`.
+///
+/// It is at the same place relative to `directory` as at the start, so that a copied run is resumed in the copy; if
+/// there is no run, at its absolute place.
 fn records_place(options: &Options, folder: &Path, directory: &Path) -> PathBuf {
     if RunDirectory::is_at(directory) {
         return directory.into();
@@ -152,7 +156,7 @@ fn records_place(options: &Options, folder: &Path, directory: &Path) -> PathBuf 
     beside.filter(|beside| RunDirectory::is_at(beside)).unwrap_or(out)
 }
 
-/// The path that leads to `to` from `from`, followed from `start`.
+/// Returns the path reached from `start` by the relative path from `from` to `to`.
 fn seen_from(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
     let (from, to) = (&without_detours(from), &without_detours(to));
     let common = from.components().zip(to.components()).take_while(|(one, other)| one == other);
@@ -164,7 +168,7 @@ fn seen_from(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
     Some(place.join(to.components().skip(common).collect::<PathBuf>()))
 }
 
-/// An absolute path without `.` and `..`.
+/// Removes `.` and `..` from an absolute path.
 fn without_detours(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut place, part| {
         match part {
@@ -181,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_seen_from_another_one_as_it_was() {
+    fn relative_path_is_followed_from_another_place() {
         for (from, to, start, seen) in [
             ("/a/run", "/a/run", "/b/run", "/b/run"),
             ("/a/run/safe", "/a/run", "/b/run/safe", "/b/run"),

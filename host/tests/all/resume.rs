@@ -354,8 +354,8 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
         let output = resume.output();
         let said = stderr(&output);
         let sentence = format!(
-            "error: the data in {dataset} cannot be read once more: {what}; \
-             put a plain file with the same data there, or start the run again\n"
+            "error: the data in {dataset} cannot be read again: {what}; \
+             replace it by a regular file with the same data, or start the run again\n"
         );
         assert_eq!((output.status.code(), &said), (Some(2), &sentence));
         assert_eq!(records(folder.path()), before, "nothing is lost");

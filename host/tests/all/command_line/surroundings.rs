@@ -246,7 +246,7 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
         ("report run", Ok("Open run/report.html in a browser.")),
         ("resume run --rounds 5", Ok("5 rounds, loss ")),
         ("ports", Ok("")),
-        ("key fleet.key", Ok("fleet.key holds a new key.")),
+        ("key fleet.key", Ok("fleet.key contains a new key.")),
         ("demo --out demo", Ok("Open demo/report.html in a browser.")),
         ("image --board microbit", Err(no_compiler)),
         ("emulate --board mps2-m3 --rows 60 --rounds 3 --out emulated", Err(no_compiler)),

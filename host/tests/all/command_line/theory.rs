@@ -184,7 +184,7 @@ fn theory_is_checked_every_round_where_it_says_something() {
     let output = smidgen(directory.path(), &format!("simulate --check-theory {long} --out long"));
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_says(&said, &["the decrease of the Lyapunov function did not hold, for the first time"]);
+    assert_says(&said, &["the first in which the decrease of the Lyapunov function did not hold"]);
     let violation = &summary_of(&directory.path().join("long"))["violation"];
     assert_eq!(violation["inequality"], "lyapunov");
     let rounds = fs::read_to_string(directory.path().join("long/rounds.jsonl")).expect("there");
