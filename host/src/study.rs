@@ -1,4 +1,4 @@
-//! Questions that take many runs: plans and the experiments of papers.
+//! Work around a run: plans, and the experiments of papers.
 
 pub mod plan;
 pub mod reproduction;

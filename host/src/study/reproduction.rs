@@ -1,4 +1,4 @@
-//! The experiments of the papers, as data: each is a TOML file, a [`Study`], and this runs them.
+//! Runs the experiments of the papers. Each is described by a TOML file, a [`Study`].
 //!
 //! ```text
 //!  experiments/*.toml ── study ──> Study { panels: data sets, curves: options of `smidgen simulate` }
@@ -8,7 +8,7 @@
 //!                        page ──> reproduction.md, reproduction/*.svg
 //! ```
 //!
-//! Results depend on the studies and the data alone: the same page comes out again, bit for bit.
+//! The page is reproducible: it depends only on the studies and the data, bit for bit.
 
 mod figures;
 mod float;

@@ -1,39 +1,40 @@
-//! Figures in what a study says it measured: `{rounds w1a 1/2}` stands for a number that the run fills in.
+//! Figures in the text of a study: `{rounds w1a 1/2}` is replaced by a measured number.
 //!
-//! | written | filled in |
+//! | placeholder | replaced by |
 //! |---|---|
-//! | `{rounds PANEL A/B}` | how many times fewer rounds curve B takes to the level of its panel than curve A |
-//! | `{bytes PANEL A/B}` | the same of bytes on all wires |
-//! | `{end PANEL A}` | ‖∇f(x)‖² of curve A at its end |
+//! | `{rounds PANEL A/B}` | rounds to the level of the panel, curve A divided by curve B |
+//! | `{bytes PANEL A/B}` | bytes on all wires to that level, curve A divided by curve B |
+//! | `{end PANEL A}` | ‖∇f(x)‖² of curve A in its last round |
 //!
-//! Curves are counted from 1, in their order.
+//! Curves are numbered from 1, in the order of the file.
 
 use std::str::FromStr;
 
-/// What a figure is of, and the numbers of its curves, from 0.
+/// Quantity of a figure, with the indices of its curves, from 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quantity {
-    /// Rounds to the level, of the first curve by those of the second.
+    /// Rounds to the level, the first curve divided by the second.
     Rounds(usize, usize),
-    /// Bytes on all wires to the level, of the first curve by those of the second.
+    /// Bytes on all wires to the level, the first curve divided by the second.
     Bytes(usize, usize),
-    /// ‖∇f(x)‖² at the end.
+    /// ‖∇f(x)‖² in the last round.
     End(usize),
 }
 
-/// A figure.
+/// A measured number in a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// What it is of.
+    /// Its quantity.
     pub quantity: Quantity,
-    /// The name of its panel.
+    /// Name of its panel.
     pub panel: String,
 }
 
-/// Why braces hold no figure.
+/// Braces in a text do not contain a figure.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{{{0}}}` is not a figure: write {{rounds PANEL 1/2}}, {{bytes PANEL 1/2}} or {{end PANEL 1}} with panels and curves of the file"
+    "`{{{0}}}` is not a figure: write {{rounds PANEL 1/2}}, {{bytes PANEL 1/2}} or {{end PANEL 1}} with panels and \
+     curves of the file"
 )]
 pub struct FigureError(pub String);
 
@@ -58,7 +59,7 @@ impl FromStr for Figure {
 }
 
 impl Figure {
-    /// The highest number of its curves, from 0.
+    /// Returns the largest index of its curves.
     fn last_curve(&self) -> usize {
         match self.quantity {
             Quantity::Rounds(a, b) | Quantity::Bytes(a, b) => a.max(b),
@@ -67,10 +68,10 @@ impl Figure {
     }
 }
 
-/// Makes sure that all figures of `text` are of these panels, which have `curve_count` curves each.
+/// Checks that the figures in `text` name these panels, and curves below `curve_count`.
 ///
 /// # Errors
-/// The first figure that is not.
+/// The first figure that does not.
 pub fn check(text: &str, panels: &[&str], curve_count: usize) -> Result<(), FigureError> {
     pieces(text).filter_map(|(_, figure)| figure).try_for_each(|written| {
         let figure: Figure = written.parse()?;
@@ -79,7 +80,7 @@ pub fn check(text: &str, panels: &[&str], curve_count: usize) -> Result<(), Figu
     })
 }
 
-/// `text`, which passed [`check`], with its figures as `show` gives them.
+/// Replaces the figures in `text`, which has passed [`check`], by those of `show`.
 pub fn fill(text: &str, show: impl Fn(&Figure) -> String) -> String {
     let fill = |(words, figure): (&str, Option<&str>)| {
         let figure = figure.map(|f| f.parse().expect("the figures of a study are checked"));
@@ -88,7 +89,7 @@ pub fn fill(text: &str, show: impl Fn(&Figure) -> String) -> String {
     pieces(text).flat_map(fill).collect()
 }
 
-/// Words, and the inside of the braces that follow them.
+/// Splits a text into pieces of plain text and the contents of the braces after each.
 fn pieces(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     text.split('}').map(|piece| match piece.split_once('{') {
         Some((words, figure)) => (words, Some(figure)),
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_take_the_place_of_their_braces() {
+    fn figures_replace_their_braces() {
         let text = "{rounds w1a 1/2} times, {bytes a 3/1} times, to {end a 2}.";
         assert!(check(text, &["a", "w1a"], 3).is_ok());
         let shown = fill(text, |Figure { quantity, panel }| format!("<{quantity:?} {panel}>"));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_figure_of_the_study_is_refused() {
+    fn unknown_figure_is_refused() {
         for wrong in
             ["rounds a 1", "rounds a 0/1", "rounds a 1/3", "end b 1", "end a 3", "miles a 1", ""]
         {

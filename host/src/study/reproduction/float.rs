@@ -1,4 +1,4 @@
-//! EF21 in f64, without workers, frames and grids: what fixed point is compared with.
+//! EF21 in f64, without workers, frames and fixed point, as a reference for the fixed-point version.
 //!
 //! ```text
 //! x^{t+1} = x^t − γ (1/n) Σ g_i^t,   g_i^{t+1} = g_i^t + TopK(∇f_i(x^{t+1}) − g_i^t)
@@ -15,8 +15,8 @@ struct Ef21 {
     g_i: Vec<Vec<f64>>,
 }
 
-/// EF21 on the problem of `experiment`, with its K, γ and first estimators, for as many rounds. Nothing travels, so it costs
-/// nothing.
+/// Runs EF21 on the problem of `experiment`, with its K, γ and initial estimators, for `rounds` rounds. The cost of
+/// every round is zero, since nothing is sent.
 pub fn run(experiment: &Experiment, rounds: u32, mut on_round: impl FnMut(u32)) -> Vec<Mark> {
     let setup = &experiment.setup;
     let d = setup.dimension as usize;
@@ -57,13 +57,13 @@ impl Ef21 {
     }
 }
 
-/// Moves the K entries of `g` that are furthest from `gradient` there; of equal ones those with the lower index.
+/// Sets the K entries of `g` that differ most from `gradient` to it. Ties go to the lower index.
 fn add_top_k(g: &mut [f64], gradient: &[f64], k: usize) {
     let mut order: Vec<usize> = (0..g.len()).collect();
     if k < g.len() {
         let distance = |k: usize| (gradient[k] - g[k]).abs();
-        let further = |&a: &usize, &b: &usize| distance(b).total_cmp(&distance(a)).then(a.cmp(&b));
-        order.select_nth_unstable_by(k, further);
+        let farther = |&a: &usize, &b: &usize| distance(b).total_cmp(&distance(a)).then(a.cmp(&b));
+        order.select_nth_unstable_by(k, farther);
     }
     order[..k].iter().for_each(|&k| g[k] = gradient[k]);
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_furthest_move() {
+    fn top_k_moves_the_largest_differences() {
         let mut g = [0.0, 1.0, 2.0, 3.0];
         add_top_k(&mut g, &[1.0, 1.0, 1.0, -9.0], 2);
         assert_eq!(g, [1.0, 1.0, 2.0, -9.0]);

@@ -1,4 +1,4 @@
-//! Runs the curves of studies, several at a time.
+//! Runs the curves of studies in parallel.
 
 use super::float;
 use super::study::{Curve, Study};
@@ -16,27 +16,27 @@ use std::thread;
 use std::time::Instant;
 use thiserror::Error;
 
-/// The session of all runs; results do not depend on it.
+/// Session number of all runs; results do not depend on it.
 const SESSION: u32 = 1;
-/// Rounds between two words about a run.
+/// Rounds between two progress messages of a run.
 const ROUNDS_PER_WORD: u32 = 16;
 
-/// What a curve came to.
+/// Measurement of a curve.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// Number of workers n.
     pub worker_count: usize,
     /// Dimension d.
     pub dimension: u32,
-    /// The constants of the problem, if theory knows them.
+    /// The constants of the problem, if they are known.
     pub smoothness: Option<Smoothness>,
-    /// The step size, the first one where it tunes itself.
+    /// The step size; if it is tuned, the first one.
     pub gamma: f64,
-    /// Every round.
+    /// Progress in every round.
     pub marks: Vec<Mark>,
 }
 
-/// Why a curve cannot be measured.
+/// A curve cannot be measured.
 #[derive(Debug, Error)]
 #[error("{study}, {panel}, {label}: {source}")]
 pub struct MeasureError {
@@ -46,40 +46,40 @@ pub struct MeasureError {
     panel: String,
     /// The curve.
     label: String,
-    /// Why.
+    /// The reason.
     source: Box<CurveError>,
 }
 
-/// Why a run cannot be had.
+/// Reasons why the run of a curve fails.
 #[derive(Debug, Error)]
 enum CurveError {
-    /// Its options do not suit its data.
+    /// Its options do not fit its data.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
-    /// It comes to a halt.
+    /// It stops before its last round.
     #[error(transparent)]
     Training(#[from] TrainingError),
 }
 
-/// A curve that waits for its turn.
+/// A curve to be run.
 struct Job<'a> {
     study: &'a Study,
     panel: usize,
     curve: &'a Curve,
 }
 
-/// What a thread says.
+/// Message of a thread.
 enum Word {
-    /// So many more rounds are closed.
+    /// This many more rounds are closed.
     Rounds(u32),
-    /// A job is done after `seconds`.
+    /// The job with this index is done: its result, and the seconds that it took.
     Done(usize, Result<Measured, CurveError>, f64),
 }
 
-/// Runs all curves of all panels of `studies`, whose data are there; for each study one list a panel, in their order.
+/// Runs all curves of all panels of `studies`, whose data exist. Returns measurements by study, panel and curve.
 ///
 /// # Errors
-/// The first of a curve that cannot be run.
+/// The first error of a curve.
 pub fn measure(
     studies: &[Study],
     progress: &mut Progress,
@@ -93,7 +93,7 @@ pub fn measure(
             let (queue, sender) = (&queue, sender.clone());
             thread::Builder::new().spawn_scoped(scope, move || work(queue, &sender)).ok()
         };
-        // Where the system gives fewer threads, those that there are do it all.
+        // If the system starts fewer threads, those that run do all the work.
         if (0..count).map_while(start).count() == 0 {
             work(&queue, &sender);
         }
@@ -105,7 +105,7 @@ pub fn measure(
     Ok(studies.iter().map(|s| s.panels.iter().map(|p| take(p.curves.len())).collect()).collect())
 }
 
-/// Hears what the threads say, until all jobs are done or one fails; by the numbers of the jobs.
+/// Collects the messages of the threads until all jobs are done or one fails. Returns measurements by job index.
 fn gather(
     jobs: &[Job<'_>],
     words: Receiver<Word>,
@@ -133,7 +133,7 @@ fn jobs(study: &Study) -> impl Iterator<Item = Job<'_>> {
     curves.flat_map(move |(panel, p)| p.curves.iter().map(move |curve| Job { study, panel, curve }))
 }
 
-/// Takes jobs until none is left, or until one failed.
+/// Takes and runs jobs until none is left or one has failed.
 fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &Sender<Word>) {
     loop {
         let next = queue.lock().expect("no thread panics here").next();
@@ -184,9 +184,9 @@ impl Job<'_> {
         MeasureError { study, panel, label, source: Box::new(source) }
     }
 
-    /// What is said when it is done.
+    /// Returns the line to print when the job is done.
     fn conclusion(&self, measured: &Measured, took: f64) -> String {
-        let last = measured.marks.last().expect("a run has a first round");
+        let last = measured.marks.last().expect("every run has round 0");
         let norm = last
             .gradient_norm_squared
             .map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", number(norm)));

@@ -1,4 +1,4 @@
-//! Writes the page of the studies in Markdown, with its charts in SVG: what the papers say, what was measured, tables.
+//! Writes the page of the studies in Markdown, with charts in SVG: claims of the papers, measurements, and tables.
 
 use super::figures::{self, Figure, Quantity};
 use super::measure::Measured;
@@ -14,12 +14,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The page's file, and the folder of its charts.
+/// File name of the page.
 const PAGE: &str = "reproduction.md";
+/// Directory of its charts.
 const CHARTS: &str = "reproduction";
 
-/// Writes the page of `studies` and what was `measured` of them, as [`measure`](super::measure()) gives it, into `folder`, and
-/// returns its path.
+/// Writes the page of `studies`, `measured` by [`measure`](super::measure()), to `folder` and returns its path.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -72,7 +72,7 @@ fn drawings(study: &Study, panel: &Panel, measured: &[Measured]) -> Vec<Drawing>
 
 fn chart(title: &str, panel: &Panel, measured: &[Measured], against: Against) -> String {
     let curves = panel.curves.iter().zip(measured);
-    // What is computed in f64 costs nothing: it has no place against bytes.
+    // Curves in f64 send no bytes, so they are drawn only against rounds.
     let curves = curves.filter(|(curve, _)| against == Against::Rounds || !curve.float);
     let curves: Vec<_> = curves
         .map(|(curve, measured)| figure::Curve { label: &curve.label, marks: &measured.marks })
@@ -80,7 +80,7 @@ fn chart(title: &str, panel: &Panel, measured: &[Measured], against: Against) ->
     figure(title, against, &curves)
 }
 
-/// The ‖∇f(x)‖² by which the curves of a panel are compared.
+/// Returns the ‖∇f(x)‖² at which the curves of a panel are compared.
 fn level(panel: &Panel, measured: &[Measured]) -> f64 {
     let least = measured.iter().filter_map(|m| Measure::Gradient.least(&m.marks));
     match panel.target {
@@ -89,12 +89,12 @@ fn level(panel: &Panel, measured: &[Measured]) -> f64 {
     }
 }
 
-/// ‖∇f(x⁰)‖²
+/// Returns ‖∇f(x⁰)‖².
 fn start(measured: &[Measured]) -> f64 {
     gradient(&measured[0].marks[0])
 }
 
-/// Where each curve of a panel first was down to its level.
+/// Returns the mark at which each curve of a panel first reached its level.
 fn reached(panel: &Panel, measured: &[Measured]) -> Vec<Option<Mark>> {
     let level = level(panel, measured);
     measured.iter().map(|m| Measure::Gradient.first_at(&m.marks, level).copied()).collect()
@@ -120,7 +120,7 @@ fn markdown(studies: &[Study], measured: &[Vec<Vec<Measured>>]) -> String {
     page
 }
 
-/// A figure, as the tables have it.
+/// Formats a figure as in the tables.
 fn shown(Figure { quantity, panel }: &Figure, study: &Study, panels: &[Vec<Measured>]) -> String {
     let mut measured = study.panels.iter().zip(panels);
     let Some((panel, curves)) = measured.find(|(p, _)| p.name == *panel) else {
@@ -176,7 +176,7 @@ fn line(page: &mut String, text: &str) {
     page.push('\n');
 }
 
-/// The name by which a heading is linked to.
+/// Returns the anchor that GitHub gives to a heading.
 fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
@@ -243,7 +243,8 @@ fn table(page: &mut String, panel: &Panel, measured: &[Measured]) {
     line(page, &format!("**{name}**, to ‖∇f‖² ≤ {}, {part} of the start\n", number(level)));
     line(
         page,
-        "| method | options | γ | ‖∇f‖² at the end | rounds | bytes up | bytes up + down | time, modelled | rounds of the first / its own |",
+        "| method | options | γ | ‖∇f‖² at the end | rounds | bytes up | bytes up + down | time, modelled \
+         | rounds of the first / its own |",
     );
     line(page, "|---|---|---|---|---|---|---|---|---|");
     let reached = reached(panel, measured);
@@ -272,9 +273,9 @@ fn row(curve: &Curve, measured: &Measured, reached: Option<Mark>, first: Option<
     )
 }
 
-/// ‖∇f(x)‖² at the end of a run
+/// Returns ‖∇f(x)‖² in the last round of a run.
 fn end(measured: &Measured) -> f64 {
-    gradient(measured.marks.last().expect("a run has a first round"))
+    gradient(measured.marks.last().expect("every run has round 0"))
 }
 
 fn gradient(mark: &Mark) -> f64 {
@@ -288,12 +289,12 @@ mod tests {
     use crate::study::reproduction::measure;
 
     #[test]
-    fn headings_are_linked_as_github_does() {
+    fn anchors_are_those_of_github() {
         assert_eq!(anchor("EF21, old & new: a step's tale"), "ef21-old--new-a-steps-tale");
     }
 
     #[test]
-    fn a_study_becomes_the_same_page_again() {
+    fn page_is_reproducible() {
         let studies = [Study::parse("small", include_str!("small.toml")).unwrap()];
         let pages = [(); 2].map(|()| {
             let folder = tempfile::tempdir().unwrap();
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_run_is_on_the_page() {
+    fn skipped_panel_is_on_the_page() {
         let text = include_str!("small.toml").replace("--dataset digits", "--dataset nowhere");
         let mut study = Study::parse("small", &text).unwrap();
         study.skip_missing();

@@ -1,4 +1,4 @@
-//! A study: one experiment of a paper, read from TOML.
+//! Studies: experiments of papers, parsed from TOML.
 
 use super::figures;
 use crate::cli::FILE_LIMITS;
@@ -14,28 +14,28 @@ use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// One experiment: some methods on some data.
+/// An experiment: one or more methods on one or more data sets.
 #[derive(Clone, Debug)]
 pub struct Study {
-    /// The name of its file, without its ending.
+    /// Name of its file, without the extension.
     pub name: String,
-    /// What it is called.
+    /// Title on the page.
     pub title: String,
-    /// What the paper says.
+    /// Claim of the paper.
     pub paper: String,
-    /// What we measured, and where that differs; its figures, `{rounds w1a 1/2}`, are filled in from the run.
+    /// Result of our measurement, in which figures such as `{rounds w1a 1/2}` are filled in.
     pub measured: String,
-    /// How it is set up, and why so.
+    /// Description of the setup.
     pub text: String,
-    /// Options that all runs share, as on the command line.
+    /// Options of all runs, as on the command line.
     pub options: String,
-    /// The charts of each panel.
+    /// Charts of each panel.
     pub against: Vec<Against>,
-    /// Whether each panel has bars of what its curves cost to the target.
+    /// True if each panel has a bar chart of the bytes to the target.
     pub bars: bool,
-    /// The data.
+    /// Data sets.
     pub panels: Vec<Panel>,
-    /// Panels that are not run, because their data are missing.
+    /// Panels without data, which are not run.
     pub skipped: Vec<Panel>,
 }
 
@@ -46,28 +46,28 @@ pub struct Panel {
     pub name: String,
     /// Its options, as on the command line.
     pub options: String,
-    /// L_var of these data, as the paper has it.
+    /// L_var of these data according to the paper.
     pub paper_l_var: Option<String>,
-    /// To which part of its start ‖∇f(x)‖² shall fall; where it is not given, to the lowest level that all curves reach.
+    /// Target for ‖∇f(x)‖² as a fraction of its first value; if absent, the lowest level that all curves reach.
     pub target: Option<f64>,
-    /// The methods.
+    /// Methods.
     pub curves: Vec<Curve>,
 }
 
 /// One method on one data set.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// What it is called.
+    /// Name in the legend.
     pub label: String,
     /// Its own options, as on the command line.
     pub text: String,
     /// All options.
     pub options: Options,
-    /// Whether it is computed in f64 instead, without workers, frames and bytes.
+    /// True if it is computed in f64, without workers and frames.
     pub float: bool,
 }
 
-/// The file as it stands.
+/// The contents of a file.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
@@ -103,18 +103,22 @@ struct FileCurve {
     float: bool,
 }
 
-/// Why a study cannot be read.
+/// Reasons why a study cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// No study has this name.
-    #[error("unknown experiment `{}`; give {} or the path of a TOML file", shown(.0), names().collect::<Vec<_>>().join(", "))]
+    #[error(
+        "unknown experiment `{}`; give {} or the path of a TOML file",
+        shown(.0),
+        names().collect::<Vec<_>>().join(", ")
+    )]
     Unknown(OsString),
-    /// A file does not open, or holds no text.
+    /// A file cannot be opened, or is not text.
     #[error("cannot read {}: {source}; give the path of a TOML file", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: TextError,
     },
     /// The file is not a study.
@@ -125,7 +129,7 @@ pub enum StudyError {
         /// What is wrong with it, in one line.
         problem: String,
     },
-    /// Options that `smidgen simulate` would not take.
+    /// Options that `smidgen simulate` does not accept.
     #[error("experiment {name}, `{options}`: {problem}")]
     Options {
         /// The study.
@@ -137,7 +141,7 @@ pub enum StudyError {
     },
     /// More curves than a chart can show.
     #[error(
-        "experiment {name} has {count} curves, and a chart shows {CURVE_COUNT_MAX}: leave `against` empty, or some curves out"
+        "experiment {name} has {count} curves, but a chart can show {CURVE_COUNT_MAX}: empty `against` or remove curves"
     )]
     Crowd {
         /// The study.
@@ -145,9 +149,9 @@ pub enum StudyError {
         /// Its curves.
         count: usize,
     },
-    /// Only EF21 has been written down in f64.
+    /// Only EF21 is implemented in f64.
     #[error(
-        "experiment {name}, `{label}`: only ef21 with topk and all workers runs in f64; leave out float"
+        "experiment {name}, `{label}`: only ef21 with topk and all workers runs in f64; remove `float`"
     )]
     Float {
         /// The study.
@@ -158,16 +162,16 @@ pub enum StudyError {
 }
 
 impl Study {
-    /// All studies inside the program.
+    /// Returns all bundled studies.
     ///
     /// # Panics
-    /// If one of them is none.
+    /// If one of them is invalid.
     pub fn all() -> Vec<Self> {
         let parse = |(name, text): &(&str, &str)| Self::parse(name, text);
         STUDIES.iter().map(|study| parse(study).unwrap_or_else(|error| panic!("{error}"))).collect()
     }
 
-    /// The study inside the program that has this name, or else the file at this path.
+    /// Returns the bundled study of this name, or reads the file at this path.
     pub fn load(name: impl AsRef<OsStr>) -> Result<Self, StudyError> {
         let name = name.as_ref();
         if let Some((name, text)) = STUDIES.iter().find(|(bundled, _)| *bundled == name) {
@@ -184,7 +188,7 @@ impl Study {
         }
     }
 
-    /// Reads a study from TOML.
+    /// Parses a study from TOML.
     pub fn parse(name: &str, text: &str) -> Result<Self, StudyError> {
         let file: File = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count()) + 1;
@@ -214,7 +218,7 @@ impl Study {
         })
     }
 
-    /// Looks for the data that are files in `folder`.
+    /// Sets the directory of data sets that are files.
     pub fn set_data_folder(&mut self, folder: &Path) {
         for curve in self.panels.iter_mut().flat_map(|panel| &mut panel.curves) {
             let dataset = &mut curve.options.dataset;
@@ -224,14 +228,14 @@ impl Study {
         }
     }
 
-    /// Moves the panels whose data are missing to those that are skipped.
+    /// Moves the panels without data to `skipped`.
     pub fn skip_missing(&mut self) {
         self.skipped.extend(self.panels.extract_if(.., |panel| panel.missing().is_some()));
     }
 }
 
 impl Panel {
-    /// The file of its data, if that is not there.
+    /// Returns the file of its data if that does not exist.
     pub fn missing(&self) -> Option<&Path> {
         let dataset = &self.curves.first()?.options.dataset;
         (!Dataset::is_built_in(dataset) && !dataset.exists()).then_some(dataset)
@@ -263,17 +267,17 @@ impl File {
     }
 }
 
-/// What `smidgen simulate` would make of these options.
+/// Parses options of `smidgen simulate`.
 fn parse(options: &str) -> Result<Options, String> {
     let arguments = ["smidgen", "simulate"].into_iter().chain(options.split_whitespace());
     match cli::parse(arguments.map(Into::into)) {
         Ok(Cli { command: Command::Simulate(options), .. }) => Ok(options),
-        Ok(_) => unreachable!("the arguments name the subcommand"),
+        Ok(_) => unreachable!("the command is simulate"),
         Err(error) => Err(cli::sentence(&error)),
     }
 }
 
-/// Whether [`float`](super::float) computes what these options ask for.
+/// Returns whether [`float`](super::float) implements these options.
 fn has_float(options: &Options) -> bool {
     options.method == Method::Ef21
         && options.batch.is_none()
@@ -292,7 +296,7 @@ mod tests {
     const SMALL: &str = include_str!("small.toml");
 
     #[test]
-    fn every_file_under_experiments_is_a_study_of_the_program() {
+    fn every_file_under_experiments_is_bundled() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let stems = files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
@@ -309,13 +313,13 @@ mod tests {
         let study = Study::parse("small", SMALL).unwrap();
         let curve = &study.panels[0].curves[1];
         let alone = "--rows 200 --k 2 --rounds 30 --step qm --dataset digits --workers 3 --step am";
-        assert!(parse(alone).is_err(), "an option is given once");
+        assert!(parse(alone).is_err(), "an option may be given only once");
         assert_eq!(curve.options, parse(&alone.replacen("--step qm ", "", 1)).unwrap());
         assert_eq!((curve.text.as_str(), study.panels[0].target), ("--step am", Some(0.9)));
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_sentence() {
+    fn errors_are_one_line() {
         let refused = |from: &str, to: &str| {
             assert!(SMALL.contains(from));
             let error =
@@ -329,7 +333,7 @@ mod tests {
             error.contains("`--rows 200 --k 0") && error.contains("invalid value '0'"),
             "{error}"
         );
-        assert!(refused("--value-bits 32", "--method dcgd").contains("leave out float"));
+        assert!(refused("--value-bits 32", "--method dcgd").contains("remove `float`"));
         let error = refused("{rounds digits 1/2}", "{rounds digits 1/4}");
         assert!(error.contains("small: `{rounds digits 1/4}` is not a figure"), "{error}");
         let error = Study::load("logistics").unwrap_err().to_string();
@@ -337,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_looked_for_in_the_folder() {
+    fn files_are_relative_to_the_data_folder() {
         let text = SMALL.replace("--dataset digits", "--dataset nowhere");
         let mut study = Study::parse("small", &text).unwrap();
         study.set_data_folder(Path::new("some/folder"));
