@@ -1,4 +1,4 @@
-//! Ground floor: text, numbers, files and lines, as everything above needs them. Imports no other room.
+//! Utilities for text, quantities, files, programs and signals. Imports no other room.
 
 pub mod files;
 pub mod interrupt;

@@ -1,4 +1,4 @@
-//! Files as a run needs them: read only if they are plain, and replaced whole.
+//! Files: reading regular files only, and replacing files atomically.
 
 use crate::units::interrupt::Writing;
 use crate::units::shown::shown;
@@ -9,19 +9,19 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
-/// The end of the name of a file that is being written.
+/// File name suffix of a partial file.
 const PART: &str = ".part";
 
-/// Opens a plain file for reading.
+/// Opens a regular file for reading.
 ///
 /// # Errors
-/// If it cannot be opened, or is something else: a pipe would block, a device might never end.
+/// If it cannot be opened or is not a regular file: a pipe would block, and a device might never end.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
-    // Opening a pipe waits for its writer, and only an open file can be asked for its kind without a race.
+    // Without this, opening a pipe would wait for a writer. The kind is checked on the open file to avoid a race.
     options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    // A socket cannot be opened at all, and the system's word for that is no help.
+    // A socket cannot be opened, and the system's error for that is hard to understand.
     let file = options.open(path).map_err(|error| what_else(path).unwrap_or(error))?;
     match other_kind(file.metadata()?.file_type()) {
         Some(error) => Err(error),
@@ -29,7 +29,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads a plain file.
+/// Reads a regular file.
 ///
 /// # Errors
 /// As [`open`], and if it cannot be read.
@@ -39,22 +39,23 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A path leads to something else than a plain file.
+/// A path does not lead to a regular file.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} and no plain file")]
+#[error("{0}, not a regular file")]
 struct NotPlain(&'static str);
 
-/// Whether a file was not read since it is no plain one.
+/// Returns whether the error is that a file is not a regular one.
 pub fn is_not_plain(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|cause| cause.is::<NotPlain>())
 }
 
-/// What a path leads to, if that is there and no plain file. Nothing is opened: that might wait, or disturb a writer.
+/// Returns an error that describes what a path leads to, if it exists and is not a regular file. Does not open it,
+/// which might block or disturb a writer.
 pub fn what_else(path: &Path) -> Option<io::Error> {
     other_kind(fs::metadata(path).ok()?.file_type())
 }
 
-/// Describes a file that is not regular.
+/// Returns an error that describes a file that is not regular.
 fn other_kind(kind: FileType) -> Option<io::Error> {
     if kind.is_file() {
         return None;
@@ -71,17 +72,19 @@ fn other_kind(kind: FileType) -> Option<io::Error> {
     Some(io::Error::other(NotPlain(what)))
 }
 
-/// The file for which one with this name stood in while it was written; none if it is no such name.
+/// Returns the name of the file that a partial file was to replace, or `None` if the name is not that of a partial
+/// file.
 pub fn whole_name(part: &str) -> Option<&str> {
     let (whole, random) = part.strip_suffix(PART)?.rsplit_once('.')?;
     random.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(whole)
 }
 
-/// Replaces `file` at once and for good: a reader sees the old bytes or the new ones, never half of them, also after a loss
-/// of power. Nothing is left of what could not be written; a process that is killed may leave a file `NAME.RANDOM.part`.
+/// Replaces `file` atomically and durably: a reader sees the old bytes or the new ones, also after a power failure.
+///
+/// A process that is killed meanwhile may leave a file `NAME.RANDOM.part`.
 ///
 /// # Errors
-/// If it cannot be written: then what was there is there still.
+/// If it cannot be written; the old file stays then.
 pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = match file.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
@@ -92,7 +95,7 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     prefix.push(".");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(PART);
-    // As any new file: the umask takes its share.
+    // tempfile creates files with mode 0600; these get the mode of ordinary files, subject to the umask.
     builder.permissions(Permissions::from_mode(0o666));
     let mut part: NamedTempFile = builder.tempfile_in(directory)?;
     part.write_all(bytes)?;
@@ -101,15 +104,15 @@ pub fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
-/// Sees to it that the names in a directory outlive a loss of power.
+/// Syncs the entries of a directory to disk, so that they survive a power failure.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Makes a directory, and those above it.
+/// Creates a directory and its parents.
 ///
 /// # Errors
-/// If it cannot be made; a link that leads nowhere, there or above, is named.
+/// If it cannot be created; a broken symbolic link in the path is named.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path).map_err(|error| {
         let is_broken = |path: &&Path| path.is_symlink() && fs::metadata(path).is_err();
@@ -117,7 +120,7 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
             Some(link) => {
                 let reason = fs::metadata(link).err().unwrap_or(error);
                 io::Error::other(format!(
-                    "{} is a link that leads nowhere ({reason}); remove it, or name another directory",
+                    "{} is a broken symbolic link ({reason}); remove it, or name another directory",
                     shown(link)
                 ))
             }
@@ -126,19 +129,19 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     })
 }
 
-/// What to do about a file that cannot be written; nothing where the error says it.
+/// Returns what to do about a file that cannot be written, or nothing if the error says it.
 pub fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room there, or name another place"
+            "; free some space, or name another place"
         }
         io::ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; name a place where you may write"
+            "; name a place where you have write permission"
         }
         io::ErrorKind::Other => "",
-        // The system knows more kinds than there is advice for.
-        _ => "; is there room, and may you write there?",
+        // `ErrorKind` is non-exhaustive.
+        _ => "; check the free space and your permissions there",
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_is_whole_and_has_the_umasks_permissions() {
+    fn replaced_file_has_the_permissions_of_a_new_file() {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("file"), folder.path().join("other"));
         replace(&file, b"old").unwrap();
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_names_its_whole() {
+    fn partial_file_names_the_file_it_replaces() {
         let folder = tempfile::tempdir().unwrap();
         let part = tempfile::Builder::new().prefix("a.json.").suffix(PART).tempfile_in(&folder);
         let part = part.unwrap().path().file_name().unwrap().to_str().unwrap().to_owned();
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_leaves_nothing() {
+    fn failed_replacement_leaves_no_partial_file() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("file")).unwrap();
         replace(&folder.path().join("file"), b"new").unwrap_err();
@@ -191,17 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_file_is_named_and_never_waited_for() {
+    fn file_that_is_not_regular_is_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name| folder.path().join(name);
         make_pipe(&at("pipe"));
         let _listener = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         fs::create_dir(at("folder")).unwrap();
         for (path, what) in [
-            (at("pipe"), "it is a named pipe and no plain file"),
-            (at("socket"), "it is a socket and no plain file"),
-            (at("folder"), "it is a directory and no plain file"),
-            ("/dev/zero".into(), "it is a device and no plain file"),
+            (at("pipe"), "it is a named pipe, not a regular file"),
+            (at("socket"), "it is a socket, not a regular file"),
+            (at("folder"), "it is a directory, not a regular file"),
+            ("/dev/zero".into(), "it is a device, not a regular file"),
         ] {
             assert_eq!(open(&path).unwrap_err().to_string(), what);
         }
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_nowhere_is_named_wherever_it_is_in_a_path() {
+    fn broken_symbolic_link_anywhere_in_a_path_is_named() {
         use std::os::unix::fs::symlink;
 
         let folder = tempfile::tempdir().unwrap();
@@ -219,7 +222,7 @@ mod tests {
         for link in [dangling, looping] {
             for path in [link.clone(), link.join("run"), link.join("a/b")] {
                 let said = make_directory(&path).unwrap_err().to_string();
-                let expected = format!("{} is a link that leads nowhere", shown(&link));
+                let expected = format!("{} is a broken symbolic link", shown(&link));
                 assert!(said.starts_with(&expected), "{said}");
             }
         }

@@ -1,11 +1,12 @@
-//! Requests from outside to end a run: Ctrl-C, SIGTERM, a terminal that is closed.
+//! Requests to stop: Ctrl-C, SIGTERM, or a terminal that is closed.
 //!
-//! Before the training there is nothing to lose, and the first one ends the process; if it is writing a file, once the file is
-//! whole. From then on the first one asks for an end in good order: the open round is closed, or given up if that takes too
-//! long, the state is written, the report made. The second ends the run where it is, the third the process.
+//! Before training starts, the first request ends the process, after the current write if a file is being written.
+//! During training, the first request stops the run in order: the open round is closed, or abandoned if that takes
+//! too long, and checkpoint and report are written. The second request stops the run immediately, the third ends the
+//! process.
 //!
-//! What was written before the end remains. The request that does not wait for a write, the second before the training and
-//! the third in it, may leave a part of a file as well, as a loss of power does.
+//! The requests that do not wait for a write (the second before training, the third during training) may leave a
+//! partial file, as a power failure does.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -17,44 +18,44 @@ use std::time::{Duration, Instant};
 use std::{process, thread};
 
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
-/// What this process does; held while a request is counted, so that none falls between two stages.
+/// State of this process. Locked while a request is counted, so that none arrives between two stages.
 static STATE: Mutex<State> = Mutex::new(State { stage: Stage::Preparing, writes: 0 });
-/// When the first one came.
+/// Time of the first request.
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
-/// Groups of programs that work for this process and end with it; held while one is started or waited for.
+/// Process groups of child programs, which end with this process. Locked while one is started or waited for.
 static EMPLOYED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// How long an end in good order may wait for boards: services are often given ten seconds to end.
+/// Time limit for closing the open round. Service managers often allow ten seconds in total.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The exit code of a run that ended on request: that of a shell for Ctrl-C.
+/// Exit code of a run that stopped on request, the one that shells use for Ctrl-C.
 pub const EXIT_CODE: u8 = 130;
 
-/// How far a process is, and so what a request may cost it.
+/// Stage of the process, which decides the effect of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// It may wait for a pipe for ever, and leaves nothing where it ends.
+    /// Before training. The process may block on a pipe, so it must end at once.
     Preparing,
-    /// Other programs work for it, which it ends before itself.
+    /// Child programs are running, which must be ended first.
     Employing,
-    /// It has a run to end in good order.
+    /// A run is in progress, which must be stopped in order.
     Training,
 }
 
-/// What a process does.
+/// State of the process.
 struct State {
     stage: Stage,
-    /// Files that are not whole at the moment.
+    /// Number of writes in progress.
     writes: usize,
 }
 
-/// Puts the end that a first request asks for off until this is dropped, and a file is whole.
-#[must_use = "it lasts as long as the write"]
+/// Guard of a write: a first request waits until it is dropped.
+#[must_use = "the guard must live as long as the write"]
 pub struct Writing(());
 
 impl Writing {
-    /// Begins a write, which may be part of another one.
+    /// Begins a write; writes may be nested.
     pub fn begin() -> Self {
         state().writes += 1;
         Self(())
@@ -72,20 +73,20 @@ impl Drop for Writing {
     }
 }
 
-/// A process that ends before its training, since somebody asked for that.
+/// The process was stopped on request before training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("ended on request")]
+#[error("stopped on request")]
 pub struct Ended;
 
-/// Counts requests from now on instead of ending at the first. A signal that this program was started to ignore stays
-/// ignored: SIGHUP under `nohup`, SIGINT of a job that a script runs in the background.
+/// Starts to handle requests. Signals that were ignored at the start stay ignored: SIGHUP under `nohup`, or SIGINT of a
+/// script's background job.
 ///
 /// # Errors
-/// If the system has no thread to wait for signals, or does not let them be handled.
+/// If the system refuses the thread or the handlers.
 pub fn listen() -> io::Result<()> {
     let mut requests = Signals::new::<[i32; 0], i32>([])?;
     let handle = requests.handle();
-    // The thread comes first: without it, a handled signal would reach nobody.
+    // The thread is started first: without it, a handled signal would be lost.
     thread::Builder::new().spawn(move || requests.forever().for_each(|_| hear()))?;
     for request in [SIGINT, SIGTERM, SIGHUP] {
         if !disposition::is_ignored(request)? {
@@ -95,20 +96,20 @@ pub fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Counts a request, and ends the process where nothing is left to wait for.
+/// Counts a request, and ends the process if there is nothing to wait for.
 fn hear() {
     let state = state();
     let earlier = REQUESTS.fetch_add(1, Ordering::Relaxed);
     FIRST.get_or_init(Instant::now);
-    // That nobody hears a sentence is no reason to die.
+    // A closed stderr must not end the process, so errors are ignored.
     match (state.stage, earlier) {
-        // The write ends the process once it is done.
+        // The guard of the write ends the process when it is dropped.
         (Stage::Preparing, 0) if state.writes > 0 => {}
         (Stage::Preparing, _) => leave(),
         (Stage::Training, 0) => {
             let _ = writeln!(
                 io::stderr(),
-                "\nending after the open round, or without it in {} s; once more ends at once",
+                "\nstopping after the open round, at most {} s from now; a second request stops at once",
                 PATIENCE.as_secs()
             );
         }
@@ -117,31 +118,31 @@ fn hear() {
     }
 }
 
-/// Says so, and ends the process.
+/// Prints a message and ends the process.
 fn leave() -> ! {
     let _ = writeln!(io::stderr(), "\n{Ended}");
     exit()
 }
 
-/// Ends this process and the programs that work for it.
+/// Ends this process and its child programs.
 fn exit() -> ! {
-    // Held to the end, so that no program is started from now on.
+    // Locked until the end, so that no program is started any more.
     let employed = employed();
     for &group in employed.iter() {
-        // It fails only where all of them have ended.
+        // This fails only if the whole group has ended.
         let _ = kill_process_group(group, Signal::KILL);
     }
     process::exit(EXIT_CODE.into())
 }
 
-/// The groups of programs that end with this process. One that is waited for leaves the list at once: its number may then be
-/// that of another group.
+/// Locks the process groups that end with this process. A group must be removed as soon as it has been waited for,
+/// since its id may then be reused.
 pub fn employed() -> MutexGuard<'static, Vec<Pid>> {
-    EMPLOYED.lock().expect("nobody panics while starting a program")
+    EMPLOYED.lock().expect("no panic while locked")
 }
 
 fn state() -> MutexGuard<'static, State> {
-    STATE.lock().expect("nobody panics while counting")
+    STATE.lock().expect("no panic while locked")
 }
 
 fn enter(stage: Stage) {
@@ -149,20 +150,20 @@ fn enter(stage: Stage) {
     state.stage = stage.max(state.stage);
 }
 
-/// From now on the first request only sets a flag; callers poll it with [`check`].
+/// Enters the stage in which the first request only sets a flag, which callers poll with [`check`].
 pub fn employ() {
     enter(Stage::Employing);
 }
 
-/// Has the first request end the run in good order from now on.
+/// Enters the stage in which the first request stops the run in order.
 pub fn begin_training() {
     enter(Stage::Training);
 }
 
-/// Fails once the process shall end.
+/// Checks for a request to stop.
 ///
 /// # Errors
-/// If that was requested.
+/// If there was one.
 pub fn check() -> Result<(), Ended> {
     match is_requested() {
         true => Err(Ended),
@@ -170,28 +171,27 @@ pub fn check() -> Result<(), Ended> {
     }
 }
 
-/// Has a file that grows beyond the limit of this process fail to be written, as on a full disk, instead of ending the
-/// process without a word.
+/// Makes writes beyond the file size limit fail like on a full disk, instead of ending the process without a message.
 pub fn survive_file_limits() {
     disposition::ignore_file_limits();
 }
 
-/// Whether the run shall end after its open round.
+/// Returns whether the run should stop after its open round.
 pub fn is_requested() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 0
 }
 
-/// Whether the run shall end without its open round, for which it has waited since the request.
+/// Returns whether the time to close the open round is over.
 pub fn is_overdue() -> bool {
     FIRST.get().is_some_and(|first| first.elapsed() > PATIENCE)
 }
 
-/// Whether the run shall end at once.
+/// Returns whether the run should stop at once.
 pub fn is_urgent() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 1
 }
 
-/// What the system does with signals that are not handled. No safe crate sets or reads it.
+/// Dispositions of signals. No safe crate sets or reads them.
 mod disposition {
     #![expect(unsafe_code)]
 
@@ -200,7 +200,7 @@ mod disposition {
     use std::mem::MaybeUninit;
     use std::ptr;
 
-    /// Tells whether a signal is ignored.
+    /// Returns whether a signal is ignored.
     pub fn is_ignored(signal: i32) -> io::Result<bool> {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: the first pointer is null, so the call changes nothing and writes one `sigaction` to the second.
@@ -212,7 +212,7 @@ mod disposition {
     }
 
     pub fn ignore_file_limits() {
-        // SAFETY: no function becomes a handler. The call fails only for numbers that are no signals.
+        // SAFETY: no function becomes a handler. The call fails only for invalid signal numbers.
         unsafe { libc::signal(SIGXFSZ, SIG_IGN) };
     }
 }
@@ -224,12 +224,12 @@ mod tests {
     use std::process::Command;
     use std::{env, fs};
 
-    /// Set in the process that [`write_and_be_asked_to_end`]: how many requests come in the middle of its write.
+    /// Environment variable of the child process: the number of requests during its write.
     const TIMES: &str = "SMIDGEN_TEST_REQUESTS";
 
-    /// Does nothing unless it has a process of its own, which it ends.
+    /// Body of the child process; does nothing in other processes.
     #[test]
-    fn write_and_be_asked_to_end() {
+    fn child_that_writes() {
         let Ok(times) = env::var(TIMES) else { return };
         listen().unwrap();
         let writing = Writing::begin();
@@ -247,15 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_request_waits_for_the_end_of_a_write_and_the_second_does_not() {
+    fn first_request_waits_for_a_write_and_second_does_not() {
         for (times, expected) in [("1", Some("whole")), ("2", None)] {
             let folder = tempfile::tempdir().unwrap();
             let mut process = Command::new(env::current_exe().unwrap());
-            process.args(["--exact", "units::interrupt::tests::write_and_be_asked_to_end"]);
+            process.args(["--exact", "units::interrupt::tests::child_that_writes"]);
             let output = process.env(TIMES, times).current_dir(&folder).output().unwrap();
             assert_eq!(output.status.code(), Some(EXIT_CODE.into()), "{output:?}");
             let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(said.lines().last(), Some("ended on request"));
+            assert_eq!(said.lines().last(), Some("stopped on request"));
             let file = fs::read_to_string(folder.path().join("file"));
             assert_eq!(file.ok().as_deref(), expected, "{times}");
         }

@@ -1,4 +1,4 @@
-//! Programs that are run for what they say, and that do not outlive a request to end this one.
+//! Child programs that are run for their output, and that end on a request to stop.
 
 use crate::units::interrupt::{self, Ended};
 use crate::units::shown::shown;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Why nothing is known of what a program says.
+/// Reasons why the output of a program is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// It cannot be started.
@@ -20,18 +20,18 @@ pub enum ProgramError {
     Start {
         /// The program.
         program: String,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// It was started, but its output or its end cannot be waited for.
-    #[error("{program} was started and cannot be waited for ({source}): {}", scarcity(source).unwrap_or("try it again"))]
+    /// It was started, but its output or exit status cannot be waited for.
+    #[error("{program} was started but cannot be waited for ({source}): {}", scarcity(source).unwrap_or("try again"))]
     Wait {
         /// The program.
         program: String,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// This process shall end.
+    /// This process was asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Ended),
 }
@@ -45,7 +45,7 @@ impl ProgramError {
         Self::Wait { program: shown(program).to_string(), source }
     }
 
-    /// Whether this says nothing about the program: at another time it might work.
+    /// Returns whether the error is not the program's: it might work at another time.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Start { source, .. } | Self::Wait { source, .. } => scarcity(source).is_some(),
@@ -54,36 +54,36 @@ impl ProgramError {
     }
 }
 
-/// What to do about a program that cannot be started.
+/// Returns what to do about a program that cannot be started.
 fn advice(error: &io::Error) -> &'static str {
     match scarcity(error) {
         Some(advice) => advice,
         None if error.kind() == io::ErrorKind::PermissionDenied => {
-            "see to it that you may run it, or run `scripts/setup.sh` once"
+            "make it executable, or run `scripts/setup.sh` once"
         }
         None => "run `scripts/setup.sh` once",
     }
 }
 
-/// What to do where the system has no room for one more process or thread.
+/// Returns what to do if the system refuses another process or thread.
 pub fn scarcity(error: &io::Error) -> Option<&'static str> {
     let is_scarce = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory);
     is_scarce.then_some("end other programs, or raise the limit on processes (`ulimit -u`)")
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end and returns its output.
 ///
 /// # Errors
-/// If it cannot be started, or if a request arrives first; the program is killed.
+/// If it cannot be started, or if a request to stop arrives first, which kills it.
 pub fn output(command: &mut Command) -> Result<Output, ProgramError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let spawned = Group::spawn(command);
     let mut group = spawned.map_err(|source| ProgramError::start(command.get_program(), source))?;
     let failed = |source| ProgramError::wait(command.get_program(), source);
-    let stdout = read(group.program.stdout.take().expect("it is piped")).map_err(failed)?;
+    let stdout = read(group.program.stdout.take().expect("stdout is piped")).map_err(failed)?;
     let stderr = read(group.program.stderr.take().expect("it is piped")).map_err(failed)?;
     loop {
-        // What it started may still write after its end, and can be ended until it is waited for.
+        // Its children may still write after its end. They can be killed until it is waited for, which frees its id.
         let is_silent = stdout.is_finished() && stderr.is_finished();
         let status = if is_silent { group.try_wait().map_err(failed)? } else { None };
         if let Some(status) = status {
@@ -96,27 +96,27 @@ pub fn output(command: &mut Command) -> Result<Output, ProgramError> {
     }
 }
 
-/// Reads to the end, or up to an error, in a thread: a program waits where nobody reads.
+/// Reads to the end or up to an error in a thread, since a program blocks while its pipe is full.
 fn read(mut from: impl Read + Send + 'static) -> io::Result<JoinHandle<Vec<u8>>> {
     thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
-        // What came before an error is all that can be known.
+        // After an error, return the bytes before it.
         let _ = from.read_to_end(&mut bytes);
         bytes
     })
 }
 
-/// A program and what it started, which end with this value, and with a request that ends this process.
+/// A program and its children, which are killed when this value is dropped or this process is stopped.
 struct Group {
     program: Child,
-    /// None once the program was waited for: the number may then be that of another group.
+    /// Id of the process group; `None` once the program was waited for, since the id may then be reused.
     id: Option<Pid>,
 }
 
 impl Group {
-    /// Starts a program as the first of its group: Ctrl-C is for this process.
+    /// Starts a program in a new process group, so that Ctrl-C reaches only this process.
     fn spawn(command: &mut Command) -> io::Result<Self> {
-        // Held so that no request comes between the start and the list.
+        // Locked so that no request arrives between the start and the entry in the list.
         let mut employed = interrupt::employed();
         let program = command.process_group(0).spawn()?;
         let id = Pid::from_child(&program);
@@ -133,7 +133,7 @@ impl Group {
         status
     }
 
-    /// Takes its number off the list; returns it if it was still that of its group.
+    /// Removes its id from the list and returns it, unless the program was waited for already.
     fn forget(&mut self, employed: &mut Vec<Pid>) -> Option<Pid> {
         let id = self.id.take()?;
         employed.retain(|&group| group != id);
@@ -145,9 +145,9 @@ impl Drop for Group {
     fn drop(&mut self) {
         let mut employed = interrupt::employed();
         if let Some(id) = self.forget(&mut employed) {
-            // It fails only where all of them have ended.
+            // This fails only if the whole group has ended.
             let _ = kill_process_group(id, Signal::KILL);
-            // The end may take a while, and a request nothing of it.
+            // Unlocked because the end may take a while, and a request must not wait for it.
             drop(employed);
             let _ = self.program.wait();
         }
@@ -160,8 +160,8 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn what_a_program_says_is_read_to_the_end_on_both_sides() {
-        // More than a pipe holds, on the one before the other.
+    fn both_outputs_are_read_to_the_end() {
+        // More than the capacity of a pipe, on one after the other.
         let script = "head -c 300000 /dev/zero >&2; head -c 200000 /dev/zero; exit 3";
         let output = output(Command::new("sh").args(["-c", script])).unwrap();
         assert_eq!((output.stderr.len(), output.stdout.len()), (300_000, 200_000));
@@ -169,34 +169,34 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_leaves_behind_ends_with_its_group() {
+    fn children_of_a_program_end_with_its_group() {
         let script = "sleep 120 & exec echo told";
         let mut command = Command::new("sh");
         let mut group = Group::spawn(command.args(["-c", script]).stdout(Stdio::piped())).unwrap();
         let mut stdout = group.program.stdout.take().unwrap();
         let mut told = [0; 5];
         stdout.read_exact(&mut told).unwrap();
-        // Whether the program has ended by now or ends later is the same to its group.
+        // The program itself may or may not have ended by now.
         thread::sleep(Duration::from_millis(100));
         let begun = Instant::now();
         drop(group);
-        // The end comes once nobody holds the pipe.
+        // The pipe ends once no process has it open.
         assert_eq!((told, stdout.read_to_end(&mut Vec::new()).unwrap()), (*b"told\n", 0));
         assert!(begun.elapsed() < Duration::from_secs(60));
     }
 
     #[test]
-    fn a_program_that_cannot_be_waited_for_is_not_said_to_be_unable_to_start() {
+    fn failed_wait_is_distinguished_from_a_failed_start() {
         let lost = io::Error::from(rustix::io::Errno::CHILD);
         let lost = ProgramError::wait(OsStr::new("cargo"), lost);
         assert_eq!(
             lost.to_string(),
-            "cargo was started and cannot be waited for (No child processes (os error 10)): try it again"
+            "cargo was started but cannot be waited for (No child processes (os error 10)): try again"
         );
     }
 
     #[test]
-    fn an_absent_program_is_told_from_a_lack_of_processes() {
+    fn missing_program_is_distinguished_from_a_process_limit() {
         let absent = output(&mut Command::new("/no/program")).unwrap_err();
         assert!(!absent.is_temporary());
         assert_eq!(

@@ -1,18 +1,18 @@
-//! Quantities as people read them: three significant digits and a unit, which no line end parts.
+//! Formatting of quantities: three significant digits and a unit, joined by a non-breaking space.
 
-/// `value` rounded to three significant digits, with its decimal exponent after rounding.
+/// Rounds `value` to three significant digits; returns it with its decimal exponent after rounding.
 fn rounded(value: f64) -> (f64, i32) {
     let text = format!("{value:.2e}");
     let exponent = text.rsplit('e').next().and_then(|digits| digits.parse().ok());
     (text.parse().unwrap_or(value), exponent.unwrap_or(0))
 }
 
-/// Three significant digits of a value whose decimal exponent after rounding is `exponent`.
+/// Formats three significant digits of a value whose decimal exponent after rounding is `exponent`.
 fn digits(value: f64, exponent: i32) -> String {
     format!("{value:.*}", usize::try_from(2 - exponent).unwrap_or(0))
 }
 
-/// Bytes in units of a thousand: `999 B`, `1.23 kB`, `45.6 MB`.
+/// Formats bytes with decimal prefixes: `999 B`, `1.23 kB`, `45.6 MB`.
 pub fn bytes(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes}\u{a0}B");
@@ -23,7 +23,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{}\u{a0}{unit}", digits(value / 1000f64.powi(group), exponent - 3 * group))
 }
 
-/// A stretch of time: `12.3 ms`, `1.23 s`, `3 min 20 s`, `2 h 13 min`, `5.25 days`, `3.17 years`.
+/// Formats a duration: `12.3 ms`, `1.23 s`, `3 min 20 s`, `2 h 13 min`, `5.25 days`, `3.17 years`.
 pub fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let days = seconds / 86_400.0;
@@ -44,7 +44,7 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A number without a unit: `0.693`, `1230`, `1.23·10⁻⁴`.
+/// Formats a number without a unit: `0.693`, `1230`, `1.23·10⁻⁴`.
 pub fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
@@ -56,13 +56,13 @@ pub fn number(value: f64) -> String {
     if (-2..=4).contains(&exponent) {
         return digits(rounded, exponent);
     }
-    // The digits as they were written: a power of ten of this exponent need not be a number itself.
+    // Taken from the text, because a power of ten with this exponent may not be representable.
     let text = format!("{value:.2e}");
     let mantissa = text.split('e').next().unwrap_or_default();
     format!("{mantissa}·{}", power_of_ten(exponent))
 }
 
-/// `10⁻³`
+/// Formats a power of ten: `10⁻³`.
 pub fn power_of_ten(exponent: i32) -> String {
     let raised = |c| match c {
         '-' => '⁻',
@@ -77,14 +77,14 @@ pub fn power_of_ten(exponent: i32) -> String {
         .fold("10".into(), |text: String, c| text + &String::from(raised(c)))
 }
 
-/// A count in groups of three digits, with narrow spaces that do not break.
+/// Formats a count in groups of three digits, separated by narrow non-breaking spaces.
 pub fn count(count: u64) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(ascii).collect();
     groups.join("\u{202f}")
 }
 
-/// A ratio above 1, with a digit of what it has above 1 at least: `1.0002`, `2.33`.
+/// Formats a ratio above 1 with at least one digit of its excess over 1: `1.0002`, `2.33`.
 pub fn excess(times: f64) -> String {
     let above = times - 1.0;
     if above >= 0.01 {
@@ -94,7 +94,7 @@ pub fn excess(times: f64) -> String {
     format!("{times:.*}", exponent.unsigned_abs() as usize)
 }
 
-/// A count with its noun: `1 round`, `20 rounds`.
+/// Formats a count with its noun: `1 round`, `20 rounds`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_have_three_digits_and_the_unit_after_rounding() {
+    fn bytes_have_three_digits_and_a_unit() {
         let cases = [
             (0, "0 B"),
             (999, "999 B"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_from_milliseconds_to_years() {
+    fn durations_range_from_milliseconds_to_years() {
         let cases = [
             (0.0, "0.00 ms"),
             (0.01234, "12.3 ms"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_plain_near_one_and_scientific_elsewhere() {
+    fn numbers_are_scientific_far_from_one() {
         let cases = [
             (0.0, "0"),
             (0.692_8, "0.693"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nouns_follow_their_count() {
+    fn nouns_agree_with_their_count() {
         assert_eq!([0, 1, 2].map(|n| counted(n, "row", "rows")), ["0 rows", "1 row", "2 rows"]);
     }
 

@@ -1,12 +1,12 @@
-//! Text from outside, made fit to be read: names of files, what boards and other programs say, what stands in data.
+//! Escaping of text from outside, such as file names, output of boards and programs, and contents of data.
 //!
 //! ```text
-//!  path, name, bytes ── shown ──► one line without surprises     in a message, a record, a report
-//!  path              ── typed ──► a word that a shell takes      in a command that the reader may copy
-//!  message, page     ── lines ──► the same with its lines        the last filter before a terminal or a page
+//!  path, name, bytes ── shown ──► one line, escaped              for a message, a record, a report
+//!  path              ── typed ──► a word of a shell command      for a command that the reader may copy
+//!  message, page     ── lines ──► lines, escaped                 the last filter before a terminal or a page
 //! ```
 //!
-//! Nothing else of this program makes text of a path: clippy refuses `Path::display` and its like.
+//! Paths are converted to text only here: clippy refuses `Path::display` and the like elsewhere.
 
 use serde::Serializer;
 pub use smidgen_aggregator::shown::{Shown, shown};
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::Write;
 
-/// A text with its lines, and else as [`shown`].
+/// Escapes a text like [`shown`], but keeps its newlines.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let is_kept = |char| char == '\n' || is_harmless(char);
     if text.chars().all(is_kept) {
@@ -28,7 +28,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     kept.into()
 }
 
-/// A word as a shell takes it, quoted if need be.
+/// Returns a word of a shell command, quoted if necessary.
 pub fn typed<T: AsRef<OsStr> + ?Sized>(word: &T) -> String {
     let word = word.as_ref();
     let plain = |char: char| char.is_alphanumeric() || "/._-+,:=@%".contains(char);
@@ -39,25 +39,25 @@ pub fn typed<T: AsRef<OsStr> + ?Sized>(word: &T) -> String {
     }
 }
 
-/// The same in the quotes that take escapes.
+/// Quotes a word as `$'…'`, in which bytes can be escaped.
 fn ansi_c(word: &[u8]) -> String {
     let mut quoted = String::from("$'");
     for &byte in word {
         match byte {
             b'\'' | b'\\' => quoted.extend(['\\', byte.into()]),
             b' '..=b'~' => quoted.push(byte.into()),
-            _ => write!(quoted, "\\x{byte:02x}").expect("a string takes everything"),
+            _ => write!(quoted, "\\x{byte:02x}").expect("writing to a string"),
         }
     }
     quoted + "'"
 }
 
-/// Writes a path into a record for people, who see the same there as on a terminal.
+/// Serializes a path as it is shown on a terminal.
 pub fn serialize<T: AsRef<OsStr>, S: Serializer>(text: &T, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&shown(text))
 }
 
-/// The same of one that may be missing.
+/// Like [`serialize`], for a path that may be missing.
 pub fn serialize_some<T: AsRef<OsStr>, S: Serializer>(
     text: &Option<T>,
     to: S,
@@ -72,12 +72,12 @@ pub fn serialize_some<T: AsRef<OsStr>, S: Serializer>(
 mod tests {
     use super::*;
 
-    /// One of each kind that must not get through.
+    /// One character of each kind that must be escaped.
     const HOSTILE: &str =
         "\u{1b}[2Jred\u{7}\r\n\t\u{9b}31m\u{202e}txt\u{2066}\u{2028}\u{feff}\u{7f}\u{e0041}";
 
     #[test]
-    fn harmless_text_stays() {
+    fn harmless_text_is_unchanged() {
         for text in ["", "run 1, again.txt", "Grüße/ελ/数/🦀", "a\u{301} b\u{a0}c", r"C:\new"]
         {
             assert_eq!(shown(text).to_string(), text);
@@ -86,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn lines_keep_their_ends_only() {
+    fn lines_keep_only_newlines() {
         assert_eq!(lines("one\ntwo\u{1b}[31m\r\n"), "one\ntwo\\u{1b}[31m\\r\n");
     }
 
     #[test]
-    fn a_shell_takes_what_is_typed() {
+    fn shell_reads_a_typed_word_as_the_original() {
         use std::os::unix::ffi::OsStrExt;
         let words: [&[u8]; 8] = [
             b"plain/run-1",

@@ -1,33 +1,33 @@
-//! Text from outside: read up to a limit; other encodings than UTF-8 are named in the error.
+//! Reading of text files up to a limit. Errors name the likely encoding of text that is not UTF-8.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use thiserror::Error;
 
-/// Bytes that are looked at together.
+/// Number of bytes read at a time.
 const PIECE_LEN: u64 = 1 << 16;
-/// The byte-order mark, an invisible character that some editors put before a text.
+/// The byte-order mark, an invisible character that some editors write at the beginning of a text.
 pub const MARK: char = '\u{feff}';
 
-/// Why a text cannot be read.
+/// Reasons why a text cannot be read.
 #[derive(Debug, Error)]
 pub enum TextError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] io::Error),
-    /// It does not end.
+    /// It is too long.
     #[error("it has more than {0} bytes")]
     Long(u64),
-    /// One line does not end.
+    /// A line is too long.
     #[error("line {line} has more than {limit} bytes")]
     LongLine {
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// The most that it may have.
+        /// Maximum length in bytes.
         limit: usize,
     },
-    /// It is something else.
+    /// It is not UTF-8 text.
     #[error(transparent)]
     Coding(#[from] Coding),
 }
@@ -35,33 +35,33 @@ pub enum TextError {
 /// The likely encoding of bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Coding {
-    /// Two bytes or more for each character.
+    /// UTF-16: two or four bytes per character.
     #[error("it is UTF-16 text; save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`")]
     Utf16,
-    /// One byte for each character.
+    /// One byte per character.
     #[error(
-        "it is text, but no UTF-8, which shows in line {line}: probably Latin-1 or Windows-1252; save it as UTF-8, for instance \
-         with `iconv -f WINDOWS-1252 -t UTF-8`"
+        "it is not UTF-8 (see line {line}) but probably Latin-1 or Windows-1252; save it as UTF-8, for instance with \
+         `iconv -f WINDOWS-1252 -t UTF-8`"
     )]
     Latin1 {
         /// The first line with such a character, counted from 1.
         line: usize,
     },
-    /// No text.
+    /// Not text.
     #[error("it is not text; if it is compressed, decompress it first")]
     Binary,
 }
 
-/// How much text is too much.
+/// Limits on the size of a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes in all.
+    /// Maximum total length in bytes.
     pub len: u64,
-    /// Bytes of a line.
+    /// Maximum length of a line in bytes.
     pub line_len: usize,
 }
 
-/// Reads a file, or a pipe, and gives it up where it turns out to be no text or too much of it.
+/// Reads text from a file or pipe, and stops as soon as it is known not to be text or exceeds the limits.
 ///
 /// # Errors
 /// If it is not text within the limits.
@@ -73,7 +73,7 @@ pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
         if (&mut file).take(PIECE_LEN).read_to_end(&mut bytes)? == 0 {
             break;
         }
-        // A device may have no end; a zero byte already shows that it is not text.
+        // A device may have no end. A zero byte shows early that it is not text.
         if bytes[seen..].contains(&0) {
             return Err(coding(&bytes).into());
         }
@@ -90,10 +90,10 @@ pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
     String::from_utf8(bytes).map_err(|error| coding(error.as_bytes()).into())
 }
 
-/// Takes bytes for text.
+/// Converts bytes to text.
 ///
 /// # Errors
-/// If they are none.
+/// If they are not UTF-8 text.
 pub fn utf8(bytes: &[u8]) -> Result<&str, Coding> {
     match str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Ok(text),
@@ -101,7 +101,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, Coding> {
     }
 }
 
-/// The likely encoding of bytes that are not UTF-8 text.
+/// Returns the likely encoding of bytes that are not UTF-8 text.
 fn coding(bytes: &[u8]) -> Coding {
     let is_marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     if is_marked || is_every_other_zero(bytes) {
@@ -117,7 +117,7 @@ fn coding(bytes: &[u8]) -> Coding {
     }
 }
 
-/// Whether it begins as ASCII does where each character has two bytes.
+/// Returns whether the bytes begin like ASCII text in UTF-16.
 fn is_every_other_zero(bytes: &[u8]) -> bool {
     let pairs = bytes.as_chunks::<2>().0;
     let pairs = &pairs[..pairs.len().min(8)];
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_called_what_it_is() {
+    fn likely_encoding_is_named() {
         let utf16 = |encode: fn(u16) -> [u8; 2], mark: &str| {
             let text = format!("{mark}1 1:0.5\n");
             text.encode_utf16().flat_map(encode).collect::<Vec<u8>>()
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_is_given_up() {
+    fn text_beyond_the_limits_is_refused() {
         assert!(matches!(of(&[b'\n'; (1 << 20) + 1]), Err(TextError::Long(_))));
         let long = [b"1\n".as_slice(), &[b'1'; 1 << 18]].concat();
         assert!(matches!(of(&long), Err(TextError::LongLine { line: 2, .. })));

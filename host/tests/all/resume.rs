@@ -306,7 +306,7 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
             if command.starts_with("report") || name == "rounds.jsonl" {
                 assert_eq!(output.status.code(), Some(2), "{name}, {command}: {said}");
                 assert!(
-                    said.contains("is a named pipe and no plain file"),
+                    said.contains("is a named pipe, not a regular file"),
                     "{name}, {command}: {said}"
                 );
             } else {
@@ -325,9 +325,9 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
 fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
     let rows = "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20);
     for (dataset, what) in [
-        ("data", "it is a named pipe and no plain file"),
-        ("/dev/stdin", "it is a named pipe and no plain file"),
-        ("data", "it is a directory and no plain file"),
+        ("data", "it is a named pipe, not a regular file"),
+        ("/dev/stdin", "it is a named pipe, not a regular file"),
+        ("data", "it is a directory, not a regular file"),
         ("data", "No such file or directory (os error 2)"),
     ] {
         let folder = tempdir().expect("there is room");
@@ -455,7 +455,7 @@ fn a_link_that_leads_nowhere_is_named() {
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(2), "{option}: {said}");
             assert!(
-                said.contains(&format!("{link} is a link that leads nowhere")),
+                said.contains(&format!("{link} is a broken symbolic link")),
                 "{option}: {said}"
             );
         }

@@ -384,7 +384,7 @@ fn a_second_request_while_boards_are_away_ends_a_run_at_once() {
     fleet.set_astray(true);
     run.wait_until_it_says("sends without end");
     run.running.signal(Signal::TERM);
-    run.wait_until_it_says("once more ends at once");
+    run.wait_until_it_says("a second request stops at once");
     run.running.signal(Signal::INT);
     let (_, code, said) = run.end();
     assert_eq!(code, Some(130), "{said}");

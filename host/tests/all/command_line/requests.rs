@@ -37,7 +37,7 @@ impl Waiting {
         assert_eq!(status.code(), Some(130), "{what}: {said}");
         if let [_] = requests {
             let last = said.lines().last();
-            assert_eq!(last, Some("ended on request"), "{what}: {said}");
+            assert_eq!(last, Some("stopped on request"), "{what}: {said}");
         }
         assert!(!self.folder.path().join("run/rounds.jsonl").exists(), "{what}");
     }

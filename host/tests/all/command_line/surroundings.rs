@@ -151,7 +151,7 @@ fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
         ),
         (
             InPath::Forbidden,
-            "error: rustc cannot be started (Permission denied (os error 13)): see to it that you may run it, or run \
+            "error: rustc cannot be started (Permission denied (os error 13)): make it executable, or run \
              `scripts/setup.sh` once",
         ),
         (
