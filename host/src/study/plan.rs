@@ -4,6 +4,8 @@
 //! They are not extrapolated to a target either, because convergence is no straight line: a target that the trial reaches
 //! has its own cost, and beside it stands what the theorem promises.
 
+#[cfg(test)]
+mod golden;
 mod steps;
 mod table;
 mod traffic;

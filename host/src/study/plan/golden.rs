@@ -1,0 +1,117 @@
+//! Step sizes, theorems and refusals of every method with every step, compared with a table.
+
+use super::steps::admissible;
+use crate::cli::{self, Command};
+use crate::options::{Choice, Method};
+use crate::run::experiment::{Experiment, ExperimentError};
+use smidgen_aggregator::StepRule;
+use std::fmt::Write as _;
+
+/// The table, as [`table`] writes it.
+const GOLDEN: &str = include_str!("golden.txt");
+/// Values of `--step`.
+const STEPS: [&str; 6] = ["qm", "am", "auto", "exact", "rare", "0.25"];
+/// Options that change which theorem covers a run.
+const VARIANTS: [&str; 18] = [
+    "",
+    "--lambda 0.1",
+    "--check-theory",
+    "--downlink dense",
+    "--downlink ef21-p",
+    "--downlink ef21-bc --value-bits 8",
+    "--batch 3",
+    "--participation 0.5",
+    "--participation 1,1,1,0.5 --value-bits 6",
+    "--absent skip",
+    "--k 4,4,4,64",
+    "--k 8 --value-bits 3",
+    "--compressor randk --constants boards",
+    "--compressor natural",
+    "--compressor sign --eta 0.3",
+    "--objective least-squares --batch 3",
+    "--objective softmax --regulariser l2",
+    "--objective perceptron",
+];
+
+fn experiment(options: &str) -> Result<Experiment, ExperimentError> {
+    let mut line = format!("smidgen simulate {options}");
+    for (option, value) in [("--rows", "40"), ("--workers", "4"), ("--k", "4"), ("--lambda", "0")] {
+        if !options.split_whitespace().any(|word| word == option) {
+            write!(line, " {option} {value}").unwrap();
+        }
+    }
+    let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
+    let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+    Experiment::new(&options, None, 1)
+}
+
+/// γ, its rule, and what the longest known step stands on.
+fn step(options: &str) -> String {
+    let experiment = match experiment(options) {
+        Ok(experiment) => experiment,
+        Err(error) => {
+            let error = format!("{error:?}");
+            let name = error.split([' ', '"']).next().unwrap_or_default();
+            return name
+                .split(['(', ')'])
+                .filter(|part| !part.is_empty())
+                .next_back()
+                .unwrap()
+                .into();
+        }
+    };
+    let tuned = match experiment.setup.step_rule {
+        StepRule::Constant => "",
+        StepRule::Tuned => "~",
+    };
+    let basis = experiment.longest.map_or("none".into(), |longest| {
+        let gap = longest.basis.gap.map_or(String::new(), |gap| format!(" {gap:?}"));
+        format!("{:.7e} {:?}{gap}", longest.gamma, longest.basis.theorem)
+    });
+    let floor = experiment.noise_floor().map_or(String::new(), |floor| format!(" {floor:.7e}"));
+    format!("{tuned}{:.7e}; {basis}{floor}", experiment.setup.gamma)
+}
+
+/// The steps that a plan offers.
+fn offered(options: &str) -> String {
+    let Ok(experiment) = experiment(options) else { return "refused".into() };
+    let steps = admissible(&experiment, 1e-3).into_iter().map(|step| {
+        let rounds = step.rounds_to_target.map_or(String::new(), |rounds| format!(" {rounds:.4e}"));
+        format!("{} {:.7e}{rounds}", step.name, step.gamma)
+    });
+    steps.collect::<Vec<_>>().join("; ")
+}
+
+fn table() -> String {
+    let mut table = String::new();
+    for &method in Method::ALL {
+        for variant in VARIANTS {
+            writeln!(table, "{} {variant}", method.name()).unwrap();
+            let options = format!("--method {} {variant}", method.name());
+            for name in STEPS {
+                writeln!(table, "    {name}: {}", step(&format!("{options} --step {name}")))
+                    .unwrap();
+            }
+        }
+    }
+    for init in ["full", "zero", "compressed"] {
+        for variant in VARIANTS {
+            let options = format!("{variant} --init {init}");
+            writeln!(table, "plan {options}\n    {}", offered(&options)).unwrap();
+        }
+    }
+    table
+}
+
+#[test]
+fn steps_of_all_methods() {
+    let table = table();
+    // A table to look at, and to keep where a difference is meant.
+    if let Ok(path) = std::env::var("GOLDEN_OUT") {
+        std::fs::write(path, &table).unwrap();
+    }
+    for (found, expected) in table.lines().zip(GOLDEN.lines()) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(table.lines().count(), GOLDEN.lines().count());
+}
