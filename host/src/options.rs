@@ -16,7 +16,7 @@ pub use choice::Choice;
 use choice::choices;
 pub use each::EachError;
 pub use faults::{Faults, FaultsError};
-pub use objective::{HIDDEN, Objective, Regulariser};
+pub use objective::{Objective, Regulariser};
 pub use split::Split;
 pub use step::{Step, StepError};
 
@@ -217,11 +217,6 @@ impl Options {
         each::of("--participation", &self.participation, worker_count)
     }
 
-    /// η of the method.
-    pub fn eta(&self) -> f64 {
-        self.eta.unwrap_or(if self.method == Method::Ef21Hb { 0.5 } else { 0.1 })
-    }
-
     /// Every option by its long name, defaults included, those without a value left out.
     pub fn record(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
@@ -343,6 +338,9 @@ impl Downlink {
 
     /// Whether the server compresses what it sends.
     pub fn is_compressed(self) -> bool {
-        matches!(self, Self::Ef21P | Self::Ef21Bc)
+        match self {
+            Self::Ef21P | Self::Ef21Bc => true,
+            Self::Dense | Self::Sparse => false,
+        }
     }
 }

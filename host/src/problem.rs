@@ -1,7 +1,7 @@
 //! The problem that is trained: data, objective, theory, and what a method makes of them. Knows no board, world or record.
 
 pub mod dataset;
-mod method;
+pub mod method;
 pub mod objective;
 pub mod range;
 pub mod recipe;

@@ -100,6 +100,30 @@ impl Compressor {
         }
     }
 
+    /// Returns whether an update holds all coordinates, whatever K is.
+    pub const fn sends_all_coordinates(self) -> bool {
+        match self {
+            Self::Sign => true,
+            Self::TopK | Self::RandK { .. } | Self::Natural => false,
+        }
+    }
+
+    /// Returns whether each value of an update is rounded on a grid of `value_bits` bits.
+    pub const fn has_value_bits(self) -> bool {
+        match self {
+            Self::TopK | Self::RandK { .. } => true,
+            Self::Natural | Self::Sign => false,
+        }
+    }
+
+    /// Returns whether it keeps the largest coordinates as they are, but for rounding to `value_bits` bits.
+    pub const fn is_top_k(self) -> bool {
+        match self {
+            Self::TopK => true,
+            Self::RandK { .. } | Self::Natural | Self::Sign => false,
+        }
+    }
+
     /// Bits of a mantissa on the wire, for an update with mantissas of `value_bits` bits.
     pub const fn wire_bits(self, value_bits: u8) -> u8 {
         match self {

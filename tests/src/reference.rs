@@ -7,7 +7,7 @@
 use crate::shared;
 use smidgen::options::Split;
 use smidgen::problem::dataset::Dataset;
-use smidgen::problem::theory::Step;
+use smidgen::problem::theory::Mean;
 
 /// The rounds t for which a trajectory gives ‖∇f(x^t)‖².
 pub const ROUNDS: [usize; 6] = [0, 1, 10, 100, 1000, 2000];
@@ -157,66 +157,66 @@ pub const DIGITS: Constants = Constants {
 };
 
 /// ‖∇f(x^t)‖² at [`ROUNDS`], g_i⁰ = ∇f_i(x⁰), for one of the two steps.
-pub type Trajectory = (Step, [f64; 6]);
+pub type Trajectory = (Mean, [f64; 6]);
 
 /// phishing, [`Problem::contiguous`].
 #[rustfmt::skip]
-pub const PHISHING_QM: Trajectory = (Step::Qm, [
+pub const PHISHING_QM: Trajectory = (Mean::Quadratic, [
     7.676795614e-03, 7.597896810e-03, 6.912168667e-03, 2.630477375e-03, 1.524815627e-06, 1.294744099e-09,
 ]);
 /// mushrooms, [`Problem::contiguous`].
 #[rustfmt::skip]
-pub const MUSHROOMS_QM: Trajectory = (Step::Qm, [
+pub const MUSHROOMS_QM: Trajectory = (Mean::Quadratic, [
     3.195801824e-01, 3.190212544e-01, 3.140258845e-01, 2.685580606e-01, 6.714575798e-02, 1.925233345e-02,
 ]);
 /// mushrooms, [`Problem::contiguous`].
 #[rustfmt::skip]
-pub const MUSHROOMS_AM: Trajectory = (Step::Am, [
+pub const MUSHROOMS_AM: Trajectory = (Mean::Arithmetic, [
     3.195801824e-01, 3.190177097e-01, 3.139908822e-01, 2.682633159e-01, 6.654440271e-02, 1.897624501e-02,
 ]);
 /// [`Problem::australian`].
 #[rustfmt::skip]
-pub const AUSTRALIAN_QM: Trajectory = (Step::Qm, [
+pub const AUSTRALIAN_QM: Trajectory = (Mean::Quadratic, [
     1.590709301e+05, 1.582481147e+05, 1.510403517e+05, 9.860103007e+04, 2.295221540e+04, 1.235326872e+04,
 ]);
 /// [`Problem::australian`].
 #[rustfmt::skip]
-pub const AUSTRALIAN_AM: Trajectory = (Step::Am, [
+pub const AUSTRALIAN_AM: Trajectory = (Mean::Arithmetic, [
     1.590709301e+05, 1.477906816e+05, 8.394603212e+04, 1.721488816e+04, 1.117227530e+03, 6.230939186e+02,
 ]);
 /// [`Problem::w1a`].
 #[rustfmt::skip]
-pub const W1A_QM: Trajectory = (Step::Qm, [
+pub const W1A_QM: Trajectory = (Mean::Quadratic, [
     2.784314375e-01, 2.782480642e-01, 2.766011714e-01, 2.606289354e-01, 1.500689953e-01, 9.208006158e-02,
 ]);
 /// [`Problem::w1a`].
 #[rustfmt::skip]
-pub const W1A_AM: Trajectory = (Step::Am, [
+pub const W1A_AM: Trajectory = (Mean::Arithmetic, [
     2.784314375e-01, 2.781965590e-01, 2.760883458e-01, 2.558227185e-01, 1.290243920e-01, 7.334615969e-02,
 ]);
 /// [`Problem::breast_cancer_standardised`].
 #[rustfmt::skip]
-pub const BREAST_CANCER_QM: Trajectory = (Step::Qm, [
+pub const BREAST_CANCER_QM: Trajectory = (Mean::Quadratic, [
     1.889821221e+00, 1.845291185e+00, 1.476878445e+00, 2.878050912e-01, 1.236118016e-02, 4.412235958e-03,
 ]);
 /// [`Problem::breast_cancer_standardised`].
 #[rustfmt::skip]
-pub const BREAST_CANCER_AM: Trajectory = (Step::Am, [
+pub const BREAST_CANCER_AM: Trajectory = (Mean::Arithmetic, [
     1.889821221e+00, 1.829434244e+00, 1.346805742e+00, 1.882330614e-01, 7.776104696e-03, 2.743751149e-03,
 ]);
 /// [`Problem::digits`].
 #[rustfmt::skip]
-pub const DIGITS_QM: Trajectory = (Step::Qm, [
+pub const DIGITS_QM: Trajectory = (Mean::Quadratic, [
     7.815028438e-02, 7.808150409e-02, 7.746463622e-02, 7.157713872e-02, 3.491080757e-02, 1.889780600e-02,
 ]);
 /// [`Problem::digits`].
 #[rustfmt::skip]
-pub const DIGITS_AM: Trajectory = (Step::Am, [
+pub const DIGITS_AM: Trajectory = (Mean::Arithmetic, [
     7.815028438e-02, 7.808021621e-02, 7.745183891e-02, 7.145965382e-02, 3.444863265e-02, 1.852744773e-02,
 ]);
 /// phishing, [`Problem::contiguous`] with λ = 0.001 and g_i⁰ = TopK(∇f_i(x⁰)).
 #[rustfmt::skip]
-pub const PHISHING_COMPRESSED_QM: Trajectory = (Step::Qm, [
+pub const PHISHING_COMPRESSED_QM: Trajectory = (Mean::Quadratic, [
     7.676795614e-03, 7.671968422e-03, 7.577055158e-03, 5.501589586e-03, 2.579016473e-03, 1.493483806e-03,
 ]);
 
@@ -252,7 +252,7 @@ pub mod worked_example {
 
 /// A quadratic problem with one worker far less smooth than the others: d = 6, n = 4, K = 1, compressed first estimators.
 pub mod quadratic_example {
-    use smidgen::problem::theory::{Smoothness, Step};
+    use smidgen::problem::theory::{Mean, Smoothness};
 
     /// Curvatures h of every worker.
     pub const H: [[f64; 6]; 4] = [
@@ -272,12 +272,12 @@ pub mod quadratic_example {
     pub const ROUNDS: [usize; 8] = [0, 1, 2, 3, 10, 100, 1000, 2000];
     /// ‖∇f(x^t)‖² at [`ROUNDS`].
     #[rustfmt::skip]
-    pub const TRAJECTORIES: [(Step, [f64; 8]); 2] = [
-        (Step::Qm, [
+    pub const TRAJECTORIES: [(Mean, [f64; 8]); 2] = [
+        (Mean::Quadratic, [
             1.198562500000e+03, 1.091364324325e+03, 9.937407371539e+02, 9.028406940279e+02,
             4.609884485488e+02, 4.874096007471e+00, 2.585850297437e-02, 8.678896820644e-05,
         ]),
-        (Step::Am, [
+        (Mean::Arithmetic, [
             1.198562500000e+03, 1.015220983107e+03, 8.598991358712e+02, 7.253592063556e+02,
             2.219302019629e+02, 3.180663389526e+00, 3.791386054551e-04, 1.824383195474e-08,
         ]),

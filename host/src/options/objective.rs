@@ -8,9 +8,6 @@ use smidgen_firmware::perceptron::Perceptron;
 use smidgen_firmware::softmax::Softmax;
 use smidgen_protocol::message;
 
-/// Hidden units of a perceptron.
-pub const HIDDEN: usize = 32;
-
 choices! {
     /// What is made of a row: its loss.
     pub enum Objective {
@@ -33,24 +30,6 @@ impl Objective {
             Self::LeastSquares => LeastSquares::NAME,
             Self::Softmax => Softmax::NAME,
             Self::Perceptron => Perceptron::NAME,
-        }
-    }
-
-    /// The dimension d of its model.
-    pub const fn dimension(self, features: usize, classes: u8) -> usize {
-        let classes = classes as usize;
-        match self {
-            Self::Logistic | Self::LeastSquares => features,
-            Self::Softmax => classes * (features + 1),
-            Self::Perceptron => HIDDEN * (features + 1) + classes * (HIDDEN + 1),
-        }
-    }
-
-    /// Where its model starts, for a seed: 0 is x⁰ = 0.
-    pub fn start_seed(self, seed: u32) -> u32 {
-        match self {
-            Self::Perceptron => seed.saturating_add(1),
-            Self::Logistic | Self::LeastSquares | Self::Softmax => 0,
         }
     }
 }

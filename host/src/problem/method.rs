@@ -1,51 +1,323 @@
-//! What the methods are: one exhaustive match for each fact. What their workers are stands in `smidgen_protocol::method`.
+//! What the methods are: every fact that the host decides by method, in one table.
+//!
+//! A method is a variant of [`Method`], which `--help` lists, and an arm of [`Method::traits`]. If workers compute
+//! something new, `smidgen_protocol::method` has the facts about their rule, and `smidgen_firmware` computes it.
 
-use crate::options::Method;
+use crate::options::{Choice, Method};
+use crate::problem::theory::{Proof, Theorem};
+use smidgen_aggregator::ratio::ratio;
+use smidgen_protocol::method::Method as WorkerRule;
 
-impl Method {
-    /// Whether it weighs or clones workers by their smoothness constants.
+/// The facts about a method.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// The rule by which workers turn gradients into updates, given η.
+    pub worker_rule: fn(f64) -> WorkerRule,
+    /// The role of `--eta`.
+    pub eta: Eta,
+    /// Whether it adds λ₁‖x‖₁ to f, by a proximal step.
+    pub has_l1: bool,
+    /// Whether it is gradient descent: updates hold all coordinates of the gradient of all rows, unrounded.
+    pub is_dense: bool,
+    /// Which workers the shares of the data become.
+    pub population: Population,
+    /// What is proven about its step.
+    pub proof: Proof,
+    /// Whether estimators may start anew from zero, so that they may move by twice their error.
+    pub restarts_estimators: bool,
+    /// Whether it is the method with which the others are compared.
+    pub is_baseline: bool,
+    /// Whether `reproduce` has the same method in f64.
+    pub has_float_twin: bool,
+}
+
+/// The role of `--eta` in a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eta {
+    /// It has none.
+    Unused,
+    /// The momentum of the server's step.
+    Momentum,
+    /// The weight of the newest gradient in the average that a worker keeps.
+    Averaging,
+    /// The gain of the feedback of a worker's error.
+    Gain,
+}
+
+/// Which workers the shares of the data become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Population {
+    /// One worker per share, all with the same weight.
+    Equal,
+    /// One worker per share, weighted by its smoothness constant.
+    Weighted,
+    /// Several clones per share, by its smoothness constant.
+    Cloned,
+}
+
+impl Population {
+    /// Whether smoothness constants decide which workers there are.
     pub const fn needs_constants(self) -> bool {
         match self {
-            Self::Ef21W | Self::Ef21Clone => true,
-            Self::Ef21
-            | Self::Ef21Plus
-            | Self::Ef21Sgdm
-            | Self::Ef21Hb
-            | Self::Ef21Prox
-            | Self::Ef14
-            | Self::Econtrol
-            | Self::Dcgd
-            | Self::Gd => false,
+            Self::Equal => false,
+            Self::Weighted | Self::Cloned => true,
+        }
+    }
+}
+
+impl Eta {
+    /// η where `--eta` is not given.
+    pub const fn default(self) -> f64 {
+        match self {
+            Self::Momentum => 0.5,
+            Self::Unused | Self::Averaging | Self::Gain => 0.1,
         }
     }
 
-    /// Whether the inequalities in the proof of Reloaded's Theorem 3 are about it.
-    pub const fn has_lyapunov_function(self) -> bool {
+    /// The momentum of the server's step.
+    pub const fn momentum(self, eta: f64) -> f64 {
         match self {
-            Self::Ef21 | Self::Ef21W | Self::Ef21Clone | Self::Ef21Plus | Self::Gd => true,
-            Self::Ef21Sgdm
-            | Self::Ef21Hb
-            | Self::Ef21Prox
-            | Self::Ef14
-            | Self::Econtrol
-            | Self::Dcgd => false,
+            Self::Momentum => eta,
+            Self::Unused | Self::Averaging | Self::Gain => 0.0,
+        }
+    }
+}
+
+impl Method {
+    /// The facts about the method. Each arm states all of them, so that none is forgotten.
+    pub const fn traits(self) -> Traits {
+        match self {
+            Self::Ef21 => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::Means { quadratic: Theorem::Ef21, arithmetic: Theorem::Reloaded3 },
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: true,
+            },
+            Self::Ef21W => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Weighted,
+                proof: Proof::Means {
+                    quadratic: Theorem::Reloaded2,
+                    arithmetic: Theorem::Reloaded2,
+                },
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Ef21Clone => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Cloned,
+                // The noise of clones has no proven bound.
+                proof: Proof::Contraction { theorem: Theorem::Reloaded1, covers_noise: false },
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Ef21Plus => Traits {
+                worker_rule: |_| WorkerRule::Ef21Plus,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::Contraction { theorem: Theorem::Plus, covers_noise: true },
+                restarts_estimators: true,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Ef21Sgdm => Traits {
+                worker_rule: |eta| WorkerRule::Sgdm { eta: ratio(eta) },
+                eta: Eta::Averaging,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::Averages,
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Ef21Hb => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Momentum,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::Server(Theorem::HeavyBall),
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Ef21Prox => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Unused,
+                has_l1: true,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::Server(Theorem::Prox),
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Ef14 => Traits {
+                worker_rule: |_| WorkerRule::Ef14,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::None,
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Econtrol => Traits {
+                worker_rule: |eta| WorkerRule::EControl { eta: ratio(eta) },
+                eta: Eta::Gain,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::None,
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Dcgd => Traits {
+                worker_rule: |_| WorkerRule::Dcgd,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: false,
+                population: Population::Equal,
+                proof: Proof::None,
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
+            Self::Gd => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Unused,
+                has_l1: false,
+                is_dense: true,
+                population: Population::Equal,
+                proof: Proof::Descent,
+                restarts_estimators: false,
+                is_baseline: true,
+                has_float_twin: false,
+            },
+        }
+    }
+}
+
+/// The names of the methods with a property, as a sentence lists them: `ef21, ef21-w or gd`.
+pub fn listed(conjunction: &str, has: impl Fn(&Traits) -> bool) -> String {
+    let names = Method::ALL.iter().filter(|method| has(&method.traits())).map(|m| m.name());
+    let names: Vec<_> = names.collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).into(),
+        Some((last, rest)) => format!("{} {conjunction} {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Downlink;
+    use crate::problem::theory::{Basis, Case, Gap, Mean, Presence};
+
+    fn case(method: Method) -> Case {
+        Case {
+            method,
+            proof: method.traits().proof,
+            mean: Mean::Arithmetic,
+            refinement: None,
+            downlink: Downlink::Sparse,
+            noise: false,
+            presence: Presence::All,
+            alike: true,
         }
     }
 
-    /// Whether it is dense gradient descent, with which the others are compared.
-    pub const fn is_baseline(self) -> bool {
-        match self {
-            Self::Gd => true,
-            Self::Ef21
-            | Self::Ef21W
-            | Self::Ef21Clone
-            | Self::Ef21Plus
-            | Self::Ef21Sgdm
-            | Self::Ef21Hb
-            | Self::Ef21Prox
-            | Self::Ef14
-            | Self::Econtrol
-            | Self::Dcgd => false,
+    /// The theorem that covers a case, if one does.
+    fn cover(case: Case) -> Option<Theorem> {
+        let Basis { theorem, gap } = Basis::of(&case);
+        gap.is_none().then_some(theorem)
+    }
+
+    #[test]
+    fn sentences_list_methods() {
+        assert_eq!(listed("or", |traits| traits.is_baseline), "gd");
+        assert_eq!(listed("and", |traits| traits.proof.has_refinements()), "ef21 and ef21-w");
+        assert_eq!(listed("or", |_| false), "");
+    }
+
+    #[test]
+    fn each_method_has_its_theorem_or_none() {
+        let by_method: Vec<_> =
+            Method::ALL.iter().map(|&method| (method.name(), cover(case(method)))).collect();
+        assert_eq!(
+            by_method,
+            [
+                ("ef21", Some(Theorem::Reloaded3)),
+                ("ef21-w", Some(Theorem::Reloaded2)),
+                ("ef21-clone", Some(Theorem::Reloaded1)),
+                ("ef21+", Some(Theorem::Plus)),
+                ("ef21-sgdm", None),
+                ("ef21-hb", Some(Theorem::HeavyBall)),
+                ("ef21-prox", Some(Theorem::Prox)),
+                ("ef14", None),
+                ("econtrol", None),
+                ("dcgd", None),
+                ("gd", Some(Theorem::Descent)),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_theorem_covers_noise_with_a_compressed_downlink_or_silent_workers() {
+        for &method in Method::ALL {
+            for downlink in [Downlink::Ef21P, Downlink::Ef21Bc] {
+                let noisy = Case { downlink, noise: true, ..case(method) };
+                assert_eq!(cover(noisy), None, "{noisy:?}");
+            }
+            let absent = Case { presence: Presence::Answering, ..case(method) };
+            assert_eq!(cover(absent), None, "{absent:?}");
+        }
+    }
+
+    #[test]
+    fn theorems_about_the_server_know_neither_noise_nor_a_compressed_downlink() {
+        for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Clone] {
+            assert_eq!(cover(Case { noise: true, ..case(method) }), None, "{method:?}");
+        }
+        for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Sgdm] {
+            let compressed = Case { downlink: Downlink::Ef21P, ..case(method) };
+            assert_eq!(cover(compressed), None, "{method:?}");
+        }
+        let drawn = |method| Case { presence: Presence::Drawn, ..case(method) };
+        assert_eq!(cover(drawn(Method::Ef21)), Some(Theorem::Reloaded3));
+        assert_eq!(cover(drawn(Method::Gd)), Some(Theorem::Reloaded3));
+        assert_eq!(cover(drawn(Method::Ef21Sgdm)), None);
+    }
+
+    #[test]
+    fn constants_that_were_not_checked_only_lend_their_step() {
+        let sgdm = case(Method::Ef21Sgdm);
+        for case in [sgdm, Case { noise: true, ..sgdm }] {
+            let Basis { theorem, gap } = Basis::of(&case);
+            assert_eq!(
+                (theorem.step_name(), gap),
+                ("EF21-SGDM's step", Some(Gap::Unchecked(Method::Ef21Sgdm)))
+            );
+            assert_eq!(gap.unwrap().to_string(), "no theorem that we could check covers ef21-sgdm");
         }
     }
 }

@@ -13,6 +13,7 @@ mod penalty;
 use crate::options;
 use crate::problem::dataset::Dataset;
 use loss::Loss;
+pub use loss::{Curvature, HIDDEN, Margins, RowNoise, Traits};
 pub use on_boards::{Computed, OnBoards};
 pub use penalty::Penalty;
 use std::ops::Range;

@@ -3,7 +3,8 @@
 //! What leaves the grids later is a matter of the step; what does not fit them at x⁰ is a matter of the data, and is said so
 //! before anything is sent.
 
-use crate::options::{self, Method, Options, Step};
+use super::method::Eta;
+use crate::options::{self, Options};
 use crate::problem::dataset::Dataset;
 use crate::problem::objective::Objective;
 use crate::problem::recipe::{Part, Recipe};
@@ -132,44 +133,41 @@ pub fn check(
         return Err(RangeError::Gradient { gradient, legal: gradients, cause: data(dataset) });
     }
     let (finest, is_short) = (*models.start(), moved < *models.start());
-    match options.step {
-        Step::Fixed(_) if is_short => Err(RangeError::Step { gamma, moved, finest }),
+    if options.step.given().is_some() {
         // A step that is too long diverges, which the run itself says.
-        Step::Fixed(_) => Ok(()),
-        Step::Qm | Step::Am | Step::Auto | Step::Exact | Step::Rare => {
-            if models.contains(&moved) {
-                return Ok(());
-            }
-            let cause = cause(options, dataset, is_short);
-            Err(RangeError::Move { gamma, moved, legal: models, cause })
-        }
+        return if is_short { Err(RangeError::Step { gamma, moved, finest }) } else { Ok(()) };
     }
+    if models.contains(&moved) {
+        return Ok(());
+    }
+    let cause = cause(options, recipe.eta, dataset, is_short);
+    Err(RangeError::Move { gamma, moved, legal: models, cause })
 }
 
 /// How far a first step may move the model.
 fn models(objective: options::Objective, dataset: &Dataset) -> RangeInclusive<f64> {
     let models = grids::models();
-    match objective {
+    if objective.traits().has_targets {
         // While x is 0, a target is rounded to the grid that margins will have.
-        options::Objective::LeastSquares => {
-            *models.start()..=models.end().min(TARGET_GROWTH_MAX * dataset.largest_label())
-        }
-        options::Objective::Logistic
-        | options::Objective::Softmax
-        | options::Objective::Perceptron => models,
+        *models.start()..=models.end().min(TARGET_GROWTH_MAX * dataset.largest_label())
+    } else {
+        models
     }
 }
 
 /// What makes a step of theory so short, or so long: the factor that is farthest from 1.
-fn cause(options: &Options, dataset: &Dataset, is_short: bool) -> String {
+fn cause(options: &Options, eta: f64, dataset: &Dataset, is_short: bool) -> String {
     let (feature, data) = (dataset.largest_feature().1, data(dataset));
     if !is_short {
         return data;
     }
     let Options { lambda, method, .. } = *options;
-    let (least, eta) = (options.participation.iter().copied().fold(1.0, f64::min), options.eta());
-    let averaging = if method == Method::Ef21Sgdm { 1.0 / eta } else { 0.0 };
-    let momentum = if method == Method::Ef21Hb { (1.0 - eta).powi(-2) } else { 0.0 };
+    let least = options.participation.iter().copied().fold(1.0, f64::min);
+    let (averaging, momentum) = match method.traits().eta {
+        Eta::Averaging => (1.0 / eta, 0.0),
+        Eta::Momentum => (0.0, (1.0 - eta).powi(-2)),
+        Eta::Unused | Eta::Gain => (0.0, 0.0),
+    };
     let causes = [
         (lambda, format!("--lambda {lambda:e}; give a smaller one")),
         (1.0 / least, format!("--participation {least:e}; give a larger one")),

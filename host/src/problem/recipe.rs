@@ -1,15 +1,15 @@
 //! What a method is made of: what workers send, what the server does with it, who counts how much, and the step size.
 //!
-//! A method that is added tomorrow gets a name in [`options::Method`] and an arm here; a new rule for
-//! workers lives in `firmware/src/method.rs`, a new rule for the server in `protocol/src/step.rs`.
+//! The facts about each method stand in [`method`](super::method), those about each step in
+//! [`theory`](super::theory); here they are put together.
 
-use crate::options::{self, Choice, Method, Objective, Options};
+use super::method::{Population, Traits, listed};
+use super::objective::RowNoise;
+use crate::options::{Choice, Options, Step};
 use crate::problem::dataset::Dataset;
 use crate::problem::theory::{
-    Basis, Case, Presence, RareFeatures, Smoothness, Theorem, beta, contraction, growth, noise,
-    theta, xi,
+    Basis, Case, Mean, Presence, RareFeatures, Smoothness, Terms, contraction, growth, noise, xi,
 };
-use smidgen_aggregator::ratio::ratio;
 use smidgen_aggregator::{DownlinkBudget, StepRule, Theory};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::message::Downlink;
@@ -65,6 +65,8 @@ pub struct Recipe {
     pub downlink: Downlink,
     /// Downlink sparsity budget; `None` sends every change.
     pub downlink_budget: Option<DownlinkBudget>,
+    /// η of the method.
+    pub eta: f64,
     /// η of the heavy ball, 0 for none.
     pub momentum: f64,
     /// Weight λ₁ of the l1 norm, 0 for none.
@@ -90,13 +92,14 @@ pub enum RecipeError {
     Absent(&'static str),
     /// With minibatches it is not gradient descent.
     #[error(
-        "--method gd looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as the model"
+        "--method {0} looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as \
+         the model"
     )]
-    Batch,
+    Batch(&'static str),
     /// The step belongs to another theory.
     #[error(
-        "--step {step} is a theory of ef21 and ef21-w with the downlinks dense and sparse, and rare one of objectives \
-         with one weight for each feature; give qm, am or a number"
+        "--step {step} is a theory of {} with the downlinks dense and sparse, and rare one of objectives with one weight for \
+         each feature; give qm, am or a number", listed("and", |traits| traits.proof.has_refinements())
     )]
     Step {
         /// The step that was asked for.
@@ -121,20 +124,25 @@ pub enum RecipeError {
     RareRegularised,
     /// Theory has no step.
     #[error(
-        "no theory has a step for --objective perceptron; give --step a number such as 0.5, or auto to a method of \
-         estimators such as ef21"
+        "no theory has a step for --objective {0}; give --step a number such as 0.5, or auto to a method of estimators such \
+         as ef21"
     )]
-    NoStep,
+    NoStep(&'static str),
     /// Theory has no constants.
     #[error(
-        "--method ef21-w and ef21-clone need smoothness constants, which --objective perceptron does not have; choose \
-         ef21"
+        "--method {method} needs smoothness constants, which --objective {objective} does not have; choose ef21"
     )]
-    NoConstants,
+    NoConstants {
+        /// The method.
+        method: &'static str,
+        /// The objective.
+        objective: &'static str,
+    },
     /// The step is made of other numbers, or workers are weighed before they can tell.
     #[error(
         "--constants boards makes a step of what boards report, so it is for --step auto, am, qm or exact of methods without \
-         weights or clones, and not for a perceptron or for minibatches of least squares; leave it out"
+         weights or clones, and not for a perceptron or for minibatches whose noise grows with the loss, as that of least \
+         squares does; leave it out"
     )]
     Reports,
     /// A server that compresses what it sends cannot send everything.
@@ -202,27 +210,33 @@ impl Recipe {
     /// The method that the options name, for a problem.
     pub fn new(options: &Options, problem: Problem) -> Result<Self, RecipeError> {
         let dimension = problem.dimension as u32;
-        let dense = options.method == Method::Gd;
-        let signs = options.compressor == options::Compressor::Sign;
-        let compressor =
-            if dense { Compressor::TopK } else { options.compressor.wire(options.seed) };
-        let value_bits = if dense { UNROUNDED_BITS } else { options.value_bits };
-        let workers = problem.workers(compressor, value_bits, dense || signs);
-        let eta = options.eta();
+        let traits = options.method.traits();
+        let eta = options.eta.unwrap_or(traits.eta.default());
+        let compressor = match traits.is_dense {
+            true => Compressor::TopK,
+            false => options.compressor.wire(options.seed),
+        };
+        let value_bits = if traits.is_dense { UNROUNDED_BITS } else { options.value_bits };
+        let sends_all = traits.is_dense || compressor.sends_all_coordinates();
+        let workers = problem.workers(compressor, value_bits, sends_all);
         let recipe = Self {
-            method: worker_rule(options.method, eta),
+            method: (traits.worker_rule)(eta),
             compressor,
             parts: match problem.smoothness {
-                Some(smoothness) => parts(options.method, workers, smoothness),
-                None if options.method.needs_constants() => return Err(RecipeError::NoConstants),
+                Some(smoothness) => parts(traits.population, workers, smoothness),
+                None if traits.population.needs_constants() => {
+                    let (method, objective) = (options.method.name(), options.objective.name());
+                    return Err(RecipeError::NoConstants { method, objective });
+                }
                 None => workers.collect(),
             },
             value_bits,
             batch: batch(options, problem.shares),
             downlink: options.downlink.wire(),
             downlink_budget: downlink_budget(options, dimension)?,
-            momentum: if options.method == Method::Ef21Hb { eta } else { 0.0 },
-            l1: if options.method == Method::Ef21Prox { options.l1 } else { 0.0 },
+            eta,
+            momentum: traits.eta.momentum(eta),
+            l1: if traits.has_l1 { options.l1 } else { 0.0 },
             gamma: 0.0,
             step_rule: StepRule::Constant,
         };
@@ -233,8 +247,8 @@ impl Recipe {
     }
 
     fn check(&self, options: &Options) -> Result<(), RecipeError> {
-        if options.method == Method::Gd && !self.batch.is_full() {
-            return Err(RecipeError::Batch);
+        if options.method.traits().is_dense && !self.batch.is_full() {
+            return Err(RecipeError::Batch(options.method.name()));
         }
         let forgets = self.method.forgets_updates();
         if forgets && self.parts.iter().any(|part| part.participation < 1.0) {
@@ -244,14 +258,16 @@ impl Recipe {
             return Err(RecipeError::Absent(options.method.name()));
         }
         let averages = self.method.averages_gradients();
-        let by_theory = matches!(options.step, options::Step::Qm | options::Step::Am);
-        if averages && by_theory && self.parts.iter().any(|part| part.participation < 1.0) {
+        if averages
+            && options.step.is_of_a_mean()
+            && self.parts.iter().any(|part| part.participation < 1.0)
+        {
             return Err(RecipeError::AbsentAverage(options.step.to_string()));
         }
-        if options.step == options::Step::Rare && options.lambda > 0.0 {
+        if options.step.counts_features() && options.lambda > 0.0 {
             return Err(RecipeError::RareRegularised);
         }
-        if averages && options.eta() == 0.0 {
+        if averages && self.eta == 0.0 {
             return Err(RecipeError::NoAverage);
         }
         Ok(())
@@ -260,7 +276,7 @@ impl Recipe {
     /// Whether the step is tuned: it needs estimators of gradients, and losses that are all of f.
     fn step_rule(&self, options: &Options) -> StepRule {
         let estimates = self.method.estimates_gradient();
-        if options.step == options::Step::Auto && estimates && self.l1 == 0.0 {
+        if options.step.is_tuned() && estimates && self.l1 == 0.0 {
             StepRule::Tuned
         } else {
             StepRule::Constant
@@ -269,11 +285,12 @@ impl Recipe {
 
     /// The step size that the options ask for.
     fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
-        let smoothness = match (options.step, problem.smoothness.or(problem.like)) {
-            (options::Step::Fixed(gamma), _) => return Ok(gamma),
-            (options::Step::Auto, Some(like)) if self.step_rule(options) == StepRule::Tuned => like,
-            (_, _) => problem.smoothness.ok_or(RecipeError::NoStep)?,
-        };
+        if let Some(gamma) = options.step.given() {
+            return Ok(gamma);
+        }
+        let like = problem.like.filter(|_| self.step_rule(options) == StepRule::Tuned);
+        let smoothness = problem.smoothness.or(like);
+        let smoothness = smoothness.ok_or(RecipeError::NoStep(options.objective.name()))?;
         let gamma = self.first(options, problem.dimension).by_theory(options, problem, smoothness);
         gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })
     }
@@ -305,23 +322,16 @@ impl Recipe {
     /// The longest step that is known for the run, whatever step it has: that of the arithmetic mean, or the one that was asked for
     /// where it is longer; none where theory has no constants.
     pub fn longest(&self, options: &Options, problem: Problem) -> Option<Longest> {
-        let of = |step: options::Step| {
+        let of = |step: Step| {
             let options = Options { step, ..options.clone() };
             let gamma = self.by_theory(&options, problem, problem.smoothness?)?;
             Some(Longest { gamma, basis: self.basis(&options) })
         };
-        let am = of(options::Step::Am)?;
-        Some(match options.step {
-            options::Step::Exact | options::Step::Rare => {
-                // A step that is borrowed does not take the place of one that is not.
-                let longer = of(options.step).filter(|step| step.basis.gap == am.basis.gap);
-                longer.filter(|longer| longer.gamma > am.gamma).unwrap_or(am)
-            }
-            options::Step::Qm
-            | options::Step::Am
-            | options::Step::Auto
-            | options::Step::Fixed(_) => am,
-        })
+        let am = of(Step::Am)?;
+        // A step that is borrowed does not take the place of one that is not.
+        let refined = options.step.refinement().and_then(|_| of(options.step));
+        let longer = refined.filter(|step| step.basis.gap == am.basis.gap && step.gamma > am.gamma);
+        Some(longer.unwrap_or(am))
     }
 
     /// A step of theory for a problem with these constants; none if it is a theory of other methods.
@@ -333,7 +343,7 @@ impl Recipe {
     ) -> Option<f64> {
         // Theory counts the features of workers: here the coordinates of the model are features.
         let features = problem.dimension == problem.dataset.dimension();
-        let rare = (options.step == options::Step::Rare && features)
+        let rare = (options.step.counts_features() && features)
             .then(|| RareFeatures::of(problem.dataset, problem.shares, &smoothness.l_i));
         let gamma = self.step(options, smoothness, problem.dimension, rare)?;
         Some(gamma.min(self.noise_bound(options, problem, smoothness)))
@@ -347,16 +357,15 @@ impl Recipe {
         dimension: usize,
         rare: Option<RareFeatures>,
     ) -> Option<f64> {
-        let is_plain = self.downlink_budget.is_none() && is_plain(options.method);
-        match options.step {
-            options::Step::Fixed(gamma) => Some(gamma),
-            options::Step::Exact | options::Step::Rare if !is_plain => None,
-            options::Step::Exact
-            | options::Step::Rare
-            | options::Step::Qm
-            | options::Step::Am
-            | options::Step::Auto => self.formula(options, smoothness, dimension, rare),
+        if let Some(gamma) = options.step.given() {
+            return Some(gamma);
         }
+        let has_refinements =
+            self.downlink_budget.is_none() && options.method.traits().proof.has_refinements();
+        if options.step.refinement().is_some() && !has_refinements {
+            return None;
+        }
+        self.basis(options).theorem.gamma(&self.terms(options, smoothness, dimension, rare))
     }
 
     /// Which theorem the step of the options stands on.
@@ -364,7 +373,9 @@ impl Recipe {
         let drawn = self.parts.iter().any(|part| part.participation < 1.0);
         Basis::of(&Case {
             method: options.method,
-            step: options.step,
+            proof: options.method.traits().proof,
+            mean: options.step.mean(),
+            refinement: options.step.refinement(),
             downlink: options.downlink,
             noise: noise::disturbs(self.method, self.batch),
             presence: match options.absent.patience() {
@@ -385,13 +396,13 @@ impl Recipe {
         options: &Options,
         dimension: usize,
     ) -> Result<Theory, RecipeError> {
-        let no_step = matches!(options.step, options::Step::Fixed(_) | options::Step::Rare);
-        let no_constants = match options.objective {
-            Objective::Logistic | Objective::Softmax => false,
-            Objective::LeastSquares => noise::disturbs(self.method, self.batch),
-            Objective::Perceptron => true,
+        let no_step = options.step.given().is_some() || options.step.counts_features();
+        let has_constants = match options.objective.row_noise() {
+            RowNoise::Bounded(_) => true,
+            RowNoise::GrowsWithLoss => !noise::disturbs(self.method, self.batch),
+            RowNoise::Unknown => false,
         };
-        if no_step || no_constants || options.method.needs_constants() {
+        if no_step || !has_constants || options.method.traits().population.needs_constants() {
             return Err(RecipeError::Reports);
         }
         let (recipe, options) = (self.first(options, dimension).into_owned(), options.clone());
@@ -422,10 +433,14 @@ impl Recipe {
     fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         let dearest = self.xi(self.least_alpha());
         let all = self.mean(options, smoothness) * dearest;
-        if options.method == Method::Ef21Clone
-            || options.step == options::Step::Qm
-            || noise::disturbs(self.method, self.batch)
+        let knows_one_contraction = match (options.method.traits().population, options.step.mean())
         {
+            (Population::Cloned, _) | (_, Mean::Quadratic) => true,
+            (Population::Equal | Population::Weighted, Mean::Arithmetic) => {
+                noise::disturbs(self.method, self.batch)
+            }
+        };
+        if knows_one_contraction {
             return all;
         }
         let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - self.xi(part.alpha));
@@ -436,9 +451,11 @@ impl Recipe {
     /// The step with κ = 1/2 where the variance of minibatches grows with f, as that of least squares does: A_i = max_j L_ij.
     /// Rows of the other objectives have bounded gradients, hence A_i = 0 and no bound.
     fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
-        if options.objective != options::Objective::LeastSquares
-            || !noise::disturbs(self.method, self.batch)
-        {
+        let grows = match options.objective.row_noise() {
+            RowNoise::GrowsWithLoss => noise::disturbs(self.method, self.batch),
+            RowNoise::Bounded(_) | RowNoise::Unknown => false,
+        };
+        if !grows {
             return f64::INFINITY;
         }
         let growth = |(worker, share): (usize, &Vec<usize>)| {
@@ -452,97 +469,55 @@ impl Recipe {
 
     /// The mean of the smoothness constants that limits the step.
     fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
-        match options.method {
-            Method::Ef21Clone => clone_mean(smoothness, &self.parts),
-            // No theory of EF21-SGDM knows another mean.
-            Method::Ef21Sgdm => smoothness.l_qm,
-            Method::Ef21
-            | Method::Ef21W
-            | Method::Ef21Plus
-            | Method::Ef21Hb
-            | Method::Ef21Prox
-            | Method::Ef14
-            | Method::Econtrol
-            | Method::Dcgd
-            | Method::Gd => match options.step {
-                options::Step::Qm => smoothness.l_qm,
-                options::Step::Am
-                | options::Step::Auto
-                | options::Step::Exact
-                | options::Step::Rare
-                | options::Step::Fixed(_) => smoothness.l_am,
-            },
+        let Traits { population, proof, .. } = options.method.traits();
+        match population {
+            Population::Cloned => clone_mean(smoothness, &self.parts),
+            Population::Equal | Population::Weighted => {
+                smoothness.mean(proof.mean(options.step.mean()))
+            }
         }
     }
 
-    /// The step of the theorem that the options stand on, or borrow from; none where it counts features and there are none.
-    fn formula(
+    /// The numbers of which theorems make the step of the options.
+    fn terms(
         &self,
         options: &Options,
         smoothness: &Smoothness,
         dimension: usize,
         rare: Option<RareFeatures>,
-    ) -> Option<f64> {
-        let Smoothness { l, .. } = *smoothness;
-        let error = self.error(options, smoothness);
-        let (mean, alpha) = (self.mean(options, smoothness), self.least_alpha());
-        let down = self.downlink_budget.map(|DownlinkBudget { k, value_bits }| {
-            let budget = method::Budget { k, value_bits, compressor: Compressor::TopK };
-            (contraction(&budget, dimension, dimension), growth(&budget))
-        });
-        Some(match self.basis(options).theorem {
-            Theorem::Descent
-            | Theorem::Ef21
-            | Theorem::Plus
-            | Theorem::Reloaded1
-            | Theorem::Reloaded2
-            | Theorem::Reloaded3
-            | Theorem::Unequal
-            | Theorem::Sgd => 1.0 / (l + error),
-            Theorem::Root => exact(l, error),
-            Theorem::Rare => self.rare(rare?, dimension, smoothness),
-            Theorem::HeavyBall => heavy_ball(l, error, self.momentum),
-            // The theorem's bound is open.
-            Theorem::Prox => 0.999 / (l / 2.0 + error),
-            Theorem::Sgdm => (alpha / (20.0 * mean)).min(options.eta() / (7.0 * l)),
-            Theorem::ModelDown => {
-                let (down, growth) = down?;
-                1.0 / (l + model_shift(l, error, xi(down), growth))
-            }
-            Theorem::SumDown => {
-                let (down, _) = down?;
-                1.0 / (l + mean * both_links(self.contraction(alpha), down, self.growth(options)))
-            }
-        })
+    ) -> Terms {
+        let alpha = self.least_alpha();
+        Terms {
+            l: smoothness.l,
+            mean: self.mean(options, smoothness),
+            error: self.error(options, smoothness),
+            alpha,
+            left: self.contraction(alpha),
+            growth: self.growth(options),
+            eta: self.eta,
+            down: self.downlink_budget.map(|DownlinkBudget { k, value_bits }| {
+                let budget = method::Budget { k, value_bits, compressor: Compressor::TopK };
+                (contraction(&budget, dimension, dimension), growth(&budget))
+            }),
+            rare_error: rare.map(|features| self.rare_error(features, dimension, smoothness)),
+        }
     }
 
     /// How much longer than what it is given an update may be, squared.
     fn growth(&self, options: &Options) -> f64 {
+        if options.method.traits().restarts_estimators {
+            return 4.0;
+        }
         let Self { compressor, value_bits, .. } = *self;
         let of = |part: &Part| growth(&method::Budget { k: part.k, value_bits, compressor });
-        let largest = self.parts.iter().map(of).fold(1.0, f64::max);
-        match options.method {
-            // An estimator that starts anew may move by twice the error.
-            Method::Ef21Plus => 4.0,
-            Method::Ef21
-            | Method::Ef21W
-            | Method::Ef21Clone
-            | Method::Ef21Sgdm
-            | Method::Ef21Hb
-            | Method::Ef21Prox
-            | Method::Ef14
-            | Method::Econtrol
-            | Method::Dcgd
-            | Method::Gd => largest,
-        }
+        self.parts.iter().map(of).fold(1.0, f64::max)
     }
 
-    /// Rare features: 1/(L + sqrt(c_w) L_AM ξ(α)), α the least of the workers' contractions on the features that they own.
-    fn rare(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
-        let Smoothness { l, l_am, .. } = *smoothness;
+    /// Rare features: sqrt(c_w) L_AM ξ(α), α the least of the workers' contractions on the features that they own.
+    fn rare_error(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
         let of = (self.compressor, self.value_bits);
         let alpha = rare_alpha(&self.parts, of, features, dimension);
-        1.0 / (l + features.c_w.sqrt() * l_am * self.xi(alpha))
+        features.c_w.sqrt() * smoothness.l_am * self.xi(alpha)
     }
 }
 
@@ -571,75 +546,33 @@ pub fn rare_alpha(
     parts.iter().map(alpha).fold(1.0, f64::min)
 }
 
-/// Whether it is EF21, weighted or not, and no relative.
-pub fn is_plain(method: Method) -> bool {
-    match method {
-        Method::Ef21 | Method::Ef21W => true,
-        Method::Ef21Clone
-        | Method::Ef21Plus
-        | Method::Ef21Sgdm
-        | Method::Ef21Hb
-        | Method::Ef21Prox
-        | Method::Ef14
-        | Method::Econtrol
-        | Method::Dcgd
-        | Method::Gd => false,
-    }
-}
-
-fn worker_rule(method: Method, eta: f64) -> method::Method {
-    match method {
-        Method::Ef21Plus => method::Method::Ef21Plus,
-        Method::Ef14 => method::Method::Ef14,
-        Method::Dcgd => method::Method::Dcgd,
-        Method::Ef21Sgdm => method::Method::Sgdm { eta: ratio(eta) },
-        Method::Econtrol => method::Method::EControl { eta: ratio(eta) },
-        Method::Ef21
-        | Method::Ef21W
-        | Method::Ef21Clone
-        | Method::Ef21Hb
-        | Method::Ef21Prox
-        | Method::Gd => method::Method::Ef21,
-    }
-}
-
 /// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
 /// for one (Theorem 1).
 fn parts(
-    method: Method,
+    population: Population,
     workers: impl Iterator<Item = Part>,
     smoothness: &Smoothness,
 ) -> Vec<Part> {
-    let Smoothness { l_am, ref l_i, .. } = *smoothness;
-    let n = l_i.len() as f64;
-    match method {
-        Method::Ef21W => workers
+    let n = smoothness.l_i.len();
+    match population {
+        Population::Equal => workers.collect(),
+        Population::Weighted => workers
             .map(|part| {
                 let scale = smoothness.inverse_weight(part.share);
                 Part { scale, weight: 1.0 / scale, ..part }
             })
             .collect(),
-        Method::Ef21Clone => {
-            let clones = |share: usize| (l_i[share] / l_am).ceil().max(1.0);
-            let total: f64 = (0..l_i.len()).map(clones).sum();
+        Population::Cloned => {
+            let total: f64 = (0..n).map(|share| smoothness.clones(share)).sum();
             workers
                 .flat_map(|part| {
-                    let count = clones(part.share);
+                    let (count, n) = (smoothness.clones(part.share), n as f64);
                     let clone =
                         Part { scale: total / (n * count), loss_weight: 1.0 / (n * count), ..part };
                     std::iter::repeat_n(clone, count as usize)
                 })
                 .collect()
         }
-        Method::Ef21
-        | Method::Ef21Plus
-        | Method::Ef21Sgdm
-        | Method::Ef21Hb
-        | Method::Ef21Prox
-        | Method::Ef14
-        | Method::Econtrol
-        | Method::Dcgd
-        | Method::Gd => workers.collect(),
     }
 }
 
@@ -680,29 +613,6 @@ fn downlink_budget(
     Ok(Some(DownlinkBudget { k, value_bits: options.value_bits }))
 }
 
-/// The exact root of a γ² + b γ = 1 with sqrt(a) = `error` and b = L: up to 1.25 times longer than 1/(L + error).
-fn exact(l: f64, error: f64) -> f64 {
-    2.0 / (l + (l * l + 4.0 * error * error).sqrt())
-}
-
-/// EF21-HB: 1/((1+η)L/(1−η)² + error/(1−η)).
-fn heavy_ball(l: f64, error: f64, eta: f64) -> f64 {
-    1.0 / ((1.0 + eta) * l / (1.0 - eta).powi(2) + error / (1.0 - eta))
-}
-
-/// EF21 up and EF21-P down: sqrt(4 c ξ² L_AM² (1 + ξ_P²) + 2 ξ_P² L²), c the growth of the compressor down.
-fn model_shift(l: f64, error: f64, xi_down: f64, growth: f64) -> f64 {
-    let squared = xi_down * xi_down;
-    (4.0 * growth * error * error * (1.0 + squared) + 2.0 * squared * l * l).sqrt()
-}
-
-/// EF21-BC: sqrt(4 c β_M/θ_M + (2 β/θ)(1 + 2 c β_M/θ_M)), c the growth of the compressor up.
-fn both_links(alpha: f64, alpha_down: f64, growth: f64) -> f64 {
-    let ratio = |alpha: f64| beta(alpha) / theta(alpha);
-    let down = growth * ratio(alpha_down);
-    (4.0 * down + 2.0 * ratio(alpha) * (1.0 + 2.0 * down)).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -728,7 +638,7 @@ mod tests {
     #[test]
     fn clones_of_the_papers_example() {
         let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        let parts = parts(Method::Ef21Clone, four(), &smoothness);
+        let parts = parts(Population::Cloned, four(), &smoothness);
         assert_eq!(parts.iter().filter(|part| part.share == 3).count(), 4);
         assert_eq!(parts.len(), 7);
         assert!(close(clone_mean(&smoothness, &parts), 33.0917));
@@ -741,19 +651,9 @@ mod tests {
     #[test]
     fn weights_undo_the_scales() {
         let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        for part in parts(Method::Ef21W, four(), &smoothness) {
+        for part in parts(Population::Weighted, four(), &smoothness) {
             assert!(close(part.weight * part.scale, 1.0));
             assert!(close(part.scale * smoothness.l_i[part.share], smoothness.l_am));
         }
-    }
-
-    #[test]
-    fn special_cases_meet_the_plain_step() {
-        let (l, error) = (2.0, 5.0);
-        assert!(close(heavy_ball(l, error, 0.0), 1.0 / 7.0));
-        assert!(exact(l, error) > 1.0 / 7.0 && exact(l, error) < 1.25 / 7.0);
-        assert!(close(exact(l, 0.0), 1.0 / l));
-        assert!(close(model_shift(l, error, 0.0, 1.0), 2.0 * error));
-        assert!(close(both_links(0.5, 1.0, 1.0), 2f64.sqrt() * xi(0.5)));
     }
 }

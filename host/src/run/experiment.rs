@@ -9,7 +9,7 @@ use crate::boards::key_file::KeyFile;
 use crate::options::{self, Choice, Constants, Options, Step};
 use crate::problem::dataset::Dataset;
 use crate::problem::dataset::quantise::{Quantised, held, quantise};
-use crate::problem::objective::{Objective, OnBoards, Penalty};
+use crate::problem::objective::{Curvature, Objective, OnBoards, Penalty};
 use crate::problem::range;
 use crate::problem::recipe::{self, Longest, Part, Problem, Recipe};
 use crate::problem::theory::{RareFeatures, Smoothness, noise};
@@ -73,10 +73,11 @@ impl Experiment {
         let Data { dataset, test, shares } = data;
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         let smoothness = Smoothness::of(options.objective, penalty, &dataset, &shares);
-        // A perceptron starts as softmax regression on units that are almost linear.
-        let like = match smoothness {
-            Some(_) => None,
-            None => Smoothness::of(options::Objective::Softmax, penalty, &dataset, &shares),
+        let like = match options.objective.traits().curvature {
+            Curvature::AtMost(_) => None,
+            Curvature::Unbounded { starts_like } => {
+                Smoothness::of(starts_like, penalty, &dataset, &shares)
+            }
         };
         let problem = Problem {
             dataset: &dataset,
@@ -169,7 +170,8 @@ impl Experiment {
     /// step that stays as long as theory allows or shorter.
     pub fn noise_floor(&self) -> Option<f64> {
         let Setup { method, batch, gamma, step_rule, downlink_budget, .. } = self.setup;
-        let is_plain = recipe::is_plain(self.options.method) && downlink_budget.is_none();
+        let is_plain =
+            self.options.method.traits().proof.has_refinements() && downlink_budget.is_none();
         let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
         let alpha = self.parts.first()?.alpha;
         let is_alike = self.parts.iter().all(|part| part.alpha == alpha);
@@ -189,7 +191,7 @@ impl Experiment {
     pub fn lyapunov(&self) -> Option<Lyapunov> {
         let smoothness = self.smoothness.clone().filter(|_| self.options.check_theory)?;
         let Setup { compressor, value_bits, dimension, gamma, .. } = self.setup;
-        let rare = self.rare_features().filter(|_| self.options.step == Step::Rare);
+        let rare = self.rare_features().filter(|_| self.options.step.counts_features());
         let (alpha, factor) = match rare {
             None => (self.parts[0].alpha, 1.0),
             Some(features) => {
@@ -206,7 +208,7 @@ impl Experiment {
 
     /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
     fn is_watchable(options: &Options, setup: &Setup, recipe: &Recipe) -> bool {
-        options.method.has_lyapunov_function()
+        options.method.traits().proof.has_lyapunov_function()
             && !setup.compressor.is_random()
             && setup.hears_all()
             && recipe.parts.iter().all(|part| part.alpha == recipe.parts[0].alpha)
@@ -320,7 +322,7 @@ impl Experiment {
 
     /// Whether a run of dense gradient descent beside this one would tell anything: not if it is one itself.
     pub fn has_baseline(&self) -> bool {
-        !self.options.method.is_baseline()
+        !self.options.method.traits().is_baseline
     }
 
     /// A summary with what is known before the first round.
@@ -369,7 +371,7 @@ impl Experiment {
             InformationLimit { bits_per_update: bits / updates as f64, updates, sent_bytes };
         let uniform = self.everybody_takes_part()
             && self.setup.round_timeout.is_none()
-            && self.setup.compressor == Compressor::TopK;
+            && self.setup.compressor.is_top_k();
         (bits > 0.0 && uniform).then_some(limit)
     }
 

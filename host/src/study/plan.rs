@@ -22,7 +22,6 @@ use serde::Serialize;
 use smidgen_aggregator::{Setup, StepRule};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
-use smidgen_protocol::method::Compressor;
 pub use steps::Admissible;
 pub use traffic::{OnLines, Traffic};
 
@@ -220,12 +219,9 @@ impl Trial {
 /// The largest rounding loss q of an update, where values are rounded to `value_bits` bits and not to powers of two.
 fn rounding_loss(experiment: &Experiment) -> Option<f64> {
     let Setup { compressor, value_bits, .. } = experiment.setup;
-    let is_rounded = match compressor {
-        Compressor::TopK | Compressor::RandK { .. } => true,
-        Compressor::Natural | Compressor::Sign => false,
-    };
     let largest = experiment.parts.iter().map(|part| part.k).max()?;
-    (is_rounded && value_bits < 32).then(|| theory::rounding_loss(largest, value_bits))
+    (compressor.has_value_bits() && value_bits < 32)
+        .then(|| theory::rounding_loss(largest, value_bits))
 }
 
 /// ‖∇f‖² of a round in simulation, where it is always known.

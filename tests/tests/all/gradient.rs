@@ -1,9 +1,8 @@
 //! From f64 rows to a board's gradient: quantised, opened in place, evaluated in fixed point.
 
-use smidgen::options;
-use smidgen::options::Split;
+use smidgen::options::{self, Choice, Split};
+use smidgen::problem::dataset::Dataset;
 use smidgen::problem::dataset::quantise::quantise;
-use smidgen::problem::dataset::{Dataset, Labels};
 use smidgen::problem::objective::{Objective as Telemetry, Penalty};
 use smidgen::problem::theory::noise;
 use smidgen_aggregator::ratio::ratio;
@@ -132,14 +131,9 @@ fn evaluate(
 /// All objectives on the same images, each with the labels that it takes.
 #[test]
 fn gradient_of_every_objective() {
-    for objective in [
-        options::Objective::Logistic,
-        options::Objective::LeastSquares,
-        options::Objective::Softmax,
-        options::Objective::Perceptron,
-    ] {
+    for &objective in options::Objective::ALL {
         let digits =
-            Dataset::load_with("digits", Labels::of(objective)).expect("the set is bundled");
+            Dataset::load_with("digits", objective.traits().labels).expect("the set is bundled");
         let shares = digits.deal(Split::Contiguous, 8).expect("there are enough rows");
         let dimension = objective.dimension(digits.dimension(), digits.class_count());
         let x: Vec<f64> = (0..dimension).map(|k| (k as f64).sin() / 4.0).collect();

@@ -4,7 +4,7 @@
 use smidgen::options;
 use smidgen::problem::dataset::Dataset;
 use smidgen::problem::objective::{Objective, Penalty};
-use smidgen::problem::theory::{Smoothness, Step, theta, top_k_alpha};
+use smidgen::problem::theory::{Mean, Smoothness, theta, top_k_alpha};
 use smidgen_tests::oracle::{Ef21, Init, logistic_gradient, norm_squared, top_k};
 use smidgen_tests::reference::{self, Problem, ROUNDS, Trajectory};
 
@@ -65,7 +65,7 @@ fn follow<F: Fn(usize, &[f64]) -> Vec<f64>>(
 
 fn run(
     problem: &Problem,
-    step: Step,
+    step: Mean,
     k: usize,
     init: Init,
 ) -> Ef21<impl Fn(usize, &[f64]) -> Vec<f64>> {
@@ -155,9 +155,9 @@ fn the_lyapunov_function_falls_as_proved() {
         let Problem { dataset, shares, lambda } = &problem;
         let smoothness = Smoothness::of_logistic(dataset, shares, *lambda);
         let alpha = top_k_alpha(k, dataset.dimension());
-        let gamma = smoothness.gamma(Step::Am, alpha);
+        let gamma = smoothness.gamma(Mean::Arithmetic, alpha);
         let objective = logistic(dataset, shares, *lambda);
-        let mut run = run(&problem, Step::Am, k, Init::Compressed);
+        let mut run = run(&problem, Mean::Arithmetic, k, Init::Compressed);
         let mut gradient = vec![0.0; dataset.dimension()];
         let mut bound = f64::INFINITY;
         for t in 0..300 {

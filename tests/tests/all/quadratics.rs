@@ -1,6 +1,6 @@
 //! Worked examples of EF21 on quadratic functions, through real shards, workers, frames and the aggregator.
 
-use smidgen::problem::theory::{Step, top_k_alpha};
+use smidgen::problem::theory::{Mean, top_k_alpha};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, value};
@@ -51,7 +51,7 @@ fn the_quadratic_example_to_six_digits() {
     use quadratic_example::{C, H, ROUNDS, TRAJECTORIES, smoothness};
     let folder = TempDir::new().expect("a folder");
     for (step, norms) in TRAJECTORIES {
-        let name = if step == Step::Qm { "qm" } else { "am" };
+        let name = if step == Mean::Quadratic { "qm" } else { "am" };
         let options = format!("--workers 4 --step {name} --rounds 2000");
         let experiment = prepare(&folder, &quadratics(&H, &C), &options);
         let gamma = smoothness().gamma(step, top_k_alpha(1, 6));

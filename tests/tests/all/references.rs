@@ -1,6 +1,6 @@
 //! Fixed point against the f64 references: the same curves, out of the frames that travel.
 
-use smidgen::problem::theory::Step;
+use smidgen::problem::theory::Mean;
 use smidgen_tests::conformance::{experiment, simulated};
 use smidgen_tests::reference::{self, ROUNDS, Trajectory};
 use smidgen_tests::shared;
@@ -11,8 +11,8 @@ const ONE_EACH: &str = "--split one-each --lambda 1000 --init full";
 /// Runs a data set and compares ‖∇f(x^t)‖² with a reference, relatively.
 fn assert_follows(dataset: &str, options: &str, (step, norms): Trajectory, tolerance: f64) {
     let step = match step {
-        Step::Qm => "qm",
-        Step::Am => "am",
+        Mean::Quadratic => "qm",
+        Mean::Arithmetic => "am",
     };
     let options =
         format!("--dataset {dataset} {options} --k 1 --value-bits 32 --step {step} --rounds 2000");

@@ -1,7 +1,7 @@
 //! The constants that the host computes before the first round, against those of the reference.
 
 use smidgen::options::{self, Options};
-use smidgen::problem::theory::{Smoothness, Step, noise, top_k_alpha, xi};
+use smidgen::problem::theory::{Mean, Smoothness, noise, top_k_alpha, xi};
 use smidgen::run::experiment::Experiment;
 use smidgen::study::reproduction::Study;
 use smidgen::world::World;
@@ -18,8 +18,8 @@ fn check(problem: &Problem, expected: &Constants) {
         ("L_AM", found.l_am, expected.l_am, 1e-6),
         ("L_QM", found.l_qm, expected.l_qm, 1e-6),
         ("L_var", found.l_var, expected.l_var, 1e-3),
-        ("γ with L_QM", found.gamma(Step::Qm, alpha), expected.gamma_qm, 1e-6),
-        ("γ with L_AM", found.gamma(Step::Am, alpha), expected.gamma_am, 1e-6),
+        ("γ with L_QM", found.gamma(Mean::Quadratic, alpha), expected.gamma_qm, 1e-6),
+        ("γ with L_AM", found.gamma(Mean::Arithmetic, alpha), expected.gamma_am, 1e-6),
     ] {
         assert!((found / expected - 1.0).abs() <= tolerance, "{what}: {found} is not {expected}");
     }

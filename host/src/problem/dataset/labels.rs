@@ -1,7 +1,6 @@
 //! What the labels of a data set are taken for.
 
 use super::DatasetError;
-use crate::options::Objective;
 use smidgen_firmware::softmax::CLASSES_MAX;
 
 /// What the labels of a data set are taken for.
@@ -25,15 +24,6 @@ pub(super) struct Labelling {
 }
 
 impl Labels {
-    /// What an objective takes labels for.
-    pub const fn of(objective: Objective) -> Self {
-        match objective {
-            Objective::Logistic => Self::Binary,
-            Objective::LeastSquares => Self::Real,
-            Objective::Softmax | Objective::Perceptron => Self::Classes,
-        }
-    }
-
     /// Takes the labels of `name` for that.
     pub(super) fn read(self, name: &str, labels: Vec<f64>) -> Result<Labelling, DatasetError> {
         if self == Self::Real {

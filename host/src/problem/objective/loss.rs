@@ -1,21 +1,153 @@
-//! The loss of one row in f64, and its gradient.
+//! What the objectives are: the facts that theory needs, the loss of one row in f64, and its gradient.
+//!
+//! An objective is a variant of [`options::Objective`], which `--help` lists, and its arms here; boards compute that of
+//! `smidgen_firmware`.
 
-use crate::options::{self, HIDDEN};
-use crate::problem::dataset::Dataset;
+use crate::options;
+use crate::problem::dataset::{Dataset, Labels};
 use std::iter;
 
-/// What is made of a row.
+/// Hidden units of a perceptron.
+pub const HIDDEN: usize = 32;
+
+/// Bits of the largest residual of least squares.
+const RESIDUAL_BITS: i32 = 30;
+/// Bits of a sum of residuals without those of a feature of 16 bits; see `Precision` of the firmware.
+const SUM_BITS: i32 = 62 - 15;
+/// Bits of the accuracy of a residual of logistic regression.
+const LOGISTIC_BITS: i32 = 28;
+/// Bits of the accuracy of a residual of one class of softmax regression.
+const SOFTMAX_BITS: i32 = 26;
+
+/// The facts about an objective.
 #[derive(Clone, Copy, Debug)]
-pub enum Loss {
-    /// log(1 + exp(−y aᵀx)), y = ±1
-    Logistic,
-    /// (aᵀx − b)²
-    LeastSquares,
-    /// The cross-entropy of scores w_cᵀa + b_c; x holds the w_c, each before its b_c.
-    Softmax { features: usize },
-    /// The same of scores of hidden units tanh(v_uᵀa + e_u); x holds the v_u and e_u, then weights and biases of the
-    /// scores.
-    Perceptron { features: usize },
+pub struct Traits {
+    /// What it takes the labels of a data set for.
+    pub labels: Labels,
+    /// The margins of a row.
+    pub margins: Margins,
+    /// How fast the gradient of the loss of a row can change.
+    pub curvature: Curvature,
+    /// What bounds the gradient of a row, and with it the noise of minibatches.
+    pub row_noise: RowNoise,
+    /// Whether a residual is the distance of a margin from a target, which has the grid of margins.
+    pub has_targets: bool,
+    /// Whether models start at random, since x = 0 is a stationary point.
+    pub starts_at_random: bool,
+}
+
+/// The margins of a row, the numbers of which its loss is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Margins {
+    /// aᵀx
+    One,
+    /// w_cᵀa + b_c of each class; x holds the w_c, each before its b_c.
+    PerClass,
+    /// Scores of hidden units tanh(v_uᵀa + e_u); x holds the v_u and e_u, then weights and biases of the scores.
+    Hidden,
+}
+
+impl Margins {
+    /// Whether a margin has a bias, the weight of an input that is always 1.
+    pub const fn have_bias(self) -> bool {
+        match self {
+            Self::One => false,
+            Self::PerClass | Self::Hidden => true,
+        }
+    }
+}
+
+/// How fast the gradient of the loss of a row can change with its margins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Curvature {
+    /// The Hessian is at most this.
+    AtMost(f64),
+    /// It has no bound, and theory no constants. A step that is tuned starts from that of another objective.
+    Unbounded {
+        /// The other one, which has a bound.
+        starts_like: options::Objective,
+    },
+}
+
+/// What bounds the gradient of the loss of a row.
+#[derive(Clone, Copy, Debug)]
+pub enum RowNoise {
+    /// Its square is at most this function of the sum of the squared features.
+    Bounded(fn(f64) -> f64),
+    /// Its square is at most 2 L_ij times the loss of the row, L_ij = 2 ‖a_j‖².
+    GrowsWithLoss,
+    /// Nothing that theory knows.
+    Unknown,
+}
+
+impl options::Objective {
+    /// The facts about the objective. Each arm states all of them, so that none is forgotten.
+    pub const fn traits(self) -> Traits {
+        match self {
+            Self::Logistic => Traits {
+                labels: Labels::Binary,
+                margins: Margins::One,
+                // σ(1 − σ)
+                curvature: Curvature::AtMost(0.25),
+                row_noise: RowNoise::Bounded(|squares| squares),
+                has_targets: false,
+                starts_at_random: false,
+            },
+            Self::LeastSquares => Traits {
+                labels: Labels::Real,
+                margins: Margins::One,
+                curvature: Curvature::AtMost(2.0),
+                row_noise: RowNoise::GrowsWithLoss,
+                has_targets: true,
+                starts_at_random: false,
+            },
+            Self::Softmax => Traits {
+                labels: Labels::Classes,
+                margins: Margins::PerClass,
+                // diag(p) − ppᵀ, by Böhning (1992).
+                curvature: Curvature::AtMost(0.5),
+                row_noise: RowNoise::Bounded(|squares| 2.0 * (squares + 1.0)),
+                has_targets: false,
+                starts_at_random: false,
+            },
+            Self::Perceptron => Traits {
+                labels: Labels::Classes,
+                margins: Margins::Hidden,
+                // It starts as softmax regression on units that are almost linear.
+                curvature: Curvature::Unbounded { starts_like: Self::Softmax },
+                row_noise: RowNoise::Unknown,
+                has_targets: false,
+                starts_at_random: true,
+            },
+        }
+    }
+
+    /// The dimension d of its model.
+    pub const fn dimension(self, features: usize, classes: u8) -> usize {
+        let classes = classes as usize;
+        match self.traits().margins {
+            Margins::One => features,
+            Margins::PerClass => classes * (features + 1),
+            Margins::Hidden => HIDDEN * (features + 1) + classes * (HIDDEN + 1),
+        }
+    }
+
+    /// Where its model starts, for a seed: 0 is x⁰ = 0.
+    pub const fn start_seed(self, seed: u32) -> u32 {
+        if self.traits().starts_at_random { seed.saturating_add(1) } else { 0 }
+    }
+
+    /// What bounds the gradient of a row.
+    pub const fn row_noise(self) -> RowNoise {
+        self.traits().row_noise
+    }
+}
+
+/// The loss of rows of a data set.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    kind: options::Objective,
+    features: usize,
 }
 
 /// The features of a row.
@@ -43,13 +175,12 @@ impl Row<'_> {
 impl Loss {
     /// The loss of rows like those of a data set.
     pub fn new(kind: options::Objective, dataset: &Dataset) -> Self {
-        let features = dataset.dimension();
-        match kind {
-            options::Objective::Logistic => Self::Logistic,
-            options::Objective::LeastSquares => Self::LeastSquares,
-            options::Objective::Softmax => Self::Softmax { features },
-            options::Objective::Perceptron => Self::Perceptron { features },
-        }
+        Self { kind, features: dataset.dimension() }
+    }
+
+    /// Whether margins have a bias.
+    pub const fn has_bias(self) -> bool {
+        self.kind.traits().margins.have_bias()
     }
 
     /// The loss of a row; adds `weight` times its gradient to `gradient`.
@@ -61,19 +192,23 @@ impl Loss {
         x: &[f64],
         gradient: &mut [f64],
     ) -> f64 {
-        match self {
-            Self::Logistic => {
+        let features = self.features;
+        match self.kind {
+            // log(1 + exp(−y aᵀx)), y = ±1
+            options::Objective::Logistic => {
                 let y = if label > 0.0 { 1.0 } else { -1.0 };
                 let (loss, slope) = softplus(-y * row.dot(x));
                 row.add_to(gradient, -y * weight * slope);
                 loss
             }
-            Self::LeastSquares => {
+            // (aᵀx − b)²
+            options::Objective::LeastSquares => {
                 let residual = row.dot(x) - label;
                 row.add_to(gradient, 2.0 * weight * residual);
                 residual * residual
             }
-            Self::Softmax { features } => {
+            // The cross-entropy of the margins.
+            options::Objective::Softmax => {
                 let (loss, slopes) = cross_entropy(&affine(row, x, features), label);
                 let pieces = gradient.chunks_exact_mut(features + 1);
                 for (slope, gradient) in iter::zip(slopes, pieces) {
@@ -82,7 +217,8 @@ impl Loss {
                 }
                 loss
             }
-            Self::Perceptron { features } => {
+            // The cross-entropy of the scores.
+            options::Objective::Perceptron => {
                 let (first, second) = x.split_at(HIDDEN * (features + 1));
                 let units = hidden_units(row, first, features);
                 let (loss, slopes) = cross_entropy(&scores(&units, second), label);
@@ -104,36 +240,75 @@ impl Loss {
 
     /// What f64 may lose of the loss of a row by cancellation.
     pub fn cancellation(self, row: Row<'_>, label: f64, x: &[f64]) -> f64 {
-        match self {
-            Self::LeastSquares => {
+        match self.kind {
+            options::Objective::LeastSquares => {
                 let terms = row.entries().map(|(column, value)| (value * x[column]).abs());
                 let size = terms.sum::<f64>() + label.abs();
                 let error = (row.values.len() + 2) as f64 * f64::EPSILON * size;
                 error * (2.0 * (row.dot(x) - label).abs() + error)
             }
             // An error of a margin counts times the probability of the wrong class, which is less than the loss.
-            Self::Logistic => 0.0,
+            options::Objective::Logistic => 0.0,
             // The logarithm of the sum is beside the score of the class.
-            Self::Softmax { features } => {
-                let scores = affine(row, x, features);
+            options::Objective::Softmax => {
+                let scores = affine(row, x, self.features);
                 let size = scores.iter().map(|score| score.abs()).fold(0.0, f64::max);
                 (2.0 * size + scores.len() as f64) * f64::EPSILON
             }
             // Theory has no constants of it, so nothing is watched.
-            Self::Perceptron { .. } => f64::NAN,
+            options::Objective::Perceptron => f64::NAN,
         }
     }
 
     /// The class that x predicts for a row, if there are classes.
     pub fn class(self, row: Row<'_>, x: &[f64]) -> Option<f64> {
-        match self {
-            Self::Logistic => Some(f64::from(row.dot(x) > 0.0)),
-            Self::LeastSquares => None,
-            Self::Softmax { features } => Some(largest(&affine(row, x, features))),
-            Self::Perceptron { features } => {
+        let features = self.features;
+        let Traits { labels, margins, .. } = self.kind.traits();
+        match (labels, margins) {
+            (Labels::Real, _) => None,
+            (Labels::Binary | Labels::Classes, Margins::One) => Some(f64::from(row.dot(x) > 0.0)),
+            (Labels::Binary | Labels::Classes, Margins::PerClass) => {
+                Some(largest(&affine(row, x, features)))
+            }
+            (Labels::Binary | Labels::Classes, Margins::Hidden) => {
                 let (first, second) = x.split_at(HIDDEN * (features + 1));
                 Some(largest(&scores(&hidden_units(row, first, features), second)))
             }
+        }
+    }
+
+    /// The label that a board computes with, where products of the model have a grid of this unit.
+    pub fn held_label(self, label: f64, unit: f64) -> f64 {
+        match self.kind {
+            options::Objective::LeastSquares if unit > 0.0 => (label / unit).round() * unit,
+            options::Objective::LeastSquares
+            | options::Objective::Logistic
+            | options::Objective::Softmax
+            | options::Objective::Perceptron => label,
+        }
+    }
+
+    /// What a board rounds of the residuals of a row, as a norm over its margins: `rows` are the rows and labels of the
+    /// worker.
+    pub fn residual_error<'a>(
+        self,
+        rows: impl ExactSizeIterator<Item = (Row<'a>, f64)>,
+        x: &[f64],
+    ) -> f64 {
+        let bits = |bits: i32| f64::from(-bits).exp2();
+        match self.kind {
+            options::Objective::LeastSquares => {
+                // Sums over many rows leave fewer bits for each residual.
+                let left = SUM_BITS - (rows.len() as f64).log2().ceil() as i32;
+                let residuals = rows.map(|(row, label)| (row.dot(x) - label).abs());
+                2.0 * bits(RESIDUAL_BITS.min(left)) * residuals.fold(0.0, f64::max)
+            }
+            options::Objective::Logistic => bits(LOGISTIC_BITS),
+            options::Objective::Softmax => {
+                ((x.len() / (self.features + 1)) as f64).sqrt() * bits(SOFTMAX_BITS)
+            }
+            // Theory has no constants of it, so nothing is watched.
+            options::Objective::Perceptron => f64::NAN,
         }
     }
 }

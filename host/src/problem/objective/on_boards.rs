@@ -1,20 +1,11 @@
 //! f as boards compute it, before they round a gradient to its grid.
 
 use super::Objective;
-use super::loss::Loss;
 use crate::problem::dataset::quantise::Held;
 use std::ops::Range;
 
 /// Bits of the largest product of a coordinate of the model and the scale of its column.
 const PRODUCT_BITS: i32 = 31;
-
-/// Bits of the largest residual of least squares.
-const RESIDUAL_BITS: i32 = 30;
-/// Bits of a sum of residuals without those of a feature of 16 bits; see `Precision` of the firmware.
-const SUM_BITS: i32 = 62 - 15;
-/// Bits of the accuracy of a residual of logistic regression, and of one class of softmax regression.
-const LOGISTIC_BITS: i32 = 28;
-const SOFTMAX_BITS: i32 = 26;
 
 /// The objective of the rows as shards hold them.
 ///
@@ -57,11 +48,7 @@ impl OnBoards {
     /// ∇f_i(x) of worker i.
     pub fn compute(&self, worker: usize, x: &[f64]) -> Computed {
         let (rounded, unit) = self.rounded(worker, x);
-        let is_target = match self.objective.loss {
-            Loss::LeastSquares => unit > 0.0,
-            Loss::Logistic | Loss::Softmax { .. } | Loss::Perceptron { .. } => false,
-        };
-        let target = |label: f64| if is_target { (label / unit).round() * unit } else { label };
+        let target = |label: f64| self.objective.loss.held_label(label, unit);
         let mut gradient = vec![0.0; x.len()];
         let rows = &self.objective.workers[worker..=worker];
         self.objective.rows_mean(rows, &rounded, &mut gradient, target);
@@ -90,32 +77,15 @@ impl OnBoards {
 
     /// What a board rounds of the residuals of a row, as a norm over its margins.
     fn residual_error(&self, worker: usize, x: &[f64]) -> f64 {
-        let bits = |bits: i32| f64::from(-bits).exp2();
-        match self.objective.loss {
-            Loss::LeastSquares => {
-                let rows = self.objective.workers[worker].clone();
-                // Sums over many rows leave fewer bits for each residual.
-                let left = SUM_BITS - (rows.len() as f64).log2().ceil() as i32;
-                let residuals = rows
-                    .map(|row| (self.objective.row(row).dot(x) - self.objective.labels[row]).abs());
-                2.0 * bits(RESIDUAL_BITS.min(left)) * residuals.fold(0.0, f64::max)
-            }
-            Loss::Logistic => bits(LOGISTIC_BITS),
-            Loss::Softmax { features } => {
-                ((x.len() / (features + 1)) as f64).sqrt() * bits(SOFTMAX_BITS)
-            }
-            // Theory has no constants of it, so nothing is watched.
-            Loss::Perceptron { .. } => f64::NAN,
-        }
+        let rows = self.objective.workers[worker].clone();
+        let rows = rows.map(|row| (self.objective.row(row), self.objective.labels[row]));
+        self.objective.loss.residual_error(rows, x)
     }
 }
 
 /// The mean norm of rows, with the input of a bias where there is one.
 fn mean_norm(objective: &Objective, rows: Range<usize>) -> f64 {
-    let bias = match objective.loss {
-        Loss::Logistic | Loss::LeastSquares => 0.0,
-        Loss::Softmax { .. } | Loss::Perceptron { .. } => 1.0,
-    };
+    let bias = f64::from(objective.loss.has_bias());
     let (row_count, norm) = (rows.len() as f64, |row| {
         let squares = objective.row(row).values.iter().map(|value| value * value);
         (squares.sum::<f64>() + bias).sqrt()
@@ -132,8 +102,8 @@ fn next_power(real: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::options;
+    use crate::problem::dataset::Dataset;
     use crate::problem::dataset::quantise::held;
-    use crate::problem::dataset::{Dataset, Labels};
     use crate::problem::objective::Penalty;
     use smidgen_protocol::shard::Width;
 
@@ -141,7 +111,7 @@ mod tests {
     fn softmax() -> OnBoards {
         let kind = options::Objective::Softmax;
         let text = "0 1:1 2:100\n1 1:-3 2:5\n2 1:2 2:-7\n";
-        let dataset = Dataset::parse_with("rows", text, Labels::of(kind)).unwrap();
+        let dataset = Dataset::parse_with("rows", text, kind.traits().labels).unwrap();
         let share = vec![0, 1, 2];
         let held = held(&dataset, &share, Width::I16);
         assert_eq!((&held.scales[..], held.bias_scale), (&[1.0, 1.0][..], 1.0 / 64.0));

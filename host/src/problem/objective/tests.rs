@@ -1,9 +1,8 @@
 use super::*;
 use crate::options::{Choice, Regulariser, Split};
-use crate::problem::dataset::Labels;
 
 fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
-    let dataset = Dataset::load_with("digits", Labels::of(kind)).unwrap().take(200).unwrap();
+    let dataset = Dataset::load_with("digits", kind.traits().labels).unwrap().take(200).unwrap();
     let shares = dataset.deal(Split::Contiguous, 4).unwrap();
     Objective::new(kind, Penalty { regulariser, lambda: 0.1 }, &dataset, &shares)
 }

@@ -7,11 +7,44 @@
 //! Rounding takes at most the part q of the energy that is kept, and what is kept is at least K/d of all. Powers of two are off by at most
 //! a third of a value, 1/9 of its energy, and signs have one magnitude: both have bits of their own.
 
-use super::{rounding_loss, top_k_alpha};
 use smidgen_protocol::method::{Budget, Compressor};
 
 /// What rounding to the nearest power of two leaves of the energy of a value.
 const POWER: f64 = 8.0 / 9.0;
+
+/// θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: what the estimators' error loses in a round.
+pub fn theta(alpha: f64) -> f64 {
+    // The same without cancellation for small α.
+    alpha / (1.0 + (1.0 - alpha).sqrt())
+}
+
+/// β(α) = (1 − α) / θ(α): how much of the model's movement the estimators' error gains in a round.
+pub fn beta(alpha: f64) -> f64 {
+    (1.0 - alpha) / theta(alpha)
+}
+
+/// ξ(α) = sqrt(β/θ) = sqrt(1 − α) / θ(α): the price of compression in a step size, 0 where nothing
+/// is compressed.
+pub fn xi(alpha: f64) -> f64 {
+    (1.0 - alpha).sqrt() / theta(alpha)
+}
+
+/// The contraction α = K/d of TopK whose values are exact.
+pub fn top_k_alpha(k: usize, dimension: usize) -> f64 {
+    k as f64 / dimension as f64
+}
+
+/// q: what rounding K values to mantissas of b = `value_bits` bits with a shift for all takes of their energy, at most.
+///
+/// In units of the last bit no value is off by more than 1/2, nor by more than itself, and the largest is at least 2^(b−2).
+/// Hence q ≤ (K/4) / (4^(b−2) + (K−1)/4). With 32 bits nothing is rounded.
+pub fn rounding_loss(k: u32, value_bits: u8) -> f64 {
+    if value_bits >= 32 {
+        return 0.0;
+    }
+    let k = f64::from(k);
+    k / (4f64.powi(i32::from(value_bits) - 1) + k - 1.0)
+}
 
 /// The contraction α of a compressor on vectors of `dimension` coordinates that are zero beyond `owned` of them.
 pub fn contraction(budget: &Budget, dimension: usize, owned: usize) -> f64 {
@@ -47,6 +80,29 @@ mod tests {
     use proptest::prelude::*;
     use smidgen_firmware::compressor::compress;
     use smidgen_protocol::vector::round_shift;
+
+    fn close(a: f64, b: f64, tolerance: f64) -> bool {
+        (a / b - 1.0).abs() <= tolerance
+    }
+
+    #[test]
+    fn the_price_of_compression() {
+        for (inverse, expected) in
+            [(2.0, 2.41421356), (10.0, 18.48683298), (112.0, 222.49887892), (300.0, 598.49958264)]
+        {
+            assert!(close(xi(1.0 / inverse), expected, 1e-8));
+        }
+        assert_eq!((theta(1.0), beta(1.0), xi(1.0)), (1.0, 0.0, 0.0));
+        let tiny = 1e-12;
+        assert!(close(theta(tiny), tiny / 2.0, 1e-11), "1 − sqrt(1 − α) would cancel here");
+    }
+
+    #[test]
+    fn rounding_is_bounded_by_halves_of_the_least_maximum() {
+        // In units of the last of four bits: 4 is the least, whose error is at most a half, and a half is nothing.
+        assert_eq!(rounding_loss(3, 4), (3.0 * 0.25) / (16.0 + 2.0 * 0.25));
+        assert_eq!(rounding_loss(64, 32), 0.0);
+    }
 
     fn energy(values: impl Iterator<Item = i64>) -> f64 {
         values.map(|v| (v as f64).powi(2)).sum()
@@ -84,6 +140,14 @@ mod tests {
             let grid = if compressor == Compressor::Sign { 4.0 * (whole * dimension as f64).sqrt() + 4.0 } else { 0.0 };
             prop_assert!(lost <= (1.0 - alpha) * whole * (1.0 + 1e-12) + 1e-12 * whole + grid);
             prop_assert!(energy(sent.into_iter()) <= growth(&budget) * whole * (1.0 + 1e-12) + grid);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_identities_hold(alpha in 1e-6..1.0f64) {
+            prop_assert!(close(1.0 + xi(alpha), 1.0 / theta(alpha), 1e-12));
+            prop_assert!(close(xi(alpha).powi(2), beta(alpha) / theta(alpha), 1e-12));
         }
     }
 

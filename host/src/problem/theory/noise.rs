@@ -15,20 +15,17 @@
 //! α is the least of the workers. Weights ∝ L_i ξ_i, which allow EF21 a longer step where workers differ, do not serve here:
 //! the noise of a worker with ξ_i = 0 is divided by its weight, which is 0.
 
-use super::Smoothness;
+use super::contraction::theta;
+use super::smoothness::Smoothness;
 use crate::options::Objective;
 use crate::problem::dataset::Dataset;
+use crate::problem::objective::RowNoise;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::method::Method;
 
 /// Whether there is noise in what workers compress that theory has not counted with: that of EF21-SGDM has.
 pub fn disturbs(method: Method, batch: Batch) -> bool {
-    match method {
-        Method::Sgdm { .. } => false,
-        Method::Ef21 | Method::Ef21Plus | Method::Ef14 | Method::Dcgd | Method::EControl { .. } => {
-            !batch.is_full()
-        }
-    }
+    !batch.is_full() && !method.averages_gradients()
 }
 
 /// What is left of a contraction α: all of it, or α̂ where there is noise.
@@ -44,7 +41,7 @@ pub fn contraction(alpha: f64) -> f64 {
 /// β̂₂/θ̂: what the variance of the gradients is multiplied with in the floor that ‖∇f‖² does not leave.
 pub fn gain(alpha: f64) -> f64 {
     let kept = contraction(alpha);
-    (1.0 - kept + 1.0 + 2.0 * (1.0 - alpha).sqrt() / alpha) / super::theta(kept)
+    (1.0 - kept + 1.0 + 2.0 * (1.0 - alpha).sqrt() / alpha) / theta(kept)
 }
 
 /// What `size` of `row_count` rows, drawn without repetition, leave of the variance of one.
@@ -67,10 +64,9 @@ pub fn floor(
     size: usize,
     alpha: f64,
 ) -> Option<f64> {
-    let bound = match objective {
-        Objective::Logistic => |squares: f64| squares,
-        Objective::Softmax => |squares: f64| 2.0 * (squares + 1.0),
-        Objective::LeastSquares | Objective::Perceptron => return None,
+    let bound = match objective.row_noise() {
+        RowNoise::Bounded(bound) => bound,
+        RowNoise::GrowsWithLoss | RowNoise::Unknown => return None,
     };
     let noise = shares.iter().enumerate().map(|(worker, share)| {
         let squares: f64 = share.iter().map(|&row| bound(dataset.row(row).norm_squared())).sum();
@@ -83,7 +79,6 @@ pub fn floor(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::theory::theta;
 
     /// The floor for another ρ, with the best s.
     fn gain_with(alpha: f64, rho: f64) -> f64 {

@@ -1,10 +1,12 @@
 //! Which theorem allows a step, and where none does.
 //!
 //! A step size is made by the formula of a theorem. Where the theorem covers the run, it allows the step; elsewhere the
-//! step is borrowed, and [`Gap`] says why. [`Basis::of`] decides that from method, step, downlink, minibatches and who
-//! takes part; every compressor enters by its [contraction](super::contraction). docs/theory.md states the theorems.
+//! step is borrowed, and [`Gap`] says why. [`Basis::of`] decides that from the [`Proof`] of the method, step, downlink,
+//! minibatches and who takes part; every compressor enters by its [contraction](super::contraction). docs/theory.md
+//! states the theorems.
 
-use crate::options::{Choice, Downlink, Method, Step};
+use super::smoothness::Mean;
+use crate::options::{Choice, Downlink, Method};
 use std::fmt;
 
 /// A theorem about a step size.
@@ -89,6 +91,68 @@ impl Theorem {
     }
 }
 
+/// What is proven about the step of a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// By the contraction of the estimators, with a theorem for either mean of the L_i.
+    Means {
+        /// That of the quadratic mean.
+        quadratic: Theorem,
+        /// That of the arithmetic mean, for workers of one contraction.
+        arithmetic: Theorem,
+    },
+    /// By the contraction of the estimators, with one theorem.
+    Contraction {
+        /// The theorem.
+        theorem: Theorem,
+        /// Whether there is a bound with minibatches.
+        covers_noise: bool,
+    },
+    /// By the descent lemma while all workers take part; without some of them it is EF21.
+    Descent,
+    /// By a theorem about the server's step, which knows neither minibatches nor a compressed downlink.
+    Server(Theorem),
+    /// By the theorem of EF21-SGDM, whose constants were not compared with the paper.
+    Averages,
+    /// Nothing; the step is borrowed from EF21.
+    None,
+}
+
+impl Proof {
+    /// Whether `--step exact` and `--step rare` refine it.
+    pub const fn has_refinements(self) -> bool {
+        match self {
+            Self::Means { .. } => true,
+            Self::Contraction { .. }
+            | Self::Descent
+            | Self::Server(_)
+            | Self::Averages
+            | Self::None => false,
+        }
+    }
+
+    /// Whether it is about the Lyapunov function of Reloaded's Theorem 3.
+    pub const fn has_lyapunov_function(self) -> bool {
+        match self {
+            Self::Means { .. } | Self::Contraction { .. } | Self::Descent => true,
+            Self::Server(_) | Self::Averages | Self::None => false,
+        }
+    }
+
+    /// The mean of the L_i in its formula, for a step of this mean.
+    pub const fn mean(self, mean: Mean) -> Mean {
+        match self {
+            // No theory of EF21-SGDM knows another mean.
+            Self::Averages => Mean::Quadratic,
+            Self::Means { .. }
+            | Self::Contraction { .. }
+            | Self::Descent
+            | Self::Server(_)
+            | Self::None => mean,
+        }
+    }
+}
+
 /// A part of a run that no theorem covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
@@ -144,8 +208,12 @@ pub enum Presence {
 pub struct Case {
     /// The method.
     pub method: Method,
-    /// The step that was asked for.
-    pub step: Step,
+    /// What is proven about its step.
+    pub proof: Proof,
+    /// The mean of the L_i in the step that was asked for.
+    pub mean: Mean,
+    /// The theorem of its own that the step has.
+    pub refinement: Option<Theorem>,
     /// How the model travels.
     pub downlink: Downlink,
     /// Whether minibatches make noise that the method does not average.
@@ -170,22 +238,20 @@ impl Basis {
     pub fn of(case: &Case) -> Self {
         let method = case.method;
         let noise = case.noise.then_some(Gap::Batch(method));
-        let Self { theorem, gap } = match method {
-            Method::Ef21 => Self::of_ef21(case),
-            Method::Ef21W => {
-                Self::of_estimators(case, case.means(Theorem::Reloaded2, Theorem::Reloaded2), None)
+        let Self { theorem, gap } = match case.proof {
+            Proof::Means { quadratic, arithmetic } => {
+                Self::of_estimators(case, case.means(quadratic, arithmetic), None)
             }
-            // The noise of clones has no proven bound.
-            Method::Ef21Clone => Self::of_estimators(case, Theorem::Reloaded1, noise),
-            Method::Ef21Plus => Self::of_estimators(case, Theorem::Plus, None),
-            Method::Gd => match case.presence {
+            Proof::Contraction { theorem, covers_noise } => {
+                Self::of_estimators(case, theorem, noise.filter(|_| !covers_noise))
+            }
+            Proof::Descent => match case.presence {
                 Presence::All => Self::of_estimators(case, Theorem::Descent, noise),
                 Presence::Drawn | Presence::Answering => Self::of_ef21(case),
             },
-            Method::Ef21Hb => Self::of_relative(case, Theorem::HeavyBall, noise),
-            Method::Ef21Prox => Self::of_relative(case, Theorem::Prox, noise),
-            // Its averages stand still while a worker is away.
-            Method::Ef21Sgdm => Self::of_relative(
+            Proof::Server(theorem) => Self::of_server(case, theorem, noise),
+            // Averages stand still while a worker is away.
+            Proof::Averages => Self::of_server(
                 case,
                 Theorem::Sgdm,
                 match case.presence {
@@ -193,9 +259,7 @@ impl Basis {
                     Presence::Drawn => Some(Gap::Participation(method)),
                 },
             ),
-            Method::Ef14 | Method::Dcgd | Method::Econtrol => {
-                Self { gap: Some(Gap::Method(method)), ..Self::of_ef21(case) }
-            }
+            Proof::None => Self { gap: Some(Gap::Method(method)), ..Self::of_ef21(case) },
         };
         let absence = match case.presence {
             Presence::All | Presence::Drawn => None,
@@ -213,13 +277,10 @@ impl Basis {
     fn of_estimators(case: &Case, plain: Theorem, noise: Option<Gap>) -> Self {
         let both = case.noise.then_some(Gap::Batch(case.method));
         match case.downlink {
-            Downlink::Dense | Downlink::Sparse if case.noise => match case.step {
-                // Their proofs know no noise.
-                Step::Exact => Self { theorem: Theorem::Root, gap: both },
-                Step::Rare => Self { theorem: Theorem::Rare, gap: both },
-                Step::Qm | Step::Am | Step::Auto | Step::Fixed(_) => {
-                    Self { theorem: Theorem::Sgd, gap: noise }
-                }
+            Downlink::Dense | Downlink::Sparse if case.noise => match case.refinement {
+                // Its proof knows no noise.
+                Some(theorem) => Self { theorem, gap: both },
+                None => Self { theorem: Theorem::Sgd, gap: noise },
             },
             Downlink::Dense | Downlink::Sparse => Self { theorem: plain, gap: None },
             Downlink::Ef21P => Self { theorem: Theorem::ModelDown, gap: both },
@@ -228,7 +289,7 @@ impl Basis {
     }
 
     /// A method whose theorem knows no compressed downlink.
-    fn of_relative(case: &Case, theorem: Theorem, gap: Option<Gap>) -> Self {
+    fn of_server(case: &Case, theorem: Theorem, gap: Option<Gap>) -> Self {
         let downlink = Some(Gap::Downlink(case.method));
         match case.downlink {
             Downlink::Dense | Downlink::Sparse => Self { theorem, gap },
@@ -241,105 +302,11 @@ impl Basis {
 impl Case {
     /// The theorem of a step without noise, with those of both means of the L_i for workers that are alike.
     fn means(&self, quadratic: Theorem, arithmetic: Theorem) -> Theorem {
-        match self.step {
-            Step::Exact => Theorem::Root,
-            Step::Rare => Theorem::Rare,
-            Step::Qm => quadratic,
-            Step::Am | Step::Auto | Step::Fixed(_) if self.alike => arithmetic,
-            Step::Am | Step::Auto | Step::Fixed(_) => Theorem::Unequal,
+        match (self.refinement, self.mean) {
+            (Some(theorem), _) => theorem,
+            (None, Mean::Quadratic) => quadratic,
+            (None, Mean::Arithmetic) if self.alike => arithmetic,
+            (None, Mean::Arithmetic) => Theorem::Unequal,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CASE: Case = Case {
-        method: Method::Ef21,
-        step: Step::Am,
-        downlink: Downlink::Sparse,
-        noise: false,
-        presence: Presence::All,
-        alike: true,
-    };
-
-    /// The theorem that covers a case, if one does.
-    fn cover(case: Case) -> Option<Theorem> {
-        let Basis { theorem, gap } = Basis::of(&case);
-        gap.is_none().then_some(theorem)
-    }
-
-    #[test]
-    fn each_method_has_its_theorem_or_none() {
-        let by_method =
-            Method::ALL.iter().map(|&method| (method.name(), cover(Case { method, ..CASE })));
-        let by_method: Vec<_> = by_method.collect();
-        assert_eq!(
-            by_method,
-            [
-                ("ef21", Some(Theorem::Reloaded3)),
-                ("ef21-w", Some(Theorem::Reloaded2)),
-                ("ef21-clone", Some(Theorem::Reloaded1)),
-                ("ef21+", Some(Theorem::Plus)),
-                ("ef21-sgdm", None),
-                ("ef21-hb", Some(Theorem::HeavyBall)),
-                ("ef21-prox", Some(Theorem::Prox)),
-                ("ef14", None),
-                ("econtrol", None),
-                ("dcgd", None),
-                ("gd", Some(Theorem::Descent)),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_theorem_does_not_know_is_a_gap() {
-        for &method in Method::ALL {
-            for downlink in [Downlink::Ef21P, Downlink::Ef21Bc] {
-                let noisy = Case { method, downlink, noise: true, ..CASE };
-                assert_eq!(cover(noisy), None, "{noisy:?}");
-            }
-            let absent = Case { method, presence: Presence::Answering, ..CASE };
-            assert_eq!(cover(absent), None, "{absent:?}");
-        }
-        for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Clone] {
-            assert_eq!(cover(Case { method, noise: true, ..CASE }), None, "{method:?}");
-        }
-        for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Sgdm] {
-            assert_eq!(
-                cover(Case { method, downlink: Downlink::Ef21P, ..CASE }),
-                None,
-                "{method:?}"
-            );
-        }
-        let drawn = Case { presence: Presence::Drawn, ..CASE };
-        assert_eq!(cover(drawn), Some(Theorem::Reloaded3));
-        assert_eq!(cover(Case { method: Method::Gd, ..drawn }), Some(Theorem::Reloaded3));
-        assert_eq!(cover(Case { method: Method::Ef21Sgdm, ..drawn }), None);
-    }
-
-    #[test]
-    fn constants_that_were_not_checked_only_lend_their_step() {
-        let sgdm = Case { method: Method::Ef21Sgdm, ..CASE };
-        for case in [sgdm, Case { noise: true, ..sgdm }] {
-            let Basis { theorem, gap } = Basis::of(&case);
-            assert_eq!(
-                (theorem.step_name(), gap),
-                ("EF21-SGDM's step", Some(Gap::Unchecked(Method::Ef21Sgdm)))
-            );
-            assert_eq!(gap.unwrap().to_string(), "no theorem that we could check covers ef21-sgdm");
-        }
-    }
-
-    #[test]
-    fn steps_of_ef21_have_theorems_of_their_own() {
-        let of = |step, alike, noise| cover(Case { step, alike, noise, ..CASE });
-        assert_eq!(of(Step::Qm, true, false), Some(Theorem::Ef21));
-        assert_eq!(of(Step::Am, false, false), Some(Theorem::Unequal));
-        assert_eq!(of(Step::Exact, false, false), Some(Theorem::Root));
-        assert_eq!(of(Step::Rare, true, false), Some(Theorem::Rare));
-        assert_eq!([Step::Exact, Step::Rare].map(|step| of(step, true, true)), [None, None]);
-        assert_eq!(of(Step::Fixed(3.0), true, true), Some(Theorem::Sgd));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ExperimentError, check_crowd};
 use crate::options::{Options, Split};
+use crate::problem::dataset::Dataset;
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{Dataset, Labels};
 
 /// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
 const SQUARES_MAX: f64 = 1e150;
@@ -24,7 +24,7 @@ impl Data {
     /// # Errors
     /// If the data set cannot be loaded, or cannot be dealt out to as many workers as are asked for.
     pub fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
-        let mut dataset = Dataset::load_with(&options.dataset, Labels::of(options.objective))?;
+        let mut dataset = Dataset::load_with(&options.dataset, options.objective.traits().labels)?;
         if let Some(rows) = options.rows {
             dataset = dataset.take(rows)?;
         }

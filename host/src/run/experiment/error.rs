@@ -4,6 +4,7 @@ use crate::boards::key_file::KeyError;
 use crate::options::{EachError, KError, WorkersError};
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::split::SplitError;
+use crate::problem::method::listed;
 use crate::problem::range::RangeError;
 use crate::problem::recipe::RecipeError;
 use crate::units::quantity::counted;
@@ -95,8 +96,9 @@ pub enum ExperimentError {
     },
     /// The run is none of those that the theorem is about.
     #[error(
-        "--check-theory watches ef21, ef21-w, ef21-clone, ef21+ or gd with a step that stays, one K for all, a compressor without chance, all \
-         workers with all rows in every round and nothing compressed on the way down; add --step am or a number, or leave it out"
+        "--check-theory watches {} with a step that stays, one K for all, a compressor without chance, all workers with all rows \
+         in every round and nothing compressed on the way down; add --step am or a number, or leave it out",
+        listed("or", |traits| traits.proof.has_lyapunov_function())
     )]
     NoTheorem,
     /// A checkpoint would not hold the whole state.

@@ -52,12 +52,8 @@ fn step(options: &str) -> String {
         Err(error) => {
             let error = format!("{error:?}");
             let name = error.split([' ', '"']).next().unwrap_or_default();
-            return name
-                .split(['(', ')'])
-                .filter(|part| !part.is_empty())
-                .next_back()
-                .unwrap()
-                .into();
+            let mut words = name.split(['(', ')']);
+            return words.rfind(|word| !word.is_empty()).unwrap_or_default().into();
         }
     };
     let tuned = match experiment.setup.step_rule {

@@ -14,7 +14,6 @@ use crate::run::experiment::Experiment;
 use serde::Serialize;
 use smidgen_aggregator::Setup;
 use smidgen_protocol::message::Init;
-use smidgen_protocol::method::Compressor;
 
 /// A step that a theorem allows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,7 +78,7 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
     let alike_all = alphas.iter().all(|&alpha| alpha == least);
     let one_alpha = alike_all || !experiment.setup.batch.is_full();
     let am = if one_alpha { "1/(L + L_AM ξ)" } else { "1/(L + mean of L_i ξ_i)" };
-    let clones = l_i.iter().map(|l_i| (l_i / smoothness.l_am).ceil().max(1.0)).collect();
+    let clones = (0..l_i.len()).map(|worker| smoothness.clones(worker)).collect();
     let of = |name, formula, step, weights| Bound {
         name,
         formula,
@@ -152,15 +151,15 @@ impl Start {
 /// ‖g_i⁰ − ∇f_i(x⁰)‖², or what it is at most.
 fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) -> f64 {
     let squares = |gradient: &[f64]| gradient.iter().map(|g| g * g).sum::<f64>();
-    match (experiment.setup.init, experiment.setup.compressor) {
-        (Init::Full, _) => 0.0,
-        (Init::Zero, _) => squares(gradient),
-        (Init::Compressed, Compressor::TopK) => {
+    match experiment.setup.init {
+        Init::Full => 0.0,
+        Init::Zero => squares(gradient),
+        Init::Compressed if experiment.setup.compressor.is_top_k() => {
             gradient.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
             let loss = rounding_loss(k as u32, experiment.setup.value_bits);
             squares(&gradient[k..]) + loss * squares(&gradient[..k])
         }
-        (Init::Compressed, _) => (1.0 - alpha) * squares(gradient),
+        Init::Compressed => (1.0 - alpha) * squares(gradient),
     }
 }
 

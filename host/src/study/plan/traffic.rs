@@ -1,7 +1,6 @@
 //! What a run puts on the lines, to its last round and to a target.
 
 use super::{Admissible, Target};
-use crate::problem::recipe::is_plain;
 use crate::record::{Cost, RoundRecord};
 use crate::run::experiment::Experiment;
 use crate::run::training::Course;
@@ -90,7 +89,8 @@ impl Traffic {
         let round = OnLines::new(rounds, tried, boards).times(1.0 / tried as f64);
         let lasting = |rounds: f64| until(0).plus(round.times(rounds));
         let options = experiment.options();
-        let is_ef21 = is_plain(options.method) && experiment.setup.downlink_budget.is_none();
+        let is_ef21 = options.method.traits().proof.has_refinements()
+            && experiment.setup.downlink_budget.is_none();
         let am = steps.iter().find(|step| is_ef21 && step.name == "am");
         Self {
             setup: OnLines::new(course.setup, 0, boards),

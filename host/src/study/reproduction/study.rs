@@ -4,7 +4,7 @@ use super::figures;
 use crate::cli::FILE_LIMITS;
 use crate::cli::studies::{STUDIES, names};
 use crate::cli::{self, Cli, Command};
-use crate::options::{Method, Options};
+use crate::options::Options;
 use crate::output::report::chart::Against;
 use crate::output::report::figure::CURVE_COUNT_MAX;
 use crate::problem::dataset::Dataset;
@@ -279,12 +279,12 @@ fn parse(options: &str) -> Result<Options, String> {
 
 /// Returns whether [`float`](super::float) implements these options.
 fn has_float(options: &Options) -> bool {
-    options.method == Method::Ef21
+    options.method.traits().has_float_twin
         && options.batch.is_none()
-        && options.compressor == crate::options::Compressor::Topk
+        && options.compressor.wire(options.seed).is_top_k()
         && options.participation.iter().all(|&p| p == 1.0)
         && !options.downlink.is_compressed()
-        && options.step != crate::options::Step::Auto
+        && !options.step.is_tuned()
 }
 
 #[cfg(test)]

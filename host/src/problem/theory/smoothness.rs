@@ -1,0 +1,180 @@
+//! Constants of smoothness: L of f, the L_i of the workers, and their means.
+//!
+//! Where the loss of a row depends on its margin aᵀx alone, or on one margin for each class, and its
+//! Hessian in those is at most c, and the second derivative of the regulariser at most r,
+//!
+//! ```text
+//! L_i  = c λ_max( A_iᵀA_i ) / n_i + r                  rows A_i, n_i of them
+//! L    = c λ_max( (1/n) Σ_i A_iᵀA_i / n_i ) + r
+//! L_AM = (1/n) Σ L_i     L_QM = sqrt( (1/n) Σ L_i² )     L_var = L_QM² − L_AM²
+//! ```
+//!
+//! | | c | |
+//! |---|---|---|
+//! | logistic | 1/4 | σ(1 − σ) |
+//! | least squares | 2 | exact |
+//! | softmax | 1/2 | diag(p) − ppᵀ, by Böhning (1992); rows with one more 1 for the bias |
+//!
+//! A perceptron has no such c: its Hessian grows with its weights.
+//!
+//! r is 2λ for the nonconvex regulariser, whose second derivative lies in [−λ/2, 2λ], and λ for l2.
+
+use super::contraction::xi;
+use super::spectrum::largest_eigenvalue;
+use crate::options::Objective;
+use crate::problem::dataset::Dataset;
+use crate::problem::objective::{Curvature, Penalty, Traits};
+use serde::Serialize;
+
+/// Which mean of the L_i limits a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mean {
+    /// L_QM, of the first theory of EF21.
+    Quadratic,
+    /// L_AM, of Error Feedback Reloaded.
+    Arithmetic,
+}
+
+/// Constants of smoothness of f and of the workers' f_i.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Smoothness {
+    /// L of f.
+    pub l: f64,
+    /// L_i of each worker.
+    pub l_i: Vec<f64>,
+    /// Their arithmetic mean.
+    pub l_am: f64,
+    /// Their quadratic mean.
+    pub l_qm: f64,
+    /// Their variance.
+    pub l_var: f64,
+}
+
+impl Smoothness {
+    /// The means, from L and the L_i.
+    ///
+    /// # Panics
+    /// If there are no workers.
+    pub fn new(l: f64, l_i: Vec<f64>) -> Self {
+        assert!(!l_i.is_empty(), "a mean needs at least one worker");
+        let mean = |term: &dyn Fn(f64) -> f64| {
+            l_i.iter().map(|&l_i| term(l_i)).sum::<f64>() / l_i.len() as f64
+        };
+        let l_am = mean(&|l_i| l_i);
+        let l_qm = mean(&|l_i| l_i * l_i).sqrt();
+        let l_var = mean(&|l_i| (l_i - l_am) * (l_i - l_am));
+        Self { l, l_am, l_qm, l_var, l_i }
+    }
+
+    /// The constants of an objective where worker i holds the rows `shares[i]`, if theory knows them.
+    ///
+    /// # Panics
+    /// If there are no workers, or one without rows.
+    pub fn of(
+        objective: Objective,
+        penalty: Penalty,
+        dataset: &Dataset,
+        shares: &[Vec<usize>],
+    ) -> Option<Self> {
+        let with_ones;
+        let Traits { curvature, margins, .. } = objective.traits();
+        let Curvature::AtMost(curvature) = curvature else { return None };
+        let dataset = if margins.have_bias() {
+            with_ones = dataset.with_ones();
+            &with_ones
+        } else {
+            dataset
+        };
+        let weighted = |share: &[usize], workers: usize| {
+            assert!(!share.is_empty(), "a worker has at least one row");
+            let weight = curvature / (workers as f64 * share.len() as f64);
+            share.iter().map(|&row| (row, weight)).collect::<Vec<_>>()
+        };
+        let pooled: Vec<_> =
+            shares.iter().flat_map(|share| weighted(share, shares.len())).collect();
+        let l = largest_eigenvalue(dataset, &pooled) + penalty.smoothness();
+        let l_i = shares.iter().map(|share| largest_eigenvalue(dataset, &weighted(share, 1)));
+        Some(Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect()))
+    }
+
+    /// The constants of logistic regression with the nonconvex regulariser.
+    pub fn of_logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Self {
+        Self::of(Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
+            .expect("theory knows logistic regression")
+    }
+
+    /// L_AM/L_i of worker i, by which theorems weigh its error; 1 where L_i is 0, as of a worker without any feature and without
+    /// a regulariser: its gradient is 0 and so is its error, whatever they weigh.
+    pub fn inverse_weight(&self, worker: usize) -> f64 {
+        match self.l_i[worker] {
+            0.0 => 1.0,
+            l_i => self.l_am / l_i,
+        }
+    }
+
+    /// The longest step that theory allows EF21 whose compressor has contraction `alpha`; for α = 1
+    /// it is gradient descent's 1/L.
+    pub fn gamma(&self, mean: Mean, alpha: f64) -> f64 {
+        1.0 / (self.l + self.mean(mean) * xi(alpha))
+    }
+
+    /// A mean of the L_i.
+    pub const fn mean(&self, mean: Mean) -> f64 {
+        match mean {
+            Mean::Quadratic => self.l_qm,
+            Mean::Arithmetic => self.l_am,
+        }
+    }
+
+    /// The number of clones of worker i in EF21 on the cloned problem: ⌈L_i/L_AM⌉, at least 1.
+    pub fn clones(&self, worker: usize) -> f64 {
+        (self.l_i[worker] / self.l_am).ceil().max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Regulariser, Split};
+    use crate::problem::dataset::Labels;
+
+    fn close(a: f64, b: f64, tolerance: f64) -> bool {
+        (a / b - 1.0).abs() <= tolerance
+    }
+
+    #[test]
+    fn the_means_of_the_example_of_the_paper() {
+        let smoothness = Smoothness::new(30.0, vec![1.0, 1.0, 1.0, 100.0]);
+        assert_eq!((smoothness.l_am, smoothness.l_var), (25.75, 1837.6875));
+        assert!(close(smoothness.l_qm, 50.0075, 1e-7));
+        assert_eq!(smoothness.gamma(Mean::Quadratic, 1.0), 1.0 / 30.0);
+        assert!(smoothness.gamma(Mean::Arithmetic, 0.5) > smoothness.gamma(Mean::Quadratic, 0.5));
+    }
+
+    #[test]
+    fn one_row_has_the_eigenvalue_of_its_norm() {
+        let dataset = Dataset::parse("two", "1 1:3 2:4\n0 3:2\n").unwrap();
+        let shares = dataset.deal(Split::OneEach, 2).unwrap();
+        let smoothness = Smoothness::of_logistic(&dataset, &shares, 0.5);
+        for (found, expected) in smoothness.l_i.iter().zip([25.0 / 4.0 + 1.0, 1.0 + 1.0]) {
+            assert!(close(*found, expected, 1e-14));
+        }
+        assert!(
+            close(smoothness.l, 25.0 / 8.0 + 1.0, 1e-14),
+            "orthogonal rows: the larger of the two"
+        );
+    }
+
+    #[test]
+    fn least_squares_has_the_eigenvalue_of_its_hessian() {
+        let dataset = Dataset::parse_with("two", "5 1:3 2:4\n-1 3:2\n", Labels::Real).unwrap();
+        let shares = dataset.deal(Split::OneEach, 2).unwrap();
+        let penalty = Penalty { regulariser: Regulariser::L2, lambda: 0.5 };
+        let smoothness =
+            Smoothness::of(Objective::LeastSquares, penalty, &dataset, &shares).unwrap();
+        for (found, expected) in smoothness.l_i.iter().zip([50.5, 8.5]) {
+            assert!(close(*found, expected, 1e-14));
+        }
+        assert!(close(smoothness.l, 25.5, 1e-14));
+    }
+}

@@ -1,0 +1,108 @@
+//! What theory makes of `--step`: one exhaustive match per fact.
+
+use super::smoothness::Mean;
+use super::theorem::Theorem;
+use crate::options::Step;
+
+/// Where a run gets γ from, as theory sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// The option itself.
+    Given(f64),
+    /// A theorem that methods have for this mean of the L_i.
+    Mean(Mean),
+    /// A theorem of its own, which only plain EF21 has.
+    Refinement(Theorem),
+}
+
+impl Step {
+    /// Where γ comes from.
+    pub const fn source(self) -> Source {
+        match self {
+            Self::Qm => Source::Mean(Mean::Quadratic),
+            Self::Am | Self::Auto => Source::Mean(Mean::Arithmetic),
+            Self::Exact => Source::Refinement(Theorem::Root),
+            Self::Rare => Source::Refinement(Theorem::Rare),
+            Self::Fixed(gamma) => Source::Given(gamma),
+        }
+    }
+
+    /// γ, if the option is a number.
+    pub const fn given(self) -> Option<f64> {
+        match self.source() {
+            Source::Given(gamma) => Some(gamma),
+            Source::Mean(_) | Source::Refinement(_) => None,
+        }
+    }
+
+    /// The mean of the L_i in its formula.
+    pub const fn mean(self) -> Mean {
+        match self.source() {
+            Source::Mean(mean) => mean,
+            Source::Given(_) | Source::Refinement(_) => Mean::Arithmetic,
+        }
+    }
+
+    /// The theorem of its own.
+    pub const fn refinement(self) -> Option<Theorem> {
+        match self.source() {
+            Source::Refinement(theorem) => Some(theorem),
+            Source::Given(_) | Source::Mean(_) => None,
+        }
+    }
+
+    /// Whether the run tunes γ from the losses that workers report.
+    pub const fn is_tuned(self) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Qm | Self::Am | Self::Exact | Self::Rare | Self::Fixed(_) => false,
+        }
+    }
+
+    /// Whether the formula counts the features in the rows of each worker.
+    pub const fn counts_features(self) -> bool {
+        match self {
+            Self::Rare => true,
+            Self::Qm | Self::Am | Self::Auto | Self::Exact | Self::Fixed(_) => false,
+        }
+    }
+
+    /// Whether the formula of a mean of the L_i makes γ, and nothing else changes it.
+    pub const fn is_of_a_mean(self) -> bool {
+        match self {
+            Self::Qm | Self::Am => true,
+            Self::Auto | Self::Exact | Self::Rare | Self::Fixed(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Downlink, Method};
+    use crate::problem::theory::{Basis, Case, Presence, Proof};
+
+    #[test]
+    fn steps_of_ef21_have_theorems_of_their_own() {
+        let cover = |step: Step, alike, noise| {
+            let case = Case {
+                method: Method::Ef21,
+                proof: Proof::Means { quadratic: Theorem::Ef21, arithmetic: Theorem::Reloaded3 },
+                mean: step.mean(),
+                refinement: step.refinement(),
+                downlink: Downlink::Sparse,
+                noise,
+                presence: Presence::All,
+                alike,
+            };
+            let Basis { theorem, gap } = Basis::of(&case);
+            gap.is_none().then_some(theorem)
+        };
+        assert_eq!(cover(Step::Qm, true, false), Some(Theorem::Ef21));
+        assert_eq!(cover(Step::Am, false, false), Some(Theorem::Unequal));
+        assert_eq!(cover(Step::Exact, false, false), Some(Theorem::Root));
+        assert_eq!(cover(Step::Rare, true, false), Some(Theorem::Rare));
+        assert_eq!([Step::Exact, Step::Rare].map(|step| cover(step, true, true)), [None, None]);
+        assert_eq!(cover(Step::Fixed(3.0), true, true), Some(Theorem::Sgd));
+    }
+}
