@@ -1,4 +1,4 @@
-//! Where the workers of a run live: the seam between a run and links, boards or their simulation.
+//! Worlds: the interface between a run and its workers, on real links or simulated.
 
 pub mod driver;
 pub mod emulator;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use smidgen_aggregator::{Aggregator, Event};
 use thiserror::Error;
 
-/// Where workers live: it moves bytes between them and the aggregator, and time on.
+/// Transport and clock of a run: moves bytes between workers and aggregator, and advances time.
 pub trait World {
-    /// Advances by one turn, which waits for a tenth of a second or two at most; says what happened, if anything did.
+    /// Advances by one step, which waits for at most a few tenths of a second. Returns an event if one occurred.
     fn advance(&mut self) -> Result<Option<Event>, WorldError>;
 
-    /// Goes on until something happens.
+    /// Advances until an event occurs.
     fn next_event(&mut self) -> Result<Event, WorldError> {
         loop {
             if let Some(event) = self.advance()? {
@@ -25,104 +25,104 @@ pub trait World {
         }
     }
 
-    /// The aggregator that it serves.
+    /// Returns the aggregator.
     fn aggregator(&mut self) -> &mut Aggregator;
 
-    /// f at the x of the round that was just closed, where the data are at hand.
+    /// Evaluates f at the x of the round just closed, if the host has the data.
     fn measure(&mut self) -> Option<Measured>;
 
-    /// What the times that it passes to the aggregator are of.
+    /// Returns the clock of the times that it passes to the aggregator.
     fn clock(&self) -> Clock;
 
-    /// Where a link leads, for people.
+    /// Returns the display name of a link's place.
     fn place(&self, link: usize) -> String;
 
-    /// The next thing that people should hear of, if there is one.
+    /// Returns the next message for the user, if there is one.
     fn poll_note(&mut self) -> Option<String> {
         None
     }
 }
 
-/// What the data say of a model.
+/// Evaluation of a model on the data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
-    /// f(x); none where the mean of the losses that workers report is just that.
+    /// f(x); `None` if the mean of the losses that workers report is the same.
     pub loss: Option<f64>,
     /// ‖∇f(x)‖².
     pub gradient_norm_squared: f64,
 }
 
-/// Why a world comes to a halt.
+/// Reasons why a run cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WorldError {
-    /// Nobody answered at all.
+    /// No worker has ever answered.
     #[error(
-        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that it is connected to this port, that \
-         --baud fits, and {}", key_advice(*.keyed)
+        "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that it is connected to \
+         this port, that --baud is right, and {}", key_advice(*.keyed)
     )]
     Silent {
-        /// Where it was looked for.
+        /// The place of the link.
         place: String,
-        /// What came instead.
+        /// What was received instead.
         heard: String,
-        /// Whether the run has a key.
+        /// True if the run has a key.
         keyed: bool,
     },
-    /// A worker that took part does not answer any more.
+    /// A worker no longer answers.
     #[error("{place} has not answered for {seconds} seconds; check its power and cable")]
     Lost {
-        /// Where it was.
+        /// Its place.
         place: String,
-        /// For how long.
+        /// Time since its last answer.
         seconds: u64,
     },
-    /// A worker is there but does not go on.
+    /// A worker identifies itself but makes no progress.
     #[error(
-        "{place} says that it is there, but has answered no question for {seconds} seconds; restart it"
+        "{place} identifies itself, but has answered no other request for {seconds} seconds; restart it"
     )]
     Evasive {
-        /// Where it is.
+        /// Its place.
         place: String,
-        /// For how long.
+        /// Time since its last useful answer.
         seconds: u64,
     },
-    /// The emulator of a board is gone for good.
+    /// The emulator of a board cannot be kept running.
     #[error("{place} does not come back: {reason}; try another version of QEMU")]
     Ended {
-        /// Which board.
+        /// The board.
         place: String,
-        /// What happened to it.
+        /// The reason.
         reason: String,
     },
-    /// The user requested twice that the run end.
+    /// The user requested a stop twice.
     #[error("the run was interrupted")]
     Interrupted,
-    /// Links so bad that nothing gets through.
+    /// No round is closed, because links are too slow or too faulty.
     #[error(
         "no round was closed in {hours} hours of simulated time; use a faster line (--baud) or one with fewer faults \
          (--faults)"
     )]
     Stalled {
-        /// For how long.
+        /// Simulated time without a round.
         hours: u64,
     },
 }
 
-/// What a key has to do with silence.
+/// Returns what to check about keys if a board is silent.
 fn key_advice(keyed: bool) -> &'static str {
     if keyed {
-        "that its image holds the key of --key: a board with another one, or without, does not answer"
+        "that its image contains the key of --key: a board with another key, or without one, does not answer"
     } else {
-        "that its image holds no key: a board with one answers only with --key"
+        "that its image contains no key: a board with a key answers only if --key names it"
     }
 }
 
-/// What measures time.
+/// A source of measured time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Clock {
-    /// The host's clock: what passed.
+    /// The host's clock.
     Host,
-    /// The clock of a simulation: the modelled line, its delay, and the time that a simulated worker takes for a gradient.
+    /// The clock of a simulation, which models the line, its delay, and the time of a gradient.
     Virtual,
 }

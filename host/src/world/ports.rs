@@ -4,20 +4,18 @@ use crate::units::shown::shown;
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 use std::fmt::Write;
 
-/// Why the ports could not be listed.
+/// The serial ports could not be listed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the serial ports cannot be listed: {0}; give the name of the port instead, such as /dev/ttyACM0 or COM3"
-)]
+#[error("cannot list the serial ports: {0}; give the name of a port, such as /dev/ttyACM0 or COM3")]
 pub struct PortsError(#[from] serialport::Error);
 
-/// What to tell a user who has no port.
+/// Advice for a user without a serial port.
 pub const NONE_FOUND: &str = "No serial port found: plug a board in, with a cable that carries data and not \
-    only power; on Linux, `dmesg` tells whether the computer has noticed it.";
+    only power; on Linux, `dmesg` shows whether the computer has detected it.";
 
-/// The serial ports that are there now, in the order of their names.
+/// Lists the present serial ports by name.
 pub fn list() -> Result<Vec<SerialPortInfo>, PortsError> {
-    // Where the system has no such folder (some containers), serialport panics.
+    // serialport panics if this directory does not exist, as in some containers.
     if cfg!(target_os = "linux") && !std::path::Path::new("/sys/class/tty").is_dir() {
         return Ok(vec![]);
     }
@@ -26,7 +24,7 @@ pub fn list() -> Result<Vec<SerialPortInfo>, PortsError> {
     Ok(ports)
 }
 
-/// A table for the terminal, one line a port; [`NONE_FOUND`] without any.
+/// Returns a table for the terminal, one line per port, or [`NONE_FOUND`] without ports.
 pub fn table(ports: &[SerialPortInfo]) -> String {
     if ports.is_empty() {
         return NONE_FOUND.to_owned() + "\n";
@@ -38,7 +36,7 @@ pub fn table(ports: &[SerialPortInfo]) -> String {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-            write!(line, "{cell:width$}  ").expect("a string takes everything");
+            write!(line, "{cell:width$}  ").expect("writing to a string");
         }
         table.push_str(line.trim_end());
         table.push('\n');
@@ -70,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_shows_what_is_known() {
+    fn table_shows_known_fields() {
         let pico = UsbPortInfo {
             vid: 0x2e8a,
             pid: 0x000a,
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_port_the_user_is_told_what_to_do() {
+    fn table_without_ports_gives_advice() {
         assert!(table(&[]).contains("plug a board in"));
     }
 

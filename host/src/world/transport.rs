@@ -3,14 +3,14 @@
 //! ```text
 //!  Address ── open ──► (Reader, Writer)         serial · socket
 //!                            │
-//!  loopback ─────────────────┤                  the same, without leaving the process
+//!  loopback ─────────────────┤                  a stream inside this process
 //!                            ▼
-//!                           Link                a thread that reads, and opens again what was lost,
-//!                                               which a Lookout finds
+//!                           Link                a thread that reads, and reopens a lost stream,
+//!                                               which Rediscovery finds
 //! ```
 //!
-//! Nothing here knows what the bytes mean. Every read and write comes back within a bounded time, whatever
-//! the operating system or the other end does.
+//! This module does not interpret the bytes. Every read and write returns within a bounded time, whatever the operating
+//! system or the peer does.
 
 use crate::units::shown::shown;
 use std::ffi::{OsStr, OsString};
@@ -30,53 +30,53 @@ pub use link::{Chunk, Link, LinkEvent, Links};
 pub use lookout::Lookout;
 pub use loopback::{End, Incoming, Outgoing, loopback};
 
-/// The half of a byte stream that hears the board.
+/// The receiving half of a byte stream.
 ///
-/// A read that finds nothing within [`POLL`] fails with `TimedOut` or `WouldBlock`, which means "not yet";
-/// `Ok(0)` means that the other end has closed.
+/// A read without data within [`POLL`] fails with `TimedOut` or `WouldBlock`. `Ok(0)` means that the peer has closed
+/// the stream.
 pub type Reader = Box<dyn Read + Send>;
 
-/// The half of a byte stream that speaks to the board. A write may take a part only, or fail as a read does, after
+/// The sending half of a byte stream. A write may accept only a part of the bytes, or fail like a read after
 /// [`WRITE_POLL`].
 pub type Writer = Box<dyn Write + Send>;
 
-/// How long a single read may wait before it says "not yet".
+/// Time-out of a single read.
 pub const POLL: Duration = Duration::from_millis(50);
 
-/// How long a single write may wait before it says "not yet": short, since the writer serves other boards as well.
+/// Time-out of a single write. It is short because the writing thread serves all boards.
 pub const WRITE_POLL: Duration = Duration::from_millis(5);
 
-/// Where a board is.
+/// Address of a board.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A serial port: `/dev/ttyACM0`, `COM3`.
     Serial(String),
-    /// A unix-domain socket, as emulators offer it: `unix:/path/to/socket`.
+    /// A unix-domain socket, as of an emulator: `unix:/path/to/socket`.
     Unix(PathBuf),
-    /// A TCP port, as serial servers (ser2net) and emulators offer it: `tcp:host:port`.
+    /// A TCP port, as of a serial server (ser2net) or an emulator: `tcp:host:port`.
     Tcp(String),
 }
 
-/// Why a text is not an [`Address`].
+/// Reasons why a text is not an [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error(
         "the address is empty; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
     )]
     Empty,
-    /// `unix:` and nothing more.
+    /// `unix:` without a path.
     #[error("`unix:` lacks the path of the socket; write unix:PATH")]
     NoPath,
-    /// `tcp:` without a host, or without a port between 0 and 65535.
+    /// `tcp:` without a host, or without a port from 0 to 65535.
     #[error("`{0}` lacks a host or a port number; write tcp:HOST:PORT")]
     NoHostAndPort(String),
-    /// `usb:…`, `udp:…`
+    /// Another prefix, such as `usb:` or `udp:`.
     #[error(
         "unknown kind of address `{0}:`; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
     )]
     UnknownKind(String),
-    /// Bytes that are neither the path of a socket nor a link to a port.
+    /// Not UTF-8, and neither the path of a socket nor a link to a port.
     #[error("`{0}` is not UTF-8 and leads to no serial port; write unix:PATH if it is a socket")]
     NotText(String),
 }
@@ -93,7 +93,7 @@ impl FromStr for Address {
                 Ok(Self::Tcp(endpoint.into()))
             }
             Some(("tcp", _)) => Err(AddressError::NoHostAndPort(text.into())),
-            // Device paths may contain colons (/dev/serial/by-path/…), but start with no plain word.
+            // Device paths may contain colons (/dev/serial/by-path/…), but do not begin with a lower-case word.
             Some((kind, _)) if kind.bytes().all(|byte| byte.is_ascii_lowercase()) => {
                 Err(AddressError::UnknownKind(kind.into()))
             }
@@ -113,7 +113,7 @@ impl TryFrom<OsString> for Address {
     }
 }
 
-/// An address that is not UTF-8: the path of a socket, or a link to a serial port, whose own name is text.
+/// Parses an address that is not UTF-8: the path of a socket, or a link to a serial port, whose real name is UTF-8.
 fn not_text(address: &OsStr) -> Result<Address, AddressError> {
     use std::os::unix::ffi::OsStrExt;
     if let Some(path) = address.as_bytes().strip_prefix(b"unix:") {
@@ -140,48 +140,46 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why a stream could not be opened, and what to do.
+/// Reasons why a stream cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// No such serial port.
-    #[error("the serial port {0} does not exist; `smidgen ports` lists the ports that are there")]
+    /// The serial port does not exist.
+    #[error("the serial port {0} does not exist; `smidgen ports` lists the existing ports")]
     NoSuchPort(Address),
-    /// A file, but not one of a serial port.
-    #[error("{0} is not a serial port; `smidgen ports` lists the ports that are there")]
+    /// The file is not a serial port.
+    #[error("{0} is not a serial port; `smidgen ports` lists the existing ports")]
     NotASerialPort(Address),
-    /// The operating system forbids it.
+    /// The operating system denies access.
     #[error(
-        "you may not open {0}; on Linux, join the group that owns it (`sudo usermod -aG dialout $USER`) and log in again"
+        "no permission to open {0}; on Linux, join its group (`sudo usermod -aG dialout $USER`) and log in again"
     )]
     PermissionDenied(Address),
-    /// Someone else has the port.
-    #[error(
-        "{0} is in use; close the other program that talks to the board, perhaps a serial monitor"
-    )]
+    /// Another process has opened the port.
+    #[error("{0} is in use; close the program that has opened it, such as a serial monitor")]
     Busy(Address),
-    /// Nobody answers where a socket should be.
+    /// No process listens on the socket.
     #[error("nothing listens at {0}; start the emulator or the serial server there first")]
-    NobodyListens(Address),
-    /// The system has no thread for a link.
+    NotListening(Address),
+    /// The system refuses a thread for a link.
     #[error(
-        "the system gives no thread to listen to a board ({0}); end other programs, raise the limit (`ulimit -u`), or use fewer \
-         boards"
+        "cannot start a thread to read from a board ({0}); end other programs, raise the limit (`ulimit -u`), or use \
+         fewer boards"
     )]
     NoThread(io::Error),
-    /// Anything else that keeps a serial port from being used.
+    /// Any other error of a serial port.
     #[error(
-        "cannot use {address} at {baud} baud: {source}; check the cable, and whether the port can do this rate"
+        "cannot use {address} at {baud} baud: {source}; check the cable, and whether the port supports this rate"
     )]
     Serial {
         /// The port.
         address: Address,
-        /// The rate asked for, in bit/s.
+        /// The requested rate, in bit/s.
         baud: u32,
         /// What the operating system says.
         source: io::Error,
     },
-    /// Anything else that keeps a socket from being connected.
-    #[error("cannot connect to {address}: {source}; check the address, and whether you may use it")]
+    /// Any other error of a socket.
+    #[error("cannot connect to {address}: {source}; check the address and your permissions")]
     Socket {
         /// The socket.
         address: Address,
@@ -190,10 +188,10 @@ pub enum TransportError {
     },
 }
 
-/// Opens the stream to a board: 8 data bits, no parity, one stop bit and no flow control at `baud` bit/s on a
-/// serial port; sockets have no baud rate.
+/// Opens the stream to a board. A serial port is set to 8 data bits, no parity, one stop bit and no flow control at
+/// `baud` bit/s.
 ///
-/// Opening a serial port resets many boards: the first frame may be lost and must be repeated.
+/// Opening a serial port resets many boards, so the first frame may be lost and must be repeated.
 pub fn open(address: &Address, baud: u32) -> Result<(Reader, Writer), TransportError> {
     match address {
         Address::Serial(port) => serial::open(port, baud),
@@ -202,7 +200,7 @@ pub fn open(address: &Address, baud: u32) -> Result<(Reader, Writer), TransportE
     }
 }
 
-/// Whether an error of a read or write only says "not yet".
+/// Returns whether an error of a read or write means "not yet".
 fn is_not_yet(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
@@ -213,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_written_alike() {
+    fn address_round_trips() {
         for (text, address) in [
             ("/dev/ttyACM0", Address::Serial("/dev/ttyACM0".into())),
             ("COM3", Address::Serial("COM3".into())),
@@ -231,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_is_explained() {
+    fn invalid_address_is_refused_with_a_reason() {
         for (text, error) in [
             ("", AddressError::Empty),
             ("unix:", AddressError::NoPath),

@@ -1,4 +1,4 @@
-//! A link to one board: a thread that hears it, and opens again what was lost.
+//! A link to one board: a thread that reads from it, and reopens the stream if it is lost.
 
 use super::lookout::{Found, Search};
 use super::{Address, Lookout, POLL, Reader, TransportError, Writer, is_not_yet};
@@ -10,27 +10,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
-/// A frame that the operating system, whose buffers hold several, took longer to take than this met a full one.
+/// Longest time of a write that did not meet a full buffer. The operating system buffers several frames.
 const PROMPT_TIME_MAX: Duration = Duration::from_millis(60);
-/// How long to wait before the first attempt to open a lost link again; then twice as long each time.
+/// Wait before the first attempt to reopen a lost link. It doubles with each attempt.
 const REOPEN_PACE_MIN: Duration = Duration::from_millis(200);
-/// The longest wait between two attempts.
+/// Longest wait between two attempts.
 const REOPEN_PACE_MAX: Duration = Duration::from_secs(2);
-/// A link that was up for less than this is opened again as slowly as if it had not been up at all.
+/// Time after which a link counts as up, so that the wait between attempts starts again from its minimum.
 const UP_TIME_MIN: Duration = Duration::from_secs(2);
-/// How long dropped links wait for their threads, which a connection in the making may hold up.
+/// Longest time that dropped links wait for their threads, which may be connecting.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-/// Why a link is lost if the operating system has no better word.
+/// Reason for the loss of a link if the operating system gives none.
 const GONE: &str = "the other end was closed or unplugged";
-/// Bytes read at once.
+/// Maximum number of bytes per read.
 const CHUNK_LEN_MAX: usize = 4096;
-/// Chunks of a link that may wait to be handled.
+/// Number of buffers per link.
 const CHUNKS_MAX: usize = 4;
 
-/// Bytes that came on a link.
+/// Bytes received on a link.
 ///
-/// Their buffer goes back to the link when they are dropped. A link has few, and reads on when one is free, so a board that
-/// sends too much waits, takes no more than its share of the host's time, and little memory.
+/// When a chunk is dropped, its buffer returns to the link. A link has few buffers and reads only if one is free. This
+/// back-pressure limits the time and memory that a board can use by sending too much.
 pub struct Chunk {
     buffer: Vec<u8>,
     len: usize,
@@ -47,7 +47,7 @@ impl Deref for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // The link may have ended.
+        // This fails if the link has ended.
         let _ = self.home.send(mem::take(&mut self.buffer));
     }
 }
@@ -66,32 +66,32 @@ impl PartialEq for Chunk {
 
 impl Eq for Chunk {}
 
-/// What happens on a link.
+/// Event on a link.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// These bytes came, in order, cut anywhere.
+    /// Bytes were received. They are in order and may be split anywhere.
     Bytes(Chunk),
-    /// The link is lost, for this reason; it is being opened again if it can be.
+    /// The link was lost for this reason. It is being reopened, if that is possible.
     Down(String),
-    /// The link is back. What was on its way is lost, and the board may have been reset.
+    /// The link is up again. Bytes in flight are lost, and the board may have been reset.
     Up {
-        /// Where it leads now.
+        /// Its current address.
         address: Address,
-        /// Whether another board may be there, so that [`Link::look_elsewhere`] may be needed.
+        /// True if another board may be there, so that [`Link::look_elsewhere`] may be needed.
         is_guess: bool,
     },
 }
 
-/// The writing half, or why there is none. What is asked of a closed stream ends with it: opening puts a writer in its place.
+/// The writing half, or the state of a closed stream, which reopening replaces by a writer.
 type Outlet = Mutex<Result<Writer, Closed>>;
 
 /// A stream that was closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Closed {
     reason: String,
-    /// It was not the right one.
+    /// True if it led to the wrong board.
     is_wrong: bool,
-    /// When it may be opened again at the earliest.
+    /// Earliest time to reopen it.
     not_before: Option<Instant>,
 }
 
@@ -101,26 +101,26 @@ impl Closed {
     }
 }
 
-/// A byte stream to one board that outlives unplugged cables and restarted servers.
+/// A byte stream to one board that survives unplugged cables and restarted servers.
 ///
-/// It is up when it is made. From then on its thread sends what happens to `events`, with the number of the
-/// link; each [`LinkEvent::Down`] comes once, and an [`LinkEvent::Up`] before the next one. A serial port that comes back under
-/// another name is found by a [`Lookout`]. Dropping the link ends the thread and closes the stream.
+/// A new link is up. Its thread sends events with the number of the link to `events`: [`LinkEvent::Down`] and
+/// [`LinkEvent::Up`] alternate. A serial port that comes back under another name is found by a [`Lookout`]. Dropping
+/// the link ends the thread and closes the stream.
 pub struct Link {
     outlet: Arc<Outlet>,
-    /// The other end was slow to take the last frame: the next one is not waited for.
+    /// True if the last frame was accepted slowly or not at all, so that the next write must not wait.
     clogged: bool,
     /// Dropped to tell the thread to end.
     stop: Option<Sender<()>>,
-    /// Disconnected when the thread has ended; none once that was waited for.
+    /// Disconnected when the thread has ended; `None` once that was waited for.
     ended: Option<Receiver<()>>,
 }
 
 impl Link {
-    /// Opens `address` as [`open`](super::open) does, and keeps it open.
+    /// Opens `address` like [`open`](super::open), and reopens it whenever it is lost.
     ///
     /// # Errors
-    /// If it cannot be opened now: a wrong address shall be noticed at the start, not waited for.
+    /// If it cannot be opened now, so that a wrong address is reported at the start.
     pub fn open(
         link: usize,
         address: &Address,
@@ -130,11 +130,10 @@ impl Link {
         Arc::new(Lookout::default()).open(link, address, baud, events)
     }
 
-    /// A link over a stream that is open already and cannot be opened again, such as a
-    /// [`loopback`](super::loopback).
+    /// Creates a link over an open stream that cannot be reopened, such as a [`loopback`](super::loopback).
     ///
     /// # Errors
-    /// If the system has no thread for it.
+    /// If the system refuses a thread.
     pub fn attach(
         link: usize,
         halves: (Reader, Writer),
@@ -154,7 +153,7 @@ impl Link {
         let (ending, ended) = channel::<()>();
         let listener = Listener::new(link, outlet.clone(), search, events, stopped);
         let listen = move || {
-            // Dropped last and even by a panic: when the link hears of it, the stream is closed.
+            // Dropped last, also by a panic: the stream is closed by then.
             let _ending = ending;
             let mut listener = listener;
             listener.run(reader)
@@ -163,13 +162,13 @@ impl Link {
         Ok(Self { outlet, clogged: false, stop: Some(stop), ended: Some(ended) })
     }
 
-    /// Hands `bytes` to the operating system, waiting for `patience` at most, and not at all if the other end was slow to
-    /// take what came before: a board that reads nothing must not hold up the others.
+    /// Writes `bytes`, waiting at most `patience`, or not at all if the last write met a full buffer: a board that
+    /// reads nothing must not delay the others.
     ///
     /// # Errors
-    /// `NotConnected` while the link is down. `TimedOut` if the other end does not take the bytes: some may have
-    /// gone out, the link stays up, and the receiver will find a damaged frame. Any other error takes the link
-    /// down, as [`LinkEvent::Down`] will tell.
+    /// `NotConnected` while the link is down. `TimedOut` if the bytes are not accepted in time: some may have been
+    /// sent, the link stays up, and the receiver gets a damaged frame. Any other error takes the link down and causes
+    /// a [`LinkEvent::Down`].
     pub fn write(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
         let mut outlet = lock(&self.outlet);
         let writer = outlet
@@ -187,17 +186,17 @@ impl Link {
         result
     }
 
-    /// Gives up the stream that was found, for a [guess](LinkEvent::Up) that was wrong, and looks on.
+    /// Closes a stream that was a wrong [guess](LinkEvent::Up), and continues the search.
     pub fn look_elsewhere(&mut self) {
         let mut outlet = lock(&self.outlet);
-        // What was lost in the meantime is looked for already.
+        // If the stream was lost meanwhile, the search already continues.
         if outlet.is_ok() {
             let reason = "no board of this run is there".into();
             *outlet = Err(Closed { is_wrong: true, ..Closed::lost(reason) });
         }
     }
 
-    /// Closes the stream, and opens it again after `pause` at the earliest.
+    /// Closes the stream, and reopens it no sooner than after `pause`.
     pub fn shut(&mut self, pause: Duration) {
         let mut outlet = lock(&self.outlet);
         let not_before = Some(Instant::now() + pause);
@@ -206,7 +205,7 @@ impl Link {
                 let closed = Closed::lost("the host has closed it".into());
                 *outlet = Err(Closed { not_before, ..closed });
             }
-            // The other end was faster.
+            // The peer closed it first.
             Err(closed) => closed.not_before = not_before,
         }
     }
@@ -215,7 +214,7 @@ impl Link {
         self.stop = None;
     }
 
-    /// Waits for the thread until `deadline`; one that is still connecting ends by itself afterwards.
+    /// Waits for the thread until `deadline`. A thread that is still connecting then ends later.
     fn join(&mut self, deadline: Instant) {
         if let Some(ended) = self.ended.take() {
             let _ = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
@@ -230,16 +229,16 @@ impl Drop for Link {
     }
 }
 
-/// The links of a run, whose threads end together.
+/// The links of a run. When they are dropped, their threads end at the same time.
 pub struct Links(Vec<Link>);
 
 impl Links {
-    /// Their number.
+    /// Returns the number of links.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no links.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -273,7 +272,7 @@ impl IndexMut<usize> for Links {
 
 impl Drop for Links {
     fn drop(&mut self) {
-        // Each thread notices within a read's time; in turn, many would take seconds.
+        // A thread notices the stop within a read's time-out. Stopping many one after the other would take seconds.
         self.0.iter_mut().for_each(Link::stop);
         let deadline = Instant::now() + END_TIMEOUT;
         self.0.iter_mut().for_each(|link| link.join(deadline));
@@ -281,10 +280,10 @@ impl Drop for Links {
 }
 
 fn lock(outlet: &Outlet) -> MutexGuard<'_, Result<Writer, Closed>> {
-    outlet.lock().expect("nobody panics while writing")
+    outlet.lock().expect("no panic while locked")
 }
 
-/// How long it must stay closed from now on.
+/// Returns how long a stream must stay closed from now on.
 fn pause(outlet: &Outlet) -> Duration {
     let not_before = lock(outlet).as_ref().err().and_then(|closed| closed.not_before);
     not_before.map_or(Duration::ZERO, |time| time.saturating_duration_since(Instant::now()))
@@ -298,9 +297,12 @@ fn write_all(writer: &mut Writer, mut bytes: &[u8], deadline: Instant) -> io::Re
             Err(error) if is_not_yet(&error) => {}
             Err(error) => return Err(error),
         }
-        // One that takes a byte at a time is as slow as one that takes none.
+        // Also checked after progress: a peer that accepts a byte at a time must time out as well.
         if !bytes.is_empty() && Instant::now() > deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the other end takes no bytes"));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the other end does not accept the bytes",
+            ));
         }
     }
     Ok(())
@@ -314,10 +316,11 @@ struct Listener {
     events: Sender<(usize, LinkEvent)>,
     /// Disconnected when the link is dropped.
     stopped: Receiver<()>,
-    /// Free buffers, and where they come back.
+    /// Free buffers.
     buffers: Receiver<Vec<u8>>,
+    /// Returns buffers to `buffers`.
     home: Sender<Vec<u8>>,
-    /// How long to wait before the next attempt to open a lost link.
+    /// Wait before the next attempt to reopen a lost link.
     pace: Duration,
 }
 
@@ -331,14 +334,14 @@ impl Listener {
     ) -> Self {
         let (home, buffers) = channel();
         for _ in 0..CHUNKS_MAX {
-            home.send(vec![0; CHUNK_LEN_MAX]).expect("the other half is here");
+            home.send(vec![0; CHUNK_LEN_MAX]).expect("the receiver exists");
         }
         let pace = REOPEN_PACE_MIN;
         Self { link, outlet, search, events, stopped, buffers, home, pace }
     }
 
-    /// Hears and reopens. `None` when the link was dropped, nobody wants its events any more, or it was lost
-    /// for good.
+    /// Reads and reopens the stream. Returns `None` when the link or the receiver of its events is dropped, or the
+    /// stream cannot be reopened.
     fn run(&mut self, mut reader: Reader) -> Option<Infallible> {
         loop {
             let since = Instant::now();
@@ -356,7 +359,7 @@ impl Listener {
         }
     }
 
-    /// Passes on what comes in, until the link is lost for the reason returned.
+    /// Forwards received bytes until the stream is lost, and returns the reason.
     fn hear(&self, mut reader: Reader) -> Option<String> {
         while self.stopped.try_recv() == Err(TryRecvError::Empty) {
             if let Ok(buffer) = self.buffers.recv_timeout(POLL) {
@@ -374,7 +377,7 @@ impl Listener {
                     Err(error) => return Some(error.to_string()),
                 }
             }
-            // A writer at work holds the lock; what becomes of it can be seen the next time.
+            // A write in progress holds the lock. Its outcome is seen in the next turn.
             if let Ok(outlet) = self.outlet.try_lock()
                 && let Err(closed) = &*outlet
             {
@@ -384,7 +387,7 @@ impl Listener {
         None
     }
 
-    /// Closes the stream for `reason`, unless it was closed for another one before.
+    /// Closes the stream for `reason`, unless it is closed already. Returns its state.
     fn close(&self, reason: String) -> Closed {
         let mut outlet = lock(&self.outlet);
         if outlet.is_ok() {
@@ -402,7 +405,7 @@ impl Listener {
         }
         let mut wait = self.pace;
         while self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-            // It may have been shut since it was lost.
+            // `shut` may have been called since it was lost.
             wait = pause(&self.outlet);
             if !wait.is_zero() {
                 continue;
@@ -435,7 +438,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(250);
 
     fn next(events: &Receiver<(usize, LinkEvent)>) -> LinkEvent {
-        let (link, event) = events.recv_timeout(PATIENCE).expect("something happens on the link");
+        let (link, event) = events.recv_timeout(PATIENCE).expect("an event occurs");
         assert_eq!(link, 7);
         event
     }
@@ -451,7 +454,7 @@ mod tests {
         heard
     }
 
-    /// A server that answers every byte with its complement, on its first connection.
+    /// Serves one connection: answers every byte with its complement.
     fn complement(listener: &TcpListener) -> TcpStream {
         let (stream, _) = listener.accept().unwrap();
         let (mut reader, mut writer) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
@@ -466,7 +469,7 @@ mod tests {
     }
 
     fn assert_echoes(link: &mut Link, events: &Receiver<(usize, LinkEvent)>) {
-        // Around the packets of USB and the longest frame.
+        // Around the sizes of USB packets and the longest frame.
         for len in [1, 63, 64, 65, 128, 512] {
             let bytes: Vec<u8> = (0..len).map(|i| (i * 31) as u8).collect();
             link.write(&bytes, SOON).unwrap();
@@ -476,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_outlives_its_server() {
+    fn link_reconnects_to_a_restarted_server() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         let (sender, events) = channel();
@@ -485,12 +488,12 @@ mod tests {
             let stream = complement(&listener);
             assert_echoes(&mut link, &events);
             stream.shutdown(std::net::Shutdown::Both).unwrap();
-            assert!(matches!(next(&events), LinkEvent::Down(_)), "told once");
+            assert!(matches!(next(&events), LinkEvent::Down(_)), "reported once");
             assert_eq!(next(&events), LinkEvent::Up { address: address.clone(), is_guess: false });
         }
     }
 
-    /// A server on a unix socket in a private folder: unlike a port, its address stays free while it is away.
+    /// A server on a unix socket in a private directory. Unlike a TCP port, its address stays free while it is down.
     struct Server {
         folder: tempfile::TempDir,
         listener: Option<UnixListener>,
@@ -515,7 +518,7 @@ mod tests {
             self.listener = Some(UnixListener::bind(self.path()).unwrap());
         }
 
-        /// Ends its connection, and takes no other.
+        /// Closes its connection and stops listening.
         fn leave(&mut self) {
             std::fs::remove_file(self.path()).unwrap();
             drop(self.listener.take().unwrap().accept().unwrap());
@@ -523,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_while_down_says_why_and_does_not_wait() {
+    fn write_while_down_fails_with_the_reason() {
         let mut server = Server::new();
         let (sender, events) = channel();
         let mut link = Link::open(7, &server.address(), 115_200, sender).unwrap();
@@ -535,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_link_ends_while_it_tries_to_open() {
+    fn dropped_link_ends_while_it_reopens() {
         let mut server = Server::new();
         let (sender, events) = channel();
         let link = Link::open(7, &server.address(), 115_200, sender).unwrap();
@@ -545,13 +548,13 @@ mod tests {
         assert_eq!(events.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "it ends");
     }
 
-    /// Accepts and closes, over and over.
+    /// Accepts and closes connections forever.
     fn close_loop(listener: TcpListener) {
         thread::spawn(move || listener.incoming().for_each(drop));
     }
 
     #[test]
-    fn a_link_lost_at_once_is_opened_ever_more_slowly() {
+    fn link_that_is_lost_at_once_is_reopened_at_growing_intervals() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         close_loop(listener);
@@ -560,12 +563,12 @@ mod tests {
         let _link = Link::open(7, &address, 115_200, sender).unwrap();
         let ups = events.iter().filter(|(_, event)| matches!(event, LinkEvent::Up { .. }));
         assert_eq!(ups.take(4).count(), 4);
-        // After 0.2, 0.4, 0.8 and 1.6 s, instead of 0.2 s each.
+        // After 0.2, 0.4, 0.8 and 1.6 s, not after 0.2 s each.
         assert!(start.elapsed() >= 15 * REOPEN_PACE_MIN, "{:?}", start.elapsed());
     }
 
     #[test]
-    fn a_link_that_was_shut_is_opened_when_its_pause_is_over() {
+    fn link_that_was_shut_is_reopened_after_its_pause() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         let (sender, events) = channel();
@@ -578,14 +581,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_a_lost_stream_ends_when_it_is_open_again() {
+    fn requests_on_a_lost_stream_do_not_affect_the_reopened_one() {
         let mut server = Server::new();
         let address = server.address();
         let (sender, events) = channel();
         let mut link = Link::open(7, &address, 115_200, sender).unwrap();
         let asks: [fn(&mut Link); 2] = [|link| link.shut(SOON), Link::look_elsewhere];
         for ask in asks {
-            // The peer closes before the host does.
+            // The server closes before the host does.
             server.leave();
             assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
             ask(&mut link);
@@ -600,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_stream_that_is_shut_opens_after_the_pause() {
+    fn lost_stream_that_is_shut_is_reopened_after_its_pause() {
         let mut server = Server::new();
         let address = server.address();
         let (sender, events) = channel();
@@ -614,7 +617,7 @@ mod tests {
         assert!(start.elapsed() >= pause);
     }
 
-    /// Takes a byte in each [`WRITE_POLL`]; counts them.
+    /// Accepts one byte per [`WRITE_POLL`] and counts them.
     struct Drip(Arc<AtomicU32>);
 
     impl Write for Drip {
@@ -630,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_is_taken_byte_by_byte_times_out() {
+    fn write_that_is_accepted_byte_by_byte_times_out() {
         let (host, _board) = loopback();
         let (reader, _) = host.into_halves();
         let count = Arc::new(AtomicU32::new(0));
@@ -643,7 +646,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_that_nobody_handles_waits_in_few_buffers() {
+    fn unhandled_flood_is_limited_by_the_buffers() {
         let (host, mut board) = loopback();
         let (sender, events) = channel();
         let _link = Link::attach(7, host.into_halves(), sender).unwrap();
@@ -652,13 +655,13 @@ mod tests {
             full.count()
         });
         let held = [(); CHUNKS_MAX].map(|()| next(&events));
-        assert!(events.recv_timeout(4 * POLL).is_err(), "there is no buffer left");
-        assert!(!flood.is_finished(), "the sender is held up");
+        assert!(events.recv_timeout(4 * POLL).is_err(), "no buffer is free");
+        assert!(!flood.is_finished(), "the sender is blocked");
         drop(held);
         assert_eq!(hear_bytes(&events, 900 * CHUNK_LEN_MAX).len(), 900 * CHUNK_LEN_MAX);
     }
 
-    /// Hears nothing, slowly.
+    /// Receives nothing, slowly.
     struct Slow;
 
     impl Read for Slow {
@@ -669,7 +672,7 @@ mod tests {
     }
 
     #[test]
-    fn links_end_together_however_many() {
+    fn many_links_end_at_the_same_time() {
         let (sender, events) = channel();
         let attach = |link| {
             let halves = (Box::new(Slow) as Reader, Box::new(io::sink()) as Writer);
@@ -685,7 +688,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loopback_is_lost_for_good_when_its_end_is_dropped() {
+    fn link_over_a_loopback_ends_with_the_other_end() {
         let (host, mut board) = loopback();
         let (sender, events) = channel();
         let mut link = Link::attach(7, host.into_halves(), sender).unwrap();
@@ -696,23 +699,23 @@ mod tests {
         assert_eq!(hear_bytes(&events, 4), b"ping");
         drop(board);
         assert!(matches!(next(&events), LinkEvent::Down(_)));
-        assert_eq!(events.recv(), Err(std::sync::mpsc::RecvError), "the thread is gone");
+        assert_eq!(events.recv(), Err(std::sync::mpsc::RecvError), "the thread has ended");
     }
 
     #[test]
-    fn a_failed_write_takes_the_link_down() {
+    fn failed_write_takes_the_link_down() {
         let (host, board) = loopback();
         let (sender, events) = channel();
         let mut link = Link::attach(7, host.into_halves(), sender).unwrap();
         let End { incoming, outgoing } = board;
         drop(incoming);
         assert_eq!(link.write(b"ping", SOON).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-        assert!(matches!(next(&events), LinkEvent::Down(_)), "though reading still works");
+        assert!(matches!(next(&events), LinkEvent::Down(_)), "although reading still works");
         drop(outgoing);
     }
 
     #[test]
-    fn a_serial_port_carries_every_byte_and_notices_the_end() {
+    fn serial_port_carries_every_byte_and_reports_its_end() {
         use serialport::SerialPort;
         let (mut master, slave) = serialport::TTYPort::pair().unwrap();
         let (sender, events) = channel();
@@ -726,16 +729,16 @@ mod tests {
             master.write_all(&received).unwrap();
             assert_eq!(hear_bytes(&events, len), every[..len]);
         }
-        // The port stays open here, so that no other one gets its name and is opened in its place.
+        // The port stays open here, so that its name is not reused and opened in its place.
         drop(master);
         assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
     }
 
     #[test]
-    fn a_serial_port_that_comes_back_is_opened_again() {
+    fn serial_port_that_comes_back_is_reopened() {
         use serialport::{SerialPort, TTYPort};
         let directory = tempfile::tempdir().unwrap();
-        // A stable name whose target changes, as in /dev/serial/by-id.
+        // A stable name with a changing target, as in /dev/serial/by-id.
         let name = directory.path().join("board");
         let plug_in = || {
             let (board, port) = TTYPort::pair().unwrap();
@@ -757,7 +760,7 @@ mod tests {
         assert_eq!(&received, b"here I am");
     }
 
-    /// Ports that a test plugs in and pulls.
+    /// Ports that a test plugs in and unplugs.
     #[derive(Clone, Default)]
     struct Hub {
         ports: Arc<Mutex<Vec<String>>>,
@@ -781,7 +784,7 @@ mod tests {
             self.ports.lock().unwrap().push(address.to_string());
         }
 
-        /// What it returns keeps the name of the port from being given to a port of another test.
+        /// Unplugs a port. The returned value keeps its name from being reused by another test.
         fn pull(&self, (board, port, address): Plug) -> serialport::TTYPort {
             self.ports.lock().unwrap().retain(|name| *name != address.to_string());
             self.looks.store(0, Ordering::Relaxed);
@@ -789,7 +792,7 @@ mod tests {
             port
         }
 
-        /// Waits until somebody has looked as often since a port was pulled.
+        /// Waits until the ports have been listed `count` times since one was unplugged.
         fn wait_for_looks(&self, count: u32) {
             while self.looks.load(Ordering::Relaxed) < count {
                 thread::sleep(POLL);
@@ -797,7 +800,7 @@ mod tests {
         }
     }
 
-    /// A board, its port, and the name of that.
+    /// A board, its port, and the port's address.
     type Plug = (serialport::TTYPort, serialport::TTYPort, Address);
 
     fn plug() -> Plug {
@@ -807,7 +810,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_serial_port_is_found_at_a_new_name() {
+    fn lost_serial_port_is_found_under_a_new_name() {
         let hub = Hub::default();
         let [bystander, board, neighbour, wrong, mut right] = [(); 5].map(|()| plug());
         [&bystander, &board, &neighbour].into_iter().for_each(|plug| hub.plug_in(plug));
@@ -817,7 +820,7 @@ mod tests {
         let _other = lookout.open(8, &neighbour.2, 115_200, sender).unwrap();
         let _name = hub.pull(board);
         assert!(matches!(next(&events), LinkEvent::Down(_)));
-        // It takes neither what was there before nor what another link has.
+        // It takes neither a port that existed before nor one of another link.
         hub.wait_for_looks(3);
         hub.plug_in(&wrong);
         assert_eq!(next(&events), LinkEvent::Up { address: wrong.2.clone(), is_guess: true });
@@ -832,14 +835,17 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_nobody_takes_gives_up_and_the_link_stays_up() {
+    fn write_to_a_full_port_times_out_and_the_link_stays_up() {
         use serialport::SerialPort;
         let (mut master, slave) = serialport::TTYPort::pair().unwrap();
         let (sender, events) = channel();
         let address = Address::Serial(slave.name().unwrap());
         let mut link = Link::open(7, &address, 115_200, sender).unwrap();
         let error = (0..1000).find_map(|_| link.write(&[0x55; 4096], SOON).err());
-        assert_eq!(error.expect("four megabytes fit nowhere").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            error.expect("the buffer is smaller than four megabytes").kind(),
+            io::ErrorKind::TimedOut
+        );
         master.write_all(b"sorry").unwrap();
         assert_eq!(hear_bytes(&events, 5), b"sorry");
     }

@@ -1,4 +1,4 @@
-//! Where a serial port is looked for that has vanished.
+//! Port rediscovery: finds a serial port that has vanished and may come back under another name.
 
 use super::{Address, Link, LinkEvent, Reader, TransportError, Writer, serial};
 use crate::world::ports;
@@ -8,29 +8,30 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What links know of each other's serial ports, so that one that looks for its own leaves those of the others alone.
+/// Serial ports in use by the links of a run, so that a link that searches for its port does not take another link's.
 ///
-/// A port whose USB board has a serial number is found again by that, under any name. Any other is looked for under its old name, and
-/// then at ports that have appeared since it was lost and that no other link has: a guess, on which the board has to say who it is.
+/// A port whose USB board has a serial number is found by that number, under any name. Any other port is searched under
+/// its old name, then among ports that have appeared since it was lost and that no other link uses. Such a port is a
+/// guess, on which the board must identify itself.
 pub struct Lookout {
     list: Box<dyn Fn() -> Vec<SerialPortInfo> + Send + Sync>,
     taken: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Lookout {
-    /// At the ports of this computer.
+    /// Searches the ports of this computer.
     fn default() -> Self {
         Self::over(|| ports::list().unwrap_or_default())
     }
 }
 
 impl Lookout {
-    /// At the ports that `list` names.
+    /// Searches the ports that `list` returns.
     pub fn over(list: impl Fn() -> Vec<SerialPortInfo> + Send + Sync + 'static) -> Self {
         Self { list: Box::new(list), taken: Mutex::default() }
     }
 
-    /// Opens a link as [`Link::open`] does, among others.
+    /// Opens a link like [`Link::open`], and registers its port.
     ///
     /// # Errors
     /// If it cannot be opened now.
@@ -47,7 +48,7 @@ impl Lookout {
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.taken.lock().expect("nobody panics while opening")
+        self.taken.lock().expect("no panic while locked")
     }
 
     fn names(&self) -> BTreeSet<String> {
@@ -59,9 +60,9 @@ impl Lookout {
 pub struct Found {
     /// Its halves.
     pub halves: (Reader, Writer),
-    /// Where.
+    /// Its address.
     pub address: Address,
-    /// Whether another board may be there.
+    /// True if another board may be there.
     pub is_guess: bool,
 }
 
@@ -70,10 +71,11 @@ pub struct Search {
     lookout: Arc<Lookout>,
     address: Address,
     baud: u32,
-    /// The serial port that it has, and what tells the USB board there from others.
+    /// The serial port that it uses.
     port: Option<String>,
+    /// Identity of the USB board, if it has a serial number.
     usb: Option<UsbPortInfo>,
-    /// Ports that were there when it lost its own, and later ones that were tried in vain.
+    /// Ports that existed when its own was lost, and later ones that were rejected.
     passed: BTreeSet<String>,
 }
 
@@ -96,13 +98,13 @@ impl Search {
         Ok(halves)
     }
 
-    /// The stream is lost: what is there now is not what will come back.
+    /// Releases a lost stream. The ports that exist now are not the one that will come back.
     pub fn lose(&mut self) {
         self.free();
         self.passed = self.lookout.names();
     }
 
-    /// The stream is not the right one: it is not tried again before it has vanished.
+    /// Releases a wrong guess, which is not tried again until its port has vanished.
     pub fn pass(&mut self) {
         self.passed.extend(self.port.clone());
         self.free();
@@ -114,7 +116,7 @@ impl Search {
         }
     }
 
-    /// Opens the stream if it can be found now.
+    /// Opens the stream if it is found now.
     pub fn attempt(&mut self) -> Option<Found> {
         let Address::Serial(port) = &self.address else {
             let halves = super::open(&self.address, self.baud).ok()?;
@@ -128,7 +130,7 @@ impl Search {
         self.try_port(&port, false).or_else(|| self.guess(&listed))
     }
 
-    /// Tries ports that have appeared.
+    /// Tries ports that have appeared since the stream was lost.
     fn guess(&mut self, listed: &[SerialPortInfo]) -> Option<Found> {
         let there = |port: &String| listed.iter().any(|info| info.port_name == *port);
         self.passed.retain(there);
@@ -159,7 +161,8 @@ impl Drop for Search {
     }
 }
 
-/// The port that names such as /dev/serial/by-id/… are links to, as the system lists it. One that is not UTF-8 keeps its given name.
+/// Returns the real name of a port, to which names such as /dev/serial/by-id/… are links. A port whose real name is not
+/// UTF-8 keeps its given name.
 fn real_name(port: &str) -> String {
     let path = Path::new(port).canonicalize().ok();
     path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| port.into())
@@ -173,12 +176,12 @@ mod tests {
     use std::{ffi::OsStr, fs};
 
     #[test]
-    fn a_port_is_compared_by_its_own_name_whatever_the_letters() {
+    fn port_is_compared_by_its_real_name() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let link = folder.join("by-id");
         for (target, expected) in [
-            // Shown to people, this one would have its control character replaced.
+            // The control character would be escaped in a message, but not here.
             (&b"port\x1b7"[..], folder.join("port\x1b7")),
             (b"port\xff", link.clone()),
         ] {

@@ -1,4 +1,4 @@
-//! A byte stream that never leaves the process: for a worker in a thread beside the host.
+//! A byte stream inside this process, for a worker in another thread.
 
 use super::{POLL, Reader, WRITE_POLL, Writer};
 use std::io::{self, Read, Write};
@@ -6,24 +6,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::Duration;
 
-/// Pieces that may be on their way in one direction.
+/// Maximum number of writes in flight in one direction.
 const PIECES_MAX: usize = 64;
 
-/// Two ends of one stream: what is written at one is read at the other, whole and in order.
+/// Returns two ends of a stream. Bytes written at one end are read at the other, complete and in order.
 ///
-/// A worker library runs on an end through `embedded_io_adapters::std::FromStd`; the host takes
-/// [`End::into_halves`].
+/// A worker runs on an end through `embedded_io_adapters::std::FromStd`; the host uses [`End::into_halves`].
 pub fn loopback() -> (End, End) {
     let (down, up) = (sync_channel(PIECES_MAX), sync_channel(PIECES_MAX));
     (End::new(up.1, down.0), End::new(down.1, up.0))
 }
 
-/// One end of a [`loopback`]. When it is dropped, the other reads its end of file.
+/// One end of a [`loopback`]. When it is dropped, the other end reads end of file.
 #[derive(Debug)]
 pub struct End {
-    /// Reads what the other end wrote.
+    /// Reads the bytes of the other end.
     pub incoming: Incoming,
-    /// Writes what the other end shall read.
+    /// Writes bytes for the other end.
     pub outgoing: Outgoing,
 }
 
@@ -33,7 +32,7 @@ impl End {
         Self { incoming, outgoing: Outgoing { chunks: outgoing, waits: true } }
     }
 
-    /// The halves as a [`Link`](super::Link) wants them: a read says "not yet" after [`POLL`], a write after [`WRITE_POLL`].
+    /// Returns the halves for a [`Link`](super::Link), with the time-outs [`POLL`] and [`WRITE_POLL`].
     pub fn into_halves(mut self) -> (Reader, Writer) {
         self.incoming.timeout = Some(POLL);
         self.outgoing.waits = false;
@@ -41,7 +40,7 @@ impl End {
     }
 }
 
-/// The reading half: waits for bytes until there are some, or until the other end is dropped.
+/// The reading half, which blocks until there are bytes or the other end is dropped.
 #[derive(Debug)]
 pub struct Incoming {
     chunks: Receiver<Vec<u8>>,
@@ -71,7 +70,7 @@ impl Read for Incoming {
     }
 }
 
-/// The writing half: waits until there is room, or until the other end is dropped.
+/// The writing half, which blocks until there is space or the other end is dropped.
 #[derive(Debug)]
 pub struct Outgoing {
     chunks: SyncSender<Vec<u8>>,
@@ -80,7 +79,7 @@ pub struct Outgoing {
 
 impl Write for Outgoing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // An empty chunk would be read as the end of file.
+        // An empty chunk would be read as end of file.
         if bytes.is_empty() {
             return Ok(0);
         }
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_pass_in_order_whatever_the_pieces() {
+    fn bytes_arrive_in_order_in_pieces_of_any_size() {
         let (mut host, mut board) = loopback();
         host.write_all(b"one ").unwrap();
         host.write_all(b"").unwrap();
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_end_is_the_end_of_file() {
+    fn dropped_end_is_end_of_file() {
         let (mut host, mut board) = loopback();
         board.write_all(b"last words").unwrap();
         drop(board);
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_an_embedded_io_stream() {
+    fn end_is_an_embedded_io_stream() {
         use embedded_io::{Read, Write};
         use embedded_io_adapters::std::FromStd;
         let (host, board) = loopback();
@@ -159,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn halves_for_a_link_do_not_wait_for_ever() {
+    fn halves_for_a_link_time_out() {
         let (host, _board) = loopback();
         let (mut reader, _writer) = host.into_halves();
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
-    fn a_full_loopback_takes_no_more() {
+    fn full_loopback_refuses_writes() {
         let (host, mut board) = loopback();
         let (_reader, mut writer) = host.into_halves();
         let refusal = (0..=PIECES_MAX).find_map(|_| writer.write(b"ping").err());

@@ -1,4 +1,4 @@
-//! Serial ports, and what tells one USB board from another.
+//! Serial ports, and the identity of USB boards.
 
 use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -18,12 +18,14 @@ fn open_halves(port: &str, baud: u32) -> serialport::Result<(Reader, Writer)> {
 }
 
 fn builder(port: &str, baud: u32) -> serialport::SerialPortBuilder {
-    // Many USB boards send nothing before the host has raised DTR.
+    // Many USB boards send nothing until the host raises DTR.
     serialport::new(port, baud).timeout(POLL).dtr_on_open(true)
 }
 
-/// Opens a port whose descriptor does not block: it waits in `poll` only. On a blocking descriptor, serialport's `write`
-/// would wait in the kernel until the last byte found room, and a read would wait if another process took its bytes.
+/// Opens a port with a non-blocking descriptor, which waits only in `poll`.
+///
+/// With a blocking one, serialport's `write` would block in the kernel until the last byte is accepted, and a read
+/// would block if another process took the bytes.
 fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
     let stream = builder(port, baud).open_native()?;
     set_nonblocking(&stream)?;
@@ -32,7 +34,7 @@ fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>>
 
 #[expect(unsafe_code)]
 fn set_nonblocking(port: &TTYPort) -> io::Result<()> {
-    // SAFETY: the port owns its descriptor and outlives this borrow; serialport does not lend it safely.
+    // SAFETY: the port owns its descriptor and outlives this borrow. serialport has no safe way to borrow it.
     let descriptor = unsafe { BorrowedFd::borrow_raw(port.as_raw_fd()) };
     Ok(fcntl_setfl(descriptor, OFlags::NONBLOCK)?)
 }
@@ -50,9 +52,9 @@ fn explain(port: &str, baud: u32, error: serialport::Error) -> TransportError {
     }
 }
 
-/// What tells one USB board from another, taken while it is there: its serial number, vendor and product.
+/// Returns the identity of the USB board at a port: its serial number, vendor and product.
 ///
-/// Boards without a serial number are all alike, so those are known by their port alone.
+/// Boards without a serial number cannot be distinguished, so they have none.
 pub(super) fn usb_identity(port: &str, listed: &[SerialPortInfo]) -> Option<UsbPortInfo> {
     let info = listed.iter().find(|info| info.port_name == port)?;
     usb(info).filter(|usb| usb.serial_number.is_some()).cloned()
@@ -65,7 +67,7 @@ fn usb(info: &SerialPortInfo) -> Option<&UsbPortInfo> {
     }
 }
 
-/// The port at which the board with this identity is now.
+/// Returns the current port of the board with this identity.
 pub(super) fn port_of<'p>(identity: &UsbPortInfo, listed: &'p [SerialPortInfo]) -> Option<&'p str> {
     listed.iter().find(|info| usb(info) == Some(identity)).map(|info| info.port_name.as_str())
 }
@@ -88,43 +90,43 @@ mod tests {
     }
 
     #[test]
-    fn a_board_is_found_again_by_its_identity() {
+    fn board_is_found_by_its_identity_at_another_port() {
         let (before, other) = (board("/dev/ttyACM0", "A"), board("/dev/ttyACM0", "B"));
         let identity = usb(&before).unwrap();
         let after = board("/dev/ttyACM1", "A");
         assert_eq!(port_of(identity, &[other.clone(), after.clone()]), Some("/dev/ttyACM1"));
-        assert_eq!(port_of(identity, &[other]), None, "another board took its old port");
+        assert_eq!(port_of(identity, &[other]), None, "another board has its old port");
     }
 
     #[test]
-    fn a_missing_port_says_where_to_look() {
+    fn missing_port_is_refused_with_advice() {
         let error = open("/dev/smidgen-no-such-port", 115_200).err().unwrap();
         assert_eq!(
             error.to_string(),
             "the serial port /dev/smidgen-no-such-port does not exist; \
-             `smidgen ports` lists the ports that are there"
+             `smidgen ports` lists the existing ports"
         );
     }
 
     #[test]
-    fn each_refusal_has_its_sentence() {
+    fn errors_have_their_own_sentences() {
         let told = |kind| explain("COM3", 31_250, serialport::Error::new(kind, "no")).to_string();
         let forbidden = told(ErrorKind::Io(io::ErrorKind::PermissionDenied));
-        assert!(forbidden.starts_with("you may not open COM3; on Linux, join the group"));
+        assert!(forbidden.starts_with("no permission to open COM3; on Linux, join its group"));
         let other = "cannot use COM3 at 31250 baud: no; \
-            check the cable, and whether the port can do this rate";
+            check the cable, and whether the port supports this rate";
         assert_eq!(told(ErrorKind::Unknown), other);
     }
 
     #[test]
-    fn a_file_is_not_a_serial_port() {
+    fn regular_file_is_not_a_serial_port() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = open(file.path().to_str().unwrap(), 115_200).err().unwrap();
         assert!(matches!(error, TransportError::NotASerialPort(_)), "{error}");
     }
 
     #[test]
-    fn a_port_in_use_is_busy() {
+    fn port_in_use_is_busy() {
         let (_master, slave) = serialport::TTYPort::pair().unwrap();
         let name = slave.name().unwrap();
         let _first = open(&name, 115_200).unwrap();
@@ -133,18 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_nobody_drains_refuses_instead_of_hanging() {
+    fn write_to_a_full_port_times_out() {
         let (_master, slave) = serialport::TTYPort::pair().unwrap();
         let (mut reader, mut writer) = open(&slave.name().unwrap(), 115_200).unwrap();
         let (sender, refusal) = std::sync::mpsc::channel();
-        // In a thread of its own: should a write hang, this test must not.
+        // In another thread, so that this test fails instead of hanging with the write.
         std::thread::spawn(move || {
-            // Writes that find room for a part of them only: those are the ones that would wait.
+            // Only a write that is accepted in part would block.
             let full = (0..1000).find_map(|_| writer.write(&[0x55; 4096]).err());
-            sender.send(full.expect("no terminal buffers four megabytes")).unwrap();
+            sender.send(full.expect("the buffer is smaller than four megabytes")).unwrap();
         });
         let patience = std::time::Duration::from_secs(10);
         assert!(is_not_yet(&refusal.recv_timeout(patience).expect("the write hangs")));
-        assert!(is_not_yet(&reader.read(&mut [0]).unwrap_err()), "nothing was sent to us");
+        assert!(is_not_yet(&reader.read(&mut [0]).unwrap_err()), "nothing was sent");
     }
 }

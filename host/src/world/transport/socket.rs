@@ -1,4 +1,4 @@
-//! Sockets: what emulators and serial servers offer in place of a serial port.
+//! Sockets of emulators and serial servers.
 
 use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use std::io;
@@ -6,7 +6,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a TCP connection may take to be made, for each address that the host's name has.
+/// Time-out of a TCP connection attempt, per address of the host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn open_tcp(endpoint: &str) -> Result<(Reader, Writer), TransportError> {
@@ -15,7 +15,7 @@ pub(super) fn open_tcp(endpoint: &str) -> Result<(Reader, Writer), TransportErro
 
 fn connect_tcp(endpoint: &str) -> io::Result<(Reader, Writer)> {
     let stream = connect_first(endpoint)?;
-    // A frame must not wait for the acknowledgement of the one before.
+    // Nagle's algorithm would delay a frame until the previous one is acknowledged.
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(POLL))?;
     stream.set_write_timeout(Some(WRITE_POLL))?;
@@ -47,7 +47,7 @@ fn connect_unix(path: &Path) -> io::Result<(Reader, Writer)> {
 fn explain(address: Address, source: io::Error) -> TransportError {
     match source.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-            TransportError::NobodyListens(address)
+            TransportError::NotListening(address)
         }
         _ => TransportError::Socket { address, source },
     }
@@ -58,10 +58,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_listens_where_no_server_is() {
-        // Port 1 is reserved, and long since used by nobody.
+    fn tcp_port_without_a_server_is_not_listening() {
+        // Port 1 is reserved and no longer used.
         let error = open_tcp("127.0.0.1:1").err().unwrap();
-        assert!(matches!(error, TransportError::NobodyListens(_)), "{error}");
+        assert!(matches!(error, TransportError::NotListening(_)), "{error}");
         assert_eq!(
             error.to_string(),
             "nothing listens at tcp:127.0.0.1:1; start the emulator or the serial server there first"
@@ -69,21 +69,21 @@ mod tests {
     }
 
     #[test]
-    fn what_else_keeps_a_socket_from_being_connected_is_passed_on() {
+    fn other_errors_of_a_socket_are_shown() {
         let error = explain(Address::Unix("/run/x".into()), io::ErrorKind::PermissionDenied.into());
         assert_eq!(
             error.to_string(),
             "cannot connect to unix:/run/x: permission denied; \
-             check the address, and whether you may use it"
+             check the address and your permissions"
         );
     }
 
     #[test]
-    fn nobody_listens_at_a_missing_or_abandoned_unix_socket() {
+    fn missing_or_abandoned_unix_socket_is_not_listening() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("board.sock");
-        assert!(matches!(open_unix(&path), Err(TransportError::NobodyListens(_))));
+        assert!(matches!(open_unix(&path), Err(TransportError::NotListening(_))));
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(matches!(open_unix(&path), Err(TransportError::NobodyListens(_))));
+        assert!(matches!(open_unix(&path), Err(TransportError::NotListening(_))));
     }
 }

@@ -231,7 +231,7 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
     let port = format!("tcp:{}", listener.local_addr().expect("it has an address"));
     let port = format!("run --rows 60 --rounds 3 --out ported --port {port}");
-    let no_link = "error: the system gives no thread to listen to a board \
+    let no_link = "error: cannot start a thread to read from a board \
                    (Resource temporarily unavailable (os error 11)); end other \
                    programs, raise the limit (`ulimit -u`), or use fewer boards";
     let no_compiler = if is_open_to_all() {
