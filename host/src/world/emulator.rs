@@ -1,4 +1,4 @@
-//! Boards that QEMU emulates, each behind a unix socket that stands for its serial line.
+//! Boards emulated by QEMU, each with a unix socket as its serial line.
 
 use crate::boards::board::Board;
 use crate::units::interrupt::{self, Ended};
@@ -20,95 +20,97 @@ use thiserror::Error;
 mod folder;
 pub mod watched;
 
-/// The variable that names the emulator, where it is not [`QEMU`] of the path.
+/// Environment variable that names the emulator; the default is [`QEMU`] in the path.
 const CHOICE: &str = "SMIDGEN_QEMU";
 const QEMU: &str = "qemu-system-arm";
 
 /// Starts a program and ends it when nobody holds the other end of its standard input any more, so that an emulator
-/// does not outlive a smidgen that was killed. A line on standard input calls the watchman off. What is open as standard output is
-/// for the program to read, as [`IMAGE`].
+/// does not outlive a smidgen that was killed. A line on standard input calls the watchman off. What is open as
+/// standard output is for the program to read, as [`IMAGE`].
 const WATCHED: &str =
     r#"exec 3<&0 4<&1 >/dev/null; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
 
-/// Names of its sockets in its folder: the serial line, and where QEMU takes commands.
+/// File name of the socket of the serial line.
 const LINE: &str = "line";
+/// File name of the socket for QEMU's commands.
 const CONTROL: &str = "control";
 
-/// The longest that QEMU may take to open its socket.
+/// Time-out for QEMU to open its socket.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Bytes of its log in which the last words of QEMU are looked for.
+/// Length of the end of QEMU's log that is searched for its last line.
 const TAIL_LEN_MAX: u64 = 4096;
 
-/// Where QEMU finds the image: it may hold a key, so no file with a name does.
+/// Path of the image for QEMU. The image may contain a key, so it is passed as a descriptor of an unnamed file.
 const IMAGE: &str = "/dev/fd/4";
 
-/// Why an emulated board does not run.
+/// Reasons why an emulated board does not run.
 #[derive(Debug, Error)]
 pub enum EmulatorError {
     /// QEMU is not installed.
     #[error("{} is not installed: run `scripts/setup.sh` once, or name another QEMU in {CHOICE}", shown(.0))]
     Missing(OsString),
-    /// QEMU does not get so far.
+    /// QEMU does not open its socket.
     #[error("QEMU cannot emulate the board {board}: {trouble}")]
     Trouble {
         /// Name of the board.
         board: &'static str,
-        /// What keeps it.
+        /// The reason.
         trouble: Trouble,
     },
-    /// This process shall end.
+    /// This process was asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Ended),
-    /// The temporary folder is of no use.
+    /// The temporary directory cannot be used.
     #[error(
-        "no folder can be made in {} ({source}): set TMPDIR to a folder in which you may write, with a path of at most {} bytes",
+        "no directory can be created in {} ({source}): set TMPDIR to a writable directory with a path of at most {} \
+         bytes",
         shown(path),
         folder::PATH_LEN_MAX
     )]
     Temporary {
-        /// The temporary folder.
+        /// The temporary directory.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// Something else went wrong.
+    /// Any other error.
     #[error(
         "the emulator of a board cannot be started ({0}): {advice}",
-        advice = scarcity(.0).unwrap_or("is there a `sh`, and room in the temporary folder?")
+        advice = scarcity(.0).unwrap_or("check for `sh`, and for free space in the temporary directory")
     )]
     Io(#[from] io::Error),
 }
 
-/// What keeps an emulator from working.
+/// Failure of an emulator.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Trouble {
-    /// QEMU has ended: its status, and what it said last.
+    /// QEMU has ended.
     #[error("it ended with {status}, {last_words}")]
     Ended {
-        /// How it ended.
+        /// Its exit status.
         status: String,
-        /// What it said last.
+        /// The last line of its log, as a part of a sentence.
         last_words: String,
-        /// How long its socket was open; none if nobody saw it.
+        /// Time since its socket was first seen; `None` if it never was.
         life: Option<Duration>,
     },
-    /// QEMU runs, but nothing can be connected to it.
+    /// QEMU is running, but has not opened its socket.
     #[error("it did not open its socket in {START_TIMEOUT:?}; the machine may be overloaded")]
     Deaf,
 }
 
-/// How far an emulator is.
+/// Stage of an emulator.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// It has no socket yet, and was started then.
+    /// Started at this time, without a socket yet.
     Starting(Instant),
-    /// Its socket is open since then.
+    /// Its socket was first seen at this time.
     Open(Instant),
 }
 
-/// One emulated board. It ends with this value, and with the process that holds it.
+/// An emulated board. QEMU ends when this value is dropped or this process ends.
 #[derive(Debug)]
 pub struct Emulator {
     board: &'static Board,
@@ -121,7 +123,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Finds out whether boards can be started at all, and removes what killed processes left.
+    /// Checks that boards can be started, and removes directories that killed processes left.
     pub fn check() -> Result<(), EmulatorError> {
         let program = program();
         if !is_in_path(&program) {
@@ -130,9 +132,10 @@ impl Emulator {
         Folder::new().map(|folder| folder.remove_abandoned())
     }
 
-    /// Starts a board with an image and an identity; its socket accepts a connection when this returns.
+    /// Starts a board with an image and an identity, and waits until its socket accepts connections.
     ///
-    /// The image needs no name. It is not written to, but its position is the emulator's: no two share one.
+    /// The image may be an unnamed file. It is not written, but its position changes, so that emulators must not
+    /// share one.
     pub fn start(board: &'static Board, image: File, identity: u64) -> Result<Self, EmulatorError> {
         let program = program();
         if !is_in_path(&program) {
@@ -147,20 +150,20 @@ impl Emulator {
         Ok(emulator)
     }
 
-    /// The board.
+    /// Returns the board.
     pub fn board(&self) -> &'static Board {
         self.board
     }
 
-    /// The socket that stands for its serial line; it serves one connection at a time.
+    /// Returns the socket of its serial line, which serves one connection at a time.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// What keeps it from working, if anything does. Waits for nothing.
+    /// Returns its failure, if there is one, without waiting.
     pub fn trouble(&mut self) -> Option<Trouble> {
         let open = match self.stage {
-            // Also one that has ended by now may have opened it.
+            // Checked first: QEMU may have opened the socket and ended since.
             Stage::Starting(_) if self.socket.exists() => Stage::Open(Instant::now()),
             stage => stage,
         };
@@ -173,7 +176,7 @@ impl Emulator {
 
     fn death(&mut self) -> Option<Trouble> {
         let status = self.process.try_wait().transpose()?.map_or_else(
-            |error| format!("nobody knows how ({error})"),
+            |error| format!("an unknown status ({error})"),
             |status| status.to_string(),
         );
         let log = tail(&log(self.folder.path())).unwrap_or_default();
@@ -184,25 +187,26 @@ impl Emulator {
         Some(Trouble::Ended { status, last_words: last_words(&log), life })
     }
 
-    /// Takes the power away: what the board had in RAM is gone. Does nothing to a board without power.
+    /// Powers the board off, which clears its RAM. Does nothing to a board that is off.
     pub fn kill(&mut self) {
-        // `wait` closes standard input, at which the watchman kills the process with QEMU's number; by then that may be another one.
+        // `wait` closes standard input, on which the watch would kill QEMU's process id, which may be reused by then.
         if let Some(mut watchman) = self.process.stdin.take() {
             let _ = watchman.write_all(b"\n");
         }
-        // All three fail only where QEMU has ended by itself, which is what they are for.
+        // All three fail only if QEMU has ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    /// Takes the power away and gives it back: same image, identity and socket, nothing in RAM. The socket accepts a connection
-    /// when this returns.
+    /// Powers the board off and on again, with the same image, identity and socket, and waits until the socket accepts
+    /// connections.
     pub fn restart(&mut self) -> Result<(), EmulatorError> {
         self.start_again()?;
         self.wait_for_socket()
     }
 
-    /// As [`restart`](Self::restart), but without a wait: the socket opens later, or [`trouble`](Self::trouble) says why not.
+    /// Like [`restart`](Self::restart), but without waiting: the socket opens later, or [`trouble`](Self::trouble)
+    /// returns the failure.
     pub fn start_again(&mut self) -> Result<(), EmulatorError> {
         self.kill();
         if self.socket.exists() {
@@ -213,14 +217,14 @@ impl Emulator {
         Ok(())
     }
 
-    /// Presses the reset button: what the board had in RAM is gone, what it wrote to its flash is still there.
+    /// Resets the board: its RAM is lost, its flash keeps its contents.
     pub fn reset(&mut self) -> Result<(), EmulatorError> {
         let mut control = UnixStream::connect(self.folder.path().join(CONTROL))?;
         control.set_read_timeout(Some(START_TIMEOUT))?;
         let mut answers = BufReader::new(control.try_clone()?).lines();
         for command in ["qmp_capabilities", "system_reset"] {
             writeln!(control, r#"{{"execute": "{command}"}}"#)?;
-            // Before the first answer comes a greeting, and events come in between.
+            // A greeting precedes the first answer, and events may come in between.
             let done = |line: &io::Result<String>| match line {
                 Ok(line) => line.contains(r#""return""#),
                 Err(_) => true,
@@ -252,10 +256,10 @@ impl Drop for Emulator {
 }
 
 fn spawn(board: &Board, mut image: &File, identity: u64, folder: &Path) -> io::Result<Child> {
-    // Where opening a descriptor again does not begin anew, the emulator before has read to the end.
+    // On systems where opening /dev/fd duplicates the descriptor, the previous emulator left it at the end.
     image.rewind()?;
     let options = board.qemu_options(&identity.to_string(), Some(&seed()?.to_string()));
-    // QEMU runs in the folder: no byte of the folder's path can upset the options.
+    // QEMU runs in the folder, so that no character of its path can be misread in the options.
     let line = format!("socket,id=line,server=on,wait=off,path={LINE}");
     let control = format!("unix:{CONTROL},server=on,wait=off");
     Command::new("sh")
@@ -269,19 +273,19 @@ fn spawn(board: &Board, mut image: &File, identity: u64, folder: &Path) -> io::R
         .stdin(Stdio::piped())
         .stdout(image.try_clone()?)
         .stderr(fs::File::create(log(folder))?)
-        // Ctrl-C is for the host, which ends its boards when it is done.
+        // A process group of its own keeps Ctrl-C from QEMU: smidgen ends its boards itself.
         .process_group(0)
         .spawn()
 }
 
-/// What a board without a source of randomness makes its links of, if it has a key: each time the power comes another one.
+/// Returns a random seed for the link salts of a board with a key, which has no source of randomness in QEMU.
 fn seed() -> io::Result<u64> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(u64::from_le_bytes(seed).max(1))
 }
 
-/// The end of a file, which may have grown long.
+/// Returns the end of a file, at most [`TAIL_LEN_MAX`] bytes.
 fn tail(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
@@ -291,10 +295,10 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// The last line of a log that is not blank, as part of a sentence.
+/// Returns the last line of a log that is not blank, as a part of a sentence.
 fn last_words(log: &[u8]) -> String {
     let last = log.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).rfind(|l| !l.is_empty());
-    last.map_or("without a word".into(), |last| {
+    last.map_or("without a message".into(), |last| {
         format!("saying `{}`", shown(OsStr::from_bytes(last)))
     })
 }
@@ -303,7 +307,7 @@ fn log(folder: &Path) -> PathBuf {
     folder.join("qemu.log")
 }
 
-/// The emulator: a name, or an absolute path, since it runs in a folder of its own.
+/// Returns the emulator: a name, or an absolute path, since it runs in another directory.
 fn program() -> OsString {
     let program = env::var_os(CHOICE).filter(|name| !name.is_empty());
     let program = program.unwrap_or_else(|| QEMU.into());
@@ -315,7 +319,7 @@ fn program() -> OsString {
     }
 }
 
-/// Whether a program is there: a name in a folder of the path, or a path, to which joining changes nothing.
+/// Returns whether a program exists. A name is searched in the path; an absolute path is not changed by joining.
 fn is_in_path(program: &OsStr) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
@@ -344,14 +348,14 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_shown_whatever_their_bytes() {
-        assert_eq!(last_words(b""), "without a word");
-        assert_eq!(last_words(b"\n \r\n"), "without a word");
+    fn last_line_of_any_bytes_is_shown() {
+        assert_eq!(last_words(b""), "without a message");
+        assert_eq!(last_words(b"\n \r\n"), "without a message");
         assert_eq!(last_words(b"first\nno board \xff\x1b\r\n\n"), r"saying `no board \xff\u{1b}`");
     }
 
     #[test]
-    fn an_emulator_ends_with_the_process_that_holds_it() {
+    fn emulator_ends_when_its_pipe_closes() {
         let mut program = watched();
         drop(program.stdin.take());
         let status = program.wait().unwrap();
@@ -359,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watchman_who_is_called_off_kills_nothing() {
+    fn watch_that_was_ended_kills_nothing() {
         let mut program = watched();
         program.stdin.take().unwrap().write_all(b"\n").unwrap();
         thread::sleep(Duration::from_millis(200));
@@ -370,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_waited_for_once_and_not_for_ever() {
+    fn socket_must_open_within_the_time_out() {
         let mut emulator = starting();
         assert_eq!(emulator.trouble(), None);
         emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
@@ -378,27 +382,27 @@ mod tests {
         fs::write(&emulator.socket, "").unwrap();
         assert_eq!(emulator.trouble(), None);
         fs::remove_file(&emulator.socket).unwrap();
-        assert_eq!(emulator.trouble(), None, "it was there");
+        assert_eq!(emulator.trouble(), None, "it was open before");
         emulator.kill();
         let Some(Trouble::Ended { status, last_words, life }) = emulator.trouble() else {
-            panic!("it has ended")
+            panic!("the emulator has not ended")
         };
-        assert_eq!([&*status, &*last_words], ["signal: 9 (SIGKILL)", "without a word"]);
+        assert_eq!([&*status, &*last_words], ["signal: 9 (SIGKILL)", "without a message"]);
         assert!(life.is_some());
     }
 
     #[test]
-    fn an_emulator_that_ends_without_a_socket_has_no_life() {
+    fn emulator_that_ends_without_a_socket_has_no_life() {
         let mut emulator = starting();
         emulator.kill();
         assert!(matches!(emulator.trouble(), Some(Trouble::Ended { life: None, .. })));
-        // One that nobody looked at meanwhile leaves its socket.
+        // The socket of an emulator that was not observed meanwhile stays.
         fs::write(&emulator.socket, "").unwrap();
         assert!(matches!(emulator.trouble(), Some(Trouble::Ended { life: Some(_), .. })));
     }
 
     #[test]
-    fn the_last_words_of_a_long_log_are_found_at_its_end() {
+    fn last_line_of_a_long_log_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         fs::write(&log, "x\n".repeat(100_000) + "the end\n").unwrap();

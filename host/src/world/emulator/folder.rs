@@ -1,4 +1,4 @@
-//! Private folders below the temporary one. A killed process leaves its folders; the next process removes them.
+//! Private directories of emulators in the temporary directory. Those of a killed process are removed by the next one.
 
 use super::EmulatorError;
 use crate::units::private_file::temporary;
@@ -8,22 +8,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{self, Path};
 use tempfile::TempDir;
 
-/// The longest path of a temporary folder in which the path of a socket stays legal everywhere.
+/// Maximum length of the temporary directory's path with which a socket's path is valid on all systems.
 pub(super) const PATH_LEN_MAX: usize = 70;
 
-/// Prefix of our folders, used by no other program; folders that no process holds are removed.
+/// Prefix of our directories. No other program uses it: directories with it are removed if no process has locked them.
 const PREFIX: &str = "smidgen-emulator-";
 
-/// A private folder, which is gone with this value.
+/// A private directory, which is removed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     folder: TempDir,
-    // The folder itself, locked for as long as this process lives; dropped after the folder is gone.
+    // The directory itself, locked while this process lives. Dropped after the directory is removed.
     _lock: File,
 }
 
 impl Folder {
-    /// Makes one.
+    /// Creates a directory.
     pub fn new() -> Result<Self, EmulatorError> {
         let path = temporary();
         let made = path::absolute(&path).and_then(|parent| {
@@ -34,19 +34,19 @@ impl Folder {
                 Err(io::ErrorKind::InvalidFilename.into())
             }
         });
-        // Without the path that `tempfile` adds as it stands.
+        // Only the kind of the error: `tempfile` adds the path without escaping it.
         made.map_err(|error| EmulatorError::Temporary { path, source: error.kind().into() })
     }
 
     fn new_in(parent: &Path) -> io::Result<Self> {
         loop {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-            // Another process may take the folder for an abandoned one before it is locked.
+            // Another process may have taken the directory for an abandoned one before it was locked.
             let lock = match File::open(folder.path()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 lock => lock?,
             };
-            // A file system without locks gives none to those who look for abandoned folders either.
+            // On a file system without locks, no process can lock it to remove it either.
             let _ = lock.lock();
             if folder.path().exists() {
                 return Ok(Self { folder, _lock: lock });
@@ -54,12 +54,12 @@ impl Folder {
         }
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Removes the folders beside it whose processes are gone. What cannot be removed stays.
+    /// Removes the directories of other processes that have ended, as far as possible.
     pub fn remove_abandoned(&self) {
         let Ok(owner) = fs::metadata(self.path()).map(|own| own.uid()) else { return };
         let Some(Ok(entries)) = self.path().parent().map(fs::read_dir) else { return };
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_goes_with_its_value_or_once_its_lock_is_free() {
+    fn directory_is_removed_on_drop_or_once_unlocked() {
         let parent = tempfile::tempdir().unwrap();
         let [gone, abandoned, alive] =
             std::array::from_fn(|_| Folder::new_in(parent.path()).unwrap());
@@ -97,14 +97,14 @@ mod tests {
         let Folder { folder, _lock: lock } = abandoned;
         let abandoned = folder.keep();
         fs::write(abandoned.join("line"), "").unwrap();
-        // One whose process was killed before it could take the lock.
+        // A directory whose process was killed before it could lock it.
         let bare = parent.path().join("smidgen-emulator-a");
         let stranger = parent.path().join("smidgen-notes");
         for folder in [&bare, &stranger] {
             fs::create_dir(folder).unwrap();
         }
         alive.remove_abandoned();
-        assert!(abandoned.exists(), "its lock is held");
+        assert!(abandoned.exists(), "it is locked");
         drop(lock);
         let other = Folder::new_in(parent.path()).unwrap();
         other.remove_abandoned();

@@ -1,13 +1,13 @@
-//! Emulated boards that are started again if they end.
+//! Supervision of emulated boards: restarts those that end.
 
 use super::{Emulator, Trouble};
 use crate::world::driver::{Seen, Watch};
 use std::time::Duration;
 
-/// An emulator that was started again and ends this soon after it opened its socket would always do so.
+/// Shortest time with an open socket after which a restarted emulator is worth another restart.
 const LIFE_MIN: Duration = Duration::from_secs(10);
 
-/// An emulated board that is started again if it ends.
+/// A supervised emulated board.
 struct Watched {
     emulator: Emulator,
     was_restarted: bool,
@@ -29,7 +29,7 @@ impl Watched {
             Trouble::Ended { life, .. } if !self.is_worth_a_start(life) => {
                 format!("{trouble}, again")
             }
-            // Its link waits for the socket, beside those of the other boards.
+            // Does not wait for the socket: the link reconnects while other boards go on.
             Trouble::Ended { .. } => match self.emulator.start_again() {
                 Err(error) => format!("{trouble}, and {error}"),
                 Ok(()) => {
@@ -45,14 +45,14 @@ impl Watched {
         Some(Seen::Lost { link, reason })
     }
 
-    /// Whether one that has worked for so long may work again.
+    /// Returns whether an emulator with this time of an open socket should be restarted.
     fn is_worth_a_start(&self, life: Option<Duration>) -> bool {
-        // However long it took to end: one that was started again and never got so far gets no further.
+        // A restarted emulator that never opened its socket would fail again, however long it ran.
         !self.was_restarted || life.is_some_and(|life| life >= LIFE_MIN)
     }
 }
 
-/// Starts a board again whose emulator has ended.
+/// Returns a watch that restarts emulators that end.
 pub fn restart_dead(emulators: Vec<Emulator>) -> Watch {
     let mut fleet: Vec<_> = emulators.into_iter().map(Watched::new).collect();
     Box::new(move || fleet.iter_mut().enumerate().find_map(|(link, watched)| watched.look(link)))
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     impl Watched {
-        /// The same with a program in place of what was started, which has come so far and ends.
+        /// Replaces the process by one that has ended in this stage.
         fn end_at(&mut self, stage: Stage) {
             self.emulator.kill();
             self.emulator.process = watched();
@@ -75,20 +75,22 @@ mod tests {
         }
 
         fn assert_starts_again(&mut self) {
-            let Some(Seen::Note(note)) = self.look(3) else { panic!("it is not started again") };
+            let Some(Seen::Note(note)) = self.look(3) else { panic!("it is not restarted") };
             assert!(note.starts_with("emulated mps2-m3 4 was started again: it ended"), "{note}");
         }
 
         fn assert_is_lost(&mut self, end: &str) {
-            let Some(Seen::Lost { link: 3, reason }) = self.look(3) else { panic!("it is kept") };
+            let Some(Seen::Lost { link: 3, reason }) = self.look(3) else {
+                panic!("it is not lost")
+            };
             assert!(reason.ends_with(end), "{reason}");
-            assert!(self.look(3).is_none(), "it was said");
-            assert!(self.emulator.process.try_wait().unwrap().is_some(), "it runs");
+            assert!(self.look(3).is_none(), "it is reported once");
+            assert!(self.emulator.process.try_wait().unwrap().is_some(), "the process has ended");
         }
     }
 
     #[test]
-    fn an_emulator_that_never_opens_its_socket_is_given_up() {
+    fn emulator_that_never_opens_its_socket_is_lost() {
         let mut deaf = Watched::new(starting());
         assert!(deaf.look(3).is_none());
         deaf.emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_that_ends_without_a_socket_is_started_again_once() {
+    fn emulator_that_ends_without_a_socket_is_restarted_once() {
         for delay in [0, 15, 30].map(Duration::from_secs) {
             let mut doomed = Watched::new(starting());
             doomed.end_at(Stage::Open(ago(delay)));
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_is_started_again_as_long_as_its_socket_was_open_for_a_while() {
+    fn emulator_is_restarted_while_its_socket_was_open_long_enough() {
         let mut watched = Watched::new(starting());
         for _ in 0..3 {
             watched.end_at(Stage::Open(ago(2 * LIFE_MIN)));

@@ -143,7 +143,7 @@ fn a_bad_temporary_folder_is_named_before_anything_else() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         let sentence = said.lines().last().expect("it says something");
-        assert!(sentence.starts_with("error: no folder can be made in "), "{said}");
+        assert!(sentence.starts_with("error: no directory can be created in "), "{said}");
         assert!(sentence.contains("TMPDIR") && sentence.contains(super::text(&bad)), "{said}");
         assert!(!said.contains("replacing"), "{said}");
         assert_eq!(contents(&directory.join("keyed")), before, "{said}");
