@@ -1,7 +1,8 @@
 //! Progress of long work, on stderr.
 //!
-//! A terminal shows one line that is updated in place. A log file gets plain lines: one per phase, one per tenth of
-//! slow work, and at least one every ten seconds.
+//! A terminal shows one line that is updated in place, drawn by indicatif. A log file gets plain lines: one per phase, one
+//! per tenth of slow work, and at least one every ten seconds. indicatif writes nothing to a log file, so the pace of lines
+//! and the time left are computed here, for both.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};

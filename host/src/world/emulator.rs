@@ -24,9 +24,13 @@ pub mod watched;
 const CHOICE: &str = "SMIDGEN_QEMU";
 const QEMU: &str = "qemu-system-arm";
 
-/// Starts a program and ends it when nobody holds the other end of its standard input any more, so that an emulator
-/// does not outlive a smidgen that was killed. A line on standard input calls the watchman off. What is open as
-/// standard output is for the program to read, as [`IMAGE`].
+/// A shell script that runs a program and kills it when the write end of its standard input is closed, so that an
+/// emulator does not outlive a smidgen that was killed. A line on standard input ends the watch. The program reads what
+/// is open as standard output under the name [`IMAGE`].
+///
+/// Why not a parent-death signal: only Linux has one, and macOS would need this script as well. It also arrives when the
+/// *thread* that started the program ends, where a pipe lives as long as its [`Child`], and asking for it between fork
+/// and exec takes `unsafe`. QEMU has its own watch (`-run-with exit-with-parent=on`) from version 10.2 on.
 const WATCHED: &str =
     r#"exec 3<&0 4<&1 >/dev/null; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
 
