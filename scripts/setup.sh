@@ -3,8 +3,9 @@
 # It changes nothing that is installed, so it can be run again. It needs root or sudo to install packages.
 set -eu
 cd "$(dirname "$0")/.."
-. scripts/bare-metal.sh
 
+# The targets of all boards, from the table of boards.
+bare_targets=$(sed -n 's/^ *target: "\(thumb[^"]*\)".*/\1/p' host/src/boards/board.rs | sort -u | xargs)
 # Time-out of the download of targets by rustup, in seconds.
 download_timeout=300
 refreshed=
@@ -38,6 +39,23 @@ install_packages() {
     say "Installed the packages $*."
 }
 
+# allows NAME: succeeds if SMIDGEN_BOARD_COMPILER is NAME or not set.
+allows() {
+    [ "${SMIDGEN_BOARD_COMPILER:-$1}" = "$1" ]
+}
+
+# has_targets RUSTC: succeeds if the compiler has the core libraries of all targets.
+has_targets() {
+    for target in $bare_targets; do
+        library=$("$1" --print target-libdir --target "$target" 2>/dev/null) && [ -d "$library" ] || return 1
+    done
+}
+
+# has_sources RUSTC: succeeds if the compiler can build the core library from its own sources.
+has_sources() {
+    sysroot=$("$1" --print sysroot 2>/dev/null) && [ -d "$sysroot/lib/rustlib/src/rust/library/core" ]
+}
+
 set_up_rust() {
     command -v cargo >/dev/null || give_up "Please install Rust first: see https://rustup.rs."
     command -v cc >/dev/null || install_packages gcc libc6-dev
@@ -48,6 +66,7 @@ set_up_rust() {
     say "Found Rust: $(rustc --version)."
 }
 
+# Installs a compiler that `host/src/boards/image.rs` then finds. Both call a compiler able that has a target or the sources.
 # Uses rustup where it can download targets, else Debian's compiler, which comes with the sources of the core library.
 set_up_bare_metal() {
     if allows rustup && has_targets rustc; then
@@ -111,6 +130,10 @@ set_up_second_qemu() {
     say "Unpacked a second QEMU: $("$second_qemu" --version | head -n 1)."
 }
 
+case "${SMIDGEN_BOARD_COMPILER-}" in
+    '' | rustup | debian) ;;
+    *) give_up "SMIDGEN_BOARD_COMPILER is \`$SMIDGEN_BOARD_COMPILER\`: set it to \`rustup\` or \`debian\`, or unset it." ;;
+esac
 set_up_rust
 # A step that fails does not prevent the others.
 status=0

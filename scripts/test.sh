@@ -3,7 +3,6 @@
 # ends the run. The last lines list skipped tests and count passed, failed and skipped ones.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-. scripts/bare-metal.sh
 
 # A fixed seed, so that property tests of a commit give the same result on every machine.
 # `PROPTEST_RNG_SEED=$RANDOM scripts/test.sh` draws other cases.
@@ -15,10 +14,10 @@ steps_passed=0 steps_skipped=0
 
 # board_step NAME COMMAND: runs a step that needs a compiler for the boards, or skips it.
 board_step() {
-    if [ -n "$can_build" ]; then
+    if [ -z "$missing" ]; then
         step "$@"
     else
-        echo "SKIPPED: $1: no compiler for the boards is installed" | tee -a "$log"
+        echo "SKIPPED: $1: $missing" | tee -a "$log"
         steps_skipped=$((steps_skipped + 1))
     fi
 }
@@ -58,22 +57,9 @@ tests() {
     cargo test --locked --no-fail-fast "${@/#/--package=}" -- --show-output
 }
 
-# bare_cargo TARGET COMMAND [OPTION...]: runs cargo for the target of a board, with the compiler chosen for it.
-bare_cargo() {
-    local target=$1 command=$2 rustc options=(--target "$1") variables=()
-    shift 2
-    rustc=$(board_compiler "$target") || return
-    if [ "$rustc" != rustc ]; then
-        variables+=("PATH=/usr/bin:$PATH" "RUSTC=$rustc")
-    fi
-    if ! has_target "$rustc" "$target"; then
-        variables+=(RUSTC_BOOTSTRAP=1)
-        options+=(-Z build-std=core)
-    fi
-    if [ ! -e "$("$rustc" --print target-libdir)/../bin/rust-lld" ]; then
-        variables+=("CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$target")_LINKER=ld.lld")
-    fi
-    env "${variables[@]}" cargo "$command" "${options[@]}" "$@"
+# boards TASK: runs a task on all boards of the table.
+boards() {
+    cargo run --locked --quiet --profile test --package smidgen-tests --example boards -- "$@"
 }
 
 format() {
@@ -91,48 +77,17 @@ lint_fuzzers() {
     cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" --no-default-features -- -D warnings
 }
 
-lint_boards() {
-    (cd firmware/boards && each_image lint_board)
-}
-
-lint_board() {
-    bare_cargo "$2" clippy --locked --release --package board-support --package "$1" --lib --bins --examples --features "$1/defmt" -- -D warnings
-}
-
-# each_image COMMAND: calls COMMAND with package and target of every image.
-each_image() {
-    "$1" microbit thumbv6m-none-eabi &&
-        "$1" stm32f405 thumbv7em-none-eabihf &&
-        "$1" mps2 thumbv7m-none-eabi &&
-        "$1" mps2 thumbv7em-none-eabihf &&
-        "$1" mps2 thumbv8m.main-none-eabihf
-}
-
 documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-}
-
-# thumbv6m has no `std`: a dependency on it does not compile.
-bare_metal() {
-    bare_cargo thumbv6m-none-eabi check --locked --package smidgen-protocol --package smidgen-firmware
 }
 
 # Uses the command that the README documents.
 images() {
     cargo build --locked --profile test --package smidgen || return
-    for board in microbit stm32f405 mps2-m3 mps2-m4 mps2-m7 mps2-m33; do
+    for board in $(boards names); do
         cargo run --locked --quiet --profile test --package smidgen -- image --board "$board" || return
     done
-    each_image image_size
-}
-
-image_size() {
-    size -A "${CARGO_TARGET_DIR:-firmware/boards/target}/$2/release/$1" |
-        awk -v image="$1 for $2" '
-            $1 == ".text" || $1 == ".rodata" || $1 == ".vector_table" { text += $2 }
-            $1 == ".data" { data = $2 }
-            $1 == ".bss" { bss = $2 }
-            END { printf "%s: %d bytes of text, %d of data, %d of bss\n", image, text, data, bss }'
+    boards sizes
 }
 
 # If the setup succeeds, a test that cannot run its emulated boards fails instead of being skipped.
@@ -140,15 +95,15 @@ printf '\n== setup\n'
 scripts/setup.sh && export SMIDGEN_NO_SKIP=1
 second_qemu=$PWD/target/second-qemu/qemu-system-arm
 [ ! -x "$second_qemu" ] || export SMIDGEN_OTHER_QEMU=$second_qemu
-can_build=$(can_build_boards && echo yes)
 
 step "format" format
 step "lint" lint
 step "lint of the fuzzers" lint_fuzzers
-board_step "lint of the boards" lint_boards
+missing=$(boards missing) || finish 1
+board_step "lint of the boards" boards lint
 step "unit tests and examples" tests smidgen-protocol smidgen-firmware smidgen-aggregator smidgen
 step "documentation" documentation
-board_step "protocol and firmware without a standard library" bare_metal
+board_step "protocol and firmware without a standard library" boards no-std
 board_step "images" images
 step "end to end" tests smidgen-tests
 finish 0

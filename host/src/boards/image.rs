@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 /// The workspace of the board packages.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
 
-/// The variable that chooses the compiler: `rustup` or `debian`. `scripts/bare-metal.sh` reads it too.
+/// The variable that chooses the compiler: `rustup` or `debian`. `scripts/setup.sh` installs what it names.
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
 
 /// Bytes in a line of Intel HEX.
@@ -115,9 +115,7 @@ pub fn build_example(board: &Board, name: &str) -> Result<PathBuf, ImageError> {
 }
 
 fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError> {
-    check_sources(Path::new(WORKSPACE))?;
-    let toolchain = Toolchain::find(board.target, &env::var_os(CHOICE).unwrap_or_default())?;
-    let mut command = toolchain.cargo(board.target);
+    let mut command = cargo(board.target)?;
     command.args(["build", "--locked", "--release", "--target", board.target]);
     command.args(["--package", board.package]).args(program);
     let shown = as_typed(&command);
@@ -127,6 +125,16 @@ fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError>
         reason: first_error(&String::from_utf8_lossy(&stderr)),
         command: shown,
     })
+}
+
+/// Cargo in the workspace of the boards, with a compiler that builds for `target`.
+///
+/// # Errors
+/// If the sources of the boards or a compiler are missing.
+pub fn cargo(target: &'static str) -> Result<Command, ImageError> {
+    check_sources(Path::new(WORKSPACE))?;
+    let choice = env::var_os(CHOICE).unwrap_or_default();
+    Ok(Toolchain::find(target, &choice)?.cargo(target))
 }
 
 /// A smidgen that was installed may outlive the checkout that it was built from.

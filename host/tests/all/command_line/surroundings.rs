@@ -3,6 +3,8 @@
 use super::{assert_says, smidgen, stderr};
 use crate::support::{BINARY, executable, program, script, skip};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use smidgen::boards::board::BOARDS;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::iter;
@@ -15,8 +17,6 @@ use std::process::{self, Command};
 use tempfile::tempdir;
 
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
-/// One that both compilers of a row are asked for.
-const TARGET: &str = "thumbv6m-none-eabi";
 
 /// Writes a copy of the binary that believes to be built in a checkout that does not exist.
 fn without_checkout(path: &Path) {
@@ -94,14 +94,14 @@ impl InPath {
 /// What a setting comes to.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    Compiler(String),
+    Compiler(&'static str),
     NoCompiler,
     Refused,
 }
 
 /// A command with that path and that choice, which can download nothing.
-fn asked(program: &str, folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
-    let mut command = Command::new(program);
+fn asked(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
+    let mut command = Command::new(BINARY);
     command
         .env("PATH", path)
         .env_remove(CHOICE)
@@ -113,21 +113,29 @@ fn asked(program: &str, folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> 
     command
 }
 
-fn of_script(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
-    let mut shell = asked("/bin/sh", folder, path, choice);
-    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let script = format!(". scripts/bare-metal.sh; board_compiler {TARGET}");
-    let output = shell.args(["-c", &script]).current_dir(top).output().expect("there is a shell");
-    match output.status.code() {
-        Some(0) => Decision::Compiler(String::from_utf8_lossy(&output.stdout).trim().into()),
-        Some(1) => Decision::NoCompiler,
-        Some(2) if stderr(&output).contains("set it to `rustup` or `debian`") => Decision::Refused,
-        code => panic!("{code:?}: {}", stderr(&output)),
+/// The compiler that a choice allows and that can build: the one in the path first.
+fn expected(in_path: InPath, choice: Option<&OsStr>) -> Decision {
+    let debian = Path::new("/usr/lib/rustlib/src/rust/library/core").is_dir();
+    let rustup = match in_path {
+        InPath::System => debian,
+        InPath::Nothing | InPath::Forbidden | InPath::WithNeither => false,
+        InPath::WithTarget | InPath::WithSources => true,
+    };
+    let (rustup, debian) = match choice.map(OsStr::to_str) {
+        None | Some(Some("")) => (rustup, debian),
+        Some(Some("rustup")) => (rustup, false),
+        Some(Some("debian")) => (false, debian),
+        Some(_) => return Decision::Refused,
+    };
+    match (rustup, debian) {
+        (true, _) => Decision::Compiler("rustc"),
+        (false, true) => Decision::Compiler("/usr/bin/rustc"),
+        (false, false) => Decision::NoCompiler,
     }
 }
 
 fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
-    let mut image = asked(BINARY, folder, path, choice);
+    let mut image = asked(folder, path, choice);
     let output = image.args(["image", "--board", "microbit"]).current_dir(folder).output();
     let said = stderr(&output.expect("the binary starts"));
     let says = |words: &str| said.contains(words);
@@ -136,8 +144,8 @@ fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
         () if says("no Rust compiler here can build for") => Decision::NoCompiler,
         () if says("rustc cannot be started (No such file") => Decision::NoCompiler,
         () if says("rustc cannot be started (Permission denied") => Decision::NoCompiler,
-        () if says("RUSTC=/usr/bin/rustc") => Decision::Compiler("/usr/bin/rustc".into()),
-        () if says("the image cannot be built") => Decision::Compiler("rustc".into()),
+        () if says("RUSTC=/usr/bin/rustc") => Decision::Compiler("/usr/bin/rustc"),
+        () if says("the image cannot be built") => Decision::Compiler("rustc"),
         () => panic!("{said}"),
     }
 }
@@ -161,7 +169,7 @@ fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
     ] {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
-        let mut image = asked(BINARY, folder.path(), &path, Some(OsStr::new("rustup")));
+        let mut image = asked(folder.path(), &path, Some(OsStr::new("rustup")));
         let output = image.args(["image", "--board", "microbit"]).output();
         let said = stderr(&output.expect("the binary starts"));
         assert_eq!(said.lines().last(), Some(sentence), "{in_path:?}");
@@ -169,27 +177,32 @@ fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
 }
 
 #[test]
-fn the_binary_and_the_scripts_choose_the_same_compiler() {
+fn the_variable_and_the_path_choose_the_compiler() {
     let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
     let choices = choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some);
     let choices: Vec<_> = iter::once(None).chain(choices).collect();
-    let mut decisions = Vec::new();
     let with = [InPath::WithTarget, InPath::WithSources, InPath::WithNeither];
     let without = [InPath::System, InPath::Nothing, InPath::Forbidden];
     for in_path in without.into_iter().chain(with) {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
         for &choice in &choices {
-            let decision = of_script(folder.path(), &path, choice);
             let binary = of_binary(folder.path(), &path, choice);
-            assert_eq!(binary, decision, "{in_path:?}, {choice:?}");
-            decisions.push(decision);
+            assert_eq!(binary, expected(in_path, choice), "{in_path:?}, {choice:?}");
         }
     }
-    let in_path = Decision::Compiler("rustc".into());
-    for expected in [in_path, Decision::NoCompiler, Decision::Refused] {
-        assert!(decisions.contains(&expected), "{expected:?} is never decided: {decisions:?}");
-    }
+}
+
+/// The setup runs before there is a binary, so it reads the targets from the source of the table.
+#[test]
+fn the_setup_installs_the_targets_of_all_boards() {
+    let script = "eval \"$(grep '^bare_targets=' scripts/setup.sh)\"; echo $bare_targets";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let output = shell.output().expect("there is a shell");
+    let targets: BTreeSet<_> = BOARDS.iter().map(|board| board.target).collect();
+    let printed = String::from_utf8(output.stdout).expect("targets are text");
+    assert_eq!(printed.split_whitespace().collect::<BTreeSet<_>>(), targets);
 }
 
 /// A command of a user who may have one process, this one; where users cannot be changed, of this user, who has others.

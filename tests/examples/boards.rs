@@ -1,0 +1,96 @@
+//! What `scripts/test.sh` asks of the table of boards, so that no script lists boards, targets or compilers:
+//!
+//! ```text
+//! boards missing     prints why images cannot be built here, or nothing
+//! boards names       prints the names of all boards
+//! boards lint        runs clippy on the packages of all boards
+//! boards no-std      checks that protocol and firmware build without a standard library
+//! boards sizes       builds all images and prints their sizes
+//! ```
+
+use object::{Object, ObjectSection};
+use smidgen::boards::board::{BOARDS, Board};
+use smidgen::boards::image::{self, ImageError};
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let task = env::args().nth(1).unwrap_or_default();
+    let outcome = match task.as_str() {
+        "missing" => {
+            print_missing();
+            Ok(())
+        }
+        "names" => {
+            BOARDS.iter().for_each(|board| println!("{}", board.name));
+            Ok(())
+        }
+        "lint" => images().into_iter().try_for_each(lint),
+        "no-std" => check_no_std(),
+        "sizes" => images().into_iter().try_for_each(print_size),
+        _ => Err("usage: boards missing | names | lint | no-std | sizes".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One board per image.
+fn images() -> Vec<&'static Board> {
+    let mut seen = BTreeSet::new();
+    BOARDS.iter().filter(|board| seen.insert((board.package, board.target))).collect()
+}
+
+fn print_missing() {
+    if let Some(error) = images().into_iter().find_map(|board| image::cargo(board.target).err()) {
+        println!("{error}");
+    }
+}
+
+fn lint(board: &Board) -> Outcome {
+    let features = format!("{}/defmt", board.package);
+    let mut cargo = cargo(board.target, "clippy")?;
+    cargo.args(["--release", "--package", "board-support", "--package", board.package]);
+    cargo.args(["--lib", "--bins", "--examples", "--features", &features, "--", "-D", "warnings"]);
+    run(cargo)
+}
+
+/// The smallest core has no standard library to fall back on.
+fn check_no_std() -> Outcome {
+    let mut cargo = cargo(BOARDS[0].target, "check")?;
+    cargo.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
+    cargo.args(["--package", "smidgen-protocol", "--package", "smidgen-firmware"]);
+    run(cargo)
+}
+
+fn cargo(target: &'static str, task: &str) -> Result<Command, ImageError> {
+    let mut cargo = image::cargo(target)?;
+    cargo.args([task, "--locked", "--target", target]);
+    Ok(cargo)
+}
+
+fn run(mut command: Command) -> Outcome {
+    match command.status()?.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?} failed").into()),
+    }
+}
+
+fn print_size(board: &Board) -> Outcome {
+    let elf = fs::read(image::build(board)?)?;
+    let file = object::File::parse(&*elf)?;
+    let size_of = |name: &str| file.section_by_name(name).map_or(0, |section| section.size());
+    let text: u64 = [".text", ".rodata", ".vector_table"].into_iter().map(size_of).sum();
+    let (data, bss) = (size_of(".data"), size_of(".bss"));
+    let Board { package, target, .. } = board;
+    println!("{package} for {target}: {text} bytes of text, {data} of data, {bss} of bss");
+    Ok(())
+}
