@@ -66,8 +66,9 @@ set_up_rust() {
     say "Found Rust: $(rustc --version)."
 }
 
-# Installs a compiler that `host/src/boards/image.rs` then finds. Both call a compiler able that has a target or the sources.
-# Uses rustup where it can download targets, else Debian's compiler, which comes with the sources of the core library.
+# Installs a compiler that builds for the boards, unless there is one. As `host/src/boards/image.rs` does, it accepts one
+# with the targets or with the sources of the core library. It installs targets by rustup where they can be downloaded,
+# else Debian's compiler, which comes with the sources.
 set_up_bare_metal() {
     if allows rustup && has_targets rustc; then
         say "The compiler has the targets of all boards."
