@@ -38,6 +38,8 @@ use smidgen_protocol::vector::Exponent;
 pub const CHUNK_LEN_MAX: usize = 512;
 /// Alignment of chunks, and unit of writes to flash, in bytes.
 pub const BLOCK_LEN: usize = 16;
+/// Pages for data in the journal of a micro:bit: twice the size of its memory, with some margin.
+pub const DATA_PAGES: u32 = 32;
 /// Maximum number of attempts to write the local state of a round.
 const ATTEMPTS_MAX: usize = 4;
 

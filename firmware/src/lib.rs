@@ -12,7 +12,7 @@
 //!                  ├── rows ── value                           the pass
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
 //!  objective ── curvature ── bound
-//!  fixed_point
+//!  fixed_point, identity
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ pub mod compressor;
 pub mod curvature;
 mod exponential;
 mod fixed_point;
+pub mod identity;
 pub mod journal;
 pub mod least_squares;
 pub mod logistic;

@@ -3,7 +3,7 @@
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{FdFlags, fcntl_setfd};
 use serialport::{SerialPort, TTYPort};
-use smidgen::world::transport::Address;
+use smidgen::world::transport::{Address, is_not_yet};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -63,10 +63,6 @@ impl Board {
             format!("the host has {what} nothing at {path} for {seconds} s"),
         ))
     }
-}
-
-fn is_not_yet(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 impl Read for Board {

@@ -71,6 +71,7 @@ pub use scaling::grids;
 pub use sealing::{Salts, Sealing};
 pub use setup::{Setup, Share, StepRule, Theory, WORKERS_MAX};
 pub use snapshot::{ForeignSnapshot, Snapshot};
+pub use standing::pause;
 pub use stopwatch::Elapsed;
 pub use traffic::{Carried, Traffic};
 

@@ -25,9 +25,11 @@ use std::time::Duration;
 /// Restarts without an update in between after which a board is quarantined.
 pub(crate) const RESTARTS_MAX: u32 = 8;
 
-/// The first pause of a quarantine, and how often it is doubled at most.
-const PAUSE_MIN: Duration = Duration::from_secs(10);
-const DOUBLINGS_MAX: u32 = 6;
+/// Pause before a worker or a link is tried again that has failed `times` times before: 10 s, doubled up to 640 s.
+pub fn pause(times: u32) -> Duration {
+    const DOUBLINGS_MAX: u32 = 6;
+    Duration::from_secs(10) * 2u32.pow(times.min(DOUBLINGS_MAX))
+}
 
 /// The setbacks of a worker since its last update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +143,7 @@ impl Standing {
         // The next restart exceeds the limit, so a board that still restarts is not restored eight times in vain.
         let setbacks = Setbacks { restarts: RESTARTS_MAX, quarantines: quarantines + 1 };
         *self = Self::Quarantined(setbacks, reason.clone());
-        (PAUSE_MIN * 2u32.pow(quarantines.min(DOUBLINGS_MAX)), notice)
+        (pause(quarantines), notice)
     }
 
     /// Its link was opened anew; returns whether a quarantine is cut short, since another board may be there.

@@ -1,6 +1,7 @@
 //! The boards that smidgen has images for.
 
 use crate::units::shown::typed;
+use smidgen_firmware::identity;
 use std::path::Path;
 use std::str::FromStr;
 use thiserror::Error;
@@ -112,9 +113,6 @@ const MPS2: Board = Board {
 const ALIAS: &str = "mps2";
 const ALIASED: &str = "mps2-m3";
 
-/// Announces an identity in the RAM of a board, as `firmware/boards/support/src/identity.rs` describes it.
-const IDENTITY_MAGIC: u64 = u64::from_le_bytes(*b"smidgen!");
-
 /// Draws a seed in a shell.
 const SHELL_SEED: &str = "0x$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')";
 
@@ -152,13 +150,16 @@ impl Board {
 
     /// Options that make QEMU this board: its machine, no terminal, and in its RAM an identity and, if one is given, a seed.
     pub fn qemu_options(&self, identity: &str, seed: Option<&str>) -> Vec<String> {
-        let magic = format!("{IDENTITY_MAGIC:#x}");
+        let magic = format!("{:#x}", identity::MAGIC);
         let words = [Some(magic.as_str()), Some(identity), seed];
         let machine = ["-M", self.machine, "-nographic", "-monitor", "none"].map(str::to_owned);
-        let loaders = (self.identity_address..).step_by(8).zip(words).filter_map(|(addr, word)| {
-            let loader = format!("loader,addr={addr:#x},data={},data-len=8", word?);
-            Some(["-device".to_owned(), loader])
-        });
+        let loaders = (self.identity_address..).step_by(identity::WORD_LEN).zip(words).filter_map(
+            |(addr, word)| {
+                let loader =
+                    format!("loader,addr={addr:#x},data={},data-len={}", word?, identity::WORD_LEN);
+                Some(["-device".to_owned(), loader])
+            },
+        );
         machine.into_iter().chain(loaders.flatten()).collect()
     }
 

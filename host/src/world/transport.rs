@@ -201,7 +201,7 @@ pub fn open(address: &Address, baud: u32) -> Result<(Reader, Writer), TransportE
 }
 
 /// Returns whether an error of a read or write means "not yet".
-fn is_not_yet(error: &io::Error) -> bool {
+pub fn is_not_yet(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }

@@ -24,7 +24,7 @@ use nrf51_hal::{
     uart::{Baudrate, Parity, Pins, Uart},
 };
 use smidgen_firmware::{
-    journal::FlashJournal,
+    journal::{DATA_PAGES, FlashJournal},
     objectives::Objectives,
     worker::{Board, Worker},
 };
@@ -32,9 +32,6 @@ use smidgen_protocol::seal::BOOT_LEN;
 
 /// Bytes buffered while the worker computes: the longest frame, with some margin.
 const QUEUE_LEN: usize = 575;
-
-/// Pages of the journal for data: twice the size of the memory, with some margin.
-const DATA_PAGES: u32 = 32;
 
 #[entry]
 fn main() -> ! {

@@ -1,8 +1,8 @@
 //! The identity of a board: a number that differs between boards.
 //!
 //! Hardware has such a number, while an emulator gives all boards of a type the same one. An emulator may therefore put
-//! a number into the bytes at `_identity`, which no program initialises: [`MAGIC`], then the identity, both
-//! little-endian. In QEMU, with `A` the address of `_identity`:
+//! a number into the bytes at `_identity`, which no program initialises, as [`smidgen_firmware::identity`] lays them
+//! out. In QEMU, with `A` the address of `_identity`:
 //!
 //! ```text
 //! -device loader,addr=A,data=0x216e656764696d73,data-len=8 -device loader,addr=A+8,data=IDENTITY,data-len=8
@@ -10,14 +10,11 @@
 //!
 //! The image that runs in an emulator is thus the image that is flashed.
 //!
-//! For boards whose emulator has no source of randomness, eight random bytes, the *seed*, not 0, may follow at A+16.
-//! QEMU writes all of these again at a reset of the board, so the next eight bytes count its starts: they are zero at
-//! power-up and a reset leaves them unchanged.
+//! QEMU writes magic, identity and seed again at a reset of the board. It does not write the count of starts, which is
+//! zero at power-up.
 
+use smidgen_firmware::identity::MAGIC;
 use smidgen_protocol::seal::BOOT_LEN;
-
-/// Marks an injected identity. After power-up, RAM contains it by chance with probability 2^-64.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"smidgen!");
 
 unsafe extern "C" {
     static mut _identity: [u64; 4];

@@ -2,15 +2,13 @@
 
 use super::flood::Gauge;
 use crate::world::transport::Address;
+use smidgen_aggregator::pause;
 use std::time::{Duration, Instant};
 
 /// A link that was up for longer than this has held.
 const HELD_TIME: Duration = Duration::from_secs(10);
 /// Losses in a row that get a note each; the next note covers the rest.
 const TOLD_LOSSES_MAX: u32 = 2;
-/// How long a flooded link stays closed at first. Doubles with each flood, up to `DOUBLINGS_MAX` times.
-const PAUSE_MIN: Duration = Duration::from_secs(10);
-const DOUBLINGS_MAX: u32 = 6;
 
 /// Where a link leads.
 pub struct Place {
@@ -53,7 +51,7 @@ impl Place {
 
     /// The link is being closed because of a flood: for how long, and what to say.
     pub fn shut(&mut self) -> (Duration, String) {
-        let pause = PAUSE_MIN * 2u32.pow(self.floods.min(DOUBLINGS_MAX));
+        let pause = pause(self.floods);
         self.floods += 1;
         self.is_shut = true;
         self.gauge = Gauge::default();
