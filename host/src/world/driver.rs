@@ -7,7 +7,7 @@ use crate::options::Faults;
 use crate::problem::objective::Objective;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::simulation::Line;
-use crate::world::transport::{Address, LinkEvent, Links, Lookout, TransportError};
+use crate::world::transport::{Address, LinkEvent, Links, Rediscovery, TransportError};
 use crate::world::{Clock, Measured, World, WorldError};
 use place::Place;
 use smidgen_aggregator::{Aggregator, Event, Setup};
@@ -82,8 +82,8 @@ impl Driver {
         line: Line,
     ) -> Result<Self, TransportError> {
         let (events, received) = channel();
-        let lookout = Arc::new(Lookout::default());
-        let open = |(index, address)| lookout.open(index, address, line.baud, events.clone());
+        let rediscovery = Arc::new(Rediscovery::default());
+        let open = |(index, address)| rediscovery.open(index, address, line.baud, events.clone());
         let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
         Ok(Self::new(setup, links, places, received).with_faults(line))
     }
@@ -216,7 +216,7 @@ impl Driver {
         if let Some(address) = place.abandon() {
             self.notes
                 .push(format!("no board of this run is at {address}, which sends without end"));
-            return self.links[link].look_elsewhere();
+            return self.links[link].reject_guess();
         }
         let (pause, note) = place.shut();
         self.notes.push(note);
@@ -244,7 +244,7 @@ impl Driver {
         };
         self.notes.push(note);
         place.abandon();
-        self.links[link].look_elsewhere();
+        self.links[link].reject_guess();
     }
 
     fn look_after(&mut self) -> Result<(), WorldError> {

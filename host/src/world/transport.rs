@@ -21,14 +21,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod link;
-mod lookout;
 mod loopback;
+mod rediscovery;
 mod serial;
 mod socket;
 
 pub use link::{Chunk, Link, LinkEvent, Links};
-pub use lookout::Lookout;
 pub use loopback::{End, Incoming, Outgoing, loopback};
+pub use rediscovery::Rediscovery;
 
 /// The receiving half of a byte stream.
 ///

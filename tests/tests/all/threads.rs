@@ -4,7 +4,7 @@ use embedded_io_adapters::std::FromStd;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
-use smidgen::world::transport::{Address, Link, Lookout, loopback};
+use smidgen::world::transport::{Address, Link, Rediscovery, loopback};
 use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
@@ -117,11 +117,11 @@ struct Hub {
 }
 
 impl Hub {
-    fn lookout(&self) -> Arc<Lookout> {
+    fn rediscovery(&self) -> Arc<Rediscovery> {
         use serialport::{SerialPortInfo, SerialPortType::Unknown};
         let hub = self.clone();
         let info = |name: &String| SerialPortInfo { port_name: name.clone(), port_type: Unknown };
-        Arc::new(Lookout::over(move || {
+        Arc::new(Rediscovery::over(move || {
             let listed = hub.names.lock().unwrap().iter().map(info).collect();
             hub.seekers.lock().unwrap().insert(thread::current().id());
             listed
@@ -150,12 +150,12 @@ impl Hub {
 fn boards_that_return_at_other_ports_are_told_apart() {
     let experiment = experiment(FEW_DIGITS);
     let hub = Hub::default();
-    let lookout = hub.lookout();
+    let rediscovery = hub.rediscovery();
     let (events, received) = channel();
     let mut ports: Vec<_> = (0..4).map(|index| hub.plug_in(index, pty::pair())).collect();
     let addresses: Vec<_> = ports.iter().map(|(_, port)| port.address()).collect();
     let open = |(index, address): (usize, &Address)| {
-        let link = lookout.open(index, address, 115_200, events.clone());
+        let link = rediscovery.open(index, address, 115_200, events.clone());
         link.unwrap_or_else(|error| panic!("{error}"))
     };
     let links = addresses.iter().enumerate().map(open).collect();

@@ -1,7 +1,7 @@
 //! A link to one board: a thread that reads from it, and reopens the stream if it is lost.
 
-use super::lookout::{Found, Search};
-use super::{Address, Lookout, POLL, Reader, TransportError, Writer, is_not_yet};
+use super::rediscovery::{Found, Search};
+use super::{Address, POLL, Reader, Rediscovery, TransportError, Writer, is_not_yet};
 use std::convert::Infallible;
 use std::ops::{Deref, Index, IndexMut};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -13,9 +13,9 @@ use std::{fmt, io, mem};
 /// Longest time of a write that did not meet a full buffer. The operating system buffers several frames.
 const PROMPT_TIME_MAX: Duration = Duration::from_millis(60);
 /// Wait before the first attempt to reopen a lost link. It doubles with each attempt.
-const REOPEN_PACE_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// Longest wait between two attempts.
-const REOPEN_PACE_MAX: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Time after which a link counts as up, so that the wait between attempts starts again from its minimum.
 const UP_TIME_MIN: Duration = Duration::from_secs(2);
 /// Longest time that dropped links wait for their threads, which may be connecting.
@@ -77,7 +77,7 @@ pub enum LinkEvent {
     Up {
         /// Its current address.
         address: Address,
-        /// True if another board may be there, so that [`Link::look_elsewhere`] may be needed.
+        /// True if another board may be there, so that [`Link::reject_guess`] may be needed.
         is_guess: bool,
     },
 }
@@ -90,21 +90,21 @@ type Outlet = Mutex<Result<Writer, Closed>>;
 struct Closed {
     reason: String,
     /// True if it led to the wrong board.
-    is_wrong: bool,
+    is_rejected: bool,
     /// Earliest time to reopen it.
     not_before: Option<Instant>,
 }
 
 impl Closed {
     fn lost(reason: String) -> Self {
-        Self { reason, is_wrong: false, not_before: None }
+        Self { reason, is_rejected: false, not_before: None }
     }
 }
 
 /// A byte stream to one board that survives unplugged cables and restarted servers.
 ///
 /// A new link is up. Its thread sends events with the number of the link to `events`: [`LinkEvent::Down`] and
-/// [`LinkEvent::Up`] alternate. A serial port that comes back under another name is found by a [`Lookout`]. Dropping
+/// [`LinkEvent::Up`] alternate. A serial port that comes back under another name is found by a [`Rediscovery`]. Dropping
 /// the link ends the thread and closes the stream.
 pub struct Link {
     outlet: Arc<Outlet>,
@@ -127,7 +127,7 @@ impl Link {
         baud: u32,
         events: Sender<(usize, LinkEvent)>,
     ) -> Result<Self, TransportError> {
-        Arc::new(Lookout::default()).open(link, address, baud, events)
+        Arc::new(Rediscovery::default()).open(link, address, baud, events)
     }
 
     /// Creates a link over an open stream that cannot be reopened, such as a [`loopback`](super::loopback).
@@ -152,13 +152,13 @@ impl Link {
         let (stop, stopped) = channel();
         let (ending, ended) = channel::<()>();
         let listener = Listener::new(link, outlet.clone(), search, events, stopped);
-        let listen = move || {
+        let read = move || {
             // Dropped last, also by a panic: the stream is closed by then.
             let _ending = ending;
             let mut listener = listener;
             listener.run(reader)
         };
-        thread::Builder::new().spawn(listen).map_err(TransportError::NoThread)?;
+        thread::Builder::new().spawn(read).map_err(TransportError::NoThread)?;
         Ok(Self { outlet, clogged: false, stop: Some(stop), ended: Some(ended) })
     }
 
@@ -187,12 +187,12 @@ impl Link {
     }
 
     /// Closes a stream that was a wrong [guess](LinkEvent::Up), and continues the search.
-    pub fn look_elsewhere(&mut self) {
+    pub fn reject_guess(&mut self) {
         let mut outlet = lock(&self.outlet);
         // If the stream was lost meanwhile, the search already continues.
         if outlet.is_ok() {
             let reason = "no board of this run is there".into();
-            *outlet = Err(Closed { is_wrong: true, ..Closed::lost(reason) });
+            *outlet = Err(Closed { is_rejected: true, ..Closed::lost(reason) });
         }
     }
 
@@ -321,7 +321,7 @@ struct Listener {
     /// Returns buffers to `buffers`.
     home: Sender<Vec<u8>>,
     /// Wait before the next attempt to reopen a lost link.
-    pace: Duration,
+    backoff: Duration,
 }
 
 impl Listener {
@@ -336,8 +336,8 @@ impl Listener {
         for _ in 0..CHUNKS_MAX {
             home.send(vec![0; CHUNK_LEN_MAX]).expect("the receiver exists");
         }
-        let pace = REOPEN_PACE_MIN;
-        Self { link, outlet, search, events, stopped, buffers, home, pace }
+        let backoff = BACKOFF_MIN;
+        Self { link, outlet, search, events, stopped, buffers, home, backoff }
     }
 
     /// Reads and reopens the stream. Returns `None` when the link or the receiver of its events is dropped, or the
@@ -345,13 +345,13 @@ impl Listener {
     fn run(&mut self, mut reader: Reader) -> Option<Infallible> {
         loop {
             let since = Instant::now();
-            let reason = self.hear(reader)?;
+            let reason = self.receive(reader)?;
             if since.elapsed() >= UP_TIME_MIN {
-                self.pace = REOPEN_PACE_MIN;
+                self.backoff = BACKOFF_MIN;
             }
-            let Closed { reason, is_wrong, .. } = self.close(reason);
+            let Closed { reason, is_rejected, .. } = self.close(reason);
             self.report(LinkEvent::Down(reason))?;
-            let Found { halves, address, is_guess } = self.open_again(is_wrong)?;
+            let Found { halves, address, is_guess } = self.open_again(is_rejected)?;
             let writer;
             (reader, writer) = halves;
             *lock(&self.outlet) = Ok(writer);
@@ -360,7 +360,7 @@ impl Listener {
     }
 
     /// Forwards received bytes until the stream is lost, and returns the reason.
-    fn hear(&self, mut reader: Reader) -> Option<String> {
+    fn receive(&self, mut reader: Reader) -> Option<String> {
         while self.stopped.try_recv() == Err(TryRecvError::Empty) {
             if let Ok(buffer) = self.buffers.recv_timeout(POLL) {
                 let mut chunk = Chunk { buffer, len: 0, home: self.home.clone() };
@@ -396,22 +396,22 @@ impl Listener {
         outlet.as_ref().err().cloned().unwrap_or_else(|| Closed::lost(reason))
     }
 
-    fn open_again(&mut self, is_wrong: bool) -> Option<Found> {
+    fn open_again(&mut self, is_rejected: bool) -> Option<Found> {
         let search = self.search.as_mut()?;
-        if is_wrong {
-            search.pass();
+        if is_rejected {
+            search.reject();
         } else {
             search.lose();
         }
-        let mut wait = self.pace;
+        let mut wait = self.backoff;
         while self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
             // `shut` may have been called since it was lost.
             wait = pause(&self.outlet);
             if !wait.is_zero() {
                 continue;
             }
-            self.pace = REOPEN_PACE_MAX.min(2 * self.pace);
-            wait = self.pace;
+            self.backoff = BACKOFF_MAX.min(2 * self.backoff);
+            wait = self.backoff;
             if let Some(found) = search.attempt() {
                 return Some(found);
             }
@@ -443,15 +443,15 @@ mod tests {
         event
     }
 
-    fn hear_bytes(events: &Receiver<(usize, LinkEvent)>, len: usize) -> Vec<u8> {
-        let mut heard = vec![];
-        while heard.len() < len {
+    fn receive_bytes(events: &Receiver<(usize, LinkEvent)>, len: usize) -> Vec<u8> {
+        let mut received = vec![];
+        while received.len() < len {
             match next(events) {
-                LinkEvent::Bytes(bytes) => heard.extend_from_slice(&bytes),
+                LinkEvent::Bytes(bytes) => received.extend_from_slice(&bytes),
                 other => panic!("{other:?} instead of bytes"),
             }
         }
-        heard
+        received
     }
 
     /// Serves one connection: answers every byte with its complement.
@@ -474,7 +474,7 @@ mod tests {
             let bytes: Vec<u8> = (0..len).map(|i| (i * 31) as u8).collect();
             link.write(&bytes, SOON).unwrap();
             let answer: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
-            assert_eq!(hear_bytes(events, len), answer, "{len} bytes");
+            assert_eq!(receive_bytes(events, len), answer, "{len} bytes");
         }
     }
 
@@ -564,7 +564,7 @@ mod tests {
         let ups = events.iter().filter(|(_, event)| matches!(event, LinkEvent::Up { .. }));
         assert_eq!(ups.take(4).count(), 4);
         // After 0.2, 0.4, 0.8 and 1.6 s, not after 0.2 s each.
-        assert!(start.elapsed() >= 15 * REOPEN_PACE_MIN, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= 15 * BACKOFF_MIN, "{:?}", start.elapsed());
     }
 
     #[test]
@@ -586,7 +586,7 @@ mod tests {
         let address = server.address();
         let (sender, events) = channel();
         let mut link = Link::open(7, &address, 115_200, sender).unwrap();
-        let asks: [fn(&mut Link); 2] = [|link| link.shut(SOON), Link::look_elsewhere];
+        let asks: [fn(&mut Link); 2] = [|link| link.shut(SOON), Link::reject_guess];
         for ask in asks {
             // The server closes before the host does.
             server.leave();
@@ -658,7 +658,7 @@ mod tests {
         assert!(events.recv_timeout(4 * POLL).is_err(), "no buffer is free");
         assert!(!flood.is_finished(), "the sender is blocked");
         drop(held);
-        assert_eq!(hear_bytes(&events, 900 * CHUNK_LEN_MAX).len(), 900 * CHUNK_LEN_MAX);
+        assert_eq!(receive_bytes(&events, 900 * CHUNK_LEN_MAX).len(), 900 * CHUNK_LEN_MAX);
     }
 
     /// Receives nothing, slowly.
@@ -696,7 +696,7 @@ mod tests {
         let mut bytes = [0; 4];
         board.read_exact(&mut bytes).unwrap();
         board.write_all(&bytes).unwrap();
-        assert_eq!(hear_bytes(&events, 4), b"ping");
+        assert_eq!(receive_bytes(&events, 4), b"ping");
         drop(board);
         assert!(matches!(next(&events), LinkEvent::Down(_)));
         assert_eq!(events.recv(), Err(std::sync::mpsc::RecvError), "the thread has ended");
@@ -727,7 +727,7 @@ mod tests {
             let mut received = vec![0; len];
             master.read_exact(&mut received).unwrap();
             master.write_all(&received).unwrap();
-            assert_eq!(hear_bytes(&events, len), every[..len]);
+            assert_eq!(receive_bytes(&events, len), every[..len]);
         }
         // The port stays open here, so that its name is not reused and opened in its place.
         drop(master);
@@ -764,18 +764,18 @@ mod tests {
     #[derive(Clone, Default)]
     struct Hub {
         ports: Arc<Mutex<Vec<String>>>,
-        looks: Arc<AtomicU32>,
+        listings: Arc<AtomicU32>,
     }
 
     impl Hub {
-        fn lookout(&self) -> Arc<Lookout> {
+        fn rediscovery(&self) -> Arc<Rediscovery> {
             use serialport::{SerialPortInfo, SerialPortType::Unknown};
             let hub = self.clone();
             let info =
                 |port: &String| SerialPortInfo { port_name: port.clone(), port_type: Unknown };
-            Arc::new(Lookout::over(move || {
+            Arc::new(Rediscovery::over(move || {
                 let listed = hub.ports.lock().unwrap().iter().map(info).collect();
-                hub.looks.fetch_add(1, Ordering::Relaxed);
+                hub.listings.fetch_add(1, Ordering::Relaxed);
                 listed
             }))
         }
@@ -787,14 +787,14 @@ mod tests {
         /// Unplugs a port. The returned value keeps its name from being reused by another test.
         fn pull(&self, (board, port, address): Plug) -> serialport::TTYPort {
             self.ports.lock().unwrap().retain(|name| *name != address.to_string());
-            self.looks.store(0, Ordering::Relaxed);
+            self.listings.store(0, Ordering::Relaxed);
             drop(board);
             port
         }
 
         /// Waits until the ports have been listed `count` times since one was unplugged.
-        fn wait_for_looks(&self, count: u32) {
-            while self.looks.load(Ordering::Relaxed) < count {
+        fn wait_for_listings(&self, count: u32) {
+            while self.listings.load(Ordering::Relaxed) < count {
                 thread::sleep(POLL);
             }
         }
@@ -814,17 +814,17 @@ mod tests {
         let hub = Hub::default();
         let [bystander, board, neighbour, wrong, mut right] = [(); 5].map(|()| plug());
         [&bystander, &board, &neighbour].into_iter().for_each(|plug| hub.plug_in(plug));
-        let lookout = hub.lookout();
+        let rediscovery = hub.rediscovery();
         let (sender, events) = channel();
-        let mut link = lookout.open(7, &board.2, 115_200, sender.clone()).unwrap();
-        let _other = lookout.open(8, &neighbour.2, 115_200, sender).unwrap();
+        let mut link = rediscovery.open(7, &board.2, 115_200, sender.clone()).unwrap();
+        let _other = rediscovery.open(8, &neighbour.2, 115_200, sender).unwrap();
         let _name = hub.pull(board);
         assert!(matches!(next(&events), LinkEvent::Down(_)));
         // It takes neither a port that existed before nor one of another link.
-        hub.wait_for_looks(3);
+        hub.wait_for_listings(3);
         hub.plug_in(&wrong);
         assert_eq!(next(&events), LinkEvent::Up { address: wrong.2.clone(), is_guess: true });
-        link.look_elsewhere();
+        link.reject_guess();
         assert_eq!(next(&events), LinkEvent::Down("no board of this run is there".into()));
         hub.plug_in(&right);
         assert_eq!(next(&events), LinkEvent::Up { address: right.2.clone(), is_guess: true });
@@ -847,6 +847,6 @@ mod tests {
             io::ErrorKind::TimedOut
         );
         master.write_all(b"sorry").unwrap();
-        assert_eq!(hear_bytes(&events, 5), b"sorry");
+        assert_eq!(receive_bytes(&events, 5), b"sorry");
     }
 }

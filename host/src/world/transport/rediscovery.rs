@@ -13,22 +13,22 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// A port whose USB board has a serial number is found by that number, under any name. Any other port is searched under
 /// its old name, then among ports that have appeared since it was lost and that no other link uses. Such a port is a
 /// guess, on which the board must identify itself.
-pub struct Lookout {
+pub struct Rediscovery {
     list: Box<dyn Fn() -> Vec<SerialPortInfo> + Send + Sync>,
-    taken: Mutex<BTreeSet<String>>,
+    in_use: Mutex<BTreeSet<String>>,
 }
 
-impl Default for Lookout {
+impl Default for Rediscovery {
     /// Searches the ports of this computer.
     fn default() -> Self {
         Self::over(|| ports::list().unwrap_or_default())
     }
 }
 
-impl Lookout {
+impl Rediscovery {
     /// Searches the ports that `list` returns.
     pub fn over(list: impl Fn() -> Vec<SerialPortInfo> + Send + Sync + 'static) -> Self {
-        Self { list: Box::new(list), taken: Mutex::default() }
+        Self { list: Box::new(list), in_use: Mutex::default() }
     }
 
     /// Opens a link like [`Link::open`], and registers its port.
@@ -47,8 +47,8 @@ impl Lookout {
         Link::start(link, halves, Some(search), events)
     }
 
-    fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.taken.lock().expect("no panic while locked")
+    fn in_use(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.in_use.lock().expect("no panic while locked")
     }
 
     fn names(&self) -> BTreeSet<String> {
@@ -68,7 +68,7 @@ pub struct Found {
 
 /// The search for the stream of one link.
 pub struct Search {
-    lookout: Arc<Lookout>,
+    rediscovery: Arc<Rediscovery>,
     address: Address,
     baud: u32,
     /// The serial port that it uses.
@@ -76,13 +76,13 @@ pub struct Search {
     /// Identity of the USB board, if it has a serial number.
     usb: Option<UsbPortInfo>,
     /// Ports that existed when its own was lost, and later ones that were rejected.
-    passed: BTreeSet<String>,
+    rejected: BTreeSet<String>,
 }
 
 impl Search {
-    fn new(lookout: Arc<Lookout>, address: Address, baud: u32) -> Self {
-        let (port, usb, passed) = (None, None, BTreeSet::new());
-        Self { lookout, address, baud, port, usb, passed }
+    fn new(rediscovery: Arc<Rediscovery>, address: Address, baud: u32) -> Self {
+        let (port, usb, rejected) = (None, None, BTreeSet::new());
+        Self { rediscovery, address, baud, port, usb, rejected }
     }
 
     fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
@@ -91,9 +91,9 @@ impl Search {
         };
         let port = port.clone();
         let halves = serial::open(&port, self.baud)?;
-        self.usb = serial::usb_identity(&real_name(&port), &(self.lookout.list)());
+        self.usb = serial::usb_identity(&real_name(&port), &(self.rediscovery.list)());
         let name = real_name(&port);
-        self.lookout.taken().insert(name.clone());
+        self.rediscovery.in_use().insert(name.clone());
         self.port = Some(name);
         Ok(halves)
     }
@@ -101,18 +101,18 @@ impl Search {
     /// Releases a lost stream. The ports that exist now are not the one that will come back.
     pub fn lose(&mut self) {
         self.free();
-        self.passed = self.lookout.names();
+        self.rejected = self.rediscovery.names();
     }
 
     /// Releases a wrong guess, which is not tried again until its port has vanished.
-    pub fn pass(&mut self) {
-        self.passed.extend(self.port.clone());
+    pub fn reject(&mut self) {
+        self.rejected.extend(self.port.clone());
         self.free();
     }
 
     fn free(&mut self) {
         if let Some(port) = self.port.take() {
-            self.lookout.taken().remove(&port);
+            self.rediscovery.in_use().remove(&port);
         }
     }
 
@@ -122,7 +122,7 @@ impl Search {
             let halves = super::open(&self.address, self.baud).ok()?;
             return Some(Found { halves, address: self.address.clone(), is_guess: false });
         };
-        let (port, listed) = (port.clone(), (self.lookout.list)());
+        let (port, listed) = (port.clone(), (self.rediscovery.list)());
         if let Some(usb) = &self.usb {
             let now = serial::port_of(usb, &listed)?.to_owned();
             return self.try_port(&now, false);
@@ -133,23 +133,23 @@ impl Search {
     /// Tries ports that have appeared since the stream was lost.
     fn guess(&mut self, listed: &[SerialPortInfo]) -> Option<Found> {
         let there = |port: &String| listed.iter().any(|info| info.port_name == *port);
-        self.passed.retain(there);
+        self.rejected.retain(there);
         let appeared: Vec<_> = listed
             .iter()
             .map(|info| info.port_name.clone())
-            .filter(|port| !self.passed.contains(port))
+            .filter(|port| !self.rejected.contains(port))
             .collect();
         appeared.iter().find_map(|port| self.try_port(port, true))
     }
 
     fn try_port(&mut self, port: &str, is_guess: bool) -> Option<Found> {
         let name = real_name(port);
-        let mut taken = self.lookout.taken();
-        if taken.contains(&name) {
+        let mut in_use = self.rediscovery.in_use();
+        if in_use.contains(&name) {
             return None;
         }
         let halves = serial::open(port, self.baud).ok()?;
-        taken.insert(name.clone());
+        in_use.insert(name.clone());
         self.port = Some(name);
         Some(Found { halves, address: Address::Serial(port.into()), is_guess })
     }
