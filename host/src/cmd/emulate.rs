@@ -8,7 +8,7 @@ use smidgen::boards::image;
 use smidgen::cli::Emulate;
 use smidgen::output::progress::Progress;
 use smidgen::world::emulator::Emulator;
-use smidgen::world::emulator::watched::restart_dead;
+use smidgen::world::emulator::supervisor::supervise;
 use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
 
@@ -27,7 +27,7 @@ pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> 
     let place = |(n, e): (usize, &Emulator)| format!("emulated {} {}", e.board().name, n + 1);
     let places = emulators.iter().enumerate().map(place).collect();
     let driver = experiment.driver(&addresses, places)?;
-    let mut driver = driver.with_watch(restart_dead(emulators));
+    let mut driver = driver.with_watch(supervise(emulators));
     train_and_report(&experiment, launch, &mut driver, progress)
 }
 

@@ -18,7 +18,7 @@ use std::{env, fs, thread};
 use thiserror::Error;
 
 mod folder;
-pub mod watched;
+pub mod supervisor;
 
 /// Environment variable that names the emulator; the default is [`QEMU`] in the path.
 const CHOICE: &str = "SMIDGEN_QEMU";
@@ -56,12 +56,12 @@ pub enum EmulatorError {
     #[error("{} is not installed: run `scripts/setup.sh` once, or name another QEMU in {CHOICE}", shown(.0))]
     Missing(OsString),
     /// QEMU does not open its socket.
-    #[error("QEMU cannot emulate the board {board}: {trouble}")]
-    Trouble {
+    #[error("QEMU cannot emulate the board {board}: {failure}")]
+    Failed {
         /// Name of the board.
         board: &'static str,
         /// The reason.
-        trouble: Trouble,
+        failure: Failure,
     },
     /// This process was asked to stop.
     #[error(transparent)]
@@ -89,20 +89,20 @@ pub enum EmulatorError {
 
 /// Failure of an emulator.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Trouble {
+pub enum Failure {
     /// QEMU has ended.
-    #[error("it ended with {status}, {last_words}")]
+    #[error("it ended with {status}, {last_line}")]
     Ended {
         /// Its exit status.
         status: String,
         /// The last line of its log, as a part of a sentence.
-        last_words: String,
+        last_line: String,
         /// Time since its socket was first seen; `None` if it never was.
-        life: Option<Duration>,
+        uptime: Option<Duration>,
     },
     /// QEMU is running, but has not opened its socket.
     #[error("it did not open its socket in {START_TIMEOUT:?}; the machine may be overloaded")]
-    Deaf,
+    NoSocket,
 }
 
 /// Stage of an emulator.
@@ -165,30 +165,32 @@ impl Emulator {
     }
 
     /// Returns its failure, if there is one, without waiting.
-    pub fn trouble(&mut self) -> Option<Trouble> {
+    pub fn failure(&mut self) -> Option<Failure> {
         let open = match self.stage {
             // Checked first: QEMU may have opened the socket and ended since.
             Stage::Starting(_) if self.socket.exists() => Stage::Open(Instant::now()),
             stage => stage,
         };
         self.stage = open;
-        self.death().or_else(|| match self.stage {
-            Stage::Starting(since) => (since.elapsed() > START_TIMEOUT).then_some(Trouble::Deaf),
+        self.exit().or_else(|| match self.stage {
+            Stage::Starting(since) => {
+                (since.elapsed() > START_TIMEOUT).then_some(Failure::NoSocket)
+            }
             Stage::Open(_) => None,
         })
     }
 
-    fn death(&mut self) -> Option<Trouble> {
+    fn exit(&mut self) -> Option<Failure> {
         let status = self.process.try_wait().transpose()?.map_or_else(
             |error| format!("an unknown status ({error})"),
             |status| status.to_string(),
         );
         let log = tail(&log(self.folder.path())).unwrap_or_default();
-        let life = match self.stage {
+        let uptime = match self.stage {
             Stage::Starting(_) => None,
             Stage::Open(since) => Some(since.elapsed()),
         };
-        Some(Trouble::Ended { status, last_words: last_words(&log), life })
+        Some(Failure::Ended { status, last_line: last_line(&log), uptime })
     }
 
     /// Powers the board off, which clears its RAM. Does nothing to a board that is off.
@@ -209,7 +211,7 @@ impl Emulator {
         self.wait_for_socket()
     }
 
-    /// Like [`restart`](Self::restart), but without waiting: the socket opens later, or [`trouble`](Self::trouble)
+    /// Like [`restart`](Self::restart), but without waiting: the socket opens later, or [`failure`](Self::failure)
     /// returns the failure.
     pub fn start_again(&mut self) -> Result<(), EmulatorError> {
         self.kill();
@@ -242,8 +244,8 @@ impl Emulator {
         let deadline = Instant::now() + START_TIMEOUT;
         while UnixStream::connect(&self.socket).is_err() {
             let is_late = Instant::now() > deadline;
-            if let Some(trouble) = self.trouble().or(is_late.then_some(Trouble::Deaf)) {
-                return Err(EmulatorError::Trouble { board: self.board.name, trouble });
+            if let Some(failure) = self.failure().or(is_late.then_some(Failure::NoSocket)) {
+                return Err(EmulatorError::Failed { board: self.board.name, failure });
             }
             interrupt::check()?;
             thread::sleep(POLL_INTERVAL);
@@ -300,7 +302,7 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the last line of a log that is not blank, as a part of a sentence.
-fn last_words(log: &[u8]) -> String {
+fn last_line(log: &[u8]) -> String {
     let last = log.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).rfind(|l| !l.is_empty());
     last.map_or("without a message".into(), |last| {
         format!("saying `{}`", shown(OsStr::from_bytes(last)))
@@ -333,7 +335,7 @@ fn is_in_path(program: &OsStr) -> bool {
 mod tests {
     use super::*;
 
-    pub fn watched() -> Child {
+    pub fn watched_process() -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", WATCHED, "sh", "sleep", "60"]).stdin(Stdio::piped()).spawn().unwrap()
     }
@@ -343,7 +345,7 @@ mod tests {
         let folder = Folder::new().unwrap();
         let socket = folder.path().join(LINE);
         let (board, image) = (Board::find("mps2-m3").unwrap(), tempfile::tempfile().unwrap());
-        let (process, stage) = (watched(), Stage::Starting(Instant::now()));
+        let (process, stage) = (watched_process(), Stage::Starting(Instant::now()));
         Emulator { board, image, identity: 1, folder, socket, process, stage }
     }
 
@@ -353,14 +355,14 @@ mod tests {
 
     #[test]
     fn last_line_of_any_bytes_is_shown() {
-        assert_eq!(last_words(b""), "without a message");
-        assert_eq!(last_words(b"\n \r\n"), "without a message");
-        assert_eq!(last_words(b"first\nno board \xff\x1b\r\n\n"), r"saying `no board \xff\u{1b}`");
+        assert_eq!(last_line(b""), "without a message");
+        assert_eq!(last_line(b"\n \r\n"), "without a message");
+        assert_eq!(last_line(b"first\nno board \xff\x1b\r\n\n"), r"saying `no board \xff\u{1b}`");
     }
 
     #[test]
     fn emulator_ends_when_its_pipe_closes() {
-        let mut program = watched();
+        let mut program = watched_process();
         drop(program.stdin.take());
         let status = program.wait().unwrap();
         assert!(!status.success(), "it was not killed: {status}");
@@ -368,7 +370,7 @@ mod tests {
 
     #[test]
     fn watch_that_was_ended_kills_nothing() {
-        let mut program = watched();
+        let mut program = watched_process();
         program.stdin.take().unwrap().write_all(b"\n").unwrap();
         thread::sleep(Duration::from_millis(200));
         let running = program.try_wait().unwrap().is_none();
@@ -380,29 +382,29 @@ mod tests {
     #[test]
     fn socket_must_open_within_the_time_out() {
         let mut emulator = starting();
-        assert_eq!(emulator.trouble(), None);
+        assert_eq!(emulator.failure(), None);
         emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
-        assert_eq!(emulator.trouble(), Some(Trouble::Deaf));
+        assert_eq!(emulator.failure(), Some(Failure::NoSocket));
         fs::write(&emulator.socket, "").unwrap();
-        assert_eq!(emulator.trouble(), None);
+        assert_eq!(emulator.failure(), None);
         fs::remove_file(&emulator.socket).unwrap();
-        assert_eq!(emulator.trouble(), None, "it was open before");
+        assert_eq!(emulator.failure(), None, "it was open before");
         emulator.kill();
-        let Some(Trouble::Ended { status, last_words, life }) = emulator.trouble() else {
+        let Some(Failure::Ended { status, last_line, uptime }) = emulator.failure() else {
             panic!("the emulator has not ended")
         };
-        assert_eq!([&*status, &*last_words], ["signal: 9 (SIGKILL)", "without a message"]);
-        assert!(life.is_some());
+        assert_eq!([&*status, &*last_line], ["signal: 9 (SIGKILL)", "without a message"]);
+        assert!(uptime.is_some());
     }
 
     #[test]
-    fn emulator_that_ends_without_a_socket_has_no_life() {
+    fn emulator_that_ends_without_a_socket_has_no_uptime() {
         let mut emulator = starting();
         emulator.kill();
-        assert!(matches!(emulator.trouble(), Some(Trouble::Ended { life: None, .. })));
+        assert!(matches!(emulator.failure(), Some(Failure::Ended { uptime: None, .. })));
         // The socket of an emulator that was not observed meanwhile stays.
         fs::write(&emulator.socket, "").unwrap();
-        assert!(matches!(emulator.trouble(), Some(Trouble::Ended { life: Some(_), .. })));
+        assert!(matches!(emulator.failure(), Some(Failure::Ended { uptime: Some(_), .. })));
     }
 
     #[test]
@@ -411,6 +413,6 @@ mod tests {
         let log = folder.path().join("log");
         fs::write(&log, "x\n".repeat(100_000) + "the end\n").unwrap();
         assert_eq!(tail(&log).unwrap().len() as u64, TAIL_LEN_MAX);
-        assert_eq!(last_words(&tail(&log).unwrap()), "saying `the end`");
+        assert_eq!(last_line(&tail(&log).unwrap()), "saying `the end`");
     }
 }

@@ -1,20 +1,20 @@
 //! Supervision of emulated boards: restarts those that end.
 
-use super::{Emulator, Trouble};
+use super::{Emulator, Failure};
 use crate::world::driver::{Seen, Watch};
 use std::time::Duration;
 
 /// Shortest time with an open socket after which a restarted emulator is worth another restart.
-const LIFE_MIN: Duration = Duration::from_secs(10);
+const UPTIME_MIN: Duration = Duration::from_secs(10);
 
 /// A supervised emulated board.
-struct Watched {
+struct Supervised {
     emulator: Emulator,
     was_restarted: bool,
     is_lost: bool,
 }
 
-impl Watched {
+impl Supervised {
     fn new(emulator: Emulator) -> Self {
         Self { emulator, was_restarted: false, is_lost: false }
     }
@@ -23,19 +23,19 @@ impl Watched {
         if self.is_lost {
             return None;
         }
-        let trouble = self.emulator.trouble()?;
-        let reason = match trouble {
-            Trouble::Deaf => trouble.to_string(),
-            Trouble::Ended { life, .. } if !self.is_worth_a_start(life) => {
-                format!("{trouble}, again")
+        let failure = self.emulator.failure()?;
+        let reason = match failure {
+            Failure::NoSocket => failure.to_string(),
+            Failure::Ended { uptime, .. } if !self.is_worth_restarting(uptime) => {
+                format!("{failure}, again")
             }
             // Does not wait for the socket: the link reconnects while other boards go on.
-            Trouble::Ended { .. } => match self.emulator.start_again() {
-                Err(error) => format!("{trouble}, and {error}"),
+            Failure::Ended { .. } => match self.emulator.start_again() {
+                Err(error) => format!("{failure}, and {error}"),
                 Ok(()) => {
                     self.was_restarted = true;
                     let name = self.emulator.board().name;
-                    let note = format!("emulated {name} {} was started again: {trouble}", link + 1);
+                    let note = format!("emulated {name} {} was started again: {failure}", link + 1);
                     return Some(Seen::Note(note));
                 }
             },
@@ -46,35 +46,37 @@ impl Watched {
     }
 
     /// Returns whether an emulator with this time of an open socket should be restarted.
-    fn is_worth_a_start(&self, life: Option<Duration>) -> bool {
+    fn is_worth_restarting(&self, uptime: Option<Duration>) -> bool {
         // A restarted emulator that never opened its socket would fail again, however long it ran.
-        !self.was_restarted || life.is_some_and(|life| life >= LIFE_MIN)
+        !self.was_restarted || uptime.is_some_and(|uptime| uptime >= UPTIME_MIN)
     }
 }
 
 /// Returns a watch that restarts emulators that end.
-pub fn restart_dead(emulators: Vec<Emulator>) -> Watch {
-    let mut fleet: Vec<_> = emulators.into_iter().map(Watched::new).collect();
-    Box::new(move || fleet.iter_mut().enumerate().find_map(|(link, watched)| watched.look(link)))
+pub fn supervise(emulators: Vec<Emulator>) -> Watch {
+    let mut fleet: Vec<_> = emulators.into_iter().map(Supervised::new).collect();
+    Box::new(move || {
+        fleet.iter_mut().enumerate().find_map(|(link, supervised)| supervised.look(link))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{ago, starting, watched};
+    use super::super::tests::{ago, starting, watched_process};
     use super::super::{START_TIMEOUT, Stage};
     use super::*;
 
-    impl Watched {
+    impl Supervised {
         /// Replaces the process by one that has ended in this stage.
         fn end_at(&mut self, stage: Stage) {
             self.emulator.kill();
-            self.emulator.process = watched();
+            self.emulator.process = watched_process();
             self.emulator.kill();
             let _ = std::fs::remove_file(&self.emulator.socket);
             self.emulator.stage = stage;
         }
 
-        fn assert_starts_again(&mut self) {
+        fn assert_restarts(&mut self) {
             let Some(Seen::Note(note)) = self.look(3) else { panic!("it is not restarted") };
             assert!(note.starts_with("emulated mps2-m3 4 was started again: it ended"), "{note}");
         }
@@ -91,31 +93,31 @@ mod tests {
 
     #[test]
     fn emulator_that_never_opens_its_socket_is_lost() {
-        let mut deaf = Watched::new(starting());
-        assert!(deaf.look(3).is_none());
-        deaf.emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
-        deaf.assert_is_lost("the machine may be overloaded");
+        let mut silent = Supervised::new(starting());
+        assert!(silent.look(3).is_none());
+        silent.emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
+        silent.assert_is_lost("the machine may be overloaded");
     }
 
     #[test]
     fn emulator_that_ends_without_a_socket_is_restarted_once() {
         for delay in [0, 15, 30].map(Duration::from_secs) {
-            let mut doomed = Watched::new(starting());
-            doomed.end_at(Stage::Open(ago(delay)));
-            doomed.assert_starts_again();
-            doomed.end_at(Stage::Starting(ago(delay)));
-            doomed.assert_is_lost(", again");
+            let mut failing = Supervised::new(starting());
+            failing.end_at(Stage::Open(ago(delay)));
+            failing.assert_restarts();
+            failing.end_at(Stage::Starting(ago(delay)));
+            failing.assert_is_lost(", again");
         }
     }
 
     #[test]
     fn emulator_is_restarted_while_its_socket_was_open_long_enough() {
-        let mut watched = Watched::new(starting());
+        let mut supervised = Supervised::new(starting());
         for _ in 0..3 {
-            watched.end_at(Stage::Open(ago(2 * LIFE_MIN)));
-            watched.assert_starts_again();
+            supervised.end_at(Stage::Open(ago(2 * UPTIME_MIN)));
+            supervised.assert_restarts();
         }
-        watched.end_at(Stage::Open(ago(LIFE_MIN / 2)));
-        watched.assert_is_lost(", again");
+        supervised.end_at(Stage::Open(ago(UPTIME_MIN / 2)));
+        supervised.assert_is_lost(", again");
     }
 }
