@@ -150,7 +150,7 @@ fn the_report_of_a_killed_or_damaged_run_says_so() {
     let rounds = fs::read(run.join("rounds.jsonl")).expect("the rounds are there");
     fs::write(run.join("rounds.jsonl"), &rounds[..rounds.len() - 20]).expect("there is room");
     fs::write(run.join("summary.json"), "{ \"finished\": fal").expect("there is room");
-    assert_says(&refusal_in(&directory, "report run"), &["summary.json", "remove the file"]);
+    assert_says(&refusal_in(&directory, "report run"), &["summary.json", "or remove it"]);
     fs::remove_file(run.join("summary.json")).expect("it was there");
     assert!(smidgen(directory.path(), "report run").status.success());
     let report = fs::read_to_string(run.join("report.html")).expect("the report is there");

@@ -124,7 +124,7 @@ fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
     let slow = |address: &str| format!("{address} takes ");
     let report = fs::read_to_string(run.join("report.html")).expect("there is a report");
     for text in [&told, &report] {
-        assert!(text.contains("on the line, where its bytes take"), "{text}");
+        assert!(text.contains("on the line, but its bytes take only"), "{text}");
         assert!(!text.contains(&slow(&boards[2])), "{text}");
     }
     assert!(boards[..2].iter().all(|address| told.contains(&slow(address))), "{told}");
