@@ -2,7 +2,7 @@
 
 use crate::units::private_file;
 use crate::units::shown::{shown, typed};
-use crate::units::text::{self, Coding, MARK};
+use crate::units::text::{self, Encoding, MARK};
 use smidgen_aggregator::{Salts, Sealing};
 use smidgen_protocol::seal::{KEY_LEN, Key};
 use std::fs::{self, File};
@@ -41,12 +41,12 @@ pub enum KeyError {
     )]
     Malformed(PathBuf),
     /// It is text that is not read.
-    #[error("--key: {} holds no key: {coding}", shown(path))]
-    Coding {
+    #[error("--key: {} holds no key: {encoding}", shown(path))]
+    Encoding {
         /// The file.
         path: PathBuf,
         /// What it is.
-        coding: Coding,
+        encoding: Encoding,
     },
     /// A key is there already.
     #[error(
@@ -104,8 +104,8 @@ impl KeyFile {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX as usize));
         file.take(FILE_LEN_MAX).read_to_end(&mut text).map_err(failed)?;
-        let coding = |coding| KeyError::Coding { path: path.into(), coding };
-        let text = text::utf8(&text).map_err(coding)?;
+        let encoding = |encoding| KeyError::Encoding { path: path.into(), encoding };
+        let text = text::utf8(&text).map_err(encoding)?;
         parse(text).ok_or_else(|| KeyError::Malformed(path.into()))
     }
 

@@ -39,7 +39,7 @@ pub fn run(arguments: &Image) -> Result<()> {
 
 /// Builds the image of a board, and shows that in `progress`.
 pub fn build(board: &Board, progress: &mut Progress) -> Result<PathBuf, ImageError> {
-    interrupt::employ();
+    interrupt::begin_children();
     let name = board.name;
     progress.phase(&format!("building the image for {name} (about a minute the first time)"));
     image::build(board)

@@ -64,7 +64,7 @@ fn check_data(path: &Path) -> Result<(), Unrepeatable> {
     if Dataset::is_built_in(path) {
         return Ok(());
     }
-    let obstacle = fs::metadata(path).err().or_else(|| files::what_else(path));
+    let obstacle = fs::metadata(path).err().or_else(|| files::not_regular(path));
     obstacle.map_or(Ok(()), |source| Err(Unrepeatable { path: path.into(), source }))
 }
 

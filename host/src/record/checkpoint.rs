@@ -195,7 +195,7 @@ impl Flaw {
     fn ends_search(&self) -> bool {
         match self {
             Self::Version => true,
-            Self::Unreadable(error) => !files::is_not_plain(error),
+            Self::Unreadable(error) => !files::is_not_regular(error),
             Self::Foreign | Self::Damaged => false,
             Self::Records(error) => match error {
                 RecordError::Busy { .. } | RecordError::Write { .. } | RecordError::Read { .. } => {

@@ -70,7 +70,7 @@ fn remove_parts(directory: &Path) -> Result<(), RecordError> {
     for entry in fs::read_dir(directory).map_err(write_error(directory))? {
         let path = entry.map_err(write_error(directory))?.path();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let whole = files::whole_name(name);
+        let whole = files::replaced_name(name);
         if whole.is_some_and(|whole| is_ours(whole) || checkpoint::round_of(whole).is_some()) {
             fs::remove_file(&path).map_err(write_error(&path))?;
         }

@@ -105,7 +105,7 @@ pub fn train(
         }
         let Some(event) = event else {
             if interrupt::is_requested()
-                && (interrupt::is_urgent() || !begun || !observer.keeps_state())
+                && (interrupt::is_immediate() || !begun || !observer.keeps_state())
             {
                 return Err(WorldError::Interrupted.into());
             }

@@ -22,8 +22,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     // Without this, opening a pipe would wait for a writer. The kind is checked on the open file to avoid a race.
     options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     // A socket cannot be opened, and the system's error for that is hard to understand.
-    let file = options.open(path).map_err(|error| what_else(path).unwrap_or(error))?;
-    match other_kind(file.metadata()?.file_type()) {
+    let file = options.open(path).map_err(|error| not_regular(path).unwrap_or(error))?;
+    match describe_kind(file.metadata()?.file_type()) {
         Some(error) => Err(error),
         None => Ok(file),
     }
@@ -42,21 +42,21 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// A path does not lead to a regular file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}, not a regular file")]
-struct NotPlain(&'static str);
+struct NotRegular(&'static str);
 
 /// Returns whether the error is that a file is not a regular one.
-pub fn is_not_plain(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|cause| cause.is::<NotPlain>())
+pub fn is_not_regular(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<NotRegular>())
 }
 
 /// Returns an error that describes what a path leads to, if it exists and is not a regular file. Does not open it,
 /// which might block or disturb a writer.
-pub fn what_else(path: &Path) -> Option<io::Error> {
-    other_kind(fs::metadata(path).ok()?.file_type())
+pub fn not_regular(path: &Path) -> Option<io::Error> {
+    describe_kind(fs::metadata(path).ok()?.file_type())
 }
 
 /// Returns an error that describes a file that is not regular.
-fn other_kind(kind: FileType) -> Option<io::Error> {
+fn describe_kind(kind: FileType) -> Option<io::Error> {
     if kind.is_file() {
         return None;
     }
@@ -69,12 +69,12 @@ fn other_kind(kind: FileType) -> Option<io::Error> {
     } else {
         "it is a device"
     };
-    Some(io::Error::other(NotPlain(what)))
+    Some(io::Error::other(NotRegular(what)))
 }
 
 /// Returns the name of the file that a partial file was to replace, or `None` if the name is not that of a partial
 /// file.
-pub fn whole_name(part: &str) -> Option<&str> {
+pub fn replaced_name(part: &str) -> Option<&str> {
     let (whole, random) = part.strip_suffix(PART)?.rsplit_once('.')?;
     random.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(whole)
 }
@@ -179,9 +179,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let part = tempfile::Builder::new().prefix("a.json.").suffix(PART).tempfile_in(&folder);
         let part = part.unwrap().path().file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(whole_name(&part), Some("a.json"));
+        assert_eq!(replaced_name(&part), Some("a.json"));
         for other in ["a.json", "a.part", "a.json.x-y.part", ".part"] {
-            assert_eq!(whole_name(other), None, "{other}");
+            assert_eq!(replaced_name(other), None, "{other}");
         }
     }
 

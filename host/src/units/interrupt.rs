@@ -24,10 +24,10 @@ static STATE: Mutex<State> = Mutex::new(State { stage: Stage::Preparing, writes:
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
 /// Process groups of child programs, which end with this process. Locked while one is started or waited for.
-static EMPLOYED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static CHILDREN: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// Time limit for closing the open round. Service managers often allow ten seconds in total.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Exit code of a run that stopped on request, the one that shells use for Ctrl-C.
 pub const EXIT_CODE: u8 = 130;
@@ -38,7 +38,7 @@ enum Stage {
     /// Before training. The process may block on a pipe, so it must end at once.
     Preparing,
     /// Child programs are running, which must be ended first.
-    Employing,
+    RunningChildren,
     /// A run is in progress, which must be stopped in order.
     Training,
 }
@@ -67,8 +67,8 @@ impl Drop for Writing {
         let mut state = state();
         state.writes -= 1;
         match state.stage {
-            Stage::Preparing if state.writes == 0 && is_requested() => leave(),
-            Stage::Preparing | Stage::Employing | Stage::Training => {}
+            Stage::Preparing if state.writes == 0 && is_requested() => stop_before_training(),
+            Stage::Preparing | Stage::RunningChildren | Stage::Training => {}
         }
     }
 }
@@ -76,7 +76,7 @@ impl Drop for Writing {
 /// The process was stopped on request before training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stopped on request")]
-pub struct Ended;
+pub struct StopRequested;
 
 /// Starts to handle requests. Signals that were ignored at the start stay ignored: SIGHUP under `nohup`, or SIGINT of a
 /// script's background job.
@@ -87,7 +87,7 @@ pub fn listen() -> io::Result<()> {
     let mut requests = Signals::new::<[i32; 0], i32>([])?;
     let handle = requests.handle();
     // The thread is started first: without it, a handled signal would be lost.
-    thread::Builder::new().spawn(move || requests.forever().for_each(|_| hear()))?;
+    thread::Builder::new().spawn(move || requests.forever().for_each(|_| handle_request()))?;
     for request in [SIGINT, SIGTERM, SIGHUP] {
         if !disposition::is_ignored(request)? {
             handle.add_signal(request)?;
@@ -97,7 +97,7 @@ pub fn listen() -> io::Result<()> {
 }
 
 /// Counts a request, and ends the process if there is nothing to wait for.
-fn hear() {
+fn handle_request() {
     let state = state();
     let earlier = REQUESTS.fetch_add(1, Ordering::Relaxed);
     FIRST.get_or_init(Instant::now);
@@ -105,30 +105,30 @@ fn hear() {
     match (state.stage, earlier) {
         // The guard of the write ends the process when it is dropped.
         (Stage::Preparing, 0) if state.writes > 0 => {}
-        (Stage::Preparing, _) => leave(),
+        (Stage::Preparing, _) => stop_before_training(),
         (Stage::Training, 0) => {
             let _ = writeln!(
                 io::stderr(),
                 "\nstopping after the open round, at most {} s from now; a second request stops at once",
-                PATIENCE.as_secs()
+                ROUND_TIMEOUT.as_secs()
             );
         }
-        (Stage::Employing, 0) | (Stage::Training, 1) => {}
-        (Stage::Employing, 1..) | (Stage::Training, 2..) => exit(),
+        (Stage::RunningChildren, 0) | (Stage::Training, 1) => {}
+        (Stage::RunningChildren, 1..) | (Stage::Training, 2..) => exit(),
     }
 }
 
 /// Prints a message and ends the process.
-fn leave() -> ! {
-    let _ = writeln!(io::stderr(), "\n{Ended}");
+fn stop_before_training() -> ! {
+    let _ = writeln!(io::stderr(), "\n{StopRequested}");
     exit()
 }
 
 /// Ends this process and its child programs.
 fn exit() -> ! {
     // Locked until the end, so that no program is started any more.
-    let employed = employed();
-    for &group in employed.iter() {
+    let children = children();
+    for &group in children.iter() {
         // This fails only if the whole group has ended.
         let _ = kill_process_group(group, Signal::KILL);
     }
@@ -137,8 +137,8 @@ fn exit() -> ! {
 
 /// Locks the process groups that end with this process. A group must be removed as soon as it has been waited for,
 /// since its id may then be reused.
-pub fn employed() -> MutexGuard<'static, Vec<Pid>> {
-    EMPLOYED.lock().expect("no panic while locked")
+pub fn children() -> MutexGuard<'static, Vec<Pid>> {
+    CHILDREN.lock().expect("no panic while locked")
 }
 
 fn state() -> MutexGuard<'static, State> {
@@ -151,8 +151,8 @@ fn enter(stage: Stage) {
 }
 
 /// Enters the stage in which the first request only sets a flag, which callers poll with [`check`].
-pub fn employ() {
-    enter(Stage::Employing);
+pub fn begin_children() {
+    enter(Stage::RunningChildren);
 }
 
 /// Enters the stage in which the first request stops the run in order.
@@ -164,9 +164,9 @@ pub fn begin_training() {
 ///
 /// # Errors
 /// If there was one.
-pub fn check() -> Result<(), Ended> {
+pub fn check() -> Result<(), StopRequested> {
     match is_requested() {
-        true => Err(Ended),
+        true => Err(StopRequested),
         false => Ok(()),
     }
 }
@@ -183,11 +183,11 @@ pub fn is_requested() -> bool {
 
 /// Returns whether the time to close the open round is over.
 pub fn is_overdue() -> bool {
-    FIRST.get().is_some_and(|first| first.elapsed() > PATIENCE)
+    FIRST.get().is_some_and(|first| first.elapsed() > ROUND_TIMEOUT)
 }
 
 /// Returns whether the run should stop at once.
-pub fn is_urgent() -> bool {
+pub fn is_immediate() -> bool {
     REQUESTS.load(Ordering::Relaxed) > 1
 }
 

@@ -1,6 +1,6 @@
 //! Child programs that are run for their output, and that end on a request to stop.
 
-use crate::units::interrupt::{self, Ended};
+use crate::units::interrupt::{self, StopRequested};
 use crate::units::shown::shown;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsStr;
@@ -33,7 +33,7 @@ pub enum ProgramError {
     },
     /// This process was asked to stop.
     #[error(transparent)]
-    Interrupted(#[from] Ended),
+    Interrupted(#[from] StopRequested),
 }
 
 impl ProgramError {
@@ -117,38 +117,38 @@ impl Group {
     /// Starts a program in a new process group, so that Ctrl-C reaches only this process.
     fn spawn(command: &mut Command) -> io::Result<Self> {
         // Locked so that no request arrives between the start and the entry in the list.
-        let mut employed = interrupt::employed();
+        let mut children = interrupt::children();
         let program = command.process_group(0).spawn()?;
         let id = Pid::from_child(&program);
-        employed.push(id);
+        children.push(id);
         Ok(Self { program, id: Some(id) })
     }
 
     fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let mut employed = interrupt::employed();
+        let mut children = interrupt::children();
         let status = self.program.try_wait();
         if !matches!(status, Ok(None)) {
-            self.forget(&mut employed);
+            self.forget(&mut children);
         }
         status
     }
 
     /// Removes its id from the list and returns it, unless the program was waited for already.
-    fn forget(&mut self, employed: &mut Vec<Pid>) -> Option<Pid> {
+    fn forget(&mut self, children: &mut Vec<Pid>) -> Option<Pid> {
         let id = self.id.take()?;
-        employed.retain(|&group| group != id);
+        children.retain(|&group| group != id);
         Some(id)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let mut employed = interrupt::employed();
-        if let Some(id) = self.forget(&mut employed) {
+        let mut children = interrupt::children();
+        if let Some(id) = self.forget(&mut children) {
             // This fails only if the whole group has ended.
             let _ = kill_process_group(id, Signal::KILL);
             // Unlocked because the end may take a while, and a request must not wait for it.
-            drop(employed);
+            drop(children);
             let _ = self.program.wait();
         }
     }

@@ -29,12 +29,12 @@ pub enum TextError {
     },
     /// It is not UTF-8 text.
     #[error(transparent)]
-    Coding(#[from] Coding),
+    Encoding(#[from] Encoding),
 }
 
 /// The likely encoding of bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Coding {
+pub enum Encoding {
     /// UTF-16: two or four bytes per character.
     #[error("it is UTF-16 text; save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`")]
     Utf16,
@@ -75,7 +75,7 @@ pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
         }
         // A device may have no end. A zero byte shows early that it is not text.
         if bytes[seen..].contains(&0) {
-            return Err(coding(&bytes).into());
+            return Err(encoding(&bytes).into());
         }
         for end in (seen..bytes.len()).filter(|&at| bytes[at] == b'\n') {
             (line, line_start) = (line + 1, end + 1);
@@ -87,33 +87,33 @@ pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
             return Err(TextError::Long(limits.len));
         }
     }
-    String::from_utf8(bytes).map_err(|error| coding(error.as_bytes()).into())
+    String::from_utf8(bytes).map_err(|error| encoding(error.as_bytes()).into())
 }
 
 /// Converts bytes to text.
 ///
 /// # Errors
 /// If they are not UTF-8 text.
-pub fn utf8(bytes: &[u8]) -> Result<&str, Coding> {
+pub fn utf8(bytes: &[u8]) -> Result<&str, Encoding> {
     match str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(coding(bytes)),
+        _ => Err(encoding(bytes)),
     }
 }
 
 /// Returns the likely encoding of bytes that are not UTF-8 text.
-fn coding(bytes: &[u8]) -> Coding {
+fn encoding(bytes: &[u8]) -> Encoding {
     let is_marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     if is_marked || is_every_other_zero(bytes) {
-        return Coding::Utf16;
+        return Encoding::Utf16;
     }
     let is_text = |byte: &u8| *byte >= 0x20 || byte.is_ascii_whitespace();
     match str::from_utf8(bytes) {
         Err(error) if bytes.iter().all(is_text) => {
             let before = &bytes[..error.valid_up_to()];
-            Coding::Latin1 { line: 1 + before.iter().filter(|&&byte| byte == b'\n').count() }
+            Encoding::Latin1 { line: 1 + before.iter().filter(|&&byte| byte == b'\n').count() }
         }
-        _ => Coding::Binary,
+        _ => Encoding::Binary,
     }
 }
 
@@ -149,14 +149,17 @@ mod tests {
         };
         for mark in ["", "\u{feff}"] {
             for bytes in [utf16(u16::to_le_bytes, mark), utf16(u16::to_be_bytes, mark)] {
-                assert_eq!(utf8(&bytes), Err(Coding::Utf16), "{bytes:?}");
-                assert!(matches!(of(&bytes), Err(TextError::Coding(Coding::Utf16))), "{bytes:?}");
+                assert_eq!(utf8(&bytes), Err(Encoding::Utf16), "{bytes:?}");
+                assert!(
+                    matches!(of(&bytes), Err(TextError::Encoding(Encoding::Utf16))),
+                    "{bytes:?}"
+                );
             }
         }
-        assert_eq!(utf8(b"k = 4\nout = \"\xfcber\"\n"), Err(Coding::Latin1 { line: 2 }));
-        assert_eq!(utf8(b"\x1f\x8b\x08\x00"), Err(Coding::Binary));
-        assert_eq!(utf8(b"\x1f\x8b\x08\x01"), Err(Coding::Binary));
-        assert_eq!(utf8(b"text\0"), Err(Coding::Binary));
+        assert_eq!(utf8(b"k = 4\nout = \"\xfcber\"\n"), Err(Encoding::Latin1 { line: 2 }));
+        assert_eq!(utf8(b"\x1f\x8b\x08\x00"), Err(Encoding::Binary));
+        assert_eq!(utf8(b"\x1f\x8b\x08\x01"), Err(Encoding::Binary));
+        assert_eq!(utf8(b"text\0"), Err(Encoding::Binary));
         assert_eq!(utf8("über".as_bytes()), Ok("über"));
         assert_eq!(of("über\n".as_bytes()).unwrap(), "über\n");
     }
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn devices_and_pipes_are_read_like_files() {
         let zeros = read(Path::new("/dev/zero"), LIMITS);
-        assert!(matches!(zeros, Err(TextError::Coding(Coding::Binary))));
+        assert!(matches!(zeros, Err(TextError::Encoding(Encoding::Binary))));
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         crate::units::files::make_pipe(&pipe);

@@ -1,7 +1,7 @@
 //! Boards emulated by QEMU, each with a unix socket as its serial line.
 
 use crate::boards::board::Board;
-use crate::units::interrupt::{self, Ended};
+use crate::units::interrupt::{self, StopRequested};
 use crate::units::program::scarcity;
 use crate::units::shown::shown;
 use folder::Folder;
@@ -65,7 +65,7 @@ pub enum EmulatorError {
     },
     /// This process was asked to stop.
     #[error(transparent)]
-    Interrupted(#[from] Ended),
+    Interrupted(#[from] StopRequested),
     /// The temporary directory cannot be used.
     #[error(
         "no directory can be created in {} ({source}): set TMPDIR to a writable directory with a path of at most {} \
