@@ -47,13 +47,13 @@ impl OutputError {
 }
 
 /// Prints to standard output.
-fn say(text: impl std::fmt::Display) -> Result<(), OutputError> {
+fn print(text: impl std::fmt::Display) -> Result<(), OutputError> {
     let (mut stdout, text) = (stdout(), text.to_string());
     writeln!(stdout, "{}", lines(&text)).and_then(|()| stdout.flush()).map_err(OutputError)
 }
 
 /// Prints to standard error, and ignores errors.
-pub fn complain(text: &str) {
+pub fn eprint(text: &str) {
     let _ = writeln!(io::stderr(), "{}", lines(text));
 }
 
@@ -86,7 +86,7 @@ pub enum Origin {
 #[error(
     "the data in {} have changed since the checkpoint was written: restore the file, or start the run again", shown(.0)
 )]
-pub struct OtherData(PathBuf);
+pub struct DataChanged(PathBuf);
 
 /// The run to be resumed is complete.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,7 @@ fn launch(experiment: &Experiment, origin: Origin, progress: &mut Progress) -> R
     };
     checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.claim(&mut locks))?;
     if checkpoint.data_checksum != experiment.data_checksum() {
-        return Err(OtherData(options.dataset.clone()).into());
+        return Err(DataChanged(options.dataset.clone()).into());
     }
     let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
     let round = snapshot.round();
@@ -171,7 +171,7 @@ fn train_and_report(
     let recorded = record(experiment, start, checkpoints, world, &mut progress);
     let Recorded { directory, mut summary } = recorded.map_err(|Failed { cause, resumable }| {
         let advice = advice(&cause, at.as_deref(), resumable);
-        Halted { cause, advice }
+        RunFailed { cause, advice }
     })?;
     progress.finish();
     let options = experiment.options();
@@ -185,14 +185,14 @@ fn train_and_report(
     }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
     conclude(experiment.options(), &summary)?;
-    say(format_args!("Open {} in a browser.", shown(&report)))?;
+    print(format_args!("Open {} in a browser.", shown(&report)))?;
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
 }
 
 /// A run that failed, with advice.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}{advice}")]
-struct Halted {
+struct RunFailed {
     cause: Box<TrainingError>,
     advice: String,
 }
@@ -268,7 +268,7 @@ fn compare(
 fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     let norm = summary.gradient_norm_squared;
     let norm = norm.map_or_else(String::new, |norm| format!(", ‖∇f‖² {}", number(norm)));
-    say(format_args!(
+    print(format_args!(
         "{}, loss {}{norm}; {} uplink and {} downlink in {}.",
         counted(summary.rounds.into(), "round", "rounds"),
         number(summary.loss.unwrap_or(f64::NAN)),
@@ -284,35 +284,35 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
                 format!("; {} also slow", counted(more as u64, "other line is", "other lines are"))
             }
         };
-        complain(&format!("warning: {sentence}{more}"));
+        eprint(&format!("warning: {sentence}{more}"));
     }
-    if let Some(earlier) = summary.left_before_end() {
-        say(format_args!("{}.", best(earlier)))?;
+    if let Some(earlier) = summary.earlier_best() {
+        print(format_args!("{}.", best(earlier)))?;
     }
     if let (Some(target), Some(reached)) = (options.target, summary.target_reached) {
         let reached = if reached { "was reached" } else { "was not reached" };
-        say(format_args!("The target, ‖∇f‖² ≤ {}, {reached}.", number(target)))?;
+        print(format_args!("The target, ‖∇f‖² ≤ {}, {reached}.", number(target)))?;
     }
     if let Some(TestRecord { rows, loss, accuracy }) = summary.test {
         let accuracy = accuracy.map(|share| format!(", accuracy {:.1} %", 100.0 * share));
         let (loss, accuracy) = (number(loss), accuracy.unwrap_or_default());
-        say(format_args!("On {rows} held-out rows: loss {loss}{accuracy}."))?;
+        print(format_args!("On {rows} held-out rows: loss {loss}{accuracy}."))?;
     }
     if summary.has_diverged() {
-        complain("warning: the run diverged; try a smaller step size (--step)");
-        say("It diverged: it is not compared, and the model is useless.")?;
+        eprint("warning: the run diverged; try a smaller step size (--step)");
+        print("It diverged: it is not compared, and the model is useless.")?;
     } else if let Some(sentence) =
         summary.gamma.and_then(|gamma| step(gamma, &summary.theory, summary.gamma_tuned))
     {
-        say(format_args!("{sentence}."))?;
+        print(format_args!("{sentence}."))?;
     }
     if options.check_theory {
-        say(match summary.violation {
+        print(match summary.violation {
             None => "The inequalities of the proof held in every round.".into(),
             Some(Violation { round, inequality }) => {
                 format!("Round {round} was the first in which {inequality} did not hold.")
             }
         })?;
     }
-    say(format_args!("transcript {}", summary.transcript))
+    print(format_args!("transcript {}", summary.transcript))
 }

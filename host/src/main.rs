@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     interrupt::survive_file_limits();
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Err(error) = interrupt::listen() {
-        cmd::complain(&format!("warning: Ctrl-C will end a run without a report: {error}"));
+        cmd::eprint(&format!("warning: Ctrl-C will end a run without a report: {error}"));
     }
     let origin = Origin::CommandLine(cli.arguments);
     let outcome = match cli.command {
@@ -37,11 +37,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref().is_some_and(OutputError::is_end) => ExitCode::SUCCESS,
         Err(error) if interrupt::is_requested() => {
-            cmd::complain(&error.to_string());
+            cmd::eprint(&error.to_string());
             ExitCode::from(interrupt::EXIT_CODE)
         }
         Err(error) => {
-            cmd::complain(&format!("error: {error}"));
+            cmd::eprint(&format!("error: {error}"));
             ExitCode::from(2)
         }
     }

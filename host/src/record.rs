@@ -19,7 +19,7 @@ pub mod theory;
 mod times;
 
 pub use directory::{Claim, REPORT, RecordError, Records, Run, RunDirectory};
-pub(crate) use directory::{write_error, write_whole};
+pub(crate) use directory::{replace_file, write_error};
 pub use lock::Locks;
 pub use times::{BoardTimes, Times, WorkerTimes};
 
@@ -30,7 +30,7 @@ pub use smidgen_aggregator::Traffic;
 use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
-use theory::{Violation, Watched};
+use theory::{TheoryCheck, Violation};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -139,7 +139,7 @@ pub struct RoundRecord {
     pub boards: Vec<BoardTimes>,
     /// The inequalities of the theorem, if they are checked (`--check-theory`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub theory: Option<Watched>,
+    pub theory: Option<TheoryCheck>,
     /// Digest of the run up to and including this round, 16 hexadecimal digits.
     pub transcript: String,
 }
@@ -321,7 +321,7 @@ impl Summary {
         self.loss = Some(round.loss);
         self.gradient_norm_squared = round.gradient_norm_squared;
         self.transcript.clone_from(&round.transcript);
-        let violated = round.theory.and_then(|watched| watched.violated());
+        let violated = round.theory.and_then(|check| check.violated());
         self.violation = self
             .violation
             .or(violated.map(|inequality| Violation { round: round.round, inequality }));
@@ -335,7 +335,7 @@ impl Summary {
     }
 
     /// Returns the best model if it is from a round before the last one and the run did not diverge.
-    pub fn left_before_end(&self) -> Option<&BestRecord> {
+    pub fn earlier_best(&self) -> Option<&BestRecord> {
         let earlier = self.best.as_ref().filter(|best| best.round != self.rounds);
         earlier.filter(|_| !self.has_diverged())
     }

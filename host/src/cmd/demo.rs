@@ -1,6 +1,6 @@
 //! `smidgen demo`
 
-use super::{Origin, say, simulate};
+use super::{Origin, print, simulate};
 use anyhow::Result;
 use smidgen::cli::{self, Command, Demo};
 
@@ -9,8 +9,8 @@ const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step
 
 /// Trains on bundled data with simulated boards.
 pub fn run(demo: Demo) -> Result<()> {
-    say("Ten simulated boards with a tenth of the data each, on lines of 115200 baud:")?;
-    say(format_args!("  smidgen simulate {OPTIONS}"))?;
+    print("Ten simulated boards with a tenth of the data each, on lines of 115200 baud:")?;
+    print(format_args!("  smidgen simulate {OPTIONS}"))?;
     let arguments = ["smidgen", "simulate"].into_iter().chain(OPTIONS.split(' '));
     let out = ["--out".into(), demo.out.into_os_string()];
     let cli = cli::parse(arguments.map(Into::into).chain(out))?;

@@ -1,6 +1,6 @@
 //! `smidgen image`
 
-use super::say;
+use super::print;
 use anyhow::Result;
 use smidgen::boards::board::Board;
 use smidgen::boards::image::{self, ImageError};
@@ -24,17 +24,17 @@ pub fn run(arguments: &Image) -> Result<()> {
         image = keyed;
     }
     let flashed = if arguments.hex { image::hex(&image)? } else { image.clone() };
-    say(shown(&flashed))?;
+    print(shown(&flashed))?;
     if let Some(advice) = board.flash_advice(&flashed) {
-        say(advice)?;
+        print(advice)?;
     }
     let (keyed, key) = match &arguments.key {
         Some(path) => (true, format!(" --key {}", typed(path))),
         None => (false, String::new()),
     };
-    say("Or run it in QEMU, with a different number N for each board, and train:")?;
-    say(format_args!("  {}", board.qemu_command(&image, keyed)))?;
-    Ok(say(format_args!("  smidgen run --port tcp:127.0.0.1:4001{key}"))?)
+    print("Or run it in QEMU, with a different number N for each board, and train:")?;
+    print(format_args!("  {}", board.qemu_command(&image, keyed)))?;
+    Ok(print(format_args!("  smidgen run --port tcp:127.0.0.1:4001{key}"))?)
 }
 
 /// Builds the image of a board, and shows that in `progress`.

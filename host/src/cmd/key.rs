@@ -1,6 +1,6 @@
 //! `smidgen key`
 
-use super::say;
+use super::print;
 use anyhow::Result;
 use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::NewKey;
@@ -10,7 +10,7 @@ use smidgen::units::shown::{shown, typed};
 pub fn run(NewKey { file }: &NewKey) -> Result<()> {
     KeyFile::create(file)?;
     let (file, word) = (shown(file), typed(file));
-    Ok(say(format_args!(
+    Ok(print(format_args!(
         "{file} contains a new key. Write it into the image of a board by `smidgen image --board NAME --key {word}`, \
          and use it in runs by `--key {word}`."
     ))?)

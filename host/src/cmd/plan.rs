@@ -1,6 +1,6 @@
 //! `smidgen plan`
 
-use super::{new_session, say};
+use super::{new_session, print};
 use anyhow::Result;
 use smidgen::cli;
 use smidgen::run::experiment::Experiment;
@@ -11,7 +11,7 @@ pub fn run(arguments: &cli::Plan) -> Result<()> {
     let experiment = Experiment::new(&arguments.options, None, new_session())?;
     let plan = Plan::new(&experiment)?;
     if arguments.json {
-        return Ok(say(serde_json::to_string_pretty(&plan)?)?);
+        return Ok(print(serde_json::to_string_pretty(&plan)?)?);
     }
-    Ok(say(plan)?)
+    Ok(print(plan)?)
 }

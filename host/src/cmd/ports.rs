@@ -1,10 +1,10 @@
 //! `smidgen ports`
 
-use super::say;
+use super::print;
 use anyhow::Result;
 use smidgen::world::ports;
 
 /// Lists the serial ports of this computer.
 pub fn run() -> Result<()> {
-    Ok(say(ports::table(&ports::list()?).trim_end())?)
+    Ok(print(ports::table(&ports::list()?).trim_end())?)
 }

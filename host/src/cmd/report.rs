@@ -1,6 +1,6 @@
 //! `smidgen report`
 
-use super::{complain, say};
+use super::{eprint, print};
 use anyhow::Result;
 use smidgen::cli::Report;
 use smidgen::output::report;
@@ -11,11 +11,8 @@ use smidgen::units::shown::shown;
 pub fn run(Report { directory }: &Report) -> Result<()> {
     let run = RunDirectory::read(directory)?;
     if let Some(round) = run.missing {
-        complain(&format!(
-            "warning: the record of round {round} is missing in {}",
-            shown(directory)
-        ));
+        eprint(&format!("warning: the record of round {round} is missing in {}", shown(directory)));
     }
     let report = report::write(&run, directory)?;
-    Ok(say(format_args!("Open {} in a browser.", shown(&report)))?)
+    Ok(print(format_args!("Open {} in a browser.", shown(&report)))?)
 }

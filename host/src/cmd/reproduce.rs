@@ -1,6 +1,6 @@
 //! `smidgen reproduce`
 
-use super::{complain, say};
+use super::{eprint, print};
 use anyhow::{Result, bail};
 use smidgen::cli::Reproduce;
 use smidgen::output::progress::Progress;
@@ -25,7 +25,7 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
         study.skip_missing();
         skipped.extend(complaints(study));
     }
-    skipped.iter().for_each(|line| complain(line));
+    skipped.iter().for_each(|line| eprint(line));
     let ran = studies.iter().filter(|study| !study.panels.is_empty()).count();
     if ran == 0 {
         bail!("no data set of any experiment was found; name their directory with --data");
@@ -36,8 +36,8 @@ pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     progress.finish();
     let page = write(&studies, &measured, out)?;
     // Repeated, since the progress of the experiments may have scrolled them away.
-    skipped.iter().for_each(|line| complain(line));
-    say(format_args!(
+    skipped.iter().for_each(|line| eprint(line));
+    print(format_args!(
         "{} in {}: see {}.",
         counted(ran as u64, "experiment", "experiments"),
         seconds(started.elapsed().as_secs_f64()),

@@ -1,6 +1,6 @@
 //! `smidgen resume`
 
-use super::{Origin, complain, emulate, run, simulate};
+use super::{Origin, emulate, eprint, run, simulate};
 use anyhow::Result;
 use smidgen::cli::{self, Command, Emulate, Resume, Run};
 use smidgen::options::Options;
@@ -19,7 +19,7 @@ use std::{env, fs, io};
      directory, or start the run again",
     shown(path)
 )]
-struct Folder {
+struct WorkingDirectory {
     path: PathBuf,
     source: io::Error,
 }
@@ -47,9 +47,9 @@ pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     }
     let (checkpoint, found, flaws) =
         Checkpoint::latest(&directory, |checkpoint| find(checkpoint, &directory, &mut locks))?;
-    flaws.iter().for_each(|flaw| complain(&format!("warning: {flaw}")));
+    flaws.iter().for_each(|flaw| eprint(&format!("warning: {flaw}")));
     let path = PathBuf::from(checkpoint.folder.clone());
-    env::set_current_dir(&path).map_err(|source| Folder { path, source })?;
+    env::set_current_dir(&path).map_err(|source| WorkingDirectory { path, source })?;
     let Found { mut training, out, records } = found?;
     let options = training.options();
     check_data(&options.dataset)?;
@@ -133,7 +133,7 @@ fn find(
         Err(error) => return Ok(Err(error)),
     };
     let mut training = Training::of(command).ok_or_else(|| RecordError::NoRun(directory.into()))?;
-    let out = records_place(training.options(), Path::new(&checkpoint.folder), directory);
+    let out = records_directory(training.options(), Path::new(&checkpoint.folder), directory);
     if RunDirectory::is_at(&out) {
         locks.take(&out)?;
     }
@@ -146,19 +146,19 @@ fn find(
 ///
 /// It is at the same place relative to `directory` as at the start, so that a copied run is resumed in the copy; if
 /// there is no run, at its absolute place.
-fn records_place(options: &Options, folder: &Path, directory: &Path) -> PathBuf {
+fn records_directory(options: &Options, folder: &Path, directory: &Path) -> PathBuf {
     if RunDirectory::is_at(directory) {
         return directory.into();
     }
     let out = folder.join(&options.out);
     let checkpoints = folder.join(options.checkpoint_dir.as_ref().unwrap_or(&options.out));
-    let beside = seen_from(&checkpoints, &out, directory);
+    let beside = rebase(&checkpoints, &out, directory);
     beside.filter(|beside| RunDirectory::is_at(beside)).unwrap_or(out)
 }
 
 /// Returns the path reached from `start` by the relative path from `from` to `to`.
-fn seen_from(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
-    let (from, to) = (&without_detours(from), &without_detours(to));
+fn rebase(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
+    let (from, to) = (&normalise(from), &normalise(to));
     let common = from.components().zip(to.components()).take_while(|(one, other)| one == other);
     let common = common.count();
     let mut place = start;
@@ -169,7 +169,7 @@ fn seen_from(from: &Path, to: &Path, start: &Path) -> Option<PathBuf> {
 }
 
 /// Removes `.` and `..` from an absolute path.
-fn without_detours(path: &Path) -> PathBuf {
+fn normalise(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut place, part| {
         match part {
             Component::CurDir => {}
@@ -194,8 +194,8 @@ mod tests {
             ("/a/run", "/a/run/records", "/b", "/b/records"),
         ] {
             let [from, to, start] = [from, to, start].map(Path::new);
-            assert_eq!(seen_from(from, to, start).as_deref(), Some(Path::new(seen)));
+            assert_eq!(rebase(from, to, start).as_deref(), Some(Path::new(seen)));
         }
-        assert_eq!(seen_from(Path::new("/a/b/c"), Path::new("/d"), Path::new("/e")), None);
+        assert_eq!(rebase(Path::new("/a/b/c"), Path::new("/d"), Path::new("/e")), None);
     }
 }

@@ -21,7 +21,7 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
-use crate::record::{REPORT, RecordError, Run, write_whole};
+use crate::record::{REPORT, RecordError, Run, replace_file};
 use crate::units::shown::lines;
 
 /// Returns the report of `run` as HTML.
@@ -36,7 +36,7 @@ pub fn render(run: &Run) -> String {
 /// If the file cannot be written.
 pub fn write(run: &Run, directory: &Path) -> Result<PathBuf, RecordError> {
     let file = directory.join(REPORT);
-    write_whole(&file, render(run).as_bytes())?;
+    replace_file(&file, render(run).as_bytes())?;
     Ok(file)
 }
 

@@ -18,7 +18,7 @@ pub struct Best {
 impl Best {
     /// Replaces `best` by the model of the round just closed if that is better. `l1` is the weight of the l1 norm.
     pub fn update(best: &mut Option<Self>, round: &RoundRecord, l1: f64, aggregator: &Aggregator) {
-        let (criterion, value) = judge(round, l1, aggregator);
+        let (criterion, value) = evaluate(round, l1, aggregator);
         let is_better = best.as_ref().is_none_or(|best| value < best.value);
         if value.is_finite() && round.loss.is_finite() && is_better {
             let RoundRecord { round, loss, gradient_norm_squared, .. } = *round;
@@ -40,7 +40,7 @@ impl Best {
 /// Returns the best available criterion and its value for the model of a round.
 ///
 /// The norm of the estimator is not used: it is 0 in round 0 if estimators start at 0.
-fn judge(round: &RoundRecord, l1: f64, aggregator: &Aggregator) -> (Criterion, f64) {
+fn evaluate(round: &RoundRecord, l1: f64, aggregator: &Aggregator) -> (Criterion, f64) {
     if l1 > 0.0 {
         let norm: f64 = aggregator.model().iter().map(|x| x.abs()).sum();
         return (Criterion::Loss, round.loss + l1 * norm);
@@ -77,7 +77,7 @@ mod tests {
             let gradient_norm_squared = record.gradient_norm_squared.filter(|_| self.known);
             let record = RoundRecord { gradient_norm_squared, ..record.clone() };
             Best::update(&mut self.best, &record, self.l1, aggregator);
-            self.values.push(judge(&record, self.l1, aggregator).1);
+            self.values.push(evaluate(&record, self.l1, aggregator).1);
             self.models.push(aggregator.model());
             Ok(())
         }

@@ -9,7 +9,7 @@
 //! intact: a run resumes from the latest file that passes its check and matches the records of its rounds.
 
 use crate::record::best::Best;
-use crate::record::{Cost, Locks, RecordError, WorkerTimes, write_error, write_whole};
+use crate::record::{Cost, Locks, RecordError, WorkerTimes, replace_file, write_error};
 use crate::units::files;
 use crate::units::shown::shown;
 use crc::{CRC_64_XZ, Crc};
@@ -90,7 +90,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If one cannot be removed.
-    pub fn forget_from(&self, round: u32) -> Result<(), RecordError> {
+    pub fn remove_from(&self, round: u32) -> Result<(), RecordError> {
         let (directory, first) = (&self.directory, file(&self.directory, round));
         let removed = written(directory).and_then(|files| {
             files.into_iter().filter(|file| *file >= first).try_for_each(fs::remove_file)
@@ -265,7 +265,7 @@ impl Checkpoint {
     /// # Errors
     /// If it cannot be written; earlier checkpoints are not changed then.
     pub fn write(&self, directory: &Path) -> Result<(), RecordError> {
-        write_whole(&file(directory, self.snapshot.round()), &self.to_bytes())?;
+        replace_file(&file(directory, self.snapshot.round()), &self.to_bytes())?;
         for old in written(directory).unwrap_or_default().into_iter().skip(KEPT) {
             // A file that stays does no harm.
             let _ = fs::remove_file(old);

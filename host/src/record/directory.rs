@@ -202,7 +202,7 @@ impl RunDirectory {
         let file = records.path.join(ROUNDS);
         let mut rounds = File::options().append(true).open(&file).map_err(write_error(&file))?;
         rounds.set_len(records.end).map_err(write_error(&file))?;
-        if records.unended {
+        if records.unterminated {
             rounds.write_all(b"\n").map_err(write_error(&file))?;
         }
         Ok(Self { path: records.path.clone(), rounds })
@@ -240,7 +240,7 @@ impl RunDirectory {
     /// If the file cannot be written.
     pub fn write_baseline(&self, rounds: &[BaselineRecord]) -> Result<(), RecordError> {
         let lines: Vec<u8> = rounds.iter().flat_map(line).collect();
-        write_whole(&self.path.join(BASELINE), &lines)
+        replace_file(&self.path.join(BASELINE), &lines)
     }
 
     /// Writes the summary: before the first round, after the last one, and when the run fails.
@@ -251,7 +251,7 @@ impl RunDirectory {
         let mut text =
             serde_json::to_vec_pretty(summary).expect("records have no keys but strings");
         text.push(b'\n');
-        write_whole(&self.path.join(SUMMARY), &text)
+        replace_file(&self.path.join(SUMMARY), &text)
     }
 
     /// Reads the run at `path`.
@@ -307,7 +307,7 @@ pub struct Records {
     /// End of the line of the last round, in bytes from the start of the file.
     end: u64,
     /// True if that line lacks its newline.
-    unended: bool,
+    unterminated: bool,
 }
 
 impl Records {
@@ -323,7 +323,7 @@ impl Records {
         if let Some(round) = missing.filter(|&missing| missing <= round) {
             return Err(RecordError::Missing { path: file, round });
         }
-        let Lines { records: mut rounds, ends, unended, flaw, .. } = lines;
+        let Lines { records: mut rounds, ends, unterminated, flaw, .. } = lines;
         let Some(last) = rounds.get(round as usize) else {
             return Err(flaw.unwrap_or(RecordError::Short { path: file, round }));
         };
@@ -331,9 +331,9 @@ impl Records {
             return Err(RecordError::OtherRun { path: file, round });
         }
         let kept = round as usize + 1;
-        let (end, unended) = (ends[kept - 1], unended && kept == rounds.len());
+        let (end, unterminated) = (ends[kept - 1], unterminated && kept == rounds.len());
         rounds.truncate(kept);
-        Ok(Self { path: path.into(), rounds, end, unended })
+        Ok(Self { path: path.into(), rounds, end, unterminated })
     }
 }
 
@@ -353,7 +353,7 @@ struct Lines<R> {
     /// True if the last line was truncated and is not in `records`.
     cut: bool,
     /// True if the last line lacks only its newline.
-    unended: bool,
+    unterminated: bool,
     /// Error in the line after the last record.
     flaw: Option<RecordError>,
 }
@@ -383,8 +383,13 @@ fn read_lines<R: DeserializeOwned>(
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(read_error(file)(error)),
     };
-    let mut lines =
-        Lines { records: Vec::new(), ends: Vec::new(), cut: false, unended: false, flaw: None };
+    let mut lines = Lines {
+        records: Vec::new(),
+        ends: Vec::new(),
+        cut: false,
+        unterminated: false,
+        flaw: None,
+    };
     let (mut text, mut end) = (Vec::new(), 0);
     loop {
         text.clear();
@@ -411,7 +416,7 @@ fn read_lines<R: DeserializeOwned>(
             break;
         }
         end += len as u64;
-        lines.unended = !text.ends_with(b"\n");
+        lines.unterminated = !text.ends_with(b"\n");
         lines.records.push(record);
         lines.ends.push(end);
     }
@@ -440,7 +445,7 @@ pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {
 }
 
 /// [Replaces](files::replace) a file.
-pub(crate) fn write_whole(file: &Path, text: &[u8]) -> Result<(), RecordError> {
+pub(crate) fn replace_file(file: &Path, text: &[u8]) -> Result<(), RecordError> {
     files::replace(file, text).map_err(write_error(file))
 }
 

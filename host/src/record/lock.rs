@@ -45,28 +45,31 @@ impl Locks {
         match file.try_lock() {
             Ok(()) => {}
             // Some network file systems have no locks. The run goes ahead there without one.
-            Err(TryLockError::Error(error)) if knows_no_locks(&error) => {}
+            Err(TryLockError::Error(error)) if lacks_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(write_error(&path)(error)),
             Err(TryLockError::WouldBlock) => {
-                return Err(RecordError::Busy { path: directory.into(), holder: holder(&path) });
+                return Err(RecordError::Busy {
+                    path: directory.into(),
+                    holder: describe_holder(&path),
+                });
             }
         }
         // Only for the message of a process that is refused. The lock does not depend on it.
         let _ = file.set_len(0).and_then(|()| file.write_all(signature().as_bytes()));
-        remove_parts(&place)?;
+        remove_partial_files(&place)?;
         self.0.push((place, file));
         Ok(())
     }
 }
 
 /// Returns whether the error means that the file system has no locks, such as NFS without its lock service.
-fn knows_no_locks(error: &io::Error) -> bool {
+fn lacks_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
         || error.raw_os_error() == Some(Errno::NOLCK.raw_os_error())
 }
 
 /// Removes partial files of a process that was killed.
-fn remove_parts(directory: &Path) -> Result<(), RecordError> {
+fn remove_partial_files(directory: &Path) -> Result<(), RecordError> {
     for entry in fs::read_dir(directory).map_err(write_error(directory))? {
         let path = entry.map_err(write_error(directory))?.path();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
@@ -85,7 +88,7 @@ fn signature() -> String {
 }
 
 /// Describes the process that has locked a file, by what it wrote to it.
-fn holder(path: &Path) -> String {
+fn describe_holder(path: &Path) -> String {
     let mut text = String::new();
     let read = files::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
     let mut lines = text.lines();
@@ -134,9 +137,9 @@ mod tests {
         let path = folder.path().join(LOCK);
         for text in [&b""[..], b"\xff\xfe", b"smidgen\n", b"99999999999\nx\n"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(holder(&path), "another process");
+            assert_eq!(describe_holder(&path), "another process");
         }
         std::fs::write(&path, "12\nsmid\x1b[31mgen\n").unwrap();
-        assert_eq!(holder(&path), r"process 12 (smid\u{1b}[31mgen)");
+        assert_eq!(describe_holder(&path), r"process 12 (smid\u{1b}[31mgen)");
     }
 }

@@ -32,7 +32,7 @@ impl fmt::Display for Inequality {
 /// Check of a round, in units of f. A slack is the bound minus the value found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Line")]
-pub struct Watched {
+pub struct TheoryCheck {
     /// The Lyapunov function Ψ.
     pub psi: f64,
     /// Slacks of the step to this round; absent in the first round.
@@ -57,7 +57,7 @@ pub struct Slacks {
     pub grid_allowance: f64,
 }
 
-/// The fields of [`Watched`] in a line of `rounds.jsonl`.
+/// The fields of [`TheoryCheck`] in a line of `rounds.jsonl`.
 ///
 /// A flattened `Option<Slacks>` would be read as `None` if a single field is missing or malformed.
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D:
     super::null_is_nan(deserializer).map(Some)
 }
 
-impl TryFrom<Line> for Watched {
+impl TryFrom<Line> for TheoryCheck {
     type Error = &'static str;
 
     fn try_from(line: Line) -> Result<Self, Self::Error> {
@@ -107,7 +107,7 @@ impl TryFrom<Line> for Watched {
     }
 }
 
-impl Watched {
+impl TheoryCheck {
     /// Returns the first inequality that is violated by more than rounding errors.
     pub fn violated(&self) -> Option<Inequality> {
         let slacks = self.slacks?;
@@ -152,7 +152,7 @@ mod tests {
         grid_allowance: 0.5,
     };
 
-    fn read(line: &str) -> Result<Watched, String> {
+    fn read(line: &str) -> Result<TheoryCheck, String> {
         serde_json::from_str(line).map_err(|error| error.to_string())
     }
 
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn each_inequality_has_its_own_allowance() {
-        let violated = |slacks| Watched { psi: 1.0, slacks: Some(slacks) }.violated();
+        let violated = |slacks| TheoryCheck { psi: 1.0, slacks: Some(slacks) }.violated();
         let find = |allowed: f64| {
             [
                 violated(Slacks { contraction_slack: -allowed, ..SLACKS }),
@@ -192,7 +192,7 @@ mod tests {
     fn line_round_trips() {
         let slacks = SLACKS;
         for slacks in [None, Some(slacks)] {
-            let watched = Watched { psi: 2.0, slacks };
+            let watched = TheoryCheck { psi: 2.0, slacks };
             assert_eq!(read(&serde_json::to_string(&watched).unwrap()), Ok(watched));
         }
     }

@@ -117,7 +117,7 @@ impl WorkerTimes {
     }
 
     /// Returns the mean per round, given a figure of the total.
-    pub fn a_round(&self, seconds: f64) -> f64 {
+    pub fn mean_per_round(&self, seconds: f64) -> f64 {
         seconds / f64::from(self.rounds.max(1))
     }
 }

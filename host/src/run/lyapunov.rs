@@ -30,7 +30,7 @@
 use crate::problem::objective::{Computed, Objective, OnBoards};
 use crate::problem::recipe::Part;
 use crate::problem::theory::{Smoothness, beta, theta};
-use crate::record::theory::{Slacks, Watched};
+use crate::record::theory::{Slacks, TheoryCheck};
 use smidgen_aggregator::{Aggregator, value};
 
 /// What the theorem knows of a run.
@@ -82,12 +82,12 @@ impl Lyapunov {
     }
 
     /// Looks at a round that was just closed.
-    pub fn look(&mut self, aggregator: &Aggregator) -> Watched {
+    pub fn look(&mut self, aggregator: &Aggregator) -> TheoryCheck {
         let now = self.state(aggregator);
         let psi = now.psi;
         let slacks = self.before.as_ref().map(|before| self.slacks(before, &now));
         self.before = Some(now);
-        Watched { psi, slacks }
+        TheoryCheck { psi, slacks }
     }
 
     fn slacks(&self, before: &State, now: &State) -> Slacks {

@@ -203,7 +203,7 @@ impl Recorder<'_> {
     }
 
     fn forget_checkpoints_from(&self, round: u32) -> Result<(), RecordError> {
-        self.checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.forget_from(round))
+        self.checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.remove_from(round))
     }
 
     /// The round of the latest checkpoint that is this run's.

@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde::Deserialize;
 
 use super::axis::{Axis, Scale, Unit};
-use super::curve::{Comparison, Mark, Measure, thinned};
+use super::curve::{Comparison, Mark, Measure, thin};
 use crate::units::quantity;
 
 /// SVG units per point of the page. The backend rounds to whole units, so a unit is finer than a point.
@@ -109,7 +109,7 @@ pub struct Chart<'a> {
 
 impl Chart<'_> {
     /// Returns the number of known values that cannot be drawn: not finite, or not positive on a logarithmic axis.
-    pub fn left_out(&self) -> usize {
+    pub fn undrawable(&self) -> usize {
         let (x, y) = (self.x_axis(), self.y_axis());
         let known =
             self.marks().filter_map(|mark| Some((self.against.of(mark), self.measure.of(mark)?)));
@@ -177,7 +177,7 @@ impl Chart<'_> {
             let places = marks.iter().filter_map(|mark| {
                 Some((x.place(self.against.of(mark))?, y.place(self.measure.of(mark)?)?))
             });
-            let points = thinned(places.collect(), self.point_count_max);
+            let points = thin(places.collect(), self.point_count_max);
             let end = points.last().copied();
             chart.draw_series(LineSeries::new(points, colour.stroke_width(2 * FINE)))?;
             let dot = end.map(|end| Circle::new(end, 4 * FINE, colour.filled()));

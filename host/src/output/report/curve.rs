@@ -125,7 +125,7 @@ impl Comparison {
 
 /// Thins `points`, which ascend in x, to at most `count_max`: the first, lowest, highest and last of every column of
 /// the drawing. The other points of a column would be drawn on top of these.
-pub fn thinned(points: Vec<(f64, f64)>, count_max: usize) -> Vec<(f64, f64)> {
+pub fn thin(points: Vec<(f64, f64)>, count_max: usize) -> Vec<(f64, f64)> {
     if points.len() <= count_max {
         return points;
     }
@@ -215,15 +215,15 @@ mod tests {
         ) {
             let place = |n: usize| if logarithmic { (n as f64 + 1.0).ln() } else { n as f64 };
             let points: Vec<_> = values.iter().enumerate().map(|(n, &y)| (place(n), y)).collect();
-            let thin = thinned(points.clone(), count_max);
-            prop_assert!(thin.len() <= count_max.min(points.len()));
-            prop_assert_eq!((thin[0], thin.last()), (points[0], points.last()));
+            let kept = thin(points.clone(), count_max);
+            prop_assert!(kept.len() <= count_max.min(points.len()));
+            prop_assert_eq!((kept[0], kept.last()), (points[0], points.last()));
             let range = |points: &[(f64, f64)]| {
                 let ys = || points.iter().map(|p| p.1);
                 (ys().reduce(f64::min), ys().reduce(f64::max))
             };
-            prop_assert_eq!(range(&thin), range(&points));
-            prop_assert!(thin.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            prop_assert_eq!(range(&kept), range(&points));
+            prop_assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
         }
     }
 }

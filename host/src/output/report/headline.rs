@@ -5,7 +5,7 @@ use std::path::is_separator;
 
 use super::curve::Mark;
 use super::page::Page;
-use super::sentence::{self, measure, slow_line, time};
+use super::sentence::{self, clock_phrase, slow_line, time};
 use crate::record::TestRecord;
 use crate::units::quantity::{bytes, count, counted, number, seconds};
 
@@ -54,7 +54,7 @@ impl Page<'_> {
                     (tile(&bytes(total.uplink.wire_bytes), "uplink, on the wire"))
                     (tile(&bytes(total.downlink.wire_bytes), "downlink, on the wire"))
                     @if let (Some(clock), Some(elapsed)) = (self.clock(), total.elapsed_seconds) {
-                        (tile(&seconds(elapsed), &format!("for all rounds, {}", measure(clock))))
+                        (tile(&seconds(elapsed), &format!("for all rounds, {}", clock_phrase(clock))))
                     }
                     (tile(
                         &seconds(total.modelled_seconds),
@@ -90,7 +90,7 @@ impl Page<'_> {
 
     /// Returns a sentence on the model of the run, if it is not that of the last round.
     fn best(&self) -> Option<String> {
-        let best = self.summary().left_before_end()?;
+        let best = self.summary().earlier_best()?;
         Some(format!("{}.", sentence::best(best)))
     }
 

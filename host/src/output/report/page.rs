@@ -92,7 +92,7 @@ impl Page<'_> {
         let against = [Against::Rounds, Against::Bytes, self.common_time()];
         let charts = [self.norm(), Measure::Loss]
             .map(|measure| against.map(|against| self.chart(measure, against)));
-        let left_out: usize = charts.iter().map(|[chart, ..]| chart.left_out()).sum();
+        let undrawable: usize = charts.iter().map(|[chart, ..]| chart.undrawable()).sum();
         html! {
             section {
                 h2 { "Convergence" }
@@ -107,9 +107,9 @@ impl Page<'_> {
                         (figure(chart))
                     }
                 }
-                @if left_out > 0 {
+                @if undrawable > 0 {
                     p.note {
-                        (count(left_out as u64)) " values are not drawn: they are zero, negative or not finite."
+                        (count(undrawable as u64)) " values are not drawn: they are zero, negative or not finite."
                     }
                 }
             }

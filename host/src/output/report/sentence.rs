@@ -66,14 +66,14 @@ pub fn slow_line(place: &str, times: &WorkerTimes, baud: u32) -> String {
     format!(
         "{place} takes {} per round on the line, but its bytes take only {} at {} baud: check for a TCP endpoint \
          without TCP_NODELAY, the latency timer of a USB adapter, or a slower line in between",
-        seconds(times.a_round(times.total.line_seconds)),
-        seconds(times.a_round(times.total.modelled_seconds)),
+        seconds(times.mean_per_round(times.total.line_seconds)),
+        seconds(times.mean_per_round(times.total.modelled_seconds)),
         count(baud.into()),
     )
 }
 
 /// Returns the words that follow a time by this clock.
-pub const fn measure(clock: Clock) -> &'static str {
+pub const fn clock_phrase(clock: Clock) -> &'static str {
     match clock {
         Clock::Host => "by the host's clock",
         Clock::Virtual => "of virtual time",
@@ -86,8 +86,8 @@ pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
     let modelled = seconds(cost.modelled_seconds);
     match (cost.elapsed_seconds, clock) {
         (Some(elapsed), Some(clock)) => {
-            let (elapsed, measure) = (seconds(elapsed), measure(clock));
-            format!("{elapsed} {measure} (the bytes alone, modelled{rate}: {modelled})")
+            let (elapsed, phrase) = (seconds(elapsed), clock_phrase(clock));
+            format!("{elapsed} {phrase} (the bytes alone, modelled{rate}: {modelled})")
         }
         _ => format!("{modelled} on the link, modelled{rate}"),
     }

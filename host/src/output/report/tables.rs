@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::page::Page;
-use super::sentence::{measure, precision, step, time};
+use super::sentence::{clock_phrase, precision, step, time};
 use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 use crate::units::quantity::{bytes, count, counted, number, seconds};
 use crate::world::Clock;
@@ -163,7 +163,7 @@ pub fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
             }
         }
         p.note {
-            "Round trip: from the first request of a round to the end of the update, " (measure(clock)) ". Its parts \
+            "Round trip: from the first request of a round to the end of the update, " (clock_phrase(clock)) ". Its parts \
             are the line, measured while answers come in and otherwise estimated from answers that need no computing; \
             retries, from the first to the last transmission of a repeated request; and the board, which is the \
             remainder. Modelled: the time of the link's bytes at its rate."
@@ -186,7 +186,7 @@ fn times_row(worker: &WorkerRecord) -> Markup {
                 total.board_seconds,
                 total.repeating_seconds,
                 total.modelled_seconds,
-            ] { td.number title={ (seconds(part)) " in total" } { (seconds(times.a_round(part))) } }
+            ] { td.number title={ (seconds(part)) " in total" } { (seconds(times.mean_per_round(part))) } }
             td.number { (count(times.rounds.into())) }
         }
     }
@@ -225,7 +225,7 @@ pub fn workers(workers: &[WorkerRecord]) -> Markup {
                     "Bytes and frames of a worker include its setup. Saturated: mantissas clamped to their range."
                 }
                 @for worker in workers.iter().filter(|worker| worker.left_out > 0) {
-                    p.note { (left_out(worker)) }
+                    p.note { (exclusion(worker)) }
                 }
             }
         }
@@ -251,7 +251,7 @@ fn worker_row(worker: &WorkerRecord) -> Markup {
 }
 
 /// Describes how often a worker was excluded from rounds, and why.
-fn left_out(worker: &WorkerRecord) -> String {
+fn exclusion(worker: &WorkerRecord) -> String {
     let times = counted(worker.left_out.into(), "time", "times");
     let why = worker.reason.as_deref().unwrap_or("it was silent");
     format!("{} was excluded {times}; reason of the last time: {why}.", worker.name)

@@ -108,9 +108,9 @@ fn latest_valid_file_is_used_and_two_are_kept() {
         rounds: 9,
     };
     assert_eq!([0, 2, 3].map(|round| checkpoints.is_due(round)), [true, true, false]);
-    checkpoints.forget_from(6).unwrap();
+    checkpoints.remove_from(6).unwrap();
     assert_eq!(listed(path).unwrap(), [names[1].clone(), names[0].clone()]);
-    checkpoints.forget_from(0).unwrap();
+    checkpoints.remove_from(0).unwrap();
     assert_eq!(listed(path).unwrap().len(), 0);
     fs::write(&names[0], &*BYTES).unwrap();
     assert!(latest(path).is_ok());

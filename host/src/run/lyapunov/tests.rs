@@ -10,7 +10,7 @@ use crate::run::training::{Goal, Observer, train};
 /// Watches every round of a run.
 struct Watch {
     lyapunov: Lyapunov,
-    rounds: Vec<Watched>,
+    rounds: Vec<TheoryCheck>,
 }
 
 impl Observer for Watch {
@@ -21,7 +21,7 @@ impl Observer for Watch {
 }
 
 /// The rounds of digits or other data with γ times that of theory, watched for the contraction α or that of the run.
-fn watched(options: &str, stretch: f64, alpha: Option<f64>) -> Vec<Watched> {
+fn watched(options: &str, stretch: f64, alpha: Option<f64>) -> Vec<TheoryCheck> {
     let mut experiment = Experiment::of(&format!("--check-theory {options}"));
     experiment.setup.gamma *= stretch;
     let mut lyapunov = experiment.lyapunov().unwrap();
@@ -32,8 +32,8 @@ fn watched(options: &str, stretch: f64, alpha: Option<f64>) -> Vec<Watched> {
     watch.rounds
 }
 
-fn first_violation(rounds: &[Watched]) -> Option<Inequality> {
-    rounds.iter().find_map(Watched::violated)
+fn first_violation(rounds: &[TheoryCheck]) -> Option<Inequality> {
+    rounds.iter().find_map(TheoryCheck::violated)
 }
 
 const DIGITS: &str = "--rows 200 --workers 4 --k 2 --rounds 40";

@@ -19,7 +19,7 @@ use thiserror::Error;
 /// Session number of all runs; results do not depend on it.
 const SESSION: u32 = 1;
 /// Rounds between two progress messages of a run.
-const ROUNDS_PER_WORD: u32 = 16;
+const ROUNDS_PER_MESSAGE: u32 = 16;
 
 /// Measurement of a curve.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ struct Job<'a> {
 }
 
 /// Message of a thread.
-enum Word {
+enum Message {
     /// This many more rounds are closed.
     Rounds(u32),
     /// The job with this index is done: its result, and the seconds that it took.
@@ -86,7 +86,7 @@ pub fn measure(
 ) -> Result<Vec<Vec<Vec<Measured>>>, MeasureError> {
     let jobs: Vec<Job> = studies.iter().flat_map(jobs).collect();
     let queue = Mutex::new(jobs.iter().enumerate());
-    let (sender, words) = mpsc::channel();
+    let (sender, messages) = mpsc::channel();
     let measured = thread::scope(|scope| {
         let count = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len());
         let start = |_| {
@@ -98,7 +98,7 @@ pub fn measure(
             work(&queue, &sender);
         }
         drop(sender);
-        gather(&jobs, words, progress)
+        gather(&jobs, messages, progress)
     })?;
     let mut measured = measured.into_values();
     let mut take = |count: usize| measured.by_ref().take(count).collect::<Vec<_>>();
@@ -108,16 +108,16 @@ pub fn measure(
 /// Collects the messages of the threads until all jobs are done or one fails. Returns measurements by job index.
 fn gather(
     jobs: &[Job<'_>],
-    words: Receiver<Word>,
+    messages: Receiver<Message>,
     progress: &mut Progress,
 ) -> Result<BTreeMap<usize, Measured>, MeasureError> {
     let total = jobs.iter().map(|job| u64::from(job.curve.options.rounds) + 1).sum();
     let mut rounds = 0;
     let mut done = BTreeMap::new();
-    for word in words {
-        match word {
-            Word::Rounds(more) => rounds += u64::from(more),
-            Word::Done(index, outcome, took) => {
+    for message in messages {
+        match message {
+            Message::Rounds(more) => rounds += u64::from(more),
+            Message::Done(index, outcome, took) => {
                 let measured = outcome.map_err(|source| jobs[index].error(source))?;
                 progress.note(&jobs[index].conclusion(&measured, took));
                 done.insert(index, measured);
@@ -134,37 +134,37 @@ fn jobs(study: &Study) -> impl Iterator<Item = Job<'_>> {
 }
 
 /// Takes and runs jobs until none is left or one has failed.
-fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &Sender<Word>) {
+fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &Sender<Message>) {
     loop {
         let next = queue.lock().expect("no thread panics here").next();
         let Some((index, job)) = next else { return };
         let started = Instant::now();
         let outcome = run(job.curve, sender);
-        if sender.send(Word::Done(index, outcome, started.elapsed().as_secs_f64())).is_err() {
+        if sender.send(Message::Done(index, outcome, started.elapsed().as_secs_f64())).is_err() {
             return;
         }
     }
 }
 
-fn run(curve: &Curve, sender: &Sender<Word>) -> Result<Measured, CurveError> {
+fn run(curve: &Curve, sender: &Sender<Message>) -> Result<Measured, CurveError> {
     let options = &curve.options;
     let experiment = Experiment::new(options, None, SESSION)?;
-    let mut told = 0;
-    let mut tell = |round: u32| {
+    let mut reported = 0;
+    let mut report = |round: u32| {
         let closed = round + 1;
-        if closed - told >= ROUNDS_PER_WORD {
-            let _ = sender.send(Word::Rounds(closed - told));
-            told = closed;
+        if closed - reported >= ROUNDS_PER_MESSAGE {
+            let _ = sender.send(Message::Rounds(closed - reported));
+            reported = closed;
         }
     };
     let marks = if curve.float {
-        float::run(&experiment, options.rounds, &mut tell)
+        float::run(&experiment, options.rounds, &mut report)
     } else {
         let goal = Goal { rounds: options.rounds, target: options.target };
         let mut world = experiment.simulation();
-        of_run(&collect(&mut world, goal, options.baud, |record| tell(record.round))?.rounds)
+        of_run(&collect(&mut world, goal, options.baud, |record| report(record.round))?.rounds)
     };
-    let _ = sender.send(Word::Rounds(options.rounds + 1 - told));
+    let _ = sender.send(Message::Rounds(options.rounds + 1 - reported));
     Ok(Measured {
         worker_count: experiment.setup.shares.len(),
         dimension: experiment.setup.dimension,

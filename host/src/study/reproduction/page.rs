@@ -7,7 +7,7 @@ use crate::output::report::bars::{Bar, bars};
 use crate::output::report::chart::Against;
 use crate::output::report::curve::{Mark, Measure};
 use crate::output::report::figure::{self, figure};
-use crate::record::{RecordError, write_whole};
+use crate::record::{RecordError, replace_file};
 use crate::units::quantity::{bytes, count, number, seconds};
 use crate::units::shown::lines;
 use std::fmt::Write as _;
@@ -34,12 +34,12 @@ pub fn write(
     for (study, panels) in studies.iter().zip(measured) {
         for (panel, curves) in study.panels.iter().zip(panels) {
             for Drawing { file, svg, .. } in drawings(study, panel, curves) {
-                write_whole(&charts.join(file), lines(&svg).as_bytes())?;
+                replace_file(&charts.join(file), lines(&svg).as_bytes())?;
             }
         }
     }
     let file = folder.join(PAGE);
-    write_whole(&file, lines(&markdown(studies, measured)).as_bytes())?;
+    replace_file(&file, lines(&markdown(studies, measured)).as_bytes())?;
     Ok(file)
 }
 

@@ -143,7 +143,7 @@ pub enum StudyError {
     #[error(
         "experiment {name} has {count} curves, but a chart can show {CURVE_COUNT_MAX}: empty `against` or remove curves"
     )]
-    Crowd {
+    TooManyCurves {
         /// The study.
         name: String,
         /// Its curves.
@@ -198,7 +198,7 @@ impl Study {
             }
         })?;
         if file.curve.len() > CURVE_COUNT_MAX && !file.against.is_empty() {
-            return Err(StudyError::Crowd { name: name.into(), count: file.curve.len() });
+            return Err(StudyError::TooManyCurves { name: name.into(), count: file.curve.len() });
         }
         let panels: Vec<&str> = file.panel.iter().map(|panel| &*panel.name).collect();
         figures::check(&file.measured, &panels, file.curve.len())
@@ -251,7 +251,7 @@ impl File {
                 options: text.split_whitespace().collect::<Vec<_>>().join(" "),
                 problem,
             })?;
-            if curve.float && !has_float(&options) {
+            if curve.float && !supports_float(&options) {
                 return Err(StudyError::Float { name: study.into(), label: curve.label.clone() });
             }
             let (label, text) = (curve.label.clone(), curve.options.clone());
@@ -278,7 +278,7 @@ fn parse(options: &str) -> Result<Options, String> {
 }
 
 /// Returns whether [`float`](super::float) implements these options.
-fn has_float(options: &Options) -> bool {
+fn supports_float(options: &Options) -> bool {
     options.method.traits().has_float_twin
         && options.batch.is_none()
         && options.compressor.wire(options.seed).is_top_k()
