@@ -4,10 +4,9 @@
 //! one; a worker that is restarted is loaded and restored before its round closes. No fault costs a round.
 
 use smidgen::world::World;
-use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::Event;
-use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::experiment;
+use smidgen_tests::faulty::{FaultySimulation, Mishap};
 use std::time::Duration;
 
 const ROUNDS: u32 = 2000;
@@ -57,7 +56,7 @@ fn median(durations: &mut [Duration]) -> Duration {
 fn durations(loss: f64, mishap: Option<Mishap>, journals: bool) -> Vec<Duration> {
     let options = format!("--workers 8 --k 4 --step am --rounds {ROUNDS} --faults loss={loss}");
     let experiment = experiment(&options);
-    let mut world: Simulation<Objectives> = experiment.simulation();
+    let mut world = FaultySimulation::new(&experiment);
     if journals {
         world = world.with_journals();
     }

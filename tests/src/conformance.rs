@@ -5,7 +5,7 @@ use smidgen::record::RoundRecord;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::training::{Goal, TrainingError, collect};
 use smidgen::world::World;
-use smidgen::world::simulation::Simulation;
+use smidgen::world::simulation::{Board, Simulation};
 use smidgen_aggregator::{Salts, Sealing};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::seal::{KEY_LEN, Key};
@@ -41,7 +41,7 @@ pub fn sealed(mut experiment: Experiment) -> Experiment {
 }
 
 /// A simulated world for an experiment.
-pub fn simulation(experiment: &Experiment) -> Simulation<Objectives> {
+pub fn simulation(experiment: &Experiment) -> Simulation<Board<Objectives>> {
     experiment.simulation()
 }
 

@@ -4,6 +4,8 @@ pub mod call_graph;
 pub mod classifier;
 pub mod conformance;
 pub mod emulation;
+pub mod faulty;
+pub mod flash;
 pub mod fuzz;
 pub mod oracle;
 pub mod pty;

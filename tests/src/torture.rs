@@ -10,14 +10,13 @@
 //! worker (`--absent skip`).
 
 use crate::conformance::{experiment, sealed};
+use crate::faulty::{FaultySimulation, Mishap};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
-use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::{Aggregator, Closed, Event, Setup, Snapshot};
-use smidgen_firmware::objectives::Objectives;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::AddAssign;
@@ -350,7 +349,7 @@ fn clean(case: &Case) -> (Vec<u64>, Duration) {
 struct Torment<'c> {
     case: &'c Case,
     experiment: Experiment,
-    world: Simulation<Objectives>,
+    world: FaultySimulation,
     session: u32,
     /// Whether a round closed without somebody: from then on it is another run.
     left_out: bool,
@@ -363,7 +362,7 @@ impl<'c> Torment<'c> {
         if case.keyed {
             experiment = sealed(experiment);
         }
-        let mut world = experiment.simulation();
+        let mut world = FaultySimulation::new(&experiment);
         if case.journals {
             world = world.with_journals();
         }
@@ -475,10 +474,11 @@ impl<'c> Torment<'c> {
             }
             self.tally.noticed += u64::from(self.world.aggregator().reboots(worker));
         }
+        self.tally.power_cuts += self.world.power_failures();
         for mishap in self.world.mishaps() {
             match mishap {
                 Mishap::Reboot => self.tally.reboots += 1,
-                Mishap::PowerCut(left) => self.tally.power_cuts += u64::from(*left == 0),
+                Mishap::PowerCut(_) => {}
                 Mishap::Unplug(_) => self.tally.unplugged += 1,
                 Mishap::Slow(_) => self.tally.slowed += 1,
                 Mishap::Drowsy(_) => self.tally.drowsy += 1,

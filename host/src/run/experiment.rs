@@ -18,7 +18,7 @@ use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
 use crate::run::lyapunov::{Lyapunov, Terms};
 use crate::units::serial_line::byte_time;
 use crate::world::driver::Driver;
-use crate::world::simulation::{Line, Simulation};
+use crate::world::simulation::{Board, Line, Simulation};
 use crate::world::transport::{Address, TransportError};
 use data::{Data, immoderate};
 use smidgen_aggregator::{Setup, Share, StepRule, WORKERS_MAX};
@@ -239,7 +239,7 @@ impl Experiment {
     }
 
     /// Its workers in simulation.
-    pub fn simulation(&self) -> Simulation<Objectives> {
+    pub fn simulation(&self) -> Simulation<Board<Objectives>> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
         if self.setup.hears_all() {
             simulation

@@ -456,7 +456,7 @@ mod tests {
     use super::*;
     use crate::cli::{self, Command};
     use crate::record::Locks;
-    use crate::world::simulation::Simulation;
+    use crate::world::simulation::{Board, Simulation};
     use crate::world::{Measured, WorldError};
     use smidgen_firmware::objectives::Objectives;
     use std::collections::BTreeMap;
@@ -464,7 +464,7 @@ mod tests {
 
     /// A simulated world that comes to a halt after some rounds.
     struct Halting {
-        simulation: Simulation<Objectives>,
+        simulation: Simulation<Board<Objectives>>,
         rounds: usize,
     }
 

@@ -1,8 +1,8 @@
 //! A worker on a line that brings anything: what a host says, noise, the end of the power.
 
 use super::shards;
+use crate::flash::{DATA_PAGES, Flash, PAGES};
 use arbitrary::{Result, Unstructured};
-use smidgen::world::simulation::flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;

@@ -2,10 +2,9 @@
 
 use smidgen::record::RoundRecord;
 use smidgen::world::World;
-use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::{Event, Reason};
-use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{experiment, simulated, transcripts};
+use smidgen_tests::faulty::{FaultySimulation, Mishap};
 use std::time::Duration;
 
 const SKIP: &str = "--dataset digits --workers 4 --k 4 --rounds 600 --absent skip=0.2";
@@ -21,7 +20,7 @@ struct Story {
 }
 
 /// Runs to the end, every worker that is there having confirmed its state.
-fn tell(world: &mut Simulation<Objectives>, rounds: u32) -> Story {
+fn tell(world: &mut FaultySimulation, rounds: u32) -> Story {
     let mut story = Story::default();
     loop {
         match world.next_event().unwrap_or_else(|error| panic!("{error}")) {
@@ -45,16 +44,16 @@ fn tell(world: &mut Simulation<Objectives>, rounds: u32) -> Story {
 }
 
 /// A run with a mishap of worker 2 after a hundred rounds or so.
-fn struck(options: &str, mishap: Mishap) -> (Simulation<Objectives>, Story) {
+fn struck(options: &str, mishap: Mishap) -> (FaultySimulation, Story) {
     let experiment = experiment(options);
-    let mut world = experiment.simulation();
+    let mut world = FaultySimulation::new(&experiment);
     world.plan(Duration::from_secs(3), 2, mishap);
     let story = tell(&mut world, experiment.options().rounds);
     (world, story)
 }
 
 /// The host's copies are what the workers hold.
-fn assert_agreed(world: &mut Simulation<Objectives>, workers: &[usize]) {
+fn assert_agreed(world: &mut FaultySimulation, workers: &[usize]) {
     for &worker in workers {
         let (x, g_i) = world.worker(worker).state().expect("it is in the run");
         let (x, g_i) = (x.to_vec(), g_i.to_vec());

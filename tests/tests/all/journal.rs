@@ -2,16 +2,15 @@
 
 use proptest::prelude::*;
 use smidgen::world::World;
-use smidgen::world::simulation::flash::{self, DATA_PAGES, Flash};
-use smidgen::world::simulation::{Mishap, Simulation};
 use smidgen_aggregator::Event;
 use smidgen_firmware::journal::{
     BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, FlashJournal, Journal, LocalState,
     LocalStateRequest,
 };
-use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::frame::checksum;
 use smidgen_tests::conformance::experiment;
+use smidgen_tests::faulty::{FaultySimulation, Mishap};
+use smidgen_tests::flash::{self, DATA_PAGES, Flash};
 use std::time::Duration;
 
 /// Pages of a journal that are for data.
@@ -262,7 +261,7 @@ fn a_flash_that_takes_nothing_is_tried_once_after_every_start() {
 /// The transcripts of 20 rounds, of which a worker is restarted once or not at all, and how many bytes of its data it then had.
 fn run(options: &str, journals: bool, restart: Option<Duration>) -> (Vec<u64>, Option<u32>) {
     let options = format!("{options} --workers 4 --rounds 20");
-    let mut world: Simulation<Objectives> = experiment(&options).simulation();
+    let mut world = FaultySimulation::new(&experiment(&options));
     if journals {
         world = world.with_journals();
     }

@@ -1,11 +1,11 @@
 //! Emulated boards whose cables are exchanged in the middle of a run, behind a panel that nobody but the test knows of.
 
 use smidgen::world::World;
-use smidgen::world::simulation::Mishap;
 use smidgen::world::transport::Address;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{experiment, run, sealed, simulated, transcripts};
 use smidgen_tests::emulation::start;
+use smidgen_tests::faulty::{FaultySimulation, Mishap};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ fn exchanged_cables_change_no_simulated_transcript() {
     let plain = || experiment("--dataset digits --rows 200 --workers 4 --k 4 --rounds 600");
     let undisturbed = simulated(&plain());
     for experiment in [sealed(plain()), plain()] {
-        let mut world = experiment.simulation();
+        let mut world = FaultySimulation::new(&experiment);
         for (second, board, with) in [(1, 0, 3), (2, 1, 2), (3, 0, 1)] {
             let swap = Mishap::Swap { with, noticed: second == 2 };
             world.plan(Duration::from_secs(second), board, swap);

@@ -2,14 +2,13 @@
 
 use smidgen::record::{RoundRecord, Times};
 use smidgen::world::World;
-use smidgen::world::simulation::Simulation;
-use smidgen_firmware::objectives::Objectives;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, simulated, simulation, transcripts,
 };
+use smidgen_tests::faulty::FaultySimulation;
 
 /// Both ends of every link have a name for every byte that reached them, and the host counted what it sent.
-fn assert_bytes_explained(world: &mut Simulation<Objectives>, workers: usize, what: &str) {
+fn assert_bytes_explained(world: &mut FaultySimulation, workers: usize, what: &str) {
     world.drain();
     for worker in 0..workers {
         let (down, up) = world.fates(worker);
@@ -37,7 +36,7 @@ fn two_hundred_seeds_of_faults_leave_the_transcript() {
         let options =
             format!("{DIGITS} --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --seed {seed}");
         let experiment = experiment(&options);
-        let mut world = simulation(&experiment);
+        let mut world = FaultySimulation::new(&experiment);
         let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{seed}: {error}"));
         assert_eq!(transcripts(&rounds), transcripts(&clean), "seed {seed}");
         assert_bytes_explained(&mut world, 4, &format!("seed {seed}"));
@@ -59,7 +58,7 @@ fn reboots_in_the_middle_of_rounds_leave_the_transcript() {
         &format!("{DIGITS} --batch 16 --seed 3 --faults loss=0.2,corrupt=0.05,duplicate=0.1,split"),
     ] {
         let experiment = experiment(options);
-        let mut world = simulation(&experiment);
+        let mut world = FaultySimulation::new(&experiment);
         for (round, worker) in [(0, 2), (1, 0), (7, 1), (20, 3), (21, 3), (50, 0)] {
             world.reboot_in_round(round, worker);
         }
@@ -80,7 +79,7 @@ fn a_step_that_tunes_itself_does_not_depend_on_the_link() {
     let clean = simulated(&experiment(options));
     for faults in ["loss=0.2,corrupt=0.05,duplicate=0.1", "split"] {
         let experiment = experiment(&format!("{options} --downlink sparse --faults {faults}"));
-        let mut world = simulation(&experiment);
+        let mut world = FaultySimulation::new(&experiment);
         for (round, worker) in [(1, 7), (2, 0), (9, 3), (10, 3), (40, 5)] {
             world.reboot_in_round(round, worker);
         }
@@ -98,7 +97,7 @@ fn unequal_workers_keep_their_transcript_under_faults() {
     let clean = simulated(&experiment(options));
     let experiment =
         experiment(&format!("{options} --faults loss=0.2,corrupt=0.05,duplicate=0.1,split"));
-    let mut world = simulation(&experiment);
+    let mut world = FaultySimulation::new(&experiment);
     for (round, worker) in [(1, 3), (2, 0), (9, 1), (20, 2)] {
         world.reboot_in_round(round, worker);
     }
@@ -147,8 +146,7 @@ fn a_line_that_loses_everything_is_given_up() {
 fn a_shard_too_large_is_refused_with_need_and_room() {
     let experiment = experiment(DIGITS);
     let memory = vec![1 << 20, 4096, 1 << 20, 1 << 20];
-    let mut world =
-        Simulation::with_memory(experiment.setup.clone(), Objectives, experiment.line(), memory);
+    let mut world = FaultySimulation::with_memory(&experiment, memory);
     let error = run(&experiment, &mut world).expect_err("4096 bytes are too few").to_string();
     assert!(error.contains("worker 2 (simulated board 2)"), "{error}");
     assert!(error.contains("room for 4096"), "{error}");

@@ -1,0 +1,163 @@
+//! A board of a simulation, and the line to it.
+
+use super::{Line, Wire};
+use crate::world::fault_injector::{Direction, FaultInjector};
+use smidgen_aggregator::Setup;
+use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::worker::{self, Worker};
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
+use std::mem;
+use std::time::Duration;
+
+/// The name that simulated boards give.
+pub const BOARD: &str = "simulated";
+/// Time that a worker takes for a gradient.
+pub const EVALUATION: Duration = Duration::from_millis(2);
+const LATENCY: Duration = Duration::from_micros(200);
+
+/// A board and its line, as the simulation moves bytes between it and the host. Tests have boards that fail.
+pub trait SimulatedBoard {
+    /// Puts a frame of the host on the line; `deliver` gets what arrives, and when, in order.
+    fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>));
+
+    /// Receives bytes of the host. Returns when it reads them, unless that is scheduled already.
+    fn receive(&mut self, now: Duration, bytes: &[u8]) -> Option<Duration>;
+
+    /// Reads what it has received, computes, and puts its answers on the line.
+    fn work(&mut self, now: Duration, deliver: impl FnMut(Duration, Vec<u8>));
+
+    /// Bytes from it are at the host's end of the line. Returns whether they get through.
+    fn reaches_host(&mut self, _now: Duration, _len: usize) -> bool {
+        true
+    }
+
+    /// The latest gradient and its exponent: telemetry.
+    fn gradient(&self) -> (&[i32], i8);
+}
+
+/// A healthy board with a worker.
+#[derive(Debug)]
+pub struct Board<R> {
+    worker: Worker<Vec<u64>>,
+    objectives: R,
+    /// The line from the host.
+    pub down: Wire,
+    /// The line to the host.
+    pub up: Wire,
+    busy_until: Duration,
+    /// What arrived while it was busy: it reads that at once.
+    received: Vec<u8>,
+    gradient: Vec<i32>,
+    gradient_exponent: i8,
+}
+
+impl<R: ObjectiveSet> Board<R> {
+    /// The board of the given index, with this many bytes of memory, at its first start.
+    pub fn new(setup: &Setup, index: usize, memory_len: usize, objectives: R, line: Line) -> Self {
+        let Line { baud, faults, seed } = line;
+        let wire = |direction| {
+            Wire::new(baud, LATENCY, FaultInjector::new(faults, seed, index, direction))
+        };
+        let key = setup.seal.as_ref().map(|sealing| &sealing.key);
+        Self {
+            worker: start::<R>(index, vec![0; memory_len / 8], key, 0),
+            objectives,
+            down: wire(Direction::Down),
+            up: wire(Direction::Up),
+            busy_until: Duration::ZERO,
+            received: vec![],
+            gradient: vec![0; setup.dimension as usize],
+            gradient_exponent: 0,
+        }
+    }
+
+    /// The worker.
+    pub fn worker(&self) -> &Worker<Vec<u64>> {
+        &self.worker
+    }
+
+    /// The worker, for a journal.
+    pub fn worker_mut(&mut self) -> &mut Worker<Vec<u64>> {
+        &mut self.worker
+    }
+
+    /// Restarts it with another worker. Returns the number of received bytes that only the old one could explain.
+    pub fn restart(&mut self, now: Duration, worker: Worker<Vec<u64>>) -> u64 {
+        let old = mem::replace(&mut self.worker, worker);
+        self.busy_until = now;
+        let unread = mem::take(&mut self.received).len() as u64;
+        unread + old.counters().bytes() + old.pending() as u64
+    }
+
+    /// Is busy for this long, after what it is doing.
+    pub fn occupy(&mut self, now: Duration, time: Duration) {
+        self.busy_until = self.free_at(now) + time;
+    }
+
+    /// Gives the worker what was received.
+    pub fn read(&mut self) {
+        let bytes = mem::take(&mut self.received);
+        self.worker.receive(&bytes);
+    }
+
+    /// Computes the gradient that the worker requests. Returns whether it requested one.
+    pub fn compute(&mut self, now: Duration, evaluation: Duration) -> bool {
+        let Some(mut request) = self.worker.gradient_request() else { return false };
+        let loss = self.objectives.evaluate_named(request.reborrow());
+        self.gradient.copy_from_slice(request.gradient);
+        self.gradient_exponent = request.gradient_exponent;
+        self.worker.gradient_ready(loss);
+        self.occupy(now, evaluation);
+        true
+    }
+
+    /// When it is free to send.
+    pub fn free_at(&self, now: Duration) -> Duration {
+        self.busy_until.max(now)
+    }
+}
+
+impl<R: ObjectiveSet> SimulatedBoard for Board<R> {
+    fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>)) {
+        self.down.send(now, frame, deliver);
+    }
+
+    fn receive(&mut self, now: Duration, bytes: &[u8]) -> Option<Duration> {
+        let first = self.received.is_empty();
+        self.received.extend(bytes);
+        first.then(|| self.free_at(now))
+    }
+
+    fn work(&mut self, now: Duration, mut deliver: impl FnMut(Duration, Vec<u8>)) {
+        self.read();
+        self.compute(now, EVALUATION);
+        let start = self.free_at(now);
+        let mut frame = [0; FRAME_LEN_MAX];
+        while let Some(len) = self.worker.poll_transmit(&mut frame) {
+            self.up.send(start, &frame[..len], &mut deliver);
+        }
+    }
+
+    fn gradient(&self) -> (&[i32], i8) {
+        (&self.gradient, self.gradient_exponent)
+    }
+}
+
+/// A worker that has just been switched on, on the board of the given index; `starts` counts its earlier starts.
+pub fn start<R: ObjectiveSet>(
+    index: usize,
+    memory: Vec<u64>,
+    key: Option<&Key>,
+    starts: u32,
+) -> Worker<Vec<u64>> {
+    let board = worker::Board { name: BOARD, identity: index as u64 + 1 };
+    let mut worker = Worker::new::<R>(board, memory);
+    if let Some(key) = key {
+        let mut boot = [0; BOOT_LEN];
+        boot[..8].copy_from_slice(&board.identity.to_le_bytes());
+        boot[8..].copy_from_slice(&starts.to_le_bytes());
+        worker.seal(WorkerSeal::new(key.clone(), boot));
+    }
+    worker
+}

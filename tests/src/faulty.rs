@@ -1,0 +1,447 @@
+//! A simulation in which boards, cables and strangers misbehave at planned times, beyond what `--faults` does to lines.
+
+use crate::flash::{DATA_PAGES, Flash, PAGES};
+use smidgen::run::experiment::Experiment;
+use smidgen::world::fault_injector::Fate;
+use smidgen::world::simulation::{self, Arrival, Board, EVALUATION, SimulatedBoard, Simulation};
+use smidgen::world::{Clock, Measured, World, WorldError};
+use smidgen_aggregator::{Aggregator, Event};
+use smidgen_firmware::journal::FlashJournal;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::run::sync_journal;
+use smidgen_firmware::worker::{Worker, memory_len};
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
+use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
+use smidgen_protocol::seal::Key;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Number of frames that an eavesdropper remembers.
+const HEARD_MAX: usize = 256;
+
+/// What may happen to a worker, whatever it is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// It is restarted and forgets everything, but for its journal.
+    Reboot,
+    /// Its power fails after this many more words of its flash are written; then it is restarted.
+    PowerCut(u64),
+    /// Its link is pulled for so long.
+    Unplug(Duration),
+    /// A gradient takes so long from now on.
+    Slow(Duration),
+    /// It looks at its line so long after something came, from now on, and reads all that is there at once.
+    Drowsy(Duration),
+    /// Its cable and another one are exchanged at the host.
+    Swap {
+        /// The other board.
+        with: usize,
+        /// Whether the host notices that the lines were interrupted.
+        noticed: bool,
+    },
+    /// Replays the frame heard `ago` frames before the latest, to this board or up to the host.
+    Replay {
+        /// Whether the host gets it.
+        up: bool,
+        /// Frames that were heard since.
+        ago: usize,
+    },
+    /// A plain frame arrives from a sender without the key, at this board or at the host.
+    Forge {
+        /// Whether the host gets it.
+        up: bool,
+    },
+    /// It is moved to the link of another board, whose cable hangs loose for so long, until it is put where this one was.
+    Displace(usize, Duration),
+}
+
+/// What is going to happen to a board.
+#[derive(Debug)]
+enum Planned {
+    Mishap(Mishap),
+    /// Its link works again.
+    Replugged,
+}
+
+/// The latest frames on all lines, as an eavesdropper has them.
+type Heard = Rc<RefCell<VecDeque<Vec<u8>>>>;
+
+/// A simulation with mishaps.
+#[derive(Debug)]
+pub struct FaultySimulation {
+    simulation: Simulation<FaultyBoard>,
+    /// By time, then in the order of planning.
+    planned: BTreeMap<(Duration, u64), (usize, Planned)>,
+    sequence: u64,
+    heard: Heard,
+    occurred: Vec<Mishap>,
+}
+
+impl FaultySimulation {
+    /// The workers of an experiment.
+    pub fn new(experiment: &Experiment) -> Self {
+        let workers = 0..experiment.setup.shares.len();
+        let need = |worker| memory_len::<Objectives>(&experiment.setup.configuration(worker, 0, 0));
+        let memory = workers.clone().map(need).max().expect("there are workers");
+        Self::with_memory(experiment, vec![memory; workers.len()])
+    }
+
+    /// Workers with this many bytes of memory each.
+    pub fn with_memory(experiment: &Experiment, memory: Vec<usize>) -> Self {
+        let heard = Heard::default();
+        let boards = memory.into_iter().enumerate();
+        let boards = boards.map(|(index, len)| FaultyBoard::new(experiment, index, len, &heard));
+        let mut simulation = Simulation::with_boards(experiment.setup.clone(), boards.collect());
+        if !experiment.setup.hears_all() {
+            simulation = simulation.with_objective(experiment.objective());
+        }
+        Self { simulation, planned: BTreeMap::new(), sequence: 0, heard, occurred: vec![] }
+    }
+
+    /// With the journal of a micro:bit for every worker.
+    pub fn with_journals(mut self) -> Self {
+        for board in self.simulation.boards_mut() {
+            board.journal = Some(FlashJournal::open(Flash::new(PAGES), DATA_PAGES, &mut []));
+        }
+        self
+    }
+
+    /// Restarts a worker in the middle of a round: it has the downlink and forgets everything before it answers.
+    pub fn reboot_in_round(&mut self, round: u32, worker: usize) {
+        self.simulation.boards_mut()[worker].reboots.push(round);
+    }
+
+    /// Plans a mishap of a board.
+    pub fn plan(&mut self, at: Duration, board: usize, mishap: Mishap) {
+        self.push(at, board, Planned::Mishap(mishap));
+    }
+
+    fn push(&mut self, at: Duration, board: usize, what: Planned) {
+        self.sequence += 1;
+        self.planned.insert((at, self.sequence), (board, what));
+    }
+
+    /// The mishaps that have taken place.
+    pub fn mishaps(&self) -> &[Mishap] {
+        &self.occurred
+    }
+
+    /// The number of boards whose power failed while they wrote to their flash.
+    pub fn power_failures(&self) -> u64 {
+        self.simulation.boards().iter().map(|board| board.power_failures).sum()
+    }
+
+    /// Ends all that goes wrong: lines are perfect, workers quick, and what was planned does not take place.
+    pub fn heal(&mut self) {
+        self.planned.retain(|_, (_, what)| matches!(what, Planned::Replugged));
+        self.simulation.boards_mut().iter_mut().for_each(FaultyBoard::heal);
+    }
+
+    /// The time since the run began.
+    pub fn now(&self) -> Duration {
+        self.simulation.now()
+    }
+
+    /// The worker on a board, to look at.
+    pub fn worker(&self, board: usize) -> &Worker<Vec<u64>> {
+        self.simulation.boards()[board].board.worker()
+    }
+
+    /// The board that a worker of the aggregator is on, once it has said so.
+    pub fn board(&self, worker: usize) -> Option<usize> {
+        self.simulation.board_of(worker)
+    }
+
+    /// What happened to the bytes for a worker, and to the bytes from it.
+    pub fn fates(&self, worker: usize) -> (Fate, Fate) {
+        let board = &self.simulation.boards()[worker].board;
+        (board.down.fate(), board.up.fate())
+    }
+
+    /// Bytes that reached a worker before it was restarted, and with it their counters.
+    pub fn forgotten(&self, worker: usize) -> u64 {
+        self.simulation.boards()[worker].forgotten
+    }
+
+    /// Bytes from a worker that were on their way to the host when it was restarted or its link pulled.
+    pub fn dropped(&self, worker: usize) -> u64 {
+        self.simulation.boards()[worker].dropped
+    }
+
+    /// Lets everything arrive that is on its way, and nothing new be sent by the host.
+    pub fn drain(&mut self) {
+        self.simulation.drain();
+    }
+
+    fn happen(&mut self, board: usize, mishap: Mishap) {
+        self.occurred.push(mishap);
+        let now = self.now();
+        let struck = &mut self.simulation.boards_mut()[board];
+        match mishap {
+            Mishap::Reboot => struck.restart(now),
+            Mishap::PowerCut(words) => {
+                struck.journal.iter_mut().for_each(|journal| journal.flash().cut_after(words));
+            }
+            Mishap::Unplug(time) => self.unplug(board, time),
+            Mishap::Slow(evaluation) => struck.evaluation = evaluation,
+            Mishap::Drowsy(drowsiness) => struck.drowsiness = drowsiness,
+            Mishap::Swap { with, noticed } => {
+                self.simulation.exchange(board, with);
+                if noticed {
+                    [board, with].into_iter().for_each(|board| self.reconnect(board));
+                }
+            }
+            Mishap::Replay { up, ago } => {
+                let frame = self.heard.borrow().iter().rev().nth(ago).cloned();
+                frame.into_iter().for_each(|frame| self.inject(board, up, frame));
+            }
+            Mishap::Forge { up } => self.inject(board, up, forged(up)),
+            Mishap::Displace(other, time) => {
+                self.simulation.exchange(board, other);
+                self.reconnect(board);
+                self.unplug(other, time);
+            }
+        }
+    }
+
+    /// Puts a frame on a line of a board that neither end has sent.
+    fn inject(&mut self, board: usize, up: bool, frame: Vec<u8>) {
+        let (now, ends) = (self.now(), &mut self.simulation.boards_mut()[board].board);
+        let wire = if up { &mut ends.up } else { &mut ends.down };
+        let at = wire.inject(now, &frame);
+        let arrival = if up { Arrival::Up(frame) } else { Arrival::Down(frame) };
+        self.simulation.schedule(at, board, arrival);
+    }
+
+    fn unplug(&mut self, board: usize, time: Duration) {
+        let end = self.now() + time;
+        let until = &mut self.simulation.boards_mut()[board].unplugged_until;
+        *until = (*until).max(end);
+        self.push(end, board, Planned::Replugged);
+    }
+
+    /// Tells the host that the link of a board was interrupted.
+    fn reconnect(&mut self, board: usize) {
+        let link = self.simulation.link(board);
+        self.simulation.aggregator().handle_reconnect(link);
+    }
+
+    /// Drops what a board that was just restarted has sent and what has not arrived yet.
+    fn silence_restarted(&mut self) {
+        for index in 0..self.simulation.boards().len() {
+            if mem::take(&mut self.simulation.boards_mut()[index].is_restarted) {
+                let mut dropped = 0;
+                self.simulation.retain(|board, arrival| match arrival {
+                    Arrival::Up(bytes) if board == index => {
+                        dropped += bytes.len() as u64;
+                        false
+                    }
+                    Arrival::Up(_) | Arrival::Down(_) | Arrival::Read => true,
+                });
+                self.simulation.boards_mut()[index].dropped += dropped;
+            }
+        }
+    }
+}
+
+impl World for FaultySimulation {
+    fn advance(&mut self) -> Result<Option<Event>, WorldError> {
+        let next = self.planned.first_key_value().map(|(&(at, _), _)| at);
+        let event = self.simulation.advance_until(next.unwrap_or(Duration::MAX))?;
+        self.silence_restarted();
+        if event.is_none()
+            && next.is_some_and(|next| next <= self.now())
+            && let Some((_, (board, what))) = self.planned.pop_first()
+        {
+            match what {
+                Planned::Mishap(mishap) => self.happen(board, mishap),
+                Planned::Replugged => self.reconnect(board),
+            }
+            self.silence_restarted();
+        }
+        Ok(event)
+    }
+
+    fn aggregator(&mut self) -> &mut Aggregator {
+        self.simulation.aggregator()
+    }
+
+    fn measure(&mut self) -> Option<Measured> {
+        self.simulation.measure()
+    }
+
+    fn clock(&self) -> Clock {
+        self.simulation.clock()
+    }
+
+    fn place(&self, link: usize) -> String {
+        self.simulation.place(link)
+    }
+}
+
+/// A board that may be slow, restarted or unplugged, and may have a journal.
+#[derive(Debug)]
+struct FaultyBoard {
+    board: Board<Objectives>,
+    index: usize,
+    memory_len: usize,
+    key: Option<Key>,
+    /// How often it was started.
+    starts: u32,
+    /// What it still has when it is restarted.
+    journal: Option<FlashJournal<Flash>>,
+    /// Rounds in which it is going to be restarted once it has computed its update.
+    reboots: Vec<u32>,
+    /// How long after something came it looks at its line.
+    drowsiness: Duration,
+    /// How long it takes for a gradient: time that only retransmission timers see.
+    evaluation: Duration,
+    /// Until when nothing passes its link.
+    unplugged_until: Duration,
+    /// Bytes that reached a worker which has since been restarted, or its end of an unplugged link.
+    forgotten: u64,
+    /// Bytes from the worker that were on their way when it was restarted or unplugged.
+    dropped: u64,
+    power_failures: u64,
+    /// Whether it was restarted just now.
+    is_restarted: bool,
+    heard: Heard,
+}
+
+impl FaultyBoard {
+    fn new(experiment: &Experiment, index: usize, memory_len: usize, heard: &Heard) -> Self {
+        let (setup, line) = (&experiment.setup, experiment.line());
+        Self {
+            board: Board::new(setup, index, memory_len, Objectives, line),
+            index,
+            memory_len,
+            key: setup.seal.as_ref().map(|sealing| sealing.key.clone()),
+            starts: 1,
+            journal: None,
+            reboots: vec![],
+            drowsiness: Duration::ZERO,
+            evaluation: EVALUATION,
+            unplugged_until: Duration::ZERO,
+            forgotten: 0,
+            dropped: 0,
+            power_failures: 0,
+            is_restarted: false,
+            heard: Rc::clone(heard),
+        }
+    }
+
+    fn heal(&mut self) {
+        self.board.down.heal();
+        self.board.up.heal();
+        self.journal.iter_mut().for_each(|journal| journal.flash().restore_power());
+        (self.evaluation, self.drowsiness) = (EVALUATION, Duration::ZERO);
+    }
+
+    /// Restarts the worker: what it has not sent by now it will not send.
+    fn restart(&mut self, now: Duration) {
+        let mut memory = vec![0; self.memory_len / 8];
+        self.journal = self.journal.take().map(|journal| {
+            let mut flash = journal.close();
+            flash.restore_power();
+            FlashJournal::open(flash, DATA_PAGES, &mut memory)
+        });
+        let key = self.key.as_ref();
+        let worker = simulation::start::<Objectives>(self.index, memory, key, self.starts);
+        self.starts += 1;
+        self.forgotten += self.board.restart(now, worker);
+        self.is_restarted = true;
+    }
+
+    /// Lets the journal store and load. Returns whether the power failed meanwhile, after which it is restarted.
+    fn loses_power(&mut self, now: Duration) -> bool {
+        let Some(journal) = &mut self.journal else { return false };
+        sync_journal(self.board.worker_mut(), journal);
+        self.board.occupy(now, journal.flash().take_time());
+        let fails = journal.flash().is_cut();
+        if fails {
+            self.power_failures += 1;
+            self.restart(now);
+        }
+        fails
+    }
+
+    /// Restarts the worker, which has just computed its update, if that was planned.
+    fn restart_if_due(&mut self, now: Duration) {
+        let round = self.board.worker().round();
+        if let Some(due) = self.reboots.iter().position(|&at| Some(at) == round) {
+            self.reboots.swap_remove(due);
+            self.restart(now);
+        }
+    }
+}
+
+impl SimulatedBoard for FaultyBoard {
+    fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>)) {
+        hear(&self.heard, frame);
+        self.board.send_down(now, frame, deliver);
+    }
+
+    fn receive(&mut self, now: Duration, bytes: &[u8]) -> Option<Duration> {
+        if now < self.unplugged_until {
+            self.forgotten += bytes.len() as u64;
+            return None;
+        }
+        let at = self.board.receive(now, bytes)?;
+        Some(at.max(now + self.drowsiness))
+    }
+
+    fn work(&mut self, now: Duration, mut deliver: impl FnMut(Duration, Vec<u8>)) {
+        self.board.read();
+        if self.loses_power(now) {
+            return;
+        }
+        if self.board.compute(now, self.evaluation) {
+            self.restart_if_due(now);
+        }
+        if self.loses_power(now) {
+            return;
+        }
+        let start = self.board.free_at(now);
+        let mut frame = [0; FRAME_LEN_MAX];
+        while let Some(len) = self.board.worker_mut().poll_transmit(&mut frame) {
+            hear(&self.heard, &frame[..len]);
+            self.board.up.send(start, &frame[..len], &mut deliver);
+        }
+    }
+
+    fn reaches_host(&mut self, now: Duration, len: usize) -> bool {
+        let passes = now >= self.unplugged_until;
+        self.dropped += if passes { 0 } else { len as u64 };
+        passes
+    }
+
+    fn gradient(&self) -> (&[i32], i8) {
+        self.board.gradient()
+    }
+}
+
+/// Remembers a frame for the eavesdropper.
+fn hear(heard: &Heard, frame: &[u8]) {
+    let mut heard = heard.borrow_mut();
+    let mut place = match heard.len() {
+        HEARD_MAX => heard.pop_front().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    place.clear();
+    place.extend_from_slice(frame);
+    heard.push_back(place);
+}
+
+/// A plain frame that anyone could send.
+fn forged(up: bool) -> Vec<u8> {
+    let mut out = [0; FRAME_LEN_MAX];
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
+    let len = match up {
+        true => Up::Ack { ticket: 1, value: 0 }.emit(&[], &Context::SETUP, &mut out),
+        false => hello.emit(BROADCAST, &[], &Context::SETUP, &mut out),
+    };
+    out[..len].to_vec()
+}
