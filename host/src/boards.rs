@@ -1,4 +1,4 @@
-//! Boards: the table of those that have an image, how images are built, and the files with their key.
+//! Boards: the table of supported boards, the build of their images, and key files.
 
 pub mod board;
 pub mod image;

@@ -1,4 +1,4 @@
-//! The boards that smidgen has images for.
+//! The supported boards.
 
 use crate::units::shown::typed;
 use smidgen_firmware::identity;
@@ -9,39 +9,38 @@ use thiserror::Error;
 /// A kind of board.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Board {
-    /// Its name here and in what its workers say of themselves.
+    /// Its name on the command line and in the identity of its workers.
     pub name: &'static str,
-    /// Its core.
+    /// Its processor core.
     pub core: &'static str,
-    /// Bytes of its RAM that are left for a worker's state and data when stack, queue and statics have theirs; a board
-    /// may have a little more.
+    /// RAM in bytes for a worker's state and data, next to stack, queue and statics. A lower bound.
     pub room_len: usize,
     /// Package in `firmware/boards`.
     pub package: &'static str,
     /// Target triple of its image.
     pub target: &'static str,
-    /// QEMU's name of the machine that emulates it.
+    /// Name of its QEMU machine.
     pub machine: &'static str,
-    /// Where an emulator may leave the board's identity: the last 32 bytes of its RAM.
+    /// Address at which an emulator writes the board's identity: the last 32 bytes of its RAM.
     pub identity_address: u32,
-    /// What writes an image to it.
+    /// How an image is written to it.
     pub flash: Flash,
 }
 
-/// What writes an image to a board.
+/// How an image is written to a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flash {
-    /// probe-rs, which knows the chip by this name.
+    /// By probe-rs, with this name of the chip.
     Probe(&'static str),
-    /// The board shows itself as a drive, to which a file in Intel HEX is copied; probe-rs can do it too.
+    /// By copying an Intel HEX file to the drive that the board presents, or by probe-rs.
     Drive {
         /// Label of the drive.
         label: &'static str,
         /// probe-rs's name of the chip.
         chip: &'static str,
     },
-    /// Nothing: the board is there for emulators.
-    Nothing,
+    /// Not at all: the board is only emulated.
+    Unsupported,
 }
 
 /// All boards, smaller cores first.
@@ -97,7 +96,7 @@ pub static BOARDS: [Board; 6] = [
     },
 ];
 
-/// What Arm's MPS2 has in common whichever core is loaded into it.
+/// Common fields of Arm's MPS2 boards.
 const MPS2: Board = Board {
     name: "mps2",
     core: "",
@@ -106,21 +105,21 @@ const MPS2: Board = Board {
     target: "",
     machine: "",
     identity_address: 0x203F_FFE0,
-    flash: Flash::Nothing,
+    flash: Flash::Unsupported,
 };
 
-/// A short name, and the board that it stands for.
+/// A short name for the board [`ALIASED`].
 const ALIAS: &str = "mps2";
 const ALIASED: &str = "mps2-m3";
 
-/// Draws a seed in a shell.
+/// Shell word that draws a random seed.
 const SHELL_SEED: &str = "0x$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')";
 
-/// The most boards of a kind in one `NAME=COUNT`.
+/// Maximum count in `NAME=COUNT`.
 pub const COUNT_MAX: usize = 256;
 
 impl Board {
-    /// The board of that name.
+    /// Returns the board of that name.
     pub fn find(name: &str) -> Result<&'static Self, BoardError> {
         let name = if name == ALIAS { ALIASED } else { name };
         BOARDS
@@ -129,7 +128,7 @@ impl Board {
             .ok_or_else(|| BoardError::Unknown { name: name.into() })
     }
 
-    /// A sentence that says how to get `image`, an ELF file or one in Intel HEX, into the board, if it can be flashed.
+    /// Returns a sentence on how to flash `image`, an ELF or Intel HEX file, if the board can be flashed.
     pub fn flash_advice(&self, image: &Path) -> Option<String> {
         let is_hex = image.extension().is_some_and(|extension| extension == "hex");
         let image = typed(image);
@@ -141,14 +140,14 @@ impl Board {
                 Some(format!("Flash it with `probe-rs run --chip {chip} {image}`."))
             }
             Flash::Drive { label, chip } => Some(format!(
-                "Flash it with `probe-rs run --chip {chip} {image}`, or ask for `--hex` and copy that to the \
+                "Flash it with `probe-rs run --chip {chip} {image}`, or add `--hex` and copy the HEX file to the \
                  drive {label}."
             )),
-            Flash::Nothing => None,
+            Flash::Unsupported => None,
         }
     }
 
-    /// Options that make QEMU this board: its machine, no terminal, and in its RAM an identity and, if one is given, a seed.
+    /// Returns the QEMU options of this board: its machine, no terminal, and an identity and optional seed in its RAM.
     pub fn qemu_options(&self, identity: &str, seed: Option<&str>) -> Vec<String> {
         let magic = format!("{:#x}", identity::MAGIC);
         let words = [Some(magic.as_str()), Some(identity), seed];
@@ -163,11 +162,11 @@ impl Board {
         machine.into_iter().chain(loaders.flatten()).collect()
     }
 
-    /// A command for a shell that starts `image`, an ELF file, in QEMU as the board number N, whose serial line is the TCP
-    /// port 4000 + N; with a seed where the image is `keyed`.
+    /// Returns a shell command that runs `image`, an ELF file, in QEMU as board number N, with its serial line on TCP
+    /// port 4000 + N. A `keyed` image gets a seed.
     pub fn qemu_command(&self, image: &Path, keyed: bool) -> String {
         let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED));
-        // The words with a blank are those of the seed.
+        // Only the word with the seed contains spaces.
         let options = options.into_iter().map(|option| match option.contains(' ') {
             true => format!("\"{option}\""),
             false => option,
@@ -178,12 +177,12 @@ impl Board {
     }
 }
 
-/// Boards of one kind, as the command line names them: `NAME` or `NAME=COUNT`.
+/// A number of boards of one kind, parsed from `NAME` or `NAME=COUNT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boards {
     /// Their kind.
     pub board: &'static Board,
-    /// How many of them, 1..=[`COUNT_MAX`].
+    /// Number of boards, 1..=[`COUNT_MAX`].
     pub count: usize,
 }
 
@@ -200,26 +199,24 @@ impl FromStr for Boards {
     }
 }
 
-/// What is wrong with the name of a board.
+/// Reasons why a text does not name boards.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BoardError {
-    /// No such board.
-    #[error("there is no board `{name}`: choose one of {}", names())]
+    /// The board does not exist.
+    #[error("unknown board `{name}`: choose one of {}", names())]
     Unknown {
-        /// The name that was asked for.
+        /// The name.
         name: String,
     },
-    /// Not a number of boards.
-    #[error(
-        "`{text}` names no number of boards: write NAME=COUNT with a count from 1 to {COUNT_MAX}"
-    )]
+    /// The count is invalid.
+    #[error("`{text}` has an invalid count: write NAME=COUNT with a count from 1 to {COUNT_MAX}")]
     Count {
-        /// What was written.
+        /// The text.
         text: String,
     },
 }
 
-/// All boards with their cores, and the short name, for people.
+/// Returns a list of all boards with their cores, and the short name, for help texts.
 pub fn catalogue() -> String {
     let entries = BOARDS.each_ref().map(|board| format!("{} ({})", board.name, board.core));
     format!("{}; {ALIAS} stands for {ALIASED}", entries.join(", "))
@@ -234,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_carry_a_count() {
+    fn name_may_have_a_count() {
         for board in &BOARDS {
             assert_eq!(board.name.parse(), Ok(Boards { board, count: 1 }));
             assert_eq!(format!("{}=3", board.name).parse(), Ok(Boards { board, count: 3 }));
@@ -243,19 +240,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_in_one_sentence() {
+    fn errors_are_one_sentence() {
         let sentence = |text: &str| text.parse::<Boards>().unwrap_err().to_string();
         assert_eq!(
             sentence("uno=2"),
-            "there is no board `uno`: choose one of microbit, stm32f405, mps2-m3, mps2-m4, mps2-m7, mps2-m33"
+            "unknown board `uno`: choose one of microbit, stm32f405, mps2-m3, mps2-m4, mps2-m7, mps2-m33"
         );
         for text in ["microbit=0", "microbit=", "microbit=-1", "microbit=257", "microbit=two"] {
-            assert!(sentence(text).starts_with(&format!("`{text}` names no number")), "{text}");
+            assert!(
+                sentence(text).starts_with(&format!("`{text}` has an invalid count")),
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn the_identity_lies_where_the_linker_script_reserves_it() {
+    fn identity_is_where_the_linker_script_reserves_it() {
         for board in &BOARDS {
             let folder = match board.machine {
                 "mps2-an505" => "mps2/an505",

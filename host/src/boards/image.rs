@@ -1,7 +1,8 @@
-//! Images for boards, built from `firmware/boards` with the compiler that is at hand.
+//! Images for boards, built from `firmware/boards` with an installed compiler.
 //!
-//! A compiler that has the board's target needs nothing else. One that comes with the sources of the core library, as
-//! Debian's does, compiles that too: slower by half a minute, and the same program. `SMIDGEN_BOARD_COMPILER` chooses one.
+//! A compiler with the board's target is used as it is. A compiler with the sources of the core library, such as
+//! Debian's, compiles the library too: this takes half a minute more and gives the same program.
+//! `SMIDGEN_BOARD_COMPILER` chooses one.
 
 use crate::boards::board::Board;
 use crate::units::private_file;
@@ -29,87 +30,87 @@ use zeroize::Zeroizing;
 /// The workspace of the board packages.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
 
-/// The variable that chooses the compiler: `rustup` or `debian`. `scripts/setup.sh` installs what it names.
+/// Environment variable that chooses the compiler, `rustup` or `debian`, which `scripts/setup.sh` installs.
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
 
-/// Bytes in a line of Intel HEX.
+/// Data bytes per line of Intel HEX.
 const HEX_LINE_LEN: usize = 16;
 
-/// Why there is no image.
+/// Reasons why an image cannot be built or written.
 #[derive(Debug, Error)]
 pub enum ImageError {
-    /// The sources are not where they were when smidgen was built.
+    /// The checkout that smidgen was built from has moved.
     #[error(
-        "the sources of the boards are not in {} any more, where this smidgen was built: put the checkout back, or install \
-         smidgen again from where it is now", shown(.0)
+        "the sources of the boards are no longer in {}, where this smidgen was built: restore the checkout, or install \
+         smidgen again from its new place", shown(.0)
     )]
     SourcesGone(PathBuf),
-    /// `SMIDGEN_BOARD_COMPILER` names no compiler.
+    /// `SMIDGEN_BOARD_COMPILER` has an invalid value.
     #[error("{CHOICE} is `{0}`: set it to `rustup` or `debian`, or unset it")]
     Choice(String),
-    /// No compiler for the target.
-    #[error("no Rust compiler here can build for {target}: run `scripts/setup.sh` once")]
+    /// No compiler supports the target.
+    #[error("no installed Rust compiler can build for {target}: run `scripts/setup.sh` once")]
     NoCompiler {
         /// The target triple.
         target: &'static str,
     },
-    /// A program cannot be started, or this process shall end.
+    /// A program cannot be started, or this process was asked to stop.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// The compiler is not content.
-    #[error("the image cannot be built ({reason}): `{command}` in firmware/boards tells more")]
+    /// The build failed.
+    #[error("the image cannot be built ({reason}): run `{command}` in firmware/boards for details")]
     Build {
-        /// First error.
+        /// The first error.
         reason: String,
         /// The command that failed.
         command: String,
     },
-    /// The image cannot be read, or what became of it not written.
+    /// The image cannot be read, or its conversion cannot be written.
     #[error("{} cannot be converted to Intel HEX: {reason}", shown(path))]
     Hex {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The image has no room for a key.
-    #[error("{} has no room for a key, or holds one already; build it anew", shown(.0))]
+    /// The image has no empty place for a key.
+    #[error("{} has no place for a key, or already contains one; build it again", shown(.0))]
     NoPlace(PathBuf),
     /// The image cannot be read.
-    #[error("the image {} cannot be read ({source}): build it anew", shown(path))]
+    #[error("the image {} cannot be read ({source}): build it again", shown(path))]
     Unreadable {
-        /// Where it should be.
+        /// The image.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// There is no room for an image with a key that an emulator shall have.
+    /// The image with a key for an emulator cannot be written.
     #[error(
-        "no image can be written in {} ({source}): make room there, or set TMPDIR to a folder that has some",
+        "no image can be written in {} ({source}): free some space there, or set TMPDIR to another directory",
         shown(folder)
     )]
     Unnamed {
-        /// The temporary folder.
+        /// The temporary directory.
         folder: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// The image with a key cannot be written.
     #[error("the image with the key, {}, cannot be written: {source}", shown(path))]
     Keyed {
-        /// Where it should be.
+        /// The image.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// Builds the image of a board, an ELF file; returns where it is. Quick if nothing has changed.
+/// Builds the image of a board and returns its path, an ELF file. Fast if nothing has changed.
 pub fn build(board: &Board) -> Result<PathBuf, ImageError> {
     build_program(board, &["--bins"])
 }
 
-/// Builds an example of the board's package: a program that is no worker.
+/// Builds an example of the board's package, a program other than the worker.
 pub fn build_example(board: &Board, name: &str) -> Result<PathBuf, ImageError> {
     build_program(board, &["--example", name])
 }
@@ -127,7 +128,7 @@ fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError>
     })
 }
 
-/// Cargo in the workspace of the boards, with a compiler that builds for `target`.
+/// Returns a cargo command in the workspace of the boards, with a compiler for `target`.
 ///
 /// # Errors
 /// If the sources of the boards or a compiler are missing.
@@ -137,7 +138,7 @@ pub fn cargo(target: &'static str) -> Result<Command, ImageError> {
     Ok(Toolchain::find(target, &choice)?.cargo(target))
 }
 
-/// A smidgen that was installed may outlive the checkout that it was built from.
+/// Checks that the checkout that this smidgen was built from still exists.
 fn check_sources(workspace: &Path) -> Result<(), ImageError> {
     match workspace.join("Cargo.toml").is_file() {
         true => Ok(()),
@@ -145,28 +146,28 @@ fn check_sources(workspace: &Path) -> Result<(), ImageError> {
     }
 }
 
-/// Converts an image to Intel HEX, for boards that are drives; the result lies beside it.
+/// Converts an image to Intel HEX, for boards that present a drive, and returns the path of the file next to it.
 pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
     let failed = |reason: String| ImageError::Hex { path: image.into(), reason };
     let path = image.with_extension("hex");
     let elf = fs::read(image).map_err(|error| failed(error.to_string()))?;
-    let records = records(&elf).ok_or_else(|| failed("it is no whole ELF file".into()))?;
+    let records = records(&elf).ok_or_else(|| failed("it is not a complete ELF file".into()))?;
     let text = create_object_file_representation(&records).expect("there is one end, at the end");
-    // As secret as the image, which may hold a key.
+    // The image may contain a key, so the file gets its permissions.
     let mode = fs::metadata(image).map_err(|error| failed(error.to_string()))?.permissions().mode();
     private_file::replace(&path, text.as_bytes(), mode & 0o666)
         .map_err(|error| failed(error.to_string()))?;
     Ok(path)
 }
 
-/// Writes a copy of an image that holds a key to `path`, which nobody but its owner can read.
+/// Writes a copy of an image with a key to `path`, readable only by its owner.
 pub fn keyed(image: &Path, key: &Key, path: &Path) -> Result<(), ImageError> {
     let elf = with_key(image, key)?;
     private_file::replace(path, &elf, 0o600)
         .map_err(|source| ImageError::Keyed { path: path.into(), source })
 }
 
-/// The same in a file without a name: whatever ends this process ends the file.
+/// Like [`keyed`], but writes an unnamed file, which vanishes with this process.
 pub fn keyed_unnamed(image: &Path, key: &Key) -> Result<File, ImageError> {
     let elf = with_key(image, key)?;
     private_file::unnamed(&elf).map_err(|source| ImageError::Unnamed {
@@ -175,7 +176,7 @@ pub fn keyed_unnamed(image: &Path, key: &Key) -> Result<File, ImageError> {
     })
 }
 
-/// The bytes of an image, with a key in its place.
+/// Returns the bytes of an image with a key.
 fn with_key(image: &Path, key: &Key) -> Result<Zeroizing<Vec<u8>>, ImageError> {
     let failed = |source| ImageError::Unreadable { path: image.into(), source };
     let mut elf = Zeroizing::new(fs::read(image).map_err(failed)?);
@@ -189,7 +190,7 @@ pub fn open(image: &Path) -> Result<File, ImageError> {
     File::open(image).map_err(|source| ImageError::Unreadable { path: image.into(), source })
 }
 
-/// Where an image has room for a key: in a section that looks like erased flash.
+/// Returns the place for a key in an image: a section that looks like erased flash.
 fn key_place(elf: &[u8]) -> Option<Range<usize>> {
     let file = ElfFile32::<Endianness>::parse(elf).ok()?;
     let (start, len) = file.section_by_name(".smidgen_key")?.file_range()?;
@@ -197,7 +198,7 @@ fn key_place(elf: &[u8]) -> Option<Range<usize>> {
     (elf.get(place.clone())? == Key::NONE).then_some(place)
 }
 
-/// What an ELF file puts into flash, and where; `None` if it is damaged.
+/// Returns the contents of flash in an ELF file, or `None` if the file is damaged.
 fn records(elf: &[u8]) -> Option<Vec<Record>> {
     let file = ElfFile32::<Endianness>::parse(elf).ok()?;
     let endian = file.endian();
@@ -220,24 +221,24 @@ fn records(elf: &[u8]) -> Option<Vec<Record>> {
     Some(records)
 }
 
-/// A compiler for bare metal, and the cargo beside it.
+/// A compiler for bare metal and its cargo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Toolchain {
     cargo: &'static str,
     rustc: &'static str,
-    /// It has the sources of the core library instead of the target.
+    /// True if it has the sources of the core library instead of the target.
     builds_core: bool,
-    /// It comes with its linker for bare metal.
+    /// True if it includes a linker for bare metal.
     has_linker: bool,
 }
 
 impl Toolchain {
-    /// The one in the path.
+    /// The toolchain in the path.
     const RUSTUP: (&str, &str) = ("cargo", "rustc");
-    /// Debian's.
+    /// Debian's toolchain.
     const DEBIAN: (&str, &str) = ("/usr/bin/cargo", "/usr/bin/rustc");
 
-    /// The first that can build for `target`, among those that `choice` allows.
+    /// Finds the first toolchain that `choice` allows and that can build for `target`.
     fn find(target: &'static str, choice: &OsStr) -> Result<Self, ImageError> {
         let allowed: &[_] = match choice.to_str() {
             Some("") => &[Self::RUSTUP, Self::DEBIAN],
@@ -250,7 +251,7 @@ impl Toolchain {
             match Self::able(cargo, rustc, target) {
                 Ok(Some(toolchain)) => return Ok(toolchain),
                 Ok(None) => {}
-                // Do not fall back because of a temporary shortage.
+                // A temporary shortage says nothing about the toolchain, so no other one is tried.
                 Err(error) if error.is_temporary() => return Err(error.into()),
                 Err(error) => failures.push(error),
             }
@@ -260,7 +261,7 @@ impl Toolchain {
         Err(first.map_or(ImageError::NoCompiler { target }, ImageError::from))
     }
 
-    /// These two, if they can build for `target`.
+    /// Returns a toolchain of this cargo and rustc, if they can build for `target`.
     fn able(
         cargo: &'static str,
         rustc: &'static str,
@@ -274,7 +275,7 @@ impl Toolchain {
         Ok(Some(Self { cargo, rustc, builds_core: !has_target, has_linker }))
     }
 
-    /// Cargo in the workspace of the boards, free of what a cargo around us meant for the host.
+    /// Returns a cargo command in the workspace of the boards, without the environment of an outer cargo.
     fn cargo(self, target: &str) -> Command {
         let mut command = Command::new(self.cargo);
         command.current_dir(WORKSPACE);
@@ -284,7 +285,7 @@ impl Toolchain {
         if self.rustc != Self::RUSTUP.1 {
             command.env("RUSTC", self.rustc);
         }
-        // Build scripts of others panic over a variable that is not text, and cargo does not report a path that is none.
+        // Build scripts of dependencies panic on a variable that is not UTF-8, and cargo omits such paths in messages.
         let is_odd = |(name, value): &(OsString, OsString)| {
             name != "PATH" && (name.to_str().is_none() || value.to_str().is_none())
         };
@@ -303,13 +304,13 @@ impl Toolchain {
     }
 }
 
-/// The folder in which `rustc` looks for the libraries of `target`, or of the host.
+/// Returns the directory in which `rustc` looks for the libraries of `target`, or of the host.
 fn library_of(rustc: &str, target: Option<&str>) -> Result<Option<PathBuf>, ProgramError> {
     let target = target.map(|target| format!("--target={target}"));
     ask(rustc, ["--print=target-libdir"].into_iter().chain(target.as_deref()))
 }
 
-/// Whether `rustc` comes with its linker for bare metal.
+/// Returns whether `rustc` includes a linker for bare metal.
 fn has_linker(rustc: &str) -> Result<bool, ProgramError> {
     let library = library_of(rustc, None)?;
     Ok(library.is_some_and(|folder| folder.with_file_name("bin/rust-lld").exists()))
@@ -320,7 +321,7 @@ fn has_sources(rustc: &str) -> Result<bool, ProgramError> {
     Ok(sysroot.is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir()))
 }
 
-/// A path that `rustc` prints; `None` if it knows of none.
+/// Returns a path that `rustc` prints, or `None` if it fails.
 fn ask<'a>(
     rustc: &str,
     arguments: impl IntoIterator<Item = &'a str>,
@@ -330,14 +331,14 @@ fn ask<'a>(
     Ok(output.status.success().then(|| printed.into()))
 }
 
-/// The part of cargo's messages that matters here.
+/// The relevant part of cargo's messages.
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
     executable: Option<PathBuf>,
 }
 
-/// The last image that cargo says it has built.
+/// Returns the last executable in cargo's messages.
 fn executable(stdout: &[u8]) -> Option<PathBuf> {
     let mut lines = stdout.rsplit(|&byte| byte == b'\n');
     lines.find_map(|line| serde_json::from_slice::<Message>(line).ok()?.executable)
@@ -346,10 +347,10 @@ fn executable(stdout: &[u8]) -> Option<PathBuf> {
 fn first_error(text: &str) -> String {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("error"));
     let line = lines.next().and_then(|line| line.split_once(": "));
-    shown(line.map_or("it says no more", |(_, reason)| reason)).to_string()
+    shown(line.map_or("it gives no reason", |(_, reason)| reason)).to_string()
 }
 
-/// A command as it could be typed.
+/// Formats a command so that it can be typed in a shell.
 fn as_typed(command: &Command) -> String {
     let variables = command
         .get_envs()
@@ -363,7 +364,7 @@ mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Versions of what `smidgen-firmware` stands on, by the lockfile in `folder`.
+    /// Returns the versions of the dependencies of `smidgen-firmware` in the lockfile in `folder`.
     fn locked(folder: &str) -> BTreeSet<(String, String)> {
         #[derive(Deserialize)]
         struct Lockfile {
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn boards_and_host_stand_on_the_same_versions() {
+    fn boards_and_host_lock_the_same_versions() {
         let root = locked(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         let boards = locked(WORKSPACE);
         let different: Vec<_> = boards.difference(&root).collect();
@@ -405,15 +406,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_is_the_reason() {
+    fn first_error_is_the_reason() {
         let text =
             "warning: unused\nerror[E0308]: mismatched types\n  --> x\nerror: could not compile\n";
         assert_eq!(first_error(text), "mismatched types");
-        assert_eq!(first_error(""), "it says no more");
+        assert_eq!(first_error(""), "it gives no reason");
     }
 
     #[test]
-    fn a_checkout_that_was_moved_is_missed_by_its_old_place() {
+    fn moved_checkout_is_named_by_its_old_place() {
         assert!(check_sources(Path::new(WORKSPACE)).is_ok());
         let old_place = tempfile::tempdir().unwrap();
         let missed = check_sources(&old_place.path().join("firmware/boards")).unwrap_err();
@@ -421,14 +422,14 @@ mod tests {
         assert_eq!(
             missed.to_string(),
             format!(
-                "the sources of the boards are not in {place}/firmware/boards any more, where this smidgen was built: put \
-                 the checkout back, or install smidgen again from where it is now"
+                "the sources of the boards are no longer in {place}/firmware/boards, where this smidgen was built: \
+                 restore the checkout, or install smidgen again from its new place"
             )
         );
     }
 
     #[test]
-    fn a_choice_of_no_compiler_is_refused() {
+    fn invalid_choice_of_compiler_is_refused() {
         let refused = Toolchain::find("thumbv6m-none-eabi", OsStr::new("gcc")).unwrap_err();
         assert_eq!(
             refused.to_string(),
@@ -437,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_command_can_be_typed_again() {
+    fn failed_command_can_be_typed_again() {
         let (cargo, rustc) = ("/usr/bin/cargo", "/no/rustc");
         let toolchain = Toolchain { cargo, rustc, builds_core: true, has_linker: false };
         assert_eq!(

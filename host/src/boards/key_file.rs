@@ -1,4 +1,4 @@
-//! Files that hold the key of a fleet: 64 hexadecimal digits that nobody but their owner can read.
+//! Files with the key of a fleet: 64 hexadecimal digits, readable only by their owner.
 
 use crate::units::private_file;
 use crate::units::shown::{shown, typed};
@@ -12,58 +12,63 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// More bytes than a file with a key has.
+/// Maximum number of bytes that are read of a key file.
 const FILE_LEN_MAX: u64 = 1024;
 
-/// Why there is no key.
+/// Reasons why a key file cannot be used or created.
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// The file cannot be read.
     #[error(
-        "--key: {} cannot be read ({source}); `smidgen key FILE` makes a file with a new key",
+        "--key: {} cannot be read ({source}); `smidgen key FILE` creates a file with a new key",
         shown(path)
     )]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// Others can read it.
+    /// Other users can read or change the file.
     #[error(
-        "--key: others can read or change {}; run `chmod 600 {}`, and make a new key if somebody may have seen this one",
+        "--key: other users can read or change {}; run `chmod 600 {}`, and create a new key if someone may have read \
+         this one",
         shown(.0), typed(.0)
     )]
-    Open(PathBuf),
-    /// It is something else.
+    Exposed(PathBuf),
+    /// The file does not contain a key.
     #[error(
-        "--key: {} holds no key, which is 64 hexadecimal digits; `smidgen key FILE` makes a file with a new one", shown(.0)
+        "--key: {} does not contain a key of 64 hexadecimal digits; `smidgen key FILE` creates a file with a new one",
+        shown(.0)
     )]
     Malformed(PathBuf),
-    /// It is text that is not read.
-    #[error("--key: {} holds no key: {encoding}", shown(path))]
+    /// The file is not UTF-8 text.
+    #[error("--key: {} does not contain a key: {encoding}", shown(path))]
     Encoding {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Its likely encoding.
         encoding: Encoding,
     },
-    /// A key is there already.
+    /// The file exists.
     #[error(
-        "{} exists and is not replaced: boards may hold the key in it; choose another name", shown(.0)
+        "{} exists and is not replaced, because boards may use its key; choose another name", shown(.0)
     )]
     Exists(PathBuf),
     /// The file cannot be written.
-    #[error("{} cannot be written: {source}; choose a folder in which you may write", shown(path))]
+    #[error(
+        "{} cannot be written: {source}; choose a directory with write permission",
+        shown(path)
+    )]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// There is no randomness.
+    /// The operating system provides no random bytes.
     #[error(
-        "the operating system gives no random bytes ({0}), without which there can be no key; try again later"
+        "cannot create a key: the operating system provides no random bytes ({0}); try again later"
     )]
     Random(getrandom::Error),
 }
@@ -73,7 +78,7 @@ pub enum KeyError {
 pub struct KeyFile;
 
 impl KeyFile {
-    /// Makes a file with a new key, which nobody but its owner can read.
+    /// Creates a file with a new key, readable only by its owner.
     ///
     /// # Errors
     /// If it exists, or cannot be written.
@@ -91,7 +96,7 @@ impl KeyFile {
     /// Reads the key in a file.
     ///
     /// # Errors
-    /// If it holds none, or somebody else can read or change it.
+    /// If it does not contain a key, or other users can read or change it.
     pub fn read(path: &Path) -> Result<Key, KeyError> {
         let failed = |source| KeyError::Unreadable { path: path.into(), source };
         let metadata = fs::metadata(path).map_err(failed)?;
@@ -100,7 +105,7 @@ impl KeyFile {
         }
         let file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
-            return Err(KeyError::Open(path.into()));
+            return Err(KeyError::Exposed(path.into()));
         }
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX as usize));
         file.take(FILE_LEN_MAX).read_to_end(&mut text).map_err(failed)?;
@@ -109,10 +114,10 @@ impl KeyFile {
         parse(text).ok_or_else(|| KeyError::Malformed(path.into()))
     }
 
-    /// What links to boards are sealed with: the key in a file, and salts that nobody can predict.
+    /// Returns the sealing of links to boards: the key in a file, and unpredictable salts.
     ///
     /// # Errors
-    /// If the file holds no key or is not kept secret, or the operating system gives no random bytes.
+    /// If the file does not contain a key or is not secret, or the operating system provides no random bytes.
     pub fn seal_boards(path: &Path) -> Result<Sealing, KeyError> {
         let key = Self::read(path)?;
         let mut seed = [0; 32];
@@ -120,26 +125,26 @@ impl KeyFile {
         Ok(Sealing { key, salts: Salts::new(seed) })
     }
 
-    /// What links in simulation are sealed with, where the same seed gives the same run.
+    /// Returns the sealing of simulated links, whose salts depend only on `seed`, so that runs are reproducible.
     ///
     /// # Errors
-    /// If the file holds no key or is not kept secret.
+    /// If the file does not contain a key or is not secret.
     pub fn seal_simulation(path: &Path, seed: u64) -> Result<Sealing, KeyError> {
         Ok(Sealing { key: Self::read(path)?, salts: Salts::of_seed(seed) })
     }
 }
 
-/// A key as a line of text.
+/// Formats a key as a line of text.
 fn digits(key: &[u8; KEY_LEN]) -> [u8; 2 * KEY_LEN + 1] {
     let mut text = [b'\n'; 2 * KEY_LEN + 1];
-    base16ct::lower::encode(key, &mut text).expect("two digits per byte have room");
+    base16ct::lower::encode(key, &mut text).expect("the buffer has two digits per byte");
     text
 }
 
 fn parse(text: &str) -> Option<Key> {
     let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii();
     let mut key = Zeroizing::new([0; KEY_LEN]);
-    // The length is checked apart: the decoder accepts fewer digits.
+    // The length is checked separately, because the decoder accepts fewer digits.
     (text.len() == 2 * KEY_LEN).then_some(())?;
     base16ct::mixed::decode(text, &mut *key).ok()?;
     Key::new(&key)
@@ -151,7 +156,7 @@ mod tests {
     use std::fs::Permissions;
 
     #[test]
-    fn a_new_key_is_read_again_and_never_replaced() {
+    fn new_key_round_trips_and_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         KeyFile::create(&one).unwrap();
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_others_can_read_is_refused() {
+    fn key_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         KeyFile::create(&path).unwrap();
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_said_to_be_none() {
+    fn file_without_a_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let erased = "ff".repeat(KEY_LEN);
@@ -198,7 +203,7 @@ mod tests {
             "ab".repeat(KEY_LEN).encode_utf16().flat_map(u16::to_le_bytes).collect();
         fs::write(&path, utf16).unwrap();
         assert!(KeyFile::read(&path).unwrap_err().to_string().contains("UTF-16"));
-        assert!(matches!(KeyFile::read(folder.path()), Err(KeyError::Malformed(_))), "a folder");
+        assert!(matches!(KeyFile::read(folder.path()), Err(KeyError::Malformed(_))), "a directory");
         let error = KeyFile::read(&folder.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("smidgen key FILE"), "{error}");
     }

@@ -195,7 +195,7 @@ fn invalid_arguments_are_refused_with_a_reason() {
         ("smidgen run", "--port <ADDRESS>"),
         ("smidgen run --port usb:1", "unknown kind of address `usb:`"),
         ("smidgen emulate --board mps2=0", "NAME=COUNT with a count from 1 to 256"),
-        ("smidgen emulate --board =2", "there is no board ``"),
+        ("smidgen emulate --board =2", "unknown board ``"),
         ("smidgen report", "<DIR>"),
     ] {
         let text = refused(line);

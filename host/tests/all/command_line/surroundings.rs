@@ -141,7 +141,7 @@ fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
     let says = |words: &str| said.contains(words);
     match () {
         () if says("set it to `rustup` or `debian`") => Decision::Refused,
-        () if says("no Rust compiler here can build for") => Decision::NoCompiler,
+        () if says("no installed Rust compiler can build for") => Decision::NoCompiler,
         () if says("rustc cannot be started (No such file") => Decision::NoCompiler,
         () if says("rustc cannot be started (Permission denied") => Decision::NoCompiler,
         () if says("RUSTC=/usr/bin/rustc") => Decision::Compiler("/usr/bin/rustc"),
@@ -164,7 +164,7 @@ fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
         ),
         (
             InPath::WithNeither,
-            "error: no Rust compiler here can build for thumbv6m-none-eabi: run `scripts/setup.sh` once",
+            "error: no installed Rust compiler can build for thumbv6m-none-eabi: run `scripts/setup.sh` once",
         ),
     ] {
         let folder = tempdir().expect("there is room");
