@@ -17,7 +17,7 @@ use core::fmt::{self, Write};
 use core::hint::black_box;
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::entry;
-use registers::UART;
+use registers::{CLOCK_HZ, UART};
 use smidgen_protocol::counters::Counters;
 use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, Frame, draft};
 use smidgen_protocol::seal::{BOOT_LEN, HostSeal, KEY_LEN, Key, WorkerSeal};
@@ -57,7 +57,7 @@ fn receive(wire: &[u8], open: impl for<'d> FnOnce(Frame<'d>) -> Option<Frame<'d>
 
 #[entry]
 fn main() -> ! {
-    UART.open();
+    UART.open(CLOCK_HZ);
     let mut timer = take_or_reset(cortex_m::Peripherals::take()).SYST;
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(0xFF_FFFF);

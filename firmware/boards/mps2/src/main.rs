@@ -16,7 +16,7 @@ use board_support::{
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
 use heapless::spsc::Queue;
-use registers::{FPGAIO, RECEIVE, SCC, UART};
+use registers::{CLOCK_HZ, FPGAIO, RECEIVE, SCC, UART};
 use smidgen_firmware::{
     objectives::Objectives,
     worker::{Board, Worker},
@@ -35,7 +35,7 @@ fn main() -> ! {
     let board = Board { name: name(&core.CPUID), identity };
     let worker = init_worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
 
-    UART.open();
+    UART.open(CLOCK_HZ);
     let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
     // SAFETY: the port is open, and no critical section relies on this interrupt being masked.
     unsafe { NVIC::unmask(RECEIVE) };

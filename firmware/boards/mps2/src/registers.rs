@@ -1,35 +1,6 @@
-//! The registers of MPS2 that the worker uses: one UART, the LEDs, and the number of the FPGA image.
+//! Where MPS2 has the registers that the worker uses: by its FPGA image.
 
-use core::ops::Deref;
-use cortex_m::interrupt::InterruptNumber;
-use volatile_register::{RO, RW};
-
-/// A block of registers at a fixed address.
-#[derive(Debug)]
-pub struct Block<T>(*const T);
-
-// SAFETY: all accesses to registers are volatile and of whole words, and `T` consists of registers only.
-unsafe impl<T> Sync for Block<T> {}
-
-impl<T> Deref for Block<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: the constants below are the addresses of such blocks in hardware.
-        unsafe { &*self.0 }
-    }
-}
-
-/// Number of an interrupt.
-#[derive(Clone, Copy, Debug)]
-pub struct Interrupt(pub u16);
-
-// SAFETY: the number is that of the hardware, and constant.
-unsafe impl InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
-    }
-}
+use board_support::mps::{Block, Fpgaio, Interrupt, Scc, Uart};
 
 #[cfg(not(an505))]
 mod map {
@@ -50,95 +21,16 @@ mod map {
     pub const CLOCK_HZ: u32 = 20_000_000;
 }
 
+// SAFETY: these are the addresses of such blocks in the hardware.
 /// UART 0.
-pub static UART: Block<Uart> = Block(map::UART as *const _);
+pub static UART: Block<Uart> = unsafe { Block::at(map::UART) };
+// SAFETY: as above.
 /// The serial configuration controller.
-pub static SCC: Block<Scc> = Block(map::SCC as *const _);
+pub static SCC: Block<Scc> = unsafe { Block::at(map::SCC) };
+// SAFETY: as above.
 /// LEDs, buttons, counters.
-pub static FPGAIO: Block<Fpgaio> = Block(map::FPGAIO as *const _);
+pub static FPGAIO: Block<Fpgaio> = unsafe { Block::at(map::FPGAIO) };
 /// Receive interrupt of UART 0.
 pub const RECEIVE: Interrupt = Interrupt(map::RECEIVE);
-
-/// The APB UART of the CMSDK.
-#[repr(C)]
-pub struct Uart {
-    data: RW<u32>,
-    state: RW<u32>,
-    control: RW<u32>,
-    interrupt: RW<u32>,
-    divisor: RW<u32>,
-}
-
-impl Uart {
-    const BAUD: u32 = 115_200;
-    const STATE_TRANSMIT_FULL: u32 = 1;
-    const STATE_RECEIVE_FULL: u32 = 1 << 1;
-    const STATE_RECEIVE_OVERRUN: u32 = 1 << 3;
-    const CONTROL_TRANSMIT: u32 = 1;
-    const CONTROL_RECEIVE: u32 = 1 << 1;
-    const CONTROL_RECEIVE_INTERRUPT: u32 = 1 << 3;
-    const INTERRUPT_RECEIVE: u32 = 1 << 1;
-
-    /// Sets the baud rate and enables both directions.
-    pub fn open(&self) {
-        let control =
-            Self::CONTROL_TRANSMIT | Self::CONTROL_RECEIVE | Self::CONTROL_RECEIVE_INTERRUPT;
-        // SAFETY: these registers hold settings; none of them affects memory.
-        unsafe {
-            self.divisor.write(map::CLOCK_HZ / Self::BAUD);
-            self.control.write(control);
-        }
-        // Discard a byte received before. Reading it also makes QEMU look for new bytes at once.
-        self.data.read();
-    }
-
-    /// Sends a byte, once there is room for it.
-    pub fn transmit(&self, byte: u8) {
-        while self.state.read() & Self::STATE_TRANSMIT_FULL != 0 {}
-        // SAFETY: the register accepts any byte, and it is empty.
-        unsafe { self.data.write(byte.into()) };
-    }
-
-    /// Passes received bytes on, and reports whether bytes were lost before them.
-    pub fn take_received(&self, received: impl Fn(u8), lost: impl Fn()) {
-        // Clear the interrupt before taking the byte, so that a byte in between raises it again.
-        // SAFETY: writing a flag back clears it and has no other effect.
-        unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
-        while self.state.read() & Self::STATE_RECEIVE_FULL != 0 {
-            received(self.data.read() as u8);
-        }
-        if self.state.read() & Self::STATE_RECEIVE_OVERRUN != 0 {
-            // SAFETY: as above.
-            unsafe { self.state.write(Self::STATE_RECEIVE_OVERRUN) };
-            lost();
-        }
-    }
-}
-
-/// Serial configuration controller.
-#[repr(C)]
-pub struct Scc {
-    _reserved: [u32; 0xFFC / 4],
-    id: RO<u32>,
-}
-
-impl Scc {
-    /// Number of the FPGA image. It differs between types of boards, not between boards, which have no number.
-    pub fn image(&self) -> u32 {
-        self.id.read()
-    }
-}
-
-/// FPGA system control and I/O.
-#[repr(C)]
-pub struct Fpgaio {
-    leds: RW<u32>,
-}
-
-impl Fpgaio {
-    /// Switches LED 0.
-    pub fn light(&self, lit: bool) {
-        // SAFETY: the register drives LEDs only.
-        unsafe { self.leds.write(lit.into()) };
-    }
-}
+/// Clock of the UART.
+pub const CLOCK_HZ: u32 = map::CLOCK_HZ;

@@ -6,6 +6,7 @@
 //!  memory                            the remaining RAM, for the worker
 //!  identity                          the board's identity, from hardware or emulator
 //!  key                               the key of the fleet, if the image has one
+//!  mps                               registers of Arm's MPS boards, for those packages
 //!  reset                             restart after a panic or a fault; the host then restores the worker
 //! ```
 //!
@@ -20,6 +21,7 @@
 pub mod identity;
 pub mod key;
 pub mod memory;
+pub mod mps;
 mod reset;
 pub mod serial;
 

@@ -1,4 +1,4 @@
-//! Passes the board's memory map to the linker.
+//! Passes the memory map of a board, `memory.x` in its package, to the linker.
 
 fn main() {
     let here = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
