@@ -44,7 +44,7 @@ pub enum Flash {
 }
 
 /// All boards, smaller cores first.
-pub static BOARDS: [Board; 6] = [
+pub static BOARDS: &[Board] = &[
     Board {
         name: "microbit",
         core: "Cortex-M0",
@@ -218,12 +218,13 @@ pub enum BoardError {
 
 /// Returns a list of all boards with their cores, and the short name, for help texts.
 pub fn catalogue() -> String {
-    let entries = BOARDS.each_ref().map(|board| format!("{} ({})", board.name, board.core));
+    let entries: Vec<_> =
+        BOARDS.iter().map(|board| format!("{} ({})", board.name, board.core)).collect();
     format!("{}; {ALIAS} stands for {ALIASED}", entries.join(", "))
 }
 
 fn names() -> String {
-    BOARDS.each_ref().map(|board| board.name).join(", ")
+    BOARDS.iter().map(|board| board.name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn name_may_have_a_count() {
-        for board in &BOARDS {
+        for board in BOARDS {
             assert_eq!(board.name.parse(), Ok(Boards { board, count: 1 }));
             assert_eq!(format!("{}=3", board.name).parse(), Ok(Boards { board, count: 3 }));
         }
@@ -242,10 +243,11 @@ mod tests {
     #[test]
     fn errors_are_one_sentence() {
         let sentence = |text: &str| text.parse::<Boards>().unwrap_err().to_string();
-        assert_eq!(
-            sentence("uno=2"),
-            "unknown board `uno`: choose one of microbit, stm32f405, mps2-m3, mps2-m4, mps2-m7, mps2-m33"
+        let unknown = sentence("uno=2");
+        assert!(
+            unknown.starts_with("unknown board `uno`: choose one of microbit, stm32f405, mps2-m3")
         );
+        assert!(BOARDS.iter().all(|board| unknown.contains(board.name)), "{unknown}");
         for text in ["microbit=0", "microbit=", "microbit=-1", "microbit=257", "microbit=two"] {
             assert!(
                 sentence(text).starts_with(&format!("`{text}` has an invalid count")),
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn identity_is_where_the_linker_script_reserves_it() {
-        for board in &BOARDS {
+        for board in BOARDS {
             let folder = match board.machine {
                 "mps2-an505" => "mps2/an505",
                 _ if board.package == "mps2" => "mps2/an385",

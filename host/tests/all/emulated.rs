@@ -11,6 +11,7 @@ mod temporary;
 use crate::support::{
     Running, command, script, skip, smidgen, stderr, summary_of, wait_until, wait_within,
 };
+use smidgen::boards::board::BOARDS;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -23,7 +24,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::{TempDir, tempdir};
 
-const BOARDS: [&str; 6] = ["microbit", "stm32f405", "mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
 /// Options of a short run.
 const SHORT: &str = "--rows 60 --rounds 8";
 /// The longest that it may take until images are looked after: cargo waits while it builds others for another test.
@@ -32,6 +32,10 @@ const BUILD_MAX: Duration = Duration::from_secs(600);
 const PORT_MIN: u16 = 10_000;
 /// As many are used.
 const PORTS: u32 = 20_000;
+
+fn all_boards() -> Vec<&'static str> {
+    BOARDS.iter().map(|board| board.name).collect()
+}
 
 /// A directory to run in, if such boards can be emulated; their images are built then.
 fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
@@ -124,8 +128,8 @@ fn printed(directory: &Path, arguments: &str) -> (String, String) {
 #[test]
 fn the_command_that_image_prints_starts_boards_that_train() {
     let test = "the_command_that_image_prints_starts_boards_that_train";
-    let Some(directory) = emulation(test, &BOARDS) else { return };
-    for board in BOARDS {
+    let Some(directory) = emulation(test, &all_boards()) else { return };
+    for board in all_boards() {
         let (start, train) = printed(directory.path(), &format!("--board {board}"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001");
         let boards = [1, 2].map(|n| {
@@ -170,7 +174,7 @@ fn documented() -> (Vec<String>, Vec<String>) {
 #[test]
 fn documented_commands_start_every_board_on_every_link() {
     let test = "documented_commands_start_every_board_on_every_link";
-    let Some(directory) = emulation(test, &BOARDS) else { return };
+    let Some(directory) = emulation(test, &all_boards()) else { return };
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize();
     let top = top.expect("the repository is there");
     let (links, starts) = documented();
@@ -224,7 +228,7 @@ fn terminal(board: &mut Child) -> String {
 
 /// The transcript of a run with all boards in the QEMU that `program` names.
 fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
-    let boards: Vec<_> = BOARDS.iter().map(|board| format!("--board {board}")).collect();
+    let boards: Vec<_> = BOARDS.iter().map(|board| format!("--board {}", board.name)).collect();
     let emulate = format!("emulate {} {SHORT} --out emulated", boards.join(" "));
     let mut command = command(directory, &emulate);
     if let Some(program) = program {
@@ -243,7 +247,7 @@ fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
 #[test]
 fn every_qemu_gives_the_transcript_of_simulation() {
     let test = "every_qemu_gives_the_transcript_of_simulation";
-    let Some(directory) = emulation(test, &BOARDS) else { return };
+    let Some(directory) = emulation(test, &all_boards()) else { return };
     let expected = simulated(directory.path(), BOARDS.len());
     assert_eq!(emulated(directory.path(), None), expected);
     match env::var_os("SMIDGEN_OTHER_QEMU") {

@@ -1,5 +1,6 @@
 //! The rung of emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
 
+use smidgen::boards::board::BOARDS;
 use smidgen::record::RoundRecord;
 use smidgen::world::World;
 use smidgen::world::emulator::{Emulator, EmulatorError};
@@ -13,34 +14,13 @@ fn assert_conforms(options: &str, boards: &[&str], test: &str) {
     emulation::assert_conforms(&experiment(options), &emulators, test);
 }
 
+/// Every board gives the transcript of simulation; the smallest with data that fit it.
 #[test]
-fn cortex_m0_microbit() {
-    assert_conforms(FEW_DIGITS, &["microbit"; 4], "cortex_m0_microbit");
-}
-
-#[test]
-fn cortex_m3_mps2() {
-    assert_conforms(DIGITS, &["mps2-m3"; 4], "cortex_m3_mps2");
-}
-
-#[test]
-fn cortex_m4_mps2() {
-    assert_conforms(DIGITS, &["mps2-m4"; 4], "cortex_m4_mps2");
-}
-
-#[test]
-fn cortex_m4_stm32f405() {
-    assert_conforms(DIGITS, &["stm32f405"; 4], "cortex_m4_stm32f405");
-}
-
-#[test]
-fn cortex_m7_mps2() {
-    assert_conforms(DIGITS, &["mps2-m7"; 4], "cortex_m7_mps2");
-}
-
-#[test]
-fn cortex_m33_mps2() {
-    assert_conforms(DIGITS, &["mps2-m33"; 4], "cortex_m33_mps2");
+fn every_board() {
+    for board in BOARDS {
+        let options = if board.room_len < 64 << 10 { FEW_DIGITS } else { DIGITS };
+        assert_conforms(options, &[board.name; 4], &format!("every_board: {}", board.name));
+    }
 }
 
 #[test]

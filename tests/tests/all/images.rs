@@ -13,7 +13,7 @@ fn call_graph(board: &Board, test: &str) -> Option<CallGraph> {
 
 #[test]
 fn no_image_can_panic() {
-    for board in &BOARDS {
+    for board in BOARDS {
         let Some(graph) = call_graph(board, "no_image_can_panic") else { return };
         let panics = graph.panics();
         assert!(panics.is_empty(), "{} can panic: {panics:#?}", board.name);
@@ -34,7 +34,7 @@ fn a_program_that_can_panic_is_found() {
 
 #[test]
 fn every_stack_is_deep_enough() {
-    for board in &BOARDS {
+    for board in BOARDS {
         let Some(graph) = call_graph(board, "every_stack_is_deep_enough") else { return };
         let deepest = graph.deepest().unwrap_or_else(|cycle| panic!("{}: {cycle}", board.name));
         println!("{}: {} of {} bytes of stack", board.name, deepest.len, graph.stack_len);

@@ -1,5 +1,6 @@
 //! What the table of boards says of their room is what the boards say.
 
+use smidgen::boards::board::BOARDS;
 use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{FEW_DIGITS, experiment};
@@ -23,16 +24,6 @@ fn assert_room(name: &'static str) {
 }
 
 #[test]
-fn the_room_of_the_microbit() {
-    assert_room("microbit");
-}
-
-#[test]
-fn the_room_of_the_stm32f405() {
-    assert_room("stm32f405");
-}
-
-#[test]
-fn the_room_of_every_mps2() {
-    ["mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"].into_iter().for_each(assert_room);
+fn the_table_has_the_room_of_every_board() {
+    BOARDS.iter().for_each(|board| assert_room(board.name));
 }
