@@ -47,8 +47,7 @@ pub struct Cost {
     #[serde(alias = "link_seconds")]
     pub modelled_seconds: f64,
     /// Measured: seconds from the first frame of each round to its last, by the [`Clock`] of the run. Absent in
-    /// records of
-    /// older versions.
+    /// records of older versions.
     #[serde(default)]
     pub elapsed_seconds: Option<f64>,
 }
@@ -106,14 +105,12 @@ pub struct RoundRecord {
     /// The round t.
     pub round: u32,
     /// f(x^t): the mean of the workers' losses, or computed in f64 from the data if not every worker evaluated all of
-    /// its
-    /// rows.
+    /// its rows.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
     /// ‖∇f(x^t)‖², if the host has the data, computed from them in f64. A simulation whose workers compute full
-    /// gradients
-    /// in every round takes the mean of these fixed-point gradients instead: it is free, and agrees to about six
-    /// digits.
+    /// gradients in every round takes the mean of these fixed-point gradients instead: it is free, and agrees to about
+    /// six digits.
     pub gradient_norm_squared: Option<f64>,
     /// ‖g^t‖², the squared norm of the gradient estimator, which the host always knows.
     #[serde(deserialize_with = "null_is_nan")]
@@ -260,8 +257,7 @@ pub struct Summary {
     /// Digest of the whole run, 16 hexadecimal digits.
     pub transcript: String,
     /// Seconds on the host's clock, from start to end. For a resumed run, the sum over its parts, each up to the
-    /// checkpoint
-    /// from which the next part resumed.
+    /// checkpoint from which the next part resumed.
     pub wall_seconds: f64,
     /// One entry per worker, in order of their numbers.
     pub workers: Vec<WorkerRecord>,
@@ -353,8 +349,7 @@ impl Summary {
     }
 
     /// Returns the workers whose lines take more than twice the time of their bytes, the slowest first. Empty in
-    /// simulation,
-    /// where the user chooses how slow lines are.
+    /// simulation, where the user chooses how slow lines are.
     pub fn slow_lines(&self) -> Vec<&WorkerRecord> {
         let is_slow = |worker: &&WorkerRecord| worker.times.total.is_line_slow();
         let is_real = self.clock == Some(Clock::Host);
@@ -365,8 +360,7 @@ impl Summary {
     }
 
     /// Returns true if the run diverged: its loss is NaN or well above the first one, or did not fall although models
-    /// or
-    /// estimators saturated. A run that saturated and recovered did not diverge.
+    /// or estimators saturated. A run that saturated and recovered did not diverge.
     pub fn has_diverged(&self) -> bool {
         let (Some(first), Some(last)) = (self.initial_loss, self.loss) else { return false };
         let rise = last - first;

@@ -1,8 +1,8 @@
 //! Progress of long work, on stderr.
 //!
-//! A terminal shows one line that is updated in place, drawn by indicatif. A log file gets plain lines: one per phase, one
-//! per tenth of slow work, and at least one every ten seconds. indicatif writes nothing to a log file, so the pace of lines
-//! and the time left are computed here, for both.
+//! A terminal shows one line that is updated in place, drawn by indicatif. A log file gets plain lines: one per phase,
+//! one per tenth of slow work, and at least one every ten seconds. indicatif writes nothing to a log file, so the pace
+//! of lines and the time left are computed here, for both.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -58,7 +58,7 @@ impl Progress {
     /// Begins a phase, such as `loading data`. It lasts until the next phase or the first round.
     pub fn phase(&mut self, name: &str) {
         self.end_phase();
-        self.leave_last_round();
+        self.print_last_round();
         self.display.begin(&lines(name));
         self.phase = Some(Phase { name: lines(name).into_owned(), since: Instant::now() });
         self.pace = None;
@@ -78,7 +78,7 @@ impl Progress {
             let text = format!(
                 "{name}  {done_bytes} of {total_bytes}  {ready}/{} workers{}",
                 self.transfers.len(),
-                clock(pace.left(done, total)),
+                time_left(pace.left(done, total)),
             );
             self.display.show(pace, done, total, &text);
         }
@@ -88,7 +88,7 @@ impl Progress {
     pub fn work(&mut self, done: u64, total: u64, what: &str) {
         let pace = self.pace.get_or_insert_with(|| Pace::new(done));
         if self.display.is_due(pace, done, total) {
-            let text = format!("{what}{}", clock(pace.left(done, total)));
+            let text = format!("{what}{}", time_left(pace.left(done, total)));
             self.display.show(pace, done, total, &text);
         }
     }
@@ -121,7 +121,7 @@ impl Progress {
     /// Ends the display and leaves the last round as a line.
     pub fn finish(mut self) {
         self.end_phase();
-        self.leave_last_round();
+        self.print_last_round();
         if let Display::Terminal(bar) = &mut self.display {
             bar.ticker = None;
             bar.finish_and_clear();
@@ -137,7 +137,7 @@ impl Progress {
     }
 
     /// Prints the line of the last round, if it was not shown or would be overwritten.
-    fn leave_last_round(&mut self) {
+    fn print_last_round(&mut self) {
         if let Some(status) = self.status.take() {
             self.display.line(&status.line(self.rounds, None, usize::MAX));
         }
@@ -252,6 +252,7 @@ impl Display {
         match self {
             Self::Terminal(_) => silent.is_none_or(|silent| silent >= TERMINAL_PERIOD),
             Self::Plain(_) => {
+                // Before the first line too, so that fast work is logged only by its phase.
                 let waited = silent.unwrap_or_else(|| pace.since.elapsed());
                 let period =
                     if tenth_of(done, total) > pace.tenth { TENTH_PERIOD } else { PLAIN_PERIOD };
@@ -270,6 +271,7 @@ impl Display {
 
     fn show(&mut self, pace: &mut Pace, done: u64, total: u64, text: &str) {
         let text = &*lines(text);
+        // The first progress replaces the spinner by a bar.
         if let (Self::Terminal(bar), None) = (&mut *self, pace.shown) {
             bar.ticker = None;
             bar.set_style(
@@ -333,7 +335,7 @@ impl Status {
             Some(elapsed) => [format!("  time {elapsed}"), format!(" (modelled {modelled})")],
             None => [format!("  modelled {modelled}"), String::new()],
         };
-        let ([time, beside], left) = (time, clock(left));
+        let ([time, beside], left) = (time, time_left(left));
         let choices = [
             [&loss[..], &norm, &traffic, &time, &beside, &left],
             [&loss, &norm, &traffic, &time, &left, ""],
@@ -356,7 +358,7 @@ fn short(value: f64) -> String {
 }
 
 /// Formats the time left, the end of a progress line.
-fn clock(left: Option<Duration>) -> String {
+fn time_left(left: Option<Duration>) -> String {
     left.map(|left| format!("  left {}", FormattedDuration(left))).unwrap_or_default()
 }
 

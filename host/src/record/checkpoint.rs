@@ -145,7 +145,7 @@ pub enum CheckpointError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The directory contains no checkpoint.
@@ -163,7 +163,7 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The latest file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         flaw: Flaw,
     },
 }
@@ -274,8 +274,7 @@ impl Checkpoint {
     }
 
     /// Returns the latest valid checkpoint in `directory` that matches the records, the result of `match_records` for
-    /// it,
-    /// and a sentence about each later one that is skipped.
+    /// it, and a sentence about each later one that is skipped.
     ///
     /// # Errors
     /// If there is none.

@@ -52,7 +52,7 @@ pub enum RecordError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file cannot be read.
@@ -60,7 +60,7 @@ pub enum RecordError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file is damaged.
@@ -76,7 +76,7 @@ pub enum RecordError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The summary is malformed.
@@ -89,7 +89,7 @@ pub enum RecordError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The records end before the round from which the run should resume.
@@ -142,8 +142,7 @@ pub struct Claim {
 
 impl Claim {
     /// Creates and locks the directory at `path`, which may exist if it is empty or contains an earlier run. Checks
-    /// that it
-    /// is writable.
+    /// that it is writable.
     ///
     /// # Errors
     /// If `path` is a file, a directory with files but no run, or not writable, or another process writes to it.
@@ -158,6 +157,7 @@ impl Claim {
         }
         locks.take(&path)?;
         let _writing = Writing::begin();
+        // A trial: missing permissions should be reported before the run, not at its end.
         NamedTempFile::new_in(&path).map_err(write_error(&path))?;
         // Checked again: another run may have begun and ended here before the lock was taken.
         Ok(Self { replaces: RunDirectory::is_at(&path), path })
@@ -290,8 +290,7 @@ pub struct Run {
     /// The first round without a record although a later round has one.
     pub missing: Option<u32>,
     /// The summary. If the run did not finish, its totals are those of `rounds`, and values known only at the end may
-    /// be
-    /// missing.
+    /// be missing.
     pub summary: Summary,
     /// Dense gradient descent on the same problem; empty if it was not computed.
     pub baseline: Vec<BaselineRecord>,
@@ -404,6 +403,7 @@ fn read_lines<R: DeserializeOwned>(
                 lines.flaw = Some(line_error(file, line, &error));
                 break;
             }
+            // A run that was killed during a write leaves a line without a newline.
             Err(_) => {
                 lines.cut = true;
                 break;

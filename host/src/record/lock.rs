@@ -39,6 +39,7 @@ impl Locks {
             .read(true)
             .write(true)
             .create(true)
+            // Until it is locked, its contents name the holder.
             .truncate(false)
             .open(&path)
             .map_err(write_error(&path))?;

@@ -76,7 +76,7 @@ pub enum EmulatorError {
     Temporary {
         /// The temporary directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Any other error.

@@ -175,7 +175,7 @@ pub enum TransportError {
         address: Address,
         /// The requested rate, in bit/s.
         baud: u32,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Any other error of a socket.
@@ -183,7 +183,7 @@ pub enum TransportError {
     Socket {
         /// The socket.
         address: Address,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

@@ -140,6 +140,7 @@ fn work<'a>(queue: &Mutex<impl Iterator<Item = (usize, &'a Job<'a>)>>, sender: &
         let Some((index, job)) = next else { return };
         let started = Instant::now();
         let outcome = run(job.curve, sender);
+        // The receiver is dropped once another job has failed.
         if sender.send(Message::Done(index, outcome, started.elapsed().as_secs_f64())).is_err() {
             return;
         }

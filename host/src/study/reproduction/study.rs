@@ -126,7 +126,7 @@ pub enum StudyError {
     Toml {
         /// The study.
         name: String,
-        /// What is wrong with it, in one line.
+        /// The reason, in one line.
         problem: String,
     },
     /// Options that `smidgen simulate` does not accept.
@@ -136,7 +136,7 @@ pub enum StudyError {
         name: String,
         /// The options.
         options: String,
-        /// What is wrong with them, in one line.
+        /// The reason, in one line.
         problem: String,
     },
     /// More curves than a chart can show.

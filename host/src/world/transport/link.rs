@@ -104,8 +104,8 @@ impl Closed {
 /// A byte stream to one board that survives unplugged cables and restarted servers.
 ///
 /// A new link is up. Its thread sends events with the number of the link to `events`: [`LinkEvent::Down`] and
-/// [`LinkEvent::Up`] alternate. A serial port that comes back under another name is found by a [`Rediscovery`]. Dropping
-/// the link ends the thread and closes the stream.
+/// [`LinkEvent::Up`] alternate. A serial port that comes back under another name is found by a [`Rediscovery`].
+/// Dropping the link ends the thread and closes the stream.
 pub struct Link {
     outlet: Arc<Outlet>,
     /// True if the last frame was accepted slowly or not at all, so that the next write must not wait.

@@ -76,13 +76,13 @@ pub struct Search {
     /// Identity of the USB board, if it has a serial number.
     usb: Option<UsbPortInfo>,
     /// Ports that existed when its own was lost, and later ones that were rejected.
-    rejected: BTreeSet<String>,
+    excluded: BTreeSet<String>,
 }
 
 impl Search {
     fn new(rediscovery: Arc<Rediscovery>, address: Address, baud: u32) -> Self {
-        let (port, usb, rejected) = (None, None, BTreeSet::new());
-        Self { rediscovery, address, baud, port, usb, rejected }
+        let (port, usb, excluded) = (None, None, BTreeSet::new());
+        Self { rediscovery, address, baud, port, usb, excluded }
     }
 
     fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
@@ -101,12 +101,12 @@ impl Search {
     /// Releases a lost stream. The ports that exist now are not the one that will come back.
     pub fn lose(&mut self) {
         self.free();
-        self.rejected = self.rediscovery.names();
+        self.excluded = self.rediscovery.names();
     }
 
     /// Releases a wrong guess, which is not tried again until its port has vanished.
     pub fn reject(&mut self) {
-        self.rejected.extend(self.port.clone());
+        self.excluded.extend(self.port.clone());
         self.free();
     }
 
@@ -133,17 +133,18 @@ impl Search {
     /// Tries ports that have appeared since the stream was lost.
     fn guess(&mut self, listed: &[SerialPortInfo]) -> Option<Found> {
         let there = |port: &String| listed.iter().any(|info| info.port_name == *port);
-        self.rejected.retain(there);
+        self.excluded.retain(there);
         let appeared: Vec<_> = listed
             .iter()
             .map(|info| info.port_name.clone())
-            .filter(|port| !self.rejected.contains(port))
+            .filter(|port| !self.excluded.contains(port))
             .collect();
         appeared.iter().find_map(|port| self.try_port(port, true))
     }
 
     fn try_port(&mut self, port: &str, is_guess: bool) -> Option<Found> {
         let name = real_name(port);
+        // Locked while it opens the port, so that no other link opens the same one.
         let mut in_use = self.rediscovery.in_use();
         if in_use.contains(&name) {
             return None;

@@ -48,7 +48,7 @@ fn a_binary_without_its_checkout_trains_and_refuses_images() {
     for board in ["microbit", "stm32f405", "mps2-m3"] {
         let output = run(&format!("image --board {board}"));
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert_says(&stderr(&output), &["/../firmware/boards any more", "put the checkout back"]);
+        assert_says(&stderr(&output), &["/../firmware/boards, where", "put the checkout back"]);
     }
 }
 
