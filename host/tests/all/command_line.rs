@@ -1,4 +1,4 @@
-//! The real binary in a fresh directory: what it leaves, and how it refuses.
+//! Tests of the binary in a fresh directory: its files, and its refusals.
 
 mod numbers;
 mod paths;
@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use tempfile::{TempDir, tempdir};
 
-/// Runs it in a fresh directory and returns the one sentence with which it refuses.
+/// Runs the binary, which must refuse, and returns its one error.
 fn refusal_in(directory: &TempDir, arguments: &str) -> String {
     let output = smidgen(directory.path(), arguments);
     let text = stderr(&output);
@@ -33,11 +33,11 @@ fn refusal_in(directory: &TempDir, arguments: &str) -> String {
     errors[0].to_owned()
 }
 
-/// A cause that is said twice is one that a reader must compare with itself.
+/// Asserts that no clause occurs twice: errors must not repeat their cause.
 fn assert_once(sentence: &str) {
     let clauses: Vec<&str> = sentence.split(['(', ')', ':', ';', ',']).map(str::trim).collect();
     for (n, clause) in clauses.iter().enumerate().filter(|(_, clause)| clause.len() > 12) {
-        assert!(!clauses[n + 1..].contains(clause), "`{clause}` is said twice: {sentence}");
+        assert!(!clauses[n + 1..].contains(clause), "`{clause}` occurs twice: {sentence}");
     }
 }
 
@@ -52,7 +52,7 @@ fn assert_says(sentence: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_simulation_leaves_records_and_a_report() {
+fn simulation_writes_records_and_a_report() {
     let directory = tempdir().expect("there is room");
     let output = smidgen(directory.path(), "simulate --rows 200 --workers 3 --rounds 10 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -85,7 +85,7 @@ fn a_simulation_leaves_records_and_a_report() {
 }
 
 #[test]
-fn bytes_by_worker_sum_to_bytes_by_phase() {
+fn bytes_per_worker_sum_to_bytes_per_phase() {
     let directory = tempdir().expect("there is room");
     let faults = "--faults loss=0.1,corrupt=0.05,duplicate=0.1,split";
     let simulate = format!("simulate --rows 200 --workers 3 --rounds 10 {faults} --out run");
@@ -107,7 +107,7 @@ fn bytes_by_worker_sum_to_bytes_by_phase() {
 }
 
 #[test]
-fn a_diverging_run_is_called_one() {
+fn diverging_run_is_reported() {
     let directory = tempdir().expect("there is room");
     let simulate = "simulate --rows 100 --step 1e9 --rounds 10 --out run";
     let output = smidgen(directory.path(), simulate);
@@ -121,7 +121,7 @@ fn a_diverging_run_is_called_one() {
 }
 
 #[test]
-fn a_target_is_said_to_be_reached_or_not() {
+fn outcome_of_the_target_is_reported() {
     let directory = tempdir().expect("there is room");
     for (target, reached) in [("1", true), ("1e-30", false)] {
         let simulate = format!("simulate --rows 100 --rounds 3 --target {target} --out run");
@@ -134,7 +134,7 @@ fn a_target_is_said_to_be_reached_or_not() {
 }
 
 #[test]
-fn a_run_says_that_it_replaces_another() {
+fn replaced_run_is_reported() {
     let directory = tempdir().expect("there is room");
     let simulate = || stderr(&smidgen(directory.path(), "simulate --rows 50 --rounds 2 --out run"));
     assert!(!simulate().contains("replacing"));
@@ -142,7 +142,7 @@ fn a_run_says_that_it_replaces_another() {
 }
 
 #[test]
-fn the_report_of_a_killed_or_damaged_run_says_so() {
+fn report_of_a_killed_or_damaged_run_has_a_warning() {
     let directory = tempdir().expect("there is room");
     let output = smidgen(directory.path(), "simulate --rows 50 --rounds 5 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
@@ -167,7 +167,7 @@ fn the_demo_leaves_a_report() {
 }
 
 #[test]
-fn ports_are_listed_or_their_lack_is_explained() {
+fn ports_are_listed_or_advice_is_given() {
     let output = smidgen(tempdir().expect("there is room").path(), "ports");
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout);
@@ -175,7 +175,7 @@ fn ports_are_listed_or_their_lack_is_explained() {
 }
 
 #[test]
-fn a_reader_who_has_heard_enough_is_no_failure() {
+fn closed_stdout_is_not_a_failure() {
     let mut plan = Running::start(&mut command(Path::new("."), "plan --rows 50"));
     drop(plan.child().stdout.take());
     let output = plan.output();
@@ -183,7 +183,7 @@ fn a_reader_who_has_heard_enough_is_no_failure() {
 }
 
 #[test]
-fn faults_on_real_links_cost_frames_and_leave_the_transcript() {
+fn faults_on_real_links_do_not_change_the_transcript() {
     let directory = tempdir().expect("there is room");
     let options = "--rows 100 --rounds 10 --k 3";
     let faults = "--faults loss=0.1,corrupt=0.05,duplicate=0.1,split --seed 3";
@@ -200,7 +200,7 @@ fn faults_on_real_links_cost_frames_and_leave_the_transcript() {
 }
 
 #[test]
-fn boards_behind_sockets_give_the_transcript_of_simulation() {
+fn boards_on_sockets_give_the_transcript_of_simulation() {
     let directory = tempdir().expect("there is room");
     let options = "--rows 100 --rounds 10 --k 3";
     let (one, two) = (board(1), board(2));
@@ -217,7 +217,7 @@ fn boards_behind_sockets_give_the_transcript_of_simulation() {
 }
 
 #[test]
-fn options_come_from_a_file_and_the_command_line_wins() {
+fn command_line_takes_precedence_over_a_file() {
     let directory = tempdir().expect("there is room");
     fs::write(directory.path().join("run.toml"), "rows = 100\nrounds = 5\nk = 2\n").expect("room");
     let output = smidgen(directory.path(), "simulate --config run.toml --k 3 --out run");
@@ -226,7 +226,7 @@ fn options_come_from_a_file_and_the_command_line_wins() {
     assert_eq!((&summary["configuration"]["k"], &summary["rounds"]), (&3.into(), &5.into()));
 }
 
-/// One experiment on a bundled set and on one that is nowhere.
+/// An experiment on a bundled data set and on a missing one.
 const EXPERIMENT: &str = r#"
 title = "Tiny"
 paper = "Something."
@@ -254,7 +254,7 @@ options = "--step am"
 "#;
 
 #[test]
-fn experiments_run_where_their_data_are() {
+fn experiments_with_data_run_and_others_are_skipped() {
     let directory = tempdir().expect("there is room");
     let path = |name: &str| directory.path().join(name);
     fs::write(path("tiny.toml"), EXPERIMENT).expect("there is room");

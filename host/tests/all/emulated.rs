@@ -1,10 +1,9 @@
-//! The real binary and emulated boards: what `image` says works, each QEMU gives the transcript of simulation, and
-//! one that ends is named.
+//! Tests of the binary with emulated boards: the commands that `image` prints work, every QEMU gives the transcript of
+//! simulation, and an emulator that ends is reported.
 //!
-//! Where boards cannot be emulated, a line on standard error says that a test is skipped; with `SMIDGEN_NO_SKIP` set
-//! that is a failure.
+//! If boards cannot be emulated, a test prints a line that it is skipped; with `SMIDGEN_NO_SKIP` set it fails.
 
-// It looks for emulators that are left in /proc.
+// It looks for remaining emulators in /proc.
 #[cfg(target_os = "linux")]
 mod temporary;
 
@@ -26,18 +25,18 @@ use tempfile::{TempDir, tempdir};
 
 /// Options of a short run.
 const SHORT: &str = "--rows 60 --rounds 8";
-/// The longest that it may take until images are looked after: cargo waits while it builds others for another test.
+/// Time-out for images to be checked: cargo waits while it builds other images for another test.
 const BUILD_MAX: Duration = Duration::from_secs(600);
-/// Ports for boards begin here.
+/// First port for boards.
 const PORT_MIN: u16 = 10_000;
-/// As many are used.
+/// Number of ports.
 const PORTS: u32 = 20_000;
 
 fn all_boards() -> Vec<&'static str> {
     BOARDS.iter().map(|board| board.name).collect()
 }
 
-/// A directory to run in, if such boards can be emulated; their images are built then.
+/// Returns a directory to run in and builds the images of these boards, if they can be emulated.
 fn emulation(test: &str, boards: &[&str]) -> Option<TempDir> {
     let directory = tempdir().expect("there is room");
     let boards: Vec<_> = boards.iter().map(|board| format!("--board {board}")).collect();
@@ -56,7 +55,7 @@ fn transcript(run: &Path) -> String {
     summary_of(run)["transcript"].as_str().expect("a transcript").to_owned()
 }
 
-/// The transcript of simulation with as many workers.
+/// Returns the transcript of a simulation with this number of workers.
 fn simulated(directory: &Path, workers: usize) -> String {
     let output =
         smidgen(directory, &format!("simulate {SHORT} --workers {workers} --out simulated"));
@@ -64,7 +63,7 @@ fn simulated(directory: &Path, workers: usize) -> String {
     transcript(&directory.join("simulated"))
 }
 
-/// Starts a command of the shell.
+/// Starts a shell command.
 fn shell(command: &str, directory: &Path) -> Running {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(directory);
@@ -75,10 +74,10 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the temporary folder has a plain name")
 }
 
-/// A port for this test alone: below those that systems give unasked, and never the same twice.
+/// Returns a port that no other test uses, below the ephemeral ports of the system.
 fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // Runs of these tests side by side begin at different places.
+    // Concurrent runs of these tests begin at different ports.
     let begin = process::id().wrapping_mul(64);
     let next = || begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
     let mut ports = (0..PORTS).map(|_| PORT_MIN + next() as u16);
@@ -86,9 +85,9 @@ fn free_port() -> u16 {
     port.expect("the loopback has a port")
 }
 
-/// Starts a board by hand at a port; returns its address.
+/// Starts a board by a shell command at a port and returns its address.
 fn start_at_port(directory: &Path, command: impl Fn(u16) -> String) -> (String, Running) {
-    // QEMU ends where another program was faster to take the port.
+    // QEMU ends if another program has taken the port.
     let mut attempts = (0..5).map(|_| {
         let port = free_port();
         let board = shell(&command(port), directory);
@@ -101,7 +100,7 @@ fn start_at_port(directory: &Path, command: impl Fn(u16) -> String) -> (String, 
     board.unwrap_or_else(|| panic!("it does not start: {}", command(free_port())))
 }
 
-/// Trains over links that were opened by hand, beside a simulation of the same.
+/// Trains with boards that were started by shell commands, and compares with a simulation.
 fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
     let ports: Vec<_> = addresses.iter().map(|address| format!("--port {address}")).collect();
     let run = format!("run {} {SHORT} {options} --out run", ports.join(" "));
@@ -114,7 +113,7 @@ fn assert_trains(directory: &Path, addresses: &[String], options: &str) {
     }
 }
 
-/// The commands that `image` prints for a board: the one that starts it, and that it is for the port.
+/// Returns the command that `image` prints to start a board, after checking its port.
 fn printed(directory: &Path, arguments: &str) -> (String, String) {
     let output = smidgen(directory, &format!("image {arguments}"));
     assert!(output.status.success(), "{}", stderr(&output));
@@ -124,10 +123,10 @@ fn printed(directory: &Path, arguments: &str) -> (String, String) {
     (next(), next())
 }
 
-/// Two boards of a kind differ by N alone, which is their port and their identity.
+/// Boards of a kind differ only in N, which sets their port and identity.
 #[test]
-fn the_command_that_image_prints_starts_boards_that_train() {
-    let test = "the_command_that_image_prints_starts_boards_that_train";
+fn command_printed_by_image_starts_boards_that_train() {
+    let test = "command_printed_by_image_starts_boards_that_train";
     let Some(directory) = emulation(test, &all_boards()) else { return };
     for board in all_boards() {
         let (start, train) = printed(directory.path(), &format!("--board {board}"));
@@ -146,11 +145,11 @@ fn the_command_that_image_prints_starts_boards_that_train() {
 }
 
 #[test]
-fn the_printed_command_gives_a_keyed_board_its_seed() {
-    let test = "the_printed_command_gives_a_keyed_board_its_seed";
+fn printed_command_gives_a_keyed_board_its_seed() {
+    let test = "printed_command_gives_a_keyed_board_its_seed";
     let Some(directory) = emulation(test, &["stm32f405", "mps2-m3"]) else { return };
     assert!(smidgen(directory.path(), "key fleet.key").status.success());
-    // The two boards that have no source of randomness in QEMU.
+    // Two boards without a source of randomness in QEMU.
     for board in ["stm32f405", "mps2-m3"] {
         let (start, train) = printed(directory.path(), &format!("--board {board} --key fleet.key"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001 --key fleet.key");
@@ -161,7 +160,7 @@ fn the_printed_command_gives_a_keyed_board_its_seed() {
     }
 }
 
-/// The commands of `firmware/boards/README.md`: those that choose a kind of link, and those that start a board.
+/// Returns the commands in `firmware/boards/README.md`: those that choose a kind of link, and those that start a board.
 fn documented() -> (Vec<String>, Vec<String>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/README.md");
     let text = fs::read_to_string(path).expect("the page is there");
@@ -212,7 +211,7 @@ fn documented_commands_start_every_board_on_every_link() {
     }
 }
 
-/// The pseudo-terminal that QEMU says it has opened.
+/// Returns the pseudo-terminal that QEMU reports.
 fn terminal(board: &mut Child) -> String {
     let stdout = board.stdout.as_mut().expect("it is piped");
     let mut said = Vec::new();
@@ -226,7 +225,7 @@ fn terminal(board: &mut Child) -> String {
     path.unwrap_or_else(|| panic!("no terminal in: {said}")).to_owned()
 }
 
-/// The transcript of a run with all boards in the QEMU that `program` names.
+/// Returns the transcript of a run with all boards in this QEMU.
 fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
     let boards: Vec<_> = BOARDS.iter().map(|board| format!("--board {}", board.name)).collect();
     let emulate = format!("emulate {} {SHORT} --out emulated", boards.join(" "));
@@ -243,7 +242,7 @@ fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
     transcript
 }
 
-/// `scripts/setup.sh` gets a second QEMU where Debian has one, and `scripts/test.sh` says where it is.
+/// `scripts/setup.sh` installs a second QEMU if Debian has one, and `scripts/test.sh` passes its path.
 #[test]
 fn every_qemu_gives_the_transcript_of_simulation() {
     let test = "every_qemu_gives_the_transcript_of_simulation";
@@ -256,17 +255,17 @@ fn every_qemu_gives_the_transcript_of_simulation() {
     }
 }
 
-/// A program that runs QEMU and does something to it meanwhile.
+/// A script that runs QEMU and interferes with it.
 fn emulator(directory: &Path, content: &str) -> PathBuf {
     let path = directory.join("emulator");
     script(&path, content);
     path
 }
 
-/// What a run says once the links to its boards are open.
+/// Output of a run once its links are open.
 const STARTED: &str = "sending shards";
 
-/// `emulate` with such an emulator; it says to a file what it says.
+/// Returns an `emulate` command with such an emulator, whose stderr goes to a file.
 fn with_emulator(directory: &Path, script: &str, options: &str) -> Command {
     let options = format!("emulate --rows 60 --step am --out doomed {options}");
     let mut emulate = command(directory, &options);
@@ -279,7 +278,7 @@ fn said(directory: &Path) -> String {
     fs::read_to_string(directory.join("said")).unwrap_or_default()
 }
 
-/// The error of an `emulate` that fails with such an emulator.
+/// Returns the error of `emulate` with such an emulator.
 fn failure(directory: &Path, script: &str) -> String {
     let status = with_emulator(directory, script, "--board mps2-m3").status();
     let said = said(directory);
@@ -287,7 +286,7 @@ fn failure(directory: &Path, script: &str) -> String {
     said
 }
 
-/// A run with such an emulator that takes longer than a test.
+/// Starts a run with such an emulator that takes longer than a test.
 fn endless(directory: &Path, script: &str, options: &str) -> Running {
     let options = format!("{options} --rounds 1000000");
     let run = Running::group(&mut with_emulator(directory, script, &options));
@@ -298,20 +297,20 @@ fn endless(directory: &Path, script: &str, options: &str) -> Running {
     run
 }
 
-/// Rounds of that run that are closed.
+/// Returns the number of closed rounds of that run.
 fn rounds(directory: &Path) -> usize {
     let records = fs::read_to_string(directory.join("doomed/rounds.jsonl"));
     records.unwrap_or_default().lines().count()
 }
 
-/// Part of a script: ends the script with a signal, once a condition of the shell is met.
+/// Returns a part of a script that ends the script by a signal once a shell condition holds.
 fn crash_once(condition: &str) -> String {
-    // A script that ends first takes this part along.
+    // If the script ends first, this part ends with it.
     let wait = format!("until {condition}; do sleep 0.05; kill -0 $$ 2>/dev/null || exit; done");
     format!("({wait}; echo out of wits >&2; kill -SEGV $$) &")
 }
 
-/// The same in the middle of a run.
+/// Like the above, in the middle of a run.
 fn crash_in_the_middle(directory: &Path) -> String {
     let records = directory.join("doomed/rounds.jsonl");
     let path = text(&records);
@@ -319,8 +318,8 @@ fn crash_in_the_middle(directory: &Path) -> String {
 }
 
 #[test]
-fn an_emulator_that_ends_at_once_is_named_with_its_last_words() {
-    let test = "an_emulator_that_ends_at_once_is_named_with_its_last_words";
+fn emulator_that_ends_at_once_is_reported_with_its_last_line() {
+    let test = "emulator_that_ends_at_once_is_reported_with_its_last_line";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let said = failure(directory, r"printf 'no such \377 machine\n' >&2; exit 3");
@@ -328,7 +327,7 @@ fn an_emulator_that_ends_at_once_is_named_with_its_last_words() {
         said.contains(r"it ended with exit status: 3, saying `no such \xff machine`"),
         "{said}"
     );
-    // One that ends once the link to it is open, as a crash at the first instructions does.
+    // An emulator that ends once its link is open, like a crash at the first instructions.
     let path = directory.join("said");
     let crash = crash_once(&format!("grep -q '{STARTED}' {}", text(&path)));
     let begun = Instant::now();
@@ -342,8 +341,8 @@ fn an_emulator_that_ends_at_once_is_named_with_its_last_words() {
 }
 
 #[test]
-fn an_emulator_that_ends_in_a_run_is_named_and_restarted() {
-    let test = "an_emulator_that_ends_in_a_run_is_named_and_restarted";
+fn emulator_that_ends_during_a_run_is_reported_and_restarted() {
+    let test = "emulator_that_ends_during_a_run_is_reported_and_restarted";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let crash = crash_in_the_middle(directory);
@@ -358,10 +357,10 @@ fn an_emulator_that_ends_in_a_run_is_named_and_restarted() {
     drop(run);
 }
 
-/// It neither opens its socket nor ends until it is told to, and is then named with what it says.
+/// An emulator that does not open its socket until the test ends it. It is then reported with its last line.
 #[test]
-fn an_emulator_that_takes_long_to_start_again_holds_up_no_other() {
-    let test = "an_emulator_that_takes_long_to_start_again_holds_up_no_other";
+fn slow_restart_of_an_emulator_does_not_delay_others() {
+    let test = "slow_restart_of_an_emulator_does_not_delay_others";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     let (crash, place) = (crash_in_the_middle(directory), text(directory));
@@ -375,7 +374,7 @@ fn an_emulator_that_takes_long_to_start_again_holds_up_no_other() {
     let said = || said(directory);
     wait_until("it is named", || said().contains("mps2-m3 1 was started again"));
     let before = rounds(directory);
-    // Few: it must be told to end before its time to start is over.
+    // Few rounds: it must be ended before its time-out.
     wait_until("rounds go on without it", || rounds(directory) > before + 3);
     assert!(!said().contains("does not come back"), "{}", said());
     fs::write(directory.join("end"), "").expect("there is room");

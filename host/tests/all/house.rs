@@ -1,9 +1,9 @@
-//! The rooms of the host, and which of them import which.
+//! Test of the imports between the rooms of the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms from left to right, as the documentation of the library lists them.
+/// Returns the rooms from left to right, as listed in the documentation of the library.
 fn rooms(library: &str) -> Vec<&str> {
     let list = library.lines().find(|line| line.contains(" < ")).expect("the rooms are listed");
     list.trim_start_matches("//!").split('<').map(str::trim).collect()
@@ -20,7 +20,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The rooms that a source imports, but for its tests and comments.
+/// Returns the rooms that a source imports, not counting tests and comments.
 fn imports(source: &str) -> impl Iterator<Item = &str> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -31,7 +31,7 @@ fn imports(source: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn a_room_imports_only_rooms_to_its_left() {
+fn room_imports_only_rooms_to_its_left() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let library = fs::read_to_string(root.join("lib.rs")).expect("the library is there");
     let rooms = rooms(&library);
@@ -52,11 +52,12 @@ fn a_room_imports_only_rooms_to_its_left() {
             seen += 1;
         }
     }
-    assert!(seen > 150, "{seen} imports were seen");
+    assert!(seen > 150, "only {seen} imports were found");
 }
 
 #[test]
-fn imports_are_found_in_code_alone() {
-    let source = "use crate::world::World;\n// crate::cmd\nfn f() -> crate::units::Text {}\n#[cfg(test)] use crate::run::x;";
+fn imports_in_comments_and_tests_are_not_counted() {
+    let source = "use crate::world::World;\n// crate::cmd\nfn f() -> crate::units::Text {}\n\
+        #[cfg(test)] use crate::run::x;";
     assert_eq!(imports(source).collect::<Vec<_>>(), ["world", "units"]);
 }

@@ -1,4 +1,4 @@
-//! All tests of the binary and of the rooms of its library, in one program, so that it is linked once.
+//! All tests of the binary and of the rooms of its library, in one test program, so that it is linked only once.
 
 mod command_line;
 mod emulated;

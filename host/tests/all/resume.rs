@@ -1,5 +1,5 @@
-//! The real binary, killed at any moment, interrupted, or given damaged files: a run resumes from its latest whole
-//! checkpoint, and ends as one that was left alone.
+//! Tests of the binary when it is killed at any time, interrupted, or given damaged files: a run resumes from its
+//! latest valid checkpoint and ends like an undisturbed one.
 
 use crate::support::{
     self, Running, command, ignore, make_pipe, smidgen as run, stderr, summary_of, transcripts,
@@ -15,9 +15,9 @@ use std::thread::sleep;
 use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
-/// Times that a run is killed.
+/// Number of kills.
 const KILLS: usize = 200;
-/// The longest that a run is left alone, in microseconds.
+/// Longest time from the start of a run to its kill, in microseconds.
 const KILL_TIME_MAX_US: u64 = 120_000;
 const RUN: &str =
     "simulate --rows 200 --workers 3 --k 2 --rounds 3000 --checkpoint-every 7 --out run";
@@ -26,7 +26,7 @@ fn records(directory: &Path) -> String {
     support::records(&directory.join("run"))
 }
 
-/// What a run leaves that nobody disturbs.
+/// Returns the records of an undisturbed run.
 fn undisturbed(arguments: &str) -> String {
     let folder = tempdir().expect("there is room");
     let output = run(folder.path(), arguments);
@@ -34,7 +34,7 @@ fn undisturbed(arguments: &str) -> String {
     records(folder.path())
 }
 
-/// Starts a run that takes for ever, and waits until it is under way.
+/// Starts an endless run, and waits until it is under way.
 fn under_way(directory: &Path, command: &mut Command) -> Running {
     let file = directory.join("run/rounds.jsonl");
     let mut running = Running::start(command);
@@ -48,7 +48,7 @@ fn endless(options: &str) -> String {
     RUN.replace("3000", "3000000") + options
 }
 
-/// The checkpoints in the directory of a run, the latest first.
+/// Returns the checkpoints in the directory of a run, the latest first.
 fn checkpoints(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory.join("run")).expect("there is a run");
     let paths = entries.map(|entry| entry.expect("it can be read").path());
@@ -61,10 +61,10 @@ fn checkpoints(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Starts a run and resumes it until it ends by itself, killing it after random times; returns how often.
+/// Starts and resumes a run until it ends by itself, killing it after random times. Returns the number of kills.
 fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
     let (mut kills, mut arguments) = (0, RUN);
-    // On a busy machine a run may need longer to get anywhere: the longest time grows while none does.
+    // On a busy machine a run may need longer to make progress, so the longest time grows until it does.
     let (mut longest_us, mut reached) = (KILL_TIME_MAX_US, 0);
     for _ in 0..10 * KILLS {
         let child = Running::start(&mut command(folder.path(), arguments));
@@ -88,11 +88,11 @@ fn tormented(folder: &TempDir, rng: &mut ChaCha8Rng) -> usize {
             if len > reached { KILL_TIME_MAX_US } else { longest_us + KILL_TIME_MAX_US / 10 };
         reached = reached.max(len);
     }
-    panic!("it does not come to its end");
+    panic!("the run does not finish");
 }
 
 #[test]
-fn two_hundred_kills_leave_the_transcript() {
+fn two_hundred_kills_do_not_change_the_transcript() {
     let whole = undisturbed(RUN);
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let (mut kills, mut runs) = (0, 0);
@@ -106,7 +106,7 @@ fn two_hundred_kills_leave_the_transcript() {
 }
 
 #[test]
-fn damaged_checkpoints_are_left_out_by_name() {
+fn damaged_checkpoints_are_skipped_and_reported() {
     let folder = tempdir().expect("there is room");
     assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
     let [latest, before] = &checkpoints(folder.path())[..] else { panic!("two are kept") };
@@ -131,7 +131,7 @@ fn damaged_checkpoints_are_left_out_by_name() {
 }
 
 #[test]
-fn other_data_and_lost_records_are_refused() {
+fn changed_data_and_lost_records_are_refused() {
     let folder = tempdir().expect("there is room");
     let path = folder.path().join("data.txt");
     let rows = |last: &str| format!("{}-1 2:{last}\n", "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20));
@@ -154,7 +154,7 @@ fn other_data_and_lost_records_are_refused() {
 }
 
 #[test]
-fn an_unwritable_checkpoint_ends_the_run_and_harms_none() {
+fn failed_checkpoint_write_ends_the_run_and_keeps_earlier_ones() {
     let folder = tempdir().expect("there is room");
     let arguments = endless(" --checkpoint-dir run/safe");
     let mut child = Running::start(&mut command(folder.path(), &arguments));
@@ -173,9 +173,9 @@ fn an_unwritable_checkpoint_ends_the_run_and_harms_none() {
     assert!(output.status.success() || complete, "{}", stderr(&output));
 }
 
-/// Directories are moved and names are taken again: a run resumes where it is, and no other one is touched.
+/// A moved run is resumed in its new place, and a new run under its old name is not touched.
 #[test]
-fn a_moved_run_resumes_beside_one_of_its_old_name() {
+fn moved_run_resumes_next_to_a_new_run_of_its_old_name() {
     let folder = tempdir().expect("there is room");
     let at = |name: &str| folder.path().join(name);
     assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
@@ -189,7 +189,7 @@ fn a_moved_run_resumes_beside_one_of_its_old_name() {
     assert_eq!(count("moved/rounds.jsonl"), 51);
     assert_eq!(fs::read(at("run/rounds.jsonl")).expect("it is there"), other);
 
-    // Records of another run beside the checkpoints are not taken for its own.
+    // Records of another run next to the checkpoints are not taken for its own.
     let altered =
         String::from_utf8(other).expect("it is text").replacen("40,\"loss\":", "40,\"loss\":1", 1);
     fs::write(at("moved/rounds.jsonl"), altered.replace("\"transcript\":\"", "\"transcript\":\"0"))
@@ -199,7 +199,7 @@ fn a_moved_run_resumes_beside_one_of_its_old_name() {
     assert!(stderr(&output).contains("belongs to another run"), "{}", stderr(&output));
 }
 
-/// Copies a directory with its files and folders.
+/// Copies a directory recursively.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("it can be made");
     for entry in fs::read_dir(from).expect("it can be read") {
@@ -213,7 +213,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_copy_goes_on_in_the_copy_wherever_its_checkpoints_are() {
+fn copied_run_resumes_in_the_copy() {
     for (checkpoint, named) in
         [("", "copy/run"), ("run/safe", "copy/run/safe"), ("safe", "copy/safe")]
     {
@@ -237,9 +237,10 @@ fn a_copy_goes_on_in_the_copy_wherever_its_checkpoints_are() {
     }
 }
 
-/// Whatever becomes of the last lines, a run resumes from a checkpoint that fits those before, to the same transcript.
+/// If its last records are damaged, a run resumes from a checkpoint that matches the records before, to the same
+/// transcript.
 #[test]
-fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
+fn resumed_run_starts_before_the_damage_in_its_records() {
     let folder = tempdir().expect("there is room");
     assert!(run(folder.path(), &RUN.replace("3000", "40")).status.success());
     let saved = folder.path().join("saved");
@@ -279,7 +280,7 @@ fn a_resumed_run_goes_back_to_before_the_damage_in_its_records() {
 }
 
 #[test]
-fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
+fn files_that_are_not_regular_do_not_block_report_or_resume() {
     let folder = tempdir().expect("there is room");
     let at = |name: &str| folder.path().join("run").join(name);
     assert!(run(folder.path(), &RUN.replace("3000", "20")).status.success());
@@ -320,9 +321,9 @@ fn no_file_that_is_none_holds_up_a_report_or_a_resumption() {
     }
 }
 
-/// A run that read its data from a stream could be made to wait for data that never come.
+/// A resumed run that read its data from a stream would wait forever.
 #[test]
-fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
+fn run_whose_data_are_not_a_regular_file_is_not_resumed() {
     let rows = "1 1:0.5\n-1 2:1 3:0.25\n".repeat(20);
     for (dataset, what) in [
         ("data", "it is a named pipe, not a regular file"),
@@ -347,7 +348,7 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
         } else if what.contains("a named pipe") {
             make_pipe(&data);
         }
-        // Nobody writes to its standard input, and nobody closes it.
+        // Its standard input stays open, without data.
         let mut resume = command(folder.path(), "resume run --rounds 5");
         let resume = Running::start(resume.stdin(Stdio::piped()));
         wait_until(&format!("{dataset}, {what}: it has ended"), || resume.has_ended());
@@ -362,9 +363,9 @@ fn a_run_whose_data_are_no_plain_file_is_not_resumed() {
     }
 }
 
-/// Every way to write to a directory of a run beside a process that does is refused, and the run is not disturbed.
+/// Every command that would write to the directory of a running process is refused, and the run is not disturbed.
 #[test]
-fn a_second_writer_is_refused_and_told_who_the_first_is() {
+fn second_writer_is_refused_with_the_name_of_the_first() {
     for checkpoint in ["", " --checkpoint-dir safe"] {
         let folder = tempdir().expect("there is room");
         let child = under_way(folder.path(), &mut command(folder.path(), &endless(checkpoint)));
@@ -392,7 +393,7 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
     }
 }
 
-/// Runs the binary with a limit on the size of a file, in bytes.
+/// Runs the binary with a limit on the size of files, in bytes.
 fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
     use rustix::process::{Resource, Rlimit, setrlimit};
     use std::os::unix::process::CommandExt;
@@ -400,15 +401,14 @@ fn limited(directory: &Path, arguments: &str, limit: u64) -> Output {
     let mut command = command(directory, arguments);
     let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
     let limit = move || Ok(setrlimit(Resource::Fsize, limit)?);
-    // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
+    // SAFETY: between fork and exec the closure makes only one system call, which is async-signal-safe.
     unsafe { command.pre_exec(limit) };
     command.output().expect("the binary starts")
 }
 
-/// As on a full disk, whichever file does not fit: one sentence, nothing half written, and the run is resumed once
-/// there is room.
+/// Like on a full disk, whichever file does not fit: one error, no partial file, and the run can be resumed later.
 #[test]
-fn a_full_disk_is_an_error_and_the_run_can_be_resumed() {
+fn full_disk_is_an_error_and_the_run_can_be_resumed() {
     let arguments = RUN.replace("3000", "60");
     let whole = undisturbed(&arguments);
     let mut outcomes = std::collections::BTreeSet::new();
@@ -442,7 +442,7 @@ fn a_full_disk_is_an_error_and_the_run_can_be_resumed() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_named() {
+fn broken_symbolic_link_is_named() {
     let folder = tempdir().expect("there is room");
     for (link, to) in [("dangling", "nowhere"), ("looping", "looping")] {
         std::os::unix::fs::symlink(to, folder.path().join(link)).expect("it can be made");
@@ -462,7 +462,7 @@ fn a_link_that_leads_nowhere_is_named() {
     }
 }
 
-/// What was asked for when it was resumed holds when it is resumed again; a target that was reached is the end.
+/// Options given to `resume` hold for later resumptions, and a run that has reached its target is complete.
 #[test]
 fn goals_outlive_the_process() {
     let folder = tempdir().expect("there is room");
@@ -479,7 +479,7 @@ fn goals_outlive_the_process() {
 }
 
 #[test]
-fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
+fn methods_that_cannot_be_resumed_write_no_checkpoints() {
     let folder = tempdir().expect("there is room");
     let arguments = "simulate --rows 50 --rounds 5 --method ef14 --step 0.1 --out run";
     let output = run(folder.path(), &format!("{arguments} --checkpoint-dir run"));
@@ -490,7 +490,7 @@ fn methods_with_vectors_of_their_own_leave_no_checkpoints() {
 }
 
 #[test]
-fn what_was_known_before_is_known_after() {
+fn summary_survives_a_resumption() {
     let arguments = "simulate --rows 200 --workers 3 --constants boards --out run --rounds";
     let summary = |folder: &TempDir| summary_of(&folder.path().join("run"));
     let [whole, parted] = [(); 2].map(|()| tempdir().expect("there is room"));
@@ -514,7 +514,7 @@ fn what_was_known_before_is_known_after() {
 }
 
 #[test]
-fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
+fn interrupted_run_stops_in_order_and_can_be_resumed() {
     for request in [Signal::INT, Signal::TERM] {
         let folder = tempdir().expect("there is room");
         let child = under_way(folder.path(), &mut command(folder.path(), &endless("")));
@@ -532,10 +532,10 @@ fn an_interrupted_run_ends_in_order_and_can_be_resumed() {
     }
 }
 
-/// As these tests may be started themselves: `cargo test &` in a script ignores SIGINT.
+/// These tests may themselves ignore SIGINT, if a script starts `cargo test &`.
 #[test]
-fn tests_in_the_background_can_interrupt_what_they_start() {
-    let test = "resume::an_interrupted_run_ends_in_order_and_can_be_resumed";
+fn tests_in_the_background_can_interrupt_their_children() {
+    let test = "resume::interrupted_run_stops_in_order_and_can_be_resumed";
     let tests = std::env::current_exe().expect("this is one");
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP INT TERM; exec \"$0\" --exact \"$1\""]).arg(tests).arg(test);
@@ -545,7 +545,7 @@ fn tests_in_the_background_can_interrupt_what_they_start() {
 }
 
 #[test]
-fn a_run_in_the_background_ignores_ctrl_c_and_hears_sigterm() {
+fn run_in_the_background_ignores_sigint_and_handles_sigterm() {
     let folder = tempdir().expect("there is room");
     let mut run = command(folder.path(), &endless(""));
     ignore(&mut run, &[Signal::INT]);

@@ -1,4 +1,4 @@
-//! What the tests of the binary share: they start it, stop it, wait for it, and read what it leaves.
+//! Helpers of the binary's tests: they start and stop it, wait for it, and read its files.
 
 pub mod boards;
 
@@ -19,45 +19,45 @@ use std::time::{Duration, Instant};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_smidgen");
 
-/// The longest that anything may take on a busy machine.
+/// Time-out of every wait, generous for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The binary in `directory`, with arguments that spaces separate.
+/// Returns a command that runs the binary in `directory`, with arguments separated by spaces.
 pub fn command(directory: &Path, arguments: &str) -> Command {
     program(BINARY, directory, arguments)
 }
 
-/// A program that hears signals and nothing else; it keeps what it says for its [`Output`].
+/// Returns a command with default signal handling, no input, and captured [`Output`].
 pub fn program(path: impl AsRef<OsStr>, directory: &Path, arguments: &str) -> Command {
     let mut command = Command::new(path);
     command.args(arguments.split_whitespace()).current_dir(directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Tests in the background of a script ignore SIGINT, under `nohup` SIGHUP, and what they start would inherit that.
+    // Tests in the background of a script ignore SIGINT, and under `nohup` SIGHUP. A child would inherit that.
     set_signals(&mut command, &[Signal::HUP, Signal::INT, Signal::TERM], libc::SIG_DFL);
     command
 }
 
-/// Has a program ignore these signals from its start.
+/// Makes a command ignore these signals.
 pub fn ignore(command: &mut Command, signals: &'static [Signal]) {
     set_signals(command, signals, libc::SIG_IGN);
 }
 
 fn set_signals(command: &mut Command, signals: &'static [Signal], action: libc::sighandler_t) {
     let set = move |signal: &Signal| {
-        // SAFETY: `SIG_DFL` and `SIG_IGN` are not functions.
+        // SAFETY: `SIG_DFL` and `SIG_IGN` are not handlers, so no function is called in a signal context.
         match unsafe { libc::signal(signal.as_raw(), action) } {
             libc::SIG_ERR => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
     };
-    // SAFETY: between fork and exec it makes system calls that are safe there, and nothing else.
+    // SAFETY: between fork and exec the closure makes only system calls that are async-signal-safe.
     unsafe { command.pre_exec(move || signals.iter().try_for_each(set)) };
 }
 
-/// Makes a named pipe.
+/// Creates a named pipe.
 pub fn make_pipe(path: &Path) {
-    // By the program: macOS has no such call in rustix.
-    let made = Command::new("mkfifo").arg(path).status().expect("there is a program for it");
+    // By the command: rustix has no `mkfifo` on macOS.
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo starts");
     assert!(made.success(), "{made}");
 }
 
@@ -70,7 +70,7 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A program that ends with this value, also when a test fails.
+/// A running program, which is killed when this value is dropped, also when a test fails.
 pub struct Running {
     child: Option<Child>,
     is_group: bool,
@@ -81,7 +81,7 @@ impl Running {
         Self::of(command, false)
     }
 
-    /// All that the program starts end with it.
+    /// Starts a program in a process group, which is killed with it.
     pub fn group(command: &mut Command) -> Self {
         Self::of(command.process_group(0), true)
     }
@@ -103,25 +103,25 @@ impl Running {
     }
 
     pub fn signal(&self, signal: Signal) {
-        // It fails where the program has ended by itself.
+        // This fails if the program has ended by itself.
         let _ = kill_process(self.pid(), signal);
     }
 
-    /// Whether it has ended. Its number stays its own until it is waited for.
+    /// Returns whether it has ended, without reaping it, so that its id is not reused.
     pub fn has_ended(&self) -> bool {
         is_over(self.pid(), WaitIdOptions::NOHANG)
     }
 
-    /// Waits for something that happens before the program ends.
+    /// Waits for a condition that must hold before the program ends.
     pub fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
         let mut holds = false;
         wait_until(what, || {
-            // Asked for its end first: what it does last counts.
+            // Checked before the condition, so that the last actions of the program count.
             let has_ended = self.has_ended();
             holds = is_so();
             holds || has_ended
         });
-        assert!(holds, "the program ended, and {what} is not so");
+        assert!(holds, "the program ended before this was true: {what}");
     }
 
     pub fn end(&mut self) -> ExitStatus {
@@ -129,24 +129,24 @@ impl Running {
         self.release().wait().expect("it is ours")
     }
 
-    /// Waits for its end; what it says fits a pipe.
+    /// Waits for its end and returns its output, which must fit into a pipe.
     pub fn output(mut self) -> Output {
         wait_until("the program has ended", || self.has_ended());
         self.release().wait_with_output().expect("it ends")
     }
 
-    /// Ends what is left of its group, and gives the program away to be waited for.
+    /// Kills the rest of its group, and returns the child to be reaped.
     fn release(&mut self) -> Child {
         let child = self.child.take().expect("it was not waited for");
         if self.is_group {
-            // It was not reaped, so the number is still that of its group.
+            // The child was not reaped, so the id is still that of its group.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         }
         child
     }
 }
 
-/// Tells whether a child of this process has ended, and leaves it to be waited for: with `NOHANG` now, without once it has.
+/// Returns whether a child has ended, without reaping it. With `NOHANG` it does not wait for the end.
 fn is_over(child: Pid, hang: WaitIdOptions) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | hang;
     waitid(WaitId::Pid(child), options).expect("it is ours").is_some()
@@ -158,7 +158,7 @@ impl Drop for Running {
             return;
         }
         let mut child = self.release();
-        // It fails only where the program has ended by itself.
+        // This fails only if the program has ended by itself.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -171,13 +171,13 @@ pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
 pub fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience;
     while !is_so() {
-        assert!(Instant::now() < deadline, "{what} is not so after {patience:?}");
+        assert!(Instant::now() < deadline, "not true after {patience:?}: {what}");
         sleep(Duration::from_millis(10));
     }
 }
 
-/// Writes a program. A process of its own does it: a file is not run while anybody has it open to write, and what another
-/// test starts at that moment would have it open too.
+/// Writes an executable file, in a separate process. Linux refuses to run a file that is open for writing, and a child
+/// that another test starts at that moment would inherit the open file.
 pub fn executable(path: &Path, content: &[u8]) {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(path).stdin(Stdio::piped());
@@ -188,12 +188,12 @@ pub fn executable(path: &Path, content: &[u8]) {
     assert!(writer.wait().expect("it is ours").success(), "there is room");
 }
 
-/// Writes a program for the shell.
+/// Writes an executable shell script.
 pub fn script(path: &Path, content: &str) {
     executable(path, format!("#!/bin/sh\n{content}\n").as_bytes());
 }
 
-/// Says that a test is skipped; with `SMIDGEN_NO_SKIP` that is a failure.
+/// Reports that a test is skipped; with `SMIDGEN_NO_SKIP` set, fails it.
 pub fn skip(test: &str, why: &str) {
     assert!(env::var_os("SMIDGEN_NO_SKIP").is_none(), "{test}: {why}");
     writeln!(std::io::stderr(), "SKIPPED: {test}: {why}").expect("standard error is open");
@@ -204,7 +204,7 @@ pub fn summary_of(run: &Path) -> Value {
     serde_json::from_slice(&text).expect("the summary is JSON")
 }
 
-/// The records of a run, as they are in their file.
+/// Returns the text of the records of a run.
 pub fn records(run: &Path) -> String {
     fs::read_to_string(run.join("rounds.jsonl")).expect("the records are there")
 }
@@ -214,7 +214,7 @@ pub fn json_lines(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// The transcripts of records, in which bytes may differ: those of a restoration come on top.
+/// Returns the transcripts of records. Their bytes may differ, since restoring a board costs some.
 pub fn transcripts(records: &str) -> Vec<&str> {
     records.lines().map(|line| line.split("\"transcript\":").nth(1).expect("it has one")).collect()
 }

@@ -1,5 +1,5 @@
-//! The real binary with boards that flood their line, close it over and over, fall silent, or say the same to every
-//! question, beside healthy ones: rounds close, or the run ends with a sentence.
+//! Tests of the binary with misbehaving boards next to healthy ones: boards that flood or close their line, fall
+//! silent, or repeat one answer. Rounds close, or the run ends with an error.
 
 use crate::support::boards::{frame, listener, ready, work, worker};
 use crate::support::{Running, command, records, transcripts};
@@ -15,24 +15,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::{TempDir, tempdir};
 
-/// What a board does in place of its work.
+/// Misbehaviour of a board.
 #[derive(Clone, Copy, Debug)]
 enum Vice {
-    /// It sends these bytes for ever, as fast as it can.
+    /// Sends these bytes forever, as fast as possible.
     Flood(&'static [u8]),
-    /// The other end of the line accepts and closes.
+    /// Accepts a connection and closes it.
     Close,
-    /// It accepts and says that it will send nothing.
+    /// Accepts a connection and shuts down its sending side.
     HalfClose,
-    /// It hears everything and says nothing.
+    /// Reads everything and sends nothing.
     Mute,
-    /// It does not even hear.
+    /// Neither reads nor sends.
     Deaf,
-    /// It answers everything with the same words.
+    /// Gives the same answer to every request.
     Parrot,
 }
 
-/// When the boards of a fleet practise their vices, and what the mute ones hear meanwhile.
+/// Switch of the misbehaviour of a fleet, and the number of reads of mute boards meanwhile.
 #[derive(Default)]
 struct Astray {
     now: AtomicBool,
@@ -40,7 +40,7 @@ struct Astray {
 }
 
 impl Vice {
-    /// What it does with a connection; those that it keeps are put to `kept`.
+    /// Misbehaves on a connection. Connections to be kept open are added to `kept`.
     fn practise(
         self,
         mut stream: TcpStream,
@@ -75,7 +75,7 @@ impl Vice {
     }
 }
 
-/// A line that ends when its board goes astray.
+/// A line that ends when its board begins to misbehave.
 struct Line {
     stream: TcpStream,
     astray: Arc<Astray>,
@@ -83,7 +83,7 @@ struct Line {
 
 impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // A board that has answered may be told nothing any more, and goes astray all the same.
+        // A time-out, because a board that has answered may receive no further request.
         self.stream.set_read_timeout(Some(Duration::from_millis(10)))?;
         loop {
             let outcome = self.stream.read(buffer);
@@ -109,7 +109,7 @@ impl Write for Line {
     }
 }
 
-/// Boards on sockets, some of which have a vice, and practise it while they are astray.
+/// Boards on sockets, some of which misbehave while the switch is on.
 struct Fleet {
     ports: Vec<String>,
     astray: Arc<Astray>,
@@ -124,7 +124,7 @@ impl Fleet {
         Self { ports: vices.iter().enumerate().map(board).collect(), astray }
     }
 
-    /// Arguments of a run with them.
+    /// Returns the arguments of a run with these boards.
     fn arguments(&self, options: &str) -> String {
         let ports: String = self.ports.iter().map(|port| format!(" --port {port}")).collect();
         format!("run{ports} --rows 100 --k 3 --out run {options}")
@@ -135,7 +135,7 @@ impl Fleet {
     }
 }
 
-/// Starts a board, which keeps its state when its line is opened anew; returns its address.
+/// Starts a board that keeps its state when its line is reopened, and returns its address.
 fn start(identity: u64, vice: Option<(Vice, Arc<Astray>)>) -> String {
     let (listener, address) = listener();
     thread::spawn(move || {
@@ -158,7 +158,7 @@ fn start(identity: u64, vice: Option<(Vice, Arc<Astray>)>) -> String {
     address
 }
 
-/// A run of the binary, which ends with the test.
+/// A run of the binary, which is killed when this value is dropped.
 struct Run {
     running: Running,
     folder: TempDir,
@@ -175,7 +175,7 @@ impl Run {
         Self { running, folder }
     }
 
-    /// Waits until a round closes without `absent` boards, `round` or a later one; returns it.
+    /// Waits until `round` or a later round closes with this number of absent boards, and returns it.
     fn wait_for(&mut self, round: u64, absent: u64) -> u64 {
         let (run, mut found) = (self.folder.path().join("run"), 0);
         let what = format!("round {round} without {absent} boards");
@@ -187,7 +187,7 @@ impl Run {
         found
     }
 
-    /// Its last closed round.
+    /// Returns its last closed round.
     fn round(&self) -> u64 {
         last(&self.folder.path().join("run")).unwrap_or_default().round
     }
@@ -203,16 +203,16 @@ impl Run {
         fs::read_to_string(self.folder.path().join("said")).expect("it can be read")
     }
 
-    /// The most memory that it has had, in bytes.
+    /// Returns its peak memory in bytes.
     fn peak_memory(&self) -> u64 {
         let status = format!("/proc/{}/status", self.running.id());
         let text = fs::read_to_string(&status).expect("it runs");
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        1024 * kilobytes.expect("Linux tells it")
+        1024 * kilobytes.expect("Linux reports it")
     }
 
-    /// Waits for its end; returns its exit code and what it said.
+    /// Waits for its end, and returns its directory, exit code and output.
     fn end(self) -> (TempDir, Option<i32>, String) {
         let Self { running, folder } = self;
         let output = running.output();
@@ -223,14 +223,14 @@ impl Run {
     }
 }
 
-/// A closed round, and how many boards it is without.
+/// A closed round and the number of absent boards.
 #[derive(Clone, Copy, Debug, Default)]
 struct Closed {
     round: u64,
     absent: u64,
 }
 
-/// The last closed round of a run.
+/// Returns the last closed round of a run.
 fn last(run: &Path) -> Option<Closed> {
     let mut records = fs::File::open(run.join("rounds.jsonl")).ok()?;
     let len = records.metadata().ok()?.len();
@@ -243,9 +243,9 @@ fn last(run: &Path) -> Option<Closed> {
     Some(Closed { round: of("round"), absent: of("absent") })
 }
 
-/// Both fleets work at once, so that whatever else the machine does slows both.
+/// Both fleets run at the same time, so that other load on the machine slows both.
 #[test]
-fn a_healthy_fleet_beside_unruly_boards_keeps_its_pace() {
+fn unruly_boards_do_not_slow_a_healthy_fleet() {
     let options = "--absent skip=0.5 --rounds 1000000 --checkpoint-every 1000000";
     let vices = [Vice::Close, Vice::HalfClose, Vice::Mute, Vice::Deaf, Vice::Flood(&[0])];
     let fleets = [&[][..], &vices.map(Some)].map(|v| Fleet::new(&[&[None; 3], v].concat()));
@@ -256,7 +256,7 @@ fn a_healthy_fleet_beside_unruly_boards_keeps_its_pace() {
     fleets[1].set_astray(true);
     beside.wait_for(100, 5);
     let (before, start) = ([&alone, &beside].map(Run::round), Instant::now());
-    // Long enough for the flood to come again.
+    // Long enough for the flood to return.
     beside.wait_until_it_says("sends without end: closed for 20 s");
     let (after, seconds) = ([&alone, &beside].map(Run::round), start.elapsed().as_secs_f64());
     for told in ["is lost again", "is gone (", "is silent"] {
@@ -270,13 +270,13 @@ fn a_healthy_fleet_beside_unruly_boards_keeps_its_pace() {
         beside / seconds,
         beside / alone
     );
-    assert!(said.lines().count() < 60, "few words for many losses: {said}");
+    assert!(said.lines().count() < 60, "many losses give few messages: {said}");
     assert!((1_000_000..100_000_000).contains(&peak), "{peak} bytes of memory");
-    // About 1 on a calm machine, and 0.6 was seen on one with six times as much work as processors.
+    // About 1 on an idle machine, and 0.6 on one with six times as much work as processors.
     assert!(beside > alone / 4.0, "{alone} rounds alone, {beside} beside");
 }
 
-/// What a run says with such a board from the start, or from round `rounds` on.
+/// Returns the error of a run with such a board, from the start or from round `rounds`.
 fn last_words(vice: Vice, rounds: u64, options: &str) -> String {
     let fleet = Fleet::new(&[None, Some(vice)]);
     fleet.set_astray(rounds == 0);
@@ -293,7 +293,7 @@ fn last_words(vice: Vice, rounds: u64, options: &str) -> String {
 }
 
 #[test]
-fn an_unruly_board_from_the_start_ends_the_run_with_a_sentence() {
+fn board_that_is_unruly_from_the_start_ends_the_run_with_an_error() {
     let repeated: &'static [u8] = frame(ready("parrot", 2)).leak();
     let cases = [
         (Vice::Close, "the other end has closed it"),
@@ -309,7 +309,7 @@ fn an_unruly_board_from_the_start_ends_the_run_with_a_sentence() {
         for (vice, expected) in cases {
             scope.spawn(move || {
                 for options in ["--absent wait=4", "--absent skip=1"] {
-                    // With `skip` this is the one that is given two minutes: `driver` has a test of it.
+                    // With `skip` such a board has two minutes; the driver has a test of that.
                     if matches!(vice, Vice::Parrot) && options.contains("skip") {
                         continue;
                     }
@@ -322,7 +322,7 @@ fn an_unruly_board_from_the_start_ends_the_run_with_a_sentence() {
 }
 
 #[test]
-fn a_board_that_becomes_unruly_ends_a_run_that_waits() {
+fn board_that_becomes_unruly_ends_a_run_that_waits_for_it() {
     let cases = [
         (Vice::Close, "has not answered for"),
         (Vice::Mute, "has not answered for"),
@@ -339,18 +339,18 @@ fn a_board_that_becomes_unruly_ends_a_run_that_waits() {
     });
 }
 
-/// The first request waits a little for the open round, which a board that is away keeps open.
+/// The first request waits a little for the open round, which an absent board keeps open.
 #[test]
-fn a_request_while_a_board_is_away_ends_a_run_in_order() {
+fn first_request_while_a_board_is_absent_stops_the_run_in_order() {
     for (vice, request) in [(Vice::Close, Signal::TERM), (Vice::Mute, Signal::INT)] {
         let fleet = Fleet::new(&[None, Some(vice)]);
         let mut run = Run::new(&fleet.arguments("--rounds 1000000"));
         run.wait_for(20, 0);
         fleet.set_astray(true);
         match vice {
-            // No round closes, and nothing else happens, when this is told.
+            // At this message no round closes any more.
             Vice::Close => run.wait_until_it_says("is gone ("),
-            // The round is open, as the board is asked again.
+            // The round is open when the board is asked again.
             _ => run
                 .running
                 .wait_until("it is asked again", || fleet.astray.heard.load(Relaxed) >= 3),
@@ -374,9 +374,9 @@ fn a_request_while_a_board_is_away_ends_a_run_in_order() {
     }
 }
 
-/// Nothing is waited for, whatever comes on the lines meanwhile.
+/// The run ends without waiting, even while lines are flooded.
 #[test]
-fn a_second_request_while_boards_are_away_ends_a_run_at_once() {
+fn second_request_while_boards_are_absent_stops_the_run_at_once() {
     let unruly = [Vice::Mute, Vice::Close, Vice::Flood(&[0])].map(Some);
     let fleet = Fleet::new(&[&[None][..], &unruly].concat());
     let mut run = Run::new(&fleet.arguments("--rounds 1000000 --absent skip=100000"));
@@ -391,7 +391,7 @@ fn a_second_request_while_boards_are_away_ends_a_run_at_once() {
     assert!(said.contains("the run was interrupted"), "{said}");
 }
 
-/// The transcripts of a run are those of its simulation.
+/// Asserts that the transcripts of a run equal those of its simulation.
 fn assert_transcripts(folder: &Path, rounds: u64) {
     let options = format!("simulate --workers 2 --rows 100 --k 3 --rounds {rounds} --out sim");
     let (simulated, code, said) = Run::new(&options).end();

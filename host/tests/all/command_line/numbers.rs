@@ -1,8 +1,8 @@
-//! Numbers at the ends of what is accepted, and data that cannot be read or computed with.
+//! Tests of numbers at the limits of options and data, and of data that cannot be read or used.
 
 use super::*;
 
-/// The ends of f64, of what options accept, and of what grids hold.
+/// The limits of f64, of options, and of fixed point.
 const EXTREMES: [&str; 14] = [
     "-0",
     "0",
@@ -20,7 +20,7 @@ const EXTREMES: [&str; 14] = [
     "1.7976931348623157e308",
 ];
 
-/// A run of three rounds on 20 rows succeeds, or refuses in one sentence. Either way each number that it says is one.
+/// Asserts that a run of three rounds on 20 rows succeeds or is refused with one error, and never prints NaN.
 fn assert_survives(directory: &TempDir, arguments: &str) {
     let output = smidgen(directory.path(), arguments);
     let (said, text) = (String::from_utf8_lossy(&output.stdout), stderr(&output));
@@ -42,7 +42,7 @@ fn assert_survives(directory: &TempDir, arguments: &str) {
 }
 
 #[test]
-fn no_number_at_the_ends_of_an_option_panics_or_blames_the_data() {
+fn limits_of_options_neither_panic_nor_blame_the_data() {
     let of_numbers = [
         "--lambda",
         "--lambda 1 --regulariser l2 --step",
@@ -96,7 +96,7 @@ fn no_number_at_the_ends_of_an_option_panics_or_blames_the_data() {
 }
 
 #[test]
-fn more_workers_than_a_run_has_room_for_are_refused() {
+fn more_workers_than_memory_allows_are_refused() {
     let quadratics = "--objective least-squares --dataset quadratics:dimension=1,l-var=4e5,workers";
     let crowd = |options: &str| refusal(&format!("simulate {quadratics}={options}"));
     assert_says(&crowd("40000 --workers 40000"), &["--workers makes 40000", "32768 at most"]);
@@ -113,7 +113,7 @@ fn more_workers_than_a_run_has_room_for_are_refused() {
     }
 }
 
-/// Rows with features and labels of these magnitudes.
+/// Returns rows with features and labels of these magnitudes.
 fn rows(feature: &str, label: &str) -> String {
     let mantissas = ["1.25", "-0.5", "2.75", "0.125", "-1.5"];
     let row = |i: usize| {
@@ -124,7 +124,7 @@ fn rows(feature: &str, label: &str) -> String {
 }
 
 #[test]
-fn data_of_any_magnitude_are_trained_on_or_named() {
+fn data_of_any_magnitude_are_used_or_refused() {
     let directory = tempdir().expect("there is room");
     let magnitudes =
         ["e-320", "e-160", "e-80", "e-20", "e-9", "", "e15", "e30", "e80", "e160", "e300"];
@@ -144,7 +144,7 @@ fn data_of_any_magnitude_are_trained_on_or_named() {
 }
 
 #[test]
-fn each_option_is_named_as_the_cause_of_what_it_causes() {
+fn option_that_causes_an_error_is_named() {
     for (options, cause) in [
         ("--lambda 1e300", "'1e300' for '--lambda"),
         ("--lambda 1e30", "comes of --lambda 1e30; give a smaller one"),
@@ -165,9 +165,9 @@ fn each_option_is_named_as_the_cause_of_what_it_causes() {
 }
 
 #[test]
-fn a_worker_without_features_takes_part_in_every_method() {
+fn worker_without_features_participates_in_every_method() {
     let directory = tempdir().expect("there is room");
-    // The second of four workers has rows without features, and one with a zero.
+    // The second of four workers has rows without features, and one whose feature is zero.
     let text = "1 1:1 2:1\n-1 2:2\n1\n-1 3:0\n1 1:1 3:1\n-1 2:1\n-1 1:-1\n1 3:2\n";
     fs::write(directory.path().join("data"), text).expect("there is room");
     let options = "--dataset data --workers 4 --lambda 0 --k 1";
@@ -216,7 +216,7 @@ fn a_worker_without_features_takes_part_in_every_method() {
 }
 
 #[test]
-fn text_that_is_not_read_is_called_what_it_is() {
+fn encoding_of_unreadable_text_is_named() {
     let directory = tempdir().expect("there is room");
     let utf16 = "1 1:1\n".encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
     let refused = |content: &[u8]| {
@@ -245,7 +245,7 @@ fn indices_from_zero_are_refused_with_a_shift_command() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_pipe_is_trained_on_and_an_endless_file_refused() {
+fn pipe_is_accepted_and_endless_file_is_refused() {
     let directory = tempdir().expect("there is room");
     assert_says(&refusal_in(&directory, "plan --dataset /dev/zero"), &["/dev/zero", "not text"]);
     assert_says(&refusal_in(&directory, "plan --config /dev/zero"), &["/dev/zero", "not text"]);
@@ -259,9 +259,9 @@ fn a_pipe_is_trained_on_and_an_endless_file_refused() {
 }
 
 #[test]
-fn the_information_limit_is_that_of_the_entries_that_were_sent() {
+fn information_limit_counts_the_entries_sent() {
     let directory = tempdir().expect("there is room");
-    // Of 300 features each row has three, and so has the gradient of its worker: fewer than K.
+    // Each row has three of 300 features, and so has the gradient of its worker: fewer than K.
     let row = |i: usize| {
         let sign = if i.is_multiple_of(2) { 1 } else { -1 };
         format!("{sign} {}:1 {}:2 {}:-1\n", 1 + i, 100 + i, 300)
@@ -288,9 +288,9 @@ fn the_information_limit_is_that_of_the_entries_that_were_sent() {
 }
 
 #[test]
-fn the_model_is_that_of_the_best_round_also_after_a_resumption() {
+fn model_is_that_of_the_best_round_also_after_a_resumption() {
     let directory = tempdir().expect("there is room");
-    // Minibatches leave noise, so that the last round is rarely the best.
+    // With the noise of minibatches, the last round is rarely the best.
     let options = "--rows 100 --test-rows 20 --batch 5 --step 1";
     let run = |arguments: &str, out: &str| {
         let output = smidgen(directory.path(), arguments);

@@ -1,4 +1,4 @@
-//! Names of files of any bytes, and text from outside.
+//! Tests of file names of any bytes, and of text from outside.
 
 use super::{EXPERIMENT, Ready, answering, board, board_named, ready, stderr, work, worker};
 use crate::support::command as plain;
@@ -11,13 +11,13 @@ use std::process::{Command, Output};
 use std::thread;
 use tempfile::tempdir;
 
-/// No UTF-8, a comma, a space, quotes, a line's end, an escape sequence.
+/// Not UTF-8, with a comma, a space, quotes, a newline and an escape sequence.
 const HOSTILE: &[u8] = b"\xff, 'it\"\n\x1b[31m";
 
-/// What reorders the text around it, hides, or ends a line without being a control character.
+/// Characters that reorder text, are invisible, or end a line, but are not control characters.
 const STRANGE: &str = "\u{202e}\u{2066}\u{200b}\u{2028}";
 
-/// The name of a board that would clear the terminal, retitle it, forge an error and leave the page.
+/// The name of a board that would clear and retitle a terminal, forge an error, and break out of a page.
 const STRANGER: &str =
     "\u{1b}[2J\u{1b}]0;x\u{7}\r\nerror: no\u{9b}31m\u{202e}\u{2066}\u{200b}\u{2028}<b>\"&";
 
@@ -25,7 +25,7 @@ fn name(end: &str) -> Vec<u8> {
     [HOSTILE, end.as_bytes()].concat()
 }
 
-/// Runs `smidgen` in `directory`; nothing that a terminal would obey may come out.
+/// Runs `smidgen` in `directory`, and asserts that it prints nothing that a terminal would interpret.
 fn smidgen(directory: &Path, arguments: &[&[u8]]) -> Output {
     run(command(directory, arguments))
 }
@@ -44,7 +44,7 @@ fn run(mut command: Command) -> Output {
     output
 }
 
-/// Nothing but characters on paper and the ends of lines.
+/// Asserts that a text consists of visible characters and newlines.
 fn assert_harmless(text: &[u8]) {
     let text = std::str::from_utf8(text).expect("what is said is UTF-8");
     let is_hostile = |char: char| char != '\n' && (char.is_control() || STRANGE.contains(char));
@@ -87,7 +87,7 @@ fn paths_of_any_bytes_work_everywhere() {
 }
 
 #[test]
-fn an_option_that_must_be_text_is_named() {
+fn option_that_must_be_utf8_is_named() {
     let directory = tempdir().expect("there is room");
     for option in ["--k", "--method", "--step", "--faults", "--absent", "--rounds", "--eta"] {
         let output = smidgen(directory.path(), &[b"simulate", option.as_bytes(), HOSTILE]);
@@ -96,9 +96,9 @@ fn an_option_that_must_be_text_is_named() {
     }
 }
 
-/// Runs the commands of a board with a hostile name, one that trains and those that refuse it.
+/// Commands with a board of a hostile name: one that trains, and those that refuse it.
 #[test]
-fn nothing_that_a_board_says_is_obeyed_by_a_terminal_or_a_page() {
+fn text_from_a_board_is_escaped_on_terminal_and_page() {
     let directory = tempdir().expect("there is room");
     let trains = board_named(STRANGER, 1);
     let arguments: [&[u8]; 11] = [
@@ -144,7 +144,7 @@ fn nothing_that_a_board_says_is_obeyed_by_a_terminal_or_a_page() {
 }
 
 #[test]
-fn a_board_behind_a_socket_of_any_name_trains() {
+fn board_on_a_socket_of_any_name_trains() {
     let directory = tempdir().expect("there is room");
     let listener = UnixListener::bind(directory.path().join(OsStr::from_bytes(HOSTILE)));
     let listener = listener.expect("a socket may have such a name");
@@ -160,7 +160,7 @@ fn a_board_behind_a_socket_of_any_name_trains() {
 }
 
 #[test]
-fn experiments_take_folders_and_files_of_any_name() {
+fn experiments_accept_paths_of_any_bytes() {
     let directory = tempdir().expect("there is room");
     let [study, data, out] = ["study.toml", "data", "page"].map(name);
     let at = |name: &[u8]| directory.path().join(OsStr::from_bytes(name));
@@ -177,7 +177,7 @@ fn experiments_take_folders_and_files_of_any_name() {
 }
 
 #[test]
-fn variables_of_any_bytes_end_no_run() {
+fn environment_variables_of_any_bytes_are_accepted() {
     let directory = tempdir().expect("there is room");
     for command_line in [&[&b"simulate"[..], b"--rows", b"60", b"--rounds", b"2"][..], &[b"ports"]]
     {

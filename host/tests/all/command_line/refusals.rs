@@ -1,10 +1,10 @@
-//! What is refused, and that the sentence says what to do.
+//! Tests that invalid requests are refused with advice.
 
 use super::*;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn where_nothing_can_be_written_nothing_is_sent() {
+fn unwritable_output_is_refused_before_anything_is_sent() {
     let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let mut plan = command(Path::new("."), "plan --rows 50");
     let plan = plan.stdout(full).output().expect("the binary starts");
@@ -50,7 +50,7 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
     assert_says(&refusal("simulate --batch 0"), &["--batch"]);
-    // On the wire a seed has 32 bits, so a larger one would be another's alias.
+    // A seed has 32 bits on the wire, so a larger one would equal another.
     assert_says(&refusal("simulate --seed 4294967295"), &["--seed", "4294967294"]);
     for step in ["qm", "am"] {
         let options = format!("--method ef21-sgdm --participation 0.5 --step {step}");
@@ -71,20 +71,20 @@ fn impossible_options_are_refused() {
 }
 
 #[test]
-fn a_directory_with_other_things_is_left_alone() {
+fn directory_with_other_files_is_refused() {
     let directory = tempdir().expect("there is room");
     fs::write(directory.path().join("thesis.tex"), "years of work").expect("there is room");
     assert_says(&refusal_in(&directory, "simulate --rows 50 --rounds 2 --out ."), &["no run"]);
 }
 
 #[test]
-fn a_port_that_does_not_exist_is_refused() {
+fn missing_port_is_refused() {
     assert_says(&refusal("run --port /dev/nowhere"), &["/dev/nowhere", "smidgen ports"]);
     assert_says(&refusal("run --port unix:/nowhere"), &["/nowhere"]);
 }
 
 #[test]
-fn a_port_where_something_else_talks_is_refused() {
+fn port_of_another_program_is_refused() {
     let chatter = served_by(|mut stream| {
         for _ in 0..200 {
             if stream.write_all(b"$GPGGA,123519,4807.038,N\r\n").is_err() {
@@ -113,20 +113,20 @@ fn two_boards_with_one_identity_are_refused() {
 }
 
 #[test]
-fn a_firmware_of_another_version_is_refused() {
+fn firmware_of_another_version_is_refused() {
     let other = answering(Ready { version: VERSION + 1, ..ready("future", 1) });
     let sentence = refusal(&format!("run --port {other} --rows 50"));
     assert_says(&sentence, &["version 2", "version 1", "flash"]);
 }
 
 #[test]
-fn a_firmware_without_the_objective_is_refused() {
+fn firmware_without_the_objective_is_refused() {
     let sentence = refusal(&format!("run --port {} --rows 50 --objective least-squares", board(7)));
     assert_says(&sentence, &["computes logistic and not least-squares", "flash"]);
 }
 
 #[test]
-fn a_perceptron_has_no_step_by_theory() {
+fn perceptron_has_no_step_by_theory() {
     for options in ["--step am", "--step qm", "--method dcgd"] {
         let sentence = refusal(&format!("simulate --rows 50 --objective perceptron {options}"));
         assert_says(&sentence, &["no theory has a step", "--step a number"]);
@@ -136,7 +136,7 @@ fn a_perceptron_has_no_step_by_theory() {
 }
 
 #[test]
-fn experiments_that_cannot_be_run_are_refused() {
+fn invalid_experiments_are_refused() {
     let directory = tempdir().expect("there is room");
     let write = |text: &str| {
         fs::write(directory.path().join("tiny.toml"), text).expect("there is room");
@@ -146,7 +146,7 @@ fn experiments_that_cannot_be_run_are_refused() {
     assert_says(&error, &["no data set of any experiment", "--data"]);
     write(&EXPERIMENT.replace("--k 2", "--k 999"));
     let error = refusal_in(&directory, "reproduce tiny.toml");
-    // Curves are run side by side: either of the two may fail first.
+    // Curves run in parallel, so either may fail first.
     assert_says(&error, &["tiny, here, ", " step: --k 999 exceeds"]);
     write(&EXPERIMENT.replace("against", "aginst"));
     let error = refusal_in(&directory, "reproduce tiny.toml");

@@ -1,5 +1,4 @@
-//! Requests to end a process that does not train yet: the first one ends it, whatever it waits for, and the programs
-//! that work for it.
+//! Tests of requests to stop before training: the first one ends the process and its children, even while it waits.
 
 use crate::support::{Running, command, make_pipe, script, wait_until};
 use rustix::fs::OFlags;
@@ -10,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::{TempDir, tempdir};
 
-/// A command in a folder of its own, which ends with this value.
+/// A command in its own directory, which is killed when this value is dropped.
 struct Waiting {
     running: Running,
     folder: TempDir,
@@ -29,7 +28,7 @@ impl Waiting {
         fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
     }
 
-    /// Asks for its end, once or more than once in a row.
+    /// Requests a stop, once or several times in a row.
     fn assert_ends(&mut self, requests: &[Signal], what: &str) {
         requests.iter().for_each(|&request| self.running.signal(request));
         wait_until("it has ended", || self.running.has_ended());
@@ -43,7 +42,7 @@ impl Waiting {
     }
 }
 
-/// A folder with a pipe called `data`.
+/// Returns a directory with a named pipe `data`.
 fn with_pipe() -> TempDir {
     let folder = tempdir().expect("there is room");
     make_pipe(&folder.path().join("data"));
@@ -51,7 +50,7 @@ fn with_pipe() -> TempDir {
 }
 
 #[test]
-fn a_request_ends_a_command_that_waits_for_more_data() {
+fn request_ends_a_command_that_waits_for_more_data() {
     for (command, request) in [
         ("simulate", Signal::INT),
         ("simulate", Signal::TERM),
@@ -66,7 +65,7 @@ fn a_request_ends_a_command_that_waits_for_more_data() {
         let mut writer = None;
         wait_until("it opens the pipe", || {
             let mut options = File::options();
-            // Without a reader that fails instead of waiting for one.
+            // Without a reader, this fails instead of waiting.
             options.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
             writer = options.open(&pipe).ok();
             writer.is_some()
@@ -77,7 +76,7 @@ fn a_request_ends_a_command_that_waits_for_more_data() {
 }
 
 #[test]
-fn a_request_ends_a_command_whose_data_nobody_writes() {
+fn request_ends_a_command_that_waits_for_a_writer() {
     for (dataset, stdin) in [("data", Stdio::null()), ("/dev/stdin", Stdio::piped())] {
         let arguments = format!("simulate --dataset {dataset} --out run");
         let mut waiting = Waiting::start(with_pipe(), &arguments, |command| {
@@ -88,26 +87,26 @@ fn a_request_ends_a_command_whose_data_nobody_writes() {
     }
 }
 
-/// Parts of scripts: one waits for as long as the folder is there, the other writes the numbers of processes.
+/// Part of a script that waits while its directory exists, and part that writes process ids.
 const WAIT: &str = r#"while [ -d "$PLACE" ]; do sleep 0.1; done"#;
 const TELL: &str = r#"mv "$PLACE/part" "$PLACE/waits""#;
 
-/// A program that waits, and has another one wait.
+/// A script that waits, and has a child that waits.
 fn waiting_together() -> String {
     format!("{WAIT} &\necho $$ $! >\"$PLACE/part\"; {TELL}; wait")
 }
 
-/// A program that waits alone, as QEMU does.
+/// A script that waits without a child, like QEMU.
 fn waiting_alone() -> String {
     format!("echo $$ >\"$PLACE/part\"; {TELL}; {WAIT}")
 }
 
-/// A program that ends, and leaves one that waits with what it has open.
+/// A script that ends, and leaves a waiting child with its open files.
 fn leaving() -> String {
     format!("{WAIT} &\necho $! >\"$PLACE/part\"; {TELL}")
 }
 
-/// Makes stand-ins for the programs that work for smidgen, of which `waiting` does not come to its end.
+/// Writes stand-ins for smidgen's child programs, of which `waiting` does not end.
 fn make_programs(place: &Path, waiting: &str, waits: &str) {
     let rustc = r#"case "$*" in *target-libdir*) echo "$PLACE" ;; esac"#;
     let cargo = r#"echo "{\"executable\":\"$PLACE/image\"}""#;
@@ -118,14 +117,14 @@ fn make_programs(place: &Path, waiting: &str, waits: &str) {
     fs::create_dir(place.join("temporary")).expect("there is room");
 }
 
-/// Whether a process is gone or a zombie.
+/// Returns whether a process has ended or is a zombie.
 fn has_ended(process: &str) -> bool {
     fs::read(format!("/proc/{process}/cmdline")).map_or(true, |line| line.is_empty())
 }
 
 #[test]
-fn a_request_ends_a_command_with_the_program_that_it_waits_for() {
-    // The second of two in a row comes before anybody looks for the first. QEMU has nobody to leave a folder to then.
+fn request_ends_a_command_and_its_child() {
+    // The second of two requests arrives before the first is polled. QEMU's directory is then not removed.
     const TWO: &[Signal] = &[Signal::INT, Signal::TERM];
     let (int, term) = (&TWO[..1], &TWO[1..]);
     let (together, alone, leaving) = (waiting_together(), waiting_alone(), leaving());

@@ -1,4 +1,4 @@
-//! The real binary where its checkout, a compiler or threads are missing.
+//! Tests of the binary without its checkout, a compiler or threads.
 
 use super::{assert_says, smidgen, stderr};
 use crate::support::{BINARY, executable, program, script, skip};
@@ -18,7 +18,7 @@ use tempfile::tempdir;
 
 const CHOICE: &str = "SMIDGEN_BOARD_COMPILER";
 
-/// Writes a copy of the binary that believes to be built in a checkout that does not exist.
+/// Writes a copy of the binary in which the path of its checkout is replaced by one that does not exist.
 fn without_checkout(path: &Path) {
     let checkout = env!("CARGO_MANIFEST_DIR").as_bytes();
     let (mut gone, (last, _)) = (checkout.to_vec(), checkout.split_last().expect("it has a name"));
@@ -36,7 +36,7 @@ fn without_checkout(path: &Path) {
 }
 
 #[test]
-fn a_binary_without_its_checkout_trains_and_refuses_images() {
+fn binary_without_its_checkout_trains_and_refuses_images() {
     let directory = tempdir().expect("there is room");
     let installed = directory.path().join("installed");
     without_checkout(&installed);
@@ -48,16 +48,16 @@ fn a_binary_without_its_checkout_trains_and_refuses_images() {
     for board in ["microbit", "stm32f405", "mps2-m3"] {
         let output = run(&format!("image --board {board}"));
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert_says(&stderr(&output), &["/../firmware/boards, where", "put the checkout back"]);
+        assert_says(&stderr(&output), &["/../firmware/boards, where", "restore the checkout"]);
     }
 }
 
-/// What stands in for the compiler of the path.
+/// State of the compiler in the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InPath {
-    /// The one that the system has, if any.
+    /// The system's own, if there is one.
     System,
-    /// None, and no other program.
+    /// An empty path, without any program.
     Nothing,
     Forbidden,
     WithTarget,
@@ -66,7 +66,7 @@ enum InPath {
 }
 
 impl InPath {
-    /// Makes its folder of programs, and returns the path for programs.
+    /// Creates its directory of programs, and returns the value of `PATH`.
     fn make(self, folder: &Path) -> OsString {
         let system = OsString::from("/usr/bin:/bin");
         let made = match self {
@@ -91,7 +91,7 @@ impl InPath {
     }
 }
 
-/// What a setting comes to.
+/// Compiler that is chosen by a setting.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
     Compiler(&'static str),
@@ -99,7 +99,7 @@ enum Decision {
     Refused,
 }
 
-/// A command with that path and that choice, which can download nothing.
+/// Returns a command with this path and choice that cannot download anything.
 fn asked(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
     let mut command = Command::new(BINARY);
     command
@@ -107,13 +107,13 @@ fn asked(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
         .env_remove(CHOICE)
         .env_remove("RUSTC")
         .envs(choice.map(|choice| (CHOICE, choice)));
-    // A compiler that is chosen begins to build, and fails at the first dependency.
+    // The chosen compiler starts to build, and fails at the first dependency.
     command.env("CARGO_HOME", folder.join("home")).env("CARGO_NET_OFFLINE", "true");
     command.env("CARGO_TARGET_DIR", folder.join("target-dir"));
     command
 }
 
-/// The compiler that a choice allows and that can build: the one in the path first.
+/// Returns the first compiler that a choice allows and that can build. The one in the path comes first.
 fn expected(in_path: InPath, choice: Option<&OsStr>) -> Decision {
     let debian = Path::new("/usr/lib/rustlib/src/rust/library/core").is_dir();
     let rustup = match in_path {
@@ -151,7 +151,7 @@ fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
 }
 
 #[test]
-fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
+fn compiler_that_cannot_start_is_distinguished_from_an_unsuitable_one() {
     for (in_path, sentence) in [
         (
             InPath::Nothing,
@@ -177,7 +177,7 @@ fn a_compiler_that_does_not_start_is_told_from_an_unable_one() {
 }
 
 #[test]
-fn the_variable_and_the_path_choose_the_compiler() {
+fn variable_and_path_choose_the_compiler() {
     let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
     let choices = choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some);
     let choices: Vec<_> = iter::once(None).chain(choices).collect();
@@ -193,9 +193,9 @@ fn the_variable_and_the_path_choose_the_compiler() {
     }
 }
 
-/// The setup runs before there is a binary, so it reads the targets from the source of the table.
+/// The setup script runs before there is a binary, so it reads the targets from the source of the table.
 #[test]
-fn the_setup_installs_the_targets_of_all_boards() {
+fn setup_installs_the_targets_of_all_boards() {
     let script = "eval \"$(grep '^bare_targets=' scripts/setup.sh)\"; echo $bare_targets";
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
@@ -205,24 +205,25 @@ fn the_setup_installs_the_targets_of_all_boards() {
     assert_eq!(printed.split_whitespace().collect::<BTreeSet<_>>(), targets);
 }
 
-/// A command of a user who may have one process, this one; where users cannot be changed, of this user, who has others.
+/// Returns a command limited to one process, run by another user if possible, since the limit counts all processes of a
+/// user.
 fn alone(binary: &Path, directory: &Path, arguments: &str) -> Command {
     let mut command = program(binary, directory, arguments);
-    // What starts no process anyway is a good enough emulator; some machines have no other.
+    // A command that starts no process will do as the emulator; some machines have no QEMU.
     command.env("HOME", directory).env("SMIDGEN_QEMU", binary);
     let user = fs::metadata("/proc/self").map_or(1, |process| process.uid());
     if user == 0 {
-        // Root is not limited. Tests side by side do not share a user.
+        // The limit does not apply to root. Concurrent tests use different users.
         command.uid(60_000 + process::id() % 5_000);
     }
     let one = Rlimit { current: Some(1), maximum: Some(1) };
     let limit = move || Ok(setrlimit(Resource::Nproc, one)?);
-    // SAFETY: between fork and exec it makes one system call that is safe there, and nothing else.
+    // SAFETY: between fork and exec the closure makes only one system call, which is async-signal-safe.
     unsafe { command.pre_exec(limit) };
     command
 }
 
-/// Whether every user can read the checkout.
+/// Returns whether every user can read the checkout.
 fn is_open_to_all() -> bool {
     let is_open = |folder: &Path| {
         fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & 0o005 == 0o005)
@@ -230,14 +231,14 @@ fn is_open_to_all() -> bool {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().all(is_open)
 }
 
-/// What every command says first that cannot hear signals.
+/// The warning of every command that cannot handle signals.
 const DEAF: &str =
     "warning: Ctrl-C will end a run without a report: Resource temporarily unavailable";
 
 #[test]
-fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
+fn command_without_threads_succeeds_or_reports_one_error() {
     let directory = tempdir().expect("there is room");
-    // The user of the command is another one.
+    // The command runs as another user.
     fs::set_permissions(&directory, Permissions::from_mode(0o777)).expect("it is ours");
     let binary = directory.path().join("smidgen");
     executable(&binary, &fs::read(BINARY).expect("the binary is there"));
@@ -289,6 +290,6 @@ fn without_threads_a_command_succeeds_or_says_so_in_a_sentence() {
             }
         }
     }
-    // With threads the same commands find what these left.
+    // With threads, the same commands can use the files of these.
     assert!(smidgen(directory.path(), "report run").status.success());
 }

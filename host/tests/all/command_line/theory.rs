@@ -1,9 +1,9 @@
-//! What is known before a run: plans, constants, and the watch over theory.
+//! Tests of plans, constants, and `--check-theory`.
 
 use super::*;
 
 #[test]
-fn a_plan_tells_memory_bytes_and_seconds() {
+fn plan_shows_memory_bytes_and_seconds() {
     let directory = tempdir().expect("there is room");
     for (chance, mean) in [("", "the mean"), ("--compressor randk", "the expected mean")] {
         let output = smidgen(directory.path(), &format!("plan --rows 400 {chance}"));
@@ -19,13 +19,13 @@ fn a_plan_tells_memory_bytes_and_seconds() {
     );
 }
 
-/// The names in an object, in their order.
+/// Returns the names in an object, in order.
 fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
 #[test]
-fn a_plan_in_json_has_names_that_stay() {
+fn plan_in_json_has_stable_names() {
     let directory = tempdir().expect("there is room");
     let arguments =
         "plan --rows 400 --lambda 0 --k 1,2,4,8 --participation 0.5 --target 1e-3 --json";
@@ -110,7 +110,7 @@ fn a_plan_in_json_has_names_that_stay() {
 }
 
 #[test]
-fn boards_tell_how_smooth_their_functions_are() {
+fn boards_report_their_smoothness_constants() {
     let directory = tempdir().expect("there is room");
     let options = "--rows 300 --workers 3 --rounds 5 --step am";
     let summary = |constants: &str| {
@@ -125,7 +125,7 @@ fn boards_tell_how_smooth_their_functions_are() {
     let number = |value: &Value| value.as_f64().expect("a number");
     for worker in 0..3 {
         let [exact, bound] = [&data, &boards].map(|s| number(&s["workers"][worker]["l_i"]));
-        // Pixels are not negative: the bound is all but the eigenvalue.
+        // Pixels are not negative, so the bound is close to the eigenvalue.
         assert!(bound >= exact && bound < 1.000_001 * exact, "{bound} {exact}");
     }
     assert!(boards["l"].is_null(), "nobody knows L");
@@ -140,9 +140,9 @@ fn boards_tell_how_smooth_their_functions_are() {
     }
 }
 
-/// It starts from the step of values that are not rounded.
+/// The tuned step size starts from the theory of unrounded values.
 #[test]
-fn a_tuned_step_beyond_its_theorem_is_not_allowed_by_it() {
+fn tuned_step_beyond_the_theorem_is_not_called_allowed() {
     let directory = tempdir().expect("there is room");
     for (bits, constants) in [(2, "data"), (2, "boards"), (8, "data"), (32, "data"), (32, "boards")]
     {
@@ -171,7 +171,7 @@ fn a_tuned_step_beyond_its_theorem_is_not_allowed_by_it() {
 }
 
 #[test]
-fn theory_is_checked_every_round_where_it_says_something() {
+fn theory_is_checked_in_every_round() {
     let directory = tempdir().expect("there is room");
     for options in ["--step am", "--step qm --init full --value-bits 32", "--method gd --step am"] {
         let arguments =

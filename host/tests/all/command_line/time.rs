@@ -1,4 +1,4 @@
-//! Measured time: lines that hold bytes up are named, slow boards are not.
+//! Tests of measured time: slow lines are reported, slow boards are not.
 
 use super::{Value, fs, json_lines, served_by, smidgen, stderr, summary_of};
 use embedded_io_adapters::std::FromStd;
@@ -12,17 +12,17 @@ use std::thread::sleep;
 use std::time::Duration;
 use tempfile::tempdir;
 
-/// How long something takes that should take no time.
+/// Delay added to a line or a board.
 const HOLD: Duration = Duration::from_millis(40);
 const ROUNDS: u32 = 40;
 
-/// Where a frame of the board is held up.
+/// Point at which a frame of the board is delayed.
 #[derive(Clone, Copy)]
 enum Held {
     Nowhere,
     /// Before its first byte.
     Whole,
-    /// After its first half, as by an endpoint without TCP_NODELAY.
+    /// After its first half, like by an endpoint without TCP_NODELAY.
     Half,
 }
 
@@ -58,7 +58,7 @@ impl Write for Line {
     }
 }
 
-/// An objective that takes so long.
+/// An objective that takes the delay for each gradient.
 struct Slow(Duration);
 
 impl ObjectiveSet for Slow {
@@ -71,19 +71,19 @@ impl ObjectiveSet for Slow {
     }
 }
 
-/// A board behind a line; returns its address.
+/// Starts a board on such a line and returns its address.
 fn board(identity: u64, held: Held, takes: Duration) -> String {
     served_by(move |stream| {
         stream.set_nodelay(true).expect("it is a socket");
         let mut worker = Worker::new::<Slow>(Board { name: "thread", identity }, vec![0u64; 4096]);
         let mut line = FromStd::new(Line { stream, held });
-        // It ends when the host hangs up.
+        // It ends when the host closes the line.
         let _ = serve(&mut line, &mut worker, &mut Slow(takes), &mut ());
     })
 }
 
 #[test]
-fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
+fn slow_lines_are_reported_and_a_slow_board_is_not() {
     let none = Duration::ZERO;
     let boards =
         [board(1, Held::Half, none), board(2, Held::Whole, none), board(3, Held::Nowhere, HOLD)];
@@ -114,7 +114,7 @@ fn lines_that_hold_bytes_up_are_named_and_a_slow_board_is_not() {
         let sum: f64 = parts.iter().sum();
         assert!((sum - round_trip).abs() < 1e-6, "worker {worker}: {parts:?} of {round_trip} s");
     }
-    // What is repeated meanwhile is held up as well, and is neither.
+    // Frames repeated meanwhile are delayed as well, and count for neither.
     for worker in [0, 1] {
         let waited = total(worker, "line_seconds") + total(worker, "repeating_seconds");
         assert!(waited >= 0.9 * least, "worker {worker}: {waited} s");

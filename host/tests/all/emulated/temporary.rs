@@ -1,5 +1,5 @@
-//! Emulated boards and the temporary folder: a key is never in a file there, a run that was killed leaves nothing for
-//! long, a folder of any name works, and a bad one is named.
+//! Tests of emulated boards and the temporary directory: no file there contains a key, files of a killed run are
+//! removed by the next one, a directory of any name works, and an unusable one is named.
 
 use super::{
     BUILD_MAX, Running, command, emulation, simulated, smidgen, stderr, transcript, wait_until,
@@ -20,13 +20,13 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A comma and a space upset QEMU's options, and a byte that is no UTF-8 those who take paths for text.
+/// Comma and space are special in QEMU's options, and one byte is not UTF-8.
 const NAME: &[u8] = b"a, b=\xff";
 
 /// More rounds than a test waits for.
 const ENDLESS: &str = "1000000";
 
-/// A run of two boards with a key that keeps its temporary files in `temporary`.
+/// Returns a run of two boards with a key, with its temporary files in `temporary`.
 fn keyed(directory: &Path, temporary: &Path, rounds: &str) -> Command {
     let options = format!("--rows 60 --step am --rounds {rounds} --key fleet.key --out keyed");
     let mut command = command(directory, &format!("emulate --board mps2-m3=2 {options}"));
@@ -34,7 +34,7 @@ fn keyed(directory: &Path, temporary: &Path, rounds: &str) -> Command {
     command
 }
 
-/// All plain files in a folder and below.
+/// Returns all regular files in a directory, recursively.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in fs::read_dir(folder).expect("the folder is there") {
@@ -48,7 +48,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Processes that work in a folder or below, as emulators and their watchmen do. They may work where their folder was.
+/// Returns the processes whose working directory is or was in a directory, as of emulators and their watches.
 fn processes_in(folder: &Path) -> usize {
     let entries = fs::read_dir("/proc").expect("Linux has it");
     let places = entries.flatten().filter_map(|entry| fs::read_link(entry.path().join("cwd")).ok());
@@ -59,10 +59,10 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).expect("the folder is there").next().is_none()
 }
 
-/// Runs with a key end in every way that leaves no time to clean up.
+/// Runs with a key are ended in every way that leaves no time to clean up.
 #[test]
-fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
-    let test = "a_killed_run_with_a_key_leaves_no_key_and_no_emulator";
+fn killed_run_with_a_key_leaves_no_key_and_no_emulator() {
+    let test = "killed_run_with_a_key_leaves_no_key_and_no_emulator";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path().canonicalize().expect("it is there");
     assert!(smidgen(&directory, "key fleet.key").status.success());
@@ -73,7 +73,7 @@ fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
         let bytes = fs::read(file).expect("it can be read");
         bytes.windows(KEY_LEN).any(|window| window == key.bytes())
     };
-    // An image with the key is found where there is one.
+    // The search does find a key if a file contains it.
     let (image, control) = (build(Board::find("mps2-m3").unwrap()), directory.join("control"));
     image::keyed(&image.expect("it was built before"), &key, &control).expect("there is room");
     assert!(holds_key(&control));
@@ -85,7 +85,7 @@ fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
     assert!(is_empty(&temporary));
     let duration = begun.elapsed();
 
-    // While it starts, and once when both boards are there for certain.
+    // While it starts, and once when both boards are certainly running.
     let mut left = 0;
     for moment in (1..=6).map(|n| Some(duration * n / 5)).chain([None, None]) {
         let mut run = keyed(&directory, &temporary, ENDLESS);
@@ -96,7 +96,7 @@ fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
             assert_eq!(run.end().signal(), Some(9));
         } else {
             wait_within(BUILD_MAX, "both boards work", || processes_in(&temporary) >= 2 * 2);
-            // Signals of a kind that wait are one: the third comes after a while.
+            // Pending signals of one kind are merged, so the third is sent after a while.
             while !run.has_ended() {
                 run.signal(Signal::TERM);
                 sleep(Duration::from_millis(2));
@@ -118,15 +118,15 @@ fn a_killed_run_with_a_key_leaves_no_key_and_no_emulator() {
     assert!(is_empty(&temporary), "{:?}", files(&temporary));
 }
 
-/// All files of a run.
+/// Returns all files of a run.
 fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let read = |file: PathBuf| (file.clone(), fs::read(file).expect("it can be read"));
     files(run).into_iter().map(read).collect()
 }
 
 #[test]
-fn a_bad_temporary_folder_is_named_before_anything_else() {
-    let test = "a_bad_temporary_folder_is_named_before_anything_else";
+fn unusable_temporary_directory_is_reported_first() {
+    let test = "unusable_temporary_directory_is_reported_first";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     let directory = directory.path();
     assert!(smidgen(directory, "key fleet.key").status.success());
@@ -151,12 +151,12 @@ fn a_bad_temporary_folder_is_named_before_anything_else() {
 }
 
 #[test]
-fn a_temporary_folder_of_any_name_works() {
-    let test = "a_temporary_folder_of_any_name_works";
+fn temporary_directory_of_any_name_works() {
+    let test = "temporary_directory_of_any_name_works";
     let Some(directory) = emulation(test, &["microbit", "mps2-m3"]) else { return };
     let directory = directory.path();
     let expected = simulated(directory, 2);
-    // Also one of the greatest length, one that is not said from the top, and none at all.
+    // Also a path of the maximum length, a relative one, and an empty one.
     let longest = vec![b'x'; 70 - directory.as_os_str().len() - 1];
     for name in [NAME, &longest, b"'\"\n\x1b[31m%s$(x)", b"./plain", b""] {
         if !name.is_empty() {
@@ -176,8 +176,8 @@ fn a_temporary_folder_of_any_name_works() {
 }
 
 #[test]
-fn an_image_is_built_with_variables_of_any_bytes() {
-    let test = "an_image_is_built_with_variables_of_any_bytes";
+fn image_is_built_with_environment_variables_of_any_bytes() {
+    let test = "image_is_built_with_environment_variables_of_any_bytes";
     let Some(directory) = emulation(test, &["mps2-m3"]) else { return };
     for variable in ["HOME", "CARGO_TARGET_DIR", "TMPDIR", "RUSTFLAGS", "CARGO_HOME", "LANG"] {
         let output = command(directory.path(), "image --board mps2-m3")

@@ -1,4 +1,4 @@
-//! Boards in threads, on sockets of the loopback.
+//! Boards in threads, on loopback sockets.
 
 use embedded_io_adapters::std::FromStd;
 use smidgen_firmware::logistic::Logistic;
@@ -11,14 +11,14 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-/// A listener of its own, and its address for `smidgen run --port`.
+/// Returns a new listener and its address for `smidgen run --port`.
 pub fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
     let address = listener.local_addr().expect("it has an address");
     (listener, format!("tcp:{address}"))
 }
 
-/// A line with one connection; returns its address.
+/// Serves one connection and returns its address.
 pub fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     let (listener, address) = listener();
     thread::spawn(move || {
@@ -33,9 +33,9 @@ pub fn worker(name: &'static str, identity: u64) -> Worker<Vec<u64>> {
     Worker::new::<Logistic>(Board { name, identity }, vec![0; 1 << 14])
 }
 
-/// Works as a board until the host hangs up.
+/// Runs a worker until the host closes the stream.
 pub fn work(stream: impl Read + Write, worker: &mut Worker<Vec<u64>>) {
-    // Its end is an error or none.
+    // It may end with or without an error.
     let _ = serve(&mut FromStd::new(stream), worker, &mut Logistic, &mut ());
 }
 
@@ -47,7 +47,7 @@ pub fn board_named(name: &'static str, identity: u64) -> String {
     served_by(move |stream| work(stream, &mut worker(name, identity)))
 }
 
-/// What such a board says when it is asked for the first time who it is.
+/// Returns the first identification of such a board.
 pub fn ready(board: &str, identity: u64) -> Ready<'_> {
     Ready {
         version: VERSION,
@@ -67,14 +67,14 @@ pub fn ready(board: &str, identity: u64) -> Ready<'_> {
     }
 }
 
-/// The frame of such an answer.
+/// Returns the frame of an identification.
 pub fn frame(ready: Ready) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
     let len = Up::Ready(ready).emit(&[], &Context::SETUP, &mut out);
     out[..len].to_vec()
 }
 
-/// A line on which every frame gets the same answer.
+/// Serves a line on which every frame gets the same answer, and returns its address.
 pub fn answering(ready: Ready<'static>) -> String {
     let frame = frame(ready);
     served_by(move |mut stream| {
