@@ -4,5 +4,5 @@ pub mod dataset;
 pub mod method;
 pub mod objective;
 pub mod range;
-pub mod recipe;
+pub mod specification;
 pub mod theory;

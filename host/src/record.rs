@@ -23,7 +23,7 @@ pub(crate) use directory::{replace_file, write_error};
 pub use lock::Locks;
 pub use times::{BoardTimes, Times, WorkerTimes};
 
-use crate::problem::recipe::Longest;
+use crate::problem::specification::Longest;
 use crate::problem::theory::Basis;
 use crate::world::Clock;
 pub use smidgen_aggregator::Traffic;

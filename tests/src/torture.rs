@@ -420,7 +420,7 @@ impl<'c> Torment<'c> {
         if !self.left_out && transcripts.get(next as usize) != Some(&closed.transcript) {
             return Err(format!("round {next} has another transcript"));
         }
-        for worker in 0..self.experiment.parts.len() {
+        for worker in 0..self.experiment.workers.len() {
             let Some(board) = self.world.board(worker) else {
                 return Err(format!("worker {worker} took part in round {next} without a name"));
             };
@@ -462,7 +462,7 @@ impl<'c> Torment<'c> {
 
     /// What went wrong until now.
     fn count_faults(&mut self) {
-        for worker in 0..self.experiment.parts.len() {
+        for worker in 0..self.experiment.workers.len() {
             let (down, up) = self.world.fates(worker);
             for fate in [down, up] {
                 self.tally.lost += fate.lost_frames;
@@ -494,7 +494,7 @@ impl<'c> Torment<'c> {
     /// worker are those of several boards, so all are added up.
     fn check_bytes(&mut self) -> Result<(), String> {
         self.world.drain();
-        let all = 0..self.experiment.parts.len();
+        let all = 0..self.experiment.workers.len();
         let mut ends: Vec<_> = all.map(|worker| self.bytes(worker)).collect();
         if self.tally.host_ends > 0 {
             ends.clear();

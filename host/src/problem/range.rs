@@ -7,7 +7,7 @@ use super::method::Eta;
 use crate::options::{self, Options};
 use crate::problem::dataset::Dataset;
 use crate::problem::objective::Objective;
-use crate::problem::recipe::{Part, Recipe};
+use crate::problem::specification::{Specification, Worker};
 use crate::units::quantity::number;
 use smidgen_aggregator::{grids, value};
 use smidgen_protocol::start;
@@ -88,17 +88,17 @@ struct Start {
 }
 
 impl Start {
-    fn new(objective: &Objective, parts: &[Part], dimension: usize, start_seed: u32) -> Self {
+    fn new(objective: &Objective, workers: &[Worker], dimension: usize, start_seed: u32) -> Self {
         let mut mantissas = vec![0; dimension];
         let exponent = start::fill(&mut mantissas, start_seed);
         let x: Vec<f64> = mantissas.iter().map(|&m| value(f64::from(m), exponent)).collect();
         let mut gradient = vec![0.0; dimension];
         let mut start = Self { loss: 0.0, gradient: 0.0 };
-        for part in parts {
-            let loss = objective.worker_loss_and_gradient(part.share, &x, &mut gradient);
+        for worker in workers {
+            let loss = objective.worker_loss_and_gradient(worker.share, &x, &mut gradient);
             start.loss = start.loss.max(loss);
             let largest = gradient.iter().fold(0.0, |max: f64, g| max.max(g.abs()));
-            start.gradient = start.gradient.max(part.scale * largest);
+            start.gradient = start.gradient.max(worker.scale * largest);
         }
         start
     }
@@ -112,12 +112,12 @@ pub fn check(
     options: &Options,
     dataset: &Dataset,
     objective: &Objective,
-    recipe: &Recipe,
+    specification: &Specification,
 ) -> Result<(), RangeError> {
     let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
     let seed = options.objective.start_seed(options.seed);
-    let Start { loss, gradient } = Start::new(objective, &recipe.parts, dimension, seed);
-    let (gamma, moved) = (recipe.gamma, recipe.gamma * gradient);
+    let Start { loss, gradient } = Start::new(objective, &specification.workers, dimension, seed);
+    let (gamma, moved) = (specification.gamma, specification.gamma * gradient);
     let (losses, gradients) = (grids::losses(), grids::gradients());
     let models = models(options.objective, dataset);
     if loss != 0.0 && !losses.contains(&loss) {
@@ -140,7 +140,7 @@ pub fn check(
     if models.contains(&moved) {
         return Ok(());
     }
-    let cause = cause(options, recipe.eta, dataset, is_short);
+    let cause = cause(options, specification.eta, dataset, is_short);
     Err(RangeError::Move { gamma, moved, legal: models, cause })
 }
 

@@ -11,7 +11,7 @@ use crate::problem::dataset::Dataset;
 use crate::problem::dataset::quantise::{Quantised, held, quantise};
 use crate::problem::objective::{Curvature, Objective, OnBoards, Penalty};
 use crate::problem::range;
-use crate::problem::recipe::{self, Longest, Part, Problem, Recipe};
+use crate::problem::specification::{self, Longest, Problem, Specification, Worker};
 use crate::problem::theory::{RareFeatures, Smoothness, noise};
 use crate::record::checkpoint::{self, Checkpoints};
 use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
@@ -41,7 +41,7 @@ pub struct Experiment {
     /// The rows of each.
     pub shares: Vec<Vec<usize>>,
     /// The workers of the run, in order.
-    pub parts: Vec<Part>,
+    pub workers: Vec<Worker>,
     /// The constants of the problem, if theory knows them.
     pub smoothness: Option<Smoothness>,
     /// What the aggregator needs.
@@ -88,23 +88,27 @@ impl Experiment {
             k: &k,
             participation: &participation,
         };
-        let recipe = Recipe::new(options, problem)?;
-        let longest = recipe.longest(options, problem);
-        check_crowd(recipe.parts.len(), "--method ef21-clone", "use fewer workers, or ef21-w")?;
-        check_finite(&dataset, smoothness.as_ref(), longest, &recipe)?;
+        let specification = Specification::new(options, problem)?;
+        let longest = specification.longest(options, problem);
+        check_crowd(
+            specification.workers.len(),
+            "--method ef21-clone",
+            "use fewer workers, or ef21-w",
+        )?;
+        check_finite(&dataset, smoothness.as_ref(), longest, &specification)?;
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
-        range::check(options, &dataset, &objective, &recipe)?;
+        range::check(options, &dataset, &objective, &specification)?;
         let quantised: Vec<_> = shares.iter().map(|rows| quantise(&dataset, rows, WIDTH)).collect();
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
-        let setup = setup(options, &recipe, dimension, &quantised, boards, session)?;
+        let setup = setup(options, &specification, dimension, &quantised, boards, session)?;
         if options.check_theory
-            && (smoothness.is_none() || !Self::is_watchable(options, &setup, &recipe))
+            && (smoothness.is_none() || !Self::is_watchable(options, &setup, &specification))
         {
             return Err(ExperimentError::NoTheorem);
         }
-        let parts = recipe.parts;
-        if let Some(boards) = boards.filter(|&boards| boards != parts.len()) {
-            return Err(ExperimentError::Clones { workers: parts.len(), boards });
+        let workers = specification.workers;
+        if let Some(boards) = boards.filter(|&boards| boards != workers.len()) {
+            return Err(ExperimentError::Clones { workers: workers.len(), boards });
         }
         let options = options.clone();
         Ok(Self {
@@ -112,7 +116,7 @@ impl Experiment {
             test,
             penalty,
             shares,
-            parts,
+            workers,
             smoothness,
             setup,
             longest,
@@ -122,30 +126,31 @@ impl Experiment {
     }
 
     /// The workers of the run, one for each share: without clones.
-    pub fn first_parts(&self) -> impl Iterator<Item = &Part> {
-        self.parts.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
+    pub fn one_per_share(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
     }
 
     /// γ of another method or step on the same problem with the same workers, if theory has one.
     pub fn gamma_of(&self, method: options::Method, step: Step) -> Option<f64> {
         let options =
             Options { method, step, downlink: options::Downlink::Sparse, ..self.options.clone() };
-        let of = |problem: Problem| Some(Recipe::new(&options, problem).ok()?.gamma);
+        let of = |problem: Problem| Some(Specification::new(&options, problem).ok()?.gamma);
         self.with_problem(self.smoothness.as_ref()?, of)
     }
 
     /// The longest step size that is known for the constants L_i that workers report.
     pub fn longest_of_reports(&self, l_i: &[f64]) -> Option<Longest> {
         let options = &self.options;
-        let of = |problem: Problem| Recipe::new(options, problem).ok()?.longest(options, problem);
-        self.with_problem(&recipe::reported(l_i), of)
+        let of =
+            |problem: Problem| Specification::new(options, problem).ok()?.longest(options, problem);
+        self.with_problem(&specification::reported(l_i), of)
     }
 
     /// Asks something of the problem with these constants.
     fn with_problem<T>(&self, smoothness: &Smoothness, ask: impl FnOnce(Problem) -> T) -> T {
-        let first: Vec<Part> = self.first_parts().copied().collect();
-        let k: Vec<u32> = first.iter().map(|part| part.k).collect();
-        let participation: Vec<f64> = first.iter().map(|part| part.participation).collect();
+        let first: Vec<Worker> = self.one_per_share().copied().collect();
+        let k: Vec<u32> = first.iter().map(|worker| worker.k).collect();
+        let participation: Vec<f64> = first.iter().map(|worker| worker.participation).collect();
         ask(Problem {
             dataset: &self.dataset,
             dimension: self.setup.dimension as usize,
@@ -173,8 +178,8 @@ impl Experiment {
         let is_plain =
             self.options.method.traits().proof.has_refinements() && downlink_budget.is_none();
         let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
-        let alpha = self.parts.first()?.alpha;
-        let is_alike = self.parts.iter().all(|part| part.alpha == alpha);
+        let alpha = self.workers.first()?.alpha;
+        let is_alike = self.workers.iter().all(|worker| worker.alpha == alpha);
         let has_noise = noise::disturbs(method, batch);
         let smoothness = self.smoothness.as_ref();
         let smoothness = smoothness.filter(|_| has_noise && is_plain && is_allowed && is_alike)?;
@@ -193,25 +198,31 @@ impl Experiment {
         let Setup { compressor, value_bits, dimension, gamma, .. } = self.setup;
         let rare = self.rare_features().filter(|_| self.options.step.counts_features());
         let (alpha, factor) = match rare {
-            None => (self.parts[0].alpha, 1.0),
+            None => (self.workers[0].alpha, 1.0),
             Some(features) => {
                 let of = (compressor, value_bits);
-                (recipe::rare_alpha(&self.parts, of, features, dimension as usize), features.c_w)
+                (
+                    specification::rare_alpha(&self.workers, of, features, dimension as usize),
+                    features.c_w,
+                )
             }
         };
-        let parts = self.parts.clone();
+        let workers = self.workers.clone();
         let held = self.shares.iter().map(|rows| held(&self.dataset, rows, WIDTH));
         let on_boards = OnBoards::new(self.objective(), held);
-        let terms = Terms { parts, smoothness, gamma, alpha, factor };
+        let terms = Terms { workers, smoothness, gamma, alpha, factor };
         Some(Lyapunov::new(self.objective(), on_boards, terms))
     }
 
     /// Whether the inequalities that [`Lyapunov`] watches are about such a run, whatever its step.
-    fn is_watchable(options: &Options, setup: &Setup, recipe: &Recipe) -> bool {
+    fn is_watchable(options: &Options, setup: &Setup, specification: &Specification) -> bool {
         options.method.traits().proof.has_lyapunov_function()
             && !setup.compressor.is_random()
             && setup.hears_all()
-            && recipe.parts.iter().all(|part| part.alpha == recipe.parts[0].alpha)
+            && specification
+                .workers
+                .iter()
+                .all(|worker| worker.alpha == specification.workers[0].alpha)
             && setup.downlink_budget.is_none()
             && setup.step_rule == StepRule::Constant
             && setup.theory.is_none()
@@ -355,7 +366,7 @@ impl Experiment {
 
     /// K, or the K of each worker where they differ.
     fn k(&self) -> serde_json::Value {
-        let each: Vec<u32> = self.parts.iter().map(|part| part.k).collect();
+        let each: Vec<u32> = self.workers.iter().map(|worker| worker.k).collect();
         if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
     }
 
@@ -377,14 +388,14 @@ impl Experiment {
 
     /// Whether all workers take part in every round.
     fn everybody_takes_part(&self) -> bool {
-        self.parts.iter().all(|part| part.participation >= 1.0)
+        self.workers.iter().all(|worker| worker.participation >= 1.0)
     }
 }
 
 /// Whether a theorem covers the run and allows the step, but for rounding.
 fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
     let allowed = longest.filter(|longest| longest.basis.gap.is_none());
-    allowed.is_some_and(|longest| !recipe::exceeds(gamma, longest.gamma))
+    allowed.is_some_and(|longest| !specification::exceeds(gamma, longest.gamma))
 }
 
 /// Refuses data whose constants or step sizes are not positive numbers.
@@ -392,22 +403,22 @@ fn check_finite(
     dataset: &Dataset,
     smoothness: Option<&Smoothness>,
     longest: Option<Longest>,
-    recipe: &Recipe,
+    specification: &Specification,
 ) -> Result<(), ExperimentError> {
     let positive = |value: f64| value.is_finite() && value > 0.0;
     // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
     let constants = smoothness.into_iter().flat_map(|s| [s.l, s.l_qm]);
-    let gammas = longest.map(|longest| longest.gamma).into_iter().chain([recipe.gamma]);
+    let gammas = longest.map(|longest| longest.gamma).into_iter().chain([specification.gamma]);
     match constants.chain(gammas).all(positive) {
         true => Ok(()),
         false => Err(immoderate(dataset)),
     }
 }
 
-/// What the aggregator needs for a recipe and quantised shares.
+/// What the aggregator needs for a specification and quantised shares.
 fn setup(
     options: &Options,
-    recipe: &Recipe,
+    specification: &Specification,
     dimension: usize,
     quantised: &[Quantised],
     boards: Option<usize>,
@@ -420,22 +431,26 @@ fn setup(
         lambda: options.lambda,
         start_seed: options.objective.start_seed(options.seed),
         dimension: dimension as u32,
-        value_bits: recipe.value_bits,
+        value_bits: specification.value_bits,
         init: options.init.into(),
-        method: recipe.method,
-        compressor: recipe.compressor,
-        batch: recipe.batch,
-        downlink: recipe.downlink,
-        downlink_budget: recipe.downlink_budget,
-        gamma: recipe.gamma,
+        method: specification.method,
+        compressor: specification.compressor,
+        batch: specification.batch,
+        downlink: specification.downlink,
+        downlink_budget: specification.downlink_budget,
+        gamma: specification.gamma,
         theory: match options.constants {
             Constants::Data => None,
-            Constants::Boards => Some(recipe.theory_of_reports(options, dimension)?),
+            Constants::Boards => Some(specification.theory_of_reports(options, dimension)?),
         },
-        step_rule: recipe.step_rule,
-        momentum: recipe.momentum,
-        l1: recipe.l1,
-        shares: recipe.parts.iter().map(|part| share(part, quantised, options.seed)).collect(),
+        step_rule: specification.step_rule,
+        momentum: specification.momentum,
+        l1: specification.l1,
+        shares: specification
+            .workers
+            .iter()
+            .map(|worker| share(worker, quantised, options.seed))
+            .collect(),
         byte_time: byte_time(options.baud),
         round_timeout: options.absent.patience(),
         seal: match (&options.key, boards) {
@@ -446,9 +461,9 @@ fn setup(
     })
 }
 
-fn share(part: &Part, quantised: &[Quantised], seed: u32) -> Share {
-    let Part { share, scale, weight, loss_weight, k, participation, .. } = *part;
-    let participation = recipe::participation(participation, seed);
+fn share(worker: &Worker, quantised: &[Quantised], seed: u32) -> Share {
+    let Worker { share, scale, weight, loss_weight, k, participation, .. } = *worker;
+    let participation = specification::participation(participation, seed);
     Share { data: quantised[share].bytes.clone(), scale, weight, loss_weight, k, participation }
 }
 
@@ -569,7 +584,7 @@ mod tests {
     #[test]
     fn few_bits_shorten_every_step_of_theory_and_32_bits_none() {
         let alpha = |bits: u32, options: &str| {
-            experiment(&format!("--k 16 --value-bits {bits} --step am {options}")).parts[0].alpha
+            experiment(&format!("--k 16 --value-bits {bits} --step am {options}")).workers[0].alpha
         };
         let gamma = |bits: u32, options: &str| {
             experiment(&format!("--k 16 --value-bits {bits} {options}")).setup.gamma

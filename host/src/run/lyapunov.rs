@@ -28,7 +28,7 @@
 //! where w_i is the weight of ‖e_i‖² in Ψ. docs/theory.md derives the last line.
 
 use crate::problem::objective::{Computed, Objective, OnBoards};
-use crate::problem::recipe::Part;
+use crate::problem::specification::Worker;
 use crate::problem::theory::{Smoothness, beta, theta};
 use crate::record::theory::{Slacks, TheoryCheck};
 use smidgen_aggregator::{Aggregator, value};
@@ -37,7 +37,7 @@ use smidgen_aggregator::{Aggregator, value};
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// The workers, clones included.
-    pub parts: Vec<Part>,
+    pub workers: Vec<Worker>,
     /// Constants of the shares.
     pub smoothness: Smoothness,
     /// γ
@@ -129,7 +129,7 @@ impl Lyapunov {
     fn growth(&self, worker: usize, bound: f64, before: &State, now: &State) -> f64 {
         let root = (now.x.len() as f64).sqrt();
         let [x_unit, gradient_unit] = coarser(before, now);
-        let weight = self.terms.parts[worker].weight;
+        let weight = self.terms.workers[worker].weight;
         let delta = root * (2.0 * weight * gradient_unit + self.constant(worker) * x_unit)
             + now.off[worker];
         self.weight(worker) * 4.0 * delta * (bound.sqrt() + delta)
@@ -148,7 +148,7 @@ impl Lyapunov {
         let x = aggregator.model();
         let exponents = aggregator.exponents();
         let mut gradient = vec![0.0; x.len()];
-        let (errors, off): (Vec<f64>, Vec<f64>) = (0..self.terms.parts.len())
+        let (errors, off): (Vec<f64>, Vec<f64>) = (0..self.terms.workers.len())
             .map(|worker| self.error(worker, &x, aggregator, &mut gradient))
             .unzip();
         let loss = self.objective.loss_and_gradient(&x, &mut gradient);
@@ -167,7 +167,7 @@ impl Lyapunov {
         aggregator: &Aggregator,
         work: &mut [f64],
     ) -> (f64, f64) {
-        let Part { share, scale, weight, .. } = self.terms.parts[worker];
+        let Worker { share, scale, weight, .. } = self.terms.workers[worker];
         let exponent = aggregator.exponents().gradient;
         let Computed { gradient: on_board, error: rounding } = self.on_boards.compute(share, x);
         self.objective.worker_loss_and_gradient(share, x, work);
@@ -180,19 +180,19 @@ impl Lyapunov {
 
     /// L_i of what a worker estimates.
     fn constant(&self, worker: usize) -> f64 {
-        let Part { share, scale, weight, .. } = self.terms.parts[worker];
+        let Worker { share, scale, weight, .. } = self.terms.workers[worker];
         weight * scale * self.terms.smoothness.l_i[share]
     }
 
     /// Of ‖e_i‖² in Ψ: κγ/(2θ) · L_AM/(n L_i).
     fn weight(&self, worker: usize) -> f64 {
-        let Terms { gamma, alpha, factor, ref smoothness, ref parts } = self.terms;
+        let Terms { gamma, alpha, factor, ref smoothness, ref workers } = self.terms;
         // A worker without any feature has no error, whatever it weighs.
         let inverse = match self.constant(worker) {
             0.0 => 1.0,
             l_i => smoothness.l_am / l_i,
         };
-        factor * gamma / (2.0 * theta(alpha)) * inverse / parts.len() as f64
+        factor * gamma / (2.0 * theta(alpha)) * inverse / workers.len() as f64
     }
 }
 

@@ -378,11 +378,11 @@ pub fn record(
         goal,
         started: Instant::now(),
         earlier_seconds: 0.0,
-        places: (0..experiment.parts.len()).map(|link| world.place(link)).collect(),
+        places: (0..experiment.workers.len()).map(|link| world.place(link)).collect(),
         kept_alone: experiment.setup.method.has_local_state().then(|| options.method.name()),
         greeted: 0,
-        times: vec![WorkerTimes::default(); experiment.parts.len()],
-        slow: vec![false; experiment.parts.len()],
+        times: vec![WorkerTimes::default(); experiment.workers.len()],
+        slow: vec![false; experiment.workers.len()],
         clock: world.clock(),
         baud: options.baud,
         summary: Summary { clock: Some(world.clock()), ..experiment.summary() },
@@ -428,7 +428,7 @@ fn worker_records(
         let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
         let (uplink, downlink) = aggregator.traffic(worker);
         let statistics = aggregator.statistics(worker);
-        let share = experiment.parts[worker].share;
+        let share = experiment.workers[worker].share;
         let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
         WorkerRecord {
             name: places[aggregator.link(worker)].clone(),

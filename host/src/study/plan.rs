@@ -12,7 +12,7 @@ mod traffic;
 
 use crate::boards::board::BOARDS;
 use crate::options::Choice;
-use crate::problem::recipe::Longest;
+use crate::problem::specification::Longest;
 use crate::problem::theory::{self, RareFeatures, Smoothness, noise, xi};
 use crate::record::{RoundRecord, StepTheory};
 use crate::run::experiment::Experiment;
@@ -137,22 +137,22 @@ impl Plan {
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
         let memory_bytes = memory_bytes(experiment);
         let fitting = BOARDS.iter().filter(|board| board.room_len >= memory_bytes);
-        let parts = &experiment.parts;
+        let workers = &experiment.workers;
         Ok(Self {
             dataset: experiment.dataset.name().into(),
             rows: experiment.dataset.row_count(),
             dimension: setup.dimension,
-            workers: parts.len(),
-            k: parts.iter().map(|part| part.k).collect(),
+            workers: workers.len(),
+            k: workers.iter().map(|worker| worker.k).collect(),
             value_bits: setup.value_bits,
             rounding_loss: rounding_loss(experiment),
-            participation: parts.iter().map(|part| part.participation).collect(),
+            participation: workers.iter().map(|worker| worker.participation).collect(),
             batch: Some(setup.batch.size).filter(|_| !setup.batch.is_full()),
             noise_floor: experiment.noise_floor(),
             quantisation_error: experiment.quantisation_error,
             smoothness: experiment.smoothness.clone(),
-            alpha: parts.iter().map(|part| part.alpha).collect(),
-            xi: parts
+            alpha: workers.iter().map(|worker| worker.alpha).collect(),
+            xi: workers
                 .iter()
                 .map(|part| xi(noise::left_of(part.alpha, setup.method, setup.batch)))
                 .collect(),
@@ -196,7 +196,7 @@ impl Target {
 impl Update {
     fn new(experiment: &Experiment, course: &Course) -> Option<Self> {
         let rounds = course.rounds.get(1..).unwrap_or_default();
-        let updates = (rounds.len() * experiment.parts.len()) as u64;
+        let updates = (rounds.len() * experiment.workers.len()) as u64;
         let sent = rounds.iter().map(|round| round.uplink.payload_bytes).sum();
         let bits = rounds.iter().map(|round| round.information_bits).sum();
         let limit = experiment.information_limit(updates, bits, sent)?;
@@ -219,7 +219,7 @@ impl Trial {
 /// The largest rounding loss q of an update, where values are rounded to `value_bits` bits and not to powers of two.
 fn rounding_loss(experiment: &Experiment) -> Option<f64> {
     let Setup { compressor, value_bits, .. } = experiment.setup;
-    let largest = experiment.parts.iter().map(|part| part.k).max()?;
+    let largest = experiment.workers.iter().map(|worker| worker.k).max()?;
     (compressor.has_value_bits() && value_bits < 32)
         .then(|| theory::rounding_loss(largest, value_bits))
 }

@@ -1,6 +1,6 @@
 //! Sentences on a run, shared by report, plan and progress.
 
-use crate::problem::recipe::exceeds;
+use crate::problem::specification::exceeds;
 use crate::record::{BestRecord, Cost, Criterion, StepTheory, WorkerTimes};
 use crate::units::quantity::{count, excess, number, seconds};
 use crate::world::Clock;
@@ -113,7 +113,7 @@ pub fn best(best: &BestRecord) -> String {
 mod tests {
     use super::*;
     use crate::options::Method;
-    use crate::problem::recipe::Longest;
+    use crate::problem::specification::Longest;
     use crate::problem::theory::{Basis, Gap, Theorem};
 
     #[test]

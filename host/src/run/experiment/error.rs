@@ -6,7 +6,7 @@ use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::split::SplitError;
 use crate::problem::method::listed;
 use crate::problem::range::RangeError;
-use crate::problem::recipe::RecipeError;
+use crate::problem::specification::SpecificationError;
 use crate::units::quantity::counted;
 use smidgen_aggregator::WORKERS_MAX;
 use thiserror::Error;
@@ -47,7 +47,7 @@ pub enum ExperimentError {
     Workers(#[from] WorkersError),
     /// The options contradict each other.
     #[error(transparent)]
-    Recipe(#[from] RecipeError),
+    Specification(#[from] SpecificationError),
     /// A grid does not hold what the run starts with.
     #[error(transparent)]
     Range(#[from] RangeError),

@@ -230,10 +230,10 @@ struct Comparison {
 impl Observer for Comparison {
     fn round(&mut self, _: &RoundRecord, _: bool, at: &Aggregator) -> Result<(), RecordError> {
         let unit = value(1.0, at.exponents().gradient);
-        for (worker, part) in self.lyapunov.terms.parts.iter().enumerate() {
+        for (place, worker) in self.lyapunov.terms.workers.iter().enumerate() {
             let Computed { gradient, error } =
-                self.lyapunov.on_boards.compute(part.share, &at.model());
-            for (&mantissa, expected) in at.mirror(worker).mantissas().iter().zip(gradient) {
+                self.lyapunov.on_boards.compute(worker.share, &at.model());
+            for (&mantissa, expected) in at.mirror(place).mantissas().iter().zip(gradient) {
                 let difference = (f64::from(mantissa) - expected / unit).abs();
                 // No coordinate is off by more than the norm.
                 let without = difference - error / unit;

@@ -8,7 +8,7 @@
 //! never negative, so f(x⁰) stands for δ⁰.
 
 use crate::options::{Method, Step};
-use crate::problem::recipe::rare_alpha;
+use crate::problem::specification::rare_alpha;
 use crate::problem::theory::{Smoothness, rounding_loss, theta, xi};
 use crate::run::experiment::Experiment;
 use serde::Serialize;
@@ -67,7 +67,7 @@ struct Bound {
 
 fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
     let Smoothness { ref l_i, .. } = *smoothness;
-    let alphas: Vec<f64> = experiment.first_parts().map(|part| part.alpha).collect();
+    let alphas: Vec<f64> = experiment.one_per_share().map(|worker| worker.alpha).collect();
     let least = alphas.iter().copied().fold(1.0, f64::min);
     let alike = |weights: Vec<f64>, alpha: f64| {
         normalised(weights).into_iter().map(|weight| (weight, theta(alpha))).collect()
@@ -99,7 +99,7 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
     if let Some(features) = experiment.rare_features() {
         let Setup { compressor, value_bits, dimension, .. } = experiment.setup;
         let of_features = (compressor, value_bits);
-        let alpha = rare_alpha(&experiment.parts, of_features, features, dimension as usize);
+        let alpha = rare_alpha(&experiment.workers, of_features, features, dimension as usize);
         let weights = alike(l_i.clone(), alpha);
         let rare = of("rare", "1/(L + √c_w L_AM ξ(K/r))", Step::Rare, weights);
         theorems.push(Bound { factor: features.c_w, ..rare });
@@ -128,10 +128,10 @@ impl Start {
         let x = vec![0.0; experiment.setup.dimension as usize];
         let mut gradient = x.clone();
         let loss = objective.loss_and_gradient(&x, &mut gradient);
-        let errors = experiment.first_parts().map(|part| {
-            objective.worker_loss_and_gradient(part.share, &x, &mut gradient);
+        let errors = experiment.one_per_share().map(|worker| {
+            objective.worker_loss_and_gradient(worker.share, &x, &mut gradient);
             // Everybody takes part in round 0.
-            error(experiment, &mut gradient, part.k as usize, part.alpha / part.participation)
+            error(experiment, &mut gradient, worker.k as usize, worker.alpha / worker.participation)
         });
         let errors = errors.collect();
         Self { loss, errors }

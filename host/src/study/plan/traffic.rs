@@ -79,7 +79,7 @@ impl Traffic {
         target: Target,
         steps: &[Admissible],
     ) -> Self {
-        let boards = experiment.parts.len();
+        let boards = experiment.workers.len();
         let until = |round: usize| {
             let rounds = course.rounds.iter().take(round + 1).map(RoundRecord::cost);
             OnLines::new(course.setup + rounds.sum() + course.closing, round, boards)

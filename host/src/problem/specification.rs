@@ -22,7 +22,7 @@ const UNROUNDED_BITS: u8 = 32;
 
 /// The part of a worker in the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Part {
+pub struct Worker {
     /// Whose rows it has: an index into the shares of the data.
     pub share: usize,
     /// What its gradient is multiplied with before it meets the grid.
@@ -50,13 +50,13 @@ pub struct Longest {
 
 /// A method, with all its numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recipe {
+pub struct Specification {
     /// What workers send of their gradients.
     pub method: method::Method,
     /// How they compress it.
     pub compressor: Compressor,
     /// The workers of the run: one for each share, or several clones of it.
-    pub parts: Vec<Part>,
+    pub workers: Vec<Worker>,
     /// Bits of each coordinate of an update.
     pub value_bits: u8,
     /// Which of its rows a worker looks at in a round.
@@ -79,7 +79,7 @@ pub struct Recipe {
 
 /// Options that contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RecipeError {
+pub enum SpecificationError {
     /// An absent worker does not send zero: without memory of its last gradient the method is undefined.
     #[error(
         "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
@@ -157,7 +157,7 @@ pub enum RecipeError {
     },
 }
 
-/// What a recipe needs to know of the problem.
+/// What a specification needs to know of the problem.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<'a> {
     /// The rows of all.
@@ -183,13 +183,13 @@ impl Problem<'_> {
         compressor: Compressor,
         value_bits: u8,
         all: bool,
-    ) -> impl Iterator<Item = Part> {
+    ) -> impl Iterator<Item = Worker> {
         let loss_weight = 1.0 / self.shares.len() as f64;
         let numbers = self.k.iter().zip(self.participation).enumerate();
         numbers.map(move |(share, (&k, &participation))| {
             let k = if all { self.dimension as u32 } else { k };
             let alpha = alpha(compressor, value_bits, k, participation, self.dimension);
-            Part { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
+            Worker { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
         })
     }
 }
@@ -206,9 +206,9 @@ fn alpha(
     participation * contraction(&budget, dimension, dimension)
 }
 
-impl Recipe {
+impl Specification {
     /// The method that the options name, for a problem.
-    pub fn new(options: &Options, problem: Problem) -> Result<Self, RecipeError> {
+    pub fn new(options: &Options, problem: Problem) -> Result<Self, SpecificationError> {
         let dimension = problem.dimension as u32;
         let traits = options.method.traits();
         let eta = options.eta.unwrap_or(traits.eta.default());
@@ -219,14 +219,14 @@ impl Recipe {
         let value_bits = if traits.is_dense { UNROUNDED_BITS } else { options.value_bits };
         let sends_all = traits.is_dense || compressor.sends_all_coordinates();
         let workers = problem.workers(compressor, value_bits, sends_all);
-        let recipe = Self {
+        let specification = Self {
             method: (traits.worker_rule)(eta),
             compressor,
-            parts: match problem.smoothness {
-                Some(smoothness) => parts(traits.population, workers, smoothness),
+            workers: match problem.smoothness {
+                Some(smoothness) => population(traits.population, workers, smoothness),
                 None if traits.population.needs_constants() => {
                     let (method, objective) = (options.method.name(), options.objective.name());
-                    return Err(RecipeError::NoConstants { method, objective });
+                    return Err(SpecificationError::NoConstants { method, objective });
                 }
                 None => workers.collect(),
             },
@@ -240,35 +240,35 @@ impl Recipe {
             gamma: 0.0,
             step_rule: StepRule::Constant,
         };
-        recipe.check(options)?;
-        let gamma = recipe.gamma(options, problem)?;
-        let step_rule = recipe.step_rule(options);
-        Ok(Self { gamma, step_rule, ..recipe })
+        specification.check(options)?;
+        let gamma = specification.gamma(options, problem)?;
+        let step_rule = specification.step_rule(options);
+        Ok(Self { gamma, step_rule, ..specification })
     }
 
-    fn check(&self, options: &Options) -> Result<(), RecipeError> {
+    fn check(&self, options: &Options) -> Result<(), SpecificationError> {
         if options.method.traits().is_dense && !self.batch.is_full() {
-            return Err(RecipeError::Batch(options.method.name()));
+            return Err(SpecificationError::Batch(options.method.name()));
         }
         let forgets = self.method.forgets_updates();
-        if forgets && self.parts.iter().any(|part| part.participation < 1.0) {
-            return Err(RecipeError::Participation(options.method.name()));
+        if forgets && self.workers.iter().any(|worker| worker.participation < 1.0) {
+            return Err(SpecificationError::Participation(options.method.name()));
         }
         if (forgets || self.method.has_local_state()) && options.absent.patience().is_some() {
-            return Err(RecipeError::Absent(options.method.name()));
+            return Err(SpecificationError::Absent(options.method.name()));
         }
         let averages = self.method.averages_gradients();
         if averages
             && options.step.is_of_a_mean()
-            && self.parts.iter().any(|part| part.participation < 1.0)
+            && self.workers.iter().any(|worker| worker.participation < 1.0)
         {
-            return Err(RecipeError::AbsentAverage(options.step.to_string()));
+            return Err(SpecificationError::AbsentAverage(options.step.to_string()));
         }
         if options.step.counts_features() && options.lambda > 0.0 {
-            return Err(RecipeError::RareRegularised);
+            return Err(SpecificationError::RareRegularised);
         }
         if averages && self.eta == 0.0 {
-            return Err(RecipeError::NoAverage);
+            return Err(SpecificationError::NoAverage);
         }
         Ok(())
     }
@@ -284,30 +284,30 @@ impl Recipe {
     }
 
     /// The step size that the options ask for.
-    fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, RecipeError> {
+    fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, SpecificationError> {
         if let Some(gamma) = options.step.given() {
             return Ok(gamma);
         }
         let like = problem.like.filter(|_| self.step_rule(options) == StepRule::Tuned);
         let smoothness = problem.smoothness.or(like);
-        let smoothness = smoothness.ok_or(RecipeError::NoStep(options.objective.name()))?;
+        let smoothness = smoothness.ok_or(SpecificationError::NoStep(options.objective.name()))?;
         let gamma = self.first(options, problem.dimension).by_theory(options, problem, smoothness);
-        gamma.ok_or_else(|| RecipeError::Step { step: options.step.to_string() })
+        gamma.ok_or_else(|| SpecificationError::Step { step: options.step.to_string() })
     }
 
-    /// The recipe whose step is the first of the run. A step that is tuned is tried, not proven: it starts from that of values
+    /// The specification whose step is the first of the run. A step that is tuned is tried, not proven: it starts from that of values
     /// that are not rounded, since the rounding bound is a worst case, which would cost rounds at few bits.
     fn first(&self, options: &Options, dimension: usize) -> Cow<'_, Self> {
         match self.step_rule(options) {
             StepRule::Constant => Cow::Borrowed(self),
             StepRule::Tuned => {
                 let mut exact = Self { value_bits: UNROUNDED_BITS, ..self.clone() };
-                for part in &mut exact.parts {
-                    part.alpha = alpha(
+                for worker in &mut exact.workers {
+                    worker.alpha = alpha(
                         self.compressor,
                         UNROUNDED_BITS,
-                        part.k,
-                        part.participation,
+                        worker.k,
+                        worker.participation,
                         dimension,
                     );
                 }
@@ -370,7 +370,7 @@ impl Recipe {
 
     /// Which theorem the step of the options stands on.
     pub fn basis(&self, options: &Options) -> Basis {
-        let drawn = self.parts.iter().any(|part| part.participation < 1.0);
+        let drawn = self.workers.iter().any(|worker| worker.participation < 1.0);
         Basis::of(&Case {
             method: options.method,
             proof: options.method.traits().proof,
@@ -383,7 +383,7 @@ impl Recipe {
                 None if drawn => Presence::Drawn,
                 None => Presence::All,
             },
-            alike: self.parts.iter().all(|part| part.alpha == self.parts[0].alpha),
+            alike: self.workers.iter().all(|worker| worker.alpha == self.workers[0].alpha),
         })
     }
 
@@ -395,7 +395,7 @@ impl Recipe {
         &self,
         options: &Options,
         dimension: usize,
-    ) -> Result<Theory, RecipeError> {
+    ) -> Result<Theory, SpecificationError> {
         let no_step = options.step.given().is_some() || options.step.counts_features();
         let has_constants = match options.objective.row_noise() {
             RowNoise::Bounded(_) => true,
@@ -403,12 +403,13 @@ impl Recipe {
             RowNoise::Unknown => false,
         };
         if no_step || !has_constants || options.method.traits().population.needs_constants() {
-            return Err(RecipeError::Reports);
+            return Err(SpecificationError::Reports);
         }
-        let (recipe, options) = (self.first(options, dimension).into_owned(), options.clone());
+        let (specification, options) =
+            (self.first(options, dimension).into_owned(), options.clone());
         Ok(Theory::new(move |l_i| {
             let smoothness = reported(l_i);
-            recipe.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
+            specification.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
         }))
     }
 
@@ -424,7 +425,7 @@ impl Recipe {
 
     /// The contraction of the worker that loses most.
     fn least_alpha(&self) -> f64 {
-        self.parts.iter().map(|part| part.alpha).fold(1.0, f64::min)
+        self.workers.iter().map(|worker| worker.alpha).fold(1.0, f64::min)
     }
 
     /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
@@ -443,9 +444,10 @@ impl Recipe {
         if knows_one_contraction {
             return all;
         }
-        let saved = |part: &Part| smoothness.l_i[part.share] * (dearest - self.xi(part.alpha));
+        let saved =
+            |worker: &Worker| smoothness.l_i[worker.share] * (dearest - self.xi(worker.alpha));
         // Exactly L_AM ξ where workers are alike.
-        all - self.parts.iter().map(saved).sum::<f64>() / self.parts.len() as f64
+        all - self.workers.iter().map(saved).sum::<f64>() / self.workers.len() as f64
     }
 
     /// The step with κ = 1/2 where the variance of minibatches grows with f, as that of least squares does: A_i = max_j L_ij.
@@ -471,7 +473,7 @@ impl Recipe {
     fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         let Traits { population, proof, .. } = options.method.traits();
         match population {
-            Population::Cloned => clone_mean(smoothness, &self.parts),
+            Population::Cloned => clone_mean(smoothness, &self.workers),
             Population::Equal | Population::Weighted => {
                 smoothness.mean(proof.mean(options.step.mean()))
             }
@@ -509,14 +511,14 @@ impl Recipe {
             return 4.0;
         }
         let Self { compressor, value_bits, .. } = *self;
-        let of = |part: &Part| growth(&method::Budget { k: part.k, value_bits, compressor });
-        self.parts.iter().map(of).fold(1.0, f64::max)
+        let of = |worker: &Worker| growth(&method::Budget { k: worker.k, value_bits, compressor });
+        self.workers.iter().map(of).fold(1.0, f64::max)
     }
 
     /// Rare features: sqrt(c_w) L_AM ξ(α), α the least of the workers' contractions on the features that they own.
     fn rare_error(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
         let of = (self.compressor, self.value_bits);
-        let alpha = rare_alpha(&self.parts, of, features, dimension);
+        let alpha = rare_alpha(&self.workers, of, features, dimension);
         features.c_w.sqrt() * smoothness.l_am * self.xi(alpha)
     }
 }
@@ -534,41 +536,44 @@ pub fn exceeds(gamma: f64, longest: f64) -> bool {
 
 /// The least contraction of the workers on the features that they own.
 pub fn rare_alpha(
-    parts: &[Part],
+    workers: &[Worker],
     (compressor, value_bits): (Compressor, u8),
     RareFeatures { r, .. }: RareFeatures,
     dimension: usize,
 ) -> f64 {
-    let alpha = |part: &Part| {
-        let budget = method::Budget { k: part.k, value_bits, compressor };
-        part.participation * contraction(&budget, dimension, r)
+    let alpha = |worker: &Worker| {
+        let budget = method::Budget { k: worker.k, value_bits, compressor };
+        worker.participation * contraction(&budget, dimension, r)
     };
-    parts.iter().map(alpha).fold(1.0, f64::min)
+    workers.iter().map(alpha).fold(1.0, f64::min)
 }
 
 /// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
 /// for one (Theorem 1).
-fn parts(
-    population: Population,
-    workers: impl Iterator<Item = Part>,
+fn population(
+    kind: Population,
+    workers: impl Iterator<Item = Worker>,
     smoothness: &Smoothness,
-) -> Vec<Part> {
+) -> Vec<Worker> {
     let n = smoothness.l_i.len();
-    match population {
+    match kind {
         Population::Equal => workers.collect(),
         Population::Weighted => workers
-            .map(|part| {
-                let scale = smoothness.inverse_weight(part.share);
-                Part { scale, weight: 1.0 / scale, ..part }
+            .map(|worker| {
+                let scale = smoothness.inverse_weight(worker.share);
+                Worker { scale, weight: 1.0 / scale, ..worker }
             })
             .collect(),
         Population::Cloned => {
             let total: f64 = (0..n).map(|share| smoothness.clones(share)).sum();
             workers
-                .flat_map(|part| {
-                    let (count, n) = (smoothness.clones(part.share), n as f64);
-                    let clone =
-                        Part { scale: total / (n * count), loss_weight: 1.0 / (n * count), ..part };
+                .flat_map(|worker| {
+                    let (count, n) = (smoothness.clones(worker.share), n as f64);
+                    let clone = Worker {
+                        scale: total / (n * count),
+                        loss_weight: 1.0 / (n * count),
+                        ..worker
+                    };
                     std::iter::repeat_n(clone, count as usize)
                 })
                 .collect()
@@ -577,9 +582,10 @@ fn parts(
 }
 
 /// M of the cloned problem: the quadratic mean of the clones' constants, N L_i / (n N_i) each.
-fn clone_mean(smoothness: &Smoothness, parts: &[Part]) -> f64 {
-    let squares = parts.iter().map(|part| (part.scale * smoothness.l_i[part.share]).powi(2));
-    (squares.sum::<f64>() / parts.len() as f64).sqrt()
+fn clone_mean(smoothness: &Smoothness, workers: &[Worker]) -> f64 {
+    let squares =
+        workers.iter().map(|worker| (worker.scale * smoothness.l_i[worker.share]).powi(2));
+    (squares.sum::<f64>() / workers.len() as f64).sqrt()
 }
 
 /// What a worker that takes part with probability `p` is told of it.
@@ -602,13 +608,13 @@ fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
 fn downlink_budget(
     options: &Options,
     dimension: u32,
-) -> Result<Option<DownlinkBudget>, RecipeError> {
+) -> Result<Option<DownlinkBudget>, SpecificationError> {
     if !options.downlink.is_compressed() {
         return Ok(None);
     }
     let k = options.downlink_k.unwrap_or((dimension / 8).max(1));
     if k > dimension {
-        return Err(RecipeError::DownlinkK { k, dimension });
+        return Err(SpecificationError::DownlinkK { k, dimension });
     }
     Ok(Some(DownlinkBudget { k, value_bits: options.value_bits }))
 }
@@ -622,8 +628,8 @@ mod tests {
     }
 
     /// Four workers that are alike.
-    fn four() -> impl Iterator<Item = Part> {
-        (0..4).map(|share| Part {
+    fn four() -> impl Iterator<Item = Worker> {
+        (0..4).map(|share| Worker {
             share,
             scale: 1.0,
             weight: 1.0,
@@ -638,22 +644,22 @@ mod tests {
     #[test]
     fn clones_of_the_papers_example() {
         let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        let parts = parts(Population::Cloned, four(), &smoothness);
-        assert_eq!(parts.iter().filter(|part| part.share == 3).count(), 4);
-        assert_eq!(parts.len(), 7);
-        assert!(close(clone_mean(&smoothness, &parts), 33.0917));
-        assert!(close(parts.iter().map(|part| part.loss_weight).sum(), 1.0));
+        let workers = population(Population::Cloned, four(), &smoothness);
+        assert_eq!(workers.iter().filter(|worker| worker.share == 3).count(), 4);
+        assert_eq!(workers.len(), 7);
+        assert!(close(clone_mean(&smoothness, &workers), 33.0917));
+        assert!(close(workers.iter().map(|worker| worker.loss_weight).sum(), 1.0));
         // The mean of the clones' gradients is the mean of the gradients.
-        let of_share_3: f64 = parts.iter().filter(|p| p.share == 3).map(|p| p.scale / 7.0).sum();
+        let of_share_3: f64 = workers.iter().filter(|p| p.share == 3).map(|p| p.scale / 7.0).sum();
         assert!(close(of_share_3, 0.25));
     }
 
     #[test]
     fn weights_undo_the_scales() {
         let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        for part in parts(Population::Weighted, four(), &smoothness) {
-            assert!(close(part.weight * part.scale, 1.0));
-            assert!(close(part.scale * smoothness.l_i[part.share], smoothness.l_am));
+        for worker in population(Population::Weighted, four(), &smoothness) {
+            assert!(close(worker.weight * worker.scale, 1.0));
+            assert!(close(worker.scale * smoothness.l_i[worker.share], smoothness.l_am));
         }
     }
 }
