@@ -20,8 +20,9 @@ use smidgen::output::report::write;
 use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::record::theory::Violation;
 use smidgen::record::{Claim, Locks, Records, RunDirectory, Summary, TestRecord};
+use smidgen::run::ExperimentError;
 use smidgen::run::baseline;
-use smidgen::run::experiment::{Experiment, ExperimentError};
+use smidgen::run::experiment::Experiment;
 use smidgen::run::recorder::{Failed, Recorded, Start, record};
 use smidgen::run::training::{Goal, TrainingError};
 use smidgen::units::quantity::{bytes, counted, number};
@@ -242,7 +243,7 @@ fn compare(
     let mut progress = Progress::new(rounds);
     progress.phase("simulating dense gradient descent on a line without faults");
     let setup = experiment.baseline();
-    summary.baseline_gamma = Some(setup.gamma);
+    summary.baseline_gamma = Some(setup.method.gamma);
     let records = baseline::run(setup, baud, goal, |round, total| {
         progress.round(round.round, round.loss, round.norm(), total);
     })?;

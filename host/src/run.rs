@@ -1,7 +1,15 @@
 //! A run from options to a report: prepare it, train in a world, write records and checkpoints.
 
 pub mod baseline;
+mod data;
+mod error;
 pub mod experiment;
 pub mod lyapunov;
 pub mod recorder;
+mod records;
+mod setup;
+mod theory;
 pub mod training;
+mod worlds;
+
+pub use error::ExperimentError;

@@ -45,7 +45,7 @@ fn main() {
 /// Auto, the best fixed step for each target, and theory.
 fn row(base: &str) -> String {
     let auto = rounds(&format!("{base} --step auto"));
-    let gamma = experiment(&format!("{base} --step am")).setup.gamma;
+    let gamma = experiment(&format!("{base} --step am")).setup.method.gamma;
     let fixed: Vec<Rounds> = (0..=DOUBLINGS_MAX)
         .map(|e| rounds(&format!("{base} --step {}", gamma * f64::from(e).exp2())))
         .collect();

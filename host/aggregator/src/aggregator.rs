@@ -87,8 +87,8 @@ impl Aggregator {
         let workers = setup.shares.len();
         // The caller checks what users say; these are its own promises.
         assert!((1..=WORKERS_MAX).contains(&workers));
-        assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.k)));
-        assert!(setup.session != 0 && (2..=32).contains(&setup.value_bits));
+        assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.worker.k)));
+        assert!(setup.session != 0 && (2..=32).contains(&setup.method.value_bits));
         Self {
             deframers: (0..workers).map(|_| Deframer::default()).collect(),
             counters: vec![Counters::default(); workers],

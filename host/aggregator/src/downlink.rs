@@ -117,7 +117,7 @@ impl Machine {
             Stage::Begin => (Down::Begin { ticket, round: self.open_round().unwrap_or(0) }, none),
             Stage::Part(index) => {
                 let &Chunk { from, until, ref body } = &self.downlink[index];
-                let part = self.setup.downlink.part();
+                let part = self.setup.method.downlink.part();
                 (Down::Part { ticket, part, from, until }, body.as_slice().into())
             }
             Stage::More => (Down::More { from: peer.incoming.next_from }, none),

@@ -21,8 +21,8 @@
 //!  machine
 //!  peer, routes, setup, model                             what it holds
 //!  exchange, standing, event                              what becomes of a worker
-//!  stage, timer, stopwatch, traffic, failure, board, chunk, compressor, mirror, scaling, tuner, information
-//!  ratio, sealing, shown
+//!  stage, timer, stopwatch, traffic, failure, board, chunk, method_spec, mirror, scaling, tuner, information
+//!  compressor, ratio, sealing, shown
 //! ```
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -38,6 +38,7 @@ mod exchange;
 mod failure;
 mod information;
 mod machine;
+mod method_spec;
 mod mirror;
 mod model;
 mod peer;
@@ -64,12 +65,13 @@ pub use board::Identity;
 pub use compressor::DownlinkBudget;
 pub use event::{Closed, Event};
 pub use failure::{Failure, Reason};
+pub use method_spec::{MethodSpec, StepRule, Theory, WorkerSpec};
 pub use mirror::Mirror;
 pub use model::value;
 pub use peer::WorkerStatistics;
 pub use scaling::grids;
 pub use sealing::{Salts, Sealing};
-pub use setup::{Setup, Share, StepRule, Theory, WORKERS_MAX};
+pub use setup::{Setup, Share, WORKERS_MAX};
 pub use snapshot::{ForeignSnapshot, Snapshot};
 pub use standing::pause;
 pub use stopwatch::Elapsed;

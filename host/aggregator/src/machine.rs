@@ -3,13 +3,14 @@
 use crate::chunk::Chunk;
 use crate::event::Event;
 use crate::information::Information;
+use crate::method_spec::StepRule;
 use crate::mirror::Mirror;
 use crate::model::Model;
 use crate::peer::Peer;
 use crate::ratio::ratio;
 use crate::routes::Routes;
 use crate::sealing::Sealing;
-use crate::setup::{Setup, StepRule};
+use crate::setup::Setup;
 use crate::stage::Stage;
 use crate::tuner::Tuner;
 use smidgen_protocol::digest::Transcript;
@@ -67,13 +68,13 @@ impl Machine {
     pub(crate) fn new(setup: Setup) -> Self {
         let (d, n) = (setup.dimension as usize, setup.shares.len());
         let rule = setup.rule();
-        let weights = setup.shares.iter().map(|share| ratio(share.weight)).collect();
-        let (downlink, budget) = (setup.downlink, setup.downlink_budget);
-        let mut model = Model::new(d, weights, setup.gamma, rule, downlink, budget);
+        let weights = setup.shares.iter().map(|share| ratio(share.worker.weight)).collect();
+        let (downlink, budget) = (setup.method.downlink, setup.method.downlink_budget);
+        let mut model = Model::new(d, weights, setup.method.gamma, rule, downlink, budget);
         model.seed(setup.start_seed);
         let mut machine = Self {
             // Constants are asked for only where γ depends on them.
-            phase: match setup.theory {
+            phase: match setup.method.theory {
                 Some(_) => Phase::Measuring,
                 None => Phase::Probing(model.exponents()),
             },
@@ -84,8 +85,8 @@ impl Machine {
             seals: seals(&setup),
             downlink: Vec::new(),
             transcript: Transcript::default(),
-            information: Information::new(setup.dimension, setup.value_bits),
-            tuner: (setup.step_rule == StepRule::Tuned).then(|| Tuner::new(n)),
+            information: Information::new(setup.dimension, setup.method.value_bits),
+            tuner: (setup.method.step_rule == StepRule::Tuned).then(|| Tuner::new(n)),
             queue: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             events: VecDeque::new(),

@@ -69,7 +69,7 @@ impl Machine {
         self.transcript.absorb(u64::from(round));
         self.transcript.absorb(digest::vector(self.model.w()));
         // With EF21-P the workers' model differs from the server's.
-        if self.setup.downlink == Downlink::Model {
+        if self.setup.method.downlink == Downlink::Model {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
         let (mut excluded, mut information_bits) = (0, 0.0);
@@ -87,7 +87,7 @@ impl Machine {
             peer.incoming.close();
         }
         let parts = self.peers.iter().zip(&self.setup.shares);
-        let loss = parts.map(|(peer, share)| f64::from(peer.loss) * share.loss_weight).sum();
+        let loss = parts.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
         let closed = Closed {
             round,
             loss: value(loss, self.model.exponents().loss),
@@ -156,7 +156,7 @@ impl Machine {
         let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
         let losses = losses.map(|(worker, (peer, share))| {
             let present = !peer.missed && self.setup.includes(worker, round);
-            present.then(|| (peer.loss, ratio(share.loss_weight * n)))
+            present.then(|| (peer.loss, ratio(share.worker.loss_weight * n)))
         });
         let exponents = self.model.exponents();
         tuner.report(losses, exponents.loss);

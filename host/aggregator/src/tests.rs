@@ -13,11 +13,12 @@ use crate::board::Identity;
 use crate::compressor::DownlinkBudget;
 use crate::event::{Closed, Event};
 use crate::failure::{Failure, Reason};
+use crate::method_spec::{MethodSpec, Theory, WorkerSpec};
 use crate::model::value;
 use crate::peer::Peer;
-use crate::setup::{Setup, Share, StepRule, Theory, address};
+use crate::setup::{Setup, Share, address};
 use crate::stage::Stage;
-use bench::{Bench, Damage, Fault, PASS, Request, setup, with_k};
+use bench::{Bench, Damage, Fault, PASS, Request, setup, with_k, with_method};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{Downlink, Part};
@@ -124,11 +125,12 @@ const ROUNDS: u32 = 4;
 fn large(downlink: Downlink) -> Setup {
     let budget = DownlinkBudget { k: 300, value_bits: 16 };
     let downlink_budget = (downlink == Downlink::Model).then_some(budget);
-    Setup { downlink, downlink_budget, start_seed: 1, ..setup(700, 2) }
+    let setup = Setup { start_seed: 1, ..setup(700, 2) };
+    with_method(setup, |method| MethodSpec { downlink, downlink_budget, ..method })
 }
 
 fn with_momentum(setup: Setup) -> Setup {
-    Setup { momentum: 0.1, l1: 1e-3, ..setup }
+    with_method(setup, |method| MethodSpec { momentum: 0.1, l1: 1e-3, ..method })
 }
 
 /// Every fault at every stage leaves the transcript as it is, is noticed for what it is, and every byte is explained.

@@ -328,10 +328,10 @@ impl Machine {
 
     /// The stage after a worker confirmed a restored vector.
     fn restored(&self, part: Part) -> Stage {
-        match (part, self.setup.downlink) {
+        match (part, self.setup.method.downlink) {
             (Part::Model, _) => Stage::restore(Part::Estimator),
             (Part::Estimator, Downlink::Sparse) => Stage::restore(Part::Sum),
-            (Part::Sum, _) if self.setup.momentum != 0.0 => Stage::restore(Part::Velocity),
+            (Part::Sum, _) if self.setup.method.momentum != 0.0 => Stage::restore(Part::Velocity),
             (Part::Estimator, Downlink::Dense | Downlink::Model) => Stage::Begin,
             (Part::Sum | Part::Velocity | Part::ModelChange | Part::SumChange, _) => Stage::Begin,
         }
@@ -343,7 +343,7 @@ impl Machine {
         self.peers[worker].exchange.enter(Stage::Idle);
         let reported: Option<Vec<_>> = self.peers.iter().map(|peer| peer.l_i).collect();
         let (Phase::Measuring, Some(theory), Some(reported)) =
-            (self.phase, &self.setup.theory, reported)
+            (self.phase, &self.setup.method.theory, reported)
         else {
             return;
         };
@@ -352,7 +352,7 @@ impl Machine {
         if !(gamma.is_finite() && gamma > 0.0) {
             return self.fail(worker, Reason::Curvature);
         }
-        self.setup.gamma = gamma;
+        self.setup.method.gamma = gamma;
         self.model.set_gamma(gamma, self.setup.rule());
         self.phase = Phase::Probing(self.model.exponents());
         self.ask_idle(Stage::Probe);

@@ -98,7 +98,7 @@ impl Start {
             let loss = objective.worker_loss_and_gradient(worker.share, &x, &mut gradient);
             start.loss = start.loss.max(loss);
             let largest = gradient.iter().fold(0.0, |max: f64, g| max.max(g.abs()));
-            start.gradient = start.gradient.max(worker.scale * largest);
+            start.gradient = start.gradient.max(worker.spec.scale * largest);
         }
         start
     }
@@ -117,7 +117,7 @@ pub fn check(
     let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
     let seed = options.objective.start_seed(options.seed);
     let Start { loss, gradient } = Start::new(objective, &specification.workers, dimension, seed);
-    let (gamma, moved) = (specification.gamma, specification.gamma * gradient);
+    let (gamma, moved) = (specification.method.gamma, specification.method.gamma * gradient);
     let (losses, gradients) = (grids::losses(), grids::gradients());
     let models = models(options.objective, dataset);
     if loss != 0.0 && !losses.contains(&loss) {

@@ -3,41 +3,28 @@
 //! The facts about each method stand in [`method`](super::method), those about each step in
 //! [`theory`](super::theory); here they are put together.
 
-use super::method::{Population, Traits, listed};
+mod error;
+mod workers;
+
+pub use error::SpecificationError;
+pub use workers::{Worker, rare_alpha};
+use workers::{clone_mean, population};
+
+use super::method::{Population, Traits};
 use super::objective::RowNoise;
-use crate::options::{Choice, Options, Step};
+use crate::options::{self, Choice, Options, Step};
 use crate::problem::dataset::Dataset;
 use crate::problem::theory::{
-    Basis, Case, Mean, Presence, RareFeatures, Smoothness, Terms, contraction, growth, noise, xi,
+    Basis, Case, Constants, Mean, Presence, RareFeatures, Smoothness, Terms, contraction, growth,
+    noise, xi,
 };
-use smidgen_aggregator::{DownlinkBudget, StepRule, Theory};
+use smidgen_aggregator::{DownlinkBudget, MethodSpec, StepRule, Theory};
 use smidgen_protocol::batch::Batch;
-use smidgen_protocol::message::Downlink;
-use smidgen_protocol::method::{self, Compressor, Participation};
+use smidgen_protocol::method::{Budget, Compressor};
 use std::borrow::Cow;
-use thiserror::Error;
 
 /// With this many bits, values are not rounded.
 const UNROUNDED_BITS: u8 = 32;
-
-/// The part of a worker in the run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Worker {
-    /// Whose rows it has: an index into the shares of the data.
-    pub share: usize,
-    /// What its gradient is multiplied with before it meets the grid.
-    pub scale: f64,
-    /// What its estimator is multiplied with in the sum.
-    pub weight: f64,
-    /// Its part in f.
-    pub loss_weight: f64,
-    /// Coordinates K of its updates.
-    pub k: u32,
-    /// The probability p with which it takes part in a round.
-    pub participation: f64,
-    /// The contraction of its updates, rounding and participation included: with probability p, a compressor α has p α.
-    pub alpha: f64,
-}
 
 /// The longest step that is known for a run, and what it stands on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,113 +35,15 @@ pub struct Longest {
     pub basis: Basis,
 }
 
-/// A method, with all its numbers.
-#[derive(Clone, Debug, PartialEq)]
+/// A method specification: what the aggregator runs, and what theory knows of its workers.
+#[derive(Clone, Debug)]
 pub struct Specification {
-    /// What workers send of their gradients.
-    pub method: method::Method,
-    /// How they compress it.
-    pub compressor: Compressor,
+    /// What all workers compute and how the server steps.
+    pub method: MethodSpec,
     /// The workers of the run: one for each share, or several clones of it.
     pub workers: Vec<Worker>,
-    /// Bits of each coordinate of an update.
-    pub value_bits: u8,
-    /// Which of its rows a worker looks at in a round.
-    pub batch: Batch,
-    /// How the model travels.
-    pub downlink: Downlink,
-    /// Downlink sparsity budget; `None` sends every change.
-    pub downlink_budget: Option<DownlinkBudget>,
     /// η of the method.
     pub eta: f64,
-    /// η of the heavy ball, 0 for none.
-    pub momentum: f64,
-    /// Weight λ₁ of the l1 norm, 0 for none.
-    pub l1: f64,
-    /// Step size γ.
-    pub gamma: f64,
-    /// What becomes of it.
-    pub step_rule: StepRule,
-}
-
-/// Options that contradict each other.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SpecificationError {
-    /// An absent worker does not send zero: without memory of its last gradient the method is undefined.
-    #[error(
-        "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
-    )]
-    Participation(&'static str),
-    /// A worker that is left out is restored.
-    #[error(
-        "--absent skip needs a method whose state the host can restore, such as ef21; that of {0} it cannot"
-    )]
-    Absent(&'static str),
-    /// With minibatches it is not gradient descent.
-    #[error(
-        "--method {0} looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as \
-         the model"
-    )]
-    Batch(&'static str),
-    /// The step belongs to another theory.
-    #[error(
-        "--step {step} is a theory of {} with the downlinks dense and sparse, and rare one of objectives with one weight for \
-         each feature; give qm, am or a number", listed("and", |traits| traits.proof.has_refinements())
-    )]
-    Step {
-        /// The step that was asked for.
-        step: String,
-    },
-    /// Averages of a worker that is away stand still, which the theorem of EF21-SGDM does not know.
-    #[error(
-        "--step {0} is no theory of ef21-sgdm with --participation below 1, whose absent workers do not average their \
-         gradients; give auto or a number, or choose ef21"
-    )]
-    AbsentAverage(String),
-    /// Averages that take nothing in.
-    #[error(
-        "--eta 0 makes ef21-sgdm average nothing but the first gradients; give a number above 0, such as 0.1"
-    )]
-    NoAverage,
-    /// A regulariser acts on all coordinates.
-    #[error(
-        "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
-         all coordinates; add --lambda 0, or choose am"
-    )]
-    RareRegularised,
-    /// Theory has no step.
-    #[error(
-        "no theory has a step for --objective {0}; give --step a number such as 0.5, or auto to a method of estimators such \
-         as ef21"
-    )]
-    NoStep(&'static str),
-    /// Theory has no constants.
-    #[error(
-        "--method {method} needs smoothness constants, which --objective {objective} does not have; choose ef21"
-    )]
-    NoConstants {
-        /// The method.
-        method: &'static str,
-        /// The objective.
-        objective: &'static str,
-    },
-    /// The step is made of other numbers, or workers are weighed before they can tell.
-    #[error(
-        "--constants boards makes a step of what boards report, so it is for --step auto, am, qm or exact of methods without \
-         weights or clones, and not for a perceptron or for minibatches whose noise grows with the loss, as that of least \
-         squares does; leave it out"
-    )]
-    Reports,
-    /// A server that compresses what it sends cannot send everything.
-    #[error(
-        "--downlink-k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}"
-    )]
-    DownlinkK {
-        /// The K asked for.
-        k: u32,
-        /// The dimension d.
-        dimension: u32,
-    },
 }
 
 /// What a specification needs to know of the problem.
@@ -166,102 +55,53 @@ pub struct Problem<'a> {
     pub dimension: usize,
     /// The rows of each.
     pub shares: &'a [Vec<usize>],
-    /// The constants, if theory knows them.
-    pub smoothness: Option<&'a Smoothness>,
-    /// Constants of a problem like it, to start from where theory knows none and the step tunes itself.
-    pub like: Option<&'a Smoothness>,
-    /// K of each, checked against the dimension.
-    pub k: &'a [u32],
-    /// The probability with which each takes part in a round.
-    pub participation: &'a [f64],
-}
-
-impl Problem<'_> {
-    /// One worker for each share, all alike but for K and participation; K = d where `all` coordinates are sent.
-    fn workers(
-        &self,
-        compressor: Compressor,
-        value_bits: u8,
-        all: bool,
-    ) -> impl Iterator<Item = Worker> {
-        let loss_weight = 1.0 / self.shares.len() as f64;
-        let numbers = self.k.iter().zip(self.participation).enumerate();
-        numbers.map(move |(share, (&k, &participation))| {
-            let k = if all { self.dimension as u32 } else { k };
-            let alpha = alpha(compressor, value_bits, k, participation, self.dimension);
-            Worker { share, scale: 1.0, weight: 1.0, loss_weight, k, participation, alpha }
-        })
-    }
-}
-
-/// The contraction of a worker's updates, participation included.
-fn alpha(
-    compressor: Compressor,
-    value_bits: u8,
-    k: u32,
-    participation: f64,
-    dimension: usize,
-) -> f64 {
-    let budget = method::Budget { k, value_bits, compressor };
-    participation * contraction(&budget, dimension, dimension)
+    /// Its constants.
+    pub constants: &'a Constants,
 }
 
 impl Specification {
     /// The method that the options name, for a problem.
+    ///
+    /// # Errors
+    /// If the options contradict each other, or do not suit the problem.
     pub fn new(options: &Options, problem: Problem) -> Result<Self, SpecificationError> {
-        let dimension = problem.dimension as u32;
         let traits = options.method.traits();
         let eta = options.eta.unwrap_or(traits.eta.default());
-        let compressor = match traits.is_dense {
-            true => Compressor::TopK,
-            false => options.compressor.wire(options.seed),
+        let method = method_spec(options, problem, eta)?;
+        let equal = equal_workers(options, problem, &method)?;
+        let workers = match problem.constants.known() {
+            Some(smoothness) => population(traits.population, equal, smoothness),
+            None if traits.population.needs_constants() => {
+                let (method, objective) = (options.method.name(), options.objective.name());
+                return Err(SpecificationError::NoConstants { method, objective });
+            }
+            None => equal,
         };
-        let value_bits = if traits.is_dense { UNROUNDED_BITS } else { options.value_bits };
-        let sends_all = traits.is_dense || compressor.sends_all_coordinates();
-        let workers = problem.workers(compressor, value_bits, sends_all);
-        let specification = Self {
-            method: (traits.worker_rule)(eta),
-            compressor,
-            workers: match problem.smoothness {
-                Some(smoothness) => population(traits.population, workers, smoothness),
-                None if traits.population.needs_constants() => {
-                    let (method, objective) = (options.method.name(), options.objective.name());
-                    return Err(SpecificationError::NoConstants { method, objective });
-                }
-                None => workers.collect(),
-            },
-            value_bits,
-            batch: batch(options, problem.shares),
-            downlink: options.downlink.wire(),
-            downlink_budget: downlink_budget(options, dimension)?,
-            eta,
-            momentum: traits.eta.momentum(eta),
-            l1: if traits.has_l1 { options.l1 } else { 0.0 },
-            gamma: 0.0,
-            step_rule: StepRule::Constant,
-        };
+        let mut specification = Self { method, workers, eta };
         specification.check(options)?;
         let gamma = specification.gamma(options, problem)?;
         let step_rule = specification.step_rule(options);
-        Ok(Self { gamma, step_rule, ..specification })
+        specification.method = MethodSpec { gamma, step_rule, ..specification.method };
+        specification.method.theory = match options.constants {
+            options::Constants::Data => None,
+            options::Constants::Boards => Some(specification.theory(options, problem.dimension)?),
+        };
+        Ok(specification)
     }
 
     fn check(&self, options: &Options) -> Result<(), SpecificationError> {
-        if options.method.traits().is_dense && !self.batch.is_full() {
+        if options.method.traits().is_dense && !self.method.batch.is_full() {
             return Err(SpecificationError::Batch(options.method.name()));
         }
-        let forgets = self.method.forgets_updates();
-        if forgets && self.workers.iter().any(|worker| worker.participation < 1.0) {
+        let forgets = self.method.rule.forgets_updates();
+        if forgets && self.workers.iter().any(Worker::is_drawn) {
             return Err(SpecificationError::Participation(options.method.name()));
         }
-        if (forgets || self.method.has_local_state()) && options.absent.patience().is_some() {
+        if (forgets || self.method.rule.has_local_state()) && options.absent.patience().is_some() {
             return Err(SpecificationError::Absent(options.method.name()));
         }
-        let averages = self.method.averages_gradients();
-        if averages
-            && options.step.is_of_a_mean()
-            && self.workers.iter().any(|worker| worker.participation < 1.0)
-        {
+        let averages = self.method.rule.averages_gradients();
+        if averages && options.step.is_of_a_mean() && self.workers.iter().any(Worker::is_drawn) {
             return Err(SpecificationError::AbsentAverage(options.step.to_string()));
         }
         if options.step.counts_features() && options.lambda > 0.0 {
@@ -275,8 +115,8 @@ impl Specification {
 
     /// Whether the step is tuned: it needs estimators of gradients, and losses that are all of f.
     fn step_rule(&self, options: &Options) -> StepRule {
-        let estimates = self.method.estimates_gradient();
-        if options.step.is_tuned() && estimates && self.l1 == 0.0 {
+        let estimates = self.method.rule.estimates_gradient();
+        if options.step.is_tuned() && estimates && self.method.l1 == 0.0 {
             StepRule::Tuned
         } else {
             StepRule::Constant
@@ -288,8 +128,10 @@ impl Specification {
         if let Some(gamma) = options.step.given() {
             return Ok(gamma);
         }
-        let like = problem.like.filter(|_| self.step_rule(options) == StepRule::Tuned);
-        let smoothness = problem.smoothness.or(like);
+        let smoothness = match self.step_rule(options) {
+            StepRule::Constant => problem.constants.known(),
+            StepRule::Tuned => problem.constants.to_start_from(),
+        };
         let smoothness = smoothness.ok_or(SpecificationError::NoStep(options.objective.name()))?;
         let gamma = self.first(options, problem.dimension).by_theory(options, problem, smoothness);
         gamma.ok_or_else(|| SpecificationError::Step { step: options.step.to_string() })
@@ -301,17 +143,12 @@ impl Specification {
         match self.step_rule(options) {
             StepRule::Constant => Cow::Borrowed(self),
             StepRule::Tuned => {
-                let mut exact = Self { value_bits: UNROUNDED_BITS, ..self.clone() };
+                let mut exact = self.clone();
+                exact.method.value_bits = UNROUNDED_BITS;
                 for worker in &mut exact.workers {
-                    worker.alpha = alpha(
-                        self.compressor,
-                        UNROUNDED_BITS,
-                        worker.k,
-                        worker.participation,
-                        dimension,
-                    );
+                    worker.alpha = worker.contraction(&exact.method, dimension, dimension);
                 }
-                if let Some(budget) = &mut exact.downlink_budget {
+                if let Some(budget) = &mut exact.method.downlink_budget {
                     budget.value_bits = UNROUNDED_BITS;
                 }
                 Cow::Owned(exact)
@@ -324,7 +161,7 @@ impl Specification {
     pub fn longest(&self, options: &Options, problem: Problem) -> Option<Longest> {
         let of = |step: Step| {
             let options = Options { step, ..options.clone() };
-            let gamma = self.by_theory(&options, problem, problem.smoothness?)?;
+            let gamma = self.by_theory(&options, problem, problem.constants.known()?)?;
             Some(Longest { gamma, basis: self.basis(&options) })
         };
         let am = of(Step::Am)?;
@@ -360,8 +197,8 @@ impl Specification {
         if let Some(gamma) = options.step.given() {
             return Some(gamma);
         }
-        let has_refinements =
-            self.downlink_budget.is_none() && options.method.traits().proof.has_refinements();
+        let has_refinements = self.method.downlink_budget.is_none()
+            && options.method.traits().proof.has_refinements();
         if options.step.refinement().is_some() && !has_refinements {
             return None;
         }
@@ -370,14 +207,14 @@ impl Specification {
 
     /// Which theorem the step of the options stands on.
     pub fn basis(&self, options: &Options) -> Basis {
-        let drawn = self.workers.iter().any(|worker| worker.participation < 1.0);
+        let drawn = self.workers.iter().any(Worker::is_drawn);
         Basis::of(&Case {
             method: options.method,
             proof: options.method.traits().proof,
             mean: options.step.mean(),
             refinement: options.step.refinement(),
             downlink: options.downlink,
-            noise: noise::disturbs(self.method, self.batch),
+            noise: noise::disturbs(self.method.rule, self.method.batch),
             presence: match options.absent.patience() {
                 Some(_) => Presence::Answering,
                 None if drawn => Presence::Drawn,
@@ -391,15 +228,11 @@ impl Specification {
     ///
     /// # Errors
     /// If the options need other numbers, or constants before workers can report any.
-    pub fn theory_of_reports(
-        &self,
-        options: &Options,
-        dimension: usize,
-    ) -> Result<Theory, SpecificationError> {
+    fn theory(&self, options: &Options, dimension: usize) -> Result<Theory, SpecificationError> {
         let no_step = options.step.given().is_some() || options.step.counts_features();
         let has_constants = match options.objective.row_noise() {
             RowNoise::Bounded(_) => true,
-            RowNoise::GrowsWithLoss => !noise::disturbs(self.method, self.batch),
+            RowNoise::GrowsWithLoss => !noise::disturbs(self.method.rule, self.method.batch),
             RowNoise::Unknown => false,
         };
         if no_step || !has_constants || options.method.traits().population.needs_constants() {
@@ -415,7 +248,7 @@ impl Specification {
 
     /// A contraction, or what minibatches leave of it.
     fn contraction(&self, alpha: f64) -> f64 {
-        noise::left_of(alpha, self.method, self.batch)
+        noise::left_of(alpha, self.method.rule, self.method.batch)
     }
 
     /// The price ξ of it.
@@ -438,7 +271,7 @@ impl Specification {
         {
             (Population::Cloned, _) | (_, Mean::Quadratic) => true,
             (Population::Equal | Population::Weighted, Mean::Arithmetic) => {
-                noise::disturbs(self.method, self.batch)
+                noise::disturbs(self.method.rule, self.method.batch)
             }
         };
         if knows_one_contraction {
@@ -454,7 +287,7 @@ impl Specification {
     /// Rows of the other objectives have bounded gradients, hence A_i = 0 and no bound.
     fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
         let grows = match options.objective.row_noise() {
-            RowNoise::GrowsWithLoss => noise::disturbs(self.method, self.batch),
+            RowNoise::GrowsWithLoss => noise::disturbs(self.method.rule, self.method.batch),
             RowNoise::Bounded(_) | RowNoise::Unknown => false,
         };
         if !grows {
@@ -462,7 +295,7 @@ impl Specification {
         }
         let growth = |(worker, share): (usize, &Vec<usize>)| {
             let rows = share.iter().map(|&row| problem.dataset.row(row).norm_squared());
-            let variance = noise::variance(share.len(), self.batch.size as usize);
+            let variance = noise::variance(share.len(), self.method.batch.size as usize);
             2.0 * rows.fold(0.0, f64::max) * variance * smoothness.inverse_weight(worker)
         };
         let growth = problem.shares.iter().enumerate().map(growth).fold(0.0, f64::max);
@@ -497,8 +330,8 @@ impl Specification {
             left: self.contraction(alpha),
             growth: self.growth(options),
             eta: self.eta,
-            down: self.downlink_budget.map(|DownlinkBudget { k, value_bits }| {
-                let budget = method::Budget { k, value_bits, compressor: Compressor::TopK };
+            down: self.method.downlink_budget.map(|DownlinkBudget { k, value_bits }| {
+                let budget = Budget { k, value_bits, compressor: Compressor::TopK };
                 (contraction(&budget, dimension, dimension), growth(&budget))
             }),
             rare_error: rare.map(|features| self.rare_error(features, dimension, smoothness)),
@@ -510,15 +343,13 @@ impl Specification {
         if options.method.traits().restarts_estimators {
             return 4.0;
         }
-        let Self { compressor, value_bits, .. } = *self;
-        let of = |worker: &Worker| growth(&method::Budget { k: worker.k, value_bits, compressor });
+        let of = |worker: &Worker| growth(&self.method.budget(worker.spec.k));
         self.workers.iter().map(of).fold(1.0, f64::max)
     }
 
     /// Rare features: sqrt(c_w) L_AM ξ(α), α the least of the workers' contractions on the features that they own.
     fn rare_error(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
-        let of = (self.compressor, self.value_bits);
-        let alpha = rare_alpha(&self.workers, of, features, dimension);
+        let alpha = rare_alpha(&self.workers, &self.method, features, dimension);
         features.c_w.sqrt() * smoothness.l_am * self.xi(alpha)
     }
 }
@@ -534,68 +365,6 @@ pub fn exceeds(gamma: f64, longest: f64) -> bool {
     gamma > longest * (1.0 + 1e-9)
 }
 
-/// The least contraction of the workers on the features that they own.
-pub fn rare_alpha(
-    workers: &[Worker],
-    (compressor, value_bits): (Compressor, u8),
-    RareFeatures { r, .. }: RareFeatures,
-    dimension: usize,
-) -> f64 {
-    let alpha = |worker: &Worker| {
-        let budget = method::Budget { k: worker.k, value_bits, compressor };
-        worker.participation * contraction(&budget, dimension, r)
-    };
-    workers.iter().map(alpha).fold(1.0, f64::min)
-}
-
-/// One worker for each share; EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉ workers
-/// for one (Theorem 1).
-fn population(
-    kind: Population,
-    workers: impl Iterator<Item = Worker>,
-    smoothness: &Smoothness,
-) -> Vec<Worker> {
-    let n = smoothness.l_i.len();
-    match kind {
-        Population::Equal => workers.collect(),
-        Population::Weighted => workers
-            .map(|worker| {
-                let scale = smoothness.inverse_weight(worker.share);
-                Worker { scale, weight: 1.0 / scale, ..worker }
-            })
-            .collect(),
-        Population::Cloned => {
-            let total: f64 = (0..n).map(|share| smoothness.clones(share)).sum();
-            workers
-                .flat_map(|worker| {
-                    let (count, n) = (smoothness.clones(worker.share), n as f64);
-                    let clone = Worker {
-                        scale: total / (n * count),
-                        loss_weight: 1.0 / (n * count),
-                        ..worker
-                    };
-                    std::iter::repeat_n(clone, count as usize)
-                })
-                .collect()
-        }
-    }
-}
-
-/// M of the cloned problem: the quadratic mean of the clones' constants, N L_i / (n N_i) each.
-fn clone_mean(smoothness: &Smoothness, workers: &[Worker]) -> f64 {
-    let squares =
-        workers.iter().map(|worker| (worker.scale * smoothness.l_i[worker.share]).powi(2));
-    (squares.sum::<f64>() / workers.len() as f64).sqrt()
-}
-
-/// What a worker that takes part with probability `p` is told of it.
-pub fn participation(p: f64, seed: u32) -> Participation {
-    if p >= 1.0 {
-        return Participation::FULL;
-    }
-    Participation { seed, probability: (p * 2f64.powi(32)) as u32 }
-}
-
 /// A batch as large as the largest share is not a minibatch.
 fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
@@ -603,6 +372,50 @@ fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
         Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed },
         _ => Batch::FULL,
     }
+}
+
+/// What workers compute and how the server steps, with a step that is not known yet.
+fn method_spec(
+    options: &Options,
+    problem: Problem,
+    eta: f64,
+) -> Result<MethodSpec, SpecificationError> {
+    let traits = options.method.traits();
+    let (compressor, value_bits) = match traits.is_dense {
+        true => (Compressor::TopK, UNROUNDED_BITS),
+        false => (options.compressor.wire(options.seed), options.value_bits),
+    };
+    Ok(MethodSpec {
+        rule: (traits.worker_rule)(eta),
+        compressor,
+        value_bits,
+        init: options.init.into(),
+        batch: batch(options, problem.shares),
+        downlink: options.downlink.wire(),
+        downlink_budget: downlink_budget(options, problem.dimension as u32)?,
+        momentum: traits.eta.momentum(eta),
+        l1: if traits.has_l1 { options.l1 } else { 0.0 },
+        gamma: 0.0,
+        theory: None,
+        step_rule: StepRule::Constant,
+    })
+}
+
+/// One worker for each share, all alike but for K and participation.
+fn equal_workers(
+    options: &Options,
+    Problem { dimension, shares, .. }: Problem,
+    method: &MethodSpec,
+) -> Result<Vec<Worker>, SpecificationError> {
+    let n = shares.len();
+    let sends_all = options.method.traits().is_dense || method.compressor.sends_all_coordinates();
+    let all = dimension as u32;
+    let numbers = options.k(dimension, n)?.into_iter().zip(options.participation(n)?);
+    let worker = |(share, (k, p))| {
+        let k = if sends_all { all } else { k };
+        Worker::new(share, n, k, (p, options.seed), method, dimension)
+    };
+    Ok(numbers.enumerate().map(worker).collect())
 }
 
 fn downlink_budget(
@@ -617,49 +430,4 @@ fn downlink_budget(
         return Err(SpecificationError::DownlinkK { k, dimension });
     }
     Ok(Some(DownlinkBudget { k, value_bits: options.value_bits }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn close(a: f64, b: f64) -> bool {
-        (a / b - 1.0).abs() < 1e-5
-    }
-
-    /// Four workers that are alike.
-    fn four() -> impl Iterator<Item = Worker> {
-        (0..4).map(|share| Worker {
-            share,
-            scale: 1.0,
-            weight: 1.0,
-            loss_weight: 0.25,
-            k: 1,
-            participation: 1.0,
-            alpha: 1.0,
-        })
-    }
-
-    /// The paper's example: n = 4, L = (1, 1, 1, 100).
-    #[test]
-    fn clones_of_the_papers_example() {
-        let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        let workers = population(Population::Cloned, four(), &smoothness);
-        assert_eq!(workers.iter().filter(|worker| worker.share == 3).count(), 4);
-        assert_eq!(workers.len(), 7);
-        assert!(close(clone_mean(&smoothness, &workers), 33.0917));
-        assert!(close(workers.iter().map(|worker| worker.loss_weight).sum(), 1.0));
-        // The mean of the clones' gradients is the mean of the gradients.
-        let of_share_3: f64 = workers.iter().filter(|p| p.share == 3).map(|p| p.scale / 7.0).sum();
-        assert!(close(of_share_3, 0.25));
-    }
-
-    #[test]
-    fn weights_undo_the_scales() {
-        let smoothness = Smoothness::new(25.75, vec![1.0, 1.0, 1.0, 100.0]);
-        for worker in population(Population::Weighted, four(), &smoothness) {
-            assert!(close(worker.weight * worker.scale, 1.0));
-            assert!(close(worker.scale * smoothness.l_i[worker.share], smoothness.l_am));
-        }
-    }
 }

@@ -15,6 +15,6 @@ mod theorem;
 pub use contraction::{beta, contraction, growth, rounding_loss, theta, top_k_alpha, xi};
 pub use formula::Terms;
 pub use rare::RareFeatures;
-pub use smoothness::{Mean, Smoothness};
+pub use smoothness::{Constants, Mean, Smoothness};
 pub use step::Source;
 pub use theorem::{Basis, Case, Gap, Presence, Proof, Theorem};

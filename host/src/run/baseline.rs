@@ -5,10 +5,36 @@
 
 use crate::options::Faults;
 use crate::record::{BaselineRecord, Cost, RoundRecord};
+use crate::run::experiment::Experiment;
 use crate::run::training::{Goal, TrainingError, collect};
 use crate::world::simulation::{Line, Simulation};
-use smidgen_aggregator::Setup;
+use smidgen_aggregator::{MethodSpec, Setup, Share, WorkerSpec};
 use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::method::Participation;
+
+impl Experiment {
+    /// Dense gradient descent on the same data: K = d, 32 bits a value, x itself down. Its step is 1/L, or the run's own
+    /// where that is longer, and it tunes itself where the run's does, so that a bold step does not favour the run.
+    pub fn baseline(&self) -> Setup {
+        let k = self.setup.dimension;
+        let share = |share: &Share| {
+            let worker = WorkerSpec { k, participation: Participation::FULL, ..share.worker };
+            Share { worker, ..share.clone() }
+        };
+        let run = &self.setup.method;
+        let gamma = self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(run.gamma);
+        Setup {
+            shares: self.setup.shares.iter().map(share).collect(),
+            method: MethodSpec { step_rule: run.step_rule, ..MethodSpec::gradient_descent(gamma) },
+            ..self.setup.clone()
+        }
+    }
+
+    /// Whether a run of dense gradient descent beside this one would tell anything: not if it is one itself.
+    pub fn has_baseline(&self) -> bool {
+        !self.options().method.traits().is_baseline
+    }
+}
 
 /// Runs gradient descent on lines of `baud` until `goal` is reached. `on_round` hears of every round, and what all cost by
 /// then.

@@ -31,7 +31,7 @@ use crate::problem::objective::{Computed, Objective, OnBoards};
 use crate::problem::specification::Worker;
 use crate::problem::theory::{Smoothness, beta, theta};
 use crate::record::theory::{Slacks, TheoryCheck};
-use smidgen_aggregator::{Aggregator, value};
+use smidgen_aggregator::{Aggregator, WorkerSpec, value};
 
 /// What the theorem knows of a run.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ impl Lyapunov {
     fn growth(&self, worker: usize, bound: f64, before: &State, now: &State) -> f64 {
         let root = (now.x.len() as f64).sqrt();
         let [x_unit, gradient_unit] = coarser(before, now);
-        let weight = self.terms.workers[worker].weight;
+        let weight = self.terms.workers[worker].spec.weight;
         let delta = root * (2.0 * weight * gradient_unit + self.constant(worker) * x_unit)
             + now.off[worker];
         self.weight(worker) * 4.0 * delta * (bound.sqrt() + delta)
@@ -167,7 +167,8 @@ impl Lyapunov {
         aggregator: &Aggregator,
         work: &mut [f64],
     ) -> (f64, f64) {
-        let Worker { share, scale, weight, .. } = self.terms.workers[worker];
+        let Worker { share, spec: WorkerSpec { scale, weight, .. }, .. } =
+            self.terms.workers[worker];
         let exponent = aggregator.exponents().gradient;
         let Computed { gradient: on_board, error: rounding } = self.on_boards.compute(share, x);
         self.objective.worker_loss_and_gradient(share, x, work);
@@ -180,7 +181,8 @@ impl Lyapunov {
 
     /// L_i of what a worker estimates.
     fn constant(&self, worker: usize) -> f64 {
-        let Worker { share, scale, weight, .. } = self.terms.workers[worker];
+        let Worker { share, spec: WorkerSpec { scale, weight, .. }, .. } =
+            self.terms.workers[worker];
         weight * scale * self.terms.smoothness.l_i[share]
     }
 

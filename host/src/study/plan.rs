@@ -19,7 +19,7 @@ use crate::run::experiment::Experiment;
 use crate::run::training::{Course, Goal, TrainingError, collect};
 use crate::world::World;
 use serde::Serialize;
-use smidgen_aggregator::{Setup, StepRule};
+use smidgen_aggregator::{MethodSpec, StepRule};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
 pub use steps::Admissible;
@@ -143,26 +143,26 @@ impl Plan {
             rows: experiment.dataset.row_count(),
             dimension: setup.dimension,
             workers: workers.len(),
-            k: workers.iter().map(|worker| worker.k).collect(),
-            value_bits: setup.value_bits,
+            k: workers.iter().map(|worker| worker.spec.k).collect(),
+            value_bits: setup.method.value_bits,
             rounding_loss: rounding_loss(experiment),
             participation: workers.iter().map(|worker| worker.participation).collect(),
-            batch: Some(setup.batch.size).filter(|_| !setup.batch.is_full()),
+            batch: Some(setup.method.batch.size).filter(|_| !setup.method.batch.is_full()),
             noise_floor: experiment.noise_floor(),
             quantisation_error: experiment.quantisation_error,
             smoothness: experiment.smoothness.clone(),
             alpha: workers.iter().map(|worker| worker.alpha).collect(),
             xi: workers
                 .iter()
-                .map(|part| xi(noise::left_of(part.alpha, setup.method, setup.batch)))
+                .map(|part| xi(noise::left_of(part.alpha, setup.method.rule, setup.method.batch)))
                 .collect(),
             rare_features: experiment.rare_features(),
             method: options.method.name(),
             step: options.step.to_string(),
             gamma,
-            gamma_tuned: setup.step_rule == StepRule::Tuned,
+            gamma_tuned: setup.method.step_rule == StepRule::Tuned,
             theory: longest.map(StepTheory::from).unwrap_or_default(),
-            in_expectation: setup.is_stochastic() || setup.compressor.is_random(),
+            in_expectation: setup.is_stochastic() || setup.method.compressor.is_random(),
             target,
             memory_bytes,
             boards: fitting.map(|board| board.name).collect(),
@@ -218,8 +218,8 @@ impl Trial {
 
 /// The largest rounding loss q of an update, where values are rounded to `value_bits` bits and not to powers of two.
 fn rounding_loss(experiment: &Experiment) -> Option<f64> {
-    let Setup { compressor, value_bits, .. } = experiment.setup;
-    let largest = experiment.workers.iter().map(|worker| worker.k).max()?;
+    let MethodSpec { compressor, value_bits, .. } = experiment.setup.method;
+    let largest = experiment.workers.iter().map(|worker| worker.spec.k).max()?;
     (compressor.has_value_bits() && value_bits < 32)
         .then(|| theory::rounding_loss(largest, value_bits))
 }

@@ -88,7 +88,7 @@ impl<B: SimulatedBoard> Simulation<B> {
     pub fn with_boards(setup: Setup, boards: Vec<B>) -> Self {
         Self {
             wiring: (0..boards.len()).collect(),
-            loss_weights: setup.shares.iter().map(|share| share.loss_weight).collect(),
+            loss_weights: setup.shares.iter().map(|share| share.worker.loss_weight).collect(),
             aggregator: Aggregator::new(setup),
             boards,
             exact: None,

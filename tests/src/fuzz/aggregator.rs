@@ -1,7 +1,9 @@
 //! An aggregator with two workers: one does what it should, the other one says whatever harms.
 
 use arbitrary::{Result, Unstructured};
-use smidgen_aggregator::{Aggregator, Event, Reason, Setup, Share, Snapshot, StepRule};
+use smidgen_aggregator::{
+    Aggregator, Event, MethodSpec, Reason, Setup, Share, Snapshot, StepRule, WorkerSpec,
+};
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
@@ -56,7 +58,7 @@ pub(super) struct Bench {
 impl Bench {
     fn new(u: &mut Unstructured) -> Result<Self> {
         let setup = setup(u)?;
-        let (k, compressor) = (setup.shares[LIAR].k, setup.compressor);
+        let (k, compressor) = (setup.shares[LIAR].worker.k, setup.method.compressor);
         let words = memory_len::<Objectives>(&setup.configuration(0, 0, 0)) / 8;
         let worker = |identity| {
             let board = Board { name: "fuzzed", identity };
@@ -256,37 +258,42 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
     let methods = [Method::Ef21, Method::Ef21Plus, Method::Dcgd, Method::Sgdm { eta }];
     let share = Share {
         data: data(),
-        k: match compressor {
-            Compressor::Sign => DIMENSION,
-            _ => u.int_in_range(1..=DIMENSION)?,
+        worker: WorkerSpec {
+            k: match compressor {
+                Compressor::Sign => DIMENSION,
+                _ => u.int_in_range(1..=DIMENSION)?,
+            },
+            participation: match u.arbitrary()? {
+                true => Participation::FULL,
+                false => Participation { seed: 1, probability: 1 << 31 },
+            },
+            scale: 1.0,
+            weight: if u.ratio(1, 4)? { 1.5 } else { 1.0 },
+            loss_weight: 0.5,
         },
-        participation: match u.arbitrary()? {
-            true => Participation::FULL,
-            false => Participation { seed: 1, probability: 1 << 31 },
-        },
-        scale: 1.0,
-        weight: if u.ratio(1, 4)? { 1.5 } else { 1.0 },
-        loss_weight: 0.5,
     };
+    let batch = Batch { size: u.int_in_range(0..=3)?, seed: 1 };
     Ok(Setup {
         session: SESSION,
-        batch: Batch { size: u.int_in_range(0..=3)?, seed: 1 },
         objective: "least-squares",
         regulariser: Regulariser::L2,
         lambda: 0.01,
         start_seed: u.int_in_range(0..=1)?,
         dimension: DIMENSION,
-        value_bits: 8,
-        init: Init::Full,
-        method: *u.choose(&methods)?,
-        compressor,
-        downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
-        downlink_budget: None,
-        gamma: 0.1,
-        theory: None,
-        step_rule: *u.choose(&[StepRule::Constant, StepRule::Tuned])?,
-        momentum: if u.arbitrary()? { 0.5 } else { 0.0 },
-        l1: if u.arbitrary()? { 0.01 } else { 0.0 },
+        method: MethodSpec {
+            batch,
+            value_bits: 8,
+            init: Init::Full,
+            rule: *u.choose(&methods)?,
+            compressor,
+            downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
+            downlink_budget: None,
+            gamma: 0.1,
+            theory: None,
+            step_rule: *u.choose(&[StepRule::Constant, StepRule::Tuned])?,
+            momentum: if u.arbitrary()? { 0.5 } else { 0.0 },
+            l1: if u.arbitrary()? { 0.01 } else { 0.0 },
+        },
         shares: vec![share; 2],
         byte_time: Duration::from_micros(87),
         round_timeout: None,

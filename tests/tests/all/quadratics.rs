@@ -55,7 +55,7 @@ fn the_quadratic_example_to_six_digits() {
         let options = format!("--workers 4 --step {name} --rounds 2000");
         let experiment = prepare(&folder, &quadratics(&H, &C), &options);
         let gamma = smoothness().gamma(step, top_k_alpha(1, 6));
-        assert!((experiment.setup.gamma / gamma - 1.0).abs() < 1e-12);
+        assert!((experiment.setup.method.gamma / gamma - 1.0).abs() < 1e-12);
         let rounds = simulated(&experiment);
         for (round, expected) in ROUNDS.into_iter().zip(norms) {
             let found = rounds[round].gradient_norm_squared.expect("simulation knows it");

@@ -101,7 +101,7 @@ fn few_bits_follow_the_curve_of_many() {
         let Some(path) = shared::path(file, test) else { continue };
         let path = path.to_str().expect("the path is text");
         let options = format!("--dataset {path} {options} --k 1 --rounds 1000");
-        let gamma = experiment(&format!("{options} --step qm --value-bits 32")).setup.gamma;
+        let gamma = experiment(&format!("{options} --step qm --value-bits 32")).setup.method.gamma;
         let norm = |value_bits: u8| {
             let options = format!("{options} --step {gamma} --value-bits {value_bits}");
             let rounds = simulated(&experiment(&options));

@@ -78,7 +78,7 @@ fn steps(name: &str, panel: &str, test: &str) -> Option<(f64, f64)> {
     let options::Step::Fixed(gamma) = options.step else { panic!("{name} has fixed steps") };
     let options = Options { step: options::Step::Am, value_bits: 32, ..options };
     let experiment = Experiment::new(&options, None, 1).unwrap_or_else(|error| panic!("{error}"));
-    Some((gamma, experiment.setup.gamma))
+    Some((gamma, experiment.setup.method.gamma))
 }
 
 /// A step is written as a number, so that curves of few bits have it, too.
@@ -102,7 +102,7 @@ fn studies_have_the_step_of_values_that_are_not_rounded() {
 
 /// γ of four workers with these options.
 fn gamma(options: &str) -> f64 {
-    experiment(&format!("--rows 400 --workers 4 --value-bits 32 {options}")).setup.gamma
+    experiment(&format!("--rows 400 --workers 4 --value-bits 32 {options}")).setup.method.gamma
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn workers_that_differ_pay_each_for_itself() {
     let Smoothness { l, ref l_i, l_qm, .. } = *mixed.smoothness.as_ref().expect("it is logistic");
     let alphas = [1.0 / 64.0, 0.5 / 8.0, 0.25 / 2.0, 1.0];
     let error: f64 = l_i.iter().zip(alphas).map(|(l_i, alpha)| l_i * xi(alpha) / 4.0).sum();
-    assert!((mixed.setup.gamma * (l + error) - 1.0).abs() < 1e-12);
+    assert!((mixed.setup.method.gamma * (l + error) - 1.0).abs() < 1e-12);
     // The first theory of EF21 knows one compressor, the worst.
     let old = gamma(&format!("{options} --step qm"));
     assert!((old * (l + l_qm * xi(1.0 / 64.0)) - 1.0).abs() < 1e-12);
@@ -149,7 +149,7 @@ fn equal_workers_have_the_step_of_one_to_the_last_bit() {
     }
     let one = experiment("--rows 400 --workers 4 --value-bits 32 --step am --k 4");
     let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
-    assert_eq!(one.setup.gamma, 1.0 / (l + l_am * xi(4.0 / 64.0)));
+    assert_eq!(one.setup.method.gamma, 1.0 / (l + l_am * xi(4.0 / 64.0)));
 }
 
 /// The L̂_i that simulated boards report over the L_i of f64, the largest of all workers and the mean of them.

@@ -5,9 +5,8 @@ use smidgen_firmware::bound::Bound;
 use smidgen_firmware::curvature::CurvatureRequest;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
-use smidgen_protocol::batch::Batch;
-use smidgen_protocol::message::{Downlink, Init, Regulariser};
-use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::message::Regulariser;
+use smidgen_protocol::method::Participation;
 use smidgen_protocol::vector::saturate;
 use std::collections::BTreeMap;
 
@@ -53,11 +52,13 @@ impl Objective for Slope {
 pub(super) fn setup(dimension: u32, workers: usize) -> Setup {
     let share = |worker: u32| Share {
         data: (0..dimension).map(|j| (j * 37 + j / 7 + 11 * worker + 1) as u8).collect(),
-        scale: 1.0,
-        weight: 1.0,
-        loss_weight: 1.0 / workers as f64,
-        k: dimension,
-        participation: Participation::FULL,
+        worker: WorkerSpec {
+            scale: 1.0,
+            weight: 1.0,
+            loss_weight: 1.0 / workers as f64,
+            k: dimension,
+            participation: Participation::FULL,
+        },
     };
     Setup {
         session: 0x5e55,
@@ -66,18 +67,7 @@ pub(super) fn setup(dimension: u32, workers: usize) -> Setup {
         start_seed: 0,
         lambda: 0.0,
         dimension,
-        value_bits: 16,
-        init: Init::Full,
-        method: Method::Ef21,
-        compressor: Compressor::TopK,
-        batch: Batch::FULL,
-        downlink: Downlink::Dense,
-        downlink_budget: None,
-        gamma: 0.9,
-        theory: None,
-        step_rule: StepRule::Constant,
-        momentum: 0.0,
-        l1: 0.0,
+        method: MethodSpec { value_bits: 16, ..MethodSpec::gradient_descent(0.9) },
         shares: (0..workers as u32).map(share).collect(),
         byte_time: Duration::ZERO,
         round_timeout: None,
@@ -85,9 +75,14 @@ pub(super) fn setup(dimension: u32, workers: usize) -> Setup {
     }
 }
 
+/// The same with another method.
+pub(super) fn with_method(setup: Setup, change: impl FnOnce(MethodSpec) -> MethodSpec) -> Setup {
+    Setup { method: change(setup.method.clone()), ..setup }
+}
+
 /// The same with K for all workers.
 pub(super) fn with_k(k: u32, mut setup: Setup) -> Setup {
-    setup.shares.iter_mut().for_each(|share| share.k = k);
+    setup.shares.iter_mut().for_each(|share| share.worker.k = k);
     setup
 }
 

@@ -25,7 +25,10 @@ fn body(entries: &[(u32, i64)]) -> Vec<u8> {
 
 /// A run in round 1, whose requests are out.
 fn asked() -> Bench {
-    let mut bench = Bench::new(Setup { value_bits: 8, ..with_k(2, setup(10, 2)) });
+    let mut bench = Bench::new(with_method(with_k(2, setup(10, 2)), |method| MethodSpec {
+        value_bits: 8,
+        ..method
+    }));
     bench.close();
     bench.host.proceed();
     bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
@@ -196,7 +199,12 @@ proptest! {
         arrivals in prop::collection::vec(arrivals(), 0..40),
     ) {
         let k = if compressor == Compressor::Sign { 10 } else { 2 };
-        let setup = Setup { compressor, momentum: 0.5, downlink, ..with_k(k, setup(10, 2)) };
+        let setup = with_method(with_k(k, setup(10, 2)), |method| MethodSpec {
+            compressor,
+            momentum: 0.5,
+            downlink,
+            ..method
+        });
         let mut bench = Bench::new(setup);
         (0..start).for_each(|_| go_on(&mut bench));
         for arrival in arrivals {

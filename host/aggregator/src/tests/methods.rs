@@ -21,15 +21,18 @@ fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Request) -> Fault {
 /// Scales and weights of EF21-W, for workers of which the second counts three times as much.
 fn weighted(mut setup: Setup) -> Setup {
     for (share, weight) in setup.shares.iter_mut().zip([0.6, 1.8, 0.6]) {
-        (share.scale, share.weight) = (1.0 / weight, weight);
+        (share.worker.scale, share.worker.weight) = (1.0 / weight, weight);
     }
     setup
 }
 
 fn check(setup: &Setup, seed: u32) {
-    let what = format!("{:?} {:?} {:?}", setup.method, setup.compressor, setup.downlink);
+    let what = format!(
+        "{:?} {:?} {:?}",
+        setup.method.rule, setup.method.compressor, setup.method.downlink
+    );
     let undisturbed = Bench::new(setup.clone()).run(12);
-    let rule = unreliable(seed, !setup.method.has_local_state());
+    let rule = unreliable(seed, !setup.method.rule.has_local_state());
     let mut bench = Bench::new(setup.clone()).with_rule(rule);
     let mut closed = bench.close();
     while closed.round + 1 < 12 {
@@ -46,13 +49,17 @@ fn check(setup: &Setup, seed: u32) {
 
 /// K = 3 of d = 20.
 fn small() -> Setup {
-    Setup { value_bits: 6, gamma: 0.2, ..with_k(3, setup(20, 3)) }
+    with_method(with_k(3, setup(20, 3)), |method| MethodSpec {
+        value_bits: 6,
+        gamma: 0.2,
+        ..method
+    })
 }
 
 /// Workers that take part as each of these says, one after the other.
 fn taking_part(participation: [Participation; 3], mut setup: Setup) -> Setup {
     for (share, participation) in setup.shares.iter_mut().zip(participation) {
-        share.participation = participation;
+        share.worker.participation = participation;
     }
     setup
 }
@@ -72,7 +79,8 @@ fn mirrors_are_what_workers_hold_in_every_method() {
         for participation in [Participation::FULL, half] {
             for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
                 let setup = taking_part([participation; 3], small());
-                let setup = Setup { method, downlink, ..setup };
+                let setup =
+                    with_method(setup, |spec| MethodSpec { rule: method, downlink, ..spec });
                 (0..3).for_each(|seed| check(&setup, seed));
                 check(&weighted(setup), 3);
             }
@@ -86,7 +94,12 @@ fn mirrors_are_what_workers_hold_with_every_compressor() {
     for (compressor, k) in [(rand_k, 3), (Compressor::Natural, 3), (Compressor::Sign, all)] {
         for method in [Method::Ef21, Method::Ef21Plus, Method::Ef14] {
             for downlink in [Downlink::Dense, Downlink::Sparse] {
-                let setup = Setup { compressor, method, downlink, ..with_k(k, small()) };
+                let setup = with_method(with_k(k, small()), |spec| MethodSpec {
+                    compressor,
+                    rule: method,
+                    downlink,
+                    ..spec
+                });
                 (0..3).for_each(|seed| check(&setup, seed));
             }
         }
@@ -97,9 +110,10 @@ fn mirrors_are_what_workers_hold_with_every_compressor() {
 fn mirrors_match_workers_of_unequal_k_and_participation() {
     let often = |probability| Participation { seed: 5, probability };
     let mut setup = taking_part([often(1 << 30), Participation::FULL, often(3 << 30)], small());
-    setup.shares.iter_mut().zip([1, 3, 20]).for_each(|(share, k)| share.k = k);
+    setup.shares.iter_mut().zip([1, 3, 20]).for_each(|(share, k)| share.worker.k = k);
     for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
-        (0..3).for_each(|seed| check(&Setup { downlink, ..setup.clone() }, seed));
+        let setup = with_method(setup.clone(), |method| MethodSpec { downlink, ..method });
+        (0..3).for_each(|seed| check(&setup, seed));
     }
 }
 
@@ -107,7 +121,7 @@ fn mirrors_match_workers_of_unequal_k_and_participation() {
 fn a_reported_step_equals_a_given_one() {
     let given = small();
     let theory = Some(Theory::new(|l_i| 0.2 * (l_i.iter().sum::<f64>() / l_i.len() as f64)));
-    let reported = Setup { gamma: 1.0, theory, ..given.clone() };
+    let reported = with_method(given.clone(), |method| MethodSpec { gamma: 1.0, theory, ..method });
     let transcript = Bench::new(given).run(12);
     assert_eq!(Bench::new(reported.clone()).run(12), transcript);
     for seed in 0..3 {

@@ -61,7 +61,12 @@ fn cliff(x: f64, _: f64) -> f64 {
 #[test]
 fn estimators_may_fall_from_top_to_bottom_of_their_range() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
-        let setup = Setup { downlink, gamma: GAMMA, value_bits: 32, ..setup(2, 1024) };
+        let setup = with_method(setup(2, 1024), |method| MethodSpec {
+            downlink,
+            gamma: GAMMA,
+            value_bits: 32,
+            ..method
+        });
         let mut bench = Bench::new(setup);
         bench.nodes.iter_mut().for_each(|node| node.objective = Slope(cliff));
         let largest = |bench: &Bench| bench.host.mirror(1023).mantissas()[0];

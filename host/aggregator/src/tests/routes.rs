@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 /// A run of four whose updates and downlinks take several frames.
 fn four() -> Setup {
-    Setup { downlink: Downlink::Sparse, ..setup(300, 4) }
+    with_method(setup(300, 4), |method| MethodSpec { downlink: Downlink::Sparse, ..method })
 }
 
 /// Puts every cable of `links` where the next one was, the last one where the first was.
@@ -98,7 +98,7 @@ fn late_answers_after_a_swap_of_cables_change_nothing() {
 #[test]
 fn a_worker_that_missed_a_rescaling_takes_no_others_round() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
-        let setup = alike(Setup { downlink, ..setup(5, 2) });
+        let setup = alike(with_method(setup(5, 2), |method| MethodSpec { downlink, ..method }));
         let rescaled = first_rescaling(&setup);
         let rounds = rescaled + 2;
         let undisturbed = Bench::new(setup.clone()).run(rounds);

@@ -23,7 +23,7 @@ use super::contraction::xi;
 use super::spectrum::largest_eigenvalue;
 use crate::options::Objective;
 use crate::problem::dataset::Dataset;
-use crate::problem::objective::{Curvature, Penalty, Traits};
+use crate::problem::objective::{Curvature, Margins, Penalty};
 use serde::Serialize;
 
 /// Which mean of the L_i limits a step.
@@ -76,9 +76,24 @@ impl Smoothness {
         dataset: &Dataset,
         shares: &[Vec<usize>],
     ) -> Option<Self> {
+        match objective.traits().curvature {
+            Curvature::AtMost(curvature) => {
+                let margins = objective.traits().margins;
+                Some(Self::of_rows(curvature, margins, penalty, dataset, shares))
+            }
+            Curvature::Unbounded { .. } => None,
+        }
+    }
+
+    /// The constants of a loss whose Hessian in the margins is at most `curvature`.
+    fn of_rows(
+        curvature: f64,
+        margins: Margins,
+        penalty: Penalty,
+        dataset: &Dataset,
+        shares: &[Vec<usize>],
+    ) -> Self {
         let with_ones;
-        let Traits { curvature, margins, .. } = objective.traits();
-        let Curvature::AtMost(curvature) = curvature else { return None };
         let dataset = if margins.have_bias() {
             with_ones = dataset.with_ones();
             &with_ones
@@ -94,7 +109,7 @@ impl Smoothness {
             shares.iter().flat_map(|share| weighted(share, shares.len())).collect();
         let l = largest_eigenvalue(dataset, &pooled) + penalty.smoothness();
         let l_i = shares.iter().map(|share| largest_eigenvalue(dataset, &weighted(share, 1)));
-        Some(Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect()))
+        Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect())
     }
 
     /// The constants of logistic regression with the nonconvex regulariser.
@@ -129,6 +144,63 @@ impl Smoothness {
     /// The number of clones of worker i in EF21 on the cloned problem: ⌈L_i/L_AM⌉, at least 1.
     pub fn clones(&self, worker: usize) -> f64 {
         (self.l_i[worker] / self.l_am).ceil().max(1.0)
+    }
+}
+
+/// The constants of a problem, where theory knows them.
+#[derive(Clone, Debug)]
+pub enum Constants {
+    /// They are known.
+    Known(Smoothness),
+    /// The curvature of the objective has no bound. A step that is tuned starts from the constants of another objective.
+    Unknown {
+        /// Those of the other one.
+        starts_like: Option<Smoothness>,
+    },
+}
+
+impl Constants {
+    /// Those of an objective where worker i holds the rows `shares[i]`.
+    pub fn of(
+        objective: Objective,
+        penalty: Penalty,
+        dataset: &Dataset,
+        shares: &[Vec<usize>],
+    ) -> Self {
+        let margins = objective.traits().margins;
+        match objective.traits().curvature {
+            Curvature::AtMost(curvature) => {
+                Self::Known(Smoothness::of_rows(curvature, margins, penalty, dataset, shares))
+            }
+            Curvature::Unbounded { starts_like } => {
+                let starts_like = Smoothness::of(starts_like, penalty, dataset, shares);
+                Self::Unknown { starts_like }
+            }
+        }
+    }
+
+    /// The constants, if they are known.
+    pub const fn known(&self) -> Option<&Smoothness> {
+        match self {
+            Self::Known(smoothness) => Some(smoothness),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// The same, taken out.
+    pub fn into_known(self) -> Option<Smoothness> {
+        match self {
+            Self::Known(smoothness) => Some(smoothness),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Constants from which a tuned step can start.
+    pub const fn to_start_from(&self) -> Option<&Smoothness> {
+        match self {
+            Self::Known(smoothness) => Some(smoothness),
+            Self::Unknown { starts_like } => starts_like.as_ref(),
+        }
     }
 }
 

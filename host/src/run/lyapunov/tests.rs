@@ -23,7 +23,7 @@ impl Observer for Watch {
 /// The rounds of digits or other data with γ times that of theory, watched for the contraction α or that of the run.
 fn watched(options: &str, stretch: f64, alpha: Option<f64>) -> Vec<TheoryCheck> {
     let mut experiment = Experiment::of(&format!("--check-theory {options}"));
-    experiment.setup.gamma *= stretch;
+    experiment.setup.method.gamma *= stretch;
     let mut lyapunov = experiment.lyapunov().unwrap();
     lyapunov.terms.alpha = alpha.unwrap_or(lyapunov.terms.alpha);
     let goal = Goal { rounds: experiment.options().rounds, target: None };
@@ -87,7 +87,7 @@ fn the_steps_of_the_readme_hold_and_fail_as_it_says() {
     };
     assert_eq!(first("0.02929"), None);
     assert_eq!(first("0.02947"), Some(Inequality::Lyapunov));
-    let gamma = Experiment::of(TIGHT).setup.gamma;
+    let gamma = Experiment::of(TIGHT).setup.method.gamma;
     let times = [0.02929, 0.02947].map(|step: f64| format!("{:.2}", step / gamma));
     assert_eq!(
         (format!("{gamma:.5}"), times),
@@ -100,7 +100,7 @@ fn the_steps_of_the_readme_hold_and_fail_as_it_says() {
 fn two_bits_need_the_contraction_that_counts_their_rounding() {
     let options = TIGHT.replace("--k 1", "--k 2").replace("--value-bits 32", "--value-bits 2");
     assert_eq!(first_violation(&watched(&options, 1.0, None)), None);
-    let gamma = |options: &str| Experiment::of(options).setup.gamma;
+    let gamma = |options: &str| Experiment::of(options).setup.method.gamma;
     let stretch = gamma(&options.replace("--value-bits 2", "--value-bits 32")) / gamma(&options);
     assert!(stretch > 2.5, "{stretch}");
     let old = watched(&options, stretch, Some(top_k_alpha(2, 2)));
@@ -128,7 +128,7 @@ fn a_constant_that_is_too_small_is_found_by_its_lemma() {
         let mut experiment = Experiment::of(&format!("--check-theory {TIGHT}"));
         let mut lyapunov = experiment.lyapunov().unwrap();
         spoil(&mut lyapunov.terms);
-        experiment.setup.gamma = lyapunov.terms.gamma;
+        experiment.setup.method.gamma = lyapunov.terms.gamma;
         let mut watch = Watch { lyapunov, rounds: vec![] };
         let goal = Goal { rounds: 40, target: None };
         train(&mut experiment.simulation(), goal, 115_200, &mut watch).unwrap();

@@ -3,7 +3,8 @@
 use super::steps::admissible;
 use crate::cli::{self, Command};
 use crate::options::{Choice, Method};
-use crate::run::experiment::{Experiment, ExperimentError};
+use crate::run::ExperimentError;
+use crate::run::experiment::Experiment;
 use smidgen_aggregator::StepRule;
 use std::fmt::Write as _;
 
@@ -56,7 +57,7 @@ fn step(options: &str) -> String {
             return words.rfind(|word| !word.is_empty()).unwrap_or_default().into();
         }
     };
-    let tuned = match experiment.setup.step_rule {
+    let tuned = match experiment.setup.method.step_rule {
         StepRule::Constant => "",
         StepRule::Tuned => "~",
     };
@@ -65,7 +66,7 @@ fn step(options: &str) -> String {
         format!("{:.7e} {:?}{gap}", longest.gamma, longest.basis.theorem)
     });
     let floor = experiment.noise_floor().map_or(String::new(), |floor| format!(" {floor:.7e}"));
-    format!("{tuned}{:.7e}; {basis}{floor}", experiment.setup.gamma)
+    format!("{tuned}{:.7e}; {basis}{floor}", experiment.setup.method.gamma)
 }
 
 /// The steps that a plan offers.

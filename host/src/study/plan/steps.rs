@@ -47,7 +47,7 @@ pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
         gamma,
         gamma_over_qm: gamma / qm,
         rounds_to_target: start.rounds(theorem, gamma, target).filter(|_| {
-            experiment.setup.batch.is_full() && experiment.setup.round_timeout.is_none()
+            experiment.setup.method.batch.is_full() && experiment.setup.round_timeout.is_none()
         }),
     });
     steps.collect()
@@ -76,7 +76,7 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
     let mixed = normalised(l_i.iter().zip(&alphas).map(price).collect());
     let mixed: Vec<_> = mixed.into_iter().zip(alphas.iter().map(|alpha| theta(*alpha))).collect();
     let alike_all = alphas.iter().all(|&alpha| alpha == least);
-    let one_alpha = alike_all || !experiment.setup.batch.is_full();
+    let one_alpha = alike_all || !experiment.setup.method.batch.is_full();
     let am = if one_alpha { "1/(L + L_AM ξ)" } else { "1/(L + mean of L_i ξ_i)" };
     let clones = (0..l_i.len()).map(|worker| smoothness.clones(worker)).collect();
     let of = |name, formula, step, weights| Bound {
@@ -97,9 +97,8 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
         },
     ];
     if let Some(features) = experiment.rare_features() {
-        let Setup { compressor, value_bits, dimension, .. } = experiment.setup;
-        let of_features = (compressor, value_bits);
-        let alpha = rare_alpha(&experiment.workers, of_features, features, dimension as usize);
+        let Setup { ref method, dimension, .. } = experiment.setup;
+        let alpha = rare_alpha(&experiment.workers, method, features, dimension as usize);
         let weights = alike(l_i.clone(), alpha);
         let rare = of("rare", "1/(L + √c_w L_AM ξ(K/r))", Step::Rare, weights);
         theorems.push(Bound { factor: features.c_w, ..rare });
@@ -131,7 +130,12 @@ impl Start {
         let errors = experiment.one_per_share().map(|worker| {
             objective.worker_loss_and_gradient(worker.share, &x, &mut gradient);
             // Everybody takes part in round 0.
-            error(experiment, &mut gradient, worker.k as usize, worker.alpha / worker.participation)
+            error(
+                experiment,
+                &mut gradient,
+                worker.spec.k as usize,
+                worker.alpha / worker.participation,
+            )
         });
         let errors = errors.collect();
         Self { loss, errors }
@@ -151,12 +155,12 @@ impl Start {
 /// ‖g_i⁰ − ∇f_i(x⁰)‖², or what it is at most.
 fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) -> f64 {
     let squares = |gradient: &[f64]| gradient.iter().map(|g| g * g).sum::<f64>();
-    match experiment.setup.init {
+    match experiment.setup.method.init {
         Init::Full => 0.0,
         Init::Zero => squares(gradient),
-        Init::Compressed if experiment.setup.compressor.is_top_k() => {
+        Init::Compressed if experiment.setup.method.compressor.is_top_k() => {
             gradient.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
-            let loss = rounding_loss(k as u32, experiment.setup.value_bits);
+            let loss = rounding_loss(k as u32, experiment.setup.method.value_bits);
             squares(&gradient[k..]) + loss * squares(&gradient[..k])
         }
         Init::Compressed => (1.0 - alpha) * squares(gradient),
@@ -223,7 +227,7 @@ mod tests {
             let norms = course.rounds.iter().filter_map(|round| round.gradient_norm_squared);
             let mean = norms.take(rounds as usize).sum::<f64>() / f64::from(rounds);
             let step = step(&experiment, name, mean);
-            assert!((step.gamma / experiment.setup.gamma - 1.0).abs() < 1e-12, "{options}");
+            assert!((step.gamma / experiment.setup.method.gamma - 1.0).abs() < 1e-12, "{options}");
             assert!(step.rounds_to_target.unwrap() >= f64::from(rounds), "{options}");
         }
     }

@@ -26,10 +26,10 @@ pub fn run(experiment: &Experiment, rounds: u32, mut on_round: impl FnMut(u32)) 
     let mut marks = vec![];
     for round in 0..=rounds {
         for (worker, (g_i, share)) in run.g_i.iter_mut().zip(&setup.shares).enumerate() {
-            let kept = match (round, setup.init) {
+            let kept = match (round, setup.method.init) {
                 (0, Init::Full) => d,
                 (0, Init::Zero) => 0,
-                _ => share.k as usize,
+                _ => share.worker.k as usize,
             };
             objective.worker_loss_and_gradient(worker, &run.x, &mut gradient);
             add_top_k(g_i, &gradient, kept);
@@ -43,7 +43,7 @@ pub fn run(experiment: &Experiment, rounds: u32, mut on_round: impl FnMut(u32)) 
             total: Cost::default(),
         });
         on_round(round);
-        run.step(setup.gamma);
+        run.step(setup.method.gamma);
     }
     marks
 }

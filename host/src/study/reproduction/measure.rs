@@ -5,7 +5,8 @@ use super::study::{Curve, Study};
 use crate::output::progress::Progress;
 use crate::output::report::curve::{Mark, of_run};
 use crate::problem::theory::Smoothness;
-use crate::run::experiment::{Experiment, ExperimentError};
+use crate::run::ExperimentError;
+use crate::run::experiment::Experiment;
 use crate::run::training::{Goal, TrainingError, collect};
 use crate::units::quantity::{number, seconds};
 use std::collections::BTreeMap;
@@ -170,7 +171,7 @@ fn run(curve: &Curve, sender: &Sender<Message>) -> Result<Measured, CurveError> 
         worker_count: experiment.setup.shares.len(),
         dimension: experiment.setup.dimension,
         smoothness: experiment.smoothness,
-        gamma: experiment.setup.gamma,
+        gamma: experiment.setup.method.gamma,
         marks,
     })
 }

@@ -1,7 +1,7 @@
 //! Why a run cannot begin.
 
 use crate::boards::key_file::KeyError;
-use crate::options::{EachError, KError, WorkersError};
+use crate::options::WorkersError;
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::split::SplitError;
 use crate::problem::method::listed;
@@ -36,12 +36,6 @@ pub enum ExperimentError {
     /// There is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// K does not suit them.
-    #[error(transparent)]
-    K(#[from] KError),
-    /// A list has another number of workers.
-    #[error(transparent)]
-    Each(#[from] EachError),
     /// Boards and workers do not match.
     #[error(transparent)]
     Workers(#[from] WorkersError),

@@ -1,9 +1,10 @@
 //! The data of a run: loaded, checked, and dealt out to workers.
 
-use super::{ExperimentError, check_crowd};
+use super::error::ExperimentError;
 use crate::options::{Options, Split};
 use crate::problem::dataset::Dataset;
 use crate::problem::dataset::split::SplitError;
+use smidgen_aggregator::WORKERS_MAX;
 
 /// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
 const SQUARES_MAX: f64 = 1e150;
@@ -90,4 +91,16 @@ fn taken(options: &Options) -> String {
 pub fn immoderate(dataset: &Dataset) -> ExperimentError {
     let (column, value) = dataset.largest_feature();
     ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
+}
+
+/// Refuses more workers than a run has room for.
+pub fn check_crowd(
+    workers: usize,
+    cause: &'static str,
+    advice: &'static str,
+) -> Result<(), ExperimentError> {
+    if workers > WORKERS_MAX {
+        return Err(ExperimentError::Crowd { cause, workers, advice });
+    }
+    Ok(())
 }

@@ -1,0 +1,102 @@
+//! What is recorded of an experiment: its summary, the test of its model, checkpoints, the information limit.
+
+use super::error::ExperimentError;
+use super::experiment::Experiment;
+use crate::options::{Choice, Options};
+use crate::problem::objective::{Objective, Penalty};
+use crate::record::checkpoint::Checkpoints;
+use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
+use smidgen_aggregator::StepRule;
+use std::env;
+use std::ffi::OsString;
+
+impl Experiment {
+    /// How well x does on the rows held out, if there are any.
+    pub fn test(&self, x: &[f64]) -> Option<TestRecord> {
+        let test = self.test.as_ref()?;
+        let share: Vec<usize> = (0..test.row_count()).collect();
+        let none = Penalty { lambda: 0.0, ..self.penalty };
+        let objective = Objective::new(self.options().objective, none, test, &[share]);
+        let loss = objective.loss_and_gradient(x, &mut vec![0.0; x.len()]);
+        Some(TestRecord { rows: test.row_count() as u64, loss, accuracy: objective.accuracy(0, x) })
+    }
+
+    /// Where the run leaves checkpoints, which hold the command line that asks for it; nowhere if its workers keep vectors
+    /// that the host does not know.
+    ///
+    /// # Errors
+    /// If checkpoints are asked for all the same.
+    pub fn checkpoints(
+        &self,
+        arguments: Vec<OsString>,
+    ) -> Result<Option<Checkpoints>, ExperimentError> {
+        let Options { checkpoint_dir, checkpoint_every, out, method, .. } = self.options();
+        if self.setup.method.rule.has_local_state() {
+            let asked = checkpoint_dir.is_some();
+            return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
+        }
+        Ok(Some(Checkpoints {
+            directory: checkpoint_dir.as_ref().unwrap_or(out).clone(),
+            every: *checkpoint_every,
+            arguments,
+            folder: env::current_dir().unwrap_or_default().into(),
+            data_checksum: self.data_checksum(),
+            rounds: self.options().rounds,
+        }))
+    }
+
+    /// A summary with what is known before the first round.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            configuration: self.configuration(),
+            baud: Some(self.options().baud),
+            elapsed_seconds: Some(0.0),
+            l: self.smoothness.as_ref().map(|s| s.l),
+            l_am: self.smoothness.as_ref().map(|s| s.l_am),
+            l_qm: self.smoothness.as_ref().map(|s| s.l_qm),
+            gamma: Some(self.setup.method.gamma),
+            theory: self.longest.map(StepTheory::from).unwrap_or_default(),
+            gamma_tuned: self.setup.method.step_rule == StepRule::Tuned,
+            quantisation_error: Some(self.quantisation_error),
+            ..Summary::default()
+        }
+    }
+
+    /// The options, and what they came to with these data.
+    fn configuration(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut configuration = self.options().record();
+        configuration.insert("k".into(), self.k());
+        configuration.insert("value-bits".into(), self.setup.method.value_bits.into());
+        configuration.insert("workers".into(), self.shares.len().into());
+        configuration.insert("dimension".into(), self.setup.dimension.into());
+        configuration.insert("rows".into(), self.dataset.row_count().into());
+        configuration
+    }
+
+    /// K, or the K of each worker where they differ.
+    fn k(&self) -> serde_json::Value {
+        let each: Vec<u32> = self.workers.iter().map(|worker| worker.spec.k).collect();
+        if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
+    }
+
+    /// The information limit of `updates` updates with `bits` of information, beside the bytes sent. `None` without updates, and where workers may
+    /// be absent or do not choose the entries that they send.
+    pub fn information_limit(
+        &self,
+        updates: u64,
+        bits: f64,
+        sent_bytes: u64,
+    ) -> Option<InformationLimit> {
+        let limit =
+            InformationLimit { bits_per_update: bits / updates as f64, updates, sent_bytes };
+        let uniform = self.everybody_takes_part()
+            && self.setup.round_timeout.is_none()
+            && self.setup.method.compressor.is_top_k();
+        (bits > 0.0 && uniform).then_some(limit)
+    }
+
+    /// Whether all workers take part in every round.
+    fn everybody_takes_part(&self) -> bool {
+        self.workers.iter().all(|worker| worker.participation >= 1.0)
+    }
+}

@@ -1,0 +1,92 @@
+//! The setup of the aggregator: method, data and links of a run.
+
+use super::data::immoderate;
+use super::error::ExperimentError;
+use crate::boards::key_file::KeyFile;
+use crate::options::Options;
+use crate::problem::dataset::Dataset;
+use crate::problem::dataset::quantise::{Held, Quantised, held, quantise};
+use crate::problem::specification::{Longest, Specification, Worker};
+use crate::problem::theory::Smoothness;
+use crate::units::serial_line::byte_time;
+use smidgen_aggregator::{MethodSpec, Setup, Share, StepRule};
+use smidgen_protocol::shard::Width;
+
+/// Integers of columns whose values are not multiples of a unit.
+const WIDTH: Width = Width::I16;
+
+/// The shares as they travel.
+pub fn quantised(dataset: &Dataset, shares: &[Vec<usize>]) -> Vec<Quantised> {
+    shares.iter().map(|rows| quantise(dataset, rows, WIDTH)).collect()
+}
+
+/// The shares as boards hold them.
+pub fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iterator<Item = Held> {
+    shares.iter().map(|rows| held(dataset, rows, WIDTH))
+}
+
+/// The setup of a run with these workers and shares.
+///
+/// # Errors
+/// If the key cannot be read.
+pub fn setup(
+    options: &Options,
+    method: MethodSpec,
+    workers: &[Worker],
+    quantised: &[Quantised],
+    dimension: usize,
+    boards: Option<usize>,
+    session: u32,
+) -> Result<Setup, ExperimentError> {
+    let share = |worker: &Worker| Share {
+        data: quantised[worker.share].bytes.clone(),
+        worker: worker.spec,
+    };
+    Ok(Setup {
+        session,
+        objective: options.objective.name(),
+        regulariser: options.regulariser.into(),
+        lambda: options.lambda,
+        start_seed: options.objective.start_seed(options.seed),
+        dimension: dimension as u32,
+        method,
+        shares: workers.iter().map(share).collect(),
+        byte_time: byte_time(options.baud),
+        round_timeout: options.absent.patience(),
+        seal: match (&options.key, boards) {
+            (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
+            (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
+            (None, _) => None,
+        },
+    })
+}
+
+/// Whether the inequalities of the proof are about such a run, whatever its step.
+pub fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) -> bool {
+    options.method.traits().proof.has_lyapunov_function()
+        && !method.compressor.is_random()
+        && method.batch.is_full()
+        && options.absent.patience().is_none()
+        && workers.iter().all(|worker| !worker.is_drawn() && worker.alpha == workers[0].alpha)
+        && method.downlink_budget.is_none()
+        && method.step_rule == StepRule::Constant
+        && method.theory.is_none()
+}
+
+/// Refuses data whose constants or step sizes are not positive numbers.
+pub fn check_finite(
+    dataset: &Dataset,
+    smoothness: Option<&Smoothness>,
+    longest: Option<Longest>,
+    specification: &Specification,
+) -> Result<(), ExperimentError> {
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
+    let constants = smoothness.into_iter().flat_map(|s| [s.l, s.l_qm]);
+    let gammas =
+        longest.map(|longest| longest.gamma).into_iter().chain([specification.method.gamma]);
+    match constants.chain(gammas).all(positive) {
+        true => Ok(()),
+        false => Err(immoderate(dataset)),
+    }
+}

@@ -1,0 +1,229 @@
+//! What theory says of an experiment: steps, rare features, the floor of noise, and the watch over a proof.
+
+use super::experiment::Experiment;
+use super::lyapunov::{Lyapunov, Terms};
+use super::setup::held_shares;
+use crate::options::{self, Downlink, Method, Options, Step};
+use crate::problem::objective::OnBoards;
+use crate::problem::specification::{self, Longest, Problem, Specification, rare_alpha};
+use crate::problem::theory::{Constants, RareFeatures, Smoothness, noise};
+use smidgen_aggregator::{MethodSpec, Setup, StepRule};
+
+impl Experiment {
+    /// γ of another method or step on the same problem with the same workers, if theory has one.
+    pub fn gamma_of(&self, method: Method, step: Step) -> Option<f64> {
+        let constants = Constants::Known(self.smoothness.clone()?);
+        let (downlink, source) = (Downlink::Sparse, options::Constants::Data);
+        let options = Options { method, step, downlink, constants: source, ..self.numbers() };
+        Some(Specification::new(&options, self.problem(&constants)).ok()?.method.gamma)
+    }
+
+    /// The longest step size that is known for the constants L_i that workers report.
+    pub fn longest_of_reports(&self, l_i: &[f64]) -> Option<Longest> {
+        let (options, constants) = (self.numbers(), Constants::Known(specification::reported(l_i)));
+        let problem = self.problem(&constants);
+        Specification::new(&options, problem).ok()?.longest(&options, problem)
+    }
+
+    /// The options with K and participation of each share as they are in the run.
+    fn numbers(&self) -> Options {
+        let k = self.one_per_share().map(|worker| worker.spec.k).collect();
+        let participation = self.one_per_share().map(|worker| worker.participation).collect();
+        Options { k, participation, ..self.options().clone() }
+    }
+
+    /// The problem with other constants.
+    fn problem<'a>(&'a self, constants: &'a Constants) -> Problem<'a> {
+        let dimension = self.setup.dimension as usize;
+        Problem { dataset: &self.dataset, dimension, shares: &self.shares, constants }
+    }
+
+    /// Who owns which features, where the coordinates of the model are features, theory knows constants, and no regulariser
+    /// acts on all coordinates.
+    pub fn rare_features(&self) -> Option<RareFeatures> {
+        let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
+        let features = self.setup.dimension as usize == self.dataset.dimension();
+        (features && self.options().lambda == 0.0)
+            .then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
+    }
+
+    /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one: for EF21 and EF21-W whose workers have one α, with a
+    /// step that stays as long as theory allows or shorter.
+    pub fn noise_floor(&self) -> Option<f64> {
+        let MethodSpec { rule, batch, gamma, step_rule, downlink_budget, .. } = self.setup.method;
+        let is_plain =
+            self.options().method.traits().proof.has_refinements() && downlink_budget.is_none();
+        let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
+        let alpha = self.workers.first()?.alpha;
+        let is_alike = self.workers.iter().all(|worker| worker.alpha == alpha);
+        let has_noise = noise::disturbs(rule, batch);
+        let smoothness = self.smoothness.as_ref();
+        let smoothness = smoothness.filter(|_| has_noise && is_plain && is_allowed && is_alike)?;
+        let data = (&self.dataset, &self.shares[..]);
+        noise::floor(self.options().objective, data, smoothness, batch.size as usize, alpha)
+    }
+
+    /// Whether a theorem covers the run and allows its step.
+    pub fn is_allowed(&self) -> bool {
+        is_allowed(self.setup.method.gamma, self.longest)
+    }
+
+    /// The watch over theory, if it was asked for.
+    pub fn lyapunov(&self) -> Option<Lyapunov> {
+        let smoothness = self.smoothness.clone().filter(|_| self.options().check_theory)?;
+        let Setup { ref method, dimension, .. } = self.setup;
+        let rare = self.rare_features().filter(|_| self.options().step.counts_features());
+        let (alpha, factor) = match rare {
+            None => (self.workers[0].alpha, 1.0),
+            Some(features) => {
+                let alpha = rare_alpha(&self.workers, method, features, dimension as usize);
+                (alpha, features.c_w)
+            }
+        };
+        let (workers, gamma) = (self.workers.clone(), method.gamma);
+        let held = held_shares(&self.dataset, &self.shares);
+        let on_boards = OnBoards::new(self.objective(), held);
+        let terms = Terms { workers, smoothness, gamma, alpha, factor };
+        Some(Lyapunov::new(self.objective(), on_boards, terms))
+    }
+}
+
+/// Whether a theorem covers the run and allows the step, but for rounding.
+fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
+    let allowed = longest.filter(|longest| longest.basis.gap.is_none());
+    allowed.is_some_and(|longest| !specification::exceeds(gamma, longest.gamma))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::theory::{Basis, Gap, Theorem, xi};
+
+    fn experiment(options: &str) -> Experiment {
+        Experiment::of(&format!("--rows 200 --workers 4 {options}"))
+    }
+
+    #[test]
+    fn noise_has_a_floor_only_where_a_theorem_gives_it() {
+        let floor = |options: &str| experiment(&format!("--batch 9 {options}")).noise_floor();
+        for options in ["--step am", "--step qm", "--step 1e-4", "--step am --method ef21-w"] {
+            assert!(floor(options).is_some(), "{options}");
+        }
+        for options in [
+            "--step 3",
+            "--step auto",
+            "--step am --method ef14",
+            "--step am --method ef21-hb",
+            "--step am --method ef21-sgdm",
+            "--step am --downlink ef21-p",
+            "--step am --k 4,4,4,64",
+            "--step am --participation 1,1,1,0.5",
+        ] {
+            assert_eq!(floor(options), None, "{options}");
+        }
+        assert_eq!(experiment("--step am").noise_floor(), None, "all rows have no noise");
+    }
+
+    #[test]
+    fn no_theorem_covers_averages_of_workers_that_are_away() {
+        for step in ["auto", "0.1"] {
+            let of = |p: f64| {
+                let options = format!("--method ef21-sgdm --step {step} --participation {p}");
+                experiment(&options).longest.unwrap().basis.gap
+            };
+            assert_eq!(of(0.5), Some(Gap::Participation(options::Method::Ef21Sgdm)), "{step}");
+            assert_eq!(of(1.0), Some(Gap::Unchecked(options::Method::Ef21Sgdm)), "{step}");
+        }
+    }
+
+    #[test]
+    fn theory_allows_the_step_of_each_of_its_theorems() {
+        for (step, theorem) in
+            [("am", Theorem::Reloaded3), ("exact", Theorem::Root), ("rare", Theorem::Rare)]
+        {
+            let of = experiment(&format!("--lambda 0 --step {step}"));
+            let basis = Basis { theorem, gap: None };
+            assert_eq!(of.longest, Some(Longest { gamma: of.setup.method.gamma, basis }), "{step}");
+        }
+        let am = experiment("--step am").longest;
+        for step in ["qm", "auto", "3"] {
+            assert_eq!(experiment(&format!("--step {step}")).longest, am, "{step}");
+        }
+    }
+
+    /// Each of them was said to be allowed once.
+    #[test]
+    fn a_step_that_no_theorem_covers_is_borrowed() {
+        for options in [
+            "--method dcgd",
+            "--method ef14",
+            "--method econtrol",
+            "--method ef21-sgdm",
+            "--method ef21-sgdm --batch 9",
+            "--method ef21-hb --downlink ef21-p",
+            "--method ef21-prox --downlink ef21-bc",
+            "--method ef21-sgdm --downlink ef21-p",
+            "--method ef21-hb --batch 9",
+            "--downlink ef21-bc --batch 9",
+            "--method ef21-clone --batch 9",
+            "--absent skip",
+        ] {
+            let experiment = experiment(&format!("--step am {options}"));
+            let theory = experiment.summary().theory;
+            assert_eq!((theory.theory_gamma, theory.theorem), (None, None), "{options}");
+            assert_eq!(theory.borrowed_gamma, Some(experiment.setup.method.gamma), "{options}");
+        }
+    }
+
+    #[test]
+    fn gradient_descent_of_drawn_workers_has_their_step() {
+        let gamma = |options: &str| experiment(&format!("--step am {options}")).setup.method.gamma;
+        let of = experiment("--step am --method gd --participation 0.5");
+        let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();
+        assert_eq!(of.setup.method.gamma, 1.0 / (l + l_am * xi(0.5)));
+        assert_eq!(gamma("--method gd"), 1.0 / l);
+    }
+
+    #[test]
+    fn few_bits_shorten_every_step_of_theory_and_32_bits_none() {
+        let alpha = |bits: u32, options: &str| {
+            experiment(&format!("--k 16 --value-bits {bits} --step am {options}")).workers[0].alpha
+        };
+        let gamma = |bits: u32, options: &str| {
+            experiment(&format!("--k 16 --value-bits {bits} {options}")).setup.method.gamma
+        };
+        assert_eq!([32, 2].map(|bits| alpha(bits, "")), [0.25, 0.25 * (1.0 - 16.0 / 19.0)]);
+        assert_eq!(alpha(2, "--compressor natural"), alpha(32, "--compressor natural"));
+        for options in [
+            "--step qm",
+            "--step am",
+            "--step exact",
+            "--step rare --lambda 0",
+            "--step am --method ef21-w",
+            "--step am --method ef21-clone",
+            "--step am --method ef21+",
+            "--step am --method ef21-hb",
+            "--step am --method ef21-prox",
+            "--step am --method ef21-sgdm",
+            "--step am --compressor randk",
+            "--step am --downlink ef21-p",
+            "--step am --downlink ef21-bc",
+            "--step am --participation 0.5",
+            "--step am --batch 9",
+        ] {
+            let [few, all] = [2, 32].map(|bits| gamma(bits, options));
+            assert!(few < 0.5 * all, "{options}: {few} {all}");
+        }
+        for downlink in ["sparse", "ef21-p", "ef21-bc"] {
+            let gamma = |bits| gamma(bits, &format!("--step auto --downlink {downlink}"));
+            assert_eq!(gamma(2), gamma(32), "{downlink}: it is tuned, not proven");
+        }
+    }
+
+    #[test]
+    fn noise_has_the_price_of_the_worker_that_loses_most() {
+        let of = |options: &str| experiment(options).setup.method.gamma;
+        assert_eq!(of("--batch 9 --step am --k 4,4,4,64"), of("--batch 9 --step am --k 4"));
+        assert!(of("--step am --k 4,4,4,64") > of("--step am --k 4"), "all rows: ξ₄ is 0");
+    }
+}
