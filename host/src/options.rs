@@ -1,6 +1,6 @@
-//! The options of a run: what a user may ask for, each checked by itself, with its default.
+//! The options of a run, with their defaults. Each is valid by itself; `problem` and `run` check them against the data.
 //!
-//! Whether they suit the data is for those who know the data. `cli` reads them from the command line and from files.
+//! `cli` parses them from the command line and from files.
 
 mod absent;
 mod choice;
@@ -20,88 +20,87 @@ pub use objective::{Objective, Regulariser};
 pub use split::Split;
 pub use step::{Step, StepError};
 
-use crate::units::quantity::counted;
 use crate::units::shown;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use smidgen_protocol::{message, method};
 use std::path::PathBuf;
 
-/// Where a run is written if `--out` is not given.
+/// Default of `--out`.
 pub const OUT: &str = "smidgen-out";
-/// Coordinates for each one that an update holds if `--k` is not given: K = d / 16 sends 6 % of them.
+/// Default of `--k`: K = d / 16, which sends 6 % of the coordinates.
 const DIMENSION_PER_K: usize = 16;
-/// Workers in simulation if `--workers` is not given.
+/// Default of `--workers` in simulation.
 const SIMULATED_WORKER_COUNT: usize = 4;
-/// The largest seed. On the wire a seed has 32 bits, and models start from the next one: 0 is x⁰ = 0.
+/// The largest seed. A seed has 32 bits on the wire, and the seed of x⁰ is one larger, since 0 stands for x⁰ = 0.
 pub const SEED_MAX: u32 = u32::MAX - 1;
 
-/// The options that `simulate`, `run`, `emulate` and `plan` share.
+/// Options shared by `simulate`, `run`, `emulate` and `plan`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
-    /// Data set: digits, breast-cancer or breast-cancer-standardised, which are bundled, or a file in LIBSVM format.
+    /// Name of a bundled or generated data set, or path of a file in LIBSVM format.
     #[serde(serialize_with = "shown::serialize")]
     pub dataset: PathBuf,
 
-    /// Take the first N rows only.
+    /// Number of rows to use; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
 
-    /// Hold out the last N rows, to test the model on them.
+    /// Number of held-out rows, from the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_rows: Option<usize>,
 
-    /// Workers that share the rows.
+    /// Number of workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<u16>,
 
-    /// How the rows are dealt out.
+    /// How rows are distributed to workers.
     pub split: Split,
 
-    /// What is minimised.
+    /// Objective to minimise.
     pub objective: Objective,
 
-    /// What is added to the loss of the data, biases included.
+    /// Regulariser, which includes the biases.
     pub regulariser: Regulariser,
 
     /// Weight λ of the regulariser.
     pub lambda: f64,
 
-    /// How it is minimised.
+    /// Training method.
     pub method: Method,
 
-    /// How updates are compressed.
+    /// Compressor of the updates.
     pub compressor: Compressor,
 
-    /// Coordinates K that an update holds at most, of all workers or of each: 4 or 1,4,4.
+    /// Maximum coordinates K per update: one value for all workers, or one per worker; empty for the default.
     #[serde(serialize_with = "each::serialize", skip_serializing_if = "Vec::is_empty")]
     pub k: Vec<u32>,
 
-    /// Bits of each value in an update, 2 to 32.
+    /// Bits per value in an update, 2 to 32.
     pub value_bits: u8,
 
-    /// Step size γ: qm, am, auto, exact, rare or a number.
+    /// Step size γ.
     pub step: Step,
 
-    /// Where the L_i come from, of which qm, am, exact and auto make the step.
+    /// Source of the constants L_i.
     pub constants: Constants,
 
-    /// The first estimators g_i⁰.
+    /// Initial estimators g_i⁰.
     pub init: Init,
 
-    /// How workers learn the next model; dense and sparse give the same models, bit for bit.
+    /// How the next model is sent to workers.
     pub downlink: Downlink,
 
-    /// Coordinates that a compressed downlink holds at most.
+    /// Maximum coordinates per round of a compressed downlink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downlink_k: Option<u32>,
 
-    /// Probability with which a worker takes part in a round, of all workers or of each, drawn from --seed.
+    /// Probability that a worker participates in a round: one value for all workers, or one per worker.
     #[serde(serialize_with = "each::serialize")]
     pub participation: Vec<f64>,
 
-    /// Rows that a worker looks at in a round, drawn from --seed without repetition.
+    /// Rows per minibatch; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<u32>,
 
@@ -112,86 +111,84 @@ pub struct Options {
     /// Weight λ₁ of the l1 norm in ef21-prox.
     pub l1: f64,
 
-    /// Watch the inequalities of EF21's proof in every round: contraction, descent, Lyapunov function.
+    /// True to check the inequalities of EF21's proof in every round.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub check_theory: bool,
 
     /// Rounds T.
     pub rounds: u32,
 
-    /// Stop sooner, once ‖∇f(x)‖² ≤ F.
+    /// Value of ‖∇f(x)‖² at which to stop early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
 
-    /// Seed of all that is random: faults of links, minibatches, and who takes part in a round.
+    /// Seed of the random numbers for faults of links, minibatches and participation.
     pub seed: u32,
 
-    /// Faults put on every link, real ones too: probabilities for each frame, and split.
+    /// Faults injected on every link.
     pub faults: Faults,
 
-    /// What becomes of a round when a worker is silent: wait, or skip=SECONDS to close it without that worker.
+    /// What to do when a worker is silent.
     pub absent: Absent,
 
-    /// Encrypt and authenticate all frames with the key in a file, which boards hold as well; see `smidgen key`.
+    /// File with the key that encrypts and authenticates all frames.
     #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
 
-    /// Speed of the line, in bit/s.
+    /// Rate of the serial line, in bit/s.
     pub baud: u32,
 
-    /// Directory for rounds.jsonl, summary.json and report.html; an earlier run there is replaced.
+    /// Directory of the records and the report.
     #[serde(serialize_with = "shown::serialize")]
     pub out: PathBuf,
 
-    /// Leave a checkpoint every N rounds, and after the last one; see `smidgen resume`.
+    /// Rounds between two checkpoints.
     #[serde(skip)]
     pub checkpoint_every: u32,
 
-    /// Directory for checkpoints.
+    /// Directory of the checkpoints; that of the records if absent.
     #[serde(skip)]
     pub checkpoint_dir: Option<PathBuf>,
 
-    /// Take options from a TOML file, such as `k = 4`; the command line wins.
+    /// TOML file from which further options were read.
     #[serde(skip)]
     pub config: Option<PathBuf>,
 }
 
-/// A K that does not suit the problem.
+/// Reasons why `--k` does not fit the problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KError {
-    /// An update cannot hold more coordinates than there are.
+    /// K exceeds the dimension.
     #[error(
-        "--k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}, or leave it out"
+        "--k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}, or omit it"
     )]
     TooLarge {
-        /// The K asked for.
+        /// The given K.
         k: u32,
         /// The dimension d.
         dimension: usize,
     },
-    /// The list has another length.
+    /// The length of the list is not the number of workers.
     #[error(transparent)]
     Each(#[from] EachError),
 }
 
-/// Each board is one worker.
+/// `--workers` is not the number of boards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--workers {workers} does not fit the {} given; leave it out, or give as many",
-    counted(*board_count as u64, "board that is", "boards that are")
+    "--workers {workers} differs from the number of boards, {board_count}; omit it, or name as many boards"
 )]
 pub struct WorkersError {
-    /// The workers asked for.
+    /// The given number of workers.
     pub workers: u16,
-    /// The boards or ports that are given.
+    /// Number of boards or ports.
     pub board_count: usize,
 }
 
 impl Options {
-    /// The number of workers n: one for each board; where boards are simulated (`None`), as many as
-    /// asked for, or 4.
+    /// Returns the number of workers n: one per board, or in simulation (`None`) the given number or 4.
     ///
-    /// A split into rows, [`Split::OneEach`], has its own number.
+    /// [`Split::OneEach`] has its own number.
     pub fn worker_count(&self, board_count: Option<usize>) -> Result<usize, WorkersError> {
         match (self.workers, board_count) {
             (Some(workers), Some(board_count)) if usize::from(workers) != board_count => {
@@ -202,7 +199,7 @@ impl Options {
         }
     }
 
-    /// The K of each worker for data of this dimension: those asked for, or d/16 and at least 1.
+    /// Returns the K of each worker for data of this dimension; the default is d/16, at least 1.
     pub fn k(&self, dimension: usize, worker_count: usize) -> Result<Vec<u32>, KError> {
         if let Some(&k) = self.k.iter().find(|&&k| k as usize > dimension) {
             return Err(KError::TooLarge { k, dimension });
@@ -212,12 +209,12 @@ impl Options {
         Ok(each::of("--k", given, worker_count)?)
     }
 
-    /// The probability with which each worker takes part in a round.
+    /// Returns the probability of each worker to participate in a round.
     pub fn participation(&self, worker_count: usize) -> Result<Vec<f64>, EachError> {
         each::of("--participation", &self.participation, worker_count)
     }
 
-    /// Every option by its long name, defaults included, those without a value left out.
+    /// Returns the options by their long names, including defaults but not those without a value.
     pub fn record(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(options)) => options,
@@ -227,49 +224,49 @@ impl Options {
 }
 
 choices! {
-    /// The method that minimises f.
+    /// A training method.
     pub enum Method {
-        /// EF21 with TopK: error feedback, K coordinates a round
+        /// EF21: error feedback with compressed differences
         Ef21 = "ef21",
-        /// EF21-W: gradients are weighed by the workers' smoothness before they are compressed
+        /// EF21-W: weights gradients by the workers' smoothness before compression
         Ef21W = "ef21-w",
-        /// EF21 on the cloned problem: a worker with a large L_i counts as several (simulation)
+        /// EF21 on the cloned problem: a worker with a large L_i counts as several (only in simulation)
         Ef21Clone = "ef21-clone",
-        /// EF21+: the update starts from zero where that is closer
+        /// EF21+: sends the compressed gradient instead if that is closer
         Ef21Plus = "ef21+",
-        /// EF21-SGDM: the gradients are averaged over rounds
+        /// EF21-SGDM: averages gradients over rounds
         Ef21Sgdm = "ef21-sgdm",
-        /// EF21-HB: the server's step has momentum
+        /// EF21-HB: adds heavy-ball momentum to the server's step
         Ef21Hb = "ef21-hb",
-        /// EF21-Prox: an l1 norm beside f, by a proximal step
+        /// EF21-Prox: adds an l1 norm to f, by a proximal step
         Ef21Prox = "ef21-prox",
-        /// EF14: classic error feedback, a rival
+        /// EF14: classic error feedback, for comparison
         Ef14 = "ef14",
-        /// EControl: error feedback with a gain, a rival
+        /// EControl: error feedback with a gain, for comparison
         Econtrol = "econtrol",
-        /// TopK without feedback, which stalls
+        /// DCGD: compression without error feedback, which stalls; for comparison
         Dcgd = "dcgd",
-        /// Gradient descent: all d coordinates a round
+        /// Gradient descent: sends all d coordinates
         Gd = "gd",
     }
 }
 
 choices! {
-    /// The compressor C.
+    /// A compressor C.
     pub enum Compressor {
-        /// The K largest magnitudes
+        /// The K entries of largest magnitude
         Topk = "topk",
-        /// K coordinates drawn from --seed
+        /// K random entries, drawn from --seed
         Randk = "randk",
-        /// The K largest magnitudes as powers of two, 6 bits each
+        /// The K entries of largest magnitude, rounded to powers of two: 6 bits per value
         Natural = "natural",
-        /// The signs of all coordinates and one magnitude
+        /// The signs of all entries and one magnitude
         Sign = "sign",
     }
 }
 
 impl Compressor {
-    /// What a worker is told of it.
+    /// Returns its form in messages.
     pub fn wire(self, seed: u32) -> method::Compressor {
         match self {
             Self::Topk => method::Compressor::TopK,
@@ -281,21 +278,21 @@ impl Compressor {
 }
 
 choices! {
-    /// Where smoothness constants come from.
+    /// Source of the smoothness constants.
     pub enum Constants {
         /// The host computes L and all L_i from the data
         Data = "data",
-        /// Every board tells an upper bound of its L_i; of the data the host needs to know nothing
+        /// Every board reports an upper bound of its L_i; the host does not need the data
         Boards = "boards",
     }
 }
 
 choices! {
-    /// What g_i⁰ is.
+    /// Initial estimators g_i⁰.
     pub enum Init {
         /// ∇f_i(x⁰): one dense update of 32-bit values
         Full = "full",
-        /// C(∇f_i(x⁰)): an update like any other
+        /// C(∇f_i(x⁰)): an ordinary update
         Compressed = "compressed",
         /// 0: nothing is sent
         Zero = "zero",
@@ -313,21 +310,21 @@ impl From<Init> for message::Init {
 }
 
 choices! {
-    /// How a worker learns the next model.
+    /// How the next model is sent to workers.
     pub enum Downlink {
-        /// The whole model travels
+        /// Sends the whole model
         Dense = "dense",
-        /// What changed in the sum of the g_i travels; each worker takes the step itself
+        /// Sends the changes of the sum of the g_i; workers take the step
         Sparse = "sparse",
-        /// EF21-P: the K largest changes of the model travel, and the rest is made up for later
+        /// EF21-P: sends the K largest changes of the model, with error feedback
         Ef21P = "ef21-p",
-        /// EF21-BC: the K largest changes of the sum travel, and the rest is made up for later
+        /// EF21-BC: sends the K largest changes of the sum, with error feedback
         Ef21Bc = "ef21-bc",
     }
 }
 
 impl Downlink {
-    /// What a worker is told of it.
+    /// Returns its form in messages.
     pub fn wire(self) -> message::Downlink {
         match self {
             Self::Dense => message::Downlink::Dense,
@@ -336,7 +333,7 @@ impl Downlink {
         }
     }
 
-    /// Whether the server compresses what it sends.
+    /// Returns whether the server compresses the downlink.
     pub fn is_compressed(self) -> bool {
         match self {
             Self::Ef21P | Self::Ef21Bc => true,

@@ -338,7 +338,7 @@ fn k_depends_on_the_dimension_unless_given() {
     assert_eq!(given.k(65, 3), Ok(vec![65; 3]));
     assert_eq!(
         given.k(64, 3).unwrap_err().to_string(),
-        "--k 65 exceeds the dimension of the model, 64; give 1 to 64, or leave it out"
+        "--k 65 exceeds the dimension of the model, 64; give 1 to 64, or omit it"
     );
 }
 
@@ -350,11 +350,11 @@ fn list_has_one_value_per_worker() {
         assert_eq!(given.participation(2), Ok(vec![1.0, 0.5]));
         assert_eq!(
             given.k(64, 4).unwrap_err().to_string(),
-            "--k lists 2 values for 4 workers; give one for all, or one for each"
+            "--k lists 2 values for 4 workers; give one for all, or one per worker"
         );
         assert_eq!(
             given.participation(1).unwrap_err().to_string(),
-            "--participation lists 2 values for 1 worker; give one for all, or one for each"
+            "--participation lists 2 values for 1 worker; give one for all, or one per worker"
         );
         let record = given.record();
         assert_eq!((&record["k"], &record["value-bits"]), (&[1, 4][..].into(), &8.into()));
@@ -369,7 +369,7 @@ fn workers_must_match_the_boards() {
     assert_eq!([None, Some(20)].map(|boards| given.worker_count(boards)), [Ok(20), Ok(20)]);
     assert_eq!(
         given.worker_count(Some(2)).unwrap_err().to_string(),
-        "--workers 20 does not fit the 2 boards that are given; leave it out, or give as many"
+        "--workers 20 differs from the number of boards, 2; omit it, or name as many boards"
     );
 }
 

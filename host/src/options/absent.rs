@@ -1,4 +1,4 @@
-//! What becomes of a round when a worker is silent, as a user asks for it.
+//! Straggler policy: what to do when a worker is silent.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -6,10 +6,10 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Whether rounds wait for workers that are silent.
+/// Straggler policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Absent {
-    /// Rounds wait; a run on real links ends after this many seconds of silence.
+    /// Rounds wait. A run on real links ends after this many seconds of silence.
     Wait(f64),
     /// Rounds close without a worker after this many seconds of silence.
     Skip(f64),
@@ -17,9 +17,9 @@ pub enum Absent {
 
 /// Default silence time-out, in seconds.
 const SECONDS: f64 = 5.0;
-/// The same for a run that waits: long enough to find a cable or to restart a serial server.
+/// Default deadline of a waiting run, in seconds: enough to replace a cable or restart a serial server.
 const DEADLINE: f64 = 120.0;
-/// Seconds that may be asked for: a millisecond to thirty years.
+/// Valid numbers of seconds: a millisecond to thirty years.
 const LEGAL: RangeInclusive<f64> = 1e-3..=1e9;
 
 impl Default for Absent {
@@ -28,13 +28,13 @@ impl Default for Absent {
     }
 }
 
-/// The text is not an [`Absent`].
+/// A text is not an [`Absent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("give wait, wait=SECONDS, skip or skip=SECONDS, with a number from 0.001 to 1e9")]
 pub struct AbsentError;
 
 impl Absent {
-    /// For how long a round waits; none for ever.
+    /// Returns the time-out of a round; `None` waits forever.
     pub fn patience(self) -> Option<Duration> {
         match self {
             Self::Wait(_) => None,
@@ -42,7 +42,7 @@ impl Absent {
         }
     }
 
-    /// For how long a run on real links looks for a worker without which it cannot go on.
+    /// Returns how long a run on real links searches for a worker without which it cannot continue.
     pub fn deadline(self) -> Duration {
         Duration::from_secs_f64(match self {
             Self::Wait(seconds) => seconds,
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absences_are_read_and_written_alike() {
+    fn policy_round_trips() {
         for (text, absent) in [
             ("wait", Absent::Wait(120.0)),
             ("wait=3600", Absent::Wait(3600.0)),

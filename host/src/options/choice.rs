@@ -1,23 +1,23 @@
-//! Options with a name out of a list.
+//! Options whose value is a name from a list.
 
-/// A value that is chosen by its name.
+/// A value chosen by its name.
 pub trait Choice: Copy + PartialEq + 'static {
-    /// Every value, in the order of `--help`.
+    /// All values, in the order of `--help`.
     const ALL: &'static [Self];
 
-    /// Its name on the command line and in records.
+    /// Returns its name on the command line and in records.
     fn name(self) -> &'static str;
 
-    /// What it is, for `--help`.
+    /// Returns its description in `--help`.
     fn about(self) -> &'static str;
 
-    /// The value of this name.
+    /// Returns the value of this name.
     fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|choice| choice.name() == name)
     }
 }
 
-/// Defines an enum and its [`Choice`]: the comment of a variant, in one line, is what `--help` says of it.
+/// Defines an enum and its [`Choice`]. The doc comment of a variant, one line, is its text in `--help`.
 macro_rules! choices {
     (
         $(#[$meta:meta])*

@@ -1,12 +1,12 @@
-//! Options with one value for all workers, or one for each: `--k 4`, `--k 1,4,4`.
+//! Options with one value for all workers, or one per worker: `--k 4`, `--k 1,4,4`.
 
 use crate::units::quantity::counted;
 use serde::{Serialize, Serializer};
 
-/// A list whose length is not the number of workers.
+/// The length of a list is not the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{option} lists {} for {}; give one for all, or one for each",
+    "{option} lists {} for {}; give one for all, or one per worker",
     counted(*given as u64, "value", "values"),
     counted(*workers as u64, "worker", "workers")
 )]
@@ -19,7 +19,7 @@ pub struct EachError {
     pub workers: usize,
 }
 
-/// The value of each worker: what is given once is for all.
+/// Returns the value of each worker. A single value is for all.
 pub fn of<T: Copy>(option: &'static str, given: &[T], workers: usize) -> Result<Vec<T>, EachError> {
     match *given {
         [value] => Ok(vec![value; workers]),
@@ -28,7 +28,7 @@ pub fn of<T: Copy>(option: &'static str, given: &[T], workers: usize) -> Result<
     }
 }
 
-/// One value as itself, several as a list.
+/// Serializes a single value as itself, several as a list.
 pub fn serialize<T: Serialize, S: Serializer>(
     given: &[T],
     serializer: S,

@@ -1,35 +1,35 @@
-//! What a link does wrong, as a user asks for it.
+//! Faults injected on links.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// Faults of a link: probabilities, each for every frame on its own but where it says otherwise, and whether reads are cut.
+/// Faults of a link. Probabilities are per frame and independent unless stated otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
     /// Probability that a frame is lost.
     pub loss: f64,
-    /// Probability that with a frame an outage of this direction begins, of up to 32 frames: the link is half open.
+    /// Probability that a frame begins an outage of its direction, of up to 32 frames.
     pub outage: f64,
-    /// Probability that a frame loses its end.
+    /// Probability that a frame is truncated.
     pub cut: f64,
     /// Probability that a bit of a frame is flipped.
     pub corrupt: f64,
-    /// Probability for every byte that another one arrives, as where the two ends differ in their rates.
+    /// Probability per byte that it is replaced, as with mismatched baud rates.
     pub garble: f64,
-    /// Probability that stray bytes come before a frame, as when a board boots.
+    /// Probability of stray bytes before a frame, as when a board boots.
     pub noise: f64,
     /// Probability that a frame arrives twice.
     pub duplicate: f64,
-    /// Whether the bytes arrive in pieces cut anywhere.
+    /// True if reads are split anywhere.
     pub split: bool,
 }
 
-/// The fault that has no probability.
+/// The fault without a probability.
 const SPLIT: &str = "split";
 
 impl Faults {
-    /// The probabilities by the names of the faults.
+    /// Returns the probabilities by the names of their faults.
     fn probabilities(&mut self) -> [(&'static str, &mut f64); 7] {
         [
             ("loss", &mut self.loss),
@@ -43,22 +43,22 @@ impl Faults {
     }
 }
 
-/// Why a text is not a list of [`Faults`].
+/// Reasons why a text is not a list of [`Faults`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultsError {
-    /// No fault has this name.
+    /// Unknown name.
     #[error(
-        "unknown fault `{0}`; give some of loss=P, outage=P, cut=P, corrupt=P, garble=P, noise=P, duplicate=P and split, \
-         separated by commas, or none"
+        "unknown fault `{0}`; give none, or some of loss=P, outage=P, cut=P, corrupt=P, garble=P, noise=P, \
+         duplicate=P and split, separated by commas"
     )]
     Unknown(String),
-    /// The number is missing, is none, or is no probability.
+    /// Missing or invalid probability.
     #[error("`{0}` lacks a probability; give a number from 0 to 1, such as loss=0.2")]
     Probability(String),
-    /// `split` is or is not.
-    #[error("`{0}` has a value too many; write split alone")]
+    /// A value for `split`.
+    #[error("`{0}`: split takes no value; write only split")]
     Valued(String),
-    /// The same fault again.
+    /// A fault given twice.
     #[error("`{0}` is given twice; give each fault once")]
     Repeated(String),
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read_and_written_alike() {
+    fn faults_round_trip() {
         for (text, faults) in [
             ("none", Faults::default()),
             ("split", Faults { split: true, ..Faults::default() }),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bad_part_is_named() {
+    fn invalid_part_is_named() {
         for (text, error) in [
             ("", FaultsError::Unknown("".into())),
             ("loss=0.2,", FaultsError::Unknown("".into())),

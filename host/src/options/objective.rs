@@ -1,4 +1,4 @@
-//! The function f that is minimised.
+//! The objective f, which is minimised.
 
 use super::choice::choices;
 use smidgen_firmware::least_squares::LeastSquares;
@@ -9,21 +9,21 @@ use smidgen_firmware::softmax::Softmax;
 use smidgen_protocol::message;
 
 choices! {
-    /// What is made of a row: its loss.
+    /// The loss of a row.
     pub enum Objective {
         /// Logistic regression: two classes
         Logistic = "logistic",
-        /// Least squares: labels are real targets
+        /// Least squares: real targets
         LeastSquares = "least-squares",
         /// Softmax regression: up to 64 classes
         Softmax = "softmax",
-        /// Perceptron with 32 hidden units: up to 64 classes; it starts at random (--seed), and its step is auto or a number: no theory has one
+        /// Perceptron with 32 hidden units: up to 64 classes, random start, --step auto or a number (no theory)
         Perceptron = "perceptron",
     }
 }
 
 impl Objective {
-    /// The name by which a worker knows it.
+    /// Returns its name in the messages of workers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Logistic => Logistic::NAME,
@@ -35,7 +35,7 @@ impl Objective {
 }
 
 choices! {
-    /// What is added to the loss of the data, over all coordinates of the model.
+    /// A regulariser, over all coordinates of the model.
     pub enum Regulariser {
         /// λ·Σ x²/(1+x²)
         Nonconvex = "nonconvex",

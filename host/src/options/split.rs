@@ -1,9 +1,9 @@
-//! How rows are dealt out to workers.
+//! Distribution of rows to workers.
 
 use super::choice::choices;
 
 choices! {
-    /// A rule that deals the rows of a data set out to workers.
+    /// A rule that distributes the rows of a data set to workers.
     pub enum Split {
         /// Equal blocks in file order; the last worker also takes the remainder
         Contiguous = "contiguous",

@@ -1,27 +1,27 @@
-//! The step size γ that a user asks for.
+//! The requested step size γ.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// How the step size γ is found.
+/// Choice of the step size γ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    /// 1/(L + L_QM·ξ(α)), the step of EF21.
+    /// 1/(L + L_QM·ξ(α)), the step size of EF21.
     Qm,
-    /// 1/(L + L_AM·ξ(α)), the step of "Error Feedback Reloaded", Theorem 3.
+    /// 1/(L + L_AM·ξ(α)), the step size of "Error Feedback Reloaded", Theorem 3.
     Am,
-    /// From theory on, tuned between rounds from the losses that workers report.
+    /// Starts from theory, and is tuned from round to round by the losses that workers report.
     Auto,
-    /// The exact root where theory gives a simpler bound of it.
+    /// The exact root of which theory gives a simpler bound.
     Exact,
-    /// From rare features: who owns which coordinates (Error Feedback Reloaded).
+    /// By rare features: which worker has which coordinates ("Error Feedback Reloaded").
     Rare,
-    /// This number, greater than 0, whatever theory says.
+    /// This number, greater than 0.
     Fixed(f64),
 }
 
-/// The text is not a [`Step`].
+/// A text is not a [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("give qm, am, auto, exact, rare or a number greater than 0: one from 1e-100 to 1e100")]
 pub struct StepError;
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_read_and_written_alike() {
+    fn step_round_trips() {
         for step in [
             Step::Qm,
             Step::Am,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_step_is_refused() {
+    fn invalid_step_is_refused() {
         for text in ["", "qn", "0", "-1", "inf", "nan", "5e-324", "1e308"] {
             assert_eq!(text.parse::<Step>(), Err(StepError), "{text}");
         }
