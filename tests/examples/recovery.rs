@@ -6,7 +6,7 @@
 use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::experiment;
-use smidgen_tests::faulty::{FaultySimulation, Mishap};
+use smidgen_tests::faulty::{Fault, FaultySimulation};
 use std::time::Duration;
 
 const ROUNDS: u32 = 2000;
@@ -25,12 +25,12 @@ fn main() {
         if loss > 0.0 {
             row(loss, "frames of a round are lost", &mut lossy, clean);
         }
-        for (what, mishap, journals) in [
-            ("a board restarts", Mishap::Reboot, false),
-            ("a board restarts, with a journal", Mishap::Reboot, true),
-            ("a link is pulled for a second", Mishap::Unplug(Duration::from_secs(1)), false),
+        for (what, fault, journals) in [
+            ("a board restarts", Fault::Reboot, false),
+            ("a board restarts, with a journal", Fault::Reboot, true),
+            ("a link is pulled for a second", Fault::Unplug(Duration::from_secs(1)), false),
         ] {
-            let all = durations(loss, Some(mishap), journals);
+            let all = durations(loss, Some(fault), journals);
             let mut struck: Vec<_> = all
                 .chunks(REBOOT_PERIOD as usize)
                 .map(|rounds| *rounds.iter().max().expect("a chunk is not empty"))
@@ -52,8 +52,8 @@ fn median(durations: &mut [Duration]) -> Duration {
     durations[durations.len() / 2]
 }
 
-/// How long every round took, from the second on; a mishap befalls one worker after the other.
-fn durations(loss: f64, mishap: Option<Mishap>, journals: bool) -> Vec<Duration> {
+/// How long every round took, from the second on; a fault befalls one worker after the other.
+fn durations(loss: f64, fault: Option<Fault>, journals: bool) -> Vec<Duration> {
     let options = format!("--workers 8 --k 4 --step am --rounds {ROUNDS} --faults loss={loss}");
     let experiment = experiment(&options);
     let mut world = FaultySimulation::new(&experiment);
@@ -67,9 +67,9 @@ fn durations(loss: f64, mishap: Option<Mishap>, journals: bool) -> Vec<Duration>
             Event::Closed(closed) => {
                 let now = world.now();
                 durations.extend(closed_at.replace(now).map(|before| now - before));
-                if let Some(mishap) = mishap.filter(|_| closed.round % REBOOT_PERIOD == 10) {
+                if let Some(fault) = fault.filter(|_| closed.round % REBOOT_PERIOD == 10) {
                     let worker = (closed.round / REBOOT_PERIOD) as usize % 8;
-                    world.plan(now + Duration::from_millis(3), worker, mishap);
+                    world.plan(now + Duration::from_millis(3), worker, fault);
                 }
                 world.aggregator().proceed();
             }

@@ -2,7 +2,7 @@
 
 use crate::flash::{DATA_PAGES, Flash, PAGES};
 use smidgen::run::experiment::Experiment;
-use smidgen::world::fault_injector::Fate;
+use smidgen::world::fault_injector::LineStatistics;
 use smidgen::world::simulation::{self, Arrival, Board, EVALUATION, SimulatedBoard, Simulation};
 use smidgen::world::{Clock, Measured, World, WorldError};
 use smidgen_aggregator::{Aggregator, Event};
@@ -24,7 +24,7 @@ const HEARD_MAX: usize = 256;
 
 /// What may happen to a worker, whatever it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
+pub enum Fault {
     /// It is restarted and forgets everything, but for its journal.
     Reboot,
     /// Its power fails after this many more words of its flash are written; then it is restarted.
@@ -61,7 +61,7 @@ pub enum Mishap {
 /// What is going to happen to a board.
 #[derive(Debug)]
 enum Planned {
-    Mishap(Mishap),
+    Fault(Fault),
     /// Its link works again.
     Replugged,
 }
@@ -69,7 +69,7 @@ enum Planned {
 /// The latest frames on all lines, as an eavesdropper has them.
 type Heard = Rc<RefCell<VecDeque<Vec<u8>>>>;
 
-/// A simulation with mishaps.
+/// A simulation with planned faults of boards.
 #[derive(Debug)]
 pub struct FaultySimulation {
     simulation: Simulation<FaultyBoard>,
@@ -77,7 +77,7 @@ pub struct FaultySimulation {
     planned: BTreeMap<(Duration, u64), (usize, Planned)>,
     sequence: u64,
     heard: Heard,
-    occurred: Vec<Mishap>,
+    occurred: Vec<Fault>,
 }
 
 impl FaultySimulation {
@@ -114,9 +114,9 @@ impl FaultySimulation {
         self.simulation.boards_mut()[worker].reboots.push(round);
     }
 
-    /// Plans a mishap of a board.
-    pub fn plan(&mut self, at: Duration, board: usize, mishap: Mishap) {
-        self.push(at, board, Planned::Mishap(mishap));
+    /// Plans a fault of a board.
+    pub fn plan(&mut self, at: Duration, board: usize, fault: Fault) {
+        self.push(at, board, Planned::Fault(fault));
     }
 
     fn push(&mut self, at: Duration, board: usize, what: Planned) {
@@ -124,8 +124,8 @@ impl FaultySimulation {
         self.planned.insert((at, self.sequence), (board, what));
     }
 
-    /// The mishaps that have taken place.
-    pub fn mishaps(&self) -> &[Mishap] {
+    /// The faults that have occurred.
+    pub fn occurred(&self) -> &[Fault] {
         &self.occurred
     }
 
@@ -135,9 +135,9 @@ impl FaultySimulation {
     }
 
     /// Ends all that goes wrong: lines are perfect, workers quick, and what was planned does not take place.
-    pub fn heal(&mut self) {
+    pub fn clear_faults(&mut self) {
         self.planned.retain(|_, (_, what)| matches!(what, Planned::Replugged));
-        self.simulation.boards_mut().iter_mut().for_each(FaultyBoard::heal);
+        self.simulation.boards_mut().iter_mut().for_each(FaultyBoard::clear_faults);
     }
 
     /// The time since the run began.
@@ -156,9 +156,9 @@ impl FaultySimulation {
     }
 
     /// What happened to the bytes for a worker, and to the bytes from it.
-    pub fn fates(&self, worker: usize) -> (Fate, Fate) {
+    pub fn line_statistics(&self, worker: usize) -> (LineStatistics, LineStatistics) {
         let board = &self.simulation.boards()[worker].board;
-        (board.down.fate(), board.up.fate())
+        (board.down.statistics(), board.up.statistics())
     }
 
     /// Bytes that reached a worker before it was restarted, and with it their counters.
@@ -176,30 +176,30 @@ impl FaultySimulation {
         self.simulation.drain();
     }
 
-    fn happen(&mut self, board: usize, mishap: Mishap) {
-        self.occurred.push(mishap);
+    fn happen(&mut self, board: usize, fault: Fault) {
+        self.occurred.push(fault);
         let now = self.now();
         let struck = &mut self.simulation.boards_mut()[board];
-        match mishap {
-            Mishap::Reboot => struck.restart(now),
-            Mishap::PowerCut(words) => {
+        match fault {
+            Fault::Reboot => struck.restart(now),
+            Fault::PowerCut(words) => {
                 struck.journal.iter_mut().for_each(|journal| journal.flash().cut_after(words));
             }
-            Mishap::Unplug(time) => self.unplug(board, time),
-            Mishap::Slow(evaluation) => struck.evaluation = evaluation,
-            Mishap::Drowsy(drowsiness) => struck.drowsiness = drowsiness,
-            Mishap::Swap { with, noticed } => {
+            Fault::Unplug(time) => self.unplug(board, time),
+            Fault::Slow(evaluation) => struck.evaluation = evaluation,
+            Fault::Drowsy(drowsiness) => struck.drowsiness = drowsiness,
+            Fault::Swap { with, noticed } => {
                 self.simulation.exchange(board, with);
                 if noticed {
                     [board, with].into_iter().for_each(|board| self.reconnect(board));
                 }
             }
-            Mishap::Replay { up, ago } => {
+            Fault::Replay { up, ago } => {
                 let frame = self.heard.borrow().iter().rev().nth(ago).cloned();
                 frame.into_iter().for_each(|frame| self.inject(board, up, frame));
             }
-            Mishap::Forge { up } => self.inject(board, up, forged(up)),
-            Mishap::Displace(other, time) => {
+            Fault::Forge { up } => self.inject(board, up, forged(up)),
+            Fault::Displace(other, time) => {
                 self.simulation.exchange(board, other);
                 self.reconnect(board);
                 self.unplug(other, time);
@@ -257,7 +257,7 @@ impl World for FaultySimulation {
             && let Some((_, (board, what))) = self.planned.pop_first()
         {
             match what {
-                Planned::Mishap(mishap) => self.happen(board, mishap),
+                Planned::Fault(fault) => self.happen(board, fault),
                 Planned::Replugged => self.reconnect(board),
             }
             self.silence_restarted();
@@ -333,9 +333,9 @@ impl FaultyBoard {
         }
     }
 
-    fn heal(&mut self) {
-        self.board.down.heal();
-        self.board.up.heal();
+    fn clear_faults(&mut self) {
+        self.board.down.clear_faults();
+        self.board.up.clear_faults();
         self.journal.iter_mut().for_each(|journal| journal.flash().restore_power());
         (self.evaluation, self.drowsiness) = (EVALUATION, Duration::ZERO);
     }

@@ -1,7 +1,7 @@
 //! A run that everything happens to, drawn from a seed, in the spirit of TigerBeetle's VOPR.
 //!
 //! ```text
-//! seed ─> problem, method, workers │ faults of lines │ mishaps of workers │ ends of the host
+//! seed ─> problem, method, workers │ faults of lines │ faults of workers │ ends of the host
 //! phase one: all of it at once, the checkers look at every round
 //! phase two: nothing goes wrong any more, and the run must end in good time
 //! ```
@@ -10,7 +10,7 @@
 //! worker (`--absent skip`).
 
 use crate::conformance::{experiment, sealed};
-use crate::faulty::{FaultySimulation, Mishap};
+use crate::faulty::{Fault, FaultySimulation};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -46,7 +46,7 @@ pub struct Case {
     /// Rounds of phase one.
     rounds: u32,
     /// What happens to workers, as parts of the time that the run would take.
-    mishaps: Vec<(f64, usize, Mishap)>,
+    board_faults: Vec<(f64, usize, Fault)>,
     /// Rounds behind which the host ends and another one goes on.
     host_ends: BTreeSet<u32>,
     /// Whether workers have journals.
@@ -164,65 +164,69 @@ impl Case {
             seed % OPTION_SEEDS
         );
         let count = if forgetful { 0 } else { rng.random_range(0..=REBOOTS_MAX) };
-        let mut mishaps: Vec<_> = (0..count).map(|_| Mishap::Reboot).collect();
+        let mut board_faults: Vec<_> = (0..count).map(|_| Fault::Reboot).collect();
         for _ in 0..rng.random_range(0..4) {
-            mishaps.push(Mishap::Unplug(Duration::from_millis(rng.random_range(1..20_000))));
+            board_faults.push(Fault::Unplug(Duration::from_millis(rng.random_range(1..20_000))));
         }
         for _ in 0..rng.random_range(0..3) {
-            mishaps.push(Mishap::Slow(Duration::from_millis(rng.random_range(1..3_000))));
+            board_faults.push(Fault::Slow(Duration::from_millis(rng.random_range(1..3_000))));
         }
         for _ in 0..rng.random_range(0..4) {
-            mishaps.push(Mishap::Drowsy(Duration::from_millis(rng.random_range(1..100))));
+            board_faults.push(Fault::Drowsy(Duration::from_millis(rng.random_range(1..100))));
         }
         for _ in 0..if workers > 1 { rng.random_range(0..4) } else { 0 } {
-            mishaps.push(draw_move(&mut rng, workers));
+            board_faults.push(draw_move(&mut rng, workers));
         }
-        let mut place = |mishap| (draw_time(&mut rng), rng.random_range(0..workers), mishap);
-        let mut mishaps: Vec<_> = mishaps.into_iter().map(&mut place).collect();
+        let mut place = |fault| (draw_time(&mut rng), rng.random_range(0..workers), fault);
+        let mut board_faults: Vec<_> = board_faults.into_iter().map(&mut place).collect();
         let ends = if forgetful { 0 } else { rng.random_range(0..3) };
         let host_ends = (0..ends).map(|_| rng.random_range(0..rounds)).collect();
         let faults = draw_faults(&mut rng);
         let journals = rng.random_bool(0.5);
         if journals {
             for _ in 0..if forgetful { rng.random_range(0..=REBOOTS_MAX) } else { 0 } {
-                mishaps.push((draw_time(&mut rng), rng.random_range(0..workers), Mishap::Reboot));
+                board_faults.push((
+                    draw_time(&mut rng),
+                    rng.random_range(0..workers),
+                    Fault::Reboot,
+                ));
             }
             for _ in 0..rng.random_range(0..=POWER_CUTS_MAX) {
-                let cut = Mishap::PowerCut(rng.random_range(1..1_500));
+                let cut = Fault::PowerCut(rng.random_range(1..1_500));
                 // Data are written when they come, which is early.
-                mishaps.push((draw_time(&mut rng) / 10.0, rng.random_range(0..workers), cut));
+                board_faults.push((draw_time(&mut rng) / 10.0, rng.random_range(0..workers), cut));
             }
         }
         let keyed = rng.random_bool(0.5);
         for _ in 0..if keyed { rng.random_range(0..ATTACKS_MAX) } else { 0 } {
-            mishaps.push((
+            board_faults.push((
                 draw_time(&mut rng),
                 rng.random_range(0..workers),
                 draw_attack(&mut rng),
             ));
         }
-        Self { options, faults, rounds, mishaps, host_ends, journals, keyed }
+        Self { options, faults, rounds, board_faults, host_ends, journals, keyed }
     }
 }
 
 /// What somebody does who hears all lines and can speak on them, but has not got the key.
-fn draw_attack(rng: &mut ChaCha8Rng) -> Mishap {
+fn draw_attack(rng: &mut ChaCha8Rng) -> Fault {
     let up = rng.random_bool(0.5);
     match rng.random_range(0..4) {
-        0 => Mishap::Forge { up },
-        1 => Mishap::Replay { up, ago: rng.random_range(0..256) },
+        0 => Fault::Forge { up },
+        1 => Fault::Replay { up, ago: rng.random_range(0..256) },
         // What was just sent: the answer that is awaited, or the question that is being answered.
-        _ => Mishap::Replay { up, ago: rng.random_range(0..8) },
+        _ => Fault::Replay { up, ago: rng.random_range(0..8) },
     }
 }
 
 /// Cables that are exchanged, or a board that is moved to the link of another one.
-fn draw_move(rng: &mut ChaCha8Rng, workers: usize) -> Mishap {
+fn draw_move(rng: &mut ChaCha8Rng, workers: usize) -> Fault {
     let other = rng.random_range(0..workers);
     if rng.random_bool(0.5) {
-        return Mishap::Swap { with: other, noticed: rng.random_bool(0.5) };
+        return Fault::Swap { with: other, noticed: rng.random_bool(0.5) };
     }
-    Mishap::Displace(other, Duration::from_millis(rng.random_range(1..20_000)))
+    Fault::Displace(other, Duration::from_millis(rng.random_range(1..20_000)))
 }
 
 /// When: most of it early, where set-up and the first rounds are, some of it long after a clean run would be over.
@@ -366,8 +370,8 @@ impl<'c> Torment<'c> {
         if case.journals {
             world = world.with_journals();
         }
-        for &(time, worker, mishap) in &case.mishaps {
-            world.plan(clean_time.mul_f64(time), worker, mishap);
+        for &(time, worker, fault) in &case.board_faults {
+            world.plan(clean_time.mul_f64(time), worker, fault);
         }
         let session = experiment.setup.session;
         Self {
@@ -381,7 +385,7 @@ impl<'c> Torment<'c> {
     }
 
     fn run(&mut self, transcripts: &[u64]) -> Result<Tally, String> {
-        let mut healed_at = None;
+        let mut cleared_at = None;
         let mut next = 0;
         loop {
             match self.world.next_event().map_err(|error| error.to_string())? {
@@ -390,8 +394,8 @@ impl<'c> Torment<'c> {
                     next += 1;
                     if closed.round == self.case.rounds {
                         self.count_faults();
-                        self.world.heal();
-                        healed_at = Some(self.world.now());
+                        self.world.clear_faults();
+                        cleared_at = Some(self.world.now());
                     }
                     self.go_on(closed.round);
                 }
@@ -400,7 +404,7 @@ impl<'c> Torment<'c> {
                 _ => {}
             }
         }
-        let took = self.world.now() - healed_at.ok_or("phase two did not begin")?;
+        let took = self.world.now() - cleared_at.ok_or("phase two did not begin")?;
         if took > HEALTHY_TIME_MAX {
             return Err(format!("{HEALTHY_ROUNDS} rounds without faults took {took:?}"));
         }
@@ -463,29 +467,29 @@ impl<'c> Torment<'c> {
     /// What went wrong until now.
     fn count_faults(&mut self) {
         for worker in 0..self.experiment.workers.len() {
-            let (down, up) = self.world.fates(worker);
-            for fate in [down, up] {
-                self.tally.lost += fate.lost_frames;
-                self.tally.outages += fate.outages;
-                self.tally.cut += fate.cut_frames;
-                self.tally.corrupted += fate.corrupted_frames;
-                self.tally.duplicated += fate.duplicated_frames;
-                self.tally.noises += fate.noises;
+            let (down, up) = self.world.line_statistics(worker);
+            for statistics in [down, up] {
+                self.tally.lost += statistics.lost_frames;
+                self.tally.outages += statistics.outages;
+                self.tally.cut += statistics.cut_frames;
+                self.tally.corrupted += statistics.corrupted_frames;
+                self.tally.duplicated += statistics.duplicated_frames;
+                self.tally.noises += statistics.noises;
             }
             self.tally.noticed += u64::from(self.world.aggregator().reboots(worker));
         }
         self.tally.power_cuts += self.world.power_failures();
-        for mishap in self.world.mishaps() {
-            match mishap {
-                Mishap::Reboot => self.tally.reboots += 1,
-                Mishap::PowerCut(_) => {}
-                Mishap::Unplug(_) => self.tally.unplugged += 1,
-                Mishap::Slow(_) => self.tally.slowed += 1,
-                Mishap::Drowsy(_) => self.tally.drowsy += 1,
-                Mishap::Swap { .. } => self.tally.swapped += 1,
-                Mishap::Displace(..) => self.tally.displaced += 1,
-                Mishap::Replay { .. } => self.tally.replayed += 1,
-                Mishap::Forge { .. } => self.tally.forged += 1,
+        for fault in self.world.occurred() {
+            match fault {
+                Fault::Reboot => self.tally.reboots += 1,
+                Fault::PowerCut(_) => {}
+                Fault::Unplug(_) => self.tally.unplugged += 1,
+                Fault::Slow(_) => self.tally.slowed += 1,
+                Fault::Drowsy(_) => self.tally.drowsy += 1,
+                Fault::Swap { .. } => self.tally.swapped += 1,
+                Fault::Displace(..) => self.tally.displaced += 1,
+                Fault::Replay { .. } => self.tally.replayed += 1,
+                Fault::Forge { .. } => self.tally.forged += 1,
             }
         }
     }
@@ -511,7 +515,7 @@ impl<'c> Torment<'c> {
 
     /// The bytes of a worker at the host, and those of the board of the same number.
     fn bytes(&mut self, worker: usize) -> Ends {
-        let ((down, up), at) = (self.world.fates(worker), self.world.worker(worker));
+        let ((down, up), at) = (self.world.line_statistics(worker), self.world.worker(worker));
         let (sent, arriving) = (down.sent, down.arriving());
         let explained = at.counters().bytes() + at.pending() as u64 + self.world.forgotten(worker);
         let rising = up.arriving() - self.world.dropped(worker);

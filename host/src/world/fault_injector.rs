@@ -7,7 +7,7 @@ use smidgen_protocol::frame::FRAME_LEN_MAX;
 
 /// What happened to the bytes that were put on a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fate {
+pub struct LineStatistics {
     /// Bytes put on the line.
     pub sent: u64,
     /// Bytes that never arrived.
@@ -30,7 +30,7 @@ pub struct Fate {
     pub noises: u64,
 }
 
-impl Fate {
+impl LineStatistics {
     /// Bytes that arrive in the end.
     pub const fn arriving(&self) -> u64 {
         self.sent + self.duplicated + self.foreign - self.lost
@@ -51,7 +51,7 @@ pub enum Direction {
 pub struct FaultInjector {
     faults: Faults,
     rng: ChaCha8Rng,
-    fate: Fate,
+    statistics: LineStatistics,
     /// Bytes of a stream since the last end of a frame.
     begun: Vec<u8>,
     /// Frames that an outage still swallows.
@@ -68,50 +68,50 @@ impl FaultInjector {
     pub fn new(faults: Faults, seed: u64, link: usize, direction: Direction) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(2 * link as u64 + u64::from(direction == Direction::Up));
-        Self { faults, rng, fate: Fate::default(), begun: Vec::new(), outage: 0 }
+        Self { faults, rng, statistics: LineStatistics::default(), begun: Vec::new(), outage: 0 }
     }
 
     /// No faults from now on.
-    pub fn heal(&mut self) {
+    pub fn clear_faults(&mut self) {
         (self.faults, self.outage) = (Faults::default(), 0);
     }
 
     /// What happened to the bytes so far.
-    pub const fn fate(&self) -> Fate {
-        self.fate
+    pub const fn statistics(&self) -> LineStatistics {
+        self.statistics
     }
 
     /// Puts a frame on the line; `deliver` gets what arrives, piece by piece and in order.
     pub fn pass(&mut self, frame: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
-        self.fate.sent += frame.len() as u64;
+        self.statistics.sent += frame.len() as u64;
         if self.chance(self.faults.noise) {
             let noise = self.noise();
             self.split(&noise, &mut deliver);
         }
         if self.swallows() {
-            self.fate.lost_frames += 1;
-            self.fate.lost += frame.len() as u64;
+            self.statistics.lost_frames += 1;
+            self.statistics.lost += frame.len() as u64;
             return;
         }
         let mut frame = frame.to_vec();
         self.damage(&mut frame);
         self.split(&frame, &mut deliver);
         if self.chance(self.faults.duplicate) {
-            self.fate.duplicated_frames += 1;
-            self.fate.duplicated += frame.len() as u64;
+            self.statistics.duplicated_frames += 1;
+            self.statistics.duplicated += frame.len() as u64;
             self.split(&frame, &mut deliver);
         }
     }
 
     /// Counts bytes that another sender put on the line.
     pub fn count_foreign(&mut self, len: usize) {
-        self.fate.foreign += len as u64;
+        self.statistics.foreign += len as u64;
     }
 
     /// Whether the next frame is lost, for itself or in an outage.
     fn swallows(&mut self) -> bool {
         if self.outage == 0 && self.chance(self.faults.outage) {
-            self.fate.outages += 1;
+            self.statistics.outages += 1;
             self.outage = self.rng.random_range(1..=OUTAGE_MAX);
         }
         let out = self.outage > 0;
@@ -124,8 +124,8 @@ impl FaultInjector {
         let len = self.rng.random_range(1..=NOISE_MAX);
         let text = self.rng.random_bool(0.5);
         let (from, to) = if text { (b' ', b'~') } else { (0, u8::MAX) };
-        self.fate.noises += 1;
-        self.fate.foreign += len as u64;
+        self.statistics.noises += 1;
+        self.statistics.foreign += len as u64;
         (0..len).map(|_| self.rng.random_range(from..=to)).collect()
     }
 
@@ -143,11 +143,11 @@ impl FaultInjector {
                 }
             }
         }
-        self.fate.corrupted_frames += u64::from(*frame != before);
+        self.statistics.corrupted_frames += u64::from(*frame != before);
         if self.chance(self.faults.cut) {
             let kept = self.rng.random_range(0..frame.len());
-            self.fate.cut_frames += 1;
-            self.fate.lost += (frame.len() - kept) as u64;
+            self.statistics.cut_frames += 1;
+            self.statistics.lost += (frame.len() - kept) as u64;
             frame.truncate(kept);
         }
     }
@@ -200,19 +200,24 @@ mod tests {
     }
 
     /// What arrives of a thousand frames.
-    fn arrivals(mut injector: FaultInjector) -> (Vec<Vec<u8>>, Fate) {
+    fn arrivals(mut injector: FaultInjector) -> (Vec<Vec<u8>>, LineStatistics) {
         let mut arrived = vec![];
         (0..1000).for_each(|_| injector.pass(&[3; 20], |piece| arrived.push(piece)));
-        (arrived, injector.fate())
+        (arrived, injector.statistics())
     }
 
     #[test]
-    fn every_byte_has_a_fate() {
-        let (arrived, fate) = arrivals(injector(BAD, 7, 0, Direction::Up));
-        assert_eq!(arrived.concat().len() as u64, fate.arriving());
-        let Fate { lost_frames, cut_frames, corrupted_frames, duplicated_frames, .. } = fate;
-        let tried = [lost_frames, cut_frames, corrupted_frames, duplicated_frames, fate.noises];
-        assert!(tried.iter().all(|&frames| frames > 30) && fate.outages > 1, "{fate:?}");
+    fn every_byte_is_counted() {
+        let (arrived, statistics) = arrivals(injector(BAD, 7, 0, Direction::Up));
+        assert_eq!(arrived.concat().len() as u64, statistics.arriving());
+        let LineStatistics { lost_frames, cut_frames, corrupted_frames, duplicated_frames, .. } =
+            statistics;
+        let tried =
+            [lost_frames, cut_frames, corrupted_frames, duplicated_frames, statistics.noises];
+        assert!(
+            tried.iter().all(|&frames| frames > 30) && statistics.outages > 1,
+            "{statistics:?}"
+        );
     }
 
     #[test]

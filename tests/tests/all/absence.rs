@@ -4,7 +4,7 @@ use smidgen::record::RoundRecord;
 use smidgen::world::World;
 use smidgen_aggregator::{Event, Reason};
 use smidgen_tests::conformance::{experiment, simulated, transcripts};
-use smidgen_tests::faulty::{FaultySimulation, Mishap};
+use smidgen_tests::faulty::{Fault, FaultySimulation};
 use std::time::Duration;
 
 const SKIP: &str = "--dataset digits --workers 4 --k 4 --rounds 600 --absent skip=0.2";
@@ -43,11 +43,11 @@ fn tell(world: &mut FaultySimulation, rounds: u32) -> Story {
     }
 }
 
-/// A run with a mishap of worker 2 after a hundred rounds or so.
-fn struck(options: &str, mishap: Mishap) -> (FaultySimulation, Story) {
+/// A run with a fault of worker 2 after a hundred rounds or so.
+fn struck(options: &str, fault: Fault) -> (FaultySimulation, Story) {
     let experiment = experiment(options);
     let mut world = FaultySimulation::new(&experiment);
-    world.plan(Duration::from_secs(3), 2, mishap);
+    world.plan(Duration::from_secs(3), 2, fault);
     let story = tell(&mut world, experiment.options().rounds);
     (world, story)
 }
@@ -67,20 +67,20 @@ fn assert_agreed(world: &mut FaultySimulation, workers: &[usize]) {
 fn a_pulled_link_costs_only_its_own_rounds() {
     for downlink in ["sparse", "dense", "ef21-p", "ef21-bc"] {
         let options = format!("{SKIP} --downlink {downlink}");
-        let (mut world, story) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
+        let (mut world, story) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
         assert_eq!((&story.left_out[..], &story.back[..]), (&[(2, None)][..], &[2][..]));
         let missed = story.absent.iter().filter(|&&absent| absent == 1).count();
         assert!((20..400).contains(&missed), "{downlink}: {missed} rounds without it");
         assert_eq!(story.absent.last(), Some(&0), "{downlink}");
         assert_agreed(&mut world, &[0, 1, 2, 3]);
-        let (_, again) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
+        let (_, again) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
         assert_eq!(again, story, "the same again");
     }
 }
 
 #[test]
 fn a_board_that_never_comes_back_is_missing_to_the_end() {
-    let (mut world, story) = struck(SKIP, Mishap::Unplug(Duration::from_secs(100_000)));
+    let (mut world, story) = struck(SKIP, Fault::Unplug(Duration::from_secs(100_000)));
     assert_eq!((&story.left_out[..], story.back.len()), (&[(2, None)][..], 0));
     assert_eq!(story.absent.last(), Some(&1));
     assert_agreed(&mut world, &[0, 1, 3]);
@@ -88,7 +88,7 @@ fn a_board_that_never_comes_back_is_missing_to_the_end() {
 
 #[test]
 fn a_board_that_became_slow_is_left_out_when_too_late() {
-    let (_, story) = struck(SKIP, Mishap::Slow(Duration::from_millis(700)));
+    let (_, story) = struck(SKIP, Fault::Slow(Duration::from_millis(700)));
     assert!(story.left_out.len() > 1 && story.back.len() > 1, "{story:?}");
     let missed = story.absent.iter().filter(|&&absent| absent == 1).count();
     assert!(missed > 50, "the others went on: {missed}");
@@ -110,7 +110,7 @@ fn the_loss_still_falls_when_a_quarter_of_the_boards_is_away() {
     let experiment = experiment(&options);
     let objective = experiment.objective();
     let (_, start) = objective.loss_and_norm_squared(&[0.0; 64]);
-    let (mut world, _) = struck(&options, Mishap::Unplug(Duration::from_secs(2)));
+    let (mut world, _) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
     let (_, end) = objective.loss_and_norm_squared(&world.aggregator().model());
     assert!(end < 1e-3 * start, "{end} of {start}");
 }

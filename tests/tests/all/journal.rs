@@ -9,7 +9,7 @@ use smidgen_firmware::journal::{
 };
 use smidgen_protocol::frame::checksum;
 use smidgen_tests::conformance::experiment;
-use smidgen_tests::faulty::{FaultySimulation, Mishap};
+use smidgen_tests::faulty::{Fault, FaultySimulation};
 use smidgen_tests::flash::{self, DATA_PAGES, Flash};
 use std::time::Duration;
 
@@ -271,7 +271,7 @@ fn run(options: &str, journals: bool, restart: Option<Duration>) -> (Vec<u64>, O
             Event::Closed(closed) => {
                 transcripts.push(closed.transcript);
                 if let Some(later) = restart.filter(|_| closed.round == 10) {
-                    world.plan(world.now() + later, 1, Mishap::Reboot);
+                    world.plan(world.now() + later, 1, Fault::Reboot);
                 }
                 match closed.round {
                     20 => world.aggregator().finish(),

@@ -5,7 +5,7 @@ use smidgen::world::transport::Address;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{experiment, run, sealed, simulated, transcripts};
 use smidgen_tests::emulation::start;
-use smidgen_tests::faulty::{FaultySimulation, Mishap};
+use smidgen_tests::faulty::{Fault, FaultySimulation};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -88,12 +88,12 @@ fn exchanged_cables_change_no_simulated_transcript() {
     for experiment in [sealed(plain()), plain()] {
         let mut world = FaultySimulation::new(&experiment);
         for (second, board, with) in [(1, 0, 3), (2, 1, 2), (3, 0, 1)] {
-            let swap = Mishap::Swap { with, noticed: second == 2 };
+            let swap = Fault::Swap { with, noticed: second == 2 };
             world.plan(Duration::from_secs(second), board, swap);
         }
-        world.plan(Duration::from_secs(4), 2, Mishap::Displace(3, Duration::from_secs(2)));
+        world.plan(Duration::from_secs(4), 2, Fault::Displace(3, Duration::from_secs(2)));
         let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(world.mishaps().len(), 4);
+        assert_eq!(world.occurred().len(), 4);
         assert_eq!(transcripts(&rounds), transcripts(&undisturbed));
     }
 }

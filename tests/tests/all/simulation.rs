@@ -11,7 +11,7 @@ use smidgen_tests::faulty::FaultySimulation;
 fn assert_bytes_explained(world: &mut FaultySimulation, workers: usize, what: &str) {
     world.drain();
     for worker in 0..workers {
-        let (down, up) = world.fates(worker);
+        let (down, up) = world.line_statistics(worker);
         let at_worker = world.worker(worker);
         let explained = at_worker.counters().bytes() + at_worker.pending() as u64;
         assert_eq!(
@@ -41,7 +41,7 @@ fn two_hundred_seeds_of_faults_leave_the_transcript() {
         assert_eq!(transcripts(&rounds), transcripts(&clean), "seed {seed}");
         assert_bytes_explained(&mut world, 4, &format!("seed {seed}"));
         for worker in 0..4 {
-            let (down, up) = world.fates(worker);
+            let (down, up) = world.line_statistics(worker);
             lost += down.lost + up.lost;
             corrupted += down.corrupted_frames + up.corrupted_frames;
             duplicated += down.duplicated + up.duplicated;

@@ -11,7 +11,6 @@ fn three_hundred_seeds_lose_nothing() {
     println!("{sum:?}");
     let Tally { lost, outages, cut, corrupted, duplicated, noises, .. } = sum;
     let tried = [lost, outages, cut, corrupted, duplicated, noises, sum.unplugged, sum.slowed];
-    let mishaps =
-        [sum.noticed, sum.host_ends, sum.swapped, sum.displaced, sum.replayed, sum.forged];
-    assert!(tried.into_iter().chain(mishaps).all(|n| n >= 50), "{sum:?}");
+    let faults = [sum.noticed, sum.host_ends, sum.swapped, sum.displaced, sum.replayed, sum.forged];
+    assert!(tried.into_iter().chain(faults).all(|n| n >= 50), "{sum:?}");
 }

@@ -1,7 +1,7 @@
 //! One direction of a modelled serial line.
 
 use crate::units::serial_line::byte_time;
-use crate::world::fault_injector::{Fate, FaultInjector};
+use crate::world::fault_injector::{FaultInjector, LineStatistics};
 use std::time::Duration;
 
 /// A wire that carries one byte after the other.
@@ -20,13 +20,13 @@ impl Wire {
     }
 
     /// Nothing goes wrong from now on.
-    pub fn heal(&mut self) {
-        self.faults.heal();
+    pub fn clear_faults(&mut self) {
+        self.faults.clear_faults();
     }
 
     /// What happened to the bytes so far.
-    pub fn fate(&self) -> Fate {
-        self.faults.fate()
+    pub fn statistics(&self) -> LineStatistics {
+        self.faults.statistics()
     }
 
     /// Puts a frame on the wire; `deliver` gets what arrives, and when, in order.
