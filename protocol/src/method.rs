@@ -32,6 +32,18 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method, with this η where it has one.
+    pub const fn all(eta: Ratio) -> [Self; 6] {
+        [
+            Self::Ef21,
+            Self::Ef21Plus,
+            Self::Ef14,
+            Self::Dcgd,
+            Self::Sgdm { eta },
+            Self::EControl { eta },
+        ]
+    }
+
     /// Returns whether the worker keeps a vector that the host does not know and cannot restore after a reboot.
     pub const fn has_local_state(self) -> bool {
         match self {
@@ -92,6 +104,11 @@ pub enum Compressor {
 }
 
 impl Compressor {
+    /// Every compressor, with this seed where it has one.
+    pub const fn all(seed: u32) -> [Self; 4] {
+        [Self::TopK, Self::RandK { seed }, Self::Natural, Self::Sign]
+    }
+
     /// Returns whether it draws its coordinates, so that it contracts in expectation only.
     pub const fn is_random(self) -> bool {
         match self {
@@ -203,6 +220,27 @@ pub fn draw(seed: u32, worker: u16, round: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each match is exhaustive, so the compiler leads from a new variant to its list.
+    #[test]
+    fn every_variant_is_listed() {
+        let method = |method| match method {
+            Method::Ef21 => 0,
+            Method::Ef21Plus => 1,
+            Method::Ef14 => 2,
+            Method::Dcgd => 3,
+            Method::Sgdm { .. } => 4,
+            Method::EControl { .. } => 5,
+        };
+        assert!(Method::all(Ratio::ONE).into_iter().map(method).eq(0..6));
+        let compressor = |compressor| match compressor {
+            Compressor::TopK => 0,
+            Compressor::RandK { .. } => 1,
+            Compressor::Natural => 2,
+            Compressor::Sign => 3,
+        };
+        assert!(Compressor::all(1).into_iter().map(compressor).eq(0..4));
+    }
 
     #[test]
     fn participation_rate_matches_probability() {

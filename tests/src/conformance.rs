@@ -1,6 +1,7 @@
 //! One body for all rungs: whatever the world, the same configuration gives the same transcripts.
 
 use smidgen::cli::{self, Command};
+use smidgen::options::Choice;
 use smidgen::record::RoundRecord;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::training::{Goal, TrainingError, collect};
@@ -23,10 +24,20 @@ pub const FEW_DIGITS: &str = "--dataset digits --rows 400 --k 4 --rounds 50";
 /// # Panics
 /// If they are wrong.
 pub fn experiment(options: &str) -> Experiment {
+    try_experiment(options).unwrap_or_else(|error| panic!("{options}: {error}"))
+}
+
+/// The same experiment, or why `smidgen simulate` refuses the options.
+pub fn try_experiment(options: &str) -> Result<Experiment, String> {
     let arguments = ["smidgen", "simulate"].into_iter().chain(options.split_whitespace());
-    let cli = cli::parse(arguments.map(Into::into)).unwrap_or_else(|error| panic!("{error}"));
+    let cli = cli::parse(arguments.map(Into::into)).map_err(|error| error.to_string())?;
     let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-    Experiment::new(&options, None, SESSION).unwrap_or_else(|error| panic!("{error}"))
+    Experiment::new(&options, None, SESSION).map_err(|error| error.to_string())
+}
+
+/// Every value of an option, as on the command line.
+pub fn each<C: Choice>(option: &str) -> Vec<String> {
+    C::ALL.iter().map(|choice| format!("{option} {}", choice.name())).collect()
 }
 
 /// The key of tests.

@@ -1,13 +1,15 @@
 //! Emulated boards for tests: the images that are flashed, in QEMU.
 
 use crate::conformance::{run, simulated, transcripts};
-use smidgen::boards::board::Board;
+use smidgen::boards::board::{BOARDS, Board};
 use smidgen::boards::image;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
 use smidgen::world::emulator::Emulator;
 use smidgen::world::transport::Address;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::worker::memory_len;
 use smidgen_protocol::seal::Key;
 use std::fs::File;
 use std::io::Write;
@@ -65,6 +67,13 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
     }
     Some(emulators)
+}
+
+/// The boards that have the memory for any worker of an experiment.
+pub fn boards_for(experiment: &Experiment) -> Vec<&'static str> {
+    let need = |worker| memory_len::<Objectives>(&experiment.setup.configuration(worker, 0, 0));
+    let need = (0..experiment.setup.shares.len()).map(need).max().unwrap_or(0);
+    BOARDS.iter().filter(|board| board.room_len >= need).map(|board| board.name).collect()
 }
 
 /// A driver for an experiment on these boards.

@@ -9,11 +9,12 @@
 //! Whatever happened, the transcripts must be those of the same run without any of it, as long as no round was closed without a
 //! worker (`--absent skip`).
 
-use crate::conformance::{experiment, sealed};
+use crate::conformance::{experiment, sealed, try_experiment};
 use crate::faulty::{Fault, FaultySimulation};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use smidgen::options::{Choice, Compressor, Downlink, Init, Method, Objective};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, Closed, Event, Setup, Snapshot};
@@ -155,14 +156,10 @@ impl Case {
     pub fn draw(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let workers = rng.random_range(1..=6);
-        let (method, forgetful) = draw_method(&mut rng);
-        let problem = draw_problem(&mut rng);
+        let (options, forgetful) = draw_options(&mut rng, workers);
         let rounds = rng.random_range(8..40);
         let all = rounds + HEALTHY_ROUNDS;
-        let options = format!(
-            "{problem} {method} --workers {workers} --rounds {all} --seed {}",
-            seed % OPTION_SEEDS
-        );
+        let options = format!("{options} --rounds {all} --seed {}", seed % OPTION_SEEDS);
         let count = if forgetful { 0 } else { rng.random_range(0..=REBOOTS_MAX) };
         let mut board_faults: Vec<_> = (0..count).map(|_| Fault::Reboot).collect();
         for _ in 0..rng.random_range(0..4) {
@@ -234,60 +231,42 @@ fn draw_time(rng: &mut ChaCha8Rng) -> f64 {
     10f64.powf(rng.random_range(-3.0..1.0))
 }
 
-/// Options of a method, and whether its workers keep to themselves what a restart loses.
-fn draw_method(rng: &mut ChaCha8Rng) -> (String, bool) {
-    let method = *METHODS.choose(rng).expect("there are some");
-    let forgetful = ["ef14", "econtrol", "ef21-sgdm"].contains(&method);
-    let anew = ["ef14", "dcgd"].contains(&method);
-    let participation = match rng.random_range(0..3) {
-        // With participation no theory has a step for SGDM.
-        0 if !anew && method != "ef21-sgdm" => "--participation 0.6",
-        _ => "",
-    };
-    let compressor = ["topk", "topk", "randk", "natural", "sign"].choose(rng).expect("some");
-    let downlink = ["sparse", "sparse", "dense", "ef21-p", "ef21-bc"].choose(rng).expect("some");
-    let step = ["auto", "auto", "am", "0.01"].choose(rng).expect("some");
-    // No theory has a step for averages of workers that are away.
-    let step = match (method, participation) {
-        ("ef21-sgdm", "--participation 0.6") if *step == "am" => "auto",
-        _ => step,
-    };
-    let init = ["full", "compressed", "zero"].choose(rng).expect("some");
-    let absent = match rng.random_range(0..4) {
-        0 if !anew && !forgetful => "--absent skip=0.3",
-        _ => "",
-    };
-    let batch = match rng.random_range(0..3) {
-        0 if method != "gd" => "--batch 5",
-        _ => "",
-    };
-    let bits = [2, 3, 4, 8, 13, 32].choose(rng).expect("some");
-    let options = format!(
-        "--method {method} {participation} {batch} {absent} --compressor {compressor} --downlink {downlink} --step {step} \
-         --init {init} --value-bits {bits} --k {}",
-        rng.random_range(1..=30)
-    );
-    (options, forgetful)
+/// Options of a run, and whether its workers keep local state, which a restart loses. The product says which
+/// combinations it has: those that it refuses are drawn again.
+fn draw_options(rng: &mut ChaCha8Rng, workers: usize) -> (String, bool) {
+    loop {
+        let (problem, method) = (draw_problem(rng), draw_method(rng));
+        let options = format!("{problem} {method} --workers {workers}");
+        if let Ok(experiment) = try_experiment(&options) {
+            return (options, experiment.setup.method.has_local_state());
+        }
+    }
 }
 
-const METHODS: [&str; 12] = [
-    "ef21",
-    "ef21",
-    "ef21",
-    "ef21-w",
-    "ef21+",
-    "ef21-hb",
-    "ef21-prox",
-    "ef21-sgdm",
-    "ef14",
-    "econtrol",
-    "dcgd",
-    "gd",
-];
+fn draw_method(rng: &mut ChaCha8Rng) -> String {
+    let (method, compressor) = (choose::<Method>(rng), choose::<Compressor>(rng));
+    let (downlink, init) = (choose::<Downlink>(rng), choose::<Init>(rng));
+    let step = ["auto", "auto", "am", "0.01"].choose(rng).expect("some");
+    let participation = if rng.random_ratio(1, 3) { "--participation 0.6" } else { "" };
+    let absent = if rng.random_ratio(1, 4) { "--absent skip=0.3" } else { "" };
+    let batch = if rng.random_ratio(1, 3) { "--batch 5" } else { "" };
+    let bits = [2, 3, 4, 8, 13, 32].choose(rng).expect("some");
+    let k = rng.random_range(1..=30);
+    format!(
+        "--method {method} {participation} {batch} {absent} --compressor {compressor} --downlink {downlink} --step {step} \
+         --init {init} --value-bits {bits} --k {k}"
+    )
+}
+
+/// A value of an option; the first, which most users take, more often than the others.
+fn choose<C: Choice>(rng: &mut ChaCha8Rng) -> &'static str {
+    let first = rng.random_ratio(1, 4);
+    C::ALL[if first { 0 } else { rng.random_range(0..C::ALL.len()) }].name()
+}
 
 fn draw_problem(rng: &mut ChaCha8Rng) -> String {
     let dataset = ["digits", "breast-cancer"].choose(rng).expect("some");
-    let objective = ["logistic", "logistic", "least-squares", "softmax"].choose(rng).expect("some");
+    let objective = choose::<Objective>(rng);
     let rows = rng.random_range(24..160);
     let lambda = ["0", "0.001", "0.1"].choose(rng).expect("some");
     format!("--dataset {dataset} --rows {rows} --objective {objective} --lambda {lambda}")

@@ -32,6 +32,7 @@ const PORT_MIN: u16 = 10_000;
 /// Number of ports.
 const PORTS: u32 = 20_000;
 
+/// The names of all boards.
 fn all_boards() -> Vec<&'static str> {
     BOARDS.iter().map(|board| board.name).collect()
 }
@@ -227,7 +228,7 @@ fn terminal(board: &mut Child) -> String {
 
 /// Returns the transcript of a run with all boards in this QEMU.
 fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
-    let boards: Vec<_> = BOARDS.iter().map(|board| format!("--board {}", board.name)).collect();
+    let boards: Vec<_> = all_boards().iter().map(|board| format!("--board {board}")).collect();
     let emulate = format!("emulate {} {SHORT} --out emulated", boards.join(" "));
     let mut command = command(directory, &emulate);
     if let Some(program) = program {

@@ -41,6 +41,9 @@ pub enum Downlink {
 }
 
 impl Downlink {
+    /// Every kind of downlink.
+    pub const ALL: [Self; 3] = [Self::Dense, Self::Sparse, Self::Model];
+
     /// The vector that the body of a round writes to.
     pub const fn part(self) -> Part {
         match self {

@@ -251,17 +251,14 @@ impl Bench {
 
 /// A run of some kind.
 fn setup(u: &mut Unstructured) -> Result<Setup> {
-    let compressors =
-        [Compressor::TopK, Compressor::RandK { seed: 1 }, Compressor::Natural, Compressor::Sign];
-    let compressor = *u.choose(&compressors)?;
+    let compressor = *u.choose(&Compressor::all(1))?;
     let eta = smidgen_protocol::vector::Ratio { mantissa: 1 << 30, exponent: 31 };
-    let methods = [Method::Ef21, Method::Ef21Plus, Method::Dcgd, Method::Sgdm { eta }];
     let share = Share {
         data: data(),
         worker: WorkerSpec {
-            k: match compressor {
-                Compressor::Sign => DIMENSION,
-                _ => u.int_in_range(1..=DIMENSION)?,
+            k: match compressor.sends_all_coordinates() {
+                true => DIMENSION,
+                false => u.int_in_range(1..=DIMENSION)?,
             },
             participation: match u.arbitrary()? {
                 true => Participation::FULL,
@@ -284,9 +281,9 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
             batch,
             value_bits: 8,
             init: Init::Full,
-            rule: *u.choose(&methods)?,
+            rule: *u.choose(&Method::all(eta))?,
             compressor,
-            downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
+            downlink: *u.choose(&Downlink::ALL)?,
             downlink_budget: None,
             gamma: 0.1,
             theory: None,

@@ -347,7 +347,8 @@ impl Bench {
                     mirror.fill(0);
                 }
                 // Signs are those of all coordinates, and K should be as many.
-                let k = if budget.compressor == Compressor::Sign { dimension } else { budget.k };
+                let all = budget.compressor.sends_all_coordinates();
+                let k = if all { dimension } else { budget.k };
                 assert!(entries.len() <= k as usize, "an update holds no more than it may");
                 sparse::apply(&mut mirror, entries.into_iter(), shift, &mut 0, |_, _, _| {});
                 assert_eq!(self.state().map(|(_, g_i)| g_i), Some(mirror), "mirror equals worker");
@@ -422,20 +423,7 @@ fn configuration(u: &mut Unstructured) -> Result<(Configure<'static>, Vec<u8>)> 
     let drawn = dimension as u32;
     let dimension = if u.ratio(1, 32)? { u.arbitrary()? } else { drawn };
     let eta = shards::ratio(u)?;
-    let methods = [
-        Method::Ef21,
-        Method::Ef21Plus,
-        Method::Ef14,
-        Method::Dcgd,
-        Method::Sgdm { eta },
-        Method::EControl { eta },
-    ];
-    let compressors = [
-        Compressor::TopK,
-        Compressor::RandK { seed: u.arbitrary()? },
-        Compressor::Natural,
-        Compressor::Sign,
-    ];
+    let (methods, compressors) = (Method::all(eta), Compressor::all(u.arbitrary()?));
     let one_or_any = |u: &mut Unstructured| match u.arbitrary()? {
         true => Ok(smidgen_protocol::vector::Ratio::ONE),
         false => shards::ratio(u),
@@ -457,7 +445,7 @@ fn configuration(u: &mut Unstructured) -> Result<(Configure<'static>, Vec<u8>)> 
             false => Participation { seed: u.arbitrary()?, probability: u.arbitrary()? },
         },
         batch: Batch { size: u.int_in_range(0..=4)?, seed: u.arbitrary()? },
-        downlink: *u.choose(&[Downlink::Dense, Downlink::Sparse, Downlink::Model])?,
+        downlink: *u.choose(&Downlink::ALL)?,
         momentum: one_or_any(u)?,
         l1_n: shards::ratio(u)?,
         objective: if u.ratio(1, 32)? { "another" } else { objective },

@@ -1,9 +1,10 @@
 //! Boards that are slow, silent or wrong do not stop the others, and find their way back.
 
+use smidgen::options::Downlink;
 use smidgen::record::RoundRecord;
 use smidgen::world::World;
 use smidgen_aggregator::{Event, Reason};
-use smidgen_tests::conformance::{experiment, simulated, transcripts};
+use smidgen_tests::conformance::{each, experiment, simulated, transcripts};
 use smidgen_tests::faulty::{Fault, FaultySimulation};
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ fn assert_agreed(world: &mut FaultySimulation, workers: &[usize]) {
 
 #[test]
 fn a_pulled_link_costs_only_its_own_rounds() {
-    for downlink in ["sparse", "dense", "ef21-p", "ef21-bc"] {
-        let options = format!("{SKIP} --downlink {downlink}");
+    for downlink in each::<Downlink>("--downlink") {
+        let options = format!("{SKIP} {downlink}");
         let (mut world, story) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
         assert_eq!((&story.left_out[..], &story.back[..]), (&[(2, None)][..], &[2][..]));
         let missed = story.absent.iter().filter(|&&absent| absent == 1).count();

@@ -1,6 +1,7 @@
 //! What a board's journal holds whenever its power fails, and what it is worth.
 
 use proptest::prelude::*;
+use smidgen::options::Method;
 use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_firmware::journal::{
@@ -8,7 +9,7 @@ use smidgen_firmware::journal::{
     LocalStateRequest,
 };
 use smidgen_protocol::frame::checksum;
-use smidgen_tests::conformance::experiment;
+use smidgen_tests::conformance::{each, experiment};
 use smidgen_tests::faulty::{Fault, FaultySimulation};
 use smidgen_tests::flash::{self, DATA_PAGES, Flash};
 use std::time::Duration;
@@ -299,13 +300,18 @@ fn a_worker_with_a_journal_is_not_sent_its_data_again() {
 
 #[test]
 fn what_a_worker_alone_keeps_outlives_a_restart_at_any_moment() {
-    for method in ["ef14", "econtrol", "ef21-sgdm", "ef21-sgdm --batch 8 --step auto"] {
-        let options = format!("--method {method}");
-        let (clean, _) = run(&options, false, None);
+    let all = each::<Method>("--method").into_iter();
+    let keeps = |options: &String| experiment(options).setup.method.has_local_state();
+    let mut methods: Vec<_> = all.filter(keeps).collect();
+    assert!(methods.len() >= 3, "{methods:?}");
+    methods.push("--method ef21-sgdm --batch 8 --step auto".into());
+    for method in methods {
+        let options = method.as_str();
+        let (clean, _) = run(options, false, None);
         let mut lost = 0;
         for later in (0..200).step_by(3).map(Duration::from_millis) {
-            assert_eq!(run(&options, true, Some(later)).0, clean, "{method} after {later:?}");
-            lost += u32::from(run(&options, false, Some(later)).0 != clean);
+            assert_eq!(run(options, true, Some(later)).0, clean, "{method} after {later:?}");
+            lost += u32::from(run(options, false, Some(later)).0 != clean);
         }
         assert!(lost > 10, "{method}: without a journal {lost} restarts change the run");
     }

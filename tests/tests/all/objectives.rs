@@ -1,7 +1,9 @@
 //! Every objective on emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
 
-use smidgen_tests::conformance::{experiment, run, simulated, transcripts};
-use smidgen_tests::emulation::{driver, start};
+use smidgen::boards::board::BOARDS;
+use smidgen::options::{Objective, Regulariser};
+use smidgen_tests::conformance::{each, experiment, run, simulated, transcripts};
+use smidgen_tests::emulation::{boards_for, driver, start};
 
 fn assert_conforms(options: &str, boards: &[&str], test: &str) {
     let Some(emulators) = start(boards, test) else { return };
@@ -11,16 +13,18 @@ fn assert_conforms(options: &str, boards: &[&str], test: &str) {
     assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{test}");
 }
 
+/// Each objective with one of the regularisers, on all boards that have the memory for it.
 #[test]
-fn least_squares_on_cortex_m0() {
-    let options = "--objective least-squares --regulariser l2 --rows 200 --k 4";
-    assert_conforms(options, &["microbit"; 2], "least_squares_on_cortex_m0");
-}
-
-#[test]
-fn softmax_on_cortex_m0() {
-    let options = "--objective softmax --dataset breast-cancer --rows 60 --k 4";
-    assert_conforms(options, &["microbit"; 2], "softmax_on_cortex_m0");
+fn every_objective_conforms_on_every_board() {
+    let objectives = each::<Objective>("--objective");
+    let regularisers = each::<Regulariser>("--regulariser");
+    for (objective, regulariser) in objectives.iter().zip(regularisers.iter().cycle()) {
+        let data = "--dataset breast-cancer --rows 120 --k 4 --step 0.1";
+        let options = format!("{objective} {regulariser} {data}");
+        let boards = boards_for(&experiment(&format!("{options} --workers {}", BOARDS.len())));
+        assert!(boards.len() > 1, "{objective} is on one board");
+        assert_conforms(&options, &boards, "every_objective_conforms_on_every_board");
+    }
 }
 
 #[test]

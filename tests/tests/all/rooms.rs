@@ -24,6 +24,6 @@ fn assert_room(name: &'static str) {
 }
 
 #[test]
-fn the_table_has_the_room_of_every_board() {
+fn every_board_has_the_memory_of_its_row() {
     BOARDS.iter().for_each(|board| assert_room(board.name));
 }

@@ -1,6 +1,8 @@
 //! Everything at once, for some hundred seeds; thousands are run by `examples/torture.rs`, see `docs/faults.md`.
 
-use smidgen_tests::torture::{Tally, torture};
+use smidgen::options::{Compressor, Downlink, Method, Objective};
+use smidgen_tests::conformance::each;
+use smidgen_tests::torture::{Case, Tally, torture};
 
 #[test]
 fn three_hundred_seeds_lose_nothing() {
@@ -13,4 +15,20 @@ fn three_hundred_seeds_lose_nothing() {
     let tried = [lost, outages, cut, corrupted, duplicated, noises, sum.unplugged, sum.slowed];
     let faults = [sum.noticed, sum.host_ends, sum.swapped, sum.displaced, sum.replayed, sum.forged];
     assert!(tried.into_iter().chain(faults).all(|n| n >= 50), "{sum:?}");
+}
+
+/// An addition to the product is tortured without an edit here, as the product refuses few of its combinations.
+#[test]
+fn three_hundred_seeds_try_every_choice() {
+    let cases: Vec<_> = (0..300).map(|seed| Case::draw(seed).options + " ").collect();
+    let choices = [
+        each::<Method>("--method"),
+        each::<Compressor>("--compressor"),
+        each::<Downlink>("--downlink"),
+        each::<Objective>("--objective"),
+    ];
+    for choice in choices.into_iter().flatten().map(|choice| choice + " ") {
+        let count = cases.iter().filter(|options| options.contains(&choice)).count();
+        assert!(count >= 5, "{choice}: {count} of 300");
+    }
 }

@@ -49,18 +49,10 @@ fn configurations(
     ratio: impl Strategy<Value = Ratio> + Clone,
 ) -> impl Strategy<Value = Down<'static>> {
     let eta = ratio.clone();
-    let method = (0usize..6, eta).prop_map(|(method, eta)| {
-        let plain = [Method::Ef21, Method::Ef21Plus, Method::Ef14, Method::Dcgd];
-        let with_eta = [Method::Sgdm { eta }, Method::EControl { eta }];
-        plain.into_iter().chain(with_eta).nth(method).expect("six methods")
-    });
-    let downlink = prop::sample::select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]);
-    let compressor = prop::sample::select(vec![
-        Compressor::TopK,
-        Compressor::RandK { seed: 1 },
-        Compressor::Natural,
-        Compressor::Sign,
-    ]);
+    let method = (any::<prop::sample::Index>(), eta)
+        .prop_map(|(method, eta)| *method.get(&Method::all(eta)));
+    let downlink = prop::sample::select(&Downlink::ALL[..]);
+    let compressor = prop::sample::select(Compressor::all(1).to_vec());
     let numbers = (ticket, 0u32..7, 0u32..4, any::<u32>());
     let ratios = [ratio.clone(), ratio.clone(), ratio];
     (numbers, downlink, (method, compressor), ratios).prop_map(

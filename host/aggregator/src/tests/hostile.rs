@@ -191,14 +191,12 @@ fn go_on(bench: &mut Bench) {
 proptest! {
     #[test]
     fn nothing_that_a_worker_says_harms_the_host_or_the_others(
-        downlink in prop::sample::select(vec![Downlink::Dense, Downlink::Sparse, Downlink::Model]),
-        compressor in prop::sample::select(vec![
-            Compressor::TopK, Compressor::RandK { seed: 1 }, Compressor::Natural, Compressor::Sign,
-        ]),
+        downlink in prop::sample::select(&Downlink::ALL[..]),
+        compressor in prop::sample::select(Compressor::all(1).to_vec()),
         start in 0usize..60,
         arrivals in prop::collection::vec(arrivals(), 0..40),
     ) {
-        let k = if compressor == Compressor::Sign { 10 } else { 2 };
+        let k = if compressor.sends_all_coordinates() { 10 } else { 2 };
         let setup = with_method(with_k(k, setup(10, 2)), |method| MethodSpec {
             compressor,
             momentum: 0.5,

@@ -66,18 +66,10 @@ fn taking_part(participation: [Participation; 3], mut setup: Setup) -> Setup {
 
 #[test]
 fn mirrors_are_what_workers_hold_in_every_method() {
-    let eta = ratio(0.3);
     let half = Participation { seed: 5, probability: 1 << 31 };
-    for method in [
-        Method::Ef21,
-        Method::Ef21Plus,
-        Method::Ef14,
-        Method::Dcgd,
-        Method::Sgdm { eta },
-        Method::EControl { eta },
-    ] {
+    for method in Method::all(ratio(0.3)) {
         for participation in [Participation::FULL, half] {
-            for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
+            for downlink in Downlink::ALL {
                 let setup = taking_part([participation; 3], small());
                 let setup =
                     with_method(setup, |spec| MethodSpec { rule: method, downlink, ..spec });
@@ -90,8 +82,8 @@ fn mirrors_are_what_workers_hold_in_every_method() {
 
 #[test]
 fn mirrors_are_what_workers_hold_with_every_compressor() {
-    let (rand_k, all) = (Compressor::RandK { seed: 1 }, small().dimension);
-    for (compressor, k) in [(rand_k, 3), (Compressor::Natural, 3), (Compressor::Sign, all)] {
+    for compressor in Compressor::all(1) {
+        let k = if compressor.sends_all_coordinates() { small().dimension } else { 3 };
         for method in [Method::Ef21, Method::Ef21Plus, Method::Ef14] {
             for downlink in [Downlink::Dense, Downlink::Sparse] {
                 let setup = with_method(with_k(k, small()), |spec| MethodSpec {
@@ -111,7 +103,7 @@ fn mirrors_match_workers_of_unequal_k_and_participation() {
     let often = |probability| Participation { seed: 5, probability };
     let mut setup = taking_part([often(1 << 30), Participation::FULL, often(3 << 30)], small());
     setup.shares.iter_mut().zip([1, 3, 20]).for_each(|(share, k)| share.worker.k = k);
-    for downlink in [Downlink::Dense, Downlink::Sparse, Downlink::Model] {
+    for downlink in Downlink::ALL {
         let setup = with_method(setup.clone(), |method| MethodSpec { downlink, ..method });
         (0..3).for_each(|seed| check(&setup, seed));
     }

@@ -45,8 +45,8 @@ fn binary_without_its_checkout_trains_and_refuses_images() {
     };
     let output = run("simulate --rows 60 --rounds 3 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
-    for board in ["microbit", "stm32f405", "mps2-m3"] {
-        let output = run(&format!("image --board {board}"));
+    for board in &BOARDS {
+        let output = run(&format!("image --board {}", board.name));
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert_says(&stderr(&output), &["/../firmware/boards, where", "restore the checkout"]);
     }
