@@ -1,4 +1,4 @@
-//! The world of real links: clocks, ports, and boards behind them, emulated ones included.
+//! A run over real links: the clock, ports and sockets, and boards at their ends, emulated boards included.
 
 mod flood;
 mod place;
@@ -16,32 +16,32 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How long a board has to say who it is: opening a port resets many boards.
+/// Time for a board to identify itself; opening a port resets many boards.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a board that took part may be away: long enough to find a cable, or for a computer to start another one's serial server.
+/// Default time for a board that took part to return: enough to find a cable or to restart a serial server.
 const ABSENCE_MAX: Duration = Duration::from_secs(120);
-/// How long to wait for bytes at most before looking after everything else.
+/// The longest wait for bytes in one turn.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-/// How long the frames of a turn may wait in all for links to take them.
+/// The longest wait in one turn, over all links, until frames are accepted for sending.
 const WRITE_TIME_MAX: Duration = Duration::from_millis(100);
-/// What is handled before everything else has its turn: each link has a few chunks in it at most.
+/// Maximum number of link events handled in one turn; each link queues a few chunks at most.
 const EVENTS_MAX: usize = 64;
-/// How often the watch is called.
+/// Interval between calls of the watch.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
 
-/// Looks after the ends of the links where boards are.
+/// Watches the boards at the ends of the links.
 pub type Watch = Box<dyn FnMut() -> Option<Seen>>;
 
-/// What a [`Watch`] has seen.
+/// An observation of a [`Watch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Something that people should hear of.
+    /// A message for the user.
     Note(String),
-    /// The board of a link does not come back.
+    /// The board of a link is permanently gone.
     Lost {
         /// Index of the link.
         link: usize,
-        /// What happened to it.
+        /// The reason.
         reason: String,
     },
 }
@@ -52,11 +52,11 @@ pub struct Driver {
     links: Links,
     places: Vec<Place>,
     deadline: Duration,
-    /// How long a board that does not come back is silent until the run ends.
+    /// Silence of a missing board after which the run ends.
     lost_after: Duration,
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
-    /// Whether the losses that workers report are not those of all rows.
+    /// Whether workers report losses of minibatches, or not in every round.
     hears_all: bool,
     /// Whether frames are sealed.
     keyed: bool,
@@ -65,13 +65,13 @@ pub struct Driver {
     watch: Option<Watch>,
     watched: Instant,
     notes: Vec<String>,
-    /// What is done to the frames of each link, down and up, where faults are asked for.
+    /// Fault injectors of each link, down and up; empty without `--faults`.
     faults: Vec<(FaultInjector, FaultInjector)>,
 }
 
 impl Driver {
-    /// A run over links that are opened now, with the faults of `line` on top of what they do themselves; `places` says
-    /// for people where they lead.
+    /// Opens links for a run, and injects the faults of `line` in addition to their own; `places` names their ends for the
+    /// user.
     ///
     /// # Errors
     /// If a link cannot be opened.
@@ -88,7 +88,7 @@ impl Driver {
         Ok(Self::new(setup, links, places, received).with_faults(line))
     }
 
-    /// A run over `links`, whose events arrive in `events`; `places` says for people where they lead.
+    /// A run over `links`, whose events arrive in `events`; `places` names their ends for the user.
     pub fn new(
         setup: Setup,
         links: Links,
@@ -99,7 +99,7 @@ impl Driver {
         Self {
             hears_all: setup.hears_all(),
             keyed: setup.seal.is_some(),
-            // A fleet that can leave a board out has the time to do so.
+            // A run that can exclude a board needs time to do so.
             lost_after: setup.round_timeout.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
             deadline: ABSENCE_MAX,
             aggregator: Aggregator::new(setup),
@@ -115,7 +115,7 @@ impl Driver {
         }
     }
 
-    /// With the faults of `line` on every link.
+    /// Injects the faults of `line` on every link.
     pub fn with_faults(self, Line { faults, seed, .. }: Line) -> Self {
         let injector = |link, direction| FaultInjector::new(faults, seed, link, direction);
         let both = |link| (injector(link, Direction::Down), injector(link, Direction::Up));
@@ -124,17 +124,17 @@ impl Driver {
         Self { faults, ..self }
     }
 
-    /// With gradient norms computed from the data in f64.
+    /// Computes gradient norms from the data in f64.
     pub fn with_objective(self, objective: Objective) -> Self {
         Self { objective: Some(objective), ..self }
     }
 
-    /// With so much time for a board that took part and is away.
+    /// Sets the time for a board that took part to return.
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
-    /// With something to look after twice a second.
+    /// Sets a watch, which is called twice a second.
     pub fn with_watch(self, watch: Watch) -> Self {
         Self { watch: Some(watch), ..self }
     }
@@ -148,7 +148,7 @@ impl Driver {
         let (now, started) = (self.now(), Instant::now());
         while let Some((index, len)) = self.aggregator.poll_transmit(now, &mut frame) {
             let link = &mut self.links[index];
-            // A link that is down says so in its events, and what was lost is asked again.
+            // A link that is down reports it in its events, and lost requests are repeated.
             let mut write = |bytes: &[u8]| {
                 let patience = WRITE_TIME_MAX.saturating_sub(started.elapsed());
                 drop(link.write(bytes, patience));
@@ -160,8 +160,8 @@ impl Driver {
         }
     }
 
-    /// Waits for bytes or for the next timeout, whichever is sooner, and handles what has come, up to a limit: there is always
-    /// more where a board sends faster than this.
+    /// Waits for bytes or the next time-out and handles received events, up to a limit: a board may send faster than they
+    /// are handled.
     fn receive(&mut self) {
         let now = self.now();
         let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);
@@ -224,7 +224,7 @@ impl Driver {
         self.aggregator.handle_flood(link);
     }
 
-    /// Looks whether a port that was found is one of a board of this run.
+    /// Checks whether a found port leads to a board of this run.
     fn judge_guess(&mut self, link: usize) {
         let place = &mut self.places[link];
         let Some((address, since)) = &place.guess else { return };
@@ -291,7 +291,7 @@ impl Driver {
                         format!("nothing came, and the other end has closed it {losses} times")
                     }
                 },
-                None => format!("{bytes} bytes came, but no answer of smidgen's"),
+                None => format!("{bytes} bytes came, but none was an answer of a smidgen board"),
             };
             return Err(WorldError::Silent { place, heard, keyed: self.keyed });
         }
@@ -360,7 +360,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::mpsc::Sender;
 
-    /// Collects what people should hear.
+    /// Collects messages for the user.
     #[derive(Default)]
     struct Ear(Vec<String>);
 
@@ -370,7 +370,7 @@ mod tests {
         }
 
         fn round(&mut self, _: &RoundRecord, _: bool, _: &Aggregator) -> Result<(), RecordError> {
-            unreachable!("nobody answers")
+            unreachable!("no board answers")
         }
     }
 
@@ -381,7 +381,7 @@ mod tests {
         Experiment::new(&options, None, 1).unwrap()
     }
 
-    /// Takes nothing; counts how often it was asked to.
+    /// Accepts no bytes and counts the attempts.
     struct Full(Arc<AtomicU32>);
 
     impl io::Write for Full {
@@ -428,7 +428,7 @@ mod tests {
         driver.handle(0, LinkEvent::Down("unplugged".into()));
         driver.handle(0, found(true));
         let before = driver.notes.len();
-        // Until it is noticed, which takes more of them the slower this computer is, and what waits in the queue.
+        // A slow computer detects the flood later, after more events.
         (0..100_000).find(|_| {
             driver.hear(0, &[0; 4096]);
             driver.notes.len() > before
@@ -447,7 +447,7 @@ mod tests {
         );
     }
 
-    /// A board in a thread, and the link to it.
+    /// A board in a thread and the link to it.
     fn attach(
         link: usize,
         events: &Sender<(usize, LinkEvent)>,
@@ -461,11 +461,11 @@ mod tests {
     fn work(end: End) {
         let board = Board { name: "thread", identity: 1 };
         let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
-        // The host hanging up ends it.
+        // It ends when the host closes the link.
         let _ = serve(&mut FromStd::new(end), &mut worker, &mut Logistic, &mut ());
     }
 
-    /// Answers every piece of a question with what was right for the first one.
+    /// Answers every piece of a request with the correct answer to the first request.
     fn parrot(mut end: End) {
         let ready = Ready {
             version: VERSION,
@@ -490,7 +490,7 @@ mod tests {
         }
     }
 
-    /// Without a model there is nothing that the others could do meanwhile, whatever the patience of later rounds.
+    /// No round can close before all boards have the model, whatever the time-out of later rounds.
     #[test]
     fn a_parrot_from_the_start_ends_a_run_that_may_skip_boards() {
         let (events, received) = channel();
@@ -501,7 +501,7 @@ mod tests {
         };
         let places = ["one", "two"].map(String::from).to_vec();
         let mut driver = Driver::new(setup, links.into(), places, received)
-            // A machine that stalls for as long blames the board that works.
+            // Generous: a stalled computer would blame the working board.
             .with_deadline(Duration::from_secs(10));
         let goal = Goal { rounds: 1, target: None };
         let error = train(&mut driver, goal, 115_200, &mut Ear::default()).unwrap_err().to_string();

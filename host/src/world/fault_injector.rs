@@ -1,22 +1,22 @@
-//! What a bad line does to frames, decided by a seed: the same rules on simulated and on real links.
+//! Injects the faults of a bad line into frames, drawn from a seed, on simulated and on real links.
 
 use crate::options::Faults;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 
-/// What happened to the bytes that were put on a line.
+/// Counts of bytes and frames on one direction of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineStatistics {
-    /// Bytes put on the line.
+    /// Bytes sent.
     pub sent: u64,
-    /// Bytes that never arrived.
+    /// Bytes lost.
     pub lost: u64,
-    /// Bytes that arrived once more.
+    /// Bytes that arrived a second time.
     pub duplicated: u64,
     /// Stray bytes that arrived.
     pub foreign: u64,
-    /// Frames that were lost, those of outages included.
+    /// Frames lost, those in outages included.
     pub lost_frames: u64,
     /// Outages that began.
     pub outages: u64,
@@ -31,13 +31,13 @@ pub struct LineStatistics {
 }
 
 impl LineStatistics {
-    /// Bytes that arrive in the end.
+    /// Bytes that arrive.
     pub const fn arriving(&self) -> u64 {
         self.sent + self.duplicated + self.foreign - self.lost
     }
 }
 
-/// Which way a line leads.
+/// The direction of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// To the worker.
@@ -52,9 +52,9 @@ pub struct FaultInjector {
     faults: Faults,
     rng: ChaCha8Rng,
     statistics: LineStatistics,
-    /// Bytes of a stream since the last end of a frame.
+    /// Bytes of a stream since the end of the last frame.
     begun: Vec<u8>,
-    /// Frames that an outage still swallows.
+    /// Frames that the current outage still loses.
     outage: u32,
 }
 
@@ -64,24 +64,24 @@ const OUTAGE_MAX: u32 = 32;
 const NOISE_MAX: usize = 64;
 
 impl FaultInjector {
-    /// Faults drawn from `seed`, of which every direction of every link has draws of its own.
+    /// Faults drawn from `seed`; each direction of each link has its own draws.
     pub fn new(faults: Faults, seed: u64, link: usize, direction: Direction) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(2 * link as u64 + u64::from(direction == Direction::Up));
         Self { faults, rng, statistics: LineStatistics::default(), begun: Vec::new(), outage: 0 }
     }
 
-    /// No faults from now on.
+    /// Injects no faults from now on.
     pub fn clear_faults(&mut self) {
         (self.faults, self.outage) = (Faults::default(), 0);
     }
 
-    /// What happened to the bytes so far.
+    /// The counts so far.
     pub const fn statistics(&self) -> LineStatistics {
         self.statistics
     }
 
-    /// Puts a frame on the line; `deliver` gets what arrives, piece by piece and in order.
+    /// Sends a frame; `deliver` gets the arriving pieces in order.
     pub fn pass(&mut self, frame: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
         self.statistics.sent += frame.len() as u64;
         if self.chance(self.faults.noise) {
@@ -103,12 +103,12 @@ impl FaultInjector {
         }
     }
 
-    /// Counts bytes that another sender put on the line.
+    /// Counts bytes of another sender.
     pub fn count_foreign(&mut self, len: usize) {
         self.statistics.foreign += len as u64;
     }
 
-    /// Whether the next frame is lost, for itself or in an outage.
+    /// Draws whether the next frame is lost, alone or in an outage.
     fn swallows(&mut self) -> bool {
         if self.outage == 0 && self.chance(self.faults.outage) {
             self.statistics.outages += 1;
@@ -119,7 +119,7 @@ impl FaultInjector {
         out || self.chance(self.faults.loss)
     }
 
-    /// Stray bytes: of any value, or a text like that of a boot loader.
+    /// Stray bytes of any value, or text such as a boot loader prints.
     fn noise(&mut self) -> Vec<u8> {
         let len = self.rng.random_range(1..=NOISE_MAX);
         let text = self.rng.random_bool(0.5);
@@ -129,7 +129,7 @@ impl FaultInjector {
         (0..len).map(|_| self.rng.random_range(from..=to)).collect()
     }
 
-    /// Does to a frame what is done to its bytes.
+    /// Damages the bytes of a frame.
     fn damage(&mut self, frame: &mut Vec<u8>) {
         let before = frame.clone();
         if self.chance(self.faults.corrupt) {
@@ -152,8 +152,8 @@ impl FaultInjector {
         }
     }
 
-    /// As [`pass`](Self::pass), for a stream that arrives in pieces cut anywhere: a frame is what a zero ends, or, among
-    /// bytes that are no frames, what is as long as one can be.
+    /// Like [`pass`](Self::pass), for a stream cut into arbitrary pieces. A frame ends at a zero, or at the maximum length
+    /// of a frame where no zero comes.
     pub fn pass_stream(&mut self, bytes: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
         for &byte in bytes {
             self.begun.push(byte);
@@ -199,7 +199,7 @@ mod tests {
         FaultInjector::new(faults, seed, link, direction)
     }
 
-    /// What arrives of a thousand frames.
+    /// The arriving pieces of a thousand frames.
     fn arrivals(mut injector: FaultInjector) -> (Vec<Vec<u8>>, LineStatistics) {
         let mut arrived = vec![];
         (0..1000).for_each(|_| injector.pass(&[3; 20], |piece| arrived.push(piece)));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_repeats_its_faults_and_no_other_line_has_them() {
+    fn a_seed_repeats_its_faults_on_one_line_only() {
         let of = |seed, link, direction| arrivals(injector(BAD, seed, link, direction)).0;
         let one = of(7, 3, Direction::Up);
         assert_eq!(of(7, 3, Direction::Up), one);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_judged_by_its_frames() {
+    fn faults_of_a_stream_apply_to_its_frames() {
         let loss = Faults { loss: 0.5, ..Faults::default() };
         let mut injector = injector(loss, 1, 0, Direction::Up);
         let frames: Vec<u8> = (0..100).flat_map(|n| [1 + n, 7, 7, 0]).collect();
@@ -250,6 +250,6 @@ mod tests {
         let mut through = FaultInjector::new(Faults::default(), 1, 0, Direction::Up);
         let mut len = 0;
         through.pass_stream(&[b'x'; 3 * FRAME_LEN_MAX], |piece| len += piece.len());
-        assert_eq!(len, 3 * FRAME_LEN_MAX, "noise without a zero is not held back for ever");
+        assert_eq!(len, 3 * FRAME_LEN_MAX, "noise without a zero is delivered");
     }
 }

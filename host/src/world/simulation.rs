@@ -1,7 +1,7 @@
 //! Workers, links and time in one process: the real machines on a modelled wire.
 //!
-//! The worker library is the one that is flashed, the frames are the ones that travel; what is modelled is the
-//! line (baud, latency, faults) and time, which jumps to the next event. The same seed gives the same run.
+//! Worker library and frames are those of real boards. The line (baud rate, latency, faults) and time are modelled; time
+//! jumps to the next event. A seed determines the run.
 
 mod board;
 mod wire;
@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// A run whose rounds take longer than this has come to a halt.
+/// A round that takes longer than this ends the run.
 const ROUND_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The line between host and workers.
@@ -28,7 +28,7 @@ const ROUND_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 pub struct Line {
     /// Bits per second, ten for a byte.
     pub baud: u32,
-    /// What goes wrong on it.
+    /// Injected faults.
     pub faults: Faults,
     /// Seed of the faults.
     pub seed: u64,
@@ -46,12 +46,12 @@ pub struct Simulation<B> {
     now: Duration,
     arrivals: BinaryHeap<Reverse<Scheduled>>,
     sequence: u64,
-    /// The part of each worker in f.
+    /// The weight of each worker in f.
     loss_weights: Vec<f64>,
     last_event: Duration,
 }
 
-/// Something that is going to happen. The order of the fields is the order of events.
+/// A scheduled arrival. The order of the fields is the order of events.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Scheduled {
     at: Duration,
@@ -72,7 +72,7 @@ pub enum Arrival {
 }
 
 impl<R: ObjectiveSet + Clone> Simulation<Board<R>> {
-    /// Boards that all have as much memory as the largest worker needs.
+    /// A simulation of healthy boards, each with the memory that the largest worker needs.
     pub fn new(setup: Setup, objectives: R, line: Line) -> Self {
         let workers = 0..setup.shares.len();
         let need = |worker| memory_len::<R>(&setup.configuration(worker, 0, 0));
@@ -99,7 +99,7 @@ impl<B: SimulatedBoard> Simulation<B> {
         }
     }
 
-    /// With losses and gradient norms computed from the data in f64.
+    /// Computes losses and gradient norms from the data in f64.
     pub fn with_objective(self, objective: Objective) -> Self {
         Self { exact: Some(objective), ..self }
     }
@@ -129,8 +129,8 @@ impl<B: SimulatedBoard> Simulation<B> {
         self.wiring.iter().position(|&other| other == board).expect("every board is on a link")
     }
 
-    /// Exchanges the cables of two boards at the host. Bytes on their way arrive all the same, the rest of a frame on
-    /// another link than its begin.
+    /// Exchanges the cables of two boards at the host. Bytes on their way still arrive, possibly with the two parts of a
+    /// frame on different links.
     pub fn exchange(&mut self, one: usize, other: usize) {
         let (one, other) = (self.link(one), self.link(other));
         self.wiring.swap(one, other);
@@ -147,7 +147,7 @@ impl<B: SimulatedBoard> Simulation<B> {
         self.arrivals.retain(|Reverse(next)| keep(next.board, &next.what));
     }
 
-    /// Delivers everything that is on its way; the host sends nothing meanwhile.
+    /// Delivers all scheduled arrivals, without further transmissions of the host.
     pub fn drain(&mut self) {
         while let Some(Reverse(next)) = self.arrivals.pop() {
             self.now = self.now.max(next.at);
@@ -240,7 +240,7 @@ impl<B: SimulatedBoard> World for Simulation<B> {
         &mut self.aggregator
     }
 
-    /// In f64 where that was wanted; else from the gradients that the workers computed at the same x.
+    /// In f64 with an objective; else from the gradients that the workers computed at the same x.
     fn measure(&mut self) -> Option<Measured> {
         if let Some(objective) = &self.exact {
             let (loss, norm_squared) = objective.loss_and_norm_squared(&self.aggregator.model());

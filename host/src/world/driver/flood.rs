@@ -1,17 +1,17 @@
-//! What tells a flood from a noisy line.
+//! Detects links that flood, and tells them from noisy lines.
 
 use std::time::Duration;
 
-/// Useless bytes that may come at once: a board that repeats itself, or a log that was held back.
+/// Useless bytes that may arrive at once, for example repeated answers or a buffered log.
 const BURST: u64 = 4 << 20;
-/// Useless bytes that are forgiven in each second: as many as a line of ten million baud carries. A host can drop a hundred
-/// times as many.
+/// Useless bytes forgiven per second: the capacity of a line of ten million baud, and a hundredth of what a host can
+/// discard.
 const RATE: u64 = 1 << 20;
 
-/// Useless bytes of a link: those of no frame that was accepted, less what was forgiven since.
+/// Useless bytes of a link: bytes outside accepted frames, less those forgiven since.
 ///
-/// Noise, the log of a board and answers that came twice never reach the limit on a serial line. A socket has no rate of its
-/// own: a peer that writes as fast as it can reaches the limit within a tenth of a second.
+/// Noise, a board's log and duplicate answers never reach the limit on a serial line. A socket has no baud rate: a peer
+/// that writes without pause reaches the limit within a tenth of a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauge {
     level: u64,
@@ -19,12 +19,12 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Counts `received` bytes, `useful` of them in accepted frames. True if that is a flood.
+    /// Counts `received` bytes, `useful` of them in accepted frames. Returns whether the link floods.
     pub fn rise(&mut self, now: Duration, received: usize, useful: usize) -> bool {
         let passed = now.saturating_sub(self.at);
         let forgiven = u128::from(RATE) * passed.as_micros() / 1_000_000;
         let forgiven = u64::try_from(forgiven).unwrap_or(u64::MAX);
-        // The rest waits for the next time, so that many small steps forgive as much as a large one.
+        // The remainder is kept, so that many small steps forgive as much as one large step.
         if forgiven > 0 {
             self.at = now;
         }
@@ -38,7 +38,7 @@ impl Gauge {
 mod tests {
     use super::*;
 
-    /// Seconds until a flood is noticed, of bytes that come at a rate and of which a share is of use.
+    /// Seconds until a flood is detected, for bytes at a rate of which a share is useful.
     fn noticed_after(rate: u64, useful: f64) -> Option<f64> {
         let mut gauge = Gauge::default();
         let step = Duration::from_millis(1);

@@ -1,29 +1,29 @@
-//! What the driver knows of the place where a link leads, and tells people of it.
+//! The place at the end of a link: its state, and the messages about it for the user.
 
 use super::flood::Gauge;
 use crate::world::transport::Address;
 use smidgen_aggregator::pause;
 use std::time::{Duration, Instant};
 
-/// A link that was up for longer than this has held.
+/// A link that stays up for longer than this is stable.
 const HELD_TIME: Duration = Duration::from_secs(10);
-/// Losses in a row that get a note each; the next note covers the rest.
+/// Losses in a row that are reported one by one; the next message covers the rest.
 const TOLD_LOSSES_MAX: u32 = 2;
 
-/// Where a link leads.
+/// The end of a link.
 pub struct Place {
-    /// Its name, for people.
+    /// Its name for the user.
     pub name: String,
     /// A port that the link has found, until its board is identified, and since when.
     pub guess: Option<(Address, Instant)>,
     pub gauge: Gauge,
-    /// Why the board does not come back, if it is known not to.
+    /// Why the board is permanently gone, if it is.
     pub lost: Option<String>,
-    /// How often the link was closed because of a flood.
+    /// Number of times that the link was closed because of a flood.
     floods: u32,
-    /// The host is closing it, which people have heard.
+    /// The host is closing it, and the user was told.
     is_shut: bool,
-    /// Losses since the link held for the last time, and when it was opened.
+    /// Losses since the link was last stable, and when it was opened.
     losses: u32,
     up_since: Instant,
 }
@@ -44,12 +44,12 @@ impl Place {
         }
     }
 
-    /// How often the link was lost as soon as it was opened.
+    /// Number of times that the link was lost right after it was opened.
     pub fn losses(&self) -> u32 {
         self.losses
     }
 
-    /// The link is being closed because of a flood: for how long, and what to say.
+    /// Closes the link because of a flood. Returns for how long, and the message.
     pub fn shut(&mut self) -> (Duration, String) {
         let pause = pause(self.floods);
         self.floods += 1;
@@ -59,7 +59,7 @@ impl Place {
         (pause, format!("{} sends without end: closed for {seconds} s", self.name))
     }
 
-    /// The port that was found is the wrong one and is being closed; returns it. None if it was not a guess.
+    /// Closes a found port that is the wrong one and returns it; `None` if it was not a guess.
     pub fn abandon(&mut self) -> Option<Address> {
         let (address, _) = self.guess.take()?;
         self.is_shut = true;
@@ -67,9 +67,9 @@ impl Place {
         Some(address)
     }
 
-    /// The link is lost. What to say, if it is worth a word: that it is being looked for until `deadline`.
+    /// Notes that the link is lost. Returns a message unless it would repeat earlier ones; the search ends at `deadline`.
     pub fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
-        // What was only tried was not there.
+        // A port that was only tried was not the one.
         if self.guess.take().is_some() || self.is_shut {
             return None;
         }
@@ -90,7 +90,8 @@ impl Place {
         }
     }
 
-    /// The link is open again, at an address that may be a guess. What to say, if it is worth a word.
+    /// Notes that the link is open again, at an address that may be a guess. Returns a message unless it would repeat
+    /// earlier ones.
     pub fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
         let (at, name) = (address.to_string(), &self.name);
         let is_elsewhere = at != *name && matches!(address, Address::Serial(_));

@@ -16,18 +16,18 @@ pub const BOARD: &str = "simulated";
 pub const EVALUATION: Duration = Duration::from_millis(2);
 const LATENCY: Duration = Duration::from_micros(200);
 
-/// A board and its line, as the simulation moves bytes between it and the host. Tests have boards that fail.
+/// A board with its line. The tests implement it for boards that fail.
 pub trait SimulatedBoard {
-    /// Puts a frame of the host on the line; `deliver` gets what arrives, and when, in order.
+    /// Sends a frame of the host; `deliver` gets the arriving pieces and their times, in order.
     fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>));
 
-    /// Receives bytes of the host. Returns when it reads them, unless that is scheduled already.
+    /// Receives bytes. Returns when it will read them, unless a read is scheduled already.
     fn receive(&mut self, now: Duration, bytes: &[u8]) -> Option<Duration>;
 
-    /// Reads what it has received, computes, and puts its answers on the line.
+    /// Reads the received bytes, computes, and sends its answers; `deliver` as above.
     fn work(&mut self, now: Duration, deliver: impl FnMut(Duration, Vec<u8>));
 
-    /// Bytes from it are at the host's end of the line. Returns whether they get through.
+    /// Returns whether bytes at the host's end of the line get through to the host.
     fn reaches_host(&mut self, _now: Duration, _len: usize) -> bool {
         true
     }
@@ -46,7 +46,7 @@ pub struct Board<R> {
     /// The line to the host.
     pub up: Wire,
     busy_until: Duration,
-    /// What arrived while it was busy: it reads that at once.
+    /// Bytes that are not read yet.
     received: Vec<u8>,
     gradient: Vec<i32>,
     gradient_exponent: i8,
@@ -82,7 +82,7 @@ impl<R: ObjectiveSet> Board<R> {
         &mut self.worker
     }
 
-    /// Restarts it with another worker. Returns the number of received bytes that only the old one could explain.
+    /// Restarts it with a new worker. Returns the number of bytes that the old worker received.
     pub fn restart(&mut self, now: Duration, worker: Worker<Vec<u64>>) -> u64 {
         let old = mem::replace(&mut self.worker, worker);
         self.busy_until = now;
@@ -90,12 +90,12 @@ impl<R: ObjectiveSet> Board<R> {
         unread + old.counters().bytes() + old.pending() as u64
     }
 
-    /// Is busy for this long, after what it is doing.
+    /// Keeps it busy for this long, after its current work.
     pub fn occupy(&mut self, now: Duration, time: Duration) {
         self.busy_until = self.free_at(now) + time;
     }
 
-    /// Gives the worker what was received.
+    /// Passes the received bytes to the worker.
     pub fn read(&mut self) {
         let bytes = mem::take(&mut self.received);
         self.worker.receive(&bytes);

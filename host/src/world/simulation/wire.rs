@@ -4,7 +4,7 @@ use crate::units::serial_line::byte_time;
 use crate::world::fault_injector::{FaultInjector, LineStatistics};
 use std::time::Duration;
 
-/// A wire that carries one byte after the other.
+/// A wire that carries bytes one after another.
 #[derive(Debug)]
 pub struct Wire {
     byte_time: Duration,
@@ -14,22 +14,22 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A wire at `baud` with faults.
+    /// A wire at `baud` with injected faults.
     pub fn new(baud: u32, latency: Duration, faults: FaultInjector) -> Self {
         Self { byte_time: byte_time(baud), latency, faults, free_at: Duration::ZERO }
     }
 
-    /// Nothing goes wrong from now on.
+    /// Injects no faults from now on.
     pub fn clear_faults(&mut self) {
         self.faults.clear_faults();
     }
 
-    /// What happened to the bytes so far.
+    /// Counts of its bytes and frames so far.
     pub fn statistics(&self) -> LineStatistics {
         self.faults.statistics()
     }
 
-    /// Puts a frame on the wire; `deliver` gets what arrives, and when, in order.
+    /// Sends a frame; `deliver` gets the arriving pieces and their times, in order.
     pub fn send(
         &mut self,
         now: Duration,
@@ -42,11 +42,11 @@ impl Wire {
             end += self.byte_time * piece.len() as u32;
             deliver(end + self.latency, piece);
         });
-        // A frame that is lost was sent all the same, and one that comes twice takes twice as long.
+        // A lost frame occupies the wire as well, and a duplicated one occupies it twice.
         self.free_at = end.max(start + self.byte_time * frame.len() as u32);
     }
 
-    /// Puts a frame on the wire that is none of its end's; returns when it arrives.
+    /// Puts a frame of another sender on the wire and returns its time of arrival.
     pub fn inject(&mut self, now: Duration, frame: &[u8]) -> Duration {
         self.faults.count_foreign(frame.len());
         self.free_at = now.max(self.free_at) + self.byte_time * frame.len() as u32;
@@ -67,7 +67,7 @@ mod tests {
         Wire::new(100_000, LATENCY, FaultInjector::new(faults, 7, 0, Direction::Up))
     }
 
-    /// When frames of ten and of five bytes arrive that are sent at once.
+    /// Arrivals of frames of ten and of five bytes that are sent at once.
     fn arrivals(faults: Faults) -> Vec<(Duration, usize)> {
         let (mut wire, mut arrivals) = (wire(faults), vec![]);
         for len in [10, 5] {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_takes_its_time_and_frames_queue() {
+    fn frames_queue_and_arrive_after_the_time_of_their_bytes() {
         let at = |bytes: u32| BYTE_TIME * bytes + LATENCY;
         assert_eq!(arrivals(Faults::default()), [(at(10), 10), (at(15), 5)]);
         let twice = Faults { duplicate: 1.0, ..Faults::default() };
