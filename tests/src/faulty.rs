@@ -1,6 +1,7 @@
 //! A simulation in which boards, cables and strangers misbehave at planned times, beyond what `--faults` does to lines.
 
 use crate::flash::{DATA_PAGES, Flash, PAGES};
+use crate::frames::frame;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::fault_injector::LineStatistics;
 use smidgen::world::simulation::{self, Arrival, Board, EVALUATION, SimulatedBoard, Simulation};
@@ -437,11 +438,9 @@ fn hear(heard: &Heard, frame: &[u8]) {
 
 /// A plain frame that anyone could send.
 fn forged(up: bool) -> Vec<u8> {
-    let mut out = [0; FRAME_LEN_MAX];
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
-    let len = match up {
-        true => Up::Ack { ticket: 1, value: 0 }.emit(&[], &Context::SETUP, &mut out),
-        false => hello.emit(BROADCAST, &[], &Context::SETUP, &mut out),
-    };
-    out[..len].to_vec()
+    frame(|out| match up {
+        true => Up::Ack { ticket: 1, value: 0 }.emit(&[], &Context::SETUP, out),
+        false => hello.emit(BROADCAST, &[], &Context::SETUP, out),
+    })
 }

@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod emulation;
 pub mod faulty;
 pub mod flash;
+pub mod frames;
 pub mod fuzz;
 pub mod oracle;
 pub mod pty;

@@ -1,6 +1,5 @@
 //! Scenarios of the worker machine, with a minimal [`host`] as its peer.
 
-mod arbitrary_input;
 mod host;
 
 use super::*;

@@ -1,5 +1,6 @@
 //! An aggregator with two workers: one does what it should, the other one says whatever harms.
 
+use crate::frames::{answers, frame, framed, unchecked_payload};
 use arbitrary::{Result, Unstructured};
 use smidgen_aggregator::{
     Aggregator, Event, MethodSpec, Reason, Setup, Share, Snapshot, StepRule, WorkerSpec,
@@ -8,8 +9,8 @@ use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
-use smidgen_protocol::counters::{Counters, Reject};
-use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, emit};
+use smidgen_protocol::counters::Reject;
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{
     Down, Downlink, Init, Loss, Ready, Refusal, Regulariser, SCHEMA, Up, VERSION,
 };
@@ -164,7 +165,7 @@ impl Bench {
         let mut out = [0; FRAME_LEN_MAX];
         let mut questions = 0;
         while let Some((worker, len)) = self.host.poll_transmit(self.now, &mut out) {
-            let answer = answer(&mut self.workers[worker], &out[..len]);
+            let answer = answers(&mut self.workers[worker], &mut Objectives, &out[..len]).concat();
             if worker == HONEST {
                 self.arrive(HONEST, &answer);
                 continue;
@@ -194,7 +195,10 @@ impl Bench {
 
     /// A correct frame of the liar, mostly close to what it is asked.
     fn forge(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
-        let question = unchecked(&self.question);
+        let question = match &self.question[..] {
+            [] => vec![],
+            question => unchecked_payload(question),
+        };
         let asked = Down::parse(&question).map(|(_, message, _)| message).ok();
         let off = if u.ratio(3, 4)? { 0 } else { u.int_in_range(0..=2)? };
         let ticket = asked.and_then(|asked| asked.ticket()).unwrap_or(1).wrapping_add(off);
@@ -218,7 +222,7 @@ impl Bench {
             6 => (Up::Update { loss }, body, of_round),
             _ => return any(u, &[Context::SETUP, session, of_round]),
         };
-        Ok(write(|out| message.emit(&body, &context, out)))
+        Ok(frame(|out| message.emit(&body, &context, out)))
     }
 
     /// The body of an update: any bytes, or entries as the round packs them, some too many or out of range.
@@ -321,27 +325,6 @@ fn data() -> Vec<u8> {
     data
 }
 
-/// What a worker answers to a frame.
-fn answer(worker: &mut Worker<Vec<u64>>, wire: &[u8]) -> Vec<u8> {
-    worker.receive(wire);
-    if let Some(request) = worker.gradient_request() {
-        let loss = Objectives.evaluate_named(request);
-        worker.gradient_ready(loss);
-    }
-    let (mut out, mut answer) = ([0; FRAME_LEN_MAX], vec![]);
-    while let Some(len) = worker.poll_transmit(&mut out) {
-        answer.extend_from_slice(&out[..len]);
-    }
-    answer
-}
-
-/// The payload of a frame from the host, whatever its context.
-fn unchecked(wire: &[u8]) -> Vec<u8> {
-    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
-    let (_, frame) = deframer.feed(wire, &mut counters);
-    frame.map_or(vec![], |frame| frame.unchecked().to_vec())
-}
-
 fn ready(u: &mut Unstructured, asked: Option<Down>, off: u16) -> Result<Ready<'static>> {
     let echo = match asked {
         Some(Down::Hello { echo, .. }) => echo,
@@ -374,12 +357,5 @@ fn refusal(u: &mut Unstructured) -> Result<Refusal> {
 fn any(u: &mut Unstructured, contexts: &[Context]) -> Result<Vec<u8>> {
     let context = u.choose(contexts)?;
     let len = u.int_in_range(0..=60)?;
-    let payload = u.bytes(len)?;
-    Ok(write(|out| emit(context, out, |frame| frame.push(payload))))
-}
-
-fn write(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
-    let mut out = [0; FRAME_LEN_MAX];
-    let len = emit(&mut out);
-    out[..len].to_vec()
+    Ok(framed(context, u.bytes(len)?))
 }

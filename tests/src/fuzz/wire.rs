@@ -1,10 +1,9 @@
 //! What arrives on a line, layer by layer: bytes, frames, messages, bodies.
 
+use crate::frames::{self, frame, framed};
 use smidgen_protocol::counters::Counters;
 use smidgen_protocol::digest::Transcript;
-use smidgen_protocol::frame::{
-    BODY_LEN_MAX, Context, Deframer, FRAME_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, emit,
-};
+use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Deframer, HEAD_LEN_MAX, PAYLOAD_LEN_MAX};
 use smidgen_protocol::message::{Down, Up, greeting};
 use smidgen_protocol::sparse::{self, BodyError, Decoder, Encoder, Packing};
 
@@ -40,35 +39,29 @@ fn deframe(stream: &[u8], piece: usize) -> (Counters, u64) {
 
 /// The payload of a frame is that of the frame which is written for it.
 fn travels_again(payload: &[u8]) {
-    let mut wire = [0; FRAME_LEN_MAX];
-    let len = emit(&Context::SETUP, &mut wire, |frame| frame.push(payload));
-    received(&wire[..len], |again| assert_eq!(again, payload));
+    assert_eq!(received(&framed(&Context::SETUP, payload)), payload);
 }
 
-/// Takes the payload out of one good frame.
-fn received(wire: &[u8], take: impl FnOnce(&[u8])) {
-    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
-    let (rest, frame) = deframer.feed(wire, &mut counters);
-    assert!(rest.is_empty());
-    take(frame.expect("a frame").check(&Context::SETUP).expect("a good one"));
+/// The payload of one good frame.
+fn received(wire: &[u8]) -> Vec<u8> {
+    frames::payload(wire, &Context::SETUP).expect("a valid frame")
 }
 
 /// The payload of a good frame, down and up: what can be parsed can be sent, and says the same again.
 pub fn message(payload: &[u8]) {
     let payload = &payload[..payload.len().min(PAYLOAD_LEN_MAX)];
-    let mut wire = [0; FRAME_LEN_MAX];
     greeting(payload);
     if let Ok((address, down, body)) = Down::parse(payload)
         && can_be_sent(payload, body)
     {
-        let len = down.emit(address, body, &Context::SETUP, &mut wire);
-        received(&wire[..len], |again| assert_eq!(Down::parse(again), Ok((address, down, body))));
+        let again = received(&frame(|out| down.emit(address, body, &Context::SETUP, out)));
+        assert_eq!(Down::parse(&again), Ok((address, down, body)));
     }
     if let Ok((up, body)) = Up::parse(payload)
         && can_be_sent(payload, body)
     {
-        let len = up.emit(body, &Context::SETUP, &mut wire);
-        received(&wire[..len], |again| assert_eq!(Up::parse(again), Ok((up, body))));
+        let again = received(&frame(|out| up.emit(body, &Context::SETUP, out)));
+        assert_eq!(Up::parse(&again), Ok((up, body)));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::shards;
 use crate::flash::{DATA_PAGES, Flash, PAGES};
+use crate::frames::{self, frame, framed, transmitted};
 use arbitrary::{Result, Unstructured};
 use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::ObjectiveSet;
@@ -9,10 +10,7 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
-use smidgen_protocol::counters::Counters;
-use smidgen_protocol::frame::{
-    BODY_LEN_MAX, Context, Deframer, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum, emit,
-};
+use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA, Up, VERSION,
 };
@@ -171,7 +169,7 @@ impl Bench {
             Part::ModelChange,
             Part::Velocity,
         ];
-        Ok(match u.int_in_range(0..=9)? {
+        Ok(match u.int_in_range(0..=10)? {
             0 => Down::Hello { version: VERSION, schema: SCHEMA, echo: ticket },
             1 => Down::Configure(Configure { ticket, ..self.configure }),
             2 => Down::Data { ticket, offset: u.int_in_range(0..=self.data.len() as u32)? },
@@ -181,6 +179,7 @@ impl Bench {
             6 => Down::Begin { ticket, round: u.arbitrary()? },
             7 => Down::Round { from: index(u)? },
             8 => Down::Curvature { ticket },
+            9 => Down::Paced { from: index(u)?, pace: u.arbitrary()? },
             _ => Down::More { from: index(u)? },
         })
     }
@@ -224,7 +223,7 @@ impl Bench {
     /// Says a message in the context that it belongs to, and notes what the worker took.
     fn say(&mut self, u: &mut Unstructured, message: &Down<'static>, body: &[u8]) -> Result<()> {
         let round = match message {
-            Down::Round { .. } => self.round.wrapping_add(1),
+            Down::Round { .. } | Down::Paced { .. } => self.round.wrapping_add(1),
             Down::More { .. } => self.round,
             _ => 0,
         };
@@ -233,7 +232,7 @@ impl Bench {
             true => (BROADCAST, Context::SETUP),
             false => (address, Context { round, ..Context::downlink(SESSION) }),
         };
-        let wire = write(|out| message.emit(address, body, &context, out));
+        let wire = frame(|out| message.emit(address, body, &context, out));
         if self.send(u, wire)? {
             self.taken(message, body);
         }
@@ -257,7 +256,7 @@ impl Bench {
             }
             Down::Announce { .. } => self.stage = Stage::Begin,
             Down::Begin { round, .. } => (self.round, self.stage) = (round, Stage::Round),
-            Down::Round { .. } => self.round = self.round.wrapping_add(1),
+            Down::Round { .. } | Down::Paced { .. } => self.round = self.round.wrapping_add(1),
             _ => {}
         }
     }
@@ -313,15 +312,13 @@ impl Bench {
     fn is_update(&self, wire: &[u8]) -> bool {
         let session = self.session.unwrap_or(self.configure);
         let context = Context { worker: session.worker, ..Context::downlink(session.session) };
-        unframed(wire, &Context { round: self.round, ..context })
+        frames::payload(wire, &Context { round: self.round, ..context })
             .is_some_and(|payload| Up::parse(&payload).is_ok_and(|(up, _)| up.is_of_round()))
     }
 
     /// The frames that the worker sends: at most an answer outside the session and one inside.
     fn spoken(&mut self) -> Vec<Vec<u8>> {
-        let mut out = [0; FRAME_LEN_MAX];
-        let mut next = || self.worker.poll_transmit(&mut out).map(|len| out[..len].to_vec());
-        let spoken: Vec<_> = std::iter::from_fn(&mut next).take(3).collect();
+        let spoken = transmitted(&mut self.worker);
         assert!(spoken.len() <= 2, "a worker answers and says no more");
         spoken
     }
@@ -333,7 +330,9 @@ impl Bench {
         let context = Context { round: self.round, worker, ..Context::downlink(session) };
         let (mut from, mut entries) = (0, vec![]);
         while let Some(wire) = spoken.pop() {
-            let Some(payload) = unframed(&wire, &Context { from, ..context }) else { return };
+            let Some(payload) = frames::payload(&wire, &Context { from, ..context }) else {
+                return;
+            };
             let Ok((message, body)) = Up::parse(&payload) else { return };
             if !message.is_of_round() {
                 return;
@@ -356,7 +355,7 @@ impl Bench {
             }
             from = entries.last().map_or(from, |(j, _)| j + 1);
             let context = Context { worker: 0, ..context };
-            let more = write(|out| Down::More { from }.emit(worker, &[], &context, out));
+            let more = frame(|out| Down::More { from }.emit(worker, &[], &context, out));
             self.sent += more.len() as u64;
             self.worker.receive(&more);
             spoken = self.spoken();
@@ -371,29 +370,10 @@ fn start(flash: Flash) -> (Worker<Vec<u64>>, FlashJournal<Flash>) {
     (Worker::new::<Objectives>(board, memory), journal)
 }
 
-fn write(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
-    let mut out = [0; FRAME_LEN_MAX];
-    let len = emit(&mut out);
-    out[..len].to_vec()
-}
-
-/// A frame with any payload, correct in its context.
-fn framed(context: &Context, payload: &[u8]) -> Vec<u8> {
-    write(|out| emit(context, out, |frame| frame.push(payload)))
-}
-
-/// The payload of what a worker says, if it says it in this context.
-fn unframed(wire: &[u8], context: &Context) -> Option<Vec<u8>> {
-    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
-    let (rest, frame) = deframer.feed(wire, &mut counters);
-    assert!(rest.is_empty());
-    frame.expect("a worker sends whole frames").check(context).ok().map(<[u8]>::to_vec)
-}
-
 /// Whether a frame says that the worker is in the session of this configuration.
 fn acknowledges(wire: &[u8], configure: &Configure) -> bool {
     let context = Context { worker: configure.worker, ..Context::downlink(configure.session) };
-    let payload = unframed(wire, &context);
+    let payload = frames::payload(wire, &context);
     let ack = Up::Ack { ticket: configure.ticket, value: 0 };
     payload.is_some_and(|payload| Up::parse(&payload) == Ok((ack, &[])))
 }

@@ -1,9 +1,10 @@
 //! A board that receives faster than it answers: it counts what its queue had no room for, and goes on.
 
 use smidgen_protocol::counters::Counters;
-use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
+use smidgen_protocol::frame::{Context, Deframer};
 use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
 use smidgen_tests::emulation::start;
+use smidgen_tests::frames::frame;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -19,9 +20,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 fn hello(echo: u16) -> Vec<u8> {
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo };
-    let mut frame = [0; FRAME_LEN_MAX];
-    let len = hello.emit(BROADCAST, &[], &Context::SETUP, &mut frame);
-    frame[..len].to_vec()
+    frame(|out| hello.emit(BROADCAST, &[], &Context::SETUP, out))
 }
 
 /// Reads until a question is answered; returns how often the board says that it lost bytes. None if nothing comes for `patience`.
