@@ -238,7 +238,7 @@ fn draw_options(rng: &mut ChaCha8Rng, workers: usize) -> (String, bool) {
         let (problem, method) = (draw_problem(rng), draw_method(rng));
         let options = format!("{problem} {method} --workers {workers}");
         if let Ok(experiment) = try_experiment(&options) {
-            return (options, experiment.setup.method.has_local_state());
+            return (options, experiment.setup.method.rule.has_local_state());
         }
     }
 }

@@ -301,7 +301,7 @@ fn a_worker_with_a_journal_is_not_sent_its_data_again() {
 #[test]
 fn what_a_worker_alone_keeps_outlives_a_restart_at_any_moment() {
     let all = each::<Method>("--method").into_iter();
-    let keeps = |options: &String| experiment(options).setup.method.has_local_state();
+    let keeps = |options: &String| experiment(options).setup.method.rule.has_local_state();
     let mut methods: Vec<_> = all.filter(keeps).collect();
     assert!(methods.len() >= 3, "{methods:?}");
     methods.push("--method ef21-sgdm --batch 8 --step auto".into());

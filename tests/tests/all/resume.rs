@@ -79,7 +79,7 @@ fn every_method_goes_on_from_any_round() {
     ];
     for options in choices.into_iter().flatten().chain(combinations.map(str::to_owned)) {
         let experiment = experiment(&format!("{base} {options}"));
-        if experiment.setup.method.has_local_state() {
+        if experiment.setup.method.rule.has_local_state() {
             continue;
         }
         let whole = simulated(&experiment);

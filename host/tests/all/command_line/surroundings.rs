@@ -45,7 +45,7 @@ fn binary_without_its_checkout_trains_and_refuses_images() {
     };
     let output = run("simulate --rows 60 --rounds 3 --out run");
     assert!(output.status.success(), "{}", stderr(&output));
-    for board in &BOARDS {
+    for board in BOARDS {
         let output = run(&format!("image --board {}", board.name));
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert_says(&stderr(&output), &["/../firmware/boards, where", "restore the checkout"]);
