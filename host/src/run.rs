@@ -1,4 +1,4 @@
-//! A run from options to a report: prepare it, train in a world, write records and checkpoints.
+//! Runs: preparing an experiment, training it in a world, and writing records and checkpoints.
 
 pub mod baseline;
 mod data;

@@ -1,7 +1,7 @@
-//! Dense gradient descent on the same data, on lines of the same speed without faults: what a run is compared with.
+//! The baseline of a run: dense gradient descent on the same data, simulated on lines of the same rate without faults.
 //!
-//! It is not an estimate: the same machines run it, in simulation, and its bytes are counted as theirs are. Its lines have no
-//! faults, even where those of the run have some: the comparison never makes the run look better than it is.
+//! It is not an estimate: the same state machines run it, and its bytes are counted in the same way. Its lines have no
+//! faults even if those of the run have, so that the comparison never favours the run.
 
 use crate::options::Faults;
 use crate::record::{BaselineRecord, Cost, RoundRecord};
@@ -13,8 +13,10 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::method::Participation;
 
 impl Experiment {
-    /// Dense gradient descent on the same data: K = d, 32 bits a value, x itself down. Its step is 1/L, or the run's own
-    /// where that is longer, and it tunes itself where the run's does, so that a bold step does not favour the run.
+    /// Returns the setup of dense gradient descent: K = d, 32 bits per value, and a dense downlink.
+    ///
+    /// Its step size is 1/L, or that of the run if it is larger, and it is tuned if that of the run is, so that a
+    /// large step size does not favour the run.
     pub fn baseline(&self) -> Setup {
         let k = self.setup.dimension;
         let share = |share: &Share| {
@@ -30,14 +32,14 @@ impl Experiment {
         }
     }
 
-    /// Whether a run of dense gradient descent beside this one would tell anything: not if it is one itself.
+    /// Returns whether the run is compared with a baseline: not if it is dense gradient descent itself.
     pub fn has_baseline(&self) -> bool {
         !self.options().method.traits().is_baseline
     }
 }
 
-/// Runs gradient descent on lines of `baud` until `goal` is reached. `on_round` hears of every round, and what all cost by
-/// then.
+/// Runs gradient descent on lines of `baud` until `goal` is reached. Calls `on_round` with every round and the total
+/// cost.
 pub fn run(
     setup: Setup,
     baud: u32,

@@ -1,4 +1,4 @@
-//! The data of a run: loaded, checked, and dealt out to workers.
+//! The data of a run: loading, checking, and distributing rows to workers.
 
 use super::error::ExperimentError;
 use crate::options::{Options, Split};
@@ -6,7 +6,7 @@ use crate::problem::dataset::Dataset;
 use crate::problem::dataset::split::SplitError;
 use smidgen_aggregator::WORKERS_MAX;
 
-/// The largest sum of squared features whose matrix has eigenvalues in f64: their computation squares it once more.
+/// The largest sum of squared features for which eigenvalues can be computed in f64, which squares it again.
 const SQUARES_MAX: f64 = 1e150;
 
 /// The rows of a run.
@@ -20,10 +20,11 @@ pub struct Data {
 }
 
 impl Data {
-    /// Loads the data set of the options and deals it out; `boards` is the number of boards that are given.
+    /// Loads the data set of the options and distributes its rows. `boards` is the number of boards, `None` in
+    /// simulation.
     ///
     /// # Errors
-    /// If the data set cannot be loaded, or cannot be dealt out to as many workers as are asked for.
+    /// If the data set cannot be loaded, or its rows cannot be distributed to that many workers.
     pub fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
         let mut dataset = Dataset::load_with(&options.dataset, options.objective.traits().labels)?;
         if let Some(rows) = options.rows {
@@ -38,8 +39,8 @@ impl Data {
         Ok(Self { dataset, test, shares })
     }
 
-    /// Refuses features that are all 0, where `dimension` coordinates of the model are features, and features so large
-    /// that no constant follows from them.
+    /// Refuses data whose features are all 0, if the `dimension` coordinates of the model are features, and features
+    /// too large for finite constants.
     pub fn check_features(&self, dimension: usize) -> Result<(), ExperimentError> {
         let dataset = &self.dataset;
         if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
@@ -74,26 +75,26 @@ fn deal(
     }
     let (cause, advice) = match options.split {
         Split::OneEach => ("--split one-each", "take fewer rows, or use --split contiguous"),
-        Split::Contiguous | Split::SortedNorm => ("--workers", "ask for fewer"),
+        Split::Contiguous | Split::SortedNorm => ("--workers", "give a smaller number"),
     };
     check_crowd(shares.len(), cause, advice)?;
     Ok(shares)
 }
 
-/// The options that take rows of the data set away.
+/// Returns the options that exclude rows of the data set.
 fn taken(options: &Options) -> String {
     let of = |name, rows: Option<usize>| rows.map(|rows| format!("--{name} {rows}"));
     let given = [of("rows", options.rows), of("test-rows", options.test_rows)];
     given.into_iter().flatten().collect::<Vec<_>>().join(" with ")
 }
 
-/// The refusal of data whose largest feature makes constants or step sizes not finite.
+/// Returns the error for data whose largest feature makes constants or step sizes infinite or zero.
 pub fn immoderate(dataset: &Dataset) -> ExperimentError {
     let (column, value) = dataset.largest_feature();
     ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
 }
 
-/// Refuses more workers than a run has room for.
+/// Refuses more workers than a run can have.
 pub fn check_crowd(
     workers: usize,
     cause: &'static str,

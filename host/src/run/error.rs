@@ -1,4 +1,4 @@
-//! Why a run cannot begin.
+//! Errors of preparing a run.
 
 use crate::boards::key_file::KeyError;
 use crate::options::WorkersError;
@@ -11,63 +11,63 @@ use crate::units::quantity::counted;
 use smidgen_aggregator::WORKERS_MAX;
 use thiserror::Error;
 
-/// Why there is nothing to run.
+/// Reasons why an experiment cannot be prepared.
 #[derive(Debug, Error)]
 pub enum ExperimentError {
-    /// The data cannot be had.
+    /// The data cannot be loaded.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// They cannot be dealt out.
+    /// The rows cannot be distributed to workers.
     #[error(transparent)]
     Split(#[from] SplitError),
-    /// Options leave too few of them.
+    /// Options exclude too many rows.
     #[error(
-        "{taken} leaves {} to train on, too few for {worker_count} workers: take as many rows as workers at least, or give \
+        "{taken} leaves {} to train on, too few for {worker_count} workers: use at least as many rows as workers, or \
          --workers {rows}", counted(*.rows as u64, "row", "rows")
     )]
     Taken {
         /// The options.
         taken: String,
-        /// Rows that are left.
+        /// Number of remaining rows.
         rows: usize,
-        /// Workers that were asked for.
+        /// Number of workers.
         worker_count: usize,
     },
-    /// There is no key.
+    /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Boards and workers do not match.
+    /// The numbers of boards and workers differ.
     #[error(transparent)]
     Workers(#[from] WorkersError),
     /// The options contradict each other.
     #[error(transparent)]
     Specification(#[from] SpecificationError),
-    /// A grid does not hold what the run starts with.
+    /// An initial value is out of the range of its grid.
     #[error(transparent)]
     Range(#[from] RangeError),
     /// f does not depend on the model.
     #[error(
-        "{dataset}: none of the rows that are trained on has a feature other than 0, so there is nothing to learn from them; \
-         take other rows (--rows, --test-rows), or another data set"
+        "{dataset}: all features of the training rows are 0, so there is nothing to learn; use other rows (--rows, \
+         --test-rows), or another data set"
     )]
     Flat {
         /// Name of the data set.
         dataset: String,
     },
     /// There are more workers than a run can have.
-    #[error("{cause} makes {workers} workers, and a run has {WORKERS_MAX} at most; {advice}")]
+    #[error("{cause} gives {workers} workers, but a run can have at most {WORKERS_MAX}; {advice}")]
     Crowd {
-        /// The option that asks for them.
+        /// The option that causes it.
         cause: &'static str,
-        /// How many.
+        /// Number of workers.
         workers: usize,
         /// What to do.
         advice: &'static str,
     },
-    /// Step sizes cannot be computed from such features.
+    /// Features are too large or too small to compute a step size.
     #[error(
-        "{dataset}: a feature of {value:e} in column {column} leaves no step size that a number can hold; scale the data, to \
-         -1 to 1 for instance"
+        "{dataset}: a feature of {value:e} in column {column} makes the step size overflow or underflow; scale the \
+         data, for instance to -1 to 1"
     )]
     Immoderate {
         /// Name of the data set.
@@ -77,49 +77,49 @@ pub enum ExperimentError {
         /// Its column, counted from 1.
         column: usize,
     },
-    /// A split decides how many workers there are, and another number was asked for.
+    /// `--workers` contradicts the number of workers that a split gives.
     #[error(
-        "--split one-each makes {rows} workers, one for each row, not {workers}; leave out --workers, or use --split \
-         contiguous"
+        "--split one-each gives {rows} workers, one per row, not {workers}; omit --workers, or use --split contiguous"
     )]
     OneEachWorkers {
-        /// Rows, and with them workers.
+        /// Number of rows, and of workers of the split.
         rows: usize,
-        /// Workers that were asked for.
+        /// The given number of workers.
         workers: u16,
     },
-    /// The run is none of those that the theorem is about.
+    /// No theorem covers the run.
     #[error(
-        "--check-theory watches {} with a step that stays, one K for all, a compressor without chance, all workers with all rows \
-         in every round and nothing compressed on the way down; add --step am or a number, or leave it out",
+        "--check-theory needs {} with a fixed step size, one K for all workers, a deterministic compressor, all \
+         workers with all rows in every round, and no compressed downlink; add --step am or a number, or omit it",
         listed("or", |traits| traits.proof.has_lyapunov_function())
     )]
     NoTheorem,
-    /// A checkpoint would not hold the whole state.
+    /// A checkpoint would not contain the whole state.
     #[error(
-        "--checkpoint-dir: a worker of {0} keeps a vector to itself, which no checkpoint holds; leave it out, or choose \
-         another method such as ef21"
+        "--checkpoint-dir: a worker of {0} has a vector that the host does not know, so that checkpoints would be \
+         incomplete; omit it, or choose another method such as ef21"
     )]
     Private(&'static str),
-    /// Clones have no boards of their own.
+    /// Clones need more workers than boards.
     #[error(
-        "--method ef21-clone makes {workers} workers of {boards} boards, which only simulation can; use `smidgen simulate`"
+        "--method ef21-clone gives {workers} workers for {boards} boards, which works only in simulation; use `smidgen \
+         simulate`"
     )]
     Clones {
-        /// Workers of the cloned problem.
+        /// Number of workers of the cloned problem.
         workers: usize,
-        /// Boards that are given.
+        /// Number of boards.
         boards: usize,
     },
-    /// A split decides how many workers there are, and there are not as many boards.
+    /// A split needs another number of boards.
     #[error(
-        "--split one-each needs a board for each of the {rows} rows, and there are {boards}; use --split contiguous, or \
-         --rows {boards}"
+        "--split one-each needs a board for each of the {rows} rows, but there are {boards}; use --split contiguous, \
+         or --rows {boards}"
     )]
     OneEach {
-        /// Rows, and with them workers.
+        /// Number of rows, and of workers of the split.
         rows: usize,
-        /// Boards that are given.
+        /// Number of boards.
         boards: usize,
     },
 }

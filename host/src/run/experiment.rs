@@ -1,7 +1,7 @@
-//! A run before it begins: data, constants, method and setup, made from the options.
+//! Experiments: data, constants, method and setup of a run, prepared from its options.
 //!
-//! What theory says of it stands in [`theory`](super::theory), what is recorded of it in [`records`](super::records), the
-//! worlds that it runs in are made by [`worlds`](super::worlds).
+//! Related: theory of the experiment in [`theory`](super::theory), its records in [`records`](super::records), its
+//! worlds in [`worlds`](super::worlds).
 
 use super::data::{Data, check_crowd};
 use super::error::ExperimentError;
@@ -15,7 +15,7 @@ use crate::problem::theory::{Constants, Smoothness};
 use crate::record::checkpoint;
 use smidgen_aggregator::Setup;
 
-/// A problem with data, dealt out, and how it is to be solved.
+/// A problem with its data, distributed to workers, and its method.
 #[derive(Debug)]
 pub struct Experiment {
     /// The rows of all workers.
@@ -24,13 +24,13 @@ pub struct Experiment {
     pub shares: Vec<Vec<usize>>,
     /// The workers of the run, in order.
     pub workers: Vec<Worker>,
-    /// The constants of the problem, if theory knows them.
+    /// The constants of the problem, if they are known.
     pub smoothness: Option<Smoothness>,
     /// The setup of the aggregator.
     pub setup: Setup,
-    /// The longest step size that is known for the method, with its theorem; the run may have been given another.
+    /// The largest known step size of the method, with its theorem. The run may use another one.
     pub longest: Option<Longest>,
-    /// The largest relative error of a stored feature.
+    /// The largest relative quantisation error of a feature.
     pub quantisation_error: f64,
     /// Held-out rows.
     pub(super) test: Option<Dataset>,
@@ -39,11 +39,11 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Loads and deals out the data, computes constants and step size. `boards` is the number of boards that are given,
-    /// none in simulation; `session` is the number of the run.
+    /// Loads and distributes the data, and computes constants and step size. `boards` is the number of boards, `None`
+    /// in simulation; `session` is the session number of the run.
     ///
     /// # Errors
-    /// If the options do not suit the data, or each other.
+    /// If the options do not fit the data, or each other.
     pub fn new(
         options: &Options,
         boards: Option<usize>,
@@ -93,22 +93,22 @@ impl Experiment {
         })
     }
 
-    /// The workers of the run, one for each share: without clones.
+    /// Returns one worker per share, without clones.
     pub fn one_per_share(&self) -> impl Iterator<Item = &Worker> {
         self.workers.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
     }
 
-    /// f in f64, on the data as they were read.
+    /// Returns f in f64, on the data as they were read.
     pub fn objective(&self) -> Objective {
         Objective::new(self.options.objective, self.penalty, &self.dataset, &self.shares)
     }
 
-    /// Checksum of the data of all workers, to tell whether they are those of a checkpoint.
+    /// Returns the checksum of the data of all workers, to compare with that of a checkpoint.
     pub fn data_checksum(&self) -> u64 {
         checkpoint::data_checksum(self.setup.shares.iter().map(|share| &share.data[..]))
     }
 
-    /// The options it was made from.
+    /// Returns the options.
     pub const fn options(&self) -> &Options {
         &self.options
     }
@@ -116,12 +116,14 @@ impl Experiment {
 
 #[cfg(test)]
 impl Experiment {
-    /// The experiment that `smidgen simulate` makes of these options.
+    /// Prepares the experiment of `smidgen simulate` with these options.
     pub(crate) fn of(options: &str) -> Self {
         use crate::cli::{self, Command};
         let line = format!("smidgen simulate {options}");
         let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        let Command::Simulate(options) = cli.command else {
+            unreachable!("the command is simulate")
+        };
         Self::new(&options, None, 1).unwrap()
     }
 }

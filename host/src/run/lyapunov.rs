@@ -1,4 +1,4 @@
-//! The inequalities in the proof of Reloaded's Theorem 3, watched in every round of a run.
+//! The inequalities in the proof of Reloaded's Theorem 3, checked in every round of a run.
 //!
 //! ```text
 //! e_i = g_i − ∇f_i(x^t)   G = (1/n) Σ_i (L_AM/L_i) ‖e_i‖²   R = ‖x^{t+1} − x^t‖²   Ψ = f(x) + κγ/(2θ) G
@@ -12,11 +12,11 @@
 //! Workers that are weighted or cloned count with what their estimators estimate. The compressor is deterministic, so
 //! each round is checked, not a mean.
 //!
-//! All is computed in f64 from the data, the host's mirrors and the model as they are, so it also watches the fixed
-//! point. Each inequality has an allowance of its own. The descent lemma holds for any step, so it allows only for
-//! cancellation in f64. The others allow for what the fixed point may cost: where f* = 0 a run ends on a floor that
-//! the grids make. With u_x and u_g the units of x and of gradients, ∇f̂_i what a board computes ([`OnBoards`]) before
-//! it rounds to u_g, with exact residuals, and ε_i what their rounding may add to that,
+//! All values are computed in f64 from the data and from the host's fixed-point mirrors and model, so that fixed-point
+//! errors are checked as well. Each inequality has its own allowance. The descent lemma holds for any step, so it
+//! allows only for cancellation in f64. The others allow for what the fixed point may cost: where f* = 0 a run ends on
+//! a floor that the grids make. With u_x and u_g the units of x and of gradients, ∇f̂_i what a board computes
+//! ([`OnBoards`]) before it rounds to u_g, with exact residuals, and ε_i what their rounding may add to that,
 //!
 //! ```text
 //! x^{t+1} = x^t − γ g^t + r,                  ‖r‖ ≤ ρ = √d (u_x + γ u_g)
@@ -33,55 +33,55 @@ use crate::problem::theory::{Smoothness, beta, theta};
 use crate::record::theory::{Slacks, TheoryCheck};
 use smidgen_aggregator::{Aggregator, WorkerSpec, value};
 
-/// What the theorem knows of a run.
+/// The quantities of the theorem for a run.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// The workers, clones included.
     pub workers: Vec<Worker>,
     /// Constants of the shares.
     pub smoothness: Smoothness,
-    /// γ
+    /// Step size γ.
     pub gamma: f64,
     /// The contraction of every worker.
     pub alpha: f64,
-    /// κ
+    /// The factor κ.
     pub factor: f64,
 }
 
-/// The watch.
+/// The check of a run.
 #[derive(Debug)]
 pub struct Lyapunov {
     objective: Objective,
     on_boards: OnBoards,
     terms: Terms,
-    /// The last round.
+    /// State of the previous round.
     before: Option<State>,
 }
 
-/// A round.
+/// State of a round.
 #[derive(Debug)]
 struct State {
     x: Vec<f64>,
     loss: f64,
     gradient: Vec<f64>,
     psi: f64,
-    /// ‖e_i‖²
+    /// ‖e_i‖² of each worker.
     errors: Vec<f64>,
     /// ‖∇f̂_i − ∇f_i‖ + ε_i, in the units of e_i.
     off: Vec<f64>,
-    /// What f64 may lose of f.
+    /// Bound on the cancellation error of f in f64.
     cancellation: f64,
     /// Units of the grids of x and of gradients.
     units: [f64; 2],
 }
 
 impl Lyapunov {
-    /// A watch for a run, where share i has f_i of `objective` and a board computes that of `on_boards`.
+    /// Creates the check of a run. Share i has f_i of `objective`, and a board computes that of `on_boards`.
     pub fn new(objective: Objective, on_boards: OnBoards, terms: Terms) -> Self {
         Self { objective, on_boards, terms, before: None }
     }
 
-    /// Looks at a round that was just closed.
+    /// Checks the round just closed.
     pub fn look(&mut self, aggregator: &Aggregator) -> TheoryCheck {
         let now = self.state(aggregator);
         let psi = now.psi;
@@ -112,20 +112,20 @@ impl Lyapunov {
             contraction_slack,
             contraction_allowance,
             descent_slack: before.loss + along + smoothness.l / 2.0 * square - now.loss,
-            // Twice: once for both losses, and once for the product with the gradient.
+            // Twice: for both losses, and for the product with the gradient.
             descent_allowance: 2.0 * (before.cancellation + now.cancellation),
             lyapunov_slack: before.psi - gamma / 2.0 * norm_squared - now.psi,
             grid_allowance: grown.iter().sum::<f64>() + self.lag(before, now, &moved),
         }
     }
 
-    /// Bound of ‖e_i‖² after a step of x with this squared length.
+    /// Returns the bound on ‖e_i‖² after a step of x with this squared length.
     fn bound(&self, worker: usize, before: &State, square: f64) -> f64 {
         let (alpha, l_i) = (self.terms.alpha, self.constant(worker));
         (1.0 - theta(alpha)) * before.errors[worker] + beta(alpha) * l_i * l_i * square
     }
 
-    /// w_i a_i: what the grids may add to the bound of a worker, in Ψ.
+    /// Returns w_i a_i, the allowance of a worker for the grids, in Ψ.
     fn growth(&self, worker: usize, bound: f64, before: &State, now: &State) -> f64 {
         let root = (now.x.len() as f64).sqrt();
         let [x_unit, gradient_unit] = coarser(before, now);
@@ -135,7 +135,7 @@ impl Lyapunov {
         self.weight(worker) * 4.0 * delta * (bound.sqrt() + delta)
     }
 
-    /// What a step that is off by ρ may add to Ψ.
+    /// Returns the allowance for a step that is off by ρ, in Ψ.
     fn lag(&self, before: &State, now: &State, moved: &[f64]) -> f64 {
         let gamma = self.terms.gamma;
         let [x_unit, gradient_unit] = coarser(before, now);
@@ -159,7 +159,7 @@ impl Lyapunov {
         State { x, loss, gradient, psi, errors, off, cancellation, units }
     }
 
-    /// ‖e_i‖², and ‖∇f̂_i − ∇f_i‖ + ε_i.
+    /// Returns ‖e_i‖², and ‖∇f̂_i − ∇f_i‖ + ε_i.
     fn error(
         &self,
         worker: usize,
@@ -179,17 +179,17 @@ impl Lyapunov {
         (error, weight * scale * (off.sqrt() + rounding))
     }
 
-    /// L_i of what a worker estimates.
+    /// Returns L_i of the function that a worker estimates.
     fn constant(&self, worker: usize) -> f64 {
         let Worker { share, spec: WorkerSpec { scale, weight, .. }, .. } =
             self.terms.workers[worker];
         weight * scale * self.terms.smoothness.l_i[share]
     }
 
-    /// Of ‖e_i‖² in Ψ: κγ/(2θ) · L_AM/(n L_i).
+    /// Returns the weight of ‖e_i‖² in Ψ: κγ/(2θ) · L_AM/(n L_i).
     fn weight(&self, worker: usize) -> f64 {
         let Terms { gamma, alpha, factor, ref smoothness, ref workers } = self.terms;
-        // A worker without any feature has no error, whatever it weighs.
+        // A worker without features has no error, so its weight does not matter.
         let inverse = match self.constant(worker) {
             0.0 => 1.0,
             l_i => smoothness.l_am / l_i,
@@ -198,16 +198,16 @@ impl Lyapunov {
     }
 }
 
-/// The slack and the allowance of the worker with the least sum of both, or of one where that is NaN.
+/// Returns slack and allowance of the worker with the least sum of both, or of a worker for which the sum is NaN.
 fn worst(workers: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
     workers.reduce(|least, next| {
         let [sum, other] = [least, next].map(|(slack, allowance)| slack + allowance);
-        // A comparison with NaN is false.
+        // Checked first, because a comparison with NaN is false.
         if sum.is_nan() || sum <= other { least } else { next }
     })
 }
 
-/// The units of both grids, where exponents changed in between the larger ones.
+/// Returns the units of both grids; if exponents changed in between, the larger ones.
 fn coarser(before: &State, now: &State) -> [f64; 2] {
     [0, 1].map(|i| before.units[i].max(now.units[i]))
 }

@@ -1,4 +1,4 @@
-//! Watches a run: writes its records and shows its progress.
+//! The observer of a recorded run: writes its records and checkpoints, and shows its progress.
 
 use crate::options::Choice;
 use crate::output::progress::Progress;
@@ -22,61 +22,61 @@ use smidgen_aggregator::{Aggregator, Event, Snapshot};
 use std::time::Instant;
 use thiserror::Error;
 
-/// Boards that are greeted by a line of their own; the rest are counted.
+/// Number of boards whose identity is printed; the others are only counted.
 const GREETING_COUNT_MAX: usize = 8;
 
-/// Slow lines that are noted during the run; the report names the rest.
+/// Number of slow lines that are reported during the run; the report names the others.
 const SLOW_COUNT_MAX: usize = 4;
 
-/// The observer of a run that is recorded.
+/// The observer of a recorded run.
 struct Recorder<'r> {
     experiment: &'r Experiment,
-    /// What the directory is made of, until the first round is closed: an earlier run, or later rounds of this one, are not given
-    /// up for one that never gets so far.
+    /// Source of the directory, until the first round is closed. Before that, an earlier run or later rounds of this
+    /// one are not removed.
     pending: Option<Pending>,
-    /// Whether an earlier part of the run has left checkpoints.
+    /// True if the run was resumed, and so has checkpoints.
     is_resumed: bool,
     checkpoints: Option<Checkpoints>,
-    /// The state after the last closed round, which is kept when the run ends.
+    /// State after the last closed round, from which a checkpoint is written when the run ends.
     last: Option<Snapshot>,
     goal: Goal,
     started: Instant,
-    /// Seconds that earlier parts of the run took.
+    /// Seconds of earlier parts of the run.
     earlier_seconds: f64,
     progress: &'r mut Progress,
-    /// Where each link leads.
+    /// Place of each link.
     places: Vec<String>,
-    /// The name of the method, if its workers keep something that the host does not know.
+    /// Name of the method, if its workers have state that the host does not know.
     kept_alone: Option<&'static str>,
     greeted: usize,
-    /// Where the time of each worker's rounds went.
+    /// Measured times of each worker.
     times: Vec<WorkerTimes>,
-    /// Workers whose lines were said to be slow.
+    /// True for workers whose lines were reported as slow.
     slow: Vec<bool>,
-    /// What measures them.
+    /// Clock of the times.
     clock: Clock,
     baud: u32,
-    /// What is known by now.
+    /// Summary so far.
     summary: Summary,
-    /// Bytes of bodies after round 0, whose updates may be dense or empty.
+    /// Bytes of bodies after round 0. The updates of round 0 may be dense or empty.
     sent_bytes: u64,
-    /// Bits that these updates would take at least.
+    /// Bits that these updates would take under an ideal code.
     information_bits: f64,
     /// The best model so far.
     best: Option<Best>,
     /// Weight of the l1 norm.
     l1: f64,
-    /// The watch over theory, where it was wanted.
+    /// Check of theory, if it was requested.
     lyapunov: Option<Lyapunov>,
-    /// Whether a theorem allows the step: then every inequality must hold.
+    /// True if a theorem allows the step size, so that every inequality must hold.
     is_allowed: bool,
-    /// Made with the first round that is closed.
+    /// Directory, once the first round is closed.
     directory: Option<RunDirectory>,
 }
 
-/// What a directory is made of.
+/// Source of a directory.
 enum Pending {
-    /// A place that is free, or holds an earlier run.
+    /// A new run, which may replace an earlier one.
     New(Claim),
     /// The records of an earlier part of the run.
     Resumed(Records),
@@ -93,7 +93,7 @@ impl Observer for Recorder<'_> {
             Event::Prepared(_) => self.learn(aggregator),
             Event::Rebooted(worker) => {
                 let place = self.place(worker, aggregator);
-                self.note(&format!("{place} was restarted and is being restored"));
+                self.note(&format!("{place} has rebooted and is being restored"));
                 if let Some(method) = self.kept_alone {
                     self.note(&format!(
                         "what it alone kept for {method} is back only if it has that in its flash; \
@@ -105,20 +105,20 @@ impl Observer for Recorder<'_> {
                 let place = self.place(worker, aggregator);
                 let board = aggregator.identity(worker).map(ToString::to_string);
                 let board = board.unwrap_or_default();
-                self.note(&format!("worker {} ({board}) answers on {place} now", worker + 1));
+                self.note(&format!("worker {} ({board}) now answers on {place}", worker + 1));
             }
             Event::Excluded { worker, ref failure } => {
                 let place = self.place(worker, aggregator);
                 self.note(&match failure {
                     Some(failure) => {
-                        format!("{place} is left out, and asked again later: {}", failure.reason)
+                        format!("{place} is excluded and will be tried again: {}", failure.reason)
                     }
-                    None => format!("{place} is silent, and rounds go on without it"),
+                    None => format!("{place} is silent; rounds continue without it"),
                 });
             }
             Event::Readmitted(worker) => {
                 let place = self.place(worker, aggregator);
-                self.note(&format!("{place} answers again and is brought back"));
+                self.note(&format!("{place} answers again and is being restored"));
             }
             Event::Closed(_) | Event::Finished(_) | Event::Failed(_) => {}
         }
@@ -149,7 +149,7 @@ impl Observer for Recorder<'_> {
         self.add(record);
         Best::update(&mut self.best, record, self.l1, aggregator);
         if let Some(Violation { round, inequality }) = self.summary.violation.filter(|_| held) {
-            self.note(&format!("in round {round} {inequality} does not hold"));
+            self.note(&format!("in round {round}, {inequality} does not hold"));
         }
         self.time(aggregator);
         self.last = aggregator.snapshot();
@@ -170,7 +170,7 @@ impl Observer for Recorder<'_> {
 }
 
 impl Recorder<'_> {
-    /// The directory of the run, in which nothing of an earlier run, or of later rounds, is left from now on.
+    /// Returns the directory of the run. The first call removes an earlier run or later rounds from it.
     fn begin(&mut self) -> Result<&mut RunDirectory, RecordError> {
         match self.pending.take() {
             Some(Pending::New(claim)) => {
@@ -188,7 +188,7 @@ impl Recorder<'_> {
         Ok(self.directory.as_mut().expect("a run is claimed or reopened"))
     }
 
-    /// Takes a round into what is known.
+    /// Adds a round to the summary and the totals.
     fn add(&mut self, record: &RoundRecord) {
         self.summary.add(record);
         self.summary.target_reached = self.goal.is_hit(record);
@@ -206,14 +206,14 @@ impl Recorder<'_> {
         self.checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.remove_from(round))
     }
 
-    /// The round of the latest checkpoint that is this run's.
+    /// Returns the round of the latest checkpoint of this run.
     fn resumable(&self) -> Option<u32> {
-        // Until a new run has a directory, those that are there are of an earlier run.
+        // Before a new run has its directory, the checkpoints there are those of an earlier run.
         let are_ours = self.is_resumed || self.directory.is_some();
         self.checkpoints.as_ref().filter(|_| are_ours).and_then(Checkpoints::latest_round)
     }
 
-    /// Leaves a checkpoint. The records that it goes with are written before.
+    /// Writes a checkpoint, after syncing the records that it refers to.
     fn keep(&self, snapshot: Option<Snapshot>) -> Result<(), RecordError> {
         let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, snapshot) else {
             return Ok(());
@@ -223,7 +223,7 @@ impl Recorder<'_> {
         checkpoints.write(setup, self.wall_seconds(), times, best, snapshot)
     }
 
-    /// Seconds on the clocks of all hosts of the run.
+    /// Returns the seconds of all parts of the run.
     fn wall_seconds(&self) -> f64 {
         self.earlier_seconds + self.started.elapsed().as_secs_f64()
     }
@@ -248,7 +248,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// Takes the times of a round that was just closed, and says of a line once that it is slow.
+    /// Adds the times of the round just closed, and reports each slow line once.
     fn time(&mut self, aggregator: &Aggregator) {
         let baud = self.baud;
         for (worker, elapsed) in aggregator.elapsed() {
@@ -263,12 +263,12 @@ impl Recorder<'_> {
         }
     }
 
-    /// Where a worker is, for people.
+    /// Returns the display name of a worker's place.
     fn place(&self, worker: usize, aggregator: &Aggregator) -> String {
         self.places[aggregator.link(worker)].clone()
     }
 
-    /// Says who a board is; nobody needs to hear that of simulated ones.
+    /// Prints the identity of a board; not in simulation.
     fn greet(&mut self, worker: usize, aggregator: &Aggregator) {
         let Some(identity) = aggregator.identity(worker) else { return };
         if identity.board == simulation::BOARD {
@@ -279,11 +279,11 @@ impl Recorder<'_> {
         if self.greeted <= GREETING_COUNT_MAX {
             self.note(&format!("{} is {identity}", self.place(worker, aggregator)));
         } else if self.greeted == self.places.len() {
-            self.note(&format!("and {more} more have said who they are"));
+            self.note(&format!("and {more} more boards"));
         }
     }
 
-    /// Takes the constants that workers reported, and the step size that was made of them.
+    /// Records the constants that workers reported, and the step size computed from them.
     fn learn(&mut self, aggregator: &Aggregator) {
         let Some(l_i) = aggregator.reported() else { return };
         let longest = self.experiment.longest_of_reports(&l_i);
@@ -292,7 +292,7 @@ impl Recorder<'_> {
         let largest = l_i.iter().copied().fold(0.0, f64::max);
         let Smoothness { l_am, l_qm, .. } = Smoothness::new(f64::NAN, l_i);
         self.note(&format!(
-            "the workers report L_i from {} to {}, which make γ = {}",
+            "the workers report L_i from {} to {}, which give γ = {}",
             number(least),
             number(largest),
             number(gamma)
@@ -303,7 +303,7 @@ impl Recorder<'_> {
         summary.theory = longest.map(StepTheory::from).unwrap_or_default();
     }
 
-    /// What can be said of the workers and their updates when the run is over.
+    /// Completes the summary at the end of the run.
     fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
         let summary = &mut self.summary;
         summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
@@ -318,48 +318,48 @@ impl Recorder<'_> {
     }
 }
 
-/// What a recorded run leaves in memory.
+/// Result of a recorded run.
 pub struct Recorded {
-    /// The directory of the run, which is complete but for the baseline.
+    /// The directory of the run, complete except for the baseline.
     pub directory: RunDirectory,
-    /// Its summary, as it was written.
+    /// Its summary, as written.
     pub summary: Summary,
 }
 
-/// Why a run that was recorded did not come to its end.
+/// A recorded run did not finish.
 #[derive(Debug, Error)]
 #[error("{cause}")]
 pub struct Failed {
-    /// What went wrong.
+    /// The reason.
     pub cause: Box<TrainingError>,
-    /// The round after which it can go on, by its latest checkpoint.
+    /// The round of its latest checkpoint, from which it can resume.
     pub resumable: Option<u32>,
 }
 
-/// What a run begins with.
+/// Start of a run.
 #[derive(Debug)]
 pub enum Start {
-    /// Nothing but a place.
+    /// A new run.
     New(Claim),
-    /// An earlier part of itself.
+    /// A resumed run.
     Resumed {
-        /// Its rounds, and where they are.
+        /// Its records so far.
         records: Records,
-        /// What it cost to load the data.
+        /// Cost of its setup.
         setup: Cost,
-        /// Seconds that it has taken.
+        /// Seconds that it has taken so far.
         wall_seconds: f64,
-        /// Where the time of each worker's rounds went.
+        /// Measured times of each worker.
         times: Vec<WorkerTimes>,
         /// The best model so far.
         best: Option<Box<Best>>,
     },
 }
 
-/// Runs `experiment` in `world` and writes every round, checkpoints, and the summary at the end, however it ends.
+/// Runs `experiment` in `world`. Writes every round, checkpoints, and at the end the summary, also if the run fails.
 ///
 /// # Errors
-/// If the run cannot go on or cannot be written.
+/// If the run cannot continue, or cannot be written.
 pub fn record(
     experiment: &Experiment,
     start: Start,
@@ -405,10 +405,10 @@ pub fn record(
     recorder.conclude(experiment, world.aggregator());
     recorder.summary.wall_seconds = recorder.wall_seconds();
     let written = recorder.write_summary();
-    // Also of a run that failed: all that it closed can be gone on from.
+    // Also if the run failed, so that it can resume from its last closed round.
     let kept = recorder.keep(recorder.last.clone());
     let resumable = recorder.resumable();
-    // Why the run failed matters more than whether that could be written down.
+    // The failure of the run comes first, then errors of writing it.
     match outcome.and(written.map_err(Into::into)).and(kept.map_err(Into::into)) {
         Err(cause) => Err(Failed { cause: Box::new(cause), resumable }),
         Ok(()) => {
@@ -462,7 +462,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    /// A simulated world that comes to a halt after some rounds.
+    /// A simulated world that stops after some rounds.
     struct Halting {
         simulation: Simulation<Board<Objectives>>,
         rounds: usize,
@@ -495,26 +495,28 @@ mod tests {
         }
     }
 
-    /// A run of nine rounds in `path`, in a world that halts after so many.
+    /// Records a run of nine rounds to `path`, in a world that stops after `rounds`.
     fn run(path: &Path, rounds: usize) -> Option<Failed> {
         let (experiment, mut world) = halting(path, rounds);
         let claim = Claim::new(path, &mut Locks::default()).unwrap();
         record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
     }
 
-    /// What runs nine rounds in `path`, in a world that halts after `rounds`.
+    /// Returns an experiment of nine rounds in `path`, and a world that stops after `rounds`.
     fn halting(path: &Path, rounds: usize) -> (Experiment, Halting) {
         let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
         let arguments = arguments.map(Into::into).into_iter().chain([path.into()]);
         let cli = cli::parse(arguments).unwrap();
-        let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+        let Command::Simulate(options) = cli.command else {
+            unreachable!("the command is simulate")
+        };
         let experiment = Experiment::new(&options, None, 1).unwrap();
         let world = Halting { simulation: experiment.simulation(), rounds };
         (experiment, world)
     }
 
     #[test]
-    fn a_run_is_complete_before_anything_is_compared_with_it() {
+    fn run_is_complete_before_it_is_compared() {
         let folder = tempfile::tempdir().unwrap();
         assert!(run(folder.path(), 100).is_none());
         let recorded = RunDirectory::read(folder.path()).unwrap();
@@ -523,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resumption_that_gets_nowhere_changes_nothing() {
+    fn resumption_without_a_closed_round_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert!(run(folder.path(), 100).is_none());
         let files = || {
@@ -549,12 +551,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_fails_leaves_its_totals_and_counters() {
+    fn failed_run_writes_its_totals_and_counters() {
         let folder = tempfile::tempdir().unwrap();
         let failure = run(folder.path(), 4);
         let Some(Failed { cause, resumable }) = failure else { panic!("it halts") };
         assert!(matches!(*cause, TrainingError::World(WorldError::Lost { .. })));
-        assert_eq!(resumable, None, "it leaves no checkpoints");
+        assert_eq!(resumable, None, "the run wrote no checkpoint");
 
         let recorded = RunDirectory::read(folder.path()).unwrap();
         let summary = recorded.summary;

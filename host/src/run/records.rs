@@ -1,4 +1,4 @@
-//! What is recorded of an experiment: its summary, the test of its model, checkpoints, the information limit.
+//! Records of an experiment: summary, test of the model, checkpoints, information limit.
 
 use super::error::ExperimentError;
 use super::experiment::Experiment;
@@ -11,7 +11,7 @@ use std::env;
 use std::ffi::OsString;
 
 impl Experiment {
-    /// How well x does on the rows held out, if there are any.
+    /// Evaluates x on the held-out rows, if there are any.
     pub fn test(&self, x: &[f64]) -> Option<TestRecord> {
         let test = self.test.as_ref()?;
         let share: Vec<usize> = (0..test.row_count()).collect();
@@ -21,11 +21,11 @@ impl Experiment {
         Some(TestRecord { rows: test.row_count() as u64, loss, accuracy: objective.accuracy(0, x) })
     }
 
-    /// Where the run leaves checkpoints, which hold the command line that asks for it; nowhere if its workers keep vectors
-    /// that the host does not know.
+    /// Returns the checkpoints of the run, which contain its command line, or `None` if its workers have vectors that
+    /// the host does not know.
     ///
     /// # Errors
-    /// If checkpoints are asked for all the same.
+    /// If `--checkpoint-dir` was given in the latter case.
     pub fn checkpoints(
         &self,
         arguments: Vec<OsString>,
@@ -45,7 +45,7 @@ impl Experiment {
         }))
     }
 
-    /// A summary with what is known before the first round.
+    /// Returns the summary before the first round.
     pub fn summary(&self) -> Summary {
         Summary {
             configuration: self.configuration(),
@@ -62,7 +62,7 @@ impl Experiment {
         }
     }
 
-    /// The options, and what they came to with these data.
+    /// Returns the options, with the values that depend on the data.
     fn configuration(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut configuration = self.options().record();
         configuration.insert("k".into(), self.k());
@@ -73,14 +73,15 @@ impl Experiment {
         configuration
     }
 
-    /// K, or the K of each worker where they differ.
+    /// Returns K, or the K of each worker if they differ.
     fn k(&self) -> serde_json::Value {
         let each: Vec<u32> = self.workers.iter().map(|worker| worker.spec.k).collect();
         if each.iter().all(|&k| k == each[0]) { each[0].into() } else { each.into() }
     }
 
-    /// The information limit of `updates` updates with `bits` of information, beside the bytes sent. `None` without updates, and where workers may
-    /// be absent or do not choose the entries that they send.
+    /// Returns the information limit of `updates` updates with `bits` of information, next to the bytes sent.
+    ///
+    /// `None` without updates, and if workers may be absent or do not choose the entries that they send.
     pub fn information_limit(
         &self,
         updates: u64,
@@ -95,7 +96,7 @@ impl Experiment {
         (bits > 0.0 && uniform).then_some(limit)
     }
 
-    /// Whether all workers take part in every round.
+    /// Returns whether all workers participate in every round.
     fn everybody_takes_part(&self) -> bool {
         self.workers.iter().all(|worker| worker.participation >= 1.0)
     }

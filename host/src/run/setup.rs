@@ -12,20 +12,20 @@ use crate::units::serial_line::byte_time;
 use smidgen_aggregator::{MethodSpec, Setup, Share, StepRule};
 use smidgen_protocol::shard::Width;
 
-/// Integers of columns whose values are not multiples of a unit.
+/// Width of the integers in columns whose values are not multiples of a unit.
 const WIDTH: Width = Width::I16;
 
-/// The shares as they travel.
+/// Returns the shares as they are sent.
 pub fn quantised(dataset: &Dataset, shares: &[Vec<usize>]) -> Vec<Quantised> {
     shares.iter().map(|rows| quantise(dataset, rows, WIDTH)).collect()
 }
 
-/// The shares as boards hold them.
+/// Returns the shares as boards store them.
 pub fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iterator<Item = Held> {
     shares.iter().map(|rows| held(dataset, rows, WIDTH))
 }
 
-/// The setup of a run with these workers and shares.
+/// Returns the setup of a run with these workers and shares.
 ///
 /// # Errors
 /// If the key cannot be read.
@@ -61,7 +61,7 @@ pub fn setup(
     })
 }
 
-/// Whether the inequalities of the proof are about such a run, whatever its step.
+/// Returns whether the inequalities of the proof apply to such a run, for any step size.
 pub fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) -> bool {
     options.method.traits().proof.has_lyapunov_function()
         && !method.compressor.is_random()
@@ -81,7 +81,7 @@ pub fn check_finite(
     specification: &Specification,
 ) -> Result<(), ExperimentError> {
     let positive = |value: f64| value.is_finite() && value > 0.0;
-    // L_i is 0 where no row of a worker has a feature, and its gradient with it; but not L, since some row has one.
+    // L_i and the gradient are 0 for a worker whose rows have no features. L is not, since some row has one.
     let constants = smoothness.into_iter().flat_map(|s| [s.l, s.l_qm]);
     let gammas =
         longest.map(|longest| longest.gamma).into_iter().chain([specification.method.gamma]);

@@ -1,4 +1,4 @@
-//! What theory says of an experiment: steps, rare features, the floor of noise, and the watch over a proof.
+//! Theory of an experiment: step sizes, rare features, noise floor, and the check of a proof.
 
 use super::experiment::Experiment;
 use super::lyapunov::{Lyapunov, Terms};
@@ -10,7 +10,7 @@ use crate::problem::theory::{Constants, RareFeatures, Smoothness, noise};
 use smidgen_aggregator::{MethodSpec, Setup, StepRule};
 
 impl Experiment {
-    /// γ of another method or step on the same problem with the same workers, if theory has one.
+    /// Returns γ of another method or step choice on the same problem with the same workers, if theory has one.
     pub fn gamma_of(&self, method: Method, step: Step) -> Option<f64> {
         let constants = Constants::Known(self.smoothness.clone()?);
         let (downlink, source) = (Downlink::Sparse, options::Constants::Data);
@@ -18,28 +18,28 @@ impl Experiment {
         Some(Specification::new(&options, self.problem(&constants)).ok()?.method.gamma)
     }
 
-    /// The longest step size that is known for the constants L_i that workers report.
+    /// Returns the largest known step size for the constants L_i that workers report.
     pub fn longest_of_reports(&self, l_i: &[f64]) -> Option<Longest> {
         let (options, constants) = (self.numbers(), Constants::Known(specification::reported(l_i)));
         let problem = self.problem(&constants);
         Specification::new(&options, problem).ok()?.longest(&options, problem)
     }
 
-    /// The options with K and participation of each share as they are in the run.
+    /// Returns the options with the K and participation of each share in the run.
     fn numbers(&self) -> Options {
         let k = self.one_per_share().map(|worker| worker.spec.k).collect();
         let participation = self.one_per_share().map(|worker| worker.participation).collect();
         Options { k, participation, ..self.options().clone() }
     }
 
-    /// The problem with other constants.
+    /// Returns the problem with other constants.
     fn problem<'a>(&'a self, constants: &'a Constants) -> Problem<'a> {
         let dimension = self.setup.dimension as usize;
         Problem { dataset: &self.dataset, dimension, shares: &self.shares, constants }
     }
 
-    /// Who owns which features, where the coordinates of the model are features, theory knows constants, and no regulariser
-    /// acts on all coordinates.
+    /// Returns which worker has which features, if the coordinates of the model are features, constants are known, and
+    /// no regulariser acts on all coordinates.
     pub fn rare_features(&self) -> Option<RareFeatures> {
         let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
         let features = self.setup.dimension as usize == self.dataset.dimension();
@@ -47,8 +47,8 @@ impl Experiment {
             .then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
     }
 
-    /// The floor that minibatches leave ‖∇f‖² in theory, if it knows one: for EF21 and EF21-W whose workers have one α, with a
-    /// step that stays as long as theory allows or shorter.
+    /// Returns the bound of theory on the noise floor of ‖∇f‖² with minibatches, if there is one: for EF21 and EF21-W
+    /// whose workers have the same α, with a fixed step size that theory allows.
     pub fn noise_floor(&self) -> Option<f64> {
         let MethodSpec { rule, batch, gamma, step_rule, downlink_budget, .. } = self.setup.method;
         let is_plain =
@@ -63,12 +63,12 @@ impl Experiment {
         noise::floor(self.options().objective, data, smoothness, batch.size as usize, alpha)
     }
 
-    /// Whether a theorem covers the run and allows its step.
+    /// Returns whether a theorem covers the run and allows its step size.
     pub fn is_allowed(&self) -> bool {
         is_allowed(self.setup.method.gamma, self.longest)
     }
 
-    /// The watch over theory, if it was asked for.
+    /// Returns the check of theory, if it was requested.
     pub fn lyapunov(&self) -> Option<Lyapunov> {
         let smoothness = self.smoothness.clone().filter(|_| self.options().check_theory)?;
         let Setup { ref method, dimension, .. } = self.setup;
@@ -88,7 +88,7 @@ impl Experiment {
     }
 }
 
-/// Whether a theorem covers the run and allows the step, but for rounding.
+/// Returns whether a theorem covers the run and allows the step size, up to rounding.
 fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
     let allowed = longest.filter(|longest| longest.basis.gap.is_none());
     allowed.is_some_and(|longest| !specification::exceeds(gamma, longest.gamma))
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_has_a_floor_only_where_a_theorem_gives_it() {
+    fn noise_floor_needs_a_theorem() {
         let floor = |options: &str| experiment(&format!("--batch 9 {options}")).noise_floor();
         for options in ["--step am", "--step qm", "--step 1e-4", "--step am --method ef21-w"] {
             assert!(floor(options).is_some(), "{options}");
@@ -121,11 +121,11 @@ mod tests {
         ] {
             assert_eq!(floor(options), None, "{options}");
         }
-        assert_eq!(experiment("--step am").noise_floor(), None, "all rows have no noise");
+        assert_eq!(experiment("--step am").noise_floor(), None, "full gradients have no noise");
     }
 
     #[test]
-    fn no_theorem_covers_averages_of_workers_that_are_away() {
+    fn no_theorem_covers_ef21_sgdm_with_partial_participation() {
         for step in ["auto", "0.1"] {
             let of = |p: f64| {
                 let options = format!("--method ef21-sgdm --step {step} --participation {p}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn theory_allows_the_step_of_each_of_its_theorems() {
+    fn step_of_each_theorem_is_allowed() {
         for (step, theorem) in
             [("am", Theorem::Reloaded3), ("exact", Theorem::Root), ("rare", Theorem::Rare)]
         {
@@ -151,9 +151,9 @@ mod tests {
         }
     }
 
-    /// Each of them was said to be allowed once.
+    /// Each of these was once reported as allowed.
     #[test]
-    fn a_step_that_no_theorem_covers_is_borrowed() {
+    fn step_without_a_theorem_is_borrowed() {
         for options in [
             "--method dcgd",
             "--method ef14",
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn gradient_descent_of_drawn_workers_has_their_step() {
+    fn gradient_descent_with_partial_participation_has_its_step() {
         let gamma = |options: &str| experiment(&format!("--step am {options}")).setup.method.gamma;
         let of = experiment("--step am --method gd --participation 0.5");
         let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();
@@ -216,14 +216,14 @@ mod tests {
         }
         for downlink in ["sparse", "ef21-p", "ef21-bc"] {
             let gamma = |bits| gamma(bits, &format!("--step auto --downlink {downlink}"));
-            assert_eq!(gamma(2), gamma(32), "{downlink}: it is tuned, not proven");
+            assert_eq!(gamma(2), gamma(32), "{downlink}: the step is tuned");
         }
     }
 
     #[test]
-    fn noise_has_the_price_of_the_worker_that_loses_most() {
+    fn noise_is_bounded_by_the_worker_with_the_least_contraction() {
         let of = |options: &str| experiment(options).setup.method.gamma;
         assert_eq!(of("--batch 9 --step am --k 4,4,4,64"), of("--batch 9 --step am --k 4"));
-        assert!(of("--step am --k 4,4,4,64") > of("--step am --k 4"), "all rows: ξ₄ is 0");
+        assert!(of("--step am --k 4,4,4,64") > of("--step am --k 4"), "full gradients: ξ₄ is 0");
     }
 }

@@ -1,4 +1,4 @@
-//! A run from its first to its last round, in any world: simulated, emulated or real.
+//! Training: a run from its first to its last round, in any world.
 
 use crate::record::theory::Violation;
 use crate::record::{BoardTimes, Cost, RecordError, RoundRecord};
@@ -8,65 +8,65 @@ use crate::world::{Measured, World, WorldError};
 use smidgen_aggregator::{Aggregator, Carried, Closed, Event, Failure};
 use thiserror::Error;
 
-/// Why a run ended before its end.
+/// Reasons why a run ends early.
 #[derive(Debug, Error)]
 pub enum TrainingError {
-    /// The world came to a halt.
+    /// The world failed.
     #[error(transparent)]
     World(#[from] WorldError),
-    /// A worker cannot take part.
+    /// A worker cannot participate.
     #[error("worker {} ({place}): {}", .failure.worker + 1, .failure.reason)]
     Failure {
-        /// Where the worker is.
+        /// Place of the worker.
         place: String,
-        /// What is wrong with it.
+        /// Its failure.
         failure: Failure,
     },
-    /// A round could not be written down.
+    /// A round could not be written.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A round does not keep to the theory that it was checked against.
+    /// A round violates an inequality.
     #[error(transparent)]
     Theory(#[from] Violation),
 }
 
-/// When a run ends.
+/// End of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
     /// The last round T; x^0 … x^T are recorded.
     pub rounds: u32,
-    /// End sooner, once ‖∇f(x)‖² (or ‖g‖², where the data are not at hand) is not above this.
+    /// Stop early once ‖∇f(x)‖², or ‖g‖² if the host does not have the data, is at most this.
     pub target: Option<f64>,
 }
 
 impl Goal {
-    /// Whether a round is down to the target; none if there is no target.
+    /// Returns whether a round has reached the target; `None` without a target.
     pub fn is_hit(&self, record: &RoundRecord) -> Option<bool> {
         let norm = record.gradient_norm_squared.unwrap_or(record.estimator_norm_squared);
         self.target.map(|target| norm <= target)
     }
 
-    /// Whether a round is the last.
+    /// Returns whether a round is the last one.
     pub fn is_over(&self, record: &RoundRecord) -> bool {
         record.round >= self.rounds || self.is_hit(record) == Some(true)
     }
 }
 
-/// Who watches a run.
+/// Observer of a run.
 pub trait Observer {
-    /// Something happened that is not a round.
+    /// Called for every event other than a closed round.
     fn event(&mut self, _event: &Event, _aggregator: &Aggregator) {}
 
-    /// Something that people should hear of.
+    /// Called with a message for the user.
     fn note(&mut self, _note: &str) {}
 
-    /// All workers hold their data, which cost this.
+    /// Called when all workers have their data, with the cost of that.
     fn prepared(&mut self, _setup: Cost) {}
 
-    /// Every worker has confirmed its state, which cost this.
+    /// Called when every worker has confirmed its state, with the cost of that.
     fn finished(&mut self, _closing: Cost) {}
 
-    /// A round was closed, the last one perhaps.
+    /// Called when a round was closed, which may be the last one.
     fn round(
         &mut self,
         record: &RoundRecord,
@@ -74,22 +74,23 @@ pub trait Observer {
         aggregator: &Aggregator,
     ) -> Result<(), RecordError>;
 
-    /// Whether the state after the last closed round is kept, so that a run that ends early was not in vain.
+    /// Returns whether the state after the last closed round is written, so that a run that stops early can resume.
     fn keeps_state(&self) -> bool {
         false
     }
 
-    /// Whether the rounds so far keep to a theorem that allows their step.
+    /// Checks that no round violated an inequality although a theorem allows the step size.
     fn check(&self) -> Result<(), Violation> {
         Ok(())
     }
 }
 
-/// Runs until the goal is reached and every worker has confirmed its state. On [request](crate::units::interrupt) it ends sooner:
-/// after the open round if that closes soon, else after the last closed one, where the observer keeps the state of that; at once
-/// where it does not.
+/// Runs until the goal is reached and every worker has confirmed its state.
 ///
-/// `baud` turns bytes into modelled seconds: ten bits a byte, on the link that carried most.
+/// On a [request](crate::units::interrupt) to stop, it ends after the open round if that closes soon, otherwise after
+/// the last closed one. If the observer does not keep the state, it ends at once.
+///
+/// `baud` converts bytes to modelled seconds: ten bits per byte, on the busiest link.
 pub fn train(
     world: &mut impl World,
     goal: Goal,
@@ -99,7 +100,7 @@ pub fn train(
     let mut begun = false;
     loop {
         let event = world.advance()?;
-        // A lost board is not an event, and notes must not wait for one.
+        // Polled before events: a lost board gives a note but no event.
         while let Some(note) = world.poll_note() {
             observer.note(&note);
         }
@@ -109,7 +110,7 @@ pub fn train(
             {
                 return Err(WorldError::Interrupted.into());
             }
-            // A board that is away may keep the open round, or the last word of the workers, waiting for ever.
+            // An absent board could block the open round, or the final confirmations, forever.
             if interrupt::is_overdue() {
                 return Ok(());
             }
@@ -150,18 +151,18 @@ pub fn train(
     }
 }
 
-/// A run that was collected in memory.
+/// The records of a run in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Course {
-    /// Greetings, configuration, shards.
+    /// Cost of identification, configuration and shards.
     pub setup: Cost,
     /// Every round.
     pub rounds: Vec<RoundRecord>,
-    /// The workers' word that their state is that of the host.
+    /// Cost of the final confirmations.
     pub closing: Cost,
 }
 
-/// As [`train`], and collects the records; `on_round` is called for every round.
+/// Like [`train`], but collects the records in memory, and calls `on_round` for every round.
 pub fn collect(
     world: &mut impl World,
     goal: Goal,

@@ -1,4 +1,4 @@
-//! The worlds that an experiment can run in: simulated workers, or links to boards.
+//! The worlds of an experiment: simulated workers, or links to boards.
 
 use super::experiment::Experiment;
 use crate::options::Options;
@@ -8,13 +8,13 @@ use crate::world::transport::{Address, TransportError};
 use smidgen_firmware::objectives::Objectives;
 
 impl Experiment {
-    /// The line that the options ask for.
+    /// Returns the line of the options.
     pub fn line(&self) -> Line {
         let Options { baud, faults, seed, .. } = *self.options();
         Line { baud, faults, seed: seed.into() }
     }
 
-    /// Its workers in simulation.
+    /// Returns a simulation of its workers.
     pub fn simulation(&self) -> Simulation<Board<Objectives>> {
         let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
         if self.setup.hears_all() {
@@ -24,7 +24,7 @@ impl Experiment {
         }
     }
 
-    /// Its workers on links that are opened now; `places` names their ends for people.
+    /// Opens links to its workers; `places` are the display names of the links.
     ///
     /// # Errors
     /// If a link cannot be opened.

@@ -1,4 +1,4 @@
-//! The watch in simulated runs: what holds, what is found, and in which round.
+//! Tests of the check in simulated runs: inequalities that hold, violations, and their rounds.
 
 use super::*;
 use crate::problem::theory::top_k_alpha;
@@ -7,7 +7,7 @@ use crate::record::{RecordError, RoundRecord};
 use crate::run::experiment::Experiment;
 use crate::run::training::{Goal, Observer, train};
 
-/// Watches every round of a run.
+/// Checks every round of a run.
 struct Watch {
     lyapunov: Lyapunov,
     rounds: Vec<TheoryCheck>,
@@ -20,7 +20,8 @@ impl Observer for Watch {
     }
 }
 
-/// The rounds of digits or other data with γ times that of theory, watched for the contraction α or that of the run.
+/// Returns the checks of a run with `stretch` times the step size of theory, for the contraction `alpha` or that of
+/// the run.
 fn watched(options: &str, stretch: f64, alpha: Option<f64>) -> Vec<TheoryCheck> {
     let mut experiment = Experiment::of(&format!("--check-theory {options}"));
     experiment.setup.method.gamma *= stretch;
@@ -41,7 +42,7 @@ const TIGHT: &str = "--dataset tight-quadratics --objective least-squares --lamb
     --step am --value-bits 32 --rounds 100";
 
 #[test]
-fn a_step_of_theory_keeps_every_inequality() {
+fn every_inequality_holds_with_the_step_of_theory() {
     for options in [
         "--lambda 0.1 --step am",
         "--lambda 0.1 --step am --value-bits 2",
@@ -61,13 +62,13 @@ fn a_step_of_theory_keeps_every_inequality() {
     }
 }
 
-/// Two workers, two rows each, found among random ones: the theorem has little to spare here.
+/// Two workers with two rows each, found by random search, for which the theorem is nearly tight.
 #[test]
-fn a_tight_instance_fails_below_twice_the_step() {
+fn tight_instance_is_violated_below_twice_the_step() {
     let first = |stretch: f64| first_violation(&watched(TIGHT, stretch, None));
     // docs/methods.md and host/data/README.md say 1.71.
     assert_eq!([0.5, 1.0, 1.7].map(first), [None; 3]);
-    // The lemmas hold for any step: only what follows from both fails.
+    // The lemmas hold for any step size; only their consequence is violated.
     assert_eq!([1.71, 2.0, 4.0].map(first), [Some(Inequality::Lyapunov); 3]);
     let psi = |stretch: f64| {
         let rounds = watched(TIGHT, stretch, None);
@@ -78,9 +79,9 @@ fn a_tight_instance_fails_below_twice_the_step() {
     assert!(rise.is_nan() || rise >= 1e3, "{rise}");
 }
 
-/// The steps of docs/methods.md, which names no number of rounds.
+/// The step sizes in docs/methods.md, which names no number of rounds.
 #[test]
-fn the_steps_of_the_readme_hold_and_fail_as_it_says() {
+fn documented_steps_hold_or_fail_as_documented() {
     let first = |step: &str| {
         let options = TIGHT.replace("--step am", &format!("--step {step}"));
         first_violation(&watched(&options.replace(" --rounds 100", ""), 1.0, None))
@@ -95,9 +96,9 @@ fn the_steps_of_the_readme_hold_and_fail_as_it_says() {
     );
 }
 
-/// All coordinates travel, so that K/d says that nothing is lost.
+/// All coordinates are sent, so that K/d alone would mean no compression error.
 #[test]
-fn two_bits_need_the_contraction_that_counts_their_rounding() {
+fn contraction_must_include_the_rounding_to_two_bits() {
     let options = TIGHT.replace("--k 1", "--k 2").replace("--value-bits 32", "--value-bits 2");
     assert_eq!(first_violation(&watched(&options, 1.0, None)), None);
     let gamma = |options: &str| Experiment::of(options).setup.method.gamma;
@@ -107,9 +108,9 @@ fn two_bits_need_the_contraction_that_counts_their_rounding() {
     assert!(first_violation(&old).is_some(), "γ was {stretch} times too long");
 }
 
-/// A worker whose error is NaN is the worst one, wherever it is.
+/// A worker whose error is NaN is the worst one at any position.
 #[test]
-fn no_worker_hides_another_that_is_nan() {
+fn worst_worker_is_one_with_nan() {
     let nan = (f64::NAN, 0.0);
     let of = |workers: [(f64, f64); 3]| worst(workers.into_iter()).unwrap();
     for workers in [
@@ -123,7 +124,7 @@ fn no_worker_hides_another_that_is_nan() {
 }
 
 #[test]
-fn a_constant_that_is_too_small_is_found_by_its_lemma() {
+fn constant_that_is_too_small_violates_its_lemma() {
     let find = |spoil: fn(&mut Terms)| {
         let mut experiment = Experiment::of(&format!("--check-theory {TIGHT}"));
         let mut lyapunov = experiment.lyapunov().unwrap();
@@ -139,7 +140,7 @@ fn a_constant_that_is_too_small_is_found_by_its_lemma() {
     assert_eq!(find(|terms| terms.smoothness.l /= 20.0), Some(Inequality::Descent));
 }
 
-/// Rows of least squares that x fits without error, so that f* = 0.
+/// Returns rows of least squares that x fits exactly, so that f* = 0.
 fn fitted(x: &[f64], rows: usize, feature: impl Fn(usize, usize) -> f64) -> String {
     let row = |row: usize| {
         let features: Vec<f64> = (0..x.len()).map(|column| feature(row, column)).collect();
@@ -149,14 +150,14 @@ fn fitted(x: &[f64], rows: usize, feature: impl Fn(usize, usize) -> f64) -> Stri
     (0..rows).map(row).collect()
 }
 
-/// Problems with f* = 0, by what boards round of them.
+/// Returns problems with f* = 0, named by the rounding on boards.
 fn interpolated() -> [(&'static str, String); 4] {
-    // Entries that look random, in -1..1.
+    // Pseudo-random entries in -1..1.
     let any = |row: usize, column: usize| (12.9898 * row as f64 + 78.233 * column as f64).sin();
     let decimals = move |row, column| (any(row, column) * 1e4).round() / 1e4;
     let signs = move |row, column| any(row, column).signum();
     [
-        // Here the descent lemma is an equality for steps of both columns, but for the rounding of f64.
+        // Here the descent lemma is an equality for steps of both columns, up to rounding of f64.
         ("equal columns", fitted(&[1.0 / 3.0, 1.0 / 7.0], 8, move |row, _| any(row, 0))),
         ("exact rows", "1 1:1\n3 1:1 2:1\n2 2:1\n-1 1:1 2:-1\n".into()),
         (
@@ -182,9 +183,9 @@ const LAWFUL: [&str; 9] = [
     "--step am --compressor sign",
 ];
 
-/// Where nothing is left of f, what remains is what the grids round.
+/// Near f* = 0 only the rounding of the grids remains.
 #[test]
-fn a_lawful_run_to_a_fit_without_error_is_not_accused() {
+fn valid_run_to_an_exact_fit_has_no_violation() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
     let problem = format!("--dataset {} --objective least-squares", path.display());
@@ -201,9 +202,9 @@ fn a_lawful_run_to_a_fit_without_error_is_not_accused() {
     }
 }
 
-/// What is allowed for grids is nothing beside what a wrong constant does.
+/// The allowances for grids are much smaller than the effect of a wrong constant.
 #[test]
-fn a_constant_that_is_wrong_is_found_beside_the_grids() {
+fn wrong_constant_is_found_despite_the_allowances() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
     let options = format!(
@@ -220,10 +221,10 @@ fn a_constant_that_is_wrong_is_found_beside_the_grids() {
     }
 }
 
-/// Compares g_i of gradient descent, which is what boards compute, with what the watch knows of that.
+/// Compares g_i of gradient descent, which boards compute, with the check's model of it.
 struct Comparison {
     lyapunov: Lyapunov,
-    /// The largest difference of a coordinate, in units of the grid: of all rounding, and without that of residuals.
+    /// The largest difference of a coordinate, in units of the grid: with all rounding, and without that of residuals.
     worst: [f64; 2],
 }
 
@@ -235,7 +236,7 @@ impl Observer for Comparison {
                 self.lyapunov.on_boards.compute(worker.share, &at.model());
             for (&mantissa, expected) in at.mirror(place).mantissas().iter().zip(gradient) {
                 let difference = (f64::from(mantissa) - expected / unit).abs();
-                // No coordinate is off by more than the norm.
+                // A coordinate differs by no more than the norm.
                 let without = difference - error / unit;
                 assert!(without.is_finite(), "{difference} {error}");
                 self.worst = [self.worst[0].max(difference), self.worst[1].max(without)];
@@ -245,7 +246,7 @@ impl Observer for Comparison {
     }
 }
 
-/// The largest differences in a run of gradient descent.
+/// Returns the largest differences in a run of gradient descent.
 fn compared(options: &str) -> [f64; 2] {
     let experiment = Experiment::of(&format!("--check-theory --method gd {options}"));
     let lyapunov = experiment.lyapunov().unwrap();
@@ -256,7 +257,7 @@ fn compared(options: &str) -> [f64; 2] {
 }
 
 #[test]
-fn what_boards_compute_is_known_but_for_their_grid() {
+fn gradients_of_boards_are_modelled_up_to_their_grid() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
     let problem = format!("--dataset {} --objective least-squares --lambda 0", path.display());
@@ -276,9 +277,10 @@ fn what_boards_compute_is_known_but_for_their_grid() {
     }
 }
 
-/// Each worker has every row twice, with targets above and below that of a common x: residuals stay as gradients vanish.
+/// Each worker has every row twice, with targets above and below the fit, so that residuals stay large while gradients
+/// vanish.
 #[test]
-fn residuals_that_cancel_are_rounded_by_no_more_than_is_known() {
+fn rounding_of_cancelling_residuals_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
     let row = |n: usize| {
@@ -289,5 +291,5 @@ fn residuals_that_cancel_are_rounded_by_no_more_than_is_known() {
     let options = "--objective least-squares --lambda 0 --workers 4 --step am --rounds 300";
     let [all, without] = compared(&format!("--dataset {} {options}", path.display()));
     assert!(without <= 1.25, "{without} units");
-    assert!(all > 2.0, "{all} units: the grid of gradients is no finer than what residuals lose");
+    assert!(all > 2.0, "{all} units: residuals lose no more than the grid of gradients");
 }

@@ -99,10 +99,10 @@ fn limits_of_options_neither_panic_nor_blame_the_data() {
 fn more_workers_than_memory_allows_are_refused() {
     let quadratics = "--objective least-squares --dataset quadratics:dimension=1,l-var=4e5,workers";
     let crowd = |options: &str| refusal(&format!("simulate {quadratics}={options}"));
-    assert_says(&crowd("40000 --workers 40000"), &["--workers makes 40000", "32768 at most"]);
-    assert_says(&crowd("40000 --split one-each"), &["--split one-each makes 40000"]);
+    assert_says(&crowd("40000 --workers 40000"), &["--workers gives 40000", "at most 32768"]);
+    assert_says(&crowd("40000 --split one-each"), &["--split one-each gives 40000"]);
     let clones = crowd("20000 --workers 20000 --method ef21-clone");
-    assert_says(&clones, &["--method ef21-clone makes", "32768 at most"]);
+    assert_says(&clones, &["--method ef21-clone gives", "at most 32768"]);
     for (quadratics, cause) in [
         ("workers=1", "workers=2"),
         ("workers=65535,dimension=65535", "65535 rows each"),
