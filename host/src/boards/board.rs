@@ -94,6 +94,16 @@ pub static BOARDS: &[Board] = &[
         identity_address: 0x383F_FFE0,
         ..MPS2
     },
+    Board {
+        name: "mps3-m55",
+        core: "Cortex-M55",
+        room_len: 4_174_336,
+        package: "mps3",
+        target: "thumbv8m.main-none-eabihf",
+        machine: "mps3-an547",
+        identity_address: 0x313F_FFE0,
+        flash: Flash::Unsupported,
+    },
 ];
 
 /// Common fields of Arm's MPS2 boards.
