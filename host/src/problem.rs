@@ -1,4 +1,4 @@
-//! The problem that is trained: data, objective, theory, and what a method makes of them. Knows no board, world or record.
+//! The problem to be trained: data, objective, theory, and the method specification. Knows no board, world or record.
 
 pub mod dataset;
 pub mod method;

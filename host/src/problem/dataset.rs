@@ -8,8 +8,7 @@
 //!  quantise                 one such list -> the bytes of a shard
 //! ```
 //!
-//! Theory and telemetry are computed on the f64 rows in here; only what travels to a board is
-//! quantised.
+//! Theory and telemetry are computed on the f64 rows in here; only what travels to a board is quantised.
 
 mod bundled;
 mod labels;
@@ -129,7 +128,8 @@ pub enum DatasetError {
     },
     /// No row would be left to train on, or none to test.
     #[error(
-        "--test-rows {asked} does not fit the {}, after --rows, of {name}: hold out at least 1, and leave at least 1 to train on",
+        "--test-rows {asked} does not fit the {}, after --rows, of {name}: hold out at least 1, and leave at least 1 \
+         for training",
         counted(*.available as u64, "row", "rows")
     )]
     TestRows {
@@ -204,8 +204,7 @@ impl Dataset {
         }
     }
 
-    /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive
-    /// class.
+    /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive class.
     ///
     /// The dimension is the largest index. Blank lines and what follows a `#` are skipped.
     pub fn parse(name: &str, text: &str) -> Result<Self, DatasetError> {
@@ -287,7 +286,8 @@ impl Dataset {
         self.labelling.values.len()
     }
 
-    /// Column, counted from 0, and value of the entry with the largest magnitude; 0 where no entry is different from that.
+    /// Column, counted from 0, and value of the entry with the largest magnitude; 0 where no entry is different from
+    /// that.
     pub fn largest_feature(&self) -> (usize, f64) {
         let entries = (0..self.row_count()).flat_map(|row| self.row(row).entries());
         entries.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or_default()
@@ -430,7 +430,7 @@ mod tests {
             ("1 1:x\n", "line 1, column 3: `1:x` is not a feature"),
             ("1 1:inf\n", "line 1, column 3: `1:inf` is not a feature"),
             ("1 0:1\n", "line 1, column 3: index 0: indices start at 1; add 1 to each"),
-            ("1 1:1\n\u{feff}-1 1:2\n", "line 2, column 1: an invisible byte-order mark"),
+            ("1 1:1\n\u{feff}-1 1:2\n", "line 2, column 1: there is an invisible byte-order mark"),
             ("1 00:1\n", "line 1, column 3: index 0: indices start at 1"),
             ("1 65536:1\n", "line 1, column 3: `65536` is not an index"),
             ("1 2:1 2:1\n", "line 1, column 7: index 2 does not ascend after 2"),

@@ -1,5 +1,4 @@
-//! The objective in f64, for telemetry: f and ∇f at the model that host and workers hold in fixed
-//! point.
+//! The objective in f64, for telemetry: f and ∇f at the fixed-point model of host and workers.
 //!
 //! ```text
 //! f(x)   = (1/n) Σ_i f_i(x)
@@ -18,7 +17,7 @@ pub use on_boards::{Computed, OnBoards};
 pub use penalty::Penalty;
 use std::ops::Range;
 
-/// A function to minimise, over rows dealt out to workers.
+/// An objective over rows that are distributed to workers.
 #[derive(Clone, Debug)]
 pub struct Objective {
     dimension: usize,
@@ -34,7 +33,7 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// The objective where worker i holds the rows `shares[i]`.
+    /// Creates the objective whose worker i has the rows `shares[i]`.
     pub fn new(
         kind: options::Objective,
         penalty: Penalty,
@@ -67,24 +66,24 @@ impl Objective {
         self.starts.push(self.columns.len());
     }
 
-    /// f(x); fills in ∇f(x), d entries.
+    /// Returns f(x) and writes ∇f(x), d entries, to `gradient`.
     pub fn loss_and_gradient(&self, x: &[f64], gradient: &mut [f64]) -> f64 {
         self.mean(&self.workers, x, gradient)
     }
 
-    /// f(x) and ‖∇f(x)‖².
+    /// Returns f(x) and ‖∇f(x)‖².
     pub fn loss_and_norm_squared(&self, x: &[f64]) -> (f64, f64) {
         let mut gradient = vec![0.0; x.len()];
         let loss = self.loss_and_gradient(x, &mut gradient);
         (loss, gradient.iter().map(|g| g * g).sum())
     }
 
-    /// f_i(x) of worker i; fills in ∇f_i(x), d entries.
+    /// Returns f_i(x) of worker i and writes ∇f_i(x), d entries, to `gradient`.
     pub fn worker_loss_and_gradient(&self, worker: usize, x: &[f64], gradient: &mut [f64]) -> f64 {
         self.mean(&self.workers[worker..=worker], x, gradient)
     }
 
-    /// The share of a worker's rows whose class x predicts; none where there are no classes.
+    /// Returns the fraction of a worker's rows whose class x predicts, or `None` without classes.
     pub fn accuracy(&self, worker: usize, x: &[f64]) -> Option<f64> {
         let rows = self.workers[worker].clone();
         let row_count = rows.len() as f64;
@@ -96,7 +95,7 @@ impl Objective {
         Some(right / row_count)
     }
 
-    /// What f64 may lose of f(x) by cancellation, the rounding error of the mean of the losses aside.
+    /// Returns a bound on the cancellation error of f(x) in f64, without the rounding of the mean of the losses.
     pub fn cancellation(&self, x: &[f64]) -> f64 {
         let of_worker = |rows: &Range<usize>| {
             let of_row = |row| self.loss.cancellation(self.row(row), self.labels[row], x);
@@ -109,7 +108,7 @@ impl Objective {
         self.rows_mean(workers, x, gradient, |label| label) + self.penalty.add(x, gradient)
     }
 
-    /// The same without the regulariser, with what is made of labels.
+    /// Like the above without the regulariser, with a mapping of the labels.
     fn rows_mean(
         &self,
         workers: &[Range<usize>],

@@ -1,7 +1,7 @@
-//! Whether a run can begin: the integers of its grids must hold the losses, gradients and moves that it starts with.
+//! Range check before a run: its fixed-point grids must represent the losses, gradients and moves at the start.
 //!
-//! What leaves the grids later is a matter of the step; what does not fit them at x⁰ is a matter of the data, and is said so
-//! before anything is sent.
+//! Values that leave the grids later do so because of the step size. Values out of range at x⁰ are due to the data,
+//! and are reported before anything is sent.
 
 use super::method::Eta;
 use crate::options::{self, Options};
@@ -14,19 +14,20 @@ use smidgen_protocol::start;
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
-/// How much longer than the largest target the first move of a model may be: then a target has 14 bits on the first grid.
+/// Largest ratio of the first move of a model to the largest target, with which a target has 14 bits on the first grid.
 const TARGET_GROWTH_MAX: f64 = (1u64 << 40) as f64;
 
-/// What rounding may leave of a sum that is 0, relative to its terms.
+/// Rounding error of a sum that is 0, relative to its terms.
 const ROUNDING: f64 = 1e-14;
 
-/// A quantity that no grid holds.
+/// A quantity out of the range of its grid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum RangeError {
-    /// Losses of the start.
+    /// Losses at x⁰.
     #[error(
-        "the labels of {dataset}, up to {}, make the loss {} at the start, and losses are held from {} to {}; scale the labels, \
-         to -1 to 1 for instance", number(*.label), number(*.loss), number(*.legal.start()), number(*.legal.end())
+        "the labels of {dataset}, up to {}, give a loss of {} at the start, out of the range from {} to {}; scale the \
+         labels, for instance to -1 to 1",
+        number(*.label), number(*.loss), number(*.legal.start()), number(*.legal.end())
     )]
     Loss {
         /// Name of the data set.
@@ -35,25 +36,26 @@ pub enum RangeError {
         label: f64,
         /// The largest loss of a worker.
         loss: f64,
-        /// What would do.
+        /// The valid range.
         legal: RangeInclusive<f64>,
     },
-    /// Gradients of the start.
+    /// Gradients at x⁰.
     #[error(
-        "a gradient has a coordinate of {} at the start, and these are held from {} to {}; that comes of {cause}",
+        "a gradient has a coordinate of {} at the start, out of the range from {} to {}, because of {cause}",
         number(*.gradient), number(*.legal.start()), number(*.legal.end())
     )]
     Gradient {
         /// The largest magnitude of a coordinate.
         gradient: f64,
-        /// What would do.
+        /// The valid range.
         legal: RangeInclusive<f64>,
-        /// What makes it so, and what to do.
+        /// The reason, and what to do.
         cause: String,
     },
-    /// The first step, whose length theory finds.
+    /// The first move with a step size by theory.
     #[error(
-        "the step that theory allows, {}, moves the model by {} at first, and moves are held from {} to {}; that comes of {cause}",
+        "the step size that theory allows, {}, first moves the model by {}, out of the range from {} to {}, because of \
+         {cause}",
         number(*.gamma), number(*.moved), number(*.legal.start()), number(*.legal.end())
     )]
     Move {
@@ -61,14 +63,14 @@ pub enum RangeError {
         gamma: f64,
         /// The largest magnitude of a coordinate.
         moved: f64,
-        /// What would do.
+        /// The valid range.
         legal: RangeInclusive<f64>,
-        /// What makes it so, and what to do.
+        /// The reason, and what to do.
         cause: String,
     },
-    /// The first step, whose length was given.
+    /// The first move with a given step size.
     #[error(
-        "--step {gamma:e} is too short: it moves the model by {} at first, and moves are held from {} on; give a longer one",
+        "--step {gamma:e} is too small: it first moves the model by {}, but the smallest move is {}; give a larger one",
         number(*.moved), number(*.finest)
     )]
     Step {
@@ -76,12 +78,12 @@ pub enum RangeError {
         gamma: f64,
         /// The largest magnitude of a coordinate.
         moved: f64,
-        /// The shortest move that would do.
+        /// The smallest valid move.
         finest: f64,
     },
 }
 
-/// What workers find at x⁰: the largest loss and the largest coordinate of a gradient, as they are sent.
+/// The largest loss and the largest coordinate of a gradient at x⁰, as they are sent.
 struct Start {
     loss: f64,
     gradient: f64,
@@ -104,10 +106,10 @@ impl Start {
     }
 }
 
-/// Looks whether the grids hold what a run starts with.
+/// Checks that the grids represent the quantities at the start of a run.
 ///
 /// # Errors
-/// If they do not.
+/// The first quantity out of range.
 pub fn check(
     options: &Options,
     dataset: &Dataset,
@@ -124,7 +126,7 @@ pub fn check(
         let (label, dataset) = (dataset.largest_label(), dataset.name().into());
         return Err(RangeError::Loss { dataset, label, loss, legal: losses });
     }
-    // A sum that cancels out leaves rounding errors.
+    // A sum that cancels leaves rounding errors.
     let rounding = ROUNDING * dataset.largest_feature().1.abs() * dataset.largest_label().max(1.0);
     if gradient <= rounding {
         return Ok(());
@@ -134,7 +136,7 @@ pub fn check(
     }
     let (finest, is_short) = (*models.start(), moved < *models.start());
     if options.step.given().is_some() {
-        // A step that is too long diverges, which the run itself says.
+        // With a step size that is too large the run diverges, and reports that.
         return if is_short { Err(RangeError::Step { gamma, moved, finest }) } else { Ok(()) };
     }
     if models.contains(&moved) {
@@ -144,18 +146,18 @@ pub fn check(
     Err(RangeError::Move { gamma, moved, legal: models, cause })
 }
 
-/// How far a first step may move the model.
+/// Returns the valid range of the first move of the model.
 fn models(objective: options::Objective, dataset: &Dataset) -> RangeInclusive<f64> {
     let models = grids::models();
     if objective.traits().has_targets {
-        // While x is 0, a target is rounded to the grid that margins will have.
+        // While x is 0, targets are rounded to the future grid of margins.
         *models.start()..=models.end().min(TARGET_GROWTH_MAX * dataset.largest_label())
     } else {
         models
     }
 }
 
-/// What makes a step of theory so short, or so long: the factor that is farthest from 1.
+/// Returns the reason for a small or large step size of theory: the factor that is farthest from 1.
 fn cause(options: &Options, eta: f64, dataset: &Dataset, is_short: bool) -> String {
     let (feature, data) = (dataset.largest_feature().1, data(dataset));
     if !is_short {
@@ -179,10 +181,10 @@ fn cause(options: &Options, eta: f64, dataset: &Dataset, is_short: bool) -> Stri
     largest.map(|(_, cause)| cause).unwrap_or_default()
 }
 
-/// The data as a cause.
+/// Returns the data as a reason.
 fn data(dataset: &Dataset) -> String {
     format!(
-        "features up to {} and labels up to {} in {}; scale the data, to -1 to 1 for instance",
+        "features up to {} and labels up to {} in {}; scale the data, for instance to -1 to 1",
         number(dataset.largest_feature().1.abs()),
         number(dataset.largest_label()),
         dataset.name()

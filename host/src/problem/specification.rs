@@ -1,7 +1,7 @@
-//! What a method is made of: what workers send, what the server does with it, who counts how much, and the step size.
+//! Method specification: updates of the workers, the server's step, weights, and the step size.
 //!
-//! The facts about each method stand in [`method`](super::method), those about each step in
-//! [`theory`](super::theory); here they are put together.
+//! It combines the properties of the method, see [`method`](super::method), with those of the step, see
+//! [`theory`](super::theory).
 
 mod error;
 mod workers;
@@ -26,44 +26,44 @@ use std::borrow::Cow;
 /// With this many bits, values are not rounded.
 const UNROUNDED_BITS: u8 = 32;
 
-/// The longest step that is known for a run, and what it stands on.
+/// The largest known step size of a run, and its basis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Longest {
     /// γ
     pub gamma: f64,
-    /// The theorem that allows it, or lends it.
+    /// The theorem that allows it, or from which it is borrowed.
     pub basis: Basis,
 }
 
-/// A method specification: what the aggregator runs, and what theory knows of its workers.
+/// A method specification: the method that the aggregator runs, and its workers in theory.
 #[derive(Clone, Debug)]
 pub struct Specification {
-    /// What all workers compute and how the server steps.
+    /// Rules of the workers and the server.
     pub method: MethodSpec,
-    /// The workers of the run: one for each share, or several clones of it.
+    /// The workers of the run: one per share, or several clones of it.
     pub workers: Vec<Worker>,
     /// η of the method.
     pub eta: f64,
 }
 
-/// What a specification needs to know of the problem.
+/// The parts of the problem that a specification needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<'a> {
-    /// The rows of all.
+    /// The rows of all workers.
     pub dataset: &'a Dataset,
     /// Dimension d of the model.
     pub dimension: usize,
-    /// The rows of each.
+    /// The rows of each worker.
     pub shares: &'a [Vec<usize>],
     /// Its constants.
     pub constants: &'a Constants,
 }
 
 impl Specification {
-    /// The method that the options name, for a problem.
+    /// Returns the specification of the options for a problem.
     ///
     /// # Errors
-    /// If the options contradict each other, or do not suit the problem.
+    /// If the options contradict each other, or do not fit the problem.
     pub fn new(options: &Options, problem: Problem) -> Result<Self, SpecificationError> {
         let traits = options.method.traits();
         let eta = options.eta.unwrap_or(traits.eta.default());
@@ -113,7 +113,7 @@ impl Specification {
         Ok(())
     }
 
-    /// Whether the step is tuned: it needs estimators of gradients, and losses that are all of f.
+    /// Returns the step rule. Tuning needs estimators of gradients, and losses that include all of f.
     fn step_rule(&self, options: &Options) -> StepRule {
         let estimates = self.method.rule.estimates_gradient();
         if options.step.is_tuned() && estimates && self.method.l1 == 0.0 {
@@ -123,7 +123,7 @@ impl Specification {
         }
     }
 
-    /// The step size that the options ask for.
+    /// Returns the step size of the options.
     fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, SpecificationError> {
         if let Some(gamma) = options.step.given() {
             return Ok(gamma);
@@ -137,8 +137,10 @@ impl Specification {
         gamma.ok_or_else(|| SpecificationError::Step { step: options.step.to_string() })
     }
 
-    /// The specification whose step is the first of the run. A step that is tuned is tried, not proven: it starts from that of values
-    /// that are not rounded, since the rounding bound is a worst case, which would cost rounds at few bits.
+    /// Returns the specification that gives the first step size of the run.
+    ///
+    /// A tuned step size is tried, not proven. It starts from that for unrounded values: the bound on rounding is a
+    /// worst case, which would cost rounds with few bits.
     fn first(&self, options: &Options, dimension: usize) -> Cow<'_, Self> {
         match self.step_rule(options) {
             StepRule::Constant => Cow::Borrowed(self),
@@ -156,8 +158,8 @@ impl Specification {
         }
     }
 
-    /// The longest step that is known for the run, whatever step it has: that of the arithmetic mean, or the one that was asked for
-    /// where it is longer; none where theory has no constants.
+    /// Returns the largest known step size of the run, independent of its own: that of the arithmetic mean, or the
+    /// requested one of theory if it is larger; `None` without constants.
     pub fn longest(&self, options: &Options, problem: Problem) -> Option<Longest> {
         let of = |step: Step| {
             let options = Options { step, ..options.clone() };
@@ -165,20 +167,21 @@ impl Specification {
             Some(Longest { gamma, basis: self.basis(&options) })
         };
         let am = of(Step::Am)?;
-        // A step that is borrowed does not take the place of one that is not.
+        // A borrowed step size does not replace an allowed one.
         let refined = options.step.refinement().and_then(|_| of(options.step));
         let longer = refined.filter(|step| step.basis.gap == am.basis.gap && step.gamma > am.gamma);
         Some(longer.unwrap_or(am))
     }
 
-    /// A step of theory for a problem with these constants; none if it is a theory of other methods.
+    /// Returns a step size by theory for a problem with these constants, or `None` if the theory is about other
+    /// methods.
     fn by_theory(
         &self,
         options: &Options,
         problem: Problem,
         smoothness: &Smoothness,
     ) -> Option<f64> {
-        // Theory counts the features of workers: here the coordinates of the model are features.
+        // The theory counts features of workers, so the coordinates of the model must be features.
         let features = problem.dimension == problem.dataset.dimension();
         let rare = (options.step.counts_features() && features)
             .then(|| RareFeatures::of(problem.dataset, problem.shares, &smoothness.l_i));
@@ -186,7 +189,7 @@ impl Specification {
         Some(gamma.min(self.noise_bound(options, problem, smoothness)))
     }
 
-    /// The step size that the options ask for, made of constants alone.
+    /// Returns the step size of the options, computed from constants.
     fn step(
         &self,
         options: &Options,
@@ -205,7 +208,7 @@ impl Specification {
         self.basis(options).theorem.gamma(&self.terms(options, smoothness, dimension, rare))
     }
 
-    /// Which theorem the step of the options stands on.
+    /// Returns the theorem of the options' step size.
     pub fn basis(&self, options: &Options) -> Basis {
         let drawn = self.workers.iter().any(Worker::is_drawn);
         Basis::of(&Case {
@@ -224,10 +227,10 @@ impl Specification {
         })
     }
 
-    /// What makes the step size of the constants that workers report.
+    /// Returns the rule that computes the step size from constants that workers report.
     ///
     /// # Errors
-    /// If the options need other numbers, or constants before workers can report any.
+    /// If the options need other numbers, or need constants before workers report them.
     fn theory(&self, options: &Options, dimension: usize) -> Result<Theory, SpecificationError> {
         let no_step = options.step.given().is_some() || options.step.counts_features();
         let has_constants = match options.objective.row_noise() {
@@ -246,24 +249,26 @@ impl Specification {
         }))
     }
 
-    /// A contraction, or what minibatches leave of it.
+    /// Returns a contraction, reduced by the noise of minibatches if there is any.
     fn contraction(&self, alpha: f64) -> f64 {
         noise::left_of(alpha, self.method.rule, self.method.batch)
     }
 
-    /// The price ξ of it.
+    /// Returns ξ of a contraction.
     fn xi(&self, alpha: f64) -> f64 {
         xi(self.contraction(alpha))
     }
 
-    /// The contraction of the worker that loses most.
+    /// Returns the least contraction of the workers.
     fn least_alpha(&self) -> f64 {
         self.workers.iter().map(|worker| worker.alpha).fold(1.0, f64::min)
     }
 
-    /// What compression adds to L: (1/n) Σ L_i ξ(p_i α_i), by weights of the workers' errors that are proportional to
-    /// L_i ξ(p_i α_i). Theories of another mean of the L_i, and of minibatches, know one contraction, the least: a worker
-    /// whose ξ is 0 would have no weight, and its noise a price without bound.
+    /// Returns the term that compression adds to L: (1/n) Σ L_i ξ(p_i α_i), with weights of the workers' errors
+    /// proportional to L_i ξ(p_i α_i).
+    ///
+    /// Theorems with another mean of the L_i or with minibatches have a single contraction, the least: a worker whose
+    /// ξ is 0 would have weight 0, and its noise an unbounded factor.
     fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         let dearest = self.xi(self.least_alpha());
         let all = self.mean(options, smoothness) * dearest;
@@ -279,12 +284,12 @@ impl Specification {
         }
         let saved =
             |worker: &Worker| smoothness.l_i[worker.share] * (dearest - self.xi(worker.alpha));
-        // Exactly L_AM ξ where workers are alike.
+        // Written so that it is exactly L_AM ξ if workers are alike.
         all - self.workers.iter().map(saved).sum::<f64>() / self.workers.len() as f64
     }
 
-    /// The step with κ = 1/2 where the variance of minibatches grows with f, as that of least squares does: A_i = max_j L_ij.
-    /// Rows of the other objectives have bounded gradients, hence A_i = 0 and no bound.
+    /// Returns the step size with κ = 1/2 if the variance of minibatches grows with f, as for least squares: A_i =
+    /// max_j L_ij. Rows of other objectives have bounded gradients, so A_i = 0 and there is no bound.
     fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
         let grows = match options.objective.row_noise() {
             RowNoise::GrowsWithLoss => noise::disturbs(self.method.rule, self.method.batch),
@@ -302,7 +307,7 @@ impl Specification {
         1.0 / (2.0 * noise::gain(self.least_alpha()) * growth)
     }
 
-    /// The mean of the smoothness constants that limits the step.
+    /// Returns the mean of the smoothness constants that limits the step size.
     fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         let Traits { population, proof, .. } = options.method.traits();
         match population {
@@ -313,7 +318,7 @@ impl Specification {
         }
     }
 
-    /// The numbers of which theorems make the step of the options.
+    /// Returns the inputs of the theorems' formulas.
     fn terms(
         &self,
         options: &Options,
@@ -338,7 +343,7 @@ impl Specification {
         }
     }
 
-    /// How much longer than what it is given an update may be, squared.
+    /// Returns the bound on ‖C(v)‖²/‖v‖².
     fn growth(&self, options: &Options) -> f64 {
         if options.method.traits().restarts_estimators {
             return 4.0;
@@ -347,25 +352,26 @@ impl Specification {
         self.workers.iter().map(of).fold(1.0, f64::max)
     }
 
-    /// Rare features: sqrt(c_w) L_AM ξ(α), α the least of the workers' contractions on the features that they own.
+    /// Returns the term for rare features: sqrt(c_w) L_AM ξ(α), with the least contraction α of the workers on their
+    /// own features.
     fn rare_error(&self, features: RareFeatures, dimension: usize, smoothness: &Smoothness) -> f64 {
         let alpha = rare_alpha(&self.workers, &self.method, features, dimension);
         features.c_w.sqrt() * smoothness.l_am * self.xi(alpha)
     }
 }
 
-/// The constants that workers report: L is not known, but L ≤ L_AM.
+/// Returns the constants that workers report. L is unknown, but L ≤ L_AM.
 pub fn reported(l_i: &[f64]) -> Smoothness {
     let l_am = l_i.iter().sum::<f64>() / l_i.len() as f64;
     Smoothness::new(l_am, l_i.to_vec())
 }
 
-/// Whether a step is longer than the longest that is known, by more than rounding.
+/// Returns whether a step size exceeds the largest known one by more than rounding.
 pub fn exceeds(gamma: f64, longest: f64) -> bool {
     gamma > longest * (1.0 + 1e-9)
 }
 
-/// A batch as large as the largest share is not a minibatch.
+/// Returns the batch of the options. A batch as large as the largest share is not a minibatch.
 fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
     match options.batch {
@@ -374,7 +380,7 @@ fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     }
 }
 
-/// What workers compute and how the server steps, with a step that is not known yet.
+/// Returns the rules of workers and server, without the step size, which is not known yet.
 fn method_spec(
     options: &Options,
     problem: Problem,
@@ -401,7 +407,7 @@ fn method_spec(
     })
 }
 
-/// One worker for each share, all alike but for K and participation.
+/// Returns one worker per share, alike except for K and participation.
 fn equal_workers(
     options: &Options,
     Problem { dimension, shares, .. }: Problem,

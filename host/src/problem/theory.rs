@@ -1,7 +1,7 @@
-//! What theory says before the first round: how smooth the functions are, how long a step may be.
+//! Theory before the first round: smoothness constants and step sizes.
 //!
-//! EF21 with a compressor of contraction α converges with γ = 1/(L + L_QM ξ(α)) (Richtárik, Sokolov, Fatkhullin 2021) and
-//! with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3), which is never shorter.
+//! EF21 with a compressor of contraction α converges with γ = 1/(L + L_QM ξ(α)) (Richtárik, Sokolov, Fatkhullin 2021)
+//! and with γ = 1/(L + L_AM ξ(α)) (Error Feedback Reloaded, Theorem 3), which is never shorter.
 
 mod contraction;
 mod formula;

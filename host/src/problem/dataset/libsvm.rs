@@ -1,5 +1,4 @@
-//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending
-//! from 1.
+//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending from 1.
 
 use super::{DIMENSION_MAX, DatasetError, Rows};
 use crate::units::shown::shown;
@@ -27,8 +26,8 @@ pub enum Syntax {
     Zero,
     /// A mark that belongs to the beginning of a file.
     #[error(
-        "an invisible byte-order mark stands in the middle of the file, as where files were joined; remove it, for instance with \
-         `sed 's/\\xef\\xbb\\xbf//g'`"
+        "there is an invisible byte-order mark in the middle of the file, perhaps because files were joined; remove \
+         it, for instance with `sed 's/\\xef\\xbb\\xbf//g'`"
     )]
     Mark,
     /// An index is not larger than the one before.

@@ -4,13 +4,13 @@
 //! f_i(x) = ½ Σ_k h_ik (x_k − c_ik)²          Hessian (L_i − b) e_j e_jᵀ + b I,  j = i mod d
 //! ```
 //!
-//! The L_i take two values, so that their mean and variance are what was asked for: `heavy` of n workers have a large one,
-//! half as many as there may be at most. The heavy directions go round the coordinates, which keeps L of f small. b is half of the
-//! smaller L_i.
+//! The L_i take two values, so that their mean and variance are what was asked for: `heavy` of n workers have a large
+//! one, half as many as there may be at most. The heavy directions go round the coordinates, which keeps L of f small.
+//! b is half of the smaller L_i.
 //!
-//! Each worker has d rows in turn, of one feature each: row k has `sqrt(h_ik d/2)` in column k and that times c_ik as its target. So
-//! `--objective least-squares`, whose worker takes the mean of its rows' (aᵀx − b)², has these functions with `--split contiguous`
-//! and as many workers.
+//! Each worker has d rows in turn, of one feature each: row k has `sqrt(h_ik d/2)` in column k and that times c_ik as
+//! its target. So `--objective least-squares`, whose worker takes the mean of its rows' (aᵀx − b)², has these
+//! functions with `--split contiguous` and as many workers.
 
 use super::{Dataset, DatasetError, Labels, Rows};
 use crate::options::number;
@@ -42,7 +42,8 @@ pub(super) struct Quadratics {
 pub enum QuadraticsError {
     /// A part is not one of the four, or its value is out of range.
     #[error(
-        "`{0}` is none of workers=N, dimension=N, l-am=F and l-var=F with numbers greater than 0, F from 1e-100 to 1e100"
+        "`{0}` is not one of workers=N, dimension=N, l-am=F and l-var=F with numbers greater than 0, F from 1e-100 to \
+         1e100"
     )]
     Part(String),
     /// One worker has no variance.
@@ -60,7 +61,8 @@ pub enum QuadraticsError {
     },
     /// One worker with all curvature has less variance.
     #[error(
-        "L_i of {workers} workers with mean {} have a variance below {}: give a smaller l-var", number(*l_am), number(*limit)
+        "the L_i of {workers} workers with mean {} have a variance below {}: give a smaller l-var",
+        number(*l_am), number(*limit)
     )]
     Variance {
         /// Number of workers.

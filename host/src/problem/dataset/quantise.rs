@@ -1,13 +1,12 @@
 //! Rows of f64 become the integers of a shard.
 //!
-//! A feature is stored as an integer q with `a ≈ q · scale[column]`. Measured data are mostly
-//! multiples of some unit: counts, sixteenths, hundredths of a millimetre, the two values of a
-//! one-hot column. So each column is first searched for a unit of which all its entries are
-//! multiples up to 2^15 − 1. A column that has one is stored exactly. One that has none is rounded
-//! to multiples of max|a| / (2^(b−1) − 1), b the number of bits allowed, an error of at most half
-//! of that. Among the notations that hold the integers found (width 0, 8, 16 or 32 bits, dense or
-//! sparse) the shard takes the one with the fewest bytes. Labels are one more column, which may take
-//! words: there is only one in a row.
+//! A feature is stored as an integer q with `a ≈ q · scale[column]`. Measured data are mostly multiples of some unit:
+//! counts, sixteenths, hundredths of a millimetre, the two values of a one-hot column. So each column is first
+//! searched for a unit of which all its entries are multiples up to 2^15 − 1. A column that has one is stored exactly.
+//! One that has none is rounded to multiples of max|a| / (2^(b−1) − 1), b the number of bits allowed, an error of at
+//! most half of that. Among the notations that hold the integers found (width 0, 8, 16 or 32 bits, dense or sparse)
+//! the shard takes the one with the fewest bytes. Labels are one more column, which may take words: there is only one
+//! in a row.
 
 use super::Dataset;
 use smidgen_aggregator::ratio::{ratio, real};
@@ -21,8 +20,7 @@ pub struct Quantised {
     pub bytes: Vec<u8>,
     /// Its shape.
     pub header: Header,
-    /// The largest |stored − original| of a feature, relative to the largest magnitude of its
-    /// column.
+    /// The largest |stored − original| of a feature, relative to the largest magnitude of its column.
     pub error_max: f64,
 }
 
@@ -32,8 +30,8 @@ const EXACT: f64 = 1.0 / (1 << 30) as f64;
 
 /// Quantises the rows of one worker; columns without a unit take integers as wide as `width`.
 ///
-/// [`Width::I16`] is a good default: an error of 2^-16 of a column's largest magnitude is far below
-/// what is measured, and a shard in half words fits small boards.
+/// [`Width::I16`] is a good default: an error of 2^-16 of a column's largest magnitude is far below what is measured,
+/// and a shard in half words fits small boards.
 ///
 /// # Panics
 /// If there are no rows, or more than 2^32 entries.
@@ -158,8 +156,8 @@ fn width_of(quotient: f64) -> Option<Width> {
     [Width::I8, Width::I16].into_iter().find(|&width| quotient.round() <= limit(width))
 }
 
-/// The greatest common divisor of a column, by Euclid's algorithm on f64: a remainder that is
-/// nothing beside `max` counts as zero. `None` if the divisor becomes too small to be of use.
+/// The greatest common divisor of a column, by Euclid's algorithm on f64: a remainder that is nothing beside `max`
+/// counts as zero. `None` if the divisor becomes too small to be of use.
 fn unit(column: &[f64], max: f64) -> Option<f64> {
     let nothing = max * EXACT;
     column.iter().try_fold(max, |divisor, real| {

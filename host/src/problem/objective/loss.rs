@@ -1,13 +1,13 @@
-//! What the objectives are: the facts that theory needs, the loss of one row in f64, and its gradient.
+//! The objectives: properties that theory needs, the loss of a row in f64, and its gradient.
 //!
-//! An objective is a variant of [`options::Objective`], which `--help` lists, and its arms here; boards compute that of
-//! `smidgen_firmware`.
+//! An objective is a variant of [`options::Objective`], which `--help` lists, and its arms here. Boards use the
+//! implementation in `smidgen_firmware`.
 
 use crate::options;
 use crate::problem::dataset::{Dataset, Labels};
 use std::iter;
 
-/// Hidden units of a perceptron.
+/// Number of hidden units of a perceptron.
 pub const HIDDEN: usize = 32;
 
 /// Bits of the largest residual of least squares.
@@ -19,24 +19,24 @@ const LOGISTIC_BITS: i32 = 28;
 /// Bits of the accuracy of a residual of one class of softmax regression.
 const SOFTMAX_BITS: i32 = 26;
 
-/// The facts about an objective.
+/// The properties of an objective.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
-    /// What it takes the labels of a data set for.
+    /// Interpretation of the labels of a data set.
     pub labels: Labels,
     /// The margins of a row.
     pub margins: Margins,
-    /// How fast the gradient of the loss of a row can change.
+    /// Bound on the curvature of the loss of a row.
     pub curvature: Curvature,
-    /// What bounds the gradient of a row, and with it the noise of minibatches.
+    /// Bound on the gradient of a row, and so on the noise of minibatches.
     pub row_noise: RowNoise,
-    /// Whether a residual is the distance of a margin from a target, which has the grid of margins.
+    /// True if a residual is the difference of a margin and a target, which has the grid of margins.
     pub has_targets: bool,
-    /// Whether models start at random, since x = 0 is a stationary point.
+    /// True if models start at random, because x = 0 is a stationary point.
     pub starts_at_random: bool,
 }
 
-/// The margins of a row, the numbers of which its loss is made.
+/// The margins of a row, of which its loss is a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Margins {
     /// aᵀx
@@ -48,7 +48,7 @@ pub enum Margins {
 }
 
 impl Margins {
-    /// Whether a margin has a bias, the weight of an input that is always 1.
+    /// Returns whether a margin has a bias, the weight of a constant input 1.
     pub const fn have_bias(self) -> bool {
         match self {
             Self::One => false,
@@ -57,31 +57,31 @@ impl Margins {
     }
 }
 
-/// How fast the gradient of the loss of a row can change with its margins.
+/// Bound on the Hessian of the loss of a row in its margins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Curvature {
     /// The Hessian is at most this.
     AtMost(f64),
-    /// It has no bound, and theory no constants. A step that is tuned starts from that of another objective.
+    /// There is no bound, so theory has no constants. A tuned step size starts from that of another objective.
     Unbounded {
-        /// The other one, which has a bound.
+        /// The other objective, which has a bound.
         starts_like: options::Objective,
     },
 }
 
-/// What bounds the gradient of the loss of a row.
+/// Bound on the gradient of the loss of a row.
 #[derive(Clone, Copy, Debug)]
 pub enum RowNoise {
     /// Its square is at most this function of the sum of the squared features.
     Bounded(fn(f64) -> f64),
     /// Its square is at most 2 L_ij times the loss of the row, L_ij = 2 ‖a_j‖².
     GrowsWithLoss,
-    /// Nothing that theory knows.
+    /// No known bound.
     Unknown,
 }
 
 impl options::Objective {
-    /// The facts about the objective. Each arm states all of them, so that none is forgotten.
+    /// Returns the properties of the objective. Each arm lists all of them, so that none can be forgotten.
     pub const fn traits(self) -> Traits {
         match self {
             Self::Logistic => Traits {
@@ -113,7 +113,7 @@ impl options::Objective {
             Self::Perceptron => Traits {
                 labels: Labels::Classes,
                 margins: Margins::Hidden,
-                // It starts as softmax regression on units that are almost linear.
+                // At the start its units are almost linear, so it resembles softmax regression on them.
                 curvature: Curvature::Unbounded { starts_like: Self::Softmax },
                 row_noise: RowNoise::Unknown,
                 has_targets: false,
@@ -122,7 +122,7 @@ impl options::Objective {
         }
     }
 
-    /// The dimension d of its model.
+    /// Returns the dimension d of its model.
     pub const fn dimension(self, features: usize, classes: u8) -> usize {
         let classes = classes as usize;
         match self.traits().margins {
@@ -132,12 +132,12 @@ impl options::Objective {
         }
     }
 
-    /// Where its model starts, for a seed: 0 is x⁰ = 0.
+    /// Returns the seed of x⁰ for the seed of a run; 0 stands for x⁰ = 0.
     pub const fn start_seed(self, seed: u32) -> u32 {
         if self.traits().starts_at_random { seed.saturating_add(1) } else { 0 }
     }
 
-    /// What bounds the gradient of a row.
+    /// Returns the bound on the gradient of a row.
     pub const fn row_noise(self) -> RowNoise {
         self.traits().row_noise
     }
@@ -166,24 +166,24 @@ impl Row<'_> {
         self.entries().map(|(column, value)| value * x[column]).sum()
     }
 
-    /// `vector += factor * a`
+    /// Computes `vector += factor * a`.
     fn add_to(&self, vector: &mut [f64], factor: f64) {
         self.entries().for_each(|(column, value)| vector[column] += factor * value);
     }
 }
 
 impl Loss {
-    /// The loss of rows like those of a data set.
+    /// Creates the loss for rows of a data set.
     pub fn new(kind: options::Objective, dataset: &Dataset) -> Self {
         Self { kind, features: dataset.dimension() }
     }
 
-    /// Whether margins have a bias.
+    /// Returns whether margins have a bias.
     pub const fn has_bias(self) -> bool {
         self.kind.traits().margins.have_bias()
     }
 
-    /// The loss of a row; adds `weight` times its gradient to `gradient`.
+    /// Returns the loss of a row, and adds `weight` times its gradient to `gradient`.
     pub fn add(
         self,
         row: Row<'_>,
@@ -238,7 +238,7 @@ impl Loss {
         }
     }
 
-    /// What f64 may lose of the loss of a row by cancellation.
+    /// Returns a bound on the cancellation error of the loss of a row in f64.
     pub fn cancellation(self, row: Row<'_>, label: f64, x: &[f64]) -> f64 {
         match self.kind {
             options::Objective::LeastSquares => {
@@ -247,9 +247,9 @@ impl Loss {
                 let error = (row.values.len() + 2) as f64 * f64::EPSILON * size;
                 error * (2.0 * (row.dot(x) - label).abs() + error)
             }
-            // An error of a margin counts times the probability of the wrong class, which is less than the loss.
+            // The error of a margin is multiplied by the probability of the wrong class, which is less than the loss.
             options::Objective::Logistic => 0.0,
-            // The logarithm of the sum is beside the score of the class.
+            // The logarithm of the sum and the score of the class cancel.
             options::Objective::Softmax => {
                 let scores = affine(row, x, self.features);
                 let size = scores.iter().map(|score| score.abs()).fold(0.0, f64::max);
@@ -260,7 +260,7 @@ impl Loss {
         }
     }
 
-    /// The class that x predicts for a row, if there are classes.
+    /// Returns the class that x predicts for a row, if there are classes.
     pub fn class(self, row: Row<'_>, x: &[f64]) -> Option<f64> {
         let features = self.features;
         let Traits { labels, margins, .. } = self.kind.traits();
@@ -277,7 +277,7 @@ impl Loss {
         }
     }
 
-    /// The label that a board computes with, where products of the model have a grid of this unit.
+    /// Returns the label with which a board computes if products of the model have a grid of this unit.
     pub fn held_label(self, label: f64, unit: f64) -> f64 {
         match self.kind {
             options::Objective::LeastSquares if unit > 0.0 => (label / unit).round() * unit,
@@ -288,8 +288,8 @@ impl Loss {
         }
     }
 
-    /// What a board rounds of the residuals of a row, as a norm over its margins: `rows` are the rows and labels of the
-    /// worker.
+    /// Returns a bound on the rounding error of a row's residuals on a board, as a norm over its margins. `rows` are
+    /// the rows and labels of the worker.
     pub fn residual_error<'a>(
         self,
         rows: impl ExactSizeIterator<Item = (Row<'a>, f64)>,
@@ -313,12 +313,12 @@ impl Loss {
     }
 }
 
-/// w_cᵀa + b_c for every piece (w_c, b_c) of x.
+/// Returns w_cᵀa + b_c for every piece (w_c, b_c) of x.
 fn affine(row: Row<'_>, x: &[f64], features: usize) -> Vec<f64> {
     x.chunks_exact(features + 1).map(|piece| row.dot(piece) + piece[features]).collect()
 }
 
-/// The hidden units, and a last one that is always 1.
+/// Returns the hidden units, followed by a constant 1.
 fn hidden_units(row: Row<'_>, first: &[f64], features: usize) -> Vec<f64> {
     affine(row, first, features).into_iter().map(f64::tanh).chain([1.0]).collect()
 }
@@ -328,7 +328,7 @@ fn scores(units: &[f64], second: &[f64]) -> Vec<f64> {
     second.chunks_exact(units.len()).map(score).collect()
 }
 
-/// −log of the share of the label's class in softmax, and its slope for each score.
+/// Returns −log of the softmax of the label's class, and its derivative for each score.
 fn cross_entropy(scores: &[f64], label: f64) -> (f64, Vec<f64>) {
     let max = scores.iter().copied().fold(f64::MIN, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
@@ -339,7 +339,7 @@ fn cross_entropy(scores: &[f64], label: f64) -> (f64, Vec<f64>) {
     (sum.ln() + max - scores[label], slopes)
 }
 
-/// The first class with the largest score.
+/// Returns the first class with the largest score.
 fn largest(scores: &[f64]) -> f64 {
     let (class, _) = scores.iter().enumerate().fold((0, f64::MIN), |best, (class, &score)| {
         if score > best.1 { (class, score) } else { best }
@@ -347,7 +347,7 @@ fn largest(scores: &[f64]) -> f64 {
     class as f64
 }
 
-/// log(1 + e^z) and its derivative, without overflow and without cancellation for any z.
+/// Returns log(1 + e^z) and its derivative, without overflow or cancellation for any z.
 #[inline]
 fn softplus(z: f64) -> (f64, f64) {
     let small = (-z.abs()).exp();
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn softplus_is_good_at_both_ends() {
+    fn softplus_is_accurate_for_large_magnitudes() {
         assert_eq!(softplus(1000.0), (1000.0, 1.0));
         assert_eq!(softplus(0.0), (2f64.ln(), 0.5));
         assert_eq!(softplus(-f64::INFINITY), (0.0, 0.0));

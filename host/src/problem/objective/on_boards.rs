@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Bits of the largest product of a coordinate of the model and the scale of its column.
 const PRODUCT_BITS: i32 = 31;
 
-/// The objective of the rows as shards hold them.
+/// The objective of the quantised rows of the shards.
 ///
 /// Products of the model with the scales of the columns and of biases are rounded to one grid, and so are targets, as a
 /// board does before a pass over its rows.
@@ -16,7 +16,7 @@ pub struct OnBoards {
     objective: Objective,
     /// Scales of the columns of each worker, and of a bias after them.
     scales: Vec<Vec<f64>>,
-    /// The mean norm of a worker's rows, with the input of a bias where there is one.
+    /// The mean norm of a worker's rows, including the input of a bias if there is one.
     norms: Vec<f64>,
 }
 
@@ -25,12 +25,12 @@ pub struct OnBoards {
 pub struct Computed {
     /// The gradient with exact residuals.
     pub gradient: Vec<f64>,
-    /// What the rounding of residuals adds to it at most, as a norm.
+    /// Bound on the error by rounding of residuals, as a norm.
     pub error: f64,
 }
 
 impl OnBoards {
-    /// That of an objective whose workers hold such rows.
+    /// Creates the objective of workers with these rows.
     pub fn new(objective: Objective, held: impl Iterator<Item = Held>) -> Self {
         let (mut values, mut labels, mut scales) = (vec![], vec![], vec![]);
         for held in held {
@@ -45,19 +45,19 @@ impl OnBoards {
         Self { objective, scales, norms }
     }
 
-    /// ∇f_i(x) of worker i.
+    /// Computes ∇f_i(x) of worker i.
     pub fn compute(&self, worker: usize, x: &[f64]) -> Computed {
         let (rounded, unit) = self.rounded(worker, x);
         let target = |label: f64| self.objective.loss.held_label(label, unit);
         let mut gradient = vec![0.0; x.len()];
         let rows = &self.objective.workers[worker..=worker];
         self.objective.rows_mean(rows, &rounded, &mut gradient, target);
-        // The regulariser is that of the model as it is.
+        // The regulariser uses the unrounded model.
         self.objective.penalty.add(x, &mut gradient);
         Computed { gradient, error: self.residual_error(worker, x) * self.norms[worker] }
     }
 
-    /// The model on the grid of its products with the scales of a worker, and the unit of that grid.
+    /// Returns the model on the grid of its products with the scales of a worker, and the unit of that grid.
     fn rounded(&self, worker: usize, x: &[f64]) -> (Vec<f64>, f64) {
         let scales = &self.scales[worker];
         // Each piece of a model has the weights of all columns, then a bias if the objective has biases.
@@ -75,7 +75,7 @@ impl OnBoards {
         (rounded, unit)
     }
 
-    /// What a board rounds of the residuals of a row, as a norm over its margins.
+    /// Returns a bound on the rounding error of a row's residuals, as a norm over its margins.
     fn residual_error(&self, worker: usize, x: &[f64]) -> f64 {
         let rows = self.objective.workers[worker].clone();
         let rows = rows.map(|row| (self.objective.row(row), self.objective.labels[row]));
@@ -83,7 +83,7 @@ impl OnBoards {
     }
 }
 
-/// The mean norm of rows, with the input of a bias where there is one.
+/// Returns the mean norm of rows, including the input of a bias if there is one.
 fn mean_norm(objective: &Objective, rows: Range<usize>) -> f64 {
     let bias = f64::from(objective.loss.has_bias());
     let (row_count, norm) = (rows.len() as f64, |row| {
@@ -93,7 +93,7 @@ fn mean_norm(objective: &Objective, rows: Range<usize>) -> f64 {
     rows.map(norm).sum::<f64>() / row_count
 }
 
-/// The least power of two above a magnitude; 0 for 0.
+/// Returns the least power of two above a magnitude, or 0 for 0.
 fn next_power(real: f64) -> f64 {
     if real == 0.0 { 0.0 } else { (real.abs().log2().floor() + 1.0).exp2() }
 }
@@ -120,16 +120,16 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_is_rounded_to_the_grid_of_the_products() {
+    fn bias_is_rounded_to_the_grid_of_the_products() {
         let mut x = vec![0.0; 9];
-        // The weight makes a unit of 2^-29, and the product of the bias with 2^-6 is 5/4 of that.
+        // The weight gives a unit of 2^-29, and the product of the bias and 2^-6 is 5/4 of that.
         (x[0], x[2]) = (1.0, 1.25 * 2f64.powi(-23));
         let (rounded, unit) = softmax().rounded(0, &x);
         assert_eq!((rounded[0], rounded[2], unit), (1.0, 2f64.powi(-23), 2f64.powi(-29)));
     }
 
     #[test]
-    fn a_large_bias_makes_the_grid_of_the_weights_coarser() {
+    fn large_bias_coarsens_the_grid_of_the_weights() {
         let weight = 2f64.powi(-20) + 2f64.powi(-29);
         let of = |bias: f64| {
             let mut x = vec![0.0; 9];

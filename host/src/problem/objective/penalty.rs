@@ -5,19 +5,19 @@ use crate::options::Regulariser;
 /// λ times a sum over the coordinates of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Penalty {
-    /// Which sum.
+    /// The sum.
     pub regulariser: Regulariser,
     /// λ.
     pub lambda: f64,
 }
 
 impl Penalty {
-    /// The nonconvex one, λ Σ x²/(1 + x²).
+    /// Returns the nonconvex regulariser λ Σ x²/(1 + x²).
     pub const fn nonconvex(lambda: f64) -> Self {
         Self { regulariser: Regulariser::Nonconvex, lambda }
     }
 
-    /// The largest magnitude of its second derivative: 2λ or λ.
+    /// Returns the largest magnitude of its second derivative: 2λ or λ.
     pub const fn smoothness(self) -> f64 {
         match self.regulariser {
             Regulariser::Nonconvex => 2.0 * self.lambda,
@@ -25,7 +25,7 @@ impl Penalty {
         }
     }
 
-    /// Its value at x; adds its gradient to `gradient`.
+    /// Returns its value at x, and adds its gradient to `gradient`.
     pub(super) fn add(self, x: &[f64], gradient: &mut [f64]) -> f64 {
         let mut sum = 0.0;
         for (x, gradient) in x.iter().zip(gradient) {

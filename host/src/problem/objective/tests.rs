@@ -7,7 +7,7 @@ fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
     Objective::new(kind, Penalty { regulariser, lambda: 0.1 }, &dataset, &shares)
 }
 
-/// All objectives, with either regulariser.
+/// Returns all objectives with either regulariser.
 fn all() -> impl Iterator<Item = Objective> {
     let kinds = options::Objective::ALL.iter();
     kinds.flat_map(|&kind| {
@@ -15,13 +15,13 @@ fn all() -> impl Iterator<Item = Objective> {
     })
 }
 
-/// A model of some size in every coordinate.
+/// Returns a model without small coordinates.
 fn model(dimension: usize) -> Vec<f64> {
     (0..dimension).map(|k| (k as f64 * 0.7).sin()).collect()
 }
 
 #[test]
-fn the_gradient_is_the_slope_of_the_loss() {
+fn gradient_is_the_derivative_of_the_loss() {
     for objective in all() {
         let (mut x, step) = (model(objective.dimension), 1e-5);
         let (mut gradient, mut unused) = (x.clone(), x.clone());
@@ -41,7 +41,7 @@ fn the_gradient_is_the_slope_of_the_loss() {
 }
 
 #[test]
-fn the_objective_is_the_mean_of_the_workers() {
+fn objective_is_the_mean_of_the_workers() {
     for objective in all() {
         let x = model(objective.dimension);
         let (mut whole, mut gradient) = (x.clone(), x.clone());

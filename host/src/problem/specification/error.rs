@@ -1,58 +1,58 @@
-//! Why options make no method specification.
+//! Errors of method specifications.
 
 use crate::options::{EachError, KError};
 use crate::problem::method::listed;
 use thiserror::Error;
 
-/// Options that contradict each other.
+/// Reasons why options give no method specification.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SpecificationError {
     /// An absent worker does not send zero: without memory of its last gradient the method is undefined.
     #[error(
-        "--participation needs a method that keeps estimators, such as ef21; {0} sends gradients anew each round"
+        "--participation needs a method with estimators, such as ef21; {0} sends new gradients in each round"
     )]
     Participation(&'static str),
-    /// A worker that is left out is restored.
+    /// An excluded worker must be restorable.
     #[error(
-        "--absent skip needs a method whose state the host can restore, such as ef21; that of {0} it cannot"
+        "--absent skip needs a method whose workers the host can restore, such as ef21; it cannot restore those of {0}"
     )]
     Absent(&'static str),
     /// With minibatches it is not gradient descent.
     #[error(
-        "--method {0} looks at all rows, so it has no --batch; leave one of the two out, or give ef21 with --k as large as \
-         the model"
+        "--method {0} uses all rows, so it has no --batch; omit one of the two, or give ef21 with --k as large as the \
+         model"
     )]
     Batch(&'static str),
     /// The step belongs to another theory.
     #[error(
-        "--step {step} is a theory of {} with the downlinks dense and sparse, and rare one of objectives with one weight for \
-         each feature; give qm, am or a number", listed("and", |traits| traits.proof.has_refinements())
+        "--step {step} applies to {} with --downlink dense or sparse, and rare only to objectives with one weight per \
+         feature; give qm, am or a number", listed("and", |traits| traits.proof.has_refinements())
     )]
     Step {
-        /// The step that was asked for.
+        /// The requested step.
         step: String,
     },
-    /// Averages of a worker that is away stand still, which the theorem of EF21-SGDM does not know.
+    /// The average of an absent worker does not change, which the theorem of EF21-SGDM does not cover.
     #[error(
-        "--step {0} is no theory of ef21-sgdm with --participation below 1, whose absent workers do not average their \
-         gradients; give auto or a number, or choose ef21"
+        "--step {0} does not apply to ef21-sgdm with --participation below 1, whose absent workers do not average \
+         their gradients; give auto or a number, or choose ef21"
     )]
     AbsentAverage(String),
-    /// Averages that take nothing in.
+    /// An average that ignores new gradients.
     #[error(
-        "--eta 0 makes ef21-sgdm average nothing but the first gradients; give a number above 0, such as 0.1"
+        "with --eta 0, ef21-sgdm ignores all gradients except the first; give a number above 0, such as 0.1"
     )]
     NoAverage,
     /// A regulariser acts on all coordinates.
     #[error(
-        "--step rare counts the features in the rows of each worker, and a regulariser gives every worker a gradient on \
-         all coordinates; add --lambda 0, or choose am"
+        "--step rare counts the features of each worker, but with a regulariser every worker has a gradient on all \
+         coordinates; add --lambda 0, or choose am"
     )]
     RareRegularised,
     /// Theory has no step.
     #[error(
-        "no theory has a step for --objective {0}; give --step a number such as 0.5, or auto to a method of estimators such \
-         as ef21"
+        "theory has no step size for --objective {0}; give --step a number such as 0.5, or auto with a method with \
+         estimators such as ef21"
     )]
     NoStep(&'static str),
     /// Theory has no constants.
@@ -65,24 +65,23 @@ pub enum SpecificationError {
         /// The objective.
         objective: &'static str,
     },
-    /// The step is made of other numbers, or workers are weighed before they can tell.
+    /// The step size needs other numbers, or workers are weighted before they report constants.
     #[error(
-        "--constants boards makes a step of what boards report, so it is for --step auto, am, qm or exact of methods without \
-         weights or clones, and not for a perceptron or for minibatches whose noise grows with the loss, as that of least \
-         squares does; leave it out"
+        "--constants boards computes the step size from reports of the boards: it needs --step auto, am, qm or exact \
+         and a method without weights or clones, and excludes a perceptron and minibatches of least squares; omit it"
     )]
     Reports,
-    /// A server that compresses what it sends cannot send everything.
+    /// `--downlink-k` exceeds the dimension.
     #[error(
         "--downlink-k {k} exceeds the dimension of the model, {dimension}; give 1 to {dimension}"
     )]
     DownlinkK {
-        /// The K asked for.
+        /// The given K.
         k: u32,
         /// The dimension d.
         dimension: u32,
     },
-    /// K does not suit the problem.
+    /// K does not fit the problem.
     #[error(transparent)]
     K(#[from] KError),
     /// A list has another number of workers.

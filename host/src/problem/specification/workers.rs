@@ -1,4 +1,4 @@
-//! The workers of a run, and what their updates lose.
+//! The workers of a run and their contractions.
 
 use crate::problem::method::Population;
 use crate::problem::theory::{RareFeatures, Smoothness, contraction};
@@ -8,18 +8,18 @@ use smidgen_protocol::method::Participation;
 /// A worker of the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Worker {
-    /// Whose rows it has: an index into the shares of the data.
+    /// Index of its share of the data.
     pub share: usize,
     /// Its numbers in the method.
     pub spec: WorkerSpec,
-    /// The probability p with which it takes part in a round.
+    /// Probability p to participate in a round.
     pub participation: f64,
-    /// The contraction of its updates, rounding and participation included: with probability p, a compressor α has p α.
+    /// Contraction of its updates, including rounding and participation: p α for a compressor with contraction α.
     pub alpha: f64,
 }
 
 impl Worker {
-    /// A worker with K and the probability `p` with which it takes part, of as many as there are shares.
+    /// Creates a worker with K and the probability `p` to participate.
     pub(super) fn new(
         share: usize,
         share_count: usize,
@@ -39,18 +39,18 @@ impl Worker {
         Self { alpha: worker.contraction(method, dimension, dimension), ..worker }
     }
 
-    /// p α on vectors of `dimension` coordinates that are zero beyond `owned` of them.
+    /// Returns p α on vectors of `dimension` coordinates of which all but `owned` are zero.
     pub(super) fn contraction(&self, method: &MethodSpec, dimension: usize, owned: usize) -> f64 {
         self.participation * contraction(&method.budget(self.spec.k), dimension, owned)
     }
 
-    /// Whether it is drawn anew in each round.
+    /// Returns whether its participation is random.
     pub fn is_drawn(&self) -> bool {
         self.participation < 1.0
     }
 }
 
-/// The least contraction of the workers on the features that they own.
+/// Returns the least contraction of the workers on their own features.
 pub fn rare_alpha(
     workers: &[Worker],
     method: &MethodSpec,
@@ -61,8 +61,8 @@ pub fn rare_alpha(
     alphas.fold(1.0, f64::min)
 }
 
-/// The workers that equal ones become: EF21-W weighs them (Reloaded, Theorem 2), the cloned problem has ⌈L_i / L_AM⌉
-/// workers for one (Theorem 1).
+/// Returns the workers of a method, given equal ones: EF21-W weights them (Reloaded, Theorem 2), and the cloned
+/// problem has ⌈L_i / L_AM⌉ clones of each (Theorem 1).
 pub(super) fn population(
     kind: Population,
     equal: Vec<Worker>,
@@ -93,14 +93,14 @@ pub(super) fn population(
     }
 }
 
-/// M of the cloned problem: the quadratic mean of the clones' constants, N L_i / (n N_i) each.
+/// Returns M of the cloned problem: the quadratic mean of the clones' constants N L_i / (n N_i).
 pub(super) fn clone_mean(smoothness: &Smoothness, workers: &[Worker]) -> f64 {
     let constant = |worker: &Worker| worker.spec.scale * smoothness.l_i[worker.share];
     let squares = workers.iter().map(|worker| constant(worker).powi(2));
     (squares.sum::<f64>() / workers.len() as f64).sqrt()
 }
 
-/// What a worker that takes part with probability `p` is told of it.
+/// Returns the message form of participation with probability `p`.
 fn participation(p: f64, seed: u32) -> Participation {
     if p >= 1.0 {
         return Participation::FULL;
@@ -116,7 +116,7 @@ mod tests {
         (a / b - 1.0).abs() < 1e-5
     }
 
-    /// Four workers that are alike.
+    /// Returns four equal workers.
     fn four() -> Vec<Worker> {
         let participation = Participation::FULL;
         let spec = WorkerSpec { scale: 1.0, weight: 1.0, loss_weight: 0.25, k: 1, participation };

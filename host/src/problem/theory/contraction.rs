@@ -1,43 +1,42 @@
-//! What compressors lose, as they are: with values of a few bits.
+//! Contraction of the compressors, including the rounding of values to a few bits.
 //!
 //! ```text
 //! E‖C(v) − v‖² ≤ (1 − α) ‖v‖²          α = (K/d)(1 − q) for TopK and RandK, q = K/(4^(b−1) + K − 1) for values of b bits
 //! ```
 //!
-//! Rounding takes at most the part q of the energy that is kept, and what is kept is at least K/d of all. Powers of two are off by at most
-//! a third of a value, 1/9 of its energy, and signs have one magnitude: both have bits of their own.
+//! At least K/d of the energy is kept, of which rounding loses at most the fraction q. A power of two is off by at
+//! most a third of the value, 1/9 of its energy. Powers of two and signs do not depend on b.
 
 use smidgen_protocol::method::{Budget, Compressor};
 
-/// What rounding to the nearest power of two leaves of the energy of a value.
+/// Fraction of the energy of a value that rounding to the nearest power of two keeps.
 const POWER: f64 = 8.0 / 9.0;
 
-/// θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: what the estimators' error loses in a round.
+/// Returns θ(α) = 1 − sqrt(1 − α), for 0 < α ≤ 1: the decrease of the estimators' error per round.
 pub fn theta(alpha: f64) -> f64 {
-    // The same without cancellation for small α.
+    // Equal to the formula, but without cancellation for small α.
     alpha / (1.0 + (1.0 - alpha).sqrt())
 }
 
-/// β(α) = (1 − α) / θ(α): how much of the model's movement the estimators' error gains in a round.
+/// Returns β(α) = (1 − α) / θ(α): the increase of the estimators' error by the movement of the model.
 pub fn beta(alpha: f64) -> f64 {
     (1.0 - alpha) / theta(alpha)
 }
 
-/// ξ(α) = sqrt(β/θ) = sqrt(1 − α) / θ(α): the price of compression in a step size, 0 where nothing
-/// is compressed.
+/// Returns ξ(α) = sqrt(β/θ) = sqrt(1 − α) / θ(α): the effect of compression on the step size, 0 without compression.
 pub fn xi(alpha: f64) -> f64 {
     (1.0 - alpha).sqrt() / theta(alpha)
 }
 
-/// The contraction α = K/d of TopK whose values are exact.
+/// Returns the contraction α = K/d of TopK with exact values.
 pub fn top_k_alpha(k: usize, dimension: usize) -> f64 {
     k as f64 / dimension as f64
 }
 
-/// q: what rounding K values to mantissas of b = `value_bits` bits with a shift for all takes of their energy, at most.
+/// Returns q, the largest fraction of energy lost by rounding K values to b = `value_bits` bits with a common shift.
 ///
-/// In units of the last bit no value is off by more than 1/2, nor by more than itself, and the largest is at least 2^(b−2).
-/// Hence q ≤ (K/4) / (4^(b−2) + (K−1)/4). With 32 bits nothing is rounded.
+/// In units of the last bit no value is off by more than 1/2, nor by more than itself, and the largest is at least
+/// 2^(b−2). Hence q ≤ (K/4) / (4^(b−2) + (K−1)/4). With 32 bits nothing is rounded.
 pub fn rounding_loss(k: u32, value_bits: u8) -> f64 {
     if value_bits >= 32 {
         return 0.0;
@@ -46,20 +45,20 @@ pub fn rounding_loss(k: u32, value_bits: u8) -> f64 {
     k / (4f64.powi(i32::from(value_bits) - 1) + k - 1.0)
 }
 
-/// The contraction α of a compressor on vectors of `dimension` coordinates that are zero beyond `owned` of them.
+/// Returns the contraction α of a compressor on vectors of `dimension` coordinates of which all but `owned` are zero.
 pub fn contraction(budget: &Budget, dimension: usize, owned: usize) -> f64 {
     let Budget { k, compressor, .. } = *budget;
     let kept = |coordinates: usize| top_k_alpha(k as usize, coordinates).min(1.0);
     match compressor {
         Compressor::TopK => kept(owned) * (1.0 - loss(budget, owned)),
-        // Its choice does not know which coordinates are owned.
+        // Its random choice does not depend on which coordinates are owned.
         Compressor::RandK { .. } => kept(dimension) * (1.0 - loss(budget, owned)),
         Compressor::Natural => POWER * kept(owned),
         Compressor::Sign => POWER / dimension as f64,
     }
 }
 
-/// How much ‖C(v)‖² may exceed ‖v‖²: values may be rounded upwards.
+/// Returns the bound on ‖C(v)‖²/‖v‖², which may exceed 1 because values may be rounded up.
 pub fn growth(budget: &Budget) -> f64 {
     match budget.compressor {
         Compressor::TopK | Compressor::RandK { .. } => {
@@ -69,7 +68,7 @@ pub fn growth(budget: &Budget) -> f64 {
     }
 }
 
-/// What rounding takes of what is kept of a vector with `owned` coordinates.
+/// Returns the fraction of the kept energy that rounding loses, for a vector with `owned` coordinates.
 fn loss(budget: &Budget, owned: usize) -> f64 {
     rounding_loss(budget.k.min(u32::try_from(owned).unwrap_or(u32::MAX)), budget.value_bits)
 }
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_price_of_compression() {
+    fn xi_of_known_contractions() {
         for (inverse, expected) in
             [(2.0, 2.41421356), (10.0, 18.48683298), (112.0, 222.49887892), (300.0, 598.49958264)]
         {
@@ -98,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_bounded_by_halves_of_the_least_maximum() {
-        // In units of the last of four bits: 4 is the least, whose error is at most a half, and a half is nothing.
+    fn rounding_loss_of_the_worst_vector() {
+        // In units of the last of four bits, the largest value is at least 4, with an error of at most 1/2.
         assert_eq!(rounding_loss(3, 4), (3.0 * 0.25) / (16.0 + 2.0 * 0.25));
         assert_eq!(rounding_loss(64, 32), 0.0);
     }
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn few_bits_cost_contraction_and_powers_of_two_have_their_own() {
+    fn fewer_bits_reduce_contraction_except_of_powers_of_two() {
         let of =
             |compressor, value_bits| contraction(&Budget { k: 16, value_bits, compressor }, 64, 64);
         assert_eq!(of(Compressor::TopK, 32), 0.25);
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_choice_gains_nothing_from_unowned_coordinates() {
+    fn randk_does_not_gain_from_unowned_coordinates() {
         let of = |compressor| contraction(&Budget { k: 4, value_bits: 32, compressor }, 64, 8);
         assert_eq!(of(Compressor::TopK), 0.5);
         assert_eq!(of(Compressor::RandK { seed: 0 }), 1.0 / 16.0);

@@ -1,7 +1,7 @@
 //! Minibatches in theory: EF21-SGD and EF21-W-SGD.
 //!
-//! Where worker i compresses an unbiased estimate of ∇f_i(x) with variance σ_i², and w_i = L_i / Σ L_j, for any s, ρ > 0 with
-//! θ̂ > 0
+//! If worker i compresses an unbiased estimate of ∇f_i(x) with variance σ_i², and w_i = L_i / Σ L_j, then for any s, ρ
+//! > 0 with θ̂ > 0
 //!
 //! ```text
 //! E G^{t+1} ≤ (1 − θ̂) G^t + β̂₁ L_AM² E‖x^{t+1} − x^t‖² + β̂₂ Σ_i σ_i²/(n² w_i)
@@ -9,11 +9,12 @@
 //! γ ≤ 1/(L + L_AM sqrt(β̂₁/θ̂))     κ = γ Ã β̂₂/θ̂ < 1     floor of ‖∇f‖²: β̂₂/θ̂ · (the mean of the variances)
 //! ```
 //!
-//! With (1−α)(1+ρ) = 1−α̂ the best s makes θ̂ = θ(α̂) and sqrt(β̂₁/θ̂) = ξ(α̂): noise makes a weaker compressor. What
-//! is left is ρ. A large one keeps noise out, a small one allows a longer step. We take ρ = α/(2 sqrt(1−α)), which is within
-//! 2 % of the lowest floor for every α, and α̂ = α (1 − sqrt(1−α)/2), between α/2 and α: at most about half the step.
-//! α is the least of the workers. Weights ∝ L_i ξ_i, which allow EF21 a longer step where workers differ, do not serve here:
-//! the noise of a worker with ξ_i = 0 is divided by its weight, which is 0.
+//! With (1−α)(1+ρ) = 1−α̂ the best s gives θ̂ = θ(α̂) and sqrt(β̂₁/θ̂) = ξ(α̂): noise acts like a weaker compressor.
+//! It remains to choose ρ: a large ρ lowers the floor, a small one allows a larger step size. We use ρ = α/(2
+//! sqrt(1−α)), which is within 2 % of the lowest floor for every α, and gives α̂ = α (1 − sqrt(1−α)/2), between α/2
+//! and α: the step size is at most about halved. α is the least of the workers. Weights ∝ L_i ξ_i, which allow EF21 a
+//! larger step size if workers differ, cannot be used here: the noise of a worker with ξ_i = 0 would be divided by its
+//! weight 0.
 
 use super::contraction::theta;
 use super::smoothness::Smoothness;
@@ -23,28 +24,30 @@ use crate::problem::objective::RowNoise;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::method::Method;
 
-/// Whether there is noise in what workers compress that theory has not counted with: that of EF21-SGDM has.
+/// Returns whether minibatches add noise that the theory of the method does not already include, as that of EF21-SGDM
+/// does.
 pub fn disturbs(method: Method, batch: Batch) -> bool {
     !batch.is_full() && !method.averages_gradients()
 }
 
-/// What is left of a contraction α: all of it, or α̂ where there is noise.
+/// Returns the effective contraction: α, or α̂ with noise.
 pub fn left_of(alpha: f64, method: Method, batch: Batch) -> f64 {
     if disturbs(method, batch) { contraction(alpha) } else { alpha }
 }
 
-/// The contraction α̂ that is left of α beside noise.
+/// Returns the contraction α̂ of α with noise.
 pub fn contraction(alpha: f64) -> f64 {
     alpha * (1.0 - (1.0 - alpha).sqrt() / 2.0)
 }
 
-/// β̂₂/θ̂: what the variance of the gradients is multiplied with in the floor that ‖∇f‖² does not leave.
+/// Returns β̂₂/θ̂, the factor of the variance in the floor of ‖∇f‖².
 pub fn gain(alpha: f64) -> f64 {
     let kept = contraction(alpha);
     (1.0 - kept + 1.0 + 2.0 * (1.0 - alpha).sqrt() / alpha) / theta(kept)
 }
 
-/// What `size` of `row_count` rows, drawn without repetition, leave of the variance of one.
+/// Returns the variance of a batch of `size` of `row_count` rows, drawn without replacement, relative to that of one
+/// row.
 pub fn variance(row_count: usize, size: usize) -> f64 {
     match row_count.saturating_sub(size) {
         0 => 0.0,
@@ -52,8 +55,8 @@ pub fn variance(row_count: usize, size: usize) -> f64 {
     }
 }
 
-/// The largest ‖∇f‖² that noise alone can keep up, for workers that look at `size` of their rows and have a contraction of
-/// at least α; none where the variance of a row has no bound.
+/// Returns the floor of ‖∇f‖² due to noise, for workers with batches of `size` rows and a contraction of at least α, or
+/// `None` if the variance of a row is unbounded.
 ///
 /// The slope of a row's margin is at most 1 in logistic regression, so its variance is at most ‖a_j‖²; in softmax
 /// regression it is at most 2 (‖a_j‖² + 1).
@@ -80,14 +83,14 @@ pub fn floor(
 mod tests {
     use super::*;
 
-    /// The floor for another ρ, with the best s.
+    /// Returns the factor for another ρ, with the best s.
     fn gain_with(alpha: f64, rho: f64) -> f64 {
         let left = (1.0 - alpha) * (1.0 + rho);
         if left < 1.0 { (left + 1.0 + 1.0 / rho) / theta(1.0 - left) } else { f64::INFINITY }
     }
 
     #[test]
-    fn no_rho_has_a_floor_that_is_much_lower() {
+    fn floor_is_close_to_the_lowest_of_any_rho() {
         for alpha in [1e-3, 0.01, 0.1, 0.3, 0.5, 0.8, 0.95, 0.999] {
             let chosen = alpha / (2.0 * (1.0f64 - alpha).sqrt());
             assert!((gain_with(alpha, chosen) / gain(alpha) - 1.0).abs() < 1e-9);
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_is_the_mean_of_the_bounds_of_rows() {
+    fn floor_is_the_mean_of_the_bounds_of_rows() {
         let dataset = Dataset::parse("three", "1 1:3 2:4\n0 1:2\n1 1:1 2:-1\n").unwrap();
         let shares = [vec![0, 1], vec![2]];
         let smoothness = Smoothness::new(2.0, vec![3.0, 1.0]);
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn all_rows_have_no_variance_and_one_has_its_own() {
+    fn variance_is_zero_for_all_rows_and_one_for_a_single_row() {
         assert_eq!([variance(10, 10), variance(10, 12), variance(1, 1)], [0.0; 3]);
         assert_eq!(variance(10, 1), 1.0);
         assert!((variance(11, 5) - 6.0 / 50.0).abs() < 1e-15);

@@ -1,22 +1,22 @@
-//! Rare features: how many workers share a feature, and how many features a worker owns.
+//! Rare features: the number of workers that share a feature, and the number of features of a worker.
 //!
-//! What is counted are the coordinates on which ∇f_i may differ from 0. Without a regulariser they are the features in the
-//! rows of worker i; with one they are all.
+//! A feature of worker i is a coordinate on which ∇f_i may differ from 0. Without a regulariser these are the features
+//! in its rows; with one they are all coordinates.
 
 use crate::problem::dataset::Dataset;
 use serde::Serialize;
 
-/// What the theory of rare features counts.
+/// The counts in the theory of rare features.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RareFeatures {
-    /// c_w: the largest weight of the workers that own one feature together, with weights L_i / Σ L_j.
+    /// c_w: the largest total weight of the workers that have one feature, with weights L_i / Σ L_j.
     pub c_w: f64,
-    /// r: the largest number of features that a worker owns.
+    /// r: the largest number of features of a worker.
     pub r: usize,
 }
 
 impl RareFeatures {
-    /// Counts them where worker i holds the rows `shares[i]` and has the constant `l_i[i]`.
+    /// Counts features if worker i has the rows `shares[i]` and the constant `l_i[i]`.
     pub fn of(dataset: &Dataset, shares: &[Vec<usize>], l_i: &[f64]) -> Self {
         let total: f64 = l_i.iter().sum();
         let mut weights = vec![0.0; dataset.dimension()];
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_feature_weighs_what_its_owners_weigh() {
+    fn weight_of_a_feature_is_that_of_its_workers() {
         let dataset = Dataset::parse("three", "1 1:1 2:1\n0 2:1 4:1\n1 3:1\n").unwrap();
         let shares = [vec![0, 1], vec![2], vec![1]];
         let RareFeatures { c_w, r } = RareFeatures::of(&dataset, &shares, &[1.0, 2.0, 5.0]);

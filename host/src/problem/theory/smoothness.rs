@@ -1,7 +1,7 @@
-//! Constants of smoothness: L of f, the L_i of the workers, and their means.
+//! Smoothness constants: L of f, the L_i of the workers, and their means.
 //!
-//! Where the loss of a row depends on its margin aᵀx alone, or on one margin for each class, and its
-//! Hessian in those is at most c, and the second derivative of the regulariser at most r,
+//! If the loss of a row depends only on its margin aᵀx, or on one margin per class, its Hessian in the margins is at
+//! most c, and the second derivative of the regulariser is at most r, then
 //!
 //! ```text
 //! L_i  = c λ_max( A_iᵀA_i ) / n_i + r                  rows A_i, n_i of them
@@ -26,7 +26,7 @@ use crate::problem::dataset::Dataset;
 use crate::problem::objective::{Curvature, Margins, Penalty};
 use serde::Serialize;
 
-/// Which mean of the L_i limits a step.
+/// The mean of the L_i that limits a step size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mean {
     /// L_QM, of the first theory of EF21.
@@ -35,7 +35,7 @@ pub enum Mean {
     Arithmetic,
 }
 
-/// Constants of smoothness of f and of the workers' f_i.
+/// Smoothness constants of f and of the workers' f_i.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Smoothness {
     /// L of f.
@@ -51,7 +51,7 @@ pub struct Smoothness {
 }
 
 impl Smoothness {
-    /// The means, from L and the L_i.
+    /// Computes the means from L and the L_i.
     ///
     /// # Panics
     /// If there are no workers.
@@ -66,7 +66,7 @@ impl Smoothness {
         Self { l, l_am, l_qm, l_var, l_i }
     }
 
-    /// The constants of an objective where worker i holds the rows `shares[i]`, if theory knows them.
+    /// Returns the constants of an objective whose worker i has the rows `shares[i]`, if there are any.
     ///
     /// # Panics
     /// If there are no workers, or one without rows.
@@ -85,7 +85,7 @@ impl Smoothness {
         }
     }
 
-    /// The constants of a loss whose Hessian in the margins is at most `curvature`.
+    /// Returns the constants of a loss whose Hessian in the margins is at most `curvature`.
     fn of_rows(
         curvature: f64,
         margins: Margins,
@@ -112,14 +112,14 @@ impl Smoothness {
         Self::new(l, l_i.map(|eigenvalue| eigenvalue + penalty.smoothness()).collect())
     }
 
-    /// The constants of logistic regression with the nonconvex regulariser.
+    /// Returns the constants of logistic regression with the nonconvex regulariser.
     pub fn of_logistic(dataset: &Dataset, shares: &[Vec<usize>], lambda: f64) -> Self {
         Self::of(Objective::Logistic, Penalty::nonconvex(lambda), dataset, shares)
-            .expect("theory knows logistic regression")
+            .expect("logistic regression has constants")
     }
 
-    /// L_AM/L_i of worker i, by which theorems weigh its error; 1 where L_i is 0, as of a worker without any feature and without
-    /// a regulariser: its gradient is 0 and so is its error, whatever they weigh.
+    /// Returns L_AM/L_i of worker i, the weight of its error in theorems. It is 1 if L_i is 0, as of a worker without
+    /// features or regulariser: its gradient and error are 0, so the weight does not matter.
     pub fn inverse_weight(&self, worker: usize) -> f64 {
         match self.l_i[worker] {
             0.0 => 1.0,
@@ -127,13 +127,13 @@ impl Smoothness {
         }
     }
 
-    /// The longest step that theory allows EF21 whose compressor has contraction `alpha`; for α = 1
-    /// it is gradient descent's 1/L.
+    /// Returns the largest step size that theory allows EF21 with contraction `alpha`; for α = 1 it is 1/L, as of
+    /// gradient descent.
     pub fn gamma(&self, mean: Mean, alpha: f64) -> f64 {
         1.0 / (self.l + self.mean(mean) * xi(alpha))
     }
 
-    /// A mean of the L_i.
+    /// Returns a mean of the L_i.
     pub const fn mean(&self, mean: Mean) -> f64 {
         match mean {
             Mean::Quadratic => self.l_qm,
@@ -141,26 +141,26 @@ impl Smoothness {
         }
     }
 
-    /// The number of clones of worker i in EF21 on the cloned problem: ⌈L_i/L_AM⌉, at least 1.
+    /// Returns the number of clones of worker i in EF21 on the cloned problem: ⌈L_i/L_AM⌉, at least 1.
     pub fn clones(&self, worker: usize) -> f64 {
         (self.l_i[worker] / self.l_am).ceil().max(1.0)
     }
 }
 
-/// The constants of a problem, where theory knows them.
+/// The constants of a problem.
 #[derive(Clone, Debug)]
 pub enum Constants {
     /// They are known.
     Known(Smoothness),
-    /// The curvature of the objective has no bound. A step that is tuned starts from the constants of another objective.
+    /// The curvature of the objective has no bound. A tuned step size starts from the constants of another objective.
     Unknown {
-        /// Those of the other one.
+        /// The constants of the other objective.
         starts_like: Option<Smoothness>,
     },
 }
 
 impl Constants {
-    /// Those of an objective where worker i holds the rows `shares[i]`.
+    /// Returns the constants of an objective whose worker i has the rows `shares[i]`.
     pub fn of(
         objective: Objective,
         penalty: Penalty,
@@ -179,7 +179,7 @@ impl Constants {
         }
     }
 
-    /// The constants, if they are known.
+    /// Returns the constants, if they are known.
     pub const fn known(&self) -> Option<&Smoothness> {
         match self {
             Self::Known(smoothness) => Some(smoothness),
@@ -187,7 +187,7 @@ impl Constants {
         }
     }
 
-    /// The same, taken out.
+    /// Consumes `self` and returns the constants, if they are known.
     pub fn into_known(self) -> Option<Smoothness> {
         match self {
             Self::Known(smoothness) => Some(smoothness),
@@ -195,7 +195,7 @@ impl Constants {
         }
     }
 
-    /// Constants from which a tuned step can start.
+    /// Returns the constants from which a tuned step size can start.
     pub const fn to_start_from(&self) -> Option<&Smoothness> {
         match self {
             Self::Known(smoothness) => Some(smoothness),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_means_of_the_example_of_the_paper() {
+    fn means_of_the_paper_example() {
         let smoothness = Smoothness::new(30.0, vec![1.0, 1.0, 1.0, 100.0]);
         assert_eq!((smoothness.l_am, smoothness.l_var), (25.75, 1837.6875));
         assert!(close(smoothness.l_qm, 50.0075, 1e-7));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn one_row_has_the_eigenvalue_of_its_norm() {
+    fn constant_of_one_row_is_its_squared_norm() {
         let dataset = Dataset::parse("two", "1 1:3 2:4\n0 3:2\n").unwrap();
         let shares = dataset.deal(Split::OneEach, 2).unwrap();
         let smoothness = Smoothness::of_logistic(&dataset, &shares, 0.5);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn least_squares_has_the_eigenvalue_of_its_hessian() {
+    fn constant_of_least_squares_is_the_eigenvalue_of_its_hessian() {
         let dataset = Dataset::parse_with("two", "5 1:3 2:4\n-1 3:2\n", Labels::Real).unwrap();
         let shares = dataset.deal(Split::OneEach, 2).unwrap();
         let penalty = Penalty { regulariser: Regulariser::L2, lambda: 0.5 };

@@ -1,23 +1,22 @@
 //! The largest eigenvalue of Σ w a aᵀ over rows a with weights w.
 //!
-//! Where one of the two Gram matrices is of moderate size, all its eigenvalues are computed;
-//! beyond, Lanczos' method takes over, and what it cannot know is added, so that a step never
-//! becomes longer than theory allows.
+//! If one of the two Gram matrices is small, all its eigenvalues are computed. Otherwise Lanczos' method is used, and
+//! its error bound is added to the result, so that no step size exceeds what theory allows.
 
 use crate::problem::dataset::Dataset;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
-/// The largest order of a matrix whose eigenvalues are all computed.
+/// Maximum order of a matrix whose eigenvalues are all computed.
 const DENSE_ORDER_MAX: usize = 512;
-/// Steps of Lanczos' method at most, a multiple of [`STEPS_PER_LOOK`]; the largest eigenvalue
-/// rarely takes a hundred.
+/// Maximum number of steps of Lanczos' method, a multiple of [`STEPS_PER_LOOK`]. The largest eigenvalue rarely needs a
+/// hundred.
 const STEPS_MAX: usize = 240;
-/// Steps from one look at the eigenvalue to the next.
+/// Number of steps between two computations of the eigenvalue.
 const STEPS_PER_LOOK: usize = 12;
 /// Relative error at which it stops.
 const TOLERANCE: f64 = 1e-9;
 
-/// λ_max( Σ w a aᵀ ), with a row and its weight in each pair.
+/// Returns λ_max( Σ w a aᵀ ) for pairs of a row and its weight.
 pub(super) fn largest_eigenvalue(dataset: &Dataset, weighted: &[(usize, f64)]) -> f64 {
     let order = weighted.len().min(dataset.dimension());
     if order > DENSE_ORDER_MAX {
@@ -29,7 +28,7 @@ pub(super) fn largest_eigenvalue(dataset: &Dataset, weighted: &[(usize, f64)]) -
     }
 }
 
-/// Σ w a aᵀ, the lower triangle, which is all that the eigenvalues are computed from.
+/// Returns the lower triangle of Σ w a aᵀ, which the eigenvalue solver reads.
 fn gram_of_columns(dataset: &Dataset, weighted: &[(usize, f64)]) -> DMatrix<f64> {
     let mut gram = DMatrix::zeros(dataset.dimension(), dataset.dimension());
     for &(row, weight) in weighted {
@@ -43,7 +42,7 @@ fn gram_of_columns(dataset: &Dataset, weighted: &[(usize, f64)]) -> DMatrix<f64>
     gram
 }
 
-/// sqrt(w_r w_s) a_rᵀa_s, the lower triangle: the same eigenvalues but for zeros.
+/// Returns the lower triangle of sqrt(w_r w_s) a_rᵀa_s, which has the same eigenvalues except zeros.
 fn gram_of_rows(dataset: &Dataset, weighted: &[(usize, f64)]) -> DMatrix<f64> {
     let mut gram = DMatrix::zeros(weighted.len(), weighted.len());
     let mut dense = vec![0.0; dataset.dimension()];
@@ -61,13 +60,13 @@ fn gram_of_rows(dataset: &Dataset, weighted: &[(usize, f64)]) -> DMatrix<f64> {
 ///
 /// ```text
 /// A V = V T + β v eᵀ,  V orthonormal, T tridiagonal
-/// λ_max(T) ≤ λ_max(A), apart by at most β |last entry of T's top eigenvector|
+/// λ_max(T) ≤ λ_max(A) ≤ λ_max(T) + β |last entry of T's top eigenvector|
 /// ```
 ///
-/// The distance is added to the result: the eigenvalue of T alone would be a lower bound.
+/// The upper bound is returned: the eigenvalue of T alone would be a lower bound.
 fn lanczos(dataset: &Dataset, weighted: &[(usize, f64)]) -> f64 {
     let dimension = dataset.dimension();
-    // Any start without the symmetries of data will do.
+    // Any start vector will do that does not share symmetries of the data.
     let mut next = DVector::from_fn(dimension, |k, _| (1.0 + k as f64).sin()).normalize();
     let mut basis: Vec<DVector<f64>> = Vec::new();
     let mut tridiagonal = DMatrix::zeros(0, 0);
@@ -77,7 +76,7 @@ fn lanczos(dataset: &Dataset, weighted: &[(usize, f64)]) -> f64 {
         tridiagonal = tridiagonal.resize(step, step, 0.0);
         tridiagonal[(step - 1, step - 1)] = image.dot(&next);
         basis.push(next);
-        // Twice is enough for orthogonality to the last bit.
+        // Two passes give orthogonality up to rounding.
         for v in basis.iter().chain(&basis) {
             image.axpy(-v.dot(&image), v, 1.0);
         }
@@ -98,7 +97,7 @@ fn lanczos(dataset: &Dataset, weighted: &[(usize, f64)]) -> f64 {
     bound
 }
 
-/// Σ w a (aᵀv).
+/// Returns Σ w a (aᵀv).
 fn apply(dataset: &Dataset, weighted: &[(usize, f64)], v: &DVector<f64>) -> DVector<f64> {
     let mut image = DVector::zeros(v.len());
     for &(row, weight) in weighted {
@@ -109,7 +108,7 @@ fn apply(dataset: &Dataset, weighted: &[(usize, f64)], v: &DVector<f64>) -> DVec
     image
 }
 
-/// The largest eigenvalue and the last entry of its eigenvector.
+/// Returns the largest eigenvalue and the last entry of its eigenvector.
 fn top_pair(tridiagonal: &DMatrix<f64>) -> (f64, f64) {
     let eigen = SymmetricEigen::new(tridiagonal.clone());
     let (top, eigenvalue) = eigen.eigenvalues.argmax();
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_leads_to_the_same_eigenvalue() {
+    fn all_algorithms_give_the_same_eigenvalue() {
         let digits = Dataset::load("digits").unwrap();
         let weighted: Vec<_> = (0..100).map(|row| (row, 1.0 / (row + 1) as f64)).collect();
         let rows = gram_of_rows(&digits, &weighted).symmetric_eigenvalues().max();
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn lanczos_ends_where_there_is_little_to_find() {
+    fn lanczos_ends_early_on_a_small_subspace() {
         let dataset = Dataset::parse("two", "1 1:3 2:4\n0 9:0\n").unwrap();
         assert!((lanczos(&dataset, &[(0, 2.0)]) - 50.0).abs() < 1e-6);
         assert_eq!(lanczos(&dataset, &[(1, 1.0)]), 0.0);
@@ -144,7 +143,7 @@ mod tests {
         let text: String = (0..2000).map(line).collect();
         let dataset = Dataset::parse("chain", &text).unwrap();
         let weighted: Vec<_> = (0..2000).map(|row| (row, 1.0)).collect();
-        // A tridiagonal matrix with 5 beside 2: the eigenvalues are 5 + 4 cos(k π / 2001).
+        // A tridiagonal matrix with 5 on and 2 next to the diagonal: the eigenvalues are 5 + 4 cos(k π / 2001).
         let expected = 5.0 + 4.0 * (std::f64::consts::PI / 2001.0).cos();
         let found = largest_eigenvalue(&dataset, &weighted);
         assert!(found >= expected * (1.0 - 1e-12) && found < expected * 1.01, "{found}");

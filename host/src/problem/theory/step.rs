@@ -1,22 +1,22 @@
-//! What theory makes of `--step`: one exhaustive match per fact.
+//! The choices of `--step` in theory: one exhaustive match per property.
 
 use super::smoothness::Mean;
 use super::theorem::Theorem;
 use crate::options::Step;
 
-/// Where a run gets γ from, as theory sees it.
+/// Source of γ in theory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Source {
     /// The option itself.
     Given(f64),
-    /// A theorem that methods have for this mean of the L_i.
+    /// The theorem of the method for this mean of the L_i.
     Mean(Mean),
-    /// A theorem of its own, which only plain EF21 has.
+    /// A refinement, which only plain EF21 has.
     Refinement(Theorem),
 }
 
 impl Step {
-    /// Where γ comes from.
+    /// Returns the source of γ.
     pub const fn source(self) -> Source {
         match self {
             Self::Qm => Source::Mean(Mean::Quadratic),
@@ -27,7 +27,7 @@ impl Step {
         }
     }
 
-    /// γ, if the option is a number.
+    /// Returns γ, if the option is a number.
     pub const fn given(self) -> Option<f64> {
         match self.source() {
             Source::Given(gamma) => Some(gamma),
@@ -35,7 +35,7 @@ impl Step {
         }
     }
 
-    /// The mean of the L_i in its formula.
+    /// Returns the mean of the L_i in its formula.
     pub const fn mean(self) -> Mean {
         match self.source() {
             Source::Mean(mean) => mean,
@@ -43,7 +43,7 @@ impl Step {
         }
     }
 
-    /// The theorem of its own.
+    /// Returns its theorem, if it is a refinement.
     pub const fn refinement(self) -> Option<Theorem> {
         match self.source() {
             Source::Refinement(theorem) => Some(theorem),
@@ -51,7 +51,7 @@ impl Step {
         }
     }
 
-    /// Whether the run tunes γ from the losses that workers report.
+    /// Returns whether the run tunes γ from the losses that workers report.
     pub const fn is_tuned(self) -> bool {
         match self {
             Self::Auto => true,
@@ -59,7 +59,7 @@ impl Step {
         }
     }
 
-    /// Whether the formula counts the features in the rows of each worker.
+    /// Returns whether the formula counts the features in the rows of each worker.
     pub const fn counts_features(self) -> bool {
         match self {
             Self::Rare => true,
@@ -67,7 +67,7 @@ impl Step {
         }
     }
 
-    /// Whether the formula of a mean of the L_i makes γ, and nothing else changes it.
+    /// Returns whether γ depends only on the formula for a mean of the L_i.
     pub const fn is_of_a_mean(self) -> bool {
         match self {
             Self::Qm | Self::Am => true,

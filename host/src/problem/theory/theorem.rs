@@ -1,9 +1,9 @@
-//! Which theorem allows a step, and where none does.
+//! The theorems, and the runs that they cover.
 //!
-//! A step size is made by the formula of a theorem. Where the theorem covers the run, it allows the step; elsewhere the
-//! step is borrowed, and [`Gap`] says why. [`Basis::of`] decides that from the [`Proof`] of the method, step, downlink,
-//! minibatches and who takes part; every compressor enters by its [contraction](super::contraction). docs/theory.md
-//! states the theorems.
+//! A step size is computed by the formula of a theorem. If the theorem covers the run, it allows the step size;
+//! otherwise the step size is borrowed, and [`Gap`] is the reason. [`Basis::of`] decides this from the [`Proof`] of
+//! the method, the step, the downlink, minibatches and participation. Every compressor enters by its
+//! [contraction](super::contraction). docs/theory.md states the theorems.
 
 use super::smoothness::Mean;
 use crate::options::{Choice, Downlink, Method};
@@ -38,15 +38,15 @@ pub enum Theorem {
     HeavyBall,
     /// EF21-Prox.
     Prox,
-    /// EF21 with EF21-P on the way down.
+    /// EF21 with EF21-P on the downlink.
     ModelDown,
     /// EF21-BC.
     SumDown,
 }
 
 impl Theorem {
-    /// What it is called in a sentence: `Theorem 3 of Error Feedback Reloaded`. Where the step is not that of a printed
-    /// theorem, the name says so.
+    /// Returns its name in a sentence: `Theorem 3 of Error Feedback Reloaded`. The name says if the step size is not
+    /// that of a published theorem.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Descent => "the descent lemma",
@@ -69,7 +69,7 @@ impl Theorem {
         }
     }
 
-    /// Whose step its formula is: `EF21's step`.
+    /// Returns the name of its step size: `EF21's step`.
     pub const fn step_name(self) -> &'static str {
         match self {
             Self::Descent => "the step of gradient descent",
@@ -91,35 +91,35 @@ impl Theorem {
     }
 }
 
-/// What is proven about the step of a method.
+/// Proof of the step size of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// By the contraction of the estimators, with a theorem for either mean of the L_i.
     Means {
-        /// That of the quadratic mean.
+        /// The theorem for the quadratic mean.
         quadratic: Theorem,
-        /// That of the arithmetic mean, for workers of one contraction.
+        /// The theorem for the arithmetic mean, if workers have equal contractions.
         arithmetic: Theorem,
     },
     /// By the contraction of the estimators, with one theorem.
     Contraction {
         /// The theorem.
         theorem: Theorem,
-        /// Whether there is a bound with minibatches.
+        /// True if it covers minibatches.
         covers_noise: bool,
     },
-    /// By the descent lemma while all workers take part; without some of them it is EF21.
+    /// By the descent lemma while all workers participate; otherwise like EF21.
     Descent,
-    /// By a theorem about the server's step, which knows neither minibatches nor a compressed downlink.
+    /// By a theorem on the server's step, which covers neither minibatches nor a compressed downlink.
     Server(Theorem),
-    /// By the theorem of EF21-SGDM, whose constants were not compared with the paper.
+    /// By the theorem of EF21-SGDM, whose constants have not been compared with the paper.
     Averages,
-    /// Nothing; the step is borrowed from EF21.
+    /// No proof; the step size is borrowed from EF21.
     None,
 }
 
 impl Proof {
-    /// Whether `--step exact` and `--step rare` refine it.
+    /// Returns whether `--step exact` and `--step rare` refine it.
     pub const fn has_refinements(self) -> bool {
         match self {
             Self::Means { .. } => true,
@@ -131,7 +131,7 @@ impl Proof {
         }
     }
 
-    /// Whether it is about the Lyapunov function of Reloaded's Theorem 3.
+    /// Returns whether it uses the Lyapunov function of Reloaded's Theorem 3.
     pub const fn has_lyapunov_function(self) -> bool {
         match self {
             Self::Means { .. } | Self::Contraction { .. } | Self::Descent => true,
@@ -139,10 +139,10 @@ impl Proof {
         }
     }
 
-    /// The mean of the L_i in its formula, for a step of this mean.
+    /// Returns the mean of the L_i in its formula, for a step of this mean.
     pub const fn mean(self, mean: Mean) -> Mean {
         match self {
-            // No theory of EF21-SGDM knows another mean.
+            // The theory of EF21-SGDM has no other mean.
             Self::Averages => Mean::Quadratic,
             Self::Means { .. }
             | Self::Contraction { .. }
@@ -158,15 +158,15 @@ impl Proof {
 pub enum Gap {
     /// The method itself: under heterogeneity it has no theorem, or one with other assumptions.
     Method(Method),
-    /// The method, whose theorem exists, but whose constants were not compared with the paper.
+    /// The method, whose theorem has constants that have not been compared with the paper.
     Unchecked(Method),
     /// The method with minibatches.
     Batch(Method),
     /// The method with a compressed downlink.
     Downlink(Method),
-    /// Averages of workers that are away.
+    /// Averages of absent workers.
     Participation(Method),
-    /// Rounds that close without workers that are silent, not drawn.
+    /// Rounds without silent workers, whose absence is not random.
     Absence,
 }
 
@@ -192,49 +192,49 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Who takes part in a round.
+/// The participants of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// All workers.
     All,
-    /// Those that were drawn.
+    /// Randomly drawn workers.
     Drawn,
-    /// Those that answer in time.
+    /// Workers that answer in time.
     Answering,
 }
 
-/// What decides which theorem covers a run.
+/// The properties of a run that decide which theorem covers it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Case {
     /// The method.
     pub method: Method,
-    /// What is proven about its step.
+    /// Proof of its step size.
     pub proof: Proof,
-    /// The mean of the L_i in the step that was asked for.
+    /// The mean of the L_i in the requested step.
     pub mean: Mean,
-    /// The theorem of its own that the step has.
+    /// The refinement of the step, if it is one.
     pub refinement: Option<Theorem>,
-    /// How the model travels.
+    /// The downlink.
     pub downlink: Downlink,
-    /// Whether minibatches make noise that the method does not average.
+    /// True if minibatches add noise that the method does not average.
     pub noise: bool,
-    /// Who takes part.
+    /// The participants.
     pub presence: Presence,
-    /// Whether all workers have one contraction.
+    /// True if all workers have the same contraction.
     pub alike: bool,
 }
 
-/// Whose formula makes a step, and what of the run its theorem does not cover.
+/// The theorem whose formula gives a step size, and the part of the run that it does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
     /// The theorem.
     pub theorem: Theorem,
-    /// What it does not cover; none where it allows the step.
+    /// The part that it does not cover; `None` if it allows the step size.
     pub gap: Option<Gap>,
 }
 
 impl Basis {
-    /// That of a run.
+    /// Returns the basis of a run.
     pub fn of(case: &Case) -> Self {
         let method = case.method;
         let noise = case.noise.then_some(Gap::Batch(method));
@@ -250,7 +250,7 @@ impl Basis {
                 Presence::Drawn | Presence::Answering => Self::of_ef21(case),
             },
             Proof::Server(theorem) => Self::of_server(case, theorem, noise),
-            // Averages stand still while a worker is away.
+            // The average of an absent worker does not change.
             Proof::Averages => Self::of_server(
                 case,
                 Theorem::Sgdm,
@@ -272,13 +272,13 @@ impl Basis {
         Self::of_estimators(case, case.means(Theorem::Ef21, Theorem::Reloaded3), None)
     }
 
-    /// EF21 and its forms, whose proofs need no more than the contraction of the estimators: `plain` without noise and
-    /// with the model sent as it is, `noise` what is missing with minibatches.
+    /// Returns the basis of EF21 and its variants, whose proofs need only the contraction of the estimators. `plain`
+    /// is the theorem without noise and downlink compression, `noise` the gap with minibatches.
     fn of_estimators(case: &Case, plain: Theorem, noise: Option<Gap>) -> Self {
         let both = case.noise.then_some(Gap::Batch(case.method));
         match case.downlink {
             Downlink::Dense | Downlink::Sparse if case.noise => match case.refinement {
-                // Its proof knows no noise.
+                // Its proof does not cover noise.
                 Some(theorem) => Self { theorem, gap: both },
                 None => Self { theorem: Theorem::Sgd, gap: noise },
             },
@@ -288,7 +288,7 @@ impl Basis {
         }
     }
 
-    /// A method whose theorem knows no compressed downlink.
+    /// Returns the basis of a method whose theorem does not cover a compressed downlink.
     fn of_server(case: &Case, theorem: Theorem, gap: Option<Gap>) -> Self {
         let downlink = Some(Gap::Downlink(case.method));
         match case.downlink {
@@ -300,7 +300,7 @@ impl Basis {
 }
 
 impl Case {
-    /// The theorem of a step without noise, with those of both means of the L_i for workers that are alike.
+    /// Returns the theorem of a step without noise, given those of both means of the L_i for equal workers.
     fn means(&self, quadratic: Theorem, arithmetic: Theorem) -> Theorem {
         match (self.refinement, self.mean) {
             (Some(theorem), _) => theorem,

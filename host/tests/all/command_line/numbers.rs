@@ -147,14 +147,17 @@ fn data_of_any_magnitude_are_used_or_refused() {
 fn option_that_causes_an_error_is_named() {
     for (options, cause) in [
         ("--lambda 1e300", "'1e300' for '--lambda"),
-        ("--lambda 1e30", "comes of --lambda 1e30; give a smaller one"),
+        ("--lambda 1e30", "because of --lambda 1e30; give a smaller one"),
         ("--participation 5e-324", "'5e-324' for '--participation"),
-        ("--method ef21-sgdm --eta 1e-30", "comes of --eta 1e-30; give a larger one"),
-        ("--method ef21-sgdm --eta 0", "--eta 0 makes ef21-sgdm average nothing"),
-        ("--method ef21-hb --eta 0.9999999999999999", "comes of --eta 0.9999999999999999; give a"),
+        ("--method ef21-sgdm --eta 1e-30", "because of --eta 1e-30; give a larger one"),
+        ("--method ef21-sgdm --eta 0", "with --eta 0, ef21-sgdm ignores"),
+        (
+            "--method ef21-hb --eta 0.9999999999999999",
+            "because of --eta 0.9999999999999999; give a",
+        ),
         ("--method ef21-prox --l1 1e308", "'1e308' for '--l1"),
         ("--step 1e-320", "'1e-320' for '--step"),
-        ("--step 1e-30", "--step 1e-30 is too short"),
+        ("--step 1e-30", "--step 1e-30 is too small"),
         ("--rows 1", "--rows 1 leaves 1 row to train on, too few for 4 workers"),
         ("--rows 9 --test-rows 7", "--rows 9 with --test-rows 7 leaves 2 rows"),
         ("--rows 1 --test-rows 1", "--test-rows 1 does not fit the 1 row, after --rows, of digits"),

@@ -129,7 +129,7 @@ fn firmware_without_the_objective_is_refused() {
 fn perceptron_has_no_step_by_theory() {
     for options in ["--step am", "--step qm", "--method dcgd"] {
         let sentence = refusal(&format!("simulate --rows 50 --objective perceptron {options}"));
-        assert_says(&sentence, &["no theory has a step", "--step a number"]);
+        assert_says(&sentence, &["theory has no step size", "--step a number"]);
     }
     let sentence = refusal("simulate --rows 50 --objective perceptron --method ef21-w --step 1");
     assert_says(&sentence, &["smoothness constants"]);
