@@ -1,14 +1,14 @@
-//! Labelled rows: where they come from, who gets which, and how they travel.
+//! Data sets: loading labelled rows, distributing them to workers, and quantising them for boards.
 //!
 //! ```text
 //!  libsvm ── bundled        text -> Dataset
-//!  quadratics               constants of smoothness -> Dataset
+//!  quadratics               smoothness constants -> Dataset
 //!  labels                   two classes, many classes, or real targets
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
 //! ```
 //!
-//! Theory and telemetry are computed on the f64 rows in here; only what travels to a board is quantised.
+//! Theory and telemetry use the f64 rows of this module. Only the data sent to boards are quantised.
 
 mod bundled;
 mod labels;
@@ -29,13 +29,13 @@ use quadratics::Quadratics;
 use smidgen_firmware::softmax::CLASSES_MAX;
 use std::{io, iter, path::Path, str::FromStr};
 
-/// The largest dimension: a shard counts and names the entries of a row with two bytes.
+/// The largest dimension: a shard has two bytes for the number and the index of a row's entries.
 pub const DIMENSION_MAX: usize = u16::MAX as usize;
 
-/// More text than is read: data for boards are far smaller, and a row of all features has a few megabytes.
+/// Limits on files: data for boards are far smaller, and a row with all features has a few megabytes.
 const LIMITS: Limits = Limits { len: 512 << 20, line_len: 16 << 20 };
 
-/// Rows in order, each with the entries that are not zero and a label.
+/// Rows in order, each with its nonzero entries and a label.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     name: String,
@@ -43,7 +43,7 @@ pub struct Dataset {
     labelling: Labelling,
 }
 
-/// Compressed sparse rows: row r owns the entries `starts[r]..starts[r + 1]`.
+/// Compressed sparse rows: row r has the entries `starts[r]..starts[r + 1]`.
 #[derive(Clone, Debug)]
 struct Rows {
     dimension: usize,
@@ -55,15 +55,15 @@ struct Rows {
 /// One row of a [`Dataset`].
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Columns of the entries that are not zero, ascending, counted from 0.
+    /// Columns of the nonzero entries, ascending from 0.
     pub columns: &'a [u16],
-    /// The entries, as many.
+    /// Values of these entries.
     pub values: &'a [f64],
-    /// The class, counted from 0, or the target.
+    /// The class, from 0, or the target.
     pub label: f64,
 }
 
-/// Why a data set cannot be loaded.
+/// Reasons why a data set cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// Neither a bundled set nor a file has this name.
@@ -72,15 +72,15 @@ pub enum DatasetError {
         bundled::names()
     )]
     Unknown {
-        /// What was asked for.
+        /// The given name.
         name: String,
     },
-    /// The file exists but holds no text.
+    /// The file exists but is not text.
     #[error("{path} cannot be read as a data set in LIBSVM format: {source}")]
     Text {
-        /// The path asked for.
+        /// The path.
         path: String,
-        /// What it is.
+        /// The reason.
         source: TextError,
     },
     /// A line is not in LIBSVM format.
@@ -88,24 +88,22 @@ pub enum DatasetError {
     Syntax {
         /// The data set.
         name: String,
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// Counted from 1, in bytes.
+        /// The byte in the line, counted from 1.
         column: usize,
-        /// What is wrong there.
+        /// The reason.
         syntax: Syntax,
-        /// The text breaks off at this place.
+        /// True if the text ends here.
         at_end: bool,
     },
-    /// There is nothing in it.
-    #[error(
-        "{name} contains no features: the file is empty or not the one you meant; fetch it again"
-    )]
+    /// It has no features.
+    #[error("{name} contains no features: the file is empty or the wrong one; download it again")]
     Empty {
         /// The data set.
         name: String,
     },
-    /// The task is not binary.
+    /// There are not exactly two classes.
     #[error(
         "{name} has {count} distinct labels: give a file with exactly two, the larger is the positive class"
     )]
@@ -115,7 +113,7 @@ pub enum DatasetError {
         /// Number of distinct labels.
         count: usize,
     },
-    /// There are too many classes, or one.
+    /// There is only one class, or there are too many.
     #[error(
         "{name} has {count} distinct labels: give a file with 2 to {CLASSES_MAX} classes, or choose --objective \
          least-squares if the labels are real targets"
@@ -126,7 +124,7 @@ pub enum DatasetError {
         /// Number of distinct labels.
         count: usize,
     },
-    /// No row would be left to train on, or none to test.
+    /// No rows would remain for training, or none for the test.
     #[error(
         "--test-rows {asked} does not fit the {}, after --rows, of {name}: hold out at least 1, and leave at least 1 \
          for training",
@@ -140,17 +138,17 @@ pub enum DatasetError {
         /// The rows asked for.
         asked: usize,
     },
-    /// Constants that no functions have.
+    /// The constants of a generated problem are invalid.
     #[error("--dataset {name}: {source}")]
     Quadratics {
-        /// What was asked for.
+        /// The given name.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         source: QuadraticsError,
     },
-    /// More rows are asked for than there are, or none.
+    /// `--rows` is 0, or more than there are.
     #[error(
-        "{name} has {}, so --rows {asked} cannot be taken: ask for 1 to {available}",
+        "{name} has {}, so --rows {asked} is out of range: give 1 to {available}",
         counted(*.available as u64, "row", "rows")
     )]
     Rows {
@@ -164,18 +162,18 @@ pub enum DatasetError {
 }
 
 fn truncation(at_end: bool) -> &'static str {
-    if at_end { "; the file breaks off here, so fetch it again if it is cut short" } else { "" }
+    if at_end { "; the file ends here, so download it again if it is truncated" } else { "" }
 }
 
 impl Dataset {
-    /// The bundled set of this name, or else the file in LIBSVM format at this path, with two classes.
+    /// Loads the bundled set of this name, or the file in LIBSVM format at this path, with two classes.
     pub fn load(name_or_path: impl AsRef<Path>) -> Result<Self, DatasetError> {
         Self::load_with(name_or_path, Labels::Binary)
     }
 
-    /// The same with labels of any kind; or functions made to measure, see `quadratics`.
+    /// Like [`load`](Self::load), with labels of any kind, and also generated problems, see `quadratics`.
     pub fn load_with(name_or_path: impl AsRef<Path>, labels: Labels) -> Result<Self, DatasetError> {
-        // What needs an escape is none of our names.
+        // A name that needs escaping is not one of a bundled set.
         let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
         if let Some(set) = bundled::find(&name) {
             return set.load(labels);
@@ -187,7 +185,7 @@ impl Dataset {
         }
     }
 
-    /// Whether data of this name come from no file.
+    /// Returns whether data of this name are bundled or generated.
     pub fn is_built_in(name: &Path) -> bool {
         let name = name.to_str().unwrap_or_default();
         bundled::find(name).is_some() || name.starts_with(quadratics::PREFIX)
@@ -204,14 +202,14 @@ impl Dataset {
         }
     }
 
-    /// Reads text in LIBSVM format with exactly two distinct labels; the larger is the positive class.
+    /// Parses text in LIBSVM format with exactly two distinct labels, of which the larger is the positive class.
     ///
-    /// The dimension is the largest index. Blank lines and what follows a `#` are skipped.
+    /// The dimension is the largest index. Blank lines and comments after `#` are skipped.
     pub fn parse(name: &str, text: &str) -> Result<Self, DatasetError> {
         Self::parse_with(name, text, Labels::Binary)
     }
 
-    /// The same with labels of any kind.
+    /// Like [`parse`](Self::parse), with labels of any kind.
     pub fn parse_with(name: &str, text: &str, labels: Labels) -> Result<Self, DatasetError> {
         Self::label(name, libsvm::parse(name, text)?, labels)
     }
@@ -221,7 +219,7 @@ impl Dataset {
         Ok(Self { name: name.into(), rows: table.rows, labelling })
     }
 
-    /// The first `row_count` rows; the dimension stays what it is.
+    /// Keeps the first `row_count` rows, without changing the dimension.
     pub fn take(mut self, row_count: usize) -> Result<Self, DatasetError> {
         let available = self.row_count();
         if !(1..=available).contains(&row_count) {
@@ -231,7 +229,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Holds out the last `row_count` rows: what is left, and these.
+    /// Splits off the last `row_count` rows. Returns the other rows and these.
     pub fn hold_out(mut self, row_count: usize) -> Result<(Self, Self), DatasetError> {
         let available = self.row_count();
         if !(1..available).contains(&row_count) {
@@ -252,7 +250,7 @@ impl Dataset {
         }
     }
 
-    /// The same rows with one more column of ones.
+    /// Returns the same rows with an additional column of ones.
     pub fn with_ones(&self) -> Self {
         let mut dataset = Self { rows: Rows::new(), ..self.clone() };
         let one = u16::try_from(self.dimension()).expect("a dimension has 16 bits");
@@ -265,40 +263,39 @@ impl Dataset {
         dataset
     }
 
-    /// The name of a bundled set; of a file its name without folders.
+    /// Returns the name of a bundled set, or the file name without directories.
     pub fn name(&self) -> &str {
         let file_name = Path::new(&self.name).file_name().and_then(|name| name.to_str());
         file_name.unwrap_or(&self.name)
     }
 
-    /// The dimension d: number of columns.
+    /// Returns the dimension d, the number of columns.
     pub fn dimension(&self) -> usize {
         self.rows.dimension
     }
 
-    /// Number of classes; 0 where labels are real targets.
+    /// Returns the number of classes, or 0 for real targets.
     pub fn class_count(&self) -> u8 {
         self.labelling.class_count
     }
 
-    /// Number of rows, at least 1.
+    /// Returns the number of rows, at least 1.
     pub fn row_count(&self) -> usize {
         self.labelling.values.len()
     }
 
-    /// Column, counted from 0, and value of the entry with the largest magnitude; 0 where no entry is different from
-    /// that.
+    /// Returns column, from 0, and value of the entry with the largest magnitude; the value is 0 if all entries are.
     pub fn largest_feature(&self) -> (usize, f64) {
         let entries = (0..self.row_count()).flat_map(|row| self.row(row).entries());
         entries.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or_default()
     }
 
-    /// The largest magnitude of a target, or the largest class.
+    /// Returns the largest magnitude of a target, or the largest class.
     pub fn largest_label(&self) -> f64 {
         self.labelling.values.iter().fold(0.0, |max: f64, label| max.max(label.abs()))
     }
 
-    /// A row, counted from 0.
+    /// Returns a row, counted from 0.
     ///
     /// # Panics
     /// If there is no such row.
@@ -318,7 +315,7 @@ impl Rows {
         Self { dimension: 0, starts: vec![0], columns: Vec::new(), values: Vec::new() }
     }
 
-    /// Appends an entry to the row under way; a zero counts for the dimension only.
+    /// Appends an entry to the last row. A zero only affects the dimension.
     fn push(&mut self, column: u16, value: f64) {
         self.dimension = self.dimension.max(usize::from(column) + 1);
         if value != 0.0 {
@@ -341,7 +338,7 @@ impl Rows {
 }
 
 impl<'a> Row<'a> {
-    /// Column and value of every entry that is not zero, columns ascending.
+    /// Returns column and value of every nonzero entry, by ascending columns.
     #[inline]
     pub fn entries(self) -> impl Iterator<Item = (usize, f64)> + 'a {
         iter::zip(
@@ -350,19 +347,19 @@ impl<'a> Row<'a> {
         )
     }
 
-    /// Of two classes: y = +1 for the positive one, else −1.
+    /// Returns y = +1 for the positive one of two classes, otherwise −1.
     #[inline]
     pub fn sign(self) -> f64 {
         if self.label > 0.0 { 1.0 } else { -1.0 }
     }
 
-    /// aᵀx for a dense x of d entries.
+    /// Returns aᵀx for a dense x of d entries.
     #[inline]
     pub fn dot(self, x: &[f64]) -> f64 {
         self.entries().map(|(column, value)| value * x[column]).sum()
     }
 
-    /// ‖a‖².
+    /// Returns ‖a‖².
     pub fn norm_squared(self) -> f64 {
         self.values.iter().map(|value| value * value).sum()
     }
@@ -373,7 +370,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// The one sentence that a user reads when he loads a file with this content.
+    /// Returns the error of loading a file with this content.
     fn complaint(content: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
@@ -383,19 +380,19 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_line_is_read() {
+    fn every_valid_form_of_a_line_is_parsed() {
         let text = "\u{feff}# heading\r\n+1 1:0.5\t3:-2e-3 # note\r\n\n-1 2:0 4:0\n  1.0\t2:1";
         let dataset = Dataset::parse("folder/set", text).unwrap();
         assert_eq!((dataset.name(), dataset.row_count(), dataset.dimension()), ("set", 3, 4));
         let rows: Vec<_> = (0..3).map(|row| dataset.row(row)).collect();
         assert_eq!(rows[0].entries().collect::<Vec<_>>(), [(0, 0.5), (2, -0.002)]);
-        assert_eq!(rows[1].entries().count(), 0, "a zero counts for the dimension only");
+        assert_eq!(rows[1].entries().count(), 0, "a zero only affects the dimension");
         assert_eq!([rows[0].sign(), rows[1].sign(), rows[2].sign()], [1.0, -1.0, 1.0]);
     }
 
     #[test]
-    fn a_wrong_file_is_refused_in_one_sentence() {
-        let refused = "the file is empty or not the one you meant; fetch it again";
+    fn invalid_file_is_refused_with_one_sentence() {
+        let refused = "the file is empty or the wrong one; download it again";
         assert_eq!(complaint(b""), format!("file contains no features: {refused}"));
         assert_eq!(complaint(b"# a comment\n\n"), format!("file contains no features: {refused}"));
         assert_eq!(complaint(b"1\n-1\n"), format!("file contains no features: {refused}"));
@@ -422,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_by_line_and_column() {
+    fn invalid_line_is_reported_with_line_and_column() {
         let cases: [(&str, &str); 11] = [
             ("1 1:1\n<html> 1:2\n", "line 2, column 1: `<html>` is not a label"),
             ("1 1:1\nnan 1:2\n", "line 2, column 1: `nan` is not a label"),
@@ -444,28 +441,28 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_file_is_called_so() {
+    fn truncated_file_is_reported() {
         for text in ["1 1:1 2:1\n-1 1:1 2:", "1 1:1 2:1\n-1 1:1 2", "1 1:1 2:1\n-"] {
             let error = complaint(text.as_bytes());
             assert!(
-                error.ends_with("breaks off here, so fetch it again if it is cut short"),
+                error.ends_with("the file ends here, so download it again if it is truncated"),
                 "{error}"
             );
         }
     }
 
     #[test]
-    fn the_first_rows_are_taken() {
+    fn first_rows_are_kept() {
         let dataset = Dataset::load("digits").unwrap().take(400).unwrap();
         assert_eq!((dataset.row_count(), dataset.dimension()), (400, 64));
         assert_eq!(dataset.rows.values.len(), dataset.rows.starts[400]);
         let error = dataset.clone().take(401).unwrap_err().to_string();
-        assert_eq!(error, "digits has 400 rows, so --rows 401 cannot be taken: ask for 1 to 400");
+        assert_eq!(error, "digits has 400 rows, so --rows 401 is out of range: give 1 to 400");
         assert!(dataset.take(0).is_err());
     }
 
     #[test]
-    fn labels_are_two_classes_many_or_targets() {
+    fn labels_are_classes_or_targets() {
         let text = "3 1:1\n-1.5 1:2\n7 1:3\n3 1:4\n";
         let labels = |labels| {
             let dataset = Dataset::parse_with("text", text, labels).unwrap();
@@ -483,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_rows_are_held_out() {
+    fn last_rows_are_held_out() {
         let digits = Dataset::load_with("digits", Labels::Classes).unwrap();
         let (training, test) = digits.clone().hold_out(300).unwrap();
         assert_eq!((training.row_count(), test.row_count(), test.dimension()), (1497, 300, 64));
@@ -500,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_ones_comes_last() {
+    fn column_of_ones_is_last() {
         let dataset = Dataset::parse("two", "1 1:3 4:4\n0 3:0\n").unwrap().with_ones();
         assert_eq!((dataset.dimension(), dataset.row_count()), (5, 2));
         assert_eq!(dataset.row(0).entries().collect::<Vec<_>>(), [(0, 3.0), (3, 4.0), (4, 1.0)]);

@@ -1,8 +1,8 @@
-//! What a run will take, before it is run: what theory says, memory, bytes and seconds.
+//! Plans: step sizes by theory, memory, bytes and seconds of a run, before it is run.
 //!
-//! Nothing is estimated by formula that can be measured: the first rounds are run in simulation and their bytes counted.
-//! They are not extrapolated to a target either, because convergence is no straight line: a target that the trial reaches
-//! has its own cost, and beside it stands what the theorem promises.
+//! Costs are measured, not estimated: the first rounds are run in simulation, and their bytes are counted. They are
+//! not extrapolated to a target, because convergence is not linear. If the trial reaches the target, the plan has its
+//! cost, next to the bound of the theorem.
 
 #[cfg(test)]
 mod golden;
@@ -25,103 +25,104 @@ use smidgen_firmware::worker::memory_len;
 pub use steps::Admissible;
 pub use traffic::{OnLines, Traffic};
 
-/// Rounds that are tried at most.
+/// Maximum number of rounds of a trial.
 const ROUNDS_MAX: u32 = 1000;
-/// What part of ‖∇f(x⁰)‖² is the target where none is given.
+/// Default target as a fraction of ‖∇f(x⁰)‖².
 const TARGET: f64 = 0.01;
 
-/// What a run will take. Serialised, it is what `smidgen plan --json` prints: names are stable, units stand in them.
+/// A plan. `smidgen plan --json` prints it serialised; its names are stable and contain the units.
 #[derive(Debug, Serialize)]
 pub struct Plan {
     /// Name of the data set.
     pub dataset: String,
-    /// Its rows, without those held out.
+    /// Number of its rows, without held-out ones.
     pub rows: usize,
     /// Dimension d of the model.
     pub dimension: u32,
-    /// The workers, clones included.
+    /// Number of workers, including clones.
     pub workers: usize,
-    /// Coordinates K of an update of each.
+    /// Coordinates K per update of each worker.
     pub k: Vec<u32>,
-    /// Bits of each coordinate.
+    /// Bits per value.
     pub value_bits: u8,
-    /// What rounding to as many takes of the energy of an update at most, which α counts; none where they are not rounded so.
+    /// Largest fraction of an update's energy lost by rounding to these bits, included in α; `None` without such
+    /// rounding.
     pub rounding_loss: Option<f64>,
-    /// The probability with which each takes part in a round.
+    /// Probability of each worker to participate in a round.
     pub participation: Vec<f64>,
-    /// Rows that each looks at in a round; none if all.
+    /// Rows per minibatch; `None` for all.
     pub batch: Option<u32>,
-    /// The floor that their noise leaves ‖∇f‖² in theory, where it knows one.
+    /// Bound on the noise floor of ‖∇f‖² by theory, if there is one.
     pub noise_floor: Option<f64>,
-    /// The largest relative error of a stored feature.
+    /// Largest relative quantisation error of a feature.
     pub quantisation_error: f64,
-    /// L, L_i and their means; none where theory is silent.
+    /// L, L_i and their means, if they are known.
     pub smoothness: Option<Smoothness>,
-    /// p_i α_i, the contraction of each worker's updates.
+    /// Contraction p_i α_i of each worker's updates.
     pub alpha: Vec<f64>,
-    /// ξ(p_i α_i), or of what the noise of minibatches leaves of p_i α_i.
+    /// ξ(p_i α_i), with p_i α_i reduced by the noise of minibatches if there is any.
     pub xi: Vec<f64>,
-    /// c_w and r, where coordinates are features and there is no regulariser.
+    /// c_w and r, if coordinates are features and there is no regulariser.
     pub rare_features: Option<RareFeatures>,
     /// The method of the run.
     pub method: &'static str,
-    /// The step that was asked for.
+    /// The requested step.
     pub step: String,
-    /// γ of the run; where it is tuned, the first and the least.
+    /// γ of the run; if it is tuned, its first and least value.
     pub gamma: f64,
-    /// Whether γ is tuned from there.
+    /// True if γ is tuned.
     pub gamma_tuned: bool,
-    /// What theory says of γ.
+    /// Bounds on γ by theory.
     #[serde(flatten)]
     pub theory: StepTheory,
-    /// Whether chance has a part in the run, so that `rounds_to_target` is a bound in expectation.
+    /// True if the run is randomised, so that `rounds_to_target` is a bound in expectation.
     pub in_expectation: bool,
-    /// The steps that theory allows EF21.
+    /// Step sizes that theory allows EF21.
     pub steps: Vec<Admissible>,
-    /// What is to be reached.
+    /// The target.
     pub target: Target,
-    /// Bytes of memory that the largest worker needs, state included.
+    /// Memory of the largest worker in bytes, including its state.
     pub memory_bytes: usize,
-    /// The boards that have as many.
+    /// Boards with that much memory.
     pub boards: Vec<&'static str>,
-    /// Bit/s of the line.
+    /// Rate of the line in bit/s.
     pub baud: u32,
-    /// What information theory asks of an update, and what it takes; none where workers differ in when they send.
+    /// Size of an update under an ideal code, and as sent; `None` if workers do not send in the same rounds.
     pub update: Option<Update>,
-    /// The rounds that were tried.
+    /// The trial.
     pub trial: Trial,
     /// Bytes and seconds.
     pub traffic: Traffic,
 }
 
-/// What is to be reached.
+/// Target of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Target {
     /// ‖∇f(x)‖² is at most this.
     pub gradient_norm_squared: f64,
-    /// ‖∇f(x⁰)‖²
+    /// ‖∇f(x⁰)‖².
     pub start_gradient_norm_squared: f64,
-    /// Whether it was asked for; else it is a hundredth of the start.
+    /// True if it was given; otherwise it is a hundredth of the first value.
     pub is_given: bool,
 }
 
-/// An update on its way.
+/// Size of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Update {
-    /// Bytes of its body in the mean.
+    /// Mean bytes of its body.
     pub body_bytes: f64,
-    /// Bytes that its entries would take if they were coded perfectly.
+    /// Bytes of its entries under an ideal code.
     pub information_bytes: f64,
 }
 
-/// How far the trial came.
+/// Result of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Trial {
-    /// Rounds that were run.
+    /// Number of rounds.
     pub rounds: u32,
     /// ‖∇f‖² after them.
     pub gradient_norm_squared: f64,
-    /// The first round at the target, if any was.
+    /// The first round at the target, if it was reached.
     pub target_round: Option<u32>,
 }
 
@@ -186,7 +187,7 @@ impl Target {
         }
     }
 
-    /// The first round that is there.
+    /// Returns the first round at the target.
     fn round(&self, course: &Course) -> Option<u32> {
         let there = |round: &&RoundRecord| norm(round) <= self.gradient_norm_squared;
         course.rounds.iter().find(there).map(|round| round.round)
@@ -216,7 +217,7 @@ impl Trial {
     }
 }
 
-/// The largest rounding loss q of an update, where values are rounded to `value_bits` bits and not to powers of two.
+/// Returns the largest rounding loss q of an update, if values are rounded to `value_bits` bits.
 fn rounding_loss(experiment: &Experiment) -> Option<f64> {
     let MethodSpec { compressor, value_bits, .. } = experiment.setup.method;
     let largest = experiment.workers.iter().map(|worker| worker.spec.k).max()?;
@@ -224,17 +225,17 @@ fn rounding_loss(experiment: &Experiment) -> Option<f64> {
         .then(|| theory::rounding_loss(largest, value_bits))
 }
 
-/// ‖∇f‖² of a round in simulation, where it is always known.
+/// Returns ‖∇f‖² of a round, which is always known in simulation.
 fn norm(round: &RoundRecord) -> f64 {
     round.gradient_norm_squared.unwrap_or(f64::NAN)
 }
 
-/// What the first rounds tell.
+/// Result of the first rounds.
 struct Tried {
     course: Course,
-    /// The step, which workers may have a say in.
+    /// The step size, which may depend on reports of the workers.
     gamma: f64,
-    /// The longest step that is known.
+    /// The largest known step size.
     longest: Option<Longest>,
 }
 
@@ -252,7 +253,7 @@ fn trial(experiment: &Experiment) -> Result<Tried, TrainingError> {
     Ok(Tried { course, gamma: aggregator.gamma(), longest })
 }
 
-/// Bytes of memory that the largest worker needs.
+/// Returns the memory of the largest worker in bytes.
 fn memory_bytes(experiment: &Experiment) -> usize {
     let setup = &experiment.setup;
     let need = |worker| memory_len::<Objectives>(&setup.configuration(worker, 0, 0));

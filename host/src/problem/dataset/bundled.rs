@@ -1,8 +1,8 @@
-//! The data sets inside the program; `host/data/README.md` names their sources and licences.
+//! The bundled data sets; `host/data/README.md` names their sources and licences.
 
 use super::{Dataset, DatasetError, Labels, Rows, libsvm};
 
-/// A data set inside the program.
+/// A bundled data set.
 pub(super) struct Bundled {
     name: &'static str,
     text: &'static str,
@@ -26,7 +26,7 @@ const SETS: [Bundled; 4] = [
     },
 ];
 
-/// The pixels of `digits` are counts of 0..=16, its features pixels divided by 16.
+/// The largest pixel of `digits`. Its features are pixels divided by this.
 const PIXEL_MAX: f64 = 16.0;
 
 fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
@@ -38,7 +38,7 @@ fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     Dataset::label(set.name, table, labels)
 }
 
-/// Every column shifted to mean 0 and divided by its standard deviation over all rows.
+/// Loads a set with every column shifted to mean 0 and divided by its standard deviation over all rows.
 fn standardised(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     let table = libsvm::parse(set.name, set.text)?;
     let raw = Dataset::label(set.name, table, labels)?;
@@ -67,12 +67,12 @@ impl Bundled {
     }
 }
 
-/// The bundled set of this name.
+/// Returns the bundled set of this name.
 pub(super) fn find(name: &str) -> Option<&'static Bundled> {
     const { &SETS }.iter().find(|set| set.name == name)
 }
 
-/// Their names, for a sentence.
+/// Lists their names for a sentence.
 pub(super) fn names() -> String {
     SETS.map(|set| set.name).join(", ")
 }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bundled_sets_are_whole() {
+    fn bundled_sets_are_complete() {
         let digits = Dataset::load("digits").unwrap();
         assert_eq!((digits.row_count(), digits.dimension()), (1797, 64));
         assert_eq!(positives(&digits), 182 + 183 + 182 + 179 + 180);

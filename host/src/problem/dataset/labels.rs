@@ -1,30 +1,30 @@
-//! What the labels of a data set are taken for.
+//! Interpretation of the labels of a data set.
 
 use super::DatasetError;
 use smidgen_firmware::softmax::CLASSES_MAX;
 
-/// What the labels of a data set are taken for.
+/// Interpretation of labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labels {
-    /// Two classes, 1 for the positive one: that with the larger label. Digits are odd or even.
+    /// Two classes, with 1 for the positive one, which has the larger label. Digits are odd or even.
     Binary,
     /// Classes, numbered from 0 in the order of their labels.
     Classes,
-    /// Real targets, as they stand in the file.
+    /// Real targets, as in the file.
     Real,
 }
 
-/// The labels of rows, ready for use.
+/// The interpreted labels of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Labelling {
-    /// A class or a target for each row.
+    /// Class or target of each row.
     pub values: Vec<f64>,
     /// Number of classes, 0 for targets.
     pub class_count: u8,
 }
 
 impl Labels {
-    /// Takes the labels of `name` for that.
+    /// Interprets the labels of the data set `name`.
     pub(super) fn read(self, name: &str, labels: Vec<f64>) -> Result<Labelling, DatasetError> {
         if self == Self::Real {
             return Ok(Labelling { values: labels, class_count: 0 });

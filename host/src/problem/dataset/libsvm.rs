@@ -1,10 +1,10 @@
-//! The LIBSVM text format: `label index:value index:value …`, one row a line, indices ascending from 1.
+//! The LIBSVM text format: `label index:value index:value …`, one row per line, with indices ascending from 1.
 
 use super::{DIMENSION_MAX, DatasetError, Rows};
 use crate::units::shown::shown;
 use crate::units::text::MARK;
 
-/// What is wrong at a place in the text.
+/// Syntax errors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Syntax {
     /// A line does not start with a finite number.
@@ -12,7 +12,7 @@ pub enum Syntax {
         "`{0}` is not a label: a line of LIBSVM format reads `label index:value index:value …`"
     )]
     Label(String),
-    /// What follows is not an index, a colon and a finite number.
+    /// A feature is not an index, a colon and a finite number.
     #[error("`{0}` is not a feature: write `index:value` with a finite value")]
     Feature(String),
     /// An index is not a whole number from 1 to [`DIMENSION_MAX`].
@@ -24,7 +24,7 @@ pub enum Syntax {
          `awk '{{for (i = 2; i <= NF; i++) {{split($i, f, \":\"); $i = f[1] + 1 \":\" f[2]}}; print}}'`"
     )]
     Zero,
-    /// A mark that belongs to the beginning of a file.
+    /// There is a byte-order mark after the beginning of the file.
     #[error(
         "there is an invisible byte-order mark in the middle of the file, perhaps because files were joined; remove \
          it, for instance with `sed 's/\\xef\\xbb\\xbf//g'`"
@@ -37,18 +37,18 @@ pub enum Syntax {
     Order {
         /// The index.
         index: usize,
-        /// The one before it.
+        /// The index before it.
         before: usize,
     },
 }
 
-/// Rows with their labels as they stand in the text.
+/// Rows with their labels as in the text.
 pub(super) struct Table {
     pub labels: Vec<f64>,
     pub rows: Rows,
 }
 
-/// Reads text; `name` is for messages only.
+/// Parses text; `name` is only for messages.
 pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
     let mut table = Table { labels: Vec::new(), rows: Rows::new() };
     let text = text.strip_prefix(MARK).unwrap_or(text);
@@ -70,7 +70,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
     Ok(table)
 }
 
-/// Column and length of a token, and what is wrong with it.
+/// Column and length of a token, and its error.
 type Flaw = (usize, usize, Syntax);
 
 impl Table {
@@ -99,7 +99,7 @@ impl Table {
     }
 }
 
-/// The words of a line, each with its column, counted from 1.
+/// Returns the words of a line with their columns, from 1.
 fn tokens(line: &str) -> impl Iterator<Item = (usize, &str)> {
     let words = line.split([' ', '\t', '\r']).scan(1, |column, word| {
         let start = *column;
@@ -124,7 +124,7 @@ fn finite(token: &str) -> Option<f64> {
     token.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-/// As much of a token as fits into a sentence.
+/// Shortens a token for a message.
 fn excerpt(token: &str) -> String {
     shown(&token.chars().take(24).collect::<String>()).to_string()
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Pieces of lines, good ones and bad ones.
+    /// Valid and invalid pieces of lines.
     fn text() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "1", "-1", "+1", " ", " ", " ", "\t", "\n", "\n", "\r\n", "#", ":", "3:4", "1:0.5",

@@ -1,16 +1,16 @@
-//! Least squares whose smoothness constants are dialled: `quadratics:l-am=50,l-var=4.4e6,workers=2000,dimension=10`.
+//! Least squares with given smoothness constants: `quadratics:l-am=50,l-var=4.4e6,workers=2000,dimension=10`.
 //!
 //! ```text
 //! f_i(x) = ½ Σ_k h_ik (x_k − c_ik)²          Hessian (L_i − b) e_j e_jᵀ + b I,  j = i mod d
 //! ```
 //!
-//! The L_i take two values, so that their mean and variance are what was asked for: `heavy` of n workers have a large
-//! one, half as many as there may be at most. The heavy directions go round the coordinates, which keeps L of f small.
-//! b is half of the smaller L_i.
+//! The L_i take two values that give the requested mean and variance: `heavy` of n workers have the large one, half of
+//! the maximum possible number. The heavy directions alternate between the coordinates, which keeps L of f small. b is
+//! half of the smaller L_i.
 //!
-//! Each worker has d rows in turn, of one feature each: row k has `sqrt(h_ik d/2)` in column k and that times c_ik as
-//! its target. So `--objective least-squares`, whose worker takes the mean of its rows' (aᵀx − b)², has these
-//! functions with `--split contiguous` and as many workers.
+//! Each worker has d consecutive rows with one feature each: row k has `sqrt(h_ik d/2)` in column k, and that times
+//! c_ik as its target. With `--objective least-squares`, the mean of (aᵀx − b)² over a worker's rows, `--split
+//! contiguous` and the same number of workers, these rows give the functions above.
 
 use super::{Dataset, DatasetError, Labels, Rows};
 use crate::options::number;
@@ -19,13 +19,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::str::FromStr;
 
-/// What a name of such data begins with.
+/// Prefix of the name of such data.
 pub(super) const PREFIX: &str = "quadratics:";
 
 /// The centres c_ik lie between 0 and this.
 const CENTRE_MAX: f64 = 10.0;
 
-/// More rows than anybody simulates.
+/// Maximum number of rows.
 const ROWS_MAX: u32 = 1 << 22;
 
 /// Least squares of `workers` workers with these constants.
@@ -37,7 +37,7 @@ pub(super) struct Quadratics {
     l_var: f64,
 }
 
-/// Why such functions do not exist.
+/// Reasons why such functions do not exist.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QuadraticsError {
     /// A part is not one of the four, or its value is out of range.
@@ -46,20 +46,20 @@ pub enum QuadraticsError {
          1e100"
     )]
     Part(String),
-    /// One worker has no variance.
-    #[error("the L_i of one worker have no variance; give workers=2 or more")]
+    /// There is only one worker.
+    #[error("the L_i of a single worker have no variance; give workers=2 or more")]
     Alone,
-    /// The rows do not fit the memory.
+    /// There are too many rows.
     #[error(
         "{workers} workers with {dimension} rows each are more than {ROWS_MAX} rows; give fewer"
     )]
     Rows {
         /// Number of workers.
         workers: u16,
-        /// Rows of each.
+        /// Rows per worker.
         dimension: u16,
     },
-    /// One worker with all curvature has less variance.
+    /// The variance exceeds that of a single worker with all curvature.
     #[error(
         "the L_i of {workers} workers with mean {} have a variance below {}: give a smaller l-var",
         number(*l_am), number(*limit)
@@ -69,7 +69,7 @@ pub enum QuadraticsError {
         workers: u16,
         /// Their mean.
         l_am: f64,
-        /// What the variance stays below.
+        /// Upper bound on the variance.
         limit: f64,
     },
 }
@@ -77,7 +77,7 @@ pub enum QuadraticsError {
 impl FromStr for Quadratics {
     type Err = QuadraticsError;
 
-    /// Reads what follows the prefix.
+    /// Parses the name after the prefix.
     fn from_str(text: &str) -> Result<Self, QuadraticsError> {
         let mut it = Self { workers: 100, dimension: 10, l_am: 50.0, l_var: 5e3 };
         for part in text.split(',').filter(|part| !part.is_empty()) {
@@ -109,7 +109,7 @@ impl FromStr for Quadratics {
 }
 
 impl Quadratics {
-    /// The rows of all workers.
+    /// Returns the rows of all workers.
     pub fn dataset(self, name: &str, labels: Labels) -> Result<Dataset, DatasetError> {
         let d = f64::from(self.dimension);
         let constants = self.constants();
@@ -129,7 +129,7 @@ impl Quadratics {
         Ok(Dataset { name: name.into(), rows, labelling })
     }
 
-    /// The L_i, the heavy workers first.
+    /// Returns the L_i, those of the heavy workers first.
     fn constants(self) -> Vec<f64> {
         let Self { l_am, l_var, .. } = self;
         let n = f64::from(self.workers);
@@ -154,7 +154,7 @@ mod tests {
 
     /// The range of Reloaded's Figure 3.
     #[test]
-    fn the_constants_are_those_that_were_dialled() {
+    fn constants_are_as_requested() {
         for l_var in [4.4e6, 1.9e6, 1e5, 5.4e3, 1.0] {
             let dataset = load(&format!("quadratics:workers=2000,l-am=50,l-var={l_var}")).unwrap();
             let shares = dataset.deal(Split::Contiguous, 2000).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_has_one_row_for_each_coordinate() {
+    fn worker_has_one_row_per_coordinate() {
         let dataset = load("quadratics:workers=3,dimension=2,l-am=4,l-var=2").unwrap();
         assert_eq!((dataset.row_count(), dataset.dimension()), (6, 2));
         // The large L_i is 6, the small one 3, b = 1.5.
@@ -181,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_dialled_is_refused() {
+    fn impossible_constants_are_refused() {
         for (text, part) in [("quadratics:l-max=3", "l-max=3"), ("quadratics:workers=0", "=0")] {
             let error = load(text).unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("none of workers=N"), "{error}");
+            assert!(error.contains(part) && error.contains("not one of workers=N"), "{error}");
         }
         let error = load("quadratics:workers=10,l-am=1,l-var=9").unwrap_err().to_string();
         assert!(error.contains("variance below 9.00: give a smaller l-var"), "{error}");

@@ -1,4 +1,4 @@
-//! Rows of f64 become the integers of a shard.
+//! Quantisation of f64 rows to the integers of a shard.
 //!
 //! A feature is stored as an integer q with `a ≈ q · scale[column]`. Measured data are mostly multiples of some unit:
 //! counts, sixteenths, hundredths of a millimetre, the two values of a one-hot column. So each column is first
@@ -13,7 +13,7 @@ use smidgen_aggregator::ratio::{ratio, real};
 use smidgen_firmware::bias_scale;
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
 
-/// A shard, and what quantising did to its features.
+/// A shard and its quantisation error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantised {
     /// The shard.
@@ -24,14 +24,14 @@ pub struct Quantised {
     pub error_max: f64,
 }
 
-/// What rounding may cost beyond the rounding of the scale itself, relative to the column's largest
-/// magnitude, for a column to count as exact.
+/// Largest error of an exact column beyond the rounding of the scale itself, relative to the column's largest
+/// magnitude.
 const EXACT: f64 = 1.0 / (1 << 30) as f64;
 
-/// Quantises the rows of one worker; columns without a unit take integers as wide as `width`.
+/// Quantises the rows of one worker. Columns without a unit use integers of `width`.
 ///
-/// [`Width::I16`] is a good default: an error of 2^-16 of a column's largest magnitude is far below what is measured,
-/// and a shard in half words fits small boards.
+/// [`Width::I16`] is a good default: an error of 2^-16 of a column's largest magnitude is far below measurement
+/// errors, and a shard of half words fits small boards.
 ///
 /// # Panics
 /// If there are no rows, or more than 2^32 entries.
@@ -51,20 +51,20 @@ pub fn quantise(dataset: &Dataset, rows: &[usize], width: Width) -> Quantised {
     Quantised { bytes, header, error_max }
 }
 
-/// What a shard holds, as reals.
+/// The contents of a shard as reals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
-    /// Entries that are listed, in the order of the rows.
+    /// Listed entries, in the order of the rows.
     pub values: Vec<f64>,
-    /// A label for each row.
+    /// Label of each row.
     pub labels: Vec<f64>,
-    /// The unit of each column; 0 where it has no entry.
+    /// Unit of each column; 0 if it has no entry.
     pub scales: Vec<f64>,
     /// The unit of the input of a bias.
     pub bias_scale: f64,
 }
 
-/// The rows of one worker as [`quantise`] stores them.
+/// Returns the rows of one worker as [`quantise`] stores them.
 pub fn held(dataset: &Dataset, rows: &[usize], width: Width) -> Held {
     let grids = grids(dataset, rows, width);
     let entries = rows.iter().flat_map(|&row| dataset.row(row).entries());
@@ -78,10 +78,10 @@ pub fn held(dataset: &Dataset, rows: &[usize], width: Width) -> Held {
     Held { values, labels, scales: grids.iter().map(|grid| grid.unit).collect(), bias_scale }
 }
 
-/// The multiples of one unit that a column is stored in.
+/// The grid of a column: multiples of a unit.
 #[derive(Clone, Copy, Debug)]
 struct Grid {
-    /// The unit, as the shard names it.
+    /// The unit, as stored in the shard.
     unit: f64,
     /// The largest magnitude in the column.
     max: f64,
@@ -94,12 +94,12 @@ impl Grid {
         (real / self.unit).round() as i32
     }
 
-    /// What is stored for a real.
+    /// Returns the stored value of a real.
     fn stored(self, real: f64) -> f64 {
         f64::from(self.integer(real)) * self.unit
     }
 
-    /// |stored − original| relative to the column's largest magnitude.
+    /// Returns |stored − original| relative to the column's largest magnitude.
     fn error(self, real: f64) -> f64 {
         (self.stored(real) - real).abs() / self.max
     }
@@ -113,7 +113,7 @@ fn grids(dataset: &Dataset, rows: &[usize], width: Width) -> Vec<Grid> {
     columns.iter().map(|column| grid(column, width)).collect()
 }
 
-/// The grid of labels: classes are counted, two take bits, and so do targets of two values if one is 0.
+/// Returns the grid of labels: integers for classes; bits for two classes, and for two target values of which one is 0.
 fn target(labels: &[f64], classes: u8) -> Grid {
     let max = labels.iter().fold(0.0, |max: f64, label| max.max(label.abs()));
     match classes {
@@ -141,7 +141,7 @@ fn grid(column: &[f64], width: Width) -> Grid {
     narrow.unwrap_or_else(|| fitted(max / limit(width), width))
 }
 
-/// The largest integer of a width.
+/// Returns the largest integer of a width.
 fn limit(width: Width) -> f64 {
     f64::from(match width {
         Width::Unit => 1,
@@ -151,28 +151,28 @@ fn limit(width: Width) -> f64 {
     })
 }
 
-/// The width that holds quotients up to this one, where a column may be exact at all.
+/// Returns the width for quotients up to this one, or `None` if a column cannot be exact.
 fn width_of(quotient: f64) -> Option<Width> {
     [Width::I8, Width::I16].into_iter().find(|&width| quotient.round() <= limit(width))
 }
 
-/// The greatest common divisor of a column, by Euclid's algorithm on f64: a remainder that is nothing beside `max`
-/// counts as zero. `None` if the divisor becomes too small to be of use.
+/// Returns the greatest common divisor of a column, by Euclid's algorithm on f64, in which a remainder that is
+/// negligible relative to `max` counts as zero. Returns `None` if the divisor becomes too small.
 fn unit(column: &[f64], max: f64) -> Option<f64> {
     let nothing = max * EXACT;
     column.iter().try_fold(max, |divisor, real| {
         let (mut larger, mut smaller) = (divisor, real.abs() % divisor);
-        // A remainder that all but reaches the divisor belongs to a multiple that was rounded down.
+        // A remainder close to the divisor comes from a multiple that was rounded down.
         while smaller > nothing && larger - smaller > nothing {
             (larger, smaller) = (smaller, larger % smaller);
         }
-        // `max` is a multiple: dividing it sheds the round-off that the remainders gathered.
+        // `max` is a multiple, so dividing it removes the accumulated rounding errors of the remainders.
         let quotient = (max / larger).round();
         (quotient <= limit(Width::I16)).then(|| max / quotient)
     })
 }
 
-/// The shape, labels apart, with the fewest bytes among those that hold the integers of all columns.
+/// Returns the shape with the fewest bytes, without labels, that can hold the integers of all columns.
 fn smallest(dataset: &Dataset, rows: &[usize], grids: &[Grid]) -> Header {
     let width = grids.iter().map(|grid| grid.width).max_by_key(|&width| width as u32);
     let width = width.unwrap_or(Width::Unit);
@@ -195,7 +195,7 @@ fn smallest(dataset: &Dataset, rows: &[usize], grids: &[Grid]) -> Header {
         ..sparse
     });
     let len = |header: &Header| header.sections().map_or(usize::MAX, |sections| sections.len);
-    // On a draw the dense one: a board reads it faster.
+    // If equal, the dense shape: a board reads it faster.
     dense.filter(|dense| len(dense) <= len(&sparse)).unwrap_or(sparse)
 }
 
@@ -230,7 +230,7 @@ fn emit(
     bytes
 }
 
-/// The integers in the order of the shard's values.
+/// Returns the integers in the order of the shard's values.
 fn integers(dataset: &Dataset, rows: &[usize], header: Header, grids: &[Grid]) -> Vec<i32> {
     let mut integers = Vec::with_capacity(header.nonzeros as usize);
     for &row in rows {
@@ -251,7 +251,7 @@ fn entry_count(columns: &[u16]) -> [u8; 2] {
     u16::try_from(columns.len()).expect("a row lists fewer than 2^16 entries").to_le_bytes()
 }
 
-/// Eight bits, lowest first.
+/// Packs eight bits, lowest first.
 fn octet(bits: &[i32]) -> u8 {
     bits.iter().rev().fold(0, |octet, &bit| octet << 1 | bit as u8)
 }
@@ -272,7 +272,7 @@ fn fill<const N: usize>(section: &mut [u8], items: impl Iterator<Item = [u8; N]>
     }
 }
 
-/// The features of a shard as dense rows of reals: what the worker sees.
+/// Returns the features of a shard as dense rows of reals, as the worker reads them.
 pub fn dequantise(shard: &Shard<'_>) -> Vec<Vec<f64>> {
     let dimension = shard.header.dimension as usize;
     let mut integers = integers_of(shard).into_iter();
@@ -324,7 +324,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// The features that come back, from bytes laid out as on a board.
+    /// Returns the features read from bytes that are laid out as on a board.
     fn stored(quantised: &Quantised) -> Vec<Vec<f64>> {
         let mut words = vec![0u32; quantised.bytes.len() / 4];
         bytemuck::cast_slice_mut(&mut words).copy_from_slice(&quantised.bytes);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteenths_are_exact_in_bytes() {
+    fn digits_are_exact_in_bytes() {
         let digits = Dataset::load("digits").unwrap();
         for rows in digits.deal(Split::Contiguous, 4).unwrap() {
             let quantised = quantise(&digits, &rows, Width::I16);
@@ -357,7 +357,7 @@ mod tests {
         }
     }
 
-    /// The labels that come back, and their width.
+    /// Returns the labels that are read, and their width.
     fn labels(text: &str, labels: Labels) -> (Vec<f64>, Width) {
         let dataset = Dataset::parse_with("text", text, labels).unwrap();
         let rows: Vec<usize> = (0..dataset.row_count()).collect();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_as_held_are_those_of_the_shard() {
+    fn held_labels_are_those_of_the_shard() {
         for (text, kind) in [
             ("3.25159265 1:1\n-2.61828183 1:2\n0 1:3\n", Labels::Real),
             ("0 1:1\n2.5 1:2\n", Labels::Real),
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_one_value_take_no_values() {
+    fn columns_with_one_value_need_no_values() {
         let text = "1 3:0.18257\n0 3:0.18257 300:-7\n0 300:-7\n";
         let (_, quantised) = whole(text, Width::I16);
         let Header { sparse, width, nonzeros, .. } = quantised.header;
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_multiples_of_their_last_place() {
+    fn decimals_are_stored_exactly() {
         let text = "1 1:22.08 2:0.085 3:-3\n0 1:80.25 2:28.000 3:3\n1 1:0.01 2:1.835 3:6\n";
         let (dataset, quantised) = whole(text, Width::I16);
         assert_eq!((quantised.header.width, quantised.header.sparse), (Width::I16, false));
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn measurements_without_a_unit_are_rounded() {
+    fn columns_without_a_unit_are_rounded() {
         let text = "1 1:3.14159265 2:1\n0 1:2.71828183 2:0.5\n0 1:-1.41421356 2:2.5\n";
         let (_, halves) = whole(text, Width::I16);
         assert_eq!(halves.header.width, Width::I16);
@@ -437,14 +437,14 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_of_dense_and_sparse_is_taken() {
+    fn shorter_of_dense_and_sparse_is_used() {
         let (_, dense) = whole("1 1:1 2:2 3:3\n0 1:4 2:5 3:6\n", Width::I16);
         assert!(!dense.header.sparse);
         let (_, sparse) = whole("1 1:1 90:2\n0 1:4 90:5\n", Width::I16);
         assert!(sparse.header.sparse);
     }
 
-    /// Up to nine rows of up to 300 columns: multiples of a unit, or anything.
+    /// Up to nine rows of up to 300 columns, with multiples of a unit or arbitrary values.
     fn rows() -> impl Strategy<Value = Vec<BTreeMap<usize, f64>>> {
         let unit = prop_oneof![Just(1.0), Just(0.01), Just(0.0625), Just(1.0 / 3.0)];
         let value = prop_oneof![

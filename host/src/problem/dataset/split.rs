@@ -1,18 +1,18 @@
-//! Who gets which rows.
+//! Distribution of rows to workers.
 
 use super::Dataset;
 use crate::options::Split;
 use crate::units::quantity::counted;
 
-/// Why the rows cannot be dealt out.
+/// Reasons why rows cannot be distributed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
-    /// Nobody to train.
-    #[error("no workers are asked for: ask for at least one")]
+    /// There are no workers.
+    #[error("there are no workers: give at least one")]
     NoWorkers,
-    /// A worker would get no row.
+    /// A worker would get no rows.
     #[error(
-        "{name} has {}, too few for {worker_count} workers: ask for at most {row_count} workers",
+        "{name} has {}, too few for {worker_count} workers: give at most {row_count} workers",
         counted(*.row_count as u64, "row", "rows")
     )]
     TooManyWorkers {
@@ -20,15 +20,15 @@ pub enum SplitError {
         name: String,
         /// Its rows.
         row_count: usize,
-        /// The workers asked for.
+        /// Number of workers.
         worker_count: usize,
     },
 }
 
 impl Dataset {
-    /// The rows of each worker, as indices into the data set, at least one each.
+    /// Returns the rows of each worker, at least one, as indices into the data set.
     ///
-    /// [`Split::OneEach`] has as many workers as rows whatever `worker_count` says.
+    /// [`Split::OneEach`] ignores `worker_count` and has as many workers as rows.
     pub fn deal(&self, split: Split, worker_count: usize) -> Result<Vec<Vec<usize>>, SplitError> {
         let row_count = self.row_count();
         let worker_count = if split == Split::OneEach { row_count } else { worker_count };
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_dealt_by_the_rule() {
+    fn rows_are_distributed_by_the_rule() {
         let dataset = dataset();
         assert_eq!(dataset.deal(Split::Contiguous, 2).unwrap(), [vec![0, 1], vec![2, 3, 4]]);
         assert_eq!(dataset.deal(Split::SortedNorm, 2).unwrap(), [[4, 1], [3, 0]]);
@@ -77,11 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_rows_is_refused() {
+    fn worker_without_rows_is_refused() {
         let dataset = dataset();
         assert_eq!(dataset.deal(Split::Contiguous, 5).unwrap().len(), 5);
         let error = dataset.deal(Split::Contiguous, 6).unwrap_err().to_string();
-        assert_eq!(error, "five has 5 rows, too few for 6 workers: ask for at most 5 workers");
+        assert_eq!(error, "five has 5 rows, too few for 6 workers: give at most 5 workers");
         assert_eq!(dataset.deal(Split::SortedNorm, 0), Err(SplitError::NoWorkers));
     }
 }

@@ -42,11 +42,11 @@ fn experiment(options: &str) -> Result<Experiment, ExperimentError> {
         }
     }
     let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
-    let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
+    let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
     Experiment::new(&options, None, 1)
 }
 
-/// γ, its rule, and what the longest known step stands on.
+/// Returns γ, its rule, and the basis of the largest known step size.
 fn step(options: &str) -> String {
     let experiment = match experiment(options) {
         Ok(experiment) => experiment,
@@ -69,7 +69,7 @@ fn step(options: &str) -> String {
     format!("{tuned}{:.7e}; {basis}{floor}", experiment.setup.method.gamma)
 }
 
-/// The steps that a plan offers.
+/// Returns the step sizes that a plan lists.
 fn offered(options: &str) -> String {
     let Ok(experiment) = experiment(options) else { return "refused".into() };
     let steps = admissible(&experiment, 1e-3).into_iter().map(|step| {
@@ -103,7 +103,7 @@ fn table() -> String {
 #[test]
 fn steps_of_all_methods() {
     let table = table();
-    // A table to look at, and to keep where a difference is meant.
+    // Writes the table, to inspect it or to accept an intended difference.
     if let Ok(path) = std::env::var("GOLDEN_OUT") {
         std::fs::write(path, &table).unwrap();
     }

@@ -1,11 +1,11 @@
-//! The steps that theory allows EF21 on a problem, and what each of its theorems promises.
+//! The step sizes that theory allows EF21 on a problem, with the bound of each theorem.
 //!
 //! ```text
 //! (1/T) Σ_{t<T} ‖∇f(x^t)‖² ≤ ( 2 δ⁰/γ + Σ_i κ ‖g_i⁰ − ∇f_i(x⁰)‖² / (n² w_i θ_i) ) / T        δ⁰ = f(x⁰) − f^inf
 //! ```
 //!
-//! w_i are the weights of the theorem, θ_i = θ(p_i α_i), and κ is c_w for rare features and 1 elsewhere. Losses and regularisers are
-//! never negative, so f(x⁰) stands for δ⁰.
+//! w_i are the weights of the theorem, θ_i = θ(p_i α_i), and κ is c_w for rare features and 1 elsewhere. Losses and
+//! regularisers are never negative, so f(x⁰) stands for δ⁰.
 
 use crate::options::{Method, Step};
 use crate::problem::specification::rare_alpha;
@@ -15,23 +15,23 @@ use serde::Serialize;
 use smidgen_aggregator::Setup;
 use smidgen_protocol::message::Init;
 
-/// A step that a theorem allows.
+/// A step size that a theorem allows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Admissible {
-    /// What the theorem is called: the option `--step`, or `clone`.
+    /// Name of the theorem: the value of `--step`, or `clone`.
     pub name: &'static str,
-    /// The step as a formula.
+    /// Formula of the step size.
     pub formula: &'static str,
     /// γ
     pub gamma: f64,
     /// γ over that of `qm`.
     pub gamma_over_qm: f64,
-    /// Rounds after which the theorem bounds the mean of ‖∇f‖² by the target, in expectation where chance has a part; none with
-    /// minibatches, whose noise does not end, and where silent workers are left out.
+    /// Rounds after which the theorem bounds the mean of ‖∇f‖² by the target, in expectation if the run is randomised.
+    /// `None` with minibatches, whose noise does not vanish, and if silent workers are skipped.
     pub rounds_to_target: Option<f64>,
 }
 
-/// The steps for a target of ‖∇f‖², `qm` and `am` first; none where theory is silent.
+/// Returns the step sizes for a target of ‖∇f‖², `qm` and `am` first; empty without constants.
 pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
     let Some(smoothness) = &experiment.smoothness else { return vec![] };
     let start = Start::new(experiment);
@@ -53,7 +53,7 @@ pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
     steps.collect()
 }
 
-/// What a theorem about EF21 promises.
+/// The bound of a theorem on EF21.
 struct Bound {
     name: &'static str,
     formula: &'static str,
@@ -106,13 +106,13 @@ fn theorems(experiment: &Experiment, smoothness: &Smoothness) -> Vec<Bound> {
     theorems
 }
 
-/// Numbers whose sum is 1, in these proportions.
+/// Scales numbers so that their sum is 1.
 fn normalised(numbers: Vec<f64>) -> Vec<f64> {
     let sum: f64 = numbers.iter().sum();
     numbers.into_iter().map(|number| number / sum).collect()
 }
 
-/// Where a run starts.
+/// State at the start of a run.
 struct Start {
     /// f(x⁰)
     loss: f64,
@@ -121,7 +121,7 @@ struct Start {
 }
 
 impl Start {
-    /// At x⁰ = 0.
+    /// Computes it for x⁰ = 0.
     fn new(experiment: &Experiment) -> Self {
         let objective = experiment.objective();
         let x = vec![0.0; experiment.setup.dimension as usize];
@@ -129,7 +129,7 @@ impl Start {
         let loss = objective.loss_and_gradient(&x, &mut gradient);
         let errors = experiment.one_per_share().map(|worker| {
             objective.worker_loss_and_gradient(worker.share, &x, &mut gradient);
-            // Everybody takes part in round 0.
+            // All workers participate in round 0.
             error(
                 experiment,
                 &mut gradient,
@@ -141,7 +141,7 @@ impl Start {
         Self { loss, errors }
     }
 
-    /// The T of a theorem for a target.
+    /// Returns T of a theorem for a target.
     fn rounds(&self, theorem: &Bound, gamma: f64, target: f64) -> Option<f64> {
         let n = self.errors.len() as f64;
         let weighted = self.errors.iter().zip(&theorem.weights);
@@ -152,7 +152,7 @@ impl Start {
     }
 }
 
-/// ‖g_i⁰ − ∇f_i(x⁰)‖², or what it is at most.
+/// Returns ‖g_i⁰ − ∇f_i(x⁰)‖², or an upper bound.
 fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) -> f64 {
     let squares = |gradient: &[f64]| gradient.iter().map(|g| g * g).sum::<f64>();
     match experiment.setup.method.init {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_theorem_promises_a_run_keeps() {
+    fn runs_meet_the_bounds_of_the_theorems() {
         for (name, options) in [
             ("am", "--k 8 --lambda 0.1 --step am --init full"),
             ("am", "--k 8 --lambda 0.1 --step am --init zero"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_feature_is_rare_beside_a_regulariser() {
+    fn regulariser_excludes_rare_features() {
         let has_rare = |options: &str| {
             admissible(&experiment(options), 1e-3).iter().any(|step| step.name == "rare")
         };

@@ -1,4 +1,4 @@
-//! A plan as tables for people, at most 100 columns wide.
+//! Plans as tables for a terminal, at most 100 columns wide.
 
 use super::{OnLines, Plan, Target, Trial, Update};
 use crate::output::report::sentence::{first_step, precision, step};
@@ -6,9 +6,9 @@ use crate::problem::theory::{RareFeatures, Smoothness};
 use crate::units::quantity::{bytes, count, counted, number, seconds};
 use std::fmt;
 
-/// So many L_i are listed one by one; of more, there are quartiles.
+/// Maximum number of L_i that are listed; more are summarised by quartiles.
 const LISTED_MAX: usize = 8;
-/// A step that is longer by less than this is as long.
+/// Relative difference below which two step sizes count as equal.
 const GAIN_MIN: f64 = 0.005;
 
 impl fmt::Display for Plan {
@@ -27,9 +27,12 @@ impl Plan {
         writeln!(f, "{}: {rows}, d = {}, {workers}", self.dataset, self.dimension)?;
         writeln!(f, "  features   held {}", precision(self.quantisation_error))?;
         let need = count(self.memory_bytes as u64);
-        writeln!(f, "  memory     {need} bytes for the largest share, its state included")?;
+        writeln!(
+            f,
+            "  memory     {need} bytes for the largest share, including the worker's state"
+        )?;
         if self.boards.is_empty() {
-            writeln!(f, "  fits       no board that is known: use more workers or fewer rows")?;
+            writeln!(f, "  fits       no supported board: use more workers or fewer rows")?;
         } else {
             writeln!(f, "  fits       {}", self.boards.join(", "))?;
         }
@@ -37,29 +40,26 @@ impl Plan {
         let xi = span(self.xi.iter().copied(), number);
         write!(f, "  updates    K = {k} of {} bits each", self.value_bits)?;
         if let Some(Update { body_bytes, information_bytes }) = self.update {
-            write!(
-                f,
-                ", {body_bytes:.1} bytes; information theory asks for {information_bytes:.1}"
-            )?;
+            write!(f, ", {body_bytes:.1} bytes; {information_bytes:.1} under an ideal code")?;
         }
         writeln!(f, "\n             ξ = {xi}")?;
         if let Some(loss) = self.rounding_loss {
             let loss = number(loss);
             writeln!(
                 f,
-                "             rounding takes at most {loss} of their energy, which ξ counts"
+                "             rounding loses at most {loss} of their energy, which ξ includes"
             )?;
         }
         if self.participation.iter().any(|&p| p < 1.0) {
             let p = span(self.participation.iter().copied(), number);
-            writeln!(f, "  workers    take part in a round with probability {p}")?;
+            writeln!(f, "  workers    participate in a round with probability {p}")?;
         }
         if let Some(batch) = self.batch {
             let floor = self
                 .noise_floor
                 .map(|floor| format!("; theory bounds the floor of ‖∇f‖² by {}", number(floor)));
             let floor = floor.unwrap_or_default();
-            writeln!(f, "  rows       {batch} for each worker in a round{floor}")?;
+            writeln!(f, "  rows       {batch} per worker in a round{floor}")?;
         }
         self.smoothness.iter().try_for_each(|smoothness| fmt_smoothness(f, smoothness))?;
         self.rare_features.iter().try_for_each(|RareFeatures { c_w, r }| {
@@ -99,7 +99,7 @@ impl Plan {
         }
         match step(self.gamma, &self.theory, false) {
             Some(sentence) => writeln!(f, "  {sentence}."),
-            None => writeln!(f, "  γ = {gamma}, on which theory is silent."),
+            None => writeln!(f, "  γ = {gamma}, without a bound by theory."),
         }
     }
 
@@ -124,18 +124,18 @@ impl Plan {
         let mean = if self.in_expectation { "expected mean" } else { "mean" };
         writeln!(
             f,
-            "After these rounds the {mean} of ‖∇f‖² is at most the target: a bound that runs rarely need."
+            "After these rounds the {mean} of ‖∇f‖² is at most the target; most runs need far fewer."
         )
     }
 
-    /// What the arithmetic mean is worth.
+    /// Writes the gain by the arithmetic mean.
     fn fmt_gain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [qm, am, ..] = self.steps.as_slice() else { return Ok(()) };
         let gain = am.gamma_over_qm;
         if (gain - 1.0).abs() < GAIN_MIN {
-            return writeln!(f, "am gains nothing over qm: the L_i are too alike.");
+            return writeln!(f, "am gains nothing over qm: the L_i differ too little.");
         }
-        write!(f, "am is {} times as long as qm", number(gain))?;
+        write!(f, "am is {} times as large as qm", number(gain))?;
         match (qm.rounds_to_target, am.rounds_to_target) {
             (Some(qm), Some(am)) => {
                 writeln!(f, ": {} rounds instead of {}.", rounds(am), rounds(qm))
@@ -149,16 +149,16 @@ impl Plan {
         writeln!(
             f,
             "\n{:<46}{:>11}{:>12}{:>14}{:>16}",
-            "On the lines", "up a board", "down to it", "all boards", baud
+            "Traffic", "up / board", "down / board", "all boards", baud
         )?;
         let traffic = &self.traffic;
-        fmt_line(f, "greeting, configuration and data, once", &traffic.setup)?;
-        fmt_line(f, "a round", &traffic.round)?;
+        fmt_line(f, "setup: identification, configuration, data", &traffic.setup)?;
+        fmt_line(f, "one round", &traffic.round)?;
         let lasting = |on: &OnLines, what: &str| {
             let plural = if on.rounds == 1.0 { "round" } else { "rounds" };
             format!("{} {plural}{what}", rounds(on.rounds))
         };
-        fmt_line(f, &lasting(&traffic.run, ", all in all"), &traffic.run)?;
+        fmt_line(f, &lasting(&traffic.run, " in total"), &traffic.run)?;
         for (on, what) in [
             (&traffic.to_target_in_trial, " to the target, in the trial"),
             (&traffic.to_target_by_theory, " to the target, bound of am"),
@@ -167,7 +167,7 @@ impl Plan {
         }
         write!(
             f,
-            "Lines work side by side: the time is modelled, that of the bytes of the busiest."
+            "Lines work in parallel. The time is modelled: that of the bytes of the busiest line."
         )
     }
 }
@@ -199,12 +199,12 @@ fn fmt_line(f: &mut fmt::Formatter<'_>, what: &str, on: &OnLines) -> fmt::Result
     )
 }
 
-/// So many rounds, to the last where there are few.
+/// Formats a number of rounds, exactly if it is small.
 fn rounds(rounds: f64) -> String {
     if rounds < 1e6 { count(rounds as u64) } else { number(rounds) }
 }
 
-/// A number, or the least and the largest of different ones.
+/// Formats a number, or the least and largest of several.
 fn span(numbers: impl Iterator<Item = f64> + Clone, show: impl Fn(f64) -> String) -> String {
     let least = numbers.clone().fold(f64::INFINITY, f64::min);
     let largest = numbers.fold(f64::NEG_INFINITY, f64::max);

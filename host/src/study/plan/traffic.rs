@@ -1,4 +1,4 @@
-//! What a run puts on the lines, to its last round and to a target.
+//! Traffic of a run, to its last round and to a target.
 
 use super::{Admissible, Target};
 use crate::record::{Cost, RoundRecord};
@@ -6,33 +6,33 @@ use crate::run::experiment::Experiment;
 use crate::run::training::Course;
 use serde::Serialize;
 
-/// What parts of a run, and whole runs, put on the lines.
+/// Traffic of a run and its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Traffic {
-    /// Greetings, configuration and data.
+    /// Identification, configuration and data.
     pub setup: OnLines,
-    /// A round in the mean.
+    /// Mean of a round.
     pub round: OnLines,
-    /// The whole run, with all its rounds.
+    /// All rounds of the run.
     pub run: OnLines,
-    /// A run to the target, where the trial reached it.
+    /// A run to the target, if the trial reached it.
     pub to_target_in_trial: Option<OnLines>,
-    /// A run of EF21 to where the theorem of the step `am` promises the target; none for other methods.
+    /// A run of EF21 to the bound for the target by the theorem of the step `am`; `None` for other methods.
     pub to_target_by_theory: Option<OnLines>,
 }
 
-/// What is on the lines.
+/// Traffic on the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OnLines {
     /// Rounds after round 0.
     pub rounds: f64,
-    /// From a board to the host, in the mean.
+    /// From a board to the host, mean over boards.
     pub uplink_bytes_per_board: f64,
-    /// From the host to a board, in the mean.
+    /// From the host to a board, mean over boards.
     pub downlink_bytes_per_board: f64,
-    /// On all lines, both ways.
+    /// On all lines, both directions.
     pub total_bytes: f64,
-    /// On the busiest line at its rate, both ways.
+    /// On the busiest line at its rate, both directions.
     pub modelled_seconds: f64,
 }
 
@@ -48,7 +48,7 @@ impl OnLines {
         }
     }
 
-    /// So many times as much.
+    /// Multiplies all figures by a factor.
     fn times(self, factor: f64) -> Self {
         Self {
             rounds: factor * self.rounds,
@@ -72,7 +72,7 @@ impl OnLines {
 }
 
 impl Traffic {
-    /// From the rounds that were tried, at least one beyond round 0.
+    /// Computes it from the rounds of a trial, at least one beyond round 0.
     pub(super) fn new(
         experiment: &Experiment,
         course: &Course,

@@ -161,7 +161,7 @@ fn option_that_causes_an_error_is_named() {
         ("--rows 1", "--rows 1 leaves 1 row to train on, too few for 4 workers"),
         ("--rows 9 --test-rows 7", "--rows 9 with --test-rows 7 leaves 2 rows"),
         ("--rows 1 --test-rows 1", "--test-rows 1 does not fit the 1 row, after --rows, of digits"),
-        ("--rows 9999", "so --rows 9999 cannot be taken"),
+        ("--rows 9999", "so --rows 9999 is out of range"),
     ] {
         assert_says(&refusal(&format!("simulate {options}")), &[cause]);
     }

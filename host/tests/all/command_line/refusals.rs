@@ -45,7 +45,7 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --split one-each --workers 3"), &["1797 workers", "not 3"]);
     for option in ["--k", "--participation"] {
         let sentence = refusal(&format!("simulate --rows 50 --workers 3 {option} 1,1"));
-        assert_says(&sentence, &[option, "2 values for 3 workers", "one for each"]);
+        assert_says(&sentence, &[option, "2 values for 3 workers", "one per worker"]);
     }
     assert_says(&refusal("simulate --rows 50 --faults loss=1"), &["--faults", "--baud"]);
     assert_says(&refusal("simulate --value-bits 1"), &["--value-bits"]);
