@@ -85,7 +85,7 @@ impl Aggregator {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let workers = setup.shares.len();
-        // The caller checks what users say; these are its own promises.
+        // The caller validates user input; these are preconditions.
         assert!((1..=WORKERS_MAX).contains(&workers));
         assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.worker.k)));
         assert!(setup.session != 0 && (2..=32).contains(&setup.method.value_bits));
@@ -101,7 +101,7 @@ impl Aggregator {
     pub fn receive(&mut self, now: Duration, link: usize, mut bytes: &[u8]) -> usize {
         let mut useful = 0;
         while !bytes.is_empty() {
-            // An answer may change where the link leads, but what has come counts for the worker that it led to.
+            // An answer may reroute the link, but received bytes count for the worker to which it led before.
             let worker = self.machine.routes.worker(link);
             let counters = &mut self.counters[worker];
             let (rest, frame) = self.deframers[link].feed(bytes, counters);
@@ -131,13 +131,13 @@ impl Aggregator {
         }
     }
 
-    /// Notes that a link was closed because more came on it than any board has to say.
+    /// Notes that a link was closed because it received more than any board needs to send.
     pub fn handle_flood(&mut self, link: usize) {
         let worker = self.machine.routes.worker(link);
         self.machine.fail(worker, Reason::Flood);
     }
 
-    /// Notes that a link was opened anew; another board may be there.
+    /// Notes that a link was reopened; it may lead to another board.
     pub fn handle_reconnect(&mut self, link: usize) {
         self.reopen(link, false);
     }
@@ -268,13 +268,13 @@ impl Aggregator {
         self.machine.peers[worker].traffic()
     }
 
-    /// Where the time went in the last closed round, for each worker that took part in it.
+    /// Returns the measured times of the last closed round, per worker whose update is in it.
     pub fn elapsed(&self) -> impl Iterator<Item = (usize, Elapsed)> {
         let peers = self.machine.peers.iter().enumerate();
         peers.filter_map(|(worker, peer)| Some((worker, peer.elapsed?)))
     }
 
-    /// How often a worker was found restarted.
+    /// Returns the number of reboots of a worker.
     pub fn reboots(&self, worker: usize) -> u32 {
         self.machine.peers[worker].reboots
     }
@@ -289,12 +289,12 @@ impl Aggregator {
         self.machine.peers[worker].standing.is_excluded()
     }
 
-    /// How often rounds began to close without a worker.
+    /// Returns the number of times that rounds began to close without a worker.
     pub fn exclusions(&self, worker: usize) -> u32 {
         self.machine.peers[worker].exclusions.count
     }
 
-    /// Why a worker was excluded last; `None` if it was silent.
+    /// Returns the reason of a worker's last exclusion; `None` if it was silent.
     pub fn exclusion_reason(&self, worker: usize) -> Option<&Reason> {
         self.machine.peers[worker].exclusions.reason.as_ref()
     }
@@ -314,8 +314,8 @@ impl Aggregator {
         self.machine.model.saturated()
     }
 
-    /// The step size γ; where it is tuned, the first and least one. A guess until workers have reported their
-    /// constants, where it depends on them.
+    /// Returns the step size γ; if it is tuned, the first and least one. If it depends on constants that workers
+    /// report, it is a guess until then.
     pub fn gamma(&self) -> f64 {
         self.machine.model.gamma()
     }

@@ -3,12 +3,12 @@
 use crate::shown::shown;
 use serde::{Deserialize, Serialize};
 
-/// How a board identifies itself.
+/// Identification of a board.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Kind of board.
     pub board: String,
-    /// Number that tells it from others of its kind.
+    /// Number that distinguishes it from other boards of its kind.
     pub identity: u64,
     /// Bytes of memory for state and data.
     pub memory: u32,
@@ -68,7 +68,7 @@ impl Board {
 pub(crate) struct Visitor {
     /// The worker whose board it is.
     pub owner: Option<usize>,
-    /// How often in a row such a board has answered on its own link as well.
+    /// Number of times in a row that such a board has answered on its own link as well.
     refuted: u32,
 }
 

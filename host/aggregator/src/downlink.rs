@@ -81,7 +81,7 @@ impl Machine {
 
     fn letter(&self, worker: usize, asked: Stage) -> Letter<'_> {
         let (message, body) = self.request(worker, asked);
-        // Where cables were swapped, another worker hears it, whose state need not be the one that the round builds on.
+        // If cables were swapped, another worker receives it, whose state need not be that of the round.
         let address = if message.is_setup() { BROADCAST } else { address(worker) };
         Letter { address, context: self.context_of(&message), message, body }
     }

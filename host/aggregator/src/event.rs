@@ -25,7 +25,7 @@ pub enum Event {
     Excluded {
         /// Index of the worker.
         worker: usize,
-        /// Why; `None` if it is silent.
+        /// The reason; `None` if it is silent.
         failure: Option<Failure>,
     },
     /// An excluded worker answers again, and rounds wait for it.

@@ -26,7 +26,7 @@ enum Identification {
     Required,
 }
 
-/// How far the request has come.
+/// Delivery of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {
     /// It has not been sent.
@@ -62,7 +62,7 @@ pub(crate) struct Exchange {
     queued: bool,
     /// When the request is to be sent again, or the pause ends.
     deadline: Option<Duration>,
-    /// How often the request was repeated, or has to be.
+    /// Number of repetitions of the request, sent or due.
     repeats: u32,
     /// Identifications since the request was first sent.
     checks: u32,
@@ -224,12 +224,12 @@ impl Exchange {
         self.heard_at = now;
     }
 
-    /// Notes that an answer leads to another request: silence is counted anew.
+    /// Notes that an answer leads to another request: the time of silence starts again.
     pub(crate) fn served(&mut self) {
         self.silence = Silence::None;
     }
 
-    /// Notes that an answer leads nowhere: a useful one is overdue.
+    /// Notes that an answer does not lead to another request, so that a useful one is overdue.
     pub(crate) fn evaded(&mut self) {
         self.silence = match self.silence {
             Silence::None | Silence::Suspected => Silence::Suspected,
@@ -242,7 +242,7 @@ impl Exchange {
         (self.unanswered, self.answered_at) = (0, now);
         let (evaluates, repeated) = (self.asked().evaluates(), self.repeats > 0);
         match self.delivery {
-            // An answer to a copy from before a reboot tells nothing of this request.
+            // An answer to a copy from before a reboot says nothing about this request.
             Delivery::Unsent | Delivery::Paused(_) => {}
             Delivery::Sent { first, .. } if repeated => {
                 self.ambiguous = Some((evaluates, now.saturating_sub(first)));
@@ -293,7 +293,7 @@ impl Exchange {
         true
     }
 
-    /// Repeats the request on a link that was opened anew, where another board may be by now.
+    /// Repeats the request on a reopened link, which may lead to another board.
     pub(crate) fn interrupted(&mut self) {
         if self.is_sent() && self.stage.greets() {
             self.repeat();

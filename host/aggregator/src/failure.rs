@@ -1,4 +1,4 @@
-//! Why no run is possible with a worker.
+//! Failures of workers.
 
 use crate::board::Identity;
 use crate::shown::shown;
@@ -37,7 +37,7 @@ pub enum Reason {
     Schema([u8; 8]),
     /// The firmware does not have the objective of the run.
     #[error(
-        "its firmware computes {} and not {wanted}; flash one with that objective or choose another --objective",
+        "its firmware supports {} but not {wanted}; flash one with that objective, or choose another --objective",
         shown(theirs)
     )]
     Objective {
@@ -48,8 +48,8 @@ pub enum Reason {
     },
     /// State and data do not fit into its memory.
     #[error(
-        "state and data need {need} bytes and the board has room for {room}; use more workers, \
-         fewer rows (--rows), --downlink dense, or a larger board"
+        "state and data need {need} bytes, but the board has {room}; use more workers, fewer rows (--rows), \
+         --downlink dense, or a larger board"
     )]
     Memory {
         /// Bytes needed.
@@ -65,26 +65,26 @@ pub enum Reason {
     Configuration,
     /// No step size follows from the reported constants.
     #[error(
-        "the constants that it reports leave no step size that a number can hold; scale the data, give --lambda a \
-         number above 0, or use --constants data"
+        "the constants that it reports make the step size overflow or underflow; scale the data, give --lambda a number \
+         above 0, or use --constants data"
     )]
     Curvature,
     /// Another worker has the same identity.
     #[error(
-        "worker {} has the same identity, and answers as well; connect each board once, and leave out one of two that \
-         the factory gave the same; `smidgen image` shows how an emulated one gets its own",
+        "worker {} has the same identity and answers as well; connect each board only once, and use only one of two \
+         boards that the factory gave the same identity; `smidgen image` shows how an emulated one gets its own",
         .0 + 1
     )]
     SameIdentity(usize),
     /// A board of another run answers in its place.
     #[error(
-        "a board answers in its place that is not of this run ({0}); connect the one that the run was started with, or \
-         end the run: where it has a checkpoint, `smidgen resume` gives this one the place"
+        "another board answers in its place ({0}); connect the board of this run, or stop the run and let `smidgen \
+         resume` accept this one, if there is a checkpoint"
     )]
     Stranger(Identity),
     /// It identifies itself, but does not answer requests.
     #[error(
-        "it says that it is there but does not answer what it is asked; restart it, and please report this as a bug"
+        "it identifies itself but does not answer other requests; restart it, and please report this as a bug"
     )]
     Stuck,
     /// It restarts again and again.
@@ -95,8 +95,8 @@ pub enum Reason {
     Restarts(u32),
     /// It sends without end.
     #[error(
-        "it sends without end, and hardly any of it is an answer; check that one of the boards is connected there, \
-         and that nothing else writes to its line"
+        "it sends without end, with hardly any answers; check that one of the boards is connected there, and that \
+         nothing else writes to its line"
     )]
     Flood,
     /// Its state differs from the host's copy.

@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-/// How far the run has come.
+/// Phase of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Workers report their smoothness constants.
@@ -110,7 +110,7 @@ impl Machine {
         self.enqueue(worker);
     }
 
-    /// Has the worker identify itself on a link that was opened anew.
+    /// Makes the worker identify itself on a reopened link.
     pub(crate) fn reconnect(&mut self, worker: usize) {
         let over = match self.phase {
             Phase::Finishing | Phase::Finished => true,

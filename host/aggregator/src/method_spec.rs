@@ -20,7 +20,7 @@ pub struct MethodSpec {
     pub init: Init,
     /// Rows that a worker evaluates in a round.
     pub batch: Batch,
-    /// How the model travels to the workers.
+    /// How the model is sent to the workers.
     pub downlink: Downlink,
     /// Downlink sparsity budget (EF21-P, EF21-BC); `None` sends every change.
     pub downlink_budget: Option<DownlinkBudget>,
@@ -28,7 +28,7 @@ pub struct MethodSpec {
     pub momentum: f64,
     /// Weight λ₁ of the l1 norm, by a proximal step; 0 for none.
     pub l1: f64,
-    /// Step size γ; where it is tuned, the first and least one; a guess where `theory` is given.
+    /// Step size γ; if it is tuned, the first and least one; a guess if `theory` is given.
     pub gamma: f64,
     /// Derives γ from the constants that workers report before the first round; `None` does not ask for them.
     pub theory: Option<Theory>,
@@ -47,7 +47,7 @@ pub struct WorkerSpec {
     pub loss_weight: f64,
     /// Coordinates of its updates, K.
     pub k: u32,
-    /// The rounds in which it takes part.
+    /// The rounds in which it participates.
     pub participation: Participation,
 }
 

@@ -189,7 +189,7 @@ impl Model {
         let max = Magnitudes {
             x: self.next_x_max(),
             estimator: u64::from(estimator_max.max().unwrap_or(0)) * u64::from(growth),
-            // The sum is computed anew from the mirrors, but these two are moved to the new grid.
+            // The sum is recomputed from the mirrors, but these two are moved to the new grid.
             wide: largest(&self.announced).max(largest(&self.velocity)),
             loss: loss_max,
         };

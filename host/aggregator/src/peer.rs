@@ -18,13 +18,13 @@ use std::time::Duration;
 pub struct WorkerStatistics {
     /// Frames that it dropped, in the order of [`Reject::ALL`].
     pub rejected: [u32; Reject::COUNT],
-    /// How often its receiver lost bytes.
+    /// Number of times its receiver lost bytes.
     pub overruns: u32,
     /// Number of mantissas that it cut to their range.
     pub saturated: u32,
 }
 
-/// The part of an update that has come.
+/// The received part of an update.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     /// Bodies with their first coordinates.
@@ -51,7 +51,7 @@ impl Incoming {
         (self.entries, self.next_from) = (0, 0);
     }
 
-    /// Forgets the frames as well: the worker computes its update anew.
+    /// Forgets the frames as well, because the worker computes its update again.
     pub(crate) fn forget(&mut self) {
         self.close();
         self.last = None;
@@ -83,7 +83,7 @@ pub(crate) struct Peer {
     pub l_i: Option<Ratio>,
     /// Result of its last probe: largest gradient mantissa, loss mantissa.
     pub range: Option<(u32, i32)>,
-    /// The round whose state it holds; `None` once it is configured anew.
+    /// The round whose state it has; `None` once it is configured again.
     pub at_round: Option<u32>,
     /// The last closed round was closed without it.
     pub missed: bool,
@@ -96,11 +96,11 @@ pub(crate) struct Peer {
     /// Traffic before that, up and down.
     past: (Traffic, Traffic),
     pub stopwatch: Stopwatch,
-    /// Where the time of its last closed round went, if it took part in that.
+    /// Measured times of its last closed round, if its update was in it.
     pub elapsed: Option<Elapsed>,
     /// Its counters, as of its last Ready.
     pub statistics: WorkerStatistics,
-    /// How often it was found restarted.
+    /// Number of reboots detected.
     pub reboots: u32,
 }
 

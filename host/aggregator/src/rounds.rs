@@ -122,7 +122,7 @@ impl Machine {
         let Phase::Closed(round) = self.phase else {
             panic!("only a closed round can be left");
         };
-        // An old loss of a missing worker says nothing of the range that the next ones need.
+        // An old loss of a missing worker says nothing about the range of the next ones.
         let heard = self.peers.iter().filter(|peer| !peer.missed);
         let loss_max = heard.map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
         let loss_exponent = self.model.exponents().loss;

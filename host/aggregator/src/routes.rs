@@ -37,7 +37,7 @@ impl Routes {
         self.heard[link].as_ref()
     }
 
-    /// Notes that a link was opened anew, tentatively at a place that is only a guess.
+    /// Notes that a link was reopened, tentatively if its place is only a guess.
     pub(crate) fn reopen(&mut self, link: usize, tentative: bool) {
         (self.heard[link], self.tentative[link]) = (None, tentative);
     }

@@ -39,7 +39,7 @@ impl Range {
     /// The exponent that suits a largest magnitude.
     fn adjust(&self, exponent: Exponent, magnitude: u64) -> Exponent {
         let bits = bits(magnitude);
-        // Zero says nothing of the magnitudes to come.
+        // Zero says nothing about later magnitudes.
         if magnitude != 0 && !(self.least..=self.most).contains(&bits) {
             let moved = i32::from(exponent) + self.aim as i32 - bits as i32;
             moved.clamp(-EXPONENT_MAX, EXPONENT_MAX) as Exponent
@@ -81,7 +81,7 @@ pub(crate) fn first_probe() -> Exponents {
     Exponents { x: 0, gradient: COARSEST, loss: COARSEST }
 }
 
-/// The exponents after a probe: those to use, or to probe with next where a magnitude was too coarse to tell.
+/// Returns the exponents after a probe: those to use, or those of the next probe if a magnitude was too coarse.
 pub(crate) fn after_probe(probed: Exponents, gradient_max: u32, loss_max: u32) -> Exponents {
     let finer = |exponent: Exponent, magnitude: u32, range: &Range| {
         if magnitude == 0 {

@@ -30,7 +30,7 @@ pub struct Setup {
     pub start_seed: u32,
     /// Dimension d.
     pub dimension: u32,
-    /// What workers compute and how the server steps.
+    /// Rules of the workers and the server.
     pub method: MethodSpec,
     /// The share of each worker; their number is n.
     pub shares: Vec<Share>,
@@ -108,7 +108,7 @@ impl Setup {
         self.method.init.budget(round, self.dimension, budget)
     }
 
-    /// A worker takes part in a round.
+    /// A worker participates in a round.
     pub(super) fn includes(&self, worker: usize, round: u32) -> bool {
         self.shares[worker].worker.participation.includes(address(worker), round)
     }

@@ -45,7 +45,7 @@ pub fn is_harmless(char: char) -> bool {
 mod tests {
     use super::*;
 
-    /// One of each kind that must not get through.
+    /// One character of each kind that must be escaped.
     const HOSTILE: &str =
         "\u{1b}[2Jred\u{7}\r\n\t\u{9b}31m\u{202e}txt\u{2066}\u{2028}\u{feff}\u{7f}\u{e0041}";
 

@@ -95,7 +95,7 @@ impl Aggregator {
     }
 
     /// Resumes a run with the round after that of the snapshot. Workers are restored as after a reboot; each board
-    /// becomes the worker that it was, in whatever order the links are.
+    /// becomes the worker that it was, in any order of the links.
     ///
     /// # Errors
     /// If the snapshot is not of a run with this setup.

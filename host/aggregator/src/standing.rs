@@ -36,7 +36,7 @@ pub fn pause(times: u32) -> Duration {
 pub(crate) struct Setbacks {
     /// Restarts, at least 1.
     restarts: u32,
-    /// How often it was quarantined.
+    /// Number of quarantines.
     quarantines: u32,
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum Standing {
     Quarantined(Setbacks, Reason),
 }
 
-/// How an exclusion appears to the user.
+/// Form in which an exclusion is reported to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Rounds begin to close without the worker.
@@ -146,7 +146,7 @@ impl Standing {
         (pause(quarantines), notice)
     }
 
-    /// Its link was opened anew; returns whether a quarantine is cut short, since another board may be there.
+    /// Notes that its link was reopened. Returns whether that ends a quarantine, since another board may be there.
     #[must_use]
     pub(crate) fn pardon(&mut self) -> bool {
         match self {
@@ -158,7 +158,7 @@ impl Standing {
         }
     }
 
-    /// It answers, and needs what the round has; returns whether the round did not wait for it before.
+    /// Notes that it answers and needs the state of the round. Returns whether the round did not wait for it before.
     pub(crate) fn readmit(&mut self) -> bool {
         match *self {
             Self::InStep | Self::Recovering(_) => false,
@@ -170,12 +170,12 @@ impl Standing {
     }
 }
 
-/// The exclusions of a worker that its user has heard of.
+/// The reported exclusions of a worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exclusions {
-    /// How often rounds began to close without it.
+    /// Number of times that rounds began to close without it.
     pub count: u32,
-    /// Why they did so last; none if it was silent.
+    /// Reason of the last one; `None` if it was silent.
     pub reason: Option<Reason>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the time of a worker's round goes, as far as the host's clock can tell.
+//! Measured times of a worker's round, as far as the host's clock can show.
 //!
 //! ```text
 //!  sent ─── n bytes down ─── the worker computes ─── first f bytes up ─── began ─── the rest ─── answered
@@ -9,15 +9,15 @@
 //! The host does not see when a request reaches the worker. It estimates how long the line takes for n + f bytes from
 //! requests without a gradient: at most as long as a recent one of as many bytes or more took, and at most as long as
 //! one of fewer bytes took, plus the rest at the rate of the line. Until there was such a request, bytes count at that
-//! rate. A board that is always slow to read its line cannot be told from a slow line, nor a slow board from a slow
-//! host.
+//! rate. A board that is always slow to read its line cannot be distinguished from a slow line, nor a slow board from a
+//! slow host.
 
 use std::time::Duration;
 
 /// Answers without a gradient after which a measurement is forgotten, since a line may become slower.
 const MEMORY: u32 = 32;
 
-/// Where the time of one worker's round went.
+/// Measured times of a worker's round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Elapsed {
     /// From the first request of the round to the last byte of the update.
@@ -92,7 +92,7 @@ impl Stopwatch {
         // A frame that began before the request was repeated answers an earlier copy.
         let began = began.max(last_sent);
         let (bytes, waited) = (len + head, began - last_sent);
-        // The answer to one of several copies, or after a gradient, tells nothing of the line.
+        // The answer to one of several copies, or after a gradient, says nothing about the line.
         if !repeated && !evaluates {
             self.learn(bytes, waited, byte_time);
         }
@@ -205,7 +205,7 @@ mod tests {
     fn the_least_counts_and_what_later_ones_imply_is_forgotten() {
         let mut watch = greeted(ms(40));
         for (len, took, known) in [
-            // As long for 310 bytes: that tells of fewer as well.
+            // The same time for 310 bytes also bounds the time of fewer bytes.
             (300, ms(40), vec![(2, 310, ms(40))]),
             (300, ms(50), vec![(2, 310, ms(40)), (3, 310, ms(50))]),
             // At the rate of the line, 280 more bytes take 28 ms more: less than what was known.

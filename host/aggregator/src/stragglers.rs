@@ -27,7 +27,7 @@ impl Machine {
         is_out(worker) && others.any(|other| !is_out(other))
     }
 
-    /// The run has come so far that it needs not every worker.
+    /// The run does not need every worker from now on.
     fn has_started(&self) -> bool {
         match self.phase {
             Phase::Measuring | Phase::Probing(_) => false,

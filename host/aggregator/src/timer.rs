@@ -26,7 +26,7 @@ impl Timer {
         Self { known: None, timeout: FIRST, most }
     }
 
-    /// How long to wait before the request is repeated.
+    /// Returns the time after which the request is repeated.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -34,7 +34,7 @@ impl Timer {
     /// Takes the time of an answer.
     pub(crate) fn sample(&mut self, took: Duration) {
         self.known = Some(match self.known {
-            // RFC 6298: a first answer tells nothing of the spread.
+            // RFC 6298: the first answer says nothing about the spread.
             None => (took, took / 2),
             Some((smoothed, spread)) => {
                 // Its gains are 1/8 and 1/4.
@@ -44,8 +44,8 @@ impl Timer {
         self.settle();
     }
 
-    /// Resets the time-out after an answer to one of several copies, which tells nothing of the time. Where nothing is
-    /// known at all, the time-out stays.
+    /// Resets the time-out after an answer to one of several copies, whose time is ambiguous. Without an estimate, the
+    /// time-out stays.
     pub(crate) fn settle(&mut self) {
         self.timeout = self.estimate().unwrap_or(self.timeout);
     }

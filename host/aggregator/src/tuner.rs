@@ -32,25 +32,25 @@ use smidgen_protocol::vector::{self, Exponent, Ratio};
 /// Steps of the pace per factor of two.
 const OCTAVE: i32 = step::OCTAVE as i32;
 
-/// How far a trial may lengthen the step before one has shortened it: eightfold.
+/// Largest growth of the step size by a trial before one has shrunk it: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
 /// The same for later trials: a quarter of an octave. With more, steps overshoot and stir up old parts of the
 /// estimators, which take long to settle.
 const GROWTH_MAX: i32 = 2;
-/// How far a trial may shorten the step.
+/// Largest reduction of the step size by a trial.
 const SHRINKAGE_MAX: i32 = 3 * OCTAVE;
 /// Offset from the lowest point of the parabola: the trial aims at a little less.
 const BIAS: i32 = -2;
 /// Rounds without a new low that let a trial shorten the step by one more eighth of an octave.
 const PATIENCE: u32 = 8;
-/// How far a change of the losses must stand out from the noise.
+/// Least ratio of a significant change of the losses to the noise.
 const SIGNAL: i128 = 6;
 /// Rounds in which the noise decays by a factor of e.
 const NOISE_DECAY: i128 = 32;
 /// Rounds of too high a loss that cost an octave.
 const OUTSIDE_ROUNDS: u32 = 16;
 
-/// Losses are counted in units of 2^-48, whatever exponents are in use.
+/// Losses are in units of 2^-48, independent of the exponents in use.
 const UNIT: i32 = 48;
 /// Magnitudes are cut to this, so that a sum over all workers and a product with a mantissa stay below 2^124.
 const MAGNITUDE_MAX: i128 = 1 << 92;
@@ -200,7 +200,7 @@ impl Tuner {
         if parabola >= 0 {
             return parabola.min(most);
         }
-        // Where f is too large, safety comes before patience.
+        // If f is too large, shrink at once.
         if self.outside > 0 {
             return parabola.max(-SHRINKAGE_MAX);
         }

@@ -90,7 +90,7 @@ impl Machine {
                 let from = peer.incoming.next_from;
                 let expected = self.open_round().map(|round| Context { round, from, ..session });
                 let expected = expected.filter(|_| peer.exchange.stage().awaits_update());
-                // What was taken before is recognised as repeated, not as damaged.
+                // A frame that was accepted before counts as repeated, not as damaged.
                 expected.into_iter().chain(peer.incoming.taken()).find_map(checked)
             }
             Ok(_) => checked(session),
@@ -150,7 +150,7 @@ impl Machine {
 
     /// Takes an identification, if it is the awaited one, and continues with the worker whose board it is.
     fn handle_ready(&mut self, now: Duration, worker: usize, ready: &Ready) -> Result<(), Reject> {
-        // A late answer on a link that was swapped or opened anew would name a board that is not there any more.
+        // A late answer on a link that was swapped or reopened would name a board that is no longer there.
         if self.peers[worker].exchange.echo_awaited() != Some(ready.echo) {
             return Err(Reject::Repeated);
         }
@@ -265,7 +265,7 @@ impl Machine {
         }
         let next = self.after_ack(worker, stage, value);
         if next == Stage::Begin {
-            // It computes the update anew, so what has come of it is not continued.
+            // It computes the update again, so the received part is dropped.
             self.peers[worker].incoming.forget();
         }
         self.enter(worker, next);
@@ -420,7 +420,7 @@ impl Machine {
         peer.incoming.push(context, body, entries);
         match message {
             Up::Update { loss } | Up::Anew { loss } => {
-                // A worker that takes no part in the round has nothing to say of it, and its last loss counts on.
+                // A worker that does not participate has no loss of this round, so its last one is kept.
                 if self.setup.includes(worker, context.round) {
                     peer.loss = loss.mantissa();
                 }

@@ -1,50 +1,50 @@
-//! What the methods are: every fact that the host decides by method, in one table.
+//! The methods: every property that the host decides by method, in one table.
 //!
 //! A method is a variant of [`Method`], which `--help` lists, and an arm of [`Method::traits`]. If workers compute
-//! something new, `smidgen_protocol::method` has the facts about their rule, and `smidgen_firmware` computes it.
+//! something new, `smidgen_protocol::method` describes their rule, and `smidgen_firmware` implements it.
 
 use crate::options::{Choice, Method};
 use crate::problem::theory::{Proof, Theorem};
 use smidgen_aggregator::ratio::ratio;
 use smidgen_protocol::method::Method as WorkerRule;
 
-/// The facts about a method.
+/// The properties of a method.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
     /// The rule by which workers turn gradients into updates, given η.
     pub worker_rule: fn(f64) -> WorkerRule,
     /// The role of `--eta`.
     pub eta: Eta,
-    /// Whether it adds λ₁‖x‖₁ to f, by a proximal step.
+    /// True if it adds λ₁‖x‖₁ to f, by a proximal step.
     pub has_l1: bool,
-    /// Whether it is gradient descent: updates hold all coordinates of the gradient of all rows, unrounded.
+    /// True for gradient descent, whose updates contain all coordinates of the full gradient, unrounded.
     pub is_dense: bool,
-    /// Which workers the shares of the data become.
+    /// How shares of the data become workers.
     pub population: Population,
-    /// What is proven about its step.
+    /// Proof of its step size.
     pub proof: Proof,
-    /// Whether estimators may start anew from zero, so that they may move by twice their error.
+    /// True if estimators may restart from zero, so that they may move by twice their error.
     pub restarts_estimators: bool,
-    /// Whether it is the method with which the others are compared.
+    /// True for the method with which the others are compared.
     pub is_baseline: bool,
-    /// Whether `reproduce` has the same method in f64.
+    /// True if `reproduce` implements the method in f64.
     pub has_float_twin: bool,
 }
 
 /// The role of `--eta` in a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eta {
-    /// It has none.
+    /// Not used.
     Unused,
     /// The momentum of the server's step.
     Momentum,
-    /// The weight of the newest gradient in the average that a worker keeps.
+    /// The weight of the newest gradient in a worker's average.
     Averaging,
-    /// The gain of the feedback of a worker's error.
+    /// The gain of a worker's error feedback.
     Gain,
 }
 
-/// Which workers the shares of the data become.
+/// How shares of the data become workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Population {
     /// One worker per share, all with the same weight.
@@ -56,7 +56,7 @@ pub enum Population {
 }
 
 impl Population {
-    /// Whether smoothness constants decide which workers there are.
+    /// Returns whether the workers depend on smoothness constants.
     pub const fn needs_constants(self) -> bool {
         match self {
             Self::Equal => false,
@@ -66,7 +66,7 @@ impl Population {
 }
 
 impl Eta {
-    /// η where `--eta` is not given.
+    /// Returns the default of `--eta`.
     pub const fn default(self) -> f64 {
         match self {
             Self::Momentum => 0.5,
@@ -74,7 +74,7 @@ impl Eta {
         }
     }
 
-    /// The momentum of the server's step.
+    /// Returns the momentum of the server's step.
     pub const fn momentum(self, eta: f64) -> f64 {
         match self {
             Self::Momentum => eta,
@@ -84,7 +84,7 @@ impl Eta {
 }
 
 impl Method {
-    /// The facts about the method. Each arm states all of them, so that none is forgotten.
+    /// Returns the properties of the method. Each arm lists all of them, so that none can be forgotten.
     pub const fn traits(self) -> Traits {
         match self {
             Self::Ef21 => Traits {
@@ -216,7 +216,7 @@ impl Method {
     }
 }
 
-/// The names of the methods with a property, as a sentence lists them: `ef21, ef21-w or gd`.
+/// Lists the names of the methods with a property in a sentence: `ef21, ef21-w or gd`.
 pub fn listed(conjunction: &str, has: impl Fn(&Traits) -> bool) -> String {
     let names = Method::ALL.iter().filter(|method| has(&method.traits())).map(|m| m.name());
     let names: Vec<_> = names.collect();
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// The theorem that covers a case, if one does.
+    /// Returns the theorem that covers a case, if there is one.
     fn cover(case: Case) -> Option<Theorem> {
         let Basis { theorem, gap } = Basis::of(&case);
         gap.is_none().then_some(theorem)
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_method_has_its_theorem_or_none() {
+    fn theorem_of_each_method() {
         let by_method: Vec<_> =
             Method::ALL.iter().map(|&method| (method.name(), cover(case(method)))).collect();
         assert_eq!(
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn no_theorem_covers_noise_with_a_compressed_downlink_or_silent_workers() {
+    fn noise_with_a_compressed_downlink_or_silent_workers_is_not_covered() {
         for &method in Method::ALL {
             for downlink in [Downlink::Ef21P, Downlink::Ef21Bc] {
                 let noisy = Case { downlink, noise: true, ..case(method) };
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn theorems_about_the_server_know_neither_noise_nor_a_compressed_downlink() {
+    fn theorems_on_the_server_cover_neither_noise_nor_a_compressed_downlink() {
         for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Clone] {
             assert_eq!(cover(Case { noise: true, ..case(method) }), None, "{method:?}");
         }
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_that_were_not_checked_only_lend_their_step() {
+    fn step_with_unchecked_constants_is_borrowed() {
         let sgdm = case(Method::Ef21Sgdm);
         for case in [sgdm, Case { noise: true, ..sgdm }] {
             let Basis { theorem, gap } = Basis::of(&case);
