@@ -1,8 +1,8 @@
-//! How long a simulated round takes, beside the two figures it is measured against.
+//! Measures the duration of a simulated round, for comparison with two published figures.
 //!
 //! mushrooms, n = 20, K = 1, 32 bits, one thread: 2.6 ms in the NumPy program of EF21's authors and 0.47 ms in a
-//! well-vectorised NumPy round, both measured elsewhere. Machines are shared and noisy: time on the processor is measured,
-//! and the best of several runs counts.
+//! well-vectorised NumPy round, both measured elsewhere. Machines are shared and noisy: time on the processor is
+//! measured, and the best of several runs counts.
 
 use rustix::time::{ClockId, clock_gettime};
 use smidgen_tests::conformance::{experiment, run, simulation};
@@ -37,7 +37,7 @@ fn main() {
     }
 }
 
-/// Milliseconds that this process has used its processor.
+/// Processor time of this process in milliseconds.
 fn processor_ms() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6

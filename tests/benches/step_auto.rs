@@ -1,12 +1,14 @@
-//! `--step auto` against theory and against the best fixed step: rounds until ‖∇f‖² has fallen to a fraction of its start.
+//! `--step auto` against theory and against the best fixed step: rounds until ‖∇f‖² has fallen to a fraction of its
+//! start.
 //!
 //! ```text
 //! cargo bench -p smidgen-tests --bench step_auto -- [SET…] [OPTION…]
 //! ```
 //!
-//! Sets are digits, breast-cancer, mushrooms, phishing and a9a (all without SET); what begins with `--` is added to every run,
-//! such as `--participation 0.5`. 8 workers, contiguous blocks, λ = 1e-3; K = 1, d/20 and d/8. Each run is the whole path:
-//! fixed point, frames, aggregator. The best fixed step is searched among theory · 2^e, for each target by itself.
+//! Sets are digits, breast-cancer, mushrooms, phishing and a9a (all without SET); what begins with `--` is added to
+//! every run, such as `--participation 0.5`. 8 workers, contiguous blocks, λ = 1e-3; K = 1, d/20 and d/8. Each run is
+//! the whole path: fixed point, frames, aggregator. The best fixed step is searched among theory · 2^e, for each
+//! target by itself.
 
 use smidgen::problem::dataset::Dataset;
 use smidgen::run::experiment::Experiment;

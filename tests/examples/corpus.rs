@@ -1,4 +1,4 @@
-//! Writes what each fuzzer begins with, the golden vectors among it, to `fuzz/corpus/TARGET/`.
+//! Writes the seed inputs of the fuzz targets, golden vectors included, to `fuzz/corpus/TARGET/`.
 
 use smidgen_tests::fuzz::TARGETS;
 use std::path::Path;

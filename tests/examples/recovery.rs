@@ -1,6 +1,6 @@
-//! How long faults take to be made good: `cargo run --release -p smidgen-tests --example recovery`
+//! Measures the time to recover from faults: `cargo run --release -p smidgen-tests --example recovery`
 //!
-//! Digits, eight workers, lines of 115200 baud in virtual time. A round in which something is lost closes later than a clean
+//! Digits, eight workers, lines of 115200 baud in virtual time. A round with a lost frame closes later than a clean
 //! one; a worker that is restarted is loaded and restored before its round closes. No fault costs a round.
 
 use smidgen::world::World;
@@ -10,7 +10,7 @@ use smidgen_tests::faulty::{Fault, FaultySimulation};
 use std::time::Duration;
 
 const ROUNDS: u32 = 2000;
-/// A worker is restarted every so many rounds.
+/// Number of rounds between two restarts.
 const REBOOT_PERIOD: u32 = 20;
 
 fn main() {
@@ -52,7 +52,7 @@ fn median(durations: &mut [Duration]) -> Duration {
     durations[durations.len() / 2]
 }
 
-/// How long every round took, from the second on; a fault befalls one worker after the other.
+/// The duration of every round, from the second on; workers have the fault in turn.
 fn durations(loss: f64, fault: Option<Fault>, journals: bool) -> Vec<Duration> {
     let options = format!("--workers 8 --k 4 --step am --rounds {ROUNDS} --faults loss={loss}");
     let experiment = experiment(&options);

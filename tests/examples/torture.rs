@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(broken > 0))
 }
 
-/// All seeds, on all processors; what is broken is printed at once.
+/// Runs all seeds on all processors, and prints failures at once.
 fn all(from: u64, until: u64) -> (Tally, u64) {
     let (next, broken) = (AtomicU64::new(from), AtomicU64::new(0));
     let sum = Mutex::new(Tally::default());

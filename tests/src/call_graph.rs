@@ -6,9 +6,9 @@
 //!                                      └─ whether it calls by a pointer: any function whose address is taken
 //! ```
 //!
-//! Everything errs on the side of more: all that a function pushes counts, wherever in it, and a jump to another function
-//! counts as a call. Only the instructions that compilers use for this are known; in QEMU, boards that train were seen to
-//! stay below what is found here.
+//! Everything errs on the side of more: all that a function pushes counts, wherever in it, and a jump to another
+//! function counts as a call. Only the instructions that compilers use for this are known; in QEMU, boards that train
+//! were seen to stay below what is found here.
 
 use object::elf::EF_ARM_ABI_FLOAT_HARD;
 use object::read::elf::ElfFile32;
@@ -104,8 +104,8 @@ impl CallGraph {
         callers.chain(panicking.iter().map(|at| self.functions[at].name.as_str())).collect()
     }
 
-    /// The deepest way down the stack: from the reset on, and an interrupt at the end of it. Interrupts of one priority do
-    /// not interrupt each other.
+    /// The deepest way down the stack: from the reset on, and an interrupt at the end of it. Interrupts of one
+    /// priority do not interrupt each other.
     ///
     /// # Errors
     /// A function that calls itself, or is called by what it calls, or takes an unknown number of bytes off the stack.
@@ -365,7 +365,8 @@ impl Reader<'_, '_> {
         self.found.frame_len += u64::from(len);
     }
 
-    /// An instruction of `len` bytes moves the stack pointer by an unknown number. Before a function ends it gives back.
+    /// An instruction of `len` bytes moves the stack pointer by an unknown number. Before a function ends it gives
+    /// back.
     fn cannot_read(&mut self, address: u64, len: u64) {
         let next = self.image.half_word(address + len).unwrap_or(0);
         // pop, a wide pop, vpop

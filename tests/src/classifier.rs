@@ -1,11 +1,11 @@
-//! Layers of weights with tanh between them and softmax behind, trained by gradient descent in f64: the float program that
-//! classifiers on boards are compared with. One layer is softmax regression, two are a perceptron.
+//! Layers of weights with tanh between them and softmax after the last, trained by gradient descent in f64: the float
+//! program that classifiers on boards are compared with. One layer is softmax regression, two are a perceptron.
 //!
 //! It shares the reader of data sets with the system, and nothing else.
 
 use smidgen::problem::dataset::Dataset;
 
-/// For each layer and unit its weights, the bias last.
+/// Weights by layer and unit, the bias last.
 pub struct Classifier(Vec<Vec<Vec<f64>>>);
 
 /// Features and class of a row.
@@ -22,7 +22,7 @@ pub fn rows(dataset: &Dataset) -> Vec<Row> {
 }
 
 impl Classifier {
-    /// Layers with so many inputs, then so many units each; weights are spread over ±1/8.
+    /// A classifier with these numbers of inputs and of units per layer; weights are spread over ±1/8.
     pub fn new(sizes: &[usize]) -> Self {
         let mut state = 88172645463325252u64;
         let mut weight = || {
@@ -37,7 +37,7 @@ impl Classifier {
         Self(sizes.windows(2).map(&mut layer).collect())
     }
 
-    /// The inputs of every layer, each with a 1 behind, and the scores.
+    /// The inputs of every layer, each with a 1 appended, and the scores.
     fn forward(&self, features: &[f64]) -> (Vec<Vec<f64>>, Vec<f64>) {
         let (mut inputs, mut units) = (Vec::new(), features.to_vec());
         for (depth, layer) in self.0.iter().enumerate() {
@@ -77,7 +77,7 @@ impl Classifier {
         weights.zip(change.iter().flatten().flatten()).for_each(|(w, change)| *w -= scale * change);
     }
 
-    /// The share of rows whose class it predicts.
+    /// The share of rows with a correct prediction.
     pub fn accuracy(&self, rows: &[Row]) -> f64 {
         let right = |(features, class): &&Row| {
             let (_, scores) = self.forward(features);

@@ -1,4 +1,4 @@
-//! One body for all rungs: whatever the world, the same configuration gives the same transcripts.
+//! The conformance test of all worlds: the same options give the same transcripts.
 
 use smidgen::cli::{self, Command};
 use smidgen::options::Choice;
@@ -14,12 +14,12 @@ use smidgen_protocol::seal::{KEY_LEN, Key};
 /// The session of tests; transcripts do not depend on it.
 pub const SESSION: u32 = 0x5eed;
 
-/// The configuration that every rung runs: digits, 50 rounds.
+/// The options of the conformance test: digits, 50 rounds.
 pub const DIGITS: &str = "--dataset digits --k 4 --rounds 50";
-/// The same on so few rows that a fourth of them fits a micro:bit.
+/// The same with few rows, so that a quarter of them fits a micro:bit.
 pub const FEW_DIGITS: &str = "--dataset digits --rows 400 --k 4 --rounds 50";
 
-/// The experiment that `smidgen simulate` would make of these options.
+/// The experiment of `smidgen simulate` with these options.
 ///
 /// # Panics
 /// If they are wrong.
@@ -64,7 +64,7 @@ pub fn run(
     run_with(experiment, world, |_| {})
 }
 
-/// The same; `on_round` hears of every round.
+/// The same; `on_round` gets every round.
 pub fn run_with(
     experiment: &Experiment,
     world: &mut impl World,

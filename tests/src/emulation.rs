@@ -1,4 +1,4 @@
-//! Emulated boards for tests: the images that are flashed, in QEMU.
+//! Emulated boards for tests: QEMU runs the images for real boards.
 
 use crate::conformance::{run, simulated, transcripts};
 use smidgen::boards::board::{BOARDS, Board};
@@ -41,7 +41,7 @@ pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
     }
 }
 
-/// Emulated boards, one for each name, with identities from 1.
+/// Starts an emulated board for each name, with identities from 1.
 pub fn start(names: &[&str], test: &str) -> Option<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for name in names {
@@ -87,10 +87,10 @@ pub fn driver(experiment: &Experiment, emulators: &[Emulator]) -> Driver {
     experiment.driver(&addresses, places).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Runs an experiment on these boards: the transcript is that of simulation, and no board has lost a byte.
+/// Asserts that a run on these boards has the transcript of simulation, and that no board loses a byte.
 ///
 /// # Panics
-/// If that is not so.
+/// If one of them is violated.
 pub fn assert_conforms(experiment: &Experiment, emulators: &[Emulator], test: &str) {
     let mut driver = driver(experiment, emulators);
     let rounds = run(experiment, &mut driver).unwrap_or_else(|error| panic!("{test}: {error}"));

@@ -1,4 +1,4 @@
-//! A simulation in which boards, cables and strangers misbehave at planned times, beyond what `--faults` does to lines.
+//! A simulation with planned faults of boards and cables, and with an attacker, in addition to the faults of lines.
 
 use crate::flash::{DATA_PAGES, Flash, PAGES};
 use crate::frames::frame;
@@ -23,20 +23,20 @@ use std::time::Duration;
 /// Number of frames that an eavesdropper remembers.
 const HEARD_MAX: usize = 256;
 
-/// What may happen to a worker, whatever it is doing.
+/// A fault of a board or its cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is restarted and forgets everything, but for its journal.
+    /// The board restarts and loses everything but its journal.
     Reboot,
-    /// Its power fails after this many more words of its flash are written; then it is restarted.
+    /// The board loses power after this many more writes to its flash, and restarts.
     PowerCut(u64),
-    /// Its link is pulled for so long.
+    /// The link is unplugged for this long.
     Unplug(Duration),
-    /// A gradient takes so long from now on.
+    /// A gradient takes this long from now on.
     Slow(Duration),
-    /// It looks at its line so long after something came, from now on, and reads all that is there at once.
+    /// The board reads its line this long after bytes arrive, from now on, and reads all of them at once.
     Drowsy(Duration),
-    /// Its cable and another one are exchanged at the host.
+    /// The cables of two boards are exchanged at the host.
     Swap {
         /// The other board.
         with: usize,
@@ -45,29 +45,30 @@ pub enum Fault {
     },
     /// Replays the frame heard `ago` frames before the latest, to this board or up to the host.
     Replay {
-        /// Whether the host gets it.
+        /// Whether it is sent to the host.
         up: bool,
-        /// Frames that were heard since.
+        /// Number of frames heard since.
         ago: usize,
     },
-    /// A plain frame arrives from a sender without the key, at this board or at the host.
+    /// A sender without the key sends a plain frame to this board or to the host.
     Forge {
-        /// Whether the host gets it.
+        /// Whether it is sent to the host.
         up: bool,
     },
-    /// It is moved to the link of another board, whose cable hangs loose for so long, until it is put where this one was.
+    /// The board is moved to the link of another board, which stays unplugged for this long and then gets the link of
+    /// this one.
     Displace(usize, Duration),
 }
 
-/// What is going to happen to a board.
+/// A planned event of a board.
 #[derive(Debug)]
 enum Planned {
     Fault(Fault),
-    /// Its link works again.
+    /// The link is plugged in again.
     Replugged,
 }
 
-/// The latest frames on all lines, as an eavesdropper has them.
+/// The latest frames on all lines, as an eavesdropper records them.
 type Heard = Rc<RefCell<VecDeque<Vec<u8>>>>;
 
 /// A simulation with planned faults of boards.
@@ -102,7 +103,7 @@ impl FaultySimulation {
         Self { simulation, planned: BTreeMap::new(), sequence: 0, heard, occurred: vec![] }
     }
 
-    /// With the journal of a micro:bit for every worker.
+    /// Gives every board the journal of a micro:bit.
     pub fn with_journals(mut self) -> Self {
         for board in self.simulation.boards_mut() {
             board.journal = Some(FlashJournal::open(Flash::new(PAGES), DATA_PAGES, &mut []));
@@ -110,7 +111,7 @@ impl FaultySimulation {
         self
     }
 
-    /// Restarts a worker in the middle of a round: it has the downlink and forgets everything before it answers.
+    /// Restarts a worker in a round, after it has computed its update and before it sends it.
     pub fn reboot_in_round(&mut self, round: u32, worker: usize) {
         self.simulation.boards_mut()[worker].reboots.push(round);
     }
@@ -130,12 +131,12 @@ impl FaultySimulation {
         &self.occurred
     }
 
-    /// The number of boards whose power failed while they wrote to their flash.
+    /// The number of power cuts during a write to flash.
     pub fn power_failures(&self) -> u64 {
         self.simulation.boards().iter().map(|board| board.power_failures).sum()
     }
 
-    /// Ends all that goes wrong: lines are perfect, workers quick, and what was planned does not take place.
+    /// Ends all faults: lines are perfect, workers quick, and planned faults are cancelled.
     pub fn clear_faults(&mut self) {
         self.planned.retain(|_, (_, what)| matches!(what, Planned::Replugged));
         self.simulation.boards_mut().iter_mut().for_each(FaultyBoard::clear_faults);
@@ -146,33 +147,33 @@ impl FaultySimulation {
         self.simulation.now()
     }
 
-    /// The worker on a board, to look at.
+    /// The worker on a board.
     pub fn worker(&self, board: usize) -> &Worker<Vec<u64>> {
         self.simulation.boards()[board].board.worker()
     }
 
-    /// The board that a worker of the aggregator is on, once it has said so.
+    /// The board of a worker, once it has identified itself.
     pub fn board(&self, worker: usize) -> Option<usize> {
         self.simulation.board_of(worker)
     }
 
-    /// What happened to the bytes for a worker, and to the bytes from it.
+    /// Counts of the lines to a board and from it.
     pub fn line_statistics(&self, worker: usize) -> (LineStatistics, LineStatistics) {
         let board = &self.simulation.boards()[worker].board;
         (board.down.statistics(), board.up.statistics())
     }
 
-    /// Bytes that reached a worker before it was restarted, and with it their counters.
+    /// Bytes that reached a board and that its present worker does not count.
     pub fn forgotten(&self, worker: usize) -> u64 {
         self.simulation.boards()[worker].forgotten
     }
 
-    /// Bytes from a worker that were on their way to the host when it was restarted or its link pulled.
+    /// Bytes from a board that were lost because it restarted or its link was unplugged.
     pub fn dropped(&self, worker: usize) -> u64 {
         self.simulation.boards()[worker].dropped
     }
 
-    /// Lets everything arrive that is on its way, and nothing new be sent by the host.
+    /// Delivers all bytes on their way, without further transmissions of the host.
     pub fn drain(&mut self) {
         self.simulation.drain();
     }
@@ -208,7 +209,7 @@ impl FaultySimulation {
         }
     }
 
-    /// Puts a frame on a line of a board that neither end has sent.
+    /// Sends a frame of the attacker on a line of a board.
     fn inject(&mut self, board: usize, up: bool, frame: Vec<u8>) {
         let (now, ends) = (self.now(), &mut self.simulation.boards_mut()[board].board);
         let wire = if up { &mut ends.up } else { &mut ends.down };
@@ -230,7 +231,7 @@ impl FaultySimulation {
         self.simulation.aggregator().handle_reconnect(link);
     }
 
-    /// Drops what a board that was just restarted has sent and what has not arrived yet.
+    /// Drops the bytes on their way from boards that have just restarted.
     fn silence_restarted(&mut self) {
         for index in 0..self.simulation.boards().len() {
             if mem::take(&mut self.simulation.boards_mut()[index].is_restarted) {
@@ -290,24 +291,24 @@ struct FaultyBoard {
     index: usize,
     memory_len: usize,
     key: Option<Key>,
-    /// How often it was started.
+    /// Number of starts.
     starts: u32,
-    /// What it still has when it is restarted.
+    /// The journal, which survives restarts.
     journal: Option<FlashJournal<Flash>>,
-    /// Rounds in which it is going to be restarted once it has computed its update.
+    /// Rounds in which it restarts once it has computed its update.
     reboots: Vec<u32>,
-    /// How long after something came it looks at its line.
+    /// Time between the arrival of bytes and their reading.
     drowsiness: Duration,
-    /// How long it takes for a gradient: time that only retransmission timers see.
+    /// Time for a gradient.
     evaluation: Duration,
-    /// Until when nothing passes its link.
+    /// End of the time during which its link is unplugged.
     unplugged_until: Duration,
-    /// Bytes that reached a worker which has since been restarted, or its end of an unplugged link.
+    /// Bytes that reached it and that its present worker does not count.
     forgotten: u64,
-    /// Bytes from the worker that were on their way when it was restarted or unplugged.
+    /// Bytes from it that were lost because it restarted or was unplugged.
     dropped: u64,
     power_failures: u64,
-    /// Whether it was restarted just now.
+    /// Whether it has just restarted.
     is_restarted: bool,
     heard: Heard,
 }
@@ -341,7 +342,7 @@ impl FaultyBoard {
         (self.evaluation, self.drowsiness) = (EVALUATION, Duration::ZERO);
     }
 
-    /// Restarts the worker: what it has not sent by now it will not send.
+    /// Restarts the worker.
     fn restart(&mut self, now: Duration) {
         let mut memory = vec![0; self.memory_len / 8];
         self.journal = self.journal.take().map(|journal| {
@@ -424,7 +425,7 @@ impl SimulatedBoard for FaultyBoard {
     }
 }
 
-/// Remembers a frame for the eavesdropper.
+/// Records a frame for the eavesdropper.
 fn hear(heard: &Heard, frame: &[u8]) {
     let mut heard = heard.borrow_mut();
     let mut place = match heard.len() {
@@ -436,7 +437,7 @@ fn hear(heard: &Heard, frame: &[u8]) {
     heard.push_back(place);
 }
 
-/// A plain frame that anyone could send.
+/// A plain frame, as anyone could send.
 fn forged(up: bool) -> Vec<u8> {
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
     frame(|out| match up {

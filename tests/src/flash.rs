@@ -1,4 +1,4 @@
-//! The flash of a simulated board: that of an nRF51, whose power may fail at any moment.
+//! The flash of a simulated board: modelled on an nRF51, with power cuts and worn-out bytes.
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
@@ -19,18 +19,18 @@ const WORD: Duration = Duration::from_nanos(46_300);
 #[derive(Clone, Debug)]
 pub struct Flash {
     bytes: Vec<u8>,
-    /// Of each page.
+    /// Number of erasures of each page.
     erasures: Vec<u64>,
-    /// Bytes that are 0 whatever is written.
+    /// Worn-out bytes, which stay 0.
     worn: HashSet<usize>,
-    /// Words that can be written until power fails, an erasure counting as one; none while it does not.
+    /// Writes left until the power fails, an erasure counting as one; `None` without a planned power cut.
     left: Option<u64>,
-    /// What writing and erasing took since the last question.
+    /// Time spent writing and erasing since it was last taken.
     time: Duration,
 }
 
 impl Flash {
-    /// So many pages.
+    /// A flash with this number of pages.
     pub fn new(pages: usize) -> Self {
         Self {
             bytes: vec![0xff; pages * PAGE_LEN],
@@ -41,37 +41,37 @@ impl Flash {
         }
     }
 
-    /// Cuts power after `words` more writes; an erase counts as one. What is being written or erased then becomes garbage.
+    /// Cuts power after `words` more writes; an erase counts as one. The last write or erasure leaves garbage.
     pub fn cut_after(&mut self, words: u64) {
         self.left = Some(words);
     }
 
-    /// Whether power has failed.
+    /// Returns whether the power has failed.
     pub fn is_cut(&self) -> bool {
         self.left == Some(0)
     }
 
-    /// Power is there, and stays.
+    /// Restores the power and cancels a planned power cut.
     pub fn restore_power(&mut self) {
         self.left = None;
     }
 
-    /// From now on nothing but 0 can be written at `offset`, and erasing leaves 0 there. Nobody is told, as by an nRF51.
+    /// Wears out a byte: it stays 0 from now on, without an error, as on an nRF51.
     pub fn wear_out(&mut self, offset: usize) {
         self.worn.insert(offset);
     }
 
-    /// How often each page was erased.
+    /// The number of erasures of each page.
     pub fn erasures(&self) -> &[u64] {
         &self.erasures
     }
 
-    /// How long writing and erasing took since this was asked last.
+    /// Takes the time spent writing and erasing since the last call.
     pub fn take_time(&mut self) -> Duration {
         std::mem::take(&mut self.time)
     }
 
-    /// Changes what lies at `offset`: nothing without power, and not as meant while it fails.
+    /// Writes bytes: none without power, and partly garbage where the power fails.
     fn change(
         &mut self,
         offset: usize,

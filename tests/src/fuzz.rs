@@ -1,16 +1,16 @@
-//! What a fuzzer feeds: targets that take any bytes and panic where a promise does not hold.
+//! Fuzz targets: functions that take any bytes and panic where a guarantee is violated.
 //!
 //! ```text
-//!  wire        deframer, message, body          what arrives, layer by layer
+//!  wire        deframer, message, body          received bytes, layer by layer
 //!  shards      shard                            data that a host sends, and every objective on them
 //!  worker      worker                           a sequence of frames, noise, reboots
-//!  aggregator  aggregator                       a worker that lies, beside one that does not
+//!  aggregator  aggregator                       a dishonest worker beside an honest one
 //!  text        dataset, config, record          files of users
-//!  checkpoint  checkpoint                       what a run goes on from
+//!  checkpoint  checkpoint                       files from which a run resumes
 //!  corpus                                       seeds: the golden vectors of the wire format
 //! ```
 //!
-//! `fuzz/` drives them with libFuzzer for as long as you like, `tests/fuzz.rs` for some seconds with inputs that are
+//! `fuzz/` runs them with libFuzzer, `tests/all/fuzz.rs` for some seconds with inputs that are
 //! always the same.
 
 pub mod aggregator;
@@ -21,18 +21,18 @@ pub mod text;
 pub mod wire;
 pub mod worker;
 
-/// A body for a fuzzer.
+/// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, that of the binary in `fuzz/` as well.
+    /// Its name, also that of its binary in `fuzz/`.
     pub name: &'static str,
-    /// Takes any bytes; panics where a promise does not hold.
+    /// Takes any bytes; panics where a guarantee is violated.
     pub run: fn(&[u8]),
-    /// What to begin with.
+    /// Returns the seed inputs.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// All of them.
+/// All fuzz targets.
 pub const TARGETS: [Target; 10] = [
     Target { name: "deframer", run: wire::deframer, seeds: corpus::frames },
     Target { name: "message", run: wire::message, seeds: corpus::payloads },

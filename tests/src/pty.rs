@@ -8,10 +8,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// How long the board's end waits before it gives up: a test shall fail, not hang.
+/// Time-out of the board's end, so that a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A board's end and the port, both raw: every byte passes as it is.
+/// A board's end and the port, both raw.
 ///
 /// # Panics
 /// If the system has no pseudo-terminal left.
@@ -24,7 +24,7 @@ pub fn pair() -> (Board, Port) {
     (Board { line: board, path: path.clone(), patience: PATIENCE }, Port { path, _line: port })
 }
 
-/// Waits in `poll` only, never in the kernel's `write`; and no emulator that a test starts shall hold the line.
+/// Makes the descriptor non-blocking, so that it waits in `poll` only, and keeps emulators from inheriting it.
 fn configure(end: &TTYPort) -> io::Result<()> {
     // SAFETY: the port owns its descriptor and outlives this borrow; serialport does not lend it safely.
     let descriptor = unsafe { BorrowedFd::borrow_raw(end.as_raw_fd()) };
@@ -44,7 +44,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Repeats what says "not yet" until it succeeds, fails, or takes too long.
+    /// Repeats an operation that would block until it succeeds, fails, or takes too long.
     fn insist(
         &mut self,
         what: &str,
@@ -84,7 +84,7 @@ impl Write for Board {
     }
 }
 
-/// Keeps the line up while the host opens and closes it, as a cable does; to drop it is to pull the cable.
+/// Keeps the line up while the host opens and closes it, like a cable. Dropping it unplugs the cable.
 #[derive(Debug)]
 pub struct Port {
     path: String,
@@ -92,7 +92,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Where the host finds the board.
+    /// The address of the board for the host.
     pub fn address(&self) -> Address {
         Address::Serial(self.path.clone())
     }

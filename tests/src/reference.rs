@@ -220,8 +220,8 @@ pub const PHISHING_COMPRESSED_QM: Trajectory = (Mean::Quadratic, [
     7.676795614e-03, 7.671968422e-03, 7.577055158e-03, 5.501589586e-03, 2.579016473e-03, 1.493483806e-03,
 ]);
 
-/// Quadratic functions f_i(x) = ½ Σ_k h_ik (x_k − c_ik)² as data for least squares: worker i has d rows, of which row k is
-/// `sqrt(h_ik d / 2)` in column k alone, with that times c_ik as its target. In LIBSVM format.
+/// Quadratic functions f_i(x) = ½ Σ_k h_ik (x_k − c_ik)² as data for least squares: worker i has d rows, of which row
+/// k is `sqrt(h_ik d / 2)` in column k alone, with that times c_ik as its target. In LIBSVM format.
 pub fn quadratics<const D: usize>(h: &[[f64; D]], c: &[[f64; D]]) -> String {
     let mut text = String::new();
     for (h, c) in h.iter().zip(c) {
@@ -250,7 +250,8 @@ pub mod worked_example {
     ];
 }
 
-/// A quadratic problem with one worker far less smooth than the others: d = 6, n = 4, K = 1, compressed first estimators.
+/// A quadratic problem with one worker far less smooth than the others: d = 6, n = 4, K = 1, compressed first
+/// estimators.
 pub mod quadratic_example {
     use smidgen::problem::theory::{Mean, Smoothness};
 

@@ -1,4 +1,4 @@
-//! Data sets that stand beside the repository and never in it.
+//! Data sets beside the repository, which are not part of it.
 
 use smidgen::problem::dataset::Dataset;
 use std::{env, io::Write, path::PathBuf};

@@ -1,12 +1,12 @@
-//! A run that everything happens to, drawn from a seed, in the spirit of TigerBeetle's VOPR.
+//! A run with all kinds of faults at once, drawn from a seed, in the spirit of TigerBeetle's VOPR.
 //!
 //! ```text
-//! seed ─> problem, method, workers │ faults of lines │ faults of workers │ ends of the host
-//! phase one: all of it at once, the checkers look at every round
-//! phase two: nothing goes wrong any more, and the run must end in good time
+//! seed ─> problem, method, workers │ faults of lines │ faults of workers │ restarts of the host
+//! phase one: all faults at once, every round is checked
+//! phase two: no more faults, and the run must end in time
 //! ```
 //!
-//! Whatever happened, the transcripts must be those of the same run without any of it, as long as no round was closed without a
+//! The transcripts must be those of the same run without faults, as long as no round was closed without a
 //! worker (`--absent skip`).
 
 use crate::conformance::{experiment, sealed, try_experiment};
@@ -24,86 +24,86 @@ use std::ops::AddAssign;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-/// Rounds after the last fault.
+/// Number of rounds after the last fault.
 const HEALTHY_ROUNDS: u32 = 10;
-/// Within which they must be closed: of a link of which nothing is known a gradient may take five minutes.
+/// Time limit for these rounds; on an unknown link a gradient may take five minutes.
 const HEALTHY_TIME_MAX: Duration = Duration::from_secs(600);
-/// Restarts of a worker that the host puts up with between two updates.
+/// Maximum number of restarts, all of which the host tolerates between two updates of a worker.
 const REBOOTS_MAX: usize = 6;
-/// Times that power is going to fail while flash is written; it does so only if so much is written.
+/// Maximum number of planned power cuts, which take place only if enough is written to flash.
 const POWER_CUTS_MAX: usize = 3;
-/// Frames that somebody without the key sends.
+/// Maximum number of frames sent by an attacker without the key.
 const ATTACKS_MAX: usize = 40;
-/// So many values `--seed` can have.
+/// Number of values of `--seed`.
 const OPTION_SEEDS: u64 = u32::MAX as u64;
 
-/// What befalls a run.
+/// A run and its faults.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The run, as options of `smidgen simulate`.
     pub options: String,
-    /// The faults of its lines, as `--faults` has them.
+    /// The faults of its lines, as a value of `--faults`.
     pub faults: String,
     /// Rounds of phase one.
     rounds: u32,
-    /// What happens to workers, as parts of the time that the run would take.
+    /// Faults of boards; times are multiples of the duration of the run without faults.
     board_faults: Vec<(f64, usize, Fault)>,
-    /// Rounds behind which the host ends and another one goes on.
+    /// Rounds after which the host is replaced by one that resumes the run.
     host_ends: BTreeSet<u32>,
     /// Whether workers have journals.
     journals: bool,
-    /// Whether there is a key, and somebody who has not got it.
+    /// Whether there is a key, and an attacker without it.
     keyed: bool,
 }
 
-/// How often everything was tried.
+/// Counts of events, to see that every fault was tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Runs.
     pub runs: u64,
-    /// Rounds that were closed.
+    /// Closed rounds.
     pub rounds: u64,
-    /// Mirrors that were compared with workers.
+    /// Comparisons of a mirror with its worker.
     pub comparisons: u64,
-    /// Frames that were lost, outages among them.
+    /// Lost frames, those in outages included.
     pub lost: u64,
     /// Outages of one direction.
     pub outages: u64,
-    /// Frames without their end.
+    /// Truncated frames.
     pub cut: u64,
-    /// Frames with other bytes.
+    /// Corrupted frames.
     pub corrupted: u64,
-    /// Frames that came twice.
+    /// Duplicated frames.
     pub duplicated: u64,
-    /// Bursts of bytes that nobody sent.
+    /// Bursts of stray bytes.
     pub noises: u64,
-    /// Workers that were restarted.
+    /// Restarts of workers.
     pub reboots: u64,
-    /// Workers whose power failed while they wrote to their flash.
+    /// Power cuts during a write to flash.
     pub power_cuts: u64,
     /// Restarts that the host noticed.
     pub noticed: u64,
-    /// Workers that were left out of a round.
+    /// Exclusions of a worker from a round.
     pub absences: u64,
-    /// Links that were pulled.
+    /// Unplugged links.
     pub unplugged: u64,
-    /// Workers that became slow.
+    /// Slowed workers.
     pub slowed: u64,
     /// Pairs of boards whose cables were exchanged.
     pub swapped: u64,
-    /// Boards that were moved to the link of another one, which came back on theirs.
+    /// Boards moved to the link of another board, which returned on theirs.
     pub displaced: u64,
-    /// Frames that somebody without the key sent again.
+    /// Frames replayed by an attacker without the key.
     pub replayed: u64,
-    /// Plain frames that somebody sent to those who have a key.
+    /// Plain frames forged by an attacker without the key.
     pub forged: u64,
     /// Runs with a key.
     pub keyed: u64,
-    /// Workers that began to look at their line late, and to read several frames at once.
+    /// Workers that began to read their line late, several frames at once.
     pub drowsy: u64,
-    /// Hosts that ended.
+    /// Replaced hosts.
     pub host_ends: u64,
-    /// The longest time that the rounds after the last fault took.
+    /// The longest duration of the rounds after the last fault.
     pub healthy_time_max: Duration,
 }
 
@@ -135,7 +135,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// Why a run does not hold.
+/// A violated guarantee, and the case that shows it.
 #[derive(Debug)]
 pub struct Broken {
     seed: u64,
@@ -190,7 +190,7 @@ impl Case {
             }
             for _ in 0..rng.random_range(0..=POWER_CUTS_MAX) {
                 let cut = Fault::PowerCut(rng.random_range(1..1_500));
-                // Data are written when they come, which is early.
+                // Data are written when they arrive, which is early.
                 board_faults.push((draw_time(&mut rng) / 10.0, rng.random_range(0..workers), cut));
             }
         }
@@ -206,18 +206,18 @@ impl Case {
     }
 }
 
-/// What somebody does who hears all lines and can speak on them, but has not got the key.
+/// An action of an attacker who hears all lines and can send on them, but does not have the key.
 fn draw_attack(rng: &mut ChaCha8Rng) -> Fault {
     let up = rng.random_bool(0.5);
     match rng.random_range(0..4) {
         0 => Fault::Forge { up },
         1 => Fault::Replay { up, ago: rng.random_range(0..256) },
-        // What was just sent: the answer that is awaited, or the question that is being answered.
+        // A recent frame: the awaited answer, or the request that is being answered.
         _ => Fault::Replay { up, ago: rng.random_range(0..8) },
     }
 }
 
-/// Cables that are exchanged, or a board that is moved to the link of another one.
+/// Exchanged cables, or a board that is moved to the link of another one.
 fn draw_move(rng: &mut ChaCha8Rng, workers: usize) -> Fault {
     let other = rng.random_range(0..workers);
     if rng.random_bool(0.5) {
@@ -226,7 +226,7 @@ fn draw_move(rng: &mut ChaCha8Rng, workers: usize) -> Fault {
     Fault::Displace(other, Duration::from_millis(rng.random_range(1..20_000)))
 }
 
-/// When: most of it early, where set-up and the first rounds are, some of it long after a clean run would be over.
+/// A time: mostly early, during set-up and the first rounds, sometimes long after the end of a run without faults.
 fn draw_time(rng: &mut ChaCha8Rng) -> f64 {
     10f64.powf(rng.random_range(-3.0..1.0))
 }
@@ -253,12 +253,12 @@ fn draw_method(rng: &mut ChaCha8Rng) -> String {
     let bits = [2, 3, 4, 8, 13, 32].choose(rng).expect("some");
     let k = rng.random_range(1..=30);
     format!(
-        "--method {method} {participation} {batch} {absent} --compressor {compressor} --downlink {downlink} --step {step} \
-         --init {init} --value-bits {bits} --k {k}"
+        "--method {method} {participation} {batch} {absent} --compressor {compressor} --downlink {downlink} \
+         --step {step} --init {init} --value-bits {bits} --k {k}"
     )
 }
 
-/// A value of an option; the first, which most users take, more often than the others.
+/// A value of an option; the first, which is the most common, more often than the others.
 fn choose<C: Choice>(rng: &mut ChaCha8Rng) -> &'static str {
     let first = rng.random_ratio(1, 4);
     C::ALL[if first { 0 } else { rng.random_range(0..C::ALL.len()) }].name()
@@ -293,10 +293,10 @@ fn draw_faults(rng: &mut ChaCha8Rng) -> String {
     if faults.is_empty() { "none".into() } else { faults.join(",") }
 }
 
-/// Tortures the run of a seed.
+/// Runs the case of a seed with its faults.
 ///
 /// # Errors
-/// If it does not hold.
+/// If a guarantee is violated.
 pub fn torture(seed: u64) -> Result<Tally, Box<Broken>> {
     let case = Case::draw(seed);
     let outcome = catch_unwind(|| {
@@ -307,7 +307,7 @@ pub fn torture(seed: u64) -> Result<Tally, Box<Broken>> {
     outcome.map_err(|what| Box::new(Broken { seed, case, what }))
 }
 
-/// The transcripts without anything, and the time that they took.
+/// The transcripts of the run without faults, and its duration.
 fn clean(case: &Case) -> (Vec<u64>, Duration) {
     let experiment = experiment(&case.options);
     let mut world = experiment.simulation();
@@ -328,13 +328,13 @@ fn clean(case: &Case) -> (Vec<u64>, Duration) {
     }
 }
 
-/// A run in which everything happens.
+/// A run with faults.
 struct Torment<'c> {
     case: &'c Case,
     experiment: Experiment,
     world: FaultySimulation,
     session: u32,
-    /// Whether a round closed without somebody: from then on it is another run.
+    /// Whether a round closed without a worker: from then on transcripts differ.
     left_out: bool,
     tally: Tally,
 }
@@ -392,7 +392,8 @@ impl<'c> Torment<'c> {
         Ok(self.tally)
     }
 
-    /// Rounds come one by one, with the transcripts of the clean run; workers hold what the host holds.
+    /// Checks that rounds close in order with the transcripts of the clean run, and that workers hold what the host
+    /// holds.
     fn check(&mut self, closed: &Closed, next: u32, transcripts: &[u64]) -> Result<(), String> {
         self.tally.rounds += 1;
         if closed.round != next {
@@ -408,7 +409,7 @@ impl<'c> Torment<'c> {
                 return Err(format!("worker {worker} took part in round {next} without a name"));
             };
             let at = self.world.worker(board);
-            // Whoever was restarted after its update is elsewhere.
+            // A worker that was restarted after its update is not in the round.
             let Some((x, g_i)) = at.state().filter(|_| at.round() == Some(next)) else { continue };
             let (x, g_i) = (x.to_vec(), g_i.to_vec());
             let aggregator = self.world.aggregator();
@@ -433,7 +434,7 @@ impl<'c> Torment<'c> {
         }
     }
 
-    /// The host ends, and another one goes on from what it left, with a session of its own.
+    /// Replaces the host by one that resumes from its snapshot, in a new session.
     fn end_host(&mut self) {
         self.session += 1;
         self.tally.host_ends += 1;
@@ -443,7 +444,7 @@ impl<'c> Torment<'c> {
         *self.world.aggregator() = Aggregator::resume(setup, snapshot).expect("it is of this run");
     }
 
-    /// What went wrong until now.
+    /// Counts the faults so far.
     fn count_faults(&mut self) {
         for worker in 0..self.experiment.workers.len() {
             let (down, up) = self.world.line_statistics(worker);
@@ -473,8 +474,8 @@ impl<'c> Torment<'c> {
         }
     }
 
-    /// Every byte has a name at both ends; a host that ended took its names with it. Where links led to several workers, those of a
-    /// worker are those of several boards, so all are added up.
+    /// Checks that both ends count every byte; a replaced host took its counts along. Where links led to several
+    /// workers, the bytes of a worker are those of several boards, so all are added up.
     fn check_bytes(&mut self) -> Result<(), String> {
         self.world.drain();
         let all = 0..self.experiment.workers.len();
@@ -482,7 +483,7 @@ impl<'c> Torment<'c> {
         if self.tally.host_ends > 0 {
             ends.clear();
         }
-        // Who hands on a Hello and its answer between two lines is as good as an exchanged cable.
+        // Replaying a Hello and its answer on another line is equivalent to an exchanged cable.
         if self.tally.swapped + self.tally.displaced + self.tally.replayed > 0 {
             ends = ends.into_iter().reduce(Ends::plus).into_iter().collect();
         }
@@ -510,8 +511,8 @@ impl<'c> Torment<'c> {
     }
 }
 
-/// Pairs of numbers of bytes that must be the same: counted down and sent, arrived at the board and explained there, arrived at the host
-/// and explained there, explained and counted up.
+/// Pairs of byte counts that must be equal: counted down and sent, arrived at the board and counted there, arrived at
+/// the host and counted there, counted there and counted up.
 #[derive(Debug)]
 struct Ends([(u64, u64); 4]);
 

@@ -1,4 +1,4 @@
-//! Examples: real workers on lines where a test decides the fate of every request.
+//! Real workers on lines where a test decides about every request.
 
 mod bench;
 mod hostile;
@@ -26,13 +26,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A stage of worker 0 at which something goes wrong, in that round or later.
+/// A stage of worker 0 at which a fault occurs, in that round or later.
 #[derive(Clone, Copy)]
 struct Place {
     stage: fn(Stage) -> bool,
     /// None before the first round.
     from: Option<u32>,
-    /// The stage is one of a worker that was restarted in round 2.
+    /// Whether the stage is one of a worker that was restarted in round 2.
     restoring: bool,
 }
 
@@ -58,7 +58,7 @@ const STAGES: [(&str, Place); 10] = [
     ("verify", place(None, |stage| stage == Stage::Verify)),
 ];
 
-/// Those of a worker that gets its state back.
+/// The stages of a worker that is restored.
 const RESTORE_STAGES: [(&str, Place); 6] = [
     ("configure again", restoring(|stage| stage == Stage::Configure)),
     ("restore model", restoring(|stage| restores(stage, Part::Model))),
@@ -87,7 +87,7 @@ const FAULTS: [Fault; 11] = [
 ];
 
 impl Place {
-    /// Strikes once, the first time that worker 0 is there.
+    /// Injects the fault once, at the first request of worker 0 in that stage.
     fn strike(self, fault: Fault) -> impl FnMut(Request) -> Fault {
         let (mut prepared, mut struck) = (!self.restoring, false);
         move |Request { worker, stage, round, .. }| {
@@ -105,7 +105,7 @@ impl Place {
         }
     }
 
-    /// How many reboots the host notices: of a worker that has nothing to lose yet, or any more, none.
+    /// Number of restarts that the host notices: none of a worker without state.
     fn reboots(self, name: &str, fault: Fault) -> u32 {
         let noticed = match fault {
             Fault::RebootBefore => {
@@ -118,10 +118,10 @@ impl Place {
     }
 }
 
-/// Rounds of a run here.
+/// Number of rounds of a run.
 const ROUNDS: u32 = 4;
 
-/// d and K such that data, downlink and updates take several frames each, from a model that is not zero.
+/// A setup in which data, downlink and updates take several frames each, with a non-zero model.
 fn large(downlink: Downlink) -> Setup {
     let budget = DownlinkBudget { k: 300, value_bits: 16 };
     let downlink_budget = (downlink == Downlink::Model).then_some(budget);
@@ -133,7 +133,7 @@ fn with_momentum(setup: Setup) -> Setup {
     with_method(setup, |method| MethodSpec { momentum: 0.1, l1: 1e-3, ..method })
 }
 
-/// Every fault at every stage leaves the transcript as it is, is noticed for what it is, and every byte is explained.
+/// Asserts for every fault at every stage that the transcript is kept, the fault noticed, and every byte counted.
 #[track_caller]
 fn check_all_faults(setup: &Setup, rounds: u32, stages: &[(&str, Place)]) {
     let undisturbed = Bench::new(setup.clone()).run(rounds);
@@ -151,19 +151,19 @@ fn check_all_faults(setup: &Setup, rounds: u32, stages: &[(&str, Place)]) {
 }
 
 #[test]
-fn a_dense_run_takes_every_fault_at_every_stage() {
+fn a_dense_run_survives_every_fault_at_every_stage() {
     check_all_faults(&large(Downlink::Dense), ROUNDS, &STAGES);
     check_all_faults(&with_momentum(large(Downlink::Dense)), ROUNDS, &RESTORE_STAGES[..3]);
 }
 
 #[test]
-fn a_sparse_run_takes_every_fault_at_every_stage() {
+fn a_sparse_run_survives_every_fault_at_every_stage() {
     check_all_faults(&large(Downlink::Sparse), ROUNDS, &STAGES);
     check_all_faults(&large(Downlink::Sparse), ROUNDS, &RESTORE_STAGES[3..4]);
 }
 
 #[test]
-fn a_sparse_run_with_momentum_takes_every_fault_at_every_stage() {
+fn a_sparse_run_with_momentum_survives_every_fault_at_every_stage() {
     check_all_faults(&with_momentum(large(Downlink::Sparse)), ROUNDS, &RESTORE_STAGES);
 }
 
@@ -174,7 +174,7 @@ fn a_compressed_model_survives_every_fault_at_every_stage() {
 }
 
 #[test]
-fn a_worker_that_waits_for_the_others_may_be_struck_as_well() {
+fn a_worker_may_fail_while_it_waits_for_the_others() {
     let setup = large(Downlink::Sparse);
     let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
     // Each gets the last frame that worker 0 has heard.
@@ -207,7 +207,7 @@ fn a_worker_that_waits_for_the_others_may_be_struck_as_well() {
 }
 
 #[test]
-fn a_configuration_lost_three_times_is_no_reboot() {
+fn a_configuration_lost_three_times_is_not_a_restart() {
     let mut left = 3;
     let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
         if request.stage == Stage::Configure && left > 0 {
@@ -220,9 +220,9 @@ fn a_configuration_lost_three_times_is_no_reboot() {
     assert_eq!((bench.faults, bench.host.reboots(0), bench.host.reboots(1)), (3, 0, 0));
 }
 
-/// It opens a session of the right number that is empty.
+/// It opens an empty session with the right number.
 #[test]
-fn a_configuration_that_arrives_after_a_reboot_is_found_out() {
+fn a_configuration_that_arrives_after_a_restart_is_detected() {
     let undisturbed = Bench::new(setup(5, 2)).run(ROUNDS);
     for (stage, round) in [
         (Stage::Probe, None),

@@ -70,8 +70,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Opens links for a run, and injects the faults of `line` in addition to their own; `places` names their ends for the
-    /// user.
+    /// Opens links for a run, and injects the faults of `line` in addition to their own; `places` names their ends
+    /// for the user.
     ///
     /// # Errors
     /// If a link cannot be opened.
@@ -160,8 +160,8 @@ impl Driver {
         }
     }
 
-    /// Waits for bytes or the next time-out and handles received events, up to a limit: a board may send faster than they
-    /// are handled.
+    /// Waits for bytes or the next time-out and handles received events, up to a limit: a board may send faster than
+    /// they are handled.
     fn receive(&mut self) {
         let now = self.now();
         let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);

@@ -152,8 +152,8 @@ impl FaultInjector {
         }
     }
 
-    /// Like [`pass`](Self::pass), for a stream cut into arbitrary pieces. A frame ends at a zero, or at the maximum length
-    /// of a frame where no zero comes.
+    /// Like [`pass`](Self::pass), for a stream cut into arbitrary pieces. A frame ends at a zero, or at the maximum
+    /// length of a frame where no zero comes.
     pub fn pass_stream(&mut self, bytes: &[u8], mut deliver: impl FnMut(Vec<u8>)) {
         for &byte in bytes {
             self.begun.push(byte);

@@ -1,7 +1,7 @@
 //! Workers, links and time in one process: the real machines on a modelled wire.
 //!
-//! Worker library and frames are those of real boards. The line (baud rate, latency, faults) and time are modelled; time
-//! jumps to the next event. A seed determines the run.
+//! Worker library and frames are those of real boards. The line (baud rate, latency, faults) and time are modelled;
+//! time jumps to the next event. A seed determines the run.
 
 mod board;
 mod wire;
@@ -129,8 +129,8 @@ impl<B: SimulatedBoard> Simulation<B> {
         self.wiring.iter().position(|&other| other == board).expect("every board is on a link")
     }
 
-    /// Exchanges the cables of two boards at the host. Bytes on their way still arrive, possibly with the two parts of a
-    /// frame on different links.
+    /// Exchanges the cables of two boards at the host. Bytes on their way still arrive, possibly with the two parts
+    /// of a frame on different links.
     pub fn exchange(&mut self, one: usize, other: usize) {
         let (one, other) = (self.link(one), self.link(other));
         self.wiring.swap(one, other);

@@ -1,4 +1,4 @@
-//! An aggregator with two workers: one does what it should, the other one says whatever harms.
+//! An aggregator with an honest worker and a dishonest one.
 
 use crate::frames::{answers, frame, framed, unchecked_payload};
 use arbitrary::{Result, Unstructured};
@@ -19,18 +19,18 @@ use smidgen_protocol::shard::{Header, Width};
 use smidgen_protocol::sparse::Encoder;
 use std::time::Duration;
 
-/// Indices of the two.
+/// Indices of the workers.
 const LIAR: usize = 0;
 const HONEST: usize = 1;
 const SESSION: u32 = 7;
 const DIMENSION: u32 = 10;
-/// What happens in one run.
+/// Maximum number of events in one run.
 const EVENTS_MAX: usize = 300;
-/// So many questions are out at most before an answer or a timeout: one to each worker, and one more when a round closes.
-const QUESTIONS_MAX: usize = 4;
+/// Maximum number of requests before an answer or a time-out: one per worker, and one more when a round closes.
+const REQUESTS_MAX: usize = 4;
 
-/// A run in which one worker lies. The host does not panic and explains every byte; the honest worker's state is what the
-/// host thinks it is, and it is not blamed.
+/// A run with a dishonest worker. The host does not panic and counts every byte; its mirror equals the honest worker's
+/// state, and the honest worker is not blamed.
 pub fn aggregator(input: &[u8]) {
     let mut u = Unstructured::new(input);
     if let Ok(mut bench) = Bench::new(&mut u) {
@@ -46,9 +46,9 @@ pub fn aggregator(input: &[u8]) {
 pub(super) struct Bench {
     host: Aggregator,
     workers: [Worker<Vec<u64>>; 2],
-    /// Bytes that each sent.
+    /// Bytes sent per worker.
     sent: [u64; 2],
-    /// The last question to the liar, and what an honest worker would answer.
+    /// The last request to the dishonest worker, and an honest worker's answer.
     question: Vec<u8>,
     answer: Vec<u8>,
     now: Duration,
@@ -77,7 +77,7 @@ impl Bench {
         })
     }
 
-    /// The state of a run without lies behind so many closed rounds.
+    /// The state of a run of honest workers after this many closed rounds.
     pub fn closed(rounds: usize) -> Snapshot {
         let mut bench = Self::new(&mut Unstructured::new(&[])).expect("a setup");
         let mut closed = 0;
@@ -98,7 +98,7 @@ impl Bench {
         }
     }
 
-    /// Lets one thing happen; whether the run goes on.
+    /// Draws one event. Returns whether the run continues.
     fn happen(&mut self, u: &mut Unstructured) -> Result<bool> {
         while let Some(event) = self.host.poll_event() {
             if !self.take(&event, u)? {
@@ -132,7 +132,7 @@ impl Bench {
         Ok(true)
     }
 
-    /// Takes note of an event; whether the run goes on.
+    /// Handles an event. Returns whether the run continues.
     fn take(&mut self, event: &Event, u: &mut Unstructured) -> Result<bool> {
         match event {
             Event::Closed(_) => {
@@ -146,7 +146,7 @@ impl Bench {
                 Ok(true)
             }
             Event::Failed(failure) => {
-                // Of two with one identity nobody knows who lies.
+                // Of two boards with one identity, either may be the dishonest one.
                 let twins = matches!(failure.reason, Reason::SameIdentity(LIAR));
                 assert!(failure.worker == LIAR || twins, "{failure}");
                 Ok(false)
@@ -160,7 +160,7 @@ impl Bench {
         }
     }
 
-    /// Lets the host ask. The honest worker answers at once; the liar knows what it should answer.
+    /// Sends the host's requests. The honest worker answers at once; the correct answer of the other one is kept.
     fn ask(&mut self) {
         let mut out = [0; FRAME_LEN_MAX];
         let mut questions = 0;
@@ -172,11 +172,11 @@ impl Bench {
             }
             (self.question, self.answer) = (out[..len].to_vec(), answer);
             questions += 1;
-            assert!(questions <= QUESTIONS_MAX, "a silent worker is not asked without end");
+            assert!(questions <= REQUESTS_MAX, "requests to a silent worker are bounded");
         }
     }
 
-    /// Puts bytes before the host, which must leave the other worker alone and explain every one.
+    /// Delivers bytes to the host, which must count all of them and leave the other worker unaffected.
     fn arrive(&mut self, worker: usize, bytes: &[u8]) {
         let other = 1 - worker;
         let of_other = |host: &Aggregator| {
@@ -193,7 +193,7 @@ impl Bench {
         assert_eq!(explained, self.sent[worker], "every byte is explained");
     }
 
-    /// A correct frame of the liar, mostly close to what it is asked.
+    /// A valid frame of the dishonest worker, mostly close to the requested answer.
     fn forge(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
         let question = match &self.question[..] {
             [] => vec![],
@@ -225,7 +225,7 @@ impl Bench {
         Ok(frame(|out| message.emit(&body, &context, out)))
     }
 
-    /// The body of an update: any bytes, or entries as the round packs them, some too many or out of range.
+    /// The body of an update: any bytes, or entries as the round packs them, possibly too many or out of range.
     fn body(&self, u: &mut Unstructured, round: u32, from: u32) -> Result<Vec<u8>> {
         if u.ratio(1, 4)? {
             let len = u.int_in_range(0..=40)?;
@@ -253,7 +253,7 @@ impl Bench {
     }
 }
 
-/// A run of some kind.
+/// The setup of a run of any kind.
 fn setup(u: &mut Unstructured) -> Result<Setup> {
     let compressor = *u.choose(&Compressor::all(1))?;
     let eta = smidgen_protocol::vector::Ratio { mantissa: 1 << 30, exponent: 31 };
@@ -353,7 +353,7 @@ fn refusal(u: &mut Unstructured) -> Result<Refusal> {
     Ok(*u.choose(&[memory, Refusal::Objective, Refusal::Data, Refusal::Configuration])?)
 }
 
-/// A correct frame with any payload in one of the contexts.
+/// A valid frame with any payload in one of the contexts.
 fn any(u: &mut Unstructured, contexts: &[Context]) -> Result<Vec<u8>> {
     let context = u.choose(contexts)?;
     let len = u.int_in_range(0..=60)?;

@@ -1,14 +1,14 @@
-//! Checkpoints: files that may have been damaged, and files whose check was mended afterwards.
+//! Checkpoints: damaged files, and files with a corrected checksum.
 
 use super::aggregator::Bench;
 use crc::{CRC_64_XZ, Crc};
 use smidgen::record::checkpoint::Checkpoint;
 use smidgen::record::{Cost, WorkerTimes};
 
-/// Length of the check at the end of a file.
+/// Length of the checksum at the end of a file.
 const CHECK_LEN: usize = 8;
 
-/// A file, as it is and with its check mended: what can be read is written as the same state again.
+/// A file, as it is and with a corrected checksum: a state that can be read is written as the same bytes again.
 pub fn checkpoint(input: &[u8]) {
     let _ = Checkpoint::from_bytes(input);
     let content = &input[..input.len().saturating_sub(CHECK_LEN)];
@@ -19,7 +19,7 @@ pub fn checkpoint(input: &[u8]) {
     assert_eq!(again.to_bytes(), checkpoint.to_bytes());
 }
 
-/// A file of a run behind its first rounds.
+/// A file of a run after its first rounds.
 pub fn seed(rounds: usize) -> Vec<u8> {
     let snapshot = Bench::closed(rounds);
     let (arguments, folder) = (vec!["simulate".into()], "/".into());

@@ -1,4 +1,4 @@
-//! What a fuzzer begins with: the golden vectors of the wire format, and small files of every kind.
+//! Seed inputs of the fuzz targets: the golden vectors of the wire format, and small files of every kind.
 
 use super::checkpoint;
 use super::wire::PACKING_LEN;
@@ -37,7 +37,7 @@ pub fn payloads() -> Vec<Vec<u8>> {
     named("down.").chain(named("up.")).collect()
 }
 
-/// Bodies behind the numbers that both sides know.
+/// Bodies, after the numbers that both sides know.
 pub fn bodies() -> Vec<Vec<u8>> {
     let packings: [[u8; PACKING_LEN]; 5] = [
         [64, 0, 4, 0, 7, 0, 0, 0],
@@ -53,12 +53,12 @@ pub fn bodies() -> Vec<Vec<u8>> {
     packings.into_iter().flat_map(packed).collect()
 }
 
-/// Shards, and what a shard is drawn from.
+/// Shards, and bytes from which a shard is drawn.
 pub fn shards() -> Vec<Vec<u8>> {
     named("shard.").chain(sequences()).collect()
 }
 
-/// What sequences are drawn from: any bytes, of some lengths.
+/// Bytes of several lengths, from which sequences of events are drawn.
 pub fn sequences() -> Vec<Vec<u8>> {
     let mut draws = Draws::new(1);
     let mut bytes = |len| (0..len).map(|_| draws.below(256) as u8).collect();
@@ -99,7 +99,7 @@ pub fn records() -> Vec<Vec<u8>> {
 /// The files of a short run, a zero byte between two.
 const RUN: &[u8] = include_bytes!("run.records");
 
-/// Changes a seed as a fuzzer does.
+/// Mutates a seed.
 pub fn mutate(seed: &mut Vec<u8>, other: &[u8], draws: &mut Draws) {
     for _ in 0..=draws.below(6) {
         let place = draws.below(seed.len() as u32 + 1) as usize;

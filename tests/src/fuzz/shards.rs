@@ -13,7 +13,7 @@ const SIDE_MAX: u32 = 9;
 /// The largest number of hidden units, one more than a perceptron may have.
 const HIDDEN_MAX: usize = 65;
 
-/// A shard, a model, exponents: what an objective lets pass, it can evaluate, and nothing leaves its range.
+/// A shard, a model, exponents: an objective can evaluate every shard that it accepts, and no value leaves its range.
 pub fn shard(input: &[u8]) {
     let _ = evaluate(&mut Unstructured::new(input));
 }
@@ -23,7 +23,7 @@ fn evaluate(u: &mut Unstructured) -> Result<()> {
     let (data, dimension) = draw(u, objective.name)?;
     let words = aligned(&data);
     let data = &bytemuck::cast_slice(&words)[..data.len()];
-    // What a shard says of itself can be read, good or not.
+    // The header of a shard can be read, valid or not.
     let checked = Shard::open(data).map(|shard| shard.check());
     if !(objective.check)(data, dimension) {
         return Ok(());
@@ -59,7 +59,7 @@ fn mantissa_of(u: &mut Unstructured) -> Result<i32> {
     Ok(mantissa.clamp(-MANTISSA_MAX, MANTISSA_MAX) >> u.int_in_range(0..=31)?)
 }
 
-/// Any ratio, or one of the size that a host computes.
+/// Any ratio, or one of a magnitude that a host computes.
 pub fn ratio(u: &mut Unstructured) -> Result<Ratio> {
     let mantissa: i32 = u.arbitrary()?;
     Ok(match u.ratio(3, 4)? {
@@ -68,7 +68,7 @@ pub fn ratio(u: &mut Unstructured) -> Result<Ratio> {
     })
 }
 
-/// The bytes of a shard, mostly a good one, and the dimension of the model of an objective on it.
+/// The bytes of a shard, mostly a valid one, and the dimension of an objective's model for it.
 pub fn draw(u: &mut Unstructured, objective: &str) -> Result<(Vec<u8>, usize)> {
     let header = header(u)?;
     let dimension = dimension(u, objective, &header)?;
@@ -114,7 +114,7 @@ fn dimension(u: &mut Unstructured, objective: &str, header: &Header) -> Result<u
     })
 }
 
-/// Makes counts, indices and labels of a shard what they must be.
+/// Makes counts, indices and labels of a shard valid.
 fn mend(header: &Header, data: &mut [u8]) {
     let at = header.sections().expect("there are sections");
     if header.sparse {

@@ -12,15 +12,15 @@ use std::path::Path;
 use tempfile::TempDir;
 
 thread_local! {
-    /// Where files lie that must be files.
+    /// Folder for inputs that must be files.
     static FOLDER: LazyCell<TempDir> =
         LazyCell::new(|| tempfile::tempdir().expect("a temporary directory"));
 }
 
-/// More rows are not quantised: a fuzzer finds what there is with few.
+/// Maximum number of rows to quantise; more rows find no more bugs.
 const ROWS_MAX: usize = 50;
 
-/// A file in LIBSVM format: what can be read becomes a shard that passes its check.
+/// A file in LIBSVM format: every file that can be read becomes a shard that passes its check.
 pub fn dataset(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for labels in [Labels::Binary, Labels::Classes, Labels::Real] {
@@ -34,7 +34,7 @@ pub fn dataset(input: &[u8]) {
     }
 }
 
-/// A file of options: each is understood, or what is wrong is said with its line.
+/// A file of options: each is accepted, or the error names its line.
 pub fn config(input: &[u8]) {
     FOLDER.with(|folder| {
         let file = folder.path().join("options.toml");
@@ -46,8 +46,8 @@ pub fn config(input: &[u8]) {
     });
 }
 
-/// The files of a run, a zero byte between two: `rounds.jsonl`, `summary.json`, `baseline.jsonl`. What can be read can be
-/// reported.
+/// The files of a run, a zero byte between two: `rounds.jsonl`, `summary.json`, `baseline.jsonl`. Every run that can
+/// be read can be reported.
 pub fn record(input: &[u8]) {
     let mut files = input.splitn(3, |&byte| byte == 0);
     FOLDER.with(|folder| {
@@ -56,7 +56,7 @@ pub fn record(input: &[u8]) {
             let file = folder.join(name);
             match files.next() {
                 Some(bytes) => fs::write(file, bytes).expect("there is room"),
-                // It need not be there.
+                // It may not exist.
                 None => drop(fs::remove_file(file)),
             }
         }

@@ -1,4 +1,4 @@
-//! What arrives on a line, layer by layer: bytes, frames, messages, bodies.
+//! Received data, layer by layer: bytes, frames, messages, bodies.
 
 use crate::frames::{self, frame, framed};
 use smidgen_protocol::counters::Counters;
@@ -7,16 +7,16 @@ use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Deframer, HEAD_LEN_MAX, PAY
 use smidgen_protocol::message::{Down, Up, greeting};
 use smidgen_protocol::sparse::{self, BodyError, Decoder, Encoder, Packing};
 
-/// A stream of bytes; the first one says in which pieces the others arrive.
+/// A stream of bytes; the first byte is the length of the pieces in which the others arrive.
 ///
-/// Every byte is explained, however the stream is cut, and what passes its check survives another journey.
+/// Every byte is counted, however the stream is cut, and a valid payload survives another frame.
 pub fn deframer(input: &[u8]) {
     let Some((&piece, stream)) = input.split_first() else { return };
     let pieces = deframe(stream, usize::from(piece).max(1));
     assert_eq!(pieces, deframe(stream, stream.len().max(1)), "pieces make no difference");
 }
 
-/// What a deframer makes of a stream: its counters, and a digest of its frames.
+/// Deframes a stream; returns the counters and a digest of the frames.
 fn deframe(stream: &[u8], piece: usize) -> (Counters, u64) {
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
     let mut frames = Transcript::default();
@@ -37,17 +37,17 @@ fn deframe(stream: &[u8], piece: usize) -> (Counters, u64) {
     (counters, frames.value())
 }
 
-/// The payload of a frame is that of the frame which is written for it.
+/// Asserts that a payload survives a frame.
 fn travels_again(payload: &[u8]) {
     assert_eq!(received(&framed(&Context::SETUP, payload)), payload);
 }
 
-/// The payload of one good frame.
+/// The payload of a valid frame.
 fn received(wire: &[u8]) -> Vec<u8> {
     frames::payload(wire, &Context::SETUP).expect("a valid frame")
 }
 
-/// The payload of a good frame, down and up: what can be parsed can be sent, and says the same again.
+/// The payload of a valid frame, down and up: every message that can be parsed can be sent, and is parsed as the same.
 pub fn message(payload: &[u8]) {
     let payload = &payload[..payload.len().min(PAYLOAD_LEN_MAX)];
     greeting(payload);
@@ -70,13 +70,14 @@ fn can_be_sent(payload: &[u8], body: &[u8]) -> bool {
     body.is_empty() || payload.len() - body.len() <= HEAD_LEN_MAX
 }
 
-/// Larger dimensions take time to no purpose.
+/// Maximum dimension; larger ones take more time and find no more bugs.
 const DIMENSION_MAX: u16 = 4097;
 
-/// Length of what [`body`] takes from its input before the body.
+/// Length of the numbers before the body in the input of [`body`].
 pub const PACKING_LEN: usize = 8;
 
-/// A body behind the numbers that both sides know: a good one is what an encoder writes, bit for bit, and can be applied.
+/// A body, after the numbers that both sides know. A valid body is what an encoder writes, bit for bit, and can be
+/// applied.
 pub fn body(input: &[u8]) {
     let Some((&[d0, d1, k0, k1, bits, from0, from1, described], body)) = input.split_first_chunk()
     else {

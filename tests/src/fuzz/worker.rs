@@ -1,4 +1,4 @@
-//! A worker on a line that brings anything: what a host says, noise, the end of the power.
+//! A worker that receives anything: messages of a host, noise, damaged frames, power cuts.
 
 use super::shards;
 use crate::flash::{DATA_PAGES, Flash, PAGES};
@@ -19,14 +19,14 @@ use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
 
 /// Words of memory: enough for small problems, too little for some.
 const MEMORY_LEN: usize = 2048;
-/// What happens to one worker.
+/// Maximum number of events for one worker.
 const EVENTS_MAX: usize = 200;
 const IDENTITY: u64 = 0x1234;
 const SESSION: u32 = 7;
 const ADDRESS: u16 = 1;
 
-/// A sequence of events. The worker does not panic, explains every byte, changes nothing for a frame that it rejects,
-/// answers in frames that the host takes, and holds the estimator that its updates make.
+/// A sequence of events. The worker does not panic, counts every byte, changes nothing for a frame that it rejects,
+/// answers with valid frames, and holds the estimator that its updates define.
 pub fn worker(input: &[u8]) {
     let mut u = Unstructured::new(input);
     if let Ok(mut bench) = Bench::new(&mut u) {
@@ -38,7 +38,7 @@ pub fn worker(input: &[u8]) {
     }
 }
 
-/// How far the host by hand got.
+/// Progress of the scripted host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Configure,
@@ -50,7 +50,7 @@ enum Stage {
 
 struct Bench {
     worker: Worker<Vec<u64>>,
-    /// What it has of earlier starts.
+    /// The journal, which survives restarts.
     journal: FlashJournal<Flash>,
     /// Bytes since the worker was started.
     sent: u64,
@@ -59,9 +59,9 @@ struct Bench {
     held: usize,
     stage: Stage,
     ticket: u16,
-    /// The round that the worker is in, if the host got it there.
+    /// The round of the worker, if it is in one.
     round: u32,
-    /// The configuration that the worker took last, and the one that it has acknowledged.
+    /// The latest configuration that the worker accepted, and the one that it has acknowledged.
     asked: Option<Configure<'static>>,
     session: Option<Configure<'static>>,
     last: Vec<u8>,
@@ -87,7 +87,7 @@ impl Bench {
         })
     }
 
-    /// Lets one thing happen.
+    /// Draws one event.
     fn happen(&mut self, u: &mut Unstructured) -> Result<()> {
         match u.int_in_range(0..=15)? {
             0 => {
@@ -98,7 +98,7 @@ impl Bench {
             1 => {
                 let (context, payload) = (self.context(u)?, payload(u)?);
                 if self.send(u, framed(&context, payload))? {
-                    // Whatever it was: what follows from it is not followed.
+                    // The message is unknown, so its effects are not tracked.
                     (self.asked, self.session) = (None, None);
                 }
             }
@@ -131,7 +131,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The host says what it would say next.
+    /// Sends the next message of a correct host.
     fn go_on(&mut self, u: &mut Unstructured) -> Result<()> {
         let ticket = self.ticket.wrapping_add(1);
         let (message, body) = match self.stage {
@@ -152,7 +152,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A message of any kind, mostly one that could be meant.
+    /// A message of any kind, mostly a plausible one.
     fn message(&self, u: &mut Unstructured) -> Result<Down<'static>> {
         let ticket = self.ticket.wrapping_add(match u.int_in_range(0..=3)? {
             0 => 0,
@@ -188,7 +188,7 @@ impl Bench {
         if u.arbitrary()? { self.described(u) } else { Ok(payload(u)?.to_vec()) }
     }
 
-    /// A body that describes itself, for some coordinates of the model.
+    /// A described body for some coordinates of the model.
     fn described(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
         let mut body = [0; BODY_LEN_MAX];
         let dimension = self.configure.dimension;
@@ -206,7 +206,7 @@ impl Bench {
         Ok(body[..len].to_vec())
     }
 
-    /// A context of the session and round that are open, of the next round, or any.
+    /// The context of the open session and round, of the next round, or any.
     fn context(&self, u: &mut Unstructured) -> Result<Context> {
         Ok(match u.int_in_range(0..=3)? {
             0 => Context::SETUP,
@@ -220,7 +220,7 @@ impl Bench {
         })
     }
 
-    /// Says a message in the context that it belongs to, and notes what the worker took.
+    /// Sends a message in its context, and notes whether the worker accepted it.
     fn say(&mut self, u: &mut Unstructured, message: &Down<'static>, body: &[u8]) -> Result<()> {
         let round = match message {
             Down::Round { .. } | Down::Paced { .. } => self.round.wrapping_add(1),
@@ -239,7 +239,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Notes what a message that the worker took means.
+    /// Notes the effects of a message that the worker accepted.
     fn taken(&mut self, message: &Down<'static>, body: &[u8]) {
         self.ticket = message.ticket().unwrap_or(self.ticket);
         match *message {
@@ -261,20 +261,20 @@ impl Bench {
         }
     }
 
-    /// Sends a frame; whether the worker took it.
+    /// Sends a frame. Returns whether the worker accepted it.
     fn send(&mut self, u: &mut Unstructured, wire: Vec<u8>) -> Result<bool> {
         self.last.clone_from(&wire);
         self.deliver(u, &wire)
     }
 
-    /// Puts bytes on the line, in pieces; whether a frame was taken.
+    /// Sends bytes in pieces. Returns whether a frame was accepted.
     fn deliver(&mut self, u: &mut Unstructured, bytes: &[u8]) -> Result<bool> {
         let before = (self.worker.counters().accepted, self.state());
         let piece = if u.ratio(1, 8)? { u.int_in_range(1..=64)? } else { FRAME_LEN_MAX };
         bytes.chunks(piece).for_each(|piece| self.worker.receive(piece));
         self.sent += bytes.len() as u64;
         let explained = self.worker.counters().bytes() + self.worker.pending() as u64;
-        assert_eq!(explained, self.sent, "every byte is explained");
+        assert_eq!(explained, self.sent, "every byte is counted");
         let taken = self.worker.counters().accepted != before.0;
         assert!(taken || self.state() == before.1, "a rejected frame changes nothing");
         Ok(taken)
@@ -284,7 +284,7 @@ impl Bench {
         self.worker.state().map(|(x, g_i)| (x.to_vec(), g_i.to_vec()))
     }
 
-    /// What the body of a worker does; looks at what it says.
+    /// Runs the main loop of a board once, and checks the answers.
     fn serve(&mut self) {
         let mut spoken = self.spoken();
         let before = self.state();
@@ -308,7 +308,7 @@ impl Bench {
         }
     }
 
-    /// Whether a frame is an update of the round that is open.
+    /// Returns whether a frame is an update of the open round.
     fn is_update(&self, wire: &[u8]) -> bool {
         let session = self.session.unwrap_or(self.configure);
         let context = Context { worker: session.worker, ..Context::downlink(session.session) };
@@ -316,14 +316,14 @@ impl Bench {
             .is_some_and(|payload| Up::parse(&payload).is_ok_and(|(up, _)| up.is_of_round()))
     }
 
-    /// The frames that the worker sends: at most an answer outside the session and one inside.
+    /// The frames that the worker sends: at most one answer outside the session and one inside.
     fn spoken(&mut self) -> Vec<Vec<u8>> {
         let spoken = transmitted(&mut self.worker);
-        assert!(spoken.len() <= 2, "a worker answers and says no more");
+        assert!(spoken.len() <= 2, "a worker sends nothing but answers");
         spoken
     }
 
-    /// Applies an update to the mirror, all parts of it, and compares.
+    /// Applies all parts of an update to the mirror, and compares.
     fn follow(&mut self, configure: &Configure, mut mirror: Vec<i32>, mut spoken: Vec<Vec<u8>>) {
         let Configure { dimension, init, session, worker, .. } = *configure;
         let budget = init.budget(self.round, dimension, configure.budget());
@@ -345,7 +345,7 @@ impl Bench {
                 if matches!(message, Up::Anew { .. }) {
                     mirror.fill(0);
                 }
-                // Signs are those of all coordinates, and K should be as many.
+                // Such an update holds all coordinates, whatever K is.
                 let all = budget.compressor.sends_all_coordinates();
                 let k = if all { dimension } else { budget.k };
                 assert!(entries.len() <= k as usize, "an update holds no more than it may");
@@ -370,7 +370,7 @@ fn start(flash: Flash) -> (Worker<Vec<u64>>, FlashJournal<Flash>) {
     (Worker::new::<Objectives>(board, memory), journal)
 }
 
-/// Whether a frame says that the worker is in the session of this configuration.
+/// Returns whether a frame acknowledges this configuration.
 fn acknowledges(wire: &[u8], configure: &Configure) -> bool {
     let context = Context { worker: configure.worker, ..Context::downlink(configure.session) };
     let payload = frames::payload(wire, &context);
@@ -378,7 +378,7 @@ fn acknowledges(wire: &[u8], configure: &Configure) -> bool {
     payload.is_some_and(|payload| Up::parse(&payload) == Ok((ack, &[])))
 }
 
-/// Any bytes, no more than a payload has.
+/// Any bytes, at most as many as a payload has.
 fn payload<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
     let len = u.arbitrary_len::<u8>()?.min(if u.ratio(7, 8)? { 40 } else { PAYLOAD_LEN_MAX - 24 });
     u.bytes(len)
@@ -396,7 +396,7 @@ fn exponents(u: &mut Unstructured) -> Result<Exponents> {
     })
 }
 
-/// A part in a run of any kind, and its data.
+/// A configuration of any kind, and its data.
 fn configuration(u: &mut Unstructured) -> Result<(Configure<'static>, Vec<u8>)> {
     let objective = u.choose(Objectives::ALL)?.name;
     let (data, dimension) = shards::draw(u, objective)?;

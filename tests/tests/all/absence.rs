@@ -1,4 +1,4 @@
-//! Boards that are slow, silent or wrong do not stop the others, and find their way back.
+//! Slow, silent or faulty boards do not stop the others, and are readmitted.
 
 use smidgen::options::Downlink;
 use smidgen::record::RoundRecord;
@@ -10,17 +10,17 @@ use std::time::Duration;
 
 const SKIP: &str = "--dataset digits --workers 4 --k 4 --rounds 600 --absent skip=0.2";
 
-/// What a run told of its workers.
+/// The events of a run about its workers.
 #[derive(Debug, Default, PartialEq)]
 struct Story {
     left_out: Vec<(usize, Option<Reason>)>,
     back: Vec<usize>,
-    /// How many were missing in each round.
+    /// Number of excluded workers per round.
     absent: Vec<u32>,
     transcripts: Vec<u64>,
 }
 
-/// Runs to the end, every worker that is there having confirmed its state.
+/// Runs to the end, where every present worker confirms its state.
 fn tell(world: &mut FaultySimulation, rounds: u32) -> Story {
     let mut story = Story::default();
     loop {
@@ -44,7 +44,7 @@ fn tell(world: &mut FaultySimulation, rounds: u32) -> Story {
     }
 }
 
-/// A run with a fault of worker 2 after a hundred rounds or so.
+/// A run with a fault of worker 2 after about a hundred rounds.
 fn struck(options: &str, fault: Fault) -> (FaultySimulation, Story) {
     let experiment = experiment(options);
     let mut world = FaultySimulation::new(&experiment);
@@ -53,7 +53,7 @@ fn struck(options: &str, fault: Fault) -> (FaultySimulation, Story) {
     (world, story)
 }
 
-/// The host's copies are what the workers hold.
+/// Asserts that the host's mirrors are what the workers hold.
 fn assert_agreed(world: &mut FaultySimulation, workers: &[usize]) {
     for &worker in workers {
         let (x, g_i) = world.worker(worker).state().expect("it is in the run");
@@ -65,7 +65,7 @@ fn assert_agreed(world: &mut FaultySimulation, workers: &[usize]) {
 }
 
 #[test]
-fn a_pulled_link_costs_only_its_own_rounds() {
+fn an_unplugged_link_costs_only_its_own_rounds() {
     for downlink in each::<Downlink>("--downlink") {
         let options = format!("{SKIP} {downlink}");
         let (mut world, story) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
@@ -80,7 +80,7 @@ fn a_pulled_link_costs_only_its_own_rounds() {
 }
 
 #[test]
-fn a_board_that_never_comes_back_is_missing_to_the_end() {
+fn a_board_that_never_returns_stays_excluded() {
     let (mut world, story) = struck(SKIP, Fault::Unplug(Duration::from_secs(100_000)));
     assert_eq!((&story.left_out[..], story.back.len()), (&[(2, None)][..], 0));
     assert_eq!(story.absent.last(), Some(&1));
@@ -88,7 +88,7 @@ fn a_board_that_never_comes_back_is_missing_to_the_end() {
 }
 
 #[test]
-fn a_board_that_became_slow_is_left_out_when_too_late() {
+fn a_slowed_board_is_excluded_when_it_is_late() {
     let (_, story) = struck(SKIP, Fault::Slow(Duration::from_millis(700)));
     assert!(story.left_out.len() > 1 && story.back.len() > 1, "{story:?}");
     let missed = story.absent.iter().filter(|&&absent| absent == 1).count();
@@ -96,17 +96,17 @@ fn a_board_that_became_slow_is_left_out_when_too_late() {
 }
 
 #[test]
-fn who_is_not_missed_changes_nothing() {
+fn skip_changes_nothing_while_all_boards_answer() {
     let rounds = |options: &str| -> Vec<RoundRecord> { simulated(&experiment(options)) };
     let (skip, wait) = (rounds(SKIP), rounds(SKIP.split(" --absent").next().expect("a part")));
     assert_eq!(transcripts(&skip), transcripts(&wait));
-    // A fault that is made good in time is no absence.
+    // A retransmission in time excludes no worker.
     let lossy = rounds(&format!("{} --faults loss=0.05", SKIP.replace("0.2", "5")));
     assert_eq!(transcripts(&lossy), transcripts(&wait));
 }
 
 #[test]
-fn the_loss_still_falls_when_a_quarter_of_the_boards_is_away() {
+fn the_loss_falls_without_a_quarter_of_the_boards() {
     let options = format!("{SKIP} --step auto");
     let experiment = experiment(&options);
     let objective = experiment.objective();

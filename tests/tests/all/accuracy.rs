@@ -1,14 +1,14 @@
-//! Digits in ten classes on eight workers: the test accuracy of a float program, with a count of the bytes.
+//! Digits in ten classes on eight workers: test accuracy as that of a float program, within a limit of bytes.
 
 use smidgen::problem::dataset::{Dataset, Labels};
 use smidgen::world::World;
 use smidgen_tests::classifier::{Classifier, rows};
 use smidgen_tests::conformance::{experiment, run, simulation};
 
-/// Rows that nobody trains on; the last ones, by other writers than the first.
+/// Test rows: the last ones, by other writers than the first.
 const TEST_ROWS: usize = 300;
 
-/// What the float program reaches in so many steps of gradient descent.
+/// The accuracy of the float program after this many steps of gradient descent.
 fn float(sizes: &[usize], gamma: f64, steps: usize) -> f64 {
     let digits = Dataset::load_with("digits", Labels::Classes).expect("the set is bundled");
     let (training, test) = digits.hold_out(TEST_ROWS).expect("there are more rows");

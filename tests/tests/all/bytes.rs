@@ -1,9 +1,9 @@
-//! What all this is for: the bytes on all lines, both ways, until ‖∇f(x)‖² ≤ 1e-5 on digits with eight workers.
+//! The main figure: bytes on all lines, both ways, until ‖∇f(x)‖² ≤ 1e-5 on digits with eight workers.
 
 use smidgen::record::RoundRecord;
 use smidgen_tests::conformance::{experiment, simulated};
 
-/// All wire bytes of all rounds; none if the target was not reached in `rounds` rounds.
+/// All wire bytes of all rounds; `None` if the target was not reached in `rounds` rounds.
 fn bytes(options: &str, rounds: u32) -> Option<u64> {
     let all = format!("--workers 8 --target 1e-5 --rounds {rounds} {options}");
     let records = simulated(&experiment(&all));
@@ -12,8 +12,8 @@ fn bytes(options: &str, rounds: u32) -> Option<u64> {
     (last? <= 1e-5).then(|| records.iter().map(wire).sum())
 }
 
-/// Against the best of fixed steps, which gradient descent does not know beforehand: 1/L is 0.38, and from 2.75 on it
-/// swings.
+/// Compared with the best fixed step, which is not known beforehand: 1/L is 0.38, and from 2.75 on gradient descent
+/// oscillates.
 #[test]
 fn ef21_needs_a_twentieth_of_gradient_descents_bytes() {
     let steps = [1.0, 2.0, 2.4, 2.6, 2.65, 2.7, 2.75, 2.9, 4.0];

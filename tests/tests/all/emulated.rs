@@ -1,4 +1,4 @@
-//! The rung of emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
+//! Emulated boards: the images for real boards give the transcripts of simulation, bit for bit.
 
 use smidgen::boards::board::BOARDS;
 use smidgen::options::{Compressor, Downlink, Method};
@@ -32,7 +32,7 @@ fn all_boards_conform_in_one_run() {
     assert_conforms(&options, &boards, "all_boards_conform_in_one_run");
 }
 
-/// Boards keep their power from method to method: each run is a session of its own.
+/// Boards keep running from method to method: each run is a session of its own.
 #[test]
 fn the_family_on_two_boards() {
     let test = "the_family_on_two_boards";
@@ -70,12 +70,12 @@ fn the_family_on_two_boards() {
 
 #[test]
 fn a_dense_downlink_in_many_frames() {
-    // 64 values of 32 bits take more than one frame with what is around them, 4096 bytes of data take nine.
+    // 64 values of 32 bits take more than one frame, 4096 bytes of data take nine.
     let options = "--dataset digits --init full --value-bits 32 --k 64 --downlink dense --rounds 5";
     assert_conforms(options, &["mps2-m3"; 4], "a_dense_downlink_in_many_frames");
 }
 
-/// The bytes that are sent again after `strike` has befallen the second of four micro:bits, down and up.
+/// The bytes that are sent again, down and up, after `strike` on the second of four micro:bits.
 fn restoration(
     test: &str,
     options: &str,
@@ -98,10 +98,10 @@ fn restoration(
     (struck.0, struck.1 - again(&rounds[19]).1)
 }
 
-/// A reset leaves alone what the board wrote to its flash; an emulator that is started anew has an empty one.
+/// A reset keeps the content of the flash; a restarted emulator has an empty one.
 #[test]
-fn a_microbit_that_is_reset_has_its_data_still() {
-    let test = "a_microbit_that_is_reset_has_its_data_still";
+fn a_microbit_that_is_reset_keeps_its_data() {
+    let test = "a_microbit_that_is_reset_keeps_its_data";
     let Some(emulators) = start(&["microbit"], test) else { return };
     drop(emulators);
     let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
@@ -109,13 +109,13 @@ fn a_microbit_that_is_reset_has_its_data_still() {
     let without = restoration(test, FEW_DIGITS, Emulator::restart);
     println!("{data_len} bytes of data; down and up with a journal {with:?}, without {without:?}");
     assert!(with.0 < data_len / 4 && without.0 > data_len);
-    // e_i, which the host does not know, comes back as well: the transcript says so.
+    // e_i, which the host does not know, is restored as well: the transcript proves it.
     restoration(test, &format!("{FEW_DIGITS} --method ef14"), Emulator::reset);
 }
 
 #[test]
-fn a_board_killed_and_started_again_in_the_middle_of_a_run() {
-    let test = "a_board_killed_and_started_again_in_the_middle_of_a_run";
+fn a_board_killed_and_restarted_during_a_run() {
+    let test = "a_board_killed_and_restarted_during_a_run";
     let Some(mut emulators) = start(&["mps2-m3", "stm32f405", "mps2-m4", "mps2-m7"], test) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The targets of the fuzzers on inputs that are always the same: their seeds, and seeds that were changed.
+//! The fuzz targets on fixed inputs: their seeds, and mutated seeds.
 
 use smidgen_protocol::digest::Draws;
 use smidgen_tests::fuzz::corpus::mutate;
@@ -13,7 +13,7 @@ fn run(target: &Target, input: &[u8]) {
     }
 }
 
-/// Runs a target on its seeds and so many changed ones.
+/// Runs a target on its seeds and on `executions` mutated seeds.
 fn fuzz(name: &str, executions: usize) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target");
     let seeds = (target.seeds)();
@@ -22,7 +22,7 @@ fn fuzz(name: &str, executions: usize) {
     let mut draws = Draws::new(1);
     let mut input = seeds[0].clone();
     for _ in 0..executions {
-        // Every other input goes on from the last one, so that changes add up.
+        // Every other input continues from the previous one, so that mutations accumulate.
         if draws.below(2) == 0 {
             input.clone_from(&seeds[draws.below(seeds.len() as u32) as usize]);
         }

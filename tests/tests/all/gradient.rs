@@ -13,7 +13,7 @@ use smidgen_protocol::shard::Width;
 use smidgen_tests::oracle::norm_squared;
 use smidgen_tests::reference::Problem;
 
-/// A vector on the finest grid that holds it with a bit to spare.
+/// A vector on the finest grid that holds it, with a spare bit.
 struct Grid {
     mantissas: Vec<i32>,
     exponent: i8,
@@ -40,7 +40,7 @@ fn exponent(reals: &[f64]) -> i8 {
     29 - max.log2().floor() as i8
 }
 
-/// A model that moves every margin by a few units, however large the features are.
+/// A model that moves every margin by a few units, for features of any magnitude.
 fn model(problem: &Problem) -> Grid {
     let dataset = &problem.dataset;
     let mut max = vec![0.0f64; dataset.dimension()];
@@ -51,7 +51,7 @@ fn model(problem: &Problem) -> Grid {
     Grid::new(&reals.collect::<Vec<_>>())
 }
 
-/// What is compared on which rows.
+/// A comparison, and its rows.
 struct Case<'a> {
     objective: options::Objective,
     penalty: Penalty,
@@ -128,7 +128,7 @@ fn evaluate(
     (loss as f64 / scale(loss_exponent), Grid { mantissas, exponent: gradient_exponent })
 }
 
-/// All objectives on the same images, each with the labels that it takes.
+/// All objectives on the same images, each with its kind of labels.
 #[test]
 fn gradient_of_every_objective() {
     for &objective in options::Objective::ALL {
@@ -145,7 +145,7 @@ fn gradient_of_every_objective() {
     }
 }
 
-/// Over many rounds, minibatches have the mean of all rows, and as much variance as theory counts with.
+/// Over many rounds, minibatches have the mean of all rows and the variance of theory.
 #[test]
 fn minibatches_are_unbiased() {
     const ROUNDS: u16 = 4000;

@@ -1,4 +1,4 @@
-//! What can be read from the images of boards: that no byte can make them panic, and that their stacks suffice.
+//! Static checks of the images of boards: they contain no panic, and their stacks are deep enough.
 
 use smidgen::boards::board::{BOARDS, Board};
 use smidgen::boards::image;

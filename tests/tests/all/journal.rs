@@ -1,4 +1,4 @@
-//! What a board's journal holds whenever its power fails, and what it is worth.
+//! The content of a board's journal after power cuts, and its benefit.
 
 use proptest::prelude::*;
 use smidgen::options::Method;
@@ -21,7 +21,7 @@ const PAGE_ROOM: usize = 1024 - BLOCK_LEN;
 /// The most data that the memory of a micro:bit holds.
 const DATA_LEN_MAX: usize = 12_288;
 
-/// Gives data to a journal, in pieces of so many grains.
+/// Stores data in a journal, in pieces of `grains` blocks.
 fn keep(journal: &mut FlashJournal<Flash>, data: &[u8], grains: usize) {
     let data_id = DataId { checksum: checksum(data), len: data.len() as u32 };
     let len = grains * BLOCK_LEN;
@@ -30,7 +30,7 @@ fn keep(journal: &mut FlashJournal<Flash>, data: &[u8], grains: usize) {
     }
 }
 
-/// The board is restarted: the journal as it then is, and the first bytes of its memory.
+/// Restarts the board. Returns the journal, and the first bytes of its memory.
 fn restart(journal: FlashJournal<Flash>, len: usize) -> (FlashJournal<Flash>, Vec<u8>) {
     let mut flash = journal.close();
     flash.restore_power();
@@ -48,7 +48,7 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn power_that_fails_in_any_word_leaves_the_data_before() {
+fn a_power_cut_at_any_word_leaves_old_or_new_data() {
     let old: Vec<u8> = (0..2500).map(|i| i as u8).collect();
     let new_data: Vec<u8> = (0..2300).map(|i| (i * 7) as u8).collect();
     let mut cuts_that_hurt = 0;
@@ -74,7 +74,7 @@ fn power_that_fails_in_any_word_leaves_the_data_before() {
 
 proptest! {
     #[test]
-    fn the_data_that_were_kept_last_and_wholly_are_found(
+    fn the_latest_complete_data_are_found(
         runs in prop::collection::vec((data(), 1..=CHUNK_LEN_MAX / BLOCK_LEN, prop::option::of(1u64..4000)), 1..12),
     ) {
         let (mut journal, mut last) = (new(), vec![]);
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn abandoned_records_wear_pages_alike_and_leave_the_data(
+    fn incomplete_records_wear_pages_alike_and_keep_the_data(
         old in data(),
         len in 2 * CHUNK_LEN_MAX..6 * 1024,
         loads in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..300),
@@ -161,7 +161,7 @@ proptest! {
         }
         let erasures = journal.flash().erasures().iter().zip(&before).map(|(now, before)| now - before);
         let (total, most) = (erasures.clone().sum::<u64>(), erasures.max().unwrap());
-        // Where the new data may begin, so that they do not reach those before.
+        // Pages at which the new data may begin without overwriting the old data.
         let begins = PAGES - old.len().div_ceil(PAGE_ROOM) - len.div_ceil(PAGE_ROOM) + 1;
         prop_assert!(most <= total / begins as u64 + 1, "{:?}", journal.flash().erasures());
         keep(&mut journal, &new_data, CHUNK_LEN_MAX / BLOCK_LEN);
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn every_load_gets_past_a_page_that_is_worn_out(
+    fn every_load_skips_a_worn_out_page(
         old in data(),
         new_data in prop::collection::vec(1u8.., 1..4 * PAGE_ROOM),
         worn in prop::collection::vec(0..6 * 1024usize, 1..5),
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_worker_alone_kept_is_there_though_pages_are_worn_out(
+    fn local_state_survives_worn_out_pages(
         lens in prop::collection::vec(1..300usize, 1..100),
         worn in prop::collection::vec(0..64 * 1024usize, 1..4),
     ) {
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flash_that_holds_something_else_becomes_a_journal(
+    fn a_flash_with_other_content_becomes_a_journal(
         garbage in prop::collection::vec(any::<u8>(), PAGES * 1024), data in data(),
     ) {
         let mut flash = Flash::new(PAGES);
@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn data_of_which_a_piece_is_missing_are_not_found(data in data(), missing: prop::sample::Index) {
+    fn incomplete_data_are_not_found(data in data(), missing: prop::sample::Index) {
         let mut journal = new();
         let data_id = DataId { checksum: checksum(&data), len: data.len() as u32 };
         let pieces: Vec<_> = (0..).step_by(CHUNK_LEN_MAX).zip(data.chunks(CHUNK_LEN_MAX)).collect();
@@ -237,7 +237,7 @@ proptest! {
 }
 
 #[test]
-fn a_flash_that_takes_nothing_is_tried_once_after_every_start() {
+fn a_dead_flash_is_tried_once_per_start() {
     let mut journal = FlashJournal::open(Flash::new(flash::PAGES), DATA_PAGES, &mut []);
     for page in 0..flash::PAGES {
         (12..16).for_each(|byte| journal.flash().wear_out(page * 1024 + byte));
@@ -259,7 +259,7 @@ fn a_flash_that_takes_nothing_is_tried_once_after_every_start() {
     assert_eq!(journal.flash().erasures(), [2; flash::PAGES]);
 }
 
-/// The transcripts of 20 rounds, of which a worker is restarted once or not at all, and how many bytes of its data it then had.
+/// The transcripts of 20 rounds with at most one restart of a worker, and the bytes of data that it held then.
 fn run(options: &str, journals: bool, restart: Option<Duration>) -> (Vec<u64>, Option<u32>) {
     let options = format!("{options} --workers 4 --rounds 20");
     let mut world = FaultySimulation::new(&experiment(&options));
@@ -299,7 +299,7 @@ fn a_worker_with_a_journal_is_not_sent_its_data_again() {
 }
 
 #[test]
-fn what_a_worker_alone_keeps_outlives_a_restart_at_any_moment() {
+fn local_state_survives_a_restart_at_any_moment() {
     let all = each::<Method>("--method").into_iter();
     let keeps = |options: &String| experiment(options).setup.method.rule.has_local_state();
     let mut methods: Vec<_> = all.filter(keeps).collect();

@@ -1,4 +1,4 @@
-//! Every objective on emulated boards: the images that are flashed give the transcripts of simulation, bit for bit.
+//! Every objective on emulated boards: their images give the transcripts of simulation, bit for bit.
 
 use smidgen::boards::board::BOARDS;
 use smidgen::options::{Objective, Regulariser};

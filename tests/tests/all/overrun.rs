@@ -1,4 +1,4 @@
-//! A board that receives faster than it answers: it counts what its queue had no room for, and goes on.
+//! A board that receives faster than it answers counts the bytes that its queue could not hold, and continues.
 
 use smidgen_protocol::counters::Counters;
 use smidgen_protocol::frame::{Context, Deframer};
@@ -10,12 +10,12 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-/// Questions at once, whose answers are more than a socket holds.
+/// Number of requests at once, whose answers exceed the buffer of a socket.
 const FLOOD_LEN: usize = 2000;
 
-/// The longest that a board may take to answer.
+/// Time-out of an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What follows the last answer to a flood.
+/// Silence after the last answer to a flood.
 const QUIET: Duration = Duration::from_millis(500);
 
 fn hello(echo: u16) -> Vec<u8> {
@@ -23,7 +23,8 @@ fn hello(echo: u16) -> Vec<u8> {
     frame(|out| hello.emit(BROADCAST, &[], &Context::SETUP, out))
 }
 
-/// Reads until a question is answered; returns how often the board says that it lost bytes. None if nothing comes for `patience`.
+/// Reads until a request is answered; returns the number of overruns that the board reports, or `None` after
+/// `patience`.
 fn overruns(line: &mut UnixStream, echo: u16, patience: Duration) -> Option<u32> {
     line.set_read_timeout(Some(patience)).unwrap();
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
@@ -50,19 +51,20 @@ fn overruns(line: &mut UnixStream, echo: u16, patience: Duration) -> Option<u32>
 }
 
 #[test]
-fn a_flooded_board_counts_what_it_lost_and_answers_again() {
-    let test = "a_flooded_board_counts_what_it_lost_and_answers_again";
+fn a_flooded_board_counts_lost_bytes_and_answers_again() {
+    let test = "a_flooded_board_counts_lost_bytes_and_answers_again";
     let Some(emulators) = start(&["microbit"], test) else { return };
     let mut line = UnixStream::connect(emulators[0].socket()).unwrap();
     line.write_all(&hello(1)).unwrap();
     assert_eq!(overruns(&mut line, 1, PATIENCE), Some(0));
 
-    // Nobody reads the answers, so the line back fills up and the board cannot but wait while more arrives.
+    // The answers are not read, so the line back fills up and the board must wait while more arrives.
     line.write_all(&hello(2).repeat(FLOOD_LEN)).unwrap();
     thread::sleep(Duration::from_secs(1));
     while overruns(&mut line, 2, QUIET).is_some() {}
 
-    // A delimiter ends what the flood may have left of a frame. A slow board may still be at the flood, and lose the question.
+    // The delimiter ends a frame that the flood may have left incomplete. A slow board may still be busy and lose the
+    // request.
     let lost = (0..60).find_map(|_| {
         line.write_all(&[&[0], &hello(3)[..]].concat()).unwrap();
         overruns(&mut line, 3, 4 * QUIET)

@@ -9,7 +9,7 @@ use smidgen_tests::reference::{quadratic_example, quadratics, worked_example};
 use std::fs;
 use tempfile::TempDir;
 
-/// EF21 with Top1 on such functions as least squares without a regulariser.
+/// EF21 with Top1 on quadratic functions, as least squares without a regulariser.
 fn prepare(folder: &TempDir, text: &str, options: &str) -> Experiment {
     let path = folder.path().join("quadratics");
     fs::write(&path, text).expect("the folder can be written to");
@@ -44,7 +44,7 @@ fn the_worked_example_to_six_digits() {
     }
 }
 
-/// ‖∇f‖² agrees to 1e-6: of its value where that is above 1, and absolutely below. In the end the grid of x shows, 2^-23
+/// ‖∇f‖² agrees to 1e-6, relatively above 1 and absolutely below. In the end the grid of x is visible, 2^-23
 /// beside coordinates up to 3, seen through curvatures up to 16.
 #[test]
 fn the_quadratic_example_to_six_digits() {

@@ -1,4 +1,4 @@
-//! Fixed point against the f64 references: the same curves, out of the frames that travel.
+//! Fixed point against the f64 references: the frames on the wire give the same curves.
 
 use smidgen::problem::theory::Mean;
 use smidgen_tests::conformance::{experiment, simulated};

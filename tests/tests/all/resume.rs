@@ -1,4 +1,4 @@
-//! A host that ends and starts again: the rest of the run is that of a host that did not.
+//! A host that resumes a run: the rest of the run is that of an uninterrupted host.
 
 use smidgen::options::{Compressor, Downlink, Method, Objective};
 use smidgen::record::checkpoint::Checkpoint;
@@ -10,7 +10,7 @@ use smidgen_aggregator::{Aggregator, Snapshot};
 use smidgen_tests::conformance::{FEW_DIGITS, SESSION, each, experiment, simulated, transcripts};
 use smidgen_tests::emulation::{driver, start};
 
-/// Keeps all rounds, and the state behind the last one.
+/// Keeps all rounds, and the state after the last one.
 #[derive(Default)]
 struct Keeper {
     rounds: Vec<RoundRecord>,
@@ -30,7 +30,7 @@ impl Observer for Keeper {
     }
 }
 
-/// Runs until round `rounds`; the state comes as a file would bring it.
+/// Runs until round `rounds`; the state passes through the file format.
 fn run_until(
     experiment: &Experiment,
     world: &mut impl World,
@@ -55,14 +55,14 @@ fn run_until(
     (keeper.rounds, read.snapshot)
 }
 
-/// The host of `snapshot`, as another process would start it: with a session of its own.
+/// A host that resumes `snapshot` as another process would, in a new session.
 fn resumed(experiment: &Experiment, snapshot: Snapshot) -> Aggregator {
     let setup = smidgen_aggregator::Setup { session: SESSION + 1, ..experiment.setup.clone() };
     Aggregator::resume(setup, snapshot).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
-fn every_method_goes_on_from_any_round() {
+fn every_method_resumes_from_any_round() {
     let base = "--dataset digits --rows 400 --workers 4 --k 4 --rounds 40";
     let choices = [
         each::<Method>("--step 0.1 --method"),
@@ -99,10 +99,10 @@ fn every_method_goes_on_from_any_round() {
     }
 }
 
-/// The boards hear nothing of it but another session: they have their data already.
+/// The boards see only a new session: they have their data already.
 #[test]
-fn a_fleet_that_keeps_running_is_picked_up_without_its_data() {
-    let test = "a_fleet_that_keeps_running_is_picked_up_without_its_data";
+fn a_running_fleet_is_taken_over_without_its_data() {
+    let test = "a_running_fleet_is_taken_over_without_its_data";
     let Some(emulators) = start(&["microbit", "stm32f405", "mps2-m3", "mps2-m33"], test) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! What the table of boards says of their room is what the boards say.
+//! The memory of each board in the table is that which the board reports.
 
 use smidgen::boards::board::BOARDS;
 use smidgen::world::World;
@@ -6,7 +6,7 @@ use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{FEW_DIGITS, experiment};
 use smidgen_tests::emulation::{driver, start};
 
-/// What a change of the firmware may take from a board's memory before the table has to follow.
+/// Bytes by which a board may report more memory than the table.
 const SLACK: usize = 512;
 
 fn assert_room(name: &'static str) {

@@ -1,4 +1,4 @@
-//! Emulated boards whose cables are exchanged in the middle of a run, behind a panel that nobody but the test knows of.
+//! Boards whose cables are exchanged during a run.
 
 use smidgen::world::World;
 use smidgen::world::transport::Address;
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-/// Two lines of the host and two of boards, straight or crossed. No byte is held back, and nobody hears of it when they are crossed.
+/// A patch panel: two lines of the host and two of boards, straight or crossed, without any signal when that changes.
 #[derive(Clone, Default)]
 struct Panel(Arc<AtomicBool>);
 
 impl Panel {
-    /// Passes on what comes from `ends[0]` and `ends[1]` to those opposite, until they close.
+    /// Forwards bytes from `ends[0]` and `ends[1]` to the opposite ends, until they close.
     fn connect(&self, from: [&UnixStream; 2], to: [&UnixStream; 2]) {
         for (index, end) in from.into_iter().enumerate() {
             let mut from = end.try_clone().expect("a stream can be cloned");
@@ -80,7 +80,7 @@ fn exchanged_boards_give_the_same_transcript() {
     assert_eq!([0, 1].map(|it| moved.iter().filter(|&&worker| worker == it).count()), [3, 3]);
 }
 
-/// Also with a key: another board answers every `Hello` as well as the one that was meant, and whose it is that says its `Ready`.
+/// Also with a key, where another board answers a `Hello` as well: its `Ready` identifies it.
 #[test]
 fn exchanged_cables_change_no_simulated_transcript() {
     let plain = || experiment("--dataset digits --rows 200 --workers 4 --k 4 --rounds 600");

@@ -1,4 +1,4 @@
-//! Runs with a key: the same transcripts on every rung, and nothing for those who have another key or none.
+//! Runs with a key: the same transcripts in every world, and no answer to another key or to plain frames.
 
 use embedded_io_adapters::std::FromStd;
 use smidgen::world::World;
@@ -53,7 +53,7 @@ fn a_frame_costs_seventeen_bytes_more() {
     }
 }
 
-/// Runs of the same seed are the same to the byte, whatever is random with a key.
+/// Runs of the same seed are equal to the byte, although a key uses random numbers.
 #[test]
 fn a_seed_repeats_a_sealed_run() {
     let options = "--rounds 30 --faults loss=0.2,corrupt=0.1,split --seed 5";
@@ -78,8 +78,8 @@ fn a_key_changes_no_transcript_on_mixed_boards() {
 }
 
 #[test]
-fn a_board_with_a_key_that_is_started_again_is_met_anew() {
-    let test = "a_board_with_a_key_that_is_started_again_is_met_anew";
+fn a_restarted_board_with_a_key_rejoins_the_run() {
+    let test = "a_restarted_board_with_a_key_rejoins_the_run";
     let Some(mut emulators) = start_keyed(&["mps2-m3"; 4], &key(), test) else { return };
     let experiment = sealed(experiment(DIGITS));
     let mut driver = driver(&experiment, &emulators);
@@ -93,7 +93,7 @@ fn a_board_with_a_key_that_is_started_again_is_met_anew() {
     assert_eq!(driver.aggregator().reboots(1), 1);
 }
 
-/// What a host says whose only board is a worker in a thread.
+/// The error of a host whose only board is a worker in a thread.
 fn refusal(host: Option<Key>, board: Option<Key>) -> String {
     let mut experiment = experiment("--rows 100 --workers 1 --rounds 2");
     if let Some(key) = host {
@@ -117,7 +117,7 @@ fn refusal(host: Option<Key>, board: Option<Key>) -> String {
 }
 
 #[test]
-fn another_key_or_none_gets_no_answer_and_the_host_says_so() {
+fn another_key_or_none_gets_no_answer_and_an_error() {
     let other = || Key::new(&[7; 32]);
     for (host, board) in [(Some(key()), other()), (Some(key()), None)] {
         let error = refusal(host, board);
@@ -128,8 +128,8 @@ fn another_key_or_none_gets_no_answer_and_the_host_says_so() {
 }
 
 #[test]
-fn an_emulated_board_without_the_key_is_not_spoken_to() {
-    let test = "an_emulated_board_without_the_key_is_not_spoken_to";
+fn an_emulated_board_without_the_key_is_refused() {
+    let test = "an_emulated_board_without_the_key_is_refused";
     let Some(emulators) = start(&["mps2-m3"], test) else { return };
     let experiment = sealed(experiment("--rows 100 --workers 1 --rounds 2"));
     let mut driver = driver(&experiment, &emulators);
@@ -137,7 +137,7 @@ fn an_emulated_board_without_the_key_is_not_spoken_to() {
     assert!(error.contains("nothing came"), "{error}");
 }
 
-/// A Hello as somebody records it who hears the line.
+/// A recorded Hello of another host.
 fn recorded_hello() -> Vec<u8> {
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
     let mut frame = [0; FRAME_LEN_MAX];
@@ -146,7 +146,7 @@ fn recorded_hello() -> Vec<u8> {
     frame[..len].to_vec()
 }
 
-/// What a board answers to a frame that is sent until it is heard.
+/// The answer of a board to a frame that is repeated until it is answered.
 fn answer(line: &mut BufReader<UnixStream>, frame: &[u8]) -> Vec<u8> {
     for _ in 0..30 {
         line.get_mut().write_all(frame).expect("the line is open");
@@ -158,7 +158,7 @@ fn answer(line: &mut BufReader<UnixStream>, frame: &[u8]) -> Vec<u8> {
     panic!("no answer");
 }
 
-/// Whoever replays a Hello to a board that starts again and again gets another salt, and so another key, each time.
+/// A Hello that is replayed to a restarted board gets another salt, and so another session key.
 #[test]
 fn no_start_of_a_board_repeats_a_salt() {
     let test = "no_start_of_a_board_repeats_a_salt";
@@ -170,7 +170,8 @@ fn no_start_of_a_board_repeats_a_salt() {
         let mut salts = HashSet::new();
         for _ in 0..4 {
             let ready = answer(&mut line, &hello);
-            // Behind the first byte of COBS and the count. Under one salt all of the frame would be the same, zeros that COBS replaces included.
+            // After the first byte of COBS and the count. With a repeated salt the whole frame would be equal, bytes
+            // of COBS included.
             assert!(salts.insert(ready[2..18].to_vec()), "{board}: a salt was drawn before");
             emulators[0].reset().unwrap_or_else(|error| panic!("{error}"));
         }

@@ -1,4 +1,5 @@
-//! Simulation: faults and reboots cost time, never truth; every byte is explained; the downlink does not matter.
+//! Simulation: faults and restarts cost time but change no transcript, nor does the kind of downlink; every byte is
+//! counted.
 
 use smidgen::record::{RoundRecord, Times};
 use smidgen::world::World;
@@ -7,7 +8,7 @@ use smidgen_tests::conformance::{
 };
 use smidgen_tests::faulty::FaultySimulation;
 
-/// Both ends of every link have a name for every byte that reached them, and the host counted what it sent.
+/// Asserts that both ends of every link count every byte that reached them, and the host every byte that it sent.
 fn assert_bytes_explained(world: &mut FaultySimulation, workers: usize, what: &str) {
     world.drain();
     for worker in 0..workers {
@@ -74,7 +75,7 @@ fn reboots_in_the_middle_of_rounds_leave_the_transcript() {
 }
 
 #[test]
-fn a_step_that_tunes_itself_does_not_depend_on_the_link() {
+fn a_self_tuning_step_does_not_depend_on_the_link() {
     let options = "--dataset digits --workers 8 --k 8 --rounds 60 --step auto --participation 0.5";
     let clean = simulated(&experiment(options));
     for faults in ["loss=0.2,corrupt=0.05,duplicate=0.1", "split"] {
@@ -136,7 +137,7 @@ fn every_option_changes_the_transcript_and_the_seed_does_not() {
 }
 
 #[test]
-fn a_line_that_loses_everything_is_given_up() {
+fn a_line_that_loses_everything_ends_the_run() {
     let experiment = experiment(&format!("{FEW_DIGITS} --faults loss=1"));
     let error = run(&experiment, &mut simulation(&experiment)).expect_err("nothing gets through");
     assert!(error.to_string().contains("no round was closed"), "{error}");
@@ -152,7 +153,7 @@ fn a_shard_too_large_is_refused_with_need_and_room() {
     assert!(error.contains("room for 4096"), "{error}");
 }
 
-/// Seconds that a line of the simulation adds to its bytes, both ways, and that a worker takes for a gradient.
+/// Seconds of latency, both ways, and of a gradient in simulation.
 const DELAY: f64 = 0.0004;
 const EVALUATION: f64 = 0.002;
 /// Times are rounded to a microsecond.
@@ -161,7 +162,7 @@ const EXACT: f64 = 2e-6;
 #[test]
 fn virtual_time_is_that_of_the_line_and_of_the_worker() {
     let rounds = simulated(&experiment("--dataset digits --k 16 --rounds 20"));
-    // Rounds of one question and one answer for each worker.
+    // Rounds of one request and one answer per worker.
     let plain = rounds.iter().filter(|round| round.uplink.frames == round.boards.len() as u64);
     let mut count = 0;
     for round in plain {

@@ -66,7 +66,7 @@ fn constants_of_w1a() {
     check(&problem, &reference::W1A);
 }
 
-/// The step of a panel as its study writes it, and that of theory for values that are not rounded; none where the data
+/// The step of a panel in its study, and that of theory for unrounded values; `None` where the data
 /// of the panel are missing.
 fn steps(name: &str, panel: &str, test: &str) -> Option<(f64, f64)> {
     let study = Study::load(name).unwrap_or_else(|error| panic!("{error}"));
@@ -83,8 +83,8 @@ fn steps(name: &str, panel: &str, test: &str) -> Option<(f64, f64)> {
 
 /// A step is written as a number, so that curves of few bits have it, too.
 #[test]
-fn studies_have_the_step_of_values_that_are_not_rounded() {
-    let test = "studies_have_the_step_of_values_that_are_not_rounded";
+fn studies_have_the_step_of_unrounded_values() {
+    let test = "studies_have_the_step_of_unrounded_values";
     for (study, panel) in [
         ("weights", "australian"),
         ("weights", "breast-cancer-raw"),
@@ -106,7 +106,7 @@ fn gamma(options: &str) -> f64 {
 }
 
 #[test]
-fn workers_that_differ_pay_each_for_itself() {
+fn unequal_workers_have_their_own_terms_in_the_step() {
     let options = "--k 1,8,32,64 --participation 1,0.5,0.25,1";
     let mixed = experiment(&format!("--rows 400 --workers 4 --value-bits 32 --step am {options}"));
     let Smoothness { l, ref l_i, l_qm, .. } = *mixed.smoothness.as_ref().expect("it is logistic");
@@ -121,7 +121,7 @@ fn workers_that_differ_pay_each_for_itself() {
 }
 
 #[test]
-fn minibatches_are_charged_where_theory_has_no_noise_in_it() {
+fn minibatches_shorten_steps_of_noiseless_theory() {
     let options = "--step am --k 4";
     let one = experiment(&format!("--rows 400 --workers 4 --value-bits 32 {options}"));
     let Smoothness { l, l_am, .. } = *one.smoothness.as_ref().expect("it is logistic");
@@ -132,7 +132,7 @@ fn minibatches_are_charged_where_theory_has_no_noise_in_it() {
         let plain = gamma(&format!("{options} {unchanged}"));
         assert_eq!(gamma(&format!("{options} {unchanged} --batch {batch}")), plain);
     }
-    // The noise of least squares has no bound but one that grows with f: then γ is as small as the variance is large.
+    // The noise of least squares is bounded only by a multiple of f: γ is then inversely proportional to the variance.
     let least_squares = format!("{options} --objective least-squares");
     let [one, two] = [1, 2].map(|batch| gamma(&format!("{least_squares} --batch {batch}")));
     let expected = noise::variance(100, 1) / noise::variance(100, 2);
@@ -160,7 +160,7 @@ fn looseness(options: &str) -> (f64, f64) {
     let l_i = &experiment.smoothness.as_ref().expect("it is logistic").l_i;
     let ratio = |worker: usize| world.aggregator().l_i(worker).expect("it was asked") / l_i[worker];
     let ratios: Vec<f64> = (0..l_i.len()).map(ratio).collect();
-    // Boards know the features as they hold them, which need not be the host's to the last bit.
+    // Boards know quantised features, which may differ from the host's in the last bit.
     assert!(ratios.iter().all(|&ratio| ratio > 1.0 - 1e-4), "{options}: {ratios:?}");
     let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
     (ratios.into_iter().fold(0.0, f64::max), mean)

@@ -1,4 +1,4 @@
-//! The rungs in this process: workers in threads, behind channels and behind pseudo-terminals.
+//! Workers in threads of this process, on channels and on pseudo-terminals.
 
 use embedded_io_adapters::std::FromStd;
 use smidgen::run::experiment::Experiment;
@@ -22,12 +22,12 @@ use std::time::Duration;
 /// Words of memory of a worker, as on a small board.
 const MEMORY_LEN: usize = 1 << 12;
 
-/// The worker of a board, in a thread that ends with its line.
+/// Starts a worker in a thread that ends with its line.
 fn start(index: usize, line: impl Read + Write + Send + 'static) {
     thread::spawn(move || {
         let board = Board { name: "thread", identity: index as u64 + 1 };
         let mut worker = Worker::new::<Objectives>(board, vec![0; MEMORY_LEN]);
-        // It ends with an error or without when the host hangs up; both are the end of the board.
+        // It ends when the host closes the line, with or without an error.
         let _ = serve(&mut FromStd::new(line), &mut worker, &mut Objectives, &mut ());
     });
 }
@@ -47,7 +47,7 @@ fn assert_conforms(experiment: &Experiment, driver: Driver) {
 }
 
 #[test]
-fn workers_behind_channels_conform() {
+fn workers_on_channels_conform() {
     let experiment = experiment(FEW_DIGITS);
     let (events, received) = channel();
     let mut links = Vec::new();
@@ -65,7 +65,7 @@ fn workers_behind_channels_conform() {
 }
 
 #[test]
-fn workers_behind_pseudo_terminals_conform() {
+fn workers_on_pseudo_terminals_conform() {
     use smidgen_tests::pty::pair;
     let experiment = experiment(FEW_DIGITS);
     let (events, received) = channel();
@@ -85,7 +85,7 @@ fn workers_behind_pseudo_terminals_conform() {
     );
 }
 
-/// A line that ends when it is pulled.
+/// A line that ends when it is unplugged.
 struct Cable {
     line: smidgen_tests::pty::Board,
     pulled: Arc<AtomicBool>,
@@ -112,7 +112,7 @@ impl Write for Cable {
 #[derive(Clone, Default)]
 struct Hub {
     names: Arc<Mutex<Vec<String>>>,
-    /// Threads of links that have looked since a port was pulled.
+    /// Threads of links that have listed the ports since one was unplugged.
     seekers: Arc<Mutex<HashSet<ThreadId>>>,
 }
 
@@ -128,7 +128,7 @@ impl Hub {
         }))
     }
 
-    /// A board of this index appears; what pulls it.
+    /// Plugs in a board of this index; returns a flag that unplugs it, and its port.
     fn plug_in(&self, index: usize, (line, port): (pty::Board, Port)) -> (Arc<AtomicBool>, Port) {
         let pulled = Arc::new(AtomicBool::new(false));
         start(index, Cable { line, pulled: pulled.clone() });
@@ -136,7 +136,7 @@ impl Hub {
         (pulled, port)
     }
 
-    /// What it returns keeps the name of the port from being given to another one.
+    /// Unplugs a board. The returned port keeps its name from being reused.
     fn pull(&self, (pulled, port): (Arc<AtomicBool>, Port)) -> Port {
         self.names.lock().unwrap().retain(|name| *name != port.address().to_string());
         self.seekers.lock().unwrap().clear();
@@ -145,7 +145,7 @@ impl Hub {
     }
 }
 
-/// Two boards are pulled in the middle of a run, and put back in the other order at ports with other names, having forgotten all.
+/// Two boards are unplugged during a run, and return restarted, in the other order and at ports with other names.
 #[test]
 fn boards_that_return_at_other_ports_are_told_apart() {
     let experiment = experiment(FEW_DIGITS);
@@ -175,7 +175,7 @@ fn boards_that_return_at_other_ports_are_told_apart() {
                     let (hub, lines) = (hub.clone(), [(2, pty::pair()), (1, pty::pair())]);
                     let put_back = put_back.clone();
                     thread::spawn(move || {
-                        // Not before both links have seen which ports there are without them.
+                        // Both links must first have listed the ports without them.
                         while hub.seekers.lock().unwrap().len() < 2 {
                             thread::sleep(Duration::from_millis(10));
                         }

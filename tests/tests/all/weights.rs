@@ -1,5 +1,5 @@
-//! EF21-W generates the iterates of EF21 with the same γ, since TopK is positively homogeneous (Reloaded, section 2): the
-//! two differ by their grids alone.
+//! EF21-W generates the iterates of EF21 with the same γ, since TopK is positively homogeneous (Reloaded, section 2):
+//! the two differ by their grids alone.
 
 use smidgen::world::World;
 use smidgen_tests::conformance::{experiment, run, simulation};

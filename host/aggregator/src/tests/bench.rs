@@ -1,4 +1,4 @@
-//! A host, its workers, and lines on which a test decides the fate of every exchange; time is a number.
+//! A host, its workers, and lines on which a test decides about every exchange, in virtual time.
 
 use super::*;
 use smidgen_firmware::bound::Bound;
@@ -10,9 +10,9 @@ use smidgen_protocol::method::Participation;
 use smidgen_protocol::vector::saturate;
 use std::collections::BTreeMap;
 
-/// How long an answer is on its way.
+/// Time that an answer takes.
 const LATENCY: Duration = Duration::from_millis(1);
-/// Steps within which every awaited event happens.
+/// Maximum number of steps before an awaited event.
 const STEPS_MAX: usize = 20_000;
 
 /// A separable f_i: ∂f_i/∂x_j = slope(x_j, b_j), the data being signed bytes b; the loss is ½‖∇f_i‖².
@@ -86,7 +86,7 @@ pub(super) fn with_k(k: u32, mut setup: Setup) -> Setup {
     setup
 }
 
-/// The fate of a frame.
+/// Damage to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
     None,
@@ -111,7 +111,7 @@ impl Damage {
     }
 }
 
-/// The fate of a request and its answer.
+/// A fault of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Down(Damage),
@@ -124,7 +124,7 @@ pub(super) enum Fault {
     Reconnect,
 }
 
-/// Nothing.
+/// No fault.
 pub(super) const PASS: Fault = Fault::Down(Damage::None);
 
 /// A request on its way down.
@@ -138,10 +138,10 @@ pub(super) struct Request<'f> {
     pub frame: &'f [u8],
 }
 
-/// Decides the fate of every request.
+/// Chooses the fault of every request.
 pub(super) type Rule = Box<dyn FnMut(Request) -> Fault>;
 
-/// A worker and what passed its line.
+/// A worker, and the bytes that passed its line.
 pub(super) struct Node {
     pub worker: Worker<Vec<u64>>,
     pub objective: Slope,
@@ -162,7 +162,7 @@ pub(super) struct Bench {
     pub cables: Vec<usize>,
     pub now: Duration,
     pub rule: Rule,
-    /// Exchanges that did not just pass.
+    /// Number of exchanges with a fault.
     pub faults: u32,
     memory_len: usize,
     /// Answers on their way: when they arrive, in which order, on which link.
@@ -171,7 +171,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Workers that have just been switched on, on lines without a fault.
+    /// Newly started workers on lines without faults.
     pub(super) fn new(setup: Setup) -> Self {
         let memory_len = memory_len::<Slope>(&setup.configuration(0, 0, 0));
         let node = |worker| Node {
@@ -196,7 +196,7 @@ impl Bench {
         }
     }
 
-    /// With faults.
+    /// Sets a rule that chooses faults.
     pub(super) fn with_rule(self, rule: impl FnMut(Request) -> Fault + 'static) -> Self {
         Self { rule: Box::new(rule), ..self }
     }
@@ -206,8 +206,8 @@ impl Bench {
         self.host.machine.peers[worker].exchange.stage()
     }
 
-    /// Sends what the host has to send; then the next answer arrives, or time passes until the host asks again. False
-    /// if nothing can happen any more.
+    /// Sends the host's frames; then delivers the next answer, or advances to the next time-out. Returns false
+    /// if there is neither.
     pub(super) fn step(&mut self) -> bool {
         let mut out = [0; FRAME_LEN_MAX];
         while let Some((link, len)) = self.host.poll_transmit(self.now, &mut out) {
@@ -265,7 +265,7 @@ impl Bench {
         }
     }
 
-    /// Puts bytes before a worker; returns the frames that it answers with.
+    /// Delivers bytes to a worker; returns its answers.
     pub(super) fn deliver(&mut self, worker: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
         let node = &mut self.nodes[worker];
         node.arrived += bytes.len() as u64;
@@ -280,7 +280,7 @@ impl Bench {
         std::iter::from_fn(frame).collect()
     }
 
-    /// Puts bytes before the host, in pieces.
+    /// Delivers bytes to the host, in pieces.
     pub(super) fn arrive(&mut self, link: usize, bytes: &[u8]) {
         self.nodes[link].risen += bytes.len() as u64;
         for piece in bytes.chunks(100) {
@@ -288,18 +288,18 @@ impl Bench {
         }
     }
 
-    /// The power of a node fails.
+    /// Restarts a node.
     pub(super) fn reboot(&mut self, node: usize) {
         self.replace(node, node as u64 + 1);
     }
 
-    /// Another board takes the place of a node.
+    /// Replaces the board of a node.
     pub(super) fn replace(&mut self, node: usize, identity: u64) {
         self.nodes[node].worker = start(identity, self.memory_len);
         self.nodes[node].arrived = 0;
     }
 
-    /// The host ends after a closed round, and another one resumes the run, with a session of its own.
+    /// Replaces the host after a closed round by one that resumes the run in a new session.
     pub(super) fn end_host(&mut self, setup: Setup) {
         let snapshot = self.host.snapshot().expect("a round is closed");
         let setup = Setup { session: setup.session + 1, ..setup };
@@ -310,11 +310,11 @@ impl Bench {
     /// The next event of the host; without one, a step.
     pub(super) fn advance(&mut self) -> Option<Event> {
         let event = self.host.poll_event();
-        assert!(event.is_some() || self.step(), "there is nothing left to happen");
+        assert!(event.is_some() || self.step(), "there is no further event");
         event
     }
 
-    /// Runs until the awaited event; a failure that was not awaited ends the test.
+    /// Runs until the awaited event; panics at an unexpected failure.
     pub(super) fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
         for _ in 0..STEPS_MAX {
             let Some(event) = self.advance() else { continue };
@@ -360,7 +360,7 @@ impl Bench {
         closed.transcript
     }
 
-    /// Ends the run after a closed round; what is on its way arrives.
+    /// Ends the run after a closed round, and delivers the answers on their way.
     pub(super) fn finish(&mut self) {
         self.host.finish();
         self.until(|event| matches!(event, Event::Finished(_)).then_some(()));
@@ -369,7 +369,7 @@ impl Bench {
         }
     }
 
-    /// Runs until a worker is given up.
+    /// Runs until a failure.
     pub(super) fn fail(&mut self) -> Failure {
         self.until(|event| match event {
             Event::Failed(failure) => Some(failure.clone()),
@@ -377,7 +377,7 @@ impl Bench {
         })
     }
 
-    /// Every byte is explained at both ends.
+    /// Asserts that both ends count every byte.
     pub(super) fn check_bytes(&self) {
         self.check_bytes_up();
         for (worker, Node { worker: machine, sent, arrived, .. }) in self.nodes.iter().enumerate() {
@@ -386,7 +386,7 @@ impl Bench {
         }
     }
 
-    /// The same where links have led to several workers: every byte is one of a worker and of a link.
+    /// The same where links have led to several workers: sums over workers equal sums over links.
     pub(super) fn check_bytes_in_all(&self) {
         let (mut up, mut down) = (0, 0);
         for (worker, node) in self.nodes.iter().enumerate() {
@@ -401,7 +401,7 @@ impl Bench {
         assert_eq!((up, down), (sum(|node| node.risen), sum(|node| node.sent)));
     }
 
-    /// Every byte is explained at the host's end.
+    /// Asserts that the host counts every byte.
     pub(super) fn check_bytes_up(&self) {
         for (worker, Node { risen, .. }) in self.nodes.iter().enumerate() {
             let pending = self.host.pending(worker) as u64;
@@ -410,7 +410,7 @@ impl Bench {
         }
     }
 
-    /// Every worker holds the host's model and its mirror.
+    /// Asserts that every worker holds the host's model and its mirror.
     pub(super) fn check_states(&self) {
         for (worker, node) in self.nodes.iter().enumerate() {
             assert_eq!(self.host.identity(worker).map(|i| i.identity), Some(worker as u64 + 1));

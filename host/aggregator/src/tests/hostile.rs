@@ -1,4 +1,4 @@
-//! Workers that say anything at all, in frames that are correct.
+//! Workers that send arbitrary messages in valid frames.
 
 use super::*;
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn body(entries: &[(u32, i64)]) -> Vec<u8> {
     body[..len].to_vec()
 }
 
-/// A run in round 1, whose requests are out.
+/// A run in round 1, with unanswered requests.
 fn asked() -> Bench {
     let mut bench = Bench::new(with_method(with_k(2, setup(10, 2)), |method| MethodSpec {
         value_bits: 8,
@@ -69,9 +69,9 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
     bench.check_bytes_up();
 }
 
-/// It takes data and state again and again and never has more of them than it once had.
+/// The worker accepts data or state repeatedly, without progress.
 #[test]
-fn an_answer_that_asks_again_does_not_restart_patience() {
+fn answers_without_progress_do_not_restart_the_timeout() {
     type Awaited = fn(Stage) -> bool;
     let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.., .. });
     let while_restored: Awaited = |stage| matches!(stage, Stage::Restore { from: 1.., .. });
@@ -95,7 +95,7 @@ fn an_answer_that_asks_again_does_not_restart_patience() {
         for turn in 0..100 {
             while bench.host.poll_transmit(bench.now, &mut out).is_some() {}
             bench.now += Duration::from_secs(1);
-            // The same, less, and then as much as before: every second answer brings more than the one before it.
+            // Every second answer reports more than the one before it, but never more than `most`.
             let value = [most, most / 2][turn % 2];
             let again = forge(&bench, 1, 0, value, &[]);
             bench.arrive(0, &again);
@@ -112,7 +112,7 @@ fn digests(bench: &Bench) -> [u64; 2] {
 /// Bytes that may arrive, mostly close to the awaited answer.
 #[derive(Clone, Debug)]
 enum Arrival {
-    /// A message: which, how far its numbers are off, what it says.
+    /// A message: its kind, the offset of its numbers, and its content.
     Forged {
         kind: usize,
         off: u16,
@@ -178,7 +178,7 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
     }
 }
 
-/// The run proceeds, whatever has failed.
+/// Continues the run after any event.
 fn go_on(bench: &mut Bench) {
     while let Some(event) = bench.host.poll_event() {
         if let Event::Closed(_) = event {
@@ -190,7 +190,7 @@ fn go_on(bench: &mut Bench) {
 
 proptest! {
     #[test]
-    fn nothing_that_a_worker_says_harms_the_host_or_the_others(
+    fn no_message_of_a_worker_harms_the_host_or_other_workers(
         downlink in prop::sample::select(&Downlink::ALL[..]),
         compressor in prop::sample::select(Compressor::all(1).to_vec()),
         start in 0usize..60,
@@ -224,7 +224,7 @@ proptest! {
             };
             let before = other(&bench);
             bench.arrive(0, &wire);
-            // Until everyone has said who it is, who comes first may say anything.
+            // Before all workers are identified, a worker may take any free place.
             prop_assert!(other(&bench) == before || !all_are_known);
             for Peer { incoming, .. } in &bench.host.machine.peers {
                 prop_assert!(incoming.entries <= 10 && incoming.bodies.len() <= 11);

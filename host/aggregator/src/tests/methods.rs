@@ -1,4 +1,4 @@
-//! Every method of the family: the mirror is the worker's g_i after every round, whatever the line does.
+//! Every method: the mirror equals the worker's g_i after every round, under all faults of the line.
 
 use super::*;
 use crate::ratio::ratio;
@@ -18,7 +18,7 @@ fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Request) -> Fault {
     }
 }
 
-/// Scales and weights of EF21-W, for workers of which the second counts three times as much.
+/// Scales and weights of EF21-W; the second worker has three times the weight of the others.
 fn weighted(mut setup: Setup) -> Setup {
     for (share, weight) in setup.shares.iter_mut().zip([0.6, 1.8, 0.6]) {
         (share.worker.scale, share.worker.weight) = (1.0 / weight, weight);
@@ -56,7 +56,7 @@ fn small() -> Setup {
     })
 }
 
-/// Workers that take part as each of these says, one after the other.
+/// Sets the participation of each worker.
 fn taking_part(participation: [Participation; 3], mut setup: Setup) -> Setup {
     for (share, participation) in setup.shares.iter_mut().zip(participation) {
         share.worker.participation = participation;
@@ -65,7 +65,7 @@ fn taking_part(participation: [Participation; 3], mut setup: Setup) -> Setup {
 }
 
 #[test]
-fn mirrors_are_what_workers_hold_in_every_method() {
+fn mirrors_match_workers_with_every_method() {
     let half = Participation { seed: 5, probability: 1 << 31 };
     for method in Method::all(ratio(0.3)) {
         for participation in [Participation::FULL, half] {
@@ -81,7 +81,7 @@ fn mirrors_are_what_workers_hold_in_every_method() {
 }
 
 #[test]
-fn mirrors_are_what_workers_hold_with_every_compressor() {
+fn mirrors_match_workers_with_every_compressor() {
     for compressor in Compressor::all(1) {
         let k = if compressor.sends_all_coordinates() { small().dimension } else { 3 };
         for method in [Method::Ef21, Method::Ef21Plus, Method::Ef14] {

@@ -1,4 +1,4 @@
-//! Boards that turn up on other links than before.
+//! Boards that move to other links.
 
 use super::rescaling::{alike, first_rescaling};
 use super::*;
@@ -9,7 +9,7 @@ fn four() -> Setup {
     with_method(setup(300, 4), |method| MethodSpec { downlink: Downlink::Sparse, ..method })
 }
 
-/// Puts every cable of `links` where the next one was, the last one where the first was.
+/// Rotates the cables of `links` by one link.
 fn rotate(bench: &mut Bench, links: &[usize], noticed: bool) {
     let nodes: Vec<_> = links.iter().map(|&link| bench.cables[link]).collect();
     for (&link, &node) in links.iter().zip(nodes.iter().cycle().skip(1)) {
@@ -54,7 +54,7 @@ fn exchanged_boards_find_their_workers_at_every_stage() {
             let mut bench = Bench::new(four());
             bench.nodes[3].takes = Duration::from_millis(5);
             bench.until_stage(0, stage, round);
-            // Who has answered in set-up is a worker; the others become one where they are.
+            // Boards identified in set-up keep their worker; the others take the worker of their link.
             let all = round.is_some() || stage == Stage::Probe;
             rotate(&mut bench, links, noticed);
             let (transcript, moved) = go_on(&mut bench, ROUNDS);
@@ -73,7 +73,7 @@ fn exchanged_boards_find_their_workers_at_every_stage() {
     }
 }
 
-/// An answer from before the swap that comes after it, on the old link, is told for a late one.
+/// An answer from before the swap that arrives after it, on the old link, counts as late.
 #[test]
 fn late_answers_after_a_swap_of_cables_change_nothing() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
@@ -94,9 +94,9 @@ fn late_answers_after_a_swap_of_cables_change_nothing() {
     }
 }
 
-/// It awaits nothing and is in the session, but its grid is not the one that the round is on.
+/// The worker is in the session, but on a grid that differs from that of the round.
 #[test]
-fn a_worker_that_missed_a_rescaling_takes_no_others_round() {
+fn a_worker_that_missed_a_rescaling_rejects_rounds_of_others() {
     for downlink in [Downlink::Dense, Downlink::Sparse] {
         let setup = alike(with_method(setup(5, 2), |method| MethodSpec { downlink, ..method }));
         let rescaled = first_rescaling(&setup);
@@ -159,7 +159,7 @@ fn a_resumed_host_finds_its_boards_in_any_order_of_links() {
 }
 
 #[test]
-fn a_resumed_host_gives_a_lost_boards_place_to_a_new_one() {
+fn a_resumed_host_gives_the_place_of_a_lost_board_to_a_new_one() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let mut bench = Bench::new(four());
     bench.close();
@@ -171,7 +171,7 @@ fn a_resumed_host_gives_a_lost_boards_place_to_a_new_one() {
     assert_eq!(identities, [1, 2, 77, 4]);
 }
 
-/// Whatever the order of the links and of the answers: it waits until all others have said who they are.
+/// For any order of links and answers: it waits until all other boards are identified.
 #[test]
 fn a_new_board_that_answers_first_takes_the_free_place() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
@@ -233,15 +233,15 @@ fn a_stranger_ends_the_run() {
     assert_eq!(failure.worker, 1);
 }
 
-/// At a port that has only been tried, it has no part in the run.
+/// A board at a guessed port that is not of the run does not affect it.
 #[test]
-fn a_stranger_at_a_guessed_place_is_ignored() {
+fn a_foreign_board_at_a_guessed_port_is_ignored() {
     for round_timeout in [None, Some(Duration::from_secs(1))] {
         let setup = Setup { round_timeout, ..setup(5, 2) };
         let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
         let mut bench = Bench::new(setup);
         bench.until_stage(0, Stage::Round, Some(1));
-        // Someone else's board answers once; then the right port is found, and the board that was pulled out there.
+        // A foreign board answers once; then the unplugged board is found at the right port.
         let board =
             std::mem::replace(&mut bench.nodes[1], Bench::new(bench::setup(5, 2)).nodes.remove(1));
         bench.replace(1, 77);

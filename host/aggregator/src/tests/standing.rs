@@ -1,4 +1,4 @@
-//! Rounds that close without a worker, and its way back.
+//! Rounds that close without a worker, and its readmission.
 
 use super::*;
 use crate::standing::Standing;
@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 const TIMEOUT: Option<Duration> = Some(Duration::from_secs(1));
 
-/// A run of three in which worker 1 forgets everything before every request from round 2 on, while `broken` says so.
+/// A run of three workers in which worker 1 restarts before every request from round 2 on, while `broken` is set.
 fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
     let broken = broken.clone();
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
@@ -69,7 +69,7 @@ fn an_endless_restarter_is_excluded_until_its_link_is_reopened() {
     bench.finish();
 }
 
-/// It is asked after 10 s, 20 s, 40 s …, in few frames; the others do not wait for it meanwhile.
+/// It gets requests after 10 s, 20 s, 40 s …; the others do not wait for it meanwhile.
 #[test]
 fn a_quarantined_board_is_retried_after_growing_pauses() {
     let broken = Rc::new(Cell::new(true));
@@ -114,7 +114,7 @@ fn a_quarantined_board_is_retried_after_growing_pauses() {
     bench.check_bytes();
 }
 
-/// The others neither wait nor lose their links.
+/// The other workers neither wait nor lose their links.
 #[test]
 fn a_board_with_a_false_identity_is_excluded_alone() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
@@ -172,7 +172,7 @@ fn an_update_counts_although_its_board_is_replaced_meanwhile() {
     let (closed, reasons, _) = close(&mut bench);
     assert_eq!((closed.round, closed.excluded), (3, 1));
     assert!(matches!(&reasons[..], [Reason::Stranger(_)]), "{reasons:?}");
-    // The right one comes back, empty.
+    // The right board returns, restarted.
     bench.reboot(1);
     bench.host.handle_reconnect(1);
     bench.host.proceed();
@@ -184,7 +184,7 @@ fn an_update_counts_although_its_board_is_replaced_meanwhile() {
 }
 
 #[test]
-fn the_round_timeout_is_a_time_to_wake_up_at() {
+fn the_round_timeout_is_a_timeout_of_the_aggregator() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
         let pulled = request.worker == 1 && request.round >= Some(2);
@@ -253,7 +253,7 @@ impl Heard {
     }
 }
 
-/// Worker 1 is silent, restarts, and is another board, in an order that a seed decides; worker 0 is well.
+/// Worker 1 is silent, restarts, or is replaced, in an order drawn from a seed; worker 0 has no faults.
 #[test]
 fn events_match_every_change_of_standing() {
     let mut silences_and_failures = [0, 0];

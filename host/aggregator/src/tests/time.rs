@@ -1,10 +1,10 @@
-//! Slow workers, silent ones, those that are given up, and long runs.
+//! Slow workers, silent workers, failures, and long runs.
 
 use super::*;
 use bench::Slope;
 
 #[test]
-fn a_slow_worker_is_asked_at_its_own_pace() {
+fn requests_are_repeated_at_the_pace_of_a_slow_worker() {
     let mut bench = Bench::new(setup(5, 2));
     bench.nodes[1].takes = Duration::from_secs(30);
     let again = |bench: &Bench| [0, 1].map(|w| bench.host.traffic(w).1.retransmitted_frames);
@@ -23,7 +23,7 @@ fn a_slow_worker_is_asked_at_its_own_pace() {
 }
 
 #[test]
-fn silence_counts_from_the_question() {
+fn silence_counts_from_the_request() {
     let mut bench = Bench::new(setup(5, 2));
     bench.nodes[1].takes = Duration::from_secs(200);
     for _ in 0..3 {
@@ -40,9 +40,9 @@ fn silence_counts_from_the_question() {
     assert!(bench.now - asked < Duration::from_secs(1));
 }
 
-/// The link of worker 0 is opened anew again and again, and nothing comes on it.
+/// The link of worker 0 is reopened repeatedly, and stays silent.
 #[test]
-fn a_link_that_is_opened_anew_does_not_restart_patience() {
+fn a_reopened_link_does_not_restart_the_timeout() {
     for (stage, round) in [
         (Stage::Greet, None),
         (Stage::Configure, None),
@@ -65,9 +65,9 @@ fn a_link_that_is_opened_anew_does_not_restart_patience() {
     }
 }
 
-/// It answers every `Hello`, and nothing else.
+/// The worker answers every `Hello`, and nothing else.
 #[test]
-fn a_word_that_leads_nowhere_does_not_restart_patience() {
+fn an_answer_without_progress_does_not_restart_the_timeout() {
     for (stage, round) in [(Stage::Configure, None), (Stage::Round, Some(1))] {
         let mut bench = Bench::new(setup(5, 2));
         bench.until_stage(0, stage, round);
@@ -86,7 +86,7 @@ fn a_word_that_leads_nowhere_does_not_restart_patience() {
 }
 
 #[test]
-fn a_worker_that_is_there_but_never_answers_is_stuck() {
+fn a_worker_that_only_identifies_itself_is_stuck() {
     let mut bench = Bench::new(setup(5, 2)).with_rule(|Request { worker, stage, .. }| {
         if worker == 0 && stage == Stage::Round { Fault::Down(Damage::Lost) } else { PASS }
     });
@@ -96,7 +96,7 @@ fn a_worker_that_is_there_but_never_answers_is_stuck() {
 }
 
 #[test]
-fn a_worker_that_restarts_for_ever_is_given_up() {
+fn an_endlessly_restarting_worker_fails() {
     for stage in [Stage::Configure, Stage::Begin] {
         let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
             let struck = request.worker == 0 && request.stage == stage;
@@ -113,7 +113,7 @@ fn a_worker_that_restarts_for_ever_is_given_up() {
 }
 
 #[test]
-fn a_worker_that_restarts_often_but_answers_is_kept() {
+fn a_worker_that_restarts_often_but_answers_stays() {
     let setup = setup(5, 2);
     let undisturbed = Bench::new(setup.clone()).run(20);
     let mut bench = Bench::new(setup).with_rule(|Request { worker, stage, .. }| {
@@ -123,11 +123,11 @@ fn a_worker_that_restarts_often_but_answers_is_kept() {
     assert_eq!(bench.host.reboots(0), 19);
 }
 
-/// Rounds have no tickets, so however many there are, the next request is a new one.
+/// Rounds use no tickets, so the next request is new after any number of rounds.
 #[test]
 fn a_request_after_forty_thousand_rounds_is_new() {
     let mut bench = Bench::new(setup(2, 1));
-    // x swings between 0 and γ, and nothing ever leaves its range.
+    // x oscillates between 0 and γ, and no value leaves its range.
     bench.nodes[0].objective = Slope(|x, _| if x > 0.0 { 1.0 } else { -1.0 });
     let ticket = |bench: &Bench| bench.host.machine.peers[0].exchange.ticket();
     bench.close();

@@ -67,7 +67,8 @@ impl Place {
         Some(address)
     }
 
-    /// Notes that the link is lost. Returns a message unless it would repeat earlier ones; the search ends at `deadline`.
+    /// Notes that the link is lost. Returns a message unless it would repeat earlier ones; the search ends at
+    /// `deadline`.
     pub fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
         // A port that was only tried was not the one.
         if self.guess.take().is_some() || self.is_shut {
