@@ -65,8 +65,8 @@ pub enum Reason {
     Configuration,
     /// No step size follows from the reported constants.
     #[error(
-        "the constants that it reports make the step size overflow or underflow; scale the data, give --lambda a number \
-         above 0, or use --constants data"
+        "the constants that it reports make the step size overflow or underflow; scale the data, give --lambda a \
+         number above 0, or use --constants data"
     )]
     Curvature,
     /// Another worker has the same identity.

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_with_a_compressed_downlink_or_silent_workers_is_not_covered() {
+    fn noise_is_not_covered_with_compressed_downlink_or_absence() {
         for &method in Method::ALL {
             for downlink in [Downlink::Ef21P, Downlink::Ef21Bc] {
                 let noisy = Case { downlink, noise: true, ..case(method) };
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn theorems_on_the_server_cover_neither_noise_nor_a_compressed_downlink() {
+    fn server_theorems_cover_neither_noise_nor_compressed_downlink() {
         for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Clone] {
             assert_eq!(cover(Case { noise: true, ..case(method) }), None, "{method:?}");
         }

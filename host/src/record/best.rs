@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_round_with_the_least_value_is_kept() {
+    fn round_with_the_least_value_is_kept() {
         for (options, l1, known, criterion) in [
             ("--step 3 --k 2", 0.0, true, Criterion::Gradient),
             ("--step 3 --k 2 --init zero", 0.0, false, Criterion::Loss),

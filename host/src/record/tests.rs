@@ -319,7 +319,7 @@ fn earlier_run_is_kept_until_the_new_one_begins() {
 }
 
 #[test]
-fn run_diverges_if_its_loss_rises_or_it_saturates_without_falling() {
+fn run_with_rising_or_saturated_loss_diverges() {
     let run = |losses: &[f64], saturated| {
         let mut summary = Summary { saturated, ..Summary::default() };
         for (round, &loss) in (0..).zip(losses) {

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn all_stuck_links_share_the_time_of_one_turn() {
+    fn stuck_links_share_the_time_of_one_turn() {
         const LINKS: u32 = 32;
         let (events, received) = channel();
         let count = Arc::new(AtomicU32::new(0));
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_at_a_guessed_port_is_told_once() {
+    fn flood_at_a_guessed_port_is_reported_once() {
         let (events, received) = channel();
         let (host, _board) = loopback();
         let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
@@ -437,13 +437,13 @@ mod tests {
         let told = "no board of this run is at there, which sends without end";
         assert_eq!(driver.notes[before..], [told]);
         driver.handle(0, LinkEvent::Down("no board of this run is there".into()));
-        assert_eq!(driver.notes.len(), before + 1, "that is no news");
+        assert_eq!(driver.notes.len(), before + 1, "this is not reported again");
         (0..900).for_each(|_| driver.hear(0, &[0; 4096]));
         driver.handle(0, found(false));
         (0..900).for_each(|_| driver.hear(0, &[0; 4096]));
         assert!(
             !driver.notes.iter().any(|note| note.contains("closed for")),
-            "a burst is no flood"
+            "a burst is not a flood"
         );
     }
 
@@ -492,7 +492,7 @@ mod tests {
 
     /// No round can close before all boards have the model, whatever the time-out of later rounds.
     #[test]
-    fn a_parrot_from_the_start_ends_a_run_that_may_skip_boards() {
+    fn parrot_from_the_start_ends_a_run_that_may_skip_boards() {
         let (events, received) = channel();
         let links = vec![attach(0, &events, work), attach(1, &events, parrot)];
         let setup = Setup {
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_should_hear_waits_for_no_event() {
+    fn notes_do_not_wait_for_events() {
         let experiment = experiment("1");
         let (events, received) = channel();
         let (host, _mute) = loopback();

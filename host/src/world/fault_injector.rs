@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_repeats_its_faults_on_one_line_only() {
+    fn seed_repeats_faults_per_line() {
         let of = |seed, link, direction| arrivals(injector(BAD, seed, link, direction)).0;
         let one = of(7, 3, Direction::Up);
         assert_eq!(of(7, 3, Direction::Up), one);

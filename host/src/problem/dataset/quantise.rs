@@ -466,7 +466,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_back_is_what_went_in(
+        fn quantised_rows_round_trip(
             rows in rows(),
             width in prop_oneof![Just(Width::I8), Just(Width::I16), Just(Width::I32)],
         ) {

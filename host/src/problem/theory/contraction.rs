@@ -144,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_identities_hold(alpha in 1e-6..1.0f64) {
+        fn identities_hold(alpha in 1e-6..1.0f64) {
             prop_assert!(close(1.0 + xi(alpha), 1.0 / theta(alpha), 1e-12));
             prop_assert!(close(xi(alpha).powi(2), beta(alpha) / theta(alpha), 1e-12));
         }

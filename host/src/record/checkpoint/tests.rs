@@ -140,7 +140,7 @@ fn checkpoint_that_does_not_match_the_records_is_skipped() {
 }
 
 #[test]
-fn temporarily_unreadable_records_do_not_select_an_older_checkpoint() {
+fn busy_records_do_not_select_an_older_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fs::write(path.join("checkpoint-0000000003"), &*BYTES).unwrap();

@@ -1,4 +1,4 @@
-//! Detects links that flood, and tells them from noisy lines.
+//! Detects links that flood, and distinguishes them from noisy lines.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_noticed_at_once_and_a_noisy_line_never() {
+    fn flood_is_detected_at_once_and_noise_never() {
         assert!(noticed_after(100_000_000, 0.0).is_some_and(|seconds| seconds < 0.1));
         assert!(noticed_after(100_000_000, 0.5).is_some_and(|seconds| seconds < 0.1));
         assert!(noticed_after(2_000_000, 0.0).is_some_and(|seconds| seconds < 10.0));

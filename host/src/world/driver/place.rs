@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_that_is_lost_again_and_again_is_told_in_few_lines() {
+    fn repeated_losses_of_a_link_give_few_messages() {
         let address = Address::Tcp("localhost:1".into());
         let mut place = Place::new(address.to_string());
         let mut notes = vec![];
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flooded_link_stays_closed_for_longer_each_time() {
+    fn flooded_link_stays_closed_longer_each_time() {
         let mut place = Place::new("here".into());
         let pauses = [(); 9].map(|()| place.shut().0.as_secs());
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 640, 640]);

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn emulator_is_restarted_while_its_socket_was_open_long_enough() {
+    fn emulator_with_long_uptimes_is_always_restarted() {
         let mut supervised = Supervised::new(starting());
         for _ in 0..3 {
             supervised.end_at(Stage::Open(ago(2 * UPTIME_MIN)));

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_frame_occupies_the_wire() {
+    fn lost_frame_occupies_the_line() {
         let mut wire = wire(Faults { loss: 1.0, ..Faults::default() });
         wire.send(Duration::ZERO, &[1; 10], |_, _| panic!("it is lost"));
         assert_eq!(wire.free_at, BYTE_TIME * 10);
