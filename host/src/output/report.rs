@@ -9,12 +9,15 @@
 //! Charts are inline SVG. The page has no script, makes no request, adapts to the reader's theme and width, and can be
 //! printed. All text from the run is escaped.
 
+pub mod against;
 mod axis;
 pub mod bars;
 pub mod chart;
+mod content;
 pub mod curve;
 pub mod figure;
 mod headline;
+pub mod mark;
 mod page;
 pub mod sentence;
 mod tables;

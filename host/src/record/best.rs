@@ -1,6 +1,7 @@
 //! The best model of a run so far. It need not be the last one: a run with a tuned step size may end on a spike.
 
-use crate::record::{BestRecord, Criterion, RoundRecord};
+use super::round::RoundRecord;
+use super::summary::{BestRecord, Criterion};
 use serde::{Deserialize, Serialize};
 use smidgen_aggregator::{Aggregator, value};
 

@@ -8,8 +8,12 @@
 //! A file is written under a temporary name, synced, and renamed. If the latest one is damaged, the one before it is
 //! intact: a run resumes from the latest file that passes its check and matches the records of its rounds.
 
-use crate::record::best::Best;
-use crate::record::{Cost, Locks, RecordError, WorkerTimes, replace_file, write_error};
+use super::best::Best;
+use super::cost::Cost;
+use super::error::{RecordError, replace_file, write_error};
+use super::lock::Locks;
+use super::names::{PREFIX, round_of};
+use super::times::WorkerTimes;
 use crate::units::files;
 use crate::units::shown::shown;
 use crc::{CRC_64_XZ, Crc};
@@ -25,8 +29,6 @@ const HEAD: &[u8] = b"smidgen checkpoint 3\n";
 /// Prefix of the head in every version. Every version also ends in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
-/// Prefix of a file name; ten digits of the round follow.
-const PREFIX: &str = "checkpoint-";
 /// Number of files that are kept.
 const KEPT: usize = 2;
 
@@ -319,13 +321,6 @@ impl Checkpoint {
 /// Returns the path of the checkpoint of a round.
 fn file(directory: &Path, round: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{round:010}"))
-}
-
-/// Returns the round in the file name of a checkpoint.
-pub(crate) fn round_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix(PREFIX)?;
-    let are_digits = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| are_digits)
 }
 
 /// Returns whether a directory contains checkpoints.

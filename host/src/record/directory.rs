@@ -11,127 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use super::lock::LOCK;
-use super::{BaselineRecord, Locks, RoundRecord, Summary};
-use crate::units::shown::shown;
-
-pub(super) const ROUNDS: &str = "rounds.jsonl";
-pub(super) const SUMMARY: &str = "summary.json";
-const BASELINE: &str = "baseline.jsonl";
-/// File name of the report in the directory of a run.
-pub const REPORT: &str = "report.html";
-
-/// Reasons why a run cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The path of the run is a file.
-    #[error("{} is a file: name a directory for the run", shown(.0))]
-    NotADirectory(PathBuf),
-    /// The directory contains files, but no run that may be replaced.
-    #[error("{} contains files but no run: name another directory, or empty this one", shown(.0))]
-    Occupied(PathBuf),
-    /// The directory contains no run.
-    #[error("{} contains no run: name a directory that a run wrote with --out", shown(.0))]
-    NoRun(PathBuf),
-    /// The run ended before its first round was closed.
-    #[error("{} contains no complete round: the run ended before its first round was closed", shown(.0))]
-    NoRounds(PathBuf),
-    /// Another process writes to the directory.
-    #[error(
-        "{holder} is writing to {}: wait until it ends, or name another directory",
-        shown(path)
-    )]
-    Busy {
-        /// The directory.
-        path: PathBuf,
-        /// The process.
-        holder: String,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {}: {source}{}", shown(path), files::advice(.source))]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", shown(path))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// A file is damaged.
-    #[error("{0}; repair the line, or truncate the file before it")]
-    Damaged(Box<RecordError>),
-    /// A line is not a record.
-    #[error(
-        "{}, line {line}: {reason}; repair the line, or truncate the file before it",
-        shown(path)
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// The reason.
-        reason: String,
-    },
-    /// The summary is malformed.
-    #[error(
-        "{}, line {line}: {reason}; repair the file, or remove it: the report does not need it",
-        shown(path)
-    )]
-    Summary {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// The reason.
-        reason: String,
-    },
-    /// The records end before the round from which the run should resume.
-    #[error("{} ends before round {round}", shown(path))]
-    Short {
-        /// The file.
-        path: PathBuf,
-        /// The round.
-        round: u32,
-    },
-    /// A round before the one from which the run should resume has no record.
-    #[error("round {round} is missing in {}", shown(path))]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The round.
-        round: u32,
-    },
-    /// The records belong to another run than the checkpoint.
-    #[error(
-        "{} belongs to another run: the transcript of its round {round} differs from the checkpoint's",
-        shown(path)
-    )]
-    OtherRun {
-        /// The file.
-        path: PathBuf,
-        /// The round of the checkpoint.
-        round: u32,
-    },
-    /// A round does not follow the one before it.
-    #[error("{}, line {line}: round {round} follows round {previous}", shown(path))]
-    Order {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// Its round.
-        round: u32,
-        /// The round before it.
-        previous: u32,
-    },
-}
+use super::error::{RecordError, line_error, place, read_error, replace_file, write_error};
+use super::lock::Locks;
+use super::names::{BASELINE, LOCK, REPORT, ROUNDS, SUMMARY};
+use super::round::{BaselineRecord, RoundRecord};
+use super::summary::Summary;
 
 /// A locked directory for a new run. An earlier run in it is kept until [`Claim::begin`].
 #[derive(Debug)]
@@ -433,20 +317,10 @@ fn is_free(path: &Path) -> Result<bool, RecordError> {
     Ok(true)
 }
 
-/// Returns whether a run replaces the file of this name as a whole.
-pub(super) fn is_ours(name: &str) -> bool {
-    [SUMMARY, BASELINE, REPORT].contains(&name)
-}
-
 pub(super) fn line<R: Serialize>(record: &R) -> Vec<u8> {
     let mut text = serde_json::to_vec(record).expect("records have no keys but strings");
     text.push(b'\n');
     text
-}
-
-/// [Replaces](files::replace) a file.
-pub(crate) fn replace_file(file: &Path, text: &[u8]) -> Result<(), RecordError> {
-    files::replace(file, text).map_err(write_error(file))
 }
 
 fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, RecordError> {
@@ -467,26 +341,4 @@ fn remove_if_there(file: &Path) -> Result<(), RecordError> {
 /// Returns whether the error means that the file does not exist, or that a parent of it is not a directory.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-pub(crate) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {
-    |source| RecordError::Write { path: path.into(), source }
-}
-
-fn read_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {
-    |source| RecordError::Read { path: path.into(), source }
-}
-
-fn line_error(file: &Path, line: usize, error: &serde_json::Error) -> RecordError {
-    let (path, line, reason) = place(file, line, error);
-    RecordError::Line { path, line, reason }
-}
-
-/// Returns path, line and reason of a parse error. The parser counts lines from where it starts, `line` from the file's
-/// start.
-fn place(path: &Path, line: usize, error: &serde_json::Error) -> (PathBuf, usize, String) {
-    let reason = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let reason = reason.strip_suffix(&place).unwrap_or(&reason);
-    (path.into(), line, format!("column {}, {reason}", error.column()))
 }

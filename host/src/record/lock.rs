@@ -1,8 +1,7 @@
 //! Locks on the directories that a run writes to, so that two processes do not overwrite each other's files.
 
-use super::directory::is_ours;
-use super::{RecordError, write_error};
-use crate::record::checkpoint;
+use super::error::{RecordError, write_error};
+use super::names::{LOCK, is_ours, round_of};
 use crate::units::files;
 use crate::units::shown::{shown, typed};
 use rustix::io::Errno;
@@ -12,8 +11,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::{env, process};
 
-/// The locked file. It is never removed: a process that has just opened it would then lock a file that is gone.
-pub(super) const LOCK: &str = ".lock";
 /// Maximum length of another process's command line in a message, in characters.
 const COMMAND_LEN_MAX: usize = 100;
 
@@ -75,7 +72,7 @@ fn remove_partial_files(directory: &Path) -> Result<(), RecordError> {
         let path = entry.map_err(write_error(directory))?.path();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let whole = files::replaced_name(name);
-        if whole.is_some_and(|whole| is_ours(whole) || checkpoint::round_of(whole).is_some()) {
+        if whole.is_some_and(|whole| is_ours(whole) || round_of(whole).is_some()) {
             fs::remove_file(&path).map_err(write_error(&path))?;
         }
     }

@@ -6,8 +6,13 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::directory::{ROUNDS, SUMMARY, line};
+use super::directory::line;
+use super::names::{ROUNDS, SUMMARY};
 use super::*;
+use crate::world::Clock;
+use serde_json::{Map, Value};
+use smidgen_protocol::counters::Reject;
+use std::collections::BTreeMap;
 
 fn finite() -> impl Strategy<Value = f64> {
     use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};

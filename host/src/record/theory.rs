@@ -62,7 +62,7 @@ pub struct Slacks {
 /// A flattened `Option<Slacks>` would be read as `None` if a single field is missing or malformed.
 #[derive(Deserialize)]
 struct Line {
-    #[serde(deserialize_with = "super::null_is_nan")]
+    #[serde(deserialize_with = "super::nan::null_is_nan")]
     psi: f64,
     #[serde(default, deserialize_with = "present")]
     contraction_slack: Option<f64>,
@@ -71,7 +71,7 @@ struct Line {
     #[serde(default, deserialize_with = "present")]
     lyapunov_slack: Option<f64>,
     /// Absent in older records, which allowed nothing.
-    #[serde(default, deserialize_with = "super::null_is_nan")]
+    #[serde(default, deserialize_with = "super::nan::null_is_nan")]
     grid_allowance: f64,
     /// Absent in older records, which allowed `grid_allowance` for every inequality.
     #[serde(default, deserialize_with = "present")]
@@ -81,7 +81,7 @@ struct Line {
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    super::null_is_nan(deserializer).map(Some)
+    super::nan::null_is_nan(deserializer).map(Some)
 }
 
 impl TryFrom<Line> for TheoryCheck {

@@ -1,7 +1,7 @@
 //! Measured times of the workers' rounds.
 
-use super::{Deserialize, Serialize};
 use crate::units::serial_line;
+use serde::{Deserialize, Serialize};
 use smidgen_aggregator::Elapsed;
 use std::ops::AddAssign;
 

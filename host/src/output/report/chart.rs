@@ -1,12 +1,12 @@
 //! Charts as SVG. The colours below are keys: a style sheet replaces them by those of the reader's light or dark theme.
 
+use super::against::Against;
+use super::axis::{Axis, Scale, Unit};
+use super::curve::{Comparison, Measure, thin};
+use super::mark::Mark;
+use crate::units::quantity;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use serde::Deserialize;
-
-use super::axis::{Axis, Scale, Unit};
-use super::curve::{Comparison, Mark, Measure, thin};
-use crate::units::quantity;
 
 /// SVG units per point of the page. The backend rounds to whole units, so a unit is finer than a point.
 const FINE: u32 = 4;
@@ -22,68 +22,6 @@ const FAINT: RGBColor = RGBColor(0xEB, 0xED, 0xF0);
 pub const RUN: RGBColor = RGBColor(0x0B, 0x5F, 0xC6);
 /// Colour of dense gradient descent.
 pub const BASELINE: RGBColor = RGBColor(0xC2, 0x55, 0x0A);
-
-/// Quantity of the x axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Against {
-    /// Rounds.
-    Rounds,
-    /// Uplink bytes on the wire.
-    Uplink,
-    /// Bytes on the wire in both directions.
-    Bytes,
-    /// Modelled seconds that the bytes take on the busiest link.
-    Modelled,
-    /// Seconds of a simulation's clock.
-    Virtual,
-    /// Seconds of the host's clock.
-    Measured,
-}
-
-impl Against {
-    /// Returns its name for a caption.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rounds => "rounds",
-            Self::Uplink => "uplink bytes",
-            Self::Bytes => "wire bytes",
-            Self::Modelled => "modelled time",
-            Self::Virtual => "virtual time",
-            Self::Measured => "measured time",
-        }
-    }
-
-    const fn axis_label(self) -> &'static str {
-        match self {
-            Self::Rounds => "round t",
-            Self::Uplink => "bytes on the wire, up",
-            Self::Bytes => "bytes on the wire, up and down",
-            Self::Modelled => "time of the bytes on the link, modelled (s)",
-            Self::Virtual => "virtual time (s)",
-            Self::Measured => "time by the host's clock (s)",
-        }
-    }
-
-    const fn unit(self) -> Unit {
-        match self {
-            Self::Rounds => Unit::Count,
-            Self::Uplink | Self::Bytes => Unit::Bytes,
-            Self::Modelled | Self::Virtual | Self::Measured => Unit::Seconds,
-        }
-    }
-
-    /// Returns the value at a mark; NaN if it is unknown.
-    pub fn of(self, mark: &Mark) -> f64 {
-        match self {
-            Self::Rounds => f64::from(mark.round),
-            Self::Uplink => mark.total.uplink.wire_bytes as f64,
-            Self::Bytes => mark.total.wire_bytes() as f64,
-            Self::Modelled => mark.total.modelled_seconds,
-            Self::Virtual | Self::Measured => mark.total.elapsed_seconds.unwrap_or(f64::NAN),
-        }
-    }
-}
 
 /// One method in a chart.
 pub struct Line<'a> {

@@ -1,22 +1,8 @@
 //! Curves: progress and total cost per round, and thinning for drawing.
 
-use super::chart::Against;
+use super::against::Against;
+use super::mark::Mark;
 use crate::record::{BaselineRecord, Cost, RoundRecord, running_totals};
-
-/// Progress of a method in one round.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Mark {
-    /// The round t.
-    pub round: u32,
-    /// f(x^t).
-    pub loss: f64,
-    /// ‖∇f(x^t)‖², if it is known.
-    pub gradient_norm_squared: Option<f64>,
-    /// ‖g^t‖²; for dense gradient descent, whose estimator is the gradient, the same as above.
-    pub estimator_norm_squared: Option<f64>,
-    /// Cost of all rounds up to and including this one.
-    pub total: Cost,
-}
 
 /// Returns the marks of a run.
 pub fn of_run(rounds: &[RoundRecord]) -> Vec<Mark> {

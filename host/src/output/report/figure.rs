@@ -3,8 +3,10 @@
 use maud::{PreEscaped, html};
 use plotters::style::RGBColor;
 
-use super::chart::{self, Against, Chart, Line};
-use super::curve::{Mark, Measure};
+use super::against::Against;
+use super::chart::{self, Chart, Line};
+use super::curve::Measure;
+use super::mark::Mark;
 
 /// Maximum number of points per curve. Figures are committed to a repository, so they must be small.
 const POINT_COUNT_MAX: usize = 240;

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use std::path::is_separator;
 
-use super::curve::Mark;
-use super::page::Page;
+use super::content::Page;
+use super::mark::Mark;
 use super::sentence::{self, clock_phrase, slow_line, time};
 use crate::record::TestRecord;
 use crate::units::quantity::{bytes, count, counted, number, seconds};

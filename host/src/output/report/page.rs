@@ -1,25 +1,18 @@
 //! The page: its sections from the headline to the transcript.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use serde_json::Value;
 
-use super::chart::{self, Against, BASELINE, Chart, Line, RUN};
-use super::curve::{self, Comparison, Mark, Measure};
+use super::against::Against;
+use super::chart::{self, BASELINE, Chart, Line, RUN};
+use super::content::{Page, plain};
+use super::curve::{self, Comparison, Measure};
 use super::tables;
-use crate::record::{Run, Summary};
+use crate::record::Run;
 use crate::units::quantity::{count, seconds};
 use crate::world::Clock;
 
 /// Maximum number of points per curve, more than the columns of a screen.
 const POINT_COUNT_MAX: usize = 1500;
-
-/// A run, and the data that the sections of its page share.
-pub(super) struct Page<'a> {
-    pub(super) run: &'a Run,
-    pub(super) marks: Vec<Mark>,
-    pub(super) baseline: Vec<Mark>,
-    pub(super) comparison: Option<Comparison>,
-}
 
 /// Returns the page.
 pub fn page(run: &Run) -> Markup {
@@ -53,41 +46,6 @@ pub fn page(run: &Run) -> Markup {
 }
 
 impl Page<'_> {
-    pub(super) fn summary(&self) -> &Summary {
-        &self.run.summary
-    }
-
-    pub(super) fn last(&self) -> &Mark {
-        self.marks.last().expect("a run has at least one round")
-    }
-
-    /// Returns an option of the run as it is typed on the command line.
-    pub(super) fn option(&self, name: &str) -> Option<String> {
-        self.summary().configuration.get(name).map(plain)
-    }
-
-    /// Returns the clock of the run's measured seconds, if there are any.
-    pub(super) fn clock(&self) -> Option<Clock> {
-        self.summary().clock.filter(|_| self.last().total.elapsed_seconds.is_some())
-    }
-
-    /// Returns the time by which the run is compared with dense gradient descent, which is simulated: virtual time if
-    /// both have it, otherwise modelled time.
-    pub(super) fn common_time(&self) -> Against {
-        let both = [&self.marks, &self.baseline].into_iter().filter_map(|marks| marks.last());
-        let is_known = both.into_iter().all(|mark| mark.total.elapsed_seconds.is_some());
-        match self.summary().clock {
-            Some(Clock::Virtual) if is_known => Against::Virtual,
-            Some(Clock::Virtual | Clock::Host) | None => Against::Modelled,
-        }
-    }
-
-    /// Returns the norm to draw: the gradient if it is known in any round, otherwise the estimator.
-    pub(super) fn norm(&self) -> Measure {
-        let known = self.marks.iter().any(|mark| mark.gradient_norm_squared.is_some());
-        if known { Measure::Gradient } else { Measure::Estimator }
-    }
-
     fn charts(&self) -> Markup {
         let against = [Against::Rounds, Against::Bytes, self.common_time()];
         let charts = [self.norm(), Measure::Loss]
@@ -187,15 +145,5 @@ fn figure(chart: &Chart<'_>) -> Markup {
                 (PreEscaped(chart.draw()))
             }
         }
-    }
-}
-
-/// Formats a value of the configuration as it is typed on the command line.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "none".into(),
-        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
     }
 }

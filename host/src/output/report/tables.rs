@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::page::Page;
+use super::content::Page;
 use super::sentence::{clock_phrase, precision, step, time};
 use crate::record::{Cost, InformationLimit, Summary, Traffic, WorkerRecord};
 use crate::units::quantity::{bytes, count, counted, number, seconds};

@@ -4,7 +4,7 @@
 //! x^{t+1} = x^t − γ (1/n) Σ g_i^t,   g_i^{t+1} = g_i^t + TopK(∇f_i(x^{t+1}) − g_i^t)
 //! ```
 
-use crate::output::report::curve::Mark;
+use crate::output::report::mark::Mark;
 use crate::record::Cost;
 use crate::run::experiment::Experiment;
 use smidgen_protocol::message::Init;

@@ -3,7 +3,8 @@
 use super::float;
 use super::study::{Curve, Study};
 use crate::output::progress::Progress;
-use crate::output::report::curve::{Mark, of_run};
+use crate::output::report::curve::of_run;
+use crate::output::report::mark::Mark;
 use crate::problem::theory::Smoothness;
 use crate::run::ExperimentError;
 use crate::run::experiment::Experiment;

@@ -3,10 +3,11 @@
 use super::figures::{self, Figure, Quantity};
 use super::measure::Measured;
 use super::study::{Curve, Panel, Study};
+use crate::output::report::against::Against;
 use crate::output::report::bars::{Bar, bars};
-use crate::output::report::chart::Against;
-use crate::output::report::curve::{Mark, Measure};
+use crate::output::report::curve::Measure;
 use crate::output::report::figure::{self, figure};
+use crate::output::report::mark::Mark;
 use crate::record::{RecordError, replace_file};
 use crate::units::quantity::{bytes, count, number, seconds};
 use crate::units::shown::lines;

@@ -5,7 +5,7 @@ use crate::cli::FILE_LIMITS;
 use crate::cli::studies::{STUDIES, names};
 use crate::cli::{self, Cli, Command};
 use crate::options::Options;
-use crate::output::report::chart::Against;
+use crate::output::report::against::Against;
 use crate::output::report::figure::CURVE_COUNT_MAX;
 use crate::problem::dataset::Dataset;
 use crate::units::shown::shown;

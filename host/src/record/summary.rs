@@ -1,0 +1,289 @@
+//! The summary of a run.
+
+use super::cost::Cost;
+use super::round::RoundRecord;
+use super::theory::Violation;
+use super::times::WorkerTimes;
+use crate::problem::specification::Longest;
+use crate::problem::theory::Basis;
+use crate::world::Clock;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use smidgen_aggregator::Traffic;
+use smidgen_protocol::counters::Reject;
+use std::collections::BTreeMap;
+/// Summary of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// True if the run finished: it reached its goal, and every worker confirmed that its state equals the host's.
+    pub finished: bool,
+    /// Every option of the run by its name on the command line, including defaults.
+    pub configuration: Map<String, Value>,
+    /// Line rate of the modelled seconds, in baud.
+    pub baud: Option<u32>,
+    /// Clock of the measured seconds; absent in records of older versions.
+    pub clock: Option<Clock>,
+    /// Smoothness constant L of f.
+    pub l: Option<f64>,
+    /// L_AM, the arithmetic mean of the L_i.
+    pub l_am: Option<f64>,
+    /// L_QM, the quadratic mean of the L_i.
+    pub l_qm: Option<f64>,
+    /// Step size γ as the workers apply it; if it is tuned, its first value.
+    pub gamma: Option<f64>,
+    /// True if γ is tuned from round to round (`--step auto`).
+    #[serde(default)]
+    pub gamma_tuned: bool,
+    /// Bounds on γ by theory.
+    #[serde(flatten)]
+    pub theory: StepTheory,
+    /// The largest relative quantisation error of a feature.
+    pub quantisation_error: Option<f64>,
+    /// Step size of dense gradient descent in `baseline.jsonl`.
+    pub baseline_gamma: Option<f64>,
+    /// The last round T that was closed: x^0 … x^T are recorded.
+    pub rounds: u32,
+    /// f(x^0).
+    pub initial_loss: Option<f64>,
+    /// f(x) at the last round.
+    pub loss: Option<f64>,
+    /// ‖∇f(x)‖² at the last round, if the host has the data.
+    pub gradient_norm_squared: Option<f64>,
+    /// True if the last round reached `target`; absent without one.
+    pub target_reached: Option<bool>,
+    /// The best model of all rounds; absent if no round has a finite loss or norm.
+    #[serde(default)]
+    pub best: Option<BestRecord>,
+    /// The best model evaluated on held-out rows.
+    #[serde(default)]
+    pub test: Option<TestRecord>,
+    /// Cost before the first round: identification, configuration, shards.
+    pub setup: Cost,
+    /// Cost after the last round: the workers confirm that their state equals the host's.
+    pub closing: Cost,
+    /// Total over all rounds, from the workers to the host.
+    pub uplink: Traffic,
+    /// Total over all rounds, from the host to the workers.
+    pub downlink: Traffic,
+    /// Total over all rounds, see [`Cost::modelled_seconds`].
+    #[serde(alias = "link_seconds")]
+    pub modelled_seconds: f64,
+    /// Total over all rounds, see [`Cost::elapsed_seconds`].
+    #[serde(default)]
+    pub elapsed_seconds: Option<f64>,
+    /// The first round in which a checked inequality did not hold.
+    pub violation: Option<Violation>,
+    /// Size of the updates under an ideal code, and as sent.
+    pub information_limit: Option<InformationLimit>,
+    /// Number of mantissas of models and estimators that the host or a worker saturated; 0 in a sound run.
+    pub saturated: u64,
+    /// Digest of the whole run, 16 hexadecimal digits.
+    pub transcript: String,
+    /// Seconds on the host's clock, from start to end. For a resumed run, the sum over its parts, each up to the
+    /// checkpoint from which the next part resumed.
+    pub wall_seconds: f64,
+    /// One entry per worker, in order of their numbers.
+    pub workers: Vec<WorkerRecord>,
+}
+
+/// Bounds on the step size by theory; empty if the theory constants are unknown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepTheory {
+    /// The largest step size that a theorem allows the method on these data; absent if no theorem covers the run.
+    pub theory_gamma: Option<f64>,
+    /// Name of that theorem.
+    pub theorem: Option<String>,
+    /// The step size borrowed from another method, if no theorem covers the run.
+    pub borrowed_gamma: Option<f64>,
+    /// Name of the step size that is borrowed.
+    pub borrowed_from: Option<String>,
+    /// The part of the run that no theorem covers.
+    pub gap: Option<String>,
+}
+
+impl StepTheory {
+    /// Returns the largest known step size, allowed or borrowed.
+    pub fn longest(&self) -> Option<f64> {
+        self.theory_gamma.or(self.borrowed_gamma)
+    }
+}
+
+impl From<Longest> for StepTheory {
+    fn from(Longest { gamma, basis: Basis { theorem, gap } }: Longest) -> Self {
+        match gap {
+            None => Self {
+                theory_gamma: Some(gamma),
+                theorem: Some(theorem.name().into()),
+                ..Self::default()
+            },
+            Some(gap) => Self {
+                borrowed_gamma: Some(gamma),
+                borrowed_from: Some(theorem.step_name().into()),
+                gap: Some(gap.to_string()),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// Relative rise of the loss over the first one beyond which a run has diverged. A nonconvex function may rise a
+/// little.
+const RISE_MAX: f64 = 0.1;
+
+impl Summary {
+    /// Adds a round to the totals and makes it the last one.
+    pub fn add(&mut self, round: &RoundRecord) {
+        self.set_cost(self.cost() + round.cost());
+        self.rounds = round.round;
+        self.initial_loss.get_or_insert(round.loss);
+        self.loss = Some(round.loss);
+        self.gradient_norm_squared = round.gradient_norm_squared;
+        self.transcript.clone_from(&round.transcript);
+        let violated = round.theory.and_then(|check| check.violated());
+        self.violation = self
+            .violation
+            .or(violated.map(|inequality| Violation { round: round.round, inequality }));
+    }
+
+    /// Recomputes totals and last values from `rounds`.
+    pub fn recount(&mut self, rounds: &[RoundRecord]) {
+        self.set_cost(Cost::default());
+        (self.initial_loss, self.violation) = (None, None);
+        rounds.iter().for_each(|round| self.add(round));
+    }
+
+    /// Returns the best model if it is from a round before the last one and the run did not diverge.
+    pub fn earlier_best(&self) -> Option<&BestRecord> {
+        let earlier = self.best.as_ref().filter(|best| best.round != self.rounds);
+        earlier.filter(|_| !self.has_diverged())
+    }
+
+    /// Returns the cost of all rounds.
+    pub const fn cost(&self) -> Cost {
+        let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
+        Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
+    }
+
+    const fn set_cost(&mut self, cost: Cost) {
+        let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost;
+        (self.uplink, self.downlink) = (uplink, downlink);
+        (self.modelled_seconds, self.elapsed_seconds) = (modelled_seconds, elapsed_seconds);
+    }
+
+    /// Returns the workers whose lines take more than twice the time of their bytes, the slowest first. Empty in
+    /// simulation, where the user chooses how slow lines are.
+    pub fn slow_lines(&self) -> Vec<&WorkerRecord> {
+        let is_slow = |worker: &&WorkerRecord| worker.times.total.is_line_slow();
+        let is_real = self.clock == Some(Clock::Host);
+        let mut slow: Vec<_> = self.workers.iter().filter(|_| is_real).filter(is_slow).collect();
+        let excess = |worker: &WorkerRecord| worker.times.total.line_excess_seconds();
+        slow.sort_by(|one, other| excess(other).total_cmp(&excess(one)));
+        slow
+    }
+
+    /// Returns true if the run diverged: its loss is NaN or well above the first one, or did not fall although models
+    /// or estimators saturated. A run that saturated and recovered did not diverge.
+    pub fn has_diverged(&self) -> bool {
+        let (Some(first), Some(last)) = (self.initial_loss, self.loss) else { return false };
+        let rise = last - first;
+        let lost = self.saturated > 0 && rise >= 0.0;
+        lost || rise.is_nan() || rise > RISE_MAX * first.abs()
+    }
+}
+
+/// The model of a run: that of its best round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestRecord {
+    /// Its round.
+    pub round: u32,
+    /// Quantity by which it is the best.
+    pub criterion: Criterion,
+    /// f(x) in that round.
+    pub loss: f64,
+    /// ‖∇f(x)‖² in that round, if the host has the data.
+    pub gradient_norm_squared: Option<f64>,
+}
+
+/// Quantity that the best model minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Criterion {
+    /// ‖∇f(x)‖².
+    Gradient,
+    /// f(x), plus the l1 term if there is one. Used if the gradient is unknown, or not zero at the optimum (l1).
+    Loss,
+}
+
+/// Evaluation of the best model on held-out rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestRecord {
+    /// Number of rows.
+    pub rows: u64,
+    /// Their mean loss, without the regulariser.
+    pub loss: f64,
+    /// Fraction of rows whose class is predicted correctly; absent for regression.
+    pub accuracy: Option<f64>,
+}
+
+/// Size of the updates under an ideal code, next to the bytes that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InformationLimit {
+    /// Mean bits per update under an ideal code, given its number of entries.
+    pub bits_per_update: f64,
+    /// Number of updates that were applied.
+    pub updates: u64,
+    /// Bytes of the bodies of these updates, not counting repetitions.
+    pub sent_bytes: u64,
+}
+
+impl InformationLimit {
+    /// Returns the bytes that all updates would take under an ideal code.
+    pub fn bytes(&self) -> f64 {
+        self.bits_per_update * self.updates as f64 / 8.0
+    }
+}
+
+/// Record of one worker over the whole run, including setup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Display name: a board and its number, or a simulated worker.
+    pub name: String,
+    /// Identity that it reports, by which the host recognises it.
+    pub identity: String,
+    /// Number of rows of its shard.
+    pub rows: u64,
+    /// Smoothness constant L_i, or the upper bound that the worker reported; absent without theory.
+    #[serde(default)]
+    pub l_i: Option<f64>,
+    /// From the worker to the host.
+    pub uplink: Traffic,
+    /// From the host to the worker.
+    pub downlink: Traffic,
+    /// Frames from the worker that the host dropped, by [`Reject::name`].
+    pub rejected_by_host: BTreeMap<String, u64>,
+    /// Frames from the host that the worker dropped, by [`Reject::name`].
+    pub rejected_by_worker: BTreeMap<String, u64>,
+    /// Number of mantissas that the worker saturated.
+    pub saturated: u64,
+    /// Measured times of its rounds.
+    #[serde(default)]
+    pub times: WorkerTimes,
+    /// Number of reboots detected.
+    pub reboots: u32,
+    /// Number of times it was excluded from rounds.
+    #[serde(default)]
+    pub left_out: u32,
+    /// Reason for its last exclusion, if it was other than silence.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl WorkerRecord {
+    /// Returns the number of dropped frames by reason, without reasons that did not occur.
+    pub fn by_reason(frames: &[u32; Reject::COUNT]) -> BTreeMap<String, u64> {
+        let named = Reject::ALL.iter().zip(frames).filter(|(_, frames)| **frames > 0);
+        named.map(|(reason, frames)| (reason.name().to_owned(), u64::from(*frames))).collect()
+    }
+}
