@@ -29,7 +29,7 @@ fn bad_data_are_refused() {
     file("4.txt", b"");
     file("5.txt", b"+1 1:0.5 2:-1e160\n-1 1:2\n+1 2:1\n-1 2:2\n");
     let refusal = |dataset: &str| refusal_in(&directory, &format!("simulate --dataset {dataset}"));
-    assert_says(&refusal("1.txt"), &["1.txt, line 2, column 11", "cut short"]);
+    assert_says(&refusal("1.txt"), &["1.txt, line 2, column 11", "truncated"]);
     assert_says(&refusal("2.txt"), &["2.txt, line 1, column 1"]);
     assert_says(&refusal("3.txt"), &["3.txt", "decompress"]);
     assert_says(&refusal("4.txt"), &["4.txt", "empty"]);
@@ -122,7 +122,7 @@ fn firmware_of_another_version_is_refused() {
 #[test]
 fn firmware_without_the_objective_is_refused() {
     let sentence = refusal(&format!("run --port {} --rows 50 --objective least-squares", board(7)));
-    assert_says(&sentence, &["computes logistic and not least-squares", "flash"]);
+    assert_says(&sentence, &["supports logistic but not least-squares", "flash"]);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn boards_report_their_smoothness_constants() {
         ["--step 0.5", "--step rare --lambda 0", "--method ef21-w", "--objective perceptron"]
     {
         let sentence = refusal(&format!("simulate --rows 50 --constants boards {options}"));
-        assert_says(&sentence, &["--constants boards", "leave it out"]);
+        assert_says(&sentence, &["--constants boards", "omit it"]);
     }
 }
 
