@@ -8,7 +8,8 @@
 
 mod cmd;
 
-use cmd::{Origin, OutputError};
+use cmd::console::{OutputError, eprint};
+use cmd::training::Origin;
 use smidgen::cli::{self, Command};
 use smidgen::units::interrupt;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     interrupt::survive_file_limits();
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Err(error) = interrupt::listen() {
-        cmd::eprint(&format!("warning: Ctrl-C will end a run without a report: {error}"));
+        eprint(&format!("warning: Ctrl-C will end a run without a report: {error}"));
     }
     let origin = Origin::CommandLine(cli.arguments);
     let outcome = match cli.command {
@@ -37,11 +38,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref().is_some_and(OutputError::is_end) => ExitCode::SUCCESS,
         Err(error) if interrupt::is_requested() => {
-            cmd::eprint(&error.to_string());
+            eprint(&error.to_string());
             ExitCode::from(interrupt::EXIT_CODE)
         }
         Err(error) => {
-            cmd::eprint(&format!("error: {error}"));
+            eprint(&format!("error: {error}"));
             ExitCode::from(2)
         }
     }

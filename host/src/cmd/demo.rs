@@ -1,6 +1,8 @@
 //! `smidgen demo`
 
-use super::{Origin, print, simulate};
+use super::console::print;
+use super::simulate;
+use super::training::Origin;
 use anyhow::Result;
 use smidgen::cli::{self, Command, Demo};
 

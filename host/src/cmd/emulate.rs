@@ -1,14 +1,13 @@
 //! `smidgen emulate`
 
 use super::image::build;
-use super::{Origin, launch, prepare, train_and_report};
+use super::training::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::boards::board::Boards;
 use smidgen::boards::image;
 use smidgen::cli::Emulate;
 use smidgen::output::progress::Progress;
-use smidgen::world::emulator::Emulator;
-use smidgen::world::emulator::supervisor::supervise;
+use smidgen::world::emulator::{Emulator, supervise};
 use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
 

@@ -1,6 +1,6 @@
 //! `smidgen image`
 
-use super::print;
+use super::console::print;
 use anyhow::Result;
 use smidgen::boards::board::Board;
 use smidgen::boards::image::{self, ImageError};

@@ -1,6 +1,6 @@
 //! `smidgen key`
 
-use super::print;
+use super::console::print;
 use anyhow::Result;
 use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::NewKey;

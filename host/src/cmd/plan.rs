@@ -1,6 +1,7 @@
 //! `smidgen plan`
 
-use super::{new_session, print};
+use super::console::print;
+use super::training::new_session;
 use anyhow::Result;
 use smidgen::cli;
 use smidgen::run::experiment::Experiment;

@@ -1,6 +1,6 @@
 //! `smidgen ports`
 
-use super::print;
+use super::console::print;
 use anyhow::Result;
 use smidgen::world::ports;
 

@@ -1,6 +1,6 @@
 //! `smidgen report`
 
-use super::{eprint, print};
+use super::console::{eprint, print};
 use anyhow::Result;
 use smidgen::cli::Report;
 use smidgen::output::report;

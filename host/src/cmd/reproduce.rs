@@ -1,6 +1,6 @@
 //! `smidgen reproduce`
 
-use super::{eprint, print};
+use super::console::{eprint, print};
 use anyhow::{Result, bail};
 use smidgen::cli::Reproduce;
 use smidgen::output::progress::Progress;

@@ -1,6 +1,8 @@
 //! `smidgen resume`
 
-use super::{Origin, emulate, eprint, run, simulate};
+use super::console::eprint;
+use super::training::Origin;
+use super::{emulate, run, simulate};
 use anyhow::Result;
 use smidgen::cli::{self, Command, Emulate, Resume, Run};
 use smidgen::options::Options;

@@ -1,6 +1,6 @@
 //! `smidgen run`
 
-use super::{Origin, launch, prepare, train_and_report};
+use super::training::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::cli::Run;
 use smidgen::output::progress::Progress;

@@ -1,6 +1,6 @@
 //! `smidgen simulate`
 
-use super::{Origin, launch, prepare, train_and_report};
+use super::training::{Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::options::Options;
 use smidgen::output::progress::Progress;

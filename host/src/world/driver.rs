@@ -6,9 +6,9 @@ mod place;
 use crate::options::Faults;
 use crate::problem::objective::Objective;
 use crate::world::fault_injector::{Direction, FaultInjector};
+use crate::world::interface::{Clock, Measured, World, WorldError};
 use crate::world::simulation::Line;
-use crate::world::transport::{Address, LinkEvent, Links, Rediscovery, TransportError};
-use crate::world::{Clock, Measured, World, WorldError};
+use crate::world::transport::{Address, Link, LinkEvent, Links, Rediscovery, TransportError};
 use place::Place;
 use smidgen_aggregator::{Aggregator, Event, Setup};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -83,7 +83,9 @@ impl Driver {
     ) -> Result<Self, TransportError> {
         let (events, received) = channel();
         let rediscovery = Arc::new(Rediscovery::default());
-        let open = |(index, address)| rediscovery.open(index, address, line.baud, events.clone());
+        let open = |(index, address)| {
+            Link::open_with(&rediscovery, index, address, line.baud, events.clone())
+        };
         let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
         Ok(Self::new(setup, links, places, received).with_faults(line))
     }

@@ -11,7 +11,7 @@ pub use wire::Wire;
 
 use crate::options::Faults;
 use crate::problem::objective::Objective;
-use crate::world::{Clock, Measured, World, WorldError};
+use crate::world::interface::{Clock, Measured, World, WorldError};
 use smidgen_aggregator::{Aggregator, Event, Setup, value};
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::worker::memory_len;

@@ -155,7 +155,7 @@ fn boards_that_return_at_other_ports_are_told_apart() {
     let mut ports: Vec<_> = (0..4).map(|index| hub.plug_in(index, pty::pair())).collect();
     let addresses: Vec<_> = ports.iter().map(|(_, port)| port.address()).collect();
     let open = |(index, address): (usize, &Address)| {
-        let link = rediscovery.open(index, address, 115_200, events.clone());
+        let link = Link::open_with(&rediscovery, index, address, 115_200, events.clone());
         link.unwrap_or_else(|error| panic!("{error}"))
     };
     let links = addresses.iter().enumerate().map(open).collect();

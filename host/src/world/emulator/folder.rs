@@ -1,18 +1,32 @@
 //! Private directories of emulators in the temporary directory. Those of a killed process are removed by the next one.
 
-use super::EmulatorError;
 use crate::units::private_file::temporary;
+use crate::units::shown::shown;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{self, Path};
+use std::path::{self, Path, PathBuf};
 use tempfile::TempDir;
 
 /// Maximum length of the temporary directory's path with which a socket's path is valid on all systems.
-pub(super) const PATH_LEN_MAX: usize = 70;
+const PATH_LEN_MAX: usize = 70;
 
 /// Prefix of our directories. No other program uses it: directories with it are removed if no process has locked them.
 const PREFIX: &str = "smidgen-emulator-";
+
+/// The temporary directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no directory can be created in {} ({source}): set TMPDIR to a writable directory with a path of at most \
+     {PATH_LEN_MAX} bytes",
+    shown(path)
+)]
+pub struct FolderError {
+    /// The temporary directory.
+    path: PathBuf,
+    /// The error of the operating system.
+    source: io::Error,
+}
 
 /// A private directory, which is removed when this value is dropped.
 #[derive(Debug)]
@@ -24,7 +38,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Creates a directory.
-    pub fn new() -> Result<Self, EmulatorError> {
+    pub fn new() -> Result<Self, FolderError> {
         let path = temporary();
         let made = path::absolute(&path).and_then(|parent| {
             let is_short = parent.as_os_str().len() <= PATH_LEN_MAX;
@@ -35,7 +49,7 @@ impl Folder {
             }
         });
         // Only the kind of the error: `tempfile` adds the path without escaping it.
-        made.map_err(|error| EmulatorError::Temporary { path, source: error.kind().into() })
+        made.map_err(|error| FolderError { path, source: error.kind().into() })
     }
 
     fn new_in(parent: &Path) -> io::Result<Self> {

@@ -1,6 +1,6 @@
 //! Supervision of emulated boards: restarts those that end.
 
-use super::{Emulator, Failure};
+use super::qemu::{Emulator, Failure};
 use crate::world::driver::{Seen, Watch};
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ pub fn supervise(emulators: Vec<Emulator>) -> Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{ago, starting, watched_process};
-    use super::super::{START_TIMEOUT, Stage};
+    use super::super::qemu::tests::{ago, starting, watched_process};
+    use super::super::qemu::{START_TIMEOUT, Stage};
     use super::*;
 
     impl Supervised {

@@ -1,7 +1,7 @@
 //! A link to one board: a thread that reads from it, and reopens the stream if it is lost.
 
-use super::rediscovery::{Found, Search};
-use super::{Address, POLL, Reader, Rediscovery, TransportError, Writer, is_not_yet};
+use super::rediscovery::{Found, Rediscovery, Search};
+use super::stream::{Address, POLL, Reader, TransportError, Writer, is_not_yet};
 use std::convert::Infallible;
 use std::ops::{Deref, Index, IndexMut};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -127,7 +127,23 @@ impl Link {
         baud: u32,
         events: Sender<(usize, LinkEvent)>,
     ) -> Result<Self, TransportError> {
-        Arc::new(Rediscovery::default()).open(link, address, baud, events)
+        Self::open_with(&Arc::default(), link, address, baud, events)
+    }
+
+    /// Opens `address` like [`Link::open`], and registers its port with those of the other links of the run.
+    ///
+    /// # Errors
+    /// If it cannot be opened now.
+    pub fn open_with(
+        rediscovery: &Arc<Rediscovery>,
+        link: usize,
+        address: &Address,
+        baud: u32,
+        events: Sender<(usize, LinkEvent)>,
+    ) -> Result<Self, TransportError> {
+        let mut search = Search::new(rediscovery.clone(), address.clone(), baud);
+        let halves = search.begin()?;
+        Self::start(link, halves, Some(search), events)
     }
 
     /// Creates a link over an open stream that cannot be reopened, such as a [`loopback`](super::loopback).
@@ -142,7 +158,7 @@ impl Link {
         Self::start(link, halves, None, events)
     }
 
-    pub(super) fn start(
+    fn start(
         link: usize,
         (reader, writer): (Reader, Writer),
         search: Option<Search>,
@@ -816,8 +832,8 @@ mod tests {
         [&bystander, &board, &neighbour].into_iter().for_each(|plug| hub.plug_in(plug));
         let rediscovery = hub.rediscovery();
         let (sender, events) = channel();
-        let mut link = rediscovery.open(7, &board.2, 115_200, sender.clone()).unwrap();
-        let _other = rediscovery.open(8, &neighbour.2, 115_200, sender).unwrap();
+        let mut link = Link::open_with(&rediscovery, 7, &board.2, 115_200, sender.clone()).unwrap();
+        let _other = Link::open_with(&rediscovery, 8, &neighbour.2, 115_200, sender).unwrap();
         let _name = hub.pull(board);
         assert!(matches!(next(&events), LinkEvent::Down(_)));
         // It takes neither a port that existed before nor one of another link.

@@ -1,6 +1,6 @@
 //! A byte stream inside this process, for a worker in another thread.
 
-use super::{POLL, Reader, WRITE_POLL, Writer};
+use super::stream::{POLL, Reader, WRITE_POLL, Writer};
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;

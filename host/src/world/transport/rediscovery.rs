@@ -1,11 +1,12 @@
 //! Port rediscovery: finds a serial port that has vanished and may come back under another name.
 
-use super::{Address, Link, LinkEvent, Reader, TransportError, Writer, serial};
+use super::opening::open;
+use super::serial;
+use super::stream::{Address, Reader, TransportError, Writer};
 use crate::world::ports;
 use serialport::{SerialPortInfo, UsbPortInfo};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Serial ports in use by the links of a run, so that a link that searches for its port does not take another link's.
@@ -29,22 +30,6 @@ impl Rediscovery {
     /// Searches the ports that `list` returns.
     pub fn over(list: impl Fn() -> Vec<SerialPortInfo> + Send + Sync + 'static) -> Self {
         Self { list: Box::new(list), in_use: Mutex::default() }
-    }
-
-    /// Opens a link like [`Link::open`], and registers its port.
-    ///
-    /// # Errors
-    /// If it cannot be opened now.
-    pub fn open(
-        self: &Arc<Self>,
-        link: usize,
-        address: &Address,
-        baud: u32,
-        events: Sender<(usize, LinkEvent)>,
-    ) -> Result<Link, TransportError> {
-        let mut search = Search::new(self.clone(), address.clone(), baud);
-        let halves = search.begin()?;
-        Link::start(link, halves, Some(search), events)
     }
 
     fn in_use(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -80,14 +65,14 @@ pub struct Search {
 }
 
 impl Search {
-    fn new(rediscovery: Arc<Rediscovery>, address: Address, baud: u32) -> Self {
+    pub fn new(rediscovery: Arc<Rediscovery>, address: Address, baud: u32) -> Self {
         let (port, usb, excluded) = (None, None, BTreeSet::new());
         Self { rediscovery, address, baud, port, usb, excluded }
     }
 
-    fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
+    pub fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
         let Address::Serial(port) = &self.address else {
-            return super::open(&self.address, self.baud);
+            return open(&self.address, self.baud);
         };
         let port = port.clone();
         let halves = serial::open(&port, self.baud)?;
@@ -119,7 +104,7 @@ impl Search {
     /// Opens the stream if it is found now.
     pub fn attempt(&mut self) -> Option<Found> {
         let Address::Serial(port) = &self.address else {
-            let halves = super::open(&self.address, self.baud).ok()?;
+            let halves = open(&self.address, self.baud).ok()?;
             return Some(Found { halves, address: self.address.clone(), is_guess: false });
         };
         let (port, listed) = (port.clone(), (self.rediscovery.list)());

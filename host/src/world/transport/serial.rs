@@ -1,6 +1,6 @@
 //! Serial ports, and the identity of USB boards.
 
-use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
+use super::stream::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use rustix::fs::{OFlags, fcntl_setfl};
 use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, TTYPort, UsbPortInfo};
 use std::io;

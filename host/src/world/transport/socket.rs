@@ -1,6 +1,6 @@
 //! Sockets of emulators and serial servers.
 
-use super::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
+use super::stream::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;

@@ -1,0 +1,210 @@
+//! Byte streams: their addresses, halves, time-outs and errors.
+
+use crate::units::shown::shown;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The receiving half of a byte stream.
+///
+/// A read without data within [`POLL`] fails with `TimedOut` or `WouldBlock`. `Ok(0)` means that the peer has closed
+/// the stream.
+pub type Reader = Box<dyn Read + Send>;
+
+/// The sending half of a byte stream. A write may accept only a part of the bytes, or fail like a read after
+/// [`WRITE_POLL`].
+pub type Writer = Box<dyn Write + Send>;
+
+/// Time-out of a single read.
+pub const POLL: Duration = Duration::from_millis(50);
+
+/// Time-out of a single write. It is short because the writing thread serves all boards.
+pub const WRITE_POLL: Duration = Duration::from_millis(5);
+
+/// Address of a board.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A serial port: `/dev/ttyACM0`, `COM3`.
+    Serial(String),
+    /// A unix-domain socket, as of an emulator: `unix:/path/to/socket`.
+    Unix(PathBuf),
+    /// A TCP port, as of a serial server (ser2net) or an emulator: `tcp:host:port`.
+    Tcp(String),
+}
+
+/// Reasons why a text is not an [`Address`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// The text is empty.
+    #[error(
+        "the address is empty; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
+    )]
+    Empty,
+    /// `unix:` without a path.
+    #[error("`unix:` lacks the path of the socket; write unix:PATH")]
+    NoPath,
+    /// `tcp:` without a host, or without a port from 0 to 65535.
+    #[error("`{0}` lacks a host or a port number; write tcp:HOST:PORT")]
+    NoHostAndPort(String),
+    /// Another prefix, such as `usb:` or `udp:`.
+    #[error(
+        "unknown kind of address `{0}:`; give a serial port such as /dev/ttyACM0, unix:PATH or tcp:HOST:PORT"
+    )]
+    UnknownKind(String),
+    /// Not UTF-8, and neither the path of a socket nor a link to a port.
+    #[error("`{0}` is not UTF-8 and leads to no serial port; write unix:PATH if it is a socket")]
+    NotText(String),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match text.split_once(':') {
+            _ if text.is_empty() => Err(AddressError::Empty),
+            Some(("unix", "")) => Err(AddressError::NoPath),
+            Some(("unix", path)) => Ok(Self::Unix(path.into())),
+            Some(("tcp", endpoint)) if has_host_and_port(endpoint) => {
+                Ok(Self::Tcp(endpoint.into()))
+            }
+            Some(("tcp", _)) => Err(AddressError::NoHostAndPort(text.into())),
+            // Device paths may contain colons (/dev/serial/by-path/…), but do not begin with a lower-case word.
+            Some((kind, _)) if kind.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+                Err(AddressError::UnknownKind(kind.into()))
+            }
+            _ => Ok(Self::Serial(text.into())),
+        }
+    }
+}
+
+impl TryFrom<OsString> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: OsString) -> Result<Self, AddressError> {
+        match text.to_str() {
+            Some(text) => text.parse(),
+            None => not_text(&text),
+        }
+    }
+}
+
+/// Parses an address that is not UTF-8: the path of a socket, or a link to a serial port, whose real name is UTF-8.
+fn not_text(address: &OsStr) -> Result<Address, AddressError> {
+    use std::os::unix::ffi::OsStrExt;
+    if let Some(path) = address.as_bytes().strip_prefix(b"unix:") {
+        return Ok(Address::Unix(OsStr::from_bytes(path).into()));
+    }
+    let port = Path::new(address).canonicalize().ok();
+    let port = port.and_then(|port| port.into_os_string().into_string().ok());
+    port.map(Address::Serial).ok_or_else(|| AddressError::NotText(shown(address).to_string()))
+}
+
+fn has_host_and_port(endpoint: &str) -> bool {
+    endpoint
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serial(port) => write!(f, "{}", shown(port)),
+            Self::Unix(path) => write!(f, "unix:{}", shown(path)),
+            Self::Tcp(endpoint) => write!(f, "tcp:{}", shown(endpoint)),
+        }
+    }
+}
+
+/// Reasons why a stream cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The serial port does not exist.
+    #[error("the serial port {0} does not exist; `smidgen ports` lists the existing ports")]
+    NoSuchPort(Address),
+    /// The file is not a serial port.
+    #[error("{0} is not a serial port; `smidgen ports` lists the existing ports")]
+    NotASerialPort(Address),
+    /// The operating system denies access.
+    #[error(
+        "no permission to open {0}; on Linux, join its group (`sudo usermod -aG dialout $USER`) and log in again"
+    )]
+    PermissionDenied(Address),
+    /// Another process has opened the port.
+    #[error("{0} is in use; close the program that has opened it, such as a serial monitor")]
+    Busy(Address),
+    /// No process listens on the socket.
+    #[error("nothing listens at {0}; start the emulator or the serial server there first")]
+    NotListening(Address),
+    /// The system refuses a thread for a link.
+    #[error(
+        "cannot start a thread to read from a board ({0}); end other programs, raise the limit (`ulimit -u`), or use \
+         fewer boards"
+    )]
+    NoThread(io::Error),
+    /// Any other error of a serial port.
+    #[error(
+        "cannot use {address} at {baud} baud: {source}; check the cable, and whether the port supports this rate"
+    )]
+    Serial {
+        /// The port.
+        address: Address,
+        /// The requested rate, in bit/s.
+        baud: u32,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// Any other error of a socket.
+    #[error("cannot connect to {address}: {source}; check the address and your permissions")]
+    Socket {
+        /// The socket.
+        address: Address,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+/// Returns whether an error of a read or write means "not yet".
+pub fn is_not_yet(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_round_trips() {
+        for (text, address) in [
+            ("/dev/ttyACM0", Address::Serial("/dev/ttyACM0".into())),
+            ("COM3", Address::Serial("COM3".into())),
+            (
+                "/dev/serial/by-path/pci-0000:00:14.0-usb-0:2:1.0",
+                Address::Serial("/dev/serial/by-path/pci-0000:00:14.0-usb-0:2:1.0".into()),
+            ),
+            ("unix:/run/board.sock", Address::Unix("/run/board.sock".into())),
+            ("tcp:localhost:4000", Address::Tcp("localhost:4000".into())),
+            ("tcp:[::1]:4000", Address::Tcp("[::1]:4000".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(address.clone()));
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn invalid_address_is_refused_with_a_reason() {
+        for (text, error) in [
+            ("", AddressError::Empty),
+            ("unix:", AddressError::NoPath),
+            ("tcp:localhost", AddressError::NoHostAndPort("tcp:localhost".into())),
+            ("tcp::4000", AddressError::NoHostAndPort("tcp::4000".into())),
+            ("tcp:localhost:70000", AddressError::NoHostAndPort("tcp:localhost:70000".into())),
+            ("usb:2e8a:000a", AddressError::UnknownKind("usb".into())),
+        ] {
+            assert_eq!(text.parse::<Address>(), Err(error));
+        }
+    }
+}
