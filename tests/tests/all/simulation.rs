@@ -150,7 +150,7 @@ fn a_shard_too_large_is_refused_with_need_and_room() {
     let mut world = FaultySimulation::with_memory(&experiment, memory);
     let error = run(&experiment, &mut world).expect_err("4096 bytes are too few").to_string();
     assert!(error.contains("worker 2 (simulated board 2)"), "{error}");
-    assert!(error.contains("room for 4096"), "{error}");
+    assert!(error.contains("the board has 4096"), "{error}");
 }
 
 /// Seconds of latency, both ways, and of a gradient in simulation.
