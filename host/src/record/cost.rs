@@ -15,8 +15,8 @@ pub struct Cost {
     /// Modelled: seconds that the bytes of the busiest link take, in both directions together, at the rate of the line.
     #[serde(alias = "link_seconds")]
     pub modelled_seconds: f64,
-    /// Measured: seconds from the first frame of each round to its last, by the [`Clock`] of the run. Absent in
-    /// records of older versions.
+    /// Measured: seconds from the first frame of each round to its last, by the [`Clock`](crate::world::Clock) of the
+    /// run. Absent in records of older versions.
     #[serde(default)]
     pub elapsed_seconds: Option<f64>,
 }

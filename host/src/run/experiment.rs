@@ -1,7 +1,6 @@
 //! Experiments: data, constants, method and setup of a run, prepared from its options.
 //!
-//! Related: theory of the experiment in [`theory`](super::theory), its records in [`records`](super::records), its
-//! worlds in [`worlds`](super::worlds).
+//! Related: theory of the experiment in `theory`, its records in `records`, its worlds in `worlds`.
 
 use super::data::{Data, check_crowd};
 use super::error::ExperimentError;

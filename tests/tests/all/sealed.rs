@@ -121,7 +121,10 @@ fn another_key_or_none_gets_no_answer_and_an_error() {
     let other = || Key::new(&[7; 32]);
     for (host, board) in [(Some(key()), other()), (Some(key()), None)] {
         let error = refusal(host, board);
-        assert!(error.contains("a board with another key, or without one, does not answer"), "{error}");
+        assert!(
+            error.contains("a board with another key, or without one, does not answer"),
+            "{error}"
+        );
     }
     let error = refusal(None, Some(key()));
     assert!(error.contains("a board with a key answers only if --key names it"), "{error}");

@@ -3,7 +3,7 @@
 //! A step size is computed by the formula of a theorem. If the theorem covers the run, it allows the step size;
 //! otherwise the step size is borrowed, and [`Gap`] is the reason. [`Basis::of`] decides this from the [`Proof`] of
 //! the method, the step, the downlink, minibatches and participation. Every compressor enters by its
-//! [contraction](super::contraction). docs/theory.md states the theorems.
+//! [contraction](mod@super::contraction). docs/theory.md states the theorems.
 
 use super::smoothness::Mean;
 use crate::options::{Choice, Downlink, Method};

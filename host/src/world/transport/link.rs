@@ -146,7 +146,7 @@ impl Link {
         Self::start(link, halves, Some(search), events)
     }
 
-    /// Creates a link over an open stream that cannot be reopened, such as a [`loopback`](super::loopback).
+    /// Creates a link over an open stream that cannot be reopened, such as a [`loopback`](fn@super::loopback).
     ///
     /// # Errors
     /// If the system refuses a thread.
