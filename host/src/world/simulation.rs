@@ -4,12 +4,13 @@
 //! time jumps to the next event. A seed determines the run.
 
 mod board;
+mod line;
 mod wire;
 
 pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, start};
+pub use line::Line;
 pub use wire::Wire;
 
-use crate::options::Faults;
 use crate::problem::objective::Objective;
 use crate::world::interface::{Clock, Measured, World, WorldError};
 use smidgen_aggregator::{Aggregator, Event, Setup, value};
@@ -22,17 +23,6 @@ use std::time::Duration;
 
 /// A round that takes longer than this ends the run.
 const ROUND_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
-
-/// The line between host and workers.
-#[derive(Clone, Copy, Debug)]
-pub struct Line {
-    /// Bits per second, ten for a byte.
-    pub baud: u32,
-    /// Injected faults.
-    pub faults: Faults,
-    /// Seed of the faults.
-    pub seed: u64,
-}
 
 /// A run in one process.
 #[derive(Debug)]

@@ -24,6 +24,7 @@ fn sources(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
 /// The code of a source without comments and without what is compiled for tests.
 fn code(source: &str) -> String {
     let library = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let library = library.split("#[cfg(test)]\npub(super) mod tests {").next().unwrap_or_default();
     let mut lines = library.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut code = String::new();
     while let Some(line) = lines.next() {
@@ -36,6 +37,19 @@ fn code(source: &str) -> String {
     code
 }
 
+/// The paths that begin with `path`, the text after `crate::` or `super::`: one, or one per name in braces.
+fn paths(path: &str) -> Vec<String> {
+    let path = path.trim_start_matches("::");
+    let end = path.find(|char: char| !char.is_alphanumeric() && char != '_' && char != ':');
+    let (start, rest) = path.split_at(end.unwrap_or(path.len()));
+    match rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        Some((names, _)) => {
+            names.split(',').map(|name| format!("{start}{}", name.trim())).collect()
+        }
+        None => vec![start.to_owned()],
+    }
+}
+
 /// The modules that a module imports: its children, and those in its paths that start with `crate` or `super`.
 fn imports(module: &str, code: &str, known: &BTreeMap<String, String>) -> BTreeSet<String> {
     let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
@@ -44,10 +58,8 @@ fn imports(module: &str, code: &str, known: &BTreeMap<String, String>) -> BTreeS
     let children = known
         .keys()
         .filter(|name| name.rsplit_once("::").is_some_and(|(its_parent, _)| its_parent == module));
-    let named = from_crate.chain(from_parent).filter_map(|path| {
-        let path = path.trim_start_matches("::");
-        let end = path.find(|char: char| !char.is_alphanumeric() && char != '_' && char != ':');
-        let mut path = &path[..end.unwrap_or(path.len())];
+    let named = from_crate.chain(from_parent).flat_map(|path| paths(&path)).filter_map(|path| {
+        let mut path = path.as_str();
         // The last parts may name an item of a module.
         while !known.contains_key(path) {
             path = path.rsplit_once("::")?.0;
@@ -86,6 +98,21 @@ fn protocol_firmware_and_aggregator_have_no_import_circles() {
     }
 }
 
+/// Rooms of the host that still have circles; the list only becomes shorter.
+const PENDING: [&str; 4] = ["options", "problem", "run", "study::plan"];
+
+#[test]
+fn host_has_no_import_circles() {
+    let mut found = BTreeMap::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"), "", &mut found);
+    // The library without rooms that are pending, and the binary, which may import all of it.
+    let is_pending = |name: &str| PENDING.iter().any(|room| name.starts_with(room));
+    found.retain(|name, _| !is_pending(name));
+    assert!(found.len() > 70, "{} modules", found.len());
+    let circles = circles(&found);
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
 #[test]
 fn import_circles_are_found() {
     let crate_of = |sources: &[(&str, &str)]| {
@@ -103,5 +130,9 @@ fn import_circles_are_found() {
         ["a", "b", "c"]
     );
     assert_eq!(names(&[("a", "mod b;"), ("a::b", "use super::A;"), ("c", "")]), ["a", "a::b"]);
+    assert_eq!(
+        names(&[("a", ""), ("a::b", "use super::{c, d::D};"), ("a::c", "use super::b;")]),
+        ["a", "a::b", "a::c"]
+    );
     assert_eq!(names(&[("a", ""), ("a::b", "use super::c::C;"), ("a::c", "")]), [""; 0]);
 }

@@ -1,6 +1,7 @@
 //! A board of a simulation, and the line to it.
 
-use super::{Line, Wire};
+use super::line::Line;
+use super::wire::Wire;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use smidgen_aggregator::Setup;
 use smidgen_firmware::objective::ObjectiveSet;
