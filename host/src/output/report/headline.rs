@@ -54,7 +54,7 @@ impl Page<'_> {
                     (tile(&bytes(total.uplink.wire_bytes), "uplink, on the wire"))
                     (tile(&bytes(total.downlink.wire_bytes), "downlink, on the wire"))
                     @if let (Some(clock), Some(elapsed)) = (self.clock(), total.elapsed_seconds) {
-                        (tile(&seconds(elapsed), &format!("for all rounds, {}", clock_phrase(clock))))
+                        (tile(&seconds(elapsed), &format!("{}, all rounds", clock_phrase(clock))))
                     }
                     (tile(
                         &seconds(total.modelled_seconds),
@@ -156,7 +156,8 @@ impl Page<'_> {
     fn missing(&self) -> Option<String> {
         let round = self.run.missing?;
         Some(format!(
-            "The record of round {round} is missing, although later ones exist. The totals do not include missing rounds."
+            "The record of round {round} is missing, although later ones exist. The totals do not include missing \
+             rounds."
         ))
     }
 

@@ -163,10 +163,10 @@ pub fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
             }
         }
         p.note {
-            "Round trip: from the first request of a round to the end of the update, " (clock_phrase(clock)) ". Its parts \
-            are the line, measured while answers come in and otherwise estimated from answers that need no computing; \
-            retries, from the first to the last transmission of a repeated request; and the board, which is the \
-            remainder. Modelled: the time of the link's bytes at its rate."
+            "Round trip (" (clock_phrase(clock)) "): from the first request of a round to the end of the update. Its \
+            parts are the line, measured while answers come in and otherwise estimated from answers that need no \
+            computing; retries, from the first to the last transmission of a repeated request; and the board, which is \
+            the remainder. Modelled: the time of the link's bytes at its rate."
             @match clock {
                 Clock::Host => { " A board that always responds late cannot be distinguished from a slow line." }
                 Clock::Virtual => { " Boards take a constant time in simulation." }

@@ -72,7 +72,7 @@ impl Plan {
         let what = if is_given { "--target" } else { "a hundredth of the start" };
         writeln!(
             f,
-            "\nThe target is ‖∇f‖² ≤ {}, {what}; it starts at {}.",
+            "\nThe target is ‖∇f‖² ≤ {} ({what}); ‖∇f‖² starts at {}.",
             number(gradient_norm_squared),
             number(start_gradient_norm_squared)
         )?;
@@ -149,7 +149,7 @@ impl Plan {
         writeln!(
             f,
             "\n{:<46}{:>11}{:>12}{:>14}{:>16}",
-            "Traffic", "up / board", "down / board", "all boards", baud
+            "Traffic", "up/board", "down/board", "all boards", baud
         )?;
         let traffic = &self.traffic;
         fmt_line(f, "setup: identification, configuration, data", &traffic.setup)?;

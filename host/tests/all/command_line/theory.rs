@@ -9,7 +9,7 @@ fn plan_shows_memory_bytes_and_seconds() {
         let output = smidgen(directory.path(), &format!("plan --rows 400 {chance}"));
         assert!(output.status.success(), "{}", stderr(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_says(&text, &["d = 64", "microbit", "up / board", "115200 baud", "γ_qm", "L_AM"]);
+        assert_says(&text, &["d = 64", "microbit", "up/board", "115200 baud", "γ_qm", "L_AM"]);
         assert_says(&text, &[&format!("After these rounds {mean} of ‖∇f‖² is at most")]);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "it fits: {text}");
     }
