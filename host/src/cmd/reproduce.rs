@@ -10,7 +10,8 @@ use smidgen::units::shown::shown;
 use std::time::Instant;
 
 /// Where to download the data files.
-const SOURCE: &str = "it is among the binary sets of the LIBSVM data page, www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets";
+const SOURCE: &str = "it is among the binary sets of the LIBSVM data page, \
+    www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets";
 
 /// Runs experiments and writes their page.
 pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {

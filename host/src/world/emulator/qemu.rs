@@ -25,7 +25,8 @@ const QEMU: &str = "qemu-system-arm";
 /// emulator does not outlive a smidgen that was killed. A line on standard input ends the watch. The program reads what
 /// is open as standard output under the name [`IMAGE`].
 ///
-/// Why not a parent-death signal: only Linux has one, and macOS would need this script as well. It also arrives when the
+/// Why not a parent-death signal: only Linux has one, and macOS would need this script as well. It also arrives when
+/// the
 /// *thread* that started the program ends, where a pipe lives as long as its [`Child`], and asking for it between fork
 /// and exec takes `unsafe`. QEMU has its own watch (`-run-with exit-with-parent=on`) from version 10.2 on.
 const WATCHED: &str =
