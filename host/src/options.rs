@@ -104,7 +104,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<u32>,
 
-    /// η of ef21-hb (momentum), ef21-sgdm (averaging) and econtrol (gain).
+    /// η of ef21-hb and gd-hb (momentum), ef21-sgdm (averaging) and econtrol (gain).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<f64>,
 
@@ -248,6 +248,8 @@ choices! {
         Dcgd = "dcgd",
         /// Gradient descent: sends all d coordinates
         Gd = "gd",
+        /// Gradient descent with the heavy ball of Polyak: the server's step has momentum
+        GdHb = "gd-hb",
     }
 }
 

@@ -165,7 +165,7 @@ struct Arguments {
     )]
     batch: Option<u32>,
 
-    /// η of ef21-hb (momentum), ef21-sgdm (averaging) and econtrol (gain) [default: 0.5, 0.1, 0.1]
+    /// η of ef21-hb and gd-hb (momentum), ef21-sgdm (averaging) and econtrol (gain) [default: 0.5, 0.1, 0.1]
     #[arg(
         long,
         value_name = "F",

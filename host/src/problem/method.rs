@@ -212,6 +212,18 @@ impl Method {
                 is_baseline: true,
                 has_float_twin: false,
             },
+            Self::GdHb => Traits {
+                worker_rule: |_| WorkerRule::Ef21,
+                eta: Eta::Momentum,
+                has_l1: false,
+                is_dense: true,
+                population: Population::Equal,
+                // EF21-HB whose compressor keeps everything: α = 1.
+                proof: Proof::Server(Theorem::HeavyBall),
+                restarts_estimators: false,
+                is_baseline: false,
+                has_float_twin: false,
+            },
         }
     }
 }
@@ -277,6 +289,7 @@ mod tests {
                 ("econtrol", None),
                 ("dcgd", None),
                 ("gd", Some(Theorem::Descent)),
+                ("gd-hb", Some(Theorem::HeavyBall)),
             ]
         );
     }
@@ -295,7 +308,7 @@ mod tests {
 
     #[test]
     fn server_theorems_cover_neither_noise_nor_compressed_downlink() {
-        for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Clone] {
+        for method in [Method::Ef21Hb, Method::GdHb, Method::Ef21Prox, Method::Ef21Clone] {
             assert_eq!(cover(Case { noise: true, ..case(method) }), None, "{method:?}");
         }
         for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Sgdm] {

@@ -98,6 +98,7 @@ fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
 mod tests {
     use super::*;
     use crate::problem::theory::{Basis, Gap, Theorem, xi};
+    use crate::run::training::{Goal, collect};
 
     fn experiment(options: &str) -> Experiment {
         Experiment::of(&format!("--rows 200 --workers 4 {options}"))
@@ -182,6 +183,30 @@ mod tests {
         let Smoothness { l, l_am, .. } = *of.smoothness.as_ref().unwrap();
         assert_eq!(of.setup.method.gamma, 1.0 / (l + l_am * xi(0.5)));
         assert_eq!(gamma("--method gd"), 1.0 / l);
+    }
+
+    #[test]
+    fn a_heavy_ball_without_compression_has_the_step_of_ef21_hb_without_an_error() {
+        for (options, eta) in [("", 0.5), ("--eta 0.9", 0.9f64)] {
+            let of = experiment(&format!("--method gd-hb --step am {options}"));
+            let l = of.smoothness.as_ref().unwrap().l;
+            let gamma = (1.0 - eta).powi(2) / ((1.0 + eta) * l);
+            assert!((of.setup.method.gamma / gamma - 1.0).abs() < 1e-12, "{options}");
+            assert_eq!(of.setup.method.momentum, eta, "{options}");
+            assert!(of.workers.iter().all(|worker| worker.spec.k == 64 && worker.alpha == 1.0));
+        }
+    }
+
+    #[test]
+    fn momentum_makes_gradient_descent_faster_at_the_same_step() {
+        let norm = |method: &str| {
+            let of = experiment(&format!("--lambda 0.1 --step 0.02 --method {method}"));
+            let goal = Goal { rounds: 60, target: None };
+            let course = collect(&mut of.simulation(), goal, 115_200, |_| {}).unwrap();
+            course.rounds.last().unwrap().gradient_norm_squared.unwrap()
+        };
+        let (gd, heavy_ball) = (norm("gd"), norm("gd-hb"));
+        assert!(heavy_ball < 0.7 * gd, "{heavy_ball:e} {gd:e}");
     }
 
     #[test]
