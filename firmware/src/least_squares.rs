@@ -32,7 +32,7 @@ use smidgen_protocol::vector::{Ratio, round_shift};
 pub struct LeastSquares;
 
 /// Bits of a target at the exponent of margins, so that the difference from a margin stays below 2^63.
-const TARGET_BITS: i32 = 61;
+pub(crate) const TARGET_BITS: i32 = 61;
 /// Bits of a residual before rounding, which may carry into one more.
 const RESIDUAL_BITS_MAX: u32 = 30;
 
@@ -48,38 +48,58 @@ impl Objective for LeastSquares {
         rows::open(data).is_some_and(|shard| shard.header.dimension as usize == dimension)
     }
 
-    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
+    fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
         let Ok(shard) = Shard::open(request.data) else { return 0 };
-        let scale = |k| shard.scale(k);
-        let row_count = request.rows.count(shard.header.rows);
-        let Precision { dropped, residual_bits, sum_bits, .. } =
-            Precision::new(&shard.header, row_count);
-        let sums = request.take_scratch();
-        let exponent_max = target_exponent_max(&shard, request.rows).saturating_add(dropped);
-        let exponent =
-            columns::scale(request.x, request.x_exponent, scale, exponent_max, request.gradient);
-        let errors = Errors { shard: &shard, exponent: exponent - dropped };
-        let mut peak = Peak { errors, magnitude: 0 };
-        rows::pass(&shard, request.rows, request.gradient, sums, &mut peak);
-        // All residuals drop the same bits, so that their sums by column share one exponent.
-        let excess = u64::BITS - peak.magnitude.leading_zeros();
-        let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
-        let mut residuals = Residuals { errors, shift, squares: 0 };
-        rows::pass(&shard, request.rows, request.gradient, sums, &mut residuals);
-        let exponent = errors.exponent - shift;
-        let mean = mean_factor(row_count);
-        // The factor 2 of the derivative goes into the exponent, where it costs no precision.
-        let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
-        let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
-        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
-        scale_u128(mean, residuals.squares, 2 * exponent, request.loss_exponent)
-            .saturating_add(penalty)
+        let exponent_max = target_exponent_max(&shard, request.rows);
+        mean_squares(request, &shard, exponent_max, |exponent| Errors { shard: &shard, exponent })
     }
 
     /// The second derivative of the square is 2.
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(1))
     }
+}
+
+/// The error of a row, whose square is its loss.
+pub(crate) trait RowError: Copy {
+    /// Fraction bits of margins and errors.
+    fn exponent(&self) -> i32;
+
+    /// The error of a row with margin aᵀx.
+    fn at(&self, row: usize, margin: i64) -> i64;
+}
+
+/// The mean of the squared errors of the rows, and its gradient. `errors` makes them for the fraction bits of margins,
+/// which are at most `exponent_max`.
+pub(crate) fn mean_squares<E: RowError>(
+    mut request: Evaluation<'_>,
+    shard: &Shard<'_>,
+    exponent_max: i32,
+    errors: impl FnOnce(i32) -> E,
+) -> i64 {
+    let scale = |k| shard.scale(k);
+    let row_count = request.rows.count(shard.header.rows);
+    let Precision { dropped, residual_bits, sum_bits, .. } =
+        Precision::new(&shard.header, row_count);
+    let sums = request.take_scratch();
+    let exponent_max = exponent_max.saturating_add(dropped);
+    let exponent =
+        columns::scale(request.x, request.x_exponent, scale, exponent_max, request.gradient);
+    let errors = errors(exponent - dropped);
+    let mut peak = Peak { errors, magnitude: 0 };
+    rows::pass(shard, request.rows, request.gradient, sums, &mut peak);
+    // All residuals drop the same bits, so that their sums by column share one exponent.
+    let excess = u64::BITS - peak.magnitude.leading_zeros();
+    let shift = excess.saturating_sub(residual_bits.min(RESIDUAL_BITS_MAX)) as i32;
+    let mut residuals = Residuals { errors, shift, squares: 0 };
+    rows::pass(shard, request.rows, request.gradient, sums, &mut residuals);
+    let exponent = errors.exponent() - shift;
+    let mean = mean_factor(row_count);
+    // The factor 2 of the derivative goes into the exponent, where it costs no precision.
+    let twice_mean = Ratio { exponent: mean.exponent - 1, ..mean };
+    let slopes = Slopes::new(sum_bits, exponent - dropped, twice_mean);
+    let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
+    scale_u128(mean, residuals.squares, 2 * exponent, request.loss_exponent).saturating_add(penalty)
 }
 
 /// Largest exponent at which every target of the rows has at most [`TARGET_BITS`] bits.
@@ -94,12 +114,15 @@ fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
 #[derive(Clone, Copy)]
 struct Errors<'a> {
     shard: &'a Shard<'a>,
-    /// Fraction bits of margins and errors.
     exponent: i32,
 }
 
-impl Errors<'_> {
-    /// aᵀx − b of a row with margin aᵀx.
+impl RowError for Errors<'_> {
+    fn exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    /// aᵀx − b.
     fn at(&self, row: usize, margin: i64) -> i64 {
         let target = i64::from(self.shard.label(row));
         margin - self.shard.label_scale().scale(target, -self.exponent)
@@ -107,12 +130,12 @@ impl Errors<'_> {
 }
 
 /// Finds the largest error. Its residuals are 0, so the pass changes no sum.
-struct Peak<'a> {
-    errors: Errors<'a>,
+struct Peak<E> {
+    errors: E,
     magnitude: u64,
 }
 
-impl RowLoss for Peak<'_> {
+impl<E: RowError> RowLoss for Peak<E> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             self.magnitude = self.magnitude.max(self.errors.at(row, *margin).unsigned_abs());
@@ -123,14 +146,14 @@ impl RowLoss for Peak<'_> {
 }
 
 /// Rounds errors to residuals and accumulates their squares.
-struct Residuals<'a> {
-    errors: Errors<'a>,
+struct Residuals<E> {
+    errors: E,
     /// Low bits dropped from an error.
     shift: i32,
     squares: u128,
 }
 
-impl RowLoss for Residuals<'_> {
+impl<E: RowError> RowLoss for Residuals<E> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
             *margin = round_shift(self.errors.at(row, *margin), self.shift);

@@ -7,7 +7,7 @@
 //! ```text
 //!  run ── worker ── method ── compressor ── top_k
 //!           └────── journal
-//!  objectives ── logistic, least_squares, softmax, perceptron
+//!  objectives ── logistic, least_squares, softmax, perceptron, squared_hinge
 //!                  ├── columns ── regulariser                  before and after the pass over the rows
 //!                  ├── rows ── value                           the pass
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
@@ -40,6 +40,7 @@ mod rows;
 pub mod run;
 mod sigmoid;
 pub mod softmax;
+pub mod squared_hinge;
 pub mod top_k;
 mod value;
 pub mod worker;

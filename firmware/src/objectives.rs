@@ -5,6 +5,7 @@ use crate::logistic::Logistic;
 use crate::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use crate::perceptron::Perceptron;
 use crate::softmax::Softmax;
+use crate::squared_hinge::SquaredHinge;
 
 /// All objectives of this crate; the host chooses one by name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,8 +30,8 @@ macro_rules! objective_set {
 
 objective_set!(
     Objectives,
-    "logistic least-squares softmax perceptron",
-    [Logistic, LeastSquares, Softmax, Perceptron]
+    "logistic least-squares softmax perceptron hinge",
+    [Logistic, LeastSquares, Softmax, Perceptron, SquaredHinge]
 );
 
 #[cfg(test)]

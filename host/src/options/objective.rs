@@ -1,15 +1,10 @@
 //! The objective f, which is minimised.
 
 use super::choice::choices;
-use smidgen_firmware::least_squares::LeastSquares;
-use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::objective::Objective as _;
-use smidgen_firmware::perceptron::Perceptron;
-use smidgen_firmware::softmax::Softmax;
 use smidgen_protocol::message;
 
 choices! {
-    /// The loss of a row.
+    /// The loss of a row. Workers know it by the same name.
     pub enum Objective {
         /// Logistic regression: two classes
         Logistic = "logistic",
@@ -19,18 +14,8 @@ choices! {
         Softmax = "softmax",
         /// Perceptron with 32 hidden units: up to 64 classes, random start, --step auto or a number (no theory)
         Perceptron = "perceptron",
-    }
-}
-
-impl Objective {
-    /// Returns its name in the messages of workers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Logistic => Logistic::NAME,
-            Self::LeastSquares => LeastSquares::NAME,
-            Self::Softmax => Softmax::NAME,
-            Self::Perceptron => Perceptron::NAME,
-        }
+        /// Squared hinge, a linear support vector machine: two classes
+        SquaredHinge = "hinge",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::data::immoderate;
 use super::error::ExperimentError;
 use crate::boards::key_file::KeyFile;
-use crate::options::Options;
+use crate::options::{Choice, Options};
 use crate::problem::dataset::Dataset;
 use crate::problem::dataset::quantise::{Held, Quantised, held, quantise};
 use crate::problem::specification::{Longest, Specification, Worker};

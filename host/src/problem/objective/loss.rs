@@ -119,6 +119,15 @@ impl options::Objective {
                 has_targets: false,
                 starts_at_random: true,
             },
+            Self::SquaredHinge => Traits {
+                labels: Labels::Binary,
+                margins: Margins::One,
+                // 2 where a margin falls short of its target, else 0.
+                curvature: Curvature::AtMost(2.0),
+                row_noise: RowNoise::GrowsWithLoss,
+                has_targets: true,
+                starts_at_random: false,
+            },
         }
     }
 
@@ -207,6 +216,12 @@ impl Loss {
                 row.add_to(gradient, 2.0 * weight * residual);
                 residual * residual
             }
+            // max(0, 1 − y aᵀx)², y = ±1
+            options::Objective::SquaredHinge => {
+                let (shortfall, y) = shortfall(row, label, x);
+                row.add_to(gradient, -2.0 * weight * y * shortfall);
+                shortfall * shortfall
+            }
             // The cross-entropy of the margins.
             options::Objective::Softmax => {
                 let (loss, slopes) = cross_entropy(&affine(row, x, features), label);
@@ -243,9 +258,13 @@ impl Loss {
         match self.kind {
             options::Objective::LeastSquares => {
                 let terms = row.entries().map(|(column, value)| (value * x[column]).abs());
-                let size = terms.sum::<f64>() + label.abs();
-                let error = (row.values.len() + 2) as f64 * f64::EPSILON * size;
+                let error = distance_error(row, terms.sum::<f64>() + label.abs());
                 error * (2.0 * (row.dot(x) - label).abs() + error)
+            }
+            options::Objective::SquaredHinge => {
+                let terms = row.entries().map(|(column, value)| (value * x[column]).abs());
+                let error = distance_error(row, terms.sum::<f64>() + 1.0);
+                error * (2.0 * shortfall(row, label, x).0 + error)
             }
             // The error of a margin is multiplied by the probability of the wrong class, which is less than the loss.
             options::Objective::Logistic => 0.0,
@@ -284,24 +303,33 @@ impl Loss {
             options::Objective::LeastSquares
             | options::Objective::Logistic
             | options::Objective::Softmax
-            | options::Objective::Perceptron => label,
+            | options::Objective::Perceptron
+            | options::Objective::SquaredHinge => label,
         }
     }
 
     /// Returns a bound on the rounding error of a row's residuals on a board, as a norm over its margins. `rows` are
-    /// the rows and labels of the worker.
+    /// the rows and labels of the worker, `unit` is that of the grid of products.
     pub fn residual_error<'a>(
         self,
         rows: impl ExactSizeIterator<Item = (Row<'a>, f64)>,
         x: &[f64],
+        unit: f64,
     ) -> f64 {
         let bits = |bits: i32| f64::from(-bits).exp2();
+        // Sums over many rows leave fewer bits for each residual.
+        let left = SUM_BITS - (rows.len() as f64).log2().ceil() as i32;
+        let rounding = 2.0 * bits(RESIDUAL_BITS.min(left));
         match self.kind {
             options::Objective::LeastSquares => {
-                // Sums over many rows leave fewer bits for each residual.
-                let left = SUM_BITS - (rows.len() as f64).log2().ceil() as i32;
                 let residuals = rows.map(|(row, label)| (row.dot(x) - label).abs());
-                2.0 * bits(RESIDUAL_BITS.min(left)) * residuals.fold(0.0, f64::max)
+                rounding * residuals.fold(0.0, f64::max)
+            }
+            options::Objective::SquaredHinge => {
+                let shortfalls = rows.map(|(row, label)| shortfall(row, label, x).0);
+                // On a grid coarser than 1 a target is off by less than its unit.
+                let target = if unit > 1.0 { 2.0 * unit } else { 0.0 };
+                rounding * shortfalls.fold(0.0, f64::max) + target
             }
             options::Objective::Logistic => bits(LOGISTIC_BITS),
             options::Objective::Softmax => {
@@ -311,6 +339,18 @@ impl Loss {
             options::Objective::Perceptron => f64::NAN,
         }
     }
+}
+
+/// Returns how far the margin of a row falls short of 1 on the side of its class, and that side, y = ±1.
+fn shortfall(row: Row<'_>, label: f64, x: &[f64]) -> (f64, f64) {
+    let y = if label > 0.0 { 1.0 } else { -1.0 };
+    ((1.0 - y * row.dot(x)).max(0.0), y)
+}
+
+/// Returns a bound on the rounding error of the distance of a margin from a target; `size` is the sum of the magnitudes
+/// of its terms.
+fn distance_error(row: Row<'_>, size: f64) -> f64 {
+    (row.values.len() + 2) as f64 * f64::EPSILON * size
 }
 
 /// Returns w_cᵀa + b_c for every piece (w_c, b_c) of x.

@@ -54,7 +54,7 @@ impl OnBoards {
         self.objective.rows_mean(rows, &rounded, &mut gradient, target);
         // The regulariser uses the unrounded model.
         self.objective.penalty.add(x, &mut gradient);
-        Computed { gradient, error: self.residual_error(worker, x) * self.norms[worker] }
+        Computed { gradient, error: self.residual_error(worker, x, unit) * self.norms[worker] }
     }
 
     /// Returns the model on the grid of its products with the scales of a worker, and the unit of that grid.
@@ -76,10 +76,10 @@ impl OnBoards {
     }
 
     /// Returns a bound on the rounding error of a row's residuals, as a norm over its margins.
-    fn residual_error(&self, worker: usize, x: &[f64]) -> f64 {
+    fn residual_error(&self, worker: usize, x: &[f64], unit: f64) -> f64 {
         let rows = self.objective.workers[worker].clone();
         let rows = rows.map(|row| (self.objective.row(row), self.objective.labels[row]));
-        self.objective.loss.residual_error(rows, x)
+        self.objective.loss.residual_error(rows, x, unit)
     }
 }
 

@@ -1,5 +1,7 @@
 use super::*;
 use crate::options::{Choice, Regulariser, Split};
+use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::objectives::Objectives;
 
 fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
     let dataset = Dataset::load_with("digits", kind.traits().labels).unwrap().take(200).unwrap();
@@ -13,6 +15,14 @@ fn all() -> impl Iterator<Item = Objective> {
     kinds.flat_map(|&kind| {
         Regulariser::ALL.iter().map(move |&regulariser| digits(kind, regulariser))
     })
+}
+
+#[test]
+fn workers_know_every_objective_by_the_name_of_its_option() {
+    for objective in options::Objective::ALL {
+        assert!(Objectives::find(objective.name()).is_some(), "{}", objective.name());
+    }
+    assert_eq!(options::Objective::ALL.len(), Objectives::ALL.len());
 }
 
 /// Returns a model without small coordinates.

@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | logistic | 1/4 | σ(1 − σ) |
 //! | least squares | 2 | exact |
+//! | squared hinge | 2 | exact where all margins fall short of their targets |
 //! | softmax | 1/2 | diag(p) − ppᵀ, by Böhning (1992); rows with one more 1 for the bias |
 //!
 //! A perceptron has no such c: its Hessian grows with its weights.
