@@ -217,8 +217,8 @@ fn two_boards_with_one_identity_end_the_run() {
     assert_eq!(
         failure.to_string(),
         "worker 2 (bench 0000000000000002): worker 1 has the same identity and answers as well; connect each board \
-         only once, and use only one of two boards that the factory gave the same identity; `smidgen image` shows how an \
-         emulated one gets its own"
+         only once, and use only one of two boards that the factory gave the same identity; `smidgen image` shows \
+         how an emulated one gets its own"
     );
     assert_eq!((bench.host.reboots(0), bench.host.link(0)), (0, 0), "who was there is left alone");
 }

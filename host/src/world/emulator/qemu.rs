@@ -25,10 +25,10 @@ const QEMU: &str = "qemu-system-arm";
 /// emulator does not outlive a smidgen that was killed. A line on standard input ends the watch. The program reads what
 /// is open as standard output under the name [`IMAGE`].
 ///
-/// Why not a parent-death signal: only Linux has one, and macOS would need this script as well. It also arrives when
-/// the
-/// *thread* that started the program ends, where a pipe lives as long as its [`Child`], and asking for it between fork
-/// and exec takes `unsafe`. QEMU has its own watch (`-run-with exit-with-parent=on`) from version 10.2 on.
+/// A parent-death signal is no alternative: only Linux has one, so macOS would need this script as well. It also
+/// arrives when the thread that started the program ends, while a pipe lives as long as its [`Child`], and requesting
+/// it between fork and exec takes `unsafe`. QEMU has its own watch (`-run-with exit-with-parent=on`) from version
+/// 10.2.
 const WATCHED: &str =
     r#"exec 3<&0 4<&1 >/dev/null; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
 
