@@ -16,7 +16,6 @@
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
-#![warn(unreachable_pub)]
 
 pub mod bound;
 mod columns;

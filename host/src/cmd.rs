@@ -1,15 +1,15 @@
 //! The subcommands, a file each, and the code that they share: [`console`] and [`training`].
 
-pub mod console;
-pub mod demo;
-pub mod emulate;
-pub mod image;
-pub mod key;
-pub mod plan;
-pub mod ports;
-pub mod report;
-pub mod reproduce;
-pub mod resume;
-pub mod run;
-pub mod simulate;
-pub mod training;
+pub(crate) mod console;
+pub(crate) mod demo;
+pub(crate) mod emulate;
+pub(crate) mod image;
+pub(crate) mod key;
+pub(crate) mod plan;
+pub(crate) mod ports;
+pub(crate) mod report;
+pub(crate) mod reproduce;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod simulate;
+pub(crate) mod training;

@@ -1,4 +1,6 @@
-//! smidgen's host: everything around the [aggregator](smidgen_aggregator), in rooms.
+#![doc = include_str!("../README.md")]
+//!
+//! # Imports between rooms
 //!
 //! A room imports only rooms to its left; `tests/all/house.rs` checks it. The binary, in `cmd`, may import all of them.
 //!

@@ -12,7 +12,6 @@
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
-#![warn(unreachable_pub)]
 
 pub mod batch;
 pub mod counters;

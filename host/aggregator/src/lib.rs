@@ -25,7 +25,6 @@
 //!  compressor, ratio, sealing, shown
 //! ```
 #![forbid(unsafe_code)]
-#![warn(unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod aggregator;

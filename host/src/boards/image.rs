@@ -39,10 +39,10 @@ const HEX_LINE_LEN: usize = 16;
 /// Reasons why an image cannot be built or written.
 #[derive(Debug, Error)]
 pub enum ImageError {
-    /// The checkout that smidgen was built from has moved.
+    /// smidgen was built from a package, or the checkout that it was built from has moved.
     #[error(
-        "the sources of the boards are no longer in {}, where this smidgen was built: restore the checkout, or install \
-         smidgen again from its new place", shown(.0)
+        "the sources of the boards are not in {}: to build images, build smidgen in a checkout of its repository, and leave \
+         the checkout in place", shown(.0)
     )]
     SourcesGone(PathBuf),
     /// `SMIDGEN_BOARD_COMPILER` has an invalid value.
@@ -422,8 +422,8 @@ mod tests {
         assert_eq!(
             missed.to_string(),
             format!(
-                "the sources of the boards are no longer in {place}/firmware/boards, where this smidgen was built: \
-                 restore the checkout, or install smidgen again from its new place"
+                "the sources of the boards are not in {place}/firmware/boards: to build images, build smidgen in a \
+                 checkout of its repository, and leave the checkout in place"
             )
         );
     }

@@ -10,7 +10,7 @@ use smidgen::cli::{self, Command, Demo};
 const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step 0.8 --rounds 1000";
 
 /// Trains on bundled data with simulated boards.
-pub fn run(demo: Demo) -> Result<()> {
+pub(crate) fn run(demo: Demo) -> Result<()> {
     print("Ten simulated boards with a tenth of the data each, on lines of 115200 baud:")?;
     print(format_args!("  smidgen simulate {OPTIONS}"))?;
     let arguments = ["smidgen", "simulate"].into_iter().chain(OPTIONS.split(' '));

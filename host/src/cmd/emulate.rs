@@ -12,7 +12,7 @@ use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
 
 /// Trains with emulated boards.
-pub fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
+pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;

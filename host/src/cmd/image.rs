@@ -12,7 +12,7 @@ use smidgen::units::shown::{shown, typed};
 use std::path::PathBuf;
 
 /// Builds the image of a board and prints how to flash it.
-pub fn run(arguments: &Image) -> Result<()> {
+pub(crate) fn run(arguments: &Image) -> Result<()> {
     let board = arguments.board;
     let mut progress = Progress::new(0);
     let mut image = build(board, &mut progress)?;
@@ -38,7 +38,7 @@ pub fn run(arguments: &Image) -> Result<()> {
 }
 
 /// Builds the image of a board, and shows that in `progress`.
-pub fn build(board: &Board, progress: &mut Progress) -> Result<PathBuf, ImageError> {
+pub(crate) fn build(board: &Board, progress: &mut Progress) -> Result<PathBuf, ImageError> {
     interrupt::begin_children();
     let name = board.name;
     progress.phase(&format!("building the image for {name} (about a minute the first time)"));

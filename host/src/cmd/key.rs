@@ -7,7 +7,7 @@ use smidgen::cli::NewKey;
 use smidgen::units::shown::{shown, typed};
 
 /// Creates a file with a new key.
-pub fn run(NewKey { file }: &NewKey) -> Result<()> {
+pub(crate) fn run(NewKey { file }: &NewKey) -> Result<()> {
     KeyFile::create(file)?;
     let (file, word) = (shown(file), typed(file));
     Ok(print(format_args!(

@@ -8,7 +8,7 @@ use smidgen::run::experiment::Experiment;
 use smidgen::study::plan::Plan;
 
 /// Prints what a run needs.
-pub fn run(arguments: &cli::Plan) -> Result<()> {
+pub(crate) fn run(arguments: &cli::Plan) -> Result<()> {
     let experiment = Experiment::new(&arguments.options, None, new_session())?;
     let plan = Plan::new(&experiment)?;
     if arguments.json {

@@ -5,6 +5,6 @@ use anyhow::Result;
 use smidgen::world::ports;
 
 /// Lists the serial ports of this computer.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     Ok(print(ports::table(&ports::list()?).trim_end())?)
 }

@@ -8,7 +8,7 @@ use smidgen::record::RunDirectory;
 use smidgen::units::shown::shown;
 
 /// Writes the report of a run.
-pub fn run(Report { directory }: &Report) -> Result<()> {
+pub(crate) fn run(Report { directory }: &Report) -> Result<()> {
     let run = RunDirectory::read(directory)?;
     if let Some(round) = run.missing {
         eprint(&format!("warning: the record of round {round} is missing in {}", shown(directory)));

@@ -14,7 +14,7 @@ const SOURCE: &str = "it is among the binary sets of the LIBSVM data page, \
     www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets";
 
 /// Runs experiments and writes their page.
-pub fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
+pub(crate) fn run(Reproduce { names, data, out }: &Reproduce) -> Result<()> {
     let started = Instant::now();
     let mut studies = match names.as_slice() {
         [] => Study::all(),

@@ -39,7 +39,7 @@ struct Unrepeatable {
 }
 
 /// Resumes a run.
-pub fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
+pub(crate) fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let directory = path::absolute(directory)?;
     let mut locks = Locks::default();
     // Locked before it is read, because another process may be writing to it. A directory without checkpoints is not

@@ -6,7 +6,7 @@ use smidgen::cli::Run;
 use smidgen::output::progress::Progress;
 
 /// Trains with boards on ports.
-pub fn run(Run { ports, options }: &Run, origin: Origin) -> Result<()> {
+pub(crate) fn run(Run { ports, options }: &Run, origin: Origin) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     let experiment = prepare(options, Some(ports.len()), &mut progress)?;
     let launch = launch(&experiment, origin, &mut progress)?;

@@ -6,7 +6,7 @@ use smidgen::options::Options;
 use smidgen::output::progress::Progress;
 
 /// Trains with simulated boards.
-pub fn run(options: &Options, origin: Origin) -> Result<()> {
+pub(crate) fn run(options: &Options, origin: Origin) -> Result<()> {
     let mut progress = Progress::new(options.rounds);
     let experiment = prepare(options, None, &mut progress)?;
     let launch = launch(&experiment, origin, &mut progress)?;

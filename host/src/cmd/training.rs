@@ -40,7 +40,7 @@ pub(super) fn new_session() -> u32 {
 }
 
 /// Origin of a run: new or resumed.
-pub enum Origin {
+pub(crate) enum Origin {
     /// A new run by this command line.
     CommandLine(Vec<OsString>),
     /// A resumed run: its checkpoint, its records, and the locks on its directories.
@@ -52,7 +52,7 @@ pub enum Origin {
 #[error(
     "the data in {} have changed since the checkpoint was written: restore the file, or start the run again", shown(.0)
 )]
-pub struct DataChanged(PathBuf);
+pub(crate) struct DataChanged(PathBuf);
 
 /// The run to be resumed is complete.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ struct Complete {
 /// A run that was stopped on request.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped after round {round}; {advice}")]
-pub struct Stopped {
+pub(crate) struct Stopped {
     round: u32,
     advice: String,
 }

@@ -20,7 +20,11 @@ pub struct EachError {
 }
 
 /// Returns the value of each worker. A single value is for all.
-pub fn of<T: Copy>(option: &'static str, given: &[T], workers: usize) -> Result<Vec<T>, EachError> {
+pub(super) fn of<T: Copy>(
+    option: &'static str,
+    given: &[T],
+    workers: usize,
+) -> Result<Vec<T>, EachError> {
     match *given {
         [value] => Ok(vec![value; workers]),
         _ if given.len() == workers => Ok(given.to_vec()),
@@ -29,7 +33,7 @@ pub fn of<T: Copy>(option: &'static str, given: &[T], workers: usize) -> Result<
 }
 
 /// Serializes a single value as itself, several as a list.
-pub fn serialize<T: Serialize, S: Serializer>(
+pub(super) fn serialize<T: Serialize, S: Serializer>(
     given: &[T],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -10,7 +10,7 @@ use smidgen_aggregator::WORKERS_MAX;
 const SQUARES_MAX: f64 = 1e150;
 
 /// The rows of a run.
-pub struct Data {
+pub(super) struct Data {
     /// The rows of all workers.
     pub dataset: Dataset,
     /// Held-out rows.
@@ -25,7 +25,7 @@ impl Data {
     ///
     /// # Errors
     /// If the data set cannot be loaded, or its rows cannot be distributed to that many workers.
-    pub fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
+    pub(super) fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
         let mut dataset = Dataset::load_with(&options.dataset, options.objective.traits().labels)?;
         if let Some(rows) = options.rows {
             dataset = dataset.take(rows)?;
@@ -41,7 +41,7 @@ impl Data {
 
     /// Refuses data whose features are all 0, if the `dimension` coordinates of the model are features, and features
     /// too large for finite constants.
-    pub fn check_features(&self, dimension: usize) -> Result<(), ExperimentError> {
+    pub(super) fn check_features(&self, dimension: usize) -> Result<(), ExperimentError> {
         let dataset = &self.dataset;
         if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
             return Err(ExperimentError::Flat { dataset: dataset.name().into() });
@@ -89,13 +89,13 @@ fn taken(options: &Options) -> String {
 }
 
 /// Returns the error for data whose largest feature makes constants or step sizes infinite or zero.
-pub fn immoderate(dataset: &Dataset) -> ExperimentError {
+pub(super) fn immoderate(dataset: &Dataset) -> ExperimentError {
     let (column, value) = dataset.largest_feature();
     ExperimentError::Immoderate { dataset: dataset.name().into(), value, column: column + 1 }
 }
 
 /// Refuses more workers than a run can have.
-pub fn check_crowd(
+pub(super) fn check_crowd(
     workers: usize,
     cause: &'static str,
     advice: &'static str,

@@ -16,12 +16,12 @@ use smidgen_protocol::shard::Width;
 const WIDTH: Width = Width::I16;
 
 /// Returns the shares as they are sent.
-pub fn quantised(dataset: &Dataset, shares: &[Vec<usize>]) -> Vec<Quantised> {
+pub(super) fn quantised(dataset: &Dataset, shares: &[Vec<usize>]) -> Vec<Quantised> {
     shares.iter().map(|rows| quantise(dataset, rows, WIDTH)).collect()
 }
 
 /// Returns the shares as boards store them.
-pub fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iterator<Item = Held> {
+pub(super) fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iterator<Item = Held> {
     shares.iter().map(|rows| held(dataset, rows, WIDTH))
 }
 
@@ -29,7 +29,7 @@ pub fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iterator<It
 ///
 /// # Errors
 /// If the key cannot be read.
-pub fn setup(
+pub(super) fn setup(
     options: &Options,
     method: MethodSpec,
     workers: &[Worker],
@@ -62,7 +62,7 @@ pub fn setup(
 }
 
 /// Returns whether the inequalities of the proof apply to such a run, for any step size.
-pub fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) -> bool {
+pub(super) fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) -> bool {
     options.method.traits().proof.has_lyapunov_function()
         && !method.compressor.is_random()
         && method.batch.is_full()
@@ -74,7 +74,7 @@ pub fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) 
 }
 
 /// Refuses data whose constants or step sizes are not positive numbers.
-pub fn check_finite(
+pub(super) fn check_finite(
     dataset: &Dataset,
     smoothness: Option<&Smoothness>,
     longest: Option<Longest>,

@@ -201,7 +201,7 @@ mod disposition {
     use std::ptr;
 
     /// Returns whether a signal is ignored.
-    pub fn is_ignored(signal: i32) -> io::Result<bool> {
+    pub(super) fn is_ignored(signal: i32) -> io::Result<bool> {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: the first pointer is null, so the call changes nothing and writes one `sigaction` to the second.
         match unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } {
@@ -211,7 +211,7 @@ mod disposition {
         }
     }
 
-    pub fn ignore_file_limits() {
+    pub(super) fn ignore_file_limits() {
         // SAFETY: no function becomes a handler. The call fails only for invalid signal numbers.
         unsafe { libc::signal(SIGXFSZ, SIG_IGN) };
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Creates a file with these permissions. It must not exist, and is removed if it cannot be written.
-pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let _writing = Writing::begin();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -21,7 +21,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Like [`create`], but replaces an existing file by a new one, which no other process has open.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let _writing = Writing::begin();
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -30,14 +30,14 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Writes an unnamed file in the temporary directory, which vanishes with this process.
-pub fn unnamed(bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn unnamed(bytes: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile_in(temporary())?;
     file.write_all(bytes)?;
     Ok(file)
 }
 
 /// Returns the temporary directory. An empty `TMPDIR` counts as unset.
-pub fn temporary() -> PathBuf {
+pub(crate) fn temporary() -> PathBuf {
     let folder = env::temp_dir();
     if folder.as_os_str().is_empty() { "/tmp".into() } else { folder }
 }

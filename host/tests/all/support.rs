@@ -1,6 +1,6 @@
 //! Helpers of the binary's tests: they start and stop it, wait for it, and read its files.
 
-pub mod boards;
+pub(crate) mod boards;
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
@@ -17,18 +17,18 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_smidgen");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_smidgen");
 
 /// Time-out of every wait, generous for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Returns a command that runs the binary in `directory`, with arguments separated by spaces.
-pub fn command(directory: &Path, arguments: &str) -> Command {
+pub(crate) fn command(directory: &Path, arguments: &str) -> Command {
     program(BINARY, directory, arguments)
 }
 
 /// Returns a command with default signal handling, no input, and captured [`Output`].
-pub fn program(path: impl AsRef<OsStr>, directory: &Path, arguments: &str) -> Command {
+pub(crate) fn program(path: impl AsRef<OsStr>, directory: &Path, arguments: &str) -> Command {
     let mut command = Command::new(path);
     command.args(arguments.split_whitespace()).current_dir(directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -38,7 +38,7 @@ pub fn program(path: impl AsRef<OsStr>, directory: &Path, arguments: &str) -> Co
 }
 
 /// Makes a command ignore these signals.
-pub fn ignore(command: &mut Command, signals: &'static [Signal]) {
+pub(crate) fn ignore(command: &mut Command, signals: &'static [Signal]) {
     set_signals(command, signals, libc::SIG_IGN);
 }
 
@@ -55,34 +55,34 @@ fn set_signals(command: &mut Command, signals: &'static [Signal], action: libc::
 }
 
 /// Creates a named pipe.
-pub fn make_pipe(path: &Path) {
+pub(crate) fn make_pipe(path: &Path) {
     // By the command: rustix has no `mkfifo` on macOS.
     let made = Command::new("mkfifo").arg(path).status().expect("mkfifo starts");
     assert!(made.success(), "{made}");
 }
 
 /// Runs the binary to its end.
-pub fn smidgen(directory: &Path, arguments: &str) -> Output {
+pub(crate) fn smidgen(directory: &Path, arguments: &str) -> Output {
     command(directory, arguments).output().expect("the binary starts")
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A running program, which is killed when this value is dropped, also when a test fails.
-pub struct Running {
+pub(crate) struct Running {
     child: Option<Child>,
     is_group: bool,
 }
 
 impl Running {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self::of(command, false)
     }
 
     /// Starts a program in a process group, which is killed with it.
-    pub fn group(command: &mut Command) -> Self {
+    pub(crate) fn group(command: &mut Command) -> Self {
         Self::of(command.process_group(0), true)
     }
 
@@ -90,11 +90,11 @@ impl Running {
         Self { child: Some(command.spawn().expect("the program starts")), is_group }
     }
 
-    pub fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         self.child.as_mut().expect("it was not waited for")
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().expect("it was not waited for").id()
     }
 
@@ -102,18 +102,18 @@ impl Running {
         Pid::from_child(self.child.as_ref().expect("it was not waited for"))
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         // This fails if the program has ended by itself.
         let _ = kill_process(self.pid(), signal);
     }
 
     /// Returns whether it has ended, without reaping it, so that its id is not reused.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         is_over(self.pid(), WaitIdOptions::NOHANG)
     }
 
     /// Waits for a condition that must hold before the program ends.
-    pub fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
         let mut holds = false;
         wait_until(what, || {
             // Checked before the condition, so that the last actions of the program count.
@@ -124,13 +124,13 @@ impl Running {
         assert!(holds, "the program ended before this was true: {what}");
     }
 
-    pub fn end(&mut self) -> ExitStatus {
+    pub(crate) fn end(&mut self) -> ExitStatus {
         is_over(self.pid(), WaitIdOptions::empty());
         self.release().wait().expect("it is ours")
     }
 
     /// Waits for its end and returns its output, which must fit into a pipe.
-    pub fn output(mut self) -> Output {
+    pub(crate) fn output(mut self) -> Output {
         wait_until("the program has ended", || self.has_ended());
         self.release().wait_with_output().expect("it ends")
     }
@@ -164,11 +164,11 @@ impl Drop for Running {
     }
 }
 
-pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
     wait_within(PATIENCE, what, is_so);
 }
 
-pub fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience;
     while !is_so() {
         assert!(Instant::now() < deadline, "not true after {patience:?}: {what}");
@@ -178,7 +178,7 @@ pub fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bo
 
 /// Writes an executable file, in a separate process. Linux refuses to run a file that is open for writing, and a child
 /// that another test starts at that moment would inherit the open file.
-pub fn executable(path: &Path, content: &[u8]) {
+pub(crate) fn executable(path: &Path, content: &[u8]) {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(path).stdin(Stdio::piped());
     let mut writer = shell.spawn().expect("there is a shell");
@@ -189,32 +189,32 @@ pub fn executable(path: &Path, content: &[u8]) {
 }
 
 /// Writes an executable shell script.
-pub fn script(path: &Path, content: &str) {
+pub(crate) fn script(path: &Path, content: &str) {
     executable(path, format!("#!/bin/sh\n{content}\n").as_bytes());
 }
 
 /// Reports that a test is skipped; with `SMIDGEN_NO_SKIP` set, fails it.
-pub fn skip(test: &str, why: &str) {
+pub(crate) fn skip(test: &str, why: &str) {
     assert!(env::var_os("SMIDGEN_NO_SKIP").is_none(), "{test}: {why}");
     writeln!(std::io::stderr(), "SKIPPED: {test}: {why}").expect("standard error is open");
 }
 
-pub fn summary_of(run: &Path) -> Value {
+pub(crate) fn summary_of(run: &Path) -> Value {
     let text = fs::read(run.join("summary.json")).expect("the summary is there");
     serde_json::from_slice(&text).expect("the summary is JSON")
 }
 
 /// Returns the text of the records of a run.
-pub fn records(run: &Path) -> String {
+pub(crate) fn records(run: &Path) -> String {
     fs::read_to_string(run.join("rounds.jsonl")).expect("the records are there")
 }
 
-pub fn json_lines(path: &Path) -> Vec<Value> {
+pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("the records are there");
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
 /// Returns the transcripts of records. Their bytes may differ, since restoring a board costs some.
-pub fn transcripts(records: &str) -> Vec<&str> {
+pub(crate) fn transcripts(records: &str) -> Vec<&str> {
     records.lines().map(|line| line.split("\"transcript\":").nth(1).expect("it has one")).collect()
 }

@@ -78,7 +78,7 @@ impl Bench {
     }
 
     /// The state of a run of honest workers after this many closed rounds.
-    pub fn closed(rounds: usize) -> Snapshot {
+    pub(super) fn closed(rounds: usize) -> Snapshot {
         let mut bench = Self::new(&mut Unstructured::new(&[])).expect("a setup");
         let mut closed = 0;
         loop {

@@ -16,7 +16,7 @@ const TICK_COUNT_MIN: usize = 3;
 
 /// Mapping from values to lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+pub(super) enum Scale {
     /// Equal differences are equal lengths.
     Linear,
     /// Equal ratios are equal lengths; only positive values can be drawn.
@@ -25,7 +25,7 @@ pub enum Scale {
 
 /// Quantity of an axis, which decides the format of its labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(super) enum Unit {
     /// Whole numbers, such as rounds.
     Count,
     /// Bytes.
@@ -38,7 +38,7 @@ pub enum Unit {
 
 /// An axis. Coordinates are values on a linear scale, their decimal logarithms on a logarithmic one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Axis {
+pub(super) struct Axis {
     scale: Scale,
     /// Coordinates of both ends.
     pub range: Range<f64>,
@@ -51,7 +51,12 @@ pub struct Axis {
 impl Axis {
     /// Creates an axis over all `values` that its scale can show, with `margin` (as a fraction of its length) at both
     /// ends. Without such values it ranges from 0 to 1, or from 1 to 10 on a logarithmic scale.
-    pub fn new(scale: Scale, unit: Unit, values: impl Iterator<Item = f64>, margin: f64) -> Self {
+    pub(super) fn new(
+        scale: Scale,
+        unit: Unit,
+        values: impl Iterator<Item = f64>,
+        margin: f64,
+    ) -> Self {
         let places = values.filter_map(|value| place(scale, value));
         let range = places
             .fold(None, |range: Option<Range<f64>>, x| {
@@ -71,7 +76,7 @@ impl Axis {
     }
 
     /// Returns the coordinate of `value`, or `None` if the scale cannot show it.
-    pub fn place(&self, value: f64) -> Option<f64> {
+    pub(super) fn place(&self, value: f64) -> Option<f64> {
         place(self.scale, value)
     }
 }

@@ -15,7 +15,7 @@ use crate::world::Clock;
 const POINT_COUNT_MAX: usize = 1500;
 
 /// Returns the page.
-pub fn page(run: &Run) -> Markup {
+pub(super) fn page(run: &Run) -> Markup {
     let (marks, baseline) = (curve::of_run(&run.rounds), curve::of_baseline(&run.baseline));
     let comparable = !run.summary.has_diverged();
     let comparison = Comparison::of(&marks, &baseline).filter(|_| comparable);

@@ -11,7 +11,7 @@ use crate::units::quantity::{bytes, count, counted, number, seconds};
 use crate::world::Clock;
 
 /// Returns the section on bytes by direction and cause.
-pub fn traffic(page: &Page<'_>) -> Markup {
+pub(super) fn traffic(page: &Page<'_>) -> Markup {
     let Cost { uplink, downlink, .. } = page.last().total;
     let summary = page.summary();
     let Summary { setup, closing, .. } = *summary;
@@ -65,7 +65,7 @@ pub fn traffic(page: &Page<'_>) -> Markup {
 }
 
 /// Returns the constants of the problem and the step sizes that follow from them.
-pub fn theory(summary: &Summary) -> Markup {
+pub(super) fn theory(summary: &Summary) -> Markup {
     let l_i = || summary.workers.iter().filter_map(|worker| worker.l_i);
     let constants = [
         ("L", "", summary.l, "smoothness of f"),
@@ -149,7 +149,7 @@ fn limit_note(limit: &InformationLimit) -> Markup {
 }
 
 /// Returns a table of the time of the workers' rounds by cause.
-pub fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
+pub(super) fn times(workers: &[WorkerRecord], clock: Clock) -> Markup {
     html! {
         div.scroll role="region" aria-label="Time by cause" tabindex="0" {
             table {
@@ -193,7 +193,7 @@ fn times_row(worker: &WorkerRecord) -> Markup {
 }
 
 /// Returns the section on the frames that each worker sent, received and dropped.
-pub fn workers(workers: &[WorkerRecord]) -> Markup {
+pub(super) fn workers(workers: &[WorkerRecord]) -> Markup {
     html! {
         @if !workers.is_empty() {
             section {

@@ -62,7 +62,7 @@ fn standardised(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> 
 }
 
 impl Bundled {
-    pub fn load(&self, labels: Labels) -> Result<Dataset, DatasetError> {
+    pub(super) fn load(&self, labels: Labels) -> Result<Dataset, DatasetError> {
         (self.load)(self, labels)
     }
 }

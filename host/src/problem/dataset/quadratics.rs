@@ -110,7 +110,7 @@ impl FromStr for Quadratics {
 
 impl Quadratics {
     /// Returns the rows of all workers.
-    pub fn dataset(self, name: &str, labels: Labels) -> Result<Dataset, DatasetError> {
+    pub(super) fn dataset(self, name: &str, labels: Labels) -> Result<Dataset, DatasetError> {
         let d = f64::from(self.dimension);
         let constants = self.constants();
         let base = constants.iter().copied().fold(f64::INFINITY, f64::min) / 2.0;

@@ -154,14 +154,14 @@ impl options::Objective {
 
 /// The loss of rows of a data set.
 #[derive(Clone, Copy, Debug)]
-pub struct Loss {
+pub(super) struct Loss {
     kind: options::Objective,
     features: usize,
 }
 
 /// The features of a row.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub(super) struct Row<'a> {
     pub columns: &'a [u16],
     pub values: &'a [f64],
 }
@@ -171,7 +171,7 @@ impl Row<'_> {
         iter::zip(self.columns, self.values).map(|(&column, &value)| (usize::from(column), value))
     }
 
-    pub fn dot(&self, x: &[f64]) -> f64 {
+    pub(super) fn dot(&self, x: &[f64]) -> f64 {
         self.entries().map(|(column, value)| value * x[column]).sum()
     }
 
@@ -183,17 +183,17 @@ impl Row<'_> {
 
 impl Loss {
     /// Creates the loss for rows of a data set.
-    pub fn new(kind: options::Objective, dataset: &Dataset) -> Self {
+    pub(super) fn new(kind: options::Objective, dataset: &Dataset) -> Self {
         Self { kind, features: dataset.dimension() }
     }
 
     /// Returns whether margins have a bias.
-    pub const fn has_bias(self) -> bool {
+    pub(super) const fn has_bias(self) -> bool {
         self.kind.traits().margins.have_bias()
     }
 
     /// Returns the loss of a row, and adds `weight` times its gradient to `gradient`.
-    pub fn add(
+    pub(super) fn add(
         self,
         row: Row<'_>,
         label: f64,
@@ -254,7 +254,7 @@ impl Loss {
     }
 
     /// Returns a bound on the cancellation error of the loss of a row in f64.
-    pub fn cancellation(self, row: Row<'_>, label: f64, x: &[f64]) -> f64 {
+    pub(super) fn cancellation(self, row: Row<'_>, label: f64, x: &[f64]) -> f64 {
         match self.kind {
             options::Objective::LeastSquares => {
                 let terms = row.entries().map(|(column, value)| (value * x[column]).abs());
@@ -280,7 +280,7 @@ impl Loss {
     }
 
     /// Returns the class that x predicts for a row, if there are classes.
-    pub fn class(self, row: Row<'_>, x: &[f64]) -> Option<f64> {
+    pub(super) fn class(self, row: Row<'_>, x: &[f64]) -> Option<f64> {
         let features = self.features;
         let Traits { labels, margins, .. } = self.kind.traits();
         match (labels, margins) {
@@ -297,7 +297,7 @@ impl Loss {
     }
 
     /// Returns the label with which a board computes if products of the model have a grid of this unit.
-    pub fn held_label(self, label: f64, unit: f64) -> f64 {
+    pub(super) fn held_label(self, label: f64, unit: f64) -> f64 {
         match self.kind {
             options::Objective::LeastSquares if unit > 0.0 => (label / unit).round() * unit,
             options::Objective::LeastSquares
@@ -310,7 +310,7 @@ impl Loss {
 
     /// Returns a bound on the rounding error of a row's residuals on a board, as a norm over its margins. `rows` are
     /// the rows and labels of the worker, `unit` is that of the grid of products.
-    pub fn residual_error<'a>(
+    pub(super) fn residual_error<'a>(
         self,
         rows: impl ExactSizeIterator<Item = (Row<'a>, f64)>,
         x: &[f64],

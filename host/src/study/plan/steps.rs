@@ -32,7 +32,7 @@ pub struct Admissible {
 }
 
 /// Returns the step sizes for a target of ‖∇f‖², `qm` and `am` first; empty without constants.
-pub fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
+pub(super) fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
     let Some(smoothness) = &experiment.smoothness else { return vec![] };
     let start = Start::new(experiment);
     let theorems = theorems(experiment, smoothness);

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 /// Quantity of a figure, with the indices of its curves, from 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Quantity {
+pub(super) enum Quantity {
     /// Rounds to the level, the first curve divided by the second.
     Rounds(usize, usize),
     /// Bytes on all wires to the level, the first curve divided by the second.
@@ -23,7 +23,7 @@ pub enum Quantity {
 
 /// A measured number in a text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
+pub(super) struct Figure {
     /// Its quantity.
     pub quantity: Quantity,
     /// Name of its panel.
@@ -36,7 +36,7 @@ pub struct Figure {
     "`{{{0}}}` is not a figure: write {{rounds PANEL 1/2}}, {{bytes PANEL 1/2}} or {{end PANEL 1}} with panels and \
      curves of the file"
 )]
-pub struct FigureError(pub String);
+pub(super) struct FigureError(pub String);
 
 impl FromStr for Figure {
     type Err = FigureError;
@@ -72,7 +72,7 @@ impl Figure {
 ///
 /// # Errors
 /// The first figure that does not.
-pub fn check(text: &str, panels: &[&str], curve_count: usize) -> Result<(), FigureError> {
+pub(super) fn check(text: &str, panels: &[&str], curve_count: usize) -> Result<(), FigureError> {
     pieces(text).filter_map(|(_, figure)| figure).try_for_each(|written| {
         let figure: Figure = written.parse()?;
         let known = panels.contains(&&*figure.panel) && figure.last_curve() < curve_count;
@@ -81,7 +81,7 @@ pub fn check(text: &str, panels: &[&str], curve_count: usize) -> Result<(), Figu
 }
 
 /// Replaces the figures in `text`, which has passed [`check`], by those of `show`.
-pub fn fill(text: &str, show: impl Fn(&Figure) -> String) -> String {
+pub(super) fn fill(text: &str, show: impl Fn(&Figure) -> String) -> String {
     let fill = |(words, figure): (&str, Option<&str>)| {
         let figure = figure.map(|f| f.parse().expect("the figures of a study are checked"));
         [String::from(words), figure.as_ref().map_or_else(String::new, &show)]

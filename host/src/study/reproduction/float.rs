@@ -17,7 +17,11 @@ struct Ef21 {
 
 /// Runs EF21 on the problem of `experiment`, with its K, γ and initial estimators, for `rounds` rounds. The cost of
 /// every round is zero, since nothing is sent.
-pub fn run(experiment: &Experiment, rounds: u32, mut on_round: impl FnMut(u32)) -> Vec<Mark> {
+pub(super) fn run(
+    experiment: &Experiment,
+    rounds: u32,
+    mut on_round: impl FnMut(u32),
+) -> Vec<Mark> {
     let setup = &experiment.setup;
     let d = setup.dimension as usize;
     let objective = experiment.objective();

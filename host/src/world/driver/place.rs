@@ -11,7 +11,7 @@ const HELD_TIME: Duration = Duration::from_secs(10);
 const TOLD_LOSSES_MAX: u32 = 2;
 
 /// The end of a link.
-pub struct Place {
+pub(super) struct Place {
     /// Its name for the user.
     pub name: String,
     /// A port that the link has found, until its board is identified, and since when.
@@ -29,7 +29,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn new(name: String) -> Self {
+    pub(super) fn new(name: String) -> Self {
         let gauge = Gauge::default();
         let up_since = Instant::now();
         Self {
@@ -45,12 +45,12 @@ impl Place {
     }
 
     /// Number of times that the link was lost right after it was opened.
-    pub fn losses(&self) -> u32 {
+    pub(super) fn losses(&self) -> u32 {
         self.losses
     }
 
     /// Closes the link because of a flood. Returns for how long, and the message.
-    pub fn shut(&mut self) -> (Duration, String) {
+    pub(super) fn shut(&mut self) -> (Duration, String) {
         let pause = pause(self.floods);
         self.floods += 1;
         self.is_shut = true;
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// Closes a found port that is the wrong one and returns it; `None` if it was not a guess.
-    pub fn abandon(&mut self) -> Option<Address> {
+    pub(super) fn abandon(&mut self) -> Option<Address> {
         let (address, _) = self.guess.take()?;
         self.is_shut = true;
         self.gauge = Gauge::default();
@@ -69,7 +69,7 @@ impl Place {
 
     /// Notes that the link is lost. Returns a message unless it would repeat earlier ones; the search ends at
     /// `deadline`.
-    pub fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
+    pub(super) fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
         // A port that was only tried was not the one.
         if self.guess.take().is_some() || self.is_shut {
             return None;
@@ -93,7 +93,7 @@ impl Place {
 
     /// Notes that the link is open again, at an address that may be a guess. Returns a message unless it would repeat
     /// earlier ones.
-    pub fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
+    pub(super) fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
         let (at, name) = (address.to_string(), &self.name);
         let is_elsewhere = at != *name && matches!(address, Address::Serial(_));
         let note = match (is_guess, is_elsewhere) {

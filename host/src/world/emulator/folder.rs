@@ -38,7 +38,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Creates a directory.
-    pub fn new() -> Result<Self, FolderError> {
+    pub(super) fn new() -> Result<Self, FolderError> {
         let path = temporary();
         let made = path::absolute(&path).and_then(|parent| {
             let is_short = parent.as_os_str().len() <= PATH_LEN_MAX;
@@ -69,12 +69,12 @@ impl Folder {
     }
 
     /// Returns its path.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Removes the directories of other processes that have ended, as far as possible.
-    pub fn remove_abandoned(&self) {
+    pub(super) fn remove_abandoned(&self) {
         let Ok(owner) = fs::metadata(self.path()).map(|own| own.uid()) else { return };
         let Some(Ok(entries)) = self.path().parent().map(fs::read_dir) else { return };
         for entry in entries.flatten() {

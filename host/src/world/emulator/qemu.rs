@@ -324,13 +324,13 @@ fn is_in_path(program: &OsStr) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    pub fn watched_process() -> Child {
+    pub(crate) fn watched_process() -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", WATCHED, "sh", "sleep", "60"]).stdin(Stdio::piped()).spawn().unwrap()
     }
 
     /// An emulator that never opens its socket.
-    pub fn starting() -> Emulator {
+    pub(crate) fn starting() -> Emulator {
         let folder = Folder::new().unwrap();
         let socket = folder.path().join(LINE);
         let (board, image) = (Board::find("mps2-m3").unwrap(), tempfile::tempfile().unwrap());
@@ -338,7 +338,7 @@ pub(super) mod tests {
         Emulator { board, image, identity: 1, folder, socket, process, stage }
     }
 
-    pub fn ago(duration: Duration) -> Instant {
+    pub(crate) fn ago(duration: Duration) -> Instant {
         Instant::now().checked_sub(duration).expect("the machine runs for longer")
     }
 

@@ -42,7 +42,7 @@ impl Rediscovery {
 }
 
 /// A stream that was found.
-pub struct Found {
+pub(super) struct Found {
     /// Its halves.
     pub halves: (Reader, Writer),
     /// Its address.
@@ -52,7 +52,7 @@ pub struct Found {
 }
 
 /// The search for the stream of one link.
-pub struct Search {
+pub(super) struct Search {
     rediscovery: Arc<Rediscovery>,
     address: Address,
     baud: u32,
@@ -65,12 +65,12 @@ pub struct Search {
 }
 
 impl Search {
-    pub fn new(rediscovery: Arc<Rediscovery>, address: Address, baud: u32) -> Self {
+    pub(super) fn new(rediscovery: Arc<Rediscovery>, address: Address, baud: u32) -> Self {
         let (port, usb, excluded) = (None, None, BTreeSet::new());
         Self { rediscovery, address, baud, port, usb, excluded }
     }
 
-    pub fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
+    pub(super) fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
         let Address::Serial(port) = &self.address else {
             return open(&self.address, self.baud);
         };
@@ -84,13 +84,13 @@ impl Search {
     }
 
     /// Releases a lost stream. The ports that exist now are not the one that will come back.
-    pub fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         self.free();
         self.excluded = self.rediscovery.names();
     }
 
     /// Releases a wrong guess, which is not tried again until its port has vanished.
-    pub fn reject(&mut self) {
+    pub(super) fn reject(&mut self) {
         self.excluded.extend(self.port.clone());
         self.free();
     }
@@ -102,7 +102,7 @@ impl Search {
     }
 
     /// Opens the stream if it is found now.
-    pub fn attempt(&mut self) -> Option<Found> {
+    pub(super) fn attempt(&mut self) -> Option<Found> {
         let Address::Serial(port) = &self.address else {
             let halves = open(&self.address, self.baud).ok()?;
             return Some(Found { halves, address: self.address.clone(), is_guess: false });

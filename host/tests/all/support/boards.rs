@@ -12,14 +12,14 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 /// Returns a new listener and its address for `smidgen run --port`.
-pub fn listener() -> (TcpListener, String) {
+pub(crate) fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a port");
     let address = listener.local_addr().expect("it has an address");
     (listener, format!("tcp:{address}"))
 }
 
 /// Serves one connection and returns its address.
-pub fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
+pub(crate) fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     let (listener, address) = listener();
     thread::spawn(move || {
         if let Ok((stream, _)) = listener.accept() {
@@ -29,26 +29,26 @@ pub fn served_by(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     address
 }
 
-pub fn worker(name: &'static str, identity: u64) -> Worker<Vec<u64>> {
+pub(crate) fn worker(name: &'static str, identity: u64) -> Worker<Vec<u64>> {
     Worker::new::<Logistic>(Board { name, identity }, vec![0; 1 << 14])
 }
 
 /// Runs a worker until the host closes the stream.
-pub fn work(stream: impl Read + Write, worker: &mut Worker<Vec<u64>>) {
+pub(crate) fn work(stream: impl Read + Write, worker: &mut Worker<Vec<u64>>) {
     // It may end with or without an error.
     let _ = serve(&mut FromStd::new(stream), worker, &mut Logistic, &mut ());
 }
 
-pub fn board(identity: u64) -> String {
+pub(crate) fn board(identity: u64) -> String {
     board_named("thread", identity)
 }
 
-pub fn board_named(name: &'static str, identity: u64) -> String {
+pub(crate) fn board_named(name: &'static str, identity: u64) -> String {
     served_by(move |stream| work(stream, &mut worker(name, identity)))
 }
 
 /// Returns the first identification of such a board.
-pub fn ready(board: &str, identity: u64) -> Ready<'_> {
+pub(crate) fn ready(board: &str, identity: u64) -> Ready<'_> {
     Ready {
         version: VERSION,
         schema: SCHEMA,
@@ -68,14 +68,14 @@ pub fn ready(board: &str, identity: u64) -> Ready<'_> {
 }
 
 /// Returns the frame of an identification.
-pub fn frame(ready: Ready) -> Vec<u8> {
+pub(crate) fn frame(ready: Ready) -> Vec<u8> {
     let mut out = [0; FRAME_LEN_MAX];
     let len = Up::Ready(ready).emit(&[], &Context::SETUP, &mut out);
     out[..len].to_vec()
 }
 
 /// Serves a line on which every frame gets the same answer, and returns its address.
-pub fn answering(ready: Ready<'static>) -> String {
+pub(crate) fn answering(ready: Ready<'static>) -> String {
     let frame = frame(ready);
     served_by(move |mut stream| {
         let mut byte = [0];
