@@ -3,6 +3,7 @@
 mod absence;
 mod accuracy;
 mod bytes;
+mod commands;
 mod emulated;
 mod fuzz;
 mod gradient;

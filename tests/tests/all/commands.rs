@@ -1,0 +1,80 @@
+//! Commands in the documentation name tests that exist.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const DOCUMENTS: [&str; 9] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "firmware/boards/README.md",
+    "docs/faults.md",
+    "docs/guide.md",
+    "docs/methods.md",
+    "docs/promises.md",
+    "docs/security.md",
+    "docs/step-auto.md",
+];
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The filters of every `cargo test` of the program `all`, each with its package.
+fn filters(text: &str) -> Vec<(String, String)> {
+    let mut found = vec![];
+    for command in text.split("cargo test ").skip(1) {
+        let command = command.split(['`', '#']).next().unwrap_or_default();
+        let Some((options, filters)) = command.split_once("--test all") else { continue };
+        let package = options.split_whitespace().skip_while(|word| *word != "-p").nth(1);
+        let package = package.expect("the command names a package");
+        let is_filter = |word: &&str| word.chars().all(|c| c.is_alphanumeric() || "_:".contains(c));
+        let words = filters.split_whitespace().filter(is_filter);
+        found.extend(words.map(|filter| (package.to_owned(), filter.to_owned())));
+    }
+    found
+}
+
+/// The names of the tests in a folder of modules, as `cargo test` prints them.
+fn names(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of tests") {
+        let path = entry.expect("an entry").path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name in UTF-8");
+        if path.is_dir() {
+            names(&path, &format!("{prefix}{stem}::"), found);
+            continue;
+        }
+        let source = fs::read_to_string(&path).expect("a source in UTF-8");
+        let lines = source.lines().map(str::trim).collect::<Vec<_>>();
+        let tests = lines.windows(2).filter(|pair| pair[0] == "#[test]");
+        let tests = tests.filter_map(|pair| pair[1].strip_prefix("fn ")?.split('(').next());
+        found.extend(tests.map(|test| format!("{prefix}{stem}::{test}")));
+    }
+}
+
+#[test]
+fn documented_commands_name_existing_tests() {
+    let folders = [("smidgen-tests", "tests/tests/all"), ("smidgen", "host/tests/all")];
+    let tests = folders.map(|(package, folder)| {
+        let mut found = vec![];
+        names(&top().join(folder), "", &mut found);
+        (package, found)
+    });
+    let mut count = 0;
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(top().join(document)).expect("the document is there");
+        for (package, filter) in filters(&text) {
+            let (_, names) = tests.iter().find(|(name, _)| *name == package).expect("a package");
+            let exists = names.iter().any(|name| name.contains(&filter));
+            assert!(exists, "{document}: no test of {package} has a name with `{filter}`");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} filters were found");
+}
+
+#[test]
+fn filters_of_commands_are_found() {
+    let text = "`cargo test -p one --test all\na::b`, cargo test --release -p two --test all -- c:: d:: --nocapture # x";
+    let expected = [("one", "a::b"), ("two", "c::"), ("two", "d::")];
+    assert_eq!(filters(text), expected.map(|(package, filter)| (package.into(), filter.into())));
+}
