@@ -260,7 +260,7 @@ impl Driver {
                 Some(Seen::Note(note)) => self.notes.push(note),
                 Some(Seen::Lost { link, reason }) => {
                     let place = &mut self.places[link];
-                    self.notes.push(format!("{} does not come back: {reason}", place.name));
+                    self.notes.push(format!("{} cannot be restarted: {reason}", place.name));
                     place.lost = Some(reason);
                 }
             }
@@ -286,7 +286,7 @@ impl Driver {
             let pending = self.aggregator.pending(worker) as u64;
             let bytes = self.aggregator.counters(worker).bytes() + pending;
             let heard = match self.aggregator.heard(link) {
-                Some(identity) => format!("{identity} answered, whose place is another"),
+                Some(identity) => format!("{identity} answered, but it belongs to another place"),
                 None if bytes == 0 => match self.places[link].losses() {
                     0 => "nothing came".into(),
                     losses => {

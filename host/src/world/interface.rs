@@ -80,7 +80,7 @@ pub enum WorldError {
         seconds: u64,
     },
     /// The emulator of a board cannot be kept running.
-    #[error("{place} does not come back: {reason}; try another version of QEMU")]
+    #[error("{place} cannot be restarted: {reason}; try another version of QEMU")]
     Ended {
         /// The board.
         place: String,

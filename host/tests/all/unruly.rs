@@ -259,7 +259,7 @@ fn unruly_boards_do_not_slow_a_healthy_fleet() {
     // Long enough for the flood to return.
     beside.wait_until_it_says("sends without end: closed for 20 s");
     let (after, seconds) = ([&alone, &beside].map(Run::round), start.elapsed().as_secs_f64());
-    for told in ["is lost again", "is gone (", "is silent"] {
+    for told in ["is lost each time it is opened", "is gone (", "is silent"] {
         beside.wait_until_it_says(told);
     }
     let (peak, said) = (beside.peak_memory(), beside.said());

@@ -85,7 +85,7 @@ impl Place {
                 Some(format!("{name} is gone ({reason}): looking for it, for {seconds} s"))
             }
             losses if losses == TOLD_LOSSES_MAX + 1 => {
-                Some(format!("{name} is lost again whenever it is opened ({reason})"))
+                Some(format!("{name} is lost each time it is opened ({reason})"))
             }
             _ => None,
         }
@@ -97,7 +97,7 @@ impl Place {
         let (at, name) = (address.to_string(), &self.name);
         let is_elsewhere = at != *name && matches!(address, Address::Serial(_));
         let note = match (is_guess, is_elsewhere) {
-            (true, _) => format!("asking at {at}, which has appeared, whether {name} is there"),
+            (true, _) => format!("{at} has appeared: asking whether {name} is there"),
             (false, true) => format!("{name} is back, as {at}"),
             (false, false) => format!("{name} is back"),
         };
@@ -124,7 +124,7 @@ mod tests {
         }
         let gone = "tcp:localhost:1 is gone (closed): looking for it, for 12 s";
         let back = "tcp:localhost:1 is back";
-        let again = "tcp:localhost:1 is lost again whenever it is opened (closed)";
+        let again = "tcp:localhost:1 is lost each time it is opened (closed)";
         assert_eq!(notes, [gone, back, gone, back, again]);
         place.up_since -= HELD_TIME;
         assert_eq!(place.lose("closed", Duration::from_secs(12)).as_deref(), Some(gone));
