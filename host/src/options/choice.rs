@@ -31,7 +31,7 @@ macro_rules! choices {
             $(#[doc = $about] $variant,)+
         }
 
-        impl $crate::options::Choice for $choice {
+        impl $crate::options::choice::Choice for $choice {
             const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             fn name(self) -> &'static str {
@@ -49,7 +49,7 @@ macro_rules! choices {
 
         impl serde::Serialize for $choice {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str($crate::options::Choice::name(*self))
+                serializer.serialize_str($crate::options::choice::Choice::name(*self))
             }
         }
     };

@@ -1,6 +1,10 @@
 //! The bundled data sets; `host/data/README.md` names their sources and licences.
 
-use super::{Dataset, DatasetError, Labels, Rows, libsvm};
+use super::data::Dataset;
+use super::error::DatasetError;
+use super::labels::Labels;
+use super::libsvm;
+use super::rows::Rows;
 
 /// A bundled data set.
 pub(super) struct Bundled {

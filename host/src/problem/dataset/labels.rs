@@ -1,6 +1,6 @@
 //! Interpretation of the labels of a data set.
 
-use super::DatasetError;
+use super::error::DatasetError;
 use smidgen_firmware::softmax::CLASSES_MAX;
 
 /// Interpretation of labels.

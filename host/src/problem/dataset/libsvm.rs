@@ -1,51 +1,35 @@
 //! The LIBSVM text format: `label index:value index:value …`, one row per line, with indices ascending from 1.
 
-use super::{DIMENSION_MAX, DatasetError, Rows};
+use super::data::Dataset;
+use super::error::{DatasetError, Syntax};
+use super::labels::Labels;
+use super::rows::{DIMENSION_MAX, Rows};
 use crate::units::shown::shown;
 use crate::units::text::MARK;
-
-/// Syntax errors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Syntax {
-    /// A line does not start with a finite number.
-    #[error(
-        "`{0}` is not a label: a line of LIBSVM format reads `label index:value index:value …`"
-    )]
-    Label(String),
-    /// A feature is not an index, a colon and a finite number.
-    #[error("`{0}` is not a feature: write `index:value` with a finite value")]
-    Feature(String),
-    /// An index is not a whole number from 1 to [`DIMENSION_MAX`].
-    #[error("`{0}` is not an index: indices are whole numbers from 1 to {DIMENSION_MAX}")]
-    Index(String),
-    /// Indices are counted from 0.
-    #[error(
-        "index 0: indices start at 1; add 1 to each, for instance with \
-         `awk '{{for (i = 2; i <= NF; i++) {{split($i, f, \":\"); $i = f[1] + 1 \":\" f[2]}}; print}}'`"
-    )]
-    Zero,
-    /// There is a byte-order mark after the beginning of the file.
-    #[error(
-        "there is an invisible byte-order mark in the middle of the file, perhaps because files were joined; remove \
-         it, for instance with `sed 's/\\xef\\xbb\\xbf//g'`"
-    )]
-    Mark,
-    /// An index is not larger than the one before.
-    #[error(
-        "index {index} does not ascend after {before}: sort the features of a row and name each once"
-    )]
-    Order {
-        /// The index.
-        index: usize,
-        /// The index before it.
-        before: usize,
-    },
-}
 
 /// Rows with their labels as in the text.
 pub(super) struct Table {
     pub labels: Vec<f64>,
     pub rows: Rows,
+}
+
+impl Dataset {
+    /// Parses text in LIBSVM format with exactly two distinct labels, of which the larger is the positive class.
+    ///
+    /// The dimension is the largest index. Blank lines and comments after `#` are skipped.
+    pub fn parse(name: &str, text: &str) -> Result<Self, DatasetError> {
+        Self::parse_with(name, text, Labels::Binary)
+    }
+
+    /// Like [`parse`](Self::parse), with labels of any kind.
+    pub fn parse_with(name: &str, text: &str, labels: Labels) -> Result<Self, DatasetError> {
+        Self::label(name, parse(name, text)?, labels)
+    }
+
+    pub(super) fn label(name: &str, table: Table, labels: Labels) -> Result<Self, DatasetError> {
+        let labelling = labels.read(name, table.labels)?;
+        Ok(Self { name: name.into(), rows: table.rows, labelling })
+    }
 }
 
 /// Parses text; `name` is only for messages.

@@ -12,9 +12,11 @@
 //! c_ik as its target. With `--objective least-squares`, the mean of (aᵀx − b)² over a worker's rows, `--split
 //! contiguous` and the same number of workers, these rows give the functions above.
 
-use super::{Dataset, DatasetError, Labels, Rows};
+use super::data::Dataset;
+use super::error::{DatasetError, QuadraticsError, ROWS_MAX};
+use super::labels::Labels;
+use super::rows::Rows;
 use crate::options::number;
-use crate::units::quantity::number;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::str::FromStr;
@@ -25,9 +27,6 @@ pub(super) const PREFIX: &str = "quadratics:";
 /// The centres c_ik lie between 0 and this.
 const CENTRE_MAX: f64 = 10.0;
 
-/// Maximum number of rows.
-const ROWS_MAX: u32 = 1 << 22;
-
 /// Least squares of `workers` workers with these constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Quadratics {
@@ -35,43 +34,6 @@ pub(super) struct Quadratics {
     dimension: u16,
     l_am: f64,
     l_var: f64,
-}
-
-/// Reasons why such functions do not exist.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum QuadraticsError {
-    /// A part is not one of the four, or its value is out of range.
-    #[error(
-        "`{0}` is not one of workers=N, dimension=N, l-am=F and l-var=F with numbers greater than 0, F from 1e-100 to \
-         1e100"
-    )]
-    Part(String),
-    /// There is only one worker.
-    #[error("the L_i of a single worker have no variance; give workers=2 or more")]
-    Alone,
-    /// There are too many rows.
-    #[error(
-        "{workers} workers with {dimension} rows each are more than {ROWS_MAX} rows; give fewer"
-    )]
-    Rows {
-        /// Number of workers.
-        workers: u16,
-        /// Rows per worker.
-        dimension: u16,
-    },
-    /// The variance exceeds that of a single worker with all curvature.
-    #[error(
-        "the L_i of {workers} workers with mean {} have a variance below {}: give a smaller l-var",
-        number(*l_am), number(*limit)
-    )]
-    Variance {
-        /// Number of workers.
-        workers: u16,
-        /// Their mean.
-        l_am: f64,
-        /// Upper bound on the variance.
-        limit: f64,
-    },
 }
 
 impl FromStr for Quadratics {

@@ -8,7 +8,7 @@
 //! the shard takes the one with the fewest bytes. Labels are one more column, which may take words: there is only one
 //! in a row.
 
-use super::Dataset;
+use super::data::Dataset;
 use smidgen_aggregator::ratio::{ratio, real};
 use smidgen_firmware::bias_scale;
 use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};

@@ -1,6 +1,6 @@
 //! Distribution of rows to workers.
 
-use super::Dataset;
+use super::data::Dataset;
 use crate::options::Split;
 use crate::units::quantity::counted;
 

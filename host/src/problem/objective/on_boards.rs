@@ -1,6 +1,6 @@
 //! f as boards compute it, before they round a gradient to its grid.
 
-use super::Objective;
+use super::function::Objective;
 use crate::problem::dataset::quantise::Held;
 use std::ops::Range;
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::options::{Choice, Regulariser, Split};
+use crate::options::{self, Choice, Regulariser, Split};
+use crate::problem::dataset::Dataset;
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
 

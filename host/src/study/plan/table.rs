@@ -1,6 +1,8 @@
 //! Plans as tables for a terminal, at most 100 columns wide.
 
-use super::{OnLines, Plan, Target, Trial, Update};
+use super::forecast::{Plan, Trial, Update};
+use super::target::Target;
+use super::traffic::OnLines;
 use crate::output::report::sentence::{first_step, precision, step};
 use crate::problem::theory::{RareFeatures, Smoothness};
 use crate::units::quantity::{bytes, count, counted, number, seconds};

@@ -1,6 +1,7 @@
 //! Traffic of a run, to its last round and to a target.
 
-use super::{Admissible, Target};
+use super::steps::Admissible;
+use super::target::Target;
 use crate::record::{Cost, RoundRecord};
 use crate::run::experiment::Experiment;
 use crate::run::training::Course;
