@@ -41,8 +41,8 @@ const HEX_LINE_LEN: usize = 16;
 pub enum ImageError {
     /// smidgen was built from a package, or the checkout that it was built from has moved.
     #[error(
-        "the sources of the boards are not in {}: to build images, build smidgen in a checkout of its repository, and leave \
-         the checkout in place", shown(.0)
+        "the sources of the boards are not in {}: to build images, build smidgen in a checkout of its repository, and \
+         leave the checkout in place", shown(.0)
     )]
     SourcesGone(PathBuf),
     /// `SMIDGEN_BOARD_COMPILER` has an invalid value.

@@ -56,9 +56,9 @@ pub struct Driver {
     lost_after: Duration,
     events: Receiver<(usize, LinkEvent)>,
     started: Instant,
-    /// Whether workers report losses of minibatches, or not in every round.
+    /// True if workers report losses of minibatches, or not in every round.
     hears_all: bool,
-    /// Whether frames are sealed.
+    /// True if frames are sealed.
     keyed: bool,
     /// f in f64, where the host has the data: telemetry.
     objective: Option<Objective>,

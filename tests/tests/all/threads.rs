@@ -196,6 +196,9 @@ fn boards_that_return_at_other_ports_are_told_apart() {
     assert_eq!(so_far, transcripts(&simulated(&experiment)));
     for port in &addresses[1..3] {
         assert!(notes.contains(&format!("{port} is gone")), "{notes}");
-        assert!(notes.contains(&format!("has appeared: asking whether {port} is there")), "{notes}");
+        assert!(
+            notes.contains(&format!("has appeared: asking whether {port} is there")),
+            "{notes}"
+        );
     }
 }

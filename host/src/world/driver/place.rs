@@ -17,7 +17,7 @@ pub(super) struct Place {
     /// A port that the link has found, until its board is identified, and since when.
     pub guess: Option<(Address, Instant)>,
     pub gauge: Gauge,
-    /// Why the board is permanently gone, if it is.
+    /// The reason why the board is permanently gone, if it is.
     pub lost: Option<String>,
     /// Number of times that the link was closed because of a flood.
     floods: u32,

@@ -48,7 +48,10 @@ fn binary_without_its_checkout_trains_and_refuses_images() {
     for board in BOARDS {
         let output = run(&format!("image --board {}", board.name));
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert_says(&stderr(&output), &["/../firmware/boards: to build images", "restore the checkout"]);
+        assert_says(
+            &stderr(&output),
+            &["/../firmware/boards: to build images", "restore the checkout"],
+        );
     }
 }
 
