@@ -50,7 +50,7 @@ fn binary_without_its_checkout_trains_and_refuses_images() {
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert_says(
             &stderr(&output),
-            &["/../firmware/boards: to build images", "restore the checkout"],
+            &["/../firmware/boards: to build images", "leave the checkout in place"],
         );
     }
 }
