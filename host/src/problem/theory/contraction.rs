@@ -123,7 +123,7 @@ mod tests {
         ) {
             let dimension = owned.len() + zeros;
             let v: Vec<i32> = owned.iter().copied().chain(std::iter::repeat_n(0, zeros)).collect();
-            let k = if compressor == Compressor::Sign { dimension as u32 } else { k.min(dimension as u32) };
+            let k = if compressor.sends_all_coordinates() { dimension as u32 } else { k.min(dimension as u32) };
             let budget = Budget { k, value_bits, compressor };
             let mut mantissas = v.clone();
             let shift = compress(&mut mantissas, &budget, 0);
@@ -136,7 +136,7 @@ mod tests {
             let lost = energy(v.iter().zip(&sent).map(|(&v, sent)| i64::from(v) - sent));
             let alpha = contraction(&budget, dimension, owned.len());
             // The mean magnitude of signs is rounded down to an integer first.
-            let grid = if compressor == Compressor::Sign { 4.0 * (whole * dimension as f64).sqrt() + 4.0 } else { 0.0 };
+            let grid = if compressor.sends_all_coordinates() { 4.0 * (whole * dimension as f64).sqrt() + 4.0 } else { 0.0 };
             prop_assert!(lost <= (1.0 - alpha) * whole * (1.0 + 1e-12) + 1e-12 * whole + grid);
             prop_assert!(energy(sent.into_iter()) <= growth(&budget) * whole * (1.0 + 1e-12) + grid);
         }
