@@ -18,6 +18,9 @@ macro_rules! objective_set {
             const NAMES: &'static str = $names;
             const ALL: &'static [ObjectiveInfo] = &[$(ObjectiveInfo::of::<$objective>()),+];
 
+            // Inlined, an evaluation shares its caller's stack frame with buffers that are not in use meanwhile: on a Cortex-M0
+            // the deepest stack is 400 bytes lower.
+            #[inline(always)]
             fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
                 match request.objective {
                     $($objective::NAME => $objective.evaluate(request),)+
@@ -30,7 +33,7 @@ macro_rules! objective_set {
 
 objective_set!(
     Objectives,
-    "logistic least-squares softmax perceptron hinge",
+    "logistic least-squares softmax perceptron svm",
     [Logistic, LeastSquares, Softmax, Perceptron, SquaredHinge]
 );
 

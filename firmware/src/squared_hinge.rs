@@ -27,7 +27,7 @@ use smidgen_protocol::vector::round_shift;
 pub struct SquaredHinge;
 
 impl Objective for SquaredHinge {
-    const NAME: &'static str = "hinge";
+    const NAME: &'static str = "svm";
 
     /// One i64 per column, for the sum of its residuals.
     fn scratch_len(dimension: usize) -> usize {

@@ -14,8 +14,8 @@ choices! {
         Softmax = "softmax",
         /// Perceptron with 32 hidden units: up to 64 classes, random start, --step auto or a number (no theory)
         Perceptron = "perceptron",
-        /// Squared hinge, a linear support vector machine: two classes
-        SquaredHinge = "hinge",
+        /// Linear support vector machine with the squared hinge: two classes
+        SquaredHinge = "svm",
     }
 }
 

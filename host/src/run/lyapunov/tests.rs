@@ -50,7 +50,7 @@ fn every_inequality_holds_with_the_step_of_theory() {
         "--lambda 0.1 --step am --method ef21-clone",
         "--lambda 0.1 --step am --method ef21+",
         "--lambda 0.1 --step am --method gd",
-        "--lambda 0.1 --step am --objective hinge",
+        "--lambda 0.1 --step am --objective svm",
         "--lambda 0.1 --step am --compressor natural",
         "--lambda 0.1 --step am --compressor sign",
         "--lambda 0.1 --step qm",
