@@ -4,19 +4,19 @@
 
 mod absent;
 mod choice;
-mod each;
 mod faults;
 pub mod number;
 mod objective;
+mod per_worker;
 mod split;
 mod step;
 
 pub use absent::{Absent, AbsentError};
 pub use choice::Choice;
 use choice::choices;
-pub use each::EachError;
 pub use faults::{Faults, FaultsError};
 pub use objective::{Objective, Regulariser};
+pub use per_worker::PerWorkerError;
 pub use split::Split;
 pub use step::{Step, StepError};
 
@@ -74,7 +74,7 @@ pub struct Options {
     pub compressor: Compressor,
 
     /// Maximum coordinates K per update: one value for all workers, or one per worker; empty for the default.
-    #[serde(serialize_with = "each::serialize", skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "per_worker::serialize", skip_serializing_if = "Vec::is_empty")]
     pub k: Vec<u32>,
 
     /// Bits per value in an update, 2 to 32.
@@ -97,7 +97,7 @@ pub struct Options {
     pub downlink_k: Option<u32>,
 
     /// Probability that a worker participates in a round: one value for all workers, or one per worker.
-    #[serde(serialize_with = "each::serialize")]
+    #[serde(serialize_with = "per_worker::serialize")]
     pub participation: Vec<f64>,
 
     /// Rows per minibatch; all if absent.
@@ -170,7 +170,7 @@ pub enum KError {
     },
     /// The length of the list is not the number of workers.
     #[error(transparent)]
-    Each(#[from] EachError),
+    PerWorker(#[from] PerWorkerError),
 }
 
 /// `--workers` is not the number of boards.
@@ -206,12 +206,12 @@ impl Options {
         }
         let default = [(dimension / DIMENSION_PER_K).max(1) as u32];
         let given = if self.k.is_empty() { &default[..] } else { &self.k };
-        Ok(each::of("--k", given, worker_count)?)
+        Ok(per_worker::of("--k", given, worker_count)?)
     }
 
     /// Returns the probability of each worker to participate in a round.
-    pub fn participation(&self, worker_count: usize) -> Result<Vec<f64>, EachError> {
-        each::of("--participation", &self.participation, worker_count)
+    pub fn participation(&self, worker_count: usize) -> Result<Vec<f64>, PerWorkerError> {
+        per_worker::of("--participation", &self.participation, worker_count)
     }
 
     /// Returns the options by their long names, including defaults but not those without a value.

@@ -1,6 +1,6 @@
 //! Errors of method specifications.
 
-use crate::options::{EachError, KError};
+use crate::options::{KError, PerWorkerError};
 use crate::problem::method::listed;
 use thiserror::Error;
 
@@ -86,5 +86,5 @@ pub enum SpecificationError {
     K(#[from] KError),
     /// A list has another number of workers.
     #[error(transparent)]
-    Each(#[from] EachError),
+    PerWorker(#[from] PerWorkerError),
 }

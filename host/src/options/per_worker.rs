@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
     counted(*given as u64, "value", "values"),
     counted(*workers as u64, "worker", "workers")
 )]
-pub struct EachError {
+pub struct PerWorkerError {
     /// The option.
     pub option: &'static str,
     /// The length of its list.
@@ -24,11 +24,11 @@ pub(super) fn of<T: Copy>(
     option: &'static str,
     given: &[T],
     workers: usize,
-) -> Result<Vec<T>, EachError> {
+) -> Result<Vec<T>, PerWorkerError> {
     match *given {
         [value] => Ok(vec![value; workers]),
         _ if given.len() == workers => Ok(given.to_vec()),
-        _ => Err(EachError { option, given: given.len(), workers }),
+        _ => Err(PerWorkerError { option, given: given.len(), workers }),
     }
 }
 
