@@ -2,7 +2,6 @@
 //!
 //! `cli` parses them from the command line and from files.
 
-mod absent;
 mod choice;
 mod faults;
 pub mod number;
@@ -10,8 +9,8 @@ mod objective;
 mod per_worker;
 mod split;
 mod step;
+mod straggler_policy;
 
-pub use absent::{Absent, AbsentError};
 pub use choice::Choice;
 use choice::choices;
 pub use faults::{Faults, FaultsError};
@@ -19,6 +18,7 @@ pub use objective::{Objective, Regulariser};
 pub use per_worker::PerWorkerError;
 pub use split::Split;
 pub use step::{Step, StepError};
+pub use straggler_policy::{StragglerPolicy, StragglerPolicyError};
 
 use crate::units::shown;
 use serde::Serialize;
@@ -129,7 +129,7 @@ pub struct Options {
     pub faults: Faults,
 
     /// What to do when a worker is silent.
-    pub absent: Absent,
+    pub absent: StragglerPolicy,
 
     /// File with the key that encrypts and authenticates all frames.
     #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]

@@ -2,8 +2,8 @@
 
 use crate::options::number::{fraction, non_negative, positive, probability};
 use crate::options::{
-    Absent, Choice, Compressor, Constants, Downlink, Faults, Init, Method, OUT, Objective, Options,
-    Regulariser, SEED_MAX, Split, Step,
+    Choice, Compressor, Constants, Downlink, Faults, Init, Method, OUT, Objective, Options,
+    Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -239,10 +239,10 @@ struct Arguments {
     #[arg(
         long,
         value_name = "wait|wait=SECONDS|skip|skip=SECONDS",
-        default_value_t = Absent::default(),
+        default_value_t = StragglerPolicy::default(),
         help_heading = "Link"
     )]
-    absent: Absent,
+    absent: StragglerPolicy,
 
     /// Encrypt and authenticate all frames with the key in FILE, which the boards need as well; see `smidgen key`
     ///

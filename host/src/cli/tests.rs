@@ -1,7 +1,7 @@
 use super::*;
 use crate::options::{
-    Absent, Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split,
-    Step,
+    Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split, Step,
+    StragglerPolicy,
 };
 use std::fs;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn omitted_options_have_defaults() {
         target: None,
         seed: 0,
         faults: Faults::default(),
-        absent: Absent::default(),
+        absent: StragglerPolicy::default(),
         key: None,
         baud: 115_200,
         out: "smidgen-out".into(),
@@ -133,7 +133,7 @@ fn every_option_is_parsed() {
             split: true,
             ..Faults::default()
         },
-        absent: Absent::Skip(0.5),
+        absent: StragglerPolicy::Skip(0.5),
         key: Some("fleet.key".into()),
         baud: 9600,
         out: "runs/a9a".into(),

@@ -97,7 +97,9 @@ impl Specification {
         if forgets && self.workers.iter().any(Worker::is_drawn) {
             return Err(SpecificationError::Participation(options.method.name()));
         }
-        if (forgets || self.method.rule.has_local_state()) && options.absent.patience().is_some() {
+        if (forgets || self.method.rule.has_local_state())
+            && options.absent.round_timeout().is_some()
+        {
             return Err(SpecificationError::Absent(options.method.name()));
         }
         let averages = self.method.rule.averages_gradients();
@@ -218,7 +220,7 @@ impl Specification {
             refinement: options.step.refinement(),
             downlink: options.downlink,
             noise: noise::disturbs(self.method.rule, self.method.batch),
-            presence: match options.absent.patience() {
+            presence: match options.absent.round_timeout() {
                 Some(_) => Presence::Answering,
                 None if drawn => Presence::Drawn,
                 None => Presence::All,

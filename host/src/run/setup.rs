@@ -52,7 +52,7 @@ pub(super) fn setup(
         method,
         shares: workers.iter().map(share).collect(),
         byte_time: byte_time(options.baud),
-        round_timeout: options.absent.patience(),
+        round_timeout: options.absent.round_timeout(),
         seal: match (&options.key, boards) {
             (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
             (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
@@ -66,7 +66,7 @@ pub(super) fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Wo
     options.method.traits().proof.has_lyapunov_function()
         && !method.compressor.is_random()
         && method.batch.is_full()
-        && options.absent.patience().is_none()
+        && options.absent.round_timeout().is_none()
         && workers.iter().all(|worker| !worker.is_drawn() && worker.alpha == workers[0].alpha)
         && method.downlink_budget.is_none()
         && method.step_rule == StepRule::Constant

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Straggler policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Absent {
+pub enum StragglerPolicy {
     /// Rounds wait. A run on real links ends after this many seconds of silence.
     Wait(f64),
     /// Rounds close without a worker after this many seconds of silence.
@@ -22,20 +22,20 @@ const DEADLINE: f64 = 120.0;
 /// Valid numbers of seconds: a millisecond to thirty years.
 const LEGAL: RangeInclusive<f64> = 1e-3..=1e9;
 
-impl Default for Absent {
+impl Default for StragglerPolicy {
     fn default() -> Self {
         Self::Wait(DEADLINE)
     }
 }
 
-/// A text is not an [`Absent`].
+/// A text is not a [`StragglerPolicy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("give wait, wait=SECONDS, skip or skip=SECONDS, with a number from 0.001 to 1e9")]
-pub struct AbsentError;
+pub struct StragglerPolicyError;
 
-impl Absent {
+impl StragglerPolicy {
     /// Returns the time-out of a round; `None` waits forever.
-    pub fn patience(self) -> Option<Duration> {
+    pub fn round_timeout(self) -> Option<Duration> {
         match self {
             Self::Wait(_) => None,
             Self::Skip(seconds) => Some(Duration::from_secs_f64(seconds)),
@@ -51,25 +51,25 @@ impl Absent {
     }
 }
 
-impl FromStr for Absent {
-    type Err = AbsentError;
+impl FromStr for StragglerPolicy {
+    type Err = StragglerPolicyError;
 
-    fn from_str(text: &str) -> Result<Self, AbsentError> {
+    fn from_str(text: &str) -> Result<Self, StragglerPolicyError> {
         let seconds = |text: &str| {
             let seconds = str::parse(text).ok();
-            seconds.filter(|seconds| LEGAL.contains(seconds)).ok_or(AbsentError)
+            seconds.filter(|seconds| LEGAL.contains(seconds)).ok_or(StragglerPolicyError)
         };
         match text.split_once('=') {
             None if text == "wait" => Ok(Self::default()),
             None if text == "skip" => Ok(Self::Skip(SECONDS)),
             Some(("wait", text)) => seconds(text).map(Self::Wait),
             Some(("skip", text)) => seconds(text).map(Self::Skip),
-            _ => Err(AbsentError),
+            _ => Err(StragglerPolicyError),
         }
     }
 }
 
-impl fmt::Display for Absent {
+impl fmt::Display for StragglerPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wait(DEADLINE) => f.write_str("wait"),
@@ -79,7 +79,7 @@ impl fmt::Display for Absent {
     }
 }
 
-impl Serialize for Absent {
+impl Serialize for StragglerPolicy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -92,15 +92,15 @@ mod tests {
     #[test]
     fn policy_round_trips() {
         for (text, absent) in [
-            ("wait", Absent::Wait(120.0)),
-            ("wait=3600", Absent::Wait(3600.0)),
-            ("skip=0.5", Absent::Skip(0.5)),
-            ("skip=5", Absent::Skip(5.0)),
+            ("wait", StragglerPolicy::Wait(120.0)),
+            ("wait=3600", StragglerPolicy::Wait(3600.0)),
+            ("skip=0.5", StragglerPolicy::Skip(0.5)),
+            ("skip=5", StragglerPolicy::Skip(5.0)),
         ] {
             assert_eq!(text.parse(), Ok(absent));
             assert_eq!(absent.to_string(), text);
         }
-        assert_eq!("skip".parse(), Ok(Absent::Skip(5.0)));
+        assert_eq!("skip".parse(), Ok(StragglerPolicy::Skip(5.0)));
         for text in [
             "",
             "skip=",
@@ -112,7 +112,7 @@ mod tests {
             "wait=now",
             "hop",
         ] {
-            assert_eq!(text.parse::<Absent>(), Err(AbsentError), "{text}");
+            assert_eq!(text.parse::<StragglerPolicy>(), Err(StragglerPolicyError), "{text}");
         }
     }
 }
