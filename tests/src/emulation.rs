@@ -73,7 +73,7 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator
 pub fn boards_for(experiment: &Experiment) -> Vec<&'static str> {
     let need = |worker| memory_len::<Objectives>(&experiment.setup.configuration(worker, 0, 0));
     let need = (0..experiment.setup.shares.len()).map(need).max().unwrap_or(0);
-    BOARDS.iter().filter(|board| board.room_len >= need).map(|board| board.name).collect()
+    BOARDS.iter().filter(|board| board.memory_len >= need).map(|board| board.name).collect()
 }
 
 /// A driver for an experiment on these boards.

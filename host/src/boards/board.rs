@@ -14,7 +14,7 @@ pub struct Board {
     /// Its processor core.
     pub core: &'static str,
     /// RAM in bytes for a worker's state and data, next to stack, queue and statics. A lower bound.
-    pub room_len: usize,
+    pub memory_len: usize,
     /// Package in `firmware/boards`.
     pub package: &'static str,
     /// Target triple of its image.
@@ -48,7 +48,7 @@ pub static BOARDS: &[Board] = &[
     Board {
         name: "microbit",
         core: "Cortex-M0",
-        room_len: 11_264,
+        memory_len: 11_264,
         package: "microbit",
         target: "thumbv6m-none-eabi",
         machine: "microbit",
@@ -58,7 +58,7 @@ pub static BOARDS: &[Board] = &[
     Board {
         name: "stm32f405",
         core: "Cortex-M4F",
-        room_len: 119_296,
+        memory_len: 119_296,
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
         machine: "netduinoplus2",
@@ -97,7 +97,7 @@ pub static BOARDS: &[Board] = &[
     Board {
         name: "mps3-m55",
         core: "Cortex-M55",
-        room_len: 4_174_336,
+        memory_len: 4_174_336,
         package: "mps3",
         target: "thumbv8m.main-none-eabihf",
         machine: "mps3-an547",
@@ -110,7 +110,7 @@ pub static BOARDS: &[Board] = &[
 const MPS2: Board = Board {
     name: "mps2",
     core: "",
-    room_len: 4_174_336,
+    memory_len: 4_174_336,
     package: "mps2",
     target: "",
     machine: "",

@@ -115,7 +115,7 @@ impl Plan {
         let target = Target::new(experiment, &course);
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
         let memory_bytes = memory_bytes(experiment);
-        let fitting = BOARDS.iter().filter(|board| board.room_len >= memory_bytes);
+        let fitting = BOARDS.iter().filter(|board| board.memory_len >= memory_bytes);
         let workers = &experiment.workers;
         Ok(Self {
             dataset: experiment.dataset.name().into(),
