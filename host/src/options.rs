@@ -18,7 +18,7 @@ pub use objective::{Objective, Regulariser};
 pub use per_worker::PerWorkerError;
 pub use split::Split;
 pub use step::{Step, StepError};
-pub use straggler_policy::{StragglerPolicy, StragglerPolicyError};
+pub use straggler_policy::{DEADLINE, ROUND_TIMEOUT, StragglerPolicy, StragglerPolicyError};
 
 use crate::units::shown;
 use serde::Serialize;

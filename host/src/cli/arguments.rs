@@ -2,22 +2,51 @@
 
 use crate::options::number::{fraction, non_negative, positive, probability};
 use crate::options::{
-    Choice, Compressor, Constants, Downlink, Faults, Init, Method, OUT, Objective, Options,
-    Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
+    Choice, Compressor, Constants, DEADLINE, Downlink, Faults, Init, Method, OUT, Objective,
+    Options, ROUND_TIMEOUT, Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
 };
+use crate::problem::dataset;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 use std::path::PathBuf;
 
+/// A note on `--dataset` in `--help`.
+const QUADRATICS_HELP: &str = "quadratics:l-am=50,l-var=5e3,workers=100,dimension=10 generates least squares with \
+     smoothness constants of this mean and variance, for 100 workers with 10 rows (the dimension) per worker.";
+
+/// Returns the text of `--dataset` in `-h`.
+fn dataset_help() -> String {
+    format!("Data set: {} (bundled), or a file in LIBSVM format", dataset::bundled_names())
+}
+
+/// Text of `--absent` in `-h`.
+const ABSENT_HELP: &str =
+    "What to do when a worker is silent: wait for it, or skip=SECONDS to close rounds without it";
+
+/// Returns the text of `--absent` in `--help`.
+fn absent_long_help() -> String {
+    format!(
+        "{ABSENT_HELP}\n\n\
+         smidgen looks for a missing board on every port and recognises it by its identity. With wait, or \
+         wait=SECONDS, the run ends after {DEADLINE} or SECONDS seconds of silence, and `smidgen resume` continues it. \
+         With skip, or skip=SECONDS, a round closes without a worker after {ROUND_TIMEOUT} or SECONDS seconds of \
+         silence, until the worker answers again. A worker excluded for another reason is tried again after 10 seconds, \
+         then after intervals that double, up to ten minutes. The transcript records which workers were excluded."
+    )
+}
+
 /// [`Options`] as clap parses them.
-// The doc comments of the fields are the texts of `--help`.
+// The doc comments of the fields are the texts of `--help`; a text with names or numbers from elsewhere is a function.
 #[derive(Args)]
 struct Arguments {
-    /// Data set: digits, breast-cancer or breast-cancer-standardised (bundled), or a file in LIBSVM format
-    ///
-    /// quadratics:l-am=50,l-var=5e3,workers=100,dimension=10 generates least squares with smoothness constants of
-    /// this mean and variance, for 100 workers with 10 rows (the dimension) per worker.
-    #[arg(long, value_name = "NAME|PATH", default_value = "digits", help_heading = "Data")]
+    #[arg(
+        long,
+        value_name = "NAME|PATH",
+        default_value = "digits",
+        help = dataset_help(),
+        long_help = format!("{}\n\n{QUADRATICS_HELP}", dataset_help()),
+        help_heading = "Data"
+    )]
     dataset: PathBuf,
 
     /// Use only the first N rows [default: all]
@@ -230,16 +259,12 @@ struct Arguments {
     #[arg(long, value_name = "LIST", default_value_t = Faults::default(), help_heading = "Link")]
     faults: Faults,
 
-    /// What to do when a worker is silent: wait for it, or skip=SECONDS to close rounds without it
-    ///
-    /// smidgen looks for a missing board on every port and recognises it by its identity. With wait, or wait=SECONDS,
-    /// the run ends after 120 or SECONDS seconds of silence, and `smidgen resume` continues it. With skip, rounds close
-    /// without the worker until it answers again. A worker excluded for another reason is tried again after 10 seconds,
-    /// then after intervals that double, up to ten minutes. The transcript records which workers were excluded.
     #[arg(
         long,
         value_name = "wait|wait=SECONDS|skip|skip=SECONDS",
         default_value_t = StragglerPolicy::default(),
+        help = ABSENT_HELP,
+        long_help = absent_long_help(),
         help_heading = "Link"
     )]
     absent: StragglerPolicy,

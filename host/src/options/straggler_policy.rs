@@ -15,10 +15,10 @@ pub enum StragglerPolicy {
     Skip(f64),
 }
 
-/// Default silence time-out, in seconds.
-const SECONDS: f64 = 5.0;
-/// Default deadline of a waiting run, in seconds: enough to replace a cable or restart a serial server.
-const DEADLINE: f64 = 120.0;
+/// Default of `--absent skip`, in seconds.
+pub const ROUND_TIMEOUT: f64 = 5.0;
+/// Default of `--absent wait`, in seconds: enough to replace a cable or restart a serial server.
+pub const DEADLINE: f64 = 120.0;
 /// Valid numbers of seconds: a millisecond to thirty years.
 const LEGAL: RangeInclusive<f64> = 1e-3..=1e9;
 
@@ -61,7 +61,7 @@ impl FromStr for StragglerPolicy {
         };
         match text.split_once('=') {
             None if text == "wait" => Ok(Self::default()),
-            None if text == "skip" => Ok(Self::Skip(SECONDS)),
+            None if text == "skip" => Ok(Self::Skip(ROUND_TIMEOUT)),
             Some(("wait", text)) => seconds(text).map(Self::Wait),
             Some(("skip", text)) => seconds(text).map(Self::Skip),
             _ => Err(StragglerPolicyError),
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn policy_round_trips() {
         for (text, absent) in [
-            ("wait", StragglerPolicy::Wait(120.0)),
+            ("wait", StragglerPolicy::Wait(DEADLINE)),
             ("wait=3600", StragglerPolicy::Wait(3600.0)),
             ("skip=0.5", StragglerPolicy::Skip(0.5)),
             ("skip=5", StragglerPolicy::Skip(5.0)),
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(absent));
             assert_eq!(absent.to_string(), text);
         }
-        assert_eq!("skip".parse(), Ok(StragglerPolicy::Skip(5.0)));
+        assert_eq!("skip".parse(), Ok(StragglerPolicy::Skip(ROUND_TIMEOUT)));
         for text in [
             "",
             "skip=",

@@ -21,6 +21,7 @@ pub mod quantise;
 mod rows;
 pub mod split;
 
+pub use bundled::names as bundled_names;
 pub use data::{Dataset, Row};
 pub use error::{DatasetError, QuadraticsError, Syntax};
 pub use labels::Labels;

@@ -3,7 +3,7 @@
 mod flood;
 mod place;
 
-use crate::options::Faults;
+use crate::options::{Faults, StragglerPolicy};
 use crate::problem::objective::Objective;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::interface::{Clock, Measured, World, WorldError};
@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Time for a board to identify itself; opening a port resets many boards.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
-/// Default time for a board that took part to return: enough to find a cable or to restart a serial server.
-const ABSENCE_MAX: Duration = Duration::from_secs(120);
 /// The longest wait for bytes in one turn.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// The longest wait in one turn, over all links, until frames are accepted for sending.
@@ -103,7 +101,7 @@ impl Driver {
             keyed: setup.seal.is_some(),
             // A run that can exclude a board needs time to do so.
             lost_after: setup.round_timeout.map_or(Duration::ZERO, |time| time + GREETING_TIME_MAX),
-            deadline: ABSENCE_MAX,
+            deadline: StragglerPolicy::default().deadline(),
             aggregator: Aggregator::new(setup),
             links,
             places: places.into_iter().map(Place::new).collect(),

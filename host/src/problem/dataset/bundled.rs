@@ -76,8 +76,8 @@ pub(super) fn find(name: &str) -> Option<&'static Bundled> {
     const { &SETS }.iter().find(|set| set.name == name)
 }
 
-/// Lists their names for a sentence.
-pub(super) fn names() -> String {
+/// Lists the names of the bundled data sets, for a sentence.
+pub fn names() -> String {
     SETS.map(|set| set.name).join(", ")
 }
 
