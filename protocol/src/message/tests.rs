@@ -71,18 +71,11 @@ fn configure() -> impl Strategy<Value = Configure<'static>> {
 }
 
 fn compressor() -> impl Strategy<Value = Compressor> {
-    prop_oneof![
-        select(vec![Compressor::TopK, Compressor::Natural, Compressor::Sign]),
-        any::<u32>().prop_map(|seed| Compressor::RandK { seed }),
-    ]
+    any::<u32>().prop_flat_map(|seed| select(Compressor::all(seed).to_vec()))
 }
 
 fn method() -> impl Strategy<Value = Method> {
-    prop_oneof![
-        select(vec![Method::Ef21, Method::Ef21Plus, Method::Ef14, Method::Dcgd]),
-        ratio().prop_map(|eta| Method::Sgdm { eta }),
-        ratio().prop_map(|eta| Method::EControl { eta }),
-    ]
+    ratio().prop_flat_map(|eta| select(Method::all(eta).to_vec()))
 }
 
 fn downs() -> impl Strategy<Value = Down<'static>> {

@@ -2,7 +2,7 @@
 
 use super::steps::admissible;
 use crate::cli::{self, Command};
-use crate::options::{Choice, Method};
+use crate::options::{Choice, Compressor, Downlink, Method, Options};
 use crate::run::ExperimentError;
 use crate::run::experiment::Experiment;
 use smidgen_aggregator::StepRule;
@@ -34,7 +34,7 @@ const VARIANTS: [&str; 18] = [
     "--objective perceptron",
 ];
 
-fn experiment(options: &str) -> Result<Experiment, ExperimentError> {
+fn parsed(options: &str) -> Options {
     let mut line = format!("smidgen simulate {options}");
     for (option, value) in [("--rows", "40"), ("--workers", "4"), ("--k", "4"), ("--lambda", "0")] {
         if !options.split_whitespace().any(|word| word == option) {
@@ -43,7 +43,11 @@ fn experiment(options: &str) -> Result<Experiment, ExperimentError> {
     }
     let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
     let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
-    Experiment::new(&options, None, 1)
+    options
+}
+
+fn experiment(options: &str) -> Result<Experiment, ExperimentError> {
+    Experiment::new(&parsed(options), None, 1)
 }
 
 /// Returns γ, its rule, and the basis of the largest known step size.
@@ -111,4 +115,17 @@ fn steps_of_all_methods() {
         assert_eq!(found, expected);
     }
     assert_eq!(table.lines().count(), GOLDEN.lines().count());
+}
+
+#[test]
+fn table_has_every_compressor_and_downlink() {
+    let variants = VARIANTS.map(parsed);
+    for &compressor in Compressor::ALL {
+        let is_listed = variants.iter().any(|options| options.compressor == compressor);
+        assert!(is_listed, "add --compressor {} to VARIANTS", compressor.name());
+    }
+    for &downlink in Downlink::ALL {
+        let is_listed = variants.iter().any(|options| options.downlink == downlink);
+        assert!(is_listed, "add --downlink {} to VARIANTS", downlink.name());
+    }
 }
