@@ -12,7 +12,9 @@
 //! This module does not interpret the bytes. Every read and write returns within a bounded time, whatever the operating
 //! system or the peer does.
 
+mod chunk;
 mod link;
+mod links;
 mod loopback;
 mod opening;
 mod rediscovery;
@@ -20,7 +22,9 @@ mod serial;
 mod socket;
 mod stream;
 
-pub use link::{Chunk, Link, LinkEvent, Links};
+pub use chunk::Chunk;
+pub use link::{Link, LinkEvent};
+pub use links::Links;
 pub use loopback::{End, Incoming, Outgoing, loopback};
 pub use opening::open;
 pub use rediscovery::Rediscovery;
