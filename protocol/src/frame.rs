@@ -2,7 +2,8 @@
 //!
 //! Both ends of an exchange know its session, worker, round and first coordinate, so these do not travel. The checksum
 //! covers the payload followed by the [`Context`], as UDP's covers a pseudo-header: a frame of another session, worker
-//! or round fails its check, at no cost in bytes.
+//! or round fails its check, at no cost in bytes. An update thus costs 10 bytes around its body: 2 of COBS, 4 of the
+//! CRC, 1 of the tag and 3 of the loss.
 //!
 //! With a key, COBS encodes a [sealed](crate::seal) payload: `head ‖ ciphertext(payload ‖ CRC-32) ‖ tag`. Sealing takes
 //! place when a [`Draft`] is closed and opening before a [`Frame`] is checked; contexts and messages are the same.

@@ -13,6 +13,9 @@
 //!
 //! The worker switches to a new channel when the first frame arrives on it. Until then it keeps the old one, so a
 //! replayed `Hello` does no harm.
+//!
+//! A seal is a layer, not a protocol: contexts, messages and both machines are the same with and without a key. Bodies
+//! have the same limits, so transcripts are equal.
 
 mod aead;
 mod channel;

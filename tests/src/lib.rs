@@ -1,4 +1,13 @@
-//! End-to-end tests of smidgen.
+//! The shared parts of the end-to-end tests. Start with [`conformance`].
+//!
+//! Four harnesses play host against worker, each for another view:
+//!
+//! ```text
+//! host/aggregator/src/tests/bench.rs     a real aggregator and real workers; sees stages and queues inside
+//! firmware/src/worker/tests/host.rs      a scripted host, which builds with the firmware alone
+//! tests/src/fuzz/worker.rs               a worker whose host is drawn from bytes
+//! tests/src/fuzz/aggregator.rs           an aggregator whose workers are drawn from bytes
+//! ```
 
 pub mod call_graph;
 pub mod classifier;

@@ -1,4 +1,6 @@
 //! The specification of a method: what workers compute and how the server steps, with all numbers.
+//!
+//! γ is given, or a [`Theory`] computes it from the upper bounds L̂_i that workers report before the first round.
 
 use crate::compressor::DownlinkBudget;
 use smidgen_protocol::batch::Batch;

@@ -1,4 +1,7 @@
 //! The server's state: x, Σ g_i, and the workers' versions of both.
+//!
+//! Σ g_i is exact, an i64 per coordinate on both sides. The sparse downlink sends its changes, and every worker takes
+//! the step itself; after a change of exponents the host sends the difference to the workers' rescaled sums.
 
 use crate::chunk::{Chunk, chunks};
 use crate::compressor::{DownlinkBudget, compress};

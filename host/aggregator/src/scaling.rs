@@ -1,5 +1,6 @@
 //! The exponents of a run, and when they change.
 //!
+//! The probe at x⁰ finds the first exponents; between rounds the host announces others.
 //! The rules depend on agreed state only, never on the link, so a run takes the same exponents whatever gets lost. A
 //! range that proves too small is widened before anything saturates; one that became too coarse is narrowed.
 

@@ -1,4 +1,8 @@
 //! The state of a run between two rounds.
+//!
+//! It has the model, the mirrors, the tuner, the transcript and the identities of boards, so a resumed run may find its
+//! boards on any link. The run opens a new session and restores every board as if it had restarted. `Configure` is
+//! answered with the CRC-32 of the data that a board still holds, so a fleet that kept running is not loaded again.
 
 use crate::aggregator::Aggregator;
 use crate::board::{Board, Identity};

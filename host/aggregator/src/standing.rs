@@ -16,8 +16,8 @@
 //! Set-up and round 0 need every worker. After that, and only with a round time-out
 //! ([`Setup::round_timeout`](crate::Setup::round_timeout)), rounds close without those that are excluded or
 //! quarantined, as if they took no part: their estimators stay, and the transcript names them. Such a worker may hold
-//! anything, so it is restored like a restarted one. A quarantined one is asked to identify itself again after pauses
-//! that double.
+//! anything, so it is restored like a restarted one. A quarantined one is asked to identify itself again after 10 s,
+//! then after pauses that double, up to 640 s. Only here does time affect a transcript.
 
 use crate::failure::Reason;
 use std::time::Duration;

@@ -1,4 +1,9 @@
 //! A run over real links: the clock, ports and sockets, and boards at their ends, emulated boards included.
+//!
+//! No link can hold up the others. Each has a thread, a few buffers and a share of every turn of the loop
+//! ([`World::advance`]): a tenth of a second of waiting for bytes, another for all links to take theirs, and 5 ms for
+//! each link that takes none. Notes and requests to end are looked at in every turn. The watch over emulators only
+//! looks, kills and spawns: the thread of a link waits for the socket of a restarted one.
 
 mod flood;
 mod place;

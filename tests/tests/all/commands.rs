@@ -1,4 +1,4 @@
-//! Commands in the documentation name tests that exist.
+//! Commands in the documentation name tests that exist, and ARCHITECTURE.md names files that exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,4 +77,31 @@ fn filters_of_commands_are_found() {
     let text = "`cargo test -p one --test all\na::b`, cargo test --release -p two --test all -- c:: d:: --nocapture # x";
     let expected = [("one", "a::b"), ("two", "c::"), ("two", "d::")];
     assert_eq!(filters(text), expected.map(|(package, filter)| (package.into(), filter.into())));
+}
+
+/// The files below a folder, without what is built or hidden.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
+        match path.is_dir() {
+            true if name == "target" || name.starts_with('.') => {}
+            true => files(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+#[test]
+fn map_names_existing_files() {
+    let mut found = vec![];
+    files(&top(), &mut found);
+    let map = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("the map is there");
+    let is_file = |name: &&str| [".rs", ".md", ".x"].iter().any(|end| name.ends_with(end));
+    let names: Vec<_> = map.split('`').skip(1).step_by(2).filter(is_file).collect();
+    assert!(names.len() > 60, "{} names of files were found", names.len());
+    for name in names {
+        let exists = found.iter().any(|path| path.ends_with(name));
+        assert!(exists, "ARCHITECTURE.md: there is no file {name}");
+    }
 }
