@@ -13,8 +13,9 @@ use smidgen::boards::board::{BOARDS, Board};
 use smidgen::boards::image::{self, ImageError};
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::{env, fs};
+use std::{env, fs, iter};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -58,6 +59,14 @@ fn print_missing() {
 fn lint(board: &Board) -> Outcome {
     let features = format!("{}/defmt", board.package);
     let mut cargo = cargo(board.target, "clippy")?;
+    // `cargo clippy` takes the first clippy of the path, which must be that of the compiler.
+    let rustc = cargo.get_envs().find_map(|(name, path)| path.filter(|_| name == "RUSTC"));
+    if let Some(folder) = rustc.and_then(|rustc| Path::new(rustc).parent()) {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = iter::once(folder.to_owned()).chain(env::split_paths(&path));
+        let path = env::join_paths(folders)?;
+        cargo.env("PATH", path);
+    }
     cargo.args(["--release", "--package", "board-support", "--package", board.package]);
     cargo.args(["--lib", "--bins", "--examples", "--features", &features, "--", "-D", "warnings"]);
     run(cargo)
