@@ -6,7 +6,7 @@
 //! host/aggregator/src/tests/bench.rs     a real aggregator and real workers; sees stages and queues inside
 //! firmware/src/worker/tests/host.rs      a scripted host, which builds with the firmware alone
 //! tests/src/fuzz/worker.rs               a worker whose host is drawn from bytes
-//! tests/src/fuzz/aggregator.rs           an aggregator whose workers are drawn from bytes
+//! tests/src/fuzz/aggregator.rs           an aggregator with an honest worker, and one drawn from bytes
 //! ```
 
 pub mod call_graph;
