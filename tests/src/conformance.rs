@@ -3,6 +3,7 @@
 use smidgen::cli::{self, Command};
 use smidgen::options::Choice;
 use smidgen::record::RoundRecord;
+use smidgen::run::ExperimentError;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::training::{Goal, TrainingError, collect};
 use smidgen::world::World;
@@ -27,12 +28,16 @@ pub fn experiment(options: &str) -> Experiment {
     try_experiment(options).unwrap_or_else(|error| panic!("{options}: {error}"))
 }
 
-/// The same experiment, or why `smidgen simulate` refuses the options.
-pub fn try_experiment(options: &str) -> Result<Experiment, String> {
+/// The same experiment, or why it cannot be prepared from these options.
+///
+/// # Panics
+/// If an option is not one of `smidgen simulate`, or has an invalid value.
+pub fn try_experiment(options: &str) -> Result<Experiment, ExperimentError> {
     let arguments = ["smidgen", "simulate"].into_iter().chain(options.split_whitespace());
-    let cli = cli::parse(arguments.map(Into::into)).map_err(|error| error.to_string())?;
+    let cli = cli::parse(arguments.map(Into::into));
+    let cli = cli.unwrap_or_else(|error| panic!("{options}: {error}"));
     let Command::Simulate(options) = cli.command else { unreachable!("it says simulate") };
-    Experiment::new(&options, None, SESSION).map_err(|error| error.to_string())
+    Experiment::new(&options, None, SESSION)
 }
 
 /// Every value of an option, as on the command line.

@@ -2,7 +2,7 @@
 
 use crate::conformance::{run, simulated, transcripts};
 use smidgen::boards::board::{BOARDS, Board};
-use smidgen::boards::image;
+use smidgen::boards::image::{self, ImageError};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
@@ -17,18 +17,17 @@ use std::path::{Path, PathBuf};
 
 /// The image of a board, built if need be.
 ///
-/// Where images cannot be built or run, a line on standard error says that `test` is skipped. With `SMIDGEN_NO_SKIP`
+/// Where a compiler is missing or images cannot run, a line on standard error says that `test` is skipped. With `SMIDGEN_NO_SKIP`
 /// set, as `scripts/test.sh` does where its setup succeeds, that is a failure.
 ///
 /// # Panics
-/// If there is no such board, or if skipping is not allowed.
+/// If there is no such board, its image cannot be built with an installed compiler, or skipping is not allowed.
 pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
     let board = Board::find(name).unwrap_or_else(|error| panic!("{error}"));
-    let ready = image::build(board).map_err(|error| error.to_string()).and_then(|image| {
-        match Emulator::start(board, opened(&image), 1) {
-            Ok(_) => Ok(image),
-            Err(error) => Err(error.to_string()),
-        }
+    let built = present(image::build(board)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let ready = built.and_then(|image| match Emulator::start(board, opened(&image), 1) {
+        Ok(_) => Ok(image),
+        Err(error) => Err(error.to_string()),
     });
     match ready {
         Ok(image) => Some((board, image)),
@@ -38,6 +37,18 @@ pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
             std::io::stderr().write_all(skipped.as_bytes()).expect("standard error is open");
             None
         }
+    }
+}
+
+/// Separates a missing compiler, for which steps and tests are skipped, from other errors, with which they fail.
+///
+/// # Errors
+/// Any error but that of a missing compiler.
+pub fn present<T>(outcome: Result<T, ImageError>) -> Result<Result<T, String>, ImageError> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(missing @ ImageError::NoCompiler { .. }) => Ok(Err(missing.to_string())),
+        Err(error) => Err(error),
     }
 }
 
@@ -97,5 +108,25 @@ pub fn assert_conforms(experiment: &Experiment, emulators: &[Emulator], test: &s
     assert_eq!(transcripts(&rounds), transcripts(&simulated(experiment)), "{test}");
     for worker in 0..emulators.len() {
         assert_eq!(driver.aggregator().statistics(worker).overruns, 0, "{test}: bytes were lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_compiler_is_a_reason_to_skip() {
+        let missing = ImageError::NoCompiler { target: "thumbv6m-none-eabi" };
+        let why = missing.to_string();
+        assert_eq!(present::<()>(Err(missing)).unwrap(), Err(why));
+        assert_eq!(present(Ok(1)).unwrap(), Ok(1));
+        for error in [
+            ImageError::Choice("clang".into()),
+            ImageError::SourcesGone("boards".into()),
+            ImageError::Build { reason: "an error".into(), command: "cargo".into() },
+        ] {
+            present::<()>(Err(error)).unwrap_err();
+        }
     }
 }

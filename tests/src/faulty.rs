@@ -173,9 +173,29 @@ impl FaultySimulation {
         self.simulation.boards()[worker].dropped
     }
 
-    /// Delivers all bytes on their way, without further transmissions of the host.
+    /// Delivers all bytes on their way and lets planned faults happen, without further transmissions of the host.
     pub fn drain(&mut self) {
-        self.simulation.drain();
+        loop {
+            let next = self.planned.first_key_value().map(|(&(at, _), _)| at);
+            if self.simulation.deliver_before(next.unwrap_or(Duration::MAX)) {
+                self.silence_restarted();
+            } else if next.is_some() {
+                self.let_planned_happen();
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Lets the first planned event happen.
+    fn let_planned_happen(&mut self) {
+        if let Some((_, (board, what))) = self.planned.pop_first() {
+            match what {
+                Planned::Fault(fault) => self.happen(board, fault),
+                Planned::Replugged => self.reconnect(board),
+            }
+            self.silence_restarted();
+        }
     }
 
     fn happen(&mut self, board: usize, fault: Fault) {
@@ -254,15 +274,8 @@ impl World for FaultySimulation {
         let next = self.planned.first_key_value().map(|(&(at, _), _)| at);
         let event = self.simulation.advance_until(next.unwrap_or(Duration::MAX))?;
         self.silence_restarted();
-        if event.is_none()
-            && next.is_some_and(|next| next <= self.now())
-            && let Some((_, (board, what))) = self.planned.pop_first()
-        {
-            match what {
-                Planned::Fault(fault) => self.happen(board, fault),
-                Planned::Replugged => self.reconnect(board),
-            }
-            self.silence_restarted();
+        if event.is_none() && next.is_some_and(|next| next <= self.now()) {
+            self.let_planned_happen();
         }
         Ok(event)
     }

@@ -15,6 +15,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smidgen::options::{Choice, Compressor, Downlink, Init, Method, Objective};
+use smidgen::run::ExperimentError;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen_aggregator::{Aggregator, Closed, Event, Setup, Snapshot};
@@ -34,6 +35,8 @@ const REBOOTS_MAX: usize = 6;
 const POWER_CUTS_MAX: usize = 3;
 /// Maximum number of frames sent by an attacker without the key.
 const ATTACKS_MAX: usize = 40;
+/// Maximum number of draws of options; about one in two is refused.
+const DRAWS_MAX: usize = 1000;
 /// Number of values of `--seed`.
 const OPTION_SEEDS: u64 = u32::MAX as u64;
 
@@ -232,15 +235,18 @@ fn draw_time(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// Options of a run, and whether its workers keep local state, which a restart loses. The product says which
-/// combinations it has: those that it refuses are drawn again.
+/// combinations it has: options that contradict each other are drawn again.
 fn draw_options(rng: &mut ChaCha8Rng, workers: usize) -> (String, bool) {
-    loop {
+    for _ in 0..DRAWS_MAX {
         let (problem, method) = (draw_problem(rng), draw_method(rng));
         let options = format!("{problem} {method} --workers {workers}");
-        if let Ok(experiment) = try_experiment(&options) {
-            return (options, experiment.setup.method.rule.has_local_state());
+        match try_experiment(&options) {
+            Ok(experiment) => return (options, experiment.setup.method.rule.has_local_state()),
+            Err(ExperimentError::Specification(_)) => {}
+            Err(error) => panic!("{options}: {error}"),
         }
     }
+    panic!("all of {DRAWS_MAX} drawn combinations of options contradict each other")
 }
 
 fn draw_method(rng: &mut ChaCha8Rng) -> String {

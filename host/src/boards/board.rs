@@ -43,7 +43,7 @@ pub enum Flash {
     Unsupported,
 }
 
-/// All boards, smaller cores first.
+/// All boards.
 pub static BOARDS: &[Board] = &[
     Board {
         name: "microbit",

@@ -308,12 +308,19 @@ mod tests {
 
     #[test]
     fn server_theorems_cover_neither_noise_nor_compressed_downlink() {
-        for method in [Method::Ef21Hb, Method::GdHb, Method::Ef21Prox, Method::Ef21Clone] {
-            assert_eq!(cover(Case { noise: true, ..case(method) }), None, "{method:?}");
-        }
-        for method in [Method::Ef21Hb, Method::Ef21Prox, Method::Ef21Sgdm] {
-            let compressed = Case { downlink: Downlink::Ef21P, ..case(method) };
-            assert_eq!(cover(compressed), None, "{method:?}");
+        for &method in Method::ALL {
+            let (excludes_noise, excludes_downlink) = match method.traits().proof {
+                Proof::Server(_) | Proof::Averages => (true, true),
+                Proof::Contraction { covers_noise, .. } => (!covers_noise, false),
+                Proof::Means { .. } | Proof::Descent | Proof::None => (false, false),
+            };
+            if excludes_noise {
+                assert_eq!(cover(Case { noise: true, ..case(method) }), None, "{method:?}");
+            }
+            for downlink in [Downlink::Ef21P, Downlink::Ef21Bc] {
+                let compressed = Case { downlink, ..case(method) };
+                assert!(!excludes_downlink || cover(compressed).is_none(), "{compressed:?}");
+            }
         }
         let drawn = |method| Case { presence: Presence::Drawn, ..case(method) };
         assert_eq!(cover(drawn(Method::Ef21)), Some(Theorem::Reloaded3));

@@ -145,16 +145,15 @@ pub fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Makes a named pipe.
 #[cfg(test)]
-pub(crate) fn make_pipe(path: &Path) {
-    // By the program: macOS has no such call in rustix.
-    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
-}
-
-#[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Makes a named pipe.
+    pub(crate) fn make_pipe(path: &Path) {
+        // By the program: macOS has no such call in rustix.
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();

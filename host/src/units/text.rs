@@ -177,7 +177,7 @@ mod tests {
         assert!(matches!(zeros, Err(TextError::Encoding(Encoding::Binary))));
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        crate::units::files::make_pipe(&pipe);
+        crate::units::files::tests::make_pipe(&pipe);
         let writer = std::thread::spawn({
             let pipe = pipe.clone();
             move || fs::write(pipe, "1 1:1\n".repeat(1 << 14))

@@ -137,12 +137,19 @@ impl<B: SimulatedBoard> Simulation<B> {
         self.arrivals.retain(|Reverse(next)| keep(next.board, &next.what));
     }
 
-    /// Delivers all scheduled arrivals, without further transmissions of the host.
-    pub fn drain(&mut self) {
-        while let Some(Reverse(next)) = self.arrivals.pop() {
+    /// Delivers the next arrival before `limit`, without transmissions of the host. If there is none, advances to
+    /// `limit` and returns false.
+    pub fn deliver_before(&mut self, limit: Duration) -> bool {
+        if self.arrivals.peek().is_some_and(|Reverse(next)| next.at < limit) {
+            let Reverse(next) = self.arrivals.pop().expect("one was seen");
             self.now = self.now.max(next.at);
             self.deliver(next);
+            return true;
         }
+        if limit < Duration::MAX {
+            self.now = self.now.max(limit);
+        }
+        false
     }
 
     /// Advances by one event, or to `limit` if nothing happens before.

@@ -10,7 +10,7 @@ mod temporary;
 use crate::support::{
     Running, command, script, skip, smidgen, stderr, summary_of, wait_until, wait_within,
 };
-use smidgen::boards::board::BOARDS;
+use smidgen::boards::board::{BOARDS, Board, Flash};
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -158,6 +158,45 @@ fn printed_command_gives_a_keyed_board_its_seed() {
         let (address, started) = start_at_port(directory.path(), at);
         assert_trains(directory.path(), &[address], "--key fleet.key");
         drop(started);
+    }
+}
+
+/// Returns the command by which `cargo run` runs images for a target.
+fn runner(target: &str) -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/.cargo/config.toml");
+    let text = fs::read_to_string(path).expect("the file is there");
+    let config: toml::Table = text.parse().expect("it is TOML");
+    match &config["target"][target]["runner"] {
+        toml::Value::String(words) => words.split(' ').map(str::to_owned).collect(),
+        words => words.clone().try_into().expect("it is a list of words"),
+    }
+}
+
+#[test]
+fn cargo_run_starts_a_board_of_the_package() {
+    let directory = tempdir().expect("there is room");
+    for program in ["qemu-system-arm", "probe-rs"] {
+        script(&directory.path().join(program), "echo ${0##*/} $*");
+    }
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    for Board { package, target, .. } in BOARDS {
+        let words = runner(target);
+        let image = format!("target/{target}/release/{package}");
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(&image).env("PATH", &path);
+        let output = command.output().expect("it starts");
+        let said = String::from_utf8(output.stdout).expect("it is UTF-8");
+        let of_package = |board: &&Board| (board.package, board.target) == (*package, *target);
+        let starts = |board: &Board| match board.flash {
+            Flash::Probe(chip) | Flash::Drive { chip, .. } => {
+                said == format!("probe-rs run --chip {chip} {image}\n")
+            }
+            Flash::Unsupported => {
+                said.starts_with(&format!("qemu-system-arm -M {} ", board.machine))
+                    && said.ends_with(&format!(" -kernel {image}\n"))
+            }
+        };
+        assert!(BOARDS.iter().filter(of_package).any(starts), "{image}: {said}");
     }
 }
 

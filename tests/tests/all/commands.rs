@@ -1,9 +1,9 @@
-//! Commands in the documentation name tests that exist, and ARCHITECTURE.md names files that exist.
+//! The documentation names tests that exist, and ARCHITECTURE.md names files that exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "firmware/boards/README.md",
@@ -11,8 +11,10 @@ const DOCUMENTS: [&str; 9] = [
     "docs/guide.md",
     "docs/methods.md",
     "docs/promises.md",
+    "docs/reproduction.md",
     "docs/security.md",
     "docs/step-auto.md",
+    "docs/theory.md",
 ];
 
 fn top() -> PathBuf {
@@ -70,6 +72,46 @@ fn documented_commands_name_existing_tests() {
         }
     }
     assert!(count > 20, "{count} filters were found");
+}
+
+/// The words in backticks that look like names of tests: at least five words in lower case.
+fn named_tests(text: &str) -> Vec<&str> {
+    let is_name = |word: &&str| {
+        let is_word = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
+        word.split('_').count() >= 5 && word.split('_').all(is_word)
+    };
+    text.split('`').filter(is_name).collect()
+}
+
+/// The text of all Rust sources in a folder.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            *found += &fs::read_to_string(&path).expect("a source in UTF-8");
+        }
+    }
+}
+
+#[test]
+fn tests_named_in_documents_exist() {
+    let mut code = String::new();
+    for folder in ["protocol", "firmware", "host", "tests"] {
+        sources(&top().join(folder), &mut code);
+    }
+    let mut count = 0;
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(top().join(document)).expect("the document is there");
+        for name in named_tests(&text) {
+            assert!(code.contains(&format!("fn {name}(")), "{document}: there is no test `{name}`");
+            count += 1;
+        }
+    }
+    assert!(count >= 2, "{count} names were found");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 use smidgen::record::{RoundRecord, Times};
 use smidgen::world::World;
+use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, experiment, run, simulated, simulation, transcripts,
 };
-use smidgen_tests::faulty::FaultySimulation;
+use smidgen_tests::faulty::{Fault, FaultySimulation};
+use std::time::Duration;
 
 /// Asserts that both ends of every link count every byte that reached them, and the host every byte that it sent.
 fn assert_bytes_explained(world: &mut FaultySimulation, workers: usize, what: &str) {
@@ -27,6 +29,26 @@ fn assert_bytes_explained(world: &mut FaultySimulation, workers: usize, what: &s
         let (uplink, downlink) = aggregator.traffic(worker);
         assert_eq!((uplink.wire_bytes, downlink.wire_bytes), (arrived, down.sent), "{what}");
     }
+}
+
+/// While the host is silent, a board restarts with bytes on their way, and a link is plugged in again.
+#[test]
+fn draining_lets_planned_faults_happen() {
+    let experiment = experiment(FEW_DIGITS);
+    let mut world = FaultySimulation::new(&experiment);
+    while !matches!(world.next_event().expect("no fault yet"), Event::Closed(_)) {}
+    world.aggregator().proceed();
+    let (_, sent) = world.line_statistics(0);
+    while world.line_statistics(0).1.sent == sent.sent {
+        world.advance().expect("no fault yet");
+    }
+    let (now, unplugged) = (world.now(), Duration::from_secs(1));
+    let faults = [Fault::Reboot, Fault::Unplug(unplugged)];
+    (0..).zip(faults).for_each(|(board, fault)| world.plan(now, board, fault));
+    assert_bytes_explained(&mut world, experiment.workers.len(), "drained");
+    assert_eq!(world.occurred(), faults);
+    assert!(world.dropped(0) > 0, "board 0 had bytes on their way");
+    assert_eq!(world.now(), now + unplugged);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use smidgen::options::{self, Method, Options};
 use smidgen::problem::theory::{Mean, Smoothness, noise, top_k_alpha, xi};
+use smidgen::run::ExperimentError;
 use smidgen::run::experiment::Experiment;
 use smidgen::study::reproduction::Study;
 use smidgen::world::World;
@@ -101,7 +102,7 @@ fn studies_have_the_step_of_unrounded_values() {
 }
 
 /// γ of four workers with these options.
-fn try_gamma(options: &str) -> Result<f64, String> {
+fn try_gamma(options: &str) -> Result<f64, ExperimentError> {
     let experiment = try_experiment(&format!("--rows 400 --workers 4 --value-bits 32 {options}"));
     Ok(experiment?.setup.method.gamma)
 }
