@@ -293,8 +293,8 @@ impl Toolchain {
             command.env_remove(name);
         }
         if self.builds_core {
-            command.env("RUSTC_BOOTSTRAP", "1");
-            command.args(["-Z", "build-std=core"]);
+            // A variable, since `cargo clippy` starts another cargo, which does not get options of this one.
+            command.envs([("CARGO_UNSTABLE_BUILD_STD", "core"), ("RUSTC_BOOTSTRAP", "1")]);
         }
         if !self.has_linker {
             let target = target.to_uppercase().replace(['-', '.'], "_");
@@ -443,8 +443,8 @@ mod tests {
         let toolchain = Toolchain { cargo, rustc, builds_core: true, has_linker: false };
         assert_eq!(
             as_typed(&toolchain.cargo("thumbv8m.main-none-eabihf")),
-            "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld RUSTC=/no/rustc RUSTC_BOOTSTRAP=1 \
-             /usr/bin/cargo -Z build-std=core"
+            "CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_LINKER=ld.lld CARGO_UNSTABLE_BUILD_STD=core RUSTC=/no/rustc \
+             RUSTC_BOOTSTRAP=1 /usr/bin/cargo"
         );
     }
 }
