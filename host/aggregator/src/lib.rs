@@ -72,7 +72,7 @@ pub use scaling::grids;
 pub use sealing::{Salts, Sealing};
 pub use setup::{Setup, Share, WORKERS_MAX};
 pub use snapshot::{ForeignSnapshot, Snapshot};
-pub use standing::pause;
+pub use standing::retry_delay;
 pub use stopwatch::Elapsed;
 pub use traffic::{Carried, Traffic};
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub(crate) const RESTARTS_MAX: u32 = 8;
 
 /// Pause before a worker or a link is tried again that has failed `times` times before: 10 s, doubled up to 640 s.
-pub fn pause(times: u32) -> Duration {
+pub fn retry_delay(times: u32) -> Duration {
     const DOUBLINGS_MAX: u32 = 6;
     Duration::from_secs(10) * 2u32.pow(times.min(DOUBLINGS_MAX))
 }
@@ -143,7 +143,7 @@ impl Standing {
         // The next restart exceeds the limit, so a board that still restarts is not restored eight times in vain.
         let setbacks = Setbacks { restarts: RESTARTS_MAX, quarantines: quarantines + 1 };
         *self = Self::Quarantined(setbacks, reason.clone());
-        (pause(quarantines), notice)
+        (retry_delay(quarantines), notice)
     }
 
     /// Notes that its link was reopened. Returns whether that ends a quarantine, since another board may be there.

@@ -15,6 +15,17 @@ pub trait Choice: Copy + PartialEq + 'static {
     fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|choice| choice.name() == name)
     }
+
+    /// Lists the names of the values with a property in a sentence: `ef21, ef21-w or gd`.
+    fn listed(conjunction: &str, has: impl Fn(Self) -> bool) -> String {
+        let names = Self::ALL.iter().filter(|choice| has(**choice)).map(|choice| choice.name());
+        let names: Vec<_> = names.collect();
+        match names.split_last() {
+            Some((last, [])) => (*last).into(),
+            Some((last, rest)) => format!("{} {conjunction} {last}", rest.join(", ")),
+            None => String::new(),
+        }
+    }
 }
 
 /// Defines an enum and its [`Choice`]. The doc comment of a variant, one line, is its text in `--help`.

@@ -3,7 +3,7 @@
 //! A method is a variant of [`Method`], which `--help` lists, and an arm of [`Method::traits`]. If workers compute
 //! something new, `smidgen_protocol::method` describes their rule, and `smidgen_firmware` implements it.
 
-use crate::options::{Choice, Method};
+use crate::options::Method;
 use crate::problem::theory::{Proof, Theorem};
 use smidgen_aggregator::ratio::ratio;
 use smidgen_protocol::method::Method as WorkerRule;
@@ -228,21 +228,10 @@ impl Method {
     }
 }
 
-/// Lists the names of the methods with a property in a sentence: `ef21, ef21-w or gd`.
-pub fn listed(conjunction: &str, has: impl Fn(&Traits) -> bool) -> String {
-    let names = Method::ALL.iter().filter(|method| has(&method.traits())).map(|m| m.name());
-    let names: Vec<_> = names.collect();
-    match names.split_last() {
-        Some((last, [])) => (*last).into(),
-        Some((last, rest)) => format!("{} {conjunction} {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Downlink;
+    use crate::options::{Choice, Downlink};
     use crate::problem::theory::{Basis, Case, Gap, Mean, Presence};
 
     fn case(method: Method) -> Case {
@@ -266,9 +255,10 @@ mod tests {
 
     #[test]
     fn sentences_list_methods() {
-        assert_eq!(listed("or", |traits| traits.is_baseline), "gd");
-        assert_eq!(listed("and", |traits| traits.proof.has_refinements()), "ef21 and ef21-w");
-        assert_eq!(listed("or", |_| false), "");
+        assert_eq!(Method::listed("or", |method| method.traits().is_baseline), "gd");
+        let refined = Method::listed("and", |method| method.traits().proof.has_refinements());
+        assert_eq!(refined, "ef21 and ef21-w");
+        assert_eq!(Method::listed("or", |_| false), "");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::method::Eta;
 use crate::options::{self, Options};
 use crate::problem::dataset::Dataset;
-use crate::problem::objective::Objective;
+use crate::problem::objective::{Objective, Targets};
 use crate::problem::specification::{Specification, Worker};
 use crate::units::quantity::number;
 use smidgen_aggregator::{grids, value};
@@ -149,12 +149,13 @@ pub fn check(
 /// Returns the valid range of the first move of the model.
 fn models(objective: options::Objective, dataset: &Dataset) -> RangeInclusive<f64> {
     let models = grids::models();
-    if objective.traits().has_targets {
-        // While x is 0, targets are rounded to the future grid of margins.
-        *models.start()..=models.end().min(TARGET_GROWTH_MAX * dataset.largest_label())
-    } else {
-        models
-    }
+    let target = match objective.traits().targets {
+        Targets::None => return models,
+        Targets::Labels => dataset.largest_label(),
+        Targets::Signs => 1.0,
+    };
+    // While x is 0, targets are rounded to the future grid of margins.
+    *models.start()..=models.end().min(TARGET_GROWTH_MAX * target)
 }
 
 /// Returns the reason for a small or large step size of theory: the factor that is farthest from 1.

@@ -89,6 +89,20 @@ impl Specification {
         Ok(specification)
     }
 
+    /// Checks the options that have a value per worker, which needs no constants.
+    ///
+    /// # Errors
+    /// If a list has another number of workers, or K is too large.
+    pub fn check_lists(
+        options: &Options,
+        dimension: usize,
+        workers: usize,
+    ) -> Result<(), SpecificationError> {
+        options.k(dimension, workers)?;
+        options.participation(workers)?;
+        Ok(())
+    }
+
     fn check(&self, options: &Options) -> Result<(), SpecificationError> {
         if options.method.traits().is_dense && !self.method.batch.is_full() {
             return Err(SpecificationError::Batch(options.method.name()));
@@ -290,8 +304,9 @@ impl Specification {
         all - self.workers.iter().map(saved).sum::<f64>() / self.workers.len() as f64
     }
 
-    /// Returns the step size with κ = 1/2 if the variance of minibatches grows with f, as for least squares: A_i =
-    /// max_j L_ij. Rows of other objectives have bounded gradients, so A_i = 0 and there is no bound.
+    /// Returns the step size with κ = 1/2 if the variance of minibatches grows with f
+    /// ([`RowNoise::GrowsWithLoss`]): A_i = max_j L_ij. Where gradients of rows are bounded, A_i = 0 and there is no
+    /// bound; where they are unknown, theory has no step.
     fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
         let grows = match options.objective.row_noise() {
             RowNoise::GrowsWithLoss => noise::disturbs(self.method.rule, self.method.batch),

@@ -13,7 +13,8 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::method::Participation;
 
 impl Experiment {
-    /// Returns the setup of dense gradient descent: K = d, 32 bits per value, and a dense downlink.
+    /// Returns the setup of dense gradient descent: K = d, 32 bits per value, and a dense downlink. It minimises the same
+    /// function, so it has the proximal step of the run.
     ///
     /// Its step size is 1/L, or that of the run if it is larger, and it is tuned if that of the run is, so that a
     /// large step size does not favour the run.
@@ -27,7 +28,11 @@ impl Experiment {
         let gamma = self.smoothness.as_ref().map_or(0.0, |s| 1.0 / s.l).max(run.gamma);
         Setup {
             shares: self.setup.shares.iter().map(share).collect(),
-            method: MethodSpec { step_rule: run.step_rule, ..MethodSpec::gradient_descent(gamma) },
+            method: MethodSpec {
+                step_rule: run.step_rule,
+                l1: run.l1,
+                ..MethodSpec::gradient_descent(gamma)
+            },
             ..self.setup.clone()
         }
     }
@@ -60,5 +65,19 @@ impl From<&RoundRecord> for BaselineRecord {
     fn from(round: &RoundRecord) -> Self {
         let RoundRecord { round: number, loss, gradient_norm_squared, .. } = *round;
         Self { round: number, loss, gradient_norm_squared, cost: round.cost() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn baseline_minimises_the_function_of_the_run() {
+        let experiment = Experiment::of("--rows 100 --workers 4 --method ef21-prox --l1 0.01");
+        assert_eq!(experiment.setup.method.l1, 0.01);
+        assert_eq!(experiment.baseline().method.l1, 0.01);
+        let momentum = Experiment::of("--rows 100 --workers 4 --method ef21-hb --eta 0.5");
+        assert_eq!(momentum.baseline().method.momentum, 0.0);
     }
 }

@@ -97,11 +97,11 @@ pub(super) fn immoderate(dataset: &Dataset) -> ExperimentError {
 /// Refuses more workers than a run can have.
 pub(super) fn check_crowd(
     workers: usize,
-    cause: &'static str,
+    cause: &str,
     advice: &'static str,
 ) -> Result<(), ExperimentError> {
     if workers > WORKERS_MAX {
-        return Err(ExperimentError::Crowd { cause, workers, advice });
+        return Err(ExperimentError::Crowd { cause: cause.into(), workers, advice });
     }
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! Errors of preparing a run.
 
 use crate::boards::key_file::KeyError;
-use crate::options::WorkersError;
+use crate::options::{Choice, Method, WorkersError};
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::split::SplitError;
-use crate::problem::method::listed;
 use crate::problem::range::RangeError;
 use crate::problem::specification::SpecificationError;
 use crate::units::quantity::counted;
@@ -58,7 +57,7 @@ pub enum ExperimentError {
     #[error("{cause} gives {workers} workers, but a run can have at most {WORKERS_MAX}; {advice}")]
     Crowd {
         /// The option that causes it.
-        cause: &'static str,
+        cause: String,
         /// Number of workers.
         workers: usize,
         /// What to do.
@@ -91,7 +90,7 @@ pub enum ExperimentError {
     #[error(
         "--check-theory needs {} with a fixed step size, one K for all workers, a deterministic compressor, all \
          workers with all rows in every round, and no compressed downlink; add --step am or a number, or omit it",
-        listed("or", |traits| traits.proof.has_lyapunov_function())
+        Method::listed("or", |method| method.traits().proof.has_lyapunov_function())
     )]
     NoTheorem,
     /// A checkpoint would not contain the whole state.
@@ -102,10 +101,12 @@ pub enum ExperimentError {
     Private(&'static str),
     /// Clones need more workers than boards.
     #[error(
-        "--method ef21-clone gives {workers} workers for {boards} boards, which works only in simulation; use `smidgen \
+        "--method {method} gives {workers} workers for {boards} boards, which works only in simulation; use `smidgen \
          simulate`"
     )]
     Clones {
+        /// The method.
+        method: &'static str,
         /// Number of workers of the cloned problem.
         workers: usize,
         /// Number of boards.

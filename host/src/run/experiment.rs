@@ -5,7 +5,7 @@
 use super::data::{Data, check_crowd};
 use super::error::ExperimentError;
 use super::setup;
-use crate::options::Options;
+use crate::options::{Choice, Options};
 use crate::problem::dataset::Dataset;
 use crate::problem::objective::{Objective, Penalty};
 use crate::problem::range;
@@ -54,28 +54,31 @@ impl Experiment {
         data.check_features(dimension)?;
         let Data { dataset, test, shares } = data;
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
+        // The constants of large data take a while; what is wrong with options is reported before.
+        Specification::check_lists(options, dimension, shares.len())?;
         let constants = Constants::of(options.objective, penalty, &dataset, &shares);
         let problem =
             Problem { dataset: &dataset, dimension, shares: &shares, constants: &constants };
         let specification = Specification::new(options, problem)?;
         let longest = specification.longest(options, problem);
         let count = specification.workers.len();
-        check_crowd(count, "--method ef21-clone", "use fewer workers, or ef21-w")?;
+        let method = options.method.name();
+        check_crowd(count, &format!("--method {method}"), "use fewer workers, or ef21-w")?;
         setup::check_finite(&dataset, constants.known(), longest, &specification)?;
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
         range::check(options, &dataset, &objective, &specification)?;
         let quantised = setup::quantised(&dataset, &shares);
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
-        let Specification { method, workers, .. } = specification;
+        let Specification { method: method_spec, workers, .. } = specification;
         let is_watchable =
-            constants.known().is_some() && setup::is_watchable(options, &method, &workers);
+            constants.known().is_some() && setup::is_watchable(options, &method_spec, &workers);
         if options.check_theory && !is_watchable {
             return Err(ExperimentError::NoTheorem);
         }
         let setup =
-            setup::setup(options, method, &workers, &quantised, dimension, boards, session)?;
+            setup::setup(options, method_spec, &workers, &quantised, dimension, boards, session)?;
         if let Some(boards) = boards.filter(|&boards| boards != count) {
-            return Err(ExperimentError::Clones { workers: count, boards });
+            return Err(ExperimentError::Clones { method, workers: count, boards });
         }
         let (smoothness, options) = (constants.into_known(), options.clone());
         Ok(Self {

@@ -47,7 +47,7 @@ struct Recorder<'r> {
     /// Place of each link.
     places: Vec<String>,
     /// Name of the method, if its workers have state that the host does not know.
-    kept_alone: Option<&'static str>,
+    local_state_of: Option<&'static str>,
     greeted: usize,
     /// Measured times of each worker.
     times: Vec<WorkerTimes>,
@@ -94,10 +94,10 @@ impl Observer for Recorder<'_> {
             Event::Rebooted(worker) => {
                 let place = self.place(worker, aggregator);
                 self.note(&format!("{place} has rebooted and is being restored"));
-                if let Some(method) = self.kept_alone {
+                if let Some(method) = self.local_state_of {
                     self.note(&format!(
-                        "what it alone kept for {method} is back only if it has that in its flash; \
-                         else it starts from zero, and the run is another one"
+                        "its local state for {method} is restored only from its own flash; without that it \
+                         starts from zero, and the run changes"
                     ));
                 }
             }
@@ -379,7 +379,12 @@ pub fn record(
         started: Instant::now(),
         earlier_seconds: 0.0,
         places: (0..experiment.workers.len()).map(|link| world.place(link)).collect(),
-        kept_alone: experiment.setup.method.rule.has_local_state().then(|| options.method.name()),
+        local_state_of: experiment
+            .setup
+            .method
+            .rule
+            .has_local_state()
+            .then(|| options.method.name()),
         greeted: 0,
         times: vec![WorkerTimes::default(); experiment.workers.len()],
         slow: vec![false; experiment.workers.len()],

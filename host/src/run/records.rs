@@ -90,14 +90,14 @@ impl Experiment {
     ) -> Option<InformationLimit> {
         let limit =
             InformationLimit { bits_per_update: bits / updates as f64, updates, sent_bytes };
-        let uniform = self.everybody_takes_part()
+        let uniform = self.has_full_participation()
             && self.setup.round_timeout.is_none()
             && self.setup.method.compressor.is_top_k();
         (bits > 0.0 && uniform).then_some(limit)
     }
 
     /// Returns whether all workers participate in every round.
-    fn everybody_takes_part(&self) -> bool {
+    fn has_full_participation(&self) -> bool {
         self.workers.iter().all(|worker| worker.participation >= 1.0)
     }
 }

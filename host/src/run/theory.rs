@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn every_objective_of_two_classes_takes_rows_of_one() {
+        for objective in ["logistic", "svm"] {
+            let data = "--dataset breast-cancer-standardised --rows 19 --workers 2 --step am";
+            Experiment::of(&format!("{data} --objective {objective}"));
+        }
+    }
+
+    #[test]
     fn noise_floor_needs_a_theorem() {
         let floor = |options: &str| experiment(&format!("--batch 9 {options}")).noise_floor();
         for options in ["--step am", "--step qm", "--step 1e-4", "--step am --method ef21-w"] {

@@ -30,8 +30,8 @@ pub struct Traits {
     pub curvature: Curvature,
     /// Bound on the gradient of a row, and so on the noise of minibatches.
     pub row_noise: RowNoise,
-    /// True if a residual is the difference of a margin and a target, which has the grid of margins.
-    pub has_targets: bool,
+    /// The targets of margins.
+    pub targets: Targets,
     /// True if models start at random, because x = 0 is a stationary point.
     pub starts_at_random: bool,
 }
@@ -69,6 +69,17 @@ pub enum Curvature {
     },
 }
 
+/// The targets of margins: a residual is the difference of a margin and its target, which has the grid of margins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// There are none.
+    None,
+    /// The labels.
+    Labels,
+    /// ±1, by the class.
+    Signs,
+}
+
 /// Bound on the gradient of the loss of a row.
 #[derive(Clone, Copy, Debug)]
 pub enum RowNoise {
@@ -90,7 +101,7 @@ impl options::Objective {
                 // σ(1 − σ)
                 curvature: Curvature::AtMost(0.25),
                 row_noise: RowNoise::Bounded(|squares| squares),
-                has_targets: false,
+                targets: Targets::None,
                 starts_at_random: false,
             },
             Self::LeastSquares => Traits {
@@ -98,7 +109,7 @@ impl options::Objective {
                 margins: Margins::One,
                 curvature: Curvature::AtMost(2.0),
                 row_noise: RowNoise::GrowsWithLoss,
-                has_targets: true,
+                targets: Targets::Labels,
                 starts_at_random: false,
             },
             Self::Softmax => Traits {
@@ -107,7 +118,7 @@ impl options::Objective {
                 // diag(p) − ppᵀ, by Böhning (1992).
                 curvature: Curvature::AtMost(0.5),
                 row_noise: RowNoise::Bounded(|squares| 2.0 * (squares + 1.0)),
-                has_targets: false,
+                targets: Targets::None,
                 starts_at_random: false,
             },
             Self::Perceptron => Traits {
@@ -116,7 +127,7 @@ impl options::Objective {
                 // At the start its units are almost linear, so it resembles softmax regression on them.
                 curvature: Curvature::Unbounded { starts_like: Self::Softmax },
                 row_noise: RowNoise::Unknown,
-                has_targets: false,
+                targets: Targets::None,
                 starts_at_random: true,
             },
             Self::SquaredHinge => Traits {
@@ -125,7 +136,7 @@ impl options::Objective {
                 // 2 where a margin falls short of its target, else 0.
                 curvature: Curvature::AtMost(2.0),
                 row_noise: RowNoise::GrowsWithLoss,
-                has_targets: true,
+                targets: Targets::Signs,
                 starts_at_random: false,
             },
         }

@@ -1,7 +1,7 @@
 //! Errors of method specifications.
 
-use crate::options::{KError, PerWorkerError};
-use crate::problem::method::listed;
+use crate::options::{Choice, KError, Method, Objective, PerWorkerError};
+use crate::problem::objective::{Curvature, RowNoise};
 use thiserror::Error;
 
 /// Reasons why options give no method specification.
@@ -26,7 +26,7 @@ pub enum SpecificationError {
     /// The step belongs to another theory.
     #[error(
         "--step {step} applies to {} with --downlink dense or sparse, and rare only to objectives with one weight per \
-         feature; give qm, am or a number", listed("and", |traits| traits.proof.has_refinements())
+         feature; give qm, am or a number", Method::listed("and", |method| method.traits().proof.has_refinements())
     )]
     Step {
         /// The requested step.
@@ -68,7 +68,9 @@ pub enum SpecificationError {
     /// The step size needs other numbers, or workers are weighted before they report constants.
     #[error(
         "--constants boards computes the step size from reports of the boards: it needs --step auto, am, qm or exact \
-         and a method without weights or clones, and excludes a perceptron and minibatches of least squares; omit it"
+         and a method without weights or clones; it excludes --objective {}, and minibatches of {}; omit it",
+        without_constants(),
+        with_growing_noise()
     )]
     Reports,
     /// `--downlink-k` exceeds the dimension.
@@ -87,4 +89,20 @@ pub enum SpecificationError {
     /// A list has another number of workers.
     #[error(transparent)]
     PerWorker(#[from] PerWorkerError),
+}
+
+/// Lists the objectives whose smoothness constants are unknown.
+fn without_constants() -> String {
+    Objective::listed("or", |objective| match objective.traits().curvature {
+        Curvature::Unbounded { .. } => true,
+        Curvature::AtMost(_) => false,
+    })
+}
+
+/// Lists the objectives whose noise grows with the loss, so that its bound needs more than the constants.
+fn with_growing_noise() -> String {
+    Objective::listed("or", |objective| match objective.row_noise() {
+        RowNoise::GrowsWithLoss => true,
+        RowNoise::Bounded(_) | RowNoise::Unknown => false,
+    })
 }

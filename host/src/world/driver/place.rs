@@ -2,7 +2,7 @@
 
 use super::flood::Gauge;
 use crate::world::transport::Address;
-use smidgen_aggregator::pause;
+use smidgen_aggregator::retry_delay;
 use std::time::{Duration, Instant};
 
 /// A link that stays up for longer than this is stable.
@@ -51,7 +51,7 @@ impl Place {
 
     /// Closes the link because of a flood. Returns for how long, and the message.
     pub(super) fn shut(&mut self) -> (Duration, String) {
-        let pause = pause(self.floods);
+        let pause = retry_delay(self.floods);
         self.floods += 1;
         self.is_shut = true;
         self.gauge = Gauge::default();
