@@ -13,7 +13,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 /// Values of `--step`.
 const STEPS: [&str; 6] = ["qm", "am", "auto", "exact", "rare", "0.25"];
 /// Options that change which theorem covers a run.
-const VARIANTS: [&str; 18] = [
+const VARIANTS: [&str; 20] = [
     "",
     "--lambda 0.1",
     "--check-theory",
@@ -32,6 +32,8 @@ const VARIANTS: [&str; 18] = [
     "--objective least-squares --batch 3",
     "--objective softmax --regulariser l2",
     "--objective perceptron",
+    "--objective svm",
+    "--objective svm --batch 3 --constants boards",
 ];
 
 fn parsed(options: &str) -> Options {
@@ -107,7 +109,8 @@ fn table() -> String {
 #[test]
 fn steps_of_all_methods() {
     let table = table();
-    // Writes the table, to inspect it or to accept an intended difference.
+    // Writes the table, to inspect it or to accept an intended difference:
+    // GOLDEN_OUT=$PWD/host/src/study/plan/golden.txt cargo test -p smidgen --lib steps_of_all_methods
     if let Ok(path) = std::env::var("GOLDEN_OUT") {
         std::fs::write(path, &table).unwrap();
     }
