@@ -35,7 +35,7 @@ const REBOOTS_MAX: usize = 6;
 const POWER_CUTS_MAX: usize = 3;
 /// Maximum number of frames sent by an attacker without the key.
 const ATTACKS_MAX: usize = 40;
-/// Maximum number of draws of options; about one in two is refused.
+/// Maximum number of draws of options.
 const DRAWS_MAX: usize = 1000;
 /// Number of values of `--seed`.
 const OPTION_SEEDS: u64 = u32::MAX as u64;

@@ -19,13 +19,15 @@ fn every_objective_conforms_on_every_board() {
     let objectives = each::<Objective>("--objective");
     let regularisers = each::<Regulariser>("--regulariser");
     for (objective, regulariser) in objectives.iter().zip(regularisers.iter().cycle()) {
-        let data = "--dataset breast-cancer --rows 120 --k 4 --step 0.1";
+        let data = "--dataset breast-cancer --k 4 --step 0.1";
         let options = format!("{objective} {regulariser} {data}");
-        let on_all = format!("{options} --workers {}", BOARDS.len());
-        let boards = boards_for(&experiment(&on_all));
-        let one_row_each = experiment(&format!("{on_all} --rows {}", BOARDS.len()));
-        assert_eq!(boards, boards_for(&one_row_each), "{objective} is not on every board");
-        assert_conforms(&options, &boards, "every_objective_conforms_on_every_board");
+        let with = |rows: usize| format!("{options} --rows {rows}");
+        let fit = |options: &str| {
+            boards_for(&experiment(&format!("{options} --workers {}", BOARDS.len())))
+        };
+        let (few, boards) = (fit(&with(BOARDS.len())), fit(&with(120)));
+        assert_eq!(boards, few, "{objective} is not on every board");
+        assert_conforms(&with(120), &boards, "every_objective_conforms_on_every_board");
     }
 }
 
