@@ -1,6 +1,6 @@
 //! The methods: every property that the host decides by method, in one table.
 //!
-//! A method is a variant of [`Method`], which `--help` lists, and an arm of [`Method::traits`]. If workers compute
+//! A method is a variant of [`Method`], which `--help` lists, and an arm of [`Method::info`]. If workers compute
 //! something new, `smidgen_protocol::method` describes their rule, and `smidgen_firmware` implements it.
 
 use crate::options::Method;
@@ -10,7 +10,7 @@ use smidgen_protocol::method::Method as WorkerRule;
 
 /// The properties of a method.
 #[derive(Clone, Copy, Debug)]
-pub struct Traits {
+pub struct MethodInfo {
     /// The rule by which workers turn gradients into updates, given η.
     pub worker_rule: fn(f64) -> WorkerRule,
     /// The role of `--eta`.
@@ -85,9 +85,9 @@ impl Eta {
 
 impl Method {
     /// Returns the properties of the method. Each arm lists all of them, so that none can be forgotten.
-    pub const fn traits(self) -> Traits {
+    pub const fn info(self) -> MethodInfo {
         match self {
-            Self::Ef21 => Traits {
+            Self::Ef21 => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -98,7 +98,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: true,
             },
-            Self::Ef21W => Traits {
+            Self::Ef21W => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -112,7 +112,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Ef21Clone => Traits {
+            Self::Ef21Clone => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -124,7 +124,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Ef21Plus => Traits {
+            Self::Ef21Plus => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21Plus,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -135,7 +135,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Ef21Sgdm => Traits {
+            Self::Ef21Sgdm => MethodInfo {
                 worker_rule: |eta| WorkerRule::Sgdm { eta: ratio(eta) },
                 eta: Eta::Averaging,
                 has_l1: false,
@@ -146,7 +146,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Ef21Hb => Traits {
+            Self::Ef21Hb => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Momentum,
                 has_l1: false,
@@ -157,7 +157,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Ef21Prox => Traits {
+            Self::Ef21Prox => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Unused,
                 has_l1: true,
@@ -168,7 +168,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Ef14 => Traits {
+            Self::Ef14 => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef14,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -179,7 +179,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Econtrol => Traits {
+            Self::Econtrol => MethodInfo {
                 worker_rule: |eta| WorkerRule::EControl { eta: ratio(eta) },
                 eta: Eta::Gain,
                 has_l1: false,
@@ -190,7 +190,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Dcgd => Traits {
+            Self::Dcgd => MethodInfo {
                 worker_rule: |_| WorkerRule::Dcgd,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -201,7 +201,7 @@ impl Method {
                 is_baseline: false,
                 has_float_twin: false,
             },
-            Self::Gd => Traits {
+            Self::Gd => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Unused,
                 has_l1: false,
@@ -212,7 +212,7 @@ impl Method {
                 is_baseline: true,
                 has_float_twin: false,
             },
-            Self::GdHb => Traits {
+            Self::GdHb => MethodInfo {
                 worker_rule: |_| WorkerRule::Ef21,
                 eta: Eta::Momentum,
                 has_l1: false,
@@ -237,7 +237,7 @@ mod tests {
     fn case(method: Method) -> Case {
         Case {
             method,
-            proof: method.traits().proof,
+            proof: method.info().proof,
             mean: Mean::Arithmetic,
             refinement: None,
             downlink: Downlink::Sparse,
@@ -255,8 +255,8 @@ mod tests {
 
     #[test]
     fn sentences_list_methods() {
-        assert_eq!(Method::listed("or", |method| method.traits().is_baseline), "gd");
-        let refined = Method::listed("and", |method| method.traits().proof.has_refinements());
+        assert_eq!(Method::listed("or", |method| method.info().is_baseline), "gd");
+        let refined = Method::listed("and", |method| method.info().proof.has_refinements());
         assert_eq!(refined, "ef21 and ef21-w");
         assert_eq!(Method::listed("or", |_| false), "");
     }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn server_theorems_cover_neither_noise_nor_compressed_downlink() {
         for &method in Method::ALL {
-            let (excludes_noise, excludes_downlink) = match method.traits().proof {
+            let (excludes_noise, excludes_downlink) = match method.info().proof {
                 Proof::Server(_) | Proof::Averages => (true, true),
                 Proof::Contraction { covers_noise, .. } => (!covers_noise, false),
                 Proof::Means { .. } | Proof::Descent | Proof::None => (false, false),

@@ -11,7 +11,7 @@ mod on_boards;
 mod penalty;
 
 pub use function::Objective;
-pub use loss::{Curvature, HIDDEN, Margins, RowNoise, Targets, Traits};
+pub use loss::{Curvature, HIDDEN, Margins, ObjectiveInfo, RowNoise, Targets};
 pub use on_boards::{Computed, OnBoards};
 pub use penalty::Penalty;
 

@@ -149,7 +149,7 @@ pub fn check(
 /// Returns the valid range of the first move of the model.
 fn models(objective: options::Objective, dataset: &Dataset) -> RangeInclusive<f64> {
     let models = grids::models();
-    let target = match objective.traits().targets {
+    let target = match objective.info().targets {
         Targets::None => return models,
         Targets::Labels => dataset.largest_label(),
         Targets::Signs => 1.0,
@@ -166,7 +166,7 @@ fn cause(options: &Options, eta: f64, dataset: &Dataset, is_short: bool) -> Stri
     }
     let Options { lambda, method, .. } = *options;
     let least = options.participation.iter().copied().fold(1.0, f64::min);
-    let (averaging, momentum) = match method.traits().eta {
+    let (averaging, momentum) = match method.info().eta {
         Eta::Averaging => (1.0 / eta, 0.0),
         Eta::Momentum => (0.0, (1.0 - eta).powi(-2)),
         Eta::Unused | Eta::Gain => (0.0, 0.0),

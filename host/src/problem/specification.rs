@@ -10,7 +10,7 @@ pub use error::SpecificationError;
 pub use workers::{Worker, rare_alpha};
 use workers::{clone_mean, population};
 
-use super::method::{Population, Traits};
+use super::method::{MethodInfo, Population};
 use super::objective::RowNoise;
 use crate::options::{self, Choice, Options, Step};
 use crate::problem::dataset::Dataset;
@@ -65,13 +65,13 @@ impl Specification {
     /// # Errors
     /// If the options contradict each other, or do not fit the problem.
     pub fn new(options: &Options, problem: Problem) -> Result<Self, SpecificationError> {
-        let traits = options.method.traits();
-        let eta = options.eta.unwrap_or(traits.eta.default());
+        let info = options.method.info();
+        let eta = options.eta.unwrap_or(info.eta.default());
         let method = method_spec(options, problem, eta)?;
         let equal = equal_workers(options, problem, &method)?;
         let workers = match problem.constants.known() {
-            Some(smoothness) => population(traits.population, equal, smoothness),
-            None if traits.population.needs_constants() => {
+            Some(smoothness) => population(info.population, equal, smoothness),
+            None if info.population.needs_constants() => {
                 let (method, objective) = (options.method.name(), options.objective.name());
                 return Err(SpecificationError::NoConstants { method, objective });
             }
@@ -104,7 +104,7 @@ impl Specification {
     }
 
     fn check(&self, options: &Options) -> Result<(), SpecificationError> {
-        if options.method.traits().is_dense && !self.method.batch.is_full() {
+        if options.method.info().is_dense && !self.method.batch.is_full() {
             return Err(SpecificationError::Batch(options.method.name()));
         }
         let forgets = self.method.rule.forgets_updates();
@@ -216,8 +216,8 @@ impl Specification {
         if let Some(gamma) = options.step.given() {
             return Some(gamma);
         }
-        let has_refinements = self.method.downlink_budget.is_none()
-            && options.method.traits().proof.has_refinements();
+        let has_refinements =
+            self.method.downlink_budget.is_none() && options.method.info().proof.has_refinements();
         if options.step.refinement().is_some() && !has_refinements {
             return None;
         }
@@ -229,7 +229,7 @@ impl Specification {
         let drawn = self.workers.iter().any(Worker::is_drawn);
         Basis::of(&Case {
             method: options.method,
-            proof: options.method.traits().proof,
+            proof: options.method.info().proof,
             mean: options.step.mean(),
             refinement: options.step.refinement(),
             downlink: options.downlink,
@@ -254,7 +254,7 @@ impl Specification {
             RowNoise::GrowsWithLoss => !noise::disturbs(self.method.rule, self.method.batch),
             RowNoise::Unknown => false,
         };
-        if no_step || !has_constants || options.method.traits().population.needs_constants() {
+        if no_step || !has_constants || options.method.info().population.needs_constants() {
             return Err(SpecificationError::Reports);
         }
         let (specification, options) =
@@ -288,8 +288,7 @@ impl Specification {
     fn error(&self, options: &Options, smoothness: &Smoothness) -> f64 {
         let dearest = self.xi(self.least_alpha());
         let all = self.mean(options, smoothness) * dearest;
-        let knows_one_contraction = match (options.method.traits().population, options.step.mean())
-        {
+        let knows_one_contraction = match (options.method.info().population, options.step.mean()) {
             (Population::Cloned, _) | (_, Mean::Quadratic) => true,
             (Population::Equal | Population::Weighted, Mean::Arithmetic) => {
                 noise::disturbs(self.method.rule, self.method.batch)
@@ -326,7 +325,7 @@ impl Specification {
 
     /// Returns the mean of the smoothness constants that limits the step size.
     fn mean(&self, options: &Options, smoothness: &Smoothness) -> f64 {
-        let Traits { population, proof, .. } = options.method.traits();
+        let MethodInfo { population, proof, .. } = options.method.info();
         match population {
             Population::Cloned => clone_mean(smoothness, &self.workers),
             Population::Equal | Population::Weighted => {
@@ -362,7 +361,7 @@ impl Specification {
 
     /// Returns the bound on ‖C(v)‖²/‖v‖².
     fn growth(&self, options: &Options) -> f64 {
-        if options.method.traits().restarts_estimators {
+        if options.method.info().restarts_estimators {
             return 4.0;
         }
         let of = |worker: &Worker| growth(&self.method.budget(worker.spec.k));
@@ -403,21 +402,21 @@ fn method_spec(
     problem: Problem,
     eta: f64,
 ) -> Result<MethodSpec, SpecificationError> {
-    let traits = options.method.traits();
-    let (compressor, value_bits) = match traits.is_dense {
+    let info = options.method.info();
+    let (compressor, value_bits) = match info.is_dense {
         true => (Compressor::TopK, UNROUNDED_BITS),
         false => (options.compressor.wire(options.seed), options.value_bits),
     };
     Ok(MethodSpec {
-        rule: (traits.worker_rule)(eta),
+        rule: (info.worker_rule)(eta),
         compressor,
         value_bits,
         init: options.init.into(),
         batch: batch(options, problem.shares),
         downlink: options.downlink.wire(),
         downlink_budget: downlink_budget(options, problem.dimension as u32)?,
-        momentum: traits.eta.momentum(eta),
-        l1: if traits.has_l1 { options.l1 } else { 0.0 },
+        momentum: info.eta.momentum(eta),
+        l1: if info.has_l1 { options.l1 } else { 0.0 },
         gamma: 0.0,
         theory: None,
         step_rule: StepRule::Constant,
@@ -431,7 +430,7 @@ fn equal_workers(
     method: &MethodSpec,
 ) -> Result<Vec<Worker>, SpecificationError> {
     let n = shares.len();
-    let sends_all = options.method.traits().is_dense || method.compressor.sends_all_coordinates();
+    let sends_all = options.method.info().is_dense || method.compressor.sends_all_coordinates();
     let all = dimension as u32;
     let numbers = options.k(dimension, n)?.into_iter().zip(options.participation(n)?);
     let worker = |(share, (k, p))| {

@@ -39,7 +39,7 @@ impl Experiment {
 
     /// Returns whether the run is compared with a baseline: not if it is dense gradient descent itself.
     pub fn has_baseline(&self) -> bool {
-        !self.options().method.traits().is_baseline
+        !self.options().method.info().is_baseline
     }
 }
 

@@ -26,7 +26,7 @@ impl Data {
     /// # Errors
     /// If the data set cannot be loaded, or its rows cannot be distributed to that many workers.
     pub(super) fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
-        let mut dataset = Dataset::load_with(&options.dataset, options.objective.traits().labels)?;
+        let mut dataset = Dataset::load_with(&options.dataset, options.objective.info().labels)?;
         if let Some(rows) = options.rows {
             dataset = dataset.take(rows)?;
         }

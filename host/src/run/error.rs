@@ -90,7 +90,7 @@ pub enum ExperimentError {
     #[error(
         "--check-theory needs {} with a fixed step size, one K for all workers, a deterministic compressor, all \
          workers with all rows in every round, and no compressed downlink; add --step am or a number, or omit it",
-        Method::listed("or", |method| method.traits().proof.has_lyapunov_function())
+        Method::listed("or", |method| method.info().proof.has_lyapunov_function())
     )]
     NoTheorem,
     /// A checkpoint would not contain the whole state.

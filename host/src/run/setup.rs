@@ -63,7 +63,7 @@ pub(super) fn setup(
 
 /// Returns whether the inequalities of the proof apply to such a run, for any step size.
 pub(super) fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) -> bool {
-    options.method.traits().proof.has_lyapunov_function()
+    options.method.info().proof.has_lyapunov_function()
         && !method.compressor.is_random()
         && method.batch.is_full()
         && options.absent.round_timeout().is_none()

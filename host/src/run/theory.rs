@@ -52,7 +52,7 @@ impl Experiment {
     pub fn noise_floor(&self) -> Option<f64> {
         let MethodSpec { rule, batch, gamma, step_rule, downlink_budget, .. } = self.setup.method;
         let is_plain =
-            self.options().method.traits().proof.has_refinements() && downlink_budget.is_none();
+            self.options().method.info().proof.has_refinements() && downlink_budget.is_none();
         let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
         let alpha = self.workers.first()?.alpha;
         let is_alike = self.workers.iter().all(|worker| worker.alpha == alpha);

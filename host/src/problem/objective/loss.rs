@@ -21,7 +21,7 @@ const SOFTMAX_BITS: i32 = 26;
 
 /// The properties of an objective.
 #[derive(Clone, Copy, Debug)]
-pub struct Traits {
+pub struct ObjectiveInfo {
     /// Interpretation of the labels of a data set.
     pub labels: Labels,
     /// The margins of a row.
@@ -93,9 +93,9 @@ pub enum RowNoise {
 
 impl options::Objective {
     /// Returns the properties of the objective. Each arm lists all of them, so that none can be forgotten.
-    pub const fn traits(self) -> Traits {
+    pub const fn info(self) -> ObjectiveInfo {
         match self {
-            Self::Logistic => Traits {
+            Self::Logistic => ObjectiveInfo {
                 labels: Labels::Binary,
                 margins: Margins::One,
                 // σ(1 − σ)
@@ -104,7 +104,7 @@ impl options::Objective {
                 targets: Targets::None,
                 starts_at_random: false,
             },
-            Self::LeastSquares => Traits {
+            Self::LeastSquares => ObjectiveInfo {
                 labels: Labels::Real,
                 margins: Margins::One,
                 curvature: Curvature::AtMost(2.0),
@@ -112,7 +112,7 @@ impl options::Objective {
                 targets: Targets::Labels,
                 starts_at_random: false,
             },
-            Self::Softmax => Traits {
+            Self::Softmax => ObjectiveInfo {
                 labels: Labels::Classes,
                 margins: Margins::PerClass,
                 // diag(p) − ppᵀ, by Böhning (1992).
@@ -121,7 +121,7 @@ impl options::Objective {
                 targets: Targets::None,
                 starts_at_random: false,
             },
-            Self::Perceptron => Traits {
+            Self::Perceptron => ObjectiveInfo {
                 labels: Labels::Classes,
                 margins: Margins::Hidden,
                 // At the start its units are almost linear, so it resembles softmax regression on them.
@@ -130,7 +130,7 @@ impl options::Objective {
                 targets: Targets::None,
                 starts_at_random: true,
             },
-            Self::SquaredHinge => Traits {
+            Self::SquaredHinge => ObjectiveInfo {
                 labels: Labels::Binary,
                 margins: Margins::One,
                 // 2 where a margin falls short of its target, else 0.
@@ -145,7 +145,7 @@ impl options::Objective {
     /// Returns the dimension d of its model.
     pub const fn dimension(self, features: usize, classes: u8) -> usize {
         let classes = classes as usize;
-        match self.traits().margins {
+        match self.info().margins {
             Margins::One => features,
             Margins::PerClass => classes * (features + 1),
             Margins::Hidden => HIDDEN * (features + 1) + classes * (HIDDEN + 1),
@@ -154,12 +154,12 @@ impl options::Objective {
 
     /// Returns the seed of x⁰ for the seed of a run; 0 stands for x⁰ = 0.
     pub const fn start_seed(self, seed: u32) -> u32 {
-        if self.traits().starts_at_random { seed.saturating_add(1) } else { 0 }
+        if self.info().starts_at_random { seed.saturating_add(1) } else { 0 }
     }
 
     /// Returns the bound on the gradient of a row.
     pub const fn row_noise(self) -> RowNoise {
-        self.traits().row_noise
+        self.info().row_noise
     }
 }
 
@@ -200,7 +200,7 @@ impl Loss {
 
     /// Returns whether margins have a bias.
     pub(super) const fn has_bias(self) -> bool {
-        self.kind.traits().margins.have_bias()
+        self.kind.info().margins.have_bias()
     }
 
     /// Returns the loss of a row, and adds `weight` times its gradient to `gradient`.
@@ -293,7 +293,7 @@ impl Loss {
     /// Returns the class that x predicts for a row, if there are classes.
     pub(super) fn class(self, row: Row<'_>, x: &[f64]) -> Option<f64> {
         let features = self.features;
-        let Traits { labels, margins, .. } = self.kind.traits();
+        let ObjectiveInfo { labels, margins, .. } = self.kind.info();
         match (labels, margins) {
             (Labels::Real, _) => None,
             (Labels::Binary | Labels::Classes, Margins::One) => Some(f64::from(row.dot(x) > 0.0)),

@@ -111,7 +111,7 @@ mod tests {
     fn softmax() -> OnBoards {
         let kind = options::Objective::Softmax;
         let text = "0 1:1 2:100\n1 1:-3 2:5\n2 1:2 2:-7\n";
-        let dataset = Dataset::parse_with("rows", text, kind.traits().labels).unwrap();
+        let dataset = Dataset::parse_with("rows", text, kind.info().labels).unwrap();
         let share = vec![0, 1, 2];
         let held = held(&dataset, &share, Width::I16);
         assert_eq!((&held.scales[..], held.bias_scale), (&[1.0, 1.0][..], 1.0 / 64.0));

@@ -26,7 +26,7 @@ pub enum SpecificationError {
     /// The step belongs to another theory.
     #[error(
         "--step {step} applies to {} with --downlink dense or sparse, and rare only to objectives with one weight per \
-         feature; give qm, am or a number", Method::listed("and", |method| method.traits().proof.has_refinements())
+         feature; give qm, am or a number", Method::listed("and", |method| method.info().proof.has_refinements())
     )]
     Step {
         /// The requested step.
@@ -93,7 +93,7 @@ pub enum SpecificationError {
 
 /// Lists the objectives whose smoothness constants are unknown.
 fn without_constants() -> String {
-    Objective::listed("or", |objective| match objective.traits().curvature {
+    Objective::listed("or", |objective| match objective.info().curvature {
         Curvature::Unbounded { .. } => true,
         Curvature::AtMost(_) => false,
     })

@@ -77,9 +77,9 @@ impl Smoothness {
         dataset: &Dataset,
         shares: &[Vec<usize>],
     ) -> Option<Self> {
-        match objective.traits().curvature {
+        match objective.info().curvature {
             Curvature::AtMost(curvature) => {
-                let margins = objective.traits().margins;
+                let margins = objective.info().margins;
                 Some(Self::of_rows(curvature, margins, penalty, dataset, shares))
             }
             Curvature::Unbounded { .. } => None,
@@ -168,8 +168,8 @@ impl Constants {
         dataset: &Dataset,
         shares: &[Vec<usize>],
     ) -> Self {
-        let margins = objective.traits().margins;
-        match objective.traits().curvature {
+        let margins = objective.info().margins;
+        match objective.info().curvature {
             Curvature::AtMost(curvature) => {
                 Self::Known(Smoothness::of_rows(curvature, margins, penalty, dataset, shares))
             }

@@ -90,7 +90,7 @@ impl Traffic {
         let round = OnLines::new(rounds, tried, boards).times(1.0 / tried as f64);
         let lasting = |rounds: f64| until(0).plus(round.times(rounds));
         let options = experiment.options();
-        let is_ef21 = options.method.traits().proof.has_refinements()
+        let is_ef21 = options.method.info().proof.has_refinements()
             && experiment.setup.method.downlink_budget.is_none();
         let am = steps.iter().find(|step| is_ef21 && step.name == "am");
         Self {

@@ -279,7 +279,7 @@ fn parse(options: &str) -> Result<Options, String> {
 
 /// Returns whether [`float`](super::float) implements these options.
 fn supports_float(options: &Options) -> bool {
-    options.method.traits().has_float_twin
+    options.method.info().has_float_twin
         && options.batch.is_none()
         && options.compressor.wire(options.seed).is_top_k()
         && options.participation.iter().all(|&p| p == 1.0)
