@@ -6,7 +6,8 @@
 //! process.
 //!
 //! The requests that do not wait for a write (the second before training, the third during training) may leave a
-//! partial file, as a power failure does.
+//! partial file, as a power failure does. Equal signals that arrive while the message of another one is being written,
+//! as on a stopped terminal, count once.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
