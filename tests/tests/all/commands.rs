@@ -134,16 +134,50 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The names of files on the map, from a heading on.
+fn names_on_map(map: &str, heading: &str) -> Vec<PathBuf> {
+    let part = map.split_once(heading).expect("the map has this heading").1;
+    let is_file = |name: &&str| [".rs", ".md", ".x"].iter().any(|end| name.ends_with(end));
+    // By paragraphs, since a block of code has an odd number of backticks.
+    let quoted = part.split("\n\n").flat_map(|text| text.split('`').skip(1).step_by(2));
+    quoted.filter(is_file).map(PathBuf::from).collect()
+}
+
 #[test]
 fn map_names_existing_files() {
     let mut found = vec![];
     files(&top(), &mut found);
     let map = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("the map is there");
-    let is_file = |name: &&str| [".rs", ".md", ".x"].iter().any(|end| name.ends_with(end));
-    let names: Vec<_> = map.split('`').skip(1).step_by(2).filter(is_file).collect();
+    let names = names_on_map(&map, "# Architecture");
     assert!(names.len() > 60, "{} names of files were found", names.len());
     for name in names {
-        let exists = found.iter().any(|path| path.ends_with(name));
-        assert!(exists, "ARCHITECTURE.md: there is no file {name}");
+        let exists = found.iter().any(|path| path.ends_with(&name));
+        assert!(exists, "ARCHITECTURE.md: there is no file {}", name.display());
+    }
+}
+
+#[test]
+fn map_names_every_source_file() {
+    let mut found = vec![];
+    for folder in
+        ["protocol/src", "firmware/src", "firmware/boards", "host/aggregator/src", "host/src"]
+    {
+        files(&top().join(folder), &mut found);
+    }
+    let is_of_tests = |path: &Path| {
+        let path = path.strip_prefix(top()).expect("a file below the top");
+        path.iter().any(|part| part == "tests" || part == "tests.rs")
+    };
+    found.retain(|path| path.extension().is_some_and(|end| end == "rs") && !is_of_tests(path));
+    assert!(found.len() > 200, "{} files were found", found.len());
+    let map = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("the map is there");
+    let names = names_on_map(&map, "## Code map");
+    let count =
+        |paths: &[PathBuf], name| paths.iter().filter(|path| path.file_name() == name).count();
+    for path in &found {
+        // The map has names relative to a folder, so files of one name are told apart by their number.
+        let name = path.file_name();
+        let missing = count(&names, name) < count(&found, name);
+        assert!(!missing, "ARCHITECTURE.md, Code map: {} is missing", path.display());
     }
 }
