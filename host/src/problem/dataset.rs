@@ -16,15 +16,18 @@ mod error;
 mod labels;
 mod libsvm;
 mod load;
+mod preparation;
 mod quadratics;
 pub mod quantise;
 mod rows;
 pub mod split;
+mod texts;
 
 pub use bundled::names as bundled_names;
 pub use data::{Dataset, Row};
 pub use error::{DatasetError, QuadraticsError, Syntax};
 pub use labels::Labels;
+pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;
 
 #[cfg(test)]
@@ -139,6 +142,22 @@ mod tests {
         assert!(error("1 1:1\n").starts_with("text has 1 distinct labels: give"));
         let many: String = (0..100).map(|row| format!("{row} 1:1\n")).collect();
         assert!(error(&many).starts_with("text has 100 distinct labels: give a file with 2 to"));
+    }
+
+    #[test]
+    fn classes_keep_their_labels_in_the_order_of_their_numbers() {
+        let names = |text: &str, labels| {
+            let dataset = Dataset::parse_with("text", text, labels).unwrap();
+            dataset.class_names().to_vec()
+        };
+        assert_eq!(names("+1 1:1\n-1 1:2\n1 1:2\n", Labels::Binary), ["-1", "+1"]);
+        assert_eq!(names("10 1:1\n7 1:2\n9.0 1:2\n", Labels::Classes), ["7", "9.0", "10"]);
+        assert!(names("10 1:1\n7 1:2\n", Labels::Real).is_empty());
+        let digits = |labels| Dataset::load_with("digits", labels).unwrap();
+        assert_eq!(digits(Labels::Binary).class_names(), ["even", "odd"]);
+        let names = digits(Labels::Classes).hold_out(9).unwrap().1.class_names().join("");
+        assert_eq!(names, "0123456789");
+        assert!(digits(Labels::Classes).column_names().is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::error::DatasetError;
 use super::labels::Labelling;
+use super::preparation::Preparation;
 use super::rows::Rows;
 use std::iter;
 use std::path::Path;
@@ -12,6 +13,7 @@ pub struct Dataset {
     pub(super) name: String,
     pub(super) rows: Rows,
     pub(super) labelling: Labelling,
+    pub(super) preparation: Preparation,
 }
 
 /// One row of a [`Dataset`].
@@ -52,8 +54,9 @@ impl Dataset {
             rows: self.rows.split_off(row_count),
             labelling: Labelling {
                 values: self.labelling.values.split_off(row_count),
-                class_count: self.labelling.class_count,
+                classes: self.labelling.classes.clone(),
             },
+            preparation: self.preparation.clone(),
         }
     }
 
@@ -83,7 +86,22 @@ impl Dataset {
 
     /// Returns the number of classes, or 0 for real targets.
     pub fn class_count(&self) -> u8 {
-        self.labelling.class_count
+        self.labelling.classes.len() as u8
+    }
+
+    /// Returns the labels of the classes as written in the file, by their numbers; none for real targets.
+    pub fn class_names(&self) -> &[String] {
+        &self.labelling.classes
+    }
+
+    /// Returns the names of the columns of the file that are features; none if it does not name them.
+    pub fn column_names(&self) -> &[String] {
+        &self.preparation.names
+    }
+
+    /// Returns what turned rows of the file into these rows.
+    pub const fn preparation(&self) -> &Preparation {
+        &self.preparation
     }
 
     /// Returns the number of rows, at least 1.

@@ -1,6 +1,7 @@
 //! Reasons why a data set cannot be loaded.
 
 use super::rows::DIMENSION_MAX;
+use crate::options::{Choice, Objective};
 use crate::units::quantity::{counted, number};
 use crate::units::text::TextError;
 use smidgen_firmware::softmax::CLASSES_MAX;
@@ -70,6 +71,20 @@ pub enum DatasetError {
         name: String,
         /// Number of distinct labels.
         count: usize,
+    },
+    /// A label is not a number.
+    #[error(
+        "{name}, line {line}: the label `{text}` is not a number, and {} needs real targets; choose another \
+         objective if the labels are classes",
+        Objective::LeastSquares.name()
+    )]
+    Target {
+        /// The data set.
+        name: String,
+        /// The first line with this label, counted from 1.
+        line: usize,
+        /// The label.
+        text: String,
     },
     /// No rows would remain for training, or none for the test.
     #[error(

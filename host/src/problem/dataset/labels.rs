@@ -1,6 +1,7 @@
 //! Interpretation of the labels of a data set.
 
 use super::error::DatasetError;
+use super::texts::Texts;
 use smidgen_firmware::softmax::CLASSES_MAX;
 
 /// Interpretation of labels.
@@ -19,27 +20,28 @@ pub enum Labels {
 pub(super) struct Labelling {
     /// Class or target of each row.
     pub values: Vec<f64>,
-    /// Number of classes, 0 for targets.
-    pub class_count: u8,
+    /// Labels of the classes as in the file, by their numbers; empty for targets.
+    pub classes: Vec<String>,
 }
 
 impl Labels {
     /// Interprets the labels of the data set `name`.
-    pub(super) fn read(self, name: &str, labels: Vec<f64>) -> Result<Labelling, DatasetError> {
+    pub(super) fn read(self, name: &str, labels: &Texts) -> Result<Labelling, DatasetError> {
         if self == Self::Real {
-            return Ok(Labelling { values: labels, class_count: 0 });
+            let values = labels.numbers().map_err(|(line, text)| DatasetError::Target {
+                name: name.into(),
+                line,
+                text,
+            })?;
+            return Ok(Labelling { values, classes: Vec::new() });
         }
-        let mut classes = labels.clone();
-        classes.sort_by(f64::total_cmp);
-        classes.dedup();
+        let (classes, ranks) = labels.ranked();
         let (name, count) = (name.to_owned(), classes.len());
         match (self, count) {
             (Self::Binary, 2) | (Self::Classes, 2..=CLASSES_MAX) => {}
             (Self::Binary, _) => return Err(DatasetError::Labels { name, count }),
             _ => return Err(DatasetError::Classes { name, count }),
         }
-        let class = |label: f64| classes.partition_point(|&class| class < label) as f64;
-        let values = labels.into_iter().map(class).collect();
-        Ok(Labelling { values, class_count: count as u8 })
+        Ok(Labelling { values: ranks.into_iter().map(f64::from).collect(), classes })
     }
 }

@@ -3,13 +3,14 @@
 use super::data::Dataset;
 use super::error::{DatasetError, Syntax};
 use super::labels::Labels;
+use super::preparation::Preparation;
 use super::rows::{DIMENSION_MAX, Rows};
-use crate::units::shown::shown;
+use super::texts::{Texts, excerpt, finite};
 use crate::units::text::MARK;
 
 /// Rows with their labels as in the text.
 pub(super) struct Table {
-    pub labels: Vec<f64>,
+    pub labels: Texts,
     pub rows: Rows,
 }
 
@@ -27,25 +28,28 @@ impl Dataset {
     }
 
     pub(super) fn label(name: &str, table: Table, labels: Labels) -> Result<Self, DatasetError> {
-        let labelling = labels.read(name, table.labels)?;
-        Ok(Self { name: name.into(), rows: table.rows, labelling })
+        let labelling = labels.read(name, &table.labels)?;
+        let preparation = Preparation::of(table.rows.dimension);
+        Ok(Self { name: name.into(), rows: table.rows, labelling, preparation })
     }
 }
 
 /// Parses text; `name` is only for messages.
 pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
-    let mut table = Table { labels: Vec::new(), rows: Rows::new() };
+    let mut table = Table { labels: Texts::default(), rows: Rows::new() };
     let text = text.strip_prefix(MARK).unwrap_or(text);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let (line, cut) = line.strip_suffix('\n').map_or((line, true), |line| (line, false));
-        table.parse_line(line).map_err(|(column, token_len, syntax)| DatasetError::Syntax {
-            name: name.into(),
-            line: number + 1,
-            column,
-            at_end: cut
-                && column - 1 + token_len == line.len()
-                && !matches!(syntax, Syntax::Zero | Syntax::Mark),
-            syntax,
+        table.parse_line(line, number + 1).map_err(|(column, token_len, syntax)| {
+            DatasetError::Syntax {
+                name: name.into(),
+                line: number + 1,
+                column,
+                at_end: cut
+                    && column - 1 + token_len == line.len()
+                    && !matches!(syntax, Syntax::Zero | Syntax::Mark),
+                syntax,
+            }
         })?;
     }
     if table.rows.dimension == 0 {
@@ -58,7 +62,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
 type Flaw = (usize, usize, Syntax);
 
 impl Table {
-    fn parse_line(&mut self, line: &str) -> Result<(), Flaw> {
+    fn parse_line(&mut self, line: &str, number: usize) -> Result<(), Flaw> {
         let content = line.split('#').next().unwrap_or_default();
         let mut tokens = tokens(content);
         let Some((column, token)) = tokens.next() else { return Ok(()) };
@@ -66,7 +70,8 @@ impl Table {
             let at = line.find(MARK).unwrap_or_default();
             return Err((at + 1, MARK.len_utf8(), Syntax::Mark));
         }
-        let label = finite(token).ok_or((column, token.len(), Syntax::Label(excerpt(token))))?;
+        let label = token;
+        finite(label).ok_or((column, label.len(), Syntax::Label(excerpt(label))))?;
         let mut before = 0;
         for (column, token) in tokens {
             let flaw = |syntax| (column, token.len(), syntax);
@@ -77,7 +82,7 @@ impl Table {
             before = index;
             self.rows.push((index - 1) as u16, value);
         }
-        self.labels.push(label);
+        self.labels.push(label, number);
         self.rows.end_row();
         Ok(())
     }
@@ -102,15 +107,6 @@ fn feature(token: &str) -> Result<(usize, f64), Syntax> {
         Ok(index) if (1..=DIMENSION_MAX).contains(&index) => Ok((index, value)),
         _ => Err(Syntax::Index(excerpt(index))),
     }
-}
-
-fn finite(token: &str) -> Option<f64> {
-    token.parse().ok().filter(|value: &f64| value.is_finite())
-}
-
-/// Shortens a token for a message.
-fn excerpt(token: &str) -> String {
-    shown(&token.chars().take(24).collect::<String>()).to_string()
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@
 use super::data::Dataset;
 use super::error::{DatasetError, QuadraticsError, ROWS_MAX};
 use super::labels::Labels;
+use super::preparation::Preparation;
 use super::rows::Rows;
+use super::texts::Texts;
 use crate::options::number;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -77,18 +79,21 @@ impl Quadratics {
         let constants = self.constants();
         let base = constants.iter().copied().fold(f64::INFINITY, f64::min) / 2.0;
         let mut random = ChaCha8Rng::seed_from_u64(0);
-        let (mut rows, mut targets) = (Rows::new(), vec![]);
+        let (mut rows, mut targets) = (Rows::new(), Texts::default());
         for (i, l_i) in (0..).zip(constants) {
             for k in 0..self.dimension {
                 let h = if k == i % self.dimension { l_i } else { base };
                 let feature = (h * d / 2.0).sqrt();
                 rows.push(k, feature);
                 rows.end_row();
-                targets.push(feature * random.random_range(0.0..CENTRE_MAX));
+                let target: f64 = feature * random.random_range(0.0..CENTRE_MAX);
+                // The shortest text that reads as the same number.
+                targets.push(&target.to_string(), rows.starts.len() - 1);
             }
         }
-        let labelling = labels.read(name, targets)?;
-        Ok(Dataset { name: name.into(), rows, labelling })
+        let labelling = labels.read(name, &targets)?;
+        let preparation = Preparation::of(rows.dimension);
+        Ok(Dataset { name: name.into(), rows, labelling, preparation })
     }
 
     /// Returns the L_i, those of the heavy workers first.

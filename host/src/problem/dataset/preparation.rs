@@ -1,0 +1,68 @@
+//! What turns a row of a file into the features of a model.
+
+use super::data::Row;
+use serde::{Deserialize, Serialize};
+
+/// What turns a row of a file into the features of a model, in this order: the columns are chosen, then scaled, then
+/// the constant of the intercept is appended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// Number of columns that are features.
+    pub column_count: usize,
+    /// Their names in the order of the features, by which another file is read; if empty, these are all columns in
+    /// the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// The scaling of each column (`--standardise`); if empty, values stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<Scaling>,
+    /// True if a last feature is 1 in every row (`--intercept`).
+    #[serde(default)]
+    pub intercept: bool,
+    /// Name of the column with the labels; absent if the format has a place for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Name of the column that says which worker owns a row (`--split by=COLUMN`), which is not a feature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// The scaling of a column: (value − centre) / scale.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// Subtracted from a value.
+    pub centre: f64,
+    /// Divides the difference; not 0.
+    pub scale: f64,
+}
+
+impl Scaling {
+    fn apply(self, value: f64) -> f64 {
+        (value - self.centre) / self.scale
+    }
+}
+
+impl Preparation {
+    /// Uses these columns as they are.
+    pub(super) fn of(column_count: usize) -> Self {
+        Self { column_count, ..Self::default() }
+    }
+
+    /// Returns the number of features of a prepared row.
+    pub fn dimension(&self) -> usize {
+        self.column_count + usize::from(self.intercept)
+    }
+
+    /// Returns the features of a row that has the columns of this preparation. Columns that are missing count as 0, as
+    /// in a sparse format; others are ignored.
+    pub fn features(&self, row: Row<'_>) -> Vec<f64> {
+        let mut features = vec![0.0; self.column_count];
+        let known = row.entries().filter(|(column, _)| *column < self.column_count);
+        known.for_each(|(column, value)| features[column] = value);
+        features.iter_mut().zip(&self.scaling).for_each(|(value, scaling)| {
+            *value = scaling.apply(*value);
+        });
+        features.extend(self.intercept.then_some(1.0));
+        features
+    }
+}
