@@ -81,7 +81,8 @@ impl Aggregator {
     ///
     /// # Panics
     /// If the numbers contradict each other: K is not in `1..=d`, there are no workers or more than [`WORKERS_MAX`],
-    /// the session is 0, the bits of a value are not in `2..=32`, or a real number is not finite.
+    /// the session is 0, the bits of a value are not in `2..=32`, a given initial model has another dimension or a
+    /// mantissa out of range, or a real number is not finite.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let workers = setup.shares.len();
@@ -89,6 +90,7 @@ impl Aggregator {
         assert!((1..=WORKERS_MAX).contains(&workers));
         assert!(setup.shares.iter().all(|share| (1..=setup.dimension).contains(&share.worker.k)));
         assert!(setup.session != 0 && (2..=32).contains(&setup.method.value_bits));
+        assert!(setup.initial_model.fits(setup.dimension));
         Self {
             deframers: (0..workers).map(|_| Deframer::default()).collect(),
             counters: vec![Counters::default(); workers],

@@ -11,6 +11,9 @@
 //!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
 //! ```
 //!
+//! A run that starts from a [given model](InitialModel::Given) announces its exponent and sends it before the probe, by
+//! the messages of a restoration: … Curvature? ─ Announce ─ Restore Model ─ Probe ─ ….
+//!
 //! # Dependencies between modules
 //!
 //! A module imports only modules below it or to its right.
@@ -70,7 +73,7 @@ pub use model::value;
 pub use peer::WorkerStatistics;
 pub use scaling::grids;
 pub use sealing::{Salts, Sealing};
-pub use setup::{Setup, Share, WORKERS_MAX};
+pub use setup::{InitialModel, Setup, Share, WORKERS_MAX};
 pub use snapshot::{ForeignSnapshot, Snapshot};
 pub use standing::retry_delay;
 pub use stopwatch::Elapsed;

@@ -71,7 +71,7 @@ impl Machine {
         let weights = setup.shares.iter().map(|share| ratio(share.worker.weight)).collect();
         let (downlink, budget) = (setup.method.downlink, setup.method.downlink_budget);
         let mut model = Model::new(d, weights, setup.method.gamma, rule, downlink, budget);
-        model.seed(setup.start_seed);
+        model.begin(&setup.initial_model);
         let mut machine = Self {
             // Constants are asked for only where γ depends on them.
             phase: match setup.method.theory {

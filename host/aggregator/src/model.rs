@@ -7,11 +7,11 @@ use crate::chunk::{Chunk, chunks};
 use crate::compressor::{DownlinkBudget, compress};
 use crate::mirror::Mirror;
 use crate::scaling::{self, Magnitudes};
+use crate::setup::InitialModel;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
-use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Ratio};
 
@@ -166,9 +166,9 @@ impl Model {
         self.sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum()
     }
 
-    /// Starts at the x⁰ of a seed.
-    pub(crate) fn seed(&mut self, seed: u32) {
-        self.exponents.x = start::fill(&mut self.x, seed);
+    /// Starts at x⁰.
+    pub(crate) fn begin(&mut self, initial_model: &InitialModel) {
+        self.exponents.x = initial_model.fill(&mut self.x);
         self.w.copy_from_slice(&self.x);
     }
 

@@ -83,6 +83,8 @@ pub(crate) struct Peer {
     pub l_i: Option<Ratio>,
     /// Result of its last probe: largest gradient mantissa, loss mantissa.
     pub range: Option<(u32, i32)>,
+    /// It was sent the given initial model since it was configured.
+    pub has_initial_model: bool,
     /// The round whose state it has; `None` once it is configured again.
     pub at_round: Option<u32>,
     /// The last closed round was closed without it.

@@ -9,7 +9,9 @@ use smidgen_protocol::frame::checksum;
 use smidgen_protocol::message::{Configure, Regulariser, Ticket};
 use smidgen_protocol::method::{self, Participation};
 use smidgen_protocol::sparse::Decoder;
+use smidgen_protocol::start;
 use smidgen_protocol::step::Rule;
+use smidgen_protocol::vector::{Exponent, MANTISSA_MAX};
 use std::time::Duration;
 
 /// The largest number of workers: a sum of that many estimators has 47 bits, for which everything has room.
@@ -26,8 +28,8 @@ pub struct Setup {
     pub regulariser: Regulariser,
     /// Weight λ of the regulariser.
     pub lambda: f64,
-    /// Seed of x⁰: 0 for x⁰ = 0, another one for a [random model](smidgen_protocol::start).
-    pub start_seed: u32,
+    /// x⁰.
+    pub initial_model: InitialModel,
     /// Dimension d.
     pub dimension: u32,
     /// Rules of the workers and the server.
@@ -40,6 +42,63 @@ pub struct Setup {
     pub round_timeout: Option<Duration>,
     /// Key and salts, where links are sealed.
     pub seal: Option<Sealing>,
+}
+
+/// The initial model x⁰.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitialModel {
+    /// Host and workers derive it from a seed: 0 for x⁰ = 0, another one for a [random model](smidgen_protocol::start).
+    Seed(u32),
+    /// A given model, which is sent to every worker before the first probe.
+    Given {
+        /// Mantissas, d of them, each at most [`MANTISSA_MAX`] in magnitude.
+        mantissas: Vec<i32>,
+        /// Their exponent.
+        exponent: Exponent,
+    },
+}
+
+impl InitialModel {
+    /// Fills `x` with x⁰ and returns its exponent.
+    ///
+    /// # Panics
+    /// If a given model has another dimension.
+    pub fn fill(&self, x: &mut [i32]) -> Exponent {
+        match self {
+            Self::Seed(seed) => start::fill(x, *seed),
+            Self::Given { mantissas, exponent } => {
+                x.copy_from_slice(mantissas);
+                *exponent
+            }
+        }
+    }
+
+    /// The seed in a configuration. Workers start at 0 if a model follows: rescaling that cannot saturate.
+    const fn seed(&self) -> u32 {
+        match *self {
+            Self::Seed(seed) => seed,
+            Self::Given { .. } => 0,
+        }
+    }
+
+    /// It is sent to workers.
+    pub(super) const fn is_given(&self) -> bool {
+        match self {
+            Self::Seed(_) => false,
+            Self::Given { .. } => true,
+        }
+    }
+
+    /// It is one for `dimension` coordinates.
+    pub(super) fn fits(&self, dimension: u32) -> bool {
+        match self {
+            Self::Seed(_) => true,
+            Self::Given { mantissas, .. } => {
+                mantissas.len() == dimension as usize
+                    && mantissas.iter().all(|mantissa| *mantissa >= -MANTISSA_MAX)
+            }
+        }
+    }
 }
 
 /// A worker's share of the problem.
@@ -79,7 +138,7 @@ impl Setup {
             objective: self.objective,
             regulariser: self.regulariser,
             lambda: ratio(self.lambda),
-            start_seed: self.start_seed,
+            start_seed: self.initial_model.seed(),
             data_len: data.len() as u32,
             data_checksum: checksum(data),
         }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod hostile;
+mod initial;
 mod methods;
 mod rescaling;
 mod routes;
@@ -16,7 +17,7 @@ use crate::failure::{Failure, Reason};
 use crate::method_spec::{MethodSpec, Theory, WorkerSpec};
 use crate::model::value;
 use crate::peer::Peer;
-use crate::setup::{Setup, Share, address};
+use crate::setup::{InitialModel, Setup, Share, address};
 use crate::stage::Stage;
 use bench::{Bench, Damage, Fault, PASS, Request, setup, with_k, with_method};
 use smidgen_protocol::counters::Reject;
@@ -125,7 +126,7 @@ const ROUNDS: u32 = 4;
 fn large(downlink: Downlink) -> Setup {
     let budget = DownlinkBudget { k: 300, value_bits: 16 };
     let downlink_budget = (downlink == Downlink::Model).then_some(budget);
-    let setup = Setup { start_seed: 1, ..setup(700, 2) };
+    let setup = Setup { initial_model: InitialModel::Seed(1), ..setup(700, 2) };
     with_method(setup, |method| MethodSpec { downlink, downlink_budget, ..method })
 }
 

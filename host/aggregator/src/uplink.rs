@@ -276,7 +276,7 @@ impl Machine {
         match stage {
             Stage::Configure => {
                 let peer = &mut self.peers[worker];
-                peer.at_round = None;
+                (peer.at_round, peer.has_initial_model) = (None, false);
                 peer.opened = peer.exchange.ticket();
                 self.loaded(worker, value, value)
             }
@@ -285,7 +285,7 @@ impl Machine {
             Stage::Restore { part, furthest, .. } if value < self.setup.dimension => {
                 Stage::Restore { part, from: value, furthest: furthest.max(value) }
             }
-            Stage::Restore { part, .. } => self.restored(part),
+            Stage::Restore { part, .. } => self.restored(worker, part),
             Stage::Part(index) => self.part(index + 1),
             Stage::Greet
             | Stage::Curvature
@@ -307,18 +307,27 @@ impl Machine {
         }
         match self.phase {
             Phase::Measuring => Stage::Curvature,
-            Phase::Probing(_) => Stage::Probe,
+            Phase::Probing(_) => self.before_probe(),
             Phase::Open(_) | Phase::Closed(_) | Phase::Finishing | Phase::Finished => {
                 Stage::Announce
             }
         }
     }
 
+    /// The stage in which a configured worker is asked for its first probe, or on the way to it: a given model is
+    /// probed, and before it is sent its exponent is announced, so that later ones rescale it.
+    fn before_probe(&self) -> Stage {
+        if self.setup.initial_model.is_given() { Stage::Announce } else { Stage::Probe }
+    }
+
     /// The stage after a worker confirmed the exponents.
     fn announced(&self, worker: usize) -> Stage {
-        if self.peers[worker].at_round.is_some() {
+        let peer = &self.peers[worker];
+        if peer.at_round.is_some() {
             self.part(0)
-        } else if self.phase == Phase::Open(0) {
+        } else if self.phase == Phase::Open(0)
+            && (peer.has_initial_model || !self.setup.initial_model.is_given())
+        {
             // Nothing has happened yet that the worker could lack.
             Stage::Begin
         } else {
@@ -327,7 +336,16 @@ impl Machine {
     }
 
     /// The stage after a worker confirmed a restored vector.
-    fn restored(&self, part: Part) -> Stage {
+    fn restored(&mut self, worker: usize, part: Part) -> Stage {
+        let is_initial = match self.phase {
+            Phase::Measuring | Phase::Probing(_) | Phase::Open(0) => true,
+            Phase::Open(_) | Phase::Closed(_) | Phase::Finishing | Phase::Finished => false,
+        };
+        if is_initial {
+            // All other vectors of a configured worker are 0, as they should be.
+            self.peers[worker].has_initial_model = true;
+            return if self.phase == Phase::Open(0) { Stage::Begin } else { Stage::Probe };
+        }
         match (part, self.setup.method.downlink) {
             (Part::Model, _) => Stage::restore(Part::Estimator),
             (Part::Estimator, Downlink::Sparse) => Stage::restore(Part::Sum),
@@ -355,7 +373,7 @@ impl Machine {
         self.setup.method.gamma = gamma;
         self.model.set_gamma(gamma, self.setup.rule());
         self.phase = Phase::Probing(self.model.exponents());
-        self.ask_idle(Stage::Probe);
+        self.ask_idle(self.before_probe());
     }
 
     /// Enters a stage with every idle worker. One that was restarted meanwhile is still loading and gets there by

@@ -9,8 +9,7 @@ use crate::problem::dataset::Dataset;
 use crate::problem::objective::{Objective, Targets};
 use crate::problem::specification::{Specification, Worker};
 use crate::units::quantity::number;
-use smidgen_aggregator::{grids, value};
-use smidgen_protocol::start;
+use smidgen_aggregator::{InitialModel, grids, value};
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
@@ -90,9 +89,14 @@ struct Start {
 }
 
 impl Start {
-    fn new(objective: &Objective, workers: &[Worker], dimension: usize, start_seed: u32) -> Self {
+    fn new(
+        objective: &Objective,
+        workers: &[Worker],
+        dimension: usize,
+        initial_model: &InitialModel,
+    ) -> Self {
         let mut mantissas = vec![0; dimension];
-        let exponent = start::fill(&mut mantissas, start_seed);
+        let exponent = initial_model.fill(&mut mantissas);
         let x: Vec<f64> = mantissas.iter().map(|&m| value(f64::from(m), exponent)).collect();
         let mut gradient = vec![0.0; dimension];
         let mut start = Self { loss: 0.0, gradient: 0.0 };
@@ -115,10 +119,11 @@ pub fn check(
     dataset: &Dataset,
     objective: &Objective,
     specification: &Specification,
+    initial_model: &InitialModel,
 ) -> Result<(), RangeError> {
     let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
-    let seed = options.objective.start_seed(options.seed);
-    let Start { loss, gradient } = Start::new(objective, &specification.workers, dimension, seed);
+    let workers = &specification.workers;
+    let Start { loss, gradient } = Start::new(objective, workers, dimension, initial_model);
     let (gamma, moved) = (specification.method.gamma, specification.method.gamma * gradient);
     let (losses, gradients) = (grids::losses(), grids::gradients());
     let models = models(options.objective, dataset);

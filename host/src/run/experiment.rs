@@ -12,7 +12,7 @@ use crate::problem::range;
 use crate::problem::specification::{Longest, Problem, Specification, Worker};
 use crate::problem::theory::{Constants, Smoothness};
 use crate::record::checkpoint;
-use smidgen_aggregator::Setup;
+use smidgen_aggregator::{InitialModel, Setup};
 
 /// A problem with its data, distributed to workers, and its method.
 #[derive(Debug)]
@@ -66,17 +66,25 @@ impl Experiment {
         check_crowd(count, &format!("--method {method}"), "use fewer workers, or ef21-w")?;
         setup::check_finite(&dataset, constants.known(), longest, &specification)?;
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
-        range::check(options, &dataset, &objective, &specification)?;
+        let initial_model = InitialModel::Seed(options.objective.start_seed(options.seed));
+        range::check(options, &dataset, &objective, &specification, &initial_model)?;
         let quantised = setup::quantised(&dataset, &shares);
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
-        let Specification { method: method_spec, workers, .. } = specification;
+        let Specification { method: method_spec, workers, .. } = &specification;
         let is_watchable =
-            constants.known().is_some() && setup::is_watchable(options, &method_spec, &workers);
+            constants.known().is_some() && setup::is_watchable(options, method_spec, workers);
         if options.check_theory && !is_watchable {
             return Err(ExperimentError::NoTheorem);
         }
-        let setup =
-            setup::setup(options, method_spec, &workers, &quantised, dimension, boards, session)?;
+        let setup = setup::setup(
+            options,
+            &specification,
+            initial_model,
+            &quantised,
+            dimension,
+            boards,
+            session,
+        )?;
         if let Some(boards) = boards.filter(|&boards| boards != count) {
             return Err(ExperimentError::Clones { method, workers: count, boards });
         }
@@ -86,7 +94,7 @@ impl Experiment {
             test,
             penalty,
             shares,
-            workers,
+            workers: specification.workers,
             smoothness,
             setup,
             longest,

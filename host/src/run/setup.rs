@@ -9,7 +9,7 @@ use crate::problem::dataset::quantise::{Held, Quantised, held, quantise};
 use crate::problem::specification::{Longest, Specification, Worker};
 use crate::problem::theory::Smoothness;
 use crate::units::serial_line::byte_time;
-use smidgen_aggregator::{MethodSpec, Setup, Share, StepRule};
+use smidgen_aggregator::{InitialModel, MethodSpec, Setup, Share, StepRule};
 use smidgen_protocol::shard::Width;
 
 /// Width of the integers in columns whose values are not multiples of a unit.
@@ -31,8 +31,8 @@ pub(super) fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iter
 /// If the key cannot be read.
 pub(super) fn setup(
     options: &Options,
-    method: MethodSpec,
-    workers: &[Worker],
+    specification: &Specification,
+    initial_model: InitialModel,
     quantised: &[Quantised],
     dimension: usize,
     boards: Option<usize>,
@@ -47,10 +47,10 @@ pub(super) fn setup(
         objective: options.objective.name(),
         regulariser: options.regulariser.into(),
         lambda: options.lambda,
-        start_seed: options.objective.start_seed(options.seed),
+        initial_model,
         dimension: dimension as u32,
-        method,
-        shares: workers.iter().map(share).collect(),
+        method: specification.method.clone(),
+        shares: specification.workers.iter().map(share).collect(),
         byte_time: byte_time(options.baud),
         round_timeout: options.absent.round_timeout(),
         seal: match (&options.key, boards) {

@@ -3,7 +3,8 @@
 use crate::frames::{answers, frame, framed, unchecked_payload};
 use arbitrary::{Result, Unstructured};
 use smidgen_aggregator::{
-    Aggregator, Event, MethodSpec, Reason, Setup, Share, Snapshot, StepRule, WorkerSpec,
+    Aggregator, Event, InitialModel, MethodSpec, Reason, Setup, Share, Snapshot, StepRule,
+    WorkerSpec,
 };
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
@@ -279,7 +280,10 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
         objective: "least-squares",
         regulariser: Regulariser::L2,
         lambda: 0.01,
-        start_seed: u.int_in_range(0..=1)?,
+        initial_model: match u.int_in_range(0..=2)? {
+            2 => InitialModel::Given { mantissas: vec![1 << 20; DIMENSION as usize], exponent: 20 },
+            seed => InitialModel::Seed(seed),
+        },
         dimension: DIMENSION,
         method: MethodSpec {
             batch,

@@ -64,7 +64,7 @@ pub(super) fn setup(dimension: u32, workers: usize) -> Setup {
         session: 0x5e55,
         objective: Slope::NAME,
         regulariser: Regulariser::Nonconvex,
-        start_seed: 0,
+        initial_model: InitialModel::Seed(0),
         lambda: 0.0,
         dimension,
         method: MethodSpec { value_bits: 16, ..MethodSpec::gradient_descent(0.9) },
