@@ -414,6 +414,3 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
 fn bytes(words: usize) -> u32 {
     u32::try_from(words as u64 * 8).unwrap_or(u32::MAX)
 }
-
-#[cfg(test)]
-mod tests;

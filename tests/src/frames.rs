@@ -54,9 +54,14 @@ pub fn answers(
     received: &[u8],
 ) -> Vec<Vec<u8>> {
     worker.receive(received);
-    if let Some(request) = worker.gradient_request() {
-        let loss = objectives.evaluate_named(request);
-        worker.gradient_ready(loss);
-    }
+    compute(worker, objectives);
     transmitted(worker)
+}
+
+/// Computes the gradient that a worker requests. Returns whether it requested one.
+pub fn compute(worker: &mut Worker<Vec<u64>>, objectives: &mut impl ObjectiveSet) -> bool {
+    let Some(request) = worker.gradient_request() else { return false };
+    let loss = objectives.evaluate_named(request);
+    worker.gradient_ready(loss);
+    true
 }

@@ -1,13 +1,8 @@
 //! The shared parts of the end-to-end tests. Start with [`conformance`].
 //!
-//! Four harnesses play host against worker, each for another view:
-//!
-//! ```text
-//! host/aggregator/src/tests/bench.rs     a real aggregator and real workers; sees stages and queues inside
-//! firmware/src/worker/tests/host.rs      a scripted host, which builds with the firmware alone
-//! tests/src/fuzz/worker.rs               a worker whose host is drawn from bytes
-//! tests/src/fuzz/aggregator.rs           an aggregator with an honest worker, and one drawn from bytes
-//! ```
+//! A [scripted host](host) leads a real worker; `fuzz/worker.rs` draws its messages from bytes. Two harnesses lead a
+//! real aggregator: `host/aggregator/src/tests/bench.rs` sees stages and queues inside, `fuzz/aggregator.rs` draws the
+//! answers of a dishonest worker from bytes.
 
 pub mod call_graph;
 pub mod classifier;
@@ -17,6 +12,7 @@ pub mod faulty;
 pub mod flash;
 pub mod frames;
 pub mod fuzz;
+pub mod host;
 pub mod oracle;
 pub mod pty;
 pub mod reference;

@@ -2,7 +2,8 @@
 
 use super::shards;
 use crate::flash::{DATA_PAGES, Flash, PAGES};
-use crate::frames::{self, frame, framed, transmitted};
+use crate::frames::{self, framed, transmitted};
+use crate::host::{Host, Stage, emit};
 use arbitrary::{Result, Unstructured};
 use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::ObjectiveSet;
@@ -12,10 +13,11 @@ use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA, Up, VERSION,
+    BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA, Ticket, Up,
+    VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
-use smidgen_protocol::sparse::{self, Decoder, Encoder, Packing};
+use smidgen_protocol::sparse::{self, Encoder, Packing};
 
 /// Words of memory: enough for small problems, too little for some.
 const MEMORY_LEN: usize = 2048;
@@ -38,32 +40,14 @@ pub fn worker(input: &[u8]) {
     }
 }
 
-/// Progress of the scripted host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Configure,
-    Load,
-    Announce,
-    Begin,
-    Round,
-}
-
 struct Bench {
-    worker: Worker<Vec<u64>>,
+    host: Host<Objectives>,
     /// The journal, which survives restarts.
     journal: FlashJournal<Flash>,
-    /// Bytes since the worker was started.
-    sent: u64,
-    configure: Configure<'static>,
-    data: Vec<u8>,
-    held: usize,
-    stage: Stage,
-    ticket: u16,
-    /// The round of the worker, if it is in one.
-    round: u32,
-    /// The latest configuration that the worker accepted, and the one that it has acknowledged.
-    asked: Option<Configure<'static>>,
-    session: Option<Configure<'static>>,
+    /// Ticket of the latest configuration that the worker accepted, until it has acknowledged it.
+    asked: Option<Ticket>,
+    /// The worker has acknowledged its configuration.
+    is_open: bool,
     last: Vec<u8>,
 }
 
@@ -71,20 +55,8 @@ impl Bench {
     fn new(u: &mut Unstructured) -> Result<Self> {
         let (configure, data) = configuration(u)?;
         let (worker, journal) = start(Flash::new(PAGES));
-        Ok(Self {
-            worker,
-            journal,
-            sent: 0,
-            configure,
-            data,
-            held: 0,
-            stage: Stage::Configure,
-            ticket: 0,
-            round: 0,
-            asked: None,
-            session: None,
-            last: vec![],
-        })
+        let host = Host::of(worker, Objectives, configure, data);
+        Ok(Self { host, journal, asked: None, is_open: false, last: vec![] })
     }
 
     /// Draws one event.
@@ -99,7 +71,7 @@ impl Bench {
                 let (context, payload) = (self.context(u)?, payload(u)?);
                 if self.send(u, framed(&context, payload))? {
                     // The message is unknown, so its effects are not tracked.
-                    (self.asked, self.session) = (None, None);
+                    (self.asked, self.is_open) = (None, false);
                 }
             }
             2..=4 => {
@@ -116,15 +88,15 @@ impl Bench {
             }
             6 => self.deliver(u, &self.last.clone()).map(drop)?,
             7 if u.ratio(1, 4)? => {
-                (self.worker, self.journal) = start(self.journal.flash().clone());
-                self.sent = 0;
-                (self.asked, self.session) = (None, None);
-                (self.stage, self.held) = (Stage::Configure, 0);
+                let (worker, journal) = start(self.journal.flash().clone());
+                self.host.restart(worker);
+                self.journal = journal;
+                (self.asked, self.is_open) = (None, false);
                 if u.arbitrary()? {
-                    (self.configure, self.data) = configuration(u)?;
+                    (self.host.configure, self.host.data) = configuration(u)?;
                 }
             }
-            7 => self.worker.count_overrun(),
+            7 => self.host.worker.count_overrun(),
             8..=10 => self.serve(),
             _ => self.go_on(u)?,
         }
@@ -133,19 +105,16 @@ impl Bench {
 
     /// Sends the next message of a correct host.
     fn go_on(&mut self, u: &mut Unstructured) -> Result<()> {
-        let ticket = self.ticket.wrapping_add(1);
-        let (message, body) = match self.stage {
-            Stage::Configure => (Down::Configure(Configure { ticket, ..self.configure }), vec![]),
-            Stage::Load => {
-                let chunk = self.data[self.held..].iter().copied().take(200).collect();
-                (Down::Data { ticket, offset: self.held as u32 }, chunk)
+        let ticket = self.host.ticket.wrapping_add(1);
+        if self.host.stage == Stage::Announce {
+            (self.host.exponents, self.host.gamma_n) = (exponents(u)?, shards::ratio(u)?);
+        }
+        let (message, body) = match self.host.setup_message(ticket) {
+            Some(of_setup) => of_setup,
+            None if self.host.stage == Stage::Begin => {
+                (Down::Begin { ticket, round: u.int_in_range(0..=1)? }, vec![])
             }
-            Stage::Announce => {
-                let (exponents, gamma_n) = (exponents(u)?, shards::ratio(u)?);
-                (Down::Announce { ticket, exponents, gamma_n }, vec![])
-            }
-            Stage::Begin => (Down::Begin { ticket, round: u.int_in_range(0..=1)? }, vec![]),
-            Stage::Round => (Down::Round { from: 0 }, self.described(u)?),
+            None => (Down::Round { from: 0 }, self.described(u)?),
         };
         self.say(u, &message, &body)?;
         self.serve();
@@ -154,13 +123,14 @@ impl Bench {
 
     /// A message of any kind, mostly a plausible one.
     fn message(&self, u: &mut Unstructured) -> Result<Down<'static>> {
-        let ticket = self.ticket.wrapping_add(match u.int_in_range(0..=3)? {
+        let ticket = self.host.ticket.wrapping_add(match u.int_in_range(0..=3)? {
             0 => 0,
             1 => u.arbitrary()?,
             _ => 1,
         });
-        let index =
-            |u: &mut Unstructured| u.int_in_range(0..=self.configure.dimension.saturating_add(1));
+        let index = |u: &mut Unstructured| {
+            u.int_in_range(0..=self.host.configure.dimension.saturating_add(1))
+        };
         let parts = [
             Part::Model,
             Part::Estimator,
@@ -171,8 +141,8 @@ impl Bench {
         ];
         Ok(match u.int_in_range(0..=10)? {
             0 => Down::Hello { version: VERSION, schema: SCHEMA, echo: ticket },
-            1 => Down::Configure(Configure { ticket, ..self.configure }),
-            2 => Down::Data { ticket, offset: u.int_in_range(0..=self.data.len() as u32)? },
+            1 => Down::Configure(Configure { ticket, ..self.host.configure }),
+            2 => Down::Data { ticket, offset: u.int_in_range(0..=self.host.data.len() as u32)? },
             3 => Down::Probe { ticket, exponents: exponents(u)? },
             4 => Down::Announce { ticket, exponents: exponents(u)?, gamma_n: shards::ratio(u)? },
             5 => Down::Part { ticket, part: *u.choose(&parts)?, from: index(u)?, until: index(u)? },
@@ -191,7 +161,7 @@ impl Bench {
     /// A described body for some coordinates of the model.
     fn described(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
         let mut body = [0; BODY_LEN_MAX];
-        let dimension = self.configure.dimension;
+        let dimension = self.host.configure.dimension;
         let packing = Packing::new(dimension, u.int_in_range(0..=dimension)?, 48);
         let shift = if u.ratio(1, 4)? { u.int_in_range(0..=sparse::SHIFT_MAX)? } else { 0 };
         let mut encoder = Encoder::described(&mut body, packing, shift, 0);
@@ -211,7 +181,7 @@ impl Bench {
         Ok(match u.int_in_range(0..=3)? {
             0 => Context::SETUP,
             1 => Context::downlink(SESSION),
-            2 => Context { round: self.round.wrapping_add(1), ..Context::downlink(SESSION) },
+            2 => Context { round: self.host.round.wrapping_add(1), ..Context::downlink(SESSION) },
             _ => Context {
                 session: u.arbitrary()?,
                 round: u.arbitrary()?,
@@ -222,43 +192,16 @@ impl Bench {
 
     /// Sends a message in its context, and notes whether the worker accepted it.
     fn say(&mut self, u: &mut Unstructured, message: &Down<'static>, body: &[u8]) -> Result<()> {
-        let round = match message {
-            Down::Round { .. } | Down::Paced { .. } => self.round.wrapping_add(1),
-            Down::More { .. } => self.round,
-            _ => 0,
-        };
         let address = if u.ratio(1, 16)? { u.arbitrary()? } else { ADDRESS };
-        let (address, context) = match message.is_setup() {
-            true => (BROADCAST, Context::SETUP),
-            false => (address, Context { round, ..Context::downlink(SESSION) }),
-        };
-        let wire = frame(|out| message.emit(address, body, &context, out));
-        if self.send(u, wire)? {
-            self.taken(message, body);
+        let address = if message.is_setup() { BROADCAST } else { address };
+        if self.send(u, emit(*message, address, body, self.host.context(message)))? {
+            self.host.note(message, body);
+            if let Down::Configure(configure) = message {
+                (self.asked, self.is_open) = (Some(configure.ticket), false);
+                self.host.round = 0;
+            }
         }
         Ok(())
-    }
-
-    /// Notes the effects of a message that the worker accepted.
-    fn taken(&mut self, message: &Down<'static>, body: &[u8]) {
-        self.ticket = message.ticket().unwrap_or(self.ticket);
-        match *message {
-            Down::Configure(configure) => {
-                (self.asked, self.session) = (Some(configure), None);
-                (self.held, self.round) = (0, 0);
-                self.stage = if self.data.is_empty() { Stage::Announce } else { Stage::Load };
-            }
-            Down::Data { offset, .. } if offset as usize == self.held => {
-                self.held += body.len();
-                if self.held >= self.data.len() {
-                    (self.held, self.stage) = (0, Stage::Announce);
-                }
-            }
-            Down::Announce { .. } => self.stage = Stage::Begin,
-            Down::Begin { round, .. } => (self.round, self.stage) = (round, Stage::Round),
-            Down::Round { .. } | Down::Paced { .. } => self.round = self.round.wrapping_add(1),
-            _ => {}
-        }
     }
 
     /// Sends a frame. Returns whether the worker accepted it.
@@ -269,97 +212,53 @@ impl Bench {
 
     /// Sends bytes in pieces. Returns whether a frame was accepted.
     fn deliver(&mut self, u: &mut Unstructured, bytes: &[u8]) -> Result<bool> {
-        let before = (self.worker.counters().accepted, self.state());
         let piece = if u.ratio(1, 8)? { u.int_in_range(1..=64)? } else { FRAME_LEN_MAX };
-        bytes.chunks(piece).for_each(|piece| self.worker.receive(piece));
-        self.sent += bytes.len() as u64;
-        let explained = self.worker.counters().bytes() + self.worker.pending() as u64;
-        assert_eq!(explained, self.sent, "every byte is counted");
-        let taken = self.worker.counters().accepted != before.0;
-        assert!(taken || self.state() == before.1, "a rejected frame changes nothing");
-        Ok(taken)
-    }
-
-    fn state(&self) -> Option<(Vec<i32>, Vec<i32>)> {
-        self.worker.state().map(|(x, g_i)| (x.to_vec(), g_i.to_vec()))
+        Ok(self.host.send_in_pieces(bytes, piece))
     }
 
     /// Runs the main loop of a board once, and checks the answers.
     fn serve(&mut self) {
         let mut spoken = self.spoken();
-        let before = self.state();
-        sync_journal(&mut self.worker, &mut self.journal);
-        assert_eq!(self.state(), before, "a journal does not change what the host knows");
-        let request = self.worker.gradient_request();
-        let loss = request.map(|request| Objectives.evaluate_named(request));
-        if let Some(loss) = loss {
+        let before = self.host.state();
+        sync_journal(&mut self.host.worker, &mut self.journal);
+        assert_eq!(self.host.state(), before, "a journal does not change what the host knows");
+        let computed = frames::compute(&mut self.host.worker, &mut self.host.objectives);
+        if computed {
             assert!(!spoken.iter().any(|wire| self.is_update(wire)), "it is not yet computed");
-            self.worker.gradient_ready(loss);
         }
-        sync_journal(&mut self.worker, &mut self.journal);
+        sync_journal(&mut self.host.worker, &mut self.journal);
         spoken.extend(self.spoken());
-        if let Some(configure) = self.asked
-            && spoken.iter().any(|wire| acknowledges(wire, &configure))
-        {
-            self.session = self.asked.take();
+        if spoken.iter().any(|wire| self.acknowledges(wire)) {
+            (self.asked, self.is_open) = (None, true);
         }
-        if let (Some(_), Some((_, g_i)), Some(configure)) = (loss, before, self.session) {
-            self.follow(&configure, g_i, spoken);
+        if let (true, true, Some((_, g_i)), Some(first)) =
+            (computed, self.is_open, before, spoken.pop())
+        {
+            self.host.mirror = g_i;
+            self.host.take_update(first);
         }
     }
 
     /// Returns whether a frame is an update of the open round.
     fn is_update(&self, wire: &[u8]) -> bool {
-        let session = self.session.unwrap_or(self.configure);
-        let context = Context { worker: session.worker, ..Context::downlink(session.session) };
-        frames::payload(wire, &Context { round: self.round, ..context })
+        let context = Context { round: self.host.round, ..self.host.worker_context() };
+        frames::payload(wire, &context)
             .is_some_and(|payload| Up::parse(&payload).is_ok_and(|(up, _)| up.is_of_round()))
+    }
+
+    /// Returns whether a frame acknowledges the latest configuration.
+    fn acknowledges(&self, wire: &[u8]) -> bool {
+        let Some(ticket) = self.asked else { return false };
+        let payload = frames::payload(wire, &self.host.worker_context());
+        let ack = Up::Ack { ticket, value: 0 };
+        payload.is_some_and(|payload| Up::parse(&payload) == Ok((ack, &[])))
     }
 
     /// The frames that the worker sends: at most one answer outside the session and one inside.
     fn spoken(&mut self) -> Vec<Vec<u8>> {
-        let spoken = transmitted(&mut self.worker);
+        let spoken = transmitted(&mut self.host.worker);
         assert!(spoken.len() <= 2, "a worker sends nothing but answers");
         spoken
-    }
-
-    /// Applies all parts of an update to the mirror, and compares.
-    fn follow(&mut self, configure: &Configure, mut mirror: Vec<i32>, mut spoken: Vec<Vec<u8>>) {
-        let Configure { dimension, init, session, worker, .. } = *configure;
-        let budget = init.budget(self.round, dimension, configure.budget());
-        let context = Context { round: self.round, worker, ..Context::downlink(session) };
-        let (mut from, mut entries) = (0, vec![]);
-        while let Some(wire) = spoken.pop() {
-            let Some(payload) = frames::payload(&wire, &Context { from, ..context }) else {
-                return;
-            };
-            let Ok((message, body)) = Up::parse(&payload) else { return };
-            if !message.is_of_round() {
-                return;
-            }
-            let decoder = Decoder::new(body, budget.packing(dimension), from).expect("a good body");
-            decoder.check(dimension).expect("a good body");
-            let shift = decoder.shift();
-            entries.extend(decoder.entries().map(|(j, m)| (j, budget.compressor.expand(m))));
-            if message != Up::UpdatePart {
-                if matches!(message, Up::Anew { .. }) {
-                    mirror.fill(0);
-                }
-                // Such an update holds all coordinates, whatever K is.
-                let all = budget.compressor.sends_all_coordinates();
-                let k = if all { dimension } else { budget.k };
-                assert!(entries.len() <= k as usize, "an update holds no more than it may");
-                sparse::apply(&mut mirror, entries.into_iter(), shift, &mut 0, |_, _, _| {});
-                assert_eq!(self.state().map(|(_, g_i)| g_i), Some(mirror), "mirror equals worker");
-                return;
-            }
-            from = entries.last().map_or(from, |(j, _)| j + 1);
-            let context = Context { worker: 0, ..context };
-            let more = frame(|out| Down::More { from }.emit(worker, &[], &context, out));
-            self.sent += more.len() as u64;
-            self.worker.receive(&more);
-            spoken = self.spoken();
-        }
     }
 }
 
@@ -368,14 +267,6 @@ fn start(flash: Flash) -> (Worker<Vec<u64>>, FlashJournal<Flash>) {
     let journal = FlashJournal::open(flash, DATA_PAGES, &mut memory);
     let board = Board { name: "fuzzed", identity: IDENTITY };
     (Worker::new::<Objectives>(board, memory), journal)
-}
-
-/// Returns whether a frame acknowledges this configuration.
-fn acknowledges(wire: &[u8], configure: &Configure) -> bool {
-    let context = Context { worker: configure.worker, ..Context::downlink(configure.session) };
-    let payload = frames::payload(wire, &context);
-    let ack = Up::Ack { ticket: configure.ticket, value: 0 };
-    payload.is_some_and(|payload| Up::parse(&payload) == Ok((ack, &[])))
 }
 
 /// Any bytes, at most as many as a payload has.

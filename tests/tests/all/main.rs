@@ -25,3 +25,4 @@ mod theory;
 mod threads;
 mod torture;
 mod weights;
+mod worker;
