@@ -137,7 +137,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The names of files on the map, from a heading on.
 fn names_on_map(map: &str, heading: &str) -> Vec<PathBuf> {
     let part = map.split_once(heading).expect("the map has this heading").1;
-    let is_file = |name: &&str| [".rs", ".md", ".x"].iter().any(|end| name.ends_with(end));
+    let is_file = |name: &&str| [".rs", ".css", ".md", ".x"].iter().any(|end| name.ends_with(end));
     // By paragraphs, since a block of code has an odd number of backticks.
     let quoted = part.split("\n\n").flat_map(|text| text.split('`').skip(1).step_by(2));
     quoted.filter(is_file).map(PathBuf::from).collect()
@@ -168,7 +168,8 @@ fn map_names_every_source_file() {
         let path = path.strip_prefix(top()).expect("a file below the top");
         path.iter().any(|part| part == "tests" || part == "tests.rs")
     };
-    found.retain(|path| path.extension().is_some_and(|end| end == "rs") && !is_of_tests(path));
+    let is_source = |path: &Path| path.extension().is_some_and(|end| end == "rs" || end == "css");
+    found.retain(|path| is_source(path) && !is_of_tests(path));
     assert!(found.len() > 200, "{} files were found", found.len());
     let map = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("the map is there");
     let names = names_on_map(&map, "## Code map");
