@@ -51,6 +51,16 @@ pub enum Bias {
     One,
 }
 
+impl Bias {
+    /// The value of the additional feature.
+    const fn feature(self) -> Option<i64> {
+        match self {
+            Self::None => None,
+            Self::One => Some(1),
+        }
+    }
+}
+
 /// An upper bound of λ_max(Σ_j a_j a_jᵀ) / n over the n rows of a shard.
 ///
 /// `None` if the data are not a shard, or the working memory is shorter than a row with its bias.
@@ -79,7 +89,7 @@ impl Matrix<'_> {
 
     /// Number of columns, including that of the bias.
     fn width(&self) -> usize {
-        self.features() + usize::from(self.bias == Bias::One)
+        self.features() + usize::from(self.bias.feature().is_some())
     }
 
     /// s_k²
@@ -113,8 +123,8 @@ impl Matrix<'_> {
             let entries =
                 (0..len).map(move |k| (column(shard, first + k, k), value(shard, first + k)));
             first += len;
-            let one = (bias == Bias::One).then_some((shard.header.dimension as usize, 1));
-            entries.chain(one)
+            let feature = bias.feature().map(|feature| (shard.header.dimension as usize, feature));
+            entries.chain(feature)
         })
     }
 

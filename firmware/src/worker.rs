@@ -259,7 +259,15 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
                 Ok(())
             }
             Down::Configure(configure) => self.configure(&configure),
-            _ => {
+            Down::Data { .. }
+            | Down::Probe { .. }
+            | Down::Announce { .. }
+            | Down::Part { .. }
+            | Down::Begin { .. }
+            | Down::Round { .. }
+            | Down::Paced { .. }
+            | Down::More { .. }
+            | Down::Curvature { .. } => {
                 let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
                 let buffers = session.layout.split(self.memory.as_mut());
                 session.handle(&message, body, context.round, buffers, saturated)

@@ -283,7 +283,7 @@ impl<'a> Down<'a> {
         context: &Context,
         out: &'o mut [u8; FRAME_LEN_MAX],
     ) -> Draft<'o> {
-        draft(&(address, self), matches!(self, Self::Hello { .. }), body, context, out)
+        draft(&(address, self), self.scope().is_greeting(), body, context, out)
     }
 
     /// Parses a payload into address, message and body.
@@ -311,12 +311,26 @@ impl<'a> Down<'a> {
 
     /// Returns whether frames of this message are checked in [`Context::SETUP`], since both sides may share no session.
     pub const fn is_setup(&self) -> bool {
-        matches!(self, Self::Hello { .. } | Self::Configure(_))
+        self.scope().is_setup()
     }
 
     /// Returns whether the context of this message's frames contains a round.
     pub const fn is_of_round(&self) -> bool {
-        matches!(self, Self::Round { .. } | Self::Paced { .. } | Self::More { .. })
+        self.scope().is_round()
+    }
+
+    const fn scope(&self) -> Scope {
+        match self {
+            Self::Hello { .. } => Scope::Greeting,
+            Self::Configure(_) => Scope::Setup,
+            Self::Data { .. }
+            | Self::Probe { .. }
+            | Self::Announce { .. }
+            | Self::Part { .. }
+            | Self::Begin { .. }
+            | Self::Curvature { .. } => Scope::Session,
+            Self::Round { .. } | Self::Paced { .. } | Self::More { .. } => Scope::Round,
+        }
     }
 }
 
@@ -333,7 +347,7 @@ impl<'a> Up<'a> {
         context: &Context,
         out: &'o mut [u8; FRAME_LEN_MAX],
     ) -> Draft<'o> {
-        draft(self, matches!(self, Self::Ready(_)), body, context, out)
+        draft(self, self.scope().is_greeting(), body, context, out)
     }
 
     /// Parses a payload into message and body.
@@ -343,12 +357,59 @@ impl<'a> Up<'a> {
 
     /// Returns whether frames of this message are checked in [`Context::SETUP`].
     pub const fn is_setup(&self) -> bool {
-        matches!(self, Self::Ready(_))
+        self.scope().is_setup()
     }
 
     /// Returns whether the context of this message's frames contains a round and a first coordinate.
     pub const fn is_of_round(&self) -> bool {
-        matches!(self, Self::Update { .. } | Self::Anew { .. } | Self::UpdatePart)
+        self.scope().is_round()
+    }
+
+    const fn scope(&self) -> Scope {
+        match self {
+            Self::Ready(_) => Scope::Greeting,
+            Self::Ack { .. }
+            | Self::Range { .. }
+            | Self::Refused { .. }
+            | Self::Curvature { .. } => Scope::Session,
+            Self::Update { .. } | Self::Anew { .. } | Self::UpdatePart => Scope::Round,
+        }
+    }
+}
+
+/// The context that both sides of a message share.
+#[derive(Clone, Copy)]
+enum Scope {
+    /// None; the frame has room for the salt of a seal.
+    Greeting,
+    /// None.
+    Setup,
+    /// The session.
+    Session,
+    /// The session and a round.
+    Round,
+}
+
+impl Scope {
+    const fn is_greeting(self) -> bool {
+        match self {
+            Self::Greeting => true,
+            Self::Setup | Self::Session | Self::Round => false,
+        }
+    }
+
+    const fn is_setup(self) -> bool {
+        match self {
+            Self::Greeting | Self::Setup => true,
+            Self::Session | Self::Round => false,
+        }
+    }
+
+    const fn is_round(self) -> bool {
+        match self {
+            Self::Round => true,
+            Self::Greeting | Self::Setup | Self::Session => false,
+        }
     }
 }
 

@@ -84,6 +84,14 @@ pub enum ShardError {
 }
 
 impl Width {
+    /// Returns whether a feature takes bytes, so that rows can store zeros.
+    pub const fn stores_features(self) -> bool {
+        match self {
+            Self::Unit => false,
+            Self::I8 | Self::I16 | Self::I32 => true,
+        }
+    }
+
     fn parse(byte: u8) -> Result<Self, ShardError> {
         match byte {
             0 => Ok(Self::Unit),
@@ -127,7 +135,7 @@ impl Header {
         let consistent = if sparse {
             u64::from(nonzeros) <= full && dimension <= 1 << 16
         } else {
-            u64::from(nonzeros) == full && width != Width::Unit
+            u64::from(nonzeros) == full && width.stores_features()
         };
         if !consistent {
             return Err(ShardError::Shape);

@@ -3,7 +3,7 @@
 //! The data come first, so that they stay in place when the next run has another dimension or method.
 
 use bytemuck::{Pod, cast_slice, try_cast_slice_mut};
-use smidgen_protocol::message::{Configure, Part};
+use smidgen_protocol::message::Configure;
 
 /// Lengths of a worker's vectors, in items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Layout {
     pub(super) fn new(configure: &Configure, scratch_len: usize) -> Self {
         let d = configure.dimension as usize;
         let if_needed = |needed: bool| if needed { d } else { 0 };
-        let steps = configure.downlink.part() == Part::SumChange;
+        let steps = configure.downlink.workers_step();
         // EF21+ compares two candidates, in d mantissas of 32 bits: half as many words, shared with the scratch.
         let spare_len = if configure.method.needs_spare_vector() { d.div_ceil(2) } else { 0 };
         Self {

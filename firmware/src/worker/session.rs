@@ -6,12 +6,13 @@ use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, Lo
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
 use crate::objective::ObjectiveInfo;
 use crate::regulariser::smoothness;
+use core::ops::Range;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Draft, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    Configure, Down, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
+    Configure, Down, Downlink, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
 use smidgen_protocol::sparse::{Decoder, Encoder};
@@ -36,8 +37,7 @@ pub(super) struct Session {
     scale: Ratio,
     participation: Participation,
     batch: Batch,
-    /// Vector that the body of a round writes to.
-    downlink_part: Part,
+    downlink: Downlink,
     rule: Rule,
     data_checksum: u32,
     data_held: usize,
@@ -125,7 +125,7 @@ impl Session {
             scale: configure.scale,
             participation: configure.participation,
             batch: configure.batch,
-            downlink_part: configure.downlink.part(),
+            downlink: configure.downlink,
             rule: Rule {
                 gamma_n: Ratio::default(),
                 momentum: configure.momentum,
@@ -184,7 +184,14 @@ impl Session {
                 return self.begin_next(round, from, pace, body, &mut buffers, saturated);
             }
             Down::More { from } => return self.resend_from(round, from),
-            _ => {}
+            Down::Hello { .. }
+            | Down::Configure(_)
+            | Down::Data { .. }
+            | Down::Probe { .. }
+            | Down::Announce { .. }
+            | Down::Part { .. }
+            | Down::Begin { .. }
+            | Down::Curvature { .. } => {}
         }
         let ticket = message.ticket().ok_or(Reject::Unexpected)?;
         if !self.accept_ticket(ticket) {
@@ -224,7 +231,11 @@ impl Session {
                 self.local_state_missing = round > 0;
                 Some(Answer::Update { from: 0 })
             }
-            _ => return Err(Reject::Unexpected),
+            Down::Hello { .. }
+            | Down::Configure(_)
+            | Down::Round { .. }
+            | Down::Paced { .. }
+            | Down::More { .. } => return Err(Reject::Unexpected),
         };
         // Recorded only now: a rejected request may be sent again, with the same ticket.
         (self.ticket, self.answer) = (ticket, answer);
@@ -279,11 +290,10 @@ impl Session {
 
     /// Rows of the pending gradient: the minibatch of its round, or all rows for a probe, which measures the range.
     pub(super) fn rows(&self) -> Selection {
-        match (self.pending, self.update) {
-            (Some(PendingGradient::Update), Some(update)) => {
-                self.batch.selection(self.worker, update.round)
-            }
-            _ => Selection::ALL,
+        let of = |update: Update| self.batch.selection(self.worker, update.round);
+        match self.pending {
+            Some(PendingGradient::Update) => self.update.map_or(Selection::ALL, of),
+            Some(PendingGradient::Probe { .. }) | None => Selection::ALL,
         }
     }
 
@@ -396,7 +406,7 @@ impl Session {
     fn write_part(
         &mut self,
         part: Part,
-        range: core::ops::Range<u32>,
+        range: Range<u32>,
         body: &[u8],
         buffers: &mut Buffers,
         saturated: &mut u32,
@@ -411,29 +421,15 @@ impl Session {
         let shift = -i32::from(decoder.shift());
         let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
         let range = range.start as usize..range.end as usize;
-        let wide = match part {
-            Part::Velocity => &mut *buffers.velocity,
-            // The first three have no wide vector and do not look at this one.
-            Part::Model | Part::Estimator | Part::ModelChange | Part::Sum | Part::SumChange => {
-                &mut *buffers.sum
-            }
-        };
         match part {
-            Part::Model | Part::Estimator => {
-                let vector = if part == Part::Model { &mut *buffers.x } else { &mut *buffers.g_i };
-                vector.get_mut(range).unwrap_or_default().fill(0);
-                set_entries(vector, values, |_, value| saturate(value, saturated));
-            }
+            Part::Model => overwrite(buffers.x, range, values, |m| saturate(m, saturated)),
+            Part::Estimator => overwrite(buffers.g_i, range, values, |m| saturate(m, saturated)),
+            Part::Sum => overwrite(needed(buffers.sum)?, range, values, |sum| sum),
+            Part::Velocity => overwrite(needed(buffers.velocity)?, range, values, |v| v),
+            Part::SumChange => set_entries(needed(buffers.sum)?, values, i64::saturating_add),
             Part::ModelChange => set_entries(buffers.x, values, |before, value| {
                 saturate(i64::from(before).saturating_add(value), saturated)
             }),
-            // This downlink or method has no such vector.
-            _ if wide.is_empty() => return Err(Reject::Unexpected),
-            Part::Sum | Part::Velocity => {
-                wide.get_mut(range).unwrap_or_default().fill(0);
-                set_entries(wide, values, |_, value| value);
-            }
-            Part::SumChange => set_entries(wide, values, i64::saturating_add),
         }
         Ok(())
     }
@@ -460,8 +456,8 @@ impl Session {
             return Err(Reject::Unexpected);
         }
         let range = from..self.layout.dimension as u32;
-        self.write_part(self.downlink_part, range, body, buffers, saturated)?;
-        if self.downlink_part == Part::SumChange {
+        self.write_part(self.downlink.part(), range, body, buffers, saturated)?;
+        if self.downlink.workers_step() {
             // The body was the change of the sum, so the sum is the host's, and so is the step.
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
             step(buffers.x, buffers.sum, buffers.velocity, self.rule.paced(pace), grids, saturated);
@@ -588,6 +584,22 @@ impl Session {
         };
         message.draft(&body[..len.min(BODY_LEN_MAX)], context, out)
     }
+}
+
+/// Refuses a vector that this downlink or method does not have.
+fn needed(vector: &mut [i64]) -> Result<&mut [i64], Reject> {
+    if vector.is_empty() { Err(Reject::Unexpected) } else { Ok(vector) }
+}
+
+/// Sets the coordinates in `range` to `entries`, and those without one to zero.
+fn overwrite<T: Copy + Default>(
+    vector: &mut [T],
+    range: Range<usize>,
+    entries: impl Iterator<Item = (usize, i64)>,
+    mut new: impl FnMut(i64) -> T,
+) {
+    vector.get_mut(range).unwrap_or_default().fill(T::default());
+    set_entries(vector, entries, |_, value| new(value));
 }
 
 /// Sets the coordinates of `entries` to `new(before, value)`.

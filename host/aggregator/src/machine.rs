@@ -3,7 +3,6 @@
 use crate::chunk::Chunk;
 use crate::event::Event;
 use crate::information::Information;
-use crate::method_spec::StepRule;
 use crate::mirror::Mirror;
 use crate::model::Model;
 use crate::peer::Peer;
@@ -86,7 +85,7 @@ impl Machine {
             downlink: Vec::new(),
             transcript: Transcript::default(),
             information: Information::new(setup.dimension, setup.method.value_bits),
-            tuner: (setup.method.step_rule == StepRule::Tuned).then(|| Tuner::new(n)),
+            tuner: setup.method.step_rule.is_tuned().then(|| Tuner::new(n)),
             queue: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             events: VecDeque::new(),

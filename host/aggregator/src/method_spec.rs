@@ -111,3 +111,13 @@ pub enum StepRule {
     /// It follows the losses that workers report.
     Tuned,
 }
+
+impl StepRule {
+    /// γ may change between rounds.
+    pub const fn is_tuned(self) -> bool {
+        match self {
+            Self::Constant => false,
+            Self::Tuned => true,
+        }
+    }
+}

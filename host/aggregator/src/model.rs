@@ -124,7 +124,7 @@ impl Model {
 
     /// The pace at which workers take the last step; 0 where they take none.
     pub(crate) fn announced_pace(&self) -> u8 {
-        if self.downlink == Downlink::Sparse { self.pace } else { 0 }
+        if self.downlink.workers_step() { self.pace } else { 0 }
     }
 
     /// Σ w_i g_i over all mirrors.
@@ -232,20 +232,20 @@ impl Model {
     pub(crate) fn step(&mut self) -> Vec<Chunk> {
         match self.downlink {
             Downlink::Dense => {
-                self.follow();
+                self.follow(None);
                 self.move_x();
                 self.w.copy_from_slice(&self.x);
                 chunks(&self.x)
             }
             Downlink::Sparse => {
                 // Workers take the step themselves, from the sum.
-                let change = self.follow();
+                let change = self.follow(self.budget);
                 self.move_x();
                 self.w.copy_from_slice(&self.x);
                 chunks(&change)
             }
             Downlink::Model => {
-                self.follow();
+                self.follow(None);
                 self.move_x();
                 // Workers receive the model: what x is ahead of theirs, compressed.
                 let lag = |(x, w): (&i32, &i32)| i64::from(*x) - i64::from(*w);
@@ -260,12 +260,11 @@ impl Model {
         }
     }
 
-    /// Moves the announced sum to Σ g_i, by a compressed change in EF21-BC; returns the change.
-    fn follow(&mut self) -> Vec<i64> {
+    /// Moves the announced sum towards Σ g_i, by a change within the budget; returns the change.
+    fn follow(&mut self, budget: Option<DownlinkBudget>) -> Vec<i64> {
         let change = |(sum, announced): (&i64, &i64)| sum - announced;
-        let change: Vec<i64> = self.sum.iter().zip(&self.announced).map(change).collect();
-        let change =
-            if self.downlink == Downlink::Sparse { compress(change, self.budget) } else { change };
+        let change = self.sum.iter().zip(&self.announced).map(change).collect();
+        let change = compress(change, budget);
         self.announced.iter_mut().zip(&change).for_each(|(announced, change)| *announced += change);
         change
     }

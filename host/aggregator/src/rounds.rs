@@ -9,7 +9,7 @@ use crate::stage::Stage;
 use crate::traffic::Carried;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::Context;
-use smidgen_protocol::message::{Downlink, Exponents};
+use smidgen_protocol::message::Exponents;
 use smidgen_protocol::vector::{round_shift, saturate};
 use std::time::Duration;
 
@@ -68,8 +68,7 @@ impl Machine {
         // No float, address, time or order of arrival may enter the transcript.
         self.transcript.absorb(u64::from(round));
         self.transcript.absorb(digest::vector(self.model.w()));
-        // With EF21-P the workers' model differs from the server's.
-        if self.setup.method.downlink == Downlink::Model {
+        if self.setup.method.downlink.has_worker_model() {
             self.transcript.absorb(digest::vector(self.model.x()));
         }
         let (mut excluded, mut information_bits) = (0, 0.0);

@@ -161,7 +161,7 @@ impl Setup {
     }
 
     /// Sparsity budget of a worker's update of `round`.
-    pub(super) fn budget(&self, worker: usize, round: u32) -> method::Budget {
+    pub fn budget(&self, worker: usize, round: u32) -> method::Budget {
         // The first update may be larger, where estimators start as full gradients.
         let budget = self.method.budget(self.shares[worker].worker.k);
         self.method.init.budget(round, self.dimension, budget)

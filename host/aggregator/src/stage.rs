@@ -141,15 +141,30 @@ impl Stage {
         }
     }
 
+    /// The worker may refuse the request.
+    fn may_be_refused(self) -> bool {
+        match self {
+            Self::Configure | Self::Load { .. } | Self::Curvature => true,
+            Self::Greet
+            | Self::Probe
+            | Self::Announce
+            | Self::Restore { .. }
+            | Self::Begin
+            | Self::Part(_)
+            | Self::Round
+            | Self::More
+            | Self::Verify
+            | Self::Idle => false,
+        }
+    }
+
     /// A message with a ticket answers the request of this stage.
     pub(crate) fn is_answered_by(self, message: &Up) -> bool {
         match message {
             Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
             Up::Range { .. } => self == Self::Probe,
             Up::Curvature { .. } => self == Self::Curvature,
-            Up::Refused { .. } => {
-                matches!(self, Self::Configure | Self::Load { .. } | Self::Curvature)
-            }
+            Up::Refused { .. } => self.may_be_refused(),
             Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => false,
         }
     }

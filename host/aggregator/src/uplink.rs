@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::failure::Reason;
 use crate::machine::{Machine, Phase};
+use crate::method_spec::MethodSpec;
 use crate::peer::{Peer, WorkerStatistics};
 use crate::ratio::real;
 use crate::scaling;
@@ -12,7 +13,7 @@ use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Frame};
 use smidgen_protocol::message::{
-    Downlink, Part, Ready, Refusal, SCHEMA, Ticket, Up, VERSION, greeting,
+    Loss, Part, Ready, Refusal, SCHEMA, Ticket, Up, VERSION, greeting,
 };
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
@@ -346,12 +347,14 @@ impl Machine {
             self.peers[worker].has_initial_model = true;
             return if self.phase == Phase::Open(0) { Stage::Begin } else { Stage::Probe };
         }
-        match (part, self.setup.method.downlink) {
-            (Part::Model, _) => Stage::restore(Part::Estimator),
-            (Part::Estimator, Downlink::Sparse) => Stage::restore(Part::Sum),
-            (Part::Sum, _) if self.setup.method.momentum != 0.0 => Stage::restore(Part::Velocity),
-            (Part::Estimator, Downlink::Dense | Downlink::Model) => Stage::Begin,
-            (Part::Sum | Part::Velocity | Part::ModelChange | Part::SumChange, _) => Stage::Begin,
+        let MethodSpec { downlink, momentum, .. } = self.setup.method;
+        match part {
+            Part::Model => Stage::restore(Part::Estimator),
+            Part::Estimator if downlink.workers_step() => Stage::restore(Part::Sum),
+            Part::Sum if momentum != 0.0 => Stage::restore(Part::Velocity),
+            Part::Estimator | Part::Sum | Part::Velocity | Part::ModelChange | Part::SumChange => {
+                Stage::Begin
+            }
         }
     }
 
@@ -437,14 +440,8 @@ impl Machine {
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
         match message {
-            Up::Update { loss } | Up::Anew { loss } => {
-                // A worker that does not participate has no loss of this round, so its last one is kept.
-                if self.setup.includes(worker, context.round) {
-                    peer.loss = loss.mantissa();
-                }
-                self.take_update(now, worker, context.round, matches!(message, Up::Anew { .. }));
-                self.close_if_complete(now);
-            }
+            Up::Update { loss } => self.complete_update(now, worker, context.round, *loss, false),
+            Up::Anew { loss } => self.complete_update(now, worker, context.round, *loss, true),
             Up::UpdatePart => {
                 peer.incoming.next_from = next_from;
                 self.enter(worker, Stage::More);
@@ -456,6 +453,23 @@ impl Machine {
             | Up::Refused { .. } => unreachable!("it is not of an update"),
         }
         Ok(())
+    }
+
+    /// Takes the loss and the whole update of a worker, and closes the round if it was the last one.
+    fn complete_update(
+        &mut self,
+        now: Duration,
+        worker: usize,
+        round: u32,
+        loss: Loss,
+        anew: bool,
+    ) {
+        // A worker that does not participate has no loss of this round, so its last one is kept.
+        if self.setup.includes(worker, round) {
+            self.peers[worker].loss = loss.mantissa();
+        }
+        self.take_update(now, worker, round, anew);
+        self.close_if_complete(now);
     }
 
     /// Checks the body of an update; returns the number of its entries, and the first coordinate of the next body.

@@ -21,10 +21,13 @@ pub enum Init {
 impl Init {
     /// Limits of the update of `round`, for a run with `budget`.
     pub const fn budget(self, round: u32, dimension: u32, budget: Budget) -> Budget {
-        match (round, self) {
-            (0, Self::Full) => Budget::all(dimension),
-            (0, Self::Zero) => Budget { k: 0, ..budget },
-            _ => budget,
+        if round > 0 {
+            return budget;
+        }
+        match self {
+            Self::Full => Budget::all(dimension),
+            Self::Compressed => budget,
+            Self::Zero => Budget { k: 0, ..budget },
         }
     }
 }
@@ -50,6 +53,22 @@ impl Downlink {
             Self::Dense => Part::Model,
             Self::Sparse => Part::SumChange,
             Self::Model => Part::ModelChange,
+        }
+    }
+
+    /// Returns whether workers perform the server's step themselves, from Σ g_i.
+    pub const fn workers_step(self) -> bool {
+        match self {
+            Self::Sparse => true,
+            Self::Dense | Self::Model => false,
+        }
+    }
+
+    /// Returns whether the model that workers hold differs from the server's x.
+    pub const fn has_worker_model(self) -> bool {
+        match self {
+            Self::Model => true,
+            Self::Dense | Self::Sparse => false,
         }
     }
 }
