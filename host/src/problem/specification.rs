@@ -392,7 +392,7 @@ fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
     match options.batch {
         Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed },
-        _ => Batch::FULL,
+        Some(_) | None => Batch::FULL,
     }
 }
 

@@ -333,8 +333,9 @@ fn read_if_there(file: &Path) -> Result<Option<Vec<u8>>, RecordError> {
 
 fn remove_if_there(file: &Path) -> Result<(), RecordError> {
     match fs::remove_file(file) {
-        Err(error) if !is_absent(&error) => Err(write_error(file)(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(write_error(file)(error)),
     }
 }
 

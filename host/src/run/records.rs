@@ -6,7 +6,6 @@ use crate::options::{Choice, Options};
 use crate::problem::objective::{Objective, Penalty};
 use crate::record::checkpoint::Checkpoints;
 use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
-use smidgen_aggregator::StepRule;
 use std::env;
 use std::ffi::OsString;
 
@@ -56,7 +55,7 @@ impl Experiment {
             l_qm: self.smoothness.as_ref().map(|s| s.l_qm),
             gamma: Some(self.setup.method.gamma),
             theory: self.longest.map(StepTheory::from).unwrap_or_default(),
-            gamma_tuned: self.setup.method.step_rule == StepRule::Tuned,
+            gamma_tuned: self.setup.method.step_rule.is_tuned(),
             quantisation_error: Some(self.quantisation_error),
             ..Summary::default()
         }

@@ -9,7 +9,7 @@ use crate::problem::dataset::quantise::{Held, Quantised, held, quantise};
 use crate::problem::specification::{Longest, Specification, Worker};
 use crate::problem::theory::Smoothness;
 use crate::units::serial_line::byte_time;
-use smidgen_aggregator::{InitialModel, MethodSpec, Setup, Share, StepRule};
+use smidgen_aggregator::{InitialModel, MethodSpec, Setup, Share};
 use smidgen_protocol::shard::Width;
 
 /// Width of the integers in columns whose values are not multiples of a unit.
@@ -69,7 +69,7 @@ pub(super) fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Wo
         && options.absent.round_timeout().is_none()
         && workers.iter().all(|worker| !worker.is_drawn() && worker.alpha == workers[0].alpha)
         && method.downlink_budget.is_none()
-        && method.step_rule == StepRule::Constant
+        && !method.step_rule.is_tuned()
         && method.theory.is_none()
 }
 

@@ -7,7 +7,7 @@ use crate::options::{self, Downlink, Method, Options, Step};
 use crate::problem::objective::OnBoards;
 use crate::problem::specification::{self, Longest, Problem, Specification, rare_alpha};
 use crate::problem::theory::{Constants, RareFeatures, Smoothness, noise};
-use smidgen_aggregator::{MethodSpec, Setup, StepRule};
+use smidgen_aggregator::{MethodSpec, Setup};
 
 impl Experiment {
     /// Returns γ of another method or step choice on the same problem with the same workers, if theory has one.
@@ -53,7 +53,7 @@ impl Experiment {
         let MethodSpec { rule, batch, gamma, step_rule, downlink_budget, .. } = self.setup.method;
         let is_plain =
             self.options().method.info().proof.has_refinements() && downlink_budget.is_none();
-        let is_allowed = step_rule == StepRule::Constant && is_allowed(gamma, self.longest);
+        let is_allowed = !step_rule.is_tuned() && is_allowed(gamma, self.longest);
         let alpha = self.workers.first()?.alpha;
         let is_alike = self.workers.iter().all(|worker| worker.alpha == alpha);
         let has_noise = noise::disturbs(rule, batch);

@@ -54,6 +54,14 @@ impl Against {
         }
     }
 
+    /// Returns whether it is a cost, in bytes or time.
+    pub const fn is_cost(self) -> bool {
+        match self {
+            Self::Rounds => false,
+            Self::Uplink | Self::Bytes | Self::Modelled | Self::Virtual | Self::Measured => true,
+        }
+    }
+
     /// Returns the value at a mark; NaN if it is unknown.
     pub fn of(self, mark: &Mark) -> f64 {
         match self {

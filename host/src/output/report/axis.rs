@@ -138,8 +138,9 @@ fn linear_ticks(range: &Range<f64>, unit: Unit) -> Vec<f64> {
     let decade = 10f64.powf(least.log10().floor());
     let step = [1.0, 2.0, 5.0].map(|factor| factor * decade).into_iter().find(|s| *s >= least);
     let mut step = step.unwrap_or(10.0 * decade);
-    if unit == Unit::Count {
-        step = step.max(1.0);
+    match unit {
+        Unit::Count => step = step.max(1.0),
+        Unit::Bytes | Unit::Seconds | Unit::Number => {}
     }
     let first = (range.start / step - 1e-9).ceil() as i64;
     let last = (range.end / step + 1e-9).floor() as i64;
@@ -182,8 +183,8 @@ fn label(scale: Scale, unit: Unit, value: f64, step: f64) -> String {
         (Unit::Bytes, _) => whole(quantity::bytes(value.round() as u64)),
         (Unit::Number, Scale::Logarithmic) => power_label(value),
         (Unit::Count, _) => quantity::count(value.max(0.0) as u64),
-        (_, Scale::Linear) => plain_label(value, step),
-        (_, Scale::Logarithmic) => whole(plain_label(value, step.min(value))),
+        (Unit::Seconds | Unit::Number, Scale::Linear) => plain_label(value, step),
+        (Unit::Seconds, Scale::Logarithmic) => whole(plain_label(value, step.min(value))),
     }
 }
 

@@ -74,7 +74,7 @@ impl Chart<'_> {
             || self.lines.iter().filter_map(|line| Some(self.against.of(line.marks.last()?)));
         let (least, most) = (ends().reduce(f64::min), ends().reduce(f64::max));
         let ratio = most.unwrap_or(1.0) / least.unwrap_or(1.0);
-        let logarithmic = self.against != Against::Rounds && ratio > 4.0;
+        let logarithmic = self.against.is_cost() && ratio > 4.0;
         let scale = if logarithmic { Scale::Logarithmic } else { Scale::Linear };
         let values = self.marks().map(|mark| self.against.of(mark));
         Axis::new(scale, self.against.unit(), values, 0.02)
@@ -85,7 +85,10 @@ impl Chart<'_> {
         let values = || self.marks().filter_map(|mark| self.measure.of(mark));
         let ends = (values().reduce(f64::min), values().reduce(f64::max));
         let steep = matches!(ends, (Some(low), Some(high)) if low > 0.0 && high / low > 50.0);
-        let logarithmic = self.measure != Measure::Loss || steep;
+        let logarithmic = match self.measure {
+            Measure::Loss => steep,
+            Measure::Gradient | Measure::Estimator => true,
+        };
         let scale = if logarithmic { Scale::Logarithmic } else { Scale::Linear };
         Axis::new(scale, Unit::Number, values(), 0.05)
     }
@@ -138,9 +141,13 @@ impl Chart<'_> {
             (self.against.of(&comparison.run), self.against.of(&comparison.baseline));
         let (from, to) = (x.place(run)?, x.place(baseline)?);
         let wide = (to - from).abs() > 0.1 * (x.range.end - x.range.start);
-        let cost = self.against != Against::Rounds;
         let label = format!("{}×", quantity::number((baseline / run).max(run / baseline)));
-        (wide && cost).then_some(Bridge { from, to, level: y.place(comparison.level)?, label })
+        (wide && self.against.is_cost()).then_some(Bridge {
+            from,
+            to,
+            level: y.place(comparison.level)?,
+            label,
+        })
     }
 }
 

@@ -89,7 +89,7 @@ pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
             let (elapsed, phrase) = (seconds(elapsed), clock_phrase(clock));
             format!("{elapsed} {phrase} (the bytes alone, modelled{rate}: {modelled})")
         }
-        _ => format!("{modelled} on the link, modelled{rate}"),
+        (Some(_), None) | (None, _) => format!("{modelled} on the link, modelled{rate}"),
     }
 }
 

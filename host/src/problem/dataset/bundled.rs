@@ -36,9 +36,13 @@ const PIXEL_MAX: f64 = 16.0;
 fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     let mut table = libsvm::parse(set.name, set.text)?;
     table.rows.values.iter_mut().for_each(|pixel| *pixel /= PIXEL_MAX);
-    if labels == Labels::Binary {
-        let is_odd = |digit: &str| digit.parse().is_ok_and(|digit: f64| digit % 2.0 == 1.0);
-        table.labels = table.labels.map(|digit| if is_odd(digit) { "odd" } else { "even" }.into());
+    match labels {
+        Labels::Binary => {
+            let is_odd = |digit: &str| digit.parse().is_ok_and(|digit: f64| digit % 2.0 == 1.0);
+            table.labels =
+                table.labels.map(|digit| if is_odd(digit) { "odd" } else { "even" }.into());
+        }
+        Labels::Classes | Labels::Real => {}
     }
     Dataset::label(set.name, table, labels)
 }

@@ -3,6 +3,7 @@
 use super::error::DatasetError;
 use super::texts::Texts;
 use smidgen_firmware::softmax::CLASSES_MAX;
+use std::ops::RangeInclusive;
 
 /// Interpretation of labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +28,32 @@ pub(super) struct Labelling {
 impl Labels {
     /// Interprets the labels of the data set `name`.
     pub(super) fn read(self, name: &str, labels: &Texts) -> Result<Labelling, DatasetError> {
-        if self == Self::Real {
-            let values = labels.numbers().map_err(|(line, text)| DatasetError::Target {
-                name: name.into(),
-                line,
-                text,
-            })?;
-            return Ok(Labelling { values, classes: Vec::new() });
+        let name = || name.to_owned();
+        match self {
+            Self::Real => {
+                let target = |(line, text)| DatasetError::Target { name: name(), line, text };
+                Ok(Labelling { values: labels.numbers().map_err(target)?, classes: Vec::new() })
+            }
+            Self::Binary => {
+                numbered(labels, 2..=2, |count| DatasetError::Labels { name: name(), count })
+            }
+            Self::Classes => numbered(labels, 2..=CLASSES_MAX, |count| DatasetError::Classes {
+                name: name(),
+                count,
+            }),
         }
-        let (classes, ranks) = labels.ranked();
-        let (name, count) = (name.to_owned(), classes.len());
-        match (self, count) {
-            (Self::Binary, 2) | (Self::Classes, 2..=CLASSES_MAX) => {}
-            (Self::Binary, _) => return Err(DatasetError::Labels { name, count }),
-            _ => return Err(DatasetError::Classes { name, count }),
-        }
-        Ok(Labelling { values: ranks.into_iter().map(f64::from).collect(), classes })
     }
+}
+
+/// Numbers the classes of labels, if their number is legal.
+fn numbered(
+    labels: &Texts,
+    legal: RangeInclusive<usize>,
+    refusal: impl FnOnce(usize) -> DatasetError,
+) -> Result<Labelling, DatasetError> {
+    let (classes, ranks) = labels.ranked();
+    if !legal.contains(&classes.len()) {
+        return Err(refusal(classes.len()));
+    }
+    Ok(Labelling { values: ranks.into_iter().map(f64::from).collect(), classes })
 }

@@ -187,7 +187,7 @@ fn smallest(dataset: &Dataset, rows: &[usize], grids: &[Grid]) -> Header {
         label_width: Width::Unit,
         classes: 0,
     };
-    let dense_width = if width == Width::Unit { Width::I8 } else { width };
+    let dense_width = if width.stores_features() { width } else { Width::I8 };
     let dense = row_count.checked_mul(dimension).map(|nonzeros| Header {
         sparse: false,
         width: dense_width,

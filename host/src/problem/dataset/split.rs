@@ -30,24 +30,34 @@ impl Dataset {
     ///
     /// [`Split::OneEach`] ignores `worker_count` and has as many workers as rows.
     pub fn deal(&self, split: Split, worker_count: usize) -> Result<Vec<Vec<usize>>, SplitError> {
-        let row_count = self.row_count();
-        let worker_count = if split == Split::OneEach { row_count } else { worker_count };
-        let Some(block_len @ 1..) = row_count.checked_div(worker_count) else {
+        let mut rows: Vec<usize> = (0..self.row_count()).collect();
+        match split {
+            Split::Contiguous => {
+                let (mut blocks, remainder) = self.blocks(&rows, worker_count)?;
+                blocks.last_mut().into_iter().for_each(|last| last.extend(remainder));
+                Ok(blocks)
+            }
+            Split::SortedNorm => {
+                let norms: Vec<f64> =
+                    rows.iter().map(|&row| self.row(row).norm_squared()).collect();
+                rows.sort_by(|&a, &b| norms[a].total_cmp(&norms[b]));
+                Ok(self.blocks(&rows, worker_count)?.0)
+            }
+            Split::OneEach => Ok(self.blocks(&rows, rows.len())?.0),
+        }
+    }
+
+    /// Returns a block of `rows` for each worker, all of the same length, and the remainder.
+    fn blocks<'r>(
+        &self,
+        rows: &'r [usize],
+        worker_count: usize,
+    ) -> Result<(Vec<Vec<usize>>, &'r [usize]), SplitError> {
+        let Some(block_len @ 1..) = rows.len().checked_div(worker_count) else {
             return Err(refusal(self, worker_count));
         };
-        let mut rows: Vec<usize> = (0..row_count).collect();
-        if split == Split::SortedNorm {
-            let norms: Vec<f64> = rows.iter().map(|&row| self.row(row).norm_squared()).collect();
-            rows.sort_by(|&a, &b| norms[a].total_cmp(&norms[b]));
-        }
         let (blocks, remainder) = rows.split_at(block_len * worker_count);
-        let mut shares: Vec<Vec<usize>> = blocks.chunks(block_len).map(<[_]>::to_vec).collect();
-        if split == Split::Contiguous
-            && let Some(last) = shares.last_mut()
-        {
-            last.extend(remainder);
-        }
-        Ok(shares)
+        Ok((blocks.chunks(block_len).map(<[_]>::to_vec).collect(), remainder))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::run::experiment::Experiment;
 use crate::run::training::{Course, Goal, TrainingError, collect};
 use crate::world::World;
 use serde::Serialize;
-use smidgen_aggregator::{MethodSpec, StepRule};
+use smidgen_aggregator::MethodSpec;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::memory_len;
 
@@ -139,7 +139,7 @@ impl Plan {
             method: options.method.name(),
             step: options.step.to_string(),
             gamma,
-            gamma_tuned: setup.method.step_rule == StepRule::Tuned,
+            gamma_tuned: setup.method.step_rule.is_tuned(),
             theory: longest.map(StepTheory::from).unwrap_or_default(),
             in_expectation: setup.is_stochastic() || setup.method.compressor.is_random(),
             target,

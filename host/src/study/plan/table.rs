@@ -142,7 +142,7 @@ impl Plan {
             (Some(qm), Some(am)) => {
                 writeln!(f, ": {} rounds instead of {}.", rounds(am), rounds(qm))
             }
-            _ => writeln!(f, "."),
+            (_, None) | (None, _) => writeln!(f, "."),
         }
     }
 

@@ -7,7 +7,6 @@
 use crate::output::report::mark::Mark;
 use crate::record::Cost;
 use crate::run::experiment::Experiment;
-use smidgen_protocol::message::Init;
 
 /// The state of a run.
 struct Ef21 {
@@ -29,14 +28,9 @@ pub(super) fn run(
     let mut run = Ef21 { x: vec![0.0; d], g_i: vec![vec![0.0; d]; setup.shares.len()] };
     let mut marks = vec![];
     for round in 0..=rounds {
-        for (worker, (g_i, share)) in run.g_i.iter_mut().zip(&setup.shares).enumerate() {
-            let kept = match (round, setup.method.init) {
-                (0, Init::Full) => d,
-                (0, Init::Zero) => 0,
-                _ => share.worker.k as usize,
-            };
+        for (worker, g_i) in run.g_i.iter_mut().enumerate() {
             objective.worker_loss_and_gradient(worker, &run.x, &mut gradient);
-            add_top_k(g_i, &gradient, kept);
+            add_top_k(g_i, &gradient, setup.budget(worker, round).k as usize);
         }
         let loss = objective.loss_and_gradient(&run.x, &mut gradient);
         marks.push(Mark {

@@ -74,7 +74,7 @@ fn drawings(study: &Study, panel: &Panel, measured: &[Measured]) -> Vec<Drawing>
 fn chart(title: &str, panel: &Panel, measured: &[Measured], against: Against) -> String {
     let curves = panel.curves.iter().zip(measured);
     // Curves in f64 send no bytes, so they are drawn only against rounds.
-    let curves = curves.filter(|(curve, _)| against == Against::Rounds || !curve.float);
+    let curves = curves.filter(|(curve, _)| !against.is_cost() || !curve.float);
     let curves: Vec<_> = curves
         .map(|(curve, measured)| figure::Curve { label: &curve.label, marks: &measured.marks })
         .collect();

@@ -95,7 +95,7 @@ impl Place {
     /// earlier ones.
     pub(super) fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
         let (at, name) = (address.to_string(), &self.name);
-        let is_elsewhere = at != *name && matches!(address, Address::Serial(_));
+        let is_elsewhere = at != *name && address.port().is_some();
         let note = match (is_guess, is_elsewhere) {
             (true, _) => format!("{at} has appeared: asking whether {name} is there"),
             (false, true) => format!("{name} is back, as {at}"),

@@ -71,13 +71,12 @@ impl Search {
     }
 
     pub(super) fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
-        let Address::Serial(port) = &self.address else {
+        let Some(port) = self.address.port() else {
             return open(&self.address, self.baud);
         };
-        let port = port.clone();
-        let halves = serial::open(&port, self.baud)?;
-        self.usb = serial::usb_identity(&real_name(&port), &(self.rediscovery.list)());
-        let name = real_name(&port);
+        let halves = serial::open(port, self.baud)?;
+        let name = real_name(port);
+        self.usb = serial::usb_identity(&name, &(self.rediscovery.list)());
         self.rediscovery.in_use().insert(name.clone());
         self.port = Some(name);
         Ok(halves)
@@ -103,11 +102,11 @@ impl Search {
 
     /// Opens the stream if it is found now.
     pub(super) fn attempt(&mut self) -> Option<Found> {
-        let Address::Serial(port) = &self.address else {
+        let Some(port) = self.address.port() else {
             let halves = open(&self.address, self.baud).ok()?;
             return Some(Found { halves, address: self.address.clone(), is_guess: false });
         };
-        let (port, listed) = (port.clone(), (self.rediscovery.list)());
+        let (port, listed) = (port.to_owned(), (self.rediscovery.list)());
         if let Some(usb) = &self.usb {
             let now = serial::port_of(usb, &listed)?.to_owned();
             return self.try_port(&now, false);

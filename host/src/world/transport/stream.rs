@@ -59,6 +59,16 @@ pub enum AddressError {
     NotText(String),
 }
 
+impl Address {
+    /// Returns the name of its serial port. A board may come back at another port.
+    pub(crate) fn port(&self) -> Option<&str> {
+        match self {
+            Self::Serial(port) => Some(port),
+            Self::Unix(_) | Self::Tcp(_) => None,
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
