@@ -1,4 +1,5 @@
-//! Modules of a crate import each other in one direction only.
+//! Rules about the sources of the product: modules import each other in one direction only, and what is decided by a
+//! method or another open list is decided in an exhaustive match.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -105,6 +106,68 @@ fn host_has_no_import_circles() {
     assert!(found.len() > 120, "{} modules", found.len());
     let circles = circles(&found);
     assert!(circles.is_empty(), "{circles:#?}");
+}
+
+/// Enums that will get further variants.
+const GROWING: [&str; 14] = [
+    "Bias",
+    "Compressor",
+    "Downlink",
+    "Eta",
+    "Init",
+    "Labels",
+    "Method",
+    "Objective",
+    "Part",
+    "Population",
+    "Regulariser",
+    "Split",
+    "Step",
+    "StepRule",
+];
+
+/// The lines that compare a value with one variant of a growing enum, for which a new variant would be like all others.
+fn comparisons(code: &str) -> Vec<&str> {
+    let is_growing = |path: &str| {
+        let path = path.trim_start_matches("message::").trim_start_matches("method::");
+        path.split_once("::").is_some_and(|(name, _)| GROWING.contains(&name))
+    };
+    let compares = |line: &&str| {
+        let sides = ["== ", "!= ", "matches!(self, "].map(|sign| line.split(sign).skip(1));
+        let [equal, unequal, own] = sides.map(|sides| sides.collect::<Vec<_>>());
+        let listed = line.split("matches!(").skip(1).filter_map(|rest| rest.split_once(", "));
+        let listed = listed.map(|(_, pattern)| pattern);
+        !own.is_empty() || equal.into_iter().chain(unequal).chain(listed).any(is_growing)
+    };
+    code.lines().filter(compares).map(str::trim).collect()
+}
+
+#[test]
+fn growing_enums_are_matched_exhaustively() {
+    for folder in ["protocol/src", "firmware/src", "host/aggregator/src", "host/src"] {
+        let mut found = BTreeMap::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        sources(&root, "", &mut found);
+        for (module, source) in found {
+            let code = code(&source);
+            let comparisons = comparisons(&code);
+            assert!(comparisons.is_empty(), "{folder}: {module}: {comparisons:#?}");
+        }
+    }
+}
+
+#[test]
+fn comparisons_with_a_variant_are_found() {
+    for line in [
+        "if self.downlink == Downlink::Model {",
+        "let kept = init != message::Init::Zero;",
+        "matches!(self, Self::RandK { .. })",
+        "x && matches!(compressor, Compressor::TopK)",
+    ] {
+        assert_eq!(comparisons(line), [line]);
+    }
+    let others = "match downlink {\nDownlink::Model => 1,\n}\nif self.stage == Stage::Idle && name == name::NAME {}";
+    assert_eq!(comparisons(others), [""; 0]);
 }
 
 #[test]
