@@ -77,16 +77,15 @@ impl Specification {
             }
             None => equal,
         };
-        let mut specification = Self { method, workers, eta };
-        specification.check(options)?;
-        let gamma = specification.gamma(options, problem)?;
-        let step_rule = specification.step_rule(options);
-        specification.method = MethodSpec { gamma, step_rule, ..specification.method };
-        specification.method.theory = match options.constants {
+        let without_gamma = Self { method, workers, eta };
+        without_gamma.check(options)?;
+        let gamma = without_gamma.gamma(options, problem)?;
+        let theory = match options.constants {
             options::Constants::Data => None,
-            options::Constants::Boards => Some(specification.theory(options, problem.dimension)?),
+            options::Constants::Boards => Some(without_gamma.theory(options, problem.dimension)?),
         };
-        Ok(specification)
+        let Self { method, workers, eta } = without_gamma;
+        Ok(Self { method: MethodSpec { gamma, theory, ..method }, workers, eta })
     }
 
     /// Checks the options that have a value per worker, which needs no constants.
@@ -129,27 +128,17 @@ impl Specification {
         Ok(())
     }
 
-    /// Returns the step rule. Tuning needs estimators of gradients, and losses that include all of f.
-    fn step_rule(&self, options: &Options) -> StepRule {
-        let estimates = self.method.rule.estimates_gradient();
-        if options.step.is_tuned() && estimates && self.method.l1 == 0.0 {
-            StepRule::Tuned
-        } else {
-            StepRule::Constant
-        }
-    }
-
     /// Returns the step size of the options.
     fn gamma(&self, options: &Options, problem: Problem) -> Result<f64, SpecificationError> {
         if let Some(gamma) = options.step.given() {
             return Ok(gamma);
         }
-        let smoothness = match self.step_rule(options) {
+        let smoothness = match self.method.step_rule {
             StepRule::Constant => problem.constants.known(),
             StepRule::Tuned => problem.constants.to_start_from(),
         };
         let smoothness = smoothness.ok_or(SpecificationError::NoStep(options.objective.name()))?;
-        let gamma = self.first(options, problem.dimension).by_theory(options, problem, smoothness);
+        let gamma = self.first(problem.dimension).by_theory(options, problem, smoothness);
         gamma.ok_or_else(|| SpecificationError::Step { step: options.step.to_string() })
     }
 
@@ -157,8 +146,8 @@ impl Specification {
     ///
     /// A tuned step size is tried, not proven. It starts from that for unrounded values: the bound on rounding is a
     /// worst case, which would cost rounds with few bits.
-    fn first(&self, options: &Options, dimension: usize) -> Cow<'_, Self> {
-        match self.step_rule(options) {
+    fn first(&self, dimension: usize) -> Cow<'_, Self> {
+        match self.method.step_rule {
             StepRule::Constant => Cow::Borrowed(self),
             StepRule::Tuned => {
                 let mut exact = self.clone();
@@ -257,8 +246,7 @@ impl Specification {
         if no_step || !has_constants || options.method.info().population.needs_constants() {
             return Err(SpecificationError::Reports);
         }
-        let (specification, options) =
-            (self.first(options, dimension).into_owned(), options.clone());
+        let (specification, options) = (self.first(dimension).into_owned(), options.clone());
         Ok(Theory::new(move |l_i| {
             let smoothness = reported(l_i);
             specification.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
@@ -396,7 +384,7 @@ fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
     }
 }
 
-/// Returns the rules of workers and server, without the step size, which is not known yet.
+/// Returns the rules of workers and server. The step size depends on the workers and is not known yet.
 fn method_spec(
     options: &Options,
     problem: Problem,
@@ -407,8 +395,12 @@ fn method_spec(
         true => (Compressor::TopK, UNROUNDED_BITS),
         false => (options.compressor.wire(options.seed), options.value_bits),
     };
+    let rule = (info.worker_rule)(eta);
+    let l1 = if info.has_l1 { options.l1 } else { 0.0 };
+    // Tuning needs estimators of gradients, and losses that include all of f.
+    let is_tuned = options.step.is_tuned() && rule.estimates_gradient() && l1 == 0.0;
     Ok(MethodSpec {
-        rule: (info.worker_rule)(eta),
+        rule,
         compressor,
         value_bits,
         init: options.init.into(),
@@ -416,10 +408,10 @@ fn method_spec(
         downlink: options.downlink.wire(),
         downlink_budget: downlink_budget(options, problem.dimension as u32)?,
         momentum: info.eta.momentum(eta),
-        l1: if info.has_l1 { options.l1 } else { 0.0 },
+        l1,
         gamma: 0.0,
         theory: None,
-        step_rule: StepRule::Constant,
+        step_rule: if is_tuned { StepRule::Tuned } else { StepRule::Constant },
     })
 }
 
