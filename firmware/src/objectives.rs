@@ -18,8 +18,8 @@ macro_rules! objective_set {
             const NAMES: &'static str = $names;
             const ALL: &'static [ObjectiveInfo] = &[$(ObjectiveInfo::of::<$objective>()),+];
 
-            // Inlined, an evaluation shares its caller's stack frame with buffers that are not in use meanwhile: on a Cortex-M0
-            // the deepest stack is 400 bytes lower.
+            // Inlined, an evaluation shares its caller's stack frame with buffers that are not in use meanwhile: on a
+            // Cortex-M0 the deepest stack is 400 bytes lower.
             #[inline(always)]
             fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
                 match request.objective {

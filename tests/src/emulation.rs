@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// The image of a board, built if need be.
 ///
-/// Where a compiler is missing or images cannot run, a line on standard error says that `test` is skipped. With `SMIDGEN_NO_SKIP`
-/// set, as `scripts/test.sh` does where its setup succeeds, that is a failure.
+/// Where a compiler is missing or images cannot run, a line on standard error says that `test` is skipped. With
+/// `SMIDGEN_NO_SKIP` set, as `scripts/test.sh` does where its setup succeeds, that is a failure.
 ///
 /// # Panics
 /// If there is no such board, its image cannot be built with an installed compiler, or skipping is not allowed.

@@ -13,8 +13,8 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::method::Participation;
 
 impl Experiment {
-    /// Returns the setup of dense gradient descent: K = d, 32 bits per value, and a dense downlink. It minimises the same
-    /// function, so it has the proximal step of the run.
+    /// Returns the setup of dense gradient descent: K = d, 32 bits per value, and a dense downlink. It minimises the
+    /// same function, so it has the proximal step of the run.
     ///
     /// Its step size is 1/L, or that of the run if it is larger, and it is tuned if that of the run is, so that a
     /// large step size does not favour the run.

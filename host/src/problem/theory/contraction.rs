@@ -1,7 +1,8 @@
 //! Contraction of the compressors, including the rounding of values to a few bits.
 //!
 //! ```text
-//! E‖C(v) − v‖² ≤ (1 − α) ‖v‖²          α = (K/d)(1 − q) for TopK and RandK, q = K/(4^(b−1) + K − 1) for values of b bits
+//! E‖C(v) − v‖² ≤ (1 − α) ‖v‖²
+//! α = (K/d)(1 − q) for TopK and RandK, q = K/(4^(b−1) + K − 1) for values of b bits
 //! ```
 //!
 //! At least K/d of the energy is kept, of which rounding loses at most the fraction q. A power of two is off by at
