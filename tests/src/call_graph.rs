@@ -64,7 +64,7 @@ impl CallGraph {
     /// Reads an image.
     ///
     /// # Panics
-    /// If it is no image of one of our boards.
+    /// If it is not an image of one of our boards.
     pub fn read(elf: &[u8]) -> Self {
         let file = ElfFile32::<object::Endianness>::parse(elf).expect("an ELF file");
         let image = Image::open(&file);

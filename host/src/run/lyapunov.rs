@@ -82,7 +82,7 @@ impl Lyapunov {
     }
 
     /// Checks the round just closed.
-    pub fn look(&mut self, aggregator: &Aggregator) -> TheoryCheck {
+    pub fn check(&mut self, aggregator: &Aggregator) -> TheoryCheck {
         let now = self.state(aggregator);
         let psi = now.psi;
         let slacks = self.before.as_ref().map(|before| self.slacks(before, &now));

@@ -142,7 +142,7 @@ impl Observer for Recorder<'_> {
         last: bool,
         aggregator: &Aggregator,
     ) -> Result<(), RecordError> {
-        let theory = self.lyapunov.as_mut().map(|lyapunov| lyapunov.look(aggregator));
+        let theory = self.lyapunov.as_mut().map(|lyapunov| lyapunov.check(aggregator));
         let record = &RoundRecord { theory, ..record.clone() };
         self.begin()?.append(record)?;
         let held = self.summary.violation.is_none();
@@ -240,7 +240,7 @@ impl Recorder<'_> {
                 self.summary.setup = setup;
                 records.rounds.iter().for_each(|round| self.add(round));
                 if let Some(lyapunov) = &mut self.lyapunov {
-                    lyapunov.look(aggregator);
+                    lyapunov.check(aggregator);
                 }
                 self.pending = Some(Pending::Resumed(records));
                 self.is_resumed = true;

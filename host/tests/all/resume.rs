@@ -381,7 +381,7 @@ fn second_writer_is_refused_with_the_name_of_the_first() {
             let holder = format!("process {} (", child.id());
             assert!(said.contains(&holder) && said.contains("is writing to"), "{other}: {said}");
         }
-        assert!(run(folder.path(), "report run").status.success(), "to read is no harm");
+        assert!(run(folder.path(), "report run").status.success(), "reading needs no lock");
         assert!(!child.has_ended(), "it is not disturbed");
         drop(child);
 
@@ -437,7 +437,7 @@ fn full_disk_is_an_error_and_the_run_can_be_resumed() {
             assert_eq!(transcripts(&records(folder.path())), transcripts(&whole), "{limit}");
         }
     }
-    assert!(resumed > 1, "some runs got far enough to go on: {resumed}");
+    assert!(resumed > 1, "some runs can be resumed: {resumed}");
     assert_eq!(outcomes.len(), 2, "some limits are in the way and some are not: {outcomes:?}");
 }
 

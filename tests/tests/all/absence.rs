@@ -75,7 +75,7 @@ fn an_unplugged_link_costs_only_its_own_rounds() {
         assert_eq!(story.absent.last(), Some(&0), "{downlink}");
         assert_agreed(&mut world, &[0, 1, 2, 3]);
         let (_, again) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
-        assert_eq!(again, story, "the same again");
+        assert_eq!(again, story, "a repeated run is the same");
     }
 }
 
@@ -92,7 +92,7 @@ fn a_slowed_board_is_excluded_when_it_is_late() {
     let (_, story) = struck(SKIP, Fault::Slow(Duration::from_millis(700)));
     assert!(story.left_out.len() > 1 && story.back.len() > 1, "{story:?}");
     let missed = story.absent.iter().filter(|&&absent| absent == 1).count();
-    assert!(missed > 50, "the others went on: {missed}");
+    assert!(missed > 50, "the others continue: {missed}");
 }
 
 #[test]

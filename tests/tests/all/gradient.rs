@@ -163,7 +163,7 @@ fn minibatches_are_unbiased() {
         [gradient.reals(), vec![loss]].concat()
     };
     let whole = gradient(Selection::ALL);
-    // The mean of each coordinate over rounds, the loss behind them, and the mean squared distance from the whole.
+    // The mean of each coordinate over rounds, the mean loss, and the mean squared distance from the whole.
     let moments = |size: u32| {
         let (mut mean, mut squares) = (vec![0.0; whole.len()], vec![0.0; whole.len()]);
         for round in 0..ROUNDS {

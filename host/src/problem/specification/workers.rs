@@ -133,8 +133,8 @@ mod tests {
         assert!(close(clone_mean(&smoothness, &workers), 33.0917));
         assert!(close(workers.iter().map(|worker| worker.spec.loss_weight).sum(), 1.0));
         // The mean of the clones' gradients is the mean of the gradients.
-        let of_share_3: f64 =
-            workers.iter().filter(|p| p.share == 3).map(|p| p.spec.scale / 7.0).sum();
+        let of_share_3 = workers.iter().filter(|worker| worker.share == 3);
+        let of_share_3: f64 = of_share_3.map(|worker| worker.spec.scale / 7.0).sum();
         assert!(close(of_share_3, 0.25));
     }
 

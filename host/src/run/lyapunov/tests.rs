@@ -15,7 +15,7 @@ struct Watch {
 
 impl Observer for Watch {
     fn round(&mut self, _: &RoundRecord, _: bool, at: &Aggregator) -> Result<(), RecordError> {
-        self.rounds.push(self.lyapunov.look(at));
+        self.rounds.push(self.lyapunov.check(at));
         Ok(())
     }
 }

@@ -117,6 +117,7 @@ impl Plan {
         let memory_bytes = memory_bytes(experiment);
         let fitting = BOARDS.iter().filter(|board| board.memory_len >= memory_bytes);
         let workers = &experiment.workers;
+        let MethodSpec { rule, batch, .. } = setup.method;
         Ok(Self {
             dataset: experiment.dataset.name().into(),
             rows: experiment.dataset.row_count(),
@@ -126,14 +127,14 @@ impl Plan {
             value_bits: setup.method.value_bits,
             rounding_loss: rounding_loss(experiment),
             participation: workers.iter().map(|worker| worker.participation).collect(),
-            batch: Some(setup.method.batch.size).filter(|_| !setup.method.batch.is_full()),
+            batch: Some(batch.size).filter(|_| !batch.is_full()),
             noise_floor: experiment.noise_floor(),
             quantisation_error: experiment.quantisation_error,
             smoothness: experiment.smoothness.clone(),
             alpha: workers.iter().map(|worker| worker.alpha).collect(),
             xi: workers
                 .iter()
-                .map(|part| xi(noise::left_of(part.alpha, setup.method.rule, setup.method.batch)))
+                .map(|worker| xi(noise::left_of(worker.alpha, rule, batch)))
                 .collect(),
             rare_features: experiment.rare_features(),
             method: options.method.name(),

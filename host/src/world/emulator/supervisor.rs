@@ -19,7 +19,7 @@ impl Supervised {
         Self { emulator, was_restarted: false, is_lost: false }
     }
 
-    fn look(&mut self, link: usize) -> Option<Seen> {
+    fn poll(&mut self, link: usize) -> Option<Seen> {
         if self.is_lost {
             return None;
         }
@@ -56,7 +56,7 @@ impl Supervised {
 pub fn supervise(emulators: Vec<Emulator>) -> Watch {
     let mut fleet: Vec<_> = emulators.into_iter().map(Supervised::new).collect();
     Box::new(move || {
-        fleet.iter_mut().enumerate().find_map(|(link, supervised)| supervised.look(link))
+        fleet.iter_mut().enumerate().find_map(|(link, supervised)| supervised.poll(link))
     })
 }
 
@@ -77,16 +77,16 @@ mod tests {
         }
 
         fn assert_restarts(&mut self) {
-            let Some(Seen::Note(note)) = self.look(3) else { panic!("it is not restarted") };
+            let Some(Seen::Note(note)) = self.poll(3) else { panic!("it is not restarted") };
             assert!(note.starts_with("emulated mps2-m3 4 was started again: it ended"), "{note}");
         }
 
         fn assert_is_lost(&mut self, end: &str) {
-            let Some(Seen::Lost { link: 3, reason }) = self.look(3) else {
+            let Some(Seen::Lost { link: 3, reason }) = self.poll(3) else {
                 panic!("it is not lost")
             };
             assert!(reason.ends_with(end), "{reason}");
-            assert!(self.look(3).is_none(), "it is reported once");
+            assert!(self.poll(3).is_none(), "it is reported once");
             assert!(self.emulator.process.try_wait().unwrap().is_some(), "the process has ended");
         }
     }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn emulator_that_never_opens_its_socket_is_lost() {
         let mut silent = Supervised::new(starting());
-        assert!(silent.look(3).is_none());
+        assert!(silent.poll(3).is_none());
         silent.emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
         silent.assert_is_lost("the machine may be overloaded");
     }

@@ -128,7 +128,7 @@ fn boards_report_their_smoothness_constants() {
         // Pixels are not negative, so the bound is close to the eigenvalue.
         assert!(bound >= exact && bound < 1.000_001 * exact, "{bound} {exact}");
     }
-    assert!(boards["l"].is_null(), "nobody knows L");
+    assert!(boards["l"].is_null(), "L is unknown");
     let (safe, known) = (number(&boards["gamma"]), number(&data["gamma"]));
     assert!(safe < known && safe > 0.9 * known, "L_AM stands for L: {safe} {known}");
 

@@ -39,7 +39,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
-        match path.symlink_metadata().expect("nobody removes it").file_type() {
+        match path.symlink_metadata().expect("it exists").file_type() {
             kind if kind.is_dir() => found.extend(files(&path)),
             kind if kind.is_file() => found.push(path),
             _ => {}
