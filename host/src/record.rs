@@ -4,6 +4,7 @@
 //! DIR/rounds.jsonl     one RoundRecord per line, written in one piece as soon as the round is closed
 //! DIR/baseline.jsonl   one BaselineRecord per line: dense gradient descent on the same problem
 //! DIR/summary.json     one Summary: before the first round what is known by then, at the end everything
+//! DIR/model.json       the model, with each checkpoint and at the end, see `model`
 //! DIR/report.html      the report, see `output::report`
 //! DIR/.lock            locked by the process that writes the other files
 //! ```
@@ -17,6 +18,7 @@ mod cost;
 mod directory;
 mod error;
 mod lock;
+pub mod model;
 mod names;
 mod nan;
 mod round;
@@ -29,7 +31,8 @@ pub use directory::{Claim, Records, Run, RunDirectory};
 pub use error::RecordError;
 pub(crate) use error::replace_file;
 pub use lock::Locks;
-pub use names::REPORT;
+pub use model::Model;
+pub use names::{MODEL, REPORT};
 pub use round::{BaselineRecord, Norm, RoundRecord};
 pub use smidgen_aggregator::Traffic;
 pub use summary::{

@@ -15,7 +15,7 @@ use crate::traffic::Traffic;
 use crate::tuner::Tuner;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::digest::Transcript;
-use smidgen_protocol::vector::Ratio;
+use smidgen_protocol::vector::{Exponent, Ratio};
 use thiserror::Error;
 
 /// The state of the host after a closed round. The state of the workers follows from it, unless their method has
@@ -60,6 +60,11 @@ impl Snapshot {
     /// The transcript of all rounds up to it.
     pub fn transcript(&self) -> u64 {
         self.transcript.value()
+    }
+
+    /// The model that workers hold: mantissas and their exponent.
+    pub fn model(&self) -> (&[i32], Exponent) {
+        (self.model.w(), self.model.exponents().x)
     }
 
     fn fits(&self, machine: &Machine) -> bool {

@@ -63,6 +63,17 @@ macro_rules! choices {
                 serializer.serialize_str($crate::options::choice::Choice::name(*self))
             }
         }
+
+        impl<'de> serde::Deserialize<'de> for $choice {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use $crate::options::choice::Choice;
+                let name = <String as serde::Deserialize>::deserialize(deserializer)?;
+                let known = || Self::listed("or", |_| true);
+                Self::named(&name).ok_or_else(|| {
+                    serde::de::Error::custom(format_args!("`{name}` is not {}", known()))
+                })
+            }
+        }
     };
 }
 pub(super) use choices;

@@ -56,13 +56,11 @@ pub struct Checkpoint {
     pub snapshot: Snapshot,
 }
 
-/// Directory and interval of the checkpoints of a run, and the fields that are the same in all of them.
+/// Directory of the checkpoints of a run, and the fields that are the same in all of them.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     /// The directory.
     pub directory: PathBuf,
-    /// Rounds between two checkpoints.
-    pub every: u32,
     /// See [`Checkpoint::arguments`].
     pub arguments: Vec<OsString>,
     /// See [`Checkpoint::folder`].
@@ -98,11 +96,6 @@ impl Checkpoints {
             files.into_iter().filter(|file| *file >= first).try_for_each(fs::remove_file)
         });
         removed.map_err(write_error(directory))
-    }
-
-    /// Returns whether a checkpoint is due after `round`. One is due after round 0, so that setup need not be repeated.
-    pub fn is_due(&self, round: u32) -> bool {
-        round.is_multiple_of(self.every)
     }
 
     /// Returns the round of the latest checkpoint.

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::error::{RecordError, line_error, place, read_error, replace_file, write_error};
 use super::lock::Locks;
-use super::names::{BASELINE, LOCK, REPORT, ROUNDS, SUMMARY};
+use super::names::{BASELINE, LOCK, MODEL, REPORT, ROUNDS, SUMMARY};
 use super::round::{BaselineRecord, RoundRecord};
 use super::summary::Summary;
 
@@ -59,7 +59,7 @@ impl Claim {
     pub fn begin(&self, summary: &Summary) -> Result<RunDirectory, RecordError> {
         let _writing = Writing::begin();
         let path = self.path.clone();
-        for name in [SUMMARY, BASELINE, REPORT] {
+        for name in [SUMMARY, BASELINE, REPORT, MODEL] {
             remove_if_there(&path.join(name))?;
         }
         let file = path.join(ROUNDS);

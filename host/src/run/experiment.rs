@@ -136,4 +136,31 @@ impl Experiment {
         };
         Self::new(&options, None, 1).unwrap()
     }
+
+    /// Trains with these options in simulation, and returns the model of the last round.
+    pub(crate) fn trained(options: &str) -> (Self, crate::record::Model) {
+        use crate::record::{Model, RecordError, RoundRecord};
+        use crate::run::training::{Goal, Observer, train};
+        use smidgen_aggregator::Aggregator;
+
+        struct Last<'e>(&'e Experiment, Option<Model>);
+        impl Observer for Last<'_> {
+            fn round(
+                &mut self,
+                record: &RoundRecord,
+                _: bool,
+                aggregator: &Aggregator,
+            ) -> Result<(), RecordError> {
+                let snapshot = aggregator.snapshot().expect("a round is closed");
+                self.1 = Some(self.0.model(&snapshot, Some(record.loss)));
+                Ok(())
+            }
+        }
+        let experiment = Self::of(options);
+        let goal = Goal { rounds: experiment.options().rounds, target: None };
+        let mut last = Last(&experiment, None);
+        train(&mut experiment.simulation(), goal, 115_200, &mut last).unwrap();
+        let model = last.1.unwrap();
+        (experiment, model)
+    }
 }

@@ -153,8 +153,10 @@ impl Observer for Recorder<'_> {
         }
         self.time(aggregator);
         self.last = aggregator.snapshot();
-        if !last && self.checkpoints.as_ref().is_some_and(|kept| kept.is_due(record.round)) {
-            self.keep(self.last.clone())?;
+        // Also after round 0, so that setup need not be repeated.
+        let every = self.experiment.options().checkpoint_every;
+        if !last && record.round.is_multiple_of(every) {
+            self.keep()?;
         }
         self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
         Ok(())
@@ -213,12 +215,14 @@ impl Recorder<'_> {
         self.checkpoints.as_ref().filter(|_| are_ours).and_then(Checkpoints::latest_round)
     }
 
-    /// Writes a checkpoint, after syncing the records that it refers to.
-    fn keep(&self, snapshot: Option<Snapshot>) -> Result<(), RecordError> {
-        let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, snapshot) else {
+    /// Writes the model of the last closed round and a checkpoint, after syncing the records that they refer to.
+    fn keep(&self) -> Result<(), RecordError> {
+        let (Some(directory), Some(snapshot)) = (&self.directory, self.last.clone()) else {
             return Ok(());
         };
-        self.directory.as_ref().map_or(Ok(()), RunDirectory::sync)?;
+        directory.sync()?;
+        self.experiment.model(&snapshot, self.summary.loss).write(directory.path())?;
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let (setup, times, best) = (self.summary.setup, self.times.clone(), self.best.clone());
         checkpoints.write(setup, self.wall_seconds(), times, best, snapshot)
     }
@@ -411,7 +415,7 @@ pub fn record(
     recorder.summary.wall_seconds = recorder.wall_seconds();
     let written = recorder.write_summary();
     // Also if the run failed, so that it can resume from its last closed round.
-    let kept = recorder.keep(recorder.last.clone());
+    let kept = recorder.keep();
     let resumable = recorder.resumable();
     // The failure of the run comes first, then errors of writing it.
     match outcome.and(written.map_err(Into::into)).and(kept.map_err(Into::into)) {

@@ -5,7 +5,9 @@ use super::experiment::Experiment;
 use crate::options::{Choice, Options};
 use crate::problem::objective::{Objective, Penalty};
 use crate::record::checkpoint::Checkpoints;
-use crate::record::{InformationLimit, StepTheory, Summary, TestRecord};
+use crate::record::model::{DatasetRecord, Input, Iterate, SCHEMA};
+use crate::record::{InformationLimit, Model, StepTheory, Summary, TestRecord};
+use smidgen_aggregator::{Snapshot, value};
 use std::env;
 use std::ffi::OsString;
 
@@ -29,19 +31,47 @@ impl Experiment {
         &self,
         arguments: Vec<OsString>,
     ) -> Result<Option<Checkpoints>, ExperimentError> {
-        let Options { checkpoint_dir, checkpoint_every, out, method, .. } = self.options();
+        let Options { checkpoint_dir, out, method, .. } = self.options();
         if self.setup.method.rule.has_local_state() {
             let asked = checkpoint_dir.is_some();
             return if asked { Err(ExperimentError::Private(method.name())) } else { Ok(None) };
         }
         Ok(Some(Checkpoints {
             directory: checkpoint_dir.as_ref().unwrap_or(out).clone(),
-            every: *checkpoint_every,
             arguments,
             folder: env::current_dir().unwrap_or_default().into(),
             data_checksum: self.data_checksum(),
             rounds: self.options().rounds,
         }))
+    }
+
+    /// Returns the model of the last closed round, with its loss if that is known.
+    pub fn model(&self, snapshot: &Snapshot, loss: Option<f64>) -> Model {
+        let options = self.options();
+        let (mantissas, exponent) = snapshot.model();
+        Model {
+            schema: SCHEMA,
+            smidgen: env!("CARGO_PKG_VERSION").into(),
+            objective: options.objective,
+            classes: self.dataset.class_names().to_vec(),
+            input: Input::Columns(self.dataset.preparation().clone()),
+            regulariser: options.regulariser,
+            lambda: options.lambda,
+            method: options.method,
+            round: snapshot.round(),
+            iterate: Iterate::Last,
+            loss: loss.filter(|loss| loss.is_finite()),
+            transcript: format!("{:016x}", snapshot.transcript()),
+            dataset: DatasetRecord {
+                name: self.dataset.name().into(),
+                rows: self.dataset.row_count() as u64,
+                checksum: format!("{:016x}", self.data_checksum()),
+            },
+            dimension: self.setup.dimension,
+            exponent,
+            mantissas: mantissas.to_vec(),
+            values: mantissas.iter().map(|&m| value(f64::from(m), exponent)).collect(),
+        }
     }
 
     /// Returns the summary before the first round.

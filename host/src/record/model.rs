@@ -1,0 +1,360 @@
+//! The model of a run as a file, `model.json`. `docs/model.md` describes its fields.
+
+use super::error::{RecordError, place, replace_file};
+use super::names::MODEL;
+use crate::options::{Choice, Method, Objective, Regulariser};
+use crate::problem::dataset::{DIMENSION_MAX, Labels, Preparation};
+use crate::units::files;
+use crate::units::shown::shown;
+use serde::{Deserialize, Serialize};
+use serde_json::ser::{Formatter, Serializer};
+use smidgen_aggregator::{InitialModel, value};
+use smidgen_firmware::softmax::CLASSES_MAX;
+use smidgen_protocol::vector::{Exponent, MANTISSA_MAX};
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Version of the format. A change that an older reader would misunderstand increments it.
+pub const SCHEMA: u32 = 1;
+
+/// Length of the largest file that is read: far more than the largest model has.
+const LEN_MAX: u64 = 512 << 20;
+
+/// A trained model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Version of the format, [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the program that wrote it.
+    pub smidgen: String,
+    /// The objective that it minimises.
+    pub objective: Objective,
+    /// Names of the classes, by their numbers; empty for real targets.
+    pub classes: Vec<String>,
+    /// What turns a row of the user into the features of the objective.
+    pub input: Input,
+    /// The regulariser.
+    pub regulariser: Regulariser,
+    /// Weight λ of the regulariser.
+    pub lambda: f64,
+    /// The training method.
+    pub method: Method,
+    /// Its round.
+    pub round: u32,
+    /// Which of the models of a run it is.
+    pub iterate: Iterate,
+    /// f(x), if it is known and finite.
+    pub loss: Option<f64>,
+    /// Digest of the run up to its round, 16 hexadecimal digits.
+    pub transcript: String,
+    /// The rows that it was trained on.
+    pub dataset: DatasetRecord,
+    /// Dimension d, the number of coordinates.
+    pub dimension: u32,
+    /// Exponent of the mantissas: coordinate k is `mantissas[k] · 2^(−exponent)`.
+    pub exponent: Exponent,
+    /// The coordinates, exactly as boards hold them.
+    pub mantissas: Vec<i32>,
+    /// The same coordinates as real numbers.
+    pub values: Vec<f64>,
+}
+
+/// What turns a row of the user into the features of the objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Input {
+    /// Columns of a table.
+    Columns(Preparation),
+}
+
+impl Input {
+    /// Returns the number of features of the objective.
+    pub fn feature_count(&self) -> usize {
+        match self {
+            Self::Columns(preparation) => preparation.dimension(),
+        }
+    }
+}
+
+/// Which of the models of a run it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Iterate {
+    /// That of the last closed round, which the boards hold as well.
+    Last,
+}
+
+/// The rows that a model was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetRecord {
+    /// Name of a bundled set, or file name.
+    pub name: String,
+    /// Number of rows.
+    pub rows: u64,
+    /// CRC-64 of the rows as they were sent to the workers, 16 hexadecimal digits.
+    pub checksum: String,
+}
+
+/// Reasons why a model cannot be read.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The directory has none.
+    #[error(
+        "{} contains no {MODEL}: no round of its run was closed, or an older smidgen wrote it; name another run, or the \
+         file of a model", shown(.0)
+    )]
+    None(PathBuf),
+    /// The file cannot be read.
+    #[error(
+        "cannot read the model {}: {source}; name the directory of a run, or its {MODEL}",
+        shown(path)
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The file is not a model.
+    #[error(
+        "{}, line {line}: {reason}; the file is damaged, or not the {MODEL} of a run",
+        shown(path)
+    )]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The reason.
+        reason: String,
+    },
+    /// Another version wrote it.
+    #[error(
+        "{} has version {schema} of the format of models, but this smidgen reads version {SCHEMA}; use the smidgen that \
+         wrote it, or train again",
+        shown(path)
+    )]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        schema: u64,
+    },
+    /// Its fields contradict each other.
+    #[error(
+        "{} contradicts itself: {flaw}; it was edited or is damaged, so train again",
+        shown(path)
+    )]
+    Flawed {
+        /// The file.
+        path: PathBuf,
+        /// The contradiction.
+        flaw: Flaw,
+    },
+}
+
+/// Contradictions in a model.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum Flaw {
+    /// A list has another length than the dimension.
+    #[error("it has {len} {name} but dimension {dimension}")]
+    Length {
+        /// The list.
+        name: &'static str,
+        /// Its length.
+        len: usize,
+        /// The dimension.
+        dimension: u32,
+    },
+    /// The dimension is not that of the objective.
+    #[error(
+        "{objective} with {features} features and {classes} classes has {needed} coordinates, not {dimension}"
+    )]
+    Dimension {
+        /// Name of the objective.
+        objective: &'static str,
+        /// Number of features.
+        features: usize,
+        /// Number of classes.
+        classes: usize,
+        /// The dimension of such a model.
+        needed: usize,
+        /// The dimension of this one.
+        dimension: u32,
+    },
+    /// A coordinate differs from its mantissa, or is out of range.
+    #[error("value {0} is not that of its mantissa and the exponent")]
+    Value(usize),
+    /// The objective cannot have these classes.
+    #[error("{objective} cannot have {count} classes")]
+    ClassCount {
+        /// Name of the objective.
+        objective: &'static str,
+        /// Number of classes.
+        count: usize,
+    },
+    /// Two classes have the same name.
+    #[error("two classes have the same name")]
+    SameClasses,
+    /// The columns are too many or none, or names or scales are missing.
+    #[error("the columns of its input have no valid names or scales")]
+    Columns,
+}
+
+/// The fields by which the version is recognised.
+#[derive(Deserialize)]
+struct Head {
+    schema: u64,
+}
+
+impl Model {
+    /// Reads the model at `path`, a file or the directory of a run.
+    ///
+    /// # Errors
+    /// If there is none, or it is not whole, or another version wrote it.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let file = if path.is_dir() { path.join(MODEL) } else { path.into() };
+        if path.is_dir() && !file.exists() {
+            return Err(ModelError::None(path.into()));
+        }
+        let unreadable = |source| ModelError::Unreadable { path: file.clone(), source };
+        let len = files::open(&file).and_then(|file| file.metadata()).map_err(unreadable)?.len();
+        if len > LEN_MAX {
+            let source = io::Error::other(format!("it has more than {LEN_MAX} bytes"));
+            return Err(ModelError::Unreadable { path: file.clone(), source });
+        }
+        Self::parse(&files::read(&file).map_err(unreadable)?, &file)
+    }
+
+    /// Parses the bytes of a file; `path` is only for messages.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, ModelError> {
+        let syntax = |error: serde_json::Error| {
+            let (path, line, reason) = place(path, error.line(), &error);
+            ModelError::Syntax { path, line, reason }
+        };
+        let Head { schema } = serde_json::from_slice(bytes).map_err(syntax)?;
+        if schema != u64::from(SCHEMA) {
+            return Err(ModelError::Schema { path: path.into(), schema });
+        }
+        let model: Self = serde_json::from_slice(bytes).map_err(syntax)?;
+        model.check().map_err(|flaw| ModelError::Flawed { path: path.into(), flaw })?;
+        Ok(model)
+    }
+
+    /// Writes the model to the directory of a run, atomically.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<(), RecordError> {
+        replace_file(&directory.join(MODEL), &self.to_json())
+    }
+
+    /// Returns the content of its file: a line per field.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        let mut serializer = Serializer::with_formatter(&mut text, Lines::default());
+        self.serialize(&mut serializer).expect("models have no keys but strings");
+        text.push(b'\n');
+        text
+    }
+
+    /// Returns it as the initial model of a run.
+    pub fn initial(&self) -> InitialModel {
+        InitialModel::Given { mantissas: self.mantissas.clone(), exponent: self.exponent }
+    }
+
+    fn check(&self) -> Result<(), Flaw> {
+        let dimension = self.dimension;
+        for (name, len) in [("mantissas", self.mantissas.len()), ("values", self.values.len())] {
+            if len != dimension as usize {
+                return Err(Flaw::Length { name, len, dimension });
+            }
+        }
+        self.check_classes()?;
+        self.check_input()?;
+        let (objective, classes) = (self.objective.name(), self.classes.len());
+        let features = self.input.feature_count();
+        let needed = self.objective.dimension(features, classes as u8);
+        if needed != dimension as usize {
+            return Err(Flaw::Dimension { objective, features, classes, needed, dimension });
+        }
+        let pairs = self.mantissas.iter().zip(&self.values);
+        let differs = |(mantissa, real): (&i32, &f64)| {
+            *mantissa < -MANTISSA_MAX || value(f64::from(*mantissa), self.exponent) != *real
+        };
+        match pairs.map(differs).position(|differs| differs) {
+            Some(index) => Err(Flaw::Value(index)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_classes(&self) -> Result<(), Flaw> {
+        let (objective, count) = (self.objective.name(), self.classes.len());
+        let is_possible = match self.objective.info().labels {
+            Labels::Real => count == 0,
+            Labels::Binary => count == 2,
+            Labels::Classes => (2..=CLASSES_MAX).contains(&count),
+        };
+        if !is_possible {
+            return Err(Flaw::ClassCount { objective, count });
+        }
+        let distinct: HashSet<&String> = self.classes.iter().collect();
+        if distinct.len() == count { Ok(()) } else { Err(Flaw::SameClasses) }
+    }
+
+    fn check_input(&self) -> Result<(), Flaw> {
+        let Input::Columns(preparation) = &self.input;
+        let count = preparation.column_count;
+        let is_whole = |len: usize| len == 0 || len == count;
+        let is_valid = (1..=DIMENSION_MAX).contains(&count)
+            && preparation.dimension() <= DIMENSION_MAX
+            && is_whole(preparation.names.len())
+            && is_whole(preparation.scaling.len())
+            && preparation.scaling.iter().all(|scaling| {
+                scaling.centre.is_finite() && scaling.scale.is_finite() && scaling.scale != 0.0
+            });
+        if is_valid { Ok(()) } else { Err(Flaw::Columns) }
+    }
+}
+
+/// JSON with a line per field of the outermost object.
+#[derive(Default)]
+struct Lines {
+    depth: u32,
+}
+
+impl Formatter for Lines {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(if self.depth == 0 { b"\n}" } else { b"}" })
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        if !first {
+            writer.write_all(b",")?;
+        }
+        if self.depth == 1 { writer.write_all(b"\n  ") } else { Ok(()) }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(if self.depth == 1 { b": " } else { b":" })
+    }
+}
+
+#[cfg(test)]
+mod tests;
