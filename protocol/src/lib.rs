@@ -7,7 +7,7 @@
 //! ```text
 //!  vector ── digest ── step
 //!    start    batch    sparse ── method
-//!    shard
+//!    shard    recipe
 //!  counters ── frame ── message, seal
 //! ```
 #![cfg_attr(not(test), no_std)]
@@ -19,6 +19,7 @@ pub mod digest;
 pub mod frame;
 pub mod message;
 pub mod method;
+pub mod recipe;
 pub mod seal;
 pub mod shard;
 pub mod sparse;
