@@ -4,6 +4,7 @@
 //! columns, and dense bytes of the shape of digits, 1800 rows of 64. The one-hot rows are also evaluated in f64, over
 //! the listed columns, in the same run.
 
+use smidgen_firmware::data::Data;
 use smidgen_firmware::logistic::Logistic;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::top_k;
@@ -106,7 +107,7 @@ fn evaluate(
         loss_exponent: 40,
         regulariser: Regulariser::Nonconvex,
         lambda: Ratio { mantissa: 1717986918, exponent: 34 },
-        data,
+        data: Data::Sent(data),
         rows,
         scratch,
         saturated,

@@ -17,8 +17,10 @@
 //! ```
 
 use crate::bound::{Bound, ceil_shift};
+use crate::data::Data;
 use crate::fixed_point::ceil_log2;
 use core::iter;
+use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::{Columns, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
 
@@ -35,7 +37,7 @@ const EXACT_BITS_MAX: u32 = 15;
 #[derive(Debug)]
 pub struct CurvatureRequest<'a> {
     /// The worker's data, which passed [`Objective::check`](crate::objective::Objective::check).
-    pub data: &'a [u8],
+    pub data: Data<'a>,
     /// Working memory of d integers.
     pub vector: &'a mut [i32],
     /// Working memory of the objective, as for an evaluation.
@@ -65,7 +67,7 @@ impl Bias {
 ///
 /// `None` if the data are not a shard, or the working memory is shorter than a row with its bias.
 pub fn mean_curvature(rows: CurvatureRequest<'_>, bias: Bias) -> Option<Bound> {
-    let shard = Shard::open(rows.data).ok()?;
+    let shard = rows.data.shard()?;
     let matrix = Matrix { shard: &shard, bias };
     let (u, w) = (rows.vector.get_mut(..matrix.width())?, rows.scratch.get_mut(..matrix.width())?);
     let mut bound = matrix.collatz_wielandt(u, w);
@@ -112,17 +114,19 @@ impl Matrix<'_> {
     /// Iterates over the rows, each as pairs of column and stored value.
     fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = (usize, i64)> + Clone> {
         let Self { shard, bias } = *self;
-        let mut first = 0;
-        (0..shard.header.rows as usize).map(move |row| {
-            let len = match shard.columns {
-                Columns::Dense => shard.header.dimension as usize,
+        let mut listed = 0;
+        shard.runs(Selection::ALL).flatten().map(move |row| {
+            let row = row as usize;
+            let (first, len) = match shard.columns {
+                Columns::Dense => (row * shard.stride, shard.header.dimension as usize),
                 Columns::U8(counts, _) | Columns::U16(counts, _) => {
-                    counts.get(row).map_or(0, |&count| count.into())
+                    let (first, len) = (listed, counts.get(row).map_or(0, |&count| count.into()));
+                    listed += len;
+                    (first, len)
                 }
             };
             let entries =
                 (0..len).map(move |k| (column(shard, first + k, k), value(shard, first + k)));
-            first += len;
             let feature = bias.feature().map(|feature| (shard.header.dimension as usize, feature));
             entries.chain(feature)
         })
@@ -253,7 +257,7 @@ mod tests {
 
     fn bound(rows: &reference::Dataset, bias: Bias) -> f64 {
         let words = rows.shard();
-        let data = &bytemuck::cast_slice(&words)[..rows.len()];
+        let data = Data::Sent(&bytemuck::cast_slice(&words)[..rows.len()]);
         let width = rows.dimension + 1;
         let (mut vector, mut scratch) = (vec![0; width], vec![0; width]);
         let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
@@ -279,7 +283,7 @@ mod tests {
         )) {
             let of = |rows: &reference::Dataset| {
                 let words = rows.shard();
-                let data = &bytemuck::cast_slice(&words)[..rows.len()];
+                let data = Data::Sent(&bytemuck::cast_slice(&words)[..rows.len()]);
                 let (mut vector, mut scratch) = (point.x.clone(), vec![-1; point.x.len()]);
                 let rows = CurvatureRequest { data, vector: &mut vector, scratch: &mut scratch };
                 mean_curvature(rows, Bias::None).and_then(Bound::ratio)

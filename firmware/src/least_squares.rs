@@ -14,6 +14,7 @@ mod tests;
 use crate::bound::Bound;
 use crate::columns::{self, Slopes, bits};
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::data::Data;
 use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Precision, RowLoss};
@@ -44,12 +45,12 @@ impl Objective for LeastSquares {
         dimension
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
+    fn check(data: Data<'_>, dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| shard.header.dimension as usize == dimension)
     }
 
     fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(shard) = request.data.shard() else { return 0 };
         let exponent_max = target_exponent_max(&shard, request.rows);
         mean_squares(request, &shard, exponent_max, |exponent| Errors { shard: &shard, exponent })
     }
@@ -104,7 +105,7 @@ pub(crate) fn mean_squares<E: RowError>(
 
 /// Largest exponent at which every target of the rows has at most [`TARGET_BITS`] bits.
 fn target_exponent_max(shard: &Shard<'_>, rows: Selection) -> i32 {
-    let rows = rows.runs(shard.header.rows).flatten();
+    let rows = shard.runs(rows).flatten();
     let label_bits = rows.map(|row| bits(shard.label(row as usize))).max().unwrap_or(0);
     let Ratio { mantissa, exponent } = shard.label_scale();
     TARGET_BITS - label_bits - bits(mantissa) + i32::from(exponent)

@@ -12,7 +12,7 @@
 //!                  ├── rows ── value                           the pass
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
 //!  objective ── curvature ── bound
-//!  fixed_point, identity
+//!  data, fixed_point, identity
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ pub mod bound;
 mod columns;
 pub mod compressor;
 pub mod curvature;
+pub mod data;
 mod exponential;
 mod fixed_point;
 pub mod identity;

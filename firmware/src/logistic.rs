@@ -20,12 +20,12 @@ mod residual;
 use crate::bound::Bound;
 use crate::columns::{self, Slopes};
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::data::Data;
 use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Evaluation, Objective};
 use crate::rows::{self, Precision};
 use crate::sigmoid;
 use residual::Residuals;
-use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::Ratio;
 
 /// Logistic regression on a [shard](smidgen_protocol::shard) of rows in two classes.
@@ -45,14 +45,14 @@ impl Objective for Logistic {
         dimension
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
+    fn check(data: Data<'_>, dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| {
             shard.header.dimension as usize == dimension && shard.header.classes == 2
         })
     }
 
     fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(shard) = request.data.shard() else { return 0 };
         let row_count = request.rows.count(shard.header.rows);
         let scale = |k| shard.scale(k);
         let sums = request.take_scratch();

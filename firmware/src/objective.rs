@@ -2,6 +2,7 @@
 
 use crate::bound::Bound;
 use crate::curvature::CurvatureRequest;
+use crate::data::Data;
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
@@ -26,9 +27,8 @@ pub struct Evaluation<'a> {
     pub regulariser: Regulariser,
     /// Weight λ of the regulariser.
     pub lambda: Ratio,
-    /// The worker's data as the host sent them (a [shard](smidgen_protocol::shard)), aligned to eight bytes; empty if
-    /// the worker has data of its own, in flash or from sensors.
-    pub data: &'a [u8],
+    /// The worker's data; empty if an objective has data of its own.
+    pub data: Data<'a>,
     /// Rows over which f_i is the mean: [all](Selection::ALL), or a minibatch.
     pub rows: Selection,
     /// Working memory of [`Objective::scratch_len`] words; its content is unspecified at the start of a call.
@@ -62,6 +62,7 @@ impl<'a> Evaluation<'a> {
 /// Least squares to a vector b, which are the bytes of the data: f_i(x) = ½‖x − b‖².
 ///
 /// ```
+/// use smidgen_firmware::data::Data;
 /// use smidgen_firmware::objective::{Evaluation, Objective};
 /// use smidgen_protocol::batch::Selection;
 /// use smidgen_protocol::message::Regulariser;
@@ -76,13 +77,13 @@ impl<'a> Evaluation<'a> {
 ///         0
 ///     }
 ///
-///     fn check(data: &[u8], dimension: usize) -> bool {
-///         data.len() == dimension
+///     fn check(data: Data<'_>, dimension: usize) -> bool {
+///         data.bytes().len() == dimension
 ///     }
 ///
 ///     fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
 ///         let one = i32::from(request.x_exponent);
-///         let (mut squares, coordinates) = (0i64, request.x.iter().zip(request.data));
+///         let (mut squares, coordinates) = (0i64, request.x.iter().zip(request.data.bytes()));
 ///         for (gradient, (&x, &b)) in request.gradient.iter_mut().zip(coordinates) {
 ///             let difference = i64::from(x) - (i64::from(b) << one);
 ///             squares += difference * difference;
@@ -104,7 +105,7 @@ impl<'a> Evaluation<'a> {
 ///     loss_exponent: 3,
 ///     regulariser: Regulariser::L2,
 ///     lambda: Ratio::default(),
-///     data: &[1, 4],
+///     data: Data::Sent(&[1, 4]),
 ///     rows: Selection::ALL,
 ///     scratch: &mut [],
 ///     saturated: &mut saturated,
@@ -120,7 +121,7 @@ pub trait Objective {
 
     /// Returns whether `data` is valid for dimension `dimension`. Called before any evaluation, with empty data if the
     /// host sends none.
-    fn check(data: &[u8], dimension: usize) -> bool;
+    fn check(data: Data<'_>, dimension: usize) -> bool;
 
     /// Computes the gradient; returns the mantissa of the loss.
     fn evaluate(&mut self, request: Evaluation<'_>) -> i64;
@@ -141,7 +142,7 @@ pub struct ObjectiveInfo {
     /// [`Objective::scratch_len`]
     pub scratch_len: fn(usize) -> usize,
     /// [`Objective::check`]
-    pub check: fn(&[u8], usize) -> bool,
+    pub check: fn(Data<'_>, usize) -> bool,
     /// [`Objective::curvature`]
     pub curvature: fn(CurvatureRequest<'_>) -> Option<Bound>,
 }

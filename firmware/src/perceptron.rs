@@ -17,6 +17,7 @@
 mod tests;
 
 use crate::columns::{self, ONE, Slopes};
+use crate::data::Data;
 use crate::fixed_point::{ceil_log2, mean_factor};
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
 use crate::objective::{Evaluation, Objective};
@@ -49,7 +50,7 @@ impl Objective for Perceptron {
         dimension
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
+    fn check(data: Data<'_>, dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| {
             (2..=CLASSES_MAX).contains(&shard.header.classes.into())
                 && hidden_units(&shard.header, dimension).is_some()
@@ -57,7 +58,7 @@ impl Objective for Perceptron {
     }
 
     fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(shard) = request.data.shard() else { return 0 };
         let Some(hidden) = hidden_units(&shard.header, request.x.len()) else { return 0 };
         let row_count = request.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);

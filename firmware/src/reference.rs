@@ -1,10 +1,11 @@
 //! Shared by the tests of objectives: generated data sets, and reference evaluations in f64.
 
-use crate::objective::{Evaluation, Objective};
+use crate::data::Data;
+use crate::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
 use proptest::prelude::*;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::message::Regulariser;
-use smidgen_protocol::shard::{Header, Width};
+use smidgen_protocol::shard::{Header, Parts, Shard, Width};
 use smidgen_protocol::vector::Ratio;
 use std::ops::RangeInclusive;
 
@@ -92,6 +93,75 @@ impl Dataset {
     }
 }
 
+/// Rows as a board records them: values in two bytes, padding between rows, and masked rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    dimension: usize,
+    classes: u8,
+    stride: usize,
+    values: Vec<i16>,
+    labels: Vec<i8>,
+    scale_mantissas: Vec<i32>,
+    scale_exponents: Vec<i16>,
+}
+
+impl Recording {
+    /// Records the rows of a data set in classes, those of `masked` too, with `padding` values after each.
+    pub(crate) fn new(rows: &Dataset, masked: impl Fn(usize) -> bool, padding: usize) -> Self {
+        let row = |row: &Vec<(usize, i32)>| {
+            // What a masked row and the padding contain must not matter.
+            let mut values = vec![-1; rows.dimension + padding];
+            row.iter().for_each(|&(k, value)| values[k] = value as i16);
+            values
+        };
+        let label = |(j, &label): (usize, &i32)| if masked(j) { -1 } else { label as i8 };
+        let scales = || rows.scales.iter().chain([&rows.label_scale]);
+        Self {
+            dimension: rows.dimension,
+            classes: rows.classes,
+            stride: rows.dimension + padding,
+            values: rows.entries.iter().flat_map(row).collect(),
+            labels: rows.labels.iter().enumerate().map(label).collect(),
+            scale_mantissas: scales().map(|scale| scale.mantissa).collect(),
+            scale_exponents: scales().map(|scale| scale.exponent).collect(),
+        }
+    }
+
+    /// The rows in place.
+    pub(crate) fn shard(&self) -> Shard<'_> {
+        let parts = Parts {
+            dimension: self.dimension as u32,
+            classes: self.classes,
+            values: &self.values,
+            stride: self.stride,
+            labels: &self.labels,
+            scale_mantissas: &self.scale_mantissas,
+            scale_exponents: &self.scale_exponents,
+        };
+        Shard::from_parts(&parts).expect("consistent parts")
+    }
+}
+
+impl Dataset {
+    /// The rows as a board records them: dense, values in two bytes, labels in one.
+    pub(crate) fn dense(mut self) -> Self {
+        for row in &mut self.entries {
+            let listed = core::mem::take(row);
+            let value = |k| listed.iter().find(|entry| entry.0 == k).map_or(0, |entry| entry.1);
+            *row = (0..self.dimension).map(|k| (k, i32::from(value(k) as i16))).collect();
+        }
+        Self { width: Width::I16, sparse: false, label_width: Width::I8, ..self }
+    }
+
+    /// The rows with the numbers that `keep` accepts.
+    pub(crate) fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let kept = (0..self.labels.len()).filter(|&row| keep(row));
+        let kept = kept.map(|row| (self.labels[row], self.entries[row].clone()));
+        let (labels, entries) = kept.unzip();
+        Self { labels, entries, ..self.clone() }
+    }
+}
+
 /// Inputs of an evaluation other than the rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Point {
@@ -113,7 +183,7 @@ pub(crate) struct Outcome {
 
 /// Returns whether an objective accepts the rows.
 pub(crate) fn check<O: Objective>(rows: &Dataset, dimension: usize) -> bool {
-    O::check(&bytemuck::cast_slice(&rows.shard())[..rows.len()], dimension)
+    O::check(Data::Sent(&bytemuck::cast_slice(&rows.shard())[..rows.len()]), dimension)
 }
 
 /// Evaluates an objective on rows that it accepts.
@@ -128,9 +198,8 @@ pub(crate) fn minibatch<O: Objective + Default>(
     size: u32,
 ) -> [Outcome; 2] {
     let selection = Batch { size, seed: 3 }.selection(1, 5);
-    let kept = selection.runs(rows.labels.len() as u32).flatten().map(|row| row as usize);
-    let (labels, entries) = kept.map(|row| (rows.labels[row], rows.entries[row].clone())).unzip();
-    let alone = Dataset { labels, entries, ..rows.clone() };
+    let kept: Vec<_> = selection.runs(rows.labels.len() as u32).flatten().collect();
+    let alone = rows.filtered(|row| kept.contains(&(row as u32)));
     [evaluate_selected::<O>(rows, point, selection), evaluate::<O>(&alone, point)]
 }
 
@@ -140,12 +209,23 @@ fn evaluate_selected<O: Objective + Default>(
     selection: Selection,
 ) -> Outcome {
     let words = rows.shard();
-    let data = &bytemuck::cast_slice(&words)[..rows.len()];
+    let data = Data::Sent(&bytemuck::cast_slice(&words)[..rows.len()]);
     assert!(O::check(data, point.x.len()));
-    let mut scratch = vec![-1; O::scratch_len(point.x.len())];
+    evaluate_data(&mut O::default(), &ObjectiveInfo::of::<O>(), data, point, selection)
+}
+
+/// Evaluates one of several objectives on data that it accepts.
+pub(crate) fn evaluate_data(
+    objectives: &mut impl ObjectiveSet,
+    objective: &ObjectiveInfo,
+    data: Data<'_>,
+    point: &Point,
+    selection: Selection,
+) -> Outcome {
+    let mut scratch = vec![-1; (objective.scratch_len)(point.x.len())];
     let (mut gradient, mut saturated) = (vec![-1; point.x.len()], 0);
-    let loss = O::default().evaluate(Evaluation {
-        objective: O::NAME,
+    let loss = objectives.evaluate_named(Evaluation {
+        objective: objective.name,
         x: &point.x,
         x_exponent: point.x_exponent,
         gradient: &mut gradient,

@@ -7,12 +7,13 @@
 //! 3. Rows of one margin are processed in blocks, which lets independent multiplications overlap.
 //! 4. Where the stack permits, vectors indexed by bytes are copied to tables of 256, which need no bounds checks.
 
+use crate::data::Data;
 use crate::fixed_point::ceil_log2;
 use crate::value::{One, Value};
 use core::iter;
 use core::ops::Range;
-use smidgen_protocol::batch::{Runs, Selection};
-use smidgen_protocol::shard::{Columns, Header, Shard, Values, Width};
+use smidgen_protocol::batch::Selection;
+use smidgen_protocol::shard::{Columns, Header, RowRuns, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
 
 /// Bit widths of the quantities in a pass.
@@ -93,7 +94,7 @@ pub(crate) fn pass(
     sums: &mut [i64],
     loss: &mut dyn RowLoss,
 ) {
-    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), loss };
+    let mut pass = Pass { shard, runs: shard.runs(rows), loss };
     sums.fill(0);
     match shard.columns {
         Columns::Dense => pass.dense::<SingleMargin>(x, sums),
@@ -125,7 +126,7 @@ pub(crate) fn pass_units(
     sums: &mut [i64],
     loss: &mut dyn RowLoss,
 ) {
-    let mut pass = Pass { shard, runs: rows.runs(shard.header.rows), loss };
+    let mut pass = Pass { shard, runs: shard.runs(rows), loss };
     sums.fill(0);
     match shard.columns {
         Columns::Dense => pass.dense::<UnitMargins>(x, sums),
@@ -163,7 +164,7 @@ fn coordinate(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 
 struct Pass<'a> {
     shard: &'a Shard<'a>,
     /// The selected rows that remain.
-    runs: Runs,
+    runs: RowRuns<'a>,
     loss: &'a mut dyn RowLoss,
 }
 
@@ -178,13 +179,13 @@ impl Pass<'_> {
     }
 
     fn dense<B: Kernel<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {
-        let features = (self.shard.header.dimension as usize).max(1);
+        let stride = self.shard.stride.max(1);
         match self.shard.values {
             // `Header::parse` rejects dense rows without stored values.
             Values::Unit => {}
-            Values::I8(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
-            Values::I16(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
-            Values::I32(values) => B::run(self, values.chunks_exact(features).map(Dense), x, sums),
+            Values::I8(values) => B::run(self, values.chunks_exact(stride).map(Dense), x, sums),
+            Values::I16(values) => B::run(self, values.chunks_exact(stride).map(Dense), x, sums),
+            Values::I32(values) => B::run(self, values.chunks_exact(stride).map(Dense), x, sums),
         }
     }
 
@@ -295,8 +296,8 @@ const DIMENSION_MAX: u32 = 1 << 16;
 const ROWS_MAX: u32 = 1 << 31;
 
 /// Opens and checks a shard; `None` if it is invalid or too large for a pass.
-pub(crate) fn open(data: &[u8]) -> Option<Shard<'_>> {
-    let shard = Shard::open(data).ok()?;
+pub(crate) fn open(data: Data<'_>) -> Option<Shard<'_>> {
+    let shard = data.shard()?;
     let Header { rows, dimension, .. } = shard.header;
     let fits = (1..=DIMENSION_MAX).contains(&dimension) && (1..=ROWS_MAX).contains(&rows);
     (fits && shard.check().is_ok() && ascending(&shard)).then_some(shard)

@@ -13,6 +13,7 @@ mod tests;
 use crate::bound::Bound;
 use crate::columns::{self, Slopes};
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::data::Data;
 use crate::fixed_point::mean_factor;
 pub use crate::multiclass::CLASSES_MAX;
 use crate::multiclass::{CrossEntropy, SLOPE_BITS};
@@ -37,7 +38,7 @@ impl Objective for Softmax {
         dimension
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
+    fn check(data: Data<'_>, dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| {
             let (features, classes) =
                 (shard.header.dimension as usize, shard.header.classes.into());
@@ -46,7 +47,7 @@ impl Objective for Softmax {
     }
 
     fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(shard) = request.data.shard() else { return 0 };
         let row_count = request.rows.count(shard.header.rows);
         let precision = Precision::new(&shard.header, row_count);
         let scale = |k| precision.scale(&shard, k);

@@ -13,6 +13,7 @@ mod tests;
 
 use crate::bound::Bound;
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
+use crate::data::Data;
 use crate::least_squares::{RowError, TARGET_BITS, mean_squares};
 use crate::objective::{Evaluation, Objective};
 use crate::rows;
@@ -34,14 +35,14 @@ impl Objective for SquaredHinge {
         dimension
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
+    fn check(data: Data<'_>, dimension: usize) -> bool {
         rows::open(data).is_some_and(|shard| {
             shard.header.dimension as usize == dimension && shard.header.classes == 2
         })
     }
 
     fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
-        let Ok(shard) = Shard::open(request.data) else { return 0 };
+        let Some(shard) = request.data.shard() else { return 0 };
         // A target of 1 has one bit more than its fraction.
         mean_squares(request, &shard, TARGET_BITS - 1, |exponent| Shortfalls {
             shard: &shard,

@@ -22,6 +22,7 @@
 mod memory;
 mod session;
 
+use crate::data::Data;
 use crate::journal::{DataChunk, LocalState, LocalStateRequest};
 use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet, lists_names};
 use memory::Layout;
@@ -332,7 +333,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         }
         let dimension = dimension as usize;
         // Without data to receive there is no later occasion to check.
-        if configure.data_len == 0 && !(objective.check)(&[], dimension) {
+        if configure.data_len == 0 && !(objective.check)(Data::Sent(&[]), dimension) {
             return Err(Refusal::Data);
         }
         let layout = Layout::new(configure, (objective.scratch_len)(dimension));
@@ -357,7 +358,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             loss_exponent: exponents.loss,
             regulariser: session.regulariser,
             lambda: session.lambda,
-            data: buffers.data,
+            data: Data::Sent(buffers.data),
             rows: session.rows(),
             scratch: buffers.scratch,
             saturated,

@@ -86,8 +86,7 @@ pub struct Runs {
 impl Iterator for Runs {
     type Item = Range<u32>;
 
-    // Not inlined: the pass over rows is compiled once per kind of row and would repeat it.
-    #[inline(never)]
+    #[inline]
     fn next(&mut self) -> Option<Range<u32>> {
         while self.wanted > 0 {
             // The rest is selected in one run, so a full selection costs no draws.

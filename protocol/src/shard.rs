@@ -13,7 +13,10 @@
 //!
 //! A feature is `value * scale[column]`. Labels form one more column with a width of their own and the last scale:
 //! class numbers or real targets. If all stored values would be 1 (one-hot data), they are omitted.
+//!
+//! Rows that a board recorded itself are a shard too, made of [`Parts`] that lie in separate places.
 
+use crate::batch::{Runs, Selection};
 use crate::vector::Ratio;
 use core::ops::Range;
 
@@ -34,7 +37,7 @@ pub enum Width {
 /// Shape of a shard: its first 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Number of rows.
+    /// Number of rows, without masked ones.
     pub rows: u32,
     /// Number of columns d.
     pub dimension: u32,
@@ -81,6 +84,25 @@ pub enum ShardError {
     Index,
     /// A label is not a class.
     Label,
+}
+
+/// A shard of dense rows in two bytes, in parts that lie in separate places.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Number of columns, at least 1.
+    pub dimension: u32,
+    /// Number of classes, at least 1.
+    pub classes: u8,
+    /// Stored features, row by row.
+    pub values: &'a [i16],
+    /// Distance of rows in `values`, at least the number of columns.
+    pub stride: usize,
+    /// A class per row, or -1 for a masked row, which is in no evaluation.
+    pub labels: &'a [i8],
+    /// Scale mantissas of all columns, then that of labels.
+    pub scale_mantissas: &'a [i32],
+    /// Scale exponents, in the same order.
+    pub scale_exponents: &'a [i16],
 }
 
 impl Width {
@@ -194,6 +216,8 @@ pub enum Labels<'a> {
     I16(&'a [i16]),
     /// Four bytes each.
     I32(&'a [i32]),
+    /// One byte each; rows with a negative one are masked.
+    Masked(&'a [i8]),
 }
 
 /// Columns of the stored features.
@@ -218,6 +242,8 @@ pub struct Shard<'a> {
     pub columns: Columns<'a>,
     /// Stored labels.
     pub labels: Labels<'a>,
+    /// Distance of dense rows in the stored features.
+    pub stride: usize,
     scale_mantissas: &'a [i32],
     scale_exponents: &'a [i16],
 }
@@ -254,17 +280,63 @@ impl<'a> Shard<'a> {
                 Width::I16 => Labels::I16(words(labels)?),
                 Width::I32 => Labels::I32(words(labels)?),
             },
+            stride: header.dimension as usize,
         })
+    }
+
+    /// Makes a shard of separate parts and checks it.
+    pub fn from_parts(parts: &Parts<'a>) -> Result<Self, ShardError> {
+        let Parts { dimension, classes, values, stride, labels, .. } = *parts;
+        let scales = Some(parts.scale_mantissas.len());
+        let consistent = stride >= dimension as usize
+            && dimension > 0
+            && labels.len().checked_mul(stride) == Some(values.len())
+            && scales == (dimension as usize).checked_add(1)
+            && parts.scale_exponents.len() == parts.scale_mantissas.len();
+        if !consistent {
+            return Err(ShardError::Shape);
+        }
+        let live = labels.iter().filter(|&&label| label >= 0).count();
+        let rows = u32::try_from(live).map_err(|_| ShardError::Shape)?;
+        let header = Header {
+            rows,
+            dimension,
+            sparse: false,
+            width: Width::I16,
+            nonzeros: rows.checked_mul(dimension).ok_or(ShardError::Shape)?,
+            label_width: Width::I8,
+            classes,
+        };
+        let shard = Self {
+            header,
+            values: Values::I16(values),
+            columns: Columns::Dense,
+            labels: Labels::Masked(labels),
+            stride,
+            scale_mantissas: parts.scale_mantissas,
+            scale_exponents: parts.scale_exponents,
+        };
+        // Targets are real numbers; a mask takes the sign of a class.
+        if classes == 0 { Err(ShardError::Label) } else { shard.check().map(|()| shard) }
     }
 
     /// Checks all indices, counts and classes, in one pass.
     pub fn check(&self) -> Result<(), ShardError> {
         let classes = i32::from(self.header.classes);
-        let is_class = |row| (0..classes).contains(&self.label(row));
-        if classes > 0 && !(0..self.header.rows as usize).all(is_class) {
+        let is_class = |row| (0..classes).contains(&self.label(row as usize));
+        if classes > 0 && !self.runs(Selection::ALL).flatten().all(is_class) {
             return Err(ShardError::Label);
         }
         self.check_indices()
+    }
+
+    /// The selected rows as ascending runs. Masked rows have indices but are neither counted nor selected.
+    pub fn runs(&self, selection: Selection) -> RowRuns<'a> {
+        let mask = match self.labels {
+            Labels::Masked(labels) => Some(labels),
+            Labels::Bits(_) | Labels::I8(_) | Labels::I16(_) | Labels::I32(_) => None,
+        };
+        RowRuns { runs: selection.runs(self.header.rows), mask, pending: 0..0, row: 0, live: 0 }
     }
 
     fn check_indices(&self) -> Result<(), ShardError> {
@@ -300,11 +372,53 @@ impl<'a> Shard<'a> {
     pub fn label(&self, row: usize) -> i32 {
         let label = match self.labels {
             Labels::Bits(bits) => bits.get(row / 8).map(|&bits| i32::from(bits >> (row % 8) & 1)),
-            Labels::I8(labels) => labels.get(row).map(|&label| label.into()),
+            Labels::I8(labels) | Labels::Masked(labels) => {
+                labels.get(row).map(|&label| label.into())
+            }
             Labels::I16(labels) => labels.get(row).map(|&label| label.into()),
             Labels::I32(labels) => labels.get(row).copied(),
         };
         label.unwrap_or(0)
+    }
+}
+
+/// Runs of selected rows of a [`Shard`].
+#[derive(Clone, Debug)]
+pub struct RowRuns<'a> {
+    /// The selection among live rows.
+    runs: Runs,
+    mask: Option<&'a [i8]>,
+    /// Rest of a run, in numbers of live rows.
+    pending: Range<u32>,
+    /// The next row to look at.
+    row: u32,
+    /// Number of live rows before it.
+    live: u32,
+}
+
+impl Iterator for RowRuns<'_> {
+    type Item = Range<u32>;
+
+    // Not inlined: the pass over rows is compiled once per kind of row and would repeat it.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Range<u32>> {
+        let run = match core::mem::take(&mut self.pending) {
+            rest if rest.is_empty() => self.runs.next()?,
+            rest => rest,
+        };
+        let Some(mask) = self.mask else { return Some(run) };
+        let mut labels = mask.get(self.row as usize..)?.iter().map(|&label| label >= 0);
+        // Up to the first selected row, which is live.
+        while self.live < run.start || !labels.clone().next()? {
+            self.live += u32::from(labels.next()?);
+            self.row += 1;
+        }
+        let alive = labels.take((run.end - run.start) as usize).take_while(|&live| live).count();
+        let start = self.row;
+        self.row += alive as u32;
+        self.live += alive as u32;
+        self.pending = self.live..run.end;
+        Some(start..self.row)
     }
 }
 
@@ -361,6 +475,58 @@ mod tests {
         words[last - 1] += 1;
         assert_eq!(check(&words), Err(ShardError::Index));
         assert_eq!(check(&words[..last]), Err(ShardError::Shape));
+    }
+
+    /// Two columns with one value of padding, and three rows, the second masked.
+    const PARTS: Parts<'static> = Parts {
+        dimension: 2,
+        classes: 3,
+        values: &[1, 2, -1, 3, 4, -1, 5, 6, -1],
+        stride: 3,
+        labels: &[2, -1, 0],
+        scale_mantissas: &[1 << 30; 3],
+        scale_exponents: &[30; 3],
+    };
+
+    #[test]
+    fn masked_row_is_neither_counted_nor_selected() {
+        let shard = Shard::from_parts(&PARTS).unwrap();
+        assert_eq!((shard.header.rows, shard.header.nonzeros), (2, 4));
+        assert!(shard.runs(Selection::ALL).eq([0..1, 2..3]));
+        assert_eq!([shard.label(0), shard.label(2)], [2, 0]);
+    }
+
+    #[test]
+    fn inconsistent_parts_are_rejected() {
+        let error = |parts: Parts| Shard::from_parts(&parts).err();
+        let shape = Some(ShardError::Shape);
+        assert_eq!(error(Parts { dimension: 0, ..PARTS }), shape);
+        assert_eq!(error(Parts { dimension: u32::MAX, stride: usize::MAX, ..PARTS }), shape);
+        assert_eq!(error(Parts { stride: 1, values: &[1, 2, 3], ..PARTS }), shape);
+        assert_eq!(error(Parts { values: &[0; 8], ..PARTS }), shape);
+        assert_eq!(error(Parts { scale_mantissas: &[1; 2], ..PARTS }), shape);
+        assert_eq!(error(Parts { scale_exponents: &[1; 4], ..PARTS }), shape);
+        for classes in [0, 2] {
+            assert_eq!(error(Parts { classes, ..PARTS }), Some(ShardError::Label));
+        }
+        assert_eq!(error(PARTS), None);
+    }
+
+    proptest! {
+        #[test]
+        fn runs_cover_the_selected_live_rows(
+            labels in prop::collection::vec(-1i8..2, 0..60), size in 0u32..40, seed: u32,
+        ) {
+            let values = vec![0; 2 * labels.len()];
+            let parts = Parts { values: &values, stride: 2, labels: &labels, ..PARTS };
+            let shard = Shard::from_parts(&parts).unwrap();
+            let live: Vec<u32> = (0..).zip(&labels).filter(|row| *row.1 >= 0).map(|row| row.0).collect();
+            let selection = crate::batch::Batch { size, seed }.selection(1, 1);
+            let chosen = selection.runs(live.len() as u32).flatten().map(|nth| live[nth as usize]);
+            prop_assert!(shard.runs(selection).flatten().eq(chosen));
+            prop_assert!(shard.runs(selection).all(|run| !run.is_empty()));
+            prop_assert_eq!(shard.header.rows as usize, live.len());
+        }
     }
 
     proptest! {

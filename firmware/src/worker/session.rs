@@ -2,6 +2,7 @@
 
 use super::memory::{Buffers, Layout};
 use crate::curvature::CurvatureRequest;
+use crate::data::Data;
 use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
 use crate::objective::ObjectiveInfo;
@@ -107,7 +108,7 @@ impl Session {
         // Data of an earlier run, or restored from a journal. Their checksum is that of the configuration by chance
         // with probability 2^-32; `check` keeps even those safe to read.
         let has_data = checksum(buffers.data) == configure.data_checksum
-            && (objective.check)(buffers.data, layout.dimension);
+            && (objective.check)(Data::Sent(buffers.data), layout.dimension);
         let data_held = if has_data { layout.data_len } else { 0 };
         let ticket = configure.ticket;
         let answer = Some(Answer::Ack { ticket, value: data_held as u32 });
@@ -260,7 +261,7 @@ impl Session {
     fn bound_curvature(&self, ticket: Ticket, buffers: Buffers) -> Result<Answer, Reject> {
         self.require_data()?;
         let rows = CurvatureRequest {
-            data: buffers.data,
+            data: Data::Sent(buffers.data),
             vector: buffers.gradient,
             scratch: buffers.scratch,
         };
@@ -323,7 +324,7 @@ impl Session {
             let complete = self.data_held == data.len();
             if complete
                 && !(checksum(data) == self.data_checksum
-                    && (self.objective.check)(data, self.layout.dimension))
+                    && (self.objective.check)(Data::Sent(data), self.layout.dimension))
             {
                 // Start over: it is not known which chunk is wrong.
                 (self.data_held, self.data_journaled) = (0, 0);

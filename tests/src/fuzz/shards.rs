@@ -1,6 +1,7 @@
 //! Data that a host sends, and every objective on them.
 
 use arbitrary::{Result, Unstructured};
+use smidgen_firmware::data::Data;
 use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::Batch;
@@ -25,7 +26,7 @@ fn evaluate(u: &mut Unstructured) -> Result<()> {
     let data = &bytemuck::cast_slice(&words)[..data.len()];
     // The header of a shard can be read, valid or not.
     let checked = Shard::open(data).map(|shard| shard.check());
-    if !(objective.check)(data, dimension) {
+    if !(objective.check)(Data::Sent(data), dimension) {
         return Ok(());
     }
     assert_eq!(checked, Ok(Ok(())), "an objective checks its shard");
@@ -44,7 +45,7 @@ fn evaluate(u: &mut Unstructured) -> Result<()> {
         loss_exponent: u.arbitrary()?,
         regulariser: *u.choose(&[Regulariser::Nonconvex, Regulariser::L2])?,
         lambda: ratio(u)?,
-        data,
+        data: Data::Sent(data),
         rows: Batch { size: u.int_in_range(0..=4)?, seed: 1 }.selection(1, u.arbitrary()?),
         scratch: &mut scratch,
         saturated: &mut saturated,

@@ -1,6 +1,7 @@
 //! A scripted host that trains: it takes the steps of gradient descent and sends them down.
 
 use super::Host;
+use smidgen_firmware::data::Data;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::{Batch, Selection};
@@ -35,15 +36,17 @@ impl Objective for Distance {
         1
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
-        data.len() == dimension
+    fn check(data: Data<'_>, dimension: usize) -> bool {
+        data.bytes().len() == dimension
     }
 
     fn evaluate(&mut self, request: Evaluation<'_>) -> i64 {
         self.evaluations += 1;
         self.rows = Some(request.rows);
         let shift = i32::from(request.x_exponent) - i32::from(request.gradient_exponent);
-        for ((gradient, &x), &b) in request.gradient.iter_mut().zip(request.x).zip(request.data) {
+        for ((gradient, &x), &b) in
+            request.gradient.iter_mut().zip(request.x).zip(request.data.bytes())
+        {
             let b = round_shift(b.cast_signed().into(), -i32::from(request.gradient_exponent));
             let difference = round_shift(x.into(), shift).saturating_sub(b);
             *gradient = saturate(difference, request.saturated);

@@ -6,6 +6,7 @@ use smidgen::problem::dataset::quantise::quantise;
 use smidgen::problem::objective::{Objective as Telemetry, Penalty};
 use smidgen::problem::theory::noise;
 use smidgen_aggregator::ratio::ratio;
+use smidgen_firmware::data::Data;
 use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::batch::{Batch, Selection};
@@ -107,7 +108,7 @@ fn evaluate(
     let data = &mut room[start..start + shard.len()];
     data.copy_from_slice(shard);
     let objective = Objectives::find(case.objective.name()).expect("smidgen has it");
-    assert!((objective.check)(data, dimension));
+    assert!((objective.check)(Data::Sent(data), dimension));
     let loss_exponent = 30;
     let (mut mantissas, mut saturated) = (vec![0; dimension], 0);
     let loss = Objectives.evaluate_named(Evaluation {
@@ -119,7 +120,7 @@ fn evaluate(
         loss_exponent,
         regulariser: case.penalty.regulariser.into(),
         lambda: ratio(case.penalty.lambda),
-        data,
+        data: Data::Sent(data),
         rows,
         scratch: &mut vec![0; (objective.scratch_len)(dimension)],
         saturated: &mut saturated,

@@ -3,6 +3,7 @@
 use super::*;
 use smidgen_firmware::bound::Bound;
 use smidgen_firmware::curvature::CurvatureRequest;
+use smidgen_firmware::data::Data;
 use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::message::Regulariser;
@@ -26,13 +27,13 @@ impl Objective for Slope {
         0
     }
 
-    fn check(data: &[u8], dimension: usize) -> bool {
-        data.len() == dimension
+    fn check(data: Data<'_>, dimension: usize) -> bool {
+        data.bytes().len() == dimension
     }
 
     fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
         let mut loss = 0.0;
-        for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data) {
+        for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data.bytes()) {
             let x = value(f64::from(x), at.x_exponent);
             let slope = (self.0)(x, f64::from(b.cast_signed()));
             let mantissa = value(slope, -at.gradient_exponent).round();
