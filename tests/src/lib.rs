@@ -1,9 +1,14 @@
 //! The shared parts of the end-to-end tests. Start with [`conformance`].
 //!
-//! A [scripted host](host) leads a real worker; `fuzz/worker.rs` draws its messages from bytes. Two harnesses lead a
-//! real aggregator: `host/aggregator/src/tests/bench.rs` sees stages and queues inside, `fuzz/aggregator.rs` draws the
-//! answers of a dishonest worker from bytes.
+//! Two harnesses play host against worker, both through public interfaces only:
+//!
+//! ```text
+//!           under test           used by
+//!  host     a worker             all/worker, fuzz/worker (draws messages from bytes)
+//!  bench    an aggregator        all/aggregator, fuzz/aggregator (draws answers of a dishonest worker from bytes)
+//! ```
 
+pub mod bench;
 pub mod call_graph;
 pub mod classifier;
 pub mod conformance;

@@ -78,6 +78,3 @@ pub use snapshot::{ForeignSnapshot, Snapshot};
 pub use standing::retry_delay;
 pub use stopwatch::Elapsed;
 pub use traffic::{Carried, Traffic};
-
-#[cfg(test)]
-mod tests;

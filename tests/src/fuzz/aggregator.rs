@@ -1,6 +1,7 @@
 //! An aggregator with an honest worker and a dishonest one.
 
-use crate::frames::{answers, frame, framed, unchecked_payload};
+use crate::bench::Bench;
+use crate::frames::{frame, framed};
 use arbitrary::{Result, Unstructured};
 use smidgen_aggregator::{
     Aggregator, Event, InitialModel, MethodSpec, Reason, Setup, Share, Snapshot, StepRule,
@@ -8,10 +9,9 @@ use smidgen_aggregator::{
 };
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
-use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
-use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
+use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{
     Down, Downlink, Init, Loss, Ready, Refusal, Regulariser, SCHEMA, Up, VERSION,
 };
@@ -34,74 +34,55 @@ const REQUESTS_MAX: usize = 4;
 /// state, and the honest worker is not blamed.
 pub fn aggregator(input: &[u8]) {
     let mut u = Unstructured::new(input);
-    if let Ok(mut bench) = Bench::new(&mut u) {
+    if let Ok(mut run) = Run::new(&mut u) {
         for _ in 0..EVENTS_MAX {
-            if u.is_empty() || !bench.happen(&mut u).unwrap_or(false) {
+            if u.is_empty() || !run.happen(&mut u).unwrap_or(false) {
                 break;
             }
         }
     }
 }
 
-/// A host and two workers.
-pub(super) struct Bench {
-    host: Aggregator,
-    workers: [Worker<Vec<u64>>; 2],
-    /// Bytes sent per worker.
-    sent: [u64; 2],
-    /// The last request to the dishonest worker, and an honest worker's answer.
-    question: Vec<u8>,
+/// A run with a dishonest worker.
+pub(super) struct Run {
+    bench: Bench<Objectives>,
+    /// An honest worker's answer to the last request to the dishonest one.
     answer: Vec<u8>,
-    now: Duration,
     k: u32,
     compressor: Compressor,
 }
 
-impl Bench {
+impl Run {
     fn new(u: &mut Unstructured) -> Result<Self> {
         let setup = setup(u)?;
         let (k, compressor) = (setup.shares[LIAR].worker.k, setup.method.compressor);
-        let words = memory_len::<Objectives>(&setup.configuration(0, 0, 0)) / 8;
-        let worker = |identity| {
-            let board = Board { name: "fuzzed", identity };
-            Worker::new::<Objectives>(board, vec![0; words])
-        };
-        Ok(Self {
-            host: Aggregator::new(setup),
-            workers: [worker(1), worker(2)],
-            sent: [0; 2],
-            question: vec![],
-            answer: vec![],
-            now: Duration::ZERO,
-            k,
-            compressor,
-        })
+        Ok(Self { bench: Bench::of(setup, || Objectives), answer: vec![], k, compressor })
     }
 
     /// The state of a run of honest workers after this many closed rounds.
     pub(super) fn closed(rounds: usize) -> Snapshot {
-        let mut bench = Self::new(&mut Unstructured::new(&[])).expect("a setup");
+        let mut run = Self::new(&mut Unstructured::new(&[])).expect("a setup");
         let mut closed = 0;
         loop {
-            bench.ask();
-            let answer = std::mem::take(&mut bench.answer);
-            bench.arrive(LIAR, &answer);
-            while let Some(event) = bench.host.poll_event() {
+            run.ask();
+            let answer = std::mem::take(&mut run.answer);
+            run.arrive(LIAR, &answer);
+            while let Some(event) = run.bench.host.poll_event() {
                 if !matches!(event, Event::Closed(_)) {
                     continue;
                 }
                 closed += 1;
                 if closed == rounds {
-                    return bench.host.snapshot().expect("a round is closed");
+                    return run.bench.host.snapshot().expect("a round is closed");
                 }
-                bench.host.proceed();
+                run.bench.host.proceed();
             }
         }
     }
 
     /// Draws one event. Returns whether the run continues.
     fn happen(&mut self, u: &mut Unstructured) -> Result<bool> {
-        while let Some(event) = self.host.poll_event() {
+        while let Some(event) = self.bench.host.poll_event() {
             if !self.take(&event, u)? {
                 return Ok(false);
             }
@@ -119,12 +100,12 @@ impl Bench {
                 (0..times).for_each(|_| self.arrive(LIAR, &forged));
             }
             4 => {
-                if let Some(deadline) = self.host.poll_timeout() {
-                    self.now = self.now.max(deadline);
-                    self.host.handle_timeout(self.now);
+                if let Some(deadline) = self.bench.host.poll_timeout() {
+                    self.bench.now = self.bench.now.max(deadline);
+                    self.bench.host.handle_timeout(self.bench.now);
                 }
             }
-            5 if u.ratio(1, 4)? => self.host.handle_reconnect(LIAR),
+            5 if u.ratio(1, 4)? => self.bench.host.handle_reconnect(LIAR),
             _ => {
                 let answer = self.answer.clone();
                 self.arrive(LIAR, &answer);
@@ -137,12 +118,16 @@ impl Bench {
     fn take(&mut self, event: &Event, u: &mut Unstructured) -> Result<bool> {
         match event {
             Event::Closed(_) => {
-                let state = (self.host.x(), self.host.mirror(HONEST).mantissas());
-                assert_eq!(self.workers[HONEST].state(), Some(state), "mirror equals worker");
+                let state = (self.bench.host.x(), self.bench.host.mirror(HONEST).mantissas());
+                assert_eq!(
+                    self.bench.nodes[HONEST].worker.state(),
+                    Some(state),
+                    "mirror equals worker"
+                );
                 if u.ratio(1, 32)? {
-                    self.host.finish()
+                    self.bench.host.finish()
                 } else {
-                    self.host.proceed()
+                    self.bench.host.proceed()
                 }
                 Ok(true)
             }
@@ -163,17 +148,16 @@ impl Bench {
 
     /// Sends the host's requests. The honest worker answers at once; the correct answer of the other one is kept.
     fn ask(&mut self) {
-        let mut out = [0; FRAME_LEN_MAX];
-        let mut questions = 0;
-        while let Some((worker, len)) = self.host.poll_transmit(self.now, &mut out) {
-            let answer = answers(&mut self.workers[worker], &mut Objectives, &out[..len]).concat();
+        let mut requests = 0;
+        while let Some((worker, frame)) = self.bench.next_frame() {
+            let answer = self.bench.deliver(worker, &frame).concat();
             if worker == HONEST {
                 self.arrive(HONEST, &answer);
                 continue;
             }
-            (self.question, self.answer) = (out[..len].to_vec(), answer);
-            questions += 1;
-            assert!(questions <= REQUESTS_MAX, "requests to a silent worker are bounded");
+            self.answer = answer;
+            requests += 1;
+            assert!(requests <= REQUESTS_MAX, "requests to a silent worker are bounded");
         }
     }
 
@@ -184,28 +168,21 @@ impl Bench {
             let (mirror, counters) = (host.mirror(other).digest(), *host.counters(other));
             (mirror, counters, host.reboots(other), host.identity(other).cloned())
         };
-        let (before, exponents) = (of_other(&self.host), self.host.exponents());
-        for piece in bytes.chunks(100) {
-            self.host.receive(self.now, worker, piece);
-        }
-        assert!(of_other(&self.host) == before || self.host.exponents() != exponents);
-        self.sent[worker] += bytes.len() as u64;
-        let explained = self.host.counters(worker).bytes() + self.host.pending(worker) as u64;
-        assert_eq!(explained, self.sent[worker], "every byte is explained");
+        let (before, exponents) = (of_other(&self.bench.host), self.bench.host.exponents());
+        self.bench.arrive(worker, bytes);
+        let host = &self.bench.host;
+        assert!(of_other(host) == before || host.exponents() != exponents);
+        self.bench.check_bytes_up();
     }
 
     /// A valid frame of the dishonest worker, mostly close to the requested answer.
     fn forge(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
-        let question = match &self.question[..] {
-            [] => vec![],
-            question => unchecked_payload(question),
-        };
-        let asked = Down::parse(&question).map(|(_, message, _)| message).ok();
+        let asked = self.bench.asked(LIAR);
         let off = if u.ratio(3, 4)? { 0 } else { u.int_in_range(0..=2)? };
         let ticket = asked.and_then(|asked| asked.ticket()).unwrap_or(1).wrapping_add(off);
         let value = if u.arbitrary()? { u.int_in_range(0..=DIMENSION)? } else { u.arbitrary()? };
         let session = Context { worker: LIAR as u16 + 1, ..Context::downlink(SESSION) };
-        let round = self.host.open_round().unwrap_or(0).wrapping_sub(off.into());
+        let round = self.bench.host.open_round().unwrap_or(0).wrapping_sub(off.into());
         let from = match asked {
             Some(Down::More { from }) => from,
             _ => 0,

@@ -1,6 +1,6 @@
 //! Checkpoints: damaged files, and files with a corrected checksum.
 
-use super::aggregator::Bench;
+use super::aggregator::Run;
 use crc::{CRC_64_XZ, Crc};
 use smidgen::record::checkpoint::Checkpoint;
 use smidgen::record::{Cost, WorkerTimes};
@@ -21,7 +21,7 @@ pub fn checkpoint(input: &[u8]) {
 
 /// A file of a run after its first rounds.
 pub fn seed(rounds: usize) -> Vec<u8> {
-    let snapshot = Bench::closed(rounds);
+    let snapshot = Run::closed(rounds);
     let (arguments, folder) = (vec!["simulate".into()], "/".into());
     Checkpoint {
         arguments,

@@ -2,6 +2,7 @@
 
 mod absence;
 mod accuracy;
+mod aggregator;
 mod bytes;
 mod commands;
 mod emulated;

@@ -2,6 +2,7 @@
 
 use super::rescaling::{alike, first_rescaling};
 use super::*;
+use smidgen_aggregator::{Event, Identity, Reason};
 use std::cell::Cell;
 
 /// A run of four whose updates and downlinks take several frames.
@@ -10,7 +11,7 @@ fn four() -> Setup {
 }
 
 /// Rotates the cables of `links` by one link.
-fn rotate(bench: &mut Bench, links: &[usize], noticed: bool) {
+fn rotate(bench: &mut Bench<Slope>, links: &[usize], noticed: bool) {
     let nodes: Vec<_> = links.iter().map(|&link| bench.cables[link]).collect();
     for (&link, &node) in links.iter().zip(nodes.iter().cycle().skip(1)) {
         bench.cables[link] = node;
@@ -21,7 +22,7 @@ fn rotate(bench: &mut Bench, links: &[usize], noticed: bool) {
 }
 
 /// Runs to the last of `rounds` rounds; returns the transcript and the workers that moved, sorted.
-fn go_on(bench: &mut Bench, rounds: u32) -> (u64, Vec<usize>) {
+fn go_on(bench: &mut Bench<Slope>, rounds: u32) -> (u64, Vec<usize>) {
     let mut moved = vec![];
     let transcript = loop {
         match bench.advance() {
@@ -40,25 +41,34 @@ fn go_on(bench: &mut Bench, rounds: u32) -> (u64, Vec<usize>) {
 #[test]
 fn exchanged_boards_find_their_workers_at_every_stage() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
-    let stages = [
-        (Stage::Configure, None),
-        (Stage::Probe, None),
-        (Stage::Announce, Some(0)),
-        (Stage::Begin, Some(0)),
-        (Stage::Idle, Some(1)),
-        (Stage::Round, Some(2)),
+    // Boards identified in set-up keep their worker; the others take the worker of their link.
+    type Run = fn(&mut Bench<Slope>);
+    let places: [(&str, bool, Run); 6] = [
+        ("configure", false, |bench| {
+            bench.until_asked(0, None, |message| matches!(message, Down::Configure(_)));
+        }),
+        ("probe", true, |bench| {
+            bench.until_asked(0, None, |message| matches!(message, Down::Probe { .. }));
+        }),
+        ("announce", true, |bench| {
+            bench.until_asked(0, Some(0), |message| matches!(message, Down::Announce { .. }));
+        }),
+        ("begin", true, |bench| {
+            bench.until_asked(0, Some(0), |message| matches!(message, Down::Begin { .. }));
+        }),
+        ("idle", true, |bench| bench.until_updated(0, 1)),
+        ("round", true, |bench| bench.until_round(0, 2)),
     ];
     for links in [&[0, 1][..], &[0, 2, 1], &[3, 1, 2, 0]] {
-        for ((stage, round), noticed) in stages.into_iter().flat_map(|at| [(at, false), (at, true)])
+        for ((name, all, run), noticed) in
+            places.into_iter().flat_map(|at| [(at, false), (at, true)])
         {
             let mut bench = Bench::new(four());
             bench.nodes[3].takes = Duration::from_millis(5);
-            bench.until_stage(0, stage, round);
-            // Boards identified in set-up keep their worker; the others take the worker of their link.
-            let all = round.is_some() || stage == Stage::Probe;
+            run(&mut bench);
             rotate(&mut bench, links, noticed);
             let (transcript, moved) = go_on(&mut bench, ROUNDS);
-            let what = format!("{links:?} at {stage:?}, noticed: {noticed}");
+            let what = format!("{links:?} at {name}, noticed: {noticed}");
             assert_eq!(transcript, undisturbed, "{what}");
             let mut links = links.to_vec();
             links.sort_unstable();
@@ -79,7 +89,7 @@ fn late_answers_after_a_swap_of_cables_change_nothing() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     for steps in 0..20 {
         let mut bench = Bench::new(four());
-        bench.until_stage(0, Stage::Round, Some(1));
+        bench.until_round(0, 1);
         for swaps in 0..2 {
             for _ in 0..steps {
                 if let Some(Event::Closed(_)) = bench.advance() {
@@ -105,14 +115,15 @@ fn a_worker_that_missed_a_rescaling_rejects_rounds_of_others() {
         let swapped = Rc::new(Cell::new(false));
         let is_over = swapped.clone();
         let mut bench = Bench::new(setup).with_rule(move |request| {
-            let announced = request.worker == 1 && request.stage == Stage::Announce;
+            let announced = request.worker == 1 && matches!(request.message, Down::Announce { .. });
             match announced && request.round == Some(rescaled) && !is_over.get() {
                 true => Fault::Down(Damage::Lost),
                 false => PASS,
             }
         });
-        bench.until_stage(0, Stage::Round, Some(rescaled));
-        assert_eq!((bench.stage(1), bench.faults), (Stage::Announce, 1));
+        bench.until_round(0, rescaled);
+        assert!(matches!(bench.asked(1), Some(Down::Announce { .. })));
+        assert_eq!(bench.faults, 1);
         rotate(&mut bench, &[0, 1], false);
         swapped.set(true);
         assert_eq!(go_on(&mut bench, rounds), (undisturbed, vec![0, 1]), "{downlink:?}");
@@ -125,7 +136,7 @@ fn a_worker_that_missed_a_rescaling_rejects_rounds_of_others() {
 fn a_board_on_the_link_of_an_absent_one_is_found() {
     let undisturbed = Bench::new(four()).run(ROUNDS);
     let mut bench = Bench::new(four());
-    bench.until_stage(0, Stage::Round, Some(1));
+    bench.until_round(0, 1);
     // Node 0 is on link 1 now, and none is on link 0.
     rotate(&mut bench, &[0, 1], false);
     let away = Rc::new(Cell::new(true));
@@ -187,7 +198,7 @@ fn a_new_board_that_answers_first_takes_the_free_place() {
         let mut left = 3;
         bench.rule = Box::new(move |request| {
             let is_known = !strangers.contains(&cables[request.link]);
-            match request.stage == Stage::Greet && is_known && left > 0 {
+            match matches!(request.message, Down::Hello { .. }) && is_known && left > 0 {
                 true => {
                     left -= 1;
                     Fault::Up(Damage::Lost)
@@ -210,7 +221,7 @@ fn two_boards_with_one_identity_end_the_run() {
     assert_eq!(bench.fail().reason, Reason::SameIdentity(0));
 
     let mut bench = Bench::new(setup(5, 2));
-    bench.until_stage(0, Stage::Round, Some(1));
+    bench.until_round(0, 1);
     bench.replace(1, 1);
     let failure = bench.fail();
     assert_eq!((failure.worker, &failure.reason), (1, &Reason::SameIdentity(0)));
@@ -226,7 +237,7 @@ fn two_boards_with_one_identity_end_the_run() {
 #[test]
 fn a_stranger_ends_the_run() {
     let mut bench = Bench::new(setup(5, 2));
-    bench.until_stage(0, Stage::Round, Some(1));
+    bench.until_round(0, 1);
     bench.replace(1, 77);
     let failure = bench.fail();
     assert!(matches!(failure.reason, Reason::Stranger(Identity { identity: 77, .. })), "{failure}");
@@ -240,10 +251,10 @@ fn a_foreign_board_at_a_guessed_port_is_ignored() {
         let setup = Setup { round_timeout, ..setup(5, 2) };
         let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
         let mut bench = Bench::new(setup);
-        bench.until_stage(0, Stage::Round, Some(1));
+        bench.until_round(0, 1);
         // A foreign board answers once; then the unplugged board is found at the right port.
         let board =
-            std::mem::replace(&mut bench.nodes[1], Bench::new(bench::setup(5, 2)).nodes.remove(1));
+            std::mem::replace(&mut bench.nodes[1], Bench::new(super::setup(5, 2)).nodes.remove(1));
         bench.replace(1, 77);
         bench.host.handle_guess(1);
         while !bench.host.is_strange(1) {

@@ -1,14 +1,15 @@
 //! Rounds that close without a worker, and its readmission.
 
 use super::*;
-use crate::standing::Standing;
+use smidgen_aggregator::{Aggregator, Closed, Event, Identity, Reason};
 use smidgen_protocol::method::draw;
+use smidgen_tests::frames::answers;
 use std::cell::Cell;
 
 const TIMEOUT: Option<Duration> = Some(Duration::from_secs(1));
 
 /// A run of three workers in which worker 1 restarts before every request from round 2 on, while `broken` is set.
-fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
+fn flaky(broken: &Rc<Cell<bool>>) -> Bench<Slope> {
     let broken = broken.clone();
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     Bench::new(setup).with_rule(move |request: Request| {
@@ -21,7 +22,7 @@ fn flaky(broken: &Rc<Cell<bool>>) -> Bench {
 }
 
 /// Runs until a round closes; returns it, the reasons of exclusions, and the workers that were readmitted.
-fn close(bench: &mut Bench) -> (Closed, Vec<Reason>, Vec<usize>) {
+fn close(bench: &mut Bench<Slope>) -> (Closed, Vec<Reason>, Vec<usize>) {
     let (mut reasons, mut back) = (vec![], vec![]);
     for _ in 0..20_000 {
         match bench.advance() {
@@ -119,7 +120,7 @@ fn a_quarantined_board_is_retried_after_growing_pauses() {
 fn a_board_with_a_false_identity_is_excluded_alone() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut bench = Bench::new(setup);
-    bench.until_stage(0, Stage::Round, Some(2));
+    bench.until_round(0, 2);
     type Expected = fn(&Reason) -> bool;
     let expected: [(u64, Expected); 2] = [
         (1, |reason| *reason == Reason::SameIdentity(0)),
@@ -155,15 +156,20 @@ fn a_board_with_a_false_identity_is_excluded_alone() {
 fn an_update_counts_although_its_board_is_replaced_meanwhile() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 3) };
     let mut undisturbed = Bench::new(setup.clone());
-    undisturbed.until_stage(0, Stage::Idle, Some(2));
+    undisturbed.until_updated(0, 2);
     let expected = undisturbed.close();
 
     let mut bench = Bench::new(setup);
     bench.nodes[0].takes = Duration::from_millis(500);
-    bench.until_stage(1, Stage::Idle, Some(2));
-    assert_eq!(bench.stage(0), Stage::Round);
+    bench.until_updated(1, 2);
+    assert!(bench.asked(0).is_some_and(|message| is_round(&message)));
     bench.replace(1, 77);
-    bench.host.machine.ask_who(1);
+    // A board with the identity of worker 1 answers once on another link, so that worker 1 must identify itself.
+    bench.host.handle_reconnect(0);
+    let (_, hello) = bench.next_frame().expect("worker 0 must identify itself");
+    let mut twin = Bench::new(super::setup(6, 3)).nodes.remove(1);
+    let answer = answers(&mut twin.worker, &mut twin.objectives, &hello).concat();
+    bench.arrive(0, &answer);
     let closed = bench.close();
     assert_eq!((closed.round, closed.excluded), (2, 0));
     assert_eq!(closed.transcript, expected.transcript);
@@ -190,7 +196,7 @@ fn the_round_timeout_is_a_timeout_of_the_aggregator() {
         let pulled = request.worker == 1 && request.round >= Some(2);
         if pulled { Fault::Down(Damage::Lost) } else { PASS }
     });
-    bench.until_stage(0, Stage::Round, Some(2));
+    bench.until_round(0, 2);
     let asked = bench.now;
     let (closed, ..) = close(&mut bench);
     assert_eq!((closed.round, closed.excluded), (2, 1));
@@ -211,7 +217,7 @@ fn a_run_without_workers_fails() {
 fn set_up_needs_every_worker() {
     let setup = Setup { round_timeout: TIMEOUT, ..setup(6, 2) };
     let mut bench = Bench::new(setup).with_rule(|request: Request| {
-        if request.worker == 1 && request.stage != Stage::Greet {
+        if request.worker == 1 && !matches!(request.message, Down::Hello { .. }) {
             Fault::RebootBefore
         } else {
             PASS
@@ -266,7 +272,7 @@ fn events_match_every_change_of_standing() {
         let mut bench = Bench::new(setup)
             .with_rule(move |request| if request.worker == 1 { present.get() } else { PASS });
         bench.nodes[0].takes = Duration::from_millis(300);
-        bench.until_stage(0, Stage::Round, Some(2));
+        bench.until_round(0, 2);
         let (mut heard, mut rounds) = (Heard::default(), 0);
         while rounds < 400 || heard.is_excluded {
             assert!(rounds < 10_000, "{seed}: it does not come back");
@@ -298,9 +304,13 @@ fn events_match_every_change_of_standing() {
                 _ => {}
             }
         }
-        bench.close();
-        assert_eq!(bench.host.machine.peers[1].standing, Standing::InStep, "{seed}");
+        assert_eq!(bench.close().excluded, 0, "{seed}");
         bench.check_states();
+        // Frames to a worker with setbacks count as retransmissions.
+        let again = bench.host.traffic(1).1.retransmitted_frames;
+        bench.host.proceed();
+        bench.close();
+        assert_eq!(bench.host.traffic(1).1.retransmitted_frames, again, "{seed}");
     }
     assert!(silences_and_failures.iter().all(|&count| count > 50), "{silences_and_failures:?}");
 }

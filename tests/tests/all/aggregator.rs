@@ -1,6 +1,5 @@
-//! Real workers on lines where a test decides about every request.
+//! A real aggregator and real workers on lines where a test decides about every request.
 
-mod bench;
 mod hostile;
 mod initial;
 mod methods;
@@ -9,68 +8,58 @@ mod routes;
 mod standing;
 mod time;
 
-use crate::aggregator::Aggregator;
-use crate::board::Identity;
-use crate::compressor::DownlinkBudget;
-use crate::event::{Closed, Event};
-use crate::failure::{Failure, Reason};
-use crate::method_spec::{MethodSpec, Theory, WorkerSpec};
-use crate::model::value;
-use crate::peer::Peer;
-use crate::setup::{InitialModel, Setup, Share, address};
-use crate::stage::Stage;
-use bench::{Bench, Damage, Fault, PASS, Request, setup, with_k, with_method};
-use smidgen_protocol::counters::Reject;
-use smidgen_protocol::frame::FRAME_LEN_MAX;
-use smidgen_protocol::message::{Downlink, Part};
+use smidgen_aggregator::{DownlinkBudget, InitialModel, MethodSpec, Setup};
+use smidgen_protocol::message::{Down, Downlink, Part};
+use smidgen_tests::bench::slope::{Slope, setup, with_method};
+use smidgen_tests::bench::{Bench, Damage, Fault, PASS, Request, is_round};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A stage of worker 0 at which a fault occurs, in that round or later.
+/// A request to worker 0 at which a fault occurs, in that round or later.
 #[derive(Clone, Copy)]
 struct Place {
-    stage: fn(Stage) -> bool,
+    is_at: fn(&Request) -> bool,
     /// None before the first round.
     from: Option<u32>,
-    /// Whether the stage is one of a worker that was restarted in round 2.
+    /// Whether the worker was restarted in round 2.
     restoring: bool,
 }
 
-const fn place(from: Option<u32>, stage: fn(Stage) -> bool) -> Place {
-    Place { stage, from, restoring: false }
+const fn place(from: Option<u32>, is_at: fn(&Request) -> bool) -> Place {
+    Place { is_at, from, restoring: false }
 }
 
-const fn restoring(stage: fn(Stage) -> bool) -> Place {
-    Place { stage, from: Some(2), restoring: true }
+const fn restoring(is_at: fn(&Request) -> bool) -> Place {
+    Place { is_at, from: Some(2), restoring: true }
 }
 
-/// The stages of every worker.
+/// The requests that every worker gets.
 const STAGES: [(&str, Place); 10] = [
-    ("greet", place(None, |stage| stage == Stage::Greet)),
-    ("configure", place(None, |stage| stage == Stage::Configure)),
-    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.., .. }))),
-    ("probe", place(None, |stage| stage == Stage::Probe)),
-    ("announce", place(None, |stage| stage == Stage::Announce)),
-    ("begin", place(None, |stage| stage == Stage::Begin)),
-    ("more", place(None, |stage| stage == Stage::More)),
-    ("part", place(None, |stage| matches!(stage, Stage::Part(_)))),
-    ("round", place(None, |stage| stage == Stage::Round)),
-    ("verify", place(None, |stage| stage == Stage::Verify)),
+    ("greet", place(None, |at| matches!(at.message, Down::Hello { .. }))),
+    ("configure", place(None, |at| matches!(at.message, Down::Configure(_)))),
+    ("load", place(None, |at| matches!(at.message, Down::Data { offset: 1.., .. }))),
+    ("probe", place(None, |at| matches!(at.message, Down::Probe { .. }))),
+    ("announce", place(None, |at| matches!(at.message, Down::Announce { .. }))),
+    ("begin", place(None, |at| matches!(at.message, Down::Begin { .. }))),
+    ("more", place(None, |at| matches!(at.message, Down::More { .. }))),
+    ("part", place(None, |at| matches!(at.message, Down::Part { .. }))),
+    ("round", place(None, |at| is_round(&at.message))),
+    ("verify", place(None, |at| at.is_ending && matches!(at.message, Down::Hello { .. }))),
 ];
 
-/// The stages of a worker that is restored.
+/// The requests to a worker that is restored.
 const RESTORE_STAGES: [(&str, Place); 6] = [
-    ("configure again", restoring(|stage| stage == Stage::Configure)),
-    ("restore model", restoring(|stage| restores(stage, Part::Model))),
-    ("restore estimator", restoring(|stage| restores(stage, Part::Estimator))),
-    ("restore sum", restoring(|stage| restores(stage, Part::Sum))),
-    ("restore velocity", restoring(|stage| restores(stage, Part::Velocity))),
-    ("begin again", restoring(|stage| stage == Stage::Begin)),
+    ("configure again", restoring(|at| matches!(at.message, Down::Configure(_)))),
+    ("restore model", restoring(|at| writes(&at.message, Part::Model))),
+    ("restore estimator", restoring(|at| writes(&at.message, Part::Estimator))),
+    ("restore sum", restoring(|at| writes(&at.message, Part::Sum))),
+    ("restore velocity", restoring(|at| writes(&at.message, Part::Velocity))),
+    ("begin again", restoring(|at| matches!(at.message, Down::Begin { .. }))),
 ];
 
-fn restores(stage: Stage, wanted: Part) -> bool {
-    matches!(stage, Stage::Restore { part, .. } if part == wanted)
+fn writes(message: &Down, wanted: Part) -> bool {
+    matches!(message, Down::Part { part, .. } if *part == wanted)
 }
 
 const FAULTS: [Fault; 11] = [
@@ -91,13 +80,13 @@ impl Place {
     /// Injects the fault once, at the first request of worker 0 in that stage.
     fn strike(self, fault: Fault) -> impl FnMut(Request) -> Fault {
         let (mut prepared, mut struck) = (!self.restoring, false);
-        move |Request { worker, stage, round, .. }| {
-            if worker != 0 || struck {
+        move |request| {
+            if request.worker != 0 || struck {
                 PASS
             } else if !prepared {
-                prepared = stage == Stage::Round && round == Some(2);
+                prepared = is_round(&request.message) && request.round == Some(2);
                 if prepared { Fault::RebootBefore } else { PASS }
-            } else if (self.stage)(stage) && round >= self.from {
+            } else if (self.is_at)(&request) && request.round >= self.from {
                 struck = true;
                 fault
             } else {
@@ -179,7 +168,7 @@ fn a_worker_may_fail_while_it_waits_for_the_others() {
     let setup = large(Downlink::Sparse);
     let undisturbed = Bench::new(setup.clone()).run(ROUNDS);
     // Each gets the last frame that worker 0 has heard.
-    type Strike = fn(&mut Bench, &[u8]);
+    type Strike = fn(&mut Bench<Slope>, &[u8]);
     let strikes: [(u32, Strike); 4] = [
         (0, |bench, late| assert!(!bench.deliver(0, late).is_empty(), "answered once more")),
         (0, |bench, _| bench.host.handle_reconnect(0)),
@@ -199,7 +188,7 @@ fn a_worker_may_fail_while_it_waits_for_the_others() {
             PASS
         });
         bench.nodes[1].takes = Duration::from_millis(5);
-        bench.until_stage(0, Stage::Idle, Some(0));
+        bench.until_updated(0, 0);
         strike(&mut bench, &last.borrow());
         assert_eq!(bench.run(ROUNDS), undisturbed);
         assert_eq!(bench.host.reboots(0), reboots);
@@ -211,7 +200,7 @@ fn a_worker_may_fail_while_it_waits_for_the_others() {
 fn a_configuration_lost_three_times_is_not_a_restart() {
     let mut left = 3;
     let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
-        if request.stage == Stage::Configure && left > 0 {
+        if matches!(request.message, Down::Configure(_)) && left > 0 {
             left -= 1;
             return Fault::Down(Damage::Lost);
         }
@@ -225,28 +214,33 @@ fn a_configuration_lost_three_times_is_not_a_restart() {
 #[test]
 fn a_configuration_that_arrives_after_a_restart_is_detected() {
     let undisturbed = Bench::new(setup(5, 2)).run(ROUNDS);
-    for (stage, round) in [
-        (Stage::Probe, None),
-        (Stage::Announce, Some(0)),
-        (Stage::Begin, Some(0)),
-        (Stage::Round, Some(1)),
-    ] {
+    type IsAwaited = fn(&Down) -> bool;
+    let requests: [(&str, IsAwaited, _); 4] = [
+        ("probe", |message| matches!(message, Down::Probe { .. }), None),
+        ("announce", |message| matches!(message, Down::Announce { .. }), Some(0)),
+        ("begin", |message| matches!(message, Down::Begin { .. }), Some(0)),
+        ("round", is_round, Some(1)),
+    ];
+    for (name, is_awaited, round) in requests {
         let late = Rc::new(RefCell::new(vec![]));
         let first = late.clone();
         let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
             let mut first = first.borrow_mut();
-            if request.stage == Stage::Configure && request.worker == 0 && first.is_empty() {
+            if matches!(request.message, Down::Configure(_))
+                && request.worker == 0
+                && first.is_empty()
+            {
                 *first = request.frame.to_vec();
                 return Fault::Up(Damage::Lost);
             }
             PASS
         });
-        bench.until_stage(0, stage, round);
+        bench.until_asked(0, round, is_awaited);
         bench.reboot(0);
         let answers = bench.deliver(0, &late.borrow());
         answers.iter().for_each(|answer| bench.arrive(0, answer));
-        assert_eq!(bench.run(ROUNDS), undisturbed, "{stage:?}");
-        assert_eq!(bench.host.reboots(0), 1, "{stage:?}");
+        assert_eq!(bench.run(ROUNDS), undisturbed, "{name}");
+        assert_eq!(bench.host.reboots(0), 1, "{name}");
         bench.check_bytes();
     }
 }

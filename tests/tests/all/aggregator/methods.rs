@@ -1,8 +1,10 @@
 //! Every method: the mirror equals the worker's g_i after every round, under all faults of the line.
 
 use super::*;
-use crate::ratio::ratio;
+use smidgen_aggregator::Theory;
+use smidgen_aggregator::ratio::ratio;
 use smidgen_protocol::method::{Compressor, Method, Participation, draw};
+use smidgen_tests::bench::slope::with_k;
 
 /// A line that loses, repeats and damages frames; where workers can be restored, it restarts them as well.
 fn unreliable(seed: u32, reboots: bool) -> impl FnMut(Request) -> Fault {

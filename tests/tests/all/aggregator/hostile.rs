@@ -2,16 +2,19 @@
 
 use super::*;
 use proptest::prelude::*;
+use smidgen_aggregator::Event;
 use smidgen_firmware::objective::Objective;
+use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
-use smidgen_protocol::message::{Loss, Ready, Refusal, SCHEMA, Up, VERSION};
+use smidgen_protocol::message::{Loss, Ready, Refusal, SCHEMA, Ticket, Up, VERSION};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::{Encoder, Packing};
+use smidgen_tests::bench::slope::with_k;
+use smidgen_tests::frames::frame;
+use std::collections::BTreeMap;
 
 fn emit(message: Up, body: &[u8], context: Context) -> Vec<u8> {
-    let mut out = [0; FRAME_LEN_MAX];
-    let len = message.emit(body, &context, &mut out);
-    out[..len].to_vec()
+    frame(|out| message.emit(body, &context, out))
 }
 
 /// A body of an update with K = 2 of d = 10.
@@ -24,7 +27,7 @@ fn body(entries: &[(u32, i64)]) -> Vec<u8> {
 }
 
 /// A run in round 1, with unanswered requests.
-fn asked() -> Bench {
+fn asked() -> Bench<Slope> {
     let mut bench = Bench::new(with_method(with_k(2, setup(10, 2)), |method| MethodSpec {
         value_bits: 8,
         ..method
@@ -32,7 +35,7 @@ fn asked() -> Bench {
     bench.close();
     bench.host.proceed();
     bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
-    while bench.host.poll_transmit(bench.now, &mut [0; FRAME_LEN_MAX]).is_some() {}
+    bench.transmit();
     bench
 }
 
@@ -59,65 +62,66 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
         bench.arrive(0, &wire);
         assert_eq!(bench.host.counters(0).rejected(reason).frames, before.0 + 1, "{reason:?}");
         assert_eq!(digests(&bench), before.1, "{reason:?}");
-        assert_eq!(bench.stage(0), Stage::Round);
+        assert_eq!(bench.transmit(), 0, "the round is still asked for");
     }
     // The parts of an update share its budget.
     bench.arrive(0, &emit(Up::UpdatePart, &body(&[(0, 1), (3, 1)]), context));
-    assert_eq!(bench.stage(0), Stage::More);
+    assert_eq!(bench.transmit(), 1);
+    assert_eq!(bench.asked(0), Some(Down::More { from: 4 }));
     bench.arrive(0, &emit(update, &body(&[(4, 1)]), Context { from: 4, ..context }));
-    assert_eq!(bench.stage(0), Stage::More);
+    assert_eq!(bench.transmit(), 0, "the rest is still asked for");
     bench.check_bytes_up();
 }
 
 /// The worker accepts data or state repeatedly, without progress.
 #[test]
 fn answers_without_progress_do_not_restart_the_timeout() {
-    type Awaited = fn(Stage) -> bool;
-    let while_loading: Awaited = |stage| matches!(stage, Stage::Load { held: 1.., .. });
-    let while_restored: Awaited = |stage| matches!(stage, Stage::Restore { from: 1.., .. });
-    for (is_awaited, is_rebooted) in [(while_loading, false), (while_restored, true)] {
+    type IsAwaited = fn(&Down) -> bool;
+    let while_loading: IsAwaited = |message| matches!(message, Down::Data { offset: 1.., .. });
+    let while_restored: IsAwaited = |message| matches!(message, Down::Part { from: 1.., .. });
+    for (is_awaited, round) in [(while_loading, None), (while_restored, Some(1))] {
         let mut bench = Bench::new(setup(1200, 2));
-        if is_rebooted {
-            bench.until_stage(0, Stage::Round, Some(1));
+        if let Some(round) = round {
+            bench.until_round(0, round);
             bench.reboot(0);
         }
-        while !is_awaited(bench.stage(0)) {
-            bench.advance();
-        }
-        let (first, mut out) = (bench.now, [0; FRAME_LEN_MAX]);
+        bench.until_asked(0, round, is_awaited);
+        let first = bench.now;
         bench.rule = Box::new(|_| Fault::Down(Damage::Lost));
-        let held = |bench: &Bench| match bench.stage(0) {
-            Stage::Load { held, .. } | Stage::Restore { from: held, .. } => held,
-            stage => panic!("{stage:?}"),
+        let held = |bench: &Bench<Slope>| match bench.asked(0) {
+            Some(Down::Data { offset: held, .. } | Down::Part { from: held, .. }) => held,
+            other => panic!("{other:?}"),
         };
         let most = held(&bench);
         assert!(most > 1);
         for turn in 0..100 {
-            while bench.host.poll_transmit(bench.now, &mut out).is_some() {}
+            bench.transmit();
             bench.now += Duration::from_secs(1);
             // Every second answer reports more than the one before it, but never more than `most`.
             let value = [most, most / 2][turn % 2];
             let again = forge(&bench, 1, 0, value, &[]);
             bench.arrive(0, &again);
-            assert_eq!(held(&bench), value);
             assert_eq!(bench.host.silent_since(0), Some(first));
+            bench.transmit();
+            assert_eq!(held(&bench), value);
         }
     }
 }
 
-fn digests(bench: &Bench) -> [u64; 2] {
+fn digests(bench: &Bench<Slope>) -> [u64; 2] {
     [0, 1].map(|worker| bench.host.mirror(worker).digest())
 }
 
 /// Bytes that may arrive, mostly close to the awaited answer.
 #[derive(Clone, Debug)]
 enum Arrival {
-    /// A message: its kind, the offset of its numbers, and its content.
+    /// A message: its kind, the offset of its numbers, its content, and whether the host has sent its requests before.
     Forged {
         kind: usize,
         off: u16,
         value: u32,
         body: Vec<u8>,
+        is_asked: bool,
     },
     Noise(Vec<u8>),
     /// The run proceeds by a number of steps.
@@ -128,35 +132,40 @@ fn arrivals() -> impl Strategy<Value = Arrival> {
     let value = prop_oneof![Just(0), Just(10), Just(u32::MAX), any::<u32>()];
     let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
     prop_oneof![
-        6 => (0usize..7, 0u16..3, value, bytes(20))
-            .prop_map(|(kind, off, value, body)| Arrival::Forged { kind, off, value, body }),
+        6 => (0usize..7, 0u16..3, value, bytes(20), any::<bool>()).prop_map(
+            |(kind, off, value, body, is_asked)| Arrival::Forged { kind, off, value, body, is_asked }
+        ),
         1 => bytes(700).prop_map(Arrival::Noise),
         3 => (1u8..30).prop_map(Arrival::Steps),
     ]
 }
 
-/// A frame of the worker on link 0 that the host accepts as correct, and as the answer if `off` is 0.
-fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u8> {
-    let worker = bench.host.machine.routes.worker(0);
-    let peer = &bench.host.machine.peers[worker];
-    let ticket = peer.exchange.ticket().wrapping_add(off);
-    let session = Context { session: 0x5e55, worker: address(worker), ..Context::SETUP };
+/// A frame of the worker on link 0 that the host accepts as correct, and as the answer to its latest request if `off`
+/// is 0.
+fn forge(bench: &Bench<Slope>, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u8> {
+    let worker = bench.worker(0);
+    let ticket = bench.ticket(worker).wrapping_add(off);
+    let (echo, from) = match bench.asked(worker) {
+        Some(Down::Hello { echo, .. }) => (echo, 0),
+        Some(Down::More { from }) => (0, from),
+        _ => (0, 0),
+    };
+    let session = Context { session: 0x5e55, worker: worker as u16 + 1, ..Context::SETUP };
     let round = bench.host.open_round().unwrap_or(0).wrapping_sub(u32::from(off / 2));
-    let from = peer.incoming.next_from + u32::from(off % 2);
-    let of_round = Context { round, from, ..session };
+    let of_round = Context { round, from: from + u32::from(off % 2), ..session };
     let loss = Loss::new(i64::from(value) - (1 << 31));
     match kind {
         0 => {
             let ready = Ready {
                 version: VERSION,
                 schema: SCHEMA,
-                echo: peer.exchange.echo_awaited().unwrap_or(0).wrapping_add(off),
+                echo: echo.wrapping_add(off),
                 board: "forged",
                 identity: 1 + u64::from(value & 1),
                 memory: value,
-                objectives: bench::Slope::NAME,
+                objectives: Slope::NAME,
                 session: 0x5e55,
-                opened: peer.opened.wrapping_add(off),
+                opened: bench.opened(worker).wrapping_add(off),
                 model_digest: 0,
                 estimator_digest: 0,
                 rejected: [value; Reject::COUNT],
@@ -178,14 +187,38 @@ fn forge(bench: &Bench, kind: usize, off: u16, value: u32, body: &[u8]) -> Vec<u
     }
 }
 
+/// Bytes of bodies that the host took per worker, round and configuration: it keeps them until the update is complete.
+#[derive(Default)]
+struct Kept(BTreeMap<(usize, Option<u32>, Ticket), u64>);
+
+impl Kept {
+    /// The most bytes of an update in any number of parts: eleven parts with ten entries in all.
+    const MAX: u64 = 11 * 2 + 10 * 4;
+
+    /// Counts what the host takes while something happens.
+    fn count(&mut self, bench: &mut Bench<Slope>, happen: impl FnOnce(&mut Bench<Slope>)) {
+        let taken = |bench: &Bench<Slope>, worker| bench.host.traffic(worker).0.payload_bytes;
+        let round = bench.host.open_round();
+        let before = [0, 1].map(|worker| (bench.opened(worker), taken(bench, worker)));
+        happen(bench);
+        for (worker, (opened, before)) in before.into_iter().enumerate() {
+            let kept = self.0.entry((worker, round, opened)).or_default();
+            *kept += taken(bench, worker) - before;
+            assert!(*kept <= Self::MAX, "{kept} bytes of worker {worker}");
+        }
+    }
+}
+
 /// Continues the run after any event.
-fn go_on(bench: &mut Bench) {
+fn go_on(bench: &mut Bench<Slope>, kept: &mut Kept) {
     while let Some(event) = bench.host.poll_event() {
         if let Event::Closed(_) = event {
             bench.host.proceed();
         }
     }
-    bench.step();
+    kept.count(bench, |bench| {
+        bench.step();
+    });
 }
 
 proptest! {
@@ -203,33 +236,32 @@ proptest! {
             downlink,
             ..method
         });
-        let mut bench = Bench::new(setup);
-        (0..start).for_each(|_| go_on(&mut bench));
+        let (mut bench, mut kept) = (Bench::new(setup), Kept::default());
+        (0..start).for_each(|_| go_on(&mut bench, &mut kept));
         for arrival in arrivals {
             let wire = match arrival {
-                Arrival::Forged { kind, off, value, body } => {
+                Arrival::Forged { kind, off, value, body, is_asked } => {
+                    if is_asked {
+                        prop_assert!(bench.transmit() <= 2, "one request per worker");
+                    }
                     forge(&bench, kind, off, value, &body)
                 }
                 Arrival::Noise(bytes) => bytes,
                 Arrival::Steps(steps) => {
-                    (0..steps).for_each(|_| go_on(&mut bench));
+                    (0..steps).for_each(|_| go_on(&mut bench, &mut kept));
                     continue;
                 }
             };
             let all_are_known = (0..2).all(|worker| bench.host.is_greeted(worker));
-            let other = |bench: &Bench| {
-                let worker = bench.host.machine.routes.worker(1);
+            let other = |bench: &Bench<Slope>| {
+                let worker = bench.worker(1);
                 let mirror = bench.host.mirror(worker).mantissas().to_vec();
                 (worker, mirror, *bench.host.counters(worker), bench.host.reboots(worker))
             };
             let before = other(&bench);
-            bench.arrive(0, &wire);
+            kept.count(&mut bench, |bench| bench.arrive(0, &wire));
             // Before all workers are identified, a worker may take any free place.
             prop_assert!(other(&bench) == before || !all_are_known);
-            for Peer { incoming, .. } in &bench.host.machine.peers {
-                prop_assert!(incoming.entries <= 10 && incoming.bodies.len() <= 11);
-            }
-            prop_assert!(bench.host.machine.queue.len() <= 2);
             bench.check_bytes_in_all();
         }
     }

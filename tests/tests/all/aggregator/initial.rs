@@ -1,6 +1,7 @@
 //! Runs that start from a given model.
 
 use super::*;
+use smidgen_aggregator::{Aggregator, Theory};
 use smidgen_protocol::method::Participation;
 
 /// The same x⁰, sent to the workers instead of derived from a seed.
@@ -10,16 +11,16 @@ fn given(setup: Setup) -> Setup {
     Setup { initial_model: InitialModel::Given { mantissas, exponent }, ..setup }
 }
 
-/// Stages until the first update.
+/// The requests until the first update.
 const STAGES: [(&str, Place); 8] = [
-    ("load", place(None, |stage| matches!(stage, Stage::Load { held: 1.., .. }))),
-    ("first announce", place(None, |stage| stage == Stage::Announce)),
-    ("first part", place(None, |stage| restores(stage, Part::Model))),
-    ("last part", place(None, |stage| matches!(stage, Stage::Restore { from: 400.., .. }))),
-    ("probe", place(None, |stage| stage == Stage::Probe)),
-    ("second announce", place(Some(0), |stage| stage == Stage::Announce)),
-    ("begin", place(Some(0), |stage| stage == Stage::Begin)),
-    ("more", place(Some(0), |stage| stage == Stage::More)),
+    ("load", place(None, |at| matches!(at.message, Down::Data { offset: 1.., .. }))),
+    ("first announce", place(None, |at| matches!(at.message, Down::Announce { .. }))),
+    ("first part", place(None, |at| writes(&at.message, Part::Model))),
+    ("last part", place(None, |at| matches!(at.message, Down::Part { from: 400.., .. }))),
+    ("probe", place(None, |at| matches!(at.message, Down::Probe { .. }))),
+    ("second announce", place(Some(0), |at| matches!(at.message, Down::Announce { .. }))),
+    ("begin", place(Some(0), |at| matches!(at.message, Down::Begin { .. }))),
+    ("more", place(Some(0), |at| matches!(at.message, Down::More { .. }))),
 ];
 
 #[test]
@@ -69,7 +70,7 @@ fn a_given_model_is_sent_once() {
     let sent = Rc::new(RefCell::new([0; 2]));
     let counted = sent.clone();
     let mut bench = Bench::new(setup).with_rule(move |request| {
-        counted.borrow_mut()[request.worker] += usize::from(restores(request.stage, Part::Model));
+        counted.borrow_mut()[request.worker] += usize::from(writes(&request.message, Part::Model));
         PASS
     });
     bench.run(ROUNDS);

@@ -1,99 +1,34 @@
-//! A host, its workers, and lines on which a test decides about every exchange, in virtual time.
+//! A real aggregator and real workers on lines where a test decides about every request, in virtual time.
 
-use super::*;
-use smidgen_firmware::bound::Bound;
-use smidgen_firmware::curvature::CurvatureRequest;
-use smidgen_firmware::data::Data;
-use smidgen_firmware::objective::{Evaluation, Objective};
+pub mod slope;
+
+use crate::frames::{compute, transmitted, unchecked_payload};
+use slope::Slope;
+use smidgen_aggregator::{Aggregator, Closed, Event, Failure, Setup};
+use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
-use smidgen_protocol::message::Regulariser;
-use smidgen_protocol::method::Participation;
-use smidgen_protocol::vector::saturate;
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::message::{Down, Ticket, Up};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Time that an answer takes.
 const LATENCY: Duration = Duration::from_millis(1);
 /// Maximum number of steps before an awaited event.
 const STEPS_MAX: usize = 20_000;
 
-/// A separable f_i: ∂f_i/∂x_j = slope(x_j, b_j), the data being signed bytes b; the loss is ½‖∇f_i‖².
-#[derive(Clone, Copy)]
-pub(super) struct Slope(pub fn(f64, f64) -> f64);
-
-impl Objective for Slope {
-    const NAME: &'static str = "slope";
-
-    fn scratch_len(_: usize) -> usize {
-        0
-    }
-
-    fn check(data: Data<'_>, dimension: usize) -> bool {
-        data.bytes().len() == dimension
-    }
-
-    fn evaluate(&mut self, at: Evaluation<'_>) -> i64 {
-        let mut loss = 0.0;
-        for ((gradient, &x), &b) in at.gradient.iter_mut().zip(at.x).zip(at.data.bytes()) {
-            let x = value(f64::from(x), at.x_exponent);
-            let slope = (self.0)(x, f64::from(b.cast_signed()));
-            let mantissa = value(slope, -at.gradient_exponent).round();
-            *gradient = saturate(mantissa as i64, at.saturated);
-            loss += slope * slope / 2.0;
-        }
-        value(loss, -at.loss_exponent).round() as i64
-    }
-
-    /// That of the distance to a point.
-    fn curvature(_: CurvatureRequest<'_>) -> Option<Bound> {
-        Some(Bound::new(1, 0))
-    }
-}
-
-/// A run of plain EF21 with the distance to a point for each worker: ∇f_i = x − b_i.
-pub(super) fn setup(dimension: u32, workers: usize) -> Setup {
-    let share = |worker: u32| Share {
-        data: (0..dimension).map(|j| (j * 37 + j / 7 + 11 * worker + 1) as u8).collect(),
-        worker: WorkerSpec {
-            scale: 1.0,
-            weight: 1.0,
-            loss_weight: 1.0 / workers as f64,
-            k: dimension,
-            participation: Participation::FULL,
-        },
-    };
-    Setup {
-        session: 0x5e55,
-        objective: Slope::NAME,
-        regulariser: Regulariser::Nonconvex,
-        initial_model: InitialModel::Seed(0),
-        lambda: 0.0,
-        dimension,
-        method: MethodSpec { value_bits: 16, ..MethodSpec::gradient_descent(0.9) },
-        shares: (0..workers as u32).map(share).collect(),
-        byte_time: Duration::ZERO,
-        round_timeout: None,
-        seal: None,
-    }
-}
-
-/// The same with another method.
-pub(super) fn with_method(setup: Setup, change: impl FnOnce(MethodSpec) -> MethodSpec) -> Setup {
-    Setup { method: change(setup.method.clone()), ..setup }
-}
-
-/// The same with K for all workers.
-pub(super) fn with_k(k: u32, mut setup: Setup) -> Setup {
-    setup.shares.iter_mut().for_each(|share| share.worker.k = k);
-    setup
-}
-
 /// Damage to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
+pub enum Damage {
+    /// It arrives whole.
     None,
+    /// It does not arrive.
     Lost,
+    /// It arrives twice.
     Repeated,
+    /// One of its bits is flipped.
     Corrupted,
+    /// Its second half is lost.
     Cut,
 }
 
@@ -114,8 +49,10 @@ impl Damage {
 
 /// A fault of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
+    /// Damage to the request.
     Down(Damage),
+    /// Damage to the answer.
     Up(Damage),
     /// The worker forgets everything before the request arrives.
     RebootBefore,
@@ -126,26 +63,40 @@ pub(super) enum Fault {
 }
 
 /// No fault.
-pub(super) const PASS: Fault = Fault::Down(Damage::None);
+pub const PASS: Fault = Fault::Down(Damage::None);
 
 /// A request on its way down.
-#[derive(Clone, Copy)]
-pub(super) struct Request<'f> {
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'f> {
+    /// The worker that it is for.
     pub worker: usize,
+    /// The link that it is sent on.
     pub link: usize,
-    pub stage: Stage,
+    /// What it asks for.
+    pub message: Down<'f>,
     /// The round that is open.
     pub round: Option<u32>,
+    /// The run is being ended.
+    pub is_ending: bool,
+    /// Its frame.
     pub frame: &'f [u8],
 }
 
+/// A message starts a round after the first.
+pub fn is_round(message: &Down) -> bool {
+    matches!(message, Down::Round { .. } | Down::Paced { .. })
+}
+
 /// Chooses the fault of every request.
-pub(super) type Rule = Box<dyn FnMut(Request) -> Fault>;
+pub type Rule = Box<dyn FnMut(Request) -> Fault>;
 
 /// A worker, and the bytes that passed its line.
-pub(super) struct Node {
+#[derive(Debug)]
+pub struct Node<R> {
+    /// The worker.
     pub worker: Worker<Vec<u64>>,
-    pub objective: Slope,
+    /// What computes its gradients.
+    pub objectives: R,
     /// How long a gradient takes.
     pub takes: Duration,
     busy_until: Duration,
@@ -156,28 +107,56 @@ pub(super) struct Node {
     risen: u64,
 }
 
-pub(super) struct Bench {
+/// What a worker was asked for, as its frames show.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Payload of the latest request.
+    payload: Vec<u8>,
+    ticket: Ticket,
+    opened: Ticket,
+    /// The round of its latest update.
+    updated: Option<u32>,
+}
+
+/// A host, its workers, and the lines between them.
+pub struct Bench<R> {
+    /// The host.
     pub host: Aggregator,
-    pub nodes: Vec<Node>,
+    /// The workers.
+    pub nodes: Vec<Node<R>>,
     /// The node at the end of each link.
     pub cables: Vec<usize>,
+    /// Time since the run began.
     pub now: Duration,
+    /// Chooses faults.
     pub rule: Rule,
     /// Number of exchanges with a fault.
     pub faults: u32,
     memory_len: usize,
+    asked: Vec<Asked>,
+    /// A frame that the host has sent and that has not been delivered.
+    held: Option<(usize, Vec<u8>)>,
+    is_ending: bool,
     /// Answers on their way: when they arrive, in which order, on which link.
     answers: BTreeMap<(Duration, u64), (usize, Vec<u8>)>,
     answer_count: u64,
 }
 
-impl Bench {
+impl Bench<Slope> {
+    /// Newly started workers that know the distance to a point, on lines without faults.
+    pub fn new(setup: Setup) -> Self {
+        Self::of(setup, || Slope(|x, b| x - b))
+    }
+}
+
+impl<R: ObjectiveSet> Bench<R> {
     /// Newly started workers on lines without faults.
-    pub(super) fn new(setup: Setup) -> Self {
-        let memory_len = memory_len::<Slope>(&setup.configuration(0, 0, 0));
+    pub fn of(setup: Setup, objectives: impl Fn() -> R) -> Self {
+        let memory_len = memory_len::<R>(&setup.configuration(0, 0, 0));
+        let count = setup.shares.len();
         let node = |worker| Node {
-            worker: start(worker as u64 + 1, memory_len),
-            objective: Slope(|x, b| x - b),
+            worker: start::<R>(worker as u64 + 1, memory_len),
+            objectives: objectives(),
             takes: Duration::ZERO,
             busy_until: Duration::ZERO,
             sent: 0,
@@ -185,41 +164,89 @@ impl Bench {
             risen: 0,
         };
         Self {
-            nodes: (0..setup.shares.len()).map(node).collect(),
-            cables: (0..setup.shares.len()).collect(),
+            nodes: (0..count).map(node).collect(),
+            cables: (0..count).collect(),
             host: Aggregator::new(setup),
             now: Duration::ZERO,
             rule: Box::new(|_| PASS),
             faults: 0,
             memory_len,
+            asked: (0..count).map(|_| Asked::default()).collect(),
+            held: None,
+            is_ending: false,
             answers: BTreeMap::new(),
             answer_count: 0,
         }
     }
 
     /// Sets a rule that chooses faults.
-    pub(super) fn with_rule(self, rule: impl FnMut(Request) -> Fault + 'static) -> Self {
+    #[must_use]
+    pub fn with_rule(self, rule: impl FnMut(Request) -> Fault + 'static) -> Self {
         Self { rule: Box::new(rule), ..self }
     }
 
-    /// The stage of a worker.
-    pub(super) fn stage(&self, worker: usize) -> Stage {
-        self.host.machine.peers[worker].exchange.stage()
+    /// The worker that a link leads to.
+    ///
+    /// # Panics
+    /// If there is no such link.
+    pub fn worker(&self, link: usize) -> usize {
+        (0..self.nodes.len()).find(|&worker| self.host.link(worker) == link).expect("a link")
+    }
+
+    /// The latest request to a worker.
+    pub fn asked(&self, worker: usize) -> Option<Down<'_>> {
+        Down::parse(&self.asked[worker].payload).ok().map(|(_, message, _)| message)
+    }
+
+    /// The latest ticket of a request to a worker.
+    pub fn ticket(&self, worker: usize) -> Ticket {
+        self.asked[worker].ticket
+    }
+
+    /// The ticket of the latest configuration of a worker.
+    pub fn opened(&self, worker: usize) -> Ticket {
+        self.asked[worker].opened
+    }
+
+    /// The next frame that the host sends, and its link.
+    pub fn next_frame(&mut self) -> Option<(usize, Vec<u8>)> {
+        if self.held.is_some() {
+            return self.held.take();
+        }
+        let mut out = [0; FRAME_LEN_MAX];
+        let (link, len) = self.host.poll_transmit(self.now, &mut out)?;
+        let worker = self.worker(link);
+        let Asked { payload, ticket, opened, .. } = &mut self.asked[worker];
+        *payload = unchecked_payload(&out[..len]);
+        if let Ok((_, message, _)) = Down::parse(payload) {
+            *ticket = message.ticket().unwrap_or(*ticket);
+            if let Down::Configure(configure) = message {
+                *opened = configure.ticket;
+            }
+        }
+        Some((link, out[..len].to_vec()))
+    }
+
+    /// Sends the host's frames. Returns their number.
+    pub fn transmit(&mut self) -> usize {
+        let mut count = 0;
+        while let Some((link, frame)) = self.next_frame() {
+            self.exchange(link, &frame);
+            count += 1;
+        }
+        count
     }
 
     /// Sends the host's frames; then delivers the next answer, or advances to the next time-out. Returns false
     /// if there is neither.
-    pub(super) fn step(&mut self) -> bool {
-        let mut out = [0; FRAME_LEN_MAX];
-        while let Some((link, len)) = self.host.poll_transmit(self.now, &mut out) {
-            self.exchange(link, &out[..len]);
-        }
+    pub fn step(&mut self) -> bool {
+        self.transmit();
         let timeout = self.host.poll_timeout();
         let arrival = self.answers.keys().next().map(|(at, _)| *at);
         if arrival.is_some_and(|at| timeout.is_none_or(|timeout| at <= timeout)) {
             let ((at, _), (link, answer)) = self.answers.pop_first().expect("one was seen");
             self.now = self.now.max(at);
-            self.arrive(link, &answer);
+            self.take_answer(link, &answer);
             return true;
         }
         let Some(timeout) = timeout else { return false };
@@ -228,11 +255,21 @@ impl Bench {
         true
     }
 
+    fn take_answer(&mut self, link: usize, answer: &[u8]) {
+        let worker = self.worker(link);
+        let (round, before) = (self.host.open_round(), self.host.counters(worker).accepted);
+        self.arrive(link, answer);
+        if self.host.counters(worker).accepted != before && ends_update(answer) {
+            self.asked[worker].updated = round;
+        }
+    }
+
     fn exchange(&mut self, link: usize, frame: &[u8]) {
-        let (worker, node) = (self.host.machine.routes.worker(link), self.cables[link]);
-        let stage = self.host.machine.peers[worker].exchange.asked();
-        let round = self.host.open_round();
-        let fault = (self.rule)(Request { worker, link, stage, round, frame });
+        let (worker, node) = (self.worker(link), self.cables[link]);
+        let (round, is_ending) = (self.host.open_round(), self.is_ending);
+        let payload = unchecked_payload(frame);
+        let (_, message, _) = Down::parse(&payload).expect("the host sends messages");
+        let fault = (self.rule)(Request { worker, link, message, round, is_ending, frame });
         self.faults += u32::from(fault != PASS);
         self.nodes[link].sent += frame.len() as u64;
         let (down, up) = match fault {
@@ -266,23 +303,19 @@ impl Bench {
         }
     }
 
-    /// Delivers bytes to a worker; returns its answers.
-    pub(super) fn deliver(&mut self, worker: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
+    /// Delivers bytes to a worker. Returns its answers.
+    pub fn deliver(&mut self, worker: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
         let node = &mut self.nodes[worker];
         node.arrived += bytes.len() as u64;
         node.worker.receive(bytes);
-        if let Some(request) = node.worker.gradient_request() {
-            let loss = node.objective.evaluate(request);
-            node.worker.gradient_ready(loss);
+        if compute(&mut node.worker, &mut node.objectives) {
             node.busy_until = node.busy_until.max(self.now) + node.takes;
         }
-        let mut out = [0; FRAME_LEN_MAX];
-        let frame = || node.worker.poll_transmit(&mut out).map(|len| out[..len].to_vec());
-        std::iter::from_fn(frame).collect()
+        transmitted(&mut node.worker)
     }
 
     /// Delivers bytes to the host, in pieces.
-    pub(super) fn arrive(&mut self, link: usize, bytes: &[u8]) {
+    pub fn arrive(&mut self, link: usize, bytes: &[u8]) {
         self.nodes[link].risen += bytes.len() as u64;
         for piece in bytes.chunks(100) {
             self.host.receive(self.now, link, piece);
@@ -290,33 +323,34 @@ impl Bench {
     }
 
     /// Restarts a node.
-    pub(super) fn reboot(&mut self, node: usize) {
+    pub fn reboot(&mut self, node: usize) {
         self.replace(node, node as u64 + 1);
     }
 
     /// Replaces the board of a node.
-    pub(super) fn replace(&mut self, node: usize, identity: u64) {
-        self.nodes[node].worker = start(identity, self.memory_len);
+    pub fn replace(&mut self, node: usize, identity: u64) {
+        self.nodes[node].worker = start::<R>(identity, self.memory_len);
         self.nodes[node].arrived = 0;
     }
 
     /// Replaces the host after a closed round by one that resumes the run in a new session.
-    pub(super) fn end_host(&mut self, setup: Setup) {
+    pub fn end_host(&mut self, setup: Setup) {
         let snapshot = self.host.snapshot().expect("a round is closed");
         let setup = Setup { session: setup.session + 1, ..setup };
         self.host = Aggregator::resume(setup, snapshot).expect("it is of this run");
         self.answers.clear();
+        self.held = None;
     }
 
     /// The next event of the host; without one, a step.
-    pub(super) fn advance(&mut self) -> Option<Event> {
+    pub fn advance(&mut self) -> Option<Event> {
         let event = self.host.poll_event();
         assert!(event.is_some() || self.step(), "there is no further event");
         event
     }
 
     /// Runs until the awaited event; panics at an unexpected failure.
-    pub(super) fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
+    pub fn until<T>(&mut self, awaited: impl Fn(&Event) -> Option<T>) -> T {
         for _ in 0..STEPS_MAX {
             let Some(event) = self.advance() else { continue };
             match (awaited(&event), event) {
@@ -329,21 +363,60 @@ impl Bench {
         panic!("nothing of the kind happened in {STEPS_MAX} steps");
     }
 
-    /// Runs until a worker is at a stage in a round.
-    pub(super) fn until_stage(&mut self, worker: usize, stage: Stage, round: Option<u32>) {
+    /// Runs until the host has sent an awaited request to a worker, which is not delivered yet, while `round` is open.
+    ///
+    /// # Panics
+    /// If it sends none.
+    pub fn until_asked(
+        &mut self,
+        worker: usize,
+        round: Option<u32>,
+        is_awaited: impl Fn(&Down) -> bool,
+    ) {
         for _ in 0..STEPS_MAX {
-            if self.stage(worker) == stage && self.host.open_round() == round {
+            while let Some(event) = self.host.poll_event() {
+                if let Event::Closed(_) = event {
+                    self.host.proceed();
+                }
+            }
+            while let Some((link, frame)) = self.next_frame() {
+                let found = self.worker(link) == worker
+                    && self.host.open_round() == round
+                    && self.asked(worker).is_some_and(|message| is_awaited(&message));
+                if found {
+                    self.held = Some((link, frame));
+                    return;
+                }
+                self.exchange(link, &frame);
+            }
+            assert!(self.step(), "there is no further event");
+        }
+        panic!("the request was not sent in {STEPS_MAX} steps");
+    }
+
+    /// Runs until the host has sent a worker the start of a round, which is not delivered yet.
+    pub fn until_round(&mut self, worker: usize, round: u32) {
+        self.until_asked(worker, Some(round), is_round);
+    }
+
+    /// Runs until the update of a worker in a round is taken, and the round waits for others.
+    ///
+    /// # Panics
+    /// If that does not happen.
+    pub fn until_updated(&mut self, worker: usize, round: u32) {
+        for _ in 0..STEPS_MAX {
+            if self.asked[worker].updated == Some(round) && self.host.open_round() == Some(round) {
                 return;
             }
             if let Some(Event::Closed(_)) = self.advance() {
                 self.host.proceed();
             }
         }
-        panic!("{stage:?} was not reached in {STEPS_MAX} steps");
+        panic!("there was no such update in {STEPS_MAX} steps");
     }
 
     /// Runs until a round is closed.
-    pub(super) fn close(&mut self) -> Closed {
+    pub fn close(&mut self) -> Closed {
         self.until(|event| match event {
             Event::Closed(closed) => Some(*closed),
             _ => None,
@@ -351,7 +424,7 @@ impl Bench {
     }
 
     /// Runs rounds `0..rounds` and ends the run; returns the transcript.
-    pub(super) fn run(&mut self, rounds: u32) -> u64 {
+    pub fn run(&mut self, rounds: u32) -> u64 {
         let mut closed = self.close();
         while closed.round + 1 < rounds {
             self.host.proceed();
@@ -362,7 +435,8 @@ impl Bench {
     }
 
     /// Ends the run after a closed round, and delivers the answers on their way.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
+        self.is_ending = true;
         self.host.finish();
         self.until(|event| matches!(event, Event::Finished(_)).then_some(()));
         while let Some((_, (link, answer))) = self.answers.pop_first() {
@@ -371,7 +445,7 @@ impl Bench {
     }
 
     /// Runs until a failure.
-    pub(super) fn fail(&mut self) -> Failure {
+    pub fn fail(&mut self) -> Failure {
         self.until(|event| match event {
             Event::Failed(failure) => Some(failure.clone()),
             _ => None,
@@ -379,7 +453,7 @@ impl Bench {
     }
 
     /// Asserts that both ends count every byte.
-    pub(super) fn check_bytes(&self) {
+    pub fn check_bytes(&self) {
         self.check_bytes_up();
         for (worker, Node { worker: machine, sent, arrived, .. }) in self.nodes.iter().enumerate() {
             assert_eq!(machine.counters().bytes() + machine.pending() as u64, *arrived);
@@ -388,7 +462,7 @@ impl Bench {
     }
 
     /// The same where links have led to several workers: sums over workers equal sums over links.
-    pub(super) fn check_bytes_in_all(&self) {
+    pub fn check_bytes_in_all(&self) {
         let (mut up, mut down) = (0, 0);
         for (worker, node) in self.nodes.iter().enumerate() {
             let Node { worker: machine, arrived, .. } = node;
@@ -398,12 +472,12 @@ impl Bench {
             assert_eq!(traffic.0.wire_bytes, explained);
             (up, down) = (up + explained, down + traffic.1.wire_bytes);
         }
-        let sum = |of: fn(&Node) -> u64| self.nodes.iter().map(of).sum::<u64>();
+        let sum = |of: fn(&Node<R>) -> u64| self.nodes.iter().map(of).sum::<u64>();
         assert_eq!((up, down), (sum(|node| node.risen), sum(|node| node.sent)));
     }
 
     /// Asserts that the host counts every byte.
-    pub(super) fn check_bytes_up(&self) {
+    pub fn check_bytes_up(&self) {
         for (worker, Node { risen, .. }) in self.nodes.iter().enumerate() {
             let pending = self.host.pending(worker) as u64;
             assert_eq!(self.host.counters(worker).bytes() + pending, *risen);
@@ -412,7 +486,7 @@ impl Bench {
     }
 
     /// Asserts that every worker holds the host's model and its mirror.
-    pub(super) fn check_states(&self) {
+    pub fn check_states(&self) {
         for (worker, node) in self.nodes.iter().enumerate() {
             assert_eq!(self.host.identity(worker).map(|i| i.identity), Some(worker as u64 + 1));
             let state = (self.host.x(), self.host.mirror(worker).mantissas());
@@ -421,7 +495,13 @@ impl Bench {
     }
 }
 
-fn start(identity: u64, memory_len: usize) -> Worker<Vec<u64>> {
+fn start<R: ObjectiveSet>(identity: u64, memory_len: usize) -> Worker<Vec<u64>> {
     let board = Board { name: "bench", identity };
-    Worker::new::<Slope>(board, vec![u64::MAX; memory_len / 8])
+    Worker::new::<R>(board, vec![u64::MAX; memory_len / 8])
+}
+
+/// An intact frame is the last one of an update.
+fn ends_update(frame: &[u8]) -> bool {
+    let payload = unchecked_payload(frame);
+    matches!(Up::parse(&payload), Ok((Up::Update { .. } | Up::Anew { .. }, _)))
 }

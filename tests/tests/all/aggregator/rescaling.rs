@@ -1,7 +1,6 @@
 //! Exponents that change between rounds.
 
 use super::*;
-use bench::Slope;
 
 /// All workers hold the same data, so that their gradients vanish.
 pub(super) fn alike(mut setup: Setup) -> Setup {
@@ -31,15 +30,15 @@ fn exponents_may_change_in_the_round_of_a_reboot() {
     {
         let setup = alike(setup);
         let round = first_rescaling(&setup);
-        let at = |stage| place(Some(round), stage);
+        let at = |is_at| place(Some(round), is_at);
         check_all_faults(
             &setup,
             round + 2,
             &[
-                ("announce", at(|stage| stage == Stage::Announce)),
-                ("part", at(|stage| matches!(stage, Stage::Part(_)))),
-                ("round", at(|stage| stage == Stage::Round)),
-                ("more", at(|stage| stage == Stage::More)),
+                ("announce", at(|at| matches!(at.message, Down::Announce { .. }))),
+                ("part", at(|at| matches!(at.message, Down::Part { .. }))),
+                ("round", at(|at| is_round(&at.message))),
+                ("more", at(|at| matches!(at.message, Down::More { .. }))),
             ],
         );
     }
@@ -68,8 +67,8 @@ fn estimators_may_fall_from_top_to_bottom_of_their_range() {
             ..method
         });
         let mut bench = Bench::new(setup);
-        bench.nodes.iter_mut().for_each(|node| node.objective = Slope(cliff));
-        let largest = |bench: &Bench| bench.host.mirror(1023).mantissas()[0];
+        bench.nodes.iter_mut().for_each(|node| node.objectives = Slope(cliff));
+        let largest = |bench: &Bench<Slope>| bench.host.mirror(1023).mantissas()[0];
         for mantissa in [1 << 27, 1 << 29, 1] {
             bench.close();
             assert_eq!(largest(&bench), mantissa);
