@@ -7,9 +7,9 @@ use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
 use smidgen::world::emulator::Emulator;
+use smidgen::world::simulation::memory_len;
 use smidgen::world::transport::Address;
 use smidgen_firmware::objectives::Objectives;
-use smidgen_firmware::worker::memory_len;
 use smidgen_protocol::seal::Key;
 use std::fs::File;
 use std::io::Write;
@@ -82,8 +82,7 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator
 
 /// The boards that have the memory for any worker of an experiment.
 pub fn boards_for(experiment: &Experiment) -> Vec<&'static str> {
-    let need = |worker| memory_len::<Objectives>(&experiment.setup.configuration(worker, 0, 0));
-    let need = (0..experiment.setup.shares.len()).map(need).max().unwrap_or(0);
+    let need = memory_len::<Objectives>(&experiment.setup);
     BOARDS.iter().filter(|board| board.memory_len >= need).map(|board| board.name).collect()
 }
 

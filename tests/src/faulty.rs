@@ -10,7 +10,7 @@ use smidgen_aggregator::{Aggregator, Event};
 use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::sync_journal;
-use smidgen_firmware::worker::{Worker, memory_len};
+use smidgen_firmware::worker::Worker;
 use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::seal::Key;
@@ -85,10 +85,8 @@ pub struct FaultySimulation {
 impl FaultySimulation {
     /// The workers of an experiment.
     pub fn new(experiment: &Experiment) -> Self {
-        let workers = 0..experiment.setup.shares.len();
-        let need = |worker| memory_len::<Objectives>(&experiment.setup.configuration(worker, 0, 0));
-        let memory = workers.clone().map(need).max().expect("there are workers");
-        Self::with_memory(experiment, vec![memory; workers.len()])
+        let memory_len = simulation::memory_len::<Objectives>(&experiment.setup);
+        Self::with_memory(experiment, vec![memory_len; experiment.setup.shares.len()])
     }
 
     /// Workers with this many bytes of memory each.

@@ -7,7 +7,7 @@ mod board;
 mod line;
 mod wire;
 
-pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, start};
+pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, memory_len, start};
 pub use line::Line;
 pub use wire::Wire;
 
@@ -15,7 +15,6 @@ use crate::problem::objective::Objective;
 use crate::world::interface::{Clock, Measured, World, WorldError};
 use smidgen_aggregator::{Aggregator, Event, Setup, value};
 use smidgen_firmware::objective::ObjectiveSet;
-use smidgen_firmware::worker::memory_len;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -64,11 +63,9 @@ pub enum Arrival {
 impl<R: ObjectiveSet + Clone> Simulation<Board<R>> {
     /// A simulation of healthy boards, each with the memory that the largest worker needs.
     pub fn new(setup: Setup, objectives: R, line: Line) -> Self {
-        let workers = 0..setup.shares.len();
-        let need = |worker| memory_len::<R>(&setup.configuration(worker, 0, 0));
-        let memory = workers.clone().map(need).max().unwrap_or(0);
-        let board = |index| Board::new(&setup, index, memory, objectives.clone(), line);
-        let boards = workers.map(board).collect();
+        let memory_len = memory_len::<R>(&setup);
+        let board = |index| Board::new(&setup, index, memory_len, objectives.clone(), line);
+        let boards = (0..setup.shares.len()).map(board).collect();
         Self::with_boards(setup, boards)
     }
 }

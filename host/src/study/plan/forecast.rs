@@ -11,10 +11,10 @@ use crate::record::StepTheory;
 use crate::run::experiment::Experiment;
 use crate::run::training::{Course, Goal, TrainingError, collect};
 use crate::world::World;
+use crate::world::simulation::memory_len;
 use serde::Serialize;
 use smidgen_aggregator::MethodSpec;
 use smidgen_firmware::objectives::Objectives;
-use smidgen_firmware::worker::memory_len;
 
 /// Maximum number of rounds of a trial.
 const ROUNDS_MAX: u32 = 1000;
@@ -114,7 +114,7 @@ impl Plan {
         let Tried { course, gamma, longest } = trial(experiment)?;
         let target = Target::new(experiment, &course);
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
-        let memory_bytes = memory_bytes(experiment);
+        let memory_bytes = memory_len::<Objectives>(setup);
         let fitting = BOARDS.iter().filter(|board| board.memory_len >= memory_bytes);
         let workers = &experiment.workers;
         let MethodSpec { rule, batch, .. } = setup.method;
@@ -207,11 +207,4 @@ fn trial(experiment: &Experiment) -> Result<Tried, TrainingError> {
         None => experiment.longest,
     };
     Ok(Tried { course, gamma: aggregator.gamma(), longest })
-}
-
-/// Returns the memory of the largest worker in bytes.
-fn memory_bytes(experiment: &Experiment) -> usize {
-    let setup = &experiment.setup;
-    let need = |worker| memory_len::<Objectives>(&setup.configuration(worker, 0, 0));
-    (0..setup.shares.len()).map(need).max().unwrap_or(0)
 }

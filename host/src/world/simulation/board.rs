@@ -145,6 +145,12 @@ impl<R: ObjectiveSet> SimulatedBoard for Board<R> {
     }
 }
 
+/// The memory in bytes that the largest worker of a run needs.
+pub fn memory_len<R: ObjectiveSet>(setup: &Setup) -> usize {
+    let need = |worker| worker::memory_len::<R>(&setup.configuration(worker, 0, 0));
+    (0..setup.shares.len()).map(need).max().unwrap_or(0)
+}
+
 /// A worker that has just been switched on, on the board of the given index; `starts` counts its earlier starts.
 pub fn start<R: ObjectiveSet>(
     index: usize,
