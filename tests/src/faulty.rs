@@ -16,7 +16,6 @@ use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::seal::Key;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -176,12 +175,12 @@ impl FaultySimulation {
         loop {
             let next = self.planned.first_key_value().map(|(&(at, _), _)| at);
             if self.simulation.deliver_before(next.unwrap_or(Duration::MAX)) {
-                self.silence_restarted();
-            } else if next.is_some() {
-                self.let_planned_happen();
-            } else {
+                continue;
+            }
+            if next.is_none() {
                 return;
             }
+            self.let_planned_happen();
         }
     }
 
@@ -192,7 +191,6 @@ impl FaultySimulation {
                 Planned::Fault(fault) => self.happen(board, fault),
                 Planned::Replugged => self.reconnect(board),
             }
-            self.silence_restarted();
         }
     }
 
@@ -248,30 +246,12 @@ impl FaultySimulation {
         let link = self.simulation.link(board);
         self.simulation.aggregator().handle_reconnect(link);
     }
-
-    /// Drops the bytes on their way from boards that have just restarted.
-    fn silence_restarted(&mut self) {
-        for index in 0..self.simulation.boards().len() {
-            if mem::take(&mut self.simulation.boards_mut()[index].is_restarted) {
-                let mut dropped = 0;
-                self.simulation.retain(|board, arrival| match arrival {
-                    Arrival::Up(bytes) if board == index => {
-                        dropped += bytes.len() as u64;
-                        false
-                    }
-                    Arrival::Up(_) | Arrival::Down(_) | Arrival::Read => true,
-                });
-                self.simulation.boards_mut()[index].dropped += dropped;
-            }
-        }
-    }
 }
 
 impl World for FaultySimulation {
     fn advance(&mut self) -> Result<Option<Event>, WorldError> {
         let next = self.planned.first_key_value().map(|(&(at, _), _)| at);
         let event = self.simulation.advance_until(next.unwrap_or(Duration::MAX))?;
-        self.silence_restarted();
         if event.is_none() && next.is_some_and(|next| next <= self.now()) {
             self.let_planned_happen();
         }
@@ -319,8 +299,8 @@ struct FaultyBoard {
     /// Bytes from it that were lost because it restarted or was unplugged.
     dropped: u64,
     power_failures: u64,
-    /// Whether it has just restarted.
-    is_restarted: bool,
+    /// Until then only bytes arrive that it sent before it restarted, and they are lost.
+    silent_until: Duration,
     heard: Heard,
 }
 
@@ -341,7 +321,7 @@ impl FaultyBoard {
             forgotten: 0,
             dropped: 0,
             power_failures: 0,
-            is_restarted: false,
+            silent_until: Duration::ZERO,
             heard: Rc::clone(heard),
         }
     }
@@ -365,7 +345,7 @@ impl FaultyBoard {
         let worker = simulation::start::<Objectives>(self.index, memory, key, self.starts);
         self.starts += 1;
         self.forgotten += self.board.restart(now, worker);
-        self.is_restarted = true;
+        self.silent_until = self.board.up.clear_at();
     }
 
     /// Lets the journal store and load. Returns whether the power failed meanwhile, after which it is restarted.
@@ -426,7 +406,7 @@ impl SimulatedBoard for FaultyBoard {
     }
 
     fn reaches_host(&mut self, now: Duration, len: usize) -> bool {
-        let passes = now >= self.unplugged_until;
+        let passes = now >= self.unplugged_until && now > self.silent_until;
         self.dropped += if passes { 0 } else { len as u64 };
         passes
     }

@@ -129,11 +129,6 @@ impl<B: SimulatedBoard> Simulation<B> {
         self.arrivals.push(Reverse(Scheduled { at, sequence: self.sequence, board, what }));
     }
 
-    /// Keeps only the scheduled arrivals for which `keep`, given their board, returns true.
-    pub fn retain(&mut self, mut keep: impl FnMut(usize, &Arrival) -> bool) {
-        self.arrivals.retain(|Reverse(next)| keep(next.board, &next.what));
-    }
-
     /// Delivers the next arrival before `limit`, without transmissions of the host. If there is none, advances to
     /// `limit` and returns false.
     pub fn deliver_before(&mut self, limit: Duration) -> bool {

@@ -29,6 +29,11 @@ impl Wire {
         self.faults.statistics()
     }
 
+    /// When the last byte that was sent so far arrives.
+    pub fn clear_at(&self) -> Duration {
+        self.free_at + self.latency
+    }
+
     /// Sends a frame; `deliver` gets the arriving pieces and their times, in order.
     pub fn send(
         &mut self,
@@ -50,7 +55,7 @@ impl Wire {
     pub fn inject(&mut self, now: Duration, frame: &[u8]) -> Duration {
         self.faults.count_foreign(frame.len());
         self.free_at = now.max(self.free_at) + self.byte_time * frame.len() as u32;
-        self.free_at + self.latency
+        self.clear_at()
     }
 }
 
