@@ -242,9 +242,9 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         "{}, loss {}{norm}; {} uplink and {} downlink in {}.",
         counted(summary.rounds.into(), "round", "rounds"),
         number(summary.loss.unwrap_or(f64::NAN)),
-        bytes(summary.uplink.wire_bytes),
-        bytes(summary.downlink.wire_bytes),
-        time(&summary.cost(), summary.clock, summary.baud),
+        bytes(summary.cost.uplink.wire_bytes),
+        bytes(summary.cost.downlink.wire_bytes),
+        time(&summary.cost, summary.clock, summary.baud),
     ))?;
     if let [slowest, rest @ ..] = &summary.slow_lines()[..] {
         let sentence = slow_line(&slowest.name, &slowest.times, options.baud);

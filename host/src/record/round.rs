@@ -5,7 +5,7 @@ use super::nan::null_is_nan;
 use super::theory::TheoryCheck;
 use super::times::BoardTimes;
 use serde::{Deserialize, Serialize};
-use smidgen_aggregator::Traffic;
+
 /// Record of one round. Traffic and seconds are those of this round, not totals.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
@@ -28,16 +28,9 @@ pub struct RoundRecord {
     /// Bits that the updates would take under an ideal code: log2 C(d, K) + K · b for an update with K entries.
     #[serde(default)]
     pub information_bits: f64,
-    /// From the workers to the host.
-    pub uplink: Traffic,
-    /// From the host to the workers.
-    pub downlink: Traffic,
-    /// See [`Cost::modelled_seconds`].
-    #[serde(alias = "link_seconds")]
-    pub modelled_seconds: f64,
-    /// See [`Cost::elapsed_seconds`].
-    #[serde(default)]
-    pub elapsed_seconds: Option<f64>,
+    /// Cost of the round.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// Measured times of the workers whose updates are in the round; see [`BoardTimes::of_round`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub boards: Vec<BoardTimes>,
@@ -62,12 +55,6 @@ impl RoundRecord {
     pub fn norm(&self) -> Norm {
         let estimator = Norm::Estimator(self.estimator_norm_squared);
         self.gradient_norm_squared.map_or(estimator, Norm::Gradient)
-    }
-
-    /// Returns the cost of the round.
-    pub const fn cost(&self) -> Cost {
-        let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
-        Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
     }
 }
 

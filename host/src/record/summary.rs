@@ -62,16 +62,9 @@ pub struct Summary {
     pub setup: Cost,
     /// Cost after the last round: the workers confirm that their state equals the host's.
     pub closing: Cost,
-    /// Total over all rounds, from the workers to the host.
-    pub uplink: Traffic,
-    /// Total over all rounds, from the host to the workers.
-    pub downlink: Traffic,
-    /// Total over all rounds, see [`Cost::modelled_seconds`].
-    #[serde(alias = "link_seconds")]
-    pub modelled_seconds: f64,
-    /// Total over all rounds, see [`Cost::elapsed_seconds`].
-    #[serde(default)]
-    pub elapsed_seconds: Option<f64>,
+    /// Total over all rounds.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// The first round in which a checked inequality did not hold.
     pub violation: Option<Violation>,
     /// Size of the updates under an ideal code, and as sent.
@@ -135,7 +128,7 @@ const RISE_MAX: f64 = 0.1;
 impl Summary {
     /// Adds a round to the totals and makes it the last one.
     pub fn add(&mut self, round: &RoundRecord) {
-        self.set_cost(self.cost() + round.cost());
+        self.cost += round.cost;
         self.rounds = round.round;
         self.initial_loss.get_or_insert(round.loss);
         self.loss = Some(round.loss);
@@ -149,7 +142,7 @@ impl Summary {
 
     /// Recomputes totals and last values from `rounds`.
     pub fn recount(&mut self, rounds: &[RoundRecord]) {
-        self.set_cost(Cost::default());
+        self.cost = Cost::default();
         (self.initial_loss, self.violation) = (None, None);
         rounds.iter().for_each(|round| self.add(round));
     }
@@ -158,18 +151,6 @@ impl Summary {
     pub fn earlier_best(&self) -> Option<&BestRecord> {
         let earlier = self.best.as_ref().filter(|best| best.round != self.rounds);
         earlier.filter(|_| !self.has_diverged())
-    }
-
-    /// Returns the cost of all rounds.
-    pub const fn cost(&self) -> Cost {
-        let Self { uplink, downlink, modelled_seconds, elapsed_seconds, .. } = *self;
-        Cost { uplink, downlink, modelled_seconds, elapsed_seconds }
-    }
-
-    const fn set_cost(&mut self, cost: Cost) {
-        let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost;
-        (self.uplink, self.downlink) = (uplink, downlink);
-        (self.modelled_seconds, self.elapsed_seconds) = (modelled_seconds, elapsed_seconds);
     }
 
     /// Returns the workers whose lines take more than twice the time of their bytes, the slowest first. Empty in

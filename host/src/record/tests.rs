@@ -42,7 +42,6 @@ fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
         let mut next = 0;
         let record = |(gap, loss, gradient_norm_squared, estimator_norm_squared, cost, digest)| {
             next += gap;
-            let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost;
             let transcript = format!("{digest:016x}");
             RoundRecord {
                 round: next,
@@ -51,10 +50,7 @@ fn rounds() -> impl Strategy<Value = Vec<RoundRecord>> {
                 estimator_norm_squared,
                 absent: next % 3,
                 information_bits: loss.abs(),
-                uplink,
-                downlink,
-                modelled_seconds,
-                elapsed_seconds,
+                cost,
                 boards: boards(next),
                 theory: None,
                 transcript,
@@ -145,15 +141,15 @@ proptest! {
 
     #[test]
     fn totals_are_the_sums_over_rounds(rounds in rounds()) {
-        let totals: Vec<Cost> = running_totals(rounds.iter().map(RoundRecord::cost)).collect();
+        let totals: Vec<Cost> = running_totals(rounds.iter().map(|round| round.cost)).collect();
         let mut summary = Summary::default();
         summary.recount(&rounds);
         let last = *totals.last().unwrap();
         prop_assert_eq!(totals.len(), rounds.len());
-        prop_assert_eq!(totals[0], rounds[0].cost());
+        prop_assert_eq!(totals[0], rounds[0].cost);
         prop_assert_eq!(summary.rounds, rounds.last().unwrap().round);
-        prop_assert_eq!((summary.uplink, summary.downlink), (last.uplink, last.downlink));
-        let bytes: u64 = rounds.iter().map(|r| r.uplink.wire_bytes + r.downlink.wire_bytes).sum();
+        prop_assert_eq!((summary.cost.uplink, summary.cost.downlink), (last.uplink, last.downlink));
+        let bytes: u64 = rounds.iter().map(|r| r.cost.wire_bytes()).sum();
         prop_assert_eq!(last.wire_bytes(), bytes);
     }
 }
@@ -368,7 +364,7 @@ fn field_names_are_stable() {
     let expected = json!({
         "round": 0, "loss": 0.0, "gradient_norm_squared": null, "estimator_norm_squared": 0.0,
         "uplink": traffic, "downlink": traffic, "modelled_seconds": 0.0,
-        "elapsed_seconds": null, "information_bits": 0.0, "transcript": "",
+        "elapsed_seconds": 0.0, "information_bits": 0.0, "transcript": "",
     });
     assert_eq!(round, expected);
     let criterion = Criterion::Gradient;
@@ -388,6 +384,23 @@ fn field_names_are_stable() {
     assert!(baseline["uplink"].is_object(), "the cost is flattened: {baseline}");
 }
 
+/// People read these files, and scripts compare them as text.
+#[test]
+fn figures_keep_their_order() {
+    let cost = r#""uplink":T,"downlink":T,"modelled_seconds":0.0,"elapsed_seconds":0.0"#;
+    let traffic = serde_json::to_string(&Traffic::default()).unwrap();
+    let cost = cost.replace('T', &traffic);
+    let round = String::from_utf8(line(&RoundRecord::default())).unwrap();
+    let norms = r#""gradient_norm_squared":null,"estimator_norm_squared":0.0"#;
+    let before = format!(r#"{{"round":0,"loss":0.0,{norms},"information_bits":0.0"#);
+    assert_eq!(round, format!("{before},{cost},\"transcript\":\"\"}}\n"));
+    let summary = String::from_utf8(line(&Summary::default())).unwrap();
+    assert!(
+        summary.contains(&format!(r#""closing":{{{cost}}},{cost},"violation":null"#)),
+        "{summary}"
+    );
+}
+
 #[test]
 fn old_records_without_measured_time_are_read() {
     let traffic = serde_json::to_value(Traffic::default()).unwrap();
@@ -396,17 +409,18 @@ fn old_records_without_measured_time_are_read() {
         "uplink": traffic, "downlink": traffic, "link_seconds": 0.25, "transcript": "",
     });
     let round: RoundRecord = serde_json::from_value(old.clone()).unwrap();
-    assert_eq!((round.modelled_seconds, round.elapsed_seconds), (0.25, None));
+    assert_eq!((round.cost.modelled_seconds, round.cost.elapsed_seconds), (0.25, None));
     let baseline: BaselineRecord = serde_json::from_value(old.clone()).unwrap();
     assert_eq!((baseline.cost.modelled_seconds, baseline.cost.elapsed_seconds), (0.25, None));
     let mut summary: Summary = serde_json::from_value(old).unwrap();
-    assert_eq!((summary.modelled_seconds, summary.elapsed_seconds), (0.25, None));
+    assert_eq!((summary.cost.modelled_seconds, summary.cost.elapsed_seconds), (0.25, None));
 
-    let new = RoundRecord { elapsed_seconds: Some(0.5), ..round.clone() };
+    let new =
+        RoundRecord { cost: Cost { elapsed_seconds: Some(0.5), ..round.cost }, ..round.clone() };
     summary.recount(std::slice::from_ref(&new));
-    assert_eq!(summary.elapsed_seconds, Some(0.5));
+    assert_eq!(summary.cost.elapsed_seconds, Some(0.5));
     summary.recount(&[new, round]);
-    assert_eq!((summary.modelled_seconds, summary.elapsed_seconds), (0.5, None));
+    assert_eq!((summary.cost.modelled_seconds, summary.cost.elapsed_seconds), (0.5, None));
 }
 
 #[test]

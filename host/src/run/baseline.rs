@@ -55,7 +55,7 @@ pub fn run(
     let mut world = Simulation::new(setup, Objectives, line);
     let mut total = Cost::default();
     let course = collect(&mut world, goal, baud, |round| {
-        total += round.cost();
+        total += round.cost;
         on_round(round, total);
     })?;
     Ok(course.rounds.iter().map(BaselineRecord::from).collect())
@@ -64,7 +64,7 @@ pub fn run(
 impl From<&RoundRecord> for BaselineRecord {
     fn from(round: &RoundRecord) -> Self {
         let RoundRecord { round: number, loss, gradient_norm_squared, .. } = *round;
-        Self { round: number, loss, gradient_norm_squared, cost: round.cost() }
+        Self { round: number, loss, gradient_norm_squared, cost: round.cost }
     }
 }
 

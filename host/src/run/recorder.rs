@@ -158,7 +158,7 @@ impl Observer for Recorder<'_> {
         if !last && record.round.is_multiple_of(every) {
             self.keep()?;
         }
-        self.progress.round(record.round, record.loss, record.norm(), self.summary.cost());
+        self.progress.round(record.round, record.loss, record.norm(), self.summary.cost);
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Recorder<'_> {
         self.summary.add(record);
         self.summary.target_reached = self.goal.is_hit(record);
         if record.round > 0 {
-            self.sent_bytes += record.uplink.payload_bytes;
+            self.sent_bytes += record.cost.uplink.payload_bytes;
             self.information_bits += record.information_bits;
         }
     }

@@ -79,7 +79,6 @@ impl Experiment {
         Summary {
             configuration: self.configuration(),
             baud: Some(self.options().baud),
-            elapsed_seconds: Some(0.0),
             l: self.smoothness.as_ref().map(|s| s.l),
             l_am: self.smoothness.as_ref().map(|s| s.l_am),
             l_qm: self.smoothness.as_ref().map(|s| s.l_qm),

@@ -202,7 +202,6 @@ fn cost(carried: &Carried, baud: u32) -> Cost {
 }
 
 fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord {
-    let Cost { uplink, downlink, modelled_seconds, elapsed_seconds } = cost(&closed.carried, baud);
     RoundRecord {
         round: closed.round,
         loss: measured.and_then(|measured| measured.loss).unwrap_or(closed.loss),
@@ -210,10 +209,7 @@ fn record(closed: &Closed, measured: Option<Measured>, baud: u32) -> RoundRecord
         estimator_norm_squared: closed.estimator_norm_squared,
         absent: closed.excluded,
         information_bits: closed.information_bits,
-        uplink,
-        downlink,
-        modelled_seconds,
-        elapsed_seconds,
+        cost: cost(&closed.carried, baud),
         boards: Vec::new(),
         theory: None,
         transcript: format!("{:016x}", closed.transcript),

@@ -26,8 +26,7 @@ fn check(options: &str, float: f64, bytes_max: u64) {
     let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
     let test = experiment.test(&world.aggregator().model()).expect("rows were held out");
     let accuracy = test.accuracy.expect("there are classes");
-    let bytes: u64 =
-        rounds.iter().map(|round| round.uplink.wire_bytes + round.downlink.wire_bytes).sum();
+    let bytes: u64 = rounds.iter().map(|round| round.cost.wire_bytes()).sum();
     println!("{options}: accuracy {accuracy:.3}, float {float:.3}, {bytes} bytes");
     assert!(accuracy >= float - 0.01, "{accuracy} is not within a point of {float}");
     assert!(bytes <= bytes_max, "{bytes} bytes");

@@ -8,7 +8,7 @@ fn bytes(options: &str, rounds: u32) -> Option<u64> {
     let all = format!("--workers 8 --target 1e-5 --rounds {rounds} {options}");
     let records = simulated(&experiment(&all));
     let last = records.last().and_then(|round| round.gradient_norm_squared);
-    let wire = |round: &RoundRecord| round.uplink.wire_bytes + round.downlink.wire_bytes;
+    let wire = |round: &RoundRecord| round.cost.wire_bytes();
     (last? <= 1e-5).then(|| records.iter().map(wire).sum())
 }
 

@@ -92,8 +92,9 @@ fn restoration(
     let rounds = rounds.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));
     assert_eq!(driver.aggregator().reboots(1), 1);
-    let again =
-        |record: &RoundRecord| (record.downlink.retransmitted_bytes, record.uplink.wire_bytes);
+    let again = |record: &RoundRecord| {
+        (record.cost.downlink.retransmitted_bytes, record.cost.uplink.wire_bytes)
+    };
     let struck = again(&rounds[21]);
     (struck.0, struck.1 - again(&rounds[19]).1)
 }

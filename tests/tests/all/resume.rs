@@ -112,7 +112,7 @@ fn a_running_fleet_is_taken_over_without_its_data() {
     *world.aggregator() = resumed(&experiment, snapshot);
     let (rest, _) = run_until(&experiment, &mut world, 50);
     let data: usize = experiment.setup.shares.iter().map(|share| share.data.len()).sum();
-    let again = rest[0].downlink.wire_bytes;
+    let again = rest[0].cost.downlink.wire_bytes;
     assert!(again < data as u64 / 4, "{again} bytes for boards that hold {data} bytes of data");
     rounds.extend(rest);
     assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));

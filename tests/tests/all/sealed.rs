@@ -46,7 +46,9 @@ fn a_frame_costs_seventeen_bytes_more() {
     let options = "--workers 8 --rounds 50";
     let (plain, keyed) = (simulated(&experiment(options)), simulated(&sealed(experiment(options))));
     for (plain, keyed) in plain.iter().zip(&keyed).skip(1) {
-        for (plain, keyed) in [(plain.uplink, keyed.uplink), (plain.downlink, keyed.downlink)] {
+        for (plain, keyed) in
+            [(plain.cost.uplink, keyed.cost.uplink), (plain.cost.downlink, keyed.cost.downlink)]
+        {
             assert_eq!((keyed.frames, keyed.payload_bytes), (plain.frames, plain.payload_bytes));
             assert_eq!(keyed.wire_bytes, plain.wire_bytes + SEAL_LEN as u64 * plain.frames);
         }

@@ -138,7 +138,7 @@ fn a_sparse_downlink_saves_bytes_and_keeps_the_transcript() {
         let sparse = simulated(&experiment(&format!("{base} --downlink sparse")));
         assert_eq!(transcripts(&dense), transcripts(&sparse), "{base}");
         let bytes = |rounds: &[smidgen::record::RoundRecord]| -> u64 {
-            rounds.iter().map(|round| round.downlink.wire_bytes).sum()
+            rounds.iter().map(|round| round.cost.downlink.wire_bytes).sum()
         };
         assert!(bytes(&sparse) < bytes(&dense), "{base}");
     }
@@ -185,7 +185,7 @@ const EXACT: f64 = 2e-6;
 fn virtual_time_is_that_of_the_line_and_of_the_worker() {
     let rounds = simulated(&experiment("--dataset digits --k 16 --rounds 20"));
     // Rounds of one request and one answer per worker.
-    let plain = rounds.iter().filter(|round| round.uplink.frames == round.boards.len() as u64);
+    let plain = rounds.iter().filter(|round| round.cost.uplink.frames == round.boards.len() as u64);
     let mut count = 0;
     for round in plain {
         count += 1;
@@ -198,7 +198,7 @@ fn virtual_time_is_that_of_the_line_and_of_the_worker() {
         }
         let longest = round.boards.iter().map(|board| board.times.round_trip_seconds);
         let longest = longest.fold(0.0, f64::max);
-        let elapsed = round.elapsed_seconds.expect("it was measured");
+        let elapsed = round.cost.elapsed_seconds.expect("it was measured");
         assert!((elapsed - longest).abs() < EXACT, "{elapsed} s and {:?}", round.boards);
     }
     assert!(count >= 10, "{count} of {} rounds", rounds.len());

@@ -13,7 +13,7 @@ pub fn of_run(rounds: &[RoundRecord]) -> Vec<Mark> {
         estimator_norm_squared: Some(record.estimator_norm_squared),
         total,
     };
-    rounds.iter().zip(running_totals(rounds.iter().map(RoundRecord::cost))).map(mark).collect()
+    rounds.iter().zip(running_totals(rounds.iter().map(|round| round.cost))).map(mark).collect()
 }
 
 /// Returns the marks of dense gradient descent.
@@ -137,12 +137,13 @@ fn outline(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Traffic;
+    use crate::record::{Cost, Traffic};
     use proptest::prelude::*;
 
     fn record(round: u32, gradient: Option<f64>, wire_bytes: u64) -> RoundRecord {
         let uplink = Traffic { wire_bytes, ..Traffic::default() };
-        RoundRecord { round, gradient_norm_squared: gradient, uplink, ..RoundRecord::default() }
+        let cost = Cost { uplink, ..Cost::default() };
+        RoundRecord { round, gradient_norm_squared: gradient, cost, ..RoundRecord::default() }
     }
 
     fn dense(values: &[f64]) -> Vec<Mark> {

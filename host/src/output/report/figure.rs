@@ -82,14 +82,17 @@ pub fn figure(title: &str, against: Against, curves: &[Curve<'_>]) -> String {
 mod tests {
     use super::*;
     use crate::output::report::curve::of_run;
-    use crate::record::{RoundRecord, Traffic};
+    use crate::record::{Cost, RoundRecord, Traffic};
 
     #[test]
     fn figure_has_title_legend_and_one_curve_per_method() {
         let record = |round| RoundRecord {
             round,
             gradient_norm_squared: Some(f64::from(round + 1).recip()),
-            uplink: Traffic { wire_bytes: 10, ..Traffic::default() },
+            cost: Cost {
+                uplink: Traffic { wire_bytes: 10, ..Traffic::default() },
+                ..Cost::default()
+            },
             ..RoundRecord::default()
         };
         let marks = of_run(&(0..2000).map(record).collect::<Vec<_>>());

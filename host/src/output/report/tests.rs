@@ -40,10 +40,12 @@ fn rounds(count: u32) -> Vec<RoundRecord> {
             estimator_norm_squared: 1.1 * gradient,
             absent: 0,
             information_bits: 20.0 * (112f64.log2() + 8.0),
-            uplink: traffic(20, 3),
-            downlink: traffic(20, 24),
-            modelled_seconds: 0.0051,
-            elapsed_seconds: Some(0.0123),
+            cost: Cost {
+                uplink: traffic(20, 3),
+                downlink: traffic(20, 24),
+                modelled_seconds: 0.0051,
+                elapsed_seconds: Some(0.0123),
+            },
             boards: Vec::new(),
             theory: None,
             transcript: format!("{:016x}", u64::from(round) * 0x9e37_79b9),
@@ -185,7 +187,7 @@ fn headline_compares_at_the_lowest_level_of_both() {
     run.rounds[1].gradient_norm_squared = Some(0.01);
     run.baseline = baseline(3);
     run.baseline[2].gradient_norm_squared = Some(0.001);
-    let (ours, dense) = (run.rounds[0].cost(), run.baseline[0].cost);
+    let (ours, dense) = (run.rounds[0].cost, run.baseline[0].cost);
     let factor = (3 * dense.wire_bytes()) as f64 / (2 * ours.wire_bytes()) as f64;
     let page = render(&run);
     let sentence = format!(
@@ -265,7 +267,7 @@ fn times_are_named_and_compared_by_the_same_clock() {
     let factor = |one: f64, other: f64| quantity::number(one / other);
     let mut run = run(400);
     let simulated = page("virtual", &run);
-    let (ours, dense) = (run.rounds[0].cost(), run.baseline[0].cost);
+    let (ours, dense) = (run.rounds[0].cost, run.baseline[0].cost);
     let rounds = |page: &str, against: &str| page.contains(&format!("‖∇f(x)‖² against {against}"));
     let comparison = Comparison::of(&of_run(&run.rounds), &of_baseline(&run.baseline)).unwrap();
     let ratio = f64::from(comparison.baseline.round + 1) / f64::from(comparison.run.round + 1);
@@ -286,7 +288,7 @@ fn times_are_named_and_compared_by_the_same_clock() {
     assert!(measured.contains("4.92\u{a0}s by the host's clock (the bytes alone, modelled at"));
 
     for round in &mut run.rounds {
-        round.elapsed_seconds = None;
+        round.cost.elapsed_seconds = None;
     }
     (run.summary.clock, run.summary.workers) = (None, Vec::new());
     let old = page("old", &run);
@@ -311,7 +313,7 @@ fn slow_line_is_a_warning_only_on_real_links() {
 fn run_that_took_no_time_is_not_divided_by_zero() {
     let mut run = run(40);
     for round in &mut run.rounds {
-        (round.modelled_seconds, round.elapsed_seconds) = (0.0, Some(0.0));
+        (round.cost.modelled_seconds, round.cost.elapsed_seconds) = (0.0, Some(0.0));
     }
     let page = page("timeless", &run);
     assert!(page.contains(" times the bytes in both directions."));

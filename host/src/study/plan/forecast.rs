@@ -159,7 +159,7 @@ impl Update {
     fn new(experiment: &Experiment, course: &Course) -> Option<Self> {
         let rounds = course.rounds.get(1..).unwrap_or_default();
         let updates = (rounds.len() * experiment.workers.len()) as u64;
-        let sent = rounds.iter().map(|round| round.uplink.payload_bytes).sum();
+        let sent = rounds.iter().map(|round| round.cost.uplink.payload_bytes).sum();
         let bits = rounds.iter().map(|round| round.information_bits).sum();
         let limit = experiment.information_limit(updates, bits, sent)?;
         let body_bytes = sent as f64 / updates as f64;

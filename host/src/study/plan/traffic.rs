@@ -2,7 +2,7 @@
 
 use super::steps::Admissible;
 use super::target::Target;
-use crate::record::{Cost, RoundRecord};
+use crate::record::Cost;
 use crate::run::experiment::Experiment;
 use crate::run::training::Course;
 use serde::Serialize;
@@ -82,11 +82,11 @@ impl Traffic {
     ) -> Self {
         let boards = experiment.workers.len();
         let until = |round: usize| {
-            let rounds = course.rounds.iter().take(round + 1).map(RoundRecord::cost);
+            let rounds = course.rounds.iter().take(round + 1).map(|round| round.cost);
             OnLines::new(course.setup + rounds.sum() + course.closing, round, boards)
         };
         let tried = course.rounds.len() - 1;
-        let rounds: Cost = course.rounds[1..].iter().map(RoundRecord::cost).sum();
+        let rounds: Cost = course.rounds[1..].iter().map(|round| round.cost).sum();
         let round = OnLines::new(rounds, tried, boards).times(1.0 / tried as f64);
         let lasting = |rounds: f64| until(0).plus(round.times(rounds));
         let options = experiment.options();
