@@ -16,7 +16,7 @@ use choice::choices;
 pub use faults::{Faults, FaultsError};
 pub use objective::{Objective, Regulariser};
 pub use per_worker::PerWorkerError;
-pub use split::Split;
+pub use split::{Split, SplitError};
 pub use step::{Step, StepError};
 pub use straggler_policy::{DEADLINE, ROUND_TIMEOUT, StragglerPolicy, StragglerPolicyError};
 
@@ -24,6 +24,7 @@ use crate::units::shown;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use smidgen_protocol::{message, method};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Default of `--out`.
@@ -39,9 +40,17 @@ pub const SEED_MAX: u32 = u32::MAX - 1;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
-    /// Name of a bundled or generated data set, or path of a file in LIBSVM format.
+    /// Name of a bundled or generated data set, or path of a file.
     #[serde(serialize_with = "shown::serialize")]
     pub dataset: PathBuf,
+
+    /// Column of the labels in a table, or path of a file with them.
+    #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
+    pub label: Option<OsString>,
+
+    /// Seed of the order of the rows; that of the file if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shuffle: Option<u32>,
 
     /// Number of rows to use; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +66,14 @@ pub struct Options {
 
     /// How rows are distributed to workers.
     pub split: Split,
+
+    /// True to shift and scale every column to mean 0 and standard deviation 1.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub standardise: bool,
+
+    /// True to append a feature that is 1 in every row.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub intercept: bool,
 
     /// Objective to minimise.
     pub objective: Objective,
@@ -188,7 +205,7 @@ pub struct WorkersError {
 impl Options {
     /// Returns the number of workers n: one per board, or in simulation (`None`) the given number or 4.
     ///
-    /// [`Split::OneEach`] has its own number.
+    /// [`Split::OneEach`] and [`Split::By`] have their own number.
     pub fn worker_count(&self, board_count: Option<usize>) -> Result<usize, WorkersError> {
         match (self.workers, board_count) {
             (Some(workers), Some(board_count)) if usize::from(workers) != board_count => {

@@ -24,7 +24,7 @@ pub struct Problem {
 
 impl Problem {
     fn new(dataset: Dataset, split: Split, worker_count: usize, lambda: f64) -> Self {
-        let shares = dataset.deal(split, worker_count).expect("there are enough rows");
+        let shares = dataset.deal(&split, worker_count).expect("there are enough rows");
         Self { dataset, shares, lambda }
     }
 

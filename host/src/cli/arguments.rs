@@ -8,6 +8,7 @@ use crate::options::{
 use crate::problem::dataset;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A note on `--dataset` in `--help`.
@@ -16,7 +17,7 @@ const QUADRATICS_HELP: &str = "quadratics:l-am=50,l-var=5e3,workers=100,dimensio
 
 /// Returns the text of `--dataset` in `-h`.
 fn dataset_help() -> String {
-    format!("Data set: {} (bundled), or a file in LIBSVM format", dataset::bundled_names())
+    format!("Data set: {} (bundled), or a file: CSV, .npy or LIBSVM", dataset::bundled_names())
 }
 
 /// Text of `--absent` in `-h`.
@@ -49,6 +50,19 @@ struct Arguments {
     )]
     dataset: PathBuf,
 
+    /// Column of the labels, by its name in the header of a CSV file or by its number, from 1, in a .npy array
+    ///
+    /// By default it is the only column called label, class or target, otherwise the last one. For an array also the
+    /// path of another .npy file, which has the labels alone; then all columns are features.
+    #[arg(long, value_name = "COLUMN|FILE.npy", help_heading = "Data")]
+    label: Option<OsString>,
+
+    /// Shuffle the rows before --rows, --test-rows and --split [default: the order of the file]
+    ///
+    /// SEED gives the same order on every machine.
+    #[arg(long, value_name = "SEED", help_heading = "Data")]
+    shuffle: Option<u32>,
+
     /// Use only the first N rows [default: all]
     #[arg(long, value_name = "N", help_heading = "Data")]
     rows: Option<usize>,
@@ -67,8 +81,31 @@ struct Arguments {
     workers: Option<u16>,
 
     /// How rows are distributed to workers
-    #[arg(long, value_parser = choice::<Split>(), default_value = Split::Contiguous.name(), help_heading = "Data")]
+    ///
+    /// contiguous: equal blocks in file order; the last worker also takes the remainder. sorted-norm: rows stably
+    /// sorted by their norm, then equal blocks; the remainder is dropped. one-each: one row per worker. by=COLUMN: one
+    /// worker for each value of a column of a CSV or .npy file, such as the person who was measured; numbers are in
+    /// numerical order, texts in alphabetical order. That column is not a feature.
+    #[arg(
+        long,
+        value_name = "contiguous|sorted-norm|one-each|by=COLUMN",
+        default_value_t = Split::Contiguous,
+        help_heading = "Data"
+    )]
     split: Split,
+
+    /// Shift and scale every column to mean 0 and standard deviation 1 over the training rows
+    ///
+    /// Held-out rows are shifted and scaled by the same numbers. A constant column is only shifted, to 0.
+    #[arg(long, help_heading = "Data")]
+    standardise: bool,
+
+    /// Append a feature that is 1 in every row, for logistic, least-squares and svm
+    ///
+    /// Its weight, the intercept, is the last coordinate of the model. The regulariser includes it, as it includes the biases of softmax and
+    /// perceptron, which need no intercept.
+    #[arg(long, help_heading = "Data")]
+    intercept: bool,
 
     /// Objective to minimise
     #[arg(
@@ -313,10 +350,14 @@ impl From<Arguments> for Options {
     fn from(arguments: Arguments) -> Self {
         let Arguments {
             dataset,
+            label,
+            shuffle,
             rows,
             test_rows,
             workers,
             split,
+            standardise,
+            intercept,
             objective,
             regulariser,
             lambda,
@@ -348,10 +389,14 @@ impl From<Arguments> for Options {
         } = arguments;
         Self {
             dataset,
+            label,
+            shuffle,
             rows,
             test_rows,
             workers,
             split,
+            standardise,
+            intercept,
             objective,
             regulariser,
             lambda,

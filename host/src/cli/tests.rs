@@ -54,10 +54,14 @@ fn command_line_is_consistent() {
 fn omitted_options_have_defaults() {
     let expected = Options {
         dataset: "digits".into(),
+        label: None,
+        shuffle: None,
         rows: None,
         test_rows: None,
         workers: None,
         split: Split::Contiguous,
+        standardise: false,
+        intercept: false,
         objective: Objective::Logistic,
         regulariser: Regulariser::Nonconvex,
         lambda: 1e-3,
@@ -95,17 +99,22 @@ fn omitted_options_have_defaults() {
 
 #[test]
 fn every_option_is_parsed() {
-    let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 --split sorted-norm \
+    let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 \
+        --split by=subject --label species --shuffle 3 --standardise --intercept \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 \
         --step 0.25 --constants boards --init full --downlink dense --rounds 2000 --target 1e-6 --seed 7 \
         --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 \
         --out runs/a9a --checkpoint-every 10 --checkpoint-dir safe";
     let expected = Options {
         dataset: "a9a".into(),
+        label: Some("species".into()),
+        shuffle: Some(3),
         rows: Some(400),
         test_rows: Some(100),
         workers: Some(20),
-        split: Split::SortedNorm,
+        split: Split::By("subject".into()),
+        standardise: true,
+        intercept: true,
         objective: Objective::LeastSquares,
         regulariser: Regulariser::L2,
         lambda: 0.1,
@@ -190,7 +199,7 @@ fn invalid_arguments_are_refused_with_a_reason() {
             "give qm, am, auto, exact, rare or a number greater than 0",
         ),
         ("smidgen simulate --faults loss=2", "`loss=2` lacks a probability"),
-        ("smidgen simulate --split blocks", "[possible values: contiguous, sorted-norm, one-each]"),
+        ("smidgen simulate --split blocks", "give contiguous, sorted-norm, one-each or by="),
         ("smidgen simulate --value-bit 8", "'--value-bits'"),
         ("smidgen run", "--port <ADDRESS>"),
         ("smidgen run --port usb:1", "unknown kind of address `usb:`"),
@@ -283,8 +292,8 @@ fn invalid_file_is_refused_with_its_line() {
         ),
         (
             "split = \"blocks\"",
-            "line 1: invalid value 'blocks' for '--split <SPLIT>' \
-             [possible values: contiguous, sorted-norm, one-each]",
+            "line 1: invalid value 'blocks' for '--split <contiguous|sorted-norm|one-each|by=COLUMN>': \
+             give contiguous, sorted-norm, one-each or by=COLUMN",
         ),
         ("rows = [1, 2]", "line 1: the argument '--rows <N>' cannot be used multiple times"),
         ("k = [1, 0]", "line 1: invalid value '0' for '--k <K>'"),

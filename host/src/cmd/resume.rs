@@ -6,7 +6,7 @@ use super::{emulate, run, simulate};
 use anyhow::Result;
 use smidgen::cli::{self, Command, Emulate, Resume, Run};
 use smidgen::options::Options;
-use smidgen::problem::dataset::Dataset;
+use smidgen::problem::dataset::{self, Dataset};
 use smidgen::record::checkpoint::{self, Checkpoint};
 use smidgen::record::{Locks, RecordError, Records, RunDirectory};
 use smidgen::units::files;
@@ -55,6 +55,7 @@ pub(crate) fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let Found { mut training, out, records } = found?;
     let options = training.options();
     check_data(&options.dataset)?;
+    options.label.as_deref().and_then(dataset::label_file).map_or(Ok(()), check_data)?;
     options.rounds = rounds.unwrap_or(checkpoint.rounds);
     // Not the paths of the checkpoint: the directories may have been moved or copied.
     (options.out, options.checkpoint_dir) = (out, Some(directory));

@@ -11,24 +11,35 @@
 //! Theory and telemetry use the f64 rows of this module. Only the data sent to boards are quantised.
 
 mod bundled;
+mod columns;
+mod csv;
 mod data;
+mod defect;
 mod error;
 mod labels;
 mod libsvm;
 mod load;
+mod npy;
+mod owners;
 mod preparation;
 mod quadratics;
 pub mod quantise;
 mod rows;
 pub mod split;
+mod table;
 mod texts;
+mod unseen;
 
 pub use bundled::names as bundled_names;
+pub use columns::Roles;
 pub use data::{Dataset, Row};
+pub use defect::{Defect, Place, RaggedCause};
 pub use error::{DatasetError, QuadraticsError, Syntax};
 pub use labels::Labels;
+pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;
+pub use unseen::{Unseen, class_number};
 
 #[cfg(test)]
 mod tests {
@@ -63,10 +74,7 @@ mod tests {
         assert_eq!(complaint(b"1\n-1\n"), format!("file contains no features: {refused}"));
         for binary in [&b"\x1f\x8b\x08\0"[..], b"1 1:1\n\0\0"] {
             let advice = "it is not text; if it is compressed, decompress it first";
-            assert_eq!(
-                complaint(binary),
-                format!("file cannot be read as a data set in LIBSVM format: {advice}")
-            );
+            assert_eq!(complaint(binary), format!("file cannot be read as a data set: {advice}"));
         }
         let advice = "give a file with exactly two, the larger is the positive class";
         for (count, text) in [(1, "1 1:1\n1 1:2\n"), (3, "1 1:1\n2 1:1\n3 1:1\n")] {

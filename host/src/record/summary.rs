@@ -233,6 +233,9 @@ pub struct WorkerRecord {
     pub name: String,
     /// Identity that it reports, by which the host recognises it.
     pub identity: String,
+    /// Value of the column that says who owns its rows; absent without `--split by=COLUMN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Number of rows of its shard.
     pub rows: u64,
     /// Smoothness constant L_i, or the upper bound that the worker reported; absent without theory.

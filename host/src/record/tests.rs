@@ -73,6 +73,7 @@ fn worker() -> impl Strategy<Value = WorkerRecord> {
             let (rows, saturated, l_i) = (17, u64::MAX, (reboots > 9).then_some(0.25));
             WorkerRecord {
                 name,
+                owner: (reboots > 9).then(|| identity.clone()),
                 identity,
                 rows,
                 l_i,

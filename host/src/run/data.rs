@@ -1,9 +1,9 @@
 //! The data of a run: loading, checking, and distributing rows to workers.
 
 use super::error::ExperimentError;
-use crate::options::{Options, Split};
-use crate::problem::dataset::Dataset;
+use crate::options::{Choice, Options};
 use crate::problem::dataset::split::SplitError;
+use crate::problem::dataset::{Dataset, Roles};
 use smidgen_aggregator::WORKERS_MAX;
 
 /// The largest sum of squared features for which eigenvalues can be computed in f64, which squares it again.
@@ -26,7 +26,15 @@ impl Data {
     /// # Errors
     /// If the data set cannot be loaded, or its rows cannot be distributed to that many workers.
     pub(super) fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
-        let mut dataset = Dataset::load_with(&options.dataset, options.objective.info().labels)?;
+        let info = options.objective.info();
+        if options.intercept && info.margins.have_bias() {
+            return Err(ExperimentError::Intercept(options.objective.name()));
+        }
+        let roles = Roles { label: options.label.as_deref(), owner: options.split.column() };
+        let mut dataset = Dataset::load_columns(&options.dataset, info.labels, roles)?;
+        if let Some(seed) = options.shuffle {
+            dataset = dataset.shuffle(seed);
+        }
         if let Some(rows) = options.rows {
             dataset = dataset.take(rows)?;
         }
@@ -35,6 +43,9 @@ impl Data {
             let (training, held) = dataset.hold_out(rows)?;
             (dataset, test) = (training, Some(held));
         }
+        let preparation = dataset.preparation_with(options.standardise, options.intercept)?;
+        dataset = dataset.prepared(&preparation);
+        test = test.map(|test| test.prepared(&preparation));
         let shares = deal(&dataset, options, boards)?;
         Ok(Self { dataset, test, shares })
     }
@@ -60,24 +71,27 @@ fn deal(
     boards: Option<usize>,
 ) -> Result<Vec<Vec<usize>>, ExperimentError> {
     let worker_count = options.worker_count(boards)?;
-    let shares = dataset.deal(options.split, worker_count).map_err(|error| match error {
+    let split = &options.split;
+    let shares = dataset.deal(split, worker_count).map_err(|error| match error {
         SplitError::TooManyWorkers { .. } if options.rows.or(options.test_rows).is_some() => {
             let (taken, rows) = (taken(options), dataset.row_count());
             ExperimentError::Taken { taken, rows, worker_count }
         }
         error => error.into(),
     })?;
-    if let Some(boards) = boards.filter(|&boards| boards != shares.len()) {
-        return Err(ExperimentError::OneEach { rows: shares.len(), boards });
-    }
-    if let Some(workers) = options.workers.filter(|&n| usize::from(n) != shares.len()) {
-        return Err(ExperimentError::OneEachWorkers { rows: shares.len(), workers });
-    }
-    let (cause, advice) = match options.split {
-        Split::OneEach => ("--split one-each", "take fewer rows, or use --split contiguous"),
-        Split::Contiguous | Split::SortedNorm => ("--workers", "give a smaller number"),
+    let count = shares.len();
+    let Some(each) = split.worker_of_each() else {
+        check_crowd(count, "--workers", "give a smaller number")?;
+        return Ok(shares);
     };
-    check_crowd(shares.len(), cause, advice)?;
+    let split = split.clone();
+    if let Some(boards) = boards.filter(|&boards| boards != count) {
+        return Err(ExperimentError::SplitBoards { split, each, shares: count, boards });
+    }
+    if let Some(workers) = options.workers.filter(|&workers| usize::from(workers) != count) {
+        return Err(ExperimentError::SplitWorkers { split, each, shares: count, workers });
+    }
+    check_crowd(count, &format!("--split {split}"), "take fewer rows, or use --split contiguous")?;
     Ok(shares)
 }
 

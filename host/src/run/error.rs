@@ -1,7 +1,7 @@
 //! Errors of preparing a run.
 
 use crate::boards::key_file::KeyError;
-use crate::options::{Choice, Method, WorkersError};
+use crate::options::{Choice, Method, Split, WorkersError};
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::split::SplitError;
 use crate::problem::range::RangeError;
@@ -78,11 +78,16 @@ pub enum ExperimentError {
     },
     /// `--workers` contradicts the number of workers that a split gives.
     #[error(
-        "--split one-each gives {rows} workers, one per row, not {workers}; omit --workers, or use --split contiguous"
+        "--split {split} gives {}, one per {each}, not {workers}; omit --workers, or use --split contiguous",
+        counted(*.shares as u64, "worker", "workers")
     )]
-    OneEachWorkers {
-        /// Number of rows, and of workers of the split.
-        rows: usize,
+    SplitWorkers {
+        /// The split.
+        split: Split,
+        /// What has a worker of its own.
+        each: &'static str,
+        /// Number of workers of the split.
+        shares: usize,
         /// The given number of workers.
         workers: u16,
     },
@@ -114,13 +119,27 @@ pub enum ExperimentError {
     },
     /// A split needs another number of boards.
     #[error(
-        "--split one-each needs a board for each of the {rows} rows, but there are {boards}; use --split contiguous, \
-         or --rows {boards}"
+        "--split {split} needs {}, one per {each}, but there {}; use --split contiguous, or another number of boards",
+        counted(*.shares as u64, "board", "boards"), are(*.boards)
     )]
-    OneEach {
-        /// Number of rows, and of workers of the split.
-        rows: usize,
+    SplitBoards {
+        /// The split.
+        split: Split,
+        /// What has a worker of its own.
+        each: &'static str,
+        /// Number of workers of the split.
+        shares: usize,
         /// Number of boards.
         boards: usize,
     },
+    /// The model has biases already.
+    #[error(
+        "--objective {0} has a bias in every margin, so --intercept would add a second one; omit it"
+    )]
+    Intercept(&'static str),
+}
+
+fn are(boards: usize) -> String {
+    let verb = if boards == 1 { "is" } else { "are" };
+    format!("{verb} {}", counted(boards as u64, "board", "boards"))
 }

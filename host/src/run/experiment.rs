@@ -108,6 +108,11 @@ impl Experiment {
         self.workers.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
     }
 
+    /// Returns the value of the column that says who owns the rows of a share, if there is one.
+    pub fn owner(&self, share: usize) -> Option<&str> {
+        self.shares[share].first().and_then(|&row| self.dataset.owner(row))
+    }
+
     /// Returns f in f64, on the data as they were read.
     pub fn objective(&self) -> Objective {
         Objective::new(self.options.objective, self.penalty, &self.dataset, &self.shares)

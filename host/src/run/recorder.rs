@@ -442,6 +442,7 @@ fn worker_records(
         WorkerRecord {
             name: places[aggregator.link(worker)].clone(),
             identity,
+            owner: experiment.owner(share).map(Into::into),
             rows: experiment.shares[share].len() as u64,
             l_i: aggregator.l_i(worker).or(computed),
             uplink,

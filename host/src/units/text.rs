@@ -66,7 +66,14 @@ pub struct Limits {
 /// # Errors
 /// If it is not text within the limits.
 pub fn read(path: &Path, limits: Limits) -> Result<String, TextError> {
-    let mut file = File::open(path)?;
+    read_from(File::open(path)?, limits)
+}
+
+/// Like [`read`], from an open file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(mut file: impl Read, limits: Limits) -> Result<String, TextError> {
     let (mut bytes, mut line, mut line_start) = (Vec::new(), 1, 0);
     loop {
         let seen = bytes.len();

@@ -7,6 +7,7 @@ mod refusals;
 mod requests;
 #[cfg(unix)]
 mod surroundings;
+mod tables;
 mod theory;
 mod time;
 

@@ -135,7 +135,7 @@ fn gradient_of_every_objective() {
     for &objective in options::Objective::ALL {
         let digits =
             Dataset::load_with("digits", objective.info().labels).expect("the set is bundled");
-        let shares = digits.deal(Split::Contiguous, 8).expect("there are enough rows");
+        let shares = digits.deal(&Split::Contiguous, 8).expect("there are enough rows");
         let dimension = objective.dimension(digits.dimension(), digits.class_count());
         let x: Vec<f64> = (0..dimension).map(|k| (k as f64).sin() / 4.0).collect();
         for regulariser in [options::Regulariser::Nonconvex, options::Regulariser::L2] {

@@ -235,7 +235,11 @@ pub(super) fn workers(workers: &[WorkerRecord]) -> Markup {
 fn worker_row(worker: &WorkerRecord) -> Markup {
     html! {
         tr {
-            th scope="row" { (worker.name) @if !worker.identity.is_empty() { br; code { (worker.identity) } } }
+            th scope="row" {
+                (worker.name)
+                @if let Some(owner) = &worker.owner { " (" (owner) ")" }
+                @if !worker.identity.is_empty() { br; code { (worker.identity) } }
+            }
             td.number { (count(worker.rows)) }
             @for traffic in [&worker.uplink, &worker.downlink] {
                 td.number { (bytes(traffic.wire_bytes)) }

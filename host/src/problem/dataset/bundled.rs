@@ -4,7 +4,7 @@ use super::data::Dataset;
 use super::error::DatasetError;
 use super::labels::Labels;
 use super::libsvm;
-use super::rows::Rows;
+use super::preparation::{Preparation, Scaling};
 
 /// A bundled data set.
 pub(super) struct Bundled {
@@ -44,29 +44,16 @@ fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
         }
         Labels::Classes | Labels::Real => {}
     }
-    Dataset::label(set.name, table, labels)
+    Dataset::of(set.name, table, labels)
 }
 
 /// Loads a set with every column shifted to mean 0 and divided by its standard deviation over all rows.
 fn standardised(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     let table = libsvm::parse(set.name, set.text)?;
-    let raw = Dataset::label(set.name, table, labels)?;
-    let n = raw.row_count() as f64;
-    let mut columns = vec![vec![0.0; raw.row_count()]; raw.dimension()];
-    (0..raw.row_count()).for_each(|row| {
-        raw.row(row).entries().for_each(|(column, value)| columns[column][row] = value);
-    });
-    for column in &mut columns {
-        let mean = column.iter().sum::<f64>() / n;
-        column.iter_mut().for_each(|value| *value -= mean);
-        let deviation = (column.iter().map(|value| value * value).sum::<f64>() / n).sqrt();
-        column.iter_mut().for_each(|value| *value /= deviation);
-    }
-    let mut rows = Rows::new();
-    for row in 0..raw.row_count() {
-        (0..).zip(&columns).for_each(|(index, column)| rows.push(index, column[row]));
-        rows.end_row();
-    }
+    let raw = Dataset::of(set.name, table, labels)?;
+    let scaling = Scaling::standard(&raw);
+    let rows = raw.clone().prepared(&Preparation { scaling, ..raw.preparation().clone() }).rows;
+    // Who reads such a set gets these values, so they count as its columns.
     Ok(Dataset { rows, ..raw })
 }
 

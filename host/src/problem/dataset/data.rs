@@ -2,8 +2,10 @@
 
 use super::error::DatasetError;
 use super::labels::Labelling;
+use super::owners::Owners;
 use super::preparation::Preparation;
 use super::rows::Rows;
+use smidgen_protocol::digest::Draws;
 use std::iter;
 use std::path::Path;
 
@@ -13,6 +15,8 @@ pub struct Dataset {
     pub(super) name: String,
     pub(super) rows: Rows,
     pub(super) labelling: Labelling,
+    /// Who owns the rows, if a column says it.
+    pub(super) owners: Option<Owners>,
     pub(super) preparation: Preparation,
 }
 
@@ -38,6 +42,24 @@ impl Dataset {
         Ok(self)
     }
 
+    /// Puts the rows in an order that is drawn from `seed`, the same on every machine.
+    #[must_use]
+    pub fn shuffle(self, seed: u32) -> Self {
+        let (mut draws, mut order) = (Draws::new(seed.into()), Vec::from_iter(0..self.row_count()));
+        // Fisher and Yates. A file has far fewer than 2^32 rows.
+        for last in (1..order.len()).rev() {
+            order.swap(last, draws.below(last as u32 + 1) as usize);
+        }
+        let Labelling { values, classes } = self.labelling;
+        let values = order.iter().map(|&row| values[row]).collect();
+        Self {
+            rows: self.rows.select(&order),
+            labelling: Labelling { values, classes },
+            owners: self.owners.map(|owners| owners.select(&order)),
+            ..self
+        }
+    }
+
     /// Splits off the last `row_count` rows. Returns the other rows and these.
     pub fn hold_out(mut self, row_count: usize) -> Result<(Self, Self), DatasetError> {
         let available = self.row_count();
@@ -56,6 +78,7 @@ impl Dataset {
                 values: self.labelling.values.split_off(row_count),
                 classes: self.labelling.classes.clone(),
             },
+            owners: self.owners.as_mut().map(|owners| owners.split_off(row_count)),
             preparation: self.preparation.clone(),
         }
     }
@@ -99,9 +122,21 @@ impl Dataset {
         &self.preparation.names
     }
 
+    /// Returns the label of a row: the text of its class, or its target.
+    pub fn label_text(&self, row: usize) -> String {
+        let value = self.labelling.values[row];
+        let class = self.labelling.classes.get(value as usize);
+        class.cloned().unwrap_or_else(|| value.to_string())
+    }
+
     /// Returns what turned rows of the file into these rows.
     pub const fn preparation(&self) -> &Preparation {
         &self.preparation
+    }
+
+    /// Returns the value of the column that says who owns a row, if there is one.
+    pub fn owner(&self, row: usize) -> Option<&str> {
+        self.owners.as_ref().map(|owners| owners.of(row))
     }
 
     /// Returns the number of rows, at least 1.

@@ -1,8 +1,10 @@
 //! Reasons why a data set cannot be loaded.
 
+use super::defect::{Defect, Place};
 use super::rows::DIMENSION_MAX;
 use crate::options::{Choice, Objective};
 use crate::units::quantity::{counted, number};
+use crate::units::shown::shown;
 use crate::units::text::TextError;
 use smidgen_firmware::softmax::CLASSES_MAX;
 
@@ -14,7 +16,7 @@ pub(super) const ROWS_MAX: u32 = 1 << 22;
 pub enum DatasetError {
     /// Neither a bundled set nor a file has this name.
     #[error(
-        "{name} is neither a bundled data set nor a file: give {} or the path of a file in LIBSVM format",
+        "{name} is neither a bundled data set nor a file: give {} or the path of a file: CSV, .npy or LIBSVM",
         known
     )]
     Unknown {
@@ -23,8 +25,8 @@ pub enum DatasetError {
         /// The given name.
         name: String,
     },
-    /// The file exists but is not text.
-    #[error("{path} cannot be read as a data set in LIBSVM format: {source}")]
+    /// The file exists but is neither text nor an array.
+    #[error("{path} cannot be read as a data set: {source}")]
     Text {
         /// The path.
         path: String,
@@ -45,6 +47,16 @@ pub enum DatasetError {
         /// True if the text ends here.
         at_end: bool,
     },
+    /// A table cannot be used.
+    #[error("{name}{place}: {defect}")]
+    Table {
+        /// The file.
+        name: String,
+        /// The place in it.
+        place: Place,
+        /// What is wrong there.
+        defect: Defect,
+    },
     /// It has no features.
     #[error("{name} contains no features: the file is empty or the wrong one; download it again")]
     Empty {
@@ -53,22 +65,27 @@ pub enum DatasetError {
     },
     /// There are not exactly two classes.
     #[error(
-        "{name} has {count} distinct labels: give a file with exactly two, the larger is the positive class"
+        "{name} has {count} distinct labels{}: give a file with exactly two, the larger is the positive class",
+        in_column(column.as_deref())
     )]
     Labels {
         /// The data set.
         name: String,
+        /// Column of the labels.
+        column: Option<String>,
         /// Number of distinct labels.
         count: usize,
     },
     /// There is only one class, or there are too many.
     #[error(
-        "{name} has {count} distinct labels: give a file with 2 to {CLASSES_MAX} classes, or choose --objective \
-         least-squares if the labels are real targets"
+        "{name} has {count} distinct labels{}: give a file with 2 to {CLASSES_MAX} classes, or choose --objective \
+         least-squares if the labels are real targets", in_column(column.as_deref())
     )]
     Classes {
         /// The data set.
         name: String,
+        /// Column of the labels.
+        column: Option<String>,
         /// Number of distinct labels.
         count: usize,
     },
@@ -121,6 +138,11 @@ pub enum DatasetError {
         /// The rows asked for.
         asked: usize,
     },
+}
+
+fn in_column(column: Option<&str>) -> String {
+    let named = |column| format!(" in column `{}` (name another by --label)", shown(column));
+    column.map_or_else(String::new, named)
 }
 
 fn truncation(at_end: bool) -> &'static str {

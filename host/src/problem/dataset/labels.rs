@@ -26,19 +26,27 @@ pub(super) struct Labelling {
 }
 
 impl Labels {
-    /// Interprets the labels of the data set `name`.
-    pub(super) fn read(self, name: &str, labels: &Texts) -> Result<Labelling, DatasetError> {
-        let name = || name.to_owned();
+    /// Interprets the labels of the data set `name`, which has them in `column`.
+    pub(super) fn read(
+        self,
+        name: &str,
+        column: Option<&str>,
+        labels: &Texts,
+    ) -> Result<Labelling, DatasetError> {
+        let (name, column) = (|| name.to_owned(), || column.map(Into::into));
         match self {
             Self::Real => {
                 let target = |(line, text)| DatasetError::Target { name: name(), line, text };
                 Ok(Labelling { values: labels.numbers().map_err(target)?, classes: Vec::new() })
             }
-            Self::Binary => {
-                numbered(labels, 2..=2, |count| DatasetError::Labels { name: name(), count })
-            }
+            Self::Binary => numbered(labels, 2..=2, |count| DatasetError::Labels {
+                name: name(),
+                column: column(),
+                count,
+            }),
             Self::Classes => numbered(labels, 2..=CLASSES_MAX, |count| DatasetError::Classes {
                 name: name(),
+                column: column(),
                 count,
             }),
         }

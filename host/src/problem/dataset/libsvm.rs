@@ -3,16 +3,10 @@
 use super::data::Dataset;
 use super::error::{DatasetError, Syntax};
 use super::labels::Labels;
-use super::preparation::Preparation;
-use super::rows::{DIMENSION_MAX, Rows};
-use super::texts::{Texts, excerpt, finite};
+use super::rows::DIMENSION_MAX;
+use super::table::Table;
+use super::texts::{excerpt, finite};
 use crate::units::text::MARK;
-
-/// Rows with their labels as in the text.
-pub(super) struct Table {
-    pub labels: Texts,
-    pub rows: Rows,
-}
 
 impl Dataset {
     /// Parses text in LIBSVM format with exactly two distinct labels, of which the larger is the positive class.
@@ -24,19 +18,13 @@ impl Dataset {
 
     /// Like [`parse`](Self::parse), with labels of any kind.
     pub fn parse_with(name: &str, text: &str, labels: Labels) -> Result<Self, DatasetError> {
-        Self::label(name, parse(name, text)?, labels)
-    }
-
-    pub(super) fn label(name: &str, table: Table, labels: Labels) -> Result<Self, DatasetError> {
-        let labelling = labels.read(name, &table.labels)?;
-        let preparation = Preparation::of(table.rows.dimension);
-        Ok(Self { name: name.into(), rows: table.rows, labelling, preparation })
+        Self::of(name, parse(name, text)?, labels)
     }
 }
 
 /// Parses text; `name` is only for messages.
 pub(super) fn parse(name: &str, text: &str) -> Result<Table, DatasetError> {
-    let mut table = Table { labels: Texts::default(), rows: Rows::new() };
+    let mut table = Table::default();
     let text = text.strip_prefix(MARK).unwrap_or(text);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let (line, cut) = line.strip_suffix('\n').map_or((line, true), |line| (line, false));
@@ -129,7 +117,7 @@ mod tests {
         fn any_text_is_read_or_refused_with_a_place(text in text()) {
             match parse("text", &text) {
                 Ok(table) => {
-                    prop_assert_eq!(table.rows.starts.len(), table.labels.len() + 1);
+                    prop_assert_eq!(table.rows.starts.len(), table.labels.iter().count() + 1);
                     prop_assert_eq!(table.rows.columns.len(), table.rows.values.len());
                     prop_assert!((1..=DIMENSION_MAX).contains(&table.rows.dimension));
                 }

@@ -15,8 +15,8 @@
 use super::data::Dataset;
 use super::error::{DatasetError, QuadraticsError, ROWS_MAX};
 use super::labels::Labels;
-use super::preparation::Preparation;
 use super::rows::Rows;
+use super::table::Table;
 use super::texts::Texts;
 use crate::options::number;
 use rand::{RngExt, SeedableRng};
@@ -91,9 +91,7 @@ impl Quadratics {
                 targets.push(&target.to_string(), rows.starts.len() - 1);
             }
         }
-        let labelling = labels.read(name, &targets)?;
-        let preparation = Preparation::of(rows.dimension);
-        Ok(Dataset { name: name.into(), rows, labelling, preparation })
+        Dataset::of(name, Table { rows, labels: targets, ..Table::default() }, labels)
     }
 
     /// Returns the L_i, those of the heavy workers first.
@@ -124,7 +122,7 @@ mod tests {
     fn constants_are_as_requested() {
         for l_var in [4.4e6, 1.9e6, 1e5, 5.4e3, 1.0] {
             let dataset = load(&format!("quadratics:workers=2000,l-am=50,l-var={l_var}")).unwrap();
-            let shares = dataset.deal(Split::Contiguous, 2000).unwrap();
+            let shares = dataset.deal(&Split::Contiguous, 2000).unwrap();
             let none = Penalty { regulariser: Regulariser::L2, lambda: 0.0 };
             let found = Smoothness::of(Objective::LeastSquares, none, &dataset, &shares).unwrap();
             assert!((found.l_am / 50.0 - 1.0).abs() < 1e-6, "{}", found.l_am);

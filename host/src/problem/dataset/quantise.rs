@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn digits_are_exact_in_bytes() {
         let digits = Dataset::load("digits").unwrap();
-        for rows in digits.deal(Split::Contiguous, 4).unwrap() {
+        for rows in digits.deal(&Split::Contiguous, 4).unwrap() {
             let quantised = quantise(&digits, &rows, Width::I16);
             assert_eq!((quantised.header.width, quantised.error_max), (Width::I8, 0.0));
             let expected: Vec<_> = rows.iter().map(|&row| dense(&digits, row)).collect();

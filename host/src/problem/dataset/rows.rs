@@ -12,9 +12,15 @@ pub(super) struct Rows {
     pub(super) values: Vec<f64>,
 }
 
+impl Default for Rows {
+    fn default() -> Self {
+        Self { dimension: 0, starts: vec![0], columns: Vec::new(), values: Vec::new() }
+    }
+}
+
 impl Rows {
     pub(super) fn new() -> Self {
-        Self { dimension: 0, starts: vec![0], columns: Vec::new(), values: Vec::new() }
+        Self::default()
     }
 
     /// Appends an entry to the last row. A zero only affects the dimension.
@@ -26,8 +32,24 @@ impl Rows {
         }
     }
 
+    pub(super) fn row_count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
     pub(super) fn end_row(&mut self) {
         self.starts.push(self.values.len());
+    }
+
+    /// Returns rows in another order.
+    pub(super) fn select(&self, order: &[usize]) -> Self {
+        let mut rows = Self { dimension: self.dimension, ..Self::default() };
+        for &row in order {
+            let entries = self.starts[row]..self.starts[row + 1];
+            rows.columns.extend_from_slice(&self.columns[entries.clone()]);
+            rows.values.extend_from_slice(&self.values[entries]);
+            rows.end_row();
+        }
+        rows
     }
 
     pub(super) fn split_off(&mut self, row_count: usize) -> Self {

@@ -1,6 +1,7 @@
 //! Distribution of rows to workers.
 
 use super::data::Dataset;
+use super::owners::Owners;
 use crate::options::Split;
 use crate::units::quantity::counted;
 
@@ -10,6 +11,9 @@ pub enum SplitError {
     /// There are no workers.
     #[error("there are no workers: give at least one")]
     NoWorkers,
+    /// No column says who owns a row.
+    #[error("{0} does not say who owns its rows: give --split the name of a column")]
+    NoOwners(String),
     /// A worker would get no rows.
     #[error(
         "{name} has {}, too few for {worker_count} workers: give at most {row_count} workers",
@@ -28,8 +32,8 @@ pub enum SplitError {
 impl Dataset {
     /// Returns the rows of each worker, at least one, as indices into the data set.
     ///
-    /// [`Split::OneEach`] ignores `worker_count` and has as many workers as rows.
-    pub fn deal(&self, split: Split, worker_count: usize) -> Result<Vec<Vec<usize>>, SplitError> {
+    /// [`Split::OneEach`] and [`Split::By`] ignore `worker_count`: the rows give the number of workers.
+    pub fn deal(&self, split: &Split, worker_count: usize) -> Result<Vec<Vec<usize>>, SplitError> {
         let mut rows: Vec<usize> = (0..self.row_count()).collect();
         match split {
             Split::Contiguous => {
@@ -44,6 +48,10 @@ impl Dataset {
                 Ok(self.blocks(&rows, worker_count)?.0)
             }
             Split::OneEach => Ok(self.blocks(&rows, rows.len())?.0),
+            Split::By(_) => {
+                let shares = self.owners.as_ref().map(Owners::shares);
+                shares.ok_or_else(|| SplitError::NoOwners(self.name().into()))
+            }
         }
     }
 
@@ -80,18 +88,18 @@ mod tests {
     #[test]
     fn rows_are_distributed_by_the_rule() {
         let dataset = dataset();
-        assert_eq!(dataset.deal(Split::Contiguous, 2).unwrap(), [vec![0, 1], vec![2, 3, 4]]);
-        assert_eq!(dataset.deal(Split::SortedNorm, 2).unwrap(), [[4, 1], [3, 0]]);
-        assert_eq!(dataset.deal(Split::SortedNorm, 1).unwrap(), [[4, 1, 3, 0, 2]]);
-        assert_eq!(dataset.deal(Split::OneEach, 0).unwrap(), [[0], [1], [2], [3], [4]]);
+        assert_eq!(dataset.deal(&Split::Contiguous, 2).unwrap(), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(dataset.deal(&Split::SortedNorm, 2).unwrap(), [[4, 1], [3, 0]]);
+        assert_eq!(dataset.deal(&Split::SortedNorm, 1).unwrap(), [[4, 1, 3, 0, 2]]);
+        assert_eq!(dataset.deal(&Split::OneEach, 0).unwrap(), [[0], [1], [2], [3], [4]]);
     }
 
     #[test]
     fn worker_without_rows_is_refused() {
         let dataset = dataset();
-        assert_eq!(dataset.deal(Split::Contiguous, 5).unwrap().len(), 5);
-        let error = dataset.deal(Split::Contiguous, 6).unwrap_err().to_string();
+        assert_eq!(dataset.deal(&Split::Contiguous, 5).unwrap().len(), 5);
+        let error = dataset.deal(&Split::Contiguous, 6).unwrap_err().to_string();
         assert_eq!(error, "five has 5 rows, too few for 6 workers: give at most 5 workers");
-        assert_eq!(dataset.deal(Split::SortedNorm, 0), Err(SplitError::NoWorkers));
+        assert_eq!(dataset.deal(&Split::SortedNorm, 0), Err(SplitError::NoWorkers));
     }
 }

@@ -37,10 +37,9 @@ impl Texts {
         self.rows.push(place);
     }
 
-    /// Returns the number of rows.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    /// Returns the text of each row.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|&place| self.distinct[place as usize].text.as_str())
     }
 
     /// Returns the column with every text replaced.

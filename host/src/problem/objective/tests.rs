@@ -6,7 +6,7 @@ use smidgen_firmware::objectives::Objectives;
 
 fn digits(kind: options::Objective, regulariser: Regulariser) -> Objective {
     let dataset = Dataset::load_with("digits", kind.info().labels).unwrap().take(200).unwrap();
-    let shares = dataset.deal(Split::Contiguous, 4).unwrap();
+    let shares = dataset.deal(&Split::Contiguous, 4).unwrap();
     Objective::new(kind, Penalty { regulariser, lambda: 0.1 }, &dataset, &shares)
 }
 

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn constant_of_one_row_is_its_squared_norm() {
         let dataset = Dataset::parse("two", "1 1:3 2:4\n0 3:2\n").unwrap();
-        let shares = dataset.deal(Split::OneEach, 2).unwrap();
+        let shares = dataset.deal(&Split::OneEach, 2).unwrap();
         let smoothness = Smoothness::of_logistic(&dataset, &shares, 0.5);
         for (found, expected) in smoothness.l_i.iter().zip([25.0 / 4.0 + 1.0, 1.0 + 1.0]) {
             assert!(close(*found, expected, 1e-14));
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn constant_of_least_squares_is_the_eigenvalue_of_its_hessian() {
         let dataset = Dataset::parse_with("two", "5 1:3 2:4\n-1 3:2\n", Labels::Real).unwrap();
-        let shares = dataset.deal(Split::OneEach, 2).unwrap();
+        let shares = dataset.deal(&Split::OneEach, 2).unwrap();
         let penalty = Penalty { regulariser: Regulariser::L2, lambda: 0.5 };
         let smoothness =
             Smoothness::of(Objective::LeastSquares, penalty, &dataset, &shares).unwrap();

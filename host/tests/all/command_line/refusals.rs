@@ -42,7 +42,10 @@ fn impossible_options_are_refused() {
     assert_says(&refusal("simulate --k 65"), &["--k 65", "64"]);
     assert_says(&refusal("simulate --workers 2000"), &["1\u{202f}797 rows", "2000 workers"]);
     assert_says(&refusal("simulate --rows 0"), &["1797"]);
-    assert_says(&refusal("simulate --split one-each --workers 3"), &["1797 workers", "not 3"]);
+    assert_says(
+        &refusal("simulate --split one-each --workers 3"),
+        &["1\u{202f}797 workers", "not 3"],
+    );
     for option in ["--k", "--participation"] {
         let sentence = refusal(&format!("simulate --rows 50 --workers 3 {option} 1,1"));
         assert_says(&sentence, &[option, "2 values for 3 workers", "one per worker"]);

@@ -1,0 +1,152 @@
+//! Rows of another file than the one that a model was trained on.
+
+use super::data::{Dataset, Row};
+use super::error::DatasetError;
+use super::labels::Labels;
+use super::load::Content;
+use super::preparation::Preparation;
+use super::rows::Rows;
+use super::table::Table;
+use super::texts::finite;
+use crate::units::shown::shown;
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// Rows with the columns of a [`Preparation`], with labels if the file has them.
+#[derive(Clone, Debug)]
+pub struct Unseen {
+    rows: Rows,
+    /// As in the file; empty if it has none.
+    labels: Vec<String>,
+    preparation: Preparation,
+}
+
+impl Preparation {
+    /// Reads a bundled set or a file, whose columns are found by their names. Without names, and in a file without a
+    /// header, they are found by their order. Further named columns are ignored.
+    ///
+    /// `labels` interprets those of a bundled set. `column` has the labels, by default that of the training data; it
+    /// may be missing.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or does not have all columns.
+    pub fn read(
+        &self,
+        name_or_path: impl AsRef<Path>,
+        labels: Labels,
+        column: Option<&OsStr>,
+    ) -> Result<Unseen, DatasetError> {
+        let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
+        if Dataset::is_built_in(path) {
+            let dataset = Dataset::load_with(path, labels)?;
+            let label = |row| dataset.label_text(row);
+            let labels = (0..dataset.row_count()).map(label).collect();
+            return Ok(Unseen { rows: dataset.rows, labels, preparation: self.clone() });
+        }
+        let Table { rows, labels, .. } =
+            Content::read(path, &name)?.columns(&name, self, column)?;
+        let labels = labels.iter().map(Into::into).collect();
+        Ok(Unseen { rows, labels, preparation: self.clone() })
+    }
+}
+
+impl Unseen {
+    /// Returns the number of rows, at least 1.
+    pub fn row_count(&self) -> usize {
+        self.rows.row_count()
+    }
+
+    /// Returns the prepared features of a row, counted from 0.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn features(&self, row: usize) -> Vec<f64> {
+        let entries = self.rows.starts[row]..self.rows.starts[row + 1];
+        let columns = &self.rows.columns[entries.clone()];
+        let values = &self.rows.values[entries];
+        self.preparation.features(Row { columns, values, label: f64::NAN })
+    }
+
+    /// Returns the label of a row as written in the file; `None` if the file has no labels.
+    pub fn label(&self, row: usize) -> Option<&str> {
+        self.labels.get(row).map(String::as_str)
+    }
+}
+
+/// Returns the number of the class with this label: the same text, or an equal number.
+pub fn class_number(classes: &[String], label: &str) -> Option<usize> {
+    let is_equal = |class: &String| finite(class).is_some_and(|class| Some(class) == finite(label));
+    let by_text = classes.iter().position(|class| class == label);
+    by_text.or_else(|| classes.iter().position(is_equal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::Roles;
+    use super::*;
+    use std::fs;
+
+    const TRAINING: &str = "id,b,a,kind\n1,2,3,no\n2,4,9,yes\n3,6,6,no\n";
+
+    fn preparation(text: &str, owner: Option<&str>) -> Preparation {
+        let roles = Roles { label: None, owner };
+        let bytes = text.as_bytes().to_vec();
+        let dataset = Dataset::of_bytes("set.csv", bytes, Labels::Binary, roles).unwrap();
+        dataset.preparation_with(true, true).unwrap()
+    }
+
+    fn read(preparation: &Preparation, name: &str, text: &str) -> Result<Unseen, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let unseen = preparation.read(&path, Labels::Binary, None);
+        unseen.map_err(|error| error.to_string().replace(path.to_str().unwrap(), name))
+    }
+
+    #[test]
+    fn columns_are_found_by_name_in_any_order() {
+        let preparation = preparation(TRAINING, Some("id"));
+        let deviations = [8.0f64 / 3.0, 6.0].map(f64::sqrt);
+        let unseen = read(&preparation, "new.csv", "note;a;kind;b\nold;7;maybe;5\n").unwrap();
+        assert_eq!(unseen.features(0), [1.0 / deviations[0], 1.0 / deviations[1], 1.0]);
+        assert_eq!((unseen.row_count(), unseen.label(0)), (1, Some("maybe")));
+        let unseen = read(&preparation, "new.csv", "a,b\n6,4\n").unwrap();
+        assert_eq!((unseen.features(0), unseen.label(0)), (vec![0.0, 0.0, 1.0], None));
+        let error = read(&preparation, "new.csv", "a,c\n6,4\n").unwrap_err();
+        assert_eq!(error, "new.csv: no column is called `b`; the columns are a, c");
+    }
+
+    #[test]
+    fn columns_without_names_are_found_by_their_order() {
+        let named = preparation(TRAINING, Some("id"));
+        let unseen = read(&named, "new", "1 1:4 2:6 9:1\n").unwrap();
+        assert_eq!((unseen.features(0), unseen.label(0)), (vec![0.0, 0.0, 1.0], Some("1")));
+        let plain = Dataset::parse("plain", "-1 1:3\n+1 2:4\n").unwrap().preparation().clone();
+        let unseen = read(&plain, "new.csv", "x,y,label\n6,4,-1\n").unwrap();
+        assert_eq!((unseen.features(0), unseen.label(0)), (vec![6.0, 4.0], Some("-1")));
+        let unseen = read(&plain, "new.csv", "x,y\n6,4\n").unwrap();
+        assert_eq!((unseen.features(0), unseen.label(0)), (vec![6.0, 4.0], None));
+        let error = read(&plain, "new.csv", "x,y,z,w\n6,4,1,1\n").unwrap_err();
+        assert_eq!(
+            error,
+            "new.csv: 4 columns are features, but the model has 2; give the same columns"
+        );
+    }
+
+    #[test]
+    fn bundled_sets_have_the_labels_of_their_classes() {
+        for (labels, first) in [(Labels::Binary, "even"), (Labels::Classes, "0")] {
+            let preparation = Dataset::load_with("digits", labels).unwrap().preparation().clone();
+            let unseen = preparation.read("digits", labels, None).unwrap();
+            assert_eq!((unseen.row_count(), unseen.label(0)), (1797, Some(first)));
+        }
+    }
+
+    #[test]
+    fn class_has_the_same_text_or_an_equal_number() {
+        let classes = ["-1", "+1", "one"].map(String::from);
+        let number = |label| class_number(&classes, label);
+        assert_eq!([number("1.0"), number("one"), number("-1")], [Some(1), Some(2), Some(0)]);
+        assert_eq!([number("two"), number("nan"), number("2")], [None; 3]);
+    }
+}
