@@ -140,7 +140,7 @@ impl Dataset {
                 return refuse(Defect::Sparse { percent: density * 100.0, factor: 1.0 / density });
             }
             preparation.scaling = Scaling::standard(self);
-            let is_finite = |scaling: &Scaling| scaling.scale.is_finite();
+            let is_finite = |it: &Scaling| it.centre.is_finite() && it.scale.is_finite();
             if let Some(column) = preparation.scaling.iter().position(|it| !is_finite(it)) {
                 let names = self.column_names();
                 let name = names.get(column).cloned();
