@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs what smidgen needs and the machine lacks: a linker, compilers for the boards, QEMU.
 # It changes nothing that is installed, so it can be run again. It needs root or sudo to install packages.
+#
+# `scripts/setup.sh compiler` only prints which compiler it accepts for the boards, or fails.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -66,16 +68,23 @@ set_up_rust() {
     say "Found Rust: $(rustc --version)."
 }
 
-# Installs a compiler that builds for the boards, unless there is one. As `host/src/boards/image.rs` does, it accepts one
-# with the targets or with the sources of the core library. It installs targets by rustup where they can be downloaded,
-# else Debian's compiler, which comes with the sources.
+# Prints the compiler for the boards that `host/src/boards/image.rs` chooses, or fails. It has the targets or the sources
+# of the core library. Debian has its linker and its lints in packages of their own.
+compiler() {
+    if allows rustup && { has_targets rustc || has_sources rustc; }; then
+        echo rustc
+    elif allows debian && has_sources /usr/bin/rustc; then
+        [ -x /usr/bin/cargo-clippy ] && command -v ld.lld >/dev/null && echo /usr/bin/rustc
+    else
+        return 1
+    fi
+}
+
+# Installs a compiler for the boards, unless there is one: the targets by rustup where they can be downloaded, else
+# Debian's compiler, which comes with the sources of the core library.
 set_up_bare_metal() {
-    if allows rustup && has_targets rustc; then
-        say "The compiler has the targets of all boards."
-    elif allows rustup && has_sources rustc; then
-        say "The compiler builds the core library for all boards from its sources."
-    elif allows debian && has_sources /usr/bin/rustc && [ -x /usr/bin/cargo-clippy ] && command -v ld.lld >/dev/null; then
-        say "Debian's compiler builds for the boards: $(/usr/bin/rustc --version)."
+    if rustc=$(compiler); then
+        say "Found a compiler for the boards: $("$rustc" --version)."
     elif allows rustup && add_targets; then
         say "rustup has added the targets of all boards."
     elif allows debian; then
@@ -133,8 +142,15 @@ set_up_second_qemu() {
 
 case "${SMIDGEN_BOARD_COMPILER-}" in
     '' | rustup | debian) ;;
-    *) give_up "SMIDGEN_BOARD_COMPILER is \`$SMIDGEN_BOARD_COMPILER\`: set it to \`rustup\` or \`debian\`, or unset it." ;;
+    *)
+        give_up "SMIDGEN_BOARD_COMPILER is \`$SMIDGEN_BOARD_COMPILER\`: set it to \`rustup\` or \`debian\`," \
+            "or unset it."
+        ;;
 esac
+if [ "${1-}" = compiler ]; then
+    compiler
+    exit
+fi
 set_up_rust
 # A step that fails does not prevent the others.
 status=0

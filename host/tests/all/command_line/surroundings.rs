@@ -102,9 +102,15 @@ enum Decision {
     Refused,
 }
 
+/// Returns values of the variable that chooses the compiler; `None` leaves it unset.
+fn choices() -> impl Iterator<Item = Option<&'static OsStr>> {
+    let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
+    iter::once(None).chain(choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some))
+}
+
 /// Returns a command with this path and choice that cannot download anything.
-fn asked(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
-    let mut command = Command::new(BINARY);
+fn asked(program: &str, folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Command {
+    let mut command = Command::new(program);
     command
         .env("PATH", path)
         .env_remove(CHOICE)
@@ -138,7 +144,7 @@ fn expected(in_path: InPath, choice: Option<&OsStr>) -> Decision {
 }
 
 fn of_binary(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
-    let mut image = asked(folder, path, choice);
+    let mut image = asked(BINARY, folder, path, choice);
     let output = image.args(["image", "--board", "microbit"]).current_dir(folder).output();
     let said = stderr(&output.expect("the binary starts"));
     let says = |words: &str| said.contains(words);
@@ -172,7 +178,7 @@ fn compiler_that_cannot_start_is_distinguished_from_an_unsuitable_one() {
     ] {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
-        let mut image = asked(folder.path(), &path, Some(OsStr::new("rustup")));
+        let mut image = asked(BINARY, folder.path(), &path, Some(OsStr::new("rustup")));
         let output = image.args(["image", "--board", "microbit"]).output();
         let said = stderr(&output.expect("the binary starts"));
         assert_eq!(said.lines().last(), Some(sentence), "{in_path:?}");
@@ -181,17 +187,48 @@ fn compiler_that_cannot_start_is_distinguished_from_an_unsuitable_one() {
 
 #[test]
 fn variable_and_path_choose_the_compiler() {
-    let choices = ["", "rustup", "debian", "gcc", "Debian", " rustup"].map(OsStr::new);
-    let choices = choices.into_iter().chain([OsStr::from_bytes(b"\xff")]).map(Some);
-    let choices: Vec<_> = iter::once(None).chain(choices).collect();
     let with = [InPath::WithTarget, InPath::WithSources, InPath::WithNeither];
     let without = [InPath::System, InPath::Nothing, InPath::Forbidden];
     for in_path in without.into_iter().chain(with) {
         let folder = tempdir().expect("there is room");
         let path = in_path.make(folder.path());
-        for &choice in &choices {
+        for choice in choices() {
             let binary = of_binary(folder.path(), &path, choice);
             assert_eq!(binary, expected(in_path, choice), "{in_path:?}, {choice:?}");
+        }
+    }
+}
+
+/// Returns the compiler that the setup script accepts.
+fn of_script(folder: &Path, path: &OsStr, choice: Option<&OsStr>) -> Decision {
+    let mut setup = asked("/bin/sh", folder, path, choice);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/setup.sh");
+    let output = setup.args([script, "compiler"]).output().expect("there is a shell");
+    match output.stdout.trim_ascii() {
+        b"rustc" => Decision::Compiler("rustc"),
+        b"/usr/bin/rustc" => Decision::Compiler("/usr/bin/rustc"),
+        b"" if stderr(&output).contains("set it to `rustup` or `debian`") => Decision::Refused,
+        b"" if output.status.code() == Some(1) => Decision::NoCompiler,
+        _ => panic!("{output:?}"),
+    }
+}
+
+/// The setup script runs before there is a binary, so it has the rule for the compiler a second time.
+#[test]
+fn setup_accepts_the_compiler_that_the_binary_chooses() {
+    let parts = ["/usr/bin/cargo-clippy", "/usr/bin/ld.lld"].map(Path::new);
+    let is_complete = parts.into_iter().all(Path::exists);
+    for in_path in [InPath::System, InPath::WithTarget, InPath::WithSources, InPath::WithNeither] {
+        let folder = tempdir().expect("there is room");
+        let path = in_path.make(folder.path());
+        for choice in choices() {
+            let expected = match expected(in_path, choice) {
+                // The script installs the linker and the lints as well.
+                Decision::Compiler("/usr/bin/rustc") if !is_complete => Decision::NoCompiler,
+                decision => decision,
+            };
+            let accepted = of_script(folder.path(), &path, choice);
+            assert_eq!(accepted, expected, "{in_path:?}, {choice:?}");
         }
     }
 }
