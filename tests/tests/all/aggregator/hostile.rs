@@ -188,23 +188,25 @@ fn forge(bench: &Bench<Slope>, kind: usize, off: u16, value: u32, body: &[u8]) -
 }
 
 /// Bytes of bodies that the host took per worker, round and configuration: it keeps them until the update is complete.
-#[derive(Default)]
-struct Kept(BTreeMap<(usize, Option<u32>, Ticket), u64>);
+struct Kept {
+    k: u64,
+    taken: BTreeMap<(usize, Option<u32>, Ticket), u64>,
+}
 
 impl Kept {
-    /// The most bytes of an update in any number of parts: eleven parts with ten entries in all.
-    const MAX: u64 = 11 * 2 + 10 * 4;
-
     /// Counts what the host takes while something happens.
     fn count(&mut self, bench: &mut Bench<Slope>, happen: impl FnOnce(&mut Bench<Slope>)) {
         let taken = |bench: &Bench<Slope>, worker| bench.host.traffic(worker).0.payload_bytes;
         let round = bench.host.open_round();
+        // Update 0 has all coordinates. Every part but the last has an entry, of 20 bits at most.
+        let k = if round > Some(0) { self.k } else { 10 };
+        let most = (k + 1) * 2 + k * 3;
         let before = [0, 1].map(|worker| (bench.opened(worker), taken(bench, worker)));
         happen(bench);
         for (worker, (opened, before)) in before.into_iter().enumerate() {
-            let kept = self.0.entry((worker, round, opened)).or_default();
+            let kept = self.taken.entry((worker, round, opened)).or_default();
             *kept += taken(bench, worker) - before;
-            assert!(*kept <= Self::MAX, "{kept} bytes of worker {worker}");
+            assert!(*kept <= most, "{kept} bytes of worker {worker}");
         }
     }
 }
@@ -236,7 +238,8 @@ proptest! {
             downlink,
             ..method
         });
-        let (mut bench, mut kept) = (Bench::new(setup), Kept::default());
+        let mut bench = Bench::new(setup);
+        let mut kept = Kept { k: k.into(), taken: BTreeMap::new() };
         (0..start).for_each(|_| go_on(&mut bench, &mut kept));
         for arrival in arrivals {
             let wire = match arrival {
