@@ -142,8 +142,8 @@ impl Model {
         self.saturated
     }
 
-    /// Applies a worker's whole update; `bodies` are checked.
-    pub(crate) fn take<'b>(
+    /// Applies a worker's whole update, to an estimator of 0 if it starts `anew`; `bodies` are checked.
+    pub(crate) fn apply_update<'b>(
         &mut self,
         worker: usize,
         mirror: &mut Mirror,

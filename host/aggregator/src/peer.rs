@@ -113,9 +113,9 @@ impl Peer {
         self.exchange.answered(now);
     }
 
-    /// Takes over a worker of a run that is resumed: its loss in the last round and whether it missed that, its traffic
-    /// until then, how often it was restarted.
-    pub(crate) fn take_up(
+    /// Restores a worker of a resumed run: its loss in the last round and whether it missed it, its traffic until then,
+    /// and its number of reboots.
+    pub(crate) fn resume(
         &mut self,
         (loss, missed): (i32, bool),
         past: (Traffic, Traffic),

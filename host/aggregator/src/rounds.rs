@@ -85,8 +85,9 @@ impl Machine {
             bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
             peer.incoming.close();
         }
-        let parts = self.peers.iter().zip(&self.setup.shares);
-        let loss = parts.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
+        let workers = self.peers.iter().zip(&self.setup.shares);
+        let loss =
+            workers.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
         let closed = Closed {
             round,
             loss: value(loss, self.model.exponents().loss),

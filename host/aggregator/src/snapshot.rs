@@ -124,7 +124,7 @@ impl Aggregator {
         machine.mirrors = snapshot.estimators.into_iter().map(Mirror::of).collect();
         machine.tuner = snapshot.tuner;
         for (peer, worker) in machine.peers.iter_mut().zip(snapshot.workers) {
-            peer.take_up(
+            peer.resume(
                 (worker.loss, worker.missed),
                 (worker.uplink, worker.downlink),
                 worker.reboots,

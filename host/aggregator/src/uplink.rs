@@ -497,7 +497,7 @@ impl Machine {
             setup.decoder(worker, round, body, *from).expect("the body was checked")
         });
         let compressor = setup.budget(worker, round).compressor;
-        self.model.take(worker, &mut self.mirrors[worker], anew, compressor, bodies);
+        self.model.apply_update(worker, &mut self.mirrors[worker], anew, compressor, bodies);
         self.peers[worker].updated(now, round);
     }
 }

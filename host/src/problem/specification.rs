@@ -138,7 +138,7 @@ impl Specification {
             StepRule::Tuned => problem.constants.to_start_from(),
         };
         let smoothness = smoothness.ok_or(SpecificationError::NoStep(options.objective.name()))?;
-        let gamma = self.first(problem.dimension).by_theory(options, problem, smoothness);
+        let gamma = self.for_first_step(problem.dimension).by_theory(options, problem, smoothness);
         gamma.ok_or_else(|| SpecificationError::Step { step: options.step.to_string() })
     }
 
@@ -146,7 +146,7 @@ impl Specification {
     ///
     /// A tuned step size is tried, not proven. It starts from that for unrounded values: the bound on rounding is a
     /// worst case, which would cost rounds with few bits.
-    fn first(&self, dimension: usize) -> Cow<'_, Self> {
+    fn for_first_step(&self, dimension: usize) -> Cow<'_, Self> {
         match self.method.step_rule {
             StepRule::Constant => Cow::Borrowed(self),
             StepRule::Tuned => {
@@ -246,7 +246,8 @@ impl Specification {
         if no_step || !has_constants || options.method.info().population.needs_constants() {
             return Err(SpecificationError::Reports);
         }
-        let (specification, options) = (self.first(dimension).into_owned(), options.clone());
+        let (specification, options) =
+            (self.for_first_step(dimension).into_owned(), options.clone());
         Ok(Theory::new(move |l_i| {
             let smoothness = reported(l_i);
             specification.step(&options, &smoothness, dimension, None).unwrap_or(f64::NAN)
