@@ -22,6 +22,7 @@ mod load;
 mod npy;
 mod owners;
 mod preparation;
+mod prepare;
 mod quadratics;
 pub mod quantise;
 mod rows;

@@ -72,8 +72,24 @@ pub fn datasets() -> Vec<Vec<u8>> {
         "1 1:1 2:1\n2 1:1\n3 2:0.25\n1 65535:1\n",
         "-1.5 1:1e308 2:1e-308\n2.5 1:-1e308\n",
         "\u{feff}# nothing\n",
+        "x,who,\"y, z\",class\r\n1.5,ann,-2e-3,no\r\n\r\n0,bob,7,\"yes, so\"\r\n3,ann,7,no\r\n",
+        "\u{feff}x;1y;target\n1;2,5;?\n4;NaN;1\n",
+        "x\twho\tz\n1e308\t1\t7\n-1e308\t1.0\t7\n",
     ];
-    texts.map(|text| text.as_bytes().to_vec()).to_vec()
+    let arrays = [
+        npy("<f8", false, "(2, 2)", &[1.5, 0.0, -2.0, 1.0].map(f64::to_le_bytes).concat()),
+        npy(">i2", true, "(3, 2)", &[0, 7, 1, 0, 255, 3, 0, 1, 0, 0, 0, 1]),
+        npy("|u1", false, "(4, 1)", &[1, 2, 3, 4]),
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).into_iter().chain(arrays).collect()
+}
+
+/// An array as numpy.save writes it.
+fn npy(descr: &str, is_fortran: bool, shape: &str, elements: &[u8]) -> Vec<u8> {
+    let order = if is_fortran { "True" } else { "False" };
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+    let len = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes(), elements].concat()
 }
 
 /// Files of options.

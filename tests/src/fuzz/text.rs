@@ -3,10 +3,11 @@
 use smidgen::cli;
 use smidgen::output::report;
 use smidgen::problem::dataset::quantise::quantise;
-use smidgen::problem::dataset::{Dataset, Labels};
+use smidgen::problem::dataset::{Dataset, Labels, Preparation, Roles, class_number};
 use smidgen::record::RunDirectory;
 use smidgen_protocol::shard::{Shard, Width};
 use std::cell::LazyCell;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -20,17 +21,44 @@ thread_local! {
 /// Maximum number of rows to quantise; more rows find no more bugs.
 const ROWS_MAX: usize = 50;
 
-/// A file in LIBSVM format: every file that can be read becomes a shard that passes its check.
+/// A data set in any format: every file that can be read becomes a shard that passes its check, and is read again by
+/// its preparation to the same features.
 pub fn dataset(input: &[u8]) {
-    let text = String::from_utf8_lossy(input);
+    // The format follows from the content; columns are chosen in one of three ways.
+    let roles = match input.len() % 3 {
+        0 => Roles::default(),
+        1 => Roles { label: Some(OsStr::new("1")), owner: None },
+        _ => Roles { label: None, owner: Some("who") },
+    };
     for labels in [Labels::Binary, Labels::Classes, Labels::Real] {
-        let Ok(dataset) = Dataset::parse_with("fuzzed", &text, labels) else { continue };
-        let rows: Vec<usize> = (0..dataset.row_count().min(ROWS_MAX)).collect();
-        let shard = quantise(&dataset, &rows, Width::I16).bytes;
-        let mut words = vec![0u64; shard.len().div_ceil(8)];
-        let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut words)[..shard.len()];
-        bytes.copy_from_slice(&shard);
-        assert_eq!(Shard::open(bytes).map(|shard| shard.check()), Ok(Ok(())));
+        let Ok(raw) = Dataset::of_bytes("fuzzed", input, labels, roles) else { continue };
+        for is_prepared in [false, true] {
+            let Ok(preparation) = raw.preparation_with(is_prepared, is_prepared) else { continue };
+            let dataset = raw.clone().prepared(&preparation);
+            check_unseen(input, &dataset, &preparation);
+            let dataset = dataset.shuffle(1);
+            let rows: Vec<usize> = (0..dataset.row_count().min(ROWS_MAX)).collect();
+            let shard = quantise(&dataset, &rows, Width::I16).bytes;
+            let mut words = vec![0u64; shard.len().div_ceil(8)];
+            let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut words)[..shard.len()];
+            bytes.copy_from_slice(&shard);
+            assert_eq!(Shard::open(bytes).map(|shard| shard.check()), Ok(Ok(())));
+        }
+    }
+}
+
+/// Reads the rows of a data set again by its preparation.
+fn check_unseen(input: &[u8], dataset: &Dataset, preparation: &Preparation) {
+    let unseen = preparation.read_bytes("fuzzed", input, None);
+    let unseen = unseen.unwrap_or_else(|error| panic!("{preparation:?}: {error}"));
+    assert_eq!(unseen.row_count(), dataset.row_count());
+    for row in (0..dataset.row_count()).take(ROWS_MAX) {
+        let mut features = vec![0.0; dataset.dimension()];
+        dataset.row(row).entries().for_each(|(column, value)| features[column] = value);
+        assert_eq!(unseen.features(row), features);
+        let classes = dataset.class_names();
+        let number = unseen.label(row).and_then(|label| class_number(classes, label));
+        assert!(classes.is_empty() || number == Some(dataset.row(row).label as usize));
     }
 }
 

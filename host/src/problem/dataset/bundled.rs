@@ -4,7 +4,8 @@ use super::data::Dataset;
 use super::error::DatasetError;
 use super::labels::Labels;
 use super::libsvm;
-use super::preparation::{Preparation, Scaling};
+use super::preparation::Preparation;
+use super::prepare;
 
 /// A bundled data set.
 pub(super) struct Bundled {
@@ -51,7 +52,7 @@ fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
 fn standardised(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     let table = libsvm::parse(set.name, set.text)?;
     let raw = Dataset::of(set.name, table, labels)?;
-    let scaling = Scaling::standard(&raw);
+    let scaling = prepare::standard(&raw);
     let rows = raw.clone().prepared(&Preparation { scaling, ..raw.preparation().clone() }).rows;
     // Who reads such a set gets these values, so they count as its columns.
     Ok(Dataset { rows, ..raw })

@@ -214,7 +214,7 @@ mod tests {
         owner: Option<&str>,
     ) -> Result<Dataset, String> {
         let roles = Roles { label: label.map(OsStr::new), owner };
-        let dataset = Dataset::of_bytes("set.csv", text.into(), labels, roles);
+        let dataset = Dataset::of_bytes("set.csv", text.as_bytes(), labels, roles);
         dataset.map_err(|error| error.to_string())
     }
 
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn format_is_recognised_by_the_content() {
         let read = |name: &str, text: &str| {
-            Dataset::of_bytes(name, text.into(), Labels::Binary, Roles::default())
+            Dataset::of_bytes(name, text.as_bytes(), Labels::Binary, Roles::default())
         };
         for (name, text, is_table) in [
             ("data", "# a, b\n1 1:2\n-1 1:3\n", false),
@@ -404,10 +404,10 @@ mod tests {
                 (1..).zip(values).for_each(|(index, value)| libsvm += &format!(" {index}:{value}"));
                 libsvm.push('\n');
             }
-            let read = |name, text: String| {
-                Dataset::of_bytes(name, text.into(), Labels::Binary, Roles::default()).unwrap()
+            let read = |name, text: &str| {
+                Dataset::of_bytes(name, text.as_bytes(), Labels::Binary, Roles::default()).unwrap()
             };
-            let (csv, libsvm) = (read("set.csv", csv), read("set", libsvm));
+            let (csv, libsvm) = (read("set.csv", &csv), read("set", &libsvm));
             prop_assert_eq!(csv.class_names(), ["no", "yes"]);
             let order: Vec<usize> = (0..table.len()).collect();
             for seed in [None, Some(7)] {

@@ -1,6 +1,5 @@
 //! What can be wrong with a table: a file of columns.
 
-use super::error::DatasetError;
 use super::rows::DIMENSION_MAX;
 use crate::units::shown::shown;
 use std::fmt;
@@ -208,13 +207,6 @@ pub enum RaggedCause {
     /// Any other.
     #[error("; complete the row, and quote fields that contain a separator")]
     Unknown,
-}
-
-impl Defect {
-    /// Returns the error for this defect in a table.
-    pub(super) fn of(self, table: &str, place: Place) -> DatasetError {
-        DatasetError::Table { name: table.into(), place, defect: self }
-    }
 }
 
 fn listed(names: &[String]) -> String {

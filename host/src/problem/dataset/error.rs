@@ -140,6 +140,13 @@ pub enum DatasetError {
     },
 }
 
+impl Defect {
+    /// Returns the error for this defect in a table.
+    pub(super) fn of(self, table: &str, place: Place) -> DatasetError {
+        DatasetError::Table { name: table.into(), place, defect: self }
+    }
+}
+
 fn in_column(column: Option<&str>) -> String {
     let named = |column| format!(" in column `{}` (name another by --label)", shown(column));
     column.map_or_else(String::new, named)

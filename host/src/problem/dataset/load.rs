@@ -58,11 +58,11 @@ impl Dataset {
     /// Interprets the content of a file like [`load_columns`](Self::load_columns).
     pub fn of_bytes(
         name: &str,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         labels: Labels,
         roles: Roles<'_>,
     ) -> Result<Self, DatasetError> {
-        Self::of(name, Content::of(&bytes[..], name)?.table(name, roles)?, labels)
+        Self::of(name, Content::of(bytes, name)?.table(name, roles)?, labels)
     }
 
     /// Returns whether data of this name are bundled or generated.
@@ -88,7 +88,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Reads a file that messages call `name`.
+    /// Opens and reads a file.
     pub(super) fn read(path: &Path, name: &str) -> Result<Self, DatasetError> {
         match File::open(path) {
             Ok(file) => Self::of(file, name),
@@ -99,7 +99,8 @@ impl Content {
         }
     }
 
-    fn of(mut file: impl Read, name: &str) -> Result<Self, DatasetError> {
+    /// Reads the content of a file that messages call `name`.
+    pub(super) fn of(mut file: impl Read, name: &str) -> Result<Self, DatasetError> {
         let mut start = Vec::new();
         let magic = (&mut file).take(npy::MAGIC.len() as u64).read_to_end(&mut start);
         magic.map_err(|error| unreadable(name, error))?;

@@ -263,7 +263,7 @@ mod tests {
         label: Option<&OsStr>,
         owner: Option<&str>,
     ) -> Result<Dataset, String> {
-        let dataset = Dataset::of_bytes("set.npy", bytes, Labels::Binary, Roles { label, owner });
+        let dataset = Dataset::of_bytes("set.npy", &bytes, Labels::Binary, Roles { label, owner });
         dataset.map_err(|error| error.to_string())
     }
 

@@ -1,6 +1,6 @@
 //! Rows of another file than the one that a model was trained on.
 
-use super::data::{Dataset, Row};
+use super::data::Dataset;
 use super::error::DatasetError;
 use super::labels::Labels;
 use super::load::Content;
@@ -43,8 +43,29 @@ impl Preparation {
             let labels = (0..dataset.row_count()).map(label).collect();
             return Ok(Unseen { rows: dataset.rows, labels, preparation: self.clone() });
         }
-        let Table { rows, labels, .. } =
-            Content::read(path, &name)?.columns(&name, self, column)?;
+        self.unseen(&name, &Content::read(path, &name)?, column)
+    }
+
+    /// Like [`read`](Self::read), from the content of a file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_bytes(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        column: Option<&OsStr>,
+    ) -> Result<Unseen, DatasetError> {
+        self.unseen(name, &Content::of(bytes, name)?, column)
+    }
+
+    fn unseen(
+        &self,
+        name: &str,
+        content: &Content,
+        column: Option<&OsStr>,
+    ) -> Result<Unseen, DatasetError> {
+        let Table { rows, labels, .. } = content.columns(name, self, column)?;
         let labels = labels.iter().map(Into::into).collect();
         Ok(Unseen { rows, labels, preparation: self.clone() })
     }
@@ -62,9 +83,8 @@ impl Unseen {
     /// If there is no such row.
     pub fn features(&self, row: usize) -> Vec<f64> {
         let entries = self.rows.starts[row]..self.rows.starts[row + 1];
-        let columns = &self.rows.columns[entries.clone()];
-        let values = &self.rows.values[entries];
-        self.preparation.features(Row { columns, values, label: f64::NAN })
+        let columns = self.rows.columns[entries.clone()].iter().map(|&column| usize::from(column));
+        self.preparation.features(columns.zip(self.rows.values[entries].iter().copied()))
     }
 
     /// Returns the label of a row as written in the file; `None` if the file has no labels.
@@ -84,23 +104,19 @@ pub fn class_number(classes: &[String], label: &str) -> Option<usize> {
 mod tests {
     use super::super::columns::Roles;
     use super::*;
-    use std::fs;
 
     const TRAINING: &str = "id,b,a,kind\n1,2,3,no\n2,4,9,yes\n3,6,6,no\n";
 
     fn preparation(text: &str, owner: Option<&str>) -> Preparation {
         let roles = Roles { label: None, owner };
-        let bytes = text.as_bytes().to_vec();
+        let bytes = text.as_bytes();
         let dataset = Dataset::of_bytes("set.csv", bytes, Labels::Binary, roles).unwrap();
         dataset.preparation_with(true, true).unwrap()
     }
 
     fn read(preparation: &Preparation, name: &str, text: &str) -> Result<Unseen, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        let unseen = preparation.read(&path, Labels::Binary, None);
-        unseen.map_err(|error| error.to_string().replace(path.to_str().unwrap(), name))
+        let unseen = preparation.read_bytes(name, text.as_bytes(), None);
+        unseen.map_err(|error| error.to_string())
     }
 
     #[test]
