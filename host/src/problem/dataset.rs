@@ -1,9 +1,11 @@
 //! Data sets: loading labelled rows, distributing them to workers, and quantising them for boards.
 //!
 //! ```text
-//!  libsvm ── bundled        text -> Dataset
-//!  quadratics               smoothness constants -> Dataset
-//!  labels                   two classes, many classes, or real targets
+//!  csv, npy, libsvm         a file -> a table of rows, with labels as texts
+//!  bundled, quadratics      a name -> such a table
+//!  labels                   two classes, many classes, or real targets: a table -> Dataset
+//!  prepare                  Dataset -> Dataset with standardised columns and an intercept
+//!  unseen                   another file -> features, by the Preparation of a Dataset
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
 //! ```
