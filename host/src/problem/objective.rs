@@ -9,11 +9,13 @@ mod function;
 mod loss;
 mod on_boards;
 mod penalty;
+mod predictor;
 
 pub use function::Objective;
-pub use loss::{Curvature, HIDDEN, Margins, ObjectiveInfo, RowNoise, Targets};
+pub use loss::{Curvature, HIDDEN, Margins, ObjectiveInfo, Probabilities, RowNoise, Targets};
 pub use on_boards::{Computed, OnBoards};
 pub use penalty::Penalty;
+pub use predictor::Predictor;
 
 #[cfg(test)]
 mod tests;

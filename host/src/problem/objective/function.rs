@@ -78,8 +78,8 @@ impl Objective {
         let row_count = rows.len() as f64;
         let mut right = 0.0;
         for row in rows {
-            let class = self.loss.class(self.row(row), x)?;
-            right += f64::from(class == self.labels[row]);
+            let class = self.loss.class(&self.loss.scores(self.row(row), x))?;
+            right += f64::from(class as f64 == self.labels[row]);
         }
         Some(right / row_count)
     }

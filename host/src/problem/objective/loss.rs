@@ -32,8 +32,21 @@ pub struct ObjectiveInfo {
     pub row_noise: RowNoise,
     /// The targets of margins.
     pub targets: Targets,
+    /// Probabilities of the classes, by the scores of a row.
+    pub probabilities: Probabilities,
     /// True if models start at random, because x = 0 is a stationary point.
     pub starts_at_random: bool,
+}
+
+/// Probabilities of the classes, by the scores of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probabilities {
+    /// There are none: scores are distances or targets.
+    None,
+    /// That of the second class is σ of the only score.
+    Sigmoid,
+    /// The softmax of the scores.
+    Softmax,
 }
 
 /// The margins of a row, of which its loss is a function.
@@ -102,6 +115,7 @@ impl options::Objective {
                 curvature: Curvature::AtMost(0.25),
                 row_noise: RowNoise::Bounded(|squares| squares),
                 targets: Targets::None,
+                probabilities: Probabilities::Sigmoid,
                 starts_at_random: false,
             },
             Self::LeastSquares => ObjectiveInfo {
@@ -110,6 +124,7 @@ impl options::Objective {
                 curvature: Curvature::AtMost(2.0),
                 row_noise: RowNoise::GrowsWithLoss,
                 targets: Targets::Labels,
+                probabilities: Probabilities::None,
                 starts_at_random: false,
             },
             Self::Softmax => ObjectiveInfo {
@@ -119,6 +134,7 @@ impl options::Objective {
                 curvature: Curvature::AtMost(0.5),
                 row_noise: RowNoise::Bounded(|squares| 2.0 * (squares + 1.0)),
                 targets: Targets::None,
+                probabilities: Probabilities::Softmax,
                 starts_at_random: false,
             },
             Self::Perceptron => ObjectiveInfo {
@@ -128,6 +144,7 @@ impl options::Objective {
                 curvature: Curvature::Unbounded { starts_like: Self::Softmax },
                 row_noise: RowNoise::Unknown,
                 targets: Targets::None,
+                probabilities: Probabilities::Softmax,
                 starts_at_random: true,
             },
             Self::SquaredHinge => ObjectiveInfo {
@@ -137,6 +154,7 @@ impl options::Objective {
                 curvature: Curvature::AtMost(2.0),
                 row_noise: RowNoise::GrowsWithLoss,
                 targets: Targets::Signs,
+                probabilities: Probabilities::None,
                 starts_at_random: false,
             },
         }
@@ -195,7 +213,12 @@ impl Row<'_> {
 impl Loss {
     /// Creates the loss for rows of a data set.
     pub(super) fn new(kind: options::Objective, dataset: &Dataset) -> Self {
-        Self { kind, features: dataset.dimension() }
+        Self::of(kind, dataset.dimension())
+    }
+
+    /// Creates the loss for rows with this number of features.
+    pub(super) const fn of(kind: options::Objective, features: usize) -> Self {
+        Self { kind, features }
     }
 
     /// Returns whether margins have a bias.
@@ -290,20 +313,41 @@ impl Loss {
         }
     }
 
-    /// Returns the class that x predicts for a row, if there are classes.
-    pub(super) fn class(self, row: Row<'_>, x: &[f64]) -> Option<f64> {
+    /// Returns the scores of a row: its margins, one per class or only one.
+    pub(super) fn scores(self, row: Row<'_>, x: &[f64]) -> Vec<f64> {
         let features = self.features;
+        match self.kind.info().margins {
+            Margins::One => vec![row.dot(x)],
+            Margins::PerClass => affine(row, x, features),
+            Margins::Hidden => {
+                let (first, second) = x.split_at(HIDDEN * (features + 1));
+                scores(&hidden_units(row, first, features), second)
+            }
+        }
+    }
+
+    /// Returns the class that scores predict, if there are classes.
+    pub(super) fn class(self, scores: &[f64]) -> Option<usize> {
         let ObjectiveInfo { labels, margins, .. } = self.kind.info();
         match (labels, margins) {
             (Labels::Real, _) => None,
-            (Labels::Binary | Labels::Classes, Margins::One) => Some(f64::from(row.dot(x) > 0.0)),
-            (Labels::Binary | Labels::Classes, Margins::PerClass) => {
-                Some(largest(&affine(row, x, features)))
+            (Labels::Binary | Labels::Classes, Margins::One) => {
+                Some(usize::from(scores.iter().any(|score| *score > 0.0)))
             }
-            (Labels::Binary | Labels::Classes, Margins::Hidden) => {
-                let (first, second) = x.split_at(HIDDEN * (features + 1));
-                Some(largest(&scores(&hidden_units(row, first, features), second)))
+            (Labels::Binary | Labels::Classes, Margins::PerClass | Margins::Hidden) => {
+                Some(largest(scores))
             }
+        }
+    }
+
+    /// Returns the probabilities of the classes; none if the objective has none.
+    pub(super) fn probabilities(self, scores: &[f64]) -> Vec<f64> {
+        match self.kind.info().probabilities {
+            Probabilities::None => Vec::new(),
+            Probabilities::Sigmoid => {
+                scores.iter().flat_map(|z| [sigmoid(-z), sigmoid(*z)]).collect()
+            }
+            Probabilities::Softmax => softmax(scores).0,
         }
     }
 
@@ -381,21 +425,31 @@ fn scores(units: &[f64], second: &[f64]) -> Vec<f64> {
 
 /// Returns −log of the softmax of the label's class, and its derivative for each score.
 fn cross_entropy(scores: &[f64], label: f64) -> (f64, Vec<f64>) {
+    let (mut slopes, log_sum) = softmax(scores);
+    let label = label as usize;
+    slopes[label] -= 1.0;
+    (log_sum - scores[label], slopes)
+}
+
+/// Returns the softmax of scores, and the logarithm of the sum of their exponentials.
+fn softmax(scores: &[f64]) -> (Vec<f64>, f64) {
     let max = scores.iter().copied().fold(f64::MIN, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
     let sum: f64 = powers.iter().sum();
-    let label = label as usize;
-    let mut slopes: Vec<f64> = powers.iter().map(|power| power / sum).collect();
-    slopes[label] -= 1.0;
-    (sum.ln() + max - scores[label], slopes)
+    (powers.iter().map(|power| power / sum).collect(), sum.ln() + max)
 }
 
 /// Returns the first class with the largest score.
-fn largest(scores: &[f64]) -> f64 {
+fn largest(scores: &[f64]) -> usize {
     let (class, _) = scores.iter().enumerate().fold((0, f64::MIN), |best, (class, &score)| {
         if score > best.1 { (class, score) } else { best }
     });
-    class as f64
+    class
+}
+
+/// Returns 1/(1 + e^(−z)), without overflow.
+fn sigmoid(z: f64) -> f64 {
+    softplus(z).1
 }
 
 /// Returns log(1 + e^z) and its derivative, without overflow or cancellation for any z.
