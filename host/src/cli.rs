@@ -1,5 +1,5 @@
-//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | ports | report | image | key |
-//! reproduce`.
+//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | predict | export | ports | report |
+//! image | key | reproduce`.
 //!
 //! ```text
 //!  command line ──┐
@@ -15,7 +15,7 @@ pub use file::ConfigError;
 pub(crate) use file::LIMITS as FILE_LIMITS;
 
 use crate::boards::board::{self, Board, Boards};
-use crate::options::{OUT, Options};
+use crate::options::{ExportFormat, OUT, Options};
 use crate::units::shown::shown;
 use crate::world::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -68,6 +68,16 @@ pub enum Command {
     /// Resume an interrupted run from its latest checkpoint
     #[command(after_help = "Example: smidgen resume smidgen-out")]
     Resume(Resume),
+
+    /// Predict the rows of a data set with the model of a run
+    #[command(
+        after_help = "Example: smidgen predict smidgen-out --dataset new.csv --out predictions.csv"
+    )]
+    Predict(Predict),
+
+    /// Export the model of a run for use elsewhere
+    #[command(after_help = "Example: smidgen export smidgen-out --format onnx")]
+    Export(Export),
 
     /// List the serial ports of this computer and the boards on them
     #[command(after_help = "Example: smidgen ports")]
@@ -152,6 +162,37 @@ pub struct Resume {
     /// Rounds T, to change the number given at the start
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
+}
+
+/// Arguments of `smidgen predict`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Predict {
+    /// Directory of a run, or its model.json
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Name of the data set.
+    #[arg(long, value_name = "NAME|PATH", help = arguments::dataset_help())]
+    pub dataset: PathBuf,
+    /// Column of the labels [default: that of the training data]
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<OsString>,
+    /// Write label, prediction, scores and probabilities of each row to FILE, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `smidgen export`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Export {
+    /// Directory of a run, or its model.json
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Format of the file
+    #[arg(long, value_parser = arguments::choice::<ExportFormat>())]
+    pub format: ExportFormat,
+    /// File to write [default: beside model.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `smidgen report`.

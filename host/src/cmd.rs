@@ -3,10 +3,12 @@
 pub(crate) mod console;
 pub(crate) mod demo;
 pub(crate) mod emulate;
+pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod key;
 pub(crate) mod plan;
 pub(crate) mod ports;
+pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod reproduce;
 pub(crate) mod resume;

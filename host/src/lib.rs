@@ -5,7 +5,7 @@
 //! A room imports only rooms to its left; `tests/all/house.rs` checks it. The binary, in `cmd`, may import all of them.
 //!
 //! ```text
-//! units < options < problem < boards < world < record < output < run < cli < study
+//! units < options < problem < boards < world < record < model < output < run < cli < study
 //! ```
 
 #![deny(unsafe_code)]
@@ -21,6 +21,7 @@ compile_error!(
 
 pub mod boards;
 pub mod cli;
+pub mod model;
 pub mod options;
 pub mod output;
 pub mod problem;

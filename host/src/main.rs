@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Command::Emulate(emulate) => cmd::emulate::run(&emulate, origin),
         Command::Plan(plan) => cmd::plan::run(&plan),
         Command::Resume(resume) => cmd::resume::run(&resume),
+        Command::Predict(predict) => cmd::predict::run(&predict),
+        Command::Export(export) => cmd::export::run(&export),
         Command::Ports => cmd::ports::run(),
         Command::Report(report) => cmd::report::run(&report),
         Command::Reproduce(reproduce) => cmd::reproduce::run(&reproduce),

@@ -3,6 +3,7 @@
 //! `cli` parses them from the command line and from files.
 
 mod choice;
+mod export_format;
 mod faults;
 pub mod number;
 mod objective;
@@ -13,6 +14,7 @@ mod straggler_policy;
 
 pub use choice::Choice;
 use choice::choices;
+pub use export_format::ExportFormat;
 pub use faults::{Faults, FaultsError};
 pub use objective::{Objective, Regulariser};
 pub use per_worker::PerWorkerError;
@@ -105,6 +107,10 @@ pub struct Options {
 
     /// Initial estimators g_i⁰.
     pub init: Init,
+
+    /// Model from which the run starts: the directory of a run, or its file.
+    #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
 
     /// How the next model is sent to workers.
     pub downlink: Downlink,

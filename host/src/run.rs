@@ -8,6 +8,7 @@ pub mod lyapunov;
 pub mod recorder;
 mod records;
 mod setup;
+mod start;
 mod theory;
 pub mod training;
 mod worlds;

@@ -2,13 +2,13 @@
 
 use smidgen::cli::{self, Command};
 use smidgen::options::Choice;
-use smidgen::record::RoundRecord;
+use smidgen::record::{Model, RecordError, RoundRecord};
 use smidgen::run::ExperimentError;
 use smidgen::run::experiment::Experiment;
-use smidgen::run::training::{Goal, TrainingError, collect};
+use smidgen::run::training::{Goal, Observer, TrainingError, collect, train};
 use smidgen::world::World;
 use smidgen::world::simulation::{Board, Simulation};
-use smidgen_aggregator::{Salts, Sealing};
+use smidgen_aggregator::{Aggregator, Salts, Sealing};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::seal::{KEY_LEN, Key};
 
@@ -86,6 +86,36 @@ pub fn run_with(
 /// If it fails.
 pub fn simulated(experiment: &Experiment) -> Vec<RoundRecord> {
     run(experiment, &mut experiment.simulation()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The model of the last round of an experiment in simulation.
+///
+/// # Panics
+/// If it fails.
+pub fn last_model(experiment: &Experiment) -> Model {
+    let mut last = LastModel { experiment, model: None };
+    let goal = Goal { rounds: experiment.options().rounds, target: None };
+    let baud = experiment.options().baud;
+    train(&mut experiment.simulation(), goal, baud, &mut last).unwrap_or_else(|e| panic!("{e}"));
+    last.model.expect("a round was closed")
+}
+
+struct LastModel<'e> {
+    experiment: &'e Experiment,
+    model: Option<Model>,
+}
+
+impl Observer for LastModel<'_> {
+    fn round(
+        &mut self,
+        record: &RoundRecord,
+        _: bool,
+        aggregator: &Aggregator,
+    ) -> Result<(), RecordError> {
+        let snapshot = aggregator.snapshot().expect("a round is closed");
+        self.model = Some(self.experiment.model(&snapshot, Some(record.loss)));
+        Ok(())
+    }
 }
 
 /// The transcripts of rounds.

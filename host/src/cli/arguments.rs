@@ -16,7 +16,7 @@ const QUADRATICS_HELP: &str = "quadratics:l-am=50,l-var=5e3,workers=100,dimensio
      smoothness constants of this mean and variance, for 100 workers with 10 rows (the dimension) per worker.";
 
 /// Returns the text of `--dataset` in `-h`.
-fn dataset_help() -> String {
+pub(super) fn dataset_help() -> String {
     format!("Data set: {} (bundled), or a file: CSV, .npy or LIBSVM", dataset::bundled_names())
 }
 
@@ -194,6 +194,12 @@ struct Arguments {
     #[arg(long, value_parser = choice::<Init>(), default_value = Init::Compressed.name(), help_heading = "Method")]
     init: Init,
 
+    /// Start from the model of a run: its directory or model.json [default: zero; random for perceptron]
+    ///
+    /// The data need the columns and classes of that model, and are scaled as its data were.
+    #[arg(long, value_name = "MODEL", help_heading = "Method")]
+    from: Option<PathBuf>,
+
     /// How the next model is sent to workers; dense and sparse give equal models, bit for bit
     #[arg(long, value_parser = choice::<Downlink>(), default_value = Downlink::Sparse.name(), help_heading = "Method")]
     downlink: Downlink,
@@ -368,6 +374,7 @@ impl From<Arguments> for Options {
             step,
             constants,
             init,
+            from,
             downlink,
             downlink_k,
             participation,
@@ -407,6 +414,7 @@ impl From<Arguments> for Options {
             step,
             constants,
             init,
+            from,
             downlink,
             downlink_k,
             participation,
@@ -451,7 +459,7 @@ impl FromArgMatches for Options {
 }
 
 /// Returns the parser of a choice by its name, which also lists the choices in `--help`.
-fn choice<C: Choice + Send + Sync>() -> impl TypedValueParser<Value = C> {
+pub(super) fn choice<C: Choice + Send + Sync>() -> impl TypedValueParser<Value = C> {
     let values = C::ALL.iter().map(|choice| PossibleValue::new(choice.name()).help(choice.about()));
     PossibleValuesParser::new(values)
         .map(|name| C::named(&name).expect("clap accepts only these names"))

@@ -72,6 +72,7 @@ fn omitted_options_have_defaults() {
         step: Step::Auto,
         constants: Constants::Data,
         init: Init::Compressed,
+        from: None,
         downlink: Downlink::Sparse,
         downlink_k: None,
         participation: vec![1.0],
@@ -102,7 +103,8 @@ fn every_option_is_parsed() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 \
         --split by=subject --label species --shuffle 3 --standardise --intercept \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 \
-        --step 0.25 --constants boards --init full --downlink dense --rounds 2000 --target 1e-6 --seed 7 \
+        --step 0.25 --constants boards --init full --from old/model.json --downlink dense --rounds 2000 \
+        --target 1e-6 --seed 7 \
         --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 \
         --out runs/a9a --checkpoint-every 10 --checkpoint-dir safe";
     let expected = Options {
@@ -125,6 +127,7 @@ fn every_option_is_parsed() {
         step: Step::Fixed(0.25),
         constants: Constants::Boards,
         init: Init::Full,
+        from: Some("old/model.json".into()),
         downlink: Downlink::Dense,
         downlink_k: None,
         participation: vec![1.0],

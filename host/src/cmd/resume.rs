@@ -88,6 +88,8 @@ impl Training {
             Command::Demo(_)
             | Command::Plan(_)
             | Command::Resume(_)
+            | Command::Predict(_)
+            | Command::Export(_)
             | Command::Ports
             | Command::Report(_)
             | Command::Reproduce(_)

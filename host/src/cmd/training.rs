@@ -8,7 +8,7 @@ use smidgen::output::report::sentence::{best, slow_line, step, time};
 use smidgen::output::report::write;
 use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::record::theory::Violation;
-use smidgen::record::{Claim, Locks, Records, RunDirectory, Summary, TestRecord};
+use smidgen::record::{Claim, Locks, MODEL, Records, RunDirectory, Summary, TestRecord};
 use smidgen::run::ExperimentError;
 use smidgen::run::baseline;
 use smidgen::run::experiment::Experiment;
@@ -155,6 +155,13 @@ pub(super) fn train_and_report(
     }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
     conclude(experiment.options(), &summary)?;
+    if !summary.has_diverged() {
+        let (model, run) = (directory.path().join(MODEL), typed(directory.path()));
+        print(format_args!(
+            "The model is {}: try `smidgen predict {run} --dataset FILE` or `smidgen export {run} --format onnx`.",
+            shown(&model)
+        ))?;
+    }
     print(format_args!("Open {} in a browser.", shown(&report)))?;
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
 }

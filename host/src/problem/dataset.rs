@@ -14,6 +14,7 @@
 
 mod bundled;
 mod columns;
+mod continued;
 mod csv;
 mod data;
 mod defect;
@@ -35,6 +36,7 @@ mod unseen;
 
 pub use bundled::names as bundled_names;
 pub use columns::Roles;
+pub use continued::Misfit;
 pub use data::{Dataset, Row};
 pub use defect::{Defect, Place, RaggedCause};
 pub use error::{DatasetError, QuadraticsError, Syntax};

@@ -1,6 +1,7 @@
 //! The data of a run: loading, checking, and distributing rows to workers.
 
 use super::error::ExperimentError;
+use super::start::Start;
 use crate::options::{Choice, Options};
 use crate::problem::dataset::split::SplitError;
 use crate::problem::dataset::{Dataset, Roles};
@@ -24,14 +25,22 @@ impl Data {
     /// simulation.
     ///
     /// # Errors
-    /// If the data set cannot be loaded, or its rows cannot be distributed to that many workers.
-    pub(super) fn load(options: &Options, boards: Option<usize>) -> Result<Self, ExperimentError> {
+    /// If the data set cannot be loaded, does not fit the model that the run starts from, or its rows cannot be
+    /// distributed to that many workers.
+    pub(super) fn load(
+        options: &Options,
+        boards: Option<usize>,
+        start: Option<&Start>,
+    ) -> Result<Self, ExperimentError> {
         let info = options.objective.info();
         if options.intercept && info.margins.have_bias() {
             return Err(ExperimentError::Intercept(options.objective.name()));
         }
         let roles = Roles { label: options.label.as_deref(), owner: options.split.column() };
         let mut dataset = Dataset::load_columns(&options.dataset, info.labels, roles)?;
+        if let Some(start) = start {
+            dataset = start.fitted(dataset)?;
+        }
         if let Some(seed) = options.shuffle {
             dataset = dataset.shuffle(seed);
         }
@@ -43,7 +52,10 @@ impl Data {
             let (training, held) = dataset.hold_out(rows)?;
             (dataset, test) = (training, Some(held));
         }
-        let preparation = dataset.preparation_with(options.standardise, options.intercept)?;
+        let preparation = match start {
+            Some(start) => start.preparation(&dataset),
+            None => dataset.preparation_with(options.standardise, options.intercept)?,
+        };
         dataset = dataset.prepared(&preparation);
         test = test.map(|test| test.prepared(&preparation));
         let shares = deal(&dataset, options, boards)?;

@@ -2,12 +2,15 @@
 
 use crate::boards::key_file::KeyError;
 use crate::options::{Choice, Method, Split, WorkersError};
-use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::split::SplitError;
+use crate::problem::dataset::{DatasetError, Misfit};
 use crate::problem::range::RangeError;
 use crate::problem::specification::SpecificationError;
+use crate::record::model::ModelError;
 use crate::units::quantity::counted;
+use crate::units::shown::shown;
 use smidgen_aggregator::WORKERS_MAX;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Reasons why an experiment cannot be prepared.
@@ -31,6 +34,42 @@ pub enum ExperimentError {
         rows: usize,
         /// Number of workers.
         worker_count: usize,
+    },
+    /// The model that the run should start from cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model that the run should start from has another objective.
+    #[error(
+        "the model {} has the objective {theirs}, but the run has {ours}; give --objective {theirs}, or start without \
+         --from",
+        shown(path)
+    )]
+    OtherObjective {
+        /// The model.
+        path: PathBuf,
+        /// Its objective.
+        theirs: &'static str,
+        /// The objective of the run.
+        ours: &'static str,
+    },
+    /// The model that the run should start from has its own preparation of columns.
+    #[error(
+        "a run with --from prepares columns as the model {} does; omit --standardise and --intercept",
+        shown(path)
+    )]
+    OtherPreparation {
+        /// The model.
+        path: PathBuf,
+    },
+    /// The data do not fit the model that the run should start from.
+    #[error("{} does not fit the model {}: {misfit}", shown(dataset), shown(path))]
+    Misfit {
+        /// Name of the data set.
+        dataset: String,
+        /// The model.
+        path: PathBuf,
+        /// The reason.
+        misfit: Misfit,
     },
     /// The key cannot be read.
     #[error(transparent)]

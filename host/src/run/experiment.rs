@@ -5,6 +5,7 @@
 use super::data::{Data, check_crowd};
 use super::error::ExperimentError;
 use super::setup;
+use super::start::Start;
 use crate::options::{Choice, Options};
 use crate::problem::dataset::Dataset;
 use crate::problem::objective::{Objective, Penalty};
@@ -12,7 +13,7 @@ use crate::problem::range;
 use crate::problem::specification::{Longest, Problem, Specification, Worker};
 use crate::problem::theory::{Constants, Smoothness};
 use crate::record::checkpoint;
-use smidgen_aggregator::{InitialModel, Setup};
+use smidgen_aggregator::Setup;
 
 /// A problem with its data, distributed to workers, and its method.
 #[derive(Debug)]
@@ -48,7 +49,8 @@ impl Experiment {
         boards: Option<usize>,
         session: u32,
     ) -> Result<Self, ExperimentError> {
-        let data = Data::load(options, boards)?;
+        let start = Start::of(options)?;
+        let data = Data::load(options, boards, start.as_ref())?;
         let (features, classes) = (data.dataset.dimension(), data.dataset.class_count());
         let dimension = options.objective.dimension(features, classes);
         data.check_features(dimension)?;
@@ -66,7 +68,7 @@ impl Experiment {
         check_crowd(count, &format!("--method {method}"), "use fewer workers, or ef21-w")?;
         setup::check_finite(&dataset, constants.known(), longest, &specification)?;
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
-        let initial_model = InitialModel::Seed(options.objective.start_seed(options.seed));
+        let initial_model = Start::initial_model(start.as_ref(), options);
         range::check(options, &dataset, &objective, &specification, &initial_model)?;
         let quantised = setup::quantised(&dataset, &shares);
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);

@@ -3,6 +3,7 @@
 mod command_line;
 mod emulated;
 mod house;
+mod model;
 mod resume;
 mod support;
 #[cfg(target_os = "linux")]

@@ -6,6 +6,7 @@ mod aggregator;
 mod bytes;
 mod commands;
 mod emulated;
+mod from;
 mod fuzz;
 mod gradient;
 mod images;

@@ -7,7 +7,7 @@ use super::chart::{self, BASELINE, Chart, Line, RUN};
 use super::content::{Page, plain};
 use super::curve::{self, Comparison, Measure};
 use super::tables;
-use crate::record::Run;
+use crate::record::{MODEL, Run};
 use crate::units::quantity::{count, seconds};
 use crate::world::Clock;
 
@@ -114,7 +114,23 @@ impl Page<'_> {
                         } }
                     }
                 }
-                div { (tables::theory(self.summary())) (self.transcript()) }
+                div { (tables::theory(self.summary())) (self.model()) (self.transcript()) }
+            }
+        }
+    }
+
+    /// Returns where the model is, unless the run diverged.
+    fn model(&self) -> Markup {
+        if self.summary().has_diverged() {
+            return html! {};
+        }
+        html! {
+            h2 { "Model" }
+            p {
+                code { (MODEL) } " beside this page is the model of the last round. "
+                code { "smidgen predict" } " predicts rows with it, " code { "smidgen export" }
+                " converts it to Rust, C, NumPy, safetensors or ONNX, and " code { "--from" }
+                " starts another run from it."
             }
         }
     }

@@ -1,0 +1,10 @@
+//! Models in use: predictions for rows of a data set, and exports to other programs.
+//!
+//! ```text
+//!  Model ──────────── predict ──► labels, scores, probabilities, accuracy
+//!    └── network ──── export ───► Rust, C, NumPy, safetensors, ONNX
+//! ```
+
+pub mod export;
+mod network;
+pub mod predict;

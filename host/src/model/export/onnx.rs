@@ -1,0 +1,194 @@
+//! An ONNX model: a graph of operators of the domain `ai.onnx`, from rows to labels.
+//!
+//! ```text
+//!  rows ─ Sub centre ─ Div scale ─ Gemm ─┬───────────── scores
+//!                            (Tanh ─ Gemm)│
+//!                                        ├─ Sigmoid ─ Concat 1 − p, p │ Softmax ── probabilities
+//!                                        └─ Greater 0 ─ Cast │ ArgMax ─ Gather ─── label
+//! ```
+//!
+//! Numbers are f64: with f32, labels of rows near a border would differ from those of `predict`.
+
+mod message;
+
+use super::tensors::{Tensor, layers, scaling};
+use super::{description, origin};
+use crate::model::network::{Network, Outcome};
+use crate::record::Model;
+use message::{
+    Attribute, Dimension, DimensionValue, Entry, GraphProto, ModelProto, Node, OperatorSet, Shape,
+    TensorProto, TensorType, TypeProto, ValueInfo, kind,
+};
+use prost::Message;
+
+/// Version of the intermediate representation that came with the operators.
+const IR_VERSION: i64 = 8;
+/// Version of the operators, of the year 2021.
+const OPERATORS: i64 = 13;
+
+/// Returns the bytes of a model.
+pub(super) fn graph(model: &Model, network: &Network<'_>) -> Vec<u8> {
+    let mut graph = Graph::default();
+    let scores = graph.scores(network);
+    graph.outcome(network, scores);
+    let description = description(model);
+    let entry = |key: &str, value: String| Entry { key: key.into(), value };
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "smidgen".into(),
+        producer_version: model.smidgen.clone(),
+        doc_string: origin(model),
+        graph: Some(GraphProto { name: "smidgen".into(), ..graph.0 }),
+        opset_import: vec![OperatorSet { domain: String::new(), version: OPERATORS }],
+        metadata_props: vec![
+            entry("smidgen", description),
+            entry("objective", crate::options::Choice::name(model.objective).into()),
+            entry("classes", serde_json::Value::from(model.classes.clone()).to_string()),
+            entry("columns", serde_json::Value::from(network.column_names.to_vec()).to_string()),
+        ],
+    };
+    model.encode_to_vec()
+}
+
+/// A graph under construction.
+#[derive(Default)]
+struct Graph(GraphProto);
+
+impl Graph {
+    /// Adds a node and returns the name of its output.
+    fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: Vec<Attribute>,
+    ) -> String {
+        self.0.node.push(Node {
+            input: inputs.iter().map(|input| (*input).into()).collect(),
+            output: vec![output.into()],
+            name: format!("{operator}_{output}"),
+            op_type: operator.into(),
+            attribute: attributes,
+        });
+        output.into()
+    }
+
+    /// Adds constant real numbers.
+    fn reals(&mut self, Tensor { name, shape, values }: &Tensor) {
+        self.0.initializer.push(TensorProto {
+            dims: shape.iter().map(|len| *len as i64).collect(),
+            data_type: kind::DOUBLE,
+            name: name.clone(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
+        });
+    }
+
+    /// Adds a constant real number.
+    fn real(&mut self, name: &str, value: f64) {
+        self.reals(&Tensor { name: name.into(), shape: vec![1], values: vec![value] });
+    }
+
+    /// Adds the names of the classes.
+    fn classes(&mut self, classes: &[String]) {
+        self.0.initializer.push(TensorProto {
+            dims: vec![classes.len() as i64],
+            data_type: kind::STRING,
+            name: "classes".into(),
+            string_data: classes.iter().map(|class| class.clone().into_bytes()).collect(),
+            ..TensorProto::default()
+        });
+    }
+
+    /// Adds an output with a row for each input row.
+    fn output(&mut self, name: &str, kind: i32, columns: Option<usize>) {
+        self.0.output.push(value(name, kind, columns));
+    }
+
+    /// Adds everything up to the scores.
+    fn scores(&mut self, network: &Network<'_>) -> String {
+        self.0.input.push(value("rows", kind::DOUBLE, Some(network.columns)));
+        layers(network).for_each(|tensor| self.reals(&tensor));
+        let mut input = "rows".to_owned();
+        if !network.scaling.is_empty() {
+            scaling(network).iter().for_each(|tensor| self.reals(tensor));
+            let centred = self.node("Sub", &[&input, "centre"], "centred", vec![]);
+            input = self.node("Div", &[&centred, "scale"], "scaled", vec![]);
+        }
+        let count = network.layers().count();
+        for number in 1..=count {
+            let (weight, bias) = (format!("weight{number}"), format!("bias{number}"));
+            let output = if number == count { "scores".into() } else { format!("layer{number}") };
+            let transposed = vec![Attribute::integer("transB", 1)];
+            input = self.node("Gemm", &[&input, &weight, &bias], &output, transposed);
+            if number < count {
+                input = self.node("Tanh", &[&input], &format!("units{number}"), vec![]);
+            }
+        }
+        self.output("scores", kind::DOUBLE, Some(network.scores.units()));
+        input
+    }
+
+    /// Adds what the scores say.
+    fn outcome(&mut self, network: &Network<'_>, scores: String) {
+        match network.outcome {
+            Outcome::Value => {
+                self.squeeze(&scores, "prediction");
+                self.output("prediction", kind::DOUBLE, None);
+            }
+            Outcome::Sign { classes, has_probabilities } => {
+                if has_probabilities {
+                    self.real("one", 1.0);
+                    let second = self.node("Sigmoid", &[&scores], "second", vec![]);
+                    let first = self.node("Sub", &["one", &second], "first", vec![]);
+                    let axis = vec![Attribute::integer("axis", 1)];
+                    self.node("Concat", &[&first, &second], "probabilities", axis);
+                    self.output("probabilities", kind::DOUBLE, Some(classes.len()));
+                }
+                self.real("zero", 0.0);
+                let positive = self.node("Greater", &[&scores, "zero"], "positive", vec![]);
+                let to = vec![Attribute::integer("to", kind::INT64.into())];
+                let number = self.node("Cast", &[&positive], "number", to);
+                let class = self.squeeze(&number, "class");
+                self.label(classes, &class);
+            }
+            Outcome::Largest { classes } => {
+                let axis = || Attribute::integer("axis", 1);
+                self.node("Softmax", &[&scores], "probabilities", vec![axis()]);
+                self.output("probabilities", kind::DOUBLE, Some(classes.len()));
+                let attributes = vec![axis(), Attribute::integer("keepdims", 0)];
+                let class = self.node("ArgMax", &[&scores], "class", attributes);
+                self.label(classes, &class);
+            }
+        }
+    }
+
+    /// Adds the removal of the only column.
+    fn squeeze(&mut self, input: &str, output: &str) -> String {
+        self.0.initializer.push(TensorProto {
+            dims: vec![1],
+            data_type: kind::INT64,
+            name: "column".into(),
+            raw_data: 1i64.to_le_bytes().to_vec(),
+            ..TensorProto::default()
+        });
+        self.node("Squeeze", &[input, "column"], output, vec![])
+    }
+
+    /// Adds the names of the predicted classes.
+    fn label(&mut self, classes: &[String], class: &str) {
+        self.classes(classes);
+        self.node("Gather", &["classes", class], "label", vec![Attribute::integer("axis", 0)]);
+        self.output("label", kind::STRING, None);
+    }
+}
+
+/// Returns the description of an input or output with a row for each row of the input.
+fn value(name: &str, elem_type: i32, columns: Option<usize>) -> ValueInfo {
+    let rows = DimensionValue::Param("rows".into());
+    let columns = columns.map(|columns| DimensionValue::Len(columns as i64));
+    let dim = [Some(rows), columns].into_iter().flatten();
+    let dim = dim.map(|value| Dimension { value: Some(value) }).collect();
+    let tensor_type = Some(TensorType { elem_type, shape: Some(Shape { dim }) });
+    ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
+}

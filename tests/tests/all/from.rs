@@ -1,0 +1,61 @@
+//! Runs that start from the model of another run: the same transcript in every world.
+
+use smidgen::record::Model;
+use smidgen::run::experiment::Experiment;
+use smidgen_tests::conformance::{experiment, last_model, run, simulated, transcripts};
+use smidgen_tests::emulation::{driver, start};
+use tempfile::TempDir;
+
+/// Trains with these options, and returns an experiment that continues in the given world, with its folder.
+fn continued(options: &str, more: &str) -> (TempDir, Model, Experiment) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let model = last_model(&experiment(options));
+    model.write(folder.path()).expect("there is room");
+    let from = folder.path().join("model.json");
+    let from = from.to_str().expect("the path is UTF-8").to_owned();
+    (folder, model, experiment(&format!("{options} {more} --from {from}")))
+}
+
+#[test]
+fn a_run_continues_with_the_loss_of_its_model() {
+    for objective in ["logistic", "least-squares", "softmax", "perceptron", "svm"] {
+        let options = format!("--rows 200 --workers 4 --rounds 20 --objective {objective}");
+        let (_folder, model, experiment) = continued(&options, "");
+        let rounds = simulated(&experiment);
+        let (before, after) = (model.loss.expect("it is known"), rounds[0].loss);
+        // The model may move to another grid, with 30 bits.
+        let difference = (before - after).abs() / before;
+        assert!(difference < 1e-6, "{objective}: {before} and {after}");
+        assert!(rounds[20].loss < before, "{objective}: {} after {before}", rounds[20].loss);
+        assert_ne!(model, last_model(&experiment));
+    }
+}
+
+#[test]
+fn lossy_lines_do_not_change_a_continued_run() {
+    let options = "--rows 200 --workers 4 --rounds 20 --objective softmax --downlink dense";
+    let (_folder, _, clean) = continued(options, "");
+    let faults = "--faults loss=0.2,corrupt=0.1,duplicate=0.1";
+    let (_folder, _, faulty) = continued(options, faults);
+    assert_eq!(transcripts(&simulated(&clean)), transcripts(&simulated(&faulty)));
+}
+
+#[test]
+fn emulated_boards_continue_with_the_transcript_of_simulation() {
+    let test = "emulated_boards_continue_with_the_transcript_of_simulation";
+    let Some(emulators) = start(&["microbit", "mps2-m4"], test) else { return };
+    for (session, options) in (1..).zip([
+        "--objective logistic",
+        "--objective perceptron --rows 40",
+        "--objective softmax --constants boards --step am",
+        "--downlink ef21-p --step 0.1",
+        "--method ef21-hb --step 0.1",
+    ]) {
+        let options = format!("--rows 100 --workers 2 --rounds 8 {options}");
+        let (_folder, _, mut experiment) = continued(&options, "");
+        experiment.setup.session = session;
+        let mut driver = driver(&experiment, &emulators);
+        let rounds = run(&experiment, &mut driver).unwrap_or_else(|e| panic!("{options}: {e}"));
+        assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)), "{options}");
+    }
+}
