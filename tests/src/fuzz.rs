@@ -5,7 +5,7 @@
 //!  shards      shard                            data that a host sends, and every objective on them
 //!  worker      worker                           a sequence of frames, noise, reboots
 //!  aggregator  aggregator                       a dishonest worker beside an honest one
-//!  text        dataset, config, record          files of users
+//!  text        dataset, config, record, model   files of users
 //!  checkpoint  checkpoint                       files from which a run resumes
 //!  corpus                                       seeds: the golden vectors of the wire format
 //! ```
@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 /// All fuzz targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "deframer", run: wire::deframer, seeds: corpus::frames },
     Target { name: "message", run: wire::message, seeds: corpus::payloads },
     Target { name: "body", run: wire::body, seeds: corpus::bodies },
@@ -43,5 +43,6 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "dataset", run: text::dataset, seeds: corpus::datasets },
     Target { name: "config", run: text::config, seeds: corpus::configs },
     Target { name: "record", run: text::record, seeds: corpus::records },
+    Target { name: "model", run: text::model, seeds: corpus::models },
     Target { name: "checkpoint", run: checkpoint::checkpoint, seeds: corpus::checkpoints },
 ];

@@ -1,10 +1,13 @@
-//! Files of users: data sets, configurations, records of runs.
+//! Files of users: data sets, configurations, records of runs, models.
 
 use smidgen::cli;
+use smidgen::model::export::export;
+use smidgen::options::{Choice, ExportFormat};
 use smidgen::output::report;
 use smidgen::problem::dataset::quantise::quantise;
 use smidgen::problem::dataset::{Dataset, Labels, Preparation, Roles, class_number};
-use smidgen::record::RunDirectory;
+use smidgen::problem::objective::Predictor;
+use smidgen::record::{Model, RunDirectory};
 use smidgen_protocol::shard::{Shard, Width};
 use std::cell::LazyCell;
 use std::ffi::OsStr;
@@ -72,6 +75,21 @@ pub fn config(input: &[u8]) {
             assert!(!error.to_string().is_empty());
         }
     });
+}
+
+/// A `model.json`: every model that can be read is written back the same, predicts, and has every export.
+pub fn model(input: &[u8]) {
+    let Ok(model) = Model::parse(input, Path::new("model.json")) else { return };
+    assert_eq!(Model::parse(&model.to_json(), Path::new("again")).ok().as_ref(), Some(&model));
+    let features = model.input.feature_count();
+    let predictor = Predictor::new(model.objective, features);
+    let scores = predictor.scores(&vec![1.5; features], &model.values);
+    let class = predictor.class(&scores).unwrap_or(0);
+    let chances = predictor.probabilities(&scores).len();
+    assert!(class < model.classes.len().max(1) && [0, model.classes.len()].contains(&chances));
+    for format in ExportFormat::ALL {
+        assert!(!export(&model, *format).is_empty());
+    }
 }
 
 /// The files of a run, a zero byte between two: `rounds.jsonl`, `summary.json`, `baseline.jsonl`. Every run that can

@@ -80,3 +80,16 @@ fn checkpoint() {
 fn record() {
     fuzz("record", 500);
 }
+
+#[test]
+fn model() {
+    fuzz("model", 5_000);
+}
+
+#[test]
+fn seeds_of_models_are_models() {
+    for seed in smidgen_tests::fuzz::corpus::models() {
+        let model = smidgen::record::Model::parse(&seed, "seed".as_ref());
+        model.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&seed)));
+    }
+}
