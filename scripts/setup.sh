@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what smidgen needs and the machine lacks: a linker, compilers for the boards, QEMU.
+# Installs what smidgen needs and the machine lacks: a linker, compilers for the boards, QEMU, Python packages for tests.
 # It changes nothing that is installed, so it can be run again. It needs root or sudo to install packages.
 #
 # `scripts/setup.sh compiler` only prints which compiler it accepts for the boards, or fails.
@@ -140,6 +140,22 @@ set_up_second_qemu() {
     say "Unpacked a second QEMU: $("$second_qemu" --version | head -n 1)."
 }
 
+# Installs the Python packages that read exported models, in an environment of their own.
+set_up_python() {
+    python=target/python/bin/python3
+    imports='import numpy, onnx, onnxruntime, safetensors'
+    if [ -x "$python" ] && "$python" -c "$imports" 2>/dev/null; then
+        say "Found the Python packages that read exported models."
+        return
+    fi
+    command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        install_packages python3 python3-venv
+    python3 -m venv --clear target/python && "$python" -m pip --quiet --disable-pip-version-check install \
+        numpy onnx onnxruntime safetensors && "$python" -c "$imports" ||
+        give_up "pip cannot install the Python packages that read exported models: numpy onnx onnxruntime safetensors."
+    say "Installed Python packages that read exported models, in target/python."
+}
+
 case "${SMIDGEN_BOARD_COMPILER-}" in
     '' | rustup | debian) ;;
     *)
@@ -156,5 +172,6 @@ set_up_rust
 status=0
 (set_up_bare_metal) || status=1
 (set_up_qemu) || status=1
+(set_up_python) || status=1
 set_up_second_qemu
 exit $status
