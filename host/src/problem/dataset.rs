@@ -81,7 +81,8 @@ mod tests {
             let advice = "it is not text; if it is compressed, decompress it first";
             assert_eq!(complaint(binary), format!("file cannot be read as a data set: {advice}"));
         }
-        let advice = "give a file with exactly two, the larger is the positive class";
+        let advice = "give a file with exactly two, the larger is the positive class, or \
+                      choose --objective softmax";
         for (count, text) in [(1, "1 1:1\n1 1:2\n"), (3, "1 1:1\n2 1:1\n3 1:1\n")] {
             let expected = format!("file has {count} distinct labels: {advice}");
             assert_eq!(complaint(text.as_bytes()), expected);

@@ -90,8 +90,8 @@ impl<'a> Records<'a> {
             if !read.map_err(|error| Defect::Csv(error.to_string()).of(self.name, place))? {
                 return Ok(None);
             }
-            if fields.len() > 1 || !fields[0].is_empty() {
-                return Ok(fields.position().map(|position| self.line(position)));
+            if fields.len() > 1 || fields.iter().any(|field| !field.is_empty()) {
+                return Ok(Some(fields.position().map_or(0, |position| self.line(position))));
             }
         }
     }
@@ -115,6 +115,9 @@ impl<'a> Records<'a> {
         for (column, name) in (1..).zip(fields) {
             if name.is_empty() {
                 return refuse(Defect::Unnamed(column));
+            }
+            if name.contains('\n') {
+                return refuse(Defect::LineEnd);
             }
             if let Some(first) = seen.insert(name, column) {
                 return refuse(Defect::Duplicate { name: name.into(), first, second: column });
@@ -165,6 +168,9 @@ fn push_row(
         if is_listed(&MISSING, &fields[column]) {
             return Err((column, Defect::Missing));
         }
+        if fields[column].contains('\n') {
+            return Err((column, Defect::LineEnd));
+        }
         texts.push(&fields[column], line);
     }
     Ok(())
@@ -175,12 +181,14 @@ fn number(field: &str) -> Result<f64, Defect> {
         if is_listed(&MISSING, field) || is_listed(&MISSING_NUMBERS, field) {
             return Defect::Missing;
         }
+        if field.contains('\n') {
+            return Defect::LineEnd;
+        }
         if field.parse::<f64>().is_ok() {
             return Defect::Infinite;
         }
-        let pointed = field.replace(',', ".");
-        match finite(&pointed) {
-            Some(_) => Defect::DecimalComma(excerpt(field), excerpt(&pointed)),
+        match finite(&field.replace(',', "")) {
+            Some(_) => Defect::Comma(excerpt(field)),
             None => Defect::Text(excerpt(field)),
         }
     })
@@ -272,7 +280,20 @@ mod tests {
 
     #[test]
     fn invalid_table_is_refused_with_its_place() {
-        let cases: [(&str, &str); 27] = [
+        let cases = [
+            ("a,b,\"c\n1,2,3\n", ", line 1: the field goes over more than one line; a quotation"),
+            (
+                "a,b,c\n1,2,\"x\n4,5,y\n",
+                ", line 2, column `c`: the field goes over more than one line",
+            ),
+            (
+                "a,b,c\n1,\"2\n3\",y\n",
+                ", line 2, column `b`: the field goes over more than one line",
+            ),
+            (
+                "a,b,c\n1,\"1,000\",y\n",
+                ", line 2, column `b`: `1,000` has a comma; write decimal points",
+            ),
             ("", ": it contains no rows; the file is incomplete or the wrong one"),
             ("a,b\n", ": it contains no rows"),
             ("a\n1\n", ": there is no column of features besides the label"),
@@ -305,7 +326,10 @@ mod tests {
             ("a,b,c\n1,2,?\n", ", line 2, column `c`: the value is missing"),
             ("a,b,c\n1,inf,3\n", ", line 2, column `b`: the value is not finite"),
             ("a,b,c\n1,1e999,3\n", ", line 2, column `b`: the value is not finite"),
-            ("a;b;c\n1;3,5;3\n", ", line 2, column `b`: `3,5` has a decimal comma; write `3.5`"),
+            (
+                "a;b;c\n1;3,5;3\n",
+                ", line 2, column `b`: `3,5` has a comma; write decimal points, and no",
+            ),
             (
                 "a,b,c\n1,2,3\nParis,2,3\n",
                 ", line 3, column `a`: `Paris` is not a number, and features are numbers",

@@ -35,8 +35,8 @@ pub enum Place {
 pub enum Defect {
     /// The first line is not a header.
     #[error(
-        "`{number}` is a number, but the first line names the columns; add a line such as \
-         `{example}` before it"
+        "`{number}` is a number, but the first line names the columns; add a line such as `{example}` before it, or \
+         rename the column"
     )]
     NoHeader {
         /// The field.
@@ -81,15 +81,20 @@ pub enum Defect {
     /// The text is not CSV.
     #[error("{0}")]
     Csv(String),
+    /// A field has a line end.
+    #[error(
+        "the field goes over more than one line; a quotation mark may not be closed, or remove the line end"
+    )]
+    LineEnd,
     /// A field is empty, or says that there is no value.
     #[error("the value is missing; fill it in, or leave out the row or the column")]
     Missing,
     /// A number is infinite.
     #[error("the value is not finite; leave out the row or the column")]
     Infinite,
-    /// A number has a decimal comma.
-    #[error("`{0}` has a decimal comma; write `{1}`")]
-    DecimalComma(String, String),
+    /// A number has a comma.
+    #[error("`{0}` has a comma; write decimal points, and no separators of thousands")]
+    Comma(String),
     /// A feature is not a number.
     #[error(
         "`{0}` is not a number, and features are numbers; leave out the column, replace it by one column of 0 and 1 \

@@ -65,7 +65,8 @@ pub enum DatasetError {
     },
     /// There are not exactly two classes.
     #[error(
-        "{name} has {count} distinct labels{}: give a file with exactly two, the larger is the positive class",
+        "{name} has {count} distinct labels{}: give a file with exactly two, the larger is the positive class, or choose \
+         --objective softmax",
         in_column(column.as_deref())
     )]
     Labels {

@@ -74,7 +74,7 @@ impl Dataset {
 
 impl Roles<'_> {
     /// Refuses roles for data without columns to choose from.
-    fn refuse(self, name: &str) -> Result<(), DatasetError> {
+    pub(super) fn refuse(self, name: &str) -> Result<(), DatasetError> {
         let given = self.label.map(|_| "--label").or(self.owner.map(|_| "--split by=COLUMN"));
         given.map_or(Ok(()), |option| Err(Defect::NoColumns { option }.of(name, Place::Table)))
     }
@@ -131,6 +131,9 @@ impl Content {
         preparation: &Preparation,
         label: Option<&OsStr>,
     ) -> Result<Table, DatasetError> {
+        if let Self::Libsvm(_) = self {
+            Roles { label, owner: None }.refuse(name)?;
+        }
         self.parse(name, label, |columns, label| columns.select_prepared(preparation, label))
     }
 

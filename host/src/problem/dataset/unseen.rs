@@ -1,5 +1,6 @@
 //! Rows of another file than the one that a model was trained on.
 
+use super::columns::Roles;
 use super::data::Dataset;
 use super::error::DatasetError;
 use super::labels::Labels;
@@ -38,6 +39,7 @@ impl Preparation {
     ) -> Result<Unseen, DatasetError> {
         let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
         if Dataset::is_built_in(path) {
+            Roles { label: column, owner: None }.refuse(&name)?;
             let dataset = Dataset::load_with(path, labels)?;
             let label = |row| dataset.label_text(row);
             let labels = (0..dataset.row_count()).map(label).collect();
@@ -102,7 +104,6 @@ pub fn class_number(classes: &[String], label: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::Roles;
     use super::*;
 
     const TRAINING: &str = "id,b,a,kind\n1,2,3,no\n2,4,9,yes\n3,6,6,no\n";
@@ -156,6 +157,22 @@ mod tests {
             let unseen = preparation.read("digits", labels, None).unwrap();
             assert_eq!((unseen.row_count(), unseen.label(0)), (1797, Some(first)));
         }
+    }
+
+    #[test]
+    fn label_column_can_be_another_one() {
+        let preparation = preparation(TRAINING, Some("id"));
+        let read = |name: &str, text: &str| {
+            let column = Some(OsStr::new("truth"));
+            let unseen = preparation.read_bytes(name, text.as_bytes(), column);
+            unseen.map_err(|error| error.to_string())
+        };
+        let unseen = read("new.csv", "a,b,kind,truth\n1,2,no,yes\n").unwrap();
+        assert_eq!(unseen.label(0), Some("yes"));
+        let error = read("new.csv", "a,b,kind\n1,2,no\n").unwrap_err();
+        assert!(error.starts_with("new.csv: no column is called `truth`"), "{error}");
+        let error = read("new", "1 1:2\n").unwrap_err();
+        assert!(error.starts_with("new: --label names a column of a CSV or .npy file"), "{error}");
     }
 
     #[test]

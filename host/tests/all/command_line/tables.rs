@@ -157,6 +157,19 @@ fn column_gives_one_worker_for_each_of_its_values() {
 }
 
 #[test]
+fn boards_that_own_rows_give_the_transcript_of_simulation() {
+    let directory = files();
+    let options = "--dataset owned.csv --split by=who --standardise --intercept --shuffle 4";
+    let simulated = simulate(&directory, options)["transcript"].clone();
+    let ports = [1, 2, 3].map(|identity| format!("--port {}", board(identity))).join(" ");
+    let output = smidgen(directory.path(), &format!("run {ports} {options} --rounds 6 --out run"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = summary_of(&directory.path().join("run"));
+    assert_eq!(summary["transcript"], simulated);
+    assert_eq!(summary["workers"][1]["owner"], "bob");
+}
+
+#[test]
 fn intercept_and_standardised_columns_learn_an_offset() {
     let directory = files();
     let accuracy = |options: &str| {
