@@ -12,6 +12,8 @@
 //!                  ├── rows ── value                           the pass
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
 //!  objective ── curvature ── bound
+//!  recorder ── features ── window                              samples to rows
+//!    └──────── store, stream ── sensor
 //!  data, fixed_point, identity
 //! ```
 #![cfg_attr(not(test), no_std)]
@@ -33,6 +35,7 @@ mod multiclass;
 pub mod objective;
 pub mod objectives;
 pub mod perceptron;
+pub mod recorder;
 #[cfg(test)]
 mod reference;
 mod regulariser;

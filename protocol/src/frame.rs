@@ -49,6 +49,14 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     CHECKSUM.checksum(bytes)
 }
 
+/// CRC-32 of parts that lie in separate places, as if they were contiguous.
+#[must_use]
+pub fn checksum_of<const N: usize>(parts: [&[u8]; N]) -> u32 {
+    let mut digest = CHECKSUM.digest();
+    parts.into_iter().for_each(|part| digest.update(part));
+    digest.finalize()
+}
+
 /// What both ends know about a frame without transmitting it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {

@@ -1,0 +1,169 @@
+//! Data that are born on the board: samples of a sensor become labelled rows, which stay where they are evaluated.
+//!
+//! ```text
+//!  Sensor ── sample ──> Window ── samples ──> features::row ── row ──> Store ── values, labels ──> Shard
+//! ```
+//!
+//! Everything is integer code, the same on a board, in an emulator and in a simulation: equal samples give equal rows.
+
+pub mod features;
+pub mod sensor;
+pub mod store;
+pub mod stream;
+pub mod window;
+
+use embedded_storage::nor_flash::NorFlash;
+use sensor::Sensor;
+use smidgen_protocol::recipe::{ROW_LEN_MAX, Recipe};
+use store::{Mapped, Store, StoreError};
+use window::{TooLong, Window};
+
+/// Records labelled rows of a sensor in a store.
+///
+/// Call [`Recorder::begin`], then [`Recorder::poll`] or [`Recorder::sample`] for each sample, then [`Recorder::end`].
+///
+/// ```
+/// use smidgen_firmware::recorder::Recorder;
+/// use smidgen_firmware::recorder::store::{RamFlash, Store};
+/// use smidgen_protocol::recipe::{Feature, Features, Recipe};
+///
+/// let features = Features::NONE.with(Feature::Mean).with(Feature::Max);
+/// let recipe = Recipe { channels: 1, window: 4, hop: 2, features, rate_millihertz: 10_000 };
+/// let (mut rows, mut samples) = ([0; 64], [0; 4]);
+///
+/// let mut recorder = Recorder::new(Store::open(RamFlash::new(&mut rows)), &mut samples);
+/// recorder.begin(&recipe, "walking", false).unwrap();
+/// for sample in [1, 2, 3, 4, 7, 8] {
+///     recorder.sample(&[sample]).unwrap();
+/// }
+/// assert_eq!(recorder.end().rows, 2);
+/// assert_eq!(recorder.store().values(), [3, 4, 6, 8]);
+/// ```
+#[derive(Debug)]
+pub struct Recorder<'m, F> {
+    store: Store<F>,
+    window: Window<'m>,
+    recipe: Option<Recipe>,
+    progress: Progress,
+}
+
+/// How far a recording has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of samples.
+    pub samples: u32,
+    /// Number of rows.
+    pub rows: u32,
+    /// Number of gaps between samples.
+    pub gaps: u32,
+}
+
+/// Reason why a recorder refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecorderError {
+    /// The store refuses.
+    Store(StoreError),
+    /// The memory for samples is too small for the window.
+    Window(TooLong),
+    /// The sensor has another number of channels than the recipe, or a sample has.
+    Channels {
+        /// Number of channels.
+        found: usize,
+    },
+}
+
+impl From<StoreError> for RecorderError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
+    /// Creates a recorder with memory for the samples of one window.
+    pub fn new(store: Store<F>, samples: &'m mut [i16]) -> Self {
+        Self { store, window: Window::new(samples), recipe: None, progress: Progress::default() }
+    }
+
+    /// The rows.
+    pub fn store(&self) -> &Store<F> {
+        &self.store
+    }
+
+    /// The rows, to discard or to clear; this ends a recording.
+    pub fn store_mut(&mut self) -> &mut Store<F> {
+        self.recipe = None;
+        &mut self.store
+    }
+
+    /// Begins a recording of a class; ends the one before.
+    ///
+    /// The store is cleared if it has no rows of another recipe; else that is an error.
+    pub fn begin(
+        &mut self,
+        recipe: &Recipe,
+        class: &str,
+        is_test: bool,
+    ) -> Result<(), RecorderError> {
+        self.end();
+        recipe.check().map_err(StoreError::Recipe)?;
+        self.window.start(recipe).map_err(RecorderError::Window)?;
+        self.store.prepare(recipe)?;
+        self.store.begin(class, is_test)?;
+        self.recipe = Some(*recipe);
+        self.progress = Progress::default();
+        Ok(())
+    }
+
+    /// Adds the next sample, one value per channel; returns whether it completed a row.
+    pub fn sample(&mut self, sample: &[i16]) -> Result<bool, RecorderError> {
+        let recipe = self.recipe.ok_or(StoreError::NotRecording)?;
+        if sample.len() != usize::from(recipe.channels) {
+            return Err(RecorderError::Channels { found: sample.len() });
+        }
+        self.progress.samples = self.progress.samples.saturating_add(1);
+        let Some(samples) = self.window.push(sample) else { return Ok(false) };
+        let mut row = [0; ROW_LEN_MAX];
+        self.store.push(features::row(&samples, recipe.features, &mut row))?;
+        self.progress.rows += 1;
+        Ok(true)
+    }
+
+    /// Drops the samples of incomplete windows, since samples were lost after them.
+    pub fn gap(&mut self) {
+        // Before the first sample nothing is lost.
+        if self.progress.samples > 0 {
+            self.window.restart();
+            self.progress.gaps = self.progress.gaps.saturating_add(1);
+        }
+    }
+
+    /// Adds a sample of a sensor, if one is due; returns whether it completed a row. An error of the sensor is a gap.
+    pub fn poll<S: Sensor>(&mut self, sensor: &mut S) -> Result<bool, RecorderError> {
+        let mut sample = [0; smidgen_protocol::recipe::CHANNELS_MAX];
+        let found = sensor.channels();
+        let sample = sample.get_mut(..found).ok_or(RecorderError::Channels { found })?;
+        match sensor.poll(sample) {
+            Ok(true) => self.sample(sample),
+            Ok(false) => Ok(false),
+            Err(_) => {
+                self.gap();
+                Ok(false)
+            }
+        }
+    }
+
+    /// How far the recording has got, or the latest one.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Ends the recording.
+    pub fn end(&mut self) -> Progress {
+        self.recipe = None;
+        self.store.end();
+        self.progress
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! The interface to a sensor.
+
+/// A sensor with one or more channels, sampled at a fixed rate.
+///
+/// Implement it over a driver: the values are those of the sensor's registers, left-aligned to 16 bits, so that the full
+/// scale of every channel is 2^15.
+pub trait Sensor {
+    /// Reason why samples were lost.
+    type Error;
+
+    /// Number of channels.
+    fn channels(&self) -> usize;
+
+    /// Reads the next sample into `sample`, one value per channel; returns `false` if none is due yet.
+    ///
+    /// Does not wait. An error means that samples were lost, once for every gap; the next call goes on after it.
+    fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error>;
+}

@@ -1,0 +1,48 @@
+//! The start of a store: its recipe.
+//!
+//! ```text
+//! 0   "smr1"
+//! 4   channels u8 | features u8 | window u16 | hop u16 | 0 u16 | rate u32
+//! 16  CRC-32 of the above | 4 bytes unused
+//! 24  8 bytes, written when the store begins to be cleared
+//! ```
+
+use super::BLOCK_LEN;
+use smidgen_protocol::frame::checksum;
+use smidgen_protocol::recipe::{Features, Recipe};
+
+/// Length of the header in bytes.
+pub(super) const HEADER_LEN: usize = RECIPE_LEN + BLOCK_LEN;
+/// Length of the part that says the recipe.
+pub(super) const RECIPE_LEN: usize = 24;
+/// Offset of the mark of a store that is being cleared.
+pub(super) const MARK: usize = RECIPE_LEN;
+
+const MAGIC: [u8; 4] = *b"smr1";
+const CHECKED_LEN: usize = 16;
+
+/// Encodes a recipe.
+pub(super) fn emit(recipe: &Recipe) -> [u8; RECIPE_LEN] {
+    let Recipe { channels, window, hop, features, rate_millihertz } = *recipe;
+    let ([w0, w1], [h0, h1]) = (window.to_le_bytes(), hop.to_le_bytes());
+    let words =
+        [MAGIC, [channels, features.bits(), w0, w1], [h0, h1, 0, 0], rate_millihertz.to_le_bytes()];
+    let checked: [u8; CHECKED_LEN] = bytemuck::cast(words);
+    let [magic, shape, hop, rate] = words;
+    bytemuck::cast([magic, shape, hop, rate, checksum(&checked).to_le_bytes(), [0xff; 4]])
+}
+
+/// The recipe of a store that holds one and is not being cleared.
+pub(super) fn parse(header: &[u8; HEADER_LEN]) -> Option<Recipe> {
+    let words: [[u8; 4]; HEADER_LEN / 4] = bytemuck::cast(*header);
+    let [_, [channels, features, w0, w1], [h0, h1, _, _], rate, .., mark0, mark1] = words;
+    let recipe = Recipe {
+        channels,
+        window: u16::from_le_bytes([w0, w1]),
+        hop: u16::from_le_bytes([h0, h1]),
+        features: Features::from_bits(features),
+        rate_millihertz: u32::from_le_bytes(rate),
+    };
+    let whole = header.starts_with(&emit(&recipe)) && [mark0, mark1] == [[0xff; 4]; 2];
+    (whole && recipe.check().is_ok()).then_some(recipe)
+}
