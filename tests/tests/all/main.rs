@@ -18,6 +18,7 @@ mod objectives;
 mod oracle;
 mod overrun;
 mod quadratics;
+mod recorder;
 mod references;
 mod resume;
 mod routes;
