@@ -160,7 +160,8 @@ impl NorFlash for Flash {
         for offset in (from as usize..to as usize).step_by(PAGE_LEN) {
             self.erasures[offset / PAGE_LEN] += u64::from(!self.is_cut());
             let erased = self.change(offset, &[0xff; PAGE_LEN], ERASURE);
-            if self.bytes[offset..][..PAGE_LEN].iter().all(|&byte| byte == 0xff) {
+            let is_blank = self.bytes[offset..][..PAGE_LEN].iter().all(|&byte| byte == 0xff);
+            if erased.is_ok() || is_blank {
                 self.written[offset / WORD_LEN..][..PAGE_LEN / WORD_LEN].fill(false);
             }
             erased?;

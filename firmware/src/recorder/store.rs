@@ -18,17 +18,18 @@
 //! # Costs
 //!
 //! A row of n values takes 2 n bytes, rounded up to the unit of writes, and 8 for its entry. Opening a store, counting
-//! and iterating read all rows.
+//! and iterating check all rows, which takes about 13 instructions per byte on a Cortex-M0: 0.1 s for 96 KiB at 16 MHz.
 
 mod flash;
 mod header;
+mod layout;
 mod log;
 
 pub use flash::{Mapped, RamFlash};
-pub use log::Rows;
+pub use log::{Row, Rows};
 
 use embedded_storage::nor_flash::NorFlash;
-use header::{HEADER_LEN, MARK};
+use layout::{BLOCK_LEN, HEADER_LEN, MARK, is_erased};
 use log::{Entry, Log, Record};
 use smidgen_protocol::recipe::{Recipe, RecipeError};
 
@@ -37,8 +38,6 @@ pub const CLASSES_MAX: usize = 16;
 /// Longest name of a class in bytes.
 pub const CLASS_NAME_LEN_MAX: usize = log::NAME_LEN - 1;
 
-/// Unit of the layout in bytes, a multiple of the unit of writes.
-const BLOCK_LEN: usize = 8;
 /// Places of the log that only discards take, so that a full store can still discard recordings.
 const RESERVED: usize = 16;
 /// Maximum number of attempts to write a row or an entry.
@@ -71,21 +70,6 @@ pub enum StoreError {
     NoRecording,
     /// The flash does not hold what is written to it.
     Flash,
-}
-
-/// A row without its values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Index among [`Store::values`].
-    pub index: usize,
-    /// Number of the class.
-    pub class: u8,
-    /// Number of the recording, from 1.
-    pub recording: u16,
-    /// The recording is held out: its rows are scored, never trained on.
-    pub is_test: bool,
-    /// The recording was discarded.
-    pub is_discarded: bool,
 }
 
 /// Numbers of rows of a class.
@@ -185,7 +169,7 @@ impl<F: NorFlash + Mapped> Store<F> {
         cleared.filter(|()| self.recipe == Some(*recipe)).ok_or(StoreError::Flash)
     }
 
-    /// Begins a recording of a class, which is added if it has no rows yet; ends the one before.
+    /// Begins a recording of a class, which is added if it is new; ends the recording before.
     pub fn begin(&mut self, class: &str, is_test: bool) -> Result<(), StoreError> {
         self.recording = None;
         self.recipe.ok_or(StoreError::Blank)?;
@@ -212,7 +196,7 @@ impl<F: NorFlash + Mapped> Store<F> {
         }
         let place = self.write_row(row)?;
         let entry = Entry::Row { class, is_test, place: place as u8, recording: number };
-        let values = self::place(self.flash.bytes(), self.stride(), place);
+        let values = layout::row(self.flash.bytes(), self.stride(), place);
         let bytes = entry.emit(values.unwrap_or_default());
         self.append(entry, &bytes, &[], StoreError::RowsFull)?;
         self.row_count = place + 1;
@@ -364,7 +348,7 @@ impl<F: NorFlash + Mapped> Store<F> {
             let place = self.erased_place()?;
             // Before writing: whatever is there afterwards, the place is not used again.
             self.next_row = place + 1;
-            let offset = HEADER_LEN + place as usize * self.stride();
+            let Some(offset) = layout::row_offset(self.stride(), place) else { break };
             if self.write(offset, bytemuck::cast_slice(row)).is_some() {
                 return Ok(place);
             }
@@ -382,7 +366,7 @@ impl<F: NorFlash + Mapped> Store<F> {
             if self.next_row - self.row_count > u8::MAX.into() {
                 return Err(StoreError::Flash);
             }
-            let bytes = self::place(self.flash.bytes(), self.stride(), self.next_row);
+            let bytes = layout::row(self.flash.bytes(), self.stride(), self.next_row);
             if bytes.is_some_and(is_erased) {
                 return Ok(self.next_row);
             }
@@ -420,7 +404,7 @@ impl<F: NorFlash + Mapped> Store<F> {
 
     /// Writes a place of the log, the `nth` after those in use.
     fn write_entry(&mut self, nth: u32, block: &[u8]) -> Option<()> {
-        let offset = log::offset(self.flash.bytes().len(), self.log_len + nth)?;
+        let offset = layout::entry_offset(self.flash.bytes().len(), self.log_len + nth)?;
         self.write(offset, block)
     }
 
@@ -460,7 +444,7 @@ impl<F: NorFlash + Mapped> Store<F> {
 
     /// Bytes between the rows and the log.
     fn gap(&self) -> usize {
-        let log = log::offset(self.flash.bytes().len(), self.log_len).unwrap_or(0);
+        let log = layout::entry_offset(self.flash.bytes().len(), self.log_len).unwrap_or(0);
         log.saturating_sub(HEADER_LEN + self.next_row as usize * self.stride())
     }
 
@@ -474,12 +458,5 @@ impl<F: NorFlash + Mapped> Store<F> {
     }
 }
 
-/// The bytes of the place of a row.
-fn place(bytes: &[u8], stride: usize, index: u32) -> Option<&[u8]> {
-    let start = HEADER_LEN.checked_add((index as usize).checked_mul(stride)?)?;
-    bytes.get(start..)?.get(..stride)
-}
-
-fn is_erased(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0xff)
-}
+#[cfg(test)]
+mod tests;

@@ -211,7 +211,10 @@ mod tests {
 
     #[test]
     fn golden_frame() {
-        assert_eq!(frame(0x0102, &[-2, 256]), [5, 2, 1, 0xfe, 0xff, 6, 1, 0xe0, 0x3b, 0x9e, 0x65, 0]);
+        assert_eq!(
+            frame(0x0102, &[-2, 256]),
+            [5, 2, 1, 0xfe, 0xff, 6, 1, 0xe0, 0x3b, 0x9e, 0x65, 0]
+        );
     }
 
     proptest! {

@@ -123,3 +123,25 @@ fn full_store_refuses_rows_and_keeps_those_before() {
     assert_eq!(recorder.store().rows().count() as u32, room);
     assert_eq!(recorder.begin(&RECIPE, "up", false), Err(full));
 }
+
+/// The example `recorder` of the board mps2 prints the checksum.
+#[test]
+fn rows_of_noise_have_the_checksum_that_a_board_computes() {
+    let features = Feature::ALL.into_iter().fold(Features::NONE, Features::with);
+    let recipe = Recipe { channels: 6, window: 50, hop: 25, features, rate_millihertz: 10_000 };
+    let (mut rows, mut samples) = ([0; 4096], [0; 300]);
+    let mut recorder = recorder(&mut rows, &mut samples);
+    recorder.begin(&recipe, "noise", false).unwrap();
+    let mut state = 1u64;
+    for _ in 0..2000 {
+        let sample = core::array::from_fn::<i16, 6, _>(|channel| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state.cast_signed() >> (48 + channel)) as i16
+        });
+        recorder.sample(&sample).unwrap();
+    }
+    let sum = recorder.store().values().iter().fold(0u32, |sum, value| {
+        smidgen_protocol::frame::checksum(&[&sum.to_le_bytes()[..], &value.to_le_bytes()].concat())
+    });
+    assert_eq!((recorder.end().rows, sum), (79, 0xd03d1f25));
+}

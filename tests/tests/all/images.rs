@@ -21,6 +21,15 @@ fn no_image_can_panic() {
 }
 
 #[test]
+fn recorder_cannot_panic() {
+    let Some((board, _)) = image_of("mps2-m3", "recorder_cannot_panic") else { return };
+    let program = image::build_example(board, "recorder").unwrap_or_else(|error| panic!("{error}"));
+    let graph = CallGraph::read(&fs::read(program).unwrap());
+    let panics = graph.panics();
+    assert!(panics.is_empty(), "{panics:#?}");
+}
+
+#[test]
 fn a_program_that_can_panic_is_found() {
     let test = "a_program_that_can_panic_is_found";
     let Some((board, _)) = image_of("mps2-m3", test) else { return };

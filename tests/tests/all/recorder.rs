@@ -341,7 +341,6 @@ proptest! {
         store.begin("running", true).unwrap();
         let row_of = |&seed: &i16| values(&RECIPES[0], seed);
         rows.iter().for_each(|seed| store.push(&row_of(seed)).unwrap());
-        drop(store);
         let store = Store::open(RamFlash::new(&mut memory));
         prop_assert_eq!(store.value_stride(), 9);
         prop_assert_eq!(store.values(), rows.iter().flat_map(row_of).collect::<Vec<_>>());

@@ -7,16 +7,9 @@
 //! 24  8 bytes, written when the store begins to be cleared
 //! ```
 
-use super::BLOCK_LEN;
+use super::layout::{HEADER_LEN, RECIPE_LEN};
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::recipe::{Features, Recipe};
-
-/// Length of the header in bytes.
-pub(super) const HEADER_LEN: usize = RECIPE_LEN + BLOCK_LEN;
-/// Length of the part that says the recipe.
-pub(super) const RECIPE_LEN: usize = 24;
-/// Offset of the mark of a store that is being cleared.
-pub(super) const MARK: usize = RECIPE_LEN;
 
 const MAGIC: [u8; 4] = *b"smr1";
 const CHECKED_LEN: usize = 16;

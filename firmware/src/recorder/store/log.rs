@@ -8,7 +8,7 @@
 //! What has no valid checksum is not an entry: a name, or where power or a worn-out cell cut a write short. An entry
 //! says the place of its row, so that no damage of another entry moves it.
 
-use super::{BLOCK_LEN, Row};
+use super::layout::{self, BLOCK_LEN};
 use smidgen_protocol::frame::checksum_of;
 
 /// Length of a class name with the byte of its length.
@@ -81,6 +81,21 @@ impl Entry {
     }
 }
 
+/// A row without its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Index among [`Store::values`](super::Store::values).
+    pub index: usize,
+    /// Number of the class.
+    pub class: u8,
+    /// Number of the recording, from 1.
+    pub recording: u16,
+    /// The recording is held out: its rows are scored, never trained on.
+    pub is_test: bool,
+    /// The recording was discarded.
+    pub is_discarded: bool,
+}
+
 /// A store as bytes, and how far it is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log<'s> {
@@ -102,7 +117,7 @@ pub(super) enum Record<'s> {
 impl<'s> Log<'s> {
     /// The bytes of an entry, which are the `nth` from the end of the region.
     pub(super) fn bytes_of(&self, nth: u32, len: u32) -> Option<&'s [u8]> {
-        let start = offset(self.bytes.len(), nth.checked_add(len)?)?;
+        let start = layout::entry_offset(self.bytes.len(), nth.checked_add(len)?)?;
         self.bytes.get(start..)?.get(..len as usize * BLOCK_LEN)
     }
 
@@ -113,7 +128,7 @@ impl<'s> Log<'s> {
         match entry {
             Entry::Row { class, is_test, place, recording } => {
                 let index = place_of(place);
-                let values = super::place(self.bytes, self.stride, index)?;
+                let values = layout::row(self.bytes, self.stride, index)?;
                 let row =
                     Row { index: index as usize, class, recording, is_test, is_discarded: false };
                 (entry.emit(values) == bytes).then_some(Record::Row(row))
@@ -126,12 +141,6 @@ impl<'s> Log<'s> {
             }
         }
     }
-}
-
-/// Offset of the last of `places` places of the log.
-pub(super) fn offset(capacity: usize, places: u32) -> Option<usize> {
-    let end = capacity / BLOCK_LEN * BLOCK_LEN;
-    end.checked_sub((places as usize).checked_mul(BLOCK_LEN)?)
 }
 
 /// Encodes the name of a class: its length, then the text.
