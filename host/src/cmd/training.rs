@@ -158,7 +158,9 @@ pub(super) fn train_and_report(
     if !summary.has_diverged() {
         let (model, run) = (directory.path().join(MODEL), typed(directory.path()));
         print(format_args!(
-            "The model is {}: try `smidgen predict {run} --dataset FILE` or `smidgen export {run} --format onnx`.",
+            "The model of round {} is {}: try `smidgen predict {run} --dataset FILE` or `smidgen export {run} --format \
+             onnx`.",
+            summary.rounds,
             shown(&model)
         ))?;
     }

@@ -1,5 +1,6 @@
 //! Exports: a model as source code, as tensors, or as a graph. All of them predict what `predict` does.
 
+mod about;
 mod c;
 mod numpy;
 mod onnx;
@@ -9,7 +10,7 @@ mod source;
 mod tensors;
 
 use super::network::Network;
-use crate::options::{Choice, ExportFormat};
+use crate::options::ExportFormat;
 use crate::record::{Model, RecordError, replace_file};
 use std::path::Path;
 
@@ -52,28 +53,4 @@ pub fn usage(model: &Model, format: ExportFormat) -> String {
             format!("a graph from `rows`, in 64-bit floats, to `{output}`")
         }
     }
-}
-
-/// Returns the fields of a model that describe it, as JSON: all but its coordinates.
-fn description(model: &Model) -> String {
-    let mut fields = serde_json::to_value(model).unwrap_or_default();
-    if let Some(fields) = fields.as_object_mut() {
-        for coordinates in ["mantissas", "values"] {
-            fields.remove(coordinates);
-        }
-    }
-    fields.to_string()
-}
-
-/// Returns a sentence about the origin of a model, in ASCII, without characters that end a comment or a line.
-fn origin(model: &Model) -> String {
-    let sentence = format!(
-        "{} model of round {} on {}, by smidgen {}; transcript {}.",
-        model.objective.name(),
-        model.round,
-        model.dataset.name,
-        model.smidgen,
-        model.transcript
-    );
-    source::comment(&sentence)
 }

@@ -5,7 +5,7 @@ mod matrix;
 use crate::options::Choice;
 use crate::problem::dataset::{DatasetError, Unseen, class_number};
 use crate::problem::objective::Predictor;
-use crate::record::model::Input;
+use crate::record::model::{DatasetRecord, Input};
 use crate::record::{Model, RecordError, replace_file};
 use crate::units::quantity::{counted, number};
 use crate::units::shown::shown;
@@ -22,6 +22,8 @@ pub struct Predictions {
     objective: &'static str,
     /// Round of the model.
     round: u32,
+    /// The rows that it was trained on.
+    trained_on: DatasetRecord,
     /// Names of the classes; none for real targets.
     classes: Vec<String>,
     /// The rows in order, at least one.
@@ -113,6 +115,7 @@ impl Model {
         Ok(Predictions {
             objective: self.objective.name(),
             round: self.round,
+            trained_on: self.dataset.clone(),
             classes: self.classes.clone(),
             rows: (0..unseen.row_count()).map(row).collect::<Result<_, PredictError>>()?,
             dataset: name,
@@ -239,9 +242,11 @@ impl Predictions {
 /// What a terminal shows: accuracy and confusions, or the error.
 impl fmt::Display for Predictions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dataset, objective, round, .. } = self;
+        let Self { dataset, objective, round, trained_on, .. } = self;
         let rows = counted(self.rows.len() as u64, "row", "rows");
-        writeln!(f, "{rows} of {dataset}, predicted by the {objective} model of round {round}.")?;
+        writeln!(f, "{rows} of {dataset}, predicted by the {objective} model of round {round},")?;
+        let (count, name) = (counted(trained_on.rows, "row", "rows"), shown(&trained_on.name));
+        writeln!(f, "which was trained on {count} of {name}.")?;
         match (self.accuracy(), self.rmse()) {
             (Some(accuracy), _) => {
                 let (correct, all) = self.correct();

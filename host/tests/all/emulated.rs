@@ -11,6 +11,7 @@ use crate::support::{
     Running, command, script, skip, smidgen, stderr, summary_of, wait_until, wait_within,
 };
 use smidgen::boards::board::{BOARDS, Board, Flash};
+use smidgen::record::Model;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -278,6 +279,8 @@ fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
     let said = stderr(&output);
     assert!(!said.contains("started again"), "{said}");
     let transcript = transcript(&directory.join("emulated"));
+    let model = Model::read(directory.join("emulated")).expect("the run leaves a model");
+    assert_eq!(model.transcript, transcript);
     fs::remove_dir_all(directory.join("emulated")).expect("it was there");
     transcript
 }

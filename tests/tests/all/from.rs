@@ -1,8 +1,9 @@
 //! Runs that start from the model of another run: the same transcript in every world.
 
+use smidgen::options::Objective;
 use smidgen::record::Model;
 use smidgen::run::experiment::Experiment;
-use smidgen_tests::conformance::{experiment, last_model, run, simulated, transcripts};
+use smidgen_tests::conformance::{each, experiment, last_model, run, simulated, transcripts};
 use smidgen_tests::emulation::{driver, start};
 use tempfile::TempDir;
 
@@ -18,14 +19,14 @@ fn continued(options: &str, more: &str) -> (TempDir, Model, Experiment) {
 
 #[test]
 fn a_run_continues_with_the_loss_of_its_model() {
-    for objective in ["logistic", "least-squares", "softmax", "perceptron", "svm"] {
-        let options = format!("--rows 200 --workers 4 --rounds 20 --objective {objective}");
+    for objective in each::<Objective>("--objective") {
+        let options = format!("--rows 200 --workers 4 --rounds 20 {objective}");
         let (_folder, model, experiment) = continued(&options, "");
         let rounds = simulated(&experiment);
         let (before, after) = (model.loss.expect("it is known"), rounds[0].loss);
-        // The model may move to another grid, with 30 bits.
+        // Boards report losses of some 21 bits.
         let difference = (before - after).abs() / before;
-        assert!(difference < 1e-6, "{objective}: {before} and {after}");
+        assert!(difference < 1e-5, "{objective}: {before} and {after}");
         assert!(rounds[20].loss < before, "{objective}: {} after {before}", rounds[20].loss);
         assert_ne!(model, last_model(&experiment));
     }
@@ -43,15 +44,15 @@ fn lossy_lines_do_not_change_a_continued_run() {
 #[test]
 fn emulated_boards_continue_with_the_transcript_of_simulation() {
     let test = "emulated_boards_continue_with_the_transcript_of_simulation";
-    let Some(emulators) = start(&["microbit", "mps2-m4"], test) else { return };
+    let Some(emulators) = start(&["stm32f405", "mps2-m4"], test) else { return };
     for (session, options) in (1..).zip([
-        "--objective logistic",
-        "--objective perceptron --rows 40",
-        "--objective softmax --constants boards --step am",
-        "--downlink ef21-p --step 0.1",
-        "--method ef21-hb --step 0.1",
+        "--rows 100 --objective logistic",
+        "--rows 40 --objective perceptron --dataset breast-cancer-standardised",
+        "--rows 40 --objective softmax --constants boards --step am",
+        "--rows 100 --downlink ef21-p --step 0.1",
+        "--rows 100 --method ef21-hb --step 0.1",
     ]) {
-        let options = format!("--rows 100 --workers 2 --rounds 8 {options}");
+        let options = format!("--workers 2 --rounds 8 {options}");
         let (_folder, _, mut experiment) = continued(&options, "");
         experiment.setup.session = session;
         let mut driver = driver(&experiment, &emulators);

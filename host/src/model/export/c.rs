@@ -1,6 +1,6 @@
 //! A C99 header.
 
-use super::origin;
+use super::about::origin;
 use super::source::{comment, numbers};
 use crate::model::network::{Layer, Network, Outcome};
 use crate::record::Model;

@@ -2,7 +2,7 @@
 //!
 //! The crates that write `.npy` files bring a parser of Python literals, with far more code than this file.
 
-use super::description;
+use super::about::description;
 use super::tensors::{Tensor, tensors};
 use crate::model::network::Network;
 use crate::record::Model;

@@ -11,13 +11,13 @@
 
 mod message;
 
+use super::about::{description, origin};
 use super::tensors::{Tensor, layers, scaling};
-use super::{description, origin};
 use crate::model::network::{Network, Outcome};
 use crate::record::Model;
 use message::{
     Attribute, Dimension, DimensionValue, Entry, GraphProto, ModelProto, Node, OperatorSet, Shape,
-    TensorProto, TensorType, TypeProto, ValueInfo, kind,
+    TensorProto, TensorType, TypeProto, ValueInfo,
 };
 use prost::Message;
 
@@ -77,7 +77,7 @@ impl Graph {
     fn reals(&mut self, Tensor { name, shape, values }: &Tensor) {
         self.0.initializer.push(TensorProto {
             dims: shape.iter().map(|len| *len as i64).collect(),
-            data_type: kind::DOUBLE,
+            data_type: message::DOUBLE,
             name: name.clone(),
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             ..TensorProto::default()
@@ -93,7 +93,7 @@ impl Graph {
     fn classes(&mut self, classes: &[String]) {
         self.0.initializer.push(TensorProto {
             dims: vec![classes.len() as i64],
-            data_type: kind::STRING,
+            data_type: message::STRING,
             name: "classes".into(),
             string_data: classes.iter().map(|class| class.clone().into_bytes()).collect(),
             ..TensorProto::default()
@@ -107,7 +107,7 @@ impl Graph {
 
     /// Adds everything up to the scores.
     fn scores(&mut self, network: &Network<'_>) -> String {
-        self.0.input.push(value("rows", kind::DOUBLE, Some(network.columns)));
+        self.0.input.push(value("rows", message::DOUBLE, Some(network.columns)));
         layers(network).for_each(|tensor| self.reals(&tensor));
         let mut input = "rows".to_owned();
         if !network.scaling.is_empty() {
@@ -125,7 +125,7 @@ impl Graph {
                 input = self.node("Tanh", &[&input], &format!("units{number}"), vec![]);
             }
         }
-        self.output("scores", kind::DOUBLE, Some(network.scores.units()));
+        self.output("scores", message::DOUBLE, Some(network.scores.units()));
         input
     }
 
@@ -134,7 +134,7 @@ impl Graph {
         match network.outcome {
             Outcome::Value => {
                 self.squeeze(&scores, "prediction");
-                self.output("prediction", kind::DOUBLE, None);
+                self.output("prediction", message::DOUBLE, None);
             }
             Outcome::Sign { classes, has_probabilities } => {
                 if has_probabilities {
@@ -143,11 +143,11 @@ impl Graph {
                     let first = self.node("Sub", &["one", &second], "first", vec![]);
                     let axis = vec![Attribute::integer("axis", 1)];
                     self.node("Concat", &[&first, &second], "probabilities", axis);
-                    self.output("probabilities", kind::DOUBLE, Some(classes.len()));
+                    self.output("probabilities", message::DOUBLE, Some(classes.len()));
                 }
                 self.real("zero", 0.0);
                 let positive = self.node("Greater", &[&scores, "zero"], "positive", vec![]);
-                let to = vec![Attribute::integer("to", kind::INT64.into())];
+                let to = vec![Attribute::integer("to", message::INT64.into())];
                 let number = self.node("Cast", &[&positive], "number", to);
                 let class = self.squeeze(&number, "class");
                 self.label(classes, &class);
@@ -155,7 +155,7 @@ impl Graph {
             Outcome::Largest { classes } => {
                 let axis = || Attribute::integer("axis", 1);
                 self.node("Softmax", &[&scores], "probabilities", vec![axis()]);
-                self.output("probabilities", kind::DOUBLE, Some(classes.len()));
+                self.output("probabilities", message::DOUBLE, Some(classes.len()));
                 let attributes = vec![axis(), Attribute::integer("keepdims", 0)];
                 let class = self.node("ArgMax", &[&scores], "class", attributes);
                 self.label(classes, &class);
@@ -167,7 +167,7 @@ impl Graph {
     fn squeeze(&mut self, input: &str, output: &str) -> String {
         self.0.initializer.push(TensorProto {
             dims: vec![1],
-            data_type: kind::INT64,
+            data_type: message::INT64,
             name: "column".into(),
             raw_data: 1i64.to_le_bytes().to_vec(),
             ..TensorProto::default()
@@ -179,7 +179,7 @@ impl Graph {
     fn label(&mut self, classes: &[String], class: &str) {
         self.classes(classes);
         self.node("Gather", &["classes", class], "label", vec![Attribute::integer("axis", 0)]);
-        self.output("label", kind::STRING, None);
+        self.output("label", message::STRING, None);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A Rust module.
 
-use super::origin;
+use super::about::origin;
 use super::source::numbers;
 use crate::model::network::{Layer, Network, Outcome};
 use crate::record::Model;

@@ -1,6 +1,6 @@
 //! A safetensors file.
 
-use super::description;
+use super::about::description;
 use super::tensors::{Tensor, tensors};
 use crate::model::network::Network;
 use crate::record::Model;

@@ -110,8 +110,8 @@ fn labels_that_the_model_cannot_predict_are_refused_with_a_sentence() {
 fn terminal_shows_accuracy_and_matrix_or_the_error() {
     let (_, model) = trained("digits", Objective::Softmax);
     let shown = model.predict("digits".as_ref(), None).unwrap().to_string();
-    let head =
-        "1\u{202f}797 rows of digits, predicted by the softmax model of round 20.\nAccuracy ";
+    let head = "1\u{202f}797 rows of digits, predicted by the softmax model of round 20,\n\
+        which was trained on 80 rows of digits.\nAccuracy ";
     assert!(shown.starts_with(head) && shown.contains("\nlabel"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     let (_, model) = trained("digits", Objective::LeastSquares);

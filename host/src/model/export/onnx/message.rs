@@ -2,12 +2,12 @@
 
 use prost::{Message, Oneof};
 
-/// Kinds of elements of tensors.
-pub(super) mod kind {
-    pub(in super::super) const INT64: i32 = 7;
-    pub(in super::super) const STRING: i32 = 8;
-    pub(in super::super) const DOUBLE: i32 = 11;
-}
+/// Kind of elements of tensors: i64.
+pub(super) const INT64: i32 = 7;
+/// Kind of elements of tensors: text.
+pub(super) const STRING: i32 = 8;
+/// Kind of elements of tensors: f64.
+pub(super) const DOUBLE: i32 = 11;
 
 /// Kind of an attribute that is an integer.
 const INT: i32 = 2;

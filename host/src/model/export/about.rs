@@ -1,0 +1,29 @@
+//! What an export says of its model.
+
+use super::source;
+use crate::options::Choice;
+use crate::record::Model;
+
+/// Returns the fields of a model that describe it, as JSON: all but its coordinates.
+pub(super) fn description(model: &Model) -> String {
+    let mut fields = serde_json::to_value(model).unwrap_or_default();
+    if let Some(fields) = fields.as_object_mut() {
+        for coordinates in ["mantissas", "values"] {
+            fields.remove(coordinates);
+        }
+    }
+    fields.to_string()
+}
+
+/// Returns a sentence about the origin of a model, in ASCII, without characters that end a comment or a line.
+pub(super) fn origin(model: &Model) -> String {
+    let sentence = format!(
+        "{} model of round {} on {}, by smidgen {}; transcript {}.",
+        model.objective.name(),
+        model.round,
+        model.dataset.name,
+        model.smidgen,
+        model.transcript
+    );
+    source::comment(&sentence)
+}
