@@ -14,6 +14,7 @@ mod journal;
 mod memory;
 mod minibatches;
 mod modules;
+mod motions;
 mod objectives;
 mod oracle;
 mod overrun;
