@@ -308,6 +308,8 @@ impl<F: NorFlash + Mapped> Store<F> {
                     self.row_count = row.index as u32 + 1;
                     self.next_row = self.row_count;
                     self.last_recording = self.last_recording.max(row.recording);
+                    // Also if the entry that names it is damaged: another class must not get its rows.
+                    self.class_count = self.class_count.max(row.class + 1);
                     1
                 }
                 Some(Record::Class(class, _)) => {
