@@ -86,7 +86,8 @@ pub struct Runs {
 impl Iterator for Runs {
     type Item = Range<u32>;
 
-    #[inline]
+    // Not inlined: the pass over rows is compiled once per kind of row and would repeat it.
+    #[inline(never)]
     fn next(&mut self) -> Option<Range<u32>> {
         while self.wanted > 0 {
             // The rest is selected in one run, so a full selection costs no draws.

@@ -396,17 +396,15 @@ pub struct RowRuns<'a> {
     live: u32,
 }
 
-impl Iterator for RowRuns<'_> {
-    type Item = Range<u32>;
-
+impl RowRuns<'_> {
+    /// The next run among rows of which some may be masked.
     // Not inlined: the pass over rows is compiled once per kind of row and would repeat it.
     #[inline(never)]
-    fn next(&mut self) -> Option<Range<u32>> {
+    fn next_live(&mut self, mask: &[i8]) -> Option<Range<u32>> {
         let run = match core::mem::take(&mut self.pending) {
             rest if rest.is_empty() => self.runs.next()?,
             rest => rest,
         };
-        let Some(mask) = self.mask else { return Some(run) };
         let mut labels = mask.get(self.row as usize..)?.iter().map(|&label| label >= 0);
         // Up to the first selected row, which is live.
         while self.live < run.start || !labels.clone().next()? {
@@ -419,6 +417,19 @@ impl Iterator for RowRuns<'_> {
         self.live += alive as u32;
         self.pending = self.live..run.end;
         Some(start..self.row)
+    }
+}
+
+impl Iterator for RowRuns<'_> {
+    type Item = Range<u32>;
+
+    // Not inlined: a branch ahead of one of two calls, whose caller needs its registers for the pass.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Range<u32>> {
+        match self.mask {
+            Some(mask) => self.next_live(mask),
+            None => self.runs.next(),
+        }
     }
 }
 
