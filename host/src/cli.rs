@@ -173,8 +173,8 @@ pub struct Predict {
     /// Name of the data set.
     #[arg(long, value_name = "NAME|PATH", help = arguments::dataset_help())]
     pub dataset: PathBuf,
-    /// Column of the labels [default: that of the training data]
-    #[arg(long, value_name = "NAME")]
+    /// Column of the labels, or their .npy file [default: as in the training data]
+    #[arg(long, value_name = "COLUMN|FILE.npy")]
     pub label: Option<OsString>,
     /// Write label, prediction, scores and probabilities of each row to FILE, as CSV
     #[arg(long, value_name = "FILE")]

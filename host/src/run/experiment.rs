@@ -14,6 +14,7 @@ use crate::problem::specification::{Longest, Problem, Specification, Worker};
 use crate::problem::theory::{Constants, Smoothness};
 use crate::record::checkpoint;
 use smidgen_aggregator::Setup;
+use std::sync::OnceLock;
 
 /// A problem with its data, distributed to workers, and its method.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct Experiment {
     pub(super) test: Option<Dataset>,
     pub(super) penalty: Penalty,
     options: Options,
+    data_checksum: OnceLock<u64>,
 }
 
 impl Experiment {
@@ -102,6 +104,7 @@ impl Experiment {
             longest,
             quantisation_error,
             options,
+            data_checksum: OnceLock::new(),
         })
     }
 
@@ -122,7 +125,10 @@ impl Experiment {
 
     /// Returns the checksum of the data of all workers, to compare with that of a checkpoint.
     pub fn data_checksum(&self) -> u64 {
-        checkpoint::data_checksum(self.setup.shares.iter().map(|share| &share.data[..]))
+        // Every checkpoint has it, and data may be large.
+        *self.data_checksum.get_or_init(|| {
+            checkpoint::data_checksum(self.setup.shares.iter().map(|share| &share.data[..]))
+        })
     }
 
     /// Returns the options.
