@@ -2,8 +2,8 @@
 
 /// A sensor with one or more channels, sampled at a fixed rate.
 ///
-/// Implement it over a driver: the values are those of the sensor's registers, left-aligned to 16 bits, so that the full
-/// scale of every channel is 2^15.
+/// Implement it over a driver: the values are those of the sensor's registers, left-aligned to 16 bits, so that the
+/// full scale of every channel is 2^15.
 pub trait Sensor {
     /// Reason why samples were lost.
     type Error;

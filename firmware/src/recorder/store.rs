@@ -10,10 +10,10 @@
 //!
 //! # Failures
 //!
-//! Power may fail at any time. A row counts once its entry is complete: a CRC-32 covers the entry and the row. Nothing is
-//! written twice, and only [`Store::clear`] erases. What is found damaged is skipped: a place for a row or an entry is used
-//! only if it is erased, and every write is read back and attempted again elsewhere. To clear a store, its header is
-//! marked first and its first page erased last, so a power cut leaves either all rows or none.
+//! Power may fail at any time. A row counts once its entry is complete: a CRC-32 covers the entry and the row. Nothing
+//! is written twice, and only [`Store::clear`] erases. What is found damaged is skipped: a place for a row or an entry
+//! is used only if it is erased, and every write is read back and attempted again elsewhere. To clear a store, its
+//! header is marked first and its first page erased last, so a power cut leaves either all rows or none.
 //!
 //! # Costs
 //!
@@ -242,6 +242,13 @@ impl<F: NorFlash + Mapped> Store<F> {
         let rows = self.flash.bytes().get(HEADER_LEN..);
         let rows = rows.and_then(|rows| rows.get(..self.places() * self.stride()));
         rows.and_then(|rows| bytemuck::try_cast_slice(rows).ok()).unwrap_or_default()
+    }
+
+    /// The values of a row.
+    pub fn values_of(&self, row: &Row) -> &[i16] {
+        let len = self.recipe.as_ref().map_or(0, Recipe::row_len);
+        let values = self.values().chunks_exact(self.value_stride().max(1)).nth(row.index);
+        values.and_then(|values| values.get(..len)).unwrap_or_default()
     }
 
     /// Distance of rows in [`Store::values`].

@@ -144,9 +144,9 @@ mod tests {
                 let rows = recipe.rows(stretch.len() as u32) as usize;
                 (0..rows).map(move |row| stretch.start + row * usize::from(hop))
             });
-            let expected: Vec<Vec<Vec<_>>> = starts
-                .map(|start| (0..width).map(|c| (start..start + usize::from(window)).map(|t| value(t, c)).collect()).collect())
-                .collect();
+            let channel = |start, c| (start..start + usize::from(window)).map(|t| value(t, c)).collect();
+            let window = |start| (0..width).map(|c| channel(start, c)).collect();
+            let expected: Vec<Vec<Vec<_>>> = starts.map(window).collect();
             prop_assert_eq!(found, expected);
             prop_assert!(memory[recipe.window_len()..].iter().all(|&beyond| beyond == -1));
         }

@@ -170,11 +170,7 @@ fn model_trained_in_place_recognises_held_out_windows() {
         scores.iter().all(|&score| score <= scores[usize::from(class)])
     };
     let held_out = store.rows().filter(|row| row.is_test);
-    let right = held_out.filter(|row| {
-        let values = &store.values()[row.index * store.value_stride()..][..width];
-        is_right(row.class, values)
-    });
-    let right = right.count();
+    let right = held_out.filter(|row| is_right(row.class, store.values_of(row))).count();
     println!("L = {l}: {right} of 120 held-out windows are recognised");
     assert!(right >= 118, "{right}");
 }

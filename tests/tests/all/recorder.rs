@@ -53,14 +53,12 @@ impl Content {
         let mut rows: Vec<_> = store.rows().collect();
         rows.reverse();
         assert!(rows.is_sorted_by(|one, next| one.index < next.index), "{rows:?}");
-        let len = store.recipe().map_or(0, Recipe::row_len);
-        let values = |index| store.values()[index * store.value_stride()..][..len].to_vec();
         let recordings = rows.chunk_by(|one, next| one.recording == next.recording);
         let recordings = recordings.map(|rows| Recording {
             class: classes[usize::from(rows[0].class)].clone(),
             is_test: rows[0].is_test,
             is_discarded: rows[0].is_discarded,
-            rows: rows.iter().map(|row| values(row.index)).collect(),
+            rows: rows.iter().map(|row| store.values_of(row).to_vec()).collect(),
         });
         let recordings = recordings.collect();
         Self { recipe: store.recipe().copied(), classes, recordings }

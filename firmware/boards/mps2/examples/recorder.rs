@@ -1,5 +1,5 @@
-//! Measures the cost of a row in instructions, counted by QEMU at one nanosecond per instruction, and prints a checksum
-//! of the rows, which is the same on all machines:
+//! Measures the cost of a row, and of an evaluation of rows in place, in instructions, counted by QEMU at one
+//! nanosecond per instruction. Prints a checksum of the rows too, which is the same on all machines:
 //!
 //! ```text
 //! qemu-system-arm -M mps2-an385 -icount shift=0 -nographic -kernel recorder
@@ -21,11 +21,18 @@ use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::entry;
 use embedded_io::{ErrorType, Read, ReadReady};
 use registers::{CLOCK_HZ, UART};
+use smidgen_firmware::data::Data;
+use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::recorder::store::{RamFlash, Store};
 use smidgen_firmware::recorder::stream::{self, StreamSensor};
 use smidgen_firmware::recorder::{Recorder, features, window::Window};
+use smidgen_firmware::softmax::Softmax;
+use smidgen_protocol::batch::Selection;
 use smidgen_protocol::frame::{FRAME_LEN_MAX, checksum};
+use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::recipe::{Features, ROW_LEN_MAX, Recipe};
+use smidgen_protocol::shard::{Parts, Shard};
+use smidgen_protocol::vector::Ratio;
 
 /// Instructions per tick of the 25 MHz timer.
 const TICK: u32 = 40;
@@ -115,6 +122,43 @@ fn features_of_window(timer: &mut SYST, features: Features) -> u32 {
     instructions
 }
 
+/// Instructions of softmax regression on the rows, and its loss at x = 0 with 16 fraction bits.
+fn evaluate(timer: &mut SYST, store: &Store<RamFlash<'_>>) -> (u32, i64) {
+    const COLUMNS: usize = 36;
+    const D: usize = 2 * (COLUMNS + 1);
+    let mut labels = [0; 128];
+    let labels = labels.get_mut(..store.places()).unwrap_or_default();
+    store.fill_labels(labels, |row| if row.is_test { -1 } else { row.class.cast_signed() });
+    let shard = Shard::from_parts(&Parts {
+        dimension: COLUMNS as u32,
+        classes: 2,
+        values: store.values(),
+        stride: store.value_stride(),
+        labels,
+        scale_mantissas: &[1 << 30; COLUMNS + 1],
+        scale_exponents: &[45; COLUMNS + 1],
+    });
+    let Ok(shard) = shard else { return (0, -1) };
+    let (mut gradient, mut scratch, mut saturated) = ([0; D], [0; D], 0);
+    let work = || {
+        Softmax.evaluate(Evaluation {
+            objective: Softmax::NAME,
+            x: &[0; D],
+            x_exponent: 24,
+            gradient: &mut gradient,
+            gradient_exponent: 24,
+            loss_exponent: 16,
+            regulariser: Regulariser::L2,
+            lambda: Ratio::default(),
+            data: Data::Recorded(&shard),
+            rows: Selection::ALL,
+            scratch: &mut scratch,
+            saturated: &mut saturated,
+        })
+    };
+    count(timer, work)
+}
+
 #[entry]
 fn main() -> ! {
     UART.open(CLOCK_HZ);
@@ -155,6 +199,9 @@ fn main() -> ! {
         let _ =
             writeln!(Console, "a row of {} features of 6 channels: {instructions}", features.len());
     }
+    let (evaluated, loss) = evaluate(&mut timer, recorder.store());
+    let _ =
+        writeln!(Console, "{evaluated} instructions to evaluate the rows in place, loss {loss}");
     let store = recorder.store_mut();
     let discarded = store.discard().unwrap_or(0);
     let cleared = store.clear(&RECIPE).is_ok();
