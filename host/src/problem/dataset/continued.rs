@@ -56,7 +56,8 @@ impl Dataset {
     pub fn fitted(mut self, classes: &[String], trained: &Preparation) -> Result<Self, Misfit> {
         let (found, expected) = (self.dimension(), trained.column_count);
         let names = self.column_names().iter().zip(&trained.names);
-        let is_dense = !self.column_names().is_empty();
+        // Only a table has a column of labels or names; in a sparse format the last columns may have no entries.
+        let is_dense = self.preparation.label.is_some() || !self.column_names().is_empty();
         if found > expected || (is_dense && found < expected) {
             return Err(Misfit::Count { found, expected });
         }
@@ -74,7 +75,6 @@ impl Dataset {
             labels.for_each(|label| *label = numbers[*label as usize] as f64);
             self.labelling.classes = classes.to_vec();
         }
-        // In a sparse format the last columns may have no entries.
         self.rows.dimension = expected;
         self.preparation.column_count = expected;
         Ok(self)
@@ -83,6 +83,7 @@ impl Dataset {
 
 #[cfg(test)]
 mod tests {
+    use super::super::columns::Roles;
     use super::super::labels::Labels;
     use super::*;
 
@@ -101,6 +102,19 @@ mod tests {
         assert_eq!((dataset.dimension(), dataset.preparation().column_count), (3, 3));
         let targets = fitted("5 1:1\n7.5 2:1\n", Labels::Real, &[]).unwrap();
         assert_eq!((targets.row(1).label, targets.class_count()), (7.5, 0));
+    }
+
+    #[test]
+    fn array_with_fewer_columns_is_refused() {
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }\n";
+        let len = (header.len() as u16).to_le_bytes();
+        let bytes =
+            [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes(), &[1, 2, 1, 3, 4, 2]].concat();
+        let array = Dataset::of_bytes("array", &bytes, Labels::Binary, Roles::default()).unwrap();
+        let trained = Dataset::parse("trained", "1 1:1 3:1\n2 1:1\n").unwrap();
+        let classes = trained.class_names();
+        let misfit = array.fitted(classes, trained.preparation()).unwrap_err();
+        assert_eq!(misfit, Misfit::Count { found: 2, expected: 3 });
     }
 
     #[test]
