@@ -31,7 +31,9 @@ use window::{TooLong, Window};
 /// let recipe = Recipe { channels: 1, window: 4, hop: 2, features, rate_millihertz: 10_000 };
 /// let (mut rows, mut samples) = ([0; 64], [0; 4]);
 ///
-/// let mut recorder = Recorder::new(Store::open(RamFlash::new(&mut rows)), &mut samples);
+/// let mut recorder = Recorder::new(Store::open(RamFlash::new(&mut rows)).unwrap(), &mut samples);
+/// // After power-on the content of RAM is arbitrary; rows of a store after a reset would be kept without this.
+/// recorder.store_mut().clear(&recipe).unwrap();
 /// recorder.begin(&recipe, "walking", false).unwrap();
 /// for sample in [1, 2, 3, 4, 7, 8] {
 ///     recorder.sample(&[sample]).unwrap();
@@ -72,6 +74,21 @@ pub enum RecorderError {
     },
 }
 
+/// Reason why a recorder has no sample of a sensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollError<E> {
+    /// The recorder refuses.
+    Recorder(RecorderError),
+    /// The sensor lost samples.
+    Sensor(E),
+}
+
+impl<E> From<RecorderError> for PollError<E> {
+    fn from(error: RecorderError) -> Self {
+        Self::Recorder(error)
+    }
+}
+
 impl From<StoreError> for RecorderError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -97,7 +114,7 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
 
     /// Begins a recording of a class; ends the one before.
     ///
-    /// The store is cleared if it has no rows of another recipe; else that is an error.
+    /// The store is [prepared](Store::prepare), which loses no rows.
     pub fn begin(
         &mut self,
         recipe: &Recipe,
@@ -118,6 +135,7 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
     pub fn sample(&mut self, sample: &[i16]) -> Result<bool, RecorderError> {
         let recipe = self.recipe.ok_or(StoreError::NotRecording)?;
         if sample.len() != usize::from(recipe.channels) {
+            self.gap();
             return Err(RecorderError::Channels { found: sample.len() });
         }
         self.progress.samples = self.progress.samples.saturating_add(1);
@@ -137,17 +155,19 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
         }
     }
 
-    /// Adds a sample of a sensor, if one is due; returns whether it completed a row. An error of the sensor is a gap.
-    pub fn poll<S: Sensor>(&mut self, sensor: &mut S) -> Result<bool, RecorderError> {
+    /// Adds a sample of a sensor, if one is due; returns whether it completed a row.
+    ///
+    /// An error of the sensor is also a gap; the recording continues after it.
+    pub fn poll<S: Sensor>(&mut self, sensor: &mut S) -> Result<bool, PollError<S::Error>> {
         let mut sample = [0; smidgen_protocol::recipe::CHANNELS_MAX];
         let found = sensor.channels();
         let sample = sample.get_mut(..found).ok_or(RecorderError::Channels { found })?;
         match sensor.poll(sample) {
-            Ok(true) => self.sample(sample),
+            Ok(true) => Ok(self.sample(sample)?),
             Ok(false) => Ok(false),
-            Err(_) => {
+            Err(error) => {
                 self.gap();
-                Ok(false)
+                Err(PollError::Sensor(error))
             }
         }
     }

@@ -13,7 +13,15 @@
 //! Power may fail at any time. A row counts once its entry is complete: a CRC-32 covers the entry and the row. Nothing
 //! is written twice, and only [`Store::clear`] erases. What is found damaged is skipped: a place for a row or an entry
 //! is used only if it is erased, and every write is read back and attempted again elsewhere. To clear a store, its
-//! header is marked first and its first page erased last, so a power cut leaves either all rows or none.
+//! header is marked first and its first page erased last, so a power cut leaves either all rows or none. Content that
+//! is not a store, or is one whose header is damaged, stays until [`Store::clear`] is called.
+//!
+//! # Limits
+//!
+//! * The region has whole pages, and more of them than the header takes: the content of a single page whose erasure was
+//!   cut cannot be told from other content.
+//! * The unit of writes divides 8 bytes, which excludes flash that is written in units of 16 or more.
+//! * Reading a unit whose write was cut short must not fault, as it can where a flash has error correction.
 //!
 //! # Costs
 //!
@@ -29,6 +37,7 @@ pub use flash::{Mapped, RamFlash};
 pub use log::{Row, Rows};
 
 use embedded_storage::nor_flash::NorFlash;
+use header::Header;
 use layout::{BLOCK_LEN, HEADER_LEN, MARK, is_erased};
 use log::{Entry, Log, Record};
 use smidgen_protocol::recipe::{Recipe, RecipeError};
@@ -52,6 +61,12 @@ pub enum StoreError {
     Blank,
     /// The store has rows of another recipe, which clearing it would lose.
     OtherRecipe,
+    /// The region holds something that is not a store, or a store whose header is damaged.
+    Foreign,
+    /// The region has no whole pages, too few of them, or not the alignment of a row.
+    Region,
+    /// The region is too small for a row of the recipe.
+    TooSmall,
     /// There is no room for another row.
     RowsFull,
     /// There is no room for another class.
@@ -90,6 +105,8 @@ struct Recording {
     is_test: bool,
     number: u16,
     rows: u32,
+    /// The name of a new class, to be written before its first row: a name that was mistyped takes no room.
+    name: Option<[u8; log::NAME_LEN]>,
 }
 
 /// A store in a flash that is read in place.
@@ -110,11 +127,22 @@ pub struct Store<F> {
 }
 
 impl<F: NorFlash + Mapped> Store<F> {
+    /// Length of the pages with the header.
+    const FIRST_LEN: usize = HEADER_LEN.next_multiple_of(F::ERASE_SIZE);
+
     /// Opens a store, and finds all rows that were complete before the last reset.
-    pub fn open(flash: F) -> Self {
+    pub fn open(flash: F) -> Result<Self, StoreError> {
         const {
             assert!(BLOCK_LEN.is_multiple_of(F::WRITE_SIZE), "writes fill whole units");
         };
+        let bytes = flash.bytes();
+        let is_whole = bytes.len() == flash.capacity()
+            && bytes.len().is_multiple_of(F::ERASE_SIZE)
+            && bytes.len().is_multiple_of(BLOCK_LEN);
+        let is_aligned = bytemuck::try_cast_slice::<u8, i16>(bytes).is_ok();
+        if !is_whole || !is_aligned || bytes.len() <= Self::FIRST_LEN {
+            return Err(StoreError::Region);
+        }
         let mut store = Self {
             flash,
             recipe: None,
@@ -126,7 +154,7 @@ impl<F: NorFlash + Mapped> Store<F> {
             recording: None,
         };
         store.scan();
-        store
+        Ok(store)
     }
 
     /// Closes the store and returns the flash.
@@ -135,8 +163,8 @@ impl<F: NorFlash + Mapped> Store<F> {
     }
 
     /// The flash, for inspection.
-    pub fn flash(&mut self) -> &mut F {
-        &mut self.flash
+    pub fn flash(&self) -> &F {
+        &self.flash
     }
 
     /// The recipe of the rows; `None` for a store that is new or was not cleared to the end.
@@ -144,7 +172,8 @@ impl<F: NorFlash + Mapped> Store<F> {
         self.recipe.as_ref()
     }
 
-    /// Makes the store ready for rows of a recipe: clears it if it has no rows of another one.
+    /// Makes the store ready for rows of a recipe: clears it if it is blank, was not cleared to the end, or has no rows
+    /// of another recipe but discarded ones.
     pub fn prepare(&mut self, recipe: &Recipe) -> Result<(), StoreError> {
         recipe.check().map_err(StoreError::Recipe)?;
         if self.recipe == Some(*recipe) {
@@ -153,15 +182,19 @@ impl<F: NorFlash + Mapped> Store<F> {
         if self.rows().any(|row| !row.is_discarded) {
             return Err(StoreError::OtherRecipe);
         }
+        let is_marked = self.header().is_some_and(|header| header.is_marked);
+        if self.recipe.is_none() && !is_marked && !self.is_erased_after_header() {
+            return Err(StoreError::Foreign);
+        }
         self.clear(recipe)
     }
 
-    /// Erases all rows and classes, and sets the recipe.
+    /// Erases all rows and classes, or whatever else the region holds, and sets the recipe.
     pub fn clear(&mut self, recipe: &Recipe) -> Result<(), StoreError> {
         recipe.check().map_err(StoreError::Recipe)?;
         let log_len = (1 + Entry::Class { class: 0 }.len() as usize + RESERVED) * BLOCK_LEN;
         if self.flash.bytes().len() < HEADER_LEN + Self::stride_of(recipe) + log_len {
-            return Err(StoreError::RowsFull);
+            return Err(StoreError::TooSmall);
         }
         let cleared = self.erase().and_then(|()| self.write(0, &header::emit(recipe)));
         // What can be read counts, also after a failure.
@@ -169,30 +202,39 @@ impl<F: NorFlash + Mapped> Store<F> {
         cleared.filter(|()| self.recipe == Some(*recipe)).ok_or(StoreError::Flash)
     }
 
-    /// Begins a recording of a class, which is added if it is new; ends the recording before.
+    /// Begins a recording of a class, which its first row adds if it is new; ends the recording before.
     pub fn begin(&mut self, class: &str, is_test: bool) -> Result<(), StoreError> {
         self.recording = None;
         self.recipe.ok_or(StoreError::Blank)?;
         let number = self.last_recording.checked_add(1).ok_or(StoreError::RecordingsFull)?;
-        // Checked first: where a row fits, an entry for a class is far from the rows.
+        let (class, name) = match self.find_class(class) {
+            Some(class) => (class, None),
+            None => (self.class_count, Some(log::emit_name(class).ok_or(StoreError::ClassName)?)),
+        };
+        if usize::from(class) >= CLASSES_MAX {
+            return Err(StoreError::ClassesFull);
+        }
+        self.recording = Some(Recording { class, is_test, number, rows: 0, name });
         if self.room() == 0 {
+            self.recording = None;
             return Err(StoreError::RowsFull);
         }
-        let class = match self.find_class(class) {
-            Some(class) => class,
-            None => self.add_class(class)?,
-        };
-        self.recording = Some(Recording { class, is_test, number, rows: 0 });
         Ok(())
     }
 
     /// Adds a row to the recording. Once this returns, the row survives any power cut.
     pub fn push(&mut self, row: &[i16]) -> Result<(), StoreError> {
         let recipe = self.recipe.ok_or(StoreError::Blank)?;
-        let Recording { class, is_test, number, .. } =
+        let Recording { class, is_test, number, name, .. } =
             self.recording.ok_or(StoreError::NotRecording)?;
         if row.len() != recipe.row_len() {
             return Err(StoreError::RowLength);
+        }
+        if self.room() == 0 {
+            return Err(StoreError::RowsFull);
+        }
+        if let Some(name) = name {
+            self.add_class(class, &name)?;
         }
         let place = self.write_row(row)?;
         let entry = Entry::Row { class, is_test, place: place as u8, recording: number };
@@ -218,14 +260,16 @@ impl<F: NorFlash + Mapped> Store<F> {
         let mut rows = self.rows().skip_while(|row| row.is_discarded);
         let last = rows.next().ok_or(StoreError::NoRecording)?;
         let more = rows.take_while(|row| row.recording == last.recording).count();
-        let bytes = Entry::Discard.emit(&[]);
-        self.append(Entry::Discard, &bytes, &[], StoreError::DiscardsFull)?;
+        let entry = Entry::Discard { recording: last.recording };
+        self.append(entry, &entry.emit(&[]), &[], StoreError::DiscardsFull)?;
         Ok(more as u32 + 1)
     }
 
-    /// Number of rows that still fit.
+    /// Number of rows that still fit, in the recording if one was begun.
     pub fn room(&self) -> u32 {
-        let free = self.gap().saturating_sub(RESERVED * BLOCK_LEN);
+        let name = self.recording.and_then(|recording| recording.name);
+        let class = name.map_or(0, |_| Entry::Class { class: 0 }.len() as usize);
+        let free = self.gap().saturating_sub((RESERVED + class) * BLOCK_LEN);
         match self.recipe {
             Some(_) => (free / (self.stride() + BLOCK_LEN)) as u32,
             None => 0,
@@ -278,7 +322,7 @@ impl<F: NorFlash + Mapped> Store<F> {
         let records = (0..self.log_len).map(move |nth| log.record(nth, |_| u32::MAX));
         records.filter_map(|record| match record {
             Some(Record::Class(class, name)) => Some((class, name)),
-            Some(Record::Row(_) | Record::Discard) | None => None,
+            Some(Record::Row(_) | Record::Discard(_)) | None => None,
         })
     }
 
@@ -300,7 +344,8 @@ impl<F: NorFlash + Mapped> Store<F> {
     fn scan(&mut self) {
         (self.log_len, self.row_count, self.next_row) = (0, 0, 0);
         (self.class_count, self.last_recording, self.recording) = (0, 0, None);
-        self.recipe = self.read_recipe();
+        let header = self.header().filter(|header| !header.is_marked);
+        self.recipe = header.map(|header| header.recipe);
         while self.recipe.is_some() && self.gap() >= BLOCK_LEN {
             let nth = self.log_len;
             let log = self.log();
@@ -323,28 +368,43 @@ impl<F: NorFlash + Mapped> Store<F> {
                     self.class_count = self.class_count.max(class + 1);
                     Entry::Class { class }.len()
                 }
-                Some(Record::Discard) | None => 1,
+                Some(Record::Discard(recording)) => {
+                    // Also if all rows of the recording are damaged: its number is not used again.
+                    self.last_recording = self.last_recording.max(recording);
+                    1
+                }
+                None => 1,
             };
         }
     }
 
-    fn read_recipe(&self) -> Option<Recipe> {
+    fn header(&self) -> Option<Header> {
         self.flash.bytes().first_chunk().and_then(header::parse)
     }
 
-    /// Erases all pages but those that are erased.
+    /// Returns whether all pages after those with the header are erased, as in a blank region, and where a power cut
+    /// ended a clear in its last erasure.
+    fn is_erased_after_header(&self) -> bool {
+        self.flash.bytes().get(Self::FIRST_LEN..).is_some_and(is_erased)
+    }
+
+    /// Erases all pages that may need it, the first one last.
     fn erase(&mut self) -> Option<()> {
-        if self.recipe.is_some() {
+        let was_whole = self.recipe.is_some();
+        if was_whole {
             // From here on the rows do not count, so that no part of them is found if power fails below.
             let _ = self.write(MARK, &[0; BLOCK_LEN]);
-            let is_marked = self.read_recipe().is_none();
+            let is_marked = self.header().is_none_or(|header| header.is_marked);
             is_marked.then_some(())?;
         }
-        let pages = self.flash.bytes().len() / F::ERASE_SIZE;
-        for page in (0..pages).rev() {
+        // Erasures that a power cut may have interrupted are repeated, even if the page reads as erased. The first page
+        // is erased after all others, so if it has no mark, theirs are complete.
+        let is_last = self.header().is_none() && self.is_erased_after_header();
+        let len = if is_last { Self::FIRST_LEN } else { self.flash.bytes().len() };
+        for page in (0..len / F::ERASE_SIZE).rev() {
             let start = page * F::ERASE_SIZE;
             let bytes = self.flash.bytes().get(start..start + F::ERASE_SIZE);
-            if !bytes.is_some_and(is_erased) {
+            if !(was_whole && bytes.is_some_and(is_erased)) {
                 self.flash.erase(start as u32, (start + F::ERASE_SIZE) as u32).ok()?;
             }
         }
@@ -435,16 +495,13 @@ impl<F: NorFlash + Mapped> Store<F> {
         self.classes().find(|class| class.1 == name).map(|class| class.0)
     }
 
-    fn add_class(&mut self, name: &str) -> Result<u8, StoreError> {
-        let bytes = log::emit_name(name).ok_or(StoreError::ClassName)?;
-        let class = self.class_count;
-        if usize::from(class) >= CLASSES_MAX {
-            return Err(StoreError::ClassesFull);
-        }
+    /// Names the class of the recording.
+    fn add_class(&mut self, class: u8, name: &[u8; log::NAME_LEN]) -> Result<(), StoreError> {
         let entry = Entry::Class { class };
-        self.append(entry, &entry.emit(&bytes), &bytes, StoreError::ClassesFull)?;
-        self.class_count += 1;
-        Ok(class)
+        self.append(entry, &entry.emit(name), name, StoreError::RowsFull)?;
+        self.class_count = class + 1;
+        self.recording = self.recording.map(|open| Recording { name: None, ..open });
+        Ok(())
     }
 
     fn log(&self) -> Log<'_> {

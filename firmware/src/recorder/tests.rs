@@ -30,7 +30,7 @@ impl Sensor for Script {
 }
 
 fn recorder<'m>(rows: &'m mut [u64], samples: &'m mut [i16]) -> Recorder<'m, RamFlash<'m>> {
-    Recorder::new(Store::open(RamFlash::new(rows)), samples)
+    Recorder::new(Store::open(RamFlash::new(rows)).unwrap(), samples)
 }
 
 proptest! {
@@ -38,13 +38,17 @@ proptest! {
     fn rows_are_those_of_windows_without_gaps(
         script in prop::collection::vec(prop::option::weighted(0.9, any::<[i16; 2]>()), 0..60),
     ) {
-        let (mut rows, mut samples) = (vec![0; 200], [0; 8]);
+        let (mut rows, mut samples) = (vec![u64::MAX; 200], [0; 8]);
         let mut recorder = recorder(&mut rows, &mut samples);
         recorder.begin(&RECIPE, "up", false).unwrap();
         let mut sensor = Script(script.iter().copied().collect());
         let mut count = 0;
         while !sensor.0.is_empty() {
-            count += u32::from(recorder.poll(&mut sensor).unwrap());
+            let is_gap = sensor.0[0].is_none();
+            match recorder.poll(&mut sensor) {
+                Ok(is_row) => count += u32::from(is_row),
+                Err(error) => prop_assert_eq!((error, is_gap), (PollError::Sensor(()), true)),
+            }
         }
         prop_assert_eq!(recorder.poll(&mut sensor), Ok(false));
         let stretches: Vec<Vec<[i16; 2]>> =
@@ -67,7 +71,7 @@ proptest! {
 
 #[test]
 fn windows_do_not_span_recordings() {
-    let (mut rows, mut samples) = ([0; 64], [0; 8]);
+    let (mut rows, mut samples) = ([u64::MAX; 64], [0; 8]);
     let mut recorder = recorder(&mut rows, &mut samples);
     for class in ["up", "down"] {
         recorder.begin(&RECIPE, class, false).unwrap();
@@ -79,8 +83,24 @@ fn windows_do_not_span_recordings() {
 }
 
 #[test]
+fn windows_do_not_span_a_refused_sample() {
+    let (mut rows, mut samples) = ([u64::MAX; 64], [0; 8]);
+    let mut recorder = recorder(&mut rows, &mut samples);
+    recorder.begin(&RECIPE, "up", false).unwrap();
+    for t in 0..3 {
+        recorder.sample(&[t, t]).unwrap();
+    }
+    assert_eq!(recorder.sample(&[3]), Err(RecorderError::Channels { found: 1 }));
+    for t in 4..8 {
+        recorder.sample(&[t, t]).unwrap();
+    }
+    assert_eq!(recorder.end(), Progress { samples: 7, rows: 1, gaps: 1 });
+    assert_eq!(recorder.store().values(), [4, 7, 4, 7]);
+}
+
+#[test]
 fn refused_input_leaves_rows_and_recording() {
-    let (mut rows, mut samples) = ([0; 64], [0; 8]);
+    let (mut rows, mut samples) = ([u64::MAX; 64], [0; 8]);
     let mut recorder = recorder(&mut rows, &mut samples);
     let not_recording = Err(StoreError::NotRecording.into());
     assert_eq!(recorder.sample(&[0, 0]), not_recording);
@@ -109,7 +129,7 @@ fn refused_input_leaves_rows_and_recording() {
 
 #[test]
 fn full_store_refuses_rows_and_keeps_those_before() {
-    let (mut rows, mut samples) = ([0; 32], [0; 8]);
+    let (mut rows, mut samples) = ([u64::MAX; 32], [0; 8]);
     let mut recorder = recorder(&mut rows, &mut samples);
     recorder.begin(&RECIPE, "up", false).unwrap();
     let room = recorder.store().room();
@@ -129,7 +149,7 @@ fn full_store_refuses_rows_and_keeps_those_before() {
 fn rows_of_noise_have_the_checksum_that_a_board_computes() {
     let features = Feature::ALL.into_iter().fold(Features::NONE, Features::with);
     let recipe = Recipe { channels: 6, window: 50, hop: 25, features, rate_millihertz: 10_000 };
-    let (mut rows, mut samples) = ([0; 4096], [0; 300]);
+    let (mut rows, mut samples) = ([u64::MAX; 4096], [0; 300]);
     let mut recorder = recorder(&mut rows, &mut samples);
     recorder.begin(&recipe, "noise", false).unwrap();
     let mut state = 1u64;

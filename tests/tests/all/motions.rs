@@ -71,7 +71,8 @@ fn quantised(series: &[Series]) -> Vec<Vec<[i16; CHANNELS]>> {
 /// Records all series in a flash of the size of a micro:bit's journal, and resets the board.
 fn recorded(series: &[Series], features: Features) -> Store<Flash> {
     let mut samples = [0; CHANNELS * WINDOW];
-    let mut recorder = Recorder::new(Store::open(Flash::new(PAGES)), &mut samples);
+    let mut recorder =
+        Recorder::new(Store::open(Flash::new(PAGES)).expect("whole pages"), &mut samples);
     for (series, samples) in series.iter().zip(quantised(series)) {
         recorder.begin(&recipe(features), &series.class, series.is_test).expect("room");
         for sample in samples {
@@ -79,8 +80,7 @@ fn recorded(series: &[Series], features: Features) -> Store<Flash> {
         }
         assert_eq!(recorder.end().rows, 3);
     }
-    let flash = recorder.store_mut().flash().clone();
-    Store::open(flash)
+    Store::open(recorder.store().flash().clone()).expect("whole pages")
 }
 
 /// A feature in f64, before rounding.

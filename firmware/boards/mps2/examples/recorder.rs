@@ -169,9 +169,12 @@ fn main() -> ! {
     let memory = memory::take();
     let rows = take_or_reset(memory.get_mut(..4096));
     let mut samples = [0; 300];
-    let mut recorder = Recorder::new(Store::open(RamFlash::new(rows)), &mut samples);
+    let mut store = take_or_reset(Store::open(RamFlash::new(rows)).ok());
+    // The content of the memory is arbitrary.
+    let cleared = store.clear(&RECIPE).is_ok();
+    let mut recorder = Recorder::new(store, &mut samples);
     let mut sensor = StreamSensor::new(Frames { noise: Noise(1), number: 0 }, 6);
-    let begun = recorder.begin(&RECIPE, "noise", false).is_ok();
+    let begun = cleared && recorder.begin(&RECIPE, "noise", false).is_ok();
     let (recorded, _) = count(&mut timer, || {
         for _ in 0..SAMPLES {
             black_box(recorder.poll(&mut sensor).is_ok());

@@ -4,9 +4,9 @@ use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 
-/// A flash that the processor reads as memory.
+/// A flash that the processor reads as memory. Writes and erasures show in [`Mapped::bytes`] once they return.
 pub trait Mapped {
-    /// All bytes of the region, aligned to at least two.
+    /// All bytes of the region, aligned to two, as many as its capacity.
     fn bytes(&self) -> &[u8];
 }
 
@@ -17,7 +17,8 @@ pub struct RamFlash<'m> {
 }
 
 impl<'m> RamFlash<'m> {
-    /// Keeps the content of the memory, which may be that of a store before a reset.
+    /// Keeps the content of the memory, which may be that of a store before a reset. After power-on it is arbitrary, and
+    /// [`Store::clear`](super::Store::clear) makes it a store.
     pub fn new(memory: &'m mut [u64]) -> Self {
         Self { memory }
     }

@@ -25,8 +25,16 @@ pub(super) fn emit(recipe: &Recipe) -> [u8; RECIPE_LEN] {
     bytemuck::cast([magic, shape, hop, rate, checksum(&checked).to_le_bytes(), [0xff; 4]])
 }
 
-/// The recipe of a store that holds one and is not being cleared.
-pub(super) fn parse(header: &[u8; HEADER_LEN]) -> Option<Recipe> {
+/// The recipe of an intact header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub recipe: Recipe,
+    /// The store began to be cleared.
+    pub is_marked: bool,
+}
+
+/// Decodes a header; `None` if its recipe is damaged, or it is not that of a store.
+pub(super) fn parse(header: &[u8; HEADER_LEN]) -> Option<Header> {
     let words: [[u8; 4]; HEADER_LEN / 4] = bytemuck::cast(*header);
     let [_, [channels, features, w0, w1], [h0, h1, _, _], rate, .., mark0, mark1] = words;
     let recipe = Recipe {
@@ -36,6 +44,6 @@ pub(super) fn parse(header: &[u8; HEADER_LEN]) -> Option<Recipe> {
         features: Features::from_bits(features),
         rate_millihertz: u32::from_le_bytes(rate),
     };
-    let whole = header.starts_with(&emit(&recipe)) && [mark0, mark1] == [[0xff; 4]; 2];
-    (whole && recipe.check().is_ok()).then_some(recipe)
+    let is_intact = header.starts_with(&emit(&recipe)) && recipe.check().is_ok();
+    is_intact.then_some(Header { recipe, is_marked: [mark0, mark1] != [[0xff; 4]; 2] })
 }

@@ -25,8 +25,11 @@ pub(super) enum Entry {
         place: u8,
         recording: u16,
     },
-    /// Discards the latest recording that was not discarded before.
-    Discard,
+    /// Discards a recording: the latest that was not discarded before.
+    Discard {
+        /// Its number.
+        recording: u16,
+    },
     /// Names a class.
     Class {
         /// Its number.
@@ -44,7 +47,7 @@ impl Entry {
     /// Number of places in the log.
     pub(super) const fn len(self) -> u32 {
         match self {
-            Self::Row { .. } | Self::Discard => 1,
+            Self::Row { .. } | Self::Discard { .. } => 1,
             Self::Class { .. } => 1 + (NAME_LEN / BLOCK_LEN) as u32,
         }
     }
@@ -55,7 +58,10 @@ impl Entry {
                 let [low, high] = recording.to_le_bytes();
                 [ROW | if is_test { TEST } else { 0 } | class, place, low, high]
             }
-            Self::Discard => [DISCARD, 0, 0, 0],
+            Self::Discard { recording } => {
+                let [low, high] = recording.to_le_bytes();
+                [DISCARD, 0, low, high]
+            }
             Self::Class { class } => [CLASS | class, 0, 0, 0],
         }
     }
@@ -68,7 +74,7 @@ impl Entry {
                 place,
                 recording: u16::from_le_bytes([low, high]),
             }),
-            DISCARD => Some(Self::Discard),
+            DISCARD => Some(Self::Discard { recording: u16::from_le_bytes([low, high]) }),
             CLASS => Some(Self::Class { class: tag & !(KIND | TEST) }),
             _ => None,
         }
@@ -110,7 +116,8 @@ pub(super) struct Log<'s> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Record<'s> {
     Row(Row),
-    Discard,
+    /// Of a recording.
+    Discard(u16),
     Class(u8, &'s str),
 }
 
@@ -133,7 +140,9 @@ impl<'s> Log<'s> {
                     Row { index: index as usize, class, recording, is_test, is_discarded: false };
                 (entry.emit(values) == bytes).then_some(Record::Row(row))
             }
-            Entry::Discard => (entry.emit(&[]) == bytes).then_some(Record::Discard),
+            Entry::Discard { recording } => {
+                (entry.emit(&[]) == bytes).then_some(Record::Discard(recording))
+            }
             Entry::Class { class } => {
                 let name = self.bytes_of(nth + 1, entry.len() - 1)?;
                 let is_valid = entry.emit(name) == bytes;
@@ -165,28 +174,13 @@ pub struct Rows<'s> {
     left: u32,
     /// All remaining rows are before this one.
     bound: u32,
-    /// Discards whose recordings are still to come.
-    discards: u32,
-    /// The recording of the latest row, and whether it is discarded.
-    recording: Option<(u16, bool)>,
+    /// Recordings from this one on are discarded.
+    discarded_from: u32,
 }
 
 impl<'s> Rows<'s> {
     pub(super) fn new(log: Log<'s>, row_count: u32) -> Self {
-        Self { left: log.len, log, bound: row_count, discards: 0, recording: None }
-    }
-
-    /// Every discard is of the latest recording that remains, so seen from the end they nest like brackets.
-    fn is_discarded(&mut self, recording: u16) -> bool {
-        match self.recording {
-            Some((latest, is_discarded)) if latest == recording => is_discarded,
-            _ => {
-                let is_discarded = self.discards > 0;
-                self.discards -= u32::from(is_discarded);
-                self.recording = Some((recording, is_discarded));
-                is_discarded
-            }
-        }
+        Self { left: log.len, log, bound: row_count, discarded_from: u32::MAX }
     }
 }
 
@@ -202,9 +196,13 @@ impl Iterator for Rows<'_> {
             match self.log.record(nth, place_of) {
                 Some(Record::Row(row)) => {
                     self.bound = row.index as u32;
-                    return Some(Row { is_discarded: self.is_discarded(row.recording), ..row });
+                    let is_discarded = u32::from(row.recording) >= self.discarded_from;
+                    return Some(Row { is_discarded, ..row });
                 }
-                Some(Record::Discard) => self.discards += 1,
+                // A discard is of the latest recording that remains, so later ones were discarded before it.
+                Some(Record::Discard(recording)) => {
+                    self.discarded_from = self.discarded_from.min(recording.into());
+                }
                 Some(Record::Class(..)) | None => {}
             }
         }
