@@ -13,7 +13,8 @@
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
 //!  objective ── curvature ── bound
 //!  recorder ── features ── window                              samples to rows
-//!    └──────── store, stream ── sensor
+//!    ├──────── store                                           keeps them
+//!    └──────── stream ── sensor                                samples from a port
 //!  data, fixed_point, identity
 //! ```
 #![cfg_attr(not(test), no_std)]

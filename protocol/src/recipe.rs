@@ -6,8 +6,8 @@
 //! row w    features of channel 0, features of channel 1, …
 //! ```
 //!
-//! Samples and features are i16. A channel is left-aligned: its full scale is 2^15. Features are exact integers,
-//! [rounded](crate::vector::round_shift) once, so that all machines compute the same rows.
+//! Samples and features are i16. A channel is left-aligned: its full scale is 2^15. Features are computed in exact
+//! integers, rounded once to the nearest, halves away from zero, and limited to i16: all machines compute the same rows.
 
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -23,15 +23,15 @@ pub const ROW_LEN_MAX: usize = CHANNELS_MAX * Feature::ALL.len();
 pub enum Feature {
     /// Mean.
     Mean,
-    /// Standard deviation of the population.
+    /// Standard deviation of the population, at most 2^15 − 1.
     Deviation,
-    /// Mean absolute difference of successive samples; 0 in a window of one sample.
+    /// Mean absolute difference of successive samples, at most 2^15 − 1; 0 in a window of one sample.
     Difference,
     /// Smallest sample.
     Min,
     /// Largest sample.
     Max,
-    /// Root of the mean square, the root of the energy.
+    /// Root of the mean square, the root of the energy; at most 2^15 − 1.
     Rms,
 }
 

@@ -22,7 +22,7 @@ const READ_LEN_MAX: usize = 32;
 pub fn emit(number: u16, sample: &[i16], out: &mut [u8; FRAME_LEN_MAX]) -> usize {
     frame::emit(&CONTEXT, out, |payload| {
         payload.push(&number.to_le_bytes());
-        payload.push(bytemuck::cast_slice(sample));
+        sample.iter().for_each(|value| payload.push(&value.to_le_bytes()));
     })
 }
 
