@@ -5,6 +5,7 @@
 //!  bundled, quadratics      a name -> such a table
 //!  labels                   two classes, many classes, or real targets: a table -> Dataset
 //!  prepare                  Dataset -> Dataset with standardised columns and an intercept
+//!  continued                another file -> Dataset with the columns and classes of a model
 //!  unseen                   another file -> features, by the Preparation of a Dataset
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
@@ -36,7 +37,6 @@ mod unseen;
 
 pub use bundled::names as bundled_names;
 pub use columns::Roles;
-pub use continued::Misfit;
 pub use data::{Dataset, Row};
 pub use defect::{Defect, Place, RaggedCause};
 pub use error::{DatasetError, QuadraticsError, Syntax};

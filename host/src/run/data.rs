@@ -37,10 +37,10 @@ impl Data {
             return Err(ExperimentError::Intercept(options.objective.name()));
         }
         let roles = Roles { label: options.label.as_deref(), owner: options.split.column() };
-        let mut dataset = Dataset::load_columns(&options.dataset, info.labels, roles)?;
-        if let Some(start) = start {
-            dataset = start.fitted(dataset)?;
-        }
+        let mut dataset = match start {
+            Some(start) => start.dataset(options, roles)?,
+            None => Dataset::load_columns(&options.dataset, info.labels, roles)?,
+        };
         if let Some(seed) = options.shuffle {
             dataset = dataset.shuffle(seed);
         }

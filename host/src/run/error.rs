@@ -3,7 +3,7 @@
 use crate::boards::key_file::KeyError;
 use crate::options::{Choice, Method, Split, WorkersError};
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{DatasetError, Misfit};
+use crate::problem::dataset::DatasetError;
 use crate::problem::range::RangeError;
 use crate::problem::specification::SpecificationError;
 use crate::record::model::ModelError;
@@ -60,16 +60,6 @@ pub enum ExperimentError {
     OtherPreparation {
         /// The model.
         path: PathBuf,
-    },
-    /// The data do not fit the model that the run should start from.
-    #[error("{} does not fit the model {}: {misfit}", shown(dataset), shown(path))]
-    Misfit {
-        /// Name of the data set.
-        dataset: String,
-        /// The model.
-        path: PathBuf,
-        /// The reason.
-        misfit: Misfit,
     },
     /// The key cannot be read.
     #[error(transparent)]

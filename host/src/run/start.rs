@@ -2,17 +2,13 @@
 
 use super::error::ExperimentError;
 use crate::options::{Choice, Options};
-use crate::problem::dataset::{Dataset, Preparation};
+use crate::problem::dataset::{Dataset, Preparation, Roles};
 use crate::record::Model;
 use crate::record::model::Input;
 use smidgen_aggregator::InitialModel;
-use std::path::PathBuf;
 
 /// A model that a run starts from.
-pub(super) struct Start {
-    path: PathBuf,
-    model: Model,
-}
+pub(super) struct Start(Model);
 
 impl Start {
     /// Reads the model of the options, if they name one.
@@ -29,26 +25,26 @@ impl Start {
         if options.standardise || options.intercept {
             return Err(ExperimentError::OtherPreparation { path });
         }
-        Ok(Some(Self { path, model }))
+        Ok(Some(Self(model)))
     }
 
-    /// Returns the data set with the classes of the model.
+    /// Loads the data set of the options with the columns and classes of the model.
     ///
     /// # Errors
-    /// If its columns or classes are not those of the model.
-    pub(super) fn fitted(&self, dataset: Dataset) -> Result<Dataset, ExperimentError> {
-        let Input::Columns(trained) = &self.model.input;
-        let name = dataset.name().to_owned();
-        dataset.fitted(&self.model.classes, trained).map_err(|misfit| ExperimentError::Misfit {
-            dataset: name,
-            path: self.path.clone(),
-            misfit,
-        })
+    /// If it cannot be read, or its columns or classes are not those of the model.
+    pub(super) fn dataset(
+        &self,
+        options: &Options,
+        roles: Roles<'_>,
+    ) -> Result<Dataset, ExperimentError> {
+        let Input::Columns(trained) = &self.0.input;
+        let labels = options.objective.info().labels;
+        Ok(trained.dataset(&options.dataset, labels, roles, &self.0.classes)?)
     }
 
     /// Returns the preparation of the model, for the columns of a data set.
     pub(super) fn preparation(&self, dataset: &Dataset) -> Preparation {
-        let Input::Columns(trained) = &self.model.input;
+        let Input::Columns(trained) = &self.0.input;
         Preparation {
             scaling: trained.scaling.clone(),
             intercept: trained.intercept,
@@ -59,7 +55,7 @@ impl Start {
     /// Returns x⁰ of a run with these options.
     pub(super) fn initial_model(start: Option<&Self>, options: &Options) -> InitialModel {
         match start {
-            Some(start) => start.model.initial(),
+            Some(start) => start.0.initial(),
             None => InitialModel::Seed(options.objective.start_seed(options.seed)),
         }
     }

@@ -73,12 +73,14 @@ impl Columns<'_> {
         }
     }
 
-    /// Selects the columns of a preparation, and that of the labels if it is there.
+    /// Selects the columns of a preparation, that of the labels if it is there, and that of the owners if it is named.
     pub(super) fn select_prepared(
         &self,
         preparation: &Preparation,
         label: LabelColumn<'_>,
+        owner: Option<&str>,
     ) -> Result<Selection, DatasetError> {
+        let owner = owner.map(|name| self.find(name)).transpose()?;
         let Preparation { column_count, names, .. } = preparation;
         let is_default = matches!(label, LabelColumn::Default);
         let label = match label {
@@ -91,21 +93,20 @@ impl Columns<'_> {
         if !names.is_empty() && self.has_header != are_numbers {
             let features = names.iter().map(|name| self.find(name));
             let features = features.collect::<Result<Vec<_>, _>>()?;
-            return Ok(Selection { features, label, owner: None });
+            return Ok(Selection { features, label, owner });
         }
         let label = match label {
-            None if is_default && self.names.len() == column_count + 1 => {
-                Some(self.default_label(None)?)
+            None if is_default
+                && self.names.len() == column_count + usize::from(owner.is_some()) + 1 =>
+            {
+                Some(self.default_label(owner)?)
             }
             label => label,
         };
-        let others = (0..self.names.len()).filter(|column| Some(*column) != label);
-        let features: Vec<_> = others.collect();
-        if features.len() != *column_count {
-            let (found, expected) = (features.len(), *column_count);
-            return Err(self.refuse(Defect::Features { found, expected }));
-        }
-        Ok(Selection { features, label, owner: None })
+        let is_feature = |column: &usize| Some(*column) != label && Some(*column) != owner;
+        let features: Vec<_> = (0..self.names.len()).filter(is_feature).collect();
+        preparation.check_width(self.table, features.len())?;
+        Ok(Selection { features, label, owner })
     }
 
     fn position(&self, name: &str) -> Option<usize> {

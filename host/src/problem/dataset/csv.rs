@@ -381,7 +381,8 @@ mod tests {
         };
         for (name, text, is_table) in [
             ("data", "# a, b\n1 1:2\n-1 1:3\n", false),
-            ("data.csv", "1 1:2\n-1 1:3\n", false),
+            ("data.tsv", "time\tacc:x\tacc:y\n1\t2\t3\n4\t5\t6\n", true),
+            ("data.csv", "time, acc:x, acc:y\n1,2,3\n4,5,6\n", true),
             ("data", "x,y\n1,2\n3,4\n", true),
             ("data", "x\ty\n1\t2\n3\t4\n", true),
             ("data.CSV", "x,y:z\n1,2\n3,4\n", true),

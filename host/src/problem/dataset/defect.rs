@@ -150,6 +150,9 @@ pub enum Defect {
         /// Number of columns of the model.
         expected: usize,
     },
+    /// No column has the labels, without which nothing can be trained.
+    #[error("no column has the labels; name it by --label")]
+    NoLabels,
     /// The header of a `.npy` file cannot be read.
     #[error("its header is not that of a .npy file; write it again by numpy.save")]
     NpyHeader,

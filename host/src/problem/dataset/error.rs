@@ -90,6 +90,20 @@ pub enum DatasetError {
         /// Number of distinct labels.
         count: usize,
     },
+    /// A model on whose classes training continues does not know a class.
+    #[error(
+        "{name}: the model does not know the class `{}`, only {}; leave out its rows, or train a new model",
+        shown(class),
+        shown(known)
+    )]
+    UnknownClass {
+        /// The data set.
+        name: String,
+        /// Name of the class.
+        class: String,
+        /// Names of the known classes.
+        known: String,
+    },
     /// A label is not a number.
     #[error(
         "{name}, line {line}: the label `{text}` is not a number, and {} needs real targets; choose another \

@@ -2,6 +2,7 @@
 
 use super::error::DatasetError;
 use super::texts::Texts;
+use super::unseen::class_number;
 use smidgen_firmware::softmax::CLASSES_MAX;
 use std::ops::RangeInclusive;
 
@@ -50,6 +51,48 @@ impl Labels {
                 count,
             }),
         }
+    }
+}
+
+impl Labels {
+    /// Interprets the labels of the data set `name`, with the classes of a model.
+    pub(super) fn read_as(
+        self,
+        name: &str,
+        classes: &[String],
+        labels: &Texts,
+    ) -> Result<Labelling, DatasetError> {
+        match self {
+            Self::Real => self.read(name, None, labels),
+            Self::Binary | Self::Classes => {
+                let (found, ranks) = labels.ranked();
+                let values = ranks.into_iter().map(f64::from).collect();
+                Labelling { values, classes: found }.renumbered(name, classes)
+            }
+        }
+    }
+}
+
+impl Labelling {
+    /// Numbers the classes, if there are any, as a model does.
+    pub(super) fn renumbered(
+        mut self,
+        name: &str,
+        classes: &[String],
+    ) -> Result<Self, DatasetError> {
+        let number = |class: &String| {
+            class_number(classes, class).ok_or_else(|| DatasetError::UnknownClass {
+                name: name.into(),
+                class: class.clone(),
+                known: classes.join(", "),
+            })
+        };
+        let numbers = self.classes.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+        if !numbers.is_empty() {
+            self.values.iter_mut().for_each(|label| *label = numbers[*label as usize] as f64);
+            self.classes = classes.to_vec();
+        }
+        Ok(self)
     }
 }
 

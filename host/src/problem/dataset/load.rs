@@ -129,12 +129,20 @@ impl Content {
         &self,
         name: &str,
         preparation: &Preparation,
-        label: Option<&OsStr>,
+        roles: Roles<'_>,
     ) -> Result<Table, DatasetError> {
         if let Self::Libsvm(_) = self {
-            Roles { label, owner: None }.refuse(name)?;
+            roles.refuse(name)?;
         }
-        self.parse(name, label, |columns, label| columns.select_prepared(preparation, label))
+        let mut table = self.parse(name, roles.label, |columns, label| {
+            columns.select_prepared(preparation, label, roles.owner)
+        })?;
+        // In LIBSVM format the last columns may have no entries.
+        if table.rows.dimension > preparation.column_count {
+            preparation.check_width(name, table.rows.dimension)?;
+        }
+        table.rows.dimension = preparation.column_count;
+        Ok(table)
     }
 
     fn parse(
@@ -165,14 +173,17 @@ impl Content {
 
 /// Returns whether a text has fields with separators.
 fn is_csv(name: &str, text: &str) -> bool {
+    let extension = Path::new(name).extension().unwrap_or_default();
+    let is_named = ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known));
+    if is_named {
+        return true;
+    }
     let line = csv::first_line(text.trim_start_matches(MARK));
     let mut features = line.split_whitespace().skip(1).peekable();
     if features.peek().is_some() && features.all(|feature| feature.contains(':')) {
         return false;
     }
-    let extension = Path::new(name).extension().unwrap_or_default();
-    let is_named = ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known));
-    is_named || csv::separator(line).is_some()
+    csv::separator(line).is_some()
 }
 
 /// Returns the path of the file that `--label` names, if it does not name a column.

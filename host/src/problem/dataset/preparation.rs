@@ -1,5 +1,7 @@
 //! What turns a row of a file into the features of a model.
 
+use super::defect::{Defect, Place};
+use super::error::DatasetError;
 use serde::{Deserialize, Serialize};
 
 /// What turns a row of a file into the features of a model, in this order: columns are chosen, then scaled, then the
@@ -56,6 +58,15 @@ impl Preparation {
     /// Uses this number of columns as they are.
     pub(super) fn of(column_count: usize) -> Self {
         Self { column_count, ..Self::default() }
+    }
+
+    /// Refuses the data set `name` if it does not have this number of columns.
+    pub(super) fn check_width(&self, name: &str, found: usize) -> Result<(), DatasetError> {
+        let expected = self.column_count;
+        if found != expected {
+            return Err(Defect::Features { found, expected }.of(name, Place::Table));
+        }
+        Ok(())
     }
 
     /// Returns the number of features of a prepared row.

@@ -3,7 +3,7 @@
 use super::columns::{Columns, Selection};
 use super::data::Dataset;
 use super::error::DatasetError;
-use super::labels::Labels;
+use super::labels::{Labelling, Labels};
 use super::owners::Owners;
 use super::preparation::Preparation;
 use super::rows::Rows;
@@ -44,10 +44,15 @@ impl Table {
 impl Dataset {
     /// Interprets the labels of a table.
     pub(super) fn of(name: &str, table: Table, labels: Labels) -> Result<Self, DatasetError> {
-        let Table { rows, labels: texts, owners, names, label, owner } = table;
-        let labelling = labels.read(name, label.as_deref(), &texts)?;
+        let labelling = labels.read(name, table.label.as_deref(), &table.labels)?;
+        Ok(Self::labelled(name, table, labelling))
+    }
+
+    /// Gives the rows of a table interpreted labels.
+    pub(super) fn labelled(name: &str, table: Table, labelling: Labelling) -> Self {
+        let Table { rows, labels: _, owners, names, label, owner } = table;
         let owners = owner.as_ref().map(|_| Owners::read(&owners));
         let preparation = Preparation { names, label, owner, ..Preparation::of(rows.dimension) };
-        Ok(Self { name: name.into(), rows, labelling, owners, preparation })
+        Self { name: name.into(), rows, labelling, owners, preparation }
     }
 }

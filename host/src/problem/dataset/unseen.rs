@@ -41,6 +41,7 @@ impl Preparation {
         if Dataset::is_built_in(path) {
             Roles { label: column, owner: None }.refuse(&name)?;
             let dataset = Dataset::load_with(path, labels)?;
+            self.check_width(&name, dataset.dimension())?;
             let label = |row| dataset.label_text(row);
             let labels = (0..dataset.row_count()).map(label).collect();
             return Ok(Unseen { rows: dataset.rows, labels, preparation: self.clone() });
@@ -67,7 +68,7 @@ impl Preparation {
         content: &Content,
         column: Option<&OsStr>,
     ) -> Result<Unseen, DatasetError> {
-        let Table { rows, labels, .. } = content.columns(name, self, column)?;
+        let Table { rows, labels, .. } = content.columns(name, self, Roles { label: column, owner: None })?;
         let labels = labels.iter().map(Into::into).collect();
         Ok(Unseen { rows, labels, preparation: self.clone() })
     }
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn columns_without_names_are_found_by_their_order() {
         let named = preparation(TRAINING, Some("id"));
-        let unseen = read(&named, "new", "1 1:4 2:6 9:1\n").unwrap();
+        let unseen = read(&named, "new", "1 1:4 2:6\n").unwrap();
         assert_eq!((unseen.features(0), unseen.label(0)), (vec![0.0, 0.0, 1.0], Some("1")));
         let plain = Dataset::parse("plain", "-1 1:3\n+1 2:4\n").unwrap().preparation().clone();
         let unseen = read(&plain, "new.csv", "x,y,label\n6,4,-1\n").unwrap();
@@ -148,6 +149,22 @@ mod tests {
             error,
             "new.csv: 4 columns are features, but the model has 2; give the same columns"
         );
+    }
+
+    #[test]
+    fn further_columns_are_refused_in_every_format() {
+        let plain = Dataset::parse("plain", "-1 1:3\n+1 2:4\n").unwrap().preparation().clone();
+        for (name, text) in [("new", "1 1:4 3:6\n"), ("new.csv", "x,y,z,label\n6,4,1,1\n")] {
+            let error = read(&plain, name, text).unwrap_err();
+            let said = "3 columns are features, but the model has 2; give the same columns";
+            assert_eq!(error, format!("{name}: {said}"));
+        }
+        for set in ["breast-cancer", "quadratics:workers=2,dimension=2"] {
+            let preparation = Dataset::load_with("digits", Labels::Classes).unwrap().preparation;
+            let labels = if set == "breast-cancer" { Labels::Classes } else { Labels::Real };
+            let error = preparation.read(set, labels, None).unwrap_err().to_string();
+            assert!(error.ends_with("but the model has 64; give the same columns"), "{error}");
+        }
     }
 
     #[test]
