@@ -289,5 +289,23 @@ fn largest(wide: &[i64]) -> u64 {
 
 /// The real that a mantissa stands for.
 pub fn value(mantissa: f64, exponent: i8) -> f64 {
-    mantissa * (-f64::from(exponent)).exp2()
+    // The precision of `exp2` differs between platforms, but a model is compared bit for bit. The exponent of this power
+    // of two has 8 bits, so it is a normal number.
+    let unit = f64::from_bits(((1023 - i64::from(exponent)) as u64) << 52);
+    mantissa * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn unit_of_every_exponent_is_an_exact_power_of_two() {
+        for exponent in i8::MIN..=i8::MAX {
+            let factor = if exponent < 0 { 2.0 } else { 0.5 };
+            let steps = exponent.unsigned_abs().into();
+            let power: f64 = std::iter::repeat_n(factor, steps).product();
+            assert_eq!(value(1.0, exponent).to_bits(), power.to_bits(), "{exponent}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 mod matrix;
 
 use crate::options::Choice;
-use crate::problem::dataset::{DatasetError, Unseen, class_number};
+use crate::problem::dataset::{DatasetError, class_number};
 use crate::problem::objective::Predictor;
 use crate::record::model::{DatasetRecord, Input};
 use crate::record::{Model, RecordError, replace_file};
@@ -76,6 +76,20 @@ pub enum PredictError {
         /// Names of the known classes.
         classes: String,
     },
+    /// Numbers of a row overflow.
+    #[error(
+        "row {row} of {}: {part} is not finite, because a value is too large for the model; leave out the row, or check \
+         the unit of its values",
+        shown(dataset)
+    )]
+    Infinite {
+        /// Name of the data set.
+        dataset: String,
+        /// The row, counted from 1.
+        row: usize,
+        /// The feature or score.
+        part: String,
+    },
     /// The label of a row is not a number.
     #[error(
         "row {row} of {} has the label `{}`, but the model predicts numbers; name the column of the labels with --label",
@@ -110,7 +124,14 @@ impl Model {
         let row = |row: usize| {
             let label =
                 unseen.label(row).map(|label| self.answer(&name, row, label)).transpose()?;
-            Ok(self.predict_row(&predictor, &unseen, row, label))
+            let features = unseen.features(row);
+            let scores = predictor.scores(&features, &self.values);
+            let parts = [("feature", &features), ("score", &scores)];
+            if let Some(part) = parts.into_iter().find_map(infinite) {
+                let dataset = name.clone();
+                return Err(PredictError::Infinite { dataset, row: row + 1, part });
+            }
+            Ok(predict_row(&predictor, scores, label))
         };
         Ok(Predictions {
             objective: self.objective.name(),
@@ -120,21 +141,6 @@ impl Model {
             rows: (0..unseen.row_count()).map(row).collect::<Result<_, PredictError>>()?,
             dataset: name,
         })
-    }
-
-    fn predict_row(
-        &self,
-        predictor: &Predictor,
-        unseen: &Unseen,
-        row: usize,
-        label: Option<Answer>,
-    ) -> RowPrediction {
-        let scores = predictor.scores(&unseen.features(row), &self.values);
-        let predicted = match predictor.class(&scores) {
-            Some(class) => Answer::Class(class),
-            None => Answer::Value(scores.iter().sum()),
-        };
-        RowPrediction { probabilities: predictor.probabilities(&scores), scores, predicted, label }
     }
 
     /// Interprets the label of a row.
@@ -152,6 +158,20 @@ impl Model {
             classes: self.classes.join(", "),
         })
     }
+}
+
+fn predict_row(predictor: &Predictor, scores: Vec<f64>, label: Option<Answer>) -> RowPrediction {
+    let predicted = match predictor.class(&scores) {
+        Some(class) => Answer::Class(class),
+        None => Answer::Value(scores.iter().sum()),
+    };
+    RowPrediction { probabilities: predictor.probabilities(&scores), scores, predicted, label }
+}
+
+/// Returns which of these values is not finite, for a sentence.
+fn infinite((name, values): (&str, &Vec<f64>)) -> Option<String> {
+    let index = values.iter().position(|value| !value.is_finite())?;
+    Some(format!("{name} {}", index + 1))
 }
 
 impl Predictions {

@@ -2,8 +2,8 @@
 
 use crate::boards::key_file::KeyError;
 use crate::options::{Choice, Method, Split, WorkersError};
-use crate::problem::dataset::split::SplitError;
 use crate::problem::dataset::DatasetError;
+use crate::problem::dataset::split::SplitError;
 use crate::problem::range::RangeError;
 use crate::problem::specification::SpecificationError;
 use crate::record::model::ModelError;

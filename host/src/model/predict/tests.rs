@@ -1,6 +1,6 @@
 use super::*;
 use crate::options::Objective;
-use crate::problem::dataset::Dataset;
+use crate::problem::dataset::{Dataset, Scaling};
 use crate::problem::objective::Penalty;
 use crate::run::experiment::Experiment;
 use std::fs;
@@ -104,6 +104,27 @@ fn labels_that_the_model_cannot_predict_are_refused_with_a_sentence() {
     assert!(error.starts_with(said), "{error}");
     let error = predict("a,b,label\n1,2,0\n", Objective::Logistic).unwrap_err();
     assert!(error.contains("but the model has 30; give the same columns"), "{error}");
+}
+
+#[test]
+fn rows_with_features_or_scores_that_overflow_are_refused() {
+    let value = |value: &str| table(["0", "1"]).replacen("1.5", value, 1);
+    for objective in [Objective::Logistic, Objective::Softmax, Objective::LeastSquares] {
+        let (_, mut model) = trained("breast-cancer", objective);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.csv");
+        fs::write(&path, value("1e308")).unwrap();
+        model.values.fill(1e9);
+        let error = model.predict(&path, None).unwrap_err().to_string();
+        assert!(
+            error.contains("row 1 of ") && error.contains(": score 1 is not finite"),
+            "{error}"
+        );
+        let Input::Columns(preparation) = &mut model.input;
+        preparation.scaling = vec![Scaling { centre: 0.0, scale: 0.1 }; 30];
+        let error = model.predict(&path, None).unwrap_err().to_string();
+        assert!(error.contains("row 1 of ") && error.contains(": feature 1 is not"), "{error}");
+    }
 }
 
 #[test]

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn array_with_too_few_or_many_columns_is_refused() {
-        let trained = Dataset::of_bytes("old.npy", &array(&[4, 5, 6, 1]), Labels::Real, Roles::default());
+        let trained =
+            Dataset::of_bytes("old.npy", &array(&[4, 5, 6, 1]), Labels::Real, Roles::default());
         let trained = trained.unwrap();
         let read = |row: &[u8]| continued(&trained, ("new.npy", &array(row)), Labels::Real, None);
         assert_eq!(read(&[1, 2, 3, 9]).unwrap().row(0).label, 9.0);

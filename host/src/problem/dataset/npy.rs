@@ -78,7 +78,8 @@ pub(super) fn parse(
             [(selection.label, &mut table.labels), (selection.owner, &mut table.owners)]
         {
             let Some(column) = column else { continue };
-            texts.push(&element(column)?.to_string(), row + 1);
+            element(column)?;
+            texts.push(&array.text(row, column), row + 1);
         }
     }
     Ok(table)
@@ -104,10 +105,10 @@ impl Table {
         }
         for label in 0..count {
             let (row, column) = if is_row { (0, label) } else { (label, 0) };
-            let value = array.finite(row, column).map_err(|defect| {
+            array.finite(row, column).map_err(|defect| {
                 defect.of(name, Place::Element { row: row + 1, column: column + 1 })
             })?;
-            self.labels.push(&value.to_string(), label + 1);
+            self.labels.push(&array.text(row, column), label + 1);
         }
         Ok(())
     }
@@ -136,15 +137,25 @@ impl<'a> Array<'a> {
         Ok(Self { element, rows, columns, is_fortran, bytes })
     }
 
-    /// Returns an element, which must be finite.
-    fn finite(&self, row: usize, column: usize) -> Result<f64, Defect> {
+    fn bytes(&self, row: usize, column: usize) -> &'a [u8] {
         let index = match self.is_fortran {
             true => column * self.rows + row,
             false => row * self.columns + column,
         };
         let len = self.element.len;
-        let value = self.element.value(&self.bytes[index * len..][..len]);
-        match value {
+        &self.bytes[index * len..][..len]
+    }
+
+    /// Returns the exact text of an element.
+    fn text(&self, row: usize, column: usize) -> String {
+        let bytes = self.bytes(row, column);
+        let integer = self.element.integer(self.element.bits(bytes));
+        integer.map_or_else(|| self.element.value(bytes).to_string(), |it| it.to_string())
+    }
+
+    /// Returns an element, which must be finite.
+    fn finite(&self, row: usize, column: usize) -> Result<f64, Defect> {
+        match self.element.value(self.bytes(row, column)) {
             value if value.is_nan() => Err(Defect::Missing),
             value if value.is_infinite() => Err(Defect::Infinite),
             value => Ok(value),
@@ -153,21 +164,33 @@ impl<'a> Array<'a> {
 }
 
 impl Element {
-    /// Returns the value of the bytes of an element. Integers beyond 2^53 are rounded.
-    fn value(self, bytes: &[u8]) -> f64 {
+    fn bits(self, bytes: &[u8]) -> u64 {
         let mut word = [0; 8];
         let significant = &mut word[..self.len];
         significant.copy_from_slice(bytes);
         if self.is_big_endian {
             significant.reverse();
         }
-        let bits = u64::from_le_bytes(word);
+        u64::from_le_bytes(word)
+    }
+
+    /// Returns an element that is an integer.
+    fn integer(self, bits: u64) -> Option<i128> {
         let unused = 64 - 8 * self.len as u32;
         match self.kind {
-            Kind::Float if self.len == 4 => f64::from(f32::from_bits(bits as u32)),
-            Kind::Float => f64::from_bits(bits),
-            Kind::Signed => ((bits << unused).cast_signed() >> unused) as f64,
-            Kind::Unsigned => bits as f64,
+            Kind::Float => None,
+            Kind::Signed => Some(((bits << unused).cast_signed() >> unused).into()),
+            Kind::Unsigned => Some(bits.into()),
+        }
+    }
+
+    /// Returns the value of the bytes of an element. Integers beyond 2^53 are rounded.
+    fn value(self, bytes: &[u8]) -> f64 {
+        let bits = self.bits(bytes);
+        match self.integer(bits) {
+            Some(integer) => integer as f64,
+            None if self.len == 4 => f64::from(f32::from_bits(bits as u32)),
+            None => f64::from_bits(bits),
         }
     }
 }
@@ -273,6 +296,21 @@ mod tests {
 
     fn elements<const N: usize>(values: [i8; 6], to: impl Fn(i8) -> [u8; N]) -> Vec<u8> {
         values.into_iter().flat_map(to).collect()
+    }
+
+    #[test]
+    fn large_integers_are_different_owners_and_labels() {
+        let large = 1u64 << 53;
+        let values = [5, large, large, 6, large + 1, large + 1];
+        for is_fortran in [false, true] {
+            let order = if is_fortran { [0, 3, 1, 4, 2, 5] } else { [0, 1, 2, 3, 4, 5] };
+            let elements: Vec<u8> = order.iter().flat_map(|&k| values[k].to_le_bytes()).collect();
+            let bytes = array("<u8", is_fortran, "(2, 3)", &elements);
+            let dataset = read_with(bytes, None, Some("2")).unwrap();
+            let names = ["9007199254740992", "9007199254740993"];
+            assert_eq!(dataset.class_names(), names);
+            assert_eq!([0, 1].map(|row| dataset.owner(row).unwrap()), names);
+        }
     }
 
     #[test]

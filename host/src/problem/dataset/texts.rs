@@ -75,14 +75,14 @@ impl Texts {
         let mut order: Vec<u32> = (0..self.distinct.len() as u32).collect();
         // Stable: of equal numbers the first in the file stays in front and names the class.
         order.sort_by(|one, other| match (key(one), key(other)) {
-            (Some(one), Some(other)) => one.total_cmp(&other),
+            (Some(one), Some(other)) if one != other || is_exact(one) => one.total_cmp(&other),
             _ => at(one).text.cmp(&at(other).text),
         });
         let (mut names, mut last) = (Vec::<String>::new(), None);
         let mut ranks = vec![0; order.len()];
         for place in order {
             let number = key(&place);
-            if number.is_none() || number != last {
+            if number != last || !number.is_some_and(is_exact) {
                 names.push(at(&place).text.clone());
             }
             last = number;
@@ -90,6 +90,11 @@ impl Texts {
         }
         (names, self.rows.iter().map(|&place| ranks[place as usize]).collect())
     }
+}
+
+/// Returns whether only one integer has this value: beyond 2^53 different ones are rounded to the same.
+pub(super) fn is_exact(number: f64) -> bool {
+    number.abs() < (1u64 << 53) as f64
 }
 
 /// Parses a finite number.
@@ -117,6 +122,9 @@ mod tests {
         let (names, ranks) = texts(&["10", "+1", "9", "1.0", "-0", "0"]).ranked();
         assert_eq!(names, ["-0", "+1", "9", "10"]);
         assert_eq!(ranks, [3, 1, 2, 1, 0, 0]);
+        let (names, ranks) = texts(&["9007199254740993", "1", "9007199254740992"]).ranked();
+        assert_eq!(names, ["1", "9007199254740992", "9007199254740993"]);
+        assert_eq!(ranks, [2, 0, 1]);
         let (names, ranks) = texts(&["10", "walk", "9", "run", "walk"]).ranked();
         assert_eq!(names, ["10", "9", "run", "walk"]);
         assert_eq!(ranks, [0, 3, 1, 2, 3]);
