@@ -40,11 +40,11 @@ pub use columns::Roles;
 pub use data::{Dataset, Row};
 pub use defect::{Defect, Place, RaggedCause};
 pub use error::{DatasetError, QuadraticsError, Syntax};
-pub use labels::Labels;
+pub use labels::{Labels, class_number};
 pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;
-pub use unseen::{Unseen, class_number};
+pub use unseen::Unseen;
 
 #[cfg(test)]
 mod tests {

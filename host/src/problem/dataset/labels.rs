@@ -1,8 +1,7 @@
 //! Interpretation of the labels of a data set.
 
 use super::error::DatasetError;
-use super::texts::Texts;
-use super::unseen::class_number;
+use super::texts::{Texts, finite, is_exact};
 use smidgen_firmware::softmax::CLASSES_MAX;
 use std::ops::RangeInclusive;
 
@@ -107,4 +106,13 @@ fn numbered(
         return Err(refusal(classes.len()));
     }
     Ok(Labelling { values: ranks.into_iter().map(f64::from).collect(), classes })
+}
+
+/// Returns the number of the class with this label: the same text, or an equal number.
+pub fn class_number(classes: &[String], label: &str) -> Option<usize> {
+    let is_equal = |class: &String| {
+        finite(class).is_some_and(|class| is_exact(class) && Some(class) == finite(label))
+    };
+    let by_text = classes.iter().position(|class| class == label);
+    by_text.or_else(|| classes.iter().position(is_equal))
 }

@@ -8,7 +8,6 @@ use super::load::Content;
 use super::preparation::Preparation;
 use super::rows::Rows;
 use super::table::Table;
-use super::texts::{finite, is_exact};
 use crate::units::shown::shown;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -97,17 +96,9 @@ impl Unseen {
     }
 }
 
-/// Returns the number of the class with this label: the same text, or an equal number.
-pub fn class_number(classes: &[String], label: &str) -> Option<usize> {
-    let is_equal = |class: &String| {
-        finite(class).is_some_and(|class| is_exact(class) && Some(class) == finite(label))
-    };
-    let by_text = classes.iter().position(|class| class == label);
-    by_text.or_else(|| classes.iter().position(is_equal))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::labels::class_number;
     use super::*;
 
     const TRAINING: &str = "id,b,a,kind\n1,2,3,no\n2,4,9,yes\n3,6,6,no\n";
