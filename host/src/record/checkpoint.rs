@@ -198,6 +198,7 @@ impl Flaw {
                 }
                 RecordError::NotADirectory(_)
                 | RecordError::Occupied(_)
+                | RecordError::Input(_)
                 | RecordError::NoRun(_)
                 | RecordError::NoRounds(_)
                 | RecordError::Damaged(_)

@@ -31,6 +31,9 @@ pub enum RecordError {
         /// The process.
         holder: String,
     },
+    /// A file that a command reads would be replaced by what it writes.
+    #[error("--out {} is a file that this command reads, and would be replaced; name another file", shown(.0))]
+    Input(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {}: {source}{}", shown(path), files::advice(.source))]
     Write {
@@ -120,6 +123,17 @@ pub enum RecordError {
 /// [Replaces](files::replace) a file.
 pub(crate) fn replace_file(file: &Path, text: &[u8]) -> Result<(), RecordError> {
     files::replace(file, text).map_err(write_error(file))
+}
+
+/// Refuses to replace one of the files that a command reads.
+///
+/// # Errors
+/// If `out` is one of `inputs`.
+pub fn check_output(out: &Path, inputs: &[&Path]) -> Result<(), RecordError> {
+    match inputs.iter().any(|input| files::is_same(out, input)) {
+        true => Err(RecordError::Input(out.into())),
+        false => Ok(()),
+    }
 }
 
 pub(crate) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {

@@ -216,7 +216,7 @@ impl Model {
     /// If there is none, or it is not whole, or another version wrote it.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let file = if path.is_dir() { path.join(MODEL) } else { path.into() };
+        let file = Self::file(path);
         if path.is_dir() && !file.exists() {
             return Err(ModelError::None(path.into()));
         }
@@ -227,6 +227,11 @@ impl Model {
             return Err(ModelError::Unreadable { path: file.clone(), source });
         }
         Self::parse(&files::read(&file).map_err(unreadable)?, &file)
+    }
+
+    /// Returns the file of the model at `path`, a file or the directory of a run.
+    pub fn file(path: &Path) -> PathBuf {
+        if path.is_dir() { path.join(MODEL) } else { path.into() }
     }
 
     /// Parses the bytes of a file; `path` is only for messages.

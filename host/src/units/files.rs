@@ -5,7 +5,7 @@ use crate::units::shown::shown;
 use rustix::fs::OFlags;
 use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -37,6 +37,12 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Returns whether two paths lead to the same existing file, also by links.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    identity(one).is_some_and(|one| Some(one) == identity(other))
 }
 
 /// A path does not lead to a regular file.

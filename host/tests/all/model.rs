@@ -117,6 +117,31 @@ fn prediction_shows_accuracy_and_writes_a_line_per_row() {
 }
 
 #[test]
+fn files_that_a_command_reads_are_not_replaced() {
+    let folder = tempdir().expect("there is room");
+    told(&folder, RUN);
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("rows.libsvm"), "1 1:1 64:1\n").expect("there is room");
+    std::os::unix::fs::symlink("rows.libsvm", path("link")).expect("there is room");
+    let read =
+        || ["run/model.json", "rows.libsvm"].map(|name| fs::read(path(name)).expect("it is there"));
+    let before = read();
+    for (arguments, out) in [
+        ("predict run --dataset rows.libsvm", "rows.libsvm"),
+        ("predict run --dataset rows.libsvm", "link"),
+        ("predict run --dataset digits", "run/../run/model.json"),
+        ("predict run/model.json --dataset digits", "run/model.json"),
+        ("export run --format onnx", "run/model.json"),
+        ("export run/model.json --format c", "run/model.json"),
+    ] {
+        let error = refused(&folder, &format!("{arguments} --out {out}"));
+        let said = "is a file that this command reads, and would be replaced; name another file";
+        assert_eq!(error, format!("--out {out} {said}"));
+    }
+    assert!(read() == before);
+}
+
+#[test]
 fn model_or_data_that_cannot_be_used_are_refused_with_one_sentence() {
     let folder = tempdir().expect("there is room");
     told(&folder, RUN);
