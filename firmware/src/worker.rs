@@ -31,7 +31,7 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, NAME_LEN_MAX, Ready, Refusal, SCHEMA, Ticket, Up, VERSION,
+    BROADCAST, Configure, Down, NAME_LEN_MAX, Ready, Records, Refusal, SCHEMA, Ticket, Up, VERSION,
 };
 use smidgen_protocol::seal::WorkerSeal;
 use smidgen_protocol::vector::Exponent;
@@ -241,6 +241,7 @@ struct Machine<M> {
 #[derive(Clone, Copy, Debug)]
 enum Reply {
     Ready { echo: Ticket },
+    CannotRecord { echo: Ticket },
     Refused { context: Context, ticket: Ticket, refusal: Refusal },
 }
 
@@ -260,6 +261,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
                 Ok(())
             }
             Down::Configure(configure) => self.configure(&configure),
+            Down::Record { echo, identity, .. } => self.record(echo, identity),
             Down::Data { .. }
             | Down::Probe { .. }
             | Down::Announce { .. }
@@ -268,7 +270,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             | Down::Round { .. }
             | Down::Paced { .. }
             | Down::More { .. }
-            | Down::Curvature { .. } => {
+            | Down::Curvature { .. }
+            | Down::Score { .. } => {
                 let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
                 let buffers = session.layout.split(self.memory.as_mut());
                 session.handle(&message, body, context.round, buffers, saturated)
@@ -317,6 +320,15 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
                 self.reply = Some(Reply::Refused { context, ticket: configure.ticket, refusal });
             }
         }
+        Ok(())
+    }
+
+    fn record(&mut self, echo: Ticket, identity: u64) -> Result<(), Reject> {
+        // Broadcast like `Configure`, since recording needs no session.
+        if identity != self.board.identity {
+            return Err(Reject::Address);
+        }
+        self.reply = Some(Reply::CannotRecord { echo });
         Ok(())
     }
 
@@ -381,6 +393,9 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         match self.reply.take() {
             Some(Reply::Ready { echo }) => {
                 Some(Up::Ready(self.ready(echo, counters)).draft(&[], &Context::SETUP, out))
+            }
+            Some(Reply::CannotRecord { echo }) => {
+                Some(Up::Records(Records::none(echo)).draft(&[], &Context::SETUP, out))
             }
             Some(Reply::Refused { context, ticket, refusal }) => {
                 Some(Up::Refused { ticket, refusal }.draft(&[], &context, out))

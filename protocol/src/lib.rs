@@ -8,7 +8,8 @@
 //!  vector ── digest ── step
 //!    start    batch    sparse ── method
 //!    shard    recipe
-//!  counters ── frame ── message, seal
+//!  counters ── frame ── message ── recorded
+//!                 └────── seal
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod frame;
 pub mod message;
 pub mod method;
 pub mod recipe;
+pub mod recorded;
 pub mod seal;
 pub mod shard;
 pub mod sparse;

@@ -10,19 +10,26 @@
 
 mod configure;
 mod fields;
+mod records;
 
 use crate::counters::Reject;
-use crate::frame::{self, Context, Draft, FRAME_LEN_MAX, GREETING_LEN_MAX, HEAD_LEN_MAX, Payload};
+use crate::frame::{
+    self, Context, Draft, FRAME_LEN_MAX, GREETING_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, Payload,
+};
 use crate::vector::Ratio;
 pub use configure::{Configure, Downlink, Init, Regulariser};
 pub use fields::{Exponents, Loss, Part, Refusal, Ticket};
 use postcard::ser_flavors::Flavor;
 use postcard_schema::Schema;
 use postcard_schema::key::Key;
+pub use records::{
+    CLASS_NAME_LEN_MAX, CLASSES_LEN_MAX, CLASSES_MAX, COLUMNS_LEN_MAX, ClassRecords, Command,
+    Outcome, Progress, ROW_COUNT_MAX, RecordRefusal, Records, column_bits, set_column_bits,
+};
 use serde::{Deserialize, Serialize};
 
 /// Version of the wire format, compared before anything else.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Digest of the types of all messages. Builds with different digests are incompatible.
 pub const SCHEMA: [u8; 8] = {
@@ -36,6 +43,10 @@ pub const BROADCAST: u16 = 0;
 /// Longest board name and longest list of objectives in a message, in bytes.
 pub const NAME_LEN_MAX: usize = 48;
 const _: () = assert!(2 * NAME_LEN_MAX + 125 <= GREETING_LEN_MAX, "the longest Ready fits a frame");
+const _: () = assert!(
+    CLASSES_LEN_MAX + COLUMNS_LEN_MAX + 71 <= PAYLOAD_LEN_MAX,
+    "the longest Records fits a frame"
+);
 
 /// A message of the host.
 ///
@@ -131,6 +142,22 @@ pub enum Down<'a> {
     /// Asks for a bound of the smoothness constant of f_i, before any update. Answered by [`Up::Curvature`], or by
     /// [`Up::Refused`] if the objective has none.
     Curvature {
+        /// Ticket of this request.
+        ticket: Ticket,
+    },
+    /// Commands the recorder of a board. Answered by [`Up::Records`].
+    Record {
+        /// Returned in [`Records`].
+        echo: Ticket,
+        /// Identity of the addressed board.
+        identity: u64,
+        /// The command.
+        #[serde(borrow)]
+        command: Command<'a>,
+    },
+    /// Counts the rows held out on the board that the model classifies correctly. Answered by [`Up::Score`], or by
+    /// [`Up::Refused`] if the data are not rows on the board or the objective has no classes.
+    Score {
         /// Ticket of this request.
         ticket: Ticket,
     },
@@ -261,6 +288,17 @@ pub enum Up<'a> {
         /// L̂_i: ‖∇f_i(x) − ∇f_i(y)‖ ≤ L̂_i ‖x − y‖ for all x and y, regulariser included.
         l_i: Ratio,
     },
+    /// Answers [`Down::Record`].
+    Records(#[serde(borrow)] Records<'a>),
+    /// Answers [`Down::Score`].
+    Score {
+        /// Ticket of the request.
+        ticket: Ticket,
+        /// Number of rows held out, of the classes of the run.
+        rows: u32,
+        /// Number of them whose class is the model's.
+        right: u32,
+    },
 }
 
 impl<'a> Down<'a> {
@@ -296,16 +334,19 @@ impl<'a> Down<'a> {
     /// The ticket of a request.
     pub const fn ticket(&self) -> Option<Ticket> {
         match *self {
-            Self::Hello { .. } | Self::Round { .. } | Self::Paced { .. } | Self::More { .. } => {
-                None
-            }
+            Self::Hello { .. }
+            | Self::Record { .. }
+            | Self::Round { .. }
+            | Self::Paced { .. }
+            | Self::More { .. } => None,
             Self::Configure(Configure { ticket, .. })
             | Self::Data { ticket, .. }
             | Self::Probe { ticket, .. }
             | Self::Announce { ticket, .. }
             | Self::Part { ticket, .. }
             | Self::Begin { ticket, .. }
-            | Self::Curvature { ticket } => Some(ticket),
+            | Self::Curvature { ticket }
+            | Self::Score { ticket } => Some(ticket),
         }
     }
 
@@ -322,13 +363,14 @@ impl<'a> Down<'a> {
     const fn scope(&self) -> Scope {
         match self {
             Self::Hello { .. } => Scope::Greeting,
-            Self::Configure(_) => Scope::Setup,
+            Self::Configure(_) | Self::Record { .. } => Scope::Setup,
             Self::Data { .. }
             | Self::Probe { .. }
             | Self::Announce { .. }
             | Self::Part { .. }
             | Self::Begin { .. }
-            | Self::Curvature { .. } => Scope::Session,
+            | Self::Curvature { .. }
+            | Self::Score { .. } => Scope::Session,
             Self::Round { .. } | Self::Paced { .. } | Self::More { .. } => Scope::Round,
         }
     }
@@ -368,10 +410,12 @@ impl<'a> Up<'a> {
     const fn scope(&self) -> Scope {
         match self {
             Self::Ready(_) => Scope::Greeting,
+            Self::Records(_) => Scope::Setup,
             Self::Ack { .. }
             | Self::Range { .. }
             | Self::Refused { .. }
-            | Self::Curvature { .. } => Scope::Session,
+            | Self::Curvature { .. }
+            | Self::Score { .. } => Scope::Session,
             Self::Update { .. } | Self::Anew { .. } | Self::UpdatePart => Scope::Round,
         }
     }

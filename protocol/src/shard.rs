@@ -433,7 +433,7 @@ impl Iterator for RowRuns<'_> {
     }
 }
 
-fn words<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Result<&[T], ShardError> {
+pub(crate) fn words<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Result<&[T], ShardError> {
     bytemuck::try_cast_slice(bytes).map_err(|_| ShardError::Alignment)
 }
 

@@ -6,10 +6,12 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    Configure, Down, Downlink, Exponents, Init, Loss, Part, Ready, Refusal, Regulariser, SCHEMA,
-    Up, VERSION,
+    ClassRecords, Command, Configure, Down, Downlink, Exponents, Init, Loss, Outcome, Part,
+    Progress, Ready, RecordRefusal, Records, Refusal, Regulariser, SCHEMA, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::recipe::{Features, Recipe};
+use smidgen_protocol::recorded::{RecordedRows, RowsChecksum};
 use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, Salt, WorkerSeal};
 use smidgen_protocol::shard::{Columns, Header, Labels, Shard, Values, Width};
 use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
@@ -120,6 +122,28 @@ const READY: Ready = Ready {
     overruns: 1,
     saturated: 2,
 };
+const RECIPE: Recipe = Recipe {
+    channels: 3,
+    window: 50,
+    hop: 25,
+    features: Features::DEFAULT,
+    rate_millihertz: 10_000,
+};
+const RECORDS: Records = Records {
+    echo: 9,
+    outcome: Outcome::Done,
+    channels: 3,
+    recipe: Some(RECIPE),
+    recording: 4,
+    next: 5,
+    is_open: false,
+    progress: Progress { samples: 100, rows: 3, gaps: 0 },
+    room: 700,
+    discarded: 2,
+    checksum: 0x1234_5678,
+    classes: &[4, b'r', b'e', b's', b't', 30, 0, 3, b'r', b'u', b'n', 0xac, 2, 7],
+    columns: &[0x9d, 0xa9, 0x88, 0x0c, 0x09],
+};
 
 fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
     let gamma_n = Ratio { mantissa: -3, exponent: -1 };
@@ -140,7 +164,23 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
         ("down.paced", 1, Down::Paced { from: 0, pace: 11 }, described()),
         ("down.more", 1, Down::More { from: 116 }, vec![]),
         ("down.curvature", 1, Down::Curvature { ticket: 7 }, vec![]),
+        record("down.record.status", Command::Status),
+        record(
+            "down.record.start",
+            Command::Start { recording: 5, recipe: RECIPE, class: "run", is_test: true },
+        ),
+        record("down.record.stop", Command::Stop { recording: 5 }),
+        record("down.record.discard", Command::Discard { recording: 5 }),
+        record("down.record.clear", Command::Clear { recording: 4 }),
+        ("down.score", 1, Down::Score { ticket: 8 }, vec![]),
     ]
+}
+
+fn record(
+    name: &'static str,
+    command: Command<'static>,
+) -> (&'static str, u16, Down<'static>, Vec<u8>) {
+    (name, 0, Down::Record { echo: 9, identity: 0x1234, command }, vec![])
 }
 
 fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
@@ -165,7 +205,17 @@ fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
             Up::Curvature { ticket: 7, l_i: Ratio { mantissa: 0x5400_0000, exponent: 29 } },
             vec![],
         ),
+        ("up.records", Up::Records(RECORDS), vec![]),
+        ("up.records.none", Up::Records(Records::none(9)), vec![]),
+        ("up.records.refused", Up::Records(refused()), vec![]),
+        ("up.score", Up::Score { ticket: 8, rows: 60, right: 59 }, vec![]),
     ]
+}
+
+/// The answer of an empty board to a window that does not fit.
+fn refused() -> Records<'static> {
+    let outcome = Outcome::Refused(RecordRefusal::Window { need: 300, room: 192 });
+    Records { outcome, channels: 3, next: 1, room: 700, ..Records::none(9) }
 }
 
 type Entry = (u32, i64);
@@ -398,6 +448,35 @@ fn check_shards(examples: &mut Examples) {
     assert!(matches!(found.values, Values::Unit));
 }
 
+fn check_recorded(examples: &mut Examples) {
+    let classes: Vec<_> = RECORDS.classes().collect();
+    let (rest, run) = (("rest", 30, 0), ("run", 300, 7));
+    let expected = [rest, run].map(|(name, training, test)| ClassRecords { name, training, test });
+    assert_eq!(classes, expected);
+    let columns: Vec<_> = RECORDS.columns().take(RECIPE.row_len()).collect();
+    assert_eq!(columns, [13, 9, 9, 10, 8, 8, 12, 0, 9]);
+
+    let mut class_map = [-1; 16];
+    class_map[..3].copy_from_slice(&[1, -1, 0]);
+    let rows = RecordedRows {
+        rows: 30,
+        dimension: 2,
+        classes: 2,
+        checksum: 0x1234_5678,
+        scale_mantissas: &[1 << 30; 3],
+        scale_exponents: &[43, 39, 30],
+        class_map: &class_map,
+    };
+    let bytes = encoded(|out| rows.write(out).unwrap());
+    let example = aligned(&examples.take("shard.recorded", &bytes));
+    assert_eq!(RecordedRows::open(bytemuck::cast_slice(&example)), Ok(rows));
+
+    let mut checksum = RowsChecksum::default();
+    checksum.add(&[-2, 256], 1, true);
+    checksum.add(&[1, 0], 0, false);
+    examples.take("rows", &checksum.value().to_le_bytes());
+}
+
 fn aligned(bytes: &[u8]) -> Vec<u32> {
     let words = bytes.chunks_exact(4);
     words.map(|word| u32::from_ne_bytes(word.try_into().unwrap())).collect()
@@ -412,6 +491,7 @@ fn examples_match_code() {
     check_frames(&mut examples);
     check_seals(&mut examples);
     check_shards(&mut examples);
+    check_recorded(&mut examples);
     assert!(examples.0.is_empty(), "examples without a test: {:?}", examples.0.keys());
 }
 

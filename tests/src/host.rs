@@ -124,13 +124,14 @@ impl<R: ObjectiveSet> Host<R> {
         let round = match message {
             Down::Round { .. } | Down::Paced { .. } => self.round.wrapping_add(1),
             Down::More { .. } => self.round,
-            Down::Hello { .. } | Down::Configure(_) => return Context::SETUP,
+            Down::Hello { .. } | Down::Configure(_) | Down::Record { .. } => return Context::SETUP,
             Down::Data { .. }
             | Down::Probe { .. }
             | Down::Announce { .. }
             | Down::Part { .. }
             | Down::Begin { .. }
-            | Down::Curvature { .. } => 0,
+            | Down::Curvature { .. }
+            | Down::Score { .. } => 0,
         };
         Context { round, ..self.session() }
     }
@@ -180,6 +181,8 @@ impl<R: ObjectiveSet> Host<R> {
             | Down::Probe { .. }
             | Down::Part { .. }
             | Down::Curvature { .. }
+            | Down::Record { .. }
+            | Down::Score { .. }
             | Down::More { .. } => {}
         }
     }

@@ -192,7 +192,9 @@ impl Session {
             | Down::Announce { .. }
             | Down::Part { .. }
             | Down::Begin { .. }
-            | Down::Curvature { .. } => {}
+            | Down::Curvature { .. }
+            | Down::Record { .. }
+            | Down::Score { .. } => {}
         }
         let ticket = message.ticket().ok_or(Reject::Unexpected)?;
         if !self.accept_ticket(ticket) {
@@ -232,8 +234,13 @@ impl Session {
                 self.local_state_missing = round > 0;
                 Some(Answer::Update { from: 0 })
             }
+            Down::Score { .. } => {
+                self.require_data()?;
+                Some(Answer::Refused { ticket, refusal: Refusal::Data })
+            }
             Down::Hello { .. }
             | Down::Configure(_)
+            | Down::Record { .. }
             | Down::Round { .. }
             | Down::Paced { .. }
             | Down::More { .. } => return Err(Reject::Unexpected),

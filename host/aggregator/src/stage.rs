@@ -165,7 +165,12 @@ impl Stage {
             Up::Range { .. } => self == Self::Probe,
             Up::Curvature { .. } => self == Self::Curvature,
             Up::Refused { .. } => self.may_be_refused(),
-            Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => false,
+            Up::Ready(_)
+            | Up::Records(_)
+            | Up::Score { .. }
+            | Up::Update { .. }
+            | Up::Anew { .. }
+            | Up::UpdatePart => false,
         }
     }
 }

@@ -70,12 +70,15 @@ impl Machine {
             }
             Up::Ack { ticket, .. }
             | Up::Curvature { ticket, .. }
+            | Up::Score { ticket, .. }
             | Up::Range { ticket, .. }
             | Up::Refused { ticket, .. } => {
                 self.admit(now, worker, ticket, &message)?;
                 self.handle_answer(now, worker, &message);
                 Ok(())
             }
+            // Of a recording before the run.
+            Up::Records(_) => Err(Reject::Unexpected),
         }
     }
 
@@ -134,9 +137,12 @@ impl Machine {
                 self.handle_range(now, worker, gradient_max, loss.mantissa());
             }
             Up::Refused { refusal, .. } => self.handle_refusal(worker, refusal),
-            Up::Ready(_) | Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => {
-                unreachable!("it carries no ticket")
-            }
+            Up::Score { .. } => unreachable!("it answers no request of a run"),
+            Up::Ready(_)
+            | Up::Records(_)
+            | Up::Update { .. }
+            | Up::Anew { .. }
+            | Up::UpdatePart => unreachable!("it carries no ticket"),
         }
     }
 
@@ -447,6 +453,8 @@ impl Machine {
                 self.enter(worker, Stage::More);
             }
             Up::Ready(_)
+            | Up::Records(_)
+            | Up::Score { .. }
             | Up::Ack { .. }
             | Up::Curvature { .. }
             | Up::Range { .. }

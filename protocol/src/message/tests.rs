@@ -3,6 +3,7 @@ use crate::batch::Batch;
 use crate::counters::Counters;
 use crate::frame::{BODY_LEN_MAX, Deframer};
 use crate::method::{Compressor, Method, Participation};
+use crate::recipe::{Features, Recipe};
 use crate::vector::Exponent;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -78,6 +79,74 @@ fn method() -> impl Strategy<Value = Method> {
     ratio().prop_flat_map(|eta| select(Method::all(eta).to_vec()))
 }
 
+fn recipe() -> impl Strategy<Value = Recipe> {
+    any::<(u8, u16, u16, u8, u32)>().prop_map(|(channels, window, hop, bits, rate_millihertz)| {
+        Recipe { channels, window, hop, features: Features::from_bits(bits), rate_millihertz }
+    })
+}
+
+fn command() -> impl Strategy<Value = Command<'static>> {
+    prop_oneof![
+        Just(Command::Status),
+        (any::<(u16, bool)>(), recipe(), name()).prop_map(
+            |((recording, is_test), recipe, class)| {
+                Command::Start { recording, recipe, class, is_test }
+            }
+        ),
+        any::<u16>().prop_map(|recording| Command::Stop { recording }),
+        any::<u16>().prop_map(|recording| Command::Discard { recording }),
+        any::<u16>().prop_map(|recording| Command::Clear { recording }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let window = any::<(u32, u32)>().prop_map(|(need, room)| RecordRefusal::Window { need, room });
+    let refusals = select(vec![
+        RecordRefusal::Unsupported,
+        RecordRefusal::Channels,
+        RecordRefusal::Recording,
+        RecordRefusal::Recipe,
+        RecordRefusal::OtherRecipe,
+        RecordRefusal::Class,
+        RecordRefusal::ClassesFull,
+        RecordRefusal::RowsFull,
+        RecordRefusal::RecordingsFull,
+        RecordRefusal::DiscardsFull,
+        RecordRefusal::Flash,
+    ]);
+    prop_oneof![Just(Outcome::Done), prop_oneof![window, refusals].prop_map(Outcome::Refused)]
+}
+
+/// Lists up to the longest, which need not be valid.
+fn list(len_max: usize) -> impl Strategy<Value = &'static [u8]> {
+    (0..=len_max, any::<u8>()).prop_map(|(len, byte)| &*vec![byte; len].leak())
+}
+
+fn records() -> impl Strategy<Value = Records<'static>> {
+    let state = (any::<(Ticket, u8, u16, u16, bool)>(), outcome(), prop::option::of(recipe()));
+    let counts = any::<([u32; 3], [u32; 3])>();
+    (state, counts, list(CLASSES_LEN_MAX), list(COLUMNS_LEN_MAX)).prop_map(
+        |(state, ([samples, rows, gaps], [room, discarded, checksum]), classes, columns)| {
+            let ((echo, channels, recording, next, is_open), outcome, recipe) = state;
+            Records {
+                echo,
+                outcome,
+                channels,
+                recipe,
+                recording,
+                next,
+                is_open,
+                progress: Progress { samples, rows, gaps },
+                room,
+                discarded,
+                checksum,
+                classes,
+                columns,
+            }
+        },
+    )
+}
+
 fn downs() -> impl Strategy<Value = Down<'static>> {
     let part = select(vec![
         Part::Model,
@@ -107,6 +176,9 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
         any::<(u32, u8)>().prop_map(|(from, pace)| Down::Paced { from, pace }),
         any::<u32>().prop_map(|from| Down::More { from }),
         any::<Ticket>().prop_map(|ticket| Down::Curvature { ticket }),
+        (any::<(Ticket, u64)>(), command())
+            .prop_map(|((echo, identity), command)| { Down::Record { echo, identity, command } }),
+        any::<Ticket>().prop_map(|ticket| Down::Score { ticket }),
     ]
 }
 
@@ -158,6 +230,12 @@ fn ups() -> impl Strategy<Value = Up<'static>> {
         Just(Up::UpdatePart),
         loss().prop_map(|loss| Up::Anew { loss }),
         (any::<Ticket>(), ratio()).prop_map(|(ticket, l_i)| Up::Curvature { ticket, l_i }),
+        records().prop_map(Up::Records),
+        any::<(Ticket, u32, u32)>().prop_map(|(ticket, rows, right)| Up::Score {
+            ticket,
+            rows,
+            right
+        }),
     ]
 }
 
@@ -211,7 +289,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_parse_or_are_unparsable(
-        tag in 0u8..10, payload in prop::collection::vec(any::<u8>(), 0..300),
+        tag in 0u8..13, payload in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         // Without a prefix, with a tag and with address and tag, so that the fields are reached.
         for head in [&[][..], &[tag], &[0, tag]] {
@@ -224,6 +302,64 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn longest_records_fit_a_frame() {
+    let classes: Vec<u8> = (0..CLASSES_MAX)
+        .flat_map(|_| {
+            let mut bytes = [0; 40];
+            let class =
+                ClassRecords { name: "15 bytes at most", training: u32::MAX, test: u32::MAX };
+            let class = ClassRecords { name: &class.name[..CLASS_NAME_LEN_MAX], ..class };
+            let len = class.emit(&mut bytes).expect("it fits");
+            bytes[..len].to_vec()
+        })
+        .collect();
+    assert_eq!(classes.len(), CLASSES_LEN_MAX);
+    let recipe = Recipe {
+        channels: u8::MAX,
+        window: u16::MAX,
+        hop: u16::MAX,
+        features: Features::from_bits(u8::MAX),
+        rate_millihertz: u32::MAX,
+    };
+    let refusal = RecordRefusal::Window { need: u32::MAX, room: u32::MAX };
+    let records = Records {
+        echo: u16::MAX,
+        outcome: Outcome::Refused(refusal),
+        channels: u8::MAX,
+        recipe: Some(recipe),
+        recording: u16::MAX,
+        next: u16::MAX,
+        is_open: true,
+        progress: Progress { samples: u32::MAX, rows: u32::MAX, gaps: u32::MAX },
+        room: u32::MAX,
+        discarded: u32::MAX,
+        checksum: u32::MAX,
+        classes: &classes,
+        columns: &[0xff; COLUMNS_LEN_MAX],
+    };
+    let message = Up::Records(records);
+    let payload = through_a_frame(&Context::SETUP, |out| message.emit(&[], &Context::SETUP, out));
+    assert_eq!(payload.len(), CLASSES_LEN_MAX + COLUMNS_LEN_MAX + 71);
+    assert_eq!(Up::parse(&payload), Ok((message, &[][..])));
+    assert!(records.classes().all(|class| class.training == ROW_COUNT_MAX));
+    assert_eq!((records.classes().count(), records.columns().count()), (16, 96));
+}
+
+#[test]
+fn column_bits_are_the_smallest_that_bound() {
+    for (value, bits) in
+        [(0, 0), (1, 0), (-1, 0), (2, 1), (3, 2), (-4, 2), (5, 3), (16384, 14), (-32768, 15)]
+    {
+        assert_eq!(column_bits(value), bits, "{value}");
+    }
+    let mut columns = [0; 2];
+    for (column, bits) in [(0, 3), (1, 15), (2, 4), (0, 2), (2, 9), (7, 1)] {
+        set_column_bits(&mut columns, column, bits);
+    }
+    assert_eq!(columns, [0xf3, 9]);
 }
 
 #[test]

@@ -14,8 +14,9 @@ const SIDE_MAX: u32 = 9;
 /// The largest number of hidden units, one more than a perceptron may have.
 const HIDDEN_MAX: usize = 65;
 
-/// A shard, a model, exponents: an objective can evaluate every shard that it accepts, and no value leaves its range.
+/// Rows on a board; a shard, a model, exponents: an objective can evaluate every shard that it accepts, and no value leaves its range.
 pub fn shard(input: &[u8]) {
+    super::wire::recorded(&bytemuck::cast_slice(&aligned(input))[..input.len()]);
     let _ = evaluate(&mut Unstructured::new(input));
 }
 

@@ -5,6 +5,7 @@ use smidgen_protocol::counters::Counters;
 use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Deframer, HEAD_LEN_MAX, PAYLOAD_LEN_MAX};
 use smidgen_protocol::message::{Down, Up, greeting};
+use smidgen_protocol::recorded::RecordedRows;
 use smidgen_protocol::sparse::{self, BodyError, Decoder, Encoder, Packing};
 
 /// A stream of bytes; the first byte is the length of the pieces in which the others arrive.
@@ -63,6 +64,23 @@ pub fn message(payload: &[u8]) {
         let again = received(&frame(|out| up.emit(body, &Context::SETUP, out)));
         assert_eq!(Up::parse(&again), Ok((up, body)));
     }
+    if let Ok((Up::Records(records), _)) = Up::parse(payload) {
+        let named = records.classes().map(|class| class.name.len() + 1).sum::<usize>();
+        assert!(named <= records.classes.len(), "every class takes bytes");
+        assert_eq!(records.columns().count(), 2 * records.columns.len());
+    }
+}
+
+/// Data that are rows on the board: what can be opened is written as the same bytes, except for padding.
+pub fn recorded(bytes: &[u8]) {
+    let Ok(rows) = RecordedRows::open(bytes) else { return };
+    let mut again = vec![u8::MAX; bytes.len()];
+    assert_eq!(rows.write(&mut again), Some(bytes.len()));
+    let words: Vec<u32> = again
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    assert_eq!(RecordedRows::open(bytemuck::cast_slice(&words)), Ok(rows));
 }
 
 /// Only a short message may have a body.

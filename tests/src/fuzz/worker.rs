@@ -13,8 +13,8 @@ use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA, Ticket, Up,
-    VERSION,
+    BROADCAST, Command, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA,
+    Ticket, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::sparse::{self, Encoder, Packing};
@@ -139,7 +139,7 @@ impl Bench {
             Part::ModelChange,
             Part::Velocity,
         ];
-        Ok(match u.int_in_range(0..=10)? {
+        Ok(match u.int_in_range(0..=12)? {
             0 => Down::Hello { version: VERSION, schema: SCHEMA, echo: ticket },
             1 => Down::Configure(Configure { ticket, ..self.host.configure }),
             2 => Down::Data { ticket, offset: u.int_in_range(0..=self.host.data.len() as u32)? },
@@ -149,6 +149,8 @@ impl Bench {
             6 => Down::Begin { ticket, round: u.arbitrary()? },
             7 => Down::Round { from: index(u)? },
             8 => Down::Curvature { ticket },
+            10 => Down::Score { ticket },
+            11 => Down::Record { echo: ticket, identity: IDENTITY, command: Command::Status },
             9 => Down::Paced { from: index(u)?, pace: u.arbitrary()? },
             _ => Down::More { from: index(u)? },
         })
