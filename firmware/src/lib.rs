@@ -5,10 +5,11 @@
 //! A module imports only modules to its right or below.
 //!
 //! ```text
-//!  run ── worker ── method ── compressor ── top_k
-//!           └────── journal
+//!  run ── remote ── worker ── method ── compressor ── top_k
+//!                     ├────── journal
+//!                     └────── recorder
 //!  objectives ── logistic, least_squares, softmax, perceptron, squared_hinge
-//!                  ├── columns ── regulariser                  before and after the pass over the rows
+//!                  ├── classes ── columns ── regulariser      before and after the pass over the rows
 //!                  ├── rows ── value                           the pass
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
 //!  objective ── curvature ── bound
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bound;
+mod classes;
 mod columns;
 pub mod compressor;
 pub mod curvature;
@@ -40,6 +42,7 @@ pub mod recorder;
 #[cfg(test)]
 mod reference;
 mod regulariser;
+pub mod remote;
 mod rows;
 pub mod run;
 mod sigmoid;

@@ -18,11 +18,12 @@
 mod residual;
 
 use crate::bound::Bound;
+use crate::classes;
 use crate::columns::{self, Slopes};
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
 use crate::data::Data;
 use crate::fixed_point::{mean_factor, scale_u128};
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Classification, Evaluation, Objective};
 use crate::rows::{self, Precision};
 use crate::sigmoid;
 use residual::Residuals;
@@ -73,6 +74,11 @@ impl Objective for Logistic {
     /// The second derivative σ(1 − σ) is at most 1/4.
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(-2))
+    }
+
+    fn classify(request: Classification<'_>) -> bool {
+        classes::linear(request);
+        true
     }
 }
 

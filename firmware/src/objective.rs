@@ -5,6 +5,7 @@ use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::message::Regulariser;
+use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// A request for f_i and its gradient at x, in fixed point.
@@ -52,6 +53,20 @@ impl<'a> Evaluation<'a> {
             ..*self
         }
     }
+}
+
+/// A request for the classes that a model gives to rows.
+pub struct Classification<'a> {
+    /// The rows, which passed [`Objective::check`] but for the number of rows and their labels.
+    pub shard: &'a Shard<'a>,
+    /// The model x, d mantissas.
+    pub x: &'a [i32],
+    /// Exponent of x.
+    pub x_exponent: Exponent,
+    /// Working memory, as for an evaluation.
+    pub scratch: &'a mut [i64],
+    /// Called with the index and the class of each row that is not masked.
+    pub visit: &'a mut dyn FnMut(usize, u8),
 }
 
 /// A function f_i whose gradient a worker can compute.
@@ -131,6 +146,11 @@ pub trait Objective {
     fn curvature(_rows: CurvatureRequest<'_>) -> Option<Bound> {
         None
     }
+
+    /// Passes on the class of each row; returns `false` if the objective has no classes.
+    fn classify(_request: Classification<'_>) -> bool {
+        false
+    }
 }
 
 /// Properties of an objective that a worker needs besides its evaluation.
@@ -145,6 +165,8 @@ pub struct ObjectiveInfo {
     pub check: fn(Data<'_>, usize) -> bool,
     /// [`Objective::curvature`]
     pub curvature: fn(CurvatureRequest<'_>) -> Option<Bound>,
+    /// [`Objective::classify`]
+    pub classify: fn(Classification<'_>) -> bool,
 }
 
 impl ObjectiveInfo {
@@ -155,6 +177,7 @@ impl ObjectiveInfo {
             scratch_len: O::scratch_len,
             check: O::check,
             curvature: O::curvature,
+            classify: O::classify,
         }
     }
 }
@@ -213,7 +236,13 @@ mod tests {
     use super::*;
 
     const fn named(name: &'static str) -> ObjectiveInfo {
-        ObjectiveInfo { name, scratch_len: |_| 0, check: |_, _| true, curvature: |_| None }
+        ObjectiveInfo {
+            name,
+            scratch_len: |_| 0,
+            check: |_, _| true,
+            curvature: |_| None,
+            classify: |_| false,
+        }
     }
 
     #[test]

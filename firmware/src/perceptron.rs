@@ -16,13 +16,15 @@
 #[cfg(test)]
 mod tests;
 
+use crate::classes;
 use crate::columns::{self, ONE, Slopes};
 use crate::data::Data;
 use crate::fixed_point::{ceil_log2, mean_factor};
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Classification, Evaluation, Objective};
 use crate::rows::{self, Precision, RowLoss, UNITS_MAX};
 use crate::sigmoid::Sigmoid;
+use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::{Header, Shard};
 
 /// A perceptron with one hidden layer on a [shard](smidgen_protocol::shard) of rows in up to 64 classes.
@@ -77,11 +79,9 @@ impl Objective for Perceptron {
         second_sums.fill(0);
         let mut layer = OutputLayer {
             shard: &shard,
-            weights: mantissas.1,
+            layer: Layer::new(&shard, mantissas.1, first - precision.dropped),
             sums: second_sums,
             row_bits: ceil_log2(row_count),
-            // tanh z = 1 − 2σ(−2z)
-            sigmoid: Sigmoid::new(first - precision.dropped - 1),
             entropy: CrossEntropy::new(second + (UNIT_BITS - PRODUCT_DROPPED) as i32),
             dropped: SLOPE_BITS.saturating_sub(precision.residual_bits),
         };
@@ -98,6 +98,30 @@ impl Objective for Perceptron {
         });
         loss.saturating_add(penalty)
     }
+
+    fn classify(request: Classification<'_>) -> bool {
+        let Classification { shard, x, x_exponent, scratch, visit } = request;
+        let Some(hidden) = hidden_units(&shard.header, x.len()) else { return false };
+        let precision = Precision::new(&shard.header, shard.header.rows);
+        let border = hidden * (shard.header.dimension as usize + 1);
+        let mantissas: &mut [i32] = bytemuck::cast_slice_mut(scratch);
+        let parts = x.split_at_checked(border).zip(mantissas.split_at_mut_checked(border));
+        let Some(((first, second), (first_scaled, rest))) = parts else { return false };
+        let weights = rest.get_mut(..second.len()).unwrap_or_default();
+        let scale = |k| precision.scale(shard, k);
+        let exponent = columns::scale(first, x_exponent, scale, i32::MAX, first_scaled);
+        columns::scale(second, x_exponent, |_| ONE, i32::MAX, weights);
+        let layer = Layer::new(shard, weights, exponent - precision.dropped);
+        let mut classes = classes::Largest {
+            scores: |margins: &mut [i64]| {
+                let (mut units, mut scores) = ([0; UNITS_MAX + 1], [0; CLASSES_MAX]);
+                classes::largest(layer.scores(layer.units(margins, &mut units), &mut scores))
+            },
+            visit,
+        };
+        rows::pass_units(shard, Selection::ALL, first_scaled, &mut [], &mut classes);
+        true
+    }
 }
 
 /// Number of hidden units of a model of this dimension, if it fits the data.
@@ -109,15 +133,56 @@ fn hidden_units(header: &Header, dimension: usize) -> Option<usize> {
     (units * of_one == weights && (1..=UNITS_MAX).contains(&units)).then_some(units)
 }
 
+/// The hidden units and the second layer.
+struct Layer<'a> {
+    /// Weights of the second layer, class by class, each with its bias.
+    weights: &'a [i32],
+    classes: usize,
+    sigmoid: Sigmoid,
+}
+
+impl<'a> Layer<'a> {
+    fn new(shard: &Shard<'_>, weights: &'a [i32], margin_exponent: i32) -> Self {
+        let classes = usize::from(shard.header.classes).min(CLASSES_MAX);
+        // tanh z = 1 − 2σ(−2z)
+        Self { weights, classes, sigmoid: Sigmoid::new(margin_exponent - 1) }
+    }
+
+    /// The units of a row and the bias input.
+    fn units<'u>(&self, margins: &[i64], units: &'u mut [i32; UNITS_MAX + 1]) -> &'u [i32] {
+        // The last unit is the bias input, which is always 1.
+        units.fill(1 << UNIT_BITS);
+        let unit_count = margins.len().min(UNITS_MAX) + 1;
+        let units = &mut units[..unit_count];
+        units.iter_mut().zip(margins).for_each(|(unit, &margin)| *unit = self.tanh(margin));
+        units
+    }
+
+    /// The scores of a row.
+    fn scores<'s>(&self, units: &[i32], scores: &'s mut [i64; CLASSES_MAX]) -> &'s mut [i64] {
+        let scores = &mut scores[..self.classes];
+        for (score, weights) in scores.iter_mut().zip(self.weights.chunks_exact(units.len())) {
+            let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
+            *score = units.iter().zip(weights).map(product).sum();
+        }
+        scores
+    }
+
+    fn tanh(&self, margin: i64) -> i32 {
+        let (sigma, _) = self.sigmoid.at(margin.unsigned_abs());
+        // tanh(z) = 1 − 2σ(−2z) for z ≥ 0; sigma has 32 fraction bits, so 2σ in units of 2^-31 is sigma itself.
+        let magnitude = (((1 << 31) - sigma) >> (31 - UNIT_BITS)) as i32;
+        if margin < 0 { -magnitude } else { magnitude }
+    }
+}
+
 /// The second layer and the loss.
 struct OutputLayer<'a> {
     shard: &'a Shard<'a>,
-    /// Weights of the second layer, class by class, each with its bias.
-    weights: &'a [i32],
+    layer: Layer<'a>,
     /// Σ over rows of slope times unit, in the same order.
     sums: &'a mut [i64],
     row_bits: u32,
-    sigmoid: Sigmoid,
     entropy: CrossEntropy,
     /// Low bits dropped from a residual of the first layer.
     dropped: u32,
@@ -125,21 +190,13 @@ struct OutputLayer<'a> {
 
 impl RowLoss for OutputLayer<'_> {
     fn residuals(&mut self, row: usize, margins: &mut [i64]) {
-        // The last unit is the bias input, which is always 1.
-        let mut units = [1 << UNIT_BITS; UNITS_MAX + 1];
-        let unit_count = margins.len().min(UNITS_MAX) + 1;
-        let units = &mut units[..unit_count];
-        units.iter_mut().zip(&*margins).for_each(|(unit, &margin)| *unit = self.tanh(margin));
-        let mut slopes = [0; CLASSES_MAX];
-        let slopes = &mut slopes[..usize::from(self.shard.header.classes).min(CLASSES_MAX)];
-        for (score, weights) in slopes.iter_mut().zip(self.weights.chunks_exact(units.len())) {
-            let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
-            *score = units.iter().zip(weights).map(product).sum();
-        }
+        let (mut units, mut slopes) = ([0; UNITS_MAX + 1], [0; CLASSES_MAX]);
+        let units = self.layer.units(margins, &mut units);
+        let slopes = self.layer.scores(units, &mut slopes);
         self.entropy.slopes(slopes, self.shard.label(row) as usize);
         self.add(slopes, units);
         for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
-            let weights = self.weights.iter().skip(u).step_by(units.len());
+            let weights = self.layer.weights.iter().skip(u).step_by(units.len());
             let back: i64 = slopes.iter().zip(weights).map(|(s, &w)| s * i64::from(w)).sum();
             // tanh′ = 1 − tanh², from the unit that is at hand.
             let steepness = (1 << UNIT_BITS) - (product(unit, unit) >> UNIT_BITS);
@@ -149,13 +206,6 @@ impl RowLoss for OutputLayer<'_> {
 }
 
 impl OutputLayer<'_> {
-    fn tanh(&self, margin: i64) -> i32 {
-        let (sigma, _) = self.sigmoid.at(margin.unsigned_abs());
-        // tanh(z) = 1 − 2σ(−2z) for z ≥ 0; sigma has 32 fraction bits, so 2σ in units of 2^-31 is sigma itself.
-        let magnitude = (((1 << 31) - sigma) >> (31 - UNIT_BITS)) as i32;
-        if margin < 0 { -magnitude } else { magnitude }
-    }
-
     /// Adds a row's products of slopes and units to the sums.
     fn add(&mut self, slopes: &[i64], units: &[i32]) {
         for (&slope, sums) in slopes.iter().zip(self.sums.chunks_exact_mut(units.len())) {

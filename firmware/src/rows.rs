@@ -104,7 +104,7 @@ pub(crate) fn pass(
             // longer.
             x_table[..x.len()].copy_from_slice(x);
             pass.sparse::<_, SingleMargin, _, _>(counts, indices, &x_table, &mut sum_table);
-            sums.copy_from_slice(&sum_table[..x.len()]);
+            sums.copy_from_slice(&sum_table[..sums.len().min(x.len())]);
         }
         Columns::U8(counts, indices) => {
             pass.sparse::<_, SingleMargin, _, _>(counts, indices, x, sums)

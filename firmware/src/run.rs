@@ -2,8 +2,12 @@
 
 use crate::journal::Journal;
 use crate::objective::ObjectiveSet;
+use crate::recorder::sensor::Sensor;
+use crate::recorder::store::Mapped;
+use crate::remote::RemoteRecorder;
 use crate::worker::Worker;
-use embedded_io::{Read, Write};
+use embedded_io::{Read, ReadReady, Write};
+use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 
 /// Maximum number of bytes per read from the port.
@@ -40,6 +44,64 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
             len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
         }
     }
+}
+
+/// As [`run`], on a board that records: takes samples while no byte has arrived.
+///
+/// A gradient takes longer than a sample, so a board either records or trains on its own rows.
+pub fn run_recorder<P, M, R, F, S>(
+    port: &mut P,
+    worker: &mut Worker<M>,
+    objectives: &mut R,
+    journal: &mut impl Journal,
+    recorder: &mut RemoteRecorder<'_, F, S>,
+) -> Result<(), P::Error>
+where
+    P: Read + ReadReady + Write,
+    M: AsRef<[u64]> + AsMut<[u64]>,
+    R: ObjectiveSet,
+    F: NorFlash + Mapped,
+    S: Sensor,
+{
+    worker.enable_recorder();
+    let mut bytes = [0; READ_LEN_MAX];
+    loop {
+        transmit_records(port, worker, recorder)?;
+        sync_journal(worker, journal);
+        transmit(port, worker)?;
+        if worker.compute_with(recorder.store(), |request| objectives.evaluate_named(request)) {
+            continue;
+        }
+        if recorder.is_recording() && !port.read_ready()? {
+            recorder.poll();
+            continue;
+        }
+        match port.read(&mut bytes)? {
+            0 => return Ok(()),
+            len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
+        }
+    }
+}
+
+/// Carries out requests about rows and sends their answer.
+#[inline(never)]
+fn transmit_records<P, M, F, S>(
+    port: &mut P,
+    worker: &mut Worker<M>,
+    recorder: &mut RemoteRecorder<'_, F, S>,
+) -> Result<(), P::Error>
+where
+    P: Write,
+    M: AsRef<[u64]> + AsMut<[u64]>,
+    F: NorFlash + Mapped,
+    S: Sensor,
+{
+    let mut frame = [0; FRAME_LEN_MAX];
+    if let Some(len) = recorder.serve(worker, &mut frame) {
+        port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
+        port.flush()?;
+    }
+    Ok(())
 }
 
 /// Stores new data and local state in the journal, and loads local state that the worker requests.

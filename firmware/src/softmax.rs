@@ -11,13 +11,14 @@
 mod tests;
 
 use crate::bound::Bound;
+use crate::classes;
 use crate::columns::{self, Slopes};
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
 use crate::data::Data;
 use crate::fixed_point::mean_factor;
 pub use crate::multiclass::CLASSES_MAX;
 use crate::multiclass::{CrossEntropy, SLOPE_BITS};
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Classification, Evaluation, Objective};
 use crate::rows::{self, Precision, RowLoss};
 use smidgen_protocol::shard::Shard;
 
@@ -70,6 +71,11 @@ impl Objective for Softmax {
     /// The eigenvalues of diag(p) − ppᵀ are at most 1/2 (Böhning 1992).
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::One)?.shifted(-1))
+    }
+
+    fn classify(request: Classification<'_>) -> bool {
+        classes::units(request);
+        true
     }
 }
 

@@ -12,10 +12,11 @@
 mod tests;
 
 use crate::bound::Bound;
+use crate::classes;
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
 use crate::data::Data;
 use crate::least_squares::{RowError, TARGET_BITS, mean_squares};
-use crate::objective::{Evaluation, Objective};
+use crate::objective::{Classification, Evaluation, Objective};
 use crate::rows;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::round_shift;
@@ -55,6 +56,11 @@ impl Objective for SquaredHinge {
     /// The second derivative is 2 on one side of the target and 0 on the other.
     fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
         Some(mean_curvature(rows, Bias::None)?.shifted(1))
+    }
+
+    fn classify(request: Classification<'_>) -> bool {
+        classes::linear(request);
+        true
     }
 }
 

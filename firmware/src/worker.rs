@@ -20,18 +20,22 @@
 //! unexpected changes no state and is counted.
 
 mod memory;
+pub(crate) mod rows;
 mod session;
 
 use crate::data::Data;
 use crate::journal::{DataChunk, LocalState, LocalStateRequest};
 use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet, lists_names};
+use crate::recorder::store::{Mapped, Store};
+use embedded_storage::nor_flash::NorFlash;
 use memory::Layout;
 use session::Session;
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, NAME_LEN_MAX, Ready, Records, Refusal, SCHEMA, Ticket, Up, VERSION,
+    BROADCAST, CLASS_NAME_LEN_MAX, Command, Configure, Down, NAME_LEN_MAX, Ready, Records, Refusal,
+    SCHEMA, Ticket, Up, VERSION,
 };
 use smidgen_protocol::seal::WorkerSeal;
 use smidgen_protocol::vector::Exponent;
@@ -104,13 +108,28 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
             deframer: Deframer::new(),
             seal: None,
             counters: Counters::default(),
-            machine: Machine { board, objectives, memory, overruns: 0, session: None, reply: None },
+            machine: Machine {
+                board,
+                objectives,
+                memory,
+                overruns: 0,
+                session: None,
+                reply: None,
+                has_recorder: false,
+                record: None,
+            },
         }
     }
 
     /// Accepts and sends only sealed frames from now on.
     pub fn seal(&mut self, seal: WorkerSeal) {
         self.seal = Some(seal);
+    }
+
+    /// Accepts recorder commands and data that are rows on the board from now on. The caller serves them: see
+    /// [`RemoteRecorder`](crate::remote::RemoteRecorder).
+    pub fn enable_recorder(&mut self) {
+        self.machine.has_recorder = true;
     }
 
     /// Takes bytes from the line, in pieces of any size.
@@ -136,6 +155,61 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     #[must_use]
     pub fn gradient_request(&mut self) -> Option<Evaluation<'_>> {
         self.machine.gradient_request(&mut self.counters.saturated)
+    }
+
+    /// The pending recorder command, to be answered by [`Worker::records_ready`].
+    #[must_use = "it is returned once"]
+    pub fn record_request(&mut self) -> Option<RecordRequest> {
+        self.machine.record.take()
+    }
+
+    /// Writes the answer to a recorder command into `out`; returns its length. If the rows have changed, a session on
+    /// them is closed.
+    pub fn records_ready(
+        &mut self,
+        records: &Records,
+        have_rows_changed: bool,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<usize> {
+        let session = &mut self.machine.session;
+        if have_rows_changed && session.as_ref().is_some_and(|session| session.is_on_board) {
+            *session = None;
+        }
+        let draft = Up::Records(*records).draft(&[], &Context::SETUP, out);
+        match &mut self.seal {
+            Some(seal) => seal.close(draft),
+            None => Some(draft.close()),
+        }
+    }
+
+    /// A request awaits [`Worker::serve_rows`].
+    pub fn awaits_store(&self) -> bool {
+        self.machine.session.as_ref().is_some_and(Session::awaits_store)
+    }
+
+    /// Carries out a request about the rows on the board: checks data, bounds curvature or scores.
+    pub fn serve_rows<F: NorFlash + Mapped>(&mut self, store: &Store<F>) {
+        self.machine.serve_rows(store);
+    }
+
+    /// Computes the pending gradient with `evaluate`, on rows of the store if they are the worker's data. Returns
+    /// whether there was one.
+    pub fn compute_with<F: NorFlash + Mapped>(
+        &mut self,
+        store: &Store<F>,
+        evaluate: impl FnOnce(Evaluation<'_>) -> i64,
+    ) -> bool {
+        let saturated = &mut self.counters.saturated;
+        let Some((mut request, labels)) = self.machine.evaluation(saturated) else { return false };
+        let shard;
+        if let (Data::Sent(data), Some(labels)) = (request.data, labels) {
+            shard = Session::shard(store, data, labels);
+            // Rows that were checked are a shard; without them an objective returns 0.
+            request.data = shard.as_ref().map_or(Data::Sent(&[]), Data::Recorded);
+        }
+        let loss = evaluate(request);
+        self.gradient_ready(loss);
+        true
     }
 
     /// Continues after an evaluation: `loss` is the mantissa that the objective returned, and the gradient is where the
@@ -235,6 +309,55 @@ struct Machine<M> {
     overruns: u32,
     session: Option<Session>,
     reply: Option<Reply>,
+    has_recorder: bool,
+    record: Option<RecordRequest>,
+}
+
+/// A recorder command of the host.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRequest {
+    /// To be returned in [`Records`].
+    pub echo: Ticket,
+    command: Command<'static>,
+    /// The class of [`Command::Start`], with one more byte than it may have.
+    class: [u8; CLASS_NAME_LEN_MAX + 1],
+    class_len: usize,
+}
+
+impl RecordRequest {
+    fn new(echo: Ticket, command: Command) -> Self {
+        let (mut class, mut class_len) = ([0; CLASS_NAME_LEN_MAX + 1], 0);
+        let command = match command {
+            Command::Status => Command::Status,
+            Command::Start { recording, recipe, class: name, is_test } => {
+                // A longer name does not fit and remains invalid: the whole of it is left out.
+                if let Some(place) = class.get_mut(..name.len()) {
+                    place.copy_from_slice(name.as_bytes());
+                    class_len = name.len();
+                }
+                Command::Start { recording, recipe, class: "", is_test }
+            }
+            Command::Stop { recording } => Command::Stop { recording },
+            Command::Discard { recording } => Command::Discard { recording },
+            Command::Clear { recording } => Command::Clear { recording },
+        };
+        Self { echo, command, class, class_len }
+    }
+
+    /// The command.
+    pub fn command(&self) -> Command<'_> {
+        let name =
+            self.class.get(..self.class_len).and_then(|name| core::str::from_utf8(name).ok());
+        match self.command {
+            Command::Start { recording, recipe, is_test, .. } => {
+                Command::Start { recording, recipe, class: name.unwrap_or_default(), is_test }
+            }
+            other @ (Command::Status
+            | Command::Stop { .. }
+            | Command::Discard { .. }
+            | Command::Clear { .. }) => other,
+        }
+    }
 }
 
 /// An answer outside a session.
@@ -261,7 +384,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
                 Ok(())
             }
             Down::Configure(configure) => self.configure(&configure),
-            Down::Record { echo, identity, .. } => self.record(echo, identity),
+            Down::Record { echo, identity, command } => self.record(echo, identity, command),
             Down::Data { .. }
             | Down::Probe { .. }
             | Down::Announce { .. }
@@ -311,7 +434,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         match self.resolve(configure) {
             Ok((objective, layout)) => {
                 let memory = self.memory.as_mut();
-                self.session = Some(Session::open(configure, objective, layout, memory));
+                self.session =
+                    Some(Session::open(configure, objective, layout, memory, self.has_recorder));
             }
             Err(refusal) => {
                 // The refusing worker has no session; it answers in the context of the one that was to be opened.
@@ -323,12 +447,16 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         Ok(())
     }
 
-    fn record(&mut self, echo: Ticket, identity: u64) -> Result<(), Reject> {
+    fn record(&mut self, echo: Ticket, identity: u64, command: Command) -> Result<(), Reject> {
         // Broadcast like `Configure`, since recording needs no session.
         if identity != self.board.identity {
             return Err(Reject::Address);
         }
-        self.reply = Some(Reply::CannotRecord { echo });
+        if self.has_recorder {
+            self.record = Some(RecordRequest::new(echo, command));
+        } else {
+            self.reply = Some(Reply::CannotRecord { echo });
+        }
         Ok(())
     }
 
@@ -358,10 +486,19 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     }
 
     fn gradient_request<'a>(&'a mut self, saturated: &'a mut u32) -> Option<Evaluation<'a>> {
+        self.evaluation(saturated).map(|(request, _)| request)
+    }
+
+    /// The pending evaluation, and the labels of rows on the board if they are the data.
+    fn evaluation<'a>(
+        &'a mut self,
+        saturated: &'a mut u32,
+    ) -> Option<(Evaluation<'a>, Option<&'a [i8]>)> {
         let session = self.session.as_ref()?;
         let exponents = session.request_exponents()?;
         let buffers = session.layout.split(self.memory.as_mut());
-        Some(Evaluation {
+        let labels: Option<&[i8]> = session.is_on_board.then_some(buffers.labels);
+        let request = Evaluation {
             objective: session.objective.name,
             x: buffers.x,
             x_exponent: exponents.x,
@@ -374,7 +511,26 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             rows: session.rows(),
             scratch: buffers.scratch,
             saturated,
-        })
+        };
+        Some((request, labels))
+    }
+
+    fn serve_rows<F: NorFlash + Mapped>(&mut self, store: &Store<F>) {
+        let Some(session) = &mut self.session else { return };
+        if !session.awaits_rows() {
+            session.look_at(store, session.layout.split(self.memory.as_mut()));
+            return;
+        }
+        session.layout.labels_len = store.places();
+        let (need, room) = (session.layout.len(), self.memory.as_ref().len());
+        let outcome = if need > room {
+            Err(Refusal::Memory { need: bytes(need), room: bytes(room) })
+        } else {
+            let buffers = session.layout.split(self.memory.as_mut());
+            let dimension = session.layout.dimension;
+            rows::check(store, buffers.data, buffers.labels, session.objective, dimension)
+        };
+        session.rows_checked(outcome);
     }
 
     fn gradient_ready(&mut self, loss: i64, saturated: &mut u32) {

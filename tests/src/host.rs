@@ -14,6 +14,7 @@
 pub mod training;
 
 use crate::frames::{self, frame};
+use crate::recording::ScriptedRecorder;
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::worker::Worker;
 use smidgen_protocol::counters::Reject;
@@ -70,6 +71,8 @@ pub struct Host<R> {
     pub sent: u64,
     /// The model of a host that trains; empty otherwise.
     pub model: Model,
+    /// The recorder of its board, if it has one.
+    pub recorder: Option<ScriptedRecorder>,
 }
 
 impl<R: ObjectiveSet> Host<R> {
@@ -94,6 +97,7 @@ impl<R: ObjectiveSet> Host<R> {
             mirror: vec![],
             sent: 0,
             model: Model::default(),
+            recorder: None,
         }
     }
 
@@ -223,8 +227,12 @@ impl<R: ObjectiveSet> Host<R> {
     /// # Panics
     /// If it sends several.
     pub fn serve(&mut self) -> Option<Vec<u8>> {
+        let mut answers = match &mut self.recorder {
+            Some(recorder) => recorder.serve(&mut self.worker, &mut self.objectives),
+            None => vec![],
+        };
         frames::compute(&mut self.worker, &mut self.objectives);
-        let mut answers = frames::transmitted(&mut self.worker);
+        answers.extend(frames::transmitted(&mut self.worker));
         assert!(answers.len() <= 1, "one answer per message");
         answers.pop()
     }

@@ -20,6 +20,7 @@ pub mod fuzz;
 pub mod host;
 pub mod oracle;
 pub mod pty;
+pub mod recording;
 pub mod reference;
 pub mod shared;
 pub mod torture;

@@ -20,6 +20,8 @@ pub(super) struct Layout {
     pub scratch_len: usize,
     /// Bytes of data.
     pub data_len: usize,
+    /// Labels of rows on the board, known once the data are there.
+    pub labels_len: usize,
 }
 
 /// The parts of a worker's memory.
@@ -40,6 +42,8 @@ pub(super) struct Buffers<'m> {
     pub scratch: &'m mut [i64],
     /// The data.
     pub data: &'m mut [u8],
+    /// Labels of rows on the board.
+    pub labels: &'m mut [i8],
 }
 
 /// 64-bit words for `len` items of `size` bytes.
@@ -62,10 +66,11 @@ impl Layout {
             local_len: if_needed(configure.method.has_local_state()),
             scratch_len: scratch_len.max(spare_len),
             data_len: configure.data_len as usize,
+            labels_len: 0,
         }
     }
 
-    fn sections(&self) -> [usize; 8] {
+    fn sections(&self) -> [usize; 9] {
         let vector = words(self.dimension, 4);
         [
             words(self.data_len, 1),
@@ -76,6 +81,8 @@ impl Layout {
             self.sum_len,
             self.velocity_len,
             self.scratch_len,
+            // Last, since their number becomes known when the other sections are in use.
+            words(self.labels_len, 1),
         ]
     }
 
@@ -93,7 +100,7 @@ impl Layout {
             memory = rest;
             section
         };
-        let [data, x, g_i, gradient, local, sum, velocity, scratch] =
+        let [data, x, g_i, gradient, local, sum, velocity, scratch, labels] =
             self.sections().map(&mut section);
         let d = self.dimension;
         Buffers {
@@ -105,6 +112,7 @@ impl Layout {
             velocity: items(velocity, self.velocity_len),
             scratch: items(scratch, self.scratch_len),
             data: items(data, self.data_len),
+            labels: items(labels, self.labels_len),
         }
     }
 
@@ -138,9 +146,10 @@ mod tests {
             local_len: 3,
             scratch_len: 2,
             data_len: 9,
+            labels_len: 5,
         };
-        assert_eq!(layout.len(), 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2);
-        let mut memory = [0; 18];
+        assert_eq!(layout.len(), 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2 + 1);
+        let mut memory = [0; 19];
         let buffers = layout.split(&mut memory);
         buffers.x.fill(1);
         buffers.g_i.fill(2);
@@ -150,12 +159,14 @@ mod tests {
         buffers.velocity.fill(6);
         buffers.scratch.fill(7);
         buffers.data.fill(8);
+        buffers.labels.fill(9);
         assert_eq!((buffers.sum.len(), buffers.velocity.len(), buffers.scratch.len()), (3, 3, 2));
         assert_eq!(
             (buffers.x, buffers.g_i, buffers.gradient),
             (&mut [1; 3][..], &mut [2; 3][..], &mut [3; 3][..])
         );
         assert_eq!((buffers.local, buffers.data), (&mut [4; 3][..], &mut [8; 9][..]));
+        assert_eq!(buffers.labels, &mut [9; 5]);
         assert_eq!(layout.state(&memory), (&[1; 3][..], &[2; 3][..]));
     }
 }

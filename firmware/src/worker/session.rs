@@ -1,13 +1,16 @@
 //! A session: a worker's configuration and its progress in a run.
 
 use super::memory::{Buffers, Layout};
+use super::rows::Rows;
 use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
-use crate::objective::ObjectiveInfo;
+use crate::objective::{Classification, ObjectiveInfo};
+use crate::recorder::store::{Mapped, Store};
 use crate::regulariser::smoothness;
 use core::ops::Range;
+use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest::Transcript;
@@ -16,6 +19,8 @@ use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
+use smidgen_protocol::recorded::RecordedRows;
+use smidgen_protocol::shard::Shard;
 use smidgen_protocol::sparse::{Decoder, Encoder};
 use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
@@ -56,16 +61,28 @@ pub(super) struct Session {
     answer: Option<Answer>,
     /// Answer to send; its frame is written when the line accepts it.
     outbox: Option<Answer>,
-    pending: Option<PendingGradient>,
+    pending: Option<Pending>,
+    /// The worker has a recorder, so its data may be rows on the board.
+    has_recorder: bool,
+    /// The data are rows on the board that were checked.
+    pub is_on_board: bool,
     /// The latest update, or the one being computed.
     update: Option<Update>,
 }
 
-/// Purpose of the requested gradient.
+/// What the answer to a request awaits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PendingGradient {
+enum Pending {
+    /// A gradient with these exponents.
     Probe { ticket: Ticket, exponents: Exponents },
+    /// A gradient for an update.
     Update,
+    /// A check of data that are rows on the board, after their last chunk or, without one, after a configuration.
+    Rows { ticket: Ticket, is_chunk: bool },
+    /// A bound of the curvature of rows on the board.
+    Curvature { ticket: Ticket },
+    /// Classes of the rows held out.
+    Score { ticket: Ticket },
 }
 
 /// An update, except for its mantissas, which replace the gradient in memory.
@@ -76,6 +93,13 @@ struct Update {
     format: UpdateFormat,
 }
 
+/// Rows held out, and those of them whose class is the model's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Score {
+    rows: u32,
+    right: u32,
+}
+
 /// An answer in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
@@ -83,6 +107,7 @@ enum Answer {
     Range { ticket: Ticket, gradient_max: u32, loss: Loss },
     Refused { ticket: Ticket, refusal: Refusal },
     Curvature { ticket: Ticket, l_i: Ratio },
+    Score { ticket: Ticket, score: Score },
     Update { from: u32 },
 }
 
@@ -97,6 +122,7 @@ impl Session {
         objective: &'static ObjectiveInfo,
         layout: Layout,
         memory: &mut [u64],
+        has_recorder: bool,
     ) -> Self {
         let buffers = layout.split(memory);
         // Every worker and the host start from the same x⁰, so it need not be sent.
@@ -107,11 +133,14 @@ impl Session {
         buffers.velocity.fill(0);
         // Data of an earlier run, or restored from a journal. Their checksum is that of the configuration by chance
         // with probability 2^-32; `check` keeps even those safe to read.
-        let has_data = checksum(buffers.data) == configure.data_checksum
-            && (objective.check)(Data::Sent(buffers.data), layout.dimension);
+        let is_known = checksum(buffers.data) == configure.data_checksum;
+        let awaits_rows = is_known && has_recorder && RecordedRows::is_kind_of(buffers.data);
+        let has_data = awaits_rows
+            || is_known && (objective.check)(Data::Sent(buffers.data), layout.dimension);
         let data_held = if has_data { layout.data_len } else { 0 };
         let ticket = configure.ticket;
-        let answer = Some(Answer::Ack { ticket, value: data_held as u32 });
+        let pending = awaits_rows.then_some(Pending::Rows { ticket, is_chunk: false });
+        let answer = (!awaits_rows).then_some(Answer::Ack { ticket, value: data_held as u32 });
         Self {
             id: configure.session,
             opened: ticket,
@@ -142,7 +171,9 @@ impl Session {
             ticket,
             answer,
             outbox: answer,
-            pending: None,
+            pending,
+            has_recorder,
+            is_on_board: false,
             update: None,
         }
     }
@@ -205,9 +236,7 @@ impl Session {
             return Err(Reject::Unexpected);
         }
         let answer = match *message {
-            Down::Data { offset, .. } => {
-                Some(self.take_data(ticket, offset, body, buffers.data)?)
-            }
+            Down::Data { offset, .. } => self.take_data(ticket, offset, body, buffers.data)?,
             Down::Announce { exponents, gamma_n, .. } => {
                 self.announce(exponents, gamma_n, buffers, saturated);
                 Some(Answer::Ack { ticket, value: 0 })
@@ -220,15 +249,23 @@ impl Session {
             Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
                 return Err(Reject::Unexpected);
             }
-            Down::Curvature { .. } => Some(self.bound_curvature(ticket, buffers)?),
+            Down::Curvature { .. } if self.is_on_board => {
+                self.pending = Some(Pending::Curvature { ticket });
+                None
+            }
+            Down::Curvature { .. } => {
+                self.require_data()?;
+                let Buffers { data, gradient, scratch, .. } = buffers;
+                Some(self.bound_curvature(ticket, Data::Sent(data), gradient, scratch))
+            }
             Down::Probe { exponents, .. } => {
-                self.request_gradient(PendingGradient::Probe { ticket, exponents })?;
+                self.request_gradient(Pending::Probe { ticket, exponents })?;
                 None
             }
             // Without exponents the gradient would be on no agreed scale.
             Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
             Down::Begin { round, .. } => {
-                self.request_gradient(PendingGradient::Update)?;
+                self.request_gradient(Pending::Update)?;
                 self.begin(round, &mut buffers);
                 // Round 0 starts from zero local state, which `open` has written.
                 self.local_state_missing = round > 0;
@@ -236,7 +273,12 @@ impl Session {
             }
             Down::Score { .. } => {
                 self.require_data()?;
-                Some(Answer::Refused { ticket, refusal: Refusal::Data })
+                if self.is_on_board {
+                    self.pending = Some(Pending::Score { ticket });
+                    None
+                } else {
+                    Some(Answer::Refused { ticket, refusal: Refusal::Data })
+                }
             }
             Down::Hello { .. }
             | Down::Configure(_)
@@ -253,10 +295,97 @@ impl Session {
         Ok(())
     }
 
-    fn request_gradient(&mut self, pending: PendingGradient) -> Result<(), Reject> {
+    fn request_gradient(&mut self, pending: Pending) -> Result<(), Reject> {
         self.require_data()?;
         self.pending = Some(pending);
         Ok(())
+    }
+
+    /// Returns whether the data are rows on the board that were not checked yet.
+    pub(super) fn awaits_rows(&self) -> bool {
+        matches!(self.pending, Some(Pending::Rows { .. }))
+    }
+
+    /// Answers after the check of rows on the board.
+    pub(super) fn rows_checked(&mut self, outcome: Result<(), Refusal>) {
+        let Some(Pending::Rows { ticket, is_chunk }) = self.pending else { return };
+        (self.pending, self.is_on_board) = (None, outcome.is_ok());
+        if outcome.is_err() {
+            (self.data_held, self.data_journaled, self.layout.labels_len) = (0, 0, 0);
+        }
+        self.answer = Some(match outcome {
+            Err(refusal) if is_chunk => Answer::Refused { ticket, refusal },
+            // A configuration is answered by what is held; the host sends the data, and they are judged again.
+            Ok(()) | Err(_) => Answer::Ack { ticket, value: self.data_held() },
+        });
+        self.outbox = self.answer;
+    }
+
+    /// Returns whether a request awaits the rows on the board, other than a gradient.
+    pub(super) fn awaits_store(&self) -> bool {
+        match self.pending {
+            Some(Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. }) => true,
+            Some(Pending::Probe { .. } | Pending::Update) | None => false,
+        }
+    }
+
+    /// Answers a request for a bound of the curvature of rows on the board, or for their score.
+    pub(super) fn look_at<F: NorFlash + Mapped>(&mut self, store: &Store<F>, buffers: Buffers) {
+        let Buffers { x, gradient, scratch, labels, data, .. } = buffers;
+        let answer = match self.pending {
+            Some(Pending::Curvature { ticket }) => match Self::shard(store, data, labels) {
+                Some(shard) => {
+                    self.bound_curvature(ticket, Data::Recorded(&shard), gradient, scratch)
+                }
+                None => Answer::Refused { ticket, refusal: Refusal::Data },
+            },
+            Some(Pending::Score { ticket }) => {
+                match self.count_right(store, x, scratch, labels, data) {
+                    Some(score) => Answer::Score { ticket, score },
+                    None => Answer::Refused { ticket, refusal: Refusal::Objective },
+                }
+            }
+            Some(Pending::Rows { .. } | Pending::Probe { .. } | Pending::Update) | None => return,
+        };
+        self.pending = None;
+        self.answer = Some(answer);
+        self.outbox = self.answer;
+    }
+
+    fn count_right<F: NorFlash + Mapped>(
+        &self,
+        store: &Store<F>,
+        x: &[i32],
+        scratch: &mut [i64],
+        labels: &mut [i8],
+        data: &[u8],
+    ) -> Option<Score> {
+        let rows = Rows::open(store, data).ok()?;
+        rows.fill(labels, true);
+        let shard = rows.shard(labels).ok()?;
+        let mut score = Score { rows: shard.header.rows, right: 0 };
+        let mut visit = |row, class: u8| {
+            score.right += u32::from(shard.label(row) == i32::from(class));
+        };
+        let x_exponent = self.exponents.x;
+        // An objective expects at least one row.
+        let mut classify = |shard| {
+            let visit = &mut visit;
+            (self.objective.classify)(Classification { shard, x, x_exponent, scratch, visit })
+        };
+        let has_classes = shard.header.rows == 0 || classify(&shard);
+        // The labels of the rows to train on are in the same place.
+        rows.fill(labels, false);
+        has_classes.then_some(score)
+    }
+
+    /// The labels and the store as the data of an evaluation.
+    pub(super) fn shard<'a, F: NorFlash + Mapped>(
+        store: &'a Store<F>,
+        data: &'a [u8],
+        labels: &'a [i8],
+    ) -> Option<Shard<'a>> {
+        Rows::open(store, data).and_then(|rows| rows.shard(labels)).ok()
     }
 
     fn require_data(&self) -> Result<(), Reject> {
@@ -265,27 +394,29 @@ impl Session {
     }
 
     /// Answers with L̂_i, or refuses if the objective has no bound.
-    fn bound_curvature(&self, ticket: Ticket, buffers: Buffers) -> Result<Answer, Reject> {
-        self.require_data()?;
-        let rows = CurvatureRequest {
-            data: Data::Sent(buffers.data),
-            vector: buffers.gradient,
-            scratch: buffers.scratch,
-        };
+    fn bound_curvature(
+        &self,
+        ticket: Ticket,
+        data: Data,
+        vector: &mut [i32],
+        scratch: &mut [i64],
+    ) -> Answer {
+        let rows = CurvatureRequest { data, vector, scratch };
         let penalty = smoothness(self.regulariser, self.lambda);
         let l_i = (self.objective.curvature)(rows).and_then(|loss| loss.plus(penalty).ratio());
-        Ok(match l_i {
+        match l_i {
             Some(l_i) => Answer::Curvature { ticket, l_i },
             None => Answer::Refused { ticket, refusal: Refusal::Objective },
-        })
+        }
     }
 
     /// Exponents of the pending gradient after scaling.
     fn target_exponents(&self) -> Option<Exponents> {
-        self.pending.map(|pending| match pending {
-            PendingGradient::Probe { exponents, .. } => exponents,
-            PendingGradient::Update => self.exponents,
-        })
+        match self.pending? {
+            Pending::Probe { exponents, .. } => Some(exponents),
+            Pending::Update => Some(self.exponents),
+            Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. } => None,
+        }
     }
 
     /// Exponents to request for the pending gradient, before it is multiplied by `scale`.
@@ -300,8 +431,14 @@ impl Session {
     pub(super) fn rows(&self) -> Selection {
         let of = |update: Update| self.batch.selection(self.worker, update.round);
         match self.pending {
-            Some(PendingGradient::Update) => self.update.map_or(Selection::ALL, of),
-            Some(PendingGradient::Probe { .. }) | None => Selection::ALL,
+            Some(Pending::Update) => self.update.map_or(Selection::ALL, of),
+            Some(
+                Pending::Probe { .. }
+                | Pending::Rows { .. }
+                | Pending::Curvature { .. }
+                | Pending::Score { .. },
+            )
+            | None => Selection::ALL,
         }
     }
 
@@ -322,27 +459,35 @@ impl Session {
         offset: u32,
         chunk: &[u8],
         data: &mut [u8],
-    ) -> Result<Answer, Reject> {
+    ) -> Result<Option<Answer>, Reject> {
         let held = self.data_held;
         if offset as usize == held && held < data.len() {
             let room = data.get_mut(held..).and_then(|room| room.get_mut(..chunk.len()));
             room.ok_or(Reject::Body)?.copy_from_slice(chunk);
             self.data_held += chunk.len();
             let complete = self.data_held == data.len();
+            let is_known = complete && checksum(data) == self.data_checksum;
+            if is_known && self.has_recorder && RecordedRows::is_kind_of(data) {
+                self.pending = Some(Pending::Rows { ticket, is_chunk: true });
+                return Ok(None);
+            }
             if complete
-                && !(checksum(data) == self.data_checksum
-                    && (self.objective.check)(Data::Sent(data), self.layout.dimension))
+                && !(is_known && (self.objective.check)(Data::Sent(data), self.layout.dimension))
             {
                 // Start over: it is not known which chunk is wrong.
                 (self.data_held, self.data_journaled) = (0, 0);
-                return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
+                return Ok(Some(Answer::Refused { ticket, refusal: Refusal::Data }));
             }
         }
-        Ok(Answer::Ack { ticket, value: self.data_held() })
+        Ok(Some(Answer::Ack { ticket, value: self.data_held() }))
     }
 
     /// The next chunk of data that was not returned before: whole blocks, or the rest once the data are complete.
     pub(super) fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
+        // Rows that the board may not have are not worth a place in a journal.
+        if self.awaits_rows() {
+            return None;
+        }
         let offset = self.data_journaled;
         let complete = self.data_held == data.len();
         // A journal writes whole blocks; the rest of this chunk comes with the next one.
@@ -470,7 +615,7 @@ impl Session {
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
             step(buffers.x, buffers.sum, buffers.velocity, self.rule.paced(pace), grids, saturated);
         }
-        self.pending = Some(PendingGradient::Update);
+        self.pending = Some(Pending::Update);
         self.begin(round, buffers);
         Ok(())
     }
@@ -505,15 +650,18 @@ impl Session {
 
     /// Continues with the requested gradient.
     pub(super) fn gradient_ready(&mut self, loss: i64, buffers: Buffers, saturated: &mut u32) {
+        if self.target_exponents().is_none() {
+            return;
+        }
         let loss = Loss::new(loss);
         self.scale_gradient(buffers.gradient, saturated);
         match self.pending.take() {
-            Some(PendingGradient::Probe { ticket, .. }) => {
+            Some(Pending::Probe { ticket, .. }) => {
                 let gradient_max = vector::max_magnitude(buffers.gradient);
                 self.answer = Some(Answer::Range { ticket, gradient_max, loss });
                 self.outbox = self.answer;
             }
-            Some(PendingGradient::Update) => {
+            Some(Pending::Update) => {
                 let Some(round) = self.round() else { return };
                 let compressor = self.round_compressor(round);
                 // The objective is done with its scratch, so EF21+ may use it.
@@ -532,7 +680,9 @@ impl Session {
                 self.local_state_dirty = true;
                 self.outbox = Some(Answer::Update { from: 0 });
             }
-            None => {}
+            // Not a gradient.
+            Some(Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. })
+            | None => {}
         }
     }
 
@@ -565,6 +715,9 @@ impl Session {
             }
             Answer::Refused { ticket, refusal } => Up::Refused { ticket, refusal },
             Answer::Curvature { ticket, l_i } => Up::Curvature { ticket, l_i },
+            Answer::Score { ticket, score: Score { rows, right } } => {
+                Up::Score { ticket, rows, right }
+            }
         };
         Some(message.draft(&[], &context, out))
     }

@@ -23,7 +23,7 @@ pub const COLUMNS_LEN_MAX: usize = ROW_LEN_MAX.div_ceil(2);
 pub enum Command<'a> {
     /// Nothing.
     Status,
-    /// Starts a recording, which ends the one before.
+    /// Starts a recording; none may be open.
     Start {
         /// Its number, [`Records::next`].
         recording: u16,
@@ -141,7 +141,7 @@ pub struct Records<'a> {
     pub recipe: Option<Recipe>,
     /// Number of the open recording, or of the latest that is not discarded; 0 without one.
     pub recording: u16,
-    /// Number of the next recording.
+    /// Number of the next recording: that of the open one until it has a row.
     pub next: u16,
     /// The recording is open. Then the board does not look through its rows: `checksum`, lists and `discarded` are
     /// empty.

@@ -2,7 +2,7 @@
 
 use super::Host;
 use smidgen_firmware::data::Data;
-use smidgen_firmware::objective::{Evaluation, Objective};
+use smidgen_firmware::objective::{Evaluation, Objective, ObjectiveSet};
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::digest;
@@ -111,6 +111,13 @@ impl Host<Distance> {
         host
     }
 
+    /// Restarts the worker, which loses its state.
+    pub fn reboot(&mut self) {
+        self.restart(boot(&self.configure));
+    }
+}
+
+impl<R: ObjectiveSet> Host<R> {
     /// A configuration with a new ticket.
     pub fn configure(&mut self) -> Down<'static> {
         Down::Configure(Configure { ticket: self.next_ticket(), ..self.configure })
@@ -141,7 +148,7 @@ impl Host<Distance> {
     pub fn step_and_tell(&mut self) -> Vec<u8> {
         let Exponents { x, gradient, .. } = self.exponents;
         let Model { x: model, sum, sum_told, pace } = &mut self.model;
-        let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() }.paced(*pace);
+        let rule = Rule { gamma_n: self.gamma_n, ..Rule::default() }.paced(*pace);
         step(model, sum, &mut [], rule, Grids { x, sum: gradient }, &mut 0);
         let (part, mut bodies) = match self.configure.downlink {
             Downlink::Dense => (Part::Model, bodies(&widened(model))),
@@ -187,11 +194,6 @@ impl Host<Distance> {
         }
         assert_eq!(self.worker.state(), Some((&self.model.x[..], &self.mirror[..])));
         frames
-    }
-
-    /// Restarts the worker, which loses its state.
-    pub fn reboot(&mut self) {
-        self.restart(boot(&self.configure));
     }
 
     /// Restores a worker that lost its state to the start of the round.

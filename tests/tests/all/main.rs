@@ -16,6 +16,7 @@ mod minibatches;
 mod modules;
 mod motions;
 mod objectives;
+mod on_board;
 mod oracle;
 mod overrun;
 mod quadratics;

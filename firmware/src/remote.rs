@@ -1,0 +1,307 @@
+//! A recorder under the commands of the host.
+//!
+//! ```text
+//!  host ── Record ──> Worker ── command ──> RemoteRecorder ── sample ──> Recorder
+//!       <── Records ──        <── rows ────
+//! ```
+
+use crate::recorder::sensor::Sensor;
+use crate::recorder::store::{Mapped, Store, StoreError};
+use crate::recorder::{Progress, Recorder, RecorderError};
+use crate::worker::rows::values;
+use crate::worker::{RecordRequest, Worker, rows};
+use embedded_storage::nor_flash::NorFlash;
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::message::{
+    self, CLASSES_LEN_MAX, COLUMNS_LEN_MAX, ClassRecords, Command, Outcome, RecordRefusal, Records,
+    column_bits, set_column_bits,
+};
+
+const _: () = assert!(crate::recorder::store::CLASSES_MAX == message::CLASSES_MAX);
+const _: () = assert!(crate::recorder::store::CLASS_NAME_LEN_MAX == message::CLASS_NAME_LEN_MAX);
+
+/// The sensor of a board without one: it can train on rows that it has, but not record.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSensor;
+
+impl Sensor for NoSensor {
+    type Error = core::convert::Infallible;
+
+    fn channels(&self) -> usize {
+        0
+    }
+
+    fn poll(&mut self, _sample: &mut [i16]) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+}
+
+/// A recorder and its sensor, which record as the host commands.
+///
+/// Call [`RemoteRecorder::serve`] after every [`Worker::receive`], and [`RemoteRecorder::poll`] as often as samples are
+/// due. [`run_recorder`](crate::run::run_recorder) does both.
+#[derive(Debug)]
+pub struct RemoteRecorder<'m, F, S> {
+    recorder: Recorder<'m, F>,
+    sensor: S,
+    open: Option<Open>,
+    /// Reason why the latest recording ended by itself.
+    ended: Option<RecordRefusal>,
+}
+
+/// The open recording.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// The number that the host gave it.
+    asked: u16,
+    /// Its number in the store, which is another one if the store was cleared for it.
+    number: u16,
+}
+
+impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
+    /// Creates a recorder without an open recording.
+    pub fn new(recorder: Recorder<'m, F>, sensor: S) -> Self {
+        Self { recorder, sensor, open: None, ended: None }
+    }
+
+    /// The rows.
+    pub fn store(&self) -> &Store<F> {
+        self.recorder.store()
+    }
+
+    /// The recorder, which a board uses without commands.
+    pub fn recorder_mut(&mut self) -> &mut Recorder<'m, F> {
+        self.open = None;
+        &mut self.recorder
+    }
+
+    /// The sensor.
+    pub fn sensor_mut(&mut self) -> &mut S {
+        &mut self.sensor
+    }
+
+    /// Returns whether a recording is open, so that samples are due.
+    pub fn is_recording(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes a sample, if one is due and a recording is open. A full store ends the recording.
+    pub fn poll(&mut self) {
+        if self.is_recording()
+            && let Err(error) = self.recorder.poll(&mut self.sensor)
+        {
+            self.end();
+            self.ended = Some(refusal(error));
+        }
+    }
+
+    /// Carries out what the host asks about rows; returns the length of the answer in `out`, if there is one.
+    ///
+    /// Other answers come from [`Worker::poll_transmit`].
+    pub fn serve<M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        worker: &mut Worker<M>,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<usize> {
+        if worker.awaits_store() {
+            // Rows that are trained on do not change.
+            self.end();
+            worker.serve_rows(self.store());
+        }
+        let request = worker.record_request()?;
+        let mut have_rows_changed = false;
+        let outcome = match self.execute(request.command(), &mut have_rows_changed) {
+            Ok(()) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        let (mut classes, mut columns) = ([0; CLASSES_LEN_MAX], [0; COLUMNS_LEN_MAX]);
+        let records = self.records(&request, outcome, &mut classes, &mut columns);
+        worker.records_ready(&records, have_rows_changed, out)
+    }
+
+    fn end(&mut self) {
+        self.open = None;
+        self.recorder.end();
+    }
+
+    fn execute(&mut self, command: Command, has_changed: &mut bool) -> Result<(), RecordRefusal> {
+        let open = self.open.map_or(0, |open| open.number);
+        match command {
+            Command::Status => self.ended.map_or(Ok(()), Err),
+            Command::Start { recording, .. }
+                if self.open.is_some_and(|open| open.asked == recording) =>
+            {
+                Ok(())
+            }
+            Command::Start { recording, .. } if self.open.is_some() || recording != self.next() => {
+                Err(RecordRefusal::Recording)
+            }
+            Command::Start { recipe, .. }
+                if usize::from(recipe.channels) != self.sensor.channels() =>
+            {
+                Err(RecordRefusal::Channels)
+            }
+            Command::Start { recording, recipe, class, is_test } => {
+                *has_changed = true;
+                self.ended = None;
+                self.recorder.begin(&recipe, class, is_test).map_err(refusal)?;
+                self.open = Some(Open { asked: recording, number: self.next() });
+                Ok(())
+            }
+            Command::Stop { recording } if open != 0 && open != recording => {
+                Err(RecordRefusal::Recording)
+            }
+            Command::Stop { .. } => {
+                self.end();
+                Ok(())
+            }
+            Command::Discard { recording } => self.discard(recording, has_changed),
+            Command::Clear { recording } => self.clear(recording, has_changed),
+        }
+    }
+
+    fn discard(&mut self, recording: u16, has_changed: &mut bool) -> Result<(), RecordRefusal> {
+        let latest = self.latest();
+        if recording > latest {
+            return Ok(());
+        }
+        if recording < latest {
+            let is_discarded = |row: crate::recorder::store::Row| row.is_discarded;
+            let mut rows = self.store().rows().filter(|row| row.recording == recording);
+            let known = rows.next().is_none_or(is_discarded);
+            return if known { Ok(()) } else { Err(RecordRefusal::Recording) };
+        }
+        *has_changed = true;
+        self.open = None;
+        match self.recorder.store_mut().discard() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(store_refusal(error)),
+        }
+    }
+
+    fn clear(&mut self, recording: u16, has_changed: &mut bool) -> Result<(), RecordRefusal> {
+        let Some(recipe) = self.store().recipe().copied() else { return Ok(()) };
+        if self.open.is_none() && self.store().rows().next().is_none() {
+            return Ok(());
+        }
+        if recording != self.latest() {
+            return Err(RecordRefusal::Recording);
+        }
+        *has_changed = true;
+        self.end();
+        self.recorder.store_mut().clear(&recipe).map_err(store_refusal)
+    }
+
+    /// Number of the open recording, or of the latest that is not discarded; 0 without one.
+    fn latest(&self) -> u16 {
+        let recorded = || self.store().rows().find(|row| !row.is_discarded);
+        match self.open {
+            Some(open) => open.number,
+            None => recorded().map_or(0, |row| row.recording),
+        }
+    }
+
+    /// Number of the next recording.
+    fn next(&self) -> u16 {
+        let latest = self.store().rows().next().map_or(0, |row| row.recording);
+        latest.saturating_add(1)
+    }
+
+    fn records<'l>(
+        &self,
+        request: &RecordRequest,
+        outcome: Outcome,
+        classes: &'l mut [u8; CLASSES_LEN_MAX],
+        columns: &'l mut [u8; COLUMNS_LEN_MAX],
+    ) -> Records<'l> {
+        let store = self.store();
+        let Progress { samples, rows, gaps } = self.recorder.progress();
+        let records = Records {
+            outcome,
+            channels: u8::try_from(self.sensor.channels()).unwrap_or(u8::MAX),
+            recipe: store.recipe().copied(),
+            recording: self.latest(),
+            next: self.next(),
+            is_open: self.is_recording(),
+            progress: message::Progress { samples, rows, gaps },
+            room: store.room(),
+            ..Records::none(request.echo)
+        };
+        // Reading all rows takes long, and samples are due.
+        if self.is_recording() {
+            return records;
+        }
+        Records {
+            discarded: store.counts().iter().map(|count| count.discarded).sum(),
+            checksum: rows::checksum(store),
+            classes: list_classes(store, classes),
+            columns: list_columns(store, columns),
+            ..records
+        }
+    }
+}
+
+/// The classes in the order of their numbers; a damaged one has no name.
+fn list_classes<'l, F: NorFlash + Mapped>(
+    store: &Store<F>,
+    list: &'l mut [u8; CLASSES_LEN_MAX],
+) -> &'l [u8] {
+    let counts = store.counts();
+    let count = store.classes().map(|(class, _)| usize::from(class) + 1).max().unwrap_or(0);
+    let mut len = 0;
+    for (class, counts) in counts.iter().enumerate().take(count) {
+        let name = store.classes().find(|&(number, _)| usize::from(number) == class);
+        let class = ClassRecords {
+            name: name.map_or("", |(_, name)| name),
+            training: counts.training,
+            test: counts.test,
+        };
+        let place = list.get_mut(len..).unwrap_or_default();
+        len += class.emit(place).unwrap_or(0);
+    }
+    list.get(..len).unwrap_or_default()
+}
+
+/// The bits of all columns.
+fn list_columns<'l, F: NorFlash + Mapped>(
+    store: &Store<F>,
+    list: &'l mut [u8; COLUMNS_LEN_MAX],
+) -> &'l [u8] {
+    for row in store.rows().filter(|row| !row.is_discarded) {
+        for (column, &value) in values(store, &row).iter().enumerate() {
+            set_column_bits(list, column, column_bits(value));
+        }
+    }
+    let len = store.recipe().map_or(0, |recipe| recipe.row_len().div_ceil(2));
+    list.get(..len).unwrap_or_default()
+}
+
+fn refusal(error: RecorderError) -> RecordRefusal {
+    match error {
+        RecorderError::Store(error) => store_refusal(error),
+        RecorderError::Window(too_long) => {
+            let [need, room] =
+                [too_long.need, too_long.room].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
+            RecordRefusal::Window { need, room }
+        }
+        RecorderError::Channels { .. } => RecordRefusal::Channels,
+    }
+}
+
+fn store_refusal(error: StoreError) -> RecordRefusal {
+    match error {
+        StoreError::Recipe(_) => RecordRefusal::Recipe,
+        StoreError::OtherRecipe => RecordRefusal::OtherRecipe,
+        StoreError::RowsFull => RecordRefusal::RowsFull,
+        StoreError::ClassesFull => RecordRefusal::ClassesFull,
+        StoreError::RecordingsFull => RecordRefusal::RecordingsFull,
+        StoreError::DiscardsFull => RecordRefusal::DiscardsFull,
+        StoreError::ClassName => RecordRefusal::Class,
+        StoreError::NoRecording => RecordRefusal::Recording,
+        // The recorder prepares the store and passes on whole rows, so only its memory can be at fault.
+        StoreError::Blank
+        | StoreError::NotRecording
+        | StoreError::RowLength
+        | StoreError::Flash => RecordRefusal::Flash,
+    }
+}

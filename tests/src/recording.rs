@@ -1,0 +1,154 @@
+//! A board that records from a scripted sensor into a simulated flash.
+
+use crate::flash::Flash;
+use crate::frames;
+use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::recorder::Recorder;
+use smidgen_firmware::recorder::sensor::Sensor;
+use smidgen_firmware::recorder::store::Store;
+use smidgen_firmware::remote::RemoteRecorder;
+use smidgen_firmware::worker::Worker;
+use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::message::{CLASSES_MAX, Records};
+use smidgen_protocol::recorded::RecordedRows;
+use smidgen_protocol::shard::{Header, Width};
+use std::collections::VecDeque;
+
+/// Number of channels of the sensor.
+pub const CHANNELS: usize = 3;
+/// Values of samples that a board has memory for.
+pub const WINDOW_LEN_MAX: usize = 60;
+
+/// A sensor with samples that are due at once.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// Samples to come; `None` is a gap.
+    pub samples: VecDeque<Option<[i16; CHANNELS]>>,
+}
+
+impl Sensor for Script {
+    type Error = ();
+
+    fn channels(&self) -> usize {
+        CHANNELS
+    }
+
+    fn poll(&mut self, sample: &mut [i16]) -> Result<bool, ()> {
+        match self.samples.pop_front() {
+            Some(Some(values)) => {
+                sample.copy_from_slice(&values);
+                Ok(true)
+            }
+            Some(None) => Err(()),
+            None => Ok(false),
+        }
+    }
+}
+
+/// The recorder of a board.
+#[derive(Debug)]
+pub struct ScriptedRecorder {
+    /// The recorder of the firmware.
+    pub remote: RemoteRecorder<'static, Flash, Script>,
+}
+
+impl ScriptedRecorder {
+    /// A recorder after a boot, with the rows of a flash.
+    pub fn new(flash: Flash) -> Self {
+        let samples = vec![0; WINDOW_LEN_MAX].leak();
+        let recorder = Recorder::new(Store::open(flash), samples);
+        Self { remote: RemoteRecorder::new(recorder, Script::default()) }
+    }
+
+    /// The flash of the board; this ends a recording, as a power cut does.
+    pub fn flash(&mut self) -> &mut Flash {
+        self.remote.recorder_mut().store_mut().flash()
+    }
+
+    /// Lets the sensor deliver samples, which are recorded if a recording is open.
+    pub fn feed(&mut self, samples: impl IntoIterator<Item = Option<[i16; CHANNELS]>>) {
+        self.remote.sensor_mut().samples.extend(samples);
+        while self.remote.is_recording() && !self.remote.sensor_mut().samples.is_empty() {
+            self.remote.poll();
+        }
+    }
+
+    /// Carries out what the worker asks about rows. Returns the frames of the answers.
+    pub fn serve(
+        &mut self,
+        worker: &mut Worker<Vec<u64>>,
+        objectives: &mut impl ObjectiveSet,
+    ) -> Vec<Vec<u8>> {
+        let mut out = [0; FRAME_LEN_MAX];
+        let len = self.remote.serve(worker, &mut out);
+        worker.compute_with(self.remote.store(), |request| objectives.evaluate_named(request));
+        len.map(|len| out[..len].to_vec()).into_iter().collect()
+    }
+
+    /// Values and board's class of all rows that are held out, or of those to train on, in order.
+    pub fn rows(&self, is_test: bool) -> Vec<(Vec<i16>, u8)> {
+        let store = self.remote.store();
+        let (stride, len) = (store.value_stride(), store.recipe().map_or(0, |r| r.row_len()));
+        let rows = store.rows().filter(|row| row.is_test == is_test && !row.is_discarded);
+        let values = |row: usize| store.values()[row * stride..][..len].to_vec();
+        let mut rows: Vec<_> = rows.map(|row| (values(row.index), row.class)).collect();
+        rows.reverse();
+        rows
+    }
+}
+
+/// Scales that bring all columns to [−1, 1], and the label scale.
+pub fn scale_exponents(records: &Records) -> Vec<i16> {
+    let columns = records.recipe.map_or(0, |recipe| recipe.row_len());
+    records.columns().take(columns).map(|bits| 30 + i16::from(bits)).chain([30]).collect()
+}
+
+/// Data of a configuration that are the rows of a board, for all its classes or those of a map.
+pub fn rows_on_board(records: &Records, class_map: &[i8; CLASSES_MAX], classes: u8) -> Vec<u8> {
+    let exponents = scale_exponents(records);
+    let counts = records.classes().zip(class_map).filter(|&(_, &class)| class >= 0);
+    let rows = RecordedRows {
+        rows: counts.map(|(class, _)| class.training).sum(),
+        dimension: exponents.len() as u32 - 1,
+        classes,
+        checksum: records.checksum,
+        scale_mantissas: &vec![1 << 30; exponents.len()],
+        scale_exponents: &exponents,
+        class_map,
+    };
+    let mut bytes = vec![0; RecordedRows::len_of(rows.dimension).expect("a short row")];
+    rows.write(&mut bytes).expect("consistent rows");
+    bytes
+}
+
+/// The same rows as a shard that a host sends.
+pub fn shard(rows: &[(Vec<i16>, u8)], exponents: &[i16], class_map: &[i8], classes: u8) -> Vec<u8> {
+    let class = |class: u8| class_map[usize::from(class)];
+    let rows: Vec<_> = rows.iter().filter(|row| class(row.1) >= 0).collect();
+    let dimension = exponents.len() - 1;
+    let header = Header {
+        rows: rows.len() as u32,
+        dimension: dimension as u32,
+        sparse: false,
+        width: Width::I16,
+        nonzeros: (rows.len() * dimension) as u32,
+        label_width: Width::I8,
+        classes,
+    };
+    let sections = header.sections().expect("a small shard");
+    let mut bytes = vec![0; sections.len];
+    bytes[..Header::LEN].copy_from_slice(&header.emit());
+    bytes[sections.scale_mantissas]
+        .copy_from_slice(bytemuck::cast_slice(&vec![1i32 << 30; exponents.len()]));
+    bytes[sections.scale_exponents].copy_from_slice(bytemuck::cast_slice(exponents));
+    let labels: Vec<_> = rows.iter().map(|row| class(row.1).cast_unsigned()).collect();
+    bytes[sections.labels].copy_from_slice(&labels);
+    let values: Vec<i16> = rows.iter().flat_map(|row| row.0.iter().copied()).collect();
+    bytes[sections.values].copy_from_slice(bytemuck::cast_slice(&values));
+    bytes
+}
+
+/// The payload of an answer to a recorder command.
+pub fn payload(wire: &[u8]) -> Vec<u8> {
+    frames::payload(wire, &smidgen_protocol::frame::Context::SETUP).expect("an intact answer")
+}
