@@ -160,8 +160,10 @@ impl<'a> Layer<'a> {
 
     /// The scores of a row.
     fn scores<'s>(&self, units: &[i32], scores: &'s mut [i64; CLASSES_MAX]) -> &'s mut [i64] {
-        let scores = &mut scores[..self.classes];
-        for (score, weights) in scores.iter_mut().zip(self.weights.chunks_exact(units.len())) {
+        let scores = scores.get_mut(..self.classes).unwrap_or_default();
+        // `max` excludes the panic of a chunk without weights.
+        let weights = self.weights.chunks_exact(units.len().max(1));
+        for (score, weights) in scores.iter_mut().zip(weights) {
             let product = |(&unit, &weight): (&i32, &i32)| product(unit, weight) >> PRODUCT_DROPPED;
             *score = units.iter().zip(weights).map(product).sum();
         }
@@ -196,7 +198,7 @@ impl RowLoss for OutputLayer<'_> {
         self.entropy.slopes(slopes, self.shard.label(row) as usize);
         self.add(slopes, units);
         for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
-            let weights = self.layer.weights.iter().skip(u).step_by(units.len());
+            let weights = self.layer.weights.iter().skip(u).step_by(units.len().max(1));
             let back: i64 = slopes.iter().zip(weights).map(|(s, &w)| s * i64::from(w)).sum();
             // tanh′ = 1 − tanh², from the unit that is at hand.
             let steepness = (1 << UNIT_BITS) - (product(unit, unit) >> UNIT_BITS);
@@ -208,7 +210,7 @@ impl RowLoss for OutputLayer<'_> {
 impl OutputLayer<'_> {
     /// Adds a row's products of slopes and units to the sums.
     fn add(&mut self, slopes: &[i64], units: &[i32]) {
-        for (&slope, sums) in slopes.iter().zip(self.sums.chunks_exact_mut(units.len())) {
+        for (&slope, sums) in slopes.iter().zip(self.sums.chunks_exact_mut(units.len().max(1))) {
             for (sum, &unit) in sums.iter_mut().zip(units) {
                 // Dropping log2 of the number of rows from every product keeps the sum below 2^61.
                 *sum += (slope * i64::from(unit)) >> self.row_bits;

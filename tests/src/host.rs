@@ -227,14 +227,18 @@ impl<R: ObjectiveSet> Host<R> {
     /// # Panics
     /// If it sends several.
     pub fn serve(&mut self) -> Option<Vec<u8>> {
-        let mut answers = match &mut self.recorder {
-            Some(recorder) => recorder.serve(&mut self.worker, &mut self.objectives),
-            None => vec![],
-        };
-        frames::compute(&mut self.worker, &mut self.objectives);
+        let (mut answers, _) = self.compute();
         answers.extend(frames::transmitted(&mut self.worker));
         assert!(answers.len() <= 1, "one answer per message");
         answers.pop()
+    }
+
+    /// Computes what the worker requests. Returns the frames of its recorder, and whether there was a gradient.
+    pub fn compute(&mut self) -> (Vec<Vec<u8>>, bool) {
+        match &mut self.recorder {
+            Some(recorder) => recorder.serve(&mut self.worker, &mut self.objectives),
+            None => (vec![], frames::compute(&mut self.worker, &mut self.objectives)),
+        }
     }
 
     /// Sends a message. Returns its answer.

@@ -2,7 +2,7 @@
 
 use crate::flash::Flash;
 use crate::frames;
-use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::sensor::Sensor;
 use smidgen_firmware::recorder::store::Store;
@@ -73,16 +73,18 @@ impl ScriptedRecorder {
         }
     }
 
-    /// Carries out what the worker asks about rows. Returns the frames of the answers.
+    /// Carries out what the worker asks about rows, and computes the gradient that it requests. Returns the frames of
+    /// the answers, and whether there was a gradient.
     pub fn serve(
         &mut self,
         worker: &mut Worker<Vec<u64>>,
         objectives: &mut impl ObjectiveSet,
-    ) -> Vec<Vec<u8>> {
+    ) -> (Vec<Vec<u8>>, bool) {
         let mut out = [0; FRAME_LEN_MAX];
         let len = self.remote.serve(worker, &mut out);
-        worker.compute_with(self.remote.store(), |request| objectives.evaluate_named(request));
-        len.map(|len| out[..len].to_vec()).into_iter().collect()
+        let evaluate = |request: Evaluation<'_>| objectives.evaluate_named(request);
+        let computed = worker.compute_with(self.remote.store(), evaluate);
+        (len.map(|len| out[..len].to_vec()).into_iter().collect(), computed)
     }
 
     /// Values and board's class of all rows that are held out, or of those to train on, in order.

@@ -4,6 +4,7 @@ use super::shards;
 use crate::flash::{DATA_PAGES, Flash, PAGES};
 use crate::frames::{self, framed, transmitted};
 use crate::host::{Host, Stage, emit};
+use crate::recording::{CHANNELS, ScriptedRecorder, rows_on_board};
 use arbitrary::{Result, Unstructured};
 use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::ObjectiveSet;
@@ -13,10 +14,11 @@ use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    BROADCAST, Command, Configure, Down, Downlink, Exponents, Init, Part, Regulariser, SCHEMA,
-    Ticket, Up, VERSION,
+    BROADCAST, CLASSES_MAX, Command, Configure, Down, Downlink, Exponents, Init, Part, Regulariser,
+    SCHEMA, Ticket, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::sparse::{self, Encoder, Packing};
 
 /// Words of memory: enough for small problems, too little for some.
@@ -55,13 +57,17 @@ impl Bench {
     fn new(u: &mut Unstructured) -> Result<Self> {
         let (configure, data) = configuration(u)?;
         let (worker, journal) = start(Flash::new(PAGES));
-        let host = Host::of(worker, Objectives, configure, data);
+        let mut host = Host::of(worker, Objectives, configure, data);
+        if u.arbitrary()? {
+            host.worker.enable_recorder();
+            host.recorder = Some(ScriptedRecorder::new(Flash::new(2)));
+        }
         Ok(Self { host, journal, asked: None, is_open: false, last: vec![] })
     }
 
     /// Draws one event.
     fn happen(&mut self, u: &mut Unstructured) -> Result<()> {
-        match u.int_in_range(0..=15)? {
+        match u.int_in_range(0..=17)? {
             0 => {
                 let noise = u.arbitrary_len::<u8>()?.min(600);
                 let noise = u.bytes(noise)?.to_vec();
@@ -90,6 +96,10 @@ impl Bench {
             7 if u.ratio(1, 4)? => {
                 let (worker, journal) = start(self.journal.flash().clone());
                 self.host.restart(worker);
+                if let Some(recorder) = &mut self.host.recorder {
+                    *recorder = ScriptedRecorder::new(recorder.flash().clone());
+                    self.host.worker.enable_recorder();
+                }
                 self.journal = journal;
                 (self.asked, self.is_open) = (None, false);
                 if u.arbitrary()? {
@@ -98,6 +108,8 @@ impl Bench {
             }
             7 => self.host.worker.count_overrun(),
             8..=10 => self.serve(),
+            11 => self.record(u)?,
+            12 if u.ratio(1, 4)? => self.configure_rows(u)?,
             _ => self.go_on(u)?,
         }
         Ok(())
@@ -118,6 +130,60 @@ impl Bench {
         };
         self.say(u, &message, &body)?;
         self.serve();
+        Ok(())
+    }
+
+    /// Commands the recorder, and lets the sensor deliver samples.
+    fn record(&mut self, u: &mut Unstructured) -> Result<()> {
+        let command = command(u)?;
+        self.say(u, &Down::Record { echo: 0, identity: IDENTITY, command }, &[])?;
+        self.serve();
+        let samples = u.int_in_range(0..=30)?;
+        let sample = u.arbitrary::<[i16; CHANNELS]>()?;
+        if let Some(recorder) = &mut self.host.recorder {
+            let next = |t: i16| (t % 11 != 10).then(|| sample.map(|value| value.wrapping_mul(t)));
+            recorder.feed((0..samples).map(next));
+        }
+        Ok(())
+    }
+
+    /// Makes the rows on the board the data of the next configuration.
+    fn configure_rows(&mut self, u: &mut Unstructured) -> Result<()> {
+        self.serve();
+        if self.host.recorder.is_none() {
+            return Ok(());
+        }
+        let status = Down::Record { echo: 0, identity: IDENTITY, command: Command::Status };
+        self.host.send(&emit(status, BROADCAST, &[], Context::SETUP));
+        let (answers, _) = self.host.compute();
+        let answers = answers.iter().map(|wire| frames::payload(wire, &Context::SETUP));
+        for payload in answers.flatten() {
+            let Ok((Up::Records(records), _)) = Up::parse(&payload) else { continue };
+            let columns = records.recipe.map_or(0, |recipe| recipe.row_len()) as u32;
+            if columns == 0 {
+                continue;
+            }
+            let mut map = [-1; CLASSES_MAX];
+            for class in &mut map[..2] {
+                *class = u.int_in_range(-1..=1)?;
+            }
+            let data = rows_on_board(&records, &map, 2);
+            let (objective, dimension) = *u.choose(&[
+                ("softmax", 2 * (columns + 1)),
+                ("logistic", columns),
+                ("svm", columns),
+            ])?;
+            let (data_len, data_checksum) = (data.len() as u32, checksum(&data));
+            self.host.configure = Configure {
+                objective,
+                dimension,
+                k: 1,
+                data_len,
+                data_checksum,
+                ..self.host.configure
+            };
+            (self.host.data, self.host.stage) = (data, Stage::Configure);
+        }
         Ok(())
     }
 
@@ -150,7 +216,7 @@ impl Bench {
             7 => Down::Round { from: index(u)? },
             8 => Down::Curvature { ticket },
             10 => Down::Score { ticket },
-            11 => Down::Record { echo: ticket, identity: IDENTITY, command: Command::Status },
+            11 => Down::Record { echo: ticket, identity: IDENTITY, command: command(u)? },
             9 => Down::Paced { from: index(u)?, pace: u.arbitrary()? },
             _ => Down::More { from: index(u)? },
         })
@@ -224,7 +290,8 @@ impl Bench {
         let before = self.host.state();
         sync_journal(&mut self.host.worker, &mut self.journal);
         assert_eq!(self.host.state(), before, "a journal does not change what the host knows");
-        let computed = frames::compute(&mut self.host.worker, &mut self.host.objectives);
+        let (answers, computed) = self.host.compute();
+        spoken.extend(answers);
         if computed {
             assert!(!spoken.iter().any(|wire| self.is_update(wire)), "it is not yet computed");
         }
@@ -259,7 +326,7 @@ impl Bench {
     /// The frames that the worker sends: at most one answer outside the session and one inside.
     fn spoken(&mut self) -> Vec<Vec<u8>> {
         let spoken = transmitted(&mut self.host.worker);
-        assert!(spoken.len() <= 2, "a worker sends nothing but answers");
+        assert!(spoken.len() <= 3, "a worker sends nothing but answers");
         spoken
     }
 }
@@ -269,6 +336,28 @@ fn start(flash: Flash) -> (Worker<Vec<u64>>, FlashJournal<Flash>) {
     let journal = FlashJournal::open(flash, DATA_PAGES, &mut memory);
     let board = Board { name: "fuzzed", identity: IDENTITY };
     (Worker::new::<Objectives>(board, memory), journal)
+}
+
+/// A recorder command, mostly a plausible one.
+fn command(u: &mut Unstructured) -> Result<Command<'static>> {
+    let recording = u.int_in_range(0..=4)?;
+    let window = if u.ratio(7, 8)? { 4 } else { u.arbitrary()? };
+    let bits = if u.ratio(7, 8)? { Features::DEFAULT.bits() } else { u.arbitrary()? };
+    let recipe = Recipe {
+        channels: if u.ratio(7, 8)? { CHANNELS as u8 } else { u.arbitrary()? },
+        window,
+        hop: 3,
+        features: Features::from_bits(bits),
+        rate_millihertz: 1,
+    };
+    let class = *u.choose(&["one", "two", "", "a name that is too long"])?;
+    Ok(match u.int_in_range(0..=9)? {
+        0 => Command::Status,
+        1 => Command::Clear { recording },
+        2 => Command::Discard { recording },
+        3..=5 => Command::Stop { recording },
+        _ => Command::Start { recording, recipe, class, is_test: u.ratio(1, 3)? },
+    })
 }
 
 /// Any bytes, at most as many as a payload has.

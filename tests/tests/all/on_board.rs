@@ -1,16 +1,20 @@
 //! Rows that a board records, and a run on them: commands, data, rounds and scores, with every message repeated.
 
+use embedded_io::{ErrorType, Read, ReadReady, Write};
 use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::run::run_recorder;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
+use smidgen_protocol::counters::Counters;
 use smidgen_protocol::digest::Draws;
-use smidgen_protocol::frame::checksum;
+use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    CLASSES_MAX, Command, Configure, Down, Downlink, Exponents, Init, Outcome, RecordRefusal,
-    Records, Refusal, Regulariser, Up,
+    BROADCAST, CLASSES_MAX, Command, Configure, Down, Downlink, Exponents, Init, Outcome,
+    RecordRefusal, Records, Refusal, Regulariser, SCHEMA, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::recipe::{Features, Recipe};
+use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, WorkerSeal};
 use smidgen_protocol::vector::Ratio;
 use smidgen_tests::flash::Flash;
 use smidgen_tests::host::{Host, payload};
@@ -484,4 +488,112 @@ fn full_store_ends_the_recording_with_its_reason() {
     assert_eq!(status.outcome, Outcome::Refused(RecordRefusal::RowsFull));
     assert_eq!((status.is_open, status.room, status.progress.rows), (false, 0, room));
     assert_eq!(status.classes().map(|class| class.training).sum::<u32>(), room);
+}
+
+/// A port that ends with its input, and is quiet before it for a number of samples.
+#[derive(Default)]
+struct Port {
+    input: Vec<u8>,
+    output: Vec<u8>,
+    quiet: usize,
+}
+
+impl ErrorType for Port {
+    type Error = std::convert::Infallible;
+}
+
+impl ReadReady for Port {
+    fn read_ready(&mut self) -> Result<bool, Self::Error> {
+        let is_quiet = self.quiet > 0;
+        self.quiet = self.quiet.saturating_sub(1);
+        Ok(!is_quiet)
+    }
+}
+
+impl Read for Port {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        let len = self.input.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.input[..len]);
+        self.input.drain(..len);
+        Ok(len)
+    }
+}
+
+impl Write for Port {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// Both ends of the line of a board that runs its main loop.
+struct Line {
+    port: Port,
+    worker: Worker<Vec<u64>>,
+    recorder: ScriptedRecorder,
+    seal: Option<HostSeal>,
+}
+
+impl Line {
+    /// Sends a message once the board has taken `quiet` samples. Returns the payload of the answer.
+    fn ask(&mut self, message: Down, quiet: usize) -> Vec<u8> {
+        let mut out = [0; FRAME_LEN_MAX];
+        let draft: Draft = message.draft(BROADCAST, &[], &Context::SETUP, &mut out);
+        let len = match &mut self.seal {
+            Some(seal) => seal.close(draft, || [7; 16]).expect("a link"),
+            None => draft.close(),
+        };
+        self.port = Port { input: out[..len].to_vec(), output: vec![], quiet };
+        let Ok(()) = run_recorder(
+            &mut self.port,
+            &mut self.worker,
+            &mut Objectives,
+            &mut (),
+            &mut self.recorder.remote,
+        );
+        let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+        let (rest, frame) = deframer.feed(&self.port.output, &mut counters);
+        assert!(rest.is_empty(), "there is more than one answer");
+        let frame = frame.expect("an answer");
+        let frame = match &mut self.seal {
+            Some(seal) => seal.open(frame).expect("a sealed answer"),
+            None => frame,
+        };
+        frame.check(&Context::SETUP).expect("an intact answer").to_vec()
+    }
+}
+
+#[test]
+fn main_loop_records_while_the_line_is_quiet_plain_and_sealed() {
+    let mut answers = vec![];
+    for is_sealed in [false, true] {
+        let mut worker = Worker::new::<Objectives>(BOARD, vec![0; MEMORY / 8]);
+        let key = Key::new(&[9; 32]).expect("a key");
+        if is_sealed {
+            worker.seal(WorkerSeal::new(key.clone(), [5; BOOT_LEN]));
+        }
+        let (port, recorder) = (Port::default(), ScriptedRecorder::new(Flash::new(4)));
+        let seal = is_sealed.then(|| HostSeal::new(key));
+        let mut line = Line { port, worker, recorder, seal };
+        let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
+        assert!(matches!(Up::parse(&line.ask(hello, 0)), Ok((Up::Ready(_), []))));
+        let command = |command| Down::Record { echo: 2, identity: BOARD.identity, command };
+        let start = Command::Start { recording: 1, recipe: RECIPE, class: "walk", is_test: false };
+        assert_eq!(records(&line.ask(command(start), 0)).outcome, Outcome::Done);
+        let mut samples = samples(2, 60, 1);
+        samples.insert(35, None);
+        line.recorder.remote.sensor_mut().samples.extend(samples);
+        // The second frame of the recording arrives when 50 samples and a gap are taken.
+        let progress = records(&line.ask(command(Command::Status), 51)).progress;
+        assert_eq!((progress.samples, progress.rows, progress.gaps), (50, 2, 1));
+        assert!(records(&line.ask(command(Command::Stop { recording: 1 }), 10)).progress.rows == 3);
+        let status = line.ask(command(Command::Status), 0);
+        assert_eq!(line.recorder.rows(false).len(), 3);
+        answers.push(status);
+    }
+    assert_eq!(answers[0], answers[1]);
 }
