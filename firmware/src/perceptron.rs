@@ -197,7 +197,7 @@ impl RowLoss for OutputLayer<'_> {
         let slopes = self.layer.scores(units, &mut slopes);
         self.entropy.slopes(slopes, self.shard.label(row) as usize);
         self.add(slopes, units);
-        for (u, (margin, &unit)) in margins.iter_mut().zip(&*units).enumerate() {
+        for (u, (margin, &unit)) in margins.iter_mut().zip(units).enumerate() {
             let weights = self.layer.weights.iter().skip(u).step_by(units.len().max(1));
             let back: i64 = slopes.iter().zip(weights).map(|(s, &w)| s * i64::from(w)).sum();
             // tanh′ = 1 − tanh², from the unit that is at hand.

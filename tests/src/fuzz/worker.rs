@@ -28,6 +28,13 @@ const EVENTS_MAX: usize = 200;
 const IDENTITY: u64 = 0x1234;
 const SESSION: u32 = 7;
 const ADDRESS: u16 = 1;
+const RECIPE: Recipe = Recipe {
+    channels: CHANNELS as u8,
+    window: 4,
+    hop: 3,
+    features: Features::DEFAULT,
+    rate_millihertz: 1,
+};
 
 /// A sequence of events. The worker does not panic, counts every byte, changes nothing for a frame that it rejects,
 /// answers with valid frames, and holds the estimator that its updates define.
@@ -62,7 +69,12 @@ impl Bench {
             host.worker.enable_recorder();
             host.recorder = Some(ScriptedRecorder::new(Flash::new(2)));
         }
-        Ok(Self { host, journal, asked: None, is_open: false, last: vec![] })
+        let mut bench = Self { host, journal, asked: None, is_open: false, last: vec![] };
+        if bench.host.recorder.is_some() {
+            bench.record_two_classes();
+            bench.configure_rows(u)?;
+        }
+        Ok(bench)
     }
 
     /// Draws one event.
@@ -131,6 +143,26 @@ impl Bench {
         self.say(u, &message, &body)?;
         self.serve();
         Ok(())
+    }
+
+    /// Rows of two classes, some of them held out.
+    fn record_two_classes(&mut self) {
+        for (recording, class, is_test) in
+            [(1, "one", false), (2, "two", false), (3, "one", true), (4, "two", true)]
+        {
+            let recipe = RECIPE;
+            let start = Command::Start { recording, recipe, class, is_test };
+            for command in [start, Command::Stop { recording }] {
+                let message = Down::Record { echo: 0, identity: IDENTITY, command };
+                self.host.send(&emit(message, BROADCAST, &[], Context::SETUP));
+                self.host.compute();
+                if let Some(recorder) = &mut self.host.recorder {
+                    let number = recording as i16;
+                    let sample = move |t: i16| Some([t * number, 300 - t, 77 * number]);
+                    recorder.feed((0..13).map(sample));
+                }
+            }
+        }
     }
 
     /// Commands the recorder, and lets the sensor deliver samples.
@@ -340,15 +372,14 @@ fn start(flash: Flash) -> (Worker<Vec<u64>>, FlashJournal<Flash>) {
 
 /// A recorder command, mostly a plausible one.
 fn command(u: &mut Unstructured) -> Result<Command<'static>> {
-    let recording = u.int_in_range(0..=4)?;
-    let window = if u.ratio(7, 8)? { 4 } else { u.arbitrary()? };
+    let recording = u.int_in_range(0..=7)?;
+    let window = if u.ratio(7, 8)? { RECIPE.window } else { u.arbitrary()? };
     let bits = if u.ratio(7, 8)? { Features::DEFAULT.bits() } else { u.arbitrary()? };
     let recipe = Recipe {
         channels: if u.ratio(7, 8)? { CHANNELS as u8 } else { u.arbitrary()? },
         window,
-        hop: 3,
         features: Features::from_bits(bits),
-        rate_millihertz: 1,
+        ..RECIPE
     };
     let class = *u.choose(&["one", "two", "", "a name that is too long"])?;
     Ok(match u.int_in_range(0..=9)? {
