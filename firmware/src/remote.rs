@@ -7,8 +7,7 @@
 
 use crate::recorder::sensor::Sensor;
 use crate::recorder::store::{Mapped, Store, StoreError};
-use crate::recorder::{Progress, Recorder, RecorderError};
-use crate::worker::rows::values;
+use crate::recorder::{PollError, Progress, Recorder, RecorderError};
 use crate::worker::{RecordRequest, Worker, rows};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -16,9 +15,14 @@ use smidgen_protocol::message::{
     self, CLASSES_LEN_MAX, COLUMNS_LEN_MAX, ClassRecords, Command, Outcome, RecordRefusal, Records,
     column_bits, set_column_bits,
 };
+use smidgen_protocol::recipe::{Features, Recipe};
 
 const _: () = assert!(crate::recorder::store::CLASSES_MAX == message::CLASSES_MAX);
 const _: () = assert!(crate::recorder::store::CLASS_NAME_LEN_MAX == message::CLASS_NAME_LEN_MAX);
+
+/// Recipe of a store without rows, which the first recording replaces.
+const ANY_RECIPE: Recipe =
+    Recipe { channels: 1, window: 1, hop: 1, features: Features::DEFAULT, rate_millihertz: 1 };
 
 /// The sensor of a board without one: it can train on rows that it has, but not record.
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +89,10 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
         self.open.is_some()
     }
 
-    /// Takes a sample, if one is due and a recording is open. A full store ends the recording.
+    /// Takes a sample, if one is due and a recording is open. A full store ends the recording; a gap does not.
     pub fn poll(&mut self) {
         if self.is_recording()
-            && let Err(error) = self.recorder.poll(&mut self.sensor)
+            && let Err(PollError::Recorder(error)) = self.recorder.poll(&mut self.sensor)
         {
             self.end();
             self.ended = Some(refusal(error));
@@ -180,8 +184,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
     }
 
     fn clear(&mut self, recording: u16, has_changed: &mut bool) -> Result<(), RecordRefusal> {
-        let Some(recipe) = self.store().recipe().copied() else { return Ok(()) };
-        if self.open.is_none() && self.store().rows().next().is_none() {
+        let recipe = self.store().recipe().copied();
+        if recipe.is_some() && self.open.is_none() && self.store().rows().next().is_none() {
             return Ok(());
         }
         if recording != self.latest() {
@@ -189,7 +193,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
         }
         *has_changed = true;
         self.end();
-        self.recorder.store_mut().clear(&recipe).map_err(store_refusal)
+        self.recorder.store_mut().clear(&recipe.unwrap_or(ANY_RECIPE)).map_err(store_refusal)
     }
 
     /// Number of the open recording, or of the latest that is not discarded; 0 without one.
@@ -268,7 +272,7 @@ fn list_columns<'l, F: NorFlash + Mapped>(
     list: &'l mut [u8; COLUMNS_LEN_MAX],
 ) -> &'l [u8] {
     for row in store.rows().filter(|row| !row.is_discarded) {
-        for (column, &value) in values(store, &row).iter().enumerate() {
+        for (column, &value) in store.values_of(&row).iter().enumerate() {
             set_column_bits(list, column, column_bits(value));
         }
     }
@@ -298,6 +302,8 @@ fn store_refusal(error: StoreError) -> RecordRefusal {
         StoreError::DiscardsFull => RecordRefusal::DiscardsFull,
         StoreError::ClassName => RecordRefusal::Class,
         StoreError::NoRecording => RecordRefusal::Recording,
+        StoreError::Foreign => RecordRefusal::Foreign,
+        StoreError::TooSmall | StoreError::Region => RecordRefusal::TooSmall,
         // The recorder prepares the store and passes on whole rows, so only its memory can be at fault.
         StoreError::Blank
         | StoreError::NotRecording

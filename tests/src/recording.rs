@@ -56,13 +56,13 @@ impl ScriptedRecorder {
     /// A recorder after a boot, with the rows of a flash.
     pub fn new(flash: Flash) -> Self {
         let samples = vec![0; WINDOW_LEN_MAX].leak();
-        let recorder = Recorder::new(Store::open(flash), samples);
+        let recorder = Recorder::new(Store::open(flash).expect("whole pages"), samples);
         Self { remote: RemoteRecorder::new(recorder, Script::default()) }
     }
 
-    /// The flash of the board; this ends a recording, as a power cut does.
-    pub fn flash(&mut self) -> &mut Flash {
-        self.remote.recorder_mut().store_mut().flash()
+    /// The flash of the board.
+    pub fn flash(&self) -> &Flash {
+        self.remote.store().flash()
     }
 
     /// Lets the sensor deliver samples, which are recorded if a recording is open.
@@ -90,10 +90,9 @@ impl ScriptedRecorder {
     /// Values and board's class of all rows that are held out, or of those to train on, in order.
     pub fn rows(&self, is_test: bool) -> Vec<(Vec<i16>, u8)> {
         let store = self.remote.store();
-        let (stride, len) = (store.value_stride(), store.recipe().map_or(0, |r| r.row_len()));
         let rows = store.rows().filter(|row| row.is_test == is_test && !row.is_discarded);
-        let values = |row: usize| store.values()[row * stride..][..len].to_vec();
-        let mut rows: Vec<_> = rows.map(|row| (values(row.index), row.class)).collect();
+        let mut rows: Vec<_> =
+            rows.map(|row| (store.values_of(&row).to_vec(), row.class)).collect();
         rows.reverse();
         rows
     }

@@ -2,7 +2,7 @@
 
 use crate::data::Data;
 use crate::objective::ObjectiveInfo;
-use crate::recorder::store::{Mapped, Row, Store};
+use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::message::Refusal;
 use smidgen_protocol::recorded::{RecordedRows, RowsChecksum};
@@ -12,16 +12,9 @@ use smidgen_protocol::shard::{Parts, Shard, ShardError};
 pub(crate) fn checksum<F: NorFlash + Mapped>(store: &Store<F>) -> u32 {
     let mut checksum = RowsChecksum::default();
     for row in store.rows().filter(|row| !row.is_discarded) {
-        checksum.add(values(store, &row), row.class, row.is_test);
+        checksum.add(store.values_of(&row), row.class, row.is_test);
     }
     checksum.value()
-}
-
-/// The values of a row.
-pub(crate) fn values<'s, F: NorFlash + Mapped>(store: &'s Store<F>, row: &Row) -> &'s [i16] {
-    let len = store.recipe().map_or(0, |recipe| recipe.row_len());
-    let values = store.values().get(row.index * store.value_stride()..);
-    values.and_then(|values| values.get(..len)).unwrap_or_default()
 }
 
 /// Rows of a store as the data of a session.

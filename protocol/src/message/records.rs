@@ -64,6 +64,10 @@ pub enum RecordRefusal {
     Recipe,
     /// There are rows of another recipe.
     OtherRecipe,
+    /// The memory for rows holds something else, or rows whose recipe is damaged. [`Command::Clear`] erases it.
+    Foreign,
+    /// The memory for rows has no room for a row of the recipe.
+    TooSmall,
     /// The window does not fit in memory.
     Window {
         /// Values required.

@@ -107,6 +107,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         RecordRefusal::Recording,
         RecordRefusal::Recipe,
         RecordRefusal::OtherRecipe,
+        RecordRefusal::Foreign,
+        RecordRefusal::TooSmall,
         RecordRefusal::Class,
         RecordRefusal::ClassesFull,
         RecordRefusal::RowsFull,

@@ -478,7 +478,7 @@ fn commands_about_other_recordings_are_refused_and_change_nothing() {
 #[test]
 fn full_store_ends_the_recording_with_its_reason() {
     let mut host = host("softmax", 30);
-    boot(&mut host, Flash::new(1));
+    boot(&mut host, Flash::new(2));
     let start = Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false };
     assert_eq!(outcome(&mut host, start), Outcome::Done);
     let room = records(&command(&mut host, Command::Status)).room;
