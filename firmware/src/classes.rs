@@ -1,34 +1,42 @@
 //! Classes of rows by a model: that of the largest score, the first of equals.
 
 use crate::columns;
-use crate::objective::Classification;
+use crate::objective::{Classes, Classification};
 use crate::rows::{self, Precision, RowLoss};
 use smidgen_protocol::batch::Selection;
+use smidgen_protocol::shard::Shard;
 
-/// Passes on the class of each row by a linear model without biases: 1 where aᵀx > 0, else 0.
-pub(crate) fn linear(request: Classification<'_>) {
-    let Classification { shard, x, x_exponent, scratch, visit } = request;
+/// Classifies rows by a linear model without biases: 1 where aᵀx > 0, else 0.
+pub(crate) fn linear(request: Classification<'_>) -> Classes {
+    let Classification { shard, x, x_exponent, scratch, .. } = request;
     let mantissas = mantissas(scratch, x.len());
-    columns::scale(x, x_exponent, |k| shard.scale(k), i32::MAX, mantissas);
+    let scale = |k| shard.scale(k);
+    let dropped = Precision::new(&shard.header, shard.header.rows).dropped;
+    let exponent = columns::scale(x, x_exponent, scale, i32::MAX, mantissas) - dropped;
+    let mut signs = Signs { shard, classes: Classes::none(exponent) };
     // Without residuals the sums stay as they are, so none are needed.
-    rows::pass(shard, Selection::ALL, mantissas, &mut [], &mut Signs { visit });
+    rows::pass(shard, Selection::ALL, mantissas, &mut [], &mut signs);
+    signs.classes
 }
 
-/// Passes on the class of each row by a model with a unit per class, whose margins are scores.
-pub(crate) fn units(request: Classification<'_>) {
-    let Classification { shard, x, x_exponent, scratch, visit } = request;
+/// Classifies rows by a model with a unit per class, whose margins are scores.
+pub(crate) fn units(request: Classification<'_>) -> Classes {
+    let Classification { shard, x, x_exponent, scratch, .. } = request;
     let precision = Precision::new(&shard.header, shard.header.rows);
     let mantissas = mantissas(scratch, x.len());
-    columns::scale(x, x_exponent, |k| precision.scale(shard, k), i32::MAX, mantissas);
-    let mut classes = Largest { scores: |scores: &mut [i64]| largest(scores), visit };
-    rows::pass_units(shard, Selection::ALL, mantissas, &mut [], &mut classes);
+    let scale = |k| precision.scale(shard, k);
+    let exponent = columns::scale(x, x_exponent, scale, i32::MAX, mantissas) - precision.dropped;
+    let scores = |scores: &mut [i64]| largest(scores);
+    let mut largest = Largest { shard, scores, classes: Classes::none(exponent) };
+    rows::pass_units(shard, Selection::ALL, mantissas, &mut [], &mut largest);
+    largest.classes
 }
 
-/// The index of the largest score.
-pub(crate) fn largest(scores: &[i64]) -> u8 {
+/// The index of the largest score, and the score.
+pub(crate) fn largest(scores: &[i64]) -> (u8, i64) {
     let first = (0, scores.first().copied().unwrap_or(0));
     let larger = |best: (u8, i64), next: (u8, i64)| if next.1 > best.1 { next } else { best };
-    (0..).zip(scores.iter().copied()).fold(first, larger).0
+    (0..).zip(scores.iter().copied()).fold(first, larger)
 }
 
 /// Scratch as the place for a scaled model, which takes half of it.
@@ -36,28 +44,31 @@ fn mantissas(scratch: &mut [i64], len: usize) -> &mut [i32] {
     bytemuck::cast_slice_mut(scratch).get_mut(..len).unwrap_or_default()
 }
 
-struct Signs<'v> {
-    visit: &'v mut dyn FnMut(usize, u8),
+struct Signs<'a> {
+    shard: &'a Shard<'a>,
+    classes: Classes,
 }
 
 impl RowLoss for Signs<'_> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
         for (row, margin) in (first..).zip(margins) {
-            (self.visit)(row, u8::from(*margin > 0));
+            self.classes.add(self.shard.label(row), u8::from(*margin > 0), *margin);
             *margin = 0;
         }
     }
 }
 
-/// Passes on the class that `scores` makes of the margins of a row.
-pub(crate) struct Largest<'v, S> {
+/// Takes the class and the score that `scores` makes of the margins of a row.
+pub(crate) struct Largest<'a, S> {
+    pub shard: &'a Shard<'a>,
     pub scores: S,
-    pub visit: &'v mut dyn FnMut(usize, u8),
+    pub classes: Classes,
 }
 
-impl<S: FnMut(&mut [i64]) -> u8> RowLoss for Largest<'_, S> {
+impl<S: FnMut(&mut [i64]) -> (u8, i64)> RowLoss for Largest<'_, S> {
     fn residuals(&mut self, row: usize, margins: &mut [i64]) {
-        (self.visit)(row, (self.scores)(margins));
+        let (class, score) = (self.scores)(margins);
+        self.classes.add(self.shard.label(row), class, score);
         margins.fill(0);
     }
 }

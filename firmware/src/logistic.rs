@@ -23,7 +23,7 @@ use crate::columns::{self, Slopes};
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
 use crate::data::Data;
 use crate::fixed_point::{mean_factor, scale_u128};
-use crate::objective::{Classification, Evaluation, Objective};
+use crate::objective::{Classes, Classification, Evaluation, Objective};
 use crate::rows::{self, Precision};
 use crate::sigmoid;
 use residual::Residuals;
@@ -76,9 +76,8 @@ impl Objective for Logistic {
         Some(mean_curvature(rows, Bias::None)?.shifted(-2))
     }
 
-    fn classify(request: Classification<'_>) -> bool {
-        classes::linear(request);
-        true
+    fn classify(request: Classification<'_>) -> Option<Classes> {
+        Some(classes::linear(request))
     }
 }
 

@@ -57,6 +57,8 @@ impl<'a> Evaluation<'a> {
 
 /// A request for the classes that a model gives to rows.
 pub struct Classification<'a> {
+    /// Name of the objective.
+    pub objective: &'static str,
     /// The rows, which passed [`Objective::check`] but for the number of rows and their labels.
     pub shard: &'a Shard<'a>,
     /// The model x, d mantissas.
@@ -65,8 +67,31 @@ pub struct Classification<'a> {
     pub x_exponent: Exponent,
     /// Working memory, as for an evaluation.
     pub scratch: &'a mut [i64],
-    /// Called with the index and the class of each row that is not masked.
-    pub visit: &'a mut dyn FnMut(usize, u8),
+}
+
+/// Classes that a model gave to rows that are not masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// Number of rows whose label is their class.
+    pub right: u32,
+    /// Class of the last row.
+    pub class: u8,
+    /// Mantissa of its score: the largest, or the margin of class 1.
+    pub score: i64,
+    /// Exponent of the scores.
+    pub exponent: i32,
+}
+
+impl Classes {
+    /// No rows, for scores of this exponent.
+    pub(crate) const fn none(exponent: i32) -> Self {
+        Self { right: 0, class: 0, score: 0, exponent }
+    }
+
+    pub(crate) fn add(&mut self, label: i32, class: u8, score: i64) {
+        self.right += u32::from(label == i32::from(class));
+        (self.class, self.score) = (class, score);
+    }
 }
 
 /// A function f_i whose gradient a worker can compute.
@@ -147,9 +172,9 @@ pub trait Objective {
         None
     }
 
-    /// Passes on the class of each row; returns `false` if the objective has no classes.
-    fn classify(_request: Classification<'_>) -> bool {
-        false
+    /// Classifies rows; returns `None` if the objective has no classes.
+    fn classify(_request: Classification<'_>) -> Option<Classes> {
+        None
     }
 }
 
@@ -165,8 +190,6 @@ pub struct ObjectiveInfo {
     pub check: fn(Data<'_>, usize) -> bool,
     /// [`Objective::curvature`]
     pub curvature: fn(CurvatureRequest<'_>) -> Option<Bound>,
-    /// [`Objective::classify`]
-    pub classify: fn(Classification<'_>) -> bool,
 }
 
 impl ObjectiveInfo {
@@ -177,7 +200,6 @@ impl ObjectiveInfo {
             scratch_len: O::scratch_len,
             check: O::check,
             curvature: O::curvature,
-            classify: O::classify,
         }
     }
 }
@@ -216,6 +238,9 @@ pub trait ObjectiveSet {
     /// Evaluates the objective that the request names. Returns 0 if it is not in [`ObjectiveSet::ALL`].
     fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64;
 
+    /// Classifies rows by the objective that the request names.
+    fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes>;
+
     /// Finds an objective by name.
     fn find(name: &str) -> Option<&'static ObjectiveInfo> {
         Self::ALL.iter().find(|objective| objective.name == name)
@@ -229,6 +254,10 @@ impl<O: Objective> ObjectiveSet for O {
     fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
         self.evaluate(request)
     }
+
+    fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes> {
+        O::classify(request)
+    }
 }
 
 #[cfg(test)]
@@ -236,13 +265,7 @@ mod tests {
     use super::*;
 
     const fn named(name: &'static str) -> ObjectiveInfo {
-        ObjectiveInfo {
-            name,
-            scratch_len: |_| 0,
-            check: |_, _| true,
-            curvature: |_| None,
-            classify: |_| false,
-        }
+        ObjectiveInfo { name, scratch_len: |_| 0, check: |_, _| true, curvature: |_| None }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::least_squares::LeastSquares;
 use crate::logistic::Logistic;
-use crate::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
+use crate::objective::{
+    Classes, Classification, Evaluation, Objective, ObjectiveInfo, ObjectiveSet,
+};
 use crate::perceptron::Perceptron;
 use crate::softmax::Softmax;
 use crate::squared_hinge::SquaredHinge;
@@ -25,6 +27,13 @@ macro_rules! objective_set {
                 match request.objective {
                     $($objective::NAME => $objective.evaluate(request),)+
                     _ => 0,
+                }
+            }
+
+            fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes> {
+                match request.objective {
+                    $($objective::NAME => $objective::classify(request),)+
+                    _ => None,
                 }
             }
         }

@@ -21,7 +21,7 @@ use crate::columns::{self, ONE, Slopes};
 use crate::data::Data;
 use crate::fixed_point::{ceil_log2, mean_factor};
 use crate::multiclass::{CLASSES_MAX, CrossEntropy, SLOPE_BITS};
-use crate::objective::{Classification, Evaluation, Objective};
+use crate::objective::{Classes, Classification, Evaluation, Objective};
 use crate::rows::{self, Precision, RowLoss, UNITS_MAX};
 use crate::sigmoid::Sigmoid;
 use smidgen_protocol::batch::Selection;
@@ -99,28 +99,27 @@ impl Objective for Perceptron {
         loss.saturating_add(penalty)
     }
 
-    fn classify(request: Classification<'_>) -> bool {
-        let Classification { shard, x, x_exponent, scratch, visit } = request;
-        let Some(hidden) = hidden_units(&shard.header, x.len()) else { return false };
+    fn classify(request: Classification<'_>) -> Option<Classes> {
+        let Classification { shard, x, x_exponent, scratch, .. } = request;
+        let hidden = hidden_units(&shard.header, x.len())?;
         let precision = Precision::new(&shard.header, shard.header.rows);
         let border = hidden * (shard.header.dimension as usize + 1);
+        let (first, second) = x.split_at_checked(border)?;
         let mantissas: &mut [i32] = bytemuck::cast_slice_mut(scratch);
-        let parts = x.split_at_checked(border).zip(mantissas.split_at_mut_checked(border));
-        let Some(((first, second), (first_scaled, rest))) = parts else { return false };
-        let weights = rest.get_mut(..second.len()).unwrap_or_default();
+        let (first_scaled, rest) = mantissas.split_at_mut_checked(border)?;
+        let weights = rest.get_mut(..second.len())?;
         let scale = |k| precision.scale(shard, k);
         let exponent = columns::scale(first, x_exponent, scale, i32::MAX, first_scaled);
-        columns::scale(second, x_exponent, |_| ONE, i32::MAX, weights);
+        let second_exponent = columns::scale(second, x_exponent, |_| ONE, i32::MAX, weights);
         let layer = Layer::new(shard, weights, exponent - precision.dropped);
-        let mut classes = classes::Largest {
-            scores: |margins: &mut [i64]| {
-                let (mut units, mut scores) = ([0; UNITS_MAX + 1], [0; CLASSES_MAX]);
-                classes::largest(layer.scores(layer.units(margins, &mut units), &mut scores))
-            },
-            visit,
+        let scores = |margins: &mut [i64]| {
+            let (mut units, mut scores) = ([0; UNITS_MAX + 1], [0; CLASSES_MAX]);
+            classes::largest(layer.scores(layer.units(margins, &mut units), &mut scores))
         };
-        rows::pass_units(shard, Selection::ALL, first_scaled, &mut [], &mut classes);
-        true
+        let classes = Classes::none(second_exponent + (UNIT_BITS - PRODUCT_DROPPED) as i32);
+        let mut largest = classes::Largest { shard, scores, classes };
+        rows::pass_units(shard, Selection::ALL, first_scaled, &mut [], &mut largest);
+        Some(largest.classes)
     }
 }
 

@@ -5,6 +5,7 @@
 //!       <── Records ──        <── rows ────
 //! ```
 
+use crate::objective::ObjectiveSet;
 use crate::recorder::sensor::Sensor;
 use crate::recorder::store::{Mapped, Store, StoreError};
 use crate::recorder::{PollError, Progress, Recorder, RecorderError};
@@ -105,12 +106,13 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
     pub fn serve<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
+        objectives: &mut impl ObjectiveSet,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<usize> {
         if worker.awaits_store() {
             // Rows that are trained on do not change.
             self.end();
-            worker.serve_rows(self.store());
+            worker.serve_rows(self.store(), objectives);
         }
         let request = worker.record_request()?;
         let mut have_rows_changed = false;

@@ -66,7 +66,7 @@ where
     worker.enable_recorder();
     let mut bytes = [0; READ_LEN_MAX];
     loop {
-        transmit_records(port, worker, recorder)?;
+        transmit_records(port, worker, objectives, recorder)?;
         sync_journal(worker, journal);
         transmit(port, worker)?;
         if worker.compute_with(recorder.store(), |request| objectives.evaluate_named(request)) {
@@ -85,19 +85,21 @@ where
 
 /// Carries out requests about rows and sends their answer.
 #[inline(never)]
-fn transmit_records<P, M, F, S>(
+fn transmit_records<P, M, R, F, S>(
     port: &mut P,
     worker: &mut Worker<M>,
+    objectives: &mut R,
     recorder: &mut RemoteRecorder<'_, F, S>,
 ) -> Result<(), P::Error>
 where
     P: Write,
     M: AsRef<[u64]> + AsMut<[u64]>,
+    R: ObjectiveSet,
     F: NorFlash + Mapped,
     S: Sensor,
 {
     let mut frame = [0; FRAME_LEN_MAX];
-    if let Some(len) = recorder.serve(worker, &mut frame) {
+    if let Some(len) = recorder.serve(worker, objectives, &mut frame) {
         port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
         port.flush()?;
     }

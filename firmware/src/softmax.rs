@@ -18,7 +18,7 @@ use crate::data::Data;
 use crate::fixed_point::mean_factor;
 pub use crate::multiclass::CLASSES_MAX;
 use crate::multiclass::{CrossEntropy, SLOPE_BITS};
-use crate::objective::{Classification, Evaluation, Objective};
+use crate::objective::{Classes, Classification, Evaluation, Objective};
 use crate::rows::{self, Precision, RowLoss};
 use smidgen_protocol::shard::Shard;
 
@@ -73,9 +73,8 @@ impl Objective for Softmax {
         Some(mean_curvature(rows, Bias::One)?.shifted(-1))
     }
 
-    fn classify(request: Classification<'_>) -> bool {
-        classes::units(request);
-        true
+    fn classify(request: Classification<'_>) -> Option<Classes> {
+        Some(classes::units(request))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::classes;
 use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
 use crate::data::Data;
 use crate::least_squares::{RowError, TARGET_BITS, mean_squares};
-use crate::objective::{Classification, Evaluation, Objective};
+use crate::objective::{Classes, Classification, Evaluation, Objective};
 use crate::rows;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::round_shift;
@@ -58,9 +58,8 @@ impl Objective for SquaredHinge {
         Some(mean_curvature(rows, Bias::None)?.shifted(1))
     }
 
-    fn classify(request: Classification<'_>) -> bool {
-        classes::linear(request);
-        true
+    fn classify(request: Classification<'_>) -> Option<Classes> {
+        Some(classes::linear(request))
     }
 }
 

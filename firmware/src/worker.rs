@@ -188,8 +188,12 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// Carries out a request about the rows on the board: checks data, bounds curvature or scores.
-    pub fn serve_rows<F: NorFlash + Mapped>(&mut self, store: &Store<F>) {
-        self.machine.serve_rows(store);
+    pub fn serve_rows<F: NorFlash + Mapped>(
+        &mut self,
+        store: &Store<F>,
+        objectives: &mut impl ObjectiveSet,
+    ) {
+        self.machine.serve_rows(store, objectives);
     }
 
     /// Computes the pending gradient with `evaluate`, on rows of the store if they are the worker's data. Returns
@@ -515,10 +519,14 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         Some((request, labels))
     }
 
-    fn serve_rows<F: NorFlash + Mapped>(&mut self, store: &Store<F>) {
+    fn serve_rows<F: NorFlash + Mapped>(
+        &mut self,
+        store: &Store<F>,
+        objectives: &mut impl ObjectiveSet,
+    ) {
         let Some(session) = &mut self.session else { return };
         if !session.awaits_rows() {
-            session.look_at(store, session.layout.split(self.memory.as_mut()));
+            session.look_at(store, objectives, session.layout.split(self.memory.as_mut()));
             return;
         }
         session.layout.labels_len = store.places();

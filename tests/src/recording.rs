@@ -81,7 +81,7 @@ impl ScriptedRecorder {
         objectives: &mut impl ObjectiveSet,
     ) -> (Vec<Vec<u8>>, bool) {
         let mut out = [0; FRAME_LEN_MAX];
-        let len = self.remote.serve(worker, &mut out);
+        let len = self.remote.serve(worker, objectives, &mut out);
         let evaluate = |request: Evaluation<'_>| objectives.evaluate_named(request);
         let computed = worker.compute_with(self.remote.store(), evaluate);
         (len.map(|len| out[..len].to_vec()).into_iter().collect(), computed)

@@ -6,7 +6,7 @@ use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
-use crate::objective::{Classification, ObjectiveInfo};
+use crate::objective::{Classification, ObjectiveInfo, ObjectiveSet};
 use crate::recorder::store::{Mapped, Store};
 use crate::regulariser::smoothness;
 use core::ops::Range;
@@ -330,7 +330,12 @@ impl Session {
     }
 
     /// Answers a request for a bound of the curvature of rows on the board, or for their score.
-    pub(super) fn look_at<F: NorFlash + Mapped>(&mut self, store: &Store<F>, buffers: Buffers) {
+    pub(super) fn look_at<F: NorFlash + Mapped>(
+        &mut self,
+        store: &Store<F>,
+        objectives: &mut impl ObjectiveSet,
+        buffers: Buffers,
+    ) {
         let Buffers { x, gradient, scratch, labels, data, .. } = buffers;
         let answer = match self.pending {
             Some(Pending::Curvature { ticket }) => match Self::shard(store, data, labels) {
@@ -340,7 +345,7 @@ impl Session {
                 None => Answer::Refused { ticket, refusal: Refusal::Data },
             },
             Some(Pending::Score { ticket }) => {
-                match self.count_right(store, x, scratch, labels, data) {
+                match self.count_right(store, objectives, x, scratch, labels, data) {
                     Some(score) => Answer::Score { ticket, score },
                     None => Answer::Refused { ticket, refusal: Refusal::Objective },
                 }
@@ -355,6 +360,7 @@ impl Session {
     fn count_right<F: NorFlash + Mapped>(
         &self,
         store: &Store<F>,
+        objectives: &mut impl ObjectiveSet,
         x: &[i32],
         scratch: &mut [i64],
         labels: &mut [i8],
@@ -363,20 +369,19 @@ impl Session {
         let rows = Rows::open(store, data).ok()?;
         rows.fill(labels, true);
         let shard = rows.shard(labels).ok()?;
-        let mut score = Score { rows: shard.header.rows, right: 0 };
-        let mut visit = |row, class: u8| {
-            score.right += u32::from(shard.label(row) == i32::from(class));
+        let (row_count, x_exponent) = (shard.header.rows, self.exponents.x);
+        let right = match row_count {
+            // An objective expects at least one row.
+            0 => Some(0),
+            _ => {
+                let objective = self.objective.name;
+                let request = Classification { objective, shard: &shard, x, x_exponent, scratch };
+                objectives.classify_named(request).map(|classes| classes.right)
+            }
         };
-        let x_exponent = self.exponents.x;
-        // An objective expects at least one row.
-        let mut classify = |shard| {
-            let visit = &mut visit;
-            (self.objective.classify)(Classification { shard, x, x_exponent, scratch, visit })
-        };
-        let has_classes = shard.header.rows == 0 || classify(&shard);
         // The labels of the rows to train on are in the same place.
         rows.fill(labels, false);
-        has_classes.then_some(score)
+        right.map(|right| Score { rows: row_count, right })
     }
 
     /// The labels and the store as the data of an evaluation.

@@ -3,7 +3,9 @@
 use super::{Value, fs, json_lines, served_by, smidgen, stderr, summary_of};
 use embedded_io_adapters::std::FromStd;
 use smidgen_firmware::logistic::Logistic;
-use smidgen_firmware::objective::{Evaluation, Objective, ObjectiveInfo, ObjectiveSet};
+use smidgen_firmware::objective::{
+    Classes, Classification, Evaluation, Objective, ObjectiveInfo, ObjectiveSet,
+};
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
 use std::io::{self, Read, Write};
@@ -68,6 +70,10 @@ impl ObjectiveSet for Slow {
     fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
         sleep(self.0);
         Logistic.evaluate(at)
+    }
+
+    fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes> {
+        Logistic::classify(request)
     }
 }
 
