@@ -6,6 +6,7 @@ use crate::options::{Choice, Method, Objective, Regulariser};
 use crate::problem::dataset::{DIMENSION_MAX, Labels, Preparation};
 use crate::units::files;
 use crate::units::shown::shown;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, Serializer};
 use smidgen_aggregator::{InitialModel, value};
@@ -142,6 +143,24 @@ pub enum ModelError {
         /// Its version.
         schema: u64,
     },
+    /// A newer version added a name.
+    #[error(
+        "{} has the {field} `{}`, which this smidgen does not know: a newer one wrote it (its version is {}); use that \
+         one, or train again",
+        shown(path),
+        shown(name),
+        shown(version)
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// The unknown name.
+        name: String,
+        /// Version of the program that wrote it.
+        version: String,
+    },
     /// Its fields contradict each other.
     #[error(
         "{} contradicts itself: {flaw}; it was edited or is damaged, so train again",
@@ -209,6 +228,48 @@ struct Head {
     schema: u64,
 }
 
+/// The fields to whose names newer versions may add.
+#[derive(Deserialize)]
+struct Names {
+    smidgen: String,
+    objective: String,
+    input: Tag,
+    regulariser: String,
+    method: String,
+    iterate: String,
+}
+
+/// The tag of an [`Input`].
+#[derive(Deserialize)]
+struct Tag {
+    kind: String,
+}
+
+/// The known kinds of an [`Input`].
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Columns,
+}
+
+impl Names {
+    /// Returns the first field with an unknown name.
+    fn unknown(self) -> Option<(&'static str, String)> {
+        fn is_known<T: DeserializeOwned>(name: &str) -> bool {
+            serde_json::from_value::<T>(name.into()).is_ok()
+        }
+        [
+            ("objective", is_known::<Objective>(&self.objective), self.objective),
+            ("kind of input", is_known::<Kind>(&self.input.kind), self.input.kind),
+            ("regulariser", is_known::<Regulariser>(&self.regulariser), self.regulariser),
+            ("method", is_known::<Method>(&self.method), self.method),
+            ("iterate", is_known::<Iterate>(&self.iterate), self.iterate),
+        ]
+        .into_iter()
+        .find_map(|(field, is_known, name)| (!is_known).then_some((field, name)))
+    }
+}
+
 impl Model {
     /// Reads the model at `path`, a file or the directory of a run.
     ///
@@ -247,7 +308,8 @@ impl Model {
         if schema != u64::from(SCHEMA) {
             return Err(ModelError::Schema { path: path.into(), schema });
         }
-        let model: Self = serde_json::from_slice(bytes).map_err(syntax)?;
+        let model: Self = serde_json::from_slice(bytes)
+            .map_err(|error| newer(bytes, path).unwrap_or_else(|| syntax(error)))?;
         model.check().map_err(|flaw| ModelError::Flawed { path: path.into(), flaw })?;
         Ok(model)
     }
@@ -326,6 +388,14 @@ impl Model {
             });
         if is_valid { Ok(()) } else { Err(Flaw::Columns) }
     }
+}
+
+/// Returns the error of a file with a name that a newer version added.
+fn newer(bytes: &[u8], path: &Path) -> Option<ModelError> {
+    let names: Names = serde_json::from_slice(bytes).ok()?;
+    let version = names.smidgen.clone();
+    let (field, name) = names.unknown()?;
+    Some(ModelError::Newer { path: path.into(), field, name, version })
 }
 
 /// JSON with a line per field of the outermost object.
