@@ -1,7 +1,7 @@
 //! A model as layers: the form that all exports share.
 
 use crate::options::Objective;
-use crate::problem::dataset::{Preparation, Scaling};
+use crate::problem::dataset::{Labels, Preparation, Scaling};
 use crate::problem::objective::{HIDDEN, Margins, Probabilities};
 use crate::record::Model;
 use crate::record::model::Input;
@@ -121,12 +121,15 @@ fn layers(objective: Objective, preparation: &Preparation, x: &[i32]) -> (Option
 
 fn outcome(model: &Model) -> Outcome<'_> {
     let (info, classes) = (model.objective.info(), &model.classes[..]);
-    match (info.margins, info.probabilities) {
-        (Margins::One, _) if classes.is_empty() => Outcome::Value,
-        (Margins::One, Probabilities::None) => Outcome::Sign { classes, has_probabilities: false },
-        (Margins::One, Probabilities::Sigmoid | Probabilities::Softmax) => {
-            Outcome::Sign { classes, has_probabilities: true }
-        }
-        (Margins::PerClass | Margins::Hidden, _) => Outcome::Largest { classes },
+    match info.labels {
+        Labels::Real => Outcome::Value,
+        Labels::Binary => Outcome::Sign {
+            classes,
+            has_probabilities: match info.probabilities {
+                Probabilities::None => false,
+                Probabilities::Sigmoid | Probabilities::Softmax => true,
+            },
+        },
+        Labels::Classes => Outcome::Largest { classes },
     }
 }

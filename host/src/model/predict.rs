@@ -37,19 +37,27 @@ pub struct RowPrediction {
     pub scores: Vec<f64>,
     /// The probabilities of the classes; none if the objective has none.
     pub probabilities: Vec<f64>,
-    /// The predicted class or value.
-    pub predicted: Answer,
-    /// The label; `None` if the data set has none.
-    pub label: Option<Answer>,
+    /// What they predict.
+    pub answer: Answer,
 }
 
-/// A class or a real value.
+/// What is predicted for a row, with its label; the label is `None` if the data set has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
-    /// Number of a class, from 0.
-    Class(usize),
-    /// A real value.
-    Value(f64),
+    /// Numbers of classes, from 0.
+    Class {
+        /// The predicted one.
+        predicted: usize,
+        /// That of the row.
+        label: Option<usize>,
+    },
+    /// Real values.
+    Value {
+        /// The predicted one.
+        predicted: f64,
+        /// That of the row.
+        label: Option<f64>,
+    },
 }
 
 /// Reasons why rows cannot be predicted.
@@ -122,16 +130,8 @@ impl Model {
         let predictor = Predictor::new(self.objective, preparation.dimension());
         let name = shown(dataset).to_string();
         let row = |row: usize| {
-            let label =
-                unseen.label(row).map(|label| self.answer(&name, row, label)).transpose()?;
-            let features = unseen.features(row);
-            let scores = predictor.scores(&features, &self.values);
-            let parts = [("feature", &features), ("score", &scores)];
-            if let Some(part) = parts.into_iter().find_map(infinite) {
-                let dataset = name.clone();
-                return Err(PredictError::Infinite { dataset, row: row + 1, part });
-            }
-            Ok(predict_row(&predictor, scores, label))
+            let place = Place { dataset: &name, row: row + 1 };
+            self.predict_row(&predictor, &unseen.features(row), unseen.label(row), place)
         };
         Ok(Predictions {
             objective: self.objective.name(),
@@ -143,16 +143,35 @@ impl Model {
         })
     }
 
-    /// Interprets the label of a row.
-    fn answer(&self, dataset: &str, row: usize, label: &str) -> Result<Answer, PredictError> {
-        let (dataset, row) = (dataset.to_owned(), row + 1);
-        if self.classes.is_empty() {
-            let value = label.parse().ok().filter(|value: &f64| value.is_finite());
-            let label = label.to_owned();
-            return value.map(Answer::Value).ok_or(PredictError::Value { dataset, row, label });
+    fn predict_row(
+        &self,
+        predictor: &Predictor,
+        features: &[f64],
+        label: Option<&str>,
+        place: Place<'_>,
+    ) -> Result<RowPrediction, PredictError> {
+        let scores = predictor.scores(features, &self.values);
+        let answer = match predictor.class(&scores) {
+            Some(predicted) => {
+                let label = label.map(|label| self.class(label, place)).transpose()?;
+                Answer::Class { predicted, label }
+            }
+            None => {
+                let label = label.map(|label| value(label, place)).transpose()?;
+                Answer::Value { predicted: scores.iter().sum(), label }
+            }
+        };
+        if let Some(part) = infinite("feature", features).or_else(|| infinite("score", &scores)) {
+            let Place { dataset, row } = place;
+            return Err(PredictError::Infinite { dataset: dataset.into(), row, part });
         }
-        class_number(&self.classes, label).map(Answer::Class).ok_or_else(|| PredictError::Class {
-            dataset,
+        Ok(RowPrediction { probabilities: predictor.probabilities(&scores), scores, answer })
+    }
+
+    /// Interprets the label of a row as a class.
+    fn class(&self, label: &str, Place { dataset, row }: Place<'_>) -> Result<usize, PredictError> {
+        class_number(&self.classes, label).ok_or_else(|| PredictError::Class {
+            dataset: dataset.into(),
             row,
             label: label.into(),
             classes: self.classes.join(", "),
@@ -160,16 +179,23 @@ impl Model {
     }
 }
 
-fn predict_row(predictor: &Predictor, scores: Vec<f64>, label: Option<Answer>) -> RowPrediction {
-    let predicted = match predictor.class(&scores) {
-        Some(class) => Answer::Class(class),
-        None => Answer::Value(scores.iter().sum()),
-    };
-    RowPrediction { probabilities: predictor.probabilities(&scores), scores, predicted, label }
+/// Place of a row, for messages.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    dataset: &'a str,
+    /// Counted from 1.
+    row: usize,
+}
+
+/// Interprets the label of a row as a value.
+fn value(label: &str, Place { dataset, row }: Place<'_>) -> Result<f64, PredictError> {
+    let value = label.parse().ok().filter(|value: &f64| value.is_finite());
+    let (dataset, label) = (dataset.into(), label.into());
+    value.ok_or(PredictError::Value { dataset, row, label })
 }
 
 /// Returns which of these values is not finite, for a sentence.
-fn infinite((name, values): (&str, &Vec<f64>)) -> Option<String> {
+fn infinite(name: &str, values: &[f64]) -> Option<String> {
     let index = values.iter().position(|value| !value.is_finite())?;
     Some(format!("{name} {}", index + 1))
 }
@@ -182,9 +208,9 @@ impl Predictions {
 
     /// Returns the labelled rows with a class: label and prediction.
     fn classified(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.rows.iter().filter_map(|row| match (row.label, row.predicted) {
-            (Some(Answer::Class(label)), Answer::Class(predicted)) => Some((label, predicted)),
-            (None | Some(_), _) => None,
+        self.rows.iter().filter_map(|row| match row.answer {
+            Answer::Class { predicted, label } => label.map(|label| (label, predicted)),
+            Answer::Value { .. } => None,
         })
     }
 
@@ -202,9 +228,9 @@ impl Predictions {
 
     /// Returns the root of the mean squared error of values; `None` without labels or for classes.
     pub fn rmse(&self) -> Option<f64> {
-        let errors = self.rows.iter().filter_map(|row| match (row.label, row.predicted) {
-            (Some(Answer::Value(label)), Answer::Value(predicted)) => Some(predicted - label),
-            (None | Some(_), _) => None,
+        let errors = self.rows.iter().filter_map(|row| match row.answer {
+            Answer::Value { predicted, label } => label.map(|label| predicted - label),
+            Answer::Class { .. } => None,
         });
         let (sum, count) = errors.fold((0.0, 0u64), |(sum, count), e| (sum + e * e, count + 1));
         (count > 0).then(|| (sum / count as f64).sqrt())
@@ -222,9 +248,8 @@ impl Predictions {
     pub fn to_csv(&self) -> Vec<u8> {
         const GROWS: &str = "a vector grows";
         let first = &self.rows[0];
-        let has_labels = first.label.is_some();
         let mut header = vec!["row".to_owned()];
-        header.extend(has_labels.then(|| "label".into()));
+        header.extend(self.texts(first.answer).0.map(|_| "label".into()));
         header.push("predicted".into());
         let score = |class: usize| match first.scores.len() {
             1 => "score".to_owned(),
@@ -237,8 +262,9 @@ impl Predictions {
         csv.write_record(&header).expect(GROWS);
         for (number, row) in (1..).zip(&self.rows) {
             let mut fields = vec![format!("{number}")];
-            fields.extend(row.label.map(|label| self.text(label)));
-            fields.push(self.text(row.predicted));
+            let (label, predicted) = self.texts(row.answer);
+            fields.extend(label);
+            fields.push(predicted);
             let scores = &row.scores[..self.score_count()];
             fields.extend(scores.iter().chain(&row.probabilities).map(f64::to_string));
             csv.write_record(&fields).expect(GROWS);
@@ -251,10 +277,16 @@ impl Predictions {
         if self.classes.is_empty() { 0 } else { self.rows[0].scores.len() }
     }
 
-    fn text(&self, answer: Answer) -> String {
+    /// Returns label and prediction as texts.
+    fn texts(&self, answer: Answer) -> (Option<String>, String) {
         match answer {
-            Answer::Class(class) => self.classes[class].clone(),
-            Answer::Value(value) => value.to_string(),
+            Answer::Class { predicted, label } => {
+                let name = |class: usize| self.classes[class].clone();
+                (label.map(name), name(predicted))
+            }
+            Answer::Value { predicted, label } => {
+                (label.map(|label| label.to_string()), predicted.to_string())
+            }
         }
     }
 }

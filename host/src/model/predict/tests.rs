@@ -34,8 +34,8 @@ fn probabilities_sum_to_one_and_the_largest_is_predicted() {
     for &objective in Objective::ALL {
         let (_, model) = trained("digits", objective);
         for row in model.predict("digits".as_ref(), None).unwrap().rows() {
-            let RowPrediction { probabilities, predicted, .. } = row;
-            let Answer::Class(class) = *predicted else { continue };
+            let RowPrediction { probabilities, answer, .. } = row;
+            let Answer::Class { predicted: class, .. } = *answer else { continue };
             let largest = probabilities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = probabilities.iter().sum();
             let is_sound = (sum - 1.0).abs() < 1e-12 && probabilities.get(class) == Some(&largest);

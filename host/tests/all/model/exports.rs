@@ -104,11 +104,11 @@ impl Case {
             rows.iter().zip(output.lines()).enumerate().map(|(number, (row, line))| {
                 let fields: Vec<_> = line.split('\t').collect();
                 let what = || format!("{} {format}, row {number}: {line}", self.name);
-                match row.predicted {
-                    Answer::Class(class) => {
-                        assert_eq!(fields[0], self.model.classes[class], "{}", what())
+                match row.answer {
+                    Answer::Class { predicted, .. } => {
+                        assert_eq!(fields[0], self.model.classes[predicted], "{}", what())
                     }
-                    Answer::Value(_) => assert_eq!(fields[0], "", "{}", what()),
+                    Answer::Value { .. } => assert_eq!(fields[0], "", "{}", what()),
                 }
                 let difference = difference(row, fields[1], fields[2]);
                 assert!(difference <= TOLERANCE, "{}: {difference:e}", what());
