@@ -6,11 +6,9 @@ use crate::record::Model;
 
 /// Returns the fields of a model that describe it, as JSON: all but its coordinates.
 pub(super) fn description(model: &Model) -> String {
-    let mut fields = serde_json::to_value(model).unwrap_or_default();
-    if let Some(fields) = fields.as_object_mut() {
-        for coordinates in ["mantissas", "values"] {
-            fields.remove(coordinates);
-        }
+    let mut fields = serde_json::to_value(model).expect("models have no keys but strings");
+    for coordinates in ["mantissas", "values"] {
+        fields.as_object_mut().expect("a model has fields").remove(coordinates);
     }
     fields.to_string()
 }
