@@ -54,10 +54,16 @@ pub(super) fn parse(
     let mut table = Table::new(&columns, &selection);
     while let Some(line) = records.next(&mut fields)? {
         records.check_width(line, &fields, &columns)?;
-        push_row(&mut table, &selection, line, &fields).map_err(|(column, defect)| {
+        let refuse = |column: usize, defect: Defect| {
             let column = columns.names[column].clone();
             defect.of(name, Place::Field { line, column })
-        })?;
+        };
+        table.push_row(
+            &selection,
+            line,
+            |column| number(&fields[column]).map_err(|defect| refuse(column, defect)),
+            |column| role(&fields[column]).map_err(|defect| refuse(column, defect)),
+        )?;
     }
     match table.rows.row_count() {
         0 => Err(Defect::NoRows.of(name, Place::Table)),
@@ -149,31 +155,15 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Adds a record. An error has the column, from 0.
-fn push_row(
-    table: &mut Table,
-    selection: &Selection,
-    line: usize,
-    fields: &StringRecord,
-) -> Result<(), (usize, Defect)> {
-    for (k, &column) in (0..).zip(&selection.features) {
-        let value = number(&fields[column]).map_err(|defect| (column, defect))?;
-        table.rows.push(k, value);
+/// Returns the text of a label or owner.
+fn role(field: &str) -> Result<&str, Defect> {
+    if is_listed(&MISSING, field) {
+        return Err(Defect::Missing);
     }
-    table.rows.end_row();
-    for (column, texts) in
-        [(selection.label, &mut table.labels), (selection.owner, &mut table.owners)]
-    {
-        let Some(column) = column else { continue };
-        if is_listed(&MISSING, &fields[column]) {
-            return Err((column, Defect::Missing));
-        }
-        if fields[column].contains('\n') {
-            return Err((column, Defect::LineEnd));
-        }
-        texts.push(&fields[column], line);
+    if field.contains('\n') {
+        return Err(Defect::LineEnd);
     }
-    Ok(())
+    Ok(field)
 }
 
 fn number(field: &str) -> Result<f64, Defect> {

@@ -70,17 +70,8 @@ pub(super) fn parse(
                 defect.of(name, Place::Element { row: row + 1, column: column + 1 })
             })
         };
-        for (k, &column) in (0..).zip(&selection.features) {
-            table.rows.push(k, element(column)?);
-        }
-        table.rows.end_row();
-        for (column, texts) in
-            [(selection.label, &mut table.labels), (selection.owner, &mut table.owners)]
-        {
-            let Some(column) = column else { continue };
-            element(column)?;
-            texts.push(&array.text(row, column), row + 1);
-        }
+        let text = |column: usize| element(column).map(|_| array.text(row, column));
+        table.push_row(&selection, row + 1, element, text)?;
     }
     Ok(table)
 }

@@ -39,6 +39,27 @@ impl Table {
             ..Self::default()
         }
     }
+
+    /// Appends the row at `line`. `number` returns the value of a column, `text` that of a label or owner.
+    pub(super) fn push_row<E, T: AsRef<str>>(
+        &mut self,
+        selection: &Selection,
+        line: usize,
+        number: impl Fn(usize) -> Result<f64, E>,
+        text: impl Fn(usize) -> Result<T, E>,
+    ) -> Result<(), E> {
+        for (k, &column) in (0..).zip(&selection.features) {
+            self.rows.push(k, number(column)?);
+        }
+        self.rows.end_row();
+        let roles = [(selection.label, &mut self.labels), (selection.owner, &mut self.owners)];
+        for (column, texts) in roles {
+            if let Some(column) = column {
+                texts.push(text(column)?.as_ref(), line);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Dataset {
