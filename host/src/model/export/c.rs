@@ -4,7 +4,11 @@ use super::about::origin;
 use super::source::{comment, numbers};
 use crate::model::network::{Layer, Network, Outcome};
 use crate::record::Model;
+use crc::{CRC_64_XZ, Crc};
 use std::fmt::Write;
+
+/// The digest in a guard.
+const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 
 const LARGEST: &str = "
 /* Returns the index of the predicted class: the first one with the largest score. */
@@ -89,8 +93,7 @@ pub(super) fn header(model: &Model, network: &Network<'_>) -> String {
             Outcome::Sign { has_probabilities, .. } => has_probabilities,
             Outcome::Largest { .. } => true,
         };
-    let mut code = format!("/* {} */\n", origin(model));
-    code.push_str("#ifndef SMIDGEN_MODEL_H\n#define SMIDGEN_MODEL_H\n\n");
+    let mut code = String::new();
     code.push_str(if has_powers { "#include <math.h> /* link with -lm */\n" } else { "" });
     code.push_str("#include <stdint.h>\n\n");
     head(&mut code, network);
@@ -110,8 +113,24 @@ pub(super) fn header(model: &Model, network: &Network<'_>) -> String {
             code.push_str(SOFTMAX);
         }
     }
-    code.push_str("\n#endif\n");
-    code
+    guarded(model, &code)
+}
+
+/// Returns a header with this code. Another model has another guard, but the same names.
+fn guarded(model: &Model, code: &str) -> String {
+    let guard = format!("SMIDGEN_MODEL_{:016X}", CHECK.checksum(code.as_bytes()));
+    format!(
+        "/* {} */\n\
+         #ifndef {guard}\n\
+         #define {guard}\n\n\
+         #ifdef SMIDGEN_MODEL_H\n\
+         #error \"another model is included here; include each model in a source file of its own\"\n\
+         #endif\n\
+         #define SMIDGEN_MODEL_H\n\n\
+         {code}\n\
+         #endif\n",
+        origin(model)
+    )
 }
 
 /// Appends constants: sizes, names, scales.

@@ -195,6 +195,7 @@ fn c_main(case: &Case) -> String {
     };
     format!(
         "#include \"model.h\"
+        #include \"model.h\"
         #include <stdio.h>
         int main(int count, char **arguments) {{
             FILE *file = count > 1 ? fopen(arguments[1], \"rb\") : NULL;
@@ -212,6 +213,17 @@ fn c_main(case: &Case) -> String {
             return 0;
         }}"
     )
+}
+
+/// Asserts that no source file can include the headers of two models, of which it would use one.
+fn check_two_headers(one: &Case, other: &Case) {
+    let other = other.directory.join("model.h");
+    let both =
+        format!("#include \"model.h\"\n#include {other:?}\nint main(void) {{ return 0; }}\n");
+    fs::write(one.directory.join("both.c"), both).expect("there is room");
+    let output = program("cc", &one.directory, "-fsyntax-only both.c").output();
+    let said = stderr(&output.expect("cc starts"));
+    assert!(said.contains("error") && said.contains("another model is included here"), "{said}");
 }
 
 /// A crate for boards that contains all models.
@@ -296,6 +308,7 @@ fn every_export_predicts_what_predict_does() {
             case.check("c", &predicted(case, &mut Command::new(case.directory.join("c-program"))))
         }),
     );
+    check_two_headers(&cases[0], &cases[1]);
     check_on_boards(&cases, test);
     let Some(python) = python(test) else { return };
     let formats = [ExportFormat::Npy, ExportFormat::Safetensors, ExportFormat::Onnx];
