@@ -8,8 +8,7 @@ use smidgen::output::report::sentence::{best, slow_line, step, time};
 use smidgen::output::report::write;
 use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::record::theory::Violation;
-use smidgen::record::{Claim, Locks, MODEL, Records, RunDirectory, Summary, TestRecord};
-use smidgen::run::ExperimentError;
+use smidgen::record::{Claim, Locks, MODEL, Model, Records, RunDirectory, Summary, TestRecord};
 use smidgen::run::baseline;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::recorder::{Failed, Recorded, Start, record};
@@ -28,9 +27,10 @@ pub(super) fn prepare(
     options: &Options,
     boards: Option<usize>,
     progress: &mut Progress,
-) -> Result<Experiment, ExperimentError> {
+) -> Result<Experiment> {
+    options.from.as_deref().map_or(Ok(()), |from| Model::check_kept(from, &options.out))?;
     progress.phase("loading data and computing smoothness constants");
-    Experiment::new(options, boards, new_session())
+    Ok(Experiment::new(options, boards, new_session())?)
 }
 
 /// Returns a session number that boards do not know yet: for a known one they would keep the state of that session.

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::error::{RecordError, line_error, place, read_error, replace_file, write_error};
 use super::lock::Locks;
-use super::names::{BASELINE, LOCK, MODEL, REPORT, ROUNDS, SUMMARY};
+use super::names::{BASELINE, LOCK, REPORT, ROUNDS, SUMMARY};
 use super::round::{BaselineRecord, RoundRecord};
 use super::summary::Summary;
 
@@ -52,14 +52,15 @@ impl Claim {
         self.replaces.then_some(&self.path)
     }
 
-    /// Removes the files of an earlier run and begins a new one with `summary`. Other files stay.
+    /// Removes the files of an earlier run and begins a new one with `summary`. Other files stay, its model until the
+    /// first round is kept.
     ///
     /// # Errors
     /// If files cannot be removed or written.
     pub fn begin(&self, summary: &Summary) -> Result<RunDirectory, RecordError> {
         let _writing = Writing::begin();
         let path = self.path.clone();
-        for name in [SUMMARY, BASELINE, REPORT, MODEL] {
+        for name in [SUMMARY, BASELINE, REPORT] {
             remove_if_there(&path.join(name))?;
         }
         let file = path.join(ROUNDS);

@@ -295,6 +295,17 @@ impl Model {
         if path.is_dir() { path.join(MODEL) } else { path.into() }
     }
 
+    /// Refuses a run in the directory `out` that starts from the model at `path`, if it would replace it.
+    ///
+    /// # Errors
+    /// If it would.
+    pub fn check_kept(path: &Path, out: &Path) -> Result<(), RecordError> {
+        match files::is_same(&Self::file(path), &out.join(MODEL)) {
+            true => Err(RecordError::Origin(out.into())),
+            false => Ok(()),
+        }
+    }
+
     /// Parses the bytes of a file; `path` is only for messages.
     ///
     /// # Errors

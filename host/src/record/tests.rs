@@ -300,12 +300,15 @@ fn new_run_replaces_only_the_files_of_the_old_one() {
     let (_folder, path) = directory(2);
     fs::write(path.join("notes.txt"), "mine").unwrap();
     fs::write(path.join(SUMMARY), "{}").unwrap();
+    fs::write(path.join(MODEL), "old").unwrap();
     let mut directory = begin(&path, &Summary::default());
     directory.append(&RoundRecord { round: 7, ..Default::default() }).unwrap();
     let run = RunDirectory::read(&path).unwrap();
     assert_eq!(run.rounds.len(), 1);
     assert_eq!(run.summary.rounds, 7);
-    assert_eq!(fs::read_to_string(path.join("notes.txt")).unwrap(), "mine");
+    for (name, kept) in [("notes.txt", "mine"), (MODEL, "old")] {
+        assert_eq!(fs::read_to_string(path.join(name)).unwrap(), kept);
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use crate::support::{
 };
 use rustix::process::Signal;
 use smidgen::record::Model;
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 
@@ -203,15 +205,36 @@ fn run_continues_from_a_model_and_can_be_resumed() {
 }
 
 #[test]
-fn run_may_replace_the_run_that_it_continues() {
+fn run_does_not_replace_the_model_that_it_starts_from() {
+    let folder = tempdir().expect("there is room");
+    let run = RUN.replace("--out run", "");
+    told(&folder, &run);
+    symlink("smidgen-out", folder.path().join("link")).expect("there is room");
+    let before = files(&folder.path().join("smidgen-out"));
+    for from in ["smidgen-out", "smidgen-out/model.json", "./link"] {
+        let error = refused(&folder, &format!("{run} --from {from}"));
+        let said = "a run in smidgen-out would replace the model that it starts from; name another";
+        assert!(error.starts_with(said), "{error}");
+        assert!(files(&folder.path().join("smidgen-out")) == before);
+        told(&folder, &format!("plan --rows 200 --workers 3 --from {from}"));
+    }
+}
+
+#[test]
+fn run_that_closes_no_round_leaves_the_earlier_one_as_it_was() {
     let folder = tempdir().expect("there is room");
     told(&folder, RUN);
-    let first = model(&folder, "run");
-    told(&folder, &format!("{RUN} --from run"));
-    let second = model(&folder, "run");
-    assert!(second.loss < first.loss && second.round == 20, "{:?}", second.loss);
-    told(&folder, "resume run --rounds 25");
-    assert_eq!(model(&folder, "run").round, 25);
+    let before = files(&folder.path().join("run"));
+    // Nobody listens on the port.
+    refused(&folder, "run --port tcp:127.0.0.1:1 --rows 200 --out run");
+    assert!(files(&folder.path().join("run")) == before);
+}
+
+/// Returns the files of a run but the lock, which names its last holder.
+fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(run).expect("it is there").map(|entry| entry.expect("it is there"));
+    let paths = entries.map(|entry| entry.path()).filter(|path| !path.ends_with(".lock"));
+    paths.map(|path| (path.clone(), fs::read(path).expect("it is a file"))).collect()
 }
 
 #[test]
