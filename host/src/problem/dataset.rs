@@ -7,6 +7,7 @@
 //!  prepare                  Dataset -> Dataset with standardised columns and an intercept
 //!  continued                another file -> Dataset with the columns and classes of a model
 //!  unseen                   another file -> features, by the Preparation of a Dataset
+//!  windows                  time series -> columns
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
 //! ```
@@ -34,6 +35,7 @@ pub mod split;
 mod table;
 mod texts;
 mod unseen;
+mod windows;
 
 pub use bundled::names as bundled_names;
 pub use columns::Roles;
@@ -45,6 +47,7 @@ pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;
 pub use unseen::Unseen;
+pub use windows::{Channel, Windows};
 
 #[cfg(test)]
 mod tests {

@@ -396,6 +396,9 @@ impl Model {
             && is_whole(preparation.scaling.len())
             && preparation.scaling.iter().all(|scaling| {
                 scaling.centre.is_finite() && scaling.scale.is_finite() && scaling.scale != 0.0
+            })
+            && preparation.windows.as_ref().is_none_or(|windows| {
+                windows.check().is_ok() && windows.column_names() == preparation.names
             });
         if is_valid { Ok(()) } else { Err(Flaw::Columns) }
     }

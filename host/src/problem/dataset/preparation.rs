@@ -2,6 +2,7 @@
 
 use super::defect::{Defect, Place};
 use super::error::DatasetError;
+use super::windows::Windows;
 use serde::{Deserialize, Serialize};
 
 /// What turns a row of a file into the features of a model, in this order: columns are chosen, then scaled, then the
@@ -26,6 +27,9 @@ pub struct Preparation {
     /// Name of the column that says which worker owns a row (`--split by=COLUMN`); it is not a feature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// How windows of time series become the columns; absent if the columns are those of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
 }
 
 /// The scaling of a column: (value − centre) / scale.

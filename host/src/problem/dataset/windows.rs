@@ -1,0 +1,160 @@
+//! How windows of time series become rows, whose columns are features of channels.
+
+use serde::{Deserialize, Serialize};
+use smidgen_protocol::recipe::{Features, Recipe, RecipeError};
+
+/// A recipe of the recorder, with names and units of its channels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Windows {
+    /// The channels in order.
+    pub channels: Vec<Channel>,
+    /// Samples per 1000 s.
+    pub rate_millihertz: u32,
+    /// Number of samples in a window.
+    pub window: u16,
+    /// Number of samples from the start of a window to that of the next.
+    pub hop: u16,
+    /// Features of each channel.
+    #[serde(with = "names")]
+    pub features: Features,
+}
+
+/// A channel of a sensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// The value, in the unit of the user's files, at which the sensor has 2^15; absent if its values are used as they
+    /// are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_scale: Option<f64>,
+}
+
+impl Channel {
+    /// Returns the sample of a sensor at this value: rounded to nearest, halves away from zero, and limited to the full
+    /// scale. That of NaN is 0.
+    pub fn sample(&self, value: f64) -> i16 {
+        let scaled = match self.full_scale {
+            Some(full_scale) => value / full_scale * f64::from(1u16 << 15),
+            None => value,
+        };
+        // A conversion from float is limited to the range of the integer.
+        scaled.round() as i16
+    }
+}
+
+impl Windows {
+    /// Returns the recipe, which has the right number of channels if there are fewer than 256.
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            channels: u8::try_from(self.channels.len()).unwrap_or(u8::MAX),
+            window: self.window,
+            hop: self.hop,
+            features: self.features,
+            rate_millihertz: self.rate_millihertz,
+        }
+    }
+
+    /// Checks the recipe and the full scales.
+    ///
+    /// # Errors
+    /// If a field is invalid; a full scale that is no positive number counts as an invalid channel.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        self.recipe().check()?;
+        let full_scales = || self.channels.iter().filter_map(|channel| channel.full_scale);
+        let is_valid = full_scales().all(|scale| scale.is_finite() && scale > 0.0);
+        if is_valid { Ok(()) } else { Err(RecipeError::Channels) }
+    }
+
+    /// Returns the names of the columns of a row: `x.mean`, `x.std`, …
+    pub fn column_names(&self) -> Vec<String> {
+        let name = |channel: &Channel| channel.name.clone();
+        let of_channel = |channel: &Channel| {
+            let channel = name(channel);
+            self.features.iter().map(move |feature| format!("{channel}.{}", feature.name()))
+        };
+        self.channels.iter().flat_map(of_channel).collect()
+    }
+}
+
+/// Features as a list of their names.
+mod names {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use smidgen_protocol::recipe::{Feature, Features};
+
+    pub(super) fn serialize<S: Serializer>(
+        features: &Features,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        features.iter().map(Feature::name).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Features, D::Error> {
+        let names: Vec<String> = Vec::deserialize(deserializer)?;
+        names.iter().try_fold(Features::NONE, |features, name| {
+            let unknown =
+                || D::Error::custom(format!("`{name}` is no feature that this smidgen knows"));
+            Feature::find(name).map(|feature| features.with(feature)).ok_or_else(unknown)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smidgen_protocol::recipe::Feature;
+
+    fn windows() -> Windows {
+        let channel = |name: &str, full_scale| Channel { name: name.into(), full_scale };
+        Windows {
+            channels: vec![channel("x", Some(2.0)), channel("raw", None)],
+            rate_millihertz: 10_000,
+            window: 50,
+            hop: 25,
+            features: Features::NONE.with(Feature::Max).with(Feature::Mean),
+        }
+    }
+
+    #[test]
+    fn windows_round_trip_with_names_of_features() {
+        let text = serde_json::to_string(&windows()).unwrap();
+        let channels = r#"[{"name":"x","full_scale":2.0},{"name":"raw"}]"#;
+        let rest = r#""rate_millihertz":10000,"window":50,"hop":25,"features":["mean","max"]"#;
+        assert_eq!(text, format!("{{\"channels\":{channels},{rest}}}"));
+        assert_eq!(serde_json::from_str::<Windows>(&text).unwrap(), windows());
+        let unknown = text.replace("max", "median");
+        let error = serde_json::from_str::<Windows>(&unknown).unwrap_err().to_string();
+        assert!(error.starts_with("`median` is no feature"), "{error}");
+    }
+
+    #[test]
+    fn columns_are_in_the_order_of_a_row() {
+        assert_eq!(windows().column_names(), ["x.mean", "x.max", "raw.mean", "raw.max"]);
+        assert_eq!(windows().column_names().len(), windows().recipe().row_len());
+    }
+
+    #[test]
+    fn samples_are_rounded_and_limited() {
+        let [x, raw] = &windows().channels[..] else { unreachable!("there are two") };
+        let half = 1.0 / f64::from(1 << 15);
+        let values = [0.0, 1.0, -2.0, 2.0, 9.0, half, -half, f64::NAN];
+        let samples = [0, 1 << 14, i16::MIN, i16::MAX, i16::MAX, 1, -1, 0];
+        assert_eq!(values.map(|value| x.sample(value)), samples);
+        assert_eq!([-1.5, 1.5, 40_000.0].map(|value| raw.sample(value)), [-2, 2, i16::MAX]);
+    }
+
+    #[test]
+    fn invalid_fields_are_found() {
+        assert_eq!(windows().check(), Ok(()));
+        for full_scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let mut windows = windows();
+            windows.channels[0].full_scale = Some(full_scale);
+            assert_eq!(windows.check(), Err(RecipeError::Channels));
+        }
+        assert_eq!(Windows { hop: 0, ..windows() }.check(), Err(RecipeError::Hop));
+        assert_eq!(Windows { channels: vec![], ..windows() }.check(), Err(RecipeError::Channels));
+    }
+}
