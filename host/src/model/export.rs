@@ -8,49 +8,81 @@ mod rust;
 mod safetensors;
 mod source;
 mod tensors;
+mod windows;
 
 use super::network::Network;
 use crate::options::ExportFormat;
+use crate::record::model::Input;
 use crate::record::{Model, RecordError, replace_file};
 use std::path::Path;
+use thiserror::Error;
+
+/// Reasons why a model cannot be exported.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// The sums over a window are not exact in ONNX.
+    #[error(
+        "windows of {window} samples are too long for ONNX, whose features are those of a board for up to {}; use \
+         another format",
+        onnx::WINDOW_MAX
+    )]
+    Window {
+        /// Number of samples.
+        window: u16,
+    },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
 
 /// Returns the content of the file of a model in a format.
-pub fn export(model: &Model, format: ExportFormat) -> Vec<u8> {
+///
+/// # Errors
+/// If the format cannot express the model.
+pub fn export(model: &Model, format: ExportFormat) -> Result<Vec<u8>, ExportError> {
     let network = Network::of(model);
-    match format {
+    Ok(match format {
         ExportFormat::Rust => rust::module(model, &network).into_bytes(),
         ExportFormat::C => c::header(model, &network).into_bytes(),
         ExportFormat::Npy => numpy::archive(model, &network),
         ExportFormat::Safetensors => safetensors::file(model, &network),
-        ExportFormat::Onnx => onnx::graph(model, &network),
-    }
+        ExportFormat::Onnx => onnx::graph(model, &network)?,
+    })
 }
 
 /// Writes the file of a model in a format, atomically.
 ///
 /// # Errors
-/// If it cannot be written.
-pub fn write(model: &Model, format: ExportFormat, path: &Path) -> Result<(), RecordError> {
-    replace_file(path, &export(model, format))
+/// If the format cannot express the model, or the file cannot be written.
+pub fn write(model: &Model, format: ExportFormat, path: &Path) -> Result<(), ExportError> {
+    Ok(replace_file(path, &export(model, format)?)?)
 }
 
 /// Returns how to use such a file, in a few words.
 pub fn usage(model: &Model, format: ExportFormat) -> String {
     let is_value = model.classes.is_empty();
+    let Input::Columns(preparation) = &model.input;
+    let has_windows = preparation.windows.is_some();
     match format {
-        ExportFormat::Rust if is_value => {
-            "`mod model;` in a crate, then `model::predict(&row)`".into()
+        ExportFormat::Rust => {
+            let function = if is_value { "predict" } else { "classify" };
+            let row = if has_windows { "&model::features(&window)" } else { "&row" };
+            format!("`mod model;` in a crate, then `model::{function}({row})`")
         }
-        ExportFormat::Rust => "`mod model;` in a crate, then `model::classify(&row)`".into(),
-        ExportFormat::C if is_value => "include it in C, then `model_predict(row)`".into(),
         ExportFormat::C => {
-            "include it in C, then `model_scores(row, scores)` and `model_class(scores)`".into()
+            let features = if has_windows { "`model_features(window, row)`, " } else { "" };
+            let functions = match is_value {
+                true => "`model_predict(row)`",
+                false => "`model_scores(row, scores)` and `model_class(scores)`",
+            };
+            format!("include it in C, then {features}{functions}")
         }
         ExportFormat::Npy => "`numpy.load` gives its arrays; docs/model.md has the formula".into(),
         ExportFormat::Safetensors => "it has the tensors; docs/model.md has the formula".into(),
         ExportFormat::Onnx => {
+            let input = if has_windows { "windows" } else { "rows" };
             let output = if is_value { "prediction" } else { "label" };
-            format!("a graph from `rows`, in 64-bit floats, to `{output}`")
+            format!("a graph from `{input}`, in 64-bit floats, to `{output}`")
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A model as layers: the form that all exports share.
 
 use crate::options::Objective;
-use crate::problem::dataset::{Labels, Preparation, Scaling};
+use crate::problem::dataset::{Labels, Preparation, Scaling, Windows};
 use crate::problem::objective::{HIDDEN, Margins, Probabilities};
 use crate::record::Model;
 use crate::record::model::Input;
@@ -15,6 +15,8 @@ pub(super) struct Network<'m> {
     pub column_names: &'m [String],
     /// Their scaling; empty if values stay as they are.
     pub scaling: &'m [Scaling],
+    /// How windows of samples become columns, if they do.
+    pub windows: Option<&'m Windows>,
     /// The layer of hidden units, if there is one.
     pub hidden: Option<Layer>,
     /// The layer of scores.
@@ -63,6 +65,7 @@ impl<'m> Network<'m> {
             columns: preparation.column_count,
             column_names: &preparation.names,
             scaling: &preparation.scaling,
+            windows: preparation.windows.as_ref(),
             hidden,
             scores,
             unit: value(1.0, model.exponent),

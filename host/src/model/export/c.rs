@@ -2,6 +2,7 @@
 
 use super::about::origin;
 use super::source::{comment, numbers};
+use super::windows;
 use crate::model::network::{Layer, Network, Outcome};
 use crate::record::Model;
 use crc::{CRC_64_XZ, Crc};
@@ -101,6 +102,7 @@ pub(super) fn header(model: &Model, network: &Network<'_>) -> String {
         arrays(&mut code, number, layer);
     }
     code.push_str(LAYER);
+    code.extend(network.windows.map(windows::c));
     scores(&mut code, network);
     match network.outcome {
         Outcome::Value => code.push_str(VALUE),

@@ -10,10 +10,15 @@
 //! Numbers are f64: with f32, labels of rows near a border would differ from those of `predict`.
 
 mod message;
+mod windows;
 
+pub(super) use windows::WINDOW_MAX;
+
+use super::ExportError;
 use super::about::{description, origin};
 use super::tensors::{Tensor, layers, scaling};
 use crate::model::network::{Network, Outcome};
+use crate::problem::dataset::Windows;
 use crate::record::Model;
 use message::{
     Attribute, Dimension, DimensionValue, Entry, GraphProto, ModelProto, Node, OperatorSet, Shape,
@@ -27,7 +32,13 @@ const IR_VERSION: i64 = 8;
 const OPERATORS: i64 = 13;
 
 /// Returns the bytes of a model.
-pub(super) fn graph(model: &Model, network: &Network<'_>) -> Vec<u8> {
+///
+/// # Errors
+/// If its windows are too long.
+pub(super) fn graph(model: &Model, network: &Network<'_>) -> Result<Vec<u8>, ExportError> {
+    if let Some(&Windows { window, .. }) = network.windows.filter(|it| it.window > WINDOW_MAX) {
+        return Err(ExportError::Window { window });
+    }
     let mut graph = Graph::default();
     let scores = graph.scores(network);
     graph.outcome(network, scores);
@@ -47,7 +58,7 @@ pub(super) fn graph(model: &Model, network: &Network<'_>) -> Vec<u8> {
             entry("columns", serde_json::Value::from(network.column_names.to_vec()).to_string()),
         ],
     };
-    model.encode_to_vec()
+    Ok(model.encode_to_vec())
 }
 
 /// A graph under construction.
@@ -84,9 +95,26 @@ impl Graph {
         });
     }
 
-    /// Adds a constant real number.
-    fn real(&mut self, name: &str, value: f64) {
-        self.reals(&Tensor { name: name.into(), shape: vec![1], values: vec![value] });
+    /// Adds a constant real number; returns its name.
+    fn real(&mut self, name: &str, value: f64) -> String {
+        self.real_list(name, vec![value]);
+        name.into()
+    }
+
+    /// Adds a list of constant real numbers.
+    fn real_list(&mut self, name: &str, values: Vec<f64>) {
+        self.reals(&Tensor { name: name.into(), shape: vec![values.len()], values });
+    }
+
+    /// Adds a list of constant integers.
+    fn integers(&mut self, name: &str, values: &[i64]) {
+        self.0.initializer.push(TensorProto {
+            dims: vec![values.len() as i64],
+            data_type: message::INT64,
+            name: name.into(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
+        });
     }
 
     /// Adds the names of the classes.
@@ -102,12 +130,15 @@ impl Graph {
 
     /// Adds an output with a row for each input row.
     fn output(&mut self, name: &str, kind: i32, columns: Option<usize>) {
-        self.0.output.push(value(name, kind, columns));
+        self.0.output.push(value(name, kind, columns.as_slice()));
     }
 
     /// Adds everything up to the scores.
     fn scores(&mut self, network: &Network<'_>) -> String {
-        self.0.input.push(value("rows", message::DOUBLE, Some(network.columns)));
+        match network.windows {
+            Some(windows) => self.rows_of_windows(windows),
+            None => self.0.input.push(value("rows", message::DOUBLE, &[network.columns])),
+        }
         layers(network).for_each(|tensor| self.reals(&tensor));
         let mut input = "rows".to_owned();
         if !network.scaling.is_empty() {
@@ -165,13 +196,7 @@ impl Graph {
 
     /// Adds the removal of the only column.
     fn squeeze(&mut self, input: &str, output: &str) -> String {
-        self.0.initializer.push(TensorProto {
-            dims: vec![1],
-            data_type: message::INT64,
-            name: "column".into(),
-            raw_data: 1i64.to_le_bytes().to_vec(),
-            ..TensorProto::default()
-        });
+        self.integers("column", &[1]);
         self.node("Squeeze", &[input, "column"], output, vec![])
     }
 
@@ -183,11 +208,11 @@ impl Graph {
     }
 }
 
-/// Returns the description of an input or output with a row for each row of the input.
-fn value(name: &str, elem_type: i32, columns: Option<usize>) -> ValueInfo {
+/// Returns the description of an input or output with an array of this shape for each row.
+fn value(name: &str, elem_type: i32, shape: &[usize]) -> ValueInfo {
     let rows = DimensionValue::Param("rows".into());
-    let columns = columns.map(|columns| DimensionValue::Len(columns as i64));
-    let dim = [Some(rows), columns].into_iter().flatten();
+    let lengths = shape.iter().map(|len| DimensionValue::Len(*len as i64));
+    let dim = std::iter::once(rows).chain(lengths);
     let dim = dim.map(|value| Dimension { value: Some(value) }).collect();
     let tensor_type = Some(TensorType { elem_type, shape: Some(Shape { dim }) });
     ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type }) }

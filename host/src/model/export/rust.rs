@@ -2,6 +2,7 @@
 
 use super::about::origin;
 use super::source::numbers;
+use super::windows;
 use crate::model::network::{Layer, Network, Outcome};
 use crate::record::Model;
 use std::fmt::Write;
@@ -150,6 +151,7 @@ pub(super) fn module(model: &Model, network: &Network<'_>) -> String {
     };
     code.push_str(probabilities);
     code.push_str(LAYER);
+    code.extend(network.windows.map(windows::rust));
     if network.hidden.is_some() {
         code.push_str(TANH);
     }

@@ -58,11 +58,14 @@ impl Windows {
     /// Checks the recipe and the full scales.
     ///
     /// # Errors
-    /// If a field is invalid; a full scale that is no positive number counts as an invalid channel.
+    /// If a field is invalid. Full scales that are no positive numbers, or that only some channels have, count as
+    /// invalid channels.
     pub fn check(&self) -> Result<(), RecipeError> {
         self.recipe().check()?;
-        let full_scales = || self.channels.iter().filter_map(|channel| channel.full_scale);
-        let is_valid = full_scales().all(|scale| scale.is_finite() && scale > 0.0);
+        let full_scales: Vec<_> =
+            self.channels.iter().filter_map(|channel| channel.full_scale).collect();
+        let is_valid = [0, self.channels.len()].contains(&full_scales.len())
+            && full_scales.iter().all(|scale| scale.is_finite() && *scale > 0.0);
         if is_valid { Ok(()) } else { Err(RecipeError::Channels) }
     }
 
@@ -108,9 +111,9 @@ mod tests {
     use smidgen_protocol::recipe::Feature;
 
     fn windows() -> Windows {
-        let channel = |name: &str, full_scale| Channel { name: name.into(), full_scale };
+        let channel = |name: &str, scale| Channel { name: name.into(), full_scale: Some(scale) };
         Windows {
-            channels: vec![channel("x", Some(2.0)), channel("raw", None)],
+            channels: vec![channel("x", 2.0), channel("y", 0.5)],
             rate_millihertz: 10_000,
             window: 50,
             hop: 25,
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn windows_round_trip_with_names_of_features() {
         let text = serde_json::to_string(&windows()).unwrap();
-        let channels = r#"[{"name":"x","full_scale":2.0},{"name":"raw"}]"#;
+        let channels = r#"[{"name":"x","full_scale":2.0},{"name":"y","full_scale":0.5}]"#;
         let rest = r#""rate_millihertz":10000,"window":50,"hop":25,"features":["mean","max"]"#;
         assert_eq!(text, format!("{{\"channels\":{channels},{rest}}}"));
         assert_eq!(serde_json::from_str::<Windows>(&text).unwrap(), windows());
@@ -132,13 +135,14 @@ mod tests {
 
     #[test]
     fn columns_are_in_the_order_of_a_row() {
-        assert_eq!(windows().column_names(), ["x.mean", "x.max", "raw.mean", "raw.max"]);
+        assert_eq!(windows().column_names(), ["x.mean", "x.max", "y.mean", "y.max"]);
         assert_eq!(windows().column_names().len(), windows().recipe().row_len());
     }
 
     #[test]
     fn samples_are_rounded_and_limited() {
-        let [x, raw] = &windows().channels[..] else { unreachable!("there are two") };
+        let x = &windows().channels[0];
+        let raw = Channel { full_scale: None, ..x.clone() };
         let half = 1.0 / f64::from(1 << 15);
         let values = [0.0, 1.0, -2.0, 2.0, 9.0, half, -half, f64::NAN];
         let samples = [0, 1 << 14, i16::MIN, i16::MAX, i16::MAX, 1, -1, 0];
@@ -154,6 +158,9 @@ mod tests {
             windows.channels[0].full_scale = Some(full_scale);
             assert_eq!(windows.check(), Err(RecipeError::Channels));
         }
+        let mut some = windows();
+        some.channels[1].full_scale = None;
+        assert_eq!(some.check(), Err(RecipeError::Channels));
         assert_eq!(Windows { hop: 0, ..windows() }.check(), Err(RecipeError::Hop));
         assert_eq!(Windows { channels: vec![], ..windows() }.check(), Err(RecipeError::Channels));
     }

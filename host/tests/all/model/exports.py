@@ -62,9 +62,15 @@ def by_onnx(columns_of):
     properties = session.get_modelmeta().custom_metadata_map
     found = description(properties["smidgen"])
     assert json.loads(properties["classes"]) == found["classes"]
-    rows = columns_of(found)
+    windows = found["input"].get("windows")
+    if windows:
+        shape = [-1, windows["window"], len(windows["channels"])]
+        samples = numpy.fromfile(sys.argv[2], dtype="<i2").reshape(shape).astype(float)
+        rows = samples * 0.75 / 32768
+    else:
+        rows = columns_of(found)
     names = [output.name for output in session.get_outputs()]
-    outputs = dict(zip(names, session.run(None, {"rows": rows})))
+    outputs = dict(zip(names, session.run(None, {"windows" if windows else "rows": rows})))
     if not found["classes"]:
         assert (outputs["prediction"] == outputs["scores"][:, 0]).all()
     labels = outputs.get("label", [""] * len(rows))
@@ -75,7 +81,9 @@ def main():
     kind, path = sys.argv[1:]
 
     def columns_of(found):
-        return numpy.fromfile(path, dtype="<f8").reshape(-1, found["input"]["column_count"])
+        # The arrays are those of columns, also where these are features of windows.
+        name = "features" if "windows" in found["input"] else path
+        return numpy.fromfile(name, dtype="<f8").reshape(-1, found["input"]["column_count"])
 
     by = {"npy": by_npy, "safetensors": by_safetensors, "onnx": by_onnx}[kind]
     for label, scores, chances in zip(*by(columns_of)):

@@ -5,8 +5,12 @@ use crate::support::{program, smidgen, stderr};
 use smidgen::boards::image;
 use smidgen::model::predict::{Answer, Predictions, RowPrediction};
 use smidgen::options::{Choice, ExportFormat, Objective};
-use smidgen::problem::dataset::{Dataset, Labels};
+use smidgen::problem::dataset::{Channel, Dataset, Labels, Windows};
 use smidgen::record::Model;
+use smidgen::record::model::Input;
+use smidgen_firmware::recorder::features;
+use smidgen_firmware::recorder::window::Window;
+use smidgen_protocol::recipe::{Feature, Features, ROW_LEN_MAX, Recipe};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +58,96 @@ fn write_table(path: &Path, rows: &Dataset, is_real: bool) {
 /// Trains a model of each objective on each data set, and writes the rows of the data beside it, as numbers of 64 bits.
 fn cases(folder: &TempDir) -> Vec<Case> {
     let choices = Objective::ALL.iter().flat_map(|objective| DATA.map(|data| (*objective, data)));
-    choices.map(|(objective, data)| case(folder.path(), objective, data)).collect()
+    let of_columns = choices.map(|(objective, data)| case(folder.path(), objective, data));
+    of_columns.chain(SHAPES.map(|shape| case_of_windows(folder.path(), shape))).collect()
+}
+
+/// Channels and samples of windows.
+const SHAPES: [(usize, u16); 3] = [(1, 1), (2, 3), (3, 20)];
+
+/// Windows of noise, of different sizes up to the full scale, and of jumps between its ends.
+fn windows((channels, window): (usize, u16)) -> Vec<Vec<Vec<i16>>> {
+    let mut state = 7u64;
+    let mut noise = move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 48) as i16
+    };
+    let mut sample = |number: usize, t: usize| match number % 20 {
+        18 => {
+            if t.is_multiple_of(2) {
+                i16::MIN
+            } else {
+                i16::MAX
+            }
+        }
+        19 => i16::MIN,
+        shift => (noise() >> (shift % 16)).saturating_add(number as i16),
+    };
+    let window = |number| {
+        (0..window.into()).map(|t| (0..channels).map(|_| sample(number, t)).collect()).collect()
+    };
+    (0..100).map(window).collect()
+}
+
+/// The row of a window on a board.
+fn row_of_board(recipe: &Recipe, window: &[Vec<i16>]) -> Vec<i16> {
+    let mut memory = vec![0; recipe.window_len()];
+    let mut ring = Window::new(&mut memory);
+    ring.start(recipe).expect("the memory is long enough");
+    let (last, first) = window.split_last().expect("it has samples");
+    first.iter().for_each(|sample| assert!(ring.push(sample).is_none()));
+    let samples = ring.push(last).expect("the window is full");
+    features::row(&samples, recipe.features, &mut [0; ROW_LEN_MAX]).to_vec()
+}
+
+/// Trains on the rows that a board makes of windows, and writes the windows beside the model.
+fn case_of_windows(folder: &Path, shape: (usize, u16)) -> Case {
+    let (name, all) = (format!("windows-of-{}", shape.1), windows(shape));
+    let channel = |number| Channel { name: format!("c{number} */"), full_scale: Some(0.75) };
+    let windows = Windows {
+        channels: (0..shape.0).map(channel).collect(),
+        rate_millihertz: 12_500,
+        window: shape.1,
+        hop: 1,
+        features: Feature::ALL.into_iter().fold(Features::NONE, Features::with),
+    };
+    let mut table = format!("{},class\n", windows.column_names().join(","));
+    let mut rows = Vec::new();
+    for (number, window) in all.iter().enumerate() {
+        for value in row_of_board(&windows.recipe(), window) {
+            write!(table, "{value},").expect("memory");
+            rows.extend(f64::from(value).to_le_bytes());
+        }
+        writeln!(table, "class {}", number % 3).expect("memory");
+    }
+    let data = format!("{name}.csv");
+    fs::write(folder.join(&data), table).expect("there is room");
+    let line = format!(
+        "simulate --dataset {data} --standardise --objective softmax --rounds 30 --out {name}"
+    );
+    let output = smidgen(folder, &line);
+    assert!(output.status.success(), "{line}: {}", stderr(&output));
+    let directory = folder.join(&name);
+    let mut model = Model::read(&directory).expect("the run leaves a model");
+    let predictions = model.predict(&folder.join(&data), None).expect("it is the training table");
+    let Input::Columns(preparation) = &mut model.input;
+    preparation.windows = Some(windows);
+    model.write(&directory).expect("there is room");
+    let bytes = all.iter().flatten().flatten().flat_map(|value| value.to_le_bytes());
+    fs::write(directory.join("rows"), bytes.collect::<Vec<_>>()).expect("there is room");
+    fs::write(directory.join("features"), rows).expect("there is room");
+    export(folder, &name);
+    Case { name, directory, model, predictions }
+}
+
+/// Writes the files of all formats.
+fn export(folder: &Path, name: &str) {
+    for format in ExportFormat::ALL {
+        let output = smidgen(folder, &format!("export {name} --format {}", format.name()));
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(folder.join(name).join(format.file_name()).is_file());
+    }
 }
 
 fn case(folder: &Path, objective: Objective, (set, options): (&str, &str)) -> Case {
@@ -87,15 +180,17 @@ fn case(folder: &Path, objective: Objective, (set, options): (&str, &str)) -> Ca
         bytes.extend(values.into_iter().flat_map(f64::to_le_bytes));
     }
     fs::write(directory.join("rows"), bytes).expect("there is room");
-    for format in ExportFormat::ALL {
-        let output = smidgen(folder, &format!("export {name} --format {}", format.name()));
-        assert!(output.status.success(), "{}", stderr(&output));
-        assert!(directory.join(format.file_name()).is_file());
-    }
+    export(folder, &name);
     Case { name, directory, model, predictions }
 }
 
 impl Case {
+    /// Returns how windows become rows, if the file `rows` has windows.
+    fn windows(&self) -> Option<&Windows> {
+        let Input::Columns(preparation) = &self.model.input;
+        preparation.windows.as_ref()
+    }
+
     /// Asserts that lines with the predictions of a program are those of the host. Returns the largest difference.
     fn check(&self, format: &str, output: &str) -> f64 {
         let rows = self.predictions.rows();
@@ -158,6 +253,26 @@ fn rust_main(case: &Case) -> String {
         (false, true) => ("model::classify(&row)", "model::probabilities(&scores)"),
         (false, false) => ("model::classify(&row)", "[0.0; 0]"),
     };
+    let (len, read) = match case.windows() {
+        None => (
+            "8 * model::COLUMNS",
+            "let mut row = [0.0; model::COLUMNS];
+             for (value, bytes) in row.iter_mut().zip(bytes.chunks_exact(8)) {
+                 *value = f64::from_le_bytes(bytes.try_into().unwrap());
+             }",
+        ),
+        Some(_) => (
+            "2 * model::CHANNELS * model::WINDOW",
+            "let mut window = [[0; model::CHANNELS]; model::WINDOW];
+             for (value, bytes) in window.as_flattened_mut().iter_mut().zip(bytes.chunks_exact(2)) {
+                 *value = i16::from_le_bytes(bytes.try_into().unwrap());
+                 assert_eq!(*value, model::sample(0, f64::from(*value) * 0.75 / 32_768.0));
+             }
+             assert_eq!([model::sample(0, 9.0), model::sample(0, f64::NAN)], [i16::MAX, 0]);
+             assert_eq!(model::sample(0, -1.5 * 0.75 / 32_768.0), -2);
+             let row = model::features(&window);",
+        ),
+    };
     format!(
         "mod model;
         fn text(numbers: &[f64]) -> String {{
@@ -165,11 +280,8 @@ fn rust_main(case: &Case) -> String {
         }}
         fn main() {{
             let bytes = std::fs::read(std::env::args().nth(1).unwrap()).unwrap();
-            for bytes in bytes.chunks_exact(8 * model::COLUMNS) {{
-                let mut row = [0.0; model::COLUMNS];
-                for (value, bytes) in row.iter_mut().zip(bytes.chunks_exact(8)) {{
-                    *value = f64::from_le_bytes(bytes.try_into().unwrap());
-                }}
+            for bytes in bytes.chunks_exact({len}) {{
+                {read}
                 let scores = model::scores(&row);
                 println!(\"{{}}\\t{{}}\\t{{}}\", {label}, text(&scores), text(&{chances}));
             }}
@@ -193,15 +305,30 @@ fn c_main(case: &Case) -> String {
         }
         false => "",
     };
+    let (declared, input, read) = match case.windows() {
+        None => ("double row[MODEL_COLUMNS]", "row", ""),
+        Some(_) => (
+            "double row[MODEL_COLUMNS]; int16_t window[MODEL_WINDOW][MODEL_CHANNELS]",
+            "window",
+            "for (int t = 0; t < MODEL_WINDOW; t++) {
+                 int16_t value = window[t][0];
+                 if (model_sample(0, value * 0.75 / 32768.0) != value) return 3;
+             }
+             if (model_sample(0, 9.0) != 32767 || model_sample(0, -1.5 * 0.75 / 32768.0) != -2) return 4;
+             model_features(window, row);",
+        ),
+    };
     format!(
         "#include \"model.h\"
         #include \"model.h\"
         #include <stdio.h>
         int main(int count, char **arguments) {{
             FILE *file = count > 1 ? fopen(arguments[1], \"rb\") : NULL;
-            double row[MODEL_COLUMNS], scores[MODEL_SCORES];
+            {declared};
+            double scores[MODEL_SCORES];
             if (!file) return 1;
-            while (fread(row, sizeof row, 1, file) == 1) {{
+            while (fread({input}, sizeof {input}, 1, file) == 1) {{
+                {read}
                 model_scores(row, scores);
                 {value}
                 printf(\"%s\\t\", {label});

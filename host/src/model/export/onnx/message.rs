@@ -11,6 +11,8 @@ pub(super) const DOUBLE: i32 = 11;
 
 /// Kind of an attribute that is an integer.
 const INT: i32 = 2;
+/// Kind of an attribute that is a list of integers.
+const INTS: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelProto {
@@ -80,6 +82,8 @@ pub(super) struct Attribute {
     pub name: String,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    #[prost(int64, repeated, tag = "8")]
+    pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -87,7 +91,12 @@ pub(super) struct Attribute {
 impl Attribute {
     /// Returns an attribute that is an integer.
     pub(super) fn integer(name: &str, i: i64) -> Self {
-        Self { name: name.into(), i: Some(i), r#type: INT }
+        Self { name: name.into(), i: Some(i), r#type: INT, ..Self::default() }
+    }
+
+    /// Returns an attribute that is a list of integers.
+    pub(super) fn integers(name: &str, ints: &[i64]) -> Self {
+        Self { name: name.into(), ints: ints.into(), r#type: INTS, ..Self::default() }
     }
 }
 
