@@ -32,6 +32,7 @@ mod fixed_point;
 pub mod identity;
 pub mod journal;
 pub mod least_squares;
+pub mod live;
 pub mod logistic;
 mod method;
 mod multiclass;

@@ -29,13 +29,13 @@ use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet, lists_names};
 use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
 use memory::Layout;
-use session::Session;
+use session::{Session, Source};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    BROADCAST, CLASS_NAME_LEN_MAX, Command, Configure, Down, NAME_LEN_MAX, Ready, Records, Refusal,
-    SCHEMA, Ticket, Up, VERSION,
+    BROADCAST, CLASS_NAME_LEN_MAX, Command, Configure, Down, Live, NAME_LEN_MAX, Ready, Records,
+    Refusal, SCHEMA, Ticket, Up, VERSION,
 };
 use smidgen_protocol::seal::WorkerSeal;
 use smidgen_protocol::vector::Exponent;
@@ -172,7 +172,9 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<usize> {
         let session = &mut self.machine.session;
-        if have_rows_changed && session.as_ref().is_some_and(|session| session.is_on_board) {
+        if have_rows_changed
+            && session.as_ref().is_some_and(|session| session.source == Source::Store)
+        {
             *session = None;
         }
         let draft = Up::Records(*records).draft(&[], &Context::SETUP, out);
@@ -369,6 +371,7 @@ impl RecordRequest {
 enum Reply {
     Ready { echo: Ticket },
     CannotRecord { echo: Ticket },
+    CannotWatch { echo: Ticket },
     Refused { context: Context, ticket: Ticket, refusal: Refusal },
 }
 
@@ -389,6 +392,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             }
             Down::Configure(configure) => self.configure(&configure),
             Down::Record { echo, identity, command } => self.record(echo, identity, command),
+            Down::Live { echo, identity } => self.watch(echo, identity),
             Down::Data { .. }
             | Down::Probe { .. }
             | Down::Announce { .. }
@@ -398,7 +402,8 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             | Down::Paced { .. }
             | Down::More { .. }
             | Down::Curvature { .. }
-            | Down::Score { .. } => {
+            | Down::Score { .. }
+            | Down::Keep { .. } => {
                 let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
                 let buffers = session.layout.split(self.memory.as_mut());
                 session.handle(&message, body, context.round, buffers, saturated)
@@ -464,6 +469,14 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         Ok(())
     }
 
+    fn watch(&mut self, echo: Ticket, identity: u64) -> Result<(), Reject> {
+        if identity != self.board.identity {
+            return Err(Reject::Address);
+        }
+        self.reply = Some(Reply::CannotWatch { echo });
+        Ok(())
+    }
+
     /// Objective and layout for a configuration, or the reason to refuse it.
     fn resolve(&self, configure: &Configure) -> Result<(&'static ObjectiveInfo, Layout), Refusal> {
         let &Configure { dimension, k, value_bits, .. } = configure;
@@ -501,7 +514,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         let session = self.session.as_ref()?;
         let exponents = session.request_exponents()?;
         let buffers = session.layout.split(self.memory.as_mut());
-        let labels: Option<&[i8]> = session.is_on_board.then_some(buffers.labels);
+        let labels: Option<&[i8]> = (session.source == Source::Store).then_some(buffers.labels);
         let request = Evaluation {
             objective: session.objective.name,
             x: buffers.x,
@@ -529,14 +542,15 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             session.look_at(store, objectives, session.layout.split(self.memory.as_mut()));
             return;
         }
-        session.layout.labels_len = store.places();
+        let data = session.layout.split(self.memory.as_mut()).data;
+        let without_rows = rows::are_missing(data);
+        session.layout.labels_len = if without_rows { 0 } else { store.places() };
         let (need, room) = (session.layout.len(), self.memory.as_ref().len());
         let outcome = if need > room {
             Err(Refusal::Memory { need: bytes(need), room: bytes(room) })
         } else {
             let buffers = session.layout.split(self.memory.as_mut());
-            let dimension = session.layout.dimension;
-            rows::check(store, buffers.data, buffers.labels, session.objective, dimension)
+            session.check_rows(store, objectives, buffers, without_rows)
         };
         session.rows_checked(outcome);
     }
@@ -560,6 +574,9 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             }
             Some(Reply::CannotRecord { echo }) => {
                 Some(Up::Records(Records::none(echo)).draft(&[], &Context::SETUP, out))
+            }
+            Some(Reply::CannotWatch { echo }) => {
+                Some(Up::Live(Live::none(echo)).draft(&[], &Context::SETUP, out))
             }
             Some(Reply::Refused { context, ticket, refusal }) => {
                 Some(Up::Refused { ticket, refusal }.draft(&[], &context, out))

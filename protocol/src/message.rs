@@ -10,6 +10,7 @@
 
 mod configure;
 mod fields;
+mod live;
 mod records;
 
 use crate::counters::Reject;
@@ -19,6 +20,7 @@ use crate::frame::{
 use crate::vector::Ratio;
 pub use configure::{Configure, Downlink, Init, Regulariser};
 pub use fields::{Exponents, Loss, Part, Refusal, Ticket};
+pub use live::{Live, LiveState, Seen};
 use postcard::ser_flavors::Flavor;
 use postcard_schema::Schema;
 use postcard_schema::key::Key;
@@ -161,6 +163,19 @@ pub enum Down<'a> {
         /// Ticket of this request.
         ticket: Ticket,
     },
+    /// Asks what the board sees live. Answered by [`Up::Live`].
+    Live {
+        /// Returned in [`Live`].
+        echo: Ticket,
+        /// Identity of the addressed board.
+        identity: u64,
+    },
+    /// Keeps the model, so that the board has it after a power cut. Answered by [`Up::Ack`] with 1, or with 0 if the
+    /// board has no place for it; or by [`Up::Refused`] if the data have no recipe.
+    Keep {
+        /// Ticket of this request.
+        ticket: Ticket,
+    },
 }
 
 /// Identity and state of a worker.
@@ -299,6 +314,8 @@ pub enum Up<'a> {
         /// Number of them whose class is the model's.
         right: u32,
     },
+    /// Answers [`Down::Live`].
+    Live(#[serde(borrow)] Live<'a>),
 }
 
 impl<'a> Down<'a> {
@@ -336,6 +353,7 @@ impl<'a> Down<'a> {
         match *self {
             Self::Hello { .. }
             | Self::Record { .. }
+            | Self::Live { .. }
             | Self::Round { .. }
             | Self::Paced { .. }
             | Self::More { .. } => None,
@@ -346,7 +364,8 @@ impl<'a> Down<'a> {
             | Self::Part { ticket, .. }
             | Self::Begin { ticket, .. }
             | Self::Curvature { ticket }
-            | Self::Score { ticket } => Some(ticket),
+            | Self::Score { ticket }
+            | Self::Keep { ticket } => Some(ticket),
         }
     }
 
@@ -363,14 +382,15 @@ impl<'a> Down<'a> {
     const fn scope(&self) -> Scope {
         match self {
             Self::Hello { .. } => Scope::Greeting,
-            Self::Configure(_) | Self::Record { .. } => Scope::Setup,
+            Self::Configure(_) | Self::Record { .. } | Self::Live { .. } => Scope::Setup,
             Self::Data { .. }
             | Self::Probe { .. }
             | Self::Announce { .. }
             | Self::Part { .. }
             | Self::Begin { .. }
             | Self::Curvature { .. }
-            | Self::Score { .. } => Scope::Session,
+            | Self::Score { .. }
+            | Self::Keep { .. } => Scope::Session,
             Self::Round { .. } | Self::Paced { .. } | Self::More { .. } => Scope::Round,
         }
     }
@@ -410,7 +430,7 @@ impl<'a> Up<'a> {
     const fn scope(&self) -> Scope {
         match self {
             Self::Ready(_) => Scope::Greeting,
-            Self::Records(_) => Scope::Setup,
+            Self::Records(_) | Self::Live(_) => Scope::Setup,
             Self::Ack { .. }
             | Self::Range { .. }
             | Self::Refused { .. }

@@ -6,11 +6,12 @@ use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX, Frame};
 use smidgen_protocol::message::{
-    ClassRecords, Command, Configure, Down, Downlink, Exponents, Init, Loss, Outcome, Part,
-    Progress, Ready, RecordRefusal, Records, Refusal, Regulariser, SCHEMA, Up, VERSION,
+    ClassRecords, Command, Configure, Down, Downlink, Exponents, Init, Live, LiveState, Loss,
+    Outcome, Part, Progress, Ready, RecordRefusal, Records, Refusal, Regulariser, SCHEMA, Seen, Up,
+    VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
-use smidgen_protocol::recipe::{Features, Recipe};
+use smidgen_protocol::recipe::{Feature, Features, Recipe};
 use smidgen_protocol::recorded::{RecordedRows, RowsChecksum};
 use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, Salt, WorkerSeal};
 use smidgen_protocol::shard::{Columns, Header, Labels, Shard, Values, Width};
@@ -145,6 +146,17 @@ const RECORDS: Records = Records {
     columns: &[0x9d, 0xa9, 0x88, 0x0c, 0x09],
 };
 
+const LIVE: Live = Live {
+    echo: 10,
+    state: LiveState::Watching,
+    channels: 3,
+    recipe: Some(RECIPE),
+    samples: 125,
+    gaps: 0,
+    windows: 4,
+    latest: Some(Seen { class: 1, name: "run", score: -300, exponent: 47 }),
+};
+
 fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
     let gamma_n = Ratio { mantissa: -3, exponent: -1 };
     vec![
@@ -173,6 +185,8 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
         record("down.record.discard", Command::Discard { recording: 5 }),
         record("down.record.clear", Command::Clear { recording: 4 }),
         ("down.score", 1, Down::Score { ticket: 8 }, vec![]),
+        ("down.live", 0, Down::Live { echo: 10, identity: 0x1234 }, vec![]),
+        ("down.keep", 1, Down::Keep { ticket: 11 }, vec![]),
     ]
 }
 
@@ -209,6 +223,8 @@ fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
         ("up.records.none", Up::Records(Records::none(9)), vec![]),
         ("up.records.refused", Up::Records(refused()), vec![]),
         ("up.score", Up::Score { ticket: 8, rows: 60, right: 59 }, vec![]),
+        ("up.live", Up::Live(LIVE), vec![]),
+        ("up.live.none", Up::Live(Live::none(10)), vec![]),
     ]
 }
 
@@ -458,14 +474,16 @@ fn check_recorded(examples: &mut Examples) {
 
     let mut class_map = [-1; 16];
     class_map[..3].copy_from_slice(&[1, -1, 0]);
+    let features = Features::NONE.with(Feature::Mean).with(Feature::Rms);
     let rows = RecordedRows {
         rows: 30,
-        dimension: 2,
         classes: 2,
         checksum: 0x1234_5678,
+        recipe: Recipe { channels: 1, features, ..RECIPE },
         scale_mantissas: &[1 << 30; 3],
         scale_exponents: &[43, 39, 30],
         class_map: &class_map,
+        names: b"\x03run\x04rest",
     };
     let bytes = encoded(|out| rows.write(out).unwrap());
     let example = aligned(&examples.take("shard.recorded", &bytes));

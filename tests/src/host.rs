@@ -128,14 +128,17 @@ impl<R: ObjectiveSet> Host<R> {
         let round = match message {
             Down::Round { .. } | Down::Paced { .. } => self.round.wrapping_add(1),
             Down::More { .. } => self.round,
-            Down::Hello { .. } | Down::Configure(_) | Down::Record { .. } => return Context::SETUP,
+            Down::Hello { .. } | Down::Configure(_) | Down::Record { .. } | Down::Live { .. } => {
+                return Context::SETUP;
+            }
             Down::Data { .. }
             | Down::Probe { .. }
             | Down::Announce { .. }
             | Down::Part { .. }
             | Down::Begin { .. }
             | Down::Curvature { .. }
-            | Down::Score { .. } => 0,
+            | Down::Score { .. }
+            | Down::Keep { .. } => 0,
         };
         Context { round, ..self.session() }
     }
@@ -187,6 +190,8 @@ impl<R: ObjectiveSet> Host<R> {
             | Down::Curvature { .. }
             | Down::Record { .. }
             | Down::Score { .. }
+            | Down::Live { .. }
+            | Down::Keep { .. }
             | Down::More { .. } => {}
         }
     }

@@ -10,7 +10,7 @@ use smidgen_firmware::remote::RemoteRecorder;
 use smidgen_firmware::worker::Worker;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{CLASSES_MAX, Records};
-use smidgen_protocol::recorded::RecordedRows;
+use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, emit_name};
 use smidgen_protocol::shard::{Header, Width};
 use std::collections::VecDeque;
 
@@ -108,16 +108,25 @@ pub fn scale_exponents(records: &Records) -> Vec<i16> {
 pub fn rows_on_board(records: &Records, class_map: &[i8; CLASSES_MAX], classes: u8) -> Vec<u8> {
     let exponents = scale_exponents(records);
     let counts = records.classes().zip(class_map).filter(|&(_, &class)| class >= 0);
+    let recipe = records.recipe.expect("a recipe");
+    let (mut names, mut names_len) = ([0; NAMES_LEN_MAX], 0);
+    for class in 0..classes {
+        let of_board = class_map.iter().position(|&of_run| of_run == class.cast_signed());
+        let name = of_board.and_then(|class| records.classes().nth(class));
+        let name = name.map_or("none", |class| class.name);
+        names_len += emit_name(name, &mut names[names_len..]).expect("a short name");
+    }
     let rows = RecordedRows {
         rows: counts.map(|(class, _)| class.training).sum(),
-        dimension: exponents.len() as u32 - 1,
         classes,
         checksum: records.checksum,
+        recipe,
         scale_mantissas: &vec![1 << 30; exponents.len()],
         scale_exponents: &exponents,
         class_map,
+        names: &names[..names_len],
     };
-    let mut bytes = vec![0; RecordedRows::len_of(rows.dimension).expect("a short row")];
+    let mut bytes = vec![0; rows.byte_len().expect("a short row")];
     rows.write(&mut bytes).expect("consistent rows");
     bytes
 }

@@ -43,7 +43,7 @@ impl<'a, F: NorFlash + Mapped> Rows<'a, F> {
         // Rows that were recorded after the check have no labels.
         let values = self.store.values().get(..labels.len().saturating_mul(stride));
         Shard::from_parts(&Parts {
-            dimension: self.recorded.dimension,
+            dimension: self.recorded.dimension(),
             classes: self.recorded.classes,
             values: values.unwrap_or_default(),
             stride,
@@ -52,6 +52,11 @@ impl<'a, F: NorFlash + Mapped> Rows<'a, F> {
             scale_exponents: self.recorded.scale_exponents,
         })
     }
+}
+
+/// Returns whether data are for a model alone.
+pub(super) fn are_missing(data: &[u8]) -> bool {
+    RecordedRows::open(data).is_ok_and(|recorded| recorded.is_without_rows())
 }
 
 /// Checks data against the rows in a store and fills the labels of the rows to train on.
@@ -63,9 +68,8 @@ pub(super) fn check<F: NorFlash + Mapped>(
     dimension: usize,
 ) -> Result<(), Refusal> {
     let rows = Rows::open(store, data).map_err(|_| Refusal::Data)?;
-    let row_len = store.recipe().map_or(0, |recipe| recipe.row_len());
     let is_known =
-        rows.recorded.dimension as usize == row_len && rows.recorded.checksum == checksum(store);
+        Some(&rows.recorded.recipe) == store.recipe() && rows.recorded.checksum == checksum(store);
     if !is_known {
         return Err(Refusal::Data);
     }

@@ -1,10 +1,11 @@
 //! A session: a worker's configuration and its progress in a run.
 
 use super::memory::{Buffers, Layout};
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
+use crate::live::Model;
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
 use crate::objective::{Classification, ObjectiveInfo, ObjectiveSet};
 use crate::recorder::store::{Mapped, Store};
@@ -64,10 +65,20 @@ pub(super) struct Session {
     pending: Option<Pending>,
     /// The worker has a recorder, so its data may be rows on the board.
     has_recorder: bool,
-    /// The data are rows on the board that were checked.
-    pub is_on_board: bool,
+    pub source: Source,
     /// The latest update, or the one being computed.
     update: Option<Update>,
+}
+
+/// Where the rows of a session are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In the data, or the objective needs none.
+    Data,
+    /// On the board, checked.
+    Store,
+    /// Nowhere: the data are for a model alone.
+    None,
 }
 
 /// What the answer to a request awaits.
@@ -173,7 +184,7 @@ impl Session {
             outbox: answer,
             pending,
             has_recorder,
-            is_on_board: false,
+            source: Source::Data,
             update: None,
         }
     }
@@ -225,7 +236,9 @@ impl Session {
             | Down::Begin { .. }
             | Down::Curvature { .. }
             | Down::Record { .. }
-            | Down::Score { .. } => {}
+            | Down::Live { .. }
+            | Down::Score { .. }
+            | Down::Keep { .. } => {}
         }
         let ticket = message.ticket().ok_or(Reject::Unexpected)?;
         if !self.accept_ticket(ticket) {
@@ -245,11 +258,20 @@ impl Session {
                 self.write_part(part, from..until, body, &mut buffers, saturated)?;
                 Some(Answer::Ack { ticket, value: until })
             }
+            // Without rows there is no gradient.
+            Down::Curvature { .. }
+            | Down::Probe { .. }
+            | Down::Begin { .. }
+            | Down::Score { .. }
+                if self.source == Source::None =>
+            {
+                Some(Answer::Refused { ticket, refusal: Refusal::Data })
+            }
             // Both would overwrite the mantissas of an update that the host may still ask for.
             Down::Curvature { .. } | Down::Probe { .. } if self.update.is_some() => {
                 return Err(Reject::Unexpected);
             }
-            Down::Curvature { .. } if self.is_on_board => {
+            Down::Curvature { .. } if self.source == Source::Store => {
                 self.pending = Some(Pending::Curvature { ticket });
                 None
             }
@@ -273,16 +295,24 @@ impl Session {
             }
             Down::Score { .. } => {
                 self.require_data()?;
-                if self.is_on_board {
+                if self.source == Source::Store {
                     self.pending = Some(Pending::Score { ticket });
                     None
                 } else {
                     Some(Answer::Refused { ticket, refusal: Refusal::Data })
                 }
             }
+            Down::Keep { .. } => {
+                self.require_data()?;
+                Some(match self.source {
+                    Source::Data => Answer::Refused { ticket, refusal: Refusal::Data },
+                    Source::Store | Source::None => Answer::Ack { ticket, value: 0 },
+                })
+            }
             Down::Hello { .. }
             | Down::Configure(_)
             | Down::Record { .. }
+            | Down::Live { .. }
             | Down::Round { .. }
             | Down::Paced { .. }
             | Down::More { .. } => return Err(Reject::Unexpected),
@@ -306,17 +336,36 @@ impl Session {
         matches!(self.pending, Some(Pending::Rows { .. }))
     }
 
+    /// Checks data that are rows on the board, or for a model alone.
+    pub(super) fn check_rows<F: NorFlash + Mapped>(
+        &self,
+        store: &Store<F>,
+        objectives: &mut impl ObjectiveSet,
+        buffers: Buffers,
+        without_rows: bool,
+    ) -> Result<Source, Refusal> {
+        let Buffers { data, labels, x, scratch, .. } = buffers;
+        if without_rows {
+            let recorded = RecordedRows::open(data).map_err(|_| Refusal::Data)?;
+            let model = Model { objective: self.objective, x, x_exponent: self.exponents.x };
+            model.check(&recorded, objectives, scratch)?;
+            return Ok(Source::None);
+        }
+        rows::check(store, data, labels, self.objective, self.layout.dimension)?;
+        Ok(Source::Store)
+    }
+
     /// Answers after the check of rows on the board.
-    pub(super) fn rows_checked(&mut self, outcome: Result<(), Refusal>) {
+    pub(super) fn rows_checked(&mut self, outcome: Result<Source, Refusal>) {
         let Some(Pending::Rows { ticket, is_chunk }) = self.pending else { return };
-        (self.pending, self.is_on_board) = (None, outcome.is_ok());
+        (self.pending, self.source) = (None, outcome.unwrap_or(Source::Data));
         if outcome.is_err() {
             (self.data_held, self.data_journaled, self.layout.labels_len) = (0, 0, 0);
         }
         self.answer = Some(match outcome {
             Err(refusal) if is_chunk => Answer::Refused { ticket, refusal },
             // A configuration is answered by what is held; the host sends the data, and they are judged again.
-            Ok(()) | Err(_) => Answer::Ack { ticket, value: self.data_held() },
+            Ok(_) | Err(_) => Answer::Ack { ticket, value: self.data_held() },
         });
         self.outbox = self.answer;
     }

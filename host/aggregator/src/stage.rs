@@ -167,6 +167,7 @@ impl Stage {
             Up::Refused { .. } => self.may_be_refused(),
             Up::Ready(_)
             | Up::Records(_)
+            | Up::Live(_)
             | Up::Score { .. }
             | Up::Update { .. }
             | Up::Anew { .. }

@@ -78,7 +78,7 @@ impl Machine {
                 Ok(())
             }
             // Of a recording before the run.
-            Up::Records(_) => Err(Reject::Unexpected),
+            Up::Records(_) | Up::Live(_) => Err(Reject::Unexpected),
         }
     }
 
@@ -140,6 +140,7 @@ impl Machine {
             Up::Score { .. } => unreachable!("it answers no request of a run"),
             Up::Ready(_)
             | Up::Records(_)
+            | Up::Live(_)
             | Up::Update { .. }
             | Up::Anew { .. }
             | Up::UpdatePart => unreachable!("it carries no ticket"),
@@ -454,6 +455,7 @@ impl Machine {
             }
             Up::Ready(_)
             | Up::Records(_)
+            | Up::Live(_)
             | Up::Score { .. }
             | Up::Ack { .. }
             | Up::Curvature { .. }

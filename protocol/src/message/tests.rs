@@ -149,6 +149,33 @@ fn records() -> impl Strategy<Value = Records<'static>> {
     )
 }
 
+fn live() -> impl Strategy<Value = Live<'static>> {
+    let window = any::<(u32, u32)>().prop_map(|(need, room)| LiveState::Window { need, room });
+    let states = select(vec![
+        LiveState::Watching,
+        LiveState::Recording,
+        LiveState::Unsupported,
+        LiveState::NoModel,
+        LiveState::Channels,
+    ]);
+    let seen = (any::<(u8, i64, i32)>(), name())
+        .prop_map(|((class, score, exponent), name)| Seen { class, name, score, exponent });
+    let seen = prop::option::of(seen);
+    let counts = any::<(Ticket, u8, [u32; 3])>();
+    (counts, prop_oneof![window, states], prop::option::of(recipe()), seen).prop_map(
+        |((echo, channels, [samples, gaps, windows]), state, recipe, latest)| Live {
+            echo,
+            state,
+            channels,
+            recipe,
+            samples,
+            gaps,
+            windows,
+            latest,
+        },
+    )
+}
+
 fn downs() -> impl Strategy<Value = Down<'static>> {
     let part = select(vec![
         Part::Model,
@@ -181,6 +208,8 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
         (any::<(Ticket, u64)>(), command())
             .prop_map(|((echo, identity), command)| { Down::Record { echo, identity, command } }),
         any::<Ticket>().prop_map(|ticket| Down::Score { ticket }),
+        any::<(Ticket, u64)>().prop_map(|(echo, identity)| Down::Live { echo, identity }),
+        any::<Ticket>().prop_map(|ticket| Down::Keep { ticket }),
     ]
 }
 
@@ -238,6 +267,7 @@ fn ups() -> impl Strategy<Value = Up<'static>> {
             rows,
             right
         }),
+        live().prop_map(Up::Live),
     ]
 }
 

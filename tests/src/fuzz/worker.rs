@@ -192,7 +192,7 @@ impl Bench {
         for payload in answers.flatten() {
             let Ok((Up::Records(records), _)) = Up::parse(&payload) else { continue };
             let columns = records.recipe.map_or(0, |recipe| recipe.row_len()) as u32;
-            if columns == 0 {
+            if columns == 0 || records.is_open {
                 continue;
             }
             let mut map = [-1; CLASSES_MAX];

@@ -355,11 +355,12 @@ fn other_rows_than_those_of_the_data_are_refused() {
         data[place] ^= 1;
         data
     };
-    // Another number of rows, number of columns, checksum, class out of range, and a chunk too few.
-    let last = data.len() - CLASSES_MAX;
+    // Another number of rows, number of columns, checksum and hop, class out of range, and a chunk too few.
+    let names_len = "-rest-run-walk".len().next_multiple_of(4);
     let mut class = data.clone();
-    class[last] = 3;
-    for data in [wrong(0), wrong(4), wrong(12), class, data[..data.len() - 4].to_vec()] {
+    class[data.len() - names_len - CLASSES_MAX] = 3;
+    let short = data[..data.len() - 4].to_vec();
+    for data in [wrong(0), wrong(4), wrong(12), wrong(22), class, short] {
         set_data(&mut host, data.clone());
         host.stage = smidgen_tests::host::Stage::Configure;
         let (configure, _) = host.setup_message(host.ticket.wrapping_add(1)).unwrap();
