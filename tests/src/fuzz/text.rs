@@ -88,7 +88,8 @@ pub fn model(input: &[u8]) {
     let chances = predictor.probabilities(&scores).len();
     assert!(class < model.classes.len().max(1) && [0, model.classes.len()].contains(&chances));
     for format in ExportFormat::ALL {
-        assert!(!export(&model, *format).is_empty());
+        // Too long a window for a format is an error.
+        assert!(export(&model, *format).map_or(true, |bytes| !bytes.is_empty()));
     }
 }
 
