@@ -39,7 +39,7 @@ impl Data {
         let roles = Roles { label: options.label.as_deref(), owner: options.split.column() };
         let mut dataset = match start {
             Some(start) => start.dataset(options, roles)?,
-            None => Dataset::load_columns(&options.dataset, info.labels, roles)?,
+            None => Dataset::load_raw(&options.dataset, info.labels, roles)?,
         };
         if let Some(seed) = options.shuffle {
             dataset = dataset.shuffle(seed);

@@ -4,7 +4,7 @@ use super::data::Dataset;
 use super::error::DatasetError;
 use super::labels::Labels;
 use super::libsvm;
-use super::preparation::Preparation;
+use super::preparation::Scaling;
 use super::prepare;
 
 /// A bundled data set.
@@ -18,25 +18,24 @@ const BREAST_CANCER: &str = include_str!("../../../data/breast-cancer.libsvm");
 
 const SETS: [Bundled; 4] = [
     Bundled { name: "digits", text: include_str!("../../../data/digits.libsvm"), load: digits },
-    Bundled {
-        name: "breast-cancer",
-        text: BREAST_CANCER,
-        load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
-    },
+    Bundled { name: "breast-cancer", text: BREAST_CANCER, load: plain },
     Bundled { name: "breast-cancer-standardised", text: BREAST_CANCER, load: standardised },
     Bundled {
         name: "tight-quadratics",
         text: include_str!("../../../data/tight-quadratics.libsvm"),
-        load: |set, labels| Dataset::parse_with(set.name, set.text, labels),
+        load: plain,
     },
 ];
 
 /// The largest pixel of `digits`. Its features are pixels divided by this.
 const PIXEL_MAX: f64 = 16.0;
 
+fn plain(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
+    Dataset::parse_with(set.name, set.text, labels)
+}
+
 fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     let mut table = libsvm::parse(set.name, set.text)?;
-    table.rows.values.iter_mut().for_each(|pixel| *pixel /= PIXEL_MAX);
     match labels {
         Labels::Binary => {
             let is_odd = |digit: &str| digit.parse().is_ok_and(|digit: f64| digit % 2.0 == 1.0);
@@ -45,20 +44,21 @@ fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
         }
         Labels::Classes | Labels::Real => {}
     }
-    Dataset::of(set.name, table, labels)
+    let mut dataset = Dataset::of(set.name, table, labels)?;
+    let scaling = Scaling { centre: 0.0, scale: PIXEL_MAX };
+    dataset.preparation.scaling = vec![scaling; dataset.dimension()];
+    Ok(dataset)
 }
 
-/// Loads a set with every column shifted to mean 0 and divided by its standard deviation over all rows.
+/// Columns have mean 0 and standard deviation 1 over all rows.
 fn standardised(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
-    let table = libsvm::parse(set.name, set.text)?;
-    let raw = Dataset::of(set.name, table, labels)?;
-    let scaling = prepare::standard(&raw);
-    let rows = raw.clone().prepared(&Preparation { scaling, ..raw.preparation().clone() }).rows;
-    // Who reads such a set gets these values, so they count as its columns.
-    Ok(Dataset { rows, ..raw })
+    let mut dataset = plain(set, labels)?;
+    dataset.preparation.scaling = prepare::standard(&dataset);
+    Ok(dataset)
 }
 
 impl Bundled {
+    /// Loads the rows as in the file. Their preparation has the scaling of the set.
     pub(super) fn load(&self, labels: Labels) -> Result<Dataset, DatasetError> {
         (self.load)(self, labels)
     }
@@ -76,7 +76,25 @@ pub fn names() -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::problem::dataset::Dataset;
+    use super::SETS;
+    use crate::problem::dataset::preparation::dense;
+    use crate::problem::dataset::{Dataset, Labels, Roles};
+
+    #[test]
+    fn rows_of_a_set_are_predicted_as_rows_of_its_file() {
+        for set in SETS {
+            let raw = Dataset::load_raw(set.name, Labels::Real, Roles::default()).unwrap();
+            let rows = raw.preparation().read_bytes("rows", set.text.as_bytes(), None).unwrap();
+            let dataset = Dataset::load_with(set.name, Labels::Real).unwrap();
+            let same = raw.preparation().read(set.name, Labels::Real, None).unwrap();
+            for row in 0..dataset.row_count() {
+                let mut features = vec![0.0; dataset.dimension()];
+                dense(dataset.row(row).entries(), &mut features);
+                assert_eq!(rows.features(row), features, "{} {row}", set.name);
+                assert_eq!(same.features(row), features, "{} {row}", set.name);
+            }
+        }
+    }
 
     fn positives(dataset: &Dataset) -> usize {
         (0..dataset.row_count()).filter(|&row| dataset.row(row).label == 1.0).count()

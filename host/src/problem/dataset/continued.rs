@@ -25,7 +25,7 @@ impl Preparation {
     ) -> Result<Dataset, DatasetError> {
         let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
         if Dataset::is_built_in(path) {
-            let dataset = Dataset::load_columns(path, labels, roles)?;
+            let dataset = Dataset::load_raw(path, labels, roles)?;
             self.check_width(&name, dataset.dimension())?;
             let labelling = dataset.labelling.renumbered(&name, classes)?;
             return Ok(Dataset { labelling, ..dataset });

@@ -129,7 +129,7 @@ impl Dataset {
         class.cloned().unwrap_or_else(|| value.to_string())
     }
 
-    /// Returns what turned rows of the file into these rows.
+    /// Returns what turns rows of the file into features.
     pub const fn preparation(&self) -> &Preparation {
         &self.preparation
     }

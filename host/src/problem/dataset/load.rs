@@ -28,11 +28,14 @@ impl Dataset {
 
     /// Like [`load`](Self::load), with labels of any kind, and also generated problems, see `quadratics`.
     pub fn load_with(name_or_path: impl AsRef<Path>, labels: Labels) -> Result<Self, DatasetError> {
-        Self::load_columns(name_or_path, labels, Roles::default())
+        let raw = Self::load_raw(name_or_path, labels, Roles::default())?;
+        let preparation = raw.preparation.clone();
+        Ok(raw.prepared(&preparation))
     }
 
-    /// Like [`load_with`](Self::load_with), with columns of a file that are not features.
-    pub fn load_columns(
+    /// Like [`load_with`](Self::load_with), with columns of a file that are not features. The rows of a bundled set
+    /// are not yet scaled as its preparation says.
+    pub fn load_raw(
         name_or_path: impl AsRef<Path>,
         labels: Labels,
         roles: Roles<'_>,
@@ -55,7 +58,7 @@ impl Dataset {
         }
     }
 
-    /// Interprets the content of a file like [`load_columns`](Self::load_columns).
+    /// Interprets the content of a file like [`load_raw`](Self::load_raw).
     pub fn of_bytes(
         name: &str,
         bytes: &[u8],

@@ -15,7 +15,7 @@ pub struct Preparation {
     /// instead, from 1. If empty, the features are all columns in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// The scaling of each column (`--standardise`); if empty, values stay as they are.
+    /// The scaling of each column (`--standardise`, or that of a bundled set); if empty, values stay as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Scaling>,
     /// True if a last feature is 1 in every row (`--intercept`).

@@ -45,7 +45,7 @@ pub(super) fn standard(dataset: &Dataset) -> Vec<Scaling> {
 }
 
 impl Dataset {
-    /// Returns the preparation of this data set with columns standardised by these rows, and with an intercept.
+    /// Returns the preparation of this data set with columns standardised by these raw rows, and with an intercept.
     ///
     /// # Errors
     /// If the data are too sparse or too large for it.
@@ -76,7 +76,7 @@ impl Dataset {
         Ok(preparation)
     }
 
-    /// Prepares these rows, whose columns are those of `preparation`.
+    /// Prepares these raw rows, whose columns are those of `preparation`.
     #[must_use]
     pub fn prepared(self, preparation: &Preparation) -> Self {
         let prepared = match (preparation.scaling.is_empty(), preparation.intercept) {

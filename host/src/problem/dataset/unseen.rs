@@ -39,7 +39,7 @@ impl Preparation {
         let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
         if Dataset::is_built_in(path) {
             Roles { label: column, owner: None }.refuse(&name)?;
-            let dataset = Dataset::load_with(path, labels)?;
+            let dataset = Dataset::load_raw(path, labels, Roles::default())?;
             self.check_width(&name, dataset.dimension())?;
             let label = |row| dataset.label_text(row);
             let labels = (0..dataset.row_count()).map(label).collect();

@@ -5,7 +5,7 @@ use crate::support::{program, smidgen, stderr};
 use smidgen::boards::image;
 use smidgen::model::predict::{Answer, Predictions, RowPrediction};
 use smidgen::options::{Choice, ExportFormat, Objective};
-use smidgen::problem::dataset::{Channel, Dataset, Labels, Windows};
+use smidgen::problem::dataset::{Channel, Dataset, Labels, Roles, Windows};
 use smidgen::record::Model;
 use smidgen::record::model::Input;
 use smidgen_firmware::recorder::features;
@@ -153,7 +153,7 @@ fn export(folder: &Path, name: &str) {
 fn case(folder: &Path, objective: Objective, (set, options): (&str, &str)) -> Case {
     let labels = objective.info().labels;
     let bundled = if set.ends_with(".csv") { "breast-cancer" } else { set };
-    let raw = Dataset::load_with(bundled, labels).expect("it is bundled");
+    let raw = Dataset::load_raw(bundled, labels, Roles::default()).expect("it is bundled");
     let mut data = set.to_owned();
     let mut row_count = raw.row_count();
     if bundled != set {
