@@ -59,22 +59,23 @@ impl Data {
         dataset = dataset.prepared(&preparation);
         test = test.map(|test| test.prepared(&preparation));
         let shares = deal(&dataset, options, boards)?;
+        check_features(&dataset, options)?;
         Ok(Self { dataset, test, shares })
     }
+}
 
-    /// Refuses data whose features are all 0, if the `dimension` coordinates of the model are features, and features
-    /// too large for finite constants.
-    pub(super) fn check_features(&self, dimension: usize) -> Result<(), ExperimentError> {
-        let dataset = &self.dataset;
-        if dimension == dataset.dimension() && dataset.largest_feature().1 == 0.0 {
-            return Err(ExperimentError::Flat { dataset: dataset.name().into() });
-        }
-        let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
-        if squares.sum::<f64>() > SQUARES_MAX {
-            return Err(immoderate(dataset));
-        }
-        Ok(())
+/// Refuses data whose features are all 0, if no coordinate of the model is a bias, and features too large for finite
+/// constants.
+fn check_features(dataset: &Dataset, options: &Options) -> Result<(), ExperimentError> {
+    let has_bias = options.objective.info().margins.have_bias();
+    if !has_bias && dataset.largest_feature().1 == 0.0 {
+        return Err(ExperimentError::Flat { dataset: dataset.name().into() });
     }
+    let squares = (0..dataset.row_count()).map(|row| dataset.row(row).norm_squared());
+    if squares.sum::<f64>() > SQUARES_MAX {
+        return Err(immoderate(dataset));
+    }
+    Ok(())
 }
 
 fn deal(

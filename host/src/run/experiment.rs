@@ -4,7 +4,7 @@
 
 use super::data::{Data, check_crowd};
 use super::error::ExperimentError;
-use super::setup;
+use super::setup::{self, Parts};
 use super::start::Start;
 use crate::options::{Choice, Options};
 use crate::problem::dataset::Dataset;
@@ -52,58 +52,34 @@ impl Experiment {
         session: u32,
     ) -> Result<Self, ExperimentError> {
         let start = Start::of(options)?;
-        let data = Data::load(options, boards, start.as_ref())?;
-        let (features, classes) = (data.dataset.dimension(), data.dataset.class_count());
-        let dimension = options.objective.dimension(features, classes);
-        data.check_features(dimension)?;
-        let Data { dataset, test, shares } = data;
+        let Data { dataset, test, shares } = Data::load(options, boards, start.as_ref())?;
+        let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         // The constants of large data take a while; what is wrong with options is reported before.
         Specification::check_lists(options, dimension, shares.len())?;
         let constants = Constants::of(options.objective, penalty, &dataset, &shares);
         let problem =
             Problem { dataset: &dataset, dimension, shares: &shares, constants: &constants };
-        let specification = Specification::new(options, problem)?;
-        let longest = specification.longest(options, problem);
-        let count = specification.workers.len();
-        let method = options.method.name();
-        check_crowd(count, &format!("--method {method}"), "use fewer workers, or ef21-w")?;
-        setup::check_finite(&dataset, constants.known(), longest, &specification)?;
+        let (specification, longest) = specify(options, boards, problem)?;
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
         let initial_model = Start::initial_model(start.as_ref(), options);
         range::check(options, &dataset, &objective, &specification, &initial_model)?;
         let quantised = setup::quantised(&dataset, &shares);
         let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
-        let Specification { method: method_spec, workers, .. } = &specification;
-        let is_watchable =
-            constants.known().is_some() && setup::is_watchable(options, method_spec, workers);
-        if options.check_theory && !is_watchable {
-            return Err(ExperimentError::NoTheorem);
-        }
-        let setup = setup::setup(
-            options,
-            &specification,
-            initial_model,
-            &quantised,
-            dimension,
-            boards,
-            session,
-        )?;
-        if let Some(boards) = boards.filter(|&boards| boards != count) {
-            return Err(ExperimentError::Clones { method, workers: count, boards });
-        }
-        let (smoothness, options) = (constants.into_known(), options.clone());
+        let seal = setup::seal(options, boards)?;
+        let parts = Parts { session, initial_model, dimension, shares: &quantised, seal };
+        let setup = setup::setup(options, &specification, parts);
         Ok(Self {
             dataset,
             test,
             penalty,
             shares,
             workers: specification.workers,
-            smoothness,
+            smoothness: constants.into_known(),
             setup,
             longest,
             quantisation_error,
-            options,
+            options: options.clone(),
             data_checksum: OnceLock::new(),
         })
     }
@@ -134,6 +110,28 @@ impl Experiment {
     /// Returns the options.
     pub const fn options(&self) -> &Options {
         &self.options
+    }
+}
+
+/// Returns the specification of a run, and its largest known step size.
+fn specify(
+    options: &Options,
+    boards: Option<usize>,
+    problem: Problem<'_>,
+) -> Result<(Specification, Option<Longest>), ExperimentError> {
+    let specification = Specification::new(options, problem)?;
+    let longest = specification.longest(options, problem);
+    let (method, workers) = (options.method.name(), specification.workers.len());
+    check_crowd(workers, &format!("--method {method}"), "use fewer workers, or ef21-w")?;
+    let smoothness = problem.constants.known();
+    setup::check_finite(problem.dataset, smoothness, longest, &specification)?;
+    let is_watchable = smoothness.is_some() && setup::is_watchable(options, &specification);
+    if options.check_theory && !is_watchable {
+        return Err(ExperimentError::NoTheorem);
+    }
+    match boards.filter(|&boards| boards != workers) {
+        Some(boards) => Err(ExperimentError::Clones { method, workers, boards }),
+        None => Ok((specification, longest)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::problem::dataset::quantise::{Held, Quantised, held, quantise};
 use crate::problem::specification::{Longest, Specification, Worker};
 use crate::problem::theory::Smoothness;
 use crate::units::serial_line::byte_time;
-use smidgen_aggregator::{InitialModel, MethodSpec, Setup, Share};
+use smidgen_aggregator::{InitialModel, Sealing, Setup, Share};
 use smidgen_protocol::shard::Width;
 
 /// Width of the integers in columns whose values are not multiples of a unit.
@@ -25,24 +25,24 @@ pub(super) fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iter
     shares.iter().map(|rows| held(dataset, rows, WIDTH))
 }
 
-/// Returns the setup of a run with these workers and shares.
-///
-/// # Errors
-/// If the key cannot be read.
+/// The parts of a setup that are neither options nor the method.
+pub(super) struct Parts<'a> {
+    pub session: u32,
+    pub initial_model: InitialModel,
+    pub dimension: usize,
+    pub shares: &'a [Quantised],
+    pub seal: Option<Sealing>,
+}
+
+/// Returns the setup of a run.
 pub(super) fn setup(
     options: &Options,
     specification: &Specification,
-    initial_model: InitialModel,
-    quantised: &[Quantised],
-    dimension: usize,
-    boards: Option<usize>,
-    session: u32,
-) -> Result<Setup, ExperimentError> {
-    let share = |worker: &Worker| Share {
-        data: quantised[worker.share].bytes.clone(),
-        worker: worker.spec,
-    };
-    Ok(Setup {
+    Parts { session, initial_model, dimension, shares, seal }: Parts<'_>,
+) -> Setup {
+    let share =
+        |worker: &Worker| Share { data: shares[worker.share].bytes.clone(), worker: worker.spec };
+    Setup {
         session,
         objective: options.objective.name(),
         regulariser: options.regulariser.into(),
@@ -53,16 +53,28 @@ pub(super) fn setup(
         shares: specification.workers.iter().map(share).collect(),
         byte_time: byte_time(options.baud),
         round_timeout: options.absent.round_timeout(),
-        seal: match (&options.key, boards) {
-            (Some(path), Some(_)) => Some(KeyFile::seal_boards(path)?),
-            (Some(path), None) => Some(KeyFile::seal_simulation(path, options.seed.into())?),
-            (None, _) => None,
-        },
-    })
+        seal,
+    }
+}
+
+/// Returns what seals frames to this number of boards, `None` in simulation.
+///
+/// # Errors
+/// If the key cannot be read.
+pub(super) fn seal(
+    options: &Options,
+    boards: Option<usize>,
+) -> Result<Option<Sealing>, ExperimentError> {
+    let Some(path) = &options.key else { return Ok(None) };
+    Ok(Some(match boards {
+        Some(_) => KeyFile::seal_boards(path)?,
+        None => KeyFile::seal_simulation(path, options.seed.into())?,
+    }))
 }
 
 /// Returns whether the inequalities of the proof apply to such a run, for any step size.
-pub(super) fn is_watchable(options: &Options, method: &MethodSpec, workers: &[Worker]) -> bool {
+pub(super) fn is_watchable(options: &Options, specification: &Specification) -> bool {
+    let Specification { method, workers, .. } = specification;
     options.method.info().proof.has_lyapunov_function()
         && !method.compressor.is_random()
         && method.batch.is_full()
