@@ -9,6 +9,7 @@ mod safetensors;
 mod source;
 mod tensors;
 mod windows;
+mod zip;
 
 use super::network::Network;
 use crate::options::ExportFormat;

@@ -4,33 +4,25 @@
 
 use super::about::description;
 use super::tensors::{Tensor, tensors};
+use super::zip::Archive;
 use crate::model::network::Network;
 use crate::record::Model;
-use std::io::{Cursor, Write};
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
 /// First bytes of a file, with version 1.0.
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 /// The elements begin at a multiple of this.
 const ALIGNMENT: usize = 64;
-const GROWS: &str = "a vector grows";
 
 /// Returns the bytes of an `.npz` archive: the tensors, and the description of the model as JSON in bytes.
 pub(super) fn archive(model: &Model, network: &Network<'_>) -> Vec<u8> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut archive = Archive::default();
     for Tensor { name, shape, values } in tensors(network) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        add(&mut archive, &name, &array("<f8", &shape, &bytes));
+        archive.add(&format!("{name}.npy"), &array("<f8", &shape, &bytes));
     }
     let description = description(model).into_bytes();
-    add(&mut archive, "description", &array("|u1", &[description.len()], &description));
-    archive.finish().expect(GROWS).into_inner()
-}
-
-fn add(archive: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) {
-    archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).expect(GROWS);
-    archive.write_all(bytes).expect(GROWS);
+    archive.add("description.npy", &array("|u1", &[description.len()], &description));
+    archive.finish()
 }
 
 /// Returns the bytes of an `.npy` file with elements of a type in row-major order.
