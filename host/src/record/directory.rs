@@ -146,9 +146,7 @@ impl RunDirectory {
     /// not an error, see [`Run::cut`].
     pub fn read(path: impl AsRef<Path>) -> Result<Run, RecordError> {
         let path = path.as_ref();
-        let file = path.join(ROUNDS);
-        let lines = read_lines(&file, |record: &RoundRecord| record.round)?;
-        let lines = lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let lines = read_rounds(path)?;
         let missing = lines.missing(|record| record.round);
         let Lines { records: rounds, cut, .. } = lines.whole()?;
         if rounds.is_empty() {
@@ -200,9 +198,7 @@ impl Records {
     /// # Errors
     /// If there is no run or another one, or a record up to `round` is damaged or missing.
     pub fn read(path: &Path, round: u32, transcript: u64) -> Result<Self, RecordError> {
-        let file = path.join(ROUNDS);
-        let lines = read_lines(&file, |record: &RoundRecord| record.round)?;
-        let lines = lines.ok_or_else(|| RecordError::NoRun(path.into()))?;
+        let (file, lines) = (path.join(ROUNDS), read_rounds(path)?);
         let missing = lines.missing(|record| record.round);
         if let Some(round) = missing.filter(|&missing| missing <= round) {
             return Err(RecordError::Missing { path: file, round });
@@ -255,6 +251,12 @@ impl<R> Lines<R> {
     fn missing(&self, round: impl Fn(&R) -> u32) -> Option<u32> {
         (0..).zip(&self.records).find_map(|(n, record)| (round(record) != n).then_some(n))
     }
+}
+
+/// Reads the rounds of the run at `path`.
+fn read_rounds(path: &Path) -> Result<Lines<RoundRecord>, RecordError> {
+    let lines = read_lines(&path.join(ROUNDS), |record: &RoundRecord| record.round)?;
+    lines.ok_or_else(|| RecordError::NoRun(path.into()))
 }
 
 /// Reads records, one per line in ascending order. Returns `None` if the file does not exist.

@@ -64,8 +64,7 @@ impl Columns<'_> {
         {
             return Err(self.refuse(Defect::TwoRoles(self.names[label].clone())));
         }
-        let is_feature = |column: &usize| Some(*column) != label && Some(*column) != owner;
-        let features: Vec<_> = (0..self.names.len()).filter(is_feature).collect();
+        let features = self.others(label, owner);
         match features.len() {
             0 => Err(self.refuse(Defect::NoFeatures)),
             1..=DIMENSION_MAX => Ok(Selection { features, label, owner }),
@@ -103,10 +102,15 @@ impl Columns<'_> {
             }
             label => label,
         };
-        let is_feature = |column: &usize| Some(*column) != label && Some(*column) != owner;
-        let features: Vec<_> = (0..self.names.len()).filter(is_feature).collect();
+        let features = self.others(label, owner);
         preparation.check_width(self.table, features.len())?;
         Ok(Selection { features, label, owner })
+    }
+
+    /// Returns the columns that have no role.
+    fn others(&self, label: Option<usize>, owner: Option<usize>) -> Vec<usize> {
+        let is_other = |column: &usize| Some(*column) != label && Some(*column) != owner;
+        (0..self.names.len()).filter(is_other).collect()
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -125,15 +129,15 @@ impl Columns<'_> {
 
     fn default_label(&self, owner: Option<usize>) -> Result<usize, DatasetError> {
         let is_label = |name: &str| LABELS.contains(&name.to_lowercase().as_str());
-        let others = || (0..self.names.len()).filter(|column| Some(*column) != owner);
-        let mut named = others().filter(|&column| is_label(&self.names[column]));
+        let others = self.others(None, owner);
+        let mut named = others.iter().copied().filter(|&column| is_label(&self.names[column]));
         match (named.next(), named.next()) {
             (Some(one), Some(other)) => {
                 let [one, other] = [one, other].map(|column| self.names[column].clone());
                 Err(self.refuse(Defect::TwoLabels(one, other)))
             }
             (Some(one), None) => Ok(one),
-            (None, _) => others().next_back().ok_or_else(|| self.refuse(Defect::NoFeatures)),
+            (None, _) => others.last().copied().ok_or_else(|| self.refuse(Defect::NoFeatures)),
         }
     }
 
