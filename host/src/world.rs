@@ -1,5 +1,6 @@
 //! Worlds: the interface between a run and its workers, on real links or simulated.
 
+pub mod client;
 pub mod driver;
 pub mod emulator;
 pub mod fault_injector;

@@ -104,6 +104,17 @@ pub enum Reason {
     Diverged,
 }
 
+impl Reason {
+    /// The reason why firmware with another version or schema cannot be used, if it has one.
+    pub fn of_versions(version: u16, schema: [u8; 8]) -> Option<Self> {
+        match (version, schema) {
+            (VERSION, SCHEMA) => None,
+            (VERSION, _) => Some(Self::Schema(schema)),
+            _ => Some(Self::Version(version)),
+        }
+    }
+}
+
 fn hex(bytes: [u8; 8]) -> String {
     format!("{:016x}", u64::from_be_bytes(bytes))
 }

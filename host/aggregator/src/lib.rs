@@ -77,4 +77,5 @@ pub use setup::{InitialModel, Setup, Share, WORKERS_MAX};
 pub use snapshot::{ForeignSnapshot, Snapshot};
 pub use standing::retry_delay;
 pub use stopwatch::Elapsed;
+pub use timer::Timer;
 pub use traffic::{Carried, Traffic};

@@ -13,7 +13,7 @@ const PATIENCE: u32 = 16;
 
 /// An estimate of how long an answer takes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timer {
+pub struct Timer {
     /// Mean and deviation of the answers so far, smoothed.
     known: Option<(Duration, Duration)>,
     timeout: Duration,
@@ -22,17 +22,17 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// A timer whose time-out never exceeds `most`.
-    pub(crate) fn new(most: Duration) -> Self {
+    pub fn new(most: Duration) -> Self {
         Self { known: None, timeout: FIRST, most }
     }
 
     /// Returns the time after which the request is repeated.
-    pub(crate) fn timeout(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
     /// Takes the time of an answer.
-    pub(crate) fn sample(&mut self, took: Duration) {
+    pub fn sample(&mut self, took: Duration) {
         self.known = Some(match self.known {
             // RFC 6298: the first answer says nothing about the spread.
             None => (took, took / 2),
@@ -46,12 +46,12 @@ impl Timer {
 
     /// Resets the time-out after an answer to one of several copies, whose time is ambiguous. Without an estimate, the
     /// time-out stays.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.timeout = self.estimate().unwrap_or(self.timeout);
     }
 
     /// Doubles the time-out after a missing answer.
-    pub(crate) fn back_off(&mut self) {
+    pub fn back_off(&mut self) {
         let patience = self.estimate().map_or(self.most, |estimate| estimate * PATIENCE);
         self.timeout = (self.timeout * 2).min(patience).min(self.most);
     }

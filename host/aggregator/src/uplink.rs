@@ -12,9 +12,7 @@ use crate::standing::RESTARTS_MAX;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Frame};
-use smidgen_protocol::message::{
-    Loss, Part, Ready, Refusal, SCHEMA, Ticket, Up, VERSION, greeting,
-};
+use smidgen_protocol::message::{Loss, Part, Ready, Refusal, Ticket, Up, greeting};
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
 
@@ -148,12 +146,10 @@ impl Machine {
     }
 
     fn compare_versions(&mut self, worker: usize, version: u16, schema: [u8; 8]) -> bool {
-        if version != VERSION {
-            self.fail(worker, Reason::Version(version));
-        } else if schema != SCHEMA {
-            self.fail(worker, Reason::Schema(schema));
-        }
-        (version, schema) == (VERSION, SCHEMA)
+        let reason = Reason::of_versions(version, schema);
+        let is_ours = reason.is_none();
+        reason.into_iter().for_each(|reason| self.fail(worker, reason));
+        is_ours
     }
 
     /// Takes an identification, if it is the awaited one, and continues with the worker whose board it is.

@@ -4,6 +4,7 @@ mod command_line;
 mod emulated;
 mod house;
 mod model;
+mod recorder;
 mod resume;
 mod support;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,7 @@
 //! Helpers of the binary's tests: they start and stop it, wait for it, and read its files.
 
 pub(crate) mod boards;
+pub(crate) mod recording;
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,

@@ -1,0 +1,472 @@
+//! A blocking client of one board: greets it, and repeats a request until it is answered.
+//!
+//! It works on any link, and survives its loss: the board at a reopened link must identify itself as the same one.
+
+mod rows;
+
+use crate::options::Faults;
+use crate::units::interrupt;
+use crate::units::serial_line::byte_time;
+use crate::world::driver::place::Place;
+use crate::world::fault_injector::{Direction, FaultInjector};
+use crate::world::interface::WorldError;
+use crate::world::simulation::Line;
+use crate::world::transport::{Address, Link, LinkEvent, Reader, TransportError, Writer};
+pub use rows::{BoardRows, ClassRows, advice};
+use smidgen_aggregator::{Identity, Reason, Sealing, Timer};
+use smidgen_protocol::counters::{Counters, Reject};
+use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
+use smidgen_protocol::message::{
+    BROADCAST, Command, Down, RecordRefusal, SCHEMA, Ticket, Up, VERSION, greeting,
+};
+use smidgen_protocol::seal::HostSeal;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Time for a board to identify itself; opening a port resets many boards.
+const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time for an answer: a board looks through its rows, or a cable is replaced.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time to erase the memory for rows, which takes half a minute per megabyte.
+const CLEAR_TIME_MAX: Duration = Duration::from_secs(180);
+/// Shortest and longest time-out of a request. A board that looks through its rows does so for every repetition.
+const TIMEOUT_MIN: Duration = Duration::from_millis(500);
+const TIMEOUT_MAX: Duration = Duration::from_secs(8);
+/// Unanswered requests after which the board must identify itself: it may have been restarted.
+const ATTEMPTS_UNTIL_CHECK: u32 = 3;
+/// The longest wait for bytes before requests to stop are looked at.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Reasons why a board does not carry out a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// It does not answer, or the user requested a stop.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// Its firmware does not belong to this host.
+    #[error("{place}: {reason}")]
+    Firmware {
+        /// Its place.
+        place: String,
+        /// What is different.
+        reason: Reason,
+    },
+    /// Another board answers on its link.
+    #[error(
+        "{place}: {found} answers instead of {expected}; connect the former board, or start anew with this one"
+    )]
+    Stranger {
+        /// The place.
+        place: String,
+        /// The board that was there before.
+        expected: Identity,
+        /// The board that is there now.
+        found: Identity,
+    },
+    /// It refuses a command.
+    #[error("{place}: {}", advice(*.refusal))]
+    Refused {
+        /// Its place.
+        place: String,
+        /// The reason.
+        refusal: RecordRefusal,
+    },
+}
+
+/// A request, with what both ends know of its session.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// Address of the worker.
+    pub address: u16,
+    /// The message.
+    pub message: Down<'r>,
+    /// Its body.
+    pub body: &'r [u8],
+    /// Context of the request.
+    pub context: Context,
+    /// Context of the answer.
+    pub answer: Context,
+}
+
+impl<'r> Request<'r> {
+    /// A request outside a session.
+    pub fn setup(message: Down<'r>) -> Self {
+        let context = Context::SETUP;
+        Self { address: BROADCAST, message, body: &[], context, answer: context }
+    }
+}
+
+/// A client of one board.
+pub struct Client {
+    link: Link,
+    events: Receiver<(usize, LinkEvent)>,
+    place: Place,
+    /// Takes messages for the user.
+    note: Box<dyn FnMut(String) + Send>,
+    /// Key and salts, and the host's end of the sealed line.
+    seal: Option<(Sealing, HostSeal)>,
+    faults: Option<[FaultInjector; 2]>,
+    byte_time: Duration,
+    deframer: Deframer,
+    counters: Counters,
+    timer: Timer,
+    echo: Ticket,
+    /// The board, once it has identified itself.
+    board: Option<Identity>,
+    /// It must identify itself before the next request.
+    is_in_doubt: bool,
+}
+
+impl Client {
+    /// Opens the link at an address.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(
+        address: &Address,
+        baud: u32,
+        sealing: Option<Sealing>,
+    ) -> Result<Self, TransportError> {
+        let (sender, events) = channel();
+        let link = Link::open(0, address, baud, sender)?;
+        Ok(Self::new(link, events, address.to_string(), baud, sealing))
+    }
+
+    /// A client on an open stream, which cannot be reopened.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn attach(
+        halves: (Reader, Writer),
+        place: String,
+        baud: u32,
+        sealing: Option<Sealing>,
+    ) -> Result<Self, TransportError> {
+        let (sender, events) = channel();
+        let link = Link::attach(0, halves, sender)?;
+        Ok(Self::new(link, events, place, baud, sealing))
+    }
+
+    fn new(
+        link: Link,
+        events: Receiver<(usize, LinkEvent)>,
+        place: String,
+        baud: u32,
+        sealing: Option<Sealing>,
+    ) -> Self {
+        Self {
+            link,
+            events,
+            place: Place::new(place),
+            note: Box::new(drop),
+            seal: sealing.map(|sealing| {
+                let seal = HostSeal::new(sealing.key.clone());
+                (sealing, seal)
+            }),
+            faults: None,
+            byte_time: byte_time(baud),
+            deframer: Deframer::default(),
+            counters: Counters::default(),
+            timer: Timer::new(TIMEOUT_MAX),
+            echo: 0,
+            board: None,
+            is_in_doubt: true,
+        }
+    }
+
+    /// Passes messages for the user to `note`.
+    #[must_use]
+    pub fn with_notes(self, note: impl FnMut(String) + Send + 'static) -> Self {
+        Self { note: Box::new(note), ..self }
+    }
+
+    /// Injects the faults of `line`, as those of link `index` of a run.
+    #[must_use]
+    pub fn with_faults(self, Line { faults, seed, .. }: Line, index: usize) -> Self {
+        let injector = |direction| FaultInjector::new(faults, seed, index, direction);
+        let both =
+            (faults != Faults::default()).then(|| [Direction::Down, Direction::Up].map(injector));
+        Self { faults: both, ..self }
+    }
+
+    /// Name of the place at the end of the link.
+    pub fn place(&self) -> &str {
+        &self.place.name
+    }
+
+    /// Has the board identify itself, unless it did so on this link.
+    ///
+    /// # Errors
+    /// If it does not, or cannot be used.
+    pub fn greet(&mut self) -> Result<Identity, ClientError> {
+        if let Some(board) = &self.board
+            && !self.is_in_doubt
+        {
+            return Ok(board.clone());
+        }
+        self.greet_until(Instant::now(), GREETING_TIME_MAX)
+    }
+
+    /// Carries out a recorder command.
+    ///
+    /// # Errors
+    /// If the board does not answer or refuses the command. [`Command::Status`] is refused only by a board that cannot
+    /// record.
+    pub fn command(&mut self, command: Command) -> Result<BoardRows, ClientError> {
+        let identity = self.greet()?.identity;
+        self.echo = self.echo.wrapping_add(1);
+        let echo = self.echo;
+        let patience = match command {
+            Command::Clear { .. } => CLEAR_TIME_MAX,
+            Command::Status
+            | Command::Start { .. }
+            | Command::Stop { .. }
+            | Command::Discard { .. } => ANSWER_TIME_MAX,
+        };
+        let request = Request::setup(Down::Record { echo, identity, command });
+        let rows = self.ask(&request, patience, |message, _| match message {
+            Up::Records(records) if records.echo == echo => Some(BoardRows::from(records)),
+            _ => None,
+        })?;
+        match rows.refusal(&command) {
+            Some(refusal) => Err(ClientError::Refused { place: self.place.name.clone(), refusal }),
+            None => Ok(rows),
+        }
+    }
+
+    /// Repeats a request until `answer` takes a message and its body.
+    ///
+    /// # Errors
+    /// If no answer comes within `patience`.
+    pub fn ask<T>(
+        &mut self,
+        request: &Request,
+        patience: Duration,
+        mut answer: impl FnMut(&Up, &[u8]) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let started = Instant::now();
+        loop {
+            if self.is_in_doubt {
+                self.greet_until(started, patience)?;
+            }
+            for _ in 0..ATTEMPTS_UNTIL_CHECK {
+                if self.is_in_doubt {
+                    break;
+                }
+                if let Some(found) = self.attempt(request, &mut answer)? {
+                    return Ok(found);
+                }
+                if started.elapsed() > patience {
+                    return Err(self.evasive(started));
+                }
+            }
+            self.is_in_doubt = true;
+        }
+    }
+
+    fn greet_until(
+        &mut self,
+        started: Instant,
+        patience: Duration,
+    ) -> Result<Identity, ClientError> {
+        self.echo = self.echo.wrapping_add(1);
+        let echo = self.echo;
+        let hello = Request::setup(Down::Hello { version: VERSION, schema: SCHEMA, echo });
+        loop {
+            let found = self.attempt(&hello, &mut |message, _| match message {
+                Up::Ready(ready) if ready.echo == echo => Some(Identity {
+                    board: ready.board.to_owned(),
+                    identity: ready.identity,
+                    memory: ready.memory,
+                }),
+                _ => None,
+            })?;
+            if let Some(found) = found
+                && self.recognise(&found)?
+            {
+                return Ok(found);
+            }
+            let patience = if self.board.is_none() { GREETING_TIME_MAX } else { patience };
+            if started.elapsed() > patience {
+                return Err(self.silent(started));
+            }
+        }
+    }
+
+    /// Returns whether the board of this client has identified itself. Another one at a port that was only found is not
+    /// asked further.
+    fn recognise(&mut self, found: &Identity) -> Result<bool, ClientError> {
+        let expected = self.board.get_or_insert_with(|| found.clone());
+        if expected.identity == found.identity {
+            if let Some((address, _)) = self.place.guess.take() {
+                (self.note)(format!("{} is now {address}", self.place.name));
+            }
+            self.is_in_doubt = false;
+            return Ok(true);
+        }
+        let expected = expected.clone();
+        match self.place.abandon() {
+            Some(address) => {
+                (self.note)(format!("another board is at {address}: {found}"));
+                self.link.reject_guess();
+                Ok(false)
+            }
+            None => {
+                let (place, found) = (self.place.name.clone(), found.clone());
+                Err(ClientError::Stranger { place, expected, found })
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer; `None` after the time-out or if the link was lost.
+    fn attempt<T>(
+        &mut self,
+        request: &Request,
+        answer: &mut impl FnMut(&Up, &[u8]) -> Option<T>,
+    ) -> Result<Option<T>, ClientError> {
+        let Some(len) = self.transmit(request) else {
+            // The line has no seal yet, or has used it up: a Hello makes a new one.
+            self.is_in_doubt = true;
+            return Ok(None);
+        };
+        let line_time = self.byte_time * (len + FRAME_LEN_MAX) as u32;
+        let timeout = self.timer.timeout().max(TIMEOUT_MIN) + line_time;
+        let sent = Instant::now();
+        while sent.elapsed() < timeout {
+            if interrupt::is_immediate() {
+                return Err(WorldError::Interrupted.into());
+            }
+            let wait = timeout.saturating_sub(sent.elapsed()).min(WAIT_MAX);
+            match self.events.recv_timeout(wait) {
+                Ok((_, LinkEvent::Bytes(bytes))) => {
+                    if let Some(found) = self.receive(&bytes, request, answer)? {
+                        self.timer.sample(sent.elapsed());
+                        return Ok(Some(found));
+                    }
+                }
+                Ok((_, LinkEvent::Down(reason))) => {
+                    (self.place.lose(&reason, ANSWER_TIME_MAX)).map(&mut self.note);
+                }
+                Ok((_, LinkEvent::Up { address, is_guess })) => {
+                    self.place.regain(address, is_guess).map(&mut self.note);
+                    self.is_in_doubt = true;
+                    return Ok(None);
+                }
+                Err(RecvTimeoutError::Timeout) => self.give_up_guess(),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.silent(sent)),
+            }
+        }
+        self.timer.back_off();
+        Ok(None)
+    }
+
+    /// Writes a request; returns its length, or `None` if the line has no seal for it. A link that is down reports it
+    /// in its events.
+    fn transmit(&mut self, request: &Request) -> Option<usize> {
+        let mut frame = [0; FRAME_LEN_MAX];
+        let Request { address, message, body, context, .. } = request;
+        let draft = message.draft(*address, body, context, &mut frame);
+        let len = match &mut self.seal {
+            Some((sealing, seal)) => seal.close(draft, || sealing.salts.draw())?,
+            None => draft.close(),
+        };
+        let link = &mut self.link;
+        let mut write = |bytes: &[u8]| drop(link.write(bytes, WAIT_MAX));
+        match &mut self.faults {
+            Some([down, _]) => down.pass(&frame[..len], |piece| write(&piece)),
+            None => write(&frame[..len]),
+        }
+        Some(len)
+    }
+
+    fn receive<T>(
+        &mut self,
+        bytes: &[u8],
+        request: &Request,
+        answer: &mut impl FnMut(&Up, &[u8]) -> Option<T>,
+    ) -> Result<Option<T>, ClientError> {
+        let mut pieces = vec![];
+        match &mut self.faults {
+            Some([_, up]) => up.pass_stream(bytes, |piece| pieces.push(piece)),
+            None => pieces.push(bytes.to_vec()),
+        }
+        let mut found = None;
+        for mut bytes in pieces.iter().map(Vec::as_slice) {
+            while !bytes.is_empty() {
+                let (rest, frame) = self.deframer.feed(bytes, &mut self.counters);
+                bytes = rest;
+                let Some(frame) = frame else { continue };
+                let wire_len = frame.wire_len;
+                let seal = self.seal.as_mut().map(|(_, seal)| seal);
+                let outcome = take(frame, seal, request, answer);
+                self.counters.tally(outcome.as_ref().map(|_| ()).map_err(|error| *error), wire_len);
+                match outcome {
+                    Ok(Heard::Answer(answer)) => found = found.or(Some(answer)),
+                    Ok(Heard::Other(reason)) => {
+                        let place = self.place.name.clone();
+                        return Err(ClientError::Firmware { place, reason });
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Leaves a port that was only found if no board identifies itself there.
+    fn give_up_guess(&mut self) {
+        let is_mute = |(_, since): &(Address, Instant)| since.elapsed() > GREETING_TIME_MAX;
+        if self.place.guess.as_ref().is_some_and(is_mute)
+            && let Some(address) = self.place.abandon()
+        {
+            (self.note)(format!("no smidgen board answers at {address}"));
+            self.link.reject_guess();
+        }
+    }
+
+    fn silent(&self, started: Instant) -> ClientError {
+        let place = self.place.name.clone();
+        if self.board.is_some() {
+            return WorldError::Lost { place, seconds: started.elapsed().as_secs() }.into();
+        }
+        let heard = match self.counters.bytes() + self.deframer.pending() as u64 {
+            0 => "nothing came".into(),
+            bytes => format!("{bytes} bytes came, but none was an answer of a smidgen board"),
+        };
+        WorldError::Silent { place, heard, keyed: self.seal.is_some() }.into()
+    }
+
+    fn evasive(&self, started: Instant) -> ClientError {
+        let (place, seconds) = (self.place.name.clone(), started.elapsed().as_secs());
+        WorldError::Evasive { place, seconds }.into()
+    }
+}
+
+/// What a frame contains.
+enum Heard<T> {
+    /// The answer.
+    Answer(T),
+    /// The identification of firmware that does not belong to this host.
+    Other(Reason),
+}
+
+fn take<T>(
+    frame: Frame,
+    seal: Option<&mut HostSeal>,
+    request: &Request,
+    answer: &mut impl FnMut(&Up, &[u8]) -> Option<T>,
+) -> Result<Heard<T>, Reject> {
+    let frame = match seal {
+        Some(seal) => seal.open(frame)?,
+        None => frame,
+    };
+    let is_session = Up::parse(frame.unchecked()).is_ok_and(|(message, _)| !message.is_setup());
+    let payload = frame.check(if is_session { &request.answer } else { &Context::SETUP })?;
+    if let Some((version, schema)) = greeting(payload)
+        && let Some(reason) = Reason::of_versions(version, schema)
+    {
+        return Ok(Heard::Other(reason));
+    }
+    let (message, body) = Up::parse(payload)?;
+    answer(&message, body).map(Heard::Answer).ok_or(Reject::Unexpected)
+}

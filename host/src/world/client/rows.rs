@@ -1,0 +1,161 @@
+//! The rows of a board, and why it refuses recorder commands.
+
+use smidgen_protocol::message::{
+    CLASS_NAME_LEN_MAX, CLASSES_MAX, Command, Outcome, Progress, RecordRefusal, Records,
+};
+use smidgen_protocol::recipe::Recipe;
+
+/// The rows of a board, as [`Records`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardRows {
+    /// Outcome of the command that the board answered.
+    pub outcome: Outcome,
+    /// Number of channels of the sensor; 0 without one.
+    pub channels: u8,
+    /// Recipe of the rows; `None` without rows.
+    pub recipe: Option<Recipe>,
+    /// Number of the open recording, or of the latest that is not discarded; 0 without one.
+    pub recording: u16,
+    /// Number of the next recording.
+    pub next: u16,
+    /// The recording is open; then the board reports neither classes nor columns.
+    pub is_open: bool,
+    /// Progress of the open recording, or of the latest since the board was started.
+    pub progress: Progress,
+    /// Number of rows that still fit.
+    pub room: u32,
+    /// Number of discarded rows.
+    pub discarded: u32,
+    /// Checksum of all rows that are not discarded.
+    pub checksum: u32,
+    /// Classes, in the order of their numbers on the board.
+    pub classes: Vec<ClassRows>,
+    /// Bits of every column.
+    pub columns: Vec<u8>,
+}
+
+/// Numbers of rows of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassRows {
+    /// Name; empty if it is damaged.
+    pub name: String,
+    /// Rows to train on.
+    pub training: u32,
+    /// Rows held out.
+    pub test: u32,
+}
+
+impl From<&Records<'_>> for BoardRows {
+    fn from(records: &Records) -> Self {
+        let classes = records.classes().map(|class| ClassRows {
+            name: class.name.to_owned(),
+            training: class.training,
+            test: class.test,
+        });
+        let row_len = records.recipe.map_or(0, |recipe| recipe.row_len());
+        Self {
+            outcome: records.outcome,
+            channels: records.channels,
+            recipe: records.recipe,
+            recording: records.recording,
+            next: records.next,
+            is_open: records.is_open,
+            progress: records.progress,
+            room: records.room,
+            discarded: records.discarded,
+            checksum: records.checksum,
+            classes: classes.collect(),
+            columns: records.columns().take(row_len).collect(),
+        }
+    }
+}
+
+impl BoardRows {
+    /// Number of rows to train on.
+    pub fn training(&self) -> u64 {
+        self.classes.iter().map(|class| u64::from(class.training)).sum()
+    }
+
+    /// Number of rows held out.
+    pub fn test(&self) -> u64 {
+        self.classes.iter().map(|class| u64::from(class.test)).sum()
+    }
+
+    /// Reason why the latest recording ended by itself, in answer to [`Command::Status`].
+    pub fn ended(&self) -> Option<RecordRefusal> {
+        match self.outcome {
+            Outcome::Done => None,
+            Outcome::Refused(refusal) => Some(refusal),
+        }
+    }
+
+    /// Reason why the board refused `command`.
+    pub(super) fn refusal(&self, command: &Command) -> Option<RecordRefusal> {
+        let refusal = self.ended()?;
+        match command {
+            Command::Status if refusal != RecordRefusal::Unsupported => None,
+            // It began, and has ended by itself before the request was repeated.
+            Command::Start { recording, .. }
+                if refusal == RecordRefusal::Recording && self.recording == *recording =>
+            {
+                None
+            }
+            Command::Status
+            | Command::Start { .. }
+            | Command::Stop { .. }
+            | Command::Discard { .. }
+            | Command::Clear { .. } => Some(refusal),
+        }
+    }
+}
+
+/// Says why a board refuses a command, and what to do.
+pub fn advice(refusal: RecordRefusal) -> String {
+    match refusal {
+        RecordRefusal::Unsupported => {
+            "its firmware does not record; flash the one of this version for a board that does".into()
+        }
+        RecordRefusal::Channels => {
+            "it has no sensor for such samples; connect one, as the page of the board describes".into()
+        }
+        RecordRefusal::Recording => {
+            "another program has recorded there meanwhile; run `smidgen record --list` and try again".into()
+        }
+        RecordRefusal::Recipe => {
+            "it does not accept the recipe of the rows; please report this as a bug".into()
+        }
+        RecordRefusal::OtherRecipe => {
+            "it has rows of another recipe, which `smidgen record --list` shows; give its --window, --hop, \
+             --features and --rate, or erase all rows with --clear"
+                .into()
+        }
+        RecordRefusal::Foreign => {
+            "its memory for rows holds something else, or rows whose recipe is damaged; --clear erases it".into()
+        }
+        RecordRefusal::TooSmall => {
+            "its memory for rows has no room for one row; choose fewer --features".into()
+        }
+        RecordRefusal::Window { need, room } => format!(
+            "a window has {need} values, but the board has memory for {room}; choose a shorter --window"
+        ),
+        RecordRefusal::Class => {
+            format!("a --label has 1 to {CLASS_NAME_LEN_MAX} bytes; choose another one")
+        }
+        RecordRefusal::ClassesFull => format!(
+            "it has {CLASSES_MAX} classes, which are all that fit; choose one of them, or erase all rows with --clear"
+        ),
+        RecordRefusal::RowsFull => {
+            "its memory for rows is full; all rows are kept; train on them, or erase them with --clear".into()
+        }
+        RecordRefusal::RecordingsFull => {
+            "it has no number for another recording; erase all rows with --clear".into()
+        }
+        RecordRefusal::DiscardsFull => {
+            "it has no room to note another discarded recording; erase all rows with --clear".into()
+        }
+        RecordRefusal::Flash => {
+            "its memory for rows does not hold what is written; use --clear, and another board if that does not help"
+                .into()
+        }
+    }
+}

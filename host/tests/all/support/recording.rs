@@ -1,0 +1,140 @@
+//! Boards in threads that record from a scripted sensor, on loopback sockets.
+
+use super::boards::listener;
+use embedded_io::{ErrorType, Read, ReadReady, Write};
+use embedded_io_adapters::std::FromStd;
+use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::recorder::Recorder;
+use smidgen_firmware::recorder::sensor::Sensor;
+use smidgen_firmware::recorder::store::{RamFlash, Store};
+use smidgen_firmware::remote::RemoteRecorder;
+use smidgen_firmware::run::run_recorder;
+use smidgen_firmware::worker::{Board, Worker};
+use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+/// Number of channels of the sensor.
+pub(crate) const CHANNELS: usize = 3;
+/// Values of samples that a board has memory for.
+const WINDOW_LEN_MAX: usize = 60;
+
+/// A board that records.
+#[derive(Clone)]
+pub(crate) struct RecordingBoard {
+    pub identity: u64,
+    /// Words of memory for rows.
+    pub words: usize,
+    /// Samples of the sensor, again and again in every recording; none for a board without a sensor.
+    pub samples: Vec<[i16; CHANNELS]>,
+    /// Number of samples until the sensor has no more; then it waits.
+    pub count: usize,
+    /// The sensor loses samples before each of these, counted over all recordings.
+    pub gaps: Vec<usize>,
+    /// Key of its image.
+    pub key: Option<[u8; 32]>,
+}
+
+impl RecordingBoard {
+    /// A board with room for some hundred rows, whose sensor never ends.
+    pub(crate) fn new(identity: u64) -> Self {
+        let samples = vec![[100, -200, 300], [400, 500, -600], [-70, 80, 90], [1, 2, 3]];
+        Self { identity, words: 1024, samples, count: usize::MAX, gaps: vec![], key: None }
+    }
+
+    /// Serves connections, one after the other, as a board on a serial server: rows and state stay. Returns the
+    /// address.
+    pub(crate) fn serve(self) -> String {
+        let (listener, address) = listener();
+        thread::spawn(move || {
+            let board = Board { name: "recording", identity: self.identity };
+            let mut worker = Worker::new::<Objectives>(board, vec![0; 1 << 14]);
+            if let Some(key) = self.key {
+                let key = Key::new(&key).expect("a strong key");
+                worker.seal(WorkerSeal::new(key, [5; BOOT_LEN]));
+            }
+            let (mut rows, mut samples) = (vec![u64::MAX; self.words], [0; WINDOW_LEN_MAX]);
+            let store = Store::open(RamFlash::new(&mut rows)).expect("a region of whole pages");
+            let recorder = Recorder::new(store, &mut samples);
+            let mut recorder = RemoteRecorder::new(recorder, Script { board: self, taken: 0 });
+            while let Ok((stream, _)) = listener.accept() {
+                // It ends with or without an error when the host closes the connection.
+                let _ = run_recorder(
+                    &mut Line(FromStd::new(stream)),
+                    &mut worker,
+                    &mut Objectives,
+                    &mut (),
+                    &mut recorder,
+                );
+            }
+        });
+        address
+    }
+}
+
+struct Script {
+    board: RecordingBoard,
+    taken: usize,
+}
+
+impl Sensor for Script {
+    type Error = ();
+
+    fn channels(&self) -> usize {
+        if self.board.samples.is_empty() { 0 } else { CHANNELS }
+    }
+
+    fn poll(&mut self, sample: &mut [i16]) -> Result<bool, ()> {
+        // A thousand samples a second, at most.
+        thread::sleep(Duration::from_millis(1));
+        let Self { board, taken } = self;
+        if *taken >= board.count {
+            return Ok(false);
+        }
+        if board.gaps.first() == Some(taken) {
+            board.gaps.remove(0);
+            return Err(());
+        }
+        sample.copy_from_slice(&board.samples[*taken % board.samples.len()]);
+        *taken += 1;
+        Ok(true)
+    }
+}
+
+/// A stream that tells whether bytes have arrived.
+struct Line(FromStd<TcpStream>);
+
+impl ErrorType for Line {
+    type Error = std::io::Error;
+}
+
+impl ReadReady for Line {
+    fn read_ready(&mut self) -> Result<bool, Self::Error> {
+        let stream = self.0.inner();
+        stream.set_nonblocking(true)?;
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        self.0.flush()
+    }
+}
