@@ -11,6 +11,7 @@ mod per_worker;
 mod split;
 mod step;
 mod straggler_policy;
+pub mod windowing;
 
 pub use choice::Choice;
 use choice::choices;

@@ -1,6 +1,7 @@
 //! Command-line options shared by `simulate`, `run`, `emulate` and `plan`.
 
 use crate::options::number::{fraction, non_negative, positive, probability};
+use crate::options::windowing::{self, Windowing};
 use crate::options::{
     Choice, Compressor, Constants, DEADLINE, Downlink, Faults, Init, Method, OUT, Objective,
     Options, ROUND_TIMEOUT, Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
@@ -8,6 +9,7 @@ use crate::options::{
 use crate::problem::dataset;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
+use smidgen_protocol::recipe::Feature;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -34,6 +36,64 @@ fn absent_long_help() -> String {
          silence, until the worker answers again. A worker excluded for another reason is tried again after 10 seconds, \
          then after intervals that double, up to ten minutes. The transcript records which workers were excluded."
     )
+}
+
+/// [`Windowing`] as clap parses it.
+#[derive(Args)]
+struct WindowingArguments {
+    /// Samples per window, each of which becomes a row [default: those of existing rows, or 50]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..), help_heading = "Recording")]
+    window: Option<u16>,
+
+    /// Samples from the start of a window to that of the next [default: those of existing rows, or half a window]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..), help_heading = "Recording")]
+    hop: Option<u16>,
+
+    /// Features of each channel: mean, std, mad, min, max, rms [default: those of existing rows, or mean,std,mad]
+    ///
+    /// std is the standard deviation, mad the mean absolute difference of successive samples, rms the root of the mean
+    /// square.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_parser = windowing::feature,
+        value_delimiter = ',',
+        help_heading = "Recording"
+    )]
+    features: Vec<Feature>,
+
+    /// Samples per second [default: those of existing rows, or 10]
+    #[arg(
+        long,
+        value_name = "HZ",
+        value_parser = windowing::rate,
+        allow_negative_numbers = true,
+        help_heading = "Recording"
+    )]
+    rate: Option<u32>,
+}
+
+impl Args for Windowing {
+    fn augment_args(command: Command) -> Command {
+        WindowingArguments::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        WindowingArguments::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Windowing {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let WindowingArguments { window, hop, features, rate } =
+            WindowingArguments::from_arg_matches(matches)?;
+        Ok(Self { window, hop, features, rate_millihertz: rate })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// [`Options`] as clap parses them.

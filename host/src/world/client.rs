@@ -2,6 +2,7 @@
 //!
 //! It works on any link, and survives its loss: the board at a reopened link must identify itself as the same one.
 
+pub mod recording;
 mod rows;
 
 use crate::options::Faults;
@@ -229,7 +230,7 @@ impl Client {
             _ => None,
         })?;
         match rows.refusal(&command) {
-            Some(refusal) => Err(ClientError::Refused { place: self.place.name.clone(), refusal }),
+            Some(refusal) => Err(self.refused(refusal)),
             None => Ok(rows),
         }
     }
@@ -422,6 +423,14 @@ impl Client {
             (self.note)(format!("no smidgen board answers at {address}"));
             self.link.reject_guess();
         }
+    }
+
+    fn refused(&self, refusal: RecordRefusal) -> ClientError {
+        ClientError::Refused { place: self.place.name.clone(), refusal }
+    }
+
+    fn note(&mut self, text: String) {
+        (self.note)(text);
     }
 
     fn silent(&self, started: Instant) -> ClientError {

@@ -1,0 +1,132 @@
+//! A recording on one board.
+
+use super::{BoardRows, Client, ClientError};
+use crate::options::windowing::Windowing;
+use crate::units::interrupt;
+use smidgen_protocol::message::{Command, Progress, RecordRefusal};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Time between two questions to a board that records.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// A recording to make.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name of the class.
+    pub label: String,
+    /// Its rows are held out.
+    pub is_test: bool,
+    /// How samples become rows.
+    pub windowing: Windowing,
+    /// Its duration; `None` until the user stops it.
+    pub duration: Option<Duration>,
+}
+
+/// A recording that has ended. The board keeps its rows.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Number of its rows.
+    pub new_rows: u64,
+    /// Number of its gaps.
+    pub gaps: u32,
+    /// Why it ended before its time.
+    pub early: Option<Early>,
+    /// The rows of the board.
+    pub rows: BoardRows,
+}
+
+/// Why a recording ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// The board ended it.
+    Refused(RecordRefusal),
+    /// The board was restarted.
+    Restarted,
+}
+
+/// A recording that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{cause}{}", if *.has_begun { "; the board keeps the rows that it has recorded" } else { "" })]
+pub struct RecordingError {
+    /// The reason.
+    pub cause: ClientError,
+    /// It had begun.
+    pub has_begun: bool,
+}
+
+impl Client {
+    /// Records on the board, and passes its progress to `tell`. A recording that was left open is ended first.
+    ///
+    /// # Errors
+    /// If the board does not answer or refuses.
+    pub fn record(
+        &mut self,
+        plan: &Plan,
+        tell: impl FnMut(Progress),
+    ) -> Result<Recorded, RecordingError> {
+        let unbegun = |cause| RecordingError { cause, has_begun: false };
+        let (before, recording) = self.start(plan).map_err(unbegun)?;
+        let ended = self.follow(recording, plan.duration, tell);
+        ended
+            .map(|ended| Recorded { new_rows: total(&ended.rows).saturating_sub(before), ..ended })
+            .map_err(|cause| RecordingError { cause, has_begun: true })
+    }
+
+    /// Starts a recording; returns the number of rows before it, and its own number.
+    fn start(&mut self, plan: &Plan) -> Result<(u64, u16), ClientError> {
+        let mut rows = self.command(Command::Status)?;
+        if rows.is_open {
+            let left = rows.recording;
+            self.note(format!("{}: a recording was left open; it is ended and kept", self.place()));
+            rows = self.command(Command::Stop { recording: left })?;
+        }
+        if rows.channels == 0 {
+            return Err(self.refused(RecordRefusal::Channels));
+        }
+        let existing = rows.recipe.filter(|_| !rows.classes.is_empty());
+        let start = Command::Start {
+            recording: rows.next,
+            recipe: plan.windowing.recipe(rows.channels, existing),
+            class: &plan.label,
+            is_test: plan.is_test,
+        };
+        let before = total(&rows);
+        self.command(start)?;
+        Ok((before, rows.next))
+    }
+
+    fn follow(
+        &mut self,
+        recording: u16,
+        duration: Option<Duration>,
+        mut tell: impl FnMut(Progress),
+    ) -> Result<Recorded, ClientError> {
+        let started = Instant::now();
+        let is_over = || duration.is_some_and(|duration| started.elapsed() >= duration);
+        let mut progress = Progress::default();
+        loop {
+            let rows = self.command(Command::Status)?;
+            if !rows.is_open {
+                let early = rows.ended().map_or(Early::Restarted, Early::Refused);
+                // A restarted board reports no gaps.
+                let gaps = rows.progress.gaps.max(progress.gaps);
+                return Ok(Recorded { new_rows: 0, gaps, early: Some(early), rows });
+            }
+            progress = rows.progress;
+            tell(progress);
+            if is_over() || interrupt::is_requested() {
+                break;
+            }
+            let left = duration.map_or(PERIOD, |time| time.saturating_sub(started.elapsed()));
+            sleep(left.min(PERIOD));
+        }
+        let rows = self.command(Command::Stop { recording })?;
+        tell(rows.progress);
+        Ok(Recorded { new_rows: 0, gaps: rows.progress.gaps.max(progress.gaps), early: None, rows })
+    }
+}
+
+fn total(rows: &BoardRows) -> u64 {
+    rows.training() + rows.test()
+}
