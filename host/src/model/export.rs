@@ -2,6 +2,7 @@
 
 mod about;
 mod c;
+mod error;
 mod numpy;
 mod onnx;
 mod rust;
@@ -11,30 +12,13 @@ mod tensors;
 mod windows;
 mod zip;
 
+pub use error::ExportError;
+
 use super::network::Network;
 use crate::options::ExportFormat;
 use crate::record::model::Input;
-use crate::record::{Model, RecordError, replace_file};
+use crate::record::{Model, replace_file};
 use std::path::Path;
-use thiserror::Error;
-
-/// Reasons why a model cannot be exported.
-#[derive(Debug, Error)]
-pub enum ExportError {
-    /// The sums over a window are not exact in ONNX.
-    #[error(
-        "windows of {window} samples are too long for ONNX, whose features are those of a board for up to {}; use \
-         another format",
-        onnx::WINDOW_MAX
-    )]
-    Window {
-        /// Number of samples.
-        window: u16,
-    },
-    /// The file cannot be written.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
 
 /// Returns the content of the file of a model in a format.
 ///

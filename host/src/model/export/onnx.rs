@@ -9,22 +9,20 @@
 //!
 //! Numbers are f64: with f32, labels of rows near a border would differ from those of `predict`.
 
+mod graph;
 mod message;
 mod windows;
 
-pub(super) use windows::WINDOW_MAX;
-
-use super::ExportError;
 use super::about::{description, origin};
-use super::tensors::{Tensor, layers, scaling};
+use super::error::ExportError;
+use super::tensors::{layers, scaling};
 use crate::model::network::{Network, Outcome};
 use crate::problem::dataset::Windows;
 use crate::record::Model;
-use message::{
-    Attribute, Dimension, DimensionValue, Entry, GraphProto, ModelProto, Node, OperatorSet, Shape,
-    TensorProto, TensorType, TypeProto, ValueInfo,
-};
+use graph::{Graph, value};
+use message::{Attribute, Entry, GraphProto, ModelProto, OperatorSet};
 use prost::Message;
+use windows::WINDOW_MAX;
 
 /// Version of the intermediate representation that came with the operators.
 const IR_VERSION: i64 = 8;
@@ -37,7 +35,7 @@ const OPERATORS: i64 = 13;
 /// If its windows are too long.
 pub(super) fn graph(model: &Model, network: &Network<'_>) -> Result<Vec<u8>, ExportError> {
     if let Some(&Windows { window, .. }) = network.windows.filter(|it| it.window > WINDOW_MAX) {
-        return Err(ExportError::Window { window });
+        return Err(ExportError::Window { window, max: WINDOW_MAX });
     }
     let mut graph = Graph::default();
     let scores = graph.scores(network);
@@ -61,78 +59,7 @@ pub(super) fn graph(model: &Model, network: &Network<'_>) -> Result<Vec<u8>, Exp
     Ok(model.encode_to_vec())
 }
 
-/// A graph under construction.
-#[derive(Default)]
-struct Graph(GraphProto);
-
 impl Graph {
-    /// Adds a node and returns the name of its output.
-    fn node(
-        &mut self,
-        operator: &str,
-        inputs: &[&str],
-        output: &str,
-        attributes: Vec<Attribute>,
-    ) -> String {
-        self.0.node.push(Node {
-            input: inputs.iter().map(|input| (*input).into()).collect(),
-            output: vec![output.into()],
-            name: format!("{operator}_{output}"),
-            op_type: operator.into(),
-            attribute: attributes,
-        });
-        output.into()
-    }
-
-    /// Adds constant real numbers.
-    fn reals(&mut self, Tensor { name, shape, values }: &Tensor) {
-        self.0.initializer.push(TensorProto {
-            dims: shape.iter().map(|len| *len as i64).collect(),
-            data_type: message::DOUBLE,
-            name: name.clone(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ..TensorProto::default()
-        });
-    }
-
-    /// Adds a constant real number; returns its name.
-    fn real(&mut self, name: &str, value: f64) -> String {
-        self.real_list(name, vec![value]);
-        name.into()
-    }
-
-    /// Adds a list of constant real numbers.
-    fn real_list(&mut self, name: &str, values: Vec<f64>) {
-        self.reals(&Tensor { name: name.into(), shape: vec![values.len()], values });
-    }
-
-    /// Adds a list of constant integers.
-    fn integers(&mut self, name: &str, values: &[i64]) {
-        self.0.initializer.push(TensorProto {
-            dims: vec![values.len() as i64],
-            data_type: message::INT64,
-            name: name.into(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ..TensorProto::default()
-        });
-    }
-
-    /// Adds the names of the classes.
-    fn classes(&mut self, classes: &[String]) {
-        self.0.initializer.push(TensorProto {
-            dims: vec![classes.len() as i64],
-            data_type: message::STRING,
-            name: "classes".into(),
-            string_data: classes.iter().map(|class| class.clone().into_bytes()).collect(),
-            ..TensorProto::default()
-        });
-    }
-
-    /// Adds an output with a row for each input row.
-    fn output(&mut self, name: &str, kind: i32, columns: Option<usize>) {
-        self.0.output.push(value(name, kind, columns.as_slice()));
-    }
-
     /// Adds everything up to the scores.
     fn scores(&mut self, network: &Network<'_>) -> String {
         match network.windows {
@@ -206,14 +133,4 @@ impl Graph {
         self.node("Gather", &["classes", class], "label", vec![Attribute::integer("axis", 0)]);
         self.output("label", message::STRING, None);
     }
-}
-
-/// Returns the description of an input or output with an array of this shape for each row.
-fn value(name: &str, elem_type: i32, shape: &[usize]) -> ValueInfo {
-    let rows = DimensionValue::Param("rows".into());
-    let lengths = shape.iter().map(|len| DimensionValue::Len(*len as i64));
-    let dim = std::iter::once(rows).chain(lengths);
-    let dim = dim.map(|value| Dimension { value: Some(value) }).collect();
-    let tensor_type = Some(TensorType { elem_type, shape: Some(Shape { dim }) });
-    ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
 }

@@ -8,14 +8,14 @@
 //!
 //! All sums are integers below 2^52, which f64 holds exactly, so features are those of a board.
 
+use super::graph::{Graph, value};
 use super::message::{self, Attribute};
-use super::{Graph, value};
 use crate::model::export::windows::full_scales;
 use crate::problem::dataset::Windows;
 use smidgen_protocol::recipe::Feature;
 
 /// Number of samples in the largest window whose sums are exact: the root of 4 n² 2^30, of at most 52 bits, too.
-pub(crate) const WINDOW_MAX: u16 = 1024;
+pub(super) const WINDOW_MAX: u16 = 1024;
 
 impl Graph {
     /// Adds the input `windows` and everything up to `rows`.
