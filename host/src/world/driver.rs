@@ -6,7 +6,7 @@
 //! looks, kills and spawns: the thread of a link waits for the socket of a restarted one.
 
 mod flood;
-pub(in crate::world) mod place;
+pub(crate) mod place;
 
 use crate::options::{Faults, StragglerPolicy};
 use crate::problem::objective::Objective;

@@ -13,14 +13,14 @@ const RATE: u64 = 1 << 20;
 /// Noise, a board's log and duplicate answers never reach the limit on a serial line. A socket has no baud rate: a peer
 /// that writes without pause reaches the limit within a tenth of a second.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::world) struct Gauge {
+pub(crate) struct Gauge {
     level: u64,
     at: Duration,
 }
 
 impl Gauge {
     /// Counts `received` bytes, `useful` of them in accepted frames. Returns whether the link floods.
-    pub(in crate::world) fn rise(&mut self, now: Duration, received: usize, useful: usize) -> bool {
+    pub(crate) fn rise(&mut self, now: Duration, received: usize, useful: usize) -> bool {
         let passed = now.saturating_sub(self.at);
         let forgiven = u128::from(RATE) * passed.as_micros() / 1_000_000;
         let forgiven = u64::try_from(forgiven).unwrap_or(u64::MAX);

@@ -11,7 +11,7 @@ const HELD_TIME: Duration = Duration::from_secs(10);
 const TOLD_LOSSES_MAX: u32 = 2;
 
 /// The end of a link.
-pub(in crate::world) struct Place {
+pub(crate) struct Place {
     /// Its name for the user.
     pub name: String,
     /// A port that the link has found, until its board is identified, and since when.
@@ -29,7 +29,7 @@ pub(in crate::world) struct Place {
 }
 
 impl Place {
-    pub(in crate::world) fn new(name: String) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         let gauge = Gauge::default();
         let up_since = Instant::now();
         Self {
@@ -45,12 +45,12 @@ impl Place {
     }
 
     /// Number of times that the link was lost right after it was opened.
-    pub(in crate::world) fn losses(&self) -> u32 {
+    pub(crate) fn losses(&self) -> u32 {
         self.losses
     }
 
     /// Closes the link because of a flood. Returns for how long, and the message.
-    pub(in crate::world) fn shut(&mut self) -> (Duration, String) {
+    pub(crate) fn shut(&mut self) -> (Duration, String) {
         let pause = retry_delay(self.floods);
         self.floods += 1;
         self.is_shut = true;
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// Closes a found port that is the wrong one and returns it; `None` if it was not a guess.
-    pub(in crate::world) fn abandon(&mut self) -> Option<Address> {
+    pub(crate) fn abandon(&mut self) -> Option<Address> {
         let (address, _) = self.guess.take()?;
         self.is_shut = true;
         self.gauge = Gauge::default();
@@ -69,7 +69,7 @@ impl Place {
 
     /// Notes that the link is lost. Returns a message unless it would repeat earlier ones; the search ends at
     /// `deadline`.
-    pub(in crate::world) fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
+    pub(crate) fn lose(&mut self, reason: &str, deadline: Duration) -> Option<String> {
         // A port that was only tried was not the one.
         if self.guess.take().is_some() || self.is_shut {
             return None;
@@ -93,7 +93,7 @@ impl Place {
 
     /// Notes that the link is open again, at an address that may be a guess. Returns a message unless it would repeat
     /// earlier ones.
-    pub(in crate::world) fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
+    pub(crate) fn regain(&mut self, address: Address, is_guess: bool) -> Option<String> {
         let (at, name) = (address.to_string(), &self.name);
         let is_elsewhere = at != *name && address.port().is_some();
         let note = match (is_guess, is_elsewhere) {
