@@ -28,7 +28,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use smidgen_protocol::{message, method};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use windowing::Windowing;
 
 /// Default of `--out`.
 pub const OUT: &str = "smidgen-out";
@@ -50,6 +51,18 @@ pub struct Options {
     /// Column of the labels in a table, or path of a file with them.
     #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
     pub label: Option<OsString>,
+
+    /// Time series from which boards record their rows, in place of a data set: a directory, a file or a bundled name.
+    #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
+    pub recordings: Option<PathBuf>,
+
+    /// How their samples become rows.
+    #[serde(flatten)]
+    pub windowing: Windowing,
+
+    /// Full scale of each channel in the units of the files; empty for that of the data.
+    #[serde(serialize_with = "per_worker::serialize", skip_serializing_if = "Vec::is_empty")]
+    pub full_scale: Vec<f64>,
 
     /// Seed of the order of the rows; that of the file if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +223,11 @@ pub struct WorkersError {
 }
 
 impl Options {
+    /// Returns the path or name of the data.
+    pub fn source(&self) -> &Path {
+        self.recordings.as_ref().unwrap_or(&self.dataset)
+    }
+
     /// Returns the number of workers n: one per board, or in simulation (`None`) the given number or 4.
     ///
     /// [`Split::OneEach`] and [`Split::By`] have their own number.

@@ -62,7 +62,7 @@ struct WindowingArguments {
     )]
     features: Vec<Feature>,
 
-    /// Samples per second [default: those of existing rows, or 10]
+    /// Samples per second [default: those of existing rows or of the times in files, or 10]
     #[arg(
         long,
         value_name = "HZ",
@@ -116,6 +116,35 @@ struct Arguments {
     /// path of another .npy file, which has the labels alone; then all columns are features.
     #[arg(long, value_name = "COLUMN|FILE.npy", help_heading = "Data")]
     label: Option<OsString>,
+
+    /// Time series that boards record as rows themselves, in place of --dataset: a directory with a file per worker
+    ///
+    /// Each .csv or .ts file has the series of one worker: a column or dimension per channel, and classes. NAME_TEST.csv
+    /// has held-out series of the worker NAME. Instead of a directory, give one file, with NAME_TEST beside it if there
+    /// is one: its series are dealt to --workers. `example` is bundled. See docs/recordings.md.
+    #[arg(
+        long,
+        value_name = "DIR|FILE|example",
+        conflicts_with_all = ["dataset", "shuffle", "rows", "test_rows", "split", "standardise", "intercept", "from"],
+        help_heading = "Recording"
+    )]
+    recordings: Option<PathBuf>,
+
+    #[command(flatten)]
+    windowing: Windowing,
+
+    /// Full scale of the sensor in the units of the files, for all channels or per channel
+    ///
+    /// By default the smallest power of two that no sample of the channel exceeds in any file.
+    #[arg(
+        long,
+        value_name = "X",
+        value_parser = positive,
+        value_delimiter = ',',
+        requires = "recordings",
+        help_heading = "Recording"
+    )]
+    full_scale: Vec<f64>,
 
     /// Shuffle the rows before --rows, --test-rows and --split [default: the order of the file]
     ///
@@ -417,6 +446,9 @@ impl From<Arguments> for Options {
         let Arguments {
             dataset,
             label,
+            recordings,
+            windowing,
+            full_scale,
             shuffle,
             rows,
             test_rows,
@@ -457,6 +489,9 @@ impl From<Arguments> for Options {
         Self {
             dataset,
             label,
+            recordings,
+            windowing,
+            full_scale,
             shuffle,
             rows,
             test_rows,

@@ -1,8 +1,10 @@
 use super::*;
+use crate::options::windowing::Windowing;
 use crate::options::{
     Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split, Step,
     StragglerPolicy,
 };
+use smidgen_protocol::recipe::Feature;
 use std::fs;
 use std::path::Path;
 
@@ -55,6 +57,9 @@ fn omitted_options_have_defaults() {
     let expected = Options {
         dataset: "digits".into(),
         label: None,
+        recordings: None,
+        windowing: Windowing::default(),
+        full_scale: vec![],
         shuffle: None,
         rows: None,
         test_rows: None,
@@ -110,6 +115,9 @@ fn every_option_is_parsed() {
     let expected = Options {
         dataset: "a9a".into(),
         label: Some("species".into()),
+        recordings: None,
+        windowing: Windowing::default(),
+        full_scale: vec![],
         shuffle: Some(3),
         rows: Some(400),
         test_rows: Some(100),
@@ -154,6 +162,34 @@ fn every_option_is_parsed() {
         config: None,
     };
     assert_eq!(options(all), expected);
+}
+
+#[test]
+fn recordings_take_the_place_of_a_data_set() {
+    let found = options(
+        "smidgen simulate --recordings here --window 20 --hop 5 --features max,min --rate 12.5 --full-scale 2,4",
+    );
+    let expected = Windowing {
+        window: Some(20),
+        hop: Some(5),
+        features: vec![Feature::Max, Feature::Min],
+        rate_millihertz: Some(12_500),
+    };
+    assert_eq!((found.windowing.clone(), &found.full_scale[..]), (expected, &[2.0, 4.0][..]));
+    let record = found.record();
+    assert_eq!(
+        (&record["recordings"], &record["features"]),
+        (&"here".into(), &serde_json::json!(["max", "min"]))
+    );
+    for option in ["--dataset digits", "--rows 5", "--test-rows 5", "--shuffle 1", "--from old"] {
+        let error = parse_line(&format!("smidgen simulate --recordings here {option}"));
+        let error = sentence(&error.unwrap_err());
+        let name = option.split(' ').next().unwrap();
+        assert!(error.contains("'--recordings") && error.contains(name), "{error}");
+    }
+    for option in ["--full-scale 1", "--recordings x --full-scale 0", "--recordings x --rate 0"] {
+        parse_line(&format!("smidgen simulate {option}")).unwrap_err();
+    }
 }
 
 #[test]

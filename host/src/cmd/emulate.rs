@@ -1,7 +1,7 @@
 //! `smidgen emulate`
 
 use super::image::build;
-use super::training::{Origin, launch, prepare, train_and_report};
+use super::training::{OnlySimulated, Origin, launch, prepare, train_and_report};
 use anyhow::Result;
 use smidgen::boards::board::Boards;
 use smidgen::boards::image;
@@ -13,6 +13,7 @@ use smidgen_protocol::seal::Key;
 
 /// Trains with emulated boards.
 pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Result<()> {
+    options.recordings.as_ref().map_or(Ok(()), |_| Err(OnlySimulated))?;
     let mut progress = Progress::new(options.rounds);
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;

@@ -54,7 +54,10 @@ pub(crate) fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     env::set_current_dir(&path).map_err(|source| WorkingDirectory { path, source })?;
     let Found { mut training, out, records } = found?;
     let options = training.options();
-    check_data(&options.dataset)?;
+    // Files of recordings are opened only if they are regular.
+    if options.recordings.is_none() {
+        check_data(&options.dataset)?;
+    }
     options.label.as_deref().and_then(dataset::label_file).map_or(Ok(()), check_data)?;
     options.rounds = rounds.unwrap_or(checkpoint.rounds);
     // Not the paths of the checkpoint: the directories may have been moved or copied.

@@ -22,6 +22,11 @@ use std::path::{Path, PathBuf};
 use std::process::id;
 use std::time::UNIX_EPOCH;
 
+/// Only simulated boards record from files.
+#[derive(Debug, thiserror::Error)]
+#[error("--recordings works only in simulation so far; use `smidgen simulate`, or omit it")]
+pub(super) struct OnlySimulated;
+
 /// Prepares the experiment of `options` with this number of boards, or `None` in simulation.
 pub(super) fn prepare(
     options: &Options,
@@ -30,7 +35,10 @@ pub(super) fn prepare(
 ) -> Result<Experiment> {
     options.from.as_deref().map_or(Ok(()), |from| Model::check_kept(from, &options.out))?;
     progress.phase("loading data and computing smoothness constants");
-    Ok(Experiment::new(options, boards, new_session())?)
+    let experiment = Experiment::new(options, boards, new_session())?;
+    let notes = experiment.recordings().map_or(&[][..], |recordings| &recordings.notes);
+    notes.iter().for_each(|note| progress.note(note));
+    Ok(experiment)
 }
 
 /// Returns a session number that boards do not know yet: for a known one they would keep the state of that session.
@@ -112,7 +120,7 @@ pub(super) fn launch(
     };
     checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.claim(&mut locks))?;
     if checkpoint.data_checksum != experiment.data_checksum() {
-        return Err(DataChanged(options.dataset.clone()).into());
+        return Err(DataChanged(options.source().into()).into());
     }
     let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
     let round = snapshot.round();
@@ -216,13 +224,13 @@ fn compare(
     directory: &RunDirectory,
     summary: &mut Summary,
 ) -> Result<(), TrainingError> {
-    let Options { rounds, baud, .. } = *experiment.options();
+    let rounds = experiment.options().rounds;
     let goal = Goal { rounds, target: summary.gradient_norm_squared };
     let mut progress = Progress::new(rounds);
     progress.phase("simulating dense gradient descent on a line without faults");
     let setup = experiment.baseline();
     summary.baseline_gamma = Some(setup.method.gamma);
-    let records = baseline::run(setup, baud, goal, |round, total| {
+    let records = baseline::run(experiment, setup, goal, |round, total| {
         progress.round(round.round, round.loss, round.norm(), total);
     })?;
     let reached = records.last().filter(|last| {

@@ -10,6 +10,7 @@
 //!  windows                  time series -> columns
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
+//!  recordings               time series -> Dataset of the rows that boards record
 //! ```
 //!
 //! Theory and telemetry use the f64 rows of this module. Only the data sent to boards are quantised.
@@ -30,6 +31,7 @@ mod preparation;
 mod prepare;
 mod quadratics;
 pub mod quantise;
+pub mod recordings;
 mod rows;
 pub mod split;
 mod table;

@@ -9,7 +9,6 @@ use crate::run::experiment::Experiment;
 use crate::run::training::{Goal, TrainingError, collect};
 use crate::world::simulation::{Line, Simulation};
 use smidgen_aggregator::{MethodSpec, Setup, Share, WorkerSpec};
-use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::method::Participation;
 
 impl Experiment {
@@ -43,16 +42,18 @@ impl Experiment {
     }
 }
 
-/// Runs gradient descent on lines of `baud` until `goal` is reached. Calls `on_round` with every round and the total
-/// cost.
+/// Runs gradient descent for an experiment, by its [`Experiment::baseline`], until `goal` is reached. Calls `on_round`
+/// with every round and the total cost.
 pub fn run(
+    experiment: &Experiment,
     setup: Setup,
-    baud: u32,
     goal: Goal,
     mut on_round: impl FnMut(&RoundRecord, Cost),
 ) -> Result<Vec<BaselineRecord>, TrainingError> {
+    let baud = experiment.options().baud;
     let line = Line { baud, faults: Faults::default(), seed: 0 };
-    let mut world = Simulation::new(setup, Objectives, line);
+    let boards = experiment.boards(&setup, line);
+    let mut world = Simulation::with_boards(setup, boards);
     let mut total = Cost::default();
     let course = collect(&mut world, goal, baud, |round| {
         total += round.cost;

@@ -3,9 +3,11 @@
 use super::error::ExperimentError;
 use super::start::Start;
 use crate::options::{Choice, Options};
+use crate::problem::dataset::recordings::{Recordings, RowsOnBoards};
 use crate::problem::dataset::split::SplitError;
 use crate::problem::dataset::{Dataset, Roles};
 use smidgen_aggregator::WORKERS_MAX;
+use std::path::Path;
 
 /// The largest sum of squared features for which eigenvalues can be computed in f64, which squares it again.
 const SQUARES_MAX: f64 = 1e150;
@@ -18,6 +20,19 @@ pub(super) struct Data {
     pub test: Option<Dataset>,
     /// The rows of each worker, as indices into the data set.
     pub shares: Vec<Vec<usize>>,
+    /// Where the rows come from, if boards record them.
+    pub recorded: Option<Recorded>,
+}
+
+/// Rows that boards record themselves.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// The recordings of each share.
+    pub recordings: Recordings,
+    /// What the board of each share is sent in place of its rows.
+    pub data: Vec<Vec<u8>>,
+    /// Bits of each column of the rows.
+    pub bits: Vec<u8>,
 }
 
 impl Data {
@@ -32,6 +47,12 @@ impl Data {
         boards: Option<usize>,
         start: Option<&Start>,
     ) -> Result<Self, ExperimentError> {
+        if let Some(path) = &options.recordings {
+            return Self::record(path, options, boards);
+        }
+        if !options.windowing.is_default() {
+            return Err(ExperimentError::NoRecordings);
+        }
         let info = options.objective.info();
         if options.intercept && info.margins.have_bias() {
             return Err(ExperimentError::Intercept(options.objective.name()));
@@ -60,7 +81,21 @@ impl Data {
         test = test.map(|test| test.prepared(&preparation));
         let shares = deal(&dataset, options, boards)?;
         check_features(&dataset, options)?;
-        Ok(Self { dataset, test, shares })
+        Ok(Self { dataset, test, shares, recorded: None })
+    }
+
+    /// Records the rows of a run on recordings, as its boards will.
+    fn record(
+        path: &Path,
+        options: &Options,
+        boards: Option<usize>,
+    ) -> Result<Self, ExperimentError> {
+        let recordings = Recordings::read(path, options, boards)?;
+        let RowsOnBoards { dataset, test, shares, data, bits } =
+            recordings.rows(options.objective)?;
+        check_crowd(shares.len(), "--recordings", "leave out some files")?;
+        check_features(&dataset, options)?;
+        Ok(Self { dataset, test, shares, recorded: Some(Recorded { recordings, data, bits }) })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::boards::key_file::KeyError;
 use crate::options::{Choice, Method, Split, WorkersError};
 use crate::problem::dataset::DatasetError;
+use crate::problem::dataset::recordings::RecordingsError;
 use crate::problem::dataset::split::SplitError;
 use crate::problem::range::RangeError;
 use crate::problem::specification::SpecificationError;
@@ -22,6 +23,15 @@ pub enum ExperimentError {
     /// The rows cannot be distributed to workers.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// The recordings cannot be used.
+    #[error(transparent)]
+    Recordings(#[from] RecordingsError),
+    /// Options are about samples, but there are none.
+    #[error(
+        "--window, --hop, --features and --rate say how samples become rows, but the run has the rows of a data set; \
+         add --recordings, or omit them"
+    )]
+    NoRecordings,
     /// Options exclude too many rows.
     #[error(
         "{taken} leaves {} to train on, too few for {worker_count} workers: use at least as many rows as workers, or \

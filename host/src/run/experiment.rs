@@ -2,12 +2,13 @@
 //!
 //! Related: theory of the experiment in `theory`, its records in `records`, its worlds in `worlds`.
 
-use super::data::{Data, check_crowd};
+use super::data::{Data, Recorded, check_crowd};
 use super::error::ExperimentError;
 use super::setup::{self, Parts};
 use super::start::Start;
 use crate::options::{Choice, Options};
 use crate::problem::dataset::Dataset;
+use crate::problem::dataset::recordings::Recordings;
 use crate::problem::objective::{Objective, Penalty};
 use crate::problem::range;
 use crate::problem::specification::{Longest, Problem, Specification, Worker};
@@ -35,6 +36,8 @@ pub struct Experiment {
     pub quantisation_error: f64,
     /// Held-out rows.
     pub(super) test: Option<Dataset>,
+    /// Where the rows come from, if boards record them.
+    pub(super) recorded: Option<Recorded>,
     pub(super) penalty: Penalty,
     options: Options,
     data_checksum: OnceLock<u64>,
@@ -52,7 +55,7 @@ impl Experiment {
         session: u32,
     ) -> Result<Self, ExperimentError> {
         let start = Start::of(options)?;
-        let Data { dataset, test, shares } = Data::load(options, boards, start.as_ref())?;
+        let Data { dataset, test, shares, recorded } = Data::load(options, boards, start.as_ref())?;
         let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         // The constants of large data take a while; what is wrong with options is reported before.
@@ -64,14 +67,17 @@ impl Experiment {
         let objective = Objective::new(options.objective, penalty, &dataset, &shares);
         let initial_model = Start::initial_model(start.as_ref(), options);
         range::check(options, &dataset, &objective, &specification, &initial_model)?;
-        let quantised = setup::quantised(&dataset, &shares);
-        let quantisation_error = quantised.iter().map(|q| q.error_max).fold(0.0, f64::max);
+        let (data, quantisation_error) = match &recorded {
+            Some(recorded) => (recorded.data.clone(), 0.0),
+            None => setup::quantised(&dataset, &shares),
+        };
         let seal = setup::seal(options, boards)?;
-        let parts = Parts { session, initial_model, dimension, shares: &quantised, seal };
+        let parts = Parts { session, initial_model, dimension, data: &data, seal };
         let setup = setup::setup(options, &specification, parts);
         Ok(Self {
             dataset,
             test,
+            recorded,
             penalty,
             shares,
             workers: specification.workers,
@@ -105,6 +111,11 @@ impl Experiment {
         *self.data_checksum.get_or_init(|| {
             checkpoint::data_checksum(self.setup.shares.iter().map(|share| &share.data[..]))
         })
+    }
+
+    /// Returns the recordings, if boards make their rows from some.
+    pub fn recordings(&self) -> Option<&Recordings> {
+        self.recorded.as_ref().map(|recorded| &recorded.recordings)
     }
 
     /// Returns the options.

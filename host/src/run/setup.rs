@@ -5,7 +5,8 @@ use super::error::ExperimentError;
 use crate::boards::key_file::KeyFile;
 use crate::options::{Choice, Options};
 use crate::problem::dataset::Dataset;
-use crate::problem::dataset::quantise::{Held, Quantised, held, quantise};
+use crate::problem::dataset::quantise::{Held, held, quantise};
+use crate::problem::dataset::recordings::rows_held;
 use crate::problem::specification::{Longest, Specification, Worker};
 use crate::problem::theory::Smoothness;
 use crate::units::serial_line::byte_time;
@@ -15,14 +16,27 @@ use smidgen_protocol::shard::Width;
 /// Width of the integers in columns whose values are not multiples of a unit.
 const WIDTH: Width = Width::I16;
 
-/// Returns the shares as they are sent.
-pub(super) fn quantised(dataset: &Dataset, shares: &[Vec<usize>]) -> Vec<Quantised> {
-    shares.iter().map(|rows| quantise(dataset, rows, WIDTH)).collect()
+/// Returns the shares as they are sent, and the largest quantisation error of a feature.
+pub(super) fn quantised(dataset: &Dataset, shares: &[Vec<usize>]) -> (Vec<Vec<u8>>, f64) {
+    let mut error_max: f64 = 0.0;
+    let data = |rows: &Vec<usize>| {
+        let quantised = quantise(dataset, rows, WIDTH);
+        error_max = error_max.max(quantised.error_max);
+        quantised.bytes
+    };
+    (shares.iter().map(data).collect(), error_max)
 }
 
-/// Returns the shares as boards store them.
-pub(super) fn held_shares(dataset: &Dataset, shares: &[Vec<usize>]) -> impl Iterator<Item = Held> {
-    shares.iter().map(|rows| held(dataset, rows, WIDTH))
+/// Returns the shares as boards store them: as they were sent, or with the bits of recorded columns.
+pub(super) fn held_shares(
+    dataset: &Dataset,
+    shares: &[Vec<usize>],
+    recorded_bits: Option<&[u8]>,
+) -> impl Iterator<Item = Held> {
+    shares.iter().map(move |rows| match recorded_bits {
+        Some(bits) => rows_held(dataset, rows, bits),
+        None => held(dataset, rows, WIDTH),
+    })
 }
 
 /// The parts of a setup that are neither options nor the method.
@@ -30,7 +44,8 @@ pub(super) struct Parts<'a> {
     pub session: u32,
     pub initial_model: InitialModel,
     pub dimension: usize,
-    pub shares: &'a [Quantised],
+    /// Data of each share.
+    pub data: &'a [Vec<u8>],
     pub seal: Option<Sealing>,
 }
 
@@ -38,10 +53,9 @@ pub(super) struct Parts<'a> {
 pub(super) fn setup(
     options: &Options,
     specification: &Specification,
-    Parts { session, initial_model, dimension, shares, seal }: Parts<'_>,
+    Parts { session, initial_model, dimension, data, seal }: Parts<'_>,
 ) -> Setup {
-    let share =
-        |worker: &Worker| Share { data: shares[worker.share].bytes.clone(), worker: worker.spec };
+    let share = |worker: &Worker| Share { data: data[worker.share].clone(), worker: worker.spec };
     Setup {
         session,
         objective: options.objective.name(),

@@ -81,7 +81,8 @@ impl Experiment {
             }
         };
         let (workers, gamma) = (self.workers.clone(), method.gamma);
-        let held = held_shares(&self.dataset, &self.shares);
+        let bits = self.recorded.as_ref().map(|recorded| &recorded.bits[..]);
+        let held = held_shares(&self.dataset, &self.shares, bits);
         let on_boards = OnBoards::new(self.objective(), held);
         let terms = Terms { workers, smoothness, gamma, alpha, factor };
         Some(Lyapunov::new(self.objective(), on_boards, terms))

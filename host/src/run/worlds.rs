@@ -2,9 +2,11 @@
 
 use super::experiment::Experiment;
 use crate::options::Options;
+use crate::problem::dataset::recordings::WorkerRecordings;
 use crate::world::driver::Driver;
-use crate::world::simulation::{Board, Line, Simulation};
+use crate::world::simulation::{Board, Line, Simulation, memory_len};
 use crate::world::transport::{Address, TransportError};
+use smidgen_aggregator::Setup;
 use smidgen_firmware::objectives::Objectives;
 
 impl Experiment {
@@ -14,9 +16,35 @@ impl Experiment {
         Line { baud, faults, seed: seed.into() }
     }
 
+    /// Returns simulated boards for a setup on the same data. They have recorded their rows, if boards do.
+    pub fn boards(&self, setup: &Setup, line: Line) -> Vec<Board<Objectives>> {
+        let memory_len = self.memory_len(setup);
+        let board = |index| Board::new(setup, index, memory_len, Objectives, line);
+        let mut boards: Vec<_> = (0..setup.shares.len()).map(board).collect();
+        if let Some(recordings) = self.recordings() {
+            let recipe = recordings.windows.recipe();
+            for (board, worker) in boards.iter_mut().zip(&self.workers) {
+                board.record(&recipe, &recordings.workers[worker.share]);
+            }
+        }
+        boards
+    }
+
+    /// Returns the memory in bytes that the largest worker of a setup on the same data needs.
+    pub fn memory_len(&self, setup: &Setup) -> usize {
+        // A label per recorded row.
+        let labels = self.recordings().map_or(0, |recordings| {
+            let recipe = recordings.windows.recipe();
+            let count = |worker: &WorkerRecordings| worker.row_count(&recipe);
+            recordings.workers.iter().map(count).max().unwrap_or(0).next_multiple_of(8)
+        });
+        memory_len::<Objectives>(setup) + labels
+    }
+
     /// Returns a simulation of its workers.
     pub fn simulation(&self) -> Simulation<Board<Objectives>> {
-        let simulation = Simulation::new(self.setup.clone(), Objectives, self.line());
+        let boards = self.boards(&self.setup, self.line());
+        let simulation = Simulation::with_boards(self.setup.clone(), boards);
         if self.setup.hears_all() {
             simulation
         } else {

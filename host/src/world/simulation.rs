@@ -5,6 +5,7 @@
 
 mod board;
 mod line;
+mod recorder;
 mod wire;
 
 pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, memory_len, start};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "firmware/boards/README.md",
@@ -11,6 +11,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/guide.md",
     "docs/methods.md",
     "docs/promises.md",
+    "docs/recordings.md",
     "docs/reproduction.md",
     "docs/security.md",
     "docs/step-auto.md",

@@ -21,6 +21,7 @@ mod oracle;
 mod overrun;
 mod quadratics;
 mod recorder;
+mod recordings;
 mod references;
 mod resume;
 mod routes;

@@ -113,7 +113,7 @@ impl Columns<'_> {
         (0..self.names.len()).filter(is_other).collect()
     }
 
-    fn position(&self, name: &str) -> Option<usize> {
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|column| column == name)
     }
 

@@ -44,30 +44,64 @@ pub(super) fn parse(
     text: &str,
     select: impl FnOnce(&Columns<'_>) -> Result<Selection, DatasetError>,
 ) -> Result<Table, DatasetError> {
+    let start = |columns: &Columns<'_>| {
+        let selection = select(columns)?;
+        Ok((Table::new(columns, &selection), selection))
+    };
+    let (table, _) = read(name, text, start, |(table, selection), fields| {
+        let (number, text) = (|column| fields.number(column), |column| fields.text(column));
+        table.push_row(selection, fields.line, number, text)
+    })?;
+    Ok(table)
+}
+
+/// The fields of a row.
+pub(super) struct Fields<'a> {
+    columns: &'a Columns<'a>,
+    fields: &'a StringRecord,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+impl Fields<'_> {
+    /// Returns the number in a column.
+    pub(super) fn number(&self, column: usize) -> Result<f64, DatasetError> {
+        number(&self.fields[column]).map_err(|defect| self.refuse(column, defect))
+    }
+
+    /// Returns the text in a column.
+    pub(super) fn text(&self, column: usize) -> Result<&str, DatasetError> {
+        role(&self.fields[column]).map_err(|defect| self.refuse(column, defect))
+    }
+
+    fn refuse(&self, column: usize, defect: Defect) -> DatasetError {
+        let place = Place::Field { line: self.line, column: self.columns.names[column].clone() };
+        defect.of(self.columns.table, place)
+    }
+}
+
+/// Reads text; `name` is only for messages. `start` gets the header, `push` every row.
+pub(super) fn read<T, E: From<DatasetError>>(
+    name: &str,
+    text: &str,
+    start: impl FnOnce(&Columns<'_>) -> Result<T, E>,
+    mut push: impl FnMut(&mut T, &Fields<'_>) -> Result<(), E>,
+) -> Result<T, E> {
     let mut records = Records::new(name, text);
     let mut fields = StringRecord::new();
     let Some(first) = records.next(&mut fields)? else {
-        return Err(Defect::NoRows.of(name, Place::Table));
+        return Err(Defect::NoRows.of(name, Place::Table).into());
     };
     let columns = Columns { table: name, names: records.header(first, &fields)?, has_header: true };
-    let selection = select(&columns)?;
-    let mut table = Table::new(&columns, &selection);
+    let (mut rows, mut has_rows) = (start(&columns)?, false);
     while let Some(line) = records.next(&mut fields)? {
         records.check_width(line, &fields, &columns)?;
-        let refuse = |column: usize, defect: Defect| {
-            let column = columns.names[column].clone();
-            defect.of(name, Place::Field { line, column })
-        };
-        table.push_row(
-            &selection,
-            line,
-            |column| number(&fields[column]).map_err(|defect| refuse(column, defect)),
-            |column| role(&fields[column]).map_err(|defect| refuse(column, defect)),
-        )?;
+        push(&mut rows, &Fields { columns: &columns, fields: &fields, line })?;
+        has_rows = true;
     }
-    match table.rows.row_count() {
-        0 => Err(Defect::NoRows.of(name, Place::Table)),
-        _ => Ok(table),
+    match has_rows {
+        true => Ok(rows),
+        false => Err(Defect::NoRows.of(name, Place::Table).into()),
     }
 }
 

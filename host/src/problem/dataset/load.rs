@@ -18,7 +18,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 /// Limits on files: data for boards are far smaller, and a row with all features has a few megabytes.
-const LIMITS: Limits = Limits { len: 512 << 20, line_len: 16 << 20 };
+pub(super) const LIMITS: Limits = Limits { len: 512 << 20, line_len: 16 << 20 };
 
 impl Dataset {
     /// Loads the bundled set of this name, or the file at this path, with two classes.

@@ -11,10 +11,8 @@ use crate::record::StepTheory;
 use crate::run::experiment::Experiment;
 use crate::run::training::{Course, Goal, TrainingError, collect};
 use crate::world::World;
-use crate::world::simulation::memory_len;
 use serde::Serialize;
 use smidgen_aggregator::MethodSpec;
-use smidgen_firmware::objectives::Objectives;
 
 /// Maximum number of rounds of a trial.
 const ROUNDS_MAX: u32 = 1000;
@@ -114,7 +112,7 @@ impl Plan {
         let Tried { course, gamma, longest } = trial(experiment)?;
         let target = Target::new(experiment, &course);
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
-        let memory_bytes = memory_len::<Objectives>(setup);
+        let memory_bytes = experiment.memory_len(setup);
         let fitting = BOARDS.iter().filter(|board| board.memory_len >= memory_bytes);
         let workers = &experiment.workers;
         let MethodSpec { rule, batch, .. } = setup.method;

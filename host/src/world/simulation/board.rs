@@ -1,12 +1,15 @@
 //! A board of a simulation, and the line to it.
 
 use super::line::Line;
+use super::recorder::{BoardRecorder, IDENTITY, recorded};
 use super::wire::Wire;
+use crate::problem::dataset::recordings::WorkerRecordings;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use smidgen_aggregator::Setup;
-use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::worker::{self, Worker};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
+use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
 use std::mem;
 use std::time::Duration;
@@ -41,6 +44,7 @@ pub trait SimulatedBoard {
 #[derive(Debug)]
 pub struct Board<R> {
     worker: Worker<Vec<u64>>,
+    recorder: Option<BoardRecorder>,
     objectives: R,
     /// The line from the host.
     pub down: Wire,
@@ -63,6 +67,7 @@ impl<R: ObjectiveSet> Board<R> {
         let key = setup.seal.as_ref().map(|sealing| &sealing.key);
         Self {
             worker: start::<R>(index, vec![0; memory_len / 8], key, 0),
+            recorder: None,
             objectives,
             down: wire(Direction::Down),
             up: wire(Direction::Up),
@@ -71,6 +76,14 @@ impl<R: ObjectiveSet> Board<R> {
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,
         }
+    }
+
+    /// Records rows on it, as if a host had commanded it before the run.
+    pub fn record(&mut self, recipe: &Recipe, recordings: &WorkerRecordings) {
+        // Not the worker of the run: a key may guard that one, and its counters are about the run.
+        let worker = start::<R>(IDENTITY as usize - 1, vec![], None, 0);
+        self.worker.enable_recorder();
+        self.recorder = Some(recorded(recipe, recordings, worker, &mut self.objectives));
     }
 
     /// The worker.
@@ -104,13 +117,24 @@ impl<R: ObjectiveSet> Board<R> {
 
     /// Computes the gradient that the worker requests. Returns whether it requested one.
     pub fn compute(&mut self, now: Duration, evaluation: Duration) -> bool {
-        let Some(mut request) = self.worker.gradient_request() else { return false };
-        let loss = self.objectives.evaluate_named(request.reborrow());
-        self.gradient.copy_from_slice(request.gradient);
-        self.gradient_exponent = request.gradient_exponent;
-        self.worker.gradient_ready(loss);
-        self.occupy(now, evaluation);
-        true
+        let Self { worker, recorder, objectives, gradient, gradient_exponent, .. } = self;
+        let evaluate = |mut request: Evaluation<'_>| {
+            let loss = objectives.evaluate_named(request.reborrow());
+            gradient.copy_from_slice(request.gradient);
+            *gradient_exponent = request.gradient_exponent;
+            loss
+        };
+        let computed = match recorder {
+            Some(recorder) => worker.compute_with(recorder.store(), evaluate),
+            None => {
+                let loss = worker.gradient_request().map(evaluate);
+                loss.inspect(|&loss| worker.gradient_ready(loss)).is_some()
+            }
+        };
+        if computed {
+            self.occupy(now, evaluation);
+        }
+        computed
     }
 
     /// When it is free to send.
@@ -132,9 +156,14 @@ impl<R: ObjectiveSet> SimulatedBoard for Board<R> {
 
     fn work(&mut self, now: Duration, mut deliver: impl FnMut(Duration, Vec<u8>)) {
         self.read();
+        let mut frame = [0; FRAME_LEN_MAX];
+        let Self { worker, recorder, objectives, .. } = self;
+        let answer = recorder.as_mut().and_then(|it| it.serve(worker, objectives, &mut frame));
+        if let Some(len) = answer {
+            self.up.send(self.free_at(now), &frame[..len], &mut deliver);
+        }
         self.compute(now, EVALUATION);
         let start = self.free_at(now);
-        let mut frame = [0; FRAME_LEN_MAX];
         while let Some(len) = self.worker.poll_transmit(&mut frame) {
             self.up.send(start, &frame[..len], &mut deliver);
         }

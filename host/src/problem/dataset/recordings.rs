@@ -1,0 +1,23 @@
+//! Recordings: labelled time series of each worker, from which its board makes its rows.
+//!
+//! ```text
+//!  files      a directory or file -> files of workers
+//!  table, ts  a file -> Series
+//!  read       Series of all files, checked against each other -> samples of a sensor, per worker
+//!  rows       samples -> rows, by the recorder of the firmware -> Dataset, and what boards are sent in place of rows
+//! ```
+
+mod error;
+mod example;
+mod files;
+mod read;
+mod rows;
+mod samples;
+mod series;
+mod table;
+mod ts;
+
+pub use error::{Flaw, RecordingsError};
+pub use read::EXAMPLE;
+pub use rows::{RowsOnBoards, rows_held};
+pub use samples::{Recording, Recordings, WorkerRecordings};

@@ -1,0 +1,327 @@
+//! Reading recordings: files checked against each other, full scales, and whose recording it is.
+
+use super::error::{Flaw, RecordingsError};
+use super::files::{self, Format, Source};
+use super::samples::{Recording, Recordings, WorkerRecordings};
+use super::series::{Series, Stretch};
+use super::{example, table, ts};
+use crate::options::Options;
+use crate::options::windowing::Windowing;
+use crate::problem::dataset::defect::{Defect, Place};
+use crate::problem::dataset::load::LIMITS;
+use crate::problem::dataset::windows::{Channel, Windows};
+use crate::units::quantity::counted;
+use crate::units::shown::shown;
+use crate::units::{files as regular, text};
+use smidgen_protocol::message::{CLASS_NAME_LEN_MAX, CLASSES_MAX};
+use smidgen_protocol::recipe::{CHANNELS_MAX, Recipe};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+/// Name of the bundled recordings.
+pub const EXAMPLE: &str = "example";
+
+/// Largest relative difference of rates that count as equal.
+const RATE_TOLERANCE: f64 = 0.05;
+
+/// The files of a run.
+struct Files {
+    name: String,
+    files: Vec<(Source, Series)>,
+    /// The recordings are dealt to workers, instead of those of a file being of one.
+    is_dealt: bool,
+}
+
+impl Recordings {
+    /// Reads the recordings of the options. `boards` is the number of boards, `None` in simulation.
+    ///
+    /// # Errors
+    /// If they cannot be read, or not be given to that many workers.
+    pub fn read(
+        path: &Path,
+        options: &Options,
+        boards: Option<usize>,
+    ) -> Result<Self, RecordingsError> {
+        let label = options.label.as_deref().map(|label| shown(label).to_string());
+        let files = Files::read(path, label.as_deref())?;
+        check_channels(&files.files)?;
+        let given = options.windowing.rate_millihertz.map(|rate| f64::from(rate) / 1000.0);
+        let rate = rate(&files.files, given)?;
+        check_classes(&files)?;
+        let windows = windows(&files.files, rate, options)?;
+        let (name, notes) = (files.name.clone(), files.notes());
+        let mut recordings = Self { name, windows, workers: vec![], notes };
+        let all = recordings.quantised(files.files)?;
+        recordings.workers = match files.is_dealt {
+            true => recordings.deal(all, options.worker_count(boards)?)?,
+            false => recordings.by_file(all, options, boards)?,
+        };
+        recordings.check_workers()?;
+        Ok(recordings)
+    }
+
+    /// Returns whether recordings of this name are bundled.
+    pub fn is_built_in(path: &Path) -> bool {
+        path == Path::new(EXAMPLE)
+    }
+
+    /// Returns the samples of all files that are long enough for a window, with the worker of each file.
+    fn quantised(
+        &mut self,
+        files: Vec<(Source, Series)>,
+    ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
+        let (mut all, mut short) = (vec![], 0);
+        for (source, series) in files {
+            let mut recordings = vec![];
+            for stretch in &series.stretches {
+                let samples = self.samples(&series.name, stretch)?;
+                if samples.len() < self.windows.recipe().window_len() {
+                    short += 1;
+                    continue;
+                }
+                let class = stretch.class.clone();
+                recordings.push(Recording { class, is_test: source.is_test, samples });
+            }
+            all.push(WorkerRecordings { worker: source.worker, recordings });
+        }
+        if short > 0 {
+            let are = counted(short, "recording is", "recordings are");
+            let window = self.windows.window;
+            self.notes
+                .push(format!("{are} shorter than a window of {window} samples, without rows"));
+        }
+        Ok(all)
+    }
+
+    /// Returns the values of a recording as a sensor with these full scales has them.
+    fn samples(&self, name: &str, stretch: &Stretch) -> Result<Vec<i16>, RecordingsError> {
+        let channels = &self.windows.channels;
+        let sample = |(place, &value): (usize, &f64)| {
+            let channel = &channels[place % channels.len()];
+            match channel.full_scale.filter(|full_scale| value.abs() > *full_scale) {
+                Some(full_scale) => {
+                    let line = stretch.line(place / channels.len());
+                    let channel = channel.name.clone();
+                    Err(Flaw::FullScale { value, channel, full_scale }.at(name, line))
+                }
+                None => Ok(channel.sample(value)),
+            }
+        };
+        stretch.values.iter().enumerate().map(sample).collect()
+    }
+
+    /// Deals recordings to workers in turn, held-out ones by themselves.
+    fn deal(
+        &self,
+        files: Vec<WorkerRecordings>,
+        count: usize,
+    ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
+        let recordings = || files.iter().flat_map(|file| &file.recordings);
+        let found = recordings().filter(|recording| !recording.is_test).count();
+        if found < count {
+            return Err(RecordingsError::Few { name: self.name.clone(), found, workers: count });
+        }
+        let worker = |worker: usize| {
+            let [training, test] = [false, true].map(|is_test| {
+                let of_use = recordings().filter(move |recording| recording.is_test == is_test);
+                of_use.skip(worker).step_by(count)
+            });
+            let recordings = training.chain(test).cloned().collect();
+            WorkerRecordings { worker: (worker + 1).to_string(), recordings }
+        };
+        Ok((0..count).map(worker).collect())
+    }
+
+    /// Joins the files of each worker.
+    fn by_file(
+        &self,
+        files: Vec<WorkerRecordings>,
+        options: &Options,
+        boards: Option<usize>,
+    ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
+        let files = files.chunk_by(|one, next| one.worker == next.worker);
+        let join = |files: &[WorkerRecordings]| WorkerRecordings {
+            worker: files[0].worker.clone(),
+            recordings: files.iter().flat_map(|file| file.recordings.clone()).collect(),
+        };
+        let workers: Vec<_> = files.map(join).collect();
+        let given = options.workers.map(|workers| (usize::from(workers), "--workers asks for"));
+        let boards = boards.map(|boards| (boards, "the number of boards is"));
+        let other = given.into_iter().chain(boards).find(|asked| asked.0 != workers.len());
+        if let Some((asked, by)) = other {
+            let (name, asked) = (self.name.clone(), format!("{by} {asked}"));
+            return Err(RecordingsError::Workers { name, found: workers.len(), asked });
+        }
+        Ok(workers)
+    }
+
+    fn check_workers(&self) -> Result<(), RecordingsError> {
+        for WorkerRecordings { worker, recordings } in &self.workers {
+            let (worker, window) = (worker.clone(), self.windows.window);
+            if recordings.iter().all(|recording| recording.is_test) {
+                return Err(RecordingsError::Short { worker, window });
+            }
+            if recordings.len() > u16::MAX.into() {
+                return Err(RecordingsError::Many(worker));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Files {
+    fn read(path: &Path, label: Option<&str>) -> Result<Self, RecordingsError> {
+        let name = shown(path).to_string();
+        if Recordings::is_built_in(path) {
+            return Ok(Self { name, files: example::files(), is_dealt: false });
+        }
+        let unreadable = |source| RecordingsError::Unreadable { name: name.clone(), source };
+        let is_dealt = !path.metadata().map_err(unreadable)?.is_dir();
+        let sources = if is_dealt { files::of_file(path)? } else { files::of_directory(path)? };
+        let read = |source: Source| Ok((source.clone(), series(&source, label)?));
+        let files = sources.into_iter().map(read).collect::<Result<_, RecordingsError>>()?;
+        Ok(Self { name, files, is_dealt })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let note = |(_, series): &(Source, Series)| {
+            let (name, gaps) = (&series.name, series.gaps.len() as u64);
+            let first = series.gaps.first()?;
+            let gaps = counted(gaps, "gap", "gaps");
+            Some(format!("{name}: {gaps}, the first before line {first}; no window spans a gap"))
+        };
+        self.files.iter().filter_map(note).collect()
+    }
+}
+
+/// Reads a file.
+fn series(source: &Source, label: Option<&str>) -> Result<Series, RecordingsError> {
+    let name = source.name();
+    let file = regular::open(&source.path).map_err(text::TextError::from);
+    let text = file.and_then(|file| text::read_from(file, LIMITS));
+    let text = text.map_err(|source| RecordingsError::Text { name: name.clone(), source })?;
+    let series = match Format::of(&source.path) {
+        Some(Format::Ts) => ts::parse(&name, &text)?,
+        Some(Format::Csv) => table::parse(&name, &text, label)?,
+        None => {
+            let source = io::Error::other("its name ends in neither .csv nor .ts");
+            return Err(RecordingsError::Unreadable { name, source });
+        }
+    };
+    match series.stretches.is_empty() {
+        true => Err(Defect::NoRows.of(&name, Place::Table).into()),
+        false => Ok(series),
+    }
+}
+
+fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
+    let first = &files[0].1;
+    let count = first.channels.len();
+    if !(1..=CHANNELS_MAX).contains(&count) {
+        return Err(Flaw::ChannelCount(count).at(&first.name, first.line));
+    }
+    match files.iter().find(|(_, series)| series.channels != first.channels) {
+        Some((_, series)) => {
+            let [found, expected] = [series, first].map(|it| it.channels.join(", "));
+            let flaw = Flaw::Channels { found, expected, other: first.name.clone() };
+            Err(flaw.at(&series.name, series.line))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the rate of all files, if it is given or a file says it.
+fn rate(files: &[(Source, Series)], given: Option<f64>) -> Result<Option<f64>, RecordingsError> {
+    let rated = || files.iter().filter_map(|(_, series)| Some((&series.name, series.rate?)));
+    let (expected, by) = match (given, rated().next()) {
+        (Some(rate), _) => (rate, "--rate is".to_owned()),
+        (None, Some((name, rate))) => (rate, format!("{name} has")),
+        (None, None) => return Ok(None),
+    };
+    let differs = |rate: f64| (rate / expected - 1.0).abs() > RATE_TOLERANCE;
+    match rated().find(|&(_, rate)| differs(rate)) {
+        Some((name, rate)) => {
+            let expected = format!("{by} {expected}");
+            Err(RecordingsError::Rate { name: name.clone(), rate, expected })
+        }
+        None => Ok(Some(expected.clamp(1e-3, 4e6))),
+    }
+}
+
+fn check_classes(files: &Files) -> Result<(), RecordingsError> {
+    let stretches = |is_test: bool| {
+        let files = files.files.iter().filter(move |(source, _)| source.is_test == is_test);
+        files.flat_map(|(_, series)| series.stretches.iter().map(move |it| (&series.name, it)))
+    };
+    let known: BTreeSet<&String> = stretches(false).map(|(_, stretch)| &stretch.class).collect();
+    for (name, stretch) in stretches(false).chain(stretches(true)) {
+        let class = &stretch.class;
+        if class.len() > CLASS_NAME_LEN_MAX {
+            return Err(Flaw::LongClass(class.clone()).at(name, stretch.line(0)));
+        }
+        if known.len() <= CLASSES_MAX && !known.contains(class) {
+            let all = known.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
+            let flaw = Flaw::UnknownClass { class: class.clone(), known: all };
+            return Err(flaw.at(name, stretch.line(0)));
+        }
+    }
+    match known.len() {
+        ..=CLASSES_MAX => Ok(()),
+        count => Err(RecordingsError::Classes(files.name.clone(), count)),
+    }
+}
+
+/// Returns how the values of all files become rows.
+fn windows(
+    files: &[(Source, Series)],
+    rate: Option<f64>,
+    options: &Options,
+) -> Result<Windows, RecordingsError> {
+    let full_scales = full_scales(files, &options.full_scale)?;
+    let names = files[0].1.channels.iter().cloned();
+    let channel = |(name, full_scale)| Channel { name, full_scale: Some(full_scale) };
+    let channels: Vec<_> = names.zip(full_scales).map(channel).collect();
+    let rate_millihertz = rate.map(|rate| (rate * 1000.0).round() as u32);
+    let windowing = Windowing { rate_millihertz, ..options.windowing.clone() };
+    let Recipe { window, hop, features, rate_millihertz, .. } =
+        windowing.recipe(channels.len() as u8, None);
+    Ok(Windows { channels, rate_millihertz, window, hop, features })
+}
+
+/// Returns the full scale of each channel: as given, or the smallest power of two that no value exceeds.
+fn full_scales(files: &[(Source, Series)], given: &[f64]) -> Result<Vec<f64>, RecordingsError> {
+    let channels = files[0].1.channels.len();
+    match given {
+        [] => {}
+        [one] => return Ok(vec![*one; channels]),
+        all if all.len() == channels => return Ok(all.to_vec()),
+        all => return Err(RecordingsError::FullScales { given: all.len(), channels }),
+    }
+    let mut largest = vec![0f64; channels];
+    for stretch in files.iter().flat_map(|(_, series)| &series.stretches) {
+        for (place, value) in stretch.values.iter().enumerate() {
+            let largest = &mut largest[place % channels];
+            *largest = largest.max(value.abs());
+        }
+    }
+    Ok(largest.into_iter().map(power_of_two).collect())
+}
+
+/// Returns the smallest power of two that is at least `value`; 1 for 0.
+fn power_of_two(value: f64) -> f64 {
+    // Of the smallest and largest f64 there is none, and none is needed.
+    let value = value.clamp(1e-300, 1e300);
+    if value == 1e-300 {
+        return 1.0;
+    }
+    let power = value.log2().floor().exp2();
+    // The logarithm may be rounded to either side.
+    [power / 2.0, power, power * 2.0, power * 4.0]
+        .into_iter()
+        .find(|&power| power >= value)
+        .unwrap_or(power)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! Recordings as samples of a sensor.
+
+use crate::problem::dataset::windows::Windows;
+
+/// Recordings of all workers, as samples of a sensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recordings {
+    /// Name of the directory or file.
+    pub name: String,
+    /// How samples become rows, and values of the files samples.
+    pub windows: Windows,
+    /// The recordings of each worker.
+    pub workers: Vec<WorkerRecordings>,
+    /// What a user should know about the files.
+    pub notes: Vec<String>,
+}
+
+/// Recordings of a worker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerRecordings {
+    /// Name of the worker.
+    pub worker: String,
+    /// Its recordings, in order.
+    pub recordings: Vec<Recording>,
+}
+
+/// Samples of one class without a gap, at least as many as a window has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Name of the class.
+    pub class: String,
+    /// Its rows are held out.
+    pub is_test: bool,
+    /// Values of all samples, one per channel each.
+    pub samples: Vec<i16>,
+}

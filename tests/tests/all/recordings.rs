@@ -1,0 +1,180 @@
+//! Runs on recordings: boards record their rows themselves, and no row travels.
+
+use smidgen::problem::dataset::Dataset;
+use smidgen::run::experiment::Experiment;
+use smidgen::world::simulation::{Board, SimulatedBoard, Simulation};
+use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::recorded::RecordedRows;
+use smidgen_tests::conformance::{experiment, last_model, run, sealed, simulated, transcripts};
+use smidgen_tests::recording::shard;
+use smidgen_tests::{frames, shared};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const EXAMPLE: &str = "--recordings example --objective softmax --rounds 30";
+
+/// Values and classes of the rows of a worker, as its board stores them.
+fn rows(experiment: &Experiment, dataset: &Dataset, rows: &[usize]) -> Vec<(Vec<i16>, u8)> {
+    let scaling = &experiment.dataset.preparation().scaling;
+    let row = |&row: &usize| {
+        let mut values = vec![0; scaling.len()];
+        let row = dataset.row(row);
+        row.entries().for_each(|(k, value)| values[k] = (value * scaling[k].scale) as i16);
+        (values, row.label as u8)
+    };
+    rows.iter().map(row).collect()
+}
+
+/// The same run, but the rows are sent.
+fn with_rows_sent(mut experiment: Experiment) -> Experiment {
+    for share in 0..experiment.shares.len() {
+        let rows = rows(&experiment, &experiment.dataset, &experiment.shares[share]);
+        let data = &mut experiment.setup.shares[share].data;
+        let mut words = vec![0u32; data.len().div_ceil(4)];
+        bytemuck::cast_slice_mut(&mut words)[..data.len()].copy_from_slice(data);
+        let recorded = RecordedRows::open(bytemuck::cast_slice(&words)).expect("rows on a board");
+        assert_eq!(recorded.rows as usize, rows.len());
+        let map: Vec<i8> = (0..recorded.classes.cast_signed()).collect();
+        *data = shard(&rows, recorded.scale_exponents, &map, recorded.classes);
+    }
+    experiment
+}
+
+/// A simulation of boards that have nothing but what they are sent.
+fn without_recordings(experiment: &Experiment) -> Simulation<Board<Objectives>> {
+    Simulation::new(experiment.setup.clone(), Objectives, experiment.line())
+}
+
+#[test]
+fn run_on_recordings_equals_run_on_the_same_rows_sent() {
+    for options in [
+        "--k 5",
+        "--constants boards --step am",
+        "--faults loss=0.1,duplicate=0.1,split --downlink dense",
+        "--method ef21-sgdm --batch 7 --participation 0.7",
+        "--objective perceptron --method ef21+ --regulariser l2",
+    ] {
+        let options = match options.contains("--objective") {
+            true => format!("--recordings example --rounds 30 {options}"),
+            false => format!("{EXAMPLE} {options}"),
+        };
+        let recorded = experiment(&options);
+        let sent = with_rows_sent(experiment(&options));
+        let found = simulated(&recorded);
+        let expected = run(&sent, &mut without_recordings(&sent)).expect("a run");
+        assert_eq!(transcripts(&found), transcripts(&expected), "{options}");
+        assert!(found.last().expect("a round").loss < found[0].loss, "{options}");
+    }
+}
+
+#[test]
+fn key_does_not_change_the_transcript() {
+    let plain = simulated(&experiment(EXAMPLE));
+    let keyed = simulated(&sealed(experiment(EXAMPLE)));
+    assert_eq!(transcripts(&plain), transcripts(&keyed));
+}
+
+#[test]
+fn inequalities_of_the_proof_hold_on_recorded_rows() {
+    let experiment = experiment(&format!("{EXAMPLE} --step am --check-theory"));
+    let lyapunov = experiment.lyapunov();
+    assert!(lyapunov.is_some());
+    let found = last_model(&experiment);
+    assert_eq!(found.round, 30);
+}
+
+/// A board that keeps the frames of its line.
+struct Tapped {
+    board: Board<Objectives>,
+    frames: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+impl SimulatedBoard for Tapped {
+    fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>)) {
+        self.frames.borrow_mut().push(frame.to_vec());
+        self.board.send_down(now, frame, deliver);
+    }
+
+    fn receive(&mut self, now: Duration, bytes: &[u8]) -> Option<Duration> {
+        self.board.receive(now, bytes)
+    }
+
+    fn work(&mut self, now: Duration, mut deliver: impl FnMut(Duration, Vec<u8>)) {
+        let frames = &self.frames;
+        self.board.work(now, |at, bytes| {
+            frames.borrow_mut().push(bytes.clone());
+            deliver(at, bytes);
+        });
+    }
+
+    fn gradient(&self) -> (&[i32], i8) {
+        self.board.gradient()
+    }
+}
+
+/// All frames of a run, in both directions.
+fn frames_of(experiment: &Experiment, boards: Vec<Board<Objectives>>) -> Vec<Vec<u8>> {
+    let frames = Rc::default();
+    let tap = |board| Tapped { board, frames: Rc::clone(&frames) };
+    let boards = boards.into_iter().map(tap).collect();
+    let mut world = Simulation::with_boards(experiment.setup.clone(), boards);
+    run(experiment, &mut world).expect("a run");
+    drop(world);
+    Rc::into_inner(frames).expect("the boards are gone").into_inner()
+}
+
+/// Number of parts of rows that occur in the frames: four successive values, all of them different and not 0.
+fn parts_in(frames: &[Vec<u8>], rows: &[(Vec<i16>, u8)]) -> usize {
+    let is_telling = |part: &&[i16]| {
+        let mut sorted = part.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        sorted.len() == part.len() && !sorted.contains(&0)
+    };
+    let parts = rows.iter().flat_map(|(values, _)| values.windows(4)).filter(is_telling);
+    let parts: Vec<Vec<u8>> =
+        parts.map(|part| part.iter().flat_map(|q| q.to_le_bytes()).collect()).collect();
+    assert!(parts.len() > rows.len(), "most rows tell");
+    let payloads = frames.iter().map(|frame| frames::unchecked_payload(frame));
+    let all: Vec<Vec<u8>> = frames.iter().cloned().chain(payloads).collect();
+    let mut eights: Vec<&[u8]> = all.iter().flat_map(|bytes| bytes.windows(8)).collect();
+    eights.sort_unstable();
+    parts.iter().filter(|part| eights.binary_search(&&part[..]).is_ok()).count()
+}
+
+#[test]
+fn no_part_of_a_row_travels() {
+    let options = format!("{EXAMPLE} --init full --downlink dense");
+    let recorded = experiment(&options);
+    let all =
+        |dataset: &Dataset| rows(&recorded, dataset, &(0..dataset.row_count()).collect::<Vec<_>>());
+    let rows = all(&recorded.dataset);
+    let boards = recorded.boards(&recorded.setup, recorded.line());
+    let frames = frames_of(&recorded, boards);
+    assert!(frames.len() > 400, "{} frames", frames.len());
+    assert_eq!(parts_in(&frames, &rows), 0);
+
+    // The same search finds rows that are sent, except those that are cut by the end of a frame.
+    let sent = with_rows_sent(experiment(&options));
+    let boards = sent.boards(&sent.setup, sent.line());
+    let found = parts_in(&frames_of(&sent, boards), &rows);
+    assert!(found > rows.len(), "{found} parts of {} rows were found", rows.len());
+}
+
+#[test]
+fn eight_boards_recognise_activities_by_rows_of_their_own() {
+    let test = "eight_boards_recognise_activities_by_rows_of_their_own";
+    let Some(path) = shared::path("BasicMotions_TRAIN.ts", test) else { return };
+    let path = path.to_str().expect("a path in UTF-8");
+    let experiment = experiment(&format!("--recordings {path} --workers 8 --objective softmax"));
+    assert_eq!(experiment.setup.dimension, 76);
+    let series = experiment.recordings().expect("recordings").workers.iter();
+    assert!(series.clone().all(|worker| worker.recordings.len() == 10));
+    let model = last_model(&experiment);
+    let test = experiment.test(&model.values).expect("held-out windows");
+    let accuracy = test.accuracy.expect("classes");
+    println!("{:.1} % of {} held-out windows", 100.0 * accuracy, test.rows);
+    assert_eq!(test.rows, 120);
+    assert!(accuracy >= 0.973, "{accuracy}");
+}
