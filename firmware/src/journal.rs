@@ -1,5 +1,6 @@
-//! Non-volatile storage for worker state in NOR flash: the data, so that the host need not send them again, and after
-//! every round the local state of methods that have one (e_i of EF14, v_i of SGDM), which no one else could restore.
+//! Non-volatile storage for worker state in NOR flash: the data, so that the host need not send them again, after every
+//! round the local state of methods that have one (e_i of EF14, v_i of SGDM), which no one else could restore, and the
+//! model that a board is to keep for live windows.
 //!
 //! ```text
 //!  poll_data_chunk, poll_local_state ─> [ rings of pages in flash ] ─> open: data, to the memory of a starting worker
@@ -63,8 +64,12 @@ pub const CHUNK_LEN_MAX: usize = 512;
 pub const BLOCK_LEN: usize = 16;
 /// Pages for data in the journal of a micro:bit: twice the size of its memory, with some margin.
 pub const DATA_PAGES: u32 = 32;
+/// Most pages for models: two models as large as the memory of a micro:bit, with some margin.
+pub const MODEL_PAGES: u32 = 16;
 /// Maximum number of attempts to write the local state of a round.
 const ATTEMPTS_MAX: usize = 4;
+/// Maximum number of attempts to write a model, for which nobody waits in a round.
+const MODEL_ATTEMPTS_MAX: usize = MODEL_PAGES as usize;
 
 /// A chunk of a worker's data, to be stored in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +102,28 @@ pub struct LocalState<'p> {
     pub mantissas: &'p [i32],
 }
 
+/// A model to keep, with the data that say what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredModel<'m> {
+    /// Its form.
+    pub head: ModelHead,
+    /// Data and mantissas, each padded to eight bytes.
+    pub bytes: &'m [u8],
+}
+
+/// Form of a stored model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelHead {
+    /// CRC-32 of the objective's name.
+    pub objective: u32,
+    /// Dimension.
+    pub dimension: u32,
+    /// Length of the data in bytes.
+    pub data_len: u32,
+    /// Exponent of the model.
+    pub x_exponent: Exponent,
+}
+
 /// Request of a restored worker for its local state.
 #[derive(Debug)]
 pub struct LocalStateRequest<'p> {
@@ -119,6 +146,16 @@ pub trait Journal {
     /// Loads the latest local state stored under a name; returns its exponent. If it returns `None`, the content of the
     /// buffer is unspecified.
     fn load_local_state(&mut self, request: LocalStateRequest) -> Option<Exponent>;
+
+    /// Stores a model in place of the one before, if possible. Returns whether it is there after a power cut; until then
+    /// the one before is.
+    fn store_model(&mut self, model: &StoredModel) -> bool;
+
+    /// The form of the stored model.
+    fn model_head(&mut self) -> Option<ModelHead>;
+
+    /// Loads the bytes of the stored model; returns whether it did. If not, the content of the buffer is unspecified.
+    fn load_model(&mut self, bytes: &mut [u8]) -> bool;
 }
 
 /// A journal that stores nothing.
@@ -130,6 +167,18 @@ impl Journal for () {
     fn load_local_state(&mut self, _: LocalStateRequest) -> Option<Exponent> {
         None
     }
+
+    fn store_model(&mut self, _: &StoredModel) -> bool {
+        false
+    }
+
+    fn model_head(&mut self) -> Option<ModelHead> {
+        None
+    }
+
+    fn load_model(&mut self, _: &mut [u8]) -> bool {
+        false
+    }
 }
 
 /// A journal in a flash memory, or a region of one.
@@ -138,10 +187,12 @@ pub struct FlashJournal<F> {
     flash: F,
     data: Ring,
     local: Ring,
+    model: Ring,
 }
 
 impl<F: NorFlash> FlashJournal<F> {
-    /// Opens a journal with `data_pages` pages for data, followed by pages for local state.
+    /// Opens a journal with `data_pages` pages for data, followed by pages for local state, and up to [`MODEL_PAGES`]
+    /// for models.
     ///
     /// Copies the last complete data to the start of `memory`, where a worker expects its data. Uses the rest of
     /// `memory` as a buffer: a worker takes nothing but data from memory that it finds.
@@ -150,13 +201,16 @@ impl<F: NorFlash> FlashJournal<F> {
         let pages = flash.capacity() as u32 / F::ERASE_SIZE as u32;
         let data_pages = data_pages.min(pages);
         let memory: &mut [u8] = bytemuck::cast_slice_mut(memory);
-        // Local state first: the data must be the last that is copied to memory.
-        let local = Ring::open(&mut flash, data_pages..pages, memory, |content| {
-            let (name, bytes) = content.split_first_chunk()?;
-            Some(local_checksum(name, bytes))
-        });
+        let models = pages - MODEL_PAGES.min((pages - data_pages) / 2);
+        let headed = |content: &[u8]| {
+            let (head, bytes) = content.split_first_chunk()?;
+            Some(headed_checksum(head, bytes))
+        };
+        // The data must be the last that is copied to memory.
+        let local = Ring::open(&mut flash, data_pages..models, memory, headed);
+        let model = Ring::open(&mut flash, models..pages, memory, headed);
         let data = Ring::open(&mut flash, 0..data_pages, memory, |data| Some(checksum(data)));
-        Self { flash, data, local }
+        Self { flash, data, local, model }
     }
 
     /// Returns the flash, for inspection.
@@ -179,20 +233,12 @@ impl<F: NorFlash> Journal for FlashJournal<F> {
 
     #[inline(never)]
     fn store_local_state(&mut self, local: &LocalState) {
-        let Self { flash, local: ring, .. } = self;
-        let name = header_block(local.name, local.exponent);
-        let bytes = bytemuck::cast_slice(local.mantissas);
-        let data_id = DataId {
-            checksum: local_checksum(&name, bytes),
-            len: (BLOCK_LEN + bytes.len()) as u32,
-        };
         // The name is part of the content, so a record found under another name is recognised before its content is
         // read.
-        let rest = BLOCK_LEN as u32;
-        let mut keep = || {
-            ring.append(flash, data_id, 0, &name)?;
-            ring.append(flash, data_id, rest, bytes)
-        };
+        let name = header_block(local.name, local.exponent);
+        let bytes = bytemuck::cast_slice(local.mantissas);
+        let Self { flash, local: ring, .. } = self;
+        let mut keep = || ring.append_headed(flash, &name, bytes);
         // After the last failed attempt the worker continues without stored state, as a board without a journal.
         let _kept = (0..ATTEMPTS_MAX).any(|_| keep().is_some());
     }
@@ -211,12 +257,36 @@ impl<F: NorFlash> Journal for FlashJournal<F> {
             if name == header_block(request.name, exponent) {
                 ring.load(flash, &record, BLOCK_LEN as u32, bytes);
                 // The checksum covers the name too: a state is never returned for another round.
-                if local_checksum(&name, bytes) == record.data_id.checksum {
+                if headed_checksum(&name, bytes) == record.data_id.checksum {
                     return Some(exponent);
                 }
             }
         }
         None
+    }
+
+    #[inline(never)]
+    fn store_model(&mut self, model: &StoredModel) -> bool {
+        let Self { flash, model: ring, .. } = self;
+        let pages = Ring::pages_of::<F>((BLOCK_LEN + model.bytes.len()) as u32);
+        // Beside the one before, which is not overwritten.
+        let has_room = 2 * pages <= ring.pages;
+        let mut keep = || ring.append_headed(flash, &model.head.block(), model.bytes);
+        has_room && (0..MODEL_ATTEMPTS_MAX).any(|_| keep().is_some())
+    }
+
+    fn model_head(&mut self) -> Option<ModelHead> {
+        let block = self.model.block(&mut self.flash, &self.model.last?, 0)?;
+        Some(ModelHead::parse(block))
+    }
+
+    #[inline(never)]
+    fn load_model(&mut self, bytes: &mut [u8]) -> bool {
+        let Self { flash, model: ring, .. } = self;
+        let Some(record) = ring.last else { return false };
+        let Some(head) = ring.block(flash, &record, 0) else { return false };
+        ring.load(flash, &record, BLOCK_LEN as u32, bytes);
+        headed_checksum(&head, bytes) == record.data_id.checksum
     }
 }
 
@@ -226,10 +296,21 @@ fn header_block(name: u64, exponent: Exponent) -> [u8; BLOCK_LEN] {
     bytes([low, high, 0, u32::from(exponent.cast_unsigned()) << 24])
 }
 
-/// Checksum of a local state and its first block.
-fn local_checksum(name: &[u8; BLOCK_LEN], bytes: &[u8]) -> u32 {
-    // Both parts separately, since name and mantissas are not contiguous in memory. The rotation makes their order
-    // matter.
+impl ModelHead {
+    fn block(&self) -> [u8; BLOCK_LEN] {
+        let exponent = u32::from(self.x_exponent.cast_unsigned());
+        bytes([self.objective, self.dimension, self.data_len, exponent])
+    }
+
+    fn parse(block: [u8; BLOCK_LEN]) -> Self {
+        let [objective, dimension, data_len, exponent] = words(block);
+        Self { objective, dimension, data_len, x_exponent: (exponent as u8).cast_signed() }
+    }
+}
+
+/// Checksum of a record and its first block.
+fn headed_checksum(name: &[u8; BLOCK_LEN], bytes: &[u8]) -> u32 {
+    // Both parts separately, since they contiguous in memory. The rotation makes their order matter.
     checksum(name).rotate_left(1) ^ checksum(bytes)
 }
 
@@ -330,16 +411,16 @@ impl Ring {
             let content = self.address::<F>(record, number * Self::room::<F>());
             read(flash, content - BLOCK_LEN as u32) == Some(record.head(number))
         };
-        let pages = (0..Self::pages_of::<F>(record.data_id)).take_while(begun).count();
+        let pages = (0..Self::pages_of::<F>(record.data_id.len)).take_while(begun).count();
         self.wrapped(record.page + pages as u32)
     }
 
     /// First page of the next record: the page after the last one written, unless the record would overwrite the last
     /// complete one although there is room beside it.
     fn next<F: NorFlash>(&self, data_id: DataId) -> u32 {
-        let pages = Self::pages_of::<F>(data_id);
+        let pages = Self::pages_of::<F>(data_id.len);
         let Some(last) = self.last else { return self.page };
-        let last_pages = Self::pages_of::<F>(last.data_id);
+        let last_pages = Self::pages_of::<F>(last.data_id.len);
         // Skipping is worth it only if both records fit the ring.
         let room = self.pages.saturating_sub(last_pages);
         let end = self.wrapped(last.page + last_pages);
@@ -353,8 +434,8 @@ impl Ring {
     }
 
     /// Number of pages of a record with this content.
-    fn pages_of<F: NorFlash>(data_id: DataId) -> u32 {
-        data_id.len.div_ceil(Self::room::<F>())
+    fn pages_of<F: NorFlash>(len: u32) -> u32 {
+        len.div_ceil(Self::room::<F>())
     }
 
     /// Flash address of a block of a record's content.
@@ -400,9 +481,22 @@ impl Ring {
         self.extend(flash, record, offset, content)
     }
 
+    /// Writes a record that starts with a block of its own; `None` if that fails.
+    fn append_headed<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        head: &[u8; BLOCK_LEN],
+        bytes: &[u8],
+    ) -> Option<()> {
+        let len = (BLOCK_LEN + bytes.len()) as u32;
+        let data_id = DataId { checksum: headed_checksum(head, bytes), len };
+        self.append(flash, data_id, 0, head)?;
+        self.append(flash, data_id, BLOCK_LEN as u32, bytes)
+    }
+
     /// Starts a record on the first page that accepts it.
     fn begin<F: NorFlash>(&mut self, flash: &mut F, data_id: DataId, content: &[u8]) -> Option<()> {
-        if Self::pages_of::<F>(data_id) > self.pages {
+        if Self::pages_of::<F>(data_id.len) > self.pages {
             return None;
         }
         for _ in 0..self.pages {

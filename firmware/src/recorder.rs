@@ -14,9 +14,9 @@ pub mod window;
 
 use embedded_storage::nor_flash::NorFlash;
 use sensor::Sensor;
-use smidgen_protocol::recipe::{ROW_LEN_MAX, Recipe};
+use smidgen_protocol::recipe::{CHANNELS_MAX, ROW_LEN_MAX, Recipe};
 use store::{Mapped, Store, StoreError};
-use window::{TooLong, Window};
+use window::{Samples, TooLong, Window};
 
 /// Records labelled rows of a sensor in a store.
 ///
@@ -58,6 +58,22 @@ pub struct Progress {
     pub rows: u32,
     /// Number of gaps between samples.
     pub gaps: u32,
+}
+
+impl Progress {
+    /// Adds a sample to a window; returns the samples of the window that it completes.
+    fn add<'w>(&mut self, window: &'w mut Window<'_>, sample: &[i16]) -> Option<Samples<'w>> {
+        self.samples = self.samples.saturating_add(1);
+        window.push(sample)
+    }
+
+    /// Counts a gap and drops the samples of incomplete windows. Before the first sample nothing is lost.
+    fn lose(&mut self, window: &mut Window<'_>) {
+        if self.samples > 0 {
+            window.restart();
+            self.gaps = self.gaps.saturating_add(1);
+        }
+    }
 }
 
 /// Reason why a recorder refuses.
@@ -138,8 +154,7 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
             self.gap();
             return Err(RecorderError::Channels { found: sample.len() });
         }
-        self.progress.samples = self.progress.samples.saturating_add(1);
-        let Some(samples) = self.window.push(sample) else { return Ok(false) };
+        let Some(samples) = self.progress.add(&mut self.window, sample) else { return Ok(false) };
         let mut row = [0; ROW_LEN_MAX];
         self.store.push(features::row(&samples, recipe.features, &mut row))?;
         self.progress.rows += 1;
@@ -148,18 +163,14 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
 
     /// Drops the samples of incomplete windows, since samples were lost after them.
     pub fn gap(&mut self) {
-        // Before the first sample nothing is lost.
-        if self.progress.samples > 0 {
-            self.window.restart();
-            self.progress.gaps = self.progress.gaps.saturating_add(1);
-        }
+        self.progress.lose(&mut self.window);
     }
 
     /// Adds a sample of a sensor, if one is due; returns whether it completed a row.
     ///
     /// An error of the sensor is also a gap; the recording continues after it.
     pub fn poll<S: Sensor>(&mut self, sensor: &mut S) -> Result<bool, PollError<S::Error>> {
-        let mut sample = [0; smidgen_protocol::recipe::CHANNELS_MAX];
+        let mut sample = [0; CHANNELS_MAX];
         let found = sensor.channels();
         let sample = sample.get_mut(..found).ok_or(RecorderError::Channels { found })?;
         match sensor.poll(sample) {
@@ -168,6 +179,37 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
             Err(error) => {
                 self.gap();
                 Err(PollError::Sensor(error))
+            }
+        }
+    }
+
+    /// Ends a recording and begins with windows that are not recorded, of a valid recipe.
+    pub fn watch(&mut self, recipe: &Recipe) -> Result<(), TooLong> {
+        self.end();
+        self.window.start(recipe)
+    }
+
+    /// Takes a sample of a sensor for the window begun by [`Recorder::watch`], if one is due; returns the row that it
+    /// completes. An error of the sensor is a gap.
+    pub fn look<'r>(
+        &mut self,
+        sensor: &mut impl Sensor,
+        recipe: &Recipe,
+        progress: &mut Progress,
+        row: &'r mut [i16; ROW_LEN_MAX],
+    ) -> Option<&'r [i16]> {
+        let mut sample = [0; CHANNELS_MAX];
+        let sample = sample.get_mut(..recipe.channels.into())?;
+        match sensor.poll(sample) {
+            Ok(true) => {
+                let samples = progress.add(&mut self.window, sample)?;
+                progress.rows = progress.rows.saturating_add(1);
+                Some(features::row(&samples, recipe.features, row))
+            }
+            Ok(false) => None,
+            Err(_) => {
+                progress.lose(&mut self.window);
+                None
             }
         }
     }

@@ -5,6 +5,8 @@
 //!       <── Records ──        <── rows ────
 //! ```
 
+mod watch;
+
 use crate::objective::ObjectiveSet;
 use crate::recorder::sensor::Sensor;
 use crate::recorder::store::{Mapped, Store, StoreError};
@@ -17,6 +19,8 @@ use smidgen_protocol::message::{
     column_bits, set_column_bits,
 };
 use smidgen_protocol::recipe::{Features, Recipe};
+pub use watch::Indicator;
+use watch::Watch;
 
 const _: () = assert!(crate::recorder::store::CLASSES_MAX == message::CLASSES_MAX);
 const _: () = assert!(crate::recorder::store::CLASS_NAME_LEN_MAX == message::CLASS_NAME_LEN_MAX);
@@ -41,14 +45,16 @@ impl Sensor for NoSensor {
     }
 }
 
-/// A recorder and its sensor, which record as the host commands.
+/// A recorder and its sensor, which record as the host commands, and meanwhile classify windows by the worker's model.
 ///
-/// Call [`RemoteRecorder::serve`] after every [`Worker::receive`], and [`RemoteRecorder::poll`] as often as samples are
-/// due. [`run_recorder`](crate::run::run_recorder) does both.
+/// Call [`RemoteRecorder::serve`] after every [`Worker::receive`] until it returns `None`, and [`RemoteRecorder::poll`]
+/// and [`RemoteRecorder::watch`] as often as samples are due. [`run_recorder`](crate::run::run_recorder) does all.
 #[derive(Debug)]
-pub struct RemoteRecorder<'m, F, S> {
+pub struct RemoteRecorder<'m, F, S, I = ()> {
     recorder: Recorder<'m, F>,
     sensor: S,
+    indicator: I,
+    watch: Watch,
     open: Option<Open>,
     /// Reason why the latest recording ended by itself.
     ended: Option<RecordRefusal>,
@@ -66,7 +72,14 @@ struct Open {
 impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
     /// Creates a recorder without an open recording.
     pub fn new(recorder: Recorder<'m, F>, sensor: S) -> Self {
-        Self { recorder, sensor, open: None, ended: None }
+        Self::with_indicator(recorder, sensor, ())
+    }
+}
+
+impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S, I> {
+    /// Creates a recorder without an open recording on a board that shows what it does.
+    pub fn with_indicator(recorder: Recorder<'m, F>, sensor: S, indicator: I) -> Self {
+        Self { recorder, sensor, indicator, watch: Watch::NONE, open: None, ended: None }
     }
 
     /// The rows.
@@ -74,15 +87,30 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
         self.recorder.store()
     }
 
-    /// The recorder, which a board uses without commands.
-    pub fn recorder_mut(&mut self) -> &mut Recorder<'m, F> {
-        self.open = None;
-        &mut self.recorder
+    /// Starts a recording as a host does, at the press of a button.
+    pub fn start(
+        &mut self,
+        recipe: &Recipe,
+        class: &str,
+        is_test: bool,
+    ) -> Result<(), RecorderError> {
+        self.end();
+        self.begin(self.next(), recipe, class, is_test)
+    }
+
+    /// Ends the recording, at the press of a button.
+    pub fn stop(&mut self) {
+        self.end();
     }
 
     /// The sensor.
     pub fn sensor_mut(&mut self) -> &mut S {
         &mut self.sensor
+    }
+
+    /// What the board shows by.
+    pub fn indicator(&self) -> &I {
+        &self.indicator
     }
 
     /// Returns whether a recording is open, so that samples are due.
@@ -114,6 +142,20 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
             self.end();
             worker.serve_rows(self.store(), objectives);
         }
+        let answer = self.answer_command(worker, out);
+        // Before the answer leaves, so that samples that follow it are seen.
+        self.follow(worker);
+        answer.or_else(|| {
+            let echo = worker.live_request()?;
+            worker.live_ready(&self.live(echo), out)
+        })
+    }
+
+    fn answer_command<M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        worker: &mut Worker<M>,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<usize> {
         let request = worker.record_request()?;
         let mut have_rows_changed = false;
         let outcome = match self.execute(request.command(), &mut have_rows_changed) {
@@ -125,9 +167,27 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
         worker.records_ready(&records, have_rows_changed, out)
     }
 
+    fn begin(
+        &mut self,
+        asked: u16,
+        recipe: &Recipe,
+        class: &str,
+        is_test: bool,
+    ) -> Result<(), RecorderError> {
+        self.ended = None;
+        self.watch.interrupt();
+        self.recorder.begin(recipe, class, is_test)?;
+        self.sensor.start();
+        self.open = Some(Open { asked, number: self.next() });
+        self.indicator.record(true);
+        Ok(())
+    }
+
     fn end(&mut self) {
-        self.open = None;
         self.recorder.end();
+        if self.open.take().is_some() {
+            self.indicator.record(false);
+        }
     }
 
     fn execute(&mut self, command: Command, has_changed: &mut bool) -> Result<(), RecordRefusal> {
@@ -149,10 +209,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
             }
             Command::Start { recording, recipe, class, is_test } => {
                 *has_changed = true;
-                self.ended = None;
-                self.recorder.begin(&recipe, class, is_test).map_err(refusal)?;
-                self.open = Some(Open { asked: recording, number: self.next() });
-                Ok(())
+                self.begin(recording, &recipe, class, is_test).map_err(refusal)
             }
             Command::Stop { recording } if open != 0 && open != recording => {
                 Err(RecordRefusal::Recording)
@@ -178,7 +235,10 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
             return if known { Ok(()) } else { Err(RecordRefusal::Recording) };
         }
         *has_changed = true;
-        self.open = None;
+        // Without the end of the recording in the store, which would leave nothing to discard.
+        if self.open.take().is_some() {
+            self.indicator.record(false);
+        }
         match self.recorder.store_mut().discard() {
             Ok(_) => Ok(()),
             Err(error) => Err(store_refusal(error)),

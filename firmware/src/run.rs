@@ -4,7 +4,7 @@ use crate::journal::Journal;
 use crate::objective::ObjectiveSet;
 use crate::recorder::sensor::Sensor;
 use crate::recorder::store::Mapped;
-use crate::remote::RemoteRecorder;
+use crate::remote::{Indicator, RemoteRecorder};
 use crate::worker::Worker;
 use embedded_io::{Read, ReadReady, Write};
 use embedded_storage::nor_flash::NorFlash;
@@ -46,15 +46,16 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
     }
 }
 
-/// As [`run`], on a board that records: takes samples while no byte has arrived.
+/// As [`run`], on a board that records: takes samples while no byte has arrived, for a recording or for live windows.
 ///
-/// A gradient takes longer than a sample, so a board either records or trains on its own rows.
-pub fn run_recorder<P, M, R, F, S>(
+/// A gradient takes longer than a sample, so a board either records or trains on its own rows; live windows that it
+/// delays have a gap.
+pub fn run_recorder<P, M, R, F, S, I>(
     port: &mut P,
     worker: &mut Worker<M>,
     objectives: &mut R,
     journal: &mut impl Journal,
-    recorder: &mut RemoteRecorder<'_, F, S>,
+    recorder: &mut RemoteRecorder<'_, F, S, I>,
 ) -> Result<(), P::Error>
 where
     P: Read + ReadReady + Write,
@@ -62,8 +63,10 @@ where
     R: ObjectiveSet,
     F: NorFlash + Mapped,
     S: Sensor,
+    I: Indicator,
 {
     worker.enable_recorder();
+    worker.restore_model(journal, objectives);
     let mut bytes = [0; READ_LEN_MAX];
     loop {
         transmit_records(port, worker, objectives, recorder)?;
@@ -72,8 +75,10 @@ where
         if worker.compute_with(recorder.store(), |request| objectives.evaluate_named(request)) {
             continue;
         }
-        if recorder.is_recording() && !port.read_ready()? {
+        let is_sampling = recorder.is_recording() || recorder.is_watching();
+        if is_sampling && !port.read_ready()? {
             recorder.poll();
+            recorder.watch(worker, objectives);
             continue;
         }
         match port.read(&mut bytes)? {
@@ -85,11 +90,11 @@ where
 
 /// Carries out requests about rows and sends their answer.
 #[inline(never)]
-fn transmit_records<P, M, R, F, S>(
+fn transmit_records<P, M, R, F, S, I>(
     port: &mut P,
     worker: &mut Worker<M>,
     objectives: &mut R,
-    recorder: &mut RemoteRecorder<'_, F, S>,
+    recorder: &mut RemoteRecorder<'_, F, S, I>,
 ) -> Result<(), P::Error>
 where
     P: Write,
@@ -97,16 +102,17 @@ where
     R: ObjectiveSet,
     F: NorFlash + Mapped,
     S: Sensor,
+    I: Indicator,
 {
     let mut frame = [0; FRAME_LEN_MAX];
-    if let Some(len) = recorder.serve(worker, objectives, &mut frame) {
+    while let Some(len) = recorder.serve(worker, objectives, &mut frame) {
         port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
         port.flush()?;
     }
     Ok(())
 }
 
-/// Stores new data and local state in the journal, and loads local state that the worker requests.
+/// Stores new data, local state and a model to keep in the journal, and loads local state that the worker requests.
 ///
 /// Call it before computing a gradient and before sending, so that no update leaves before the local state that belongs
 /// to it is stored.
@@ -123,6 +129,10 @@ pub fn sync_journal<M: AsRef<[u64]> + AsMut<[u64]>>(
     }
     if let Some(local) = worker.poll_local_state() {
         journal.store_local_state(&local);
+    }
+    if let Some(model) = worker.model_to_keep() {
+        let is_kept = journal.store_model(&model);
+        worker.model_kept(is_kept);
     }
 }
 

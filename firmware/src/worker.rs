@@ -20,6 +20,7 @@
 //! unexpected changes no state and is counted.
 
 mod memory;
+mod model;
 pub(crate) mod rows;
 mod session;
 
@@ -29,6 +30,7 @@ use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet, lists_names};
 use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
 use memory::Layout;
+use model::Held;
 use session::{Session, Source};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
@@ -117,6 +119,9 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
                 reply: None,
                 has_recorder: false,
                 record: None,
+                live: None,
+                model: None,
+                model_number: 0,
             },
         }
     }
@@ -164,18 +169,15 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// Writes the answer to a recorder command into `out`; returns its length. If the rows have changed, a session on
-    /// them is closed.
+    /// them is closed; its model stays.
     pub fn records_ready(
         &mut self,
         records: &Records,
         have_rows_changed: bool,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<usize> {
-        let session = &mut self.machine.session;
-        if have_rows_changed
-            && session.as_ref().is_some_and(|session| session.source == Source::Store)
-        {
-            *session = None;
+        if have_rows_changed {
+            self.machine.rows_changed();
         }
         let draft = Up::Records(*records).draft(&[], &Context::SETUP, out);
         match &mut self.seal {
@@ -317,6 +319,12 @@ struct Machine<M> {
     reply: Option<Reply>,
     has_recorder: bool,
     record: Option<RecordRequest>,
+    /// A question about live windows.
+    live: Option<Ticket>,
+    /// The model for live windows without a session.
+    model: Option<Held>,
+    /// Changes with the model.
+    model_number: u32,
 }
 
 /// A recorder command of the host.
@@ -445,6 +453,9 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
                 let memory = self.memory.as_mut();
                 self.session =
                     Some(Session::open(configure, objective, layout, memory, self.has_recorder));
+                // Its place is the session's.
+                self.model = None;
+                self.model_number = self.model_number.wrapping_add(1);
             }
             Err(refusal) => {
                 // The refusing worker has no session; it answers in the context of the one that was to be opened.
@@ -473,7 +484,11 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         if identity != self.board.identity {
             return Err(Reject::Address);
         }
-        self.reply = Some(Reply::CannotWatch { echo });
+        if self.has_recorder {
+            self.live = Some(echo);
+        } else {
+            self.reply = Some(Reply::CannotWatch { echo });
+        }
         Ok(())
     }
 
@@ -542,8 +557,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             session.look_at(store, objectives, session.layout.split(self.memory.as_mut()));
             return;
         }
-        let data = session.layout.split(self.memory.as_mut()).data;
-        let without_rows = rows::are_missing(data);
+        let without_rows = rows::are_missing(session.layout.data(self.memory.as_ref()));
         session.layout.labels_len = if without_rows { 0 } else { store.places() };
         let (need, room) = (session.layout.len(), self.memory.as_ref().len());
         let outcome = if need > room {

@@ -43,6 +43,10 @@ impl Sensor for Script {
             None => Ok(false),
         }
     }
+
+    fn start(&mut self) {
+        self.samples.clear();
+    }
 }
 
 /// The recorder of a board.
@@ -70,6 +74,19 @@ impl ScriptedRecorder {
         self.remote.sensor_mut().samples.extend(samples);
         while self.remote.is_recording() && !self.remote.sensor_mut().samples.is_empty() {
             self.remote.poll();
+        }
+    }
+
+    /// Lets the sensor deliver samples, whose windows are classified if the worker holds a model.
+    pub fn watch(
+        &mut self,
+        worker: &mut Worker<Vec<u64>>,
+        objectives: &mut impl ObjectiveSet,
+        samples: impl IntoIterator<Item = Option<[i16; CHANNELS]>>,
+    ) {
+        self.remote.sensor_mut().samples.extend(samples);
+        while self.remote.is_watching() && !self.remote.sensor_mut().samples.is_empty() {
+            self.remote.watch(worker, objectives);
         }
     }
 
@@ -106,8 +123,24 @@ pub fn scale_exponents(records: &Records) -> Vec<i16> {
 
 /// Data of a configuration that are the rows of a board, for all its classes or those of a map.
 pub fn rows_on_board(records: &Records, class_map: &[i8; CLASSES_MAX], classes: u8) -> Vec<u8> {
-    let exponents = scale_exponents(records);
     let counts = records.classes().zip(class_map).filter(|&(_, &class)| class >= 0);
+    let rows = counts.map(|(class, _)| class.training).sum();
+    data_on_board(records, class_map, classes, rows, records.checksum)
+}
+
+/// Data for a model alone, of the classes that [`rows_on_board`] would have.
+pub fn without_rows(records: &Records, class_map: &[i8; CLASSES_MAX], classes: u8) -> Vec<u8> {
+    data_on_board(records, class_map, classes, 0, 0)
+}
+
+fn data_on_board(
+    records: &Records,
+    class_map: &[i8; CLASSES_MAX],
+    classes: u8,
+    rows: u32,
+    checksum: u32,
+) -> Vec<u8> {
+    let exponents = scale_exponents(records);
     let recipe = records.recipe.expect("a recipe");
     let (mut names, mut names_len) = ([0; NAMES_LEN_MAX], 0);
     for class in 0..classes {
@@ -117,9 +150,9 @@ pub fn rows_on_board(records: &Records, class_map: &[i8; CLASSES_MAX], classes: 
         names_len += emit_name(name, &mut names[names_len..]).expect("a short name");
     }
     let rows = RecordedRows {
-        rows: counts.map(|(class, _)| class.training).sum(),
+        rows,
         classes,
-        checksum: records.checksum,
+        checksum,
         recipe,
         scale_mantissas: &vec![1 << 30; exponents.len()],
         scale_exponents: &exponents,

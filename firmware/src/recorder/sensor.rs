@@ -11,6 +11,9 @@ pub trait Sensor {
     /// Number of channels.
     fn channels(&self) -> usize;
 
+    /// Drops samples that were taken before, since a recording begins, or the classification of live windows.
+    fn start(&mut self) {}
+
     /// Reads the next sample into `sample`, one value per channel; returns `false` if none is due yet.
     ///
     /// Does not wait. An error means that samples were lost, once for every gap; the next call goes on after it.

@@ -117,6 +117,15 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
         self.channels
     }
 
+    fn start(&mut self) {
+        // An error of the port shows in the next poll.
+        while self.port.read_ready().is_ok_and(|is_ready| is_ready)
+            && self.port.read(&mut self.bytes).is_ok_and(|len| len > 0)
+        {}
+        self.deframer = Deframer::new();
+        (self.start, self.end, self.next, self.held) = (0, 0, None, None);
+    }
+
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error> {
         let copy = |values: &[i16; CHANNELS_MAX], sample: &mut [i16]| {
             sample.iter_mut().zip(values).for_each(|(place, &value)| *place = value);

@@ -8,6 +8,8 @@ use smidgen_protocol::message::Configure;
 /// Lengths of a worker's vectors, in items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// Words before the first section.
+    pub skipped: usize,
     /// Dimension d: length of x, g_i and the gradient.
     pub dimension: usize,
     /// Length of Σ g_i: d if the worker performs the step, else 0.
@@ -60,6 +62,7 @@ impl Layout {
         // EF21+ compares two candidates, in d mantissas of 32 bits: half as many words, shared with the scratch.
         let spare_len = if configure.method.needs_spare_vector() { d.div_ceil(2) } else { 0 };
         Self {
+            skipped: 0,
             dimension: d,
             sum_len: if_needed(steps),
             velocity_len: if_needed(steps && configure.momentum.mantissa != 0),
@@ -70,9 +73,30 @@ impl Layout {
         }
     }
 
-    fn sections(&self) -> [usize; 9] {
+    /// Layout of a model and its data at the end of `room` words, if they fit.
+    pub(super) fn at_end(
+        dimension: u32,
+        data_len: u32,
+        scratch_len: usize,
+        room: usize,
+    ) -> Option<Self> {
+        let at_start = Self {
+            skipped: 0,
+            dimension: dimension as usize,
+            sum_len: 0,
+            velocity_len: 0,
+            local_len: 0,
+            scratch_len,
+            data_len: data_len as usize,
+            labels_len: 0,
+        };
+        Some(Self { skipped: room.checked_sub(at_start.len())?, ..at_start })
+    }
+
+    fn sections(&self) -> [usize; 10] {
         let vector = words(self.dimension, 4);
         [
+            self.skipped,
             words(self.data_len, 1),
             vector,
             vector,
@@ -100,7 +124,7 @@ impl Layout {
             memory = rest;
             section
         };
-        let [data, x, g_i, gradient, local, sum, velocity, scratch, labels] =
+        let [_, data, x, g_i, gradient, local, sum, velocity, scratch, labels] =
             self.sections().map(&mut section);
         let d = self.dimension;
         Buffers {
@@ -116,10 +140,24 @@ impl Layout {
         }
     }
 
+    /// The data, for reading.
+    pub(super) fn data<'m>(&self, memory: &'m [u64]) -> &'m [u8] {
+        let data: &[u8] = cast_slice(memory.get(self.skipped..).unwrap_or_default());
+        data.get(..self.data_len).unwrap_or_default()
+    }
+
+    /// The data and the model, which are neighbours.
+    pub(super) fn model<'m>(&self, memory: &'m mut [u64]) -> &'m mut [u8] {
+        let [skipped, data, x, ..] = self.sections();
+        let rest = memory.get_mut(skipped..).unwrap_or_default();
+        bytemuck::cast_slice_mut(rest.get_mut(..data + x).unwrap_or_default())
+    }
+
     /// Model and estimator, for reading.
     pub(super) fn state<'m>(&self, memory: &'m [u64]) -> (&'m [i32], &'m [i32]) {
         let vector = words(self.dimension, 4);
-        let state = memory.get(words(self.data_len, 1)..).unwrap_or_default();
+        let state = memory.get(self.skipped..).and_then(|rest| rest.get(words(self.data_len, 1)..));
+        let state = state.unwrap_or_default();
         let (x, rest) = state.split_at_checked(vector).unwrap_or_default();
         let g_i = rest.get(..vector).unwrap_or_default();
         let of = |words| cast_slice(words).get(..self.dimension).unwrap_or_default();
@@ -140,6 +178,7 @@ mod tests {
     #[test]
     fn sections_do_not_overlap() {
         let layout = Layout {
+            skipped: 4,
             dimension: 3,
             sum_len: 3,
             velocity_len: 3,
@@ -148,8 +187,8 @@ mod tests {
             data_len: 9,
             labels_len: 5,
         };
-        assert_eq!(layout.len(), 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2 + 1);
-        let mut memory = [0; 19];
+        assert_eq!(layout.len(), 4 + 2 + 2 + 2 + 2 + 3 + 3 + 2 + 2 + 1);
+        let mut memory = [0; 23];
         let buffers = layout.split(&mut memory);
         buffers.x.fill(1);
         buffers.g_i.fill(2);
@@ -168,5 +207,9 @@ mod tests {
         assert_eq!((buffers.local, buffers.data), (&mut [4; 3][..], &mut [8; 9][..]));
         assert_eq!(buffers.labels, &mut [9; 5]);
         assert_eq!(layout.state(&memory), (&[1; 3][..], &[2; 3][..]));
+        assert_eq!(layout.data(&memory), [8; 9]);
+        let model = layout.model(&mut memory);
+        assert_eq!((model.len(), &model[..9], model[16]), (32, &[8; 9][..], 1));
+        assert_eq!(memory[..4], [0; 4]);
     }
 }

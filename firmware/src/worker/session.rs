@@ -1,31 +1,26 @@
 //! A session: a worker's configuration and its progress in a run.
 
+mod on_board;
+mod stored;
+
 use super::memory::{Buffers, Layout};
-use super::rows::{self, Rows};
-use crate::curvature::CurvatureRequest;
+use super::model::Held;
 use crate::data::Data;
-use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
-use crate::live::Model;
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
-use crate::objective::{Classification, ObjectiveInfo, ObjectiveSet};
-use crate::recorder::store::{Mapped, Store};
-use crate::regulariser::smoothness;
+use crate::objective::ObjectiveInfo;
 use core::ops::Range;
-use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::batch::{Batch, Selection};
 use smidgen_protocol::counters::Reject;
-use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Draft, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_protocol::shard::Shard;
 use smidgen_protocol::sparse::{Decoder, Encoder};
 use smidgen_protocol::start;
 use smidgen_protocol::step::{Grids, Rule, step};
-use smidgen_protocol::vector::{self, Exponent, Ratio, round_shift, saturate};
+use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 
 /// Configuration and progress.
 #[derive(Debug)]
@@ -66,6 +61,10 @@ pub(super) struct Session {
     /// The worker has a recorder, so its data may be rows on the board.
     has_recorder: bool,
     pub source: Source,
+    /// Coordinates of x that came in parts, from the first on.
+    model_until: u32,
+    /// The request to keep the model, until a journal has done it.
+    keeps_model: Option<Ticket>,
     /// The latest update, or the one being computed.
     update: Option<Update>,
 }
@@ -185,6 +184,8 @@ impl Session {
             pending,
             has_recorder,
             source: Source::Data,
+            model_until: 0,
+            keeps_model: None,
             update: None,
         }
     }
@@ -192,6 +193,16 @@ impl Session {
     /// Round of the latest update, or of the one being computed.
     pub(super) fn round(&self) -> Option<u32> {
         self.update.map(|update| update.round)
+    }
+
+    /// The model, once there is one for a recipe: rounds have begun, or the host sent all of it.
+    pub(super) fn model(&self) -> Option<Held> {
+        let is_whole = self.update.is_some() || self.model_until as usize == self.layout.dimension;
+        (is_whole && self.source != Source::Data).then_some(Held {
+            objective: self.objective,
+            layout: self.layout,
+            x_exponent: self.exponents.x,
+        })
     }
 
     /// Bytes of data received or found in memory.
@@ -256,6 +267,9 @@ impl Session {
             }
             Down::Part { part, from, until, .. } => {
                 self.write_part(part, from..until, body, &mut buffers, saturated)?;
+                if part == Part::Model && from <= self.model_until {
+                    self.model_until = self.model_until.max(until);
+                }
                 Some(Answer::Ack { ticket, value: until })
             }
             // Without rows there is no gradient.
@@ -302,13 +316,7 @@ impl Session {
                     Some(Answer::Refused { ticket, refusal: Refusal::Data })
                 }
             }
-            Down::Keep { .. } => {
-                self.require_data()?;
-                Some(match self.source {
-                    Source::Data => Answer::Refused { ticket, refusal: Refusal::Data },
-                    Source::Store | Source::None => Answer::Ack { ticket, value: 0 },
-                })
-            }
+            Down::Keep { .. } => Some(self.keep_model(ticket)?),
             Down::Hello { .. }
             | Down::Configure(_)
             | Down::Record { .. }
@@ -331,137 +339,9 @@ impl Session {
         Ok(())
     }
 
-    /// Returns whether the data are rows on the board that were not checked yet.
-    pub(super) fn awaits_rows(&self) -> bool {
-        matches!(self.pending, Some(Pending::Rows { .. }))
-    }
-
-    /// Checks data that are rows on the board, or for a model alone.
-    pub(super) fn check_rows<F: NorFlash + Mapped>(
-        &self,
-        store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
-        buffers: Buffers,
-        without_rows: bool,
-    ) -> Result<Source, Refusal> {
-        let Buffers { data, labels, x, scratch, .. } = buffers;
-        if without_rows {
-            let recorded = RecordedRows::open(data).map_err(|_| Refusal::Data)?;
-            let model = Model { objective: self.objective, x, x_exponent: self.exponents.x };
-            model.check(&recorded, objectives, scratch)?;
-            return Ok(Source::None);
-        }
-        rows::check(store, data, labels, self.objective, self.layout.dimension)?;
-        Ok(Source::Store)
-    }
-
-    /// Answers after the check of rows on the board.
-    pub(super) fn rows_checked(&mut self, outcome: Result<Source, Refusal>) {
-        let Some(Pending::Rows { ticket, is_chunk }) = self.pending else { return };
-        (self.pending, self.source) = (None, outcome.unwrap_or(Source::Data));
-        if outcome.is_err() {
-            (self.data_held, self.data_journaled, self.layout.labels_len) = (0, 0, 0);
-        }
-        self.answer = Some(match outcome {
-            Err(refusal) if is_chunk => Answer::Refused { ticket, refusal },
-            // A configuration is answered by what is held; the host sends the data, and they are judged again.
-            Ok(_) | Err(_) => Answer::Ack { ticket, value: self.data_held() },
-        });
-        self.outbox = self.answer;
-    }
-
-    /// Returns whether a request awaits the rows on the board, other than a gradient.
-    pub(super) fn awaits_store(&self) -> bool {
-        match self.pending {
-            Some(Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. }) => true,
-            Some(Pending::Probe { .. } | Pending::Update) | None => false,
-        }
-    }
-
-    /// Answers a request for a bound of the curvature of rows on the board, or for their score.
-    pub(super) fn look_at<F: NorFlash + Mapped>(
-        &mut self,
-        store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
-        buffers: Buffers,
-    ) {
-        let Buffers { x, gradient, scratch, labels, data, .. } = buffers;
-        let answer = match self.pending {
-            Some(Pending::Curvature { ticket }) => match Self::shard(store, data, labels) {
-                Some(shard) => {
-                    self.bound_curvature(ticket, Data::Recorded(&shard), gradient, scratch)
-                }
-                None => Answer::Refused { ticket, refusal: Refusal::Data },
-            },
-            Some(Pending::Score { ticket }) => {
-                match self.count_right(store, objectives, x, scratch, labels, data) {
-                    Some(score) => Answer::Score { ticket, score },
-                    None => Answer::Refused { ticket, refusal: Refusal::Objective },
-                }
-            }
-            Some(Pending::Rows { .. } | Pending::Probe { .. } | Pending::Update) | None => return,
-        };
-        self.pending = None;
-        self.answer = Some(answer);
-        self.outbox = self.answer;
-    }
-
-    fn count_right<F: NorFlash + Mapped>(
-        &self,
-        store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
-        x: &[i32],
-        scratch: &mut [i64],
-        labels: &mut [i8],
-        data: &[u8],
-    ) -> Option<Score> {
-        let rows = Rows::open(store, data).ok()?;
-        rows.fill(labels, true);
-        let shard = rows.shard(labels).ok()?;
-        let (row_count, x_exponent) = (shard.header.rows, self.exponents.x);
-        let right = match row_count {
-            // An objective expects at least one row.
-            0 => Some(0),
-            _ => {
-                let objective = self.objective.name;
-                let request = Classification { objective, shard: &shard, x, x_exponent, scratch };
-                objectives.classify_named(request).map(|classes| classes.right)
-            }
-        };
-        // The labels of the rows to train on are in the same place.
-        rows.fill(labels, false);
-        right.map(|right| Score { rows: row_count, right })
-    }
-
-    /// The labels and the store as the data of an evaluation.
-    pub(super) fn shard<'a, F: NorFlash + Mapped>(
-        store: &'a Store<F>,
-        data: &'a [u8],
-        labels: &'a [i8],
-    ) -> Option<Shard<'a>> {
-        Rows::open(store, data).and_then(|rows| rows.shard(labels)).ok()
-    }
-
     fn require_data(&self) -> Result<(), Reject> {
         let complete = self.data_held == self.layout.data_len;
         if complete { Ok(()) } else { Err(Reject::Unexpected) }
-    }
-
-    /// Answers with L̂_i, or refuses if the objective has no bound.
-    fn bound_curvature(
-        &self,
-        ticket: Ticket,
-        data: Data,
-        vector: &mut [i32],
-        scratch: &mut [i64],
-    ) -> Answer {
-        let rows = CurvatureRequest { data, vector, scratch };
-        let penalty = smoothness(self.regulariser, self.lambda);
-        let l_i = (self.objective.curvature)(rows).and_then(|loss| loss.plus(penalty).ratio());
-        match l_i {
-            Some(l_i) => Answer::Curvature { ticket, l_i },
-            None => Answer::Refused { ticket, refusal: Refusal::Objective },
-        }
     }
 
     /// Exponents of the pending gradient after scaling.
@@ -504,97 +384,6 @@ impl Session {
             for g in gradient {
                 *g = saturate(self.scale.scale(i64::from(*g), shift), saturated);
             }
-        }
-    }
-
-    fn take_data(
-        &mut self,
-        ticket: Ticket,
-        offset: u32,
-        chunk: &[u8],
-        data: &mut [u8],
-    ) -> Result<Option<Answer>, Reject> {
-        let held = self.data_held;
-        if offset as usize == held && held < data.len() {
-            let room = data.get_mut(held..).and_then(|room| room.get_mut(..chunk.len()));
-            room.ok_or(Reject::Body)?.copy_from_slice(chunk);
-            self.data_held += chunk.len();
-            let complete = self.data_held == data.len();
-            let is_known = complete && checksum(data) == self.data_checksum;
-            if is_known && self.has_recorder && RecordedRows::is_kind_of(data) {
-                self.pending = Some(Pending::Rows { ticket, is_chunk: true });
-                return Ok(None);
-            }
-            if complete
-                && !(is_known && (self.objective.check)(Data::Sent(data), self.layout.dimension))
-            {
-                // Start over: it is not known which chunk is wrong.
-                (self.data_held, self.data_journaled) = (0, 0);
-                return Ok(Some(Answer::Refused { ticket, refusal: Refusal::Data }));
-            }
-        }
-        Ok(Some(Answer::Ack { ticket, value: self.data_held() }))
-    }
-
-    /// The next chunk of data that was not returned before: whole blocks, or the rest once the data are complete.
-    pub(super) fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
-        // Rows that the board may not have are not worth a place in a journal.
-        if self.awaits_rows() {
-            return None;
-        }
-        let offset = self.data_journaled;
-        let complete = self.data_held == data.len();
-        // A journal writes whole blocks; the rest of this chunk comes with the next one.
-        let blocks_held = self.data_held - self.data_held % BLOCK_LEN;
-        let until = if complete { self.data_held } else { blocks_held };
-        let bytes = data.get(offset..until)?.chunks(CHUNK_LEN_MAX).next()?;
-        self.data_journaled += bytes.len();
-        // The checksum is that of the configuration, since the data may be incomplete.
-        let data_id = DataId { checksum: self.data_checksum, len: data.len() as u32 };
-        Some(DataChunk { data_id, offset: offset as u32, bytes })
-    }
-
-    /// Name of the local state after a round: a hash of session, worker, data and round.
-    fn local_state_name(&self, round: u32) -> u64 {
-        let mut name = Transcript::default();
-        let [session, data] = [self.id, self.data_checksum].map(u64::from);
-        name.absorb(session << 32 | u64::from(self.worker));
-        name.absorb(data << 32 | u64::from(round));
-        name.value()
-    }
-
-    /// The local state after the latest round, if it was not returned before.
-    pub(super) fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
-        let new = core::mem::take(&mut self.local_state_dirty) && !mantissas.is_empty();
-        let name = self.local_state_name(self.round()?);
-        new.then_some(LocalState { name, exponent: self.exponents.gradient, mantissas })
-    }
-
-    /// The local state after the previous round, if it is missing.
-    pub(super) fn local_state_request<'p>(
-        &self,
-        mantissas: &'p mut [i32],
-    ) -> Option<LocalStateRequest<'p>> {
-        let before = self.round()?.checked_sub(1)?;
-        let missing = self.local_state_missing && !mantissas.is_empty();
-        missing.then(|| LocalStateRequest { name: self.local_state_name(before), mantissas })
-    }
-
-    /// Takes the missing local state and converts it to the current exponent, as an announcement would have.
-    pub(super) fn local_state_ready(
-        &mut self,
-        exponent: Option<Exponent>,
-        mantissas: &mut [i32],
-        saturated: &mut u32,
-    ) {
-        if !core::mem::take(&mut self.local_state_missing) {
-            return;
-        }
-        match exponent {
-            Some(from) => {
-                vector::rescale(mantissas, from, self.exponents.gradient, saturated);
-            }
-            None => mantissas.fill(0),
         }
     }
 

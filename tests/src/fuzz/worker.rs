@@ -4,7 +4,7 @@ use super::shards;
 use crate::flash::{DATA_PAGES, Flash, PAGES};
 use crate::frames::{self, framed, transmitted};
 use crate::host::{Host, Stage, emit};
-use crate::recording::{CHANNELS, ScriptedRecorder, rows_on_board};
+use crate::recording::{CHANNELS, ScriptedRecorder, rows_on_board, without_rows};
 use arbitrary::{Result, Unstructured};
 use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objective::ObjectiveSet;
@@ -113,6 +113,7 @@ impl Bench {
                     self.host.worker.enable_recorder();
                 }
                 self.journal = journal;
+                self.host.worker.restore_model(&mut self.journal, &mut Objectives);
                 (self.asked, self.is_open) = (None, false);
                 if u.arbitrary()? {
                     (self.host.configure, self.host.data) = configuration(u)?;
@@ -175,6 +176,7 @@ impl Bench {
         if let Some(recorder) = &mut self.host.recorder {
             let next = |t: i16| (t % 11 != 10).then(|| sample.map(|value| value.wrapping_mul(t)));
             recorder.feed((0..samples).map(next));
+            recorder.watch(&mut self.host.worker, &mut Objectives, (0..samples).map(next));
         }
         Ok(())
     }
@@ -199,7 +201,11 @@ impl Bench {
             for class in &mut map[..2] {
                 *class = u.int_in_range(-1..=1)?;
             }
-            let data = rows_on_board(&records, &map, 2);
+            let data = if u.ratio(1, 4)? {
+                without_rows(&records, &map, 2)
+            } else {
+                rows_on_board(&records, &map, 2)
+            };
             let (objective, dimension) = *u.choose(&[
                 ("softmax", 2 * (columns + 1)),
                 ("logistic", columns),
@@ -215,6 +221,8 @@ impl Bench {
                 ..self.host.configure
             };
             (self.host.data, self.host.stage) = (data, Stage::Configure);
+            // An open session has another configuration.
+            (self.asked, self.is_open) = (None, false);
         }
         Ok(())
     }
@@ -237,7 +245,7 @@ impl Bench {
             Part::ModelChange,
             Part::Velocity,
         ];
-        Ok(match u.int_in_range(0..=12)? {
+        Ok(match u.int_in_range(0..=14)? {
             0 => Down::Hello { version: VERSION, schema: SCHEMA, echo: ticket },
             1 => Down::Configure(Configure { ticket, ..self.host.configure }),
             2 => Down::Data { ticket, offset: u.int_in_range(0..=self.host.data.len() as u32)? },
@@ -248,6 +256,8 @@ impl Bench {
             7 => Down::Round { from: index(u)? },
             8 => Down::Curvature { ticket },
             10 => Down::Score { ticket },
+            12 => Down::Live { echo: ticket, identity: IDENTITY },
+            13 => Down::Keep { ticket },
             11 => Down::Record { echo: ticket, identity: IDENTITY, command: command(u)? },
             9 => Down::Paced { from: index(u)?, pace: u.arbitrary()? },
             _ => Down::More { from: index(u)? },

@@ -6,7 +6,7 @@ use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_firmware::journal::{
     BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, FlashJournal, Journal, LocalState,
-    LocalStateRequest,
+    LocalStateRequest, MODEL_PAGES, ModelHead, StoredModel,
 };
 use smidgen_protocol::frame::checksum;
 use smidgen_tests::conformance::{each, experiment};
@@ -132,7 +132,7 @@ proptest! {
             prop_assert_eq!(journal.load_local_state(other), None);
         }
         // A page whose erasure power interrupts is erased again.
-        let erasures = &journal.flash().erasures()[PAGES..];
+        let erasures = &journal.flash().erasures()[PAGES..flash::PAGES - MODEL_PAGES as usize];
         let (least, most) = (erasures.iter().min().unwrap(), erasures.iter().max().unwrap());
         prop_assert!(most - least <= 1 + cuts, "{:?}", erasures);
     }
@@ -253,6 +253,8 @@ fn a_dead_flash_is_tried_once_per_start() {
             });
             let recall = LocalStateRequest { name: round, mantissas: &mut mantissas };
             assert_eq!(journal.load_local_state(recall), None);
+            let head = ModelHead { objective: 0, dimension: 1, data_len: 2, x_exponent: 3 };
+            assert!(!journal.store_model(&StoredModel { head, bytes: &[1; 200] }));
         }
         (journal, _) = restart(journal, 0);
     }

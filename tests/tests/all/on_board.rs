@@ -1,6 +1,9 @@
 //! Rows that a board records, and a run on them: commands, data, rounds and scores, with every message repeated.
 
+mod live;
+
 use embedded_io::{ErrorType, Read, ReadReady, Write};
+use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run_recorder;
 use smidgen_firmware::worker::{Board, Worker};
@@ -16,7 +19,7 @@ use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, WorkerSeal};
 use smidgen_protocol::vector::Ratio;
-use smidgen_tests::flash::Flash;
+use smidgen_tests::flash::{DATA_PAGES, Flash, PAGES};
 use smidgen_tests::host::{Host, payload};
 use smidgen_tests::recording::{
     self, CHANNELS, ScriptedRecorder, rows_on_board, scale_exponents, shard,
@@ -86,7 +89,7 @@ fn ask(host: &mut Host<Objectives>, message: Down, body: &[u8]) -> Vec<u8> {
     assert_eq!(host.deliver(&damaged), None);
     let first = host.ask(message, body);
     let second = host.ask(message, body);
-    let is_recorder = matches!(message, Down::Record { .. });
+    let is_recorder = matches!(message, Down::Record { .. } | Down::Live { .. });
     assert!(is_recorder || second == first, "{message:?} is answered by the same bytes again");
     second
 }
@@ -536,14 +539,27 @@ struct Line {
     port: Port,
     worker: Worker<Vec<u64>>,
     recorder: ScriptedRecorder,
+    journal: FlashJournal<Flash>,
     seal: Option<HostSeal>,
 }
 
 impl Line {
     /// Sends a message once the board has taken `quiet` samples. Returns the payload of the answer.
     fn ask(&mut self, message: Down, quiet: usize) -> Vec<u8> {
+        self.ask_in(&Context::SETUP, &Context::SETUP, message, &[], quiet)
+    }
+
+    /// Sends a message with a body in a context. Returns the payload of the answer in another.
+    fn ask_in(
+        &mut self,
+        down: &Context,
+        up: &Context,
+        message: Down,
+        body: &[u8],
+        quiet: usize,
+    ) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];
-        let draft: Draft = message.draft(BROADCAST, &[], &Context::SETUP, &mut out);
+        let draft: Draft = message.draft(BROADCAST, body, down, &mut out);
         let len = match &mut self.seal {
             Some(seal) => seal.close(draft, || [7; 16]).expect("a link"),
             None => draft.close(),
@@ -553,7 +569,7 @@ impl Line {
             &mut self.port,
             &mut self.worker,
             &mut Objectives,
-            &mut (),
+            &mut self.journal,
             &mut self.recorder.remote,
         );
         let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
@@ -564,7 +580,7 @@ impl Line {
             Some(seal) => seal.open(frame).expect("a sealed answer"),
             None => frame,
         };
-        frame.check(&Context::SETUP).expect("an intact answer").to_vec()
+        frame.check(up).expect("an intact answer").to_vec()
     }
 }
 
@@ -579,7 +595,8 @@ fn main_loop_records_while_the_line_is_quiet_plain_and_sealed() {
         }
         let (port, recorder) = (Port::default(), ScriptedRecorder::new(Flash::new(4)));
         let seal = is_sealed.then(|| HostSeal::new(key));
-        let mut line = Line { port, worker, recorder, seal };
+        let journal = FlashJournal::open(Flash::new(PAGES), DATA_PAGES, &mut []);
+        let mut line = Line { port, worker, recorder, journal, seal };
         let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
         assert!(matches!(Up::parse(&line.ask(hello, 0)), Ok((Up::Ready(_), []))));
         let command = |command| Down::Record { echo: 2, identity: BOARD.identity, command };
