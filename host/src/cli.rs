@@ -71,7 +71,7 @@ pub enum Command {
 
     /// Predict the rows of a data set with the model of a run
     #[command(
-        after_help = "Example: smidgen predict smidgen-out --dataset new.csv --out predictions.csv"
+        after_help = "Examples:\n  smidgen predict smidgen-out --dataset new.csv --out predictions.csv\n  smidgen predict smidgen-out --recordings walk.csv"
     )]
     Predict(Predict),
 
@@ -172,7 +172,11 @@ pub struct Predict {
     pub model: PathBuf,
     /// Name of the data set.
     #[arg(long, value_name = "NAME|PATH", help = arguments::dataset_help())]
-    pub dataset: PathBuf,
+    #[arg(required_unless_present = "recordings", conflicts_with = "recordings")]
+    pub dataset: Option<PathBuf>,
+    /// Recordings whose windows are predicted: a directory or file of time series, or `example`
+    #[arg(long, value_name = "PATH")]
+    pub recordings: Option<PathBuf>,
     /// Column of the labels, or their .npy file [default: as in the training data]
     #[arg(long, value_name = "COLUMN|FILE.npy")]
     pub label: Option<OsString>,

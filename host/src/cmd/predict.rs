@@ -1,7 +1,7 @@
 //! `smidgen predict`
 
 use super::console::print;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use smidgen::cli::Predict;
 use smidgen::problem::dataset::label_file;
 use smidgen::record::{Model, check_output};
@@ -9,14 +9,21 @@ use smidgen::units::shown::shown;
 use std::path::Path;
 
 /// Predicts the rows of a data set.
-pub(crate) fn run(Predict { model, dataset, label, out }: &Predict) -> Result<()> {
+pub(crate) fn run(arguments: &Predict) -> Result<()> {
+    let Predict { model, dataset, recordings, label, out } = arguments;
     if let Some(out) = out {
         let labels = label.as_deref().and_then(label_file);
         let file = Model::file(model);
-        let inputs = [Some(&*file), Some(dataset.as_ref()), labels].into_iter().flatten();
+        let data = [dataset, recordings].map(|path| path.as_deref());
+        let inputs = [Some(&*file), labels].into_iter().chain(data).flatten();
         check_output(out, &inputs.collect::<Vec<&Path>>())?;
     }
-    let predictions = Model::read(model)?.predict(dataset, label.as_deref())?;
+    let model = Model::read(model)?;
+    let predictions = match (dataset, recordings) {
+        (_, Some(path)) => model.predict_recordings(path, label.as_deref())?,
+        (Some(path), None) => model.predict(path, label.as_deref())?,
+        (None, None) => bail!("give --dataset or --recordings"),
+    };
     print(&predictions)?;
     if let Some(path) = out {
         predictions.write_csv(path)?;

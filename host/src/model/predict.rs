@@ -2,7 +2,9 @@
 
 mod matrix;
 
+use super::board::{BoardModel, NotOnBoard};
 use crate::options::Choice;
+use crate::problem::dataset::recordings::{Recordings, RecordingsError, WindowRow};
 use crate::problem::dataset::{DatasetError, class_number};
 use crate::problem::objective::Predictor;
 use crate::record::model::{DatasetRecord, Input};
@@ -66,6 +68,23 @@ pub enum PredictError {
     /// The rows cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// The recordings cannot be read.
+    #[error(transparent)]
+    Recordings(#[from] RecordingsError),
+    /// The model does not predict windows.
+    #[error(transparent)]
+    NotOnBoard(#[from] NotOnBoard),
+    /// All recordings are short.
+    #[error(
+        "no recording of {} has a window of {window} samples; give longer ones",
+        shown(dataset)
+    )]
+    NoWindows {
+        /// Name of the recordings.
+        dataset: String,
+        /// Number of samples in a window.
+        window: u16,
+    },
     /// The label of a row is not a class of the model.
     #[error(
         "row {row} of {} has the class `{}`, which the model does not know (its classes are {}); remove such rows, or \
@@ -133,14 +152,56 @@ impl Model {
             let place = Place { dataset: &name, row: row + 1 };
             self.predict_row(&predictor, &unseen.features(row), unseen.label(row), place)
         };
-        Ok(Predictions {
+        let rows = (0..unseen.row_count()).map(row).collect::<Result<_, PredictError>>()?;
+        Ok(self.predictions(name, rows))
+    }
+
+    /// Reads recordings, and predicts their windows; classes are those that a board predicts. `label` names the column of
+    /// the classes.
+    ///
+    /// # Errors
+    /// If the model is not one of recordings, or these cannot be read or differ from those of the training.
+    pub fn predict_recordings(
+        &self,
+        path: &Path,
+        label: Option<&OsStr>,
+    ) -> Result<Predictions, PredictError> {
+        let mut board = BoardModel::new(self)?;
+        let Input::Columns(preparation) = &self.input;
+        let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
+        let recordings = Recordings::unseen(path, label, windows)?;
+        let predictor = Predictor::new(self.objective, preparation.dimension());
+        let name = recordings.name.clone();
+        let row = |(row, window): (usize, &WindowRow<'_>)| {
+            let place = Place { dataset: &name, row };
+            let values = window.values.iter().copied().map(f64::from).enumerate();
+            let features = preparation.features(values);
+            let mut found = self.predict_row(&predictor, &features, Some(window.class), place)?;
+            // Near a border f64 and the integers of a board may differ.
+            if let (Answer::Class { predicted, .. }, Some(verdict)) =
+                (&mut found.answer, board.classify(&window.values))
+            {
+                *predicted = verdict.class;
+            }
+            Ok(found)
+        };
+        let rows =
+            (1..).zip(&recordings.windows()).map(row).collect::<Result<Vec<_>, PredictError>>()?;
+        if rows.is_empty() {
+            return Err(PredictError::NoWindows { dataset: name, window: windows.window });
+        }
+        Ok(self.predictions(name, rows))
+    }
+
+    fn predictions(&self, dataset: String, rows: Vec<RowPrediction>) -> Predictions {
+        Predictions {
             objective: self.objective.name(),
             round: self.round,
             trained_on: self.dataset.clone(),
             classes: self.classes.clone(),
-            rows: (0..unseen.row_count()).map(row).collect::<Result<_, PredictError>>()?,
-            dataset: name,
-        })
+            rows,
+            dataset,
+        }
     }
 
     fn predict_row(

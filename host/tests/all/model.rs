@@ -1,6 +1,7 @@
 //! The model of a run: where it is written, predictions, exports, and runs that start from it.
 
 mod exports;
+mod recordings;
 
 use crate::support::{
     Running, command, json_lines, records, skip, smidgen, stderr, summary_of, transcripts,

@@ -19,5 +19,5 @@ mod ts;
 
 pub use error::{Flaw, RecordingsError};
 pub use read::EXAMPLE;
-pub use rows::{RowsOnBoards, rows_held};
+pub use rows::{RowsOnBoards, WindowRow, rows_held, rows_on_board};
 pub use samples::{Recording, Recordings, WorkerRecordings};

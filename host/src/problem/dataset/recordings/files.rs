@@ -58,6 +58,17 @@ impl Source {
 
 /// Returns the files of a directory by the names of their workers, those to train on before held-out ones.
 pub(super) fn of_directory(path: &Path) -> Result<Vec<Source>, RecordingsError> {
+    let sources = list(path)?;
+    check(&sources)?;
+    Ok(sources)
+}
+
+/// Returns a file, or the files of a directory, whose recordings are to be predicted, held out or not.
+pub(super) fn unseen(path: &Path) -> Result<Vec<Source>, RecordingsError> {
+    if path.is_dir() { list(path) } else { Ok(vec![Source::of(path.into())]) }
+}
+
+fn list(path: &Path) -> Result<Vec<Source>, RecordingsError> {
     let name = shown(path).to_string();
     let unreadable = |source| RecordingsError::Unreadable { name: name.clone(), source };
     let mut sources = vec![];
@@ -69,14 +80,10 @@ pub(super) fn of_directory(path: &Path) -> Result<Vec<Source>, RecordingsError> 
         }
     }
     sources.sort_by(|a, b| (&a.worker, a.is_test, &a.path).cmp(&(&b.worker, b.is_test, &b.path)));
-    check(&name, &sources)?;
-    Ok(sources)
+    if sources.is_empty() { Err(RecordingsError::Empty(name)) } else { Ok(sources) }
 }
 
-fn check(name: &str, sources: &[Source]) -> Result<(), RecordingsError> {
-    if sources.is_empty() {
-        return Err(RecordingsError::Empty(name.into()));
-    }
+fn check(sources: &[Source]) -> Result<(), RecordingsError> {
     for files in sources.chunk_by(|one, next| one.worker == next.worker) {
         let worker = files[0].worker.clone();
         if files[0].is_test {

@@ -16,6 +16,7 @@ use crate::units::{files as regular, text};
 use smidgen_protocol::message::{CLASS_NAME_LEN_MAX, CLASSES_MAX};
 use smidgen_protocol::recipe::{CHANNELS_MAX, Recipe};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
@@ -24,6 +25,13 @@ pub const EXAMPLE: &str = "example";
 
 /// Largest relative difference of rates that count as equal.
 const RATE_TOLERANCE: f64 = 0.05;
+
+/// What becomes of values beyond the full scale.
+#[derive(Clone, Copy)]
+enum Beyond {
+    Refused,
+    Limited,
+}
 
 /// The files of a run.
 struct Files {
@@ -46,18 +54,40 @@ impl Recordings {
         let label = options.label.as_deref().map(|label| shown(label).to_string());
         let files = Files::read(path, label.as_deref())?;
         check_channels(&files.files)?;
-        let given = options.windowing.rate_millihertz.map(|rate| f64::from(rate) / 1000.0);
-        let rate = rate(&files.files, given)?;
+        let given = options.windowing.rate_millihertz.map(hertz);
+        let rate = rate(&files.files, given.map(|rate| (rate, "--rate is")))?;
         check_classes(&files)?;
         let windows = windows(&files.files, rate, options)?;
         let (name, notes) = (files.name.clone(), files.notes());
         let mut recordings = Self { name, windows, workers: vec![], notes };
-        let all = recordings.quantised(files.files)?;
+        let all = recordings.quantised(files.files, Beyond::Refused)?;
         recordings.workers = match files.is_dealt {
             true => recordings.deal(all, options.worker_count(boards)?)?,
             false => recordings.by_file(all, options, boards)?,
         };
         recordings.check_workers()?;
+        Ok(recordings)
+    }
+
+    /// Reads a file or all files of a directory, to be predicted by a model of such windows. Values beyond the
+    /// full scale are limited, as a sensor does.
+    ///
+    /// # Errors
+    /// If they cannot be read, or have other channels or another rate.
+    pub fn unseen(
+        path: &Path,
+        label: Option<&OsStr>,
+        windows: &Windows,
+    ) -> Result<Self, RecordingsError> {
+        let label = label.map(|label| shown(label).to_string());
+        let files = Files::unseen(path, label.as_deref())?;
+        check_channels(&files.files)?;
+        let expected = windows.channels.iter().map(|channel| channel.name.clone()).collect();
+        check_names(&files.files[0].1, &expected, "the model")?;
+        rate(&files.files, Some((hertz(windows.rate_millihertz), "the model has")))?;
+        let (name, notes) = (files.name.clone(), files.notes());
+        let mut recordings = Self { name, windows: windows.clone(), workers: vec![], notes };
+        recordings.workers = recordings.quantised(files.files, Beyond::Limited)?;
         Ok(recordings)
     }
 
@@ -70,12 +100,13 @@ impl Recordings {
     fn quantised(
         &mut self,
         files: Vec<(Source, Series)>,
+        beyond: Beyond,
     ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
         let (mut all, mut short) = (vec![], 0);
         for (source, series) in files {
             let mut recordings = vec![];
             for stretch in &series.stretches {
-                let samples = self.samples(&series.name, stretch)?;
+                let samples = self.samples(&series.name, stretch, beyond)?;
                 if samples.len() < self.windows.recipe().window_len() {
                     short += 1;
                     continue;
@@ -95,17 +126,22 @@ impl Recordings {
     }
 
     /// Returns the values of a recording as a sensor with these full scales has them.
-    fn samples(&self, name: &str, stretch: &Stretch) -> Result<Vec<i16>, RecordingsError> {
+    fn samples(
+        &self,
+        name: &str,
+        stretch: &Stretch,
+        beyond: Beyond,
+    ) -> Result<Vec<i16>, RecordingsError> {
         let channels = &self.windows.channels;
         let sample = |(place, &value): (usize, &f64)| {
             let channel = &channels[place % channels.len()];
-            match channel.full_scale.filter(|full_scale| value.abs() > *full_scale) {
-                Some(full_scale) => {
+            match (beyond, channel.full_scale) {
+                (Beyond::Refused, Some(full_scale)) if value.abs() > full_scale => {
                     let line = stretch.line(place / channels.len());
                     let channel = channel.name.clone();
                     Err(Flaw::FullScale { value, channel, full_scale }.at(name, line))
                 }
-                None => Ok(channel.sample(value)),
+                (Beyond::Refused | Beyond::Limited, _) => Ok(channel.sample(value)),
             }
         };
         stretch.values.iter().enumerate().map(sample).collect()
@@ -179,9 +215,16 @@ impl Files {
         let unreadable = |source| RecordingsError::Unreadable { name: name.clone(), source };
         let is_dealt = !path.metadata().map_err(unreadable)?.is_dir();
         let sources = if is_dealt { files::of_file(path)? } else { files::of_directory(path)? };
-        let read = |source: Source| Ok((source.clone(), series(&source, label)?));
-        let files = sources.into_iter().map(read).collect::<Result<_, RecordingsError>>()?;
-        Ok(Self { name, files, is_dealt })
+        Ok(Self { name, files: all_series(sources, label)?, is_dealt })
+    }
+
+    fn unseen(path: &Path, label: Option<&str>) -> Result<Self, RecordingsError> {
+        let name = shown(path).to_string();
+        let files = match Recordings::is_built_in(path) {
+            true => example::files(),
+            false => all_series(files::unseen(path)?, label)?,
+        };
+        Ok(Self { name, files, is_dealt: false })
     }
 
     fn notes(&self) -> Vec<String> {
@@ -193,6 +236,14 @@ impl Files {
         };
         self.files.iter().filter_map(note).collect()
     }
+}
+
+fn all_series(
+    sources: Vec<Source>,
+    label: Option<&str>,
+) -> Result<Vec<(Source, Series)>, RecordingsError> {
+    let read = |source: Source| Ok((source.clone(), series(&source, label)?));
+    sources.into_iter().map(read).collect()
 }
 
 /// Reads a file.
@@ -221,21 +272,36 @@ fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
     if !(1..=CHANNELS_MAX).contains(&count) {
         return Err(Flaw::ChannelCount(count).at(&first.name, first.line));
     }
-    match files.iter().find(|(_, series)| series.channels != first.channels) {
-        Some((_, series)) => {
-            let [found, expected] = [series, first].map(|it| it.channels.join(", "));
-            let flaw = Flaw::Channels { found, expected, other: first.name.clone() };
-            Err(flaw.at(&series.name, series.line))
-        }
-        None => Ok(()),
-    }
+    files.iter().try_for_each(|(_, series)| check_names(series, &first.channels, &first.name))
 }
 
-/// Returns the rate of all files, if it is given or a file says it.
-fn rate(files: &[(Source, Series)], given: Option<f64>) -> Result<Option<f64>, RecordingsError> {
+/// Refuses a file that does not have the channels of another one.
+fn check_names(
+    series: &Series,
+    expected: &Vec<String>,
+    other: &str,
+) -> Result<(), RecordingsError> {
+    if series.channels == *expected {
+        return Ok(());
+    }
+    let [found, expected] = [&series.channels, expected].map(|channels| channels.join(", "));
+    let flaw = Flaw::Channels { found, expected, other: other.into() };
+    Err(flaw.at(&series.name, series.line))
+}
+
+/// Returns samples per second.
+fn hertz(millihertz: u32) -> f64 {
+    f64::from(millihertz) / 1000.0
+}
+
+/// Returns the rate of all files, if it is given, with who says so, or a file says it.
+fn rate(
+    files: &[(Source, Series)],
+    given: Option<(f64, &str)>,
+) -> Result<Option<f64>, RecordingsError> {
     let rated = || files.iter().filter_map(|(_, series)| Some((&series.name, series.rate?)));
     let (expected, by) = match (given, rated().next()) {
-        (Some(rate), _) => (rate, "--rate is".to_owned()),
+        (Some((rate, by)), _) => (rate, by.to_owned()),
         (None, Some((name, rate))) => (rate, format!("{name} has")),
         (None, None) => return Ok(None),
     };

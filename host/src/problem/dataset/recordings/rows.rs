@@ -12,10 +12,11 @@ use crate::problem::dataset::table::Table;
 use crate::problem::dataset::texts::Texts;
 use smidgen_aggregator::ratio::real;
 use smidgen_firmware::bias_scale;
-use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::store::{RamFlash, Store};
+use smidgen_firmware::recorder::window::Window;
+use smidgen_firmware::recorder::{Recorder, features};
 use smidgen_protocol::message::{CLASSES_MAX, column_bits};
-use smidgen_protocol::recipe::Recipe;
+use smidgen_protocol::recipe::{ROW_LEN_MAX, Recipe};
 use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, RowsChecksum, emit_name};
 use smidgen_protocol::shard::Width;
 
@@ -35,6 +36,15 @@ pub struct RowsOnBoards {
     pub data: Vec<Vec<u8>>,
     /// Bits of each column: feature a is the integer a · 2^bits of the board.
     pub bits: Vec<u8>,
+}
+
+/// The row of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowRow<'r> {
+    /// Features in the integers of a board.
+    pub values: Vec<i16>,
+    /// Name of its class.
+    pub class: &'r str,
 }
 
 /// Rows of a worker, as its board stores them.
@@ -126,6 +136,24 @@ impl Recordings {
         Ok(RowsOnBoards { data: data.collect(), dataset, test, shares, bits })
     }
 
+    /// Returns the row of each window, in order, with its class and without further checks.
+    pub fn windows(&self) -> Vec<WindowRow<'_>> {
+        let recipe = self.windows.recipe();
+        let mut memory = vec![0; recipe.window_len()];
+        let mut window = Window::new(&mut memory);
+        let mut rows = vec![];
+        for recording in self.workers.iter().flat_map(|worker| &worker.recordings) {
+            window.start(&recipe).expect("the memory is that of a window");
+            for sample in recording.samples.chunks(recipe.channels.into()) {
+                let Some(samples) = window.push(sample) else { continue };
+                let mut row = [0; ROW_LEN_MAX];
+                let values = features::row(&samples, recipe.features, &mut row).to_vec();
+                rows.push(WindowRow { values, class: &recording.class });
+            }
+        }
+        rows
+    }
+
     /// Returns what turns windows of the files into the features of these rows.
     fn preparation(&self, bits: &[u8]) -> Preparation {
         let scaling = |&bits: &u8| Scaling { centre: 0.0, scale: f64::from(bits).exp2() };
@@ -173,24 +201,41 @@ fn data(stored: &Stored, recipe: &Recipe, bits: &[u8], classes: &[String]) -> Ve
         let number = classes.iter().position(|class| class == name);
         *place = number.map_or(-1, |number| number as i8);
     }
+    let rows = stored.rows.iter().filter(|row| !row.is_test).count() as u32;
+    emit(recipe, bits, classes, (rows, stored.checksum, &class_map)).expect("checked classes")
+}
+
+/// Returns what a board is sent for a model alone; `None` if classes are too many or have long names.
+pub fn rows_on_board(recipe: &Recipe, bits: &[u8], classes: &[String]) -> Option<Vec<u8>> {
+    emit(recipe, bits, classes, (0, 0, &[-1; CLASSES_MAX]))
+}
+
+/// Returns rows on a board as data of a configuration, with their number, their checksum, and the run's class of each
+/// class of the board.
+fn emit(
+    recipe: &Recipe,
+    bits: &[u8],
+    classes: &[String],
+    (rows, checksum, class_map): (u32, u32, &[i8; CLASSES_MAX]),
+) -> Option<Vec<u8>> {
     let exponents: Vec<i16> = bits.iter().map(|&bits| 30 + i16::from(bits)).chain([30]).collect();
     let (mut names, mut names_len) = ([0; NAMES_LEN_MAX], 0);
     for class in classes {
-        names_len += emit_name(class, &mut names[names_len..]).expect("a checked name");
+        names_len += emit_name(class, names.get_mut(names_len..)?)?;
     }
+    let class_count = u8::try_from(classes.len()).ok();
     let rows = RecordedRows {
-        rows: stored.rows.iter().filter(|row| !row.is_test).count() as u32,
-        classes: classes.len() as u8,
-        checksum: stored.checksum,
+        rows,
+        classes: class_count.filter(|count| usize::from(*count) <= CLASSES_MAX)?,
+        checksum,
         recipe: *recipe,
         scale_mantissas: &vec![1 << 30; exponents.len()],
         scale_exponents: &exponents,
-        class_map: &class_map,
+        class_map,
         names: &names[..names_len],
     };
-    let mut bytes = vec![0; rows.byte_len().expect("a row is short")];
-    rows.write(&mut bytes).expect("as many scales as columns");
-    bytes
+    let mut bytes = vec![0; rows.byte_len()?];
+    rows.write(&mut bytes).map(|_| bytes)
 }
 
 /// Returns rows of a worker as a board holds them.

@@ -1,0 +1,118 @@
+//! A model as a board has it: what the board is sent besides coordinates, and the classes that it predicts.
+
+use crate::options::Choice;
+use crate::problem::dataset::recordings::rows_on_board;
+use crate::problem::dataset::{Preparation, Scaling};
+use crate::record::Model;
+use crate::record::model::Input;
+use smidgen_firmware::live;
+use smidgen_firmware::objective::{ObjectiveInfo, ObjectiveSet};
+use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::message::{CLASS_NAME_LEN_MAX, CLASSES_MAX};
+use smidgen_protocol::recipe::Recipe;
+use smidgen_protocol::recorded::RecordedRows;
+use thiserror::Error;
+
+/// Reasons why a board cannot predict with a model.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotOnBoard {
+    /// It was not trained on recordings.
+    #[error(
+        "the model predicts rows of a table, not windows of a sensor; train one with --recordings or --data on-board"
+    )]
+    Columns,
+    /// Its rows are not those of a board.
+    #[error(
+        "the columns of the model were scaled in a way that boards do not know; train one with --recordings or --data \
+         on-board"
+    )]
+    Scaling,
+    /// Its classes are too many or have long names.
+    #[error(
+        "a board has room for {CLASSES_MAX} classes with names of {CLASS_NAME_LEN_MAX} bytes; rename classes, and train \
+         again"
+    )]
+    Classes,
+}
+
+/// A model with which boards predict.
+#[derive(Clone, Debug)]
+pub struct BoardModel {
+    objective: &'static ObjectiveInfo,
+    mantissas: Vec<i32>,
+    exponent: i8,
+    recipe: Recipe,
+    /// What a board is sent in place of rows, aligned.
+    data: Vec<u64>,
+    data_len: usize,
+    scratch: Vec<i64>,
+}
+
+/// What a board says of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// Number of the class.
+    pub class: usize,
+    /// Its score: the largest one, or the margin of the second class.
+    pub score: f64,
+}
+
+impl BoardModel {
+    /// Takes the model as a board has it.
+    ///
+    /// # Errors
+    /// If boards cannot predict with it.
+    pub fn new(model: &Model) -> Result<Self, NotOnBoard> {
+        let Input::Columns(preparation) = &model.input;
+        let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
+        let bits = bits(preparation).ok_or(NotOnBoard::Scaling)?;
+        let recipe = windows.recipe();
+        let bytes = rows_on_board(&recipe, &bits, &model.classes).ok_or(NotOnBoard::Classes)?;
+        let mut data = vec![0; bytes.len().div_ceil(8)];
+        bytemuck::cast_slice_mut(&mut data)[..bytes.len()].copy_from_slice(&bytes);
+        let objective = Objectives::find(model.objective.name()).expect("boards have all of them");
+        Ok(Self {
+            scratch: vec![0; (objective.scratch_len)(model.mantissas.len())],
+            objective,
+            mantissas: model.mantissas.clone(),
+            exponent: model.exponent,
+            recipe,
+            data,
+            data_len: bytes.len(),
+        })
+    }
+
+    /// Returns what a board is sent in place of rows: recipe, scales and classes.
+    pub fn data(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.data)[..self.data_len]
+    }
+
+    /// Returns how a board makes a row of a window.
+    pub const fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Classifies a row, with the code of a board; `None` if it is not as long as the recipe says, or the objective has
+    /// no classes.
+    pub fn classify(&mut self, row: &[i16]) -> Option<Verdict> {
+        let data = &bytemuck::cast_slice(&self.data)[..self.data_len];
+        let recorded =
+            RecordedRows::open(data).ok().filter(|_| row.len() == self.recipe.row_len())?;
+        let (x, x_exponent) = (&self.mantissas[..], self.exponent);
+        let model = live::Model { objective: self.objective, x, x_exponent };
+        let found = model.classify(&recorded, row, &mut Objectives, &mut self.scratch)?;
+        let score = found.score as f64 * f64::from(-found.exponent).exp2();
+        Some(Verdict { class: found.class.into(), score })
+    }
+}
+
+/// Returns the bits of the columns: their scales as powers of two.
+fn bits(preparation: &Preparation) -> Option<Vec<u8>> {
+    let bits = |&Scaling { centre, scale }: &Scaling| {
+        (0..16)
+            .find(|&bits| centre == 0.0 && scale == f64::from(bits).exp2())
+            .map(|bits| bits as u8)
+    };
+    let is_plain = !preparation.intercept && preparation.scaling.len() == preparation.column_count;
+    preparation.scaling.iter().map(bits).collect::<Option<Vec<_>>>().filter(|_| is_plain)
+}

@@ -1,0 +1,81 @@
+//! Models of recordings: predictions of windows, and what is refused.
+
+use super::{model, refused, told};
+use smidgen::model::board::{BoardModel, NotOnBoard};
+use smidgen::model::predict::Answer;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use tempfile::tempdir;
+
+const RUN: &str = "simulate --recordings example --objective softmax --rounds 60 --out run";
+
+/// A recording at this rate: the means of the two halves differ.
+fn recording(rate: f64, header: &str, size: f64) -> String {
+    (0..120).fold(format!("time,{header},label\n"), |mut text, t| {
+        let (time, value) = (f64::from(t) / rate, size * f64::from(t % 7));
+        writeln!(text, "{time},{value},{},0.5,walking", -value).expect("memory");
+        text
+    })
+}
+
+#[test]
+fn windows_are_predicted_with_the_classes_of_a_board() {
+    let folder = tempdir().expect("there is room");
+    told(&folder, RUN);
+    let model = model(&folder, "run");
+    let predictions = model.predict_recordings(Path::new("example"), None).expect("it is bundled");
+    let (right, rows) = predictions.correct();
+    assert!(rows > 400 && right * 100 >= 97 * rows, "{right} of {rows}");
+    // Far from borders f64 agrees with the integers of a board.
+    for row in predictions.rows() {
+        let Answer::Class { predicted, .. } = row.answer else { panic!("it has classes") };
+        let best = row.scores.iter().copied().fold(f64::MIN, f64::max);
+        let near = row.scores.iter().filter(|score| best - **score < 1e-6).count();
+        assert!(near > 1 || row.scores[predicted] == best, "{row:?}");
+    }
+    let said = told(&folder, "predict run --recordings example --out windows.csv");
+    assert!(said.contains(&format!("{right} of {rows} rows are right")), "{said}");
+    let csv = fs::read_to_string(folder.path().join("windows.csv")).expect("it is written");
+    assert_eq!(csv.lines().count() as u64, rows + 1);
+}
+
+#[test]
+fn recordings_of_another_sensor_are_refused() {
+    let folder = tempdir().expect("there is room");
+    told(&folder, RUN);
+    let channels = model(&folder, "run").input;
+    let smidgen::record::model::Input::Columns(preparation) = channels;
+    let windows = preparation.windows.expect("it was trained on recordings");
+    let names: Vec<_> = windows.channels.iter().map(|channel| channel.name.clone()).collect();
+    let rate = f64::from(windows.rate_millihertz) / 1000.0;
+    let write = |name: &str, text: String| {
+        fs::write(folder.path().join(name), text).expect("there is room");
+        refused(&folder, &format!("predict run --recordings {name}"))
+    };
+    let header = names.join(",");
+    let said = write("fast.csv", recording(3.0 * rate, &header, 0.1));
+    assert!(said.starts_with("fast.csv has 30 samples per second, but the model has 10"), "{said}");
+    let said = write("other.csv", recording(rate, "a,b,c", 0.1));
+    assert!(said.contains("the channels are a, b, c, but the model has"), "{said}");
+    let said = write(
+        "short.csv",
+        recording(rate, &header, 0.1).lines().take(9).collect::<Vec<_>>().join("\n"),
+    );
+    assert!(said.contains("no recording of short.csv has a window of 50 samples"), "{said}");
+    let said = write("unknown.csv", recording(rate, &header, 0.1).replace("walking", "flying"));
+    assert!(said.contains("has the class `flying`, which the model does not know"), "{said}");
+    // A sensor limits what exceeds its full scale.
+    fs::write(folder.path().join("large_TEST.csv"), recording(rate, &header, 1e9))
+        .expect("there is room");
+    told(&folder, "predict run --recordings large_TEST.csv");
+}
+
+#[test]
+fn model_of_a_table_is_not_for_boards() {
+    let folder = tempdir().expect("there is room");
+    told(&folder, super::RUN);
+    let said = refused(&folder, "predict run --recordings example");
+    assert!(said.starts_with("the model predicts rows of a table, not windows"), "{said}");
+    assert_eq!(BoardModel::new(&model(&folder, "run")).err(), Some(NotOnBoard::Columns));
+}
