@@ -405,7 +405,10 @@ pub fn record(
         directory: None,
     };
     recorder.start(start, world.aggregator());
-    recorder.progress.phase("sending shards");
+    recorder.progress.phase(match experiment.recordings() {
+        Some(_) => "sending the scales of columns",
+        None => "sending shards",
+    });
     for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
         recorder.progress.transfer(place, 0, share.data.len() as u64);
     }

@@ -7,6 +7,7 @@ use crate::problem::objective::{Objective, Penalty};
 use crate::record::checkpoint::Checkpoints;
 use crate::record::model::{DatasetRecord, Input, Iterate, SCHEMA};
 use crate::record::{InformationLimit, Model, StepTheory, Summary, TestRecord};
+use serde_json::json;
 use smidgen_aggregator::{Snapshot, value};
 use std::env;
 use std::ffi::OsString;
@@ -98,6 +99,12 @@ impl Experiment {
         configuration.insert("workers".into(), self.shares.len().into());
         configuration.insert("dimension".into(), self.setup.dimension.into());
         configuration.insert("rows".into(), self.dataset.row_count().into());
+        if let Some(recordings) = self.recordings() {
+            // In their place are recordings, and the windows that they have, also by default.
+            configuration.remove("dataset");
+            configuration.remove("split");
+            configuration.insert("windows".into(), json!(recordings.windows));
+        }
         configuration
     }
 

@@ -69,6 +69,15 @@ fn run_on_recordings_equals_run_on_the_same_rows_sent() {
 }
 
 #[test]
+fn summary_says_the_recordings_and_their_windows() {
+    let configuration = experiment(&format!("{EXAMPLE} --window 40")).summary().configuration;
+    assert_eq!(configuration["recordings"], "example");
+    let windows = &configuration["windows"];
+    assert_eq!((&windows["window"], &windows["hop"]), (&40.into(), &20.into()));
+    assert!(!configuration.contains_key("dataset") && !configuration.contains_key("split"));
+}
+
+#[test]
 fn key_does_not_change_the_transcript() {
     let plain = simulated(&experiment(EXAMPLE));
     let keyed = simulated(&sealed(experiment(EXAMPLE)));

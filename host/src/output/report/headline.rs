@@ -16,7 +16,7 @@ impl Page<'_> {
 
     /// Returns the title, such as `EF21 on mushrooms, 20 workers`.
     pub(super) fn title(&self) -> String {
-        let dataset = self.option("dataset");
+        let dataset = self.option("recordings").or_else(|| self.option("dataset"));
         let name = dataset.as_deref().and_then(|path| path.rsplit(is_separator).next());
         let dataset = name.map(|name| format!(" on {name}")).unwrap_or_default();
         let count = self.option("workers").and_then(|count| count.parse().ok());
