@@ -1,6 +1,7 @@
 use super::*;
 use crate::cli::{self, Command};
 use crate::options::{Choice, Objective};
+use proptest::prelude::*;
 use std::fs;
 
 /// A directory with these files.
@@ -211,4 +212,31 @@ fn example_has_eight_people_and_four_activities() {
     let rows = found.rows(Objective::Softmax).unwrap();
     assert_eq!(rows.dataset.class_names(), ["resting", "running", "stairs", "walking"]);
     assert_eq!((rows.dataset.row_count(), rows.test.unwrap().row_count()), (288, 192));
+}
+
+proptest! {
+    /// Files of words that mean something, in any order, are read or refused with a sentence.
+    #[test]
+    fn any_file_is_read_or_refused(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "x", "label", "time", "recording", "@data", "@classLabel true a b", "@dimensions 2", "@timeStamps false", "#",
+            "a", "b", "0", "0.5", "-3e300", "1e-310", "nan", "?", ",", ",", ",", ":", ":", "\"", "\n", "\n", "\n", " ",
+        ]), 0..60),
+        extension in prop::sample::select(vec!["csv", "ts"]),
+        is_whole: bool,
+    ) {
+        let start = match (is_whole, extension) {
+            (true, "csv") => "time,x,label\n0,1,a\n0.1,2,b\n",
+            (true, _) => "@classLabel true a b\n@data\n1,2:3,4:a\n",
+            (false, _) => "",
+        };
+        let file = format!("set.{extension}");
+        let folder = directory(&[(&file, &format!("{start}{}", words.concat()))]);
+        let read = read(&folder, &file, "--window 1 --workers 1");
+        match read.map(|found| found.rows(Objective::Softmax)) {
+            Ok(Ok(rows)) => prop_assert_eq!(rows.shares[0].len(), rows.dataset.row_count()),
+            Ok(Err(error)) => prop_assert!(!error.to_string().contains('\n')),
+            Err(error) => prop_assert!(!error.contains('\n'), "{error}"),
+        }
+    }
 }
