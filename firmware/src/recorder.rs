@@ -6,6 +6,7 @@
 //!
 //! Everything is integer code, the same on a board, in an emulator and in a simulation: equal samples give equal rows.
 
+pub mod clocked;
 pub mod features;
 pub mod sensor;
 pub mod store;

@@ -8,7 +8,7 @@
 mod watch;
 
 use crate::objective::ObjectiveSet;
-use crate::recorder::sensor::Sensor;
+use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::{Mapped, Store, StoreError};
 use crate::recorder::{PollError, Progress, Recorder, RecorderError};
 use crate::worker::{RecordRequest, Worker, rows};
@@ -103,6 +103,27 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         self.end();
     }
 
+    /// Starts a recording at the press of a button, or ends the open one; returns whether one was started.
+    ///
+    /// It has the recipe of the rows that there are, or else `recipe`.
+    pub fn toggle<M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        worker: &mut Worker<M>,
+        recipe: &Recipe,
+        class: &str,
+    ) -> bool {
+        if self.is_recording() {
+            self.stop();
+            return false;
+        }
+        let recipe = self.store().recipe().copied().unwrap_or(*recipe);
+        if self.sensor.accept(&recipe).is_err() {
+            return false;
+        }
+        worker.rows_changed();
+        self.start(&recipe, class, false).is_ok()
+    }
+
     /// The sensor.
     pub fn sensor_mut(&mut self) -> &mut S {
         &mut self.sensor
@@ -119,6 +140,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     }
 
     /// Takes a sample, if one is due and a recording is open. A full store ends the recording; a gap does not.
+    // Not inlined, so that the row is not on the stack while a gradient is computed.
+    #[inline(never)]
     pub fn poll(&mut self) {
         if self.is_recording()
             && let Err(PollError::Recorder(error)) = self.recorder.poll(&mut self.sensor)
@@ -137,11 +160,31 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         objectives: &mut impl ObjectiveSet,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<usize> {
+        self.prepare(worker, objectives);
+        self.answer(worker, out)
+    }
+
+    /// The first half of [`RemoteRecorder::serve`], which needs a deep stack and no frame: lets the worker look at the rows
+    /// if it asks to.
+    #[inline(never)]
+    pub fn prepare<M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        worker: &mut Worker<M>,
+        objectives: &mut impl ObjectiveSet,
+    ) {
         if worker.awaits_store() {
             // Rows that are trained on do not change.
             self.end();
             worker.serve_rows(self.store(), objectives);
         }
+    }
+
+    /// The second half of [`RemoteRecorder::serve`].
+    pub fn answer<M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        worker: &mut Worker<M>,
+        out: &mut [u8; FRAME_LEN_MAX],
+    ) -> Option<usize> {
         let answer = self.answer_command(worker, out);
         // Before the answer leaves, so that samples that follow it are seen.
         self.follow(worker);
@@ -202,12 +245,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             Command::Start { recording, .. } if self.open.is_some() || recording != self.next() => {
                 Err(RecordRefusal::Recording)
             }
-            Command::Start { recipe, .. }
-                if usize::from(recipe.channels) != self.sensor.channels() =>
-            {
-                Err(RecordRefusal::Channels)
-            }
             Command::Start { recording, recipe, class, is_test } => {
+                self.sensor.accept(&recipe).map_err(unfit)?;
                 *has_changed = true;
                 self.begin(recording, &recipe, class, is_test).map_err(refusal)
             }
@@ -351,6 +390,13 @@ fn refusal(error: RecorderError) -> RecordRefusal {
             RecordRefusal::Window { need, room }
         }
         RecorderError::Channels { .. } => RecordRefusal::Channels,
+    }
+}
+
+fn unfit(reason: Unfit) -> RecordRefusal {
+    match reason {
+        Unfit::Channels => RecordRefusal::Channels,
+        Unfit::Rate => RecordRefusal::Rate,
     }
 }
 

@@ -67,12 +67,12 @@ where
 {
     worker.enable_recorder();
     worker.restore_model(journal, objectives);
-    let mut bytes = [0; READ_LEN_MAX];
     loop {
-        transmit_records(port, worker, objectives, recorder)?;
+        recorder.prepare(worker, objectives);
+        transmit_records(port, worker, recorder)?;
         sync_journal(worker, journal);
         transmit(port, worker)?;
-        if worker.compute_with(recorder.store(), |request| objectives.evaluate_named(request)) {
+        if compute(worker, objectives, recorder) {
             continue;
         }
         let is_sampling = recorder.is_recording() || recorder.is_watching();
@@ -81,31 +81,59 @@ where
             recorder.watch(worker, objectives);
             continue;
         }
-        match port.read(&mut bytes)? {
-            0 => return Ok(()),
-            len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
+        if !receive(port, worker)? {
+            return Ok(());
         }
     }
 }
 
-/// Carries out requests about rows and sends their answer.
+// The steps are not inlined, so that the stack has room for one of them at a time.
+
+/// Computes the pending gradient; returns whether there was one.
 #[inline(never)]
-fn transmit_records<P, M, R, F, S, I>(
-    port: &mut P,
+fn compute<M, R, F, S, I>(
     worker: &mut Worker<M>,
     objectives: &mut R,
-    recorder: &mut RemoteRecorder<'_, F, S, I>,
-) -> Result<(), P::Error>
+    recorder: &RemoteRecorder<'_, F, S, I>,
+) -> bool
 where
-    P: Write,
     M: AsRef<[u64]> + AsMut<[u64]>,
     R: ObjectiveSet,
     F: NorFlash + Mapped,
     S: Sensor,
     I: Indicator,
 {
+    worker.compute_with(recorder.store(), |request| objectives.evaluate_named(request))
+}
+
+/// Passes received bytes to the worker; returns `false` at the end of the stream.
+#[inline(never)]
+fn receive<P: Read, M: AsRef<[u64]> + AsMut<[u64]>>(
+    port: &mut P,
+    worker: &mut Worker<M>,
+) -> Result<bool, P::Error> {
+    let mut bytes = [0; READ_LEN_MAX];
+    let len = port.read(&mut bytes)?;
+    worker.receive(&bytes[..len.min(READ_LEN_MAX)]);
+    Ok(len > 0)
+}
+
+/// Sends the answers of the recorder.
+#[inline(never)]
+fn transmit_records<P, M, F, S, I>(
+    port: &mut P,
+    worker: &mut Worker<M>,
+    recorder: &mut RemoteRecorder<'_, F, S, I>,
+) -> Result<(), P::Error>
+where
+    P: Write,
+    M: AsRef<[u64]> + AsMut<[u64]>,
+    F: NorFlash + Mapped,
+    S: Sensor,
+    I: Indicator,
+{
     let mut frame = [0; FRAME_LEN_MAX];
-    while let Some(len) = recorder.serve(worker, objectives, &mut frame) {
+    while let Some(len) = recorder.answer(worker, &mut frame) {
         port.write_all(&frame[..len.min(FRAME_LEN_MAX)])?;
         port.flush()?;
     }
@@ -116,6 +144,7 @@ where
 ///
 /// Call it before computing a gradient and before sending, so that no update leaves before the local state that belongs
 /// to it is stored.
+#[inline(never)]
 pub fn sync_journal<M: AsRef<[u64]> + AsMut<[u64]>>(
     worker: &mut Worker<M>,
     journal: &mut impl Journal,

@@ -186,6 +186,11 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
         }
     }
 
+    /// Notes that the rows on the board have changed, which closes a session on them.
+    pub fn rows_changed(&mut self) {
+        self.machine.rows_changed();
+    }
+
     /// A request awaits [`Worker::serve_rows`].
     pub fn awaits_store(&self) -> bool {
         self.machine.session.as_ref().is_some_and(Session::awaits_store)

@@ -1,6 +1,17 @@
 //! The interface to a sensor.
 
-/// A sensor with one or more channels, sampled at a fixed rate.
+use smidgen_protocol::recipe::Recipe;
+
+/// Reason why a sensor cannot deliver the samples of a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has another number of channels.
+    Channels,
+    /// It is not sampled that often.
+    Rate,
+}
+
+/// A sensor with one or more channels, sampled at the rate of a recipe.
 ///
 /// Implement it over a driver: the values are those of the sensor's registers, left-aligned to 16 bits, so that the
 /// full scale of every channel is 2^15.
@@ -10,6 +21,14 @@ pub trait Sensor {
 
     /// Number of channels.
     fn channels(&self) -> usize;
+
+    /// Prepares for samples of a recipe.
+    fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
+        match self.channels() == usize::from(recipe.channels) {
+            true => Ok(()),
+            false => Err(Unfit::Channels),
+        }
+    }
 
     /// Drops samples that were taken before, since a recording begins, or the classification of live windows.
     fn start(&mut self) {}

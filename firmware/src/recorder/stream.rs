@@ -7,11 +7,11 @@
 //! The [frames](smidgen_protocol::frame) are those of the protocol, in a context of their own: damage is found by the
 //! checksum, and the stream resynchronises at the next delimiter. A gap shows in the numbers.
 
-use super::sensor::Sensor;
+use super::sensor::{Sensor, Unfit};
 use embedded_io::{Read, ReadReady};
 use smidgen_protocol::counters::Counters;
 use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX};
-use smidgen_protocol::recipe::CHANNELS_MAX;
+use smidgen_protocol::recipe::{CHANNELS_MAX, Recipe};
 
 /// Context of the frames, of no worker.
 const CONTEXT: Context = Context { worker: u16::MAX, ..Context::SETUP };
@@ -60,11 +60,11 @@ pub struct StreamSensor<P> {
 }
 
 impl<P: Read + ReadReady> StreamSensor<P> {
-    /// Creates a sensor with this many channels, at most [`CHANNELS_MAX`].
-    pub fn new(port: P, channels: usize) -> Self {
+    /// Creates a sensor.
+    pub fn new(port: P) -> Self {
         Self {
             port,
-            channels: channels.min(CHANNELS_MAX),
+            channels: CHANNELS_MAX,
             deframer: Deframer::new(),
             bytes: [0; READ_LEN_MAX],
             start: 0,
@@ -117,6 +117,12 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
         self.channels
     }
 
+    /// Accepts any recipe: the other end knows channels and rate.
+    fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
+        self.channels = usize::from(recipe.channels).min(CHANNELS_MAX);
+        Ok(())
+    }
+
     fn start(&mut self) {
         // An error of the port shows in the next poll.
         while self.port.read_ready().is_ok_and(|is_ready| is_ready)
@@ -159,6 +165,7 @@ mod tests {
     use super::*;
     use embedded_io::{ErrorKind, ErrorType};
     use proptest::prelude::*;
+    use smidgen_protocol::recipe::Features;
     use std::collections::VecDeque;
 
     /// Bytes that arrive in pieces; `None` is an error of the port.
@@ -199,7 +206,11 @@ mod tests {
     }
 
     fn sensor(pieces: impl IntoIterator<Item = Option<Vec<u8>>>) -> StreamSensor<Port> {
-        StreamSensor::new(Port(pieces.into_iter().collect()), 3)
+        let mut sensor = StreamSensor::new(Port(pieces.into_iter().collect()));
+        let features = Features::DEFAULT;
+        let recipe = Recipe { channels: 3, window: 1, hop: 1, features, rate_millihertz: 1 };
+        assert_eq!(sensor.accept(&recipe), Ok(()));
+        sensor
     }
 
     type Polled = Result<[i16; 3], StreamError<ErrorKind>>;

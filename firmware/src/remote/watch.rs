@@ -61,6 +61,8 @@ impl<F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'_, F, S, I> 
     }
 
     /// Takes a sample, if one is due and live windows are classified, and classifies the window that it completes.
+    // Not inlined, so that the row is not on the stack while a gradient is computed.
+    #[inline(never)]
     pub fn watch<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
@@ -92,7 +94,7 @@ impl<F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'_, F, S, I> 
 
     fn start_watch(&mut self) -> LiveState {
         let Some(recipe) = &self.watch.recipe else { return LiveState::NoModel };
-        if usize::from(recipe.channels) != self.sensor.channels() {
+        if self.sensor.accept(recipe).is_err() {
             return LiveState::Channels;
         }
         match self.recorder.watch(recipe) {

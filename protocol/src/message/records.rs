@@ -87,6 +87,8 @@ pub enum RecordRefusal {
     DiscardsFull,
     /// The memory for rows does not hold what is written to it.
     Flash,
+    /// The sensor is not sampled as often as the recipe says.
+    Rate,
 }
 
 /// Outcome of a command.

@@ -115,6 +115,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         RecordRefusal::RecordingsFull,
         RecordRefusal::DiscardsFull,
         RecordRefusal::Flash,
+        RecordRefusal::Rate,
     ]);
     prop_oneof![Just(Outcome::Done), prop_oneof![window, refusals].prop_map(Outcome::Refused)]
 }

@@ -173,7 +173,7 @@ fn main() -> ! {
     // The content of the memory is arbitrary.
     let cleared = store.clear(&RECIPE).is_ok();
     let mut recorder = Recorder::new(store, &mut samples);
-    let mut sensor = StreamSensor::new(Frames { noise: Noise(1), number: 0 }, 6);
+    let mut sensor = StreamSensor::new(Frames { noise: Noise(1), number: 0 });
     let begun = cleared && recorder.begin(&RECIPE, "noise", false).is_ok();
     let (recorded, _) = count(&mut timer, || {
         for _ in 0..SAMPLES {

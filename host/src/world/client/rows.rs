@@ -153,6 +153,9 @@ pub fn advice(refusal: RecordRefusal) -> String {
         RecordRefusal::DiscardsFull => {
             "it has no room to note another discarded recording; erase all rows with --clear".into()
         }
+        RecordRefusal::Rate => {
+            "its sensor is not sampled that often; record with a lower rate".into()
+        }
         RecordRefusal::Flash => {
             "its memory for rows does not hold what is written; use --clear, and another board if that does not help"
                 .into()
