@@ -6,6 +6,8 @@ fn main() {
     println!("cargo::rerun-if-changed=memory.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    // Says which words are pointers, for the test of the stack; nothing of it is flashed.
+    println!("cargo::rustc-link-arg-bins=--emit-relocs");
     if std::env::var_os("CARGO_FEATURE_DEFMT").is_some() {
         println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
     }

@@ -161,8 +161,10 @@ struct Image<'f> {
     names: BTreeMap<u64, (String, u64)>,
     /// Sections with code: address and bytes.
     code: Vec<(u64, &'f [u8])>,
-    /// Sections with data.
-    data: Vec<&'f [u8]>,
+    /// Sections with data: address and bytes.
+    data: Vec<(u64, &'f [u8])>,
+    /// Addresses of words that the linker filled with addresses.
+    relocated: BTreeSet<u64>,
     vectors: Vec<u32>,
     /// Where code and where data begins among the instructions: true is code.
     marks: BTreeMap<u64, bool>,
@@ -175,6 +177,7 @@ impl<'f> Image<'f> {
             names: BTreeMap::new(),
             code: vec![],
             data: vec![],
+            relocated: BTreeSet::new(),
             vectors: vec![],
             marks: BTreeMap::new(),
             floats: false,
@@ -192,9 +195,10 @@ impl<'f> Image<'f> {
         for section in file.sections() {
             let (name, bytes) = (section.name().unwrap_or_default(), section.data());
             let bytes = bytes.unwrap_or_default();
+            image.relocated.extend(section.relocations().map(|(at, _)| at));
             match name {
                 ".vector_table" => image.vectors = words_of(&bytes[STACK_VECTOR_LEN..]).collect(),
-                ".rodata" | ".data" => image.data.push(bytes),
+                ".rodata" | ".data" => image.data.push((section.address(), bytes)),
                 _ if section.kind() == SectionKind::Text => {
                     image.code.push((section.address(), bytes))
                 }
@@ -203,6 +207,7 @@ impl<'f> Image<'f> {
         }
         // Only a core with a floating point unit has code that pushes its registers, or its context to save.
         image.floats = file.elf_header().e_flags.get(file.endian()).0 & EF_ARM_ABI_FLOAT_HARD != 0;
+        assert!(!image.relocated.is_empty(), "images are linked with their relocations");
         image
     }
 
@@ -212,15 +217,11 @@ impl<'f> Image<'f> {
         (word & 1 == 1 && self.names.contains_key(&start)).then_some(start)
     }
 
-    /// All words that may be pointers: data, and those among the instructions.
+    /// All words that are pointers: in data, and among the instructions.
     fn words(&self) -> impl Iterator<Item = u32> {
-        let among_code = self.code.iter().flat_map(|&(address, bytes)| {
-            words_of(bytes)
-                .zip((address..).step_by(4))
-                .filter(|&(_, at)| !self.is_code(at))
-                .map(|(word, _)| word)
-        });
-        self.data.iter().flat_map(|bytes| words_of(bytes)).chain(among_code)
+        let sections = self.data.iter().chain(&self.code);
+        let words = sections.flat_map(|&(start, bytes)| words_of(bytes).zip((start..).step_by(4)));
+        words.filter(|(_, at)| self.relocated.contains(at)).map(|(word, _)| word)
     }
 
     fn is_code(&self, address: u64) -> bool {

@@ -1,7 +1,7 @@
 //! Emulated boards for tests: QEMU runs the images for real boards.
 
 use crate::conformance::{run, simulated, transcripts};
-use smidgen::boards::board::{BOARDS, Board};
+use smidgen::boards::board::{Board, emulated};
 use smidgen::boards::image::{self, ImageError};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
@@ -25,9 +25,11 @@ use std::path::{Path, PathBuf};
 pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
     let board = Board::find(name).unwrap_or_else(|error| panic!("{error}"));
     let built = present(image::build(board)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let ready = built.and_then(|image| match Emulator::start(board, opened(&image), 1) {
-        Ok(_) => Ok(image),
-        Err(error) => Err(error.to_string()),
+    let ready = built.and_then(|image| {
+        match board.machine.map(|_| Emulator::start(board, opened(&image), 1)) {
+            None | Some(Ok(_)) => Ok(image),
+            Some(Err(error)) => Err(error.to_string()),
+        }
     });
     match ready {
         Ok(image) => Some((board, image)),
@@ -80,10 +82,10 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator
     Some(emulators)
 }
 
-/// The boards that have the memory for any worker of an experiment.
+/// The emulated boards that have the memory for any worker of an experiment.
 pub fn boards_for(experiment: &Experiment) -> Vec<&'static str> {
     let need = memory_len::<Objectives>(&experiment.setup);
-    BOARDS.iter().filter(|board| board.memory_len >= need).map(|board| board.name).collect()
+    emulated().filter(|board| board.memory_len >= need).map(|board| board.name).collect()
 }
 
 /// A driver for an experiment on these boards.

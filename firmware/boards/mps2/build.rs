@@ -10,7 +10,8 @@ fn main() {
     }
     println!("cargo::rustc-link-search={here}/{map}");
     println!("cargo::rerun-if-changed={map}/memory.x");
-    for argument in ["--nmagic", "-Tlink.x"] {
+    // Relocations say which words are pointers, for the test of the stack; nothing of them is flashed.
+    for argument in ["--nmagic", "-Tlink.x", "--emit-relocs"] {
         println!("cargo::rustc-link-arg-bins={argument}");
         println!("cargo::rustc-link-arg-examples={argument}");
     }

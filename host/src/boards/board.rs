@@ -19,8 +19,10 @@ pub struct Board {
     pub package: &'static str,
     /// Target triple of its image.
     pub target: &'static str,
-    /// Name of its QEMU machine.
-    pub machine: &'static str,
+    /// Name of its QEMU machine, if it has one.
+    pub machine: Option<&'static str>,
+    /// QEMU gives it a second serial line, for the samples of a sensor.
+    pub has_sensor_line: bool,
     /// Address at which an emulator writes the board's identity: the last 32 bytes of its RAM.
     pub identity_address: u32,
     /// How an image is written to it.
@@ -48,72 +50,92 @@ pub static BOARDS: &[Board] = &[
     Board {
         name: "microbit",
         core: "Cortex-M0",
-        memory_len: 11_264,
+        memory_len: 10_112,
         package: "microbit",
         target: "thumbv6m-none-eabi",
-        machine: "microbit",
+        machine: Some("microbit"),
+        has_sensor_line: false,
         identity_address: 0x2000_3FE0,
         flash: Flash::Drive { label: "MICROBIT", chip: "nRF51822_xxAA" },
     },
     Board {
         name: "stm32f405",
         core: "Cortex-M4F",
-        memory_len: 119_296,
+        memory_len: 82_400,
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
-        machine: "netduinoplus2",
+        machine: Some("netduinoplus2"),
+        has_sensor_line: true,
         identity_address: 0x2001_FFE0,
         flash: Flash::Probe("STM32F405RGTx"),
+    },
+    Board {
+        name: "nrf52840",
+        core: "Cortex-M4F",
+        memory_len: 242_176,
+        package: "nrf52840",
+        target: "thumbv7em-none-eabihf",
+        machine: None,
+        has_sensor_line: false,
+        identity_address: 0x2003_FFE0,
+        flash: Flash::Probe("nRF52840_xxAA"),
     },
     Board {
         name: "mps2-m3",
         core: "Cortex-M3",
         target: "thumbv7m-none-eabi",
-        machine: "mps2-an385",
+        machine: Some("mps2-an385"),
         ..MPS2
     },
     Board {
         name: "mps2-m4",
         core: "Cortex-M4F",
         target: "thumbv7em-none-eabihf",
-        machine: "mps2-an386",
+        machine: Some("mps2-an386"),
         ..MPS2
     },
     Board {
         name: "mps2-m7",
         core: "Cortex-M7F",
         target: "thumbv7em-none-eabihf",
-        machine: "mps2-an500",
+        machine: Some("mps2-an500"),
         ..MPS2
     },
     Board {
         name: "mps2-m33",
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
-        machine: "mps2-an505",
+        machine: Some("mps2-an505"),
         identity_address: 0x383F_FFE0,
         ..MPS2
     },
     Board {
         name: "mps3-m55",
         core: "Cortex-M55",
-        memory_len: 4_174_336,
+        memory_len: 3_895_808,
         package: "mps3",
         target: "thumbv8m.main-none-eabihf",
-        machine: "mps3-an547",
+        machine: Some("mps3-an547"),
+        has_sensor_line: true,
         identity_address: 0x313F_FFE0,
         flash: Flash::Unsupported,
     },
 ];
 
+/// The boards that QEMU emulates.
+pub fn emulated() -> impl Iterator<Item = &'static Board> {
+    BOARDS.iter().filter(|board| board.machine.is_some())
+}
+
 /// Common fields of Arm's MPS2 boards.
 const MPS2: Board = Board {
     name: "mps2",
     core: "",
-    memory_len: 4_174_336,
+    memory_len: 3_895_808,
     package: "mps2",
     target: "",
-    machine: "",
+    machine: None,
+    has_sensor_line: true,
     identity_address: 0x203F_FFE0,
     flash: Flash::Unsupported,
 };
@@ -158,10 +180,12 @@ impl Board {
     }
 
     /// Returns the QEMU options of this board: its machine, no terminal, and an identity and optional seed in its RAM.
-    pub fn qemu_options(&self, identity: &str, seed: Option<&str>) -> Vec<String> {
+    ///
+    /// `None` if QEMU does not have it.
+    pub fn qemu_options(&self, identity: &str, seed: Option<&str>) -> Option<Vec<String>> {
         let magic = format!("{:#x}", identity::MAGIC);
         let words = [Some(magic.as_str()), Some(identity), seed];
-        let machine = ["-M", self.machine, "-nographic", "-monitor", "none"].map(str::to_owned);
+        let machine = ["-M", self.machine?, "-nographic", "-monitor", "none"].map(str::to_owned);
         let loaders = (self.identity_address..).step_by(identity::WORD_LEN).zip(words).filter_map(
             |(addr, word)| {
                 let loader =
@@ -169,13 +193,13 @@ impl Board {
                 Some(["-device".to_owned(), loader])
             },
         );
-        machine.into_iter().chain(loaders.flatten()).collect()
+        Some(machine.into_iter().chain(loaders.flatten()).collect())
     }
 
     /// Returns a shell command that runs `image`, an ELF file, in QEMU as board number N, with its serial line on TCP
-    /// port 4000 + N. A `keyed` image gets a seed.
-    pub fn qemu_command(&self, image: &Path, keyed: bool) -> String {
-        let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED));
+    /// port 4000 + N. A `keyed` image gets a seed. `None` if QEMU does not have the board.
+    pub fn qemu_command(&self, image: &Path, keyed: bool) -> Option<String> {
+        let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED))?;
         // Only the word with the seed contains spaces.
         let options = options.into_iter().map(|option| match option.contains(' ') {
             true => format!("\"{option}\""),
@@ -183,7 +207,7 @@ impl Board {
         });
         let options = options.collect::<Vec<_>>().join(" ");
         let line = "-serial tcp:127.0.0.1:$((4000 + N)),server=on,wait=off";
-        format!("N=1; qemu-system-arm {options} {line} -kernel {}", typed(image))
+        Some(format!("N=1; qemu-system-arm {options} {line} -kernel {}", typed(image)))
     }
 }
 
@@ -202,6 +226,9 @@ impl FromStr for Boards {
     fn from_str(text: &str) -> Result<Self, BoardError> {
         let (name, count) = text.split_once('=').unwrap_or((text, "1"));
         let board = Board::find(name)?;
+        if board.machine.is_none() {
+            return Err(BoardError::NotEmulated { name: board.name });
+        }
         match count.parse() {
             Ok(count @ 1..=COUNT_MAX) => Ok(Self { board, count }),
             _ => Err(BoardError::Count { text: text.into() }),
@@ -218,6 +245,14 @@ pub enum BoardError {
         /// The name.
         name: String,
     },
+    /// QEMU does not have the board.
+    #[error(
+        "QEMU does not emulate the board {name}: flash a real one, and train it with `smidgen run`"
+    )]
+    NotEmulated {
+        /// The name.
+        name: &'static str,
+    },
     /// The count is invalid.
     #[error("`{text}` has an invalid count: write NAME=COUNT with a count from 1 to {COUNT_MAX}")]
     Count {
@@ -228,9 +263,15 @@ pub enum BoardError {
 
 /// Returns a list of all boards with their cores, and the short name, for help texts.
 pub fn catalogue() -> String {
-    let entries: Vec<_> =
-        BOARDS.iter().map(|board| format!("{} ({})", board.name, board.core)).collect();
+    let entries: Vec<_> = BOARDS
+        .iter()
+        .map(|board| format!("{} ({}{})", board.name, board.core, absent(board)))
+        .collect();
     format!("{}; {ALIAS} stands for {ALIASED}", entries.join(", "))
+}
+
+fn absent(board: &Board) -> &'static str {
+    if board.machine.is_some() { "" } else { ", not in QEMU" }
 }
 
 fn names() -> String {
@@ -243,7 +284,7 @@ mod tests {
 
     #[test]
     fn name_may_have_a_count() {
-        for board in BOARDS {
+        for board in emulated() {
             assert_eq!(board.name.parse(), Ok(Boards { board, count: 1 }));
             assert_eq!(format!("{}=3", board.name).parse(), Ok(Boards { board, count: 3 }));
         }
@@ -255,9 +296,10 @@ mod tests {
         let sentence = |text: &str| text.parse::<Boards>().unwrap_err().to_string();
         let unknown = sentence("uno=2");
         assert!(
-            unknown.starts_with("unknown board `uno`: choose one of microbit, stm32f405, mps2-m3")
+            unknown.starts_with("unknown board `uno`: choose one of microbit, stm32f405, nrf52840")
         );
         assert!(BOARDS.iter().all(|board| unknown.contains(board.name)), "{unknown}");
+        assert!(sentence("nrf52840=2").starts_with("QEMU does not emulate the board nrf52840: "));
         for text in ["microbit=0", "microbit=", "microbit=-1", "microbit=257", "microbit=two"] {
             assert!(
                 sentence(text).starts_with(&format!("`{text}` has an invalid count")),
@@ -270,7 +312,7 @@ mod tests {
     fn identity_is_where_the_linker_script_reserves_it() {
         for board in BOARDS {
             let folder = match board.machine {
-                "mps2-an505" => "mps2/an505",
+                Some("mps2-an505") => "mps2/an505",
                 _ if board.package == "mps2" => "mps2/an385",
                 _ => board.package,
             };

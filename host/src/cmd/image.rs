@@ -32,8 +32,9 @@ pub(crate) fn run(arguments: &Image) -> Result<()> {
         Some(path) => (true, format!(" --key {}", typed(path))),
         None => (false, String::new()),
     };
+    let Some(command) = board.qemu_command(&image, keyed) else { return Ok(()) };
     print("Or run it in QEMU, with a different number N for each board, and train:")?;
-    print(format_args!("  {}", board.qemu_command(&image, keyed)))?;
+    print(format_args!("  {command}"))?;
     Ok(print(format_args!("  smidgen run --port tcp:127.0.0.1:4001{key}"))?)
 }
 

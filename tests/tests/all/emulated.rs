@@ -1,6 +1,6 @@
 //! Emulated boards: the images for real boards give the transcripts of simulation, bit for bit.
 
-use smidgen::boards::board::BOARDS;
+use smidgen::boards::board;
 use smidgen::options::{Compressor, Downlink, Method};
 use smidgen::record::RoundRecord;
 use smidgen::world::World;
@@ -19,7 +19,7 @@ fn assert_conforms(options: &str, boards: &[&str], test: &str) {
 #[test]
 fn every_board_conforms() {
     let digits = boards_for(&experiment(DIGITS));
-    for board in BOARDS {
+    for board in board::emulated() {
         let options = if digits.contains(&board.name) { DIGITS } else { FEW_DIGITS };
         assert_conforms(options, &[board.name; 4], "every_board_conforms");
     }
@@ -27,7 +27,7 @@ fn every_board_conforms() {
 
 #[test]
 fn all_boards_conform_in_one_run() {
-    let boards: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
+    let boards: Vec<_> = board::emulated().map(|board| board.name).collect();
     let options = format!("{FEW_DIGITS} --workers {}", boards.len());
     assert_conforms(&options, &boards, "all_boards_conform_in_one_run");
 }

@@ -1,10 +1,25 @@
-//! Static checks of the images of boards: they contain no panic, and their stacks are deep enough.
+//! Static checks of the images of boards: they contain no panic, their stacks are deep enough, and they have the memory
+//! that is documented.
 
+use embedded_storage::nor_flash::NorFlash;
+use object::{Object, ObjectSegment, ObjectSymbol};
 use smidgen::boards::board::{BOARDS, Board};
 use smidgen::boards::image;
+use smidgen_firmware::recorder::store::{Mapped, RamFlash, Store};
+use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_tests::call_graph::CallGraph;
 use smidgen_tests::emulation::image_of;
+use smidgen_tests::flash::Flash;
+use std::collections::BTreeMap;
 use std::fs;
+
+/// Start of RAM on all boards; flash is below.
+const RAM_START: u64 = 0x2000_0000;
+
+/// The size of an image may differ from the documented one by this many KiB, since compilers differ.
+const SLACK_KIB: u64 = 6;
+/// Bytes by which a board may have more memory than the table of boards says.
+const MEMORY_SLACK: u64 = 512;
 
 fn call_graph(board: &Board, test: &str) -> Option<CallGraph> {
     let (_, image) = image_of(board.name, test)?;
@@ -18,15 +33,6 @@ fn no_image_can_panic() {
         let panics = graph.panics();
         assert!(panics.is_empty(), "{} can panic: {panics:#?}", board.name);
     }
-}
-
-#[test]
-fn recorder_cannot_panic() {
-    let Some((board, _)) = image_of("mps2-m3", "recorder_cannot_panic") else { return };
-    let program = image::build_example(board, "recorder").unwrap_or_else(|error| panic!("{error}"));
-    let graph = CallGraph::read(&fs::read(program).unwrap());
-    let panics = graph.panics();
-    assert!(panics.is_empty(), "{panics:#?}");
 }
 
 #[test]
@@ -50,4 +56,86 @@ fn every_stack_is_deep_enough() {
         deepest.path.iter().for_each(|(name, len)| println!("{len:>8} {name}"));
         assert!(deepest.len <= graph.stack_len, "the stack of {} is too small", board.name);
     }
+}
+
+/// Where images have their parts.
+struct Memory {
+    symbols: BTreeMap<String, u64>,
+    image_len: u64,
+}
+
+impl Memory {
+    fn read(elf: &[u8]) -> Self {
+        let file = object::File::parse(elf).unwrap();
+        let symbols = file.symbols().filter_map(|s| Some((s.name().ok()?.to_owned(), s.address())));
+        // What is flashed: data in RAM are copied from flash.
+        let image_len = file.segments().map(|segment| segment.file_range().1).sum();
+        Self { symbols: symbols.collect(), image_len }
+    }
+
+    fn between(&self, start: &str, end: &str) -> u64 {
+        self.symbols[end] - self.symbols[start]
+    }
+
+    /// Number of rows of the default features of this many channels, of one class.
+    fn rows_of(&self, channels: u8) -> u32 {
+        let recipe = Recipe {
+            channels,
+            window: 1,
+            hop: 1,
+            features: Features::DEFAULT,
+            rate_millihertz: 10_000,
+        };
+        let len = self.between("_rows_start", "_rows_end") as usize;
+        // The unit of writes of flash differs from that of RAM.
+        if self.symbols["_rows_start"] < RAM_START {
+            room(Store::open(Flash::new(len / 1024)).unwrap(), &recipe)
+        } else {
+            let mut memory = vec![u64::MAX; len / 8];
+            room(Store::open(RamFlash::new(&mut memory)).unwrap(), &recipe)
+        }
+    }
+}
+
+fn room<F: NorFlash + Mapped>(mut store: Store<F>, recipe: &Recipe) -> u32 {
+    store.prepare(recipe).unwrap();
+    store.begin("class", false).unwrap();
+    store.room()
+}
+
+#[test]
+fn documented_memory_is_that_of_the_images() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/README.md");
+    let page = fs::read_to_string(path).unwrap();
+    let mut wrong = vec![];
+    for board in BOARDS {
+        let test = "documented_memory_is_that_of_the_images";
+        let Some((_, image)) = image_of(board.name, test) else { return };
+        let memory = Memory::read(&fs::read(image).unwrap());
+        let worker = memory.between("__sheap", "_ram_end");
+        let range = board.memory_len as u64..board.memory_len as u64 + MEMORY_SLACK;
+        assert!(range.contains(&worker), "{}: {worker} bytes for the worker", board.name);
+        let kib = memory.image_len.div_ceil(1024);
+        let rest = format!(
+            " of {} | {} | {:.1} | {} | {} | {} |",
+            memory.between("__vector_table", "_flash_end") / 1024,
+            memory.between("_stack_end", "_stack_start"),
+            board.memory_len as f64 / 1024.0,
+            memory.between("_rows_start", "_rows_end") / 1024,
+            memory.rows_of(3),
+            memory.rows_of(6),
+        );
+        let start = format!("| `{}` | ", board.name);
+        let documented = page
+            .lines()
+            .find_map(|line| line.strip_prefix(&start)?.strip_suffix(&rest)?.parse::<u64>().ok());
+        if documented.is_none_or(|documented| documented.abs_diff(kib) > SLACK_KIB) {
+            wrong.push(format!("{start}{kib}{rest}"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "the table of firmware/boards/README.md needs these rows:\n{}",
+        wrong.join("\n")
+    );
 }

@@ -26,6 +26,7 @@ mod references;
 mod resume;
 mod routes;
 mod sealed;
+mod sensor_lines;
 mod simulation;
 mod theory;
 mod threads;

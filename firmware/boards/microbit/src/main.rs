@@ -1,47 +1,78 @@
 //! smidgen's worker on the BBC micro:bit v1 (nRF51822).
 //!
 //! UART 0 at 115200 baud on the pins of the USB interface (transmit P0.24, receive P0.25). The status LED is the upper
-//! left one of the matrix (row P0.13, column P0.04). The nRF51 buffers six bytes in hardware.
+//! left one of the matrix (row P0.13, column P0.04). Button A (P0.17) starts and ends a recording of the class `a`,
+//! which lights the LED in the middle of the upper row (P0.05), button B (P0.26) one of `b`, with the LED on its right
+//! (P0.06).
 #![no_std]
 #![no_main]
 
-mod flash;
+mod accelerometer;
 
+use accelerometer::{Accelerometer, RATE_MILLIHERTZ};
 use board_support::{
     identity, init_worker, memory,
-    serial::{self, Port},
+    nrf::{BUTTONS, Clock, UART, twi::Twi},
+    nvmc::Flash,
+    serial::{Inlet, Port},
     serve, take_or_reset,
 };
 use cortex_m_rt::entry;
 use embedded_hal::digital::OutputPin;
-use flash::Flash;
-use heapless::spsc::Queue;
 use nrf51_hal::{
     clocks::Clocks,
     gpio::{Level, p0},
-    pac::{self, FICR, NVIC, UART0, interrupt, uart0::RegisterBlock},
+    pac::{self, FICR, NVIC, interrupt},
     rng::Rng,
-    uart::{Baudrate, Parity, Pins, Uart},
 };
 use smidgen_firmware::{
     journal::{DATA_PAGES, FlashJournal},
     objectives::Objectives,
+    recorder::{Recorder, clocked::Clocked, store::Store},
+    remote::RemoteRecorder,
     worker::{Board, Worker},
 };
-use smidgen_protocol::seal::BOOT_LEN;
+use smidgen_protocol::{
+    recipe::{Features, Recipe},
+    seal::BOOT_LEN,
+};
 
 /// Bytes buffered while the worker computes: the longest frame, with some margin.
 const QUEUE_LEN: usize = 575;
+/// Values in the longest window.
+const WINDOW_LEN: usize = 300;
+/// Bytes of a page of flash, which endures 20,000 erasures.
+const PAGE_LEN: usize = 1024;
+
+const TRANSMIT_PIN: u32 = 24;
+const RECEIVE_PIN: u32 = 25;
+/// Pins of the bus of the accelerometer.
+const CLOCK_PIN: u32 = 0;
+const DATA_PIN: u32 = 30;
+const BUTTON_PINS: [usize; 2] = [17, 26];
+/// Classes of recordings that the buttons start.
+const CLASSES: [&str; 2] = ["a", "b"];
+/// How the first of them becomes rows: windows of 2 s that overlap by half.
+const RECIPE: Recipe = Recipe {
+    channels: 3,
+    window: 50,
+    hop: 25,
+    features: Features::DEFAULT,
+    rate_millihertz: 25_000,
+};
+
+static RECEIVED: Inlet<{ QUEUE_LEN + 1 }> = Inlet::new();
 
 #[entry]
 fn main() -> ! {
-    static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
+    static mut WINDOW: [i16; WINDOW_LEN] = [0; WINDOW_LEN];
 
     let device = take_or_reset(pac::Peripherals::take());
     let identity = identity::injected_or_else(|| device_id(&device.FICR));
     let memory = memory::take();
-    let mut journal = FlashJournal::open(Flash::new(device.NVMC), DATA_PAGES, memory);
+    let [journal, rows] = Flash::<PAGE_LEN>::take();
+    let mut journal = FlashJournal::open(journal, DATA_PAGES, memory);
     let board = Board { name: "microbit", identity };
     let worker = init_worker::<Objectives>(WORKER, board, memory, || {
         let mut boot = [0; BOOT_LEN];
@@ -52,57 +83,52 @@ fn main() -> ! {
     // The internal oscillator is too imprecise for a UART.
     Clocks::new(device.CLOCK).enable_ext_hfosc();
     let pins = p0::Parts::new(device.GPIO);
-    pins.p0_04.into_push_pull_output(Level::Low);
-    let mut led = pins.p0_13.into_push_pull_output(Level::Low);
-    let pins = Pins {
-        rxd: pins.p0_25.into_floating_input().degrade(),
-        txd: pins.p0_24.into_push_pull_output(Level::High).degrade(),
-        cts: None,
-        rts: None,
-    };
-    Uart::new(device.UART0, pins, Parity::EXCLUDED, Baudrate::BAUD115200);
+    pins.p0_13.into_push_pull_output(Level::High);
+    let mut status = pins.p0_04.into_push_pull_output(Level::Low);
+    let mut leds = [
+        pins.p0_05.into_push_pull_output(Level::High).degrade(),
+        pins.p0_06.into_push_pull_output(Level::High).degrade(),
+    ];
+    pins.p0_24.into_push_pull_output(Level::High);
+    pins.p0_25.into_floating_input();
 
-    let port = Port::open(QUEUE, transmit, |lit: bool| {
-        let Ok(()) = led.set_state(lit.into());
-    });
-    uart().intenset.write(|w| w.rxdrdy().set().error().set());
-    // SAFETY: the port is open, and no critical section relies on this interrupt being masked.
-    unsafe { NVIC::unmask(pac::Interrupt::UART0) };
-    serve(port, worker, &mut Objectives, &mut journal)
-}
+    let accelerometer = Accelerometer::new(Twi::open(CLOCK_PIN, DATA_PIN));
+    let clock = Clock::start();
+    let sensor = Clocked::new(accelerometer, RATE_MILLIHERTZ, || clock.micros());
+    let recorder = Recorder::new(take_or_reset(Store::open(rows).ok()), WINDOW);
+    let mut recorder = RemoteRecorder::new(recorder, sensor);
 
-/// Registers of the UART. The HAL sets it up, but neither supports interrupts nor splits the directions.
-fn uart() -> &'static RegisterBlock {
-    // SAFETY: the HAL's `Uart` was dropped. The interrupt handler, and the code that enables the interrupt, use the
-    // registers of one direction, `transmit` those of the other.
-    unsafe { &*UART0::ptr() }
-}
-
-/// Sends a byte.
-fn transmit(byte: u8) {
-    let uart = uart();
-    uart.events_txdrdy.reset();
-    uart.txd.write(|w| w.txd().variant(byte));
-    while uart.events_txdrdy.read().bits() == 0 {}
+    let port = Port::new(
+        &RECEIVED,
+        |byte| UART.transmit(byte),
+        |lit: bool| {
+            let Ok(()) = status.set_state((!lit).into());
+        },
+    );
+    UART.open(TRANSMIT_PIN, RECEIVE_PIN);
+    BUTTONS.open(BUTTON_PINS);
+    // SAFETY: no critical section relies on these interrupts being masked.
+    unsafe {
+        NVIC::unmask(pac::Interrupt::UART0);
+        NVIC::unmask(pac::Interrupt::GPIOTE);
+    }
+    serve(port, worker, &mut Objectives, &mut journal, &mut recorder, |worker, recorder| {
+        let class = BUTTONS.take().and_then(|button| CLASSES.get(button));
+        let class = class.filter(|class| recorder.toggle(worker, &RECIPE, class));
+        for (led, name) in leds.iter_mut().zip(&CLASSES) {
+            let Ok(()) = led.set_state((class != Some(name)).into());
+        }
+    })
 }
 
 #[interrupt]
 fn UART0() {
-    let uart = uart();
-    while uart.events_rxdrdy.read().bits() != 0 {
-        // Clear the event before taking the byte, since the next byte may raise it right after.
-        uart.events_rxdrdy.reset();
-        serial::received(uart.rxd.read().rxd().bits());
-    }
-    if uart.events_error.read().bits() != 0 {
-        uart.events_error.reset();
-        let source = uart.errorsrc.read();
-        // SAFETY: writing flags back clears them and has no other effect.
-        uart.errorsrc.write(|w| unsafe { w.bits(source.bits()) });
-        if source.overrun().bit() {
-            serial::lost();
-        }
-    }
+    UART.take_received(&RECEIVED);
+}
+
+#[interrupt]
+fn GPIOTE() {
+    BUTTONS.take_event(BUTTON_PINS, &RECEIVED);
 }
 
 /// Device identifier, programmed by the factory.

@@ -1,7 +1,7 @@
 //! smidgen's worker on Arm's MPS2 board, which QEMU emulates: `mps2-an385` (Cortex-M3), `mps2-an386` (M4),
 //! `mps2-an500` (M7) and `mps2-an505` (M33, in the secure world).
 //!
-//! UART 0 at 115200 baud, FPGAIO LED 0. The first three share a memory map, so M4 and M7 run one image; the program
+//! UART 0 at 115200 baud, FPGAIO LED 0; samples arrive at UART 1. The first three share a memory map, so M4 and M7 run one image; the program
 //! reads the type of its core.
 #![no_std]
 #![no_main]
@@ -10,36 +10,48 @@ mod registers;
 
 use board_support::{
     identity, init_worker, memory,
-    serial::{self, Port},
+    mps::SensorUart,
+    rows,
+    serial::{Inlet, Port},
     serve, take_or_reset,
 };
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
-use heapless::spsc::Queue;
-use registers::{CLOCK_HZ, FPGAIO, RECEIVE, SCC, UART};
+use registers::{CLOCK_HZ, FPGAIO, RECEIVE, SCC, SENSOR_UART, UART};
 use smidgen_firmware::{
     objectives::Objectives,
+    recorder::{Recorder, stream::StreamSensor},
+    remote::RemoteRecorder,
     worker::{Board, Worker},
 };
 
 /// Bytes buffered while the worker computes: more than two frames.
 const QUEUE_LEN: usize = 2048;
+/// Values in the longest window.
+const WINDOW_LEN: usize = 8192;
+
+static RECEIVED: Inlet<{ QUEUE_LEN + 1 }> = Inlet::new();
 
 #[entry]
 fn main() -> ! {
-    static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
+    static mut WINDOW: [i16; WINDOW_LEN] = [0; WINDOW_LEN];
 
     let core = take_or_reset(cortex_m::Peripherals::take());
     let identity = identity::injected_or_else(|| SCC.image().into());
     let board = Board { name: name(&core.CPUID), identity };
     let worker = init_worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
 
+    SENSOR_UART.open(CLOCK_HZ);
+    let recorder = Recorder::new(rows::take(), WINDOW);
+    let sensor = StreamSensor::new(SensorUart(&SENSOR_UART));
+    let mut recorder = RemoteRecorder::new(recorder, sensor);
+
     UART.open(CLOCK_HZ);
-    let port = Port::open(QUEUE, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
-    // SAFETY: the port is open, and no critical section relies on this interrupt being masked.
+    let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
+    // SAFETY: no critical section relies on this interrupt being masked.
     unsafe { NVIC::unmask(RECEIVE) };
-    serve(port, worker, &mut Objectives, &mut ())
+    serve(port, worker, &mut Objectives, &mut (), &mut recorder, |_, _| ())
 }
 
 /// Name of the board, from the part number of its core.
@@ -57,5 +69,5 @@ fn name(cpu: &CPUID) -> &'static str {
 #[exception]
 unsafe fn DefaultHandler(interrupt: i16) {
     debug_assert_eq!(interrupt, RECEIVE.0 as i16, "no other interrupt is enabled");
-    UART.take_received(serial::received, serial::lost);
+    UART.take_received(&RECEIVED);
 }

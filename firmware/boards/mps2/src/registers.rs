@@ -5,6 +5,7 @@ use board_support::mps::{Block, Fpgaio, Interrupt, Scc, Uart};
 #[cfg(not(an505))]
 mod map {
     pub const UART: usize = 0x4000_4000;
+    pub const SENSOR_UART: usize = 0x4000_5000;
     pub const SCC: usize = 0x4002_F000;
     pub const FPGAIO: usize = 0x4002_8000;
     pub const RECEIVE: u16 = 0;
@@ -15,6 +16,7 @@ mod map {
 #[cfg(an505)]
 mod map {
     pub const UART: usize = 0x5020_0000;
+    pub const SENSOR_UART: usize = 0x5020_1000;
     pub const SCC: usize = 0x5030_0000;
     pub const FPGAIO: usize = 0x5030_2000;
     pub const RECEIVE: u16 = 32;
@@ -25,6 +27,9 @@ mod map {
 /// UART 0.
 pub static UART: Block<Uart> = unsafe { Block::at(map::UART) };
 // SAFETY: as above.
+/// UART 1.
+pub static SENSOR_UART: Block<Uart> = unsafe { Block::at(map::SENSOR_UART) };
+// SAFETY: as above.
 /// The serial configuration controller.
 pub static SCC: Block<Scc> = unsafe { Block::at(map::SCC) };
 // SAFETY: as above.
@@ -32,5 +37,5 @@ pub static SCC: Block<Scc> = unsafe { Block::at(map::SCC) };
 pub static FPGAIO: Block<Fpgaio> = unsafe { Block::at(map::FPGAIO) };
 /// Receive interrupt of UART 0.
 pub const RECEIVE: Interrupt = Interrupt(map::RECEIVE);
-/// Clock of the UART.
+/// Clock of the UARTs.
 pub const CLOCK_HZ: u32 = map::CLOCK_HZ;

@@ -1,21 +1,27 @@
 //! smidgen's worker on boards with an STM32F405, such as Olimex STM32-H405.
 //!
-//! USART 1 (transmit PA9, receive PA10) at 115200 baud, status LED PC12, active low. The clock is the internal 16 MHz
-//! oscillator, so the image does not depend on a board's crystal. For other pins change the lines that name them.
+//! USART 1 (transmit PA9, receive PA10) at 115200 baud, status LED PC12, active low. Samples arrive at USART 2
+//! (PA3), at the same rate. The clock is the internal 16 MHz oscillator, so the image does not depend on a board's
+//! crystal. For other pins change the lines that name them.
 //!
-//! The HAL sets up the pins. Clocks and port are set up by registers, because the HAL's code for them can panic, and
-//! resets the port, which is unnecessary after a start and crashes QEMU 10.0.
+//! The HAL sets up the pins. Clocks and ports are set up by registers, because the HAL's code for them can panic, and
+//! resets the ports, which is unnecessary after a start and crashes QEMU 10.0.
 #![no_std]
 #![no_main]
 
 mod random;
 mod usart;
 
-use board_support::{identity, init_worker, memory, serial::Port, serve, take_or_reset};
+use board_support::{
+    identity, init_worker, memory, rows,
+    serial::{Port, SensorPort},
+    serve, take_or_reset,
+};
 use cortex_m_rt::entry;
-use heapless::spsc::Queue;
 use smidgen_firmware::{
     objectives::Objectives,
+    recorder::{Recorder, stream::StreamSensor},
+    remote::RemoteRecorder,
     worker::{Board, Worker},
 };
 use stm32f4xx_hal::{
@@ -24,13 +30,13 @@ use stm32f4xx_hal::{
     signature::Uid,
 };
 
-/// Bytes buffered while the worker computes: more than two frames.
-const QUEUE_LEN: usize = 2048;
+/// Values in the longest window.
+const WINDOW_LEN: usize = 2048;
 
 #[entry]
 fn main() -> ! {
-    static mut QUEUE: Queue<u8, { QUEUE_LEN + 1 }> = Queue::new();
     static mut WORKER: Option<Worker<&'static mut [u64]>> = None;
+    static mut WINDOW: [i16; WINDOW_LEN] = [0; WINDOW_LEN];
 
     let board = Board { name: "stm32f405", identity: identity::injected_or_else(device_id) };
     let device = take_or_reset(pac::Peripherals::take());
@@ -42,14 +48,19 @@ fn main() -> ! {
     let boot = || identity::seed().or_else(|| random::draw(device.RNG, &mut rcc));
     let worker = init_worker::<Objectives>(WORKER, board, memory::take(), boot);
 
-    usart::open(device.USART1, &mut rcc);
+    usart::open(device.USART1, device.USART2, &mut rcc);
     let gpioa = device.GPIOA.split(&mut rcc);
     let _transmit = gpioa.pa9.into_alternate::<{ usart::ALTERNATE }>();
     let _receive = gpioa.pa10.into_alternate::<{ usart::ALTERNATE }>();
-    let port = Port::open(QUEUE, usart::send, |lit: bool| led.set_state((!lit).into()));
-    // SAFETY: the port is open, and no critical section relies on this interrupt being masked.
+    let _sensor = gpioa.pa3.into_alternate::<{ usart::ALTERNATE }>();
+    let sensor = SensorPort::new(&usart::SENSED, pac::Interrupt::USART2);
+    let recorder = Recorder::new(rows::take(), WINDOW);
+    let mut recorder = RemoteRecorder::new(recorder, StreamSensor::new(sensor));
+
+    let port = Port::new(&usart::RECEIVED, usart::send, |lit: bool| led.set_state((!lit).into()));
+    // SAFETY: no critical section relies on this interrupt being masked.
     unsafe { NVIC::unmask(pac::Interrupt::USART1) };
-    serve(port, worker, &mut Objectives, &mut ())
+    serve(port, worker, &mut Objectives, &mut (), &mut recorder, |_, _| ())
 }
 
 /// Unique device id (position on the wafer, wafer number, lot), folded to 64 bits.

@@ -1,18 +1,20 @@
 //! Code shared by smidgen's boards. A board package adds pins, clocks and one interrupt.
 //!
 //! ```text
-//!  interrupt ── serial::received ──> queue ── serial::Port ──> run        bytes
+//!  interrupt ── serial::Inlet ──> queue ── serial::Port ──> run_recorder  bytes
 //!  serve                             the main loop
 //!  memory                            the remaining RAM, for the worker
+//!  rows                              recorded rows in RAM, on boards that have no flash for them
 //!  identity                          the board's identity, from hardware or emulator
 //!  key                               the key of the fleet, if the image has one
-//!  mps                               registers of Arm's MPS boards, for those packages
+//!  mps, nrf, nvmc                    registers of Arm's MPS boards, and of Nordic's chips, for those packages
 //!  reset                             restart after a panic or a fault; the host then restores the worker
 //! ```
 //!
-//! A board's `memory.x` defines, besides `FLASH` and `RAM`, two regions and three symbols:
+//! A board's `memory.x` defines, besides `FLASH` and `RAM`, three regions and their symbols:
 //! * `STACK` is below everything else in RAM, so that an overflow leaves the RAM and faults instead of overwriting the
 //!   worker's data; `_stack_start` is its upper end and `_stack_end` its lower one.
+//! * `ROWS` from `_rows_start` to `_rows_end`, in RAM described in [`rows`].
 //! * `IDENTITY`, 32 bytes at `_identity`, is described in [`identity`].
 //!
 //! It also places the section `.smidgen_key` in `FLASH`, which [`key`] reads.
@@ -22,16 +24,22 @@ pub mod identity;
 pub mod key;
 pub mod memory;
 pub mod mps;
+pub mod nrf;
+pub mod nvmc;
 mod reset;
+pub mod rows;
 pub mod serial;
 
 use cortex_m::peripheral::SCB;
-use embedded_io::{Read, Write};
+use embedded_io::{Read, ReadReady, Write};
+use embedded_storage::nor_flash::NorFlash;
 use serial::Overrun;
 use smidgen_firmware::{
     journal::Journal,
     objective::ObjectiveSet,
-    run::run,
+    recorder::{sensor::Sensor, store::Mapped},
+    remote::RemoteRecorder,
+    run::run_recorder,
     worker::{Board, Worker},
 };
 use smidgen_protocol::seal::BOOT_LEN;
@@ -61,21 +69,30 @@ pub fn init_worker<R: ObjectiveSet>(
 }
 
 /// Serves the host for ever. A board without a journal passes `()`.
-pub fn serve<P, R>(
+///
+/// `look` is called when an interrupt has [called](serial::Inlet::call) the main loop.
+pub fn serve<P, R, F, S>(
     mut port: P,
     worker: &mut Worker<&'static mut [u64]>,
     objectives: &mut R,
     journal: &mut impl Journal,
+    recorder: &mut RemoteRecorder<'_, F, S>,
+    mut look: impl FnMut(&mut Worker<&'static mut [u64]>, &mut RemoteRecorder<'_, F, S>),
 ) -> !
 where
-    P: Read + Write<Error = Overrun>,
+    P: Read + ReadReady + Write<Error = Overrun>,
     R: ObjectiveSet,
+    F: NorFlash + Mapped,
+    S: Sensor,
 {
     loop {
-        if run(&mut port, worker, objectives, journal).is_err() {
-            worker.count_overrun();
-            #[cfg(feature = "defmt")]
-            defmt::warn!("the receiver lost bytes");
+        match run_recorder(&mut port, worker, objectives, journal, recorder) {
+            Ok(()) => look(worker, recorder),
+            Err(Overrun) => {
+                worker.count_overrun();
+                #[cfg(feature = "defmt")]
+                defmt::warn!("the receiver lost bytes");
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The registers that a worker uses on Arm's MPS boards: one UART, the LEDs, and the number of the FPGA image. Their
+//! The registers that a worker uses on Arm's MPS boards: two UARTs, the LEDs, and the number of the FPGA image. Their
 //! addresses differ from image to image.
 
-use core::ops::Deref;
+use crate::serial::Inlet;
+use core::{convert::Infallible, ops::Deref};
 use cortex_m::interrupt::InterruptNumber;
+use embedded_io::{ErrorType, Read, ReadReady};
 use volatile_register::{RO, RW};
 
 /// A block of registers at a fixed address.
@@ -83,18 +85,47 @@ impl Uart {
     }
 
     /// Passes received bytes on, and reports whether bytes were lost before them.
-    pub fn take_received(&self, received: impl Fn(u8), lost: impl Fn()) {
+    pub fn take_received<const N: usize>(&self, inlet: &Inlet<N>) {
         // Clear the interrupt before taking the byte, so that a byte in between raises it again.
         // SAFETY: writing a flag back clears it and has no other effect.
         unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
-        while self.state.read() & Self::STATE_RECEIVE_FULL != 0 {
-            received(self.data.read() as u8);
+        while let Some(byte) = self.take() {
+            inlet.received(byte);
         }
         if self.state.read() & Self::STATE_RECEIVE_OVERRUN != 0 {
             // SAFETY: as above.
             unsafe { self.state.write(Self::STATE_RECEIVE_OVERRUN) };
-            lost();
+            inlet.lost();
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.state.read() & Self::STATE_RECEIVE_FULL != 0
+    }
+
+    fn take(&self) -> Option<u8> {
+        self.is_full().then(|| self.data.read() as u8)
+    }
+}
+
+/// The UART of a sensor, without an interrupt: an emulator holds bytes back until they are read.
+pub struct SensorUart(pub &'static Block<Uart>);
+
+impl ErrorType for SensorUart {
+    type Error = Infallible;
+}
+
+impl ReadReady for SensorUart {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(self.0.is_full())
+    }
+}
+
+impl Read for SensorUart {
+    /// Does not block: without a byte it reads none.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        let bytes = core::iter::from_fn(|| self.0.take());
+        Ok(buffer.iter_mut().zip(bytes).map(|(place, byte)| *place = byte).count())
     }
 }
 

@@ -1,40 +1,82 @@
-//! The serial port as an embedded-io byte stream: the receive interrupt fills a queue, which [`Port`] empties.
+//! Serial ports as embedded-io byte streams: a receive interrupt fills a queue, which [`Port`] or [`SensorPort`] empties.
 //!
-//! A board has one port. Its interrupt handler calls [`received`] for every byte, and [`lost`] if the hardware reports
-//! that bytes were dropped. The worker may compute for as long as the queue has room for what arrives.
+//! The interrupt handler of a port passes every byte to its [`Inlet`], and reports if the hardware dropped bytes. The
+//! worker may compute for as long as the queue has room for what arrives.
 
 use core::{
     cell::RefCell,
+    convert::Infallible,
     fmt,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
+use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use critical_section::Mutex;
-use embedded_io::{ErrorKind, ErrorType, Read, Write};
-use heapless::spsc::{Consumer, Producer, Queue};
+use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
+use heapless::spsc::Queue;
 
-/// The interrupt's end of the queue.
-static INLET: Mutex<RefCell<Option<Producer<'static, u8>>>> = Mutex::new(RefCell::new(None));
-
-/// Number of overruns of the queue or the hardware.
-static OVERRUNS: AtomicU32 = AtomicU32::new(0);
-
-/// Queues a received byte; to be called by the receive interrupt.
-pub fn received(byte: u8) {
-    critical_section::with(|section| {
-        let stored = match INLET.borrow(section).try_borrow_mut().as_deref_mut() {
-            Ok(Some(inlet)) => inlet.enqueue(byte),
-            _ => Err(byte),
-        };
-        if stored.is_err() {
-            lost();
-        }
-    });
+/// A queue of received bytes, at least a frame; a static of a board for each port. It holds N − 1 bytes.
+pub struct Inlet<const N: usize> {
+    queue: Mutex<RefCell<Queue<u8, N>>>,
+    /// Number of overruns of the queue or the hardware.
+    overruns: AtomicU32,
+    /// The main loop is to return from the next read.
+    is_called: AtomicBool,
 }
 
-/// Counts an overrun; to be called by the receive interrupt alone.
-pub fn lost() {
-    // Cortex-M0 has no atomic addition. A load and a store suffice, since there is a single writer.
-    OVERRUNS.store(OVERRUNS.load(Relaxed).wrapping_add(1), Relaxed);
+impl<const N: usize> Inlet<N> {
+    /// Creates an empty queue.
+    pub const fn new() -> Self {
+        Self {
+            queue: Mutex::new(RefCell::new(Queue::new())),
+            overruns: AtomicU32::new(0),
+            is_called: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a received byte; to be called by the receive interrupt.
+    pub fn received(&self, byte: u8) {
+        if self.with(|queue| queue.enqueue(byte).ok()).is_none() {
+            self.lost();
+        }
+    }
+
+    /// Counts an overrun; to be called by the receive interrupt alone.
+    pub fn lost(&self) {
+        // Cortex-M0 has no atomic addition. A load and a store suffice, since there is a single writer.
+        self.overruns.store(self.overruns.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Returns whether the queue has room for a byte.
+    pub fn has_room(&self) -> bool {
+        self.with(|queue| (!queue.is_full()).then_some(())).is_some()
+    }
+
+    /// Lets the next read return without a byte, so that the main loop looks around; to be called by an interrupt.
+    pub fn call(&self) {
+        self.is_called.store(true, Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_called.load(Relaxed) || self.with(|queue| queue.peek().map(|_| ())).is_some()
+    }
+
+    /// Moves bytes into `buffer`; returns their number.
+    fn drain(&self, buffer: &mut [u8]) -> usize {
+        let bytes = core::iter::from_fn(|| self.with(Queue::dequeue));
+        buffer.iter_mut().zip(bytes).map(|(slot, byte)| *slot = byte).count()
+    }
+
+    fn with<T>(&self, access: impl FnOnce(&mut Queue<u8, N>) -> Option<T>) -> Option<T> {
+        critical_section::with(|section| {
+            access(&mut *self.queue.borrow(section).try_borrow_mut().ok()?)
+        })
+    }
+}
+
+impl<const N: usize> Default for Inlet<N> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Received bytes were lost because the queue or the hardware buffer was full.
@@ -55,37 +97,31 @@ impl embedded_io::Error for Overrun {
     }
 }
 
-/// The board's end of the serial line.
-pub struct Port<T, L> {
-    queue: Consumer<'static, u8>,
+/// The board's end of the serial line to the host.
+pub struct Port<T, L, const N: usize> {
+    inlet: &'static Inlet<N>,
     transmit: T,
     light: L,
     overruns_reported: u32,
 }
 
-impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
-    /// Opens the port; the interrupt may be enabled afterwards.
+impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Port<T, L, N> {
+    /// Creates the port. The interrupt fills `inlet`.
     ///
-    /// `queue` should hold a whole frame. `transmit` sends a byte and may block until there is room for it. `light`
-    /// switches the status LED, which is lit while the worker works and dark while it waits for bytes.
-    pub fn open<const N: usize>(queue: &'static mut Queue<u8, N>, transmit: T, light: L) -> Self {
-        let (producer, consumer) = queue.split();
-        critical_section::with(|section| {
-            if let Ok(mut inlet) = INLET.borrow(section).try_borrow_mut() {
-                *inlet = Some(producer);
-            }
-        });
-        Self { queue: consumer, transmit, light, overruns_reported: 0 }
+    /// `transmit` sends a byte and may block until there is room for it. `light` switches the status LED, which is lit
+    /// while the worker works and dark while it waits for bytes.
+    pub fn new(inlet: &'static Inlet<N>, transmit: T, light: L) -> Self {
+        Self { inlet, transmit, light, overruns_reported: 0 }
     }
 
     /// Sleeps until a byte arrives.
     fn wait(&mut self) {
         (self.light)(false);
-        while !self.queue.ready() {
+        while !self.inlet.is_ready() {
             // The interrupt may occur between the check and the sleep. A masked interrupt still ends the sleep, and its
             // handler runs as soon as the section ends.
             critical_section::with(|_| {
-                if !self.queue.ready() {
+                if !self.inlet.is_ready() {
                     cortex_m::asm::wfi();
                 }
             });
@@ -93,10 +129,13 @@ impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
         (self.light)(true);
     }
 
+    fn has_overrun(&self) -> bool {
+        self.inlet.overruns.load(Relaxed) != self.overruns_reported
+    }
+
     /// Reports each overrun once.
     fn report_overrun(&mut self) -> Result<(), Overrun> {
-        let overruns = OVERRUNS.load(Relaxed);
-        if overruns == self.overruns_reported {
+        if !self.has_overrun() {
             return Ok(());
         }
         self.overruns_reported = self.overruns_reported.wrapping_add(1);
@@ -104,29 +143,33 @@ impl<T: FnMut(u8), L: FnMut(bool)> Port<T, L> {
     }
 }
 
-impl<T, L> ErrorType for Port<T, L> {
+impl<T, L, const N: usize> ErrorType for Port<T, L, N> {
     type Error = Overrun;
 }
 
-impl<T: FnMut(u8), L: FnMut(bool)> Read for Port<T, L> {
-    /// Blocks until a byte arrives. An error reports one overrun and consumes no byte.
+impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Read for Port<T, L, N> {
+    /// Blocks until a byte arrives or [`Inlet::call`]. An error reports one overrun and consumes no byte.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Overrun> {
         if buffer.is_empty() {
             return Ok(0);
         }
         self.report_overrun()?;
         self.wait();
-        let mut len = 0;
-        for slot in buffer {
-            let Some(byte) = self.queue.dequeue() else { break };
-            *slot = byte;
-            len += 1;
+        if self.inlet.is_called.load(Relaxed) {
+            self.inlet.is_called.store(false, Relaxed);
+            return Ok(0);
         }
-        Ok(len)
+        Ok(self.inlet.drain(buffer))
     }
 }
 
-impl<T: FnMut(u8), L: FnMut(bool)> Write for Port<T, L> {
+impl<T: FnMut(u8), L: FnMut(bool), const N: usize> ReadReady for Port<T, L, N> {
+    fn read_ready(&mut self) -> Result<bool, Overrun> {
+        Ok(self.inlet.is_ready() || self.has_overrun())
+    }
+}
+
+impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Write for Port<T, L, N> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Overrun> {
         bytes.iter().for_each(|&byte| (self.transmit)(byte));
         Ok(bytes.len())
@@ -135,5 +178,47 @@ impl<T: FnMut(u8), L: FnMut(bool)> Write for Port<T, L> {
     /// Does nothing, since `write` has passed all bytes to the hardware.
     fn flush(&mut self) -> Result<(), Overrun> {
         Ok(())
+    }
+}
+
+/// The board's end of the line of a sensor, which only receives.
+///
+/// The interrupt is masked while the queue is full, as [`Inlet::has_room`] tells its handler. An emulator then holds
+/// bytes back, and hardware loses them.
+pub struct SensorPort<I, const N: usize> {
+    inlet: &'static Inlet<N>,
+    interrupt: I,
+}
+
+impl<I: InterruptNumber, const N: usize> SensorPort<I, N> {
+    /// Creates the port and enables its interrupt, which fills `inlet`.
+    pub fn new(inlet: &'static Inlet<N>, interrupt: I) -> Self {
+        let port = Self { inlet, interrupt };
+        port.resume();
+        port
+    }
+
+    fn resume(&self) {
+        // SAFETY: no critical section relies on this interrupt being masked.
+        unsafe { NVIC::unmask(self.interrupt) };
+    }
+}
+
+impl<I, const N: usize> ErrorType for SensorPort<I, N> {
+    type Error = Infallible;
+}
+
+impl<I: InterruptNumber, const N: usize> ReadReady for SensorPort<I, N> {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(self.inlet.is_ready())
+    }
+}
+
+impl<I: InterruptNumber, const N: usize> Read for SensorPort<I, N> {
+    /// Does not block: without a byte it reads none.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        let len = self.inlet.drain(buffer);
+        self.resume();
+        Ok(len)
     }
 }

@@ -34,6 +34,8 @@ const WATCHED: &str =
 
 /// File name of the socket of the serial line.
 const LINE: &str = "line";
+/// File name of the socket of the sensor's line.
+const SENSOR: &str = "sensor";
 /// File name of the socket for QEMU's commands.
 const CONTROL: &str = "control";
 
@@ -153,6 +155,11 @@ impl Emulator {
         &self.socket
     }
 
+    /// Returns the socket of the line of its sensor, if it has one: see [`Feeder`](super::Feeder).
+    pub fn sensor_socket(&self) -> Option<PathBuf> {
+        self.board.has_sensor_line.then(|| self.folder.path().join(SENSOR))
+    }
+
     /// Returns its failure, if there is one, without waiting.
     pub fn failure(&mut self) -> Option<Failure> {
         let open = match self.stage {
@@ -254,15 +261,21 @@ fn spawn(board: &Board, mut image: &File, identity: u64, folder: &Path) -> io::R
     // On systems where opening /dev/fd duplicates the descriptor, the previous emulator left it at the end.
     image.rewind()?;
     let options = board.qemu_options(&identity.to_string(), Some(&seed()?.to_string()));
+    let options = options.ok_or(io::ErrorKind::Unsupported)?;
     // QEMU runs in the folder, so that no character of its path can be misread in the options.
-    let line = format!("socket,id=line,server=on,wait=off,path={LINE}");
+    let names = if board.has_sensor_line { &[LINE, SENSOR][..] } else { &[LINE] };
+    // The line to the host is created last: once it is open, so is the other one.
+    let chardevs = names.iter().rev().map(|name| {
+        ["-chardev".into(), format!("socket,id={name},server=on,wait=off,path={name}")]
+    });
+    let serials = names.iter().map(|name| ["-serial".into(), format!("chardev:{name}")]);
     let control = format!("unix:{CONTROL},server=on,wait=off");
     Command::new("sh")
         .args(["-c", WATCHED, "sh"])
         .arg(program())
         .args(options)
         .args(["-qmp", &control])
-        .args(["-chardev", &line, "-serial", "chardev:line"])
+        .args(chardevs.chain(serials).flatten())
         .args(["-kernel", IMAGE])
         .current_dir(folder)
         .stdin(Stdio::piped())

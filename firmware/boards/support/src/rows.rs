@@ -1,0 +1,33 @@
+//! Recorded rows in the region `ROWS` of RAM, which no program initialises: they survive a reset, but not the loss of
+//! power.
+
+use crate::take_or_reset;
+use core::slice;
+use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
+use smidgen_firmware::recorder::store::{RamFlash, Store};
+
+unsafe extern "C" {
+    static _rows_start: [u64; 0];
+    static _rows_end: [u64; 0];
+}
+
+/// Opens the store in the region, empty if there is none. A second call resets the board.
+pub fn take() -> Store<RamFlash<'static>> {
+    take_or_reset(cortex_m::singleton!(TAKEN: () = ()));
+    let start = &raw const _rows_start as usize;
+    let words = (&raw const _rows_end as usize - start) / size_of::<u64>();
+    // SAFETY: `memory.x` reserves the region, aligned to eight, which nothing else in the program refers to, and the
+    // singleton makes this the only reference. RAM has some content after power-on, and all of it is valid.
+    let memory = unsafe { slice::from_raw_parts_mut(start as *mut u64, words) };
+    take_or_reset(open(RamFlash::new(memory)))
+}
+
+fn open(flash: RamFlash<'static>) -> Option<Store<RamFlash<'static>>> {
+    let store = Store::open(flash).ok()?;
+    if store.recipe().is_some() {
+        return Some(store);
+    }
+    let mut flash = store.close();
+    flash.erase(0, flash.capacity() as u32).ok()?;
+    Store::open(flash).ok()
+}
