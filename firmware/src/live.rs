@@ -27,7 +27,7 @@ impl Model<'_> {
         objectives: &mut impl ObjectiveSet,
         scratch: &mut [i64],
     ) -> Result<(), Refusal> {
-        let values = [0; ROW_LEN_MAX];
+        let values = &[0; ROW_LEN_MAX];
         let row = values.get(..recorded.recipe.row_len()).unwrap_or_default();
         let shard = shard_of(recorded, row).ok_or(Refusal::Data)?;
         if !(self.objective.check)(Data::Recorded(&shard), self.x.len()) {

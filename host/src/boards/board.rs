@@ -50,7 +50,7 @@ pub static BOARDS: &[Board] = &[
     Board {
         name: "microbit",
         core: "Cortex-M0",
-        memory_len: 10_112,
+        memory_len: 9_600,
         package: "microbit",
         target: "thumbv6m-none-eabi",
         machine: Some("microbit"),
@@ -61,7 +61,7 @@ pub static BOARDS: &[Board] = &[
     Board {
         name: "stm32f405",
         core: "Cortex-M4F",
-        memory_len: 82_400,
+        memory_len: 82_304,
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
         machine: Some("netduinoplus2"),
