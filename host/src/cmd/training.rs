@@ -22,10 +22,12 @@ use std::path::{Path, PathBuf};
 use std::process::id;
 use std::time::UNIX_EPOCH;
 
-/// Only simulated boards record from files.
+/// Boards on ports have sensors of their own.
 #[derive(Debug, thiserror::Error)]
-#[error("--recordings works only in simulation so far; use `smidgen simulate`, or omit it")]
-pub(super) struct OnlySimulated;
+#[error(
+    "--recordings is for simulated and emulated boards; use `smidgen simulate` or `smidgen emulate`, or omit it"
+)]
+pub(super) struct NoFeed;
 
 /// Prepares the experiment of `options` with this number of boards, or `None` in simulation.
 pub(super) fn prepare(

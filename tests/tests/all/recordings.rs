@@ -1,11 +1,14 @@
 //! Runs on recordings: boards record their rows themselves, and no row travels.
 
+use smidgen::boards::board::emulated;
 use smidgen::problem::dataset::Dataset;
 use smidgen::run::experiment::Experiment;
+use smidgen::world::emulator::record;
 use smidgen::world::simulation::{Board, SimulatedBoard, Simulation};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::recorded::RecordedRows;
 use smidgen_tests::conformance::{experiment, last_model, run, sealed, simulated, transcripts};
+use smidgen_tests::emulation::{assert_conforms, start};
 use smidgen_tests::recording::shard;
 use smidgen_tests::{frames, shared};
 use std::cell::RefCell;
@@ -186,4 +189,21 @@ fn eight_boards_recognise_activities_by_rows_of_their_own() {
     println!("{:.1} % of {} held-out windows", 100.0 * accuracy, test.rows);
     assert_eq!(test.rows, 120);
     assert!(accuracy >= 0.973, "{accuracy}");
+}
+
+/// Samples travel to an emulated board by the line of its sensor, and only there.
+#[test]
+fn emulated_boards_make_the_rows_of_simulation() {
+    let test = "emulated_boards_make_the_rows_of_simulation";
+    let experiment = experiment(&format!("{EXAMPLE} --constants boards"));
+    let recordings = experiment.recordings().expect("recordings");
+    let boards = emulated().filter(|board| board.has_sensor_line).map(|board| board.name);
+    let kinds: Vec<_> = boards.collect();
+    let boards: Vec<_> = kinds.iter().copied().cycle().take(recordings.workers.len()).collect();
+    let Some(emulators) = start(&boards, test) else { return };
+    for (emulator, worker) in emulators.iter().zip(&recordings.workers) {
+        let recorded = record(emulator, (115_200, None), &recordings.windows.recipe(), worker);
+        recorded.unwrap_or_else(|error| panic!("{error}"));
+    }
+    assert_conforms(&experiment, &emulators, test);
 }

@@ -1,0 +1,108 @@
+//! Recordings of emulated boards: the samples of files, by the line of the sensor.
+
+use super::feeder::{FeedError, Feeder};
+use super::qemu::Emulator;
+use crate::problem::dataset::recordings::{Recording, WorkerRecordings};
+use crate::units::interrupt;
+use crate::world::client::{BoardRows, Client, ClientError, advice};
+use crate::world::interface::WorldError;
+use crate::world::transport::{Address, TransportError};
+use smidgen_aggregator::Sealing;
+use smidgen_protocol::message::{Command, RecordRefusal};
+use smidgen_protocol::recipe::Recipe;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Time between two questions to a board that takes samples.
+const PERIOD: Duration = Duration::from_millis(20);
+/// Time for a board to take the samples of its line.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reasons why an emulated board does not record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// Its line cannot be opened.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// It has no line for samples, or does not read it.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// It does not answer, or refuses.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It ended a recording before it had all samples.
+    #[error("{place} has ended a recording before its time: {}", reason(*.refusal))]
+    Ended {
+        /// The board.
+        place: String,
+        /// Its reason.
+        refusal: Option<RecordRefusal>,
+    },
+    /// Samples were lost.
+    #[error(
+        "{place} has {found} of {sent} samples after {seconds} seconds; run it again on a less busy computer"
+    )]
+    Lost {
+        /// The board.
+        place: String,
+        /// Number of samples that it has.
+        found: u32,
+        /// Number of samples that it was sent.
+        sent: u32,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+fn reason(refusal: Option<RecordRefusal>) -> String {
+    refusal.map_or_else(|| "it was restarted; start the run again".into(), advice)
+}
+
+/// Has a board that was just started record rows, by the commands of a host.
+///
+/// # Errors
+/// If it cannot record them all.
+pub fn record(
+    emulator: &Emulator,
+    (baud, sealing): (u32, Option<Sealing>),
+    recipe: &Recipe,
+    recordings: &WorkerRecordings,
+) -> Result<(), RecordingError> {
+    let mut feeder = Feeder::connect(emulator)?;
+    let mut client = Client::open(&Address::Unix(emulator.socket().into()), baud, sealing)?;
+    let mut rows = client.command(Command::Status)?;
+    for Recording { class, is_test, samples } in &recordings.recordings {
+        let recording = rows.next;
+        let is_test = *is_test;
+        client.command(Command::Start { recording, recipe: *recipe, class, is_test })?;
+        let channels = usize::from(recipe.channels);
+        feeder.feed(samples.chunks(channels))?;
+        await_samples(&mut client, (samples.len() / channels) as u32)?;
+        rows = client.command(Command::Stop { recording })?;
+    }
+    Ok(())
+}
+
+/// Waits until a board has this many samples: its line holds those that it has not read.
+fn await_samples(client: &mut Client, sent: u32) -> Result<(), RecordingError> {
+    let started = Instant::now();
+    loop {
+        let rows = client.command(Command::Status)?;
+        let BoardRows { is_open, progress, .. } = rows;
+        if progress.samples >= sent {
+            return Ok(());
+        }
+        let place = || client.place().to_owned();
+        if !is_open {
+            return Err(RecordingError::Ended { place: place(), refusal: rows.ended() });
+        }
+        if interrupt::is_requested() {
+            return Err(ClientError::from(WorldError::Interrupted).into());
+        }
+        if started.elapsed() > PATIENCE {
+            let (found, seconds) = (progress.samples, PATIENCE.as_secs());
+            return Err(RecordingError::Lost { place: place(), found, sent, seconds });
+        }
+        sleep(PERIOD);
+    }
+}
