@@ -1,4 +1,4 @@
-//! The command line: `smidgen demo | simulate | run | emulate | plan | resume | predict | export | ports | report |
+//! The command line: `smidgen demo | simulate | run | record | emulate | plan | resume | predict | export | ports | report |
 //! image | key | reproduce`.
 //!
 //! ```text
@@ -15,14 +15,16 @@ pub use file::ConfigError;
 pub(crate) use file::LIMITS as FILE_LIMITS;
 
 use crate::boards::board::{self, Board, Boards};
+use crate::options::windowing::Windowing;
 use crate::options::{ExportFormat, OUT, Options};
 use crate::units::shown::shown;
 use crate::world::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Train one model on data that stays on many microcontrollers, over links so slow that every byte counts.
 #[derive(Clone, Debug, PartialEq, Parser)]
@@ -54,6 +56,13 @@ pub enum Command {
         after_help = "Example: smidgen run --port /dev/ttyACM0 --port tcp:raspberrypi:4000 --rounds 50"
     )]
     Run(Run),
+
+    /// Record labelled rows of sensors on boards, for `smidgen run --data on-board`
+    #[command(
+        after_help = "Example: smidgen record --port /dev/ttyACM0 --label walking --seconds 10",
+        group = ArgGroup::new("action").required(true).args(["label", "list", "discard", "clear"])
+    )]
+    Record(Record),
 
     /// Train with emulated boards, which smidgen starts and stops (needs QEMU)
     #[command(after_help = "Example: smidgen emulate --board stm32f405=2 --board mps2 --rounds 50")]
@@ -134,6 +143,60 @@ pub struct Run {
     /// Options of the run.
     #[command(flatten)]
     pub options: Options,
+}
+
+/// Arguments of `smidgen record`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Address of a board: a serial port, unix:PATH or tcp:HOST:PORT; repeat for each board
+    #[arg(
+        long = "port",
+        value_name = "ADDRESS",
+        value_parser = OsStringValueParser::new().try_map(Address::try_from),
+        required = true,
+        help_heading = "Boards"
+    )]
+    pub ports: Vec<Address>,
+    /// Record rows of this class, on all boards at once
+    #[arg(long, value_name = "CLASS", value_parser = arguments::class_name, help_heading = "Recording")]
+    pub label: Option<String>,
+    /// Duration of the recording [default: until Ctrl-C]
+    #[arg(
+        long,
+        value_name = "F",
+        value_parser = arguments::duration,
+        allow_negative_numbers = true,
+        conflicts_with_all = ["list", "discard", "clear"],
+        help_heading = "Recording"
+    )]
+    pub seconds: Option<Duration>,
+    /// Hold the rows out: models are tested on them, never trained
+    #[arg(long, conflicts_with_all = ["list", "discard", "clear"], help_heading = "Recording")]
+    pub test: bool,
+    /// How samples become rows.
+    #[command(flatten)]
+    pub windowing: Windowing,
+    /// List the rows of the boards
+    #[arg(long, help_heading = "Rows")]
+    pub list: bool,
+    /// Discard the latest recording of each board
+    #[arg(long, help_heading = "Rows")]
+    pub discard: bool,
+    /// Erase all rows of the boards
+    #[arg(long, help_heading = "Rows")]
+    pub clear: bool,
+    /// Encrypt and authenticate all frames with the key in FILE, which the boards need as well; see `smidgen key`
+    #[arg(long, value_name = "FILE", help_heading = "Link")]
+    pub key: Option<PathBuf>,
+    /// Rate of the serial line, in bit/s
+    #[arg(
+        long,
+        value_name = "BIT/S",
+        value_parser = clap::value_parser!(u32).range(1..),
+        default_value_t = 115_200,
+        help_heading = "Link"
+    )]
+    pub baud: u32,
 }
 
 /// Arguments of `smidgen emulate`.

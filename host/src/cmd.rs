@@ -9,6 +9,7 @@ pub(crate) mod key;
 pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod predict;
+pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod reproduce;
 pub(crate) mod resume;

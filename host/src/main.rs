@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => cmd::demo::run(demo),
         Command::Simulate(options) => cmd::simulate::run(&options, origin),
         Command::Run(run) => cmd::run::run(&run, origin),
+        Command::Record(record) => cmd::record::run(&record),
         Command::Emulate(emulate) => cmd::emulate::run(&emulate, origin),
         Command::Plan(plan) => cmd::plan::run(&plan),
         Command::Resume(resume) => cmd::resume::run(&resume),

@@ -6,7 +6,7 @@ use crate::failure::Reason;
 use crate::machine::Machine;
 use crate::mirror::Mirror;
 use crate::model::value;
-use crate::peer::WorkerStatistics;
+use crate::peer::{Score, WorkerStatistics};
 use crate::ratio::real;
 use crate::setup::{Setup, WORKERS_MAX};
 use crate::stopwatch::Elapsed;
@@ -309,6 +309,12 @@ impl Aggregator {
     /// When any answer of a worker came last, useful or not.
     pub fn answered_at(&self, worker: usize) -> Duration {
         self.machine.peers[worker].exchange.answered_at()
+    }
+
+    /// The score of a worker on the rows that its board holds out, at the end of the run; `None` without such rows, and
+    /// for a worker that no longer has the model.
+    pub fn score(&self, worker: usize) -> Option<Score> {
+        self.machine.peers[worker].score.filter(|score| score.rows > 0)
     }
 
     /// Number of mantissas of x, g_i and Σ g_i that the host cut to their range.

@@ -70,7 +70,7 @@ pub use failure::{Failure, Reason};
 pub use method_spec::{MethodSpec, StepRule, Theory, WorkerSpec};
 pub use mirror::Mirror;
 pub use model::value;
-pub use peer::WorkerStatistics;
+pub use peer::{Score, WorkerStatistics};
 pub use scaling::grids;
 pub use sealing::{Salts, Sealing};
 pub use setup::{InitialModel, Setup, Share, WORKERS_MAX};

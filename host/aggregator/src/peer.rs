@@ -24,6 +24,15 @@ pub struct WorkerStatistics {
     pub saturated: u32,
 }
 
+/// Rows that a board holds out, and how many of them the model classifies correctly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Number of rows.
+    pub rows: u32,
+    /// Number of rows of which the model finds the class.
+    pub right: u32,
+}
+
 /// The received part of an update.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
@@ -104,6 +113,8 @@ pub(crate) struct Peer {
     pub statistics: WorkerStatistics,
     /// Number of reboots detected.
     pub reboots: u32,
+    /// Its score at the end of the run.
+    pub score: Option<Score>,
 }
 
 impl Peer {

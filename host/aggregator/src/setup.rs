@@ -8,6 +8,7 @@ use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::message::{Configure, Regulariser, Ticket};
 use smidgen_protocol::method::{self, Participation};
+use smidgen_protocol::recorded::RecordedRows;
 use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::start;
 use smidgen_protocol::step::Rule;
@@ -142,6 +143,11 @@ impl Setup {
             data_len: data.len() as u32,
             data_checksum: checksum(data),
         }
+    }
+
+    /// The data of a worker are rows that its board has recorded.
+    pub fn is_on_board(&self, worker: usize) -> bool {
+        RecordedRows::is_kind_of(&self.shares[worker].data)
     }
 
     /// Some rounds leave out some rows: the losses that workers report are not f.

@@ -30,6 +30,8 @@ pub(crate) enum Stage {
     More,
     /// Hello → Ready, whose digests are compared.
     Verify,
+    /// Score → Score, where boards hold out rows.
+    Score,
     /// No exchange is open: the others are waited for.
     Idle,
 }
@@ -54,6 +56,7 @@ impl Stage {
             | Self::Round
             | Self::More
             | Self::Verify
+            | Self::Score
             | Self::Idle => None,
         }
     }
@@ -61,7 +64,7 @@ impl Stage {
     /// The worker must pass over its rows before it answers.
     pub(crate) fn evaluates(self) -> bool {
         match self {
-            Self::Curvature | Self::Probe | Self::Begin | Self::Round => true,
+            Self::Curvature | Self::Probe | Self::Begin | Self::Round | Self::Score => true,
             Self::Greet
             | Self::Configure
             | Self::Load { .. }
@@ -87,6 +90,7 @@ impl Stage {
             | Self::Restore { .. }
             | Self::Part(_)
             | Self::Verify
+            | Self::Score
             | Self::Idle => false,
         }
     }
@@ -104,6 +108,7 @@ impl Stage {
             | Self::Round
             | Self::More
             | Self::Verify
+            | Self::Score
             | Self::Idle => false,
         }
     }
@@ -122,6 +127,7 @@ impl Stage {
             | Self::Part(_)
             | Self::Round
             | Self::More
+            | Self::Score
             | Self::Idle => false,
         }
     }
@@ -136,7 +142,8 @@ impl Stage {
             | Self::Announce
             | Self::Restore { .. }
             | Self::Begin
-            | Self::Part(_) => true,
+            | Self::Part(_)
+            | Self::Score => true,
             Self::Greet | Self::Round | Self::More | Self::Verify | Self::Idle => false,
         }
     }
@@ -144,7 +151,7 @@ impl Stage {
     /// The worker may refuse the request.
     fn may_be_refused(self) -> bool {
         match self {
-            Self::Configure | Self::Load { .. } | Self::Curvature => true,
+            Self::Configure | Self::Load { .. } | Self::Curvature | Self::Score => true,
             Self::Greet
             | Self::Probe
             | Self::Announce
@@ -164,11 +171,11 @@ impl Stage {
             Up::Ack { .. } => self.has_ticket() && !self.evaluates(),
             Up::Range { .. } => self == Self::Probe,
             Up::Curvature { .. } => self == Self::Curvature,
+            Up::Score { .. } => self == Self::Score,
             Up::Refused { .. } => self.may_be_refused(),
             Up::Ready(_)
             | Up::Records(_)
             | Up::Live(_)
-            | Up::Score { .. }
             | Up::Update { .. }
             | Up::Anew { .. }
             | Up::UpdatePart => false,

@@ -122,7 +122,8 @@ impl Machine {
             | Stage::Part(_)
             | Stage::Round
             | Stage::More
-            | Stage::Verify => self.enter(worker, Stage::Announce),
+            | Stage::Verify
+            | Stage::Score => self.enter(worker, Stage::Announce),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::failure::Reason;
 use crate::machine::{Machine, Phase};
 use crate::method_spec::MethodSpec;
-use crate::peer::{Peer, WorkerStatistics};
+use crate::peer::{Peer, Score, WorkerStatistics};
 use crate::ratio::real;
 use crate::scaling;
 use crate::stage::Stage;
@@ -134,8 +134,15 @@ impl Machine {
             Up::Range { gradient_max, loss, .. } => {
                 self.handle_range(now, worker, gradient_max, loss.mantissa());
             }
+            // The objective has no classes.
+            Up::Refused { .. } if self.peers[worker].exchange.stage() == Stage::Score => {
+                self.end(now, worker);
+            }
             Up::Refused { refusal, .. } => self.handle_refusal(worker, refusal),
-            Up::Score { .. } => unreachable!("it answers no request of a run"),
+            Up::Score { rows, right, .. } => {
+                self.peers[worker].score = Some(Score { rows, right: right.min(rows) });
+                self.end(now, worker);
+            }
             Up::Ready(_)
             | Up::Records(_)
             | Up::Live(_)
@@ -192,6 +199,8 @@ impl Machine {
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
+            // It is not given its state back only for a score.
+            Stage::Score if !in_session => self.end(now, worker),
             // A worker that is being configured need not be in the session yet. An idle one shows by the answer to its
             // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
@@ -203,7 +212,8 @@ impl Machine {
             | Stage::Begin
             | Stage::Part(_)
             | Stage::Round
-            | Stage::More => {
+            | Stage::More
+            | Stage::Score => {
                 if in_session {
                     self.resume(worker);
                 } else {
@@ -244,6 +254,15 @@ impl Machine {
         if in_session && (ready.model_digest, ready.estimator_digest) != digests {
             return self.fail(worker, Reason::Diverged);
         }
+        if in_session && self.setup.is_on_board(worker) {
+            self.peers[worker].exchange.served();
+            return self.enter(worker, Stage::Score);
+        }
+        self.end(now, worker);
+    }
+
+    /// Notes that there is nothing left to ask a worker in this run.
+    fn end(&mut self, now: Duration, worker: usize) {
         self.peers[worker].exchange.enter(Stage::Idle);
         self.close_if_complete(now);
     }
@@ -298,6 +317,7 @@ impl Machine {
             | Stage::Round
             | Stage::More
             | Stage::Verify
+            | Stage::Score
             | Stage::Idle => unreachable!("{stage:?} is not answered by an Ack"),
         }
     }

@@ -89,6 +89,7 @@ impl Training {
             Command::Run(run) => Some(Self::Run(run)),
             Command::Emulate(emulate) => Some(Self::Emulate(emulate)),
             Command::Demo(_)
+            | Command::Record(_)
             | Command::Plan(_)
             | Command::Resume(_)
             | Command::Predict(_)

@@ -287,6 +287,10 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         let (loss, accuracy) = (number(loss), accuracy.unwrap_or_default());
         print(format_args!("On {rows} held-out rows: loss {loss}{accuracy}."))?;
     }
+    if let Some(score) = &summary.held_out {
+        let (rows, percent) = (counted(score.rows, "row", "rows"), 100.0 * score.accuracy());
+        print(format_args!("On {rows} that boards held out: accuracy {percent:.1} %."))?;
+    }
     if summary.has_diverged() {
         eprint("warning: the run diverged; try a smaller step size (--step)");
         print("It diverged: it is not compared, and the model is useless.")?;

@@ -87,9 +87,15 @@ impl Progress {
     /// Reports that `done` of `total` units of work are done in this phase; `what` describes it.
     pub fn work(&mut self, done: u64, total: u64, what: &str) {
         let pace = self.pace.get_or_insert_with(|| Pace::new(done));
+        let left = pace.left(done, total);
+        self.step(done, total, &format!("{what}{}", time_left(left)));
+    }
+
+    /// As [`Progress::work`], without the time left.
+    pub fn step(&mut self, done: u64, total: u64, what: &str) {
+        let pace = self.pace.get_or_insert_with(|| Pace::new(done));
         if self.display.is_due(pace, done, total) {
-            let text = format!("{what}{}", time_left(pace.left(done, total)));
-            self.display.show(pace, done, total, &text);
+            self.display.show(pace, done, total, what);
         }
     }
 

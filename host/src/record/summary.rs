@@ -9,7 +9,7 @@ use crate::problem::theory::Basis;
 use crate::world::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use smidgen_aggregator::Traffic;
+use smidgen_aggregator::{Score, Traffic};
 use smidgen_protocol::counters::Reject;
 use std::collections::BTreeMap;
 /// Summary of a run.
@@ -58,6 +58,9 @@ pub struct Summary {
     /// The best model evaluated on held-out rows.
     #[serde(default)]
     pub test: Option<TestRecord>,
+    /// Rows that boards hold out, scored by the model of the last round; absent without such rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<ScoreRecord>,
     /// Cost before the first round: identification, configuration, shards.
     pub setup: Cost,
     /// Cost after the last round: the workers confirm that their state equals the host's.
@@ -208,6 +211,37 @@ pub struct TestRecord {
     pub accuracy: Option<f64>,
 }
 
+/// Rows that boards hold out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreRecord {
+    /// Number of rows, at least 1.
+    pub rows: u64,
+    /// Number of rows whose class is predicted correctly.
+    pub right: u64,
+}
+
+impl ScoreRecord {
+    /// Returns the fraction of rows whose class is predicted correctly.
+    pub fn accuracy(&self) -> f64 {
+        self.right as f64 / self.rows as f64
+    }
+
+    /// Returns the sum of some scores, if there is one.
+    pub fn sum(scores: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let add = |one: Self, other: Self| Self {
+            rows: one.rows + other.rows,
+            right: one.right + other.right,
+        };
+        scores.into_iter().reduce(add)
+    }
+}
+
+impl From<Score> for ScoreRecord {
+    fn from(Score { rows, right }: Score) -> Self {
+        Self { rows: rows.into(), right: right.into() }
+    }
+}
+
 /// Size of the updates under an ideal code, next to the bytes that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InformationLimit {
@@ -238,6 +272,9 @@ pub struct WorkerRecord {
     pub owner: Option<String>,
     /// Number of rows of its shard.
     pub rows: u64,
+    /// Score of the rows that its board holds out; absent without such rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<ScoreRecord>,
     /// Smoothness constant L_i, or the upper bound that the worker reported; absent without theory.
     #[serde(default)]
     pub l_i: Option<f64>,

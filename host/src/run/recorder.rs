@@ -8,8 +8,8 @@ use crate::record::best::Best;
 use crate::record::checkpoint::Checkpoints;
 use crate::record::theory::Violation;
 use crate::record::{
-    Claim, Cost, RecordError, Records, RoundRecord, RunDirectory, StepTheory, Summary, Times,
-    WorkerRecord, WorkerTimes,
+    Claim, Cost, RecordError, Records, RoundRecord, RunDirectory, ScoreRecord, StepTheory, Summary,
+    Times, WorkerRecord, WorkerTimes,
 };
 use crate::run::experiment::Experiment;
 use crate::run::lyapunov::Lyapunov;
@@ -311,6 +311,8 @@ impl Recorder<'_> {
     fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
         let summary = &mut self.summary;
         summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
+        let scores = summary.workers.iter().filter_map(|worker| worker.held_out);
+        summary.held_out = ScoreRecord::sum(scores);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
         summary.best = self.best.as_ref().map(|best| best.record);
@@ -447,6 +449,7 @@ fn worker_records(
             identity,
             owner: experiment.owner(share).map(Into::into),
             rows: experiment.shares[share].len() as u64,
+            held_out: aggregator.score(worker).map(Into::into),
             l_i: aggregator.l_i(worker).or(computed),
             uplink,
             downlink,

@@ -1,7 +1,7 @@
 //! Requests to stop: Ctrl-C, SIGTERM, or a terminal that is closed.
 //!
 //! Before training starts, the first request ends the process, after the current write if a file is being written.
-//! During training, the first request stops the run in order: the open round is closed, or abandoned if that takes
+//! During a recording, the first request ends it; its rows are kept. During training, the first request stops the run in order: the open round is closed, or abandoned if that takes
 //! too long, and checkpoint and report are written. The second request stops the run immediately, the third ends the
 //! process.
 //!
@@ -40,6 +40,8 @@ enum Stage {
     Preparing,
     /// Child programs are running, which must be ended first.
     RunningChildren,
+    /// Boards record, which must be told to end.
+    Recording,
     /// A run is in progress, which must be stopped in order.
     Training,
 }
@@ -69,7 +71,7 @@ impl Drop for Writing {
         state.writes -= 1;
         match state.stage {
             Stage::Preparing if state.writes == 0 && is_requested() => stop_before_training(),
-            Stage::Preparing | Stage::RunningChildren | Stage::Training => {}
+            Stage::Preparing | Stage::RunningChildren | Stage::Recording | Stage::Training => {}
         }
     }
 }
@@ -114,8 +116,14 @@ fn handle_request() {
                 ROUND_TIMEOUT.as_secs()
             );
         }
-        (Stage::RunningChildren, 0) | (Stage::Training, 1) => {}
-        (Stage::RunningChildren, 1..) | (Stage::Training, 2..) => exit(),
+        (Stage::Recording, 0) => {
+            let _ = writeln!(
+                io::stderr(),
+                "\nending the recording; a second request stops at once, and boards go on recording"
+            );
+        }
+        (Stage::RunningChildren, 0) | (Stage::Recording | Stage::Training, 1) => {}
+        (Stage::RunningChildren, 1..) | (Stage::Recording | Stage::Training, 2..) => exit(),
     }
 }
 
@@ -154,6 +162,11 @@ fn enter(stage: Stage) {
 /// Enters the stage in which the first request only sets a flag, which callers poll with [`check`].
 pub fn begin_children() {
     enter(Stage::RunningChildren);
+}
+
+/// Enters the stage in which the first request ends recordings.
+pub fn begin_recording() {
+    enter(Stage::Recording);
 }
 
 /// Enters the stage in which the first request stops the run in order.

@@ -13,7 +13,7 @@ use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::interface::WorldError;
 use crate::world::simulation::Line;
 use crate::world::transport::{Address, Link, LinkEvent, Reader, TransportError, Writer};
-pub use rows::{BoardRows, ClassRows, advice};
+pub use rows::{BoardRows, ClassRows, advice, table};
 use smidgen_aggregator::{Identity, Reason, Sealing, Timer};
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};

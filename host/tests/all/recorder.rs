@@ -2,6 +2,8 @@
 
 use crate::support::boards::{answering, ready, served_by};
 use crate::support::recording::{CHANNELS, RecordingBoard};
+use crate::support::{Running, command, smidgen, stderr};
+use rustix::process::Signal;
 use smidgen::options::Faults;
 use smidgen::world::client::{BoardRows, Client, ClientError};
 use smidgen::world::simulation::Line;
@@ -9,6 +11,7 @@ use smidgen_aggregator::{Salts, Sealing};
 use smidgen_protocol::message::{Command, Ready, RecordRefusal};
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::seal::Key;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -123,4 +126,100 @@ fn board_that_is_gone_is_reported() {
     // Nothing listens there any more.
     let error = client(&address).greet().unwrap_err();
     assert!(error.to_string().starts_with("no worker answers on tcp:127.0.0.1"), "{error}");
+}
+
+/// Runs `smidgen record` with these boards; returns its output and its errors.
+fn smidgen_record(ports: &[&str], arguments: &str) -> (String, String) {
+    let ports: String = ports.iter().map(|port| format!("--port {port} ")).collect();
+    let output = smidgen(Path::new("."), &format!("record {ports}{arguments}"));
+    (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+}
+
+const WINDOWING: &str = "--window 20 --hop 10 --rate 1000";
+
+#[test]
+fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
+    let board = |identity, gaps| {
+        RecordingBoard { count: 45, gaps, ..RecordingBoard::new(identity) }.serve()
+    };
+    let boards = [board(1, vec![]), board(2, vec![25])];
+    let ports = [&*boards[0], &*boards[1]];
+    let (output, errors) =
+        smidgen_record(&ports, &format!("--label walking --seconds 2 --test {WINDOWING}"));
+    let lines: Vec<_> = output.lines().collect();
+    let [first, second] = lines[..] else { panic!("{output}{errors}") };
+    assert!(
+        first.starts_with(&format!("{}: 3 rows of walking to hold out, room for", ports[0])),
+        "{output}"
+    );
+    let told = format!("{}: 2 rows of walking to hold out (1 gap: no window spans one)", ports[1]);
+    assert!(second.starts_with(&told), "{output}");
+
+    // The sensors have no more samples.
+    let (output, _) = smidgen_record(&ports[..1], "--label still --seconds 0.3");
+    assert!(output.contains("0 rows of still") && output.contains("record for longer"), "{output}");
+
+    let (output, errors) = smidgen_record(&ports[..1], "--list");
+    let recipe = "recipe: 3 channels at 1000 Hz, windows of 20 samples every 10, mean, std, mad";
+    assert!(
+        output.contains("walking     0         3") && output.contains(recipe),
+        "{output}{errors}"
+    );
+    let (output, _) = smidgen_record(&ports[..1], "--discard");
+    assert!(output.contains("discarded recording 1, 3 rows"), "{output}");
+    let (output, _) = smidgen_record(&ports[..1], "--discard");
+    assert!(output.contains("there is no recording to discard"), "{output}");
+    let (_, errors) = smidgen_record(&ports, "--label running --hop 5");
+    assert!(errors.contains("it has rows of another recipe"), "{errors}");
+    assert!(errors.contains("error: 2 boards failed"), "{errors}");
+    let (output, _) = smidgen_record(&ports, "--clear");
+    assert_eq!(output.matches("all rows are erased").count(), 2, "{output}");
+    assert_eq!(output.matches("recipe: none yet").count(), 2, "{output}");
+}
+
+#[test]
+fn recording_without_an_end_ends_on_request_and_keeps_its_rows() {
+    let address = RecordingBoard::new(1).serve();
+    let arguments = format!("record --port {address} --label walking {WINDOWING}");
+    let program = Running::start(&mut command(Path::new("."), &arguments));
+    // The command asks on a connection of its own, so the test cannot look at the board meanwhile.
+    sleep(Duration::from_secs(1));
+    program.signal(Signal::INT);
+    let output = program.output();
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ending the recording"), "{}", stderr(&output));
+    let rows = classes_of(&address);
+    assert!(rows > 0 && told.contains(&format!(": {rows} rows of walking, room for")), "{told}");
+}
+
+fn classes_of(address: &str) -> u64 {
+    client(address).command(Command::Status).unwrap().training()
+}
+
+#[test]
+fn lost_link_during_a_recording_loses_nothing() {
+    let board = RecordingBoard { count: 45, cut: Some(8), ..RecordingBoard::new(1) };
+    let address = board.serve();
+    let (output, errors) =
+        smidgen_record(&[&address], &format!("--label walking --seconds 5 {WINDOWING}"));
+    assert!(output.contains("3 rows of walking"), "{output}{errors}");
+    assert!(errors.contains("is gone") && errors.contains("is back"), "{errors}");
+}
+
+#[test]
+fn request_that_makes_no_sense_is_refused() {
+    for (arguments, told) in [
+        ("", "required arguments"),
+        ("--label a --clear", "cannot be used with"),
+        ("--list --seconds 3", "cannot be used with"),
+        ("--clear --test", "cannot be used with"),
+        ("--list --window 3", "give them with --label"),
+        ("--label sixteen-bytes-it", "1 to 15 bytes"),
+        ("--label a --features median", "mean, std, mad"),
+        ("--label a --seconds 0", "0.1 to 1e6"),
+    ] {
+        let (_, errors) = smidgen_record(&["tcp:127.0.0.1:1"], arguments);
+        assert!(errors.contains(told), "{arguments}: {errors}");
+    }
 }

@@ -66,6 +66,12 @@ impl Page<'_> {
                     @if let Some(TestRecord { rows, accuracy: Some(share), .. }) = self.summary().test {
                         (tile(&format!("{:.1} %", 100.0 * share), &format!("accuracy on {rows} held-out rows")))
                     }
+                    @if let Some(score) = &self.summary().held_out {
+                        (tile(
+                            &format!("{:.1} %", 100.0 * score.accuracy()),
+                            &format!("accuracy on {} that boards held out", counted(score.rows, "row", "rows")),
+                        ))
+                    }
                 }
             }
         }

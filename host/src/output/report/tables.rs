@@ -224,6 +224,9 @@ pub(super) fn workers(workers: &[WorkerRecord]) -> Markup {
                 p.note {
                     "Bytes and frames of a worker include its setup. Saturated: mantissas clamped to their range."
                 }
+                @if workers.iter().any(|worker| worker.held_out.is_some()) {
+                    p.note { "Rows that boards hold out, and that the model classifies correctly: " (scores(workers)) "." }
+                }
                 @for worker in workers.iter().filter(|worker| worker.left_out > 0) {
                     p.note { (exclusion(worker)) }
                 }
@@ -252,6 +255,15 @@ fn worker_row(worker: &WorkerRecord) -> Markup {
             td.reasons { (reasons(&worker.rejected_by_worker)) }
         }
     }
+}
+
+/// Lists the scores of workers: `board 1 12 of 12, board 2 9 of 10`.
+fn scores(workers: &[WorkerRecord]) -> String {
+    let score = |worker: &WorkerRecord| {
+        let score = worker.held_out?;
+        Some(format!("{} {} of {}", worker.name, count(score.right), count(score.rows)))
+    };
+    workers.iter().filter_map(score).collect::<Vec<_>>().join(", ")
 }
 
 /// Describes how often a worker was excluded from rounds, and why.

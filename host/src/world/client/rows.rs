@@ -1,5 +1,8 @@
 //! The rows of a board, and why it refuses recorder commands.
 
+use crate::options::windowing;
+use crate::units::quantity::count;
+use crate::units::shown::shown;
 use smidgen_protocol::message::{
     CLASS_NAME_LEN_MAX, CLASSES_MAX, Command, Outcome, Progress, RecordRefusal, Records,
 };
@@ -161,4 +164,34 @@ pub fn advice(refusal: RecordRefusal) -> String {
                 .into()
         }
     }
+}
+
+/// Returns a table of the classes, with the recipe and the room, for the terminal.
+pub fn table(rows: &BoardRows) -> String {
+    let recipe = match rows.recipe.filter(|_| !rows.classes.is_empty()) {
+        Some(recipe) => windowing::describe(&recipe),
+        None => "none yet".into(),
+    };
+    let head = ["class", "rows", "held out"].map(String::from);
+    let name = |class: &ClassRows| match &*class.name {
+        "" => "(damaged)".into(),
+        name => shown(name).to_string(),
+    };
+    let line =
+        |class: &ClassRows| [name(class), count(class.training.into()), count(class.test.into())];
+    let lines: Vec<_> = std::iter::once(head).chain(rows.classes.iter().map(line)).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let [first, second, third] = [0, 1, 2].map(|column| width(column).unwrap_or(0));
+    let lines: String = lines
+        .iter()
+        .map(|[class, training, test]| {
+            format!("  {class:first$}  {training:>second$}  {test:>third$}\n")
+        })
+        .collect();
+    let (room, discarded) = (count(rows.room.into()), rows.discarded);
+    let discarded = match discarded {
+        0 => String::new(),
+        _ => format!(", {} discarded", count(discarded.into())),
+    };
+    format!("{lines}  room for {room} more{discarded}; recipe: {recipe}\n")
 }

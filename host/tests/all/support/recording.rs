@@ -32,6 +32,8 @@ pub(crate) struct RecordingBoard {
     pub count: usize,
     /// The sensor loses samples before each of these, counted over all recordings.
     pub gaps: Vec<usize>,
+    /// The first connection is closed instead of this write.
+    pub cut: Option<usize>,
     /// Key of its image.
     pub key: Option<[u8; 32]>,
 }
@@ -40,7 +42,15 @@ impl RecordingBoard {
     /// A board with room for some hundred rows, whose sensor never ends.
     pub(crate) fn new(identity: u64) -> Self {
         let samples = vec![[100, -200, 300], [400, 500, -600], [-70, 80, 90], [1, 2, 3]];
-        Self { identity, words: 1024, samples, count: usize::MAX, gaps: vec![], key: None }
+        Self {
+            identity,
+            words: 1024,
+            samples,
+            count: usize::MAX,
+            gaps: vec![],
+            cut: None,
+            key: None,
+        }
     }
 
     /// Serves connections, one after the other, as a board on a serial server: rows and state stay. Returns the
@@ -57,11 +67,13 @@ impl RecordingBoard {
             let (mut rows, mut samples) = (vec![u64::MAX; self.words], [0; WINDOW_LEN_MAX]);
             let store = Store::open(RamFlash::new(&mut rows)).expect("a region of whole pages");
             let recorder = Recorder::new(store, &mut samples);
-            let mut recorder = RemoteRecorder::new(recorder, Script { board: self, taken: 0 });
+            let script = Script { board: self.clone(), taken: 0 };
+            let mut recorder = RemoteRecorder::new(recorder, script);
+            let mut writes_left = self.cut;
             while let Ok((stream, _)) = listener.accept() {
                 // It ends with or without an error when the host closes the connection.
                 let _ = run_recorder(
-                    &mut Line(FromStd::new(stream)),
+                    &mut Line { stream: FromStd::new(stream), writes_left: writes_left.take() },
                     &mut worker,
                     &mut Objectives,
                     &mut (),
@@ -103,7 +115,10 @@ impl Sensor for Script {
 }
 
 /// A stream that tells whether bytes have arrived.
-struct Line(FromStd<TcpStream>);
+struct Line {
+    stream: FromStd<TcpStream>,
+    writes_left: Option<usize>,
+}
 
 impl ErrorType for Line {
     type Error = std::io::Error;
@@ -111,7 +126,7 @@ impl ErrorType for Line {
 
 impl ReadReady for Line {
     fn read_ready(&mut self) -> Result<bool, Self::Error> {
-        let stream = self.0.inner();
+        let stream = self.stream.inner();
         stream.set_nonblocking(true)?;
         let peeked = stream.peek(&mut [0]);
         stream.set_nonblocking(false)?;
@@ -125,16 +140,19 @@ impl ReadReady for Line {
 
 impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        self.0.read(buffer)
+        self.stream.read(buffer)
     }
 }
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        self.0.write(bytes)
+        if let Some(left) = &mut self.writes_left {
+            *left = left.checked_sub(1).ok_or(std::io::ErrorKind::BrokenPipe)?;
+        }
+        self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> Result<(), Self::Error> {
-        self.0.flush()
+        self.stream.flush()
     }
 }
