@@ -16,7 +16,7 @@ pub(crate) use file::LIMITS as FILE_LIMITS;
 
 use crate::boards::board::{self, Board, Boards};
 use crate::options::windowing::Windowing;
-use crate::options::{ExportFormat, OUT, Options};
+use crate::options::{Choice, DataPlace, ExportFormat, OUT, Options};
 use crate::units::shown::shown;
 use crate::world::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -140,6 +140,14 @@ pub struct Run {
         help_heading = "Boards"
     )]
     pub ports: Vec<Address>,
+    /// Where the rows are
+    #[arg(
+        long,
+        value_parser = arguments::choice::<DataPlace>(),
+        default_value = DataPlace::Host.name(),
+        help_heading = "Data"
+    )]
+    pub data: DataPlace,
     /// Options of the run.
     #[command(flatten)]
     pub options: Options,

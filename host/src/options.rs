@@ -31,6 +31,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use windowing::Windowing;
 
+/// Default of `--dataset`.
+pub const DATASET: &str = "digits";
 /// Default of `--out`.
 pub const OUT: &str = "smidgen-out";
 /// Default of `--k`: K = d / 16, which sends 6 % of the coordinates.
@@ -328,6 +330,16 @@ choices! {
         Data = "data",
         /// Every board reports an upper bound of its L_i; the host does not need the data
         Boards = "boards",
+    }
+}
+
+choices! {
+    /// Where the rows are.
+    pub enum DataPlace {
+        /// The host has them, and sends every board its share
+        Host = "host",
+        /// Boards have recorded them, see `smidgen record`; no row is sent
+        OnBoard = "on-board",
     }
 }
 

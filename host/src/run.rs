@@ -5,6 +5,7 @@ mod data;
 mod error;
 pub mod experiment;
 pub mod lyapunov;
+pub mod on_board;
 pub mod recorder;
 mod records;
 mod setup;
@@ -13,4 +14,5 @@ mod theory;
 pub mod training;
 mod worlds;
 
+pub use data::{Data, Shape};
 pub use error::ExperimentError;

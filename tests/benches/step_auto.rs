@@ -82,7 +82,11 @@ fn rounds(options: &str) -> Rounds {
 
 /// ‖∇f(x⁰)‖².
 fn start(experiment: &Experiment) -> f64 {
-    experiment.objective().loss_and_norm_squared(&vec![0.0; experiment.dataset.dimension()]).1
+    experiment
+        .objective()
+        .expect("the host has the rows")
+        .loss_and_norm_squared(&vec![0.0; experiment.shape.preparation.dimension()])
+        .1
 }
 
 /// The name or path of a set.

@@ -95,7 +95,8 @@ impl FaultySimulation {
         let boards = boards.map(|(index, len)| FaultyBoard::new(experiment, index, len, &heard));
         let mut simulation = Simulation::with_boards(experiment.setup.clone(), boards.collect());
         if !experiment.setup.hears_all() {
-            simulation = simulation.with_objective(experiment.objective());
+            simulation =
+                simulation.with_objective(experiment.objective().expect("the host has the rows"));
         }
         Self { simulation, planned: BTreeMap::new(), sequence: 0, heard, occurred: vec![] }
     }

@@ -60,6 +60,12 @@ pub enum Reason {
     /// It cannot read its data.
     #[error("the data arrived but the worker cannot read them; please report this as a bug")]
     Data,
+    /// Its rows are not those of the run.
+    #[error(
+        "its rows are no longer those with which the run was prepared, or another board answers there; start the run \
+         again without recording meanwhile"
+    )]
+    Rows,
     /// It does not accept the configuration.
     #[error("it does not accept the configuration; please report this as a bug")]
     Configuration,

@@ -270,6 +270,7 @@ impl Machine {
     fn handle_refusal(&mut self, worker: usize, refusal: Refusal) {
         let reason = match refusal {
             Refusal::Memory { need, room } => Reason::Memory { need, room },
+            Refusal::Data if self.setup.is_on_board(worker) => Reason::Rows,
             Refusal::Data => Reason::Data,
             Refusal::Objective | Refusal::Configuration => Reason::Configuration,
         };

@@ -3,8 +3,8 @@
 use crate::options::number::{fraction, non_negative, positive, probability};
 use crate::options::windowing::{self, Windowing};
 use crate::options::{
-    Choice, Compressor, Constants, DEADLINE, Downlink, Faults, Init, Method, OUT, Objective,
-    Options, ROUND_TIMEOUT, Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
+    Choice, Compressor, Constants, DATASET, DEADLINE, Downlink, Faults, Init, Method, OUT,
+    Objective, Options, ROUND_TIMEOUT, Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
 };
 use crate::problem::dataset;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -105,7 +105,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "NAME|PATH",
-        default_value = "digits",
+        default_value = DATASET,
         help = dataset_help(),
         long_help = format!("{}\n\n{QUADRATICS_HELP}", dataset_help()),
         help_heading = "Data"

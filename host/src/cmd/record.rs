@@ -7,7 +7,7 @@ use smidgen::cli::Record;
 use smidgen::output::progress::Progress;
 use smidgen::units::interrupt;
 use smidgen::units::quantity::counted;
-use smidgen::world::client::recording::{Early, Plan, Recorded, RecordingError};
+use smidgen::world::client::recording::{Early, Plan, Recorded};
 use smidgen::world::client::{Client, ClientError, advice, table};
 use smidgen_protocol::message::{self, Command};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -65,11 +65,7 @@ fn each(
 /// Carries out a command on existing rows; returns what to print.
 fn change(client: &mut Client, record: &Record) -> Result<String, ClientError> {
     let identity = client.greet()?;
-    let before = client.command(Command::Status)?;
-    let before = match before.is_open && !record.clear {
-        true => client.command(Command::Stop { recording: before.recording })?,
-        false => before,
-    };
+    let before = client.rows()?;
     let recording = before.recording;
     let rows = if record.discard && recording != 0 {
         client.command(Command::Discard { recording })?
@@ -102,15 +98,11 @@ fn record_on_all(clients: Vec<Client>, plan: &Plan) -> Result<()> {
     show(plan, threads.len(), &told);
     let mut failures = 0;
     for thread in threads {
-        let Ok((place, outcome)) = thread.join() else {
-            bail!("a thread has ended; please report this as a bug")
-        };
-        match outcome {
-            Ok(recorded) => print(sentence(&place, plan, &recorded))?,
-            Err(error) => {
-                failures += 1;
-                eprint(&format!("error: {error}"));
-            }
+        match thread.join() {
+            Ok(Some((place, recorded))) => print(sentence(&place, plan, &recorded))?,
+            // Its error was shown at once, while others recorded.
+            Ok(None) => failures += 1,
+            Err(_) => bail!("a thread has ended early; please report this as a bug"),
         }
     }
     conclude(failures)
@@ -121,13 +113,18 @@ fn record_on(
     index: usize,
     plan: &Plan,
     sender: &Sender<Told>,
-) -> (String, Result<Recorded, RecordingError>) {
+) -> Option<(String, Recorded)> {
     let notes = sender.clone();
     // The receiver lives until all boards have ended.
     let mut client = client.with_notes(move |note| drop(notes.send(Told::Note(note))));
-    let outcome =
-        client.record(plan, |progress| drop(sender.send(Told::Progress(index, progress))));
-    (client.place().to_owned(), outcome)
+    let tell = |progress| drop(sender.send(Told::Progress(index, progress)));
+    match client.record(plan, tell) {
+        Ok(recorded) => Some((client.place().to_owned(), recorded)),
+        Err(error) => {
+            drop(sender.send(Told::Note(format!("error: {error}"))));
+            None
+        }
+    }
 }
 
 /// Shows the progress of all boards until they have ended.

@@ -64,6 +64,14 @@ pub(crate) enum Origin {
 )]
 pub(crate) struct DataChanged(PathBuf);
 
+/// The rows on the boards differ from those of the checkpoint.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the boards, or their rows, have changed since the checkpoint was written: connect the same boards, discard what was \
+     recorded since, or start the run again"
+)]
+struct RowsChanged;
+
 /// The run to be resumed is complete.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -122,7 +130,10 @@ pub(super) fn launch(
     };
     checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.claim(&mut locks))?;
     if checkpoint.data_checksum != experiment.data_checksum() {
-        return Err(DataChanged(options.source().into()).into());
+        return match experiment.data {
+            Some(_) => Err(DataChanged(options.source().into()).into()),
+            None => Err(RowsChanged.into()),
+        };
     }
     let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
     let round = snapshot.round();

@@ -49,14 +49,31 @@ pub struct Specification {
 /// The parts of the problem that a specification needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<'a> {
-    /// The rows of all workers.
-    pub dataset: &'a Dataset,
     /// Dimension d of the model.
     pub dimension: usize,
-    /// The rows of each worker.
-    pub shares: &'a [Vec<usize>],
+    /// The number of rows of each worker.
+    pub row_counts: &'a [usize],
+    /// The rows, where the host has them.
+    pub rows: Option<Rows<'a>>,
     /// Its constants.
     pub constants: &'a Constants,
+}
+
+/// Rows, distributed to workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The rows of all workers.
+    pub dataset: &'a Dataset,
+    /// The rows of each worker.
+    pub shares: &'a [Vec<usize>],
+}
+
+impl Problem<'_> {
+    /// Returns which worker has which features, if the coordinates of the model are features and the host has the rows.
+    pub fn rare_features(&self, l_i: &[f64]) -> Option<RareFeatures> {
+        let Rows { dataset, shares } = self.rows?;
+        (self.dimension == dataset.dimension()).then(|| RareFeatures::of(dataset, shares, l_i))
+    }
 }
 
 impl Specification {
@@ -134,7 +151,7 @@ impl Specification {
             return Ok(gamma);
         }
         let smoothness = match self.method.step_rule {
-            StepRule::Constant => problem.constants.known(),
+            StepRule::Constant => problem.constants.of_step(),
             StepRule::Tuned => problem.constants.to_start_from(),
         };
         let smoothness = smoothness.ok_or(SpecificationError::NoStep(options.objective.name()))?;
@@ -186,10 +203,8 @@ impl Specification {
         problem: Problem,
         smoothness: &Smoothness,
     ) -> Option<f64> {
-        // The theory counts features of workers, so the coordinates of the model must be features.
-        let features = problem.dimension == problem.dataset.dimension();
-        let rare = (options.step.counts_features() && features)
-            .then(|| RareFeatures::of(problem.dataset, problem.shares, &smoothness.l_i));
+        let counts_features = options.step.counts_features();
+        let rare = counts_features.then(|| problem.rare_features(&smoothness.l_i)).flatten();
         let gamma = self.step(options, smoothness, problem.dimension, rare)?;
         Some(gamma.min(self.noise_bound(options, problem, smoothness)))
     }
@@ -300,15 +315,16 @@ impl Specification {
             RowNoise::GrowsWithLoss => noise::disturbs(self.method.rule, self.method.batch),
             RowNoise::Bounded(_) | RowNoise::Unknown => false,
         };
-        if !grows {
+        // Where workers report constants, there is no such step.
+        let Some(Rows { dataset, shares }) = problem.rows.filter(|_| grows) else {
             return f64::INFINITY;
-        }
+        };
         let growth = |(worker, share): (usize, &Vec<usize>)| {
-            let rows = share.iter().map(|&row| problem.dataset.row(row).norm_squared());
+            let rows = share.iter().map(|&row| dataset.row(row).norm_squared());
             let variance = noise::variance(share.len(), self.method.batch.size as usize);
             2.0 * rows.fold(0.0, f64::max) * variance * smoothness.inverse_weight(worker)
         };
-        let growth = problem.shares.iter().enumerate().map(growth).fold(0.0, f64::max);
+        let growth = shares.iter().enumerate().map(growth).fold(0.0, f64::max);
         1.0 / (2.0 * noise::gain(self.least_alpha()) * growth)
     }
 
@@ -377,8 +393,8 @@ pub fn exceeds(gamma: f64, longest: f64) -> bool {
 }
 
 /// Returns the batch of the options. A batch as large as the largest share is not a minibatch.
-fn batch(options: &Options, shares: &[Vec<usize>]) -> Batch {
-    let row_count_max = shares.iter().map(Vec::len).max().unwrap_or(0);
+fn batch(options: &Options, row_counts: &[usize]) -> Batch {
+    let row_count_max = row_counts.iter().copied().max().unwrap_or(0);
     match options.batch {
         Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed },
         Some(_) | None => Batch::FULL,
@@ -405,7 +421,7 @@ fn method_spec(
         compressor,
         value_bits,
         init: options.init.into(),
-        batch: batch(options, problem.shares),
+        batch: batch(options, problem.row_counts),
         downlink: options.downlink.wire(),
         downlink_budget: downlink_budget(options, problem.dimension as u32)?,
         momentum: info.eta.momentum(eta),
@@ -419,10 +435,10 @@ fn method_spec(
 /// Returns one worker per share, alike except for K and participation.
 fn equal_workers(
     options: &Options,
-    Problem { dimension, shares, .. }: Problem,
+    Problem { dimension, row_counts, .. }: Problem,
     method: &MethodSpec,
 ) -> Result<Vec<Worker>, SpecificationError> {
-    let n = shares.len();
+    let n = row_counts.len();
     let sends_all = options.method.info().is_dense || method.compressor.sends_all_coordinates();
     let all = dimension as u32;
     let numbers = options.k(dimension, n)?.into_iter().zip(options.participation(n)?);

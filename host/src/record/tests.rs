@@ -76,6 +76,7 @@ fn worker() -> impl Strategy<Value = WorkerRecord> {
                 owner: (reboots > 9).then(|| identity.clone()),
                 identity,
                 rows,
+                held_out: (reboots > 9).then_some(ScoreRecord { rows: 3, right: 2 }),
                 l_i,
                 uplink,
                 downlink,

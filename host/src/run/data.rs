@@ -2,18 +2,19 @@
 
 use super::error::ExperimentError;
 use super::start::Start;
-use crate::options::{Choice, Options};
+use crate::options::{Choice, Objective, Options};
 use crate::problem::dataset::recordings::{Recordings, RowsOnBoards};
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{Dataset, Roles};
+use crate::problem::dataset::{Dataset, Preparation, Roles};
 use smidgen_aggregator::WORKERS_MAX;
 use std::path::Path;
 
 /// The largest sum of squared features for which eigenvalues can be computed in f64, which squares it again.
 const SQUARES_MAX: f64 = 1e150;
 
-/// The rows of a run.
-pub(super) struct Data {
+/// The rows of a run, where the host has them.
+#[derive(Debug)]
+pub struct Data {
     /// The rows of all workers.
     pub dataset: Dataset,
     /// Held-out rows.
@@ -21,7 +22,7 @@ pub(super) struct Data {
     /// The rows of each worker, as indices into the data set.
     pub shares: Vec<Vec<usize>>,
     /// Where the rows come from, if boards record them.
-    pub recorded: Option<Recorded>,
+    pub(super) recorded: Option<Recorded>,
 }
 
 /// Rows that boards record themselves.
@@ -35,7 +36,42 @@ pub(super) struct Recorded {
     pub bits: Vec<u8>,
 }
 
+/// What is known of the data of a run, wherever its rows are.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Name of the data set.
+    pub name: String,
+    /// Names of the classes; none for real targets.
+    pub class_names: Vec<String>,
+    /// What turns columns into features.
+    pub preparation: Preparation,
+    /// Number of rows of each share.
+    pub row_counts: Vec<usize>,
+}
+
+impl Shape {
+    /// Returns the number of rows of all shares.
+    pub fn row_count(&self) -> usize {
+        self.row_counts.iter().sum()
+    }
+
+    /// Returns the dimension of the model of an objective.
+    pub(super) fn dimension(&self, objective: Objective) -> usize {
+        objective.dimension(self.preparation.dimension(), self.class_names.len() as u8)
+    }
+}
+
 impl Data {
+    /// Returns what is known of the data without their rows.
+    pub(super) fn shape(&self) -> Shape {
+        Shape {
+            name: self.dataset.name().into(),
+            class_names: self.dataset.class_names().to_vec(),
+            preparation: self.dataset.preparation().clone(),
+            row_counts: self.shares.iter().map(Vec::len).collect(),
+        }
+    }
+
     /// Loads the data set of the options and distributes its rows. `boards` is the number of boards, `None` in
     /// simulation.
     ///

@@ -1,5 +1,6 @@
 //! Errors of preparing a run.
 
+use super::on_board::OnBoardError;
 use crate::boards::key_file::KeyError;
 use crate::options::{Choice, Method, Split, WorkersError};
 use crate::problem::dataset::DatasetError;
@@ -71,6 +72,14 @@ pub enum ExperimentError {
         /// The model.
         path: PathBuf,
     },
+    /// No run is possible on the rows of boards.
+    #[error(transparent)]
+    OnBoard(#[from] OnBoardError),
+    /// The options make the step size overflow.
+    #[error(
+        "the step size overflows or underflows; give a smaller --lambda, or a number for --step"
+    )]
+    Overflow,
     /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -2,16 +2,16 @@
 //!
 //! Related: theory of the experiment in `theory`, its records in `records`, its worlds in `worlds`.
 
-use super::data::{Data, Recorded, check_crowd};
+use super::data::{Data, Shape, check_crowd, immoderate};
 use super::error::ExperimentError;
+use super::on_board::{self, OnBoard, RecordingBoard};
 use super::setup::{self, Parts};
 use super::start::Start;
-use crate::options::{Choice, Options};
-use crate::problem::dataset::Dataset;
+use crate::options::{self, Choice, Options};
 use crate::problem::dataset::recordings::Recordings;
 use crate::problem::objective::{Objective, Penalty};
 use crate::problem::range;
-use crate::problem::specification::{Longest, Problem, Specification, Worker};
+use crate::problem::specification::{Longest, Problem, Rows, Specification, Worker};
 use crate::problem::theory::{Constants, Smoothness};
 use crate::record::checkpoint;
 use smidgen_aggregator::Setup;
@@ -20,10 +20,10 @@ use std::sync::OnceLock;
 /// A problem with its data, distributed to workers, and its method.
 #[derive(Debug)]
 pub struct Experiment {
-    /// The rows of all workers.
-    pub dataset: Dataset,
-    /// The rows of each share.
-    pub shares: Vec<Vec<usize>>,
+    /// What is known of the data wherever its rows are.
+    pub shape: Shape,
+    /// The rows, where the host has them.
+    pub data: Option<Data>,
     /// The workers of the run, in order.
     pub workers: Vec<Worker>,
     /// The constants of the problem, if they are known.
@@ -34,10 +34,6 @@ pub struct Experiment {
     pub longest: Option<Longest>,
     /// The largest relative quantisation error of a feature.
     pub quantisation_error: f64,
-    /// Held-out rows.
-    pub(super) test: Option<Dataset>,
-    /// Where the rows come from, if boards record them.
-    pub(super) recorded: Option<Recorded>,
     pub(super) penalty: Penalty,
     options: Options,
     data_checksum: OnceLock<u64>,
@@ -55,31 +51,32 @@ impl Experiment {
         session: u32,
     ) -> Result<Self, ExperimentError> {
         let start = Start::of(options)?;
-        let Data { dataset, test, shares, recorded } = Data::load(options, boards, start.as_ref())?;
-        let dimension = options.objective.dimension(dataset.dimension(), dataset.class_count());
+        let data = Data::load(options, boards, start.as_ref())?;
+        let shape = data.shape();
+        let Data { dataset, shares, .. } = &data;
+        let dimension = shape.dimension(options.objective);
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         // The constants of large data take a while; what is wrong with options is reported before.
         Specification::check_lists(options, dimension, shares.len())?;
-        let constants = Constants::of(options.objective, penalty, &dataset, &shares);
-        let problem =
-            Problem { dataset: &dataset, dimension, shares: &shares, constants: &constants };
+        let constants = Constants::of(options.objective, penalty, dataset, shares);
+        let rows = Some(Rows { dataset, shares });
+        let row_counts = &shape.row_counts;
+        let problem = Problem { dimension, row_counts, rows, constants: &constants };
         let (specification, longest) = specify(options, boards, problem)?;
-        let objective = Objective::new(options.objective, penalty, &dataset, &shares);
+        let objective = Objective::new(options.objective, penalty, dataset, shares);
         let initial_model = Start::initial_model(start.as_ref(), options);
-        range::check(options, &dataset, &objective, &specification, &initial_model)?;
-        let (data, quantisation_error) = match &recorded {
+        range::check(options, dataset, &objective, &specification, &initial_model)?;
+        let (sent, quantisation_error) = match &data.recorded {
             Some(recorded) => (recorded.data.clone(), 0.0),
-            None => setup::quantised(&dataset, &shares),
+            None => setup::quantised(dataset, shares),
         };
         let seal = setup::seal(options, boards)?;
-        let parts = Parts { session, initial_model, dimension, data: &data, seal };
+        let parts = Parts { session, initial_model, dimension, data: &sent, seal };
         let setup = setup::setup(options, &specification, parts);
         Ok(Self {
-            dataset,
-            test,
-            recorded,
+            shape,
+            data: Some(data),
             penalty,
-            shares,
             workers: specification.workers,
             smoothness: constants.into_known(),
             setup,
@@ -90,6 +87,60 @@ impl Experiment {
         })
     }
 
+    /// Prepares a run on rows that boards have recorded, one worker for each of `boards`. The step size follows from
+    /// constants that they report, unless it is given.
+    ///
+    /// # Errors
+    /// If an option needs the rows, or the rows of the boards do not fit the options or each other.
+    pub fn on_board(
+        options: &Options,
+        boards: &[RecordingBoard],
+        session: u32,
+    ) -> Result<Self, ExperimentError> {
+        Self::check_on_board(options)?;
+        let OnBoard { shape, data } = OnBoard::of(boards, options.objective)?;
+        let dimension = shape.dimension(options.objective);
+        let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
+        Specification::check_lists(options, dimension, boards.len())?;
+        let features = shape.preparation.dimension();
+        let constants = Constants::of_unit_rows(options.objective, penalty, features, boards.len());
+        let source = match constants {
+            Constants::Reported(_) if options.step.given().is_none() => options::Constants::Boards,
+            Constants::Known(_) | Constants::Reported(_) | Constants::Unknown { .. } => {
+                options::Constants::Data
+            }
+        };
+        let options = &Options { constants: source, ..options.clone() };
+        let row_counts = &shape.row_counts;
+        let problem = Problem { dimension, row_counts, rows: None, constants: &constants };
+        let (specification, longest) = specify(options, Some(boards.len()), problem)?;
+        let initial_model = Start::initial_model(None, options);
+        let seal = setup::seal(options, Some(boards.len()))?;
+        let parts = Parts { session, initial_model, dimension, data: &data, seal };
+        let setup = setup::setup(options, &specification, parts);
+        Ok(Self {
+            shape,
+            data: None,
+            penalty,
+            workers: specification.workers,
+            smoothness: None,
+            setup,
+            longest,
+            // Values are exact on the grids of powers of two.
+            quantisation_error: 0.0,
+            options: options.clone(),
+            data_checksum: OnceLock::new(),
+        })
+    }
+
+    /// Checks the options of a run on rows of boards, before these are asked.
+    ///
+    /// # Errors
+    /// If an option needs rows on the host.
+    pub fn check_on_board(options: &Options) -> Result<(), ExperimentError> {
+        Ok(on_board::check(options)?)
+    }
+
     /// Returns one worker per share, without clones.
     pub fn one_per_share(&self) -> impl Iterator<Item = &Worker> {
         self.workers.chunk_by(|one, next| one.share == next.share).map(|clones| &clones[0])
@@ -97,12 +148,14 @@ impl Experiment {
 
     /// Returns the value of the column that says who owns the rows of a share, if there is one.
     pub fn owner(&self, share: usize) -> Option<&str> {
-        self.shares[share].first().and_then(|&row| self.dataset.owner(row))
+        let Data { dataset, shares, .. } = self.data.as_ref()?;
+        shares[share].first().and_then(|&row| dataset.owner(row))
     }
 
-    /// Returns f in f64, on the data as they were read.
-    pub fn objective(&self) -> Objective {
-        Objective::new(self.options.objective, self.penalty, &self.dataset, &self.shares)
+    /// Returns f in f64, on the data as they were read, if the host has them.
+    pub fn objective(&self) -> Option<Objective> {
+        let Data { dataset, shares, .. } = self.data.as_ref()?;
+        Some(Objective::new(self.options.objective, self.penalty, dataset, shares))
     }
 
     /// Returns the checksum of the data of all workers, to compare with that of a checkpoint.
@@ -115,7 +168,7 @@ impl Experiment {
 
     /// Returns the recordings, if boards make their rows from some.
     pub fn recordings(&self) -> Option<&Recordings> {
-        self.recorded.as_ref().map(|recorded| &recorded.recordings)
+        self.data.as_ref()?.recorded.as_ref().map(|recorded| &recorded.recordings)
     }
 
     /// Returns the options.
@@ -135,7 +188,12 @@ fn specify(
     let (method, workers) = (options.method.name(), specification.workers.len());
     check_crowd(workers, &format!("--method {method}"), "use fewer workers, or ef21-w")?;
     let smoothness = problem.constants.known();
-    setup::check_finite(problem.dataset, smoothness, longest, &specification)?;
+    if !setup::is_finite(smoothness, longest, &specification) {
+        return Err(match problem.rows {
+            Some(Rows { dataset, .. }) => immoderate(dataset),
+            None => ExperimentError::Overflow,
+        });
+    }
     let is_watchable = smoothness.is_some() && setup::is_watchable(options, &specification);
     if options.check_theory && !is_watchable {
         return Err(ExperimentError::NoTheorem);

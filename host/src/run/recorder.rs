@@ -448,7 +448,7 @@ fn worker_records(
             name: places[aggregator.link(worker)].clone(),
             identity,
             owner: experiment.owner(share).map(Into::into),
-            rows: experiment.shares[share].len() as u64,
+            rows: experiment.shape.row_counts[share] as u64,
             held_out: aggregator.score(worker).map(Into::into),
             l_i: aggregator.l_i(worker).or(computed),
             uplink,

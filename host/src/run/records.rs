@@ -2,7 +2,7 @@
 
 use super::error::ExperimentError;
 use super::experiment::Experiment;
-use crate::options::{Choice, Options};
+use crate::options::{Choice, DataPlace, Options};
 use crate::problem::objective::{Objective, Penalty};
 use crate::record::checkpoint::Checkpoints;
 use crate::record::model::{DatasetRecord, Input, Iterate, SCHEMA};
@@ -15,7 +15,7 @@ use std::ffi::OsString;
 impl Experiment {
     /// Evaluates x on the held-out rows, if there are any.
     pub fn test(&self, x: &[f64]) -> Option<TestRecord> {
-        let test = self.test.as_ref()?;
+        let test = self.data.as_ref()?.test.as_ref()?;
         let share: Vec<usize> = (0..test.row_count()).collect();
         let none = Penalty { lambda: 0.0, ..self.penalty };
         let objective = Objective::new(self.options().objective, none, test, &[share]);
@@ -54,8 +54,8 @@ impl Experiment {
             schema: SCHEMA,
             smidgen: env!("CARGO_PKG_VERSION").into(),
             objective: options.objective,
-            classes: self.dataset.class_names().to_vec(),
-            input: Input::Columns(self.dataset.preparation().clone()),
+            classes: self.shape.class_names.clone(),
+            input: Input::Columns(self.shape.preparation.clone()),
             regulariser: options.regulariser,
             lambda: options.lambda,
             method: options.method,
@@ -64,8 +64,8 @@ impl Experiment {
             loss: loss.filter(|loss| loss.is_finite()),
             transcript: format!("{:016x}", snapshot.transcript()),
             dataset: DatasetRecord {
-                name: self.dataset.name().into(),
-                rows: self.dataset.row_count() as u64,
+                name: self.shape.name.clone(),
+                rows: self.shape.row_count() as u64,
                 checksum: format!("{:016x}", self.data_checksum()),
             },
             dimension: self.setup.dimension,
@@ -96,14 +96,20 @@ impl Experiment {
         let mut configuration = self.options().record();
         configuration.insert("k".into(), self.k());
         configuration.insert("value-bits".into(), self.setup.method.value_bits.into());
-        configuration.insert("workers".into(), self.shares.len().into());
+        configuration.insert("workers".into(), self.shape.row_counts.len().into());
         configuration.insert("dimension".into(), self.setup.dimension.into());
-        configuration.insert("rows".into(), self.dataset.row_count().into());
+        configuration.insert("rows".into(), self.shape.row_count().into());
         if let Some(recordings) = self.recordings() {
             // In their place are recordings, and the windows that they have, also by default.
             configuration.remove("dataset");
             configuration.remove("split");
             configuration.insert("windows".into(), json!(recordings.windows));
+        }
+        if self.data.is_none() {
+            configuration.remove("split");
+            configuration.insert("dataset".into(), self.shape.name.clone().into());
+            configuration.insert("data".into(), DataPlace::OnBoard.name().into());
+            configuration.insert("windows".into(), json!(self.shape.preparation.windows));
         }
         configuration
     }

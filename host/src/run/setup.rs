@@ -1,6 +1,5 @@
 //! The setup of the aggregator: method, data and links of a run.
 
-use super::data::immoderate;
 use super::error::ExperimentError;
 use crate::boards::key_file::KeyFile;
 use crate::options::{Choice, Options};
@@ -99,20 +98,16 @@ pub(super) fn is_watchable(options: &Options, specification: &Specification) -> 
         && method.theory.is_none()
 }
 
-/// Refuses data whose constants or step sizes are not positive numbers.
-pub(super) fn check_finite(
-    dataset: &Dataset,
+/// Returns whether constants and step sizes are positive numbers.
+pub(super) fn is_finite(
     smoothness: Option<&Smoothness>,
     longest: Option<Longest>,
     specification: &Specification,
-) -> Result<(), ExperimentError> {
+) -> bool {
     let positive = |value: f64| value.is_finite() && value > 0.0;
     // L_i and the gradient are 0 for a worker whose rows have no features. L is not, since some row has one.
     let constants = smoothness.into_iter().flat_map(|s| [s.l, s.l_qm]);
     let gammas =
         longest.map(|longest| longest.gamma).into_iter().chain([specification.method.gamma]);
-    match constants.chain(gammas).all(positive) {
-        true => Ok(()),
-        false => Err(immoderate(dataset)),
-    }
+    constants.chain(gammas).all(positive)
 }

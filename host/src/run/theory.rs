@@ -1,12 +1,13 @@
 //! Theory of an experiment: step sizes, rare features, noise floor, and the check of a proof.
 
+use super::data::Data;
 use super::experiment::Experiment;
 use super::lyapunov::{Lyapunov, Terms};
 use super::setup::held_shares;
 use crate::options::{self, Downlink, Method, Options, Step};
-use crate::problem::objective::OnBoards;
-use crate::problem::specification::{self, Longest, Problem, Specification, rare_alpha};
-use crate::problem::theory::{Constants, RareFeatures, Smoothness, noise};
+use crate::problem::objective::{Objective, OnBoards};
+use crate::problem::specification::{self, Longest, Problem, Rows, Specification, rare_alpha};
+use crate::problem::theory::{Constants, RareFeatures, noise};
 use smidgen_aggregator::{MethodSpec, Setup};
 
 impl Experiment {
@@ -34,17 +35,16 @@ impl Experiment {
 
     /// Returns the problem with other constants.
     fn problem<'a>(&'a self, constants: &'a Constants) -> Problem<'a> {
-        let dimension = self.setup.dimension as usize;
-        Problem { dataset: &self.dataset, dimension, shares: &self.shares, constants }
+        let rows = self.data.as_ref().map(|Data { dataset, shares, .. }| Rows { dataset, shares });
+        let (dimension, row_counts) = (self.setup.dimension as usize, &self.shape.row_counts[..]);
+        Problem { dimension, row_counts, rows, constants }
     }
 
     /// Returns which worker has which features, if the coordinates of the model are features, constants are known, and
     /// no regulariser acts on all coordinates.
     pub fn rare_features(&self) -> Option<RareFeatures> {
-        let Smoothness { l_i, .. } = self.smoothness.as_ref()?;
-        let features = self.setup.dimension as usize == self.dataset.dimension();
-        (features && self.options().lambda == 0.0)
-            .then(|| RareFeatures::of(&self.dataset, &self.shares, l_i))
+        let smoothness = self.smoothness.as_ref().filter(|_| self.options().lambda == 0.0)?;
+        self.problem(&Constants::Known(smoothness.clone())).rare_features(&smoothness.l_i)
     }
 
     /// Returns the bound of theory on the noise floor of ‖∇f‖² with minibatches, if there is one: for EF21 and EF21-W
@@ -59,7 +59,8 @@ impl Experiment {
         let has_noise = noise::disturbs(rule, batch);
         let smoothness = self.smoothness.as_ref();
         let smoothness = smoothness.filter(|_| has_noise && is_plain && is_allowed && is_alike)?;
-        let data = (&self.dataset, &self.shares[..]);
+        let Data { dataset, shares, .. } = self.data.as_ref()?;
+        let data = (dataset, &shares[..]);
         noise::floor(self.options().objective, data, smoothness, batch.size as usize, alpha)
     }
 
@@ -81,11 +82,12 @@ impl Experiment {
             }
         };
         let (workers, gamma) = (self.workers.clone(), method.gamma);
-        let bits = self.recorded.as_ref().map(|recorded| &recorded.bits[..]);
-        let held = held_shares(&self.dataset, &self.shares, bits);
-        let on_boards = OnBoards::new(self.objective(), held);
+        let Data { dataset, shares, recorded, .. } = self.data.as_ref()?;
+        let objective = Objective::new(self.options().objective, self.penalty, dataset, shares);
+        let bits = recorded.as_ref().map(|recorded| &recorded.bits[..]);
+        let on_boards = OnBoards::new(objective.clone(), held_shares(dataset, shares, bits));
         let terms = Terms { workers, smoothness, gamma, alpha, factor };
-        Some(Lyapunov::new(self.objective(), on_boards, terms))
+        Some(Lyapunov::new(objective, on_boards, terms))
     }
 }
 
@@ -98,7 +100,7 @@ fn is_allowed(gamma: f64, longest: Option<Longest>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::theory::{Basis, Gap, Theorem, xi};
+    use crate::problem::theory::{Basis, Gap, Smoothness, Theorem, xi};
     use crate::run::training::{Goal, collect};
 
     fn experiment(options: &str) -> Experiment {

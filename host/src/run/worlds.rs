@@ -45,10 +45,9 @@ impl Experiment {
     pub fn simulation(&self) -> Simulation<Board<Objectives>> {
         let boards = self.boards(&self.setup, self.line());
         let simulation = Simulation::with_boards(self.setup.clone(), boards);
-        if self.setup.hears_all() {
-            simulation
-        } else {
-            simulation.with_objective(self.objective())
+        match self.objective().filter(|_| !self.setup.hears_all()) {
+            Some(objective) => simulation.with_objective(objective),
+            None => simulation,
         }
     }
 
@@ -63,6 +62,10 @@ impl Experiment {
     ) -> Result<Driver, TransportError> {
         let driver = Driver::open(self.setup.clone(), addresses, places, self.line())?;
         let deadline = self.options().absent.deadline();
-        Ok(driver.with_deadline(deadline).with_objective(self.objective()))
+        let driver = driver.with_deadline(deadline);
+        Ok(match self.objective() {
+            Some(objective) => driver.with_objective(objective),
+            None => driver,
+        })
     }
 }

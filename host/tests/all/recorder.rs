@@ -1,9 +1,10 @@
 //! Recorder commands to boards in threads: the client, `smidgen record`, and runs on rows that boards recorded.
 
 use crate::support::boards::{answering, ready, served_by};
-use crate::support::recording::{CHANNELS, RecordingBoard};
-use crate::support::{Running, command, smidgen, stderr};
+use crate::support::recording::{CHANNELS, PERIOD, RecordingBoard};
+use crate::support::{Running, command, smidgen, stderr, summary_of};
 use rustix::process::Signal;
+use serde_json::Value;
 use smidgen::options::Faults;
 use smidgen::world::client::{BoardRows, Client, ClientError};
 use smidgen::world::simulation::Line;
@@ -12,8 +13,11 @@ use smidgen_protocol::message::{Command, Ready, RecordRefusal};
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::seal::Key;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
+use tempfile::tempdir;
 
 const BAUD: u32 = 115_200;
 const RECIPE: Recipe = Recipe {
@@ -169,9 +173,11 @@ fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
     assert!(output.contains("discarded recording 1, 3 rows"), "{output}");
     let (output, _) = smidgen_record(&ports[..1], "--discard");
     assert!(output.contains("there is no recording to discard"), "{output}");
-    let (_, errors) = smidgen_record(&ports, "--label running --hop 5");
+    // A board whose rows are all discarded takes another recipe.
+    let (output, errors) = smidgen_record(&ports, "--label running --hop 5 --seconds 0.3");
+    assert!(output.contains(": 0 rows of running"), "{output}{errors}");
     assert!(errors.contains("it has rows of another recipe"), "{errors}");
-    assert!(errors.contains("error: 2 boards failed"), "{errors}");
+    assert!(errors.contains("error: 1 board failed"), "{errors}");
     let (output, _) = smidgen_record(&ports, "--clear");
     assert_eq!(output.matches("all rows are erased").count(), 2, "{output}");
     assert_eq!(output.matches("recipe: none yet").count(), 2, "{output}");
@@ -222,4 +228,116 @@ fn request_that_makes_no_sense_is_refused() {
         let (_, errors) = smidgen_record(&["tcp:127.0.0.1:1"], arguments);
         assert!(errors.contains(told), "{arguments}: {errors}");
     }
+}
+
+/// Boards with rows of two classes each, three classes in all, and with rows that they hold out.
+fn boards_with_rows() -> Vec<String> {
+    const NAMES: [&str; 3] = ["rest", "walk", "run"];
+    let samples = |class: i16| {
+        let strength = [class * 900, 7000 - class * 2500, 40];
+        let noise = move |t: i16| (t * 37 % 11 - 5) * 30 * (class + 1);
+        (0..PERIOD as i16).map(move |t| strength.map(|strength| strength + noise(t)))
+    };
+    let board = |identity, classes: [usize; 2]| {
+        let activity = Arc::new(AtomicUsize::new(0));
+        let board = RecordingBoard {
+            samples: (0..3).flat_map(samples).collect(),
+            activity: Some(activity.clone()),
+            words: 4096,
+            ..RecordingBoard::new(identity)
+        };
+        let address = board.serve();
+        let mut client = client(&address);
+        for (is_test, class) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+            let class = classes[class];
+            activity.store(class, Ordering::Relaxed);
+            let recording = client.command(Command::Status).unwrap().next;
+            client.command(start(recording, NAMES[class], is_test)).unwrap();
+            wait(&mut client, |rows| rows.progress.rows >= 3);
+            client.command(Command::Stop { recording }).unwrap();
+        }
+        address
+    };
+    vec![board(9, [0, 1]), board(4, [1, 2])]
+}
+
+const ON_BOARD: &str = "--data on-board --objective softmax --k 6 --checkpoint-every 5";
+
+#[test]
+fn run_on_board_sends_no_row_scores_and_resumes() {
+    let directory = tempdir().unwrap();
+    let boards = boards_with_rows();
+    let run = |ports: [&str; 2], options: &str| {
+        let [one, other] = ports;
+        let arguments = format!("run --port {one} --port {other} {ON_BOARD} {options}");
+        let output = smidgen(directory.path(), &arguments);
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let ports = [&*boards[0], &*boards[1]];
+    let (whole, errors) = run(ports, "--rounds 20 --out whole");
+    assert!(whole.contains("that boards held out: accuracy"), "{whole}{errors}");
+    let summary = summary_of(&directory.path().join("whole"));
+    let held_out = &summary["held_out"];
+    let rows: u64 =
+        boards.iter().map(|board| client(board).command(Command::Status).unwrap().test()).sum();
+    assert_eq!(held_out["rows"], rows);
+    assert!(2 * held_out["right"].as_u64().unwrap() > rows, "{held_out}");
+    let workers = summary["workers"].as_array().unwrap();
+    let right = |worker: &Value| worker["held_out"]["right"].as_u64().unwrap();
+    assert_eq!(workers.iter().map(right).sum::<u64>(), held_out["right"].as_u64().unwrap());
+    assert_eq!(summary["configuration"]["constants"], "boards");
+    assert_eq!(summary["configuration"]["data"], "on-board");
+
+    // Cables in another order, a bad line, and a run in two parts give the same transcript.
+    let (swapped, errors) =
+        run([ports[1], ports[0]], "--rounds 20 --out swapped --faults loss=0.05,corrupt=0.05");
+    assert!(swapped.contains("held out: accuracy"), "{swapped}{errors}");
+    run(ports, "--rounds 10 --out parts");
+    let output = smidgen(directory.path(), "resume parts --rounds 20");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let transcript = |run: &str| summary_of(&directory.path().join(run))["transcript"].clone();
+    assert_eq!(transcript("swapped"), transcript("whole"));
+    assert_eq!(transcript("parts"), transcript("whole"));
+
+    // Rows that were recorded meanwhile.
+    run(ports, "--rounds 10 --out parts");
+    let mut first = client(ports[0]);
+    let recording = first.command(Command::Status).unwrap().recording;
+    first.command(Command::Discard { recording }).unwrap();
+    // The board serves one connection at a time.
+    drop(first);
+    let output = smidgen(directory.path(), "resume parts --rounds 20");
+    assert!(stderr(&output).contains("have changed since the checkpoint"), "{}", stderr(&output));
+}
+
+#[test]
+fn run_on_board_is_refused_with_a_sentence() {
+    let directory = tempdir().unwrap();
+    let run = |arguments: &str| {
+        stderr(&smidgen(directory.path(), &format!("run --data on-board {arguments}")))
+    };
+    let empty = RecordingBoard::new(1).serve();
+    for (options, told) in [
+        ("", "has no rows to train on; record some by `smidgen record"),
+        ("--test-rows 3", "--test-rows needs them on the host"),
+        ("--dataset mushrooms", "--dataset needs them on the host"),
+        ("--workers 1", "--workers needs them on the host"),
+        ("--check-theory --step am", "--check-theory needs them on the host"),
+        ("--method ef21-w", "--method ef21-w needs them on the host"),
+        ("--objective least-squares", "choose logistic, softmax, perceptron or svm"),
+    ] {
+        let errors = run(&format!("--port {empty} {options}"));
+        assert!(errors.contains(told), "{options}: {errors}");
+    }
+    let boards = boards_with_rows();
+    let errors = run(&format!("--port {} --port {}", boards[0], boards[1]));
+    assert!(errors.contains("logistic learns two classes, but the boards have 3"), "{errors}");
+    let other = RecordingBoard { count: 60, ..RecordingBoard::new(3) }.serve();
+    smidgen_record(&[&other], "--label rest --seconds 1 --window 10 --rate 1000");
+    let errors = run(&format!("--port {} --port {other} --objective softmax", boards[0]));
+    assert!(
+        errors.contains("windows of 20 samples every 10")
+            && errors.contains("record all with the same options"),
+        "{errors}"
+    );
 }

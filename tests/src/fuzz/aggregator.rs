@@ -190,7 +190,7 @@ impl Run {
         let of_round =
             Context { round, from: if u.ratio(1, 8)? { value } else { from }, ..session };
         let (loss, body) = (Loss::new(u.arbitrary()?), self.body(u, round, from)?);
-        let (message, body, context) = match u.int_in_range(0..=10)? {
+        let (message, body, context) = match u.int_in_range(0..=9)? {
             0 => (Up::Ready(ready(u, asked, off)?), vec![], Context::SETUP),
             1 => (Up::Ack { ticket, value }, vec![], session),
             2 => (Up::Range { ticket, gradient_max: u.arbitrary()?, loss }, vec![], session),
@@ -198,7 +198,6 @@ impl Run {
             4 => (Up::Anew { loss }, body, of_round),
             5 => (Up::UpdatePart, body, of_round),
             6 => (Up::Update { loss }, body, of_round),
-            10 => (Up::Score { ticket, rows: value, right: u.arbitrary()? }, vec![], session),
             7 => (Up::Score { ticket, rows: value, right: value }, vec![], session),
             8 => (Up::Records(Records::none(ticket)), vec![], Context::SETUP),
             _ => return any(u, &[Context::SETUP, session, of_round]),

@@ -109,7 +109,7 @@ fn skip_changes_nothing_while_all_boards_answer() {
 fn the_loss_falls_without_a_quarter_of_the_boards() {
     let options = format!("{SKIP} --step auto");
     let experiment = experiment(&options);
-    let objective = experiment.objective();
+    let objective = experiment.objective().expect("the host has the rows");
     let (_, start) = objective.loss_and_norm_squared(&[0.0; 64]);
     let (mut world, _) = struck(&options, Fault::Unplug(Duration::from_secs(2)));
     let (_, end) = objective.loss_and_norm_squared(&world.aggregator().model());

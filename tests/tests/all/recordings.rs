@@ -19,7 +19,7 @@ const EXAMPLE: &str = "--recordings example --objective softmax --rounds 30";
 
 /// Values and classes of the rows of a worker, as its board stores them.
 fn rows(experiment: &Experiment, dataset: &Dataset, rows: &[usize]) -> Vec<(Vec<i16>, u8)> {
-    let scaling = &experiment.dataset.preparation().scaling;
+    let scaling = &experiment.shape.preparation.scaling;
     let row = |&row: &usize| {
         let mut values = vec![0; scaling.len()];
         let row = dataset.row(row);
@@ -31,8 +31,9 @@ fn rows(experiment: &Experiment, dataset: &Dataset, rows: &[usize]) -> Vec<(Vec<
 
 /// The same run, but the rows are sent.
 fn with_rows_sent(mut experiment: Experiment) -> Experiment {
-    for share in 0..experiment.shares.len() {
-        let rows = rows(&experiment, &experiment.dataset, &experiment.shares[share]);
+    let data = experiment.data.as_ref().expect("the host has the rows");
+    for share in 0..data.shares.len() {
+        let rows = rows(&experiment, &data.dataset, &data.shares[share]);
         let data = &mut experiment.setup.shares[share].data;
         let mut words = vec![0u32; data.len().div_ceil(4)];
         bytemuck::cast_slice_mut(&mut words)[..data.len()].copy_from_slice(data);
@@ -161,7 +162,7 @@ fn no_part_of_a_row_travels() {
     let recorded = experiment(&options);
     let all =
         |dataset: &Dataset| rows(&recorded, dataset, &(0..dataset.row_count()).collect::<Vec<_>>());
-    let rows = all(&recorded.dataset);
+    let rows = all(&recorded.data.as_ref().expect("the host has the rows").dataset);
     let boards = recorded.boards(&recorded.setup, recorded.line());
     let frames = frames_of(&recorded, boards);
     assert!(frames.len() > 400, "{} frames", frames.len());

@@ -33,7 +33,7 @@ fn start(index: usize, line: impl Read + Write + Send + 'static) {
 }
 
 fn assert_conforms(experiment: &Experiment, driver: Driver) {
-    let mut driver = driver.with_objective(experiment.objective());
+    let mut driver = driver.with_objective(experiment.objective().expect("the host has the rows"));
     let rounds = run(experiment, &mut driver).unwrap_or_else(|error| panic!("{error}"));
     let simulated = simulated(experiment);
     assert_eq!(transcripts(&rounds), transcripts(&simulated));

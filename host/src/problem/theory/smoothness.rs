@@ -153,6 +153,8 @@ impl Smoothness {
 pub enum Constants {
     /// They are known.
     Known(Smoothness),
+    /// Workers report them. Until then there is a guess.
+    Reported(Smoothness),
     /// The curvature of the objective has no bound. A tuned step size starts from the constants of another objective.
     Unknown {
         /// The constants of the other objective.
@@ -180,10 +182,44 @@ impl Constants {
         }
     }
 
+    /// Returns upper bounds of the constants for rows that the host does not have, of this many features of at most 1.
+    pub fn of_unit_rows(
+        objective: Objective,
+        penalty: Penalty,
+        features: usize,
+        workers: usize,
+    ) -> Self {
+        let bound = |curvature: f64, margins: Margins| {
+            let norm_squared = (features + usize::from(margins.have_bias())) as f64;
+            let l = curvature * norm_squared + penalty.smoothness();
+            Smoothness::new(l, vec![l; workers])
+        };
+        let margins = objective.info().margins;
+        match objective.info().curvature {
+            Curvature::AtMost(curvature) => Self::Reported(bound(curvature, margins)),
+            Curvature::Unbounded { starts_like } => {
+                let starts_like = starts_like.info();
+                let bounded = match starts_like.curvature {
+                    Curvature::AtMost(curvature) => Some(bound(curvature, starts_like.margins)),
+                    Curvature::Unbounded { .. } => None,
+                };
+                Self::Unknown { starts_like: bounded }
+            }
+        }
+    }
+
     /// Returns the constants, if they are known.
     pub const fn known(&self) -> Option<&Smoothness> {
         match self {
             Self::Known(smoothness) => Some(smoothness),
+            Self::Reported(_) | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Returns the constants of a constant step size, which may be a guess until workers report theirs.
+    pub const fn of_step(&self) -> Option<&Smoothness> {
+        match self {
+            Self::Known(smoothness) | Self::Reported(smoothness) => Some(smoothness),
             Self::Unknown { .. } => None,
         }
     }
@@ -192,14 +228,14 @@ impl Constants {
     pub fn into_known(self) -> Option<Smoothness> {
         match self {
             Self::Known(smoothness) => Some(smoothness),
-            Self::Unknown { .. } => None,
+            Self::Reported(_) | Self::Unknown { .. } => None,
         }
     }
 
     /// Returns the constants from which a tuned step size can start.
     pub const fn to_start_from(&self) -> Option<&Smoothness> {
         match self {
-            Self::Known(smoothness) => Some(smoothness),
+            Self::Known(smoothness) | Self::Reported(smoothness) => Some(smoothness),
             Self::Unknown { starts_like } => starts_like.as_ref(),
         }
     }

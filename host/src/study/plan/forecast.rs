@@ -117,8 +117,8 @@ impl Plan {
         let workers = &experiment.workers;
         let MethodSpec { rule, batch, .. } = setup.method;
         Ok(Self {
-            dataset: experiment.dataset.name().into(),
-            rows: experiment.dataset.row_count(),
+            dataset: experiment.shape.name.clone(),
+            rows: experiment.shape.row_count(),
             dimension: setup.dimension,
             workers: workers.len(),
             k: workers.iter().map(|worker| worker.spec.k).collect(),

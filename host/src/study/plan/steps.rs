@@ -8,6 +8,7 @@
 //! regularisers are never negative, so f(x⁰) stands for δ⁰.
 
 use crate::options::{Method, Step};
+use crate::problem::objective::Objective;
 use crate::problem::specification::rare_alpha;
 use crate::problem::theory::{Smoothness, rounding_loss, theta, xi};
 use crate::run::experiment::Experiment;
@@ -33,8 +34,11 @@ pub struct Admissible {
 
 /// Returns the step sizes for a target of ‖∇f‖², `qm` and `am` first; empty without constants.
 pub(super) fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
-    let Some(smoothness) = &experiment.smoothness else { return vec![] };
-    let start = Start::new(experiment);
+    let (Some(smoothness), Some(objective)) = (&experiment.smoothness, experiment.objective())
+    else {
+        return vec![];
+    };
+    let start = Start::new(experiment, &objective);
     let theorems = theorems(experiment, smoothness);
     let gammas = theorems
         .iter()
@@ -122,8 +126,7 @@ struct Start {
 
 impl Start {
     /// Computes it for x⁰ = 0.
-    fn new(experiment: &Experiment) -> Self {
-        let objective = experiment.objective();
+    fn new(experiment: &Experiment, objective: &Objective) -> Self {
         let x = vec![0.0; experiment.setup.dimension as usize];
         let mut gradient = x.clone();
         let loss = objective.loss_and_gradient(&x, &mut gradient);
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn rounds_are_those_of_the_theorems() {
         let experiment = experiment("--k 4 --value-bits 3 --step am --init zero");
-        let objective = experiment.objective();
+        let objective = experiment.objective().unwrap();
         let mut gradient = vec![0.0; 64];
         let loss = objective.loss_and_gradient(&[0.0; 64], &mut gradient);
         let Smoothness { l, l_am, l_qm, ref l_i, .. } = *experiment.smoothness.as_ref().unwrap();

@@ -23,7 +23,7 @@ pub(super) fn run(
 ) -> Vec<Mark> {
     let setup = &experiment.setup;
     let d = setup.dimension as usize;
-    let objective = experiment.objective();
+    let objective = experiment.objective().expect("a study has its rows on the host");
     let mut gradient = vec![0.0; d];
     let mut run = Ef21 { x: vec![0.0; d], g_i: vec![vec![0.0; d]; setup.shares.len()] };
     let mut marks = vec![];

@@ -73,14 +73,22 @@ impl Client {
             .map_err(|cause| RecordingError { cause, has_begun: true })
     }
 
+    /// Returns the rows of the board. A recording that was left open is ended first.
+    ///
+    /// # Errors
+    /// If the board does not answer or cannot record.
+    pub fn rows(&mut self) -> Result<BoardRows, ClientError> {
+        let rows = self.command(Command::Status)?;
+        if !rows.is_open {
+            return Ok(rows);
+        }
+        self.note(format!("{}: a recording was left open; it is ended and kept", self.place()));
+        self.command(Command::Stop { recording: rows.recording })
+    }
+
     /// Starts a recording; returns the number of rows before it, and its own number.
     fn start(&mut self, plan: &Plan) -> Result<(u64, u16), ClientError> {
-        let mut rows = self.command(Command::Status)?;
-        if rows.is_open {
-            let left = rows.recording;
-            self.note(format!("{}: a recording was left open; it is ended and kept", self.place()));
-            rows = self.command(Command::Stop { recording: left })?;
-        }
+        let rows = self.rows()?;
         if rows.channels == 0 {
             return Err(self.refused(RecordRefusal::Channels));
         }
@@ -92,8 +100,9 @@ impl Client {
             is_test: plan.is_test,
         };
         let before = total(&rows);
-        self.command(start)?;
-        Ok((before, rows.next))
+        // A board whose rows are all discarded numbers anew for another recipe.
+        let begun = self.command(start)?;
+        Ok((before, begun.recording))
     }
 
     fn follow(

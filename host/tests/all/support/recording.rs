@@ -12,11 +12,15 @@ use smidgen_firmware::run::run_recorder;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 /// Number of channels of the sensor.
 pub(crate) const CHANNELS: usize = 3;
+/// Number of samples of an activity.
+pub(crate) const PERIOD: usize = 20;
 /// Values of samples that a board has memory for.
 const WINDOW_LEN_MAX: usize = 60;
 
@@ -28,6 +32,8 @@ pub(crate) struct RecordingBoard {
     pub words: usize,
     /// Samples of the sensor, again and again in every recording; none for a board without a sensor.
     pub samples: Vec<[i16; CHANNELS]>,
+    /// What the sensor measures now: which part of `samples`, each of [`PERIOD`] samples, is repeated.
+    pub activity: Option<Arc<AtomicUsize>>,
     /// Number of samples until the sensor has no more; then it waits.
     pub count: usize,
     /// The sensor loses samples before each of these, counted over all recordings.
@@ -46,6 +52,7 @@ impl RecordingBoard {
             identity,
             words: 1024,
             samples,
+            activity: None,
             count: usize::MAX,
             gaps: vec![],
             cut: None,
@@ -108,7 +115,11 @@ impl Sensor for Script {
             board.gaps.remove(0);
             return Err(());
         }
-        sample.copy_from_slice(&board.samples[*taken % board.samples.len()]);
+        let place = match &board.activity {
+            Some(activity) => activity.load(Ordering::Relaxed) * PERIOD + *taken % PERIOD,
+            None => *taken % board.samples.len(),
+        };
+        sample.copy_from_slice(&board.samples[place]);
         *taken += 1;
         Ok(true)
     }

@@ -1,0 +1,256 @@
+//! Data of a run that boards have recorded: from the states of their recorders to what is sent in place of rows.
+
+use super::data::Shape;
+use crate::options::{Choice, Objective, Options, Split, windowing};
+use crate::problem::dataset::{Channel, Labels, Preparation, Scaling, Windows};
+use crate::units::shown::shown;
+use crate::world::client::BoardRows;
+use smidgen_protocol::message::CLASSES_MAX;
+use smidgen_protocol::recipe::Recipe;
+use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, emit_name};
+use std::collections::BTreeSet;
+use std::path::Path;
+use thiserror::Error;
+
+/// Name of these data in records.
+const NAME: &str = "rows on boards";
+/// Exponent of a scale of 1, whose mantissa is 2^30.
+const UNIT_EXPONENT: i16 = 30;
+
+/// A board with the state of its recorder.
+#[derive(Clone, Debug)]
+pub struct RecordingBoard {
+    /// Its place.
+    pub place: String,
+    /// Its rows.
+    pub rows: BoardRows,
+}
+
+/// Reasons why no run is possible on rows of boards.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OnBoardError {
+    /// An option needs rows on the host.
+    #[error(
+        "--data on-board leaves the rows on the boards, but {0} needs them on the host; omit it"
+    )]
+    NeedsRows(String),
+    /// The objective has targets.
+    #[error(
+        "--objective {0} learns real targets, but boards record classes; choose {classes}",
+        classes = Objective::listed("or", has_classes)
+    )]
+    Targets(&'static str),
+    /// A board has no rows.
+    #[error(
+        "{0} has no rows to train on; record some by `smidgen record --port {0} --label CLASS`"
+    )]
+    NoRows(String),
+    /// Boards have rows of different recipes.
+    #[error(
+        "the rows of {place} are {theirs}, but those of {first} are {ours}; record all with the same options, after \
+         `smidgen record --clear` on one of the boards"
+    )]
+    OtherRecipe {
+        /// The board.
+        place: String,
+        /// Its recipe.
+        theirs: String,
+        /// The first board.
+        first: String,
+        /// Its recipe.
+        ours: String,
+    },
+    /// The boards have too few or too many classes.
+    #[error(
+        "--objective {objective} learns {legal} classes, but the boards have {found}: {names}; {advice}"
+    )]
+    Classes {
+        /// The objective.
+        objective: &'static str,
+        /// Number of classes that it can have.
+        legal: &'static str,
+        /// Number of classes of the boards.
+        found: usize,
+        /// Their names.
+        names: String,
+        /// What to do.
+        advice: &'static str,
+    },
+}
+
+/// The data of a run on rows of boards.
+pub(super) struct OnBoard {
+    pub shape: Shape,
+    /// What each board is sent in place of rows.
+    pub data: Vec<Vec<u8>>,
+}
+
+impl OnBoard {
+    /// Returns what the boards' rows have in common, and how each board is told.
+    ///
+    /// # Errors
+    /// If they have no common recipe, or not the classes of the objective.
+    ///
+    /// # Panics
+    /// If there is no board.
+    pub(super) fn of(
+        boards: &[RecordingBoard],
+        objective: Objective,
+    ) -> Result<Self, OnBoardError> {
+        let recipe = common_recipe(boards)?;
+        let classes = classes(boards, objective)?;
+        let bits = common_bits(boards, &recipe);
+        let data = boards.iter().map(|board| data(&board.rows, &recipe, &classes, &bits)).collect();
+        let trained = |board: &RecordingBoard| board.rows.training() as usize;
+        let shape = Shape {
+            name: NAME.into(),
+            preparation: preparation(&recipe, &bits),
+            class_names: classes,
+            row_counts: boards.iter().map(trained).collect(),
+        };
+        Ok(Self { shape, data })
+    }
+}
+
+/// Refuses options that need rows on the host.
+pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
+    let needs_rows = [
+        ("--recordings", options.recordings.is_some()),
+        ("--window, --hop, --features or --rate", !options.windowing.is_default()),
+        ("--dataset", options.dataset != Path::new(crate::options::DATASET)),
+        ("--label", options.label.is_some()),
+        ("--shuffle", options.shuffle.is_some()),
+        ("--rows", options.rows.is_some()),
+        ("--test-rows", options.test_rows.is_some()),
+        ("--workers", options.workers.is_some()),
+        ("--split", options.split != Split::Contiguous),
+        ("--standardise", options.standardise),
+        ("--intercept", options.intercept),
+        ("--from", options.from.is_some()),
+        ("--check-theory", options.check_theory),
+    ];
+    if let Some((option, _)) = needs_rows.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(OnBoardError::NeedsRows(option.into()));
+    }
+    if options.step.counts_features() {
+        return Err(OnBoardError::NeedsRows(format!("--step {}", options.step)));
+    }
+    if options.method.info().population.needs_constants() {
+        return Err(OnBoardError::NeedsRows(format!("--method {}", options.method.name())));
+    }
+    match has_classes(options.objective) {
+        true => Ok(()),
+        false => Err(OnBoardError::Targets(options.objective.name())),
+    }
+}
+
+fn has_classes(objective: Objective) -> bool {
+    match objective.info().labels {
+        Labels::Binary | Labels::Classes => true,
+        Labels::Real => false,
+    }
+}
+
+/// Returns the recipe of all boards, each of which has rows to train on.
+fn common_recipe(boards: &[RecordingBoard]) -> Result<Recipe, OnBoardError> {
+    let mut common: Option<(&str, Recipe)> = None;
+    for RecordingBoard { place, rows } in boards {
+        let recipe = rows.recipe.filter(|_| rows.training() > 0);
+        let recipe = recipe.ok_or_else(|| OnBoardError::NoRows(place.clone()))?;
+        let (first, ours) = *common.get_or_insert((place, recipe));
+        if recipe != ours {
+            return Err(OnBoardError::OtherRecipe {
+                place: place.clone(),
+                theirs: windowing::describe(&recipe),
+                first: first.into(),
+                ours: windowing::describe(&ours),
+            });
+        }
+    }
+    Ok(common.expect("a run has a board").1)
+}
+
+/// Returns the names of all classes with rows, sorted.
+fn classes(boards: &[RecordingBoard], objective: Objective) -> Result<Vec<String>, OnBoardError> {
+    let of_board = boards.iter().flat_map(|board| &board.rows.classes);
+    let used = of_board.filter(|class| class.training > 0 && !class.name.is_empty());
+    let names: BTreeSet<_> = used.map(|class| class.name.clone()).collect();
+    let (is_legal, legal, advice) = match objective.info().labels {
+        Labels::Binary => (names.len() == 2, "two", "choose --objective softmax for more"),
+        Labels::Classes | Labels::Real => (
+            (2..=CLASSES_MAX).contains(&names.len()),
+            "2 to 16",
+            "record rows of other classes, or --discard recordings",
+        ),
+    };
+    if is_legal {
+        return Ok(names.into_iter().collect());
+    }
+    let listed: Vec<_> = names.iter().map(|name| shown(name).to_string()).collect();
+    Err(OnBoardError::Classes {
+        objective: objective.name(),
+        legal,
+        found: names.len(),
+        names: listed.join(", "),
+        advice,
+    })
+}
+
+/// Returns the bits of every column over all boards.
+fn common_bits(boards: &[RecordingBoard], recipe: &Recipe) -> Vec<u8> {
+    let of =
+        |column| boards.iter().filter_map(move |board| board.rows.columns.get(column).copied());
+    (0..recipe.row_len()).map(|column| of(column).max().unwrap_or(0)).collect()
+}
+
+/// Returns what a board is sent in place of rows.
+fn data(rows: &BoardRows, recipe: &Recipe, classes: &[String], bits: &[u8]) -> Vec<u8> {
+    let mut class_map = [-1; CLASSES_MAX];
+    let mut row_count = 0;
+    for (place, class) in class_map.iter_mut().zip(&rows.classes) {
+        if let Ok(number) = classes.binary_search(&class.name) {
+            *place = number as i8;
+            row_count += class.training;
+        }
+    }
+    let exponents: Vec<_> =
+        bits.iter().chain([&0]).map(|&bits| UNIT_EXPONENT + i16::from(bits)).collect();
+    let (mut names, mut len) = ([0; NAMES_LEN_MAX], 0);
+    for class in classes {
+        len += emit_name(class, &mut names[len..]).expect("names of boards fit");
+    }
+    let recorded = RecordedRows {
+        rows: row_count,
+        classes: classes.len() as u8,
+        checksum: rows.checksum,
+        recipe: *recipe,
+        scale_mantissas: &vec![1 << UNIT_EXPONENT; exponents.len()],
+        scale_exponents: &exponents,
+        class_map: &class_map,
+        names: &names[..len],
+    };
+    let mut data = vec![0; recorded.byte_len().expect("a short row")];
+    recorded.write(&mut data).expect("lists as long as the recipe says");
+    data
+}
+
+/// Returns what turns values of rows into features: scales of powers of two, in which values are at most 1.
+fn preparation(recipe: &Recipe, bits: &[u8]) -> Preparation {
+    let channel = |number: u8| Channel { name: format!("channel{}", number + 1), full_scale: None };
+    let windows = Windows {
+        channels: (0..recipe.channels).map(channel).collect(),
+        rate_millihertz: recipe.rate_millihertz,
+        window: recipe.window,
+        hop: recipe.hop,
+        features: recipe.features,
+    };
+    let scaling =
+        bits.iter().map(|&bits| Scaling { centre: 0.0, scale: f64::from(bits).exp2() }).collect();
+    Preparation {
+        column_count: recipe.row_len(),
+        names: windows.column_names(),
+        scaling,
+        windows: Some(windows),
+        ..Preparation::default()
+    }
+}
