@@ -1,5 +1,5 @@
-//! The command line: `smidgen demo | simulate | run | record | emulate | plan | resume | predict | export | ports | report |
-//! image | key | reproduce`.
+//! The command line: `smidgen demo | simulate | run | record | emulate | plan | resume | predict | load | watch |
+//! export | ports | report | image | key | reproduce`.
 //!
 //! ```text
 //!  command line ──┐
@@ -83,6 +83,14 @@ pub enum Command {
         after_help = "Examples:\n  smidgen predict smidgen-out --dataset new.csv --out predictions.csv\n  smidgen predict smidgen-out --recordings walk.csv"
     )]
     Predict(Predict),
+
+    /// Put the model of a run on boards, which classify live windows by it
+    #[command(after_help = "Example: smidgen load smidgen-out --port /dev/ttyACM0")]
+    Load(Load),
+
+    /// Show the class that a board sees live
+    #[command(after_help = "Example: smidgen watch --port /dev/ttyACM0")]
+    Watch(Watch),
 
     /// Export the model of a run for use elsewhere
     #[command(after_help = "Example: smidgen export smidgen-out --format onnx")]
@@ -254,6 +262,46 @@ pub struct Predict {
     /// Write label, prediction, scores and probabilities of each row to FILE, as CSV
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// Arguments of `smidgen load`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Load {
+    /// Directory of a run, or its model.json
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Address of a board: a serial port, unix:PATH or tcp:HOST:PORT; repeat for each board
+    #[arg(
+        long = "port",
+        value_name = "ADDRESS",
+        value_parser = OsStringValueParser::new().try_map(Address::try_from),
+        required = true
+    )]
+    pub ports: Vec<Address>,
+    /// Encrypt and authenticate all frames with the key in FILE, which the boards need as well; see `smidgen key`
+    #[arg(long, value_name = "FILE", help_heading = "Link")]
+    pub key: Option<PathBuf>,
+    /// Rate of the serial line, in bit/s
+    #[arg(long, value_name = "N", default_value_t = 115_200, help_heading = "Link")]
+    pub baud: u32,
+}
+
+/// Arguments of `smidgen watch`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// Address of the board: a serial port, unix:PATH or tcp:HOST:PORT
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_parser = OsStringValueParser::new().try_map(Address::try_from)
+    )]
+    pub port: Address,
+    /// Encrypt and authenticate all frames with the key in FILE, which the board needs as well; see `smidgen key`
+    #[arg(long, value_name = "FILE", help_heading = "Link")]
+    pub key: Option<PathBuf>,
+    /// Rate of the serial line, in bit/s
+    #[arg(long, value_name = "N", default_value_t = 115_200, help_heading = "Link")]
+    pub baud: u32,
 }
 
 /// Arguments of `smidgen export`.

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Plan(plan) => cmd::plan::run(&plan),
         Command::Resume(resume) => cmd::resume::run(&resume),
         Command::Predict(predict) => cmd::predict::run(&predict),
+        Command::Load(load) => cmd::load::run(&load),
+        Command::Watch(watch) => cmd::watch::run(&watch),
         Command::Export(export) => cmd::export::run(&export),
         Command::Ports => cmd::ports::run(),
         Command::Report(report) => cmd::report::run(&report),

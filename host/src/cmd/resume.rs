@@ -93,6 +93,8 @@ impl Training {
             | Command::Plan(_)
             | Command::Resume(_)
             | Command::Predict(_)
+            | Command::Load(_)
+            | Command::Watch(_)
             | Command::Export(_)
             | Command::Ports
             | Command::Report(_)

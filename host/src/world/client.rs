@@ -2,6 +2,8 @@
 //!
 //! It works on any link, and survives its loss: the board at a reopened link must identify itself as the same one.
 
+pub mod live;
+pub mod load;
 pub mod recording;
 mod rows;
 

@@ -3,6 +3,7 @@
 mod command_line;
 mod emulated;
 mod house;
+mod live;
 mod model;
 mod recorder;
 mod resume;

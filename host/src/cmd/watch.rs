@@ -1,0 +1,107 @@
+//! `smidgen watch`
+
+use super::console::print;
+use anyhow::{Result, bail};
+use smidgen::boards::key_file::KeyFile;
+use smidgen::cli::Watch;
+use smidgen::units::interrupt;
+use smidgen::units::shown::shown;
+use smidgen::world::client::Client;
+use smidgen::world::client::live::LiveView;
+use smidgen_protocol::message::LiveState;
+use std::io::{IsTerminal, Write, stdout};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Time between two questions.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// Shows what a board sees until the user stops it.
+pub(crate) fn run(watch: &Watch) -> Result<()> {
+    let sealing = watch.key.as_deref().map(KeyFile::seal_boards).transpose()?;
+    let mut client = Client::open(&watch.port, watch.baud, sealing)?;
+    interrupt::begin_children();
+    let mut lines = Lines::new();
+    let (mut first, mut shown) = (None, None);
+    while !interrupt::is_requested() {
+        let view = match client.live() {
+            Ok(view) => view,
+            // The request to stop ends a question too.
+            Err(_) if interrupt::is_requested() => break,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(obstacle) = view.obstacle() {
+            lines.finish()?;
+            bail!("{}: {obstacle}", client.place());
+        }
+        let &mut (start, before) = first.get_or_insert((Instant::now(), view.windows));
+        // Windows of another model, or after a restart, count anew.
+        if view.windows < before {
+            first = Some((Instant::now(), view.windows));
+        }
+        let rate = f64::from(view.windows.saturating_sub(before)) / start.elapsed().as_secs_f64();
+        let state = (view.state, view.windows, view.gaps);
+        if lines.is_terminal || shown != Some(state) {
+            shown = Some(state);
+            lines.show(&line(&view, rate))?;
+        }
+        pause();
+    }
+    lines.finish()
+}
+
+/// Waits for the next question, or for a request to stop.
+fn pause() {
+    let started = Instant::now();
+    while started.elapsed() < PERIOD && !interrupt::is_requested() {
+        sleep(PERIOD / 10);
+    }
+}
+
+fn line(view: &LiveView, rate: f64) -> String {
+    if view.state == LiveState::Recording {
+        return "a recording is open; the board goes on when it ends".into();
+    }
+    let Some((class, score)) = &view.latest else {
+        return format!("waiting for the first window, {} samples so far", view.samples);
+    };
+    let gaps = match view.gaps {
+        0 => String::new(),
+        gaps => format!(", {gaps} gaps"),
+    };
+    let class = shown(class).to_string();
+    format!("{class:<16} score {score:>9.3}   window {} ({rate:.1} a second{gaps})", view.windows)
+}
+
+/// A line that is renewed in a terminal, or one after the other.
+struct Lines {
+    is_terminal: bool,
+    width: usize,
+}
+
+impl Lines {
+    fn new() -> Self {
+        Self { is_terminal: stdout().is_terminal(), width: 0 }
+    }
+
+    fn show(&mut self, text: &str) -> Result<()> {
+        if !self.is_terminal {
+            return Ok(print(text)?);
+        }
+        // Spaces cover the rest of a longer line.
+        let width = self.width.max(text.chars().count());
+        let mut stdout = stdout();
+        write!(stdout, "\r{text:<width$}")?;
+        stdout.flush()?;
+        self.width = text.chars().count();
+        Ok(())
+    }
+
+    /// Ends a renewed line.
+    fn finish(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.width) > 0 {
+            print("")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! What a board sees live.
+
+use super::{ANSWER_TIME_MAX, Client, ClientError, Request};
+use smidgen_protocol::message::{Down, Live, LiveState, Up};
+use smidgen_protocol::recipe::Recipe;
+
+/// What a board sees live, as [`Live`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveView {
+    /// Whether the board classifies live windows.
+    pub state: LiveState,
+    /// Number of channels of the sensor; 0 without one.
+    pub channels: u8,
+    /// Recipe of the model; `None` without a model.
+    pub recipe: Option<Recipe>,
+    /// Number of samples since the board got its model.
+    pub samples: u32,
+    /// Number of gaps between them.
+    pub gaps: u32,
+    /// Number of windows that were classified.
+    pub windows: u32,
+    /// The latest window: its class and score; `None` before the first.
+    pub latest: Option<(String, f64)>,
+}
+
+impl From<&Live<'_>> for LiveView {
+    fn from(live: &Live) -> Self {
+        let score = |mantissa: i64, exponent: i32| mantissa as f64 * f64::from(-exponent).exp2();
+        Self {
+            state: live.state,
+            channels: live.channels,
+            recipe: live.recipe,
+            samples: live.samples,
+            gaps: live.gaps,
+            windows: live.windows,
+            latest: live
+                .latest
+                .map(|seen| (seen.name.to_owned(), score(seen.score, seen.exponent))),
+        }
+    }
+}
+
+impl LiveView {
+    /// Says why the board sees nothing, and what to do; `None` if it watches or will.
+    pub fn obstacle(&self) -> Option<String> {
+        let channels = self.channels;
+        Some(match self.state {
+            LiveState::Watching | LiveState::Recording => return None,
+            LiveState::Unsupported => {
+                "its firmware does not record; flash the image of a board with a sensor".into()
+            }
+            LiveState::NoModel => {
+                "it holds no model of recordings; put one there with `smidgen load`".into()
+            }
+            LiveState::Channels => {
+                let needed = self.recipe.map_or(0, |recipe| recipe.channels);
+                format!(
+                    "its sensor has {channels} channels, but the model needs {needed}; load a model that was trained on \
+                     rows of such a sensor"
+                )
+            }
+            LiveState::Window { need, room } => format!(
+                "a window of the model has {need} values, but the board has room for {room}; train one with shorter \
+                 windows"
+            ),
+        })
+    }
+}
+
+impl Client {
+    /// Asks what the board sees.
+    ///
+    /// # Errors
+    /// If the board does not answer.
+    pub fn live(&mut self) -> Result<LiveView, ClientError> {
+        let identity = self.greet()?.identity;
+        self.echo = self.echo.wrapping_add(1);
+        let echo = self.echo;
+        let request = Request::setup(Down::Live { echo, identity });
+        self.ask(&request, ANSWER_TIME_MAX, |message, _| match message {
+            Up::Live(live) if live.echo == echo => Some(LiveView::from(live)),
+            _ => None,
+        })
+    }
+}
