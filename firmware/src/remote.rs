@@ -187,11 +187,37 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     ) -> Option<usize> {
         let answer = self.answer_command(worker, out);
         // Before the answer leaves, so that samples that follow it are seen.
-        self.follow(worker);
+        self.watch.follow(worker);
+        if !self.is_recording() {
+            self.watch.begin(&mut self.recorder, &mut self.sensor);
+        }
         answer.or_else(|| {
             let echo = worker.live_request()?;
-            worker.live_ready(&self.live(echo), out)
+            let live = self.watch.live(echo, self.sensor.channels(), self.is_recording());
+            worker.live_ready(&live, out)
         })
+    }
+
+    /// Returns whether live windows are classified, so that samples are due.
+    pub fn is_watching(&self) -> bool {
+        !self.is_recording() && self.watch.is_on()
+    }
+
+    /// Takes a sample, if one is due and live windows are classified, and classifies the window that it completes.
+    // Not inlined, so that the row is not on the stack while a gradient is computed.
+    #[inline(never)]
+    pub fn watch<M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        worker: &mut Worker<M>,
+        objectives: &mut impl ObjectiveSet,
+    ) {
+        if !self.is_watching() {
+            return;
+        }
+        let Self { recorder, sensor, indicator, watch, .. } = self;
+        if let Some(class) = watch.look(recorder, sensor, worker, objectives) {
+            indicator.show(class, worker.class_name(class));
+        }
     }
 
     fn answer_command<M: AsRef<[u64]> + AsMut<[u64]>>(

@@ -144,6 +144,7 @@ where
 ///
 /// Call it before computing a gradient and before sending, so that no update leaves before the local state that belongs
 /// to it is stored.
+// Not inlined, so that its stack is free again while a gradient is computed.
 #[inline(never)]
 pub fn sync_journal<M: AsRef<[u64]> + AsMut<[u64]>>(
     worker: &mut Worker<M>,

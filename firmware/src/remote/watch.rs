@@ -1,10 +1,9 @@
 //! Live windows: what a board sees by the model that it holds, while it does not record.
 
-use super::RemoteRecorder;
 use crate::objective::{Classes, ObjectiveSet};
-use crate::recorder::Progress;
 use crate::recorder::sensor::Sensor;
 use crate::recorder::store::Mapped;
+use crate::recorder::{Progress, Recorder};
 use crate::worker::Worker;
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::message::{Live, LiveState, Seen, Ticket};
@@ -52,72 +51,55 @@ impl Watch {
     pub(super) fn interrupt(&mut self) {
         self.has_window = false;
     }
-}
 
-impl<F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'_, F, S, I> {
-    /// Returns whether live windows are classified, so that samples are due.
-    pub fn is_watching(&self) -> bool {
-        !self.is_recording() && self.watch.has_window && self.watch.state == LiveState::Watching
+    /// Live windows are classified, unless a recording is open.
+    pub(super) fn is_on(&self) -> bool {
+        self.has_window && matches!(self.state, LiveState::Watching)
     }
 
-    /// Takes a sample, if one is due and live windows are classified, and classifies the window that it completes.
-    // Not inlined, so that the row is not on the stack while a gradient is computed.
-    #[inline(never)]
-    pub fn watch<M: AsRef<[u64]> + AsMut<[u64]>>(
-        &mut self,
-        worker: &mut Worker<M>,
-        objectives: &mut impl ObjectiveSet,
-    ) {
-        let Some(recipe) = self.watch.recipe.filter(|_| self.is_watching()) else { return };
-        let mut row = [0; ROW_LEN_MAX];
-        let Self { recorder, sensor, watch, .. } = self;
-        let Some(row) = recorder.look(sensor, &recipe, &mut watch.progress, &mut row) else {
-            return;
-        };
-        if let Some(classes) = worker.classify(row, objectives) {
-            watch.latest = Some(classes);
-            self.indicator.show(classes.class, worker.class_name(classes.class));
-        }
-    }
-
-    /// Follows a change of the worker's model, and begins with windows where nothing is in the way.
+    /// Notes a change of the worker's model.
     pub(super) fn follow<M: AsRef<[u64]> + AsMut<[u64]>>(&mut self, worker: &Worker<M>) {
         let model = worker.model_number();
-        if self.watch.model != model {
-            self.watch = Watch { model, recipe: worker.recipe(), ..Watch::NONE };
-        }
-        if !self.is_recording() && !self.watch.has_window {
-            self.watch.has_window = true;
-            self.watch.state = self.start_watch();
+        if self.model != model {
+            *self = Self { model, recipe: worker.recipe(), ..Self::NONE };
         }
     }
 
-    fn start_watch(&mut self) -> LiveState {
-        let Some(recipe) = &self.watch.recipe else { return LiveState::NoModel };
-        if self.sensor.accept(recipe).is_err() {
-            return LiveState::Channels;
+    /// Begins with windows, unless it has or something is in the way.
+    pub(super) fn begin<F: NorFlash + Mapped>(
+        &mut self,
+        recorder: &mut Recorder<'_, F>,
+        sensor: &mut impl Sensor,
+    ) {
+        if !self.has_window {
+            self.has_window = true;
+            self.state = start(self.recipe.as_ref(), recorder, sensor);
         }
-        match self.recorder.watch(recipe) {
-            Ok(()) => {
-                self.sensor.start();
-                LiveState::Watching
-            }
-            Err(too_long) => {
-                let [need, room] = [too_long.need, too_long.room]
-                    .map(|len| u32::try_from(len).unwrap_or(u32::MAX));
-                LiveState::Window { need, room }
-            }
-        }
+    }
+
+    /// Takes a sample, if one is due, and classifies the window that it completes. Returns its class.
+    pub(super) fn look<F: NorFlash + Mapped, M: AsRef<[u64]> + AsMut<[u64]>>(
+        &mut self,
+        recorder: &mut Recorder<'_, F>,
+        sensor: &mut impl Sensor,
+        worker: &mut Worker<M>,
+        objectives: &mut impl ObjectiveSet,
+    ) -> Option<u8> {
+        let recipe = self.recipe?;
+        let mut row = [0; ROW_LEN_MAX];
+        let row = recorder.look(sensor, &recipe, &mut self.progress, &mut row)?;
+        self.latest = worker.classify(row, objectives).or(self.latest);
+        self.latest.map(|classes| classes.class)
     }
 
     /// What the board sees; the worker adds the name of the class.
-    pub(super) fn live(&self, echo: Ticket) -> Live<'static> {
-        let Watch { recipe, progress, latest, .. } = self.watch;
-        let is_paused = self.is_recording() && recipe.is_some();
+    pub(super) fn live(&self, echo: Ticket, channels: usize, is_recording: bool) -> Live<'static> {
+        let Self { recipe, progress, latest, .. } = *self;
+        let is_paused = is_recording && recipe.is_some();
         Live {
             echo,
-            state: if is_paused { LiveState::Recording } else { self.watch.state },
-            channels: u8::try_from(self.sensor.channels()).unwrap_or(u8::MAX),
+            state: if is_paused { LiveState::Recording } else { self.state },
+            channels: u8::try_from(channels).unwrap_or(u8::MAX),
             recipe,
             samples: progress.samples,
             gaps: progress.gaps,
@@ -128,6 +110,28 @@ impl<F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'_, F, S, I> 
                 score,
                 exponent,
             }),
+        }
+    }
+}
+
+fn start<F: NorFlash + Mapped>(
+    recipe: Option<&Recipe>,
+    recorder: &mut Recorder<'_, F>,
+    sensor: &mut impl Sensor,
+) -> LiveState {
+    let Some(recipe) = recipe else { return LiveState::NoModel };
+    if sensor.accept(recipe).is_err() {
+        return LiveState::Channels;
+    }
+    match recorder.watch(recipe) {
+        Ok(()) => {
+            sensor.start();
+            LiveState::Watching
+        }
+        Err(too_long) => {
+            let [need, room] =
+                [too_long.need, too_long.room].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
+            LiveState::Window { need, room }
         }
     }
 }

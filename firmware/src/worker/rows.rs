@@ -8,6 +8,17 @@ use smidgen_protocol::message::Refusal;
 use smidgen_protocol::recorded::{RecordedRows, RowsChecksum};
 use smidgen_protocol::shard::{Parts, Shard, ShardError};
 
+/// Where the rows of a session are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In the data, or the objective needs none.
+    Data,
+    /// On the board, checked.
+    Store,
+    /// Nowhere: the data are for a model alone.
+    None,
+}
+
 /// Checksum of the rows of a store that are not discarded.
 pub(crate) fn checksum<F: NorFlash + Mapped>(store: &Store<F>) -> u32 {
     let mut checksum = RowsChecksum::default();

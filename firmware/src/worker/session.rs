@@ -1,10 +1,8 @@
 //! A session: a worker's configuration and its progress in a run.
 
-mod on_board;
-mod stored;
-
 use super::memory::{Buffers, Layout};
 use super::model::Held;
+use super::rows::Source;
 use crate::data::Data;
 use crate::method::{self, RoundCompressor, UpdateFormat, entries};
 use crate::objective::ObjectiveInfo;
@@ -25,64 +23,53 @@ use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 /// Configuration and progress.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub id: u32,
+    pub(super) id: u32,
     /// Ticket of the configuration that opened the session.
-    pub opened: Ticket,
-    pub worker: u16,
-    pub layout: Layout,
-    pub objective: &'static ObjectiveInfo,
-    pub regulariser: Regulariser,
-    pub lambda: Ratio,
-    budget: Budget,
-    init: Init,
-    method: Method,
-    scale: Ratio,
-    participation: Participation,
-    batch: Batch,
-    downlink: Downlink,
-    rule: Rule,
-    data_checksum: u32,
-    data_held: usize,
+    pub(super) opened: Ticket,
+    pub(super) worker: u16,
+    pub(super) layout: Layout,
+    pub(super) objective: &'static ObjectiveInfo,
+    pub(super) regulariser: Regulariser,
+    pub(super) lambda: Ratio,
+    pub(super) budget: Budget,
+    pub(super) init: Init,
+    pub(super) method: Method,
+    pub(super) scale: Ratio,
+    pub(super) participation: Participation,
+    pub(super) batch: Batch,
+    pub(super) downlink: Downlink,
+    pub(super) rule: Rule,
+    pub(super) data_checksum: u32,
+    pub(super) data_held: usize,
     /// Bytes of data that were handed to a journal.
-    data_journaled: usize,
+    pub(super) data_journaled: usize,
     /// Local state changed since it was last journaled.
-    local_state_dirty: bool,
+    pub(super) local_state_dirty: bool,
     /// Local state is zero because the worker was restored.
-    local_state_missing: bool,
-    exponents: Exponents,
+    pub(super) local_state_missing: bool,
+    pub(super) exponents: Exponents,
     /// Exponents were announced. A session opened by a late configuration has none.
-    announced: bool,
+    pub(super) announced: bool,
     /// Ticket of the latest request.
-    ticket: Ticket,
-    answer: Option<Answer>,
+    pub(super) ticket: Ticket,
+    pub(super) answer: Option<Answer>,
     /// Answer to send; its frame is written when the line accepts it.
-    outbox: Option<Answer>,
-    pending: Option<Pending>,
+    pub(super) outbox: Option<Answer>,
+    pub(super) pending: Option<Pending>,
     /// The worker has a recorder, so its data may be rows on the board.
-    has_recorder: bool,
-    pub source: Source,
+    pub(super) has_recorder: bool,
+    pub(super) source: Source,
     /// Coordinates of x that came in parts, from the first on.
-    model_until: u32,
+    pub(super) model_until: usize,
     /// The request to keep the model, until a journal has done it.
-    keeps_model: Option<Ticket>,
+    pub(super) keeps_model: Option<Ticket>,
     /// The latest update, or the one being computed.
-    update: Option<Update>,
-}
-
-/// Where the rows of a session are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// In the data, or the objective needs none.
-    Data,
-    /// On the board, checked.
-    Store,
-    /// Nowhere: the data are for a model alone.
-    None,
+    pub(super) update: Option<Update>,
 }
 
 /// What the answer to a request awaits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pending {
+pub(super) enum Pending {
     /// A gradient with these exponents.
     Probe { ticket: Ticket, exponents: Exponents },
     /// A gradient for an update.
@@ -97,7 +84,7 @@ enum Pending {
 
 /// An update, except for its mantissas, which replace the gradient in memory.
 #[derive(Clone, Copy, Debug)]
-struct Update {
+pub(super) struct Update {
     round: u32,
     loss: Loss,
     format: UpdateFormat,
@@ -105,14 +92,14 @@ struct Update {
 
 /// Rows held out, and those of them whose class is the model's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Score {
-    rows: u32,
-    right: u32,
+pub(super) struct Score {
+    pub rows: u32,
+    pub right: u32,
 }
 
 /// An answer in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Ack { ticket: Ticket, value: u32 },
     Range { ticket: Ticket, gradient_max: u32, loss: Loss },
     Refused { ticket: Ticket, refusal: Refusal },
@@ -195,10 +182,15 @@ impl Session {
         self.update.map(|update| update.round)
     }
 
-    /// The model, once there is one for a recipe: rounds have begun, or the host sent all of it.
+    /// Returns whether there is a model for a recipe: rounds have begun, or the host sent all of it.
+    pub(super) fn has_model(&self) -> bool {
+        let is_whole = self.update.is_some() || self.model_until == self.layout.dimension;
+        is_whole && self.source != Source::Data
+    }
+
+    /// The model, once there is one for a recipe.
     pub(super) fn model(&self) -> Option<Held> {
-        let is_whole = self.update.is_some() || self.model_until as usize == self.layout.dimension;
-        (is_whole && self.source != Source::Data).then_some(Held {
+        self.has_model().then_some(Held {
             objective: self.objective,
             layout: self.layout,
             x_exponent: self.exponents.x,
@@ -206,7 +198,7 @@ impl Session {
     }
 
     /// Bytes of data received or found in memory.
-    fn data_held(&self) -> u32 {
+    pub(super) fn data_held(&self) -> u32 {
         self.data_held as u32
     }
 
@@ -267,9 +259,6 @@ impl Session {
             }
             Down::Part { part, from, until, .. } => {
                 self.write_part(part, from..until, body, &mut buffers, saturated)?;
-                if part == Part::Model && from <= self.model_until {
-                    self.model_until = self.model_until.max(until);
-                }
                 Some(Answer::Ack { ticket, value: until })
             }
             // Without rows there is no gradient.
@@ -339,7 +328,7 @@ impl Session {
         Ok(())
     }
 
-    fn require_data(&self) -> Result<(), Reject> {
+    pub(super) fn require_data(&self) -> Result<(), Reject> {
         let complete = self.data_held == self.layout.data_len;
         if complete { Ok(()) } else { Err(Reject::Unexpected) }
     }
@@ -418,7 +407,12 @@ impl Session {
         let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
         let range = range.start as usize..range.end as usize;
         match part {
-            Part::Model => overwrite(buffers.x, range, values, |m| saturate(m, saturated)),
+            Part::Model => {
+                if range.start <= self.model_until {
+                    self.model_until = self.model_until.max(range.end);
+                }
+                overwrite(buffers.x, range, values, |m| saturate(m, saturated));
+            }
             Part::Estimator => overwrite(buffers.g_i, range, values, |m| saturate(m, saturated)),
             Part::Sum => overwrite(needed(buffers.sum)?, range, values, |sum| sum),
             Part::Velocity => overwrite(needed(buffers.velocity)?, range, values, |v| v),

@@ -60,7 +60,7 @@ fn classes(model: &Model) -> Vec<(String, f64)> {
 fn loaded_model_shows_its_classes_until_ctrl_c() {
     let folder = tempdir().expect("there is room");
     told(&folder, RUN);
-    let model = Model::read(&folder.path().join("run")).expect("a model");
+    let model = Model::read(folder.path().join("run")).expect("a model");
     let classes = classes(&model);
     assert_eq!(classes.len(), 10);
     let board = RecordingBoard { samples: samples(), count: 55, ..RecordingBoard::new(9) };

@@ -1,14 +1,14 @@
 //! Requests about rows on the board, which are answered when the board gives its store.
 
-use super::{Answer, Pending, Score, Session, Source};
+use super::memory::Buffers;
+use super::rows::{self, Rows, Source};
+use super::session::{Answer, Pending, Score, Session};
 use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use crate::live::Model;
 use crate::objective::{Classification, ObjectiveSet};
 use crate::recorder::store::{Mapped, Store};
 use crate::regulariser::smoothness;
-use crate::worker::memory::Buffers;
-use crate::worker::rows::{self, Rows};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::message::{Refusal, Ticket};
 use smidgen_protocol::recorded::RecordedRows;
@@ -16,12 +16,12 @@ use smidgen_protocol::shard::Shard;
 
 impl Session {
     /// Returns whether the data are rows on the board that were not checked yet.
-    pub(in crate::worker) fn awaits_rows(&self) -> bool {
+    pub(super) fn awaits_rows(&self) -> bool {
         matches!(self.pending, Some(Pending::Rows { .. }))
     }
 
     /// Checks data that are rows on the board, or for a model alone.
-    pub(in crate::worker) fn check_rows<F: NorFlash + Mapped>(
+    pub(super) fn check_rows<F: NorFlash + Mapped>(
         &self,
         store: &Store<F>,
         objectives: &mut impl ObjectiveSet,
@@ -40,7 +40,7 @@ impl Session {
     }
 
     /// Answers after the check of rows on the board.
-    pub(in crate::worker) fn rows_checked(&mut self, outcome: Result<Source, Refusal>) {
+    pub(super) fn rows_checked(&mut self, outcome: Result<Source, Refusal>) {
         let Some(Pending::Rows { ticket, is_chunk }) = self.pending else { return };
         (self.pending, self.source) = (None, outcome.unwrap_or(Source::Data));
         if outcome.is_err() {
@@ -55,7 +55,7 @@ impl Session {
     }
 
     /// Returns whether a request awaits the rows on the board, other than a gradient.
-    pub(in crate::worker) fn awaits_store(&self) -> bool {
+    pub(super) fn awaits_store(&self) -> bool {
         match self.pending {
             Some(Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. }) => true,
             Some(Pending::Probe { .. } | Pending::Update) | None => false,
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Answers a request for a bound of the curvature of rows on the board, or for their score.
-    pub(in crate::worker) fn look_at<F: NorFlash + Mapped>(
+    pub(super) fn look_at<F: NorFlash + Mapped>(
         &mut self,
         store: &Store<F>,
         objectives: &mut impl ObjectiveSet,
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// The labels and the store as the data of an evaluation.
-    pub(in crate::worker) fn shard<'a, F: NorFlash + Mapped>(
+    pub(super) fn shard<'a, F: NorFlash + Mapped>(
         store: &'a Store<F>,
         data: &'a [u8],
         labels: &'a [i8],

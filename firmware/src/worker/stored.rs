@@ -1,9 +1,10 @@
 //! Data that arrive, and what of a session a journal stores: data, local state, and a model to keep.
 
-use super::{Answer, Pending, Session, Source};
+use super::model::Held;
+use super::rows::Source;
+use super::session::{Answer, Pending, Session};
 use crate::data::Data;
 use crate::journal::{BLOCK_LEN, CHUNK_LEN_MAX, DataChunk, DataId, LocalState, LocalStateRequest};
-use crate::worker::model::Held;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::checksum;
@@ -43,10 +44,7 @@ impl Session {
     }
 
     /// The next chunk of data that was not returned before: whole blocks, or the rest once the data are complete.
-    pub(in crate::worker) fn poll_data_chunk<'d>(
-        &mut self,
-        data: &'d [u8],
-    ) -> Option<DataChunk<'d>> {
+    pub(super) fn poll_data_chunk<'d>(&mut self, data: &'d [u8]) -> Option<DataChunk<'d>> {
         // Rows that the board may not have are not worth a place in a journal.
         if self.awaits_rows() {
             return None;
@@ -73,17 +71,14 @@ impl Session {
     }
 
     /// The local state after the latest round, if it was not returned before.
-    pub(in crate::worker) fn poll_local_state<'p>(
-        &mut self,
-        mantissas: &'p [i32],
-    ) -> Option<LocalState<'p>> {
+    pub(super) fn poll_local_state<'p>(&mut self, mantissas: &'p [i32]) -> Option<LocalState<'p>> {
         let new = core::mem::take(&mut self.local_state_dirty) && !mantissas.is_empty();
         let name = self.local_state_name(self.round()?);
         new.then_some(LocalState { name, exponent: self.exponents.gradient, mantissas })
     }
 
     /// The local state after the previous round, if it is missing.
-    pub(in crate::worker) fn local_state_request<'p>(
+    pub(super) fn local_state_request<'p>(
         &self,
         mantissas: &'p mut [i32],
     ) -> Option<LocalStateRequest<'p>> {
@@ -93,7 +88,7 @@ impl Session {
     }
 
     /// Takes the missing local state and converts it to the current exponent, as an announcement would have.
-    pub(in crate::worker) fn local_state_ready(
+    pub(super) fn local_state_ready(
         &mut self,
         exponent: Option<Exponent>,
         mantissas: &mut [i32],
@@ -116,18 +111,20 @@ impl Session {
         if self.source == Source::Data {
             return Ok(Answer::Refused { ticket, refusal: Refusal::Data });
         }
-        self.model().ok_or(Reject::Unexpected)?;
+        if !self.has_model() {
+            return Err(Reject::Unexpected);
+        }
         self.keeps_model = Some(ticket);
         Ok(Answer::Ack { ticket, value: 0 })
     }
 
     /// The model to keep, until that is answered.
-    pub(in crate::worker) fn model_to_keep(&self) -> Option<Held> {
+    pub(super) fn model_to_keep(&self) -> Option<Held> {
         self.keeps_model.and_then(|_| self.model())
     }
 
     /// Answers that the model is kept, or is not.
-    pub(in crate::worker) fn model_kept(&mut self, is_kept: bool) {
+    pub(super) fn model_kept(&mut self, is_kept: bool) {
         let Some(ticket) = self.keeps_model.take() else { return };
         // A later request has an answer of its own.
         if ticket == self.ticket {
