@@ -5,6 +5,8 @@ pub mod driver;
 pub mod emulator;
 pub mod fault_injector;
 mod interface;
+pub mod live;
+pub mod load;
 pub mod ports;
 pub mod simulation;
 pub mod transport;

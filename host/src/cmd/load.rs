@@ -10,7 +10,7 @@ use smidgen::options::Choice;
 use smidgen::record::Model;
 use smidgen::units::quantity::counted;
 use smidgen::world::client::Client;
-use smidgen::world::client::load::{LoadError, ModelData};
+use smidgen::world::load::{LoadError, ModelData};
 
 /// Puts a model on boards, one after the other. A failure of one does not keep others from getting it.
 pub(crate) fn run(load: &Load) -> Result<()> {
@@ -44,7 +44,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
 fn put(client: &mut Client, data: &ModelData) -> Result<String, LoadError> {
     let board = client.greet()?;
     let place = client.place().to_owned();
-    Ok(match client.load(data, new_session())? {
+    Ok(match data.load(client, new_session())? {
         true => format!("{place}: {board} has the model, also after a power cut."),
         false => format!("{place}: {board} has the model until its power fails."),
     })

@@ -7,7 +7,7 @@ use smidgen::cli::Watch;
 use smidgen::units::interrupt;
 use smidgen::units::shown::shown;
 use smidgen::world::client::Client;
-use smidgen::world::client::live::LiveView;
+use smidgen::world::live::LiveView;
 use smidgen_protocol::message::LiveState;
 use std::io::{IsTerminal, Write, stdout};
 use std::thread::sleep;

@@ -2,8 +2,6 @@
 //!
 //! It works on any link, and survives its loss: the board at a reopened link must identify itself as the same one.
 
-pub mod live;
-pub mod load;
 pub mod recording;
 mod rows;
 
@@ -13,6 +11,7 @@ use crate::units::serial_line::byte_time;
 use crate::world::driver::place::Place;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::interface::WorldError;
+use crate::world::live::LiveView;
 use crate::world::simulation::Line;
 use crate::world::transport::{Address, Link, LinkEvent, Reader, TransportError, Writer};
 pub use rows::{BoardRows, ClassRows, advice, table};
@@ -235,6 +234,21 @@ impl Client {
             Some(refusal) => Err(self.refused(refusal)),
             None => Ok(rows),
         }
+    }
+
+    /// Asks what the board sees.
+    ///
+    /// # Errors
+    /// If the board does not answer.
+    pub fn live(&mut self) -> Result<LiveView, ClientError> {
+        let identity = self.greet()?.identity;
+        self.echo = self.echo.wrapping_add(1);
+        let echo = self.echo;
+        let request = Request::setup(Down::Live { echo, identity });
+        self.ask(&request, ANSWER_TIME_MAX, |message, _| match message {
+            Up::Live(live) if live.echo == echo => Some(LiveView::from(live)),
+            _ => None,
+        })
     }
 
     /// Repeats a request until `answer` takes a message and its body.

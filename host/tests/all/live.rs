@@ -104,7 +104,7 @@ fn models_and_boards_that_do_not_fit_are_refused_with_a_sentence() {
     let output = smidgen(folder.path(), &format!("load run --port {plain} --port {recording}"));
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
-    assert!(said.contains("its firmware does not record; flash the image"), "{said}");
+    assert!(said.contains("the board does not compute classes of softmax"), "{said}");
     assert!(said.contains("1 board failed"), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("has the model"));
     let said = refused(&folder, &format!("watch --port {plain}"));

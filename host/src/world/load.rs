@@ -1,6 +1,6 @@
 //! A model for a board, which classifies live windows by it.
 
-use super::{Client, ClientError, Request};
+use super::client::{Client, ClientError, Request};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, checksum};
 use smidgen_protocol::message::{
@@ -73,19 +73,18 @@ struct Session<'c> {
     objective: &'c str,
 }
 
-impl Client {
-    /// Gives a model to the board in a new session, and has it kept. Returns whether the board has it after a power
-    /// cut.
+impl ModelData<'_> {
+    /// Gives the model to a board in a new session, and has it kept. Returns whether the board has it after a power cut.
     ///
     /// # Errors
     /// If the board does not answer or refuses the model.
-    pub fn load(&mut self, model: &ModelData, session: u32) -> Result<bool, LoadError> {
-        let identity = self.greet()?.identity;
+    pub fn load(&self, client: &mut Client, session: u32) -> Result<bool, LoadError> {
+        let identity = client.greet()?.identity;
         let context = Context::downlink(session);
-        let mut session = Session { client: self, context, ticket: 0, objective: model.objective };
-        let held = session.configure(identity, model)?;
-        session.send_data(held, model.data)?;
-        session.send_model(model)?;
+        let mut session = Session { client, context, ticket: 0, objective: self.objective };
+        let held = session.configure(identity, self)?;
+        session.send_data(held, self.data)?;
+        session.send_model(self)?;
         let kept = session.ask(|ticket| Down::Keep { ticket }, &[])?;
         Ok(kept != 0)
     }

@@ -1,7 +1,6 @@
 //! What a board sees live.
 
-use super::{ANSWER_TIME_MAX, Client, ClientError, Request};
-use smidgen_protocol::message::{Down, Live, LiveState, Up};
+use smidgen_protocol::message::{Live, LiveState};
 use smidgen_protocol::recipe::Recipe;
 
 /// What a board sees live, as [`Live`].
@@ -63,23 +62,6 @@ impl LiveView {
                 "a window of the model has {need} values, but the board has room for {room}; train one with shorter \
                  windows"
             ),
-        })
-    }
-}
-
-impl Client {
-    /// Asks what the board sees.
-    ///
-    /// # Errors
-    /// If the board does not answer.
-    pub fn live(&mut self) -> Result<LiveView, ClientError> {
-        let identity = self.greet()?.identity;
-        self.echo = self.echo.wrapping_add(1);
-        let echo = self.echo;
-        let request = Request::setup(Down::Live { echo, identity });
-        self.ask(&request, ANSWER_TIME_MAX, |message, _| match message {
-            Up::Live(live) if live.echo == echo => Some(LiveView::from(live)),
-            _ => None,
         })
     }
 }
