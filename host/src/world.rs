@@ -8,6 +8,7 @@ mod interface;
 pub mod live;
 pub mod load;
 pub mod ports;
+pub mod recording;
 pub mod simulation;
 pub mod transport;
 

@@ -178,9 +178,12 @@ pub(super) fn train_and_report(
     conclude(experiment.options(), &summary)?;
     if !summary.has_diverged() {
         let (model, run) = (directory.path().join(MODEL), typed(directory.path()));
+        let rows = match experiment.shape.preparation.windows {
+            Some(_) => "--recordings PATH",
+            None => "--dataset FILE",
+        };
         print(format_args!(
-            "The model of round {} is {}: try `smidgen predict {run} --dataset FILE` or `smidgen export {run} --format \
-             onnx`.",
+            "The model of round {} is {}: try `smidgen predict {run} {rows}` or `smidgen export {run} --format onnx`.",
             summary.rounds,
             shown(&model)
         ))?;

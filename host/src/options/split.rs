@@ -23,6 +23,14 @@ pub enum Split {
 pub struct SplitError;
 
 impl Split {
+    /// Returns whether it is the split without `--split`.
+    pub const fn is_default(&self) -> bool {
+        match self {
+            Self::Contiguous => true,
+            Self::SortedNorm | Self::OneEach | Self::By(_) => false,
+        }
+    }
+
     /// Returns the column that says which worker owns a row.
     pub fn column(&self) -> Option<&str> {
         match self {

@@ -1,7 +1,7 @@
 //! Data of a run that boards have recorded: from the states of their recorders to what is sent in place of rows.
 
 use super::data::Shape;
-use crate::options::{Choice, Objective, Options, Split, windowing};
+use crate::options::{Choice, Objective, Options, windowing};
 use crate::problem::dataset::{Channel, Labels, Preparation, Scaling, Windows};
 use crate::units::shown::shown;
 use crate::world::client::BoardRows;
@@ -123,7 +123,7 @@ pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
         ("--rows", options.rows.is_some()),
         ("--test-rows", options.test_rows.is_some()),
         ("--workers", options.workers.is_some()),
-        ("--split", options.split != Split::Contiguous),
+        ("--split", !options.split.is_default()),
         ("--standardise", options.standardise),
         ("--intercept", options.intercept),
         ("--from", options.from.is_some()),

@@ -2,7 +2,6 @@
 //!
 //! It works on any link, and survives its loss: the board at a reopened link must identify itself as the same one.
 
-pub mod recording;
 mod rows;
 
 use crate::options::Faults;
@@ -441,11 +440,11 @@ impl Client {
         }
     }
 
-    fn refused(&self, refusal: RecordRefusal) -> ClientError {
+    pub(crate) fn refused(&self, refusal: RecordRefusal) -> ClientError {
         ClientError::Refused { place: self.place.name.clone(), refusal }
     }
 
-    fn note(&mut self, text: String) {
+    pub(crate) fn note(&mut self, text: String) {
         (self.note)(text);
     }
 

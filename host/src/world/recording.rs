@@ -1,6 +1,6 @@
 //! A recording on one board.
 
-use super::{BoardRows, Client, ClientError};
+use super::client::{BoardRows, Client, ClientError};
 use crate::options::windowing::Windowing;
 use crate::units::interrupt;
 use smidgen_protocol::message::{Command, Progress, RecordRefusal};
