@@ -107,7 +107,7 @@ fn models_and_boards_that_do_not_fit_are_refused_with_a_sentence() {
     assert!(said.contains("the board does not compute classes of softmax"), "{said}");
     assert!(said.contains("1 board failed"), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("has the model"));
-    let said = refused(&folder, &format!("watch --port {plain}"));
+    let said = refused(&folder, &format!("watch --port {}", board(8)));
     assert!(said.contains("its firmware does not record"), "{said}");
 
     let path = folder.path().join("run/model.json");

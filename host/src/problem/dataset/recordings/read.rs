@@ -82,8 +82,7 @@ impl Recordings {
         let label = label.map(|label| shown(label).to_string());
         let files = Files::unseen(path, label.as_deref())?;
         check_channels(&files.files)?;
-        let expected = windows.channels.iter().map(|channel| channel.name.clone()).collect();
-        check_names(&files.files[0].1, &expected, "the model")?;
+        check_sensor(&files.files[0].1, windows)?;
         rate(&files.files, Some((hertz(windows.rate_millihertz), "the model has")))?;
         let (name, notes) = (files.name.clone(), files.notes());
         let mut recordings = Self { name, windows: windows.clone(), workers: vec![], notes };
@@ -273,6 +272,17 @@ fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
         return Err(Flaw::ChannelCount(count).at(&first.name, first.line));
     }
     files.iter().try_for_each(|(_, series)| check_names(series, &first.channels, &first.name))
+}
+
+/// Refuses a file that does not have the channels of a model. Those of a board have no names and no unit, so a file has
+/// as many, in the integers of its sensor.
+fn check_sensor(series: &Series, windows: &Windows) -> Result<(), RecordingsError> {
+    let has_names = windows.channels.iter().all(|channel| channel.full_scale.is_some());
+    if !has_names && series.channels.len() == windows.channels.len() {
+        return Ok(());
+    }
+    let expected = windows.channels.iter().map(|channel| channel.name.clone()).collect();
+    check_names(series, &expected, "the model")
 }
 
 /// Refuses a file that does not have the channels of another one.
