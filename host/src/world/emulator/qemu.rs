@@ -191,12 +191,13 @@ impl Emulator {
 
     /// Powers the board off, which clears its RAM. Does nothing to a board that is off.
     pub fn kill(&mut self) {
-        // `wait` closes standard input, on which the watch would kill QEMU's process id, which may be reused by then.
+        // All three fail only if QEMU has ended by itself. The watch ends last, since this process may be killed at any
+        // moment, but before `wait`: that frees QEMU's process id, and closes standard input, on which the watch would
+        // kill whatever has the id by then.
+        let _ = self.process.kill();
         if let Some(mut watchman) = self.process.stdin.take() {
             let _ = watchman.write_all(b"\n");
         }
-        // All three fail only if QEMU has ended by itself.
-        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
