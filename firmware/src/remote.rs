@@ -105,7 +105,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
 
     /// Starts a recording at the press of a button, or ends the open one; returns whether one was started.
     ///
-    /// It has the recipe of the rows that there are, or else `recipe`.
+    /// It has the recipe of the rows that there are, also of discarded ones, or else `recipe`.
     pub fn toggle<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
@@ -116,7 +116,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             self.stop();
             return false;
         }
-        let recipe = self.store().recipe().copied().unwrap_or(*recipe);
+        let has_rows = self.store().rows().next().is_some();
+        let recipe = self.store().recipe().filter(|_| has_rows).copied().unwrap_or(*recipe);
         if self.sensor.accept(&recipe).is_err() {
             return false;
         }

@@ -201,16 +201,24 @@ pub struct Record {
     /// Erase all rows of the boards
     #[arg(long, help_heading = "Rows")]
     pub clear: bool,
+    /// How boards are talked to.
+    #[command(flatten)]
+    pub line: Line,
+}
+
+/// Arguments about the lines to boards outside a run.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(next_help_heading = "Link")]
+pub struct Line {
     /// Encrypt and authenticate all frames with the key in FILE, which the boards need as well; see `smidgen key`
-    #[arg(long, value_name = "FILE", help_heading = "Link")]
+    #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// Rate of the serial line, in bit/s
     #[arg(
         long,
         value_name = "BIT/S",
         value_parser = clap::value_parser!(u32).range(1..),
-        default_value_t = 115_200,
-        help_heading = "Link"
+        default_value_t = 115_200
     )]
     pub baud: u32,
 }
@@ -278,12 +286,9 @@ pub struct Load {
         required = true
     )]
     pub ports: Vec<Address>,
-    /// Encrypt and authenticate all frames with the key in FILE, which the boards need as well; see `smidgen key`
-    #[arg(long, value_name = "FILE", help_heading = "Link")]
-    pub key: Option<PathBuf>,
-    /// Rate of the serial line, in bit/s
-    #[arg(long, value_name = "N", default_value_t = 115_200, help_heading = "Link")]
-    pub baud: u32,
+    /// How boards are talked to.
+    #[command(flatten)]
+    pub line: Line,
 }
 
 /// Arguments of `smidgen watch`.
@@ -296,12 +301,9 @@ pub struct Watch {
         value_parser = OsStringValueParser::new().try_map(Address::try_from)
     )]
     pub port: Address,
-    /// Encrypt and authenticate all frames with the key in FILE, which the board needs as well; see `smidgen key`
-    #[arg(long, value_name = "FILE", help_heading = "Link")]
-    pub key: Option<PathBuf>,
-    /// Rate of the serial line, in bit/s
-    #[arg(long, value_name = "N", default_value_t = 115_200, help_heading = "Link")]
-    pub baud: u32,
+    /// How boards are talked to.
+    #[command(flatten)]
+    pub line: Line,
 }
 
 /// Arguments of `smidgen export`.

@@ -440,3 +440,20 @@ fn record_contains_every_option_by_its_name() {
     });
     assert_eq!(serde_json::Value::Object(record), expected);
 }
+
+#[test]
+fn no_command_takes_a_line_without_a_rate() {
+    for command in [
+        "simulate",
+        "emulate --board mps2-m3",
+        "run --port tcp:localhost:1",
+        "plan",
+        "record --port tcp:localhost:1 --list",
+        "load model.json --port tcp:localhost:1",
+        "watch --port tcp:localhost:1",
+    ] {
+        assert!(parse_line(&format!("smidgen {command} --baud 9600")).is_ok(), "{command}");
+        let error = refused(&format!("smidgen {command} --baud 0"));
+        assert!(error.contains("'0' for '--baud"), "{command}: {error}");
+    }
+}

@@ -22,8 +22,8 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         exponent: model.exponent,
         data: on_board.data(),
     };
-    let sealing = load.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let open = |address| Client::open(address, load.baud, sealing.clone());
+    let sealing = load.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
+    let open = |address| Client::open(address, load.line.baud, sealing.clone());
     let clients: Vec<Client> = load.ports.iter().map(open).collect::<Result<_, _>>()?;
     let mut failures = 0;
     for mut client in clients {

@@ -27,8 +27,8 @@ pub(crate) fn run(record: &Record) -> Result<()> {
             "--window, --hop, --features and --rate say how rows are recorded; give them with --label"
         );
     }
-    let sealing = record.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let open = |address| Client::open(address, record.baud, sealing.clone());
+    let sealing = record.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
+    let open = |address| Client::open(address, record.line.baud, sealing.clone());
     let clients: Vec<Client> = record.ports.iter().map(open).collect::<Result<_, _>>()?;
     match &record.label {
         Some(label) => {

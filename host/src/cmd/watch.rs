@@ -18,8 +18,8 @@ const PERIOD: Duration = Duration::from_millis(200);
 
 /// Shows what a board sees until the user stops it.
 pub(crate) fn run(watch: &Watch) -> Result<()> {
-    let sealing = watch.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let mut client = Client::open(&watch.port, watch.baud, sealing)?;
+    let sealing = watch.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
+    let mut client = Client::open(&watch.port, watch.line.baud, sealing)?;
     interrupt::begin_children();
     let mut lines = Lines::new();
     let (mut first, mut shown) = (None, None);

@@ -88,15 +88,6 @@ fn key_does_not_change_the_transcript() {
     assert_eq!(transcripts(&plain), transcripts(&keyed));
 }
 
-#[test]
-fn inequalities_of_the_proof_hold_on_recorded_rows() {
-    let experiment = experiment(&format!("{EXAMPLE} --step am --check-theory"));
-    let lyapunov = experiment.lyapunov();
-    assert!(lyapunov.is_some());
-    let found = last_model(&experiment);
-    assert_eq!(found.round, 30);
-}
-
 /// A board that keeps the frames of its line.
 struct Tapped {
     board: Board<Objectives>,

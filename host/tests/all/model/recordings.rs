@@ -1,6 +1,7 @@
 //! Models of recordings: predictions of windows, and what is refused.
 
 use super::{model, refused, told};
+use crate::support::{json_lines, summary_of};
 use smidgen::model::board::{BoardModel, NotOnBoard};
 use smidgen::model::predict::Answer;
 use std::fmt::Write;
@@ -78,4 +79,15 @@ fn model_of_a_table_is_not_for_boards() {
     let said = refused(&folder, "predict run --recordings example");
     assert!(said.starts_with("the model predicts rows of a table, not windows"), "{said}");
     assert_eq!(BoardModel::new(&model(&folder, "run")).err(), Some(NotOnBoard::Columns));
+}
+
+#[test]
+fn inequalities_of_the_proof_hold_on_recorded_rows() {
+    let folder = tempdir().expect("there is room");
+    told(&folder, &format!("{RUN} --step am --check-theory"));
+    let run = folder.path().join("run");
+    assert_eq!(summary_of(&run)["violation"], serde_json::Value::Null);
+    let rounds = json_lines(&run.join("rounds.jsonl"));
+    let checked = rounds.iter().filter(|round| round["theory"]["psi"].is_number()).count();
+    assert!(checked >= 60, "{checked} of {}", rounds.len());
 }
