@@ -1,8 +1,7 @@
 //! Errors of preparing a run.
 
-use super::on_board::OnBoardError;
 use crate::boards::key_file::KeyError;
-use crate::options::{Choice, Method, Split, WorkersError};
+use crate::options::{Choice, Method, Objective, Split, WorkersError};
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::recordings::RecordingsError;
 use crate::problem::dataset::split::SplitError;
@@ -190,4 +189,56 @@ pub enum ExperimentError {
 fn are(boards: usize) -> String {
     let verb = if boards == 1 { "is" } else { "are" };
     format!("{verb} {}", counted(boards as u64, "board", "boards"))
+}
+
+/// Reasons why no run is possible on rows of boards.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OnBoardError {
+    /// An option needs rows on the host.
+    #[error(
+        "--data on-board leaves the rows on the boards, but {0} needs them on the host; omit it"
+    )]
+    NeedsRows(String),
+    /// The objective has targets.
+    #[error(
+        "--objective {0} learns real targets, but boards record classes; choose {classes}",
+        classes = Objective::listed("or", |objective| objective.info().labels.are_classes())
+    )]
+    Targets(&'static str),
+    /// A board has no rows.
+    #[error(
+        "{0} has no rows to train on; record some by `smidgen record --port {0} --label CLASS`"
+    )]
+    NoRows(String),
+    /// Boards have rows of different recipes.
+    #[error(
+        "the rows of {place} are {theirs}, but those of {first} are {ours}; record all with the same options, after \
+         `smidgen record --clear` on one of the boards"
+    )]
+    OtherRecipe {
+        /// The board.
+        place: String,
+        /// Its recipe.
+        theirs: String,
+        /// The first board.
+        first: String,
+        /// Its recipe.
+        ours: String,
+    },
+    /// The boards have too few or too many classes.
+    #[error(
+        "--objective {objective} learns {legal} classes, but the boards have {found}: {names}; {advice}"
+    )]
+    Classes {
+        /// The objective.
+        objective: &'static str,
+        /// Number of classes that it can have.
+        legal: &'static str,
+        /// Number of classes of the boards.
+        found: usize,
+        /// Their names.
+        names: String,
+        /// What to do.
+        advice: &'static str,
+    },
 }

@@ -1,6 +1,7 @@
 //! Data of a run that boards have recorded: from the states of their recorders to what is sent in place of rows.
 
 use super::data::Shape;
+use super::error::OnBoardError;
 use crate::options::{Choice, Objective, Options, windowing};
 use crate::problem::dataset::{Channel, Labels, Preparation, Scaling, Windows};
 use crate::units::shown::shown;
@@ -10,7 +11,6 @@ use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, emit_name};
 use std::collections::BTreeSet;
 use std::path::Path;
-use thiserror::Error;
 
 /// Name of these data in records.
 const NAME: &str = "rows on boards";
@@ -24,58 +24,6 @@ pub struct RecordingBoard {
     pub place: String,
     /// Its rows.
     pub rows: BoardRows,
-}
-
-/// Reasons why no run is possible on rows of boards.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OnBoardError {
-    /// An option needs rows on the host.
-    #[error(
-        "--data on-board leaves the rows on the boards, but {0} needs them on the host; omit it"
-    )]
-    NeedsRows(String),
-    /// The objective has targets.
-    #[error(
-        "--objective {0} learns real targets, but boards record classes; choose {classes}",
-        classes = Objective::listed("or", has_classes)
-    )]
-    Targets(&'static str),
-    /// A board has no rows.
-    #[error(
-        "{0} has no rows to train on; record some by `smidgen record --port {0} --label CLASS`"
-    )]
-    NoRows(String),
-    /// Boards have rows of different recipes.
-    #[error(
-        "the rows of {place} are {theirs}, but those of {first} are {ours}; record all with the same options, after \
-         `smidgen record --clear` on one of the boards"
-    )]
-    OtherRecipe {
-        /// The board.
-        place: String,
-        /// Its recipe.
-        theirs: String,
-        /// The first board.
-        first: String,
-        /// Its recipe.
-        ours: String,
-    },
-    /// The boards have too few or too many classes.
-    #[error(
-        "--objective {objective} learns {legal} classes, but the boards have {found}: {names}; {advice}"
-    )]
-    Classes {
-        /// The objective.
-        objective: &'static str,
-        /// Number of classes that it can have.
-        legal: &'static str,
-        /// Number of classes of the boards.
-        found: usize,
-        /// Their names.
-        names: String,
-        /// What to do.
-        advice: &'static str,
-    },
 }
 
 /// The data of a run on rows of boards.
@@ -138,16 +86,9 @@ pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
     if options.method.info().population.needs_constants() {
         return Err(OnBoardError::NeedsRows(format!("--method {}", options.method.name())));
     }
-    match has_classes(options.objective) {
+    match options.objective.info().labels.are_classes() {
         true => Ok(()),
         false => Err(OnBoardError::Targets(options.objective.name())),
-    }
-}
-
-fn has_classes(objective: Objective) -> bool {
-    match objective.info().labels {
-        Labels::Binary | Labels::Classes => true,
-        Labels::Real => false,
     }
 }
 

@@ -16,6 +16,16 @@ pub enum Labels {
     Real,
 }
 
+impl Labels {
+    /// Returns whether they are classes, of which boards know names.
+    pub const fn are_classes(self) -> bool {
+        match self {
+            Self::Binary | Self::Classes => true,
+            Self::Real => false,
+        }
+    }
+}
+
 /// The interpreted labels of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Labelling {

@@ -155,7 +155,7 @@ impl Emulator {
         &self.socket
     }
 
-    /// Returns the socket of the line of its sensor, if it has one: see [`Feeder`](super::Feeder).
+    /// Returns the socket of the line of its sensor, if it has one, for a `Feeder`.
     pub fn sensor_socket(&self) -> Option<PathBuf> {
         self.board.has_sensor_line.then(|| self.folder.path().join(SENSOR))
     }
