@@ -151,12 +151,18 @@ fn recorded_hello() -> Vec<u8> {
     frame[..len].to_vec()
 }
 
-/// The answer of a board to a frame that is repeated until it is answered.
+/// The answer of a board to a frame that is repeated until it is answered. A slow board answers all repetitions, which
+/// are read as well.
 fn answer(line: &mut BufReader<UnixStream>, frame: &[u8]) -> Vec<u8> {
-    for _ in 0..30 {
-        line.get_mut().write_all(frame).expect("the line is open");
+    let read = |line: &mut BufReader<UnixStream>| {
         let mut answer = vec![];
-        if line.read_until(0, &mut answer).is_ok() && answer.ends_with(&[0]) {
+        let is_whole = line.read_until(0, &mut answer).is_ok() && answer.ends_with(&[0]);
+        is_whole.then_some(answer)
+    };
+    for repetitions in 0..30 {
+        line.get_mut().write_all(frame).expect("the line is open");
+        if let Some(answer) = read(line) {
+            (0..repetitions).for_each(|_| drop(read(line)));
             return answer;
         }
     }
