@@ -110,7 +110,7 @@ pub enum RecordingsError {
         /// Samples of a window.
         window: u16,
     },
-    /// A board cannot count so many recordings.
+    /// A board has no numbers for all recordings.
     #[error("the worker `{}` has more than 65535 recordings; join or leave out some", shown(.0))]
     Many(String),
     /// A directory has another number of workers than asked for.
