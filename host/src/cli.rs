@@ -20,7 +20,7 @@ use crate::options::{Choice, DataPlace, ExportFormat, OUT, Options};
 use crate::units::shown::shown;
 use crate::world::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub enum Command {
 
     /// Record labelled rows of sensors on boards, for `smidgen run --data on-board`
     #[command(
-        after_help = "Example: smidgen record --port /dev/ttyACM0 --label walking --seconds 10",
+        after_help = "Example: smidgen record --port /dev/ttyACM* --label walking --seconds 10",
         group = ArgGroup::new("action").required(true).args(["label", "list", "discard", "clear"])
     )]
     Record(Record),
@@ -85,7 +85,10 @@ pub enum Command {
     Predict(Predict),
 
     /// Put the model of a run on boards, which classify live windows by it
-    #[command(after_help = "Example: smidgen load smidgen-out --port /dev/ttyACM0")]
+    #[command(
+        after_help = "Example: smidgen load smidgen-out --port /dev/ttyACM*",
+        override_usage = "smidgen load <MODEL> --port <ADDRESS>... [OPTIONS]"
+    )]
     Load(Load),
 
     /// Show the class that a board sees live
@@ -136,18 +139,27 @@ pub struct Plan {
     pub options: Options,
 }
 
-/// Arguments of `smidgen run`.
+/// The boards of a subcommand.
 #[derive(Args, Clone, Debug, PartialEq)]
-pub struct Run {
-    /// Address of a board: a serial port, unix:PATH or tcp:HOST:PORT; repeat for each board
+pub struct Ports {
+    /// Addresses of boards, such as /dev/ttyACM*: serial ports, sockets or tcp:HOST:PORT; may be repeated
     #[arg(
         long = "port",
         value_name = "ADDRESS",
         value_parser = OsStringValueParser::new().try_map(Address::try_from),
+        num_args = 1..,
         required = true,
         help_heading = "Boards"
     )]
-    pub ports: Vec<Address>,
+    pub addresses: Vec<Address>,
+}
+
+/// Arguments of `smidgen run`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The boards.
+    #[command(flatten)]
+    pub ports: Ports,
     /// Where the rows are
     #[arg(
         long,
@@ -164,15 +176,9 @@ pub struct Run {
 /// Arguments of `smidgen record`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Address of a board: a serial port, unix:PATH or tcp:HOST:PORT; repeat for each board
-    #[arg(
-        long = "port",
-        value_name = "ADDRESS",
-        value_parser = OsStringValueParser::new().try_map(Address::try_from),
-        required = true,
-        help_heading = "Boards"
-    )]
-    pub ports: Vec<Address>,
+    /// The boards.
+    #[command(flatten)]
+    pub ports: Ports,
     /// Record rows of this class, on all boards at once
     #[arg(long, value_name = "CLASS", value_parser = arguments::class_name, help_heading = "Recording")]
     pub label: Option<String>,
@@ -278,14 +284,9 @@ pub struct Load {
     /// Directory of a run, or its model.json
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Address of a board: a serial port, unix:PATH or tcp:HOST:PORT; repeat for each board
-    #[arg(
-        long = "port",
-        value_name = "ADDRESS",
-        value_parser = OsStringValueParser::new().try_map(Address::try_from),
-        required = true
-    )]
-    pub ports: Vec<Address>,
+    /// The boards.
+    #[command(flatten)]
+    pub ports: Ports,
     /// How boards are talked to.
     #[command(flatten)]
     pub line: Line,
@@ -294,7 +295,7 @@ pub struct Load {
 /// Arguments of `smidgen watch`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Watch {
-    /// Address of the board: a serial port, unix:PATH or tcp:HOST:PORT
+    /// Address of the board: a serial port, a socket or tcp:HOST:PORT
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -392,8 +393,22 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
 /// # Errors
 /// As [`parse`].
 pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let cli = Cli::try_parse_from(&arguments).map_err(|error| readable(error, &arguments))?;
+    let cli = Cli::try_parse_from(&arguments).map_err(|error| match lacks_model(&error) {
+        true => clap::Error::raw(error.kind(), MODEL_IS_MISSING),
+        false => readable(error, &arguments),
+    })?;
     Ok(Cli { arguments, ..cli })
+}
+
+/// Refusal of `smidgen load --port ADDRESS MODEL`, where the model counts as an address.
+const MODEL_IS_MISSING: &str = "MODEL is missing: give it before --port, which takes all that follows it, as in \
+    `smidgen load smidgen-out --port /dev/ttyACM0`\n";
+
+/// Returns whether `smidgen load` has ports but no model.
+fn lacks_model(error: &clap::Error) -> bool {
+    let missing = error.get(ContextKind::InvalidArg);
+    let is_model = |missing: &ContextValue| matches!(missing, ContextValue::Strings(names) if *names == ["<MODEL>"]);
+    error.kind() == ErrorKind::MissingRequiredArgument && missing.is_some_and(is_model)
 }
 
 /// Makes an error printable. Clap repeats arguments without escaping them, and does not name one that is not UTF-8.

@@ -213,7 +213,10 @@ fn other_commands_are_parsed() {
     let Command::Run(run) = command("smidgen run --port /dev/ttyACM0 --port tcp:pi:4000") else {
         panic!("not the command run")
     };
-    assert_eq!(run.ports, [Address::Serial("/dev/ttyACM0".into()), Address::Tcp("pi:4000".into())]);
+    assert_eq!(
+        run.ports.addresses,
+        [Address::Serial("/dev/ttyACM0".into()), Address::Tcp("pi:4000".into())]
+    );
     let Command::Emulate(emulate) = command("smidgen emulate --board stm32f405=2 --board mps2")
     else {
         panic!("not the command emulate")
@@ -419,6 +422,29 @@ fn workers_must_match_the_boards() {
         given.worker_count(Some(2)).unwrap_err().to_string(),
         "--workers 20 differs from the number of boards, 2; omit it, or name as many boards"
     );
+}
+
+#[test]
+fn port_takes_several_addresses() {
+    let ports =
+        |line: &str| match parse_line(line).unwrap_or_else(|error| panic!("{error}")).command {
+            Command::Run(run) => run.ports.addresses,
+            Command::Record(record) => record.ports.addresses,
+            Command::Load(load) => load.ports.addresses,
+            other => panic!("{other:?} has no ports"),
+        };
+    let serial = |names: &[&str]| -> Vec<_> {
+        names.iter().map(|name| Address::Serial((*name).into())).collect()
+    };
+    for command in ["run", "record --list", "load model.json"] {
+        let line = format!("smidgen {command} --port 1 10 2 --key fleet.key --port a b");
+        assert_eq!(ports(&line), serial(&["1", "10", "2", "a", "b"]), "{command}");
+    }
+    let said = refused("smidgen load --port 1 2 smidgen-out");
+    assert!(said.starts_with("error: MODEL is missing: give it before --port"), "{said}");
+    let help = parse_line("smidgen load --help").unwrap_err().to_string();
+    assert!(help.contains("Usage: smidgen load <MODEL> --port <ADDRESS>... [OPTIONS]"), "{help}");
+    assert!(parse_line("smidgen watch --port 1 2").is_err());
 }
 
 #[test]

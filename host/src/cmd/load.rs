@@ -24,7 +24,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
     };
     let sealing = load.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
     let open = |address| Client::open(address, load.line.baud, sealing.clone());
-    let clients: Vec<Client> = load.ports.iter().map(open).collect::<Result<_, _>>()?;
+    let clients: Vec<Client> = load.ports.addresses.iter().map(open).collect::<Result<_, _>>()?;
     let mut failures = 0;
     for mut client in clients {
         match put(&mut client, &data) {

@@ -29,7 +29,7 @@ pub(crate) fn run(record: &Record) -> Result<()> {
     }
     let sealing = record.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
     let open = |address| Client::open(address, record.line.baud, sealing.clone());
-    let clients: Vec<Client> = record.ports.iter().map(open).collect::<Result<_, _>>()?;
+    let clients: Vec<Client> = record.ports.addresses.iter().map(open).collect::<Result<_, _>>()?;
     match &record.label {
         Some(label) => {
             let plan = Plan {

@@ -14,6 +14,7 @@ use smidgen::world::transport::Address;
 
 /// Trains with boards on ports.
 pub(crate) fn run(Run { ports, data, options }: &Run, origin: Origin) -> Result<()> {
+    let ports = &ports.addresses;
     options.recordings.as_ref().map_or(Ok(()), |_| Err(NoFeed))?;
     let mut progress = Progress::new(options.rounds);
     let (experiment, ports) = match data {

@@ -2,11 +2,12 @@
 
 use crate::units::shown::shown;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+use std::{fmt, fs};
 
 /// The receiving half of a byte stream.
 ///
@@ -29,7 +30,7 @@ pub const WRITE_POLL: Duration = Duration::from_millis(5);
 pub enum Address {
     /// A serial port: `/dev/ttyACM0`, `COM3`.
     Serial(String),
-    /// A unix-domain socket, as of an emulator: `unix:/path/to/socket`.
+    /// A unix-domain socket, as of an emulator: `unix:/path/to/socket`, or the path of one that exists.
     Unix(PathBuf),
     /// A TCP port, as of a serial server (ser2net) or an emulator: `tcp:host:port`.
     Tcp(String),
@@ -94,6 +95,9 @@ impl TryFrom<OsString> for Address {
     type Error = AddressError;
 
     fn try_from(text: OsString) -> Result<Self, AddressError> {
+        if fs::metadata(&text).is_ok_and(|file| file.file_type().is_socket()) {
+            return Ok(Self::Unix(text.into()));
+        }
         match text.to_str() {
             Some(text) => text.parse(),
             None => not_text(&text),
@@ -202,6 +206,20 @@ mod tests {
             assert_eq!(text.parse(), Ok(address.clone()));
             assert_eq!(address.to_string(), text);
         }
+    }
+
+    #[test]
+    fn path_of_a_socket_needs_no_prefix() {
+        let directory = tempfile::tempdir().unwrap();
+        let [socket, link, file] = ["1", "a:link", "file"].map(|name| directory.path().join(name));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        fs::write(&file, "").unwrap();
+        let address = |path: &Path| Address::try_from(OsString::from(path)).unwrap();
+        for path in [&socket, &link] {
+            assert_eq!(address(path), Address::Unix(path.clone()));
+        }
+        assert_eq!(address(&file), Address::Serial(file.to_str().unwrap().into()));
     }
 
     #[test]
