@@ -23,6 +23,8 @@ pub struct Board {
     pub machine: Option<&'static str>,
     /// QEMU gives it a second serial line, for the samples of a sensor.
     pub has_sensor_line: bool,
+    /// Bytes of the memory that QEMU can keep in a file, so that its content survives a power cut; 0 without one.
+    pub kept_memory_len: u32,
     /// Address at which an emulator writes the board's identity: the last 32 bytes of its RAM.
     pub identity_address: u32,
     /// How an image is written to it.
@@ -55,6 +57,7 @@ pub static BOARDS: &[Board] = &[
         target: "thumbv6m-none-eabi",
         machine: Some("microbit"),
         has_sensor_line: false,
+        kept_memory_len: 0,
         identity_address: 0x2000_3FE0,
         flash: Flash::Drive { label: "MICROBIT", chip: "nRF51822_xxAA" },
     },
@@ -66,6 +69,7 @@ pub static BOARDS: &[Board] = &[
         target: "thumbv7em-none-eabihf",
         machine: Some("netduinoplus2"),
         has_sensor_line: true,
+        kept_memory_len: 0,
         identity_address: 0x2001_FFE0,
         flash: Flash::Probe("STM32F405RGTx"),
     },
@@ -77,6 +81,7 @@ pub static BOARDS: &[Board] = &[
         target: "thumbv7em-none-eabihf",
         machine: None,
         has_sensor_line: false,
+        kept_memory_len: 0,
         identity_address: 0x2003_FFE0,
         flash: Flash::Probe("nRF52840_xxAA"),
     },
@@ -117,6 +122,7 @@ pub static BOARDS: &[Board] = &[
         target: "thumbv8m.main-none-eabihf",
         machine: Some("mps3-an547"),
         has_sensor_line: true,
+        kept_memory_len: 0,
         identity_address: 0x313F_FFE0,
         flash: Flash::Unsupported,
     },
@@ -131,11 +137,12 @@ pub fn emulated() -> impl Iterator<Item = &'static Board> {
 const MPS2: Board = Board {
     name: "mps2",
     core: "",
-    memory_len: 3_895_808,
+    memory_len: 4_157_952,
     package: "mps2",
     target: "",
     machine: None,
     has_sensor_line: true,
+    kept_memory_len: 16 << 20,
     identity_address: 0x203F_FFE0,
     flash: Flash::Unsupported,
 };

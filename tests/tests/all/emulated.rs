@@ -75,13 +75,13 @@ fn a_dense_downlink_in_many_frames() {
     assert_conforms(options, &["mps2-m3"; 4], "a_dense_downlink_in_many_frames");
 }
 
-/// The bytes that are sent again, down and up, after `strike` on the second of four micro:bits.
+/// The bytes that are sent again, down and up, after `strike` on the second of four boards.
 fn restoration(
-    test: &str,
+    (board, test): (&str, &str),
     options: &str,
     strike: fn(&mut Emulator) -> Result<(), EmulatorError>,
 ) -> (u64, u64) {
-    let mut emulators = start(&["microbit"; 4], test).expect("they started before");
+    let mut emulators = start(&[board; 4], test).expect("they started before");
     let experiment = experiment(options);
     let mut driver = driver(&experiment, &emulators);
     let rounds = run_with(&experiment, &mut driver, |record| {
@@ -105,6 +105,7 @@ fn a_microbit_that_is_reset_keeps_its_data() {
     let test = "a_microbit_that_is_reset_keeps_its_data";
     let Some(emulators) = start(&["microbit"], test) else { return };
     drop(emulators);
+    let test = ("microbit", test);
     let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
     let with = restoration(test, FEW_DIGITS, Emulator::reset);
     let without = restoration(test, FEW_DIGITS, Emulator::restart);
@@ -112,6 +113,20 @@ fn a_microbit_that_is_reset_keeps_its_data() {
     assert!(with.0 < data_len / 4 && without.0 > data_len);
     // e_i, which the host does not know, is restored as well: the transcript proves it.
     restoration(test, &format!("{FEW_DIGITS} --method ef14"), Emulator::reset);
+}
+
+/// QEMU keeps the PSRAM of an mps2 in a file.
+#[test]
+fn mps2_keeps_its_data_over_a_power_cut() {
+    let test = "mps2_keeps_its_data_over_a_power_cut";
+    for board in ["mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"] {
+        let Some(emulators) = start(&[board], test) else { return };
+        drop(emulators);
+        let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
+        let (down, _) = restoration((board, test), FEW_DIGITS, Emulator::restart);
+        assert!(down < data_len / 4, "{board}: {down} of {data_len} bytes");
+    }
+    restoration(("mps2-m3", test), &format!("{FEW_DIGITS} --method ef14"), Emulator::restart);
 }
 
 #[test]

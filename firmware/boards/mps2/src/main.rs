@@ -1,24 +1,26 @@
 //! smidgen's worker on Arm's MPS2 board, which QEMU emulates: `mps2-an385` (Cortex-M3), `mps2-an386` (M4),
 //! `mps2-an500` (M7) and `mps2-an505` (M33, in the secure world).
 //!
-//! UART 0 at 115200 baud, FPGAIO LED 0; samples arrive at UART 1. The first three share a memory map, so M4 and M7 run one image; the program
-//! reads the type of its core.
+//! UART 0 at 115200 baud, FPGAIO LED 0; samples arrive at UART 1. Rows and journal are in the PSRAM. The first three
+//! share a memory map but for its address, so M4 and M7 run one image; the program reads the type of its core.
 #![no_std]
 #![no_main]
 
+mod psram;
 mod registers;
 
 use board_support::{
     identity, init_worker, memory,
     mps::SensorUart,
-    rows,
     serial::{Inlet, Port},
     serve, take_or_reset,
 };
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
+use psram::Psram;
 use registers::{CLOCK_HZ, FPGAIO, RECEIVE, SCC, SENSOR_UART, UART};
 use smidgen_firmware::{
+    journal::FlashJournal,
     objectives::Objectives,
     recorder::{Recorder, stream::StreamSensor},
     remote::RemoteRecorder,
@@ -40,10 +42,13 @@ fn main() -> ! {
     let core = take_or_reset(cortex_m::Peripherals::take());
     let identity = identity::injected_or_else(|| SCC.image().into());
     let board = Board { name: name(&core.CPUID), identity };
-    let worker = init_worker::<Objectives>(WORKER, board, memory::take(), identity::seed);
+    let memory = memory::take();
+    let Psram { rows, journal } = Psram::take(&core.CPUID);
+    let mut journal = FlashJournal::open(journal, psram::DATA_PAGES, memory);
+    let worker = init_worker::<Objectives>(WORKER, board, memory, identity::seed);
 
     SENSOR_UART.open(CLOCK_HZ);
-    let recorder = Recorder::new(rows::take(), WINDOW);
+    let recorder = Recorder::new(rows, WINDOW);
     let sensor = StreamSensor::new(SensorUart(&SENSOR_UART));
     let mut recorder = RemoteRecorder::new(recorder, sensor);
 
@@ -51,15 +56,15 @@ fn main() -> ! {
     let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
     // SAFETY: no critical section relies on this interrupt being masked.
     unsafe { NVIC::unmask(RECEIVE) };
-    serve(port, worker, &mut Objectives, &mut (), &mut recorder, |_, _| ())
+    serve(port, worker, &mut Objectives, &mut journal, &mut recorder, |_, _| ())
 }
 
 /// Name of the board, from the part number of its core.
 fn name(cpu: &CPUID) -> &'static str {
-    match cpu.base.read() >> 4 & 0xFFF {
+    match registers::part(cpu) {
         0xC23 => "mps2-m3",
         0xC24 => "mps2-m4",
-        0xC27 => "mps2-m7",
+        registers::M7 => "mps2-m7",
         0xD21 => "mps2-m33",
         _ => "mps2",
     }

@@ -1,6 +1,7 @@
 //! Where MPS2 has the registers that the worker uses: by its FPGA image.
 
 use board_support::mps::{Block, Fpgaio, Interrupt, Scc, Uart};
+use cortex_m::peripheral::CPUID;
 
 #[cfg(not(an505))]
 mod map {
@@ -39,3 +40,11 @@ pub static FPGAIO: Block<Fpgaio> = unsafe { Block::at(map::FPGAIO) };
 pub const RECEIVE: Interrupt = Interrupt(map::RECEIVE);
 /// Clock of the UARTs.
 pub const CLOCK_HZ: u32 = map::CLOCK_HZ;
+
+/// Part number of a Cortex-M7.
+pub const M7: u32 = 0xC27;
+
+/// Part number of the core.
+pub fn part(cpu: &CPUID) -> u32 {
+    cpu.base.read() >> 4 & 0xFFF
+}

@@ -14,7 +14,8 @@
 //! A board's `memory.x` defines, besides `FLASH` and `RAM`, three regions and their symbols:
 //! * `STACK` is below everything else in RAM, so that an overflow leaves the RAM and faults instead of overwriting the
 //!   worker's data; `_stack_start` is its upper end and `_stack_end` its lower one.
-//! * `ROWS` from `_rows_start` to `_rows_end`, in RAM described in [`rows`].
+//! * `ROWS` from `_rows_start` to `_rows_end`, in RAM described in [`rows`]; in flash also `JOURNAL`, from
+//!   `_journal_start` to `_journal_end`.
 //! * `IDENTITY`, 32 bytes at `_identity`, is described in [`identity`].
 //!
 //! It also places the section `.smidgen_key` in `FLASH`, which [`key`] reads.

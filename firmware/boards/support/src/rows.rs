@@ -19,10 +19,15 @@ pub fn take() -> Store<RamFlash<'static>> {
     // SAFETY: `memory.x` reserves the region, aligned to eight, which nothing else in the program refers to, and the
     // singleton makes this the only reference. RAM has some content after power-on, and all of it is valid.
     let memory = unsafe { slice::from_raw_parts_mut(start as *mut u64, words) };
-    take_or_reset(open(RamFlash::new(memory)))
+    open(memory)
 }
 
-fn open(flash: RamFlash<'static>) -> Option<Store<RamFlash<'static>>> {
+/// Opens a store in memory of any content, empty if there is none. Resets the board if that is impossible.
+pub fn open(memory: &'static mut [u64]) -> Store<RamFlash<'static>> {
+    take_or_reset(found_or_new(RamFlash::new(memory)))
+}
+
+fn found_or_new(flash: RamFlash<'static>) -> Option<Store<RamFlash<'static>>> {
     let store = Store::open(flash).ok()?;
     if store.recipe().is_some() {
         return Some(store);

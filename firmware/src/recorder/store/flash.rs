@@ -10,9 +10,10 @@ pub trait Mapped {
     fn bytes(&self) -> &[u8];
 }
 
-/// RAM as a flash, for boards that have no flash to spare: rows survive a reset, but not the loss of power.
+/// RAM as a flash with pages of this many bytes, for boards that have no flash to spare: its content survives a reset,
+/// but not the loss of power.
 #[derive(Debug)]
-pub struct RamFlash<'m> {
+pub struct RamFlash<'m, const PAGE_LEN: usize = 8> {
     memory: &'m mut [u64],
 }
 
@@ -20,6 +21,13 @@ impl<'m> RamFlash<'m> {
     /// Keeps the content of the memory, which may be that of a store before a reset. After power-on it is arbitrary, and
     /// [`Store::clear`](super::Store::clear) makes it a store.
     pub fn new(memory: &'m mut [u64]) -> Self {
+        Self { memory }
+    }
+}
+
+impl<'m, const PAGE_LEN: usize> RamFlash<'m, PAGE_LEN> {
+    /// As [`RamFlash::new`], with pages of any length.
+    pub fn with_pages(memory: &'m mut [u64]) -> Self {
         Self { memory }
     }
 
@@ -30,17 +38,17 @@ impl<'m> RamFlash<'m> {
     }
 }
 
-impl Mapped for RamFlash<'_> {
+impl<const PAGE_LEN: usize> Mapped for RamFlash<'_, PAGE_LEN> {
     fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(self.memory)
     }
 }
 
-impl ErrorType for RamFlash<'_> {
+impl<const PAGE_LEN: usize> ErrorType for RamFlash<'_, PAGE_LEN> {
     type Error = NorFlashErrorKind;
 }
 
-impl ReadNorFlash for RamFlash<'_> {
+impl<const PAGE_LEN: usize> ReadNorFlash for RamFlash<'_, PAGE_LEN> {
     const READ_SIZE: usize = 1;
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
@@ -54,9 +62,9 @@ impl ReadNorFlash for RamFlash<'_> {
     }
 }
 
-impl NorFlash for RamFlash<'_> {
+impl<const PAGE_LEN: usize> NorFlash for RamFlash<'_, PAGE_LEN> {
     const WRITE_SIZE: usize = 2;
-    const ERASE_SIZE: usize = 8;
+    const ERASE_SIZE: usize = PAGE_LEN;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         check_erase(self, from, to)?;

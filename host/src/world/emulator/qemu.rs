@@ -38,6 +38,8 @@ const LINE: &str = "line";
 const SENSOR: &str = "sensor";
 /// File name of the socket for QEMU's commands.
 const CONTROL: &str = "control";
+/// Name of the file with the memory that survives a power cut.
+const MEMORY: &str = "memory";
 
 /// Time-out for QEMU to open its socket.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -189,7 +191,8 @@ impl Emulator {
         Some(Failure::Ended { status, last_line: last_line(&log), uptime })
     }
 
-    /// Powers the board off, which clears its RAM. Does nothing to a board that is off.
+    /// Powers the board off, which clears its RAM but for the memory that QEMU keeps in a file. Does nothing to a board
+    /// that is off.
     pub fn kill(&mut self) {
         // All three fail only if QEMU has ended by itself. The watch ends last, since this process may be killed at any
         // moment, but before `wait`: that frees QEMU's process id, and closes standard input, on which the watch would
@@ -220,7 +223,7 @@ impl Emulator {
         Ok(())
     }
 
-    /// Resets the board: its RAM is lost, its flash keeps its contents.
+    /// Resets the board: its worker starts anew, its flash keeps its contents.
     pub fn reset(&mut self) -> Result<(), EmulatorError> {
         let mut control = UnixStream::connect(self.folder.path().join(CONTROL))?;
         control.set_read_timeout(Some(START_TIMEOUT))?;
@@ -271,12 +274,20 @@ fn spawn(board: &Board, mut image: &File, identity: u64, folder: &Path) -> io::R
     });
     let serials = names.iter().map(|name| ["-serial".into(), format!("chardev:{name}")]);
     let control = format!("unix:{CONTROL},server=on,wait=off");
+    let memory = (board.kept_memory_len != 0).then(|| {
+        let object = format!(
+            "memory-backend-file,id={MEMORY},size={},mem-path={MEMORY},share=on",
+            board.kept_memory_len
+        );
+        ["-object".into(), object, "-machine".into(), format!("memory-backend={MEMORY}")]
+    });
     Command::new("sh")
         .args(["-c", WATCHED, "sh"])
         .arg(program())
         .args(options)
         .args(["-qmp", &control])
         .args(chardevs.chain(serials).flatten())
+        .args(memory.iter().flatten())
         .args(["-kernel", IMAGE])
         .current_dir(folder)
         .stdin(Stdio::piped())
