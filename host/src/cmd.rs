@@ -1,7 +1,9 @@
-//! The subcommands, a file each, and the code that they share: [`console`] and [`training`].
+//! The subcommands, a file each, and the code that they share: [`console`], [`each_board`] and
+//! [`training`].
 
 pub(crate) mod console;
 pub(crate) mod demo;
+pub(crate) mod each_board;
 pub(crate) mod emulate;
 pub(crate) mod export;
 pub(crate) mod image;

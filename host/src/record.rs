@@ -36,8 +36,8 @@ pub use names::{MODEL, REPORT};
 pub use round::{BaselineRecord, Norm, RoundRecord};
 pub use smidgen_aggregator::Traffic;
 pub use summary::{
-    BestRecord, Criterion, InformationLimit, ScoreRecord, StepTheory, Summary, TestRecord,
-    WorkerRecord,
+    BestRecord, Criterion, HeldOutRecord, InformationLimit, ScoreRecord, StepTheory, Summary,
+    TestRecord, WorkerRecord,
 };
 pub use times::{BoardTimes, Times, WorkerTimes};
 

@@ -311,10 +311,16 @@ impl Aggregator {
         self.machine.peers[worker].exchange.answered_at()
     }
 
-    /// The score of a worker on the rows that its board holds out, at the end of the run; `None` without such rows, and
-    /// for a worker that no longer has the model.
+    /// The score of a worker on the rows that its board holds out, at the end of the run; `None` without rows on the
+    /// board, and for a worker that no longer has the model.
     pub fn score(&self, worker: usize) -> Option<Score> {
-        self.machine.peers[worker].score.filter(|score| score.rows > 0)
+        self.machine.peers[worker].score
+    }
+
+    /// Whether the board of a worker keeps the model of the last round, also after a power cut if true; `None` as for
+    /// [`score`](Self::score).
+    pub fn keeps_model(&self, worker: usize) -> Option<bool> {
+        self.machine.peers[worker].keeps_model
     }
 
     /// Number of mantissas of x, g_i and Σ g_i that the host cut to their range.

@@ -106,6 +106,7 @@ impl Machine {
             }
             Stage::Curvature => (Down::Curvature { ticket }, none),
             Stage::Score => (Down::Score { ticket }, none),
+            Stage::Keep => (Down::Keep { ticket }, none),
             Stage::Probe => (Down::Probe { ticket, exponents: self.probed_exponents() }, none),
             Stage::Announce => {
                 let (exponents, gamma_n) = (self.model.exponents(), self.model.gamma_n());

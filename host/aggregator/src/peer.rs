@@ -115,6 +115,8 @@ pub(crate) struct Peer {
     pub reboots: u32,
     /// Its score at the end of the run.
     pub score: Option<Score>,
+    /// It keeps the model of the last round: also after a power cut if true.
+    pub keeps_model: Option<bool>,
 }
 
 impl Peer {

@@ -32,6 +32,8 @@ pub(crate) enum Stage {
     Verify,
     /// Score → Score, where boards hold out rows.
     Score,
+    /// Keep → Ack, after the score: the board classifies live windows by the model.
+    Keep,
     /// No exchange is open: the others are waited for.
     Idle,
 }
@@ -57,6 +59,7 @@ impl Stage {
             | Self::More
             | Self::Verify
             | Self::Score
+            | Self::Keep
             | Self::Idle => None,
         }
     }
@@ -73,6 +76,7 @@ impl Stage {
             | Self::Part(_)
             | Self::More
             | Self::Verify
+            | Self::Keep
             | Self::Idle => false,
         }
     }
@@ -91,6 +95,7 @@ impl Stage {
             | Self::Part(_)
             | Self::Verify
             | Self::Score
+            | Self::Keep
             | Self::Idle => false,
         }
     }
@@ -109,6 +114,7 @@ impl Stage {
             | Self::More
             | Self::Verify
             | Self::Score
+            | Self::Keep
             | Self::Idle => false,
         }
     }
@@ -128,6 +134,7 @@ impl Stage {
             | Self::Round
             | Self::More
             | Self::Score
+            | Self::Keep
             | Self::Idle => false,
         }
     }
@@ -143,7 +150,8 @@ impl Stage {
             | Self::Restore { .. }
             | Self::Begin
             | Self::Part(_)
-            | Self::Score => true,
+            | Self::Score
+            | Self::Keep => true,
             Self::Greet | Self::Round | Self::More | Self::Verify | Self::Idle => false,
         }
     }
@@ -161,6 +169,7 @@ impl Stage {
             | Self::Round
             | Self::More
             | Self::Verify
+            | Self::Keep
             | Self::Idle => false,
         }
     }

@@ -123,7 +123,8 @@ impl Machine {
             | Stage::Round
             | Stage::More
             | Stage::Verify
-            | Stage::Score => self.enter(worker, Stage::Announce),
+            | Stage::Score
+            | Stage::Keep => self.enter(worker, Stage::Announce),
         }
     }
 }

@@ -129,6 +129,10 @@ impl Machine {
 
     fn handle_answer(&mut self, now: Duration, worker: usize, message: &Up) {
         match *message {
+            Up::Ack { value, .. } if self.peers[worker].exchange.stage() == Stage::Keep => {
+                self.peers[worker].keeps_model = Some(value != 0);
+                self.end(now, worker);
+            }
             Up::Ack { value, .. } => self.handle_ack(worker, value),
             Up::Curvature { l_i, .. } => self.handle_curvature(worker, l_i),
             Up::Range { gradient_max, loss, .. } => {
@@ -141,7 +145,8 @@ impl Machine {
             Up::Refused { refusal, .. } => self.handle_refusal(worker, refusal),
             Up::Score { rows, right, .. } => {
                 self.peers[worker].score = Some(Score { rows, right: right.min(rows) });
-                self.end(now, worker);
+                self.peers[worker].exchange.served();
+                self.enter(worker, Stage::Keep);
             }
             Up::Ready(_)
             | Up::Records(_)
@@ -199,8 +204,8 @@ impl Machine {
                 self.enter(worker, Stage::Configure);
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
-            // It is not given its state back only for a score.
-            Stage::Score if !in_session => self.end(now, worker),
+            // It is not given its state back only for a score, or to keep the model.
+            Stage::Score | Stage::Keep if !in_session => self.end(now, worker),
             // A worker that is being configured need not be in the session yet. An idle one shows by the answer to its
             // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
@@ -213,7 +218,8 @@ impl Machine {
             | Stage::Part(_)
             | Stage::Round
             | Stage::More
-            | Stage::Score => {
+            | Stage::Score
+            | Stage::Keep => {
                 if in_session {
                     self.resume(worker);
                 } else {
@@ -319,6 +325,7 @@ impl Machine {
             | Stage::More
             | Stage::Verify
             | Stage::Score
+            | Stage::Keep
             | Stage::Idle => unreachable!("{stage:?} is not answered by an Ack"),
         }
     }

@@ -1,18 +1,16 @@
 //! `smidgen load`
 
-use super::console::{eprint, print};
+use super::each_board::each_board;
 use super::training::new_session;
-use anyhow::{Result, bail};
-use smidgen::boards::key_file::KeyFile;
+use anyhow::Result;
 use smidgen::cli::Load;
 use smidgen::model::board::BoardModel;
 use smidgen::options::Choice;
 use smidgen::record::Model;
-use smidgen::units::quantity::counted;
 use smidgen::world::client::Client;
 use smidgen::world::load::{LoadError, ModelData};
 
-/// Puts a model on boards, one after the other. A failure of one does not keep others from getting it.
+/// Puts a model on boards, one after the other.
 pub(crate) fn run(load: &Load) -> Result<()> {
     let model = Model::read(&load.model)?;
     let on_board = BoardModel::new(&model)?;
@@ -22,23 +20,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         exponent: model.exponent,
         data: on_board.data(),
     };
-    let sealing = load.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let open = |address| Client::open(address, load.line.baud, sealing.clone());
-    let clients: Vec<Client> = load.ports.addresses.iter().map(open).collect::<Result<_, _>>()?;
-    let mut failures = 0;
-    for mut client in clients {
-        match put(&mut client, &data) {
-            Ok(sentence) => print(sentence)?,
-            Err(error) => {
-                failures += 1;
-                eprint(&format!("error: {error}"));
-            }
-        }
-    }
-    match failures {
-        0 => Ok(()),
-        _ => bail!("{} failed", counted(failures, "board", "boards")),
-    }
+    each_board(&load.ports.addresses, &load.line, |client| Ok(put(client, &data)?))
 }
 
 fn put(client: &mut Client, data: &ModelData) -> Result<String, LoadError> {

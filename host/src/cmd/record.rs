@@ -1,16 +1,17 @@
 //! `smidgen record`
 
-use super::console::{eprint, print};
+use super::console::print;
+use super::each_board::{conclude, each_board};
 use anyhow::{Result, bail};
 use smidgen::boards::key_file::KeyFile;
-use smidgen::cli::Record;
+use smidgen::cli::{Line, Record};
 use smidgen::output::progress::Progress;
-use smidgen::units::interrupt;
 use smidgen::units::quantity::counted;
 use smidgen::world::client::{Client, ClientError, advice, table};
 use smidgen::world::recording::{Early, Plan, Recorded};
+use smidgen::world::transport::Address;
 use smidgen_protocol::message::{self, Command};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -27,9 +28,6 @@ pub(crate) fn run(record: &Record) -> Result<()> {
             "--window, --hop, --features and --rate say how rows are recorded; give them with --label"
         );
     }
-    let sealing = record.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let open = |address| Client::open(address, record.line.baud, sealing.clone());
-    let clients: Vec<Client> = record.ports.addresses.iter().map(open).collect::<Result<_, _>>()?;
     match &record.label {
         Some(label) => {
             let plan = Plan {
@@ -38,62 +36,54 @@ pub(crate) fn run(record: &Record) -> Result<()> {
                 windowing: record.windowing.clone(),
                 duration: record.seconds,
             };
-            record_on_all(clients, &plan)
+            record_on_all(&record.ports.addresses, &record.line, &plan)
         }
-        None => each(clients, |client| change(client, record)),
+        None if record.list => each_board(&record.ports.addresses, &record.line, |client| {
+            let (identity, rows) = (client.greet()?, client.command(Command::Status)?);
+            Ok(format!("{}: {identity}\n{}", client.place(), table(&rows)))
+        }),
+        None => {
+            each_board(&record.ports.addresses, &record.line, |client| Ok(change(client, record)?))
+        }
     }
 }
 
-/// Asks boards in turn. A failure of one does not keep others from being asked.
-fn each(
-    clients: Vec<Client>,
-    ask: impl Fn(&mut Client) -> Result<String, ClientError>,
-) -> Result<()> {
-    let mut failures = 0;
-    for mut client in clients {
-        match ask(&mut client) {
-            Ok(text) => print(text.trim_end())?,
-            Err(error) => {
-                failures += 1;
-                eprint(&format!("error: {error}"));
-            }
-        }
-    }
-    conclude(failures)
-}
-
-/// Carries out a command on existing rows; returns what to print.
+/// Discards the latest recording, or erases all rows; returns what to print.
 fn change(client: &mut Client, record: &Record) -> Result<String, ClientError> {
-    let identity = client.greet()?;
     let before = client.rows()?;
     let recording = before.recording;
-    let rows = if record.discard && recording != 0 {
-        client.command(Command::Discard { recording })?
-    } else if record.clear {
-        client.command(Command::Clear { recording })?
-    } else {
-        before.clone()
-    };
-    let done = match (record.discard, record.clear) {
-        (true, _) if recording == 0 => "there is no recording to discard".into(),
-        (true, _) => {
-            let discarded = u64::from(rows.discarded.saturating_sub(before.discarded));
-            format!("discarded recording {recording}, {}", counted(discarded, "row", "rows"))
+    let (rows, done) = match recording {
+        _ if record.clear => {
+            (client.command(Command::Clear { recording })?, "all rows are erased".into())
         }
-        (_, true) => "all rows are erased".into(),
-        (false, false) => return Ok(format!("{}: {identity}\n{}", client.place(), table(&rows))),
+        0 => (before, "there is no recording to discard".into()),
+        _ => {
+            let rows = client.command(Command::Discard { recording })?;
+            let discarded = u64::from(rows.discarded.saturating_sub(before.discarded));
+            let discarded = counted(discarded, "row", "rows");
+            (rows, format!("discarded recording {recording}, {discarded}"))
+        }
     };
     Ok(format!("{}: {done}\n{}", client.place(), table(&rows)))
 }
 
-fn record_on_all(clients: Vec<Client>, plan: &Plan) -> Result<()> {
-    interrupt::begin_recording();
+fn record_on_all(ports: &[Address], line: &Line, plan: &Plan) -> Result<()> {
+    let sealing = line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
     let (sender, told) = channel();
-    let record = |(index, client): (usize, Client)| {
-        let (plan, sender) = (plan.clone(), sender.clone());
-        thread::Builder::new().spawn(move || record_on(client, index, &plan, &sender))
+    let record = |(index, port): (usize, &Address)| {
+        let (port, baud, sealing) = (port.clone(), line.baud, sealing.clone());
+        let (plan, sender, notes) = (plan.clone(), sender.clone(), sender.clone());
+        // The receiver lives until all boards have ended.
+        let note = move |note| drop(notes.send(Told::Note(note)));
+        thread::Builder::new().spawn(move || {
+            let client = Client::open(&port, baud, sealing, note);
+            let recorded = client.map_err(Into::into).and_then(|client| {
+                record_on(client, &plan, |now| drop(sender.send(Told::Progress(index, now))))
+            });
+            recorded.map_err(|error| drop(sender.send(Told::Note(format!("error: {error}"))))).ok()
+        })
     };
-    let threads: Vec<_> = clients.into_iter().enumerate().map(record).collect::<Result<_, _>>()?;
+    let threads: Vec<_> = ports.iter().enumerate().map(record).collect::<Result<_, _>>()?;
     drop(sender);
     show(plan, threads.len(), &told);
     let mut failures = 0;
@@ -108,23 +98,14 @@ fn record_on_all(clients: Vec<Client>, plan: &Plan) -> Result<()> {
     conclude(failures)
 }
 
+/// Records on a board; returns its place, too.
 fn record_on(
-    client: Client,
-    index: usize,
+    mut client: Client,
     plan: &Plan,
-    sender: &Sender<Told>,
-) -> Option<(String, Recorded)> {
-    let notes = sender.clone();
-    // The receiver lives until all boards have ended.
-    let mut client = client.with_notes(move |note| drop(notes.send(Told::Note(note))));
-    let tell = |progress| drop(sender.send(Told::Progress(index, progress)));
-    match client.record(plan, tell) {
-        Ok(recorded) => Some((client.place().to_owned(), recorded)),
-        Err(error) => {
-            drop(sender.send(Told::Note(format!("error: {error}"))));
-            None
-        }
-    }
+    tell: impl FnMut(message::Progress),
+) -> Result<(String, Recorded)> {
+    let recorded = client.record(plan, tell)?;
+    Ok((client.place().to_owned(), recorded))
 }
 
 /// Shows the progress of all boards until they have ended.
@@ -151,10 +132,14 @@ fn show(plan: &Plan, boards: usize, told: &Receiver<Told>) {
 
 /// Rows and gaps of all boards: `12 rows, 0 gaps`, or of each: `12 + 11 rows, 0 + 1 gaps`.
 fn amounts(latest: &[message::Progress]) -> String {
+    if let [one] = latest {
+        let gaps = counted(one.gaps.into(), "gap", "gaps");
+        return format!("{}, {gaps}", counted(one.rows.into(), "row", "rows"));
+    }
     let list = |value: fn(&message::Progress) -> u32| {
         latest.iter().map(|progress| value(progress).to_string()).collect::<Vec<_>>().join(" + ")
     };
-    format!("{} rows  {} gaps", list(|progress| progress.rows), list(|progress| progress.gaps))
+    format!("{} rows, {} gaps", list(|progress| progress.rows), list(|progress| progress.gaps))
 }
 
 fn sentence(place: &str, plan: &Plan, recorded: &Recorded) -> String {
@@ -169,20 +154,17 @@ fn sentence(place: &str, plan: &Plan, recorded: &Recorded) -> String {
     let early = match early {
         None => String::new(),
         Some(Early::Refused(refusal)) => format!("; it ended early: {}", advice(*refusal)),
-        Some(Early::Restarted) => {
+        Some(Early::Restarted { lost_rows: 0 }) => {
             "; it ended early, because the board was restarted: its whole rows are kept".into()
         }
+        Some(Early::Restarted { lost_rows: lost }) => format!(
+            "; it ended early, because the board was restarted, and {} lost with its power",
+            counted(*lost, "row was", "rows were")
+        ),
     };
     let short = match (new_rows, early.is_empty()) {
         (0, true) => "; a row needs a whole window, so record for longer",
         _ => "",
     };
     format!("{place}: {new} of {}{kind}{gaps}, room for {room}{early}{short}", plan.label)
-}
-
-fn conclude(failures: usize) -> Result<()> {
-    match failures {
-        0 => Ok(()),
-        _ => bail!("{} failed", counted(failures as u64, "board", "boards")),
-    }
 }

@@ -11,6 +11,9 @@ use smidgen::run::on_board::RecordingBoard;
 use smidgen::world::client::Client;
 use smidgen::world::simulation::Line;
 use smidgen::world::transport::Address;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
 /// Trains with boards on ports.
 pub(crate) fn run(Run { ports, data, options }: &Run, origin: Origin) -> Result<()> {
@@ -39,18 +42,36 @@ fn prepare_on_board<'p>(
 ) -> Result<(Experiment, Vec<&'p Address>)> {
     Experiment::check_on_board(options)?;
     progress.phase("asking boards for their rows");
-    let sealing = options.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let line = Line { baud: options.baud, faults: options.faults, seed: options.seed.into() };
-    let mut boards = vec![];
-    for (index, port) in ports.iter().enumerate() {
-        let client = Client::open(port, options.baud, sealing.clone())?;
-        let mut client = client.with_faults(line, index);
-        let (identity, rows) = (client.greet()?, client.rows()?);
-        let place = client.place().to_owned();
-        boards.push((identity.identity, port, RecordingBoard { place, rows }));
-    }
+    let (sender, notes) = channel();
+    let mut boards = thread::scope(|scope| {
+        let ask = || ask_boards(options, ports, sender);
+        let asked = thread::Builder::new().spawn_scoped(scope, ask)?;
+        notes.iter().for_each(|note: String| progress.note(&note));
+        asked.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
     boards.sort_by_key(|(identity, ..)| *identity);
     let ports = boards.iter().map(|(_, port, _)| *port).collect();
     let boards: Vec<_> = boards.into_iter().map(|(.., board)| board).collect();
     Ok((Experiment::on_board(options, &boards, new_session())?, ports))
+}
+
+/// Asks each board for its rows; returns them with its identity and port.
+fn ask_boards<'p>(
+    options: &Options,
+    ports: &'p [Address],
+    notes: Sender<String>,
+) -> Result<Vec<(u64, &'p Address, RecordingBoard)>> {
+    let sealing = options.key.as_deref().map(KeyFile::seal_boards).transpose()?;
+    let line = Line { baud: options.baud, faults: options.faults, seed: options.seed.into() };
+    let ask = |(index, port): (usize, &'p Address)| {
+        let notes = notes.clone();
+        // The receiver lives until all boards have been asked.
+        let note = move |note| drop(notes.send(note));
+        let client = Client::open(port, options.baud, sealing.clone(), note)?;
+        let mut client = client.with_faults(line, index);
+        let (identity, rows) = (client.greet()?, client.rows()?);
+        let place = client.place().to_owned();
+        Ok((identity.identity, port, RecordingBoard { place, rows }))
+    };
+    ports.iter().enumerate().map(ask).collect()
 }

@@ -4,11 +4,11 @@ use super::console::{OutputError, eprint, print};
 use anyhow::Result;
 use smidgen::options::Options;
 use smidgen::output::progress::Progress;
-use smidgen::output::report::sentence::{best, slow_line, step, time};
+use smidgen::output::report::sentence::{accuracies, best, kept, slow_line, step, time};
 use smidgen::output::report::write;
 use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::record::theory::Violation;
-use smidgen::record::{Claim, Locks, MODEL, Model, Records, RunDirectory, Summary, TestRecord};
+use smidgen::record::{Claim, Locks, MODEL, Model, Records, RunDirectory, Summary};
 use smidgen::run::baseline;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::recorder::{Failed, Recorded, Start, record};
@@ -187,6 +187,9 @@ pub(super) fn train_and_report(
             summary.rounds,
             shown(&model)
         ))?;
+        // Simulated and emulated boards end with the run.
+        let kept = kept(&summary.workers).filter(|_| experiment.data.is_none());
+        kept.map_or(Ok(()), |kept| print(format_args!("{kept}.")))?;
     }
     print(format_args!("Open {} in a browser.", shown(&report)))?;
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
@@ -296,14 +299,8 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         let reached = if reached { "was reached" } else { "was not reached" };
         print(format_args!("The target, ‖∇f‖² ≤ {}, {reached}.", number(target)))?;
     }
-    if let Some(TestRecord { rows, loss, accuracy }) = summary.test {
-        let accuracy = accuracy.map(|share| format!(", accuracy {:.1} %", 100.0 * share));
-        let (loss, accuracy) = (number(loss), accuracy.unwrap_or_default());
-        print(format_args!("On {rows} held-out rows: loss {loss}{accuracy}."))?;
-    }
-    if let Some(score) = &summary.held_out {
-        let (rows, percent) = (counted(score.rows, "row", "rows"), 100.0 * score.accuracy());
-        print(format_args!("On {rows} that boards held out: accuracy {percent:.1} %."))?;
+    for sentence in accuracies(summary) {
+        print(format_args!("{sentence}."))?;
     }
     if summary.has_diverged() {
         eprint("warning: the run diverged; try a smaller step size (--step)");

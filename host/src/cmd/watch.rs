@@ -1,10 +1,11 @@
 //! `smidgen watch`
 
-use super::console::print;
+use super::console::{eprint, print};
 use anyhow::{Result, bail};
 use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::Watch;
 use smidgen::units::interrupt;
+use smidgen::units::quantity::counted;
 use smidgen::units::shown::shown;
 use smidgen::world::client::Client;
 use smidgen::world::live::LiveView;
@@ -19,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// Shows what a board sees until the user stops it.
 pub(crate) fn run(watch: &Watch) -> Result<()> {
     let sealing = watch.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let mut client = Client::open(&watch.port, watch.line.baud, sealing)?;
+    let mut client = Client::open(&watch.port, watch.line.baud, sealing, |note| eprint(&note))?;
     interrupt::begin_children();
     let mut lines = Lines::new();
     let (mut first, mut shown) = (None, None);
@@ -31,7 +32,6 @@ pub(crate) fn run(watch: &Watch) -> Result<()> {
             Err(error) => return Err(error.into()),
         };
         if let Some(obstacle) = view.obstacle() {
-            lines.finish()?;
             bail!("{}: {obstacle}", client.place());
         }
         let &mut (start, before) = first.get_or_insert((Instant::now(), view.windows));
@@ -47,7 +47,7 @@ pub(crate) fn run(watch: &Watch) -> Result<()> {
         }
         pause();
     }
-    lines.finish()
+    Ok(())
 }
 
 /// Waits for the next question, or for a request to stop.
@@ -60,14 +60,14 @@ fn pause() {
 
 fn line(view: &LiveView, rate: f64) -> String {
     if view.state == LiveState::Recording {
-        return "a recording is open; the board goes on when it ends".into();
+        return "a recording is open; the board classifies again when it ends".into();
     }
     let Some((class, score)) = &view.latest else {
         return format!("waiting for the first window, {} samples so far", view.samples);
     };
     let gaps = match view.gaps {
         0 => String::new(),
-        gaps => format!(", {gaps} gaps"),
+        gaps => format!(", {}", counted(gaps.into(), "gap", "gaps")),
     };
     let class = shown(class).to_string();
     format!("{class:<16} score {score:>9.3}   window {} ({rate:.1} a second{gaps})", view.windows)
@@ -96,12 +96,14 @@ impl Lines {
         self.width = text.chars().count();
         Ok(())
     }
+}
 
-    /// Ends a renewed line.
-    fn finish(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.width) > 0 {
-            print("")?;
+impl Drop for Lines {
+    /// Ends a renewed line, also before an error.
+    fn drop(&mut self) {
+        if self.width > 0 {
+            // It fails only where the line could not be shown either.
+            let _ = print("");
         }
-        Ok(())
     }
 }

@@ -58,9 +58,9 @@ pub struct Summary {
     /// The best model evaluated on held-out rows.
     #[serde(default)]
     pub test: Option<TestRecord>,
-    /// Rows that boards hold out, scored by the model of the last round; absent without such rows.
+    /// Rows that boards hold out; absent without such rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<ScoreRecord>,
+    pub held_out: Option<HeldOutRecord>,
     /// Cost before the first round: identification, configuration, shards.
     pub setup: Cost,
     /// Cost after the last round: the workers confirm that their state equals the host's.
@@ -156,6 +156,11 @@ impl Summary {
         earlier.filter(|_| !self.has_diverged())
     }
 
+    /// Returns the round of the model of `test`.
+    pub fn tested_round(&self) -> u32 {
+        self.best.map_or(self.rounds, |best| best.round)
+    }
+
     /// Returns the workers whose lines take more than twice the time of their bytes, the slowest first. Empty in
     /// simulation, where the user chooses how slow lines are.
     pub fn slow_lines(&self) -> Vec<&WorkerRecord> {
@@ -211,10 +216,22 @@ pub struct TestRecord {
     pub accuracy: Option<f64>,
 }
 
-/// Rows that boards hold out.
+/// Rows that boards hold out, and the model that they score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOutRecord {
+    /// Round of the model: the last one.
+    pub round: u32,
+    /// The sum over the boards.
+    #[serde(flatten)]
+    pub score: ScoreRecord,
+    /// Number of boards whose rows are not counted, because they no longer had the model.
+    pub missing: u32,
+}
+
+/// A score of rows that boards hold out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScoreRecord {
-    /// Number of rows, at least 1.
+    /// Number of rows.
     pub rows: u64,
     /// Number of rows whose class is predicted correctly.
     pub right: u64,
@@ -225,14 +242,16 @@ impl ScoreRecord {
     pub fn accuracy(&self) -> f64 {
         self.right as f64 / self.rows as f64
     }
+}
 
-    /// Returns the sum of some scores, if there is one.
-    pub fn sum(scores: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let add = |one: Self, other: Self| Self {
-            rows: one.rows + other.rows,
-            right: one.right + other.right,
-        };
-        scores.into_iter().reduce(add)
+impl HeldOutRecord {
+    /// Returns the sum of the scores of all boards in a round, if some hold rows out.
+    pub fn sum(round: u32, scores: &[Option<ScoreRecord>]) -> Option<Self> {
+        let known = scores.iter().flatten();
+        let rows = known.clone().map(|score| score.rows).sum();
+        let right = known.map(|score| score.right).sum();
+        let missing = scores.iter().filter(|score| score.is_none()).count() as u32;
+        (rows > 0).then_some(Self { round, score: ScoreRecord { rows, right }, missing })
     }
 }
 
@@ -272,9 +291,12 @@ pub struct WorkerRecord {
     pub owner: Option<String>,
     /// Number of rows of its shard.
     pub rows: u64,
-    /// Score of the rows that its board holds out; absent without such rows.
+    /// Score of the rows that its board holds out; absent if rows are not on boards, or it no longer had the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<ScoreRecord>,
+    /// Its board keeps the model of the last round, also after a power cut if true; absent as `held_out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps_model: Option<bool>,
     /// Smoothness constant L_i, or the upper bound that the worker reported; absent without theory.
     #[serde(default)]
     pub l_i: Option<f64>,

@@ -77,6 +77,7 @@ fn worker() -> impl Strategy<Value = WorkerRecord> {
                 identity,
                 rows,
                 held_out: (reboots > 9).then_some(ScoreRecord { rows: 3, right: 2 }),
+                keeps_model: (reboots > 9).then_some(true),
                 l_i,
                 uplink,
                 downlink,

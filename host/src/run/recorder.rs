@@ -8,8 +8,8 @@ use crate::record::best::Best;
 use crate::record::checkpoint::Checkpoints;
 use crate::record::theory::Violation;
 use crate::record::{
-    Claim, Cost, RecordError, Records, RoundRecord, RunDirectory, ScoreRecord, StepTheory, Summary,
-    Times, WorkerRecord, WorkerTimes,
+    Claim, Cost, HeldOutRecord, RecordError, Records, RoundRecord, RunDirectory, StepTheory,
+    Summary, Times, WorkerRecord, WorkerTimes,
 };
 use crate::run::experiment::Experiment;
 use crate::run::lyapunov::Lyapunov;
@@ -311,8 +311,8 @@ impl Recorder<'_> {
     fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
         let summary = &mut self.summary;
         summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
-        let scores = summary.workers.iter().filter_map(|worker| worker.held_out);
-        summary.held_out = ScoreRecord::sum(scores);
+        let scores: Vec<_> = summary.workers.iter().map(|worker| worker.held_out).collect();
+        summary.held_out = HeldOutRecord::sum(summary.rounds, &scores);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
         summary.best = self.best.as_ref().map(|best| best.record);
@@ -407,7 +407,7 @@ pub fn record(
         directory: None,
     };
     recorder.start(start, world.aggregator());
-    recorder.progress.phase(match experiment.recordings() {
+    recorder.progress.phase(match &experiment.shape.preparation.windows {
         Some(_) => "sending the scales of columns",
         None => "sending shards",
     });
@@ -450,6 +450,7 @@ fn worker_records(
             owner: experiment.owner(share).map(Into::into),
             rows: experiment.shape.row_counts[share] as u64,
             held_out: aggregator.score(worker).map(Into::into),
+            keeps_model: aggregator.keeps_model(worker),
             l_i: aggregator.l_i(worker).or(computed),
             uplink,
             downlink,

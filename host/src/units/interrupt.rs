@@ -1,9 +1,9 @@
 //! Requests to stop: Ctrl-C, SIGTERM, or a terminal that is closed.
 //!
 //! Before training starts, the first request ends the process, after the current write if a file is being written.
-//! During a recording, the first request ends it; its rows are kept. During training, the first request stops the run in order: the open round is closed, or abandoned if that takes
-//! too long, and checkpoint and report are written. The second request stops the run immediately, the third ends the
-//! process.
+//! During a recording, the first request ends it; its rows are kept. During training, the first request stops the run
+//! in order: the open round is closed, or abandoned if that takes too long, and checkpoint and report are written. The
+//! second request stops the run immediately, the third ends the process.
 //!
 //! The requests that do not wait for a write (the second before training, the third during training) may leave a
 //! partial file, as a power failure does. Equal signals that arrive while the message of another one is being written,
@@ -119,7 +119,7 @@ fn handle_request() {
         (Stage::Recording, 0) => {
             let _ = writeln!(
                 io::stderr(),
-                "\nending the recording; a second request stops at once, and boards go on recording"
+                "\nending the recording; a second request stops at once, and boards keep recording"
             );
         }
         (Stage::RunningChildren, 0) | (Stage::Recording | Stage::Training, 1) => {}

@@ -12,7 +12,7 @@ use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::interface::WorldError;
 use crate::world::live::LiveView;
 use crate::world::simulation::Line;
-use crate::world::transport::{Address, Link, LinkEvent, Reader, TransportError, Writer};
+use crate::world::transport::{Address, Link, LinkEvent, TransportError};
 pub use rows::{BoardRows, ClassRows, advice, table};
 use smidgen_aggregator::{Identity, Reason, Sealing, Timer};
 use smidgen_protocol::counters::{Counters, Reject};
@@ -104,6 +104,8 @@ pub struct Client {
     place: Place,
     /// Takes messages for the user.
     note: Box<dyn FnMut(String) + Send>,
+    /// Whether a question is given up.
+    gives_up: fn() -> bool,
     /// Key and salts, and the host's end of the sealed line.
     seal: Option<(Sealing, HostSeal)>,
     faults: Option<[FaultInjector; 2]>,
@@ -119,7 +121,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Opens the link at an address.
+    /// Opens the link at an address, and passes messages for the user to `note`.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -127,39 +129,15 @@ impl Client {
         address: &Address,
         baud: u32,
         sealing: Option<Sealing>,
+        note: impl FnMut(String) + Send + 'static,
     ) -> Result<Self, TransportError> {
         let (sender, events) = channel();
-        let link = Link::open(0, address, baud, sender)?;
-        Ok(Self::new(link, events, address.to_string(), baud, sealing))
-    }
-
-    /// A client on an open stream, which cannot be reopened.
-    ///
-    /// # Errors
-    /// If the system refuses a thread.
-    pub fn attach(
-        halves: (Reader, Writer),
-        place: String,
-        baud: u32,
-        sealing: Option<Sealing>,
-    ) -> Result<Self, TransportError> {
-        let (sender, events) = channel();
-        let link = Link::attach(0, halves, sender)?;
-        Ok(Self::new(link, events, place, baud, sealing))
-    }
-
-    fn new(
-        link: Link,
-        events: Receiver<(usize, LinkEvent)>,
-        place: String,
-        baud: u32,
-        sealing: Option<Sealing>,
-    ) -> Self {
-        Self {
-            link,
+        Ok(Self {
+            link: Link::open(0, address, baud, sender)?,
             events,
-            place: Place::new(place),
-            note: Box::new(drop),
+            place: Place::new(address.to_string()),
+            note: Box::new(note),
+            gives_up: interrupt::is_requested,
             seal: sealing.map(|sealing| {
                 let seal = HostSeal::new(sealing.key.clone());
                 (sealing, seal)
@@ -172,13 +150,7 @@ impl Client {
             echo: 0,
             board: None,
             is_in_doubt: true,
-        }
-    }
-
-    /// Passes messages for the user to `note`.
-    #[must_use]
-    pub fn with_notes(self, note: impl FnMut(String) + Send + 'static) -> Self {
-        Self { note: Box::new(note), ..self }
+        })
     }
 
     /// Injects the faults of `line`, as those of link `index` of a run.
@@ -223,6 +195,13 @@ impl Client {
             | Command::Start { .. }
             | Command::Stop { .. }
             | Command::Discard { .. } => ANSWER_TIME_MAX,
+        };
+        self.gives_up = match command {
+            // A recording that may have begun must be ended, so only the second request to stop gives that up.
+            Command::Start { .. } | Command::Stop { .. } => interrupt::is_immediate,
+            Command::Status | Command::Discard { .. } | Command::Clear { .. } => {
+                interrupt::is_requested
+            }
         };
         let request = Request::setup(Down::Record { echo, identity, command });
         let rows = self.ask(&request, patience, |message, _| match message {
@@ -349,7 +328,7 @@ impl Client {
         let timeout = self.timer.timeout().max(TIMEOUT_MIN) + line_time;
         let sent = Instant::now();
         while sent.elapsed() < timeout {
-            if interrupt::is_immediate() {
+            if (self.gives_up)() {
                 return Err(WorldError::Interrupted.into());
             }
             let wait = timeout.saturating_sub(sent.elapsed()).min(WAIT_MAX);

@@ -3,6 +3,7 @@
 use super::client::{BoardRows, Client, ClientError};
 use crate::options::windowing::Windowing;
 use crate::units::interrupt;
+use crate::world::interface::WorldError;
 use smidgen_protocol::message::{Command, Progress, RecordRefusal};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -42,7 +43,10 @@ pub enum Early {
     /// The board ended it.
     Refused(RecordRefusal),
     /// The board was restarted.
-    Restarted,
+    Restarted {
+        /// Number of rows, also of earlier recordings, that it no longer has.
+        lost_rows: u64,
+    },
 }
 
 /// A recording that failed.
@@ -67,9 +71,7 @@ impl Client {
     ) -> Result<Recorded, RecordingError> {
         let unbegun = |cause| RecordingError { cause, has_begun: false };
         let (before, recording) = self.start(plan).map_err(unbegun)?;
-        let ended = self.follow(recording, plan.duration, tell);
-        ended
-            .map(|ended| Recorded { new_rows: total(&ended.rows).saturating_sub(before), ..ended })
+        self.follow(recording, before, plan.duration, tell)
             .map_err(|cause| RecordingError { cause, has_begun: true })
     }
 
@@ -100,6 +102,7 @@ impl Client {
             is_test: plan.is_test,
         };
         let before = total(&rows);
+        interrupt::begin_recording();
         // A board whose rows are all discarded numbers anew for another recipe.
         let begun = self.command(start)?;
         Ok((before, begun.recording))
@@ -108,6 +111,7 @@ impl Client {
     fn follow(
         &mut self,
         recording: u16,
+        before: u64,
         duration: Option<Duration>,
         mut tell: impl FnMut(Progress),
     ) -> Result<Recorded, ClientError> {
@@ -115,12 +119,16 @@ impl Client {
         let is_over = || duration.is_some_and(|duration| started.elapsed() >= duration);
         let mut progress = Progress::default();
         loop {
-            let rows = self.command(Command::Status)?;
+            let rows = match self.command(Command::Status) {
+                // The request that gives up the question ends the recording, too.
+                Err(ClientError::World(WorldError::Interrupted)) => break,
+                rows => rows?,
+            };
             if !rows.is_open {
-                let early = rows.ended().map_or(Early::Restarted, Early::Refused);
-                // A restarted board reports no gaps.
-                let gaps = rows.progress.gaps.max(progress.gaps);
-                return Ok(Recorded { new_rows: 0, gaps, early: Some(early), rows });
+                let known = before + u64::from(progress.rows);
+                let lost_rows = known.saturating_sub(total(&rows));
+                let early = rows.ended().map_or(Early::Restarted { lost_rows }, Early::Refused);
+                return Ok(Recorded::new(rows, before, progress, Some(early)));
             }
             progress = rows.progress;
             tell(progress);
@@ -132,7 +140,16 @@ impl Client {
         }
         let rows = self.command(Command::Stop { recording })?;
         tell(rows.progress);
-        Ok(Recorded { new_rows: 0, gaps: rows.progress.gaps.max(progress.gaps), early: None, rows })
+        Ok(Recorded::new(rows, before, progress, None))
+    }
+}
+
+impl Recorded {
+    /// A recording that ended with these `rows` of the board, after `before` and its latest known `progress`.
+    fn new(rows: BoardRows, before: u64, progress: Progress, early: Option<Early>) -> Self {
+        let new_rows = total(&rows).saturating_sub(before);
+        // A restarted board reports no gaps.
+        Self { new_rows, gaps: rows.progress.gaps.max(progress.gaps), early, rows }
     }
 }
 

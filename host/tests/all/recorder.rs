@@ -1,6 +1,6 @@
 //! Recorder commands to boards in threads: the client, `smidgen record`, and runs on rows that boards recorded.
 
-use crate::support::boards::{answering, ready, served_by};
+use crate::support::boards::{answering, listener, ready, served_by};
 use crate::support::recording::{CHANNELS, PERIOD, RecordingBoard};
 use crate::support::{Running, command, smidgen, stderr, summary_of};
 use rustix::process::Signal;
@@ -9,9 +9,11 @@ use smidgen::options::Faults;
 use smidgen::world::client::{BoardRows, Client, ClientError};
 use smidgen::world::simulation::Line;
 use smidgen_aggregator::{Salts, Sealing};
+use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{Command, Ready, RecordRefusal};
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::seal::Key;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +31,7 @@ const RECIPE: Recipe = Recipe {
 };
 
 fn client(address: &str) -> Client {
-    Client::open(&address.parse().unwrap(), BAUD, None).unwrap()
+    Client::open(&address.parse().unwrap(), BAUD, None, drop).unwrap()
 }
 
 fn start(recording: u16, class: &str, is_test: bool) -> Command<'_> {
@@ -71,8 +73,8 @@ fn client_records_discards_and_clears_plain_sealed_and_over_a_bad_line() {
         let board = RecordingBoard { count: 45, gaps: vec![25], key, ..RecordingBoard::new(1) };
         let address = board.serve().parse().unwrap();
         let line = Line { baud: BAUD, faults, seed: 3 };
-        let mut client =
-            Client::open(&address, BAUD, is_sealed.then(sealing)).unwrap().with_faults(line, 0);
+        let client = Client::open(&address, BAUD, is_sealed.then(sealing), drop).unwrap();
+        let mut client = client.with_faults(line, 0);
         assert_eq!(client.greet().unwrap().board, "recording");
 
         let rows = record(&mut client, "walking", false, 45);
@@ -181,15 +183,26 @@ fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
     let (output, _) = smidgen_record(&ports, "--clear");
     assert_eq!(output.matches("all rows are erased").count(), 2, "{output}");
     assert_eq!(output.matches("recipe: none yet").count(), 2, "{output}");
+    let (output, _) = smidgen_record(&ports[..1], "--list");
+    assert!(output.contains("sensor: 3 channels"), "{output}");
+    // One that cannot be reached does not keep another one from being asked.
+    let (output, errors) = smidgen_record(&["unix:none", ports[0]], "--list");
+    assert!(output.contains("room for") && errors.contains("1 board failed"), "{output}{errors}");
+    let (output, errors) = smidgen_record(
+        &["unix:none", ports[0]],
+        &format!("--label still --seconds 0.3 {WINDOWING}"),
+    );
+    assert!(output.contains("rows of still") && errors.contains("1 board failed"), "{errors}");
 }
 
 #[test]
 fn recording_without_an_end_ends_on_request_and_keeps_its_rows() {
-    let address = RecordingBoard::new(1).serve();
+    let board = RecordingBoard::new(1);
+    let taken = board.taken.clone();
+    let address = board.serve();
     let arguments = format!("record --port {address} --label walking {WINDOWING}");
-    let program = Running::start(&mut command(Path::new("."), &arguments));
-    // The command asks on a connection of its own, so the test cannot look at the board meanwhile.
-    sleep(Duration::from_secs(1));
+    let mut program = Running::start(&mut command(Path::new("."), &arguments));
+    program.wait_until("there are rows", || taken.load(Ordering::Relaxed) > 40);
     program.signal(Signal::INT);
     let output = program.output();
     let told = String::from_utf8(output.stdout.clone()).unwrap();
@@ -197,6 +210,36 @@ fn recording_without_an_end_ends_on_request_and_keeps_its_rows() {
     assert!(stderr(&output).contains("ending the recording"), "{}", stderr(&output));
     let rows = classes_of(&address);
     assert!(rows > 0 && told.contains(&format!(": {rows} rows of walking, room for")), "{told}");
+}
+
+#[test]
+fn first_request_ends_the_wait_for_a_silent_board() {
+    for arguments in ["record --label walking", "record --list", "watch"] {
+        let (listener, address) = listener();
+        let arguments = format!("{arguments} --port {address}");
+        let program = Running::start(&mut command(Path::new("."), &arguments));
+        let (mut stream, _) = listener.accept().unwrap();
+        let first = stream.read(&mut [0; FRAME_LEN_MAX]).unwrap();
+        program.signal(Signal::INT);
+        // Without the signal there is a second greeting.
+        let mut rest = vec![];
+        stream.read_to_end(&mut rest).unwrap();
+        assert!(first + rest.len() < 2 * first, "{arguments}");
+        let errors = stderr(&program.output());
+        assert!(!errors.contains("no worker answers"), "{arguments}: {errors}");
+        assert!(!errors.contains("ending the recording"), "{arguments}: {errors}");
+    }
+}
+
+#[test]
+fn restart_during_a_recording_tells_whether_rows_are_lost() {
+    let board = RecordingBoard { count: 45, cut: Some(8), ..RecordingBoard::new(1) };
+    let address = RecordingBoard { forgets: true, ..board }.serve();
+    let (output, errors) =
+        smidgen_record(&[&address], &format!("--label walking --seconds 5 {WINDOWING}"));
+    let told =
+        "it ended early, because the board was restarted, and 3 rows were lost with its power";
+    assert!(output.contains(told), "{output}{errors}");
 }
 
 fn classes_of(address: &str) -> u64 {
@@ -275,7 +318,12 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
     };
     let ports = [&*boards[0], &*boards[1]];
     let (whole, errors) = run(ports, "--rounds 20 --out whole");
-    assert!(whole.contains("that boards held out: accuracy"), "{whole}{errors}");
+    assert!(
+        whole.contains("that boards held out, the model of round 20 has accuracy"),
+        "{whole}{errors}"
+    );
+    let told = "Boards hold this model: until the power fails, for lack of a journal.";
+    assert!(whole.contains(told), "{whole}");
     let summary = summary_of(&directory.path().join("whole"));
     let held_out = &summary["held_out"];
     let rows: u64 =
@@ -291,7 +339,7 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
     // Cables in another order, a bad line, and a run in two parts give the same transcript.
     let (swapped, errors) =
         run([ports[1], ports[0]], "--rounds 20 --out swapped --faults loss=0.05,corrupt=0.05");
-    assert!(swapped.contains("held out: accuracy"), "{swapped}{errors}");
+    assert!(swapped.contains("boards held out, the model of"), "{swapped}{errors}");
     run(ports, "--rounds 10 --out parts");
     let output = smidgen(directory.path(), "resume parts --rounds 20");
     assert!(output.status.success(), "{}", stderr(&output));

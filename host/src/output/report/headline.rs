@@ -64,12 +64,18 @@ impl Page<'_> {
                         (factor_tile(comparison.bytes_factor()))
                     }
                     @if let Some(TestRecord { rows, accuracy: Some(share), .. }) = self.summary().test {
-                        (tile(&format!("{:.1} %", 100.0 * share), &format!("accuracy on {rows} held-out rows")))
+                        (tile(&format!("{:.1} %", 100.0 * share), &format!(
+                            "accuracy on {rows} held-out rows, round {}", count(self.summary().tested_round().into())
+                        )))
                     }
-                    @if let Some(score) = &self.summary().held_out {
+                    @if let Some(held_out) = sentence::other_score(self.summary()) {
                         (tile(
-                            &format!("{:.1} %", 100.0 * score.accuracy()),
-                            &format!("accuracy on {} that boards held out", counted(score.rows, "row", "rows")),
+                            &format!("{:.1} %", 100.0 * held_out.score.accuracy()),
+                            &format!(
+                                "accuracy on {} that boards held out, round {}",
+                                counted(held_out.score.rows, "row", "rows"),
+                                count(held_out.round.into()),
+                            ),
                         ))
                     }
                 }

@@ -1,8 +1,11 @@
 //! Sentences on a run, shared by report, plan and progress.
 
 use crate::problem::specification::exceeds;
-use crate::record::{BestRecord, Cost, Criterion, StepTheory, WorkerTimes};
-use crate::units::quantity::{count, excess, number, seconds};
+use crate::record::{
+    BestRecord, Cost, Criterion, HeldOutRecord, StepTheory, Summary, TestRecord, WorkerRecord,
+    WorkerTimes,
+};
+use crate::units::quantity::{count, counted, excess, number, seconds};
 use crate::world::Clock;
 
 /// Describes the precision of features whose largest relative error is `error`: `exactly`, or `to 1.20·10⁻⁵ of …`.
@@ -102,11 +105,71 @@ pub fn best(best: &BestRecord) -> String {
     };
     let norm = gradient_norm_squared.map(|norm| format!(", ‖∇f‖² {}", number(norm)));
     format!(
-        "The model is that of round {}, the best by {why}: loss {}{}",
+        "The best model by {why} is that of round {}: loss {}{}",
         count(round.into()),
         number(loss),
         norm.unwrap_or_default()
     )
+}
+
+/// Returns how well which model predicts held-out rows, those of the host and those of boards.
+pub fn accuracies(summary: &Summary) -> Vec<String> {
+    let percent = |share: f64| format!("accuracy {:.1} %", 100.0 * share);
+    let of_host = summary.test.map(|TestRecord { rows, loss, accuracy }| {
+        let accuracy = accuracy.map(|share| format!(" and {}", percent(share)));
+        format!(
+            "On {}, the model of round {} has loss {}{}",
+            counted(rows, "held-out row", "held-out rows"),
+            count(summary.tested_round().into()),
+            number(loss),
+            accuracy.unwrap_or_default()
+        )
+    });
+    let of_boards = other_score(summary).map(|HeldOutRecord { round, score, missing }| {
+        let missing = match missing {
+            0 => String::new(),
+            1 => "; 1 board no longer had it and is not counted".into(),
+            more => format!("; {more} boards no longer had it and are not counted"),
+        };
+        format!(
+            "On {} that boards held out, the model of round {} has {}{missing}",
+            counted(score.rows, "row", "rows"),
+            count(round.into()),
+            percent(score.accuracy()),
+        )
+    });
+    of_host.into_iter().chain(of_boards).collect()
+}
+
+/// Returns the score of the boards, unless it is that of the same model on the same rows by the host.
+pub fn other_score(summary: &Summary) -> Option<HeldOutRecord> {
+    let is_same = |held_out: &HeldOutRecord| {
+        let test = summary.test.filter(|test| test.rows == held_out.score.rows);
+        held_out.round == summary.tested_round()
+            && test.is_some_and(|test| test.accuracy == Some(held_out.score.accuracy()))
+    };
+    summary.held_out.filter(|held_out| !is_same(held_out))
+}
+
+/// Returns which boards keep the model of the last round; `None` if rows are not on boards.
+pub fn kept(workers: &[WorkerRecord]) -> Option<String> {
+    let named = |keeps: Option<bool>, until: &str| {
+        let of_kind = workers.iter().filter(|worker| worker.keeps_model == keeps);
+        let names: Vec<_> = of_kind.map(|worker| &*worker.name).collect();
+        match names.len() {
+            0 => None,
+            all if all == workers.len() => Some(until.into()),
+            _ => Some(format!("{} {until}", names.join(", "))),
+        }
+    };
+    workers.iter().find(|worker| worker.keeps_model.is_some())?;
+    let kinds = [
+        named(Some(true), "also after a power cut"),
+        named(Some(false), "until the power fails, for lack of a journal"),
+        named(None, "no longer"),
+    ];
+    let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+    Some(format!("Boards hold this model: {}", kinds.join("; ")))
 }
 
 #[cfg(test)]
@@ -115,6 +178,50 @@ mod tests {
     use crate::options::Method;
     use crate::problem::specification::Longest;
     use crate::problem::theory::{Basis, Gap, Theorem};
+    use crate::record::ScoreRecord;
+
+    #[test]
+    fn accuracy_names_its_model_and_is_said_once_for_one_model() {
+        let test = Some(TestRecord { rows: 8, loss: 0.5, accuracy: Some(0.75) });
+        let score = ScoreRecord { rows: 8, right: 6 };
+        let held_out = Some(HeldOutRecord { round: 9, score, missing: 0 });
+        let best = |round| {
+            let criterion = Criterion::Loss;
+            Some(BestRecord { round, criterion, loss: 0.4, gradient_norm_squared: None })
+        };
+        let same = Summary { rounds: 9, best: best(9), test, held_out, ..Summary::default() };
+        let host = |round| {
+            format!(
+                "On 8 held-out rows, the model of round {round} has loss 0.500 and accuracy 75.0 %"
+            )
+        };
+        let boards = "On 8 rows that boards held out, the model of round 9 has accuracy 75.0 %";
+        assert_eq!(accuracies(&same), [host(9)]);
+        let earlier = Summary { best: best(4), ..same.clone() };
+        assert_eq!(accuracies(&earlier), [host(4), boards.into()]);
+        let missing = held_out.map(|held_out| HeldOutRecord { missing: 1, ..held_out });
+        let missing = Summary { test: None, held_out: missing, ..same };
+        let told = format!("{boards}; 1 board no longer had it and is not counted");
+        assert_eq!(accuracies(&missing), [told]);
+    }
+
+    #[test]
+    fn boards_that_keep_the_model_are_named() {
+        let kept = |keeps: &[Option<bool>]| {
+            let worker = |(number, &keeps_model): (usize, &Option<bool>)| WorkerRecord {
+                name: format!("b{number}"),
+                keeps_model,
+                ..WorkerRecord::default()
+            };
+            kept(&keeps.iter().enumerate().map(worker).collect::<Vec<_>>())
+        };
+        assert_eq!(kept(&[None, None]), None);
+        let all = "Boards hold this model: also after a power cut";
+        assert_eq!(kept(&[Some(true); 2]).as_deref(), Some(all));
+        let told = "Boards hold this model: b0, b2 also after a power cut; b1 until the power fails, for lack of a \
+                    journal; b3 no longer";
+        assert_eq!(kept(&[Some(true), Some(false), Some(true), None]).as_deref(), Some(told));
+    }
 
     #[test]
     fn step_size_is_compared_with_its_theorem_or_borrowed() {

@@ -224,7 +224,7 @@ pub(super) fn workers(workers: &[WorkerRecord]) -> Markup {
                 p.note {
                     "Bytes and frames of a worker include its setup. Saturated: mantissas clamped to their range."
                 }
-                @if workers.iter().any(|worker| worker.held_out.is_some()) {
+                @if workers.iter().any(|worker| worker.held_out.is_some_and(|score| score.rows > 0)) {
                     p.note { "Rows that boards hold out, and that the model classifies correctly: " (scores(workers)) "." }
                 }
                 @for worker in workers.iter().filter(|worker| worker.left_out > 0) {

@@ -1,7 +1,7 @@
 //! The rows of a board, and why it refuses recorder commands.
 
 use crate::options::windowing;
-use crate::units::quantity::count;
+use crate::units::quantity::{count, counted};
 use crate::units::shown::shown;
 use smidgen_protocol::message::{
     CLASS_NAME_LEN_MAX, CLASSES_MAX, Command, Outcome, Progress, RecordRefusal, Records,
@@ -166,8 +166,16 @@ pub fn advice(refusal: RecordRefusal) -> String {
     }
 }
 
-/// Returns a table of the classes, with the recipe and the room, for the terminal.
+/// Returns a table of the classes, with sensor, room and recipe, for the terminal.
 pub fn table(rows: &BoardRows) -> String {
+    let sensor = match rows.channels {
+        0 => "no sensor".into(),
+        channels => format!("sensor: {}", counted(channels.into(), "channel", "channels")),
+    };
+    if rows.is_open {
+        let (recording, new) = (rows.recording, counted(rows.progress.rows.into(), "row", "rows"));
+        return format!("  recording {recording} is open, with {new} so far; {sensor}\n");
+    }
     let recipe = match rows.recipe.filter(|_| !rows.classes.is_empty()) {
         Some(recipe) => windowing::describe(&recipe),
         None => "none yet".into(),
@@ -193,5 +201,5 @@ pub fn table(rows: &BoardRows) -> String {
         0 => String::new(),
         _ => format!(", {} discarded", count(discarded.into())),
     };
-    format!("{lines}  room for {room} more{discarded}; recipe: {recipe}\n")
+    format!("{lines}  {sensor}; room for {room} more{discarded}; recipe: {recipe}\n")
 }

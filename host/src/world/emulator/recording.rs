@@ -69,7 +69,8 @@ pub fn record(
     recordings: &WorkerRecordings,
 ) -> Result<(), RecordingError> {
     let mut feeder = Feeder::connect(emulator)?;
-    let mut client = Client::open(&Address::Unix(emulator.socket().into()), baud, sealing)?;
+    let address = Address::Unix(emulator.socket().into());
+    let mut client = Client::open(&address, baud, sealing, drop)?;
     let mut rows = client.command(Command::Status)?;
     for Recording { class, is_test, samples } in &recordings.recordings {
         let recording = rows.next;

@@ -310,10 +310,10 @@ fn model_is_that_of_the_best_round_also_after_a_resumption() {
     }
     let round = best["round"].as_u64().expect("a count");
     assert!(round < 60, "the last round is the best: choose another seed");
-    assert_says(&said, &[&format!("The model is that of round {round}, the best by ‖∇f‖²")]);
+    assert_says(&said, &[&format!("The best model by ‖∇f‖² is that of round {round}:")]);
     let report =
         fs::read_to_string(directory.path().join("whole/report.html")).expect("it is there");
-    assert_says(&report, &[&format!("The model is that of round {round}")]);
+    assert_says(&report, &[&format!("The best model by ‖∇f‖² is that of round {round}")]);
 
     let (part, _) = run(&format!("simulate {options} --rounds {round} --out part"), "part");
     assert_eq!(part["best"], whole["best"]);

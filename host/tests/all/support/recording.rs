@@ -11,7 +11,7 @@ use smidgen_firmware::remote::RemoteRecorder;
 use smidgen_firmware::run::run_recorder;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -38,8 +38,12 @@ pub(crate) struct RecordingBoard {
     pub count: usize,
     /// The sensor loses samples before each of these, counted over all recordings.
     pub gaps: Vec<usize>,
+    /// Number of samples that the sensor has given.
+    pub taken: Arc<AtomicUsize>,
     /// The first connection is closed instead of this write.
     pub cut: Option<usize>,
+    /// Its power fails whenever a connection ends.
+    pub forgets: bool,
     /// Key of its image.
     pub key: Option<[u8; 32]>,
 }
@@ -55,7 +59,9 @@ impl RecordingBoard {
             activity: None,
             count: usize::MAX,
             gaps: vec![],
+            taken: Arc::default(),
             cut: None,
+            forgets: false,
             key: None,
         }
     }
@@ -65,36 +71,45 @@ impl RecordingBoard {
     pub(crate) fn serve(self) -> String {
         let (listener, address) = listener();
         thread::spawn(move || {
-            let board = Board { name: "recording", identity: self.identity };
-            let mut worker = Worker::new::<Objectives>(board, vec![0; 1 << 14]);
-            if let Some(key) = self.key {
-                let key = Key::new(&key).expect("a strong key");
-                worker.seal(WorkerSeal::new(key, [5; BOOT_LEN]));
-            }
-            let (mut rows, mut samples) = (vec![u64::MAX; self.words], [0; WINDOW_LEN_MAX]);
-            let store = Store::open(RamFlash::new(&mut rows)).expect("a region of whole pages");
-            let recorder = Recorder::new(store, &mut samples);
-            let script = Script { board: self.clone(), taken: 0 };
-            let mut recorder = RemoteRecorder::new(recorder, script);
             let mut writes_left = self.cut;
-            while let Ok((stream, _)) = listener.accept() {
-                // It ends with or without an error when the host closes the connection.
-                let _ = run_recorder(
-                    &mut Line { stream: FromStd::new(stream), writes_left: writes_left.take() },
-                    &mut worker,
-                    &mut Objectives,
-                    &mut (),
-                    &mut recorder,
-                );
+            loop {
+                self.live(&listener, &mut writes_left);
             }
         });
         address
+    }
+
+    /// Serves connections until its power fails.
+    fn live(&self, listener: &TcpListener, writes_left: &mut Option<usize>) {
+        let board = Board { name: "recording", identity: self.identity };
+        let mut worker = Worker::new::<Objectives>(board, vec![0; 1 << 14]);
+        if let Some(key) = self.key {
+            let key = Key::new(&key).expect("a strong key");
+            worker.seal(WorkerSeal::new(key, [5; BOOT_LEN]));
+        }
+        let (mut rows, mut samples) = (vec![u64::MAX; self.words], [0; WINDOW_LEN_MAX]);
+        let store = Store::open(RamFlash::new(&mut rows)).expect("a region of whole pages");
+        let recorder = Recorder::new(store, &mut samples);
+        let script = Script { board: self.clone() };
+        let mut recorder = RemoteRecorder::new(recorder, script);
+        while let Ok((stream, _)) = listener.accept() {
+            // It ends with or without an error when the host closes the connection.
+            let _ = run_recorder(
+                &mut Line { stream: FromStd::new(stream), writes_left: writes_left.take() },
+                &mut worker,
+                &mut Objectives,
+                &mut (),
+                &mut recorder,
+            );
+            if self.forgets {
+                return;
+            }
+        }
     }
 }
 
 struct Script {
     board: RecordingBoard,
-    taken: usize,
 }
 
 impl Sensor for Script {
@@ -107,20 +122,21 @@ impl Sensor for Script {
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, ()> {
         // A thousand samples a second, at most.
         thread::sleep(Duration::from_millis(1));
-        let Self { board, taken } = self;
-        if *taken >= board.count {
+        let board = &mut self.board;
+        let taken = board.taken.load(Ordering::Relaxed);
+        if taken >= board.count {
             return Ok(false);
         }
-        if board.gaps.first() == Some(taken) {
+        if board.gaps.first() == Some(&taken) {
             board.gaps.remove(0);
             return Err(());
         }
         let place = match &board.activity {
-            Some(activity) => activity.load(Ordering::Relaxed) * PERIOD + *taken % PERIOD,
-            None => *taken % board.samples.len(),
+            Some(activity) => activity.load(Ordering::Relaxed) * PERIOD + taken % PERIOD,
+            None => taken % board.samples.len(),
         };
         sample.copy_from_slice(&board.samples[place]);
-        *taken += 1;
+        board.taken.store(taken + 1, Ordering::Relaxed);
         Ok(true)
     }
 }
