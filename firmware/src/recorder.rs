@@ -15,6 +15,7 @@ pub mod window;
 
 use embedded_storage::nor_flash::NorFlash;
 use sensor::Sensor;
+use smidgen_protocol::message::Progress;
 use smidgen_protocol::recipe::{CHANNELS_MAX, ROW_LEN_MAX, Recipe};
 use store::{Mapped, Store, StoreError};
 use window::{Samples, TooLong, Window};
@@ -50,29 +51,24 @@ pub struct Recorder<'m, F> {
     progress: Progress,
 }
 
-/// How far a recording has got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Number of samples.
-    pub samples: u32,
-    /// Number of rows.
-    pub rows: u32,
-    /// Number of gaps between samples.
-    pub gaps: u32,
+/// Adds a sample to a window; returns the samples of the window that it completes.
+fn add<'w>(
+    progress: &mut Progress,
+    window: &'w mut Window<'_>,
+    sample: &[i16],
+) -> Option<Samples<'w>> {
+    progress.samples = progress.samples.saturating_add(1);
+    window.push(sample)
 }
 
-impl Progress {
-    /// Adds a sample to a window; returns the samples of the window that it completes.
-    fn add<'w>(&mut self, window: &'w mut Window<'_>, sample: &[i16]) -> Option<Samples<'w>> {
-        self.samples = self.samples.saturating_add(1);
-        window.push(sample)
-    }
-
-    /// Counts a gap and drops the samples of incomplete windows. Before the first sample nothing is lost.
-    fn lose(&mut self, window: &mut Window<'_>) {
-        if self.samples > 0 {
-            window.restart();
-            self.gaps = self.gaps.saturating_add(1);
+/// Drops the samples of incomplete windows, since this many are missing after them; 0 if the latest one is stale.
+fn lose(progress: &mut Progress, window: &mut Window<'_>, missing: u32) {
+    window.restart();
+    match missing {
+        0 => progress.samples = progress.samples.saturating_sub(1),
+        _ => {
+            progress.samples = progress.samples.saturating_add(missing);
+            progress.gaps = progress.gaps.saturating_add(1);
         }
     }
 }
@@ -152,19 +148,21 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
     pub fn sample(&mut self, sample: &[i16]) -> Result<bool, RecorderError> {
         let recipe = self.recipe.ok_or(StoreError::NotRecording)?;
         if sample.len() != usize::from(recipe.channels) {
-            self.gap();
+            self.gap(1);
             return Err(RecorderError::Channels { found: sample.len() });
         }
-        let Some(samples) = self.progress.add(&mut self.window, sample) else { return Ok(false) };
+        let Some(samples) = add(&mut self.progress, &mut self.window, sample) else {
+            return Ok(false);
+        };
         let mut row = [0; ROW_LEN_MAX];
         self.store.push(features::row(&samples, recipe.features, &mut row))?;
         self.progress.rows += 1;
         Ok(true)
     }
 
-    /// Drops the samples of incomplete windows, since samples were lost after them.
-    pub fn gap(&mut self) {
-        self.progress.lose(&mut self.window);
+    /// Drops the samples of incomplete windows, since this many are [missing](Sensor::missing) after them.
+    pub fn gap(&mut self, missing: u32) {
+        lose(&mut self.progress, &mut self.window, missing);
     }
 
     /// Adds a sample of a sensor, if one is due; returns whether it completed a row.
@@ -178,7 +176,7 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
             Ok(true) => Ok(self.sample(sample)?),
             Ok(false) => Ok(false),
             Err(error) => {
-                self.gap();
+                self.gap(S::missing(&error));
                 Err(PollError::Sensor(error))
             }
         }
@@ -192,9 +190,9 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
 
     /// Takes a sample of a sensor for the window begun by [`Recorder::watch`], if one is due; returns the row that it
     /// completes. An error of the sensor is a gap.
-    pub fn look<'r>(
+    pub fn look<'r, S: Sensor>(
         &mut self,
-        sensor: &mut impl Sensor,
+        sensor: &mut S,
         recipe: &Recipe,
         progress: &mut Progress,
         row: &'r mut [i16; ROW_LEN_MAX],
@@ -203,13 +201,13 @@ impl<'m, F: NorFlash + Mapped> Recorder<'m, F> {
         let sample = sample.get_mut(..recipe.channels.into())?;
         match sensor.poll(sample) {
             Ok(true) => {
-                let samples = progress.add(&mut self.window, sample)?;
+                let samples = add(progress, &mut self.window, sample)?;
                 progress.rows = progress.rows.saturating_add(1);
                 Some(features::row(&samples, recipe.features, row))
             }
             Ok(false) => None,
-            Err(_) => {
-                progress.lose(&mut self.window);
+            Err(error) => {
+                lose(progress, &mut self.window, S::missing(&error));
                 None
             }
         }

@@ -10,20 +10,17 @@ mod watch;
 use crate::objective::ObjectiveSet;
 use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::{Mapped, Store, StoreError};
-use crate::recorder::{PollError, Progress, Recorder, RecorderError};
+use crate::recorder::{PollError, Recorder, RecorderError};
 use crate::worker::{RecordRequest, Worker, rows};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{
-    self, CLASSES_LEN_MAX, COLUMNS_LEN_MAX, ClassRecords, Command, Outcome, RecordRefusal, Records,
+    CLASSES_LEN_MAX, COLUMNS_LEN_MAX, ClassRecords, Command, Outcome, RecordRefusal, Records,
     column_bits, set_column_bits,
 };
 use smidgen_protocol::recipe::{Features, Recipe};
 pub use watch::Indicator;
 use watch::Watch;
-
-const _: () = assert!(crate::recorder::store::CLASSES_MAX == message::CLASSES_MAX);
-const _: () = assert!(crate::recorder::store::CLASS_NAME_LEN_MAX == message::CLASS_NAME_LEN_MAX);
 
 /// Recipe of a store without rows, which the first recording replaces.
 const ANY_RECIPE: Recipe =
@@ -56,7 +53,7 @@ pub struct RemoteRecorder<'m, F, S, I = ()> {
     indicator: I,
     watch: Watch,
     open: Option<Open>,
-    /// Reason why the latest recording ended by itself.
+    /// Reason why the latest recording ended before it had its samples.
     ended: Option<RecordRefusal>,
 }
 
@@ -67,6 +64,8 @@ struct Open {
     asked: u16,
     /// Its number in the store, which is another one if the store was cleared for it.
     number: u16,
+    /// Number of samples at which it ends; 0 if it does not.
+    samples: u32,
 }
 
 impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
@@ -94,13 +93,13 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         class: &str,
         is_test: bool,
     ) -> Result<(), RecorderError> {
-        self.end();
-        self.begin(self.next(), recipe, class, is_test)
+        self.end(None);
+        self.begin(self.next(), recipe, class, is_test, 0)
     }
 
     /// Ends the recording, at the press of a button.
     pub fn stop(&mut self) {
-        self.end();
+        self.end(Some(RecordRefusal::Stopped));
     }
 
     /// Starts a recording at the press of a button, or ends the open one; returns whether one was started.
@@ -140,15 +139,17 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         self.open.is_some()
     }
 
-    /// Takes a sample, if one is due and a recording is open. A full store ends the recording; a gap does not.
+    /// Takes a sample, if one is due and a recording is open. The last sample or a full store ends the recording.
     // Not inlined, so that the row is not on the stack while a gradient is computed.
     #[inline(never)]
     pub fn poll(&mut self) {
-        if self.is_recording()
-            && let Err(PollError::Recorder(error)) = self.recorder.poll(&mut self.sensor)
-        {
-            self.end();
-            self.ended = Some(refusal(error));
+        let Some(open) = self.open else { return };
+        let polled = self.recorder.poll(&mut self.sensor);
+        let is_whole = open.samples != 0 && self.recorder.progress().samples >= open.samples;
+        match polled {
+            Err(PollError::Recorder(error)) => self.end(Some(refusal(error))),
+            Ok(_) | Err(PollError::Sensor(_)) if is_whole => self.end(None),
+            Ok(_) | Err(PollError::Sensor(_)) => {}
         }
     }
 
@@ -175,7 +176,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     ) {
         if worker.awaits_store() {
             // Rows that are trained on do not change.
-            self.end();
+            self.end(Some(RecordRefusal::Stopped));
             worker.serve_rows(self.store(), objectives);
         }
     }
@@ -194,7 +195,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         }
         answer.or_else(|| {
             let echo = worker.live_request()?;
-            let live = self.watch.live(echo, self.sensor.channels(), self.is_recording());
+            let live = self.watch.live(echo, &self.sensor, self.is_recording());
             worker.live_ready(&live, out)
         })
     }
@@ -243,19 +244,26 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         recipe: &Recipe,
         class: &str,
         is_test: bool,
+        samples: u32,
     ) -> Result<(), RecorderError> {
-        self.ended = None;
         self.watch.interrupt();
         self.recorder.begin(recipe, class, is_test)?;
         self.sensor.start();
-        self.open = Some(Open { asked, number: self.next() });
+        self.ended = None;
+        self.open = Some(Open { asked, number: self.next(), samples });
         self.indicator.record(true);
         Ok(())
     }
 
-    fn end(&mut self) {
+    /// Ends the recording, if one is open, for a reason or because it is whole.
+    fn end(&mut self, reason: Option<RecordRefusal>) {
         self.recorder.end();
+        self.close(reason);
+    }
+
+    fn close(&mut self, reason: Option<RecordRefusal>) {
         if self.open.take().is_some() {
+            self.ended = reason;
             self.indicator.record(false);
         }
     }
@@ -272,16 +280,16 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             Command::Start { recording, .. } if self.open.is_some() || recording != self.next() => {
                 Err(RecordRefusal::Recording)
             }
-            Command::Start { recording, recipe, class, is_test } => {
+            Command::Start { recording, recipe, class, is_test, samples } => {
                 self.sensor.accept(&recipe).map_err(unfit)?;
                 *has_changed = true;
-                self.begin(recording, &recipe, class, is_test).map_err(refusal)
+                self.begin(recording, &recipe, class, is_test, samples).map_err(refusal)
             }
             Command::Stop { recording } if open != 0 && open != recording => {
                 Err(RecordRefusal::Recording)
             }
             Command::Stop { .. } => {
-                self.end();
+                self.end(Some(RecordRefusal::Stopped));
                 Ok(())
             }
             Command::Discard { recording } => self.discard(recording, has_changed),
@@ -302,9 +310,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         }
         *has_changed = true;
         // Without the end of the recording in the store, which would leave nothing to discard.
-        if self.open.take().is_some() {
-            self.indicator.record(false);
-        }
+        self.close(Some(RecordRefusal::Stopped));
         match self.recorder.store_mut().discard() {
             Ok(_) => Ok(()),
             Err(error) => Err(store_refusal(error)),
@@ -320,7 +326,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             return Err(RecordRefusal::Recording);
         }
         *has_changed = true;
-        self.end();
+        self.end(Some(RecordRefusal::Stopped));
         self.recorder.store_mut().clear(&recipe.unwrap_or(ANY_RECIPE)).map_err(store_refusal)
     }
 
@@ -347,7 +353,6 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         columns: &'l mut [u8; COLUMNS_LEN_MAX],
     ) -> Records<'l> {
         let store = self.store();
-        let Progress { samples, rows, gaps } = self.recorder.progress();
         let records = Records {
             outcome,
             channels: u8::try_from(self.sensor.channels()).unwrap_or(u8::MAX),
@@ -355,7 +360,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             recording: self.latest(),
             next: self.next(),
             is_open: self.is_recording(),
-            progress: message::Progress { samples, rows, gaps },
+            progress: self.recorder.progress(),
             room: store.room(),
             ..Records::none(request.echo)
         };

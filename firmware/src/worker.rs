@@ -438,13 +438,13 @@ impl RecordRequest {
         let (mut class, mut class_len) = ([0; CLASS_NAME_LEN_MAX + 1], 0);
         let command = match command {
             Command::Status => Command::Status,
-            Command::Start { recording, recipe, class: name, is_test } => {
+            Command::Start { recording, recipe, class: name, is_test, samples } => {
                 // A longer name does not fit and remains invalid: the whole of it is left out.
                 if let Some(place) = class.get_mut(..name.len()) {
                     place.copy_from_slice(name.as_bytes());
                     class_len = name.len();
                 }
-                Command::Start { recording, recipe, class: "", is_test }
+                Command::Start { recording, recipe, class: "", is_test, samples }
             }
             Command::Stop { recording } => Command::Stop { recording },
             Command::Discard { recording } => Command::Discard { recording },
@@ -458,8 +458,9 @@ impl RecordRequest {
         let name =
             self.class.get(..self.class_len).and_then(|name| core::str::from_utf8(name).ok());
         match self.command {
-            Command::Start { recording, recipe, is_test, .. } => {
-                Command::Start { recording, recipe, class: name.unwrap_or_default(), is_test }
+            Command::Start { recording, recipe, class: _, is_test, samples } => {
+                let class = name.unwrap_or_default();
+                Command::Start { recording, recipe, class, is_test, samples }
             }
             other @ (Command::Status
             | Command::Stop { .. }

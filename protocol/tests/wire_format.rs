@@ -150,6 +150,7 @@ const LIVE: Live = Live {
     echo: 10,
     state: LiveState::Watching,
     channels: 3,
+    full_scales: [4000, 4000, 4000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     recipe: Some(RECIPE),
     samples: 125,
     gaps: 0,
@@ -179,7 +180,13 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
         record("down.record.status", Command::Status),
         record(
             "down.record.start",
-            Command::Start { recording: 5, recipe: RECIPE, class: "run", is_test: true },
+            Command::Start {
+                recording: 5,
+                recipe: RECIPE,
+                class: "run",
+                is_test: true,
+                samples: 100,
+            },
         ),
         record("down.record.stop", Command::Stop { recording: 5 }),
         record("down.record.discard", Command::Discard { recording: 5 }),

@@ -14,6 +14,11 @@ pub trait Probe {
     /// Number of channels; 0 if the sensor is missing.
     fn channels(&self) -> usize;
 
+    /// As [`Sensor::full_scale`].
+    fn full_scale(&self, _channel: usize) -> u32 {
+        0
+    }
+
     /// Reads the latest measurement, one value per channel, left-aligned to 16 bits.
     fn measure(&mut self, sample: &mut [i16]) -> Result<(), Self::Error>;
 }
@@ -22,7 +27,10 @@ pub trait Probe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockedError<E> {
     /// The board was busy until the next one was due.
-    Late,
+    Late {
+        /// Number of samples lost.
+        missing: u32,
+    },
     /// The driver failed.
     Probe(E),
 }
@@ -56,6 +64,10 @@ impl<P: Probe, C: FnMut() -> u32> Sensor for Clocked<P, C> {
         self.probe.channels()
     }
 
+    fn full_scale(&self, channel: usize) -> u32 {
+        self.probe.full_scale(channel)
+    }
+
     fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
         if self.channels() != usize::from(recipe.channels) {
             return Err(Unfit::Channels);
@@ -81,10 +93,18 @@ impl<P: Probe, C: FnMut() -> u32> Sensor for Clocked<P, C> {
         self.elapsed = late;
         if late >= PERIOD {
             self.elapsed = late % PERIOD;
-            return Err(ClockedError::Late);
+            let missing = u32::try_from(late / PERIOD + 1).unwrap_or(u32::MAX);
+            return Err(ClockedError::Late { missing });
         }
         self.probe.measure(sample).map_err(ClockedError::Probe)?;
         Ok(true)
+    }
+
+    fn missing(error: &Self::Error) -> u32 {
+        match *error {
+            ClockedError::Late { missing } => missing,
+            ClockedError::Probe(_) => 1,
+        }
     }
 }
 
@@ -143,7 +163,7 @@ mod tests {
         assert_eq!(poll_at(299_999), Ok(Some(2)), "late, but before the next one");
         assert_eq!(poll_at(300_000), Ok(Some(3)));
         assert_eq!(poll_at(400_000), Err(ClockedError::Probe(())));
-        assert_eq!(poll_at(750_000), Err(ClockedError::Late));
+        assert_eq!(poll_at(750_000), Err(ClockedError::Late { missing: 3 }));
         assert_eq!(poll_at(799_999), Ok(None));
         assert_eq!(poll_at(800_000), Ok(Some(5)));
     }

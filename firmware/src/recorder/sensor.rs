@@ -22,6 +22,11 @@ pub trait Sensor {
     /// Number of channels.
     fn channels(&self) -> usize;
 
+    /// Value of sample 2^15 of a channel, in thousandths of its unit, g or °/s; 0 if unknown.
+    fn full_scale(&self, _channel: usize) -> u32 {
+        0
+    }
+
     /// Prepares for samples of a recipe.
     fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
         match self.channels() == usize::from(recipe.channels) {
@@ -37,4 +42,10 @@ pub trait Sensor {
     ///
     /// Does not wait. An error means that samples were lost, once for every gap; the next call goes on after it.
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error>;
+
+    /// Number of samples that an error stands for, 1 where it is unknown; 0 if nothing is lost, but the only sample since
+    /// [`Sensor::start`] is older.
+    fn missing(_error: &Self::Error) -> u32 {
+        1
+    }
 }

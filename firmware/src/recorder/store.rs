@@ -40,12 +40,8 @@ use embedded_storage::nor_flash::NorFlash;
 use header::Header;
 use layout::{BLOCK_LEN, HEADER_LEN, MARK, is_erased};
 use log::{Entry, Log, Record};
+use smidgen_protocol::message::CLASSES_MAX;
 use smidgen_protocol::recipe::{Recipe, RecipeError};
-
-/// Maximum number of classes.
-pub const CLASSES_MAX: usize = 16;
-/// Longest name of a class in bytes.
-pub const CLASS_NAME_LEN_MAX: usize = log::NAME_LEN - 1;
 
 /// Places of the log that only discards take, so that a full store can still discard recordings.
 const RESERVED: usize = 16;

@@ -31,6 +31,8 @@ pub fn emit(number: u16, sample: &[i16], out: &mut [u8; FRAME_LEN_MAX]) -> usize
 pub enum StreamError<E> {
     /// The port failed.
     Port(E),
+    /// The first sample after [`Sensor::start`] was older.
+    Stale,
     /// Samples are missing.
     Gap {
         /// Their number, modulo 2^16.
@@ -55,6 +57,8 @@ pub struct StreamSensor<P> {
     end: usize,
     /// Number of the next sample; `None` if any may follow.
     next: Option<u16>,
+    /// At most one sample has come since the start.
+    is_fresh: bool,
     /// The first sample after a gap, to be returned once the gap is reported.
     held: Option<[i16; CHANNELS_MAX]>,
 }
@@ -70,6 +74,7 @@ impl<P: Read + ReadReady> StreamSensor<P> {
             start: 0,
             end: 0,
             next: None,
+            is_fresh: false,
             held: None,
         }
     }
@@ -130,6 +135,7 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
         {}
         self.deframer = Deframer::new();
         (self.start, self.end, self.next, self.held) = (0, 0, None, None);
+        self.is_fresh = true;
     }
 
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error> {
@@ -142,21 +148,32 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
         }
         let frame = self.frame().map_err(|error| {
             // The error reports the gap; what follows need not be the next sample.
-            self.next = None;
+            (self.next, self.is_fresh) = (None, false);
             StreamError::Port(error)
         })?;
         let Some((number, (values, found))) = frame else { return Ok(false) };
         let missing = number.wrapping_sub(self.next.unwrap_or(number));
+        let was_fresh = self.is_fresh;
+        self.is_fresh &= self.next.is_none();
         self.next = Some(number.wrapping_add(1));
         if found != self.channels {
             return Err(StreamError::Channels { found });
         }
         if missing > 0 {
             self.held = Some(values);
-            return Err(StreamError::Gap { missing });
+            // A port may hold one sample while no one reads it.
+            return Err(if was_fresh { StreamError::Stale } else { StreamError::Gap { missing } });
         }
         copy(&values, sample);
         Ok(true)
+    }
+
+    fn missing(error: &Self::Error) -> u32 {
+        match *error {
+            StreamError::Stale => 0,
+            StreamError::Gap { missing } => missing.into(),
+            StreamError::Port(_) | StreamError::Channels { .. } => 1,
+        }
     }
 }
 
@@ -203,6 +220,25 @@ mod tests {
     /// The sample with a number.
     fn sample(number: u16) -> [i16; 3] {
         [number.cast_signed(), 0, !number.cast_signed()]
+    }
+
+    #[test]
+    fn jump_after_the_first_sample_is_no_gap() {
+        for (numbers, stale) in [(&[7, 9, 10][..], true), (&[7, 8, 10], false), (&[7, 8, 9], false)]
+        {
+            let mut sensor = sensor([]);
+            sensor.start();
+            let frames = numbers.iter().map(|&number| Some(frame(number, &sample(number))));
+            // The rest of a frame that had begun before.
+            sensor
+                .port
+                .0
+                .extend([Some(frame(6, &sample(6))[4..].to_vec())].into_iter().chain(frames));
+            let found = drain(&mut sensor);
+            assert_eq!(found.contains(&Err(StreamError::Stale)), stale, "{numbers:?}");
+            let samples: Vec<_> = found.into_iter().filter_map(Result::ok).collect();
+            assert!(samples.into_iter().eq(numbers.iter().map(|&number| sample(number))));
+        }
     }
 
     fn sensor(pieces: impl IntoIterator<Item = Option<Vec<u8>>>) -> StreamSensor<Port> {

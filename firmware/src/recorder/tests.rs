@@ -63,9 +63,8 @@ proptest! {
         let progress = recorder.end();
         prop_assert_eq!(recorder.store().values(), &expected[..]);
         prop_assert_eq!((progress.rows, count as usize), (count, expected.len() / 4));
-        prop_assert_eq!(progress.samples as usize, script.iter().flatten().count());
-        let leading = script.iter().take_while(|sample| sample.is_none()).count();
-        prop_assert_eq!(progress.gaps as usize, script[leading..].iter().filter(|sample| sample.is_none()).count());
+        prop_assert_eq!(progress.samples as usize, script.len());
+        prop_assert_eq!(progress.gaps as usize, script.iter().filter(|sample| sample.is_none()).count());
     }
 }
 
@@ -94,7 +93,7 @@ fn windows_do_not_span_a_refused_sample() {
     for t in 4..8 {
         recorder.sample(&[t, t]).unwrap();
     }
-    assert_eq!(recorder.end(), Progress { samples: 7, rows: 1, gaps: 1 });
+    assert_eq!(recorder.end(), Progress { samples: 8, rows: 1, gaps: 1 });
     assert_eq!(recorder.store().values(), [4, 7, 4, 7]);
 }
 

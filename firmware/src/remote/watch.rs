@@ -1,12 +1,13 @@
 //! Live windows: what a board sees by the model that it holds, while it does not record.
 
 use crate::objective::{Classes, ObjectiveSet};
-use crate::recorder::sensor::Sensor;
+use crate::recorder::Recorder;
+use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::Mapped;
-use crate::recorder::{Progress, Recorder};
 use crate::worker::Worker;
+use core::array;
 use embedded_storage::nor_flash::NorFlash;
-use smidgen_protocol::message::{Live, LiveState, Seen, Ticket};
+use smidgen_protocol::message::{Live, LiveState, Progress, Seen, Ticket};
 use smidgen_protocol::recipe::{ROW_LEN_MAX, Recipe};
 
 /// Shows what a board does, by an LED or a matrix of them. `()` shows nothing.
@@ -93,13 +94,22 @@ impl Watch {
     }
 
     /// What the board sees; the worker adds the name of the class.
-    pub(super) fn live(&self, echo: Ticket, channels: usize, is_recording: bool) -> Live<'static> {
+    pub(super) fn live(
+        &self,
+        echo: Ticket,
+        sensor: &impl Sensor,
+        is_recording: bool,
+    ) -> Live<'static> {
+        let channels = sensor.channels();
         let Self { recipe, progress, latest, .. } = *self;
         let is_paused = is_recording && recipe.is_some();
         Live {
             echo,
             state: if is_paused { LiveState::Recording } else { self.state },
             channels: u8::try_from(channels).unwrap_or(u8::MAX),
+            full_scales: array::from_fn(|channel| {
+                if channel < channels { sensor.full_scale(channel) } else { 0 }
+            }),
             recipe,
             samples: progress.samples,
             gaps: progress.gaps,
@@ -120,8 +130,10 @@ fn start<F: NorFlash + Mapped>(
     sensor: &mut impl Sensor,
 ) -> LiveState {
     let Some(recipe) = recipe else { return LiveState::NoModel };
-    if sensor.accept(recipe).is_err() {
-        return LiveState::Channels;
+    match sensor.accept(recipe) {
+        Ok(()) => {}
+        Err(Unfit::Channels) => return LiveState::Channels,
+        Err(Unfit::Rate) => return LiveState::Rate,
     }
     match recorder.watch(recipe) {
         Ok(()) => {

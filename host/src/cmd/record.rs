@@ -154,6 +154,9 @@ fn sentence(place: &str, plan: &Plan, recorded: &Recorded) -> String {
     let early = match early {
         None => String::new(),
         Some(Early::Refused(refusal)) => format!("; it ended early: {}", advice(*refusal)),
+        Some(Early::Slow { samples, due }) => format!(
+            "; it ended early, because its sensor has delivered {samples} of {due} samples; check its cable and --rate"
+        ),
         Some(Early::Restarted { lost_rows: 0 }) => {
             "; it ended early, because the board was restarted: its whole rows are kept".into()
         }

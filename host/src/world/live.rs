@@ -10,6 +10,8 @@ pub struct LiveView {
     pub state: LiveState,
     /// Number of channels of the sensor; 0 without one.
     pub channels: u8,
+    /// For each of them the value of sample 2^15 in its unit, g or °/s; `None` if the board does not know it.
+    pub full_scales: Vec<Option<f64>>,
     /// Recipe of the model; `None` without a model.
     pub recipe: Option<Recipe>,
     /// Number of samples since the board got its model.
@@ -25,9 +27,12 @@ pub struct LiveView {
 impl From<&Live<'_>> for LiveView {
     fn from(live: &Live) -> Self {
         let score = |mantissa: i64, exponent: i32| mantissa as f64 * f64::from(-exponent).exp2();
+        let known = |&thousandths: &u32| (thousandths > 0).then(|| f64::from(thousandths) / 1000.0);
+        let full_scales = live.full_scales.iter().map(known).take(live.channels.into());
         Self {
             state: live.state,
             channels: live.channels,
+            full_scales: full_scales.collect(),
             recipe: live.recipe,
             samples: live.samples,
             gaps: live.gaps,
@@ -57,6 +62,11 @@ impl LiveView {
                     "its sensor has {channels} channels, but the model needs {needed}; load a model that was trained on \
                      rows of such a sensor"
                 )
+            }
+            LiveState::Rate => {
+                "its sensor is not sampled as often as the model needs; load a model that was trained on rows of a lower \
+                 rate"
+                    .into()
             }
             LiveState::Window { need, room } => format!(
                 "a window of the model has {need} values, but the board has room for {room}; train one with shorter \

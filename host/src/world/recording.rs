@@ -5,11 +5,15 @@ use crate::options::windowing::Windowing;
 use crate::units::interrupt;
 use crate::world::interface::WorldError;
 use smidgen_protocol::message::{Command, Progress, RecordRefusal};
+use smidgen_protocol::recipe::Recipe;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Time between two questions to a board that records.
 const PERIOD: Duration = Duration::from_millis(200);
+const PERIOD_MIN: Duration = Duration::from_millis(20);
+/// Time, besides half of its own, that a recording may take longer than it should.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// A recording to make.
 #[derive(Clone, Debug)]
@@ -47,6 +51,13 @@ pub enum Early {
         /// Number of rows, also of earlier recordings, that it no longer has.
         lost_rows: u64,
     },
+    /// The sensor has delivered fewer samples than its rate promises.
+    Slow {
+        /// Number of samples.
+        samples: u32,
+        /// Number of samples due.
+        due: u32,
+    },
 }
 
 /// A recording that failed.
@@ -70,8 +81,8 @@ impl Client {
         tell: impl FnMut(Progress),
     ) -> Result<Recorded, RecordingError> {
         let unbegun = |cause| RecordingError { cause, has_begun: false };
-        let (before, recording) = self.start(plan).map_err(unbegun)?;
-        self.follow(recording, before, plan.duration, tell)
+        let (before, recording, samples) = self.start(plan).map_err(unbegun)?;
+        self.follow(recording, before, (samples, plan.duration), tell)
             .map_err(|cause| RecordingError { cause, has_begun: true })
     }
 
@@ -88,59 +99,80 @@ impl Client {
         self.command(Command::Stop { recording: rows.recording })
     }
 
-    /// Starts a recording; returns the number of rows before it, and its own number.
-    fn start(&mut self, plan: &Plan) -> Result<(u64, u16), ClientError> {
+    /// Starts a recording; returns the number of rows before it, its own number, and that of its samples.
+    fn start(&mut self, plan: &Plan) -> Result<(u64, u16, u32), ClientError> {
         let rows = self.rows()?;
         if rows.channels == 0 {
             return Err(self.refused(RecordRefusal::Channels));
         }
         let existing = rows.recipe.filter(|_| !rows.classes.is_empty());
+        let recipe = plan.windowing.recipe(rows.channels, existing);
+        let samples = plan.duration.map_or(0, |duration| samples_in(duration, &recipe));
         let start = Command::Start {
             recording: rows.next,
-            recipe: plan.windowing.recipe(rows.channels, existing),
+            recipe,
             class: &plan.label,
             is_test: plan.is_test,
+            samples,
         };
         let before = total(&rows);
         interrupt::begin_recording();
         // A board whose rows are all discarded numbers anew for another recipe.
         let begun = self.command(start)?;
-        Ok((before, begun.recording))
+        Ok((before, begun.recording, samples))
     }
 
     fn follow(
         &mut self,
         recording: u16,
         before: u64,
-        duration: Option<Duration>,
+        (samples, duration): (u32, Option<Duration>),
         mut tell: impl FnMut(Progress),
     ) -> Result<Recorded, ClientError> {
         let started = Instant::now();
-        let is_over = || duration.is_some_and(|duration| started.elapsed() >= duration);
+        let patience = duration.map(|duration| duration + duration / 2 + MARGIN);
         let mut progress = Progress::default();
-        loop {
+        let early = loop {
             let rows = match self.command(Command::Status) {
                 // The request that gives up the question ends the recording, too.
-                Err(ClientError::World(WorldError::Interrupted)) => break,
+                Err(ClientError::World(WorldError::Interrupted)) => break None,
                 rows => rows?,
             };
             if !rows.is_open {
-                let known = before + u64::from(progress.rows);
-                let lost_rows = known.saturating_sub(total(&rows));
-                let early = rows.ended().map_or(Early::Restarted { lost_rows }, Early::Refused);
-                return Ok(Recorded::new(rows, before, progress, Some(early)));
+                let early = early(&rows, samples, before + u64::from(progress.rows));
+                return Ok(Recorded::new(rows, before, progress, early));
             }
             progress = rows.progress;
             tell(progress);
-            if is_over() || interrupt::is_requested() {
-                break;
+            if interrupt::is_requested() {
+                break None;
+            }
+            if patience.is_some_and(|patience| started.elapsed() >= patience) {
+                break Some(Early::Slow { samples: progress.samples, due: samples });
             }
             let left = duration.map_or(PERIOD, |time| time.saturating_sub(started.elapsed()));
-            sleep(left.min(PERIOD));
-        }
+            sleep(left.clamp(PERIOD_MIN, PERIOD));
+        };
         let rows = self.command(Command::Stop { recording })?;
         tell(rows.progress);
-        Ok(Recorded::new(rows, before, progress, None))
+        Ok(Recorded::new(rows, before, progress, early))
+    }
+}
+
+/// Number of samples in a time, at least 1.
+fn samples_in(duration: Duration, recipe: &Recipe) -> u32 {
+    let samples = duration.as_secs_f64() * f64::from(recipe.rate_millihertz) / 1000.0;
+    (samples.round() as u32).max(1)
+}
+
+/// Why a recording that the board ended has not got its samples, of a board that had `known` rows; `None` if it has.
+fn early(rows: &BoardRows, samples: u32, known: u64) -> Option<Early> {
+    match rows.ended() {
+        Some(refusal) => Some(Early::Refused(refusal)),
+        None if samples == 0 || rows.progress.samples < samples => {
+            Some(Early::Restarted { lost_rows: known.saturating_sub(total(rows)) })
+        }
+        None => None,
     }
 }
 

@@ -35,7 +35,7 @@ fn client(address: &str) -> Client {
 }
 
 fn start(recording: u16, class: &str, is_test: bool) -> Command<'_> {
-    Command::Start { recording, recipe: RECIPE, class, is_test }
+    Command::Start { recording, recipe: RECIPE, class, is_test, samples: 0 }
 }
 
 /// Asks for the state until `is_reached`.
@@ -79,7 +79,7 @@ fn client_records_discards_and_clears_plain_sealed_and_over_a_bad_line() {
 
         let rows = record(&mut client, "walking", false, 45);
         // Windows 0..20 and 25..45; no window has samples of both sides of the gap.
-        assert_eq!((rows.progress.samples, rows.progress.rows, rows.progress.gaps), (45, 2, 1));
+        assert_eq!((rows.progress.samples, rows.progress.rows, rows.progress.gaps), (46, 2, 1));
         assert_eq!(classes(&rows), [("walking", 2, 0)]);
         assert_eq!((rows.recipe, rows.recording, rows.next), (Some(RECIPE), 1, 2));
         assert_eq!(rows.columns.len(), RECIPE.row_len());
@@ -145,39 +145,37 @@ const WINDOWING: &str = "--window 20 --hop 10 --rate 1000";
 
 #[test]
 fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
-    let board = |identity, gaps| {
-        RecordingBoard { count: 45, gaps, ..RecordingBoard::new(identity) }.serve()
-    };
+    let board = |identity, gaps| RecordingBoard { gaps, ..RecordingBoard::new(identity) }.serve();
     let boards = [board(1, vec![]), board(2, vec![25])];
     let ports = [&*boards[0], &*boards[1]];
     let (output, errors) =
-        smidgen_record(&ports, &format!("--label walking --seconds 2 --test {WINDOWING}"));
+        smidgen_record(&ports, &format!("--label walking --seconds 0.1 --test {WINDOWING}"));
     let lines: Vec<_> = output.lines().collect();
     let [first, second] = lines[..] else { panic!("{output}{errors}") };
     assert!(
-        first.starts_with(&format!("{}: 3 rows of walking to hold out, room for", ports[0])),
+        first.starts_with(&format!("{}: 9 rows of walking to hold out, room for", ports[0])),
         "{output}"
     );
-    let told = format!("{}: 2 rows of walking to hold out (1 gap: no window spans one)", ports[1]);
+    let told = format!("{}: 7 rows of walking to hold out (1 gap: no window spans one)", ports[1]);
     assert!(second.starts_with(&told), "{output}");
 
-    // The sensors have no more samples.
-    let (output, _) = smidgen_record(&ports[..1], "--label still --seconds 0.3");
+    let (output, _) =
+        smidgen_record(&[&board(3, vec![])], "--label still --seconds 0.1 --window 20 --rate 100");
     assert!(output.contains("0 rows of still") && output.contains("record for longer"), "{output}");
 
     let (output, errors) = smidgen_record(&ports[..1], "--list");
     let recipe = "recipe: 3 channels at 1000 Hz, windows of 20 samples every 10, mean, std, mad";
     assert!(
-        output.contains("walking     0         3") && output.contains(recipe),
+        output.contains("walking     0         9") && output.contains(recipe),
         "{output}{errors}"
     );
     let (output, _) = smidgen_record(&ports[..1], "--discard");
-    assert!(output.contains("discarded recording 1, 3 rows"), "{output}");
+    assert!(output.contains("discarded recording 1, 9 rows"), "{output}");
     let (output, _) = smidgen_record(&ports[..1], "--discard");
     assert!(output.contains("there is no recording to discard"), "{output}");
     // A board whose rows are all discarded takes another recipe.
     let (output, errors) = smidgen_record(&ports, "--label running --hop 5 --seconds 0.3");
-    assert!(output.contains(": 0 rows of running"), "{output}{errors}");
+    assert!(output.contains(": 57 rows of running"), "{output}{errors}");
     assert!(errors.contains("it has rows of another recipe"), "{errors}");
     assert!(errors.contains("error: 1 board failed"), "{errors}");
     let (output, _) = smidgen_record(&ports, "--clear");
@@ -193,6 +191,15 @@ fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
         &format!("--label still --seconds 0.3 {WINDOWING}"),
     );
     assert!(output.contains("rows of still") && errors.contains("1 board failed"), "{errors}");
+}
+
+#[test]
+fn recording_of_a_slow_sensor_ends_with_the_rows_that_it_has() {
+    let address = RecordingBoard { count: 45, ..RecordingBoard::new(1) }.serve();
+    let (output, errors) =
+        smidgen_record(&[&address], &format!("--label walking --seconds 0.1 {WINDOWING}"));
+    assert!(output.contains(": 3 rows of walking"), "{output}{errors}");
+    assert!(output.contains("its sensor has delivered 45 of 100 samples"), "{output}{errors}");
 }
 
 #[test]
@@ -248,11 +255,11 @@ fn classes_of(address: &str) -> u64 {
 
 #[test]
 fn lost_link_during_a_recording_loses_nothing() {
-    let board = RecordingBoard { count: 45, cut: Some(8), ..RecordingBoard::new(1) };
+    let board = RecordingBoard { cut: Some(8), ..RecordingBoard::new(1) };
     let address = board.serve();
     let (output, errors) =
-        smidgen_record(&[&address], &format!("--label walking --seconds 5 {WINDOWING}"));
-    assert!(output.contains("3 rows of walking"), "{output}{errors}");
+        smidgen_record(&[&address], &format!("--label walking --seconds 2 {WINDOWING}"));
+    assert!(output.contains(": 199 rows of walking"), "{output}{errors}");
     assert!(errors.contains("is gone") && errors.contains("is back"), "{errors}");
 }
 

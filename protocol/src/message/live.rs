@@ -1,7 +1,7 @@
 //! What a board sees live: the classes of the windows of its sensor, by the model that it holds.
 
 use super::fields::Ticket;
-use crate::recipe::Recipe;
+use crate::recipe::{CHANNELS_MAX, Recipe};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,8 @@ pub enum LiveState {
         /// Values available.
         room: u32,
     },
+    /// The sensor is not sampled as often as the recipe says.
+    Rate,
 }
 
 /// What a board sees live.
@@ -38,9 +40,11 @@ pub struct Live<'a> {
     pub state: LiveState,
     /// Number of channels of the sensor; 0 without one.
     pub channels: u8,
+    /// For each of them the value of sample 2^15, in thousandths of its unit; 0 if unknown.
+    pub full_scales: [u32; CHANNELS_MAX],
     /// Recipe of the model; `None` without a model.
     pub recipe: Option<Recipe>,
-    /// Number of samples.
+    /// Number of samples, missed ones included.
     pub samples: u32,
     /// Number of gaps between samples.
     pub gaps: u32,
@@ -71,6 +75,7 @@ impl Live<'_> {
             echo,
             state: LiveState::Unsupported,
             channels: 0,
+            full_scales: [0; CHANNELS_MAX],
             recipe: None,
             samples: 0,
             gaps: 0,

@@ -33,6 +33,8 @@ pub enum Command<'a> {
         class: &'a str,
         /// Its rows are held out: scored, never trained on.
         is_test: bool,
+        /// [`Progress::samples`] at which it ends by itself; 0 if it does not.
+        samples: u32,
     },
     /// Ends a recording.
     Stop {
@@ -89,6 +91,8 @@ pub enum RecordRefusal {
     Flash,
     /// The sensor is not sampled as often as the recipe says.
     Rate,
+    /// The recording was ended by a button or a command, or because a run trains on the rows.
+    Stopped,
 }
 
 /// Outcome of a command.
@@ -96,14 +100,14 @@ pub enum RecordRefusal {
 pub enum Outcome {
     /// It is carried out, now or before.
     Done,
-    /// It is refused. For [`Command::Status`]: the reason why the latest recording ended by itself.
+    /// It is refused. For [`Command::Status`]: the reason why the latest recording ended before it had its samples.
     Refused(RecordRefusal),
 }
 
 /// Progress of the open recording, or of the latest since the board was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Progress {
-    /// Number of samples.
+    /// Number of samples, missed ones included.
     pub samples: u32,
     /// Number of rows.
     pub rows: u32,

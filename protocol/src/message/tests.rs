@@ -3,7 +3,7 @@ use crate::batch::Batch;
 use crate::counters::Counters;
 use crate::frame::{BODY_LEN_MAX, Deframer};
 use crate::method::{Compressor, Method, Participation};
-use crate::recipe::{Features, Recipe};
+use crate::recipe::{CHANNELS_MAX, Features, Recipe};
 use crate::vector::Exponent;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -88,9 +88,9 @@ fn recipe() -> impl Strategy<Value = Recipe> {
 fn command() -> impl Strategy<Value = Command<'static>> {
     prop_oneof![
         Just(Command::Status),
-        (any::<(u16, bool)>(), recipe(), name()).prop_map(
-            |((recording, is_test), recipe, class)| {
-                Command::Start { recording, recipe, class, is_test }
+        (any::<(u16, bool, u32)>(), recipe(), name()).prop_map(
+            |((recording, is_test, samples), recipe, class)| {
+                Command::Start { recording, recipe, class, is_test, samples }
             }
         ),
         any::<u16>().prop_map(|recording| Command::Stop { recording }),
@@ -116,6 +116,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         RecordRefusal::DiscardsFull,
         RecordRefusal::Flash,
         RecordRefusal::Rate,
+        RecordRefusal::Stopped,
     ]);
     prop_oneof![Just(Outcome::Done), prop_oneof![window, refusals].prop_map(Outcome::Refused)]
 }
@@ -158,16 +159,18 @@ fn live() -> impl Strategy<Value = Live<'static>> {
         LiveState::Unsupported,
         LiveState::NoModel,
         LiveState::Channels,
+        LiveState::Rate,
     ]);
     let seen = (any::<(u8, i64, i32)>(), name())
         .prop_map(|((class, score, exponent), name)| Seen { class, name, score, exponent });
     let seen = prop::option::of(seen);
-    let counts = any::<(Ticket, u8, [u32; 3])>();
+    let counts = any::<(Ticket, u8, [u32; CHANNELS_MAX], [u32; 3])>();
     (counts, prop_oneof![window, states], prop::option::of(recipe()), seen).prop_map(
-        |((echo, channels, [samples, gaps, windows]), state, recipe, latest)| Live {
+        |((echo, channels, full_scales, [samples, gaps, windows]), state, recipe, latest)| Live {
             echo,
             state,
             channels,
+            full_scales,
             recipe,
             samples,
             gaps,

@@ -152,7 +152,7 @@ impl Bench {
             [(1, "one", false), (2, "two", false), (3, "one", true), (4, "two", true)]
         {
             let recipe = RECIPE;
-            let start = Command::Start { recording, recipe, class, is_test };
+            let start = Command::Start { recording, recipe, class, is_test, samples: 0 };
             for command in [start, Command::Stop { recording }] {
                 let message = Down::Record { echo: 0, identity: IDENTITY, command };
                 self.host.send(&emit(message, BROADCAST, &[], Context::SETUP));
@@ -397,7 +397,7 @@ fn command(u: &mut Unstructured) -> Result<Command<'static>> {
         1 => Command::Clear { recording },
         2 => Command::Discard { recording },
         3..=5 => Command::Stop { recording },
-        _ => Command::Start { recording, recipe, class, is_test: u.ratio(1, 3)? },
+        _ => Command::Start { recording, recipe, class, is_test: u.ratio(1, 3)?, samples: 0 },
     })
 }
 

@@ -1,5 +1,6 @@
 //! Rows that a board records, and a run on them: commands, data, rounds and scores, with every message repeated.
 
+mod endings;
 mod live;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write};
@@ -127,7 +128,7 @@ fn samples(class: usize, count: usize, seed: u64) -> Vec<Option<[i16; CHANNELS]>
 /// Records a stretch of a class.
 fn record(host: &mut Host<Objectives>, class: (usize, &str), is_test: bool, count: usize) -> u16 {
     let recording = records(&command(host, Command::Status)).next;
-    let start = Command::Start { recording, recipe: RECIPE, class: class.1, is_test };
+    let start = Command::Start { recording, recipe: RECIPE, class: class.1, is_test, samples: 0 };
     assert_eq!(outcome(host, start), Outcome::Done);
     recorder(host).feed(samples(class.0, count, u64::from(recording)));
     let answer = command(host, Command::Status);
@@ -287,7 +288,8 @@ fn power_cut_leaves_rows_and_the_run_goes_on() {
     recorded(&mut host);
     // The power fails while a row is written; the rows before it stay.
     let recording = records(&command(&mut host, Command::Status)).next;
-    let start = Command::Start { recording, recipe: RECIPE, class: "walk", is_test: false };
+    let start =
+        Command::Start { recording, recipe: RECIPE, class: "walk", is_test: false, samples: 0 };
     assert_eq!(outcome(&mut host, start), Outcome::Done);
     recorder(&mut host).feed(samples(2, 40, 9));
     let mut flash = recorder(&mut host).flash().clone();
@@ -298,7 +300,8 @@ fn power_cut_leaves_rows_and_the_run_goes_on() {
     assert_eq!(outcome(&mut host, start), Outcome::Refused(RecordRefusal::Recording));
     flash.cut_after(3);
     boot(&mut host, flash);
-    let again = Command::Start { recording: 9, recipe: RECIPE, class: "rest", is_test: false };
+    let again =
+        Command::Start { recording: 9, recipe: RECIPE, class: "rest", is_test: false, samples: 0 };
     assert_eq!(outcome(&mut host, again), Outcome::Done);
     recorder(&mut host).feed(samples(0, 40, 9));
     let mut flash = recorder(&mut host).flash().clone();
@@ -431,8 +434,13 @@ fn worker_without_recorder_refuses_commands_data_and_scores() {
 fn commands_about_other_recordings_are_refused_and_change_nothing() {
     let mut host = host("softmax", 30);
     let before = recorded(&mut host);
-    let start =
-        |recording| Command::Start { recording, recipe: RECIPE, class: "rest", is_test: false };
+    let start = |recording| Command::Start {
+        recording,
+        recipe: RECIPE,
+        class: "rest",
+        is_test: false,
+        samples: 0,
+    };
     let refused = Outcome::Refused(RecordRefusal::Recording);
     for asked in
         [start(7), start(9), Command::Discard { recording: 6 }, Command::Clear { recording: 6 }]
@@ -464,7 +472,7 @@ fn commands_about_other_recordings_are_refused_and_change_nothing() {
         (RECIPE, "a name of 16 B..", RecordRefusal::Class),
         (RECIPE, "a name that is much longer than a board takes", RecordRefusal::Class),
     ] {
-        let asked = Command::Start { recording: 8, recipe, class, is_test: false };
+        let asked = Command::Start { recording: 8, recipe, class, is_test: false, samples: 0 };
         assert_eq!(outcome(&mut host, asked), Outcome::Refused(refusal), "{asked:?}");
     }
     let after = command(&mut host, Command::Status);
@@ -483,7 +491,8 @@ fn commands_about_other_recordings_are_refused_and_change_nothing() {
 fn full_store_ends_the_recording_with_its_reason() {
     let mut host = host("softmax", 30);
     boot(&mut host, Flash::new(2));
-    let start = Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false };
+    let start =
+        Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false, samples: 0 };
     assert_eq!(outcome(&mut host, start), Outcome::Done);
     let room = records(&command(&mut host, Command::Status)).room;
     recorder(&mut host).feed(samples(0, 1000, 1));
@@ -600,14 +609,20 @@ fn main_loop_records_while_the_line_is_quiet_plain_and_sealed() {
         let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
         assert!(matches!(Up::parse(&line.ask(hello, 0)), Ok((Up::Ready(_), []))));
         let command = |command| Down::Record { echo: 2, identity: BOARD.identity, command };
-        let start = Command::Start { recording: 1, recipe: RECIPE, class: "walk", is_test: false };
+        let start = Command::Start {
+            recording: 1,
+            recipe: RECIPE,
+            class: "walk",
+            is_test: false,
+            samples: 0,
+        };
         assert_eq!(records(&line.ask(command(start), 0)).outcome, Outcome::Done);
         let mut samples = samples(2, 60, 1);
         samples.insert(35, None);
         line.recorder.remote.sensor_mut().samples.extend(samples);
         // The second frame of the recording arrives when 50 samples and a gap are taken.
         let progress = records(&line.ask(command(Command::Status), 51)).progress;
-        assert_eq!((progress.samples, progress.rows, progress.gaps), (50, 2, 1));
+        assert_eq!((progress.samples, progress.rows, progress.gaps), (51, 2, 1));
         assert!(records(&line.ask(command(Command::Stop { recording: 1 }), 10)).progress.rows == 3);
         let status = line.ask(command(Command::Status), 0);
         assert_eq!(line.recorder.rows(false).len(), 3);

@@ -1,7 +1,8 @@
 //! The rows of a recorder: in flash after power cuts, and those of a data set against f64.
 
 use proptest::prelude::*;
-use smidgen_firmware::recorder::store::{CLASSES_MAX, Counts, RamFlash, Store, StoreError};
+use smidgen_firmware::recorder::store::{Counts, RamFlash, Store, StoreError};
+use smidgen_protocol::message::CLASSES_MAX;
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_tests::flash::{Flash, Tear};
 

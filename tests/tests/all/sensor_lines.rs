@@ -8,7 +8,7 @@ use smidgen_protocol::counters::Counters;
 use smidgen_protocol::digest::Draws;
 use smidgen_protocol::frame::{Context, Deframer};
 use smidgen_protocol::message::{
-    BROADCAST, ClassRecords, Command, Down, Outcome, RecordRefusal, Records, Up,
+    BROADCAST, ClassRecords, Command, Down, Outcome, Progress, RecordRefusal, Records, Up,
 };
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::recorded::RowsChecksum;
@@ -18,7 +18,7 @@ use smidgen_tests::frames::frame;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CHANNELS: usize = 6;
 const RECIPE: Recipe = Recipe {
@@ -33,6 +33,8 @@ const RECORDINGS: [(&str, bool, usize); 4] =
     [("rest", false, 140), ("run", false, 75), ("rest", true, 60), ("run", false, 800)];
 /// Time-out of an answer, after which the question is repeated.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for an emulated board to take samples.
+const PROGRESS_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The line of an emulated board, for recorder commands.
 struct Commander {
@@ -84,6 +86,20 @@ impl Commander {
         let answer = self.ask(command);
         let outcome = records(&answer).unwrap().outcome;
         assert_eq!(outcome, Outcome::Done, "{command:?}");
+    }
+
+    /// Asks for the state until a recording has got so far.
+    fn wait(&mut self, is_reached: impl Fn(&Progress) -> bool) -> Progress {
+        let started = Instant::now();
+        loop {
+            let answer = self.ask(Command::Status);
+            let progress = records(&answer).unwrap().progress;
+            if is_reached(&progress) {
+                return progress;
+            }
+            assert!(started.elapsed() < PROGRESS_TIME_MAX, "the board has come to {progress:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -141,16 +157,16 @@ fn rows_from_samples_on_a_line_are_those_of_the_library() {
         let mut commander = Commander::connect(&emulators[0]);
         let mut feeder = Feeder::connect(&emulators[0]).unwrap();
         for (recording, (class, is_test, count)) in (1..).zip(RECORDINGS) {
-            commander.command(Command::Start { recording, recipe: RECIPE, class, is_test });
+            commander.command(Command::Start {
+                recording,
+                recipe: RECIPE,
+                class,
+                is_test,
+                samples: 0,
+            });
             let samples = samples(usize::from(recording) - 1);
             feeder.feed(samples.iter().map(|sample| &sample[..])).unwrap();
-            let progress = loop {
-                let answer = commander.ask(Command::Status);
-                let progress = records(&answer).unwrap().progress;
-                if progress.samples as usize >= count {
-                    break progress;
-                }
-            };
+            let progress = commander.wait(|progress| progress.samples as usize >= count);
             assert_eq!((progress.samples as usize, progress.gaps), (count, 0), "{}", board.name);
             commander.command(Command::Stop { recording });
         }
@@ -170,27 +186,30 @@ fn rows_from_samples_on_a_line_are_those_of_the_library() {
     }
 }
 
-/// A sample that the sensor loses is a gap, and a series with another number of channels is refused in its frames.
+/// A sample that the sensor loses is a gap, and one with another number of channels is.
 #[test]
 fn gap_on_a_line_is_counted() {
     let Some(emulators) = start(&["mps2-m3"], "gap_on_a_line_is_counted") else { return };
     let mut commander = Commander::connect(&emulators[0]);
     let mut feeder = Feeder::connect(&emulators[0]).unwrap();
-    commander.command(Command::Start { recording: 1, recipe: RECIPE, class: "a", is_test: false });
+    commander.command(Command::Start {
+        recording: 1,
+        recipe: RECIPE,
+        class: "a",
+        is_test: false,
+        samples: 0,
+    });
     let samples = samples(0);
     let (before, after) = samples.split_at(60);
     feeder.feed(before.iter().map(|sample| &sample[..])).unwrap();
     feeder.skip();
     feeder.feed(after.iter().map(|sample| &sample[..])).unwrap();
-    let rows = loop {
-        let answer = commander.ask(Command::Status);
-        let progress = records(&answer).unwrap().progress;
-        if progress.samples as usize == samples.len() {
-            assert_eq!(progress.gaps, 1);
-            break progress.rows;
-        }
-    };
-    assert_eq!(rows, RECIPE.rows(60) + RECIPE.rows(80));
+    // Of another number of channels.
+    feeder.feed([&before[0][..5]]).unwrap();
+    let count = samples.len() as u32 + 2;
+    let progress = commander.wait(|progress| progress.samples >= count);
+    let rows = RECIPE.rows(60) + RECIPE.rows(80);
+    assert_eq!(progress, Progress { samples: count, rows, gaps: 2 });
 }
 
 #[test]
@@ -219,16 +238,21 @@ fn microbit_keeps_rows_of_its_accelerometer_over_a_reset() {
         (Recipe { channels: 6, ..recipe }, RecordRefusal::Channels),
         (Recipe { rate_millihertz: 100_001, ..recipe }, RecordRefusal::Rate),
     ] {
-        let start = Command::Start { recording: 1, recipe, class: "still", is_test: false };
+        let start =
+            Command::Start { recording: 1, recipe, class: "still", is_test: false, samples: 0 };
         let answer = commander.ask(start);
         assert_eq!(records(&answer).unwrap().outcome, Outcome::Refused(refusal));
     }
     // The flash of QEMU is not erased, as that of a board after another program.
     commander.command(Command::Clear { recording: 0 });
-    commander.command(Command::Start { recording: 1, recipe, class: "still", is_test: false });
-    while records(&commander.ask(Command::Status)).unwrap().progress.rows < 3 {
-        thread::sleep(Duration::from_millis(20));
-    }
+    commander.command(Command::Start {
+        recording: 1,
+        recipe,
+        class: "still",
+        is_test: false,
+        samples: 0,
+    });
+    commander.wait(|progress| progress.rows >= 3);
     commander.command(Command::Stop { recording: 1 });
     let before = commander.ask(Command::Status);
     emulators[0].reset().unwrap();

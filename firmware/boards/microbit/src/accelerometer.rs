@@ -20,6 +20,8 @@ struct Chip {
     /// Register of the six bytes of a measurement, left-aligned.
     values: u8,
     decode: fn([u8; 2]) -> i16,
+    /// Value of 2^15, in mg.
+    full_scale: u32,
 }
 
 const CHIPS: [Chip; 2] = [
@@ -30,6 +32,7 @@ const CHIPS: [Chip; 2] = [
         settings: [[0x2A, 0x00], [0x0E, 0x01], [0x2A, 0x19]],
         values: 0x01,
         decode: i16::from_be_bytes,
+        full_scale: 4000,
     },
     // LSM303AGR: rate and axes, range at 12 bits, no filter. The highest bit of a register reads the ones after it too.
     Chip {
@@ -38,6 +41,8 @@ const CHIPS: [Chip; 2] = [
         settings: [[0x20, 0x57], [0x23, 0x98], [0x21, 0x00]],
         values: 0x28 | 0x80,
         decode: i16::from_le_bytes,
+        // 1.95 mg to a step of 16.
+        full_scale: 3994,
     },
 ];
 
@@ -74,6 +79,10 @@ impl Probe for Accelerometer {
 
     fn channels(&self) -> usize {
         if self.chip.is_some() { 3 } else { 0 }
+    }
+
+    fn full_scale(&self, _channel: usize) -> u32 {
+        self.chip.map_or(0, |chip| chip.full_scale)
     }
 
     fn measure(&mut self, sample: &mut [i16]) -> Result<(), ErrorKind> {

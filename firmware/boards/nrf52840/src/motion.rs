@@ -70,6 +70,16 @@ impl Probe for Motion {
         }
     }
 
+    fn full_scale(&self, channel: usize) -> u32 {
+        match self {
+            Self::Mpu6050(_) if channel < 3 => 4000,
+            Self::Mpu6050(_) => 500_000,
+            // 2 mg to a step of 16.
+            Self::Lis3dh(_) => 4096,
+            Self::Missing => 0,
+        }
+    }
+
     fn measure(&mut self, sample: &mut [i16]) -> Result<(), ErrorKind> {
         let set = |values: &[i16], sample: &mut [i16]| {
             sample.iter_mut().zip(values).for_each(|(place, &value)| *place = value);

@@ -10,9 +10,10 @@
 
 use super::layout::{self, BLOCK_LEN};
 use smidgen_protocol::frame::checksum_of;
+use smidgen_protocol::message::CLASS_NAME_LEN_MAX;
 
 /// Length of a class name with the byte of its length.
-pub(super) const NAME_LEN: usize = 16;
+pub(super) const NAME_LEN: usize = CLASS_NAME_LEN_MAX + 1;
 
 /// An entry without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,7 +84,7 @@ impl BoardRows {
         self.classes.iter().map(|class| u64::from(class.test)).sum()
     }
 
-    /// Reason why the latest recording ended by itself, in answer to [`Command::Status`].
+    /// Reason why the latest recording ended before it had its samples, in answer to [`Command::Status`].
     pub fn ended(&self) -> Option<RecordRefusal> {
         match self.outcome {
             Outcome::Done => None,
@@ -155,6 +155,9 @@ pub fn advice(refusal: RecordRefusal) -> String {
         }
         RecordRefusal::DiscardsFull => {
             "it has no room to note another discarded recording; erase all rows with --clear".into()
+        }
+        RecordRefusal::Stopped => {
+            "a button of the board, or another program that uses it, ended the recording; its rows are kept".into()
         }
         RecordRefusal::Rate => {
             "its sensor is not sampled that often; record with a lower rate".into()

@@ -39,6 +39,14 @@ pub enum RecordingError {
         refusal: Option<RecordRefusal>,
     },
     /// Samples were lost.
+    #[error("{place} has lost samples {gaps} times; run it again on a less busy computer")]
+    Gaps {
+        /// The board.
+        place: String,
+        /// Number of gaps.
+        gaps: u32,
+    },
+    /// The last samples were lost.
     #[error(
         "{place} has {found} of {sent} samples after {seconds} seconds; run it again on a less busy computer"
     )]
@@ -75,27 +83,33 @@ pub fn record(
     for Recording { class, is_test, samples } in &recordings.recordings {
         let recording = rows.next;
         let is_test = *is_test;
-        client.command(Command::Start { recording, recipe: *recipe, class, is_test })?;
         let channels = usize::from(recipe.channels);
+        let count = (samples.len() / channels) as u32;
+        let start = Command::Start { recording, recipe: *recipe, class, is_test, samples: count };
+        client.command(start)?;
         feeder.feed(samples.chunks(channels))?;
-        await_samples(&mut client, (samples.len() / channels) as u32)?;
-        rows = client.command(Command::Stop { recording })?;
+        rows = await_samples(&mut client, count)?;
     }
     Ok(())
 }
 
-/// Waits until a board has this many samples: its line holds those that it has not read.
-fn await_samples(client: &mut Client, sent: u32) -> Result<(), RecordingError> {
+/// Waits until a board has ended a recording of this many samples: its line holds those that it has not read.
+fn await_samples(client: &mut Client, sent: u32) -> Result<BoardRows, RecordingError> {
     let started = Instant::now();
     loop {
         let rows = client.command(Command::Status)?;
         let BoardRows { is_open, progress, .. } = rows;
-        if progress.samples >= sent {
-            return Ok(());
-        }
         let place = || client.place().to_owned();
         if !is_open {
-            return Err(RecordingError::Ended { place: place(), refusal: rows.ended() });
+            let refusal = rows.ended();
+            if refusal.is_some() || progress.samples < sent {
+                return Err(RecordingError::Ended { place: place(), refusal });
+            }
+            if progress.gaps > 0 {
+                let (gaps, place) = (progress.gaps, place());
+                return Err(RecordingError::Gaps { place, gaps });
+            }
+            return Ok(rows);
         }
         if interrupt::is_requested() {
             return Err(ClientError::from(WorldError::Interrupted).into());

@@ -60,7 +60,7 @@ pub(super) fn recorded<R: ObjectiveSet>(
     // Every recording has a row, so the board counts it.
     for (recording, Recording { class, is_test, samples }) in (1..).zip(&recordings.recordings) {
         let is_test = *is_test;
-        let begin = Command::Start { recording, recipe: *recipe, class, is_test };
+        let begin = Command::Start { recording, recipe: *recipe, class, is_test, samples: 0 };
         command(&mut worker, &mut recorder, objectives, begin);
         let sensor = recorder.sensor_mut();
         (sensor.samples, sensor.next) = (samples.clone(), 0);

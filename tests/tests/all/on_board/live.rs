@@ -296,7 +296,8 @@ fn board_says_why_it_sees_nothing() {
     assert_eq!((seen(&status).state, seen(&status).recipe), (LiveState::Watching, Some(RECIPE)));
     watch(&mut board, samples(0, 30, 1));
     // While a recording is open, and after it.
-    let start = Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false };
+    let start =
+        Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false, samples: 0 };
     assert_eq!(outcome(&mut board, start), Outcome::Done);
     let status = live(&mut board);
     assert_eq!((seen(&status).state, seen(&status).windows), (LiveState::Recording, 2));
