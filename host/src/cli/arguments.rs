@@ -127,7 +127,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "DIR|FILE|example",
-        conflicts_with_all = ["dataset", "shuffle", "rows", "test_rows", "split", "standardise", "intercept", "from"],
+        conflicts_with_all = ["dataset", "shuffle", "rows", "test_rows", "split", "standardise", "intercept"],
         help_heading = "Recording"
     )]
     recordings: Option<PathBuf>,
@@ -287,7 +287,8 @@ struct Arguments {
 
     /// Start from the model of a run: its directory or model.json [default: zero; random for perceptron]
     ///
-    /// The data need the columns and classes of that model, and are scaled as its data were.
+    /// The data need the columns or channels of that model, and only classes that it has. They are prepared as its data
+    /// were.
     #[arg(long, value_name = "MODEL", help_heading = "Method")]
     from: Option<PathBuf>,
 

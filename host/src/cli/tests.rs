@@ -181,7 +181,7 @@ fn recordings_take_the_place_of_a_data_set() {
         (&record["recordings"], &record["features"]),
         (&"here".into(), &serde_json::json!(["max", "min"]))
     );
-    for option in ["--dataset digits", "--rows 5", "--test-rows 5", "--shuffle 1", "--from old"] {
+    for option in ["--dataset digits", "--rows 5", "--test-rows 5", "--shuffle 1"] {
         let error = parse_line(&format!("smidgen simulate --recordings here {option}"));
         let error = sentence(&error.unwrap_err());
         let name = option.split(' ').next().unwrap();

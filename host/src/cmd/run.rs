@@ -1,6 +1,8 @@
 //! `smidgen run`
 
-use super::training::{NoFeed, Origin, launch, new_session, prepare, train_and_report};
+use super::training::{
+    NoFeed, Origin, check_origin, launch, new_session, prepare, train_and_report,
+};
 use anyhow::Result;
 use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::Run;
@@ -40,6 +42,7 @@ fn prepare_on_board<'p>(
     ports: &'p [Address],
     progress: &mut Progress,
 ) -> Result<(Experiment, Vec<&'p Address>)> {
+    check_origin(options)?;
     Experiment::check_on_board(options)?;
     progress.phase("asking boards for their rows");
     let (sender, notes) = channel();

@@ -8,7 +8,7 @@ use smidgen::output::report::sentence::{accuracies, best, kept, slow_line, step,
 use smidgen::output::report::write;
 use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::record::theory::Violation;
-use smidgen::record::{Claim, Locks, MODEL, Model, Records, RunDirectory, Summary};
+use smidgen::record::{Claim, Locks, MODEL, Model, RecordError, Records, RunDirectory, Summary};
 use smidgen::run::baseline;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::recorder::{Failed, Recorded, Start, record};
@@ -35,12 +35,17 @@ pub(super) fn prepare(
     boards: Option<usize>,
     progress: &mut Progress,
 ) -> Result<Experiment> {
-    options.from.as_deref().map_or(Ok(()), |from| Model::check_kept(from, &options.out))?;
+    check_origin(options)?;
     progress.phase("loading data and computing smoothness constants");
     let experiment = Experiment::new(options, boards, new_session())?;
     let notes = experiment.recordings().map_or(&[][..], |recordings| &recordings.notes);
     notes.iter().for_each(|note| progress.note(note));
     Ok(experiment)
+}
+
+/// Refuses to replace the model that a run starts from.
+pub(super) fn check_origin(options: &Options) -> Result<(), RecordError> {
+    options.from.as_deref().map_or(Ok(()), |from| Model::check_kept(from, &options.out))
 }
 
 /// Returns a session number that boards do not know yet: for a known one they would keep the state of that session.

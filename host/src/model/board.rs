@@ -1,8 +1,8 @@
 //! A model as a board has it: what the board is sent besides coordinates, and the classes that it predicts.
 
 use crate::options::Choice;
+use crate::problem::dataset::TrainedWindows;
 use crate::problem::dataset::recordings::rows_on_board;
-use crate::problem::dataset::{Preparation, Scaling};
 use crate::record::Model;
 use crate::record::model::Input;
 use smidgen_firmware::live;
@@ -63,11 +63,7 @@ impl BoardModel {
     /// # Errors
     /// If boards cannot predict with it.
     pub fn new(model: &Model) -> Result<Self, NotOnBoard> {
-        let Input::Columns(preparation) = &model.input;
-        let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
-        let bits = bits(preparation).ok_or(NotOnBoard::Scaling)?;
-        let recipe = windows.recipe();
-        let bytes = rows_on_board(&recipe, &bits, &model.classes).ok_or(NotOnBoard::Classes)?;
+        let (TrainedWindows { windows, .. }, bytes) = on_board(model)?;
         let mut data = vec![0; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut data)[..bytes.len()].copy_from_slice(&bytes);
         let objective = Objectives::find(model.objective.name()).expect("boards have all of them");
@@ -76,7 +72,7 @@ impl BoardModel {
             objective,
             mantissas: model.mantissas.clone(),
             exponent: model.exponent,
-            recipe,
+            recipe: windows.recipe(),
             data,
             data_len: bytes.len(),
         })
@@ -106,13 +102,20 @@ impl BoardModel {
     }
 }
 
-/// Returns the bits of the columns: their scales as powers of two.
-fn bits(preparation: &Preparation) -> Option<Vec<u8>> {
-    let bits = |&Scaling { centre, scale }: &Scaling| {
-        (0..16)
-            .find(|&bits| centre == 0.0 && scale == f64::from(bits).exp2())
-            .map(|bits| bits as u8)
-    };
-    let is_plain = !preparation.intercept && preparation.scaling.len() == preparation.column_count;
-    preparation.scaling.iter().map(bits).collect::<Option<Vec<_>>>().filter(|_| is_plain)
+/// Returns what a model knows of its rows, for a run on boards that continues it.
+///
+/// # Errors
+/// If boards cannot have such rows.
+pub fn trained_windows(model: &Model) -> Result<TrainedWindows<'_>, NotOnBoard> {
+    Ok(on_board(model)?.0)
+}
+
+/// Returns what a model knows of its rows, and what a board is sent in place of them.
+fn on_board(model: &Model) -> Result<(TrainedWindows<'_>, Vec<u8>), NotOnBoard> {
+    let Input::Columns(preparation) = &model.input;
+    let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
+    let bits = preparation.bits().ok_or(NotOnBoard::Scaling)?;
+    let sent = rows_on_board(&windows.recipe(), &bits, &model.classes);
+    let classes = &model.classes[..];
+    Ok((TrainedWindows { windows, bits, classes }, sent.ok_or(NotOnBoard::Classes)?))
 }

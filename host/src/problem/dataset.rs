@@ -49,7 +49,7 @@ pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;
 pub use unseen::Unseen;
-pub use windows::{Channel, Windows};
+pub use windows::{Channel, TrainedWindows, Windows};
 
 #[cfg(test)]
 mod tests {

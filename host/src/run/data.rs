@@ -84,7 +84,7 @@ impl Data {
         start: Option<&Start>,
     ) -> Result<Self, ExperimentError> {
         if let Some(path) = &options.recordings {
-            return Self::record(path, options, boards);
+            return Self::record(path, options, boards, start);
         }
         if !options.windowing.is_default() {
             return Err(ExperimentError::NoRecordings);
@@ -125,10 +125,12 @@ impl Data {
         path: &Path,
         options: &Options,
         boards: Option<usize>,
+        start: Option<&Start>,
     ) -> Result<Self, ExperimentError> {
-        let recordings = Recordings::read(path, options, boards)?;
+        let trained = start.map(Start::windows).transpose()?;
+        let recordings = Recordings::read(path, options, boards, trained.as_ref())?;
         let RowsOnBoards { dataset, test, shares, data, bits } =
-            recordings.rows(options.objective)?;
+            recordings.rows(options.objective, trained.as_ref())?;
         check_crowd(shares.len(), "--recordings", "leave out some files")?;
         check_features(&dataset, options)?;
         Ok(Self { dataset, test, shares, recorded: Some(Recorded { recordings, data, bits }) })

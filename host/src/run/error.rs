@@ -1,6 +1,7 @@
 //! Errors of preparing a run.
 
 use crate::boards::key_file::KeyError;
+use crate::model::board::NotOnBoard;
 use crate::options::{Choice, Method, Objective, Split, WorkersError};
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::recordings::RecordingsError;
@@ -62,15 +63,17 @@ pub enum ExperimentError {
         /// The objective of the run.
         ours: &'static str,
     },
-    /// The model that the run should start from has its own preparation of columns.
-    #[error(
-        "a run with --from prepares columns as the model {} does; omit --standardise and --intercept",
-        shown(path)
-    )]
+    /// The model that the run should start from has its own preparation of rows.
+    #[error("a run with --from prepares rows as the model {} does; omit {option}", shown(path))]
     OtherPreparation {
         /// The model.
         path: PathBuf,
+        /// The options that contradict it.
+        option: &'static str,
     },
+    /// The model that the run should start from is not one of rows that boards record.
+    #[error(transparent)]
+    NotOnBoard(#[from] NotOnBoard),
     /// No run is possible on the rows of boards.
     #[error(transparent)]
     OnBoard(#[from] OnBoardError),
@@ -224,6 +227,32 @@ pub enum OnBoardError {
         first: String,
         /// Its recipe.
         ours: String,
+    },
+    /// The rows of a board are not those of the model that the run continues.
+    #[error(
+        "the rows of {place} are {theirs}, but those of the model are {ours}; record rows like those of the model, after \
+         `smidgen record --clear`, or omit --from"
+    )]
+    ModelRecipe {
+        /// The board.
+        place: String,
+        /// Its recipe.
+        theirs: String,
+        /// That of the model.
+        ours: String,
+    },
+    /// A board has rows of a class that the model does not know.
+    #[error(
+        "{place} has rows of the class `{class}`, which the model does not know, only {known}; discard them, or omit \
+         --from"
+    )]
+    ModelClass {
+        /// The board.
+        place: String,
+        /// Its class.
+        class: String,
+        /// The classes of the model.
+        known: String,
     },
     /// The boards have too few or too many classes.
     #[error(

@@ -98,12 +98,15 @@ impl Experiment {
         session: u32,
     ) -> Result<Self, ExperimentError> {
         Self::check_on_board(options)?;
-        let OnBoard { shape, data } = OnBoard::of(boards, options.objective)?;
+        let start = Start::of(options)?;
+        let trained = start.as_ref().map(Start::windows).transpose()?;
+        let found = OnBoard::of(boards, options.objective, trained.as_ref())?;
+        let OnBoard { shape, data, norm_squared } = found;
         let dimension = shape.dimension(options.objective);
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         Specification::check_lists(options, dimension, boards.len())?;
-        let features = shape.preparation.dimension();
-        let constants = Constants::of_unit_rows(options.objective, penalty, features, boards.len());
+        let (objective, count) = (options.objective, boards.len());
+        let constants = Constants::of_rows_within(objective, penalty, norm_squared, count);
         let source = match constants {
             Constants::Reported(_) if options.step.given().is_none() => options::Constants::Boards,
             Constants::Known(_) | Constants::Reported(_) | Constants::Unknown { .. } => {
@@ -114,7 +117,7 @@ impl Experiment {
         let row_counts = &shape.row_counts;
         let problem = Problem { dimension, row_counts, rows: None, constants: &constants };
         let (specification, longest) = specify(options, Some(boards.len()), problem)?;
-        let initial_model = Start::initial_model(None, options);
+        let initial_model = Start::initial_model(start.as_ref(), options);
         let seal = setup::seal(options, Some(boards.len()))?;
         let parts = Parts { session, initial_model, dimension, data: &data, seal };
         let setup = setup::setup(options, &specification, parts);
@@ -136,9 +139,10 @@ impl Experiment {
     /// Checks the options of a run on rows of boards, before these are asked.
     ///
     /// # Errors
-    /// If an option needs rows on the host.
+    /// If an option needs rows on the host, or the run cannot continue its model.
     pub fn check_on_board(options: &Options) -> Result<(), ExperimentError> {
-        Ok(on_board::check(options)?)
+        on_board::check(options)?;
+        Start::of(options)?.map_or(Ok(()), |start| start.windows().map(drop))
     }
 
     /// Returns one worker per share, without clones.

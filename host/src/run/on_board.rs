@@ -3,7 +3,9 @@
 use super::data::Shape;
 use super::error::OnBoardError;
 use crate::options::{Choice, Objective, Options, windowing};
-use crate::problem::dataset::{Channel, Labels, Preparation, Scaling, Windows};
+use crate::problem::dataset::{
+    Channel, Labels, Preparation, Scaling, TrainedWindows, Windows, class_number,
+};
 use crate::units::shown::shown;
 use crate::world::client::BoardRows;
 use smidgen_protocol::message::CLASSES_MAX;
@@ -31,32 +33,44 @@ pub(super) struct OnBoard {
     pub shape: Shape,
     /// What each board is sent in place of rows.
     pub data: Vec<Vec<u8>>,
+    /// Bound on the squared norm of the features of a row.
+    pub norm_squared: f64,
 }
 
 impl OnBoard {
-    /// Returns what the boards' rows have in common, and how each board is told.
+    /// Returns what the boards' rows have in common, and how each board is told. A run that continues a model has its
+    /// windows, scales and classes.
     ///
     /// # Errors
-    /// If they have no common recipe, or not the classes of the objective.
+    /// If they have no common recipe, not the classes of the objective, or other ones than the model.
     ///
     /// # Panics
     /// If there is no board.
     pub(super) fn of(
         boards: &[RecordingBoard],
         objective: Objective,
+        trained: Option<&TrainedWindows<'_>>,
     ) -> Result<Self, OnBoardError> {
         let recipe = common_recipe(boards)?;
-        let classes = classes(boards, objective)?;
-        let bits = common_bits(boards, &recipe);
+        let found = common_bits(boards, &recipe);
+        let (windows, bits, classes) = match trained {
+            Some(trained) => {
+                check_trained(boards, &recipe, trained)?;
+                (trained.windows.clone(), trained.bits.clone(), trained.classes.to_vec())
+            }
+            None => (windows(&recipe), found.clone(), classes(boards, objective)?),
+        };
         let data = boards.iter().map(|board| data(&board.rows, &recipe, &classes, &bits)).collect();
         let trained = |board: &RecordingBoard| board.rows.training() as usize;
         let shape = Shape {
             name: NAME.into(),
-            preparation: preparation(&recipe, &bits),
+            preparation: preparation(windows, &bits),
             class_names: classes,
             row_counts: boards.iter().map(trained).collect(),
         };
-        Ok(Self { shape, data })
+        let largest = |(found, bits): (u8, u8)| f64::from(found.saturating_sub(bits)).exp2();
+        let norm_squared = found.into_iter().zip(bits).map(largest).map(|a| a * a).sum();
+        Ok(Self { shape, data, norm_squared })
     }
 }
 
@@ -74,7 +88,6 @@ pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
         ("--split", !options.split.is_default()),
         ("--standardise", options.standardise),
         ("--intercept", options.intercept),
-        ("--from", options.from.is_some()),
         ("--check-theory", options.check_theory),
     ];
     if let Some((option, _)) = needs_rows.into_iter().find(|(_, is_given)| *is_given) {
@@ -111,11 +124,41 @@ fn common_recipe(boards: &[RecordingBoard]) -> Result<Recipe, OnBoardError> {
     Ok(common.expect("a run has a board").1)
 }
 
+/// Refuses rows that a model does not know.
+fn check_trained(
+    boards: &[RecordingBoard],
+    recipe: &Recipe,
+    trained: &TrainedWindows<'_>,
+) -> Result<(), OnBoardError> {
+    if !trained.windows.accept(recipe) {
+        return Err(OnBoardError::ModelRecipe {
+            place: boards[0].place.clone(),
+            theirs: windowing::describe(recipe),
+            ours: windowing::describe(&trained.windows.recipe()),
+        });
+    }
+    let mut used = used_classes(boards);
+    match used.find(|(_, name)| class_number(trained.classes, name).is_none()) {
+        Some((place, class)) => Err(OnBoardError::ModelClass {
+            place: place.into(),
+            class: shown(class).to_string(),
+            known: trained.classes.join(", "),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the names of all classes with rows, with the places of their boards.
+fn used_classes(boards: &[RecordingBoard]) -> impl Iterator<Item = (&str, &str)> {
+    boards.iter().flat_map(|RecordingBoard { place, rows }| {
+        let used = rows.classes.iter().filter(|it| it.training > 0 && !it.name.is_empty());
+        used.map(move |class| (&place[..], &class.name[..]))
+    })
+}
+
 /// Returns the names of all classes with rows, sorted.
 fn classes(boards: &[RecordingBoard], objective: Objective) -> Result<Vec<String>, OnBoardError> {
-    let of_board = boards.iter().flat_map(|board| &board.rows.classes);
-    let used = of_board.filter(|class| class.training > 0 && !class.name.is_empty());
-    let names: BTreeSet<_> = used.map(|class| class.name.clone()).collect();
+    let names: BTreeSet<_> = used_classes(boards).map(|(_, name)| name.to_owned()).collect();
     let (is_legal, legal, advice) = match objective.info().labels {
         Labels::Binary => (names.len() == 2, "two", "choose --objective softmax for more"),
         Labels::Classes | Labels::Real => (
@@ -149,7 +192,7 @@ fn data(rows: &BoardRows, recipe: &Recipe, classes: &[String], bits: &[u8]) -> V
     let mut class_map = [-1; CLASSES_MAX];
     let mut row_count = 0;
     for (place, class) in class_map.iter_mut().zip(&rows.classes) {
-        if let Ok(number) = classes.binary_search(&class.name) {
+        if let Some(number) = class_number(classes, &class.name) {
             *place = number as i8;
             row_count += class.training;
         }
@@ -175,20 +218,24 @@ fn data(rows: &BoardRows, recipe: &Recipe, classes: &[String], bits: &[u8]) -> V
     data
 }
 
-/// Returns what turns values of rows into features: scales of powers of two, in which values are at most 1.
-fn preparation(recipe: &Recipe, bits: &[u8]) -> Preparation {
+/// Returns the recipe as that of channels without names and units.
+fn windows(recipe: &Recipe) -> Windows {
     let channel = |number: u8| Channel { name: format!("channel{}", number + 1), full_scale: None };
-    let windows = Windows {
+    Windows {
         channels: (0..recipe.channels).map(channel).collect(),
         rate_millihertz: recipe.rate_millihertz,
         window: recipe.window,
         hop: recipe.hop,
         features: recipe.features,
-    };
+    }
+}
+
+/// Returns what turns values of rows into features: scales of powers of two.
+fn preparation(windows: Windows, bits: &[u8]) -> Preparation {
     let scaling =
         bits.iter().map(|&bits| Scaling { centre: 0.0, scale: f64::from(bits).exp2() }).collect();
     Preparation {
-        column_count: recipe.row_len(),
+        column_count: bits.len(),
         names: windows.column_names(),
         scaling,
         windows: Some(windows),

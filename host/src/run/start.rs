@@ -1,8 +1,9 @@
 //! The model that a run starts from (`--from`).
 
 use super::error::ExperimentError;
+use crate::model::board::trained_windows;
 use crate::options::{Choice, Options};
-use crate::problem::dataset::{Dataset, Preparation, Roles};
+use crate::problem::dataset::{Dataset, Preparation, Roles, TrainedWindows};
 use crate::record::Model;
 use crate::record::model::Input;
 use smidgen_aggregator::InitialModel;
@@ -22,8 +23,14 @@ impl Start {
         if ours != theirs {
             return Err(ExperimentError::OtherObjective { path, ours, theirs });
         }
-        if options.standardise || options.intercept {
-            return Err(ExperimentError::OtherPreparation { path });
+        let prepares = [
+            ("--standardise", options.standardise),
+            ("--intercept", options.intercept),
+            ("--window, --hop, --features and --rate", !options.windowing.is_default()),
+            ("--full-scale", !options.full_scale.is_empty()),
+        ];
+        if let Some((option, _)) = prepares.into_iter().find(|(_, is_given)| *is_given) {
+            return Err(ExperimentError::OtherPreparation { path, option });
         }
         Ok(Some(Self(model)))
     }
@@ -40,6 +47,14 @@ impl Start {
         let Input::Columns(trained) = &self.0.input;
         let labels = options.objective.info().labels;
         Ok(trained.dataset(&options.dataset, labels, roles, &self.0.classes)?)
+    }
+
+    /// Returns what the model knows of rows that boards record.
+    ///
+    /// # Errors
+    /// If it is not a model of such rows.
+    pub(super) fn windows(&self) -> Result<TrainedWindows<'_>, ExperimentError> {
+        Ok(trained_windows(&self.0)?)
     }
 
     /// Returns the preparation of the model, for the columns of a data set.

@@ -1,6 +1,7 @@
 //! The model of a run: where it is written, predictions, exports, and runs that start from it.
 
 mod exports;
+pub(crate) mod personal;
 mod recordings;
 
 use crate::support::{
@@ -174,7 +175,7 @@ fn model_or_data_that_cannot_be_used_are_refused_with_one_sentence() {
             "simulate --from run --objective svm",
             "the model run has the objective logistic, but the",
         ),
-        ("simulate --from run --intercept", "a run with --from prepares columns as the model run"),
+        ("simulate --from run --intercept", "a run with --from prepares rows as the model run"),
         (
             "simulate --from run --dataset breast-cancer",
             "breast-cancer: 30 columns are features, but the model has 64",

@@ -1,11 +1,13 @@
 //! Recorder commands to boards in threads: the client, `smidgen record`, and runs on rows that boards recorded.
 
+use crate::model::personal::is_unmoved;
 use crate::support::boards::{answering, listener, ready, served_by};
 use crate::support::recording::{CHANNELS, PERIOD, RecordingBoard};
 use crate::support::{Running, command, smidgen, stderr, summary_of};
 use rustix::process::Signal;
 use serde_json::Value;
 use smidgen::options::Faults;
+use smidgen::record::Model;
 use smidgen::world::client::{BoardRows, Client, ClientError};
 use smidgen::world::simulation::Line;
 use smidgen_aggregator::{Salts, Sealing};
@@ -363,6 +365,58 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
     drop(first);
     let output = smidgen(directory.path(), "resume parts --rounds 20");
     assert!(stderr(&output).contains("have changed since the checkpoint"), "{}", stderr(&output));
+}
+
+#[test]
+fn board_continues_the_model_of_several() {
+    let directory = tempdir().unwrap();
+    let boards = boards_with_rows();
+    let told = |arguments: &str| {
+        let output = smidgen(directory.path(), arguments);
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+    };
+    let refused = |arguments: &str| stderr(&smidgen(directory.path(), arguments));
+    let model = |run: &str| Model::read(directory.path().join(run)).unwrap();
+    let [one, other] = [&boards[0], &boards[1]];
+    told(&format!("run --port {one} --port {other} {ON_BOARD} --rounds 20 --out all"));
+    let run = format!("run --port {one} {ON_BOARD} --from all");
+    told(&format!("{run} --rounds 20 --target 1e6 --out still"));
+    told(&format!("{run} --rounds 20 --out mine"));
+    told(&format!("{run} --rounds 10 --out parts"));
+    told("resume parts --rounds 20");
+    let [all, still, mine, parts] = ["all", "still", "mine", "parts"].map(model);
+    assert_eq!(all.classes, ["rest", "run", "walk"]);
+    assert!(is_unmoved(&still, &all) && !is_unmoved(&mine, &all));
+    assert_eq!((&mine.input, &mine.classes), (&all.input, &all.classes));
+    assert_eq!(parts.transcript, mine.transcript);
+
+    // Without `rest` on the board its number would be another one.
+    told(&format!("run --port {other} {ON_BOARD} --from all --rounds 20 --out yours"));
+    assert_eq!(model("yours").classes, all.classes);
+    let held_out = &summary_of(&directory.path().join("yours"))["held_out"];
+    let [right, rows] = ["right", "rows"].map(|field| held_out[field].as_u64().unwrap());
+    assert!(2 * right > rows, "{held_out}");
+
+    let errors = refused(&format!("{run} --rounds 20 --out all"));
+    assert!(errors.contains("a run in all would replace the model"), "{errors}");
+    told("simulate --rounds 1 --objective softmax --out table");
+    let errors = refused(&format!("run --port tcp:127.0.0.1:1 {ON_BOARD} --from table --out no"));
+    assert!(errors.contains("the model predicts rows of a table, not windows"), "{errors}");
+    for (options, expected) in [
+        (
+            "--label fly --window 20 --hop 10",
+            "has rows of the class `fly`, which the model does not know, only rest, run",
+        ),
+        (
+            "--label rest --window 10 --hop 10",
+            "but those of the model are 3 channels at 1000 Hz, windows of 20",
+        ),
+    ] {
+        let board = RecordingBoard { count: 60, ..RecordingBoard::new(3) }.serve();
+        smidgen_record(&[&board], &format!("{options} --seconds 1 --rate 1000"));
+        let errors = refused(&format!("run --port {board} {ON_BOARD} --from all --out no"));
+        assert!(errors.contains(expected), "{options}: {errors}");
+    }
 }
 
 #[test]

@@ -19,15 +19,18 @@ fn continued(options: &str, more: &str) -> (TempDir, Model, Experiment) {
 
 #[test]
 fn a_run_continues_with_the_loss_of_its_model() {
-    for objective in each::<Objective>("--objective") {
-        let options = format!("--rows 200 --workers 4 --rounds 20 {objective}");
+    let tables = each::<Objective>("--objective").into_iter();
+    let tables = tables.map(|objective| format!("--rows 200 --workers 4 --rounds 20 {objective}"));
+    let recordings = ["softmax", "perceptron"]
+        .map(|objective| format!("--recordings example --rounds 20 --objective {objective}"));
+    for options in tables.chain(recordings) {
         let (_folder, model, experiment) = continued(&options, "");
         let rounds = simulated(&experiment);
         let (before, after) = (model.loss.expect("it is known"), rounds[0].loss);
         // Boards report losses of some 21 bits.
         let difference = (before - after).abs() / before;
-        assert!(difference < 1e-5, "{objective}: {before} and {after}");
-        assert!(rounds[20].loss < before, "{objective}: {} after {before}", rounds[20].loss);
+        assert!(difference < 1e-5, "{options}: {before} and {after}");
+        assert!(rounds[20].loss < before, "{options}: {} after {before}", rounds[20].loss);
         assert_ne!(model, last_model(&experiment));
     }
 }

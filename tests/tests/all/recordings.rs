@@ -198,4 +198,11 @@ fn emulated_boards_make_the_rows_of_simulation() {
         recorded.unwrap_or_else(|error| panic!("{error}"));
     }
     assert_conforms(&experiment, &emulators, test);
+
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    last_model(&experiment).write(folder.path()).expect("there is room");
+    let from = folder.path().to_str().expect("the path is UTF-8");
+    let mut continued = self::experiment(&format!("{EXAMPLE} --from {from}"));
+    continued.setup.session += 1;
+    assert_conforms(&continued, &emulators, test);
 }

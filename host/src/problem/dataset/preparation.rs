@@ -78,6 +78,15 @@ impl Preparation {
         self.column_count + usize::from(self.intercept)
     }
 
+    /// Returns the bits of the columns if their scales are those of boards: powers of two, without a shift.
+    pub fn bits(&self) -> Option<Vec<u8>> {
+        let bits = |&Scaling { centre, scale }: &Scaling| {
+            (0u8..16).find(|&bits| centre == 0.0 && scale == f64::from(bits).exp2())
+        };
+        let is_plain = !self.intercept && self.scaling.len() == self.column_count;
+        self.scaling.iter().map(bits).collect::<Option<Vec<_>>>().filter(|_| is_plain)
+    }
+
     /// Returns the features of a row from columns and values of its entries. Columns that are missing count as 0, as
     /// in a sparse format; others are ignored.
     pub fn features(&self, entries: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {

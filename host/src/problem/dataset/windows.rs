@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::recipe::{Features, Recipe, RecipeError};
 
+/// Largest relative difference of rates that count as equal.
+pub(super) const RATE_TOLERANCE: f64 = 0.05;
+
 /// A recipe of the recorder, with names and units of its channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Windows {
@@ -43,6 +46,17 @@ impl Channel {
     }
 }
 
+/// What a model knows of its rows, for a run that continues it.
+#[derive(Clone, Debug)]
+pub struct TrainedWindows<'m> {
+    /// How samples become rows.
+    pub windows: &'m Windows,
+    /// Bits of each column.
+    pub bits: Vec<u8>,
+    /// Names of the classes.
+    pub classes: &'m [String],
+}
+
 impl Windows {
     /// Returns the recipe, which has the right number of channels if there are fewer than 256.
     pub fn recipe(&self) -> Recipe {
@@ -53,6 +67,14 @@ impl Windows {
             features: self.features,
             rate_millihertz: self.rate_millihertz,
         }
+    }
+
+    /// Returns whether rows of a board with this recipe are such rows.
+    pub fn accept(&self, recipe: &Recipe) -> bool {
+        let ours = self.recipe();
+        let ratio = f64::from(recipe.rate_millihertz) / f64::from(ours.rate_millihertz);
+        let is_same = ours == Recipe { rate_millihertz: ours.rate_millihertz, ..*recipe };
+        is_same && (ratio - 1.0).abs() <= RATE_TOLERANCE
     }
 
     /// Checks the recipe and the full scales.

@@ -182,15 +182,16 @@ impl Constants {
         }
     }
 
-    /// Returns upper bounds of the constants for rows that the host does not have, of this many features of at most 1.
-    pub fn of_unit_rows(
+    /// Returns upper bounds of the constants for rows that the host does not have, whose features have at most this squared
+    /// norm.
+    pub fn of_rows_within(
         objective: Objective,
         penalty: Penalty,
-        features: usize,
+        norm_squared: f64,
         workers: usize,
     ) -> Self {
         let bound = |curvature: f64, margins: Margins| {
-            let norm_squared = (features + usize::from(margins.have_bias())) as f64;
+            let norm_squared = norm_squared + f64::from(margins.have_bias());
             let l = curvature * norm_squared + penalty.smoothness();
             Smoothness::new(l, vec![l; workers])
         };

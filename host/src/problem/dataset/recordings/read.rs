@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::options::windowing::Windowing;
 use crate::problem::dataset::defect::{Defect, Place};
 use crate::problem::dataset::load::LIMITS;
-use crate::problem::dataset::windows::{Channel, Windows};
+use crate::problem::dataset::windows::{Channel, RATE_TOLERANCE, TrainedWindows, Windows};
 use crate::units::quantity::counted;
 use crate::units::shown::shown;
 use crate::units::{files as regular, text};
@@ -22,9 +22,6 @@ use std::path::Path;
 
 /// Name of the bundled recordings.
 pub const EXAMPLE: &str = "example";
-
-/// Largest relative difference of rates that count as equal.
-const RATE_TOLERANCE: f64 = 0.05;
 
 /// What becomes of values beyond the full scale.
 #[derive(Clone, Copy)]
@@ -42,25 +39,31 @@ struct Files {
 }
 
 impl Recordings {
-    /// Reads the recordings of the options. `boards` is the number of boards, `None` in simulation.
+    /// Reads the recordings of the options. `boards` is the number of boards, `None` in simulation; `trained` says what
+    /// the model knows that the run continues. Values beyond its full scale are limited, as for a prediction.
     ///
     /// # Errors
-    /// If they cannot be read, or not be given to that many workers.
+    /// If they cannot be read, are not of the sensor of the model, or cannot be given to that many workers.
     pub fn read(
         path: &Path,
         options: &Options,
         boards: Option<usize>,
+        trained: Option<&TrainedWindows<'_>>,
     ) -> Result<Self, RecordingsError> {
         let label = options.label.as_deref().map(|label| shown(label).to_string());
         let files = Files::read(path, label.as_deref())?;
         check_channels(&files.files)?;
-        let given = options.windowing.rate_millihertz.map(hertz);
-        let rate = rate(&files.files, given.map(|rate| (rate, "--rate is")))?;
-        check_classes(&files)?;
-        let windows = windows(&files.files, rate, options)?;
+        check_classes(&files, trained.map_or(&[], |trained| trained.classes))?;
+        let (windows, beyond) = match trained {
+            Some(&TrainedWindows { windows, .. }) => {
+                check_sensor(&files.files, windows)?;
+                (windows.clone(), Beyond::Limited)
+            }
+            None => (windows(&files.files, options)?, Beyond::Refused),
+        };
         let (name, notes) = (files.name.clone(), files.notes());
         let mut recordings = Self { name, windows, workers: vec![], notes };
-        let all = recordings.quantised(files.files, Beyond::Refused)?;
+        let all = recordings.quantised(files.files, beyond)?;
         recordings.workers = match files.is_dealt {
             true => recordings.deal(all, options.worker_count(boards)?)?,
             false => recordings.by_file(all, options, boards)?,
@@ -82,8 +85,7 @@ impl Recordings {
         let label = label.map(|label| shown(label).to_string());
         let files = Files::unseen(path, label.as_deref())?;
         check_channels(&files.files)?;
-        check_sensor(&files.files[0].1, windows)?;
-        rate(&files.files, Some((hertz(windows.rate_millihertz), "the model has")))?;
+        check_sensor(&files.files, windows)?;
         let (name, notes) = (files.name.clone(), files.notes());
         let mut recordings = Self { name, windows: windows.clone(), workers: vec![], notes };
         recordings.workers = recordings.quantised(files.files, Beyond::Limited)?;
@@ -274,9 +276,11 @@ fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
     files.iter().try_for_each(|(_, series)| check_names(series, &first.channels, &first.name))
 }
 
-/// Refuses a file that does not have the channels of a model. Those of a board have no names and no unit, so a file has
-/// as many, in the integers of its sensor.
-fn check_sensor(series: &Series, windows: &Windows) -> Result<(), RecordingsError> {
+/// Refuses files that do not have the channels and the rate of a model. Channels of a board have no names and no unit, so
+/// a file has as many, in the integers of its sensor.
+fn check_sensor(files: &[(Source, Series)], windows: &Windows) -> Result<(), RecordingsError> {
+    rate(files, Some((hertz(windows.rate_millihertz), "the model has")))?;
+    let series = &files[0].1;
     let has_names = windows.channels.iter().all(|channel| channel.full_scale.is_some());
     if !has_names && series.channels.len() == windows.channels.len() {
         return Ok(());
@@ -325,12 +329,14 @@ fn rate(
     }
 }
 
-fn check_classes(files: &Files) -> Result<(), RecordingsError> {
+/// Checks classes against each other, and the names of those of a model, which need no recordings.
+fn check_classes(files: &Files, trained: &[String]) -> Result<(), RecordingsError> {
     let stretches = |is_test: bool| {
         let files = files.files.iter().filter(move |(source, _)| source.is_test == is_test);
         files.flat_map(|(_, series)| series.stretches.iter().map(move |it| (&series.name, it)))
     };
-    let known: BTreeSet<&String> = stretches(false).map(|(_, stretch)| &stretch.class).collect();
+    let training = stretches(false).map(|(_, stretch)| &stretch.class);
+    let known: BTreeSet<&String> = training.chain(trained).collect();
     for (name, stretch) in stretches(false).chain(stretches(true)) {
         let class = &stretch.class;
         if class.len() > CLASS_NAME_LEN_MAX {
@@ -349,11 +355,9 @@ fn check_classes(files: &Files) -> Result<(), RecordingsError> {
 }
 
 /// Returns how the values of all files become rows.
-fn windows(
-    files: &[(Source, Series)],
-    rate: Option<f64>,
-    options: &Options,
-) -> Result<Windows, RecordingsError> {
+fn windows(files: &[(Source, Series)], options: &Options) -> Result<Windows, RecordingsError> {
+    let given = options.windowing.rate_millihertz.map(hertz);
+    let rate = rate(files, given.map(|rate| (rate, "--rate is")))?;
     let full_scales = full_scales(files, &options.full_scale)?;
     let names = files[0].1.channels.iter().cloned();
     let channel = |(name, full_scale)| Channel { name, full_scale: Some(full_scale) };

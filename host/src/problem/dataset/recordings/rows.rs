@@ -4,12 +4,13 @@ use super::error::RecordingsError;
 use super::samples::{Recording, Recordings, WorkerRecordings};
 use crate::options::{Choice, Objective};
 use crate::problem::dataset::data::Dataset;
-use crate::problem::dataset::labels::Labels;
+use crate::problem::dataset::labels::{Labels, class_number};
 use crate::problem::dataset::owners::Owners;
 use crate::problem::dataset::preparation::{Preparation, Scaling};
 use crate::problem::dataset::quantise::Held;
 use crate::problem::dataset::table::Table;
 use crate::problem::dataset::texts::Texts;
+use crate::problem::dataset::windows::TrainedWindows;
 use smidgen_aggregator::ratio::real;
 use smidgen_firmware::bias_scale;
 use smidgen_firmware::recorder::store::{RamFlash, Store};
@@ -103,11 +104,16 @@ impl WorkerRecordings {
 }
 
 impl Recordings {
-    /// Returns the rows that boards record, for an objective.
+    /// Returns the rows that boards record, for an objective. Those of a run that continues a model have its classes and
+    /// the scales of its columns.
     ///
     /// # Errors
-    /// If they have no classes for it.
-    pub fn rows(&self, objective: Objective) -> Result<RowsOnBoards, RecordingsError> {
+    /// If they have no classes for it, or others than the model.
+    pub fn rows(
+        &self,
+        objective: Objective,
+        trained: Option<&TrainedWindows<'_>>,
+    ) -> Result<RowsOnBoards, RecordingsError> {
         let labels = objective.info().labels;
         match labels {
             Labels::Binary | Labels::Classes => {}
@@ -117,9 +123,16 @@ impl Recordings {
         }
         let recipe = self.windows.recipe();
         let stored: Vec<_> = self.workers.iter().map(|worker| worker.record(&recipe)).collect();
-        let bits = bits(&stored, recipe.row_len());
+        let bits = match trained {
+            Some(trained) => trained.bits.clone(),
+            None => bits(&stored, recipe.row_len()),
+        };
         let (table, places) = rows_of(&stored, &bits, false);
-        let mut dataset = Dataset::of(&self.name, table, labels)?;
+        let labelling = match trained {
+            Some(trained) => labels.read_as(&self.name, trained.classes, &table.labels)?,
+            None => labels.read(&self.name, None, &table.labels)?,
+        };
+        let mut dataset = Dataset::labelled(&self.name, table, labelling);
         dataset.preparation = self.preparation(&bits);
         let (table, test_places) = rows_of(&stored, &bits, true);
         let mut test = None;
@@ -198,7 +211,7 @@ fn bits(stored: &[Stored], row_len: usize) -> Vec<u8> {
 fn data(stored: &Stored, recipe: &Recipe, bits: &[u8], classes: &[String]) -> Vec<u8> {
     let mut class_map = [-1; CLASSES_MAX];
     for (place, name) in class_map.iter_mut().zip(&stored.classes) {
-        let number = classes.iter().position(|class| class == name);
+        let number = class_number(classes, name);
         *place = number.map_or(-1, |number| number as i8);
     }
     let rows = stored.rows.iter().filter(|row| !row.is_test).count() as u32;

@@ -17,7 +17,7 @@ fn read(folder: &tempfile::TempDir, file: &str, line: &str) -> Result<Recordings
     let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
     let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
     let path = if file.is_empty() { folder.path().into() } else { folder.path().join(file) };
-    Recordings::read(&path, &options, None)
+    Recordings::read(&path, &options, None, None)
         .map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), "DIR"))
 }
 
@@ -174,7 +174,7 @@ fn rows_are_those_of_the_recorder() {
     let text = "x,label\n1,walk\n3,walk\n-2,walk\n0,run\n0.5,run\n";
     let folder = directory(&[("b.csv", text), ("a.csv", "x,label\n0,run\n0,run\n")]);
     let options = "--window 2 --hop 1 --features mean,max --full-scale 32768";
-    let rows = read(&folder, "", options).unwrap().rows(Objective::Softmax).unwrap();
+    let rows = read(&folder, "", options).unwrap().rows(Objective::Softmax, None).unwrap();
     assert_eq!(
         (rows.dataset.class_names(), &rows.bits[..]),
         (&["run".into(), "walk".into()][..], &[1, 2][..])
@@ -196,7 +196,8 @@ fn rows_are_those_of_the_recorder() {
     assert!(rows.test.is_none());
     let prepared = rows.dataset.preparation().features([(0, 2.0), (1, 3.0)].into_iter());
     assert_eq!(prepared, [1.0, 0.75], "a column is an integer of the board");
-    let error = read(&folder, "", options).unwrap().rows(Objective::LeastSquares).unwrap_err();
+    let error =
+        read(&folder, "", options).unwrap().rows(Objective::LeastSquares, None).unwrap_err();
     assert!(error.to_string().ends_with("choose --objective softmax"), "{error}");
     assert_eq!(Objective::LeastSquares.name(), "least-squares");
 }
@@ -206,10 +207,10 @@ fn example_has_eight_people_and_four_activities() {
     let line = "smidgen simulate --recordings example";
     let cli = cli::parse(line.split_whitespace().map(Into::into)).unwrap();
     let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
-    let found = Recordings::read(Path::new(EXAMPLE), &options, None).unwrap();
+    let found = Recordings::read(Path::new(EXAMPLE), &options, None, None).unwrap();
     assert_eq!((found.workers.len(), found.windows.channels.len()), (8, 3));
     assert!(found.notes.is_empty());
-    let rows = found.rows(Objective::Softmax).unwrap();
+    let rows = found.rows(Objective::Softmax, None).unwrap();
     assert_eq!(rows.dataset.class_names(), ["resting", "running", "stairs", "walking"]);
     assert_eq!((rows.dataset.row_count(), rows.test.unwrap().row_count()), (288, 192));
 }
@@ -233,7 +234,7 @@ proptest! {
         let file = format!("set.{extension}");
         let folder = directory(&[(&file, &format!("{start}{}", words.concat()))]);
         let read = read(&folder, &file, "--window 1 --workers 1");
-        match read.map(|found| found.rows(Objective::Softmax)) {
+        match read.map(|found| found.rows(Objective::Softmax, None)) {
             Ok(Ok(rows)) => prop_assert_eq!(rows.shares[0].len(), rows.dataset.row_count()),
             Ok(Err(error)) => prop_assert!(!error.to_string().contains('\n')),
             Err(error) => prop_assert!(!error.contains('\n'), "{error}"),
