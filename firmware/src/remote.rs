@@ -200,6 +200,11 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         })
     }
 
+    /// Sleeps until a sample may be due or the host has sent a byte, if the sensor can.
+    pub fn sleep(&mut self) {
+        self.sensor.sleep();
+    }
+
     /// Returns whether live windows are classified, so that samples are due.
     pub fn is_watching(&self) -> bool {
         !self.is_recording() && self.watch.is_on()

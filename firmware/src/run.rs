@@ -79,6 +79,7 @@ where
         if is_sampling && !port.read_ready()? {
             recorder.poll();
             recorder.watch(worker, objectives);
+            recorder.sleep();
             continue;
         }
         if !receive(port, worker)? {

@@ -1,5 +1,5 @@
-//! The command line: `smidgen demo | simulate | run | record | emulate | plan | resume | predict | load | watch |
-//! export | ports | report | image | key | reproduce`.
+//! The command line: `smidgen demo | simulate | run | record | emulate | boards | plan | resume | predict | load |
+//! watch | export | ports | report | image | key | reproduce`.
 //!
 //! ```text
 //!  command line ──┐
@@ -67,6 +67,10 @@ pub enum Command {
     /// Train with emulated boards, which smidgen starts and stops (needs QEMU)
     #[command(after_help = "Example: smidgen emulate --board stm32f405=2 --board mps2 --rounds 50")]
     Emulate(Emulate),
+
+    /// Start emulated boards with ports and sensors, to use like real ones (needs QEMU)
+    #[command(after_help = "Example: smidgen boards --board mps2=8 --recordings example")]
+    Boards(Bench),
 
     /// Show what a run needs: step sizes by theory, memory on a board, bytes and seconds to a target
     #[command(
@@ -244,6 +248,31 @@ pub struct Emulate {
     /// Options of the run.
     #[command(flatten)]
     pub options: Options,
+}
+
+/// Arguments of `smidgen boards`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Bench {
+    /// Kinds of boards and how many of each.
+    #[arg(
+        long = "board",
+        value_name = "NAME[=COUNT]",
+        required = true,
+        help = format!("A board and how many of it; repeat for each kind: {}", board::catalogue())
+    )]
+    pub boards: Vec<Boards>,
+    /// Recordings that the sensors play: a directory with a file per board, a file, or `example`
+    #[arg(long, value_name = "DIR|FILE|example")]
+    pub recordings: PathBuf,
+    /// How many times as fast as real time the sensors play
+    #[arg(long, value_name = "F", value_parser = arguments::speed, default_value_t = 1.0)]
+    pub speed: f64,
+    /// Directory for the ports of the boards
+    #[arg(long, value_name = "DIR", default_value = "smidgen-boards")]
+    pub dir: PathBuf,
+    /// Write the key in FILE into the boards, which then answer only a host that has it
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// Arguments of `smidgen resume`.

@@ -1,6 +1,7 @@
 //! The subcommands, a file each, and the code that they share: [`console`], [`each_board`] and
 //! [`training`].
 
+pub(crate) mod boards;
 pub(crate) mod console;
 pub(crate) mod demo;
 pub(crate) mod each_board;

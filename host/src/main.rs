@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Run(run) => cmd::run::run(&run, origin),
         Command::Record(record) => cmd::record::run(&record),
         Command::Emulate(emulate) => cmd::emulate::run(&emulate, origin),
+        Command::Boards(bench) => cmd::boards::run(&bench),
         Command::Plan(plan) => cmd::plan::run(&plan),
         Command::Resume(resume) => cmd::resume::run(&resume),
         Command::Predict(predict) => cmd::predict::run(&predict),

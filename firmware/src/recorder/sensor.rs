@@ -48,4 +48,7 @@ pub trait Sensor {
     fn missing(_error: &Self::Error) -> u32 {
         1
     }
+
+    /// Sleeps until a sample may be due or the host has sent a byte, on boards that wake up for both.
+    fn sleep(&mut self) {}
 }

@@ -26,6 +26,12 @@ pub fn emit(number: u16, sample: &[i16], out: &mut [u8; FRAME_LEN_MAX]) -> usize
     })
 }
 
+/// The line of a sensor.
+pub trait Line: Read + ReadReady {
+    /// As [`Sensor::sleep`].
+    fn sleep(&mut self) {}
+}
+
 /// Reason why samples of a stream were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError<E> {
@@ -63,12 +69,12 @@ pub struct StreamSensor<P> {
     held: Option<[i16; CHANNELS_MAX]>,
 }
 
-impl<P: Read + ReadReady> StreamSensor<P> {
-    /// Creates a sensor.
-    pub fn new(port: P) -> Self {
+impl<P: Line> StreamSensor<P> {
+    /// Creates a sensor. It has this many channels until it accepts a recipe.
+    pub fn new(port: P, channels: usize) -> Self {
         Self {
             port,
-            channels: CHANNELS_MAX,
+            channels,
             deframer: Deframer::new(),
             bytes: [0; READ_LEN_MAX],
             start: 0,
@@ -115,7 +121,7 @@ fn parse(payload: &[u8]) -> Option<(u16, Sample)> {
     Some((u16::from_le_bytes(*number), (sample, words.len())))
 }
 
-impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
+impl<P: Line> Sensor for StreamSensor<P> {
     type Error = StreamError<P::Error>;
 
     fn channels(&self) -> usize {
@@ -136,6 +142,10 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
         self.deframer = Deframer::new();
         (self.start, self.end, self.next, self.held) = (0, 0, None, None);
         self.is_fresh = true;
+    }
+
+    fn sleep(&mut self) {
+        self.port.sleep();
     }
 
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error> {
@@ -211,6 +221,8 @@ mod tests {
         }
     }
 
+    impl Line for Port {}
+
     fn frame(number: u16, sample: &[i16]) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];
         let len = emit(number, sample, &mut out);
@@ -242,7 +254,7 @@ mod tests {
     }
 
     fn sensor(pieces: impl IntoIterator<Item = Option<Vec<u8>>>) -> StreamSensor<Port> {
-        let mut sensor = StreamSensor::new(Port(pieces.into_iter().collect()));
+        let mut sensor = StreamSensor::new(Port(pieces.into_iter().collect()), CHANNELS_MAX);
         let features = Features::DEFAULT;
         let recipe = Recipe { channels: 3, window: 1, hop: 1, features, rate_millihertz: 1 };
         assert_eq!(sensor.accept(&recipe), Ok(()));

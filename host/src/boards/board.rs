@@ -186,12 +186,19 @@ impl Board {
         }
     }
 
-    /// Returns the QEMU options of this board: its machine, no terminal, and an identity and optional seed in its RAM.
+    /// Returns the QEMU options of this board: its machine, no terminal, and in its RAM an identity, an optional seed and
+    /// the number of channels of its sensor, if it is known.
     ///
     /// `None` if QEMU does not have it.
-    pub fn qemu_options(&self, identity: &str, seed: Option<&str>) -> Option<Vec<String>> {
-        let magic = format!("{:#x}", identity::MAGIC);
-        let words = [Some(magic.as_str()), Some(identity), seed];
+    pub fn qemu_options(
+        &self,
+        identity: &str,
+        seed: Option<&str>,
+        channels: Option<u8>,
+    ) -> Option<Vec<String>> {
+        let mark = channels.map_or(identity::MAGIC, identity::with_channels);
+        let mark = format!("{mark:#x}");
+        let words = [Some(mark.as_str()), Some(identity), seed];
         let machine = ["-M", self.machine?, "-nographic", "-monitor", "none"].map(str::to_owned);
         let loaders = (self.identity_address..).step_by(identity::WORD_LEN).zip(words).filter_map(
             |(addr, word)| {
@@ -206,7 +213,7 @@ impl Board {
     /// Returns a shell command that runs `image`, an ELF file, in QEMU as board number N, with its serial line on TCP
     /// port 4000 + N. A `keyed` image gets a seed. `None` if QEMU does not have the board.
     pub fn qemu_command(&self, image: &Path, keyed: bool) -> Option<String> {
-        let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED))?;
+        let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED), None)?;
         // Only the word with the seed contains spaces.
         let options = options.into_iter().map(|option| match option.contains(' ') {
             true => format!("\"{option}\""),

@@ -573,6 +573,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "give a number of seconds from 0.1 to 1e6".into())
 }
 
+/// Parses how many times as fast as real time sensors play.
+pub(super) fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (0.01..=1000.0).contains(speed));
+    speed.ok_or_else(|| "give a number from 0.01 to 1000".into())
+}
+
 /// Returns the parser of a choice by its name, which also lists the choices in `--help`.
 pub(super) fn choice<C: Choice + Send + Sync>() -> impl TypedValueParser<Value = C> {
     let values = C::ALL.iter().map(|choice| PossibleValue::new(choice.name()).help(choice.about()));

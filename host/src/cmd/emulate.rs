@@ -20,13 +20,12 @@ pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Resu
     let experiment = prepare(options, Some(count), &mut progress)?;
     // Checked before an earlier run is replaced.
     Emulator::check()?;
-    let mute = boards.iter().find(|boards| !boards.board.has_sensor_line);
-    if let (Some(Boards { board, .. }), true) = (mute, experiment.recordings().is_some()) {
-        return Err(FeedError::NoLine { board: board.name }.into());
+    if experiment.recordings().is_some() {
+        check_sensors(boards)?;
     }
     let launch = launch(&experiment, origin, &mut progress)?;
     let key = experiment.setup.seal.as_ref().map(|sealing| &sealing.key);
-    let emulators = start(boards, key, &mut progress)?;
+    let emulators = start(boards, key, None, &mut progress)?;
     record_all(&experiment, &emulators, &mut progress)?;
     let address = |e: &Emulator| Address::Unix(e.socket().into());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
@@ -35,6 +34,12 @@ pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Resu
     let driver = experiment.driver(&addresses, places)?;
     let mut driver = driver.with_watch(supervise(emulators));
     train_and_report(&experiment, launch, &mut driver, progress)
+}
+
+/// Refuses boards whose sensors have no line in emulation.
+pub(crate) fn check_sensors(boards: &[Boards]) -> Result<(), FeedError> {
+    let mute = boards.iter().find(|boards| !boards.board.has_sensor_line);
+    mute.map_or(Ok(()), |mute| Err(FeedError::NoLine { board: mute.board.name }))
 }
 
 /// Has every board record its rows, if the run is on recordings.
@@ -61,8 +66,13 @@ fn record_all(
     })
 }
 
-/// Builds missing images and starts all boards, each with its own identity.
-fn start(boards: &[Boards], key: Option<&Key>, progress: &mut Progress) -> Result<Vec<Emulator>> {
+/// Builds missing images and starts all boards, each with its own identity, and sensors with this many channels.
+pub(crate) fn start(
+    boards: &[Boards],
+    key: Option<&Key>,
+    channels: Option<u8>,
+    progress: &mut Progress,
+) -> Result<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for Boards { board, count } in boards {
         let path = build(board, progress)?;
@@ -71,7 +81,8 @@ fn start(boards: &[Boards], key: Option<&Key>, progress: &mut Progress) -> Resul
                 Some(key) => image::keyed_unnamed(&path, key)?,
                 None => image::open(&path)?,
             };
-            emulators.push(Emulator::start(board, image, emulators.len() as u64 + 1)?);
+            let identity = emulators.len() as u64 + 1;
+            emulators.push(Emulator::start_with(board, image, identity, channels)?);
         }
     }
     Ok(emulators)

@@ -90,6 +90,7 @@ impl Training {
             Command::Emulate(emulate) => Some(Self::Emulate(emulate)),
             Command::Demo(_)
             | Command::Record(_)
+            | Command::Boards(_)
             | Command::Plan(_)
             | Command::Resume(_)
             | Command::Predict(_)

@@ -1,13 +1,21 @@
 //! Boards emulated by QEMU, each with a unix socket as its serial line, and another one as that of its sensor.
 
+mod bench;
 mod feeder;
 mod folder;
+mod order;
+mod player;
+mod port_folder;
 mod qemu;
 mod recording;
 mod supervisor;
 
+pub use bench::{Bench, BenchError};
 pub use feeder::{FeedError, Feeder};
 pub use folder::FolderError;
+pub use order::{Order, OrderError};
+pub use player::Player;
+pub use port_folder::{PortFolder, PortFolderError};
 pub use qemu::{Emulator, EmulatorError, Failure};
 pub use recording::{RecordingError, record};
 pub use supervisor::supervise;

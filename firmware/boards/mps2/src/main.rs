@@ -18,7 +18,7 @@ use board_support::{
 use cortex_m::peripheral::{CPUID, NVIC};
 use cortex_m_rt::{entry, exception};
 use psram::Psram;
-use registers::{CLOCK_HZ, FPGAIO, RECEIVE, SCC, SENSOR_UART, UART};
+use registers::{CLOCK_HZ, FPGAIO, RECEIVE, SCC, SENSOR_RECEIVE, SENSOR_UART, UART};
 use smidgen_firmware::{
     journal::FlashJournal,
     objectives::Objectives,
@@ -49,13 +49,17 @@ fn main() -> ! {
 
     SENSOR_UART.open(CLOCK_HZ);
     let recorder = Recorder::new(rows, WINDOW);
-    let sensor = StreamSensor::new(SensorUart(&SENSOR_UART));
+    let line = SensorUart::new(&SENSOR_UART, || RECEIVED.is_ready());
+    let sensor = StreamSensor::new(line, identity::sensor_channels());
     let mut recorder = RemoteRecorder::new(recorder, sensor);
 
     UART.open(CLOCK_HZ);
     let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
-    // SAFETY: no critical section relies on this interrupt being masked.
-    unsafe { NVIC::unmask(RECEIVE) };
+    // SAFETY: no critical section relies on these interrupts being masked.
+    unsafe {
+        NVIC::unmask(RECEIVE);
+        NVIC::unmask(SENSOR_RECEIVE);
+    }
     serve(port, worker, &mut Objectives, &mut journal, &mut recorder, |_, _| ())
 }
 
@@ -70,9 +74,12 @@ fn name(cpu: &CPUID) -> &'static str {
     }
 }
 
-/// Handles the receive interrupt, which has no name for lack of a device crate.
+/// Handles the receive interrupts, which have no names for lack of a device crate.
 #[exception]
 unsafe fn DefaultHandler(interrupt: i16) {
-    debug_assert_eq!(interrupt, RECEIVE.0 as i16, "no other interrupt is enabled");
-    UART.take_received(&RECEIVED);
+    if interrupt == SENSOR_RECEIVE.0 as i16 {
+        SENSOR_UART.end_interrupt();
+    } else {
+        UART.take_received(&RECEIVED);
+    }
 }

@@ -45,7 +45,10 @@ impl Psram {
         };
         Self {
             rows: rows::open(region(&raw const _rows_start, &raw const _rows_end)),
-            journal: RamFlash::with_pages(region(&raw const _journal_start, &raw const _journal_end)),
+            journal: RamFlash::with_pages(region(
+                &raw const _journal_start,
+                &raw const _journal_end,
+            )),
         }
     }
 }

@@ -38,6 +38,8 @@ pub static SCC: Block<Scc> = unsafe { Block::at(map::SCC) };
 pub static FPGAIO: Block<Fpgaio> = unsafe { Block::at(map::FPGAIO) };
 /// Receive interrupt of UART 0.
 pub const RECEIVE: Interrupt = Interrupt(map::RECEIVE);
+/// Receive interrupt of UART 1.
+pub const SENSOR_RECEIVE: Interrupt = Interrupt(map::RECEIVE + 2);
 /// Clock of the UARTs.
 pub const CLOCK_HZ: u32 = map::CLOCK_HZ;
 

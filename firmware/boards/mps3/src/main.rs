@@ -30,6 +30,8 @@ static SCC: Block<Scc> = unsafe { Block::at(0x5930_0000) };
 static FPGAIO: Block<Fpgaio> = unsafe { Block::at(0x5930_2000) };
 /// Receive interrupt of UART 0.
 const RECEIVE: Interrupt = Interrupt(33);
+/// Receive interrupt of UART 1.
+const SENSOR_RECEIVE: Interrupt = Interrupt(35);
 /// Clock of the UARTs.
 const CLOCK_HZ: u32 = 25_000_000;
 /// Bytes buffered while the worker computes: more than two frames.
@@ -51,19 +53,26 @@ fn main() -> ! {
 
     SENSOR_UART.open(CLOCK_HZ);
     let recorder = Recorder::new(rows::take(), WINDOW);
-    let sensor = StreamSensor::new(SensorUart(&SENSOR_UART));
+    let line = SensorUart::new(&SENSOR_UART, || RECEIVED.is_ready());
+    let sensor = StreamSensor::new(line, identity::sensor_channels());
     let mut recorder = RemoteRecorder::new(recorder, sensor);
 
     UART.open(CLOCK_HZ);
     let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| FPGAIO.light(lit));
-    // SAFETY: no critical section relies on this interrupt being masked.
-    unsafe { NVIC::unmask(RECEIVE) };
+    // SAFETY: no critical section relies on these interrupts being masked.
+    unsafe {
+        NVIC::unmask(RECEIVE);
+        NVIC::unmask(SENSOR_RECEIVE);
+    }
     serve(port, worker, &mut Objectives, &mut (), &mut recorder, |_, _| ())
 }
 
-/// Handles the receive interrupt, which has no name for lack of a device crate.
+/// Handles the receive interrupts, which have no names for lack of a device crate.
 #[exception]
 unsafe fn DefaultHandler(interrupt: i16) {
-    debug_assert_eq!(interrupt, RECEIVE.0 as i16, "no other interrupt is enabled");
-    UART.take_received(&RECEIVED);
+    if interrupt == SENSOR_RECEIVE.0 as i16 {
+        SENSOR_UART.end_interrupt();
+    } else {
+        UART.take_received(&RECEIVED);
+    }
 }

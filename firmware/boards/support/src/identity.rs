@@ -13,14 +13,14 @@
 //! QEMU writes magic, identity and seed again at a reset of the board. It does not write the count of starts, which is
 //! zero at power-up.
 
-use smidgen_firmware::identity::MAGIC;
-use smidgen_protocol::seal::BOOT_LEN;
+use smidgen_firmware::identity::{channels, is_mark};
+use smidgen_protocol::{recipe::CHANNELS_MAX, seal::BOOT_LEN};
 
 unsafe extern "C" {
     static mut _identity: [u64; 4];
 }
 
-/// Replaces [`MAGIC`] while the hardware is asked for its identity.
+/// Replaces the mark while the hardware is asked for its identity.
 const ASKING: u64 = u64::from_le_bytes(*b"smidgen?");
 
 /// The injected identity, or else that of the hardware, or else 0.
@@ -29,7 +29,7 @@ const ASKING: u64 = u64::from_le_bytes(*b"smidgen?");
 /// was being asked. The start after that asks again, so that an unrelated reset does not cost a board its identity.
 pub fn injected_or_else(hardware: impl FnOnce() -> u64) -> u64 {
     let [mark, identity, ..] = injected();
-    if mark == MAGIC {
+    if is_mark(mark) {
         return identity;
     }
     let failed = mark == ASKING;
@@ -39,11 +39,17 @@ pub fn injected_or_else(hardware: impl FnOnce() -> u64) -> u64 {
     identity
 }
 
+/// Number of channels of the sensor at a second line, if an emulator tells it; otherwise the most.
+pub fn sensor_channels() -> usize {
+    let [mark, ..] = injected();
+    channels(mark).map_or(CHANNELS_MAX, usize::from)
+}
+
 /// Bytes that are unique to this start, if an emulator injected a seed.
 pub fn seed() -> Option<[u8; BOOT_LEN]> {
-    let [magic, _, seed, starts] = injected();
+    let [mark, _, seed, starts] = injected();
     let start = u32::try_from(starts).ok()?.checked_add(1)?;
-    if magic != MAGIC || seed == 0 {
+    if !is_mark(mark) || seed == 0 {
         return None;
     }
     write(3, start.into());

@@ -13,6 +13,7 @@ use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use critical_section::Mutex;
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use heapless::spsc::Queue;
+use smidgen_firmware::recorder::stream::Line;
 
 /// A queue of received bytes, at least a frame; a static of a board for each port. It holds N − 1 bytes.
 pub struct Inlet<const N: usize> {
@@ -56,7 +57,8 @@ impl<const N: usize> Inlet<N> {
         self.is_called.store(true, Relaxed);
     }
 
-    fn is_ready(&self) -> bool {
+    /// Returns whether the next read returns at once.
+    pub fn is_ready(&self) -> bool {
         self.is_called.load(Relaxed) || self.with(|queue| queue.peek().map(|_| ())).is_some()
     }
 
@@ -203,6 +205,8 @@ impl<I: InterruptNumber, const N: usize> SensorPort<I, N> {
         unsafe { NVIC::unmask(self.interrupt) };
     }
 }
+
+impl<I: InterruptNumber, const N: usize> Line for SensorPort<I, N> {}
 
 impl<I, const N: usize> ErrorType for SensorPort<I, N> {
     type Error = Infallible;

@@ -3,6 +3,7 @@
 //! ```text
 //!  files      a directory or file -> files of workers
 //!  table, ts  a file -> Series
+//!  full_scale Series of all files -> units of a sensor
 //!  read       Series of all files, checked against each other -> samples of a sensor, per worker
 //!  rows       samples -> rows, by the recorder of the firmware -> Dataset, and what boards are sent in place of rows
 //! ```
@@ -10,6 +11,7 @@
 mod error;
 mod example;
 mod files;
+mod full_scale;
 mod read;
 mod rows;
 mod samples;

@@ -112,6 +112,8 @@ pub struct Emulator {
     board: &'static Board,
     image: File,
     identity: u64,
+    /// Number of channels of its sensor, if the board is told it.
+    channels: Option<u8>,
     folder: Folder,
     pub(super) socket: PathBuf,
     pub(super) process: Child,
@@ -134,15 +136,26 @@ impl Emulator {
     /// The image may be an unnamed file. It is not written, but its position changes, so that emulators must not
     /// share one.
     pub fn start(board: &'static Board, image: File, identity: u64) -> Result<Self, EmulatorError> {
+        Self::start_with(board, image, identity, None)
+    }
+
+    /// Like [`start`](Self::start), and tells the board how many channels its sensor has.
+    pub fn start_with(
+        board: &'static Board,
+        image: File,
+        identity: u64,
+        channels: Option<u8>,
+    ) -> Result<Self, EmulatorError> {
         let program = program();
         if !is_in_path(&program) {
             return Err(EmulatorError::Missing(program));
         }
         let folder = Folder::new()?;
         let socket = folder.path().join(LINE);
-        let process = spawn(board, &image, identity, folder.path())?;
+        let process = spawn(board, &image, (identity, channels), folder.path())?;
         let stage = Stage::Starting(Instant::now());
-        let mut emulator = Self { board, image, identity, folder, socket, process, stage };
+        let mut emulator =
+            Self { board, image, identity, channels, folder, socket, process, stage };
         emulator.wait_for_socket()?;
         Ok(emulator)
     }
@@ -218,7 +231,8 @@ impl Emulator {
         if self.socket.exists() {
             fs::remove_file(&self.socket)?;
         }
-        self.process = spawn(self.board, &self.image, self.identity, self.folder.path())?;
+        let told = (self.identity, self.channels);
+        self.process = spawn(self.board, &self.image, told, self.folder.path())?;
         self.stage = Stage::Starting(Instant::now());
         Ok(())
     }
@@ -261,10 +275,16 @@ impl Drop for Emulator {
     }
 }
 
-fn spawn(board: &Board, mut image: &File, identity: u64, folder: &Path) -> io::Result<Child> {
+fn spawn(
+    board: &Board,
+    mut image: &File,
+    (identity, channels): (u64, Option<u8>),
+    folder: &Path,
+) -> io::Result<Child> {
     // On systems where opening /dev/fd duplicates the descriptor, the previous emulator left it at the end.
     image.rewind()?;
-    let options = board.qemu_options(&identity.to_string(), Some(&seed()?.to_string()));
+    let seed = seed()?.to_string();
+    let options = board.qemu_options(&identity.to_string(), Some(&seed), channels);
     let options = options.ok_or(io::ErrorKind::Unsupported)?;
     // QEMU runs in the folder, so that no character of its path can be misread in the options.
     let names = if board.has_sensor_line { &[LINE, SENSOR][..] } else { &[LINE] };
@@ -360,7 +380,7 @@ pub(super) mod tests {
         let socket = folder.path().join(LINE);
         let (board, image) = (Board::find("mps2-m3").unwrap(), tempfile::tempfile().unwrap());
         let (process, stage) = (watched_process(), Stage::Starting(Instant::now()));
-        Emulator { board, image, identity: 1, folder, socket, process, stage }
+        Emulator { board, image, identity: 1, channels: None, folder, socket, process, stage }
     }
 
     pub(crate) fn ago(duration: Duration) -> Instant {

@@ -2,6 +2,7 @@
 
 use super::error::{Flaw, RecordingsError};
 use super::files::{self, Format, Source};
+use super::full_scale::full_scales;
 use super::samples::{Recording, Recordings, WorkerRecordings};
 use super::series::{Series, Stretch};
 use super::{example, table, ts};
@@ -59,14 +60,16 @@ impl Recordings {
                 check_sensor(&files.files, windows)?;
                 (windows.clone(), Beyond::Limited)
             }
-            None => (windows(&files.files, options)?, Beyond::Refused),
+            None => {
+                (windows(&files.files, &options.windowing, &options.full_scale)?, Beyond::Refused)
+            }
         };
         let (name, notes) = (files.name.clone(), files.notes());
         let mut recordings = Self { name, windows, workers: vec![], notes };
         let all = recordings.quantised(files.files, beyond)?;
         recordings.workers = match files.is_dealt {
             true => recordings.deal(all, options.worker_count(boards)?)?,
-            false => recordings.by_file(all, options, boards)?,
+            false => recordings.by_file(&all, options, boards)?,
         };
         recordings.check_workers()?;
         Ok(recordings)
@@ -89,6 +92,31 @@ impl Recordings {
         let (name, notes) = (files.name.clone(), files.notes());
         let mut recordings = Self { name, windows: windows.clone(), workers: vec![], notes };
         recordings.workers = recordings.quantised(files.files, Beyond::Limited)?;
+        Ok(recordings)
+    }
+
+    /// Reads recordings of any length. Those of a single file are dealt to at most this many boards.
+    ///
+    /// # Errors
+    /// If they cannot be read, or differ in channels or rate.
+    pub fn for_sensors(path: &Path, boards: usize) -> Result<Self, RecordingsError> {
+        let files = Files::read(path, None)?;
+        check_channels(&files.files)?;
+        check_classes(&files, &[])?;
+        // Boards decide on windows when they record.
+        let any = Windowing { window: Some(1), ..Windowing::default() };
+        let windows = windows(&files.files, &any, &[])?;
+        let (name, notes) = (files.name.clone(), files.notes());
+        let mut recordings = Self { name, windows, workers: vec![], notes };
+        let all = recordings.quantised(files.files, Beyond::Refused)?;
+        recordings.workers = if files.is_dealt {
+            let training = all.iter().flat_map(|file| &file.recordings).filter(|it| !it.is_test);
+            let count = training.count().min(boards);
+            recordings.deal(all, count)?
+        } else {
+            joined(&all)
+        };
+        recordings.check_workers()?;
         Ok(recordings)
     }
 
@@ -173,16 +201,11 @@ impl Recordings {
     /// Joins the files of each worker.
     fn by_file(
         &self,
-        files: Vec<WorkerRecordings>,
+        files: &[WorkerRecordings],
         options: &Options,
         boards: Option<usize>,
     ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
-        let files = files.chunk_by(|one, next| one.worker == next.worker);
-        let join = |files: &[WorkerRecordings]| WorkerRecordings {
-            worker: files[0].worker.clone(),
-            recordings: files.iter().flat_map(|file| file.recordings.clone()).collect(),
-        };
-        let workers: Vec<_> = files.map(join).collect();
+        let workers = joined(files);
         let given = options.workers.map(|workers| (usize::from(workers), "--workers asks for"));
         let boards = boards.map(|boards| (boards, "the number of boards is"));
         let other = given.into_iter().chain(boards).find(|asked| asked.0 != workers.len());
@@ -237,6 +260,16 @@ impl Files {
         };
         self.files.iter().filter_map(note).collect()
     }
+}
+
+/// Joins the files of each worker.
+fn joined(files: &[WorkerRecordings]) -> Vec<WorkerRecordings> {
+    let files = files.chunk_by(|one, next| one.worker == next.worker);
+    let join = |files: &[WorkerRecordings]| WorkerRecordings {
+        worker: files[0].worker.clone(),
+        recordings: files.iter().flat_map(|file| file.recordings.clone()).collect(),
+    };
+    files.map(join).collect()
 }
 
 fn all_series(
@@ -355,52 +388,22 @@ fn check_classes(files: &Files, trained: &[String]) -> Result<(), RecordingsErro
 }
 
 /// Returns how the values of all files become rows.
-fn windows(files: &[(Source, Series)], options: &Options) -> Result<Windows, RecordingsError> {
-    let given = options.windowing.rate_millihertz.map(hertz);
+fn windows(
+    files: &[(Source, Series)],
+    windowing: &Windowing,
+    full_scale: &[f64],
+) -> Result<Windows, RecordingsError> {
+    let given = windowing.rate_millihertz.map(hertz);
     let rate = rate(files, given.map(|rate| (rate, "--rate is")))?;
-    let full_scales = full_scales(files, &options.full_scale)?;
+    let full_scales = full_scales(files, full_scale)?;
     let names = files[0].1.channels.iter().cloned();
     let channel = |(name, full_scale)| Channel { name, full_scale: Some(full_scale) };
     let channels: Vec<_> = names.zip(full_scales).map(channel).collect();
     let rate_millihertz = rate.map(|rate| (rate * 1000.0).round() as u32);
-    let windowing = Windowing { rate_millihertz, ..options.windowing.clone() };
+    let windowing = Windowing { rate_millihertz, ..windowing.clone() };
     let Recipe { window, hop, features, rate_millihertz, .. } =
         windowing.recipe(channels.len() as u8, None);
     Ok(Windows { channels, rate_millihertz, window, hop, features })
-}
-
-/// Returns the full scale of each channel: as given, or the smallest power of two that no value exceeds.
-fn full_scales(files: &[(Source, Series)], given: &[f64]) -> Result<Vec<f64>, RecordingsError> {
-    let channels = files[0].1.channels.len();
-    match given {
-        [] => {}
-        [one] => return Ok(vec![*one; channels]),
-        all if all.len() == channels => return Ok(all.to_vec()),
-        all => return Err(RecordingsError::FullScales { given: all.len(), channels }),
-    }
-    let mut largest = vec![0f64; channels];
-    for stretch in files.iter().flat_map(|(_, series)| &series.stretches) {
-        for (place, value) in stretch.values.iter().enumerate() {
-            let largest = &mut largest[place % channels];
-            *largest = largest.max(value.abs());
-        }
-    }
-    Ok(largest.into_iter().map(power_of_two).collect())
-}
-
-/// Returns the smallest power of two that is at least `value`; 1 for 0.
-fn power_of_two(value: f64) -> f64 {
-    // Of the smallest and largest f64 there is none, and none is needed.
-    let value = value.clamp(1e-300, 1e300);
-    if value == 1e-300 {
-        return 1.0;
-    }
-    let power = value.log2().floor().exp2();
-    // The logarithm may be rounded to either side.
-    [power / 2.0, power, power * 2.0, power * 4.0]
-        .into_iter()
-        .find(|&power| power >= value)
-        .unwrap_or(power)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Recordings as samples of a sensor.
 
 use crate::problem::dataset::windows::Windows;
+use std::collections::BTreeSet;
 
 /// Recordings of all workers, as samples of a sensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,4 +34,13 @@ pub struct Recording {
     pub is_test: bool,
     /// Values of all samples, one per channel each.
     pub samples: Vec<i16>,
+}
+
+impl Recordings {
+    /// Returns the names of all classes, sorted.
+    pub fn classes(&self) -> Vec<String> {
+        let all = self.workers.iter().flat_map(|worker| &worker.recordings);
+        let classes: BTreeSet<_> = all.map(|recording| recording.class.clone()).collect();
+        classes.into_iter().collect()
+    }
 }

@@ -50,16 +50,19 @@ fn samples_are_scaled_by_the_largest_value_of_all_files() {
 }
 
 #[test]
-fn full_scale_is_the_next_power_of_two() {
-    let cases = [(0.0, 1.0), (1.0, 1.0), (1.0 + f64::EPSILON, 2.0), (0.3, 0.5), (8.0, 8.0)];
-    for (value, expected) in cases {
-        assert_eq!(power_of_two(value), expected, "{value}");
-    }
-    for exponent in -300..300 {
-        let power = f64::from(exponent).exp2();
-        assert_eq!(power_of_two(power), power);
-        assert_eq!(power_of_two(power * 1.01), 2.0 * power);
-    }
+fn sensors_play_recordings_of_any_length() {
+    let folder = directory(&[
+        ("a.csv", "x,label\n1,walk\n1,run\n2,run\n"),
+        ("a_TEST.csv", "x,label\n-2,run\n"),
+        ("b.csv", "x,label\n1,run\n"),
+    ]);
+    let found = Recordings::for_sensors(folder.path(), 3).unwrap();
+    let expected: [(&str, bool, &[i16]); 3] =
+        [("walk", false, &[16384]), ("run", false, &[16384, 32767]), ("run", true, &[-32768])];
+    assert_eq!(samples(&found, 0), expected);
+    assert_eq!((found.workers.len(), found.classes()), (2, vec!["run".into(), "walk".into()]));
+    let of_file = |boards| Recordings::for_sensors(&folder.path().join("a.csv"), boards).unwrap();
+    assert_eq!([1, 2, 9].map(|boards| of_file(boards).workers.len()), [1, 2, 2]);
 }
 
 #[test]

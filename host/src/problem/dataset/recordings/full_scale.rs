@@ -1,0 +1,60 @@
+//! Full scales of channels: the values of files at which a sensor has 2^15.
+
+use super::error::RecordingsError;
+use super::files::Source;
+use super::series::Series;
+
+/// Returns the full scale of each channel: as given, or the smallest power of two that no value exceeds.
+pub(super) fn full_scales(
+    files: &[(Source, Series)],
+    given: &[f64],
+) -> Result<Vec<f64>, RecordingsError> {
+    let channels = files[0].1.channels.len();
+    match given {
+        [] => {}
+        [one] => return Ok(vec![*one; channels]),
+        all if all.len() == channels => return Ok(all.to_vec()),
+        all => return Err(RecordingsError::FullScales { given: all.len(), channels }),
+    }
+    let mut largest = vec![0f64; channels];
+    for stretch in files.iter().flat_map(|(_, series)| &series.stretches) {
+        for (place, value) in stretch.values.iter().enumerate() {
+            let largest = &mut largest[place % channels];
+            *largest = largest.max(value.abs());
+        }
+    }
+    Ok(largest.into_iter().map(power_of_two).collect())
+}
+
+/// Returns the smallest power of two that is at least `value`; 1 for 0.
+fn power_of_two(value: f64) -> f64 {
+    // Of the smallest and largest f64 there is none, and none is needed.
+    let value = value.clamp(1e-300, 1e300);
+    if value == 1e-300 {
+        return 1.0;
+    }
+    let power = value.log2().floor().exp2();
+    // The logarithm may be rounded to either side.
+    [power / 2.0, power, power * 2.0, power * 4.0]
+        .into_iter()
+        .find(|&power| power >= value)
+        .unwrap_or(power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_scale_is_the_next_power_of_two() {
+        let cases = [(0.0, 1.0), (1.0, 1.0), (1.0 + f64::EPSILON, 2.0), (0.3, 0.5), (8.0, 8.0)];
+        for (value, expected) in cases {
+            assert_eq!(power_of_two(value), expected, "{value}");
+        }
+        for exponent in -300..300 {
+            let power = f64::from(exponent).exp2();
+            assert_eq!(power_of_two(power), power);
+            assert_eq!(power_of_two(power * 1.01), 2.0 * power);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Emulated boards with sensors, for a user without boards: what `smidgen boards` runs.
+
+use super::feeder::FeedError;
+use super::order::choices;
+use super::player::Player;
+use super::port_folder::{PortFolder, PortFolderError};
+use super::qemu::{Emulator, EmulatorError, Failure};
+use crate::options::windowing::RATE_MILLIHERTZ;
+use crate::problem::dataset::Channel;
+use crate::problem::dataset::recordings::{Recordings, WorkerRecordings};
+use crate::units::quantity::counted;
+use crate::units::shown::{shown, typed};
+use std::io;
+use std::time::Duration;
+
+/// Time for a sensor to play something else.
+const CHANGE_MAX: Duration = Duration::from_secs(2);
+
+/// Emulated boards, each with a port and a sensor that plays recordings.
+#[derive(Debug)]
+pub struct Bench {
+    recordings: Recordings,
+    classes: Vec<String>,
+    speed: f64,
+    ports: PortFolder,
+    // Sensors end before their boards.
+    players: Vec<Player>,
+    emulators: Vec<Emulator>,
+    /// The class that sensors play, and whether they play held-out recordings.
+    playing: (String, bool),
+}
+
+/// Reasons why emulated boards end.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A board has no line for a sensor.
+    #[error(transparent)]
+    NoLine(#[from] FeedError),
+    /// The ports cannot be created.
+    #[error(transparent)]
+    Ports(#[from] PortFolderError),
+    /// A board cannot be started again.
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
+    /// A board has ended by itself.
+    #[error("the emulator of board {board} has failed: {failure}; start the boards again")]
+    Failed {
+        /// Its number.
+        board: usize,
+        /// The reason.
+        failure: Failure,
+    },
+    /// The system refuses a thread for a sensor.
+    #[error("cannot start a thread for a sensor ({0}); end other programs, or use fewer boards")]
+    NoThread(io::Error),
+}
+
+impl Bench {
+    /// Gives boards ports, and sensors that play recordings of the first class at `speed` times their rate. Boards
+    /// beyond the number of workers have the recordings of the first workers again.
+    ///
+    /// # Errors
+    /// If a port or a sensor cannot be created.
+    pub fn new(
+        emulators: Vec<Emulator>,
+        recordings: Recordings,
+        mut ports: PortFolder,
+        speed: f64,
+    ) -> Result<Self, BenchError> {
+        let recipe = recordings.windows.recipe();
+        let period = Duration::from_secs_f64(1000.0 / f64::from(recipe.rate_millihertz) / speed);
+        let mut players = vec![];
+        for emulator in &emulators {
+            ports.add(emulator.socket())?;
+            let board = emulator.board().name;
+            let sensor = emulator.sensor_socket().ok_or(FeedError::NoLine { board })?;
+            let player = Player::start(sensor, recipe.channels.into(), period);
+            players.push(player.map_err(BenchError::NoThread)?);
+        }
+        let classes = recordings.classes();
+        let playing = (classes.first().cloned().unwrap_or_default(), false);
+        let bench = Self { recordings, classes, speed, ports, players, emulators, playing };
+        bench.cue();
+        Ok(bench)
+    }
+
+    /// Returns the classes of the recordings.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Returns the number of boards.
+    pub fn len(&self) -> usize {
+        self.emulators.len()
+    }
+
+    /// Returns whether there are no boards.
+    pub fn is_empty(&self) -> bool {
+        self.emulators.is_empty()
+    }
+
+    /// Tells the user which boards there are, what their sensors measure, and what can be typed.
+    pub fn introduction(&self) -> String {
+        let windows = &self.recordings.windows;
+        let hertz = f64::from(windows.rate_millihertz) / 1000.0;
+        let channel = |channel: &Channel| {
+            let scale = channel.full_scale.map_or("-".into(), |scale| scale.to_string());
+            (shown(&channel.name).to_string(), scale)
+        };
+        let (names, scales): (Vec<_>, Vec<_>) = windows.channels.iter().map(channel).unzip();
+        let boards = counted(self.len() as u64, "board", "boards");
+        let times = match self.speed {
+            1.0 => String::new(),
+            speed => format!(", {speed} times as fast as real time"),
+        };
+        let rate = match windows.rate_millihertz {
+            RATE_MILLIHERTZ => String::new(),
+            _ => format!(" --rate {hertz}"),
+        };
+        // The shell replaces the asterisk, so it must not be quoted.
+        let ports = format!("{}/*", typed(self.ports.path()));
+        format!(
+            "{boards} with the ports {}: each has a sensor with the channels {} at {hertz} Hz{times}.\n\
+             Their full scales are {}.\n\
+             In another terminal, for example:\n  \
+             smidgen record --port {} --label {} --seconds 10{rate}\n\
+             Here, type {}.",
+            self.port_names(),
+            names.join(", "),
+            scales.join(","),
+            ports,
+            typed(&self.playing.0),
+            choices(&self.classes, self.len()),
+        )
+    }
+
+    /// `smidgen-boards/1 to smidgen-boards/8`
+    fn port_names(&self) -> String {
+        let port = |board: usize| shown(&self.ports.path().join(board.to_string())).to_string();
+        match self.len() {
+            1 => port(1),
+            count => format!("{} to {}", port(1), port(count)),
+        }
+    }
+
+    /// Says what the sensors play.
+    pub fn state(&self) -> String {
+        let (class, is_test) = &self.playing;
+        let kind = if *is_test { "held-out" } else { "training" };
+        format!("All sensors play {kind} recordings of {}.", shown(class))
+    }
+
+    /// Has all sensors play recordings of a class; says so.
+    pub fn play(&mut self, class: &str, is_test: bool) -> String {
+        let has = |worker: &WorkerRecordings| !of_class(worker, class, is_test).is_empty();
+        if !self.recordings.workers.iter().any(has) {
+            let kind = if is_test { "held-out recordings" } else { "recordings to train on" };
+            return format!("There are no {kind} of {}. {}", shown(class), self.state());
+        }
+        self.playing = (class.into(), is_test);
+        self.cue();
+        self.state()
+    }
+
+    fn cue(&self) {
+        let (class, is_test) = &self.playing;
+        let workers = self.recordings.workers.iter().cycle();
+        let pairs = self.players.iter().zip(workers);
+        let play = |(player, worker): (&Player, _)| player.play(of_class(worker, class, *is_test));
+        let changes: Vec<_> = pairs.map(play).collect();
+        // A user may record as soon as the change is reported.
+        for change in changes {
+            let _ = change.recv_timeout(CHANGE_MAX);
+        }
+    }
+
+    /// Has the power of a board fail and return; boards are counted from 1. Says so.
+    ///
+    /// # Errors
+    /// If it cannot be started again.
+    pub fn cut(&mut self, board: usize) -> Result<String, BenchError> {
+        let emulator = &mut self.emulators[board - 1];
+        emulator.restart()?;
+        let lost = match emulator.board().kept_memory_len {
+            0 => ", and its rows and model are lost",
+            _ => "",
+        };
+        Ok(format!("The power of board {board} failed and is back{lost}. {}", self.state()))
+    }
+
+    /// Checks that all boards run.
+    ///
+    /// # Errors
+    /// If one does not.
+    pub fn check(&mut self) -> Result<(), BenchError> {
+        for (board, emulator) in (1..).zip(&mut self.emulators) {
+            if let Some(failure) = emulator.failure() {
+                return Err(BenchError::Failed { board, failure });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Samples of the recordings of a class.
+fn of_class(worker: &WorkerRecordings, class: &str, is_test: bool) -> Vec<Vec<i16>> {
+    let recordings = worker.recordings.iter();
+    let chosen = recordings.filter(|it| it.class == class && it.is_test == is_test);
+    chosen.map(|recording| recording.samples.clone()).collect()
+}
