@@ -9,19 +9,21 @@
 
 mod arguments;
 mod file;
+mod on_board;
 pub mod studies;
 
 pub use file::ConfigError;
 pub(crate) use file::LIMITS as FILE_LIMITS;
 
 use crate::boards::board::{self, Board, Boards};
+use crate::options::number::positive;
 use crate::options::windowing::Windowing;
 use crate::options::{Choice, DataPlace, ExportFormat, OUT, Options};
 use crate::units::shown::shown;
 use crate::world::transport::Address;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -302,6 +304,16 @@ pub struct Predict {
     /// Column of the labels, or their .npy file [default: as in the training data]
     #[arg(long, value_name = "COLUMN|FILE.npy")]
     pub label: Option<OsString>,
+    /// Value in the recordings of the largest sample of the sensor, for all channels or per channel, if the model does
+    /// not know it
+    #[arg(
+        long,
+        value_name = "X",
+        value_parser = positive,
+        value_delimiter = ',',
+        conflicts_with = "dataset"
+    )]
+    pub full_scale: Vec<f64>,
     /// Write label, prediction, scores and probabilities of each row to FILE, as CSV
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -422,7 +434,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
 /// # Errors
 /// As [`parse`].
 pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let cli = Cli::try_parse_from(&arguments).map_err(|error| match lacks_model(&error) {
+    let matches = Cli::command().try_get_matches_from(&arguments);
+    let cli = matches.and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        if let (Command::Run(run), Some((_, given))) = (&cli.command, matches.subcommand())
+            && run.data == DataPlace::OnBoard
+        {
+            let clash = |error| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{error}\n"));
+            on_board::check(run.options.constants, given).map_err(clash)?;
+        }
+        Ok(cli)
+    });
+    let cli = cli.map_err(|error| match lacks_model(&error) {
         true => clap::Error::raw(error.kind(), MODEL_IS_MISSING),
         false => readable(error, &arguments),
     })?;

@@ -10,3 +10,4 @@ pub mod board;
 pub mod export;
 mod network;
 pub mod predict;
+mod windows;

@@ -2,6 +2,7 @@
 
 use crate::units::shown::typed;
 use smidgen_firmware::identity;
+use smidgen_protocol::recipe::Recipe;
 use std::path::Path;
 use std::str::FromStr;
 use thiserror::Error;
@@ -15,6 +16,8 @@ pub struct Board {
     pub core: &'static str,
     /// RAM in bytes for a worker's state and data, next to stack, queue and statics. A lower bound.
     pub memory_len: usize,
+    /// Memory of its recorder.
+    pub recorder: RecorderMemory,
     /// Package in `firmware/boards`.
     pub package: &'static str,
     /// Target triple of its image.
@@ -29,6 +32,40 @@ pub struct Board {
     pub identity_address: u32,
     /// How an image is written to it.
     pub flash: Flash,
+}
+
+/// Memory of a recorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecorderMemory {
+    /// Bytes for rows, with what is noted of them.
+    pub rows_len: usize,
+    /// Bytes of which each row takes a whole number.
+    pub row_unit: usize,
+    /// Values in the longest window.
+    pub window_len: usize,
+}
+
+impl RecorderMemory {
+    /// Bytes besides rows and their entries: header, classes, discards.
+    const OVERHEAD: usize = 256;
+    /// Bytes of the entry of a row.
+    const ENTRY_LEN: usize = 8;
+
+    /// In flash.
+    const fn flash(rows_len: usize, window_len: usize) -> Self {
+        Self { rows_len, row_unit: 4, window_len }
+    }
+
+    /// In RAM.
+    const fn ram(rows_len: usize, window_len: usize) -> Self {
+        Self { rows_len, row_unit: 2, window_len }
+    }
+
+    /// Returns whether it holds this many rows of a recipe, and its windows.
+    pub fn holds(&self, recipe: &Recipe, rows: usize) -> bool {
+        let row_len = (2 * recipe.row_len()).next_multiple_of(self.row_unit) + Self::ENTRY_LEN;
+        rows * row_len + Self::OVERHEAD <= self.rows_len && recipe.window_len() <= self.window_len
+    }
 }
 
 /// How an image is written to a board.
@@ -53,6 +90,7 @@ pub static BOARDS: &[Board] = &[
         name: "microbit",
         core: "Cortex-M0",
         memory_len: 9_600,
+        recorder: RecorderMemory::flash(24 << 10, 300),
         package: "microbit",
         target: "thumbv6m-none-eabi",
         machine: Some("microbit"),
@@ -65,6 +103,7 @@ pub static BOARDS: &[Board] = &[
         name: "stm32f405",
         core: "Cortex-M4F",
         memory_len: 82_304,
+        recorder: RecorderMemory::ram(32 << 10, 2048),
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
         machine: Some("netduinoplus2"),
@@ -77,6 +116,7 @@ pub static BOARDS: &[Board] = &[
         name: "nrf52840",
         core: "Cortex-M4F",
         memory_len: 242_176,
+        recorder: RecorderMemory::flash(256 << 10, 4096),
         package: "nrf52840",
         target: "thumbv7em-none-eabihf",
         machine: None,
@@ -118,6 +158,7 @@ pub static BOARDS: &[Board] = &[
         name: "mps3-m55",
         core: "Cortex-M55",
         memory_len: 3_895_808,
+        recorder: RecorderMemory::ram(256 << 10, 8192),
         package: "mps3",
         target: "thumbv8m.main-none-eabihf",
         machine: Some("mps3-an547"),
@@ -138,6 +179,7 @@ const MPS2: Board = Board {
     name: "mps2",
     core: "",
     memory_len: 4_157_952,
+    recorder: RecorderMemory::ram(256 << 10, 8192),
     package: "mps2",
     target: "",
     machine: None,

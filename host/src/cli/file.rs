@@ -85,7 +85,7 @@ fn advice(nearest: Option<&str>, command: &str) -> String {
     }
 }
 
-/// Returns the options in the file at `path` as arguments, except those on the command line.
+/// Returns the options in the file at `path` as arguments, except those on the command line or in conflict with one.
 ///
 /// `given` are the command-line arguments of the subcommand `name` of `program`.
 pub(super) fn arguments(
@@ -119,11 +119,20 @@ pub(super) fn arguments(
         let option = option(key.get_ref(), value.get_ref(), is_flag)
             .and_then(|option| check(program, name, option))
             .map_err(|problem| wrong(position, problem))?;
-        if given.value_source(argument.get_id().as_str()) != Some(ValueSource::CommandLine) {
+        if !subcommand.get_arguments().any(|other| {
+            given.value_source(other.get_id().as_str()) == Some(ValueSource::CommandLine)
+                && (other == argument || conflicts(subcommand, other, argument))
+        }) {
             arguments.extend(option);
         }
     }
     Ok(arguments)
+}
+
+/// Returns whether clap refuses two options together.
+fn conflicts(subcommand: &Command, one: &Arg, other: &Arg) -> bool {
+    subcommand.get_arg_conflicts_with(one).contains(&other)
+        || subcommand.get_arg_conflicts_with(other).contains(&one)
 }
 
 /// Returns the option whose long name is `key`.

@@ -271,6 +271,18 @@ fn command_line_takes_precedence_over_the_file() {
 }
 
 #[test]
+fn entries_in_conflict_with_the_command_line_are_overruled() {
+    let options =
+        options_with_file("smidgen simulate --recordings mv", "dataset = \"a9a\"\nwindow = 5\n");
+    assert_eq!((options.recordings, options.windowing.window), (Some("mv".into()), Some(5)));
+    assert_eq!(options.dataset, Path::new("digits"), "the default");
+    let options = options_with_file("smidgen simulate --dataset a9a", "recordings = \"mv\"\n");
+    assert_eq!((options.recordings, options.dataset), (None, "a9a".into()));
+    let error = with_file("smidgen simulate", "recordings = \"mv\"\ndataset = \"a9a\"\n");
+    assert!(error.unwrap_err().contains("cannot be used with"));
+}
+
+#[test]
 fn file_sets_flags_and_accepts_integers_in_every_base() {
     let file =
         "check-theory = true\nseed = 0x1_0\nrounds = 0o17\nk = [0b100, +5]\nlambda = 1_0.5\n";

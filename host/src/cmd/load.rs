@@ -8,7 +8,7 @@ use smidgen::model::board::BoardModel;
 use smidgen::options::Choice;
 use smidgen::record::Model;
 use smidgen::world::client::Client;
-use smidgen::world::load::{LoadError, ModelData};
+use smidgen::world::load::{LoadError, Loaded, ModelData};
 
 /// Puts a model on boards, one after the other.
 pub(crate) fn run(load: &Load) -> Result<()> {
@@ -19,6 +19,7 @@ pub(crate) fn run(load: &Load) -> Result<()> {
         mantissas: &model.mantissas,
         exponent: model.exponent,
         data: on_board.data(),
+        windows: on_board.windows(),
     };
     each_board(&load.ports.addresses, &load.line, |client| Ok(put(client, &data)?))
 }
@@ -26,8 +27,8 @@ pub(crate) fn run(load: &Load) -> Result<()> {
 fn put(client: &mut Client, data: &ModelData) -> Result<String, LoadError> {
     let board = client.greet()?;
     let place = client.place().to_owned();
-    Ok(match data.load(client, new_session())? {
-        true => format!("{place}: {board} has the model, also after a power cut."),
-        false => format!("{place}: {board} has the model until its power fails."),
-    })
+    let Loaded { is_kept, unchecked } = data.load(client, new_session())?;
+    let until = if is_kept { ", also after a power cut" } else { " until its power fails" };
+    let unchecked = unchecked.map_or_else(String::new, |unchecked| format!("; {unchecked}"));
+    Ok(format!("{place}: {board} has the model{until}{unchecked}."))
 }

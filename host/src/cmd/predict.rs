@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Predicts the rows of a data set.
 pub(crate) fn run(arguments: &Predict) -> Result<()> {
-    let Predict { model, dataset, recordings, label, out } = arguments;
+    let Predict { model, dataset, recordings, label, full_scale, out } = arguments;
     if let Some(out) = out {
         let labels = label.as_deref().and_then(label_file);
         let file = Model::file(model);
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Predict) -> Result<()> {
     }
     let model = Model::read(model)?;
     let predictions = match (dataset, recordings) {
-        (_, Some(path)) => model.predict_recordings(path, label.as_deref())?,
+        (_, Some(path)) => model.predict_recordings(path, label.as_deref(), full_scale)?,
         (Some(path), None) => model.predict(path, label.as_deref())?,
         (None, None) => bail!("give --dataset or --recordings"),
     };

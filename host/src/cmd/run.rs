@@ -3,7 +3,7 @@
 use super::training::{
     NoFeed, Origin, check_origin, launch, new_session, prepare, train_and_report,
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::Run;
 use smidgen::options::{DataPlace, Options};
@@ -21,6 +21,12 @@ use std::thread;
 pub(crate) fn run(Run { ports, data, options }: &Run, origin: Origin) -> Result<()> {
     let ports = &ports.addresses;
     options.recordings.as_ref().map_or(Ok(()), |_| Err(NoFeed))?;
+    if !options.windowing.is_default() {
+        bail!(
+            "--window, --hop, --features and --rate say how boards record rows; give them to `smidgen record`, and \
+             train on its rows by --data on-board"
+        );
+    }
     let mut progress = Progress::new(options.rounds);
     let (experiment, ports) = match data {
         DataPlace::Host => {
@@ -73,8 +79,8 @@ fn ask_boards<'p>(
         let client = Client::open(port, options.baud, sealing.clone(), note)?;
         let mut client = client.with_faults(line, index);
         let (identity, rows) = (client.greet()?, client.rows()?);
-        let place = client.place().to_owned();
-        Ok((identity.identity, port, RecordingBoard { place, rows }))
+        let (place, full_scales) = (client.place().to_owned(), client.live()?.full_scales);
+        Ok((identity.identity, port, RecordingBoard { place, rows, full_scales }))
     };
     ports.iter().enumerate().map(ask).collect()
 }

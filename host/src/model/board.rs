@@ -1,8 +1,8 @@
 //! A model as a board has it: what the board is sent besides coordinates, and the classes that it predicts.
 
 use crate::options::Choice;
-use crate::problem::dataset::TrainedWindows;
-use crate::problem::dataset::recordings::rows_on_board;
+use crate::problem::dataset::recordings::board_data;
+use crate::problem::dataset::{TrainedWindows, Windows};
 use crate::record::Model;
 use crate::record::model::Input;
 use smidgen_firmware::live;
@@ -11,6 +11,7 @@ use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::message::{CLASS_NAME_LEN_MAX, CLASSES_MAX};
 use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::RecordedRows;
+use std::iter;
 use thiserror::Error;
 
 /// Reasons why a board cannot predict with a model.
@@ -41,6 +42,7 @@ pub struct BoardModel {
     objective: &'static ObjectiveInfo,
     mantissas: Vec<i32>,
     exponent: i8,
+    windows: Windows,
     recipe: Recipe,
     /// What a board is sent in place of rows, aligned.
     data: Vec<u64>,
@@ -72,6 +74,7 @@ impl BoardModel {
             objective,
             mantissas: model.mantissas.clone(),
             exponent: model.exponent,
+            windows: windows.clone(),
             recipe: windows.recipe(),
             data,
             data_len: bytes.len(),
@@ -81,6 +84,11 @@ impl BoardModel {
     /// Returns what a board is sent in place of rows: recipe, scales and classes.
     pub fn data(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.data)[..self.data_len]
+    }
+
+    /// Returns what windows the model is for.
+    pub const fn windows(&self) -> &Windows {
+        &self.windows
     }
 
     /// Returns how a board makes a row of a window.

@@ -2,9 +2,9 @@
 
 mod matrix;
 
-use super::board::{BoardModel, NotOnBoard};
+use super::board::NotOnBoard;
 use crate::options::Choice;
-use crate::problem::dataset::recordings::{Recordings, RecordingsError, WindowRow};
+use crate::problem::dataset::recordings::RecordingsError;
 use crate::problem::dataset::{DatasetError, class_number};
 use crate::problem::objective::Predictor;
 use crate::record::model::{DatasetRecord, Input};
@@ -41,6 +41,19 @@ pub struct RowPrediction {
     pub probabilities: Vec<f64>,
     /// What they predict.
     pub answer: Answer,
+    /// Where a window comes from; `None` for a row of a table.
+    pub origin: Option<Origin>,
+}
+
+/// Where a window comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: String,
+    /// The line of its first sample, counted from 1.
+    pub line: usize,
+    /// The file is one of held-out recordings.
+    pub is_test: bool,
 }
 
 /// What is predicted for a row, with its label; the label is `None` if the data set has none.
@@ -68,6 +81,11 @@ pub enum PredictError {
     /// The rows cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// The rows cannot be read by a model of windows.
+    #[error(
+        "{0}; the model was trained on windows of recordings: predict such recordings by --recordings"
+    )]
+    Table(DatasetError),
     /// The recordings cannot be read.
     #[error(transparent)]
     Recordings(#[from] RecordingsError),
@@ -87,17 +105,14 @@ pub enum PredictError {
     },
     /// The label of a row is not a class of the model.
     #[error(
-        "row {row} of {} has the class `{}`, which the model does not know (its classes are {}); remove such rows, or \
-         name the column of the labels with --label",
-        shown(dataset),
+        "{place} has the class `{}`, which the model does not know (its classes are {}); remove such rows, or name the \
+         column of the labels with --label",
         shown(label),
         shown(classes)
     )]
     Class {
-        /// Name of the data set.
-        dataset: String,
-        /// The row, counted from 1.
-        row: usize,
+        /// The row.
+        place: String,
         /// Its label.
         label: String,
         /// Names of the known classes.
@@ -105,29 +120,23 @@ pub enum PredictError {
     },
     /// Numbers of a row overflow.
     #[error(
-        "row {row} of {}: {part} is not finite, because a value is too large for the model; leave out the row, or check \
-         the unit of its values",
-        shown(dataset)
+        "{place}: {part} is not finite, because a value is too large for the model; leave out the row, or check the \
+         unit of its values"
     )]
     Infinite {
-        /// Name of the data set.
-        dataset: String,
-        /// The row, counted from 1.
-        row: usize,
+        /// The row.
+        place: String,
         /// The feature or score.
         part: String,
     },
     /// The label of a row is not a number.
     #[error(
-        "row {row} of {} has the label `{}`, but the model predicts numbers; name the column of the labels with --label",
-        shown(dataset),
+        "{place} has the label `{}`, but the model predicts numbers; name the column of the labels with --label",
         shown(label)
     )]
     Value {
-        /// Name of the data set.
-        dataset: String,
-        /// The row, counted from 1.
-        row: usize,
+        /// The row.
+        place: String,
         /// Its label.
         label: String,
     },
@@ -145,55 +154,22 @@ impl Model {
         label: Option<&OsStr>,
     ) -> Result<Predictions, PredictError> {
         let Input::Columns(preparation) = &self.input;
-        let unseen = preparation.read(dataset, self.objective.info().labels, label)?;
+        let unseen = preparation.read(dataset, self.objective.info().labels, label);
+        let unseen = unseen.map_err(|error| match preparation.windows {
+            Some(_) => PredictError::Table(error),
+            None => error.into(),
+        })?;
         let predictor = Predictor::new(self.objective, preparation.dimension());
         let name = shown(dataset).to_string();
         let row = |row: usize| {
-            let place = Place { dataset: &name, row: row + 1 };
+            let place = Place::Row { dataset: &name, row: row + 1 };
             self.predict_row(&predictor, &unseen.features(row), unseen.label(row), place)
         };
         let rows = (0..unseen.row_count()).map(row).collect::<Result<_, PredictError>>()?;
         Ok(self.predictions(name, rows))
     }
 
-    /// Reads recordings, and predicts their windows; classes are those that a board predicts. `label` names the column of
-    /// the classes.
-    ///
-    /// # Errors
-    /// If the model is not one of recordings, or these cannot be read or differ from those of the training.
-    pub fn predict_recordings(
-        &self,
-        path: &Path,
-        label: Option<&OsStr>,
-    ) -> Result<Predictions, PredictError> {
-        let mut board = BoardModel::new(self)?;
-        let Input::Columns(preparation) = &self.input;
-        let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
-        let recordings = Recordings::unseen(path, label, windows)?;
-        let predictor = Predictor::new(self.objective, preparation.dimension());
-        let name = recordings.name.clone();
-        let row = |(row, window): (usize, &WindowRow<'_>)| {
-            let place = Place { dataset: &name, row };
-            let values = window.values.iter().copied().map(f64::from).enumerate();
-            let features = preparation.features(values);
-            let mut found = self.predict_row(&predictor, &features, Some(window.class), place)?;
-            // Near a border f64 and the integers of a board may differ.
-            if let (Answer::Class { predicted, .. }, Some(verdict)) =
-                (&mut found.answer, board.classify(&window.values))
-            {
-                *predicted = verdict.class;
-            }
-            Ok(found)
-        };
-        let rows =
-            (1..).zip(&recordings.windows()).map(row).collect::<Result<Vec<_>, PredictError>>()?;
-        if rows.is_empty() {
-            return Err(PredictError::NoWindows { dataset: name, window: windows.window });
-        }
-        Ok(self.predictions(name, rows))
-    }
-
-    fn predictions(&self, dataset: String, rows: Vec<RowPrediction>) -> Predictions {
+    pub(super) fn predictions(&self, dataset: String, rows: Vec<RowPrediction>) -> Predictions {
         Predictions {
             objective: self.objective.name(),
             round: self.round,
@@ -204,7 +180,7 @@ impl Model {
         }
     }
 
-    fn predict_row(
+    pub(super) fn predict_row(
         &self,
         predictor: &Predictor,
         features: &[f64],
@@ -223,42 +199,58 @@ impl Model {
             }
         };
         if let Some(part) = infinite("feature", features).or_else(|| infinite("score", &scores)) {
-            let Place { dataset, row } = place;
-            return Err(PredictError::Infinite { dataset: dataset.into(), row, part });
+            return Err(PredictError::Infinite { place: place.to_string(), part });
         }
-        Ok(RowPrediction { probabilities: predictor.probabilities(&scores), scores, answer })
+        let probabilities = predictor.probabilities(&scores);
+        Ok(RowPrediction { probabilities, scores, answer, origin: None })
     }
 
     /// Interprets the label of a row as a class.
-    fn class(&self, label: &str, Place { dataset, row }: Place<'_>) -> Result<usize, PredictError> {
+    fn class(&self, label: &str, place: Place<'_>) -> Result<usize, PredictError> {
         class_number(&self.classes, label).ok_or_else(|| PredictError::Class {
-            dataset: dataset.into(),
-            row,
+            place: place.to_string(),
             label: label.into(),
             classes: self.classes.join(", "),
         })
     }
 }
 
-/// Place of a row, for messages.
+/// Place of a row, for messages. Rows and lines are counted from 1.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    dataset: &'a str,
-    /// Counted from 1.
-    row: usize,
+pub(super) enum Place<'a> {
+    Row { dataset: &'a str, row: usize },
+    Line { file: &'a str, line: usize },
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row { dataset, row } => write!(f, "row {row} of {}", shown(dataset)),
+            Self::Line { file, line } => write!(f, "line {line} of {}", shown(file)),
+        }
+    }
 }
 
 /// Interprets the label of a row as a value.
-fn value(label: &str, Place { dataset, row }: Place<'_>) -> Result<f64, PredictError> {
+fn value(label: &str, place: Place<'_>) -> Result<f64, PredictError> {
     let value = label.parse().ok().filter(|value: &f64| value.is_finite());
-    let (dataset, label) = (dataset.into(), label.into());
-    value.ok_or(PredictError::Value { dataset, row, label })
+    value.ok_or_else(|| PredictError::Value { place: place.to_string(), label: label.into() })
 }
 
 /// Returns which of these values is not finite, for a sentence.
 fn infinite(name: &str, values: &[f64]) -> Option<String> {
     let index = values.iter().position(|value| !value.is_finite())?;
     Some(format!("{name} {}", index + 1))
+}
+
+impl RowPrediction {
+    /// Returns label and prediction, if it has a label and they are classes.
+    fn classified(&self) -> Option<(usize, usize)> {
+        match self.answer {
+            Answer::Class { predicted, label } => label.map(|label| (label, predicted)),
+            Answer::Value { .. } => None,
+        }
+    }
 }
 
 impl Predictions {
@@ -269,10 +261,7 @@ impl Predictions {
 
     /// Returns the labelled rows with a class: label and prediction.
     fn classified(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.rows.iter().filter_map(|row| match row.answer {
-            Answer::Class { predicted, label } => label.map(|label| (label, predicted)),
-            Answer::Value { .. } => None,
-        })
+        self.rows.iter().filter_map(RowPrediction::classified)
     }
 
     /// Returns the number of rows whose class is predicted correctly, and that of labelled rows.
@@ -310,6 +299,7 @@ impl Predictions {
         const GROWS: &str = "a vector grows";
         let first = &self.rows[0];
         let mut header = vec!["row".to_owned()];
+        header.extend(first.origin.iter().flat_map(|_| ["file", "line"].map(String::from)));
         header.extend(self.texts(first.answer).0.map(|_| "label".into()));
         header.push("predicted".into());
         let score = |class: usize| match first.scores.len() {
@@ -323,6 +313,8 @@ impl Predictions {
         csv.write_record(&header).expect(GROWS);
         for (number, row) in (1..).zip(&self.rows) {
             let mut fields = vec![format!("{number}")];
+            let origin = row.origin.as_ref();
+            fields.extend(origin.into_iter().flat_map(|it| [it.file.clone(), it.line.to_string()]));
             let (label, predicted) = self.texts(row.answer);
             fields.extend(label);
             fields.push(predicted);
@@ -361,10 +353,25 @@ impl fmt::Display for Predictions {
         let (count, name) = (counted(trained_on.rows, "row", "rows"), shown(&trained_on.name));
         writeln!(f, "which was trained on {count} of {name}.")?;
         match (self.accuracy(), self.rmse()) {
-            (Some(accuracy), _) => {
-                let (correct, all) = self.correct();
-                let percent = 100.0 * accuracy;
-                writeln!(f, "Accuracy {percent:.1} %: {correct} of {all} rows are right.\n")?;
+            (Some(_), _) => {
+                let is_test =
+                    |row: &&RowPrediction| row.origin.as_ref().is_some_and(|it| it.is_test);
+                let (held_out, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(is_test);
+                let of_which = match (held_out.is_empty(), others.is_empty()) {
+                    (false, false) => [" on held-out rows", " on other rows"],
+                    _ => [""; 2],
+                };
+                for (rows, of_which) in [held_out, others].iter().zip(of_which) {
+                    let pairs = || rows.iter().filter_map(|row| row.classified());
+                    let correct = pairs().filter(|(label, predicted)| label == predicted).count();
+                    let all = pairs().count();
+                    if all > 0 {
+                        let percent = 100.0 * correct as f64 / all as f64;
+                        write!(f, "Accuracy{of_which} {percent:.1} %: ")?;
+                        writeln!(f, "{correct} of {all} rows are right.")?;
+                    }
+                }
+                writeln!(f)?;
                 matrix::write(f, &self.classes, self.classified())
             }
             (None, Some(rmse)) => write!(f, "Root of the mean squared error: {}.", number(rmse)),

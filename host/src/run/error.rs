@@ -202,6 +202,12 @@ pub enum OnBoardError {
         "--data on-board leaves the rows on the boards, but {0} needs them on the host; omit it"
     )]
     NeedsRows(String),
+    /// An option is about recording.
+    #[error(
+        "rows of boards have the recipe that they were recorded with, but {0} says how samples become rows: give it to \
+         `smidgen record`"
+    )]
+    Recorded(String),
     /// The objective has targets.
     #[error(
         "--objective {0} learns real targets, but boards record classes; choose {classes}",
@@ -253,6 +259,21 @@ pub enum OnBoardError {
         class: String,
         /// The classes of the model.
         known: String,
+    },
+    /// Boards have sensors of different full scales.
+    #[error(
+        "the largest samples of the channels of {place} are {theirs} g or °/s, but those of {first} are {ours}: equal \
+         values would mean different movements; use equal sensors"
+    )]
+    OtherFullScale {
+        /// The board.
+        place: String,
+        /// Its full scales.
+        theirs: String,
+        /// Another board.
+        first: String,
+        /// Its full scales.
+        ours: String,
     },
     /// The boards have too few or too many classes.
     #[error(

@@ -109,8 +109,9 @@ impl Experiment {
         let constants = Constants::of_rows_within(objective, penalty, norm_squared, count);
         let source = match constants {
             Constants::Reported(_) if options.step.given().is_none() => options::Constants::Boards,
+            // As given: the host has no constants.
             Constants::Known(_) | Constants::Reported(_) | Constants::Unknown { .. } => {
-                options::Constants::Data
+                options.constants
             }
         };
         let options = &Options { constants: source, ..options.clone() };

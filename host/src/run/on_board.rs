@@ -3,21 +3,19 @@
 use super::data::Shape;
 use super::error::OnBoardError;
 use crate::options::{Choice, Objective, Options, windowing};
+use crate::problem::dataset::recordings::board_data;
 use crate::problem::dataset::{
-    Channel, Labels, Preparation, Scaling, TrainedWindows, Windows, class_number,
+    Channel, Labels, Preparation, TrainedWindows, Windows, class_number,
 };
 use crate::units::shown::shown;
 use crate::world::client::BoardRows;
+use crate::world::live::listed;
 use smidgen_protocol::message::CLASSES_MAX;
 use smidgen_protocol::recipe::Recipe;
-use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, emit_name};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Name of these data in records.
 const NAME: &str = "rows on boards";
-/// Exponent of a scale of 1, whose mantissa is 2^30.
-const UNIT_EXPONENT: i16 = 30;
 
 /// A board with the state of its recorder.
 #[derive(Clone, Debug)]
@@ -26,6 +24,8 @@ pub struct RecordingBoard {
     pub place: String,
     /// Its rows.
     pub rows: BoardRows,
+    /// The value of sample 2^15 of each channel of its sensor, as far as the board knows it.
+    pub full_scales: Vec<Option<f64>>,
 }
 
 /// The data of a run on rows of boards.
@@ -52,19 +52,25 @@ impl OnBoard {
         trained: Option<&TrainedWindows<'_>>,
     ) -> Result<Self, OnBoardError> {
         let recipe = common_recipe(boards)?;
+        let full_scales = common_full_scales(boards)?;
         let found = common_bits(boards, &recipe);
         let (windows, bits, classes) = match trained {
             Some(trained) => {
                 check_trained(boards, &recipe, trained)?;
                 (trained.windows.clone(), trained.bits.clone(), trained.classes.to_vec())
             }
-            None => (windows(&recipe), found.clone(), classes(boards, objective)?),
+            None => (windows(&recipe, full_scales), found.clone(), classes(boards, objective)?),
         };
-        let data = boards.iter().map(|board| data(&board.rows, &recipe, &classes, &bits)).collect();
+        let data = |RecordingBoard { rows, .. }: &RecordingBoard| {
+            let counts = (rows.training() as u32, rows.checksum);
+            let of_board = rows.classes.iter().map(|class| &*class.name);
+            board_data(&recipe, &bits, &classes, counts, of_board).expect("names of boards fit")
+        };
+        let data = boards.iter().map(data).collect();
         let trained = |board: &RecordingBoard| board.rows.training() as usize;
         let shape = Shape {
             name: NAME.into(),
-            preparation: preparation(windows, &bits),
+            preparation: Preparation::of_windows(windows, &bits),
             class_names: classes,
             row_counts: boards.iter().map(trained).collect(),
         };
@@ -74,25 +80,8 @@ impl OnBoard {
     }
 }
 
-/// Refuses options that need rows on the host.
+/// Refuses a method or objective that needs rows on the host.
 pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
-    let needs_rows = [
-        ("--recordings", options.recordings.is_some()),
-        ("--window, --hop, --features or --rate", !options.windowing.is_default()),
-        ("--dataset", options.dataset != Path::new(crate::options::DATASET)),
-        ("--label", options.label.is_some()),
-        ("--shuffle", options.shuffle.is_some()),
-        ("--rows", options.rows.is_some()),
-        ("--test-rows", options.test_rows.is_some()),
-        ("--workers", options.workers.is_some()),
-        ("--split", !options.split.is_default()),
-        ("--standardise", options.standardise),
-        ("--intercept", options.intercept),
-        ("--check-theory", options.check_theory),
-    ];
-    if let Some((option, _)) = needs_rows.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(OnBoardError::NeedsRows(option.into()));
-    }
     if options.step.counts_features() {
         return Err(OnBoardError::NeedsRows(format!("--step {}", options.step)));
     }
@@ -137,6 +126,18 @@ fn check_trained(
             ours: windowing::describe(&trained.windows.recipe()),
         });
     }
+    let ours: Option<Vec<_>> = trained.windows.channels.iter().map(|it| it.full_scale).collect();
+    let theirs = common_full_scales(boards)?;
+    if let (Some(ours), Some(theirs)) = (ours, theirs)
+        && ours != theirs
+    {
+        return Err(OnBoardError::OtherFullScale {
+            place: boards[0].place.clone(),
+            theirs: listed(&theirs),
+            first: "the model".into(),
+            ours: listed(&ours),
+        });
+    }
     let mut used = used_classes(boards);
     match used.find(|(_, name)| class_number(trained.classes, name).is_none()) {
         Some((place, class)) => Err(OnBoardError::ModelClass {
@@ -151,7 +152,7 @@ fn check_trained(
 /// Returns the names of all classes with rows, with the places of their boards.
 fn used_classes(boards: &[RecordingBoard]) -> impl Iterator<Item = (&str, &str)> {
     boards.iter().flat_map(|RecordingBoard { place, rows }| {
-        let used = rows.classes.iter().filter(|it| it.training > 0 && !it.name.is_empty());
+        let used = rows.named().filter(|class| class.training > 0);
         used.map(move |class| (&place[..], &class.name[..]))
     })
 }
@@ -187,58 +188,33 @@ fn common_bits(boards: &[RecordingBoard], recipe: &Recipe) -> Vec<u8> {
     (0..recipe.row_len()).map(|column| of(column).max().unwrap_or(0)).collect()
 }
 
-/// Returns what a board is sent in place of rows.
-fn data(rows: &BoardRows, recipe: &Recipe, classes: &[String], bits: &[u8]) -> Vec<u8> {
-    let mut class_map = [-1; CLASSES_MAX];
-    let mut row_count = 0;
-    for (place, class) in class_map.iter_mut().zip(&rows.classes) {
-        if let Some(number) = class_number(classes, &class.name) {
-            *place = number as i8;
-            row_count += class.training;
-        }
+/// Returns the full scales of the sensors of all boards; `None` if one does not tell that of each channel.
+fn common_full_scales(boards: &[RecordingBoard]) -> Result<Option<Vec<f64>>, OnBoardError> {
+    let known =
+        |board: &RecordingBoard| board.full_scales.iter().copied().collect::<Option<Vec<_>>>();
+    let all: Vec<_> = boards.iter().filter_map(|board| Some((board, known(board)?))).collect();
+    if let Some(pair) = all.windows(2).find(|pair| pair[0].1 != pair[1].1) {
+        return Err(OnBoardError::OtherFullScale {
+            place: pair[1].0.place.clone(),
+            theirs: listed(&pair[1].1),
+            first: pair[0].0.place.clone(),
+            ours: listed(&pair[0].1),
+        });
     }
-    let exponents: Vec<_> =
-        bits.iter().chain([&0]).map(|&bits| UNIT_EXPONENT + i16::from(bits)).collect();
-    let (mut names, mut len) = ([0; NAMES_LEN_MAX], 0);
-    for class in classes {
-        len += emit_name(class, &mut names[len..]).expect("names of boards fit");
-    }
-    let recorded = RecordedRows {
-        rows: row_count,
-        classes: classes.len() as u8,
-        checksum: rows.checksum,
-        recipe: *recipe,
-        scale_mantissas: &vec![1 << UNIT_EXPONENT; exponents.len()],
-        scale_exponents: &exponents,
-        class_map: &class_map,
-        names: &names[..len],
-    };
-    let mut data = vec![0; recorded.byte_len().expect("a short row")];
-    recorded.write(&mut data).expect("lists as long as the recipe says");
-    data
+    let is_known = all.len() == boards.len();
+    Ok(all.into_iter().next().map(|(_, full_scales)| full_scales).filter(|_| is_known))
 }
 
-/// Returns the recipe as that of channels without names and units.
-fn windows(recipe: &Recipe) -> Windows {
-    let channel = |number: u8| Channel { name: format!("channel{}", number + 1), full_scale: None };
+/// Returns how rows of boards become features. Their channels have no names.
+fn windows(recipe: &Recipe, full_scales: Option<Vec<f64>>) -> Windows {
+    let full_scale = |number: u8| full_scales.as_ref()?.get(usize::from(number) - 1).copied();
+    let channel =
+        |number: u8| Channel { full_scale: full_scale(number), ..Channel::of_board(number) };
     Windows {
-        channels: (0..recipe.channels).map(channel).collect(),
+        channels: (1..=recipe.channels).map(channel).collect(),
         rate_millihertz: recipe.rate_millihertz,
         window: recipe.window,
         hop: recipe.hop,
         features: recipe.features,
-    }
-}
-
-/// Returns what turns values of rows into features: scales of powers of two.
-fn preparation(windows: Windows, bits: &[u8]) -> Preparation {
-    let scaling =
-        bits.iter().map(|&bits| Scaling { centre: 0.0, scale: f64::from(bits).exp2() }).collect();
-    Preparation {
-        column_count: bits.len(),
-        names: windows.column_names(),
-        scaling,
-        windows: Some(windows),
-        ..Preparation::default()
     }
 }

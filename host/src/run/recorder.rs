@@ -1,5 +1,8 @@
 //! The observer of a recorded run: writes its records and checkpoints, and shows its progress.
 
+mod notes;
+mod workers;
+
 use crate::options::Choice;
 use crate::output::progress::Progress;
 use crate::output::report::sentence::slow_line;
@@ -9,21 +12,19 @@ use crate::record::checkpoint::Checkpoints;
 use crate::record::theory::Violation;
 use crate::record::{
     Claim, Cost, HeldOutRecord, RecordError, Records, RoundRecord, RunDirectory, StepTheory,
-    Summary, Times, WorkerRecord, WorkerTimes,
+    Summary, Times, WorkerTimes,
 };
 use crate::run::experiment::Experiment;
 use crate::run::lyapunov::Lyapunov;
 use crate::run::training::{Goal, Observer, TrainingError, train};
 use crate::units::interrupt;
 use crate::units::quantity::number;
-use crate::world::simulation;
 use crate::world::{Clock, World};
+use notes::Notes;
 use smidgen_aggregator::{Aggregator, Event, Snapshot};
 use std::time::Instant;
 use thiserror::Error;
-
-/// Number of boards whose identity is printed; the others are only counted.
-const GREETING_COUNT_MAX: usize = 8;
+use workers::worker_records;
 
 /// Number of slow lines that are reported during the run; the report names the others.
 const SLOW_COUNT_MAX: usize = 4;
@@ -43,12 +44,7 @@ struct Recorder<'r> {
     started: Instant,
     /// Seconds of earlier parts of the run.
     earlier_seconds: f64,
-    progress: &'r mut Progress,
-    /// Place of each link.
-    places: Vec<String>,
-    /// Name of the method, if its workers have state that the host does not know.
-    local_state_of: Option<&'static str>,
-    greeted: usize,
+    notes: Notes<'r>,
     /// Measured times of each worker.
     times: Vec<WorkerTimes>,
     /// True for workers whose lines were reported as slow.
@@ -84,48 +80,14 @@ enum Pending {
 
 impl Observer for Recorder<'_> {
     fn event(&mut self, event: &Event, aggregator: &Aggregator) {
-        match *event {
-            Event::Greeted(worker) => self.greet(worker, aggregator),
-            Event::Loaded { worker, held, len } => {
-                let place = self.place(worker, aggregator);
-                self.progress.transfer(&place, held.into(), len.into());
-            }
-            Event::Prepared(_) => self.learn(aggregator),
-            Event::Rebooted(worker) => {
-                let place = self.place(worker, aggregator);
-                self.note(&format!("{place} has rebooted and is being restored"));
-                if let Some(method) = self.local_state_of {
-                    self.note(&format!(
-                        "its local state for {method} is restored only from its own flash; without that it \
-                         starts from zero, and the run changes"
-                    ));
-                }
-            }
-            Event::Moved(worker) => {
-                let place = self.place(worker, aggregator);
-                let board = aggregator.identity(worker).map(ToString::to_string);
-                let board = board.unwrap_or_default();
-                self.note(&format!("worker {} ({board}) now answers on {place}", worker + 1));
-            }
-            Event::Excluded { worker, ref failure } => {
-                let place = self.place(worker, aggregator);
-                self.note(&match failure {
-                    Some(failure) => {
-                        format!("{place} is excluded and will be tried again: {}", failure.reason)
-                    }
-                    None => format!("{place} is silent; rounds continue without it"),
-                });
-            }
-            Event::Readmitted(worker) => {
-                let place = self.place(worker, aggregator);
-                self.note(&format!("{place} answers again and is being restored"));
-            }
-            Event::Closed(_) | Event::Finished(_) | Event::Failed(_) => {}
+        if let Event::Prepared(_) = event {
+            self.learn(aggregator);
         }
+        self.notes.tell(event, aggregator);
     }
 
     fn note(&mut self, note: &str) {
-        self.progress.note(note);
+        self.notes.note(note);
     }
 
     fn prepared(&mut self, setup: Cost) {
@@ -158,7 +120,7 @@ impl Observer for Recorder<'_> {
         if !last && record.round.is_multiple_of(every) {
             self.keep()?;
         }
-        self.progress.round(record.round, record.loss, record.norm(), self.summary.cost);
+        self.notes.progress.round(record.round, record.loss, record.norm(), self.summary.cost);
         Ok(())
     }
 
@@ -238,7 +200,7 @@ impl Recorder<'_> {
             Start::Resumed { records, setup, wall_seconds, times, best } => {
                 self.best = best.map(|best| *best);
                 self.times = times;
-                self.times.resize(self.places.len(), WorkerTimes::default());
+                self.times.resize(self.notes.places.len(), WorkerTimes::default());
                 self.earlier_seconds = wall_seconds;
                 self.learn(aggregator);
                 self.summary.setup = setup;
@@ -259,31 +221,11 @@ impl Recorder<'_> {
             self.times[worker].add(Times::new(&elapsed, baud));
             let is_slow = self.clock == Clock::Host && self.times[worker].total.is_line_slow();
             if is_slow && !std::mem::replace(&mut self.slow[worker], true) {
-                let place = self.place(worker, aggregator);
+                let place = self.notes.place(worker, aggregator);
                 if self.slow.iter().filter(|slow| **slow).count() <= SLOW_COUNT_MAX {
                     self.note(&slow_line(&place, &self.times[worker], baud));
                 }
             }
-        }
-    }
-
-    /// Returns the display name of a worker's place.
-    fn place(&self, worker: usize, aggregator: &Aggregator) -> String {
-        self.places[aggregator.link(worker)].clone()
-    }
-
-    /// Prints the identity of a board; not in simulation.
-    fn greet(&mut self, worker: usize, aggregator: &Aggregator) {
-        let Some(identity) = aggregator.identity(worker) else { return };
-        if identity.board == simulation::BOARD {
-            return;
-        }
-        self.greeted += 1;
-        let more = self.places.len().saturating_sub(GREETING_COUNT_MAX);
-        if self.greeted <= GREETING_COUNT_MAX {
-            self.note(&format!("{} is {identity}", self.place(worker, aggregator)));
-        } else if self.greeted == self.places.len() {
-            self.note(&format!("and {more} more boards"));
         }
     }
 
@@ -310,7 +252,7 @@ impl Recorder<'_> {
     /// Completes the summary at the end of the run.
     fn conclude(&mut self, experiment: &Experiment, aggregator: &Aggregator) {
         let summary = &mut self.summary;
-        summary.workers = worker_records(experiment, aggregator, &self.places, &self.times);
+        summary.workers = worker_records(experiment, aggregator, &self.notes.places, &self.times);
         let scores: Vec<_> = summary.workers.iter().map(|worker| worker.held_out).collect();
         summary.held_out = HeldOutRecord::sum(summary.rounds, &scores);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
@@ -318,7 +260,7 @@ impl Recorder<'_> {
         summary.best = self.best.as_ref().map(|best| best.record);
         let model = self.best.as_ref().map_or_else(|| aggregator.model(), Best::model);
         summary.test = experiment.test(&model);
-        let updates = u64::from(summary.rounds) * self.places.len() as u64;
+        let updates = u64::from(summary.rounds) * self.notes.places.len() as u64;
         summary.information_limit =
             experiment.information_limit(updates, self.information_bits, self.sent_bytes);
     }
@@ -375,6 +317,7 @@ pub fn record(
 ) -> Result<Recorded, Failed> {
     let options = experiment.options();
     let goal = Goal { rounds: options.rounds, target: options.target };
+    let has_local_state = experiment.setup.method.rule.has_local_state();
     let mut recorder = Recorder {
         experiment,
         pending: None,
@@ -384,20 +327,17 @@ pub fn record(
         goal,
         started: Instant::now(),
         earlier_seconds: 0.0,
-        places: (0..experiment.workers.len()).map(|link| world.place(link)).collect(),
-        local_state_of: experiment
-            .setup
-            .method
-            .rule
-            .has_local_state()
-            .then(|| options.method.name()),
-        greeted: 0,
+        notes: Notes {
+            progress,
+            places: (0..experiment.workers.len()).map(|link| world.place(link)).collect(),
+            local_state_of: has_local_state.then(|| options.method.name()),
+            greeted: 0,
+        },
         times: vec![WorkerTimes::default(); experiment.workers.len()],
         slow: vec![false; experiment.workers.len()],
         clock: world.clock(),
         baud: options.baud,
         summary: Summary { clock: Some(world.clock()), ..experiment.summary() },
-        progress,
         sent_bytes: 0,
         information_bits: 0.0,
         best: None,
@@ -407,12 +347,13 @@ pub fn record(
         directory: None,
     };
     recorder.start(start, world.aggregator());
-    recorder.progress.phase(match &experiment.shape.preparation.windows {
+    recorder.notes.progress.phase(match &experiment.shape.preparation.windows {
         Some(_) => "sending the scales of columns",
         None => "sending shards",
     });
-    for (place, share) in recorder.places.iter().zip(&experiment.setup.shares) {
-        recorder.progress.transfer(place, 0, share.data.len() as u64);
+    let Notes { progress, places, .. } = &mut recorder.notes;
+    for (place, share) in places.iter().zip(&experiment.setup.shares) {
+        progress.transfer(place, 0, share.data.len() as u64);
     }
     interrupt::begin_training();
     let outcome = train(world, goal, options.baud, &mut recorder);
@@ -432,153 +373,5 @@ pub fn record(
     }
 }
 
-fn worker_records(
-    experiment: &Experiment,
-    aggregator: &Aggregator,
-    places: &[String],
-    times: &[WorkerTimes],
-) -> Vec<WorkerRecord> {
-    let record = |worker: usize| {
-        let identity = aggregator.identity(worker).map(ToString::to_string).unwrap_or_default();
-        let (uplink, downlink) = aggregator.traffic(worker);
-        let statistics = aggregator.statistics(worker);
-        let share = experiment.workers[worker].share;
-        let computed = experiment.smoothness.as_ref().map(|smoothness| smoothness.l_i[share]);
-        WorkerRecord {
-            name: places[aggregator.link(worker)].clone(),
-            identity,
-            owner: experiment.owner(share).map(Into::into),
-            rows: experiment.shape.row_counts[share] as u64,
-            held_out: aggregator.score(worker).map(Into::into),
-            keeps_model: aggregator.keeps_model(worker),
-            l_i: aggregator.l_i(worker).or(computed),
-            uplink,
-            downlink,
-            rejected_by_host: WorkerRecord::by_reason(
-                &aggregator.counters(worker).rejected_frames(),
-            ),
-            rejected_by_worker: WorkerRecord::by_reason(&statistics.rejected),
-            saturated: statistics.saturated.into(),
-            times: times[worker],
-            reboots: aggregator.reboots(worker),
-            left_out: aggregator.exclusions(worker),
-            reason: aggregator.exclusion_reason(worker).map(ToString::to_string),
-        }
-    };
-    (0..places.len()).map(record).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::{self, Command};
-    use crate::record::Locks;
-    use crate::world::simulation::{Board, Simulation};
-    use crate::world::{Measured, WorldError};
-    use smidgen_firmware::objectives::Objectives;
-    use std::collections::BTreeMap;
-    use std::path::Path;
-
-    /// A simulated world that stops after some rounds.
-    struct Halting {
-        simulation: Simulation<Board<Objectives>>,
-        rounds: usize,
-    }
-
-    impl World for Halting {
-        fn advance(&mut self) -> Result<Option<Event>, WorldError> {
-            if self.rounds == 0 {
-                return Err(WorldError::Lost { place: "here".into(), seconds: 120 });
-            }
-            let event = self.simulation.advance()?;
-            self.rounds -= usize::from(matches!(event, Some(Event::Closed(_))));
-            Ok(event)
-        }
-
-        fn aggregator(&mut self) -> &mut Aggregator {
-            self.simulation.aggregator()
-        }
-
-        fn measure(&mut self) -> Option<Measured> {
-            self.simulation.measure()
-        }
-
-        fn clock(&self) -> Clock {
-            self.simulation.clock()
-        }
-
-        fn place(&self, link: usize) -> String {
-            self.simulation.place(link)
-        }
-    }
-
-    /// Records a run of nine rounds to `path`, in a world that stops after `rounds`.
-    fn run(path: &Path, rounds: usize) -> Option<Failed> {
-        let (experiment, mut world) = halting(path, rounds);
-        let claim = Claim::new(path, &mut Locks::default()).unwrap();
-        record(&experiment, Start::New(claim), None, &mut world, &mut Progress::new(9)).err()
-    }
-
-    /// Returns an experiment of nine rounds in `path`, and a world that stops after `rounds`.
-    fn halting(path: &Path, rounds: usize) -> (Experiment, Halting) {
-        let arguments = ["smidgen", "simulate", "--rows", "50", "--rounds", "9", "--out"];
-        let arguments = arguments.map(Into::into).into_iter().chain([path.into()]);
-        let cli = cli::parse(arguments).unwrap();
-        let Command::Simulate(options) = cli.command else {
-            unreachable!("the command is simulate")
-        };
-        let experiment = Experiment::new(&options, None, 1).unwrap();
-        let world = Halting { simulation: experiment.simulation(), rounds };
-        (experiment, world)
-    }
-
-    #[test]
-    fn run_is_complete_before_it_is_compared() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(run(folder.path(), 100).is_none());
-        let recorded = RunDirectory::read(folder.path()).unwrap();
-        assert!(recorded.summary.finished && recorded.baseline.is_empty());
-        assert_eq!(recorded.rounds.len(), 10);
-    }
-
-    #[test]
-    fn resumption_without_a_closed_round_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(run(folder.path(), 100).is_none());
-        let files = || {
-            let entries =
-                std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-            entries
-                .map(|path| (path.clone(), std::fs::read(path).unwrap()))
-                .collect::<BTreeMap<_, _>>()
-        };
-        let before = files();
-        let transcript = &RunDirectory::read(folder.path()).unwrap().rounds[3].transcript;
-        let transcript = u64::from_str_radix(transcript, 16).unwrap();
-        let start = Start::Resumed {
-            records: Records::read(folder.path(), 3, transcript).unwrap(),
-            setup: Cost::default(),
-            wall_seconds: 0.0,
-            times: vec![],
-            best: None,
-        };
-        let (experiment, mut world) = halting(folder.path(), 0);
-        record(&experiment, start, None, &mut world, &mut Progress::new(9)).err().unwrap();
-        assert_eq!(files(), before);
-    }
-
-    #[test]
-    fn failed_run_writes_its_totals_and_counters() {
-        let folder = tempfile::tempdir().unwrap();
-        let failure = run(folder.path(), 4);
-        let Some(Failed { cause, resumable }) = failure else { panic!("it halts") };
-        assert!(matches!(*cause, TrainingError::World(WorldError::Lost { .. })));
-        assert_eq!(resumable, None, "the run wrote no checkpoint");
-
-        let recorded = RunDirectory::read(folder.path()).unwrap();
-        let summary = recorded.summary;
-        assert_eq!((summary.finished, summary.rounds, recorded.rounds.len()), (false, 3, 4));
-        assert!(summary.setup.wire_bytes() > 0 && summary.workers.len() == 4);
-        assert!(summary.workers.iter().all(|worker| worker.downlink.frames > 0));
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! It works on any link, and survives its loss: the board at a reopened link must identify itself as the same one.
 
+mod error;
+mod frame;
 mod rows;
 
 use crate::options::Faults;
@@ -13,13 +15,14 @@ use crate::world::interface::WorldError;
 use crate::world::live::LiveView;
 use crate::world::simulation::Line;
 use crate::world::transport::{Address, Link, LinkEvent, TransportError};
+pub use error::ClientError;
+pub use frame::Request;
+use frame::{Heard, take};
 pub use rows::{BoardRows, ClassRows, advice, table};
-use smidgen_aggregator::{Identity, Reason, Sealing, Timer};
-use smidgen_protocol::counters::{Counters, Reject};
-use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Frame};
-use smidgen_protocol::message::{
-    BROADCAST, Command, Down, RecordRefusal, SCHEMA, Ticket, Up, VERSION, greeting,
-};
+use smidgen_aggregator::{Identity, Sealing, Timer};
+use smidgen_protocol::counters::Counters;
+use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
+use smidgen_protocol::message::{Command, Down, RecordRefusal, SCHEMA, Ticket, Up, VERSION};
 use smidgen_protocol::seal::HostSeal;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -37,65 +40,6 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(8);
 const ATTEMPTS_UNTIL_CHECK: u32 = 3;
 /// The longest wait for bytes before requests to stop are looked at.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-
-/// Reasons why a board does not carry out a request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClientError {
-    /// It does not answer, or the user requested a stop.
-    #[error(transparent)]
-    World(#[from] WorldError),
-    /// Its firmware does not belong to this host.
-    #[error("{place}: {reason}")]
-    Firmware {
-        /// Its place.
-        place: String,
-        /// What is different.
-        reason: Reason,
-    },
-    /// Another board answers on its link.
-    #[error(
-        "{place}: {found} answers instead of {expected}; connect the former board, or start anew with this one"
-    )]
-    Stranger {
-        /// The place.
-        place: String,
-        /// The board that was there before.
-        expected: Identity,
-        /// The board that is there now.
-        found: Identity,
-    },
-    /// It refuses a command.
-    #[error("{place}: {}", advice(*.refusal))]
-    Refused {
-        /// Its place.
-        place: String,
-        /// The reason.
-        refusal: RecordRefusal,
-    },
-}
-
-/// A request, with what both ends know of its session.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'r> {
-    /// Address of the worker.
-    pub address: u16,
-    /// The message.
-    pub message: Down<'r>,
-    /// Its body.
-    pub body: &'r [u8],
-    /// Context of the request.
-    pub context: Context,
-    /// Context of the answer.
-    pub answer: Context,
-}
-
-impl<'r> Request<'r> {
-    /// A request outside a session.
-    pub fn setup(message: Down<'r>) -> Self {
-        let context = Context::SETUP;
-        Self { address: BROADCAST, message, body: &[], context, answer: context }
-    }
-}
 
 /// A client of one board.
 pub struct Client {
@@ -443,33 +387,4 @@ impl Client {
         let (place, seconds) = (self.place.name.clone(), started.elapsed().as_secs());
         WorldError::Evasive { place, seconds }.into()
     }
-}
-
-/// What a frame contains.
-enum Heard<T> {
-    /// The answer.
-    Answer(T),
-    /// The identification of firmware that does not belong to this host.
-    Other(Reason),
-}
-
-fn take<T>(
-    frame: Frame,
-    seal: Option<&mut HostSeal>,
-    request: &Request,
-    answer: &mut impl FnMut(&Up, &[u8]) -> Option<T>,
-) -> Result<Heard<T>, Reject> {
-    let frame = match seal {
-        Some(seal) => seal.open(frame)?,
-        None => frame,
-    };
-    let is_session = Up::parse(frame.unchecked()).is_ok_and(|(message, _)| !message.is_setup());
-    let payload = frame.check(if is_session { &request.answer } else { &Context::SETUP })?;
-    if let Some((version, schema)) = greeting(payload)
-        && let Some(reason) = Reason::of_versions(version, schema)
-    {
-        return Ok(Heard::Other(reason));
-    }
-    let (message, body) = Up::parse(payload)?;
-    answer(&message, body).map(Heard::Answer).ok_or(Reject::Unexpected)
 }

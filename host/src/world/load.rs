@@ -1,6 +1,7 @@
 //! A model for a board, which classifies live windows by it.
 
 use super::client::{Client, ClientError, Request};
+use crate::problem::dataset::Windows;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, checksum};
 use smidgen_protocol::message::{
@@ -29,6 +30,17 @@ pub struct ModelData<'m> {
     pub exponent: Exponent,
     /// [`RecordedRows`](smidgen_protocol::recorded::RecordedRows) without rows.
     pub data: &'m [u8],
+    /// What it is for, with the full scales of the sensor.
+    pub windows: &'m Windows,
+}
+
+/// A model that a board has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The board has it after a power cut.
+    pub is_kept: bool,
+    /// What the user should check, because the board does not tell.
+    pub unchecked: Option<String>,
 }
 
 /// Reasons why a board has not got a model.
@@ -37,6 +49,14 @@ pub enum LoadError {
     /// The board does not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Its sensor is not that of the model.
+    #[error("{place}: {reason}")]
+    Sensor {
+        /// Its place.
+        place: String,
+        /// What is different, and what to do.
+        reason: String,
+    },
     /// It refuses the model.
     #[error("{place}: {}", advice(*.refusal, .objective))]
     Refused {
@@ -74,20 +94,32 @@ struct Session<'c> {
 }
 
 impl ModelData<'_> {
-    /// Gives the model to a board in a new session, and has it kept. Returns whether the board has it after a power cut.
+    /// Gives the model to a board in a new session, and has it kept. A board whose sensor does not fit keeps the model
+    /// that it has in flash.
     ///
     /// # Errors
-    /// If the board does not answer or refuses the model.
-    pub fn load(&self, client: &mut Client, session: u32) -> Result<bool, LoadError> {
+    /// If the board does not answer, its sensor does not fit, or it refuses the model.
+    pub fn load(&self, client: &mut Client, session: u32) -> Result<Loaded, LoadError> {
         let identity = client.greet()?.identity;
+        let view = client.live()?;
+        refuse(view.misfit(self.windows), client)?;
+        let unchecked = view.unchecked(self.windows);
         let context = Context::downlink(session);
         let mut session = Session { client, context, ticket: 0, objective: self.objective };
         let held = session.configure(identity, self)?;
         session.send_data(held, self.data)?;
         session.send_model(self)?;
+        let obstacle = session.client.live()?.obstacle();
+        refuse(obstacle, session.client)?;
         let kept = session.ask(|ticket| Down::Keep { ticket }, &[])?;
-        Ok(kept != 0)
+        Ok(Loaded { is_kept: kept != 0, unchecked })
     }
+}
+
+/// Fails for a reason, if there is one.
+fn refuse(reason: Option<String>, client: &Client) -> Result<(), LoadError> {
+    let place = client.place().to_owned();
+    reason.map_or(Ok(()), |reason| Err(LoadError::Sensor { place, reason }))
 }
 
 impl Session<'_> {

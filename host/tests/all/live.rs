@@ -6,10 +6,12 @@ use crate::support::{Running, command, smidgen, stderr};
 use rustix::process::Signal;
 use smidgen::model::board::BoardModel;
 use smidgen::record::Model;
+use smidgen::world::client::Client;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::recorder::features;
 use smidgen_firmware::recorder::window::Window;
 use smidgen_firmware::worker::{Board, Worker};
+use smidgen_protocol::message::LiveState;
 use smidgen_protocol::recipe::ROW_LEN_MAX;
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -84,6 +86,39 @@ fn loaded_model_shows_its_classes_until_ctrl_c() {
     let (class, score) = classes.last().expect("a window");
     assert!(last.starts_with(class.as_str()), "{last}");
     assert!(last.contains(&format!("score {score:>9.3}")), "{last}, not {score}");
+}
+
+#[test]
+fn model_of_another_sensor_does_not_replace_the_one_of_the_board() {
+    let folder = tempdir().expect("there is room");
+    told(&folder, &format!("{RUN} --full-scale 4"));
+    told(&folder, &RUN.replace("--out run", "--full-scale 8 --out other"));
+    let board = RecordingBoard { full_scale: 4000, rate_max: 10_000, ..RecordingBoard::new(9) };
+    let address = board.serve();
+    let load = |model: &str| format!("load {model} --port {address}");
+    let said = told(&folder, &load("run"));
+    assert!(said.contains("has the model until its power fails."), "{said}");
+    let said = refused(&folder, &load("other"));
+    assert!(said.contains("its largest sample is 4 g or °/s, but that of channel `x`"), "{said}");
+    let mut client = Client::open(&address.parse().expect("an address"), 115_200, None, drop);
+    let live = client.as_mut().expect("it listens").live().expect("it answers");
+    assert_eq!(live.state, LiveState::Watching, "by the first model");
+    drop(client);
+
+    let path = folder.path().join("other/model.json");
+    let model = fs::read_to_string(&path).expect("a model");
+    let fast = model.replace("\"rate_millihertz\":10000", "\"rate_millihertz\":10001");
+    let fast = fast.replace("\"full_scale\":8.0", "\"full_scale\":4.0");
+    assert_ne!(fast, model);
+    fs::write(&path, fast).expect("there is room");
+    let said = refused(&folder, &load("other"));
+    assert!(said.contains("its sensor is not sampled as often as the model needs"), "{said}");
+
+    let mute = RecordingBoard::new(3).serve();
+    let said = told(&folder, &format!("load run --port {mute}"));
+    let expected =
+        "it does not tell its full scale; the largest samples of the model's channels are 4,4,4";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

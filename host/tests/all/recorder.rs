@@ -3,7 +3,7 @@
 use crate::model::personal::is_unmoved;
 use crate::support::boards::{answering, listener, ready, served_by};
 use crate::support::recording::{CHANNELS, PERIOD, RecordingBoard};
-use crate::support::{Running, command, smidgen, stderr, summary_of};
+use crate::support::{Running, command, records, smidgen, stderr, summary_of, transcripts};
 use rustix::process::Signal;
 use serde_json::Value;
 use smidgen::options::Faults;
@@ -15,6 +15,7 @@ use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{Command, Ready, RecordRefusal};
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::seal::Key;
+use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -296,6 +297,7 @@ fn boards_with_rows() -> Vec<String> {
             samples: (0..3).flat_map(samples).collect(),
             activity: Some(activity.clone()),
             words: 4096,
+            full_scale: 4000,
             ..RecordingBoard::new(identity)
         };
         let address = board.serve();
@@ -344,6 +346,15 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
     assert_eq!(workers.iter().map(right).sum::<u64>(), held_out["right"].as_u64().unwrap());
     assert_eq!(summary["configuration"]["constants"], "boards");
     assert_eq!(summary["configuration"]["data"], "on-board");
+
+    let model = fs::read_to_string(directory.path().join("whole/model.json")).unwrap();
+    assert!(model.contains(r#"{"name":"channel3","full_scale":4.0}"#), "{model}");
+    // Files in the unit of the sensor, whose channels have names.
+    let recording: String =
+        (0..30).map(|t| format!("1.5,-0.25,{}\n", f64::from(t) / 10.0)).collect();
+    fs::write(directory.path().join("new.csv"), format!("x,y,z\n{recording}")).unwrap();
+    let output = smidgen(directory.path(), "predict whole --recordings new.csv");
+    assert!(output.status.success(), "{}", stderr(&output));
 
     // Cables in another order, a bad line, and a run in two parts give the same transcript.
     let (swapped, errors) =
@@ -420,6 +431,56 @@ fn board_continues_the_model_of_several() {
 }
 
 #[test]
+fn run_on_board_has_the_transcript_of_simulated_recordings() {
+    const LEN: usize = 45;
+    let directory = tempdir().unwrap();
+    let samples: Vec<_> = (0..4 * LEN as i16)
+        .map(|t| [t * 37 % 501 * (t / LEN as i16 + 1), 900 - t * 11 % 97, t % 7 * 300])
+        .collect();
+    let files = ["rest.csv", "walk.csv", "rest_TEST.csv", "walk_TEST.csv"];
+    let mut ports = String::new();
+    for identity in [2, 1] {
+        let due = Arc::new(AtomicUsize::new(0));
+        let mut samples = samples.clone();
+        samples.rotate_left(identity as usize * 9);
+        let board = RecordingBoard {
+            samples: samples.clone(),
+            due: Some(due.clone()),
+            ..RecordingBoard::new(identity)
+        };
+        let address = board.serve();
+        let mut client = client(&address);
+        let mut csv = [String::from("x,y,z,label\n"), String::from("x,y,z,label\n")];
+        for (part, file) in files.iter().enumerate() {
+            let (class, is_test) = (&file[..4], file.contains("TEST"));
+            let recording = client.command(Command::Status).unwrap().next;
+            client.command(start(recording, class, is_test)).unwrap();
+            due.store((part + 1) * LEN, Ordering::Relaxed);
+            wait(&mut client, |rows| rows.progress.samples as usize >= LEN);
+            client.command(Command::Stop { recording }).unwrap();
+            for [x, y, z] in &samples[part * LEN..][..LEN] {
+                csv[usize::from(is_test)].push_str(&format!("{x},{y},{z},{class}\n"));
+            }
+        }
+        for (text, end) in csv.iter().zip(["", "_TEST"]) {
+            fs::write(directory.path().join(format!("board{identity}{end}.csv")), text).unwrap();
+        }
+        ports.push_str(&format!(" --port {address}"));
+    }
+    let common = "--objective softmax --k 6 --rounds 12 --out";
+    let on_board = format!("run{ports} --data on-board {common} boards");
+    let simulated = format!(
+        "simulate --recordings . --full-scale 32768 {WINDOWING} --constants boards {common} simulated"
+    );
+    let [boards, simulated] = [(on_board, "boards"), (simulated, "simulated")].map(|(run, out)| {
+        let output = smidgen(directory.path(), &run);
+        assert!(output.status.success(), "{}", stderr(&output));
+        transcripts(&records(&directory.path().join(out))).join("\n")
+    });
+    assert_eq!(boards, simulated);
+}
+
+#[test]
 fn run_on_board_is_refused_with_a_sentence() {
     let directory = tempdir().unwrap();
     let run = |arguments: &str| {
@@ -428,10 +489,11 @@ fn run_on_board_is_refused_with_a_sentence() {
     let empty = RecordingBoard::new(1).serve();
     for (options, told) in [
         ("", "has no rows to train on; record some by `smidgen record"),
-        ("--test-rows 3", "--test-rows needs them on the host"),
-        ("--dataset mushrooms", "--dataset needs them on the host"),
         ("--workers 1", "--workers needs them on the host"),
-        ("--check-theory --step am", "--check-theory needs them on the host"),
+        (
+            "--objective perceptron --constants boards",
+            "--constants boards computes the step size from reports",
+        ),
         ("--method ef21-w", "--method ef21-w needs them on the host"),
         ("--objective least-squares", "choose logistic, softmax, perceptron or svm"),
     ] {
@@ -441,6 +503,11 @@ fn run_on_board_is_refused_with_a_sentence() {
     let boards = boards_with_rows();
     let errors = run(&format!("--port {} --port {}", boards[0], boards[1]));
     assert!(errors.contains("logistic learns two classes, but the boards have 3"), "{errors}");
+    let strong = RecordingBoard { full_scale: 8000, ..RecordingBoard::new(5) }.serve();
+    smidgen_record(&[&strong], &format!("--label rest --seconds 0.1 {WINDOWING}"));
+    let errors = run(&format!("--port {} --port {strong} --objective softmax", boards[1]));
+    let told = "the largest samples of the channels are 8,8,8 g or °/s at";
+    assert!(errors.contains(told) && errors.contains("equal sensors"), "{errors}");
     let other = RecordingBoard { count: 60, ..RecordingBoard::new(3) }.serve();
     smidgen_record(&[&other], "--label rest --seconds 1 --window 10 --rate 1000");
     let errors = run(&format!("--port {} --port {other} --objective softmax", boards[0]));

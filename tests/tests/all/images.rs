@@ -62,6 +62,8 @@ fn every_stack_is_deep_enough() {
 struct Memory {
     symbols: BTreeMap<String, u64>,
     image_len: u64,
+    /// Bytes for the samples of a window.
+    window_len: Option<u64>,
 }
 
 impl Memory {
@@ -70,7 +72,12 @@ impl Memory {
         let symbols = file.symbols().filter_map(|s| Some((s.name().ok()?.to_owned(), s.address())));
         // What is flashed: data in RAM are copied from flash.
         let image_len = file.segments().map(|segment| segment.file_range().1).sum();
-        Self { symbols: symbols.collect(), image_len }
+        let window = file.symbols().find(|s| s.name().is_ok_and(|name| name.contains("6WINDOW")));
+        Self {
+            symbols: symbols.collect(),
+            image_len,
+            window_len: window.map(|symbol| symbol.size()),
+        }
     }
 
     fn between(&self, start: &str, end: &str) -> u64 {
@@ -79,13 +86,7 @@ impl Memory {
 
     /// Number of rows of the default features of this many channels, of one class.
     fn rows_of(&self, channels: u8) -> u32 {
-        let recipe = Recipe {
-            channels,
-            window: 1,
-            hop: 1,
-            features: Features::DEFAULT,
-            rate_millihertz: 10_000,
-        };
+        let recipe = recipe(channels);
         let len = self.between("_rows_start", "_rows_end") as usize;
         // The unit of writes of flash differs from that of RAM.
         if self.symbols["_rows_start"] < RAM_START {
@@ -95,6 +96,11 @@ impl Memory {
             room(Store::open(RamFlash::new(&mut memory)).unwrap(), &recipe)
         }
     }
+}
+
+/// The default features of this many channels.
+fn recipe(channels: u8) -> Recipe {
+    Recipe { channels, window: 1, hop: 1, features: Features::DEFAULT, rate_millihertz: 10_000 }
 }
 
 fn room<F: NorFlash + Mapped>(mut store: Store<F>, recipe: &Recipe) -> u32 {
@@ -115,6 +121,16 @@ fn documented_memory_is_that_of_the_images() {
         let worker = memory.between("__sheap", "_ram_end");
         let range = board.memory_len as u64..board.memory_len as u64 + MEMORY_SLACK;
         assert!(range.contains(&worker), "{}: {worker} bytes for the worker", board.name);
+        let recorder = board.recorder;
+        let rows_len = memory.between("_rows_start", "_rows_end");
+        assert_eq!(recorder.rows_len as u64, rows_len, "{}", board.name);
+        assert_eq!(Some(2 * recorder.window_len as u64), memory.window_len, "{}", board.name);
+        for channels in [3, 6] {
+            let recipe = recipe(channels);
+            let (room, some) = (memory.rows_of(channels) as usize, 20);
+            assert!(recorder.holds(&recipe, room - some), "{}", board.name);
+            assert!(!recorder.holds(&recipe, room + some), "{}", board.name);
+        }
         let kib = memory.image_len.div_ceil(1024);
         let rest = format!(
             " of {} | {} | {:.1} | {} | {} | {} |",

@@ -46,6 +46,10 @@ pub(super) struct Selection {
 /// Names by which a label column is recognised, in lower case.
 const LABELS: [&str; 3] = ["label", "class", "target"];
 
+fn is_label(name: &str) -> bool {
+    LABELS.contains(&name.to_lowercase().as_str())
+}
+
 impl Columns<'_> {
     /// Selects columns to train on: all columns without a role are features.
     pub(super) fn select(
@@ -117,6 +121,11 @@ impl Columns<'_> {
         self.names.iter().position(|column| column == name)
     }
 
+    /// Returns whether a column is recognised as that of the labels by its name.
+    pub(super) fn have_label(&self) -> bool {
+        self.names.iter().any(|name| is_label(name))
+    }
+
     fn find(&self, name: &str) -> Result<usize, DatasetError> {
         self.position(name).ok_or_else(|| {
             let name = name.into();
@@ -128,7 +137,6 @@ impl Columns<'_> {
     }
 
     fn default_label(&self, owner: Option<usize>) -> Result<usize, DatasetError> {
-        let is_label = |name: &str| LABELS.contains(&name.to_lowercase().as_str());
         let others = self.others(None, owner);
         let mut named = others.iter().copied().filter(|&column| is_label(&self.names[column]));
         match (named.next(), named.next()) {

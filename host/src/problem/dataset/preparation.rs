@@ -64,6 +64,17 @@ impl Preparation {
         Self { column_count, ..Self::default() }
     }
 
+    /// Uses rows of windows, scaled by powers of two with these bits, in which values are at most 1.
+    pub fn of_windows(windows: Windows, bits: &[u8]) -> Self {
+        let scaling = |&bits: &u8| Scaling { centre: 0.0, scale: f64::from(bits).exp2() };
+        Self {
+            names: windows.column_names(),
+            scaling: bits.iter().map(scaling).collect(),
+            windows: Some(windows),
+            ..Self::of(bits.len())
+        }
+    }
+
     /// Refuses the data set `name` if it does not have this number of columns.
     pub(super) fn check_width(&self, name: &str, found: usize) -> Result<(), DatasetError> {
         let expected = self.column_count;

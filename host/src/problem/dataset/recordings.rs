@@ -5,6 +5,7 @@
 //!  table, ts  a file -> Series
 //!  full_scale Series of all files -> units of a sensor
 //!  read       Series of all files, checked against each other -> samples of a sensor, per worker
+//!  unseen     Series of files for a model -> rows of their windows
 //!  rows       samples -> rows, by the recorder of the firmware -> Dataset, and what boards are sent in place of rows
 //! ```
 
@@ -18,8 +19,10 @@ mod samples;
 mod series;
 mod table;
 mod ts;
+mod unseen;
 
 pub use error::{Flaw, RecordingsError};
 pub use read::EXAMPLE;
-pub use rows::{RowsOnBoards, WindowRow, rows_held, rows_on_board};
+pub use rows::{RowsOnBoards, board_data, rows_held};
 pub use samples::{Recording, Recordings, WorkerRecordings};
+pub use unseen::{UnseenRecordings, WindowRow};

@@ -34,6 +34,11 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// A channel of a board, which has no name of its own; channels are counted from 1.
+    pub fn of_board(number: u8) -> Self {
+        Self { name: format!("channel{number}"), full_scale: None }
+    }
+
     /// Returns the sample of a sensor at this value: rounded to nearest, halves away from zero, and limited to the full
     /// scale. That of NaN is 0.
     pub fn sample(&self, value: f64) -> i16 {
@@ -89,6 +94,13 @@ impl Windows {
         let is_valid = [0, self.channels.len()].contains(&full_scales.len())
             && full_scales.iter().all(|scale| scale.is_finite() && *scale > 0.0);
         if is_valid { Ok(()) } else { Err(RecipeError::Channels) }
+    }
+
+    /// Returns whether channels have names of their own, unlike those of boards.
+    pub fn are_named(&self) -> bool {
+        (1..)
+            .zip(&self.channels)
+            .any(|(number, channel)| channel.name != Channel::of_board(number).name)
     }
 
     /// Returns the names of the columns of a row: `x.mean`, `x.std`, …

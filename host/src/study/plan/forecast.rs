@@ -70,6 +70,9 @@ pub struct Plan {
     pub target: Target,
     /// Memory of the largest worker in bytes, including its state.
     pub memory_bytes: usize,
+    /// What the largest worker records; `None` if rows are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
     /// Boards with that much memory.
     pub boards: Vec<&'static str>,
     /// Rate of the line in bit/s.
@@ -80,6 +83,17 @@ pub struct Plan {
     pub trial: Trial,
     /// Bytes and seconds.
     pub traffic: Traffic,
+}
+
+/// What the recorder of a board holds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Recorded {
+    /// Number of rows, held out or not.
+    pub rows: usize,
+    /// Number of values in a row.
+    pub row_values: usize,
+    /// Number of values in a window.
+    pub window_values: usize,
 }
 
 /// Size of an update.
@@ -113,7 +127,16 @@ impl Plan {
         let target = Target::new(experiment, &course);
         let steps = steps::admissible(experiment, target.gradient_norm_squared);
         let memory_bytes = experiment.memory_len(setup);
-        let fitting = BOARDS.iter().filter(|board| board.memory_len >= memory_bytes);
+        let recordings = experiment.recordings();
+        let recorded = recordings.map(|recordings| {
+            let recipe = recordings.windows.recipe();
+            let rows = recordings.workers.iter().map(|worker| worker.row_count(&recipe)).max();
+            (recipe, rows.unwrap_or(0))
+        });
+        let fitting = BOARDS.iter().filter(|board| {
+            board.memory_len >= memory_bytes
+                && recorded.is_none_or(|(recipe, rows)| board.recorder.holds(&recipe, rows))
+        });
         let workers = &experiment.workers;
         let MethodSpec { rule, batch, .. } = setup.method;
         Ok(Self {
@@ -143,6 +166,11 @@ impl Plan {
             in_expectation: setup.is_stochastic() || setup.method.compressor.is_random(),
             target,
             memory_bytes,
+            recorded: recorded.map(|(recipe, rows)| Recorded {
+                rows,
+                row_values: recipe.row_len(),
+                window_values: recipe.window_len(),
+            }),
             boards: fitting.map(|board| board.name).collect(),
             baud: options.baud,
             update: Update::new(experiment, &course),

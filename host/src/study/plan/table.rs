@@ -1,6 +1,6 @@
 //! Plans as tables for a terminal, at most 100 columns wide.
 
-use super::forecast::{Plan, Trial, Update};
+use super::forecast::{Plan, Recorded, Trial, Update};
 use super::target::Target;
 use super::traffic::OnLines;
 use crate::output::report::sentence::{first_step, precision, step};
@@ -33,8 +33,21 @@ impl Plan {
             f,
             "  memory     {need} bytes for the largest share, including the worker's state"
         )?;
+        if let Some(Recorded { rows, row_values, window_values }) = self.recorded {
+            let (rows, values) = (counted(rows as u64, "row", "rows"), count(window_values as u64));
+            writeln!(
+                f,
+                "  recorder   {rows} of {row_values} values at most, windows of {values} values"
+            )?;
+        }
         if self.boards.is_empty() {
-            writeln!(f, "  fits       no supported board: use more workers or fewer rows")?;
+            let advice = match self.recorded {
+                Some(_) => {
+                    "record less per board (--hop, --features), or shorter windows (--window)"
+                }
+                None => "use more workers or fewer rows",
+            };
+            writeln!(f, "  fits       no supported board: {advice}")?;
         } else {
             writeln!(f, "  fits       {}", self.boards.join(", "))?;
         }

@@ -74,14 +74,19 @@ impl From<&Records<'_>> for BoardRows {
 }
 
 impl BoardRows {
-    /// Number of rows to train on.
+    /// Number of rows to train on, without those whose class is damaged.
     pub fn training(&self) -> u64 {
-        self.classes.iter().map(|class| u64::from(class.training)).sum()
+        self.named().map(|class| u64::from(class.training)).sum()
     }
 
-    /// Number of rows held out.
+    /// Number of rows held out, without those whose class is damaged.
     pub fn test(&self) -> u64 {
-        self.classes.iter().map(|class| u64::from(class.test)).sum()
+        self.named().map(|class| u64::from(class.test)).sum()
+    }
+
+    /// Classes that are not damaged.
+    pub fn named(&self) -> impl Iterator<Item = &ClassRows> {
+        self.classes.iter().filter(|class| !class.name.is_empty())
     }
 
     /// Reason why the latest recording ended before it had its samples, in answer to [`Command::Status`].
@@ -204,5 +209,37 @@ pub fn table(rows: &BoardRows) -> String {
         0 => String::new(),
         _ => format!(", {} discarded", count(discarded.into())),
     };
-    format!("{lines}  {sensor}; room for {room} more{discarded}; recipe: {recipe}\n")
+    let damaged = match rows.classes.iter().all(|class| !class.name.is_empty()) {
+        true => "",
+        false => "  rows of a (damaged) class are not used; --clear erases all rows\n",
+    };
+    format!("{lines}{damaged}  {sensor}; room for {room} more{discarded}; recipe: {recipe}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_damaged_class_are_shown_but_not_counted() {
+        let class = |name: &str, training, test| ClassRows { name: name.into(), training, test };
+        let rows = BoardRows {
+            outcome: Outcome::Done,
+            channels: 3,
+            recipe: None,
+            recording: 2,
+            next: 3,
+            is_open: false,
+            progress: Progress::default(),
+            room: 5,
+            discarded: 0,
+            checksum: 0,
+            classes: vec![class("walking", 7, 2), class("", 4, 1)],
+            columns: vec![],
+        };
+        assert_eq!((rows.training(), rows.test()), (7, 2));
+        let table = table(&rows);
+        assert!(table.contains("(damaged)     4         1\n"), "{table}");
+        assert!(table.contains("rows of a (damaged) class are not used; --clear"), "{table}");
+    }
 }

@@ -25,7 +25,8 @@ fn windows_are_predicted_with_the_classes_of_a_board() {
     let folder = tempdir().expect("there is room");
     told(&folder, RUN);
     let model = model(&folder, "run");
-    let predictions = model.predict_recordings(Path::new("example"), None).expect("it is bundled");
+    let predictions = model.predict_recordings(Path::new("example"), None, &[]);
+    let predictions = predictions.expect("it is bundled");
     let (right, rows) = predictions.correct();
     assert!(rows > 400 && right * 100 >= 97 * rows, "{right} of {rows}");
     // Far from borders f64 agrees with the integers of a board.
@@ -36,9 +37,17 @@ fn windows_are_predicted_with_the_classes_of_a_board() {
         assert!(near > 1 || row.scores[predicted] == best, "{row:?}");
     }
     let said = told(&folder, "predict run --recordings example --out windows.csv");
-    assert!(said.contains(&format!("{right} of {rows} rows are right")), "{said}");
+    let right_of = |kind: &str| {
+        let line = said.lines().find(|line| line.starts_with(kind)).expect("it has held-out rows");
+        let (_, counts) = line.split_once(": ").expect("counts");
+        let counts = counts.split(' ').filter_map(|word| word.parse::<u64>().ok());
+        counts.collect::<Vec<_>>()
+    };
+    let (held_out, others) = (right_of("Accuracy on held-out"), right_of("Accuracy on other"));
+    assert_eq!((held_out[0] + others[0], held_out[1], others[1]), (right, 192, rows - 192));
     let csv = fs::read_to_string(folder.path().join("windows.csv")).expect("it is written");
     assert_eq!(csv.lines().count() as u64, rows + 1);
+    assert!(csv.starts_with("row,file,line,label,predicted,score of"), "{csv}");
 }
 
 #[test]
@@ -65,11 +74,43 @@ fn recordings_of_another_sensor_are_refused() {
     );
     assert!(said.contains("no recording of short.csv has a window of 50 samples"), "{said}");
     let said = write("unknown.csv", recording(rate, &header, 0.1).replace("walking", "flying"));
-    assert!(said.contains("has the class `flying`, which the model does not know"), "{said}");
+    let expected = "line 2 of unknown.csv has the class `flying`, which the model does not know";
+    assert!(said.starts_with(expected), "{said}");
+    fs::write(folder.path().join("table.csv"), "time,x,y,z,label\n0,1,1,1,walking\n")
+        .expect("there is room");
+    let said = refused(&folder, "predict run --dataset table.csv");
+    assert!(said.contains("predict such recordings by --recordings"), "{said}");
+    let unlabelled = recording(rate, &header, 0.1).replace(",label", "").replace(",walking", "");
+    fs::write(folder.path().join("new.csv"), unlabelled).expect("there is room");
+    let said = told(&folder, "predict run --recordings new.csv --out new-out.csv");
+    assert!(said.contains("The data have no labels"), "{said}");
+    let csv = fs::read_to_string(folder.path().join("new-out.csv")).expect("it is written");
+    assert!(csv.starts_with("row,file,line,predicted,score of"), "{csv}");
     // A sensor limits what exceeds its full scale.
     fs::write(folder.path().join("large_TEST.csv"), recording(rate, &header, 1e9))
         .expect("there is room");
     told(&folder, "predict run --recordings large_TEST.csv");
+}
+
+#[test]
+fn plan_names_boards_with_memory_for_rows_and_windows() {
+    let folder = tempdir().expect("there is room");
+    let fits = |options: &str| {
+        let said = told(
+            &folder,
+            &format!("plan --recordings example --objective softmax --rounds 2 {options}"),
+        );
+        let line = |start: &str| said.lines().find(|line| line.trim_start().starts_with(start));
+        let line = |start| line(start).expect("a line").to_owned();
+        (line("recorder"), line("fits"))
+    };
+    let (recorder, boards) = fits("");
+    assert!(recorder.ends_with("60 rows of 9 values at most, windows of 150 values"), "{recorder}");
+    assert!(boards.contains("microbit, stm32f405, nrf52840"), "{boards}");
+    let (recorder, boards) = fits("--window 2 --hop 1 --step 0.1");
+    assert!(recorder.contains("1\u{202f}980 rows"), "{recorder}");
+    assert!(!boards.contains("microbit") && !boards.contains("stm32f405"), "{boards}");
+    assert!(boards.contains("nrf52840"), "{boards}");
 }
 
 #[test]

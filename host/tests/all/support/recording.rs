@@ -5,11 +5,12 @@ use embedded_io::{ErrorType, Read, ReadReady, Write};
 use embedded_io_adapters::std::FromStd;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::recorder::Recorder;
-use smidgen_firmware::recorder::sensor::Sensor;
+use smidgen_firmware::recorder::sensor::{Sensor, Unfit};
 use smidgen_firmware::recorder::store::{RamFlash, Store};
 use smidgen_firmware::remote::RemoteRecorder;
 use smidgen_firmware::run::run_recorder;
 use smidgen_firmware::worker::{Board, Worker};
+use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::seal::{BOOT_LEN, Key, WorkerSeal};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -38,12 +39,18 @@ pub(crate) struct RecordingBoard {
     pub count: usize,
     /// The sensor loses samples before each of these, counted over all recordings.
     pub gaps: Vec<usize>,
+    /// As `count`, but raised by a test.
+    pub due: Option<Arc<AtomicUsize>>,
     /// Number of samples that the sensor has given.
     pub taken: Arc<AtomicUsize>,
     /// The first connection is closed instead of this write.
     pub cut: Option<usize>,
     /// Its power fails whenever a connection ends.
     pub forgets: bool,
+    /// Full scale of its sensor, in thousandths; 0 if unknown.
+    pub full_scale: u32,
+    /// The highest rate of its sensor, in samples per 1000 s.
+    pub rate_max: u32,
     /// Key of its image.
     pub key: Option<[u8; 32]>,
 }
@@ -59,9 +66,12 @@ impl RecordingBoard {
             activity: None,
             count: usize::MAX,
             gaps: vec![],
+            due: None,
             taken: Arc::default(),
             cut: None,
             forgets: false,
+            full_scale: 0,
+            rate_max: u32::MAX,
             key: None,
         }
     }
@@ -119,12 +129,25 @@ impl Sensor for Script {
         if self.board.samples.is_empty() { 0 } else { CHANNELS }
     }
 
+    fn full_scale(&self, _channel: usize) -> u32 {
+        self.board.full_scale
+    }
+
+    fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
+        match recipe.rate_millihertz > self.board.rate_max {
+            _ if self.channels() != usize::from(recipe.channels) => Err(Unfit::Channels),
+            true => Err(Unfit::Rate),
+            false => Ok(()),
+        }
+    }
+
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, ()> {
         // A thousand samples a second, at most.
         thread::sleep(Duration::from_millis(1));
         let board = &mut self.board;
         let taken = board.taken.load(Ordering::Relaxed);
-        if taken >= board.count {
+        let due = board.due.as_ref().map(|due| due.load(Ordering::Relaxed));
+        if taken >= due.unwrap_or(board.count) {
             return Ok(false);
         }
         if board.gaps.first() == Some(&taken) {

@@ -69,6 +69,9 @@ pub enum RecordingsError {
         /// What is wrong there.
         flaw: Flaw,
     },
+    /// A column is named in a file without columns.
+    #[error("each series of {0} ends with its class; omit --label")]
+    Label(String),
     /// Files have different rates.
     #[error("{name} has {rate} samples per second, but {expected}; resample it, or leave it out")]
     Rate {
@@ -98,6 +101,9 @@ pub enum RecordingsError {
         /// Number of channels.
         channels: usize,
     },
+    /// The model has full scales.
+    #[error("the model knows the full scale of its sensor; omit --full-scale")]
+    KnownFullScale,
     /// A worker has no rows.
     #[error(
         "the worker `{}` has no recording of {window} samples to train on, the length of a window; give a smaller \
@@ -163,6 +169,17 @@ pub enum Flaw {
         /// The other file.
         other: String,
     },
+    /// The number of channels is not that of a board's sensor.
+    #[error(
+        "{}, but the sensor of the model has {expected}; give its channels in its order",
+        counted(*.found as u64, "channel", "channels")
+    )]
+    OtherCount {
+        /// The number of channels.
+        found: usize,
+        /// That of the sensor.
+        expected: usize,
+    },
     /// The name of a class is too long.
     #[error(
         "the class `{}` has {} bytes, but a board stores at most {CLASS_NAME_LEN_MAX}; shorten it everywhere",
@@ -193,6 +210,18 @@ pub enum Flaw {
         channel: String,
         /// Its full scale.
         full_scale: f64,
+    },
+    /// A value is no sample of a sensor.
+    #[error(
+        "{value} of channel `{}` is no integer of 16 bits, as its sensor gives them, and the model does not know the \
+         unit of that; say by --full-scale which value of the file is 2^15 of the sensor",
+        shown(channel)
+    )]
+    Integer {
+        /// The value.
+        value: f64,
+        /// The channel.
+        channel: String,
     },
     /// Time does not increase.
     #[error(

@@ -37,8 +37,8 @@ pub(super) fn files() -> Vec<(Source, Series)> {
             let stretches = stretches.collect();
             let channels = ["x", "y", "z"].map(String::from).to_vec();
             let name = worker.clone();
-            let series =
-                Series { name, channels, line: 1, rate: Some(RATE), stretches, gaps: vec![] };
+            let rate = Some(RATE);
+            let series = Series { name, channels, line: 1, rate, stretches, ..Series::default() };
             (Source { path: worker.clone().into(), worker, is_test }, series)
         })
     });

@@ -1,8 +1,53 @@
-//! Full scales of channels: the values of files at which a sensor has 2^15.
+//! Full scales of channels: the values of files at which a sensor has 2^15, and its samples at others.
 
-use super::error::RecordingsError;
+use super::error::{Flaw, RecordingsError};
 use super::files::Source;
-use super::series::Series;
+use super::series::{Series, Stretch};
+use crate::problem::dataset::windows::Channel;
+
+/// What becomes of values beyond the full scale.
+#[derive(Clone, Copy)]
+pub(super) enum Beyond {
+    Refused,
+    Limited,
+}
+
+/// Returns the values of a recording as a sensor with these channels has them.
+pub(super) fn samples(
+    channels: &[Channel],
+    name: &str,
+    stretch: &Stretch,
+    beyond: Beyond,
+) -> Result<Vec<i16>, RecordingsError> {
+    let range = f64::from(i16::MIN)..=f64::from(i16::MAX);
+    let sample = |(place, &value): (usize, &f64)| {
+        let channel = &channels[place % channels.len()];
+        let refuse = |flaw: Flaw| Err(flaw.at(name, stretch.line(place / channels.len())));
+        match (beyond, channel.full_scale) {
+            (Beyond::Refused, Some(full_scale)) if value.abs() > full_scale => {
+                refuse(Flaw::FullScale { value, channel: channel.name.clone(), full_scale })
+            }
+            (_, None) if value.fract() != 0.0 || !range.contains(&value) => {
+                refuse(Flaw::Integer { value, channel: channel.name.clone() })
+            }
+            (Beyond::Refused | Beyond::Limited, _) => Ok(channel.sample(value)),
+        }
+    };
+    stretch.values.iter().enumerate().map(sample).collect()
+}
+
+/// Returns a full scale for each channel, if some were given: one for all, or one per channel.
+pub(super) fn full_scale_of_each(
+    channels: usize,
+    given: &[f64],
+) -> Result<Option<Vec<f64>>, RecordingsError> {
+    match given {
+        [] => Ok(None),
+        [one] => Ok(Some(vec![*one; channels])),
+        all if all.len() == channels => Ok(Some(all.to_vec())),
+        all => Err(RecordingsError::FullScales { given: all.len(), channels }),
+    }
+}
 
 /// Returns the full scale of each channel: as given, or the smallest power of two that no value exceeds.
 pub(super) fn full_scales(
@@ -10,11 +55,8 @@ pub(super) fn full_scales(
     given: &[f64],
 ) -> Result<Vec<f64>, RecordingsError> {
     let channels = files[0].1.channels.len();
-    match given {
-        [] => {}
-        [one] => return Ok(vec![*one; channels]),
-        all if all.len() == channels => return Ok(all.to_vec()),
-        all => return Err(RecordingsError::FullScales { given: all.len(), channels }),
+    if let Some(given) = full_scale_of_each(channels, given)? {
+        return Ok(given);
     }
     let mut largest = vec![0f64; channels];
     for stretch in files.iter().flat_map(|(_, series)| &series.stretches) {

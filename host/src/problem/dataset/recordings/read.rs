@@ -2,12 +2,12 @@
 
 use super::error::{Flaw, RecordingsError};
 use super::files::{self, Format, Source};
-use super::full_scale::full_scales;
+use super::full_scale::{Beyond, full_scales, samples};
 use super::samples::{Recording, Recordings, WorkerRecordings};
 use super::series::{Series, Stretch};
 use super::{example, table, ts};
 use crate::options::Options;
-use crate::options::windowing::Windowing;
+use crate::options::windowing::{self, Windowing};
 use crate::problem::dataset::defect::{Defect, Place};
 use crate::problem::dataset::load::LIMITS;
 use crate::problem::dataset::windows::{Channel, RATE_TOLERANCE, TrainedWindows, Windows};
@@ -17,24 +17,16 @@ use crate::units::{files as regular, text};
 use smidgen_protocol::message::{CLASS_NAME_LEN_MAX, CLASSES_MAX};
 use smidgen_protocol::recipe::{CHANNELS_MAX, Recipe};
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
 /// Name of the bundled recordings.
 pub const EXAMPLE: &str = "example";
 
-/// What becomes of values beyond the full scale.
-#[derive(Clone, Copy)]
-enum Beyond {
-    Refused,
-    Limited,
-}
-
 /// The files of a run.
-struct Files {
-    name: String,
-    files: Vec<(Source, Series)>,
+pub(super) struct Files {
+    pub name: String,
+    pub files: Vec<(Source, Series)>,
     /// The recordings are dealt to workers, instead of those of a file being of one.
     is_dealt: bool,
 }
@@ -64,7 +56,8 @@ impl Recordings {
                 (windows(&files.files, &options.windowing, &options.full_scale)?, Beyond::Refused)
             }
         };
-        let (name, notes) = (files.name.clone(), files.notes());
+        let (name, mut notes) = (files.name.clone(), files.notes());
+        notes.push(format!("{name}: {}", windowing::describe(&windows.recipe())));
         let mut recordings = Self { name, windows, workers: vec![], notes };
         let all = recordings.quantised(files.files, beyond)?;
         recordings.workers = match files.is_dealt {
@@ -72,26 +65,6 @@ impl Recordings {
             false => recordings.by_file(&all, options, boards)?,
         };
         recordings.check_workers()?;
-        Ok(recordings)
-    }
-
-    /// Reads a file or all files of a directory, to be predicted by a model of such windows. Values beyond the
-    /// full scale are limited, as a sensor does.
-    ///
-    /// # Errors
-    /// If they cannot be read, or have other channels or another rate.
-    pub fn unseen(
-        path: &Path,
-        label: Option<&OsStr>,
-        windows: &Windows,
-    ) -> Result<Self, RecordingsError> {
-        let label = label.map(|label| shown(label).to_string());
-        let files = Files::unseen(path, label.as_deref())?;
-        check_channels(&files.files)?;
-        check_sensor(&files.files, windows)?;
-        let (name, notes) = (files.name.clone(), files.notes());
-        let mut recordings = Self { name, windows: windows.clone(), workers: vec![], notes };
-        recordings.workers = recordings.quantised(files.files, Beyond::Limited)?;
         Ok(recordings)
     }
 
@@ -129,13 +102,13 @@ impl Recordings {
     fn quantised(
         &mut self,
         files: Vec<(Source, Series)>,
-        beyond: Beyond,
     ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
         let (mut all, mut short) = (vec![], 0);
         for (source, series) in files {
             let mut recordings = vec![];
             for stretch in &series.stretches {
-                let samples = self.samples(&series.name, stretch, beyond)?;
+                let channels = &self.windows.channels;
+                let samples = samples(channels, &series.name, stretch, Beyond::Refused)?;
                 if samples.len() < self.windows.recipe().window_len() {
                     short += 1;
                     continue;
@@ -152,28 +125,6 @@ impl Recordings {
                 .push(format!("{are} shorter than a window of {window} samples, without rows"));
         }
         Ok(all)
-    }
-
-    /// Returns the values of a recording as a sensor with these full scales has them.
-    fn samples(
-        &self,
-        name: &str,
-        stretch: &Stretch,
-        beyond: Beyond,
-    ) -> Result<Vec<i16>, RecordingsError> {
-        let channels = &self.windows.channels;
-        let sample = |(place, &value): (usize, &f64)| {
-            let channel = &channels[place % channels.len()];
-            match (beyond, channel.full_scale) {
-                (Beyond::Refused, Some(full_scale)) if value.abs() > full_scale => {
-                    let line = stretch.line(place / channels.len());
-                    let channel = channel.name.clone();
-                    Err(Flaw::FullScale { value, channel, full_scale }.at(name, line))
-                }
-                (Beyond::Refused | Beyond::Limited, _) => Ok(channel.sample(value)),
-            }
-        };
-        stretch.values.iter().enumerate().map(sample).collect()
     }
 
     /// Deals recordings to workers in turn, held-out ones by themselves.
@@ -239,14 +190,19 @@ impl Files {
         let unreadable = |source| RecordingsError::Unreadable { name: name.clone(), source };
         let is_dealt = !path.metadata().map_err(unreadable)?.is_dir();
         let sources = if is_dealt { files::of_file(path)? } else { files::of_directory(path)? };
-        Ok(Self { name, files: all_series(sources, label)?, is_dealt })
+        Ok(Self { name, files: all_series(sources, label, None)?, is_dealt })
     }
 
-    fn unseen(path: &Path, label: Option<&str>) -> Result<Self, RecordingsError> {
+    /// Files for a model of this many channels.
+    pub(super) fn unseen(
+        path: &Path,
+        label: Option<&str>,
+        channels: usize,
+    ) -> Result<Self, RecordingsError> {
         let name = shown(path).to_string();
         let files = match Recordings::is_built_in(path) {
             true => example::files(),
-            false => all_series(files::unseen(path)?, label)?,
+            false => all_series(files::unseen(path)?, label, Some(channels))?,
         };
         Ok(Self { name, files, is_dealt: false })
     }
@@ -275,20 +231,26 @@ fn joined(files: &[WorkerRecordings]) -> Vec<WorkerRecordings> {
 fn all_series(
     sources: Vec<Source>,
     label: Option<&str>,
+    channels: Option<usize>,
 ) -> Result<Vec<(Source, Series)>, RecordingsError> {
-    let read = |source: Source| Ok((source.clone(), series(&source, label)?));
+    let read = |source: Source| Ok((source.clone(), series(&source, label, channels)?));
     sources.into_iter().map(read).collect()
 }
 
-/// Reads a file.
-fn series(source: &Source, label: Option<&str>) -> Result<Series, RecordingsError> {
+/// Reads a file. One for a model of this many `channels` need not have classes.
+fn series(
+    source: &Source,
+    label: Option<&str>,
+    channels: Option<usize>,
+) -> Result<Series, RecordingsError> {
     let name = source.name();
     let file = regular::open(&source.path).map_err(text::TextError::from);
     let text = file.and_then(|file| text::read_from(file, LIMITS));
     let text = text.map_err(|source| RecordingsError::Text { name: name.clone(), source })?;
     let series = match Format::of(&source.path) {
+        Some(Format::Ts) if label.is_some() => return Err(RecordingsError::Label(name)),
         Some(Format::Ts) => ts::parse(&name, &text)?,
-        Some(Format::Csv) => table::parse(&name, &text, label)?,
+        Some(Format::Csv) => table::parse(&name, &text, label, channels)?,
         None => {
             let source = io::Error::other("its name ends in neither .csv nor .ts");
             return Err(RecordingsError::Unreadable { name, source });
@@ -300,7 +262,7 @@ fn series(source: &Source, label: Option<&str>) -> Result<Series, RecordingsErro
     }
 }
 
-fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
+pub(super) fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
     let first = &files[0].1;
     let count = first.channels.len();
     if !(1..=CHANNELS_MAX).contains(&count) {
@@ -309,21 +271,27 @@ fn check_channels(files: &[(Source, Series)]) -> Result<(), RecordingsError> {
     files.iter().try_for_each(|(_, series)| check_names(series, &first.channels, &first.name))
 }
 
-/// Refuses files that do not have the channels and the rate of a model. Channels of a board have no names and no unit, so
-/// a file has as many, in the integers of its sensor.
-fn check_sensor(files: &[(Source, Series)], windows: &Windows) -> Result<(), RecordingsError> {
+/// Refuses files that do not have the channels and the rate of a model. Channels of a board have no names, so a file has
+/// as many.
+pub(super) fn check_sensor(
+    files: &[(Source, Series)],
+    windows: &Windows,
+) -> Result<(), RecordingsError> {
     rate(files, Some((hertz(windows.rate_millihertz), "the model has")))?;
     let series = &files[0].1;
-    let has_names = windows.channels.iter().all(|channel| channel.full_scale.is_some());
-    if !has_names && series.channels.len() == windows.channels.len() {
-        return Ok(());
+    let expected: Vec<_> = windows.channels.iter().map(|channel| channel.name.clone()).collect();
+    if windows.are_named() {
+        return check_names(series, &expected, "the model");
     }
-    let expected = windows.channels.iter().map(|channel| channel.name.clone()).collect();
-    check_names(series, &expected, "the model")
+    let (found, expected) = (series.channels.len(), expected.len());
+    match found == expected {
+        true => Ok(()),
+        false => Err(Flaw::OtherCount { found, expected }.at(&series.name, series.line)),
+    }
 }
 
 /// Refuses a file that does not have the channels of another one.
-fn check_names(
+pub(super) fn check_names(
     series: &Series,
     expected: &Vec<String>,
     other: &str,
@@ -337,12 +305,12 @@ fn check_names(
 }
 
 /// Returns samples per second.
-fn hertz(millihertz: u32) -> f64 {
+pub(super) fn hertz(millihertz: u32) -> f64 {
     f64::from(millihertz) / 1000.0
 }
 
 /// Returns the rate of all files, if it is given, with who says so, or a file says it.
-fn rate(
+pub(super) fn rate(
     files: &[(Source, Series)],
     given: Option<(f64, &str)>,
 ) -> Result<Option<f64>, RecordingsError> {

@@ -6,18 +6,17 @@ use crate::options::{Choice, Objective};
 use crate::problem::dataset::data::Dataset;
 use crate::problem::dataset::labels::{Labels, class_number};
 use crate::problem::dataset::owners::Owners;
-use crate::problem::dataset::preparation::{Preparation, Scaling};
+use crate::problem::dataset::preparation::Preparation;
 use crate::problem::dataset::quantise::Held;
 use crate::problem::dataset::table::Table;
 use crate::problem::dataset::texts::Texts;
 use crate::problem::dataset::windows::TrainedWindows;
 use smidgen_aggregator::ratio::real;
 use smidgen_firmware::bias_scale;
+use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::store::{RamFlash, Store};
-use smidgen_firmware::recorder::window::Window;
-use smidgen_firmware::recorder::{Recorder, features};
 use smidgen_protocol::message::{CLASSES_MAX, column_bits};
-use smidgen_protocol::recipe::{ROW_LEN_MAX, Recipe};
+use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, RowsChecksum, emit_name};
 use smidgen_protocol::shard::Width;
 
@@ -37,15 +36,6 @@ pub struct RowsOnBoards {
     pub data: Vec<Vec<u8>>,
     /// Bits of each column: feature a is the integer a · 2^bits of the board.
     pub bits: Vec<u8>,
-}
-
-/// The row of a window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WindowRow<'r> {
-    /// Features in the integers of a board.
-    pub values: Vec<i16>,
-    /// Name of its class.
-    pub class: &'r str,
 }
 
 /// Rows of a worker, as its board stores them.
@@ -133,7 +123,7 @@ impl Recordings {
             None => labels.read(&self.name, None, &table.labels)?,
         };
         let mut dataset = Dataset::labelled(&self.name, table, labelling);
-        dataset.preparation = self.preparation(&bits);
+        dataset.preparation = Preparation::of_windows(self.windows.clone(), &bits);
         let (table, test_places) = rows_of(&stored, &bits, true);
         let mut test = None;
         if !test_places.is_empty() {
@@ -145,37 +135,13 @@ impl Recordings {
         let mut shares = vec![vec![]; self.workers.len()];
         (0..).zip(&places).for_each(|(row, &worker)| shares[worker as usize].push(row));
         dataset.owners = Some(Owners { names, places });
-        let data = stored.iter().map(|stored| data(stored, &recipe, &bits, dataset.class_names()));
-        Ok(RowsOnBoards { data: data.collect(), dataset, test, shares, bits })
-    }
-
-    /// Returns the row of each window, in order, with its class and without further checks.
-    pub fn windows(&self) -> Vec<WindowRow<'_>> {
-        let recipe = self.windows.recipe();
-        let mut memory = vec![0; recipe.window_len()];
-        let mut window = Window::new(&mut memory);
-        let mut rows = vec![];
-        for recording in self.workers.iter().flat_map(|worker| &worker.recordings) {
-            window.start(&recipe).expect("the memory is that of a window");
-            for sample in recording.samples.chunks(recipe.channels.into()) {
-                let Some(samples) = window.push(sample) else { continue };
-                let mut row = [0; ROW_LEN_MAX];
-                let values = features::row(&samples, recipe.features, &mut row).to_vec();
-                rows.push(WindowRow { values, class: &recording.class });
-            }
-        }
-        rows
-    }
-
-    /// Returns what turns windows of the files into the features of these rows.
-    fn preparation(&self, bits: &[u8]) -> Preparation {
-        let scaling = |&bits: &u8| Scaling { centre: 0.0, scale: f64::from(bits).exp2() };
-        Preparation {
-            names: self.windows.column_names(),
-            scaling: bits.iter().map(scaling).collect(),
-            windows: Some(self.windows.clone()),
-            ..Preparation::of(bits.len())
-        }
+        let data = |stored: &Stored| {
+            let rows = stored.rows.iter().filter(|row| !row.is_test).count() as u32;
+            let of_board = stored.classes.iter().map(|name| &**name);
+            board_data(&recipe, &bits, dataset.class_names(), (rows, stored.checksum), of_board)
+        };
+        let data = stored.iter().map(|stored| data(stored).expect("checked classes")).collect();
+        Ok(RowsOnBoards { data, dataset, test, shares, bits })
     }
 }
 
@@ -207,30 +173,21 @@ fn bits(stored: &[Stored], row_len: usize) -> Vec<u8> {
     bits
 }
 
-/// Returns what a board is sent in place of its rows.
-fn data(stored: &Stored, recipe: &Recipe, bits: &[u8], classes: &[String]) -> Vec<u8> {
-    let mut class_map = [-1; CLASSES_MAX];
-    for (place, name) in class_map.iter_mut().zip(&stored.classes) {
-        let number = class_number(classes, name);
-        *place = number.map_or(-1, |number| number as i8);
-    }
-    let rows = stored.rows.iter().filter(|row| !row.is_test).count() as u32;
-    emit(recipe, bits, classes, (rows, stored.checksum, &class_map)).expect("checked classes")
-}
-
-/// Returns what a board is sent for a model alone; `None` if classes are too many or have long names.
-pub fn rows_on_board(recipe: &Recipe, bits: &[u8], classes: &[String]) -> Option<Vec<u8>> {
-    emit(recipe, bits, classes, (0, 0, &[-1; CLASSES_MAX]))
-}
-
-/// Returns rows on a board as data of a configuration, with their number, their checksum, and the run's class of each
-/// class of the board.
-fn emit(
+/// Returns what a board is sent in place of its rows: recipe, bits of columns and classes of the run, number of rows to
+/// train on, checksum of all, and the run's class of each class `of_board`. `None` if classes are too many or have
+/// long names.
+pub fn board_data<'n>(
     recipe: &Recipe,
     bits: &[u8],
     classes: &[String],
-    (rows, checksum, class_map): (u32, u32, &[i8; CLASSES_MAX]),
+    (rows, checksum): (u32, u32),
+    of_board: impl Iterator<Item = &'n str>,
 ) -> Option<Vec<u8>> {
+    let mut class_map = [-1; CLASSES_MAX];
+    for (place, name) in class_map.iter_mut().zip(of_board) {
+        let number = classes.iter().position(|class| class == name);
+        *place = number.map_or(-1, |number| number as i8);
+    }
     let exponents: Vec<i16> = bits.iter().map(|&bits| 30 + i16::from(bits)).chain([30]).collect();
     let (mut names, mut names_len) = ([0; NAMES_LEN_MAX], 0);
     for class in classes {
@@ -244,7 +201,7 @@ fn emit(
         recipe: *recipe,
         scale_mantissas: &vec![1 << 30; exponents.len()],
         scale_exponents: &exponents,
-        class_map,
+        class_map: &class_map,
         names: &names[..names_len],
     };
     let mut bytes = vec![0; rows.byte_len()?];

@@ -11,6 +11,8 @@ pub(super) struct Series {
     pub line: usize,
     /// Samples per second, if the file says it.
     pub rate: Option<f64>,
+    /// It has no classes; those of the recordings are empty.
+    pub is_unlabelled: bool,
     /// The recordings, in order.
     pub stretches: Vec<Stretch>,
     /// Lines after a gap in a recording.

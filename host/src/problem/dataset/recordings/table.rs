@@ -12,13 +12,15 @@ const RECORDING: &str = "recording";
 /// A longer step than this many usual ones is a gap.
 const GAP: f64 = 1.5;
 
-/// Parses text; `name` is only for messages. `label` names the column of the classes.
+/// Parses text; `name` is only for messages. `label` names the column of the classes, which may be missing if a model
+/// with this many `channels` is to predict them.
 pub(super) fn parse(
     name: &str,
     text: &str,
     label: Option<&str>,
+    channels: Option<usize>,
 ) -> Result<Series, RecordingsError> {
-    let start = |columns: &Columns<'_>| Reader::new(name, columns, label);
+    let start = |columns: &Columns<'_>| Reader::new(name, columns, label, channels);
     let reader = csv::read(name, text, start, Reader::push)?;
     reader.finish()
 }
@@ -27,7 +29,7 @@ pub(super) fn parse(
 struct Reader {
     series: Series,
     channels: Vec<usize>,
-    label: usize,
+    label: Option<usize>,
     time: Option<usize>,
     recording: Option<usize>,
     /// Recording and line of the latest sample.
@@ -41,25 +43,38 @@ impl Reader {
         name: &str,
         columns: &Columns<'_>,
         label: Option<&str>,
+        expected: Option<usize>,
     ) -> Result<Self, RecordingsError> {
-        let label = label.map_or(LabelColumn::Default, LabelColumn::Named);
+        let is_named = |column: usize, names: &[&str]| {
+            names.contains(&columns.names[column].to_lowercase().as_str())
+        };
+        let all = 0..columns.names.len();
+        let others = [&TIMES[..], &[RECORDING]];
+        let others =
+            others.iter().filter(|names| all.clone().any(|column| is_named(column, names)));
+        let are_channels = !columns.have_label() && expected == Some(all.len() - others.count());
+        let label = match label {
+            Some(name) => LabelColumn::Named(name),
+            None if are_channels => LabelColumn::Elsewhere,
+            None => LabelColumn::Default,
+        };
         let selection = columns.select(label, None)?;
         let mut channels = selection.features;
         let mut take = |names: &[&str]| {
-            let is_named =
-                |&column: &usize| names.contains(&columns.names[column].to_lowercase().as_str());
-            let place = channels.iter().position(is_named)?;
+            let place = channels.iter().position(|&column| is_named(column, names))?;
             Some(channels.remove(place))
         };
         let (time, recording) = (take(&TIMES), take(&[RECORDING]));
         let names = channels.iter().map(|&column| columns.names[column].clone()).collect();
-        let series = Series { name: name.into(), channels: names, line: 1, ..Series::default() };
-        let label = selection.label.unwrap_or_default();
+        let (name, label) = (name.into(), selection.label);
+        let is_unlabelled = label.is_none();
+        let series = Series { name, channels: names, line: 1, is_unlabelled, ..Series::default() };
         Ok(Self { series, channels, label, time, recording, last: None, times: vec![] })
     }
 
     fn push(&mut self, fields: &Fields<'_>) -> Result<(), RecordingsError> {
-        let (class, line) = (fields.text(self.label)?, fields.line);
+        let class = self.label.map(|column| fields.text(column)).transpose()?.unwrap_or_default();
+        let line = fields.line;
         let recording = self.recording.map(|column| fields.text(column)).transpose()?;
         let recording = recording.map(str::to_owned);
         let continues = self.series.stretches.last().is_some_and(|last| last.class == class)
@@ -137,7 +152,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Series, String> {
-        parse("x.csv", text, None).map_err(|error| error.to_string())
+        parse("x.csv", text, None, None).map_err(|error| error.to_string())
     }
 
     /// Class, first line and values of each stretch.

@@ -101,6 +101,7 @@ fn what_gives_no_rows_is_said() {
     let notes = read(&folder, "", "--window 2").unwrap().notes;
     let said = [
         "DIR/a.csv: 1 gap, the first before line 5; no window spans a gap",
+        "DIR: 1 channel at 10 Hz, windows of 2 samples every 1, mean, std, mad",
         "1 recording is shorter than a window of 2 samples, without rows",
     ];
     let notes: Vec<_> =
@@ -117,7 +118,7 @@ fn contradicting_files_are_refused_with_their_place() {
     let wide: String = (0..17).map(|channel| format!("c{channel},")).collect();
     let wide = format!("{wide}label\n{}walk\n", "0,".repeat(17));
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 14] = [
         (
             &[a, ("b.csv", "x,z,label\n1,2,run\n")],
             "",
@@ -162,6 +163,7 @@ fn contradicting_files_are_refused_with_their_place() {
             "DIR/a.csv has 10 samples per second, but --rate is 50;",
         ),
         (&[("a.ts", "@dimensions 2\n@data\n")], "", "DIR/a.ts: it contains no rows"),
+        (&[("a.ts", "")], "--label x", "each series of DIR/a.ts ends with its class; omit --label"),
     ];
     for (files, line, expected) in cases {
         let line =
@@ -212,7 +214,8 @@ fn example_has_eight_people_and_four_activities() {
     let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
     let found = Recordings::read(Path::new(EXAMPLE), &options, None, None).unwrap();
     assert_eq!((found.workers.len(), found.windows.channels.len()), (8, 3));
-    assert!(found.notes.is_empty());
+    let recipe = "3 channels at 10 Hz, windows of 50 samples every 25, mean, std, mad";
+    assert_eq!(found.notes, [format!("example: {recipe}")]);
     let rows = found.rows(Objective::Softmax, None).unwrap();
     assert_eq!(rows.dataset.class_names(), ["resting", "running", "stairs", "walking"]);
     assert_eq!((rows.dataset.row_count(), rows.test.unwrap().row_count()), (288, 192));
