@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 /// Options of `smidgen run` that need rows on the host.
-const OF_ROWS: [&str; 12] = [
+const OF_ROWS: [&str; 11] = [
     "dataset",
     "label",
     "recordings",
@@ -17,7 +17,6 @@ const OF_ROWS: [&str; 12] = [
     "split",
     "standardise",
     "intercept",
-    "from",
     "check_theory",
 ];
 /// Options that say how samples become rows.
@@ -47,7 +46,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// Options that mean the same wherever the rows are.
-    const USED: [&str; 28] = [
+    const USED: [&str; 29] = [
         "absent",
         "addresses",
         "batch",
@@ -62,6 +61,7 @@ mod tests {
         "downlink_k",
         "eta",
         "faults",
+        "from",
         "init",
         "k",
         "key",

@@ -123,7 +123,7 @@ fn on_board(model: &Model) -> Result<(TrainedWindows<'_>, Vec<u8>), NotOnBoard> 
     let Input::Columns(preparation) = &model.input;
     let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
     let bits = preparation.bits().ok_or(NotOnBoard::Scaling)?;
-    let sent = rows_on_board(&windows.recipe(), &bits, &model.classes);
+    let sent = board_data(&windows.recipe(), &bits, &model.classes, (0, 0), iter::empty());
     let classes = &model.classes[..];
     Ok((TrainedWindows { windows, bits, classes }, sent.ok_or(NotOnBoard::Classes)?))
 }

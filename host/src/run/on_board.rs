@@ -97,7 +97,7 @@ pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
 /// Returns the recipe of all boards, each of which has rows to train on.
 fn common_recipe(boards: &[RecordingBoard]) -> Result<Recipe, OnBoardError> {
     let mut common: Option<(&str, Recipe)> = None;
-    for RecordingBoard { place, rows } in boards {
+    for RecordingBoard { place, rows, .. } in boards {
         let recipe = rows.recipe.filter(|_| rows.training() > 0);
         let recipe = recipe.ok_or_else(|| OnBoardError::NoRows(place.clone()))?;
         let (first, ours) = *common.get_or_insert((place, recipe));
@@ -151,7 +151,7 @@ fn check_trained(
 
 /// Returns the names of all classes with rows, with the places of their boards.
 fn used_classes(boards: &[RecordingBoard]) -> impl Iterator<Item = (&str, &str)> {
-    boards.iter().flat_map(|RecordingBoard { place, rows }| {
+    boards.iter().flat_map(|RecordingBoard { place, rows, .. }| {
         let used = rows.named().filter(|class| class.training > 0);
         used.map(move |class| (&place[..], &class.name[..]))
     })

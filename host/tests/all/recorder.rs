@@ -490,10 +490,6 @@ fn run_on_board_is_refused_with_a_sentence() {
     for (options, told) in [
         ("", "has no rows to train on; record some by `smidgen record"),
         ("--workers 1", "--workers needs them on the host"),
-        (
-            "--objective perceptron --constants boards",
-            "--constants boards computes the step size from reports",
-        ),
         ("--method ef21-w", "--method ef21-w needs them on the host"),
         ("--objective least-squares", "choose logistic, softmax, perceptron or svm"),
     ] {
@@ -503,10 +499,12 @@ fn run_on_board_is_refused_with_a_sentence() {
     let boards = boards_with_rows();
     let errors = run(&format!("--port {} --port {}", boards[0], boards[1]));
     assert!(errors.contains("logistic learns two classes, but the boards have 3"), "{errors}");
+    let errors = run(&format!("--port {} --objective perceptron --constants boards", boards[0]));
+    assert!(errors.contains("--constants boards computes the step size from reports"), "{errors}");
     let strong = RecordingBoard { full_scale: 8000, ..RecordingBoard::new(5) }.serve();
     smidgen_record(&[&strong], &format!("--label rest --seconds 0.1 {WINDOWING}"));
     let errors = run(&format!("--port {} --port {strong} --objective softmax", boards[1]));
-    let told = "the largest samples of the channels are 8,8,8 g or °/s at";
+    let told = "are 8,8,8 g or °/s, but those of";
     assert!(errors.contains(told) && errors.contains("equal sensors"), "{errors}");
     let other = RecordingBoard { count: 60, ..RecordingBoard::new(3) }.serve();
     smidgen_record(&[&other], "--label rest --seconds 1 --window 10 --rate 1000");

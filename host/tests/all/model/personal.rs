@@ -3,10 +3,10 @@
 use super::{model, refused, told};
 use crate::support::summary_of;
 use serde_json::Value;
+use smidgen::cli::{self, Command};
 use smidgen::problem::dataset::Windows;
 use smidgen::problem::dataset::recordings::{Recordings, WorkerRecordings};
 use smidgen::record::Model;
-use smidgen::record::model::Input;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -30,26 +30,29 @@ fn csv(windows: &Windows, file: &WorkerRecordings) -> String {
 
 /// Writes the bundled recordings to `all`, those of a person also to `one`, and those of the others to `rest`.
 fn write_people(folder: &TempDir, person: &str) {
-    told(folder, "simulate --recordings example --objective softmax --rounds 1 --out any");
-    let Input::Columns(preparation) = model(folder, "any").input;
-    let windows = preparation.windows.expect("it was trained on recordings");
-    let example = Recordings::unseen(Path::new("example"), None, &windows).expect("it is bundled");
+    let cli = cli::parse(["smidgen", "simulate"].map(Into::into)).expect("options");
+    let Command::Simulate(options) = cli.command else { unreachable!("the command is simulate") };
+    let example = Recordings::read(Path::new("example"), &options, None, None);
+    let Recordings { windows, workers, .. } = example.expect("it is bundled");
     for part in ["one", "rest"] {
         fs::create_dir(folder.path().join(part)).expect("there is room");
     }
-    for file in &example.workers {
-        let end = if file.recordings[0].is_test { "_TEST" } else { "" };
-        let part = if file.worker == person { "one" } else { "rest" };
-        let path = folder.path().join(part).join(format!("{}{end}.csv", file.worker));
-        fs::write(path, csv(&windows, file)).expect("there is room");
+    for WorkerRecordings { worker, recordings } in workers {
+        let part = folder.path().join(if worker == person { "one" } else { "rest" });
+        let (held_out, others) = recordings.into_iter().partition(|recording| recording.is_test);
+        for (end, recordings) in [("", others), ("_TEST", held_out)] {
+            let file = WorkerRecordings { worker: worker.clone(), recordings };
+            let path = part.join(format!("{worker}{end}.csv"));
+            fs::write(path, csv(&windows, &file)).expect("there is room");
+        }
     }
 }
 
-/// Returns the number, label and prediction of each recorded row of the person.
+/// Returns number, place, label and prediction of each recorded row of the person.
 fn predictions(folder: &TempDir, run: &str) -> Vec<String> {
     told(folder, &format!("predict {run} --recordings one --out {run}.csv"));
     let text = fs::read_to_string(folder.path().join(format!("{run}.csv")));
-    let fields = |line: &str| line.split(',').take(3).collect::<Vec<_>>().join(",");
+    let fields = |line: &str| line.split(',').take(5).collect::<Vec<_>>().join(",");
     text.expect("it is written").lines().map(fields).collect()
 }
 

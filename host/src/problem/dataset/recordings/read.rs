@@ -102,13 +102,14 @@ impl Recordings {
     fn quantised(
         &mut self,
         files: Vec<(Source, Series)>,
+        beyond: Beyond,
     ) -> Result<Vec<WorkerRecordings>, RecordingsError> {
         let (mut all, mut short) = (vec![], 0);
         for (source, series) in files {
             let mut recordings = vec![];
             for stretch in &series.stretches {
                 let channels = &self.windows.channels;
-                let samples = samples(channels, &series.name, stretch, Beyond::Refused)?;
+                let samples = samples(channels, &series.name, stretch, beyond)?;
                 if samples.len() < self.windows.recipe().window_len() {
                     short += 1;
                     continue;
@@ -291,7 +292,7 @@ pub(super) fn check_sensor(
 }
 
 /// Refuses a file that does not have the channels of another one.
-pub(super) fn check_names(
+fn check_names(
     series: &Series,
     expected: &Vec<String>,
     other: &str,
@@ -305,12 +306,12 @@ pub(super) fn check_names(
 }
 
 /// Returns samples per second.
-pub(super) fn hertz(millihertz: u32) -> f64 {
+fn hertz(millihertz: u32) -> f64 {
     f64::from(millihertz) / 1000.0
 }
 
 /// Returns the rate of all files, if it is given, with who says so, or a file says it.
-pub(super) fn rate(
+fn rate(
     files: &[(Source, Series)],
     given: Option<(f64, &str)>,
 ) -> Result<Option<f64>, RecordingsError> {

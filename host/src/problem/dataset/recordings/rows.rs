@@ -185,7 +185,7 @@ pub fn board_data<'n>(
 ) -> Option<Vec<u8>> {
     let mut class_map = [-1; CLASSES_MAX];
     for (place, name) in class_map.iter_mut().zip(of_board) {
-        let number = classes.iter().position(|class| class == name);
+        let number = class_number(classes, name);
         *place = number.map_or(-1, |number| number as i8);
     }
     let exponents: Vec<i16> = bits.iter().map(|&bits| 30 + i16::from(bits)).chain([30]).collect();

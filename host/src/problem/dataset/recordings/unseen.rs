@@ -1,9 +1,7 @@
 //! Recordings whose windows a model predicts.
 
-use super::error::{Flaw, RecordingsError};
-use super::read::{
-    Beyond, Files, check_channels, check_names, full_scale_of_each, hertz, rate, samples,
-};
+use super::error::RecordingsError;
+use super::read::{Beyond, Files, check_channels, check_sensor, full_scale_of_each, samples};
 use super::series::Series;
 use crate::problem::dataset::windows::Windows;
 use crate::units::shown::shown;
@@ -61,13 +59,15 @@ impl UnseenRecordings {
         windows: &Windows,
         full_scale: &[f64],
     ) -> Result<Self, RecordingsError> {
-        let windows = scaled(windows, full_scale)?;
+        let mut windows = scaled(windows, full_scale)?;
         let label = label.map(|label| shown(label).to_string());
         let Files { name, files, .. } =
             Files::unseen(path, label.as_deref(), windows.channels.len())?;
         check_channels(&files)?;
-        check_sensor(&files[0].1, &windows)?;
-        rate(&files, Some((hertz(windows.rate_millihertz), "the model has")))?;
+        check_sensor(&files, &windows)?;
+        for (channel, name) in windows.channels.iter_mut().zip(&files[0].1.channels) {
+            channel.name.clone_from(name);
+        }
         let (hop, channels) = (usize::from(windows.hop), windows.channels.len());
         let mut recordings = vec![];
         for (source, Series { name, stretches, is_unlabelled, .. }) in files {
@@ -124,19 +124,6 @@ fn scaled(windows: &Windows, full_scale: &[f64]) -> Result<Windows, RecordingsEr
         channel.full_scale = Some(given);
     }
     Ok(windows)
-}
-
-/// Refuses a file that does not have the channels of a model. Those of a board have no names, so a file has as many.
-fn check_sensor(series: &Series, windows: &Windows) -> Result<(), RecordingsError> {
-    let expected: Vec<_> = windows.channels.iter().map(|channel| channel.name.clone()).collect();
-    if windows.are_named() {
-        return check_names(series, &expected, "the model");
-    }
-    let (found, expected) = (series.channels.len(), expected.len());
-    match found == expected {
-        true => Ok(()),
-        false => Err(Flaw::OtherCount { found, expected }.at(&series.name, series.line)),
-    }
 }
 
 #[cfg(test)]
