@@ -224,6 +224,11 @@ pub struct WorkersError {
     pub board_count: usize,
 }
 
+/// An option needs rows that are on boards.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--data on-board leaves the rows on the boards, but {0} needs them on the host; omit it")]
+pub struct NeedsRows(pub String);
+
 impl Options {
     /// Returns the path or name of the data.
     pub fn source(&self) -> &Path {

@@ -15,4 +15,4 @@ pub mod training;
 mod worlds;
 
 pub use data::{Data, Shape};
-pub use error::{ExperimentError, OnBoardError};
+pub use error::ExperimentError;

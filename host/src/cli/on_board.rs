@@ -1,7 +1,6 @@
 //! Options that have no use for rows on boards.
 
-use crate::options::Constants;
-use crate::run::OnBoardError;
+use crate::options::{Constants, NeedsRows};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
@@ -22,20 +21,39 @@ const OF_ROWS: [&str; 11] = [
 /// Options that say how samples become rows.
 const OF_SAMPLES: [&str; 5] = ["window", "hop", "features", "rate", "full_scale"];
 
+/// Reasons why an option is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Useless {
+    /// It needs rows on the host.
+    #[error(transparent)]
+    OfRows(#[from] NeedsRows),
+    /// It is about recording.
+    #[error(
+        "rows of boards have the recipe that they were recorded with, but {0} says how samples become rows: give it to \
+         `smidgen record`"
+    )]
+    OfSamples(String),
+}
+
 /// Refuses options of `smidgen run --data on-board` that were given, also with their default, but have no effect on
 /// rows of boards.
-pub(super) fn check(constants: Constants, given: &ArgMatches) -> Result<(), OnBoardError> {
+pub(super) fn check(constants: Constants, given: &ArgMatches) -> Result<(), Useless> {
     let is_given = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
     if let Some(id) = OF_ROWS.iter().find(|id| is_given(id)) {
-        return Err(OnBoardError::NeedsRows(format!("--{}", id.replace('_', "-"))));
+        return Err(NeedsRows(long(id)).into());
     }
     if let Some(id) = OF_SAMPLES.iter().find(|id| is_given(id)) {
-        return Err(OnBoardError::Recorded(format!("--{}", id.replace('_', "-"))));
+        return Err(Useless::OfSamples(long(id)));
     }
     if constants == Constants::Data && is_given(&"constants") {
-        return Err(OnBoardError::NeedsRows("--constants data".into()));
+        return Err(NeedsRows("--constants data".into()).into());
     }
     Ok(())
+}
+
+/// Returns an option as it is written.
+fn long(id: &str) -> String {
+    format!("--{}", id.replace('_', "-"))
 }
 
 #[cfg(test)]

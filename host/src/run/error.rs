@@ -2,7 +2,7 @@
 
 use crate::boards::key_file::KeyError;
 use crate::model::board::NotOnBoard;
-use crate::options::{Choice, Method, Objective, Split, WorkersError};
+use crate::options::{Choice, Method, NeedsRows, Objective, Split, WorkersError};
 use crate::problem::dataset::DatasetError;
 use crate::problem::dataset::recordings::RecordingsError;
 use crate::problem::dataset::split::SplitError;
@@ -198,16 +198,8 @@ fn are(boards: usize) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OnBoardError {
     /// An option needs rows on the host.
-    #[error(
-        "--data on-board leaves the rows on the boards, but {0} needs them on the host; omit it"
-    )]
-    NeedsRows(String),
-    /// An option is about recording.
-    #[error(
-        "rows of boards have the recipe that they were recorded with, but {0} says how samples become rows: give it to \
-         `smidgen record`"
-    )]
-    Recorded(String),
+    #[error(transparent)]
+    NeedsRows(#[from] NeedsRows),
     /// The objective has targets.
     #[error(
         "--objective {0} learns real targets, but boards record classes; choose {classes}",

@@ -2,7 +2,7 @@
 
 use super::data::Shape;
 use super::error::OnBoardError;
-use crate::options::{Choice, Objective, Options, windowing};
+use crate::options::{Choice, NeedsRows, Objective, Options, windowing};
 use crate::problem::dataset::recordings::board_data;
 use crate::problem::dataset::{
     Channel, Labels, Preparation, TrainedWindows, Windows, class_number,
@@ -83,10 +83,10 @@ impl OnBoard {
 /// Refuses a method or objective that needs rows on the host.
 pub(super) fn check(options: &Options) -> Result<(), OnBoardError> {
     if options.step.counts_features() {
-        return Err(OnBoardError::NeedsRows(format!("--step {}", options.step)));
+        return Err(NeedsRows(format!("--step {}", options.step)).into());
     }
     if options.method.info().population.needs_constants() {
-        return Err(OnBoardError::NeedsRows(format!("--method {}", options.method.name())));
+        return Err(NeedsRows(format!("--method {}", options.method.name())).into());
     }
     match options.objective.info().labels.are_classes() {
         true => Ok(()),
