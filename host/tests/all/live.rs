@@ -1,16 +1,14 @@
 //! Models on boards in threads: `smidgen load` and `smidgen watch`.
 
-use crate::support::boards::{board, served_by, work};
+use crate::support::boards::board;
 use crate::support::recording::{CHANNELS, RecordingBoard};
 use crate::support::{Running, command, smidgen, stderr};
 use rustix::process::Signal;
 use smidgen::model::board::BoardModel;
 use smidgen::record::Model;
 use smidgen::world::client::Client;
-use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::recorder::features;
 use smidgen_firmware::recorder::window::Window;
-use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::message::LiveState;
 use smidgen_protocol::recipe::ROW_LEN_MAX;
 use std::fs::{self, File};
@@ -127,10 +125,7 @@ fn models_and_boards_that_do_not_fit_are_refused_with_a_sentence() {
     told(&folder, "simulate --rows 100 --workers 2 --k 2 --rounds 3 --out table");
     told(&folder, RUN);
     let (recording, plain) = (RecordingBoard::new(9).serve(), board(6));
-    let small = served_by(|stream| {
-        let board = Board { name: "small", identity: 7 };
-        work(stream, &mut Worker::new::<Objectives>(board, vec![0; 64]));
-    });
+    let small = RecordingBoard { memory: 64, ..RecordingBoard::new(7) }.serve();
     let said = refused(&folder, &format!("load table --port {recording}"));
     assert!(said.contains("the model predicts rows of a table, not windows of a sensor"), "{said}");
     let said = refused(&folder, &format!("load run --port {small}"));
@@ -139,7 +134,7 @@ fn models_and_boards_that_do_not_fit_are_refused_with_a_sentence() {
     let output = smidgen(folder.path(), &format!("load run --port {plain} --port {recording}"));
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
-    assert!(said.contains("the board does not compute classes of softmax"), "{said}");
+    assert!(said.contains("its firmware does not record"), "{said}");
     assert!(said.contains("1 board failed"), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("has the model"));
     let said = refused(&folder, &format!("watch --port {}", board(8)));

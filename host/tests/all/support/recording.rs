@@ -29,6 +29,8 @@ const WINDOW_LEN_MAX: usize = 60;
 #[derive(Clone)]
 pub(crate) struct RecordingBoard {
     pub identity: u64,
+    /// Words of memory of the worker.
+    pub memory: usize,
     /// Words of memory for rows.
     pub words: usize,
     /// Samples of the sensor, again and again in every recording; none for a board without a sensor.
@@ -61,6 +63,7 @@ impl RecordingBoard {
         let samples = vec![[100, -200, 300], [400, 500, -600], [-70, 80, 90], [1, 2, 3]];
         Self {
             identity,
+            memory: 1 << 14,
             words: 1024,
             samples,
             activity: None,
@@ -92,7 +95,7 @@ impl RecordingBoard {
     /// Serves connections until its power fails.
     fn live(&self, listener: &TcpListener, writes_left: &mut Option<usize>) {
         let board = Board { name: "recording", identity: self.identity };
-        let mut worker = Worker::new::<Objectives>(board, vec![0; 1 << 14]);
+        let mut worker = Worker::new::<Objectives>(board, vec![0; self.memory]);
         if let Some(key) = self.key {
             let key = Key::new(&key).expect("a strong key");
             worker.seal(WorkerSeal::new(key, [5; BOOT_LEN]));
