@@ -4,7 +4,7 @@ use super::error::{Flaw, RecordingsError};
 use super::files::{self, Format, Source};
 use super::full_scale::{Beyond, full_scales, samples};
 use super::samples::{Recording, Recordings, WorkerRecordings};
-use super::series::{Series, Stretch};
+use super::series::Series;
 use super::{example, table, ts};
 use crate::options::Options;
 use crate::options::windowing::{self, Windowing};

@@ -1,7 +1,8 @@
 //! Recordings whose windows a model predicts.
 
 use super::error::RecordingsError;
-use super::read::{Beyond, Files, check_channels, check_sensor, full_scale_of_each, samples};
+use super::full_scale::{Beyond, full_scale_of_each, samples};
+use super::read::{Files, check_channels, check_sensor};
 use super::series::Series;
 use crate::problem::dataset::windows::Windows;
 use crate::units::shown::shown;
