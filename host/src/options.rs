@@ -128,6 +128,10 @@ pub struct Options {
     #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
 
+    /// Model whose hidden units are the features: the directory of a run, or its file.
+    #[serde(serialize_with = "shown::serialize_some", skip_serializing_if = "Option::is_none")]
+    pub features_from: Option<PathBuf>,
+
     /// How the next model is sent to workers.
     pub downlink: Downlink,
 

@@ -292,6 +292,12 @@ struct Arguments {
     #[arg(long, value_name = "MODEL", help_heading = "Method")]
     from: Option<PathBuf>,
 
+    /// Train on the hidden units of a perceptron, which stay as they are: its directory or model.json
+    ///
+    /// The data need the columns of that model, and are scaled as its data were. They may have other classes.
+    #[arg(long, value_name = "MODEL", help_heading = "Method")]
+    features_from: Option<PathBuf>,
+
     /// How the next model is sent to workers; dense and sparse give equal models, bit for bit
     #[arg(long, value_parser = choice::<Downlink>(), default_value = Downlink::Sparse.name(), help_heading = "Method")]
     downlink: Downlink,
@@ -470,6 +476,7 @@ impl From<Arguments> for Options {
             constants,
             init,
             from,
+            features_from,
             downlink,
             downlink_k,
             participation,
@@ -513,6 +520,7 @@ impl From<Arguments> for Options {
             constants,
             init,
             from,
+            features_from,
             downlink,
             downlink_k,
             participation,

@@ -78,6 +78,7 @@ fn omitted_options_have_defaults() {
         constants: Constants::Data,
         init: Init::Compressed,
         from: None,
+        features_from: None,
         downlink: Downlink::Sparse,
         downlink_k: None,
         participation: vec![1.0],
@@ -108,7 +109,7 @@ fn every_option_is_parsed() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 \
         --split by=subject --label species --shuffle 3 --standardise --intercept \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 \
-        --step 0.25 --constants boards --init full --from old/model.json --downlink dense --rounds 2000 \
+        --step 0.25 --constants boards --init full --from old/model.json --features-from units --downlink dense --rounds 2000 \
         --target 1e-6 --seed 7 \
         --faults loss=0.2,corrupt=0.05,duplicate=0.1,split --absent skip=0.5 --key fleet.key --baud 9600 \
         --out runs/a9a --checkpoint-every 10 --checkpoint-dir safe";
@@ -136,6 +137,7 @@ fn every_option_is_parsed() {
         constants: Constants::Boards,
         init: Init::Full,
         from: Some("old/model.json".into()),
+        features_from: Some("units".into()),
         downlink: Downlink::Dense,
         downlink_k: None,
         participation: vec![1.0],

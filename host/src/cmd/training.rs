@@ -43,9 +43,10 @@ pub(super) fn prepare(
     Ok(experiment)
 }
 
-/// Refuses to replace the model that a run starts from.
+/// Refuses to replace a model that a run builds on.
 pub(super) fn check_origin(options: &Options) -> Result<(), RecordError> {
-    options.from.as_deref().map_or(Ok(()), |from| Model::check_kept(from, &options.out))
+    let mut models = options.from.iter().chain(&options.features_from);
+    models.try_for_each(|model| Model::check_kept(model, &options.out))
 }
 
 /// Returns a session number that boards do not know yet: for a known one they would keep the state of that session.

@@ -4,7 +4,6 @@ use crate::options::Choice;
 use crate::problem::dataset::recordings::board_data;
 use crate::problem::dataset::{TrainedWindows, Windows};
 use crate::record::Model;
-use crate::record::model::Input;
 use smidgen_firmware::live;
 use smidgen_firmware::objective::{ObjectiveInfo, ObjectiveSet};
 use smidgen_firmware::objectives::Objectives;
@@ -120,7 +119,7 @@ pub fn trained_windows(model: &Model) -> Result<TrainedWindows<'_>, NotOnBoard> 
 
 /// Returns what a model knows of its rows, and what a board is sent in place of them.
 fn on_board(model: &Model) -> Result<(TrainedWindows<'_>, Vec<u8>), NotOnBoard> {
-    let Input::Columns(preparation) = &model.input;
+    let preparation = model.input.preparation();
     let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
     let bits = preparation.bits().ok_or(NotOnBoard::Scaling)?;
     let sent = board_data(&windows.recipe(), &bits, &model.classes, (0, 0), iter::empty());

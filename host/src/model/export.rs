@@ -16,7 +16,6 @@ pub use error::ExportError;
 
 use super::network::Network;
 use crate::options::ExportFormat;
-use crate::record::model::Input;
 use crate::record::{Model, replace_file};
 use std::path::Path;
 
@@ -46,8 +45,7 @@ pub fn write(model: &Model, format: ExportFormat, path: &Path) -> Result<(), Exp
 /// Returns how to use such a file, in a few words.
 pub fn usage(model: &Model, format: ExportFormat) -> String {
     let is_value = model.classes.is_empty();
-    let Input::Columns(preparation) = &model.input;
-    let has_windows = preparation.windows.is_some();
+    let has_windows = model.input.preparation().windows.is_some();
     match format {
         ExportFormat::Rust => {
             let function = if is_value { "predict" } else { "classify" };

@@ -1,13 +1,12 @@
 //! A model as layers: the form that all exports share.
 
-use crate::options::Objective;
-use crate::problem::dataset::{Labels, Preparation, Scaling, Windows};
+use crate::problem::dataset::{FrozenLayer, Labels, Preparation, Scaling, Windows};
 use crate::problem::objective::{HIDDEN, Margins, Probabilities};
 use crate::record::Model;
-use crate::record::model::Input;
 use smidgen_aggregator::value;
+use smidgen_protocol::vector::Exponent;
 
-/// One or two affine layers, with tanh between them.
+/// Affine layers, with tanh between them.
 pub(super) struct Network<'m> {
     /// Number of columns of a row.
     pub columns: usize,
@@ -17,12 +16,10 @@ pub(super) struct Network<'m> {
     pub scaling: &'m [Scaling],
     /// How windows of samples become columns, if they do.
     pub windows: Option<&'m Windows>,
-    /// The layer of hidden units, if there is one.
-    pub hidden: Option<Layer>,
+    /// The layers of hidden units in order: frozen ones, then that of the objective, if it has one.
+    pub hidden: Vec<Layer>,
     /// The layer of scores.
     pub scores: Layer,
-    /// Value of a unit of the mantissas in layers.
-    pub unit: f64,
     /// What the scores say.
     pub outcome: Outcome<'m>,
 }
@@ -35,6 +32,8 @@ pub(super) struct Layer {
     pub weights: Vec<i32>,
     /// A bias per unit. That of an intercept is added to it, so it may be wider than a weight.
     pub biases: Vec<i64>,
+    /// Value of a unit of the mantissas.
+    pub unit: f64,
 }
 
 /// What scores say.
@@ -59,8 +58,8 @@ pub(super) enum Outcome<'m> {
 impl<'m> Network<'m> {
     /// Returns the layers of a model.
     pub(super) fn of(model: &'m Model) -> Self {
-        let Input::Columns(preparation) = &model.input;
-        let (hidden, scores) = layers(model.objective, preparation, &model.mantissas);
+        let preparation = model.input.preparation();
+        let (hidden, scores) = layers(model, preparation);
         Self {
             columns: preparation.column_count,
             column_names: &preparation.names,
@@ -68,7 +67,6 @@ impl<'m> Network<'m> {
             windows: preparation.windows.as_ref(),
             hidden,
             scores,
-            unit: value(1.0, model.exponent),
             outcome: outcome(model),
         }
     }
@@ -85,41 +83,39 @@ impl Layer {
         self.biases.len()
     }
 
-    /// Reads the pieces of a model with weights of features and, if `has_bias`, then a bias. The feature of an intercept
-    /// is 1, so its weight is a bias.
-    fn of_features(x: &[i32], preparation: &Preparation, has_bias: bool) -> Self {
-        let inputs = preparation.column_count;
-        let pieces = || x.chunks_exact(preparation.dimension() + usize::from(has_bias));
+    /// Reads pieces of a weight for each of `inputs`, then those of `ones` inputs that are 1: the intercept and a bias.
+    fn of(x: &[i32], exponent: Exponent, inputs: usize, ones: usize) -> Self {
+        let pieces = || x.chunks_exact(inputs + ones);
+        let bias = |piece: &[i32]| piece[inputs..].iter().copied().map(i64::from).sum();
         Self {
             inputs,
             weights: pieces().flat_map(|piece| &piece[..inputs]).copied().collect(),
-            biases: pieces()
-                .map(|piece| piece[inputs..].iter().copied().map(i64::from).sum())
-                .collect(),
-        }
-    }
-
-    /// Reads the pieces of a model with weights of hidden units, then a bias.
-    fn of_units(x: &[i32]) -> Self {
-        let pieces = || x.chunks_exact(HIDDEN + 1);
-        Self {
-            inputs: HIDDEN,
-            weights: pieces().flat_map(|piece| &piece[..HIDDEN]).copied().collect(),
-            biases: pieces().map(|piece| piece[HIDDEN].into()).collect(),
+            biases: pieces().map(bias).collect(),
+            unit: value(1.0, exponent),
         }
     }
 }
 
-/// Returns the layer of hidden units, if there is one, and that of scores.
-fn layers(objective: Objective, preparation: &Preparation, x: &[i32]) -> (Option<Layer>, Layer) {
-    match objective.info().margins {
-        Margins::One => (None, Layer::of_features(x, preparation, false)),
-        Margins::PerClass => (None, Layer::of_features(x, preparation, true)),
+/// Returns the layers of hidden units, and that of scores.
+fn layers(model: &Model, preparation: &Preparation) -> (Vec<Layer>, Layer) {
+    let frozen = |(layer, inputs): (&FrozenLayer, usize)| {
+        Layer::of(&layer.mantissas, layer.exponent, inputs, 1)
+    };
+    let mut hidden: Vec<_> =
+        preparation.layers.iter().zip(preparation.widths()).map(frozen).collect();
+    let ones = usize::from(preparation.intercept);
+    let (features, exponent) = (preparation.dimension(), model.exponent);
+    let of = |x, inputs, ones| Layer::of(x, exponent, inputs, ones);
+    let scores = match model.objective.info().margins {
+        Margins::One => of(&model.mantissas, features - ones, ones),
+        Margins::PerClass => of(&model.mantissas, features - ones, ones + 1),
         Margins::Hidden => {
-            let (first, second) = x.split_at(HIDDEN * (preparation.dimension() + 1));
-            (Some(Layer::of_features(first, preparation, true)), Layer::of_units(second))
+            let (first, second) = model.mantissas.split_at(HIDDEN * (features + 1));
+            hidden.push(of(first, features - ones, ones + 1));
+            of(second, HIDDEN, 1)
         }
-    }
+    };
+    (hidden, scores)
 }
 
 fn outcome(model: &Model) -> Outcome<'_> {

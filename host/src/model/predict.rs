@@ -7,7 +7,7 @@ use crate::options::Choice;
 use crate::problem::dataset::recordings::RecordingsError;
 use crate::problem::dataset::{DatasetError, class_number};
 use crate::problem::objective::Predictor;
-use crate::record::model::{DatasetRecord, Input};
+use crate::record::model::DatasetRecord;
 use crate::record::{Model, RecordError, replace_file};
 use crate::units::quantity::{counted, number};
 use crate::units::shown::shown;
@@ -153,7 +153,7 @@ impl Model {
         dataset: &Path,
         label: Option<&OsStr>,
     ) -> Result<Predictions, PredictError> {
-        let Input::Columns(preparation) = &self.input;
+        let preparation = self.input.preparation();
         let unseen = preparation.read(dataset, self.objective.info().labels, label);
         let unseen = unseen.map_err(|error| match preparation.windows {
             Some(_) => PredictError::Table(error),

@@ -5,7 +5,6 @@ use super::predict::{Answer, Origin, Place, PredictError, Predictions, RowPredic
 use crate::problem::dataset::recordings::{UnseenRecordings, WindowRow};
 use crate::problem::objective::Predictor;
 use crate::record::Model;
-use crate::record::model::Input;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -22,7 +21,7 @@ impl Model {
         full_scale: &[f64],
     ) -> Result<Predictions, PredictError> {
         let mut board = BoardModel::new(self)?;
-        let Input::Columns(preparation) = &self.input;
+        let preparation = self.input.preparation();
         let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
         let recordings = UnseenRecordings::read(path, label, windows, full_scale)?;
         let predictor = Predictor::new(self.objective, preparation.dimension());

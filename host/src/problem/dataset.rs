@@ -8,6 +8,7 @@
 //!  continued                another file -> Dataset with the columns and classes of a model
 //!  unseen                   another file -> features, by the Preparation of a Dataset
 //!  windows                  time series -> columns
+//!  layer                    columns -> hidden units of another model
 //!  split                    Dataset -> one list of rows per worker
 //!  quantise                 one such list -> the bytes of a shard
 //!  recordings               time series -> Dataset of the rows that boards record
@@ -23,6 +24,7 @@ mod data;
 mod defect;
 mod error;
 mod labels;
+mod layer;
 mod libsvm;
 mod load;
 mod npy;
@@ -45,6 +47,7 @@ pub use data::{Dataset, Row};
 pub use defect::{Defect, Place, RaggedCause};
 pub use error::{DatasetError, QuadraticsError, Syntax};
 pub use labels::{Labels, class_number};
+pub use layer::FrozenLayer;
 pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;

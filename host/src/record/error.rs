@@ -34,8 +34,8 @@ pub enum RecordError {
     /// A file that a command reads would be replaced by what it writes.
     #[error("--out {} is a file that this command reads, and would be replaced; name another file", shown(.0))]
     Input(PathBuf),
-    /// A run would replace the model that it starts from.
-    #[error("a run in {} would replace the model that it starts from; name another directory with --out", shown(.0))]
+    /// A run would replace the model that it builds on.
+    #[error("a run in {} would replace the model that it builds on; name another directory with --out", shown(.0))]
     Origin(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {}: {source}{}", shown(path), files::advice(.source))]

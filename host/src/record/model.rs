@@ -1,9 +1,14 @@
 //! The model of a run as a file, `model.json`. `docs/model.md` describes its fields.
 
+mod input;
+
+pub use input::Input;
+use input::Kind;
+
 use super::error::{RecordError, place, replace_file};
 use super::names::MODEL;
 use crate::options::{Choice, Method, Objective, Regulariser};
-use crate::problem::dataset::{DIMENSION_MAX, Labels, Preparation};
+use crate::problem::dataset::Labels;
 use crate::units::files;
 use crate::units::shown::shown;
 use serde::de::DeserializeOwned;
@@ -60,23 +65,6 @@ pub struct Model {
     pub mantissas: Vec<i32>,
     /// The same coordinates as real numbers.
     pub values: Vec<f64>,
-}
-
-/// What turns a row of the user into the features of the objective.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Input {
-    /// Columns of a table.
-    Columns(Preparation),
-}
-
-impl Input {
-    /// Returns the number of features of the objective.
-    pub fn feature_count(&self) -> usize {
-        match self {
-            Self::Columns(preparation) => preparation.dimension(),
-        }
-    }
 }
 
 /// Which of the models of a run it is.
@@ -217,6 +205,9 @@ pub enum Flaw {
     /// Two classes have the same name.
     #[error("two classes have the same name")]
     SameClasses,
+    /// Layers are missing, or have another number of inputs.
+    #[error("the layers of its input are not those of its columns")]
+    Layers,
     /// The columns are too many or none, or names or scales are missing.
     #[error("the columns of its input have no valid names or scales")]
     Columns,
@@ -243,13 +234,6 @@ struct Names {
 #[derive(Deserialize)]
 struct Tag {
     kind: String,
-}
-
-/// The known kinds of an [`Input`].
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    Columns,
 }
 
 impl Names {
@@ -295,7 +279,7 @@ impl Model {
         if path.is_dir() { path.join(MODEL) } else { path.into() }
     }
 
-    /// Refuses a run in the directory `out` that starts from the model at `path`, if it would replace it.
+    /// Refuses a run in the directory `out` that builds on the model at `path`, if it would replace it.
     ///
     /// # Errors
     /// If it would.
@@ -357,7 +341,7 @@ impl Model {
         self.check_classes()?;
         self.check_input()?;
         let (objective, classes) = (self.objective.name(), self.classes.len());
-        let features = self.input.feature_count();
+        let features = self.input.preparation().dimension();
         let needed = self.objective.dimension(features, classes as u8);
         if needed != dimension as usize {
             return Err(Flaw::Dimension { objective, features, classes, needed, dimension });
@@ -387,20 +371,11 @@ impl Model {
     }
 
     fn check_input(&self) -> Result<(), Flaw> {
-        let Input::Columns(preparation) = &self.input;
-        let count = preparation.column_count;
-        let is_whole = |len: usize| len == 0 || len == count;
-        let is_valid = (1..=DIMENSION_MAX).contains(&count)
-            && preparation.dimension() <= DIMENSION_MAX
-            && is_whole(preparation.names.len())
-            && is_whole(preparation.scaling.len())
-            && preparation.scaling.iter().all(|scaling| {
-                scaling.centre.is_finite() && scaling.scale.is_finite() && scaling.scale != 0.0
-            })
-            && preparation.windows.as_ref().is_none_or(|windows| {
-                windows.check().is_ok() && windows.column_names() == preparation.names
-            });
-        if is_valid { Ok(()) } else { Err(Flaw::Columns) }
+        match (self.input.has_valid_columns(), self.input.has_valid_layers()) {
+            (false, _) => Err(Flaw::Columns),
+            (true, false) => Err(Flaw::Layers),
+            (true, true) => Ok(()),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Data {
             (dataset, test) = (training, Some(held));
         }
         let preparation = match start {
-            Some(start) => start.preparation(&dataset),
+            Some(start) => start.preparation(&dataset, options),
             None => dataset.preparation_with(options.standardise, options.intercept)?,
         };
         dataset = dataset.prepared(&preparation);

@@ -63,14 +63,35 @@ pub enum ExperimentError {
         /// The objective of the run.
         ours: &'static str,
     },
-    /// The model that the run should start from has its own preparation of rows.
-    #[error("a run with --from prepares rows as the model {} does; omit {option}", shown(path))]
+    /// The model that the run builds on has its own preparation of rows.
+    #[error("a run with {name} prepares rows as the model {} does; omit {option}", shown(path))]
     OtherPreparation {
         /// The model.
         path: PathBuf,
+        /// The option that names it.
+        name: &'static str,
         /// The options that contradict it.
         option: &'static str,
     },
+    /// The model whose hidden units should be features has none.
+    #[error(
+        "the model {} has the objective {objective}, which has no hidden units; give a model of {units}, or omit \
+         --features-from",
+        shown(path),
+        units = Objective::listed("or", |objective| objective.info().margins.have_units())
+    )]
+    NoUnits {
+        /// The model.
+        path: PathBuf,
+        /// Its objective.
+        objective: &'static str,
+    },
+    /// Boards would have to compute hidden units.
+    #[error(
+        "--features-from needs rows on the host, because boards do not compute hidden units of their windows; give \
+         --dataset and a model that was trained on one, or omit --features-from"
+    )]
+    UnitsOnBoard,
     /// The model that the run should start from is not one of rows that boards record.
     #[error(transparent)]
     NotOnBoard(#[from] NotOnBoard),

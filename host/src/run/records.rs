@@ -55,7 +55,7 @@ impl Experiment {
             smidgen: env!("CARGO_PKG_VERSION").into(),
             objective: options.objective,
             classes: self.shape.class_names.clone(),
-            input: Input::Columns(self.shape.preparation.clone()),
+            input: Input::of(self.shape.preparation.clone()),
             regulariser: options.regulariser,
             lambda: options.lambda,
             method: options.method,

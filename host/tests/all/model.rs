@@ -3,6 +3,7 @@
 mod exports;
 pub(crate) mod personal;
 mod recordings;
+mod units;
 
 use crate::support::{
     Running, command, json_lines, records, skip, smidgen, stderr, summary_of, transcripts,
@@ -215,7 +216,7 @@ fn run_does_not_replace_the_model_that_it_starts_from() {
     let before = files(&folder.path().join("smidgen-out"));
     for from in ["smidgen-out", "smidgen-out/model.json", "./link"] {
         let error = refused(&folder, &format!("{run} --from {from}"));
-        let said = "a run in smidgen-out would replace the model that it starts from; name another";
+        let said = "a run in smidgen-out would replace the model that it builds on; name another";
         assert!(error.starts_with(said), "{error}");
         assert!(files(&folder.path().join("smidgen-out")) == before);
         told(&folder, &format!("plan --rows 200 --workers 3 --from {from}"));

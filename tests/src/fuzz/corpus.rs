@@ -110,24 +110,28 @@ pub fn checkpoints() -> Vec<Vec<u8>> {
 /// Models: small ones of each kind.
 pub fn models() -> Vec<Vec<u8>> {
     const PERCEPTRON: usize = 32 * 2 + 2 * 33;
+    const LAYERS: &str = r#""kind":"units","column_count":2,
+        "layers":[{"exponent":3,"mantissas":[5,-4,1]},{"exponent":0,"mantissas":[1,2,3,4]}]"#;
     let scaled =
         r#""names":["a","b"],"scaling":[{"centre":1.5,"scale":2},{"centre":0,"scale":1e-3}]"#;
-    let (two, columns) = (r#""no","yes""#, |rest: &str| format!(r#""column_count":2{rest}"#));
+    let (two, columns) =
+        (r#""no","yes""#, |rest: &str| format!(r#""kind":"columns","column_count":2{rest}"#));
     vec![
         model("logistic", two, &columns(&format!(r#",{scaled},"intercept":true,"label":"c""#)), 3),
         model("svm", two, &columns(""), 2),
         model("least-squares", "", &columns(""), 2),
         model("softmax", r#""0","1","x\"y""#, &columns(""), 9),
-        model("perceptron", two, r#""column_count":1"#, PERCEPTRON),
+        model("perceptron", two, r#""kind":"columns","column_count":1"#, PERCEPTRON),
+        model("svm", two, LAYERS, 2),
     ]
 }
 
-fn model(objective: &str, classes: &str, columns: &str, dimension: usize) -> Vec<u8> {
+fn model(objective: &str, classes: &str, input: &str, dimension: usize) -> Vec<u8> {
     let list = |number: &str| vec![number; dimension].join(",");
     let (mantissas, values) = (list("3"), list("0.75"));
     let text = format!(
         r#"{{"schema":1,"smidgen":"0","objective":"{objective}","classes":[{classes}],
-        "input":{{"kind":"columns",{columns}}},"regulariser":"l2","lambda":0.1,"method":"ef21","round":1,
+        "input":{{{input}}},"regulariser":"l2","lambda":0.1,"method":"ef21","round":1,
         "iterate":"last","loss":null,"transcript":"0","dataset":{{"name":"d","rows":1,"checksum":"0"}},
         "dimension":{dimension},"exponent":2,"mantissas":[{mantissas}],"values":[{values}]}}"#
     );

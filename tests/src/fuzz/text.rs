@@ -81,9 +81,10 @@ pub fn config(input: &[u8]) {
 pub fn model(input: &[u8]) {
     let Ok(model) = Model::parse(input, Path::new("model.json")) else { return };
     assert_eq!(Model::parse(&model.to_json(), Path::new("again")).ok().as_ref(), Some(&model));
-    let features = model.input.feature_count();
-    let predictor = Predictor::new(model.objective, features);
-    let scores = predictor.scores(&vec![1.5; features], &model.values);
+    let preparation = model.input.preparation();
+    let features = preparation.features((0..preparation.column_count).map(|column| (column, 1.5)));
+    let predictor = Predictor::new(model.objective, features.len());
+    let scores = predictor.scores(&features, &model.values);
     let class = predictor.class(&scores).unwrap_or(0);
     let chances = predictor.probabilities(&scores).len();
     assert!(class < model.classes.len().max(1) && [0, model.classes.len()].contains(&chances));

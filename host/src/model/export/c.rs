@@ -74,21 +74,21 @@ static inline void model_probabilities(
 
 const LAYER: &str = "
 static inline void model_layer(const double *input, int inputs, const int32_t *weights,
-    const int64_t *biases, double *outputs, int units)
+    const int64_t *biases, double unit, double *outputs, int units)
 {
-    for (int unit = 0; unit < units; unit++) {
+    for (int number = 0; number < units; number++) {
         double sum = 0.0;
         for (int k = 0; k < inputs; k++) {
             sum += (double)*weights++ * input[k];
         }
-        outputs[unit] = (sum + (double)biases[unit]) * MODEL_UNIT;
+        outputs[number] = (sum + (double)biases[number]) * unit;
     }
 }
 ";
 
 /// Returns the source of a header.
 pub(super) fn header(model: &Model, network: &Network<'_>) -> String {
-    let has_powers = network.hidden.is_some()
+    let has_powers = !network.hidden.is_empty()
         || match network.outcome {
             Outcome::Value => false,
             Outcome::Sign { has_probabilities, .. } => has_probabilities,
@@ -141,9 +141,7 @@ fn head(code: &mut String, network: &Network<'_>) {
     writeln!(
         code,
         "#define MODEL_COLUMNS {columns} /* columns of a row */\n\
-         #define MODEL_SCORES {scores} /* scores of a row */\n\
-         #define MODEL_UNIT {:e} /* value of a unit of weights and biases */",
-        network.unit
+         #define MODEL_SCORES {scores} /* scores of a row */"
     )
     .expect("writing to a string");
     if !network.column_names.is_empty() {
@@ -201,10 +199,14 @@ fn reals(code: &mut String, name: &str, values: impl Iterator<Item = f64>) {
 }
 
 fn arrays(code: &mut String, number: usize, layer: &Layer) {
-    let Layer { inputs, weights, biases } = layer;
+    let Layer { inputs, weights, biases, unit } = layer;
     let units = layer.units();
-    writeln!(code, "\nstatic const int32_t model_weights_{number}[{units} * {inputs}] = {{")
-        .expect("writing to a string");
+    writeln!(
+        code,
+        "\n#define MODEL_UNIT_{number} {unit:e} /* value of a unit of weights and biases */\n\
+         static const int32_t model_weights_{number}[{units} * {inputs}] = {{"
+    )
+    .expect("writing to a string");
     numbers(code, "    ", weights);
     writeln!(code, "}};\n\nstatic const int64_t model_biases_{number}[{units}] = {{")
         .expect("writing to a string");
@@ -218,30 +220,31 @@ fn scores(code: &mut String, network: &Network<'_>) {
         "\n/* Computes the scores of a row. */\n\
          static inline void model_scores(const double row[MODEL_COLUMNS], double scores[MODEL_SCORES])\n{\n",
     );
-    let mut input = "row";
+    let mut input = "row".to_owned();
     if !network.scaling.is_empty() {
         code.push_str(
             "    double scaled[MODEL_COLUMNS];\n    for (int k = 0; k < MODEL_COLUMNS; k++) {\n        \
              scaled[k] = (row[k] - model_centres[k]) / model_scales[k];\n    }\n",
         );
-        input = "scaled";
+        input = "scaled".into();
     }
-    let mut number = 1;
-    if let Some(hidden) = &network.hidden {
-        let (inputs, units) = (hidden.inputs, hidden.units());
+    for (number, layer) in (1..).zip(&network.hidden) {
+        let (inputs, units) = (layer.inputs, layer.units());
         writeln!(
             code,
-            "    double units[{units}];\n    \
-             model_layer({input}, {inputs}, model_weights_1, model_biases_1, units, {units});\n    \
-             for (int k = 0; k < {units}; k++) {{\n        units[k] = tanh(units[k]);\n    }}"
+            "    double units_{number}[{units}];\n    \
+             model_layer({input}, {inputs}, model_weights_{number}, model_biases_{number}, MODEL_UNIT_{number},\n        \
+             units_{number}, {units});\n    \
+             for (int k = 0; k < {units}; k++) {{\n        units_{number}[k] = tanh(units_{number}[k]);\n    }}"
         )
         .expect("writing to a string");
-        (input, number) = ("units", 2);
+        input = format!("units_{number}");
     }
-    let inputs = network.scores.inputs;
+    let (number, inputs) = (network.hidden.len() + 1, network.scores.inputs);
     writeln!(
         code,
-        "    model_layer({input}, {inputs}, model_weights_{number}, model_biases_{number}, scores, MODEL_SCORES);\n}}"
+        "    model_layer({input}, {inputs}, model_weights_{number}, model_biases_{number}, MODEL_UNIT_{number},\n        \
+         scores, MODEL_SCORES);\n}}"
     )
     .expect("writing to a string");
 }

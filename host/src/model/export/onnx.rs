@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  rows ─ Sub centre ─ Div scale ─ Gemm ─┬───────────── scores
-//!                            (Tanh ─ Gemm)│
+//!                        (Tanh ─ Gemm) … │
 //!                                        ├─ Sigmoid ─ Concat 1 − p, p │ Softmax ── probabilities
 //!                                        └─ Greater 0 ─ Cast │ ArgMax ─ Gather ─── label
 //! ```

@@ -13,6 +13,7 @@ fn layer<const INPUTS: usize, const UNITS: usize>(
     input: &[f64; INPUTS],
     weights: &[[i32; INPUTS]; UNITS],
     biases: &[i64; UNITS],
+    unit: f64,
 ) -> [f64; UNITS] {
     let mut outputs = [0.0; UNITS];
     for ((output, weights), bias) in outputs.iter_mut().zip(weights).zip(biases) {
@@ -20,7 +21,7 @@ fn layer<const INPUTS: usize, const UNITS: usize>(
         for (weight, value) in weights.iter().zip(input) {
             sum += f64::from(*weight) * value;
         }
-        *output = (sum + *bias as f64) * UNIT;
+        *output = (sum + *bias as f64) * unit;
     }
     outputs
 }
@@ -152,7 +153,7 @@ pub(super) fn module(model: &Model, network: &Network<'_>) -> String {
     code.push_str(probabilities);
     code.push_str(LAYER);
     code.extend(network.windows.map(windows::rust));
-    if network.hidden.is_some() {
+    if !network.hidden.is_empty() {
         code.push_str(TANH);
     }
     if code.contains(" exp(") {
@@ -186,14 +187,8 @@ fn head(code: &mut String, network: &Network<'_>) {
             network.column_names,
         );
     }
-    writeln!(
-        code,
-        "\n/// Value of a unit of weights and biases.\nconst UNIT: f64 = {:?};",
-        network.unit
-    )
-    .expect("writing to a string");
     let reals = |code: &mut String, name: &str, values: &mut dyn Iterator<Item = f64>| {
-        writeln!(code, "static {name}: [f64; COLUMNS] = [").expect("writing to a string");
+        writeln!(code, "\nstatic {name}: [f64; COLUMNS] = [").expect("writing to a string");
         numbers(code, "    ", values.map(|value| format!("{value:?}")));
         code.push_str("];\n");
     };
@@ -215,10 +210,14 @@ fn names(code: &mut String, what: &str, name: &str, names: &[String]) {
 }
 
 fn arrays(code: &mut String, number: usize, layer: &Layer) {
-    let Layer { inputs, weights, biases } = layer;
+    let Layer { inputs, weights, biases, unit } = layer;
     let units = layer.units();
-    writeln!(code, "static WEIGHTS_{number}: [[i32; {inputs}]; {units}] = [")
-        .expect("writing to a string");
+    writeln!(
+        code,
+        "\n/// Value of a unit of weights and biases.\nconst UNIT_{number}: f64 = {unit:?};\n\
+         static WEIGHTS_{number}: [[i32; {inputs}]; {units}] = ["
+    )
+    .expect("writing to a string");
     for unit in weights.chunks_exact(*inputs) {
         code.push_str("    [\n");
         numbers(code, "        ", unit);
@@ -239,12 +238,17 @@ fn scores(code: &mut String, network: &Network<'_>) {
              *value = (*value - centre) / scale;\n    }\n    let row = &scaled;\n",
         );
     }
-    code.push_str(match network.hidden {
-        None => "    layer(row, &WEIGHTS_1, &BIASES_1)\n}\n",
-        Some(_) => {
-            "    let mut units = layer(row, &WEIGHTS_1, &BIASES_1);\n    \
-             for unit in &mut units {\n        *unit = tanh(*unit);\n    }\n    \
-             layer(&units, &WEIGHTS_2, &BIASES_2)\n}\n"
-        }
-    });
+    let (count, mut input) = (network.hidden.len(), "row");
+    for number in 1..=count {
+        writeln!(
+            code,
+            "    let mut units = layer({input}, &WEIGHTS_{number}, &BIASES_{number}, UNIT_{number});\n    \
+             for unit in &mut units {{\n        *unit = tanh(*unit);\n    }}"
+        )
+        .expect("writing to a string");
+        input = "&units";
+    }
+    let last = count + 1;
+    writeln!(code, "    layer({input}, &WEIGHTS_{last}, &BIASES_{last}, UNIT_{last})\n}}")
+        .expect("writing to a string");
 }

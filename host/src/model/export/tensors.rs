@@ -13,7 +13,7 @@ pub(super) struct Tensor {
 /// Returns all arrays of a model.
 ///
 /// ```text
-/// a = (row − centre) / scale;  h = tanh(weight1 · a + bias1);  scores = weight2 · h + bias2
+/// a = (row − centre) / scale;  a = tanh(weight1 · a + bias1);  …;  scores = weightN · a + biasN
 /// ```
 pub(super) fn tensors(network: &Network<'_>) -> impl Iterator<Item = Tensor> {
     scaling(network).into_iter().chain(layers(network))
@@ -33,8 +33,8 @@ pub(super) fn scaling(network: &Network<'_>) -> [Tensor; 2] {
 /// Returns weight and bias of each layer.
 pub(super) fn layers(network: &Network<'_>) -> impl Iterator<Item = Tensor> {
     (1..).zip(network.layers()).flat_map(|(number, layer)| {
-        let weights = layer.weights.iter().map(|&weight| f64::from(weight) * network.unit);
-        let biases = layer.biases.iter().map(|&bias| bias as f64 * network.unit);
+        let weights = layer.weights.iter().map(|&weight| f64::from(weight) * layer.unit);
+        let biases = layer.biases.iter().map(|&bias| bias as f64 * layer.unit);
         let shape = [layer.units(), layer.inputs];
         [
             tensor(&format!("weight{number}"), &shape, weights.collect()),

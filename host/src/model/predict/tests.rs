@@ -2,6 +2,7 @@ use super::*;
 use crate::options::Objective;
 use crate::problem::dataset::{Dataset, Scaling};
 use crate::problem::objective::Penalty;
+use crate::record::model::Input;
 use crate::run::experiment::Experiment;
 use std::fs;
 
@@ -120,7 +121,7 @@ fn rows_with_features_or_scores_that_overflow_are_refused() {
             error.contains("row 1 of ") && error.contains(": score 1 is not finite"),
             "{error}"
         );
-        let Input::Columns(preparation) = &mut model.input;
+        let Input::Columns(preparation) = &mut model.input else { unreachable!() };
         preparation.scaling = vec![Scaling { centre: 0.0, scale: 0.1 }; 30];
         let error = model.predict(&path, None).unwrap_err().to_string();
         assert!(error.contains("row 1 of ") && error.contains(": feature 1 is not"), "{error}");

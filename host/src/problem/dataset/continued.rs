@@ -12,7 +12,7 @@ use std::path::Path;
 
 impl Preparation {
     /// Reads a bundled set or a file like [`read`](Self::read), to train on: rows have labels, and classes have their
-    /// numbers in `classes`, those of a model. The rows are not prepared.
+    /// numbers in `classes`, those of a model, if it is given. The rows are not prepared.
     ///
     /// # Errors
     /// If the file cannot be read, does not have all columns, or has labels that the model cannot predict.
@@ -21,12 +21,13 @@ impl Preparation {
         name_or_path: impl AsRef<Path>,
         labels: Labels,
         roles: Roles<'_>,
-        classes: &[String],
+        classes: Option<&[String]>,
     ) -> Result<Dataset, DatasetError> {
         let (path, name) = (name_or_path.as_ref(), shown(name_or_path.as_ref()).to_string());
         if Dataset::is_built_in(path) {
             let dataset = Dataset::load_raw(path, labels, roles)?;
             self.check_width(&name, dataset.dimension())?;
+            let Some(classes) = classes else { return Ok(dataset) };
             let labelling = dataset.labelling.renumbered(&name, classes)?;
             return Ok(Dataset { labelling, ..dataset });
         }
@@ -39,13 +40,16 @@ impl Preparation {
         content: &Content,
         labels: Labels,
         roles: Roles<'_>,
-        classes: &[String],
+        classes: Option<&[String]>,
     ) -> Result<Dataset, DatasetError> {
         let table = content.columns(name, self, roles)?;
         if table.labels.iter().next().is_none() {
             return Err(Defect::NoLabels.of(name, Place::Table));
         }
-        let labelling = labels.read_as(name, classes, &table.labels)?;
+        let labelling = match classes {
+            Some(classes) => labels.read_as(name, classes, &table.labels)?,
+            None => labels.read(name, table.label.as_deref(), &table.labels)?,
+        };
         Ok(Dataset::labelled(name, table, labelling))
     }
 }
@@ -63,7 +67,8 @@ mod tests {
         let content = Content::of(bytes, name).unwrap();
         let roles = Roles { label: None, owner };
         let preparation = trained.preparation();
-        let dataset = preparation.continued(name, &content, labels, roles, trained.class_names());
+        let classes = Some(trained.class_names());
+        let dataset = preparation.continued(name, &content, labels, roles, classes);
         dataset.map_err(|error| error.to_string())
     }
 

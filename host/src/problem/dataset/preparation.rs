@@ -2,11 +2,12 @@
 
 use super::defect::{Defect, Place};
 use super::error::DatasetError;
+use super::layer::FrozenLayer;
 use super::windows::Windows;
 use serde::{Deserialize, Serialize};
 
-/// What turns a row of a file into the features of a model, in this order: columns are chosen, then scaled, then the
-/// constant of the intercept is appended.
+/// What turns a row of a file into the features of a model, in this order: columns are chosen, scaled, and put
+/// through the layers; then the constant of the intercept is appended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Preparation {
     /// Number of columns that are features.
@@ -18,6 +19,9 @@ pub struct Preparation {
     /// The scaling of each column (`--standardise`, or that of a bundled set); if empty, values stay as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Scaling>,
+    /// Layers of hidden units (`--features-from`), each with those before it as inputs; if empty, columns are features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<FrozenLayer>,
     /// True if a last feature is 1 in every row (`--intercept`).
     #[serde(default)]
     pub intercept: bool,
@@ -86,7 +90,21 @@ impl Preparation {
 
     /// Returns the number of features of a prepared row.
     pub fn dimension(&self) -> usize {
-        self.column_count + usize::from(self.intercept)
+        self.widths().last().unwrap_or(0) + usize::from(self.intercept)
+    }
+
+    /// Returns the number of columns, then the number of units of each layer.
+    pub fn widths(&self) -> impl Iterator<Item = usize> {
+        let units = self.layers.iter().scan(self.column_count, |inputs, layer| {
+            *inputs = layer.units(*inputs);
+            Some(*inputs)
+        });
+        std::iter::once(self.column_count).chain(units)
+    }
+
+    /// Returns whether features are the values of the columns as they are, besides an intercept.
+    pub(super) fn keeps_values(&self) -> bool {
+        self.scaling.is_empty() && self.layers.is_empty()
     }
 
     /// Returns the bits of the columns if their scales are those of boards: powers of two, without a shift.
@@ -94,7 +112,8 @@ impl Preparation {
         let bits = |&Scaling { centre, scale }: &Scaling| {
             (0u8..16).find(|&bits| centre == 0.0 && scale == f64::from(bits).exp2())
         };
-        let is_plain = !self.intercept && self.scaling.len() == self.column_count;
+        let is_plain =
+            !self.intercept && self.layers.is_empty() && self.scaling.len() == self.column_count;
         self.scaling.iter().map(bits).collect::<Option<Vec<_>>>().filter(|_| is_plain)
     }
 
@@ -106,6 +125,7 @@ impl Preparation {
         features.iter_mut().zip(&self.scaling).for_each(|(value, scaling)| {
             *value = scaling.apply(*value);
         });
+        let mut features = self.layers.iter().fold(features, |input, layer| layer.apply(&input));
         features.extend(self.intercept.then_some(1.0));
         features
     }

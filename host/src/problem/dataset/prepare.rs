@@ -79,7 +79,7 @@ impl Dataset {
     /// Prepares these raw rows, whose columns are those of `preparation`.
     #[must_use]
     pub fn prepared(self, preparation: &Preparation) -> Self {
-        let prepared = match (preparation.scaling.is_empty(), preparation.intercept) {
+        let prepared = match (preparation.keeps_values(), preparation.intercept) {
             (true, false) => self,
             (true, true) => self.with_ones(),
             (false, _) => {

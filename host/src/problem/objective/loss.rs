@@ -68,6 +68,14 @@ impl Margins {
             Self::PerClass | Self::Hidden => true,
         }
     }
+
+    /// Returns whether they are functions of hidden units.
+    pub const fn have_units(self) -> bool {
+        match self {
+            Self::One | Self::PerClass => false,
+            Self::Hidden => true,
+        }
+    }
 }
 
 /// Bound on the Hessian of the loss of a row in its margins.

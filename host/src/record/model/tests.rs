@@ -67,6 +67,13 @@ fn contradictions_and_other_versions_are_refused_with_a_sentence() {
         let scaling = vec![json!({ "centre": 0.0, "scale": scale }); 64];
         complaint(move |value| value["input"]["scaling"] = Value::from(scaling))
     };
+    let layer = |kind: &'static str, len: usize| {
+        let layers = json!([{ "exponent": 4, "mantissas": vec![1; len] }]);
+        complaint(move |value| {
+            value["input"]["kind"] = kind.into();
+            value["input"]["layers"] = layers;
+        })
+    };
     for (said, expected) in [
         (
             set("schema", 2.into()),
@@ -98,6 +105,11 @@ fn contradictions_and_other_versions_are_refused_with_a_sentence() {
         (complaint(|value| value["input"]["names"] = json!(["a"])), "the columns of its input"),
         (complaint(|value| value["input"]["intercept"] = true.into()), "softmax with 65 features"),
         (scaled(0.0), "the columns of its input"),
+        (complaint(|value| value["input"]["kind"] = "units".into()), "the layers of its input"),
+        (layer("columns", 65), "the layers of its input are not those of its columns; it was"),
+        (layer("units", 64), "the layers of its input"),
+        (layer("units", 0), "the layers of its input"),
+        (layer("units", 65), "softmax with 1 features and 10 classes has 20 coordinates, not 650"),
     ] {
         assert!(said.contains(expected), "{said}");
     }

@@ -16,11 +16,11 @@ def description(data):
 def by_arrays(arrays, found, rows):
     """Predicts by the formula of docs/model.md."""
     values = (rows - arrays["centre"]) / arrays["scale"]
-    if "weight2" in arrays:
-        values = numpy.tanh(values @ arrays["weight1"].T + arrays["bias1"])
-        scores = values @ arrays["weight2"].T + arrays["bias2"]
-    else:
-        scores = values @ arrays["weight1"].T + arrays["bias1"]
+    scores = values @ arrays["weight1"].T + arrays["bias1"]
+    number = 2
+    while f"weight{number}" in arrays:
+        scores = numpy.tanh(scores) @ arrays[f"weight{number}"].T + arrays[f"bias{number}"]
+        number += 1
     classes, chances = found["classes"], numpy.zeros((len(rows), 0))
     if not classes:
         return [""] * len(rows), scores, chances

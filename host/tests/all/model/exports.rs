@@ -59,8 +59,13 @@ fn write_table(path: &Path, rows: &Dataset, is_real: bool) {
 fn cases(folder: &TempDir) -> Vec<Case> {
     let choices = Objective::ALL.iter().flat_map(|objective| DATA.map(|data| (*objective, data)));
     let of_columns = choices.map(|(objective, data)| case(folder.path(), objective, data));
-    of_columns.chain(SHAPES.map(|shape| case_of_windows(folder.path(), shape))).collect()
+    let of_windows = SHAPES.map(|shape| case_of_windows(folder.path(), shape));
+    let heads = Objective::ALL.iter().map(|objective| case(folder.path(), *objective, HEAD));
+    of_columns.chain(of_windows).chain(heads).collect()
 }
+
+/// Data of heads on the hidden units of a model that was trained before.
+const HEAD: (&str, &str) = ("digits", "--features-from perceptron-of-digits-0");
 
 /// Channels and samples of windows.
 const SHAPES: [(usize, u16); 3] = [(1, 1), (2, 3), (3, 20)];
@@ -131,7 +136,7 @@ fn case_of_windows(folder: &Path, shape: (usize, u16)) -> Case {
     let directory = folder.join(&name);
     let mut model = Model::read(&directory).expect("the run leaves a model");
     let predictions = model.predict(&folder.join(&data), None).expect("it is the training table");
-    let Input::Columns(preparation) = &mut model.input;
+    let Input::Columns(preparation) = &mut model.input else { panic!("it has no layers") };
     preparation.windows = Some(windows);
     model.write(&directory).expect("there is room");
     let bytes = all.iter().flatten().flatten().flat_map(|value| value.to_le_bytes());
@@ -187,8 +192,7 @@ fn case(folder: &Path, objective: Objective, (set, options): (&str, &str)) -> Ca
 impl Case {
     /// Returns how windows become rows, if the file `rows` has windows.
     fn windows(&self) -> Option<&Windows> {
-        let Input::Columns(preparation) = &self.model.input;
-        preparation.windows.as_ref()
+        self.model.input.preparation().windows.as_ref()
     }
 
     /// Asserts that lines with the predictions of a program are those of the host. Returns the largest difference.

@@ -55,8 +55,7 @@ fn recordings_of_another_sensor_are_refused() {
     let folder = tempdir().expect("there is room");
     told(&folder, RUN);
     let channels = model(&folder, "run").input;
-    let smidgen::record::model::Input::Columns(preparation) = channels;
-    let windows = preparation.windows.expect("it was trained on recordings");
+    let windows = channels.preparation().windows.clone().expect("it was trained on recordings");
     let names: Vec<_> = windows.channels.iter().map(|channel| channel.name.clone()).collect();
     let rate = f64::from(windows.rate_millihertz) / 1000.0;
     let write = |name: &str, text: String| {
