@@ -15,7 +15,7 @@ use smidgen_protocol::recipe::Recipe;
 use std::collections::BTreeSet;
 
 /// Name of these data in records.
-const NAME: &str = "rows on boards";
+const NAME: &str = "recordings on boards";
 
 /// A board with the state of its recorder.
 #[derive(Clone, Debug)]

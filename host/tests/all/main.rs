@@ -10,3 +10,4 @@ mod resume;
 mod support;
 #[cfg(target_os = "linux")]
 mod unruly;
+mod walk;

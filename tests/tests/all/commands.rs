@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "firmware/boards/README.md",
@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/security.md",
     "docs/step-auto.md",
     "docs/theory.md",
+    "docs/walk.md",
 ];
 
 fn top() -> PathBuf {

@@ -6,9 +6,7 @@ use super::player::Player;
 use super::port_folder::{PortFolder, PortFolderError};
 use super::qemu::{Emulator, EmulatorError, Failure};
 use crate::options::windowing::RATE_MILLIHERTZ;
-use crate::problem::dataset::Channel;
 use crate::problem::dataset::recordings::{Recordings, WorkerRecordings};
-use crate::units::quantity::counted;
 use crate::units::shown::{shown, typed};
 use std::io;
 use std::time::Duration;
@@ -99,16 +97,13 @@ impl Bench {
         self.emulators.is_empty()
     }
 
-    /// Tells the user which boards there are, what their sensors measure, and what can be typed.
+    /// Tells the user which ports there are, what the sensors measure, and what can be typed.
     pub fn introduction(&self) -> String {
         let windows = &self.recordings.windows;
         let hertz = f64::from(windows.rate_millihertz) / 1000.0;
-        let channel = |channel: &Channel| {
-            let scale = channel.full_scale.map_or("-".into(), |scale| scale.to_string());
-            (shown(&channel.name).to_string(), scale)
-        };
-        let (names, scales): (Vec<_>, Vec<_>) = windows.channels.iter().map(channel).unzip();
-        let boards = counted(self.len() as u64, "board", "boards");
+        let names: Vec<_> = windows.channels.iter().map(|it| shown(&it.name).to_string()).collect();
+        let scales = windows.channels.iter().filter_map(|it| it.full_scale);
+        let scales: Vec<_> = scales.map(|scale| scale.to_string()).collect();
         let times = match self.speed {
             1.0 => String::new(),
             speed => format!(", {speed} times as fast as real time"),
@@ -117,18 +112,17 @@ impl Bench {
             RATE_MILLIHERTZ => String::new(),
             _ => format!(" --rate {hertz}"),
         };
-        // The shell replaces the asterisk, so it must not be quoted.
-        let ports = format!("{}/*", typed(self.ports.path()));
         format!(
-            "{boards} with the ports {}: each has a sensor with the channels {} at {hertz} Hz{times}.\n\
-             Their full scales are {}.\n\
-             In another terminal, for example:\n  \
-             smidgen record --port {} --label {} --seconds 10{rate}\n\
+            "Ports: {}.\n\
+             Sensors: channels {} with full scales {}, at {hertz} Hz{times}.\n\
+             In another terminal, record for example:\n  \
+             smidgen record --port {}/* --label {} --seconds 10{rate}\n\
              Here, type {}.",
             self.port_names(),
             names.join(", "),
             scales.join(","),
-            ports,
+            // The shell replaces the asterisk, so it must not be quoted.
+            typed(self.ports.path()),
             typed(&self.playing.0),
             choices(&self.classes, self.len()),
         )
@@ -147,13 +141,18 @@ impl Bench {
     pub fn state(&self) -> String {
         let (class, is_test) = &self.playing;
         let kind = if *is_test { "held-out" } else { "training" };
-        format!("All sensors play {kind} recordings of {}.", shown(class))
+        let resting = self.to_play().filter(Vec::is_empty).count();
+        let resting = match resting {
+            0 => String::new(),
+            _ => format!(", except {resting} that have none"),
+        };
+        format!("All sensors play {kind} recordings of {}{resting}.", shown(class))
     }
 
     /// Has all sensors play recordings of a class; says so.
     pub fn play(&mut self, class: &str, is_test: bool) -> String {
         let has = |worker: &WorkerRecordings| !of_class(worker, class, is_test).is_empty();
-        if !self.recordings.workers.iter().any(has) {
+        if !self.recordings.workers.iter().take(self.len()).any(has) {
             let kind = if is_test { "held-out recordings" } else { "recordings to train on" };
             return format!("There are no {kind} of {}. {}", shown(class), self.state());
         }
@@ -162,12 +161,16 @@ impl Bench {
         self.state()
     }
 
-    fn cue(&self) {
+    /// What each sensor is to play.
+    fn to_play(&self) -> impl Iterator<Item = Vec<Vec<i16>>> {
         let (class, is_test) = &self.playing;
-        let workers = self.recordings.workers.iter().cycle();
-        let pairs = self.players.iter().zip(workers);
-        let play = |(player, worker): (&Player, _)| player.play(of_class(worker, class, *is_test));
-        let changes: Vec<_> = pairs.map(play).collect();
+        let workers = self.recordings.workers.iter().cycle().take(self.len());
+        workers.map(|worker| of_class(worker, class, *is_test))
+    }
+
+    fn cue(&self) {
+        let pairs = self.players.iter().zip(self.to_play());
+        let changes: Vec<_> = pairs.map(|(player, cue)| player.play(cue)).collect();
         // A user may record as soon as the change is reported.
         for change in changes {
             let _ = change.recv_timeout(CHANGE_MAX);
