@@ -62,8 +62,6 @@ use smidgen_protocol::vector::Exponent;
 pub const CHUNK_LEN_MAX: usize = 512;
 /// Alignment of chunks, and unit of writes to flash, in bytes.
 pub const BLOCK_LEN: usize = 16;
-/// Pages for data in the journal of a micro:bit: twice the size of its memory, with some margin.
-pub const DATA_PAGES: u32 = 32;
 /// Most pages for models: two models as large as the memory of a micro:bit, with some margin.
 pub const MODEL_PAGES: u32 = 16;
 /// Maximum number of attempts to write the local state of a round.
@@ -137,6 +135,9 @@ pub struct LocalStateRequest<'p> {
 ///
 /// Storing may fail silently: the host then sends the data again after a restart, and local state starts from zero.
 pub trait Journal {
+    /// Length of the data that it has, in bytes: those at the start of memory after a boot.
+    fn data_len(&self) -> usize;
+
     /// Stores a chunk of the data, if possible.
     fn store_data(&mut self, chunk: &DataChunk);
 
@@ -147,8 +148,8 @@ pub trait Journal {
     /// buffer is unspecified.
     fn load_local_state(&mut self, request: LocalStateRequest) -> Option<Exponent>;
 
-    /// Stores a model in place of the one before, if possible. Returns whether it is there after a power cut; until then
-    /// the one before is.
+    /// Stores a model in place of the one before, if possible. Returns whether it is there after a power cut; until
+    /// then the one before is.
     fn store_model(&mut self, model: &StoredModel) -> bool;
 
     /// The form of the stored model.
@@ -160,6 +161,10 @@ pub trait Journal {
 
 /// A journal that stores nothing.
 impl Journal for () {
+    fn data_len(&self) -> usize {
+        0
+    }
+
     fn store_data(&mut self, _: &DataChunk) {}
 
     fn store_local_state(&mut self, _: &LocalState) {}
@@ -225,6 +230,10 @@ impl<F: NorFlash> FlashJournal<F> {
 }
 
 impl<F: NorFlash> Journal for FlashJournal<F> {
+    fn data_len(&self) -> usize {
+        self.data.last.map_or(0, |record| record.data_id.len as usize)
+    }
+
     /// Appends a chunk to its predecessor. If a chunk is missing, the rest of those data is not stored.
     #[inline(never)]
     fn store_data(&mut self, chunk: &DataChunk) {
@@ -309,9 +318,9 @@ impl ModelHead {
 }
 
 /// Checksum of a record and its first block.
-fn headed_checksum(name: &[u8; BLOCK_LEN], bytes: &[u8]) -> u32 {
-    // Both parts separately, since they contiguous in memory. The rotation makes their order matter.
-    checksum(name).rotate_left(1) ^ checksum(bytes)
+fn headed_checksum(first: &[u8; BLOCK_LEN], bytes: &[u8]) -> u32 {
+    // Both parts separately, since they are not contiguous in memory. The rotation makes their order matter.
+    checksum(first).rotate_left(1) ^ checksum(bytes)
 }
 
 /// Pages written in rotation.

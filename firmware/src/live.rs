@@ -46,10 +46,19 @@ impl Model<'_> {
         objectives: &mut impl ObjectiveSet,
         scratch: &mut [i64],
     ) -> Option<Classes> {
-        let shard = shard_of(recorded, row)?;
+        self.classify_rows(&shard_of(recorded, row)?, objectives, scratch)
+    }
+
+    /// Classifies the rows of a shard, at least one, of a model that was checked.
+    pub(crate) fn classify_rows(
+        &self,
+        shard: &Shard<'_>,
+        objectives: &mut impl ObjectiveSet,
+        scratch: &mut [i64],
+    ) -> Option<Classes> {
         objectives.classify_named(Classification {
             objective: self.objective.name,
-            shard: &shard,
+            shard,
             x: self.x,
             x_exponent: self.x_exponent,
             scratch,

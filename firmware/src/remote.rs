@@ -10,6 +10,7 @@ mod watch;
 use crate::objective::ObjectiveSet;
 use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::{Mapped, Store, StoreError};
+use crate::recorder::window::TooLong;
 use crate::recorder::{PollError, Recorder, RecorderError};
 use crate::worker::{RecordRequest, Worker, rows};
 use embedded_storage::nor_flash::NorFlash;
@@ -25,22 +26,6 @@ use watch::Watch;
 /// Recipe of a store without rows, which the first recording replaces.
 const ANY_RECIPE: Recipe =
     Recipe { channels: 1, window: 1, hop: 1, features: Features::DEFAULT, rate_millihertz: 1 };
-
-/// The sensor of a board without one: it can train on rows that it has, but not record.
-#[derive(Clone, Copy, Debug)]
-pub struct NoSensor;
-
-impl Sensor for NoSensor {
-    type Error = core::convert::Infallible;
-
-    fn channels(&self) -> usize {
-        0
-    }
-
-    fn poll(&mut self, _sample: &mut [i16]) -> Result<bool, Self::Error> {
-        Ok(false)
-    }
-}
 
 /// A recorder and its sensor, which record as the host commands, and meanwhile classify windows by the worker's model.
 ///
@@ -86,25 +71,9 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         self.recorder.store()
     }
 
-    /// Starts a recording as a host does, at the press of a button.
-    pub fn start(
-        &mut self,
-        recipe: &Recipe,
-        class: &str,
-        is_test: bool,
-    ) -> Result<(), RecorderError> {
-        self.end(None);
-        self.begin(self.next(), recipe, class, is_test, 0)
-    }
-
-    /// Ends the recording, at the press of a button.
-    pub fn stop(&mut self) {
-        self.end(Some(RecordRefusal::Stopped));
-    }
-
     /// Starts a recording at the press of a button, or ends the open one; returns whether one was started.
     ///
-    /// It has the recipe of the rows that there are, also of discarded ones, or else `recipe`.
+    /// It has the recipe of the rows on the board, also of discarded ones, or `recipe` without rows.
     pub fn toggle<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
@@ -112,7 +81,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         class: &str,
     ) -> bool {
         if self.is_recording() {
-            self.stop();
+            self.end(Some(RecordRefusal::Stopped));
             return false;
         }
         let has_rows = self.store().rows().next().is_some();
@@ -120,8 +89,11 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         if self.sensor.accept(&recipe).is_err() {
             return false;
         }
-        worker.rows_changed();
-        self.start(&recipe, class, false).is_ok()
+        let has_begun = self.begin(self.next(), &recipe, class, false, 0).is_ok();
+        if has_begun {
+            worker.rows_changed();
+        }
+        has_begun
     }
 
     /// The sensor.
@@ -129,7 +101,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         &mut self.sensor
     }
 
-    /// What the board shows by.
+    /// What shows what the board does.
     pub fn indicator(&self) -> &I {
         &self.indicator
     }
@@ -140,17 +112,27 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     }
 
     /// Takes a sample, if one is due and a recording is open. The last sample or a full store ends the recording.
+    ///
+    /// Returns whether there was anything to take.
     // Not inlined, so that the row is not on the stack while a gradient is computed.
     #[inline(never)]
-    pub fn poll(&mut self) {
-        let Some(open) = self.open else { return };
+    pub fn poll(&mut self) -> bool {
+        let Some(open) = self.open else { return false };
+        let before = self.recorder.progress();
         let polled = self.recorder.poll(&mut self.sensor);
-        let is_whole = open.samples != 0 && self.recorder.progress().samples >= open.samples;
+        let progress = self.recorder.progress();
+        let is_whole = open.samples != 0 && progress.samples >= open.samples;
         match polled {
             Err(PollError::Recorder(error)) => self.end(Some(refusal(error))),
             Ok(_) | Err(PollError::Sensor(_)) if is_whole => self.end(None),
             Ok(_) | Err(PollError::Sensor(_)) => {}
         }
+        progress != before || polled.is_err()
+    }
+
+    /// Has the main loop woken once a sample may be due; returns `false` if it must poll instead.
+    pub fn wake(&mut self) -> bool {
+        self.sensor.wake()
     }
 
     /// Carries out what the host asks about rows; returns the length of the answer in `out`, if there is one.
@@ -166,8 +148,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         self.answer(worker, out)
     }
 
-    /// The first half of [`RemoteRecorder::serve`], which needs a deep stack and no frame: lets the worker look at the rows
-    /// if it asks to.
+    /// The first half of [`RemoteRecorder::serve`], which needs a deep stack and no frame: lets the worker look at the
+    /// rows if it asks to.
     #[inline(never)]
     pub fn prepare<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
@@ -176,7 +158,9 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     ) {
         if worker.awaits_store() {
             // Rows that are trained on do not change.
-            self.end(Some(RecordRefusal::Stopped));
+            if worker.awaits_rows() {
+                self.end(Some(RecordRefusal::Stopped));
+            }
             worker.serve_rows(self.store(), objectives);
         }
     }
@@ -200,31 +184,30 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         })
     }
 
-    /// Sleeps until a sample may be due or the host has sent a byte, if the sensor can.
-    pub fn sleep(&mut self) {
-        self.sensor.sleep();
-    }
-
     /// Returns whether live windows are classified, so that samples are due.
     pub fn is_watching(&self) -> bool {
         !self.is_recording() && self.watch.is_on()
     }
 
     /// Takes a sample, if one is due and live windows are classified, and classifies the window that it completes.
+    ///
+    /// Returns whether there was anything to take.
     // Not inlined, so that the row is not on the stack while a gradient is computed.
     #[inline(never)]
     pub fn watch<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
         objectives: &mut impl ObjectiveSet,
-    ) {
+    ) -> bool {
         if !self.is_watching() {
-            return;
+            return false;
         }
         let Self { recorder, sensor, indicator, watch, .. } = self;
+        let before = watch.progress();
         if let Some(class) = watch.look(recorder, sensor, worker, objectives) {
             indicator.show(class, worker.class_name(class));
         }
+        watch.progress() != before
     }
 
     fn answer_command<M: AsRef<[u64]> + AsMut<[u64]>>(
@@ -287,8 +270,9 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             }
             Command::Start { recording, recipe, class, is_test, samples } => {
                 self.sensor.accept(&recipe).map_err(unfit)?;
+                self.begin(recording, &recipe, class, is_test, samples).map_err(refusal)?;
                 *has_changed = true;
-                self.begin(recording, &recipe, class, is_test, samples).map_err(refusal)
+                Ok(())
             }
             Command::Stop { recording } if open != 0 && open != recording => {
                 Err(RecordRefusal::Recording)
@@ -313,21 +297,24 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             let known = rows.next().is_none_or(is_discarded);
             return if known { Ok(()) } else { Err(RecordRefusal::Recording) };
         }
-        *has_changed = true;
         // Without the end of the recording in the store, which would leave nothing to discard.
         self.close(Some(RecordRefusal::Stopped));
-        match self.recorder.store_mut().discard() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(store_refusal(error)),
-        }
+        let discarded = self.recorder.store_mut().discard();
+        *has_changed = match discarded {
+            Ok(rows) => rows > 0,
+            // What was written may count later.
+            Err(error) => error == StoreError::Flash,
+        };
+        discarded.map(drop).map_err(store_refusal)
     }
 
     fn clear(&mut self, recording: u16, has_changed: &mut bool) -> Result<(), RecordRefusal> {
         let recipe = self.store().recipe().copied();
-        if recipe.is_some() && self.open.is_none() && self.store().rows().next().is_none() {
+        let has_rows = self.is_recording() || self.store().rows().next().is_some();
+        if !has_rows && self.store().is_empty() {
             return Ok(());
         }
-        if recording != self.latest() {
+        if recording != self.latest() && (has_rows || recipe.is_none()) {
             return Err(RecordRefusal::Recording);
         }
         *has_changed = true;
@@ -421,11 +408,7 @@ fn list_columns<'l, F: NorFlash + Mapped>(
 fn refusal(error: RecorderError) -> RecordRefusal {
     match error {
         RecorderError::Store(error) => store_refusal(error),
-        RecorderError::Window(too_long) => {
-            let [need, room] =
-                [too_long.need, too_long.room].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
-            RecordRefusal::Window { need, room }
-        }
+        RecorderError::Window(TooLong { need, room }) => RecordRefusal::Window { need, room },
         RecorderError::Channels { .. } => RecordRefusal::Channels,
     }
 }

@@ -39,7 +39,7 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
             continue;
         }
         match port.read(&mut bytes)? {
-            // The stream has ended; a serial port never does.
+            // The stream has ended; that of a serial port never does.
             0 => return Ok(()),
             len => worker.receive(&bytes[..len.min(READ_LEN_MAX)]),
         }
@@ -47,6 +47,10 @@ pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
 }
 
 /// As [`run`], on a board that records: takes samples while no byte has arrived, for a recording or for live windows.
+///
+/// Where an interrupt of the sensor ends the wait in `read`, as [`Sensor::wake`] says, the board sleeps between
+/// samples: `read` then returns 0, this function returns, and the caller calls it again. After a boot call
+/// [`Worker::restore_model`] first.
 ///
 /// A gradient takes longer than a sample, so a board either records or trains on its own rows; live windows that it
 /// delays have a gap.
@@ -66,7 +70,6 @@ where
     I: Indicator,
 {
     worker.enable_recorder();
-    worker.restore_model(journal, objectives);
     loop {
         recorder.prepare(worker, objectives);
         transmit_records(port, worker, recorder)?;
@@ -77,10 +80,10 @@ where
         }
         let is_sampling = recorder.is_recording() || recorder.is_watching();
         if is_sampling && !port.read_ready()? {
-            recorder.poll();
-            recorder.watch(worker, objectives);
-            recorder.sleep();
-            continue;
+            let has_sampled = recorder.poll() || recorder.watch(worker, objectives);
+            if has_sampled || !recorder.wake() {
+                continue;
+            }
         }
         if !receive(port, worker)? {
             return Ok(());

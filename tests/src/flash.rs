@@ -3,13 +3,14 @@
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
-pub use smidgen_firmware::journal::DATA_PAGES;
 use smidgen_firmware::recorder::store::Mapped;
 use std::collections::HashSet;
 use std::time::Duration;
 
 /// Pages of the journal of a micro:bit.
 pub const PAGES: usize = 96;
+/// Pages for data among them.
+pub const DATA_PAGES: u32 = 32;
 const PAGE_LEN: usize = 1024;
 const WORD_LEN: usize = 4;
 /// The longest time that a page takes to erase, and that a word takes to write (nRF51822 product specification 3.1).

@@ -4,6 +4,7 @@
 //!  wire        deframer, message, body          received bytes, layer by layer
 //!  shards      shard                            data that a host sends, and every objective on them
 //!  worker      worker                           a sequence of frames, noise, reboots
+//!  recordings  recordings                       recorder commands, samples, power cuts
 //!  aggregator  aggregator                       a dishonest worker beside an honest one
 //!  text        dataset, config, record, model   files of users
 //!  checkpoint  checkpoint                       files from which a run resumes
@@ -16,6 +17,7 @@
 pub mod aggregator;
 pub mod checkpoint;
 pub mod corpus;
+pub mod recordings;
 pub mod shards;
 pub mod text;
 pub mod wire;
@@ -33,12 +35,13 @@ pub struct Target {
 }
 
 /// All fuzz targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "deframer", run: wire::deframer, seeds: corpus::frames },
     Target { name: "message", run: wire::message, seeds: corpus::payloads },
     Target { name: "body", run: wire::body, seeds: corpus::bodies },
     Target { name: "shard", run: shards::shard, seeds: corpus::shards },
     Target { name: "worker", run: worker::worker, seeds: corpus::sequences },
+    Target { name: "recordings", run: recordings::recordings, seeds: corpus::sequences },
     Target { name: "aggregator", run: aggregator::aggregator, seeds: corpus::sequences },
     Target { name: "dataset", run: text::dataset, seeds: corpus::datasets },
     Target { name: "config", run: text::config, seeds: corpus::configs },

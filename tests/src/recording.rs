@@ -4,12 +4,13 @@ use crate::flash::Flash;
 use crate::frames;
 use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::recorder::Recorder;
-use smidgen_firmware::recorder::sensor::Sensor;
+use smidgen_firmware::recorder::sensor::{Sensor, Unfit};
 use smidgen_firmware::recorder::store::Store;
 use smidgen_firmware::remote::RemoteRecorder;
 use smidgen_firmware::worker::Worker;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{CLASSES_MAX, Records};
+use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, emit_name};
 use smidgen_protocol::shard::{Header, Width};
 use std::collections::VecDeque;
@@ -18,6 +19,9 @@ use std::collections::VecDeque;
 pub const CHANNELS: usize = 3;
 /// Values of samples that a board has memory for.
 pub const WINDOW_LEN_MAX: usize = 60;
+
+/// Highest rate of the sensor, in samples per 1000 s.
+pub const RATE_MAX_MILLIHERTZ: u32 = 1_000_000;
 
 /// A sensor with samples that are due at once.
 #[derive(Debug, Default)]
@@ -31,6 +35,16 @@ impl Sensor for Script {
 
     fn channels(&self) -> usize {
         CHANNELS
+    }
+
+    fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
+        if usize::from(recipe.channels) != CHANNELS {
+            return Err(Unfit::Channels);
+        }
+        if recipe.rate_millihertz > RATE_MAX_MILLIHERTZ {
+            return Err(Unfit::Rate);
+        }
+        Ok(())
     }
 
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, ()> {

@@ -35,12 +35,29 @@ pub enum ClockedError<E> {
     Probe(E),
 }
 
+/// Microseconds since any time, modulo 2^32.
+pub trait Clock {
+    /// The time.
+    fn micros(&mut self) -> u32;
+
+    /// Has the main loop woken at a time; returns `false` if it cannot.
+    fn wake_at(&mut self, _micros: u32) -> bool {
+        false
+    }
+}
+
+/// A clock that wakes no one.
+impl<C: FnMut() -> u32> Clock for C {
+    fn micros(&mut self) -> u32 {
+        self()
+    }
+}
+
 /// A sensor with a driver and a clock.
 #[derive(Debug)]
 pub struct Clocked<P, C> {
     probe: P,
-    /// Microseconds since any time, modulo 2^32.
-    micros: C,
+    clock: C,
     /// Highest rate, in samples per 1000 s.
     rate_max_millihertz: u32,
     rate_millihertz: u32,
@@ -50,14 +67,14 @@ pub struct Clocked<P, C> {
     elapsed: u64,
 }
 
-impl<P: Probe, C: FnMut() -> u32> Clocked<P, C> {
-    /// Creates a sensor. `micros` returns microseconds since any time, modulo 2^32.
-    pub fn new(probe: P, rate_max_millihertz: u32, micros: C) -> Self {
-        Self { probe, micros, rate_max_millihertz, rate_millihertz: 0, last: 0, elapsed: 0 }
+impl<P: Probe, C: Clock> Clocked<P, C> {
+    /// Creates a sensor.
+    pub fn new(probe: P, rate_max_millihertz: u32, clock: C) -> Self {
+        Self { probe, clock, rate_max_millihertz, rate_millihertz: 0, last: 0, elapsed: 0 }
     }
 }
 
-impl<P: Probe, C: FnMut() -> u32> Sensor for Clocked<P, C> {
+impl<P: Probe, C: Clock> Sensor for Clocked<P, C> {
     type Error = ClockedError<P::Error>;
 
     fn channels(&self) -> usize {
@@ -81,11 +98,11 @@ impl<P: Probe, C: FnMut() -> u32> Sensor for Clocked<P, C> {
     }
 
     fn start(&mut self) {
-        (self.last, self.elapsed) = ((self.micros)(), 0);
+        (self.last, self.elapsed) = (self.clock.micros(), 0);
     }
 
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error> {
-        let now = (self.micros)();
+        let now = self.clock.micros();
         let passed = now.wrapping_sub(self.last);
         self.last = now;
         self.elapsed += u64::from(passed) * u64::from(self.rate_millihertz);
@@ -98,6 +115,13 @@ impl<P: Probe, C: FnMut() -> u32> Sensor for Clocked<P, C> {
         }
         self.probe.measure(sample).map_err(ClockedError::Probe)?;
         Ok(true)
+    }
+
+    fn wake(&mut self) -> bool {
+        // At most 1000 s. Before a recipe was accepted there is no rate.
+        let left = PERIOD.saturating_sub(self.elapsed);
+        let micros = left.checked_div(self.rate_millihertz.into());
+        micros.is_some_and(|micros| self.clock.wake_at(self.last.wrapping_add(micros as u32 + 1)))
     }
 
     fn missing(error: &Self::Error) -> u32 {
@@ -166,6 +190,37 @@ mod tests {
         assert_eq!(poll_at(750_000), Err(ClockedError::Late { missing: 3 }));
         assert_eq!(poll_at(799_999), Ok(None));
         assert_eq!(poll_at(800_000), Ok(Some(5)));
+    }
+
+    /// A clock that stands still until the time at which it is to wake.
+    struct Alarm(u32);
+
+    impl Clock for Alarm {
+        fn micros(&mut self) -> u32 {
+            self.0
+        }
+
+        fn wake_at(&mut self, micros: u32) -> bool {
+            self.0 = micros;
+            true
+        }
+    }
+
+    #[test]
+    fn sensor_wakes_when_a_sample_is_due() {
+        for rate in [1, 3_000, 33_333, 100_000] {
+            let mut sensor = Clocked::new(Counting(10), 100_000, Alarm(u32::MAX - 5));
+            assert!(!sensor.wake(), "without a recipe");
+            sensor.accept(&recipe(1, rate)).unwrap();
+            for _ in 0..20 {
+                assert_eq!(sensor.poll(&mut [0]), Ok(false));
+                assert!(sensor.wake());
+                assert_eq!(sensor.poll(&mut [0]), Ok(true), "{rate}");
+            }
+        }
+        let mut polled = Clocked::new(Counting(10), 100_000, || 0);
+        polled.accept(&recipe(1, 1)).unwrap();
+        assert!(!polled.wake());
     }
 
     #[test]

@@ -43,12 +43,14 @@ pub trait Sensor {
     /// Does not wait. An error means that samples were lost, once for every gap; the next call goes on after it.
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error>;
 
-    /// Number of samples that an error stands for, 1 where it is unknown; 0 if nothing is lost, but the only sample since
-    /// [`Sensor::start`] is older.
+    /// Has the main loop woken once the next sample may be due; returns `false` if it must poll instead.
+    fn wake(&mut self) -> bool {
+        false
+    }
+
+    /// Number of samples that an error stands for, 1 where it is unknown; 0 if nothing is lost, but the only sample
+    /// since [`Sensor::start`] is older.
     fn missing(_error: &Self::Error) -> u32 {
         1
     }
-
-    /// Sleeps until a sample may be due or the host has sent a byte, on boards that wake up for both.
-    fn sleep(&mut self) {}
 }

@@ -168,6 +168,11 @@ impl<F: NorFlash + Mapped> Store<F> {
         self.recipe.as_ref()
     }
 
+    /// Returns whether the store has a recipe and nothing else, not even what is damaged.
+    pub fn is_empty(&self) -> bool {
+        self.recipe.is_some() && self.flash.bytes().get(HEADER_LEN..).is_some_and(is_erased)
+    }
+
     /// Makes the store ready for rows of a recipe: clears it if it is blank, was not cleared to the end, or has no rows
     /// of another recipe but discarded ones.
     pub fn prepare(&mut self, recipe: &Recipe) -> Result<(), StoreError> {

@@ -26,12 +26,6 @@ pub fn emit(number: u16, sample: &[i16], out: &mut [u8; FRAME_LEN_MAX]) -> usize
     })
 }
 
-/// The line of a sensor.
-pub trait Line: Read + ReadReady {
-    /// As [`Sensor::sleep`].
-    fn sleep(&mut self) {}
-}
-
 /// Reason why samples of a stream were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError<E> {
@@ -67,9 +61,11 @@ pub struct StreamSensor<P> {
     is_fresh: bool,
     /// The first sample after a gap, to be returned once the gap is reported.
     held: Option<[i16; CHANNELS_MAX]>,
+    /// An interrupt of the port wakes the main loop.
+    has_interrupt: bool,
 }
 
-impl<P: Line> StreamSensor<P> {
+impl<P: Read + ReadReady> StreamSensor<P> {
     /// Creates a sensor. It has this many channels until it accepts a recipe.
     pub fn new(port: P, channels: usize) -> Self {
         Self {
@@ -82,7 +78,13 @@ impl<P: Line> StreamSensor<P> {
             next: None,
             is_fresh: false,
             held: None,
+            has_interrupt: false,
         }
+    }
+
+    /// Creates a sensor whose port has an interrupt that wakes the main loop when bytes arrive.
+    pub fn with_interrupt(port: P, channels: usize) -> Self {
+        Self { has_interrupt: true, ..Self::new(port, channels) }
     }
 
     /// The next intact frame: its number and its values. `None` if more bytes must arrive.
@@ -121,7 +123,7 @@ fn parse(payload: &[u8]) -> Option<(u16, Sample)> {
     Some((u16::from_le_bytes(*number), (sample, words.len())))
 }
 
-impl<P: Line> Sensor for StreamSensor<P> {
+impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
     type Error = StreamError<P::Error>;
 
     fn channels(&self) -> usize {
@@ -142,10 +144,6 @@ impl<P: Line> Sensor for StreamSensor<P> {
         self.deframer = Deframer::new();
         (self.start, self.end, self.next, self.held) = (0, 0, None, None);
         self.is_fresh = true;
-    }
-
-    fn sleep(&mut self) {
-        self.port.sleep();
     }
 
     fn poll(&mut self, sample: &mut [i16]) -> Result<bool, Self::Error> {
@@ -176,6 +174,10 @@ impl<P: Line> Sensor for StreamSensor<P> {
         }
         copy(&values, sample);
         Ok(true)
+    }
+
+    fn wake(&mut self) -> bool {
+        self.has_interrupt
     }
 
     fn missing(error: &Self::Error) -> u32 {
@@ -220,8 +222,6 @@ mod tests {
             Ok(bytes.len())
         }
     }
-
-    impl Line for Port {}
 
     fn frame(number: u16, sample: &[i16]) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];

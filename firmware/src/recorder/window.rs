@@ -27,9 +27,9 @@ struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// Number of values in a window.
-    pub need: usize,
+    pub need: u32,
     /// Number of values in the memory.
-    pub room: usize,
+    pub room: u32,
 }
 
 impl<'m> Window<'m> {
@@ -42,6 +42,7 @@ impl<'m> Window<'m> {
     pub fn start(&mut self, recipe: &Recipe) -> Result<(), TooLong> {
         let (need, room) = (recipe.window_len(), self.memory.len());
         if need > room {
+            let [need, room] = [need, room].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
             return Err(TooLong { need, room });
         }
         let Recipe { channels, window, hop, .. } = *recipe;

@@ -4,6 +4,7 @@ use crate::objective::{Classes, ObjectiveSet};
 use crate::recorder::Recorder;
 use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::Mapped;
+use crate::recorder::window::TooLong;
 use crate::worker::Worker;
 use core::array;
 use embedded_storage::nor_flash::NorFlash;
@@ -25,7 +26,7 @@ impl Indicator for () {
     fn record(&mut self, _is_recording: bool) {}
 }
 
-/// The model that is watched by, and what it saw.
+/// What the board makes of live windows, by which model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
     /// [`Worker::model_number`]
@@ -34,8 +35,8 @@ pub(super) struct Watch {
     state: LiveState,
     progress: Progress,
     latest: Option<Classes>,
-    /// The window is that of the model, not of a recording.
-    has_window: bool,
+    /// Whether it has begun, or what was in the way, is known for this model since the last recording.
+    is_known: bool,
 }
 
 impl Watch {
@@ -45,17 +46,22 @@ impl Watch {
         state: LiveState::NoModel,
         progress: Progress { samples: 0, rows: 0, gaps: 0 },
         latest: None,
-        has_window: false,
+        is_known: false,
     };
 
     /// Notes that a recording uses the window.
     pub(super) fn interrupt(&mut self) {
-        self.has_window = false;
+        self.is_known = false;
+    }
+
+    /// How far it has got since the board got its model.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// Live windows are classified, unless a recording is open.
     pub(super) fn is_on(&self) -> bool {
-        self.has_window && matches!(self.state, LiveState::Watching)
+        self.is_known && matches!(self.state, LiveState::Watching)
     }
 
     /// Notes a change of the worker's model.
@@ -72,8 +78,8 @@ impl Watch {
         recorder: &mut Recorder<'_, F>,
         sensor: &mut impl Sensor,
     ) {
-        if !self.has_window {
-            self.has_window = true;
+        if !self.is_known {
+            self.is_known = true;
             self.state = start(self.recipe.as_ref(), recorder, sensor);
         }
     }
@@ -140,10 +146,6 @@ fn start<F: NorFlash + Mapped>(
             sensor.start();
             LiveState::Watching
         }
-        Err(too_long) => {
-            let [need, room] =
-                [too_long.need, too_long.room].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
-            LiveState::Window { need, room }
-        }
+        Err(TooLong { need, room }) => LiveState::Window { need, room },
     }
 }

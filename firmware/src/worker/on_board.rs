@@ -6,7 +6,7 @@ use super::session::{Answer, Pending, Score, Session};
 use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use crate::live::Model;
-use crate::objective::{Classification, ObjectiveSet};
+use crate::objective::ObjectiveSet;
 use crate::recorder::store::{Mapped, Store};
 use crate::regulariser::smoothness;
 use embedded_storage::nor_flash::NorFlash;
@@ -100,21 +100,21 @@ impl Session {
         data: &[u8],
     ) -> Option<Score> {
         let rows = Rows::open(store, data).ok()?;
+        let model = Model { objective: self.objective, x, x_exponent: self.exponents.x };
+        model.check(&rows.recorded, objectives, scratch).ok()?;
         rows.fill(labels, true);
-        let shard = rows.shard(labels).ok()?;
-        let (row_count, x_exponent) = (shard.header.rows, self.exponents.x);
-        let right = match row_count {
+        let score = rows.shard(labels).ok().and_then(|shard| {
+            let row_count = shard.header.rows;
             // An objective expects at least one row.
-            0 => Some(0),
-            _ => {
-                let objective = self.objective.name;
-                let request = Classification { objective, shard: &shard, x, x_exponent, scratch };
-                objectives.classify_named(request).map(|classes| classes.right)
-            }
-        };
+            let right = match row_count {
+                0 => 0,
+                _ => model.classify_rows(&shard, objectives, scratch)?.right,
+            };
+            Some(Score { rows: row_count, right })
+        });
         // The labels of the rows to train on are in the same place.
         rows.fill(labels, false);
-        right.map(|right| Score { rows: row_count, right })
+        score
     }
 
     /// The labels and the store as the data of an evaluation.

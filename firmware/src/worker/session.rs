@@ -4,20 +4,20 @@ use super::memory::{Buffers, Layout};
 use super::model::Held;
 use super::rows::Source;
 use crate::data::Data;
-use crate::method::{self, RoundCompressor, UpdateFormat, entries};
+use crate::method::UpdateFormat;
 use crate::objective::ObjectiveInfo;
 use core::ops::Range;
-use smidgen_protocol::batch::{Batch, Selection};
+use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
-use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Draft, FRAME_LEN_MAX, checksum};
+use smidgen_protocol::frame::{Context, Draft, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
-use smidgen_protocol::method::{Budget, Compressor, Method, Participation, draw};
+use smidgen_protocol::method::{Budget, Method, Participation};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_protocol::sparse::{Decoder, Encoder};
+use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::start;
-use smidgen_protocol::step::{Grids, Rule, step};
+use smidgen_protocol::step::Rule;
 use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
 
 /// Configuration and progress.
@@ -85,9 +85,9 @@ pub(super) enum Pending {
 /// An update, except for its mantissas, which replace the gradient in memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Update {
-    round: u32,
-    loss: Loss,
-    format: UpdateFormat,
+    pub round: u32,
+    pub loss: Loss,
+    pub format: UpdateFormat,
 }
 
 /// Rows held out, and those of them whose class is the model's.
@@ -333,49 +333,6 @@ impl Session {
         if complete { Ok(()) } else { Err(Reject::Unexpected) }
     }
 
-    /// Exponents of the pending gradient after scaling.
-    fn target_exponents(&self) -> Option<Exponents> {
-        match self.pending? {
-            Pending::Probe { exponents, .. } => Some(exponents),
-            Pending::Update => Some(self.exponents),
-            Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. } => None,
-        }
-    }
-
-    /// Exponents to request for the pending gradient, before it is multiplied by `scale`.
-    pub(super) fn request_exponents(&self) -> Option<Exponents> {
-        let wanted = self.target_exponents()?;
-        let gradient = i32::from(wanted.gradient) + self.scale.magnitude();
-        let gradient = gradient.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
-        Some(Exponents { gradient, ..wanted })
-    }
-
-    /// Rows of the pending gradient: the minibatch of its round, or all rows for a probe, which measures the range.
-    pub(super) fn rows(&self) -> Selection {
-        let of = |update: Update| self.batch.selection(self.worker, update.round);
-        match self.pending {
-            Some(Pending::Update) => self.update.map_or(Selection::ALL, of),
-            Some(
-                Pending::Probe { .. }
-                | Pending::Rows { .. }
-                | Pending::Curvature { .. }
-                | Pending::Score { .. },
-            )
-            | None => Selection::ALL,
-        }
-    }
-
-    /// Multiplies the gradient by `scale`, converting it from the requested to the target exponent.
-    fn scale_gradient(&self, gradient: &mut [i32], saturated: &mut u32) {
-        let exponents = self.request_exponents().zip(self.target_exponents());
-        if let Some((from, to)) = exponents.filter(|_| self.scale != Ratio::ONE) {
-            let shift = i32::from(from.gradient) - i32::from(to.gradient);
-            for g in gradient {
-                *g = saturate(self.scale.scale(i64::from(*g), shift), saturated);
-            }
-        }
-    }
-
     fn announce(&mut self, to: Exponents, gamma_n: Ratio, buffers: Buffers, saturated: &mut u32) {
         let from = self.exponents;
         vector::rescale(buffers.x, from.x, to.x, saturated);
@@ -388,7 +345,7 @@ impl Session {
     }
 
     /// Writes coordinates of a vector. An invalid body leaves it unchanged.
-    fn write_part(
+    pub(super) fn write_part(
         &mut self,
         part: Part,
         range: Range<u32>,
@@ -424,115 +381,6 @@ impl Session {
         Ok(())
     }
 
-    /// Starts the next round: takes the model, or performs the step x^{t+1} = x^t − γ g^t at `pace`.
-    fn begin_next(
-        &mut self,
-        round: u32,
-        from: u32,
-        pace: u8,
-        body: &[u8],
-        buffers: &mut Buffers,
-        saturated: &mut u32,
-    ) -> Result<(), Reject> {
-        let current = self.round().ok_or(Reject::Unexpected)?;
-        // The host has not received the update, or not in time: send the same bytes again.
-        if round == current {
-            if self.pending.is_none() {
-                self.outbox = Some(Answer::Update { from: 0 });
-            }
-            return Err(Reject::Repeated);
-        }
-        if self.pending.is_some() {
-            return Err(Reject::Unexpected);
-        }
-        let range = from..self.layout.dimension as u32;
-        self.write_part(self.downlink.part(), range, body, buffers, saturated)?;
-        if self.downlink.workers_step() {
-            // The body was the change of the sum, so the sum is the host's, and so is the step.
-            let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
-            step(buffers.x, buffers.sum, buffers.velocity, self.rule.paced(pace), grids, saturated);
-        }
-        self.pending = Some(Pending::Update);
-        self.begin(round, buffers);
-        Ok(())
-    }
-
-    /// Begins a round. A worker that does not take part in it answers at once, with an empty update.
-    fn begin(&mut self, round: u32, buffers: &mut Buffers) {
-        // A pending repetition of the last update would be sent with the context of this round.
-        self.outbox = None;
-        // A worker that does not take part reports the loss of its last round.
-        let loss = self.update.map_or(Loss::default(), |update| update.loss);
-        self.update = Some(Update { round, loss, format: UpdateFormat::default() });
-        if !self.participation.includes(self.worker, round) {
-            // An empty update: g_i stays, as does its mirror.
-            buffers.gradient.fill(0);
-            self.local_state_dirty = true;
-            self.pending = None;
-            self.outbox = Some(Answer::Update { from: 0 });
-        }
-    }
-
-    fn resend_from(&mut self, round: u32, from: u32) -> Result<(), Reject> {
-        if self.round() != Some(round) || self.pending.is_some() {
-            return Err(Reject::Unexpected);
-        }
-        // `from` may equal the dimension: the rest of the update is then empty.
-        if from > self.layout.dimension as u32 {
-            return Err(Reject::Body);
-        }
-        self.outbox = Some(Answer::Update { from });
-        Ok(())
-    }
-
-    /// Continues with the requested gradient.
-    pub(super) fn gradient_ready(&mut self, loss: i64, buffers: Buffers, saturated: &mut u32) {
-        if self.target_exponents().is_none() {
-            return;
-        }
-        let loss = Loss::new(loss);
-        self.scale_gradient(buffers.gradient, saturated);
-        match self.pending.take() {
-            Some(Pending::Probe { ticket, .. }) => {
-                let gradient_max = vector::max_magnitude(buffers.gradient);
-                self.answer = Some(Answer::Range { ticket, gradient_max, loss });
-                self.outbox = self.answer;
-            }
-            Some(Pending::Update) => {
-                let Some(round) = self.round() else { return };
-                let compressor = self.round_compressor(round);
-                // The objective is done with its scratch, so EF21+ may use it.
-                let spare: &mut [i32] = bytemuck::cast_slice_mut(buffers.scratch);
-                let spare_len = spare.len().min(self.layout.dimension);
-                let mut vectors = method::Vectors {
-                    gradient: buffers.gradient,
-                    g_i: buffers.g_i,
-                    local: buffers.local,
-                    spare: &mut spare[..spare_len],
-                };
-                let first = round == 0;
-                let format =
-                    method::update(self.method, &mut vectors, compressor, first, saturated);
-                self.update = Some(Update { round, loss, format });
-                self.local_state_dirty = true;
-                self.outbox = Some(Answer::Update { from: 0 });
-            }
-            // Not a gradient.
-            Some(Pending::Rows { .. } | Pending::Curvature { .. } | Pending::Score { .. })
-            | None => {}
-        }
-    }
-
-    /// The compressor of a round.
-    fn round_compressor(&self, round: u32) -> RoundCompressor {
-        let budget = self.init.budget(round, self.layout.dimension as u32, self.budget);
-        let draw = match budget.compressor {
-            Compressor::RandK { seed } => draw(seed, self.worker, round),
-            Compressor::TopK | Compressor::Natural | Compressor::Sign => 0,
-        };
-        RoundCompressor { budget, draw }
-    }
-
     /// Writes the pending answer as a draft of a frame; `mantissas` are those of the update.
     pub(super) fn poll_transmit<'o>(
         &mut self,
@@ -557,30 +405,6 @@ impl Session {
             }
         };
         Some(message.draft(&[], &context, out))
-    }
-
-    fn emit_update<'o>(
-        &self,
-        update: &Update,
-        mantissas: &[i32],
-        from: u32,
-        context: &Context,
-        out: &'o mut [u8; FRAME_LEN_MAX],
-    ) -> Draft<'o> {
-        let mut body = [0; BODY_LEN_MAX];
-        let packing =
-            self.round_compressor(update.round).budget.packing(self.layout.dimension as u32);
-        let mut encoder = Encoder::new(&mut body, packing, update.format.shift, from);
-        let complete =
-            entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
-        let len = encoder.finish();
-        // Only the last part carries the loss; it tells the host that the update is complete.
-        let message = match (complete, update.format.resets_estimator) {
-            (false, _) => Up::UpdatePart,
-            (true, false) => Up::Update { loss: update.loss },
-            (true, true) => Up::Anew { loss: update.loss },
-        };
-        message.draft(&body[..len.min(BODY_LEN_MAX)], context, out)
     }
 }
 

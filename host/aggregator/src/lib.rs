@@ -9,6 +9,7 @@
 //! ```text
 //!  Greet ─ Configure ─ Load ─ Curvature? ─ Probe ─┐ (once)              ┌─ Part… ─ Round ─┐ (each round)
 //!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
+//!                                                                                    (at the end) Score? ─ Keep? ─┘
 //! ```
 //!
 //! A run that starts from a [given model](InitialModel::Given) announces its exponent and sends it before the probe, by

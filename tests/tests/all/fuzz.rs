@@ -57,6 +57,11 @@ fn worker() {
 }
 
 #[test]
+fn recordings() {
+    fuzz("recordings", 5_000);
+}
+
+#[test]
 fn aggregator() {
     fuzz("aggregator", 3_000);
 }

@@ -1,26 +1,23 @@
 //! Rows that a board records, and a run on them: commands, data, rounds and scores, with every message repeated.
 
+mod commands;
 mod endings;
 mod live;
+mod main_loop;
 
-use embedded_io::{ErrorType, Read, ReadReady, Write};
-use smidgen_firmware::journal::FlashJournal;
 use smidgen_firmware::objectives::Objectives;
-use smidgen_firmware::run::run_recorder;
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
-use smidgen_protocol::counters::Counters;
 use smidgen_protocol::digest::Draws;
-use smidgen_protocol::frame::{Context, Deframer, Draft, FRAME_LEN_MAX, checksum};
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
     BROADCAST, CLASSES_MAX, Command, Configure, Down, Downlink, Exponents, Init, Outcome,
-    RecordRefusal, Records, Refusal, Regulariser, SCHEMA, Up, VERSION,
+    RecordRefusal, Records, Refusal, Regulariser, Up,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::recipe::{Features, Recipe};
-use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, WorkerSeal};
 use smidgen_protocol::vector::Ratio;
-use smidgen_tests::flash::{DATA_PAGES, Flash, PAGES};
+use smidgen_tests::flash::Flash;
 use smidgen_tests::host::{Host, payload};
 use smidgen_tests::recording::{
     self, CHANNELS, ScriptedRecorder, rows_on_board, scale_exponents, shard,
@@ -428,205 +425,4 @@ fn worker_without_recorder_refuses_commands_data_and_scores() {
     set_up(&mut host);
     let score = Down::Score { ticket: host.next_ticket() };
     assert_eq!(host.refused(score, &[]), Refusal::Data);
-}
-
-#[test]
-fn commands_about_other_recordings_are_refused_and_change_nothing() {
-    let mut host = host("softmax", 30);
-    let before = recorded(&mut host);
-    let start = |recording| Command::Start {
-        recording,
-        recipe: RECIPE,
-        class: "rest",
-        is_test: false,
-        samples: 0,
-    };
-    let refused = Outcome::Refused(RecordRefusal::Recording);
-    for asked in
-        [start(7), start(9), Command::Discard { recording: 6 }, Command::Clear { recording: 6 }]
-    {
-        assert_eq!(outcome(&mut host, asked), refused, "{asked:?}");
-    }
-    // Late copies of commands that were carried out.
-    for asked in [
-        Command::Stop { recording: 2 },
-        Command::Discard { recording: 3 },
-        Command::Discard { recording: 8 },
-    ] {
-        assert_eq!(outcome(&mut host, asked), Outcome::Done, "{asked:?}");
-    }
-    let after = command(&mut host, Command::Status);
-    let unechoed = |payload| Records { echo: 0, ..records(payload) };
-    assert_eq!(unechoed(&after), unechoed(&before));
-
-    for (recipe, class, refusal) in [
-        (Recipe { channels: 2, ..RECIPE }, "rest", RecordRefusal::Channels),
-        (Recipe { hop: 0, ..RECIPE }, "rest", RecordRefusal::Recipe),
-        (Recipe { hop: 5, ..RECIPE }, "rest", RecordRefusal::OtherRecipe),
-        (
-            Recipe { window: 21, ..RECIPE },
-            "rest",
-            RecordRefusal::Window { need: 63, room: recording::WINDOW_LEN_MAX as u32 },
-        ),
-        (RECIPE, "", RecordRefusal::Class),
-        (RECIPE, "a name of 16 B..", RecordRefusal::Class),
-        (RECIPE, "a name that is much longer than a board takes", RecordRefusal::Class),
-    ] {
-        let asked = Command::Start { recording: 8, recipe, class, is_test: false, samples: 0 };
-        assert_eq!(outcome(&mut host, asked), Outcome::Refused(refusal), "{asked:?}");
-    }
-    let after = command(&mut host, Command::Status);
-    assert_eq!(unechoed(&after), unechoed(&before));
-
-    assert_eq!(outcome(&mut host, start(8)), Outcome::Done);
-    assert_eq!(outcome(&mut host, Command::Stop { recording: 7 }), refused);
-    assert_eq!(outcome(&mut host, Command::Clear { recording: 8 }), Outcome::Done);
-    let after = command(&mut host, Command::Status);
-    let after = records(&after);
-    assert_eq!((after.recording, after.next, after.is_open, after.checksum), (0, 1, false, 0));
-    assert_eq!((after.classes, after.recipe), (&[][..], Some(RECIPE)));
-}
-
-#[test]
-fn full_store_ends_the_recording_with_its_reason() {
-    let mut host = host("softmax", 30);
-    boot(&mut host, Flash::new(2));
-    let start =
-        Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false, samples: 0 };
-    assert_eq!(outcome(&mut host, start), Outcome::Done);
-    let room = records(&command(&mut host, Command::Status)).room;
-    recorder(&mut host).feed(samples(0, 1000, 1));
-    let status = command(&mut host, Command::Status);
-    let status = records(&status);
-    assert_eq!(status.outcome, Outcome::Refused(RecordRefusal::RowsFull));
-    assert_eq!((status.is_open, status.room, status.progress.rows), (false, 0, room));
-    assert_eq!(status.classes().map(|class| class.training).sum::<u32>(), room);
-}
-
-/// A port that ends with its input, and is quiet before it for a number of samples.
-#[derive(Default)]
-struct Port {
-    input: Vec<u8>,
-    output: Vec<u8>,
-    quiet: usize,
-}
-
-impl ErrorType for Port {
-    type Error = std::convert::Infallible;
-}
-
-impl ReadReady for Port {
-    fn read_ready(&mut self) -> Result<bool, Self::Error> {
-        let is_quiet = self.quiet > 0;
-        self.quiet = self.quiet.saturating_sub(1);
-        Ok(!is_quiet)
-    }
-}
-
-impl Read for Port {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        let len = self.input.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&self.input[..len]);
-        self.input.drain(..len);
-        Ok(len)
-    }
-}
-
-impl Write for Port {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        self.output.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Self::Error> {
-        Ok(())
-    }
-}
-
-/// Both ends of the line of a board that runs its main loop.
-struct Line {
-    port: Port,
-    worker: Worker<Vec<u64>>,
-    recorder: ScriptedRecorder,
-    journal: FlashJournal<Flash>,
-    seal: Option<HostSeal>,
-}
-
-impl Line {
-    /// Sends a message once the board has taken `quiet` samples. Returns the payload of the answer.
-    fn ask(&mut self, message: Down, quiet: usize) -> Vec<u8> {
-        self.ask_in(&Context::SETUP, &Context::SETUP, message, &[], quiet)
-    }
-
-    /// Sends a message with a body in a context. Returns the payload of the answer in another.
-    fn ask_in(
-        &mut self,
-        down: &Context,
-        up: &Context,
-        message: Down,
-        body: &[u8],
-        quiet: usize,
-    ) -> Vec<u8> {
-        let mut out = [0; FRAME_LEN_MAX];
-        let draft: Draft = message.draft(BROADCAST, body, down, &mut out);
-        let len = match &mut self.seal {
-            Some(seal) => seal.close(draft, || [7; 16]).expect("a link"),
-            None => draft.close(),
-        };
-        self.port = Port { input: out[..len].to_vec(), output: vec![], quiet };
-        let Ok(()) = run_recorder(
-            &mut self.port,
-            &mut self.worker,
-            &mut Objectives,
-            &mut self.journal,
-            &mut self.recorder.remote,
-        );
-        let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
-        let (rest, frame) = deframer.feed(&self.port.output, &mut counters);
-        assert!(rest.is_empty(), "there is more than one answer");
-        let frame = frame.expect("an answer");
-        let frame = match &mut self.seal {
-            Some(seal) => seal.open(frame).expect("a sealed answer"),
-            None => frame,
-        };
-        frame.check(up).expect("an intact answer").to_vec()
-    }
-}
-
-#[test]
-fn main_loop_records_while_the_line_is_quiet_plain_and_sealed() {
-    let mut answers = vec![];
-    for is_sealed in [false, true] {
-        let mut worker = Worker::new::<Objectives>(BOARD, vec![0; MEMORY / 8]);
-        let key = Key::new(&[9; 32]).expect("a key");
-        if is_sealed {
-            worker.seal(WorkerSeal::new(key.clone(), [5; BOOT_LEN]));
-        }
-        let (port, recorder) = (Port::default(), ScriptedRecorder::new(Flash::new(4)));
-        let seal = is_sealed.then(|| HostSeal::new(key));
-        let journal = FlashJournal::open(Flash::new(PAGES), DATA_PAGES, &mut []);
-        let mut line = Line { port, worker, recorder, journal, seal };
-        let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 1 };
-        assert!(matches!(Up::parse(&line.ask(hello, 0)), Ok((Up::Ready(_), []))));
-        let command = |command| Down::Record { echo: 2, identity: BOARD.identity, command };
-        let start = Command::Start {
-            recording: 1,
-            recipe: RECIPE,
-            class: "walk",
-            is_test: false,
-            samples: 0,
-        };
-        assert_eq!(records(&line.ask(command(start), 0)).outcome, Outcome::Done);
-        let mut samples = samples(2, 60, 1);
-        samples.insert(35, None);
-        line.recorder.remote.sensor_mut().samples.extend(samples);
-        // The second frame of the recording arrives when 50 samples and a gap are taken.
-        let progress = records(&line.ask(command(Command::Status), 51)).progress;
-        assert_eq!((progress.samples, progress.rows, progress.gaps), (51, 2, 1));
-        assert!(records(&line.ask(command(Command::Stop { recording: 1 }), 10)).progress.rows == 3);
-        let status = line.ask(command(Command::Status), 0);
-        assert_eq!(line.recorder.rows(false).len(), 3);
-        answers.push(status);
-    }
-    assert_eq!(answers[0], answers[1]);
 }

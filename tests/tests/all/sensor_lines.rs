@@ -15,8 +15,10 @@ use smidgen_protocol::recorded::RowsChecksum;
 use smidgen_tests::emulation::start;
 use smidgen_tests::flash::Flash;
 use smidgen_tests::frames::frame;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -261,4 +263,38 @@ fn microbit_keeps_rows_of_its_accelerometer_over_a_reset() {
     assert_eq!((before.channels, before.recipe, before.recording), (3, Some(recipe), 1));
     assert_eq!(before.classes().map(|class| class.name).collect::<Vec<_>>(), ["still"]);
     assert_eq!((after.checksum, after.classes), (before.checksum, before.classes));
+}
+
+/// Time that the processor has spent on an emulator, in units of 10 ms.
+fn processor_time(emulator: &Emulator) -> u64 {
+    let folder = emulator.socket().parent();
+    let is_meant = |process: &PathBuf| {
+        let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+        name.starts_with("qemu") && fs::read_link(process.join("cwd")).ok().as_deref() == folder
+    };
+    let mut processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let process = processes.find(is_meant).expect("a process of QEMU");
+    let stat = fs::read_to_string(process.join("stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn board_sleeps_between_samples() {
+    const SECONDS: u64 = 2;
+    for board in ["mps2-m3", "mps2-m33", "mps3-m55", "stm32f405", "microbit"] {
+        let Some(emulators) = start(&[board], "board_sleeps_between_samples") else { return };
+        let mut commander = Commander::connect(&emulators[0]);
+        commander.command(Command::Clear { recording: 0 });
+        let recipe = Recipe { channels: 3, rate_millihertz: 1000, ..RECIPE };
+        let (class, is_test, samples) = ("still", false, 0);
+        commander.command(Command::Start { recording: 1, recipe, class, is_test, samples });
+        let before = processor_time(&emulators[0]);
+        thread::sleep(Duration::from_secs(SECONDS));
+        let spent = processor_time(&emulators[0]) - before;
+        assert!(spent < SECONDS * 100 / 2, "{board} works for {spent} of {} units", SECONDS * 100);
+        let is_clocked = board == "microbit";
+        let progress = commander.wait(|progress| !is_clocked || progress.samples >= 2);
+        assert_eq!(progress.gaps, 0, "{board}");
+    }
 }

@@ -1,9 +1,9 @@
 //! smidgen's worker on the BBC micro:bit v1 (nRF51822).
 //!
-//! UART 0 at 115200 baud on the pins of the USB interface (transmit P0.24, receive P0.25). The status LED is the upper
-//! left one of the matrix (row P0.13, column P0.04). Button A (P0.17) starts and ends a recording of the class `a`,
-//! which lights the LED in the middle of the upper row (P0.05), button B (P0.26) one of `b`, with the LED on its right
-//! (P0.06).
+//! UART 0 at 115200 baud on the pins of the USB interface (transmit P0.24, receive P0.25). Button A (P0.17) starts and
+//! ends a recording of the class `a`, button B (P0.26) one of `b`. LEDs, all at the first row of the matrix (P0.13):
+//! status upper left (column P0.04), recording in the middle of the upper line (P0.05), and the class of live windows
+//! in the fourth line (P0.07 on the right to P0.11).
 #![no_std]
 #![no_main]
 
@@ -12,30 +12,32 @@ mod accelerometer;
 use accelerometer::{Accelerometer, RATE_MILLIHERTZ};
 use board_support::{
     identity, init_worker, memory,
-    nrf::{BUTTONS, Clock, UART, twi::Twi},
+    nrf::{
+        buttons::{BUTTONS, Leds, light},
+        clock::{self, Clock},
+        device_id,
+        twi::Twi,
+        uart::UART,
+    },
     nvmc::Flash,
     serial::{Inlet, Port},
     serve, take_or_reset,
 };
 use cortex_m_rt::entry;
-use embedded_hal::digital::OutputPin;
 use nrf51_hal::{
     clocks::Clocks,
     gpio::{Level, p0},
-    pac::{self, FICR, NVIC, interrupt},
+    pac::{self, NVIC, interrupt},
     rng::Rng,
 };
 use smidgen_firmware::{
-    journal::{DATA_PAGES, FlashJournal},
+    journal::FlashJournal,
     objectives::Objectives,
     recorder::{Recorder, clocked::Clocked, store::Store},
     remote::RemoteRecorder,
     worker::{Board, Worker},
 };
-use smidgen_protocol::{
-    recipe::{Features, Recipe},
-    seal::BOOT_LEN,
-};
+use smidgen_protocol::seal::BOOT_LEN;
 
 /// Bytes buffered while the worker computes: the longest frame, with some margin.
 const QUEUE_LEN: usize = 575;
@@ -43,6 +45,8 @@ const QUEUE_LEN: usize = 575;
 const WINDOW_LEN: usize = 300;
 /// Bytes of a page of flash, which endures 20,000 erasures.
 const PAGE_LEN: usize = 1024;
+/// Pages for data in the journal: twice the size of the memory, with some margin.
+const DATA_PAGES: u32 = 32;
 
 const TRANSMIT_PIN: u32 = 24;
 const RECEIVE_PIN: u32 = 25;
@@ -50,16 +54,6 @@ const RECEIVE_PIN: u32 = 25;
 const CLOCK_PIN: u32 = 0;
 const DATA_PIN: u32 = 30;
 const BUTTON_PINS: [usize; 2] = [17, 26];
-/// Classes of recordings that the buttons start.
-const CLASSES: [&str; 2] = ["a", "b"];
-/// How the first of them becomes rows: windows of 2 s that overlap by half.
-const RECIPE: Recipe = Recipe {
-    channels: 3,
-    window: 50,
-    hop: 25,
-    features: Features::DEFAULT,
-    rate_millihertz: 25_000,
-};
 
 static RECEIVED: Inlet<{ QUEUE_LEN + 1 }> = Inlet::new();
 
@@ -69,7 +63,7 @@ fn main() -> ! {
     static mut WINDOW: [i16; WINDOW_LEN] = [0; WINDOW_LEN];
 
     let device = take_or_reset(pac::Peripherals::take());
-    let identity = identity::injected_or_else(|| device_id(&device.FICR));
+    let identity = identity::injected_or_else(device_id);
     let memory = memory::take();
     let [journal, rows] = Flash::<PAGE_LEN>::take();
     let mut journal = FlashJournal::open(journal, DATA_PAGES, memory);
@@ -85,39 +79,35 @@ fn main() -> ! {
     let pins = p0::Parts::new(device.GPIO);
     pins.p0_13.into_push_pull_output(Level::High);
     let mut status = pins.p0_04.into_push_pull_output(Level::Low);
-    let mut leds = [
-        pins.p0_05.into_push_pull_output(Level::High).degrade(),
-        pins.p0_06.into_push_pull_output(Level::High).degrade(),
-    ];
+    let leds = Leds {
+        recording: pins.p0_05.into_push_pull_output(Level::High).degrade(),
+        class: [
+            pins.p0_07.into_push_pull_output(Level::High).degrade(),
+            pins.p0_08.into_push_pull_output(Level::High).degrade(),
+            pins.p0_09.into_push_pull_output(Level::High).degrade(),
+            pins.p0_10.into_push_pull_output(Level::High).degrade(),
+            pins.p0_11.into_push_pull_output(Level::High).degrade(),
+        ],
+    };
     pins.p0_24.into_push_pull_output(Level::High);
     pins.p0_25.into_floating_input();
 
     let accelerometer = Accelerometer::new(Twi::open(CLOCK_PIN, DATA_PIN));
-    let clock = Clock::start();
-    let sensor = Clocked::new(accelerometer, RATE_MILLIHERTZ, || clock.micros());
+    let sensor = Clocked::new(accelerometer, RATE_MILLIHERTZ, Clock::start(&RECEIVED));
     let recorder = Recorder::new(take_or_reset(Store::open(rows).ok()), WINDOW);
-    let mut recorder = RemoteRecorder::new(recorder, sensor);
+    let mut recorder = RemoteRecorder::with_indicator(recorder, sensor, leds);
 
-    let port = Port::new(
-        &RECEIVED,
-        |byte| UART.transmit(byte),
-        |lit: bool| {
-            let Ok(()) = status.set_state((!lit).into());
-        },
-    );
+    let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| light(&mut status, lit));
     UART.open(TRANSMIT_PIN, RECEIVE_PIN);
     BUTTONS.open(BUTTON_PINS);
     // SAFETY: no critical section relies on these interrupts being masked.
     unsafe {
         NVIC::unmask(pac::Interrupt::UART0);
         NVIC::unmask(pac::Interrupt::GPIOTE);
+        NVIC::unmask(pac::Interrupt::TIMER0);
     }
     serve(port, worker, &mut Objectives, &mut journal, &mut recorder, |worker, recorder| {
-        let class = BUTTONS.take().and_then(|button| CLASSES.get(button));
-        let class = class.filter(|class| recorder.toggle(worker, &RECIPE, class));
-        for (led, name) in leds.iter_mut().zip(&CLASSES) {
-            let Ok(()) = led.set_state((class != Some(name)).into());
-        }
+        BUTTONS.obey(worker, recorder);
     })
 }
 
@@ -131,8 +121,7 @@ fn GPIOTE() {
     BUTTONS.take_event(BUTTON_PINS, &RECEIVED);
 }
 
-/// Device identifier, programmed by the factory.
-fn device_id(factory: &FICR) -> u64 {
-    let [low, high] = &factory.deviceid;
-    u64::from(high.read().bits()) << 32 | u64::from(low.read().bits())
+#[interrupt]
+fn TIMER0() {
+    clock::take_alarm(&RECEIVED);
 }

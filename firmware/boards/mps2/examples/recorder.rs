@@ -93,8 +93,6 @@ impl ReadReady for Frames {
     }
 }
 
-impl stream::Line for Frames {}
-
 impl Read for Frames {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let mut frame = [0; FRAME_LEN_MAX];

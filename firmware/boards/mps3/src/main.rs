@@ -53,8 +53,8 @@ fn main() -> ! {
 
     SENSOR_UART.open(CLOCK_HZ);
     let recorder = Recorder::new(rows::take(), WINDOW);
-    let line = SensorUart::new(&SENSOR_UART, || RECEIVED.is_ready());
-    let sensor = StreamSensor::new(line, identity::sensor_channels());
+    let sensor =
+        StreamSensor::with_interrupt(SensorUart(&SENSOR_UART), identity::sensor_channels());
     let mut recorder = RemoteRecorder::new(recorder, sensor);
 
     UART.open(CLOCK_HZ);
@@ -71,7 +71,7 @@ fn main() -> ! {
 #[exception]
 unsafe fn DefaultHandler(interrupt: i16) {
     if interrupt == SENSOR_RECEIVE.0 as i16 {
-        SENSOR_UART.end_interrupt();
+        SENSOR_UART.call(&RECEIVED);
     } else {
         UART.take_received(&RECEIVED);
     }

@@ -1,8 +1,9 @@
 //! smidgen's worker on Nordic's nRF52840 DK, with a motion sensor on an I²C bus.
 //!
-//! UART 0 at 115200 baud on the pins of the USB interface (transmit P0.06, receive P0.08), status LED 1 (P0.13). The
-//! sensor is an MPU-6050 or an LIS3DH at P0.26 (SDA) and P0.27 (SCL). Button 1 (P0.11) starts and ends a recording of
-//! the class `a`, which lights LED 2 (P0.14), button 2 (P0.12) one of `b`, with LED 3 (P0.15). LEDs are active low.
+//! UART 0 at 115200 baud on the pins of the USB interface (transmit P0.06, receive P0.08). The sensor is an MPU-6050 or
+//! an LIS3DH at P0.26 (SDA) and P0.27 (SCL). Button 1 (P0.11) starts and ends a recording of the class `a`, button 2
+//! (P0.12) one of `b`. LEDs, active low: 1 status (P0.13), 2 recording (P0.14), 3 and 4 the class of live windows
+//! (P0.15, P0.16).
 //!
 //! No emulator has this chip: the image is checked for panics and its stack, and is untested otherwise.
 #![no_std]
@@ -12,31 +13,33 @@ mod motion;
 
 use board_support::{
     identity, init_worker, memory,
-    nrf::{BUTTONS, Clock, UART, twi::Twi},
+    nrf::{
+        buttons::{BUTTONS, Leds, light},
+        clock::{self, Clock},
+        device_id,
+        twi::Twi,
+        uart::UART,
+    },
     nvmc::Flash,
     serial::{Inlet, Port},
     serve, take_or_reset,
 };
 use cortex_m_rt::entry;
-use embedded_hal::digital::OutputPin;
 use motion::{Motion, RATE_MILLIHERTZ};
 use nrf_hal_common::{
     clocks::Clocks,
     gpio::{Level, p0},
     rng::Rng,
 };
-use nrf52840_pac::{self as pac, FICR, NVIC, interrupt};
+use nrf52840_pac::{self as pac, NVIC, interrupt};
 use smidgen_firmware::{
-    journal::{DATA_PAGES, FlashJournal},
+    journal::FlashJournal,
     objectives::Objectives,
-    recorder::{Recorder, clocked::Clocked, sensor::Sensor, store::Store},
+    recorder::{Recorder, clocked::Clocked, store::Store},
     remote::RemoteRecorder,
     worker::{Board, Worker},
 };
-use smidgen_protocol::{
-    recipe::{Features, Recipe},
-    seal::BOOT_LEN,
-};
+use smidgen_protocol::seal::BOOT_LEN;
 
 /// Bytes buffered while the worker computes: more than two frames.
 const QUEUE_LEN: usize = 2048;
@@ -44,14 +47,14 @@ const QUEUE_LEN: usize = 2048;
 const WINDOW_LEN: usize = 4096;
 /// Bytes of a page of flash, which endures 10,000 erasures.
 const PAGE_LEN: usize = 4096;
+/// Pages for data in the journal: as large as the memory, with some margin.
+const DATA_PAGES: u32 = 62;
 const TRANSMIT_PIN: u32 = 6;
 const RECEIVE_PIN: u32 = 8;
 /// Pins of the bus of the sensor.
 const CLOCK_PIN: u32 = 27;
 const DATA_PIN: u32 = 26;
 const BUTTON_PINS: [usize; 2] = [11, 12];
-/// Classes of recordings that the buttons start.
-const CLASSES: [&str; 2] = ["a", "b"];
 
 static RECEIVED: Inlet<{ QUEUE_LEN + 1 }> = Inlet::new();
 
@@ -61,7 +64,7 @@ fn main() -> ! {
     static mut WINDOW: [i16; WINDOW_LEN] = [0; WINDOW_LEN];
 
     let device = take_or_reset(pac::Peripherals::take());
-    let identity = identity::injected_or_else(|| device_id(&device.FICR));
+    let identity = identity::injected_or_else(device_id);
     let memory = memory::take();
     let [journal, rows] = Flash::<PAGE_LEN>::take();
     let mut journal = FlashJournal::open(journal, DATA_PAGES, memory);
@@ -76,44 +79,32 @@ fn main() -> ! {
     Clocks::new(device.CLOCK).enable_ext_hfosc();
     let pins = p0::Parts::new(device.P0);
     let mut status = pins.p0_13.into_push_pull_output(Level::Low);
-    let mut leds = [
-        pins.p0_14.into_push_pull_output(Level::High).degrade(),
-        pins.p0_15.into_push_pull_output(Level::High).degrade(),
-    ];
+    let leds = Leds {
+        recording: pins.p0_14.into_push_pull_output(Level::High).degrade(),
+        class: [
+            pins.p0_15.into_push_pull_output(Level::High).degrade(),
+            pins.p0_16.into_push_pull_output(Level::High).degrade(),
+        ],
+    };
     pins.p0_06.into_push_pull_output(Level::High);
     pins.p0_08.into_floating_input();
 
     let motion = Motion::new(Twi::open(CLOCK_PIN, DATA_PIN));
-    let clock = Clock::start();
-    let sensor = Clocked::new(motion, RATE_MILLIHERTZ, || clock.micros());
-    // How a first recording by a button becomes rows: windows of 2 s that overlap by half.
-    let recipe = Recipe {
-        channels: sensor.channels() as u8,
-        window: 50,
-        hop: 25,
-        features: Features::DEFAULT,
-        rate_millihertz: 25_000,
-    };
+    let sensor = Clocked::new(motion, RATE_MILLIHERTZ, Clock::start(&RECEIVED));
     let recorder = Recorder::new(take_or_reset(Store::open(rows).ok()), WINDOW);
-    let mut recorder = RemoteRecorder::new(recorder, sensor);
+    let mut recorder = RemoteRecorder::with_indicator(recorder, sensor, leds);
 
-    let light = |lit: bool| {
-        let Ok(()) = status.set_state((!lit).into());
-    };
-    let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), light);
+    let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| light(&mut status, lit));
     UART.open(TRANSMIT_PIN, RECEIVE_PIN);
     BUTTONS.open(BUTTON_PINS);
     // SAFETY: no critical section relies on these interrupts being masked.
     unsafe {
         NVIC::unmask(pac::Interrupt::UARTE0_UART0);
         NVIC::unmask(pac::Interrupt::GPIOTE);
+        NVIC::unmask(pac::Interrupt::TIMER0);
     }
     serve(port, worker, &mut Objectives, &mut journal, &mut recorder, |worker, recorder| {
-        let class = BUTTONS.take().and_then(|button| CLASSES.get(button));
-        let class = class.filter(|class| recorder.toggle(worker, &recipe, class));
-        for (led, name) in leds.iter_mut().zip(&CLASSES) {
-            let Ok(()) = led.set_state((class != Some(name)).into());
-        }
+        BUTTONS.obey(worker, recorder);
     })
 }
 
@@ -127,8 +118,7 @@ fn GPIOTE() {
     BUTTONS.take_event(BUTTON_PINS, &RECEIVED);
 }
 
-/// Device identifier, programmed by the factory.
-fn device_id(factory: &FICR) -> u64 {
-    let [low, high] = &factory.deviceid;
-    u64::from(high.read().bits()) << 32 | u64::from(low.read().bits())
+#[interrupt]
+fn TIMER0() {
+    clock::take_alarm(&RECEIVED);
 }

@@ -1,5 +1,5 @@
-//! The motion sensor on the bus: an MPU-6050 (acceleration up to ±4 g, then rotation up to ±500 °/s: six channels) or an
-//! LIS3DH (acceleration up to ±4 g: three).
+//! The motion sensor on the bus: an MPU-6050 (acceleration up to ±4 g, then rotation up to ±500 °/s: six channels) or
+//! an LIS3DH (acceleration up to ±4 g: three).
 
 use board_support::nrf::twi::Twi;
 use embedded_hal::i2c::ErrorKind;

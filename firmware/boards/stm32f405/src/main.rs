@@ -55,7 +55,7 @@ fn main() -> ! {
     let _sensor = gpioa.pa3.into_alternate::<{ usart::ALTERNATE }>();
     let sensor = SensorPort::new(&usart::SENSED, pac::Interrupt::USART2);
     let recorder = Recorder::new(rows::take(), WINDOW);
-    let sensor = StreamSensor::new(sensor, identity::sensor_channels());
+    let sensor = StreamSensor::with_interrupt(sensor, identity::sensor_channels());
     let mut recorder = RemoteRecorder::new(recorder, sensor);
 
     let port = Port::new(&usart::RECEIVED, usart::send, |lit: bool| led.set_state((!lit).into()));

@@ -1,6 +1,6 @@
 //! USART 1, the line to the host, and USART 2, that of a sensor, by their registers.
 
-use board_support::serial::Inlet;
+use board_support::serial::{Bytes, Inlet};
 use stm32f4xx_hal::{
     interrupt,
     pac::{self, NVIC, RCC, USART1, USART2, usart1::RegisterBlock},
@@ -10,7 +10,7 @@ use stm32f4xx_hal::{
 /// Bytes of the host, buffered while the worker computes: more than two frames.
 pub static RECEIVED: Inlet<2049> = Inlet::new();
 /// Bytes of the sensor, buffered while a row is made: 20 ms on the line.
-pub static SENSED: Inlet<256> = Inlet::new();
+pub static SENSED: Bytes<256> = Bytes::new();
 
 /// Alternate function that connects a pin to USART 1 or 2.
 pub const ALTERNATE: u8 = 7;
@@ -41,7 +41,13 @@ pub fn send(byte: u8) {
 
 #[interrupt]
 fn USART1() {
-    take_received(registers(), &RECEIVED);
+    let (byte, is_overrun) = take_received(registers());
+    if let Some(byte) = byte {
+        RECEIVED.received(byte);
+    }
+    if is_overrun {
+        RECEIVED.lost();
+    }
 }
 
 #[interrupt]
@@ -51,21 +57,20 @@ fn USART2() {
         return;
     }
     // SAFETY: `open` has consumed the port, and nothing else uses it.
-    take_received(unsafe { &*USART2::ptr() }, &SENSED);
+    if let (Some(byte), _) = take_received(unsafe { &*USART2::ptr() }) {
+        SENSED.received(byte);
+        RECEIVED.call();
+    }
 }
 
-fn take_received<const N: usize>(usart: &RegisterBlock, inlet: &Inlet<N>) {
+/// The byte received, if there is one, and whether bytes before it were lost.
+fn take_received(usart: &RegisterBlock) -> (Option<u8>, bool) {
     let status = usart.sr().read();
     // Reading the data after the status clears the flags.
     let byte = usart.dr().read().dr().bits() as u8;
     // A damaged byte is dropped; the checksum of its frame reveals that.
     let damaged = status.pe().bit() || status.fe().bit() || status.nf().bit();
-    if status.rxne().bit() && !damaged {
-        inlet.received(byte);
-    }
-    if status.ore().bit() {
-        inlet.lost();
-    }
+    ((status.rxne().bit() && !damaged).then_some(byte), status.ore().bit())
 }
 
 /// USART 1.

@@ -1,4 +1,4 @@
-//! Code shared by smidgen's boards. A board package adds pins, clocks and one interrupt.
+//! Code shared by smidgen's boards. A board package adds pins, clocks and interrupts.
 //!
 //! ```text
 //!  interrupt ── serial::Inlet ──> queue ── serial::Port ──> run_recorder  bytes
@@ -39,7 +39,7 @@ use smidgen_firmware::{
     journal::Journal,
     objective::ObjectiveSet,
     recorder::{sensor::Sensor, store::Mapped},
-    remote::RemoteRecorder,
+    remote::{Indicator, RemoteRecorder},
     run::run_recorder,
     worker::{Board, Worker},
 };
@@ -69,23 +69,25 @@ pub fn init_worker<R: ObjectiveSet>(
     worker
 }
 
-/// Serves the host for ever. A board without a journal passes `()`.
+/// Serves the host for ever, after a boot. A board without a journal passes `()`.
 ///
 /// `look` is called when an interrupt has [called](serial::Inlet::call) the main loop.
-pub fn serve<P, R, F, S>(
+pub fn serve<P, R, F, S, I>(
     mut port: P,
     worker: &mut Worker<&'static mut [u64]>,
     objectives: &mut R,
     journal: &mut impl Journal,
-    recorder: &mut RemoteRecorder<'_, F, S>,
-    mut look: impl FnMut(&mut Worker<&'static mut [u64]>, &mut RemoteRecorder<'_, F, S>),
+    recorder: &mut RemoteRecorder<'_, F, S, I>,
+    mut look: impl FnMut(&mut Worker<&'static mut [u64]>, &mut RemoteRecorder<'_, F, S, I>),
 ) -> !
 where
     P: Read + ReadReady + Write<Error = Overrun>,
     R: ObjectiveSet,
     F: NorFlash + Mapped,
     S: Sensor,
+    I: Indicator,
 {
+    worker.restore_model(journal, objectives);
     loop {
         match run_recorder(&mut port, worker, objectives, journal, recorder) {
             Ok(()) => look(worker, recorder),

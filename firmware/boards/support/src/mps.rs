@@ -5,7 +5,6 @@ use crate::serial::Inlet;
 use core::{convert::Infallible, ops::Deref};
 use cortex_m::interrupt::InterruptNumber;
 use embedded_io::{ErrorType, Read, ReadReady};
-use smidgen_firmware::recorder::stream::Line;
 use volatile_register::{RO, RW};
 
 /// A block of registers at a fixed address.
@@ -88,7 +87,8 @@ impl Uart {
     /// Passes received bytes on, and reports whether bytes were lost before them.
     pub fn take_received<const N: usize>(&self, inlet: &Inlet<N>) {
         // Clear the interrupt before taking the byte, so that a byte in between raises it again.
-        self.end_interrupt();
+        // SAFETY: writing a flag back clears it and has no other effect.
+        unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
         while let Some(byte) = self.take() {
             inlet.received(byte);
         }
@@ -99,10 +99,11 @@ impl Uart {
         }
     }
 
-    /// Ends the receive interrupt, and leaves the byte where it is.
-    pub fn end_interrupt(&self) {
-        // SAFETY: writing a flag back clears it and has no other effect.
+    /// Wakes the main loop, which takes the byte; to be called by the interrupt of a sensor's port.
+    pub fn call<const N: usize>(&self, inlet: &Inlet<N>) {
+        // SAFETY: as above.
         unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
+        inlet.call();
     }
 
     fn is_full(&self) -> bool {
@@ -114,29 +115,8 @@ impl Uart {
     }
 }
 
-/// The UART of a sensor, whose interrupt only ends sleep: an emulator holds bytes back until they are read.
-pub struct SensorUart {
-    uart: &'static Block<Uart>,
-    has_host_sent: fn() -> bool,
-}
-
-impl SensorUart {
-    /// Creates the line. `has_host_sent` returns whether bytes of the host wait for the main loop.
-    pub fn new(uart: &'static Block<Uart>, has_host_sent: fn() -> bool) -> Self {
-        Self { uart, has_host_sent }
-    }
-}
-
-impl Line for SensorUart {
-    fn sleep(&mut self) {
-        // A byte may arrive between the check and the sleep; a masked interrupt still ends the sleep.
-        critical_section::with(|_| {
-            if !self.uart.is_full() && !(self.has_host_sent)() {
-                cortex_m::asm::wfi();
-            }
-        });
-    }
-}
+/// The UART of a sensor. It has no queue: an emulator holds bytes back until they are read.
+pub struct SensorUart(pub &'static Block<Uart>);
 
 impl ErrorType for SensorUart {
     type Error = Infallible;
@@ -144,14 +124,14 @@ impl ErrorType for SensorUart {
 
 impl ReadReady for SensorUart {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(self.uart.is_full())
+        Ok(self.0.is_full())
     }
 }
 
 impl Read for SensorUart {
     /// Does not block: without a byte it reads none.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        let bytes = core::iter::from_fn(|| self.uart.take());
+        let bytes = core::iter::from_fn(|| self.0.take());
         Ok(buffer.iter_mut().zip(bytes).map(|(place, byte)| *place = byte).count())
     }
 }

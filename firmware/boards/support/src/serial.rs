@@ -1,6 +1,7 @@
-//! Serial ports as embedded-io byte streams: a receive interrupt fills a queue, which [`Port`] or [`SensorPort`] empties.
+//! Serial ports as embedded-io byte streams: a receive interrupt fills a queue, which [`Port`] or [`SensorPort`]
+//! empties.
 //!
-//! The interrupt handler of a port passes every byte to its [`Inlet`], and reports if the hardware dropped bytes. The
+//! The interrupt handler of a port passes every byte to its queue, and reports if the hardware dropped bytes. The
 //! worker may compute for as long as the queue has room for what arrives.
 
 use core::{
@@ -13,38 +14,19 @@ use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use critical_section::Mutex;
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use heapless::spsc::Queue;
-use smidgen_firmware::recorder::stream::Line;
 
-/// A queue of received bytes, at least a frame; a static of a board for each port. It holds N − 1 bytes.
-pub struct Inlet<const N: usize> {
-    queue: Mutex<RefCell<Queue<u8, N>>>,
-    /// Number of overruns of the queue or the hardware.
-    overruns: AtomicU32,
-    /// The main loop is to return from the next read.
-    is_called: AtomicBool,
-}
+/// A queue of received bytes, which holds N − 1 of them; a static of a board for the port of a sensor.
+pub struct Bytes<const N: usize>(Mutex<RefCell<Queue<u8, N>>>);
 
-impl<const N: usize> Inlet<N> {
+impl<const N: usize> Bytes<N> {
     /// Creates an empty queue.
     pub const fn new() -> Self {
-        Self {
-            queue: Mutex::new(RefCell::new(Queue::new())),
-            overruns: AtomicU32::new(0),
-            is_called: AtomicBool::new(false),
-        }
+        Self(Mutex::new(RefCell::new(Queue::new())))
     }
 
-    /// Queues a received byte; to be called by the receive interrupt.
-    pub fn received(&self, byte: u8) {
-        if self.with(|queue| queue.enqueue(byte).ok()).is_none() {
-            self.lost();
-        }
-    }
-
-    /// Counts an overrun; to be called by the receive interrupt alone.
-    pub fn lost(&self) {
-        // Cortex-M0 has no atomic addition. A load and a store suffice, since there is a single writer.
-        self.overruns.store(self.overruns.load(Relaxed).wrapping_add(1), Relaxed);
+    /// Queues a received byte, to be called by the receive interrupt; returns `None` if there is no room.
+    pub fn received(&self, byte: u8) -> Option<()> {
+        self.with(|queue| queue.enqueue(byte).ok())
     }
 
     /// Returns whether the queue has room for a byte.
@@ -52,14 +34,8 @@ impl<const N: usize> Inlet<N> {
         self.with(|queue| (!queue.is_full()).then_some(())).is_some()
     }
 
-    /// Lets the next read return without a byte, so that the main loop looks around; to be called by an interrupt.
-    pub fn call(&self) {
-        self.is_called.store(true, Relaxed);
-    }
-
-    /// Returns whether the next read returns at once.
-    pub fn is_ready(&self) -> bool {
-        self.is_called.load(Relaxed) || self.with(|queue| queue.peek().map(|_| ())).is_some()
+    fn is_ready(&self) -> bool {
+        self.with(|queue| queue.peek().map(|_| ())).is_some()
     }
 
     /// Moves bytes into `buffer`; returns their number.
@@ -70,8 +46,52 @@ impl<const N: usize> Inlet<N> {
 
     fn with<T>(&self, access: impl FnOnce(&mut Queue<u8, N>) -> Option<T>) -> Option<T> {
         critical_section::with(|section| {
-            access(&mut *self.queue.borrow(section).try_borrow_mut().ok()?)
+            access(&mut *self.0.borrow(section).try_borrow_mut().ok()?)
         })
+    }
+}
+
+impl<const N: usize> Default for Bytes<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What arrives from the host, in a queue for at least a frame; a static of a board. It wakes the main loop.
+pub struct Inlet<const N: usize> {
+    bytes: Bytes<N>,
+    /// Number of overruns of the queue or the hardware.
+    overruns: AtomicU32,
+    /// The main loop is to return from the next read.
+    is_called: AtomicBool,
+}
+
+impl<const N: usize> Inlet<N> {
+    /// Creates an empty queue.
+    pub const fn new() -> Self {
+        Self { bytes: Bytes::new(), overruns: AtomicU32::new(0), is_called: AtomicBool::new(false) }
+    }
+
+    /// Queues a received byte; to be called by the receive interrupt.
+    pub fn received(&self, byte: u8) {
+        if self.bytes.received(byte).is_none() {
+            self.lost();
+        }
+    }
+
+    /// Counts an overrun; to be called by the receive interrupt alone.
+    pub fn lost(&self) {
+        // Cortex-M0 has no atomic addition. A load and a store suffice, since there is a single writer.
+        self.overruns.store(self.overruns.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Lets the next read return without a byte, so that the main loop looks around; to be called by an interrupt.
+    pub fn call(&self) {
+        self.is_called.store(true, Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_called.load(Relaxed) || self.bytes.is_ready()
     }
 }
 
@@ -161,7 +181,7 @@ impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Read for Port<T, L, N> {
             self.inlet.is_called.store(false, Relaxed);
             return Ok(0);
         }
-        Ok(self.inlet.drain(buffer))
+        Ok(self.inlet.bytes.drain(buffer))
     }
 }
 
@@ -185,17 +205,17 @@ impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Write for Port<T, L, N> {
 
 /// The board's end of the line of a sensor, which only receives.
 ///
-/// The interrupt is masked while the queue is full, as [`Inlet::has_room`] tells its handler. An emulator then holds
+/// The interrupt is masked while the queue is full, as [`Bytes::has_room`] tells its handler. An emulator then holds
 /// bytes back, and hardware loses them.
 pub struct SensorPort<I, const N: usize> {
-    inlet: &'static Inlet<N>,
+    bytes: &'static Bytes<N>,
     interrupt: I,
 }
 
 impl<I: InterruptNumber, const N: usize> SensorPort<I, N> {
-    /// Creates the port and enables its interrupt, which fills `inlet`.
-    pub fn new(inlet: &'static Inlet<N>, interrupt: I) -> Self {
-        let port = Self { inlet, interrupt };
+    /// Creates the port and enables its interrupt, which fills `bytes`.
+    pub fn new(bytes: &'static Bytes<N>, interrupt: I) -> Self {
+        let port = Self { bytes, interrupt };
         port.resume();
         port
     }
@@ -206,22 +226,20 @@ impl<I: InterruptNumber, const N: usize> SensorPort<I, N> {
     }
 }
 
-impl<I: InterruptNumber, const N: usize> Line for SensorPort<I, N> {}
-
 impl<I, const N: usize> ErrorType for SensorPort<I, N> {
     type Error = Infallible;
 }
 
 impl<I: InterruptNumber, const N: usize> ReadReady for SensorPort<I, N> {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(self.inlet.is_ready())
+        Ok(self.bytes.is_ready())
     }
 }
 
 impl<I: InterruptNumber, const N: usize> Read for SensorPort<I, N> {
     /// Does not block: without a byte it reads none.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        let len = self.inlet.drain(buffer);
+        let len = self.bytes.drain(buffer);
         self.resume();
         Ok(len)
     }

@@ -64,7 +64,7 @@ pub(super) fn recorded<R: ObjectiveSet>(
         command(&mut worker, &mut recorder, objectives, begin);
         let sensor = recorder.sensor_mut();
         (sensor.samples, sensor.next) = (samples.clone(), 0);
-        (0..samples.len() / sensor.channels).for_each(|_| recorder.poll());
+        while recorder.poll() {}
         command(&mut worker, &mut recorder, objectives, Command::Stop { recording });
     }
     recorder

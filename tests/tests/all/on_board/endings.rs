@@ -73,3 +73,19 @@ fn restarted_board_has_no_samples_and_no_reason() {
     assert_eq!((status.outcome, status.is_open, status.recording), (Outcome::Done, false, 1));
     assert_eq!(status.progress, Progress::default());
 }
+
+#[test]
+fn full_store_ends_the_recording_with_its_reason() {
+    let mut host = host("softmax", 30);
+    boot(&mut host, Flash::new(2));
+    let start =
+        Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false, samples: 0 };
+    assert_eq!(outcome(&mut host, start), Outcome::Done);
+    let room = records(&command(&mut host, Command::Status)).room;
+    recorder(&mut host).feed(samples(0, 1000, 1));
+    let status = command(&mut host, Command::Status);
+    let status = records(&status);
+    assert_eq!(status.outcome, Outcome::Refused(RecordRefusal::RowsFull));
+    assert_eq!((status.is_open, status.room, status.progress.rows), (false, 0, room));
+    assert_eq!(status.classes().map(|class| class.training).sum::<u32>(), room);
+}

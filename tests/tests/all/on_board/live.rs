@@ -1,19 +1,23 @@
 //! Live windows: classes and scores of a board against the code of the host, loaded models, and models in flash.
 
+use super::main_loop::{Line, Port};
 use super::*;
 use proptest::prelude::*;
-use smidgen_firmware::journal::{DataChunk, DataId, Journal, LocalState, ModelHead, StoredModel};
+use smidgen_firmware::journal::{
+    DataChunk, DataId, FlashJournal, Journal, LocalState, ModelHead, StoredModel,
+};
 use smidgen_firmware::live::Model;
 use smidgen_firmware::objective::{Classes, ObjectiveSet};
 use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::store::Store;
 use smidgen_firmware::remote::{Indicator, RemoteRecorder};
 use smidgen_firmware::run::sync_journal;
-use smidgen_protocol::message::{Live, LiveState, Part, Seen};
+use smidgen_protocol::message::{Live, LiveState, Part, SCHEMA, Seen, VERSION};
 use smidgen_protocol::recorded::RecordedRows;
+use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, WorkerSeal};
 use smidgen_protocol::sparse::{Encoder, Packing};
-use smidgen_tests::flash::Tear;
-use smidgen_tests::recording::{Script, WINDOW_LEN_MAX, without_rows};
+use smidgen_tests::flash::{DATA_PAGES, PAGES, Tear};
+use smidgen_tests::recording::{RATE_MAX_MILLIHERTZ, Script, WINDOW_LEN_MAX, without_rows};
 
 fn live(host: &mut Host<Objectives>) -> Vec<u8> {
     let echo = host.next_ticket();
@@ -138,7 +142,6 @@ fn live_windows_are_classified_as_by_the_host() {
         for class in 0..3 {
             let status = command(&mut host, Command::Status);
             assert!(!records(&status).is_open);
-            host.worker.restore_model(&mut (), &mut Objectives);
             watch(&mut host, vec![None]);
             let samples = samples(class, 50, 90 + class as u64);
             for (nth, row) in rows_of(&samples).iter().enumerate() {
@@ -325,6 +328,35 @@ fn board_says_why_it_sees_nothing() {
     assert_eq!(seen(&live(&mut board)).state, state);
     watch(&mut board, samples(0, 30, 1));
     assert_eq!(seen(&live(&mut board)).latest, None);
+    // More samples a second than the sensor takes.
+    let mut fast = data.clone();
+    let rate_at = recipe_at - 4;
+    fast[rate_at..recipe_at].copy_from_slice(&(RATE_MAX_MILLIHERTZ + 1).to_le_bytes());
+    let mut board = loaded(&trained, fast);
+    assert_eq!(seen(&live(&mut board)).state, LiveState::Rate);
+}
+
+#[test]
+fn model_that_is_loaded_does_not_end_a_recording() {
+    let (trained, _) = trained(0);
+    let mut source = host("softmax", 30);
+    let status = recorded(&mut source);
+    let (.., classes, map) = problems().remove(0);
+    let data = without_rows(&records(&status), &map, classes);
+    let mut board = host("softmax", 30);
+    boot(&mut board, Flash::new(8));
+    let start =
+        Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false, samples: 40 };
+    assert_eq!(outcome(&mut board, start), Outcome::Done);
+    recorder(&mut board).feed(samples(0, 25, 1));
+    set_data(&mut board, data);
+    set_up(&mut board);
+    send_model(&mut board, trained.worker.state().unwrap().0);
+    assert_eq!(seen(&live(&mut board)).state, LiveState::Recording);
+    recorder(&mut board).feed(samples(0, 15, 1));
+    let status = command(&mut board, Command::Status);
+    assert_eq!((records(&status).outcome, records(&status).progress.rows), (Outcome::Done, 3));
+    assert_eq!(seen(&live(&mut board)).state, LiveState::Watching);
 }
 
 #[test]
@@ -375,12 +407,11 @@ fn indicator_shows_classes_and_recordings() {
     while remote.is_watching() && !remote.sensor_mut().samples.is_empty() {
         remote.watch(&mut host.worker, &mut Objectives);
     }
-    remote.start(&RECIPE, "rest", false).expect("room");
+    assert!(remote.toggle(&mut host.worker, &RECIPE, "rest"));
     assert!(!remote.is_watching());
     remote.sensor_mut().samples.extend(samples(1, 20, 3));
-    (0..20).for_each(|_| remote.poll());
-    remote.stop();
-    remote.stop();
+    (0..20).for_each(|_| assert!(remote.poll()));
+    assert!(!remote.toggle(&mut host.worker, &RECIPE, "rest"));
     let shown = &remote.indicator().0;
     let class = names.iter().position(|name| shown[0].ends_with(name)).expect("a class");
     let first = format!("{class} {}", names[class]);
@@ -446,10 +477,16 @@ fn kept_model_classifies_after_a_power_cut() {
         worker.restore_model(&mut journal, &mut Objectives);
         assert!(worker.model_number().is_some());
         assert_eq!(bytemuck::cast_slice::<_, u8>(&memory)[..900], other);
-        // Too little memory for the model.
-        let (mut worker, mut journal) = start(flash, 256);
-        worker.restore_model(&mut journal, &mut Objectives);
-        assert_eq!(worker.model_number(), None);
+        // Too little memory for the model, and for both the model and the data.
+        for len in [256, 1000] {
+            let mut memory = vec![0; len / 8];
+            let mut journal = FlashJournal::open(flash.clone(), DATA_PAGES, &mut memory);
+            let data = memory.clone();
+            let mut worker = Worker::new::<Objectives>(BOARD, &mut memory[..]);
+            worker.restore_model(&mut journal, &mut Objectives);
+            assert_eq!(worker.model_number(), None, "{len}");
+            assert_eq!(memory, data);
+        }
     }
 }
 
@@ -548,7 +585,8 @@ fn main_loop_watches_while_the_line_is_quiet_and_again_after_a_power_cut() {
     for is_sealed in [false, true] {
         let key = Key::new(&[9; 32]).expect("a key");
         let boot = |flash: Flash, boot: u8| {
-            let (mut worker, journal) = start(flash, MEMORY);
+            let (mut worker, mut journal) = start(flash, MEMORY);
+            worker.restore_model(&mut journal, &mut Objectives);
             if is_sealed {
                 worker.seal(WorkerSeal::new(key.clone(), [boot; BOOT_LEN]));
             }

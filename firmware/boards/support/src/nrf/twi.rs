@@ -50,14 +50,16 @@ impl Twi {
     const SUSPEND: u32 = 1;
     const STOP: u32 = 2;
     /// Polls of an event, of some ten cycles each. A byte takes 25 µs.
-    const POLLS_MAX: u32 = 20_000;
+    const POLLS_MAX: u32 = 2000;
+    /// An input with pull-up that is driven low only.
+    const OPEN_DRAIN: u32 = 3 << 2 | 6 << 8;
+    /// Cycles of half a clock of the bus while it is freed, at most 100 kHz.
+    const HALF_CLOCK: u32 = 320;
 
     /// Opens the bus at two pins of port 0, with the pull-up resistors of the chip.
     pub fn open(clock_pin: u32, data_pin: u32) -> Self {
-        /// An input with pull-up that is driven low only.
-        const OPEN_DRAIN: u32 = 3 << 2 | 6 << 8;
         for pin in [clock_pin, data_pin] {
-            super::configure(pin as usize, OPEN_DRAIN);
+            super::configure(pin as usize, Self::OPEN_DRAIN);
         }
         let bus = Self(());
         // SAFETY: these registers hold settings; none of them affects memory.
@@ -145,6 +147,38 @@ impl Twi {
     }
 }
 
+impl Twi {
+    /// Ends a transaction that failed.
+    fn stop(&self) -> Result<(), ErrorKind> {
+        let bus = self.block();
+        clear(&bus.error);
+        // SAFETY: writing flags back clears them and has no other effect.
+        unsafe { bus.error_source.modify(|source| source) };
+        trigger(&bus.stop);
+        self.wait(&bus.stopped)
+    }
+
+    /// Frees a bus whose sensor waits for clocks in the middle of a byte, and a block that has locked up.
+    fn free(&self) {
+        const OUTPUT: u32 = 1;
+        let bus = self.block();
+        let pin = bus.clock_pin.read();
+        // SAFETY: a disabled block and a pin affect no memory.
+        unsafe { bus.enable.write(0) };
+        super::configure(pin as usize, Self::OPEN_DRAIN | OUTPUT);
+        for _ in 0..9 {
+            for level in [&super::port().clear, &super::port().set] {
+                // SAFETY: as above.
+                unsafe { level.write(1 << (pin & 31)) };
+                cortex_m::asm::delay(Self::HALF_CLOCK);
+            }
+        }
+        super::configure(pin as usize, Self::OPEN_DRAIN);
+        // SAFETY: as above.
+        unsafe { bus.enable.write(Self::ENABLE) };
+    }
+}
+
 impl ErrorType for Twi {
     type Error = ErrorKind;
 }
@@ -157,10 +191,8 @@ impl I2c for Twi {
         operations: &mut [Operation<'_>],
     ) -> Result<(), ErrorKind> {
         let outcome = self.transact(address, operations);
-        if outcome.is_err() {
-            trigger(&self.block().stop);
-            // SAFETY: writing flags back clears them and has no other effect.
-            unsafe { self.block().error_source.modify(|source| source) };
+        if outcome.is_err() && self.stop().is_err() {
+            self.free();
         }
         outcome
     }

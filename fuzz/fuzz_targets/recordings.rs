@@ -1,0 +1,5 @@
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use smidgen_tests::fuzz::recordings::recordings;
+
+fuzz_target!(|input: &[u8]| recordings(input));
