@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 /// Options of `smidgen run` that need rows on the host.
-const OF_ROWS: [&str; 11] = [
+const OF_ROWS: [&str; 12] = [
     "dataset",
     "label",
     "recordings",
@@ -16,6 +16,7 @@ const OF_ROWS: [&str; 11] = [
     "split",
     "standardise",
     "intercept",
+    "features_from",
     "check_theory",
 ];
 /// Options that say how samples become rows.

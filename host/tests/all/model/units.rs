@@ -130,7 +130,7 @@ fn layer_that_no_run_can_use_is_refused_with_a_sentence() {
         ),
         (
             &format!("{on_board} --features-from base"),
-            "--features-from needs rows on the host, because boards",
+            "--data on-board leaves the rows on the boards, but --features-from needs them",
         ),
         (
             "simulate --features-from base --standardise",
