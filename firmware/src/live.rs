@@ -33,7 +33,7 @@ impl Model<'_> {
         if !(self.objective.check)(Data::Recorded(&shard), self.x.len()) {
             return Err(Refusal::Data);
         }
-        self.classify(recorded, row, objectives, scratch).map(|_| ()).ok_or(Refusal::Objective)
+        self.classify_rows(&shard, objectives, scratch).map(|_| ()).ok_or(Refusal::Objective)
     }
 
     /// Classifies a row of a model that was checked; `scratch` has [`ObjectiveInfo::scratch_len`] words.
