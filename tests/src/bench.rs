@@ -3,9 +3,11 @@
 pub mod slope;
 
 use crate::frames::{compute, transmitted, unchecked_payload};
+use crate::recording::ScriptedRecorder;
 use slope::Slope;
 use smidgen_aggregator::{Aggregator, Closed, Event, Failure, Setup};
 use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{Down, Ticket, Up};
@@ -97,6 +99,8 @@ pub struct Node<R> {
     pub worker: Worker<Vec<u64>>,
     /// What computes its gradients.
     pub objectives: R,
+    /// The rows on its board.
+    pub recorder: Option<ScriptedRecorder>,
     /// How long a gradient takes.
     pub takes: Duration,
     busy_until: Duration,
@@ -157,6 +161,7 @@ impl<R: ObjectiveSet> Bench<R> {
         let node = |worker| Node {
             worker: start::<R>(worker as u64 + 1, memory_len),
             objectives: objectives(),
+            recorder: None,
             takes: Duration::ZERO,
             busy_until: Duration::ZERO,
             sent: 0,
@@ -308,7 +313,14 @@ impl<R: ObjectiveSet> Bench<R> {
         let node = &mut self.nodes[worker];
         node.arrived += bytes.len() as u64;
         node.worker.receive(bytes);
-        if compute(&mut node.worker, &mut node.objectives) {
+        let has_computed = match &mut node.recorder {
+            Some(recorder) => {
+                sync_journal(&mut node.worker, &mut ());
+                recorder.serve(&mut node.worker, &mut node.objectives).1
+            }
+            None => compute(&mut node.worker, &mut node.objectives),
+        };
+        if has_computed {
             node.busy_until = node.busy_until.max(self.now) + node.takes;
         }
         transmitted(&mut node.worker)

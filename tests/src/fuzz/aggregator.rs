@@ -1,19 +1,25 @@
 //! An aggregator with an honest worker and a dishonest one.
 
+use super::worker::RECIPE;
 use crate::bench::Bench;
+use crate::flash::Flash;
 use crate::frames::{frame, framed};
+use crate::host::emit;
+use crate::recording::{self, ScriptedRecorder, rows_on_board, scale_exponents};
 use arbitrary::{Result, Unstructured};
 use smidgen_aggregator::{
-    Aggregator, Event, InitialModel, MethodSpec, Reason, Setup, Share, Snapshot, StepRule,
+    Aggregator, Event, InitialModel, MethodSpec, Reason, Score, Setup, Share, Snapshot, StepRule,
     WorkerSpec,
 };
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{
-    Down, Downlink, Init, Loss, Ready, Records, Refusal, Regulariser, SCHEMA, Up, VERSION,
+    BROADCAST, CLASSES_MAX, Command, Down, Downlink, Init, Loss, Ready, Records, Refusal,
+    Regulariser, SCHEMA, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::shard::{Header, Width};
@@ -43,20 +49,70 @@ pub fn aggregator(input: &[u8]) {
     }
 }
 
+/// Returns the number of rows scored in a run whose worker with rows on its board does not lie.
+pub fn rows_scored() -> u32 {
+    Run::score().map_or(0, |score| score.rows)
+}
+
 /// A run with a dishonest worker.
 pub(super) struct Run {
     bench: Bench<Objectives>,
     /// An honest worker's answer to the last request to the dishonest one.
     answer: Vec<u8>,
+    dimension: u32,
     k: u32,
     compressor: Compressor,
 }
 
 impl Run {
     fn new(u: &mut Unstructured) -> Result<Self> {
-        let setup = setup(u)?;
+        // Without input the rows are sent.
+        let is_on_board = !u.ratio(3, 4)?;
+        Self::of(u, is_on_board)
+    }
+
+    /// A run in which the rows of the dishonest worker are on its board, or sent.
+    fn of(u: &mut Unstructured, is_on_board: bool) -> Result<Self> {
+        let (recorder, data) = recorded();
+        let dimension = if is_on_board { RECIPE.row_len() as u32 } else { DIMENSION };
+        let setup = Setup {
+            objective: if is_on_board { "logistic" } else { "least-squares" },
+            ..setup(u, dimension)?
+        };
         let (k, compressor) = (setup.shares[LIAR].worker.k, setup.method.compressor);
-        Ok(Self { bench: Bench::of(setup, || Objectives), answer: vec![], k, compressor })
+        let shares = setup.shares.iter().cloned().zip(data);
+        let shares = shares.map(|(share, data)| Share { data, ..share }).collect();
+        let setup = if is_on_board { Setup { shares, ..setup } } else { setup };
+        let mut bench = Bench::of(setup, || Objectives);
+        if is_on_board {
+            // The bench gives all workers as much memory as the first one needs for what it is sent.
+            for (node, identity) in bench.nodes.iter_mut().zip(1..) {
+                let board = Board { name: "recording", identity };
+                node.worker = Worker::new::<Objectives>(board, vec![0; 200]);
+            }
+            let node = &mut bench.nodes[LIAR];
+            node.worker.enable_recorder();
+            node.recorder = Some(recorder);
+        }
+        Ok(Self { bench, answer: vec![], dimension, k, compressor })
+    }
+
+    /// The score of the rows that a board holds out, in a run of honest workers.
+    fn score() -> Option<Score> {
+        let mut run = Self::of(&mut Unstructured::new(&[]), true).expect("a setup");
+        loop {
+            run.ask();
+            let answer = std::mem::take(&mut run.answer);
+            run.arrive(LIAR, &answer);
+            while let Some(event) = run.bench.host.poll_event() {
+                match event {
+                    Event::Closed(_) => run.bench.host.finish(),
+                    Event::Finished(_) => return run.bench.host.score(LIAR),
+                    Event::Failed(failure) => panic!("{failure}"),
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// The state of a run of honest workers after this many closed rounds.
@@ -216,12 +272,12 @@ impl Run {
             value_bits: 8,
             compressor: self.compressor,
         };
-        let budget = Init::Full.budget(round, DIMENSION, budget);
+        let budget = Init::Full.budget(round, self.dimension, budget);
         let shift = if u.ratio(1, 4)? { u.int_in_range(0..=31)? } else { 0 };
         let mut body = [0; 128];
-        let mut encoder = Encoder::new(&mut body, budget.packing(DIMENSION), shift, from);
+        let mut encoder = Encoder::new(&mut body, budget.packing(self.dimension), shift, from);
         let bits = budget.compressor.wire_bits(budget.value_bits);
-        for index in from..DIMENSION + 2 {
+        for index in from..self.dimension + 2 {
             if u.arbitrary()? {
                 let magnitude = u.int_in_range(1..=1i64 << (bits - 1))?;
                 let mantissa = if u.arbitrary()? { magnitude } else { -magnitude };
@@ -234,15 +290,15 @@ impl Run {
 }
 
 /// The setup of a run of any kind.
-fn setup(u: &mut Unstructured) -> Result<Setup> {
+fn setup(u: &mut Unstructured, dimension: u32) -> Result<Setup> {
     let compressor = *u.choose(&Compressor::all(1))?;
     let eta = smidgen_protocol::vector::Ratio { mantissa: 1 << 30, exponent: 31 };
     let share = Share {
         data: data(),
         worker: WorkerSpec {
             k: match compressor.sends_all_coordinates() {
-                true => DIMENSION,
-                false => u.int_in_range(1..=DIMENSION)?,
+                true => dimension,
+                false => u.int_in_range(1..=dimension)?,
             },
             participation: match u.arbitrary()? {
                 true => Participation::FULL,
@@ -260,10 +316,10 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
         regulariser: Regulariser::L2,
         lambda: 0.01,
         initial_model: match u.int_in_range(0..=2)? {
-            2 => InitialModel::Given { mantissas: vec![1 << 20; DIMENSION as usize], exponent: 20 },
+            2 => InitialModel::Given { mantissas: vec![1 << 20; dimension as usize], exponent: 20 },
             seed => InitialModel::Seed(seed),
         },
-        dimension: DIMENSION,
+        dimension,
         method: MethodSpec {
             batch,
             value_bits: 8,
@@ -283,6 +339,34 @@ fn setup(u: &mut Unstructured) -> Result<Setup> {
         round_timeout: None,
         seal: None,
     })
+}
+
+/// A board with rows of two classes, some of them held out; its data, and the rows to train on as data that are sent.
+fn recorded() -> (ScriptedRecorder, [Vec<u8>; 2]) {
+    let identity = 1;
+    let board = Board { name: "recording", identity };
+    let mut worker = Worker::new::<Objectives>(board, vec![0; 64]);
+    worker.enable_recorder();
+    let mut recorder = ScriptedRecorder::new(Flash::new(2));
+    let mut command = |recorder: &mut ScriptedRecorder, command| {
+        let message = Down::Record { echo: 0, identity, command };
+        worker.receive(&emit(message, BROADCAST, &[], Context::SETUP));
+        let (answers, _) = recorder.serve(&mut worker, &mut Objectives);
+        recording::payload(&answers[0])
+    };
+    for (recording, class, is_test) in [(1, "one", false), (2, "two", false), (3, "one", true)] {
+        let start = Command::Start { recording, recipe: RECIPE, class, is_test, samples: 13 };
+        command(&mut recorder, start);
+        let sample = |t: i16| Some([t * recording as i16, 300 - t, 77 * recording as i16]);
+        recorder.feed((0..13).map(sample));
+    }
+    let status = command(&mut recorder, Command::Status);
+    let Ok((Up::Records(records), [])) = Up::parse(&status) else { panic!("not records") };
+    let mut map = [-1; CLASSES_MAX];
+    map[..2].copy_from_slice(&[0, 1]);
+    let on_board = rows_on_board(&records, &map, 2);
+    let sent = recording::shard(&recorder.rows(false), &scale_exponents(&records), &map, 2);
+    (recorder, [on_board, sent])
 }
 
 /// Three rows of bytes with real targets.

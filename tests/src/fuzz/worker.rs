@@ -28,7 +28,7 @@ const EVENTS_MAX: usize = 200;
 const IDENTITY: u64 = 0x1234;
 const SESSION: u32 = 7;
 const ADDRESS: u16 = 1;
-const RECIPE: Recipe = Recipe {
+pub(super) const RECIPE: Recipe = Recipe {
     channels: CHANNELS as u8,
     window: 4,
     hop: 3,

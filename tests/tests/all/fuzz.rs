@@ -1,6 +1,7 @@
 //! The fuzz targets on fixed inputs: their seeds, and mutated seeds.
 
 use smidgen_protocol::digest::Draws;
+use smidgen_tests::fuzz::aggregator::rows_scored;
 use smidgen_tests::fuzz::corpus::mutate;
 use smidgen_tests::fuzz::{TARGETS, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -59,6 +60,11 @@ fn worker() {
 #[test]
 fn recordings() {
     fuzz("recordings", 5_000);
+}
+
+#[test]
+fn run_beside_the_liar_comes_to_a_score() {
+    assert_eq!(rows_scored(), 4);
 }
 
 #[test]
