@@ -7,10 +7,12 @@ use smidgen::boards::board::Boards;
 use smidgen::boards::image;
 use smidgen::cli::Emulate;
 use smidgen::output::progress::Progress;
+use smidgen::problem::dataset::recordings::WorkerRecordings;
 use smidgen::run::experiment::Experiment;
-use smidgen::world::emulator::{Emulator, FeedError, record, supervise};
+use smidgen::world::emulator::{Emulator, FeedError, Rows, record, supervise};
 use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
+use std::iter::repeat;
 use std::thread;
 
 /// Trains with emulated boards.
@@ -26,13 +28,16 @@ pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Resu
     let launch = launch(&experiment, origin, &mut progress)?;
     let key = experiment.setup.seal.as_ref().map(|sealing| &sealing.key);
     let emulators = start(boards, key, None, &mut progress)?;
-    record_all(&experiment, &emulators, &mut progress)?;
-    let address = |e: &Emulator| Address::Unix(e.socket().into());
+    let rows = rows(&experiment);
+    record_all(&rows, &emulators, &mut progress)?;
+    emulators.iter().try_for_each(Emulator::show)?;
+    let address = |e: &Emulator| Address::Unix(e.shown_socket());
     let addresses: Vec<_> = emulators.iter().map(address).collect();
     let place = |(n, e): (usize, &Emulator)| format!("emulated {} {}", e.board().name, n + 1);
     let places = emulators.iter().enumerate().map(place).collect();
     let driver = experiment.driver(&addresses, places)?;
-    let mut driver = driver.with_watch(supervise(emulators));
+    let rows = rows.into_iter().map(Some).chain(repeat(None));
+    let mut driver = driver.with_watch(supervise(emulators.into_iter().zip(rows).collect()));
     train_and_report(&experiment, launch, &mut driver, progress)
 }
 
@@ -42,23 +47,31 @@ pub(crate) fn check_sensors(boards: &[Boards]) -> Result<(), FeedError> {
     mute.map_or(Ok(()), |mute| Err(FeedError::NoLine { board: mute.board.name }))
 }
 
+/// Returns what each board records; nothing if the run is not on recordings.
+fn rows(experiment: &Experiment) -> Vec<Rows> {
+    let Some(recordings) = experiment.recordings() else { return vec![] };
+    let rows = |recordings_of_worker: &WorkerRecordings| Rows {
+        baud: experiment.options().baud,
+        sealing: experiment.setup.seal.clone(),
+        recipe: recordings.windows.recipe(),
+        recordings: recordings_of_worker.clone(),
+    };
+    recordings.workers.iter().map(rows).collect()
+}
+
 /// Has every board record its rows, if the run is on recordings.
-fn record_all(
-    experiment: &Experiment,
-    emulators: &[Emulator],
-    progress: &mut Progress,
-) -> Result<()> {
-    let Some(recordings) = experiment.recordings() else { return Ok(()) };
+fn record_all(rows: &[Rows], emulators: &[Emulator], progress: &mut Progress) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     progress.phase("recording rows on the boards");
-    let (recipe, baud) = (recordings.windows.recipe(), experiment.options().baud);
-    let seal = &experiment.setup.seal;
     thread::scope(|scope| {
-        let start = |(emulator, worker)| {
-            let record = move || record(emulator, (baud, seal.clone()), &recipe, worker);
+        let start = |(emulator, rows): (&_, &Rows)| {
+            let Rows { baud, sealing, recipe, recordings } = rows.clone();
+            let record = move || record(emulator, (baud, sealing), &recipe, &recordings);
             thread::Builder::new().spawn_scoped(scope, record)
         };
-        let pairs = emulators.iter().zip(&recordings.workers);
-        let boards = pairs.map(start).collect::<Result<Vec<_>, _>>()?;
+        let boards = emulators.iter().zip(rows).map(start).collect::<Result<Vec<_>, _>>()?;
         for board in boards {
             board.join().expect("no thread panics")?;
         }

@@ -17,5 +17,5 @@ pub use order::{Order, OrderError};
 pub use player::Player;
 pub use port_folder::{PortFolder, PortFolderError};
 pub use qemu::{Emulator, EmulatorError, Failure};
-pub use recording::{RecordingError, record};
+pub use recording::{RecordingError, Rows, record};
 pub use supervisor::supervise;

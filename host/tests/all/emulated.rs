@@ -401,6 +401,25 @@ fn emulator_that_ends_during_a_run_is_reported_and_restarted() {
     drop(run);
 }
 
+#[test]
+fn board_that_loses_its_rows_records_them_again() {
+    let test = "board_that_loses_its_rows_records_them_again";
+    let Some(directory) = emulation(test, &["stm32f405"]) else { return };
+    let directory = directory.path();
+    let crash = crash_in_the_middle(directory);
+    let script = format!("[ -e died ] || {{ touch died; {crash} }}\nexec qemu-system-arm \"$@\"");
+    let recordings = "x,label\n".to_owned() + &"1,a\n2,a\n-3,b\n2,b\n".repeat(5);
+    fs::write(directory.join("person.csv"), recordings).expect("there is room");
+    let options = "--board stm32f405 --recordings . --window 2 --objective softmax";
+    let run = endless(directory, &script, options);
+    let said = || said(directory);
+    wait_until("it is named", || said().contains("started again: it ended with signal: 11"));
+    wait_until("its rows are", || said().contains("stm32f405 1 has recorded its rows again"));
+    let before = rounds(directory);
+    wait_until("rounds are closed again", || rounds(directory) > before + 10);
+    drop(run);
+}
+
 /// An emulator that does not open its socket until the test ends it. It is then reported with its last line.
 #[test]
 fn slow_restart_of_an_emulator_does_not_delay_others() {

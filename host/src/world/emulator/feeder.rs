@@ -1,6 +1,6 @@
 //! The sensor of an emulated board: samples from this process.
 
-use super::qemu::Emulator;
+use super::qemu::{Emulator, Lines};
 use smidgen_firmware::recorder::stream;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::io::{self, Write};
@@ -49,8 +49,12 @@ pub struct Feeder {
 impl Feeder {
     /// Connects to a board. There is one feeder for a board at a time.
     pub fn connect(emulator: &Emulator) -> Result<Self, FeedError> {
-        let board = emulator.board().name;
-        let socket = emulator.sensor_socket().ok_or(FeedError::NoLine { board })?;
+        Self::on(&emulator.lines())
+    }
+
+    /// Connects to the board with these lines.
+    pub(super) fn on(Lines { board, sensor, .. }: &Lines) -> Result<Self, FeedError> {
+        let socket = sensor.as_ref().ok_or(FeedError::NoLine { board })?;
         let line = UnixStream::connect(socket).and_then(|line| {
             line.set_write_timeout(Some(PATIENCE))?;
             Ok(line)

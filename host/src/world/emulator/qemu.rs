@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
@@ -32,6 +33,8 @@ const QEMU: &str = "qemu-system-arm";
 const WATCHED: &str =
     r#"exec 3<&0 4<&1 >/dev/null; (read -r _ <&3 || kill -9 $$) & exec "$@" </dev/null 3<&-"#;
 
+/// Name of the link to the socket of its line while that is shown.
+const SHOWN: &str = "port";
 /// File name of the socket of the serial line.
 const LINE: &str = "line";
 /// File name of the socket of the sensor's line.
@@ -106,6 +109,17 @@ pub(super) enum Stage {
     Open(Instant),
 }
 
+/// The sockets of a board.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    /// Name of the board.
+    pub board: &'static str,
+    /// The line to the host.
+    pub host: PathBuf,
+    /// The line of the sensor, if it has one.
+    pub sensor: Option<PathBuf>,
+}
+
 /// An emulated board. QEMU ends when this value is dropped or this process ends.
 #[derive(Debug)]
 pub struct Emulator {
@@ -173,6 +187,30 @@ impl Emulator {
     /// Returns the socket of the line of its sensor, if it has one, for a `Feeder`.
     pub fn sensor_socket(&self) -> Option<PathBuf> {
         self.board.has_sensor_line.then(|| self.folder.path().join(SENSOR))
+    }
+
+    /// Returns the sockets of its lines.
+    pub(super) fn lines(&self) -> Lines {
+        let (board, host) = (self.board.name, self.socket.clone());
+        Lines { board, host, sensor: self.sensor_socket() }
+    }
+
+    /// Returns a path to its socket that exists while it is [shown](Self::show).
+    pub fn shown_socket(&self) -> PathBuf {
+        self.folder.path().join(SHOWN)
+    }
+
+    /// Shows its socket, so that a link finds it.
+    ///
+    /// # Errors
+    /// If its folder cannot be written.
+    pub fn show(&self) -> io::Result<()> {
+        symlink(LINE, self.shown_socket())
+    }
+
+    /// Hides its socket: a link that looks for it waits.
+    pub(super) fn hide(&self) -> io::Result<()> {
+        fs::remove_file(self.shown_socket())
     }
 
     /// Returns its failure, if there is one, without waiting.

@@ -1,7 +1,7 @@
 //! Recordings of emulated boards: the samples of files, by the line of the sensor.
 
 use super::feeder::{FeedError, Feeder};
-use super::qemu::Emulator;
+use super::qemu::{Emulator, Lines, START_TIMEOUT};
 use crate::problem::dataset::recordings::{Recording, WorkerRecordings};
 use crate::units::interrupt;
 use crate::world::client::{BoardRows, Client, ClientError, advice};
@@ -10,6 +10,7 @@ use crate::world::transport::{Address, TransportError};
 use smidgen_aggregator::Sealing;
 use smidgen_protocol::message::{Command, RecordRefusal};
 use smidgen_protocol::recipe::Recipe;
+use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -76,8 +77,46 @@ pub fn record(
     recipe: &Recipe,
     recordings: &WorkerRecordings,
 ) -> Result<(), RecordingError> {
-    let mut feeder = Feeder::connect(emulator)?;
-    let address = Address::Unix(emulator.socket().into());
+    record_on(&emulator.lines(), (baud, sealing), recipe, recordings)
+}
+
+/// What a board records before a run, and again if it has lost it.
+#[derive(Clone)]
+pub struct Rows {
+    /// Rate of its line.
+    pub baud: u32,
+    /// Key of its image.
+    pub sealing: Option<Sealing>,
+    /// How samples become rows.
+    pub recipe: Recipe,
+    /// The samples.
+    pub recordings: WorkerRecordings,
+}
+
+impl Rows {
+    /// Waits for a board that starts, and has it record.
+    ///
+    /// # Errors
+    /// If it does not start, or cannot record them all.
+    pub(super) fn record(self, lines: &Lines) -> Result<(), RecordingError> {
+        let Self { baud, sealing, recipe, recordings } = self;
+        let deadline = Instant::now() + START_TIMEOUT;
+        // If it does not start, recording fails.
+        while UnixStream::connect(&lines.host).is_err() && Instant::now() < deadline {
+            sleep(PERIOD);
+        }
+        record_on(lines, (baud, sealing), &recipe, &recordings)
+    }
+}
+
+fn record_on(
+    lines: &Lines,
+    (baud, sealing): (u32, Option<Sealing>),
+    recipe: &Recipe,
+    recordings: &WorkerRecordings,
+) -> Result<(), RecordingError> {
+    let mut feeder = Feeder::on(lines)?;
+    let address = Address::Unix(lines.host.clone());
     let mut client = Client::open(&address, baud, sealing, drop)?;
     let mut rows = client.command(Command::Status)?;
     for Recording { class, is_test, samples } in &recordings.recordings {

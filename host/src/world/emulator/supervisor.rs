@@ -1,7 +1,10 @@
 //! Supervision of emulated boards: restarts those that end.
 
-use super::qemu::{Emulator, Failure};
+use super::qemu::{Emulator, EmulatorError, Failure};
+use super::recording::{RecordingError, Rows};
 use crate::world::driver::{Seen, Watch};
+use std::panic::resume_unwind;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Shortest time with an open socket after which a restarted emulator is worth another restart.
@@ -10,18 +13,27 @@ const UPTIME_MIN: Duration = Duration::from_secs(10);
 /// A supervised emulated board.
 struct Supervised {
     emulator: Emulator,
+    /// What it records again once it has lost its rows; its socket is shown.
+    rows: Option<Rows>,
+    /// It does so now; its socket is hidden.
+    recording: Option<JoinHandle<Result<(), RecordingError>>>,
     was_restarted: bool,
     is_lost: bool,
 }
 
 impl Supervised {
-    fn new(emulator: Emulator) -> Self {
-        Self { emulator, was_restarted: false, is_lost: false }
+    fn new(emulator: Emulator, rows: Option<Rows>) -> Self {
+        // A board that keeps memory has them after a restart.
+        let rows = rows.filter(|_| emulator.board().kept_memory_len == 0);
+        Self { emulator, rows, recording: None, was_restarted: false, is_lost: false }
     }
 
     fn poll(&mut self, link: usize) -> Option<Seen> {
         if self.is_lost {
             return None;
+        }
+        if self.recording.is_some() {
+            return self.poll_recording(link);
         }
         let failure = self.emulator.failure()?;
         let reason = match failure {
@@ -30,7 +42,7 @@ impl Supervised {
                 format!("{failure}, again")
             }
             // Does not wait for the socket: the link reconnects while other boards go on.
-            Failure::Ended { .. } => match self.emulator.start_again() {
+            Failure::Ended { .. } => match self.start_again() {
                 Err(error) => format!("{failure}, and {error}"),
                 Ok(()) => {
                     self.was_restarted = true;
@@ -40,9 +52,40 @@ impl Supervised {
                 }
             },
         };
+        Some(self.lose(link, reason))
+    }
+
+    fn lose(&mut self, link: usize, reason: String) -> Seen {
         self.is_lost = true;
         self.emulator.kill();
-        Some(Seen::Lost { link, reason })
+        Seen::Lost { link, reason }
+    }
+
+    /// Starts the board again, and the recording of rows that it has lost. Until they are recorded, the link of the run
+    /// does not find it.
+    fn start_again(&mut self) -> Result<(), EmulatorError> {
+        let Some(rows) = self.rows.clone() else { return self.emulator.start_again() };
+        self.emulator.hide()?;
+        self.emulator.start_again()?;
+        let lines = self.emulator.lines();
+        self.recording = Some(thread::Builder::new().spawn(move || rows.record(&lines))?);
+        Ok(())
+    }
+
+    /// Shows the board to the link of the run once it has recorded its rows again.
+    fn poll_recording(&mut self, link: usize) -> Option<Seen> {
+        let recording = self.recording.take_if(|recording| recording.is_finished())?;
+        let recorded = recording.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let shown = recorded
+            .map_err(|error| error.to_string())
+            .and_then(|()| self.emulator.show().map_err(|error| error.to_string()));
+        Some(match shown {
+            Ok(()) => {
+                let name = self.emulator.board().name;
+                Seen::Note(format!("emulated {name} {} has recorded its rows again", link + 1))
+            }
+            Err(reason) => self.lose(link, reason),
+        })
     }
 
     /// Returns whether an emulator with this time of an open socket should be restarted.
@@ -52,9 +95,10 @@ impl Supervised {
     }
 }
 
-/// Returns a watch that restarts emulators that end.
-pub fn supervise(emulators: Vec<Emulator>) -> Watch {
-    let mut fleet: Vec<_> = emulators.into_iter().map(Supervised::new).collect();
+/// Returns a watch that restarts emulators that end, each with what it has recorded if that is given.
+pub fn supervise(emulators: Vec<(Emulator, Option<Rows>)>) -> Watch {
+    let supervised = |(emulator, rows)| Supervised::new(emulator, rows);
+    let mut fleet: Vec<_> = emulators.into_iter().map(supervised).collect();
     Box::new(move || {
         fleet.iter_mut().enumerate().find_map(|(link, supervised)| supervised.poll(link))
     })
@@ -93,7 +137,7 @@ mod tests {
 
     #[test]
     fn emulator_that_never_opens_its_socket_is_lost() {
-        let mut silent = Supervised::new(starting());
+        let mut silent = Supervised::new(starting(), None);
         assert!(silent.poll(3).is_none());
         silent.emulator.stage = Stage::Starting(ago(2 * START_TIMEOUT));
         silent.assert_is_lost("the machine may be overloaded");
@@ -102,7 +146,7 @@ mod tests {
     #[test]
     fn emulator_that_ends_without_a_socket_is_restarted_once() {
         for delay in [0, 15, 30].map(Duration::from_secs) {
-            let mut failing = Supervised::new(starting());
+            let mut failing = Supervised::new(starting(), None);
             failing.end_at(Stage::Open(ago(delay)));
             failing.assert_restarts();
             failing.end_at(Stage::Starting(ago(delay)));
@@ -112,7 +156,7 @@ mod tests {
 
     #[test]
     fn emulator_with_long_uptimes_is_always_restarted() {
-        let mut supervised = Supervised::new(starting());
+        let mut supervised = Supervised::new(starting(), None);
         for _ in 0..3 {
             supervised.end_at(Stage::Open(ago(2 * UPTIME_MIN)));
             supervised.assert_restarts();
