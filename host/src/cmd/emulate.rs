@@ -66,12 +66,11 @@ fn record_all(rows: &[Rows], emulators: &[Emulator], progress: &mut Progress) ->
     }
     progress.phase("recording rows on the boards");
     thread::scope(|scope| {
-        let start = |(emulator, rows): (&_, &Rows)| {
-            let Rows { baud, sealing, recipe, recordings } = rows.clone();
-            let record = move || record(emulator, (baud, sealing), &recipe, &recordings);
-            thread::Builder::new().spawn_scoped(scope, record)
-        };
-        let boards = emulators.iter().zip(rows).map(start).collect::<Result<Vec<_>, _>>()?;
+        let mut boards = vec![];
+        for (emulator, Rows { baud, sealing, recipe, recordings }) in emulators.iter().zip(rows) {
+            let record = || record(emulator, (*baud, sealing.clone()), recipe, recordings);
+            boards.push(thread::Builder::new().spawn_scoped(scope, record)?);
+        }
         for board in boards {
             board.join().expect("no thread panics")?;
         }
