@@ -13,9 +13,9 @@ const UPTIME_MIN: Duration = Duration::from_secs(10);
 /// A supervised emulated board.
 struct Supervised {
     emulator: Emulator,
-    /// What it records again once it has lost its rows; its socket is shown.
+    /// What it records again once it has lost its rows.
     rows: Option<Rows>,
-    /// It does so now; its socket is hidden.
+    /// The thread that has it record again, while its socket is hidden.
     recording: Option<JoinHandle<Result<(), RecordingError>>>,
     was_restarted: bool,
     is_lost: bool,
