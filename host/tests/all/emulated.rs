@@ -311,7 +311,8 @@ const STARTED: &str = "sending shards";
 
 /// Returns an `emulate` command with such an emulator, whose stderr goes to a file.
 fn with_emulator(directory: &Path, script: &str, options: &str) -> Command {
-    let options = format!("emulate --rows 60 --step am --out doomed {options}");
+    let rows = if options.contains("--recordings") { "" } else { "--rows 60" };
+    let options = format!("emulate {rows} --step am --out doomed {options}");
     let mut emulate = command(directory, &options);
     let said = fs::File::create(directory.join("said")).expect("there is room");
     emulate.env("SMIDGEN_QEMU", emulator(directory, script)).stdout(Stdio::null()).stderr(said);
