@@ -307,7 +307,7 @@ fn emulator(directory: &Path, content: &str) -> PathBuf {
 }
 
 /// Output of a run once its links are open.
-const STARTED: &str = "sending shards";
+const STARTED: &str = "sending ";
 
 /// Returns an `emulate` command with such an emulator, whose stderr goes to a file.
 fn with_emulator(directory: &Path, script: &str, options: &str) -> Command {

@@ -258,11 +258,11 @@ fn classes_of(address: &str) -> u64 {
 
 #[test]
 fn lost_link_during_a_recording_loses_nothing() {
-    let board = RecordingBoard { cut: Some(8), ..RecordingBoard::new(1) };
+    let board = RecordingBoard { cut: Some(5), ..RecordingBoard::new(1) };
     let address = board.serve();
     let (output, errors) =
-        smidgen_record(&[&address], &format!("--label walking --seconds 2 {WINDOWING}"));
-    assert!(output.contains(": 199 rows of walking"), "{output}{errors}");
+        smidgen_record(&[&address], &format!("--label walking --seconds 0.5 {WINDOWING}"));
+    assert!(output.contains(": 49 rows of walking"), "{output}{errors}");
     assert!(errors.contains("is gone") && errors.contains("is back"), "{errors}");
 }
 
