@@ -64,8 +64,8 @@ mod tests {
     use clap::CommandFactory;
     use std::collections::BTreeSet;
 
-    /// Options that mean the same wherever the rows are, or are refused with a reason of their own.
-    const USED: [&str; 30] = [
+    /// Options that mean the same wherever the rows are.
+    const USED: [&str; 29] = [
         "absent",
         "addresses",
         "batch",
@@ -80,7 +80,6 @@ mod tests {
         "downlink_k",
         "eta",
         "faults",
-        "features_from",
         "from",
         "init",
         "k",
