@@ -23,7 +23,8 @@ pub(crate) fn run(arguments: &cli::Bench) -> Result<()> {
     check_sensors(boards)?;
     let count = boards.iter().map(|boards| boards.count).sum();
     let recordings = Recordings::for_sensors(recordings, count)?;
-    let key = key.as_deref().map(KeyFile::read).transpose()?;
+    let key_file = key.as_deref();
+    let key = key_file.map(KeyFile::read).transpose()?;
     Emulator::check()?;
     let ports = PortFolder::create(dir)?;
     let mut progress = Progress::new(0);
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: &cli::Bench) -> Result<()> {
     let emulators = start(boards, key.as_ref(), Some(channels), &mut progress)?;
     progress.finish();
     let mut bench = Bench::new(emulators, recordings, ports, *speed)?;
-    print(bench.introduction())?;
+    print(bench.introduction(key_file))?;
     print(bench.state())?;
     obey(&mut bench, &lines()?)
 }

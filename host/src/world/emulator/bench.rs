@@ -9,6 +9,7 @@ use crate::options::windowing::RATE_MILLIHERTZ;
 use crate::problem::dataset::recordings::{Recordings, WorkerRecordings};
 use crate::units::shown::{shown, typed};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// Time for a sensor to play something else.
@@ -97,8 +98,9 @@ impl Bench {
         self.emulators.is_empty()
     }
 
-    /// Tells the user which ports there are, what the sensors measure, and what can be typed.
-    pub fn introduction(&self) -> String {
+    /// Tells the user which ports there are, what the sensors measure, and what can be typed. Commands for the boards
+    /// need the file of their `key`.
+    pub fn introduction(&self, key: Option<&Path>) -> String {
         let windows = &self.recordings.windows;
         let hertz = f64::from(windows.rate_millihertz) / 1000.0;
         let names: Vec<_> = windows.channels.iter().map(|it| shown(&it.name).to_string()).collect();
@@ -112,11 +114,12 @@ impl Bench {
             RATE_MILLIHERTZ => String::new(),
             _ => format!(" --rate {hertz}"),
         };
+        let key = key.map_or(String::new(), |key| format!(" --key {}", typed(key)));
         format!(
             "Ports: {}.\n\
              Sensors: channels {} with full scales {}, at {hertz} Hz{times}.\n\
              In another terminal, record for example:\n  \
-             smidgen record --port {}/* --label {} --seconds 10{rate}\n\
+             smidgen record --port {}/* --label {} --seconds 10{rate}{key}\n\
              Here, type {}.",
             self.port_names(),
             names.join(", "),
