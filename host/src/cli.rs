@@ -160,6 +160,42 @@ pub struct Ports {
     pub addresses: Vec<Address>,
 }
 
+impl Ports {
+    /// Refuses a port that is named twice, whose board would get two commands at once.
+    fn check(&self) -> Result<(), clap::Error> {
+        let earlier = |n: usize| &self.addresses[..n];
+        let twice = self.addresses.iter().enumerate().find(|&(n, it)| earlier(n).contains(it));
+        let Some((_, port)) = twice else { return Ok(()) };
+        let text = format!("the port {port} is given twice: name each board once\n");
+        Err(clap::Error::raw(ErrorKind::ValueValidation, text))
+    }
+}
+
+impl Command {
+    /// The boards of a subcommand that takes several.
+    fn ports(&self) -> Option<&Ports> {
+        match self {
+            Self::Run(Run { ports, .. })
+            | Self::Record(Record { ports, .. })
+            | Self::Load(Load { ports, .. }) => Some(ports),
+            Self::Demo(_)
+            | Self::Simulate(_)
+            | Self::Emulate(_)
+            | Self::Boards(_)
+            | Self::Plan(_)
+            | Self::Resume(_)
+            | Self::Predict(_)
+            | Self::Watch(_)
+            | Self::Export(_)
+            | Self::Ports
+            | Self::Report(_)
+            | Self::Reproduce(_)
+            | Self::Image(_)
+            | Self::Key(_) => None,
+        }
+    }
+}
+
 /// Arguments of `smidgen run`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Run {
@@ -437,6 +473,7 @@ pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches_from(&arguments);
     let cli = matches.and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
+        cli.command.ports().map_or(Ok(()), Ports::check)?;
         if let (Command::Run(run), Some((_, given))) = (&cli.command, matches.subcommand())
             && run.data == DataPlace::OnBoard
         {

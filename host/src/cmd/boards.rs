@@ -35,7 +35,10 @@ pub(crate) fn run(arguments: &cli::Bench) -> Result<()> {
     let mut bench = Bench::new(emulators, recordings, ports, *speed)?;
     print(bench.introduction(key_file))?;
     print(bench.state())?;
-    obey(&mut bench, &lines()?)
+    obey(&mut bench, &lines()?)?;
+    Ok(print(
+        "The boards have ended, and their rows and models are gone; models of runs are in the directories of the runs.",
+    )?)
 }
 
 /// Carries out orders until the last one, or a request to stop.

@@ -18,7 +18,8 @@ use std::time::Instant;
 /// What a board tells while it records.
 enum Told {
     Note(String),
-    Progress(usize, message::Progress),
+    /// Of a board: how far it is, and the number of its samples, 0 without an end.
+    Progress(usize, message::Progress, u32),
 }
 
 /// Records on boards, or lists, discards or erases their rows.
@@ -59,9 +60,8 @@ fn change(client: &mut Client, record: &Record) -> Result<String, ClientError> {
         0 => (before, "there is no recording to discard".into()),
         _ => {
             let rows = client.command(Command::Discard { recording })?;
-            let discarded = u64::from(rows.discarded.saturating_sub(before.discarded));
-            let discarded = counted(discarded, "row", "rows");
-            (rows, format!("discarded recording {recording}, {discarded}"))
+            let lost = before.lost(&rows);
+            (rows, format!("discarded recording {recording}, {lost}"))
         }
     };
     Ok(format!("{}: {done}\n{}", client.place(), table(&rows)))
@@ -78,7 +78,9 @@ fn record_on_all(ports: &[Address], line: &Line, plan: &Plan) -> Result<()> {
         thread::Builder::new().spawn(move || {
             let client = Client::open(&port, baud, sealing, note);
             let recorded = client.map_err(Into::into).and_then(|client| {
-                record_on(client, &plan, |now| drop(sender.send(Told::Progress(index, now))))
+                record_on(client, &plan, |now, due| {
+                    drop(sender.send(Told::Progress(index, now, due)))
+                })
             });
             recorded.map_err(|error| drop(sender.send(Told::Note(format!("error: {error}"))))).ok()
         })
@@ -102,7 +104,7 @@ fn record_on_all(ports: &[Address], line: &Line, plan: &Plan) -> Result<()> {
 fn record_on(
     mut client: Client,
     plan: &Plan,
-    tell: impl FnMut(message::Progress),
+    tell: impl FnMut(message::Progress, u32),
 ) -> Result<(String, Recorded)> {
     let recorded = client.record(plan, tell)?;
     Ok((client.place().to_owned(), recorded))
@@ -117,29 +119,31 @@ fn show(plan: &Plan, boards: usize, told: &Receiver<Told>) {
     for told in told {
         match told {
             Told::Note(note) => progress.note(&note),
-            Told::Progress(board, now) => {
+            Told::Progress(board, now, due) => {
                 latest[board] = now;
-                let elapsed = started.elapsed();
-                let done = elapsed.as_millis() as u64;
-                let total = plan.duration.map_or(u64::MAX, |time| time.as_millis() as u64);
-                let text = format!("{} s  {}", elapsed.as_secs(), amounts(&latest));
-                progress.step(done.min(total), total, &text);
+                let done = latest.iter().map(|it| u64::from(it.samples)).sum();
+                let total = match u64::from(due) * boards as u64 {
+                    0 => u64::MAX,
+                    total => total,
+                };
+                let text = format!("{} s  {}", started.elapsed().as_secs(), amounts(&latest));
+                progress.step(done, total, &text);
             }
         }
     }
     progress.finish();
 }
 
-/// Rows and gaps of all boards: `12 rows, 0 gaps`, or of each: `12 + 11 rows, 0 + 1 gaps`.
+/// Rows and gaps of all boards: `12 rows, 0 gaps`, or `12 rows, 0 gaps on 8 boards`.
 fn amounts(latest: &[message::Progress]) -> String {
-    if let [one] = latest {
-        let gaps = counted(one.gaps.into(), "gap", "gaps");
-        return format!("{}, {gaps}", counted(one.rows.into(), "row", "rows"));
+    let sum =
+        |value: fn(&message::Progress) -> u32| latest.iter().map(|it| u64::from(value(it))).sum();
+    let rows = counted(sum(|progress| progress.rows), "row", "rows");
+    let gaps = counted(sum(|progress| progress.gaps), "gap", "gaps");
+    match latest.len() {
+        1 => format!("{rows}, {gaps}"),
+        boards => format!("{rows}, {gaps} on {boards} boards"),
     }
-    let list = |value: fn(&message::Progress) -> u32| {
-        latest.iter().map(|progress| value(progress).to_string()).collect::<Vec<_>>().join(" + ")
-    };
-    format!("{} rows, {} gaps", list(|progress| progress.rows), list(|progress| progress.gaps))
 }
 
 fn sentence(place: &str, plan: &Plan, recorded: &Recorded) -> String {
@@ -166,7 +170,9 @@ fn sentence(place: &str, plan: &Plan, recorded: &Recorded) -> String {
         ),
     };
     let short = match (new_rows, early.is_empty()) {
-        (0, true) => "; a row needs a whole window, so record for longer",
+        (0, true) => {
+            "; a row needs a whole window, so record for longer; there is nothing to discard"
+        }
         _ => "",
     };
     format!("{place}: {new} of {}{kind}{gaps}, room for {room}{early}{short}", plan.label)

@@ -6,7 +6,7 @@ use super::training::{
 use anyhow::{Result, bail};
 use smidgen::boards::key_file::KeyFile;
 use smidgen::cli::Run;
-use smidgen::options::{DataPlace, Options};
+use smidgen::options::{DATASET, DataPlace, Options};
 use smidgen::output::progress::Progress;
 use smidgen::run::experiment::Experiment;
 use smidgen::run::on_board::RecordingBoard;
@@ -14,6 +14,7 @@ use smidgen::world::client::Client;
 use smidgen::world::simulation::Line;
 use smidgen::world::transport::Address;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
@@ -30,6 +31,12 @@ pub(crate) fn run(Run { ports, data, options }: &Run, origin: Origin) -> Result<
     let mut progress = Progress::new(options.rounds);
     let (experiment, ports) = match data {
         DataPlace::Host => {
+            if options.dataset == Path::new(DATASET) {
+                progress.note(
+                    "training on the bundled digits, which boards are sent; --dataset names other data, and \
+                     --data on-board trains on rows that boards have recorded",
+                );
+            }
             (prepare(options, Some(ports.len()), &mut progress)?, ports.iter().collect())
         }
         DataPlace::OnBoard => prepare_on_board(options, ports, &mut progress)?,

@@ -2,7 +2,7 @@
 
 use super::console::{OutputError, eprint, print};
 use anyhow::Result;
-use smidgen::options::Options;
+use smidgen::options::{Choice, ExportFormat, Options};
 use smidgen::output::progress::Progress;
 use smidgen::output::report::sentence::{accuracies, best, kept, slow_line, step, time};
 use smidgen::output::report::write;
@@ -126,6 +126,14 @@ pub(super) fn launch(
         checkpoints.as_ref().map_or(Ok(()), |checkpoints| checkpoints.claim(&mut locks))?;
         if let Some(path) = claim.replaces() {
             progress.note(&format!("replacing the run in {}", shown(path)));
+            for export in ExportFormat::ALL.iter().map(|format| path.join(format.file_name())) {
+                if export.exists() {
+                    let export = shown(&export);
+                    progress.note(&format!(
+                        "{export} is an export of that run: export the new model once it is trained"
+                    ));
+                }
+            }
         }
         if let Some(kept) =
             checkpoints.as_ref().filter(|kept| kept.directory != options.out && kept.any())
@@ -184,8 +192,9 @@ pub(super) fn train_and_report(
     conclude(experiment.options(), &summary)?;
     if !summary.has_diverged() {
         let (model, run) = (directory.path().join(MODEL), typed(directory.path()));
-        let rows = match experiment.shape.preparation.windows {
-            Some(_) => "--recordings PATH",
+        let rows = match &experiment.shape.preparation.windows {
+            Some(windows) if windows.knows_full_scales() => "--recordings PATH",
+            Some(_) => "--recordings PATH --full-scale X",
             None => "--dataset FILE",
         };
         print(format_args!(

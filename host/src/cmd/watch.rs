@@ -20,7 +20,10 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// Shows what a board sees until the user stops it.
 pub(crate) fn run(watch: &Watch) -> Result<()> {
     let sealing = watch.line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let mut client = Client::open(&watch.port, watch.line.baud, sealing, |note| eprint(&note))?;
+    // A note does not share the renewed line of a terminal.
+    let start = if stdout().is_terminal() { "\n" } else { "" };
+    let note = move |note| eprint(&format!("{start}{note}"));
+    let mut client = Client::open(&watch.port, watch.line.baud, sealing, note)?;
     interrupt::begin_children();
     let mut lines = Lines::new();
     let (mut first, mut shown) = (None, None);

@@ -34,7 +34,6 @@ impl Start {
             ("--intercept", is_continued && options.intercept),
             ("--features-from", is_continued && options.features_from.is_some()),
             ("--window, --hop, --features and --rate", !options.windowing.is_default()),
-            ("--full-scale", !options.full_scale.is_empty()),
         ];
         if let Some((option, _)) = prepares.into_iter().find(|(_, is_given)| *is_given) {
             let path = path.clone();

@@ -51,7 +51,7 @@ pub enum WorldError {
     /// No worker has ever answered.
     #[error(
         "no worker answers on {place}: {heard}; check that the board runs smidgen's firmware, that it is connected to \
-         this port, that --baud is right, and {}", key_advice(*.keyed)
+         this port and no other program uses that, that --baud is right, and {}", key_advice(*.keyed)
     )]
     Silent {
         /// The place of the link.

@@ -62,7 +62,7 @@ pub enum Early {
 
 /// A recording that failed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}{}", if *.has_begun { "; the board keeps the rows that it has recorded" } else { "" })]
+#[error("{cause}{}", if *.has_begun { "; the board may still be recording: another recording, or --discard, ends it" } else { "" })]
 pub struct RecordingError {
     /// The reason.
     pub cause: ClientError,
@@ -71,14 +71,15 @@ pub struct RecordingError {
 }
 
 impl Client {
-    /// Records on the board, and passes its progress to `tell`. A recording that was left open is ended first.
+    /// Records on the board, and passes to `tell` its progress and the number of samples to record, 0 without an end.
+    /// A recording that was left open is ended first.
     ///
     /// # Errors
     /// If the board does not answer or refuses.
     pub fn record(
         &mut self,
         plan: &Plan,
-        tell: impl FnMut(Progress),
+        tell: impl FnMut(Progress, u32),
     ) -> Result<Recorded, RecordingError> {
         let unbegun = |cause| RecordingError { cause, has_begun: false };
         let (before, recording, samples) = self.start(plan).map_err(unbegun)?;
@@ -127,7 +128,7 @@ impl Client {
         recording: u16,
         before: u64,
         (samples, duration): (u32, Option<Duration>),
-        mut tell: impl FnMut(Progress),
+        mut tell: impl FnMut(Progress, u32),
     ) -> Result<Recorded, ClientError> {
         let started = Instant::now();
         let patience = duration.map(|duration| duration + duration / 2 + MARGIN);
@@ -143,7 +144,7 @@ impl Client {
                 return Ok(Recorded::new(rows, before, progress, early));
             }
             progress = rows.progress;
-            tell(progress);
+            tell(progress, samples);
             if interrupt::is_requested() {
                 break None;
             }
@@ -154,7 +155,7 @@ impl Client {
             sleep(left.clamp(PERIOD_MIN, PERIOD));
         };
         let rows = self.command(Command::Stop { recording })?;
-        tell(rows.progress);
+        tell(rows.progress, samples);
         Ok(Recorded::new(rows, before, progress, early))
     }
 }

@@ -393,7 +393,7 @@ fn emulated_board_records_the_samples_of_its_sensor() {
     // The second class follows after a rest with the first one in the line, the third after a power cut.
     for class in ["resting", "running", "walking"] {
         bench.play(class, false);
-        let recorded = client.record(&plan(class), |_| ()).expect("it records");
+        let recorded = client.record(&plan(class), |_, _| ()).expect("it records");
         let samples = recorded.rows.progress.samples as usize;
         assert_eq!(samples, 500);
         let (rows, checksum) = recorded_here(&worker, class, samples);

@@ -66,9 +66,13 @@ fn step_basis(StepTheory { theorem, borrowed_from, gap, .. }: &StepTheory) -> Op
 /// Describes a line that takes longer than its bytes at `baud`: `tcp:127.0.0.1:5000 takes 50.1 ms per round on the
 /// line …`.
 pub fn slow_line(place: &str, times: &WorkerTimes, baud: u32) -> String {
+    let check = if place.starts_with("unix:") {
+        "whether this computer is busy"
+    } else {
+        "for a TCP endpoint without TCP_NODELAY, the latency timer of a USB adapter, or a slower line in between"
+    };
     format!(
-        "{place} takes {} per round on the line, but its bytes take only {} at {} baud: check for a TCP endpoint \
-         without TCP_NODELAY, the latency timer of a USB adapter, or a slower line in between",
+        "{place} takes {} per round on the line, but its bytes take only {} at {} baud: check {check}",
         seconds(times.mean_per_round(times.total.line_seconds)),
         seconds(times.mean_per_round(times.total.modelled_seconds)),
         count(baud.into()),

@@ -74,6 +74,11 @@ impl Windows {
         }
     }
 
+    /// Returns whether the full scales of all channels are known.
+    pub fn knows_full_scales(&self) -> bool {
+        self.channels.iter().all(|channel| channel.full_scale.is_some())
+    }
+
     /// Returns whether rows of a board with this recipe are such rows.
     pub fn accept(&self, recipe: &Recipe) -> bool {
         let ours = self.recipe();

@@ -89,6 +89,20 @@ impl BoardRows {
         self.classes.iter().filter(|class| !class.name.is_empty())
     }
 
+    /// Describes what a discard took from these rows, which left `rest`: `11 rows of walking`.
+    pub fn lost(&self, rest: &Self) -> String {
+        let lost = counted(u64::from(rest.discarded.saturating_sub(self.discarded)), "row", "rows");
+        let left = |class: &ClassRows| {
+            let left = rest.classes.iter().find(|left| left.name == class.name);
+            left.map(|left| (left.training, left.test))
+        };
+        let changed = |class: &&ClassRows| left(class) != Some((class.training, class.test));
+        match self.named().find(changed) {
+            Some(class) => format!("{lost} of {}", shown(&class.name)),
+            None => lost,
+        }
+    }
+
     /// Reason why the latest recording ended before it had its samples, in answer to [`Command::Status`].
     pub fn ended(&self) -> Option<RecordRefusal> {
         match self.outcome {
@@ -188,6 +202,9 @@ pub fn table(rows: &BoardRows) -> String {
         Some(recipe) => windowing::describe(&recipe),
         None => "none yet".into(),
     };
+    if rows.classes.is_empty() && rows.discarded == 0 {
+        return format!("  no rows yet: record some by `smidgen record --label CLASS`; {sensor}\n");
+    }
     let head = ["class", "rows", "held out"].map(String::from);
     let name = |class: &ClassRows| match &*class.name {
         "" => "(damaged)".into(),

@@ -3,7 +3,7 @@
 use super::error::{Flaw, RecordingsError};
 use super::files::Source;
 use super::series::{Series, Stretch};
-use crate::problem::dataset::windows::Channel;
+use crate::problem::dataset::windows::{Channel, Windows};
 
 /// What becomes of values beyond the full scale.
 #[derive(Clone, Copy)]
@@ -47,6 +47,21 @@ pub(super) fn full_scale_of_each(
         all if all.len() == channels => Ok(Some(all.to_vec())),
         all => Err(RecordingsError::FullScales { given: all.len(), channels }),
     }
+}
+
+/// Returns the windows of a model with the full scales of files, if they are given.
+pub(super) fn scaled(windows: &Windows, full_scale: &[f64]) -> Result<Windows, RecordingsError> {
+    let Some(given) = full_scale_of_each(windows.channels.len(), full_scale)? else {
+        return Ok(windows.clone());
+    };
+    if windows.channels.iter().any(|channel| channel.full_scale.is_some()) {
+        return Err(RecordingsError::KnownFullScale);
+    }
+    let mut windows = windows.clone();
+    for (channel, given) in windows.channels.iter_mut().zip(given) {
+        channel.full_scale = Some(given);
+    }
+    Ok(windows)
 }
 
 /// Returns the full scale of each channel: as given, or the smallest power of two that no value exceeds.

@@ -2,7 +2,7 @@
 
 use super::error::{Flaw, RecordingsError};
 use super::files::{self, Format, Source};
-use super::full_scale::{Beyond, full_scales, samples};
+use super::full_scale::{Beyond, full_scales, samples, scaled};
 use super::samples::{Recording, Recordings, WorkerRecordings};
 use super::series::Series;
 use super::{example, table, ts};
@@ -50,7 +50,7 @@ impl Recordings {
         let (windows, beyond) = match trained {
             Some(&TrainedWindows { windows, .. }) => {
                 check_sensor(&files.files, windows)?;
-                (windows.clone(), Beyond::Limited)
+                (scaled(windows, &options.full_scale)?, Beyond::Limited)
             }
             None => {
                 (windows(&files.files, &options.windowing, &options.full_scale)?, Beyond::Refused)

@@ -1,7 +1,7 @@
 //! Recordings whose windows a model predicts.
 
 use super::error::RecordingsError;
-use super::full_scale::{Beyond, full_scale_of_each, samples};
+use super::full_scale::{Beyond, samples, scaled};
 use super::read::{Files, check_channels, check_sensor};
 use super::series::Series;
 use crate::problem::dataset::windows::Windows;
@@ -110,21 +110,6 @@ impl UnseenRecordings {
         }
         rows
     }
-}
-
-/// Returns the windows of a model with the full scales of files, if they are given.
-fn scaled(windows: &Windows, full_scale: &[f64]) -> Result<Windows, RecordingsError> {
-    let Some(given) = full_scale_of_each(windows.channels.len(), full_scale)? else {
-        return Ok(windows.clone());
-    };
-    if windows.channels.iter().any(|channel| channel.full_scale.is_some()) {
-        return Err(RecordingsError::KnownFullScale);
-    }
-    let mut windows = windows.clone();
-    for (channel, given) in windows.channels.iter_mut().zip(given) {
-        channel.full_scale = Some(given);
-    }
-    Ok(windows)
 }
 
 #[cfg(test)]
