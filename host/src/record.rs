@@ -28,8 +28,8 @@ mod times;
 
 pub use cost::{Cost, running_totals};
 pub use directory::{Claim, Records, Run, RunDirectory};
-pub(crate) use error::replace_file;
 pub use error::{RecordError, check_output};
+pub(crate) use error::{replace_file, write_error};
 pub use lock::Locks;
 pub use model::Model;
 pub use names::{MODEL, REPORT};

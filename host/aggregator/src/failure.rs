@@ -62,8 +62,8 @@ pub enum Reason {
     Data,
     /// Its rows are not those of the run.
     #[error(
-        "its rows are no longer those with which the run was prepared, or another board answers there; start the run \
-         again without recording meanwhile"
+        "its rows are no longer those with which the run was prepared: it recorded meanwhile, lost them with its \
+         power, or another board answers there; list them by `smidgen record --list`, and start the run again"
     )]
     Rows,
     /// It does not accept the configuration.

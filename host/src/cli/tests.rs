@@ -454,6 +454,10 @@ fn port_takes_several_addresses() {
         let line = format!("smidgen {command} --port 1 10 2 --key fleet.key --port a b");
         assert_eq!(ports(&line), serial(&["1", "10", "2", "a", "b"]), "{command}");
     }
+    for command in ["run", "record --discard", "load model.json"] {
+        let said = parse_line(&format!("smidgen {command} --port b 1 --port b")).unwrap_err();
+        assert!(said.to_string().contains("the port b is given twice"), "{said}");
+    }
     let said = refused("smidgen load --port 1 2 smidgen-out");
     assert!(said.starts_with("error: MODEL is missing: give it before --port"), "{said}");
     let help = parse_line("smidgen load --help").unwrap_err().to_string();

@@ -202,10 +202,10 @@ pub(super) fn train_and_report(
             summary.rounds,
             shown(&model)
         ))?;
-        // Simulated and emulated boards end with the run.
-        let kept = kept(&summary.workers).filter(|_| experiment.data.is_none());
-        kept.map_or(Ok(()), |kept| print(format_args!("{kept}.")))?;
     }
+    // Simulated and emulated boards end with the run.
+    let kept = kept(&summary.workers).filter(|_| experiment.data.is_none());
+    kept.map_or(Ok(()), |kept| print(format_args!("{kept}.")))?;
     print(format_args!("Open {} in a browser.", shown(&report)))?;
     if complete { Ok(()) } else { Err(stopped(summary.rounds, at).into()) }
 }

@@ -8,12 +8,17 @@ use crate::problem::dataset::recordings::RecordingsError;
 use crate::problem::dataset::{DatasetError, class_number};
 use crate::problem::objective::Predictor;
 use crate::record::model::DatasetRecord;
-use crate::record::{Model, RecordError, replace_file};
+use crate::record::{Model, RecordError, replace_file, write_error};
 use crate::units::quantity::{counted, number};
 use crate::units::shown::shown;
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+
+/// Longest header of predictions that is looked at, in bytes.
+const HEADER_LEN_MAX: u64 = 1 << 16;
 
 /// The predictions of a model for the rows of a data set.
 #[derive(Clone, Debug)]
@@ -286,11 +291,15 @@ impl Predictions {
         (count > 0).then(|| (sum / count as f64).sqrt())
     }
 
-    /// Writes the rows as CSV: label and prediction, scores, probabilities.
+    /// Writes the rows as CSV: label and prediction, scores, probabilities. Of files that exist, it replaces only
+    /// predictions and empty ones.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file has other contents or cannot be written.
     pub fn write_csv(&self, path: &Path) -> Result<(), RecordError> {
+        if path.is_file() && !holds_predictions(path).map_err(write_error(path))? {
+            return Err(RecordError::Foreign(path.into()));
+        }
         replace_file(path, &self.to_csv())
     }
 
@@ -378,6 +387,16 @@ impl fmt::Display for Predictions {
             (None, None) => write!(f, "The data have no labels, so there is no accuracy."),
         }
     }
+}
+
+/// Returns whether a file is empty or begins as predictions do.
+fn holds_predictions(path: &Path) -> io::Result<bool> {
+    let mut header = String::new();
+    let mut start = BufReader::new(File::open(path)?.take(HEADER_LEN_MAX));
+    let is_text = start.read_line(&mut header).is_ok();
+    let names = header.trim_end().split(',').collect::<Vec<_>>();
+    let is_header = names.first() == Some(&"row") && names.contains(&"predicted");
+    Ok(is_text && (header.is_empty() || is_header))
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub enum RecordError {
     /// A file that a command reads would be replaced by what it writes.
     #[error("--out {} is a file that this command reads, and would be replaced; name another file", shown(.0))]
     Input(PathBuf),
+    /// A file that smidgen did not write would be replaced.
+    #[error("{} exists and has no predictions; name another file with --out, or remove it", shown(.0))]
+    Foreign(PathBuf),
     /// A run would replace the model that it builds on.
     #[error("a run in {} would replace the model that it builds on; name another directory with --out", shown(.0))]
     Origin(PathBuf),

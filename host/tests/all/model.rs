@@ -144,6 +144,15 @@ fn files_that_a_command_reads_are_not_replaced() {
         assert_eq!(error, format!("--out {out} {said}"));
     }
     assert!(read() == before);
+    // A directory of recordings may be read by its name, so a file of it is not among those that are named.
+    fs::write(path("notes.csv"), "time,x,label\n").expect("there is room");
+    let error = refused(&folder, "predict run --dataset digits --out notes.csv");
+    assert!(error.starts_with("notes.csv exists and has no predictions"), "{error}");
+    fs::write(path("empty.csv"), "").expect("there is room");
+    for _ in 0..2 {
+        told(&folder, "predict run --dataset digits --out empty.csv");
+    }
+    assert_eq!(fs::read_to_string(path("notes.csv")).expect("it is there"), "time,x,label\n");
 }
 
 #[test]

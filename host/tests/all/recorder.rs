@@ -173,7 +173,7 @@ fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
         "{output}{errors}"
     );
     let (output, _) = smidgen_record(&ports[..1], "--discard");
-    assert!(output.contains("discarded recording 1, 9 rows"), "{output}");
+    assert!(output.contains("discarded recording 1, 9 rows of walking"), "{output}");
     let (output, _) = smidgen_record(&ports[..1], "--discard");
     assert!(output.contains("there is no recording to discard"), "{output}");
     // A board whose rows are all discarded takes another recipe.
@@ -183,12 +183,15 @@ fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
     assert!(errors.contains("error: 1 board failed"), "{errors}");
     let (output, _) = smidgen_record(&ports, "--clear");
     assert_eq!(output.matches("all rows are erased").count(), 2, "{output}");
-    assert_eq!(output.matches("recipe: none yet").count(), 2, "{output}");
+    assert_eq!(output.matches("no rows yet").count(), 2, "{output}");
     let (output, _) = smidgen_record(&ports[..1], "--list");
     assert!(output.contains("sensor: 3 channels"), "{output}");
     // One that cannot be reached does not keep another one from being asked.
     let (output, errors) = smidgen_record(&["unix:none", ports[0]], "--list");
-    assert!(output.contains("room for") && errors.contains("1 board failed"), "{output}{errors}");
+    assert!(
+        output.contains("no rows yet") && errors.contains("1 board failed"),
+        "{output}{errors}"
+    );
     let (output, errors) = smidgen_record(
         &["unix:none", ports[0]],
         &format!("--label still --seconds 0.3 {WINDOWING}"),
@@ -333,7 +336,8 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
         whole.contains("that boards held out, the model of round 20 has accuracy"),
         "{whole}{errors}"
     );
-    let told = "Boards hold this model: until the power fails, for lack of a journal.";
+    let told =
+        "Boards hold the model of the last round, until the power fails, for lack of a journal.";
     assert!(whole.contains(told), "{whole}");
     let summary = summary_of(&directory.path().join("whole"));
     let held_out = &summary["held_out"];

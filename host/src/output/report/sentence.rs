@@ -170,10 +170,11 @@ pub fn kept(workers: &[WorkerRecord]) -> Option<String> {
     let kinds = [
         named(Some(true), "also after a power cut"),
         named(Some(false), "until the power fails, for lack of a journal"),
-        named(None, "no longer"),
+        named(None, "not any more"),
     ];
     let kinds: Vec<String> = kinds.into_iter().flatten().collect();
-    Some(format!("Boards hold this model: {}", kinds.join("; ")))
+    let separator = if kinds.len() == 1 { ", " } else { ": " };
+    Some(format!("Boards hold the model of the last round{separator}{}", kinds.join("; ")))
 }
 
 #[cfg(test)]
@@ -220,10 +221,10 @@ mod tests {
             kept(&keeps.iter().enumerate().map(worker).collect::<Vec<_>>())
         };
         assert_eq!(kept(&[None, None]), None);
-        let all = "Boards hold this model: also after a power cut";
+        let all = "Boards hold the model of the last round, also after a power cut";
         assert_eq!(kept(&[Some(true); 2]).as_deref(), Some(all));
-        let told = "Boards hold this model: b0, b2 also after a power cut; b1 until the power fails, for lack of a \
-                    journal; b3 no longer";
+        let told = "Boards hold the model of the last round: b0, b2 also after a power cut; b1 until the power \
+                    fails, for lack of a journal; b3 not any more";
         assert_eq!(kept(&[Some(true), Some(false), Some(true), None]).as_deref(), Some(told));
     }
 
