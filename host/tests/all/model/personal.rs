@@ -170,7 +170,7 @@ fn recordings_and_options_that_the_model_contradicts_are_refused() {
         ),
         (
             "--recordings good.csv --from base --full-scale 2",
-            "a run with --from prepares rows as the model base does; omit",
+            "the model knows the full scale of its sensor; omit --full-scale",
         ),
         (
             "--recordings good.csv --from run --objective logistic",
@@ -187,6 +187,15 @@ fn recordings_and_options_that_the_model_contradicts_are_refused() {
         assert!(error.starts_with(expected), "{arguments}: {error}");
     }
     assert!(!folder.path().join("no").exists(), "no refused run has a directory");
+    // A model of boards does not know the unit of files.
+    let text = fs::read_to_string(folder.path().join("base/model.json")).expect("it is there");
+    let text = text.replace(r#","full_scale":2.0"#, "").replace(r#","full_scale":4.0"#, "");
+    fs::write(folder.path().join("boards.json"), text).expect("there is room");
+    let error = refused(&folder, &format!("simulate {good} --from boards.json --out no"));
+    assert!(error.contains("say by --full-scale which value of the file is 2^15"), "{error}");
+    told(&folder, &format!("simulate {good} --from boards.json --full-scale 2,2,4 --out boards"));
+    let [boards, files] = ["boards", "good"].map(|run| summary_of(&folder.path().join(run)));
+    assert_eq!(boards["transcript"], files["transcript"]);
     let error = refused(&folder, &format!("simulate {good} --from good --out good"));
     assert!(error.starts_with("a run in good would replace the model"), "{error}");
 }
