@@ -4,6 +4,7 @@ use crate::options::{
     Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split, Step,
     StragglerPolicy,
 };
+use crate::world::transport::Address;
 use smidgen_protocol::recipe::Feature;
 use std::fs;
 use std::path::Path;

@@ -35,6 +35,8 @@ pub struct Predictions {
     classes: Vec<String>,
     /// The rows in order, at least one.
     rows: Vec<RowPrediction>,
+    /// Says how many values of recordings were limited, if some were.
+    pub(super) limited: Option<String>,
 }
 
 /// The prediction for a row.
@@ -182,6 +184,7 @@ impl Model {
             classes: self.classes.clone(),
             rows,
             dataset,
+            limited: None,
         }
     }
 
@@ -361,6 +364,7 @@ impl fmt::Display for Predictions {
         writeln!(f, "{rows} of {dataset}, predicted by the {objective} model of round {round},")?;
         let (count, name) = (counted(trained_on.rows, "row", "rows"), shown(&trained_on.name));
         writeln!(f, "which was trained on {count} of {name}.")?;
+        self.limited.iter().try_for_each(|limited| writeln!(f, "{limited}."))?;
         match (self.accuracy(), self.rmse()) {
             (Some(_), _) => {
                 let is_test =

@@ -45,6 +45,8 @@ impl Model {
         if rows.is_empty() {
             return Err(PredictError::NoWindows { dataset: name, window: windows.window });
         }
-        Ok(self.predictions(name, rows))
+        let mut predictions = self.predictions(name, rows);
+        predictions.limited.clone_from(&recordings.limited);
+        Ok(predictions)
     }
 }

@@ -3,7 +3,7 @@
 
 mod page;
 
-use crate::support::{BINARY, Running, program, skip, stderr, wait_until};
+use crate::support::{BINARY, Running, program, skip, stderr, summary_of, wait_until};
 use page::{Step, shape, steps};
 use rustix::process::Signal;
 use smidgen::boards::board::Board;
@@ -305,6 +305,9 @@ fn page_of_the_walk_does_what_it_shows() {
     let Walked { shell, run, watched } = walk(&steps(&page));
     assert_accuracy(&run);
     let run = shell.folder.path().join("smidgen-out");
+    // From sample to model.
+    let simulated = summary_of(&shell.folder.path().join("simulated"));
+    assert_eq!(summary_of(&run)["transcript"], simulated["transcript"]);
     let (classes, rows) = predictions(&run.join("predictions.csv"));
     assert_board_agrees(&watched, "walking", &classes, &rows);
     assert_c_agrees(&run, &rows);

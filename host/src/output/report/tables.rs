@@ -51,7 +51,7 @@ pub(super) fn traffic(page: &Page<'_>) -> Markup {
             }
             @if setup.wire_bytes() > 0 {
                 p.note {
-                    "Setup is the traffic before the first round: identification, configuration and shards, "
+                    "Setup is the traffic before the first round: identification, configuration and data, "
                     (time(&setup, page.clock().filter(|_| setup.elapsed_seconds.is_some()), summary.baud)) "."
                     @if closing.wire_bytes() > 0 {
                         " Closing is the check after the last round that all states are equal."

@@ -4,6 +4,7 @@ use super::error::{Flaw, RecordingsError};
 use super::files::Source;
 use super::series::{Series, Stretch};
 use crate::problem::dataset::windows::{Channel, Windows};
+use crate::units::quantity::count;
 
 /// What becomes of values beyond the full scale.
 #[derive(Clone, Copy)]
@@ -34,6 +35,24 @@ pub(super) fn samples(
         }
     };
     stretch.values.iter().enumerate().map(sample).collect()
+}
+
+/// Says how many values of files exceed the full scales of these channels, if some do.
+pub(super) fn note_beyond(channels: &[Channel], files: &[(Source, Series)]) -> Option<String> {
+    let values =
+        || files.iter().flat_map(|(_, series)| &series.stretches).flat_map(|it| &it.values);
+    let is_beyond = |(value, channel): &(&f64, &Channel)| {
+        channel.full_scale.is_some_and(|full_scale| value.abs() > full_scale)
+    };
+    let beyond = values().zip(channels.iter().cycle()).filter(is_beyond).count();
+    (beyond > 0).then(|| {
+        let all = count(values().count() as u64);
+        format!(
+            "{} of {all} values exceed the full scale of the model's sensor, and are limited to it; check that they \
+             have the unit of its training",
+            count(beyond as u64)
+        )
+    })
 }
 
 /// Returns a full scale for each channel, if some were given: one for all, or one per channel.

@@ -2,7 +2,7 @@
 
 use super::error::{Flaw, RecordingsError};
 use super::files::{self, Format, Source};
-use super::full_scale::{Beyond, full_scales, samples, scaled};
+use super::full_scale::{Beyond, full_scales, note_beyond, samples, scaled};
 use super::samples::{Recording, Recordings, WorkerRecordings};
 use super::series::Series;
 use super::{example, table, ts};
@@ -47,17 +47,21 @@ impl Recordings {
         let files = Files::read(path, label.as_deref())?;
         check_channels(&files.files)?;
         check_classes(&files, trained.map_or(&[], |trained| trained.classes))?;
-        let (windows, beyond) = match trained {
+        let (windows, beyond, limited) = match trained {
             Some(&TrainedWindows { windows, .. }) => {
                 check_sensor(&files.files, windows)?;
-                (scaled(windows, &options.full_scale)?, Beyond::Limited)
+                let windows = scaled(windows, &options.full_scale)?;
+                let limited = note_beyond(&windows.channels, &files.files);
+                (windows, Beyond::Limited, limited)
             }
             None => {
-                (windows(&files.files, &options.windowing, &options.full_scale)?, Beyond::Refused)
+                let windows = windows(&files.files, &options.windowing, &options.full_scale)?;
+                (windows, Beyond::Refused, None)
             }
         };
         let (name, mut notes) = (files.name.clone(), files.notes());
         notes.push(format!("{name}: {}", windowing::describe(&windows.recipe())));
+        notes.extend(limited);
         let mut recordings = Self { name, windows, workers: vec![], notes };
         let all = recordings.quantised(files.files, beyond)?;
         recordings.workers = match files.is_dealt {

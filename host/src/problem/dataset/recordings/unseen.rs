@@ -1,7 +1,7 @@
 //! Recordings whose windows a model predicts.
 
 use super::error::RecordingsError;
-use super::full_scale::{Beyond, samples, scaled};
+use super::full_scale::{Beyond, note_beyond, samples, scaled};
 use super::read::{Files, check_channels, check_sensor};
 use super::series::Series;
 use crate::problem::dataset::windows::Windows;
@@ -17,6 +17,8 @@ use std::path::Path;
 pub struct UnseenRecordings {
     /// Name of the directory or file.
     pub name: String,
+    /// Says how many values exceed the full scale, if some do.
+    pub limited: Option<String>,
     windows: Windows,
     recordings: Vec<UnseenRecording>,
 }
@@ -69,6 +71,7 @@ impl UnseenRecordings {
         for (channel, name) in windows.channels.iter_mut().zip(&files[0].1.channels) {
             channel.name.clone_from(name);
         }
+        let limited = note_beyond(&windows.channels, &files);
         let (hop, channels) = (usize::from(windows.hop), windows.channels.len());
         let mut recordings = vec![];
         for (source, Series { name, stretches, is_unlabelled, .. }) in files {
@@ -84,7 +87,7 @@ impl UnseenRecordings {
                 });
             }
         }
-        Ok(Self { name, windows, recordings })
+        Ok(Self { name, windows, recordings, limited })
     }
 
     /// Returns the row of each window, in order.
@@ -176,5 +179,13 @@ mod tests {
         let known = scaled(&windows(), &[2.0]).unwrap();
         let error = read(&known, text, &[2.0]).unwrap_err();
         assert!(error.starts_with("the model knows the full scale of its sensor"), "{error}");
+    }
+
+    #[test]
+    fn values_beyond_the_full_scale_are_counted() {
+        let limited = |text: &str| read(&windows(), text, &[2.0]).unwrap().limited;
+        assert_eq!(limited("x,y\n2,1\n1,-2\n"), None);
+        let told = limited("x,y\n9,1\n1,-9\n").unwrap();
+        assert!(told.starts_with("2 of 4 values exceed the full scale"), "{told}");
     }
 }
