@@ -100,7 +100,7 @@ impl LiveView {
                 "its firmware does not record; flash the image of a board with a sensor".into()
             }
             LiveState::NoModel => {
-                "it holds no model of recordings; put one there with `smidgen load`".into()
+                "it holds no model of recordings; put one there with `smidgen load MODEL --port …`".into()
             }
             LiveState::Channels => {
                 let needed = self.recipe.map_or(0, |recipe| recipe.channels);

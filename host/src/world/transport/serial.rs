@@ -103,8 +103,8 @@ mod tests {
         let error = open("/dev/smidgen-no-such-port", 115_200).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "the serial port /dev/smidgen-no-such-port does not exist; \
-             `smidgen ports` lists the existing ports"
+            "the port /dev/smidgen-no-such-port does not exist; `smidgen ports` lists serial ports, and \
+             `smidgen boards` starts boards with ports"
         );
     }
 

@@ -136,7 +136,9 @@ impl fmt::Display for Address {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The serial port does not exist.
-    #[error("the serial port {0} does not exist; `smidgen ports` lists the existing ports")]
+    #[error(
+        "the port {0} does not exist; `smidgen ports` lists serial ports, and `smidgen boards` starts boards with ports"
+    )]
     NoSuchPort(Address),
     /// The file is not a serial port.
     #[error("{0} is not a serial port; `smidgen ports` lists the existing ports")]
