@@ -344,9 +344,11 @@ pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
         }
         Ok(cli)
     });
-    let cli = cli.map_err(|error| match lacks_model(&error) {
-        true => clap::Error::raw(error.kind(), MODEL_IS_MISSING),
-        false => readable(error, &arguments),
+    let cli = cli.map_err(|error| {
+        match arguments.get(1).is_some_and(|word| word == "load") && lacks_model(&error) {
+            true => clap::Error::raw(error.kind(), MODEL_IS_MISSING),
+            false => readable(error, &arguments),
+        }
     })?;
     Ok(Cli { arguments, ..cli })
 }

@@ -26,6 +26,9 @@ pub fn emit(number: u16, sample: &[i16], out: &mut [u8; FRAME_LEN_MAX]) -> usize
     })
 }
 
+/// Most samples that a difference of numbers, modulo 2^16, stands for.
+const MISSING_MAX: u16 = 1 << 15;
+
 /// Reason why samples of a stream were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError<E> {
@@ -183,8 +186,9 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
     fn missing(error: &Self::Error) -> u32 {
         match *error {
             StreamError::Stale => 0,
-            StreamError::Gap { missing } => missing.into(),
-            StreamError::Port(_) | StreamError::Channels { .. } => 1,
+            StreamError::Gap { missing } if missing <= MISSING_MAX => missing.into(),
+            // A sensor that began anew counts from 0.
+            StreamError::Gap { .. } | StreamError::Port(_) | StreamError::Channels { .. } => 1,
         }
     }
 }
@@ -251,6 +255,16 @@ mod tests {
             let samples: Vec<_> = found.into_iter().filter_map(Result::ok).collect();
             assert!(samples.into_iter().eq(numbers.iter().map(|&number| sample(number))));
         }
+    }
+
+    #[test]
+    fn numbers_that_begin_anew_are_one_gap_of_unknown_length() {
+        let missing = |missing| StreamSensor::<Port>::missing(&StreamError::Gap { missing });
+        // From 8 to 0, from 0 to 12 and from 65,000 to 4.
+        assert_eq!(
+            [0u16.wrapping_sub(9), 11, 4u16.wrapping_sub(65_001)].map(missing),
+            [1, 11, 539]
+        );
     }
 
     fn sensor(pieces: impl IntoIterator<Item = Option<Vec<u8>>>) -> StreamSensor<Port> {

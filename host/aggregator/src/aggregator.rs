@@ -196,6 +196,12 @@ impl Aggregator {
         self.machine.proceed();
     }
 
+    /// Leaves boards the model that they keep, in place of that of this run; to be called before
+    /// [`finish`](Self::finish).
+    pub fn keep_none(&mut self) {
+        self.machine.keeps = false;
+    }
+
     /// Ends the run after a closed round: every worker is asked for the digests of its state.
     ///
     /// # Panics

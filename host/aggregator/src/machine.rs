@@ -50,6 +50,8 @@ pub(crate) struct Machine {
     /// The chunks of the open round.
     pub downlink: Vec<Chunk>,
     pub transcript: Transcript,
+    /// At the end, boards with rows are to keep the model.
+    pub keeps: bool,
     pub information: Information,
     /// Finds the next step size, where it is tuned.
     pub tuner: Option<Tuner>,
@@ -84,6 +86,7 @@ impl Machine {
             seals: seals(&setup),
             downlink: Vec::new(),
             transcript: Transcript::default(),
+            keeps: true,
             information: Information::new(setup.dimension, setup.method.value_bits),
             tuner: setup.method.step_rule.is_tuned().then(|| Tuner::new(n)),
             queue: VecDeque::new(),

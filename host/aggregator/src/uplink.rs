@@ -146,7 +146,10 @@ impl Machine {
             Up::Score { rows, right, .. } => {
                 self.peers[worker].score = Some(Score { rows, right: right.min(rows) });
                 self.peers[worker].exchange.served();
-                self.enter(worker, Stage::Keep);
+                match self.keeps {
+                    true => self.enter(worker, Stage::Keep),
+                    false => self.end(now, worker),
+                }
             }
             Up::Ready(_)
             | Up::Records(_)

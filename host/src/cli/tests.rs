@@ -461,6 +461,10 @@ fn port_takes_several_addresses() {
     }
     let said = refused("smidgen load --port 1 2 smidgen-out");
     assert!(said.starts_with("error: MODEL is missing: give it before --port"), "{said}");
+    for command in ["export --format c", "predict --dataset digits"] {
+        let said = parse_line(&format!("smidgen {command}")).unwrap_err().to_string();
+        assert!(said.contains("<MODEL>") && !said.contains("--port"), "{said}");
+    }
     let help = parse_line("smidgen load --help").unwrap_err().to_string();
     assert!(help.contains("Usage: smidgen load <MODEL> --port <ADDRESS>... [OPTIONS]"), "{help}");
     assert!(parse_line("smidgen watch --port 1 2").is_err());

@@ -312,7 +312,9 @@ impl Predictions {
         let first = &self.rows[0];
         let mut header = vec!["row".to_owned()];
         header.extend(first.origin.iter().flat_map(|_| ["file", "line"].map(String::from)));
-        header.extend(self.texts(first.answer).0.map(|_| "label".into()));
+        // Of several files some may have labels.
+        let is_labelled = self.rows.iter().any(|row| self.texts(row.answer).0.is_some());
+        header.extend(is_labelled.then(|| "label".into()));
         header.push("predicted".into());
         let score = |class: usize| match first.scores.len() {
             1 => "score".to_owned(),
@@ -328,7 +330,7 @@ impl Predictions {
             let origin = row.origin.as_ref();
             fields.extend(origin.into_iter().flat_map(|it| [it.file.clone(), it.line.to_string()]));
             let (label, predicted) = self.texts(row.answer);
-            fields.extend(label);
+            fields.extend(is_labelled.then(|| label.unwrap_or_default()));
             fields.push(predicted);
             let scores = &row.scores[..self.score_count()];
             fields.extend(scores.iter().chain(&row.probabilities).map(f64::to_string));

@@ -52,7 +52,7 @@ pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use rows::DIMENSION_MAX;
 pub use unseen::Unseen;
-pub use windows::{Channel, TrainedWindows, Windows};
+pub use windows::{Channel, TrainedWindows, Windows, is_same_full_scale};
 
 #[cfg(test)]
 mod tests {

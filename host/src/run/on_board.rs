@@ -5,7 +5,7 @@ use super::error::OnBoardError;
 use crate::options::{Choice, NeedsRows, Objective, Options, windowing};
 use crate::problem::dataset::recordings::board_data;
 use crate::problem::dataset::{
-    Channel, Labels, Preparation, TrainedWindows, Windows, class_number,
+    Channel, Labels, Preparation, TrainedWindows, Windows, class_number, is_same_full_scale,
 };
 use crate::units::shown::shown;
 use crate::world::client::BoardRows;
@@ -129,7 +129,7 @@ fn check_trained(
     let ours: Option<Vec<_>> = trained.windows.channels.iter().map(|it| it.full_scale).collect();
     let theirs = common_full_scales(boards)?;
     if let (Some(ours), Some(theirs)) = (ours, theirs)
-        && ours != theirs
+        && !are_same(&ours, &theirs)
     {
         return Err(OnBoardError::OtherFullScale {
             place: boards[0].place.clone(),
@@ -188,12 +188,20 @@ fn common_bits(boards: &[RecordingBoard], recipe: &Recipe) -> Vec<u8> {
     (0..recipe.row_len()).map(|column| of(column).max().unwrap_or(0)).collect()
 }
 
+/// Returns whether sensors have as many channels with the same full scales.
+fn are_same(ours: &[f64], theirs: &[f64]) -> bool {
+    let mut pairs = ours.iter().zip(theirs);
+    ours.len() == theirs.len() && pairs.all(|(&ours, &theirs)| is_same_full_scale(ours, theirs))
+}
+
 /// Returns the full scales of the sensors of all boards; `None` if one does not tell that of each channel.
 fn common_full_scales(boards: &[RecordingBoard]) -> Result<Option<Vec<f64>>, OnBoardError> {
     let known =
         |board: &RecordingBoard| board.full_scales.iter().copied().collect::<Option<Vec<_>>>();
+    // A board without a sensor tells none.
+    let known = |board: &RecordingBoard| known(board).filter(|all| !all.is_empty());
     let all: Vec<_> = boards.iter().filter_map(|board| Some((board, known(board)?))).collect();
-    if let Some(pair) = all.windows(2).find(|pair| pair[0].1 != pair[1].1) {
+    if let Some(pair) = all.windows(2).find(|pair| !are_same(&pair[0].1, &pair[1].1)) {
         return Err(OnBoardError::OtherFullScale {
             place: pair[1].0.place.clone(),
             theirs: listed(&pair[1].1),

@@ -130,6 +130,13 @@ impl Client {
     /// If the board does not answer or refuses the command. [`Command::Status`] is refused only by a board that cannot
     /// record.
     pub fn command(&mut self, command: Command) -> Result<BoardRows, ClientError> {
+        self.gives_up = match command {
+            // A recording that may have begun must be ended, so only the second request to stop gives that up.
+            Command::Start { .. } | Command::Stop { .. } => interrupt::is_immediate,
+            Command::Status | Command::Discard { .. } | Command::Clear { .. } => {
+                interrupt::is_requested
+            }
+        };
         let identity = self.greet()?.identity;
         self.echo = self.echo.wrapping_add(1);
         let echo = self.echo;
@@ -139,13 +146,6 @@ impl Client {
             | Command::Start { .. }
             | Command::Stop { .. }
             | Command::Discard { .. } => ANSWER_TIME_MAX,
-        };
-        self.gives_up = match command {
-            // A recording that may have begun must be ended, so only the second request to stop gives that up.
-            Command::Start { .. } | Command::Stop { .. } => interrupt::is_immediate,
-            Command::Status | Command::Discard { .. } | Command::Clear { .. } => {
-                interrupt::is_requested
-            }
         };
         let request = Request::setup(Down::Record { echo, identity, command });
         let rows = self.ask(&request, patience, |message, _| match message {

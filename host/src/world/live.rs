@@ -1,13 +1,10 @@
 //! What a board sees live.
 
-use crate::problem::dataset::Windows;
+use crate::problem::dataset::{Windows, is_same_full_scale};
 use crate::units::quantity::counted;
 use crate::units::shown::shown;
 use smidgen_protocol::message::{Live, LiveState};
 use smidgen_protocol::recipe::Recipe;
-
-/// Largest relative difference of full scales that count as equal: boards tell thousandths.
-const FULL_SCALE_TOLERANCE: f64 = 1e-3;
 
 /// What a board sees live, as [`Live`].
 #[derive(Clone, Debug, PartialEq)]
@@ -66,8 +63,7 @@ impl LiveView {
         let pairs = windows.channels.iter().zip(&self.full_scales);
         let other = pairs.filter_map(|(channel, theirs)| {
             let (ours, theirs) = (channel.full_scale?, (*theirs)?);
-            let is_same = (ours / theirs - 1.0).abs() < FULL_SCALE_TOLERANCE;
-            (!is_same).then_some((channel, ours, theirs))
+            (!is_same_full_scale(ours, theirs)).then_some((channel, ours, theirs))
         });
         let (channel, ours, theirs) = other.into_iter().next()?;
         Some(format!(

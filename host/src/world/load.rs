@@ -5,7 +5,7 @@ use crate::problem::dataset::Windows;
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, checksum};
 use smidgen_protocol::message::{
-    Configure, Down, Downlink, Exponents, Init, Part, Refusal, Regulariser, Ticket, Up,
+    Configure, Down, Downlink, Exponents, Init, LiveState, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::sparse::{Encoder, Packing};
@@ -109,7 +109,12 @@ impl ModelData<'_> {
         let held = session.configure(identity, self)?;
         session.send_data(held, self.data)?;
         session.send_model(self)?;
-        let obstacle = session.client.live()?.obstacle();
+        let view = session.client.live()?;
+        // The board tries the model only once a recording has ended.
+        let is_recording = view.state == LiveState::Recording;
+        let recording = is_recording
+            .then(|| "it is recording; load the model again once that has ended".into());
+        let obstacle = view.obstacle().or(recording);
         refuse(obstacle, session.client)?;
         let kept = session.ask(|ticket| Down::Keep { ticket }, &[])?;
         Ok(Loaded { is_kept: kept != 0, unchecked })

@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::recipe::{Features, Recipe, RecipeError};
 
+/// Largest relative difference of full scales that count as equal: sensors of one kind differ by a few thousandths.
+const FULL_SCALE_TOLERANCE: f64 = 0.01;
+
+/// Returns whether sensors with these full scales count as equal.
+pub fn is_same_full_scale(one: f64, other: f64) -> bool {
+    (one / other - 1.0).abs() < FULL_SCALE_TOLERANCE
+}
+
 /// Largest relative difference of rates that count as equal.
 pub(super) const RATE_TOLERANCE: f64 = 0.05;
 
@@ -202,5 +210,12 @@ mod tests {
         assert_eq!(some.check(), Err(RecipeError::Channels));
         assert_eq!(Windows { hop: 0, ..windows() }.check(), Err(RecipeError::Hop));
         assert_eq!(Windows { channels: vec![], ..windows() }.check(), Err(RecipeError::Channels));
+    }
+
+    #[test]
+    fn full_scales_of_one_kind_of_sensor_are_the_same() {
+        // The two accelerometers of a micro:bit, and another one.
+        assert!(is_same_full_scale(4.0, 3.994) && is_same_full_scale(3.994, 4.0));
+        assert!(!is_same_full_scale(4.0, 4.096) && !is_same_full_scale(2.0, 4.0));
     }
 }

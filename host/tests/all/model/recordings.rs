@@ -88,7 +88,17 @@ fn recordings_of_another_sensor_are_refused() {
     // A sensor limits what exceeds its full scale.
     fs::write(folder.path().join("large_TEST.csv"), recording(rate, &header, 1e9))
         .expect("there is room");
-    told(&folder, "predict run --recordings large_TEST.csv");
+    let said = told(&folder, "predict run --recordings large_TEST.csv");
+    assert!(said.contains("values exceed the full scale of the model's sensor"), "{said}");
+    // Some files have labels.
+    fs::create_dir(folder.path().join("mixed")).expect("there is room");
+    for (from, to) in [("new.csv", "mixed/a.csv"), ("large_TEST.csv", "mixed/b.csv")] {
+        fs::copy(folder.path().join(from), folder.path().join(to)).expect("there is room");
+    }
+    told(&folder, "predict run --recordings mixed --out mixed.csv");
+    let csv = fs::read_to_string(folder.path().join("mixed.csv")).expect("it is written");
+    assert!(csv.starts_with("row,file,line,label,predicted,score of"), "{csv}");
+    assert!(csv.contains("mixed/a.csv,2,,") && csv.contains(",walking,"), "{csv}");
 }
 
 #[test]
