@@ -61,16 +61,11 @@ fn add<'w>(
     window.push(sample)
 }
 
-/// Drops the samples of incomplete windows, since this many are missing after them; 0 if the latest one is stale.
+/// Drops the samples of incomplete windows, since this many are missing after them.
 fn lose(progress: &mut Progress, window: &mut Window<'_>, missing: u32) {
     window.restart();
-    match missing {
-        0 => progress.samples = progress.samples.saturating_sub(1),
-        _ => {
-            progress.samples = progress.samples.saturating_add(missing);
-            progress.gaps = progress.gaps.saturating_add(1);
-        }
-    }
+    progress.samples = progress.samples.saturating_add(missing);
+    progress.gaps = progress.gaps.saturating_add(1);
 }
 
 /// Reason why a recorder refuses.

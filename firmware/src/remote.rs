@@ -38,6 +38,8 @@ pub struct RemoteRecorder<'m, F, S, I = ()> {
     indicator: I,
     watch: Watch,
     open: Option<Open>,
+    /// The number that the host gave the open recording, or the latest one since a boot.
+    asked: Option<u16>,
     /// Reason why the latest recording ended before it had its samples.
     ended: Option<RecordRefusal>,
 }
@@ -45,9 +47,7 @@ pub struct RemoteRecorder<'m, F, S, I = ()> {
 /// The open recording.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    /// The number that the host gave it.
-    asked: u16,
-    /// Its number in the store, which is another one if the store was cleared for it.
+    /// Its number in the store, which is not the one asked for if the store was cleared for it.
     number: u16,
     /// Number of samples at which it ends; 0 if it does not.
     samples: u32,
@@ -63,7 +63,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor> RemoteRecorder<'m, F, S> {
 impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S, I> {
     /// Creates a recorder without an open recording on a board that shows what it does.
     pub fn with_indicator(recorder: Recorder<'m, F>, sensor: S, indicator: I) -> Self {
-        Self { recorder, sensor, indicator, watch: Watch::NONE, open: None, ended: None }
+        let watch = Watch::NONE;
+        Self { recorder, sensor, indicator, watch, open: None, asked: None, ended: None }
     }
 
     /// The rows.
@@ -237,8 +238,8 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         self.watch.interrupt();
         self.recorder.begin(recipe, class, is_test)?;
         self.sensor.start();
-        self.ended = None;
-        self.open = Some(Open { asked, number: self.next(), samples });
+        (self.asked, self.ended) = (Some(asked), None);
+        self.open = Some(Open { number: self.next(), samples });
         self.indicator.record(true);
         Ok(())
     }
@@ -260,13 +261,9 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         let open = self.open.map_or(0, |open| open.number);
         match command {
             Command::Status => self.ended.map_or(Ok(()), Err),
-            Command::Start { recording, .. }
-                if self.open.is_some_and(|open| open.asked == recording) =>
-            {
-                Ok(())
-            }
             Command::Start { recording, .. } if self.open.is_some() || recording != self.next() => {
-                Err(RecordRefusal::Recording)
+                let is_repeated = self.asked == Some(recording);
+                if is_repeated { Ok(()) } else { Err(RecordRefusal::Recording) }
             }
             Command::Start { recording, recipe, class, is_test, samples } => {
                 self.sensor.accept(&recipe).map_err(unfit)?;

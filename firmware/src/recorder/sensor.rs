@@ -48,8 +48,7 @@ pub trait Sensor {
         false
     }
 
-    /// Number of samples that an error stands for, 1 where it is unknown; 0 if nothing is lost, but the only sample
-    /// since [`Sensor::start`] is older.
+    /// Number of samples that an error stands for, 1 where it is unknown.
     fn missing(_error: &Self::Error) -> u32 {
         1
     }

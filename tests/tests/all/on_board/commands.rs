@@ -19,12 +19,13 @@ fn commands_about_other_recordings_are_refused_and_change_nothing() {
     };
     let refused = Outcome::Refused(RecordRefusal::Recording);
     for asked in
-        [start(7), start(9), Command::Discard { recording: 6 }, Command::Clear { recording: 6 }]
+        [start(6), start(9), Command::Discard { recording: 6 }, Command::Clear { recording: 6 }]
     {
         assert_eq!(outcome(&mut host, asked), refused, "{asked:?}");
     }
     // Late copies of commands that were carried out.
     for asked in [
+        start(7),
         Command::Stop { recording: 2 },
         Command::Discard { recording: 3 },
         Command::Discard { recording: 8 },

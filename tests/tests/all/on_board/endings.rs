@@ -63,6 +63,23 @@ fn recording_that_ends_otherwise_says_why() {
 }
 
 #[test]
+fn start_that_comes_again_after_its_recording_starts_no_other() {
+    let mut host = recording_board(40);
+    recorder(&mut host).feed(samples(0, 60, 1));
+    let before = command(&mut host, Command::Status);
+    assert_eq!(outcome(&mut host, start(40)), Outcome::Done);
+    let after = command(&mut host, Command::Status);
+    assert_eq!(Records { echo: 0, ..records(&after) }, Records { echo: 0, ..records(&before) });
+    assert_eq!((records(&after).is_open, records(&after).next), (false, 2));
+
+    // A board does not know it after a boot.
+    let flash = recorder(&mut host).flash().clone();
+    boot(&mut host, flash);
+    let refused = Outcome::Refused(RecordRefusal::Recording);
+    assert_eq!(outcome(&mut host, start(40)), refused);
+}
+
+#[test]
 fn restarted_board_has_no_samples_and_no_reason() {
     let mut host = recording_board(40);
     recorder(&mut host).feed(samples(0, 30, 1));
