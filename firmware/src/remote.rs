@@ -174,7 +174,9 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     ) -> Option<usize> {
         let answer = self.answer_command(worker, out);
         // Before the answer leaves, so that samples that follow it are seen.
-        self.watch.follow(worker);
+        if self.watch.follow(worker) {
+            self.indicator.show(None);
+        }
         if !self.is_recording() {
             self.watch.begin(&mut self.recorder, &mut self.sensor);
         }
@@ -206,7 +208,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
         let Self { recorder, sensor, indicator, watch, .. } = self;
         let before = watch.progress();
         if let Some(class) = watch.look(recorder, sensor, worker, objectives) {
-            indicator.show(class, worker.class_name(class));
+            indicator.show(Some(class));
         }
         watch.progress() != before
     }

@@ -314,7 +314,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// Name of a class of the model; empty if it has no such class.
-    pub fn class_name(&self, class: u8) -> &str {
+    fn class_name(&self, class: u8) -> &str {
         let name = self.machine.recorded().and_then(|recorded| recorded.names().nth(class.into()));
         name.unwrap_or_default()
     }

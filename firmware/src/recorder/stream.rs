@@ -50,6 +50,8 @@ pub enum StreamError<E> {
 #[derive(Debug)]
 pub struct StreamSensor<P> {
     port: P,
+    /// Number of channels, if it is told.
+    told: Option<usize>,
     channels: usize,
     deframer: Deframer,
     bytes: [u8; READ_LEN_MAX],
@@ -67,11 +69,12 @@ pub struct StreamSensor<P> {
 }
 
 impl<P: Read + ReadReady> StreamSensor<P> {
-    /// Creates a sensor. It has this many channels until it accepts a recipe.
-    pub fn new(port: P, channels: usize) -> Self {
+    /// Creates a sensor with a number of channels, at most [`CHANNELS_MAX`], or those of each recipe.
+    pub fn new(port: P, channels: Option<usize>) -> Self {
         Self {
             port,
-            channels,
+            told: channels,
+            channels: channels.unwrap_or(CHANNELS_MAX),
             deframer: Deframer::new(),
             bytes: [0; READ_LEN_MAX],
             start: 0,
@@ -84,7 +87,7 @@ impl<P: Read + ReadReady> StreamSensor<P> {
     }
 
     /// Creates a sensor whose port has an interrupt that wakes the main loop when bytes arrive.
-    pub fn with_interrupt(port: P, channels: usize) -> Self {
+    pub fn with_interrupt(port: P, channels: Option<usize>) -> Self {
         Self { has_interrupt: true, ..Self::new(port, channels) }
     }
 
@@ -131,9 +134,13 @@ impl<P: Read + ReadReady> Sensor for StreamSensor<P> {
         self.channels
     }
 
-    /// Accepts any recipe: the other end knows channels and rate.
+    /// Accepts any rate, and any number of channels unless one is told: the other end knows them.
     fn accept(&mut self, recipe: &Recipe) -> Result<(), Unfit> {
-        self.channels = usize::from(recipe.channels).min(CHANNELS_MAX);
+        let channels = usize::from(recipe.channels);
+        if self.told.is_some_and(|told| told != channels) {
+            return Err(Unfit::Channels);
+        }
+        self.channels = channels.min(CHANNELS_MAX);
         Ok(())
     }
 
@@ -264,12 +271,25 @@ mod tests {
         );
     }
 
+    fn recipe(channels: u8) -> Recipe {
+        let features = Features::DEFAULT;
+        Recipe { channels, window: 1, hop: 1, features, rate_millihertz: 1 }
+    }
+
+    #[test]
+    fn told_number_of_channels_is_kept() {
+        for (told, outcome, then) in [(Some(6), Err(Unfit::Channels), 6), (None, Ok(()), 3)] {
+            let mut sensor = StreamSensor::new(Port(VecDeque::new()), told);
+            assert_eq!(sensor.accept(&recipe(3)), outcome);
+            assert_eq!(sensor.channels(), then);
+            assert_eq!(sensor.accept(&recipe(6)), Ok(()));
+        }
+    }
+
     /// A sensor that has started before these pieces arrive.
     fn sensor(pieces: impl IntoIterator<Item = Option<Vec<u8>>>) -> StreamSensor<Port> {
-        let mut sensor = StreamSensor::new(Port(VecDeque::new()), CHANNELS_MAX);
-        let features = Features::DEFAULT;
-        let recipe = Recipe { channels: 3, window: 1, hop: 1, features, rate_millihertz: 1 };
-        assert_eq!(sensor.accept(&recipe), Ok(()));
+        let mut sensor = StreamSensor::new(Port(VecDeque::new()), None);
+        assert_eq!(sensor.accept(&recipe(3)), Ok(()));
         sensor.start();
         sensor.port.0.extend(pieces);
         sensor

@@ -11,22 +11,22 @@ use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::message::{Live, LiveState, Progress, Seen, Ticket};
 use smidgen_protocol::recipe::{ROW_LEN_MAX, Recipe};
 
-/// Shows what a board does, by an LED or a matrix of them. `()` shows nothing.
+/// Lights that show what a board does. `()` has none.
 pub trait Indicator {
-    /// Shows the class of the latest window.
-    fn show(&mut self, class: u8, name: &str);
+    /// Shows the class of the latest window; `None` if the model has seen none.
+    fn show(&mut self, class: Option<u8>);
 
     /// Shows that a recording began or ended.
     fn record(&mut self, is_recording: bool);
 }
 
 impl Indicator for () {
-    fn show(&mut self, _class: u8, _name: &str) {}
+    fn show(&mut self, _class: Option<u8>) {}
 
     fn record(&mut self, _is_recording: bool) {}
 }
 
-/// What the board makes of live windows, by which model.
+/// The classification of live windows by a model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
     /// [`Worker::model_number`]
@@ -64,12 +64,14 @@ impl Watch {
         self.is_known && matches!(self.state, LiveState::Watching)
     }
 
-    /// Notes a change of the worker's model.
-    pub(super) fn follow<M: AsRef<[u64]> + AsMut<[u64]>>(&mut self, worker: &Worker<M>) {
+    /// Notes a change of the worker's model; returns whether there was one.
+    pub(super) fn follow<M: AsRef<[u64]> + AsMut<[u64]>>(&mut self, worker: &Worker<M>) -> bool {
         let model = worker.model_number();
-        if self.model != model {
+        let has_changed = self.model != model;
+        if has_changed {
             *self = Self { model, recipe: worker.recipe(), ..Self::NONE };
         }
+        has_changed
     }
 
     /// Begins with windows, unless it has or something is in the way.
@@ -95,8 +97,9 @@ impl Watch {
         let recipe = self.recipe?;
         let mut row = [0; ROW_LEN_MAX];
         let row = recorder.look(sensor, &recipe, &mut self.progress, &mut row)?;
-        self.latest = worker.classify(row, objectives).or(self.latest);
-        self.latest.map(|classes| classes.class)
+        let classes = worker.classify(row, objectives)?;
+        self.latest = Some(classes);
+        Some(classes.class)
     }
 
     /// What the board sees; the worker adds the name of the class.

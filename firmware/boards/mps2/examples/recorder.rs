@@ -30,7 +30,7 @@ use smidgen_firmware::softmax::Softmax;
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::frame::{FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::Regulariser;
-use smidgen_protocol::recipe::{CHANNELS_MAX, Features, ROW_LEN_MAX, Recipe};
+use smidgen_protocol::recipe::{Features, ROW_LEN_MAX, Recipe};
 use smidgen_protocol::shard::{Parts, Shard};
 use smidgen_protocol::vector::Ratio;
 
@@ -173,7 +173,7 @@ fn main() -> ! {
     // The content of the memory is arbitrary.
     let cleared = store.clear(&RECIPE).is_ok();
     let mut recorder = Recorder::new(store, &mut samples);
-    let mut sensor = StreamSensor::new(Frames { noise: Noise(1), number: 0 }, CHANNELS_MAX);
+    let mut sensor = StreamSensor::new(Frames { noise: Noise(1), number: 0 }, None);
     let begun = cleared && recorder.begin(&RECIPE, "noise", false).is_ok();
     let (recorded, _) = count(&mut timer, || {
         for _ in 0..SAMPLES {

@@ -14,7 +14,7 @@
 //! zero at power-up.
 
 use smidgen_firmware::identity::{channels, is_mark};
-use smidgen_protocol::{recipe::CHANNELS_MAX, seal::BOOT_LEN};
+use smidgen_protocol::seal::BOOT_LEN;
 
 unsafe extern "C" {
     static mut _identity: [u64; 4];
@@ -39,10 +39,10 @@ pub fn injected_or_else(hardware: impl FnOnce() -> u64) -> u64 {
     identity
 }
 
-/// Number of channels of the sensor at a second line, if an emulator tells it; otherwise the most.
-pub fn sensor_channels() -> usize {
+/// Number of channels of the sensor at a second line, if an emulator tells it.
+pub fn sensor_channels() -> Option<usize> {
     let [mark, ..] = injected();
-    channels(mark).map_or(CHANNELS_MAX, usize::from)
+    channels(mark).map(usize::from)
 }
 
 /// Bytes that are unique to this start, if an emulator injected a seed.

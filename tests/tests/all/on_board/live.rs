@@ -385,8 +385,8 @@ fn model_stays_when_rows_change_and_goes_with_the_next_session() {
 struct Shown(Vec<String>);
 
 impl Indicator for Shown {
-    fn show(&mut self, class: u8, name: &str) {
-        self.0.push(format!("{class} {name}"));
+    fn show(&mut self, class: Option<u8>) {
+        self.0.push(class.map_or("nothing".into(), |class| class.to_string()));
     }
 
     fn record(&mut self, is_recording: bool) {
@@ -396,13 +396,14 @@ impl Indicator for Shown {
 
 #[test]
 fn indicator_shows_classes_and_recordings() {
-    let (mut host, names) = trained(0);
+    let (mut host, _) = trained(0);
     let flash = recorder(&mut host).flash().clone();
     let window = vec![0; WINDOW_LEN_MAX].leak();
     let store = Recorder::new(Store::open(flash).expect("whole pages"), window);
     let mut remote = RemoteRecorder::with_indicator(store, Script::default(), Shown::default());
     let mut out = [0; FRAME_LEN_MAX];
     assert_eq!(remote.serve(&mut host.worker, &mut Objectives, &mut out), None);
+    let expected = on_host(&host, rows_of(&samples(1, 20, 3)).last().expect("a row"));
     remote.sensor_mut().samples.extend(samples(1, 20, 3));
     while remote.is_watching() && !remote.sensor_mut().samples.is_empty() {
         remote.watch(&mut host.worker, &mut Objectives);
@@ -412,10 +413,15 @@ fn indicator_shows_classes_and_recordings() {
     remote.sensor_mut().samples.extend(samples(1, 20, 3));
     (0..20).for_each(|_| assert!(remote.poll()));
     assert!(!remote.toggle(&mut host.worker, &RECIPE, "rest"));
+    // A run that begins has no model yet.
+    host.stage = smidgen_tests::host::Stage::Configure;
+    let (configure, _) = host.setup_message(host.ticket.wrapping_add(1)).unwrap();
+    host.worker.receive(&host.frame(configure, &[]));
+    assert_eq!(remote.serve(&mut host.worker, &mut Objectives, &mut out), None);
     let shown = &remote.indicator().0;
-    let class = names.iter().position(|name| shown[0].ends_with(name)).expect("a class");
-    let first = format!("{class} {}", names[class]);
-    assert_eq!(*shown, [first.as_str(), "recording true", "recording false"]);
+    let class = expected.class.to_string();
+    let recording = ["recording true", "recording false"];
+    assert_eq!(*shown, [&["nothing", &class], &recording[..], &["nothing"]].concat());
 }
 
 /// A worker after a boot with a journal.

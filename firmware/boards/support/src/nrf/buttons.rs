@@ -112,18 +112,19 @@ impl Buttons {
 pub struct Leds<P, const N: usize> {
     /// Lit during a recording.
     pub recording: P,
-    /// The class of the latest window, from 1, in binary digits, the lowest first.
+    /// The class of the latest window, from 1, in binary digits, the lowest first; dark for one of more digits.
     pub class: [P; N],
 }
 
 impl<P: OutputPin<Error = Infallible>, const N: usize> Indicator for Leds<P, N> {
-    fn show(&mut self, class: u8, _name: &str) {
-        light_digits(&mut self.class, class.saturating_add(1));
+    fn show(&mut self, class: Option<u8>) {
+        let number = class.map_or(0, |class| class.saturating_add(1));
+        light_digits(&mut self.class, if u32::from(number) >> N == 0 { number } else { 0 });
     }
 
     fn record(&mut self, is_recording: bool) {
         light(&mut self.recording, is_recording);
-        light_digits(&mut self.class, 0);
+        self.show(None);
     }
 }
 
