@@ -33,6 +33,8 @@ const SESSION: u32 = 7;
 const DIMENSION: u32 = 10;
 /// Maximum number of events in one run.
 const EVENTS_MAX: usize = 300;
+/// Maximum number of answers of the other worker in a run of honest ones.
+const ANSWERS_MAX: usize = 1000;
 /// Maximum number of requests before an answer or a time-out: one per worker, and one more when a round closes.
 const REQUESTS_MAX: usize = 4;
 
@@ -99,41 +101,46 @@ impl Run {
 
     /// The score of the rows that a board holds out, in a run of honest workers.
     fn score() -> Option<Score> {
-        let mut run = Self::of(&mut Unstructured::new(&[]), true).expect("a setup");
-        loop {
-            run.ask();
-            let answer = std::mem::take(&mut run.answer);
-            run.arrive(LIAR, &answer);
-            while let Some(event) = run.bench.host.poll_event() {
-                match event {
-                    Event::Closed(_) => run.bench.host.finish(),
-                    Event::Finished(_) => return run.bench.host.score(LIAR),
-                    Event::Failed(failure) => panic!("{failure}"),
-                    _ => {}
-                }
+        let run = Self::of(&mut Unstructured::new(&[]), true).expect("a setup");
+        run.honest(|host, event| {
+            if matches!(event, Event::Closed(_)) {
+                host.finish();
             }
-        }
+            matches!(event, Event::Finished(_)).then(|| host.score(LIAR))
+        })
     }
 
     /// The state of a run of honest workers after this many closed rounds.
     pub(super) fn closed(rounds: usize) -> Snapshot {
-        let mut run = Self::new(&mut Unstructured::new(&[])).expect("a setup");
+        let run = Self::new(&mut Unstructured::new(&[])).expect("a setup");
         let mut closed = 0;
-        loop {
-            run.ask();
-            let answer = std::mem::take(&mut run.answer);
-            run.arrive(LIAR, &answer);
-            while let Some(event) = run.bench.host.poll_event() {
-                if !matches!(event, Event::Closed(_)) {
-                    continue;
+        run.honest(|host, event| {
+            if !matches!(event, Event::Closed(_)) {
+                return None;
+            }
+            closed += 1;
+            if closed == rounds {
+                return Some(host.snapshot().expect("a round is closed"));
+            }
+            host.proceed();
+            None
+        })
+    }
+
+    /// Runs with honest workers until an event has a result.
+    fn honest<T>(mut self, mut result: impl FnMut(&mut Aggregator, Event) -> Option<T>) -> T {
+        for _ in 0..ANSWERS_MAX {
+            self.ask();
+            let answer = std::mem::take(&mut self.answer);
+            self.arrive(LIAR, &answer);
+            while let Some(event) = self.bench.host.poll_event() {
+                assert!(!matches!(event, Event::Failed(_)), "{event:?}");
+                if let Some(result) = result(&mut self.bench.host, event) {
+                    return result;
                 }
-                closed += 1;
-                if closed == rounds {
-                    return run.bench.host.snapshot().expect("a round is closed");
-                }
-                run.bench.host.proceed();
             }
         }
+        panic!("the run comes to no result");
     }
 
     /// Draws one event. Returns whether the run continues.

@@ -174,8 +174,9 @@ impl Bench {
         let is_whole = open.taken == open.samples_max;
         self.recorder.feed([sample]);
         let is_full = row.is_some() && !self.recorder.remote.is_recording();
-        // A full store does not take the row.
         let is_kept = self.recorder.flash().is_cut() || self.found().len() > self.rows.len();
+        let has_room = self.recorder.remote.store().room() > 0;
+        assert!(row.is_none() || is_kept || !has_room, "a row is lost");
         self.rows.extend(row.filter(|_| is_kept));
         if is_whole || is_full {
             self.open = None;

@@ -98,7 +98,7 @@ fn clear_erases_what_a_power_cut_left_of_a_first_row() {
     let start =
         Command::Start { recording: 1, recipe: RECIPE, class: "rest", is_test: false, samples: 0 };
     // Changes of the flash by one row of a new class; then the power fails before each of them.
-    for changes in 1.. {
+    for changes in 0.. {
         let mut host = host("softmax", 30);
         boot(&mut host, Flash::new(4));
         assert_eq!(outcome(&mut host, clear), Outcome::Done);
