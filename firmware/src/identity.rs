@@ -2,7 +2,7 @@
 //!
 //! | word | content |
 //! |---|---|
-//! | 0 | [`MAGIC`], or the one [`with_channels`], if the others are to be read |
+//! | 0 | [`MAGIC`] or a mark [`with_channels`]: the other words hold values |
 //! | 1 | the identity |
 //! | 2 | the *seed*, random and not 0, for boards whose emulator has no source of randomness |
 //! | 3 | starts since power-up, counted by the board |

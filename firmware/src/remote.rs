@@ -9,7 +9,7 @@ mod watch;
 
 use crate::objective::ObjectiveSet;
 use crate::recorder::sensor::{Sensor, Unfit};
-use crate::recorder::store::{Mapped, Store, StoreError};
+use crate::recorder::store::{Mapped, Row, Store, StoreError};
 use crate::recorder::window::TooLong;
 use crate::recorder::{PollError, Recorder, RecorderError};
 use crate::worker::{RecordRequest, Worker, rows};
@@ -291,7 +291,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
             return Ok(());
         }
         if recording < latest {
-            let is_discarded = |row: crate::recorder::store::Row| row.is_discarded;
+            let is_discarded = |row: Row| row.is_discarded;
             let mut rows = self.store().rows().filter(|row| row.recording == recording);
             let known = rows.next().is_none_or(is_discarded);
             return if known { Ok(()) } else { Err(RecordRefusal::Recording) };

@@ -195,13 +195,18 @@ impl<'f> Image<'f> {
         for section in file.sections() {
             let (name, bytes) = (section.name().unwrap_or_default(), section.data());
             let bytes = bytes.unwrap_or_default();
-            image.relocated.extend(section.relocations().map(|(at, _)| at));
+            let relocated = section.relocations().map(|(at, _)| at);
             match name {
                 ".vector_table" => image.vectors = words_of(&bytes[STACK_VECTOR_LEN..]).collect(),
-                ".rodata" | ".data" => image.data.push((section.address(), bytes)),
-                _ if section.kind() == SectionKind::Text => {
-                    image.code.push((section.address(), bytes))
+                ".rodata" | ".data" => {
+                    image.data.push((section.address(), bytes));
+                    image.relocated.extend(relocated);
                 }
+                _ if section.kind() == SectionKind::Text => {
+                    image.code.push((section.address(), bytes));
+                    image.relocated.extend(relocated);
+                }
+                // Those for debugging have offsets in place of addresses.
                 _ => {}
             }
         }

@@ -205,7 +205,12 @@ impl Run {
                 Ok(true)
             }
             Event::Finished(_) => Ok(false),
-            _ => Ok(true),
+            Event::Greeted(_)
+            | Event::Loaded { .. }
+            | Event::Moved(_)
+            | Event::Excluded { .. }
+            | Event::Readmitted(_)
+            | Event::Prepared(_) => Ok(true),
         }
     }
 

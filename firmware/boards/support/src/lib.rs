@@ -11,12 +11,12 @@
 //!  reset                             restart after a panic or a fault; the host then restores the worker
 //! ```
 //!
-//! A board's `memory.x` defines, besides `FLASH` and `RAM`, three regions and their symbols:
-//! * `STACK` is below everything else in RAM, so that an overflow leaves the RAM and faults instead of overwriting the
-//!   worker's data; `_stack_start` is its upper end and `_stack_end` its lower one.
-//! * `ROWS` from `_rows_start` to `_rows_end`, in RAM described in [`rows`]; in flash also `JOURNAL`, from
-//!   `_journal_start` to `_journal_end`.
-//! * `IDENTITY`, 32 bytes at `_identity`, is described in [`identity`].
+//! A board's `memory.x` defines, besides `FLASH` and `RAM`, symbols:
+//! * `_stack_start` is the upper end of the stack and `_stack_end` its lower one. It is below everything else in RAM, so
+//!   that an overflow leaves the RAM and faults instead of overwriting the worker's data.
+//! * `_rows_start` and `_rows_end` are the ends of the memory for rows: flash, or RAM as [`rows`] describes it.
+//! * `_journal_start` and `_journal_end` are those of the journal, if there is one.
+//! * `_identity` are 32 bytes that [`identity`] describes.
 //!
 //! It also places the section `.smidgen_key` in `FLASH`, which [`key`] reads.
 #![no_std]

@@ -1,5 +1,4 @@
-//! Recorded rows in the region `ROWS` of RAM, which no program initialises: they survive a reset, but not the loss of
-//! power.
+//! Recorded rows in RAM that no program initialises, so that they survive a reset.
 
 use crate::take_or_reset;
 use core::slice;

@@ -5,7 +5,7 @@ use crate::serial::Inlet;
 use core::{
     convert::Infallible,
     ptr::with_exposed_provenance,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 use embedded_hal::digital::{OutputPin, PinState};
 use embedded_storage::nor_flash::NorFlash;
@@ -32,12 +32,22 @@ struct EventBlock {
 pub struct Buttons {
     /// Number of the button that was pressed, from 1; 0 if none was.
     pressed: AtomicU32,
-    /// Time of the latest press.
+    /// Time of the latest event: a press, a release, or a contact that bounces.
     time: AtomicU32,
+    /// A button was down after it.
+    is_down: AtomicBool,
 }
 
+const PULL_UP: u32 = 3 << 2;
+const SENSE_HIGH: u32 = 2 << 16;
+const SENSE_LOW: u32 = 3 << 16;
+
 /// The buttons.
-pub static BUTTONS: Buttons = Buttons { pressed: AtomicU32::new(0), time: AtomicU32::new(0) };
+pub static BUTTONS: Buttons = Buttons {
+    pressed: AtomicU32::new(0),
+    time: AtomicU32::new(0),
+    is_down: AtomicBool::new(false),
+};
 
 impl Buttons {
     /// A contact bounces for less, and no one presses a button again within this time.
@@ -50,8 +60,6 @@ impl Buttons {
 
     /// Enables the interrupt of the buttons. The clock must run.
     pub fn open(&self, pins: [usize; 2]) {
-        const PULL_UP: u32 = 3 << 2;
-        const SENSE_LOW: u32 = 3 << 16;
         const PORT_EVENT: u32 = 1 << 31;
         pins.into_iter().for_each(|pin| configure(pin, PULL_UP | SENSE_LOW));
         // SAFETY: the event of the port affects no memory.
@@ -66,18 +74,27 @@ impl Buttons {
         // SAFETY: clearing an event has no other effect.
         unsafe { Self::events().port.write(0) };
         let input = port().input.read();
-        let pressed = pins.iter().position(|pin| input >> pin & 1 == 0);
+        let is_low = pins.map(|pin| input >> pin & 1 == 0);
+        // A release is an event too, since contacts also bounce then.
+        for (pin, is_low) in pins.into_iter().zip(is_low) {
+            configure(pin, PULL_UP | if is_low { SENSE_HIGH } else { SENSE_LOW });
+        }
+        let pressed = is_low.into_iter().position(|is_low| is_low);
         let now = clock::micros_in_interrupt();
+        let is_settled = now.wrapping_sub(self.time.load(Relaxed)) > Self::BOUNCE_MICROS;
+        let was_down = self.is_down.load(Relaxed);
+        self.time.store(now, Relaxed);
+        self.is_down.store(pressed.is_some(), Relaxed);
         if let Some(pressed) = pressed
-            && now.wrapping_sub(self.time.load(Relaxed)) > Self::BOUNCE_MICROS
+            && is_settled
+            && !was_down
         {
-            self.time.store(now, Relaxed);
             self.pressed.store(pressed as u32 + 1, Relaxed);
             inlet.call();
         }
     }
 
-    /// Starts a recording if a button was pressed, or ends the open one.
+    /// If a button was pressed, starts a recording or ends the open one.
     ///
     /// A first recording becomes windows of 2 s at 25 Hz that overlap by half.
     pub fn obey<F: NorFlash + Mapped, S: Sensor, I: Indicator>(
