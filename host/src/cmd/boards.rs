@@ -36,23 +36,24 @@ pub(crate) fn run(arguments: &cli::Bench) -> Result<()> {
     print(bench.introduction(key_file))?;
     print(bench.state())?;
     obey(&mut bench, &lines()?)?;
-    Ok(print(
-        "The boards have ended, and their rows and models are gone; models of runs are in the directories of the runs.",
-    )?)
+    Ok(print("The boards have ended; their rows and models are deleted. Runs keep their models.")?)
 }
 
 /// Carries out orders until the last one, or a request to stop.
 fn obey(bench: &mut Bench, lines: &Receiver<String>) -> Result<()> {
     while !interrupt::is_requested() {
-        bench.check()?;
+        if let Some(restarted) = bench.check()? {
+            print(restarted)?;
+        }
         let line = match lines.recv_timeout(PERIOD) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        match Order::parse(&line, bench.classes(), bench.len()) {
+        match Order::parse(&line, bench.classes(), bench.board_count()) {
             Ok(Order::Play { class, is_test }) => print(bench.play(&class, is_test))?,
             Ok(Order::Cut(board)) => print(bench.cut(board)?)?,
+            Ok(Order::Help) => print(format_args!("Type {}.", bench.choices()))?,
             Ok(Order::Quit) => break,
             Err(error) => eprint(&format!("error: {error}")),
         }

@@ -4,7 +4,7 @@
 mod page;
 
 use crate::support::{BINARY, Running, program, skip, stderr, summary_of, wait_until};
-use page::{Step, shape, steps};
+use page::{Step, comparable, shape, steps};
 use rustix::process::Signal;
 use smidgen::boards::board::Board;
 use smidgen::boards::image::{self, ImageError};
@@ -20,8 +20,9 @@ use smidgen_protocol::message::Command;
 use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::RowsChecksum;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -152,9 +153,9 @@ fn walk(steps: &[Step]) -> Walked {
             }
             Step::Command { line, shown } => {
                 let printed = shell.run(line);
-                let mut lines = printed.lines().map(shape);
+                let mut lines = printed.lines().map(|printed| comparable(line, printed));
                 for line_shown in shown {
-                    let is_printed = lines.any(|printed| printed == shape(line_shown));
+                    let is_printed = lines.any(|printed| printed == comparable(line, line_shown));
                     assert!(is_printed, "{line} does not print `{line_shown}`:\n{printed}");
                 }
                 if line.starts_with("smidgen run") {
@@ -251,7 +252,7 @@ const C_MAIN: &str = r#"
 #include <stdio.h>
 int main(void) {
     FILE *file = fopen("windows", "rb");
-    int16_t window[MODEL_WINDOW][MODEL_CHANNELS];
+    int16_t window[MODEL_WINDOW * MODEL_CHANNELS];
     double row[MODEL_COLUMNS], scores[MODEL_SCORES];
     if (!file) return 1;
     while (fread(window, sizeof window, 1, file) == 1) {
@@ -372,6 +373,16 @@ fn recorded_here(worker: &WorkerRecordings, class: &str, mut samples: usize) -> 
     (rows, checksum.value())
 }
 
+/// Ends the emulator of a port by itself.
+fn end_qemu(port: &Path) {
+    let control = fs::read_link(port).expect("a link to the socket").with_file_name("control");
+    let mut control = UnixStream::connect(control).expect("it listens");
+    let commands = r#"{"execute": "qmp_capabilities"} {"execute": "quit"}"#;
+    control.write_all(commands.as_bytes()).expect("it reads commands");
+    // Until it has closed the line.
+    let _ = control.read_to_end(&mut vec![]);
+}
+
 #[test]
 fn emulated_board_records_the_samples_of_its_sensor() {
     let board = Board::find("mps2").expect("it exists");
@@ -393,8 +404,9 @@ fn emulated_board_records_the_samples_of_its_sensor() {
         windowing: Windowing::default(),
         duration: Some(Duration::from_secs(50)),
     };
-    // The second class follows after a rest with the first one in the line, the third after a power cut.
-    for class in ["resting", "running", "walking"] {
+    // The second class follows after a rest with the first one in the line, the third after a power cut, and the last
+    // after an end of the emulator.
+    for class in ["resting", "running", "walking", "resting"] {
         bench.play(class, false);
         let recorded = client.record(&plan(class), |_, _| ()).expect("it records");
         let samples = recorded.rows.progress.samples as usize;
@@ -403,9 +415,19 @@ fn emulated_board_records_the_samples_of_its_sensor() {
         assert_eq!((recorded.new_rows, recorded.rows.checksum), (rows, checksum), "{class}");
         let recording = recorded.rows.recording;
         client.command(Command::Clear { recording }).expect("it clears");
+        assert_eq!(bench.check().expect("it runs"), None);
         if class == "running" {
             bench.cut(1).expect("it starts again");
         }
+        if class == "walking" {
+            end_qemu(&folder.path().join("boards/1"));
+            let mut told = None;
+            wait_until("the board is started again", || {
+                told = bench.check().expect("it starts again");
+                told.is_some()
+            });
+            let expected = "Board 1 was started again: it ended with exit status: 0, ";
+            assert!(told.as_ref().is_some_and(|told| told.starts_with(expected)), "{told:?}");
+        }
     }
-    wait_until("the boards run", || bench.check().is_ok());
 }

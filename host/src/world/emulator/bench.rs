@@ -4,7 +4,7 @@ use super::feeder::FeedError;
 use super::order::choices;
 use super::player::Player;
 use super::port_folder::{PortFolder, PortFolderError};
-use super::qemu::{Emulator, EmulatorError, Failure};
+use super::qemu::{Emulator, EmulatorError};
 use crate::options::windowing::RATE_MILLIHERTZ;
 use crate::problem::dataset::recordings::{Recordings, WorkerRecordings};
 use crate::units::shown::{shown, typed};
@@ -41,14 +41,6 @@ pub enum BenchError {
     /// A board cannot be started again.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
-    /// A board has ended by itself.
-    #[error("the emulator of board {board} has failed: {failure}; start the boards again")]
-    Failed {
-        /// Its number.
-        board: usize,
-        /// The reason.
-        failure: Failure,
-    },
     /// The system refuses a thread for a sensor.
     #[error("cannot start a thread for a sensor ({0}); end other programs, or use fewer boards")]
     NoThread(io::Error),
@@ -89,13 +81,8 @@ impl Bench {
     }
 
     /// Returns the number of boards.
-    pub fn len(&self) -> usize {
+    pub fn board_count(&self) -> usize {
         self.emulators.len()
-    }
-
-    /// Returns whether there are no boards.
-    pub fn is_empty(&self) -> bool {
-        self.emulators.is_empty()
     }
 
     /// Tells the user which ports there are, what the sensors measure, and what can be typed. Commands for the boards
@@ -127,14 +114,19 @@ impl Bench {
             // The shell replaces the asterisk, so it must not be quoted.
             typed(self.ports.path()),
             typed(&self.playing.0),
-            choices(&self.classes, self.len()),
+            self.choices(),
         )
+    }
+
+    /// Returns what can be typed, as a part of a sentence.
+    pub fn choices(&self) -> String {
+        choices(&self.classes, self.board_count())
     }
 
     /// `smidgen-boards/1 to smidgen-boards/8`
     fn port_names(&self) -> String {
         let port = |board: usize| shown(&self.ports.path().join(board.to_string())).to_string();
-        match self.len() {
+        match self.board_count() {
             1 => port(1),
             count => format!("{} to {}", port(1), port(count)),
         }
@@ -144,18 +136,17 @@ impl Bench {
     pub fn state(&self) -> String {
         let (class, is_test) = &self.playing;
         let kind = if *is_test { "held-out" } else { "training" };
-        let resting = self.to_play().filter(Vec::is_empty).count();
-        let resting = match resting {
+        let mute = match self.to_play().filter(Vec::is_empty).count() {
             0 => String::new(),
-            _ => format!(", except {resting} that have none"),
+            mute => format!(", except {mute} that have none"),
         };
-        format!("All sensors play {kind} recordings of {}{resting}.", shown(class))
+        format!("All sensors play {kind} recordings of {}{mute}.", shown(class))
     }
 
     /// Has all sensors play recordings of a class; says so.
     pub fn play(&mut self, class: &str, is_test: bool) -> String {
         let has = |worker: &WorkerRecordings| !of_class(worker, class, is_test).is_empty();
-        if !self.recordings.workers.iter().take(self.len()).any(has) {
+        if !self.recordings.workers.iter().take(self.board_count()).any(has) {
             let kind = if is_test { "held-out recordings" } else { "recordings to train on" };
             return format!("There are no {kind} of {}. {}", shown(class), self.state());
         }
@@ -167,7 +158,7 @@ impl Bench {
     /// What each sensor is to play.
     fn to_play(&self) -> impl Iterator<Item = Vec<Vec<i16>>> {
         let (class, is_test) = &self.playing;
-        let workers = self.recordings.workers.iter().cycle().take(self.len());
+        let workers = self.recordings.workers.iter().cycle().take(self.board_count());
         workers.map(|worker| of_class(worker, class, *is_test))
     }
 
@@ -185,26 +176,28 @@ impl Bench {
     /// # Errors
     /// If it cannot be started again.
     pub fn cut(&mut self, board: usize) -> Result<String, BenchError> {
+        self.restart(board, &format!("The power of board {board} failed and is back"))
+    }
+
+    /// Starts a board again that has ended by itself; says so.
+    ///
+    /// # Errors
+    /// If it cannot be started again.
+    pub fn check(&mut self) -> Result<Option<String>, BenchError> {
+        let mut boards = (1..).zip(&mut self.emulators);
+        let ended = boards.find_map(|(board, emulator)| Some((board, emulator.failure()?)));
+        let Some((board, failure)) = ended else { return Ok(None) };
+        self.restart(board, &format!("Board {board} was started again: {failure}")).map(Some)
+    }
+
+    fn restart(&mut self, board: usize, event: &str) -> Result<String, BenchError> {
         let emulator = &mut self.emulators[board - 1];
         emulator.restart()?;
         let lost = match emulator.board().kept_memory_len {
             0 => ", and its rows and model are lost",
             _ => "",
         };
-        Ok(format!("The power of board {board} failed and is back{lost}. {}", self.state()))
-    }
-
-    /// Checks that all boards run.
-    ///
-    /// # Errors
-    /// If one does not.
-    pub fn check(&mut self) -> Result<(), BenchError> {
-        for (board, emulator) in (1..).zip(&mut self.emulators) {
-            if let Some(failure) = emulator.failure() {
-                return Err(BenchError::Failed { board, failure });
-            }
-        }
-        Ok(())
+        Ok(format!("{event}{lost}. {}", self.state()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::qemu::{Emulator, EmulatorError, Failure};
 use super::recording::{RecordingError, Rows};
+use crate::units::interrupt;
 use crate::world::driver::{Seen, Watch};
 use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle};
@@ -32,13 +33,12 @@ impl Supervised {
         if self.is_lost {
             return None;
         }
-        if self.recording.is_some() {
-            return self.poll_recording(link);
-        }
-        let failure = self.emulator.failure()?;
+        let Some(failure) = self.emulator.failure() else { return self.poll_recording(link) };
         let reason = match failure {
             Failure::NoSocket => failure.to_string(),
-            Failure::Ended { uptime, .. } if !self.is_worth_restarting(uptime) => {
+            Failure::Ended { uptime, .. }
+                if self.recording.is_some() || !self.is_worth_restarting(uptime) =>
+            {
                 format!("{failure}, again")
             }
             // Does not wait for the socket: the link reconnects while other boards go on.
@@ -79,13 +79,16 @@ impl Supervised {
         let shown = recorded
             .map_err(|error| error.to_string())
             .and_then(|()| self.emulator.show().map_err(|error| error.to_string()));
-        Some(match shown {
+        match shown {
             Ok(()) => {
                 let name = self.emulator.board().name;
-                Seen::Note(format!("emulated {name} {} has recorded its rows again", link + 1))
+                let note = format!("emulated {name} {} has recorded its rows again", link + 1);
+                Some(Seen::Note(note))
             }
-            Err(reason) => self.lose(link, reason),
-        })
+            // A request to stop ends the recording; the run is stopped in order.
+            Err(_) if interrupt::is_requested() => None,
+            Err(reason) => Some(self.lose(link, reason)),
+        }
     }
 
     /// Returns whether an emulator with this time of an open socket should be restarted.
