@@ -217,13 +217,13 @@ pub struct Resume {
 
 /// Arguments of `smidgen predict`.
 #[derive(Args, Clone, Debug, PartialEq)]
+#[command(group(ArgGroup::new("data").required(true).args(["dataset", "recordings"])))]
 pub struct Predict {
     /// Directory of a run, or its model.json
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// Name of the data set.
     #[arg(long, value_name = "NAME|PATH", help = arguments::dataset_help())]
-    #[arg(required_unless_present = "recordings", conflicts_with = "recordings")]
     pub dataset: Option<PathBuf>,
     /// Recordings whose windows are predicted: a directory or file of time series, or `example`
     #[arg(long, value_name = "PATH")]

@@ -143,7 +143,6 @@ struct Arguments {
         value_name = "X",
         value_parser = positive,
         value_delimiter = ',',
-        requires = "recordings",
         help_heading = "Recording"
     )]
     full_scale: Vec<f64>,
@@ -566,10 +565,15 @@ impl FromArgMatches for Options {
 
 /// Parses the name of a class on a board.
 pub(super) fn class_name(text: &str) -> Result<String, String> {
-    let is_valid =
-        (1..=CLASS_NAME_LEN_MAX).contains(&text.len()) && !text.contains(char::is_control);
-    let advice =
-        || format!("give a name of 1 to {CLASS_NAME_LEN_MAX} bytes, without control characters");
+    // Files of recordings have no blanks around names either.
+    let is_valid = (1..=CLASS_NAME_LEN_MAX).contains(&text.len())
+        && text.trim() == text
+        && !text.contains(char::is_control);
+    let advice = || {
+        format!(
+            "give a name of 1 to {CLASS_NAME_LEN_MAX} bytes, without control characters and blanks around it"
+        )
+    };
     is_valid.then(|| text.to_owned()).ok_or_else(advice)
 }
 
@@ -583,8 +587,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Parses how many times as fast as real time sensors play.
 pub(super) fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().ok().filter(|speed| (0.01..=1000.0).contains(speed));
-    speed.ok_or_else(|| "give a number from 0.01 to 1000".into())
+    let speed = text.parse().ok().filter(|speed| (1.0..=1000.0).contains(speed));
+    speed.ok_or_else(|| "give a number from 1 to 1000".into())
 }
 
 /// Returns the parser of a choice by its name, which also lists the choices in `--help`.

@@ -145,3 +145,33 @@ pub struct Watch {
     #[command(flatten)]
     pub line: Line,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_on_a_board_has_a_name_that_files_can_have() {
+        let record = |name: &str| {
+            arguments::class_name(name).map_err(|advice| assert!(advice.contains("blanks")))
+        };
+        assert!(record("going up").is_ok() && record("123456789012345").is_ok());
+        for name in ["", " ", " up", "up ", "\u{a0}", "a\tb", "1234567890123456"] {
+            assert!(record(name).is_err(), "{name:?}");
+        }
+    }
+
+    /// A board takes samples at the rate of the recording, so that slower ones would end it early.
+    #[test]
+    fn sensors_are_not_slower_than_real_time() {
+        let boards = |speed: &str| {
+            let line = format!("smidgen boards --board mps2 --recordings example --speed {speed}");
+            crate::cli::parse(line.split(' ').map(Into::into))
+        };
+        assert!(boards("1").is_ok() && boards("2.5").is_ok());
+        for slow in ["0.99", "0", "nan"] {
+            let said = boards(slow).unwrap_err().to_string();
+            assert!(said.contains("give a number from 1 to 1000"), "{said}");
+        }
+    }
+}

@@ -20,7 +20,9 @@ const OF_ROWS: [&str; 12] = [
     "check_theory",
 ];
 /// Options that say how samples become rows.
-const OF_SAMPLES: [&str; 5] = ["window", "hop", "features", "rate", "full_scale"];
+const OF_SAMPLES: [&str; 4] = ["window", "hop", "features", "rate"];
+/// Option about the unit of files.
+const OF_FILES: &str = "full_scale";
 
 /// Reasons why an option is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,11 @@ pub(super) enum Useless {
          `smidgen record`"
     )]
     OfSamples(String),
+    /// It is about files.
+    #[error(
+        "{0} is about files of recordings, but the sensors of boards have full scales of their own; omit it"
+    )]
+    FullScale(String),
 }
 
 /// Refuses options of `smidgen run --data on-board` that were given, also with their default, but have no effect on
@@ -45,6 +52,9 @@ pub(super) fn check(constants: Constants, given: &ArgMatches) -> Result<(), Usel
     }
     if let Some(id) = OF_SAMPLES.iter().find(|id| is_given(id)) {
         return Err(Useless::OfSamples(long(id)));
+    }
+    if is_given(&OF_FILES) {
+        return Err(Useless::FullScale(long(OF_FILES)));
     }
     if constants == Constants::Data && is_given(&"constants") {
         return Err(NeedsRows("--constants data".into()).into());
@@ -102,7 +112,7 @@ mod tests {
         let program = Cli::command();
         let run = program.find_subcommand("run").unwrap();
         let all: BTreeSet<_> = run.get_arguments().map(|arg| arg.get_id().as_str()).collect();
-        let ours = [&USED[..], &OF_ROWS, &OF_SAMPLES, &["value_bits"]].concat();
+        let ours = [&USED[..], &OF_ROWS, &OF_SAMPLES, &[OF_FILES, "value_bits"]].concat();
         assert_eq!(ours.iter().copied().collect::<BTreeSet<_>>(), all);
         assert_eq!(ours.len(), all.len());
     }
@@ -118,6 +128,7 @@ mod tests {
             ("--split contiguous", "--split needs them on the host"),
             ("--constants data", "--constants data needs them on the host"),
             ("--check-theory", "--check-theory needs them on the host"),
+            ("--full-scale 4", "sensors of boards have full scales of their own; omit it"),
             ("--window 5", "--window says how samples become rows: give it to `smidgen record`"),
         ];
         for (option, told) in cases {

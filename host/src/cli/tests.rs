@@ -190,7 +190,7 @@ fn recordings_take_the_place_of_a_data_set() {
         let name = option.split(' ').next().unwrap();
         assert!(error.contains("'--recordings") && error.contains(name), "{error}");
     }
-    for option in ["--full-scale 1", "--recordings x --full-scale 0", "--recordings x --rate 0"] {
+    for option in ["--recordings x --full-scale 0", "--recordings x --rate 0"] {
         parse_line(&format!("smidgen simulate {option}")).unwrap_err();
     }
 }
@@ -465,6 +465,8 @@ fn port_takes_several_addresses() {
         let said = parse_line(&format!("smidgen {command}")).unwrap_err().to_string();
         assert!(said.contains("<MODEL>") && !said.contains("--port"), "{said}");
     }
+    let said = refused("smidgen predict smidgen-out");
+    assert!(said.contains("<--dataset <NAME|PATH>|--recordings <PATH>>"), "{said}");
     let help = parse_line("smidgen load --help").unwrap_err().to_string();
     assert!(help.contains("Usage: smidgen load <MODEL> --port <ADDRESS>... [OPTIONS]"), "{help}");
     assert!(parse_line("smidgen watch --port 1 2").is_err());

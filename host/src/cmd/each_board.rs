@@ -8,7 +8,8 @@ use smidgen::units::quantity::counted;
 use smidgen::world::client::Client;
 use smidgen::world::transport::Address;
 
-/// Opens and asks each board, and prints its answer. A failure of one does not keep others from being asked.
+/// Opens and asks each board, and prints its answer. A failure of one does not keep others from being asked; that of
+/// the only one is returned.
 pub(super) fn each_board(
     ports: &[Address],
     line: &Line,
@@ -20,6 +21,7 @@ pub(super) fn each_board(
         let client = Client::open(port, line.baud, sealing.clone(), |note| eprint(&note));
         match client.map_err(Into::into).and_then(|mut client| ask(&mut client)) {
             Ok(text) => print(text.trim_end())?,
+            Err(error) if ports.len() == 1 => return Err(error),
             Err(error) => {
                 failures += 1;
                 eprint(&format!("error: {error}"));

@@ -69,7 +69,7 @@ fn change(client: &mut Client, record: &Record) -> Result<String, ClientError> {
 
 fn record_on_all(ports: &[Address], line: &Line, plan: &Plan) -> Result<()> {
     let sealing = line.key.as_deref().map(KeyFile::seal_boards).transpose()?;
-    let (sender, told) = channel();
+    let (boards, (sender, told)) = (ports.len(), channel());
     let record = |(index, port): (usize, &Address)| {
         let (port, baud, sealing) = (port.clone(), line.baud, sealing.clone());
         let (plan, sender, notes) = (plan.clone(), sender.clone(), sender.clone());
@@ -82,18 +82,24 @@ fn record_on_all(ports: &[Address], line: &Line, plan: &Plan) -> Result<()> {
                     drop(sender.send(Told::Progress(index, now, due)))
                 })
             });
-            recorded.map_err(|error| drop(sender.send(Told::Note(format!("error: {error}"))))).ok()
+            if let Err(error) = &recorded
+                && boards > 1
+            {
+                drop(sender.send(Told::Note(format!("error: {error}"))));
+            }
+            recorded
         })
     };
     let threads: Vec<_> = ports.iter().enumerate().map(record).collect::<Result<_, _>>()?;
     drop(sender);
-    show(plan, threads.len(), &told);
+    show(plan, boards, &told);
     let mut failures = 0;
     for thread in threads {
         match thread.join() {
-            Ok(Some((place, recorded))) => print(sentence(&place, plan, &recorded))?,
-            // Its error was shown at once, while others recorded.
-            Ok(None) => failures += 1,
+            Ok(Ok((place, recorded))) => print(sentence(&place, plan, &recorded))?,
+            Ok(Err(error)) if boards == 1 => return Err(error),
+            // It was shown at once, while others recorded.
+            Ok(Err(_)) => failures += 1,
             Err(_) => bail!("a thread has ended early; please report this as a bug"),
         }
     }

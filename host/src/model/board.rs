@@ -29,7 +29,7 @@ pub enum NotOnBoard {
     Scaling,
     /// Its classes are too many or have long names.
     #[error(
-        "a board has room for {CLASSES_MAX} classes with names of {CLASS_NAME_LEN_MAX} bytes; rename classes, and train \
+        "a board has room for {CLASSES_MAX} classes with names of 1 to {CLASS_NAME_LEN_MAX} bytes; rename classes, and train \
          again"
     )]
     Classes,
@@ -123,6 +123,6 @@ fn on_board(model: &Model) -> Result<(TrainedWindows<'_>, Vec<u8>), NotOnBoard> 
     let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
     let bits = preparation.bits().ok_or(NotOnBoard::Scaling)?;
     let sent = board_data(&windows.recipe(), &bits, &model.classes, (0, 0), iter::empty());
-    let classes = &model.classes[..];
-    Ok((TrainedWindows { windows, bits, classes }, sent.ok_or(NotOnBoard::Classes)?))
+    let (classes, label) = (&model.classes[..], preparation.label.as_deref());
+    Ok((TrainedWindows { windows, bits, classes, label }, sent.ok_or(NotOnBoard::Classes)?))
 }

@@ -150,8 +150,8 @@ pub enum PredictError {
 }
 
 impl Model {
-    /// Reads a bundled set or a file, and predicts its rows. `label` names the column of the labels, by default that of the
-    /// training data; the file need not have any.
+    /// Reads a bundled set or a file, and predicts its rows. `label` names the column of the labels, by default that of
+    /// the training data; the file need not have any.
     ///
     /// # Errors
     /// If the file cannot be read, has other columns, or has labels that the model cannot predict.
@@ -261,6 +261,14 @@ impl RowPrediction {
     }
 }
 
+/// Returns the number of rows whose class is predicted correctly, and that of labelled rows.
+fn correct<'r>(rows: impl IntoIterator<Item = &'r RowPrediction>) -> (u64, u64) {
+    let pairs = rows.into_iter().filter_map(RowPrediction::classified);
+    pairs.fold((0, 0), |(correct, all), (label, predicted)| {
+        (correct + u64::from(label == predicted), all + 1)
+    })
+}
+
 impl Predictions {
     /// Returns the rows in order.
     pub fn rows(&self) -> &[RowPrediction] {
@@ -274,8 +282,7 @@ impl Predictions {
 
     /// Returns the number of rows whose class is predicted correctly, and that of labelled rows.
     pub fn correct(&self) -> (u64, u64) {
-        let correct = self.classified().filter(|(label, predicted)| label == predicted).count();
-        (correct as u64, self.classified().count() as u64)
+        correct(&self.rows)
     }
 
     /// Returns the fraction of labelled rows whose class is predicted correctly; `None` without classes or labels.
@@ -377,9 +384,7 @@ impl fmt::Display for Predictions {
                     _ => [""; 2],
                 };
                 for (rows, of_which) in [held_out, others].iter().zip(of_which) {
-                    let pairs = || rows.iter().filter_map(|row| row.classified());
-                    let correct = pairs().filter(|(label, predicted)| label == predicted).count();
-                    let all = pairs().count();
+                    let (correct, all) = correct(rows.iter().copied());
                     if all > 0 {
                         let percent = 100.0 * correct as f64 / all as f64;
                         write!(f, "Accuracy{of_which} {percent:.1} %: ")?;

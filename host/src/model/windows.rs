@@ -9,8 +9,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 impl Model {
-    /// Reads recordings, and predicts their windows; classes are those that a board predicts. `label` names the column of
-    /// the classes, which need not be there. `full_scale` is that of the files if the model does not know one.
+    /// Reads recordings, and predicts their windows; classes are those that a board predicts. `label` names the column
+    /// of the classes, by default that of the training data; the files need not have any. `full_scale` is that of the
+    /// files if the model does not know one.
     ///
     /// # Errors
     /// If the model is not one of recordings, or these cannot be read or differ from those of the training.
@@ -23,7 +24,12 @@ impl Model {
         let mut board = BoardModel::new(self)?;
         let preparation = self.input.preparation();
         let windows = preparation.windows.as_ref().ok_or(NotOnBoard::Columns)?;
-        let recordings = UnseenRecordings::read(path, label, windows, full_scale)?;
+        let recordings = UnseenRecordings::read(
+            path,
+            (label, preparation.label.as_deref()),
+            windows,
+            full_scale,
+        )?;
         let predictor = Predictor::new(self.objective, preparation.dimension());
         let row = |window: WindowRow<'_>| {
             let WindowRow { values, class, is_test, file, line } = window;

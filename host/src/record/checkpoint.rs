@@ -199,6 +199,7 @@ impl Flaw {
                 RecordError::NotADirectory(_)
                 | RecordError::Occupied(_)
                 | RecordError::Input(_)
+                | RecordError::NoDirectory(_)
                 | RecordError::Foreign(_)
                 | RecordError::Origin(_)
                 | RecordError::NoRun(_)

@@ -34,6 +34,9 @@ pub enum RecordError {
     /// A file that a command reads would be replaced by what it writes.
     #[error("--out {} is a file that this command reads, and would be replaced; name another file", shown(.0))]
     Input(PathBuf),
+    /// There is no directory for a file.
+    #[error("the directory {} does not exist: create it, or name another file with --out", shown(.0))]
+    NoDirectory(PathBuf),
     /// A file that smidgen did not write would be replaced.
     #[error("{} exists and has no predictions; name another file with --out, or remove it", shown(.0))]
     Foreign(PathBuf),
@@ -131,11 +134,14 @@ pub(crate) fn replace_file(file: &Path, text: &[u8]) -> Result<(), RecordError> 
     files::replace(file, text).map_err(write_error(file))
 }
 
-/// Refuses to replace one of the files that a command reads.
+/// Refuses to replace one of the files that a command reads, and to write where there is no directory.
 ///
 /// # Errors
-/// If `out` is one of `inputs`.
+/// If `out` is one of `inputs`, or its directory does not exist.
 pub fn check_output(out: &Path, inputs: &[&Path]) -> Result<(), RecordError> {
+    if let Some(directory) = out.parent().filter(|it| !it.as_os_str().is_empty() && !it.exists()) {
+        return Err(RecordError::NoDirectory(directory.into()));
+    }
     match inputs.iter().any(|input| files::is_same(out, input)) {
         true => Err(RecordError::Input(out.into())),
         false => Ok(()),

@@ -91,8 +91,9 @@ pub struct DatasetRecord {
 pub enum ModelError {
     /// The directory has none.
     #[error(
-        "{} contains no {MODEL}: no round of its run was closed, or an older smidgen wrote it; name another run, or the \
-         file of a model", shown(.0)
+        "{} contains no {MODEL}: no round of its run was closed, or an older smidgen wrote it; name another run, or \
+         the file of a model",
+        shown(.0)
     )]
     None(PathBuf),
     /// The file cannot be read.
@@ -121,8 +122,8 @@ pub enum ModelError {
     },
     /// Another version wrote it.
     #[error(
-        "{} has version {schema} of the format of models, but this smidgen reads version {SCHEMA}; use the smidgen that \
-         wrote it, or train again",
+        "{} has version {schema} of the format of models, but this smidgen reads version {SCHEMA}; use the smidgen \
+         that wrote it, or train again",
         shown(path)
     )]
     Schema {
@@ -211,6 +212,9 @@ pub enum Flaw {
     /// The columns are too many or none, or names or scales are missing.
     #[error("the columns of its input have no valid names or scales")]
     Columns,
+    /// A field of the windows is invalid.
+    #[error("the windows of its input have no valid {0}")]
+    Windows(&'static str),
 }
 
 /// The fields by which the version is recognised.
@@ -371,6 +375,9 @@ impl Model {
     }
 
     fn check_input(&self) -> Result<(), Flaw> {
+        if let Some(field) = self.input.invalid_window_field() {
+            return Err(Flaw::Windows(field));
+        }
         match (self.input.has_valid_columns(), self.input.has_valid_layers()) {
             (false, _) => Err(Flaw::Columns),
             (true, false) => Err(Flaw::Layers),

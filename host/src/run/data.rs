@@ -86,7 +86,7 @@ impl Data {
         if let Some(path) = &options.recordings {
             return Self::record(path, options, boards, start);
         }
-        if !options.windowing.is_default() {
+        if !options.windowing.is_default() || !options.full_scale.is_empty() {
             return Err(ExperimentError::NoRecordings);
         }
         let info = options.objective.info();

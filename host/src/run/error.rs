@@ -29,8 +29,8 @@ pub enum ExperimentError {
     Recordings(#[from] RecordingsError),
     /// Options are about samples, but there are none.
     #[error(
-        "--window, --hop, --features and --rate say how samples become rows, but the run has the rows of a data set; \
-         add --recordings, or omit them"
+        "--window, --hop, --features, --rate and --full-scale say how samples become rows, but the run has those of a \
+         data set; add --recordings, or omit them"
     )]
     NoRecordings,
     /// Options exclude too many rows.

@@ -74,15 +74,16 @@ impl LiveView {
         ))
     }
 
-    /// Says which full scales a model needs of a sensor that does not tell its own; `None` if it does, or the model does
-    /// not know them.
+    /// Says which full scales a model needs of a sensor that does not tell its own; `None` if it does, or the model
+    /// does not know them.
     pub fn unchecked(&self, windows: &Windows) -> Option<String> {
         let needed: Option<Vec<f64>> =
             windows.channels.iter().map(|channel| channel.full_scale).collect();
         let is_known = self.full_scales.iter().any(Option::is_some);
         let needed = needed.filter(|_| !is_known)?;
         Some(format!(
-            "it does not tell its full scale; the largest samples of the model's channels are {}",
+            "it does not tell its full scale; the largest samples of the model's channels are {}: those of its sensor \
+             must be the same",
             listed(&needed)
         ))
     }
@@ -103,8 +104,8 @@ impl LiveView {
                 other_channels(channels, needed.into())
             }
             LiveState::Rate => {
-                "its sensor is not sampled as often as the model needs; load a model that was trained on rows of a lower \
-                 rate"
+                "its sensor is not sampled as often as the model needs; load a model that was trained on rows of a \
+                 lower rate"
                     .into()
             }
             LiveState::Window { need, room } => format!(

@@ -15,6 +15,9 @@ const PERIOD_MIN: Duration = Duration::from_millis(20);
 /// Time, besides half of its own, that a recording may take longer than it should.
 const MARGIN: Duration = Duration::from_secs(10);
 
+const STILL_RECORDS: &str =
+    "; the board may still be recording: another recording, or --discard, ends it";
+
 /// A recording to make.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -62,7 +65,7 @@ pub enum Early {
 
 /// A recording that failed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}{}", if *.has_begun { "; the board may still be recording: another recording, or --discard, ends it" } else { "" })]
+#[error("{cause}{}", if *.has_begun { STILL_RECORDS } else { "" })]
 pub struct RecordingError {
     /// The reason.
     pub cause: ClientError,

@@ -144,6 +144,11 @@ fn files_that_a_command_reads_are_not_replaced() {
         assert_eq!(error, format!("--out {out} {said}"));
     }
     assert!(read() == before);
+    for arguments in ["predict run --dataset missing.csv", "export run --format c"] {
+        let error = refused(&folder, &format!("{arguments} --out nowhere/file"));
+        let said = "does not exist: create it, or name another file with --out";
+        assert_eq!(error, format!("the directory nowhere {said}"), "before the work");
+    }
     // A directory of recordings may be read by its name, so a file of it is not among those that are named.
     fs::write(path("notes.csv"), "time,x,label\n").expect("there is room");
     let error = refused(&folder, "predict run --dataset digits --out notes.csv");
@@ -177,10 +182,9 @@ fn model_or_data_that_cannot_be_used_are_refused_with_one_sentence() {
             "predict run --dataset other.libsvm",
             "row 1 of other.libsvm has the class `7`, which the",
         ),
-        ("predict run --dataset digits --out none/rows.csv", "cannot write none/rows.csv: "),
         ("export none --format onnx", "cannot read the model none: "),
-        ("export run --format c --out none/model.h", "cannot write none/model.h: "),
         ("simulate --from none", "cannot read the model none: "),
+        ("simulate --full-scale 2", "--window, --hop, --features, --rate and --full-scale say how"),
         (
             "simulate --from run --objective svm",
             "the model run has the objective logistic, but the",

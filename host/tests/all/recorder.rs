@@ -192,6 +192,10 @@ fn command_records_on_boards_at_once_and_lists_discards_and_clears() {
         output.contains("no rows yet") && errors.contains("1 board failed"),
         "{output}{errors}"
     );
+    for command in ["--list", "--label still --seconds 0.3"] {
+        let (_, errors) = smidgen_record(&["unix:none"], command);
+        assert!(errors.starts_with("error: ") && !errors.contains("failed"), "{errors}");
+    }
     let (output, errors) = smidgen_record(
         &["unix:none", ports[0]],
         &format!("--label still --seconds 0.3 {WINDOWING}"),
@@ -336,8 +340,7 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
         whole.contains("that boards held out, the model of round 20 has accuracy"),
         "{whole}{errors}"
     );
-    let told =
-        "Boards hold the model of the last round, until the power fails, for lack of a journal.";
+    let told = "Boards hold the model of the last round, until the power fails (no journal, or no room in it).";
     assert!(whole.contains(told), "{whole}");
     let summary = summary_of(&directory.path().join("whole"));
     let held_out = &summary["held_out"];

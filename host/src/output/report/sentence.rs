@@ -169,7 +169,7 @@ pub fn kept(workers: &[WorkerRecord]) -> Option<String> {
     workers.iter().find(|worker| worker.keeps_model.is_some())?;
     let kinds = [
         named(Some(true), "also after a power cut"),
-        named(Some(false), "until the power fails, for lack of a journal"),
+        named(Some(false), "until the power fails (no journal, or no room in it)"),
         named(None, "not any more"),
     ];
     let kinds: Vec<String> = kinds.into_iter().flatten().collect();
@@ -224,7 +224,7 @@ mod tests {
         let all = "Boards hold the model of the last round, also after a power cut";
         assert_eq!(kept(&[Some(true); 2]).as_deref(), Some(all));
         let told = "Boards hold the model of the last round: b0, b2 also after a power cut; b1 until the power \
-                    fails, for lack of a journal; b3 not any more";
+                    fails (no journal, or no room in it); b3 not any more";
         assert_eq!(kept(&[Some(true), Some(false), Some(true), None]).as_deref(), Some(told));
     }
 

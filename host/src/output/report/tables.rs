@@ -54,7 +54,8 @@ pub(super) fn traffic(page: &Page<'_>) -> Markup {
                     "Setup is the traffic before the first round: identification, configuration and data, "
                     (time(&setup, page.clock().filter(|_| setup.elapsed_seconds.is_some()), summary.baud)) "."
                     @if closing.wire_bytes() > 0 {
-                        " Closing is the check after the last round that all states are equal."
+                        " Closing is the check after the last round that all states are equal, and with rows on "
+                        "boards the score of those held out and the order to keep the model."
                     }
                     " The figures of the run do not include them."
                 }

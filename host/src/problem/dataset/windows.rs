@@ -68,6 +68,8 @@ pub struct TrainedWindows<'m> {
     pub bits: Vec<u8>,
     /// Names of the classes.
     pub classes: &'m [String],
+    /// Name of the column of the classes in its files, if the user gave it.
+    pub label: Option<&'m str>,
 }
 
 impl Windows {

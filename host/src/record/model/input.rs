@@ -2,6 +2,7 @@
 
 use crate::problem::dataset::{DIMENSION_MAX, Preparation};
 use serde::{Deserialize, Serialize};
+use smidgen_protocol::recipe::RecipeError;
 
 /// What turns a row of the user into the features of the objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,9 +50,20 @@ impl Input {
             && preparation.scaling.iter().all(|scaling| {
                 scaling.centre.is_finite() && scaling.scale.is_finite() && scaling.scale != 0.0
             })
-            && preparation.windows.as_ref().is_none_or(|windows| {
-                windows.check().is_ok() && windows.column_names() == preparation.names
-            })
+            && (preparation.windows.as_ref())
+                .is_none_or(|windows| windows.column_names() == preparation.names)
+    }
+
+    /// Returns the name of a field of its windows that is invalid.
+    pub(super) fn invalid_window_field(&self) -> Option<&'static str> {
+        let windows = self.preparation().windows.as_ref()?;
+        Some(match windows.check().err()? {
+            RecipeError::Channels => "channels or full scales",
+            RecipeError::Window => "window",
+            RecipeError::Hop => "hop",
+            RecipeError::Features => "features",
+            RecipeError::Rate => "rate",
+        })
     }
 
     /// Returns whether it has the layers of its kind, which fit valid columns.

@@ -61,6 +61,32 @@ fn complaint(edit: impl FnOnce(&mut Value)) -> String {
 }
 
 #[test]
+fn invalid_field_of_windows_is_named() {
+    let of = |field: &str, new: Value| {
+        let mut windows = json!({
+            "channels": [{ "name": "x", "full_scale": 2.0 }],
+            "rate_millihertz": 10_000, "window": 4, "hop": 2, "features": ["mean"],
+        });
+        windows[field] = new;
+        complaint(move |value| value["input"]["windows"] = windows)
+    };
+    for (field, named) in [
+        ("channels", "channels or full scales"),
+        ("rate_millihertz", "rate"),
+        ("window", "window"),
+        ("hop", "hop"),
+        ("features", "features"),
+    ] {
+        let new = if ["channels", "features"].contains(&field) { json!([]) } else { 0.into() };
+        let said = of(field, new);
+        assert!(
+            said.contains(&format!("the windows of its input have no valid {named};")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn contradictions_and_other_versions_are_refused_with_a_sentence() {
     let set = |field: &'static str, new: Value| complaint(move |value| value[field] = new);
     let scaled = |scale: f64| {

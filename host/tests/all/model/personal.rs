@@ -100,7 +100,7 @@ fn person_with_fewer_classes_and_louder_samples_keeps_classes_and_scales() {
     write_people(&folder, "person-4");
     let file = |name: &str| folder.path().join(name);
     let text = fs::read_to_string(file("rest/person-1.csv")).expect("it is written");
-    let halved = |line: &str| {
+    let quieter = |line: &str| {
         let mut fields: Vec<_> = line.split(',').map(str::to_owned).collect();
         for field in &mut fields[..3] {
             *field = (field.parse::<f64>().expect("a number") / 16.0).to_string();
@@ -108,7 +108,7 @@ fn person_with_fewer_classes_and_louder_samples_keeps_classes_and_scales() {
         fields.join(",") + "\n"
     };
     let lines: Vec<_> = text.lines().collect();
-    let quiet: String = lines[1..].iter().map(|line| halved(line)).collect();
+    let quiet: String = lines[1..].iter().map(|line| quieter(line)).collect();
     fs::write(file("quiet.csv"), format!("{}\n{quiet}", lines[0])).expect("there is room");
     told(
         &folder,
@@ -117,7 +117,7 @@ fn person_with_fewer_classes_and_louder_samples_keeps_classes_and_scales() {
     // No stairs, and samples beyond the full scale, which a sensor limits.
     for name in ["one/person-4.csv", "one/person-4_TEST.csv"] {
         let text = fs::read_to_string(file(name)).expect("it is written");
-        let lines: Vec<_> = text.lines().filter(|line| !line.ends_with('s')).collect();
+        let lines: Vec<_> = text.lines().filter(|line| !line.ends_with("stairs")).collect();
         let loud = lines.join("\n").replace("\n1.", "\n91.");
         assert!(loud.contains("running") && loud.contains("\n91."));
         fs::write(file(name), loud).expect("there is room");

@@ -51,6 +51,41 @@ fn windows_are_predicted_with_the_classes_of_a_board() {
 }
 
 #[test]
+fn classes_are_in_the_column_of_the_training_data() {
+    let folder = tempdir().expect("there is room");
+    let line = |t: usize| match t / 20 % 2 {
+        0 => format!("rest,{}\n", t % 3),
+        _ => format!("run,{}\n", 50 * (t % 3)),
+    };
+    let samples: String = (0..240).map(line).collect();
+    let write = |name: &str, text: String| {
+        fs::write(folder.path().join(name), text).expect("there is room");
+    };
+    write("old.csv", format!("activity,x\n{samples}"));
+    write("new.csv", format!("activity,x\n{samples}"));
+    let unnamed = samples.lines().filter_map(|line| line.split(',').nth(1));
+    write("unlabelled.csv", format!("x\n{}\n", unnamed.collect::<Vec<_>>().join("\n")));
+    let one: String = samples
+        .lines()
+        .filter(|line| line.starts_with("rest"))
+        .fold("activity,x\n".into(), |text, line| text + line + "\n");
+    write("one.csv", one);
+    let simulate = "simulate --objective softmax --rounds 20";
+    let options = "--workers 1 --window 5 --label activity";
+    let said = refused(&folder, &format!("{simulate} --recordings one.csv {options}"));
+    assert!(said.starts_with("one.csv has recordings of one class only"), "{said}");
+    let options = "--workers 2 --window 5 --label activity --out run";
+    told(&folder, &format!("{simulate} --recordings old.csv {options}"));
+    told(&folder, &format!("{simulate} --recordings new.csv --workers 2 --from run --out next"));
+    for model in ["run", "next"] {
+        let said = told(&folder, &format!("predict {model} --recordings new.csv"));
+        assert!(said.contains("Accuracy"), "{said}");
+        let said = told(&folder, &format!("predict {model} --recordings unlabelled.csv"));
+        assert!(said.contains("The data have no labels"), "{said}");
+    }
+}
+
+#[test]
 fn recordings_of_another_sensor_are_refused() {
     let folder = tempdir().expect("there is room");
     told(&folder, RUN);

@@ -84,9 +84,13 @@ pub enum RecordingsError {
     },
     /// There are too many classes.
     #[error(
-        "{0} has {1} classes, but a board has at most {CLASSES_MAX}; leave some out, or name another column by --label"
+        "{0} has {1} classes, but a board has at most {CLASSES_MAX}; leave some out, or, if the last column is none of \
+         classes, name theirs by --label"
     )]
     Classes(String, usize),
+    /// There is nothing to tell apart.
+    #[error("{0} has recordings of one class only; add some of another class")]
+    OneClass(String),
     /// The objective needs real targets.
     #[error("{0} has classes, but --objective {1} needs real targets; choose --objective softmax")]
     Targets(String, &'static str),
@@ -200,7 +204,7 @@ pub enum Flaw {
     },
     /// A value exceeds the full scale.
     #[error(
-        "{value} of channel `{}` exceeds the full scale of {full_scale}; give a larger --full-scale",
+        "{value:?} of channel `{}` exceeds the full scale of {full_scale:?}; give a larger --full-scale",
         shown(channel)
     )]
     FullScale {
@@ -213,7 +217,7 @@ pub enum Flaw {
     },
     /// A value is no sample of a sensor.
     #[error(
-        "{value} of channel `{}` is no integer of 16 bits, as its sensor gives them, and the model does not know the \
+        "{value:?} of channel `{}` is no integer of 16 bits, as its sensor gives them, and the model does not know the \
          unit of that; say by --full-scale which value of the file is 2^15 of the sensor",
         shown(channel)
     )]

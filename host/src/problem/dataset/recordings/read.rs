@@ -5,6 +5,7 @@ use super::files::{self, Format, Source};
 use super::full_scale::{Beyond, full_scales, note_beyond, samples, scaled};
 use super::samples::{Recording, Recordings, WorkerRecordings};
 use super::series::Series;
+use super::table::ClassColumn;
 use super::{example, table, ts};
 use crate::options::Options;
 use crate::options::windowing::{self, Windowing};
@@ -44,7 +45,10 @@ impl Recordings {
         trained: Option<&TrainedWindows<'_>>,
     ) -> Result<Self, RecordingsError> {
         let label = options.label.as_deref().map(|label| shown(label).to_string());
-        let files = Files::read(path, label.as_deref())?;
+        let label = label.as_deref();
+        let of_model = trained.and_then(|trained| trained.label);
+        let classes = ClassColumn { named: label, trained: of_model, channels: None };
+        let files = Files::read(path, classes)?;
         check_channels(&files.files)?;
         check_classes(&files, trained.map_or(&[], |trained| trained.classes))?;
         let (windows, beyond, limited) = match trained {
@@ -62,7 +66,8 @@ impl Recordings {
         let (name, mut notes) = (files.name.clone(), files.notes());
         notes.push(format!("{name}: {}", windowing::describe(&windows.recipe())));
         notes.extend(limited);
-        let mut recordings = Self { name, windows, workers: vec![], notes };
+        let label = label.or(of_model).map(str::to_owned);
+        let mut recordings = Self { name, windows, label, workers: vec![], notes };
         let all = recordings.quantised(files.files, beyond)?;
         recordings.workers = match files.is_dealt {
             true => recordings.deal(all, options.worker_count(boards)?)?,
@@ -77,14 +82,14 @@ impl Recordings {
     /// # Errors
     /// If they cannot be read, or differ in channels or rate.
     pub fn for_sensors(path: &Path, boards: usize) -> Result<Self, RecordingsError> {
-        let files = Files::read(path, None)?;
+        let files = Files::read(path, ClassColumn::default())?;
         check_channels(&files.files)?;
         check_classes(&files, &[])?;
         // Boards decide on windows when they record.
         let any = Windowing { window: Some(1), ..Windowing::default() };
         let windows = windows(&files.files, &any, &[])?;
         let (name, notes) = (files.name.clone(), files.notes());
-        let mut recordings = Self { name, windows, workers: vec![], notes };
+        let mut recordings = Self { name, windows, label: None, workers: vec![], notes };
         let all = recordings.quantised(files.files, Beyond::Refused)?;
         recordings.workers = if files.is_dealt {
             let training = all.iter().flat_map(|file| &file.recordings).filter(|it| !it.is_test);
@@ -187,7 +192,7 @@ impl Recordings {
 }
 
 impl Files {
-    fn read(path: &Path, label: Option<&str>) -> Result<Self, RecordingsError> {
+    fn read(path: &Path, classes: ClassColumn<'_>) -> Result<Self, RecordingsError> {
         let name = shown(path).to_string();
         if Recordings::is_built_in(path) {
             return Ok(Self { name, files: example::files(), is_dealt: false });
@@ -195,19 +200,15 @@ impl Files {
         let unreadable = |source| RecordingsError::Unreadable { name: name.clone(), source };
         let is_dealt = !path.metadata().map_err(unreadable)?.is_dir();
         let sources = if is_dealt { files::of_file(path)? } else { files::of_directory(path)? };
-        Ok(Self { name, files: all_series(sources, label, None)?, is_dealt })
+        Ok(Self { name, files: all_series(sources, classes)?, is_dealt })
     }
 
-    /// Files for a model of this many channels.
-    pub(super) fn unseen(
-        path: &Path,
-        label: Option<&str>,
-        channels: usize,
-    ) -> Result<Self, RecordingsError> {
+    /// Files for a model that predicts.
+    pub(super) fn unseen(path: &Path, classes: ClassColumn<'_>) -> Result<Self, RecordingsError> {
         let name = shown(path).to_string();
         let files = match Recordings::is_built_in(path) {
             true => example::files(),
-            false => all_series(files::unseen(path)?, label, Some(channels))?,
+            false => all_series(files::unseen(path)?, classes)?,
         };
         Ok(Self { name, files, is_dealt: false })
     }
@@ -235,27 +236,22 @@ fn joined(files: &[WorkerRecordings]) -> Vec<WorkerRecordings> {
 
 fn all_series(
     sources: Vec<Source>,
-    label: Option<&str>,
-    channels: Option<usize>,
+    classes: ClassColumn<'_>,
 ) -> Result<Vec<(Source, Series)>, RecordingsError> {
-    let read = |source: Source| Ok((source.clone(), series(&source, label, channels)?));
+    let read = |source: Source| Ok((source.clone(), series(&source, classes)?));
     sources.into_iter().map(read).collect()
 }
 
-/// Reads a file. One for a model of this many `channels` need not have classes.
-fn series(
-    source: &Source,
-    label: Option<&str>,
-    channels: Option<usize>,
-) -> Result<Series, RecordingsError> {
+/// Reads a file.
+fn series(source: &Source, classes: ClassColumn<'_>) -> Result<Series, RecordingsError> {
     let name = source.name();
     let file = regular::open(&source.path).map_err(text::TextError::from);
     let text = file.and_then(|file| text::read_from(file, LIMITS));
     let text = text.map_err(|source| RecordingsError::Text { name: name.clone(), source })?;
     let series = match Format::of(&source.path) {
-        Some(Format::Ts) if label.is_some() => return Err(RecordingsError::Label(name)),
+        Some(Format::Ts) if classes.named.is_some() => return Err(RecordingsError::Label(name)),
         Some(Format::Ts) => ts::parse(&name, &text)?,
-        Some(Format::Csv) => table::parse(&name, &text, label, channels)?,
+        Some(Format::Csv) => table::parse(&name, &text, classes)?,
         None => {
             let source = io::Error::other("its name ends in neither .csv nor .ts");
             return Err(RecordingsError::Unreadable { name, source });

@@ -94,8 +94,8 @@ impl WorkerRecordings {
 }
 
 impl Recordings {
-    /// Returns the rows that boards record, for an objective. Those of a run that continues a model have its classes and
-    /// the scales of its columns.
+    /// Returns the rows that boards record, for an objective. Those of a run that continues a model have its classes
+    /// and the scales of its columns.
     ///
     /// # Errors
     /// If they have no classes for it, or others than the model.
@@ -111,6 +111,9 @@ impl Recordings {
                 return Err(RecordingsError::Targets(self.name.clone(), objective.name()));
             }
         }
+        if trained.is_none() && self.classes().len() < 2 {
+            return Err(RecordingsError::OneClass(self.name.clone()));
+        }
         let recipe = self.windows.recipe();
         let stored: Vec<_> = self.workers.iter().map(|worker| worker.record(&recipe)).collect();
         let bits = match trained {
@@ -123,7 +126,10 @@ impl Recordings {
             None => labels.read(&self.name, None, &table.labels)?,
         };
         let mut dataset = Dataset::labelled(&self.name, table, labelling);
-        dataset.preparation = Preparation::of_windows(self.windows.clone(), &bits);
+        dataset.preparation = Preparation {
+            label: self.label.clone(),
+            ..Preparation::of_windows(self.windows.clone(), &bits)
+        };
         let (table, test_places) = rows_of(&stored, &bits, true);
         let mut test = None;
         if !test_places.is_empty() {

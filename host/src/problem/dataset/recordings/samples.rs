@@ -10,6 +10,8 @@ pub struct Recordings {
     pub name: String,
     /// How samples become rows, and values of the files samples.
     pub windows: Windows,
+    /// Name of the column of the classes, if the user gave it.
+    pub label: Option<String>,
     /// The recordings of each worker.
     pub workers: Vec<WorkerRecordings>,
     /// What a user should know about the files.

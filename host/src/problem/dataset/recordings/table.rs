@@ -12,15 +12,24 @@ const RECORDING: &str = "recording";
 /// A longer step than this many usual ones is a gap.
 const GAP: f64 = 1.5;
 
-/// Parses text; `name` is only for messages. `label` names the column of the classes, which may be missing if a model
-/// with this many `channels` is to predict them.
+/// How the column of the classes is found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ClassColumn<'a> {
+    /// Its name, by the user.
+    pub named: Option<&'a str>,
+    /// Its name in the training data of a model, which is used if the file has it.
+    pub trained: Option<&'a str>,
+    /// Number of channels of a model that predicts: a file with only as many columns has no classes.
+    pub channels: Option<usize>,
+}
+
+/// Parses text; `name` is only for messages.
 pub(super) fn parse(
     name: &str,
     text: &str,
-    label: Option<&str>,
-    channels: Option<usize>,
+    classes: ClassColumn<'_>,
 ) -> Result<Series, RecordingsError> {
-    let start = |columns: &Columns<'_>| Reader::new(name, columns, label, channels);
+    let start = |columns: &Columns<'_>| Reader::new(name, columns, classes);
     let reader = csv::read(name, text, start, Reader::push)?;
     reader.finish()
 }
@@ -42,9 +51,9 @@ impl Reader {
     fn new(
         name: &str,
         columns: &Columns<'_>,
-        label: Option<&str>,
-        expected: Option<usize>,
+        classes: ClassColumn<'_>,
     ) -> Result<Self, RecordingsError> {
+        let ClassColumn { named, trained, channels: expected } = classes;
         let is_named = |column: usize, names: &[&str]| {
             names.contains(&columns.names[column].to_lowercase().as_str())
         };
@@ -53,7 +62,8 @@ impl Reader {
         let others =
             others.iter().filter(|names| all.clone().any(|column| is_named(column, names)));
         let are_channels = !columns.have_label() && expected == Some(all.len() - others.count());
-        let label = match label {
+        let trained = trained.filter(|name| columns.position(name).is_some());
+        let label = match named.or(trained) {
             Some(name) => LabelColumn::Named(name),
             None if are_channels => LabelColumn::Elsewhere,
             None => LabelColumn::Default,
@@ -152,7 +162,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Series, String> {
-        parse("x.csv", text, None, None).map_err(|error| error.to_string())
+        parse("x.csv", text, ClassColumn::default()).map_err(|error| error.to_string())
     }
 
     /// Class, first line and values of each stretch.

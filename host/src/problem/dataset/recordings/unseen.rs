@@ -4,6 +4,7 @@ use super::error::RecordingsError;
 use super::full_scale::{Beyond, note_beyond, samples, scaled};
 use super::read::{Files, check_channels, check_sensor};
 use super::series::Series;
+use super::table::ClassColumn;
 use crate::problem::dataset::windows::Windows;
 use crate::units::shown::shown;
 use smidgen_firmware::recorder::features;
@@ -50,22 +51,24 @@ pub struct WindowRow<'r> {
 }
 
 impl UnseenRecordings {
-    /// Reads a file or all files of a directory, to be predicted by a model of such windows. Values beyond the full
-    /// scale are limited, as a sensor does. `full_scale` is that of the files if the model does not know one: for all
-    /// channels, or per channel.
+    /// Reads a file or all files of a directory, to be predicted by a model of such windows. The column of the classes
+    /// is the one `named`, or the one of the training data if the files have it. Values beyond the full scale are
+    /// limited, as a sensor does. `full_scale` is that of the files if the model does not know one: for all channels,
+    /// or per channel.
     ///
     /// # Errors
     /// If they cannot be read, or have other channels, another unit or another rate.
     pub fn read(
         path: &Path,
-        label: Option<&OsStr>,
+        (named, trained): (Option<&OsStr>, Option<&str>),
         windows: &Windows,
         full_scale: &[f64],
     ) -> Result<Self, RecordingsError> {
         let mut windows = scaled(windows, full_scale)?;
-        let label = label.map(|label| shown(label).to_string());
-        let Files { name, files, .. } =
-            Files::unseen(path, label.as_deref(), windows.channels.len())?;
+        let named = named.map(|name| shown(name).to_string());
+        let channels = Some(windows.channels.len());
+        let classes = ClassColumn { named: named.as_deref(), trained, channels };
+        let Files { name, files, .. } = Files::unseen(path, classes)?;
         check_channels(&files)?;
         check_sensor(&files, &windows)?;
         for (channel, name) in windows.channels.iter_mut().zip(&files[0].1.channels) {
@@ -137,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new_TEST.csv");
         fs::write(&path, text).unwrap();
-        let found = UnseenRecordings::read(&path, None, windows, scale);
+        let found = UnseenRecordings::read(&path, (None, Some("kind")), windows, scale);
         found.map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), "DIR"))
     }
 
@@ -158,6 +161,8 @@ mod tests {
         let model = Windows { channels: ["x", "y"].map(named).to_vec(), ..windows() };
         let found = read(&model, "x,y\n1,2\n3,4\n", &[]).unwrap();
         assert_eq!(rows(&found), [(2, None, 2)]);
+        let found = read(&windows(), "kind,x,y\na,1,2\na,3,4\n", &[]).unwrap();
+        assert_eq!(rows(&found), [(2, Some("a"), 1)], "the column of the training data");
         let error = read(&model, "y,x\n1,2\n3,4\n", &[]).unwrap_err();
         assert!(error.contains("the channels are y, x, but the model has x, y"), "{error}");
         let error = read(&windows(), "x,y,z,label\n1,2,3,a\n", &[]).unwrap_err();

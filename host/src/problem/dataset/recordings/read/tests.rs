@@ -144,7 +144,7 @@ fn contradicting_files_are_refused_with_their_place() {
         (
             &[a],
             "--full-scale 2",
-            "DIR/a.csv, line 3: 3 of channel `x` exceeds the full scale of 2; give a larger",
+            "DIR/a.csv, line 3: 3.0 of channel `x` exceeds the full scale of 2.0; give a larger",
         ),
         (&[a], "--full-scale 2,3,4", "--full-scale lists 3 values for 2 channels"),
         (&[a], "--workers 2", "DIR has the recordings of 1 worker, but --workers asks for 2"),
