@@ -74,17 +74,18 @@ static inline int32_t model_rooted(uint64_t square)
     return feature < 0x7fff ? feature : 0x7fff;
 }
 
-/* Computes a row from a window of samples, in the integers of a sensor whose full scale is 2^15. */
+/* Computes a row from a window of samples, in the integers of a sensor whose full scale is 2^15: the value of each
+   channel, and so on for each of the MODEL_WINDOW times. */
 static inline void model_features(
-    int16_t window[MODEL_WINDOW][MODEL_CHANNELS], double row[MODEL_COLUMNS])
+    const int16_t window[MODEL_WINDOW * MODEL_CHANNELS], double row[MODEL_COLUMNS])
 {
     const uint32_t n = MODEL_WINDOW;
     for (int channel = 0; channel < MODEL_CHANNELS; channel++) {
-        int32_t sum = 0, min = window[0][channel], max = min, last = min;
+        int32_t sum = 0, min = window[channel], max = min, last = min;
         uint64_t squares = 0;
         uint32_t differences = 0;
         for (uint32_t t = 0; t < n; t++) {
-            int32_t value = window[t][channel];
+            int32_t value = window[t * MODEL_CHANNELS + channel];
             sum += value;
             squares += (uint64_t)((int64_t)value * value);
             differences += (uint32_t)(value < last ? last - value : value - last);

@@ -23,7 +23,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const UP_TIME_MIN: Duration = Duration::from_secs(2);
 /// Longest time that dropped links wait for their threads, which may be connecting.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(1);
-/// Reason for the loss of a link if the operating system gives none.
+/// Reason for the loss of a link that its other end has closed, which systems report in several ways.
 const GONE: &str = "the other end was closed or unplugged";
 /// Maximum number of bytes per read.
 const CHUNK_LEN_MAX: usize = 4096;
@@ -161,7 +161,7 @@ impl Link {
         if let Err(error) = result.as_ref()
             && !is_not_yet(error)
         {
-            *outlet = Err(Closed::lost(error.to_string()));
+            *outlet = Err(Closed::lost(reason(error)));
         }
         result
     }
@@ -206,6 +206,16 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.stop();
         self.join(Instant::now() + END_TIMEOUT);
+    }
+}
+
+/// Returns why an error takes a link down.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted => GONE.into(),
+        _ => error.to_string(),
     }
 }
 
@@ -301,10 +311,7 @@ impl Listener {
                         self.report(LinkEvent::Bytes(chunk))?;
                     }
                     Err(error) if is_not_yet(&error) => {}
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                        return Some(GONE.into());
-                    }
-                    Err(error) => return Some(error.to_string()),
+                    Err(error) => return Some(reason(&error)),
                 }
             }
             // A write in progress holds the lock. Its outcome is seen in the next turn.

@@ -312,13 +312,15 @@ fn c_main(case: &Case) -> String {
     let (declared, input, read) = match case.windows() {
         None => ("double row[MODEL_COLUMNS]", "row", ""),
         Some(_) => (
-            "double row[MODEL_COLUMNS]; int16_t window[MODEL_WINDOW][MODEL_CHANNELS]",
+            "double row[MODEL_COLUMNS]; int16_t window[MODEL_WINDOW * MODEL_CHANNELS]",
             "window",
             "for (int t = 0; t < MODEL_WINDOW; t++) {
-                 int16_t value = window[t][0];
+                 int16_t value = window[t * MODEL_CHANNELS];
                  if (model_sample(0, value * 0.75 / 32768.0) != value) return 3;
              }
              if (model_sample(0, 9.0) != 32767 || model_sample(0, -1.5 * 0.75 / 32768.0) != -2) return 4;
+             const int16_t *in_flash = window;
+             model_features(in_flash, row);
              model_features(window, row);",
         ),
     };
