@@ -289,8 +289,8 @@ fn largest(wide: &[i64]) -> u64 {
 
 /// The real that a mantissa stands for.
 pub fn value(mantissa: f64, exponent: i8) -> f64 {
-    // The precision of `exp2` differs between platforms, but a model is compared bit for bit. The exponent of this power
-    // of two has 8 bits, so it is a normal number.
+    // The precision of `exp2` differs between platforms, but a model is compared bit for bit. The exponent of this
+    // power of two has 8 bits, so it is a normal number.
     let unit = f64::from_bits(((1023 - i64::from(exponent)) as u64) << 52);
     mantissa * unit
 }

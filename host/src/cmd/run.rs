@@ -48,8 +48,8 @@ pub(crate) fn run(Run { ports, data, options }: &Run, origin: Origin) -> Result<
     train_and_report(&experiment, launch, &mut driver, progress)
 }
 
-/// Prepares a run on rows that boards have recorded. Returns the ports in the order of the boards' identities, so that a
-/// run does not depend on which port a board has.
+/// Prepares a run on rows that boards have recorded. Returns the ports in the order of the boards' identities, so that
+/// a run does not depend on which port a board has.
 fn prepare_on_board<'p>(
     options: &Options,
     ports: &'p [Address],

@@ -29,8 +29,8 @@ pub enum NotOnBoard {
     Scaling,
     /// Its classes are too many or have long names.
     #[error(
-        "a board has room for {CLASSES_MAX} classes with names of 1 to {CLASS_NAME_LEN_MAX} bytes; rename classes, and train \
-         again"
+        "a board has room for {CLASSES_MAX} classes with names of 1 to {CLASS_NAME_LEN_MAX} bytes; rename classes, and \
+         train again"
     )]
     Classes,
 }

@@ -36,8 +36,8 @@ impl Experiment {
         }
     }
 
-    /// Returns whether the run is compared with a baseline: not if it is dense gradient descent itself, or if only boards
-    /// have the rows.
+    /// Returns whether the run is compared with a baseline: not if it is dense gradient descent itself, or if only
+    /// boards have the rows.
     pub fn has_baseline(&self) -> bool {
         self.data.is_some() && !self.options().method.info().is_baseline
     }

@@ -88,7 +88,7 @@ pub enum WorldError {
         reason: String,
     },
     /// The user requested a stop twice.
-    #[error("the run was interrupted")]
+    #[error("stopped on request")]
     Interrupted,
     /// No round is closed, because links are too slow or too faulty.
     #[error(

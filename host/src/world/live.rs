@@ -180,7 +180,7 @@ mod tests {
     fn full_scale_that_cannot_be_compared_is_named() {
         let said = sensor(&[None]).unchecked(&model(Some(0.5))).unwrap();
         assert!(
-            said.ends_with("the largest samples of the model's channels are 0.5,0.5"),
+            said.contains("the largest samples of the model's channels are 0.5,0.5: those"),
             "{said}"
         );
         assert_eq!(sensor(&[Some(4.0); 2]).unchecked(&model(Some(4.0))), None);

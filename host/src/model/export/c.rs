@@ -176,8 +176,8 @@ fn names(code: &mut String, classes: &[String]) {
     .expect("writing to a string");
 }
 
-/// Returns a string literal, in which bytes other than letters, digits and some signs are octal numbers: no trigraph and
-/// no sign of a regional encoding can arise.
+/// Returns a string literal, in which bytes other than letters, digits and some signs are octal numbers: no trigraph
+/// and no sign of a regional encoding can arise.
 fn literal(text: &str) -> String {
     let mut literal = String::from("\"");
     for byte in text.bytes() {

@@ -19,8 +19,8 @@ pub(super) fn tensors(network: &Network<'_>) -> impl Iterator<Item = Tensor> {
     scaling(network).into_iter().chain(layers(network))
 }
 
-/// Returns centre and scale of the columns. Values that stay as they are have (v − 0) / 1, so that every model is used in
-/// the same way.
+/// Returns centre and scale of the columns. Values that stay as they are have (v − 0) / 1, so that every model is used
+/// in the same way.
 pub(super) fn scaling(network: &Network<'_>) -> [Tensor; 2] {
     let (shape, scaling) = ([network.columns], network.scaling);
     let of = |name, plain: f64, value: fn(&Scaling) -> f64| match scaling {

@@ -182,8 +182,8 @@ impl Constants {
         }
     }
 
-    /// Returns upper bounds of the constants for rows that the host does not have, whose features have at most this squared
-    /// norm.
+    /// Returns upper bounds of the constants for rows that the host does not have, whose features have at most this
+    /// squared norm.
     pub fn of_rows_within(
         objective: Objective,
         penalty: Penalty,

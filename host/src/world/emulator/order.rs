@@ -67,7 +67,7 @@ impl Order {
             ("cut", _, Ok(number)) if (1..=boards).contains(&number) => Ok(Self::Cut(number)),
             ("cut", _, Ok(number)) => Err(OrderError::NoBoard { number, count: boards }),
             ("quit" | "exit", "", _) => Ok(Self::Quit),
-            ("help", "", _) => Ok(Self::Help),
+            ("" | "help", "", _) => Ok(Self::Help),
             _ => Err(OrderError::Unknown { text: text.into(), choices: choices(classes, boards) }),
         }
     }
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(parse("quit"), play("quit", false), "a class goes before other words");
         assert_eq!(Order::parse("quit", &classes[..2], 8), Ok(Order::Quit));
         assert_eq!([parse("cut 1"), parse("cut 8")], [1, 8].map(|board| Ok(Order::Cut(board))));
-        for line in ["", "rest", "resting tests", "going", "cut", "cut x", "quit 1", "help me"] {
+        for line in ["rest", "resting tests", "going", "cut", "cut x", "quit 1", "help me"] {
             let refused = parse(line).unwrap_err().to_string();
             let choices = "is no order: type a class (resting, going up, quit), a class and `test`, \
                 `cut N` with N = 1 to 8, or `quit`";
@@ -123,6 +123,6 @@ mod tests {
         assert_eq!([parse("a"), parse("A")], [play("a", false), play("A", false)]);
         assert_eq!(parse("Cut 2"), Some(Order::Cut(2)));
         assert_eq!([parse("exit"), parse("Quit")], [Some(Order::Quit), Some(Order::Quit)]);
-        assert_eq!(parse("help"), Some(Order::Help));
+        assert_eq!([parse("help"), parse(" ")], [Some(Order::Help), Some(Order::Help)]);
     }
 }

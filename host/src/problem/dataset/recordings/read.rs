@@ -272,8 +272,8 @@ pub(super) fn check_channels(files: &[(Source, Series)]) -> Result<(), Recording
     files.iter().try_for_each(|(_, series)| check_names(series, &first.channels, &first.name))
 }
 
-/// Refuses files that do not have the channels and the rate of a model. Channels of a board have no names, so a file has
-/// as many.
+/// Refuses files that do not have the channels and the rate of a model. Channels of a board have no names, so a file
+/// has as many.
 pub(super) fn check_sensor(
     files: &[(Source, Series)],
     windows: &Windows,

@@ -162,7 +162,7 @@ mod tests {
         let found = read(&model, "x,y\n1,2\n3,4\n", &[]).unwrap();
         assert_eq!(rows(&found), [(2, None, 2)]);
         let found = read(&windows(), "kind,x,y\na,1,2\na,3,4\n", &[]).unwrap();
-        assert_eq!(rows(&found), [(2, Some("a"), 1)], "the column of the training data");
+        assert_eq!(rows(&found), [(2, Some("a"), 2)], "the column of the training data");
         let error = read(&model, "y,x\n1,2\n3,4\n", &[]).unwrap_err();
         assert!(error.contains("the channels are y, x, but the model has x, y"), "{error}");
         let error = read(&windows(), "x,y,z,label\n1,2,3,a\n", &[]).unwrap_err();
