@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.." || exit 1
 # A fixed seed, so that property tests of a commit give the same result on every machine.
 # `PROPTEST_RNG_SEED=$RANDOM scripts/test.sh` draws other cases.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-10}
+# Many tests wait for emulated boards or for other programs, so more of them run at a time than there are processors.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -52,6 +54,11 @@ finish() {
     exit
 }
 
+# Builds what the steps after it run, all at once: that takes less time than package by package.
+build() {
+    cargo test --locked --workspace --no-run
+}
+
 # tests PACKAGE...: runs the tests of the packages. Passed tests print their output too, which tells if one was skipped.
 tests() {
     cargo test --locked --no-fail-fast "${@/#/--package=}" -- --show-output
@@ -69,7 +76,9 @@ format() {
 }
 
 lint() {
-    cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings || return
+    # By itself, as it is installed: without features that other packages and tests select.
+    cargo check --locked --package smidgen
 }
 
 # The fuzzing engine is C++, so it is left out; the bodies of the targets run in the end-to-end tests.
@@ -81,11 +90,10 @@ documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 }
 
-# Uses the command that the README documents.
+# Uses the command that the README documents, of the smidgen that its tests have built.
 images() {
-    cargo build --locked --profile test --package smidgen || return
     for board in $(boards names); do
-        cargo run --locked --quiet --profile test --package smidgen -- image --board "$board" || return
+        "${CARGO_TARGET_DIR:-target}/debug/smidgen" image --board "$board" || return
     done
     boards sizes
 }
@@ -99,6 +107,7 @@ second_qemu=$PWD/target/second-qemu/qemu-system-arm
 step "format" format
 step "lint" lint
 step "lint of the fuzzers" lint_fuzzers
+step "build of the tests" build
 missing=$(boards missing) || finish 1
 board_step "lint of the boards" boards lint
 step "unit tests and examples" tests smidgen-protocol smidgen-firmware smidgen-aggregator smidgen
