@@ -11,11 +11,13 @@ use smidgen::world::simulation::memory_len;
 use smidgen::world::transport::Address;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::seal::Key;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-/// The image of a board, built if need be.
+/// The image of a board, built and tried once for all tests of a process.
 ///
 /// Where a compiler is missing or images cannot run, a line on standard error says that `test` is skipped. With
 /// `SMIDGEN_NO_SKIP` set, as `scripts/test.sh` does where its setup succeeds, that is a failure.
@@ -23,14 +25,12 @@ use std::path::{Path, PathBuf};
 /// # Panics
 /// If there is no such board, its image cannot be built with an installed compiler, or skipping is not allowed.
 pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
+    static READY: Mutex<BTreeMap<&str, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
     let board = Board::find(name).unwrap_or_else(|error| panic!("{error}"));
-    let built = present(image::build(board)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let ready = built.and_then(|image| {
-        match board.machine.map(|_| Emulator::start(board, opened(&image), 1)) {
-            None | Some(Ok(_)) => Ok(image),
-            Some(Err(error)) => Err(error.to_string()),
-        }
-    });
+    // A test that panics here leaves no entry.
+    let mut all = READY.lock().unwrap_or_else(PoisonError::into_inner);
+    let ready = all.entry(board.name).or_insert_with(|| ready(board)).clone();
+    drop(all);
     match ready {
         Ok(image) => Some((board, image)),
         Err(why) if std::env::var_os("SMIDGEN_NO_SKIP").is_some() => panic!("{name}: {why}"),
@@ -39,6 +39,16 @@ pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
             std::io::stderr().write_all(skipped.as_bytes()).expect("standard error is open");
             None
         }
+    }
+}
+
+/// Builds the image of a board and starts it once. Returns the image, or why it cannot run.
+fn ready(board: &'static Board) -> Result<PathBuf, String> {
+    let built = present(image::build(board));
+    let image = built.unwrap_or_else(|error| panic!("{}: {error}", board.name))?;
+    match board.machine.map(|_| Emulator::start(board, opened(&image), 1)) {
+        None | Some(Ok(_)) => Ok(image),
+        Some(Err(error)) => Err(error.to_string()),
     }
 }
 

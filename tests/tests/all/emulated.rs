@@ -75,28 +75,33 @@ fn a_dense_downlink_in_many_frames() {
     assert_conforms(options, &["mps2-m3"; 4], "a_dense_downlink_in_many_frames");
 }
 
-/// The bytes that are sent again, down and up, after `strike` on the second of four boards.
-fn restoration(
-    (board, test): (&str, &str),
+/// The bytes that are sent again, down and up, after each `strike`: one on each of these workers, ten rounds apart.
+fn restorations(
+    (boards, test): ([&str; 4], &str),
     options: &str,
+    workers: &[usize],
     strike: fn(&mut Emulator) -> Result<(), EmulatorError>,
-) -> (u64, u64) {
-    let mut emulators = start(&[board; 4], test).expect("they started before");
+) -> Vec<(u64, u64)> {
+    let strikes = || workers.iter().copied().zip((10..).step_by(10));
+    let mut emulators = start(&boards, test).expect("they started before");
     let experiment = experiment(options);
     let mut driver = driver(&experiment, &emulators);
     let rounds = run_with(&experiment, &mut driver, |record| {
-        if record.round == 20 {
-            strike(&mut emulators[1]).unwrap_or_else(|error| panic!("{error}"));
+        if let Some((worker, _)) = strikes().find(|&(_, round)| round == record.round as usize) {
+            strike(&mut emulators[worker]).unwrap_or_else(|error| panic!("{error}"));
         }
     });
     let rounds = rounds.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(transcripts(&rounds), transcripts(&simulated(&experiment)));
-    assert_eq!(driver.aggregator().reboots(1), 1);
     let again = |record: &RoundRecord| {
         (record.cost.downlink.retransmitted_bytes, record.cost.uplink.wire_bytes)
     };
-    let struck = again(&rounds[21]);
-    (struck.0, struck.1 - again(&rounds[19]).1)
+    let restored = strikes().map(|(worker, round)| {
+        assert_eq!(driver.aggregator().reboots(worker), 1);
+        let struck = again(&rounds[round + 1]);
+        (struck.0, struck.1 - again(&rounds[round - 1]).1)
+    });
+    restored.collect()
 }
 
 /// A reset keeps the content of the flash; a restarted emulator has an empty one.
@@ -105,28 +110,32 @@ fn a_microbit_that_is_reset_keeps_its_data() {
     let test = "a_microbit_that_is_reset_keeps_its_data";
     let Some(emulators) = start(&["microbit"], test) else { return };
     drop(emulators);
-    let test = ("microbit", test);
+    let test = (["microbit"; 4], test);
     let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
-    let with = restoration(test, FEW_DIGITS, Emulator::reset);
-    let without = restoration(test, FEW_DIGITS, Emulator::restart);
+    let with = restorations(test, FEW_DIGITS, &[1], Emulator::reset)[0];
+    let without = restorations(test, FEW_DIGITS, &[1], Emulator::restart)[0];
     println!("{data_len} bytes of data; down and up with a journal {with:?}, without {without:?}");
     assert!(with.0 < data_len / 4 && without.0 > data_len);
     // e_i, which the host does not know, is restored as well: the transcript proves it.
-    restoration(test, &format!("{FEW_DIGITS} --method ef14"), Emulator::reset);
+    restorations(test, &format!("{FEW_DIGITS} --method ef14"), &[1], Emulator::reset);
 }
 
 /// QEMU keeps the PSRAM of an mps2 in a file.
 #[test]
 fn mps2_keeps_its_data_over_a_power_cut() {
     let test = "mps2_keeps_its_data_over_a_power_cut";
-    for board in ["mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"] {
-        let Some(emulators) = start(&[board], test) else { return };
-        drop(emulators);
-        let data_len = experiment(FEW_DIGITS).setup.shares[1].data.len() as u64;
-        let (down, _) = restoration((board, test), FEW_DIGITS, Emulator::restart);
-        assert!(down < data_len / 4, "{board}: {down} of {data_len} bytes");
+    let boards = ["mps2-m3", "mps2-m4", "mps2-m7", "mps2-m33"];
+    let Some(emulators) = start(&boards, test) else { return };
+    drop(emulators);
+    // The host does not know e_i of ef14.
+    for method in ["ef21", "ef14"] {
+        let options = format!("{FEW_DIGITS} --method {method}");
+        let data_len = experiment(&options).setup.shares[1].data.len() as u64;
+        let restored = restorations((boards, test), &options, &[0, 1, 2, 3], Emulator::restart);
+        for (board, (down, _)) in boards.iter().zip(restored) {
+            assert!(down < data_len / 4, "{method}: {board}: {down} of {data_len} bytes");
+        }
     }
-    restoration(("mps2-m3", test), &format!("{FEW_DIGITS} --method ef14"), Emulator::restart);
 }
 
 #[test]
