@@ -1,10 +1,11 @@
 //! Emulated boards with sensors, for a user without boards: what `smidgen boards` runs.
 
+use super::failure::EmulatorError;
 use super::feeder::FeedError;
 use super::order::choices;
 use super::player::Player;
 use super::port_folder::{PortFolder, PortFolderError};
-use super::qemu::{Emulator, EmulatorError};
+use super::qemu::Emulator;
 use crate::options::windowing::RATE_MILLIHERTZ;
 use crate::problem::dataset::recordings::{Recordings, WorkerRecordings};
 use crate::units::shown::{shown, typed};

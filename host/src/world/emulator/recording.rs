@@ -1,7 +1,8 @@
 //! Recordings of emulated boards: the samples of files, by the line of the sensor.
 
+use super::failure::START_TIMEOUT;
 use super::feeder::{FeedError, Feeder};
-use super::qemu::{Emulator, Lines, START_TIMEOUT};
+use super::qemu::{Emulator, Lines};
 use crate::problem::dataset::recordings::{Recording, WorkerRecordings};
 use crate::units::interrupt;
 use crate::world::client::{BoardRows, Client, ClientError, advice};

@@ -1,6 +1,7 @@
 //! Supervision of emulated boards: restarts those that end.
 
-use super::qemu::{Emulator, EmulatorError, Failure};
+use super::failure::{EmulatorError, Failure};
+use super::qemu::Emulator;
 use super::recording::{RecordingError, Rows};
 use crate::units::interrupt;
 use crate::world::driver::{Seen, Watch};
@@ -109,8 +110,10 @@ pub fn supervise(emulators: Vec<(Emulator, Option<Rows>)>) -> Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::qemu::tests::{ago, starting, watched_process};
-    use super::super::qemu::{START_TIMEOUT, Stage};
+    use super::super::command::tests::watched_process;
+    use super::super::failure::START_TIMEOUT;
+    use super::super::qemu::Stage;
+    use super::super::qemu::tests::{ago, starting};
     use super::*;
 
     impl Supervised {

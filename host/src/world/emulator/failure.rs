@@ -1,0 +1,106 @@
+//! Why an emulated board does not run, with the last line of QEMU's log.
+
+use super::command::CHOICE;
+use super::folder::FolderError;
+use crate::units::interrupt::StopRequested;
+use crate::units::program::scarcity;
+use crate::units::shown::shown;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Time-out for QEMU to open its socket.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Length of the end of QEMU's log that is searched for its last line.
+const TAIL_LEN_MAX: u64 = 4096;
+
+/// Reasons why an emulated board does not run.
+#[derive(Debug, Error)]
+pub enum EmulatorError {
+    /// QEMU is not installed.
+    #[error("{} is not installed: run `scripts/setup.sh` once, or name another QEMU in {CHOICE}", shown(.0))]
+    Missing(OsString),
+    /// QEMU does not open its socket.
+    #[error("QEMU cannot emulate the board {board}: {failure}")]
+    Failed {
+        /// Name of the board.
+        board: &'static str,
+        /// The reason.
+        failure: Failure,
+    },
+    /// This process was asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] StopRequested),
+    /// No directory can be created for it.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Any other error.
+    #[error(
+        "the emulator of a board cannot be started ({0}): {advice}",
+        advice = scarcity(.0).unwrap_or("check for `sh`, and for free space in the temporary directory")
+    )]
+    Io(#[from] io::Error),
+}
+
+/// Failure of an emulator.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// QEMU has ended.
+    #[error("it ended with {status}, {last_line}")]
+    Ended {
+        /// Its exit status.
+        status: String,
+        /// The last line of its log, as a part of a sentence.
+        last_line: String,
+        /// Time since its socket was first seen; `None` if it never was.
+        uptime: Option<Duration>,
+    },
+    /// QEMU is running, but has not opened its socket.
+    #[error("it did not open its socket in {START_TIMEOUT:?}; the machine may be overloaded")]
+    NoSocket,
+}
+
+/// Returns the end of a file, at most [`TAIL_LEN_MAX`] bytes.
+pub(super) fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(len.saturating_sub(TAIL_LEN_MAX)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL_LEN_MAX).read_to_end(&mut tail)?;
+    Ok(tail)
+}
+
+/// Returns the last line of a log that is not blank, as a part of a sentence.
+pub(super) fn last_line(log: &[u8]) -> String {
+    let last = log.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).rfind(|l| !l.is_empty());
+    last.map_or("without a message".into(), |last| {
+        format!("saying `{}`", shown(OsStr::from_bytes(last)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn last_line_of_any_bytes_is_shown() {
+        assert_eq!(last_line(b""), "without a message");
+        assert_eq!(last_line(b"\n \r\n"), "without a message");
+        assert_eq!(last_line(b"first\nno board \xff\x1b\r\n\n"), r"saying `no board \xff\u{1b}`");
+    }
+
+    #[test]
+    fn last_line_of_a_long_log_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        fs::write(&log, "x\n".repeat(100_000) + "the end\n").unwrap();
+        assert_eq!(tail(&log).unwrap().len() as u64, TAIL_LEN_MAX);
+        assert_eq!(last_line(&tail(&log).unwrap()), "saying `the end`");
+    }
+}
