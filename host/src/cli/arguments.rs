@@ -9,11 +9,9 @@ use crate::options::{
 use crate::problem::dataset;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
-use smidgen_protocol::message::CLASS_NAME_LEN_MAX;
 use smidgen_protocol::recipe::Feature;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A note on `--dataset` in `--help`.
 const QUADRATICS_HELP: &str = "quadratics:l-am=50,l-var=5e3,workers=100,dimension=10 generates least squares with \
@@ -561,34 +559,6 @@ impl FromArgMatches for Options {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
-}
-
-/// Parses the name of a class on a board.
-pub(super) fn class_name(text: &str) -> Result<String, String> {
-    // Files of recordings have no blanks around names either.
-    let is_valid = (1..=CLASS_NAME_LEN_MAX).contains(&text.len())
-        && text.trim() == text
-        && !text.contains(char::is_control);
-    let advice = || {
-        format!(
-            "give a name of 1 to {CLASS_NAME_LEN_MAX} bytes, without control characters and blanks around it"
-        )
-    };
-    is_valid.then(|| text.to_owned()).ok_or_else(advice)
-}
-
-/// Parses a number of seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.1..=1e6).contains(seconds));
-    seconds
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "give a number of seconds from 0.1 to 1e6".into())
-}
-
-/// Parses how many times as fast as real time sensors play.
-pub(super) fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().ok().filter(|speed| (1.0..=1000.0).contains(speed));
-    speed.ok_or_else(|| "give a number from 1 to 1000".into())
 }
 
 /// Returns the parser of a choice by its name, which also lists the choices in `--help`.

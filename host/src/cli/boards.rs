@@ -1,12 +1,12 @@
 //! Arguments of the subcommands that talk to boards outside a run.
 
-use super::arguments;
 use crate::boards::board::{self, Boards};
 use crate::options::windowing::Windowing;
 use crate::world::transport::Address;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
+use smidgen_protocol::message::CLASS_NAME_LEN_MAX;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,13 +43,13 @@ pub struct Record {
     #[command(flatten)]
     pub ports: Ports,
     /// Record rows of this class, on all boards at once
-    #[arg(long, value_name = "CLASS", value_parser = arguments::class_name, help_heading = "Recording")]
+    #[arg(long, value_name = "CLASS", value_parser = class_name, help_heading = "Recording")]
     pub label: Option<String>,
     /// Duration of the recording [default: until Ctrl-C]
     #[arg(
         long,
         value_name = "F",
-        value_parser = arguments::duration,
+        value_parser = duration,
         allow_negative_numbers = true,
         conflicts_with_all = ["list", "discard", "clear"],
         help_heading = "Recording"
@@ -107,7 +107,7 @@ pub struct Bench {
     #[arg(long, value_name = "DIR|FILE|example")]
     pub recordings: PathBuf,
     /// How many times as fast as real time the sensors play
-    #[arg(long, value_name = "F", value_parser = arguments::speed, default_value_t = 1.0)]
+    #[arg(long, value_name = "F", value_parser = speed, default_value_t = 1.0)]
     pub speed: f64,
     /// Directory for the ports of the boards
     #[arg(long, value_name = "DIR", default_value = "smidgen-boards")]
@@ -146,15 +146,42 @@ pub struct Watch {
     pub line: Line,
 }
 
+/// Parses the name of a class on a board.
+fn class_name(text: &str) -> Result<String, String> {
+    // Files of recordings have no blanks around names either.
+    let is_valid = (1..=CLASS_NAME_LEN_MAX).contains(&text.len())
+        && text.trim() == text
+        && !text.contains(char::is_control);
+    let advice = || {
+        format!(
+            "give a name of 1 to {CLASS_NAME_LEN_MAX} bytes, without control characters and blanks around it"
+        )
+    };
+    is_valid.then(|| text.to_owned()).ok_or_else(advice)
+}
+
+/// Parses a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=1e6).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "give a number of seconds from 0.1 to 1e6".into())
+}
+
+/// Parses how many times as fast as real time sensors play.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (1.0..=1000.0).contains(speed));
+    speed.ok_or_else(|| "give a number from 1 to 1000".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn class_on_a_board_has_a_name_that_files_can_have() {
-        let record = |name: &str| {
-            arguments::class_name(name).map_err(|advice| assert!(advice.contains("blanks")))
-        };
+        let record =
+            |name: &str| class_name(name).map_err(|advice| assert!(advice.contains("blanks")));
         assert!(record("going up").is_ok() && record("123456789012345").is_ok());
         for name in ["", " ", " up", "up ", "\u{a0}", "a\tb", "1234567890123456"] {
             assert!(record(name).is_err(), "{name:?}");
