@@ -1,8 +1,8 @@
 //! Tests of emulators that end: the run goes on without them, or names the reason.
 
 use super::{BUILD_MAX, emulation, text};
-use crate::support::{Running, command, program, script, wait_until, wait_within};
-use rustix::process::Signal;
+use crate::support::{Running, command, script, wait_until, wait_within};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -145,10 +145,11 @@ fn run_is_stopped_in_order_or_fails_with_the_reason_while_a_board_records_again(
     let recordings = "x,label\n".to_owned() + &"1,a\n2,a\n-3,b\n2,b\n".repeat(5);
     fs::write(directory.join("person.csv"), recordings).expect("there is room");
     let options = "--board stm32f405 --recordings . --window 2 --objective softmax";
+    let id = || fs::read_to_string(&pid).ok()?.trim_end().parse().ok().and_then(Pid::from_raw);
     let start = || {
         let run = endless(directory, &script, options);
         wait_until("it starts again", || said(directory).contains("was started again"));
-        wait_until("its process runs", || pid.exists());
+        wait_until("its process runs", || id().is_some());
         run
     };
     let mut run = start();
@@ -160,8 +161,7 @@ fn run_is_stopped_in_order_or_fails_with_the_reason_while_a_board_records_again(
     fs::remove_dir_all(directory.join("doomed")).expect("it exists");
     fs::remove_file(&pid).expect("it exists");
     let mut run = start();
-    let id = fs::read_to_string(&pid).expect("it was written");
-    program("kill", directory, &format!("-9 {id}")).status().expect("there is kill");
+    kill_process(id().expect("it was written"), Signal::KILL).expect("it runs");
     assert_eq!(run.end().code(), Some(2), "{}", said(directory));
     assert!(said(directory).contains("signal: 9 (SIGKILL), "), "{}", said(directory));
     assert!(said(directory).contains(", again"), "{}", said(directory));
