@@ -89,6 +89,9 @@ pub struct Options {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub standardise: bool,
 
+    /// Scales of the columns.
+    pub scale_columns: ScaleColumns,
+
     /// True to append a feature that is 1 in every row.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub intercept: bool,
@@ -273,6 +276,16 @@ impl Options {
             Ok(Value::Object(options)) => options,
             other => unreachable!("options are a map of plain values, not {other:?}"),
         }
+    }
+}
+
+choices! {
+    /// What the scales of columns are made to be.
+    pub enum ScaleColumns {
+        /// Powers of two that give columns about equal weight, and shifts if the model has a bias
+        Auto = "auto",
+        /// Those of the file
+        Off = "off",
     }
 }
 

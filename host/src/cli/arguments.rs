@@ -4,7 +4,8 @@ use crate::options::number::{fraction, non_negative, positive, probability};
 use crate::options::windowing::{self, Windowing};
 use crate::options::{
     Choice, Compressor, Constants, DATASET, DEADLINE, Downlink, Faults, Init, Method, OUT,
-    Objective, Options, ROUND_TIMEOUT, Regulariser, SEED_MAX, Split, Step, StragglerPolicy,
+    Objective, Options, ROUND_TIMEOUT, Regulariser, SEED_MAX, ScaleColumns, Split, Step,
+    StragglerPolicy,
 };
 use crate::problem::dataset;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -125,7 +126,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "DIR|FILE|example",
-        conflicts_with_all = ["dataset", "shuffle", "rows", "test_rows", "split", "standardise", "intercept"],
+        conflicts_with_all = ["dataset", "shuffle", "rows", "test_rows", "split", "standardise", "scale_columns", "intercept"],
         help_heading = "Recording"
     )]
     recordings: Option<PathBuf>,
@@ -187,6 +188,17 @@ struct Arguments {
     /// Held-out rows are shifted and scaled by the same numbers. A constant column is only shifted, to 0.
     #[arg(long, help_heading = "Data")]
     standardise: bool,
+
+    /// Scales of the columns, if not --standardise
+    ///
+    /// The regulariser is that of the scaled columns, as with --standardise. Generated data are never scaled.
+    #[arg(
+        long,
+        value_parser = choice::<ScaleColumns>(),
+        default_value = ScaleColumns::Auto.name(),
+        help_heading = "Data"
+    )]
+    scale_columns: ScaleColumns,
 
     /// Append a feature that is 1 in every row, for logistic, least-squares and svm
     ///
@@ -461,6 +473,7 @@ impl From<Arguments> for Options {
             workers,
             split,
             standardise,
+            scale_columns,
             intercept,
             objective,
             regulariser,
@@ -505,6 +518,7 @@ impl From<Arguments> for Options {
             workers,
             split,
             standardise,
+            scale_columns,
             intercept,
             objective,
             regulariser,

@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 /// Options of `smidgen run` that need rows on the host.
-const OF_ROWS: [&str; 12] = [
+const OF_ROWS: [&str; 13] = [
     "dataset",
     "label",
     "recordings",
@@ -15,6 +15,7 @@ const OF_ROWS: [&str; 12] = [
     "workers",
     "split",
     "standardise",
+    "scale_columns",
     "intercept",
     "features_from",
     "check_theory",

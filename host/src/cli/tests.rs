@@ -1,8 +1,8 @@
 use super::*;
 use crate::options::windowing::Windowing;
 use crate::options::{
-    Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, Split, Step,
-    StragglerPolicy,
+    Compressor, Constants, Downlink, Faults, Init, Method, Objective, Regulariser, ScaleColumns,
+    Split, Step, StragglerPolicy,
 };
 use crate::world::transport::Address;
 use smidgen_protocol::recipe::Feature;
@@ -67,6 +67,7 @@ fn omitted_options_have_defaults() {
         workers: None,
         split: Split::Contiguous,
         standardise: false,
+        scale_columns: ScaleColumns::Auto,
         intercept: false,
         objective: Objective::Logistic,
         regulariser: Regulariser::Nonconvex,
@@ -108,7 +109,7 @@ fn omitted_options_have_defaults() {
 #[test]
 fn every_option_is_parsed() {
     let all = "smidgen simulate --dataset a9a --rows 400 --test-rows 100 --workers 20 \
-        --split by=subject --label species --shuffle 3 --standardise --intercept \
+        --split by=subject --label species --shuffle 3 --standardise --scale-columns off --intercept \
         --objective least-squares --regulariser l2 --lambda 0.1 --method gd --batch 32 --k 1 --value-bits 32 \
         --step 0.25 --constants boards --init full --from old/model.json --features-from units --downlink dense --rounds 2000 \
         --target 1e-6 --seed 7 \
@@ -126,6 +127,7 @@ fn every_option_is_parsed() {
         workers: Some(20),
         split: Split::By("subject".into()),
         standardise: true,
+        scale_columns: ScaleColumns::Off,
         intercept: true,
         objective: Objective::LeastSquares,
         regulariser: Regulariser::L2,
@@ -486,7 +488,7 @@ fn record_contains_every_option_by_its_name() {
         "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
             "regulariser": "nonconvex", "lambda": 0.001, "method": "ef21", "compressor": "topk",
         "k": 4, "value-bits": 8, "step": "0.25", "constants": "data", "init": "compressed",
-        "downlink": "sparse", "participation": 1.0, "rounds": 200,
+        "downlink": "sparse", "participation": 1.0, "rounds": 200, "scale-columns": "auto",
         "seed": 0, "faults": "loss=0.5", "absent": "wait", "baud": 115_200, "out": "smidgen-out",
     });
     assert_eq!(serde_json::Value::Object(record), expected);

@@ -4,7 +4,8 @@
 //!  csv, npy, libsvm         a file -> a table of rows, with labels as texts
 //!  bundled, quadratics      a name -> such a table
 //!  labels                   two classes, many classes, or real targets: a table -> Dataset
-//!  prepare                  Dataset -> Dataset with standardised columns and an intercept
+//!  prepare                  Dataset -> Dataset with scaled columns and an intercept
+//!  scale_columns            the scales that give columns equal weight
 //!  continued                another file -> Dataset with the columns and classes of a model
 //!  unseen                   another file -> features, by the Preparation of a Dataset
 //!  windows                  time series -> columns
@@ -35,6 +36,7 @@ mod quadratics;
 pub mod quantise;
 pub mod recordings;
 mod rows;
+mod scale_columns;
 pub mod split;
 mod table;
 mod texts;
@@ -50,6 +52,7 @@ pub use labels::{Labels, class_number};
 pub use layer::FrozenLayer;
 pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
+pub use prepare::Scales;
 pub use rows::DIMENSION_MAX;
 pub use unseen::Unseen;
 pub use windows::{Channel, TrainedWindows, Windows, is_same_full_scale};

@@ -2,10 +2,10 @@
 
 use super::error::ExperimentError;
 use super::start::Start;
-use crate::options::{Choice, Objective, Options};
+use crate::options::{Choice, Objective, Options, ScaleColumns};
 use crate::problem::dataset::recordings::{Recordings, RowsOnBoards};
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{Dataset, Preparation, Roles};
+use crate::problem::dataset::{Dataset, Preparation, Roles, Scales};
 use smidgen_aggregator::WORKERS_MAX;
 use std::path::Path;
 
@@ -111,7 +111,7 @@ impl Data {
         }
         let preparation = match start {
             Some(start) => start.preparation(&dataset, options),
-            None => dataset.preparation_with(options.standardise, options.intercept)?,
+            None => dataset.preparation_with(scales(options), options.intercept)?,
         };
         dataset = dataset.prepared(&preparation);
         test = test.map(|test| test.prepared(&preparation));
@@ -134,6 +134,16 @@ impl Data {
         check_crowd(shares.len(), "--recordings", "leave out some files")?;
         check_features(&dataset, options)?;
         Ok(Self { dataset, test, shares, recorded: Some(Recorded { recordings, data, bits }) })
+    }
+}
+
+/// Returns the scales of columns of these options.
+fn scales(options: &Options) -> Scales {
+    let has_bias = options.intercept || options.objective.info().margins.have_bias();
+    match (options.standardise, options.scale_columns) {
+        (true, _) => Scales::Standard,
+        (false, ScaleColumns::Auto) => Scales::Equal { shifts: has_bias },
+        (false, ScaleColumns::Off) => Scales::Kept,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::ExperimentError;
 use crate::model::board::trained_windows;
-use crate::options::{Choice, Options};
+use crate::options::{Choice, Options, ScaleColumns};
 use crate::problem::dataset::{Dataset, FrozenLayer, Preparation, Roles, TrainedWindows};
 use crate::problem::objective::HIDDEN;
 use crate::record::Model;
@@ -31,6 +31,7 @@ impl Start {
         let is_continued = options.from.is_some();
         let prepares = [
             ("--standardise", options.standardise),
+            ("--scale-columns", options.scale_columns != ScaleColumns::Auto),
             ("--intercept", is_continued && options.intercept),
             ("--features-from", is_continued && options.features_from.is_some()),
             ("--window, --hop, --features and --rate", !options.windowing.is_default()),

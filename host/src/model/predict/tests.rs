@@ -1,6 +1,6 @@
 use super::*;
 use crate::options::Objective;
-use crate::problem::dataset::{Dataset, Scaling};
+use crate::problem::dataset::{Dataset, Roles, Scaling};
 use crate::problem::objective::Penalty;
 use crate::record::model::Input;
 use crate::run::experiment::Experiment;
@@ -16,7 +16,8 @@ fn trained(set: &str, objective: Objective) -> (Experiment, Model) {
 fn accuracy_and_error_are_those_of_the_objective() {
     for &objective in Objective::ALL {
         let (experiment, model) = trained("digits", objective);
-        let set = Dataset::load_with("digits", objective.info().labels).unwrap();
+        let set = Dataset::load_raw("digits", objective.info().labels, Roles::default()).unwrap();
+        let set = set.prepared(model.input.preparation());
         let share: Vec<usize> = (0..set.row_count()).collect();
         let none = Penalty { regulariser: experiment.options().regulariser, lambda: 0.0 };
         let function = crate::problem::objective::Objective::new(objective, none, &set, &[share]);

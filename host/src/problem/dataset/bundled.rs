@@ -23,7 +23,7 @@ const SETS: [Bundled; 4] = [
     Bundled {
         name: "tight-quadratics",
         text: include_str!("../../../data/tight-quadratics.libsvm"),
-        load: plain,
+        load: synthetic,
     },
 ];
 
@@ -32,6 +32,10 @@ const PIXEL_MAX: f64 = 16.0;
 
 fn plain(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
     Dataset::parse_with(set.name, set.text, labels)
+}
+
+fn synthetic(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {
+    Ok(Dataset { is_synthetic: true, ..plain(set, labels)? })
 }
 
 fn digits(set: &Bundled, labels: Labels) -> Result<Dataset, DatasetError> {

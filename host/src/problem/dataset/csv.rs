@@ -233,6 +233,7 @@ mod tests {
     use super::super::columns::Roles;
     use super::super::data::Dataset;
     use super::super::labels::Labels;
+    use super::super::prepare::Scales;
     use super::super::quantise::quantise;
     use crate::options::Split;
     use proptest::prelude::*;
@@ -463,7 +464,11 @@ mod tests {
                 let shard = |dataset: &Dataset| {
                     let dataset = dataset.clone();
                     let dataset = seed.map_or(dataset.clone(), |seed| dataset.shuffle(seed));
-                    let preparation = dataset.preparation_with(seed.is_some(), true);
+                    let scales = match seed {
+                        Some(_) => Scales::Standard,
+                        None => Scales::Equal { shifts: true },
+                    };
+                    let preparation = dataset.preparation_with(scales, true);
                     preparation.ok().map(|preparation| {
                         quantise(&dataset.prepared(&preparation), &order, Width::I16)
                     })

@@ -18,6 +18,8 @@ pub struct Dataset {
     /// Who owns the rows, if a column says it.
     pub(super) owners: Option<Owners>,
     pub(super) preparation: Preparation,
+    /// True if the rows were made for their smoothness constants, which other scales of columns would change.
+    pub(super) is_synthetic: bool,
 }
 
 /// One row of a [`Dataset`].
@@ -80,6 +82,7 @@ impl Dataset {
             },
             owners: self.owners.as_mut().map(|owners| owners.split_off(row_count)),
             preparation: self.preparation.clone(),
+            is_synthetic: self.is_synthetic,
         }
     }
 

@@ -16,7 +16,7 @@ pub struct Preparation {
     /// instead, from 1. If empty, the features are all columns in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// The scaling of each column (`--standardise`, or that of a bundled set); if empty, values stay as they are.
+    /// The scaling of each column (`--standardise`, `--scale-columns`, or that of a bundled set); if empty, values stay as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Scaling>,
     /// Layers of hidden units (`--features-from`), each with those before it as inputs; if empty, columns are features.
@@ -105,6 +105,11 @@ impl Preparation {
     /// Returns whether features are the values of the columns as they are, besides an intercept.
     pub(super) fn keeps_values(&self) -> bool {
         self.scaling.is_empty() && self.layers.is_empty()
+    }
+
+    /// Returns whether a column is shifted.
+    pub(super) fn is_shifted(&self) -> bool {
+        self.scaling.iter().any(|scaling| scaling.centre != 0.0)
     }
 
     /// Returns the bits of the columns if their scales are those of boards: powers of two, without a shift.

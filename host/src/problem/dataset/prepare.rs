@@ -1,14 +1,29 @@
-//! Preparing the rows of a data set: standardised columns and an intercept.
+//! Preparing the rows of a data set: scaled columns and an intercept.
 
 use super::data::Dataset;
 use super::defect::{Defect, Place};
 use super::error::DatasetError;
 use super::preparation::{Preparation, Scaling, dense};
 use super::rows::{DIMENSION_MAX, Rows};
+use super::scale_columns;
 
 /// The least fraction of values other than 0 with which columns may be shifted. Afterwards none is 0, and a board
 /// stores all of them.
 const DENSITY_MIN: f64 = 0.1;
+
+/// The scales of columns to train on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// Those of the file.
+    Kept,
+    /// Mean 0 and standard deviation 1.
+    Standard,
+    /// About equal weight, by powers of two.
+    Equal {
+        /// Whether columns may also be shifted, since the model has a bias.
+        shifts: bool,
+    },
+}
 
 /// Returns the scaling with which every column of these rows has mean 0 and, unless it is constant, standard
 /// deviation 1.
@@ -45,35 +60,47 @@ pub(super) fn standard(dataset: &Dataset) -> Vec<Scaling> {
 }
 
 impl Dataset {
-    /// Returns the preparation of this data set with columns standardised by these raw rows, and with an intercept.
+    /// Returns the preparation of this data set with columns scaled by these raw rows, and with an intercept.
     ///
     /// # Errors
     /// If the data are too sparse or too large for it.
     pub fn preparation_with(
         &self,
-        standardise: bool,
+        scales: Scales,
         intercept: bool,
     ) -> Result<Preparation, DatasetError> {
-        let refuse = |defect: Defect| Err(defect.of(self.name(), Place::Table));
         let mut preparation = Preparation { intercept, ..self.preparation.clone() };
         if preparation.dimension() > DIMENSION_MAX {
-            return refuse(Defect::Wide(preparation.dimension()));
+            return Err(self.refusal(Defect::Wide(preparation.dimension())));
         }
-        if standardise {
-            let size = self.row_count() as f64 * self.dimension() as f64;
-            let density = self.rows.values.len() as f64 / size;
-            if density < DENSITY_MIN {
-                return refuse(Defect::Sparse { percent: density * 100.0, factor: 1.0 / density });
-            }
-            preparation.scaling = standard(self);
-            let is_finite = |it: &Scaling| it.centre.is_finite() && it.scale.is_finite();
-            if let Some(column) = preparation.scaling.iter().position(|it| !is_finite(it)) {
-                let names = self.column_names();
-                let name = names.get(column).cloned();
-                return refuse(Defect::Huge(name.unwrap_or_else(|| (column + 1).to_string())));
-            }
+        match scales {
+            Scales::Kept => {}
+            Scales::Standard => preparation.scaling = self.standard()?,
+            Scales::Equal { .. } if self.is_synthetic || preparation.is_shifted() => {}
+            Scales::Equal { shifts } => preparation.scaling = scale_columns::scaling(self, shifts),
         }
         Ok(preparation)
+    }
+
+    fn standard(&self) -> Result<Vec<Scaling>, DatasetError> {
+        let size = self.row_count() as f64 * self.dimension() as f64;
+        let density = self.rows.values.len() as f64 / size;
+        if density < DENSITY_MIN {
+            let (percent, factor) = (density * 100.0, 1.0 / density);
+            return Err(self.refusal(Defect::Sparse { percent, factor }));
+        }
+        let scaling = standard(self);
+        let is_finite = |it: &Scaling| it.centre.is_finite() && it.scale.is_finite();
+        if let Some(column) = scaling.iter().position(|it| !is_finite(it)) {
+            let name = self.column_names().get(column).cloned();
+            let name = name.unwrap_or_else(|| (column + 1).to_string());
+            return Err(self.refusal(Defect::Huge(name)));
+        }
+        Ok(scaling)
+    }
+
+    fn refusal(&self, defect: Defect) -> DatasetError {
+        defect.of(self.name(), Place::Table)
     }
 
     /// Prepares these raw rows, whose columns are those of `preparation`.
@@ -114,7 +141,7 @@ mod tests {
     fn held_out_rows_are_scaled_by_training_rows() {
         let text = "1 1:3 2:5 3:0.1\n0 1:5 2:5 3:0.1\n1 1:1 2:5 3:0.1\n0 1:9 2:7\n";
         let (training, test) = Dataset::parse("four", text).unwrap().hold_out(1).unwrap();
-        let preparation = training.preparation_with(true, true).unwrap();
+        let preparation = training.preparation_with(Scales::Standard, true).unwrap();
         let deviation = (8.0f64 / 3.0).sqrt();
         assert_eq!(preparation.scaling[0], Scaling { centre: 3.0, scale: deviation });
         let test = test.prepared(&preparation);
@@ -128,7 +155,7 @@ mod tests {
     #[test]
     fn intercept_alone_keeps_sparse_rows() {
         let dataset = Dataset::parse("two", "1 90:3\n0 7:1\n").unwrap();
-        let preparation = dataset.preparation_with(false, true).unwrap();
+        let preparation = dataset.preparation_with(Scales::Kept, true).unwrap();
         let prepared = dataset.prepared(&preparation);
         assert_eq!(prepared.row(0).entries().collect::<Vec<_>>(), [(89, 3.0), (90, 1.0)]);
         assert_eq!(prepared.preparation(), &preparation);
@@ -140,7 +167,13 @@ mod tests {
     fn data_that_cannot_be_standardised_are_refused() {
         let error = |text: &str, intercept: bool| {
             let dataset = Dataset::parse_with("text", text, Labels::Real).unwrap();
-            dataset.preparation_with(!intercept, intercept).unwrap_err().to_string()
+            dataset
+                .preparation_with(
+                    if intercept { Scales::Kept } else { Scales::Standard },
+                    intercept,
+                )
+                .unwrap_err()
+                .to_string()
         };
         let sparse = error("1 90:3\n0 7:1\n", false);
         assert!(
@@ -157,7 +190,7 @@ mod tests {
     fn column_of_nearly_equal_values_has_deviation_1() {
         let text = "1 1:0.1\n0 1:0.1\n1 1:0.30000000000000004\n0 1:0.3\n1 1:0.1\n";
         let dataset = Dataset::parse("five", text).unwrap();
-        let preparation = dataset.preparation_with(true, false).unwrap();
+        let preparation = dataset.preparation_with(Scales::Standard, false).unwrap();
         let values: Vec<f64> = rows(&dataset.prepared(&preparation)).concat();
         let squares: f64 = values.iter().map(|value| value * value).sum();
         assert!((squares / 5.0 - 1.0).abs() < 1e-12, "{squares}");

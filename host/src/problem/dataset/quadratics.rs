@@ -91,7 +91,9 @@ impl Quadratics {
                 targets.push(&target.to_string(), rows.starts.len() - 1);
             }
         }
-        Dataset::of(name, Table { rows, labels: targets, ..Table::default() }, labels)
+        let dataset =
+            Dataset::of(name, Table { rows, labels: targets, ..Table::default() }, labels)?;
+        Ok(Dataset { is_synthetic: true, ..dataset })
     }
 
     /// Returns the L_i, those of the heavy workers first.

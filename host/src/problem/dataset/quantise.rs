@@ -158,7 +158,7 @@ fn width_of(quotient: f64) -> Option<Width> {
 
 /// Returns the greatest common divisor of a column, by Euclid's algorithm on f64, in which a remainder that is
 /// negligible relative to `max` counts as zero. Returns `None` if the divisor becomes too small.
-fn unit(column: &[f64], max: f64) -> Option<f64> {
+pub(super) fn unit(column: &[f64], max: f64) -> Option<f64> {
     let nothing = max * EXACT;
     column.iter().try_fold(max, |divisor, real| {
         let (mut larger, mut smaller) = (divisor, real.abs() % divisor);

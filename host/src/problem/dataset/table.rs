@@ -74,6 +74,6 @@ impl Dataset {
         let Table { rows, labels: _, owners, names, label, owner } = table;
         let owners = owner.as_ref().map(|_| Owners::read(&owners));
         let preparation = Preparation { names, label, owner, ..Preparation::of(rows.dimension) };
-        Self { name: name.into(), rows, labelling, owners, preparation }
+        Self { name: name.into(), rows, labelling, owners, preparation, is_synthetic: false }
     }
 }

@@ -99,6 +99,7 @@ impl Unseen {
 #[cfg(test)]
 mod tests {
     use super::super::labels::class_number;
+    use super::super::prepare::Scales;
     use super::*;
 
     const TRAINING: &str = "id,b,a,kind\n1,2,3,no\n2,4,9,yes\n3,6,6,no\n";
@@ -107,7 +108,7 @@ mod tests {
         let roles = Roles { label: None, owner };
         let bytes = text.as_bytes();
         let dataset = Dataset::of_bytes("set.csv", bytes, Labels::Binary, roles).unwrap();
-        dataset.preparation_with(true, true).unwrap()
+        dataset.preparation_with(Scales::Standard, true).unwrap()
     }
 
     fn read(preparation: &Preparation, name: &str, text: &str) -> Result<Unseen, String> {

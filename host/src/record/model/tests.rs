@@ -111,7 +111,7 @@ fn contradictions_and_other_versions_are_refused_with_a_sentence() {
             "m.json contradicts itself: it has 650 mantissas but dimension 7; it was edited",
         ),
         (set("values", json!([])), "it has 0 values but dimension 650"),
-        (set("exponent", 3.into()), "value 3 is not that of its mantissa and the exponent"),
+        (set("exponent", 3.into()), "is not that of its mantissa and the exponent"),
         (set("classes", json!([])), "softmax cannot have 0 classes"),
         (set("classes", vec!["0"; 10].into()), "two classes have the same name"),
         (

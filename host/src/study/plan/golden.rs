@@ -37,7 +37,7 @@ const VARIANTS: [&str; 20] = [
 ];
 
 fn parsed(options: &str) -> Options {
-    let mut line = format!("smidgen simulate {options}");
+    let mut line = format!("smidgen simulate --scale-columns off {options}");
     for (option, value) in [("--rows", "40"), ("--workers", "4"), ("--k", "4"), ("--lambda", "0")] {
         if !options.split_whitespace().any(|word| word == option) {
             write!(line, " {option} {value}").unwrap();

@@ -1,0 +1,169 @@
+//! The scaling of `--scale-columns auto`: columns of about equal weight, by powers of two.
+//!
+//! EF21 compares coordinates by the magnitude of their gradients, and one step size serves all: a column in large units
+//! takes all updates and makes the step short. With z_k = s_k x_k and columns divided by s_k the margins aᵀx are the
+//! same, so f is the same function of other coordinates, and all theorems hold with the L_i of the scaled rows (Safaryan,
+//! Hanzely, Richtárik 2021 for diagonal smoothness matrices). Without a regulariser nothing else changes; the
+//! regulariser is that of z.
+//!
+//! ```text
+//! s = the power of two next to  root mean square / density^(1/4)
+//! ```
+//!
+//! Dense columns get root mean squares near 1. A column that is rarely not 0 is enlarged by the root of what would
+//! bring its root mean square to 1: its gradient comes from few rows, and updates at each of them would cost bytes.
+//!
+//! If the model has a bias, a column whose mean is large beside its deviation is also shifted, as by
+//! [`standard`](super::prepare): the shift moves into the bias. It is a multiple of the column's unit, so that boards
+//! still store exact integers, and 0 for columns that are mostly 0, so that these stay sparse.
+
+use super::data::Dataset;
+use super::preparation::Scaling;
+use super::quantise::unit;
+
+/// The least ratio of mean and standard deviation of a column that is shifted.
+const SHIFT_MIN: f64 = 0.5;
+
+/// The entries of a column, without those that are 0 in the file.
+struct Column {
+    values: Vec<f64>,
+    /// Number of rows.
+    rows: usize,
+}
+
+impl Column {
+    /// Returns the mean of a function of the values.
+    fn mean(&self, of: impl Fn(f64) -> f64) -> f64 {
+        let zeros = (self.rows - self.values.len()) as f64;
+        let listed: f64 = self.values.iter().map(|&value| of(value)).sum();
+        (listed + if zeros > 0.0 { zeros * of(0.0) } else { 0.0 }) / self.rows as f64
+    }
+
+    /// Returns the scaling of the column. It is that of the values as they are if all are 0.
+    fn scaling(&self, shifts: bool) -> Scaling {
+        let max = self.values.iter().fold(0.0, |max: f64, value| max.max(value.abs()));
+        if max == 0.0 {
+            return Scaling { centre: 0.0, scale: 1.0 };
+        }
+        // Relative to the largest value, squares can neither overflow nor vanish.
+        let mean = self.mean(|value| value / max);
+        let variance = self.mean(|value| (value / max - mean).powi(2));
+        let is_shifted = shifts && mean.abs() > SHIFT_MIN * variance.sqrt();
+        let centre = if is_shifted { self.centre(mean * max, max) } else { 0.0 };
+        let square = self.mean(|value| ((value - centre) / max).powi(2));
+        let density = self.mean(|value| f64::from(value != centre));
+        let exponent = (0.5 * square.log2() - 0.25 * density.log2() + max.log2()).round();
+        let scale = if square > 0.0 { exponent.exp2() } else { 1.0 };
+        Scaling { centre, scale }
+    }
+
+    /// Returns the multiple of the column's unit next to its mean, or the mean if it has no unit.
+    fn centre(&self, mean: f64, max: f64) -> f64 {
+        unit(&self.values, max).map_or(mean, |unit| (mean / unit).round() * unit)
+    }
+}
+
+/// Returns the scaling of each column of these raw rows, of which the preparation of the set is the first part.
+/// `shifts` says whether columns may be shifted.
+pub(super) fn scaling(dataset: &Dataset, shifts: bool) -> Vec<Scaling> {
+    let rows = dataset.row_count();
+    let mut columns: Vec<_> =
+        (0..dataset.dimension()).map(|_| Column { values: vec![], rows }).collect();
+    for (column, value) in (0..rows).flat_map(|row| dataset.row(row).entries()) {
+        columns[column].values.push(value);
+    }
+    columns.iter().map(|column| column.scaling(shifts)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::labels::Labels;
+    use super::super::prepare::Scales;
+    use super::super::quantise::quantise;
+    use super::*;
+    use proptest::prelude::*;
+    use smidgen_protocol::shard::Width;
+
+    fn dataset(rows: &[Vec<f64>]) -> Dataset {
+        let mut text = String::new();
+        for (number, row) in rows.iter().enumerate() {
+            text += if number % 2 == 0 { "1" } else { "0" };
+            (1..).zip(row).for_each(|(column, value)| text += &format!(" {column}:{value}"));
+            text.push('\n');
+        }
+        Dataset::parse_with("set", &text, Labels::Binary).unwrap()
+    }
+
+    /// Returns the scaling of a set with one column.
+    fn of(column: &[f64], shifts: bool) -> (f64, f64) {
+        let rows: Vec<_> = column.iter().map(|&value| vec![value]).collect();
+        let Scaling { centre, scale } = scaling(&dataset(&rows), shifts)[0];
+        (centre, scale)
+    }
+
+    #[test]
+    fn dense_column_has_root_mean_square_near_one() {
+        assert_eq!(of(&[300.0, -200.0, 250.0, -260.0], false), (0.0, 256.0));
+        assert_eq!(of(&[3e-3, -2e-3, 2.5e-3, -2.6e-3], true), (0.0, 1.0 / 512.0));
+        assert_eq!(of(&[1e-300, -1e-300], false).1, (-997.0f64).exp2());
+        assert_eq!(of(&[1e300, -1e300], false).1, 997.0f64.exp2());
+    }
+
+    #[test]
+    fn column_that_is_rarely_not_zero_is_enlarged_by_half_the_bits() {
+        let mut column = [0.0; 256];
+        column[7] = 1.0;
+        // The root mean square is 2^-4.
+        assert_eq!(of(&column, true), (0.0, 1.0 / 4.0));
+        column[7] = -64.0;
+        assert_eq!(of(&column, true), (0.0, 16.0));
+    }
+
+    #[test]
+    fn column_is_shifted_by_a_multiple_of_its_unit_if_the_model_has_a_bias() {
+        let column = [100.25, 101.5, 100.5, 100.75];
+        assert_eq!(of(&column, true), (100.75, 0.5));
+        assert_eq!(of(&column, false), (0.0, 128.0));
+        // Mostly 0 or mostly 1: the latter becomes as sparse as the former.
+        assert_eq!(of(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], true).0, 0.0);
+        assert_eq!(of(&[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0], true).0, 1.0);
+        assert_eq!(of(&[7.0, 7.0], true), (7.0, 1.0));
+        assert_eq!(of(&[0.0, 0.0], true), (0.0, 1.0));
+    }
+
+    #[test]
+    fn sets_with_scales_of_their_own_keep_them() {
+        let equal = Scales::Equal { shifts: true };
+        for name in ["tight-quadratics", "quadratics:workers=3,dimension=2,l-am=4,l-var=2"] {
+            let set = Dataset::load_with(name, Labels::Real).unwrap();
+            assert_eq!(set.preparation_with(equal, false).unwrap(), *set.preparation());
+        }
+        let set = Dataset::load("breast-cancer-standardised").unwrap();
+        assert_eq!(set.preparation_with(equal, false).unwrap(), *set.preparation());
+        let set = Dataset::load("breast-cancer").unwrap();
+        assert_ne!(set.preparation_with(equal, false).unwrap(), *set.preparation());
+    }
+
+    proptest! {
+        /// Powers of two before do not matter, and boards store columns with a unit exactly, as before.
+        #[test]
+        fn scaled_rows_do_not_depend_on_the_units_of_columns(
+            rows in prop::collection::vec(prop::collection::vec(-60i32..60, 3), 4..20),
+            exponents in prop::collection::vec(-40i32..40, 3),
+            shifts: bool,
+        ) {
+            let in_units = |exponents: &[i32]| {
+                let value = |(&q, &e): (&i32, &i32)| f64::from(q) * f64::from(e).exp2();
+                let row = |row: &Vec<i32>| row.iter().zip(exponents).map(value).collect();
+                let set = dataset(&rows.iter().map(row).collect::<Vec<_>>());
+                let preparation = set.preparation_with(Scales::Equal { shifts }, false).unwrap();
+                let order: Vec<usize> = (0..rows.len()).collect();
+                quantise(&set.prepared(&preparation), &order, Width::I16)
+            };
+            let plain = in_units(&[0; 3]);
+            prop_assert_eq!(plain.error_max, 0.0);
+            prop_assert!(matches!(plain.header.width, Width::Unit | Width::I8));
+            prop_assert_eq!(plain, in_units(&exponents));
+        }
+    }
+}
