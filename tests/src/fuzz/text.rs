@@ -5,7 +5,7 @@ use smidgen::model::export::export;
 use smidgen::options::{Choice, ExportFormat};
 use smidgen::output::report;
 use smidgen::problem::dataset::quantise::quantise;
-use smidgen::problem::dataset::{Dataset, Labels, Preparation, Roles, class_number};
+use smidgen::problem::dataset::{Dataset, Labels, Preparation, Roles, Scales, class_number};
 use smidgen::problem::objective::Predictor;
 use smidgen::record::{Model, RunDirectory};
 use smidgen_protocol::shard::{Shard, Width};
@@ -35,8 +35,13 @@ pub fn dataset(input: &[u8]) {
     };
     for labels in [Labels::Binary, Labels::Classes, Labels::Real] {
         let Ok(raw) = Dataset::of_bytes("fuzzed", input, labels, roles) else { continue };
-        for is_prepared in [false, true] {
-            let Ok(preparation) = raw.preparation_with(is_prepared, is_prepared) else { continue };
+        for (scales, intercept) in [
+            (Scales::Kept, false),
+            (Scales::Standard, true),
+            (Scales::Equal { shifts: false }, false),
+            (Scales::Equal { shifts: true }, true),
+        ] {
+            let Ok(preparation) = raw.preparation_with(scales, intercept) else { continue };
             let dataset = raw.clone().prepared(&preparation);
             check_unseen(input, &dataset, &preparation);
             let dataset = dataset.shuffle(1);
