@@ -16,8 +16,8 @@ use crate::worker::{RecordRequest, Worker, rows};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::message::{
-    CLASSES_LEN_MAX, COLUMNS_LEN_MAX, ClassRecords, Command, Outcome, RecordRefusal, Records,
-    column_bits, set_column_bits,
+    CLASSES_LEN_MAX, COLUMNS_LEN_MAX, ClassRecords, Command, MeanSquare, Outcome, RecordRefusal,
+    Records, set_column_bits,
 };
 use smidgen_protocol::recipe::{Features, Recipe};
 pub use watch::Indicator;
@@ -26,6 +26,10 @@ use watch::Watch;
 /// Recipe of a store without rows, which the first recording replaces.
 const ANY_RECIPE: Recipe =
     Recipe { channels: 1, window: 1, hop: 1, features: Features::DEFAULT, rate_millihertz: 1 };
+
+/// Columns whose squares are added up in one pass over the rows: all of three channels by default. Those of more do not
+/// fit a small stack.
+const COLUMNS_AT_ONCE: usize = 9;
 
 /// A recorder and its sensor, which record as the host commands, and meanwhile classify windows by the worker's model.
 ///
@@ -390,18 +394,23 @@ fn list_classes<'l, F: NorFlash + Mapped>(
     list.get(..len).unwrap_or_default()
 }
 
-/// The bits of all columns.
+/// The bits of all columns over the rows to train on.
 fn list_columns<'l, F: NorFlash + Mapped>(
     store: &Store<F>,
     list: &'l mut [u8; COLUMNS_LEN_MAX],
 ) -> &'l [u8] {
-    for row in store.rows().filter(|row| !row.is_discarded) {
-        for (column, &value) in store.values_of(&row).iter().enumerate() {
-            set_column_bits(list, column, column_bits(value));
+    let len = store.recipe().map_or(0, Recipe::row_len);
+    for first in (0..len).step_by(COLUMNS_AT_ONCE) {
+        let mut squares = [MeanSquare::default(); COLUMNS_AT_ONCE];
+        for row in store.rows().filter(|row| !row.is_discarded && !row.is_test) {
+            let values = store.values_of(&row).get(first..).unwrap_or_default();
+            squares.iter_mut().zip(values).for_each(|(square, &value)| square.add(value));
+        }
+        for (column, square) in (first..len).zip(squares) {
+            set_column_bits(list, column, square.bits());
         }
     }
-    let len = store.recipe().map_or(0, |recipe| recipe.row_len().div_ceil(2));
-    list.get(..len).unwrap_or_default()
+    list.get(..len.div_ceil(2)).unwrap_or_default()
 }
 
 fn refusal(error: RecorderError) -> RecordRefusal {

@@ -8,6 +8,7 @@
 //! up, and the host repeats a message that stays unanswered. A request with a *ticket* is carried out once and
 //! answered each time it arrives. Rounds have no ticket, since the [`Context`] of their frames distinguishes them.
 
+mod columns;
 mod configure;
 mod fields;
 mod live;
@@ -18,6 +19,7 @@ use crate::frame::{
     self, Context, Draft, FRAME_LEN_MAX, GREETING_LEN_MAX, HEAD_LEN_MAX, PAYLOAD_LEN_MAX, Payload,
 };
 use crate::vector::Ratio;
+pub use columns::{COLUMNS_LEN_MAX, MeanSquare, set_column_bits};
 pub use configure::{Configure, Downlink, Init, Regulariser};
 pub use fields::{Exponents, Loss, Part, Refusal, Ticket};
 pub use live::{Live, LiveState, Seen};
@@ -25,8 +27,8 @@ use postcard::ser_flavors::Flavor;
 use postcard_schema::Schema;
 use postcard_schema::key::Key;
 pub use records::{
-    CLASS_NAME_LEN_MAX, CLASSES_LEN_MAX, CLASSES_MAX, COLUMNS_LEN_MAX, ClassRecords, Command,
-    Outcome, Progress, ROW_COUNT_MAX, RecordRefusal, Records, column_bits, set_column_bits,
+    CLASS_NAME_LEN_MAX, CLASSES_LEN_MAX, CLASSES_MAX, ClassRecords, Command, Outcome, Progress,
+    ROW_COUNT_MAX, RecordRefusal, Records,
 };
 use serde::{Deserialize, Serialize};
 

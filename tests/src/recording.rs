@@ -129,7 +129,7 @@ impl ScriptedRecorder {
     }
 }
 
-/// Scales that bring all columns to [−1, 1], and the label scale.
+/// Scales of the columns by the bits that a board reports, and the label scale.
 pub fn scale_exponents(records: &Records) -> Vec<i16> {
     let columns = records.recipe.map_or(0, |recipe| recipe.row_len());
     records.columns().take(columns).map(|bits| 30 + i16::from(bits)).chain([30]).collect()

@@ -101,12 +101,12 @@ impl Experiment {
         let start = Start::of(options)?;
         let trained = start.as_ref().map(Start::windows).transpose()?;
         let found = OnBoard::of(boards, options.objective, trained.as_ref())?;
-        let OnBoard { shape, data, norm_squared } = found;
+        let OnBoard { shape, data, norms_squared } = found;
         let dimension = shape.dimension(options.objective);
         let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
         Specification::check_lists(options, dimension, boards.len())?;
-        let (objective, count) = (options.objective, boards.len());
-        let constants = Constants::of_rows_within(objective, penalty, norm_squared, count);
+        let objective = options.objective;
+        let constants = Constants::of_rows_within(objective, penalty, &norms_squared);
         let source = match constants {
             Constants::Reported(_) if options.step.given().is_none() => options::Constants::Boards,
             // As given: the host has no constants.

@@ -3,7 +3,7 @@
 use super::data::Shape;
 use super::error::OnBoardError;
 use crate::options::{Choice, NeedsRows, Objective, Options, windowing};
-use crate::problem::dataset::recordings::board_data;
+use crate::problem::dataset::recordings::{board_data, common_bits};
 use crate::problem::dataset::{
     Channel, Labels, Preparation, TrainedWindows, Windows, class_number, is_same_full_scale,
 };
@@ -33,8 +33,8 @@ pub(super) struct OnBoard {
     pub shape: Shape,
     /// What each board is sent in place of rows.
     pub data: Vec<Vec<u8>>,
-    /// Bound on the squared norm of the features of a row.
-    pub norm_squared: f64,
+    /// Bounds on the mean squared norm of the features of each board.
+    pub norms_squared: Vec<f64>,
 }
 
 impl OnBoard {
@@ -53,13 +53,16 @@ impl OnBoard {
     ) -> Result<Self, OnBoardError> {
         let recipe = common_recipe(boards)?;
         let full_scales = common_full_scales(boards)?;
-        let found = common_bits(boards, &recipe);
         let (windows, bits, classes) = match trained {
             Some(trained) => {
                 check_trained(boards, &recipe, trained)?;
                 (trained.windows.clone(), trained.bits.clone(), trained.classes.to_vec())
             }
-            None => (windows(&recipe, full_scales), found.clone(), classes(boards, objective)?),
+            None => {
+                let columns = boards.iter().map(|it| (&it.rows.columns, it.rows.training()));
+                let bits = common_bits(columns, recipe.row_len());
+                (windows(&recipe, full_scales), bits, classes(boards, objective)?)
+            }
         };
         let data = |RecordingBoard { rows, .. }: &RecordingBoard| {
             let counts = (rows.training() as u32, rows.checksum);
@@ -74,9 +77,8 @@ impl OnBoard {
             class_names: classes,
             row_counts: boards.iter().map(trained).collect(),
         };
-        let largest = |(found, bits): (u8, u8)| f64::from(found.saturating_sub(bits)).exp2();
-        let norm_squared = found.into_iter().zip(bits).map(largest).map(|a| a * a).sum();
-        Ok(Self { shape, data, norm_squared })
+        let norms_squared = boards.iter().map(|it| norm_squared(&it.rows.columns, &bits)).collect();
+        Ok(Self { shape, data, norms_squared })
     }
 }
 
@@ -181,11 +183,14 @@ fn classes(boards: &[RecordingBoard], objective: Objective) -> Result<Vec<String
     })
 }
 
-/// Returns the bits of every column over all boards.
-fn common_bits(boards: &[RecordingBoard], recipe: &Recipe) -> Vec<u8> {
-    let of =
-        |column| boards.iter().filter_map(move |board| board.rows.columns.get(column).copied());
-    (0..recipe.row_len()).map(|column| of(column).max().unwrap_or(0)).collect()
+/// Returns a bound on the mean squared norm of the features of a board that reports bits `found`, if columns are scaled
+/// by `bits`.
+fn norm_squared(found: &[u8], bits: &[u8]) -> f64 {
+    let mean_square = |(&found, &bits): (&u8, &u8)| {
+        // A mean square is less than twice that of its bits.
+        2.0 * f64::from(2 * (i32::from(found) - i32::from(bits))).exp2()
+    };
+    found.iter().zip(bits).map(mean_square).sum()
 }
 
 /// Returns whether sensors have as many channels with the same full scales.
@@ -224,5 +229,69 @@ fn windows(recipe: &Recipe, full_scales: Option<Vec<f64>>) -> Windows {
         window: recipe.window,
         hop: recipe.hop,
         features: recipe.features,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::client::ClassRows;
+    use smidgen_protocol::message::{MeanSquare, Outcome, Progress};
+    use smidgen_protocol::recipe::Features;
+    use std::slice;
+
+    /// A board whose rows are these values of one column, of two classes.
+    fn board(values: &[i16]) -> RecordingBoard {
+        let mut square = MeanSquare::default();
+        values.iter().for_each(|&value| square.add(value));
+        let class = |(name, training): (&str, usize)| ClassRows {
+            name: name.into(),
+            training: training as u32,
+            test: 9,
+        };
+        let features = Features::from_bits(1);
+        let recipe = Recipe { channels: 1, window: 2, hop: 1, features, rate_millihertz: 1 };
+        let rows = BoardRows {
+            outcome: Outcome::Done,
+            channels: 1,
+            recipe: Some(recipe),
+            recording: 1,
+            next: 2,
+            is_open: false,
+            progress: Progress::default(),
+            room: 0,
+            discarded: 0,
+            checksum: 0,
+            classes: [("off", 1), ("on", values.len() - 1)].map(class).to_vec(),
+            columns: vec![square.bits()],
+        };
+        RecordingBoard { place: "board".into(), rows, full_scales: vec![] }
+    }
+
+    fn bits(boards: &[RecordingBoard]) -> Vec<u8> {
+        let found = OnBoard::of(boards, Objective::Softmax, None).unwrap();
+        found.shape.preparation.bits().expect("powers of two")
+    }
+
+    #[test]
+    fn columns_have_a_root_mean_square_near_one_over_all_rows() {
+        let (small, large) = (board(&[100; 30]), board(&[8000, -8000]));
+        assert_eq!(bits(slice::from_ref(&small)), [7]);
+        assert_eq!(bits(slice::from_ref(&large)), [13]);
+        // 8000 √(2/32) = 2000; the mean of both bits would be 10.
+        assert_eq!(bits(&[small, large]), [11]);
+    }
+
+    #[test]
+    fn norms_are_bounded_for_each_board() {
+        let columns: [&[i16]; 4] = [&[1, -1], &[11_585; 3], &[11_586; 3], &[0, 900, 40]];
+        let boards = columns.map(board);
+        let found = OnBoard::of(&boards, Objective::Softmax, None).unwrap();
+        let scale = f64::from(bits(&boards)[0]).exp2();
+        for (values, bound) in columns.into_iter().zip(found.norms_squared) {
+            let squares: f64 = values.iter().map(|&q| (f64::from(q) / scale).powi(2)).sum();
+            let mean = squares / values.len() as f64;
+            assert!((mean..=4.1 * mean).contains(&bound), "{values:?}: {mean} < {bound}");
+        }
     }
 }

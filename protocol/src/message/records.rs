@@ -1,7 +1,7 @@
 //! Recording of rows on a board: commands, and what a board answers.
 
 use super::fields::Ticket;
-use crate::recipe::{ROW_LEN_MAX, Recipe};
+use crate::recipe::Recipe;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,6 @@ pub const CLASS_NAME_LEN_MAX: usize = 15;
 pub const ROW_COUNT_MAX: u32 = (1 << 21) - 1;
 /// Longest list of classes in bytes.
 pub const CLASSES_LEN_MAX: usize = CLASSES_MAX * (1 + CLASS_NAME_LEN_MAX + 2 * 3);
-/// Longest list of columns in bytes.
-pub const COLUMNS_LEN_MAX: usize = ROW_LEN_MAX.div_ceil(2);
 
 /// What a board is to do with its rows.
 ///
@@ -123,7 +121,9 @@ pub struct Progress {
 /// let (mut classes, mut columns) = ([0; CLASSES_LEN_MAX], [0; COLUMNS_LEN_MAX]);
 /// let walking = ClassRecords { name: "walking", training: 30, test: 7 };
 /// let classes_len = walking.emit(&mut classes).unwrap();
-/// set_column_bits(&mut columns, 1, column_bits(-300));
+/// let mut square = MeanSquare::default();
+/// [300, -700].into_iter().for_each(|value| square.add(value));
+/// set_column_bits(&mut columns, 1, square.bits());
 /// let records = Records {
 ///     classes: &classes[..classes_len],
 ///     columns: &columns[..1],
@@ -202,8 +202,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// Bits of all columns, two columns to a byte: the smallest b with |q| ≤ 2^b for all values q of rows that are not
-    /// discarded.
+    /// [Bits](MeanSquare::bits) of all columns over the rows to train on, two columns to a byte.
     pub fn columns(&self) -> impl Iterator<Item = u8> + Clone + use<'a> {
         self.columns.iter().flat_map(|&both| [both & 15, both >> 4])
     }
@@ -229,20 +228,5 @@ impl ClassRecords<'_> {
             ..*self
         };
         postcard::to_slice(&limited, out).ok().map(|bytes| bytes.len())
-    }
-}
-
-/// The smallest b with |`value`| ≤ 2^b, at most 15.
-pub const fn column_bits(value: i16) -> u8 {
-    let below = value.unsigned_abs().saturating_sub(1);
-    (u16::BITS - below.leading_zeros()) as u8
-}
-
-/// Raises the bits of a column in a list to at least `bits`.
-pub fn set_column_bits(columns: &mut [u8], column: usize, bits: u8) {
-    if let Some(both) = columns.get_mut(column / 2) {
-        let shift = column % 2 * 4;
-        let larger = (*both >> shift & 15).max(bits & 15);
-        *both = *both & !(15 << shift) | larger << shift;
     }
 }

@@ -385,20 +385,6 @@ fn longest_records_fit_a_frame() {
 }
 
 #[test]
-fn column_bits_are_the_smallest_that_bound() {
-    for (value, bits) in
-        [(0, 0), (1, 0), (-1, 0), (2, 1), (3, 2), (-4, 2), (5, 3), (16384, 14), (-32768, 15)]
-    {
-        assert_eq!(column_bits(value), bits, "{value}");
-    }
-    let mut columns = [0; 2];
-    for (column, bits) in [(0, 3), (1, 15), (2, 4), (0, 2), (2, 9), (7, 1)] {
-        set_column_bits(&mut columns, column, bits);
-    }
-    assert_eq!(columns, [0xf3, 9]);
-}
-
-#[test]
 fn loss_saturates_at_24_bits() {
     for mantissa in [0, 1, -1, Loss::MAX, -Loss::MAX] {
         assert_eq!(Loss::new(i64::from(mantissa)).mantissa(), mantissa);

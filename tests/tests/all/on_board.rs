@@ -124,15 +124,26 @@ fn samples(class: usize, count: usize, seed: u64) -> Vec<Option<[i16; CHANNELS]>
 
 /// Records a stretch of a class.
 fn record(host: &mut Host<Objectives>, class: (usize, &str), is_test: bool, count: usize) -> u16 {
+    record_by(host, RECIPE, class, is_test, count)
+}
+
+/// Records a stretch of a class by a recipe.
+fn record_by(
+    host: &mut Host<Objectives>,
+    recipe: Recipe,
+    class: (usize, &str),
+    is_test: bool,
+    count: usize,
+) -> u16 {
     let recording = records(&command(host, Command::Status)).next;
-    let start = Command::Start { recording, recipe: RECIPE, class: class.1, is_test, samples: 0 };
+    let start = Command::Start { recording, recipe, class: class.1, is_test, samples: 0 };
     assert_eq!(outcome(host, start), Outcome::Done);
     recorder(host).feed(samples(class.0, count, u64::from(recording)));
     let answer = command(host, Command::Status);
     let open = records(&answer);
     assert_eq!((open.is_open, open.recording, open.classes), (true, recording, &[][..]));
     assert_eq!(open.progress.samples as usize, count);
-    assert_eq!(open.progress.rows, RECIPE.rows(count as u32));
+    assert_eq!(open.progress.rows, recipe.rows(count as u32));
     assert_eq!(outcome(host, Command::Stop { recording }), Outcome::Done);
     recording
 }

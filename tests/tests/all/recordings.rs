@@ -183,6 +183,14 @@ fn eight_boards_recognise_activities_by_rows_of_their_own() {
     assert!(accuracy >= 0.973, "{accuracy}");
 }
 
+/// Columns that are divided by their largest values need 82 rounds.
+#[test]
+fn columns_of_about_equal_weight_need_few_rounds() {
+    let options = "--recordings example --objective softmax --lambda 0 --rounds 50";
+    let loss = last_model(&experiment(options)).loss.expect("the host has the rows");
+    assert!(loss < 0.01, "{loss}");
+}
+
 /// Samples travel to an emulated board by the line of its sensor, and only there.
 #[test]
 fn emulated_boards_make_the_rows_of_simulation() {

@@ -68,7 +68,7 @@ impl Preparation {
         Self { column_count, ..Self::default() }
     }
 
-    /// Uses rows of windows, scaled by powers of two with these bits, in which values are at most 1.
+    /// Uses rows of windows, scaled by powers of two with these bits.
     pub fn of_windows(windows: Windows, bits: &[u8]) -> Self {
         let scaling = |&bits: &u8| Scaling { centre: 0.0, scale: f64::from(bits).exp2() };
         Self {

@@ -23,6 +23,6 @@ mod unseen;
 
 pub use error::{Flaw, RecordingsError};
 pub use read::EXAMPLE;
-pub use rows::{RowsOnBoards, board_data, rows_held};
+pub use rows::{RowsOnBoards, board_data, common_bits, rows_held};
 pub use samples::{Recording, Recordings, WorkerRecordings};
 pub use unseen::{UnseenRecordings, WindowRow};

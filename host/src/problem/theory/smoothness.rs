@@ -182,18 +182,14 @@ impl Constants {
         }
     }
 
-    /// Returns upper bounds of the constants for rows that the host does not have, whose features have at most this
-    /// squared norm.
-    pub fn of_rows_within(
-        objective: Objective,
-        penalty: Penalty,
-        norm_squared: f64,
-        workers: usize,
-    ) -> Self {
+    /// Returns upper bounds of the constants for rows that the host does not have. The features of those of worker i
+    /// have at most the mean squared norm `norms_squared[i]`.
+    pub fn of_rows_within(objective: Objective, penalty: Penalty, norms_squared: &[f64]) -> Self {
         let bound = |curvature: f64, margins: Margins| {
-            let norm_squared = norm_squared + f64::from(margins.have_bias());
-            let l = curvature * norm_squared + penalty.smoothness();
-            Smoothness::new(l, vec![l; workers])
+            let bias = f64::from(margins.have_bias());
+            let l_i = |square| curvature * (square + bias) + penalty.smoothness();
+            let l_i: Vec<_> = norms_squared.iter().map(l_i).collect();
+            Smoothness::new(l_i.iter().sum::<f64>() / l_i.len() as f64, l_i)
         };
         let margins = objective.info().margins;
         match objective.info().curvature {

@@ -66,6 +66,33 @@ fn commands_about_other_recordings_are_refused_and_change_nothing() {
     assert_eq!((after.classes, after.recipe), (&[][..], Some(RECIPE)));
 }
 
+#[test]
+fn bits_of_columns_are_those_of_the_rows_to_train_on() {
+    let features = Features::from_bits(63);
+    // As many columns as are added up at once, and more.
+    for recipe in [RECIPE, Recipe { features, ..RECIPE }] {
+        let mut host = host("softmax", 30);
+        boot(&mut host, Flash::new(8));
+        let wrong = record_by(&mut host, recipe, (1, "run"), false, 120);
+        assert_eq!(outcome(&mut host, Command::Discard { recording: wrong }), Outcome::Done);
+        record_by(&mut host, recipe, (1, "run"), true, 120);
+        let none = command(&mut host, Command::Status);
+        assert!(records(&none).columns().all(|bits| bits == 0), "no row to train on");
+        record_by(&mut host, recipe, (0, "rest"), false, 90);
+        record_by(&mut host, recipe, (2, "walk"), false, 60);
+        let status = command(&mut host, Command::Status);
+        let found: Vec<_> = records(&status).columns().take(recipe.row_len()).collect();
+        let rows = recorder(&mut host).rows(false);
+        let root = |column: usize| {
+            let squares = rows.iter().map(|(row, _)| f64::from(row[column]).powi(2));
+            (squares.sum::<f64>() / rows.len() as f64).sqrt()
+        };
+        let expected: Vec<_> =
+            (0..recipe.row_len()).map(|column| root(column).log2().round() as u8).collect();
+        assert_eq!(found, expected);
+    }
+}
+
 /// A board presses a button as its main loop does; returns whether a recording was started.
 fn press(host: &mut Host<Objectives>, recipe: &Recipe) -> bool {
     let remote = &mut host.recorder.as_mut().expect("a recorder").remote;

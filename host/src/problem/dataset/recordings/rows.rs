@@ -15,7 +15,7 @@ use smidgen_aggregator::ratio::real;
 use smidgen_firmware::bias_scale;
 use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::store::{RamFlash, Store};
-use smidgen_protocol::message::{CLASSES_MAX, column_bits};
+use smidgen_protocol::message::{CLASSES_MAX, MeanSquare};
 use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::{NAMES_LEN_MAX, RecordedRows, RowsChecksum, emit_name};
 use smidgen_protocol::shard::Width;
@@ -26,7 +26,7 @@ const STORE_OVERHEAD: usize = 1024;
 /// The rows of a run on recordings.
 #[derive(Clone, Debug)]
 pub struct RowsOnBoards {
-    /// Rows to train on: features in [−1, 1], exactly as on the boards.
+    /// Rows to train on, exactly as on the boards.
     pub dataset: Dataset,
     /// Held-out rows.
     pub test: Option<Dataset>,
@@ -50,6 +50,19 @@ struct Row {
     values: Vec<i16>,
     class: u8,
     is_test: bool,
+}
+
+impl Stored {
+    /// Returns the bits of each column over the rows to train on, and their number, as a board reports them.
+    fn columns(&self) -> (Vec<u8>, u64) {
+        let (mut squares, mut rows) = (vec![], 0);
+        for row in self.rows.iter().filter(|row| !row.is_test) {
+            squares.resize(row.values.len(), MeanSquare::default());
+            squares.iter_mut().zip(&row.values).for_each(|(square, &value)| square.add(value));
+            rows += 1;
+        }
+        (squares.into_iter().map(MeanSquare::bits).collect(), rows)
+    }
 }
 
 impl WorkerRecordings {
@@ -118,7 +131,7 @@ impl Recordings {
         let stored: Vec<_> = self.workers.iter().map(|worker| worker.record(&recipe)).collect();
         let bits = match trained {
             Some(trained) => trained.bits.clone(),
-            None => bits(&stored, recipe.row_len()),
+            None => common_bits(stored.iter().map(Stored::columns), recipe.row_len()),
         };
         let (table, places) = rows_of(&stored, &bits, false);
         let labelling = match trained {
@@ -168,15 +181,18 @@ fn rows_of(stored: &[Stored], bits: &[u8], is_test: bool) -> (Table, Vec<u32>) {
     (Table { labels, ..table }, places)
 }
 
-/// Returns the bits of each column over all boards.
-fn bits(stored: &[Stored], row_len: usize) -> Vec<u8> {
-    let mut bits = vec![0; row_len];
-    for row in stored.iter().flat_map(|stored| &stored.rows) {
-        for (bits, &value) in bits.iter_mut().zip(&row.values) {
-            *bits = column_bits(value).max(*bits);
+/// Returns the bits of each column over all boards, each of which reports bits and the number of its rows to train on.
+pub fn common_bits<B: AsRef<[u8]>>(
+    boards: impl Iterator<Item = (B, u64)>,
+    row_len: usize,
+) -> Vec<u8> {
+    let mut squares = vec![MeanSquare::default(); row_len];
+    for (columns, rows) in boards {
+        for (square, &bits) in squares.iter_mut().zip(columns.as_ref()) {
+            square.merge(bits, rows);
         }
     }
-    bits
+    squares.into_iter().map(MeanSquare::bits).collect()
 }
 
 /// Returns what a board is sent in place of its rows: recipe, bits of columns and classes of the run, number of rows to

@@ -182,17 +182,17 @@ fn rows_are_those_of_the_recorder() {
     let rows = read(&folder, "", options).unwrap().rows(Objective::Softmax, None).unwrap();
     assert_eq!(
         (rows.dataset.class_names(), &rows.bits[..]),
-        (&["run".into(), "walk".into()][..], &[1, 2][..])
+        (&["run".into(), "walk".into()][..], &[1, 1][..])
     );
     let row = |row: usize| {
         (rows.dataset.row(row).entries().collect::<Vec<_>>(), rows.dataset.row(row).label)
     };
     let expected = [
         (vec![], 0.0),
-        (vec![(0, 1.0), (1, 0.75)], 1.0),
-        (vec![(0, 0.5), (1, 0.75)], 1.0),
+        (vec![(0, 1.0), (1, 1.5)], 1.0),
+        (vec![(0, 0.5), (1, 1.5)], 1.0),
         // Halves are rounded away from zero, of samples as of means.
-        (vec![(0, 0.5), (1, 0.25)], 0.0),
+        (vec![(0, 0.5), (1, 0.5)], 0.0),
     ];
     assert_eq!((0..4).map(row).collect::<Vec<_>>(), expected);
     assert_eq!(rows.shares, [vec![0], vec![1, 2, 3]]);
@@ -200,7 +200,7 @@ fn rows_are_those_of_the_recorder() {
     assert_eq!(rows.dataset.column_names(), ["x.mean", "x.max"]);
     assert!(rows.test.is_none());
     let prepared = rows.dataset.preparation().features([(0, 2.0), (1, 3.0)].into_iter());
-    assert_eq!(prepared, [1.0, 0.75], "a column is an integer of the board");
+    assert_eq!(prepared, [1.0, 1.5], "a column is an integer of the board");
     let error =
         read(&folder, "", options).unwrap().rows(Objective::LeastSquares, None).unwrap_err();
     assert!(error.to_string().ends_with("choose --objective softmax"), "{error}");
