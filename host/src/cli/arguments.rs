@@ -271,22 +271,23 @@ struct Arguments {
     )]
     value_bits: u8,
 
-    /// Step size γ: qm, am, auto, exact, rare or a number
+    /// Step size γ: qm, am, auto, exact, rare, tight or a number
     ///
     /// qm is the step size of EF21, 1/(L + L_QM·ξ). am is that of "Error Feedback Reloaded", 1/(L + L_AM·ξ), which is
     /// never smaller. exact is the root that am bounds, up to 1.25 times larger. rare uses which worker has which
-    /// features, and needs --lambda 0. auto starts from the theory of the method and is tuned from round to round by
-    /// the losses that workers report.
+    /// features, and needs --lambda 0. tight is that of the best worst-case rate for convex functions: a theorem for
+    /// equal L_i, an empirical law for others; it needs --regulariser l2 or --lambda 0. auto starts from the theory of
+    /// the method and is tuned from round to round by the losses that workers report.
     #[arg(
         long,
-        value_name = "qm|am|auto|exact|rare|F",
+        value_name = "qm|am|auto|exact|rare|tight|F",
         allow_negative_numbers = true,
         default_value_t = Step::Auto,
         help_heading = "Method"
     )]
     step: Step,
 
-    /// Source of the constants L_i for --step qm, am, exact and auto
+    /// Source of the constants L_i for --step qm, am, exact, tight and auto
     #[arg(long, value_parser = choice::<Constants>(), default_value = Constants::Data.name(), help_heading = "Method")]
     constants: Constants,
 

@@ -243,7 +243,7 @@ fn invalid_arguments_are_refused_with_a_reason() {
         ("smidgen simulate --target 0", "give a number greater than 0"),
         (
             "smidgen simulate --step am2",
-            "give qm, am, auto, exact, rare or a number greater than 0",
+            "give qm, am, auto, exact, rare, tight or a number greater than 0",
         ),
         ("smidgen simulate --faults loss=2", "`loss=2` lacks a probability"),
         ("smidgen simulate --split blocks", "give contiguous, sorted-norm, one-each or by="),

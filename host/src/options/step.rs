@@ -17,13 +17,17 @@ pub enum Step {
     Exact,
     /// By rare features: which worker has which coordinates ("Error Feedback Reloaded").
     Rare,
+    /// The step size of the best worst-case rate for convex functions ("A Tight Theory of Error Feedback").
+    Tight,
     /// This number, greater than 0.
     Fixed(f64),
 }
 
 /// A text is not a [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("give qm, am, auto, exact, rare or a number greater than 0: one from 1e-100 to 1e100")]
+#[error(
+    "give qm, am, auto, exact, rare, tight or a number greater than 0: one from 1e-100 to 1e100"
+)]
 pub struct StepError;
 
 impl FromStr for Step {
@@ -36,6 +40,7 @@ impl FromStr for Step {
             "auto" => Ok(Self::Auto),
             "exact" => Ok(Self::Exact),
             "rare" => Ok(Self::Rare),
+            "tight" => Ok(Self::Tight),
             number => super::number::positive(number).map(Self::Fixed).map_err(|_| StepError),
         }
     }
@@ -49,6 +54,7 @@ impl fmt::Display for Step {
             Self::Auto => f.write_str("auto"),
             Self::Exact => f.write_str("exact"),
             Self::Rare => f.write_str("rare"),
+            Self::Tight => f.write_str("tight"),
             Self::Fixed(gamma) => write!(f, "{gamma}"),
         }
     }
@@ -72,6 +78,7 @@ mod tests {
             Step::Auto,
             Step::Exact,
             Step::Rare,
+            Step::Tight,
             Step::Fixed(0.25),
             Step::Fixed(1e-9),
         ] {

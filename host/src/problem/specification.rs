@@ -4,14 +4,16 @@
 //! [`theory`](super::theory).
 
 mod error;
+mod rules;
 mod workers;
 
 pub use error::SpecificationError;
+use rules::{UNROUNDED_BITS, equal_workers, method_spec};
 pub use workers::{Worker, rare_alpha};
 use workers::{clone_mean, population};
 
 use super::method::{MethodInfo, Population};
-use super::objective::RowNoise;
+use super::objective::{Penalty, RowNoise};
 use crate::options::{self, Choice, Options, Step};
 use crate::problem::dataset::Dataset;
 use crate::problem::theory::{
@@ -19,12 +21,8 @@ use crate::problem::theory::{
     noise, xi,
 };
 use smidgen_aggregator::{DownlinkBudget, MethodSpec, StepRule, Theory};
-use smidgen_protocol::batch::Batch;
 use smidgen_protocol::method::{Budget, Compressor};
 use std::borrow::Cow;
-
-/// With this many bits, values are not rounded.
-const UNROUNDED_BITS: u8 = 32;
 
 /// The largest known step size of a run, and its basis.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,8 +82,9 @@ impl Specification {
     pub fn new(options: &Options, problem: Problem) -> Result<Self, SpecificationError> {
         let info = options.method.info();
         let eta = options.eta.unwrap_or(info.eta.default());
-        let method = method_spec(options, problem, eta)?;
-        let equal = equal_workers(options, problem, &method)?;
+        let Problem { dimension, row_counts, .. } = problem;
+        let method = method_spec(options, dimension, row_counts, eta)?;
+        let equal = equal_workers(options, dimension, row_counts.len(), &method)?;
         let workers = match problem.constants.known() {
             Some(smoothness) => population(info.population, equal, smoothness),
             None if info.population.needs_constants() => {
@@ -138,6 +137,10 @@ impl Specification {
         }
         if options.step.counts_features() && options.lambda > 0.0 {
             return Err(SpecificationError::RareRegularised);
+        }
+        let convex = options.objective.info().is_convex;
+        if options.step.needs_convexity() && convex && strong_convexity(options).is_none() {
+            return Err(SpecificationError::TightNonconvex);
         }
         if averages && self.eta == 0.0 {
             return Err(SpecificationError::NoAverage);
@@ -355,6 +358,7 @@ impl Specification {
             alpha,
             left: self.contraction(alpha),
             growth: self.growth(options),
+            mu: strong_convexity(options),
             eta: self.eta,
             down: self.method.downlink_budget.map(|DownlinkBudget { k, value_bits }| {
                 let budget = Budget { k, value_bits, compressor: Compressor::TopK };
@@ -381,6 +385,12 @@ impl Specification {
     }
 }
 
+/// Returns μ of the options, if f is convex.
+pub fn strong_convexity(options: &Options) -> Option<f64> {
+    let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
+    penalty.strong_convexity(options.objective)
+}
+
 /// Returns the constants that workers report. L is unknown, but L ≤ L_AM.
 pub fn reported(l_i: &[f64]) -> Smoothness {
     let l_am = l_i.iter().sum::<f64>() / l_i.len() as f64;
@@ -390,75 +400,4 @@ pub fn reported(l_i: &[f64]) -> Smoothness {
 /// Returns whether a step size exceeds the largest known one by more than rounding.
 pub fn exceeds(gamma: f64, longest: f64) -> bool {
     gamma > longest * (1.0 + 1e-9)
-}
-
-/// Returns the batch of the options. A batch as large as the largest share is not a minibatch.
-fn batch(options: &Options, row_counts: &[usize]) -> Batch {
-    let row_count_max = row_counts.iter().copied().max().unwrap_or(0);
-    match options.batch {
-        Some(size) if (size as usize) < row_count_max => Batch { size, seed: options.seed },
-        Some(_) | None => Batch::FULL,
-    }
-}
-
-/// Returns the rules of workers and server. The step size depends on the workers and is not known yet.
-fn method_spec(
-    options: &Options,
-    problem: Problem,
-    eta: f64,
-) -> Result<MethodSpec, SpecificationError> {
-    let info = options.method.info();
-    let (compressor, value_bits) = match info.is_dense {
-        true => (Compressor::TopK, UNROUNDED_BITS),
-        false => (options.compressor.wire(options.seed), options.value_bits),
-    };
-    let rule = (info.worker_rule)(eta);
-    let l1 = if info.has_l1 { options.l1 } else { 0.0 };
-    // Tuning needs estimators of gradients, and losses that include all of f.
-    let is_tuned = options.step.is_tuned() && rule.estimates_gradient() && l1 == 0.0;
-    Ok(MethodSpec {
-        rule,
-        compressor,
-        value_bits,
-        init: options.init.into(),
-        batch: batch(options, problem.row_counts),
-        downlink: options.downlink.wire(),
-        downlink_budget: downlink_budget(options, problem.dimension as u32)?,
-        momentum: info.eta.momentum(eta),
-        l1,
-        gamma: 0.0,
-        theory: None,
-        step_rule: if is_tuned { StepRule::Tuned } else { StepRule::Constant },
-    })
-}
-
-/// Returns one worker per share, alike except for K and participation.
-fn equal_workers(
-    options: &Options,
-    Problem { dimension, row_counts, .. }: Problem,
-    method: &MethodSpec,
-) -> Result<Vec<Worker>, SpecificationError> {
-    let n = row_counts.len();
-    let sends_all = options.method.info().is_dense || method.compressor.sends_all_coordinates();
-    let all = dimension as u32;
-    let numbers = options.k(dimension, n)?.into_iter().zip(options.participation(n)?);
-    let worker = |(share, (k, p))| {
-        let k = if sends_all { all } else { k };
-        Worker::new(share, n, k, (p, options.seed), method, dimension)
-    };
-    Ok(numbers.enumerate().map(worker).collect())
-}
-
-fn downlink_budget(
-    options: &Options,
-    dimension: u32,
-) -> Result<Option<DownlinkBudget>, SpecificationError> {
-    if !options.downlink.is_compressed() {
-        return Ok(None);
-    }
-    let k = options.downlink_k.unwrap_or((dimension / 8).max(1));
-    if k > dimension {
-        return Err(SpecificationError::DownlinkK { k, dimension });
-    }
-    Ok(Some(DownlinkBudget { k, value_bits: options.value_bits }))
 }

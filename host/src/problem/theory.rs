@@ -5,6 +5,7 @@
 
 mod contraction;
 mod formula;
+pub mod linear;
 pub mod noise;
 mod rare;
 mod smoothness;

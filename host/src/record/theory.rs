@@ -17,6 +17,8 @@ pub enum Inequality {
     Descent,
     /// Ψ decreases.
     Lyapunov,
+    /// Ψ decreases linearly, because f is strongly convex.
+    Linear,
 }
 
 impl fmt::Display for Inequality {
@@ -25,6 +27,9 @@ impl fmt::Display for Inequality {
             Self::Contraction => "the contraction of the estimators",
             Self::Descent => "the descent lemma",
             Self::Lyapunov => "the decrease of the Lyapunov function",
+            Self::Linear => {
+                "the linear decrease of the Lyapunov function, by the PL theorem of EF21,"
+            }
         })
     }
 }
@@ -53,7 +58,10 @@ pub struct Slacks {
     pub descent_allowance: f64,
     /// Decrease of the Lyapunov function.
     pub lyapunov_slack: f64,
-    /// Bound on the part due to the grids.
+    /// Linear decrease of the Lyapunov function, if f is strongly convex and the PL theorem covers the step size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_slack: Option<f64>,
+    /// Bound on the part of both due to the grids.
     pub grid_allowance: f64,
 }
 
@@ -70,6 +78,8 @@ struct Line {
     descent_slack: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     lyapunov_slack: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    linear_slack: Option<f64>,
     /// Absent in older records, which allowed nothing.
     #[serde(default, deserialize_with = "super::nan::null_is_nan")]
     grid_allowance: f64,
@@ -96,6 +106,7 @@ impl TryFrom<Line> for TheoryCheck {
                 descent_slack,
                 descent_allowance: line.descent_allowance.unwrap_or(grid_allowance),
                 lyapunov_slack,
+                linear_slack: line.linear_slack,
                 grid_allowance,
             }),
             (None, None, None) => None,
@@ -120,7 +131,10 @@ impl TheoryCheck {
             (slacks.descent_slack, slacks.descent_allowance, Inequality::Descent),
             (slacks.lyapunov_slack, slacks.grid_allowance, Inequality::Lyapunov),
         ];
-        let mut failing = all.into_iter().filter(|&(slack, allowance, _)| fails(slack, allowance));
+        let linear = slacks.linear_slack;
+        let linear = linear.map(|slack| (slack, slacks.grid_allowance, Inequality::Linear));
+        let mut failing =
+            all.into_iter().chain(linear).filter(|&(slack, allowance, _)| fails(slack, allowance));
         failing.next().map(|(_, _, inequality)| inequality)
     }
 }
@@ -149,6 +163,7 @@ mod tests {
         descent_slack: 0.25,
         descent_allowance: 0.25,
         lyapunov_slack: 0.125,
+        linear_slack: Some(0.125),
         grid_allowance: 0.5,
     };
 
@@ -177,21 +192,23 @@ mod tests {
                 violated(Slacks { contraction_slack: -allowed, ..SLACKS }),
                 violated(Slacks { descent_slack: -allowed, ..SLACKS }),
                 violated(Slacks { lyapunov_slack: -allowed, ..SLACKS }),
+                violated(Slacks { linear_slack: Some(-allowed), ..SLACKS }),
             ]
         };
         let (contraction, descent) = (Some(Inequality::Contraction), Some(Inequality::Descent));
-        assert_eq!(find(0.1), [None; 3]);
-        assert_eq!(find(0.2), [contraction, None, None]);
-        assert_eq!(find(0.4), [contraction, descent, None]);
-        assert_eq!(find(0.6), [contraction, descent, Some(Inequality::Lyapunov)]);
+        let lyapunov = Some(Inequality::Lyapunov);
+        assert_eq!(find(0.1), [None; 4]);
+        assert_eq!(find(0.2), [contraction, None, None, None]);
+        assert_eq!(find(0.4), [contraction, descent, None, None]);
+        assert_eq!(find(0.6), [contraction, descent, lyapunov, Some(Inequality::Linear)]);
         let slacks = Slacks { descent_allowance: f64::NAN, ..SLACKS };
         assert_eq!(violated(slacks), descent, "NaN");
     }
 
     #[test]
     fn line_round_trips() {
-        let slacks = SLACKS;
-        for slacks in [None, Some(slacks)] {
+        let convex = Slacks { linear_slack: None, ..SLACKS };
+        for slacks in [None, Some(convex), Some(SLACKS)] {
             let watched = TheoryCheck { psi: 2.0, slacks };
             assert_eq!(read(&serde_json::to_string(&watched).unwrap()), Ok(watched));
         }

@@ -164,8 +164,9 @@ pub enum ExperimentError {
     },
     /// No theorem covers the run.
     #[error(
-        "--check-theory needs {} with a fixed step size, one K for all workers, a deterministic compressor, all \
-         workers with all rows in every round, and no compressed downlink; add --step am or a number, or omit it",
+        "--check-theory needs {} with a fixed step size other than tight, one K for all workers, a deterministic \
+         compressor, all workers with all rows in every round, and no compressed downlink; add --step am or a number, \
+         or omit it",
         Method::listed("or", |method| method.info().proof.has_lyapunov_function())
     )]
     NoTheorem,

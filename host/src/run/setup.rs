@@ -95,6 +95,7 @@ pub(super) fn is_watchable(options: &Options, specification: &Specification) -> 
         && workers.iter().all(|worker| !worker.is_drawn() && worker.alpha == workers[0].alpha)
         && method.downlink_budget.is_none()
         && !method.step_rule.is_tuned()
+        && !options.step.needs_convexity()
         && method.theory.is_none()
 }
 

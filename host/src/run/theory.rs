@@ -6,7 +6,9 @@ use super::lyapunov::{Lyapunov, Terms};
 use super::setup::held_shares;
 use crate::options::{self, Downlink, Method, Options, Step};
 use crate::problem::objective::{Objective, OnBoards};
-use crate::problem::specification::{self, Longest, Problem, Rows, Specification, rare_alpha};
+use crate::problem::specification::{
+    self, Longest, Problem, Rows, Specification, rare_alpha, strong_convexity,
+};
 use crate::problem::theory::{Constants, RareFeatures, noise};
 use smidgen_aggregator::{MethodSpec, Setup};
 
@@ -86,7 +88,8 @@ impl Experiment {
         let objective = Objective::new(self.options().objective, self.penalty, dataset, shares);
         let bits = recorded.as_ref().map(|recorded| &recorded.bits[..]);
         let on_boards = OnBoards::new(objective.clone(), held_shares(dataset, shares, bits));
-        let terms = Terms { workers, smoothness, gamma, alpha, factor };
+        let mu = strong_convexity(self.options()).unwrap_or(0.0);
+        let terms = Terms { workers, smoothness, gamma, alpha, factor, mu };
         Some(Lyapunov::new(objective, on_boards, terms))
     }
 }

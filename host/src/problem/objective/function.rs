@@ -55,6 +55,11 @@ impl Objective {
         self.starts.push(self.columns.len());
     }
 
+    /// Returns the dimension d of the model.
+    pub const fn dimension(&self) -> usize {
+        self.dimension
+    }
+
     /// Returns f(x) and writes ∇f(x), d entries, to `gradient`.
     pub fn loss_and_gradient(&self, x: &[f64], gradient: &mut [f64]) -> f64 {
         self.mean(&self.workers, x, gradient)

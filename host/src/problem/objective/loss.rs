@@ -28,6 +28,8 @@ pub struct ObjectiveInfo {
     pub margins: Margins,
     /// Bound on the curvature of the loss of a row.
     pub curvature: Curvature,
+    /// True if the loss of a row is convex.
+    pub is_convex: bool,
     /// Bound on the gradient of a row, and so on the noise of minibatches.
     pub row_noise: RowNoise,
     /// The targets of margins.
@@ -121,6 +123,7 @@ impl options::Objective {
                 margins: Margins::One,
                 // σ(1 − σ)
                 curvature: Curvature::AtMost(0.25),
+                is_convex: true,
                 row_noise: RowNoise::Bounded(|squares| squares),
                 targets: Targets::None,
                 probabilities: Probabilities::Sigmoid,
@@ -130,6 +133,7 @@ impl options::Objective {
                 labels: Labels::Real,
                 margins: Margins::One,
                 curvature: Curvature::AtMost(2.0),
+                is_convex: true,
                 row_noise: RowNoise::GrowsWithLoss,
                 targets: Targets::Labels,
                 probabilities: Probabilities::None,
@@ -140,6 +144,7 @@ impl options::Objective {
                 margins: Margins::PerClass,
                 // diag(p) − ppᵀ, by Böhning (1992).
                 curvature: Curvature::AtMost(0.5),
+                is_convex: true,
                 row_noise: RowNoise::Bounded(|squares| 2.0 * (squares + 1.0)),
                 targets: Targets::None,
                 probabilities: Probabilities::Softmax,
@@ -150,6 +155,7 @@ impl options::Objective {
                 margins: Margins::Hidden,
                 // At the start its units are almost linear, so it resembles softmax regression on them.
                 curvature: Curvature::Unbounded { starts_like: Self::Softmax },
+                is_convex: false,
                 row_noise: RowNoise::Unknown,
                 targets: Targets::None,
                 probabilities: Probabilities::Softmax,
@@ -160,6 +166,7 @@ impl options::Objective {
                 margins: Margins::One,
                 // 2 where a margin falls short of its target, else 0.
                 curvature: Curvature::AtMost(2.0),
+                is_convex: true,
                 row_noise: RowNoise::GrowsWithLoss,
                 targets: Targets::Signs,
                 probabilities: Probabilities::None,

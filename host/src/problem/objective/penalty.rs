@@ -1,6 +1,6 @@
 //! Regularisers in f64.
 
-use crate::options::Regulariser;
+use crate::options::{Objective, Regulariser};
 
 /// λ times a sum over the coordinates of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,17 @@ impl Penalty {
             Regulariser::Nonconvex => 2.0 * self.lambda,
             Regulariser::L2 => self.lambda,
         }
+    }
+
+    /// Returns μ if losses of this objective with the penalty are convex: then they are μ-strongly convex, whatever the
+    /// data are.
+    pub fn strong_convexity(self, objective: Objective) -> Option<f64> {
+        let mu = match self.regulariser {
+            Regulariser::Nonconvex if self.lambda > 0.0 => None,
+            Regulariser::Nonconvex => Some(0.0),
+            Regulariser::L2 => Some(self.lambda),
+        };
+        mu.filter(|_| objective.info().is_convex)
     }
 
     /// Returns its value at x, and adds its gradient to `gradient`.

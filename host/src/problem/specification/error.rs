@@ -49,6 +49,12 @@ pub enum SpecificationError {
          coordinates; add --lambda 0, or choose am"
     )]
     RareRegularised,
+    /// Its theorem assumes convex functions.
+    #[error(
+        "--step tight needs convex functions, which the nonconvex regulariser does not give; add --regulariser l2 or \
+         --lambda 0, or choose am"
+    )]
+    TightNonconvex,
     /// Theory has no step.
     #[error(
         "theory has no step size for --objective {0}; give --step a number such as 0.5, or auto with a method with \
@@ -67,8 +73,8 @@ pub enum SpecificationError {
     },
     /// The step size needs other numbers, or workers are weighted before they report constants.
     #[error(
-        "--constants boards computes the step size from reports of the boards: it needs --step auto, am, qm or exact \
-         and a method without weights or clones; it excludes --objective {}, and minibatches of {}; omit it",
+        "--constants boards computes the step size from reports of the boards: it needs --step auto, am, qm, exact or \
+         tight, and a method without weights or clones; it excludes --objective {}, and minibatches of {}; omit it",
         without_constants(),
         with_growing_noise()
     )]

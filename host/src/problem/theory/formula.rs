@@ -18,6 +18,8 @@ pub struct Terms {
     pub left: f64,
     /// The bound on ‖C(v)‖²/‖v‖².
     pub growth: f64,
+    /// μ, if every f_i is convex: all of them are μ-strongly convex.
+    pub mu: Option<f64>,
     /// η
     pub eta: f64,
     /// Contraction and growth of the compressor of the downlink, if it has one.
@@ -29,7 +31,7 @@ pub struct Terms {
 impl Theorem {
     /// Returns γ, or `None` if the theorem needs a number that the run does not have.
     pub fn gamma(self, terms: &Terms) -> Option<f64> {
-        let Terms { l, mean, error, alpha, left, growth, eta, down, rare_error } = *terms;
+        let Terms { l, mean, error, alpha, left, growth, mu, eta, down, rare_error } = *terms;
         Some(match self {
             Self::Descent
             | Self::Ef21
@@ -41,6 +43,7 @@ impl Theorem {
             | Self::Sgd => 1.0 / (l + error),
             Self::Root => root(l, error),
             Self::Rare => 1.0 / (l + rare_error?),
+            Self::Tight => tight(mean + mu?, left),
             Self::HeavyBall => heavy_ball(l, error, eta),
             // The theorem's inequality is strict.
             Self::Prox => 0.999 / (l / 2.0 + error),
@@ -60,6 +63,11 @@ impl Theorem {
 /// Returns the exact root of a γ² + b γ = 1 with sqrt(a) = `error` and b = L: up to 1.25 times 1/(L + error).
 fn root(l: f64, error: f64) -> f64 {
     2.0 / (l + (l * l + 4.0 * error * error).sqrt())
+}
+
+/// Returns the step size 2/(mean of L_i + μ_i) · (1 − s)/(1 + s), s = sqrt(1 − α).
+fn tight(mean: f64, alpha: f64) -> f64 {
+    2.0 / mean * theta(alpha) / (1.0 + (1.0 - alpha).sqrt())
 }
 
 /// Returns the step size of EF21-HB: 1/((1+η)L/(1−η)² + error/(1−η)).
@@ -94,6 +102,7 @@ mod tests {
         assert!(close(heavy_ball(l, error, 0.0), 1.0 / 7.0));
         assert!(root(l, error) > 1.0 / 7.0 && root(l, error) < 1.25 / 7.0);
         assert!(close(root(l, 0.0), 1.0 / l));
+        assert!(close(tight(l + 0.5, 1.0), 2.0 / (l + 0.5)), "of gradient descent");
         assert!(close(model_shift(l, error, 0.0, 1.0), 2.0 * error));
         assert!(close(both_links(0.5, 1.0, 1.0), 2f64.sqrt() * xi(0.5)));
     }

@@ -23,6 +23,7 @@ impl Step {
             Self::Am | Self::Auto => Source::Mean(Mean::Arithmetic),
             Self::Exact => Source::Refinement(Theorem::Root),
             Self::Rare => Source::Refinement(Theorem::Rare),
+            Self::Tight => Source::Refinement(Theorem::Tight),
             Self::Fixed(gamma) => Source::Given(gamma),
         }
     }
@@ -55,7 +56,7 @@ impl Step {
     pub const fn is_tuned(self) -> bool {
         match self {
             Self::Auto => true,
-            Self::Qm | Self::Am | Self::Exact | Self::Rare | Self::Fixed(_) => false,
+            Self::Qm | Self::Am | Self::Exact | Self::Rare | Self::Tight | Self::Fixed(_) => false,
         }
     }
 
@@ -63,7 +64,7 @@ impl Step {
     pub const fn counts_features(self) -> bool {
         match self {
             Self::Rare => true,
-            Self::Qm | Self::Am | Self::Auto | Self::Exact | Self::Fixed(_) => false,
+            Self::Qm | Self::Am | Self::Auto | Self::Exact | Self::Tight | Self::Fixed(_) => false,
         }
     }
 
@@ -71,7 +72,15 @@ impl Step {
     pub const fn is_of_a_mean(self) -> bool {
         match self {
             Self::Qm | Self::Am => true,
-            Self::Auto | Self::Exact | Self::Rare | Self::Fixed(_) => false,
+            Self::Auto | Self::Exact | Self::Rare | Self::Tight | Self::Fixed(_) => false,
+        }
+    }
+
+    /// Returns whether its theorem assumes convex functions, and has a Lyapunov function of its own.
+    pub const fn needs_convexity(self) -> bool {
+        match self {
+            Self::Tight => true,
+            Self::Qm | Self::Am | Self::Auto | Self::Exact | Self::Rare | Self::Fixed(_) => false,
         }
     }
 }
@@ -102,7 +111,9 @@ mod tests {
         assert_eq!(cover(Step::Am, false, false), Some(Theorem::Unequal));
         assert_eq!(cover(Step::Exact, false, false), Some(Theorem::Root));
         assert_eq!(cover(Step::Rare, true, false), Some(Theorem::Rare));
-        assert_eq!([Step::Exact, Step::Rare].map(|step| cover(step, true, true)), [None, None]);
+        assert_eq!(cover(Step::Tight, false, false), Some(Theorem::Tight));
+        let refined = [Step::Exact, Step::Rare, Step::Tight];
+        assert_eq!(refined.map(|step| cover(step, true, true)), [None; 3]);
         assert_eq!(cover(Step::Fixed(3.0), true, true), Some(Theorem::Sgd));
     }
 }

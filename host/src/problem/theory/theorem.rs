@@ -30,6 +30,8 @@ pub enum Theorem {
     Root,
     /// EF21 on rare features.
     Rare,
+    /// EF21 on convex functions: a theorem for equal constants, an empirical law for others.
+    Tight,
     /// EF21-SGD and EF21-W-SGD.
     Sgd,
     /// EF21-SGDM.
@@ -60,6 +62,9 @@ impl Theorem {
             }
             Self::Root => "the proof of Theorem 3 of Error Feedback Reloaded",
             Self::Rare => "the theorem of rare features of Error Feedback Reloaded",
+            Self::Tight => {
+                "the tight theory of EF21 (arXiv 2605.31594: a theorem for equal L_i, an empirical law for others)"
+            }
             Self::Sgd => "the theorem of EF21-SGD (constants derived here)",
             Self::Sgdm => "the theorem of EF21-SGDM",
             Self::HeavyBall => "the theorem of EF21-HB (constants derived here)",
@@ -81,6 +86,7 @@ impl Theorem {
             | Self::Unequal
             | Self::Root
             | Self::Rare => "EF21's step",
+            Self::Tight => "EF21's tight step",
             Self::Sgd => "EF21-SGD's step",
             Self::Sgdm => "EF21-SGDM's step",
             Self::HeavyBall => "EF21-HB's step",
@@ -119,7 +125,7 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// Returns whether `--step exact` and `--step rare` refine it.
+    /// Returns whether `--step exact`, `rare` and `tight` refine it.
     pub const fn has_refinements(self) -> bool {
         match self {
             Self::Means { .. } => true,

@@ -109,6 +109,64 @@ fn contraction_must_include_the_rounding_to_two_bits() {
     assert!(first_violation(&old).is_some(), "γ was {stretch} times too long");
 }
 
+/// Every convex objective, with every method and step size that has a rate.
+#[test]
+fn lyapunov_function_of_a_strongly_convex_function_decreases_linearly() {
+    for options in [
+        "--step am",
+        "--step qm --value-bits 2",
+        "--step am --method ef21-w",
+        "--step am --method ef21-clone",
+        "--step am --method ef21+",
+        "--step am --method gd",
+        "--step am --objective svm",
+        "--step am --objective softmax",
+        "--step am --objective least-squares --dataset breast-cancer-standardised",
+        "--step am --compressor natural",
+    ] {
+        let options = format!("{DIGITS} --regulariser l2 --lambda 0.1 {options}");
+        let rounds = watched(&options, 1.0, None);
+        assert_eq!(first_violation(&rounds), None, "{options}");
+        let experiment = Experiment::of(&format!("--check-theory {options}"));
+        let lyapunov = experiment.lyapunov().unwrap();
+        let Linear { rate, near_minimum } = lyapunov.linear.unwrap();
+        assert!(rate > 0.0, "{options}");
+        let [first, last] = [&rounds[0], rounds.last().unwrap()].map(|at| at.psi - near_minimum);
+        assert!(last <= first * (1.0 - rate).powi(40) * 1.001, "{options}: {last} {first}");
+        assert!(rounds[1..].iter().all(|at| at.slacks.unwrap().linear_slack.is_some()));
+    }
+    for options in ["--lambda 0.1", "--regulariser l2 --lambda 0"] {
+        let rounds = watched(&format!("{DIGITS} --step am {options}"), 1.0, None);
+        assert_eq!(rounds[1].slacks.unwrap().linear_slack, None, "{options}");
+    }
+}
+
+/// With the regulariser alone in the second direction, f decreases there at most twice as fast as the rate.
+#[test]
+fn constant_of_strong_convexity_that_is_too_large_violates_the_linear_decrease() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows");
+    std::fs::write(&path, "9 1:1 2:0.1\n-9 1:-1 2:0.1\n8 1:1\n-7 1:1 2:-0.1\n").unwrap();
+    let options = format!(
+        "--check-theory --dataset {} --scale-columns off --objective least-squares --workers 2 --k 1 --step am \
+         --regulariser l2 --lambda 0.01 --value-bits 32 --rounds 200",
+        path.display()
+    );
+    let find = |times: f64| {
+        let experiment = Experiment::of(&options);
+        let mut lyapunov = experiment.lyapunov().unwrap();
+        lyapunov.terms.mu *= times;
+        let Lyapunov { objective, on_boards, terms, .. } = lyapunov;
+        let lyapunov = Lyapunov::new(objective, on_boards, terms);
+        let mut watch = Watch { lyapunov, rounds: vec![] };
+        let goal = Goal { rounds: experiment.options().rounds, target: None };
+        train(&mut experiment.simulation(), goal, 115_200, &mut watch).unwrap();
+        first_violation(&watch.rounds)
+    };
+    assert_eq!(find(1.0), None);
+    assert_eq!(find(10.0), Some(Inequality::Linear));
+}
+
 /// A worker whose error is NaN is the worst one at any position.
 #[test]
 fn worst_worker_is_one_with_nan() {

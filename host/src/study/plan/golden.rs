@@ -11,11 +11,12 @@ use std::fmt::Write as _;
 /// The table, as [`table`] writes it.
 const GOLDEN: &str = include_str!("golden.txt");
 /// Values of `--step`.
-const STEPS: [&str; 6] = ["qm", "am", "auto", "exact", "rare", "0.25"];
+const STEPS: [&str; 7] = ["qm", "am", "auto", "exact", "rare", "tight", "0.25"];
 /// Options that change which theorem covers a run.
-const VARIANTS: [&str; 20] = [
+const VARIANTS: [&str; 21] = [
     "",
     "--lambda 0.1",
+    "--lambda 0.1 --regulariser l2",
     "--check-theory",
     "--downlink dense",
     "--downlink ef21-p",
@@ -80,7 +81,8 @@ fn offered(options: &str) -> String {
     let Ok(experiment) = experiment(options) else { return "refused".into() };
     let steps = admissible(&experiment, 1e-3).into_iter().map(|step| {
         let rounds = step.rounds_to_target.map_or(String::new(), |rounds| format!(" {rounds:.4e}"));
-        format!("{} {:.7e}{rounds}", step.name, step.gamma)
+        let rate = step.linear_rate.map_or(String::new(), |rate| format!(" at {rate:.4e}"));
+        format!("{} {:.7e}{rounds}{rate}", step.name, step.gamma)
     });
     steps.collect::<Vec<_>>().join("; ")
 }

@@ -1,8 +1,10 @@
 //! Plans as tables for a terminal, at most 100 columns wide.
 
 use super::forecast::{Plan, Recorded, Trial, Update};
+use super::steps::Admissible;
 use super::target::Target;
 use super::traffic::OnLines;
+use crate::options::Step;
 use crate::output::report::sentence::{first_step, precision, step};
 use crate::problem::theory::{RareFeatures, Smoothness};
 use crate::units::quantity::{bytes, count, counted, number, seconds};
@@ -132,14 +134,38 @@ impl Plan {
                 step.formula,
                 number(step.gamma),
                 number(step.gamma_over_qm),
-                step.rounds_to_target.map_or_else(|| "–".into(), rounds)
+                step.rounds_to_target.map_or_else(|| "–".into(), |of| bounded(step, of))
             )?;
         }
         self.fmt_gain(f)?;
+        self.fmt_tight(f)?;
         let mean = if self.in_expectation { "expected mean" } else { "mean" };
         writeln!(
             f,
             "After these rounds the {mean} of ‖∇f‖² is at most the target; most runs need far fewer."
+        )?;
+        if self.steps.iter().all(|step| step.linear_rate.is_none()) {
+            return Ok(());
+        }
+        let whose = if self.in_expectation { "the expected " } else { "" };
+        writeln!(
+            f,
+            "linear: f is strongly convex, so {whose}‖∇f‖² itself is at most the target. Theorem: PL of\n\
+             EF21 (pl as printed, the others by its exact condition); for tight that of its own rate."
+        )
+    }
+
+    /// Writes the ratio of the tight step size to that of the arithmetic mean.
+    fn fmt_tight(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gamma = |step: Step| {
+            let name = step.to_string();
+            self.steps.iter().find(|step| step.name == name).map(|step| step.gamma)
+        };
+        let (Some(am), Some(tight)) = (gamma(Step::Am), gamma(Step::Tight)) else { return Ok(()) };
+        writeln!(
+            f,
+            "tight is {} times as large as am: a theorem for equal L_i, an empirical law for others.",
+            number(tight / am)
         )
     }
 
@@ -212,6 +238,12 @@ fn fmt_line(f: &mut fmt::Formatter<'_>, what: &str, on: &OnLines) -> fmt::Result
         bytes(on.total_bytes),
         seconds(on.modelled_seconds)
     )
+}
+
+/// Formats the number of rounds of a step size, and whether it follows from a linear rate.
+fn bounded(step: &Admissible, bound: f64) -> String {
+    let linear = if step.linear_rate.is_some() { " linear" } else { "" };
+    format!("{}{linear}", rounds(bound))
 }
 
 /// Formats a number of rounds, exactly if it is small.

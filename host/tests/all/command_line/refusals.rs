@@ -61,6 +61,11 @@ fn impossible_options_are_refused() {
         assert_says(&sentence, &[step, "ef21-sgdm", "--participation", "auto or a number"]);
     }
     assert_says(&refusal("simulate --rows 50 --step rare"), &["--step rare", "--lambda 0"]);
+    assert_says(&refusal("simulate --step tight"), &["--step tight", "--regulariser l2", "am"]);
+    for options in ["--downlink ef21-p", "--method ef21-hb", "--method gd"] {
+        let sentence = refusal(&format!("simulate --lambda 0 --step tight {options}"));
+        assert_says(&sentence, &["--step tight", "ef21 and ef21-w", "dense or sparse"]);
+    }
     assert_says(&refusal("simulate --method gd --batch 9"), &["--method gd", "--batch", "ef21"]);
     for without_all in ["--batch 9", "--absent skip"] {
         let watched = refusal(&format!("simulate --check-theory --step am {without_all}"));

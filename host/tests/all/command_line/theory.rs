@@ -19,6 +19,27 @@ fn plan_shows_memory_bytes_and_seconds() {
     );
 }
 
+#[test]
+fn plan_of_a_strongly_convex_function_names_linear_and_tight_bounds() {
+    let directory = tempdir().expect("there is room");
+    for (chance, whose) in [("", "so ‖∇f‖²"), ("--participation 0.5", "so the expected ‖∇f‖²")]
+    {
+        let options =
+            format!("plan --rows 200 --regulariser l2 --lambda 0.1 --step tight {chance}");
+        let output = smidgen(directory.path(), &options);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let law = "a theorem for equal L_i, an empirical law for others";
+        assert_says(&text, &[" linear\n", "  pl  ", "  tight  ", law, whose, "PL of"]);
+        let mut lines = text.lines().filter(|line| !line.starts_with("  γ = "));
+        assert!(lines.all(|line| line.chars().count() <= 100), "it fits: {text}");
+    }
+    let run = "simulate --rows 200 --lambda 0 --step tight --value-bits 32 --rounds 3 --out run";
+    let output = smidgen(directory.path(), run);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_says(&said, &["γ = ", "arXiv 2605.31594", "an empirical law for others) allows"]);
+}
+
 /// Returns the names in an object, in order.
 fn names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
@@ -94,8 +115,11 @@ fn plan_in_json_has_stable_names() {
     }
     let steps = plan["steps"].as_array().expect("a list");
     let number = |value: &Value| value.as_f64().expect("a number");
-    for (step, name) in steps.iter().zip(["qm", "am", "exact", "clone", "rare"]) {
-        assert_eq!(names(step), ["formula", "gamma", "gamma_over_qm", "name", "rounds_to_target"]);
+    for (step, name) in steps.iter().zip(["qm", "am", "exact", "clone", "rare", "tight"]) {
+        assert_eq!(
+            names(step),
+            ["formula", "gamma", "gamma_over_qm", "linear_rate", "name", "rounds_to_target"]
+        );
         assert_eq!(step["name"], name);
         let gain = number(&step["gamma"]) / number(&steps[0]["gamma"]);
         assert!((number(&step["gamma_over_qm"]) / gain - 1.0).abs() < 1e-12);
@@ -202,6 +226,7 @@ fn theory_is_checked_in_every_round() {
         "--step am --method dcgd",
         "--step am --participation 0.5",
         "--step am --k 4,4,4,8",
+        "--step tight --lambda 0",
     ] {
         let sentence = refusal(&format!("simulate --rows 300 --check-theory {options}"));
         assert_says(&sentence, &["--check-theory", "--step am"]);
