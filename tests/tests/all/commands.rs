@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "firmware/boards/README.md",
@@ -13,6 +13,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/promises.md",
     "docs/recordings.md",
     "docs/reproduction.md",
+    "docs/scale-columns.md",
     "docs/security.md",
     "docs/step-auto.md",
     "docs/theory.md",

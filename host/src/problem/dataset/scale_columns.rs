@@ -24,6 +24,9 @@ use super::quantise::unit;
 /// The least ratio of mean and standard deviation of a column that is shifted.
 const SHIFT_MIN: f64 = 0.5;
 
+/// The largest magnitude of an exponent; values beyond are none that are measured.
+const EXPONENT_MAX: f64 = 1000.0;
+
 /// The entries of a column, without those that are 0 in the file.
 struct Column {
     values: Vec<f64>,
@@ -48,12 +51,16 @@ impl Column {
         // Relative to the largest value, squares can neither overflow nor vanish.
         let mean = self.mean(|value| value / max);
         let variance = self.mean(|value| (value / max - mean).powi(2));
-        let is_shifted = shifts && mean.abs() > SHIFT_MIN * variance.sqrt();
+        let has_room = (2.0 * max).is_finite();
+        let is_shifted = shifts && has_room && mean.abs() > SHIFT_MIN * variance.sqrt();
         let centre = if is_shifted { self.centre(mean * max, max) } else { 0.0 };
         let square = self.mean(|value| ((value - centre) / max).powi(2));
         let density = self.mean(|value| f64::from(value != centre));
         let exponent = (0.5 * square.log2() - 0.25 * density.log2() + max.log2()).round();
-        let scale = if square > 0.0 { exponent.exp2() } else { 1.0 };
+        let scale = match square > 0.0 {
+            true => exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX).exp2(),
+            false => 1.0,
+        };
         Scaling { centre, scale }
     }
 

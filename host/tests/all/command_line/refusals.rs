@@ -28,7 +28,9 @@ fn bad_data_are_refused() {
     file("3.txt", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
     file("4.txt", b"");
     file("5.txt", b"+1 1:0.5 2:-1e160\n-1 1:2\n+1 2:1\n-1 2:2\n");
-    let refusal = |dataset: &str| refusal_in(&directory, &format!("simulate --dataset {dataset}"));
+    let refusal = |dataset: &str| {
+        refusal_in(&directory, &format!("simulate --scale-columns off --dataset {dataset}"))
+    };
     assert_says(&refusal("1.txt"), &["1.txt, line 2, column 11", "truncated"]);
     assert_says(&refusal("2.txt"), &["2.txt, line 1, column 1"]);
     assert_says(&refusal("3.txt"), &["3.txt", "decompress"]);

@@ -170,7 +170,7 @@ fn boards_that_own_rows_give_the_transcript_of_simulation() {
 }
 
 #[test]
-fn intercept_and_standardised_columns_learn_an_offset() {
+fn intercept_and_scaled_columns_learn_an_offset() {
     let directory = files();
     let accuracy = |options: &str| {
         let summary = simulate(
@@ -181,9 +181,11 @@ fn intercept_and_standardised_columns_learn_an_offset() {
         );
         summary["test"]["accuracy"].as_f64().expect("a number")
     };
-    let neither = accuracy("--k 3");
-    let both = accuracy("--k 4 --standardise --intercept");
-    assert!(both >= 0.9 && both > neither, "{both} against {neither}");
+    let neither = accuracy("--k 3 --scale-columns off");
+    for scales in ["--standardise", "--scale-columns auto"] {
+        let both = accuracy(&format!("--k 4 --intercept {scales}"));
+        assert!(both >= 0.9 && both > neither, "{scales}: {both} against {neither}");
+    }
 }
 
 #[test]
