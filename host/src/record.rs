@@ -12,7 +12,6 @@
 //! JSON cannot represent numbers that are not finite. They are written as `null` and read back as NaN, or as `None`
 //! where the field is optional.
 
-pub mod best;
 pub mod checkpoint;
 mod cost;
 mod directory;
@@ -36,8 +35,8 @@ pub use names::{MODEL, REPORT};
 pub use round::{BaselineRecord, Norm, RoundRecord};
 pub use smidgen_aggregator::Traffic;
 pub use summary::{
-    BestRecord, Criterion, HeldOutRecord, InformationLimit, ScoreRecord, StepTheory, Summary,
-    TestRecord, WorkerRecord,
+    HeldOutRecord, InformationLimit, ModelRecord, ScoreRecord, StepTheory, Summary, TestRecord,
+    WorkerRecord,
 };
 pub use times::{BoardTimes, Times, WorkerTimes};
 

@@ -88,24 +88,24 @@ pub fn simulated(experiment: &Experiment) -> Vec<RoundRecord> {
     run(experiment, &mut experiment.simulation()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The model of the last round of an experiment in simulation.
+/// The model of an experiment in simulation.
 ///
 /// # Panics
 /// If it fails.
-pub fn last_model(experiment: &Experiment) -> Model {
-    let mut last = LastModel { experiment, model: None };
+pub fn trained(experiment: &Experiment) -> Model {
+    let mut latest = LatestModel { experiment, model: None };
     let goal = Goal { rounds: experiment.options().rounds, target: None };
     let baud = experiment.options().baud;
-    train(&mut experiment.simulation(), goal, baud, &mut last).unwrap_or_else(|e| panic!("{e}"));
-    last.model.expect("a round was closed")
+    train(&mut experiment.simulation(), goal, baud, &mut latest).unwrap_or_else(|e| panic!("{e}"));
+    latest.model.expect("a round was closed")
 }
 
-struct LastModel<'e> {
+struct LatestModel<'e> {
     experiment: &'e Experiment,
     model: Option<Model>,
 }
 
-impl Observer for LastModel<'_> {
+impl Observer for LatestModel<'_> {
     fn round(
         &mut self,
         record: &RoundRecord,

@@ -202,7 +202,8 @@ impl Aggregator {
         self.machine.keeps = false;
     }
 
-    /// Ends the run after a closed round: every worker is asked for the digests of its state.
+    /// Ends the run after a closed round: every worker is asked for the digests of its state. Boards with rows of their
+    /// own then get the model of the run, score it, and keep it if it is better than the initial one.
     ///
     /// # Panics
     /// If no round was closed.
@@ -317,13 +318,13 @@ impl Aggregator {
         self.machine.peers[worker].exchange.answered_at()
     }
 
-    /// The score of a worker on the rows that its board holds out, at the end of the run; `None` without rows on the
+    /// The score of the model of the run on the rows that the board of a worker holds out; `None` without rows on the
     /// board, and for a worker that no longer has the model.
     pub fn score(&self, worker: usize) -> Option<Score> {
         self.machine.peers[worker].score
     }
 
-    /// Whether the board of a worker keeps the model of the last round, also after a power cut if true; `None` as for
+    /// Whether the board of a worker keeps the model of the run, also after a power cut if true; `None` as for
     /// [`score`](Self::score).
     pub fn keeps_model(&self, worker: usize) -> Option<bool> {
         self.machine.peers[worker].keeps_model

@@ -105,6 +105,7 @@ impl Machine {
                 (Down::Data { ticket, offset: held }, body.into())
             }
             Stage::Curvature => (Down::Curvature { ticket }, none),
+            Stage::Handover(step) => self.handover_request(ticket, step),
             Stage::Score => (Down::Score { ticket }, none),
             Stage::Keep => (Down::Keep { ticket }, none),
             Stage::Probe => (Down::Probe { ticket, exponents: self.probed_exponents() }, none),

@@ -9,7 +9,7 @@
 //! ```text
 //!  Greet ─ Configure ─ Load ─ Curvature? ─ Probe ─┐ (once)              ┌─ Part… ─ Round ─┐ (each round)
 //!                        └────────────────────────┴─ Announce ─ Restore… ─ Begin ─────────┴─ More… ─ Idle
-//!                                                                                    (at the end) Score? ─ Keep? ─┘
+//!                                                                        (at the end) Handover? ─ Score? ─ Keep? ─┘
 //! ```
 //!
 //! A run that starts from a [given model](InitialModel::Given) announces its exponent and sends it before the probe, by
@@ -21,7 +21,7 @@
 //!
 //! ```text
 //!  snapshot, aggregator
-//!  rounds, uplink, downlink, stragglers, recognition      what the machine does
+//!  rounds, ending, uplink, downlink, stragglers, recognition  what the machine does
 //!  machine
 //!  peer, routes, setup, model                             what it holds
 //!  exchange, standing, event                              what becomes of a worker
@@ -36,6 +36,7 @@ mod board;
 mod chunk;
 mod compressor;
 mod downlink;
+mod ending;
 mod event;
 mod exchange;
 mod failure;
@@ -44,6 +45,7 @@ mod machine;
 mod method_spec;
 mod mirror;
 mod model;
+mod outcome;
 mod peer;
 pub mod ratio;
 mod recognition;
@@ -71,6 +73,7 @@ pub use failure::{Failure, Reason};
 pub use method_spec::{MethodSpec, StepRule, Theory, WorkerSpec};
 pub use mirror::Mirror;
 pub use model::value;
+pub use outcome::Outcome;
 pub use peer::{Score, WorkerStatistics};
 pub use scaling::grids;
 pub use sealing::{Salts, Sealing};

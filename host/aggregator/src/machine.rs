@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::information::Information;
 use crate::mirror::Mirror;
 use crate::model::Model;
+use crate::outcome::Course;
 use crate::peer::Peer;
 use crate::ratio::ratio;
 use crate::routes::Routes;
@@ -50,6 +51,8 @@ pub(crate) struct Machine {
     /// The chunks of the open round.
     pub downlink: Vec<Chunk>,
     pub transcript: Transcript,
+    /// The objectives so far.
+    pub course: Course,
     /// At the end, boards with rows are to keep the model.
     pub keeps: bool,
     pub information: Information,
@@ -86,6 +89,7 @@ impl Machine {
             seals: seals(&setup),
             downlink: Vec::new(),
             transcript: Transcript::default(),
+            course: Course::default(),
             keeps: true,
             information: Information::new(setup.dimension, setup.method.value_bits),
             tuner: setup.method.step_rule.is_tuned().then(|| Tuner::new(n)),

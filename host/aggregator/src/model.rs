@@ -166,6 +166,12 @@ impl Model {
         self.sum.iter().map(|&sum| (sum as f64 * scale).powi(2)).sum()
     }
 
+    /// The l1 norm of the model that workers hold.
+    pub(crate) fn l1_norm(&self) -> f64 {
+        let sum: u64 = self.w.iter().map(|w| u64::from(w.unsigned_abs())).sum();
+        value(sum as f64, self.exponents.x)
+    }
+
     /// Starts at x⁰.
     pub(crate) fn begin(&mut self, initial_model: &InitialModel) {
         self.exponents.x = initial_model.fill(&mut self.x);

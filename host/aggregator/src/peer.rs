@@ -115,7 +115,7 @@ pub(crate) struct Peer {
     pub reboots: u32,
     /// Its score at the end of the run.
     pub score: Option<Score>,
-    /// It keeps the model of the last round: also after a power cut if true.
+    /// It keeps the model of the run: also after a power cut if true.
     pub keeps_model: Option<bool>,
 }
 

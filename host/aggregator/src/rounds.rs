@@ -3,6 +3,7 @@
 use crate::event::{Closed, Event};
 use crate::machine::{Machine, Phase};
 use crate::model::value;
+use crate::outcome::Point;
 use crate::ratio::ratio;
 use crate::setup::address;
 use crate::stage::Stage;
@@ -88,9 +89,18 @@ impl Machine {
         let workers = self.peers.iter().zip(&self.setup.shares);
         let loss =
             workers.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
+        let loss = value(loss, self.model.exponents().loss);
+        let point = Point {
+            round,
+            transcript: self.transcript.value(),
+            loss,
+            objective: loss + self.model.l1_norm() * self.setup.method.l1,
+            is_known: excluded == 0 && self.setup.evaluates_all(round),
+        };
+        self.course.add(point, &self.model);
         let closed = Closed {
             round,
-            loss: value(loss, self.model.exponents().loss),
+            loss,
             estimator_norm_squared: self.model.estimator_norm_squared(),
             transcript: self.transcript.value(),
             excluded,
@@ -185,22 +195,5 @@ impl Machine {
     /// The context of a worker's messages outside rounds.
     pub(crate) fn context(&self, worker: usize) -> Context {
         Context { worker: address(worker), ..Context::downlink(self.setup.session) }
-    }
-
-    /// Asks every worker that was in the last round to confirm its state.
-    pub(crate) fn finish(&mut self) {
-        assert!(matches!(self.phase, Phase::Closed(_)), "only a closed round can be the last");
-        self.phase = Phase::Finishing;
-        for worker in 0..self.peers.len() {
-            let stage = if self.peers[worker].missed { Stage::Idle } else { Stage::Verify };
-            self.enter(worker, stage);
-        }
-    }
-
-    /// Ends the run: the workers have confirmed their states.
-    fn conclude(&mut self, now: Duration) {
-        self.phase = Phase::Finished;
-        let carried = self.close_traffic(now);
-        self.events.push_back(Event::Finished(carried));
     }
 }

@@ -156,6 +156,12 @@ impl Setup {
         !self.method.batch.is_full() || !self.shares.iter().all(is_full)
     }
 
+    /// All workers evaluate all of their rows in a round.
+    pub(super) fn evaluates_all(&self, round: u32) -> bool {
+        let mut workers = 0..self.shares.len();
+        self.method.batch.is_full() && workers.all(|worker| self.includes(worker, round))
+    }
+
     /// The mean of the losses of a round is f: all workers report it, over all of their rows.
     pub fn hears_all(&self) -> bool {
         !self.is_stochastic() && self.round_timeout.is_none()

@@ -9,13 +9,14 @@ use crate::board::{Board, Identity};
 use crate::machine::{Machine, Phase};
 use crate::mirror::Mirror;
 use crate::model::Model;
+use crate::outcome::{Course, Outcome};
 use crate::peer::Peer;
 use crate::setup::Setup;
 use crate::traffic::Traffic;
 use crate::tuner::Tuner;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::digest::Transcript;
-use smidgen_protocol::vector::{Exponent, Ratio};
+use smidgen_protocol::vector::Ratio;
 use thiserror::Error;
 
 /// The state of the host after a closed round. The state of the workers follows from it, unless their method has
@@ -24,6 +25,7 @@ use thiserror::Error;
 pub struct Snapshot {
     round: u32,
     transcript: Transcript,
+    course: Course,
     model: Model,
     estimators: Vec<Vec<i32>>,
     tuner: Option<Tuner>,
@@ -62,14 +64,16 @@ impl Snapshot {
         self.transcript.value()
     }
 
-    /// The model that workers hold: mantissas and their exponent.
-    pub fn model(&self) -> (&[i32], Exponent) {
-        (self.model.w(), self.model.exponents().x)
+    /// The model of the run, if it ends with this round.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.course.outcome(&self.model)
     }
 
     fn fits(&self, machine: &Machine) -> bool {
         let (d, n) = (machine.setup.dimension as usize, machine.peers.len());
         self.model.is_like(&machine.model)
+            && self.course.fits(d)
             && (self.estimators.len(), self.workers.len()) == (n, n)
             && self.estimators.iter().all(|g_i| g_i.len() == d)
             && self.tuner.as_ref().map(Tuner::worker_count)
@@ -81,8 +85,14 @@ impl Aggregator {
     /// The state that the rest of the run depends on; `None` while a round is open.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
-        let Machine { phase: Phase::Closed(round), ref model, ref tuner, transcript, .. } =
-            self.machine
+        let Machine {
+            phase: Phase::Closed(round),
+            ref model,
+            ref tuner,
+            ref course,
+            transcript,
+            ..
+        } = self.machine
         else {
             return None;
         };
@@ -96,6 +106,7 @@ impl Aggregator {
         Some(Snapshot {
             round,
             transcript,
+            course: course.clone(),
             model: model.clone(),
             estimators: estimators.collect(),
             tuner: tuner.clone(),
@@ -120,6 +131,7 @@ impl Aggregator {
         // The boards may have changed links, or be others: all of them are greeted and restored.
         machine.phase = Phase::Closed(snapshot.round);
         machine.transcript = snapshot.transcript;
+        machine.course = snapshot.course;
         machine.model = snapshot.model;
         machine.mirrors = snapshot.estimators.into_iter().map(Mirror::of).collect();
         machine.tuner = snapshot.tuner;

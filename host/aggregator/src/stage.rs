@@ -30,12 +30,30 @@ pub(crate) enum Stage {
     More,
     /// Hello → Ready, whose digests are compared.
     Verify,
+    /// Part or Announce → Ack, where boards hold out rows and the model of the run is not that of the last round.
+    Handover(Handover),
     /// Score → Score, where boards hold out rows.
     Score,
     /// Keep → Ack, after the score: the board classifies live windows by the model.
     Keep,
     /// No exchange is open: the others are waited for.
     Idle,
+}
+
+/// The steps by which a board gets the model of an earlier round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// x becomes 0, which no change of exponents saturates.
+    Clear,
+    /// The exponent of the model.
+    Announce,
+    /// Its coordinates. `furthest` is the most that the worker has confirmed.
+    Model { from: u32, furthest: u32 },
+}
+
+impl Handover {
+    /// The first coordinates of the model.
+    pub(crate) const BEGIN: Self = Self::Model { from: 0, furthest: 0 };
 }
 
 impl Stage {
@@ -47,7 +65,10 @@ impl Stage {
     /// The most bytes or coordinates that the worker has confirmed, where it is filled.
     pub(crate) fn furthest(self) -> Option<u32> {
         match self {
-            Self::Load { furthest, .. } | Self::Restore { furthest, .. } => Some(furthest),
+            Self::Load { furthest, .. }
+            | Self::Restore { furthest, .. }
+            | Self::Handover(Handover::Model { furthest, .. }) => Some(furthest),
+            Self::Handover(Handover::Clear | Handover::Announce) => None,
             Self::Greet
             | Self::Configure
             | Self::Curvature
@@ -76,6 +97,7 @@ impl Stage {
             | Self::Part(_)
             | Self::More
             | Self::Verify
+            | Self::Handover(_)
             | Self::Keep
             | Self::Idle => false,
         }
@@ -94,6 +116,7 @@ impl Stage {
             | Self::Restore { .. }
             | Self::Part(_)
             | Self::Verify
+            | Self::Handover(_)
             | Self::Score
             | Self::Keep
             | Self::Idle => false,
@@ -113,6 +136,7 @@ impl Stage {
             | Self::Round
             | Self::More
             | Self::Verify
+            | Self::Handover(_)
             | Self::Score
             | Self::Keep
             | Self::Idle => false,
@@ -133,6 +157,7 @@ impl Stage {
             | Self::Part(_)
             | Self::Round
             | Self::More
+            | Self::Handover(_)
             | Self::Score
             | Self::Keep
             | Self::Idle => false,
@@ -150,6 +175,7 @@ impl Stage {
             | Self::Restore { .. }
             | Self::Begin
             | Self::Part(_)
+            | Self::Handover(_)
             | Self::Score
             | Self::Keep => true,
             Self::Greet | Self::Round | Self::More | Self::Verify | Self::Idle => false,
@@ -169,6 +195,7 @@ impl Stage {
             | Self::Round
             | Self::More
             | Self::Verify
+            | Self::Handover(_)
             | Self::Keep
             | Self::Idle => false,
         }

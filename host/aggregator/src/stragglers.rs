@@ -123,6 +123,7 @@ impl Machine {
             | Stage::Round
             | Stage::More
             | Stage::Verify
+            | Stage::Handover(_)
             | Stage::Score
             | Stage::Keep => self.enter(worker, Stage::Announce),
         }

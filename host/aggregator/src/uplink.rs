@@ -10,7 +10,6 @@ use crate::scaling;
 use crate::stage::Stage;
 use crate::standing::RESTARTS_MAX;
 use smidgen_protocol::counters::Reject;
-use smidgen_protocol::digest;
 use smidgen_protocol::frame::{Context, Frame};
 use smidgen_protocol::message::{Loss, Part, Ready, Refusal, Ticket, Up, greeting};
 use smidgen_protocol::vector::Ratio;
@@ -208,7 +207,7 @@ impl Machine {
             }
             Stage::Verify => self.verify(now, worker, ready, in_session),
             // It is not given its state back only for a score, or to keep the model.
-            Stage::Score | Stage::Keep if !in_session => self.end(now, worker),
+            Stage::Handover(_) | Stage::Score | Stage::Keep if !in_session => self.end(now, worker),
             // A worker that is being configured need not be in the session yet. An idle one shows by the answer to its
             // next request whether it still is.
             Stage::Configure | Stage::Idle => self.resume(worker),
@@ -221,6 +220,7 @@ impl Machine {
             | Stage::Part(_)
             | Stage::Round
             | Stage::More
+            | Stage::Handover(_)
             | Stage::Score
             | Stage::Keep => {
                 if in_session {
@@ -254,26 +254,6 @@ impl Machine {
         } else {
             self.enter(worker, Stage::Configure);
         }
-    }
-
-    /// Compares a worker's state with the host's. A worker that restarted since its last update has none.
-    fn verify(&mut self, now: Duration, worker: usize, ready: &Ready, in_session: bool) {
-        let digests = (digest::vector(self.model.w()), self.mirrors[worker].digest());
-        // It is not given its state back only to compare it.
-        if in_session && (ready.model_digest, ready.estimator_digest) != digests {
-            return self.fail(worker, Reason::Diverged);
-        }
-        if in_session && self.setup.is_on_board(worker) {
-            self.peers[worker].exchange.served();
-            return self.enter(worker, Stage::Score);
-        }
-        self.end(now, worker);
-    }
-
-    /// Notes that there is nothing left to ask a worker in this run.
-    fn end(&mut self, now: Duration, worker: usize) {
-        self.peers[worker].exchange.enter(Stage::Idle);
-        self.close_if_complete(now);
     }
 
     fn handle_refusal(&mut self, worker: usize, refusal: Refusal) {
@@ -320,6 +300,7 @@ impl Machine {
             }
             Stage::Restore { part, .. } => self.restored(worker, part),
             Stage::Part(index) => self.part(index + 1),
+            Stage::Handover(step) => self.handed_over(step, value),
             Stage::Greet
             | Stage::Curvature
             | Stage::Probe

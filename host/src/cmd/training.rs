@@ -4,7 +4,7 @@ use super::console::{OutputError, eprint, print};
 use anyhow::Result;
 use smidgen::options::{Choice, ExportFormat, Options};
 use smidgen::output::progress::Progress;
-use smidgen::output::report::sentence::{accuracies, best, kept, slow_line, step, time};
+use smidgen::output::report::sentence::{accuracies, earlier, kept, slow_line, step, time};
 use smidgen::output::report::write;
 use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
 use smidgen::record::theory::Violation;
@@ -149,15 +149,14 @@ pub(super) fn launch(
             None => Err(RowsChanged.into()),
         };
     }
-    let Checkpoint { setup, wall_seconds, times, best, snapshot, .. } = *checkpoint;
+    let Checkpoint { setup, wall_seconds, times, snapshot, .. } = *checkpoint;
     let round = snapshot.round();
     let goal = Goal { rounds: options.rounds, target: options.target };
     if records.rounds.last().is_some_and(|last| goal.is_over(last)) {
         return Err(Complete { rounds: round, out: options.out.clone() }.into());
     }
     progress.note(&format!("resuming after round {round}"));
-    let best = best.map(Box::new);
-    let start = Start::Resumed { records, setup, wall_seconds, times, best };
+    let start = Start::Resumed { records, setup, wall_seconds, times };
     Ok(Launch { start, checkpoints, snapshot: Some(snapshot), locks })
 }
 
@@ -190,7 +189,7 @@ pub(super) fn train_and_report(
     }
     let report = write(&RunDirectory::read(directory.path())?, directory.path())?;
     conclude(experiment.options(), &summary)?;
-    if !summary.has_diverged() {
+    if summary.has_model() {
         let (model, run) = (directory.path().join(MODEL), typed(directory.path()));
         let rows = match &experiment.shape.preparation.windows {
             Some(windows) if windows.knows_full_scales() => "--recordings PATH",
@@ -199,7 +198,7 @@ pub(super) fn train_and_report(
         };
         print(format_args!(
             "The model of round {} is {}: try `smidgen predict {run} {rows}` or `smidgen export {run} --format onnx`.",
-            summary.rounds,
+            summary.model_round(),
             shown(&model)
         ))?;
     }
@@ -307,8 +306,8 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
         };
         eprint(&format!("warning: {sentence}{more}"));
     }
-    if let Some(earlier) = summary.earlier_best() {
-        print(format_args!("{}.", best(earlier)))?;
+    if let Some(model) = summary.earlier_model() {
+        print(format_args!("{}.", earlier(model)))?;
     }
     if let (Some(target), Some(reached)) = (options.target, summary.target_reached) {
         let reached = if reached { "was reached" } else { "was not reached" };
@@ -319,7 +318,8 @@ fn conclude(options: &Options, summary: &Summary) -> Result<(), OutputError> {
     }
     if summary.has_diverged() {
         eprint("warning: the run diverged; try a smaller step size (--step)");
-        print("It diverged: it is not compared, and the model is useless.")?;
+        let useless = if summary.has_model() { "" } else { ", and the model is useless" };
+        print(format_args!("It diverged: it is not compared{useless}."))?;
     } else if let Some(sentence) =
         summary.gamma.and_then(|gamma| step(gamma, &summary.theory, summary.gamma_tuned))
     {

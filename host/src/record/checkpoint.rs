@@ -8,7 +8,6 @@
 //! A file is written under a temporary name, synced, and renamed. If the latest one is damaged, the one before it is
 //! intact: a run resumes from the latest file that passes its check and matches the records of its rounds.
 
-use super::best::Best;
 use super::cost::Cost;
 use super::error::{RecordError, replace_file, write_error};
 use super::lock::Locks;
@@ -25,7 +24,7 @@ use std::{fs, io};
 use thiserror::Error;
 
 /// Head of a file: name and version of the format, readable in a pager.
-const HEAD: &[u8] = b"smidgen checkpoint 3\n";
+const HEAD: &[u8] = b"smidgen checkpoint 4\n";
 /// Prefix of the head in every version. Every version also ends in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
@@ -50,8 +49,6 @@ pub struct Checkpoint {
     pub wall_seconds: f64,
     /// Measured times of each worker. Not part of the snapshot, whose state machine has no clock.
     pub times: Vec<WorkerTimes>,
-    /// The best model so far, which need not be that of the snapshot.
-    pub best: Option<Best>,
     /// State of the aggregator.
     pub snapshot: Snapshot,
 }
@@ -113,7 +110,6 @@ impl Checkpoints {
         setup: Cost,
         wall_seconds: f64,
         times: Vec<WorkerTimes>,
-        best: Option<Best>,
         snapshot: Snapshot,
     ) -> Result<(), RecordError> {
         let Self { arguments, folder, data_checksum, rounds, .. } = self.clone();
@@ -125,7 +121,6 @@ impl Checkpoints {
             setup,
             wall_seconds,
             times,
-            best,
             snapshot,
         };
         checkpoint.write(&self.directory)

@@ -71,7 +71,9 @@ pub struct Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Iterate {
-    /// That of the last closed round, which the boards hold as well.
+    /// The one with the least objective of all rounds in which the host knows that.
+    Best,
+    /// That of the last closed round, whose objective is not known.
     Last,
 }
 

@@ -1,6 +1,7 @@
 //! The summary of a run.
 
 use super::cost::Cost;
+use super::nan::null_is_nan;
 use super::round::RoundRecord;
 use super::theory::Violation;
 use super::times::WorkerTimes;
@@ -52,10 +53,10 @@ pub struct Summary {
     pub gradient_norm_squared: Option<f64>,
     /// True if the last round reached `target`; absent without one.
     pub target_reached: Option<bool>,
-    /// The best model of all rounds; absent if no round has a finite loss or norm.
-    #[serde(default)]
-    pub best: Option<BestRecord>,
-    /// The best model evaluated on held-out rows.
+    /// The model of the run; absent before a round is closed.
+    #[serde(default, alias = "best")]
+    pub model: Option<ModelRecord>,
+    /// The model of the run, evaluated on held-out rows.
     #[serde(default)]
     pub test: Option<TestRecord>,
     /// Rows that boards hold out; absent without such rows.
@@ -150,15 +151,20 @@ impl Summary {
         rounds.iter().for_each(|round| self.add(round));
     }
 
-    /// Returns the best model if it is from a round before the last one and the run did not diverge.
-    pub fn earlier_best(&self) -> Option<&BestRecord> {
-        let earlier = self.best.as_ref().filter(|best| best.round != self.rounds);
-        earlier.filter(|_| !self.has_diverged())
+    /// Returns the model of the run if it is not that of the last round.
+    pub fn earlier_model(&self) -> Option<ModelRecord> {
+        self.model.filter(|model| model.round != self.rounds)
     }
 
-    /// Returns the round of the model of `test`.
-    pub fn tested_round(&self) -> u32 {
-        self.best.map_or(self.rounds, |best| best.round)
+    /// Returns the round of the model of the run.
+    pub fn model_round(&self) -> u32 {
+        self.model.map_or(self.rounds, |model| model.round)
+    }
+
+    /// Returns whether the model of the run is of use: the run did not diverge, or an earlier model is better than the
+    /// first one.
+    pub fn has_model(&self) -> bool {
+        !self.has_diverged() || self.earlier_model().is_some_and(|model| model.round > 0)
     }
 
     /// Returns the workers whose lines take more than twice the time of their bytes, the slowest first. Empty in
@@ -182,30 +188,17 @@ impl Summary {
     }
 }
 
-/// The model of a run: that of its best round.
+/// The model of a run, in `model.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BestRecord {
+pub struct ModelRecord {
     /// Its round.
     pub round: u32,
-    /// Quantity by which it is the best.
-    pub criterion: Criterion,
     /// f(x) in that round.
+    #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// ‖∇f(x)‖² in that round, if the host has the data.
-    pub gradient_norm_squared: Option<f64>,
 }
 
-/// Quantity that the best model minimises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Criterion {
-    /// ‖∇f(x)‖².
-    Gradient,
-    /// f(x), plus the l1 term if there is one. Used if the gradient is unknown, or not zero at the optimum (l1).
-    Loss,
-}
-
-/// Evaluation of the best model on held-out rows.
+/// Evaluation of the model of a run on held-out rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestRecord {
     /// Number of rows.
@@ -216,11 +209,9 @@ pub struct TestRecord {
     pub accuracy: Option<f64>,
 }
 
-/// Rows that boards hold out, and the model that they score.
+/// Rows that boards hold out, scored with the model of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldOutRecord {
-    /// Round of the model: the last one.
-    pub round: u32,
     /// The sum over the boards.
     #[serde(flatten)]
     pub score: ScoreRecord,
@@ -245,13 +236,13 @@ impl ScoreRecord {
 }
 
 impl HeldOutRecord {
-    /// Returns the sum of the scores of all boards in a round, if some hold rows out.
-    pub fn sum(round: u32, scores: &[Option<ScoreRecord>]) -> Option<Self> {
+    /// Returns the sum of the scores of all boards, if some hold rows out.
+    pub fn sum(scores: &[Option<ScoreRecord>]) -> Option<Self> {
         let known = scores.iter().flatten();
         let rows = known.clone().map(|score| score.rows).sum();
         let right = known.map(|score| score.right).sum();
         let missing = scores.iter().filter(|score| score.is_none()).count() as u32;
-        (rows > 0).then_some(Self { round, score: ScoreRecord { rows, right }, missing })
+        (rows > 0).then_some(Self { score: ScoreRecord { rows, right }, missing })
     }
 }
 
@@ -294,7 +285,7 @@ pub struct WorkerRecord {
     /// Score of the rows that its board holds out; absent if rows are not on boards, or it no longer had the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<ScoreRecord>,
-    /// Its board keeps the model of the last round, also after a power cut if true; absent as `held_out`.
+    /// Its board keeps the model of the run, also after a power cut if true; absent as `held_out`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeps_model: Option<bool>,
     /// Smoothness constant L_i, or the upper bound that the worker reported; absent without theory.

@@ -222,7 +222,7 @@ impl Experiment {
         Self::new(&options, None, 1).unwrap()
     }
 
-    /// Trains with these options in simulation, and returns the model of the last round.
+    /// Trains with these options in simulation, and returns the model of the run.
     pub(crate) fn trained(options: &str) -> (Self, crate::record::Model) {
         use crate::record::{Model, RecordError, RoundRecord};
         use crate::run::training::{Goal, Observer, train};

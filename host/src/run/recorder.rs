@@ -7,12 +7,11 @@ use crate::options::Choice;
 use crate::output::progress::Progress;
 use crate::output::report::sentence::slow_line;
 use crate::problem::theory::Smoothness;
-use crate::record::best::Best;
 use crate::record::checkpoint::Checkpoints;
 use crate::record::theory::Violation;
 use crate::record::{
-    Claim, Cost, HeldOutRecord, RecordError, Records, RoundRecord, RunDirectory, StepTheory,
-    Summary, Times, WorkerTimes,
+    Claim, Cost, HeldOutRecord, ModelRecord, RecordError, Records, RoundRecord, RunDirectory,
+    StepTheory, Summary, Times, WorkerTimes,
 };
 use crate::run::experiment::Experiment;
 use crate::run::lyapunov::Lyapunov;
@@ -58,10 +57,6 @@ struct Recorder<'r> {
     sent_bytes: u64,
     /// Bits that these updates would take under an ideal code.
     information_bits: f64,
-    /// The best model so far.
-    best: Option<Best>,
-    /// Weight of the l1 norm.
-    l1: f64,
     /// Check of theory, if it was requested.
     lyapunov: Option<Lyapunov>,
     /// True if a theorem allows the step size, so that every inequality must hold.
@@ -109,7 +104,6 @@ impl Observer for Recorder<'_> {
         self.begin()?.append(record)?;
         let held = self.summary.violation.is_none();
         self.add(record);
-        Best::update(&mut self.best, record, self.l1, aggregator);
         if let Some(Violation { round, inequality }) = self.summary.violation.filter(|_| held) {
             self.note(&format!("in round {round}, {inequality} does not hold"));
         }
@@ -177,7 +171,7 @@ impl Recorder<'_> {
         self.checkpoints.as_ref().filter(|_| are_ours).and_then(Checkpoints::latest_round)
     }
 
-    /// Writes the model of the last closed round and a checkpoint, after syncing the records that they refer to.
+    /// Writes the model of the run so far and a checkpoint, after syncing the records that they refer to.
     fn keep(&self) -> Result<(), RecordError> {
         let (Some(directory), Some(snapshot)) = (&self.directory, self.last.clone()) else {
             return Ok(());
@@ -185,8 +179,8 @@ impl Recorder<'_> {
         directory.sync()?;
         self.experiment.model(&snapshot, self.summary.loss).write(directory.path())?;
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
-        let (setup, times, best) = (self.summary.setup, self.times.clone(), self.best.clone());
-        checkpoints.write(setup, self.wall_seconds(), times, best, snapshot)
+        let (setup, times) = (self.summary.setup, self.times.clone());
+        checkpoints.write(setup, self.wall_seconds(), times, snapshot)
     }
 
     /// Returns the seconds of all parts of the run.
@@ -197,8 +191,7 @@ impl Recorder<'_> {
     fn start(&mut self, start: Start, aggregator: &Aggregator) {
         match start {
             Start::New(claim) => self.pending = Some(Pending::New(claim)),
-            Start::Resumed { records, setup, wall_seconds, times, best } => {
-                self.best = best.map(|best| *best);
+            Start::Resumed { records, setup, wall_seconds, times } => {
                 self.times = times;
                 self.times.resize(self.notes.places.len(), WorkerTimes::default());
                 self.earlier_seconds = wall_seconds;
@@ -254,12 +247,14 @@ impl Recorder<'_> {
         let summary = &mut self.summary;
         summary.workers = worker_records(experiment, aggregator, &self.notes.places, &self.times);
         let scores: Vec<_> = summary.workers.iter().map(|worker| worker.held_out).collect();
-        summary.held_out = HeldOutRecord::sum(summary.rounds, &scores);
+        summary.held_out = HeldOutRecord::sum(&scores);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
-        summary.best = self.best.as_ref().map(|best| best.record);
-        let model = self.best.as_ref().map_or_else(|| aggregator.model(), Best::model);
-        summary.test = experiment.test(&model);
+        if let Some(model) = self.last.as_ref().map(Snapshot::outcome) {
+            let loss = model.loss.or(summary.loss).unwrap_or(f64::NAN);
+            summary.model = Some(ModelRecord { round: model.round, loss });
+            summary.test = experiment.test(&model.values());
+        }
         let updates = u64::from(summary.rounds) * self.notes.places.len() as u64;
         summary.information_limit =
             experiment.information_limit(updates, self.information_bits, self.sent_bytes);
@@ -299,8 +294,6 @@ pub enum Start {
         wall_seconds: f64,
         /// Measured times of each worker.
         times: Vec<WorkerTimes>,
-        /// The best model so far.
-        best: Option<Box<Best>>,
     },
 }
 
@@ -340,8 +333,6 @@ pub fn record(
         summary: Summary { clock: Some(world.clock()), ..experiment.summary() },
         sent_bytes: 0,
         information_bits: 0.0,
-        best: None,
-        l1: experiment.setup.method.l1,
         lyapunov: experiment.lyapunov(),
         is_allowed: experiment.is_allowed(),
         directory: None,

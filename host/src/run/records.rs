@@ -8,7 +8,7 @@ use crate::record::checkpoint::Checkpoints;
 use crate::record::model::{DatasetRecord, Input, Iterate, SCHEMA};
 use crate::record::{InformationLimit, Model, StepTheory, Summary, TestRecord};
 use serde_json::json;
-use smidgen_aggregator::{Snapshot, value};
+use smidgen_aggregator::{Outcome, Snapshot};
 use std::env;
 use std::ffi::OsString;
 
@@ -46,10 +46,12 @@ impl Experiment {
         }))
     }
 
-    /// Returns the model of the last closed round, with its loss if that is known.
-    pub fn model(&self, snapshot: &Snapshot, loss: Option<f64>) -> Model {
+    /// Returns the model of a run that ends with a snapshot. `last_loss` is the loss of its round, if it is known.
+    pub fn model(&self, snapshot: &Snapshot, last_loss: Option<f64>) -> Model {
         let options = self.options();
-        let (mantissas, exponent) = snapshot.model();
+        let outcome = snapshot.outcome();
+        let values = outcome.values();
+        let Outcome { round, transcript, exponent, mantissas, loss } = outcome;
         Model {
             schema: SCHEMA,
             smidgen: env!("CARGO_PKG_VERSION").into(),
@@ -59,10 +61,10 @@ impl Experiment {
             regulariser: options.regulariser,
             lambda: options.lambda,
             method: options.method,
-            round: snapshot.round(),
-            iterate: Iterate::Last,
-            loss: loss.filter(|loss| loss.is_finite()),
-            transcript: format!("{:016x}", snapshot.transcript()),
+            round,
+            iterate: if loss.is_some() { Iterate::Best } else { Iterate::Last },
+            loss: loss.or(last_loss).filter(|loss| loss.is_finite()),
+            transcript: format!("{transcript:016x}"),
             dataset: DatasetRecord {
                 name: self.shape.name.clone(),
                 rows: self.shape.row_count() as u64,
@@ -70,8 +72,8 @@ impl Experiment {
             },
             dimension: self.setup.dimension,
             exponent,
-            mantissas: mantissas.to_vec(),
-            values: mantissas.iter().map(|&m| value(f64::from(m), exponent)).collect(),
+            mantissas,
+            values,
         }
     }
 

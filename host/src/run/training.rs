@@ -97,7 +97,7 @@ pub fn train(
     baud: u32,
     observer: &mut impl Observer,
 ) -> Result<(), TrainingError> {
-    let (mut begun, mut first_loss) = (false, None);
+    let mut begun = false;
     loop {
         let event = world.advance()?;
         // Polled before events: a lost board gives a note but no event.
@@ -125,10 +125,9 @@ pub fn train(
                 begun = true;
                 observer.round(&record, last, world.aggregator())?;
                 observer.check()?;
-                let first = *first_loss.get_or_insert(record.loss);
                 if last {
-                    // A model that is no better than the first one, or half trained, is not worth keeping.
-                    if !goal.is_over(&record) || record.loss.is_nan() || record.loss > first {
+                    // A half trained model is not worth keeping.
+                    if !goal.is_over(&record) {
                         world.aggregator().keep_none();
                     }
                     world.aggregator().finish();

@@ -340,7 +340,8 @@ fn run_on_board_sends_no_row_scores_and_resumes() {
         whole.contains("that boards held out, the model of round 20 has accuracy"),
         "{whole}{errors}"
     );
-    let told = "Boards hold the model of the last round, until the power fails (no journal, or no room in it).";
+    let told =
+        "Boards hold the model of the run, until the power fails (no journal, or no room in it).";
     assert!(whole.contains(told), "{whole}");
     let summary = summary_of(&directory.path().join("whole"));
     let held_out = &summary["held_out"];

@@ -31,7 +31,6 @@ pub fn seed(rounds: usize) -> Vec<u8> {
         setup: Cost::default(),
         wall_seconds: 0.0,
         times: vec![WorkerTimes::default()],
-        best: None,
         snapshot,
     }
     .to_bytes()

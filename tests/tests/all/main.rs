@@ -18,6 +18,7 @@ mod motions;
 mod objectives;
 mod on_board;
 mod oracle;
+mod outcome;
 mod overrun;
 mod quadratics;
 mod recorder;

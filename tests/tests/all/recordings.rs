@@ -3,12 +3,13 @@
 use smidgen::boards::board::emulated;
 use smidgen::problem::dataset::Dataset;
 use smidgen::run::experiment::Experiment;
+use smidgen::world::World;
 use smidgen::world::emulator::record;
 use smidgen::world::simulation::{Board, SimulatedBoard, Simulation};
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_tests::conformance::{experiment, last_model, run, sealed, simulated, transcripts};
-use smidgen_tests::emulation::{assert_conforms, start};
+use smidgen_tests::conformance::{experiment, run, sealed, simulated, trained, transcripts};
+use smidgen_tests::emulation::{assert_conforms, driver, start};
 use smidgen_tests::recording::shard;
 use smidgen_tests::{frames, shared};
 use std::cell::RefCell;
@@ -175,7 +176,7 @@ fn eight_boards_recognise_activities_by_rows_of_their_own() {
     assert_eq!(experiment.setup.dimension, 76);
     let series = experiment.recordings().expect("recordings").workers.iter();
     assert!(series.clone().all(|worker| worker.recordings.len() == 10));
-    let model = last_model(&experiment);
+    let model = trained(&experiment);
     let test = experiment.test(&model.values).expect("held-out windows");
     let accuracy = test.accuracy.expect("classes");
     println!("{:.1} % of {} held-out windows", 100.0 * accuracy, test.rows);
@@ -187,7 +188,7 @@ fn eight_boards_recognise_activities_by_rows_of_their_own() {
 #[test]
 fn columns_of_about_equal_weight_need_few_rounds() {
     let options = "--recordings example --objective softmax --lambda 0 --rounds 50";
-    let loss = last_model(&experiment(options)).loss.expect("the host has the rows");
+    let loss = trained(&experiment(options)).loss.expect("the host has the rows");
     assert!(loss < 0.01, "{loss}");
 }
 
@@ -208,9 +209,21 @@ fn emulated_boards_make_the_rows_of_simulation() {
     assert_conforms(&experiment, &emulators, test);
 
     let folder = tempfile::tempdir().expect("a temporary directory");
-    last_model(&experiment).write(folder.path()).expect("there is room");
+    trained(&experiment).write(folder.path()).expect("there is room");
     let from = folder.path().to_str().expect("the path is UTF-8");
     let mut continued = self::experiment(&format!("{EXAMPLE} --from {from}"));
     continued.setup.session += 1;
     assert_conforms(&continued, &emulators, test);
+
+    // It ends on a spike: boards are handed an earlier model, and score that.
+    let spike = "--recordings example --objective softmax --rounds 12 --step 256";
+    let mut spike = self::experiment(spike);
+    spike.setup.session += 2;
+    let mut worlds = (driver(&spike, &emulators), spike.simulation());
+    run(&spike, &mut worlds.0).unwrap_or_else(|error| panic!("{error}"));
+    run(&spike, &mut worlds.1).unwrap_or_else(|error| panic!("{error}"));
+    for worker in 0..spike.workers.len() {
+        let expected = worlds.1.aggregator().score(worker).expect("it holds rows out");
+        assert_eq!(worlds.0.aggregator().score(worker), Some(expected));
+    }
 }

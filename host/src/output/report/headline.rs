@@ -41,7 +41,7 @@ impl Page<'_> {
                 h1 { (self.title()) }
                 p.lead {
                     (self.result())
-                    @for sentence in [self.best(), self.target(), self.saving()].into_iter().flatten() {
+                    @for sentence in [self.earlier(), self.target(), self.saving()].into_iter().flatten() {
                         " " (sentence)
                     }
                 }
@@ -65,7 +65,7 @@ impl Page<'_> {
                     }
                     @if let Some(TestRecord { rows, accuracy: Some(share), .. }) = self.summary().test {
                         (tile(&format!("{:.1} %", 100.0 * share), &format!(
-                            "accuracy on {rows} held-out rows, round {}", count(self.summary().tested_round().into())
+                            "accuracy on {rows} held-out rows, round {}", count(self.summary().model_round().into())
                         )))
                     }
                     @if let Some(held_out) = sentence::other_score(self.summary()) {
@@ -74,7 +74,7 @@ impl Page<'_> {
                             &format!(
                                 "accuracy on {} that boards held out, round {}",
                                 counted(held_out.score.rows, "row", "rows"),
-                                count(held_out.round.into()),
+                                count(self.summary().model_round().into()),
                             ),
                         ))
                     }
@@ -101,9 +101,9 @@ impl Page<'_> {
     }
 
     /// Returns a sentence on the model of the run, if it is not that of the last round.
-    fn best(&self) -> Option<String> {
-        let best = self.summary().earlier_best()?;
-        Some(format!("{}.", sentence::best(best)))
+    fn earlier(&self) -> Option<String> {
+        let model = self.summary().earlier_model()?;
+        Some(format!("{}.", sentence::earlier(model)))
     }
 
     /// Returns a sentence on whether the target was reached, if there was one.

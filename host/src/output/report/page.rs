@@ -119,15 +119,19 @@ impl Page<'_> {
         }
     }
 
-    /// Returns where the model is, unless the run diverged.
+    /// Returns where the model is, if it is of use.
     fn model(&self) -> Markup {
-        if self.summary().has_diverged() {
+        if !self.summary().has_model() {
             return html! {};
         }
+        let which = match self.summary().model {
+            Some(model) => format!("the model of round {}", count(model.round.into())),
+            None => "the model at the latest checkpoint".into(),
+        };
         html! {
             h2 { "Model" }
             p {
-                code { (MODEL) } " beside this page is the model of the last round. "
+                code { (MODEL) } " beside this page is " (which) ". "
                 code { "smidgen predict" } " predicts rows with it, " code { "smidgen export" }
                 " converts it to Rust, C, NumPy, safetensors or ONNX, and " code { "--from" }
                 " starts another run from it."

@@ -2,8 +2,7 @@
 
 use crate::problem::specification::exceeds;
 use crate::record::{
-    BestRecord, Cost, Criterion, HeldOutRecord, StepTheory, Summary, TestRecord, WorkerRecord,
-    WorkerTimes,
+    Cost, HeldOutRecord, ModelRecord, StepTheory, Summary, TestRecord, WorkerRecord, WorkerTimes,
 };
 use crate::units::quantity::{count, counted, excess, number, seconds};
 use crate::world::Clock;
@@ -101,61 +100,52 @@ pub fn time(cost: &Cost, clock: Option<Clock>, baud: Option<u32>) -> String {
 }
 
 /// Describes the model of a run that is not that of the last round.
-pub fn best(best: &BestRecord) -> String {
-    let BestRecord { round, criterion, loss, gradient_norm_squared } = *best;
-    let why = match criterion {
-        Criterion::Gradient => "‖∇f‖²",
-        Criterion::Loss => "loss",
-    };
-    let norm = gradient_norm_squared.map(|norm| format!(", ‖∇f‖² {}", number(norm)));
+pub fn earlier(ModelRecord { round, loss }: ModelRecord) -> String {
     format!(
-        "The best model by {why} is that of round {}: loss {}{}",
+        "The model of the run is its best one, that of round {}: loss {}",
         count(round.into()),
-        number(loss),
-        norm.unwrap_or_default()
+        number(loss)
     )
 }
 
 /// Returns how well which model predicts held-out rows, those of the host and those of boards.
 pub fn accuracies(summary: &Summary) -> Vec<String> {
+    let round = count(summary.model_round().into());
     let percent = |share: f64| format!("accuracy {:.1} %", 100.0 * share);
     let of_host = summary.test.map(|TestRecord { rows, loss, accuracy }| {
         let accuracy = accuracy.map(|share| format!(" and {}", percent(share)));
         format!(
-            "On {}, the model of round {} has loss {}{}",
+            "On {}, the model of round {round} has loss {}{}",
             counted(rows, "held-out row", "held-out rows"),
-            count(summary.tested_round().into()),
             number(loss),
             accuracy.unwrap_or_default()
         )
     });
-    let of_boards = other_score(summary).map(|HeldOutRecord { round, score, missing }| {
+    let of_boards = other_score(summary).map(|HeldOutRecord { score, missing }| {
         let missing = match missing {
             0 => String::new(),
             1 => "; 1 board no longer had it and is not counted".into(),
             more => format!("; {more} boards no longer had it and are not counted"),
         };
         format!(
-            "On {} that boards held out, the model of round {} has {}{missing}",
+            "On {} that boards held out, the model of round {round} has {}{missing}",
             counted(score.rows, "row", "rows"),
-            count(round.into()),
             percent(score.accuracy()),
         )
     });
     of_host.into_iter().chain(of_boards).collect()
 }
 
-/// Returns the score of the boards, unless it is that of the same model on the same rows by the host.
+/// Returns the score of the boards, unless the host has the same on the same rows.
 pub fn other_score(summary: &Summary) -> Option<HeldOutRecord> {
     let is_same = |held_out: &HeldOutRecord| {
         let test = summary.test.filter(|test| test.rows == held_out.score.rows);
-        held_out.round == summary.tested_round()
-            && test.is_some_and(|test| test.accuracy == Some(held_out.score.accuracy()))
+        test.is_some_and(|test| test.accuracy == Some(held_out.score.accuracy()))
     };
     summary.held_out.filter(|held_out| !is_same(held_out))
 }
 
-/// Returns which boards keep the model of the last round; `None` if rows are not on boards.
+/// Returns which boards keep the model of the run; `None` if rows are not on boards.
 pub fn kept(workers: &[WorkerRecord]) -> Option<String> {
     let named = |keeps: Option<bool>, until: &str| {
         let of_kind = workers.iter().filter(|worker| worker.keeps_model == keeps);
@@ -174,7 +164,7 @@ pub fn kept(workers: &[WorkerRecord]) -> Option<String> {
     ];
     let kinds: Vec<String> = kinds.into_iter().flatten().collect();
     let separator = if kinds.len() == 1 { ", " } else { ": " };
-    Some(format!("Boards hold the model of the last round{separator}{}", kinds.join("; ")))
+    Some(format!("Boards hold the model of the run{separator}{}", kinds.join("; ")))
 }
 
 #[cfg(test)]
@@ -189,21 +179,16 @@ mod tests {
     fn accuracy_names_its_model_and_is_said_once_for_one_model() {
         let test = Some(TestRecord { rows: 8, loss: 0.5, accuracy: Some(0.75) });
         let score = ScoreRecord { rows: 8, right: 6 };
-        let held_out = Some(HeldOutRecord { round: 9, score, missing: 0 });
-        let best = |round| {
-            let criterion = Criterion::Loss;
-            Some(BestRecord { round, criterion, loss: 0.4, gradient_norm_squared: None })
-        };
-        let same = Summary { rounds: 9, best: best(9), test, held_out, ..Summary::default() };
-        let host = |round| {
-            format!(
-                "On 8 held-out rows, the model of round {round} has loss 0.500 and accuracy 75.0 %"
-            )
-        };
-        let boards = "On 8 rows that boards held out, the model of round 9 has accuracy 75.0 %";
-        assert_eq!(accuracies(&same), [host(9)]);
-        let earlier = Summary { best: best(4), ..same.clone() };
-        assert_eq!(accuracies(&earlier), [host(4), boards.into()]);
+        let held_out = Some(HeldOutRecord { score, missing: 0 });
+        let model = Some(ModelRecord { round: 4, loss: 0.4 });
+        let same = Summary { rounds: 9, model, test, held_out, ..Summary::default() };
+        let host = "On 8 held-out rows, the model of round 4 has loss 0.500 and accuracy 75.0 %";
+        let boards = "On 8 rows that boards held out, the model of round 4 has accuracy 75.0 %";
+        assert_eq!(accuracies(&same), [host]);
+        let score = ScoreRecord { rows: 9, right: 6 };
+        let others = Some(HeldOutRecord { score, missing: 0 });
+        let others = accuracies(&Summary { held_out: others, ..same.clone() });
+        assert_eq!(others, [host, &boards.replace("8 rows", "9 rows").replace("75.0", "66.7")]);
         let missing = held_out.map(|held_out| HeldOutRecord { missing: 1, ..held_out });
         let missing = Summary { test: None, held_out: missing, ..same };
         let told = format!("{boards}; 1 board no longer had it and is not counted");
@@ -221,9 +206,9 @@ mod tests {
             kept(&keeps.iter().enumerate().map(worker).collect::<Vec<_>>())
         };
         assert_eq!(kept(&[None, None]), None);
-        let all = "Boards hold the model of the last round, also after a power cut";
+        let all = "Boards hold the model of the run, also after a power cut";
         assert_eq!(kept(&[Some(true); 2]).as_deref(), Some(all));
-        let told = "Boards hold the model of the last round: b0, b2 also after a power cut; b1 until the power \
+        let told = "Boards hold the model of the run: b0, b2 also after a power cut; b1 until the power \
                     fails (no journal, or no room in it); b3 not any more";
         assert_eq!(kept(&[Some(true), Some(false), Some(true), None]).as_deref(), Some(told));
     }

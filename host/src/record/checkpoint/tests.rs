@@ -29,7 +29,6 @@ fn checkpoint() -> Checkpoint {
         setup: Cost::default(),
         wall_seconds: 0.0,
         times: vec![WorkerTimes::default(); 4],
-        best: None,
         snapshot,
     }
 }
@@ -38,7 +37,7 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
 
 /// A valid file of a later version.
 fn of_version_4() -> Vec<u8> {
-    let mut bytes = b"smidgen checkpoint 4\nand so on".to_vec();
+    let mut bytes = b"smidgen checkpoint 0\nand so on".to_vec();
     bytes.extend(CHECK.checksum(&bytes).to_le_bytes());
     bytes
 }
@@ -63,7 +62,7 @@ fn checkpoint_round_trips() {
 fn foreign_files_versions_and_damage_are_distinguished() {
     assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
     assert!(matches!(flaw(b""), Flaw::Foreign));
-    assert!(matches!(flaw(b"smidgen checkpoint 4\n and so on"), Flaw::Damaged));
+    assert!(matches!(flaw(b"smidgen checkpoint 0\n and so on"), Flaw::Damaged));
     assert!(matches!(flaw(&of_version_4()), Flaw::Version));
     assert!(matches!(flaw(HEAD), Flaw::Damaged));
 }

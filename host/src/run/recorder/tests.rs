@@ -83,7 +83,6 @@ fn resumption_without_a_closed_round_changes_nothing() {
         setup: Cost::default(),
         wall_seconds: 0.0,
         times: vec![],
-        best: None,
     };
     let (experiment, mut world) = halting(folder.path(), 0);
     record(&experiment, start, None, &mut world, &mut Progress::new(9)).err().unwrap();
