@@ -1,9 +1,11 @@
 //! The model of a run as a file, `model.json`. `docs/model.md` describes its fields.
 
 mod input;
+mod lines;
 
 pub use input::Input;
 use input::Kind;
+use lines::Lines;
 
 use super::error::{RecordError, place, replace_file};
 use super::names::MODEL;
@@ -13,12 +15,12 @@ use crate::units::files;
 use crate::units::shown::shown;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::ser::Serializer;
 use smidgen_aggregator::{InitialModel, value};
 use smidgen_firmware::softmax::CLASSES_MAX;
 use smidgen_protocol::vector::{Exponent, MANTISSA_MAX};
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -394,39 +396,6 @@ fn newer(bytes: &[u8], path: &Path) -> Option<ModelError> {
     let version = names.smidgen.clone();
     let (field, name) = names.unknown()?;
     Some(ModelError::Newer { path: path.into(), field, name, version })
-}
-
-/// JSON with a line per field of the outermost object.
-#[derive(Default)]
-struct Lines {
-    depth: u32,
-}
-
-impl Formatter for Lines {
-    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.depth += 1;
-        writer.write_all(b"{")
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.depth -= 1;
-        writer.write_all(if self.depth == 0 { b"\n}" } else { b"}" })
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if !first {
-            writer.write_all(b",")?;
-        }
-        if self.depth == 1 { writer.write_all(b"\n  ") } else { Ok(()) }
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(if self.depth == 1 { b": " } else { b":" })
-    }
 }
 
 #[cfg(test)]

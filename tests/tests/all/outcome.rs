@@ -5,14 +5,18 @@ use smidgen::record::{Cost, RecordError, RoundRecord};
 use smidgen::run::experiment::Experiment;
 use smidgen::run::training::{Goal, Observer, train};
 use smidgen::world::World;
-use smidgen_aggregator::{Aggregator, Outcome, Snapshot};
+use smidgen::world::simulation::{memory_len, start};
+use smidgen_aggregator::{Aggregator, Event, Outcome, Snapshot};
+use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::worker::Worker;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{BROADCAST, Down, Ready, SCHEMA, Up, VERSION};
 use smidgen_protocol::vector::Exponent;
 use smidgen_tests::conformance::{experiment, trained};
+use smidgen_tests::faulty::{Fault, FaultySimulation};
 use smidgen_tests::frames::{self, transmitted};
+use std::time::Duration;
 
 /// Rows on boards, and steps that are far too long: the last loss is above that of an earlier round.
 const SPIKE: &str = "--recordings example --objective softmax --step 64";
@@ -108,6 +112,22 @@ fn last_model_counts_where_losses_are_not_those_of_one_model() {
     }
 }
 
+#[test]
+fn absent_board_leaves_the_last_model_until_it_is_back() {
+    let options = "--dataset digits --workers 4 --k 4 --rounds 600 --absent skip=0.2";
+    let experiment = experiment(options);
+    for (seconds, is_back) in [(2, true), (100_000, false)] {
+        let mut world = FaultySimulation::new(&experiment);
+        let unplugged = Fault::Unplug(Duration::from_secs(seconds));
+        world.plan(Duration::from_secs(3), 2, unplugged);
+        let watch = Watch::of(&experiment, &mut world);
+        assert!(watch.rounds.iter().any(|round| round.absent > 0));
+        let outcome = watch.outcome();
+        assert_eq!(outcome.loss.is_some(), is_back, "{seconds} s");
+        assert!(is_back || outcome.round == 600, "{seconds} s: {}", outcome.round);
+    }
+}
+
 /// What a worker says of its state.
 fn asked(worker: &mut Worker<Vec<u64>>, tell: impl FnOnce(&Ready)) {
     let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 999 };
@@ -131,6 +151,8 @@ fn boards_with_rows_of_their_own_end_with_the_model_of_the_run() {
             assert_eq!(outcome.exponent > *last_exponent, is_finer, "{options}");
             for worker in 0..experiment.workers.len() {
                 let before = world.aggregator().statistics(worker).saturated;
+                // A model that is no better than the first one is not kept.
+                assert_eq!(world.aggregator().keeps_model(worker).is_none(), is_finer);
                 let board = world.board_of(worker).expect("it is in the run");
                 asked(world.boards_mut()[board].worker_mut(), |ready| {
                     assert_eq!(ready.model_digest, digest::vector(&outcome.mantissas), "{options}");
@@ -160,4 +182,43 @@ fn sending_the_model_at_the_end_is_part_of_the_cost() {
     let (_, without, _) = end(outcome.round as usize);
     let sent = outcome.mantissas.iter().filter(|&&mantissa| mantissa != 0).count();
     assert!(bytes - without > (boards * sent) as u64, "{bytes} and {without}");
+}
+
+#[test]
+fn board_that_restarts_at_the_end_is_not_counted_and_delays_nobody() {
+    let experiment = experiment(&format!("{SPIKE} --rounds {ROUNDS}"));
+    let score = |restart_after: Duration| {
+        let mut world = experiment.simulation();
+        let mut restart_at = None;
+        loop {
+            let limit = restart_at.unwrap_or(Duration::MAX);
+            match world.advance_until(limit).unwrap_or_else(|error| panic!("{error}")) {
+                Some(Event::Closed(closed)) if closed.round < ROUNDS as u32 => {
+                    world.aggregator().proceed();
+                }
+                Some(Event::Closed(_)) => {
+                    world.aggregator().finish();
+                    restart_at = Some(world.now() + restart_after);
+                }
+                Some(Event::Finished(_)) => break,
+                Some(_) | None => {}
+            }
+            if restart_at.is_some_and(|at| at <= world.now()) {
+                restart_at = None;
+                let memory = vec![0; memory_len::<Objectives>(&experiment.setup) / 8];
+                let mut worker = start::<Objectives>(0, memory, None, 1);
+                worker.enable_recorder();
+                let now = world.now();
+                world.boards_mut()[0].restart(now, worker);
+            }
+        }
+        let scores = (0..world.boards().len()).map(|worker| world.aggregator().score(worker));
+        let scores: Vec<_> = scores.collect();
+        assert!(scores[1..].iter().all(Option::is_some), "{restart_after:?}");
+        scores[0].is_some()
+    };
+    let counted: Vec<_> = (0..40).map(Duration::from_millis).map(score).collect();
+    let before = counted.iter().filter(|&&is_counted| !is_counted).count();
+    assert!((5..35).contains(&before), "{counted:?}");
+    assert!(counted[before..].iter().all(|&is_counted| is_counted), "{counted:?}");
 }
