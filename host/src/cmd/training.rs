@@ -38,8 +38,8 @@ pub(super) fn prepare(
     check_origin(options)?;
     progress.phase("loading data and computing smoothness constants");
     let experiment = Experiment::new(options, boards, new_session())?;
-    let notes = experiment.recordings().map_or(&[][..], |recordings| &recordings.notes);
-    notes.iter().for_each(|note| progress.note(note));
+    let notes = experiment.data.iter().flat_map(|data| &data.notes);
+    notes.for_each(|note| progress.note(note));
     Ok(experiment)
 }
 

@@ -5,7 +5,7 @@ use super::start::Start;
 use crate::options::{Choice, Objective, Options, ScaleColumns};
 use crate::problem::dataset::recordings::{Recordings, RowsOnBoards};
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{Dataset, Preparation, Roles, Scales};
+use crate::problem::dataset::{Dataset, Preparation, Roles, Scales, scaling_note};
 use smidgen_aggregator::WORKERS_MAX;
 use std::path::Path;
 
@@ -21,6 +21,8 @@ pub struct Data {
     pub test: Option<Dataset>,
     /// The rows of each worker, as indices into the data set.
     pub shares: Vec<Vec<usize>>,
+    /// What the user should know about them.
+    pub notes: Vec<String>,
     /// Where the rows come from, if boards record them.
     pub(super) recorded: Option<Recorded>,
 }
@@ -113,11 +115,17 @@ impl Data {
             Some(start) => start.preparation(&dataset, options),
             None => dataset.preparation_with(scales(options), options.intercept)?,
         };
+        let note = match (start, scales(options)) {
+            (None, Scales::Equal { .. }) if preparation.scaling != dataset.preparation().scaling => {
+                scaling_note(&preparation.scaling)
+            }
+            (_, Scales::Equal { .. } | Scales::Standard | Scales::Kept) => None,
+        };
         dataset = dataset.prepared(&preparation);
         test = test.map(|test| test.prepared(&preparation));
         let shares = deal(&dataset, options, boards)?;
         check_features(&dataset, options)?;
-        Ok(Self { dataset, test, shares, recorded: None })
+        Ok(Self { dataset, test, shares, notes: note.into_iter().collect(), recorded: None })
     }
 
     /// Records the rows of a run on recordings, as its boards will.
@@ -133,7 +141,9 @@ impl Data {
             recordings.rows(options.objective, trained.as_ref())?;
         check_crowd(shares.len(), "--recordings", "leave out some files")?;
         check_features(&dataset, options)?;
-        Ok(Self { dataset, test, shares, recorded: Some(Recorded { recordings, data, bits }) })
+        let notes = recordings.notes.clone();
+        let recorded = Some(Recorded { recordings, data, bits });
+        Ok(Self { dataset, test, shares, notes, recorded })
     }
 }
 

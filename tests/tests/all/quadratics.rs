@@ -52,7 +52,7 @@ fn the_quadratic_example_to_six_digits() {
     let folder = TempDir::new().expect("a folder");
     for (step, norms) in TRAJECTORIES {
         let name = if step == Mean::Quadratic { "qm" } else { "am" };
-        let options = format!("--workers 4 --step {name} --rounds 2000");
+        let options = format!("--workers 4 --scale-columns off --step {name} --rounds 2000");
         let experiment = prepare(&folder, &quadratics(&H, &C), &options);
         let gamma = smoothness().gamma(step, top_k_alpha(1, 6));
         assert!((experiment.setup.method.gamma / gamma - 1.0).abs() < 1e-12);

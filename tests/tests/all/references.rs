@@ -7,6 +7,8 @@ use smidgen_tests::shared;
 
 const CONTIGUOUS: &str = "--workers 20 --split contiguous --lambda 0.1 --init full";
 const ONE_EACH: &str = "--split one-each --lambda 1000 --init full";
+/// The references are runs on the columns of the files.
+const RAW: &str = "--scale-columns off";
 
 /// Runs a data set and compares ‖∇f(x^t)‖² with a reference, relatively.
 fn assert_follows(dataset: &str, options: &str, (step, norms): Trajectory, tolerance: f64) {
@@ -15,7 +17,7 @@ fn assert_follows(dataset: &str, options: &str, (step, norms): Trajectory, toler
         Mean::Arithmetic => "am",
     };
     let options =
-        format!("--dataset {dataset} {options} --k 1 --value-bits 32 --step {step} --rounds 2000");
+        format!("--dataset {dataset} {options} {RAW} --k 1 --value-bits 32 --step {step} --rounds 2000");
     let rounds = simulated(&experiment(&options));
     for (round, expected) in ROUNDS.into_iter().zip(norms) {
         let norm = rounds[round].gradient_norm_squared.expect("simulation knows it");
@@ -100,7 +102,7 @@ fn few_bits_follow_the_curve_of_many() {
     {
         let Some(path) = shared::path(file, test) else { continue };
         let path = path.to_str().expect("the path is text");
-        let options = format!("--dataset {path} {options} --k 1 --rounds 1000");
+        let options = format!("--dataset {path} {options} {RAW} --k 1 --rounds 1000");
         let gamma = experiment(&format!("{options} --step qm --value-bits 32")).setup.method.gamma;
         let norm = |value_bits: u8| {
             let options = format!("{options} --step {gamma} --value-bits {value_bits}");

@@ -82,6 +82,26 @@ pub(super) fn scaling(dataset: &Dataset, shifts: bool) -> Vec<Scaling> {
     columns.iter().map(|column| column.scaling(shifts)).collect()
 }
 
+/// Returns a sentence on the scales of a run, unless values stay as they are.
+pub fn note(scaling: &[Scaling]) -> Option<String> {
+    let shifted = scaling.iter().filter(|column| column.centre != 0.0).count();
+    let exponents = || scaling.iter().map(|column| column.scale.log2());
+    let (least, most) = (exponents().reduce(f64::min)?, exponents().reduce(f64::max)?);
+    if shifted == 0 && least == 0.0 && most == 0.0 {
+        return None;
+    }
+    let scales = match least < most {
+        true => format!("powers of two from 2^{least} to 2^{most}"),
+        false => format!("2^{least}"),
+    };
+    let shifts = match shifted {
+        0 => String::new(),
+        1 => ", 1 is shifted by its mean".into(),
+        _ => format!(", {shifted} are shifted by their means"),
+    };
+    Some(format!("columns are divided by {scales}{shifts}; --scale-columns off keeps them"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::labels::Labels;
@@ -136,6 +156,20 @@ mod tests {
         assert_eq!(of(&[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0], true).0, 1.0);
         assert_eq!(of(&[7.0, 7.0], true), (7.0, 1.0));
         assert_eq!(of(&[0.0, 0.0], true), (0.0, 1.0));
+    }
+
+    #[test]
+    fn note_says_what_happens_to_columns() {
+        let of = |centre: f64, scale: f64| Scaling { centre, scale };
+        assert_eq!(note(&[]), None);
+        assert_eq!(note(&[of(0.0, 1.0); 2]), None);
+        assert_eq!(
+            note(&[of(0.0, 0.25), of(3.0, 8.0)]).unwrap(),
+            "columns are divided by powers of two from 2^-2 to 2^3, 1 is shifted by its mean; --scale-columns off \
+             keeps them"
+        );
+        let equal = note(&[of(0.0, 0.25); 2]).unwrap();
+        assert_eq!(equal, "columns are divided by 2^-2; --scale-columns off keeps them");
     }
 
     #[test]
