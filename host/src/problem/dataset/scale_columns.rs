@@ -14,8 +14,9 @@
 //! bring its root mean square to 1: its gradient comes from few rows, and updates at each of them would cost bytes.
 //!
 //! If the model has a bias, a column whose mean is large beside its deviation is also shifted, as by
-//! [`standard`](super::prepare): the shift moves into the bias. It is a multiple of the column's unit, so that boards
-//! still store exact integers, and 0 for columns that are mostly 0, so that these stay sparse.
+//! [`standard`](super::prepare), and its deviation takes the place of the root mean square: the mean moves into the
+//! bias. The shift is a multiple of the column's unit, so that boards still store exact integers, and 0 for columns that
+//! are mostly 0, so that these stay sparse.
 
 use super::data::Dataset;
 use super::preparation::Scaling;
@@ -56,8 +57,10 @@ impl Column {
         let centre = if is_shifted { self.centre(mean * max, max) } else { 0.0 };
         let square = self.mean(|value| ((value - centre) / max).powi(2));
         let density = self.mean(|value| f64::from(value != centre));
-        let exponent = (0.5 * square.log2() - 0.25 * density.log2() + max.log2()).round();
-        let scale = match square > 0.0 {
+        // The bias takes what the rounded shift leaves of the mean.
+        let spread = if is_shifted { variance } else { square };
+        let exponent = (0.5 * spread.log2() - 0.25 * density.log2() + max.log2()).round();
+        let scale = match square > 0.0 && spread > 0.0 {
             true => exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX).exp2(),
             false => 1.0,
         };
@@ -152,9 +155,14 @@ mod tests {
         assert_eq!(of(&column, true), (100.75, 0.5));
         assert_eq!(of(&column, false), (0.0, 128.0));
         // Mostly 0 or mostly 1: the latter becomes as sparse as the former.
-        assert_eq!(of(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], true).0, 0.0);
+        assert_eq!(of(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], true), (0.0, 0.5));
+        // Half of each: the deviation is 1/2, the density after the shift as well.
+        assert_eq!(of(&[0.0, 1.0, 1.0, 0.0], true), (1.0, 0.5));
+        assert_eq!(of(&[0.0, 1.0, 1.0, 0.0], false), (0.0, 1.0));
         assert_eq!(of(&[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0], true).0, 1.0);
         assert_eq!(of(&[7.0, 7.0], true), (7.0, 1.0));
+        assert_eq!(of(&[0.1; 7], true), (0.1, 1.0));
+        assert_eq!(of(&[1e300 / 3.0; 7], true), (1e300 / 3.0, 1.0));
         assert_eq!(of(&[0.0, 0.0], true), (0.0, 1.0));
     }
 
