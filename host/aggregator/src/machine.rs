@@ -92,7 +92,7 @@ impl Machine {
             course: Course::default(),
             keeps: true,
             information: Information::new(setup.dimension, setup.method.value_bits),
-            tuner: setup.method.step_rule.is_tuned().then(|| Tuner::new(n)),
+            tuner: Tuner::of(setup.method.step_rule, n),
             queue: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             events: VecDeque::new(),

@@ -108,8 +108,10 @@ impl fmt::Debug for Theory {
 pub enum StepRule {
     /// It is constant.
     Constant,
-    /// It follows the losses that workers report.
+    /// It follows the losses that workers report, from a step of theory.
     Tuned,
+    /// The same from a guess, where theory has no step: it grows more slowly at first.
+    TunedFromGuess,
 }
 
 impl StepRule {
@@ -117,7 +119,7 @@ impl StepRule {
     pub const fn is_tuned(self) -> bool {
         match self {
             Self::Constant => false,
-            Self::Tuned => true,
+            Self::Tuned | Self::TunedFromGuess => true,
         }
     }
 }

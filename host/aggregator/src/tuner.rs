@@ -28,6 +28,7 @@
 //!
 //! All numbers are integers that travelled or that follow from them, so a transcript does not depend on the link.
 
+use crate::method_spec::StepRule;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::step::{self, EIGHTHS};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
@@ -37,6 +38,8 @@ const OCTAVE: i32 = step::OCTAVE as i32;
 
 /// Largest growth of the step size by a trial before one has shrunk it: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
+/// The same where theory has no step, since curvature has no bound: an overshoot can lead x where units saturate.
+const GUESS_GROWTH_MAX: i32 = OCTAVE;
 /// The same for later trials: a quarter of an octave. With more, steps overshoot and stir up old parts of the
 /// estimators, which take long to settle.
 const GROWTH_MAX: i32 = 2;
@@ -91,12 +94,21 @@ pub(crate) struct Tuner {
     outside: u32,
     pace: u8,
     ceiling: u8,
-    shrunk: bool,
+    /// Largest growth by the next trial.
+    growth_max: i32,
 }
 
 impl Tuner {
-    /// Starts with the theoretical step, for `worker_count` workers.
-    pub(crate) fn new(worker_count: usize) -> Self {
+    /// Returns the tuner of a rule for `worker_count` workers, if it has one. It starts with the theoretical step.
+    pub(crate) fn of(rule: StepRule, worker_count: usize) -> Option<Self> {
+        match rule {
+            StepRule::Constant => None,
+            StepRule::Tuned => Some(Self::new(worker_count, FIRST_GROWTH_MAX)),
+            StepRule::TunedFromGuess => Some(Self::new(worker_count, GUESS_GROWTH_MAX)),
+        }
+    }
+
+    fn new(worker_count: usize, growth_max: i32) -> Self {
         Self {
             accounts: vec![Account::default(); worker_count],
             trial: Trial::default(),
@@ -107,7 +119,7 @@ impl Tuner {
             outside: 0,
             pace: 0,
             ceiling: u8::MAX,
-            shrunk: false,
+            growth_max,
         }
     }
 
@@ -184,8 +196,8 @@ impl Tuner {
         let decided = promised >= threshold || found <= -threshold;
         if decided {
             let change = self.change(sum, exponent);
-            // The eightfold first growth is for a step that has never been too long.
-            self.shrunk |= change < 0;
+            // The larger first growth is for a step that has never been too long.
+            self.growth_max = if change < 0 { GROWTH_MAX } else { self.growth_max };
             let pace = i32::from(self.pace) + change;
             self.pace = pace.clamp(0, self.ceiling.into()) as u8;
         }
@@ -199,9 +211,8 @@ impl Tuner {
     fn change(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
         let Trial { promised, found, .. } = self.trial;
         let parabola = BIAS + eighths(promised, 2 * (promised - found));
-        let most = if self.shrunk { GROWTH_MAX } else { FIRST_GROWTH_MAX };
         if parabola >= 0 {
-            return parabola.min(most);
+            return parabola.min(self.growth_max);
         }
         // If f is too large, shrink at once.
         if self.outside > 0 {

@@ -155,7 +155,7 @@ impl Specification {
         }
         let smoothness = match self.method.step_rule {
             StepRule::Constant => problem.constants.of_step(),
-            StepRule::Tuned => problem.constants.to_start_from(),
+            StepRule::Tuned | StepRule::TunedFromGuess => problem.constants.to_start_from(),
         };
         let smoothness = smoothness.ok_or(SpecificationError::NoStep(options.objective.name()))?;
         let gamma = self.for_first_step(problem.dimension).by_theory(options, problem, smoothness);
@@ -169,7 +169,7 @@ impl Specification {
     fn for_first_step(&self, dimension: usize) -> Cow<'_, Self> {
         match self.method.step_rule {
             StepRule::Constant => Cow::Borrowed(self),
-            StepRule::Tuned => {
+            StepRule::Tuned | StepRule::TunedFromGuess => {
                 let mut exact = self.clone();
                 exact.method.value_bits = UNROUNDED_BITS;
                 for worker in &mut exact.workers {

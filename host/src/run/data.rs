@@ -116,7 +116,9 @@ impl Data {
             None => dataset.preparation_with(scales(options), options.intercept)?,
         };
         let note = match (start, scales(options)) {
-            (None, Scales::Equal { .. }) if preparation.scaling != dataset.preparation().scaling => {
+            (None, Scales::Equal { .. })
+                if preparation.scaling != dataset.preparation().scaling =>
+            {
                 scaling_note(&preparation.scaling)
             }
             (_, Scales::Equal { .. } | Scales::Standard | Scales::Kept) => None,

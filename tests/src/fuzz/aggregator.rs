@@ -342,7 +342,11 @@ fn setup(u: &mut Unstructured, dimension: u32) -> Result<Setup> {
             downlink_budget: None,
             gamma: 0.1,
             theory: None,
-            step_rule: *u.choose(&[StepRule::Constant, StepRule::Tuned])?,
+            step_rule: *u.choose(&[
+                StepRule::Constant,
+                StepRule::Tuned,
+                StepRule::TunedFromGuess,
+            ])?,
             momentum: if u.arbitrary()? { 0.5 } else { 0.0 },
             l1: if u.arbitrary()? { 0.01 } else { 0.0 },
         },

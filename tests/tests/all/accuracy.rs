@@ -5,31 +5,48 @@ use smidgen::world::World;
 use smidgen_tests::classifier::{Classifier, rows};
 use smidgen_tests::conformance::{experiment, run, simulation};
 
-/// Test rows: the last ones, by other writers than the first.
+/// Held-out rows: the last ones, by other writers than the first, or those of a shuffled order.
 const TEST_ROWS: usize = 300;
+/// Orders of the rows; 300 rows alone tell accuracies apart by some two points.
+const SHUFFLES: [Option<u32>; 3] = [None, Some(1), Some(2)];
 
-/// The accuracy of the float program after this many steps of gradient descent.
+/// Returns the accuracy of the float program after this many steps of gradient descent, a mean over the orders.
 fn float(sizes: &[usize], gamma: f64, steps: usize) -> f64 {
-    let digits = Dataset::load_with("digits", Labels::Classes).expect("the set is bundled");
-    let (training, test) = digits.hold_out(TEST_ROWS).expect("there are more rows");
-    let (training, test) = (rows(&training), rows(&test));
-    let mut classifier = Classifier::new(sizes);
-    (0..steps).for_each(|_| classifier.step(&training, gamma));
-    classifier.accuracy(&test)
+    mean(SHUFFLES.map(|seed| {
+        let mut digits = Dataset::load_with("digits", Labels::Classes).expect("the set is bundled");
+        if let Some(seed) = seed {
+            digits = digits.shuffle(seed);
+        }
+        let (training, test) = digits.hold_out(TEST_ROWS).expect("there are more rows");
+        let (training, test) = (rows(&training), rows(&test));
+        let mut classifier = Classifier::new(sizes);
+        (0..steps).for_each(|_| classifier.step(&training, gamma));
+        classifier.accuracy(&test)
+    }))
 }
 
-/// Trains on eight workers; the accuracy must be within a point of `float`, and all wire bytes within `bytes_max`.
+fn mean(values: [f64; SHUFFLES.len()]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Trains on eight workers; the mean accuracy must be within a point of `float`, and all wire bytes of each run within
+/// `bytes_max`.
 fn check(options: &str, float: f64, bytes_max: u64) {
     let all = format!("--workers 8 --test-rows {TEST_ROWS} --lambda 1e-4 --value-bits 4 {options}");
-    let experiment = experiment(&all);
-    let mut world = simulation(&experiment);
-    let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
-    let test = experiment.test(&world.aggregator().model()).expect("rows were held out");
-    let accuracy = test.accuracy.expect("there are classes");
-    let bytes: u64 = rounds.iter().map(|round| round.cost.wire_bytes()).sum();
-    println!("{options}: accuracy {accuracy:.3}, float {float:.3}, {bytes} bytes");
+    let accuracy = mean(SHUFFLES.map(|seed| {
+        let shuffle = seed.map_or(String::new(), |seed| format!(" --shuffle {seed}"));
+        let experiment = experiment(&(all.clone() + &shuffle));
+        let mut world = simulation(&experiment);
+        let rounds = run(&experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
+        let test = experiment.test(&world.aggregator().model()).expect("rows were held out");
+        let accuracy = test.accuracy.expect("there are classes");
+        let bytes: u64 = rounds.iter().map(|round| round.cost.wire_bytes()).sum();
+        println!("{options}{shuffle}: accuracy {accuracy:.3}, {bytes} bytes");
+        assert!(bytes <= bytes_max, "{bytes} bytes");
+        accuracy
+    }));
+    println!("{options}: accuracy {accuracy:.3}, float {float:.3}");
     assert!(accuracy >= float - 0.01, "{accuracy} is not within a point of {float}");
-    assert!(bytes <= bytes_max, "{bytes} bytes");
 }
 
 #[test]
@@ -43,5 +60,5 @@ fn a_perceptron_is_as_good_as_a_float_program() {
     let float = float(&[64, 32, 10], 1.0, 300);
     check("--objective perceptron --step 2 --k 20 --rounds 200", float, 430_000);
     // Without a step by theory, auto starts from that of softmax regression.
-    check("--objective perceptron --k 20 --rounds 300", float, 580_000);
+    check("--objective perceptron --k 20 --rounds 200", float, 430_000);
 }

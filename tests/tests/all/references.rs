@@ -16,8 +16,9 @@ fn assert_follows(dataset: &str, options: &str, (step, norms): Trajectory, toler
         Mean::Quadratic => "qm",
         Mean::Arithmetic => "am",
     };
-    let options =
-        format!("--dataset {dataset} {options} {RAW} --k 1 --value-bits 32 --step {step} --rounds 2000");
+    let options = format!(
+        "--dataset {dataset} {options} {RAW} --k 1 --value-bits 32 --step {step} --rounds 2000"
+    );
     let rounds = simulated(&experiment(&options));
     for (round, expected) in ROUNDS.into_iter().zip(norms) {
         let norm = rounds[round].gradient_norm_squared.expect("simulation knows it");

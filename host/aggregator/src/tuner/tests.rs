@@ -16,7 +16,7 @@ fn feed(tuner: &mut Tuner, loss: i32, g: i32, moved: i32) -> u8 {
 
 #[test]
 fn a_fall_as_promised_lengthens_the_step_and_a_rise_shortens_it() {
-    let mut tuner = Tuner::new(1);
+    let mut tuner = Tuner::new(1, FIRST_GROWTH_MAX);
     assert_eq!(feed(&mut tuner, 1_000_000, 100, 100), 0, "nothing is known yet");
     let grown = feed(&mut tuner, 990_100, 100, 100);
     assert_eq!(i32::from(grown), FIRST_GROWTH_MAX, "99 % of what was promised: too short by far");
@@ -28,7 +28,7 @@ fn a_fall_as_promised_lengthens_the_step_and_a_rise_shortens_it() {
 
 #[test]
 fn an_old_estimator_is_waited_for_and_not_punished() {
-    let mut tuner = Tuner::new(1);
+    let mut tuner = Tuner::new(1, FIRST_GROWTH_MAX);
     feed(&mut tuner, 1_000_000, 100, 100);
     let grown = feed(&mut tuner, 990_100, 100, 100);
     let after = feed(&mut tuner, 991_000, 100, 100);
@@ -37,7 +37,7 @@ fn an_old_estimator_is_waited_for_and_not_punished() {
 
 #[test]
 fn losses_that_only_rise_lead_back_to_theory() {
-    let mut tuner = Tuner::new(1);
+    let mut tuner = Tuner::new(1, FIRST_GROWTH_MAX);
     feed(&mut tuner, 1000, 100, 1);
     feed(&mut tuner, 901, 100, 1);
     assert!(tuner.pace > 0);
@@ -49,7 +49,7 @@ fn losses_that_only_rise_lead_back_to_theory() {
 
 #[test]
 fn noise_lengthens_trials_and_leaves_the_step() {
-    let mut tuner = Tuner::new(1);
+    let mut tuner = Tuner::new(1, FIRST_GROWTH_MAX);
     for round in 0..1000 {
         let noise = [5000, -4000, 3000, -5000][round as usize % 4];
         feed(&mut tuner, 1_000_000 + noise, 1, 1);
@@ -75,7 +75,7 @@ proptest! {
         weight_exponent in 0i16..60,
     ) {
         let weight = Ratio { mantissa: 1 << 30, exponent: weight_exponent };
-        let mut tuner = Tuner::new(3);
+        let mut tuner = Tuner::new(3, FIRST_GROWTH_MAX);
         for (losses, g, x, exponent) in rounds {
             let losses = losses.into_iter().map(|loss| loss.map(|loss| (loss, weight)));
             tuner.report(losses, exponent);
@@ -123,7 +123,7 @@ impl Quadratics {
 
     /// Runs EF21 with TopK; returns the losses f(x^t).
     fn run(&self, rounds: u32, present: impl Fn(usize, u32) -> bool) -> Vec<f64> {
-        let mut tuner = Tuner::new(3);
+        let mut tuner = Tuner::new(3, FIRST_GROWTH_MAX);
         let mut x = [0; 4];
         let mut g = [0, 1, 2].map(|i| self.gradient(i, &x));
         let mut trajectory = Vec::new();

@@ -3,6 +3,7 @@
 use super::error::SpecificationError;
 use super::workers::Worker;
 use crate::options::Options;
+use crate::problem::objective::Curvature;
 use smidgen_aggregator::{DownlinkBudget, MethodSpec, StepRule};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::method::Compressor;
@@ -35,6 +36,11 @@ pub(super) fn method_spec(
     let l1 = if info.has_l1 { options.l1 } else { 0.0 };
     // Tuning needs estimators of gradients, and losses that include all of f.
     let is_tuned = options.step.is_tuned() && rule.estimates_gradient() && l1 == 0.0;
+    let step_rule = match (is_tuned, options.objective.info().curvature) {
+        (false, _) => StepRule::Constant,
+        (true, Curvature::AtMost(_)) => StepRule::Tuned,
+        (true, Curvature::Unbounded { .. }) => StepRule::TunedFromGuess,
+    };
     Ok(MethodSpec {
         rule,
         compressor,
@@ -47,7 +53,7 @@ pub(super) fn method_spec(
         l1,
         gamma: 0.0,
         theory: None,
-        step_rule: if is_tuned { StepRule::Tuned } else { StepRule::Constant },
+        step_rule,
     })
 }
 

@@ -66,7 +66,7 @@ fn step(options: &str) -> String {
     };
     let tuned = match experiment.setup.method.step_rule {
         StepRule::Constant => "",
-        StepRule::Tuned => "~",
+        StepRule::Tuned | StepRule::TunedFromGuess => "~",
     };
     let basis = experiment.longest.map_or("none".into(), |longest| {
         let gap = longest.basis.gap.map_or(String::new(), |gap| format!(" {gap:?}"));
