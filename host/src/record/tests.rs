@@ -375,8 +375,11 @@ fn field_names_are_stable() {
     assert_eq!(round, expected);
     let model = serde_json::to_value(ModelRecord { round: 0, loss: 0.0 }).unwrap();
     assert_eq!(model, json!({ "round": 0, "loss": 0.0 }));
-    let earlier = json!({ "best": { "round": 3, "criterion": "loss", "loss": 0.5 } });
-    let earlier: Summary = serde_json::from_value(earlier).unwrap();
+    // Summaries of before name it `best`.
+    let earlier = serde_json::to_string(&Summary::default()).unwrap();
+    let named = r#""best":{"round":3,"criterion":"loss","loss":0.5}"#;
+    let earlier = earlier.replace(r#""model":null"#, named);
+    let earlier = serde_json::from_str::<Summary>(&earlier).unwrap();
     assert_eq!(earlier.model, Some(ModelRecord { round: 3, loss: 0.5 }));
     let board = serde_json::to_value(BoardTimes::default()).unwrap();
     let expected = json!({
