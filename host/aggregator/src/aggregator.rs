@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::failure::Reason;
 use crate::machine::Machine;
 use crate::mirror::Mirror;
-use crate::model::value;
+use crate::model::values;
 use crate::peer::{Score, WorkerStatistics};
 use crate::ratio::real;
 use crate::setup::{Setup, WORKERS_MAX};
@@ -218,8 +218,7 @@ impl Aggregator {
 
     /// The model that workers hold, in f64.
     pub fn model(&self) -> Vec<f64> {
-        let exponent = self.exponents().x;
-        self.x().iter().map(|&m| value(f64::from(m), exponent)).collect()
+        values(self.x(), self.exponents().x)
     }
 
     /// The exponents in use.

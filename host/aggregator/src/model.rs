@@ -13,7 +13,7 @@ use smidgen_protocol::message::{Downlink, Exponents};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::step::{Grids, Rule, step};
-use smidgen_protocol::vector::{self, Ratio};
+use smidgen_protocol::vector::{self, Exponent, Ratio};
 
 /// x, Σ g_i, the workers' versions of both, and their exponents.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -291,6 +291,11 @@ impl Model {
 /// The largest magnitude; 0 of an empty vector.
 fn largest(wide: &[i64]) -> u64 {
     wide.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0)
+}
+
+/// The reals that mantissas stand for.
+pub(crate) fn values(mantissas: &[i32], exponent: Exponent) -> Vec<f64> {
+    mantissas.iter().map(|&m| value(f64::from(m), exponent)).collect()
 }
 
 /// The real that a mantissa stands for.

@@ -7,7 +7,7 @@
 //!
 //! Only the reports of workers count, so simulated, emulated and real boards agree on the round.
 
-use crate::model::{Model, value};
+use crate::model::{Model, values};
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::vector::Exponent;
 
@@ -36,7 +36,7 @@ impl Outcome {
     /// The model in f64.
     #[must_use]
     pub fn values(&self) -> Vec<f64> {
-        self.mantissas.iter().map(|&m| value(f64::from(m), self.exponent)).collect()
+        values(&self.mantissas, self.exponent)
     }
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct Point {
     pub transcript: u64,
     /// The mean of the workers' latest reports.
     pub loss: f64,
-    /// The same with the l1 term.
+    /// The same with the l1 term; infinite if a loss was out of range.
     pub objective: f64,
-    /// Both are exact.
+    /// All workers evaluated all of their rows.
     pub is_known: bool,
 }
 
@@ -135,6 +135,7 @@ mod tests {
             (&[3.0, 1.0, 2.0], 1, true),
             (&[3.0, 1.0, 2.0, 1.0, 5.0], 3, true),
             (&[3.0, 4.0, 5.0], 0, false),
+            (&[f64::INFINITY, f64::INFINITY, 5.0, f64::INFINITY], 2, true),
             (&[3.0, 2.0, -1.0], 2, true),
             (&[3.0, 2.0, -1.0, 2.5], 1, true),
             (&[3.0, 2.0, -4.0], 2, false),

@@ -10,7 +10,7 @@ use crate::stage::Stage;
 use crate::traffic::Carried;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::Context;
-use smidgen_protocol::message::Exponents;
+use smidgen_protocol::message::{Exponents, Loss};
 use smidgen_protocol::vector::{round_shift, saturate};
 use std::time::Duration;
 
@@ -86,18 +86,8 @@ impl Machine {
             bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
             peer.incoming.close();
         }
-        let workers = self.peers.iter().zip(&self.setup.shares);
-        let loss =
-            workers.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
-        let loss = value(loss, self.model.exponents().loss);
-        let point = Point {
-            round,
-            transcript: self.transcript.value(),
-            loss,
-            objective: loss + self.model.l1_norm() * self.setup.method.l1,
-            is_known: excluded == 0 && self.setup.evaluates_all(round),
-        };
-        self.course.add(point, &self.model);
+        let loss = self.mean_loss();
+        self.note_objective(round, loss, excluded);
         let closed = Closed {
             round,
             loss,
@@ -109,6 +99,29 @@ impl Machine {
         };
         self.events.push_back(Event::Closed(closed));
         self.phase = Phase::Closed(round);
+    }
+
+    /// The mean of the workers' latest losses.
+    fn mean_loss(&self) -> f64 {
+        let workers = self.peers.iter().zip(&self.setup.shares);
+        let loss =
+            workers.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
+        value(loss, self.model.exponents().loss)
+    }
+
+    /// Adds a closed round to the course of the run.
+    fn note_objective(&mut self, round: u32, loss: f64, excluded: u32) {
+        // A loss that was cut may be any larger one.
+        let is_cut = self.peers.iter().any(|peer| peer.loss.abs() == Loss::MAX);
+        let objective = loss + self.model.l1_norm() * self.setup.method.l1;
+        let point = Point {
+            round,
+            transcript: self.transcript.value(),
+            loss,
+            objective: if is_cut { f64::INFINITY } else { objective },
+            is_known: excluded == 0 && self.setup.evaluates_all(round),
+        };
+        self.course.add(point, &self.model);
     }
 
     /// The traffic and time since the last close.

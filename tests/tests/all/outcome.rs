@@ -16,6 +16,7 @@ use smidgen_protocol::vector::Exponent;
 use smidgen_tests::conformance::{experiment, trained};
 use smidgen_tests::faulty::{Fault, FaultySimulation};
 use smidgen_tests::frames::{self, transmitted};
+use std::fs;
 use std::time::Duration;
 
 /// Rows on boards, and steps that are far too long: the last loss is above that of an earlier round.
@@ -126,6 +127,22 @@ fn absent_board_leaves_the_last_model_until_it_is_back() {
         assert_eq!(outcome.loss.is_some(), is_back, "{seconds} s");
         assert!(is_back || outcome.round == 600, "{seconds} s: {}", outcome.round);
     }
+}
+
+/// The loss of the sixteenth worker rises from 1 to 841, but a board cannot report more than 8 then.
+#[test]
+fn round_with_a_loss_out_of_range_is_not_the_best() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("rows.csv");
+    fs::write(&path, "x,label\n".to_owned() + &"1,1\n".repeat(15) + "30,1\n").expect("room");
+    let path = path.to_str().expect("the path is UTF-8");
+    let experiment = experiment(&format!(
+        "--dataset {path} --objective least-squares --lambda 0 --scale-columns off --workers 16 \
+         --method gd --step 0.17777 --rounds 1"
+    ));
+    let watch = Watch::of(&experiment, &mut experiment.simulation());
+    assert!(watch.rounds[1].loss < watch.rounds[0].loss, "the mean is that of what is reported");
+    assert_eq!(watch.outcome().round, 0);
 }
 
 /// What a worker says of its state.
