@@ -39,7 +39,7 @@ const OCTAVE: i32 = step::OCTAVE as i32;
 /// Largest growth of the step size by a trial before one has shrunk it: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
 /// The same where theory has no step, since curvature has no bound: an overshoot can lead x where units saturate.
-const GUESS_GROWTH_MAX: i32 = OCTAVE;
+const GUESS_GROWTH_MAX: i32 = OCTAVE / 2;
 /// The same for later trials: a quarter of an octave. With more, steps overshoot and stir up old parts of the
 /// estimators, which take long to settle.
 const GROWTH_MAX: i32 = 2;
