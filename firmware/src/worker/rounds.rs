@@ -96,6 +96,7 @@ impl Session {
         // A worker that does not take part reports the loss of its last round.
         let loss = self.update.map_or(Loss::default(), |update| update.loss);
         self.update = Some(Update { round, loss, format: UpdateFormat::default() });
+        self.model_until = self.layout.dimension;
         if !self.participation.includes(self.worker, round) {
             // An empty update: g_i stays, as does its mirror.
             buffers.gradient.fill(0);

@@ -59,7 +59,7 @@ pub(super) struct Session {
     /// The worker has a recorder, so its data may be rows on the board.
     pub(super) has_recorder: bool,
     pub(super) source: Source,
-    /// Coordinates of x that came in parts, from the first on.
+    /// Coordinates of x, from the first on, that are those of one model: all of them in a round.
     pub(super) model_until: usize,
     /// The request to keep the model, until a journal has done it.
     pub(super) keeps_model: Option<Ticket>,
@@ -182,10 +182,23 @@ impl Session {
         self.update.map(|update| update.round)
     }
 
-    /// Returns whether there is a model for a recipe: rounds have begun, or the host sent all of it.
+    /// Returns whether there is a model for a recipe: that of a round, or the host sent all of another one.
     pub(super) fn has_model(&self) -> bool {
-        let is_whole = self.update.is_some() || self.model_until == self.layout.dimension;
-        is_whole && self.source != Source::Data
+        self.is_model_whole() && self.source != Source::Data
+    }
+
+    fn is_model_whole(&self) -> bool {
+        self.model_until == self.layout.dimension
+    }
+
+    /// Notes that coordinates of x are those of a model. With what is left of another one they are none.
+    fn take_model_part(&mut self, part: &Range<usize>) {
+        if part.start == 0 || self.is_model_whole() {
+            self.model_until = 0;
+        }
+        if part.start <= self.model_until {
+            self.model_until = self.model_until.max(part.end);
+        }
     }
 
     /// The model, once there is one for a recipe.
@@ -365,18 +378,20 @@ impl Session {
         let range = range.start as usize..range.end as usize;
         match part {
             Part::Model => {
-                if range.start <= self.model_until {
-                    self.model_until = self.model_until.max(range.end);
-                }
+                self.take_model_part(&range);
                 overwrite(buffers.x, range, values, |m| saturate(m, saturated));
             }
             Part::Estimator => overwrite(buffers.g_i, range, values, |m| saturate(m, saturated)),
             Part::Sum => overwrite(needed(buffers.sum)?, range, values, |sum| sum),
             Part::Velocity => overwrite(needed(buffers.velocity)?, range, values, |v| v),
             Part::SumChange => set_entries(needed(buffers.sum)?, values, i64::saturating_add),
-            Part::ModelChange => set_entries(buffers.x, values, |before, value| {
-                saturate(i64::from(before).saturating_add(value), saturated)
-            }),
+            Part::ModelChange => {
+                // The rest comes with the next round.
+                self.model_until = 0;
+                set_entries(buffers.x, values, |before, value| {
+                    saturate(i64::from(before).saturating_add(value), saturated)
+                });
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use smidgen_protocol::message::{Live, LiveState, Part, Seen};
 use smidgen_protocol::recorded::RecordedRows;
 use smidgen_protocol::sparse::{Encoder, Packing};
 use smidgen_tests::recording::{RATE_MAX_MILLIHERTZ, Script, WINDOW_LEN_MAX, without_rows};
+use std::ops::Range;
 
 fn live(host: &mut Host<Objectives>) -> Vec<u8> {
     let echo = host.next_ticket();
@@ -89,17 +90,21 @@ fn loaded(from: &Host<Objectives>, data: Vec<u8>) -> Host<Objectives> {
 /// Sends x in two parts.
 fn send_model(host: &mut Host<Objectives>, x: &[i32]) {
     let until = x.len() as u32;
-    for (from, until) in [(0, until / 2), (until / 2, until)] {
-        let entries = (from..until).map(|j| (j, i64::from(x[j as usize]))).filter(|e| e.1 != 0);
-        let mut body = [0; 463];
-        let packing = Packing::new(x.len() as u32, until - from, 32);
-        let mut encoder = Encoder::described(&mut body, packing, 0, from);
-        entries.for_each(|(j, mantissa)| encoder.push(j, mantissa).expect("room"));
-        let len = encoder.finish();
-        let ticket = host.next_ticket();
-        let part = Down::Part { ticket, part: Part::Model, from, until };
-        assert_eq!(host.acknowledged(part, &body[..len]), until);
-    }
+    send_part(host, Part::Model, 0..until / 2, x);
+    send_part(host, Part::Model, until / 2..until, x);
+}
+
+/// Sends these coordinates of x.
+fn send_part(host: &mut Host<Objectives>, part: Part, range: Range<u32>, x: &[i32]) {
+    let entries = range.clone().map(|j| (j, i64::from(x[j as usize]))).filter(|e| e.1 != 0);
+    let mut body = [0; 463];
+    let packing = Packing::new(x.len() as u32, range.len() as u32, 32);
+    let mut encoder = Encoder::described(&mut body, packing, 0, range.start);
+    entries.for_each(|(j, mantissa)| encoder.push(j, mantissa).expect("room"));
+    let len = encoder.finish();
+    let Range { start: from, end: until } = range;
+    let part = Down::Part { ticket: host.next_ticket(), part, from, until };
+    assert_eq!(host.acknowledged(part, &body[..len]), until);
 }
 
 #[test]

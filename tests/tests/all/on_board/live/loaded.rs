@@ -125,3 +125,40 @@ fn model_stays_when_rows_change_and_goes_with_the_next_session() {
     let status = live(&mut host);
     assert_eq!((seen(&status).state, seen(&status).windows), (LiveState::NoModel, 0));
 }
+
+#[test]
+fn x_that_is_written_in_part_is_no_model() {
+    let (mut host, _) = trained(0);
+    let holds_model = |host: &mut Host<Objectives>| {
+        let is_watching = seen(&live(host)).state == LiveState::Watching;
+        let keep = Down::Keep { ticket: host.next_ticket() };
+        let keeps = host.deliver(&host.frame(keep, &[])).is_some();
+        assert_eq!(is_watching, keeps);
+        keeps
+    };
+    assert!(holds_model(&mut host));
+    let last = host.model.x.clone();
+    let other: Vec<_> = last.iter().rev().copied().collect();
+    let (first, second) = (0..15, 15..30);
+    for (part, range, x, is_model) in [
+        // Another model in two parts, and in one.
+        (Part::Model, first.clone(), &other, false),
+        (Part::Model, second.clone(), &other, true),
+        (Part::Model, 0..30, &last, true),
+        // The second part alone, and too early.
+        (Part::Model, second.clone(), &other, false),
+        (Part::Model, first.clone(), &other, false),
+        (Part::Model, second, &other, true),
+        // A change, whose round does not come.
+        (Part::ModelChange, 0..30, &other, false),
+        (Part::Model, 0..30, &other, true),
+        // Parts of the model of a round, which comes.
+        (Part::Model, 0..30, &last, true),
+        (Part::Model, first, &last, false),
+    ] {
+        send_part(&mut host, part, range.clone(), x);
+        assert_eq!(holds_model(&mut host), is_model, "{part:?} {range:?}");
+    }
+    host.next_round();
+    assert!(holds_model(&mut host));
+}
