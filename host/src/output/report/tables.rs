@@ -55,7 +55,8 @@ pub(super) fn traffic(page: &Page<'_>) -> Markup {
                     (time(&setup, page.clock().filter(|_| setup.elapsed_seconds.is_some()), summary.baud)) "."
                     @if closing.wire_bytes() > 0 {
                         " Closing is the check after the last round that all states are equal, and with rows on "
-                        "boards the score of those held out and the order to keep the model."
+                        "boards the dense model of an earlier round if that is the best one, the score of the rows "
+                        "held out and the order to keep the model."
                     }
                     " The figures of the run do not include them."
                 }

@@ -35,9 +35,9 @@ fn checkpoint() -> Checkpoint {
 
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
 
-/// A valid file of a later version.
-fn of_version_4() -> Vec<u8> {
-    let mut bytes = b"smidgen checkpoint 0\nand so on".to_vec();
+/// A valid file of another version.
+fn of_version(version: u32) -> Vec<u8> {
+    let mut bytes = format!("smidgen checkpoint {version}\nand so on").into_bytes();
     bytes.extend(CHECK.checksum(&bytes).to_le_bytes());
     bytes
 }
@@ -63,7 +63,9 @@ fn foreign_files_versions_and_damage_are_distinguished() {
     assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
     assert!(matches!(flaw(b""), Flaw::Foreign));
     assert!(matches!(flaw(b"smidgen checkpoint 0\n and so on"), Flaw::Damaged));
-    assert!(matches!(flaw(&of_version_4()), Flaw::Version));
+    for version in [3, 5] {
+        assert!(matches!(flaw(&of_version(version)), Flaw::Version), "{version}");
+    }
     assert!(matches!(flaw(HEAD), Flaw::Damaged));
 }
 
@@ -111,10 +113,12 @@ fn latest_valid_file_is_used_and_two_are_kept() {
     assert_eq!(listed(path).unwrap().len(), 0);
     fs::write(&names[0], &*BYTES).unwrap();
     assert!(latest(path).is_ok());
-    fs::write(&names[1], of_version_4()).unwrap();
-    let newer = latest(path).unwrap_err();
-    let refused = matches!(newer, CheckpointError::Flawed { flaw: Flaw::Version, .. });
-    assert!(refused, "a file of another version is not discarded: {newer}");
+    for version in [3, 5] {
+        fs::write(&names[1], of_version(version)).unwrap();
+        let other = latest(path).unwrap_err();
+        let refused = matches!(other, CheckpointError::Flawed { flaw: Flaw::Version, .. });
+        assert!(refused, "a file of another version is not discarded: {other}");
+    }
     names.iter().for_each(|name| fs::write(name, "nothing").unwrap());
     assert!(matches!(latest(path), Err(CheckpointError::Flawed { .. })));
 }
