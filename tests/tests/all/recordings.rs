@@ -4,9 +4,13 @@ use smidgen::boards::board::emulated;
 use smidgen::problem::dataset::Dataset;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
-use smidgen::world::emulator::record;
+use smidgen::world::client::{Client, Request};
+use smidgen::world::emulator::{Emulator, record};
 use smidgen::world::simulation::{Board, SimulatedBoard, Simulation};
+use smidgen::world::transport::Address;
 use smidgen_firmware::objectives::Objectives;
+use smidgen_protocol::digest;
+use smidgen_protocol::message::{Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::recorded::RecordedRows;
 use smidgen_tests::conformance::{experiment, run, sealed, simulated, trained, transcripts};
 use smidgen_tests::emulation::{assert_conforms, driver, start};
@@ -192,6 +196,20 @@ fn columns_of_about_equal_weight_need_few_rounds() {
     assert!(loss < 0.01, "{loss}");
 }
 
+/// Digest of the model that an emulated board holds.
+fn model_digest(emulator: &Emulator) -> u64 {
+    let address = Address::Unix(emulator.socket().into());
+    let client = Client::open(&address, 115_200, None, drop);
+    let mut client = client.unwrap_or_else(|error| panic!("{error}"));
+    let hello = Down::Hello { version: VERSION, schema: SCHEMA, echo: 999 };
+    let digest = |message: &Up, _: &[u8]| match message {
+        Up::Ready(ready) if ready.echo == 999 => Some(ready.model_digest),
+        _ => None,
+    };
+    let asked = client.ask(&Request::setup(hello), Duration::from_secs(60), digest);
+    asked.unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Samples travel to an emulated board by the line of its sensor, and only there.
 #[test]
 fn emulated_boards_make_the_rows_of_simulation() {
@@ -222,8 +240,14 @@ fn emulated_boards_make_the_rows_of_simulation() {
     let mut worlds = (driver(&spike, &emulators), spike.simulation());
     run(&spike, &mut worlds.0).unwrap_or_else(|error| panic!("{error}"));
     run(&spike, &mut worlds.1).unwrap_or_else(|error| panic!("{error}"));
+    let model = trained(&spike);
+    assert!(model.round < 12, "{}", model.round);
     for worker in 0..spike.workers.len() {
         let expected = worlds.1.aggregator().score(worker).expect("it holds rows out");
         assert_eq!(worlds.0.aggregator().score(worker), Some(expected));
+    }
+    drop(worlds);
+    for emulator in &emulators {
+        assert_eq!(model_digest(emulator), digest::vector(&model.mantissas), "{test}");
     }
 }
