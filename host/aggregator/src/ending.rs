@@ -8,6 +8,7 @@ use crate::stage::{Handover, Stage};
 use smidgen_protocol::digest;
 use smidgen_protocol::message::{Down, Exponents, Part, Ready, Ticket};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::time::Duration;
 
 impl Machine {
@@ -41,10 +42,11 @@ impl Machine {
     fn after_verification(&self) -> Stage {
         match self.course.earlier() {
             None => Stage::Score,
-            Some(best) if best.exponent == self.model.exponents().x => {
-                Stage::Handover(Handover::BEGIN)
-            }
-            Some(_) => Stage::Handover(Handover::Clear),
+            Some(best) => Stage::Handover(match best.exponent.cmp(&self.model.exponents().x) {
+                Ordering::Less => Handover::Announce,
+                Ordering::Equal => Handover::BEGIN,
+                Ordering::Greater => Handover::BEGIN_CUT,
+            }),
         }
     }
 
@@ -56,7 +58,10 @@ impl Machine {
     ) -> (Down<'_>, Cow<'_, [u8]>) {
         let best = self.course.earlier().expect("the model of an earlier round is handed over");
         let (from, chunk) = match step {
-            Handover::Clear => (0, chunk(&vec![0; best.mantissas.len()], 0)),
+            Handover::Cut { from, .. } => {
+                let finer = u32::from(best.exponent.abs_diff(self.model.exponents().x));
+                (from, chunk(&cut(&best.mantissas, finer), from))
+            }
             Handover::Announce => {
                 let exponents = Exponents { x: best.exponent, ..self.model.exponents() };
                 let gamma_n = self.model.gamma_n();
@@ -70,15 +75,18 @@ impl Machine {
 
     /// The stage after a step of the handover was acknowledged with a value.
     pub(crate) fn handed_over(&self, step: Handover, value: u32) -> Stage {
-        match step {
-            Handover::Clear => Stage::Handover(Handover::Announce),
-            Handover::Announce => Stage::Handover(Handover::BEGIN),
-            Handover::Model { furthest, .. } if value < self.setup.dimension => {
-                let furthest = furthest.max(value);
-                Stage::Handover(Handover::Model { from: value, furthest })
+        let is_whole = value >= self.setup.dimension;
+        Stage::Handover(match step {
+            Handover::Cut { .. } if is_whole => Handover::Announce,
+            Handover::Cut { furthest, .. } => {
+                Handover::Cut { from: value, furthest: furthest.max(value) }
             }
-            Handover::Model { .. } => Stage::Score,
-        }
+            Handover::Announce => Handover::BEGIN,
+            Handover::Model { .. } if is_whole => return Stage::Score,
+            Handover::Model { furthest, .. } => {
+                Handover::Model { from: value, furthest: furthest.max(value) }
+            }
+        })
     }
 
     /// Notes that there is nothing left to ask a worker in this run.
@@ -93,4 +101,11 @@ impl Machine {
         let carried = self.close_traffic(now);
         self.events.push_back(Event::Finished(carried));
     }
+}
+
+/// Mantissas on a grid that is coarser by this many powers of two. They are rounded towards 0, so back on the finer grid
+/// none is larger than before.
+fn cut(mantissas: &[i32], powers: u32) -> Vec<i32> {
+    let cut = |&m: &i32| m.unsigned_abs().checked_shr(powers).unwrap_or(0) as i32 * m.signum();
+    mantissas.iter().map(cut).collect()
 }

@@ -13,7 +13,7 @@ use smidgen_protocol::vector::Exponent;
 
 /// The model of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct FinalModel {
     /// Its round.
     pub round: u32,
     /// Digest of the run up to that round.
@@ -22,15 +22,27 @@ pub struct Outcome {
     pub exponent: Exponent,
     /// Its mantissas, as workers held them.
     pub mantissas: Vec<i32>,
-    /// f(x), if it is the best of the models of which the host knows that; absent if it is the last one.
-    pub loss: Option<f64>,
+    /// Which of the models it is.
+    pub selected: Selected,
 }
 
-impl Outcome {
+/// Which of the models of a run is its final one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Selected {
+    /// The best one of those whose objective the host knows.
+    Best {
+        /// Its f(x), as workers reported it.
+        loss: f64,
+    },
+    /// That of the last round, whose objective the host does not know.
+    Last,
+}
+
+impl FinalModel {
     /// The model that workers hold in a round.
-    fn of(model: &Model, round: u32, transcript: u64, loss: Option<f64>) -> Self {
+    fn of(model: &Model, round: u32, transcript: u64, selected: Selected) -> Self {
         let (exponent, mantissas) = (model.exponents().x, model.w().to_vec());
-        Self { round, transcript, exponent, mantissas, loss }
+        Self { round, transcript, exponent, mantissas, selected }
     }
 
     /// The model in f64.
@@ -56,10 +68,19 @@ pub(crate) struct Point {
 /// The objectives of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Course {
+    /// The objective of the first round.
     first: Option<f64>,
     last: Point,
-    /// The best model, and its objective.
-    best: Option<(f64, Outcome)>,
+    best: Option<Best>,
+}
+
+/// The best of the models whose objective is known.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Best {
+    objective: f64,
+    /// The first objective that is known.
+    first: f64,
+    model: FinalModel,
 }
 
 impl Course {
@@ -68,38 +89,44 @@ impl Course {
         let Point { round, transcript, loss, objective, is_known } = point;
         self.first.get_or_insert(objective);
         self.last = point;
-        if is_known && self.best.as_ref().is_none_or(|(least, _)| objective <= *least) {
-            self.best = Some((objective, Outcome::of(model, round, transcript, Some(loss))));
+        let is_better = self.best.as_ref().is_none_or(|best| objective <= best.objective);
+        if is_known && is_better {
+            let first = self.best.as_ref().map_or(objective, |best| best.first);
+            let model = FinalModel::of(model, round, transcript, Selected::Best { loss });
+            self.best = Some(Best { objective, first, model });
         }
     }
 
-    /// The model of the run, if it is the best one.
-    fn best(&self) -> Option<&(f64, Outcome)> {
+    /// The best model, if it is that of the run.
+    fn best(&self) -> Option<&Best> {
         self.best.as_ref().filter(|_| self.last.is_known)
     }
 
     /// The model of the run, if it is not that of the last round.
-    pub(crate) fn earlier(&self) -> Option<&Outcome> {
-        let (_, best) = self.best()?;
+    pub(crate) fn earlier(&self) -> Option<&FinalModel> {
+        let best = &self.best()?.model;
         (best.round != self.last.round).then_some(best)
     }
 
     /// The model of the run; `model` is that of the last round.
-    pub(crate) fn outcome(&self, model: &Model) -> Outcome {
+    pub(crate) fn final_model(&self, model: &Model) -> FinalModel {
         let Point { round, transcript, .. } = self.last;
-        let best = self.best().map(|(_, best)| best.clone());
-        best.unwrap_or_else(|| Outcome::of(model, round, transcript, None))
+        let best = self.best().map(|best| best.model.clone());
+        best.unwrap_or_else(|| FinalModel::of(model, round, transcript, Selected::Last))
     }
 
-    /// The model of the run is better than the initial one.
+    /// The model of the run is better than the initial one, or than the first whose objective is known.
     pub(crate) fn has_improved(&self) -> bool {
-        let reached = self.best().map_or(self.last.objective, |(least, _)| *least);
-        self.first.is_some_and(|first| reached < first)
+        match self.best() {
+            // The mean of a round that a worker missed lacks its loss, so it is no measure for a known one.
+            Some(best) => best.objective < best.first,
+            None => self.first.is_some_and(|first| self.last.objective < first),
+        }
     }
 
     /// It is that of a model with `dimension` coordinates.
     pub(crate) fn fits(&self, dimension: usize) -> bool {
-        self.best.as_ref().is_none_or(|(_, best)| best.mantissas.len() == dimension)
+        self.best.as_ref().is_none_or(|best| best.model.mantissas.len() == dimension)
     }
 }
 
@@ -108,8 +135,7 @@ mod tests {
     use super::*;
     use smidgen_protocol::message::Downlink;
 
-    /// The round of the model after these rounds, and whether it is better than the initial one. An objective is known
-    /// if it is positive.
+    /// The round of the model after these rounds, and whether it has improved. An objective is known if it is positive.
     fn course(objectives: &[f64]) -> (u32, bool) {
         let model = Model::new(2, vec![], 1.0, Default::default(), Downlink::Dense, None);
         let mut course = Course::default();
@@ -117,14 +143,13 @@ mod tests {
             let objective = signed.abs();
             let (loss, is_known) = (objective + 1.0, signed > 0.0);
             course.add(Point { round, transcript: 9, loss, objective, is_known }, &model);
-            let outcome = course.outcome(&model);
-            let is_best = outcome.loss.is_some();
-            assert_eq!(is_best, is_known, "{objectives:?}");
-            assert_eq!(course.earlier().is_some(), is_best && outcome.round != round);
-            let least = objectives[outcome.round as usize].abs() + 1.0;
-            assert!(outcome.loss.is_none_or(|loss| loss == least), "{objectives:?}");
+            let FinalModel { round: of, selected, .. } = course.final_model(&model);
+            let loss = objectives[of as usize].abs() + 1.0;
+            let expected = if is_known { Selected::Best { loss } } else { Selected::Last };
+            assert_eq!(selected, expected, "{objectives:?}");
+            assert_eq!(course.earlier().is_some(), of != round, "{objectives:?}");
         }
-        (course.outcome(&model).round, course.has_improved())
+        (course.final_model(&model).round, course.has_improved())
     }
 
     #[test]
@@ -140,6 +165,9 @@ mod tests {
             (&[3.0, 2.0, -1.0, 2.5], 1, true),
             (&[3.0, 2.0, -4.0], 2, false),
             (&[-3.0, -2.0, 4.0], 2, false),
+            (&[-3.0, 5.0, 4.0], 2, true),
+            (&[-3.0, 5.0, 4.0, 6.0], 2, true),
+            (&[3.0, -5.0, -2.0], 2, true),
         ] {
             assert_eq!(course(objectives), (round, has_improved), "{objectives:?}");
         }

@@ -2,10 +2,10 @@
 
 use crate::chunk::Chunk;
 use crate::event::Event;
+use crate::final_model::Course;
 use crate::information::Information;
 use crate::mirror::Mirror;
 use crate::model::Model;
-use crate::outcome::Course;
 use crate::peer::Peer;
 use crate::ratio::ratio;
 use crate::routes::Routes;

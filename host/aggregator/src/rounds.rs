@@ -1,9 +1,9 @@
 //! Rounds: a round closes, the step is taken, the next round opens.
 
 use crate::event::{Closed, Event};
+use crate::final_model::Point;
 use crate::machine::{Machine, Phase};
 use crate::model::value;
-use crate::outcome::Point;
 use crate::ratio::ratio;
 use crate::setup::address;
 use crate::stage::Stage;

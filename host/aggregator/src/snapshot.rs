@@ -6,10 +6,10 @@
 
 use crate::aggregator::Aggregator;
 use crate::board::{Board, Identity};
+use crate::final_model::{Course, FinalModel};
 use crate::machine::{Machine, Phase};
 use crate::mirror::Mirror;
 use crate::model::Model;
-use crate::outcome::{Course, Outcome};
 use crate::peer::Peer;
 use crate::setup::Setup;
 use crate::traffic::Traffic;
@@ -66,8 +66,8 @@ impl Snapshot {
 
     /// The model of the run, if it ends with this round.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        self.course.outcome(&self.model)
+    pub fn final_model(&self) -> FinalModel {
+        self.course.final_model(&self.model)
     }
 
     fn fits(&self, machine: &Machine) -> bool {

@@ -43,16 +43,19 @@ pub(crate) enum Stage {
 /// The steps by which a board gets the model of an earlier round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handover {
-    /// x becomes 0, which no change of exponents saturates.
-    Clear,
+    /// The coordinates of the model, cut to the exponent of the last round; a change to a finer one saturates none.
+    /// `furthest` is the most that the worker has confirmed.
+    Cut { from: u32, furthest: u32 },
     /// The exponent of the model.
     Announce,
-    /// Its coordinates. `furthest` is the most that the worker has confirmed.
+    /// Its coordinates.
     Model { from: u32, furthest: u32 },
 }
 
 impl Handover {
-    /// The first coordinates of the model.
+    /// The first coordinates, cut.
+    pub(crate) const BEGIN_CUT: Self = Self::Cut { from: 0, furthest: 0 };
+    /// The first coordinates.
     pub(crate) const BEGIN: Self = Self::Model { from: 0, furthest: 0 };
 }
 
@@ -67,9 +70,11 @@ impl Stage {
         match self {
             Self::Load { furthest, .. }
             | Self::Restore { furthest, .. }
-            | Self::Handover(Handover::Model { furthest, .. }) => Some(furthest),
-            Self::Handover(Handover::Clear | Handover::Announce) => None,
-            Self::Greet
+            | Self::Handover(Handover::Cut { furthest, .. } | Handover::Model { furthest, .. }) => {
+                Some(furthest)
+            }
+            Self::Handover(Handover::Announce)
+            | Self::Greet
             | Self::Configure
             | Self::Curvature
             | Self::Probe

@@ -20,7 +20,7 @@ use crate::units::interrupt;
 use crate::units::quantity::number;
 use crate::world::{Clock, World};
 use notes::Notes;
-use smidgen_aggregator::{Aggregator, Event, Snapshot};
+use smidgen_aggregator::{Aggregator, Event, Selected, Snapshot};
 use std::time::Instant;
 use thiserror::Error;
 use workers::worker_records;
@@ -250,8 +250,11 @@ impl Recorder<'_> {
         summary.held_out = HeldOutRecord::sum(&scores);
         let by_workers: u64 = summary.workers.iter().map(|worker| worker.saturated).sum();
         summary.saturated = by_workers + u64::from(aggregator.saturated());
-        if let Some(model) = self.last.as_ref().map(Snapshot::outcome) {
-            let loss = model.loss.or(summary.loss).unwrap_or(f64::NAN);
+        if let Some(model) = self.last.as_ref().map(Snapshot::final_model) {
+            let loss = match model.selected {
+                Selected::Best { loss } => loss,
+                Selected::Last => summary.loss.unwrap_or(f64::NAN),
+            };
             summary.model = Some(ModelRecord { round: model.round, loss });
             summary.test = experiment.test(&model.values());
         }

@@ -8,7 +8,7 @@ use crate::record::checkpoint::Checkpoints;
 use crate::record::model::{DatasetRecord, Input, Iterate, SCHEMA};
 use crate::record::{InformationLimit, Model, StepTheory, Summary, TestRecord};
 use serde_json::json;
-use smidgen_aggregator::{Outcome, Snapshot};
+use smidgen_aggregator::{FinalModel, Selected, Snapshot};
 use std::env;
 use std::ffi::OsString;
 
@@ -49,9 +49,13 @@ impl Experiment {
     /// Returns the model of a run that ends with a snapshot. `last_loss` is the loss of its round, if it is known.
     pub fn model(&self, snapshot: &Snapshot, last_loss: Option<f64>) -> Model {
         let options = self.options();
-        let outcome = snapshot.outcome();
-        let values = outcome.values();
-        let Outcome { round, transcript, exponent, mantissas, loss } = outcome;
+        let model = snapshot.final_model();
+        let values = model.values();
+        let FinalModel { round, transcript, exponent, mantissas, selected } = model;
+        let (iterate, loss) = match selected {
+            Selected::Best { loss } => (Iterate::Best, Some(loss)),
+            Selected::Last => (Iterate::Last, last_loss),
+        };
         Model {
             schema: SCHEMA,
             smidgen: env!("CARGO_PKG_VERSION").into(),
@@ -62,8 +66,8 @@ impl Experiment {
             lambda: options.lambda,
             method: options.method,
             round,
-            iterate: if loss.is_some() { Iterate::Best } else { Iterate::Last },
-            loss: loss.or(last_loss).filter(|loss| loss.is_finite()),
+            iterate,
+            loss: loss.filter(|loss| loss.is_finite()),
             transcript: format!("{transcript:016x}"),
             dataset: DatasetRecord {
                 name: self.shape.name.clone(),

@@ -91,7 +91,7 @@ fn every_method_resumes_from_any_round() {
             *world.aggregator() = resumed(&experiment, snapshot);
             let (rest, end_of_rest) = run_until(&experiment, &mut world, 40);
             rounds.extend(rest);
-            assert_eq!(end_of_rest.outcome(), end.outcome(), "{options}, round {round}");
+            assert_eq!(end_of_rest.final_model(), end.final_model(), "{options}, round {round}");
             assert_eq!(transcripts(&rounds), transcripts(&whole), "{options}, round {round}");
             let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-12;
             let norms = rounds.iter().zip(&whole).map(|(one, other)| {
