@@ -191,7 +191,10 @@ impl Score {
         let mean = *runs as f64 / RUNS.len() as f64;
         let ratios = ratios.each_ref().map(|ratios| {
             let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
-            format!("{:.2}", (sum / ratios.len() as f64).exp())
+            match ratios.is_empty() {
+                true => "–".into(),
+                false => format!("{:.2}", (sum / ratios.len() as f64).exp()),
+            }
         });
         println!(
             "\nOf {cells} cells, auto is ahead in rounds in {rounds:?}, in bytes in {kilobytes:?};"
