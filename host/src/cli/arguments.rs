@@ -275,9 +275,10 @@ struct Arguments {
     ///
     /// qm is the step size of EF21, 1/(L + L_QM·ξ). am is that of "Error Feedback Reloaded", 1/(L + L_AM·ξ), which is
     /// never smaller. exact is the root that am bounds, up to 1.25 times larger. rare uses which worker has which
-    /// features, and needs --lambda 0. tight is that of the best worst-case rate for convex functions: a theorem for
-    /// equal L_i, an empirical law for others; it needs --regulariser l2 or --lambda 0. auto starts from the theory of
-    /// the method and is tuned from round to round by the losses that workers report.
+    /// features, and needs --lambda 0. tight has the best worst-case rate for strongly convex functions, those with
+    /// --regulariser l2: a theorem for equal L_i, an empirical law for others. With --lambda 0 it has no rate, and is
+    /// allowed only up to exact. auto starts from the theory of the method and is tuned from round to round by the
+    /// losses that workers report.
     #[arg(
         long,
         value_name = "qm|am|auto|exact|rare|tight|F",

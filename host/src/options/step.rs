@@ -17,7 +17,7 @@ pub enum Step {
     Exact,
     /// By rare features: which worker has which coordinates ("Error Feedback Reloaded").
     Rare,
-    /// The step size of the best worst-case rate for convex functions ("A Tight Theory of Error Feedback").
+    /// The step size of the best worst-case rate for strongly convex functions ("A Tight Theory of Error Feedback").
     Tight,
     /// This number, greater than 0.
     Fixed(f64),

@@ -192,8 +192,13 @@ impl Specification {
             Some(Longest { gamma, basis: self.basis(&options) })
         };
         let am = of(Step::Am)?;
+        let proven = match options.step.needs_convexity() && !is_strongly_convex(options) {
+            // Without a rate of its own, it is allowed as far as the exact step.
+            true => Step::Exact,
+            false => options.step,
+        };
         // A borrowed step size does not replace an allowed one.
-        let refined = options.step.refinement().and_then(|_| of(options.step));
+        let refined = proven.refinement().and_then(|_| of(proven));
         let longer = refined.filter(|step| step.basis.gap == am.basis.gap && step.gamma > am.gamma);
         Some(longer.unwrap_or(am))
     }
@@ -389,6 +394,11 @@ impl Specification {
 pub fn strong_convexity(options: &Options) -> Option<f64> {
     let penalty = Penalty { regulariser: options.regulariser, lambda: options.lambda };
     penalty.strong_convexity(options.objective)
+}
+
+/// Returns whether f is μ-strongly convex with μ > 0.
+fn is_strongly_convex(options: &Options) -> bool {
+    strong_convexity(options).is_some_and(|mu| mu > 0.0)
 }
 
 /// Returns the constants that workers report. L is unknown, but L ≤ L_AM.

@@ -4,6 +4,7 @@
 //! not extrapolated to a target, because convergence is not linear. If the trial reaches the target, the plan has its
 //! cost, next to the bound of the theorem.
 
+mod bounds;
 mod forecast;
 #[cfg(test)]
 mod golden;

@@ -76,7 +76,8 @@ impl Step {
         }
     }
 
-    /// Returns whether its theorem assumes convex functions, and has a Lyapunov function of its own.
+    /// Returns whether its theorem is on convex functions, has a rate if they are strongly convex, and has a Lyapunov
+    /// function of its own.
     pub const fn needs_convexity(self) -> bool {
         match self {
             Self::Tight => true,

@@ -30,7 +30,7 @@ pub enum Theorem {
     Root,
     /// EF21 on rare features.
     Rare,
-    /// EF21 on convex functions: a theorem for equal constants, an empirical law for others.
+    /// EF21 on strongly convex functions. That no step has a better rate is an empirical law for unequal L_i.
     Tight,
     /// EF21-SGD and EF21-W-SGD.
     Sgd,
@@ -63,7 +63,7 @@ impl Theorem {
             Self::Root => "the proof of Theorem 3 of Error Feedback Reloaded",
             Self::Rare => "the theorem of rare features of Error Feedback Reloaded",
             Self::Tight => {
-                "the tight theory of EF21 (arXiv 2605.31594: a theorem for equal L_i, an empirical law for others)"
+                "the tight theory of EF21 (arXiv 2605.31594 for equal L_i, derived here for others)"
             }
             Self::Sgd => "the theorem of EF21-SGD (constants derived here)",
             Self::Sgdm => "the theorem of EF21-SGDM",

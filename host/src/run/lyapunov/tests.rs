@@ -40,6 +40,9 @@ fn first_violation(rounds: &[TheoryCheck]) -> Option<Inequality> {
 const DIGITS: &str = "--rows 200 --workers 4 --k 2 --rounds 40";
 const TIGHT: &str = "--dataset tight-quadratics --objective least-squares --lambda 0 --workers 2 --k 1 \
     --step am --value-bits 32 --rounds 100";
+/// Raw columns, which get about equal weight.
+const SCALED: &str = "--step am --dataset breast-cancer";
+const SCALED_WITH_INTERCEPT: &str = "--step am --dataset breast-cancer --intercept";
 
 #[test]
 fn every_inequality_holds_with_the_step_of_theory() {
@@ -60,6 +63,22 @@ fn every_inequality_holds_with_the_step_of_theory() {
         let rounds = watched(&format!("{DIGITS} {options}"), 1.0, None);
         assert_eq!(first_violation(&rounds), None, "{options}");
         assert!(rounds.len() == 41 && rounds[0].slacks.is_none(), "{options}");
+    }
+}
+
+#[test]
+fn every_inequality_holds_on_scaled_columns() {
+    for options in [SCALED, SCALED_WITH_INTERCEPT] {
+        let scaling = |options: &str| Experiment::of(options).shape.preparation.scaling;
+        assert_ne!(scaling(options), scaling(&format!("{options} --scale-columns off")));
+        for regulariser in ["nonconvex", "l2"] {
+            for values in ["--value-bits 8", "--value-bits 32 --init zero"] {
+                let options = format!(
+                    "{options} --regulariser {regulariser} --lambda 0.01 --workers 8 --k 3 {values} --rounds 200"
+                );
+                assert_eq!(first_violation(&watched(&options, 1.0, None)), None, "{options}");
+            }
+        }
     }
 }
 
@@ -111,7 +130,7 @@ fn contraction_must_include_the_rounding_to_two_bits() {
 
 /// Every convex objective, with every method and step size that has a rate.
 #[test]
-fn lyapunov_function_of_a_strongly_convex_function_decreases_linearly() {
+fn strong_convexity_gives_linear_decrease() {
     for options in [
         "--step am",
         "--step qm --value-bits 2",
@@ -123,6 +142,8 @@ fn lyapunov_function_of_a_strongly_convex_function_decreases_linearly() {
         "--step am --objective softmax",
         "--step am --objective least-squares --dataset breast-cancer-standardised",
         "--step am --compressor natural",
+        SCALED,
+        SCALED_WITH_INTERCEPT,
     ] {
         let options = format!("{DIGITS} --regulariser l2 --lambda 0.1 {options}");
         let rounds = watched(&options, 1.0, None);
@@ -143,7 +164,7 @@ fn lyapunov_function_of_a_strongly_convex_function_decreases_linearly() {
 
 /// With the regulariser alone in the second direction, f decreases there at most twice as fast as the rate.
 #[test]
-fn constant_of_strong_convexity_that_is_too_large_violates_the_linear_decrease() {
+fn too_large_mu_violates_the_linear_decrease() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
     std::fs::write(&path, "9 1:1 2:0.1\n-9 1:-1 2:0.1\n8 1:1\n-7 1:1 2:-0.1\n").unwrap();

@@ -13,7 +13,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 /// Values of `--step`.
 const STEPS: [&str; 7] = ["qm", "am", "auto", "exact", "rare", "tight", "0.25"];
 /// Options that change which theorem covers a run.
-const VARIANTS: [&str; 21] = [
+const VARIANTS: [&str; 23] = [
     "",
     "--lambda 0.1",
     "--lambda 0.1 --regulariser l2",
@@ -35,11 +35,19 @@ const VARIANTS: [&str; 21] = [
     "--objective perceptron",
     "--objective svm",
     "--objective svm --batch 3 --constants boards",
+    "--dataset breast-cancer --scale-columns auto",
+    "--dataset breast-cancer --scale-columns auto --intercept",
 ];
 
 fn parsed(options: &str) -> Options {
-    let mut line = format!("smidgen simulate --scale-columns off {options}");
-    for (option, value) in [("--rows", "40"), ("--workers", "4"), ("--k", "4"), ("--lambda", "0")] {
+    let mut line = format!("smidgen simulate {options}");
+    for (option, value) in [
+        ("--scale-columns", "off"),
+        ("--rows", "40"),
+        ("--workers", "4"),
+        ("--k", "4"),
+        ("--lambda", "0"),
+    ] {
         if !options.split_whitespace().any(|word| word == option) {
             write!(line, " {option} {value}").unwrap();
         }

@@ -12,15 +12,13 @@
 //! ‖∇f(x^T)‖² ≤ 2L (1 − r)^T Ψ⁰          ‖∇f(x^T)‖² ≤ (1 − r)^T V⁰/s
 //! ```
 
-use crate::options::{Method, Step};
+use super::bounds::{Bound, Psi, Theorems, V, Weighted};
 use crate::problem::objective::Objective;
-use crate::problem::specification::{rare_alpha, strong_convexity};
-use crate::problem::theory::{Smoothness, linear, rounding_loss, theta, xi};
+use crate::problem::specification::strong_convexity;
+use crate::problem::theory::{Smoothness, linear, rounding_loss, theta};
 use crate::run::experiment::Experiment;
 use serde::Serialize;
-use smidgen_aggregator::Setup;
 use smidgen_protocol::message::Init;
-use std::iter;
 
 /// A step size that a theorem allows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,108 +40,30 @@ pub struct Admissible {
     pub linear_rate: Option<f64>,
 }
 
-impl Admissible {
-    /// Name of the step size of the PL theorem as it is printed.
-    pub(super) const PL: &str = "pl";
-}
-
 /// Returns the step sizes for a target of ‖∇f‖², `qm` and `am` first; empty without constants.
 pub(super) fn admissible(experiment: &Experiment, target: f64) -> Vec<Admissible> {
     let (Some(smoothness), Some(objective)) = (&experiment.smoothness, experiment.objective())
     else {
         return vec![];
     };
-    let mu = strong_convexity(experiment.options());
+    let mu = strong_convexity(experiment.options()).unwrap_or(0.0);
     let start = Start::new(experiment, &objective, smoothness, mu);
-    let bounds = bounds(experiment, smoothness, mu.unwrap_or(0.0));
+    let bounds = Theorems::new(experiment, smoothness, mu).bounds();
     let qm = bounds.first().map_or(f64::NAN, |bound| bound.gamma);
     let is_bounded =
         experiment.setup.method.batch.is_full() && experiment.setup.round_timeout.is_none();
     let steps = bounds.into_iter().map(|bound| {
-        let (rounds, linear_rate) = start.rounds(&bound, target).filter(|_| is_bounded).unzip();
+        let rounds = start.rounds(&bound, target).filter(|_| is_bounded);
         Admissible {
             name: bound.name,
             formula: bound.formula,
             gamma: bound.gamma,
             gamma_over_qm: bound.gamma / qm,
-            rounds_to_target: rounds,
-            linear_rate: linear_rate.flatten(),
+            rounds_to_target: rounds.map(|rounds| rounds.count),
+            linear_rate: rounds.and_then(|rounds| rounds.linear_rate),
         }
     });
     steps.collect()
-}
-
-/// The bound of a theorem on EF21.
-struct Bound {
-    name: &'static str,
-    formula: &'static str,
-    gamma: f64,
-    /// κ and weights of Ψ, if its bounds hold for the step size.
-    psi: Option<(f64, Weights)>,
-    /// Weights of V, if it is the step size of the tight theory.
-    tight: Option<Weights>,
-}
-
-/// w_i and p_i α_i of each worker.
-type Weights = Vec<(f64, f64)>;
-
-/// Returns the bounds of all theorems with a step size for the problem.
-fn bounds(experiment: &Experiment, smoothness: &Smoothness, mu: f64) -> Vec<Bound> {
-    let Smoothness { ref l_i, l, .. } = *smoothness;
-    let Setup { ref method, dimension, .. } = experiment.setup;
-    let alphas: Vec<f64> = experiment.one_per_share().map(|worker| worker.alpha).collect();
-    let least = alphas.iter().copied().fold(1.0, f64::min);
-    let alike = |weights: Vec<f64>, alpha: f64| -> Weights {
-        normalised(weights).into_iter().map(|weight| (weight, alpha)).collect()
-    };
-    let price = |(l_i, alpha): (&f64, &f64)| l_i * if least < 1.0 { xi(*alpha) } else { 1.0 };
-    let mixed = normalised(l_i.iter().zip(&alphas).map(price).collect());
-    let mixed: Vec<_> = mixed.into_iter().zip(alphas.iter().copied()).collect();
-    let alike_all = alphas.iter().all(|&alpha| alpha == least);
-    let one_alpha = alike_all || !method.batch.is_full();
-    let am = if one_alpha { "1/(L + L_AM ξ)" } else { "1/(L + mean of L_i ξ_i)" };
-    let clones = (0..l_i.len()).map(|worker| smoothness.clones(worker)).collect();
-    let of = |name, formula, method, step, psi| {
-        let gamma = experiment.gamma_of(method, step)?;
-        Some(Bound { name, formula, gamma, psi: Some(psi), tight: None })
-    };
-    let ef21 = |name, formula, step, psi| of(name, formula, Method::Ef21, step, psi);
-    let am = ef21("am", am, Step::Am, (1.0, mixed.clone()));
-    let exact = ef21("exact", "the root that am bounds", Step::Exact, (1.0, mixed.clone()));
-    let clone = (1.0, alike(clones, least));
-    let rare = experiment.rare_features().and_then(|features| {
-        let alpha = rare_alpha(&experiment.workers, method, features, dimension as usize);
-        let psi = (features.c_w, alike(l_i.clone(), alpha));
-        ef21("rare", "1/(L + √c_w L_AM ξ(K/r))", Step::Rare, psi)
-    });
-    let formula = "2/(L_AM + μ) · (1−s)/(1+s)";
-    let tight = ef21("tight", formula, Step::Tight, (1.0, mixed.clone())).map(|tight| Bound {
-        psi: tight.psi.filter(|_| exact.as_ref().is_some_and(|exact| tight.gamma <= exact.gamma)),
-        tight: Some(alike(l_i.iter().map(|l_i| l_i + mu).collect(), least)),
-        ..tight
-    });
-    let pl = am.as_ref().filter(|_| mu > 0.0 && method.batch.is_full()).map(|am| {
-        let error = 1.0 / am.gamma - l;
-        let gamma = (1.0 / (l + 2f64.sqrt() * error)).min(theta(least) / (2.0 * mu));
-        let formula = "1/(L + √2 L_AM ξ), at most θ/(2μ)";
-        Bound { name: Admissible::PL, formula, gamma, psi: Some((1.0, mixed)), tight: None }
-    });
-    let all = [
-        ef21("qm", "1/(L + L_QM ξ)", Step::Qm, (1.0, alike(vec![1.0; l_i.len()], least))),
-        am,
-        exact,
-        of("clone", "1/(L + M ξ), ⌈L_i/L_AM⌉ clones", Method::Ef21Clone, Step::Am, clone),
-        rare,
-        tight,
-        pl,
-    ];
-    all.into_iter().flatten().collect()
-}
-
-/// Scales numbers so that their sum is 1.
-fn normalised(numbers: Vec<f64>) -> Vec<f64> {
-    let sum: f64 = numbers.iter().sum();
-    numbers.into_iter().map(|number| number / sum).collect()
 }
 
 /// State at the start of a run, and the constants of its function.
@@ -165,7 +85,7 @@ impl<'a> Start<'a> {
         experiment: &Experiment,
         objective: &Objective,
         smoothness: &'a Smoothness,
-        mu: Option<f64>,
+        mu: f64,
     ) -> Self {
         let x = vec![0.0; experiment.setup.dimension as usize];
         let mut gradient = x.clone();
@@ -182,65 +102,74 @@ impl<'a> Start<'a> {
             )
         });
         let errors = errors.collect();
-        let mu = mu.unwrap_or(0.0);
         // By the PL inequality.
         let gap = if mu > 0.0 { loss.min(norm_squared / (2.0 * mu)) } else { loss };
         Self { smoothness, mu, gap, norm_squared, errors }
     }
 
-    /// Returns T of a bound for a target, and the rate from which it follows if it is a linear one.
-    fn rounds(&self, bound: &Bound, target: f64) -> Option<(f64, Option<f64>)> {
+    /// Returns the fewest rounds to a target by a bound.
+    fn rounds(&self, bound: &Bound, target: f64) -> Option<Rounds> {
         let gamma = bound.gamma;
-        let of_psi = bound.psi.iter().flat_map(|(factor, weights)| {
-            let sublinear = self.sublinear(gamma, *factor, weights, target);
-            iter::once((sublinear, None)).chain(self.by_pl(gamma, *factor, weights, target))
+        let of_psi = bound.psi.iter().flat_map(|psi| {
+            [Some(self.sublinear(gamma, psi, target)), self.by_pl(gamma, psi, target)]
         });
-        let of_v = bound.tight.iter().filter_map(|weights| self.by_tight_theory(weights, target));
-        let finite = of_psi.chain(of_v).filter(|(rounds, _)| rounds.is_finite());
-        finite.min_by(|(a, _), (b, _)| a.total_cmp(b))
+        let of_v = bound.v.iter().map(|v| self.by_tight_theory(v, target));
+        let finite = of_psi.flatten().chain(of_v).filter(|rounds| rounds.count.is_finite());
+        finite.min_by(|a, b| a.count.total_cmp(&b.count))
     }
 
     /// Returns Σ ‖g_i⁰ − ∇f_i(x⁰)‖²/(n² w_i), each term divided by a function of p_i α_i.
-    fn error(&self, weights: &[(f64, f64)], divisor: impl Fn(f64) -> f64) -> f64 {
+    fn error(&self, errors: &[Weighted], divisor: impl Fn(f64) -> f64) -> f64 {
         let n = self.errors.len() as f64;
-        let weighted = self.errors.iter().zip(weights).filter(|(error, _)| **error > 0.0);
-        weighted.map(|(error, &(w, alpha))| error / (n * n * w * divisor(alpha))).sum()
+        let weighted = self.errors.iter().zip(errors).filter(|(error, _)| **error > 0.0);
+        let term = |(error, of): (&f64, &Weighted)| error / (n * n * of.weight * divisor(of.alpha));
+        weighted.map(term).sum()
     }
 
-    fn sublinear(&self, gamma: f64, factor: f64, weights: &[(f64, f64)], target: f64) -> f64 {
-        let error = factor * self.error(weights, theta);
-        ((2.0 * self.gap / gamma + error) / target).ceil()
+    fn sublinear(&self, gamma: f64, Psi { factor, errors }: &Psi, target: f64) -> Rounds {
+        let error = factor * self.error(errors, theta);
+        let count = ((2.0 * self.gap / gamma + error) / target).ceil();
+        Rounds { count, linear_rate: None }
     }
 
-    /// Returns T and r by the PL theorem, if it has a rate for the step size.
-    fn by_pl(
-        &self,
-        gamma: f64,
-        factor: f64,
-        weights: &[(f64, f64)],
-        target: f64,
-    ) -> Option<(f64, Option<f64>)> {
+    /// Returns the rounds by the PL theorem, if it has a rate for the step size.
+    fn by_pl(&self, gamma: f64, Psi { factor, errors }: &Psi, target: f64) -> Option<Rounds> {
         let Smoothness { ref l_i, l, .. } = *self.smoothness;
         let n = l_i.len() as f64;
-        let moving = l_i.iter().zip(weights).filter(|(l_i, _)| **l_i > 0.0);
-        let part = |(l_i, &(w, alpha)): (&f64, &(f64, f64))| linear::Part {
-            square: factor * l_i * l_i / (n * n * w),
+        let moving = l_i.iter().zip(errors).filter(|(l_i, _)| **l_i > 0.0);
+        let part = |(l_i, &Weighted { weight, alpha }): (&f64, &Weighted)| linear::Part {
+            square: factor * l_i * l_i / (n * n * weight),
             alpha,
         };
         let parts: Vec<_> = moving.map(part).collect();
-        let r = linear::polyak_lojasiewicz(gamma, self.mu, l, &parts);
-        let error = self.error(weights, |alpha| 2.0 * (theta(alpha) - r));
+        let rate = linear::polyak_lojasiewicz(gamma, self.mu, l, &parts);
+        let error = self.error(errors, |alpha| 2.0 * (theta(alpha) - rate));
         let psi = self.gap + factor * gamma * error;
-        (r > 0.0).then(|| (linear::rounds(r, target / (2.0 * l * psi)), Some(r)))
+        (rate > 0.0).then(|| Rounds::linear(rate, target / (2.0 * l * psi)))
     }
 
-    /// Returns T and r by the tight theory, if f is strongly convex.
-    fn by_tight_theory(&self, weights: &[(f64, f64)], target: f64) -> Option<(f64, Option<f64>)> {
-        let alpha = weights.first().map(|(_, alpha)| *alpha)?;
+    /// Returns the rounds by the tight theory.
+    fn by_tight_theory(&self, V { alpha, errors }: &V, target: f64) -> Rounds {
         let l_max = self.smoothness.l_i.iter().copied().fold(0.0, f64::max);
-        let r = linear::tight(alpha, l_max, self.mu);
-        let v_over_s = self.norm_squared + self.error(weights, |alpha| (1.0 - alpha).sqrt());
-        (self.mu > 0.0).then(|| (linear::rounds(r, target / v_over_s), Some(r)))
+        let rate = linear::tight(*alpha, l_max, self.mu);
+        let v_over_s = self.norm_squared + self.error(errors, |alpha| (1.0 - alpha).sqrt());
+        Rounds::linear(rate, target / v_over_s)
+    }
+}
+
+/// Rounds to a target.
+#[derive(Clone, Copy, Debug)]
+struct Rounds {
+    /// T
+    count: f64,
+    /// r, if they follow from a linear rate.
+    linear_rate: Option<f64>,
+}
+
+impl Rounds {
+    /// Returns the rounds in which a function that loses the part `rate` in each round falls to `ratio` of its start.
+    fn linear(rate: f64, ratio: f64) -> Self {
+        Self { count: linear::rounds(rate, ratio), linear_rate: Some(rate) }
     }
 }
 
@@ -261,7 +190,9 @@ fn error(experiment: &Experiment, gradient: &mut [f64], k: usize, alpha: f64) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::bounds::PL;
     use super::*;
+    use crate::problem::theory::xi;
     use crate::run::training::{Goal, collect};
 
     fn experiment(options: &str) -> Experiment {
@@ -355,13 +286,25 @@ mod tests {
         };
         let (nonconvex, l2) = (of(""), of("--regulariser l2"));
         let (sublinear, none) = rounds(&nonconvex, "am");
-        for name in ["am", "tight", "pl"] {
+        for name in ["am", "tight", PL] {
             let (linear, rate) = rounds(&l2, name);
             assert!(linear < 0.2 * sublinear && rate.is_some(), "{name}: {linear} {sublinear}");
         }
         assert_eq!(none, None);
         let names = admissible(&nonconvex, 1e-3);
-        assert!(names.iter().all(|step| step.name != "tight" && step.name != Admissible::PL));
+        assert!(names.iter().all(|step| step.name != "tight" && step.name != PL));
+    }
+
+    /// The L_i of one worker is L, so that its tight step is longer than `exact`.
+    #[test]
+    fn tight_step_beyond_exact_needs_strong_convexity() {
+        let has_tight = |options: &str| {
+            let options = format!("--rows 40 --k 4 --scale-columns off --regulariser l2 {options}");
+            let steps = admissible(&Experiment::of(&options), 1e-3);
+            steps.iter().any(|step| step.name == "tight")
+        };
+        assert!(!has_tight("--workers 1 --lambda 0"));
+        assert!(has_tight("--workers 1 --lambda 0.1") && has_tight("--workers 4 --lambda 0"));
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Plan {
         writeln!(
             f,
             "linear: f is strongly convex, so {whose}‖∇f‖² itself is at most the target. Theorem: PL of\n\
-             EF21 (pl as printed, the others by its exact condition); for tight that of its own rate."
+             EF21 (pl as printed, the others by its exact condition); tight has a rate of its own."
         )
     }
 
@@ -164,7 +164,8 @@ impl Plan {
         let (Some(am), Some(tight)) = (gamma(Step::Am), gamma(Step::Tight)) else { return Ok(()) };
         writeln!(
             f,
-            "tight is {} times as large as am: a theorem for equal L_i, an empirical law for others.",
+            "tight is {} times as large as am. If f is strongly convex its rate is the best: a theorem\n\
+             for equal L_i, an empirical law for others.",
             number(tight / am)
         )
     }

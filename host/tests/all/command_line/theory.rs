@@ -20,7 +20,7 @@ fn plan_shows_memory_bytes_and_seconds() {
 }
 
 #[test]
-fn plan_of_a_strongly_convex_function_names_linear_and_tight_bounds() {
+fn plan_with_l2_names_linear_and_tight_bounds() {
     let directory = tempdir().expect("there is room");
     for (chance, whose) in [("", "so ‖∇f‖²"), ("--participation 0.5", "so the expected ‖∇f‖²")]
     {
@@ -29,15 +29,41 @@ fn plan_of_a_strongly_convex_function_names_linear_and_tight_bounds() {
         let output = smidgen(directory.path(), &options);
         assert!(output.status.success(), "{}", stderr(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let law = "a theorem for equal L_i, an empirical law for others";
+        let law = "for equal L_i, an empirical law for others";
         assert_says(&text, &[" linear\n", "  pl  ", "  tight  ", law, whose, "PL of"]);
         let mut lines = text.lines().filter(|line| !line.starts_with("  γ = "));
         assert!(lines.all(|line| line.chars().count() <= 100), "it fits: {text}");
     }
-    let run = "simulate --rows 200 --lambda 0 --step tight --value-bits 32 --rounds 3 --out run";
-    let output = smidgen(directory.path(), run);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_says(&said, &["γ = ", "arXiv 2605.31594", "an empirical law for others) allows"]);
+}
+
+#[test]
+fn tight_step_is_allowed_by_its_theory_or_that_of_exact() {
+    let directory = tempdir().expect("there is room");
+    let own = "which the tight theory of EF21 (arXiv 2605.31594 for equal L_i, derived here for others) allows";
+    for (options, said) in [
+        ("--workers 4 --regulariser l2", own),
+        (
+            "--workers 4 --lambda 0",
+            "which the proof of Theorem 3 of Error Feedback Reloaded allows",
+        ),
+        // L is L_AM, and the step longer than exact.
+        (
+            "--workers 1 --lambda 0",
+            " that the proof of Theorem 3 of Error Feedback Reloaded allows",
+        ),
+    ] {
+        let options =
+            format!("--rows 40 --k 4 --scale-columns off --step tight --rounds 3 {options}");
+        let is_longer = options.contains("--workers 1");
+        for command in ["simulate --out run", "plan"] {
+            let output = smidgen(directory.path(), &format!("{command} {options}"));
+            assert!(output.status.success(), "{}", stderr(&output));
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_says(&text, &["γ = ", said]);
+            assert_eq!(text.contains(" times the "), is_longer, "{options}: {text}");
+            assert_eq!(text.contains("  tight  "), command == "plan" && !is_longer, "{text}");
+        }
+    }
 }
 
 /// Returns the names in an object, in order.
@@ -161,6 +187,28 @@ fn boards_report_their_smoothness_constants() {
     {
         let sentence = refusal(&format!("simulate --rows 50 --constants boards {options}"));
         assert_says(&sentence, &["--constants boards", "omit it"]);
+    }
+}
+
+#[test]
+fn tight_step_of_reports_is_at_most_that_of_the_data() {
+    let directory = tempdir().expect("there is room");
+    for lambda in ["0.1", "0"] {
+        let gamma = |constants: &str| {
+            let arguments = format!(
+                "simulate --rows 300 --workers 3 --rounds 5 --regulariser l2 --lambda {lambda} --step tight \
+                 --constants {constants} --out {constants}-{lambda}"
+            );
+            let output = smidgen(directory.path(), &arguments);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let name = if lambda == "0" { "the proof of Theorem 3" } else { "the tight theory" };
+            assert_says(&said, &[name, " allows"]);
+            let summary = summary_of(&directory.path().join(format!("{constants}-{lambda}")));
+            summary["gamma"].as_f64().expect("a number")
+        };
+        let (boards, data) = (gamma("boards"), gamma("data"));
+        assert!(boards <= data && boards > 0.999 * data, "{boards} {data}");
     }
 }
 
