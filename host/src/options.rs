@@ -280,7 +280,7 @@ impl Options {
 }
 
 choices! {
-    /// What the scales of columns are made to be.
+    /// The scales of columns to train on.
     pub enum ScaleColumns {
         /// Powers of two that give columns about equal weight, and shifts if the model has a bias
         Auto = "auto",

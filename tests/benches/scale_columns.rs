@@ -9,7 +9,7 @@
 //! run. λ = 0, so that scaled columns leave the function as it is. Without LOSS, levels of the loss are
 //! f* + q (f(x⁰) − f*), where f* is the least loss that a run with the same function reached. Standardised columns are
 //! another function if the model has no bias; their runs have the same levels. Each run is repeated on shuffled rows; a
-//! cell is the median and the range.
+//! cell is the median and the range. The last column is the least loss of a run.
 
 use smidgen::options::{Choice, ScaleColumns};
 use smidgen::record::RoundRecord;
@@ -18,8 +18,8 @@ use smidgen_tests::shared;
 
 /// Seeds of the order of the rows.
 const SEEDS: [u32; 5] = [1, 2, 3, 4, 5];
-/// Rounds of a run.
-const ROUNDS: u32 = 1000;
+/// Rounds of a run, unless they are given.
+const ROUNDS: &str = "--rounds 1000";
 
 /// A data set with the options of its runs.
 struct Set {
@@ -68,11 +68,12 @@ fn main() {
         false => Levels::Losses(losses),
     };
     let is_asked = |set: &&Set| names.is_empty() || names.iter().any(|name| *name == set.name);
-    println!("| set | columns | rounds | kB on all wires |\n|---|---|---|---|");
+    let rounds = if extra.iter().any(|word| word == "--rounds") { "" } else { ROUNDS };
+    println!("| set | columns | rounds | kB on all wires | least loss |\n|---|---|---|---|---|");
     for set in SETS.iter().filter(is_asked) {
         let Some(data) = find(set.name) else { continue };
         let options = [set.options, &extra.join(" ")].join(" ");
-        let base = format!("--dataset {data} --lambda 0 --rounds {ROUNDS} {options}");
+        let base = format!("--dataset {data} --lambda 0 {rounds} {options}");
         match set.takes_intercept {
             true => {
                 rows(set.name, &levels, &base, false);
@@ -100,19 +101,24 @@ fn rows(set: &str, levels: &Levels, options: &str, has_bias: bool) {
     let same = if has_bias { &runs[..] } else { &runs[..ScaleColumns::ALL.len()] };
     for (columns, runs) in columns.iter().zip(&runs) {
         let of_seed = |(seed, run): (usize, &Option<Vec<RoundRecord>>)| {
-            Some(needs(run.as_ref()?, levels, least(same, seed)))
+            let least = least(same.iter().filter_map(|runs| runs[seed].as_ref()).flatten());
+            Some(needs(run.as_ref()?, levels, least))
         };
         let needs: Vec<_> = runs.iter().enumerate().filter_map(of_seed).collect();
         let (rounds, kilobytes) =
             (cells(&needs, |need| need.rounds.into()), cells(&needs, |need| need.kilobytes));
-        println!("| {set} | {} | {rounds} | {kilobytes} |", columns.trim_start_matches("--"));
+        let losses: Vec<_> = runs.iter().flatten().map(|run| least(run.iter())).collect();
+        let loss = if losses.is_empty() { "refused".into() } else { cell(losses) };
+        println!(
+            "| {set} | {} | {rounds} | {kilobytes} | {loss} |",
+            columns.trim_start_matches("--")
+        );
     }
 }
 
-/// Returns the least loss of the runs with this seed.
-fn least(runs: &[Runs], seed: usize) -> f64 {
-    let losses = runs.iter().filter_map(|runs| runs[seed].as_ref()).flatten();
-    losses.map(|record| record.loss).fold(f64::INFINITY, f64::min)
+/// Returns the least loss of these rounds.
+fn least<'r>(rounds: impl Iterator<Item = &'r RoundRecord>) -> f64 {
+    rounds.map(|record| record.loss).fold(f64::INFINITY, f64::min)
 }
 
 fn run(options: &str) -> Option<Vec<RoundRecord>> {
@@ -152,6 +158,7 @@ fn cell(mut values: Vec<f64>) -> String {
     values.sort_by(f64::total_cmp);
     let shown = |value: f64| match value {
         f64::INFINITY => "–".into(),
+        value if value < 1.0 => format!("{value:.3}"),
         value if value < 10.0 && value.fract() != 0.0 => format!("{value:.1}"),
         value => format!("{value:.0}"),
     };

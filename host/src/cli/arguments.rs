@@ -126,7 +126,9 @@ struct Arguments {
     #[arg(
         long,
         value_name = "DIR|FILE|example",
-        conflicts_with_all = ["dataset", "shuffle", "rows", "test_rows", "split", "standardise", "scale_columns", "intercept"],
+        conflicts_with_all = [
+            "dataset", "shuffle", "rows", "test_rows", "split", "standardise", "scale_columns", "intercept",
+        ],
         help_heading = "Recording"
     )]
     recordings: Option<PathBuf>,
@@ -191,7 +193,9 @@ struct Arguments {
 
     /// Scales of the columns, if not --standardise
     ///
-    /// The regulariser is that of the scaled columns, as with --standardise. Generated data are never scaled.
+    /// The regulariser is that of the scaled columns, as with --standardise. Data that are made for their constants or
+    /// standardised already (`quadratics:…`, `tight-quadratics`, `breast-cancer-standardised`) are not scaled, and rows
+    /// of recordings have scales of their own.
     #[arg(
         long,
         value_parser = choice::<ScaleColumns>(),

@@ -54,7 +54,6 @@ pub use load::label_file;
 pub use preparation::{Preparation, Scaling};
 pub use prepare::Scales;
 pub use rows::DIMENSION_MAX;
-pub use scale_columns::note as scaling_note;
 pub use unseen::Unseen;
 pub use windows::{Channel, TrainedWindows, Windows, is_same_full_scale};
 

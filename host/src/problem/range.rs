@@ -190,7 +190,7 @@ fn cause(options: &Options, eta: f64, dataset: &Dataset, is_short: bool) -> Stri
 /// Returns the data as a reason.
 fn data(dataset: &Dataset) -> String {
     format!(
-        "features up to {} and labels up to {} in {}; scale the data, for instance to -1 to 1 or by --standardise",
+        "features up to {} and labels up to {} in {}; scale the data, for instance to -1 to 1, by --scale-columns auto or by --standardise",
         number(dataset.largest_feature().1.abs()),
         number(dataset.largest_label()),
         dataset.name()

@@ -5,7 +5,7 @@ use super::start::Start;
 use crate::options::{Choice, Objective, Options, ScaleColumns};
 use crate::problem::dataset::recordings::{Recordings, RowsOnBoards};
 use crate::problem::dataset::split::SplitError;
-use crate::problem::dataset::{Dataset, Preparation, Roles, Scales, scaling_note};
+use crate::problem::dataset::{Dataset, Preparation, Roles, Scales};
 use smidgen_aggregator::WORKERS_MAX;
 use std::path::Path;
 
@@ -115,13 +115,9 @@ impl Data {
             Some(start) => start.preparation(&dataset, options),
             None => dataset.preparation_with(scales(options), options.intercept)?,
         };
-        let note = match (start, scales(options)) {
-            (None, Scales::Equal { .. })
-                if preparation.scaling != dataset.preparation().scaling =>
-            {
-                scaling_note(&preparation.scaling)
-            }
-            (_, Scales::Equal { .. } | Scales::Standard | Scales::Kept) => None,
+        let note = match (start, options.standardise) {
+            (None, false) => dataset.scaling_note(&preparation),
+            (Some(_), _) | (_, true) => None,
         };
         dataset = dataset.prepared(&preparation);
         test = test.map(|test| test.prepared(&preparation));

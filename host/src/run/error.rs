@@ -137,7 +137,7 @@ pub enum ExperimentError {
     /// Features are too large or too small to compute a step size.
     #[error(
         "{dataset}: a feature of {value:e} in column {column} makes the step size overflow or underflow; scale the \
-         data, for instance to -1 to 1 or by --standardise"
+         data, for instance to -1 to 1, by --scale-columns auto or by --standardise"
     )]
     Immoderate {
         /// Name of the data set.

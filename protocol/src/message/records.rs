@@ -202,7 +202,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// [Bits](MeanSquare::bits) of all columns over the rows to train on, two columns to a byte.
+    /// [Bits](super::MeanSquare::bits) of all columns over the rows to train on, two columns to a byte.
     pub fn columns(&self) -> impl Iterator<Item = u8> + Clone + use<'a> {
         self.columns.iter().flat_map(|&both| [both & 15, both >> 4])
     }

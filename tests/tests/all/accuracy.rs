@@ -10,9 +10,12 @@ const TEST_ROWS: usize = 300;
 /// Orders of the rows; 300 rows alone tell accuracies apart by some two points.
 const SHUFFLES: [Option<u32>; 3] = [None, Some(1), Some(2)];
 
-/// Returns the accuracy of the float program after this many steps of gradient descent, a mean over the orders.
-fn float(sizes: &[usize], gamma: f64, steps: usize) -> f64 {
-    mean(SHUFFLES.map(|seed| {
+/// Accuracies for the orders.
+type Accuracies = [f64; SHUFFLES.len()];
+
+/// Returns the accuracies of the float program after this many steps of gradient descent.
+fn float(sizes: &[usize], gamma: f64, steps: usize) -> Accuracies {
+    SHUFFLES.map(|seed| {
         let mut digits = Dataset::load_with("digits", Labels::Classes).expect("the set is bundled");
         if let Some(seed) = seed {
             digits = digits.shuffle(seed);
@@ -22,18 +25,14 @@ fn float(sizes: &[usize], gamma: f64, steps: usize) -> f64 {
         let mut classifier = Classifier::new(sizes);
         (0..steps).for_each(|_| classifier.step(&training, gamma));
         classifier.accuracy(&test)
-    }))
+    })
 }
 
-fn mean(values: [f64; SHUFFLES.len()]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Trains on eight workers; the mean accuracy must be within a point of `float`, and all wire bytes of each run within
-/// `bytes_max`.
-fn check(options: &str, float: f64, bytes_max: u64) {
+/// Trains on eight workers; accuracies must be within `points` points of `float` in the mean, within one more for each
+/// order, and all wire bytes of a run within `bytes_max`.
+fn check(options: &str, float: Accuracies, points: f64, bytes_max: u64) {
     let all = format!("--workers 8 --test-rows {TEST_ROWS} --lambda 1e-4 --value-bits 4 {options}");
-    let accuracy = mean(SHUFFLES.map(|seed| {
+    let accuracies = SHUFFLES.map(|seed| {
         let shuffle = seed.map_or(String::new(), |seed| format!(" --shuffle {seed}"));
         let experiment = experiment(&(all.clone() + &shuffle));
         let mut world = simulation(&experiment);
@@ -44,21 +43,25 @@ fn check(options: &str, float: f64, bytes_max: u64) {
         println!("{options}{shuffle}: accuracy {accuracy:.3}, {bytes} bytes");
         assert!(bytes <= bytes_max, "{bytes} bytes");
         accuracy
-    }));
-    println!("{options}: accuracy {accuracy:.3}, float {float:.3}");
-    assert!(accuracy >= float - 0.01, "{accuracy} is not within a point of {float}");
+    });
+    println!("{options}: accuracies {accuracies:.3?}, float {float:.3?}");
+    let losses = accuracies.iter().zip(float).map(|(accuracy, float)| float - accuracy);
+    let losses: Vec<f64> = losses.map(|loss| 100.0 * loss).collect();
+    let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+    let is_close = mean <= points && losses.iter().all(|&loss| loss <= points + 1.0);
+    assert!(is_close, "{accuracies:?}, not {float:?}");
 }
 
 #[test]
 fn softmax_regression_is_as_good_as_a_float_program() {
     let float = float(&[64, 10], 1.0, 500);
-    check("--objective softmax --step 3 --k 10 --rounds 200", float, 215_000);
+    check("--objective softmax --step 3 --k 10 --rounds 200", float, 1.0, 215_000);
 }
 
 #[test]
 fn a_perceptron_is_as_good_as_a_float_program() {
     let float = float(&[64, 32, 10], 1.0, 300);
-    check("--objective perceptron --step 2 --k 20 --rounds 200", float, 430_000);
-    // Without a step by theory, auto starts from that of softmax regression.
-    check("--objective perceptron --k 20 --rounds 200", float, 430_000);
+    check("--objective perceptron --step 2 --k 20 --rounds 200", float, 1.0, 430_000);
+    // Without a step by theory, auto starts from that of softmax regression. Its steps are uneven.
+    check("--objective perceptron --k 20 --rounds 200", float, 2.0, 430_000);
 }

@@ -1,4 +1,5 @@
-//! The main figure: bytes on all lines, both ways, until ‖∇f(x)‖² ≤ 1e-5 on digits with eight workers.
+//! The main figure: bytes on all lines, both ways, until ‖∇f(x)‖² ≤ 1e-5 on digits with eight workers. Then those that
+//! scaled columns need on raw measurements.
 
 use smidgen::record::RoundRecord;
 use smidgen_tests::conformance::{experiment, simulated};
@@ -27,5 +28,28 @@ fn ef21_needs_a_twentieth_of_gradient_descents_bytes() {
         let bytes = bytes(options, 1000).expect("--step auto reaches the target");
         println!("ef21 {options}: {bytes} bytes, {:.1} times fewer", best as f64 / bytes as f64);
         assert!(20 * bytes <= best, "{options}: {bytes} bytes against {best}");
+    }
+}
+
+/// Returns the bytes of all rounds until the loss is at most `limit` on raw breast cancer; `None` if that is not within
+/// 1000 rounds.
+fn bytes_to_loss(options: &str, limit: f64) -> Option<u64> {
+    let all = "--dataset breast-cancer --workers 8 --k 2 --lambda 0 --rounds 1000";
+    let records = simulated(&experiment(&format!("{all} {options}")));
+    let end = records.iter().position(|round| round.loss <= limit)?;
+    Some(records[..=end].iter().map(|round| round.cost.wire_bytes()).sum())
+}
+
+#[test]
+fn raw_columns_need_the_bytes_of_standardised_ones() {
+    assert!(bytes_to_loss("", 0.2).is_some_and(|bytes| bytes < 7000));
+    assert_eq!(bytes_to_loss("--scale-columns off", 0.2), None);
+    // Without a bias, standardised columns are another function.
+    for limit in [0.2, 0.1, 0.05] {
+        let [scaled, standardised] = ["", "--standardise"].map(|columns| {
+            bytes_to_loss(&format!("--intercept {columns}"), limit).expect("both get there")
+        });
+        println!("loss {limit}: {scaled} bytes, {standardised} with standardised columns");
+        assert!(2 * scaled <= 3 * standardised, "{limit}: {scaled}, {standardised}");
     }
 }

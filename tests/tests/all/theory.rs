@@ -185,7 +185,7 @@ fn bounds_of_boards_are_tight() {
         ("--dataset breast-cancer --workers 10", 1.0001),
         ("--dataset breast-cancer --split one-each", 1.0001),
         // Shifted columns have values of both signs.
-        ("--dataset digits --workers 8 --objective softmax", 1.8),
+        ("--dataset digits --workers 8 --objective softmax", 1.9),
         ("--dataset breast-cancer-standardised --workers 10 --split sorted-norm", 1.4),
     ] {
         let (largest, mean) = looseness(&format!("--lambda 0 {options}"));

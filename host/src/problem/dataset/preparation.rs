@@ -16,7 +16,8 @@ pub struct Preparation {
     /// instead, from 1. If empty, the features are all columns in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// The scaling of each column (`--standardise`, `--scale-columns`, or that of a bundled set); if empty, values stay as they are.
+    /// The scaling of each column (`--standardise`, `--scale-columns`, or that of a bundled set); if empty, values stay
+    /// as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Scaling>,
     /// Layers of hidden units (`--features-from`), each with those before it as inputs; if empty, columns are features.

@@ -76,10 +76,17 @@ impl Dataset {
         match scales {
             Scales::Kept => {}
             Scales::Standard => preparation.scaling = self.standard()?,
+            // Made for their constants, or standardised already.
             Scales::Equal { .. } if self.is_synthetic || preparation.is_shifted() => {}
             Scales::Equal { shifts } => preparation.scaling = scale_columns::scaling(self, shifts),
         }
         Ok(preparation)
+    }
+
+    /// Returns a sentence on columns that `preparation` scales and those of this data set are not.
+    pub fn scaling_note(&self, preparation: &Preparation) -> Option<String> {
+        let is_new = preparation.scaling != self.preparation.scaling;
+        is_new.then(|| scale_columns::note(&preparation.scaling)).flatten()
     }
 
     fn standard(&self) -> Result<Vec<Scaling>, DatasetError> {

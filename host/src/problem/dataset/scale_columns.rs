@@ -13,10 +13,12 @@
 //! Dense columns get root mean squares near 1. A column that is rarely not 0 is enlarged by the root of what would
 //! bring its root mean square to 1: its gradient comes from few rows, and updates at each of them would cost bytes.
 //!
-//! If the model has a bias, a column whose mean is large beside its deviation is also shifted, as by
-//! [`standard`](super::prepare), and its deviation takes the place of the root mean square: the mean moves into the
-//! bias. The shift is a multiple of the column's unit, so that boards still store exact integers, and 0 for columns that
-//! are mostly 0, so that these stay sparse.
+//! If the model has a bias, a column that is mostly not 0 and whose mean is large beside its deviation is also shifted,
+//! as by [`standard`](super::prepare), and its deviation takes the place of the root mean square: the mean moves into
+//! the bias. The shift is a multiple of the column's unit, so that boards still store exact integers. Columns that are
+//! mostly 0 are not shifted, so they stay sparse.
+//!
+//! The powers are found by arithmetic that is alike on every machine, not by logarithms.
 
 use super::data::Dataset;
 use super::preparation::Scaling;
@@ -25,8 +27,8 @@ use super::quantise::unit;
 /// The least ratio of mean and standard deviation of a column that is shifted.
 const SHIFT_MIN: f64 = 0.5;
 
-/// The largest magnitude of an exponent; values beyond are none that are measured.
-const EXPONENT_MAX: f64 = 1000.0;
+/// The largest magnitude of an exponent of a scale; values beyond are none that are measured.
+const EXPONENT_MAX: i32 = 1000;
 
 /// The entries of a column, without those that are 0 in the file.
 struct Column {
@@ -52,16 +54,16 @@ impl Column {
         // Relative to the largest value, squares can neither overflow nor vanish.
         let mean = self.mean(|value| value / max);
         let variance = self.mean(|value| (value / max - mean).powi(2));
+        let is_dense = 2 * self.values.len() > self.rows;
         let has_room = (2.0 * max).is_finite();
-        let is_shifted = shifts && has_room && mean.abs() > SHIFT_MIN * variance.sqrt();
+        let is_shifted = shifts && is_dense && has_room && mean.abs() > SHIFT_MIN * variance.sqrt();
         let centre = if is_shifted { self.centre(mean * max, max) } else { 0.0 };
         let square = self.mean(|value| ((value - centre) / max).powi(2));
         let density = self.mean(|value| f64::from(value != centre));
         // The bias takes what the rounded shift leaves of the mean.
         let spread = if is_shifted { variance } else { square };
-        let exponent = (0.5 * spread.log2() - 0.25 * density.log2() + max.log2()).round();
         let scale = match square > 0.0 && spread > 0.0 {
-            true => exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX).exp2(),
+            true => power_of_two(spread * spread / density, max),
             false => 1.0,
         };
         Scaling { centre, scale }
@@ -71,6 +73,26 @@ impl Column {
     fn centre(&self, mean: f64, max: f64) -> f64 {
         unit(&self.values, max).map_or(mean, |unit| (mean / unit).round() * unit)
     }
+}
+
+/// Returns the power of two next to `fourth^(1/4) · factor`.
+fn power_of_two(fourth: f64, factor: f64) -> f64 {
+    let exponent = exponent(factor);
+    let mantissa = factor / f64::from(exponent).exp2();
+    let quarters = self::exponent(fourth * mantissa.powi(4));
+    let nearest = exponent + (quarters + 2).div_euclid(4);
+    f64::from(nearest.clamp(-EXPONENT_MAX, EXPONENT_MAX)).exp2()
+}
+
+/// Returns ⌊log₂ value⌋ of a positive value.
+fn exponent(value: f64) -> i32 {
+    const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    const BIAS: i32 = f64::MAX_EXP - 1;
+    // Values below the least normal one have no exponent of their own.
+    if value < f64::MIN_POSITIVE {
+        return exponent(value * f64::from(FRACTION_BITS).exp2()) - FRACTION_BITS as i32;
+    }
+    (value.to_bits() >> FRACTION_BITS) as i32 - BIAS
 }
 
 /// Returns the scaling of each column of these raw rows, of which the preparation of the set is the first part.
@@ -85,24 +107,20 @@ pub(super) fn scaling(dataset: &Dataset, shifts: bool) -> Vec<Scaling> {
     columns.iter().map(|column| column.scaling(shifts)).collect()
 }
 
-/// Returns a sentence on the scales of a run, unless values stay as they are.
-pub fn note(scaling: &[Scaling]) -> Option<String> {
+/// Returns a sentence on these scalings, unless they leave all values as they are.
+pub(super) fn note(scaling: &[Scaling]) -> Option<String> {
     let shifted = scaling.iter().filter(|column| column.centre != 0.0).count();
-    let exponents = || scaling.iter().map(|column| column.scale.log2());
-    let (least, most) = (exponents().reduce(f64::min)?, exponents().reduce(f64::max)?);
-    if shifted == 0 && least == 0.0 && most == 0.0 {
-        return None;
-    }
-    let scales = match least < most {
-        true => format!("powers of two from 2^{least} to 2^{most}"),
-        false => format!("2^{least}"),
+    let exponents = || scaling.iter().map(|column| exponent(column.scale)).filter(|&it| it != 0);
+    let scales = match (exponents().min(), exponents().max()) {
+        (None, _) | (_, None) => None,
+        (Some(least), Some(most)) if least == most => Some(format!("divided by 2^{least}")),
+        (Some(least), Some(most)) => Some(format!("divided by 2^{least} to 2^{most}")),
     };
-    let shifts = match shifted {
-        0 => String::new(),
-        1 => ", 1 is shifted by its mean".into(),
-        _ => format!(", {shifted} are shifted by their means"),
-    };
-    Some(format!("columns are divided by {scales}{shifts}; --scale-columns off keeps them"))
+    let shifts = (shifted > 0).then(|| format!("shifted in {shifted} of them"));
+    let done: Vec<_> = scales.into_iter().chain(shifts).collect();
+    let of = scaling.len();
+    (!done.is_empty())
+        .then(|| format!("{of} columns are {}; --scale-columns off keeps them", done.join(" and ")))
 }
 
 #[cfg(test)]
@@ -154,11 +172,12 @@ mod tests {
         let column = [100.25, 101.5, 100.5, 100.75];
         assert_eq!(of(&column, true), (100.75, 0.5));
         assert_eq!(of(&column, false), (0.0, 128.0));
-        // Mostly 0 or mostly 1: the latter becomes as sparse as the former.
+        // Mostly 0, whatever the other values are, or mostly 1: the latter becomes as sparse as the former.
+        assert_eq!(of(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.7, 0.9, 0.8], true).0, 0.0);
         assert_eq!(of(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], true), (0.0, 0.5));
-        // Half of each: the deviation is 1/2, the density after the shift as well.
-        assert_eq!(of(&[0.0, 1.0, 1.0, 0.0], true), (1.0, 0.5));
-        assert_eq!(of(&[0.0, 1.0, 1.0, 0.0], false), (0.0, 1.0));
+        // After the shift the deviation is not the root mean square.
+        assert_eq!(of(&[0.0, 1.0, 1.0, 1.0, 0.0], true), (1.0, 0.5));
+        assert_eq!(of(&[0.0, 1.0, 1.0, 1.0, 0.0], false), (0.0, 1.0));
         assert_eq!(of(&[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0], true).0, 1.0);
         assert_eq!(of(&[7.0, 7.0], true), (7.0, 1.0));
         assert_eq!(of(&[0.1; 7], true), (0.1, 1.0));
@@ -167,17 +186,40 @@ mod tests {
     }
 
     #[test]
+    fn powers_are_the_nearest_ones_by_ratio() {
+        for (fourth, factor, power) in [
+            (1.0, 1.0, 1.0),
+            (1.0, 1.5, 2.0),
+            (1.0, 1.4, 1.0),
+            (4.0, 1.0, 2.0),
+            (0.25, 1.0, 1.0),
+            (0.24, 1.0, 0.5),
+            (16.0, 1e-320, 2f64.powi(-1000)),
+            (1.0, f64::MAX, 2f64.powi(1000)),
+        ] {
+            assert_eq!(power_of_two(fourth, factor), power, "{fourth}^(1/4) · {factor:e}");
+        }
+        for value in [f64::MIN_POSITIVE, 1e-300, 0.7, 1.0, 3.9, 1e300] {
+            assert_eq!(exponent(value), value.log2().floor() as i32, "{value:e}");
+        }
+        assert_eq!([5e-324, f64::MIN_POSITIVE / 2.0, f64::MAX].map(exponent), [-1074, -1023, 1023]);
+    }
+
+    #[test]
     fn note_says_what_happens_to_columns() {
         let of = |centre: f64, scale: f64| Scaling { centre, scale };
         assert_eq!(note(&[]), None);
         assert_eq!(note(&[of(0.0, 1.0); 2]), None);
-        assert_eq!(
-            note(&[of(0.0, 0.25), of(3.0, 8.0)]).unwrap(),
-            "columns are divided by powers of two from 2^-2 to 2^3, 1 is shifted by its mean; --scale-columns off \
-             keeps them"
-        );
-        let equal = note(&[of(0.0, 0.25); 2]).unwrap();
-        assert_eq!(equal, "columns are divided by 2^-2; --scale-columns off keeps them");
+        for (scaling, done) in [
+            (
+                vec![of(0.0, 0.25), of(3.0, 8.0), of(0.0, 1.0)],
+                "3 columns are divided by 2^-2 to 2^3 and shifted in 1 of them",
+            ),
+            (vec![of(0.0, 0.25); 2], "2 columns are divided by 2^-2"),
+            (vec![of(1.0, 1.0); 2], "2 columns are shifted in 2 of them"),
+        ] {
+            assert_eq!(note(&scaling).unwrap(), format!("{done}; --scale-columns off keeps them"));
+        }
     }
 
     #[test]

@@ -267,13 +267,9 @@ impl File {
     }
 }
 
-/// Parses options of `smidgen simulate`. Columns have the scales of the file by default, as in the papers.
+/// Parses options of `smidgen simulate`.
 fn parse(options: &str) -> Result<Options, String> {
-    const SCALES: &str = "--scale-columns";
-    let given = options.split_whitespace().any(|word| word == SCALES);
-    let default = if given { &[][..] } else { &[SCALES, "off"] };
-    let arguments = ["smidgen", "simulate"].iter().chain(default).copied();
-    let arguments = arguments.chain(options.split_whitespace());
+    let arguments = ["smidgen", "simulate"].into_iter().chain(options.split_whitespace());
     match cli::parse(arguments.map(Into::into)) {
         Ok(Cli { command: Command::Simulate(options), .. }) => Ok(options),
         Ok(_) => unreachable!("the command is simulate"),
