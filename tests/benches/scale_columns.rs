@@ -25,7 +25,7 @@ const ROUNDS: &str = "--rounds 1000";
 struct Set {
     name: &'static str,
     options: &'static str,
-    /// Whether `--intercept` gives its objective a bias.
+    /// The objective has no bias of its own, so `--intercept` is allowed.
     takes_intercept: bool,
 }
 

@@ -133,7 +133,7 @@ fn best_fixed(mut experiment: Experiment) -> Needs {
     best
 }
 
-/// A run until the last target, or for so many rounds.
+/// Returns what a run needs to each target. It ends at the last target, or after `rounds` rounds.
 fn needs(experiment: &Experiment, rounds: u32) -> Needs {
     let origin = vec![0.0; experiment.shape.preparation.dimension()];
     let objective = experiment.objective().expect("the host has the rows");
@@ -204,7 +204,7 @@ impl Score {
     }
 }
 
-/// Whether `auto` is ahead in rounds; at the first target it may be a little later.
+/// Returns whether `auto` needs fewer rounds than `fixed`. At the first target it may need [`TIE`] rounds more.
 fn is_ahead(target: usize, auto: f64, fixed: f64) -> bool {
     match target {
         0 => auto.is_finite() && auto <= fixed + TIE,

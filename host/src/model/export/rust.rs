@@ -165,6 +165,7 @@ pub(super) fn module(model: &Model, network: &Network<'_>) -> String {
 /// Appends constants: sizes, names, scales.
 fn head(code: &mut String, network: &Network<'_>) {
     let (columns, scores) = (network.columns, network.scores.units());
+    // A program that includes the file may use some of its items only.
     write!(
         code,
         "//!\n//! It needs neither dependencies nor the standard library, and cannot panic.\n\n\
