@@ -93,19 +93,28 @@ pub fn simulated(experiment: &Experiment) -> Vec<RoundRecord> {
 /// # Panics
 /// If it fails.
 pub fn trained(experiment: &Experiment) -> Model {
-    let mut latest = LatestModel { experiment, model: None };
-    let goal = Goal { rounds: experiment.options().rounds, target: None };
-    let baud = experiment.options().baud;
-    train(&mut experiment.simulation(), goal, baud, &mut latest).unwrap_or_else(|e| panic!("{e}"));
-    latest.model.expect("a round was closed")
+    trained_in(experiment, &mut experiment.simulation()).1
 }
 
-struct LatestModel<'e> {
+/// All rounds of an experiment in a world, and its model.
+///
+/// # Panics
+/// If it fails.
+pub fn trained_in(experiment: &Experiment, world: &mut impl World) -> (Vec<RoundRecord>, Model) {
+    let mut training = Training { experiment, rounds: vec![], model: None };
+    let options = experiment.options();
+    let goal = Goal { rounds: options.rounds, target: None };
+    train(world, goal, options.baud, &mut training).unwrap_or_else(|error| panic!("{error}"));
+    (training.rounds, training.model.expect("a round was closed"))
+}
+
+struct Training<'e> {
     experiment: &'e Experiment,
+    rounds: Vec<RoundRecord>,
     model: Option<Model>,
 }
 
-impl Observer for LatestModel<'_> {
+impl Observer for Training<'_> {
     fn round(
         &mut self,
         record: &RoundRecord,
@@ -114,6 +123,7 @@ impl Observer for LatestModel<'_> {
     ) -> Result<(), RecordError> {
         let snapshot = aggregator.snapshot().expect("a round is closed");
         self.model = Some(self.experiment.model(&snapshot, Some(record.loss)));
+        self.rounds.push(record.clone());
         Ok(())
     }
 }

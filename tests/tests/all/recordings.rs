@@ -2,7 +2,9 @@
 
 use smidgen::boards::board::emulated;
 use smidgen::problem::dataset::Dataset;
+use smidgen::record::Model;
 use smidgen::run::experiment::Experiment;
+use smidgen::run::on_board::RecordingBoard;
 use smidgen::world::World;
 use smidgen::world::client::{Client, Request};
 use smidgen::world::emulator::{Emulator, record};
@@ -10,9 +12,11 @@ use smidgen::world::simulation::{Board, SimulatedBoard, Simulation};
 use smidgen::world::transport::Address;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::digest;
-use smidgen_protocol::message::{Down, SCHEMA, Up, VERSION};
+use smidgen_protocol::message::{Command, Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_tests::conformance::{experiment, run, sealed, simulated, trained, transcripts};
+use smidgen_tests::conformance::{
+    experiment, run, sealed, simulated, trained, trained_in, transcripts,
+};
 use smidgen_tests::emulation::{assert_conforms, driver, start};
 use smidgen_tests::recording::shard;
 use smidgen_tests::{frames, shared};
@@ -210,6 +214,34 @@ fn model_digest(emulator: &Emulator) -> u64 {
     asked.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Asserts that a run on the rows of boards, whose scales follow from the reports of the boards, is that of simulation:
+/// in what boards are told of scales, in its rounds, and in its model.
+fn assert_scales_of_boards(simulated: &Experiment, emulators: &[Emulator]) {
+    let board = |emulator: &Emulator| {
+        let address = Address::Unix(emulator.socket().into());
+        let mut client = Client::open(&address, 115_200, None, drop).expect("it listens");
+        let rows = client.command(Command::Status).unwrap_or_else(|error| panic!("{error}"));
+        RecordingBoard { place: client.place().to_owned(), rows, full_scales: vec![] }
+    };
+    let boards: Vec<_> = emulators.iter().map(board).collect();
+    let session = simulated.setup.session + 1;
+    let on_board = Experiment::on_board(simulated.options(), &boards, session);
+    let on_board = on_board.unwrap_or_else(|error| panic!("{error}"));
+    let told = |experiment: &Experiment| -> Vec<_> {
+        experiment.setup.shares.iter().map(|share| share.data.clone()).collect()
+    };
+    assert_eq!(told(&on_board), told(simulated));
+    let scaling = &on_board.shape.preparation.scaling;
+    assert_eq!(*scaling, simulated.shape.preparation.scaling);
+    assert!(scaling.iter().any(|column| column.scale != scaling[0].scale), "{scaling:?}");
+
+    let (rounds, model) = trained_in(&on_board, &mut driver(&on_board, emulators));
+    let (expected, expected_model) = trained_in(simulated, &mut simulated.simulation());
+    assert_eq!(transcripts(&rounds), transcripts(&expected));
+    let numbers = |model: Model| (model.mantissas, model.exponent, model.round, model.loss);
+    assert_eq!(numbers(model), numbers(expected_model));
+}
+
 /// Samples travel to an emulated board by the line of its sensor, and only there.
 #[test]
 fn emulated_boards_make_the_rows_of_simulation() {
@@ -226,17 +258,19 @@ fn emulated_boards_make_the_rows_of_simulation() {
     }
     assert_conforms(&experiment, &emulators, test);
 
+    assert_scales_of_boards(&experiment, &emulators);
+
     let folder = tempfile::tempdir().expect("a temporary directory");
     trained(&experiment).write(folder.path()).expect("there is room");
     let from = folder.path().to_str().expect("the path is UTF-8");
     let mut continued = self::experiment(&format!("{EXAMPLE} --from {from}"));
-    continued.setup.session += 1;
+    continued.setup.session += 2;
     assert_conforms(&continued, &emulators, test);
 
     // It ends on a spike: boards are handed an earlier model, and score that.
     let spike = "--recordings example --objective softmax --rounds 12 --step 256";
     let mut spike = self::experiment(spike);
-    spike.setup.session += 2;
+    spike.setup.session += 3;
     let mut worlds = (driver(&spike, &emulators), spike.simulation());
     run(&spike, &mut worlds.0).unwrap_or_else(|error| panic!("{error}"));
     run(&spike, &mut worlds.1).unwrap_or_else(|error| panic!("{error}"));
