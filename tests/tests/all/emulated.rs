@@ -52,6 +52,8 @@ fn the_family_on_two_boards() {
         "--objective least-squares --batch 8",
         "--step auto",
         "--constants boards --step am",
+        "--constants boards --step tight --lambda 0",
+        "--constants boards --step tight --regulariser l2 --lambda 0.01",
     ];
     let all = choices.into_iter().flatten().chain(combinations.map(str::to_owned));
     for (session, method) in (1..).zip(all) {

@@ -26,6 +26,7 @@ mod recordings;
 mod references;
 mod resume;
 mod routes;
+mod scaled_columns;
 mod sealed;
 mod sensor_lines;
 mod simulation;
