@@ -25,19 +25,21 @@ const ROUNDS: &str = "--rounds 1000";
 struct Set {
     name: &'static str,
     options: &'static str,
-    /// The objective has no bias of its own, so `--intercept` is allowed.
-    takes_intercept: bool,
+    /// The objective, if it has a bias of its own; that of the others is `--intercept`.
+    with_bias: Option<&'static str>,
 }
 
-const SETS: [Set; 8] = [
-    Set { name: "breast-cancer", options: "--workers 8 --k 2", takes_intercept: true },
-    Set { name: "australian", options: "--workers 10 --k 1", takes_intercept: true },
-    Set { name: "digits", options: "--workers 8 --k 3", takes_intercept: true },
-    Set { name: "digits", options: "--workers 8 --objective softmax", takes_intercept: false },
-    Set { name: "mushrooms", options: "--workers 10", takes_intercept: true },
-    Set { name: "phishing", options: "--workers 10", takes_intercept: true },
-    Set { name: "w1a", options: "--workers 10", takes_intercept: true },
-    Set { name: "a1a", options: "--workers 10", takes_intercept: true },
+const SETS: [Set; 10] = [
+    Set { name: "breast-cancer", options: "--workers 8 --k 2", with_bias: None },
+    Set { name: "breast-cancer", options: "--workers 8", with_bias: Some("perceptron") },
+    Set { name: "australian", options: "--workers 10 --k 1", with_bias: None },
+    Set { name: "digits", options: "--workers 8 --k 3", with_bias: None },
+    Set { name: "digits", options: "--workers 8", with_bias: Some("softmax") },
+    Set { name: "digits", options: "--workers 8", with_bias: Some("perceptron") },
+    Set { name: "mushrooms", options: "--workers 10", with_bias: None },
+    Set { name: "phishing", options: "--workers 10", with_bias: None },
+    Set { name: "w1a", options: "--workers 10", with_bias: None },
+    Set { name: "a1a", options: "--workers 10", with_bias: None },
 ];
 
 /// Levels of the loss.
@@ -74,8 +76,8 @@ fn main() {
         let Some(data) = find(set.name) else { continue };
         let options = [set.options, &extra.join(" ")].join(" ");
         let base = format!("--dataset {data} --lambda 0 {rounds} {options}");
-        match set.takes_intercept {
-            true => {
+        match set.with_bias {
+            None => {
                 rows(set.name, &levels, &base, false);
                 rows(
                     &format!("{}, intercept", set.name),
@@ -84,7 +86,12 @@ fn main() {
                     true,
                 );
             }
-            false => rows(&format!("{}, softmax", set.name), &levels, &base, true),
+            Some(objective) => rows(
+                &format!("{}, {objective}", set.name),
+                &levels,
+                &format!("{base} --objective {objective}"),
+                true,
+            ),
         }
     }
 }
