@@ -1,6 +1,8 @@
 //! Data that a host sends, and every objective on them.
 
 use arbitrary::{Result, Unstructured};
+use smidgen_firmware::bound::Bound;
+use smidgen_firmware::curvature::CurvatureRequest;
 use smidgen_firmware::data::Data;
 use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
 use smidgen_firmware::objectives::Objectives;
@@ -14,7 +16,8 @@ const SIDE_MAX: u32 = 9;
 /// The largest number of hidden units, one more than a perceptron may have.
 const HIDDEN_MAX: usize = 65;
 
-/// Rows on a board; a shard, a model, exponents: an objective can evaluate every shard that it accepts, and no value leaves its range.
+/// Rows on a board; a shard, a model, exponents: an objective can evaluate every shard that it accepts and bound its
+/// curvature, and no value leaves its range.
 pub fn shard(input: &[u8]) {
     super::wire::recorded(&bytemuck::cast_slice(&aligned(input))[..input.len()]);
     let _ = evaluate(&mut Unstructured::new(input));
@@ -52,6 +55,11 @@ fn evaluate(u: &mut Unstructured) -> Result<()> {
         saturated: &mut saturated,
     });
     assert!(gradient.iter().all(|&mantissa| mantissa != i32::MIN), "mantissas are symmetric");
+    let request =
+        CurvatureRequest { data: Data::Sent(data), vector: &mut gradient, scratch: &mut scratch };
+    if let Some(l_i) = (objective.curvature)(request).and_then(Bound::ratio) {
+        assert!(l_i.mantissa >= 0, "a bound is not negative");
+    }
     Ok(())
 }
 
