@@ -134,8 +134,8 @@ impl Matrix<'_> {
 
     /// The smallest max_k (|A|ᵀ|A| v)_k / v_k over the iterates v.
     fn collatz_wielandt(&self, u: &mut [i32], w: &mut [i64]) -> Bound {
-        // Objectives accept up to 2^16 columns and 2^31 rows, each column at most once a row: no difference below is
-        // negative.
+        // Objectives accept up to 2^16 columns and 2^31 rows, each column at most once a row, and a bias: neither `u_bits`
+        // nor `kept_bits` is negative.
         let width_bits = ceil_log2(self.width() as u32);
         let u_bits = VECTOR_BITS_MAX.min(62 - self.value_bits() - width_bits);
         let margin_bits = self.value_bits() + u_bits + width_bits;

@@ -2,14 +2,15 @@
 //! start.
 //!
 //! ```text
-//! cargo bench -p smidgen-tests --bench step_auto -- [SET…] [OPTION…]
+//! cargo bench -p smidgen-tests --bench step_auto -- [SET…] [SEED:BITS…] [OPTION…]
 //! ```
 //!
 //! Sets are digits, breast-cancer, mushrooms, phishing and a9a (all without SET); what begins with `--` is added to
 //! every run, such as `--participation 0.5`. 8 workers, contiguous blocks, λ = 1e-3; K = 1, d/20 and d/8. Each run is
-//! the whole path: fixed point, frames, aggregator. Each is repeated with other orders of the rows and widths of the
-//! values; a cell is the median, and the range of `auto`. The best fixed step is searched among theory · 2^e, for each
-//! run, target and measure by itself.
+//! the whole path: fixed point, frames, aggregator. It is repeated with rows in other orders, by seeds, and values of
+//! other widths: 1:8 2:6 3:10, unless others are named. A cell is the median, and the range of `auto`. The best fixed
+//! step is searched among theory · 2^e, for each run, target and measure by itself (bytes to the last target among those
+//! that are not slower to it in rounds).
 
 use smidgen::problem::dataset::Dataset;
 use smidgen::run::experiment::Experiment;
@@ -20,8 +21,12 @@ use std::thread;
 
 /// Fractions of ‖∇f(x⁰)‖².
 const TARGETS: [f64; 3] = [1e-2, 1e-4, 1e-6];
-/// Seed of the order of the rows, and bits of a value, of each run.
-const RUNS: [(u32, u8); 3] = [(1, 8), (2, 6), (3, 10)];
+/// Seed of the order of the rows, and bits of a value.
+type Run = (u32, u8);
+/// The runs, unless others are named.
+const RUNS: [Run; 3] = [(1, 8), (2, 6), (3, 10)];
+/// Rounds of a run at most.
+const ROUNDS: u32 = 4000;
 /// The longest fixed step tried is theory · 2^16.
 const DOUBLINGS_MAX: i32 = 16;
 /// The first one tried. The others are limited by its rounds, so it should not be the worst.
@@ -53,8 +58,8 @@ struct Pair {
 struct Score {
     rounds: [u32; 3],
     kilobytes: [u32; 3],
-    /// The same over all runs and targets.
-    runs: usize,
+    /// The same over all targets, as a mean over runs.
+    runs: f64,
     /// Rounds of `auto` over those of the best fixed step.
     ratios: [Vec<f64>; 3],
     cells: u32,
@@ -63,20 +68,27 @@ struct Score {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let first = arguments.iter().position(|a| a.starts_with("--")).unwrap_or(arguments.len());
-    let (sets, extra) = arguments.split_at(first);
+    let (chosen, extra) = arguments.split_at(first);
     let extra = extra.join(" ");
+    let (runs, sets): (Vec<_>, Vec<_>) = chosen.iter().partition(|word| word.contains(':'));
+    let runs = if runs.is_empty() {
+        RUNS.to_vec()
+    } else {
+        runs.into_iter().map(|run| parse_run(run)).collect()
+    };
+    let unknown = sets.iter().find(|set| !SETS.contains(&set.as_str()));
+    assert!(unknown.is_none(), "{unknown:?} is none of {SETS:?}");
     println!("| set | d | K | auto, rounds | best fixed | auto, kB | best fixed |");
     println!("|---|---|---|---|---|---|---|");
     let mut score = Score::default();
-    for set in SETS.into_iter().filter(|set| sets.is_empty() || sets.iter().any(|s| s == set)) {
+    for set in SETS.into_iter().filter(|set| sets.is_empty() || sets.iter().any(|s| *s == set)) {
         let Some(path) = find(set) else { continue };
         let dimension = Dataset::load(&path).expect("it is a data set").dimension();
-        let rounds = if set == "a9a" { 1500 } else { 4000 };
         for k in [1, (dimension / 20).max(2), dimension / 8] {
             let base = format!(
-                "--dataset {path} --workers 8 --lambda 1e-3 --k {k} --rounds {rounds} --init full {extra}"
+                "--dataset {path} --workers 8 --lambda 1e-3 --k {k} --rounds {ROUNDS} --init full {extra}"
             );
-            let pairs = pairs(&base);
+            let pairs = pairs(&base, &runs);
             score.count(&pairs);
             println!("| {set} | {dimension} | {k} | {} |", row(&pairs));
         }
@@ -84,12 +96,18 @@ fn main() {
     score.print();
 }
 
+fn parse_run(word: &str) -> Run {
+    let (seed, bits) = word.split_once(':').expect("a run has a colon");
+    (seed.parse().expect("a seed is a number"), bits.parse().expect("bits are a number"))
+}
+
 /// Runs everything for a cell.
-fn pairs(base: &str) -> Vec<Pair> {
+fn pairs(base: &str, runs: &[Run]) -> Vec<Pair> {
     thread::scope(|scope| {
-        let runs = RUNS.map(|(seed, bits)| {
+        let spawn = |&(seed, bits): &Run| {
             scope.spawn(move || pair(&format!("{base} --shuffle {seed} --value-bits {bits}")))
-        });
+        };
+        let runs: Vec<_> = runs.iter().map(spawn).collect();
         runs.into_iter().map(|run| run.join().expect("a run does not panic")).collect()
     })
 }
@@ -182,13 +200,12 @@ impl Score {
             let is_ahead = |pair: &&Pair| {
                 is_ahead(target, pair.auto.rounds[target], pair.fixed.rounds[target])
             };
-            self.runs += pairs.iter().filter(is_ahead).count();
+            self.runs += pairs.iter().filter(is_ahead).count() as f64 / pairs.len() as f64;
         }
     }
 
     fn print(&self) {
         let Self { rounds, kilobytes, runs, ratios, cells } = self;
-        let mean = *runs as f64 / RUNS.len() as f64;
         let ratios = ratios.each_ref().map(|ratios| {
             let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
             match ratios.is_empty() {
@@ -199,7 +216,7 @@ impl Score {
         println!(
             "\nOf {cells} cells, auto is ahead in rounds in {rounds:?}, in bytes in {kilobytes:?};"
         );
-        println!("in {mean:.1} in all, in rounds, as a mean over runs.");
+        println!("in {runs:.1} in all, in rounds, as a mean over runs.");
         println!("Rounds of auto / best fixed, geometric means: {}", ratios.join(" / "));
     }
 }

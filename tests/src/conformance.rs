@@ -96,7 +96,7 @@ pub fn trained(experiment: &Experiment) -> Model {
     trained_in(experiment, &mut experiment.simulation()).1
 }
 
-/// All rounds of an experiment in a world, and its model.
+/// All rounds of an experiment in a world, without its target, and its model.
 ///
 /// # Panics
 /// If it fails.

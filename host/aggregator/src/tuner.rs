@@ -10,7 +10,11 @@
 //! parabola = P / 2(P − D)                through what was promised and what was found: its lowest point is there
 //! angle    = ‖g⁰‖² / (‖g⁰‖² − ⟨g⁰, g⟩)   the same from the estimator at both ends of the trial
 //! pace += log₂ parabola                  if that grows
-//!         log₂ max(parabola, min(angle, 2^(−stalled/64)))        if it shrinks and f is below twice its first value
+//!         0                              if it shrinks and the run is on its way
+//!         log₂ max(parabola, min(angle, 2^(−stalled/64)))        if it shrinks otherwise
+//!         log₂ parabola                  if it shrinks and f is too large: above twice its first value by 6ν
+//!
+//! on its way: ‖g⁰ − g‖ ≤ ½‖g⁰‖,  D ≥ −P/4,  ⌊log₂ ‖g‖²⌋ > its largest − 7,  f is not too large
 //! ```
 //!
 //! On a quadratic f with exact estimators, parabola and angle are the same number, 1/γc, with c the curvature along g.
@@ -18,10 +22,18 @@
 //! not a smaller γ. The angle tells the two apart, and the pace may shrink faster, the longer f has not reached a new
 //! low.
 //!
-//! Why it is safe: a loss of twice the first costs an octave, and another one for every 16 rounds that it lasts. The
-//! ceiling comes down with the pace and rises by an eighth of an octave for a new low that stands out from the noise. f
-//! is bounded below and ν is not less than the grid, so there are finitely many such lows and hence octaves. In the end
-//! the run stays below twice its first loss, or γ is the theoretical step, which decreases the Lyapunov function.
+//! With small K, most coordinates of g are those of x⁰ for many steps, and the losses ask for a shorter step round after
+//! round. The step is kept then while that of Malitsky and Mishchenko (2020, Algorithm 1) is as long, γ ≤ ‖Δx‖/2‖Δg‖,
+//! unless f rises by more than a quarter of P. That is the first condition above, since Δx = −γg⁰ in a trial of one
+//! round, without momentum and with a downlink that sends every change; elsewhere it is a heuristic. With small K, Δg is
+//! a few coordinates of what ∇f has changed by, so the condition says too little. Close to the optimum that costs more
+//! than it gains (`docs/step-auto.md`), hence the limit on ‖g‖².
+//!
+//! Why it is safe: a loss above twice the first by more than 6ν costs an octave, and another one for every 16 rounds
+//! that it lasts. The ceiling comes down with the pace and rises by an eighth of an octave for a new low that stands out
+//! from the noise. f is bounded below and ν is not less than the grid, so there are finitely many such lows and hence
+//! octaves. In the end the loss stays below that limit, or γ is the theoretical step, which decreases the Lyapunov
+//! function if all workers take part and values are exact.
 //!
 //! A tuned step costs one byte: γ/n of theory is announced once, and the pace travels with the round whose step it is
 //! for, so a restored worker need not be told.
@@ -36,19 +48,23 @@ use smidgen_protocol::vector::{self, Exponent, Ratio};
 /// Steps of the pace per factor of two.
 const OCTAVE: i32 = step::OCTAVE as i32;
 
-/// Largest growth of the step size by a trial before one has shrunk it: eightfold.
+/// Largest growth of a step of theory by a trial before one has asked for less: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
-/// The same where theory has no step, since curvature has no bound: an overshoot can lead x where units saturate.
-const GUESS_GROWTH_MAX: i32 = OCTAVE / 2;
-/// The same for later trials: a quarter of an octave. With more, steps overshoot and stir up old parts of the
-/// estimators, which take long to settle.
+/// The same for later trials, and where theory has no step, since curvature has no bound: a quarter of an octave. With
+/// more, steps overshoot and stir up old parts of the estimators, which take long to settle.
 const GROWTH_MAX: i32 = 2;
-/// Largest reduction of the step size by a trial.
-const SHRINKAGE_MAX: i32 = 3 * OCTAVE;
+/// Largest reduction of the step size by a trial: an octave and a half.
+const SHRINKAGE_MAX: i32 = OCTAVE + OCTAVE / 2;
+/// The same while f is too large.
+const RETREAT_MAX: i32 = 3 * OCTAVE;
 /// Offset from the lowest point of the parabola: the trial aims at a little less.
 const BIAS: i32 = -2;
 /// Rounds without a new low that let a trial shorten the step by one more eighth of an octave.
 const PATIENCE: u32 = 8;
+/// A run has left its way once ⌊log₂ ‖Σ g_i‖²⌋ has fallen by this.
+const WAY_OCTAVES: i32 = 7;
+/// On its way, f may rise by what was promised over this.
+const RISE_DIVISOR: i128 = 4;
 /// Least ratio of a significant change of the losses to the noise.
 const SIGNAL: i128 = 6;
 /// Rounds in which the noise decays by a factor of e.
@@ -61,7 +77,8 @@ const UNIT: i32 = 48;
 /// Magnitudes are cut to this, so that a sum over all workers and a product with a mantissa stay below 2^124.
 const MAGNITUDE_MAX: i128 = 1 << 92;
 
-/// The same for Σ g_i, which has 47 bits; a finer exponent may stretch the sum of before the trial.
+/// Σ g_i has 47 bits; a finer exponent stretches that of before the trial. With this limit four times the square of a
+/// difference, over 2^16 coordinates, stays below 2^119.
 const DIRECTION_MAX: i64 = 1 << 50;
 
 /// The last loss of a worker, and the decrease that its estimator has promised since.
@@ -92,6 +109,8 @@ pub(crate) struct Tuner {
     stalled: u32,
     /// Rounds of too high a loss.
     outside: u32,
+    /// The largest ⌊log₂ ‖Σ g_i‖²⌋ so far.
+    steepest: i32,
     pace: u8,
     ceiling: u8,
     /// Largest growth by the next trial.
@@ -104,7 +123,7 @@ impl Tuner {
         match rule {
             StepRule::Constant => None,
             StepRule::Tuned => Some(Self::new(worker_count, FIRST_GROWTH_MAX)),
-            StepRule::TunedFromGuess => Some(Self::new(worker_count, GUESS_GROWTH_MAX)),
+            StepRule::TunedFromGuess => Some(Self::new(worker_count, GROWTH_MAX)),
         }
     }
 
@@ -117,6 +136,7 @@ impl Tuner {
             lowest: i128::MAX,
             stalled: 0,
             outside: 0,
+            steepest: i32::MIN,
             pace: 0,
             ceiling: u8::MAX,
             growth_max,
@@ -194,12 +214,17 @@ impl Tuner {
         let Trial { promised, found, .. } = self.trial;
         let threshold = SIGNAL * self.noise;
         let decided = promised >= threshold || found <= -threshold;
+        let steepness = steepness(sum, exponent);
+        self.steepest = self.steepest.max(steepness);
         if decided {
-            let change = self.change(sum, exponent);
+            self.trial.align(exponent);
+            let change = self.change(sum);
             // The larger first growth is for a step that has never been too long.
             self.growth_max = if change < 0 { GROWTH_MAX } else { self.growth_max };
-            let pace = i32::from(self.pace) + change;
-            self.pace = pace.clamp(0, self.ceiling.into()) as u8;
+            if change > 0 || !self.is_on_its_way(sum, steepness) {
+                let pace = i32::from(self.pace) + change;
+                self.pace = pace.clamp(0, self.ceiling.into()) as u8;
+            }
         }
         if decided || self.trial.direction.is_empty() {
             self.trial = Trial { promised: 0, found: 0, direction: sum.to_vec(), exponent };
@@ -207,8 +232,8 @@ impl Tuner {
         self.pace
     }
 
-    /// The change of the pace after a trial.
-    fn change(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
+    /// The change of the pace after a trial, unless the step is kept because the run is on its way.
+    fn change(&self, sum: &[i64]) -> i32 {
         let Trial { promised, found, .. } = self.trial;
         let parabola = BIAS + eighths(promised, 2 * (promised - found));
         if parabola >= 0 {
@@ -216,26 +241,53 @@ impl Tuner {
         }
         // If f is too large, shrink at once.
         if self.outside > 0 {
-            return parabola.max(-SHRINKAGE_MAX);
+            return parabola.max(-RETREAT_MAX);
         }
         // Old parts of the estimators fade by themselves, so the step shrinks slowly at first.
         let softest = -(self.stalled.div_ceil(PATIENCE).min(u8::MAX.into()) as i32);
-        parabola.max(self.trial.angle(sum, exponent).min(softest)).max(-SHRINKAGE_MAX)
+        parabola.max(self.trial.angle(sum).min(softest)).max(-SHRINKAGE_MAX)
+    }
+
+    /// Returns whether the step is kept although the trial asks for a shorter one.
+    fn is_on_its_way(&self, sum: &[i64], steepness: i32) -> bool {
+        let Trial { promised, found, .. } = self.trial;
+        self.outside == 0
+            && steepness > self.steepest - WAY_OCTAVES
+            && RISE_DIVISOR * found >= -promised
+            && self.trial.is_steady(sum)
     }
 }
 
 impl Trial {
-    /// The angle of before and after, in eighths of an octave.
-    fn angle(&mut self, sum: &[i64], exponent: Exponent) -> i32 {
-        // The grid may have changed since the trial began.
+    /// Brings Σ g_i of before the trial to the grid of now, which may be another one.
+    fn align(&mut self, exponent: Exponent) {
         vector::rescale_sum(&mut self.direction, self.exponent, exponent);
         self.direction.iter_mut().for_each(|g| *g = (*g).clamp(-DIRECTION_MAX, DIRECTION_MAX));
         self.exponent = exponent;
-        let product = |a: i64, b: i64| i128::from(a) * i128::from(b);
-        let square: i128 = self.direction.iter().map(|&g| product(g, g)).sum();
-        let along: i128 = self.direction.iter().zip(sum).map(|(&g, &now)| product(g, now)).sum();
+    }
+
+    /// The angle of before and after, in eighths of an octave.
+    fn angle(&self, sum: &[i64]) -> i32 {
+        let square = norm_squared(self.direction.iter().copied());
+        let along: i128 =
+            self.direction.iter().zip(sum).map(|(&g, &now)| i128::from(g) * i128::from(now)).sum();
         eighths(square, square - along)
     }
+
+    /// Returns whether Σ g_i has changed by at most half its length.
+    fn is_steady(&self, sum: &[i64]) -> bool {
+        let change = norm_squared(self.direction.iter().zip(sum).map(|(g, now)| g - now));
+        4 * change <= norm_squared(self.direction.iter().copied())
+    }
+}
+
+fn norm_squared(g: impl Iterator<Item = i64>) -> i128 {
+    g.map(|g| i128::from(g) * i128::from(g)).sum()
+}
+
+/// ⌊log₂ ‖Σ g_i‖²⌋, with ‖Σ g_i‖ of at least one unit.
+fn steepness(sum: &[i64], exponent: Exponent) -> i32 {
+    norm_squared(sum.iter().copied()).max(1).ilog2() as i32 - 2 * i32::from(exponent)
 }
 
 /// The largest whole e with 2^(e/8) ≤ a/b; a huge one if b is not positive, a hugely negative one if a is not.

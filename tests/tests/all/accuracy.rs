@@ -62,6 +62,6 @@ fn softmax_regression_is_as_good_as_a_float_program() {
 fn a_perceptron_is_as_good_as_a_float_program() {
     let float = float(&[64, 32, 10], 1.0, 300);
     check("--objective perceptron --step 2 --k 20 --rounds 200", float, 1.0, 430_000);
-    // Without a step by theory, auto starts from that of softmax regression. Its steps are uneven.
-    check("--objective perceptron --k 20 --rounds 200", float, 2.0, 430_000);
+    // Without a step by theory, auto starts from that of softmax regression.
+    check("--objective perceptron --k 20 --rounds 200", float, 1.0, 430_000);
 }

@@ -150,6 +150,11 @@ fn emulated_boards_report_the_constants_of_the_tight_step() {
         assert_eq!(model, expected_model, "{options}");
         let l_i = worlds.0.aggregator().reported().expect("all boards were asked");
         assert_eq!(Some(&l_i), worlds.1.aggregator().reported().as_ref(), "{options}");
+        let exact = &experiment.smoothness.as_ref().expect("the host has the rows").l_i;
+        let looseness: Vec<f64> = l_i.iter().zip(exact).map(|(bound, l)| bound / l).collect();
+        println!("{options}: L̂_i / L_i is {looseness:.4?}");
+        // Boards bound those of the scaled columns; values of both signs make bounds loose.
+        assert!(looseness.iter().all(|of| (0.9999..1.5).contains(of)), "{options}: {looseness:?}");
         let gamma = worlds.0.aggregator().gamma();
         let tight = tight_gamma(&l_i, lambda, 3, experiment.setup.dimension);
         assert!((gamma / tight - 1.0).abs() < 1e-6, "{options}: {gamma}, not {tight}");

@@ -35,6 +35,13 @@ fn checkpoint() -> Checkpoint {
 
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| checkpoint().to_bytes());
 
+/// The versions before and after this one.
+fn other_versions() -> [u32; 2] {
+    let version = HEAD.strip_prefix(NAME).and_then(|rest| rest.strip_suffix(b"\n")).unwrap();
+    let version: u32 = str::from_utf8(version).unwrap().parse().unwrap();
+    [version - 1, version + 1]
+}
+
 /// A valid file of another version.
 fn of_version(version: u32) -> Vec<u8> {
     let mut bytes = format!("smidgen checkpoint {version}\nand so on").into_bytes();
@@ -63,7 +70,7 @@ fn foreign_files_versions_and_damage_are_distinguished() {
     assert!(matches!(flaw(b"a diary"), Flaw::Foreign));
     assert!(matches!(flaw(b""), Flaw::Foreign));
     assert!(matches!(flaw(b"smidgen checkpoint 0\n and so on"), Flaw::Damaged));
-    for version in [3, 5] {
+    for version in other_versions() {
         assert!(matches!(flaw(&of_version(version)), Flaw::Version), "{version}");
     }
     assert!(matches!(flaw(HEAD), Flaw::Damaged));
@@ -113,7 +120,7 @@ fn latest_valid_file_is_used_and_two_are_kept() {
     assert_eq!(listed(path).unwrap().len(), 0);
     fs::write(&names[0], &*BYTES).unwrap();
     assert!(latest(path).is_ok());
-    for version in [3, 5] {
+    for version in other_versions() {
         fs::write(&names[1], of_version(version)).unwrap();
         let other = latest(path).unwrap_err();
         let refused = matches!(other, CheckpointError::Flawed { flaw: Flaw::Version, .. });
