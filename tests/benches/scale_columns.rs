@@ -171,6 +171,7 @@ fn cell(mut values: Vec<f64>) -> String {
     };
     let (median, least, most) = (values[values.len() / 2], values[0], values[values.len() - 1]);
     match least < most {
+        true if most.is_infinite() => format!("{} ({} to –)", shown(median), shown(least)),
         true => format!("{} ({}–{})", shown(median), shown(least), shown(most)),
         false => shown(median),
     }

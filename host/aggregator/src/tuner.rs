@@ -50,8 +50,11 @@ const OCTAVE: i32 = step::OCTAVE as i32;
 
 /// Largest growth of a step of theory by a trial before one has asked for less: eightfold.
 const FIRST_GROWTH_MAX: i32 = 3 * OCTAVE;
-/// The same for later trials, and where theory has no step, since curvature has no bound: a quarter of an octave. With
-/// more, steps overshoot and stir up old parts of the estimators, which take long to settle.
+/// The same for a guess, where theory has no step, since curvature has no bound: an overshoot can lead x where units of a
+/// perceptron saturate.
+const GUESS_GROWTH_MAX: i32 = OCTAVE / 2;
+/// The same for later trials: a quarter of an octave. With more, steps overshoot and stir up old parts of the
+/// estimators, which take long to settle.
 const GROWTH_MAX: i32 = 2;
 /// Largest reduction of the step size by a trial: an octave and a half.
 const SHRINKAGE_MAX: i32 = OCTAVE + OCTAVE / 2;
@@ -123,7 +126,7 @@ impl Tuner {
         match rule {
             StepRule::Constant => None,
             StepRule::Tuned => Some(Self::new(worker_count, FIRST_GROWTH_MAX)),
-            StepRule::TunedFromGuess => Some(Self::new(worker_count, GROWTH_MAX)),
+            StepRule::TunedFromGuess => Some(Self::new(worker_count, GUESS_GROWTH_MAX)),
         }
     }
 

@@ -8,7 +8,8 @@ use smidgen_tests::conformance::{experiment, run, simulation};
 /// Held-out rows: the last ones, by other writers than the first, or those of a shuffled order.
 const TEST_ROWS: usize = 300;
 /// Orders of the rows; 300 rows alone tell accuracies apart by some two points.
-const SHUFFLES: [Option<u32>; 3] = [None, Some(1), Some(2)];
+const SHUFFLES: [Option<u32>; 8] =
+    [None, Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)];
 
 /// Accuracies for the orders.
 type Accuracies = [f64; SHUFFLES.len()];
@@ -28,8 +29,8 @@ fn float(sizes: &[usize], gamma: f64, steps: usize) -> Accuracies {
     })
 }
 
-/// Trains on eight workers; accuracies must be within `points` points of `float` in the mean, within one more for each
-/// order, and all wire bytes of a run within `bytes_max`.
+/// Trains on eight workers; accuracies must be within `points` points of `float` in the mean, within one more and a row
+/// for each order, and all wire bytes of a run within `bytes_max`.
 fn check(options: &str, float: Accuracies, points: f64, bytes_max: u64) {
     let all = format!("--workers 8 --test-rows {TEST_ROWS} --lambda 1e-4 --value-bits 4 {options}");
     let accuracies = SHUFFLES.map(|seed| {
@@ -48,8 +49,9 @@ fn check(options: &str, float: Accuracies, points: f64, bytes_max: u64) {
     let losses = accuracies.iter().zip(float).map(|(accuracy, float)| float - accuracy);
     let losses: Vec<f64> = losses.map(|loss| 100.0 * loss).collect();
     let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-    let is_close = mean <= points && losses.iter().all(|&loss| loss <= points + 1.0);
-    assert!(is_close, "{accuracies:?}, not {float:?}");
+    let row = 100.0 / TEST_ROWS as f64;
+    let is_close = mean <= points && losses.iter().all(|&loss| loss <= points + 1.0 + row);
+    assert!(is_close, "{accuracies:?}, not {float:?}: {mean:.2} points worse in the mean");
 }
 
 #[test]
