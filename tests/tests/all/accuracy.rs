@@ -29,9 +29,9 @@ fn float(sizes: &[usize], gamma: f64, steps: usize) -> Accuracies {
     })
 }
 
-/// Trains on eight workers; accuracies must be within `points` points of `float` in the mean, within one more and a row
-/// for each order, and all wire bytes of a run within `bytes_max`.
-fn check(options: &str, float: Accuracies, points: f64, bytes_max: u64) {
+/// Trains on eight workers; accuracies must be within a point of `float` in the mean, within two for each order, and all
+/// wire bytes of a run within `bytes_max`.
+fn check(options: &str, float: Accuracies, bytes_max: u64) {
     let all = format!("--workers 8 --test-rows {TEST_ROWS} --lambda 1e-4 --value-bits 4 {options}");
     let accuracies = SHUFFLES.map(|seed| {
         let shuffle = seed.map_or(String::new(), |seed| format!(" --shuffle {seed}"));
@@ -46,24 +46,26 @@ fn check(options: &str, float: Accuracies, points: f64, bytes_max: u64) {
         accuracy
     });
     println!("{options}: accuracies {accuracies:.3?}, float {float:.3?}");
-    let losses = accuracies.iter().zip(float).map(|(accuracy, float)| float - accuracy);
-    let losses: Vec<f64> = losses.map(|loss| 100.0 * loss).collect();
+    // In whole rows, so that two points are not a little more than two.
+    let rows = |accuracy: f64| (TEST_ROWS as f64 * accuracy).round();
+    let losses =
+        accuracies.iter().zip(float).map(|(&accuracy, float)| rows(float) - rows(accuracy));
+    let losses: Vec<f64> = losses.map(|rows| 100.0 * rows / TEST_ROWS as f64).collect();
     let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-    let row = 100.0 / TEST_ROWS as f64;
-    let is_close = mean <= points && losses.iter().all(|&loss| loss <= points + 1.0 + row);
+    let is_close = mean <= 1.0 && losses.iter().all(|&loss| loss <= 2.0);
     assert!(is_close, "{accuracies:?}, not {float:?}: {mean:.2} points worse in the mean");
 }
 
 #[test]
 fn softmax_regression_is_as_good_as_a_float_program() {
     let float = float(&[64, 10], 1.0, 500);
-    check("--objective softmax --step 3 --k 10 --rounds 200", float, 1.0, 215_000);
+    check("--objective softmax --step 3 --k 10 --rounds 200", float, 215_000);
 }
 
 #[test]
 fn a_perceptron_is_as_good_as_a_float_program() {
     let float = float(&[64, 32, 10], 1.0, 300);
-    check("--objective perceptron --step 2 --k 20 --rounds 200", float, 1.0, 430_000);
+    check("--objective perceptron --step 2 --k 20 --rounds 200", float, 430_000);
     // Without a step by theory, auto starts from that of softmax regression.
-    check("--objective perceptron --k 20 --rounds 200", float, 1.0, 430_000);
+    check("--objective perceptron --k 20 --rounds 200", float, 430_000);
 }
