@@ -98,7 +98,7 @@ fn evaluate(
     scratch: &mut [i64],
     saturated: &mut u32,
 ) -> i64 {
-    Logistic.evaluate(Evaluation {
+    Logistic::default().evaluate(Evaluation {
         objective: Logistic::NAME,
         x,
         x_exponent: X_EXPONENT,

@@ -1,4 +1,10 @@
 //! Classes of rows by a model: that of the largest score, the first of equals.
+//!
+//! ```
+//! // Of three equal scores the first, and 9 as the largest.
+//! assert_eq!(smidgen_firmware::classes::largest(&[4, 4, 4]), (0, 4));
+//! assert_eq!(smidgen_firmware::classes::largest(&[4, 9, 4]), (1, 9));
+//! ```
 
 use crate::columns;
 use crate::objective::{Classes, Classification};
@@ -7,7 +13,7 @@ use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::Shard;
 
 /// Classifies rows by a linear model without biases: 1 where aᵀx > 0, else 0.
-pub(crate) fn linear(request: Classification<'_>) -> Classes {
+pub fn linear(request: Classification<'_>) -> Classes {
     let Classification { shard, x, x_exponent, scratch, .. } = request;
     let mantissas = mantissas(scratch, x.len());
     let scale = |k| shard.scale(k);
@@ -20,7 +26,7 @@ pub(crate) fn linear(request: Classification<'_>) -> Classes {
 }
 
 /// Classifies rows by a model with a unit per class, whose margins are scores.
-pub(crate) fn units(request: Classification<'_>) -> Classes {
+pub fn units(request: Classification<'_>) -> Classes {
     let Classification { shard, x, x_exponent, scratch, .. } = request;
     let precision = Precision::new(&shard.header, shard.header.rows);
     let mantissas = mantissas(scratch, x.len());
@@ -33,7 +39,7 @@ pub(crate) fn units(request: Classification<'_>) -> Classes {
 }
 
 /// The index of the largest score, and the score.
-pub(crate) fn largest(scores: &[i64]) -> (u8, i64) {
+pub fn largest(scores: &[i64]) -> (u8, i64) {
     let first = (0, scores.first().copied().unwrap_or(0));
     let larger = |best: (u8, i64), next: (u8, i64)| if next.1 > best.1 { next } else { best };
     (0..).zip(scores.iter().copied()).fold(first, larger)
@@ -59,9 +65,12 @@ impl RowLoss for Signs<'_> {
 }
 
 /// Takes the class and the score that `scores` makes of the margins of a row.
-pub(crate) struct Largest<'a, S> {
+pub struct Largest<'a, S> {
+    /// The rows.
     pub shard: &'a Shard<'a>,
+    /// Returns class and score.
     pub scores: S,
+    /// What has been found.
     pub classes: Classes,
 }
 

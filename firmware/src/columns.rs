@@ -1,4 +1,16 @@
 //! Scaling before and after the pass over the rows: of the model, and of the sums by column.
+//!
+//! ```
+//! use smidgen_firmware::columns;
+//! use smidgen_protocol::vector::Ratio;
+//!
+//! // The model (3/4, −2) in columns of scales 1 and 1/2: the products are 3/4 and −1, the larger one with 30 or 31 bits.
+//! let scales = [Ratio::ONE, Ratio { exponent: 31, ..Ratio::ONE }];
+//! let mut products = [0; 2];
+//! let exponent = columns::scale(&[3, -8], 2, |k| scales[k], i32::MAX, &mut products);
+//! assert_eq!((products[0], products[1]), (3 << (exponent - 2), -1 << exponent));
+//! assert_eq!(exponent, 29);
+//! ```
 
 use crate::fixed_point::scale_u128;
 use crate::objective::Evaluation;
@@ -7,7 +19,7 @@ use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
 
 /// Scale of coordinates without a column.
-pub(crate) const ONE: Ratio = Ratio::ONE;
+pub const ONE: Ratio = Ratio::ONE;
 
 /// Additional fraction bits of the two terms of the gradient before they are added and rounded.
 const GUARD_BITS: i32 = 16;
@@ -17,7 +29,7 @@ const GUARD_BITS: i32 = 16;
 ///
 /// All products share one exponent, at most `exponent_max`, chosen such that the largest has 30 or 31 bits: margins
 /// then need no alignment, and their error is relative to the largest term.
-pub(crate) fn scale(
+pub fn scale(
     x: &[i32],
     x_exponent: Exponent,
     scales: impl Fn(usize) -> Ratio,
@@ -44,13 +56,13 @@ pub(crate) fn scale(
 }
 
 /// Length of a magnitude in bits.
-pub(crate) fn bits(value: i32) -> i32 {
+pub fn bits(value: i32) -> i32 {
     (u32::BITS - value.unsigned_abs().leading_zeros()) as i32
 }
 
 /// Computes the gradient from the slope of the data, `slope(k, sum)` with its exponent, and that of the regulariser,
 /// rounding their sum once. Returns the regulariser's contribution to the loss.
-pub(crate) fn fill_gradient(
+pub fn fill_gradient(
     request: &mut Evaluation<'_>,
     sums: &[i64],
     slope: impl Fn(usize, i64) -> (i64, i32),
@@ -87,7 +99,7 @@ fn fill(
 
 /// Converts sums of a pass to slopes: times the scale of the column and the factor of the mean.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slopes {
+pub struct Slopes {
     mean: Ratio,
     /// Shift that brings sums to 62 bits.
     left: u32,
@@ -96,7 +108,7 @@ pub(crate) struct Slopes {
 
 impl Slopes {
     /// For sums of at most 2^`sum_bits` with `sum_exponent` fraction bits, and a positive factor of the mean.
-    pub(crate) fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
+    pub fn new(sum_bits: u32, sum_exponent: i32, mean: Ratio) -> Self {
         let left = 62 - sum_bits;
         // Each of the two products drops 32 bits.
         let exponent = sum_exponent + left as i32 + i32::from(mean.exponent) - 64;
@@ -105,7 +117,7 @@ impl Slopes {
 
     /// `sum * scale * mean` with at most 61 bits and an error of up to two units, and its exponent.
     #[inline]
-    pub(crate) fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
+    pub fn at(&self, sum: i64, scale: Ratio) -> (i64, i32) {
         // Normalised to 62 bits first, so that the dropped 32 bits are below the precision of the result.
         let mean = multiply_high(sum << self.left, self.mean.mantissa);
         (multiply_high(mean, scale.mantissa), self.exponent + i32::from(scale.exponent))

@@ -3,12 +3,22 @@
 //! e^−z = 2^−n · 2^−i/64 · e^−t, where n and i are the leading bits of z / log 2. The second factor comes from a table
 //! and the third, t < 0.011, from four terms of its series. The compiler evaluates the table; no floats exist at run
 //! time.
+//!
+//! ```
+//! use smidgen_firmware::exponential::{EXPONENT, Exponential, log};
+//!
+//! // e^−1.5 and the logarithm of 3, where 1.5 has 10 fraction bits.
+//! let power = Exponential::new(10).at(3 << 9);
+//! let real = |value: u64| value as f64 / f64::from(EXPONENT).exp2();
+//! assert!((real(power.into()) - (-1.5f64).exp()).abs() < 5.3e-9);
+//! assert!((real(log(3 << EXPONENT)) - 3f64.ln()).abs() < 5.3e-9);
+//! ```
 
 use crate::sigmoid::exp;
 use smidgen_protocol::vector::round_shift;
 
 /// Fraction bits of powers and logarithms.
-pub(crate) const EXPONENT: u32 = 31;
+pub const EXPONENT: u32 = 31;
 /// Error bound of powers, and of logarithms of a sum of 64 powers: 2^-27.5.
 #[cfg(test)]
 const ERROR_MAX: f64 = 5.3e-9;
@@ -42,18 +52,18 @@ const fn table() -> [u32; 1 << INDEX_BITS] {
 
 /// Powers for arguments with a fixed exponent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Exponential {
+pub struct Exponential {
     shift: i32,
 }
 
 impl Exponential {
     /// For arguments `magnitude * 2^-exponent`.
-    pub(crate) const fn new(exponent: i32) -> Self {
+    pub const fn new(exponent: i32) -> Self {
         Self { shift: exponent - Z_EXPONENT as i32 }
     }
 
     /// e^−z for z ≥ 0, in 0..=2^31.
-    pub(crate) fn at(self, magnitude: i64) -> u32 {
+    pub fn at(self, magnitude: i64) -> u32 {
         power(round_shift(magnitude, self.shift).min(Z_MAX) as u64)
     }
 }
@@ -74,14 +84,14 @@ fn power(z: u64) -> u32 {
     (power >> (binary >> Z_EXPONENT)) as u32
 }
 
-/// log s for s in 1..=2^32, both with [`EXPONENT`] fraction bits.
+/// log s for s from 1 to 64, both with [`EXPONENT`] fraction bits.
 ///
 /// s = 2^k m, where log m solves e^y = m by Newton's method: three steps, each of which squares an error that starts
 /// below 0.06.
-pub(crate) fn log(s: u64) -> u64 {
+pub fn log(s: u64) -> u64 {
     let k = s.checked_ilog2().unwrap_or(0).saturating_sub(EXPONENT);
     let m = s >> k;
-    let mut y = ((m - (1 << EXPONENT)) * LOG_2) >> 32;
+    let mut y = (m.saturating_sub(1 << EXPONENT) * LOG_2) >> 32;
     for _ in 0..3 {
         let ratio = (m * u64::from(power(y << (Z_EXPONENT - EXPONENT)))) >> EXPONENT;
         // Newton's step y + m e^−y − 1; rounding may take it just below zero.

@@ -1,14 +1,23 @@
 //! Fixed-point helpers: logarithm, reciprocals, scaling of sums.
+//!
+//! ```
+//! use smidgen_firmware::fixed_point::{ceil_log2, mean_factor, reciprocal, scale_u128};
+//!
+//! assert_eq!((ceil_log2(8), ceil_log2(9)), (3, 4));
+//! // The mean of three numbers with the sum 12 and 2 fraction bits, as a number with 4.
+//! assert_eq!(scale_u128(mean_factor(3), 12 << 2, 2, 4), 4 << 4);
+//! assert_eq!(reciprocal(1 << 31), (1 << 32) - 1);
+//! ```
 
 use smidgen_protocol::vector::Ratio;
 
 /// log2, rounded up; 0 for n ≤ 1.
-pub(crate) fn ceil_log2(n: u32) -> u32 {
+pub fn ceil_log2(n: u32) -> u32 {
     u32::BITS - n.saturating_sub(1).leading_zeros()
 }
 
 /// 1/n with 31 significant bits, for n up to 2^31.
-pub(crate) fn mean_factor(n: u32) -> Ratio {
+pub fn mean_factor(n: u32) -> Ratio {
     // 1/n lies in 2^-ceil_log2(n) · [1, 2), so the mantissa has 31 bits.
     let exponent = 30 + ceil_log2(n);
     let mantissa = ((1u64 << exponent) + u64::from(n / 2)) / u64::from(n.max(1));
@@ -16,7 +25,7 @@ pub(crate) fn mean_factor(n: u32) -> Ratio {
 }
 
 /// Converts `factor * value` from exponent `from` to exponent `to`.
-pub(crate) fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
+pub fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
     // `Ratio::scale` takes an i64. The dropped bits are below the precision of the factor, which has 31 bits.
     let excess = (u128::BITS - value.leading_zeros()).saturating_sub(62);
     factor.scale((value >> excess) as i64, from - excess as i32 - i32::from(to))
@@ -27,7 +36,7 @@ pub(crate) fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
 /// A 32-bit division yields d₀, the reciprocal to 15 bits. With e = 1 − d · d₀, 1/d = d₀/(1 − e) ≈ d₀ (1 + e + e²).
 /// On a core without a divider this takes 300 instructions, a 64-bit division 600.
 #[inline]
-pub(crate) fn reciprocal(d: u32) -> u64 {
+pub fn reciprocal(d: u32) -> u64 {
     // Dividing by d rounded up keeps d₀ below the exact reciprocal, so e is never negative.
     let first = u64::from(u32::MAX / ((d >> 16) + 1));
     // e has 45 fraction bits and is below 2^-14, so e³ is below the last bit of the result.

@@ -8,7 +8,7 @@
 //!  run ── remote ── worker ── method ── compressor ── top_k
 //!                     ├────── journal
 //!                     └────── recorder
-//!  objectives ── logistic, least_squares, softmax, perceptron, squared_hinge
+//!  objectives ── logistic, least_squares, squared_hinge ── margin, softmax, perceptron
 //!                  ├── classes ── columns ── regulariser      before and after the pass over the rows
 //!                  ├── rows ── value                           the pass
 //!                  └── multiclass ── exponential ── sigmoid    functions from tables
@@ -22,31 +22,32 @@
 #![forbid(unsafe_code)]
 
 pub mod bound;
-mod classes;
-mod columns;
+pub mod classes;
+pub mod columns;
 pub mod compressor;
 pub mod curvature;
 pub mod data;
-mod exponential;
-mod fixed_point;
+pub mod exponential;
+pub mod fixed_point;
 pub mod identity;
 pub mod journal;
 pub mod least_squares;
 pub mod live;
 pub mod logistic;
+pub mod margin;
 mod method;
-mod multiclass;
+pub mod multiclass;
 pub mod objective;
 pub mod objectives;
 pub mod perceptron;
 pub mod recorder;
 #[cfg(test)]
 mod reference;
-mod regulariser;
+pub mod regulariser;
 pub mod remote;
-mod rows;
+pub mod rows;
 pub mod run;
-mod sigmoid;
+pub mod sigmoid;
 pub mod softmax;
 pub mod squared_hinge;
 pub mod top_k;

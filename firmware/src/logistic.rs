@@ -15,19 +15,9 @@
 //!
 //! All sums are of integers, so the result depends neither on the order of the rows nor on the machine.
 
-mod residual;
-
 use crate::bound::Bound;
-use crate::classes;
-use crate::columns::{self, Slopes};
-use crate::curvature::{Bias, CurvatureRequest, mean_curvature};
-use crate::data::Data;
-use crate::fixed_point::{mean_factor, scale_u128};
-use crate::objective::{Classes, Classification, Evaluation, Objective};
-use crate::rows::{self, Precision};
-use crate::sigmoid;
-use residual::Residuals;
-use smidgen_protocol::vector::Ratio;
+use crate::margin::{Margin, MarginLoss, Targets};
+use crate::sigmoid::{self, Sigmoid};
 
 /// Logistic regression on a [shard](smidgen_protocol::shard) of rows in two classes.
 ///
@@ -36,57 +26,72 @@ use smidgen_protocol::vector::Ratio;
 /// most 1) times the largest feature of the column, or the slope of the regulariser. A margin is within 2^-30 of its
 /// largest term, times the number of entries of the row.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Logistic;
+pub struct Logistic {
+    sigmoid: Sigmoid,
+}
 
-impl Objective for Logistic {
+impl MarginLoss for Logistic {
     const NAME: &'static str = "logistic";
+    const TARGETS: Targets = Targets::Sides;
 
-    /// One i64 per column, for the sum of its residuals.
-    fn scratch_len(dimension: usize) -> usize {
-        dimension
+    fn new(exponent: i32) -> Self {
+        Self { sigmoid: Sigmoid::new(exponent) }
     }
 
-    fn check(data: Data<'_>, dimension: usize) -> bool {
-        rows::open(data).is_some_and(|shard| {
-            shard.header.dimension as usize == dimension && shard.header.classes == 2
-        })
+    fn slope_bits(&self) -> Option<u32> {
+        Some(sigmoid::EXPONENT)
     }
 
-    fn evaluate(&mut self, mut request: Evaluation<'_>) -> i64 {
-        let Some(shard) = request.data.shard() else { return 0 };
-        let row_count = request.rows.count(shard.header.rows);
-        let scale = |k| shard.scale(k);
-        let sums = request.take_scratch();
-        // The scaled model is stored in place of the gradient, which is not needed before the pass is over.
-        let exponent =
-            columns::scale(request.x, request.x_exponent, scale, i32::MAX, request.gradient);
-        let Precision { dropped, residual_bits, sum_bits, .. } =
-            Precision::new(&shard.header, row_count);
-        let margin_exponent = exponent - dropped;
-        let mut residuals = Residuals::new(&shard, margin_exponent, residual_bits);
-        rows::pass(&shard, request.rows, request.gradient, sums, &mut residuals);
-        let mean = mean_factor(row_count);
-        let slopes = Slopes::new(sum_bits, residual_bits as i32 - dropped, mean);
-        let penalty = columns::fill_gradient(&mut request, sums, |k, sum| slopes.at(sum, scale(k)));
-        loss(&residuals, mean, margin_exponent, request.loss_exponent).saturating_add(penalty)
+    fn slope_exponent(&self) -> i32 {
+        sigmoid::EXPONENT as i32
     }
 
-    /// The second derivative σ(1 − σ) is at most 1/4.
-    fn curvature(rows: CurvatureRequest<'_>) -> Option<Bound> {
-        Some(mean_curvature(rows, Bias::None)?.shifted(-2))
+    /// −y σ(−y aᵀx). Signs are masks instead of branches: the class of the next row cannot be predicted.
+    #[inline(always)]
+    fn slope(&self, Margin { margin, side, .. }: Margin) -> i64 {
+        let signed = negate_if(margin, side >> 63);
+        // −1 for a misclassified row.
+        let wrong = signed >> 63;
+        let (sigma, _) = self.sigmoid.at(signed.unsigned_abs());
+        // σ(z) = 1 − σ(−z). Since σ(−z) > 0, it has 32 bits.
+        let pull = (wrong & 1 << sigmoid::EXPONENT) + negate_if(i64::from(sigma), wrong);
+        negate_if(pull, !(side >> 63))
     }
 
-    fn classify(request: Classification<'_>) -> Option<Classes> {
-        Some(classes::linear(request))
+    /// Towards zero.
+    #[inline(always)]
+    fn round(slope: i64, dropped: i32) -> i64 {
+        let negative = slope >> 63;
+        negate_if(negate_if(slope, negative) >> dropped, negative)
+    }
+
+    fn loss_exponent(&self, _dropped: i32) -> i32 {
+        sigmoid::EXPONENT as i32
+    }
+
+    /// log(1 + e^−|margin|)
+    #[inline(always)]
+    fn loss(&self, at: Margin, _rounded: i64) -> u64 {
+        self.sigmoid.at(at.margin.unsigned_abs()).1.into()
+    }
+
+    /// |margin| of a misclassified row.
+    #[inline(always)]
+    fn linear_loss(&self, Margin { margin, side, .. }: Margin) -> u64 {
+        let signed = negate_if(margin, side >> 63);
+        signed.unsigned_abs() & (signed >> 63) as u64
+    }
+
+    /// σ(1 − σ) is at most 1/4.
+    fn curvature() -> Option<Bound> {
+        Some(Bound::new(1, -2))
     }
 }
 
-/// Mean loss of the rows.
-fn loss(residuals: &Residuals, mean: Ratio, margin_exponent: i32, exponent: i8) -> i64 {
-    let Residuals { soft_loss, hard_loss, .. } = *residuals;
-    let soft = scale_u128(mean, soft_loss.into(), sigmoid::EXPONENT as i32, exponent);
-    let hard = scale_u128(mean, hard_loss, margin_exponent, exponent);
-    soft.saturating_add(hard)
+/// −value for mask −1, value for mask 0.
+#[inline]
+fn negate_if(value: i64, mask: i64) -> i64 {
+    (value ^ mask) - mask
 }
 
 #[cfg(test)]

@@ -3,6 +3,20 @@
 //! ```text
 //! p_c = e^(s_c − max s) / Σ     loss = log Σ + max s − s_label     ∂loss/∂s_c = p_c − [c = label]
 //! ```
+//!
+//! Two classes with equal scores have the probability 1/2 each, so the loss is log 2:
+//!
+//! ```
+//! use smidgen_firmware::multiclass::{CrossEntropy, SLOPE_BITS};
+//! use smidgen_protocol::vector::Ratio;
+//!
+//! let (mut entropy, mut scores) = (CrossEntropy::new(20), [5 << 20, 5 << 20]);
+//! entropy.slopes(&mut scores, 1);
+//! let half = 1 << (SLOPE_BITS - 1);
+//! assert!((scores[0] - half).abs() < 16 && (scores[1] + half).abs() < 16);
+//! let loss = entropy.loss(Ratio::ONE, 30) as f64 / 2f64.powi(30);
+//! assert!((loss - 2f64.ln()).abs() < 1e-8);
+//! ```
 
 use crate::exponential::{EXPONENT, Exponential, log};
 use crate::fixed_point::{reciprocal, scale_u128};
@@ -12,11 +26,11 @@ use smidgen_protocol::vector::Ratio;
 pub const CLASSES_MAX: usize = 64;
 
 /// Fraction bits of a slope, and its bits besides the sign.
-pub(crate) const SLOPE_BITS: u32 = 30;
+pub const SLOPE_BITS: u32 = 30;
 
 /// Converts scores to slopes and accumulates losses.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CrossEntropy {
+pub struct CrossEntropy {
     exponential: Exponential,
     score_exponent: i32,
     /// Accumulated log Σ, with [`EXPONENT`] fraction bits.
@@ -27,13 +41,13 @@ pub(crate) struct CrossEntropy {
 
 impl CrossEntropy {
     /// For scores with the given exponent.
-    pub(crate) fn new(score_exponent: i32) -> Self {
+    pub fn new(score_exponent: i32) -> Self {
         let exponential = Exponential::new(score_exponent);
         Self { exponential, score_exponent, soft_loss: 0, hard_loss: 0 }
     }
 
     /// Replaces the scores of a row, below 2^62, by slopes of [`SLOPE_BITS`] bits.
-    pub(crate) fn slopes(&mut self, scores: &mut [i64], label: usize) {
+    pub fn slopes(&mut self, scores: &mut [i64], label: usize) {
         // Relative to the largest score every power is at most 1, and none overflows.
         let max = scores.iter().copied().max().unwrap_or(0);
         let score = scores.get(label).copied().unwrap_or(max);
@@ -56,7 +70,7 @@ impl CrossEntropy {
     }
 
     /// Mean loss, given the factor of the mean.
-    pub(crate) fn loss(&self, mean: Ratio, exponent: i8) -> i64 {
+    pub fn loss(&self, mean: Ratio, exponent: i8) -> i64 {
         let soft = scale_u128(mean, self.soft_loss, EXPONENT as i32, exponent);
         let hard = scale_u128(mean, self.hard_loss, self.score_exponent, exponent);
         soft.saturating_add(hard)

@@ -40,7 +40,7 @@ pub struct Evaluation<'a> {
 
 impl<'a> Evaluation<'a> {
     /// Takes the working memory, with one word per coordinate.
-    pub(crate) fn take_scratch(&mut self) -> &'a mut [i64] {
+    pub fn take_scratch(&mut self) -> &'a mut [i64] {
         core::mem::take(&mut self.scratch).get_mut(..self.x.len()).unwrap_or_default()
     }
 
@@ -84,11 +84,12 @@ pub struct Classes {
 
 impl Classes {
     /// No rows, for scores of this exponent.
-    pub(crate) const fn none(exponent: i32) -> Self {
+    pub const fn none(exponent: i32) -> Self {
         Self { right: 0, class: 0, score: 0, exponent }
     }
 
-    pub(crate) fn add(&mut self, label: i32, class: u8, score: i64) {
+    /// Counts a row.
+    pub fn add(&mut self, label: i32, class: u8, score: i64) {
         self.right += u32::from(label == i32::from(class));
         (self.class, self.score) = (class, score);
     }
@@ -201,6 +202,104 @@ impl ObjectiveInfo {
             check: O::check,
             curvature: O::curvature,
         }
+    }
+}
+
+/// Defines a set of objectives from their types, which the host chooses by name.
+///
+/// ```
+/// use smidgen_firmware::logistic::Logistic;
+/// use smidgen_firmware::objective::{ObjectiveSet, objective_set};
+/// use smidgen_firmware::squared_hinge::SquaredHinge;
+///
+/// objective_set! {
+///     /// The objectives of my boards.
+///     pub struct Mine = [Logistic, SquaredHinge];
+/// }
+///
+/// assert_eq!(Mine::NAMES, "logistic svm");
+/// assert!(Mine::find("svm").is_some());
+/// ```
+#[macro_export]
+macro_rules! objective_set {
+    ($(#[$meta:meta])* $visibility:vis struct $set:ident = [$($objective:ty),+ $(,)?];) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default)]
+        $visibility struct $set;
+
+        impl $crate::objective::ObjectiveSet for $set {
+            const NAMES: &'static str = {
+                const ALL: &[$crate::objective::ObjectiveInfo] =
+                    <$set as $crate::objective::ObjectiveSet>::ALL;
+                const NAMES: [u8; $crate::objective::names_len(ALL)] = $crate::objective::names(ALL);
+                $crate::objective::text(&NAMES)
+            };
+            const ALL: &'static [$crate::objective::ObjectiveInfo] =
+                &[$($crate::objective::ObjectiveInfo::of::<$objective>()),+];
+
+            // Inlined, an evaluation shares its caller's stack frame with buffers that are not in use meanwhile: on a
+            // Cortex-M0 the deepest stack is 400 bytes lower.
+            #[inline(always)]
+            fn evaluate_named(&mut self, request: $crate::objective::Evaluation<'_>) -> i64 {
+                match request.objective {
+                    $(<$objective as $crate::objective::Objective>::NAME => {
+                        let mut objective = <$objective as ::core::default::Default>::default();
+                        $crate::objective::Objective::evaluate(&mut objective, request)
+                    })+
+                    _ => 0,
+                }
+            }
+
+            fn classify_named(
+                &mut self,
+                request: $crate::objective::Classification<'_>,
+            ) -> ::core::option::Option<$crate::objective::Classes> {
+                match request.objective {
+                    $(<$objective as $crate::objective::Objective>::NAME => {
+                        <$objective as $crate::objective::Objective>::classify(request)
+                    })+
+                    _ => ::core::option::Option::None,
+                }
+            }
+        }
+    };
+}
+pub use objective_set;
+
+/// Length of the names of objectives, separated by spaces.
+#[doc(hidden)]
+#[must_use]
+pub const fn names_len(objectives: &[ObjectiveInfo]) -> usize {
+    let (mut len, mut nth) = (0, 0);
+    while nth < objectives.len() {
+        len += objectives[nth].name.len() + if nth > 0 { 1 } else { 0 };
+        nth += 1;
+    }
+    len
+}
+
+/// The names of objectives, separated by spaces.
+#[doc(hidden)]
+#[must_use]
+pub const fn names<const LEN: usize>(objectives: &[ObjectiveInfo]) -> [u8; LEN] {
+    let (mut names, mut len, mut nth) = ([b' '; LEN], 0, 0);
+    while nth < objectives.len() {
+        let (name, mut byte) = (objectives[nth].name.as_bytes(), 0);
+        while byte < name.len() {
+            (names[len], byte, len) = (name[byte], byte + 1, len + 1);
+        }
+        (nth, len) = (nth + 1, len + 1);
+    }
+    names
+}
+
+/// Names as text.
+#[doc(hidden)]
+#[must_use]
+pub const fn text(names: &'static [u8]) -> &'static str {
+    match core::str::from_utf8(names) {
+        Ok(names) => names,
+        Err(_) => "",
     }
 }
 

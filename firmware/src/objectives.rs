@@ -2,49 +2,14 @@
 
 use crate::least_squares::LeastSquares;
 use crate::logistic::Logistic;
-use crate::objective::{
-    Classes, Classification, Evaluation, Objective, ObjectiveInfo, ObjectiveSet,
-};
 use crate::perceptron::Perceptron;
 use crate::softmax::Softmax;
 use crate::squared_hinge::SquaredHinge;
 
-/// All objectives of this crate; the host chooses one by name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Objectives;
-
-/// Implements [`ObjectiveSet`] from one list, so that no objective is known by name and missing in the evaluation.
-macro_rules! objective_set {
-    ($set:ident, $names:literal, [$($objective:ident),+]) => {
-        impl ObjectiveSet for $set {
-            const NAMES: &'static str = $names;
-            const ALL: &'static [ObjectiveInfo] = &[$(ObjectiveInfo::of::<$objective>()),+];
-
-            // Inlined, an evaluation shares its caller's stack frame with buffers that are not in use meanwhile: on a
-            // Cortex-M0 the deepest stack is 400 bytes lower.
-            #[inline(always)]
-            fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
-                match request.objective {
-                    $($objective::NAME => $objective.evaluate(request),)+
-                    _ => 0,
-                }
-            }
-
-            fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes> {
-                match request.objective {
-                    $($objective::NAME => $objective::classify(request),)+
-                    _ => None,
-                }
-            }
-        }
-    };
+crate::objective_set! {
+    /// All objectives of this crate; the host chooses one by name.
+    pub struct Objectives = [Logistic, LeastSquares, Softmax, Perceptron, SquaredHinge];
 }
-
-objective_set!(
-    Objectives,
-    "logistic least-squares softmax perceptron svm",
-    [Logistic, LeastSquares, Softmax, Perceptron, SquaredHinge]
-);
 
 #[cfg(test)]
 mod tests {
@@ -52,6 +17,7 @@ mod tests {
     use crate::bound::Bound;
     use crate::curvature::CurvatureRequest;
     use crate::data::Data;
+    use crate::objective::{ObjectiveInfo, ObjectiveSet};
     use crate::reference::{self, Dataset, Labels, Point, Recording, datasets, extreme};
     use proptest::prelude::*;
     use smidgen_protocol::batch::Batch;

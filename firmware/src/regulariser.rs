@@ -1,4 +1,15 @@
 //! Regularisers and their slopes.
+//!
+//! ```
+//! use smidgen_firmware::regulariser::{L2, Penalty};
+//! use smidgen_protocol::vector::Ratio;
+//!
+//! // λ = 1 and x = 3, which has 4 fraction bits: the term x²/2 is 4.5, its slope 3.
+//! let l2 = L2::new(Ratio::ONE, 4);
+//! let term = l2.term(3 << 4);
+//! assert_eq!(term.loss, 9 << (l2.loss_exponent() - 1));
+//! assert_eq!(term.slope, 3 << term.slope_exponent);
+//! ```
 
 use crate::bound::Bound;
 use crate::fixed_point::reciprocal;
@@ -6,7 +17,7 @@ use smidgen_protocol::message::Regulariser;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// A regulariser λ Σ p(x_k), for a model with a given exponent.
-pub(crate) trait Penalty {
+pub trait Penalty {
     /// Fraction bits of a term's loss.
     fn loss_exponent(&self) -> i32;
 
@@ -15,7 +26,7 @@ pub(crate) trait Penalty {
 }
 
 /// A bound of the second derivative. That of x²/(1 + x²) lies in [−1/2, 2], that of x²/2 is 1.
-pub(crate) fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
+pub fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
     match regulariser {
         Regulariser::Nonconvex => Bound::of(lambda).shifted(1),
         Regulariser::L2 => Bound::of(lambda),
@@ -26,7 +37,7 @@ pub(crate) fn smoothness(regulariser: Regulariser, lambda: Ratio) -> Bound {
 ///
 /// With r = 1/(1 + x²), x²/(1 + x²) = x² r and the slope is 2λ x r²: one division per coordinate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Nonconvex {
+pub struct Nonconvex {
     /// λ, normalised to 31 bits so that its products may drop their lower half.
     lambda: i64,
     /// Fraction bits of a slope for |x| < 1.
@@ -39,7 +50,7 @@ pub(crate) struct Nonconvex {
 
 /// Term of one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Term {
+pub struct Term {
     /// p(x), with [`Penalty::loss_exponent`] fraction bits.
     pub loss: u64,
     /// λ p'(x).
@@ -50,7 +61,7 @@ pub(crate) struct Term {
 
 impl Nonconvex {
     /// For weight λ and a model with the given exponent.
-    pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         let x_exponent = i32::from(x_exponent);
         let one = (2 * x_exponent).clamp(0, 62);
         // Keep one zero for the sign. The clamp is for a weight of zero, which has 32.
@@ -105,14 +116,14 @@ impl Penalty for Nonconvex {
 
 /// The regulariser (λ/2) Σ x², with slope λ x.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct L2 {
+pub struct L2 {
     lambda: Ratio,
     x_exponent: i32,
 }
 
 impl L2 {
     /// For weight λ and a model with the given exponent.
-    pub(crate) fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
+    pub fn new(lambda: Ratio, x_exponent: Exponent) -> Self {
         Self { lambda, x_exponent: x_exponent.into() }
     }
 }

@@ -6,6 +6,44 @@
 //! 2. Sums are i64 and cannot overflow, so the loop neither saturates nor checks.
 //! 3. Rows of one margin are processed in blocks, which lets independent multiplications overlap.
 //! 4. Where the stack permits, vectors indexed by bytes are copied to tables of 256, which need no bounds checks.
+//!
+//! # Units and guarantees
+//! A pass multiplies stored features by the mantissas of a model that [`columns::scale`](crate::columns::scale) has
+//! multiplied by the scales of the columns. With e fraction bits in these products, margins have e −
+//! [`Precision::dropped`]. A [`RowLoss`] turns margins into residuals of at most 2^[`Precision::residual_bits`]; then no
+//! sum by column exceeds 2^[`Precision::sum_bits`], and none overflows. The shard must have passed [`open`].
+//!
+//! # Example
+//! The sums by column of the residuals 1 and 1, which are the sums of the columns:
+//!
+//! ```
+//! use smidgen_firmware::rows::{RowLoss, pass};
+//! use smidgen_protocol::batch::Selection;
+//! use smidgen_protocol::shard::{Parts, Shard};
+//!
+//! /// Keeps the margins, and sets the residuals to 1.
+//! struct Ones(Vec<i64>);
+//!
+//! impl RowLoss for Ones {
+//!     fn residuals(&mut self, _first: usize, margins: &mut [i64]) {
+//!         self.0.extend(&*margins);
+//!         margins.fill(1);
+//!     }
+//! }
+//!
+//! let shard = Shard::from_parts(&Parts {
+//!     dimension: 2,
+//!     classes: 2,
+//!     values: &[1, 2, 3, -4],
+//!     stride: 2,
+//!     labels: &[0, 1],
+//!     scale_mantissas: &[1; 3],
+//!     scale_exponents: &[0; 3],
+//! });
+//! let (mut sums, mut loss) = ([0; 2], Ones(vec![]));
+//! pass(&shard.expect("valid parts"), Selection::ALL, &[10, 1], &mut sums, &mut loss);
+//! assert_eq!((loss.0, sums), (vec![12, 26], [4, -2]));
+//! ```
 
 use crate::data::Data;
 use crate::fixed_point::ceil_log2;
@@ -18,7 +56,7 @@ use smidgen_protocol::vector::Ratio;
 
 /// Bit widths of the quantities in a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Precision {
+pub struct Precision {
     /// Low bits dropped from products: a margin has that many fraction bits less than the model, a sum less than
     /// residuals.
     pub dropped: i32,
@@ -27,12 +65,12 @@ pub(crate) struct Precision {
     /// log2 of a bound of the sums by column, at most 62.
     pub sum_bits: u32,
     /// log2 of the stored value of a bias input.
-    one_bits: u32,
+    pub one_bits: u32,
 }
 
 impl Precision {
     /// Widths for `row_count` rows of a shard.
-    pub(crate) fn new(header: &Header, row_count: u32) -> Self {
+    pub fn new(header: &Header, row_count: u32) -> Self {
         match header.width {
             Width::Unit => Self::of::<One>(row_count),
             Width::I8 => Self::of::<i8>(row_count),
@@ -50,7 +88,7 @@ impl Precision {
     }
 
     /// Scale of coordinate `k` of a model for [`pass_units`]: that of its column, or of the bias.
-    pub(crate) fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
+    pub fn scale(&self, shard: &Shard<'_>, k: usize) -> Ratio {
         let features = shard.header.dimension as usize;
         match k.checked_rem(features + 1) {
             Some(column) if column < features => shard.scale(column),
@@ -76,7 +114,7 @@ const fn ratio_of_one(one_bits: u32) -> Ratio {
 }
 
 /// The loss of a row as a function of its margins.
-pub(crate) trait RowLoss {
+pub trait RowLoss {
     /// Replaces margins by residuals of [`Precision::residual_bits`] bits: the derivative of the row's loss.
     ///
     /// In [`pass`], `margins` are aᵀx of the rows from `first` on; in [`pass_units`], all margins of row `first`.
@@ -87,7 +125,7 @@ pub(crate) trait RowLoss {
 ///
 /// All sums are of integers, so the order of rows does not matter. None overflows, see [`Value`]. `loss` is dynamic so
 /// that the pass is compiled once, not per objective.
-pub(crate) fn pass(
+pub fn pass(
     shard: &Shard<'_>,
     rows: Selection,
     x: &[i32],
@@ -119,7 +157,7 @@ pub(crate) fn pass(
 ///
 /// `x` and `sums` consist of one piece per unit: the weights of all columns, then the bias. A bias is the weight of one
 /// more column, whose stored value would be near the largest of its width, so that it is as precise as other weights.
-pub(crate) fn pass_units(
+pub fn pass_units(
     shard: &Shard<'_>,
     rows: Selection,
     x: &[i32],
@@ -140,7 +178,7 @@ pub(crate) fn pass_units(
 }
 
 /// Maximum number of margins of a row, which are on the stack.
-pub(crate) const UNITS_MAX: usize = 64;
+pub const UNITS_MAX: usize = 64;
 
 /// Copy vectors indexed by bytes to tables of 256 entries, which saves a quarter of the time of a pass over one-hot
 /// rows. A board does not have the 3 KiB of stack.
@@ -296,7 +334,7 @@ const DIMENSION_MAX: u32 = 1 << 16;
 const ROWS_MAX: u32 = 1 << 31;
 
 /// Opens and checks a shard; `None` if it is invalid or too large for a pass.
-pub(crate) fn open(data: Data<'_>) -> Option<Shard<'_>> {
+pub fn open(data: Data<'_>) -> Option<Shard<'_>> {
     let shard = data.shard()?;
     let Header { rows, dimension, .. } = shard.header;
     let fits = (1..=DIMENSION_MAX).contains(&dimension) && (1..=ROWS_MAX).contains(&rows);

@@ -3,12 +3,22 @@
 //! Each cell of width 1/16 has a cubic per function: the Taylor polynomial about its centre with an economised next
 //! term, where t⁴ is replaced by its best quadratic approximation on [−1, 1], t² − 1/8. The error is 2^-30.6, the best
 //! possible for a cubic, and 2^-29.9 with rounding. The compiler evaluates the table; no floats exist at run time.
+//!
+//! ```
+//! use smidgen_firmware::sigmoid::{EXPONENT, Sigmoid};
+//!
+//! // At z = 1, which has 20 fraction bits here.
+//! let (sigma, loss) = Sigmoid::new(20).at(1 << 20);
+//! let real = |value: u32| f64::from(value) / f64::from(EXPONENT).exp2();
+//! assert!((real(sigma) - 1.0 / (1.0 + 1f64.exp())).abs() < 1e-9);
+//! assert!((real(loss) - (-1f64).exp().ln_1p()).abs() < 1e-9);
+//! ```
 
 /// Fraction bits of both functions.
-pub(crate) const EXPONENT: u32 = 32;
+pub const EXPONENT: u32 = 32;
 /// Error bound of either function, 2^-29.9.
 #[cfg(test)]
-pub(crate) const ERROR_MAX: f64 = 1e-9;
+pub const ERROR_MAX: f64 = 1e-9;
 
 /// At z = 22 both functions are close to their resolution of 2^-32; the last cell serves all larger z.
 const CELLS: usize = 22 * 16;
@@ -38,8 +48,8 @@ struct Cell {
 static TABLE: [Cell; CELLS] = table();
 
 /// The functions for arguments with a fixed exponent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sigmoid {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sigmoid {
     /// Largest magnitude within the table.
     bound: u64,
     left: u32,
@@ -48,7 +58,7 @@ pub(crate) struct Sigmoid {
 
 impl Sigmoid {
     /// For arguments `magnitude * 2^-exponent`.
-    pub(crate) fn new(exponent: i32) -> Self {
+    pub fn new(exponent: i32) -> Self {
         let right = exponent - Z_EXPONENT;
         // If a unit is 2 or more, arguments beyond the table may be treated as 16 instead of 22. The error of such a
         // margin is far larger than that.
@@ -60,7 +70,7 @@ impl Sigmoid {
 
     /// σ(−z) and log(1 + e^−z), neither of which is ever zero.
     #[inline]
-    pub(crate) fn at(&self, magnitude: u64) -> (u32, u32) {
+    pub fn at(&self, magnitude: u64) -> (u32, u32) {
         // Clamped before the shift, which therefore cannot overflow.
         let z = (magnitude.min(self.bound) << self.left) >> self.right;
         // `min` shows the compiler that the index is in range, so that it emits no panic.
@@ -130,7 +140,7 @@ impl Cell {
 }
 
 /// e^x for |x| < 1, from its series.
-pub(crate) const fn exp(x: f64) -> f64 {
+pub const fn exp(x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 1.0);
     while n < 20.0 {
         term *= x / n;

@@ -72,7 +72,7 @@ use smidgen_protocol::vector::Exponent;
 ///
 /// // `Hello` needs no gradient; a round does.
 /// if let Some(request) = worker.gradient_request() {
-///     let loss = Logistic.evaluate(request);
+///     let loss = Logistic::default().evaluate(request);
 ///     worker.gradient_ready(loss);
 /// }
 ///

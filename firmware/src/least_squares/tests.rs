@@ -7,6 +7,7 @@ use crate::reference::{
 };
 use proptest::prelude::*;
 use smidgen_protocol::shard::Width;
+use smidgen_protocol::vector::Ratio;
 
 fn reference(rows: &Dataset, point: &Point) -> Reference {
     let (x, n) = (point.reals(), rows.labels.len() as f64);

@@ -467,7 +467,7 @@ mod tests {
         let board = Board { name: "thread", identity: 1 };
         let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
         // It ends when the host closes the link.
-        let _ = serve(&mut FromStd::new(end), &mut worker, &mut Logistic, &mut ());
+        let _ = serve(&mut FromStd::new(end), &mut worker, &mut Logistic::default(), &mut ());
     }
 
     /// Answers every piece of a request with the correct answer to the first request.

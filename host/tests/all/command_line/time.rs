@@ -69,7 +69,7 @@ impl ObjectiveSet for Slow {
 
     fn evaluate_named(&mut self, at: Evaluation<'_>) -> i64 {
         sleep(self.0);
-        Logistic.evaluate(at)
+        Logistic::default().evaluate(at)
     }
 
     fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes> {

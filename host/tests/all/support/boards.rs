@@ -36,7 +36,7 @@ pub(crate) fn worker(name: &'static str, identity: u64) -> Worker<Vec<u64>> {
 /// Runs a worker until the host closes the stream.
 pub(crate) fn work(stream: impl Read + Write, worker: &mut Worker<Vec<u64>>) {
     // It may end with or without an error.
-    let _ = serve(&mut FromStd::new(stream), worker, &mut Logistic, &mut ());
+    let _ = serve(&mut FromStd::new(stream), worker, &mut Logistic::default(), &mut ());
 }
 
 pub(crate) fn board(identity: u64) -> String {
