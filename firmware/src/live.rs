@@ -1,7 +1,7 @@
 //! Classes of live windows: the same code on a board and on a host.
 
 use crate::data::Data;
-use crate::objective::{Classes, Classification, ObjectiveInfo, ObjectiveSet};
+use crate::objective::{Classes, Classification, Evaluator, ObjectiveInfo};
 use smidgen_protocol::message::Refusal;
 use smidgen_protocol::recipe::ROW_LEN_MAX;
 use smidgen_protocol::recorded::RecordedRows;
@@ -24,7 +24,7 @@ impl Model<'_> {
     pub fn check(
         &self,
         recorded: &RecordedRows<'_>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         scratch: &mut [i64],
     ) -> Result<(), Refusal> {
         let values = &[0; ROW_LEN_MAX];
@@ -43,7 +43,7 @@ impl Model<'_> {
         &self,
         recorded: &RecordedRows<'_>,
         row: &[i16],
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         scratch: &mut [i64],
     ) -> Option<Classes> {
         self.classify_rows(&shard_of(recorded, row)?, objectives, scratch)
@@ -53,7 +53,7 @@ impl Model<'_> {
     pub(crate) fn classify_rows(
         &self,
         shard: &Shard<'_>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         scratch: &mut [i64],
     ) -> Option<Classes> {
         objectives.classify_named(Classification {

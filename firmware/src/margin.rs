@@ -323,14 +323,16 @@ struct Residuals<'a, L> {
 
 impl<L: MarginLoss> RowLoss for Residuals<'_, L> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
-        let Rows { loss, .. } = self.at;
+        let (mut sum, mut linear) = (0u128, 0u128);
         for (row, margin) in (first..).zip(margins) {
             let at = self.at.at(row, *margin);
-            let rounded = L::round(loss.slope(at), self.dropped);
+            let rounded = L::round(self.at.loss.slope(at), self.dropped);
             let rounded = rounded.min(self.limit).max(-self.limit);
-            self.loss += u128::from(loss.loss(at, rounded));
-            self.linear += u128::from(loss.linear_loss(at));
+            sum += u128::from(self.at.loss.loss(at, rounded));
+            linear += u128::from(self.at.loss.linear_loss(at));
             *margin = rounded;
         }
+        // Summed outside the loop, where the sums are in registers.
+        (self.loss, self.linear) = (self.loss + sum, self.linear + linear);
     }
 }

@@ -359,6 +359,57 @@ impl<O: Objective> ObjectiveSet for O {
     }
 }
 
+/// The objectives of a worker, without their type.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectiveTable {
+    /// [`ObjectiveSet::NAMES`]
+    pub names: &'static str,
+    /// [`ObjectiveSet::ALL`]
+    pub all: &'static [ObjectiveInfo],
+}
+
+impl ObjectiveTable {
+    /// The objectives of `R`.
+    #[must_use]
+    pub const fn of<R: ObjectiveSet>() -> Self {
+        Self { names: R::NAMES, all: R::ALL }
+    }
+
+    /// Finds an objective by name.
+    #[must_use]
+    pub fn find(self, name: &str) -> Option<&'static ObjectiveInfo> {
+        self.all.iter().find(|objective| objective.name == name)
+    }
+}
+
+/// What computes for a worker: every [`ObjectiveSet`], and sets that are known only at run time.
+pub trait Evaluator {
+    /// Its objectives.
+    fn table(&self) -> ObjectiveTable;
+
+    /// [`ObjectiveSet::evaluate_named`]
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64;
+
+    /// [`ObjectiveSet::classify_named`]
+    fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes>;
+}
+
+impl<R: ObjectiveSet> Evaluator for R {
+    fn table(&self) -> ObjectiveTable {
+        ObjectiveTable::of::<R>()
+    }
+
+    #[inline(always)]
+    fn evaluate_named(&mut self, request: Evaluation<'_>) -> i64 {
+        ObjectiveSet::evaluate_named(self, request)
+    }
+
+    #[inline(always)]
+    fn classify_named(&mut self, request: Classification<'_>) -> Option<Classes> {
+        ObjectiveSet::classify_named(self, request)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@
 
 mod watch;
 
-use crate::objective::ObjectiveSet;
+use crate::objective::Evaluator;
 use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::{Mapped, Row, Store, StoreError};
 use crate::recorder::window::TooLong;
@@ -146,7 +146,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     pub fn serve<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         out: &mut [u8; FRAME_LEN_MAX],
     ) -> Option<usize> {
         self.prepare(worker, objectives);
@@ -159,7 +159,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     pub fn prepare<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
     ) {
         if worker.awaits_store() {
             // Rows that are trained on do not change.
@@ -204,7 +204,7 @@ impl<'m, F: NorFlash + Mapped, S: Sensor, I: Indicator> RemoteRecorder<'m, F, S,
     pub fn watch<M: AsRef<[u64]> + AsMut<[u64]>>(
         &mut self,
         worker: &mut Worker<M>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
     ) -> bool {
         if !self.is_watching() {
             return false;

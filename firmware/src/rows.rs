@@ -123,8 +123,8 @@ pub trait RowLoss {
 
 /// Computes Σ_j `residual_j * value_jk` for every column k over the selected rows j, for rows of one margin.
 ///
-/// All sums are of integers, so the order of rows does not matter. None overflows, see [`Value`]. `loss` is dynamic so
-/// that the pass is compiled once, not per objective.
+/// All sums are of integers, so the order of rows does not matter. None overflows: see the units of the [module](self).
+/// `loss` is dynamic so that the pass is compiled once, not per objective.
 pub fn pass(
     shard: &Shard<'_>,
     rows: Selection,

@@ -1,7 +1,7 @@
 //! The loop that runs a worker on a byte stream: a serial port on a board, a socket or pseudo-terminal elsewhere.
 
 use crate::journal::Journal;
-use crate::objective::ObjectiveSet;
+use crate::objective::Evaluator;
 use crate::recorder::sensor::Sensor;
 use crate::recorder::store::Mapped;
 use crate::remote::{Indicator, RemoteRecorder};
@@ -22,7 +22,7 @@ const READ_LEN_MAX: usize = 64;
 /// The `journal` is written before the acknowledgement or update that depends on it is sent. The host waits for that
 /// answer meanwhile, so a flash may stall the processor. If writing takes longer than the host's time-out, which adapts
 /// to earlier answers and is at least 20 ms, the host repeats its request. A board without a journal passes `()`.
-pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: ObjectiveSet>(
+pub fn run<P: Read + Write, M: AsRef<[u64]> + AsMut<[u64]>, R: Evaluator>(
     port: &mut P,
     worker: &mut Worker<M>,
     objectives: &mut R,
@@ -64,7 +64,7 @@ pub fn run_recorder<P, M, R, F, S, I>(
 where
     P: Read + ReadReady + Write,
     M: AsRef<[u64]> + AsMut<[u64]>,
-    R: ObjectiveSet,
+    R: Evaluator,
     F: NorFlash + Mapped,
     S: Sensor,
     I: Indicator,
@@ -102,7 +102,7 @@ fn compute<M, R, F, S, I>(
 ) -> bool
 where
     M: AsRef<[u64]> + AsMut<[u64]>,
-    R: ObjectiveSet,
+    R: Evaluator,
     F: NorFlash + Mapped,
     S: Sensor,
     I: Indicator,

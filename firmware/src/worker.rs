@@ -31,11 +31,13 @@ mod stored;
 
 use crate::data::Data;
 use crate::journal::{DataChunk, Journal, LocalState, LocalStateRequest, StoredModel};
-use crate::objective::{Classes, Evaluation, ObjectiveInfo, ObjectiveSet, lists_names};
+use crate::objective::{
+    Classes, Evaluation, Evaluator, ObjectiveInfo, ObjectiveSet, ObjectiveTable, lists_names,
+};
 use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
 pub use machine::Board;
-use machine::{Machine, ObjectiveTable};
+use machine::Machine;
 use memory::{Buffers, Layout};
 pub use request::RecordRequest;
 use session::Session;
@@ -100,8 +102,13 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     pub fn new<R: ObjectiveSet>(board: Board, memory: M) -> Self {
         const { assert!(R::NAMES.len() <= NAME_LEN_MAX, "the names fit a message") };
         const { assert!(lists_names(R::NAMES, R::ALL), "NAMES lists the names of ALL") };
+        Self::with_table(ObjectiveTable::of::<R>(), board, memory)
+    }
+
+    /// As [`Worker::new`], for objectives that are known only at run time. The names have at most [`NAME_LEN_MAX`]
+    /// bytes.
+    pub fn with_table(objectives: ObjectiveTable, board: Board, memory: M) -> Self {
         debug_assert!(board.name.len() <= NAME_LEN_MAX);
-        let objectives = ObjectiveTable { names: R::NAMES, find: R::find };
         Self {
             deframer: Deframer::new(),
             seal: None,
@@ -207,7 +214,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     pub fn serve_rows<F: NorFlash + Mapped>(
         &mut self,
         store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
     ) {
         self.machine.serve_rows(store, objectives);
     }
@@ -320,7 +327,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     }
 
     /// Classifies a row by the model. This changes nothing in a session.
-    pub fn classify(&mut self, row: &[i16], objectives: &mut impl ObjectiveSet) -> Option<Classes> {
+    pub fn classify(&mut self, row: &[i16], objectives: &mut impl Evaluator) -> Option<Classes> {
         let held = self.machine.held()?;
         let Buffers { x, data, scratch, .. } = held.layout.split(self.machine.memory.as_mut());
         let recorded = RecordedRows::open(data).ok()?;
@@ -357,11 +364,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
 
     /// Takes the model that a journal kept; to be called once after a boot. Its place is at the end of memory, since
     /// data that the journal restored are at the start; it is not taken if they reach into its place.
-    pub fn restore_model(
-        &mut self,
-        journal: &mut impl Journal,
-        objectives: &mut impl ObjectiveSet,
-    ) {
+    pub fn restore_model(&mut self, journal: &mut impl Journal, objectives: &mut impl Evaluator) {
         let Some(head) = journal.model_head() else { return };
         let Some(held) = self.machine.place_for(&head) else { return };
         // The data of a run, which the host would have to send again.
@@ -385,8 +388,14 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
 /// Memory in bytes that a worker needs for a configuration with an objective of `R`.
 #[must_use]
 pub fn memory_len<R: ObjectiveSet>(configure: &Configure) -> usize {
+    memory_len_of(ObjectiveTable::of::<R>(), configure)
+}
+
+/// As [`memory_len`], for objectives that are known only at run time.
+#[must_use]
+pub fn memory_len_of(objectives: ObjectiveTable, configure: &Configure) -> usize {
     let scratch_len =
         |objective: &ObjectiveInfo| (objective.scratch_len)(configure.dimension as usize);
-    let scratch_len = R::find(configure.objective).map_or(0, scratch_len);
+    let scratch_len = objectives.find(configure.objective).map_or(0, scratch_len);
     Layout::new(configure, scratch_len).len().saturating_mul(8)
 }

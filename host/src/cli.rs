@@ -1,5 +1,6 @@
 //! The command line: `smidgen demo | simulate | run | record | emulate | boards | plan | resume | predict | load |
-//! watch | export | ports | report | image | key | reproduce`.
+//! watch | export | ports | report | image | flash | key |
+//! new-board | reproduce`.
 //!
 //! ```text
 //!  command line ──┐
@@ -19,7 +20,7 @@ pub(crate) use file::LIMITS as FILE_LIMITS;
 
 use crate::boards::board::{self, Board, Boards};
 use crate::options::number::positive;
-use crate::options::{Choice, DataPlace, ExportFormat, OUT, Options};
+use crate::options::{Choice, DataPlace, ExportFormat, OUT, Objective, Options};
 use crate::units::shown::shown;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -119,9 +120,17 @@ pub enum Command {
     #[command(after_help = "Example: smidgen image --board microbit --hex")]
     Image(Image),
 
+    /// Build the image of a board and write it to the board
+    #[command(after_help = "Example: smidgen flash --board microbit")]
+    Flash(Flash),
+
     /// Create a file with a new key for a fleet
     #[command(after_help = "Example: smidgen key fleet.key")]
     Key(NewKey),
+
+    /// Write the package of a new board, which runs in QEMU until you change it to yours
+    #[command(after_help = "Example: smidgen new-board my-board")]
+    NewBoard(NewBoard),
 }
 
 /// Arguments of `smidgen demo`.
@@ -162,8 +171,10 @@ impl Command {
             | Self::Ports
             | Self::Report(_)
             | Self::Reproduce(_)
+            | Self::Flash(_)
             | Self::Image(_)
-            | Self::Key(_) => None,
+            | Self::Key(_)
+            | Self::NewBoard(_) => None,
         }
     }
 }
@@ -302,9 +313,34 @@ pub struct Image {
     /// Also write an Intel HEX file, for boards that are flashed by drag and drop
     #[arg(long)]
     pub hex: bool,
+    /// Also write a UF2 file, for the drive of a Raspberry Pi Pico or Pico 2
+    #[arg(long, conflicts_with = "hex")]
+    pub uf2: bool,
     /// Write the key in FILE into a copy of the image; keep that copy as secret as FILE
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+}
+
+/// Arguments of `smidgen flash`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Flash {
+    /// The board.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = Board::find,
+        help = format!("The board: {}", board::catalogue())
+    )]
+    pub board: &'static Board,
+    /// Write the key in FILE into the image
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Folder of the drive that the board presents, if it is not found by its label
+    #[arg(long, value_name = "DIR")]
+    pub drive: Option<PathBuf>,
+    /// Have the board log what it does, and show the log until Ctrl-C (needs a debug probe)
+    #[arg(long, conflicts_with = "drive")]
+    pub log: bool,
 }
 
 /// Arguments of `smidgen key`.
@@ -313,6 +349,17 @@ pub struct NewKey {
     /// File to create; it must not exist
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// Arguments of `smidgen new-board`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct NewBoard {
+    /// Name of the board and of its package
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The checkout of smidgen to write to, if it is not the one that smidgen was built from
+    #[arg(long, value_name = "DIR")]
+    pub checkout: Option<PathBuf>,
 }
 
 /// Parses the command line, including its `--config` file.
@@ -350,7 +397,41 @@ pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
             false => readable(error, &arguments),
         }
     })?;
+    let arguments = with_objective(arguments, &cli.command);
     Ok(Cli { arguments, ..cli })
+}
+
+/// Adds the objective to a training command without one if its default is that of this program alone: another program
+/// that resumes the run must not take its own default.
+fn with_objective(mut arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let options = match command {
+        Command::Simulate(options) => options,
+        Command::Run(run) => &run.options,
+        Command::Emulate(emulate) => &emulate.options,
+        Command::Demo(_)
+        | Command::Record(_)
+        | Command::Boards(_)
+        | Command::Plan(_)
+        | Command::Resume(_)
+        | Command::Predict(_)
+        | Command::Load(_)
+        | Command::Watch(_)
+        | Command::Export(_)
+        | Command::Ports
+        | Command::Report(_)
+        | Command::Reproduce(_)
+        | Command::Flash(_)
+        | Command::Image(_)
+        | Command::Key(_)
+        | Command::NewBoard(_) => return arguments,
+    };
+    let is_given = |argument: &OsString| {
+        argument.to_str().is_some_and(|text| text.split('=').next() == Some("--objective"))
+    };
+    if !Objective::ALL.contains(&options.objective) && !arguments.iter().any(is_given) {
+        arguments.extend(["--objective".into(), options.objective.name().into()]);
+    }
+    arguments
 }
 
 /// Refusal of `smidgen load --port ADDRESS MODEL`, where the model counts as an address.

@@ -13,11 +13,12 @@ mod step;
 mod straggler_policy;
 pub mod windowing;
 
+pub use crate::objective::Objective;
 pub use choice::Choice;
 use choice::choices;
 pub use export_format::ExportFormat;
 pub use faults::{Faults, FaultsError};
-pub use objective::{Objective, Regulariser};
+pub use objective::Regulariser;
 pub use per_worker::PerWorkerError;
 pub use split::{Split, SplitError};
 pub use step::{Step, StepError};

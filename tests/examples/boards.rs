@@ -18,6 +18,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::{env, fs, iter};
 
+/// The package that `smidgen new-board` copies, which is in no row, and its target.
+const TEMPLATE: (&str, &str) = ("template", "thumbv7m-none-eabi");
 /// Target of the check, with no standard library and the smallest instruction set.
 const NO_STD_TARGET: &str = "thumbv6m-none-eabi";
 
@@ -31,7 +33,10 @@ fn main() -> ExitCode {
             BOARDS.iter().for_each(|board| println!("{}", board.name));
             Ok(())
         }
-        "lint" => images().into_iter().try_for_each(lint),
+        "lint" => {
+            let packages = images().into_iter().map(|board| (board.package, board.target));
+            packages.chain([TEMPLATE]).try_for_each(lint)
+        }
         "no-std" => check_no_std(),
         "sizes" => images().into_iter().try_for_each(print_size),
         _ => Err("usage: boards missing | names | lint | no-std | sizes".into()),
@@ -61,9 +66,9 @@ fn print_missing() -> Outcome {
     Ok(())
 }
 
-fn lint(board: &Board) -> Outcome {
-    let features = format!("{}/defmt", board.package);
-    let mut cargo = cargo(board.target, "clippy")?;
+fn lint((package, target): (&str, &'static str)) -> Outcome {
+    let features = format!("{package}/defmt");
+    let mut cargo = cargo(target, "clippy")?;
     // `cargo clippy` takes the first clippy of the path, which must be that of the compiler.
     let rustc = cargo.get_envs().find_map(|(name, path)| path.filter(|_| name == "RUSTC"));
     if let Some(folder) = rustc.and_then(|rustc| Path::new(rustc).parent()) {
@@ -72,7 +77,7 @@ fn lint(board: &Board) -> Outcome {
         let path = env::join_paths(folders)?;
         cargo.env("PATH", path);
     }
-    cargo.args(["--release", "--package", "board-support", "--package", board.package]);
+    cargo.args(["--release", "--package", "board-support", "--package", package]);
     cargo.args(["--lib", "--bins", "--examples", "--features", &features, "--", "-D", "warnings"]);
     run(cargo)
 }

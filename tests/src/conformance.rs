@@ -1,6 +1,7 @@
 //! The conformance test of all worlds: the same options give the same transcripts.
 
 use smidgen::cli::{self, Command};
+use smidgen::objective::Workers;
 use smidgen::options::Choice;
 use smidgen::record::{Model, RecordError, RoundRecord};
 use smidgen::run::ExperimentError;
@@ -9,7 +10,6 @@ use smidgen::run::training::{Goal, Observer, TrainingError, collect, train};
 use smidgen::world::World;
 use smidgen::world::simulation::{Board, Simulation};
 use smidgen_aggregator::{Aggregator, Salts, Sealing};
-use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::seal::{KEY_LEN, Key};
 
 /// The session of tests; transcripts do not depend on it.
@@ -57,7 +57,7 @@ pub fn sealed(mut experiment: Experiment) -> Experiment {
 }
 
 /// A simulated world for an experiment.
-pub fn simulation(experiment: &Experiment) -> Simulation<Board<Objectives>> {
+pub fn simulation(experiment: &Experiment) -> Simulation<Board<Workers>> {
     experiment.simulation()
 }
 

@@ -1,12 +1,12 @@
 //! Emulated boards for tests: QEMU runs the images for real boards.
 
 use crate::conformance::{run, simulated, transcripts};
-use smidgen::boards::board::{Board, emulated};
+use smidgen::boards::board::{Board, Emulation, emulated};
 use smidgen::boards::image::{self, ImageError};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
-use smidgen::world::emulator::Emulator;
+use smidgen::world::emulator::{Emulator, EmulatorError};
 use smidgen::world::simulation::memory_len;
 use smidgen::world::transport::Address;
 use smidgen_firmware::objectives::Objectives;
@@ -35,19 +35,53 @@ pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
         Ok(image) => Some((board, image)),
         Err(why) if std::env::var_os("SMIDGEN_NO_SKIP").is_some() => panic!("{name}: {why}"),
         Err(why) => {
-            let skipped = format!("SKIPPED: {test}: {name}: {why}\n");
-            std::io::stderr().write_all(skipped.as_bytes()).expect("standard error is open");
+            skip(test, name, &why);
             None
         }
     }
+}
+
+/// Says that `test` is skipped for a board.
+fn skip(test: &str, board: &str, why: &str) {
+    let skipped = format!("SKIPPED: {test}: {board}: {why}\n");
+    std::io::stderr().write_all(skipped.as_bytes()).expect("standard error is open");
+}
+
+/// Returns whether a board can be emulated here, or says that `test` is skipped for it. An older QEMU is no failure of
+/// the setup, since a test of the command line runs all boards in a second one; nor is a missing emulator that comes
+/// from a registry of packages, which may be out of reach.
+fn is_emulated_here(board: &Board, test: &str) -> bool {
+    match Emulator::check(board) {
+        Err(error) if is_no_failure(board, &error) => {
+            skip(test, board.name, &error.to_string());
+            false
+        }
+        // Other failures are reported by what starts the board.
+        Ok(()) | Err(_) => true,
+    }
+}
+
+fn is_no_failure(board: &Board, error: &EmulatorError) -> bool {
+    let is_extra = board.emulation.as_ref().is_some_and(Emulation::is_extra);
+    match error {
+        EmulatorError::TooOld { .. } => true,
+        EmulatorError::Missing { .. } => is_extra,
+        _ => false,
+    }
+}
+
+/// The boards that are emulated here.
+pub fn boards(test: &str) -> Vec<&'static Board> {
+    emulated().filter(|board| is_emulated_here(board, test)).collect()
 }
 
 /// Builds the image of a board and starts it once. Returns the image, or why it cannot run.
 fn ready(board: &'static Board) -> Result<PathBuf, String> {
     let built = present(image::build(board));
     let image = built.unwrap_or_else(|error| panic!("{}: {error}", board.name))?;
-    match board.machine.map(|_| Emulator::start(board, opened(&image), 1)) {
+    match board.emulation.as_ref().map(|_| Emulator::start(board, opened(&image), 1)) {
         None | Some(Ok(_)) => Ok(image),
+        Some(Err(error)) if is_no_failure(board, &error) => Ok(image),
         Some(Err(error)) => Err(error.to_string()),
     }
 }
@@ -64,11 +98,16 @@ pub fn present<T>(outcome: Result<T, ImageError>) -> Result<Result<T, String>, I
     }
 }
 
+/// As [`image_of`], of a board that is emulated here.
+fn emulated_image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
+    image_of(name, test).filter(|(board, _)| is_emulated_here(board, test))
+}
+
 /// Starts an emulated board for each name, with identities from 1.
 pub fn start(names: &[&str], test: &str) -> Option<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for name in names {
-        let (board, image) = image_of(name, test)?;
+        let (board, image) = emulated_image_of(name, test)?;
         let identity = emulators.len() as u64 + 1;
         let emulator = Emulator::start(board, opened(&image), identity);
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
@@ -84,7 +123,7 @@ fn opened(image: &Path) -> File {
 pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator>> {
     let mut emulators = Vec::new();
     for name in names {
-        let (board, image) = image_of(name, test)?;
+        let (board, image) = emulated_image_of(name, test)?;
         let keyed = image::keyed_unnamed(&image, key).unwrap_or_else(|error| panic!("{error}"));
         let emulator = Emulator::start(board, keyed, emulators.len() as u64 + 1);
         emulators.push(emulator.unwrap_or_else(|error| panic!("{error}")));
@@ -92,10 +131,11 @@ pub fn start_keyed(names: &[&str], key: &Key, test: &str) -> Option<Vec<Emulator
     Some(emulators)
 }
 
-/// The emulated boards that have the memory for any worker of an experiment.
-pub fn boards_for(experiment: &Experiment) -> Vec<&'static str> {
+/// The boards in the installed QEMU that have the memory for any worker of an experiment.
+pub fn boards_for(experiment: &Experiment, test: &str) -> Vec<&'static str> {
     let need = memory_len::<Objectives>(&experiment.setup);
-    emulated().filter(|board| board.memory_len >= need).map(|board| board.name).collect()
+    let boards = boards(test).into_iter();
+    boards.filter(|board| board.memory_len >= need).map(|board| board.name).collect()
 }
 
 /// A driver for an experiment on these boards.
@@ -135,7 +175,11 @@ mod tests {
         for error in [
             ImageError::Choice("clang".into()),
             ImageError::SourcesGone("boards".into()),
-            ImageError::Build { reason: "an error".into(), command: "cargo".into() },
+            ImageError::Build {
+                reason: "an error".into(),
+                command: "cargo".into(),
+                folder: "boards".into(),
+            },
         ] {
             present::<()>(Err(error)).unwrap_err();
         }

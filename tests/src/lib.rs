@@ -13,6 +13,7 @@ pub mod call_graph;
 pub mod classifier;
 pub mod conformance;
 pub mod emulation;
+pub mod example;
 pub mod faulty;
 pub mod flash;
 pub mod frames;

@@ -1,6 +1,6 @@
 //! Live windows: what a board sees by the model that it holds, while it does not record.
 
-use crate::objective::{Classes, ObjectiveSet};
+use crate::objective::{Classes, Evaluator};
 use crate::recorder::Recorder;
 use crate::recorder::sensor::{Sensor, Unfit};
 use crate::recorder::store::Mapped;
@@ -92,7 +92,7 @@ impl Watch {
         recorder: &mut Recorder<'_, F>,
         sensor: &mut impl Sensor,
         worker: &mut Worker<M>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
     ) -> Option<u8> {
         let recipe = self.recipe?;
         let mut row = [0; ROW_LEN_MAX];

@@ -7,7 +7,7 @@ use super::rows::{self, Source};
 use super::session::Session;
 use crate::data::Data;
 use crate::journal::ModelHead;
-use crate::objective::{Evaluation, ObjectiveInfo, ObjectiveSet};
+use crate::objective::{Evaluation, Evaluator, ObjectiveInfo, ObjectiveTable};
 use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::counters::{Counters, Reject};
@@ -25,13 +25,6 @@ pub struct Board {
     pub name: &'static str,
     /// Serial number, constant across reboots.
     pub identity: u64,
-}
-
-/// The objectives of a worker, without their type.
-#[derive(Debug)]
-pub(super) struct ObjectiveTable {
-    pub names: &'static str,
-    pub find: fn(&str) -> Option<&'static ObjectiveInfo>,
 }
 
 #[derive(Debug)]
@@ -173,7 +166,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     /// Objective and layout for a configuration, or the reason to refuse it.
     fn resolve(&self, configure: &Configure) -> Result<(&'static ObjectiveInfo, Layout), Refusal> {
         let &Configure { dimension, k, value_bits, .. } = configure;
-        let objective = (self.objectives.find)(configure.objective).ok_or(Refusal::Objective)?;
+        let objective = self.objectives.find(configure.objective).ok_or(Refusal::Objective)?;
         let numbers_fit = configure.session != 0
             && configure.worker != BROADCAST
             && (1..=dimension).contains(&k)
@@ -231,7 +224,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     pub(super) fn serve_rows<F: NorFlash + Mapped>(
         &mut self,
         store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
     ) {
         let Some(session) = &mut self.session else { return };
         if !session.awaits_rows() {
@@ -336,7 +329,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     pub(super) fn place_for(&self, head: &ModelHead) -> Option<Held> {
         let is_meant = |name: &&str| checksum(name.as_bytes()) == head.objective;
         let name = self.objectives.names.split(' ').find(is_meant)?;
-        Held::at_end(head, (self.objectives.find)(name)?, self.memory.as_ref().len())
+        Held::at_end(head, self.objectives.find(name)?, self.memory.as_ref().len())
     }
 }
 

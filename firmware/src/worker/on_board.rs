@@ -6,7 +6,7 @@ use super::session::{Answer, Pending, Score, Session};
 use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use crate::live::Model;
-use crate::objective::ObjectiveSet;
+use crate::objective::Evaluator;
 use crate::recorder::store::{Mapped, Store};
 use crate::regulariser::smoothness;
 use embedded_storage::nor_flash::NorFlash;
@@ -24,7 +24,7 @@ impl Session {
     pub(super) fn check_rows<F: NorFlash + Mapped>(
         &self,
         store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         buffers: Buffers,
         without_rows: bool,
     ) -> Result<Source, Refusal> {
@@ -66,7 +66,7 @@ impl Session {
     pub(super) fn look_at<F: NorFlash + Mapped>(
         &mut self,
         store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         buffers: Buffers,
     ) {
         let Buffers { x, gradient, scratch, labels, data, .. } = buffers;
@@ -93,7 +93,7 @@ impl Session {
     fn count_right<F: NorFlash + Mapped>(
         &self,
         store: &Store<F>,
-        objectives: &mut impl ObjectiveSet,
+        objectives: &mut impl Evaluator,
         x: &[i32],
         scratch: &mut [i64],
         labels: &mut [i8],

@@ -1,7 +1,9 @@
 //! The supported boards.
 
+use super::qemu::{Qemu, Told};
+use super::uf2;
+use super::{esp32_c3, rp2040};
 use crate::units::shown::typed;
-use smidgen_firmware::identity;
 use smidgen_protocol::recipe::Recipe;
 use std::path::Path;
 use std::str::FromStr;
@@ -16,22 +18,40 @@ pub struct Board {
     pub core: &'static str,
     /// RAM in bytes for a worker's state and data, next to stack, queue and statics. A lower bound.
     pub memory_len: usize,
-    /// Memory of its recorder.
-    pub recorder: RecorderMemory,
+    /// Memory of its recorder, if it has one.
+    pub recorder: Option<RecorderMemory>,
     /// Package in `firmware/boards`.
     pub package: &'static str,
     /// Target triple of its image.
     pub target: &'static str,
-    /// Name of its QEMU machine, if it has one.
-    pub machine: Option<&'static str>,
-    /// QEMU gives it a second serial line, for the samples of a sensor.
-    pub has_sensor_line: bool,
-    /// Bytes of the memory that QEMU can keep in a file, so that its content survives a power cut; 0 without one.
-    pub kept_memory_len: u32,
+    /// What emulates it, if anything does.
+    pub emulation: Option<Emulation>,
     /// Address at which an emulator writes the board's identity: the last 32 bytes of its RAM.
     pub identity_address: u32,
     /// How an image is written to it.
     pub flash: Flash,
+}
+
+/// What emulates a board.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Emulation {
+    /// QEMU.
+    Qemu(Qemu),
+    /// rp2040js.
+    Rp2040,
+    /// labwired, of an ESP32-C3.
+    Esp32C3,
+}
+
+impl Emulation {
+    /// Returns whether it comes from a registry of packages, not from the packages of the system: a machine may have all
+    /// else without it.
+    pub fn is_extra(&self) -> bool {
+        match self {
+            Self::Qemu(_) => false,
+            Self::Rp2040 | Self::Esp32C3 => true,
+        }
+    }
 }
 
 /// Memory of a recorder.
@@ -52,13 +72,13 @@ impl RecorderMemory {
     const ENTRY_LEN: usize = 8;
 
     /// In flash.
-    const fn flash(rows_len: usize, window_len: usize) -> Self {
-        Self { rows_len, row_unit: 4, window_len }
+    const fn flash(rows_len: usize, window_len: usize) -> Option<Self> {
+        Some(Self { rows_len, row_unit: 4, window_len })
     }
 
     /// In RAM.
-    const fn ram(rows_len: usize, window_len: usize) -> Self {
-        Self { rows_len, row_unit: 2, window_len }
+    const fn ram(rows_len: usize, window_len: usize) -> Option<Self> {
+        Some(Self { rows_len, row_unit: 2, window_len })
     }
 
     /// Returns whether it holds this many rows of a recipe, and its windows.
@@ -80,6 +100,19 @@ pub enum Flash {
         /// probe-rs's name of the chip.
         chip: &'static str,
     },
+    /// By copying a UF2 file to the drive that the board presents while a button is held, or by probe-rs.
+    Uf2 {
+        /// Label of the drive.
+        label: &'static str,
+        /// The button.
+        button: &'static str,
+        /// probe-rs's name of the chip.
+        chip: &'static str,
+        /// The number of its family in UF2 files.
+        family: u32,
+    },
+    /// Over its serial port by espflash, with its name of the chip.
+    Espflash(&'static str),
     /// Not at all: the board is only emulated.
     Unsupported,
 }
@@ -93,9 +126,7 @@ pub static BOARDS: &[Board] = &[
         recorder: RecorderMemory::flash(24 << 10, 300),
         package: "microbit",
         target: "thumbv6m-none-eabi",
-        machine: Some("microbit"),
-        has_sensor_line: false,
-        kept_memory_len: 0,
+        emulation: qemu(Qemu::arm("microbit")),
         identity_address: 0x2000_3FE0,
         flash: Flash::Drive { label: "MICROBIT", chip: "nRF51822_xxAA" },
     },
@@ -106,9 +137,7 @@ pub static BOARDS: &[Board] = &[
         recorder: RecorderMemory::ram(32 << 10, 2048),
         package: "stm32f405",
         target: "thumbv7em-none-eabihf",
-        machine: Some("netduinoplus2"),
-        has_sensor_line: true,
-        kept_memory_len: 0,
+        emulation: qemu(Qemu::arm("netduinoplus2").with_sensor_line()),
         identity_address: 0x2001_FFE0,
         flash: Flash::Probe("STM32F405RGTx"),
     },
@@ -119,38 +148,123 @@ pub static BOARDS: &[Board] = &[
         recorder: RecorderMemory::flash(256 << 10, 4096),
         package: "nrf52840",
         target: "thumbv7em-none-eabihf",
-        machine: None,
-        has_sensor_line: false,
-        kept_memory_len: 0,
+        emulation: None,
         identity_address: 0x2003_FFE0,
         flash: Flash::Probe("nRF52840_xxAA"),
+    },
+    Board {
+        name: "pico",
+        core: "Cortex-M0+",
+        memory_len: 175_000,
+        recorder: RecorderMemory::ram(64 << 10, 4096),
+        package: "pico",
+        target: "thumbv6m-none-eabi",
+        emulation: Some(Emulation::Rp2040),
+        identity_address: 0x2003_FFE0,
+        flash: Flash::Uf2 {
+            label: "RPI-RP2",
+            button: "BOOTSEL",
+            chip: "RP2040",
+            family: uf2::RP2040,
+        },
+    },
+    Board {
+        name: "esp32-c3",
+        core: "RV32IMC",
+        memory_len: 209_000,
+        recorder: RecorderMemory::ram(64 << 10, 4096),
+        package: "esp32-c3",
+        target: "riscv32imc-unknown-none-elf",
+        emulation: Some(Emulation::Esp32C3),
+        identity_address: 0x3FCC_7FE0,
+        flash: Flash::Espflash("esp32c3"),
+    },
+    Board {
+        name: "microbit-v2",
+        core: "Cortex-M4F",
+        memory_len: 115_200,
+        recorder: RecorderMemory::flash(128 << 10, 2048),
+        package: "microbit-v2",
+        target: "thumbv7em-none-eabihf",
+        emulation: None,
+        identity_address: 0x2001_FFE0,
+        flash: Flash::Drive { label: "MICROBIT", chip: "nRF52833_xxAA" },
+    },
+    Board {
+        name: "stm32l475",
+        core: "Cortex-M4F",
+        memory_len: 82_304,
+        recorder: RecorderMemory::ram(32 << 10, 2048),
+        package: "stm32l475",
+        target: "thumbv7em-none-eabihf",
+        emulation: qemu(Qemu::arm("b-l475e-iot01a").since(10).with_sensor_line()),
+        identity_address: 0x2001_7FE0,
+        flash: Flash::Probe("STM32L475VGTx"),
+    },
+    Board {
+        name: "nucleo-f411re",
+        core: "Cortex-M4F",
+        memory_len: 82_304,
+        recorder: RecorderMemory::ram(32 << 10, 2048),
+        package: "nucleo-f411re",
+        target: "thumbv7em-none-eabihf",
+        emulation: None,
+        identity_address: 0x2001_FFE0,
+        flash: Flash::Probe("STM32F411RETx"),
+    },
+    Board {
+        name: "pico2",
+        core: "Cortex-M33",
+        memory_len: 512_512,
+        recorder: None,
+        package: "pico2",
+        target: "thumbv8m.main-none-eabihf",
+        emulation: None,
+        identity_address: 0x2007_FFE0,
+        flash: Flash::Uf2 {
+            label: "RP2350",
+            button: "BOOTSEL",
+            chip: "RP235x",
+            family: uf2::RP2350,
+        },
+    },
+    Board {
+        name: "hifive1",
+        core: "RV32IMAC",
+        memory_len: 9_800,
+        recorder: None,
+        package: "hifive1",
+        target: "riscv32imac-unknown-none-elf",
+        emulation: qemu(Qemu::riscv32("sifive_e,revb=true")),
+        identity_address: 0x8000_3FE0,
+        flash: Flash::Probe("FE310-G002"),
     },
     Board {
         name: "mps2-m3",
         core: "Cortex-M3",
         target: "thumbv7m-none-eabi",
-        machine: Some("mps2-an385"),
+        emulation: mps2("mps2-an385"),
         ..MPS2
     },
     Board {
         name: "mps2-m4",
         core: "Cortex-M4F",
         target: "thumbv7em-none-eabihf",
-        machine: Some("mps2-an386"),
+        emulation: mps2("mps2-an386"),
         ..MPS2
     },
     Board {
         name: "mps2-m7",
         core: "Cortex-M7F",
         target: "thumbv7em-none-eabihf",
-        machine: Some("mps2-an500"),
+        emulation: mps2("mps2-an500"),
         ..MPS2
     },
     Board {
         name: "mps2-m33",
         core: "Cortex-M33",
         target: "thumbv8m.main-none-eabihf",
-        machine: Some("mps2-an505"),
+        emulation: mps2("mps2-an505"),
         identity_address: 0x383F_FFE0,
         ..MPS2
     },
@@ -161,17 +275,29 @@ pub static BOARDS: &[Board] = &[
         recorder: RecorderMemory::ram(256 << 10, 8192),
         package: "mps3",
         target: "thumbv8m.main-none-eabihf",
-        machine: Some("mps3-an547"),
-        has_sensor_line: true,
-        kept_memory_len: 0,
+        emulation: qemu(Qemu::arm("mps3-an547").with_sensor_line()),
         identity_address: 0x313F_FFE0,
         flash: Flash::Unsupported,
     },
 ];
 
-/// The boards that QEMU emulates.
+/// The boards that are emulated.
 pub fn emulated() -> impl Iterator<Item = &'static Board> {
-    BOARDS.iter().filter(|board| board.machine.is_some())
+    BOARDS.iter().filter(|board| board.emulation.is_some())
+}
+
+pub(crate) const fn qemu(qemu: Qemu) -> Option<Emulation> {
+    Some(Emulation::Qemu(qemu))
+}
+
+const fn mps2(machine: &'static str) -> Option<Emulation> {
+    qemu(Qemu::arm(machine).with_sensor_line().with_kept_memory(16 << 20))
+}
+
+/// The arguments of a program whose first one is the path of a script, as they are typed.
+fn typed_script(mut words: Vec<String>) -> Vec<String> {
+    words.iter_mut().take(1).for_each(|script| *script = typed(&*script).to_string());
+    words
 }
 
 /// Common fields of Arm's MPS2 boards.
@@ -182,9 +308,7 @@ const MPS2: Board = Board {
     recorder: RecorderMemory::ram(256 << 10, 8192),
     package: "mps2",
     target: "",
-    machine: None,
-    has_sensor_line: true,
-    kept_memory_len: 16 << 20,
+    emulation: None,
     identity_address: 0x203F_FFE0,
     flash: Flash::Unsupported,
 };
@@ -209,9 +333,18 @@ impl Board {
             .ok_or_else(|| BoardError::Unknown { name: name.into(), known: names(BOARDS.iter()) })
     }
 
+    /// Returns the number of its family in UF2 files, if it takes such files.
+    pub fn uf2_family(&self) -> Option<u32> {
+        match self.flash {
+            Flash::Uf2 { family, .. } => Some(family),
+            Flash::Probe(_) | Flash::Drive { .. } | Flash::Espflash(_) | Flash::Unsupported => None,
+        }
+    }
+
     /// Returns a sentence on how to flash `image`, an ELF or Intel HEX file, if the board can be flashed.
     pub fn flash_advice(&self, image: &Path) -> Option<String> {
-        let is_hex = image.extension().is_some_and(|extension| extension == "hex");
+        let is = |kind: &str| image.extension().is_some_and(|extension| extension == kind);
+        let (is_hex, is_uf2) = (is("hex"), is("uf2"));
         let image = typed(image);
         match self.flash {
             Flash::Drive { label, .. } if is_hex => {
@@ -224,46 +357,65 @@ impl Board {
                 "Flash it with `probe-rs run --chip {chip} {image}`, or add `--hex` and copy the HEX file to the \
                  drive {label}."
             )),
+            Flash::Uf2 { label, button, .. } if is_uf2 => Some(format!(
+                "Hold the button {button} while you plug the board in, and copy {image} to the drive {label}."
+            )),
+            Flash::Uf2 { label, chip, .. } => Some(format!(
+                "Flash it with `probe-rs run --chip {chip} {image}`, or add `--uf2` and copy the UF2 file to the \
+                 drive {label}."
+            )),
+            Flash::Espflash(chip) => {
+                Some(format!("Flash it with `espflash flash --chip {chip} {image}`."))
+            }
             Flash::Unsupported => None,
         }
     }
 
-    /// Returns the QEMU options of this board: its machine, no terminal, and in its RAM an identity, an optional seed
-    /// and the number of channels of its sensor, if it is known.
-    ///
-    /// `None` if QEMU does not have it.
-    pub fn qemu_options(
-        &self,
-        identity: &str,
-        seed: Option<&str>,
-        channels: Option<u8>,
-    ) -> Option<Vec<String>> {
-        let mark = channels.map_or(identity::MAGIC, identity::with_channels);
-        let mark = format!("{mark:#x}");
-        let words = [Some(mark.as_str()), Some(identity), seed];
-        let machine = ["-M", self.machine?, "-nographic", "-monitor", "none"].map(str::to_owned);
-        let loaders = (self.identity_address..).step_by(identity::WORD_LEN).zip(words).filter_map(
-            |(addr, word)| {
-                let loader =
-                    format!("loader,addr={addr:#x},data={},data-len={}", word?, identity::WORD_LEN);
-                Some(["-device".to_owned(), loader])
-            },
-        );
-        Some(machine.into_iter().chain(loaders.flatten()).collect())
+    /// Returns whether its emulator gives it a second serial line, for the samples of a sensor.
+    pub fn has_sensor_line(&self) -> bool {
+        match &self.emulation {
+            Some(Emulation::Qemu(qemu)) => qemu.has_sensor_line,
+            Some(Emulation::Rp2040) => true,
+            Some(Emulation::Esp32C3) | None => false,
+        }
     }
 
-    /// Returns a shell command that runs `image`, an ELF file, in QEMU as board number N, with its serial line on TCP
-    /// port 4000 + N. A `keyed` image gets a seed. `None` if QEMU does not have the board.
-    pub fn qemu_command(&self, image: &Path, keyed: bool) -> Option<String> {
-        let options = self.qemu_options("$N", keyed.then_some(SHELL_SEED), None)?;
-        // Only the word with the seed contains spaces.
-        let options = options.into_iter().map(|option| match option.contains(' ') {
-            true => format!("\"{option}\""),
-            false => option,
+    /// Returns whether its emulator keeps rows and a journal over a power cut.
+    pub fn keeps_memory(&self) -> bool {
+        match &self.emulation {
+            Some(Emulation::Qemu(qemu)) => qemu.kept_memory_len != 0,
+            Some(Emulation::Rp2040 | Emulation::Esp32C3) | None => false,
+        }
+    }
+
+    /// Returns a shell command that runs `image`, an ELF file, as board number N, with its serial line on TCP port
+    /// 4000 + N. A `keyed` image gets a seed. `None` if nothing emulates the board.
+    pub fn emulator_command(&self, image: &Path, keyed: bool) -> Option<String> {
+        let seed = keyed.then_some(SHELL_SEED);
+        let told = Told { identity: "$N", seed, channels: None };
+        let line = "tcp:127.0.0.1:$((4000 + N)),server=on,wait=off";
+        let image = typed(image).to_string();
+        let address = self.identity_address;
+        let (program, words) = match self.emulation.as_ref()? {
+            Emulation::Qemu(qemu) => {
+                let mut words = qemu.options(address, told);
+                words.extend(["-serial", line, "-kernel", &image].map(str::to_owned));
+                (qemu.system.program().to_owned(), words)
+            }
+            Emulation::Rp2040 => {
+                let words = rp2040::arguments(line, &image, address, told);
+                (typed(rp2040::PROGRAM).to_string(), typed_script(words))
+            }
+            Emulation::Esp32C3 => {
+                let words = esp32_c3::arguments(line, &image, address, told);
+                (typed(esp32_c3::PROGRAM).to_string(), typed_script(words))
+            }
+        };
+        let words = words.into_iter().map(|word| match word.contains(SHELL_SEED) {
+            true => format!("\"{word}\""),
+            false => word,
         });
-        let options = options.collect::<Vec<_>>().join(" ");
-        let line = "-serial tcp:127.0.0.1:$((4000 + N)),server=on,wait=off";
-        Some(format!("N=1; qemu-system-arm {options} {line} -kernel {}", typed(image)))
+        Some(format!("N=1; {program} {}", words.collect::<Vec<_>>().join(" ")))
     }
 }
 
@@ -284,7 +436,7 @@ impl FromStr for Boards {
         let known = || names(emulated());
         let board = Board::find(name)
             .map_err(|_| BoardError::Unknown { name: name.into(), known: known() })?;
-        if board.machine.is_none() {
+        if board.emulation.is_none() {
             return Err(BoardError::NotEmulated { name: board.name });
         }
         match count.parse() {
@@ -305,10 +457,8 @@ pub enum BoardError {
         /// Names of those that can be chosen.
         known: String,
     },
-    /// QEMU does not have the board.
-    #[error(
-        "QEMU does not emulate the board {name}: flash a real one, and train it with `smidgen run`"
-    )]
+    /// No emulator has the board.
+    #[error("no emulator has the board {name}: flash a real one, and train it with `smidgen run`")]
     NotEmulated {
         /// The name.
         name: &'static str,
@@ -325,13 +475,23 @@ pub enum BoardError {
 pub fn catalogue() -> String {
     let entries: Vec<_> = BOARDS
         .iter()
-        .map(|board| format!("{} ({}{})", board.name, board.core, absent(board)))
+        .map(|board| format!("{} ({}{})", board.name, board.core, restriction(board)))
         .collect();
     format!("{}; {ALIAS} stands for {ALIASED}", entries.join(", "))
 }
 
-fn absent(board: &Board) -> &'static str {
-    if board.machine.is_some() { "" } else { ", not in QEMU" }
+fn restriction(board: &Board) -> String {
+    match &board.emulation {
+        None => ", not emulated".into(),
+        Some(Emulation::Qemu(Qemu { version_min: Some(version), .. })) => {
+            format!(", needs QEMU {version}")
+        }
+        Some(
+            Emulation::Qemu(Qemu { version_min: None, .. })
+            | Emulation::Rp2040
+            | Emulation::Esp32C3,
+        ) => String::new(),
+    }
 }
 
 fn names(boards: impl Iterator<Item = &'static Board>) -> String {
@@ -357,8 +517,11 @@ mod tests {
         let unknown = sentence("uno=2");
         assert!(unknown.starts_with("unknown board `uno`: choose one of microbit, stm32f405, "));
         let is_named = |board: &Board| unknown.contains(board.name);
-        assert!(BOARDS.iter().all(|board| is_named(board) == board.machine.is_some()), "{unknown}");
-        assert!(sentence("nrf52840=2").starts_with("QEMU does not emulate the board nrf52840: "));
+        assert!(
+            BOARDS.iter().all(|board| is_named(board) == board.emulation.is_some()),
+            "{unknown}"
+        );
+        assert!(sentence("nrf52840=2").starts_with("no emulator has the board nrf52840: "));
         for text in ["microbit=0", "microbit=", "microbit=-1", "microbit=257", "microbit=two"] {
             assert!(
                 sentence(text).starts_with(&format!("`{text}` has an invalid count")),
@@ -370,8 +533,8 @@ mod tests {
     #[test]
     fn identity_is_where_the_linker_script_reserves_it() {
         for board in BOARDS {
-            let folder = match board.machine {
-                Some("mps2-an505") => "mps2/an505",
+            let folder = match board.name {
+                "mps2-m33" => "mps2/an505",
                 _ if board.package == "mps2" => "mps2/an385",
                 _ => board.package,
             };

@@ -5,6 +5,8 @@
 //! `SMIDGEN_BOARD_COMPILER` chooses one.
 
 use crate::boards::board::Board;
+use crate::boards::uf2;
+use crate::objective;
 use crate::units::private_file;
 use crate::units::program::{ProgramError, output};
 use crate::units::shown::{shown, typed};
@@ -58,16 +60,32 @@ pub enum ImageError {
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// The build failed.
-    #[error("the image cannot be built ({reason}): run `{command}` in firmware/boards for details")]
+    #[error(
+        "the image cannot be built ({reason}): run `{command}` in {} for details",
+        shown(folder)
+    )]
     Build {
         /// The first error.
         reason: String,
         /// The command that failed.
         command: String,
+        /// The folder of its sources.
+        folder: PathBuf,
+    },
+    /// A program with objectives of its own has no image for the board.
+    #[error(
+        "this program has no image for {board}: write a package in {}, as docs/own-objective.md shows",
+        shown(folder)
+    )]
+    NoOwnImage {
+        /// Name of the board.
+        board: &'static str,
+        /// Where the package would be.
+        folder: PathBuf,
     },
     /// The image cannot be read, or its conversion cannot be written.
-    #[error("{} cannot be converted to Intel HEX: {reason}", shown(path))]
-    Hex {
+    #[error("{} cannot be converted for a drive: {reason}", shown(path))]
+    Converted {
         /// The image.
         path: PathBuf,
         /// The reason.
@@ -107,24 +125,42 @@ pub enum ImageError {
 
 /// Builds the image of a board and returns its path, an ELF file. Fast if nothing has changed.
 pub fn build(board: &Board) -> Result<PathBuf, ImageError> {
-    build_program(board, &["--bins"])
+    build_with(board, &[])
+}
+
+/// Like [`build`], with a log over a debug probe.
+pub fn build_with_log(board: &Board) -> Result<PathBuf, ImageError> {
+    build_with(board, &["--features", "defmt"])
+}
+
+fn build_with(board: &Board, features: &[&str]) -> Result<PathBuf, ImageError> {
+    let Some(own) = objective::known().images() else {
+        let program = ["--package", board.package, "--bins"];
+        return build_program(board, Path::new(WORKSPACE), &[&program, features].concat());
+    };
+    let folder = Path::new(own).join(board.package);
+    if !folder.join("Cargo.toml").is_file() {
+        return Err(ImageError::NoOwnImage { board: board.name, folder });
+    }
+    build_program(board, &folder, &[&["--bins"], features].concat())
 }
 
 /// Builds an example of the board's package, a program other than the worker.
 pub fn build_example(board: &Board, name: &str) -> Result<PathBuf, ImageError> {
-    build_program(board, &["--example", name])
+    let program = ["--package", board.package, "--example", name];
+    build_program(board, Path::new(WORKSPACE), &program)
 }
 
-fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError> {
-    let mut command = cargo(board.target)?;
-    command.args(["build", "--locked", "--release", "--target", board.target]);
-    command.args(["--package", board.package]).args(program);
+fn build_program(board: &Board, folder: &Path, program: &[&str]) -> Result<PathBuf, ImageError> {
+    let mut command = cargo_in(folder, board.target)?;
+    command.args(["build", "--locked", "--release", "--target", board.target]).args(program);
     let shown = as_typed(&command);
     command.arg("--message-format=json-render-diagnostics");
     let Output { status, stdout, stderr } = output(&mut command)?;
     executable(&stdout).filter(|_| status.success()).ok_or_else(|| ImageError::Build {
         reason: first_error(&String::from_utf8_lossy(&stderr)),
         command: shown,
+        folder: folder.into(),
     })
 }
 
@@ -133,9 +169,16 @@ fn build_program(board: &Board, program: &[&str]) -> Result<PathBuf, ImageError>
 /// # Errors
 /// If the sources of the boards or a compiler are missing.
 pub fn cargo(target: &'static str) -> Result<Command, ImageError> {
-    check_sources(Path::new(WORKSPACE))?;
+    cargo_in(Path::new(WORKSPACE), target)
+}
+
+/// As [`cargo`], for another folder.
+fn cargo_in(folder: &Path, target: &'static str) -> Result<Command, ImageError> {
+    check_sources(folder)?;
     let choice = env::var_os(CHOICE).unwrap_or_default();
-    Ok(Toolchain::find(target, &choice)?.cargo(target))
+    let mut command = Toolchain::find(target, &choice)?.cargo(target);
+    command.current_dir(folder);
+    Ok(command)
 }
 
 /// Checks that the checkout that this smidgen was built from still exists.
@@ -148,14 +191,32 @@ fn check_sources(workspace: &Path) -> Result<(), ImageError> {
 
 /// Converts an image to Intel HEX, for boards that present a drive, and returns the path of the file next to it.
 pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
-    let failed = |reason: String| ImageError::Hex { path: image.into(), reason };
-    let path = image.with_extension("hex");
+    converted(image, "hex", |parts| {
+        let text = create_object_file_representation(&records(parts));
+        text.expect("there is one end, at the end").into_bytes()
+    })
+}
+
+/// Converts an image to UF2 for a family of chips, for boards that present a drive for that, and returns the path of the
+/// file next to it.
+pub fn uf2(image: &Path, family: u32) -> Result<PathBuf, ImageError> {
+    converted(image, "uf2", |parts| uf2::file(parts.iter().copied(), family))
+}
+
+/// Writes the contents of flash in an image to a file next to it, as `convert` does, and returns its path.
+fn converted(
+    image: &Path,
+    extension: &str,
+    convert: impl FnOnce(&[(u32, &[u8])]) -> Vec<u8>,
+) -> Result<PathBuf, ImageError> {
+    let failed = |reason: String| ImageError::Converted { path: image.into(), reason };
+    let path = image.with_extension(extension);
     let elf = fs::read(image).map_err(|error| failed(error.to_string()))?;
-    let records = records(&elf).ok_or_else(|| failed("it is not a complete ELF file".into()))?;
-    let text = create_object_file_representation(&records).expect("there is one end, at the end");
+    let parts = parts(&elf).ok_or_else(|| failed("it is not a complete ELF file".into()))?;
+    let content = convert(&parts);
     // The image may contain a key, so the file gets its permissions.
     let mode = fs::metadata(image).map_err(|error| failed(error.to_string()))?.permissions().mode();
-    private_file::replace(&path, text.as_bytes(), mode & 0o666)
+    private_file::replace(&path, &content, mode & 0o666)
         .map_err(|error| failed(error.to_string()))?;
     Ok(path)
 }
@@ -198,15 +259,18 @@ fn key_place(elf: &[u8]) -> Option<Range<usize>> {
     (elf.get(place.clone())? == Key::NONE).then_some(place)
 }
 
-/// Returns the contents of flash in an ELF file, or `None` if the file is damaged.
-fn records(elf: &[u8]) -> Option<Vec<Record>> {
+/// Returns the contents of flash in an ELF file with their addresses, or `None` if the file is damaged.
+fn parts(elf: &[u8]) -> Option<Vec<(u32, &[u8])>> {
     let file = ElfFile32::<Endianness>::parse(elf).ok()?;
     let endian = file.endian();
     let loaded = file.elf_program_headers().iter().filter(|part| part.p_type(endian) == PT_LOAD);
+    loaded.map(|part| Some((part.p_paddr(endian), part.data(endian, elf).ok()?))).collect()
+}
+
+/// Returns the lines of Intel HEX for contents of flash.
+fn records(parts: &[(u32, &[u8])]) -> Vec<Record> {
     let (mut records, mut page) = (vec![], None);
-    for part in loaded {
-        let mut address = part.p_paddr(endian);
-        let mut bytes = part.data(endian, elf).ok()?;
+    for &(mut address, mut bytes) in parts {
         while !bytes.is_empty() {
             if page.replace(address >> 16) != Some(address >> 16) {
                 records.push(Record::ExtendedLinearAddress((address >> 16) as u16));
@@ -218,7 +282,7 @@ fn records(elf: &[u8]) -> Option<Vec<Record>> {
         }
     }
     records.push(Record::EndOfFile);
-    Some(records)
+    records
 }
 
 /// A compiler for bare metal and its cargo.
@@ -275,10 +339,9 @@ impl Toolchain {
         Ok(Some(Self { cargo, rustc, builds_core: !has_target, has_linker }))
     }
 
-    /// Returns a cargo command in the workspace of the boards, without the environment of an outer cargo.
+    /// Returns a cargo command without the environment of an outer cargo.
     fn cargo(self, target: &str) -> Command {
         let mut command = Command::new(self.cargo);
-        command.current_dir(WORKSPACE);
         for variable in ["CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"] {
             command.env_remove(variable);
         }
@@ -398,7 +461,10 @@ mod tests {
     fn boards_and_host_lock_the_same_versions() {
         let root = locked(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         let boards = locked(WORKSPACE);
-        let different: Vec<_> = boards.difference(&root).collect();
+        // Features of boards add packages that the host does not have, and that do nothing on it.
+        let names: BTreeSet<_> = root.iter().map(|(name, _)| name).collect();
+        let different = boards.difference(&root).filter(|(name, _)| names.contains(name));
+        let different: Vec<_> = different.collect();
         assert!(
             boards.len() > 10 && different.is_empty(),
             "the host has other versions of {different:?}"

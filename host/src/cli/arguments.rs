@@ -215,7 +215,7 @@ struct Arguments {
     #[arg(
         long,
         value_parser = choice::<Objective>(),
-        default_value = Objective::Logistic.name(),
+        default_value = Objective::all()[0].name(),
         help_heading = "Method"
     )]
     objective: Objective,
@@ -583,7 +583,8 @@ impl FromArgMatches for Options {
 
 /// Returns the parser of a choice by its name, which also lists the choices in `--help`.
 pub(super) fn choice<C: Choice + Send + Sync>() -> impl TypedValueParser<Value = C> {
-    let values = C::ALL.iter().map(|choice| PossibleValue::new(choice.name()).help(choice.about()));
+    let values =
+        C::all().iter().map(|choice| PossibleValue::new(choice.name()).help(choice.about()));
     PossibleValuesParser::new(values)
         .map(|name| C::named(&name).expect("clap accepts only these names"))
 }

@@ -211,9 +211,11 @@ fn other_commands_are_parsed() {
         Command::Image(Image {
             board: Board::find("microbit").unwrap(),
             hex: true,
+            uf2: false,
             key: Some("fleet.key".into())
         })
     );
+    parse_line("smidgen image --board pico --hex --uf2").unwrap_err();
     assert_eq!(command("smidgen key fleet.key"), Command::Key(NewKey { file: "fleet.key".into() }));
     let Command::Run(run) = command("smidgen run --port /dev/ttyACM0 --port tcp:pi:4000") else {
         panic!("not the command run")

@@ -2,13 +2,13 @@
 
 use super::console::{eprint, print};
 use super::emulate::{check_sensors, start};
+use crate::boards::key_file::KeyFile;
+use crate::cli;
+use crate::output::progress::Progress;
+use crate::problem::dataset::recordings::Recordings;
+use crate::units::interrupt;
+use crate::world::emulator::{Bench, Emulator, Order, PortFolder};
 use anyhow::Result;
-use smidgen::boards::key_file::KeyFile;
-use smidgen::cli;
-use smidgen::output::progress::Progress;
-use smidgen::problem::dataset::recordings::Recordings;
-use smidgen::units::interrupt;
-use smidgen::world::emulator::{Bench, Emulator, Order, PortFolder};
 use std::io::{BufRead, stdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &cli::Bench) -> Result<()> {
     let recordings = Recordings::for_sensors(recordings, count)?;
     let key_file = key.as_deref();
     let key = key_file.map(KeyFile::read).transpose()?;
-    Emulator::check()?;
+    boards.iter().try_for_each(|boards| Emulator::check(boards.board))?;
     let ports = PortFolder::create(dir)?;
     let mut progress = Progress::new(0);
     recordings.notes.iter().for_each(|note| progress.note(note));

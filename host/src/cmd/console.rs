@@ -1,6 +1,6 @@
 //! Output to the terminal.
 
-use smidgen::units::shown::lines;
+use crate::units::shown::lines;
 use std::io::{self, Write, stdout};
 
 /// Standard output cannot be written.

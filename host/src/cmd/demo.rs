@@ -3,8 +3,8 @@
 use super::console::print;
 use super::simulate;
 use super::training::Origin;
+use crate::cli::{self, Command, Demo};
 use anyhow::Result;
-use smidgen::cli::{self, Command, Demo};
 
 /// Options of the demo. The step size is larger than theory allows, as is common in practice.
 const OPTIONS: &str = "--dataset digits --workers 10 --k 2 --value-bits 4 --step 0.8 --rounds 1000";

@@ -1,12 +1,12 @@
 //! Boards that are asked one after the other.
 
 use super::console::{eprint, print};
+use crate::boards::key_file::KeyFile;
+use crate::cli::Line;
+use crate::units::quantity::counted;
+use crate::world::client::Client;
+use crate::world::transport::Address;
 use anyhow::{Result, bail};
-use smidgen::boards::key_file::KeyFile;
-use smidgen::cli::Line;
-use smidgen::units::quantity::counted;
-use smidgen::world::client::Client;
-use smidgen::world::transport::Address;
 
 /// Opens and asks each board, and prints its answer. A failure of one does not keep others from being asked; that of
 /// the only one is returned.

@@ -2,15 +2,15 @@
 
 use super::image::build;
 use super::training::{Origin, launch, prepare, train_and_report};
+use crate::boards::board::Boards;
+use crate::boards::image;
+use crate::cli::Emulate;
+use crate::output::progress::Progress;
+use crate::problem::dataset::recordings::WorkerRecordings;
+use crate::run::experiment::Experiment;
+use crate::world::emulator::{Emulator, FeedError, Rows, record, supervise};
+use crate::world::transport::Address;
 use anyhow::Result;
-use smidgen::boards::board::Boards;
-use smidgen::boards::image;
-use smidgen::cli::Emulate;
-use smidgen::output::progress::Progress;
-use smidgen::problem::dataset::recordings::WorkerRecordings;
-use smidgen::run::experiment::Experiment;
-use smidgen::world::emulator::{Emulator, FeedError, Rows, record, supervise};
-use smidgen::world::transport::Address;
 use smidgen_protocol::seal::Key;
 use std::iter::repeat;
 use std::thread;
@@ -21,7 +21,7 @@ pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Resu
     let count = boards.iter().map(|boards| boards.count).sum();
     let experiment = prepare(options, Some(count), &mut progress)?;
     // Checked before an earlier run is replaced.
-    Emulator::check()?;
+    boards.iter().try_for_each(|boards| Emulator::check(boards.board))?;
     if experiment.recordings().is_some() {
         check_sensors(boards)?;
     }
@@ -43,7 +43,7 @@ pub(crate) fn run(Emulate { boards, options }: &Emulate, origin: Origin) -> Resu
 
 /// Refuses boards whose sensors have no line in emulation.
 pub(crate) fn check_sensors(boards: &[Boards]) -> Result<(), FeedError> {
-    let mute = boards.iter().find(|boards| !boards.board.has_sensor_line);
+    let mute = boards.iter().find(|boards| !boards.board.has_sensor_line());
     mute.map_or(Ok(()), |mute| Err(FeedError::NoLine { board: mute.board.name }))
 }
 

@@ -1,11 +1,11 @@
 //! `smidgen export`
 
 use super::console::print;
+use crate::cli::Export;
+use crate::model::export::{usage, write};
+use crate::record::{Model, check_output};
+use crate::units::shown::shown;
 use anyhow::Result;
-use smidgen::cli::Export;
-use smidgen::model::export::{usage, write};
-use smidgen::record::{Model, check_output};
-use smidgen::units::shown::shown;
 
 /// Exports a model.
 pub(crate) fn run(Export { model: place, format, out }: &Export) -> Result<()> {

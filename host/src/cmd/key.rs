@@ -1,10 +1,10 @@
 //! `smidgen key`
 
 use super::console::print;
+use crate::boards::key_file::KeyFile;
+use crate::cli::NewKey;
+use crate::units::shown::{shown, typed};
 use anyhow::Result;
-use smidgen::boards::key_file::KeyFile;
-use smidgen::cli::NewKey;
-use smidgen::units::shown::{shown, typed};
 
 /// Creates a file with a new key.
 pub(crate) fn run(NewKey { file }: &NewKey) -> Result<()> {

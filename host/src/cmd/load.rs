@@ -2,13 +2,13 @@
 
 use super::each_board::each_board;
 use super::training::new_session;
+use crate::cli::Load;
+use crate::model::board::BoardModel;
+use crate::options::Choice;
+use crate::record::Model;
+use crate::world::client::Client;
+use crate::world::load::{LoadError, Loaded, ModelData};
 use anyhow::Result;
-use smidgen::cli::Load;
-use smidgen::model::board::BoardModel;
-use smidgen::options::Choice;
-use smidgen::record::Model;
-use smidgen::world::client::Client;
-use smidgen::world::load::{LoadError, Loaded, ModelData};
 
 /// Puts a model on boards, one after the other.
 pub(crate) fn run(load: &Load) -> Result<()> {

@@ -2,10 +2,10 @@
 
 use super::console::print;
 use super::training::new_session;
+use crate::cli;
+use crate::run::experiment::Experiment;
+use crate::study::plan::Plan;
 use anyhow::Result;
-use smidgen::cli;
-use smidgen::run::experiment::Experiment;
-use smidgen::study::plan::Plan;
 
 /// Prints what a run needs.
 pub(crate) fn run(arguments: &cli::Plan) -> Result<()> {

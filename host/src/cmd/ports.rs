@@ -1,8 +1,8 @@
 //! `smidgen ports`
 
 use super::console::print;
+use crate::world::ports;
 use anyhow::Result;
-use smidgen::world::ports;
 
 /// Lists the serial ports of this computer.
 pub(crate) fn run() -> Result<()> {

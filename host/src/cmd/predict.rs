@@ -1,11 +1,11 @@
 //! `smidgen predict`
 
 use super::console::print;
+use crate::cli::Predict;
+use crate::problem::dataset::label_file;
+use crate::record::{Model, check_output};
+use crate::units::shown::shown;
 use anyhow::{Result, bail};
-use smidgen::cli::Predict;
-use smidgen::problem::dataset::label_file;
-use smidgen::record::{Model, check_output};
-use smidgen::units::shown::shown;
 use std::path::Path;
 
 /// Predicts the rows of a data set.

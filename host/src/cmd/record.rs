@@ -2,14 +2,14 @@
 
 use super::console::print;
 use super::each_board::{conclude, each_board};
+use crate::boards::key_file::KeyFile;
+use crate::cli::{Line, Record};
+use crate::output::progress::Progress;
+use crate::units::quantity::counted;
+use crate::world::client::{Client, ClientError, advice, table};
+use crate::world::recording::{Early, Plan, Recorded};
+use crate::world::transport::Address;
 use anyhow::{Result, bail};
-use smidgen::boards::key_file::KeyFile;
-use smidgen::cli::{Line, Record};
-use smidgen::output::progress::Progress;
-use smidgen::units::quantity::counted;
-use smidgen::world::client::{Client, ClientError, advice, table};
-use smidgen::world::recording::{Early, Plan, Recorded};
-use smidgen::world::transport::Address;
 use smidgen_protocol::message::{self, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;

@@ -1,11 +1,11 @@
 //! `smidgen report`
 
 use super::console::{eprint, print};
+use crate::cli::Report;
+use crate::output::report;
+use crate::record::RunDirectory;
+use crate::units::shown::shown;
 use anyhow::Result;
-use smidgen::cli::Report;
-use smidgen::output::report;
-use smidgen::record::RunDirectory;
-use smidgen::units::shown::shown;
 
 /// Writes the report of a run.
 pub(crate) fn run(Report { directory }: &Report) -> Result<()> {

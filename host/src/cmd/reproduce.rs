@@ -1,12 +1,12 @@
 //! `smidgen reproduce`
 
 use super::console::{eprint, print};
+use crate::cli::Reproduce;
+use crate::output::progress::Progress;
+use crate::study::reproduction::{Study, measure, write};
+use crate::units::quantity::{counted, seconds};
+use crate::units::shown::shown;
 use anyhow::{Result, bail};
-use smidgen::cli::Reproduce;
-use smidgen::output::progress::Progress;
-use smidgen::study::reproduction::{Study, measure, write};
-use smidgen::units::quantity::{counted, seconds};
-use smidgen::units::shown::shown;
 use std::time::Instant;
 
 /// Where to download the data files.

@@ -3,14 +3,15 @@
 use super::console::eprint;
 use super::training::Origin;
 use super::{emulate, run, simulate};
+use crate::cli::{self, Command, Emulate, Resume, Run};
+use crate::options::{Choice, Objective, Options};
+use crate::problem::dataset::{self, Dataset};
+use crate::record::checkpoint::{self, Checkpoint};
+use crate::record::{Locks, RecordError, Records, RunDirectory};
+use crate::units::files;
+use crate::units::shown::shown;
 use anyhow::Result;
-use smidgen::cli::{self, Command, Emulate, Resume, Run};
-use smidgen::options::Options;
-use smidgen::problem::dataset::{self, Dataset};
-use smidgen::record::checkpoint::{self, Checkpoint};
-use smidgen::record::{Locks, RecordError, Records, RunDirectory};
-use smidgen::units::files;
-use smidgen::units::shown::shown;
+use clap::error::{ContextKind, ContextValue};
 use std::path::{self, Component, Path, PathBuf};
 use std::{env, fs, io};
 
@@ -38,6 +39,30 @@ struct Unrepeatable {
     source: io::Error,
 }
 
+/// The run has an objective of another program.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the run has the objective `{}`, which this program does not know: it knows {}; resume the run with the program \
+     that started it",
+    shown(name),
+    Objective::listed("and", |_| true)
+)]
+struct ForeignObjective {
+    name: String,
+}
+
+/// Returns why the command line of a run is not valid any more.
+fn invalid(error: clap::Error) -> anyhow::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    match text(ContextKind::InvalidArg).starts_with("--objective") {
+        true => ForeignObjective { name: text(ContextKind::InvalidValue).into() }.into(),
+        false => error.into(),
+    }
+}
+
 /// Resumes a run.
 pub(crate) fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     let directory = path::absolute(directory)?;
@@ -52,7 +77,7 @@ pub(crate) fn run(Resume { directory, rounds }: &Resume) -> Result<()> {
     flaws.iter().for_each(|flaw| eprint(&format!("warning: {flaw}")));
     let path = PathBuf::from(checkpoint.folder.clone());
     env::set_current_dir(&path).map_err(|source| WorkingDirectory { path, source })?;
-    let Found { mut training, out, records } = found?;
+    let Found { mut training, out, records } = found.map_err(invalid)?;
     let options = training.options();
     // Files of recordings are opened only if they are regular.
     if options.recordings.is_none() {
@@ -100,8 +125,10 @@ impl Training {
             | Command::Ports
             | Command::Report(_)
             | Command::Reproduce(_)
+            | Command::Flash(_)
             | Command::Image(_)
-            | Command::Key(_) => None,
+            | Command::Key(_)
+            | Command::NewBoard(_) => None,
         }
     }
 
@@ -195,6 +222,20 @@ fn normalise(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_objective_is_refused_with_a_sentence() {
+        let refused = |arguments: &str| {
+            let arguments = arguments.split(' ').map(Into::into).collect();
+            invalid(cli::parse_whole(arguments).unwrap_err()).to_string()
+        };
+        assert_eq!(
+            refused("smidgen simulate --objective huber"),
+            "the run has the objective `huber`, which this program does not know: it knows logistic, least-squares, \
+             softmax, perceptron and svm; resume the run with the program that started it"
+        );
+        assert!(refused("smidgen simulate --method sgd").contains("--method"));
+    }
 
     #[test]
     fn relative_path_is_followed_from_another_place() {

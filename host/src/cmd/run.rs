@@ -3,16 +3,16 @@
 use super::training::{
     NoFeed, Origin, check_origin, launch, new_session, prepare, train_and_report,
 };
+use crate::boards::key_file::KeyFile;
+use crate::cli::Run;
+use crate::options::{DATASET, DataPlace, Options};
+use crate::output::progress::Progress;
+use crate::run::experiment::Experiment;
+use crate::run::on_board::RecordingBoard;
+use crate::world::client::Client;
+use crate::world::simulation::Line;
+use crate::world::transport::Address;
 use anyhow::{Result, bail};
-use smidgen::boards::key_file::KeyFile;
-use smidgen::cli::Run;
-use smidgen::options::{DATASET, DataPlace, Options};
-use smidgen::output::progress::Progress;
-use smidgen::run::experiment::Experiment;
-use smidgen::run::on_board::RecordingBoard;
-use smidgen::world::client::Client;
-use smidgen::world::simulation::Line;
-use smidgen::world::transport::Address;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};

@@ -1,9 +1,9 @@
 //! `smidgen simulate`
 
 use super::training::{Origin, launch, prepare, train_and_report};
+use crate::options::Options;
+use crate::output::progress::Progress;
 use anyhow::Result;
-use smidgen::options::Options;
-use smidgen::output::progress::Progress;
 
 /// Trains with simulated boards.
 pub(crate) fn run(options: &Options, origin: Origin) -> Result<()> {

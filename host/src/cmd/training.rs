@@ -1,21 +1,21 @@
 //! From options to a finished run: preparation, training, report.
 
 use super::console::{OutputError, eprint, print};
+use crate::options::{Choice, ExportFormat, Options};
+use crate::output::progress::Progress;
+use crate::output::report::sentence::{accuracies, earlier, kept, slow_line, step, time};
+use crate::output::report::write;
+use crate::record::checkpoint::{Checkpoint, Checkpoints};
+use crate::record::theory::Violation;
+use crate::record::{Claim, Locks, MODEL, Model, RecordError, Records, RunDirectory, Summary};
+use crate::run::baseline;
+use crate::run::experiment::Experiment;
+use crate::run::recorder::{Failed, Recorded, Start, record};
+use crate::run::training::{Goal, TrainingError};
+use crate::units::quantity::{bytes, counted, number};
+use crate::units::shown::{shown, typed};
+use crate::world::{World, WorldError};
 use anyhow::Result;
-use smidgen::options::{Choice, ExportFormat, Options};
-use smidgen::output::progress::Progress;
-use smidgen::output::report::sentence::{accuracies, earlier, kept, slow_line, step, time};
-use smidgen::output::report::write;
-use smidgen::record::checkpoint::{Checkpoint, Checkpoints};
-use smidgen::record::theory::Violation;
-use smidgen::record::{Claim, Locks, MODEL, Model, RecordError, Records, RunDirectory, Summary};
-use smidgen::run::baseline;
-use smidgen::run::experiment::Experiment;
-use smidgen::run::recorder::{Failed, Recorded, Start, record};
-use smidgen::run::training::{Goal, TrainingError};
-use smidgen::units::quantity::{bytes, counted, number};
-use smidgen::units::shown::{shown, typed};
-use smidgen::world::{World, WorldError};
 use smidgen_aggregator::{Aggregator, Snapshot};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,14 +1,14 @@
 //! `smidgen watch`
 
 use super::console::{eprint, print};
+use crate::boards::key_file::KeyFile;
+use crate::cli::Watch;
+use crate::units::interrupt;
+use crate::units::quantity::counted;
+use crate::units::shown::shown;
+use crate::world::client::Client;
+use crate::world::live::LiveView;
 use anyhow::{Result, bail};
-use smidgen::boards::key_file::KeyFile;
-use smidgen::cli::Watch;
-use smidgen::units::interrupt;
-use smidgen::units::quantity::counted;
-use smidgen::units::shown::shown;
-use smidgen::world::client::Client;
-use smidgen::world::live::LiveView;
 use smidgen_protocol::message::LiveState;
 use std::io::{IsTerminal, Write, stdout};
 use std::thread::sleep;

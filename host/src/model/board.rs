@@ -1,12 +1,12 @@
 //! A model as a board has it: what the board is sent besides coordinates, and the classes that it predicts.
 
+use crate::objective;
 use crate::options::Choice;
 use crate::problem::dataset::recordings::board_data;
 use crate::problem::dataset::{TrainedWindows, Windows};
 use crate::record::Model;
 use smidgen_firmware::live;
-use smidgen_firmware::objective::{ObjectiveInfo, ObjectiveSet};
-use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::objective::{Evaluator, ObjectiveInfo};
 use smidgen_protocol::message::{CLASS_NAME_LEN_MAX, CLASSES_MAX};
 use smidgen_protocol::recipe::Recipe;
 use smidgen_protocol::recorded::RecordedRows;
@@ -67,7 +67,8 @@ impl BoardModel {
         let (TrainedWindows { windows, .. }, bytes) = on_board(model)?;
         let mut data = vec![0; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut data)[..bytes.len()].copy_from_slice(&bytes);
-        let objective = Objectives::find(model.objective.name()).expect("boards have all of them");
+        let objective = objective::known().workers().table().find(model.objective.name());
+        let objective = objective.expect("boards have all of them");
         Ok(Self {
             scratch: vec![0; (objective.scratch_len)(model.mantissas.len())],
             objective,
@@ -103,7 +104,8 @@ impl BoardModel {
             RecordedRows::open(data).ok().filter(|_| row.len() == self.recipe.row_len())?;
         let (x, x_exponent) = (&self.mantissas[..], self.exponent);
         let model = live::Model { objective: self.objective, x, x_exponent };
-        let found = model.classify(&recorded, row, &mut Objectives, &mut self.scratch)?;
+        let found =
+            model.classify(&recorded, row, &mut objective::known().workers(), &mut self.scratch)?;
         let score = found.score as f64 * f64::from(-found.exponent).exp2();
         Some(Verdict { class: found.class.into(), score })
     }

@@ -2,8 +2,13 @@
 
 /// A value chosen by its name.
 pub trait Choice: Copy + PartialEq + 'static {
-    /// All values, in the order of `--help`.
+    /// All values of smidgen, in the order of `--help`.
     const ALL: &'static [Self];
+
+    /// Returns all values of this program, in the order of `--help`.
+    fn all() -> &'static [Self] {
+        Self::ALL
+    }
 
     /// Returns its name on the command line and in records.
     fn name(self) -> &'static str;
@@ -13,12 +18,12 @@ pub trait Choice: Copy + PartialEq + 'static {
 
     /// Returns the value of this name.
     fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|choice| choice.name() == name)
+        Self::all().iter().copied().find(|choice| choice.name() == name)
     }
 
     /// Lists the names of the values with a property in a sentence: `ef21, ef21-w or gd`.
     fn listed(conjunction: &str, has: impl Fn(Self) -> bool) -> String {
-        let names = Self::ALL.iter().filter(|choice| has(**choice)).map(|choice| choice.name());
+        let names = Self::all().iter().filter(|choice| has(**choice)).map(|choice| choice.name());
         let names: Vec<_> = names.collect();
         match names.split_last() {
             Some((last, [])) => (*last).into(),
@@ -58,6 +63,13 @@ macro_rules! choices {
             }
         }
 
+        $crate::options::choice::serialised!($choice);
+    };
+}
+
+/// Writes values of a [`Choice`] as their names, and reads them.
+macro_rules! serialised {
+    ($choice:ident) => {
         impl serde::Serialize for $choice {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str($crate::options::choice::Choice::name(*self))
@@ -76,4 +88,4 @@ macro_rules! choices {
         }
     };
 }
-pub(super) use choices;
+pub(super) use {choices, serialised};

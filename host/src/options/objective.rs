@@ -1,23 +1,27 @@
 //! The objective f, which is minimised.
 
-use super::choice::choices;
+use super::choice::{Choice, choices, serialised};
+use crate::objective::{self, Objective};
 use smidgen_protocol::message;
 
-choices! {
-    /// The loss of a row. Workers know it by the same name.
-    pub enum Objective {
-        /// Logistic regression: two classes
-        Logistic = "logistic",
-        /// Least squares: real targets
-        LeastSquares = "least-squares",
-        /// Softmax regression: up to 64 classes
-        Softmax = "softmax",
-        /// Perceptron with 32 hidden units: up to 64 classes, random start, --step auto or a number (no theory)
-        Perceptron = "perceptron",
-        /// Linear support vector machine with the squared hinge: two classes
-        SquaredHinge = "svm",
+impl Choice for Objective {
+    const ALL: &'static [Self] = Self::BUILT_IN;
+
+    /// The first one is the default. There is at least one.
+    fn all() -> &'static [Self] {
+        objective::known().all()
+    }
+
+    fn name(self) -> &'static str {
+        self.twin().name()
+    }
+
+    fn about(self) -> &'static str {
+        self.twin().about()
     }
 }
+
+serialised!(Objective);
 
 choices! {
     /// A regulariser, over all coordinates of the model.

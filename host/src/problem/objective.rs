@@ -6,13 +6,14 @@
 //! ```
 
 mod function;
-mod loss;
 mod on_boards;
 mod penalty;
 mod predictor;
 
+pub use crate::objective::{
+    Curvature, HIDDEN, Margins, ObjectiveInfo, Probabilities, RowNoise, Targets,
+};
 pub use function::Objective;
-pub use loss::{Curvature, HIDDEN, Margins, ObjectiveInfo, Probabilities, RowNoise, Targets};
 pub use on_boards::{Computed, OnBoards};
 pub use penalty::Penalty;
 pub use predictor::Predictor;

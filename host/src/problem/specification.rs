@@ -261,7 +261,7 @@ impl Specification {
     /// If the options need other numbers, or need constants before workers report them.
     fn theory(&self, options: &Options, dimension: usize) -> Result<Theory, SpecificationError> {
         let no_step = options.step.given().is_some() || options.step.counts_features();
-        let has_constants = match options.objective.row_noise() {
+        let has_constants = match options.objective.info().row_noise {
             RowNoise::Bounded(_) => true,
             RowNoise::GrowsWithLoss => !noise::disturbs(self.method.rule, self.method.batch),
             RowNoise::Unknown => false,
@@ -319,7 +319,7 @@ impl Specification {
     /// ([`RowNoise::GrowsWithLoss`]): A_i = max_j L_ij. Where gradients of rows are bounded, A_i = 0 and there is no
     /// bound; where they are unknown, theory has no step.
     fn noise_bound(&self, options: &Options, problem: Problem, smoothness: &Smoothness) -> f64 {
-        let grows = match options.objective.row_noise() {
+        let grows = match options.objective.info().row_noise {
             RowNoise::GrowsWithLoss => noise::disturbs(self.method.rule, self.method.batch),
             RowNoise::Bounded(_) | RowNoise::Unknown => false,
         };

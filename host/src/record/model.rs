@@ -154,6 +154,21 @@ pub enum ModelError {
         /// Version of the program that wrote it.
         version: String,
     },
+    /// This program does not have its objective.
+    #[error(
+        "{} has the objective `{}`, which this program does not know: it knows {known}; use the program that trained \
+         it, or a newer smidgen",
+        shown(path),
+        shown(name)
+    )]
+    Objective {
+        /// The file.
+        path: PathBuf,
+        /// The unknown name.
+        name: String,
+        /// The known names.
+        known: String,
+    },
     /// Its fields contradict each other.
     #[error(
         "{} contradicts itself: {flaw}; it was edited or is damaged, so train again",
@@ -227,6 +242,9 @@ struct Head {
     schema: u64,
 }
 
+/// The field with the name of the objective.
+const OBJECTIVE: &str = "objective";
+
 /// The fields to whose names newer versions may add.
 #[derive(Deserialize)]
 struct Names {
@@ -251,7 +269,7 @@ impl Names {
             serde_json::from_value::<T>(name.into()).is_ok()
         }
         [
-            ("objective", is_known::<Objective>(&self.objective), self.objective),
+            (OBJECTIVE, is_known::<Objective>(&self.objective), self.objective),
             ("kind of input", is_known::<Kind>(&self.input.kind), self.input.kind),
             ("regulariser", is_known::<Regulariser>(&self.regulariser), self.regulariser),
             ("method", is_known::<Method>(&self.method), self.method),
@@ -394,8 +412,14 @@ impl Model {
 fn newer(bytes: &[u8], path: &Path) -> Option<ModelError> {
     let names: Names = serde_json::from_slice(bytes).ok()?;
     let version = names.smidgen.clone();
-    let (field, name) = names.unknown()?;
-    Some(ModelError::Newer { path: path.into(), field, name, version })
+    let (path, (field, name)) = (path.to_path_buf(), names.unknown()?);
+    Some(match field {
+        OBJECTIVE => {
+            let known = Objective::listed("and", |_| true);
+            ModelError::Objective { path, name, known }
+        }
+        field => ModelError::Newer { path, field, name, version },
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The worlds of an experiment: simulated workers, or links to boards.
 
 use super::experiment::Experiment;
+use crate::objective::{self, Workers};
 use crate::options::Options;
 use crate::problem::dataset::recordings::WorkerRecordings;
 use crate::world::driver::Driver;
-use crate::world::simulation::{Board, Line, Simulation, memory_len};
+use crate::world::simulation::{Board, Line, Simulation, memory_len_of};
 use crate::world::transport::{Address, TransportError};
 use smidgen_aggregator::Setup;
-use smidgen_firmware::objectives::Objectives;
+use smidgen_firmware::objective::Evaluator;
 
 impl Experiment {
     /// Returns the line of the options.
@@ -17,9 +18,9 @@ impl Experiment {
     }
 
     /// Returns simulated boards for a setup on the same data. They have recorded their rows, if boards do.
-    pub fn boards(&self, setup: &Setup, line: Line) -> Vec<Board<Objectives>> {
-        let memory_len = self.memory_len(setup);
-        let board = |index| Board::new(setup, index, memory_len, Objectives, line);
+    pub fn boards(&self, setup: &Setup, line: Line) -> Vec<Board<Workers>> {
+        let (workers, memory_len) = (objective::known().workers(), self.memory_len(setup));
+        let board = |index| Board::new(setup, index, memory_len, workers, line);
         let mut boards: Vec<_> = (0..setup.shares.len()).map(board).collect();
         if let Some(recordings) = self.recordings() {
             let recipe = recordings.windows.recipe();
@@ -38,11 +39,11 @@ impl Experiment {
             let count = |worker: &WorkerRecordings| worker.row_count(&recipe);
             recordings.workers.iter().map(count).max().unwrap_or(0).next_multiple_of(8)
         });
-        memory_len::<Objectives>(setup) + labels
+        memory_len_of(objective::known().workers().table(), setup) + labels
     }
 
     /// Returns a simulation of its workers.
-    pub fn simulation(&self) -> Simulation<Board<Objectives>> {
+    pub fn simulation(&self) -> Simulation<Board<Workers>> {
         let boards = self.boards(&self.setup, self.line());
         let simulation = Simulation::with_boards(self.setup.clone(), boards);
         match self.objective().filter(|_| !self.setup.hears_all()) {

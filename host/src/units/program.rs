@@ -3,6 +3,7 @@
 use crate::units::interrupt::{self, StopRequested};
 use crate::units::shown::shown;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -94,6 +95,31 @@ pub fn output(command: &mut Command) -> Result<Output, ProgramError> {
         interrupt::check()?;
         thread::sleep(POLL_INTERVAL);
     }
+}
+
+/// Runs a program to its end, with the terminal of this process as its output.
+///
+/// # Errors
+/// As those of [`output`].
+pub fn attend(command: &mut Command) -> Result<ExitStatus, ProgramError> {
+    command.stdin(Stdio::null());
+    interrupt::begin_children();
+    let spawned = Group::spawn(command);
+    let mut group = spawned.map_err(|source| ProgramError::start(command.get_program(), source))?;
+    loop {
+        let failed = |source| ProgramError::wait(command.get_program(), source);
+        if let Some(status) = group.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        interrupt::check()?;
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// Returns whether a program exists. A name is searched in the path; an absolute path is not changed by joining.
+pub fn is_in_path(program: &OsStr) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Reads to the end or up to an error in a thread, since a program blocks while its pipe is full.

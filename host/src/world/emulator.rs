@@ -1,4 +1,4 @@
-//! Boards emulated by QEMU, each with a unix socket as its serial line, and another one as that of its sensor.
+//! Emulated boards, each with a unix socket as its serial line, and another one as that of its sensor.
 
 mod bench;
 mod command;
@@ -8,7 +8,7 @@ mod folder;
 mod order;
 mod player;
 mod port_folder;
-mod qemu;
+mod process;
 mod recording;
 mod supervisor;
 
@@ -19,6 +19,6 @@ pub use folder::FolderError;
 pub use order::{Order, OrderError};
 pub use player::Player;
 pub use port_folder::{PortFolder, PortFolderError};
-pub use qemu::Emulator;
+pub use process::Emulator;
 pub use recording::{RecordingError, Rows, record};
 pub use supervisor::supervise;

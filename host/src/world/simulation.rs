@@ -8,14 +8,14 @@ mod line;
 mod recorder;
 mod wire;
 
-pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, memory_len, start};
+pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, memory_len, memory_len_of, start};
 pub use line::Line;
 pub use wire::Wire;
 
 use crate::problem::objective::Objective;
 use crate::world::interface::{Clock, Measured, World, WorldError};
 use smidgen_aggregator::{Aggregator, Event, Setup, value};
-use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::objective::Evaluator;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -61,10 +61,10 @@ pub enum Arrival {
     Read,
 }
 
-impl<R: ObjectiveSet + Clone> Simulation<Board<R>> {
+impl<R: Evaluator + Clone> Simulation<Board<R>> {
     /// A simulation of healthy boards, each with the memory that the largest worker needs.
     pub fn new(setup: Setup, objectives: R, line: Line) -> Self {
-        let memory_len = memory_len::<R>(&setup);
+        let memory_len = memory_len_of(objectives.table(), &setup);
         let board = |index| Board::new(&setup, index, memory_len, objectives.clone(), line);
         let boards = (0..setup.shares.len()).map(board).collect();
         Self::with_boards(setup, boards)

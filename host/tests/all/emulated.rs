@@ -4,6 +4,8 @@
 //! If boards cannot be emulated, a test prints a line that it is skipped; with `SMIDGEN_NO_SKIP` set it fails.
 
 mod endings;
+mod flashing;
+mod new_board;
 // It looks for remaining emulators in /proc.
 #[cfg(target_os = "linux")]
 mod temporary;
@@ -11,10 +13,12 @@ mod temporary;
 use crate::support::{
     Running, command, script, skip, smidgen, stderr, summary_of, wait_until, wait_within,
 };
-use smidgen::boards::board::{BOARDS, Board, Flash, emulated as emulated_boards};
+use smidgen::boards::board::{BOARDS, Board, Emulation, Flash, emulated as emulated_boards};
+use smidgen::boards::qemu::{Qemu, System};
 use smidgen::record::Model;
+use smidgen::world::emulator::{Emulator, EmulatorError};
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -34,9 +38,24 @@ const PORT_MIN: u16 = 10_000;
 /// Number of ports.
 const PORTS: u32 = 20_000;
 
-/// The names of all boards.
-fn all_boards() -> Vec<&'static str> {
-    emulated_boards().map(|board| board.name).collect()
+/// The names of all boards that are emulated here. Those that need a later QEMU, or an emulator that comes from a
+/// registry of packages and is missing, are skipped by name.
+fn all_boards(test: &str) -> Vec<&'static str> {
+    let is_emulated_here = |board: &&Board| {
+        // Other failures are reported by what starts the board.
+        let Err(error) = Emulator::check(board) else { return true };
+        let is_extra = board.emulation.as_ref().is_some_and(Emulation::is_extra);
+        let is_skipped = match error {
+            EmulatorError::TooOld { .. } => true,
+            EmulatorError::Missing { .. } => is_extra,
+            _ => false,
+        };
+        if is_skipped {
+            eprintln!("SKIPPED: {test}: {}: {error}", board.name);
+        }
+        !is_skipped
+    };
+    emulated_boards().filter(is_emulated_here).map(|board| board.name).collect()
 }
 
 /// Returns a directory to run in and builds the images of these boards, if they can be emulated.
@@ -130,8 +149,9 @@ fn printed(directory: &Path, arguments: &str) -> (String, String) {
 #[test]
 fn command_printed_by_image_starts_boards_that_train() {
     let test = "command_printed_by_image_starts_boards_that_train";
-    let Some(directory) = emulation(test, &all_boards()) else { return };
-    for board in all_boards() {
+    let boards = all_boards(test);
+    let Some(directory) = emulation(test, &boards) else { return };
+    for board in boards {
         let (start, train) = printed(directory.path(), &format!("--board {board}"));
         assert_eq!(train, "smidgen run --port tcp:127.0.0.1:4001");
         let boards = [1, 2].map(|n| {
@@ -177,7 +197,7 @@ fn runner(target: &str) -> Vec<String> {
 #[test]
 fn cargo_run_starts_a_board_of_the_package() {
     let directory = tempdir().expect("there is room");
-    for program in ["qemu-system-arm", "probe-rs"] {
+    for program in ["qemu-system-arm", "qemu-system-riscv32", "probe-rs", "espflash"] {
         script(&directory.path().join(program), "echo ${0##*/} $*");
     }
     let path = format!("{}:/usr/bin:/bin", directory.path().display());
@@ -190,12 +210,15 @@ fn cargo_run_starts_a_board_of_the_package() {
         let said = String::from_utf8(output.stdout).expect("it is UTF-8");
         let of_package = |board: &&Board| (board.package, board.target) == (*package, *target);
         let starts = |board: &Board| match board.flash {
-            Flash::Probe(chip) | Flash::Drive { chip, .. } => {
+            Flash::Probe(chip) | Flash::Drive { chip, .. } | Flash::Uf2 { chip, .. } => {
                 said == format!("probe-rs run --chip {chip} {image}\n")
             }
+            Flash::Espflash(chip) => said == format!("espflash flash --chip {chip} {image}\n"),
             Flash::Unsupported => {
-                let machine = board.machine.expect("it is emulated");
-                said.starts_with(&format!("qemu-system-arm -M {machine} "))
+                let Some(Emulation::Qemu(Qemu { system, machine, .. })) = &board.emulation else {
+                    panic!("it is emulated")
+                };
+                said.starts_with(&format!("{} -M {machine} ", system.program()))
                     && said.ends_with(&format!(" -kernel {image}\n"))
             }
         };
@@ -210,20 +233,34 @@ fn documented() -> (Vec<String>, Vec<String>) {
     let lines = |start: &str| {
         text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>()
     };
-    (lines("LINE="), lines("qemu-system-arm "))
+    let starts = ["qemu-system-", "target/rp2040js/node ", "target/labwired/bin/python3 "];
+    let starts = starts.map(lines).concat();
+    (lines("LINE="), starts)
 }
 
 #[test]
 fn documented_commands_start_every_board_on_every_link() {
     let test = "documented_commands_start_every_board_on_every_link";
-    let Some(directory) = emulation(test, &all_boards()) else { return };
+    let boards = all_boards(test);
+    let Some(directory) = emulation(test, &boards) else { return };
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize();
     let top = top.expect("the repository is there");
-    let (links, starts) = documented();
-    assert_eq!((links.len(), starts.len()), (3, all_boards().len()));
+    let (links, mut starts) = documented();
+    assert_eq!((links.len(), starts.len()), (3, emulated_boards().count()));
+    let machine = |name: &str| match &Board::find(name).expect("it exists").emulation {
+        Some(Emulation::Qemu(Qemu { machine, .. })) => format!(" -M {machine} "),
+        Some(Emulation::Rp2040) => "/rp2040js/".into(),
+        Some(Emulation::Esp32C3) => "/labwired/".into(),
+        None => panic!("{name} is emulated"),
+    };
+    let machines: Vec<_> = boards.iter().map(|name| machine(name)).collect();
+    starts.retain(|start| machines.iter().any(|machine| start.contains(machine)));
+    assert_eq!(starts.len(), boards.len());
     for link in links {
         let mut fleet = Vec::new();
-        for (n, start) in (1..).zip(&starts) {
+        // The scripts for other emulators open no terminals.
+        let is_possible = |start: &&String| !link.contains("pty") || start.starts_with("qemu-");
+        for (n, start) in (1..).zip(starts.iter().filter(is_possible)) {
             let socket = directory.path().join(format!("board-{n}"));
             let link = link.replace("/tmp/board-$N", text(&socket));
             let target = env::var("CARGO_TARGET_DIR").map_or_else(
@@ -268,34 +305,60 @@ fn terminal(board: &mut Child) -> String {
     path.unwrap_or_else(|| panic!("no terminal in: {said}")).to_owned()
 }
 
-/// Returns the transcript of a run with all boards in this QEMU.
-fn emulated(directory: &Path, program: Option<&OsStr>) -> String {
-    let boards: Vec<_> = all_boards().iter().map(|board| format!("--board {board}")).collect();
+/// Checks that a run with these boards, in QEMU or in others that variables name, has the transcript of simulation.
+fn assert_conforms(directory: &Path, boards: &[&str], programs: &[(&str, OsString)]) {
+    let expected = simulated(directory, boards.len());
+    let boards: Vec<_> = boards.iter().map(|board| format!("--board {board}")).collect();
     let emulate = format!("emulate {} {SHORT} --out emulated", boards.join(" "));
     let mut command = command(directory, &emulate);
-    if let Some(program) = program {
-        command.env("SMIDGEN_QEMU", program);
-    }
+    command.envs(programs.iter().map(|(variable, program)| (variable, program)));
     let output = command.output().expect("the binary starts");
-    assert!(output.status.success(), "{program:?}: {}", stderr(&output));
+    assert!(output.status.success(), "{programs:?}: {}", stderr(&output));
     let said = stderr(&output);
     assert!(!said.contains("started again"), "{said}");
     let transcript = transcript(&directory.join("emulated"));
     let model = Model::read(directory.join("emulated")).expect("the run leaves a model");
     assert_eq!(model.transcript, transcript);
-    fs::remove_dir_all(directory.join("emulated")).expect("it was there");
-    transcript
+    for run in ["emulated", "simulated"] {
+        fs::remove_dir_all(directory.join(run)).expect("it was there");
+    }
+    assert_eq!(transcript, expected, "{programs:?}");
 }
 
 /// `scripts/setup.sh` installs a second QEMU if Debian has one, and `scripts/test.sh` passes its path.
 #[test]
 fn every_qemu_gives_the_transcript_of_simulation() {
     let test = "every_qemu_gives_the_transcript_of_simulation";
-    let Some(directory) = emulation(test, &all_boards()) else { return };
-    let expected = simulated(directory.path(), all_boards().len());
-    assert_eq!(emulated(directory.path(), None), expected);
-    match env::var_os("SMIDGEN_OTHER_QEMU") {
-        Some(other) => assert_eq!(emulated(directory.path(), Some(&other)), expected, "{other:?}"),
-        None => skip(test, "SMIDGEN_OTHER_QEMU names no second QEMU"),
+    let boards = all_boards(test);
+    let Some(directory) = emulation(test, &boards) else { return };
+    assert_conforms(directory.path(), &boards, &[]);
+    let all: Vec<_> = emulated_boards().map(|board| board.name).collect();
+    let others = [(System::Arm, &all), (System::Riscv32, &boards)].map(|(system, boards)| {
+        let variable = system.variable();
+        let other = variable.replace("SMIDGEN_", "SMIDGEN_OTHER_");
+        env::var_os(&other).map(|program| ((variable, program), boards)).ok_or(other)
+    });
+    for other in &others {
+        match other {
+            Ok((other, boards)) => {
+                assert_conforms(directory.path(), boards, std::slice::from_ref(other));
+            }
+            Err(other) => skip(test, &format!("{other} names no second QEMU")),
+        }
     }
+}
+
+#[test]
+fn qemu_that_is_too_old_for_a_board_is_named() {
+    let directory = tempdir().expect("there is room");
+    let program = directory.path().join("qemu");
+    script(&program, "echo 'QEMU emulator version 9.2.1 (by hand)'");
+    let mut emulate = command(directory.path(), "emulate --board stm32l475 --rows 60 --out run");
+    let output = emulate.env("SMIDGEN_QEMU", &program).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    for part in ["stm32l475 needs QEMU 10 or later", "is QEMU 9", "a newer one in SMIDGEN_QEMU"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!directory.path().join("run").exists(), "nothing was started");
 }

@@ -41,7 +41,7 @@ fn image_of(board: &Board, test: &str) -> Option<PathBuf> {
         }
         Err(error) => panic!("{error}"),
     };
-    if let Err(error) = Emulator::check() {
+    if let Err(error) = Emulator::check(board) {
         skip(test, &error.to_string());
         return None;
     }

@@ -1,6 +1,6 @@
 //! Emulated boards: the images for real boards give the transcripts of simulation, bit for bit.
 
-use smidgen::boards::board;
+use smidgen::boards::image;
 use smidgen::options::{Compressor, Downlink, Method};
 use smidgen::record::RoundRecord;
 use smidgen::world::World;
@@ -8,7 +8,7 @@ use smidgen::world::emulator::{Emulator, EmulatorError};
 use smidgen_tests::conformance::{
     DIGITS, FEW_DIGITS, each, experiment, run, run_with, simulated, transcripts,
 };
-use smidgen_tests::emulation::{self, boards_for, driver, start};
+use smidgen_tests::emulation::{self, boards_for, driver, image_of, start};
 
 fn assert_conforms(options: &str, boards: &[&str], test: &str) {
     let Some(emulators) = start(boards, test) else { return };
@@ -18,18 +18,34 @@ fn assert_conforms(options: &str, boards: &[&str], test: &str) {
 /// Every board gives the transcript of simulation; the smallest with data that fit it.
 #[test]
 fn every_board_conforms() {
-    let digits = boards_for(&experiment(DIGITS));
-    for board in board::emulated() {
+    let test = "every_board_conforms";
+    let digits = boards_for(&experiment(DIGITS), test);
+    for board in emulation::boards(test) {
         let options = if digits.contains(&board.name) { DIGITS } else { FEW_DIGITS };
-        assert_conforms(options, &[board.name; 4], "every_board_conforms");
+        assert_conforms(options, &[board.name; 4], test);
     }
 }
 
 #[test]
 fn all_boards_conform_in_one_run() {
-    let boards: Vec<_> = board::emulated().map(|board| board.name).collect();
+    let test = "all_boards_conform_in_one_run";
+    let boards: Vec<_> = emulation::boards(test).iter().map(|board| board.name).collect();
     let options = format!("{FEW_DIGITS} --workers {}", boards.len());
-    assert_conforms(&options, &boards, "all_boards_conform_in_one_run");
+    assert_conforms(&options, &boards, test);
+}
+
+/// The example for Embassy: the worker is a task of an async program.
+#[test]
+fn a_worker_as_an_async_task_conforms() {
+    let test = "a_worker_as_an_async_task_conforms";
+    let Some((board, _)) = image_of("mps2-m3", test) else { return };
+    let program = image::build_example(board, "embassy").unwrap_or_else(|error| panic!("{error}"));
+    let emulators = [1, 2].map(|identity| {
+        let image = image::open(&program).unwrap_or_else(|error| panic!("{error}"));
+        Emulator::start(board, image, identity).unwrap_or_else(|error| panic!("{error}"))
+    });
+    let experiment = experiment(&format!("{FEW_DIGITS} --workers 2"));
+    emulation::assert_conforms(&experiment, &emulators, test);
 }
 
 /// Boards keep running from method to method: each run is a session of its own.

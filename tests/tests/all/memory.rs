@@ -1,10 +1,9 @@
 //! The memory of each board in the table is that which the board reports.
 
-use smidgen::boards::board::emulated;
 use smidgen::world::World;
 use smidgen_aggregator::Event;
 use smidgen_tests::conformance::{FEW_DIGITS, experiment};
-use smidgen_tests::emulation::{driver, start};
+use smidgen_tests::emulation::{boards, driver, start};
 
 /// Bytes by which a board may report more memory than the table.
 const SLACK: usize = 512;
@@ -25,5 +24,6 @@ fn assert_memory(name: &'static str) {
 
 #[test]
 fn every_board_has_the_memory_of_its_row() {
-    emulated().for_each(|board| assert_memory(board.name));
+    let boards = boards("every_board_has_the_memory_of_its_row");
+    boards.iter().for_each(|board| assert_memory(board.name));
 }

@@ -16,6 +16,7 @@ fn assert_conforms(options: &str, boards: &[&str], test: &str) {
 /// Each objective with one of the regularisers, on all boards but those on which it does not fit with one row either.
 #[test]
 fn every_objective_conforms_on_every_board() {
+    let test = "every_objective_conforms_on_every_board";
     let objectives = each::<Objective>("--objective");
     let regularisers = each::<Regulariser>("--regulariser");
     for (objective, regulariser) in objectives.iter().zip(regularisers.iter().cycle()) {
@@ -23,11 +24,11 @@ fn every_objective_conforms_on_every_board() {
         let options = format!("{objective} {regulariser} {data}");
         let with = |rows: usize| format!("{options} --rows {rows}");
         let fit = |options: &str| {
-            boards_for(&experiment(&format!("{options} --workers {}", BOARDS.len())))
+            boards_for(&experiment(&format!("{options} --workers {}", BOARDS.len())), test)
         };
         let (few, boards) = (fit(&with(BOARDS.len())), fit(&with(120)));
         assert_eq!(boards, few, "{objective} is not on every board");
-        assert_conforms(&with(120), &boards, "every_objective_conforms_on_every_board");
+        assert_conforms(&with(120), &boards, test);
     }
 }
 

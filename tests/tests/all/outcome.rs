@@ -1,5 +1,6 @@
 //! The model of a run is the best one that the host knows, in `model.json` and on boards.
 
+use smidgen::objective::Workers;
 use smidgen::record::model::Iterate;
 use smidgen::record::{Cost, RecordError, RoundRecord};
 use smidgen::run::experiment::Experiment;
@@ -216,7 +217,7 @@ fn sending_the_model_at_the_end_is_part_of_the_cost() {
     assert!(bytes - without > (boards * sent) as u64, "{bytes} and {without}");
 }
 
-type Simulated = Simulation<Board<Objectives>>;
+type Simulated = Simulation<Board<Workers>>;
 
 /// Runs all rounds of an experiment, and ends the run in steps of this length. Each begins with `act`, which gets the
 /// model of the run and the time since the last round.

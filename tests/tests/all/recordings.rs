@@ -1,6 +1,6 @@
 //! Runs on recordings: boards record their rows themselves, and no row travels.
 
-use smidgen::boards::board::emulated;
+use smidgen::objective::{Workers, known};
 use smidgen::problem::dataset::Dataset;
 use smidgen::record::Model;
 use smidgen::run::experiment::Experiment;
@@ -10,14 +10,13 @@ use smidgen::world::client::{Client, Request};
 use smidgen::world::emulator::{Emulator, record};
 use smidgen::world::simulation::{Board, SimulatedBoard, Simulation};
 use smidgen::world::transport::Address;
-use smidgen_firmware::objectives::Objectives;
 use smidgen_protocol::digest;
 use smidgen_protocol::message::{Command, Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::recorded::RecordedRows;
 use smidgen_tests::conformance::{
     experiment, run, sealed, simulated, trained, trained_in, transcripts,
 };
-use smidgen_tests::emulation::{assert_conforms, driver, start};
+use smidgen_tests::emulation::{assert_conforms, boards, driver, start};
 use smidgen_tests::recording::shard;
 use smidgen_tests::{frames, shared};
 use std::cell::RefCell;
@@ -55,8 +54,8 @@ fn with_rows_sent(mut experiment: Experiment) -> Experiment {
 }
 
 /// A simulation of boards that have nothing but what they are sent.
-fn without_recordings(experiment: &Experiment) -> Simulation<Board<Objectives>> {
-    Simulation::new(experiment.setup.clone(), Objectives, experiment.line())
+fn without_recordings(experiment: &Experiment) -> Simulation<Board<Workers>> {
+    Simulation::new(experiment.setup.clone(), known().workers(), experiment.line())
 }
 
 #[test]
@@ -99,7 +98,7 @@ fn key_does_not_change_the_transcript() {
 
 /// A board that keeps the frames of its line.
 struct Tapped {
-    board: Board<Objectives>,
+    board: Board<Workers>,
     frames: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
@@ -127,7 +126,7 @@ impl SimulatedBoard for Tapped {
 }
 
 /// All frames of a run, in both directions.
-fn frames_of(experiment: &Experiment, boards: Vec<Board<Objectives>>) -> Vec<Vec<u8>> {
+fn frames_of(experiment: &Experiment, boards: Vec<Board<Workers>>) -> Vec<Vec<u8>> {
     let frames = Rc::default();
     let tap = |board| Tapped { board, frames: Rc::clone(&frames) };
     let boards = boards.into_iter().map(tap).collect();
@@ -248,7 +247,8 @@ fn emulated_boards_make_the_rows_of_simulation() {
     let test = "emulated_boards_make_the_rows_of_simulation";
     let experiment = experiment(&format!("{EXAMPLE} --constants boards"));
     let recordings = experiment.recordings().expect("recordings");
-    let boards = emulated().filter(|board| board.has_sensor_line).map(|board| board.name);
+    let boards = boards(test).into_iter();
+    let boards = boards.filter(|board| board.has_sensor_line()).map(|board| board.name);
     let kinds: Vec<_> = boards.collect();
     let boards: Vec<_> = kinds.iter().copied().cycle().take(recordings.workers.len()).collect();
     let Some(emulators) = start(&boards, test) else { return };

@@ -13,7 +13,7 @@
 #[expect(dead_code, reason = "it only prints")]
 mod registers;
 
-use board_support::{memory, take_or_reset};
+use board_support::{memory, take_or_restart};
 use core::convert::Infallible;
 use core::fmt::{self, Write};
 use core::hint::black_box;
@@ -162,14 +162,14 @@ fn evaluate(timer: &mut SYST, store: &Store<RamFlash<'_>>) -> (u32, i64) {
 #[entry]
 fn main() -> ! {
     UART.open(CLOCK_HZ);
-    let mut timer = take_or_reset(cortex_m::Peripherals::take()).SYST;
+    let mut timer = take_or_restart(cortex_m::Peripherals::take()).SYST;
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(0xFF_FFFF);
     timer.enable_counter();
     let memory = memory::take();
-    let rows = take_or_reset(memory.get_mut(..4096));
+    let rows = take_or_restart(memory.get_mut(..4096));
     let mut samples = [0; 300];
-    let mut store = take_or_reset(Store::open(RamFlash::new(rows)).ok());
+    let mut store = take_or_restart(Store::open(RamFlash::new(rows)).ok());
     // The content of the memory is arbitrary.
     let cleared = store.clear(&RECIPE).is_ok();
     let mut recorder = Recorder::new(store, &mut samples);

@@ -12,7 +12,7 @@
 #[expect(dead_code, reason = "it only prints")]
 mod registers;
 
-use board_support::take_or_reset;
+use board_support::take_or_restart;
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
@@ -58,18 +58,18 @@ fn receive(wire: &[u8], open: impl for<'d> FnOnce(Frame<'d>) -> Option<Frame<'d>
 #[entry]
 fn main() -> ! {
     UART.open(CLOCK_HZ);
-    let mut timer = take_or_reset(cortex_m::Peripherals::take()).SYST;
+    let mut timer = take_or_restart(cortex_m::Peripherals::take()).SYST;
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(0xFF_FFFF);
     timer.enable_counter();
-    let key = take_or_reset(Key::new(&[7; KEY_LEN]));
+    let key = take_or_restart(Key::new(&[7; KEY_LEN]));
     let (mut host, mut worker) = (HostSeal::new(key.clone()), WorkerSeal::new(key, [9; BOOT_LEN]));
     let mut wire = [0; FRAME_LEN_MAX];
-    let len = take_or_reset(host.close(payload(14, true, &mut wire), || [1; 16]));
+    let len = take_or_restart(host.close(payload(14, true, &mut wire), || [1; 16]));
     let opened = count(&mut timer, || receive(&wire[..len], |frame| worker.open(frame).ok()));
     let mut sealed = None;
     let closed = count(&mut timer, || sealed = worker.close(payload(100, true, &mut wire)));
-    receive(&wire[..take_or_reset(sealed)], |frame| host.open(frame).ok());
+    receive(&wire[..take_or_restart(sealed)], |frame| host.open(frame).ok());
     let _ = writeln!(Console, "a handshake: {opened} to open Hello, {closed} to seal Ready");
     for len in [16, 64, 256, 487] {
         let (mut plain, mut sealed) = ([0; 2], [0; 2]);
@@ -81,7 +81,7 @@ fn main() -> ! {
             sealed[0] += count(&mut timer, || {
                 end = worker.close(payload(len, false, &mut out)).unwrap_or(0);
             });
-            let end = take_or_reset(host.close(payload(len, false, &mut out), || [1; 16]));
+            let end = take_or_restart(host.close(payload(len, false, &mut out), || [1; 16]));
             sealed[1] +=
                 count(&mut timer, || receive(&out[..end], |frame| worker.open(frame).ok()));
         }

@@ -1,10 +1,11 @@
 //! Rows and journal in the PSRAM of the board. QEMU keeps it in a file, so that they survive the loss of power.
 
 use crate::registers::{M7, part};
-use board_support::{rows, take_or_reset};
+use board_support::{rows, take_or_restart};
 use core::{ptr::with_exposed_provenance_mut, slice};
 use cortex_m::peripheral::CPUID;
 use smidgen_firmware::recorder::store::{RamFlash, Store};
+use static_cell::StaticCell;
 
 /// Bytes of a page of the journal.
 const PAGE_LEN: usize = 4096;
@@ -33,7 +34,8 @@ pub struct Psram {
 impl Psram {
     /// Opens the PSRAM, whose content may be arbitrary. A second call resets the board.
     pub fn take(cpu: &CPUID) -> Self {
-        take_or_reset(cortex_m::singleton!(TAKEN: () = ()));
+        static TAKEN: StaticCell<()> = StaticCell::new();
+        take_or_restart(TAKEN.try_init(()));
         let linked = &raw const _psram_start as usize;
         let start = if part(cpu) == M7 { AN500 } else { linked };
         let region = |first: *const [u64; 0], end: *const [u64; 0]| {

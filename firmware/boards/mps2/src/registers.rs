@@ -1,6 +1,7 @@
 //! Where MPS2 has the registers that the worker uses: by its FPGA image.
 
-use board_support::mps::{Block, Fpgaio, Interrupt, Scc, Uart};
+use board_support::mps::{Block, Fpgaio, Scc, Uart};
+use board_support::nvic::Interrupt;
 use cortex_m::peripheral::CPUID;
 
 #[cfg(not(an505))]

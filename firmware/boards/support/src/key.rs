@@ -1,5 +1,6 @@
 //! The key of the fleet. `smidgen image --key FILE` writes it into the section `.smidgen_key` of an image.
 
+use crate::{cpu, log};
 use smidgen_firmware::worker::Worker;
 use smidgen_protocol::seal::{BOOT_LEN, KEY_LEN, Key, WorkerSeal};
 
@@ -26,8 +27,11 @@ where
     let Some(key) = held() else { return };
     match boot() {
         Some(boot) => worker.seal(WorkerSeal::new(key, boot)),
-        None => loop {
-            cortex_m::asm::wfi();
-        },
+        None => {
+            log::silent();
+            loop {
+                cpu::sleep();
+            }
+        }
     }
 }

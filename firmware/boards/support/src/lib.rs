@@ -7,8 +7,10 @@
 //!  rows                              recorded rows in RAM, on boards that have no flash for them
 //!  identity                          the board's identity, from hardware or emulator
 //!  key                               the key of the fleet, if the image has one
-//!  mps, nrf, nvmc                    registers of Arm's MPS boards, and of Nordic's chips, for those packages
-//!  reset                             restart after a panic or a fault; the host then restores the worker
+//!  mps, nrf, nvmc, stm32             registers of Arm's MPS boards, of Nordic's chips and of ST's, for those packages
+//!  register                          a register by its address
+//!  cpu, nvic                         sleep, a new start after a panic or a fault; interrupts by number
+//!  log                               what is logged by defmt
 //! ```
 //!
 //! A board's `memory.x` defines, besides `FLASH` and `RAM`, symbols:
@@ -18,20 +20,29 @@
 //! * `_journal_start` and `_journal_end` are those of the journal, if there is one.
 //! * `_identity` are 32 bytes that [`identity`] describes.
 //!
-//! It also places the section `.smidgen_key` in `FLASH`, which [`key`] reads.
+//! `board.x`, which it includes, derives all but those of rows and journal from the regions `FLASH`, `STACK`, `RAM` and
+//! `IDENTITY`, and places the section `.smidgen_key` in `FLASH`, which [`key`] reads.
 #![no_std]
 
+pub mod cpu;
 pub mod identity;
 pub mod key;
+mod log;
 pub mod memory;
+#[cfg(target_arch = "arm")]
 pub mod mps;
+#[cfg(target_arch = "arm")]
 pub mod nrf;
+#[cfg(target_arch = "arm")]
+pub mod nvic;
+#[cfg(target_arch = "arm")]
 pub mod nvmc;
-mod reset;
+pub mod register;
 pub mod rows;
 pub mod serial;
+#[cfg(target_arch = "arm")]
+pub mod stm32;
 
-use cortex_m::peripheral::SCB;
 use embedded_io::{Read, ReadReady, Write};
 use embedded_storage::nor_flash::NorFlash;
 use serial::Overrun;
@@ -40,45 +51,86 @@ use smidgen_firmware::{
     objective::ObjectiveSet,
     recorder::{sensor::Sensor, store::Mapped},
     remote::{Indicator, RemoteRecorder},
-    run::run_recorder,
+    run::{run, run_recorder},
     worker::{Board, Worker},
 };
 use smidgen_protocol::seal::BOOT_LEN;
+use static_cell::StaticCell;
 
-#[cfg(feature = "defmt")]
-use defmt_rtt as _;
+#[doc(hidden)]
+pub use smidgen_firmware::objectives::Objectives;
 
-/// Unwraps an object that exists once; resets the board if it was taken before.
+/// A worker in the memory of a board.
+pub type BoardWorker = Worker<&'static mut [u64]>;
+
+/// Makes the program of an image: `image!(BOARD::run)`, or `image!(BOARD::run, OBJECTIVES)` with a set of your own.
+#[macro_export]
+macro_rules! image {
+    ($run:path) => {
+        $crate::image!($run, $crate::Objectives);
+    };
+    ($run:path, $objectives:expr) => {
+        /// Called by the start-up code.
+        #[unsafe(no_mangle)]
+        extern "C" fn main() -> ! {
+            $run($objectives)
+        }
+    };
+}
+
+/// Unwraps an object that exists once; restarts the board if it was taken before.
 ///
 /// Images use this instead of `unwrap`, which can panic.
-pub fn take_or_reset<T>(taken: Option<T>) -> T {
-    taken.unwrap_or_else(|| SCB::sys_reset())
+pub fn take_or_restart<T>(taken: Option<T>) -> T {
+    taken.unwrap_or_else(|| cpu::restart())
 }
 
 /// Creates the worker in a static, to save stack, and seals its line if the image has a [`key`].
-// Not inlined: the worker would be on the stack of `main` on its way to the static.
+// Not inlined: the worker would be on the stack of its caller on the way to the static.
 #[inline(never)]
 pub fn init_worker<R: ObjectiveSet>(
-    place: &'static mut Option<Worker<&'static mut [u64]>>,
     board: Board,
     memory: &'static mut [u64],
     boot: impl FnOnce() -> Option<[u8; BOOT_LEN]>,
-) -> &'static mut Worker<&'static mut [u64]> {
-    let worker = place.insert(Worker::new::<R>(board, memory));
+) -> &'static mut BoardWorker {
+    static WORKER: StaticCell<BoardWorker> = StaticCell::new();
+    log::started(&board, memory.len(), key::held().is_some());
+    let worker = take_or_restart(WORKER.try_init_with(|| Worker::new::<R>(board, memory)));
     key::seal(worker, boot);
     worker
 }
 
-/// Serves the host for ever, after a boot. A board without a journal passes `()`.
+/// Serves the host for ever, on a board without a recorder. One without a journal passes `()`.
+pub fn serve<P, R>(
+    mut port: P,
+    worker: &mut BoardWorker,
+    #[cfg_attr(feature = "defmt", allow(unused_mut))] mut objectives: R,
+    journal: &mut impl Journal,
+) -> !
+where
+    P: Read + ReadReady + Write<Error = Overrun>,
+    R: ObjectiveSet,
+{
+    #[cfg(feature = "defmt")]
+    let mut objectives = log::Logged(objectives);
+    worker.restore_model(journal, &mut objectives);
+    loop {
+        if let Err(Overrun) = run(&mut port, worker, &mut objectives, journal) {
+            count_overrun(worker);
+        }
+    }
+}
+
+/// Serves the host for ever, on a board that records. One without a journal passes `()`.
 ///
 /// `look` is called when an interrupt has [called](serial::Inlet::call) the main loop.
-pub fn serve<P, R, F, S, I>(
+pub fn serve_recorder<P, R, F, S, I>(
     mut port: P,
-    worker: &mut Worker<&'static mut [u64]>,
-    objectives: &mut R,
+    worker: &mut BoardWorker,
+    #[cfg_attr(feature = "defmt", allow(unused_mut))] mut objectives: R,
     journal: &mut impl Journal,
     recorder: &mut RemoteRecorder<'_, F, S, I>,
-    mut look: impl FnMut(&mut Worker<&'static mut [u64]>, &mut RemoteRecorder<'_, F, S, I>),
+    mut look: impl FnMut(&mut BoardWorker, &mut RemoteRecorder<'_, F, S, I>),
 ) -> !
 where
     P: Read + ReadReady + Write<Error = Overrun>,
@@ -87,15 +139,18 @@ where
     S: Sensor,
     I: Indicator,
 {
-    worker.restore_model(journal, objectives);
+    #[cfg(feature = "defmt")]
+    let mut objectives = log::Logged(objectives);
+    worker.restore_model(journal, &mut objectives);
     loop {
-        match run_recorder(&mut port, worker, objectives, journal, recorder) {
+        match run_recorder(&mut port, worker, &mut objectives, journal, recorder) {
             Ok(()) => look(worker, recorder),
-            Err(Overrun) => {
-                worker.count_overrun();
-                #[cfg(feature = "defmt")]
-                defmt::warn!("the receiver lost bytes");
-            }
+            Err(Overrun) => count_overrun(worker),
         }
     }
+}
+
+fn count_overrun(worker: &mut BoardWorker) {
+    worker.count_overrun();
+    log::lost_bytes();
 }

@@ -1,17 +1,21 @@
 //! The RAM that stack and statics leave to the worker.
 
-use crate::take_or_reset;
+use crate::take_or_restart;
 use core::{mem::MaybeUninit, slice};
+use static_cell::StaticCell;
 
 unsafe extern "C" {
-    /// End of the region `RAM`, from cortex-m-rt's linker script.
+    /// End of the statics, from the linker script of the start-up code.
+    static __sheap: u8;
+    /// End of the region `RAM`.
     static _ram_end: u8;
 }
 
-/// Returns all of the region `RAM` after the statics, zeroed. A second call resets the board.
+/// Returns all of the region `RAM` after the statics, zeroed. A second call restarts the board.
 pub fn take() -> &'static mut [u64] {
-    take_or_reset(cortex_m::singleton!(TAKEN: () = ()));
-    let start = cortex_m_rt::heap_start() as usize;
+    static TAKEN: StaticCell<()> = StaticCell::new();
+    take_or_restart(TAKEN.try_init(()));
+    let start = &raw const __sheap as usize;
     let start = start.next_multiple_of(align_of::<u64>());
     let end = &raw const _ram_end as usize;
     let words = (end - start) / size_of::<u64>();

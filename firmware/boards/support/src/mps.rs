@@ -3,7 +3,6 @@
 
 use crate::serial::Inlet;
 use core::{convert::Infallible, ops::Deref};
-use cortex_m::interrupt::InterruptNumber;
 use embedded_io::{ErrorType, Read, ReadReady};
 use volatile_register::{RO, RW};
 
@@ -30,17 +29,6 @@ impl<T> Deref for Block<T> {
     fn deref(&self) -> &T {
         // SAFETY: `at` requires such a block at this address.
         unsafe { &*self.0 }
-    }
-}
-
-/// Number of an interrupt.
-#[derive(Clone, Copy, Debug)]
-pub struct Interrupt(pub u16);
-
-// SAFETY: the number is that of the hardware, and constant.
-unsafe impl InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
     }
 }
 
@@ -84,14 +72,17 @@ impl Uart {
         unsafe { self.data.write(byte.into()) };
     }
 
-    /// Passes received bytes on, and reports whether bytes were lost before them.
-    pub fn take_received<const N: usize>(&self, inlet: &Inlet<N>) {
+    /// Passes received bytes on; to be called by the interrupt.
+    pub fn take_each(&self, pass: impl FnMut(u8)) {
         // Clear the interrupt before taking the byte, so that a byte in between raises it again.
         // SAFETY: writing a flag back clears it and has no other effect.
         unsafe { self.interrupt.write(Self::INTERRUPT_RECEIVE) };
-        while let Some(byte) = self.take() {
-            inlet.received(byte);
-        }
+        core::iter::from_fn(|| self.take()).for_each(pass);
+    }
+
+    /// Passes received bytes on, and reports whether bytes were lost before them.
+    pub fn take_received<const N: usize>(&self, inlet: &Inlet<N>) {
+        self.take_each(|byte| inlet.received(byte));
         if self.state.read() & Self::STATE_RECEIVE_OVERRUN != 0 {
             // SAFETY: as above.
             unsafe { self.state.write(Self::STATE_RECEIVE_OVERRUN) };

@@ -1,6 +1,7 @@
 //! The registers that a worker uses on a Nordic nRF51 or nRF52, which have them at the same addresses. The HALs have no
 //! interrupts for these, and set up the rest.
 
+pub mod accelerometer;
 pub mod buttons;
 pub mod clock;
 pub mod twi;

@@ -9,6 +9,7 @@ use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 use smidgen_firmware::recorder::store::Mapped;
+use static_cell::StaticCell;
 use volatile_register::{RO, RW};
 
 /// The controller of the flash.
@@ -41,9 +42,10 @@ pub struct Flash<const PAGE_LEN: usize> {
 }
 
 impl<const PAGE_LEN: usize> Flash<PAGE_LEN> {
-    /// The regions `JOURNAL` and `ROWS`. A second call resets the board.
+    /// The regions `JOURNAL` and `ROWS`. A second call restarts the board.
     pub fn take() -> [Self; 2] {
-        crate::take_or_reset(cortex_m::singleton!(TAKEN: () = ()));
+        static TAKEN: StaticCell<()> = StaticCell::new();
+        crate::take_or_restart(TAKEN.try_init(()));
         let journal = (&raw const _journal_start).expose_provenance()
             ..(&raw const _journal_end).expose_provenance();
         let rows = (&raw const _rows_start).expose_provenance()

@@ -4,13 +4,13 @@
 //! The interrupt handler of a port passes every byte to its queue, and reports if the hardware dropped bytes. The
 //! worker may compute for as long as the queue has room for what arrives.
 
+use crate::cpu;
 use core::{
     cell::RefCell,
     convert::Infallible,
     fmt,
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
-use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use critical_section::Mutex;
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use heapless::spsc::Queue;
@@ -32,6 +32,11 @@ impl<const N: usize> Bytes<N> {
     /// Returns whether the queue has room for a byte.
     pub fn has_room(&self) -> bool {
         self.with(|queue| (!queue.is_full()).then_some(())).is_some()
+    }
+
+    /// Returns whether the queue has room for this many bytes.
+    pub fn has_room_for(&self, count: usize) -> bool {
+        self.with(|queue| (queue.capacity() - queue.len() >= count).then_some(())).is_some()
     }
 
     fn is_ready(&self) -> bool {
@@ -79,6 +84,11 @@ impl<const N: usize> Inlet<N> {
         }
     }
 
+    /// Returns whether the queue has room for this many bytes: a port that can make its host wait need not lose any.
+    pub fn has_room_for(&self, count: usize) -> bool {
+        self.bytes.has_room_for(count)
+    }
+
     /// Counts an overrun; to be called by the receive interrupt alone.
     pub fn lost(&self) {
         // Cortex-M0 has no atomic addition. A load and a store suffice, since there is a single writer.
@@ -119,21 +129,51 @@ impl embedded_io::Error for Overrun {
     }
 }
 
+/// How a port lets time pass until the interrupt has filled its queue.
+pub trait Pause {
+    /// Returns at the latest when the interrupt is pending. The interrupt is masked meanwhile.
+    fn pause(&mut self);
+}
+
+/// Sleeps until an interrupt is pending.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleep;
+
+impl Pause for Sleep {
+    fn pause(&mut self) {
+        cpu::sleep();
+    }
+}
+
+impl<F: FnMut()> Pause for F {
+    fn pause(&mut self) {
+        self();
+    }
+}
+
 /// The board's end of the serial line to the host.
-pub struct Port<T, L, const N: usize> {
+pub struct Port<T, L, P, const N: usize> {
     inlet: &'static Inlet<N>,
     transmit: T,
     light: L,
+    pause: P,
     overruns_reported: u32,
 }
 
-impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Port<T, L, N> {
+impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Port<T, L, Sleep, N> {
     /// Creates the port. The interrupt fills `inlet`.
     ///
     /// `transmit` sends a byte and may block until there is room for it. `light` switches the status LED, which is lit
     /// while the worker works and dark while it waits for bytes.
     pub fn new(inlet: &'static Inlet<N>, transmit: T, light: L) -> Self {
-        Self { inlet, transmit, light, overruns_reported: 0 }
+        Self::with_pause(inlet, transmit, light, Sleep)
+    }
+}
+
+impl<T: FnMut(u8), L: FnMut(bool), P: Pause, const N: usize> Port<T, L, P, N> {
+    /// Like [`new`](Port::new), with another way to wait for bytes.
+    pub fn with_pause(inlet: &'static Inlet<N>, transmit: T, light: L, pause: P) -> Self {
+        Self { inlet, transmit, light, pause, overruns_reported: 0 }
     }
 
     /// Sleeps until a byte arrives.
@@ -144,7 +184,7 @@ impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Port<T, L, N> {
             // handler runs as soon as the section ends.
             critical_section::with(|_| {
                 if !self.inlet.is_ready() {
-                    cortex_m::asm::wfi();
+                    self.pause.pause();
                 }
             });
         }
@@ -165,11 +205,11 @@ impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Port<T, L, N> {
     }
 }
 
-impl<T, L, const N: usize> ErrorType for Port<T, L, N> {
+impl<T, L, P, const N: usize> ErrorType for Port<T, L, P, N> {
     type Error = Overrun;
 }
 
-impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Read for Port<T, L, N> {
+impl<T: FnMut(u8), L: FnMut(bool), P: Pause, const N: usize> Read for Port<T, L, P, N> {
     /// Blocks until a byte arrives or [`Inlet::call`]. An error reports one overrun and consumes no byte.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Overrun> {
         if buffer.is_empty() {
@@ -185,13 +225,13 @@ impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Read for Port<T, L, N> {
     }
 }
 
-impl<T: FnMut(u8), L: FnMut(bool), const N: usize> ReadReady for Port<T, L, N> {
+impl<T: FnMut(u8), L: FnMut(bool), P: Pause, const N: usize> ReadReady for Port<T, L, P, N> {
     fn read_ready(&mut self) -> Result<bool, Overrun> {
         Ok(self.inlet.is_ready() || self.has_overrun())
     }
 }
 
-impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Write for Port<T, L, N> {
+impl<T: FnMut(u8), L: FnMut(bool), P: Pause, const N: usize> Write for Port<T, L, P, N> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Overrun> {
         bytes.iter().for_each(|&byte| (self.transmit)(byte));
         Ok(bytes.len())
@@ -207,40 +247,34 @@ impl<T: FnMut(u8), L: FnMut(bool), const N: usize> Write for Port<T, L, N> {
 ///
 /// The interrupt is masked while the queue is full, as [`Bytes::has_room`] tells its handler. An emulator then holds
 /// bytes back, and hardware loses them.
-pub struct SensorPort<I, const N: usize> {
+pub struct SensorPort<E, const N: usize> {
     bytes: &'static Bytes<N>,
-    interrupt: I,
+    enable: E,
 }
 
-impl<I: InterruptNumber, const N: usize> SensorPort<I, N> {
-    /// Creates the port and enables its interrupt, which fills `bytes`.
-    pub fn new(bytes: &'static Bytes<N>, interrupt: I) -> Self {
-        let port = Self { bytes, interrupt };
-        port.resume();
-        port
-    }
-
-    fn resume(&self) {
-        // SAFETY: no critical section relies on this interrupt being masked.
-        unsafe { NVIC::unmask(self.interrupt) };
+impl<E: FnMut(), const N: usize> SensorPort<E, N> {
+    /// Creates the port and enables its interrupt by `enable`; the interrupt fills `bytes`.
+    pub fn new(bytes: &'static Bytes<N>, mut enable: E) -> Self {
+        enable();
+        Self { bytes, enable }
     }
 }
 
-impl<I, const N: usize> ErrorType for SensorPort<I, N> {
+impl<E, const N: usize> ErrorType for SensorPort<E, N> {
     type Error = Infallible;
 }
 
-impl<I: InterruptNumber, const N: usize> ReadReady for SensorPort<I, N> {
+impl<E, const N: usize> ReadReady for SensorPort<E, N> {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
         Ok(self.bytes.is_ready())
     }
 }
 
-impl<I: InterruptNumber, const N: usize> Read for SensorPort<I, N> {
+impl<E: FnMut(), const N: usize> Read for SensorPort<E, N> {
     /// Does not block: without a byte it reads none.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let len = self.bytes.drain(buffer);
-        self.resume();
+        (self.enable)();
         Ok(len)
     }
 }

@@ -2,29 +2,9 @@
 
 use super::error::DatasetError;
 use super::texts::{Texts, finite, is_exact};
+pub use crate::objective::Labels;
 use smidgen_firmware::softmax::CLASSES_MAX;
 use std::ops::RangeInclusive;
-
-/// Interpretation of labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Labels {
-    /// Two classes, with 1 for the positive one, which has the larger label. Digits are odd or even.
-    Binary,
-    /// Classes, numbered from 0 in the order of their labels.
-    Classes,
-    /// Real targets, as in the file.
-    Real,
-}
-
-impl Labels {
-    /// Returns whether they are classes, of which boards know names.
-    pub const fn are_classes(self) -> bool {
-        match self {
-            Self::Binary | Self::Classes => true,
-            Self::Real => false,
-        }
-    }
-}
 
 /// The interpreted labels of rows.
 #[derive(Clone, Debug, PartialEq)]

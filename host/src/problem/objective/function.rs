@@ -1,7 +1,7 @@
 //! f in f64: the mean of the losses of the rows, and the regulariser.
 
-use super::loss::{Loss, Row};
 use super::penalty::Penalty;
+use crate::objective::Row;
 use crate::options;
 use crate::problem::dataset::Dataset;
 use std::ops::Range;
@@ -10,7 +10,9 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Objective {
     pub(super) dimension: usize,
-    pub(super) loss: Loss,
+    pub(super) kind: options::Objective,
+    /// Number of features of a row.
+    pub(super) features: usize,
     pub(super) penalty: Penalty,
     /// Rows of all workers, one worker after the other.
     pub(super) workers: Vec<Range<usize>>,
@@ -31,7 +33,8 @@ impl Objective {
     ) -> Self {
         let mut objective = Self {
             dimension: kind.dimension(dataset.dimension(), dataset.class_count()),
-            loss: Loss::new(kind, dataset),
+            kind,
+            features: dataset.dimension(),
             penalty,
             workers: Vec::new(),
             starts: vec![0],
@@ -83,7 +86,7 @@ impl Objective {
         let row_count = rows.len() as f64;
         let mut right = 0.0;
         for row in rows {
-            let class = self.loss.class(&self.loss.scores(self.row(row), x))?;
+            let class = self.kind.class(&self.kind.twin().scores(self.row(row), x))?;
             right += f64::from(class as f64 == self.labels[row]);
         }
         Some(right / row_count)
@@ -92,7 +95,7 @@ impl Objective {
     /// Returns a bound on the cancellation error of f(x) in f64, without the rounding of the mean of the losses.
     pub fn cancellation(&self, x: &[f64]) -> f64 {
         let of_worker = |rows: &Range<usize>| {
-            let of_row = |row| self.loss.cancellation(self.row(row), self.labels[row], x);
+            let of_row = |row| self.kind.twin().cancellation(self.row(row), self.labels[row], x);
             rows.clone().map(of_row).sum::<f64>() / rows.len() as f64
         };
         self.workers.iter().map(of_worker).sum::<f64>() / self.workers.len() as f64
@@ -117,7 +120,7 @@ impl Objective {
             let weight = 1.0 / (workers.len() * rows.len()) as f64;
             for row in rows.clone() {
                 let label = target(self.labels[row]);
-                loss += weight * self.loss.add(self.row(row), label, weight, x, gradient);
+                loss += weight * self.kind.twin().add(self.row(row), label, weight, x, gradient);
             }
         }
         loss
@@ -125,6 +128,7 @@ impl Objective {
 
     pub(super) fn row(&self, row: usize) -> Row<'_> {
         let entries = self.starts[row]..self.starts[row + 1];
-        Row { columns: &self.columns[entries.clone()], values: &self.values[entries] }
+        let (columns, values) = (&self.columns[entries.clone()], &self.values[entries]);
+        Row { features: self.features, columns, values }
     }
 }

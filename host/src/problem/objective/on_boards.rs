@@ -1,6 +1,7 @@
 //! f as boards compute it, before they round a gradient to its grid.
 
 use super::function::Objective;
+use crate::objective::Targets;
 use crate::problem::dataset::quantise::Held;
 use std::ops::Range;
 
@@ -48,7 +49,7 @@ impl OnBoards {
     /// Computes ∇f_i(x) of worker i.
     pub fn compute(&self, worker: usize, x: &[f64]) -> Computed {
         let (rounded, unit) = self.rounded(worker, x);
-        let target = |label: f64| self.objective.loss.held_label(label, unit);
+        let target = |label: f64| self.held_label(label, unit);
         let mut gradient = vec![0.0; x.len()];
         let rows = &self.objective.workers[worker..=worker];
         self.objective.rows_mean(rows, &rounded, &mut gradient, target);
@@ -79,13 +80,21 @@ impl OnBoards {
     fn residual_error(&self, worker: usize, x: &[f64], unit: f64) -> f64 {
         let rows = self.objective.workers[worker].clone();
         let rows = rows.map(|row| (self.objective.row(row), self.objective.labels[row]));
-        self.objective.loss.residual_error(rows, x, unit)
+        self.objective.kind.twin().residual_error(&rows.collect::<Vec<_>>(), x, unit)
+    }
+
+    /// Returns the label with which a board computes if products of the model have a grid of this unit.
+    fn held_label(&self, label: f64, unit: f64) -> f64 {
+        match self.objective.kind.info().targets {
+            Targets::Labels if unit > 0.0 => (label / unit).round() * unit,
+            Targets::Labels | Targets::None | Targets::Signs => label,
+        }
     }
 }
 
 /// Returns the mean norm of rows, including the input of a bias if there is one.
 fn mean_norm(objective: &Objective, rows: Range<usize>) -> f64 {
-    let bias = f64::from(objective.loss.has_bias());
+    let bias = f64::from(objective.kind.info().margins.have_bias());
     let (row_count, norm) = (rows.len() as f64, |row| {
         let squares = objective.row(row).values.iter().map(|value| value * value);
         (squares.sum::<f64>() + bias).sqrt()

@@ -1,12 +1,12 @@
 //! Predictions of a model for single rows.
 
-use super::loss::{Loss, Row};
+use crate::objective::Row;
 use crate::options;
 
 /// An objective that predicts rows with this number of features.
 #[derive(Clone, Debug)]
 pub struct Predictor {
-    loss: Loss,
+    kind: options::Objective,
     /// Indices of the features, which are dense.
     columns: Vec<u16>,
 }
@@ -14,7 +14,7 @@ pub struct Predictor {
 impl Predictor {
     /// Creates the predictor of an objective for rows with `features` features, at most 65535.
     pub fn new(kind: options::Objective, features: usize) -> Self {
-        Self { loss: Loss::of(kind, features), columns: (0..features as u16).collect() }
+        Self { kind, columns: (0..features as u16).collect() }
     }
 
     /// Returns the scores of a row under the model x: one per class, or only one.
@@ -23,17 +23,18 @@ impl Predictor {
     /// If x has not the dimension of the objective, or the row other features.
     pub fn scores(&self, features: &[f64], x: &[f64]) -> Vec<f64> {
         assert_eq!(features.len(), self.columns.len());
-        self.loss.scores(Row { columns: &self.columns, values: features }, x)
+        let row = Row { features: features.len(), columns: &self.columns, values: features };
+        self.kind.twin().scores(row, x)
     }
 
     /// Returns the class that scores predict, if there are classes: with one score the second one if it is positive,
     /// else the first one with the largest score.
     pub fn class(&self, scores: &[f64]) -> Option<usize> {
-        self.loss.class(scores)
+        self.kind.class(scores)
     }
 
     /// Returns the probabilities of the classes; none if the objective has none.
     pub fn probabilities(&self, scores: &[f64]) -> Vec<f64> {
-        self.loss.probabilities(scores)
+        self.kind.probabilities(scores)
     }
 }

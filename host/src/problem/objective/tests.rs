@@ -46,7 +46,7 @@ fn gradient_is_the_derivative_of_the_loss() {
             x[k] = centre;
             let slope = (above - below) / (2.0 * step);
             let error = (slope - gradient[k]).abs();
-            assert!(error < 1e-9 * scale, "{:?} {k}: {slope} {}", objective.loss, gradient[k]);
+            assert!(error < 1e-9 * scale, "{:?} {k}: {slope} {}", objective.kind, gradient[k]);
         }
     }
 }

@@ -107,7 +107,7 @@ fn without_constants() -> String {
 
 /// Lists the objectives whose noise grows with the loss, so that its bound needs more than the constants.
 fn with_growing_noise() -> String {
-    Objective::listed("or", |objective| match objective.row_noise() {
+    Objective::listed("or", |objective| match objective.info().row_noise {
         RowNoise::GrowsWithLoss => true,
         RowNoise::Bounded(_) | RowNoise::Unknown => false,
     })

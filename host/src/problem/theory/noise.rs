@@ -67,7 +67,7 @@ pub fn floor(
     size: usize,
     alpha: f64,
 ) -> Option<f64> {
-    let bound = match objective.row_noise() {
+    let bound = match objective.info().row_noise {
         RowNoise::Bounded(bound) => bound,
         RowNoise::GrowsWithLoss | RowNoise::Unknown => return None,
     };

@@ -161,14 +161,26 @@ fn names_of_a_newer_version_are_refused_with_a_sentence() {
             value["smidgen"] = "9.0.0".into();
             *value.pointer_mut(place).unwrap() = "later".into();
         });
-        let expected = format!(
-            "m.json has the {shown} `later`, which this smidgen does not know: a newer one wrote it (its version is \
-             9.0.0); use that one, or train again"
-        );
+        let expected = match shown {
+            "objective" => format!(
+                "m.json has the objective `later`, which this program does not know: it knows {}; use the program that \
+                 trained it, or a newer smidgen",
+                Objective::listed("and", |_| true)
+            ),
+            shown => newer(shown),
+        };
         assert_eq!(said, expected);
     }
     let said = complaint(|value| value["objective"] = 7.into());
     assert!(said.contains("the file is damaged"), "{said}");
+}
+
+/// The refusal of a name that a newer version added.
+fn newer(shown: &str) -> String {
+    format!(
+        "m.json has the {shown} `later`, which this smidgen does not know: a newer one wrote it (its version is \
+             9.0.0); use that one, or train again"
+    )
 }
 
 #[test]

@@ -1,15 +1,15 @@
 use super::*;
 use crate::cli::{self, Command};
+use crate::objective::Workers;
 use crate::record::Locks;
 use crate::world::simulation::{Board, Simulation};
 use crate::world::{Measured, WorldError};
-use smidgen_firmware::objectives::Objectives;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A simulated world that stops after some rounds.
 struct Halting {
-    simulation: Simulation<Board<Objectives>>,
+    simulation: Simulation<Board<Workers>>,
     rounds: usize,
 }
 

@@ -135,7 +135,9 @@ impl Plan {
         });
         let fitting = BOARDS.iter().filter(|board| {
             board.memory_len >= memory_bytes
-                && recorded.is_none_or(|(recipe, rows)| board.recorder.holds(&recipe, rows))
+                && recorded.is_none_or(|(recipe, rows)| {
+                    board.recorder.is_some_and(|recorder| recorder.holds(&recipe, rows))
+                })
         });
         let workers = &experiment.workers;
         let MethodSpec { rule, batch, .. } = setup.method;

@@ -51,7 +51,7 @@ impl Plan {
             };
             writeln!(f, "  fits       no supported board: {advice}")?;
         } else {
-            writeln!(f, "  fits       {}", self.boards.join(", "))?;
+            writeln!(f, "  fits       {}", wrapped(&self.boards).join(",\n             "))?;
         }
         let k = span(self.k.iter().map(|&k| f64::from(k)), |k| count(k as u64));
         let xi = span(self.xi.iter().copied(), number);
@@ -227,6 +227,22 @@ fn fmt_smoothness(f: &mut fmt::Formatter<'_>, smoothness: &Smoothness) -> fmt::R
     let at = |share: f64| number(sorted[(share * (sorted.len() - 1) as f64).round() as usize]);
     let [least, lower, median, upper, largest] = [0.0, 0.25, 0.5, 0.75, 1.0].map(at);
     writeln!(f, "             L_i from {least} to {largest}, quartiles {lower}, {median}, {upper}")
+}
+
+/// Joins names to lines that fit 80 columns behind a label.
+fn wrapped(names: &[&str]) -> Vec<String> {
+    const LEN_MAX: usize = 80 - "  fits       ,".len();
+    let mut lines: Vec<String> = vec![];
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.len() + ", ".len() + name.len() <= LEN_MAX => {
+                line.push_str(", ");
+                line.push_str(name);
+            }
+            Some(_) | None => lines.push((*name).to_owned()),
+        }
+    }
+    lines
 }
 
 fn fmt_line(f: &mut fmt::Formatter<'_>, what: &str, on: &OnLines) -> fmt::Result {

@@ -5,7 +5,7 @@ use super::feeder::FeedError;
 use super::order::choices;
 use super::player::Player;
 use super::port_folder::{PortFolder, PortFolderError};
-use super::qemu::Emulator;
+use super::process::Emulator;
 use crate::options::windowing::RATE_MILLIHERTZ;
 use crate::problem::dataset::recordings::{Recordings, WorkerRecordings};
 use crate::units::shown::{shown, typed};
@@ -194,9 +194,9 @@ impl Bench {
     fn restart(&mut self, board: usize, event: &str) -> Result<String, BenchError> {
         let emulator = &mut self.emulators[board - 1];
         emulator.restart()?;
-        let lost = match emulator.board().kept_memory_len {
-            0 => ", and its rows and model are lost",
-            _ => "",
+        let lost = match emulator.board().keeps_memory() {
+            false => ", and its rows and model are lost",
+            true => "",
         };
         Ok(format!("{event}{lost}. {}", self.state()))
     }

@@ -1,9 +1,8 @@
-//! Why an emulated board does not run, with the last line of QEMU's log.
+//! Why an emulated board does not run, with the last line of the emulator's log.
 
-use super::command::CHOICE;
 use super::folder::FolderError;
 use crate::units::interrupt::StopRequested;
-use crate::units::program::scarcity;
+use crate::units::program::{ProgramError, scarcity};
 use crate::units::shown::shown;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,20 +12,51 @@ use std::path::Path;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Time-out for QEMU to open its socket.
+/// Time-out for the emulator to open its socket.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Length of the end of QEMU's log that is searched for its last line.
+/// Length of the end of the emulator's log that is searched for its last line.
 const TAIL_LEN_MAX: u64 = 4096;
 
 /// Reasons why an emulated board does not run.
 #[derive(Debug, Error)]
 pub enum EmulatorError {
-    /// QEMU is not installed.
-    #[error("{} is not installed: run `scripts/setup.sh` once, or name another QEMU in {CHOICE}", shown(.0))]
-    Missing(OsString),
-    /// QEMU does not open its socket.
-    #[error("QEMU cannot emulate the board {board}: {failure}")]
+    /// The emulator is not installed.
+    #[error(
+        "{} is not installed: run `scripts/setup.sh` once, or name another program in {variable}",
+        shown(program)
+    )]
+    Missing {
+        /// Its program.
+        program: OsString,
+        /// The environment variable that names another one.
+        variable: &'static str,
+    },
+    /// The installed version of QEMU does not have the board.
+    #[error(
+        "the board {board} needs QEMU {needed} or later, but {} is QEMU {version}: name a newer one in {variable}",
+        shown(program)
+    )]
+    TooOld {
+        /// Name of the board.
+        board: &'static str,
+        /// The oldest version that has it.
+        needed: u32,
+        /// The program.
+        program: OsString,
+        /// Its version.
+        version: u32,
+        /// The environment variable that names another one.
+        variable: &'static str,
+    },
+    /// QEMU does not tell its version.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Nothing emulates the board.
+    #[error("no emulator has the board {0}: flash a real one, and train it with `smidgen run`")]
+    NotEmulated(&'static str),
+    /// The emulator does not open its socket.
+    #[error("the emulator cannot run the board {board}: {failure}")]
     Failed {
         /// Name of the board.
         board: &'static str,
@@ -50,7 +80,7 @@ pub enum EmulatorError {
 /// Failure of an emulator.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// QEMU has ended.
+    /// The emulator has ended.
     #[error("it ended with {status}, {last_line}")]
     Ended {
         /// Its exit status.
@@ -60,7 +90,7 @@ pub enum Failure {
         /// Time since its socket was first seen; `None` if it never was.
         uptime: Option<Duration>,
     },
-    /// QEMU is running, but has not opened its socket.
+    /// The emulator is running, but has not opened its socket.
     #[error("it did not open its socket in {START_TIMEOUT:?}; the machine may be overloaded")]
     NoSocket,
 }

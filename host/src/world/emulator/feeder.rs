@@ -1,6 +1,6 @@
 //! The sensor of an emulated board: samples from this process.
 
-use super::qemu::{Emulator, Lines};
+use super::process::{Emulator, Lines};
 use smidgen_firmware::recorder::stream;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::io::{self, Write};
@@ -14,15 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Reasons why an emulated board gets no samples.
 #[derive(Debug, Error)]
 pub enum FeedError {
-    /// QEMU's machine has one serial line only.
+    /// The emulator gives the board one serial line only.
     #[error(
-        "QEMU gives the board {board} no line for a sensor: choose another board to record in emulation"
+        "the emulator gives the board {board} no line for a sensor: choose another board to record in emulation"
     )]
     NoLine {
         /// Name of the board.
         board: &'static str,
     },
-    /// The board does not record, or QEMU has ended.
+    /// The board does not record, or the emulator has ended.
     #[error("the emulated {board} takes no samples ({source}): check that it records")]
     Line {
         /// Name of the board.
@@ -37,7 +37,7 @@ pub enum FeedError {
 /// To record a series: command the board to start, [`feed`](Self::feed) the samples, ask for its status until it has
 /// them all, and only then command it to stop, since the line holds samples that the board has not read.
 ///
-/// The line loses nothing: the board reads samples while it records, and QEMU holds them back otherwise.
+/// The line loses nothing: the board reads samples while it records, and the emulator holds them back otherwise.
 #[derive(Debug)]
 pub struct Feeder {
     board: &'static str,

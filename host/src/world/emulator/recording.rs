@@ -2,7 +2,7 @@
 
 use super::failure::START_TIMEOUT;
 use super::feeder::{FeedError, Feeder};
-use super::qemu::{Emulator, Lines};
+use super::process::{Emulator, Lines};
 use crate::problem::dataset::recordings::{Recording, WorkerRecordings};
 use crate::units::interrupt;
 use crate::world::client::{BoardRows, Client, ClientError, advice};

@@ -1,7 +1,7 @@
 //! Supervision of emulated boards: restarts those that end.
 
 use super::failure::{EmulatorError, Failure};
-use super::qemu::Emulator;
+use super::process::Emulator;
 use super::recording::{RecordingError, Rows};
 use crate::units::interrupt;
 use crate::world::driver::{Seen, Watch};
@@ -26,7 +26,7 @@ struct Supervised {
 impl Supervised {
     fn new(emulator: Emulator, rows: Option<Rows>) -> Self {
         // A board that keeps memory has them after a restart.
-        let rows = rows.filter(|_| emulator.board().kept_memory_len == 0);
+        let rows = rows.filter(|_| !emulator.board().keeps_memory());
         Self { emulator, rows, recording: None, was_restarted: false, is_lost: false }
     }
 
@@ -112,8 +112,8 @@ pub fn supervise(emulators: Vec<(Emulator, Option<Rows>)>) -> Watch {
 mod tests {
     use super::super::command::tests::watched_process;
     use super::super::failure::START_TIMEOUT;
-    use super::super::qemu::Stage;
-    use super::super::qemu::tests::{ago, starting};
+    use super::super::process::Stage;
+    use super::super::process::tests::{ago, starting};
     use super::*;
 
     impl Supervised {

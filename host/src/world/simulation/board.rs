@@ -6,7 +6,7 @@ use super::wire::Wire;
 use crate::problem::dataset::recordings::WorkerRecordings;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use smidgen_aggregator::Setup;
-use smidgen_firmware::objective::{Evaluation, ObjectiveSet};
+use smidgen_firmware::objective::{Evaluation, Evaluator, ObjectiveSet, ObjectiveTable};
 use smidgen_firmware::worker::{self, Worker};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use smidgen_protocol::recipe::Recipe;
@@ -57,7 +57,7 @@ pub struct Board<R> {
     gradient_exponent: i8,
 }
 
-impl<R: ObjectiveSet> Board<R> {
+impl<R: Evaluator> Board<R> {
     /// The board of the given index, with this many bytes of memory, at its first start.
     pub fn new(setup: &Setup, index: usize, memory_len: usize, objectives: R, line: Line) -> Self {
         let Line { baud, faults, seed } = line;
@@ -66,7 +66,7 @@ impl<R: ObjectiveSet> Board<R> {
         };
         let key = setup.seal.as_ref().map(|sealing| &sealing.key);
         Self {
-            worker: start::<R>(index, vec![0; memory_len / 8], key, 0),
+            worker: start_with(objectives.table(), index, vec![0; memory_len / 8], key, 0),
             recorder: None,
             objectives,
             down: wire(Direction::Down),
@@ -81,7 +81,8 @@ impl<R: ObjectiveSet> Board<R> {
     /// Records rows on it, as if a host had commanded it before the run.
     pub fn record(&mut self, recipe: &Recipe, recordings: &WorkerRecordings) {
         // Not the worker of the run: a key may guard that one, and its counters are about the run.
-        let worker = start::<R>(IDENTITY as usize - 1, vec![], None, 0);
+        let table = self.objectives.table();
+        let worker = start_with(table, IDENTITY as usize - 1, vec![], None, 0);
         self.worker.enable_recorder();
         self.recorder = Some(recorded(recipe, recordings, worker, &mut self.objectives));
     }
@@ -143,7 +144,7 @@ impl<R: ObjectiveSet> Board<R> {
     }
 }
 
-impl<R: ObjectiveSet> SimulatedBoard for Board<R> {
+impl<R: Evaluator> SimulatedBoard for Board<R> {
     fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>)) {
         self.down.send(now, frame, deliver);
     }
@@ -176,7 +177,12 @@ impl<R: ObjectiveSet> SimulatedBoard for Board<R> {
 
 /// The memory in bytes that the largest worker of a run needs.
 pub fn memory_len<R: ObjectiveSet>(setup: &Setup) -> usize {
-    let need = |worker| worker::memory_len::<R>(&setup.configuration(worker, 0, 0));
+    memory_len_of(ObjectiveTable::of::<R>(), setup)
+}
+
+/// As [`memory_len`], for objectives that are known only at run time.
+pub fn memory_len_of(objectives: ObjectiveTable, setup: &Setup) -> usize {
+    let need = |worker| worker::memory_len_of(objectives, &setup.configuration(worker, 0, 0));
     (0..setup.shares.len()).map(need).max().unwrap_or(0)
 }
 
@@ -187,8 +193,19 @@ pub fn start<R: ObjectiveSet>(
     key: Option<&Key>,
     starts: u32,
 ) -> Worker<Vec<u64>> {
+    start_with(ObjectiveTable::of::<R>(), index, memory, key, starts)
+}
+
+/// As [`start`], for objectives that are known only at run time.
+fn start_with(
+    objectives: ObjectiveTable,
+    index: usize,
+    memory: Vec<u64>,
+    key: Option<&Key>,
+    starts: u32,
+) -> Worker<Vec<u64>> {
     let board = worker::Board { name: BOARD, identity: index as u64 + 1 };
-    let mut worker = Worker::new::<R>(board, memory);
+    let mut worker = Worker::with_table(objectives, board, memory);
     if let Some(key) = key {
         let mut boot = [0; BOOT_LEN];
         boot[..8].copy_from_slice(&board.identity.to_le_bytes());

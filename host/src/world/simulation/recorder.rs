@@ -1,7 +1,7 @@
 //! The recorder of a simulated board.
 
 use crate::problem::dataset::recordings::{Recording, WorkerRecordings};
-use smidgen_firmware::objective::ObjectiveSet;
+use smidgen_firmware::objective::Evaluator;
 use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::sensor::Sensor;
 use smidgen_firmware::recorder::store::{RamFlash, Store};
@@ -45,7 +45,7 @@ impl Sensor for Playback {
 }
 
 /// Returns a recorder that has recorded these samples, by the commands of a host to a worker.
-pub(super) fn recorded<R: ObjectiveSet>(
+pub(super) fn recorded<R: Evaluator>(
     recipe: &Recipe,
     recordings: &WorkerRecordings,
     mut worker: Worker<Vec<u64>>,
@@ -71,7 +71,7 @@ pub(super) fn recorded<R: ObjectiveSet>(
 }
 
 /// Sends a command. What it leads to shows in the checksum of the rows, without which the board refuses its data.
-fn command<R: ObjectiveSet>(
+fn command<R: Evaluator>(
     worker: &mut Worker<Vec<u64>>,
     recorder: &mut BoardRecorder,
     objectives: &mut R,

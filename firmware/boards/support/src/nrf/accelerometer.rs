@@ -1,9 +1,9 @@
 //! The accelerometer of a micro:bit: three channels of ±4 g, as its chip has them: x, y, z.
 //!
-//! Boards up to version 1.3 have an MMA8653FC, those of version 1.5 an LSM303AGR. QEMU answers as the former, with
-//! constants.
+//! Boards up to version 1.3 have an MMA8653FC, those of versions 1.5 and 2 an LSM303AGR. QEMU answers as the former,
+//! with constants.
 
-use board_support::nrf::twi::Twi;
+use super::twi::Twi;
 use embedded_hal::i2c::{ErrorKind, I2c};
 use smidgen_firmware::recorder::clocked::Probe;
 

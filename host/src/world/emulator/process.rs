@@ -1,6 +1,6 @@
-//! One board in QEMU: its process and its sockets.
+//! One emulated board: its process and its sockets.
 
-use super::command::{CONTROL, LINE, SENSOR, is_in_path, log, program, spawn};
+use super::command::{CONTROL, LINE, SENSOR, find, log, spawn};
 use super::failure::{EmulatorError, Failure, START_TIMEOUT, last_line, tail};
 use super::folder::Folder;
 use crate::boards::board::Board;
@@ -38,7 +38,7 @@ pub(super) struct Lines {
     pub sensor: Option<PathBuf>,
 }
 
-/// An emulated board. QEMU ends when this value is dropped or this process ends.
+/// An emulated board. The emulator ends when this value is dropped or this process ends.
 #[derive(Debug)]
 pub struct Emulator {
     board: &'static Board,
@@ -53,12 +53,9 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Checks that boards can be started, and removes directories that killed processes left.
-    pub fn check() -> Result<(), EmulatorError> {
-        let program = program();
-        if !is_in_path(&program) {
-            return Err(EmulatorError::Missing(program));
-        }
+    /// Checks that boards of this kind can be started, and removes directories that killed processes left.
+    pub fn check(board: &Board) -> Result<(), EmulatorError> {
+        find(board)?;
         Folder::new()?.remove_abandoned();
         Ok(())
     }
@@ -78,10 +75,7 @@ impl Emulator {
         identity: u64,
         channels: Option<u8>,
     ) -> Result<Self, EmulatorError> {
-        let program = program();
-        if !is_in_path(&program) {
-            return Err(EmulatorError::Missing(program));
-        }
+        find(board)?;
         let folder = Folder::new()?;
         let socket = folder.path().join(LINE);
         let process = spawn(board, &image, (identity, channels), folder.path())?;
@@ -104,7 +98,7 @@ impl Emulator {
 
     /// Returns the socket of the line of its sensor, if it has one, for a `Feeder`.
     pub fn sensor_socket(&self) -> Option<PathBuf> {
-        self.board.has_sensor_line.then(|| self.folder.path().join(SENSOR))
+        self.board.has_sensor_line().then(|| self.folder.path().join(SENSOR))
     }
 
     /// Returns the sockets of its lines.
@@ -134,7 +128,7 @@ impl Emulator {
     /// Returns its failure, if there is one, without waiting.
     pub fn failure(&mut self) -> Option<Failure> {
         let open = match self.stage {
-            // Checked first: QEMU may have opened the socket and ended since.
+            // Checked first: the emulator may have opened the socket and ended since.
             Stage::Starting(_) if self.socket.exists() => Stage::Open(Instant::now()),
             stage => stage,
         };
@@ -160,11 +154,11 @@ impl Emulator {
         Some(Failure::Ended { status, last_line: last_line(&log), uptime })
     }
 
-    /// Powers the board off, which clears its RAM but for the memory that QEMU keeps in a file. Does nothing to a board
+    /// Powers the board off, which clears its RAM but for the memory that an emulator keeps in a file. Does nothing to a board
     /// that is off.
     pub fn kill(&mut self) {
-        // All three fail only if QEMU has ended by itself. The watch ends last, since this process may be killed at any
-        // moment, but before `wait`: that frees QEMU's process id, and closes standard input, on which the watch would
+        // All three fail only if the emulator has ended by itself. The watch ends last, since this process may be killed at any
+        // moment, but before `wait`: that frees its process id, and closes standard input, on which the watch would
         // kill whatever has the id by then.
         let _ = self.process.kill();
         if let Some(mut watchman) = self.process.stdin.take() {

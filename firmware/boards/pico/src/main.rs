@@ -1,0 +1,5 @@
+//! The image of this board.
+#![no_std]
+#![no_main]
+
+board_support::image!(pico::run);

@@ -1,0 +1,273 @@
+//! Checks of the integers of boards.
+
+use super::rows::{KINDS, Rows, model};
+use super::subject::{Fault, Subject};
+use super::twin::norm;
+use crate::objective::{Curvature, Labels};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use smidgen_aggregator::ratio::real;
+use smidgen_firmware::bound::Bound;
+use smidgen_firmware::curvature::CurvatureRequest;
+use smidgen_firmware::data::Data;
+use smidgen_firmware::objective::{Classification, Evaluation, Evaluator};
+use smidgen_protocol::batch::{Batch, Selection};
+use smidgen_protocol::message::Regulariser;
+use smidgen_protocol::shard::{Parts, Shard, Width};
+use smidgen_protocol::vector::{MANTISSA_MAX, Ratio};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Accuracy of boards relative to the largest quantity, besides the grid of the result.
+const ACCURACY: f64 = 1.0 / (1 << 22) as f64;
+/// Difference of two scores that rounding may reverse.
+const NARROW: f64 = 1e-4;
+
+/// Model and exponents of an evaluation.
+#[derive(Clone, Debug)]
+struct Point {
+    x: Vec<i32>,
+    x_exponent: i8,
+    gradient_exponent: i8,
+    loss_exponent: i8,
+    rows: Selection,
+}
+
+impl Point {
+    fn reals(&self) -> Vec<f64> {
+        self.x.iter().map(|&x| f64::from(x) * unit(self.x_exponent)).collect()
+    }
+
+    fn case(&self, rows: &Rows) -> String {
+        let Self { x_exponent, gradient_exponent, .. } = self;
+        let header = rows.shard().header;
+        let (width, sparse) = (header.width, if header.sparse { "sparse" } else { "dense" });
+        format!("{sparse} rows of width {width:?}, exponents {x_exponent} and {gradient_exponent}")
+    }
+}
+
+/// Results of an evaluation.
+#[derive(PartialEq)]
+struct Outcome {
+    gradient: Vec<i32>,
+    loss: i64,
+    saturated: u32,
+}
+
+fn unit(exponent: i8) -> f64 {
+    f64::from(-i32::from(exponent)).exp2()
+}
+
+impl Subject {
+    fn evaluate(&self, data: Data<'_>, point: &Point) -> Outcome {
+        let dimension = point.x.len();
+        // What is left of earlier evaluations must not matter.
+        let (mut gradient, mut saturated) = (vec![-1; dimension], 0);
+        let mut scratch = vec![-1; (self.info.scratch_len)(dimension)];
+        let loss = { self.workers }.evaluate_named(Evaluation {
+            objective: self.info.name,
+            x: &point.x,
+            x_exponent: point.x_exponent,
+            gradient: &mut gradient,
+            gradient_exponent: point.gradient_exponent,
+            loss_exponent: point.loss_exponent,
+            regulariser: Regulariser::L2,
+            lambda: Ratio::default(),
+            data,
+            rows: point.rows,
+            scratch: &mut scratch,
+            saturated: &mut saturated,
+        });
+        Outcome { gradient, loss, saturated }
+    }
+}
+
+pub(super) fn check(subject: &Subject) -> Result<(), Fault> {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for kind in KINDS {
+        for x_exponent in [16, 22, 28] {
+            let rows = Rows::draw(subject.objective, kind, 21, &mut rng);
+            let x = model(rows.dimension(subject.objective), 2.0, &mut rng);
+            let x = x.iter().map(|x| (x / unit(x_exponent)) as i32).collect();
+            let (gradient_exponent, loss_exponent) = (rng.random_range(10..26), 24);
+            let whole = Selection::ALL;
+            let point = Point { x, x_exponent, gradient_exponent, loss_exponent, rows: whole };
+            check_dimensions(subject, &rows, &point)?;
+            compare(subject, &rows, &point)?;
+            let rows_of_batch = Batch { size: 5, seed: rng.random() }.selection(0, 1);
+            compare(subject, &rows, &Point { rows: rows_of_batch, ..point.clone() })?;
+            check_curvature(subject, &rows, &point, &mut rng)?;
+            check_classes(subject, &rows, &point)?;
+            check_extremes(subject, &rows, &point, &mut rng)?;
+        }
+    }
+    check_masked(subject, &mut rng)
+}
+
+/// Compares boards with the twin.
+fn compare(subject: &Subject, rows: &Rows, point: &Point) -> Result<(), Fault> {
+    let selected = point.rows.runs(rows.labels.len() as u32).flatten();
+    let selected: Vec<_> = selected.map(|row| row as usize).collect();
+    let (loss, gradient, largest) = rows.mean(subject.objective, &selected, &point.reals());
+    let found = subject.evaluate(rows.data(), point);
+    let grid = unit(point.gradient_exponent);
+    let tolerance = 1.5 * grid + ACCURACY * (1.0 + largest);
+    let range = f64::from(MANTISSA_MAX) * grid;
+    for (coordinate, (&mantissa, exact)) in found.gradient.iter().zip(gradient).enumerate() {
+        let found = f64::from(mantissa) * grid;
+        if (found - exact.clamp(-range, range)).abs() > tolerance {
+            return Err(Fault::FixedGradient { coordinate, found, exact, case: point.case(rows) });
+        }
+    }
+    let (found, grid) = (found.loss as f64 * unit(point.loss_exponent), unit(point.loss_exponent));
+    match (found - loss).abs() <= 1.5 * grid + ACCURACY * (1.0 + loss.abs() + largest) {
+        true => Ok(()),
+        false => Err(Fault::FixedLoss { found, exact: loss, case: point.case(rows) }),
+    }
+}
+
+fn check_dimensions(subject: &Subject, rows: &Rows, point: &Point) -> Result<(), Fault> {
+    let dimension = point.x.len();
+    match subject.info.check {
+        check if !check(rows.data(), dimension) => Err(Fault::Refuses(point.case(rows))),
+        check if check(rows.data(), dimension + 1) => Err(Fault::Accepts("too large a dimension")),
+        check if check(rows.data(), dimension - 1) => Err(Fault::Accepts("too small a dimension")),
+        check if check(Data::Sent(&[]), dimension) => Err(Fault::Accepts("empty data")),
+        _ => Ok(()),
+    }
+}
+
+/// Compares the bound of boards with gradients of the twin along a pair.
+fn check_curvature(
+    subject: &Subject,
+    rows: &Rows,
+    point: &Point,
+    rng: &mut impl Rng,
+) -> Result<(), Fault> {
+    let (mut vector, mut scratch) = (vec![0; point.x.len() + 1], vec![0; point.x.len() + 1]);
+    let request =
+        CurvatureRequest { data: rows.data(), vector: &mut vector, scratch: &mut scratch };
+    let bound = (subject.info.curvature)(request).and_then(Bound::ratio).map(real);
+    let bound = match (bound, subject.objective.info().curvature) {
+        (Some(bound), Curvature::AtMost(_)) => bound,
+        (None, Curvature::Unbounded { .. }) => return Ok(()),
+        (None, Curvature::AtMost(_)) | (Some(_), Curvature::Unbounded { .. }) => {
+            return Err(Fault::OneCurvature);
+        }
+    };
+    let all: Vec<_> = (0..rows.labels.len()).collect();
+    // Along the gradient, where losses of margins bend most, from 0 and from the model.
+    for start in [vec![0.0; point.x.len()], point.reals()] {
+        let (_, before, _) = rows.mean(subject.objective, &all, &start);
+        let size = norm(&before).max(f64::MIN_POSITIVE) * 10f64.powi(rng.random_range(0..4));
+        let end: Vec<_> = start.iter().zip(&before).map(|(x, g)| x + g / size).collect();
+        let (_, after, _) = rows.mean(subject.objective, &all, &end);
+        let change: Vec<_> =
+            before.iter().zip(&after).map(|(before, after)| before - after).collect();
+        let distance: Vec<_> = start.iter().zip(&end).map(|(start, end)| start - end).collect();
+        let measured = norm(&change) / norm(&distance).max(f64::MIN_POSITIVE);
+        if measured > bound * (1.0 + 1e-6) {
+            return Err(Fault::BoardCurvature { bound, measured });
+        }
+    }
+    Ok(())
+}
+
+/// Compares the number of rows that are classified right, but for those whose scores are close.
+fn check_classes(subject: &Subject, rows: &Rows, point: &Point) -> Result<(), Fault> {
+    let mut scratch = vec![-1; (subject.info.scratch_len)(point.x.len())];
+    let found = { subject.workers }.classify_named(Classification {
+        objective: subject.info.name,
+        shard: &rows.shard(),
+        x: &point.x,
+        x_exponent: point.x_exponent,
+        scratch: &mut scratch,
+    });
+    let (x, mut exact, mut narrow) = (point.reals(), 0, 0);
+    for row in 0..rows.labels.len() {
+        let (row, label) = rows.row(row);
+        let scores = subject.objective.twin().scores(row, &x);
+        let class = subject.objective.class(&scores);
+        exact += u32::from(class.is_some_and(|class| class as f64 == label));
+        narrow += u32::from(margin(&scores) < NARROW);
+    }
+    let found = found.map_or(0, |classes| classes.right);
+    match found.abs_diff(exact) <= narrow {
+        true => Ok(()),
+        false => Err(Fault::Classes { found, exact }),
+    }
+}
+
+/// Returns how far the largest score is from the next one, or from 0.
+fn margin(scores: &[f64]) -> f64 {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match &sorted[..] {
+        [.., next, largest] => largest - next,
+        [only] => only.abs(),
+        [] => f64::INFINITY,
+    }
+}
+
+/// Evaluates extreme models at extreme exponents.
+fn check_extremes(
+    subject: &Subject,
+    rows: &Rows,
+    point: &Point,
+    rng: &mut impl Rng,
+) -> Result<(), Fault> {
+    for _ in 0..20 {
+        let ends = [i32::MIN, -MANTISSA_MAX, -1, 0, 1, MANTISSA_MAX];
+        let x = point.x.iter().map(|_| ends[rng.random_range(0..ends.len())]).collect();
+        let [x_exponent, gradient_exponent, loss_exponent] =
+            [rng.random(), rng.random(), rng.random()];
+        let extreme =
+            Point { x, x_exponent, gradient_exponent, loss_exponent, rows: Selection::ALL };
+        let evaluate = || subject.evaluate(rows.data(), &extreme);
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(evaluate)) else {
+            return Err(Fault::Panic(extreme.case(rows)));
+        };
+        let at_end = outcome.gradient.iter().filter(|g| g.unsigned_abs() >= MANTISSA_MAX as u32);
+        if at_end.count() > 1 && outcome.saturated == 0 {
+            return Err(Fault::Uncounted(extreme.case(rows)));
+        }
+    }
+    Ok(())
+}
+
+/// Compares recorded rows, some of them masked, with the others alone.
+fn check_masked(subject: &Subject, rng: &mut impl Rng) -> Result<(), Fault> {
+    let classes = match subject.objective.info().labels {
+        Labels::Real => return Ok(()),
+        Labels::Binary => 2,
+        Labels::Classes => 3,
+    };
+    let rows = Rows::draw(subject.objective, (Width::I16, false), 6, rng);
+    let features = rows.shard().header.dimension as usize;
+    let values: Vec<i16> = (0..12 * features).map(|_| rng.random()).collect();
+    let labels: Vec<i8> =
+        (0..12).map(|row| if row % 3 == 1 { -1 } else { row % classes }).collect();
+    let kept: Vec<_> = (0..12).filter(|&row| labels[row] >= 0).collect();
+    let rows_alone = kept.iter().map(|&row| &values[row * features..][..features]);
+    let values_alone = rows_alone.collect::<Vec<_>>().concat();
+    let labels_alone: Vec<_> = kept.iter().map(|&row| labels[row]).collect();
+    let (mantissas, exponents) = (vec![1 << 30; features + 1], vec![45; features + 1]);
+    let shard = |values, labels| {
+        Shard::from_parts(&Parts {
+            dimension: features as u32,
+            classes: classes as u8,
+            values,
+            stride: features,
+            labels,
+            scale_mantissas: &mantissas,
+            scale_exponents: &exponents,
+        })
+        .expect("the parts are consistent")
+    };
+    let (masked, alone) = (shard(&values, &labels), shard(&values_alone, &labels_alone));
+    let dimension = rows.dimension(subject.objective);
+    let x = (0..dimension).map(|_| rng.random_range(-1 << 20..1 << 20)).collect();
+    let all = Selection::ALL;
+    let point = Point { x, x_exponent: 20, gradient_exponent: 24, loss_exponent: 20, rows: all };
+    let outcomes = [&masked, &alone].map(|shard| subject.evaluate(Data::Recorded(shard), &point));
+    if outcomes[0] == outcomes[1] { Ok(()) } else { Err(Fault::Masked) }
+}

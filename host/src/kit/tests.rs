@@ -1,0 +1,97 @@
+use super::*;
+use crate::objective::MarginTwin;
+use smidgen_firmware::bound::Bound;
+use smidgen_firmware::margin::{Margin, MarginLoss, Targets};
+use smidgen_firmware::objectives::Objectives;
+
+#[test]
+fn objectives_of_smidgen_pass() {
+    for &objective in Objective::BUILT_IN {
+        check::<Objectives>(objective.twin())
+            .unwrap_or_else(|fault| panic!("{objective:?}: {fault}"));
+    }
+}
+
+/// Half of the square of the residual, times faults.
+#[derive(Clone, Copy, Debug, Default)]
+struct Squares<const SIGN: i64, const LOSS: u64, const CURVATURE: u64> {
+    exponent: i32,
+}
+
+impl<const SIGN: i64, const LOSS: u64, const CURVATURE: u64> MarginLoss
+    for Squares<SIGN, LOSS, CURVATURE>
+{
+    const NAME: &'static str = "squares";
+    const TARGETS: Targets = Targets::Labels;
+
+    fn new(exponent: i32) -> Self {
+        Self { exponent }
+    }
+
+    fn slope_exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    fn slope(&self, at: Margin) -> i64 {
+        SIGN * (at.margin - at.target)
+    }
+
+    fn loss_exponent(&self, dropped: i32) -> i32 {
+        2 * (self.exponent - dropped) + 1
+    }
+
+    fn loss(&self, _at: Margin, rounded: i64) -> u64 {
+        LOSS * rounded.unsigned_abs().pow(2)
+    }
+
+    fn curvature() -> Option<Bound> {
+        (CURVATURE > 0).then(|| Bound::new(CURVATURE, -2))
+    }
+}
+
+type Healthy = Squares<1, 1, 4>;
+
+const fn half(margin: f64, target: f64) -> (f64, f64) {
+    let residual = margin - target;
+    (residual * residual / 2.0, residual)
+}
+
+static HALF: MarginTwin = MarginTwin::new::<Healthy>("", 1.0, half);
+
+fn fault<L: MarginLoss>(twin: &'static MarginTwin) -> Fault {
+    check::<L>(twin).expect_err("the objective is wrong")
+}
+
+#[test]
+fn healthy_objective_passes() {
+    check::<Healthy>(&HALF).unwrap();
+}
+
+#[test]
+fn wrong_gradients_of_boards_are_found() {
+    assert!(matches!(fault::<Squares<-1, 1, 4>>(&HALF), Fault::FixedGradient { .. }));
+    assert!(matches!(fault::<Squares<1, 2, 4>>(&HALF), Fault::FixedLoss { .. }));
+}
+
+#[test]
+fn wrong_curvatures_are_found() {
+    assert!(matches!(fault::<Squares<1, 1, 1>>(&HALF), Fault::BoardCurvature { .. }));
+    assert_eq!(fault::<Squares<1, 1, 0>>(&HALF), Fault::OneCurvature);
+    static FLAT: MarginTwin = MarginTwin::new::<Healthy>("", 0.9, half);
+    assert!(matches!(fault::<Healthy>(&FLAT), Fault::Curvature { .. }));
+}
+
+#[test]
+fn wrong_twins_are_found() {
+    static SIGN: MarginTwin = MarginTwin::new::<Healthy>("", 1.0, |margin, target| {
+        let (loss, slope) = half(margin, target);
+        (loss, -slope)
+    });
+    assert!(matches!(fault::<Healthy>(&SIGN), Fault::Gradient { .. }));
+    static SINE: MarginTwin = MarginTwin::new::<Healthy>("", 1.0, |margin, target| {
+        (1.0 - (margin - target).cos(), (margin - target).sin())
+    });
+    assert_eq!(fault::<Healthy>(&SINE), Fault::Convexity);
+    let unknown = check::<Healthy>(Objective::Logistic.twin());
+    assert_eq!(unknown, Err(Fault::Unknown("logistic")));
+}
