@@ -1,7 +1,7 @@
 Board {
         name: "template",
         core: "Cortex-M3",
-        memory_len: 54_800,
+        memory_len: 55_400,
         recorder: None,
         package: "template",
         target: "thumbv7m-none-eabi",

@@ -193,7 +193,12 @@ fn documented_memory_is_that_of_the_images() {
         let memory = Memory::read(&fs::read(image).unwrap());
         let worker = memory.between("__sheap", "_ram_end");
         let range = board.memory_len as u64..board.memory_len as u64 + MEMORY_SLACK;
-        assert!(range.contains(&worker), "{}: {worker} bytes for the worker", board.name);
+        assert!(
+            range.contains(&worker),
+            "the image of {} leaves {worker} bytes for the worker: write that, or up to {MEMORY_SLACK} less, as its \
+             `memory_len` in host/src/boards/board.rs",
+            board.name
+        );
         let cells = match &board.recorder {
             Some(recorder) => memory.recorder_cells(board, recorder),
             None => ["–"; 3].map(str::to_owned),
