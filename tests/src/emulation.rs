@@ -1,12 +1,12 @@
 //! Emulated boards for tests: QEMU runs the images for real boards.
 
 use crate::conformance::{run, simulated, transcripts};
-use smidgen::boards::board::{Board, Emulation, emulated};
+use smidgen::boards::board::{Board, emulated};
 use smidgen::boards::image::{self, ImageError};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
-use smidgen::world::emulator::{Emulator, EmulatorError};
+use smidgen::world::emulator::Emulator;
 use smidgen::world::simulation::memory_len;
 use smidgen::world::transport::Address;
 use smidgen_firmware::objectives::Objectives;
@@ -52,21 +52,12 @@ fn skip(test: &str, board: &str, why: &str) {
 /// from a registry of packages, which may be out of reach.
 fn is_emulated_here(board: &Board, test: &str) -> bool {
     match Emulator::check(board) {
-        Err(error) if is_no_failure(board, &error) => {
+        Err(error) if error.is_of_a_complete_setup(board) => {
             skip(test, board.name, &error.to_string());
             false
         }
         // Other failures are reported by what starts the board.
         Ok(()) | Err(_) => true,
-    }
-}
-
-fn is_no_failure(board: &Board, error: &EmulatorError) -> bool {
-    let is_extra = board.emulation.as_ref().is_some_and(Emulation::is_extra);
-    match error {
-        EmulatorError::TooOld { .. } => true,
-        EmulatorError::Missing { .. } => is_extra,
-        _ => false,
     }
 }
 
@@ -81,7 +72,7 @@ fn ready(board: &'static Board) -> Result<PathBuf, String> {
     let image = built.unwrap_or_else(|error| panic!("{}: {error}", board.name))?;
     match board.emulation.as_ref().map(|_| Emulator::start(board, opened(&image), 1)) {
         None | Some(Ok(_)) => Ok(image),
-        Some(Err(error)) if is_no_failure(board, &error) => Ok(image),
+        Some(Err(error)) if error.is_of_a_complete_setup(board) => Ok(image),
         Some(Err(error)) => Err(error.to_string()),
     }
 }

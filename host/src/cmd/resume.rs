@@ -53,9 +53,10 @@ struct ForeignObjective {
 
 /// Returns why the command line of a run is not valid any more.
 fn invalid(error: clap::Error) -> anyhow::Error {
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.as_str(),
-        _ => "",
+    let text = |kind| {
+        // clap has values of other types for other kinds of contexts.
+        let Some(ContextValue::String(text)) = error.get(kind) else { return "" };
+        text.as_str()
     };
     match text(ContextKind::InvalidArg).starts_with("--objective") {
         true => ForeignObjective { name: text(ContextKind::InvalidValue).into() }.into(),

@@ -127,13 +127,20 @@ fn compare(subject: &Subject, rows: &Rows, point: &Point) -> Result<(), Fault> {
 
 fn check_dimensions(subject: &Subject, rows: &Rows, point: &Point) -> Result<(), Fault> {
     let dimension = point.x.len();
-    match subject.info.check {
-        check if !check(rows.data(), dimension) => Err(Fault::Refuses(point.case(rows))),
-        check if check(rows.data(), dimension + 1) => Err(Fault::Accepts("too large a dimension")),
-        check if check(rows.data(), dimension - 1) => Err(Fault::Accepts("too small a dimension")),
-        check if check(Data::Sent(&[]), dimension) => Err(Fault::Accepts("empty data")),
-        _ => Ok(()),
+    let check = subject.info.check;
+    if !check(rows.data(), dimension) {
+        return Err(Fault::Refuses(point.case(rows)));
     }
+    for (what, accepts) in [
+        ("too large a dimension", check(rows.data(), dimension + 1)),
+        ("too small a dimension", check(rows.data(), dimension - 1)),
+        ("empty data", check(Data::Sent(&[]), dimension)),
+    ] {
+        if accepts {
+            return Err(Fault::Accepts(what));
+        }
+    }
+    Ok(())
 }
 
 /// Compares the bound of boards with gradients of the twin along a pair.

@@ -16,7 +16,7 @@ use crate::support::{
 use smidgen::boards::board::{BOARDS, Board, Emulation, Flash, emulated as emulated_boards};
 use smidgen::boards::qemu::{Qemu, System};
 use smidgen::record::Model;
-use smidgen::world::emulator::{Emulator, EmulatorError};
+use smidgen::world::emulator::Emulator;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -44,12 +44,7 @@ fn all_boards(test: &str) -> Vec<&'static str> {
     let is_emulated_here = |board: &&Board| {
         // Other failures are reported by what starts the board.
         let Err(error) = Emulator::check(board) else { return true };
-        let is_extra = board.emulation.as_ref().is_some_and(Emulation::is_extra);
-        let is_skipped = match error {
-            EmulatorError::TooOld { .. } => true,
-            EmulatorError::Missing { .. } => is_extra,
-            _ => false,
-        };
+        let is_skipped = error.is_of_a_complete_setup(board);
         if is_skipped {
             eprintln!("SKIPPED: {test}: {}: {error}", board.name);
         }

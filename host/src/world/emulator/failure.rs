@@ -1,6 +1,7 @@
 //! Why an emulated board does not run, with the last line of the emulator's log.
 
 use super::folder::FolderError;
+use crate::boards::board::{Board, Emulation};
 use crate::units::interrupt::StopRequested;
 use crate::units::program::{ProgramError, scarcity};
 use crate::units::shown::shown;
@@ -75,6 +76,23 @@ pub enum EmulatorError {
         advice = scarcity(.0).unwrap_or("check for `sh`, and for free space in the temporary directory")
     )]
     Io(#[from] io::Error),
+}
+
+impl EmulatorError {
+    /// Returns whether a machine on which `scripts/setup.sh` succeeded may have this error: its QEMU is too old for the
+    /// board, or an [extra](Emulation::is_extra) emulator is missing. Tests skip such a board by name.
+    pub fn is_of_a_complete_setup(&self, board: &Board) -> bool {
+        match self {
+            Self::TooOld { .. } => true,
+            Self::Missing { .. } => board.emulation.as_ref().is_some_and(Emulation::is_extra),
+            Self::Program(_)
+            | Self::NotEmulated(_)
+            | Self::Failed { .. }
+            | Self::Interrupted(_)
+            | Self::Folder(_)
+            | Self::Io(_) => false,
+        }
+    }
 }
 
 /// Failure of an emulator.
