@@ -9,33 +9,24 @@
 #![no_std]
 
 use board_support::{
-    identity, init_worker, memory,
     nrf::{
         accelerometer::{Accelerometer, RATE_MILLIHERTZ},
-        buttons::{BUTTONS, Leds, light},
-        clock::{self, Clock},
-        device_id,
+        buttons::{BUTTONS, Leds},
+        clock,
+        parts::{Parts, Wiring},
         twi::Twi,
         uart::UART,
     },
-    nvmc::Flash,
-    serial::{Inlet, Port},
-    serve_recorder, take_or_restart,
+    serial::Inlet,
+    take_or_restart,
 };
 use nrf_hal_common::{
     clocks::Clocks,
     gpio::{Level, p0, p1},
     rng::Rng,
 };
-use nrf52833_pac::{self as pac, NVIC, interrupt};
-use smidgen_firmware::{
-    journal::FlashJournal,
-    objective::ObjectiveSet,
-    recorder::{Recorder, clocked::Clocked, store::Store},
-    remote::RemoteRecorder,
-    worker::Board,
-};
-use smidgen_protocol::seal::BOOT_LEN;
+use nrf52833_pac::{self as pac, interrupt};
+use smidgen_firmware::objective::ObjectiveSet;
 use static_cell::ConstStaticCell;
 
 /// Bytes buffered while the worker computes: more than two frames.
@@ -62,22 +53,15 @@ pub fn run<R: ObjectiveSet>(objectives: R) -> ! {
     static WINDOW: ConstStaticCell<[i16; WINDOW_LEN]> = ConstStaticCell::new([0; WINDOW_LEN]);
 
     let device = take_or_restart(pac::Peripherals::take());
-    let identity = identity::injected_or_else(device_id);
-    let memory = memory::take();
-    let [journal, rows] = Flash::<PAGE_LEN>::take();
-    let mut journal = FlashJournal::open(journal, DATA_PAGES, memory);
-    let board = Board { name: "microbit-v2", identity };
-    let worker = init_worker::<R>(board, memory, || {
-        let mut boot = [0; BOOT_LEN];
-        Rng::new(device.RNG).random(&mut boot);
-        Some(boot)
+    let parts = Parts::<PAGE_LEN>::take::<R>("microbit-v2", DATA_PAGES, |boot| {
+        Rng::new(device.RNG).random(boot);
     });
 
     // The internal oscillator is too imprecise for a UART.
     Clocks::new(device.CLOCK).enable_ext_hfosc();
     let (pins, pins_1) = (p0::Parts::new(device.P0), p1::Parts::new(device.P1));
     pins.p0_21.into_push_pull_output(Level::High);
-    let mut status = pins.p0_28.into_push_pull_output(Level::Low);
+    let status = pins.p0_28.into_push_pull_output(Level::Low).degrade();
     let leds = Leds {
         recording: pins.p0_31.into_push_pull_output(Level::High).degrade(),
         class: [
@@ -89,24 +73,11 @@ pub fn run<R: ObjectiveSet>(objectives: R) -> ! {
     pins.p0_06.into_push_pull_output(Level::High);
     pins_1.p1_08.into_floating_input();
 
-    let accelerometer = Accelerometer::new(Twi::open(CLOCK_PIN, DATA_PIN));
-    let sensor = Clocked::new(accelerometer, RATE_MILLIHERTZ, Clock::start(&RECEIVED));
-    let window = take_or_restart(WINDOW.try_take());
-    let recorder = Recorder::new(take_or_restart(Store::open(rows).ok()), window);
-    let mut recorder = RemoteRecorder::with_indicator(recorder, sensor, leds);
-
-    let port = Port::new(&RECEIVED, |byte| UART.transmit(byte), |lit| light(&mut status, lit));
-    UART.open(TRANSMIT_PIN, RECEIVE_PIN);
-    BUTTONS.open(BUTTON_PINS);
-    // SAFETY: no critical section relies on these interrupts being masked.
-    unsafe {
-        NVIC::unmask(pac::Interrupt::UARTE0_UART0);
-        NVIC::unmask(pac::Interrupt::GPIOTE);
-        NVIC::unmask(pac::Interrupt::TIMER0);
-    }
-    serve_recorder(port, worker, objectives, &mut journal, &mut recorder, |worker, recorder| {
-        BUTTONS.obey(worker, recorder);
-    })
+    let wiring =
+        Wiring { transmit: TRANSMIT_PIN, receive: RECEIVE_PIN, buttons: BUTTON_PINS, status, leds };
+    let sensor = Accelerometer::new(Twi::open(CLOCK_PIN, DATA_PIN));
+    let sensor = (sensor, RATE_MILLIHERTZ);
+    parts.serve(objectives, &RECEIVED, wiring, sensor, WINDOW.try_take())
 }
 
 #[interrupt]

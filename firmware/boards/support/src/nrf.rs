@@ -4,6 +4,7 @@
 pub mod accelerometer;
 pub mod buttons;
 pub mod clock;
+pub mod parts;
 pub mod twi;
 pub mod uart;
 
