@@ -2,7 +2,7 @@
 
 use core::ptr::with_exposed_provenance_mut;
 
-/// Defines registers as constants by their addresses, in a module of their own.
+/// Defines registers as constants by their addresses.
 ///
 /// The hardware must have them, and no value written to them may affect memory of the program.
 #[macro_export]

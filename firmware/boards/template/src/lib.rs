@@ -1,25 +1,21 @@
 //! smidgen's worker on the board template: UART at 115200 baud, no recorder and no journal.
 #![no_std]
 
-use board_support::register::Register;
 use board_support::serial::{Inlet, Port};
 use board_support::{identity, init_worker, memory, serve};
 use cortex_m_rt::exception;
 use smidgen_firmware::{objective::ObjectiveSet, worker::Board};
 
 // CHANGE 2: the registers of the UART and the number of its interrupt, or a HAL in their place.
-// SAFETY: the board has these registers, which hold settings and bytes.
-const DATA: Register = unsafe { Register::at(0x4000_4000) };
-// SAFETY: as above.
-const STATE: Register = unsafe { Register::at(0x4000_4004) };
-// SAFETY: as above.
-const CONTROL: Register = unsafe { Register::at(0x4000_4008) };
-// SAFETY: as above.
-const INTERRUPT: Register = unsafe { Register::at(0x4000_400C) };
-// SAFETY: as above.
-const DIVISOR: Register = unsafe { Register::at(0x4000_4010) };
-// SAFETY: as above; this is the interrupt controller of the core.
-const ENABLE: Register = unsafe { Register::at(0xE000_E100) };
+board_support::registers! {
+    DATA = 0x4000_4000;
+    STATE = 0x4000_4004;
+    CONTROL = 0x4000_4008;
+    INTERRUPT = 0x4000_400C;
+    DIVISOR = 0x4000_4010;
+    // Of the core: which interrupts are enabled.
+    ENABLE = 0xE000_E100;
+}
 const RECEIVE: i16 = 0;
 
 /// What has arrived: the longest frame, with some margin.
