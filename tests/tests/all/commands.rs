@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "firmware/boards/README.md",
     "docs/faults.md",
     "docs/guide.md",
     "docs/methods.md",
+    "docs/new-board.md",
     "docs/own-objective.md",
     "docs/promises.md",
     "docs/recordings.md",
@@ -71,7 +72,11 @@ fn documented_commands_name_existing_tests() {
         for (package, filter) in filters(&text) {
             let (_, names) = tests.iter().find(|(name, _)| *name == package).expect("a package");
             let exists = names.iter().any(|name| name.contains(&filter));
-            assert!(exists, "{document}: no test of {package} has a name with `{filter}`");
+            assert!(
+                exists,
+                "{document} has a command with the filter `{filter}`, but no test of {package} has that in its name: \
+                 write the name of one of its tests in {document}"
+            );
             count += 1;
         }
     }
@@ -111,7 +116,10 @@ fn tests_named_in_documents_exist() {
     for document in DOCUMENTS {
         let text = fs::read_to_string(top().join(document)).expect("the document is there");
         for name in named_tests(&text) {
-            assert!(code.contains(&format!("fn {name}(")), "{document}: there is no test `{name}`");
+            assert!(
+                code.contains(&format!("fn {name}(")),
+                "{document} names the test `{name}`, which does not exist: write the name of a test that does"
+            );
             count += 1;
         }
     }
@@ -156,7 +164,8 @@ fn map_names_existing_files() {
     assert!(names.len() > 60, "{} names of files were found", names.len());
     for name in names {
         let exists = found.iter().any(|path| path.ends_with(&name));
-        assert!(exists, "ARCHITECTURE.md: there is no file {}", name.display());
+        let name = name.display();
+        assert!(exists, "ARCHITECTURE.md names {name}, but there is no such file: remove the name");
     }
 }
 
@@ -173,11 +182,12 @@ fn map_names_every_source_file() {
         path.iter().any(|part| part == "tests" || part == "tests.rs")
     };
     let is_source = |path: &Path| path.extension().is_some_and(|end| end == "rs" || end == "css");
-    // The images of all boards are alike, and the map says so once.
-    let is_image = |path: &Path| {
-        path.starts_with(top().join("firmware/boards")) && path.ends_with("src/main.rs")
+    // Each package of a board has these two, and the map says so once.
+    let is_of_each_board = |path: &Path| {
+        let inside = path.strip_prefix(top().join("firmware/boards"));
+        inside.is_ok_and(|path| path.ends_with("src/main.rs") || path.ends_with("src/lib.rs"))
     };
-    found.retain(|path| is_source(path) && !is_of_tests(path) && !is_image(path));
+    found.retain(|path| is_source(path) && !is_of_tests(path) && !is_of_each_board(path));
     assert!(found.len() > 200, "{} files were found", found.len());
     let map = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("the map is there");
     let names = names_on_map(&map, "## Code map");
@@ -187,6 +197,11 @@ fn map_names_every_source_file() {
         // The map has names relative to a folder, so files of one name are told apart by their number.
         let name = path.file_name();
         let missing = count(&names, name) < count(&found, name);
-        assert!(!missing, "ARCHITECTURE.md, Code map: {} is missing", path.display());
+        assert!(
+            !missing,
+            "ARCHITECTURE.md does not name {}: add its name, with what it contains, to the list of its folder in the \
+             section \"Code map\"",
+            path.strip_prefix(top()).expect("a file below the top").display()
+        );
     }
 }
