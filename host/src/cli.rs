@@ -338,6 +338,12 @@ pub struct Flash {
     /// Folder of the drive that the board presents, if it is not found by its label
     #[arg(long, value_name = "DIR")]
     pub drive: Option<PathBuf>,
+    /// The debug probe, if several are connected: VID:PID:SERIAL, as `probe-rs list` prints it
+    #[arg(long, value_name = "SELECTOR", conflicts_with = "drive")]
+    pub probe: Option<String>,
+    /// The serial port over which espflash flashes, if there are several
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
     /// Have the board log what it does, and show the log until Ctrl-C (needs a debug probe)
     #[arg(long, conflicts_with = "drive")]
     pub log: bool,

@@ -113,8 +113,21 @@ pub enum Flash {
     },
     /// Over its serial port by espflash, with its name of the chip.
     Espflash(&'static str),
+    /// By another program, such as openocd, dfu-util or teensy_loader_cli.
+    Program(FlashProgram),
     /// Not at all: the board is only emulated.
     Unsupported,
+}
+
+/// A program that flashes a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlashProgram {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments; `{elf}`, `{hex}` or `{bin}` in one of them is the path of the image in that format.
+    pub arguments: &'static [&'static str],
+    /// The command that installs it.
+    pub install: &'static str,
 }
 
 /// All boards.
@@ -294,9 +307,10 @@ const fn mps2(machine: &'static str) -> Option<Emulation> {
     qemu(Qemu::arm(machine).with_sensor_line().with_kept_memory(16 << 20))
 }
 
-/// The arguments of a program whose first one is the path of a script, as they are typed.
-fn typed_script(mut words: Vec<String>) -> Vec<String> {
-    words.iter_mut().take(1).for_each(|script| *script = typed(&*script).to_string());
+/// The arguments of a program whose first one is the path of a script, which is `shortened`, as they are typed.
+fn with_typed_script(mut words: Vec<String>, shortened: fn(&str) -> String) -> Vec<String> {
+    let script = words.iter_mut().take(1);
+    script.for_each(|script| *script = typed(&shortened(script)).to_string());
     words
 }
 
@@ -337,7 +351,11 @@ impl Board {
     pub fn uf2_family(&self) -> Option<u32> {
         match self.flash {
             Flash::Uf2 { family, .. } => Some(family),
-            Flash::Probe(_) | Flash::Drive { .. } | Flash::Espflash(_) | Flash::Unsupported => None,
+            Flash::Probe(_)
+            | Flash::Drive { .. }
+            | Flash::Espflash(_)
+            | Flash::Program(_)
+            | Flash::Unsupported => None,
         }
     }
 
@@ -367,6 +385,10 @@ impl Board {
             Flash::Espflash(chip) => {
                 Some(format!("Flash it with `espflash flash --chip {chip} {image}`."))
             }
+            Flash::Program(FlashProgram { name, .. }) => Some(format!(
+                "Flash it with `smidgen flash --board {}`, which runs {name}.",
+                self.name
+            )),
             Flash::Unsupported => None,
         }
     }
@@ -391,31 +413,52 @@ impl Board {
     /// Returns a shell command that runs `image`, an ELF file, as board number N, with its serial line on TCP port
     /// 4000 + N. A `keyed` image gets a seed. `None` if nothing emulates the board.
     pub fn emulator_command(&self, image: &Path, keyed: bool) -> Option<String> {
+        let line = "tcp:127.0.0.1:$((4000 + N)),server=on,wait=off";
+        let command = self.command(line, &typed(image), keyed, str::to_owned)?;
+        Some(format!("N=1; {command}"))
+    }
+
+    /// Returns the command of `firmware/boards/README.md` that runs its image, from the root of the repository, as board
+    /// number N on the serial line LINE. `None` if nothing emulates the board.
+    pub fn documented_command(&self) -> Option<String> {
+        let image = format!("firmware/boards/target/{}/release/{}", self.target, self.package);
+        self.command("\"$LINE\"", &typed(&image), false, |path| {
+            let path = path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/")).unwrap_or(path);
+            path.strip_prefix("../").map_or_else(|| format!("host/{path}"), str::to_owned)
+        })
+    }
+
+    /// As [`Self::emulator_command`], with serial line and image as they are typed. Paths of emulators are `shortened`.
+    fn command(
+        &self,
+        line: &str,
+        image: &str,
+        keyed: bool,
+        shortened: fn(&str) -> String,
+    ) -> Option<String> {
         let seed = keyed.then_some(SHELL_SEED);
         let told = Told { identity: "$N", seed, channels: None };
-        let line = "tcp:127.0.0.1:$((4000 + N)),server=on,wait=off";
-        let image = typed(image).to_string();
         let address = self.identity_address;
         let (program, words) = match self.emulation.as_ref()? {
             Emulation::Qemu(qemu) => {
                 let mut words = qemu.options(address, told);
-                words.extend(["-serial", line, "-kernel", &image].map(str::to_owned));
+                words.extend(["-serial", line, "-kernel", image].map(str::to_owned));
                 (qemu.system.program().to_owned(), words)
             }
             Emulation::Rp2040 => {
-                let words = rp2040::arguments(line, &image, address, told);
-                (typed(rp2040::PROGRAM).to_string(), typed_script(words))
+                let words = rp2040::arguments(line, image, address, told);
+                (shortened(rp2040::PROGRAM), with_typed_script(words, shortened))
             }
             Emulation::Esp32C3 => {
-                let words = esp32_c3::arguments(line, &image, address, told);
-                (typed(esp32_c3::PROGRAM).to_string(), typed_script(words))
+                let words = esp32_c3::arguments(line, image, address, told);
+                (shortened(esp32_c3::PROGRAM), with_typed_script(words, shortened))
             }
         };
         let words = words.into_iter().map(|word| match word.contains(SHELL_SEED) {
             true => format!("\"{word}\""),
             false => word,
         });
-        Some(format!("N=1; {program} {}", words.collect::<Vec<_>>().join(" ")))
+        Some(format!("{} {}", typed(&program), words.collect::<Vec<_>>().join(" ")))
     }
 }
 

@@ -1,10 +1,12 @@
-//! Writing images to boards: by the program of a debug probe, or by a copy to the drive that a board presents.
+//! Writing images to boards: by the program of a debug probe or another one, or by a copy to the drive that a board
+//! presents.
 
-use crate::boards::board::{Board, Flash};
+use crate::boards::board::{Board, Flash, FlashProgram};
+use crate::boards::equipment::Equipment;
 use crate::boards::image::{self, ImageError};
-use crate::units::program::{self, ProgramError, is_in_path};
+use crate::units::program::{self, ProgramError};
 use crate::units::shown::{shown, typed};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +17,12 @@ use thiserror::Error;
 const PROBE: &str = "probe-rs";
 /// The program for boards that are flashed over their serial port.
 const ESPFLASH: &str = "espflash";
-/// Folders in which systems mount drives, each by its label; `*` stands for the name of a user.
-const MOUNTS: [&str; 5] = ["/media/*", "/run/media/*", "/Volumes", "/media", "/mnt"];
+/// Makes a file of some format from an image.
+type Conversion = fn(&Path) -> Result<PathBuf, ImageError>;
+
+/// What stands for the path of the image in the arguments of a program.
+const PLACES: [(&str, Conversion); 3] =
+    [("{elf}", |image| Ok(image.into())), ("{hex}", image::hex), ("{bin}", image::bin)];
 
 /// Reasons why an image is not written to a board.
 #[derive(Debug, Error)]
@@ -42,6 +48,30 @@ pub enum FlashError {
         /// Name of the board.
         board: &'static str,
     },
+    /// The program of this board is missing.
+    #[error(
+        "{board} is flashed by {}, which is not installed: `{}` installs it; then run this again",
+        program.name,
+        shown(program.install)
+    )]
+    NoProgram {
+        /// Name of the board.
+        board: &'static str,
+        /// The program.
+        program: FlashProgram,
+    },
+    /// No argument of the program of this board is the image.
+    #[error(
+        "no argument of {} for {board} is the image: write {{elf}}, {{hex}} or {{bin}} in its row of \
+         host/src/boards/board.rs",
+        program.name
+    )]
+    NoPlace {
+        /// Name of the board.
+        board: &'static str,
+        /// The program.
+        program: FlashProgram,
+    },
     /// Neither a drive nor a program is there.
     #[error(
         "the drive {label} of the {board} is not mounted: {connect}, open its drive once, or give its folder as \
@@ -58,7 +88,13 @@ pub enum FlashError {
     /// The board presents no drive.
     #[error("{0} has no drive: leave `--drive` out, and a program flashes it")]
     HasNoDrive(&'static str),
-    /// Its image needs a boot loader, which the program for probes does not write.
+    /// No debug probe flashes the board.
+    #[error("{0} is not flashed by a debug probe: leave `--probe` out")]
+    NotByProbe(&'static str),
+    /// The board is not flashed over a serial port.
+    #[error("{0} is not flashed over a serial port by {ESPFLASH}: leave `--port` out")]
+    NotByPort(&'static str),
+    /// Its program shows no log, or its image needs a boot loader, which the program for probes does not write.
     #[error("{0} has no log over a debug probe: leave `--log` out")]
     NoLog(&'static str),
     /// The folder of the drive is none.
@@ -88,15 +124,42 @@ pub enum FlashError {
     },
 }
 
+/// What a user asks of the route; nothing by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes<'a> {
+    /// The folder of the drive that the board presents.
+    pub drive: Option<&'a Path>,
+    /// The debug probe, as probe-rs selects one.
+    pub probe: Option<&'a str>,
+    /// The serial port.
+    pub port: Option<&'a str>,
+    /// A log, which comes over a debug probe.
+    pub log: bool,
+}
+
 /// The route of images to a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// A debug probe, with its program's name of the chip.
-    Probe(&'static str),
+    /// A debug probe.
+    Probe {
+        /// Its program's name of the chip.
+        chip: &'static str,
+        /// Which probe, if there are several.
+        probe: Option<String>,
+        /// The log comes back.
+        log: bool,
+    },
     /// The drive in this folder, which takes files of this format.
     Drive(PathBuf, Format),
-    /// The serial port, with espflash's name of the chip.
-    Espflash(&'static str),
+    /// The serial port.
+    Espflash {
+        /// espflash's name of the chip.
+        chip: &'static str,
+        /// Which port, if there are several.
+        port: Option<String>,
+    },
+    /// Another program.
+    Program(FlashProgram),
 }
 
 /// The format of files that a drive takes.
@@ -109,27 +172,33 @@ pub enum Format {
 }
 
 impl Route {
-    /// Finds the route to a board, perhaps by the drive in a given folder.
-    pub fn find(board: &Board, drive: Option<&Path>) -> Result<Self, FlashError> {
-        match (&board.flash, drive) {
-            (Flash::Unsupported, _) => Err(FlashError::EmulatedOnly(board.name)),
-            (Flash::Probe(_) | Flash::Espflash(_), Some(_)) => {
-                Err(FlashError::HasNoDrive(board.name))
+    /// Finds the route to a board with what a computer has.
+    ///
+    /// # Errors
+    /// If a wish does not fit the board, or something is missing.
+    pub fn find(board: &Board, wishes: &Wishes, here: &Equipment) -> Result<Self, FlashError> {
+        wishes.check(board)?;
+        let Wishes { drive, probe, port, log } = *wishes;
+        match &board.flash {
+            Flash::Unsupported => Err(FlashError::EmulatedOnly(board.name)),
+            Flash::Probe(chip) => Self::probe(board, chip, wishes, here),
+            Flash::Drive { chip, .. } | Flash::Uf2 { chip, .. } if log || probe.is_some() => {
+                Self::probe(board, chip, wishes, here)
             }
-            (Flash::Probe(_), None) => Self::probe(board),
-            (Flash::Espflash(chip), None) if is_in_path(OsStr::new(ESPFLASH)) => {
-                Ok(Self::Espflash(chip))
-            }
-            (Flash::Espflash(_), None) => Err(FlashError::NoEspflash { board: board.name }),
-            (Flash::Drive { label, chip }, drive) => {
+            Flash::Drive { label, chip } => {
                 let connect = "connect the board by USB";
-                Self::by_drive(board, (label, Format::Hex, connect), chip, drive)
+                Self::by_drive(board, (label, Format::Hex, connect), chip, drive, here)
             }
-            (Flash::Uf2 { label, button, chip, family }, drive) => {
+            Flash::Uf2 { label, button, chip, family } => {
                 let connect =
                     format!("connect the board by USB while you hold its button {button}");
-                Self::by_drive(board, (label, Format::Uf2(*family), &connect), chip, drive)
+                Self::by_drive(board, (label, Format::Uf2(*family), &connect), chip, drive, here)
             }
+            Flash::Espflash(chip) if here.has(ESPFLASH) => {
+                Ok(Self::Espflash { chip, port: port.map(str::to_owned) })
+            }
+            Flash::Espflash(_) => Err(FlashError::NoEspflash { board: board.name }),
+            Flash::Program(program) => by_program(board, *program, here),
         }
     }
 
@@ -139,6 +208,7 @@ impl Route {
         (label, format, connect): (&'static str, Format, &str),
         chip: &'static str,
         drive: Option<&Path>,
+        here: &Equipment,
     ) -> Result<Self, FlashError> {
         if let Some(drive) = drive {
             return match drive.is_dir() {
@@ -146,42 +216,70 @@ impl Route {
                 false => Err(FlashError::NotAFolder(drive.into())),
             };
         }
-        match mounted(label, &MOUNTS) {
+        match here.drive(label) {
             Some(drive) => Ok(Self::Drive(drive, format)),
-            None if is_in_path(OsStr::new(PROBE)) => Ok(Self::Probe(chip)),
+            None if here.has(PROBE) => Ok(Self::Probe { chip, probe: None, log: false }),
             None => Err(FlashError::NoDrive { label, board: board.name, connect: connect.into() }),
         }
     }
 
-    /// Finds the route to a board by a debug probe.
-    pub fn probe(board: &Board) -> Result<Self, FlashError> {
-        match &board.flash {
-            Flash::Unsupported => Err(FlashError::EmulatedOnly(board.name)),
-            Flash::Espflash(_) => Err(FlashError::NoLog(board.name)),
-            Flash::Probe(chip) | Flash::Drive { chip, .. } | Flash::Uf2 { chip, .. } => {
-                match is_in_path(OsStr::new(PROBE)) {
-                    true => Ok(Self::Probe(chip)),
-                    false => Err(FlashError::NoProbe { board: board.name }),
-                }
-            }
+    fn probe(
+        board: &Board,
+        chip: &'static str,
+        wishes: &Wishes,
+        here: &Equipment,
+    ) -> Result<Self, FlashError> {
+        let probe = wishes.probe.map(str::to_owned);
+        match here.has(PROBE) {
+            true => Ok(Self::Probe { chip, probe, log: wishes.log }),
+            false => Err(FlashError::NoProbe { board: board.name }),
         }
-    }
-
-    /// Returns how `image` takes this route and its log comes back, if the route is a probe.
-    pub fn way_with_log(&self, image: &Path) -> Result<Way, FlashError> {
-        let Self::Probe(chip) = self else { return self.way(image) };
-        let mut run = Command::new(PROBE);
-        run.args(["run", "--chip", chip]).arg(image);
-        Ok(Way::Commands(vec![run]))
     }
 
     /// Returns how `image`, an ELF file, takes this route.
     pub fn way(&self, image: &Path) -> Result<Way, FlashError> {
         match self {
-            Self::Probe(chip) => Ok(probe(chip, image)),
+            Self::Probe { chip, probe, log } => {
+                Ok(Way::Commands(probe_commands(chip, probe.as_deref(), *log, image)))
+            }
             Self::Drive(drive, format) => copy(image, drive, *format),
-            Self::Espflash(chip) => Ok(espflash(chip, image)),
+            Self::Espflash { chip, port } => Ok(espflash(chip, port.as_deref(), image)),
+            Self::Program(program) => run(*program, image),
         }
+    }
+}
+
+impl Wishes<'_> {
+    /// Refuses what the way of this board does not use.
+    fn check(&self, board: &Board) -> Result<(), FlashError> {
+        let (drive, probe, port) = match board.flash {
+            Flash::Unsupported => return Err(FlashError::EmulatedOnly(board.name)),
+            Flash::Probe(_) => (false, true, false),
+            Flash::Drive { .. } | Flash::Uf2 { .. } => (true, true, false),
+            Flash::Espflash(_) => (false, false, true),
+            Flash::Program(_) => (false, false, false),
+        };
+        let refusals = [
+            (self.drive.is_some() && !drive, FlashError::HasNoDrive(board.name)),
+            (self.log && !probe, FlashError::NoLog(board.name)),
+            (self.probe.is_some() && !probe, FlashError::NotByProbe(board.name)),
+            (self.port.is_some() && !port, FlashError::NotByPort(board.name)),
+        ];
+        let mut refusals = refusals.into_iter().filter(|(is_refused, _)| *is_refused);
+        refusals.next().map_or(Ok(()), |(_, refusal)| Err(refusal))
+    }
+}
+
+/// The route by another program.
+fn by_program(board: &Board, program: FlashProgram, here: &Equipment) -> Result<Route, FlashError> {
+    let board = board.name;
+    let has_place = |text: &&str| PLACES.iter().any(|(place, _)| text.contains(place));
+    if !program.arguments.iter().any(has_place) {
+        return Err(FlashError::NoPlace { board, program });
+    }
+    match here.has(program.name) {
+        true => Ok(Route::Program(program)),
+        false => Err(FlashError::NoProgram { board, program }),
     }
 }
 
@@ -234,19 +332,44 @@ impl Way {
 }
 
 /// Writes the image and starts it; `probe-rs run` stays to show a log.
-fn probe(chip: &str, image: &Path) -> Way {
-    let mut download = Command::new(PROBE);
-    download.args(["download", "--chip", chip]).arg(image);
-    let mut reset = Command::new(PROBE);
-    reset.args(["reset", "--chip", chip]);
-    Way::Commands(vec![download, reset])
+fn probe_commands(chip: &str, probe: Option<&str>, log: bool, image: &Path) -> Vec<Command> {
+    let command = |task: &str, image: Option<&Path>| {
+        let mut command = Command::new(PROBE);
+        command.args([task, "--chip", chip]);
+        command.args(probe.into_iter().flat_map(|probe| ["--probe", probe])).args(image);
+        command
+    };
+    match log {
+        true => vec![command("run", Some(image))],
+        false => vec![command("download", Some(image)), command("reset", None)],
+    }
 }
 
 /// Writes the image, with the boot loader and the table of partitions that espflash has, and starts it.
-fn espflash(chip: &str, image: &Path) -> Way {
+fn espflash(chip: &str, port: Option<&str>, image: &Path) -> Way {
     let mut command = Command::new(ESPFLASH);
-    command.args(["flash", "--chip", chip]).arg(image);
+    command.args(["flash", "--chip", chip]);
+    command.args(port.into_iter().flat_map(|port| ["--port", port])).arg(image);
     Way::Commands(vec![command])
+}
+
+/// Runs a program with the image, in the formats that its arguments name.
+fn run(program: FlashProgram, image: &Path) -> Result<Way, FlashError> {
+    let mut command = Command::new(program.name);
+    for argument in program.arguments {
+        let place = PLACES.iter().find_map(|(place, convert)| {
+            argument.split_once(place).map(|around| (around, convert))
+        });
+        let Some(((before, after), convert)) = place else {
+            command.arg(argument);
+            continue;
+        };
+        let mut argument = OsString::from(before);
+        argument.push(convert(image)?);
+        argument.push(after);
+        command.arg(argument);
+    }
+    Ok(Way::Commands(vec![command]))
 }
 
 fn copy(image: &Path, drive: &Path, format: Format) -> Result<Way, FlashError> {
@@ -258,19 +381,6 @@ fn copy(image: &Path, drive: &Path, format: Format) -> Result<Way, FlashError> {
     Ok(Way::Copy { to: drive.join(name), from })
 }
 
-/// Finds the folder of a drive with this label.
-fn mounted(label: &str, mounts: &[&str]) -> Option<PathBuf> {
-    let folders = |mount: &&str| match mount.strip_suffix("/*") {
-        None => vec![PathBuf::from(mount)],
-        Some(parent) => {
-            let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-            entries.map(|entry| entry.path()).collect()
-        }
-    };
-    let drives = mounts.iter().flat_map(folders).map(|folder| folder.join(label));
-    drives.into_iter().find(|drive| drive.is_dir())
-}
-
 /// A command as it is typed.
 fn line(command: &Command) -> String {
     let words = [command.get_program()].into_iter().chain(command.get_args());
@@ -278,69 +388,4 @@ fn line(command: &Command) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::boards::board::BOARDS;
-
-    #[test]
-    fn mounted_drive_is_found_by_its_label() {
-        let root = tempfile::tempdir().unwrap();
-        let media = root.path().join("media");
-        let (every_user, one) = (format!("{}/*", media.display()), media.display().to_string());
-        let mounts = [every_user.as_str(), one.as_str()];
-        assert_eq!(mounted("MICROBIT", &mounts), None);
-        let of_user = media.join("ada/MICROBIT");
-        fs::create_dir_all(&of_user).unwrap();
-        assert_eq!(mounted("MICROBIT", &mounts), Some(of_user));
-        let plain = media.join("RPI-RP2");
-        fs::create_dir_all(&plain).unwrap();
-        assert_eq!(mounted("RPI-RP2", &mounts), Some(plain));
-    }
-
-    #[test]
-    fn probe_writes_the_image_and_starts_it() {
-        let Way::Commands(commands) = probe("STM32F405RGTx", Path::new("an image")) else {
-            panic!("it is not a copy")
-        };
-        let lines: Vec<_> = commands.iter().map(line).collect();
-        let download = "probe-rs download --chip STM32F405RGTx 'an image'";
-        assert_eq!(lines, [download, "probe-rs reset --chip STM32F405RGTx"]);
-    }
-
-    #[test]
-    fn espflash_writes_the_image() {
-        let way = espflash("esp32c3", Path::new("an image"));
-        assert_eq!(way.describe(), "running `espflash flash --chip esp32c3 'an image'`");
-    }
-
-    #[test]
-    fn every_board_has_a_route_or_a_reason() {
-        for board in BOARDS {
-            match (&board.flash, Route::find(board, None)) {
-                (Flash::Unsupported, found) => {
-                    let reason = found.unwrap_err().to_string();
-                    assert!(reason.contains("exists in emulation only"), "{reason}");
-                }
-                // The rest depends on what is installed and connected here.
-                (Flash::Probe(chip), found) => {
-                    assert!(found.is_err() || found.unwrap() == Route::Probe(chip));
-                }
-                (Flash::Espflash(chip), found) => {
-                    assert!(found.is_err() || found.unwrap() == Route::Espflash(chip));
-                }
-                (Flash::Drive { label, .. } | Flash::Uf2 { label, .. }, Err(error)) => {
-                    assert!(error.to_string().contains(label), "{error}");
-                }
-                (Flash::Drive { .. } | Flash::Uf2 { .. }, Ok(_)) => {}
-            }
-        }
-    }
-
-    #[test]
-    fn folder_of_a_drive_must_fit_the_board() {
-        let missing = Path::new("/no/such/drive");
-        let of = |name| Route::find(Board::find(name).unwrap(), Some(missing)).unwrap_err();
-        assert!(of("microbit").to_string().starts_with("/no/such/drive is not a folder: "));
-        assert!(of("stm32f405").to_string().starts_with("stm32f405 has no drive: "));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 //! `SMIDGEN_BOARD_COMPILER` chooses one.
 
 use crate::boards::board::Board;
-use crate::boards::uf2;
+use crate::boards::{binary, uf2};
 use crate::objective;
 use crate::units::private_file;
 use crate::units::program::{ProgramError, output};
@@ -84,7 +84,7 @@ pub enum ImageError {
         folder: PathBuf,
     },
     /// The image cannot be read, or its conversion cannot be written.
-    #[error("{} cannot be converted for a drive: {reason}", shown(path))]
+    #[error("{} cannot be converted for flashing: {reason}", shown(path))]
     Converted {
         /// The image.
         path: PathBuf,
@@ -193,27 +193,32 @@ fn check_sources(workspace: &Path) -> Result<(), ImageError> {
 pub fn hex(image: &Path) -> Result<PathBuf, ImageError> {
     converted(image, "hex", |parts| {
         let text = create_object_file_representation(&records(parts));
-        text.expect("there is one end, at the end").into_bytes()
+        Ok(text.expect("there is one end, at the end").into_bytes())
     })
 }
 
 /// Converts an image to UF2 for a family of chips, for boards that present a drive for that, and returns the path of the
 /// file next to it.
 pub fn uf2(image: &Path, family: u32) -> Result<PathBuf, ImageError> {
-    converted(image, "uf2", |parts| uf2::file(parts.iter().copied(), family))
+    converted(image, "uf2", |parts| Ok(uf2::file(parts.iter().copied(), family)))
+}
+
+/// Converts an image to a plain binary file, from its lowest address on, and returns the path of the file next to it.
+pub fn bin(image: &Path) -> Result<PathBuf, ImageError> {
+    converted(image, "bin", |parts| binary::file(parts).ok_or("its parts are too far apart"))
 }
 
 /// Writes the contents of flash in an image to a file next to it, as `convert` does, and returns its path.
 fn converted(
     image: &Path,
     extension: &str,
-    convert: impl FnOnce(&[(u32, &[u8])]) -> Vec<u8>,
+    convert: impl FnOnce(&[(u32, &[u8])]) -> Result<Vec<u8>, &'static str>,
 ) -> Result<PathBuf, ImageError> {
     let failed = |reason: String| ImageError::Converted { path: image.into(), reason };
     let path = image.with_extension(extension);
     let elf = fs::read(image).map_err(|error| failed(error.to_string()))?;
     let parts = parts(&elf).ok_or_else(|| failed("it is not a complete ELF file".into()))?;
-    let content = convert(&parts);
+    let content = convert(&parts).map_err(|reason| failed(reason.into()))?;
     // The image may contain a key, so the file gets its permissions.
     let mode = fs::metadata(image).map_err(|error| failed(error.to_string()))?.permissions().mode();
     private_file::replace(&path, &content, mode & 0o666)

@@ -2,7 +2,8 @@
 
 use super::console::print;
 use super::image::build_keyed;
-use crate::boards::flash::Route;
+use crate::boards::equipment::Equipment;
+use crate::boards::flash::{Route, Wishes};
 use crate::boards::image;
 use crate::cli::Flash;
 use crate::output::progress::Progress;
@@ -11,13 +12,19 @@ use anyhow::Result;
 
 /// Builds the image of a board and writes it to the board.
 pub(crate) fn run(arguments: &Flash) -> Result<()> {
-    let Flash { board, key, drive, log } = arguments;
+    let Flash { board, key, drive, probe, port, log } = arguments;
+    let wishes = Wishes {
+        drive: drive.as_deref(),
+        probe: probe.as_deref(),
+        port: port.as_deref(),
+        log: *log,
+    };
     // Asked first: a missing program should not cost a build.
-    let route = if *log { Route::probe(board)? } else { Route::find(board, drive.as_deref())? };
+    let route = Route::find(board, &wishes, &Equipment::here())?;
     let mut progress = Progress::new(0);
     let build = if *log { image::build_with_log } else { image::build };
     let image = build_keyed(board, key.as_deref(), build, &mut progress)?;
-    let way = if *log { route.way_with_log(&image)? } else { route.way(&image)? };
+    let way = route.way(&image)?;
     progress.phase(&way.describe());
     progress.finish();
     way.go()?;

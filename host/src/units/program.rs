@@ -7,6 +7,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -116,10 +117,19 @@ pub fn attend(command: &mut Command) -> Result<ExitStatus, ProgramError> {
     }
 }
 
-/// Returns whether a program exists. A name is searched in the path; an absolute path is not changed by joining.
+/// Returns whether a program exists. A name is searched in the path.
 pub fn is_in_path(program: &OsStr) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    is_in(&folders(), program)
+}
+
+/// Returns the folders of the path.
+pub fn folders() -> Vec<PathBuf> {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect()
+}
+
+/// Returns whether a program exists in one of these folders. An absolute path is not changed by joining.
+pub fn is_in(folders: &[PathBuf], program: &OsStr) -> bool {
+    folders.iter().any(|folder| folder.join(program).is_file())
 }
 
 /// Reads to the end or up to an error in a thread, since a program blocks while its pipe is full.

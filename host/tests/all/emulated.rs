@@ -15,6 +15,7 @@ use crate::support::{
 };
 use smidgen::boards::board::{BOARDS, Board, Emulation, Flash, emulated as emulated_boards};
 use smidgen::boards::qemu::{Qemu, System};
+use smidgen::boards::tested::{Tested, tested};
 use smidgen::record::Model;
 use smidgen::world::emulator::Emulator;
 use std::env;
@@ -38,8 +39,8 @@ const PORT_MIN: u16 = 10_000;
 /// Number of ports.
 const PORTS: u32 = 20_000;
 
-/// The names of all boards that are emulated here. Those that need a later QEMU, or an emulator that comes from a
-/// registry of packages and is missing, are skipped by name.
+/// The names of all boards that are tested and emulated here. Those that need a later QEMU, or an emulator that comes
+/// from a registry of packages and is missing, are skipped by name.
 fn all_boards(test: &str) -> Vec<&'static str> {
     let is_emulated_here = |board: &&Board| {
         // Other failures are reported by what starts the board.
@@ -50,7 +51,12 @@ fn all_boards(test: &str) -> Vec<&'static str> {
         }
         !is_skipped
     };
-    emulated_boards().filter(is_emulated_here).map(|board| board.name).collect()
+    let Tested { boards, notice } = tested().unwrap_or_else(|error| panic!("{error}"));
+    if let Some(notice) = notice {
+        eprintln!("SKIPPED: {test}: {notice}");
+    }
+    let boards = boards.into_iter().filter(|board| board.emulation.is_some());
+    boards.filter(is_emulated_here).map(|board| board.name).collect()
 }
 
 /// Returns a directory to run in and builds the images of these boards, if they can be emulated.
@@ -178,46 +184,64 @@ fn printed_command_gives_a_keyed_board_its_seed() {
     }
 }
 
-/// Returns the command by which `cargo run` runs images for a target.
-fn runner(target: &str) -> Vec<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards/.cargo/config.toml");
-    let text = fs::read_to_string(path).expect("the file is there");
-    let config: toml::Table = text.parse().expect("it is TOML");
-    match &config["target"][target]["runner"] {
-        toml::Value::String(words) => words.split(' ').map(str::to_owned).collect(),
-        words => words.clone().try_into().expect("it is a list of words"),
+/// Returns the command by which `cargo run` runs images, in a workspace of boards.
+fn runner(workspace: &Path) -> Vec<String> {
+    let text = fs::read_to_string(workspace.join(".cargo/config.toml"));
+    let config: toml::Table = text.expect("the file is there").parse().expect("it is TOML");
+    let runner = &config["target"]["cfg(target_os = \"none\")"]["runner"];
+    runner.clone().try_into().expect("it is a list of words")
+}
+
+/// Returns what `cargo run` has to run with an image, or `None` if that depends on the program that flashes the board.
+fn run_by_cargo(board: &Board, image: &str) -> Option<String> {
+    match board.flash {
+        Flash::Probe(chip) | Flash::Drive { chip, .. } | Flash::Uf2 { chip, .. } => {
+            Some(format!("probe-rs run --chip {chip} {image}\n"))
+        }
+        Flash::Espflash(chip) => Some(format!("espflash flash --chip {chip} {image}\n")),
+        Flash::Program(_) => None,
+        Flash::Unsupported => {
+            let Some(Emulation::Qemu(Qemu { system, machine, .. })) = &board.emulation else {
+                panic!("{} can be neither flashed nor run in QEMU", board.name)
+            };
+            let line = "-nographic -monitor none -serial tcp:127.0.0.1:4001,server=on,wait=off";
+            Some(format!("{} -M {machine} {line} -kernel {image}\n", system.program()))
+        }
     }
+}
+
+/// Checks that `cargo run`, in a workspace of boards, flashes or emulates one of these boards, which share an image.
+fn assert_cargo_run_starts(boards: &[&Board], workspace: &Path) {
+    let Board { package, target, .. } = boards[0];
+    let image = format!("target/{target}/release/{package}");
+    let expected: Option<Vec<_>> = boards.iter().map(|board| run_by_cargo(board, &image)).collect();
+    let Some(expected) = expected else { return };
+    let programs = tempdir().expect("there is room");
+    for program in ["qemu-system-arm", "qemu-system-riscv32", "probe-rs", "espflash"] {
+        script(&programs.path().join(program), "echo ${0##*/} $*");
+    }
+    let words = runner(workspace);
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let mut command = Command::new(&words[0]);
+    let output = command.args(&words[1..]).arg(&image).env("PATH", path).output();
+    let output = output.expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        expected.contains(&said),
+        "The line of the package {package} in firmware/boards/.cargo/config.toml has to run one of {expected:#?}, but it \
+         runs {said:?}: {}",
+        stderr(&output)
+    );
 }
 
 #[test]
 fn cargo_run_starts_a_board_of_the_package() {
-    let directory = tempdir().expect("there is room");
-    for program in ["qemu-system-arm", "qemu-system-riscv32", "probe-rs", "espflash"] {
-        script(&directory.path().join(program), "echo ${0##*/} $*");
-    }
-    let path = format!("{}:/usr/bin:/bin", directory.path().display());
-    for Board { package, target, .. } in BOARDS {
-        let words = runner(target);
-        let image = format!("target/{target}/release/{package}");
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(&image).env("PATH", &path);
-        let output = command.output().expect("it starts");
-        let said = String::from_utf8(output.stdout).expect("it is UTF-8");
-        let of_package = |board: &&Board| (board.package, board.target) == (*package, *target);
-        let starts = |board: &Board| match board.flash {
-            Flash::Probe(chip) | Flash::Drive { chip, .. } | Flash::Uf2 { chip, .. } => {
-                said == format!("probe-rs run --chip {chip} {image}\n")
-            }
-            Flash::Espflash(chip) => said == format!("espflash flash --chip {chip} {image}\n"),
-            Flash::Unsupported => {
-                let Some(Emulation::Qemu(Qemu { system, machine, .. })) = &board.emulation else {
-                    panic!("it is emulated")
-                };
-                said.starts_with(&format!("{} -M {machine} ", system.program()))
-                    && said.ends_with(&format!(" -kernel {image}\n"))
-            }
-        };
-        assert!(BOARDS.iter().filter(of_package).any(starts), "{image}: {said}");
+    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards"));
+    for board in BOARDS {
+        let of_image =
+            |other: &&Board| (other.package, other.target) == (board.package, board.target);
+        let boards: Vec<_> = BOARDS.iter().filter(of_image).collect();
+        assert_cargo_run_starts(&boards, workspace);
     }
 }
 
@@ -233,6 +257,28 @@ fn documented() -> (Vec<String>, Vec<String>) {
     (lines("LINE="), starts)
 }
 
+/// The page has the command of every board, and no other.
+#[test]
+fn documented_commands_are_those_of_the_boards() {
+    let (_, starts) = documented();
+    for board in emulated_boards() {
+        let command = board.documented_command().expect("it is emulated");
+        assert!(
+            starts.contains(&command),
+            "Add the command that starts {} to the section \"In QEMU by hand\" of firmware/boards/README.md, in place \
+             of one that it had before:\n{command}",
+            board.name
+        );
+    }
+    for start in &starts {
+        let is_of = |board: &Board| board.documented_command().as_ref() == Some(start);
+        assert!(
+            emulated_boards().any(is_of),
+            "Remove this command from firmware/boards/README.md, since it starts no board of the table:\n{start}"
+        );
+    }
+}
+
 #[test]
 fn documented_commands_start_every_board_on_every_link() {
     let test = "documented_commands_start_every_board_on_every_link";
@@ -241,16 +287,11 @@ fn documented_commands_start_every_board_on_every_link() {
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize();
     let top = top.expect("the repository is there");
     let (links, mut starts) = documented();
-    assert_eq!((links.len(), starts.len()), (3, emulated_boards().count()));
-    let machine = |name: &str| match &Board::find(name).expect("it exists").emulation {
-        Some(Emulation::Qemu(Qemu { machine, .. })) => format!(" -M {machine} "),
-        Some(Emulation::Rp2040) => "/rp2040js/".into(),
-        Some(Emulation::Esp32C3) => "/labwired/".into(),
-        None => panic!("{name} is emulated"),
-    };
-    let machines: Vec<_> = boards.iter().map(|name| machine(name)).collect();
-    starts.retain(|start| machines.iter().any(|machine| start.contains(machine)));
-    assert_eq!(starts.len(), boards.len());
+    assert_eq!(links.len(), 3, "{links:#?}");
+    let command = |name: &&str| Board::find(name).expect("it exists").documented_command();
+    let commands: Vec<_> = boards.iter().filter_map(command).collect();
+    starts.retain(|start| commands.contains(start));
+    assert_eq!(starts.len(), boards.len(), "{starts:#?}");
     for link in links {
         let mut fleet = Vec::new();
         // The scripts for other emulators open no terminals.

@@ -35,6 +35,13 @@ fn probe_gets_the_image_of_the_board() {
     assert!(image.ends_with("/release/stm32f405"), "{image}");
     assert_eq!(reset, "reset --chip STM32F405RGTx");
 
+    let of_two = flash(directory, "--board stm32f405 --probe 1:2:a", "echo \"$*\" >>of_two");
+    assert!(of_two.status.success(), "{}", stderr(&of_two));
+    let noted = fs::read_to_string(directory.join("of_two")).expect("it was run");
+    let chosen = "--chip STM32F405RGTx --probe 1:2:a";
+    assert!(noted.starts_with(&format!("download {chosen} /")), "{noted}");
+    assert!(noted.ends_with(&format!("reset {chosen}\n")), "{noted}");
+
     let failed = flash(directory, "--board stm32f405", "echo no probe was found >&2; exit 7");
     let said = stderr(&failed);
     assert_eq!(failed.status.code(), Some(2), "{said}");
@@ -69,6 +76,9 @@ fn refusals_say_what_to_do() {
         ("--board mps2-m3", "run `smidgen emulate --board mps2-m3`"),
         ("--board stm32f405 --drive .", "leave `--drive` out"),
         ("--board microbit --drive none", "none is not a folder"),
+        ("--board microbit --drive . --probe 1:2", "cannot be used with '--probe"),
+        ("--board esp32-c3 --probe 1:2", "not flashed by a debug probe: leave `--probe` out"),
+        ("--board stm32f405 --port COM3", "by espflash: leave `--port` out"),
     ] {
         let refused = smidgen(directory.path(), &format!("flash {arguments}"));
         assert_eq!(refused.status.code(), Some(2), "{arguments}");
