@@ -10,6 +10,9 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-10}
 # Many tests wait for emulated boards or for other programs, so more of them run at a time than there are processors.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
 
+# All boards are tested here.
+unset SMIDGEN_BOARDS
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 steps_passed=0 steps_skipped=0

@@ -1,4 +1,5 @@
-//! What `scripts/test.sh` asks of the table of boards, so that no script lists boards, targets or compilers:
+//! What `scripts/test.sh` and the author of a board ask of the table of boards, so that no script lists boards, targets
+//! or compilers:
 //!
 //! ```text
 //! boards missing     prints which compiler is not installed, or nothing
@@ -6,11 +7,15 @@
 //! boards lint        runs clippy on the packages of all boards
 //! boards no-std      checks that protocol and firmware build without a standard library
 //! boards sizes       builds all images and prints their sizes
+//! boards rows        builds images and writes their rows in the tables of firmware/boards/README.md; only those of the
+//!                    boards that `SMIDGEN_BOARDS` names, if it is set
 //! ```
 
 use object::{Object, ObjectSection};
 use smidgen::boards::board::{BOARDS, Board};
 use smidgen::boards::image::{self, ImageError};
+use smidgen::boards::tested::tested;
+use smidgen_tests::board_page::{self, Room};
 use smidgen_tests::emulation::present;
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -39,7 +44,8 @@ fn main() -> ExitCode {
         }
         "no-std" => check_no_std(),
         "sizes" => images().into_iter().try_for_each(print_size),
-        _ => Err("usage: boards missing | names | lint | no-std | sizes".into()),
+        "rows" => write_rows(),
+        _ => Err("usage: boards missing | names | lint | no-std | sizes | rows".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,5 +116,16 @@ fn print_size(board: &Board) -> Outcome {
     let (data, bss) = (size_of(".data"), size_of(".bss"));
     let Board { package, target, .. } = board;
     println!("{package} for {target}: {text} bytes of text, {data} of data, {bss} of bss");
+    Ok(())
+}
+
+fn write_rows() -> Outcome {
+    let (path, room) = (board_page::path(), Room::new());
+    for board in tested()?.boards {
+        let elf = fs::read(image::build(board)?)?;
+        let page = board_page::with_rows(&fs::read_to_string(&path)?, board, &elf, &room)?;
+        fs::write(&path, page)?;
+        println!("{} has its rows in {}", board.name, path.display());
+    }
     Ok(())
 }

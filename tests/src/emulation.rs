@@ -1,8 +1,9 @@
 //! Emulated boards for tests: QEMU runs the images for real boards.
 
 use crate::conformance::{run, simulated, transcripts};
-use smidgen::boards::board::{Board, emulated};
+use smidgen::boards::board::Board;
 use smidgen::boards::image::{self, ImageError};
+use smidgen::boards::tested::{self, Tested};
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
@@ -61,9 +62,22 @@ fn is_emulated_here(board: &Board, test: &str) -> bool {
     }
 }
 
-/// The boards that are emulated here.
+/// The boards of a test of all boards. If `SMIDGEN_BOARDS` names some, a line on standard error says that `test` is
+/// skipped for the others.
+///
+/// # Panics
+/// If the variable names an unknown board.
+pub fn tested(test: &str) -> Vec<&'static Board> {
+    let tested = tested::tested().unwrap_or_else(|error| panic!("{}: {error}", tested::VARIABLE));
+    let Tested { boards, notice } = tested;
+    notice.into_iter().for_each(|notice| skip(test, "other boards", &notice));
+    boards
+}
+
+/// The boards of a test of all boards that are emulated here.
 pub fn boards(test: &str) -> Vec<&'static Board> {
-    emulated().filter(|board| is_emulated_here(board, test)).collect()
+    let boards = tested(test).into_iter().filter(|board| board.emulation.is_some());
+    boards.filter(|board| is_emulated_here(board, test)).collect()
 }
 
 /// Builds the image of a board and starts it once. Returns the image, or why it cannot run.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod bench;
+pub mod board_page;
 pub mod call_graph;
 pub mod classifier;
 pub mod conformance;

@@ -1,12 +1,17 @@
-//! A board of one's own: a copy of the package `template`, and its row in the table of boards.
+//! A board of one's own: a copy of the package `template`, and its lines in the files that list boards.
+
+mod lines;
 
 use crate::boards::board::BOARDS;
 use crate::units::shown::shown;
+use lines::{TABLE, renamed};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use thiserror::Error;
+
+pub use lines::ListError;
 
 /// The files of the template by their names in the package.
 const FILES: [(&str, &str); 4] = [
@@ -15,21 +20,11 @@ const FILES: [(&str, &str); 4] = [
     ("src/lib.rs", include_str!("../../../firmware/boards/template/src/lib.rs")),
     ("src/main.rs", include_str!("../../../firmware/boards/template/src/main.rs")),
 ];
-/// Its row in the table.
-const ROW: &str = include_str!("template_row.rs");
-/// The name that a copy replaces.
-const NAME: &str = "template";
 /// The mark of a line to change.
 const MARK: &str = "CHANGE ";
 
 /// The folder of the packages of boards, in a checkout.
 const BOARD_FOLDER: &str = "firmware/boards";
-/// The file with the table.
-const TABLE: &str = "host/src/boards/board.rs";
-/// Where the list of the members of the workspace begins.
-const MEMBERS: &str = "members = [";
-/// The end of the table, after its last row.
-const TABLE_END: &str = "\n];\n\n/// The boards that are emulated.";
 /// Longest name: worker and host exchange it.
 const NAME_LEN_MAX: usize = 24;
 /// Names of crates that every compiler has, and of what cargo writes.
@@ -61,14 +56,9 @@ pub enum TemplateError {
         shown(.0)
     )]
     NoCheckout(PathBuf),
-    /// A file has changed so much that the place is not found.
-    #[error("{} has no line `{line}` to add the board to: add it by hand", shown(path))]
-    NoPlace {
-        /// The file.
-        path: PathBuf,
-        /// The missing line.
-        line: &'static str,
-    },
+    /// A file that lists boards cannot be changed.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// A file cannot be written.
     #[error("{} cannot be written: {source}", shown(path))]
     Write {
@@ -90,8 +80,8 @@ pub fn checkout() -> &'static Path {
 pub struct Written {
     /// The folder of the package.
     pub package: PathBuf,
-    /// The file with the table.
-    pub table: PathBuf,
+    /// The files that have a line or a row for it.
+    pub listed_in: Vec<PathBuf>,
     /// Number of places to change.
     pub changes: usize,
     /// The lock file of the workspace names the new package; if not, the next build without `--locked` adds it.
@@ -101,13 +91,12 @@ pub struct Written {
 /// Writes a new board of this name into a checkout.
 ///
 /// # Errors
-/// If the name is invalid or taken, or a file cannot be read or written. Workspace and table are changed last.
+/// If the name is invalid or taken, or a file cannot be read or written. Files that list boards are changed last.
 pub fn write(checkout: &Path, name: &str) -> Result<Written, TemplateError> {
     check(name)?;
     let folder = checkout.join(BOARD_FOLDER);
-    let (package, workspace, table) =
-        (folder.join(name), folder.join("Cargo.toml"), checkout.join(TABLE));
-    if !table.is_file() || !workspace.is_file() {
+    let package = folder.join(name);
+    if !checkout.join(TABLE).is_file() || !folder.join("Cargo.toml").is_file() {
         return Err(TemplateError::NoCheckout(checkout.into()));
     }
     // A package of this name, also one that a board depends on, would be meant as well.
@@ -117,26 +106,24 @@ pub fn write(checkout: &Path, name: &str) -> Result<Written, TemplateError> {
         return Err(TemplateError::Exists(name.into()));
     }
     // All texts are made before the first file is written.
-    let members = inserted(&workspace, MEMBERS, |text, at| {
-        text.insert_str(at + MEMBERS.len(), &format!("\"{name}\", "));
-    })?;
-    let rows = inserted(&table, TABLE_END, |text, at| {
-        text.insert_str(at, &format!("\n    {},", renamed(ROW.trim_end(), name)));
-    })?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TemplateError::Write { path, source }
-    };
+    let listed = lines::with_board(checkout, name)?;
     fs::create_dir_all(package.join("src")).map_err(failed(&package))?;
     for (file, text) in FILES {
         let path = package.join(file);
         fs::write(&path, renamed(text, name)).map_err(failed(&path))?;
     }
-    for (path, text) in [(&workspace, members), (&table, rows)] {
+    for (path, text) in &listed {
         fs::write(path, text).map_err(failed(path))?;
     }
     let changes = FILES.iter().map(|(_, text)| text.matches(MARK).count()).sum();
-    Ok(Written { package, table, changes, is_locked: lock(&folder) })
+    let listed_in = listed.into_iter().map(|(path, _)| path).collect();
+    Ok(Written { package, listed_in, changes, is_locked: lock(&folder) })
+}
+
+/// The error of a file that cannot be written.
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> TemplateError {
+    let path = path.to_owned();
+    move |source| TemplateError::Write { path, source }
 }
 
 fn check(name: &str) -> Result<(), TemplateError> {
@@ -150,26 +137,6 @@ fn check(name: &str) -> Result<(), TemplateError> {
     if is_valid { Ok(()) } else { Err(TemplateError::Name(name.into())) }
 }
 
-/// Replaces the name of the template: in code, a crate has underscores for hyphens.
-fn renamed(text: &str, name: &str) -> String {
-    let path = format!("{}::", name.replace('-', "_"));
-    text.replace(&format!("{NAME}::"), &path).replace(NAME, name)
-}
-
-/// The text of a file, changed at the place of a line.
-fn inserted(
-    path: &Path,
-    line: &'static str,
-    change: impl FnOnce(&mut String, usize),
-) -> Result<String, TemplateError> {
-    let read = fs::read_to_string(path);
-    let mut text = read.map_err(|source| TemplateError::Write { path: path.into(), source })?;
-    let at = text.find(line);
-    let at = at.ok_or_else(|| TemplateError::NoPlace { path: path.into(), line: line.trim() })?;
-    change(&mut text, at);
-    Ok(text)
-}
-
 /// Adds the package to the lock file, which builds require.
 fn lock(workspace: &Path) -> bool {
     let mut cargo = Command::new("cargo");
@@ -179,19 +146,15 @@ fn lock(workspace: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::lines::TEMPLATE;
     use super::*;
-    use crate::boards::board::{Board, Flash, qemu};
-    use crate::boards::qemu::Qemu;
-
-    /// The row is one of the table.
-    static TEMPLATE: Board = include!("template_row.rs");
 
     #[test]
     fn row_is_that_of_the_package() {
         let (_, map) = FILES[1];
         let identity = format!("IDENTITY : ORIGIN = 0x{:08X}, ", TEMPLATE.identity_address);
         assert!(map.contains(&identity), "{identity}");
-        assert_eq!((TEMPLATE.name, TEMPLATE.package), (NAME, NAME));
+        assert_eq!((TEMPLATE.name, TEMPLATE.package), ("template", "template"));
     }
 
     #[test]
@@ -221,7 +184,7 @@ mod tests {
     #[test]
     fn copy_has_its_own_name_everywhere() {
         for (file, text) in FILES {
-            assert!(!renamed(text, "my-board").contains(NAME), "{file}");
+            assert!(!renamed(text, "my-board").contains(TEMPLATE.name), "{file}");
         }
         assert!(renamed(FILES[3].1, "my-board").contains("image!(my_board::run)"));
     }
@@ -237,7 +200,7 @@ mod tests {
         fs::write(boards.join("Cargo.toml"), "[workspace]\n").unwrap();
         fs::write(&table, "").unwrap();
         assert!(refused("microbit").contains("already: choose another name"));
-        assert!(refused("mine").contains("has no line `members = [` to add the board to"));
+        assert!(refused("mine").contains("has no line `members = [` to add the board at"));
         assert!(!boards.join("mine").exists());
     }
 }

@@ -10,11 +10,10 @@ use anyhow::Result;
 pub(crate) fn run(NewBoard { name, checkout }: &NewBoard) -> Result<()> {
     let checkout = checkout.as_deref().unwrap_or(template::checkout());
     let written = template::write(checkout, name)?;
-    print(format_args!(
-        "Wrote the package {}, and its row in {}.",
-        shown(&written.package),
-        shown(&written.table)
-    ))?;
+    print(format_args!("Wrote the package {}, and listed it in:", shown(&written.package)))?;
+    for path in &written.listed_in {
+        print(format_args!("  {}", shown(path)))?;
+    }
     if !written.is_locked {
         print(
             "Run `cargo update --workspace` in firmware/boards once: cargo has not added the package to its lock file.",

@@ -1,6 +1,5 @@
 //! Emulated boards with samples on a second serial line make the rows of the library, and keep them over a reset.
 
-use smidgen::boards::board::BOARDS;
 use smidgen::world::emulator::{Emulator, Feeder};
 use smidgen_firmware::recorder::Recorder;
 use smidgen_firmware::recorder::store::Store;
@@ -12,7 +11,7 @@ use smidgen_protocol::message::{
 };
 use smidgen_protocol::recipe::{Features, Recipe};
 use smidgen_protocol::recorded::RowsChecksum;
-use smidgen_tests::emulation::start;
+use smidgen_tests::emulation::{start, tested};
 use smidgen_tests::flash::Flash;
 use smidgen_tests::frames::frame;
 use std::fs;
@@ -154,7 +153,7 @@ fn assert_rows(payload: &[u8], store: &Store<Flash>, board: &str) {
 fn rows_from_samples_on_a_line_are_those_of_the_library() {
     let test = "rows_from_samples_on_a_line_are_those_of_the_library";
     let store = expected();
-    for board in BOARDS.iter().filter(|board| board.has_sensor_line()) {
+    for board in tested(test).into_iter().filter(|board| board.has_sensor_line()) {
         let Some(mut emulators) = start(&[board.name], test) else { return };
         let mut commander = Commander::connect(&emulators[0]);
         let mut feeder = Feeder::connect(&emulators[0]).unwrap();

@@ -1,14 +1,24 @@
 //! `smidgen new-board`: what it writes builds, runs and trains before anything is changed.
 
-use super::{assert_trains, emulation, start_at_port, text};
+use super::{assert_cargo_run_starts, assert_trains, emulation};
 use crate::support::{smidgen, stderr};
+use smidgen::boards::board::{Board, Emulation, Flash};
 use smidgen::boards::image;
-use smidgen::boards::qemu::{Qemu, Told};
+use smidgen::boards::qemu::Qemu;
+use smidgen::world::emulator::Emulator;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const TARGET: &str = "thumbv7m-none-eabi";
+/// The row that `new-board` adds to the table, with the name and the package of the new board.
+static MY_BOARD: Board =
+    Board { name: NAME, package: NAME, ..include!("../../../src/boards/template_row.rs") };
+const NAME: &str = "my-board";
+
+/// As the table has it.
+const fn qemu(qemu: Qemu) -> Option<Emulation> {
+    Some(Emulation::Qemu(qemu))
+}
 
 /// Copies files, but neither what was built nor the history.
 fn copy(from: &Path, to: &Path) {
@@ -25,6 +35,17 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Checks that a file of a checkout has a line.
+fn assert_has(checkout: &Path, file: &str, line: &str) {
+    let text = fs::read_to_string(checkout.join(file)).expect("the file is there");
+    assert!(text.lines().any(|it| it == line), "{file} has no line {line}");
+}
+
+/// Writes the board to a copy of the checkout, builds its image there and trains with two such boards, which the library
+/// starts by their row.
+///
+/// `smidgen` is not built again with the new row: that takes minutes. So the row is compiled here, apart from the table,
+/// and compared with the text that was added; the tests of the new checkout are not run.
 #[test]
 fn new_board_trains_as_it_is() {
     let Some(directory) = emulation("new_board_trains_as_it_is", &["mps2-m3"]) else { return };
@@ -48,22 +69,30 @@ fn new_board_trains_as_it_is() {
     rustfmt.args(["--edition", "2024", "--check", "--config-path"]).arg(top).arg(&table);
     let formatted = rustfmt.status().expect("rustfmt is installed");
     assert!(formatted.success(), "the row of the table is formatted");
+    let row = include_str!("../../../src/boards/template_row.rs").replace("template", NAME);
+    let row = format!("    {},\n];\n", row.trim_end());
+    let rows = fs::read_to_string(&table).expect("the table is there");
+    assert!(rows.contains(&row), "the table ends with the row");
 
-    let mut cargo = image::cargo(TARGET).expect("it has built another board");
+    let boards = checkout.join("firmware/boards");
+    assert_has(&boards, "Cargo.toml", "    \"my-board\",");
+    let command = MY_BOARD.documented_command().expect("it is emulated");
+    assert_has(&boards, "README.md", &command);
+    assert_cargo_run_starts(&[&MY_BOARD], &boards);
+
+    let mut cargo = image::cargo(MY_BOARD.target).expect("it has built another board");
     let built = cargo
-        .args(["build", "--locked", "--release", "--target", TARGET, "--package", "my-board"])
-        .current_dir(checkout.join("firmware/boards"))
+        .args(["build", "--locked", "--release", "--package", NAME, "--target", MY_BOARD.target])
+        .current_dir(&boards)
         .env("CARGO_TARGET_DIR", directory.path().join("target"))
         .output()
         .expect("cargo starts");
     assert!(built.status.success(), "{}", stderr(&built));
-    let image = directory.path().join(format!("target/{TARGET}/release/my-board"));
-    let told = Told { identity: "1", seed: None, channels: None };
-    let options = Qemu::arm("mps2-an385").options(0x2000_FFE0, told).join(" ");
-    let (address, board) = start_at_port(directory.path(), |port| {
-        let line = format!("tcp:127.0.0.1:{port},server=on,wait=off");
-        format!("exec qemu-system-arm {options} -serial {line} -kernel {}", text(&image))
+    let image = directory.path().join(format!("target/{}/release/{NAME}", MY_BOARD.target));
+    let started = [1, 2].map(|identity| {
+        let image = image::open(&image).expect("it was built");
+        Emulator::start(&MY_BOARD, image, identity).unwrap_or_else(|error| panic!("{error}"))
     });
-    assert_trains(directory.path(), &[address], "");
-    drop(board);
+    let address = |board: &Emulator| format!("unix:{}", board.socket().display());
+    assert_trains(directory.path(), &started.each_ref().map(address), "");
 }
