@@ -11,6 +11,7 @@ mod fuzz;
 mod gradient;
 mod images;
 mod journal;
+mod log;
 mod memory;
 mod minibatches;
 mod modules;
