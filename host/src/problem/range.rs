@@ -4,7 +4,7 @@
 //! and are reported before anything is sent.
 
 use super::method::Eta;
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::problem::dataset::Dataset;
 use crate::problem::objective::{Objective, Targets};
 use crate::problem::specification::{Specification, Worker};
@@ -126,7 +126,7 @@ pub fn check(
     let Start { loss, gradient } = Start::new(objective, workers, dimension, initial_model);
     let (gamma, moved) = (specification.method.gamma, specification.method.gamma * gradient);
     let (losses, gradients) = (grids::losses(), grids::gradients());
-    let models = models(options.objective, dataset);
+    let models = models(options.objective.info().targets, dataset.largest_label());
     if loss != 0.0 && !losses.contains(&loss) {
         let (label, dataset) = (dataset.largest_label(), dataset.name().into());
         return Err(RangeError::Loss { dataset, label, loss, legal: losses });
@@ -152,15 +152,16 @@ pub fn check(
 }
 
 /// Returns the valid range of the first move of the model.
-fn models(objective: options::Objective, dataset: &Dataset) -> RangeInclusive<f64> {
+fn models(targets: Targets, largest_label: f64) -> RangeInclusive<f64> {
     let models = grids::models();
-    let target = match objective.info().targets {
+    let target = match targets {
         Targets::None => return models,
-        Targets::Labels => dataset.largest_label(),
+        Targets::Labels => largest_label,
         Targets::Signs => 1.0,
     };
-    // While x is 0, targets are rounded to the future grid of margins.
-    *models.start()..=models.end().min(TARGET_GROWTH_MAX * target)
+    // While x is 0, targets are rounded to the future grid of margins; 0 is on all of them.
+    let end = if target > 0.0 { TARGET_GROWTH_MAX * target } else { f64::INFINITY };
+    *models.start()..=models.end().min(end)
 }
 
 /// Returns the reason for a small or large step size of theory: the factor that is farthest from 1.
@@ -195,4 +196,20 @@ fn data(dataset: &Dataset) -> String {
         number(dataset.largest_label()),
         dataset.name()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_move_is_limited_by_the_grid_and_by_targets_other_than_0() {
+        let end = |targets, label| *models(targets, label).end();
+        let grid = *grids::models().end();
+        assert_eq!(end(Targets::None, 0.0), grid);
+        assert_eq!(end(Targets::Signs, 0.0), grid.min(TARGET_GROWTH_MAX));
+        assert_eq!(end(Targets::Labels, 1e-9), TARGET_GROWTH_MAX * 1e-9);
+        // A loss whose slope at a margin of 0 is not 0 moves the model also if all labels are 0.
+        assert_eq!(end(Targets::Labels, 0.0), grid);
+    }
 }
