@@ -99,7 +99,8 @@ pub enum Targets {
     Sides,
     /// Two classes, whose targets are −1 and 1. The exponent of margins is at most 60; below −1 targets are 0.
     Signs,
-    /// Real labels, which are the targets, at most 2^61.
+    /// Real labels, which are the targets, at most 2^61. The exponent of margins is at most that at which the largest
+    /// target has 61 bits: about 60 for labels of 1, less for larger ones. It has no lower end.
     Labels,
 }
 
@@ -123,7 +124,7 @@ pub trait MarginLoss: Default {
     /// The labels that it accepts.
     const TARGETS: Targets;
 
-    /// Prepares an evaluation, for margins with `exponent` fraction bits.
+    /// Prepares an evaluation, for margins with `exponent` fraction bits; [`Targets`] has its range.
     fn new(exponent: i32) -> Self;
 
     /// Number of bits of the largest slope, at most 63; `None` if slopes have no bound. Without a bound an evaluation

@@ -4,7 +4,7 @@ use crate::bound::Bound;
 use crate::curvature::CurvatureRequest;
 use crate::data::Data;
 use smidgen_protocol::batch::Selection;
-use smidgen_protocol::message::Regulariser;
+use smidgen_protocol::message::{NAME_LEN_MAX, Regulariser};
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::{Exponent, Ratio};
 
@@ -304,7 +304,7 @@ pub const fn text(names: &'static [u8]) -> &'static str {
 }
 
 /// Returns whether `names` consists of the names of `objectives`, in order and separated by spaces.
-pub(crate) const fn lists_names(names: &str, objectives: &[ObjectiveInfo]) -> bool {
+const fn lists_names(names: &str, objectives: &[ObjectiveInfo]) -> bool {
     let names = names.as_bytes();
     let (mut place, mut nth) = (0, 0);
     while nth < objectives.len() {
@@ -325,6 +325,42 @@ pub(crate) const fn lists_names(names: &str, objectives: &[ObjectiveInfo]) -> bo
         nth += 1;
     }
     place == names.len()
+}
+
+/// Returns whether each name can be typed as a word, and no two are equal.
+const fn are_words(objectives: &[ObjectiveInfo]) -> bool {
+    let mut nth = 0;
+    while nth < objectives.len() {
+        let name = objectives[nth].name.as_bytes();
+        let mut byte = 0;
+        while byte < name.len() {
+            if !name[byte].is_ascii_graphic() {
+                return false;
+            }
+            byte += 1;
+        }
+        let mut other = nth + 1;
+        while other < objectives.len() {
+            if are_equal(name, objectives[other].name.as_bytes()) {
+                return false;
+            }
+            other += 1;
+        }
+        if name.is_empty() {
+            return false;
+        }
+        nth += 1;
+    }
+    true
+}
+
+/// Equality, which the standard library does not offer at compile time.
+const fn are_equal(one: &[u8], other: &[u8]) -> bool {
+    let mut byte = 0;
+    while byte < one.len() && byte < other.len() && one[byte] == other[byte] {
+        byte += 1;
+    }
+    byte == one.len() && byte == other.len()
 }
 
 /// The objectives of a worker: a single [`Objective`], or several as in [`Objectives`](crate::objectives::Objectives).
@@ -369,9 +405,37 @@ pub struct ObjectiveTable {
 }
 
 impl ObjectiveTable {
-    /// The objectives of `R`.
+    /// The objectives of `R`. Names that cannot be sent or chosen do not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # use smidgen_firmware::{bound::Bound, margin::{Margin, MarginLoss, Targets}, objective::ObjectiveTable};
+    /// # #[derive(Default)]
+    /// # struct Mine;
+    /// # impl MarginLoss for Mine {
+    /// const NAME: &'static str = "my loss";
+    /// #     const TARGETS: Targets = Targets::Sides;
+    /// #     fn new(_: i32) -> Self { Self }
+    /// #     fn slope_exponent(&self) -> i32 { 0 }
+    /// #     fn slope(&self, _: Margin) -> i64 { 0 }
+    /// #     fn loss_exponent(&self, _: i32) -> i32 { 0 }
+    /// #     fn loss(&self, _: Margin, _: i64) -> u64 { 0 }
+    /// #     fn curvature() -> Option<Bound> { None }
+    /// # }
+    /// ObjectiveTable::of::<Mine>();
+    /// ```
     #[must_use]
     pub const fn of<R: ObjectiveSet>() -> Self {
+        const {
+            assert!(lists_names(R::NAMES, R::ALL), "NAMES lists the names of ALL");
+            assert!(
+                are_words(R::ALL),
+                "a name of an objective is a word of visible ASCII characters, used once"
+            );
+            assert!(
+                R::NAMES.len() <= NAME_LEN_MAX,
+                "the names of all objectives, with spaces between them, have at most 48 bytes"
+            );
+        }
         Self { names: R::NAMES, all: R::ALL }
     }
 
@@ -416,6 +480,14 @@ mod tests {
 
     const fn named(name: &'static str) -> ObjectiveInfo {
         ObjectiveInfo { name, scratch_len: |_| 0, check: |_, _| true, curvature: |_| None }
+    }
+
+    #[test]
+    fn names_are_words_used_once() {
+        assert!(are_words(&[named("one"), named("least-squares"), named("ones")]));
+        for names in [["", "one"], ["one", "two three"], ["one", "zwölf"], ["one", "one"]] {
+            assert!(!are_words(&names.map(named)), "{names:?}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod stored;
 use crate::data::Data;
 use crate::journal::{DataChunk, Journal, LocalState, LocalStateRequest, StoredModel};
 use crate::objective::{
-    Classes, Evaluation, Evaluator, ObjectiveInfo, ObjectiveSet, ObjectiveTable, lists_names,
+    Classes, Evaluation, Evaluator, ObjectiveInfo, ObjectiveSet, ObjectiveTable,
 };
 use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
@@ -100,8 +100,6 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Worker<M> {
     ///
     /// The board's name has at most [`NAME_LEN_MAX`] bytes.
     pub fn new<R: ObjectiveSet>(board: Board, memory: M) -> Self {
-        const { assert!(R::NAMES.len() <= NAME_LEN_MAX, "the names fit a message") };
-        const { assert!(lists_names(R::NAMES, R::ALL), "NAMES lists the names of ALL") };
         Self::with_table(ObjectiveTable::of::<R>(), board, memory)
     }
 
