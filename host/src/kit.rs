@@ -8,6 +8,8 @@
 //! kit::check::<Logistic>(Objective::Logistic.twin()).unwrap();
 //! ```
 
+mod curvature;
+mod extremes;
 mod fixed_point;
 mod rows;
 mod subject;
@@ -33,5 +35,7 @@ pub fn check<S: ObjectiveSet + Default>(twin: &'static dyn Twin) -> Result<(), F
     let info = workers.table().find(name).ok_or(Fault::Unknown(name))?;
     let subject = Subject { objective: Objective::of(twin), workers, info };
     self::twin::check(&subject)?;
-    fixed_point::check(&subject)
+    fixed_point::check(&subject)?;
+    extremes::check(&subject)?;
+    curvature::check(&subject)
 }

@@ -19,6 +19,9 @@ pub(super) const KINDS: [(Width, bool); 6] = [
     (Width::I32, true),
 ];
 
+/// Number of classes of rows with several.
+const CLASSES: usize = 3;
+
 /// Rows of a worker.
 pub(super) struct Rows {
     words: Vec<u64>,
@@ -33,38 +36,69 @@ impl Rows {
     /// Draws rows for an objective.
     pub(super) fn draw(
         objective: Objective,
-        (width, sparse): (Width, bool),
+        kind: (Width, bool),
         row_count: usize,
         rng: &mut impl Rng,
     ) -> Self {
-        let (labels, features) = (objective.info().labels, rng.random_range(3..8));
-        let mut text = String::new();
-        for row in 0..row_count {
+        let (features, (_, is_sparse)) = (rng.random_range(3..8), kind);
+        let rows = (0..row_count).map(|row| {
+            let label = rng.random_range(-4.0..4.0);
+            let values = (1..=features).map(|column| {
+                // The last column of the first row sets the number of features.
+                let is_listed =
+                    !is_sparse || (row, column) == (0, features) || rng.random_bool(0.5);
+                is_listed.then(|| rng.random_range(-1.5..1.5))
+            });
+            (label, values.collect())
+        });
+        let rows: Vec<_> = rows.collect();
+        Self::new(objective, kind, &rows)
+    }
+
+    /// Returns rows with these multiples of the same features. All have this label, or each another class.
+    pub(super) fn multiples(
+        objective: Objective,
+        kind: (Width, bool),
+        features: &[f64],
+        factors: [f64; CLASSES],
+        label: f64,
+    ) -> Self {
+        let row = |factor| (label, features.iter().map(|value| Some(factor * value)).collect());
+        Self::new(objective, kind, &factors.map(row))
+    }
+
+    /// Rows of these labels and listed values, in the format that boards get.
+    fn new(
+        objective: Objective,
+        (width, _): (Width, bool),
+        rows: &[(f64, Vec<Option<f64>>)],
+    ) -> Self {
+        let (labels, mut text) = (objective.info().labels, String::new());
+        for (row, (label, values)) in rows.iter().enumerate() {
             match labels {
                 // Every class has a row.
                 Labels::Binary => write!(text, "{}", row % 2),
-                Labels::Classes => write!(text, "{}", row % 3),
-                Labels::Real => write!(text, "{}", rng.random_range(-4.0..4.0)),
+                Labels::Classes => write!(text, "{}", row % CLASSES),
+                Labels::Real => write!(text, "{label}"),
             }
             .expect("a string takes everything");
-            for column in 1..=features {
-                // The last column of the first row sets the number of features.
-                if !sparse || (row, column) == (0, features) || rng.random_bool(0.5) {
-                    let value = match width {
-                        Width::Unit => 1.0,
-                        Width::I8 | Width::I16 | Width::I32 => rng.random_range(-1.5..1.5),
-                    };
-                    write!(text, " {column}:{value}").expect("a string takes everything");
-                }
+            for (column, value) in (1..).zip(values) {
+                let Some(value) = value else { continue };
+                let value = match width {
+                    Width::Unit => 1.0,
+                    Width::I8 | Width::I16 | Width::I32 => *value,
+                };
+                write!(text, " {column}:{value}").expect("a string takes everything");
             }
             text.push('\n');
         }
         let dataset = Dataset::parse_with("rows", &text, labels).expect("the text is valid");
-        let all: Vec<_> = (0..row_count).collect();
+        let features = rows.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+        let all: Vec<_> = (0..rows.len()).collect();
         let bytes = quantise(&dataset, &all, width).bytes;
         let mut words = vec![0; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
-        let rows = Self {
+        let quantised = Self {
             words,
             len: bytes.len(),
             values: vec![],
@@ -72,11 +106,11 @@ impl Rows {
             columns: (0..features as u16).collect(),
             classes: dataset.class_count(),
         };
-        let shard = rows.data().shard().expect("rows are a shard");
-        let scale = if rows.classes > 0 { 1.0 } else { real(shard.label_scale()) };
-        let labels = (0..row_count).map(|row| f64::from(shard.label(row)) * scale).collect();
+        let shard = quantised.data().shard().expect("rows are a shard");
+        let scale = if quantised.classes > 0 { 1.0 } else { real(shard.label_scale()) };
+        let labels = (0..rows.len()).map(|row| f64::from(shard.label(row)) * scale).collect();
         let values = dequantise(&shard);
-        Self { values, labels, ..rows }
+        Self { values, labels, ..quantised }
     }
 
     /// Returns them as boards get them.
@@ -105,6 +139,16 @@ impl Rows {
         let ((row, label), mut gradient) = (self.row(row), vec![0.0; x.len()]);
         let loss = objective.twin().add(row, label, 1.0, x, &mut gradient);
         (loss, gradient)
+    }
+
+    /// Returns the largest error of the loss of a row in f64.
+    pub(super) fn cancellation(&self, objective: Objective, x: &[f64]) -> f64 {
+        let of_row = |row| {
+            let (row, label) = self.row(row);
+            objective.twin().cancellation(row, label, x)
+        };
+        // It is not a number if the twin has no bound.
+        (0..self.labels.len()).map(of_row).fold(0.0, f64::max)
     }
 
     /// Returns the mean loss of rows, its gradient, and the largest entry of the gradient of a row.

@@ -76,6 +76,7 @@ fn wrong_gradients_of_boards_are_found() {
 #[test]
 fn wrong_curvatures_are_found() {
     assert!(matches!(fault::<Squares<1, 1, 1>>(&HALF), Fault::BoardCurvature { .. }));
+    assert!(matches!(fault::<Squares<1, 1, 3>>(&HALF), Fault::BoardCurvature { .. }));
     assert_eq!(fault::<Squares<1, 1, 0>>(&HALF), Fault::OneCurvature);
     static FLAT: MarginTwin = MarginTwin::new::<Healthy>("", 0.9, half);
     assert!(matches!(fault::<Healthy>(&FLAT), Fault::Curvature { .. }));
@@ -94,4 +95,59 @@ fn wrong_twins_are_found() {
     assert_eq!(fault::<Healthy>(&SINE), Fault::Convexity);
     let unknown = check::<Healthy>(Objective::Logistic.twin());
     assert_eq!(unknown, Err(Fault::Unknown("logistic")));
+}
+
+/// Half of the square of the residual, with slopes that are multiplied by `FACTOR`, which their exponent takes back, and
+/// that are declared to have this number of integer bits; 0 declares none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Steep<const FACTOR: i64, const BITS: i32> {
+    exponent: i32,
+}
+
+impl<const FACTOR: i64, const BITS: i32> MarginLoss for Steep<FACTOR, BITS> {
+    const NAME: &'static str = "squares";
+    const TARGETS: Targets = Targets::Labels;
+
+    fn new(exponent: i32) -> Self {
+        Self { exponent }
+    }
+
+    fn slope_bits(&self) -> Option<u32> {
+        (BITS > 0).then(|| (self.slope_exponent() + BITS).clamp(1, 63) as u32)
+    }
+
+    fn slope_exponent(&self) -> i32 {
+        self.exponent + FACTOR.ilog2() as i32
+    }
+
+    fn slope(&self, at: Margin) -> i64 {
+        FACTOR * (at.margin - at.target)
+    }
+
+    fn loss_exponent(&self, dropped: i32) -> i32 {
+        2 * (self.slope_exponent() - dropped) + 1
+    }
+
+    fn loss(&self, _at: Margin, rounded: i64) -> u64 {
+        rounded.unsigned_abs().pow(2)
+    }
+
+    fn curvature() -> Option<Bound> {
+        Some(Bound::new(1, 0))
+    }
+}
+
+#[test]
+fn slopes_larger_than_declared_are_found() {
+    check::<Steep<1, 0>>(&HALF).unwrap();
+    // Margins of the generated rows are below 32 where the model is small.
+    assert!(matches!(fault::<Steep<1, 6>>(&HALF), Fault::FixedGradient { .. }));
+}
+
+#[test]
+fn overflow_of_the_largest_margins_is_found() {
+    match fault::<Steep<4, 0>>(&HALF) {
+        Fault::Panic(_) | Fault::FixedGradient { .. } | Fault::FixedLoss { .. } => {}
+        other => panic!("{other}"),
+    }
 }
