@@ -29,6 +29,9 @@ use std::process::{Command, Output};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+/// Keeps the versions of dependencies.
+const LOCKED: &str = "--locked";
+
 /// The workspace of the board packages.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/boards");
 
@@ -83,6 +86,21 @@ pub enum ImageError {
         /// Where the package would be.
         folder: PathBuf,
     },
+    /// The program does not fit the memory of the board.
+    #[error(
+        "the image is too large: {reason}; leave some objectives out of the set, and give its package the profile \
+         `opt-level = \"s\"`, `lto = true`, `codegen-units = 1`"
+    )]
+    TooLarge {
+        /// What the linker says.
+        reason: String,
+    },
+    /// The image of a program with objectives of its own was not linked with the script of its board.
+    #[error(
+        "{} lacks the start-up code of its board: its package needs the build script that docs/own-objective.md shows",
+        shown(.0)
+    )]
+    NotLinked(PathBuf),
     /// The image cannot be read, or its conversion cannot be written.
     #[error("{} cannot be converted for flashing: {reason}", shown(path))]
     Converted {
@@ -135,32 +153,48 @@ pub fn build_with_log(board: &Board) -> Result<PathBuf, ImageError> {
 
 fn build_with(board: &Board, features: &[&str]) -> Result<PathBuf, ImageError> {
     let Some(own) = objective::known().images() else {
-        let program = ["--package", board.package, "--bins"];
+        let program = [LOCKED, "--package", board.package, "--bins"];
         return build_program(board, Path::new(WORKSPACE), &[&program, features].concat());
     };
     let folder = Path::new(own).join(board.package);
     if !folder.join("Cargo.toml").is_file() {
         return Err(ImageError::NoOwnImage { board: board.name, folder });
     }
-    build_program(board, &folder, &[&["--bins"], features].concat())
+    // Its lock file follows the dependencies of smidgen, so it need not be up to date.
+    linked(build_program(board, &folder, &[&["--bins"], features].concat())?)
+}
+
+/// Refuses an image that was not linked with the script of its board.
+fn linked(image: PathBuf) -> Result<PathBuf, ImageError> {
+    match fs::read(&image) {
+        Ok(elf) if key_section(&elf).is_some() => Ok(image),
+        Ok(_) => Err(ImageError::NotLinked(image)),
+        Err(source) => Err(ImageError::Unreadable { path: image, source }),
+    }
 }
 
 /// Builds an example of the board's package, a program other than the worker.
 pub fn build_example(board: &Board, name: &str) -> Result<PathBuf, ImageError> {
-    let program = ["--package", board.package, "--example", name];
+    let program = [LOCKED, "--package", board.package, "--example", name];
     build_program(board, Path::new(WORKSPACE), &program)
 }
 
 fn build_program(board: &Board, folder: &Path, program: &[&str]) -> Result<PathBuf, ImageError> {
     let mut command = cargo_in(folder, board.target)?;
-    command.args(["build", "--locked", "--release", "--target", board.target]).args(program);
+    command.args(["build", "--release", "--target", board.target]).args(program);
     let shown = as_typed(&command);
     command.arg("--message-format=json-render-diagnostics");
     let Output { status, stdout, stderr } = output(&mut command)?;
-    executable(&stdout).filter(|_| status.success()).ok_or_else(|| ImageError::Build {
-        reason: first_error(&String::from_utf8_lossy(&stderr)),
-        command: shown,
-        folder: folder.into(),
+    executable(&stdout).filter(|_| status.success()).ok_or_else(|| {
+        let stderr = String::from_utf8_lossy(&stderr);
+        match overflow(&stderr) {
+            Some(reason) => ImageError::TooLarge { reason },
+            None => ImageError::Build {
+                reason: first_error(&stderr),
+                command: shown,
+                folder: folder.into(),
+            },
+        }
     })
 }
 
@@ -258,10 +292,15 @@ pub fn open(image: &Path) -> Result<File, ImageError> {
 
 /// Returns the place for a key in an image: a section that looks like erased flash.
 fn key_place(elf: &[u8]) -> Option<Range<usize>> {
+    let place = key_section(elf)?;
+    (elf.get(place.clone())? == Key::NONE).then_some(place)
+}
+
+/// Returns the section for a key, which every linker script of a board has.
+fn key_section(elf: &[u8]) -> Option<Range<usize>> {
     let file = ElfFile32::<Endianness>::parse(elf).ok()?;
     let (start, len) = file.section_by_name(".smidgen_key")?.file_range()?;
-    let place = usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?;
-    (elf.get(place.clone())? == Key::NONE).then_some(place)
+    Some(usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?)
 }
 
 /// Returns the contents of flash in an ELF file with their addresses, or `None` if the file is damaged.
@@ -418,6 +457,13 @@ fn first_error(text: &str) -> String {
     shown(line.map_or("it gives no reason", |(_, reason)| reason)).to_string()
 }
 
+/// Returns what the linker says if the program does not fit.
+fn overflow(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.contains("will not fit in region"))?;
+    let (_, reason) = line.split_once("error: ")?;
+    Some(shown(reason.trim()).to_string())
+}
+
 /// Formats a command so that it can be typed in a shell.
 fn as_typed(command: &Command) -> String {
     let variables = command
@@ -482,6 +528,26 @@ mod tests {
             "warning: unused\nerror[E0308]: mismatched types\n  --> x\nerror: could not compile\n";
         assert_eq!(first_error(text), "mismatched types");
         assert_eq!(first_error(""), "it gives no reason");
+    }
+
+    #[test]
+    fn overflow_of_memory_is_the_reason() {
+        let text = "error: linking with `rust-lld` failed\n  = note: rust-lld: error: section '.text' will not fit in \
+                    region 'FLASH': overflowed by 1360 bytes\n          rust-lld: error: section '.rodata' will not fit \
+                    in region 'FLASH': overflowed by 9000 bytes\n";
+        let reason = "section '.text' will not fit in region 'FLASH': overflowed by 1360 bytes";
+        assert_eq!(overflow(text).as_deref(), Some(reason));
+        assert_eq!(overflow("error: mismatched types"), None);
+    }
+
+    #[test]
+    fn image_without_the_script_of_its_board_is_refused() {
+        let program = tempfile::NamedTempFile::new().unwrap();
+        fs::copy(env::current_exe().unwrap(), program.path()).unwrap();
+        let refused = linked(program.path().into()).unwrap_err().to_string();
+        assert!(refused.contains("lacks the start-up code of its board"), "{refused}");
+        let gone = linked("/no/such/image".into()).unwrap_err().to_string();
+        assert!(gone.starts_with("the image /no/such/image cannot be read"), "{gone}");
     }
 
     #[test]
