@@ -21,6 +21,7 @@ pub(crate) use file::LIMITS as FILE_LIMITS;
 use crate::boards::board::{self, Board, Boards};
 use crate::options::number::positive;
 use crate::options::{Choice, DataPlace, ExportFormat, OUT, Objective, Options};
+use crate::units::own_name;
 use crate::units::shown::shown;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -392,14 +393,14 @@ pub fn parse_whole(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
         if let (Command::Run(run), Some((_, given))) = (&cli.command, matches.subcommand())
             && run.data == DataPlace::OnBoard
         {
-            let clash = |error| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{error}\n"));
+            let clash = |error| plain(ErrorKind::ArgumentConflict, format!("{error}\n"));
             on_board::check(run.options.constants, given).map_err(clash)?;
         }
         Ok(cli)
     });
     let cli = cli.map_err(|error| {
         match arguments.get(1).is_some_and(|word| word == "load") && lacks_model(&error) {
-            true => clap::Error::raw(error.kind(), MODEL_IS_MISSING),
+            true => plain(error.kind(), MODEL_IS_MISSING),
             false => readable(error, &arguments),
         }
     })?;
@@ -478,7 +479,12 @@ pub(crate) fn sentence(error: &clap::Error) -> String {
 }
 
 fn refusal(error: ConfigError) -> clap::Error {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+    plain(ErrorKind::ValueValidation, format!("{error}\n"))
+}
+
+/// An error without clap's advice.
+fn plain(kind: ErrorKind, text: impl AsRef<str>) -> clap::Error {
+    clap::Error::raw(kind, own_name::in_commands(text.as_ref()))
 }
 
 #[cfg(test)]

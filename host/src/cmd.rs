@@ -25,7 +25,7 @@ pub(crate) mod watch;
 
 use crate::cli::{self, Command};
 use crate::objective::{self, Objectives};
-use crate::units::interrupt;
+use crate::units::{interrupt, own_name};
 use anyhow::Result;
 use console::{OutputError, eprint};
 use std::process::ExitCode;
@@ -48,6 +48,9 @@ use training::Origin;
 /// ```
 pub fn main(objectives: Objectives) -> ExitCode {
     objective::set_known(objectives);
+    if let Some(path) = std::env::args_os().next() {
+        own_name::set(&path);
+    }
     interrupt::survive_file_limits();
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Err(error) = interrupt::listen() {

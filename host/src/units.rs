@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod interrupt;
+pub mod own_name;
 pub(crate) mod private_file;
 pub mod program;
 pub mod quantity;

@@ -1,5 +1,6 @@
 //! Output to the terminal.
 
+use crate::units::own_name;
 use crate::units::shown::lines;
 use std::io::{self, Write, stdout};
 
@@ -18,10 +19,12 @@ impl OutputError {
 /// Prints to standard output.
 pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), OutputError> {
     let (mut stdout, text) = (stdout(), text.to_string());
-    writeln!(stdout, "{}", lines(&text)).and_then(|()| stdout.flush()).map_err(OutputError)
+    writeln!(stdout, "{}", own_name::in_commands(&lines(&text)))
+        .and_then(|()| stdout.flush())
+        .map_err(OutputError)
 }
 
 /// Prints to standard error, and ignores errors.
 pub(crate) fn eprint(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", lines(text));
+    let _ = writeln!(io::stderr(), "{}", own_name::in_commands(&lines(text)));
 }

@@ -84,6 +84,17 @@ fn whole_command_line_has_the_objective() {
     for format in ["rust", "c", "onnx", "safetensors"] {
         run(&example, folder, &format!("export part --format {format}"));
     }
+    // Advice names the program that runs.
+    let advice = run(&example, folder, "key fleet.key");
+    assert!(advice.contains("`own-objective image --board NAME --key fleet.key`"), "{advice}");
+}
+
+/// smidgen does not require it of programs of others, but commits of this repository do.
+#[test]
+fn lock_files_of_images_are_up_to_date() {
+    for board in ["images/mps2", "images/microbit"] {
+        Example::new(&format!("{PROGRAM}/{board}")).cargo(&["tree"]);
+    }
 }
 
 #[test]
