@@ -43,7 +43,10 @@ pub fn image_of(name: &str, test: &str) -> Option<(&'static Board, PathBuf)> {
 }
 
 /// Says that `test` is skipped for a board.
-fn skip(test: &str, board: &str, why: &str) {
+///
+/// # Panics
+/// If standard error is closed.
+pub fn skip(test: &str, board: &str, why: &str) {
     let skipped = format!("SKIPPED: {test}: {board}: {why}\n");
     std::io::stderr().write_all(skipped.as_bytes()).expect("standard error is open");
 }

@@ -20,6 +20,7 @@ pub mod flash;
 pub mod frames;
 pub mod fuzz;
 pub mod host;
+pub mod instructions;
 pub mod oracle;
 pub mod pty;
 pub mod recording;

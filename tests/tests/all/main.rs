@@ -10,6 +10,7 @@ mod from;
 mod fuzz;
 mod gradient;
 mod images;
+mod instructions;
 mod journal;
 mod log;
 mod memory;
