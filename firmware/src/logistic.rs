@@ -46,23 +46,22 @@ impl MarginLoss for Logistic {
         sigmoid::EXPONENT as i32
     }
 
-    /// −y σ(−y aᵀx). Signs are masks instead of branches: the class of the next row cannot be predicted.
+    /// −y σ(−y aᵀx)
     #[inline(always)]
-    fn slope(&self, Margin { margin, side, .. }: Margin) -> i64 {
+    fn slope(&self, at: Margin) -> i64 {
+        self.rounded_slope(at, 0)
+    }
+
+    /// Towards zero. Signs are masks instead of branches: the class of the next row cannot be predicted.
+    #[inline(always)]
+    fn rounded_slope(&self, Margin { margin, side, .. }: Margin, dropped: i32) -> i64 {
         let signed = negate_if(margin, side >> 63);
         // −1 for a misclassified row.
         let wrong = signed >> 63;
         let (sigma, _) = self.sigmoid.at(signed.unsigned_abs());
         // σ(z) = 1 − σ(−z). Since σ(−z) > 0, it has 32 bits.
         let pull = (wrong & 1 << sigmoid::EXPONENT) + negate_if(i64::from(sigma), wrong);
-        negate_if(pull, !(side >> 63))
-    }
-
-    /// Towards zero.
-    #[inline(always)]
-    fn round(slope: i64, dropped: i32) -> i64 {
-        let negative = slope >> 63;
-        negate_if(negate_if(slope, negative) >> dropped, negative)
+        negate_if(pull >> dropped, !(side >> 63))
     }
 
     fn loss_exponent(&self, _dropped: i32) -> i32 {

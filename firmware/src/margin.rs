@@ -139,10 +139,10 @@ pub trait MarginLoss: Default {
     /// The derivative φ′ with respect to the margin.
     fn slope(&self, at: Margin) -> i64;
 
-    /// Drops the low bits of a slope that do not fit a sum over all rows. Slopes out of range are clamped afterwards.
+    /// The slope without the low bits that do not fit a sum over all rows. Those out of range are clamped afterwards.
     #[inline(always)]
-    fn round(slope: i64, dropped: i32) -> i64 {
-        round_shift(slope, dropped)
+    fn rounded_slope(&self, at: Margin, dropped: i32) -> i64 {
+        round_shift(self.slope(at), dropped)
     }
 
     /// Fraction bits of [values](Self::loss), if slopes drop this number of bits.
@@ -284,7 +284,7 @@ impl<L: MarginLoss> Rows<'_, L> {
     #[inline(always)]
     fn at(&self, row: usize, margin: i64) -> Margin {
         let label = self.shard.label(row);
-        let side = i64::from(label > 0) * 2 - 1;
+        let side = if label > 0 { 1 } else { -1 };
         let target = match L::TARGETS {
             Targets::Sides => 0,
             Targets::Signs => side * one(self.exponent),
@@ -324,16 +324,38 @@ struct Residuals<'a, L> {
 
 impl<L: MarginLoss> RowLoss for Residuals<'_, L> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
-        let (mut sum, mut linear) = (0u128, 0u128);
+        let (mut sum, mut linear) = (Sum::default(), Sum::default());
         for (row, margin) in (first..).zip(margins) {
             let at = self.at.at(row, *margin);
-            let rounded = L::round(self.at.loss.slope(at), self.dropped);
-            let rounded = rounded.min(self.limit).max(-self.limit);
-            sum += u128::from(self.at.loss.loss(at, rounded));
-            linear += u128::from(self.at.loss.linear_loss(at));
+            let rounded = self.at.loss.rounded_slope(at, self.dropped);
+            let rounded = match rounded.unsigned_abs() > self.limit as u64 {
+                true => rounded.signum() * self.limit,
+                false => rounded,
+            };
+            sum.add(self.at.loss.loss(at, rounded));
+            linear.add(self.at.loss.linear_loss(at));
             *margin = rounded;
         }
         // Summed outside the loop, where the sums are in registers.
-        (self.loss, self.linear) = (self.loss + sum, self.linear + linear);
+        (self.loss, self.linear) = (self.loss + sum.value(), self.linear + linear.value());
+    }
+}
+
+/// A sum in two words, of which the upper one counts carries of the lower one.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    low: u64,
+    carries: u32,
+}
+
+impl Sum {
+    #[inline(always)]
+    fn add(&mut self, term: u64) {
+        let (low, has_carried) = self.low.overflowing_add(term);
+        (self.low, self.carries) = (low, self.carries.wrapping_add(has_carried.into()));
+    }
+
+    fn value(self) -> u128 {
+        u128::from(self.carries) << 64 | u128::from(self.low)
     }
 }
