@@ -57,10 +57,71 @@ pub fn step(
     let direction = if velocity.is_empty() { sum } else { velocity };
     let shift = i32::from(grids.sum) - i32::from(grids.x);
     let threshold = rule.threshold(grids.x);
-    for (x, direction) in x.iter_mut().zip(direction) {
-        let moved = i64::from(*x).saturating_sub(rule.gamma_n.scale(*direction, shift));
-        *x = saturate(shrink(moved, threshold), saturated);
+    // Shrinking by zero changes nothing.
+    let narrow = Narrow::new(rule.gamma_n, shift).filter(|_| threshold == 0);
+    for (x, &direction) in x.iter_mut().zip(direction) {
+        *x = match narrow.and_then(|narrow| narrow.moved(*x, direction)) {
+            Some(moved) => moved,
+            None => {
+                let moved = i64::from(*x).saturating_sub(rule.gamma_n.scale(direction, shift));
+                saturate(shrink(moved, threshold), saturated)
+            }
+        };
     }
+}
+
+/// The step in words of 32 bits, for shifts that drop the lower word of a product of two of them: those of nearly all
+/// runs, since mantissas of x, sum and γ/n have about 30 bits each.
+#[derive(Clone, Copy)]
+struct Narrow {
+    /// |γ/n|
+    magnitude: u32,
+    /// −1 if γ/n is negative, else 0.
+    sign: i32,
+    /// Bits to drop of the upper word of a product, but for the one that decides about rounding.
+    shift: u32,
+}
+
+impl Narrow {
+    fn new(gamma_n: Ratio, shift: i32) -> Option<Self> {
+        let shift = u32::try_from(shift + i32::from(gamma_n.exponent) - 33).ok()?;
+        let (magnitude, sign) = (gamma_n.mantissa.unsigned_abs(), gamma_n.mantissa >> 31);
+        (shift < u32::BITS).then_some(Self { magnitude, sign, shift })
+    }
+
+    /// `x − round(γ/n v)`, as [`round_shift`] rounds; `None` if v is wider than 32 bits or the result saturates.
+    #[inline]
+    fn moved(self, x: i32, direction: i64) -> Option<i32> {
+        let direction = i32::try_from(direction).ok()?;
+        let upper = upper_word(direction.unsigned_abs(), self.magnitude);
+        // At most 2^30, so nothing overflows.
+        let rounded = ((upper >> self.shift) + 1) >> 1;
+        let sign = (direction >> 31) ^ self.sign;
+        x.checked_sub((rounded as i32 ^ sign) - sign).filter(|&moved| moved != i32::MIN)
+    }
+}
+
+/// True for cores that multiply 32 bits by 32 bits to 64, as Arm's do that have atomic operations.
+const LONG_PRODUCTS: bool = cfg!(target_has_atomic = "32");
+
+/// The upper word of a product of two words of at most 2^31.
+#[inline]
+fn upper_word(a: u32, b: u32) -> u32 {
+    if LONG_PRODUCTS {
+        ((u64::from(a) * u64::from(b)) >> 32) as u32
+    } else {
+        upper_word_by_halves(a, b)
+    }
+}
+
+/// The same from products of 16 bits. A Cortex-M0 has no wider ones, and a multiplication of 64 bits takes it 40
+/// instructions.
+#[inline]
+fn upper_word_by_halves(a: u32, b: u32) -> u32 {
+    let ((a1, a0), (b1, b0)) = ((a >> 16, a & 0xffff), (b >> 16, b & 0xffff));
+    // An upper half is below 2^15, or 2^15 with a lower half of 0, so this sum fits a word.
+    let middle = a1 * b0 + a0 * b1 + ((a0 * b0) >> 16);
+    a1 * b1 + (middle >> 16)
 }
 
 impl Rule {
@@ -94,6 +155,37 @@ fn shrink(value: i64, threshold: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Mantissas and sums of any size, the extreme ones among them.
+    fn words() -> impl Strategy<Value = i32> {
+        prop_oneof![
+            (any::<i32>(), 0u32..32).prop_map(|(word, shift)| word >> shift),
+            prop::sample::select(vec![i32::MIN, -i32::MAX, -1, 0, 1, i32::MAX]),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn upper_word_by_halves_is_that_of_the_product(a in words(), b in words()) {
+            let (a, b) = (a.unsigned_abs(), b.unsigned_abs());
+            prop_assert_eq!(upper_word_by_halves(a, b), ((u64::from(a) * u64::from(b)) >> 32) as u32);
+        }
+
+        #[test]
+        fn narrow_step_is_the_wide_one(
+            x in words(), direction in words(), wide in -1i64..2, mantissa in words(), exponent in 20i16..80,
+        ) {
+            let x = x.max(-i32::MAX);
+            let gamma_n = Ratio { mantissa, exponent };
+            let direction = i64::from(direction) + (wide << 32);
+            let (mut moved, mut count) = ([x], 0);
+            step(&mut moved, &[direction], &mut [], plain(gamma_n), Grids { x: 7, sum: 5 }, &mut count);
+            let (wide, mut saturated) = (i64::from(x) - gamma_n.scale(direction, -2), 0);
+            prop_assert_eq!(moved, [saturate(wide, &mut saturated)]);
+            prop_assert_eq!(count, saturated);
+        }
+    }
 
     fn plain(gamma_n: Ratio) -> Rule {
         Rule { gamma_n, ..Rule::default() }
