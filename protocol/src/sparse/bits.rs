@@ -66,18 +66,68 @@ impl<'b> BitReader<'b> {
         self.bytes.len() * 8 - self.position
     }
 
-    /// Reads the next `count` bits, at most 56; `None` if fewer are left.
-    pub(super) fn read(&mut self, count: u32) -> Option<u64> {
-        debug_assert!(count <= 56);
+    /// The next [`PEEKED`] bits or more, with zeros beyond the last byte.
+    pub(super) fn peek(&self) -> u32 {
+        let rest = self.bytes.get(self.position / 8..).unwrap_or_default();
+        let word = match rest.first_chunk() {
+            Some(&word) => word,
+            None => {
+                let mut word = [0; 4];
+                word.iter_mut().zip(rest).for_each(|(byte, &next)| *byte = next);
+                word
+            }
+        };
+        u32::from_le_bytes(word) >> (self.position % 8)
+    }
+
+    /// Skips `count` bits; `None` if fewer are left.
+    pub(super) fn skip(&mut self, count: u32) -> Option<()> {
         if count as usize > self.left() {
             return None;
         }
-        let rest = self.bytes.get(self.position / 8..)?;
-        let mut word = [0; 8];
-        // Up to eight bytes from the current one on: 7 bits of offset and 56 of value fit.
-        word.iter_mut().zip(rest).for_each(|(byte, &next)| *byte = next);
-        let value = u64::from_le_bytes(word) >> (self.position % 8);
         self.position += count as usize;
-        Some(value & ((1 << count) - 1))
+        Some(())
+    }
+
+    /// Reads the next `count` bits, at most twice [`PEEKED`]; `None` if fewer are left.
+    pub(super) fn read(&mut self, count: u32) -> Option<u64> {
+        debug_assert!(count <= 2 * PEEKED);
+        let low = u64::from(self.peek());
+        if count <= PEEKED {
+            self.skip(count)?;
+            return Some(low & ((1 << count) - 1));
+        }
+        let upper = Self { position: self.position + PEEKED as usize, ..*self }.peek();
+        self.skip(count)?;
+        let mask = (1 << (count - PEEKED)) - 1;
+        Some(low & ((1 << PEEKED) - 1) | u64::from(upper & mask) << PEEKED)
+    }
+}
+
+/// Bits that a word of four bytes has from any bit of its first byte on.
+pub(super) const PEEKED: u32 = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_are_read_as_bit_by_bit(
+            bytes in prop::collection::vec(any::<u8>(), 0..40), counts in prop::collection::vec(0u32..=2 * PEEKED, 1..20),
+        ) {
+            let mut reader = BitReader::new(&bytes);
+            let mut bits = bytes.iter().flat_map(|byte| (0..8).map(move |place| u64::from(byte >> place & 1)));
+            for count in counts {
+                if count as usize > reader.left() {
+                    prop_assert_eq!(reader.read(count), None);
+                    break;
+                }
+                let next: Vec<u64> = bits.by_ref().take(count as usize).collect();
+                let word = next.iter().enumerate().map(|(place, bit)| bit << place).sum::<u64>();
+                prop_assert_eq!(reader.read(count), Some(word));
+            }
+        }
     }
 }

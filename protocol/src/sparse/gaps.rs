@@ -4,7 +4,7 @@
 //! mean of the gaps so far, starting from the expected mean, so it need not be sent (as in JPEG-LS, Weinberger,
 //! Seroussi and Sapiro 2000). `ESCAPE` ones precede a gap in plain binary, which bounds the length of an entry.
 
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitWriter, PEEKED};
 use super::error::BodyError;
 
 /// Number of ones that announce a gap in plain binary.
@@ -26,8 +26,14 @@ impl GapCoder {
         Self { sum: PRIOR << rice, count: PRIOR }
     }
 
+    /// log2 of the mean, rounded down; 0 for a mean below 1. A core without a divider and a count of leading zeros takes
+    /// ten times as long to divide.
     fn parameter(&self) -> u32 {
-        self.sum.checked_div(self.count).and_then(u32::checked_ilog2).unwrap_or(0)
+        let (mut parameter, mut half) = (0, self.sum >> 1);
+        while half >= self.count {
+            (parameter, half) = (parameter + 1, half >> 1);
+        }
+        parameter
     }
 
     fn update(&mut self, gap: u32) {
@@ -71,35 +77,48 @@ impl GapCoder {
         bits: &mut BitReader,
     ) -> Result<Option<u32>, BodyError> {
         let r = self.parameter();
-        let Some(ones) = read_ones(bits)? else {
-            // Only the shortest code is valid, so that equal entries have equal bytes.
-            return Ok(None);
-        };
+        let (mut rest, mut ones) = (bits.peek(), 0);
+        while rest & 1 == 1 && ones < ESCAPE {
+            (rest, ones) = (rest >> 1, ones + 1);
+        }
         let gap = if ones == ESCAPE {
+            bits.skip(ESCAPE).ok_or(BodyError::Truncated)?;
             let gap = bits.read(u32::from(index_bits)).ok_or(BodyError::Truncated)? as u32;
+            // Only the shortest code is valid, so that equal entries have equal bytes.
             if gap >> r < ESCAPE {
                 return Err(BodyError::Escape);
             }
             gap
+        } else if bits.left() <= ones as usize {
+            // Padding is shorter than a byte; more ones cannot come from an encoder.
+            return if ones < 8 { Ok(None) } else { Err(BodyError::Padding) };
         } else {
-            ones << r | bits.read(r).ok_or(BodyError::Truncated)? as u32
+            let len = ones + 1 + r;
+            let low = rest >> 1;
+            bits.skip(ones + 1).ok_or(BodyError::Truncated)?;
+            if len <= PEEKED {
+                bits.skip(r).ok_or(BodyError::Truncated)?;
+                ones << r | low & ((1 << r) - 1)
+            } else {
+                ones << r | bits.read(r).ok_or(BodyError::Truncated)? as u32
+            }
         };
         self.update(gap);
         Ok(Some(gap))
     }
 }
 
-/// Counts ones up to a zero or to `ESCAPE`; `None` at the padding.
-fn read_ones(bits: &mut BitReader) -> Result<Option<u32>, BodyError> {
-    let left = bits.left();
-    for ones in 0..ESCAPE {
-        match bits.read(1) {
-            Some(1) => {}
-            Some(_) => return Ok(Some(ones)),
-            // Padding is shorter than a byte; more ones cannot come from an encoder.
-            None if left < 8 => return Ok(None),
-            None => return Err(BodyError::Padding),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parameter_is_the_logarithm_of_the_mean(sum: u32, shift in 0u32..32, count in 1u32..=COUNT_MAX) {
+            let coder = GapCoder { sum: sum >> shift, count };
+            let mean = coder.sum / count;
+            prop_assert_eq!(coder.parameter(), mean.checked_ilog2().unwrap_or(0));
         }
     }
-    Ok(Some(ESCAPE))
 }
