@@ -45,11 +45,14 @@
 //! assert_eq!((loss.0, sums), (vec![12, 26], [4, -2]));
 //! ```
 
+mod row;
+
 use crate::data::Data;
 use crate::fixed_point::ceil_log2;
 use crate::value::{One, Value};
 use core::iter;
 use core::ops::Range;
+use row::{Dense, Listed, Ones, Row, Vector};
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::{Columns, Header, RowRuns, Shard, Values, Width};
 use smidgen_protocol::vector::Ratio;
@@ -188,16 +191,6 @@ const WITH_TABLES: bool = cfg!(not(target_os = "none"));
 /// rows overlap.
 const BLOCK: usize = 8;
 
-/// A vector indexed by column: a slice or a table.
-trait Vector<T>: AsMut<[T]> + AsRef<[T]> {}
-impl<T, V: AsMut<[T]> + AsRef<[T]> + ?Sized> Vector<T> for V {}
-
-/// Coordinate of a column. A checked shard contains no column out of range.
-#[inline]
-fn coordinate(x: &(impl Vector<i32> + ?Sized), column: impl Into<usize>) -> i32 {
-    x.as_ref().get(column.into()).copied().unwrap_or(0)
-}
-
 /// State of a pass.
 struct Pass<'a> {
     shard: &'a Shard<'a>,
@@ -280,6 +273,10 @@ impl<X: Vector<i32> + ?Sized, S: Vector<i64> + ?Sized> Kernel<X, S> for SingleMa
                     *margin = row.margin(x);
                 }
                 pass.loss.residuals(first, block);
+                if R::ADDS_SEVERAL {
+                    R::add_all(&mut sum_rows, block, sums);
+                    continue;
+                }
                 for (&residual, row) in iter::zip(&*block, &mut sum_rows) {
                     // A residual of zero changes no sum; such rows are frequent in a good fit.
                     if residual != 0 {
@@ -369,80 +366,4 @@ fn split<'a, T>(counts: &'a [u16], mut entries: &'a [T]) -> impl Iterator<Item =
         entries = rest;
         row
     })
-}
-
-/// Features of a row.
-trait Row {
-    /// aᵀx
-    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64;
-    /// `sums += residual * a`
-    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized));
-    /// Product of a factor and the stored value of the bias input.
-    fn bias(factor: i32) -> i64;
-}
-
-struct Dense<'a, V>(&'a [V]);
-struct Listed<'a, C, V>((&'a [C], &'a [V]));
-struct Ones<'a, C>(&'a [C]);
-
-/// The loops are not inlined: within the pass an Arm core has too few registers for them, which costs half as many
-/// instructions again.
-impl<V: Value> Row for Dense<'_, V> {
-    #[inline(never)]
-    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        iter::zip(self.0, x.as_ref()).map(|(value, &x)| value.times(x)).sum()
-    }
-
-    #[inline(never)]
-    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
-        for (value, sum) in iter::zip(self.0, sums.as_mut()) {
-            *sum += value.times(residual);
-        }
-    }
-
-    fn bias(factor: i32) -> i64 {
-        V::ONE.times(factor)
-    }
-}
-
-impl<C: Copy + Into<usize>, V: Value> Row for Listed<'_, C, V> {
-    #[inline]
-    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        let (columns, values) = self.0;
-        iter::zip(columns, values).map(|(&column, value)| value.times(coordinate(x, column))).sum()
-    }
-
-    #[inline]
-    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
-        let (columns, values) = self.0;
-        for (&column, value) in iter::zip(columns, values) {
-            if let Some(sum) = sums.as_mut().get_mut(column.into()) {
-                *sum += value.times(residual);
-            }
-        }
-    }
-
-    fn bias(factor: i32) -> i64 {
-        V::ONE.times(factor)
-    }
-}
-
-impl<C: Copy + Into<usize>> Row for Ones<'_, C> {
-    #[inline]
-    fn margin(&self, x: &(impl Vector<i32> + ?Sized)) -> i64 {
-        self.0.iter().map(|&column| One.times(coordinate(x, column))).sum()
-    }
-
-    #[inline]
-    fn add(&self, residual: i32, sums: &mut (impl Vector<i64> + ?Sized)) {
-        for &column in self.0 {
-            if let Some(sum) = sums.as_mut().get_mut(column.into()) {
-                *sum += One.times(residual);
-            }
-        }
-    }
-
-    fn bias(factor: i32) -> i64 {
-        One.times(factor)
-    }
 }
