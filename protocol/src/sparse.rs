@@ -95,11 +95,10 @@ impl<'b> Encoder<'b> {
             index >= self.next && mantissa != 0 && (magnitude - 1) >> (value_bits - 1) == 0
         );
         let gap = index - self.next;
-        // Checked before writing, so that a body that is full remains valid.
-        if self.gaps.len_bits(gap, self.packing.index_bits) + value_bits > self.bits.room() {
+        // A body that is full remains valid.
+        if !self.gaps.write(gap, self.packing.index_bits, value_bits, &mut self.bits) {
             return Err(Full);
         }
-        self.gaps.write(gap, self.packing.index_bits, &mut self.bits);
         self.bits.write(u64::from(mantissa < 0) | (magnitude - 1) << 1, value_bits);
         self.next = index + 1;
         Ok(())

@@ -46,28 +46,28 @@ impl GapCoder {
         self.count += 1;
     }
 
-    /// Length of the code that [`GapCoder::write`] would write, in bits.
-    pub(super) fn len_bits(&self, gap: u32, index_bits: u8) -> u32 {
+    /// Writes a gap, if there is room for it and for the bits that follow; returns whether there is.
+    pub(super) fn write(
+        &mut self,
+        gap: u32,
+        index_bits: u8,
+        following: u32,
+        bits: &mut BitWriter,
+    ) -> bool {
         let r = self.parameter();
-        match gap >> r {
-            ones @ ..ESCAPE => ones + 1 + r,
-            _ => ESCAPE + u32::from(index_bits),
-        }
-    }
-
-    pub(super) fn write(&mut self, gap: u32, index_bits: u8, bits: &mut BitWriter) {
-        let r = self.parameter();
-        match gap >> r {
+        let (code, len) = match gap >> r {
             ones @ ..ESCAPE => {
-                bits.write((1 << ones) - 1, ones + 1);
-                bits.write(u64::from(gap) & ((1 << r) - 1), r);
+                let low = u64::from(gap) & ((1 << r) - 1);
+                ((1 << ones) - 1 | low << (ones + 1), ones + 1 + r)
             }
-            _ => {
-                bits.write((1 << ESCAPE) - 1, ESCAPE);
-                bits.write(u64::from(gap), u32::from(index_bits));
-            }
+            _ => ((1 << ESCAPE) - 1 | u64::from(gap) << ESCAPE, ESCAPE + u32::from(index_bits)),
+        };
+        let has_room = len + following <= bits.room();
+        if has_room {
+            bits.write(code, len);
+            self.update(gap);
         }
-        self.update(gap);
+        has_room
     }
 
     /// Reads the next gap; `None` at the end of the body, which is a gap of fewer than eight ones and no zero.
