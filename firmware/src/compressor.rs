@@ -27,6 +27,22 @@ pub fn compress(v: &mut [i32], budget: &Budget, draw: u64) -> u8 {
     }
 }
 
+/// Replaces `gradient` by the mantissas of C(gradient − g_i), as [`top_k::difference`] and [`compress`] do.
+pub fn compress_difference(
+    gradient: &mut [i32],
+    g_i: &[i32],
+    budget: &Budget,
+    draw: u64,
+    saturated: &mut u32,
+) -> u8 {
+    if budget.compressor.is_top_k() {
+        let k = budget.k as usize;
+        return top_k::compress_difference(gradient, g_i, k, budget.value_bits, saturated);
+    }
+    top_k::difference(gradient, g_i, saturated);
+    compress(gradient, budget, draw)
+}
+
 /// Keeps `k` coordinates and sets the others to zero; all sets are equally likely (Knuth, Algorithm S).
 fn keep_random(v: &mut [i32], k: u32, draw: u64) {
     let (mut draws, mut wanted) = (Draws::new(draw), k);

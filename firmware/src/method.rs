@@ -3,7 +3,7 @@
 //! On entry `gradient` is ∇f_i(x). On return it contains the mantissas of the update, and g_i equals the host's mirror
 //! after that update. Beyond the mantissas, the host needs their shift and whether g_i was reset to zero.
 
-use crate::compressor::compress;
+use crate::compressor::{compress, compress_difference};
 use crate::top_k;
 use smidgen_protocol::method::{Budget, Method};
 use smidgen_protocol::sparse::apply;
@@ -83,9 +83,9 @@ pub(crate) fn update(
 
 /// EF21: `g_i += C(∇ − g_i)`.
 fn ef21(vectors: &mut Vectors, compressor: RoundCompressor, saturated: &mut u32) -> UpdateFormat {
-    top_k::difference(vectors.gradient, vectors.g_i, saturated);
+    let RoundCompressor { budget, draw } = compressor;
     // What is applied is what is sent, so the mirror cannot diverge from g_i.
-    let shift = compressor.compress(vectors.gradient);
+    let shift = compress_difference(vectors.gradient, vectors.g_i, &budget, draw, saturated);
     compressor.apply(vectors.g_i, vectors.gradient, shift, saturated);
     UpdateFormat { shift, resets_estimator: false }
 }
@@ -209,9 +209,43 @@ fn subtract_sent(
 }
 
 /// Non-zero entries of an update, from coordinate `from` on.
-pub(crate) fn entries(mantissas: &[i32], from: u32) -> impl Iterator<Item = (u32, i64)> {
-    let rest = mantissas.get(from as usize..).unwrap_or_default();
-    (from..).zip(rest).filter(|&(_, &m)| m != 0).map(|(j, &m)| (j, i64::from(m)))
+pub(crate) fn entries(mantissas: &[i32], from: u32) -> Entries<'_> {
+    Entries { rest: mantissas.get(from as usize..).unwrap_or_default(), next: from }
+}
+
+/// See [`entries`].
+pub(crate) struct Entries<'m> {
+    rest: &'m [i32],
+    /// Coordinate of the first of the rest.
+    next: u32,
+}
+
+impl Entries<'_> {
+    /// Skips zeros, of which most mantissas consist, in fours.
+    fn skip_zeros(&mut self) {
+        while let Some((&[a, b, c, d], rest)) = self.rest.split_first_chunk()
+            && a | b | c | d == 0
+        {
+            (self.rest, self.next) = (rest, self.next + 4);
+        }
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = (u32, i64);
+
+    fn next(&mut self) -> Option<(u32, i64)> {
+        self.skip_zeros();
+        // Either four are left, and one of them is not zero, or fewer are.
+        while let Some((&mantissa, rest)) = self.rest.split_first() {
+            let coordinate = self.next;
+            (self.rest, self.next) = (rest, coordinate + 1);
+            if mantissa != 0 {
+                return Some((coordinate, mantissa.into()));
+            }
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +292,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn entries_are_all_that_are_not_zero(
+            mantissas in prop::collection::vec(prop_oneof![9 => Just(0i32), 1 => any::<i32>()], 0..60), from in 0u32..70,
+        ) {
+            let all = (0..).zip(&mantissas).filter(|&(j, &m)| j >= from && m != 0);
+            let all: Vec<(u32, i64)> = all.map(|(j, &m)| (j, m.into())).collect();
+            prop_assert_eq!(entries(&mantissas, from).collect::<Vec<_>>(), all);
+        }
+
         #[test]
         fn mirror_matches_estimator_for_every_method(
             rounds in prop::collection::vec(prop::collection::vec(any::<i32>(), 7), 1..12),

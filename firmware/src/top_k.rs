@@ -20,13 +20,33 @@ const ARRAY_LEN: usize = 16;
 
 /// Computes `gradient -= g_i`, the input of the compressor; saturates and counts.
 pub fn difference(gradient: &mut [i32], g_i: &[i32], saturated: &mut u32) {
-    for (gradient, g_i) in gradient.iter_mut().zip(g_i) {
-        *gradient = match gradient.checked_sub(*g_i) {
+    for (gradient, &g_i) in gradient.iter_mut().zip(g_i) {
+        *gradient = match gradient.checked_sub(g_i) {
             // i32::MIN is the one difference that fits an i32 and is not a mantissa.
             Some(difference) if difference != i32::MIN => difference,
-            _ => saturate(i64::from(*gradient) - i64::from(*g_i), saturated),
+            _ => saturated_difference(*gradient, g_i, saturated),
         };
     }
+}
+
+fn saturated_difference(gradient: i32, g_i: i32, saturated: &mut u32) -> i32 {
+    saturate(i64::from(gradient) - i64::from(g_i), saturated)
+}
+
+/// [`difference`], then [`compress`], in one pass for small K.
+pub fn compress_difference(
+    gradient: &mut [i32],
+    g_i: &[i32],
+    k: usize,
+    value_bits: u8,
+    saturated: &mut u32,
+) -> u8 {
+    if (1..=ARRAY_LEN).contains(&k) {
+        let largest = Largest::of_difference(gradient, g_i, k, saturated);
+        return largest.write_mantissas(gradient, value_bits);
+    }
+    difference(gradient, g_i, saturated);
+    compress(gradient, k, value_bits)
 }
 
 /// Keeps the K coordinates of largest magnitude as mantissas of `value_bits` bits and sets all others to zero; returns
@@ -66,6 +86,12 @@ struct Entry {
     value: i32,
 }
 
+impl Entry {
+    fn magnitude(&self) -> u32 {
+        self.value.unsigned_abs()
+    }
+}
+
 impl Largest {
     /// The `k` largest coordinates; unused entries at the end are zero.
     fn of(values: &[i32], k: usize) -> Self {
@@ -83,19 +109,42 @@ impl Largest {
         largest
     }
 
-    /// Inserts after all entries of at least the same magnitude, so that ties keep the lower index, and drops the last;
-    /// returns the new smallest magnitude.
-    fn insert(&mut self, mut entry: Entry) -> u32 {
-        let (magnitude, mut last) = (entry.value.unsigned_abs(), 0);
-        for kept in self.entries.iter_mut().take(self.len) {
-            last = kept.value.unsigned_abs();
-            if last < magnitude {
-                last = entry.value.unsigned_abs();
-                // From the place of the new entry on, every entry moves down by one.
-                core::mem::swap(kept, &mut entry);
+    /// The same of `gradient - g_i`, saturated and counted, for `k` above 0.
+    fn of_difference(gradient: &[i32], g_i: &[i32], k: usize, saturated: &mut u32) -> Self {
+        let mut largest = Self { entries: [Entry::default(); ARRAY_LEN], len: k };
+        let mut threshold = 0;
+        for (index, (&gradient, &g_i)) in gradient.iter().zip(g_i).enumerate() {
+            match gradient.checked_sub(g_i) {
+                Some(difference) if difference.unsigned_abs() <= threshold => {}
+                // A difference that is no mantissa exceeds every threshold, so each is seen here.
+                _ => {
+                    let value = saturated_difference(gradient, g_i, saturated);
+                    if value.unsigned_abs() > threshold {
+                        threshold = largest.insert(Entry { index, value });
+                    }
+                }
             }
         }
-        last
+        largest
+    }
+
+    /// Inserts after all entries of at least the same magnitude, so that ties keep the lower index, and drops the last;
+    /// returns the new smallest magnitude. The entry is larger than the last.
+    fn insert(&mut self, entry: Entry) -> u32 {
+        let magnitude = entry.magnitude();
+        let kept = self.entries.get_mut(..self.len).unwrap_or_default();
+        let mut upwards = kept.iter_mut().rev();
+        let Some(mut place) = upwards.next() else { return 0 };
+        for above in upwards {
+            if above.magnitude() >= magnitude {
+                break;
+            }
+            // Up to the place of the new entry, every entry moves down by one.
+            *place = *above;
+            place = above;
+        }
+        *place = entry;
+        self.entries.get(self.len - 1).map_or(0, Entry::magnitude)
     }
 
     /// Writes the mantissas of the kept coordinates and zeros elsewhere; returns their shift.
@@ -178,10 +227,11 @@ impl Cut {
 /// Counts the digit at `bits` of all magnitudes whose higher digits are `prefix`.
 fn count(values: &[i32], prefix: u32, bits: Range<u32>) -> [usize; 1 << Cut::DIGIT_BITS] {
     let mut counts = [0; 1 << Cut::DIGIT_BITS];
+    // Those with the prefix are neighbours. In the first pass the prefix may have no bits: every magnitude matches.
+    let (first, span) = (prefix.unbounded_shl(bits.end), !u32::MAX.unbounded_shl(bits.end));
     for value in values {
         let magnitude = value.unsigned_abs();
-        // In the first pass the shift may be 32 and the prefix 0: every magnitude matches.
-        if magnitude.unbounded_shr(bits.end) == prefix {
+        if magnitude.wrapping_sub(first) <= span {
             let digit = (magnitude >> bits.start) as usize % (1 << (bits.end - bits.start));
             // No digit exceeds the number of counts; the remainder shows that to the compiler, which drops the panic.
             counts[digit % (1 << Cut::DIGIT_BITS)] += 1;
@@ -218,6 +268,15 @@ mod tests {
         ]
     }
 
+    /// Mantissas of which many differ by more than one can hold.
+    fn mantissas() -> impl Strategy<Value = i32> {
+        prop_oneof![
+            -3i32..4,
+            -i32::MAX..=i32::MAX,
+            prop::sample::select(vec![-i32::MAX, -i32::MAX / 2 - 1, i32::MAX / 2, i32::MAX]),
+        ]
+    }
+
     fn energy(values: impl Iterator<Item = f64>) -> f64 {
         values.map(|value| value * value).sum()
     }
@@ -228,6 +287,18 @@ mod tests {
             let mut kept = values.clone();
             let shift = compress(&mut kept, k, bits);
             prop_assert_eq!((kept, shift), sorted(&values, k, bits));
+        }
+
+        #[test]
+        fn compressed_difference_is_that_of_both_steps(
+            pairs in prop::collection::vec((mantissas(), mantissas()), 0..120), k in 0usize..130, bits in 2u8..=32,
+        ) {
+            let (gradient, g_i): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
+            let (mut at_once, mut in_steps, mut counts) = (gradient.clone(), gradient, [0; 2]);
+            let shift = compress_difference(&mut at_once, &g_i, k, bits, &mut counts[0]);
+            difference(&mut in_steps, &g_i, &mut counts[1]);
+            prop_assert_eq!((shift, counts[0]), (compress(&mut in_steps, k, bits), counts[1]));
+            prop_assert_eq!(at_once, in_steps);
         }
 
         #[test]
