@@ -1,6 +1,7 @@
 //! Stored features and their products with 32-bit factors.
 
 use core::iter;
+use smidgen_protocol::vector::LONG_PRODUCTS;
 
 /// A stored feature.
 ///
@@ -45,10 +46,6 @@ fn sum_by_four<V: Value>(values: &[V], factors: &[i32]) -> i64 {
     let few: i64 = iter::zip(rest, others).map(|(value, &factor)| value.times(factor)).sum();
     fours + few
 }
-
-/// The target has a 32 × 32 → 64 bit multiplication. Of the supported cores only Cortex-M0 lacks it, which is
-/// also the only one without atomic compare-and-swap.
-const LONG_PRODUCTS: bool = cfg!(target_has_atomic = "32");
 
 /// Product of a 16-bit and a 32-bit value.
 #[inline]

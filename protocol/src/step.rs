@@ -1,7 +1,7 @@
 //! The model step x^{t+1} = prox(x^t − γ v^t), the line "server" of all methods; g is the mean of the workers'
 //! estimators.
 
-use crate::vector::{Exponent, Ratio, round_shift, saturate};
+use crate::vector::{Exponent, LONG_PRODUCTS, Ratio, round_shift, saturate};
 use serde::{Deserialize, Serialize};
 
 /// Number of paces that double the step size.
@@ -100,9 +100,6 @@ impl Narrow {
         x.checked_sub((rounded as i32 ^ sign) - sign).filter(|&moved| moved != i32::MIN)
     }
 }
-
-/// True for cores that multiply 32 bits by 32 bits to 64, as Arm's do that have atomic operations.
-const LONG_PRODUCTS: bool = cfg!(target_has_atomic = "32");
 
 /// The upper word of a product of two words of at most 2^31.
 #[inline]

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 /// Exponent of a fixed-point quantity: `value = mantissa * 2^(-exponent)`.
 pub type Exponent = i8;
 
+/// The target multiplies 32 bits by 32 bits to 64. Of the supported cores only Cortex-M0 does not. It is also the only
+/// one of Arm's without atomic compare-and-swap, by which it is known.
+pub const LONG_PRODUCTS: bool = cfg!(any(target_has_atomic = "32", target_arch = "riscv32"));
+
 /// Largest magnitude of a mantissa.
 pub const MANTISSA_MAX: i32 = i32::MAX;
 

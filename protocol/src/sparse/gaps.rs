@@ -58,9 +58,9 @@ impl GapCoder {
         let (code, len) = match gap >> r {
             ones @ ..ESCAPE => {
                 let low = u64::from(gap) & ((1 << r) - 1);
-                ((1 << ones) - 1 | low << (ones + 1), ones + 1 + r)
+                (((1 << ones) - 1) | (low << (ones + 1)), ones + 1 + r)
             }
-            _ => ((1 << ESCAPE) - 1 | u64::from(gap) << ESCAPE, ESCAPE + u32::from(index_bits)),
+            _ => (((1 << ESCAPE) - 1) | (u64::from(gap) << ESCAPE), ESCAPE + u32::from(index_bits)),
         };
         let has_room = len + following <= bits.room();
         if has_room {
