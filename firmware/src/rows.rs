@@ -5,7 +5,8 @@
 //! 1. It is compiled for each kind of row, so the loop over entries does not branch on widths or on sparsity.
 //! 2. Sums are i64 and cannot overflow, so the loop neither saturates nor checks.
 //! 3. Rows of one margin are processed in blocks, which lets independent multiplications overlap.
-//! 4. Where the stack permits, vectors indexed by bytes are copied to tables of 256, which need no bounds checks.
+//! 4. Dense rows of one margin are added to the sums four at a time, but on a Cortex-M0, which has too few registers.
+//! 5. Where the stack permits, vectors indexed by bytes are copied to tables of 256, which need no bounds checks.
 //!
 //! # Units and guarantees
 //! A pass multiplies stored features by the mantissas of a model that [`columns::scale`](crate::columns::scale) has
