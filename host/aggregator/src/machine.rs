@@ -16,8 +16,9 @@ use crate::tuner::Tuner;
 use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::message::Exponents;
 use smidgen_protocol::seal::HostSeal;
+use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 /// Phase of the run.
@@ -46,6 +47,8 @@ pub(crate) struct Machine {
     pub mirrors: Vec<Mirror>,
     pub peers: Vec<Peer>,
     pub routes: Routes,
+    /// The worker of each board that has ever identified itself.
+    pub owners: BTreeMap<u64, usize>,
     /// The host's end of each sealed link; empty without a key.
     pub seals: Vec<HostSeal>,
     /// The chunks of the open round.
@@ -65,6 +68,8 @@ pub(crate) struct Machine {
     pub events: VecDeque<Event>,
     /// When the first frame since the last close was sent.
     pub since: Option<Duration>,
+    /// A worker for which the round waited when it was last asked.
+    pub awaited: Cell<usize>,
 }
 
 impl Machine {
@@ -86,6 +91,7 @@ impl Machine {
             mirrors: vec![Mirror::new(d); n],
             peers: (0..n).map(|_| Peer::default()).collect(),
             routes: Routes::new(n),
+            owners: BTreeMap::new(),
             seals: seals(&setup),
             downlink: Vec::new(),
             transcript: Transcript::default(),
@@ -97,6 +103,7 @@ impl Machine {
             deadlines: BinaryHeap::new(),
             events: VecDeque::new(),
             since: None,
+            awaited: Cell::new(0),
             setup,
         };
         (0..n).for_each(|worker| machine.enqueue(worker));

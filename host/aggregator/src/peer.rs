@@ -86,6 +86,8 @@ pub(crate) struct Peer {
     pub board: Board,
     /// A board of another worker that answers on its link.
     pub visitor: Visitor,
+    /// Its board may be the visitor of another worker.
+    pub board_visits: bool,
     /// Ticket of the configuration that it acknowledged; a reboot forgets it.
     pub opened: Ticket,
     /// The constant L̂_i that it reported.

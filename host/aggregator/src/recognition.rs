@@ -19,7 +19,6 @@ use crate::board::Identity;
 use crate::event::Event;
 use crate::failure::Reason;
 use crate::machine::Machine;
-use crate::peer::Peer;
 use smidgen_protocol::message::Ready;
 use std::iter::once;
 use std::time::Duration;
@@ -63,8 +62,7 @@ impl Machine {
 
     /// The worker whose board has this identity.
     fn known(&self, identity: u64) -> Option<usize> {
-        let is_known = |peer: &Peer| peer.board.identity().is_some_and(|i| i.identity == identity);
-        self.peers.iter().position(is_known)
+        self.owners.get(&identity).copied()
     }
 
     /// An unknown board on the link of `worker` may replace its board, in a resumed run. That board cannot be on
@@ -94,11 +92,19 @@ impl Machine {
         let peer = &mut self.peers[worker];
         // Its own board is there, so no visitor is.
         peer.visitor.clear();
+        // It may replace another board.
+        if let Some(before) = peer.board.identity() {
+            self.owners.remove(&before.identity);
+        }
+        self.owners.insert(identity.identity, worker);
         if peer.board.greeted(identity, link) {
             self.events.push_back(Event::Moved(worker));
         }
-        if let Some(twin) = self.peers.iter().position(|peer| peer.visitor.owner == Some(worker)) {
-            self.refute(twin, worker);
+        if peer.board_visits {
+            match self.peers.iter().position(|peer| peer.visitor.owner == Some(worker)) {
+                Some(twin) => self.refute(twin, worker),
+                None => self.peers[worker].board_visits = false,
+            }
         }
     }
 
@@ -121,6 +127,7 @@ impl Machine {
         if is_elsewhere || theirs.exchange.is_in_vain() {
             return self.swap(worker, owner);
         }
+        self.peers[owner].board_visits = true;
         if self.peers[worker].visitor.meet(owner) {
             self.peers[owner].exchange.challenge();
         }

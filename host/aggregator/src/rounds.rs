@@ -38,15 +38,22 @@ impl Machine {
     /// When the open round, or the run, closes if nothing comes any more: once every worker is done or excluded, and
     /// one at least is done.
     pub(crate) fn closing_at(&self) -> Option<Duration> {
-        let mut workers = 0..self.peers.len();
-        let over_at = |worker| match self.is_done(worker) {
-            true => Some(Duration::ZERO),
-            false => self.excluded_at(worker),
-        };
-        let last = workers
-            .clone()
-            .try_fold(Duration::ZERO, |last, worker| over_at(worker).map(|at| last.max(at)))?;
-        workers.any(|worker| self.is_done(worker)).then_some(last)
+        let count = self.peers.len();
+        let (mut last, mut is_any_done) = (Duration::ZERO, false);
+        // The worker that was awaited at the last look is probably awaited still: then this takes one step, however large
+        // the fleet is.
+        let first = self.awaited.get();
+        for worker in (first..count).chain(0..first) {
+            if self.is_done(worker) {
+                is_any_done = true;
+            } else if let Some(at) = self.excluded_at(worker) {
+                last = last.max(at);
+            } else {
+                self.awaited.set(worker);
+                return None;
+            }
+        }
+        is_any_done.then_some(last)
     }
 
     /// A worker has done its part of the open round, or of the end of the run.

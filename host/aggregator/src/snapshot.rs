@@ -135,12 +135,15 @@ impl Aggregator {
         machine.model = snapshot.model;
         machine.mirrors = snapshot.estimators.into_iter().map(Mirror::of).collect();
         machine.tuner = snapshot.tuner;
-        for (peer, worker) in machine.peers.iter_mut().zip(snapshot.workers) {
+        for (index, (peer, worker)) in machine.peers.iter_mut().zip(snapshot.workers).enumerate() {
             peer.resume(
                 (worker.loss, worker.missed),
                 (worker.uplink, worker.downlink),
                 worker.reboots,
             );
+            if let Some(identity) = &worker.identity {
+                machine.owners.entry(identity.identity).or_insert(index);
+            }
             peer.board = worker.identity.map_or(Board::Unknown, Board::Remembered);
             (peer.l_i, peer.exclusions.count) = (worker.l_i, worker.exclusions);
         }

@@ -34,9 +34,33 @@ pub struct Progress {
     rounds: u32,
     display: Display,
     phase: Option<Phase>,
-    transfers: BTreeMap<String, (u64, u64)>,
+    transfers: Transfers,
     pace: Option<Pace>,
     status: Option<Status>,
+}
+
+/// Transfers to or from workers in a phase, with their sums: fleets are large, and each of their frames is noted.
+#[derive(Default)]
+struct Transfers {
+    /// Bytes done, and all bytes, of each worker.
+    workers: BTreeMap<String, (u64, u64)>,
+    done: u64,
+    total: u64,
+    /// Number of workers whose transfer is complete.
+    ready: usize,
+}
+
+impl Transfers {
+    /// Notes how far the transfer of a worker is.
+    fn note(&mut self, worker: &str, done: u64, total: u64) {
+        let is_ready = |(done, total)| usize::from(done == total);
+        if let Some(before) = self.workers.insert(worker.into(), (done, total)) {
+            (self.done, self.total) = (self.done - before.0, self.total - before.1);
+            self.ready -= is_ready(before);
+        }
+        (self.done, self.total) = (self.done + done, self.total + total);
+        self.ready += is_ready((done, total));
+    }
 }
 
 impl Progress {
@@ -51,7 +75,7 @@ impl Progress {
     }
 
     fn on(display: Display, rounds: u32) -> Self {
-        let transfers = BTreeMap::new();
+        let transfers = Transfers::default();
         Self { rounds, display, phase: None, transfers, pace: None, status: None }
     }
 
@@ -62,22 +86,20 @@ impl Progress {
         self.display.begin(&lines(name));
         self.phase = Some(Phase { name: lines(name).into_owned(), since: Instant::now() });
         self.pace = None;
-        self.transfers.clear();
+        self.transfers = Transfers::default();
     }
 
     /// Reports that `done` of `total` bytes have been transferred to or from `worker` in this phase.
     pub fn transfer(&mut self, worker: &str, done: u64, total: u64) {
-        self.transfers.insert(worker.into(), (done, total));
-        let (done, total) =
-            self.transfers.values().fold((0, 0), |(done, total), (d, t)| (done + d, total + t));
-        let ready = self.transfers.values().filter(|(done, total)| done == total).count();
+        self.transfers.note(worker, done, total);
+        let Transfers { done, total, ready, .. } = self.transfers;
         let pace = self.pace.get_or_insert_with(|| Pace::new(done));
         if self.display.is_due(pace, done, total) {
             let name = self.phase.as_ref().map_or("transfer", |phase| &phase.name);
             let (done_bytes, total_bytes) = (bytes(done), bytes(total));
             let text = format!(
                 "{name}  {done_bytes} of {total_bytes}  {ready}/{} workers{}",
-                self.transfers.len(),
+                self.transfers.workers.len(),
                 time_left(pace.left(done, total)),
             );
             self.display.show(pace, done, total, &text);
