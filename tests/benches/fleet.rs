@@ -25,9 +25,8 @@ fn main() {
         std::fs::write(&data, rows(workers)).expect("there is room");
         let path = data.to_str().expect("the path is text");
         let [few, many] = ROUNDS.map(|rounds| {
-            let options = format!(
-                "--dataset {path} --workers {workers} --k 1 --step 0.1 --rounds {rounds}"
-            );
+            let options =
+                format!("--dataset {path} --workers {workers} --k 1 --step 0.1 --rounds {rounds}");
             let experiment = experiment(&options);
             let times = (0..RUNS).map(|_| {
                 let mut world = simulation(&experiment);
@@ -48,7 +47,8 @@ fn rows(count: usize) -> String {
     for row in 0..count {
         write!(text, "{}", row % 2).expect("a string takes everything");
         for column in 1..=FEATURES {
-            write!(text, " {column}:{}", (row * 7 + column * 13) % 17).expect("a string takes everything");
+            write!(text, " {column}:{}", (row * 7 + column * 13) % 17)
+                .expect("a string takes everything");
         }
         text.push('\n');
     }

@@ -68,8 +68,8 @@ pub(crate) struct Machine {
     pub events: VecDeque<Event>,
     /// When the first frame since the last close was sent.
     pub since: Option<Duration>,
-    /// A worker for which the round waited when it was last asked.
-    pub awaited: Cell<usize>,
+    /// See [`Machine::first_awaited`].
+    awaited: Cell<usize>,
 }
 
 impl Machine {
@@ -137,6 +137,25 @@ impl Machine {
         }
         exchange.interrupted();
         self.enqueue(worker);
+    }
+
+    /// What every worker has, or `None` if one lacks it.
+    pub(crate) fn of_all<T>(&self, of: impl Fn(&Peer) -> Option<T>) -> Option<Vec<T>> {
+        match self.first_awaited(|worker| of(&self.peers[worker]).is_none()) {
+            Some(_) => None,
+            None => self.peers.iter().map(of).collect(),
+        }
+    }
+
+    /// Returns a worker that is awaited, if there is one.
+    ///
+    /// The one that was awaited when this was last asked is probably awaited still, so it comes first: then this takes
+    /// one step, however large the fleet is.
+    pub(crate) fn first_awaited(&self, is_awaited: impl Fn(usize) -> bool) -> Option<usize> {
+        let (first, count) = (self.awaited.get(), self.peers.len());
+        let found = (first..count).chain(0..first).find(|&worker| is_awaited(worker))?;
+        self.awaited.set(found);
+        Some(found)
     }
 
     /// Repeats the requests whose deadlines have passed, and closes the round if it has waited long enough.

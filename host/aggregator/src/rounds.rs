@@ -38,21 +38,14 @@ impl Machine {
     /// When the open round, or the run, closes if nothing comes any more: once every worker is done or excluded, and
     /// one at least is done.
     pub(crate) fn closing_at(&self) -> Option<Duration> {
-        let count = self.peers.len();
-        let (mut last, mut is_any_done) = (Duration::ZERO, false);
-        // The worker that was awaited at the last look is probably awaited still: then this takes one step, however large
-        // the fleet is.
-        let first = self.awaited.get();
-        for worker in (first..count).chain(0..first) {
-            if self.is_done(worker) {
-                is_any_done = true;
-            } else if let Some(at) = self.excluded_at(worker) {
-                last = last.max(at);
-            } else {
-                self.awaited.set(worker);
-                return None;
-            }
+        let is_awaited = |worker| !self.is_done(worker) && self.excluded_at(worker).is_none();
+        if self.first_awaited(is_awaited).is_some() {
+            return None;
         }
+        let workers = 0..self.peers.len();
+        let is_any_done = workers.clone().any(|worker| self.is_done(worker));
+        let waits = workers.filter(|&worker| !self.is_done(worker));
+        let last = waits.filter_map(|worker| self.excluded_at(worker)).max().unwrap_or_default();
         is_any_done.then_some(last)
     }
 

@@ -377,7 +377,7 @@ impl Machine {
     fn handle_curvature(&mut self, worker: usize, l_i: Ratio) {
         self.peers[worker].l_i = Some(l_i);
         self.peers[worker].exchange.enter(Stage::Idle);
-        let reported: Option<Vec<_>> = self.peers.iter().map(|peer| peer.l_i).collect();
+        let reported = self.of_all(|peer| peer.l_i);
         let (Phase::Measuring, Some(theory), Some(reported)) =
             (self.phase, &self.setup.method.theory, reported)
         else {
@@ -411,8 +411,7 @@ impl Machine {
         let Phase::Probing(probed) = self.phase else {
             return;
         };
-        let ranges: Option<Vec<_>> = self.peers.iter().map(|peer| peer.range).collect();
-        let Some(ranges) = ranges else {
+        let Some(ranges) = self.of_all(|peer| peer.range) else {
             return;
         };
         let gradient_max = ranges.iter().map(|range| range.0).max().unwrap_or(0);

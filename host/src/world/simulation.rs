@@ -31,6 +31,8 @@ pub struct Simulation<B> {
     boards: Vec<B>,
     /// The board at the other end of each link.
     wiring: Vec<usize>,
+    /// The link of each board.
+    links: Vec<usize>,
     /// f in f64: telemetry where workers do not compute their whole gradients in every round.
     exact: Option<Objective>,
     now: Duration,
@@ -76,6 +78,7 @@ impl<B: SimulatedBoard> Simulation<B> {
     pub fn with_boards(setup: Setup, boards: Vec<B>) -> Self {
         Self {
             wiring: (0..boards.len()).collect(),
+            links: (0..boards.len()).collect(),
             loss_weights: setup.shares.iter().map(|share| share.worker.loss_weight).collect(),
             aggregator: Aggregator::new(setup),
             boards,
@@ -114,14 +117,14 @@ impl<B: SimulatedBoard> Simulation<B> {
 
     /// The link that leads to a board.
     pub fn link(&self, board: usize) -> usize {
-        self.wiring.iter().position(|&other| other == board).expect("every board is on a link")
+        self.links[board]
     }
 
     /// Exchanges the cables of two boards at the host. Bytes on their way still arrive, possibly with the two parts
     /// of a frame on different links.
     pub fn exchange(&mut self, one: usize, other: usize) {
-        let (one, other) = (self.link(one), self.link(other));
-        self.wiring.swap(one, other);
+        self.links.swap(one, other);
+        self.wiring.swap(self.links[one], self.links[other]);
     }
 
     /// Schedules an arrival.
