@@ -18,6 +18,7 @@ const COUNT_MAX: u32 = 32;
 #[derive(Clone, Debug)]
 pub(super) struct GapCoder {
     sum: u32,
+    /// Never below [`PRIOR`].
     count: u32,
 }
 
