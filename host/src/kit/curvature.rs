@@ -24,14 +24,24 @@ pub(super) fn check(subject: &Subject) -> Result<(), Fault> {
         // Rows that are alike bend along one line, and a bound of them leaves no slack for others.
         let features: Vec<_> = (0..3).map(|_| rng.random_range(0.5..1.5)).collect();
         let label = rng.random_range(-4.0..4.0);
-        let rows = Rows::multiples(subject.objective, kind, &features, [1.0; 3], label);
-        check_along_gradients(subject, &rows, &mut rng)?;
-        match subject.objective.info().margins {
-            Margins::One => check_margins(subject, &rows)?,
-            Margins::PerClass | Margins::Hidden => {}
+        for factors in factors(subject) {
+            let rows = Rows::multiples(subject.objective, kind, &features, factors, label);
+            check_along_gradients(subject, &rows, &mut rng)?;
+            match subject.objective.info().margins {
+                Margins::One => check_margins(subject, &rows)?,
+                Margins::PerClass | Margins::Hidden => {}
+            }
         }
     }
     Ok(())
+}
+
+/// Factors of three rows. A loss of two classes may bend on one side only, so there one class has rows of zeros.
+fn factors(subject: &Subject) -> Vec<[f64; 3]> {
+    match subject.objective.info().labels {
+        Labels::Binary => vec![[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]],
+        Labels::Classes | Labels::Real => vec![[1.0; 3]],
+    }
 }
 
 /// Returns the bound of boards, or `None` if neither boards nor twin have one.
@@ -70,8 +80,14 @@ fn check_along_gradients(subject: &Subject, rows: &Rows, rng: &mut impl Rng) -> 
 /// Compares the bound with gradients along a row, for margins near 0 and near the label.
 fn check_margins(subject: &Subject, rows: &Rows) -> Result<(), Fault> {
     let Some(bound) = bound(subject, rows)? else { return Ok(()) };
-    let ((row, label), features) = (rows.row(0), rows.dimension(subject.objective));
-    let squares: f64 = row.values.iter().map(|value| value * value).sum();
+    let features = rows.dimension(subject.objective);
+    let squares_of = |row: usize| rows.row(row).0.values.iter().map(|value| value * value).sum();
+    let all = (0..rows.labels.len()).map(|row| (row, squares_of(row)));
+    let Some((lead, squares)) = all.max_by(|one: &(_, f64), other| one.1.total_cmp(&other.1))
+    else {
+        return Ok(());
+    };
+    let (row, label) = rows.row(lead);
     let at = |margin: f64| {
         let mut x = vec![0.0; features];
         row.add_to(&mut x, margin / squares);

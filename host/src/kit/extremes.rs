@@ -91,6 +91,10 @@ fn compare_aligned(
                 Point { x, x_exponent, gradient_exponent: 0, loss_exponent: 0, rows: whole };
             // Grids that just represent the result show the loss of any bit.
             let (loss, _, largest) = rows.mean(subject.objective, &all, &point.reals());
+            // A loss that grows faster than any power has no value in f64 there.
+            if !loss.is_finite() || !largest.is_finite() {
+                continue;
+            }
             let (gradient_exponent, loss_exponent) = (exponent(largest, 30), exponent(loss, 61));
             compare(subject, &rows, &Point { gradient_exponent, loss_exponent, ..point })?;
         }
@@ -100,6 +104,17 @@ fn compare_aligned(
 
 /// Number of fraction bits with which a value has at most this number of bits, as far as there are such exponents.
 fn exponent(value: f64, bits: i32) -> i8 {
-    let value_bits = if value > 0.0 { value.log2().floor() as i32 + 1 } else { 0 };
-    (bits - value_bits).clamp(i8::MIN.into(), i8::MAX.into()) as i8
+    let value_bits = if value > 0.0 { value.log2().floor() + 1.0 } else { 0.0 };
+    (f64::from(bits) - value_bits).clamp(f64::from(i8::MIN), f64::from(i8::MAX)) as i8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponent_leaves_the_value_its_bits() {
+        assert_eq!([exponent(1.0, 30), exponent(0.9, 30), exponent(0.0, 30)], [29, 30, 30]);
+        assert_eq!([exponent(1e300, 30), exponent(f64::INFINITY, 30)], [i8::MIN; 2]);
+    }
 }

@@ -55,7 +55,8 @@ impl Rows {
         Self::new(objective, kind, &rows)
     }
 
-    /// Returns rows with these multiples of the same features. All have this label, or each another class.
+    /// Returns rows with these multiples of the same features. They have this label, or their
+    /// classes in turn.
     pub(super) fn multiples(
         objective: Objective,
         kind: (Width, bool),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::objective::MarginTwin;
 use smidgen_firmware::bound::Bound;
-use smidgen_firmware::margin::{Margin, MarginLoss, Targets};
+use smidgen_firmware::margin::{Margin, MarginLoss, Targets, one};
 use smidgen_firmware::objectives::Objectives;
 
 #[test]
@@ -150,4 +150,55 @@ fn overflow_of_the_largest_margins_is_found() {
         Fault::Panic(_) | Fault::FixedGradient { .. } | Fault::FixedLoss { .. } => {}
         other => panic!("{other}"),
     }
+}
+
+/// A hinge that is smooth between margins of 0 and of the target, with a bound of this many quarters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hinge<const QUARTERS: u64> {
+    exponent: i32,
+}
+
+impl<const QUARTERS: u64> MarginLoss for Hinge<QUARTERS> {
+    const NAME: &'static str = "hinge";
+    const TARGETS: Targets = Targets::Signs;
+
+    fn new(exponent: i32) -> Self {
+        Self { exponent }
+    }
+
+    fn slope_exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    fn slope(&self, at: Margin) -> i64 {
+        let shortfall = one(self.exponent) - at.side * at.margin;
+        -at.side * shortfall.clamp(0, one(self.exponent))
+    }
+
+    fn loss_exponent(&self, dropped: i32) -> i32 {
+        2 * (self.exponent - dropped) + 1
+    }
+
+    fn loss(&self, _at: Margin, rounded: i64) -> u64 {
+        rounded.unsigned_abs().pow(2)
+    }
+
+    fn linear_loss(&self, at: Margin) -> u64 {
+        (-at.side * at.margin).max(0).unsigned_abs()
+    }
+
+    fn curvature() -> Option<Bound> {
+        Some(Bound::new(QUARTERS, -2))
+    }
+}
+
+static HINGE: MarginTwin = MarginTwin::new::<Hinge<4>>("", 1.0, |margin, side| {
+    let shortfall = (1.0 - side * margin).clamp(0.0, 1.0);
+    (shortfall * shortfall / 2.0 + (-side * margin).max(0.0), -side * shortfall)
+});
+
+#[test]
+fn curvature_of_one_side_is_found() {
+    check::<Hinge<4>>(&HINGE).unwrap();
+    assert!(matches!(fault::<Hinge<3>>(&HINGE), Fault::BoardCurvature { .. }));
 }
