@@ -357,19 +357,27 @@ fn espflash(chip: &str, port: Option<&str>, image: &Path) -> Way {
 fn run(program: FlashProgram, image: &Path) -> Result<Way, FlashError> {
     let mut command = Command::new(program.name);
     for argument in program.arguments {
-        let place = PLACES.iter().find_map(|(place, convert)| {
-            argument.split_once(place).map(|around| (around, convert))
-        });
-        let Some(((before, after), convert)) = place else {
-            command.arg(argument);
-            continue;
-        };
-        let mut argument = OsString::from(before);
-        argument.push(convert(image)?);
-        argument.push(after);
-        command.arg(argument);
+        command.arg(filled(argument, image)?);
     }
     Ok(Way::Commands(vec![command]))
+}
+
+/// Returns an argument with the path of the image at each of its places.
+fn filled(argument: &str, image: &Path) -> Result<OsString, FlashError> {
+    let (mut rest, mut filled) = (argument, OsString::new());
+    let found = |rest: &str| {
+        let places = PLACES.iter().filter_map(|(place, convert)| {
+            rest.find(place).map(|at| (at, at + place.len(), convert))
+        });
+        places.min_by_key(|&(at, ..)| at)
+    };
+    while let Some((start, end, convert)) = found(rest) {
+        filled.push(&rest[..start]);
+        filled.push(convert(image)?);
+        rest = &rest[end..];
+    }
+    filled.push(rest);
+    Ok(filled)
 }
 
 fn copy(image: &Path, drive: &Path, format: Format) -> Result<Way, FlashError> {

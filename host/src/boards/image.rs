@@ -29,6 +29,9 @@ use std::process::{Command, Output};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+/// The feature of images that log.
+const LOG: &str = "defmt";
+
 /// Keeps the versions of dependencies.
 const LOCKED: &str = "--locked";
 
@@ -87,13 +90,12 @@ pub enum ImageError {
         folder: PathBuf,
     },
     /// The program does not fit the memory of the board.
-    #[error(
-        "the image is too large: {reason}; leave some objectives out of the set, and give its package the profile \
-         `opt-level = \"s\"`, `lto = true`, `codegen-units = 1`"
-    )]
+    #[error("the image is too large ({reason}): {advice}")]
     TooLarge {
         /// What the linker says.
         reason: String,
+        /// What to do.
+        advice: String,
     },
     /// The image of a program with objectives of its own was not linked with the script of its board.
     #[error(
@@ -148,7 +150,7 @@ pub fn build(board: &Board) -> Result<PathBuf, ImageError> {
 
 /// Like [`build`], with a log over a debug probe.
 pub fn build_with_log(board: &Board) -> Result<PathBuf, ImageError> {
-    build_with(board, &["--features", "defmt"])
+    build_with(board, &["--features", LOG])
 }
 
 fn build_with(board: &Board, features: &[&str]) -> Result<PathBuf, ImageError> {
@@ -167,10 +169,17 @@ fn build_with(board: &Board, features: &[&str]) -> Result<PathBuf, ImageError> {
 /// Refuses an image that was not linked with the script of its board.
 fn linked(image: PathBuf) -> Result<PathBuf, ImageError> {
     match fs::read(&image) {
-        Ok(elf) if key_section(&elf).is_some() => Ok(image),
+        Ok(elf) if has_script(&elf) => Ok(image),
         Ok(_) => Err(ImageError::NotLinked(image)),
         Err(source) => Err(ImageError::Unreadable { path: image, source }),
     }
+}
+
+/// Returns whether an image has a symbol that only the linker scripts of boards define. Sections of the program are kept
+/// without them.
+fn has_script(elf: &[u8]) -> bool {
+    let file = ElfFile32::<Endianness>::parse(elf);
+    file.is_ok_and(|file| file.symbol_by_name("_identity").is_some())
 }
 
 /// Builds an example of the board's package, a program other than the worker.
@@ -188,7 +197,13 @@ fn build_program(board: &Board, folder: &Path, program: &[&str]) -> Result<PathB
     executable(&stdout).filter(|_| status.success()).ok_or_else(|| {
         let stderr = String::from_utf8_lossy(&stderr);
         match overflow(&stderr) {
-            Some(reason) => ImageError::TooLarge { reason },
+            Some(reason) => {
+                let advice = room(
+                    program,
+                    &format!("run `{shown}` in {}", crate::units::shown::shown(folder)),
+                );
+                ImageError::TooLarge { reason, advice }
+            }
             None => ImageError::Build {
                 reason: first_error(&stderr),
                 command: shown,
@@ -292,15 +307,10 @@ pub fn open(image: &Path) -> Result<File, ImageError> {
 
 /// Returns the place for a key in an image: a section that looks like erased flash.
 fn key_place(elf: &[u8]) -> Option<Range<usize>> {
-    let place = key_section(elf)?;
-    (elf.get(place.clone())? == Key::NONE).then_some(place)
-}
-
-/// Returns the section for a key, which every linker script of a board has.
-fn key_section(elf: &[u8]) -> Option<Range<usize>> {
     let file = ElfFile32::<Endianness>::parse(elf).ok()?;
     let (start, len) = file.section_by_name(".smidgen_key")?.file_range()?;
-    Some(usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?)
+    let place = usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?;
+    (elf.get(place.clone())? == Key::NONE).then_some(place)
 }
 
 /// Returns the contents of flash in an ELF file with their addresses, or `None` if the file is damaged.
@@ -455,6 +465,19 @@ fn first_error(text: &str) -> String {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("error"));
     let line = lines.next().and_then(|line| line.split_once(": "));
     shown(line.map_or("it gives no reason", |(_, reason)| reason)).to_string()
+}
+
+/// Returns how to make room for a program, which `command` builds.
+fn room(program: &[&str], command: &str) -> String {
+    match (program.contains(&LOG), objective::known().images()) {
+        (true, _) => "leave the log out".into(),
+        (false, Some(_)) => {
+            "leave some objectives out of the set, and give its package the profile \
+             `opt-level = \"s\"`, `lto = true`, `codegen-units = 1`"
+                .into()
+        }
+        (false, None) => format!("{command} for details"),
+    }
 }
 
 /// Returns what the linker says if the program does not fit.

@@ -32,7 +32,15 @@ fn equipped(labels: &[&str]) -> (TempDir, Equipment) {
     let folder = tempdir().unwrap();
     let [programs, mounts] = ["programs", "mounts"].map(|name| folder.path().join(name));
     fs::create_dir(&programs).unwrap();
-    for program in [PROBE, ESPFLASH, PROGRAM.name] {
+    let others = BOARDS.iter().filter_map(|board| match board.flash {
+        Flash::Program(program) => Some(program.name),
+        Flash::Probe(_)
+        | Flash::Drive { .. }
+        | Flash::Uf2 { .. }
+        | Flash::Espflash(_)
+        | Flash::Unsupported => None,
+    });
+    for program in [PROBE, ESPFLASH, PROGRAM.name].into_iter().chain(others) {
         fs::write(programs.join(program), "").unwrap();
     }
     labels.iter().for_each(|label| fs::create_dir_all(mounts.join(label)).unwrap());
@@ -213,4 +221,11 @@ fn elf(address: u32, flash: &[u8]) -> Vec<u8> {
     let part = [1, 84, address, address, len, len, 5, 4];
     let words = HEADER.into_iter().chain(part).flat_map(u32::to_le_bytes);
     words.chain(flash.iter().copied()).collect()
+}
+
+#[test]
+fn image_is_at_each_of_its_places() {
+    let command = filled("flash write_image {elf}; verify_image {elf}", Path::new("a"));
+    assert_eq!(command.unwrap(), "flash write_image a; verify_image a");
+    assert_eq!(filled("{other}", Path::new("a")).unwrap(), "{other}");
 }

@@ -19,7 +19,10 @@ pub(super) const TABLE: &str = "host/src/boards/board.rs";
 #[derive(Debug, Error)]
 pub enum ListError {
     /// A file has changed so much that the place is not found.
-    #[error("{} has no line `{mark}` to add the board at: add it by hand", shown(path))]
+    #[error(
+        "{} has no line `{mark}` to add the board at, so nothing was written: restore that line, as the repository has it",
+        shown(path)
+    )]
     NoPlace {
         /// The file.
         path: PathBuf,
