@@ -52,7 +52,7 @@ pub fn main(objectives: Objectives) -> ExitCode {
         own_name::set(&path);
     }
     interrupt::survive_file_limits();
-    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| leave(&error));
     if let Err(error) = interrupt::listen() {
         eprint(&format!("warning: Ctrl-C will end a run without a report: {error}"));
     }
@@ -68,6 +68,22 @@ pub fn main(objectives: Objectives) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints what clap says, about an error or as help, and ends the program.
+fn leave(error: &clap::Error) -> ! {
+    if own_name::other().is_none() {
+        error.exit();
+    }
+    let text = error.to_string();
+    let text = text.trim_end();
+    if error.use_stderr() {
+        eprint(text);
+    } else {
+        // The reader may have closed the pipe.
+        let _ = console::print(text);
+    }
+    std::process::exit(error.exit_code())
 }
 
 fn execute(command: Command, origin: Origin) -> Result<()> {

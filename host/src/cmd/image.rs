@@ -7,6 +7,7 @@ use crate::boards::key_file::KeyFile;
 use crate::cli::Image;
 use crate::output::progress::Progress;
 use crate::units::interrupt;
+use crate::units::own_name;
 use crate::units::shown::{shown, typed};
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ pub(crate) fn run(arguments: &Image) -> Result<()> {
     let Some(command) = board.emulator_command(&image, keyed) else { return Ok(()) };
     print("Or run it in an emulator, with a different number N for each board, and train:")?;
     print(format_args!("  {command}"))?;
-    Ok(print(format_args!("  smidgen run --port tcp:127.0.0.1:4001{key}"))?)
+    let train = own_name::command(&format!("run --port tcp:127.0.0.1:4001{key}"));
+    Ok(print(format_args!("  {train}"))?)
 }
 
 /// Builds the image of a board, and a copy with the key of a file if there is one.

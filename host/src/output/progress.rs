@@ -15,6 +15,7 @@ use console::Term;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 
 use crate::record::{Cost, Norm};
+use crate::units::own_name;
 use crate::units::quantity::{bytes, number, seconds};
 use crate::units::shown::lines;
 
@@ -143,7 +144,7 @@ impl Progress {
 
     /// Prints a line that stays, such as a warning.
     pub fn note(&mut self, text: &str) {
-        self.display.line(text);
+        self.display.line(&own_name::in_commands(text));
     }
 
     /// Ends the display and leaves the last round as a line.

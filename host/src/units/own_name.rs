@@ -8,8 +8,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// How messages in the sources begin a command.
-const COMMAND: &str = "`smidgen ";
+/// The name of the program of this package.
+const SMIDGEN: &str = "smidgen";
+/// What precedes commands in the sources.
+const MARKS: [&str; 2] = ["`", "Example: "];
 
 /// The name of this program as it is typed, written at most once.
 ///
@@ -24,16 +26,25 @@ pub fn set(path: &OsStr) {
     }
 }
 
-/// Replaces the name in commands such as `smidgen ports` by that of this program.
-pub fn in_commands(text: &str) -> Cow<'_, str> {
-    NAME.get().map_or(text.into(), |name| replaced(text, name))
+/// Returns the name, unless it is `smidgen`.
+pub fn other() -> Option<&'static str> {
+    NAME.get().map(String::as_str).filter(|&name| name != SMIDGEN)
 }
 
-fn replaced<'a>(text: &'a str, name: &str) -> Cow<'a, str> {
-    match name {
-        "smidgen" => text.into(),
-        other => text.replace(COMMAND, &format!("`{other} ")).into(),
-    }
+/// Returns a command of this program with these arguments.
+pub fn command(arguments: &str) -> String {
+    format!("{} {arguments}", other().unwrap_or(SMIDGEN))
+}
+
+/// Replaces the name in commands such as `smidgen ports` by that of this program.
+pub fn in_commands(text: &str) -> Cow<'_, str> {
+    other().map_or(text.into(), |name| replaced(text, name).into())
+}
+
+fn replaced(text: &str, name: &str) -> String {
+    MARKS.iter().fold(text.to_owned(), |text, mark| {
+        text.replace(&format!("{mark}{SMIDGEN} "), &format!("{mark}{name} "))
+    })
 }
 
 #[cfg(test)]
@@ -46,6 +57,9 @@ mod tests {
         let own =
             "the port is missing; `own ports` lists them, and smidgen looks for a missing board";
         assert_eq!(replaced(advice, "own"), own);
-        assert!(matches!(replaced(advice, "smidgen"), Cow::Borrowed(same) if same == advice));
+        assert_eq!(replaced("Example: smidgen demo", "own"), "Example: own demo");
+        // Tests set no name.
+        assert!(matches!(in_commands(advice), Cow::Borrowed(same) if same == advice));
+        assert_eq!(command("ports"), "smidgen ports");
     }
 }

@@ -84,9 +84,21 @@ fn whole_command_line_has_the_objective() {
     for format in ["rust", "c", "onnx", "safetensors"] {
         run(&example, folder, &format!("export part --format {format}"));
     }
-    // Advice names the program that runs.
+}
+
+#[test]
+fn advice_names_the_program_that_runs() {
+    let (example, folder) = built();
+    let folder = folder.path();
     let advice = run(&example, folder, "key fleet.key");
     assert!(advice.contains("`own-objective image --board NAME --key fleet.key`"), "{advice}");
+    let help = run(&example, folder, "simulate --help");
+    assert!(help.contains("Example: own-objective simulate "), "{help}");
+    let refused = refusal(&example, folder, "emulate --board nrf52840");
+    assert!(refused.contains("train it with `own-objective run`"), "{refused}");
+    for text in [advice, help, refused] {
+        assert!(!text.contains("smidgen simulate") && !text.contains("`smidgen "), "{text}");
+    }
 }
 
 /// smidgen does not require it of programs of others, but commits of this repository do.

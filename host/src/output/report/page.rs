@@ -8,6 +8,7 @@ use super::content::{Page, plain};
 use super::curve::{self, Comparison, Measure};
 use super::tables;
 use crate::record::{MODEL, Run};
+use crate::units::own_name;
 use crate::units::quantity::{count, seconds};
 use crate::world::Clock;
 
@@ -132,7 +133,7 @@ impl Page<'_> {
             h2 { "Model" }
             p {
                 code { (MODEL) } " beside this page is " (which) ". "
-                code { "smidgen predict" } " predicts rows with it, " code { "smidgen export" }
+                code { (own_name::command("predict")) } " predicts rows with it, " code { (own_name::command("export")) }
                 " converts it to Rust, C, NumPy, safetensors or ONNX, and " code { "--from" }
                 " starts another run from it."
             }
