@@ -29,7 +29,7 @@ const TICK: i64 = 40;
 /// Ticks after which the timer starts again.
 const TICKS: u32 = 1 << 24;
 
-/// The line to whoever started the emulator.
+/// The line to the program that started the emulator.
 struct Console;
 
 impl Write for Console {

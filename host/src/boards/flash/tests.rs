@@ -74,7 +74,7 @@ fn programs_are_told_which_of_several_boards() {
         lines(&route("stm32f405", Wishes { log: true, ..probe })),
         [format!("probe-rs run {chosen} 'an image'")]
     );
-    // Whoever names a probe does not want the drive, even if it is mounted.
+    // A probe that is named is used, even if the drive is mounted.
     let microbit = "--chip nRF51822_xxAA --probe 0d28:0204:99";
     assert_eq!(lines(&route("microbit", probe))[1], format!("probe-rs reset {microbit}"));
     let port = Wishes { port: Some("/dev/ttyUSB1"), ..Wishes::default() };
