@@ -120,7 +120,7 @@ fn print_size(board: &Board) -> Outcome {
 }
 
 fn write_rows() -> Outcome {
-    let (path, room) = (board_page::path(), Room::new());
+    let (path, room) = (board_page::path(), Room::of_digits());
     for board in tested()?.boards {
         let elf = fs::read(image::build(board)?)?;
         let page = board_page::with_rows(&fs::read_to_string(&path)?, board, &elf, &room)?;

@@ -197,9 +197,8 @@ pub struct Room {
 }
 
 impl Room {
-    /// That of logistic regression with the sparse downlink.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
+    /// The default options: logistic regression with the sparse downlink.
+    pub fn of_digits() -> Self {
         let of = |rows| experiment(&format!("--dataset digits --workers 1 --rows {rows}"));
         let len = |experiment: &Experiment| experiment.setup.shares[0].data.len();
         let (ten, hundred) = (of(10), of(100));

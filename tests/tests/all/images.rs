@@ -64,7 +64,7 @@ fn every_stack_is_deep_enough() {
 fn documented_memory_is_that_of_the_images() {
     let test = "documented_memory_is_that_of_the_images";
     let page = fs::read_to_string(board_page::path()).unwrap();
-    let (mut wrong, room) = (vec![], Room::new());
+    let (mut wrong, room) = (vec![], Room::of_digits());
     for board in tested(test) {
         let Some((_, image)) = image_of(board.name, test) else { return };
         let row = MemoryRow::of(board, &fs::read(image).unwrap(), &room);
