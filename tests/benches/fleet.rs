@@ -7,12 +7,10 @@
 //! Machines are shared and noisy: time on the processor is measured, and the best of several runs counts. What counts
 //! is that the times do not grow with the fleet.
 
-use rustix::time::{ClockId, clock_gettime};
 use smidgen_tests::conformance::{experiment, run, simulation};
-use std::fmt::Write;
+use smidgen_tests::fleet::{processor_us, rows};
 
 const FLEETS: [usize; 5] = [64, 256, 1024, 4096, 16_384];
-const FEATURES: usize = 10;
 /// Rounds of a fleet, which runs few and many of them: their difference is without the start.
 const ROUNDS: [u32; 2] = [2, 12];
 const RUNS: u32 = 3;
@@ -39,24 +37,4 @@ fn main() {
         let rounds = f64::from(ROUNDS[1] - ROUNDS[0]);
         println!("| {workers} | {:.1} |", (many - few) / rounds / workers as f64);
     }
-}
-
-/// A row for each worker, of two classes.
-fn rows(count: usize) -> String {
-    let mut text = String::new();
-    for row in 0..count {
-        write!(text, "{}", row % 2).expect("a string takes everything");
-        for column in 1..=FEATURES {
-            write!(text, " {column}:{}", (row * 7 + column * 13) % 17)
-                .expect("a string takes everything");
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// Processor time of this process in microseconds.
-fn processor_us() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }

@@ -17,6 +17,7 @@ pub mod emulation;
 pub mod example;
 pub mod faulty;
 pub mod flash;
+pub mod fleet;
 pub mod frames;
 pub mod fuzz;
 pub mod host;
